@@ -1,0 +1,239 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// Activities has the activities of an import as its methods. All fields are
+// required. A nil *Activities serves workflows as a typed reference to them.
+type Activities struct {
+	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
+	// make it with webscraper.WithRetryOn429(false) and WithPacing(false).
+	Cloud *webscraper.Client
+	// Store keeps the records.
+	Store *postgres.Store
+	// Spool keeps downloaded files until they are imported.
+	Spool *Spool
+	// WorkerTaskQueue is the worker-specific task queue: the one that only
+	// workers on this spool poll.
+	WorkerTaskQueue string
+}
+
+// Registry is the part of a Temporal worker that takes activities.
+type Registry interface {
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}
+
+// Register registers all activities under their own names.
+func (a *Activities) Register(registry Registry) {
+	for name, method := range map[string]any{
+		"DescribeScrapingJob": a.DescribeScrapingJob,
+		"DownloadScrapingJob": a.DownloadScrapingJob,
+		"ImportRecords":       a.ImportRecords,
+		"RemoveFile":          a.RemoveFile,
+		"DeleteScrapingJob":   a.DeleteScrapingJob,
+	} {
+		registry.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
+	}
+}
+
+// ScrapingJob is the part of the job object of Web Scraper Cloud that matters
+// to an import. The status and the counts are the job's content: they change
+// when the job has run again.
+type ScrapingJob struct {
+	ScrapingJobID     int64  `json:"scrapingjob_id"`
+	SitemapID         int64  `json:"sitemap_id"`
+	SitemapName       string `json:"sitemap_name"`
+	CustomID          string `json:"custom_id,omitempty"`
+	Status            string `json:"status"`
+	JobsScheduled     int64  `json:"jobs_scheduled"`
+	JobsExecuted      int64  `json:"jobs_executed"`
+	JobsFailed        int64  `json:"jobs_failed"`
+	JobsEmpty         int64  `json:"jobs_empty"`
+	JobsNoValue       int64  `json:"jobs_no_value"`
+	StoredRecordCount int64  `json:"stored_record_count"`
+}
+
+// sameContent says whether the job has not run again in between. Names may
+// change without that.
+func (j ScrapingJob) sameContent(other ScrapingJob) bool {
+	j.SitemapID, j.SitemapName, j.CustomID = other.SitemapID, other.SitemapName, other.CustomID
+	return j == other
+}
+
+// Finished says whether the job came to its end by itself: only then is
+// StoredRecordCount what a download has to hold, and the job's content final.
+func (j ScrapingJob) Finished() bool { return j.Status == string(webscraper.StatusFinished) }
+
+// Running says whether the job is still being scraped, or is about to be.
+func (j ScrapingJob) Running() bool { return webscraper.Status(j.Status).Running() }
+
+// PublishedImport is the import of a scraping job that readers of the database
+// see.
+type PublishedImport struct {
+	ImportID    int64     `json:"import_id"`
+	Records     int64     `json:"records"`
+	Rejected    int64     `json:"rejected"`
+	Bytes       int64     `json:"bytes"`
+	SHA256      string    `json:"sha256"`
+	PublishedAt time.Time `json:"published_at"`
+}
+
+// DescribeScrapingJobInput names the scraping job.
+type DescribeScrapingJobInput struct {
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+}
+
+// DescribeScrapingJobResult is what the cloud and the database know of a job.
+type DescribeScrapingJobResult struct {
+	// Found is false when Web Scraper Cloud does not know the job.
+	Found bool        `json:"found"`
+	Job   ScrapingJob `json:"job"`
+	// Published is the import that readers see, if there is one.
+	Published *PublishedImport `json:"published,omitempty"`
+	// Unchanged is set when Published was made from this very content.
+	Unchanged bool `json:"unchanged"`
+	// WorkerTaskQueue is the task queue of the worker that answered, where the
+	// job's file can be downloaded to and imported from.
+	WorkerTaskQueue string `json:"worker_task_queue"`
+}
+
+// DescribeScrapingJob asks Web Scraper Cloud for the job and the database for
+// its published import. A job that the cloud does not know is no error.
+func (a *Activities) DescribeScrapingJob(ctx context.Context, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
+	result, err := a.describe(ctx, in.ScrapingJobID)
+	if err != nil {
+		return DescribeScrapingJobResult{}, classify(ctx, err)
+	}
+	return result, nil
+}
+
+func (a *Activities) describe(ctx context.Context, id int64) (DescribeScrapingJobResult, error) {
+	result := DescribeScrapingJobResult{WorkerTaskQueue: a.WorkerTaskQueue}
+	published, err := a.Store.PublishedImport(ctx, id)
+	if err != nil {
+		return result, err
+	}
+	if published != nil {
+		result.Published = &PublishedImport{
+			ImportID:    published.ImportID,
+			Records:     published.Records,
+			Rejected:    published.Rejected,
+			Bytes:       published.Bytes,
+			SHA256:      published.SHA256,
+			PublishedAt: published.PublishedAt,
+		}
+	}
+	result.Job, result.Found, err = a.scrapingJob(ctx, id)
+	if err != nil {
+		return result, err
+	}
+	result.Unchanged = result.Found && published != nil && result.Job.sameContent(ScrapingJob(published.ScrapingJob))
+	return result, nil
+}
+
+// scrapingJob asks the cloud for the job; found is false when it has none.
+func (a *Activities) scrapingJob(ctx context.Context, id int64) (job ScrapingJob, found bool, err error) {
+	described, err := a.Cloud.ScrapingJob(ctx, id)
+	if webscraper.IsNotFound(err) {
+		return ScrapingJob{}, false, nil
+	}
+	if err != nil {
+		return ScrapingJob{}, false, err
+	}
+	return ScrapingJob{
+		ScrapingJobID:     id,
+		SitemapID:         described.SitemapID,
+		SitemapName:       described.SitemapName,
+		CustomID:          described.CustomID,
+		Status:            string(described.Status),
+		JobsScheduled:     described.JobsScheduled,
+		JobsExecuted:      described.JobsExecuted,
+		JobsFailed:        described.JobsFailed,
+		JobsEmpty:         described.JobsEmpty,
+		JobsNoValue:       described.JobsNoValue,
+		StoredRecordCount: described.StoredRecordCount,
+	}, true, nil
+}
+
+// DeleteScrapingJobInput names the job and the import that makes its copy in
+// the cloud dispensable.
+type DeleteScrapingJobInput struct {
+	// Job is the job as it was when it was imported.
+	Job      ScrapingJob `json:"job"`
+	ImportID int64       `json:"import_id"`
+}
+
+// DeleteScrapingJobResult says whether the job is gone from the cloud.
+type DeleteScrapingJobResult struct {
+	Deleted bool `json:"deleted"`
+	// Changed is set when the job has run again since, or runs now: there may
+	// be records in the cloud that have not been imported.
+	Changed bool `json:"changed,omitempty"`
+	// Reason says in one sentence why the job was not deleted.
+	Reason string `json:"reason,omitempty"`
+}
+
+// DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
+// the records counted in the database are as many as the job has stored, none
+// was rejected, and the job has not run again since. A job that the cloud no
+// longer knows counts as deleted.
+func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+	result, err := a.delete(ctx, in)
+	if err != nil {
+		return DeleteScrapingJobResult{}, classify(ctx, err)
+	}
+	return result, nil
+}
+
+func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+	id := in.Job.ScrapingJobID
+	if reason, err := a.whyKeep(ctx, in); err != nil || reason != "" {
+		return DeleteScrapingJobResult{Reason: reason}, err
+	}
+	job, found, err := a.scrapingJob(ctx, id)
+	if err != nil {
+		return DeleteScrapingJobResult{}, err
+	}
+	if found && !job.sameContent(in.Job) {
+		return DeleteScrapingJobResult{
+			Changed: true,
+			Reason:  fmt.Sprintf("the job has run again since it was imported: it is %q now", job.Status),
+		}, nil
+	}
+	if found {
+		if err := a.Cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
+			return DeleteScrapingJobResult{}, err
+		}
+	}
+	if err := a.Store.SetCloudDeleted(ctx, id); err != nil {
+		return DeleteScrapingJobResult{}, err
+	}
+	return DeleteScrapingJobResult{Deleted: true}, nil
+}
+
+// whyKeep verifies the import in the database. An empty reason means that the
+// cloud's copy is not needed any more.
+func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (reason string, err error) {
+	records, rejected, published, err := a.Store.CountPublished(ctx, in.Job.ScrapingJobID, in.ImportID)
+	switch {
+	case err != nil:
+		return "", err
+	case !published:
+		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
+	case !in.Job.Finished():
+		return fmt.Sprintf("the job is %q, not finished", in.Job.Status), nil
+	case rejected > 0:
+		return fmt.Sprintf("%d records were rejected", rejected), nil
+	case records != in.Job.StoredRecordCount:
+		return fmt.Sprintf("%d records are in the database, but the job has stored %d", records, in.Job.StoredRecordCount), nil
+	}
+	return "", nil
+}

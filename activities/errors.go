@@ -1,0 +1,109 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// Types of the errors that activities return, as seen in the Temporal UI.
+const (
+	// ErrorRateLimited: the API's limit is spent; retried when it says so.
+	ErrorRateLimited = "RateLimited"
+	// ErrorCloud: Web Scraper Cloud failed or could not be reached; retried.
+	ErrorCloud = "CloudUnavailable"
+	// ErrorRequestRefused: Web Scraper Cloud refuses the request, now and
+	// later: a wrong token, say. Not retried.
+	ErrorRequestRefused = "RequestRefused"
+	// ErrorDatabase: PostgreSQL failed or could not be reached; retried.
+	ErrorDatabase = "DatabaseUnavailable"
+	// ErrorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
+	// missing table or right, say. Not retried.
+	ErrorDatabaseRefuses = "DatabaseRefuses"
+	// ErrorDiskFull: the spool's file system is full; retried.
+	ErrorDiskFull = "DiskFull"
+	// ErrorWorkerStopping: the worker is being stopped; retried.
+	ErrorWorkerStopping = "WorkerStopping"
+	// ErrorFileGone: the spool file is not there as it was. The import has to
+	// begin again with the download.
+	ErrorFileGone = "FileGone"
+	// ErrorSuperseded: a later import of the job was requested. The import has
+	// to begin again, if it is still wanted.
+	ErrorSuperseded = "Superseded"
+	// ErrorOther: anything else; retried.
+	ErrorOther = "Other"
+)
+
+var (
+	errDiskFull       = errors.New("the spool's disk is full")
+	errFileGone       = errors.New("the spool file is gone")
+	errWorkerStopping = errors.New("the worker is stopping; another attempt will go on from here")
+)
+
+// maxMessage keeps an error's text well below Temporal's limit for a payload.
+const maxMessage = 2000
+
+// classify turns an error into what Temporal is to do about it. It is the one
+// place that decides between retrying, waiting and giving up.
+func classify(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return ctx.Err() // cancelled by Temporal, which knows why
+	}
+	kind, options := ErrorOther, temporal.ApplicationErrorOptions{}
+	switch {
+	case errors.Is(err, errWorkerStopping):
+		kind = ErrorWorkerStopping
+	case errors.Is(err, errFileGone):
+		kind, options.NonRetryable = ErrorFileGone, true
+	case errors.Is(err, errDiskFull), errors.Is(err, syscall.ENOSPC):
+		kind = ErrorDiskFull
+	case errors.Is(err, postgres.ErrSuperseded):
+		kind, options.NonRetryable = ErrorSuperseded, true
+	case pq.As(err) != nil:
+		kind, options.NonRetryable = classifyDatabase(pq.As(err))
+	default:
+		kind, options.NonRetryable, options.NextRetryDelay = classifyCloud(err)
+	}
+	message := err.Error()
+	if len(message) > maxMessage {
+		message = message[:maxMessage] + "…"
+	}
+	return temporal.NewApplicationErrorWithOptions(message, kind, options)
+}
+
+// classifyDatabase gives up on what only a person can change: missing tables
+// and rights. The rest, a wrong password included, can be mended while the
+// activity is retried.
+func classifyDatabase(err *pq.Error) (kind string, final bool) {
+	switch err.Code.Class() {
+	case pqerror.ClassSyntaxErrorOrAccessRuleViolation, pqerror.ClassInvalidSchemaName:
+		return ErrorDatabaseRefuses, true
+	default:
+		return ErrorDatabase, false
+	}
+}
+
+func classifyCloud(err error) (kind string, final bool, delay time.Duration) {
+	if delay, limited := webscraper.IsRateLimited(err); limited {
+		return ErrorRateLimited, false, delay
+	}
+	var answer *webscraper.Error
+	if !errors.As(err, &answer) {
+		return ErrorOther, false, 0
+	}
+	switch code := answer.StatusCode; {
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code < 400, code >= 500:
+		return ErrorCloud, false, 0
+	default:
+		return ErrorRequestRefused, true, 0
+	}
+}

@@ -1,0 +1,196 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// maxBatchBytes ends a batch early, so that long records cost no more memory
+// than short ones.
+const maxBatchBytes = 8 << 20
+
+// ImportRecordsInput names a file of the spool and what to make of it.
+type ImportRecordsInput struct {
+	// Job is the job object that the download belongs to.
+	Job ScrapingJob `json:"job"`
+	// File, Bytes and SHA256 are those of the download.
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	// RunID and Pass identify the import, RequestedAt orders it among those of
+	// the job; see postgres.ImportRequest.
+	RunID       string    `json:"run_id"`
+	Pass        int       `json:"pass"`
+	RequestedAt time.Time `json:"requested_at"`
+	// BatchRecords is how many records are committed at a time.
+	BatchRecords int `json:"batch_records"`
+	// MaxRecordBytes is the size over which a record is rejected.
+	MaxRecordBytes int `json:"max_record_bytes"`
+}
+
+// ImportRecordsResult is the outcome of an import.
+type ImportRecordsResult struct {
+	ImportID int64 `json:"import_id"`
+	Records  int64 `json:"records"`
+	Rejected int64 `json:"rejected"`
+	// Published is false when readers go on seeing the import before; Reason
+	// says why.
+	Published bool   `json:"published"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// ImportRecords imports the records of a downloaded file batch by batch,
+// publishes them in one step and removes the records that they replace. A
+// retry resumes after the last committed batch; a retry of an import that has
+// been published only finishes the removal.
+//
+// A finished job's download that holds fewer records than the job has stored
+// is published as well, unless more of them are published already.
+func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
+	result, err := a.importRecords(ctx, in)
+	if err != nil {
+		return ImportRecordsResult{}, classify(ctx, err)
+	}
+	return result, nil
+}
+
+func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (result ImportRecordsResult, err error) {
+	attempt, err := a.Store.BeginImport(ctx, postgres.ImportRequest{
+		ScrapingJobID: in.Job.ScrapingJobID,
+		WorkflowRunID: in.RunID,
+		Pass:          in.Pass,
+		RequestedAt:   in.RequestedAt,
+		Bytes:         in.Bytes,
+		SHA256:        in.SHA256,
+	})
+	if err != nil {
+		return result, err
+	}
+	progress := func(removed int64) {
+		mark := attempt.Mark()
+		activity.RecordHeartbeat(ctx, Progress{
+			Bytes: mark.Bytes, OfBytes: in.Bytes, Records: mark.Records, Rejected: mark.Rejected, Removed: removed,
+		})
+	}
+	progress(0)
+	if !attempt.Published() {
+		if err := a.load(ctx, in, attempt, func() { progress(0) }); err != nil {
+			return result, err
+		}
+		if result.Reason, err = a.whyWithhold(ctx, in.Job, attempt.Mark()); err != nil {
+			return result, err
+		}
+		if result.Reason != "" {
+			err = attempt.Abandon(ctx)
+		} else {
+			err = attempt.Publish(ctx, postgres.ScrapingJob(in.Job))
+		}
+		if err != nil {
+			return result, err
+		}
+	}
+	if err := a.Store.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {
+		return result, err
+	}
+	result.ImportID = attempt.ID()
+	result.Records = attempt.Mark().Records
+	result.Rejected = attempt.Mark().Rejected
+	result.Published = attempt.Published()
+	return result, nil
+}
+
+// load commits the records of the file from the import's mark to its end.
+func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *postgres.Import, committed func()) (err error) {
+	file, err := a.openSpoolFile(in)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	mark := attempt.Mark()
+	if _, err := file.Seek(mark.Bytes, io.SeekStart); err != nil {
+		return fmt.Errorf("resuming in the spool file: %w", err)
+	}
+	lines := webscraper.NewJSONLinesReader(file, in.MaxRecordBytes, webscraper.ContinueAfter(mark.Bytes, mark.LastRecordNumber))
+	batch := attempt.NewBatch()
+	commit := func(bytes, lastRecordNumber int64) error {
+		if err := attempt.CommitBatch(ctx, batch, bytes, lastRecordNumber); err != nil {
+			return err
+		}
+		batch.Reset()
+		committed()
+		if workerStopping(ctx) {
+			return errWorkerStopping
+		}
+		return nil
+	}
+	for lines.Next() {
+		line := lines.Line()
+		if line.TooLong {
+			batch.Reject(line.Number, line.Data, fmt.Sprintf("%d bytes long, over the limit of %d (MAX_RECORD_BYTES)", line.Size, in.MaxRecordBytes))
+		} else {
+			batch.Add(line.Number, line.Data)
+		}
+		mark.LastRecordNumber = line.Number
+		if batch.Len() >= in.BatchRecords || batch.Bytes() >= maxBatchBytes {
+			if err := commit(line.End, line.Number); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("reading the spool file: %w", err)
+	}
+	// The rest, and the mark at the end of the file, after any blank lines.
+	if attempt.Mark().Bytes == in.Bytes {
+		return nil
+	}
+	return commit(in.Bytes, mark.LastRecordNumber)
+}
+
+// openSpoolFile opens the downloaded file, or returns errFileGone when it is
+// not there as it was.
+func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
+	path, err := a.Spool.path(in.File)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path) //nolint:gosec // path keeps it in the spool
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", errFileGone, in.File)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the spool file: %w", err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() != in.Bytes {
+		err = fmt.Errorf("%w: %s has %d bytes, %d were downloaded", errFileGone, in.File, info.Size(), in.Bytes)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// whyWithhold protects what readers have from a download that came out short:
+// the reason why the import is not to be published, or "".
+func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark postgres.Mark) (reason string, err error) {
+	if !job.Finished() || mark.Records+mark.Rejected >= job.StoredRecordCount {
+		return "", nil
+	}
+	published, err := a.Store.PublishedImport(ctx, job.ScrapingJobID)
+	if err != nil || published == nil || published.Records <= mark.Records {
+		return "", err
+	}
+	return fmt.Sprintf("the download held %d records, but the job has stored %d: the %d records published before stay",
+		mark.Records+mark.Rejected, job.StoredRecordCount, published.Records), nil
+}

@@ -1,0 +1,112 @@
+package activities
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// spoolNameFile holds the spool's name. It outlives the worker's process, so
+// that a worker that comes back on the same folder is asked for the files that
+// lie there.
+const spoolNameFile = ".scrapehaul-spool"
+
+// Spool is the folder that keeps downloaded files until they are imported.
+// Several workers on one host may share it.
+type Spool struct {
+	dir     string
+	name    string
+	minFree int64
+}
+
+// OpenSpool prepares the folder, making it if need be. minFree is how many
+// bytes of its file system downloads leave free.
+func OpenSpool(dir string, minFree int64) (*Spool, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("preparing the spool folder: %w", err)
+	}
+	name, err := spoolName(filepath.Join(dir, spoolNameFile))
+	if err != nil {
+		return nil, fmt.Errorf("naming the spool folder %s: %w", dir, err)
+	}
+	return &Spool{dir: dir, name: name, minFree: minFree}, nil
+}
+
+// Name is unique to the spool and stays the same as long as the folder does.
+func (s *Spool) Name() string { return s.name }
+
+// spoolName reads the name from the file or gives one.
+func spoolName(path string) (string, error) {
+	name, err := os.ReadFile(path) //nolint:gosec // the operator names the folder
+	if err == nil {
+		return strings.TrimSpace(string(name)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	proposal := path + "." + rand.Text()
+	if err := os.WriteFile(proposal, []byte(host+"-"+strings.ToLower(rand.Text()[:8])+"\n"), 0o600); err != nil {
+		return "", err
+	}
+	defer func() { _ = os.Remove(proposal) }()
+	// A link is made by one of several workers that start at the same time.
+	if err := os.Link(proposal, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	name, err = os.ReadFile(path) //nolint:gosec // as above
+	return strings.TrimSpace(string(name)), err
+}
+
+// path returns where the file of that name lies. Names come back from Temporal
+// and must not lead out of the folder.
+func (s *Spool) path(name string) (string, error) {
+	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return "", fmt.Errorf("%q is not the name of a spool file", name)
+	}
+	return filepath.Join(s.dir, name), nil
+}
+
+// remove removes the file and what broken downloads of it have left.
+func (s *Spool) remove(name string) error {
+	path, err := s.path(name)
+	if err != nil {
+		return err
+	}
+	leftovers, err := filepath.Glob(globEscape(path) + partialSuffix + "*")
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, each := range append(leftovers, path) {
+		if err := os.Remove(each); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// checkFree returns errDiskFull when writing that many more bytes would leave
+// less than minFree.
+func (s *Spool) checkFree(bytes int64) error {
+	free, err := freeBytes(s.dir)
+	if err != nil {
+		return fmt.Errorf("asking for the free space of the spool folder: %w", err)
+	}
+	if free-bytes < s.minFree {
+		return fmt.Errorf("%w: %s has %d bytes free, %d more are to be written and %d have to stay free (SPOOL_MIN_FREE)",
+			errDiskFull, s.dir, free, bytes, s.minFree)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// CheckRecord says why data, one record of a download, cannot be stored as a
+// jsonb object, or returns nil: not JSON (a cut line, say), not an object, not
+// UTF-8, or an escape that jsonb has no character for (\u0000, a lone
+// surrogate). PostgreSQL has further limits that hardly a record meets; what
+// it refuses is found when a batch is committed.
+func CheckRecord(data []byte) error {
+	if !json.Valid(data) {
+		return syntaxError(data)
+	}
+	if first := bytes.TrimLeft(data, " \t\r\n")[0]; first != '{' {
+		return fmt.Errorf("not a JSON object but %s", kind(first))
+	}
+	if !utf8.Valid(data) {
+		return fmt.Errorf("invalid UTF-8 at byte %d", invalidUTF8(data))
+	}
+	return checkEscapes(data)
+}
+
+// syntaxError describes what json.Valid only answers with false.
+func syntaxError(data []byte) error {
+	err := json.Unmarshal(data, new(json.RawMessage))
+	var syntax *json.SyntaxError
+	switch {
+	case !errors.As(err, &syntax):
+		return fmt.Errorf("not JSON: %w", err)
+	case syntax.Offset >= int64(len(data)) && syntax.Error() == "unexpected end of JSON input":
+		return fmt.Errorf("cut off: the JSON ends in the middle, after %d bytes", len(data))
+	default:
+		return fmt.Errorf("not JSON: %w at byte %d", err, syntax.Offset)
+	}
+}
+
+func kind(first byte) string {
+	switch first {
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	default:
+		return "a number"
+	}
+}
+
+func invalidUTF8(data []byte) int {
+	for at := 0; at < len(data); {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			return at + 1
+		}
+		at += size
+	}
+	return len(data)
+}
+
+// checkEscapes looks at the \u escapes of valid JSON, where a backslash stands
+// in strings only.
+func checkEscapes(data []byte) error {
+	for at := 0; ; {
+		next := bytes.IndexByte(data[at:], '\\')
+		if next < 0 {
+			return nil
+		}
+		at += next
+		if data[at+1] != 'u' {
+			at += 2
+			continue
+		}
+		unit := utf16Unit(data[at:])
+		switch {
+		case unit == 0:
+			return fmt.Errorf(`\u0000 at byte %d: PostgreSQL's text cannot hold it`, at+1)
+		case unit >= 0xD800 && unit < 0xDC00:
+			low := data[at+6:]
+			if !bytes.HasPrefix(low, []byte(`\u`)) || utf16Unit(low) < 0xDC00 || utf16Unit(low) > 0xDFFF {
+				return fmt.Errorf(`lone surrogate %s at byte %d`, data[at:at+6], at+1)
+			}
+			at += 12
+		case unit >= 0xDC00 && unit < 0xE000:
+			return fmt.Errorf(`lone surrogate %s at byte %d`, data[at:at+6], at+1)
+		default:
+			at += 6
+		}
+	}
+}
+
+// utf16Unit reads the four hexadecimal digits of an escape. They are there: the
+// JSON has been found valid.
+func utf16Unit(escape []byte) uint64 {
+	unit, _ := strconv.ParseUint(string(escape[2:6]), 16, 16)
+	return unit
+}

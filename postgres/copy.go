@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+const copyStatement = `
+COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN
+(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')`
+
+// copyChunkBytes is how much goes to the driver at a time, about its own
+// buffer's size.
+const copyChunkBytes = 60 << 10
+
+// copyRecords writes all records with one COPY. It refuses none by itself: an
+// error of PostgreSQL sinks the whole batch.
+func copyRecords(ctx context.Context, conn *sqlx.Conn, batch *Batch) ([]reject, error) {
+	err := conn.Raw(func(driverConn any) error {
+		preparer, ok := driverConn.(driver.ConnPrepareContext)
+		if !ok {
+			return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
+		}
+		statement, err := preparer.PrepareContext(ctx, copyStatement)
+		if err != nil {
+			return err
+		}
+		copied, err := copyRows(ctx, statement, batch.rows)
+		if err == nil && copied != int64(len(batch.records)) {
+			err = fmt.Errorf("COPY took %d records of %d", copied, len(batch.records))
+		}
+		return errors.Join(err, statement.Close())
+	})
+	return nil, err
+}
+
+func copyRows(ctx context.Context, statement driver.Stmt, rows []byte) (int64, error) {
+	// The interface is lib/pq's own; database/sql has none for COPY.
+	copier, ok := statement.(interface {
+		CopyData(ctx context.Context, line string) (driver.Result, error)
+	})
+	if !ok {
+		return 0, fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", statement)
+	}
+	// CopyData ends each call with a newline, so a chunk ends before one.
+	for len(rows) > 0 {
+		end := min(copyChunkBytes, len(rows))
+		end += bytes.IndexByte(rows[end-1:], '\n') - 1
+		if _, err := copier.CopyData(ctx, string(rows[:end])); err != nil {
+			return 0, err
+		}
+		rows = rows[end+1:]
+	}
+	result, err := statement.Exec(nil) //nolint:staticcheck // the end of COPY has no other form in lib/pq
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const insertRecord = `
+INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ($1, $2, $3::jsonb)`
+
+// insertOneByOne writes the records so that one refused by PostgreSQL leaves
+// the others in place. It is for the rare batch that COPY cannot take.
+func insertOneByOne(ctx context.Context, conn *sqlx.Conn, batch *Batch) ([]reject, error) {
+	var rejects []reject
+	for _, record := range batch.records {
+		if _, err := conn.ExecContext(ctx, `SAVEPOINT record`); err != nil {
+			return nil, err
+		}
+		data := batch.data(record)
+		_, err := conn.ExecContext(ctx, insertRecord, batch.importID, record.number, string(data))
+		after := `RELEASE SAVEPOINT record`
+		if refused(err) {
+			reason := "PostgreSQL refuses it: " + pq.As(err).Message
+			rejects = append(rejects, reject{number: record.number, raw: data, reason: reason})
+			after, err = `ROLLBACK TO SAVEPOINT record`, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, err := conn.ExecContext(ctx, after); err != nil {
+			return nil, err
+		}
+	}
+	return rejects, nil
+}
+
+// refused says whether PostgreSQL refused what a record holds, as opposed to
+// having failed: a data exception or a limit of its own (nesting, size).
+func refused(err error) bool {
+	problem := pq.As(err)
+	return problem != nil && slices.Contains(
+		[]pqerror.Class{pqerror.ClassDataException, pqerror.ClassProgramLimitExceeded}, problem.Code.Class())
+}

@@ -1,0 +1,365 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+var (
+	// ErrOvertaken is returned to an attempt that may no longer write, because
+	// a later attempt at the same import has begun. The later one goes on.
+	ErrOvertaken = errors.New("a later attempt at this import has begun; this one stops")
+	// ErrSuperseded is returned when a later import of the same scraping job
+	// has been requested: the earlier one must not replace it.
+	ErrSuperseded = errors.New("a later import of this scraping job has been requested; this one stops")
+)
+
+// ImportRequest identifies an import. Two requests that agree in all fields
+// are attempts at the same import: the second one resumes the first.
+type ImportRequest struct {
+	ScrapingJobID int64
+	// WorkflowRunID and Pass say who asked: the pass-th import of that run.
+	WorkflowRunID string
+	Pass          int
+	// RequestedAt orders the imports of a scraping job, by the microsecond.
+	RequestedAt time.Time
+	// Bytes and SHA256 (lower-case hex) are those of the file. An import is
+	// only ever resumed with the same file.
+	Bytes  int64
+	SHA256 string
+}
+
+// Mark is how far an import has been committed.
+type Mark struct {
+	// Bytes is the offset in the file up to which all is committed.
+	Bytes int64 `db:"committed_bytes"`
+	// LastRecordNumber is the number of the last record before that offset.
+	LastRecordNumber int64 `db:"last_record_number"`
+	// Records and Rejected count what has been imported and rejected.
+	Records  int64 `db:"records"`
+	Rejected int64 `db:"rejected"`
+}
+
+// Import is one attempt at an import. It is not safe for concurrent use.
+type Import struct {
+	store   *Store
+	request ImportRequest
+	id      int64
+	fence   int64
+	mark    Mark
+	// published is set when an earlier attempt has already published.
+	published bool
+}
+
+// ID is the import's key in scrapehaul.imports.
+func (i *Import) ID() int64 { return i.id }
+
+// Mark is how far the import has been committed, by earlier attempts too.
+func (i *Import) Mark() Mark { return i.mark }
+
+// Published says whether the import has been published, by an earlier attempt
+// too.
+func (i *Import) Published() bool { return i.published }
+
+const isSuperseded = `
+SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requested_at > $2)`
+
+const terminateOlderAttempts = `
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = $1 AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()`
+
+const lockScrapingJob = `
+INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
+ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
+
+// A later pass of the same run can have published since; then this attempt's
+// import is 'replaced' and still done.
+const findDone = `
+SELECT import_id, fence, committed_bytes, last_record_number, records, rejected
+FROM scrapehaul.imports
+WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
+  AND state IN ('published', 'replaced')`
+
+const takeOver = `
+UPDATE scrapehaul.imports SET fence = fence + 1
+WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
+  AND state = 'importing'
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
+
+const abandonOthers = `
+UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
+
+const insertImport = `
+INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, requested_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
+
+// BeginImport begins an attempt at an import, or resumes the import that an
+// earlier attempt left unfinished ([Import.Mark] says where). From then on the
+// earlier attempt commits nothing more, whether it still runs or not; nor does
+// an import of the same job that was requested earlier or reads another file.
+//
+// It returns [ErrSuperseded] when a later import of the job was requested.
+func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import, error) {
+	doing := func(err error) error {
+		return fmt.Errorf("beginning the import of scraping job %d: %w", request.ScrapingJobID, err)
+	}
+	var superseded bool
+	if err := s.db.GetContext(ctx, &superseded, isSuperseded, request.ScrapingJobID, request.RequestedAt); err != nil {
+		return nil, doing(err)
+	}
+	if superseded {
+		return nil, doing(ErrSuperseded)
+	}
+	// An attempt that hangs in a transaction would hold its locks for as long
+	// as its connection lives.
+	if _, err := s.db.ExecContext(ctx, terminateOlderAttempts, applicationName(request.ScrapingJobID)); err != nil {
+		return nil, doing(err)
+	}
+	attempt := &Import{store: s, request: request}
+	err := s.inTx(ctx, func(conn *sqlx.Conn) error {
+		// The job's row is the lock: attempts begin one after the other.
+		if _, err := conn.ExecContext(ctx, lockScrapingJob, request.ScrapingJobID); err != nil {
+			return err
+		}
+		if err := conn.GetContext(ctx, &superseded, isSuperseded, request.ScrapingJobID, request.RequestedAt); err != nil {
+			return err
+		}
+		if superseded {
+			return ErrSuperseded
+		}
+		return attempt.begin(ctx, conn)
+	})
+	if err != nil {
+		return nil, doing(err)
+	}
+	return attempt, nil
+}
+
+// begin finds the import of the request or makes it.
+func (i *Import) begin(ctx context.Context, conn *sqlx.Conn) error {
+	key := []any{i.request.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
+	var row struct {
+		ImportID int64 `db:"import_id"`
+		Fence    int64 `db:"fence"`
+		Mark
+	}
+	err := conn.GetContext(ctx, &row, findDone, key...)
+	i.published = err == nil
+	if errors.Is(err, sql.ErrNoRows) {
+		err = conn.GetContext(ctx, &row, takeOver, key...)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err := conn.ExecContext(ctx, abandonOthers, i.request.ScrapingJobID); err != nil {
+			return err
+		}
+		err = conn.GetContext(ctx, &row, insertImport, append(key, i.request.RequestedAt)...)
+	}
+	if err != nil {
+		return err
+	}
+	i.id, i.fence, i.mark = row.ImportID, row.Fence, row.Mark
+	return nil
+}
+
+const advanceMark = `
+UPDATE scrapehaul.imports
+SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6
+WHERE import_id = $1 AND fence = $2 AND state = 'importing'`
+
+// CommitBatch commits the batch together with the mark: bytes is the offset in
+// the file after its last record, lastRecordNumber that record's number. A
+// record that PostgreSQL refuses is rejected with PostgreSQL's reason while
+// the others of the batch are imported.
+//
+// It returns [ErrOvertaken] when this attempt may no longer write. After any
+// error nothing of the batch is in the database.
+func (i *Import) CommitBatch(ctx context.Context, batch *Batch, bytes, lastRecordNumber int64) error {
+	err := i.commit(ctx, batch, bytes, lastRecordNumber, copyRecords)
+	if refused(err) {
+		err = i.commit(ctx, batch, bytes, lastRecordNumber, insertOneByOne)
+	}
+	if err != nil {
+		return fmt.Errorf("committing %d records of import %d up to record %d: %w", batch.Len(), i.id, lastRecordNumber, err)
+	}
+	return nil
+}
+
+// writeRecords writes the batch's records inside a transaction of conn and
+// returns those that PostgreSQL refused.
+type writeRecords func(ctx context.Context, conn *sqlx.Conn, batch *Batch) (refused []reject, err error)
+
+func (i *Import) commit(ctx context.Context, batch *Batch, bytes, lastRecordNumber int64, write writeRecords) error {
+	var next Mark
+	err := i.store.inTx(ctx, func(conn *sqlx.Conn) error {
+		if _, err := conn.ExecContext(ctx, `SELECT set_config('application_name', $1, true)`, applicationName(i.request.ScrapingJobID)); err != nil {
+			return err
+		}
+		var refused []reject
+		if len(batch.records) > 0 {
+			var err error
+			if refused, err = write(ctx, conn, batch); err != nil {
+				return err
+			}
+		}
+		rejects := append(refused, batch.rejects...)
+		if err := insertRejects(ctx, conn, i.id, rejects); err != nil {
+			return err
+		}
+		next = Mark{
+			Bytes:            bytes,
+			LastRecordNumber: lastRecordNumber,
+			Records:          i.mark.Records + int64(len(batch.records)-len(refused)),
+			Rejected:         i.mark.Rejected + int64(len(rejects)),
+		}
+		// Last, so that the row is locked for a moment only.
+		return exactlyOne(conn.ExecContext(ctx, advanceMark,
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected))
+	})
+	if err != nil {
+		return err
+	}
+	i.mark = next
+	return nil
+}
+
+const insertRejected = `
+INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)
+SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
+
+func insertRejects(ctx context.Context, conn *sqlx.Conn, importID int64, rejects []reject) error {
+	if len(rejects) == 0 {
+		return nil
+	}
+	var (
+		numbers pq.Int64Array
+		raws    pq.ByteaArray
+		reasons pq.StringArray
+	)
+	for _, r := range rejects {
+		numbers = append(numbers, r.number)
+		raws = append(raws, r.raw)
+		reasons = append(reasons, r.reason)
+	}
+	_, err := conn.ExecContext(ctx, insertRejected, importID, numbers, raws, reasons)
+	return err
+}
+
+const replacePublished = `
+UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published'`
+
+const setPublished = `
+UPDATE scrapehaul.imports SET state = 'published', published_at = now()
+WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = bytes`
+
+const setPublishedJob = `
+UPDATE scrapehaul.scraping_jobs
+SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:custom_id, ''), status = :status,
+    jobs_scheduled = :jobs_scheduled, jobs_executed = :jobs_executed, jobs_failed = :jobs_failed,
+    jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
+    published_import_id = :import_id, published_at = now(), cloud_deleted_at = NULL
+WHERE scrapingjob_id = :scrapingjob_id`
+
+// Publish makes the import the one that readers see, in place of the one
+// before, together with the job object it was made from. All of the file must
+// have been committed. Publishing twice is the same as once.
+//
+// It returns [ErrOvertaken] when this attempt may no longer write.
+func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
+	if i.published {
+		return nil
+	}
+	if i.mark.Bytes != i.request.Bytes {
+		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, i.mark.Bytes, i.request.Bytes)
+	}
+	err := i.store.inTx(ctx, func(conn *sqlx.Conn) error {
+		// In the same order as BeginImport: the job first.
+		if _, err := conn.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
+			return err
+		}
+		if _, err := conn.ExecContext(ctx, replacePublished, i.request.ScrapingJobID); err != nil {
+			return err
+		}
+		if err := exactlyOne(conn.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
+			return err
+		}
+		query, args, err := sqlx.Named(setPublishedJob, struct {
+			ScrapingJob
+			ImportID int64 `db:"import_id"`
+		}{job, i.id})
+		if err != nil {
+			return err
+		}
+		return exactlyOne(conn.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...))
+	})
+	if err != nil {
+		return fmt.Errorf("publishing import %d: %w", i.id, err)
+	}
+	i.published = true
+	return nil
+}
+
+const setAbandoned = `
+UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND fence = $2 AND state = 'importing'`
+
+// Abandon gives the import up: readers go on seeing what was published before.
+// Its records are removed by [Store.RemoveUnneeded].
+func (i *Import) Abandon(ctx context.Context) error {
+	if err := exactlyOne(i.store.db.ExecContext(ctx, setAbandoned, i.id, i.fence)); err != nil {
+		return fmt.Errorf("abandoning import %d: %w", i.id, err)
+	}
+	return nil
+}
+
+// exactlyOne turns an update that the fence kept from its row into
+// ErrOvertaken.
+func exactlyOne(result sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	updated, err := result.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if updated != 1 {
+		return ErrOvertaken
+	}
+	return nil
+}
+
+// applicationName marks the connections that write records of a scraping job,
+// for BeginImport and for whoever looks into pg_stat_activity.
+func applicationName(scrapingJobID int64) string {
+	return fmt.Sprintf("scrapehaul import of scraping job %d", scrapingJobID)
+}
+
+// inTx runs work in a transaction on a connection of its own, which is
+// discarded after an error: a broken COPY can leave it in any state.
+func (s *Store) inTx(ctx context.Context, work func(*sqlx.Conn) error) (err error) {
+	conn, err := s.db.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	tx, err := conn.BeginTxx(ctx, nil)
+	if err != nil {
+		return errors.Join(err, discard(conn))
+	}
+	// Statements go through conn: it is the transaction's own connection, and
+	// COPY needs its raw form.
+	if err := work(conn); err != nil {
+		_ = tx.Rollback() // the connection is closed anyway
+		_ = discard(conn)
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		_ = discard(conn)
+		return err
+	}
+	return conn.Close()
+}

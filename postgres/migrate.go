@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrationLock is the key of the advisory lock that lets one process migrate
+// at a time: "scrapehl" in ASCII.
+const migrationLock int64 = 0x7363726170656861
+
+// Migrate brings schema scrapehaul of the database to the version this code
+// needs and returns that version. Any number of processes may call it at the
+// same time: an advisory lock lets one of them work while the others wait.
+// It takes two connections of the pool. The role needs CREATE on the database,
+// or a schema scrapehaul of its own made beforehand.
+func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
+	// A connection of its own: the lock belongs to it until it is closed.
+	lock, err := db.Connx(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("connecting to migrate the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, discard(lock)) }()
+	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
+		return 0, fmt.Errorf("waiting for the migration lock: %w", err)
+	}
+	// CREATE SCHEMA IF NOT EXISTS asks for the right to create even when the
+	// schema is there, made beforehand by an administrator.
+	var missing bool
+	if err := lock.GetContext(ctx, &missing, `SELECT to_regnamespace('scrapehaul') IS NULL`); err != nil {
+		return 0, fmt.Errorf("looking for schema scrapehaul: %w", err)
+	}
+	if missing {
+		if _, err := lock.ExecContext(ctx, `CREATE SCHEMA scrapehaul`); err != nil {
+			return 0, fmt.Errorf("creating schema scrapehaul: %w", err)
+		}
+	}
+	provider, err := migrator(db)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return 0, fmt.Errorf("migrating schema scrapehaul: %w", err)
+	}
+	version, err = provider.GetDBVersion(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
+	}
+	return version, nil
+}
+
+func migrator(db *sqlx.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("reading the embedded migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db.DB, files,
+		goose.WithTableName("scrapehaul.goose_db_version"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the migrations of schema scrapehaul: %w", err)
+	}
+	return provider, nil
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+type commands struct {
+	Serve       serveCommand       `cmd:"" help:"Receive the notifications of Web Scraper Cloud until SIGTERM."`
+	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
+	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
+}
+
+// importFlags are the settings of the imports that a command starts. They are
+// text, so that all that is wrong is told at once.
+type importFlags struct {
+	TaskQueue        string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
+	HoldBeforeDelete string `env:"HOLD_BEFORE_DELETE" default:"${hold}" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${default}."`
+	BatchRecords     string `env:"BATCH_RECORDS" default:"${batch_records}" placeholder:"N" help:"Records committed at a time. Default: ${default}."`
+	MaxRecordBytes   string `env:"MAX_RECORD_BYTES" default:"${max_record_bytes}" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${default}."`
+	WorkerGoneAfter  string `env:"WORKER_GONE_AFTER" default:"${worker_gone_after}" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${default}."`
+	HeartbeatTimeout string `env:"HEARTBEAT_TIMEOUT" default:"${heartbeat_timeout}" help:"How long a download or an import may be silent before another attempt takes over. Default: ${default}."`
+}
+
+func (f *importFlags) settings(s *process.Settings) workflows.Settings {
+	const least = time.Second
+	if f.HoldBeforeDelete != workflows.NeverDelete {
+		if d, err := time.ParseDuration(f.HoldBeforeDelete); err != nil || d < 0 {
+			s.Problem("HOLD_BEFORE_DELETE is %q: want a duration like 24h, 0, or never", f.HoldBeforeDelete)
+		}
+	}
+	s.Duration("WORKER_GONE_AFTER", f.WorkerGoneAfter, least)
+	s.Duration("HEARTBEAT_TIMEOUT", f.HeartbeatTimeout, least)
+	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
+	return workflows.Settings{
+		HoldBeforeDelete: f.HoldBeforeDelete,
+		BatchRecords:     s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
+		MaxRecordBytes:   s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
+		WorkerGoneAfter:  f.WorkerGoneAfter,
+		HeartbeatTimeout: f.HeartbeatTimeout,
+	}
+}
+
+type serveCommand struct {
+	importFlags
+	ListenAddress string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
+	WebhookTokens string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
+}
+
+// minTokenLength keeps out what can be guessed.
+const minTokenLength = 16
+
+// Run validates all settings and serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
+	logger := streams.Logger()
+	var s process.Settings
+	s.Address("LISTEN_ADDRESS", c.ListenAddress)
+	server := webhookServer{
+		logger:        logger,
+		listenAddress: c.ListenAddress,
+		tokens:        c.tokens(&s),
+		taskQueue:     c.TaskQueue,
+		settings:      c.settings(&s),
+		temporal:      s.Temporal(logger),
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return server.run(ctx)
+}
+
+func (c *serveCommand) tokens(s *process.Settings) []string {
+	s.Required("WEBHOOK_TOKENS", c.WebhookTokens, fmt.Sprintf("a secret of at least %d characters, or several with commas between; there is no default", minTokenLength))
+	var tokens []string
+	for token := range strings.SplitSeq(c.WebhookTokens, ",") {
+		token = strings.TrimSpace(token)
+		if token == "" {
+			continue
+		}
+		if len(token) < minTokenLength {
+			s.Problem("WEBHOOK_TOKENS: token %d has %d characters: want at least %d", len(tokens)+1, len(token), minTokenLength)
+		}
+		tokens = append(tokens, token)
+	}
+	return tokens
+}
+
+type importCommand struct {
+	importFlags
+	IDs []string `arg:"" name:"id" help:"IDs of scraping jobs."`
+}
+
+// Run starts the imports and says which workflow has each.
+func (c *importCommand) Run(ctx context.Context, streams process.Streams) error {
+	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, settings workflows.Settings) (client.WorkflowRun, error) {
+		return workflows.Notify(ctx, t, c.TaskQueue, workflows.Notification{ScrapingJobID: id}, settings)
+	})
+}
+
+type reimportCommand struct {
+	importFlags
+	IDs []string `arg:"" name:"id" help:"IDs of scraping jobs."`
+}
+
+// Run signals the re-imports and says which workflow has each.
+func (c *reimportCommand) Run(ctx context.Context, streams process.Streams) error {
+	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, settings workflows.Settings) (client.WorkflowRun, error) {
+		return workflows.Reimport(ctx, t, c.TaskQueue, id, settings)
+	})
+}
+
+// start does one thing for each scraping job, and goes on with the others when
+// one fails.
+func (f *importFlags) start(ctx context.Context, streams process.Streams, arguments []string,
+	one func(client.Client, int64, workflows.Settings) (client.WorkflowRun, error),
+) error {
+	var s process.Settings
+	settings := f.settings(&s)
+	options := s.Temporal(slog.New(slog.DiscardHandler))
+	var ids []int64
+	for _, argument := range arguments {
+		id, err := strconv.ParseInt(argument, 10, 64)
+		if err != nil || id <= 0 {
+			s.Problem("%q is not the ID of a scraping job: want a positive number", argument)
+		}
+		ids = append(ids, id)
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	temporal, err := client.DialContext(ctx, options)
+	if err != nil {
+		return fmt.Errorf("connecting to Temporal at %s: %w", options.HostPort, err)
+	}
+	defer temporal.Close()
+	var failures []error
+	for _, id := range ids {
+		run, err := one(temporal, id, settings)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		fmt.Fprintf(streams.Out, "scraping job %d: workflow %s, run %s\n", id, run.GetID(), run.GetRunID())
+	}
+	return errors.Join(failures...)
+}
+
+type healthcheckCommand struct {
+	ListenAddress string `env:"LISTEN_ADDRESS" default:":8080" help:"Address of the starter's /readyz."`
+}
+
+// Run fails unless the starter is ready.
+func (c *healthcheckCommand) Run(ctx context.Context) error {
+	return process.CheckHealth(ctx, c.ListenAddress, "/readyz")
+}

@@ -1,0 +1,14 @@
+// The starter receives the notifications of Web Scraper Cloud, and starts
+// imports by hand.
+package main
+
+import (
+	"os"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+func main() {
+	os.Exit(process.Main("starter", "Starts imports of scraping jobs: on the notifications of Web Scraper Cloud, or by hand.",
+		new(commands), os.Args[1:], process.Streams{Out: os.Stdout, Err: os.Stderr}))
+}

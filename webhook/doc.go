@@ -1,0 +1,15 @@
+// Package webhook receives the notifications of Web Scraper Cloud.
+//
+// The handler authenticates a notification, decodes it and hands it to the
+// workflow of its scraping job. It answers within 8 seconds, whatever happens:
+// the vendor waits for 10, sends twice more, and forgets.
+//
+// Mount it on any gin engine:
+//
+//	handler, err := webhook.New(webhook.Options{Client: temporal, Tokens: tokens})
+//	…
+//	handler.Register(engine)
+//
+// The token is part of the URL. A logging middleware of yours has to leave the
+// query string out, for gin's own: gin.LoggerConfig{SkipQueryString: true}.
+package webhook

@@ -1,0 +1,95 @@
+package webhook
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// decode reads the form that Web Scraper Cloud submits. Fields it does not know
+// and statuses it does not know are fine: what counts is what the API says.
+func decode(body string) (workflows.Notification, error) {
+	values, err := url.ParseQuery(body)
+	if err != nil {
+		return workflows.Notification{}, refuse(http.StatusBadRequest, "the body is not a urlencoded form: %v", err)
+	}
+	form := form{values: values, problems: map[string]string{}}
+	notification := workflows.Notification{
+		ScrapingJobID: form.id("scrapingjob_id"),
+		Status:        form.text("status"),
+		SitemapID:     form.id("sitemap_id"),
+		SitemapName:   form.text("sitemap_name"),
+		CustomID:      form.only("custom_id"),
+	}
+	if len(form.problems) > 0 {
+		var all []string
+		for _, name := range slices.Sorted(maps.Keys(form.problems)) {
+			all = append(all, name+" "+form.problems[name])
+		}
+		return workflows.Notification{}, &refusal{status: http.StatusBadRequest, Refused: Refused{
+			Error:  "the form has bad fields: " + strings.Join(all, "; "),
+			Fields: form.problems,
+		}}
+	}
+	return notification, nil
+}
+
+// form collects what is wrong with each field.
+type form struct {
+	values   url.Values
+	problems map[string]string
+}
+
+// only returns the field's value, "" when it is absent.
+func (f form) only(name string) string {
+	values := f.values[name]
+	if len(values) > 1 {
+		f.problems[name] = fmt.Sprintf("is there %d times, first as %s", len(values), quote(values[0]))
+	}
+	return f.values.Get(name)
+}
+
+// text returns a field that has to be there.
+func (f form) text(name string) string {
+	value := f.only(name)
+	if value == "" {
+		f.problems[name] = f.missing(name)
+	}
+	return value
+}
+
+// id returns a field that has to be a positive number of at most 64 bits.
+func (f form) id(name string) int64 {
+	value := f.only(name)
+	id, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case f.problems[name] != "":
+	case value == "":
+		f.problems[name] = f.missing(name)
+	case err != nil || id <= 0 || value[0] == '+':
+		f.problems[name] = fmt.Sprintf("is %s: want a positive decimal number", quote(value))
+	}
+	return id
+}
+
+func (f form) missing(name string) string {
+	if f.values.Has(name) {
+		return `is "": want a value`
+	}
+	return "is missing"
+}
+
+// quote shows a value of which nothing is known, in a bounded form.
+func quote(value string) string {
+	const most = 100
+	if len(value) > most {
+		return fmt.Sprintf("%q… (%d bytes)", value[:most], len(value))
+	}
+	return strconv.Quote(value)
+}

@@ -1,0 +1,197 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// Path is where [Handler.Register] puts the handler; the token goes into the
+// query: /webhooks/webscraper?token=SECRET.
+const Path = "/webhooks/webscraper"
+
+// MaxBodyBytes is the size over which a body is refused.
+const MaxBodyBytes = 64 << 10
+
+// The vendor gives up after 10 s. Reading and signalling share 8 of them.
+const (
+	readTimeout   = 3 * time.Second
+	signalTimeout = 4 * time.Second
+)
+
+// Options are what a Handler needs.
+type Options struct {
+	// Client reaches Temporal. Required.
+	Client workflows.Client
+	// Tokens are the secrets of which a notification has to carry one. Several
+	// allow for rotation. At least one is required.
+	Tokens []string
+	// TaskQueue is the workers' task queue. Default workflows.DefaultTaskQueue.
+	TaskQueue string
+	// Settings shape the imports that notifications start.
+	Settings workflows.Settings
+	// Logger gets one line for each notification. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *Options) validate() error {
+	var problems []error
+	if o.Client == nil {
+		problems = append(problems, errors.New("Client is missing"))
+	}
+	if len(o.Tokens) == 0 {
+		problems = append(problems, errors.New("Tokens is empty: at least one is needed, there is no default"))
+	}
+	for i, token := range o.Tokens {
+		if token == "" {
+			problems = append(problems, fmt.Errorf("Tokens[%d] is empty", i))
+		}
+	}
+	return errors.Join(append(problems, o.Settings.Validate()...)...)
+}
+
+// Handler receives notifications.
+type Handler struct {
+	options Options
+	tokens  [][sha256.Size]byte
+}
+
+// New returns a Handler, or an error that names every option that is not valid.
+func New(options Options) (*Handler, error) {
+	if err := options.validate(); err != nil {
+		return nil, fmt.Errorf("webhook options: %w", err)
+	}
+	if options.TaskQueue == "" {
+		options.TaskQueue = workflows.DefaultTaskQueue
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	h := &Handler{options: options}
+	for _, token := range options.Tokens {
+		h.tokens = append(h.tokens, sha256.Sum256([]byte(token)))
+	}
+	return h, nil
+}
+
+// Register adds the handler to the router at [Path].
+func (h *Handler) Register(router gin.IRouter) {
+	router.POST(Path, h.Handle)
+}
+
+// Accepted is the body of the answer 202.
+type Accepted struct {
+	WorkflowID string `json:"workflow_id"`
+	RunID      string `json:"run_id"`
+}
+
+// Refused is the body of every other answer.
+type Refused struct {
+	Error string `json:"error"`
+	// Fields holds what is wrong with each bad field of the form.
+	Fields map[string]string `json:"fields,omitempty"`
+}
+
+// refusal is an error with the status that it is answered with.
+type refusal struct {
+	status int
+	Refused
+}
+
+func (r *refusal) Error() string { return r.Refused.Error }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status: status, Refused: Refused{Error: fmt.Sprintf(format, args...)}}
+}
+
+// Handle answers one notification: 202 with [Accepted] when its workflow has
+// it; 401, 408, 413, 415 or 400 when it is not acceptable; 503 when Temporal
+// cannot be reached, so that it is sent again.
+func (h *Handler) Handle(c *gin.Context) {
+	notification, accepted, err := h.receive(c)
+	if err == nil {
+		h.options.Logger.Info("Notification accepted", "scrapingjob_id", notification.ScrapingJobID,
+			"status", notification.Status, "sitemap_name", notification.SitemapName, "run_id", accepted.RunID)
+		c.JSON(http.StatusAccepted, accepted)
+		return
+	}
+	var refused *refusal
+	if !errors.As(err, &refused) {
+		// The cause is for the log: it may name hosts and namespaces.
+		refused = &refusal{status: http.StatusServiceUnavailable, Refused: Refused{Error: "Temporal cannot be reached: send the notification again"}}
+	}
+	h.options.Logger.Warn("Notification refused", "scrapingjob_id", notification.ScrapingJobID,
+		"http_status", refused.status, "fields", refused.Fields, "error", err)
+	c.AbortWithStatusJSON(refused.status, refused.Refused)
+}
+
+func (h *Handler) receive(c *gin.Context) (workflows.Notification, Accepted, error) {
+	var none workflows.Notification
+	if !h.authentic(c.Query("token")) {
+		return none, Accepted{}, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
+	}
+	form, err := readForm(c)
+	if err != nil {
+		return none, Accepted{}, err
+	}
+	notification, err := decode(form)
+	if err != nil {
+		return none, Accepted{}, err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), signalTimeout)
+	defer cancel()
+	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, h.options.Settings)
+	if err != nil {
+		return notification, Accepted{}, err
+	}
+	return notification, Accepted{WorkflowID: run.GetID(), RunID: run.GetRunID()}, nil
+}
+
+// authentic compares hashes, so that neither time nor length tells anything,
+// and always with all tokens.
+func (h *Handler) authentic(token string) bool {
+	given := sha256.Sum256([]byte(token))
+	match := 0
+	for i := range h.tokens {
+		match |= subtle.ConstantTimeCompare(given[:], h.tokens[i][:])
+	}
+	return match == 1
+}
+
+const formType = "application/x-www-form-urlencoded"
+
+// readForm reads the body, within a limit of size and time.
+func readForm(c *gin.Context) (string, error) {
+	if !strings.EqualFold(c.ContentType(), formType) {
+		return "", refuse(http.StatusUnsupportedMediaType, "the content type is %q: want %s", c.ContentType(), formType)
+	}
+	// A test's recorder has no deadlines, and needs none.
+	connection := http.NewResponseController(c.Writer)
+	if err := connection.SetReadDeadline(time.Now().Add(readTimeout)); err == nil {
+		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return "", refuse(http.StatusRequestEntityTooLarge, "the body is over %d bytes", MaxBodyBytes)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "", refuse(http.StatusRequestTimeout, "the body did not arrive within %s", readTimeout)
+	case err != nil:
+		return "", refuse(http.StatusBadRequest, "the body could not be read: %v", err)
+	}
+	return string(body), nil
+}

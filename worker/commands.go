@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+type commands struct {
+	Run         runCommand         `cmd:"" default:"withargs" help:"Work until SIGTERM (the default)."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
+}
+
+// databaseFlags are what every command needs that reaches the database.
+type databaseFlags struct {
+	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL: postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full."`
+}
+
+func (f *databaseFlags) validate(s *process.Settings) {
+	s.DatabaseURL("DATABASE_URL", f.DatabaseURL)
+}
+
+// open connects to the database and brings its schema up to date.
+func (f *databaseFlags) open(ctx context.Context, maxConnections int) (*sqlx.DB, int64, error) {
+	db, err := sqlx.Open("postgres", f.DatabaseURL)
+	if err != nil {
+		return nil, 0, fmt.Errorf("opening DATABASE_URL: %w", err)
+	}
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(maxConnections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	version, err := postgres.Migrate(ctx, db)
+	if err != nil {
+		_ = db.Close() // the first error says more
+		return nil, 0, err
+	}
+	return db, version, nil
+}
+
+// runCommand's settings are text, so that all that is wrong is told at once.
+type runCommand struct {
+	databaseFlags
+	APIToken             string `name:"webscraper-api-token" env:"WEBSCRAPER_API_TOKEN" placeholder:"TOKEN" help:"API token of the Web Scraper Cloud account."`
+	APIBaseURI           string `name:"webscraper-api-base-uri" env:"WEBSCRAPER_API_BASE_URI" default:"${base_uri}" help:"Where the API is. Default: ${default}."`
+	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
+	SpoolDir             string `env:"SPOOL_DIR" placeholder:"DIR" help:"Folder for downloaded files until they are imported."`
+	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
+	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
+	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
+	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
+	HealthAddress        string `env:"HEALTH_ADDRESS" placeholder:"HOST:PORT" help:"Serve /healthz and /readyz there. Off unless set."`
+}
+
+// Run validates all settings and works until ctx ends.
+func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
+	logger := streams.Logger()
+	var s process.Settings
+	c.validate(&s)
+	w := importWorker{
+		logger:               logger,
+		database:             c.databaseFlags,
+		taskQueue:            c.TaskQueue,
+		spoolDir:             c.SpoolDir,
+		spoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 0, math.MaxInt)),
+		maxConcurrentImports: s.Int("MAX_CONCURRENT_IMPORTS", c.MaxConcurrentImports, 1, 1000),
+		maxConnections:       s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
+		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
+		healthAddress:        c.HealthAddress,
+		temporal:             s.Temporal(logger),
+	}
+	if c.APIToken != "" {
+		// Temporal does the waiting. Answers have to begin within the heartbeat.
+		cloud, err := webscraper.NewClient(c.APIToken, webscraper.WithBaseURI(c.APIBaseURI),
+			webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithLogger(logger))
+		if err != nil {
+			s.Problem("WEBSCRAPER_API_TOKEN or WEBSCRAPER_API_BASE_URI: %v", err)
+		}
+		w.cloud = cloud
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return w.run(ctx)
+}
+
+func (c *runCommand) validate(s *process.Settings) {
+	s.Required("WEBSCRAPER_API_TOKEN", c.APIToken, "the token on the API page of Web Scraper Cloud")
+	c.databaseFlags.validate(s)
+	s.Required("SPOOL_DIR", c.SpoolDir, "a folder for downloaded files, on a disk with room for the largest of them")
+	s.Required("TASK_QUEUE", c.TaskQueue, "the same as the starter's")
+	if c.HealthAddress != "" {
+		s.Address("HEALTH_ADDRESS", c.HealthAddress)
+	}
+}
+
+type migrateCommand struct {
+	databaseFlags
+}
+
+// Run migrates and says to which version.
+func (c *migrateCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	c.validate(&s)
+	if err := s.Err(); err != nil {
+		return err
+	}
+	db, version, err := c.open(ctx, 2)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Out, "schema scrapehaul is at version %d\n", version)
+	return db.Close()
+}
+
+type healthcheckCommand struct {
+	HealthAddress string `env:"HEALTH_ADDRESS" default:":8081" help:"Address of the worker's /readyz."`
+}
+
+// Run fails unless the worker is ready.
+func (c *healthcheckCommand) Run(ctx context.Context) error {
+	return process.CheckHealth(ctx, c.HealthAddress, "/readyz")
+}

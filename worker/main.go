@@ -1,0 +1,13 @@
+// The worker runs imports: the workflow and its activities.
+package main
+
+import (
+	"os"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+func main() {
+	os.Exit(process.Main("worker", "Imports the scraping jobs of Web Scraper Cloud into PostgreSQL, as a Temporal worker.",
+		new(commands), os.Args[1:], process.Streams{Out: os.Stdout, Err: os.Stderr}))
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/jmoiron/sqlx"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/scrapehaul/scrapehaul"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// importWorker is the worker with its settings, all of them valid.
+type importWorker struct {
+	logger               *slog.Logger
+	temporal             client.Options
+	cloud                *webscraper.Client
+	database             databaseFlags
+	taskQueue            string
+	spoolDir             string
+	spoolMinFree         int64
+	maxConcurrentImports int
+	maxConnections       int
+	stopTimeout          time.Duration
+	healthAddress        string
+}
+
+// run works until ctx ends or the worker cannot go on, then finishes what is
+// under way within the stop timeout.
+func (w *importWorker) run(ctx context.Context) (err error) {
+	db, version, err := w.database.open(ctx, w.maxConnections)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	temporal, err := client.DialContext(ctx, w.temporal)
+	if err != nil {
+		return fmt.Errorf("connecting to Temporal at %s: %w", w.temporal.HostPort, err)
+	}
+	defer temporal.Close()
+
+	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{
+		Client:               temporal,
+		Cloud:                w.cloud,
+		DB:                   db,
+		SpoolDir:             w.spoolDir,
+		SpoolMinFree:         w.spoolMinFree,
+		MaxConcurrentImports: w.maxConcurrentImports,
+	})
+	if err != nil {
+		return err
+	}
+	fatal := make(chan error, 1)
+	importer := worker.New(temporal, w.taskQueue, worker.Options{
+		Plugins:           []worker.Plugin{plugin},
+		WorkerStopTimeout: w.stopTimeout,
+		OnFatalError: func(err error) {
+			select {
+			case fatal <- err:
+			default: // one is enough
+			}
+		},
+	})
+	if err := importer.Start(); err != nil {
+		return fmt.Errorf("starting the worker: %w", err)
+	}
+	w.logger.Info("Worker started", "task_queue", w.taskQueue, "temporal", w.temporal.HostPort,
+		"namespace", w.temporal.Namespace, "spool", w.spoolDir, "schema_version", version)
+	defer w.logger.Info("Worker stopped")
+	defer importer.Stop()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	health := make(chan error, 1)
+	go func() { health <- w.serveHealth(ctx, temporal, db) }()
+	select {
+	case err := <-fatal:
+		return fmt.Errorf("the worker cannot go on: %w", err)
+	case err := <-health:
+		return err
+	case <-ctx.Done():
+		w.logger.Info("Worker stopping: batches under way are finished first")
+		return nil
+	}
+}
+
+// serveHealth answers /healthz and /readyz until ctx ends, if it is to.
+func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB) error {
+	if w.healthAddress == "" {
+		<-ctx.Done()
+		return nil
+	}
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
+	engine.GET("/readyz", func(c *gin.Context) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), process.HealthTimeout)
+		defer cancel()
+		if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+			w.logger.Warn("Not ready", "error", fmt.Errorf("reaching Temporal: %w", err))
+			c.String(http.StatusServiceUnavailable, "Temporal cannot be reached\n")
+			return
+		}
+		if err := db.PingContext(ctx); err != nil {
+			w.logger.Warn("Not ready", "error", fmt.Errorf("reaching PostgreSQL: %w", err))
+			c.String(http.StatusServiceUnavailable, "PostgreSQL cannot be reached\n")
+			return
+		}
+		c.String(http.StatusOK, "ok\n")
+	})
+	return process.Serve(ctx, w.healthAddress, engine, func(address net.Addr) {
+		w.logger.Info("Health served", "address", address.String())
+	})
+}

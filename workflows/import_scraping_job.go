@@ -1,0 +1,333 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+)
+
+// ImportScrapingJob imports one scraping job, whose ID is the workflow's own:
+// describe the job, download it, import its records and publish them, remove
+// the file, hold, delete the job in the cloud.
+//
+// It goes through these rounds again for every signal that comes in the
+// meantime: a notification imports when the job's content has changed since
+// the published import, a re-import always does.
+func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
+	w, err := setup(ctx, in)
+	if err != nil {
+		return ImportScrapingJobResult{}, err
+	}
+	return w.run(ctx)
+}
+
+// request is what signals ask for.
+type request int
+
+const (
+	nothing request = iota
+	// check: import if the content has changed.
+	check
+	// reimport: import in any case.
+	reimport
+)
+
+type importScrapingJob struct {
+	id       int64
+	settings settings
+	logger   log.Logger
+
+	notifications workflow.ReceiveChannel
+	reimports     workflow.ReceiveChannel
+	// wanted is what signals have asked for and no round has taken up yet.
+	wanted request
+
+	// pass counts the imports of this run; requestedAt orders them among all
+	// imports of the job.
+	pass        int
+	requestedAt time.Time
+
+	// job is what the published import was made from, heldUntil the time until
+	// which the cloud's copy of it stays.
+	job       activities.ScrapingJob
+	importID  int64
+	heldUntil time.Time
+	// imported is set when this run has published something.
+	imported bool
+
+	progress Progress
+	result   ImportScrapingJobResult
+}
+
+// a names the activities; it is never called.
+var a *activities.Activities
+
+func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob, error) {
+	workflowID := workflow.GetInfo(ctx).WorkflowExecution.ID
+	id, err := strconv.ParseInt(workflowID, 10, 64)
+	if err != nil || id <= 0 || WorkflowID(id) != workflowID || (in.ScrapingJobID != 0 && in.ScrapingJobID != id) {
+		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
+	}
+	parsed, problems := in.Settings.parse()
+	if len(problems) > 0 {
+		return nil, invalidInput(errors.Join(problems...))
+	}
+	w := &importScrapingJob{
+		id:            id,
+		settings:      parsed,
+		logger:        log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
+		notifications: workflow.GetSignalChannel(ctx, NotificationSignal),
+		reimports:     workflow.GetSignalChannel(ctx, ReimportSignal),
+		wanted:        check,
+		progress:      Progress{ScrapingJobID: id, Step: StepDescribe},
+		result:        ImportScrapingJobResult{ScrapingJobID: id},
+	}
+	err = workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, func() (Progress, error) { return w.progress, nil },
+		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
+	return w, err
+}
+
+func invalidInput(err error) error {
+	return temporal.NewNonRetryableApplicationError(err.Error(), "InvalidInput", nil)
+}
+
+// run goes through rounds until no signal asks for another one.
+func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, error) {
+	for w.takeSignals(); w.wanted != nothing; w.takeSignals() {
+		if err := w.round(ctx); err != nil {
+			return w.result, err
+		}
+	}
+	w.show(ctx, StepDone, string(w.result.Outcome))
+	return w.result, nil
+}
+
+// takeSignals notes what the signals that have arrived ask for.
+func (w *importScrapingJob) takeSignals() {
+	for w.notifications.ReceiveAsync(nil) {
+		w.wanted = max(w.wanted, check)
+	}
+	for w.reimports.ReceiveAsync(nil) {
+		w.wanted = max(w.wanted, reimport)
+	}
+}
+
+// round does once what is wanted. When the worker goes away with the file, it
+// begins again. It leaves the rest to the next round when a signal comes.
+func (w *importScrapingJob) round(ctx workflow.Context) error {
+	doing := w.wanted
+	w.wanted = nothing
+	w.newPass(ctx)
+	for beginning := 1; ; beginning++ {
+		upToDate, err := w.bringUpToDate(ctx, doing)
+		switch {
+		case err == nil && upToDate:
+			return w.holdAndDelete(ctx)
+		case err == nil:
+			return nil
+		case !beginAgain(err) || beginning == maxBeginnings:
+			return err
+		}
+		w.logger.Info("Beginning the import again", "Error", err)
+		if isSuperseded(err) {
+			w.newPass(ctx)
+		}
+	}
+}
+
+func (w *importScrapingJob) newPass(ctx workflow.Context) {
+	w.pass++
+	w.requestedAt = workflow.Now(ctx)
+}
+
+// bringUpToDate describes the job and imports it if that is due. Unless the
+// published import then is of the job's present content, it ends the round.
+func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) (upToDate bool, err error) {
+	w.show(ctx, StepDescribe, "")
+	var described activities.DescribeScrapingJobResult
+	err = workflow.ExecuteActivity(cloudCall(ctx, "describe scraping job "+WorkflowID(w.id)), a.DescribeScrapingJob,
+		activities.DescribeScrapingJobInput{ScrapingJobID: w.id}).Get(ctx, &described)
+	if err != nil {
+		return false, err
+	}
+	if described.Published != nil {
+		w.setPublished(*described.Published)
+	}
+	if !described.Found {
+		w.endNotFound(described.Published)
+		return false, nil
+	}
+	w.progress.SitemapName, w.progress.Status = described.Job.SitemapName, described.Job.Status
+	w.progress.StoredRecordCount = described.Job.StoredRecordCount
+	if described.Job.Running() {
+		w.end(StillRunning, fmt.Sprintf("the job is %q: Web Scraper Cloud notifies again when it ends", described.Job.Status))
+		return false, nil
+	}
+	if described.Unchanged && wanted != reimport {
+		w.job = described.Job
+		if w.heldUntil.IsZero() {
+			w.heldUntil = workflow.Now(ctx).Add(w.settings.hold)
+		}
+		return true, nil
+	}
+	return w.importJob(ctx, described)
+}
+
+// importJob downloads, imports and publishes on the worker that described the
+// job, and removes the file whatever happens.
+func (w *importScrapingJob) importJob(ctx workflow.Context, described activities.DescribeScrapingJobResult) (published bool, err error) {
+	runID := workflow.GetInfo(ctx).WorkflowExecution.RunID
+	queue, file := described.WorkerTaskQueue, fileName(w.id, runID, w.pass)
+	defer w.removeFile(ctx, queue, file)
+
+	w.show(ctx, StepDownload, "")
+	var download activities.DownloadScrapingJobResult
+	summary := "download scraping job " + WorkflowID(w.id)
+	err = workflow.ExecuteActivity(w.onWorker(ctx, queue, downloadTimeout, summary), a.DownloadScrapingJob,
+		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file}).Get(ctx, &download)
+	if err != nil {
+		return false, err
+	}
+
+	w.show(ctx, StepImport, fmt.Sprintf("%d bytes have been downloaded", download.Bytes))
+	var imported activities.ImportRecordsResult
+	summary = fmt.Sprintf("import %d records", described.Job.StoredRecordCount)
+	err = workflow.ExecuteActivity(w.onWorker(ctx, queue, importTimeout, summary), a.ImportRecords,
+		activities.ImportRecordsInput{
+			Job:            described.Job,
+			File:           file,
+			Bytes:          download.Bytes,
+			SHA256:         download.SHA256,
+			RunID:          runID,
+			Pass:           w.pass,
+			RequestedAt:    w.requestedAt,
+			BatchRecords:   w.settings.batchRecords,
+			MaxRecordBytes: w.settings.maxRecordBytes,
+		}).Get(ctx, &imported)
+	if err != nil {
+		return false, err
+	}
+	if !imported.Published {
+		w.end(Kept, imported.Reason)
+		return false, nil
+	}
+	w.setPublished(activities.PublishedImport{
+		ImportID: imported.ImportID,
+		Records:  imported.Records,
+		Rejected: imported.Rejected,
+		Bytes:    download.Bytes,
+		SHA256:   download.SHA256,
+	})
+	w.imported = true
+	w.job, w.heldUntil = described.Job, workflow.Now(ctx).Add(w.settings.hold)
+	return true, nil
+}
+
+// removeFile also works when ctx has been cancelled. A worker that is gone has
+// taken the file along, which is no reason to fail.
+func (w *importScrapingJob) removeFile(ctx workflow.Context, queue, file string) {
+	w.show(ctx, StepRemove, "")
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	err := workflow.ExecuteActivity(removal(ctx, queue, file), a.RemoveFile, activities.RemoveFileInput{File: file}).Get(ctx, nil)
+	if err != nil {
+		w.logger.Warn("The spool file was not removed", "TaskQueue", queue, "File", file, "Error", err)
+	}
+}
+
+// holdAndDelete deletes the job in the cloud when its hold is over, if it may
+// be deleted at all.
+func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
+	if reason := w.whyKeep(); reason != "" {
+		outcome := Unchanged
+		if w.imported {
+			outcome = Kept
+		}
+		w.end(outcome, reason)
+		return nil
+	}
+	if err := w.hold(ctx); err != nil || w.wanted != nothing {
+		return err
+	}
+	w.show(ctx, StepDelete, "")
+	var deleted activities.DeleteScrapingJobResult
+	err := workflow.ExecuteActivity(cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
+		activities.DeleteScrapingJobInput{Job: w.job, ImportID: w.importID}).Get(ctx, &deleted)
+	switch {
+	case err != nil:
+		return err
+	case deleted.Deleted:
+		w.end(Deleted, "")
+	case deleted.Changed:
+		w.wanted = max(w.wanted, check)
+	default:
+		w.end(Kept, deleted.Reason)
+	}
+	return nil
+}
+
+// whyKeep says why the job must not be deleted in the cloud, or "".
+func (w *importScrapingJob) whyKeep() string {
+	switch {
+	case !w.job.Finished():
+		return fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", w.job.Status)
+	case w.result.Rejected > 0:
+		return fmt.Sprintf("%d records were rejected: see scrapehaul.rejected_records", w.result.Rejected)
+	case w.result.Records != w.job.StoredRecordCount:
+		return fmt.Sprintf("%d records were imported, but the job has stored %d", w.result.Records, w.job.StoredRecordCount)
+	case w.settings.neverDelete:
+		return "hold_before_delete is \"never\""
+	}
+	return ""
+}
+
+// hold waits until the hold is over or a signal wants something.
+func (w *importScrapingJob) hold(ctx workflow.Context) error {
+	w.takeSignals()
+	wait := w.heldUntil.Sub(workflow.Now(ctx))
+	if w.wanted != nothing || wait <= 0 {
+		return nil
+	}
+	w.progress.DeleteAfter = &w.heldUntil
+	defer func() { w.progress.DeleteAfter = nil }()
+	w.show(ctx, StepHold, "deleted in the cloud after "+w.heldUntil.UTC().Format(time.RFC3339))
+	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+		Timeout:      wait,
+		TimerOptions: workflow.TimerOptions{Summary: "hold before deleting scraping job " + WorkflowID(w.id)},
+	}, func() bool {
+		w.takeSignals()
+		return w.wanted != nothing
+	})
+	return err
+}
+
+func (w *importScrapingJob) setPublished(published activities.PublishedImport) {
+	w.importID = published.ImportID
+	w.progress.Records, w.progress.Rejected = published.Records, published.Rejected
+	w.result.Records, w.result.Rejected = published.Records, published.Rejected
+	w.result.Bytes, w.result.SHA256 = published.Bytes, published.SHA256
+}
+
+func (w *importScrapingJob) end(outcome Outcome, reason string) {
+	w.result.Outcome, w.result.Reason = outcome, reason
+}
+
+// endNotFound leaves the outcome as it is when a signal has come in while this
+// run deleted the job.
+func (w *importScrapingJob) endNotFound(published *activities.PublishedImport) {
+	switch {
+	case w.result.Outcome == Deleted:
+	case published != nil:
+		w.end(NotFound, fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
+			published.Records, published.PublishedAt.UTC().Format(time.RFC3339)))
+	default:
+		w.end(NotFound, "Web Scraper Cloud does not know this job")
+	}
+}

@@ -1,0 +1,193 @@
+package workflows
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Names under which the workflow, its task queue, signals and query are known
+// to Temporal.
+const (
+	// ImportScrapingJobName is the workflow's registered name.
+	ImportScrapingJobName = "ImportScrapingJob"
+	// DefaultTaskQueue is where workers listen unless told otherwise.
+	DefaultTaskQueue = "scrapingjob-import"
+	// NotificationSignal says that Web Scraper Cloud has sent a notification.
+	// Its payload, a Notification, is for people to read: what counts is what
+	// the API says.
+	NotificationSignal = "notification"
+	// ReimportSignal asks for the job to be downloaded and imported again,
+	// replacing its records. It has no payload.
+	ReimportSignal = "reimport"
+	// ProgressQuery answers with a Progress.
+	ProgressQuery = "progress"
+)
+
+// WorkflowID is the ID of the workflow that imports a scraping job: the job's
+// own ID in decimal, so that any number of notifications is one workflow.
+func WorkflowID(scrapingJobID int64) string {
+	return strconv.FormatInt(scrapingJobID, 10)
+}
+
+// Notification is what Web Scraper Cloud sends when a scraping job has
+// finished, stopped or failed.
+type Notification struct {
+	ScrapingJobID int64  `json:"scrapingjob_id"`
+	Status        string `json:"status"`
+	SitemapID     int64  `json:"sitemap_id"`
+	SitemapName   string `json:"sitemap_name"`
+	CustomID      string `json:"custom_id,omitempty"`
+}
+
+// ImportScrapingJobInput is the input of ImportScrapingJob.
+type ImportScrapingJobInput struct {
+	// ScrapingJobID may be left out: it is the workflow's ID.
+	ScrapingJobID int64    `json:"scrapingjob_id"`
+	Settings      Settings `json:"settings"`
+}
+
+// Settings shape an import. They travel in the workflow's input from whoever
+// starts it. The zero value of each stands for its default.
+type Settings struct {
+	// HoldBeforeDelete is how long the job stays in the cloud after its
+	// verified import: a duration like "24h", "0" for none, "never" to keep it
+	// for good. Default "24h".
+	HoldBeforeDelete string `json:"hold_before_delete,omitempty"`
+	// BatchRecords is how many records are committed at a time. Default 5000.
+	BatchRecords int `json:"batch_records,omitempty"`
+	// MaxRecordBytes is the size over which a record is rejected. Default
+	// 16777216 (16 MiB).
+	MaxRecordBytes int `json:"max_record_bytes,omitempty"`
+	// WorkerGoneAfter is how long the worker that holds the downloaded file may
+	// leave a step waiting before the import begins again on another: a
+	// duration. Default "5m".
+	WorkerGoneAfter string `json:"worker_gone_after,omitempty"`
+	// HeartbeatTimeout is how long a download or an import may be silent before
+	// it is given to another attempt: a duration. Default "30s".
+	HeartbeatTimeout string `json:"heartbeat_timeout,omitempty"`
+}
+
+// Defaults of Settings.
+const (
+	DefaultHoldBeforeDelete = "24h"
+	DefaultBatchRecords     = 5000
+	DefaultMaxRecordBytes   = 16 << 20
+	DefaultWorkerGoneAfter  = "5m"
+	DefaultHeartbeatTimeout = "30s"
+	// MaxBatchRecords and MaxMaxRecordBytes are the most that Settings allow.
+	MaxBatchRecords   = 1_000_000
+	MaxMaxRecordBytes = 128 << 20
+	// NeverDelete is the HoldBeforeDelete that keeps the job in the cloud.
+	NeverDelete = "never"
+)
+
+// settings are Settings in force: defaults filled in, durations parsed.
+type settings struct {
+	hold             time.Duration
+	neverDelete      bool
+	batchRecords     int
+	maxRecordBytes   int
+	workerGoneAfter  time.Duration
+	heartbeatTimeout time.Duration
+}
+
+// Validate returns one error for each setting that is not valid, naming it, its
+// value and what is expected.
+func (s Settings) Validate() []error {
+	_, problems := s.parse()
+	return problems
+}
+
+func (s Settings) parse() (settings, []error) {
+	var problems []error
+	duration := func(name, value, byDefault string, least time.Duration) time.Duration {
+		if value == "" {
+			value = byDefault
+		}
+		d, err := time.ParseDuration(value)
+		if err != nil || d < least {
+			problems = append(problems, fmt.Errorf("%s is %q: want a duration like %q, at least %s", name, value, byDefault, least))
+		}
+		return d
+	}
+	number := func(name string, value, byDefault, least, most int) int {
+		if value == 0 {
+			value = byDefault
+		}
+		if value < least || value > most {
+			problems = append(problems, fmt.Errorf("%s is %d: want a number from %d to %d", name, value, least, most))
+		}
+		return value
+	}
+	in := settings{neverDelete: s.HoldBeforeDelete == NeverDelete}
+	if !in.neverDelete {
+		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, DefaultHoldBeforeDelete, 0)
+	}
+	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
+	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)
+	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, DefaultWorkerGoneAfter, time.Second)
+	in.heartbeatTimeout = duration("heartbeat_timeout", s.HeartbeatTimeout, DefaultHeartbeatTimeout, time.Second)
+	return in, problems
+}
+
+// Outcome says how an import ended.
+type Outcome string
+
+const (
+	// Deleted: imported, verified, and deleted in the cloud.
+	Deleted Outcome = "deleted"
+	// Kept: imported; the job stays in the cloud, the result's reason says why.
+	Kept Outcome = "kept"
+	// Unchanged: nothing was done, the same content had been imported before.
+	Unchanged Outcome = "unchanged"
+	// StillRunning: nothing was imported, the job runs (again). Web Scraper
+	// Cloud notifies when it ends.
+	StillRunning Outcome = "still-running"
+	// NotFound: nothing was imported, the cloud does not know the job.
+	NotFound Outcome = "not-found"
+)
+
+// ImportScrapingJobResult is the result of ImportScrapingJob. Its counts are
+// those of the last import that the workflow published or found published.
+type ImportScrapingJobResult struct {
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+	Records       int64 `json:"records"`
+	Rejected      int64 `json:"rejected"`
+	// Bytes and SHA256 (lower-case hex) are those of the downloaded file.
+	Bytes   int64   `json:"bytes"`
+	SHA256  string  `json:"sha256"`
+	Outcome Outcome `json:"outcome"`
+	// Reason explains, in one sentence, an outcome that is not Deleted.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Step is what an import is doing.
+type Step string
+
+// The steps of an import, in their order.
+const (
+	StepDescribe Step = "describing"
+	StepDownload Step = "downloading"
+	StepImport   Step = "importing"
+	StepRemove   Step = "removing the file"
+	StepHold     Step = "holding"
+	StepDelete   Step = "deleting in the cloud"
+	StepDone     Step = "done"
+)
+
+// Progress answers the query "progress". The records of an import under way
+// are in the heartbeat of its activity.
+type Progress struct {
+	ScrapingJobID int64  `json:"scrapingjob_id"`
+	SitemapName   string `json:"sitemap_name,omitempty"`
+	Status        string `json:"status,omitempty"`
+	Step          Step   `json:"step"`
+	// StoredRecordCount is how many records the job has by its own account.
+	StoredRecordCount int64 `json:"stored_record_count"`
+	// Records and Rejected are those of the published import.
+	Records  int64 `json:"records"`
+	Rejected int64 `json:"rejected"`
+	// DeleteAfter is when the hold ends.
+	DeleteAfter *time.Time `json:"delete_after,omitempty"`
+}

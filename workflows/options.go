@@ -1,0 +1,89 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+)
+
+// maxBeginnings bounds how often an import begins again because a worker or
+// its file went away.
+const maxBeginnings = 10
+
+// Limits for the longest jobs; what hangs is found by the heartbeats.
+const (
+	downloadTimeout = 12 * time.Hour
+	importTimeout   = 24 * time.Hour
+)
+
+// cloudCall is for the small calls of the API. With the waits between them,
+// the attempts last for about an hour of trouble; one that meets the rate limit
+// waits for as long as the API says.
+func cloudCall(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 5 * time.Minute,
+		Summary:             summary,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second,
+			MaximumInterval: time.Minute,
+			MaximumAttempts: 60,
+		},
+	})
+}
+
+// onWorker is for the steps that need the worker with the file: they wait on
+// its own task queue, and not for ever.
+func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, startToClose time.Duration, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              taskQueue,
+		ScheduleToStartTimeout: w.settings.workerGoneAfter,
+		StartToCloseTimeout:    startToClose,
+		HeartbeatTimeout:       w.settings.heartbeatTimeout,
+		Summary:                summary,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second,
+			MaximumInterval: time.Minute,
+			MaximumAttempts: 40,
+		},
+	})
+}
+
+// removal is for the file's removal, which also happens after a cancellation
+// and is not worth waiting for when the worker is gone with its disk.
+func removal(ctx workflow.Context, taskQueue, file string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              taskQueue,
+		ScheduleToCloseTimeout: time.Minute,
+		Summary:                "remove " + file,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second,
+			MaximumInterval: 10 * time.Second,
+		},
+	})
+}
+
+// beginAgain says whether the import can go on with another download, perhaps
+// on another worker, after this error.
+func beginAgain(err error) bool {
+	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		return timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
+	}
+	return failedWith(err, activities.ErrorFileGone) || isSuperseded(err)
+}
+
+func isSuperseded(err error) bool { return failedWith(err, activities.ErrorSuperseded) }
+
+func failedWith(err error, kind string) bool {
+	failure, ok := errors.AsType[*temporal.ApplicationError](err)
+	return ok && failure.Type() == kind
+}
+
+func fileName(scrapingJobID int64, runID string, pass int) string {
+	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, pass)
+}

@@ -1,0 +1,64 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"go.temporal.io/sdk/client"
+)
+
+// Client is the part of a Temporal client that reaches a workflow, whether it
+// is running or has to be started.
+type Client interface {
+	SignalWithStartWorkflow(ctx context.Context, workflowID, signalName string, signalArg any,
+		options client.StartWorkflowOptions, workflow any, workflowArgs ...any) (client.WorkflowRun, error)
+}
+
+// Notify tells the workflow of the notification's scraping job that the
+// notification has come, starting it if it is not running. It needs no worker
+// to be running.
+func Notify(ctx context.Context, c Client, taskQueue string, notification Notification, settings Settings) (client.WorkflowRun, error) {
+	summary := notification.SitemapName + " · " + notification.Status
+	return signalWithStart(ctx, c, taskQueue, notification.ScrapingJobID, NotificationSignal, notification, summary, settings)
+}
+
+// Reimport has a scraping job downloaded and imported again, replacing its
+// records, whether its workflow is running or has closed.
+func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
+	return signalWithStart(ctx, c, taskQueue, scrapingJobID, ReimportSignal, nil, "re-import by hand", settings)
+}
+
+func signalWithStart(
+	ctx context.Context, c Client, taskQueue string, scrapingJobID int64, signal string, payload any, summary string, settings Settings,
+) (client.WorkflowRun, error) {
+	id := WorkflowID(scrapingJobID)
+	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload,
+		client.StartWorkflowOptions{
+			ID:            id,
+			TaskQueue:     taskQueue,
+			StaticSummary: truncate(summary, maxSummary),
+		},
+		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: scrapingJobID, Settings: settings})
+	if err != nil {
+		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
+	}
+	return run, nil
+}
+
+// maxSummary keeps a summary below the server's limit of 400 bytes; a sitemap's
+// name can be longer.
+const maxSummary = 200
+
+func truncate(s string, most int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= most {
+		return s
+	}
+	cut := most - len("…")
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
