@@ -180,10 +180,13 @@ func readForm(c *gin.Context) (string, error) {
 	}
 	// A test's recorder has no deadlines, and needs none.
 	connection := http.NewResponseController(c.Writer)
-	if err := connection.SetReadDeadline(time.Now().Add(readTimeout)); err == nil {
-		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
-	}
+	_ = connection.SetReadDeadline(time.Now().Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBodyBytes))
+	if err == nil {
+		// After an error the deadline stays, so that the server does not wait for
+		// the rest of the body either.
+		_ = connection.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -41,7 +41,7 @@ func (f *databaseFlags) open(ctx context.Context, maxConnections int) (*sqlx.DB,
 	version, err := postgres.Migrate(ctx, db)
 	if err != nil {
 		_ = db.Close() // the first error says more
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("the database of DATABASE_URL: %w", err)
 	}
 	return db, version, nil
 }
@@ -78,7 +78,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		temporal:             s.Temporal(logger),
 	}
 	if c.APIToken != "" {
-		// Temporal does the waiting. Answers have to begin within the heartbeat.
+		// Temporal does the waiting.
 		cloud, err := webscraper.NewClient(c.APIToken, webscraper.WithBaseURI(c.APIBaseURI),
 			webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithLogger(logger))
 		if err != nil {

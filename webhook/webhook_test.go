@@ -1,0 +1,231 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+const token = "first-secret"
+
+// temporal notes what the handler asks for.
+type temporal struct {
+	err error
+
+	mu      sync.Mutex
+	signals []signal
+}
+
+type signal struct {
+	workflowID, name string
+	payload          any
+	options          client.StartWorkflowOptions
+	workflow         any
+	args             []any
+}
+
+type run struct{ client.WorkflowRun }
+
+func (run) GetID() string    { return "1234" }
+func (run) GetRunID() string { return "the-run" }
+
+func (t *temporal) SignalWithStartWorkflow(
+	ctx context.Context, id, name string, payload any, options client.StartWorkflowOptions, workflow any, args ...any,
+) (client.WorkflowRun, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		return nil, errors.New("the call has no deadline")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.signals = append(t.signals, signal{id, name, payload, options, workflow, args})
+	return run{}, t.err
+}
+
+type server struct {
+	*httptest.Server
+	log *bytes.Buffer
+}
+
+func serve(t *testing.T, c workflows.Client) server {
+	t.Helper()
+	gin.SetMode(gin.TestMode)
+	var log bytes.Buffer
+	handler, err := webhook.New(webhook.Options{
+		Client: c, Tokens: []string{token, "second-secret"},
+		Settings: workflows.Settings{HoldBeforeDelete: "1h"},
+		Logger:   slog.New(slog.NewJSONHandler(&log, nil)),
+	})
+	require.NoError(t, err)
+	engine := gin.New() // a host's own
+	handler.Register(engine)
+	s := server{httptest.NewServer(engine), &log}
+	t.Cleanup(s.Close)
+	return s
+}
+
+const form = "application/x-www-form-urlencoded"
+
+func (s server) post(t *testing.T, token, contentType, body string) (status int, answer map[string]any) {
+	t.Helper()
+	response, err := http.Post(s.URL+webhook.Path+"?token="+url.QueryEscape(token), contentType, strings.NewReader(body))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &answer), "%s", content)
+	require.NotContains(t, s.log.String(), "secret", "the query string is in the log")
+	return response.StatusCode, answer
+}
+
+const vendorsExample = "scrapingjob_id=1234&status=finished&sitemap_id=12&sitemap_name=my-sitemap&custom_id=custom-scraping-job-12"
+
+func TestNotificationSignalsTheWorkflowOfItsJob(t *testing.T) {
+	var c temporal
+	s := serve(t, &c)
+	status, answer := s.post(t, token, form+"; charset=utf-8", vendorsExample)
+	require.Equal(t, http.StatusAccepted, status)
+	require.Equal(t, map[string]any{"workflow_id": "1234", "run_id": "the-run"}, answer)
+
+	require.Len(t, c.signals, 1)
+	got := c.signals[0]
+	require.Equal(t, "1234", got.workflowID)
+	require.Equal(t, "1234", got.options.ID)
+	require.Equal(t, "scrapingjob-import", got.options.TaskQueue)
+	require.Equal(t, "my-sitemap · finished", got.options.StaticSummary)
+	require.Equal(t, "notification", got.name)
+	require.Equal(t, "ImportScrapingJob", got.workflow)
+	require.Equal(t, workflows.Notification{
+		ScrapingJobID: 1234, Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
+	}, got.payload)
+	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
+}
+
+func TestNotificationsOfEveryKindAreAccepted(t *testing.T) {
+	for name, body := range map[string]string{
+		"without custom_id":     "scrapingjob_id=1&status=finished&sitemap_id=12&sitemap_name=a",
+		"with empty custom_id":  "scrapingjob_id=1&status=finished&sitemap_id=12&sitemap_name=a&custom_id=",
+		"with unknown fields":   vendorsExample + "&test=1&test=2",
+		"with unknown status":   "scrapingjob_id=1&status=paused&sitemap_id=12&sitemap_name=a",
+		"with any sitemap name": "scrapingjob_id=9223372036854775807&status=failed&sitemap_id=12&sitemap_name=" + url.QueryEscape(strings.Repeat("ключ|\n", 200)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c temporal
+			status, answer := serve(t, &c).post(t, "second-secret", form, body)
+			require.Equal(t, http.StatusAccepted, status, answer)
+			require.Len(t, c.signals, 1)
+			require.LessOrEqual(t, len(c.signals[0].options.StaticSummary), 200)
+		})
+	}
+}
+
+func TestNotificationsThatCannotBeRightAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		name, token, contentType, body string
+		status                         int
+		fields                         map[string]any
+		says                           string
+	}{
+		{"no token", "", form, vendorsExample, 401, nil, "token"},
+		{"wrong token", token + "x", form, vendorsExample, 401, nil, "token"},
+		{"JSON", token, "application/json", `{"scrapingjob_id":1234}`, 415, nil, `"application/json"`},
+		{"no content type", token, "", vendorsExample, 415, nil, `""`},
+		{"too large", token, form, vendorsExample + "&x=" + strings.Repeat("x", 64<<10), 413, nil, "65536 bytes"},
+		{"not a form", token, form, "scrapingjob_id=%zz", 400, nil, "%zz"},
+		{"empty", token, form, "", 400, map[string]any{
+			"scrapingjob_id": "is missing", "status": "is missing", "sitemap_id": "is missing", "sitemap_name": "is missing",
+		}, "scrapingjob_id is missing"},
+		{"bad fields", token, form, "scrapingjob_id=12x&status=&sitemap_id=-1&sitemap_name=a", 400, map[string]any{
+			"scrapingjob_id": `is "12x": want a positive decimal number`,
+			"sitemap_id":     `is "-1": want a positive decimal number`,
+			"status":         `is "": want a value`,
+		}, `sitemap_id is "-1"`},
+		{"number over 64 bits", token, form, strings.Replace(vendorsExample, "1234", "9223372036854775808", 1), 400, map[string]any{
+			"scrapingjob_id": `is "9223372036854775808": want a positive decimal number`,
+		}, ""},
+		{"signed number", token, form, strings.Replace(vendorsExample, "1234", "%2B1234", 1), 400, map[string]any{
+			"scrapingjob_id": `is "+1234": want a positive decimal number`,
+		}, ""},
+		{"field twice", token, form, vendorsExample + "&scrapingjob_id=5", 400, map[string]any{
+			"scrapingjob_id": `is there 2 times, first as "1234"`,
+		}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var c temporal
+			status, answer := serve(t, &c).post(t, test.token, test.contentType, test.body)
+			require.Equal(t, test.status, status, answer)
+			require.Contains(t, answer["error"], test.says)
+			if test.fields != nil {
+				require.Equal(t, test.fields, answer["fields"])
+			}
+			require.Empty(t, c.signals)
+		})
+	}
+}
+
+func TestNotificationIsToBeSentAgainWhenTemporalFails(t *testing.T) {
+	c := temporal{err: errors.New("namespace internal-name is not there")}
+	s := serve(t, &c)
+	status, answer := s.post(t, token, form, vendorsExample)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.NotContains(t, answer["error"], "internal-name")
+	require.Contains(t, s.log.String(), "internal-name", "the cause is in the log")
+}
+
+func TestAnswerComesInTimeWhenTemporalCannotBeReached(t *testing.T) {
+	// A listener that never answers is worse than a closed port.
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, silent.Close()) }()
+	lazy, err := client.NewLazyClient(client.Options{HostPort: silent.Addr().String(), Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer lazy.Close()
+
+	begun := time.Now()
+	status, _ := serve(t, lazy).post(t, token, form, vendorsExample)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Less(t, time.Since(begun), 8*time.Second)
+}
+
+func TestAnswerComesInTimeWhenTheBodyDoesNot(t *testing.T) {
+	var c temporal
+	s := serve(t, &c)
+	connection, err := net.Dial("tcp", s.Listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, connection.Close()) }()
+	begun := time.Now()
+	_, err = fmt.Fprintf(connection, "POST %s?token=%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\nscrapingjob_id=", webhook.Path, token, form)
+	require.NoError(t, err)
+	answer, err := io.ReadAll(connection)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "HTTP/1.1 408")
+	require.Less(t, time.Since(begun), 8*time.Second)
+	require.Empty(t, c.signals)
+}
+
+func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
+	_, err := webhook.New(webhook.Options{Settings: workflows.Settings{HoldBeforeDelete: "soon"}})
+	require.ErrorContains(t, err, "Client is missing")
+	require.ErrorContains(t, err, "Tokens is empty")
+	require.ErrorContains(t, err, `hold_before_delete is "soon"`)
+	_, err = webhook.New(webhook.Options{Client: &temporal{}, Tokens: []string{"a", ""}})
+	require.ErrorContains(t, err, "Tokens[1] is empty")
+}

@@ -1,0 +1,474 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+const jobID = 1234
+
+// world is a cloud, a database and a spool, as far as the workflow can tell
+// through its activities.
+type world struct {
+	*testsuite.TestWorkflowEnvironment
+	start time.Time
+
+	job       activities.ScrapingJob
+	found     bool
+	published *activities.PublishedImport
+	content   activities.ScrapingJob // of the published import
+	files     map[string]bool
+
+	imports   []activities.ImportRecordsInput
+	deletions []time.Duration // since the start
+
+	// Hooks change what a step does; nil does nothing.
+	onDescribe func()
+	onDownload func() error
+	onImport   func(*activities.ImportRecordsResult) error
+	onDelete   func(*activities.DeleteScrapingJobResult)
+}
+
+func newWorld(t *testing.T, status string) *world {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	w := &world{
+		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
+		found:                   true,
+		job: activities.ScrapingJob{
+			ScrapingJobID: jobID, SitemapID: 12, SitemapName: "my-sitemap", Status: status, StoredRecordCount: 20,
+		},
+		files: map[string]bool{},
+	}
+	w.start = w.Now()
+	w.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "1234"})
+	w.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
+	for name, step := range map[string]any{
+		"DescribeScrapingJob": w.describe, "DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
+		"RemoveFile": w.removeFile, "DeleteScrapingJob": w.delete,
+	} {
+		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
+	}
+	w.SetTestTimeout(time.Minute)
+	return w
+}
+
+func (w *world) describe(context.Context, activities.DescribeScrapingJobInput) (activities.DescribeScrapingJobResult, error) {
+	if w.onDescribe != nil {
+		w.onDescribe()
+	}
+	return activities.DescribeScrapingJobResult{
+		Found: w.found, Job: w.job, Published: w.published, Unchanged: w.published != nil && w.job == w.content,
+		WorkerTaskQueue: "worker",
+	}, nil
+}
+
+func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {
+	w.files[in.File] = true
+	if w.onDownload != nil {
+		if err := w.onDownload(); err != nil {
+			return activities.DownloadScrapingJobResult{}, err
+		}
+	}
+	return activities.DownloadScrapingJobResult{Bytes: 1000, SHA256: "abc"}, nil
+}
+
+func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInput) (activities.ImportRecordsResult, error) {
+	w.imports = append(w.imports, in)
+	result := activities.ImportRecordsResult{ImportID: int64(len(w.imports)), Records: w.job.StoredRecordCount, Published: true}
+	if w.onImport != nil {
+		if err := w.onImport(&result); err != nil {
+			return result, err
+		}
+	}
+	if result.Published {
+		w.content = in.Job
+		w.published = &activities.PublishedImport{ImportID: result.ImportID, Records: result.Records, Rejected: result.Rejected, Bytes: in.Bytes, SHA256: in.SHA256}
+	}
+	return result, nil
+}
+
+func (w *world) removeFile(_ context.Context, in activities.RemoveFileInput) error {
+	delete(w.files, in.File)
+	return nil
+}
+
+func (w *world) delete(context.Context, activities.DeleteScrapingJobInput) (activities.DeleteScrapingJobResult, error) {
+	result := activities.DeleteScrapingJobResult{Deleted: true}
+	if w.onDelete != nil {
+		w.onDelete(&result)
+	}
+	if result.Deleted {
+		w.found = false
+		w.deletions = append(w.deletions, w.Now().Sub(w.start))
+	}
+	return result, nil
+}
+
+// run executes the workflow to its end and checks that no file is left.
+func (w *world) run(t *testing.T, hold string) workflows.ImportScrapingJobResult {
+	t.Helper()
+	w.execute(hold)
+	require.NoError(t, w.GetWorkflowError())
+	require.Empty(t, w.files, "spool files are left")
+	var result workflows.ImportScrapingJobResult
+	require.NoError(t, w.GetWorkflowResult(&result))
+	return result
+}
+
+func (w *world) execute(hold string) {
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
+		ScrapingJobID: jobID, Settings: workflows.Settings{HoldBeforeDelete: hold},
+	})
+}
+
+func (w *world) signalAfter(delay time.Duration, signal string) {
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow(signal, nil) }, delay)
+}
+
+func TestFinishedJobIsDeletedAfterTheHold(t *testing.T) {
+	for _, test := range []struct {
+		hold string
+		want time.Duration
+	}{{"", 24 * time.Hour}, {"90m", 90 * time.Minute}, {"0", 0}} {
+		t.Run("hold "+test.hold, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			require.Equal(t, workflows.ImportScrapingJobResult{
+				ScrapingJobID: jobID, Records: 20, Bytes: 1000, SHA256: "abc", Outcome: workflows.Deleted,
+			}, w.run(t, test.hold))
+			require.Len(t, w.deletions, 1)
+			require.InDelta(t, test.want.Seconds(), w.deletions[0].Seconds(), 1)
+		})
+	}
+}
+
+func TestSettingsReachTheImport(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.run(t, "0")
+	require.Len(t, w.imports, 1)
+	require.Equal(t, workflows.DefaultBatchRecords, w.imports[0].BatchRecords)
+	require.Equal(t, workflows.DefaultMaxRecordBytes, w.imports[0].MaxRecordBytes)
+	require.Equal(t, w.job, w.imports[0].Job)
+}
+
+func TestJobIsKeptInTheCloudWhenItsCopyMayBeNeeded(t *testing.T) {
+	for _, test := range []struct {
+		name, status, hold string
+		onImport           func(*activities.ImportRecordsResult) error
+		reason             string
+	}{
+		{"stopped", "stopped", "0", nil, `the job is "stopped": it can still be continued in Web Scraper Cloud`},
+		{"failed", "failed", "0", nil, `the job is "failed": it can still be continued in Web Scraper Cloud`},
+		{"unknown status", "paused", "0", nil, `the job is "paused": it can still be continued in Web Scraper Cloud`},
+		{"never", "finished", "never", nil, `hold_before_delete is "never"`},
+		{"rejects", "finished", "0", func(r *activities.ImportRecordsResult) error {
+			r.Records, r.Rejected = 19, 1
+			return nil
+		}, "1 records were rejected: see scrapehaul.rejected_records"},
+		{"too few", "finished", "0", func(r *activities.ImportRecordsResult) error {
+			r.Records = 19
+			return nil
+		}, "19 records were imported, but the job has stored 20"},
+		{"too many", "finished", "0", func(r *activities.ImportRecordsResult) error {
+			r.Records = 21
+			return nil
+		}, "21 records were imported, but the job has stored 20"},
+		{"withheld", "finished", "0", func(r *activities.ImportRecordsResult) error {
+			r.Published, r.Reason = false, "the download came out short"
+			return nil
+		}, "the download came out short"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, test.status)
+			w.onImport = test.onImport
+			result := w.run(t, test.hold)
+			require.Equal(t, workflows.Kept, result.Outcome)
+			require.Equal(t, test.reason, result.Reason)
+			require.Len(t, w.imports, 1)
+			require.Empty(t, w.deletions)
+		})
+	}
+}
+
+func TestNothingIsImportedOfARunningOrUnknownJob(t *testing.T) {
+	for _, status := range []string{"waiting-to-be-scheduled", "scheduling", "scheduled", "started"} {
+		w := newWorld(t, status)
+		require.Equal(t, workflows.StillRunning, w.run(t, "0").Outcome)
+		require.Empty(t, w.imports)
+	}
+	w := newWorld(t, "finished")
+	w.found = false
+	require.Equal(t, workflows.NotFound, w.run(t, "0").Outcome)
+	require.Empty(t, w.imports)
+}
+
+func TestRetriedNotificationImportsOnce(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = func(*activities.ImportRecordsResult) error {
+		w.SignalWorkflow(workflows.NotificationSignal, nil) // while importing
+		return nil
+	}
+	w.signalAfter(time.Hour, workflows.NotificationSignal) // while holding
+	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+	require.Len(t, w.imports, 1)
+	require.Len(t, w.deletions, 1)
+	require.InDelta(t, 24*time.Hour.Seconds(), w.deletions[0].Seconds(), 5, "the hold is not prolonged")
+}
+
+func TestPublishedContentIsNotImportedAgainByAnotherRun(t *testing.T) {
+	w := newWorld(t, "stopped")
+	w.content, w.published = w.job, &activities.PublishedImport{ImportID: 7, Records: 20, SHA256: "old"}
+	result := w.run(t, "0")
+	require.Equal(t, workflows.Unchanged, result.Outcome)
+	require.Equal(t, int64(20), result.Records)
+	require.Empty(t, w.imports)
+}
+
+func TestAnotherRunFinishesTheHoldOfVerifiedContent(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.content, w.published = w.job, &activities.PublishedImport{ImportID: 7, Records: 20, SHA256: "old"}
+	require.Equal(t, workflows.Deleted, w.run(t, "2h").Outcome)
+	require.Empty(t, w.imports)
+	require.InDelta(t, 2*time.Hour.Seconds(), w.deletions[0].Seconds(), 1)
+}
+
+func TestContinuedJobIsImportedAnewAndHeldAnew(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.RegisterDelayedCallback(func() {
+		w.job.StoredRecordCount, w.job.JobsExecuted = 30, 5
+		w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Status: "finished"})
+	}, 10*time.Hour)
+	result := w.run(t, "24h")
+	require.Equal(t, workflows.Deleted, result.Outcome)
+	require.Equal(t, int64(30), result.Records)
+	require.Len(t, w.imports, 2)
+	require.NotEqual(t, w.imports[0].Pass, w.imports[1].Pass)
+	require.True(t, w.imports[1].RequestedAt.After(w.imports[0].RequestedAt))
+	require.InDelta(t, 34*time.Hour.Seconds(), w.deletions[0].Seconds(), 5)
+}
+
+func TestJobThatRunsAgainDuringTheHoldIsNotDeleted(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.signalAfter(time.Hour, workflows.NotificationSignal)
+	w.onDescribe = func() {
+		if len(w.imports) > 0 {
+			w.job.Status = "started"
+		}
+	}
+	require.Equal(t, workflows.StillRunning, w.run(t, "24h").Outcome)
+	require.Empty(t, w.deletions)
+}
+
+func TestContentThatChangedUnnoticedIsImportedInsteadOfDeleted(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onDelete = func(result *activities.DeleteScrapingJobResult) {
+		if len(w.imports) == 1 {
+			w.job.StoredRecordCount = 30
+			*result = activities.DeleteScrapingJobResult{Changed: true}
+		}
+	}
+	result := w.run(t, "1h")
+	require.Equal(t, workflows.Deleted, result.Outcome)
+	require.Equal(t, int64(30), result.Records)
+	require.Len(t, w.deletions, 1)
+}
+
+func TestReimportIsTakenAtAnyTime(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		setup func(*world)
+	}{
+		{"while downloading", func(w *world) {
+			w.onDownload = func() error {
+				if len(w.imports) == 0 {
+					w.SignalWorkflow(workflows.ReimportSignal, nil)
+				}
+				return nil
+			}
+		}},
+		{"while importing", func(w *world) {
+			w.onImport = func(*activities.ImportRecordsResult) error {
+				if len(w.imports) == 1 {
+					w.SignalWorkflow(workflows.ReimportSignal, nil)
+				}
+				return nil
+			}
+		}},
+		{"while holding", func(w *world) { w.signalAfter(time.Hour, workflows.ReimportSignal) }},
+		{"together with a notification", func(w *world) {
+			w.signalAfter(time.Hour, workflows.ReimportSignal)
+			w.signalAfter(time.Hour, workflows.NotificationSignal)
+		}},
+		{"with some input", func(w *world) {
+			w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReimportSignal, "please") }, time.Hour)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			test.setup(w)
+			require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+			require.Len(t, w.imports, 2)
+			require.Len(t, w.deletions, 1)
+		})
+	}
+}
+
+func TestReimportOfAClosedImportStartsARunThatImports(t *testing.T) {
+	w := newWorld(t, "stopped")
+	w.content, w.published = w.job, &activities.PublishedImport{ImportID: 7, Records: 20}
+	w.signalAfter(0, workflows.ReimportSignal)
+	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
+	require.Len(t, w.imports, 1)
+}
+
+func TestSignalAtTheMomentOfDeletionDoesNotChangeTheOutcome(t *testing.T) {
+	w := newWorld(t, "finished")
+	described := 0
+	w.onDescribe = func() { described++ }
+	w.onDelete = func(*activities.DeleteScrapingJobResult) { w.SignalWorkflow(workflows.NotificationSignal, nil) }
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Equal(t, 2, described, "the signal is not lost")
+}
+
+func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
+	gone := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+	fileGone := temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
+	superseded := temporal.NewNonRetryableApplicationError("superseded", activities.ErrorSuperseded, nil)
+	for _, test := range []struct {
+		name               string
+		onDownload, onLoad error
+		samePass           bool
+	}{
+		{"worker gone before the download", gone, nil, true},
+		{"worker gone before the import", nil, gone, true},
+		{"file gone", nil, fileGone, true},
+		{"superseded", nil, superseded, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			once := func(err error) func() error {
+				return func() error {
+					defer func() { err = nil }()
+					return err
+				}
+			}
+			failDownload, failImport := once(test.onDownload), once(test.onLoad)
+			w.onDownload = failDownload
+			w.onImport = func(r *activities.ImportRecordsResult) error {
+				err := failImport()
+				r.Published = err == nil
+				return err
+			}
+			described := 0
+			w.onDescribe = func() { described++ }
+			require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+			require.Equal(t, 2, described, "another worker is asked")
+			if len(w.imports) == 2 {
+				require.Equal(t, test.samePass, w.imports[0].Pass == w.imports[1].Pass)
+			}
+		})
+	}
+}
+
+func TestImportThatKeepsLosingItsFileFails(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = func(*activities.ImportRecordsResult) error {
+		return temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
+	}
+	w.execute("0")
+	require.ErrorContains(t, w.GetWorkflowError(), "gone")
+	require.Less(t, len(w.imports), 20)
+	require.Empty(t, w.files)
+}
+
+func TestFileIsRemovedWhenTheImportFailsOrIsCancelled(t *testing.T) {
+	t.Run("failed", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.onImport = func(*activities.ImportRecordsResult) error {
+			return temporal.NewNonRetryableApplicationError("no table", activities.ErrorDatabaseRefuses, nil)
+		}
+		w.execute("0")
+		require.ErrorContains(t, w.GetWorkflowError(), "no table")
+		require.Empty(t, w.files)
+		require.Empty(t, w.deletions)
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.onImport = func(r *activities.ImportRecordsResult) error {
+			w.CancelWorkflow()
+			r.Published = false
+			return errors.New("broken off")
+		}
+		w.execute("0")
+		_, cancelled := errors.AsType[*temporal.CanceledError](w.GetWorkflowError())
+		require.True(t, cancelled, "%v", w.GetWorkflowError())
+		require.Empty(t, w.files)
+		require.Empty(t, w.deletions)
+	})
+	t.Run("cancelled during the hold", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.RegisterDelayedCallback(w.CancelWorkflow, time.Hour)
+		w.execute("24h")
+		require.Error(t, w.GetWorkflowError())
+		require.Empty(t, w.deletions)
+	})
+}
+
+func TestProgressIsToldDuringTheHold(t *testing.T) {
+	w := newWorld(t, "finished")
+	var progress workflows.Progress
+	w.RegisterDelayedCallback(func() {
+		answer, err := w.QueryWorkflow(workflows.ProgressQuery)
+		require.NoError(t, err)
+		require.NoError(t, answer.Get(&progress))
+	}, time.Hour)
+	w.run(t, "24h")
+	require.Equal(t, workflows.StepHold, progress.Step)
+	require.Equal(t, "my-sitemap", progress.SitemapName)
+	require.Equal(t, int64(20), progress.Records)
+	require.WithinDuration(t, w.start.Add(24*time.Hour), *progress.DeleteAfter, time.Minute)
+}
+
+func TestInputThatCannotBeRightIsNamed(t *testing.T) {
+	for _, test := range []struct {
+		name, id string
+		in       workflows.ImportScrapingJobInput
+		want     []string
+	}{
+		{"workflow ID", "import-7", workflows.ImportScrapingJobInput{}, []string{`workflow ID "import-7"`}},
+		{"another job's ID", "7", workflows.ImportScrapingJobInput{ScrapingJobID: 8}, []string{`workflow ID "7"`, "scrapingjob_id 8"}},
+		{"settings", "7", workflows.ImportScrapingJobInput{Settings: workflows.Settings{
+			HoldBeforeDelete: "soon", BatchRecords: -1, MaxRecordBytes: 1 << 40, WorkerGoneAfter: "0", HeartbeatTimeout: "x",
+		}}, []string{`hold_before_delete is "soon"`, "batch_records is -1", "max_record_bytes is 1099511627776", `worker_gone_after is "0"`, `heartbeat_timeout is "x"`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: test.id})
+			w.ExecuteWorkflow(workflows.ImportScrapingJobName, test.in)
+			for _, want := range test.want {
+				require.ErrorContains(t, w.GetWorkflowError(), want)
+			}
+		})
+	}
+}
+
+func TestWorkflowStartedByHandNeedsNoInput(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.imports, 1)
+}
+
