@@ -1,0 +1,80 @@
+package postgresserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// accountForRoot is the account that runs PostgreSQL for root; nil, which means
+// ourselves, when we are somebody else.
+func accountForRoot() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		account, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		return credential(account)
+	}
+	return nil, errors.New("PostgreSQL does not run as root, and there is no account postgres or nobody to run it: " +
+		"install PostgreSQL, or set DATABASE_URL to a server that runs")
+}
+
+func credential(account *user.User) (*syscall.Credential, error) {
+	uid, err := strconv.ParseUint(account.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user ID of %s: %w", account.Username, err)
+	}
+	gid, err := strconv.ParseUint(account.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("group ID of %s: %w", account.Username, err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+// giveTo makes the account the owner of a file.
+func giveTo(account *syscall.Credential, path string) error {
+	if account == nil {
+		return nil
+	}
+	return os.Chown(path, int(account.Uid), int(account.Gid))
+}
+
+// makeDir makes a folder that the account, and nobody else but root, can use.
+func makeDir(account *syscall.Credential) (string, error) {
+	parent := os.TempDir()
+	if account != nil && !reachableByAll(parent) {
+		// For example a TMPDIR below root's home.
+		parent = "/tmp"
+	}
+	dir, err := os.MkdirTemp(parent, "scrapehaul-postgres-")
+	if err != nil {
+		return "", err
+	}
+	if err := giveTo(account, dir); err != nil {
+		return "", errors.Join(err, os.Remove(dir))
+	}
+	return dir, nil
+}
+
+// reachableByAll says whether every account may enter the folder.
+func reachableByAll(dir string) bool {
+	for {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return true
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,60 @@
+package postgresserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+)
+
+// maxPrefix leaves room for "_" and eight digits in PostgreSQL's 63 bytes.
+const maxPrefix = 63 - 9
+
+// CreateDatabase creates an empty database in UTF8 whose name begins with prefix
+// and is used by nobody else. It returns the URL to connect to it, which holds
+// the password, and a function that drops it even while it has connections.
+func (s *Server) CreateDatabase(ctx context.Context, prefix string) (databaseURL string, drop func(context.Context) error, err error) {
+	name := prefix[:min(len(prefix), maxPrefix)] + "_" + uuid.NewString()[:8]
+	// template1 can be in use or have been changed, template0 cannot.
+	_, err = s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE template0 ENCODING 'UTF8'")
+	if err != nil {
+		return "", nil, fmt.Errorf("creating the database %s: %w", name, err)
+	}
+	s.mu.Lock()
+	s.leftOver[name] = struct{}{}
+	s.mu.Unlock()
+
+	u := *s.url
+	u.Path = "/" + name
+	return u.String(), func(ctx context.Context) error { return s.drop(ctx, name) }, nil
+}
+
+func (s *Server) drop(ctx context.Context, name string) error {
+	_, err := s.admin.ExecContext(ctx, "DROP DATABASE IF EXISTS "+pq.QuoteIdentifier(name)+" WITH (FORCE)")
+	if err != nil {
+		return fmt.Errorf("dropping the database %s: %w", name, err)
+	}
+	s.mu.Lock()
+	delete(s.leftOver, name)
+	s.mu.Unlock()
+	return nil
+}
+
+// dropLeftOver drops what CreateDatabase created and nobody dropped.
+func (s *Server) dropLeftOver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s.mu.Lock()
+	names := slices.Collect(maps.Keys(s.leftOver))
+	s.mu.Unlock()
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, s.drop(ctx, name))
+	}
+	return errors.Join(errs...)
+}

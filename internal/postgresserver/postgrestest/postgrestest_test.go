@@ -1,0 +1,28 @@
+package postgrestest_test
+
+import (
+	"database/sql"
+	"testing"
+
+	_ "github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+)
+
+func TestDatabaseLivesAsLongAsItsTest(t *testing.T) {
+	var databaseURL string
+	t.Run("test", func(t *testing.T) {
+		databaseURL = postgrestest.NewDatabase(t)
+		require.NoError(t, ping(t, databaseURL))
+	})
+	require.ErrorContains(t, ping(t, databaseURL), "does not exist")
+}
+
+func ping(t *testing.T, databaseURL string) error {
+	t.Helper()
+	db, err := sql.Open("postgres", databaseURL)
+	require.NoError(t, err)
+	defer db.Close()
+	return db.PingContext(t.Context())
+}
