@@ -62,6 +62,11 @@ type importScrapingJob struct {
 	// imported is set when this run has published something.
 	imported bool
 
+	// downloads counts the spool files; removals are those being removed, which
+	// nothing waits for but the end.
+	downloads int
+	removals  workflow.WaitGroup
+
 	progress Progress
 	result   ImportScrapingJobResult
 }
@@ -86,6 +91,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		notifications: workflow.GetSignalChannel(ctx, NotificationSignal),
 		reimports:     workflow.GetSignalChannel(ctx, ReimportSignal),
 		wanted:        check,
+		removals:      workflow.NewWaitGroup(ctx),
 		progress:      Progress{ScrapingJobID: id, Step: StepDescribe},
 		result:        ImportScrapingJobResult{ScrapingJobID: id},
 	}
@@ -98,15 +104,25 @@ func invalidInput(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), "InvalidInput", nil)
 }
 
-// run goes through rounds until no signal asks for another one.
+// run goes through rounds until no signal asks for another one. A signal that
+// comes while a round fails is an answer to that failure.
 func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, error) {
-	for w.takeSignals(); w.wanted != nothing; w.takeSignals() {
-		if err := w.round(ctx); err != nil {
+	for {
+		err := w.round(ctx)
+		w.takeSignals()
+		if w.wanted == nothing || ctx.Err() != nil {
+			// The last wait comes before the last look for signals.
+			w.awaitRemovals(ctx)
+			w.takeSignals()
+		}
+		if ctx.Err() != nil || w.wanted == nothing {
+			w.show(ctx, StepDone, string(w.result.Outcome))
 			return w.result, err
 		}
+		if err != nil {
+			w.logger.Warn("The import failed and goes on because of a signal", "Error", err)
+		}
 	}
-	w.show(ctx, StepDone, string(w.result.Outcome))
-	return w.result, nil
 }
 
 // takeSignals notes what the signals that have arrived ask for.
@@ -122,6 +138,7 @@ func (w *importScrapingJob) takeSignals() {
 // round does once what is wanted. When the worker goes away with the file, it
 // begins again. It leaves the rest to the next round when a signal comes.
 func (w *importScrapingJob) round(ctx workflow.Context) error {
+	w.takeSignals()
 	doing := w.wanted
 	w.wanted = nothing
 	w.newPass(ctx)
@@ -184,7 +201,8 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 // job, and removes the file whatever happens.
 func (w *importScrapingJob) importJob(ctx workflow.Context, described activities.DescribeScrapingJobResult) (published bool, err error) {
 	runID := workflow.GetInfo(ctx).WorkflowExecution.RunID
-	queue, file := described.WorkerTaskQueue, fileName(w.id, runID, w.pass)
+	w.downloads++
+	queue, file := described.WorkerTaskQueue, fileName(w.id, runID, w.downloads)
 	defer w.removeFile(ctx, queue, file)
 
 	w.show(ctx, StepDownload, "")
@@ -230,16 +248,25 @@ func (w *importScrapingJob) importJob(ctx workflow.Context, described activities
 	return true, nil
 }
 
-// removeFile also works when ctx has been cancelled. A worker that is gone has
-// taken the file along, which is no reason to fail.
+// removeFile has the file removed, also when ctx has been cancelled. A worker
+// that is gone has taken the file along, which is no reason to fail or to wait.
 func (w *importScrapingJob) removeFile(ctx workflow.Context, queue, file string) {
-	w.show(ctx, StepRemove, "")
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	w.removals.Add(1)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		defer cancel()
+		defer w.removals.Done()
+		err := workflow.ExecuteActivity(removal(ctx, queue, file), a.RemoveFile, activities.RemoveFileInput{File: file}).Get(ctx, nil)
+		if err != nil {
+			w.logger.Warn("The spool file was not removed", "TaskQueue", queue, "File", file, "Error", err)
+		}
+	})
+}
+
+func (w *importScrapingJob) awaitRemovals(ctx workflow.Context) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	err := workflow.ExecuteActivity(removal(ctx, queue, file), a.RemoveFile, activities.RemoveFileInput{File: file}).Get(ctx, nil)
-	if err != nil {
-		w.logger.Warn("The spool file was not removed", "TaskQueue", queue, "File", file, "Error", err)
-	}
+	w.removals.Wait(ctx)
 }
 
 // holdAndDelete deletes the job in the cloud when its hold is over, if it may

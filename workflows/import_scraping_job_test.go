@@ -39,6 +39,7 @@ type world struct {
 	onDescribe func()
 	onDownload func() error
 	onImport   func(*activities.ImportRecordsResult) error
+	onRemove   func()
 	onDelete   func(*activities.DeleteScrapingJobResult)
 }
 
@@ -102,6 +103,9 @@ func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInpu
 }
 
 func (w *world) removeFile(_ context.Context, in activities.RemoveFileInput) error {
+	if w.onRemove != nil {
+		w.onRemove()
+	}
 	delete(w.files, in.File)
 	return nil
 }
@@ -383,6 +387,31 @@ func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 	}
 }
 
+func TestSignalWhileAnImportFailsIsItsNextAttempt(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		if len(w.imports) > 1 {
+			return nil
+		}
+		w.SignalWorkflow(workflows.ReimportSignal, nil)
+		r.Published = false
+		return temporal.NewNonRetryableApplicationError("no table", activities.ErrorDatabaseRefuses, nil)
+	}
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Len(t, w.imports, 2)
+}
+
+func TestSignalWhileTheFileIsBeingRemovedIsNotLost(t *testing.T) {
+	w := newWorld(t, "stopped")
+	w.onRemove = func() {
+		if len(w.imports) == 1 {
+			w.SignalWorkflow(workflows.ReimportSignal, nil)
+		}
+	}
+	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
+	require.Len(t, w.imports, 2)
+}
+
 func TestImportThatKeepsLosingItsFileFails(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = func(*activities.ImportRecordsResult) error {
@@ -471,4 +500,3 @@ func TestWorkflowStartedByHandNeedsNoInput(t *testing.T) {
 	require.NoError(t, w.GetWorkflowError())
 	require.Len(t, w.imports, 1)
 }
-

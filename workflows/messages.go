@@ -170,7 +170,6 @@ const (
 	StepDescribe Step = "describing"
 	StepDownload Step = "downloading"
 	StepImport   Step = "importing"
-	StepRemove   Step = "removing the file"
 	StepHold     Step = "holding"
 	StepDelete   Step = "deleting in the cloud"
 	StepDone     Step = "done"

@@ -84,6 +84,6 @@ func failedWith(err error, kind string) bool {
 	return ok && failure.Type() == kind
 }
 
-func fileName(scrapingJobID int64, runID string, pass int) string {
-	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, pass)
+func fileName(scrapingJobID int64, runID string, download int) string {
+	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, download)
 }

@@ -66,6 +66,7 @@ func Main(name, description string, cli any, args []string, streams Streams) int
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(streams)
 	err = command.Run()

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// job is one scraping job of the demo.
+type job struct {
+	id      int64
+	sitemap string
+	records int64
+}
+
+var jobs = []job{
+	{1001, "laptops", 20},
+	{1002, "books", 5_000},
+	{1003, "whole-shop", 200_000},
+}
+
+// newCloud returns the stand-in with the demo's jobs, which are being scraped
+// and finish a few seconds after now.
+func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
+	cloud := webscrapertest.New(webscrapertest.WithToken(token), webscrapertest.WithLogger(logger))
+	for i, j := range jobs {
+		cloud.AddJob(webscrapertest.Job{
+			ID:          j.id,
+			SitemapName: j.sitemap,
+			CustomID:    fmt.Sprintf("demo-%d", i+1),
+			Records:     webscrapertest.Products(int(j.records), j.id),
+			Timeline:    webscrapertest.Timeline{Scheduling: time.Second, Started: time.Duration(i+1) * time.Second},
+		})
+	}
+	return cloud
+}
+
+// continueAfter is how long a continued job runs again.
+const continueAfter = 3 * time.Second
+
+// cloudHandler serves the API, and the dashboard's Continue button as
+// POST /jobs/{id}/continue: the job runs again and ends with a tenth more
+// records and a fresh notification.
+func cloudHandler(ctx context.Context, cloud *webscrapertest.Cloud, logger *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(webscrapertest.BasePath, cloud)
+	mux.HandleFunc("POST /jobs/{id}/continue", func(w http.ResponseWriter, r *http.Request) {
+		id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+		before, found := cloud.Job(id)
+		if err != nil || !found {
+			http.Error(w, fmt.Sprintf("there is no job %q in the cloud", r.PathValue("id")), http.StatusNotFound)
+			return
+		}
+		count := before.Records.Count()
+		count += max(1, count/10)
+		if err := cloud.Continue(id, webscrapertest.Products(int(count), time.Now().UnixNano())); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		time.AfterFunc(continueAfter, func() {
+			if err := cloud.Finish(ctx, id, webscrapertest.StatusFinished); err != nil {
+				logger.Warn("Continued job's notification was given up", "scrapingjob_id", id, "error", err)
+			}
+		})
+		fmt.Fprintf(w, "job %d runs again and will have %d records in %s\n", id, count, continueAfter)
+	})
+	return mux
+}
+
+// cloudCommand's flags are the contract of "go run ./demo cloud".
+type cloudCommand struct {
+	Listen  string `default:"127.0.0.1:8090" placeholder:"ADDR" help:"Where to listen. Default: ${default}."`
+	Token   string `required:"" help:"The API token that clients have to send."`
+	Webhook string `placeholder:"URL" help:"Where notifications go, with the secret in its query. None are sent unless set."`
+}
+
+// Run serves the stand-in until ctx ends.
+func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	s.Address("--listen", c.Listen)
+	s.Required("--token", c.Token, "any secret; clients send it as api_token")
+	if err := s.Err(); err != nil {
+		return err
+	}
+	logger := streams.Logger()
+	cloud := newCloud(c.Token, logger)
+	cloud.SetWebhookURL(c.Webhook)
+	running := make(chan struct{})
+	go func() {
+		defer close(running)
+		cloud.Run(ctx)
+	}()
+	err := process.Serve(ctx, c.Listen, cloudHandler(ctx, cloud, logger), func(address net.Addr) {
+		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
+		for _, j := range jobs {
+			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)
+		}
+		fmt.Fprintf(streams.Out, "Continue a job that has ended: curl -X POST http://%s/jobs/%d/continue\n", address, jobs[0].id)
+	})
+	<-running
+	return err
+}
+
+// serveCloud serves the stand-in on a free port until stop is called.
+func serveCloud(ctx context.Context, cloud *webscrapertest.Cloud, logger *slog.Logger) (url string, stop func() error, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	listening := make(chan net.Addr, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- process.Serve(ctx, "127.0.0.1:0", cloudHandler(ctx, cloud, logger), func(a net.Addr) { listening <- a })
+	}()
+	stop = func() error {
+		cancel()
+		return <-ended
+	}
+	select {
+	case address := <-listening:
+		return "http://" + address.String(), stop, nil
+	case err := <-ended:
+		cancel()
+		return "", nil, errors.Join(errors.New("the stand-in cloud did not start"), err)
+	}
+}

@@ -1,0 +1,20 @@
+// The demo runs all of scrapehaul on one machine, without an account: a real
+// Temporal server with its web interface, a real PostgreSQL, a stand-in of Web
+// Scraper Cloud, the worker and the starter.
+package main
+
+import (
+	"os"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+type commands struct {
+	Run   runCommand   `cmd:"" default:"withargs" help:"Run everything until Ctrl-C (the default)."`
+	Cloud cloudCommand `cmd:"" help:"Run only the stand-in of Web Scraper Cloud until Ctrl-C, for any client."`
+}
+
+func main() {
+	os.Exit(process.Main("demo", "All of scrapehaul on one machine.", new(commands), os.Args[1:],
+		process.Streams{Out: os.Stdout, Err: os.Stderr}))
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/processes"
+	"github.com/scrapehaul/scrapehaul/internal/temporalserver"
+)
+
+const (
+	apiToken     = "demo-api-token"
+	webhookToken = "demo-webhook-token"
+)
+
+type runCommand struct {
+	Once bool          `help:"End as soon as all jobs are imported and checked; exit status 0 if they are as expected."`
+	Hold time.Duration `default:"1h" help:"How long jobs stay in the cloud after their import. Default: ${default}; 0 with --once."`
+}
+
+// Run brings everything up, shows the imports, and takes everything down.
+func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err error) {
+	d := &demo{out: streams.Out, begun: time.Now()}
+	defer func() {
+		err = errors.Join(err, d.stop())
+		if err != nil && d.logPath != "" {
+			err = fmt.Errorf("%w\nthe logs are in %s", err, d.logPath)
+		} else if d.dir != "" {
+			err = errors.Join(err, os.RemoveAll(d.dir))
+		}
+	}()
+	hold := c.Hold
+	if c.Once {
+		hold = 0
+	}
+	if err := d.start(ctx, hold); err != nil {
+		return err
+	}
+	if err := d.watch(ctx, c.Once); err != nil {
+		return err
+	}
+	if ctx.Err() != nil || c.Once {
+		return nil
+	}
+	if err := d.explain(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	d.say("\nStopping; nothing is left behind.")
+	return nil
+}
+
+// demo is everything that runs.
+type demo struct {
+	out     io.Writer
+	begun   time.Time
+	dir     string // for programs, the spool and logs
+	logPath string
+	stops   []func() error // in the order of the starts
+
+	db          *sqlx.DB
+	databaseURL string
+	cloudURL    string
+	webhookURL  string
+	temporal    *temporalserver.Server
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+// step says what is being done.
+func (d *demo) step(text string) { d.say("%5.1fs  %s", time.Since(d.begun).Seconds(), text) }
+
+func (d *demo) onStop(stop func() error) { d.stops = append(d.stops, stop) }
+
+// stop stops everything, last started first.
+func (d *demo) stop() error {
+	var problems []error
+	for i := len(d.stops) - 1; i >= 0; i-- {
+		problems = append(problems, d.stops[i]())
+	}
+	return errors.Join(problems...)
+}
+
+func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
+	if d.dir, err = os.MkdirTemp("", "scrapehaul-demo-"); err != nil {
+		return err
+	}
+	d.logPath = filepath.Join(d.dir, "demo.log")
+	logFile, err := os.Create(d.logPath)
+	if err != nil {
+		return err
+	}
+	d.onStop(logFile.Close)
+
+	d.step("Building the worker and the starter (a minute the first time, then a second)")
+	programs, err := processes.Build(ctx, d.dir)
+	if err != nil {
+		return err
+	}
+	d.step("Starting PostgreSQL")
+	if err := d.startPostgreSQL(ctx, logFile); err != nil {
+		return err
+	}
+	d.step("Starting Temporal with its web interface")
+	d.temporal, err = temporalserver.Start(ctx, temporalserver.Options{UI: true, Progress: d.step, Log: logFile})
+	if err != nil {
+		return err
+	}
+	d.onStop(d.temporal.Stop)
+
+	d.step("Starting the stand-in of Web Scraper Cloud, a worker and the webhook server")
+	logger := slog.New(slog.NewJSONHandler(logFile, nil))
+	cloud := newCloud(apiToken, logger)
+	var stopCloud func() error
+	if d.cloudURL, stopCloud, err = serveCloud(ctx, cloud, logger); err != nil {
+		return err
+	}
+	d.onStop(stopCloud)
+	env := processes.Environment{
+		TemporalAddress:   d.temporal.HostPort,
+		TemporalNamespace: d.temporal.Namespace,
+		DatabaseURL:       d.databaseURL,
+		APIBaseURI:        d.cloudURL + "/api/v1/",
+		APIToken:          apiToken,
+		WebhookToken:      webhookToken,
+		Settings:          map[string]string{"HOLD_BEFORE_DELETE": hold.String()},
+		Log:               logFile,
+	}
+	worker, err := programs.StartWorker(env, filepath.Join(d.dir, "spool"))
+	if err != nil {
+		return err
+	}
+	d.onStop(worker.Stop)
+	starter, webhookURL, err := programs.StartStarter(env)
+	if err != nil {
+		return err
+	}
+	d.onStop(starter.Stop)
+	d.webhookURL = webhookURL
+	cloud.SetWebhookURL(webhookURL)
+
+	clock, stopClock := context.WithCancel(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		cloud.Run(clock)
+	}()
+	d.onStop(func() error {
+		stopClock()
+		<-stopped
+		return nil
+	})
+	return nil
+}
+
+func (d *demo) startPostgreSQL(ctx context.Context, log io.Writer) error {
+	server, err := postgresserver.Start(ctx, postgresserver.Options{Progress: d.step, Log: log})
+	if err != nil {
+		return err
+	}
+	d.onStop(server.Stop)
+	url, drop, err := server.CreateDatabase(ctx, "scrapehaul_demo")
+	if err != nil {
+		return err
+	}
+	d.onStop(func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return drop(ctx)
+	})
+	d.databaseURL = url
+	if d.db, err = sqlx.Open("postgres", url); err != nil {
+		return err
+	}
+	d.onStop(d.db.Close)
+	return nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// giveUpAfter bounds the wait for the imports; they take some 15 seconds.
+const giveUpAfter = 10 * time.Minute
+
+// importState is what the database tells of a job's import.
+type importState struct {
+	ScrapingJobID int64   `db:"scrapingjob_id"`
+	Records       int64   `db:"records"`
+	Rejected      int64   `db:"rejected"`
+	Published     bool    `db:"published"`
+	Deleted       bool    `db:"deleted"`
+	Seconds       float64 `db:"seconds"`
+}
+
+const selectStates = `
+SELECT DISTINCT ON (import.scrapingjob_id) import.scrapingjob_id, import.records, import.rejected,
+       import.state = 'published' AS published, job.cloud_deleted_at IS NOT NULL AS deleted,
+       extract(epoch FROM coalesce(import.published_at, now()) - import.started_at)::float AS seconds
+FROM scrapehaul.imports AS import JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
+ORDER BY import.scrapingjob_id, import.requested_at DESC`
+
+// watch shows the imports until all are published (and, when deletion is due at
+// once, deleted in the cloud), then checks what readers see.
+func (d *demo) watch(ctx context.Context, deleted bool) error {
+	d.step("The cloud finishes its jobs and sends its webhooks")
+	ctx, cancel := context.WithTimeoutCause(ctx, giveUpAfter, fmt.Errorf("the jobs were not imported within %s", giveUpAfter))
+	defer cancel()
+	shown := ""
+	for {
+		states, done, err := d.states(ctx, deleted)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if line := progressLine(states); line != shown && ctx.Err() == nil {
+			d.step(line)
+			shown = line
+		}
+		if done {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+				return cause
+			}
+			return nil // Ctrl-C
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	return d.check(ctx)
+}
+
+func (d *demo) states(ctx context.Context, deleted bool) (states map[int64]importState, done bool, err error) {
+	var rows []importState
+	if err := d.db.SelectContext(ctx, &rows, selectStates); err != nil {
+		return nil, false, fmt.Errorf("reading the imports: %w", err)
+	}
+	states = map[int64]importState{}
+	ready := 0
+	for _, row := range rows {
+		states[row.ScrapingJobID] = row
+		if row.Published && (row.Deleted || !deleted) {
+			ready++
+		}
+	}
+	return states, ready == len(jobs), nil
+}
+
+func progressLine(states map[int64]importState) string {
+	var parts []string
+	for _, j := range jobs {
+		state, begun := states[j.id]
+		what := "waiting"
+		switch {
+		case state.Deleted:
+			what = "imported, verified, deleted in the cloud"
+		case state.Published:
+			what = "imported"
+		case begun:
+			what = fmt.Sprintf("%d%%", 100*state.Records/j.records)
+		}
+		parts = append(parts, j.sitemap+" "+what)
+	}
+	return strings.Join(parts, " · ")
+}
+
+const countVisible = `
+SELECT count(*) AS records, count(DISTINCT web_scraper_order) AS different
+FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`
+
+// check compares what readers see with what was scraped, and prints both.
+func (d *demo) check(ctx context.Context) error {
+	states, _, err := d.states(ctx, false)
+	if err != nil {
+		return err
+	}
+	d.say("")
+	table := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "job\tsitemap\texpected\trecords\trejected\timported in\t")
+	var wrong []error
+	for _, j := range jobs {
+		var visible struct{ Records, Different int64 }
+		if err := d.db.GetContext(ctx, &visible, countVisible, j.id); err != nil {
+			return fmt.Errorf("counting the records of job %d: %w", j.id, err)
+		}
+		state := states[j.id]
+		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%d\t%.1fs\t\n", j.id, j.sitemap, j.records, visible.Records, state.Rejected, state.Seconds)
+		if visible.Records != j.records || visible.Different != j.records || state.Rejected != 0 {
+			wrong = append(wrong, fmt.Errorf("job %d: %d records expected, %d seen, %d of them different, %d rejected",
+				j.id, j.records, visible.Records, visible.Different, state.Rejected))
+		}
+	}
+	return errors.Join(append(wrong, table.Flush())...)
+}
+
+// explain shows what there is to see and what to try.
+func (d *demo) explain(ctx context.Context) error {
+	var titles []struct {
+		RecordNumber int64  `db:"record_number"`
+		Data         string `db:"data"`
+	}
+	err := d.db.SelectContext(ctx, &titles, `
+		SELECT record_number, left(jsonb_pretty(data), 400) AS data FROM scrapehaul.scraped_records
+		WHERE scrapingjob_id = $1 ORDER BY record_number LIMIT 2`, jobs[0].id)
+	if err != nil {
+		return fmt.Errorf("reading some records: %w", err)
+	}
+	d.say("\nSome records of job %d, %s:", jobs[0].id, jobs[0].sitemap)
+	for _, title := range titles {
+		d.say("  %d: %s …", title.RecordNumber, strings.Join(strings.Fields(title.Data), " "))
+	}
+	id := workflows.WorkflowID(jobs[1].id)
+	d.say(`
+Watch the imports:     %s/namespaces/%s/workflows
+Read the records:      psql '%s' -c 'SELECT * FROM scrapehaul.scraped_records LIMIT 5'
+
+Try next:
+- Import a job again by hand: in the web interface open workflow %s, press "More Actions",
+  "Send a Signal", and send reimport. Or:
+    TEMPORAL_ADDRESS=%s go run ./starter reimport %s
+- Press Continue in the cloud: the job runs again, grows, and replaces its records at once:
+    curl -X POST %s/jobs/%s/continue
+- Send a notification twice, as the cloud may: nothing happens, the content is the same:
+    curl -d 'scrapingjob_id=%s&status=finished&sitemap_id=%s&sitemap_name=%s' '%s'
+
+Ctrl-C stops everything (%s is %s).`,
+		d.temporal.UIAddress, d.temporal.Namespace, d.databaseURL,
+		id, d.temporal.HostPort, id, d.cloudURL, id, id, id, jobs[1].sitemap, d.webhookURL, "the log until then", d.logPath)
+	return nil
+}

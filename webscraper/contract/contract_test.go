@@ -1,0 +1,357 @@
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+const sitemapJSON = `{"_id":"landing","startUrl":["https://webscraper.io/"],"selectors":[{"id":"title","type":"SelectorText","selector":"h1"}]}`
+
+// operation is the same thing asked by both clients.
+type operation struct {
+	name   string
+	theirs vendorCall
+	ours   func(context.Context, *webscraper.Client) (any, error) // as the vendor's client spells it
+	only   string                                                 // the part of their answer that ours has
+}
+
+var operations = []operation{
+	{
+		name:   "get the account",
+		theirs: onClient("getAccountInfo"),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			account, err := client.Account(ctx)
+			return accountObject(account), err
+		},
+	},
+	{
+		name:   "create a sitemap",
+		theirs: onClient("createSitemap", sitemapJSON),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return client.CreateSitemap(ctx, json.RawMessage(sitemapJSON))
+		},
+		only: "id",
+	},
+	{
+		name:   "create a sitemap of an object that is none",
+		theirs: onClient("createSitemap", `{"startUrl":[]}`),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return client.CreateSitemap(ctx, json.RawMessage(`{"startUrl":[]}`))
+		},
+	},
+	{
+		name:   "get a sitemap",
+		theirs: onClient("getSitemap", 123),
+		ours:   getSitemap(123),
+	},
+	{
+		name:   "update a sitemap",
+		theirs: onClient("updateSitemap", 123, strings.Replace(sitemapJSON, "landing", "renamed", 1)),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return "ok", client.UpdateSitemap(ctx, 123, json.RawMessage(strings.Replace(sitemapJSON, "landing", "renamed", 1)))
+		},
+	},
+	{
+		name:   "get the updated sitemap",
+		theirs: onClient("getSitemap", 123),
+		ours:   getSitemap(123),
+	},
+	{
+		name:   "get a sitemap that does not exist",
+		theirs: onClient("getSitemap", 7),
+		ours:   getSitemap(7),
+	},
+	{
+		name:   "list the sitemaps one by one",
+		theirs: onClient("getSitemaps").then("fetchRecords"),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return collect(client.Sitemaps(ctx, webscraper.ListSitemapsOptions{}), func(sitemap *webscraper.Sitemap) any {
+				return map[string]any{"id": sitemap.ID, "name": sitemap.Name}
+			})
+		},
+	},
+	{
+		name:   "enable a scheduler",
+		theirs: onClient("enableSitemapScheduler", 123, schedulerConfig),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return "ok", client.EnableSitemapScheduler(ctx, 123, webscraper.SchedulerConfig{
+				CronMinute: "*/10", CronHour: "*", CronDay: "*", CronMonth: "*", CronWeekday: "*", CronTimezone: "Europe/Riga",
+				RequestInterval: 2100 * time.Millisecond, PageLoadDelay: 2200 * time.Millisecond,
+				Driver: webscraper.DriverFast, Proxy: webscraper.DefaultProxy,
+			})
+		},
+	},
+	{
+		name:   "get the enabled scheduler",
+		theirs: onClient("getSitemapScheduler", 123),
+		ours:   getScheduler(123),
+	},
+	{
+		name:   "disable a scheduler",
+		theirs: onClient("disableSitemapScheduler", 123),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return "ok", client.DisableSitemapScheduler(ctx, 123)
+		},
+	},
+	{
+		name:   "get the disabled scheduler",
+		theirs: onClient("getSitemapScheduler", 123),
+		ours:   getScheduler(123),
+	},
+	{
+		name: "create a scraping job",
+		theirs: onClient("createScrapingJob", map[string]any{
+			"sitemap_id": 123, "driver": "fulljs", "page_load_delay": 2200, "request_interval": 2100,
+			"proxy": 1, "start_urls": []string{"https://webscraper.io/test-sites"}, "custom_id": "mine",
+		}),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return client.CreateScrapingJob(ctx, webscraper.ScrapingJobConfig{
+				SitemapID: 123, Driver: webscraper.DriverFullJS, PageLoadDelay: 2200 * time.Millisecond, RequestInterval: 2100 * time.Millisecond,
+				Proxy: webscraper.DefaultProxy, StartURLs: []string{"https://webscraper.io/test-sites"}, CustomID: "mine",
+			})
+		},
+		only: "id",
+	},
+	{
+		name: "create a scraping job with a wrong sitemap and driver",
+		theirs: onClient("createScrapingJob", map[string]any{
+			"sitemap_id": 7, "driver": "slow", "page_load_delay": 2000, "request_interval": 2000,
+		}),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return client.CreateScrapingJob(ctx, webscraper.ScrapingJobConfig{
+				SitemapID: 7, Driver: "slow", PageLoadDelay: 2 * time.Second, RequestInterval: 2 * time.Second,
+			})
+		},
+	},
+	{
+		name:   "get the created scraping job",
+		theirs: onClient("getScrapingJob", 2001),
+		ours:   getJob(2001),
+	},
+	{
+		name:   "get a finished scraping job",
+		theirs: onClient("getScrapingJob", 2000),
+		ours:   getJob(2000),
+	},
+	{
+		name:   "get a scraping job that does not exist",
+		theirs: onClient("getScrapingJob", 7),
+		ours:   getJob(7),
+	},
+	{
+		name:   "list all scraping jobs",
+		theirs: onClient("getScrapingJobs").then("getAllRecords"),
+		ours:   listJobs(0),
+	},
+	{
+		name:   "list the scraping jobs of a sitemap",
+		theirs: onClient("getScrapingJobs", map[string]any{"sitemap_id": 123}).then("fetchRecords"),
+		ours:   listJobs(123),
+	},
+	{
+		name:   "list the scraping jobs of a sitemap without any",
+		theirs: onClient("getScrapingJobs", map[string]any{"sitemap_id": 7}).then("getAllRecords"),
+		ours:   listJobs(7),
+	},
+	{
+		name:   "list the problematic URLs",
+		theirs: onClient("getProblematicUrls", 2000).then("getAllRecords"),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return collect(client.ProblematicURLs(ctx, 2000), func(problematic webscraper.ProblematicURL) any { return problematic })
+		},
+	},
+	{
+		name:   "get the data quality",
+		theirs: onClient("getScrapingJobDataQuality", 2000),
+		ours:   getDataQuality(2000),
+	},
+	{
+		name:   "get the data quality of a job that has not finished",
+		theirs: onClient("getScrapingJobDataQuality", 2001),
+		ours:   getDataQuality(2001),
+	},
+	{
+		name:   "delete a scraping job",
+		theirs: onClient("deleteScrapingJob", 2001),
+		ours:   deleteJob(2001),
+	},
+	{
+		name:   "delete a scraping job again",
+		theirs: onClient("deleteScrapingJob", 2001),
+		ours:   deleteJob(2001),
+	},
+	{
+		name:   "delete a sitemap",
+		theirs: onClient("deleteSitemap", 123),
+		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
+			return "ok", client.DeleteSitemap(ctx, 123)
+		},
+	},
+}
+
+var schedulerConfig = map[string]any{
+	"cron_minute": "*/10", "cron_hour": "*", "cron_day": "*", "cron_month": "*", "cron_weekday": "*", "cron_timezone": "Europe/Riga",
+	"request_interval": 2100, "page_load_delay": 2200, "driver": "fast", "proxy": 1,
+}
+
+// newTwin is a stand-in like every other that it makes, down to the clock.
+func newTwin(t *testing.T) *webscrapertest.Server {
+	t.Helper()
+	server := webscrapertest.NewServer(t, webscrapertest.WithClock(func() time.Time { return time.Unix(1_700_000_000, 0) }))
+	server.AddJob(webscrapertest.Job{
+		ID: 2000, SitemapID: 90, SitemapName: "café/menu", CustomID: "nightly",
+		Records:   webscrapertest.Products(1000, 1),
+		Pages:     webscrapertest.Pages{Scheduled: 60, Executed: 55, Failed: 1, Empty: 2, NoValue: 3},
+		Scheduled: true, TestRun: true,
+		ScrapingDuration: 95 * time.Second,
+		ProblematicURLs: []webscrapertest.ProblematicURL{
+			{URL: "https://webscraper.io/a?b=c&d", Type: "empty"},
+			{URL: "https://webscraper.io/ü", Type: "failed"},
+			{URL: "https://webscraper.io/e", Type: "no_value"},
+		},
+	})
+	return server
+}
+
+func TestBothClientsGetTheSameAnswers(t *testing.T) {
+	t.Parallel()
+	theirs, ours := newTwin(t), newTwin(t)
+	calls := make([]vendorCall, len(operations))
+	for i, operation := range operations {
+		calls[i] = operation.theirs
+	}
+	outcomes := callVendor(t, theirs, calls...)
+	client := newClient(t, ours)
+	for i, operation := range operations {
+		t.Run(operation.name, func(t *testing.T) {
+			value, err := operation.ours(t.Context(), client)
+			if err != nil {
+				body, wrong := strings.CutPrefix(outcomes[i].Error, "Error: Web Scraper API Exception: ")
+				require.True(t, wrong, "our client failed, theirs did not: %v", err)
+				require.JSONEq(t, body, encode(t, errorObject(t, err)))
+				return
+			}
+			require.Empty(t, outcomes[i].Error, "their client failed, ours did not")
+			want := outcomes[i].Value
+			if operation.only != "" {
+				var object map[string]json.RawMessage
+				require.NoError(t, json.Unmarshal(want, &object))
+				want = object[operation.only]
+			}
+			require.JSONEq(t, string(want), encode(t, value))
+		})
+	}
+	require.Equal(t, withoutSizes(theirs.Requests()), withoutSizes(ours.Requests()), "both make the same requests")
+}
+
+// withoutSizes is requests but for the size of the answers, which the errors of
+// different clients may differ in reading.
+func withoutSizes(requests []webscrapertest.Request) []webscrapertest.Request {
+	for i := range requests {
+		requests[i].Bytes = 0
+	}
+	return requests
+}
+
+// Nothing of the vendor's client is left out, should it grow.
+func TestEveryMethodOfTheVendorsClientIsCalled(t *testing.T) {
+	t.Parallel()
+	outcomes := callVendor(t, newTwin(t), vendorCall{Object: "methods"}.then("list"))
+	var methods []string
+	require.NoError(t, json.Unmarshal(outcomes[0].Value, &methods))
+	called := map[string]bool{"downloadScrapingJobJSON": true, "downloadScrapingJobCSV": true} // see TestBothClientsReadTheSameRows
+	for _, operation := range operations {
+		called[operation.theirs.Steps[0].Method] = true
+	}
+	for _, method := range methods {
+		require.True(t, called[method], method)
+	}
+}
+
+func TestVendorsPagesAreTheStandIns(t *testing.T) {
+	t.Parallel()
+	server := webscrapertest.NewServer(t)
+	for range 120 {
+		server.AddSitemap(webscrapertest.Sitemap{})
+	}
+	outcomes := callVendor(t, server,
+		onClient("getSitemaps").then("getPageData", 2),
+		onClient("getSitemaps").then("getPageData", 3),
+		onClient("getSitemaps").then("getPageData", 1).keep().then("getLastPage"))
+	var second []struct{ ID int64 }
+	require.NoError(t, json.Unmarshal(outcomes[0].Value, &second))
+	require.Len(t, second, 20)
+	require.EqualValues(t, 223, second[0].ID)
+	require.JSONEq(t, "[]", string(outcomes[1].Value))
+	require.JSONEq(t, "2", string(outcomes[2].Value))
+}
+
+// Both wait for Retry-After and one second more.
+func TestBothClientsWaitForTheRateLimit(t *testing.T) {
+	t.Parallel()
+	limit := webscrapertest.WithRateLimit(1, time.Second)
+	want := []int{http.StatusOK, http.StatusTooManyRequests, http.StatusOK}
+
+	theirs := webscrapertest.NewServer(t, limit)
+	for _, outcome := range callVendor(t, theirs, onClient("getAccountInfo"), onClient("getAccountInfo")) {
+		require.Empty(t, outcome.Error)
+	}
+	require.Equal(t, want, statuses(theirs))
+
+	ours := webscrapertest.NewServer(t, limit)
+	client := newClient(t, ours, webscraper.WithPacing(false))
+	for range 2 {
+		_, err := client.Account(t.Context())
+		require.NoError(t, err)
+	}
+	require.Equal(t, want, statuses(ours))
+}
+
+func statuses(server *webscrapertest.Server) []int {
+	var statuses []int
+	for _, request := range server.Requests() {
+		statuses = append(statuses, request.Status)
+	}
+	return statuses
+}
+
+func encode(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// collect is the items of one of our iterators.
+func collect[T any](items iter.Seq2[T, error], convert func(T) any) ([]any, error) {
+	all := []any{}
+	for item, err := range items {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, convert(item))
+	}
+	return all, nil
+}
+
+// errorObject is an error of our client as the API answered it.
+func errorObject(t *testing.T, err error) any {
+	t.Helper()
+	var apiError *webscraper.Error
+	require.True(t, errors.As(err, &apiError), "%v", err)
+	if apiError.ValidationErrors != nil {
+		return map[string]any{"success": false, "validationErrors": apiError.ValidationErrors}
+	}
+	return map[string]any{"success": false, "error": apiError.Message}
+}

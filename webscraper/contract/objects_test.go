@@ -1,0 +1,133 @@
+package contract
+
+import (
+	"context"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// What follows asks our client and spells its answers as the API does, which
+// is how the vendor's client passes them on.
+
+func getSitemap(id int64) func(context.Context, *webscraper.Client) (any, error) {
+	return func(ctx context.Context, client *webscraper.Client) (any, error) {
+		sitemap, err := client.Sitemap(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{"id": sitemap.ID, "name": sitemap.Name, "sitemap": string(sitemap.Definition)}, nil
+	}
+}
+
+func getScheduler(id int64) func(context.Context, *webscraper.Client) (any, error) {
+	return func(ctx context.Context, client *webscraper.Client) (any, error) {
+		scheduler, err := client.SitemapScheduler(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{
+			"scheduler_enabled": scheduler.Enabled,
+			"cron_minute":       scheduler.CronMinute,
+			"cron_hour":         scheduler.CronHour,
+			"cron_day":          scheduler.CronDay,
+			"cron_month":        scheduler.CronMonth,
+			"cron_weekday":      scheduler.CronWeekday,
+			"cron_timezone":     scheduler.CronTimezone,
+			"request_interval":  scheduler.RequestInterval.Milliseconds(),
+			"page_load_delay":   scheduler.PageLoadDelay.Milliseconds(),
+			"driver":            scheduler.Driver,
+			"proxy":             scheduler.Proxy,
+		}, nil
+	}
+}
+
+func getJob(id int64) func(context.Context, *webscraper.Client) (any, error) {
+	return func(ctx context.Context, client *webscraper.Client) (any, error) {
+		job, err := client.ScrapingJob(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return jobObject(job), nil
+	}
+}
+
+func listJobs(sitemapID int64) func(context.Context, *webscraper.Client) (any, error) {
+	return func(ctx context.Context, client *webscraper.Client) (any, error) {
+		return collect(client.ScrapingJobs(ctx, webscraper.ListScrapingJobsOptions{SitemapID: sitemapID}), jobObject)
+	}
+}
+
+func deleteJob(id int64) func(context.Context, *webscraper.Client) (any, error) {
+	return func(ctx context.Context, client *webscraper.Client) (any, error) {
+		return "ok", client.DeleteScrapingJob(ctx, id)
+	}
+}
+
+func getDataQuality(id int64) func(context.Context, *webscraper.Client) (any, error) {
+	return func(ctx context.Context, client *webscraper.Client) (any, error) {
+		quality, err := client.ScrapingJobDataQuality(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		columns := map[string]any{}
+		for column, check := range quality.MinColumnRecords {
+			columns[column] = checkObject(&check)
+		}
+		return map[string]any{
+			"min_record_count":             checkObject(quality.MinRecordCount),
+			"max_failed_pages_percent":     checkObject(quality.MaxFailedPagesPercent),
+			"max_empty_pages_percent":      checkObject(quality.MaxEmptyPagesPercent),
+			"max_no_value_pages_percent":   checkObject(quality.MaxNoValuePagesPercent),
+			"min_column_records":           columns,
+			"overall_data_quality_success": quality.Success,
+		}, nil
+	}
+}
+
+func checkObject(check *webscraper.QualityCheck) any {
+	return map[string]any{"got": check.Got, "expected": check.Expected, "success": check.Success}
+}
+
+func accountObject(account *webscraper.Account) any {
+	if account == nil {
+		return nil
+	}
+	return map[string]any{
+		"email": account.Email, "firstname": account.FirstName, "lastname": account.LastName, "page_credits": account.PageCredits,
+	}
+}
+
+func jobObject(job *webscraper.ScrapingJob) any {
+	object := map[string]any{
+		"id":                  job.ID,
+		"custom_id":           nil,
+		"sitemap_name":        job.SitemapName,
+		"status":              job.Status,
+		"sitemap_id":          job.SitemapID,
+		"test_run":            flag(job.TestRun),
+		"jobs_scheduled":      job.JobsScheduled,
+		"jobs_executed":       job.JobsExecuted,
+		"jobs_failed":         job.JobsFailed,
+		"jobs_empty":          job.JobsEmpty,
+		"jobs_no_value":       job.JobsNoValue,
+		"stored_record_count": job.StoredRecordCount,
+		"request_interval":    job.RequestInterval.Milliseconds(),
+		"page_load_delay":     job.PageLoadDelay.Milliseconds(),
+		"driver":              job.Driver,
+		"scheduled":           flag(job.Scheduled),
+		"time_created":        job.TimeCreated.Unix(),
+		"scraping_duration":   int64(job.ScrapingDuration.Seconds()),
+	}
+	if job.CustomID != "" {
+		object["custom_id"] = job.CustomID
+	}
+	return object
+}
+
+// flag is a boolean as the API spells it.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,166 @@
+package contract
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/gofrs/flock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// vendorCall is a call of the vendor's package; see drive.cjs.
+type vendorCall struct {
+	Object string       `json:"object"`
+	File   string       `json:"file,omitempty"` // of a reader
+	Steps  []vendorStep `json:"steps"`
+}
+
+type vendorStep struct {
+	Method string `json:"method"`
+	Args   []any  `json:"args"`
+	Keep   bool   `json:"keep"`
+}
+
+// onClient calls a method of the vendor's client.
+func onClient(method string, args ...any) vendorCall {
+	return vendorCall{Object: "client"}.then(method, args...)
+}
+
+// onReader calls a method of the vendor's JsonReader of a file.
+func onReader(file, method string) vendorCall {
+	return vendorCall{Object: "reader", File: file}.then(method)
+}
+
+// then calls a method of what the call has returned so far.
+func (c vendorCall) then(method string, args ...any) vendorCall {
+	c.Steps = append(c.Steps, vendorStep{Method: method, Args: append([]any{}, args...)})
+	return c
+}
+
+// keep makes the next method be called on what the last one was.
+func (c vendorCall) keep() vendorCall {
+	c.Steps[len(c.Steps)-1].Keep = true
+	return c
+}
+
+// vendorOutcome is what a call came to: a value, or an error.
+type vendorOutcome struct {
+	Value json.RawMessage `json:"value"`
+	Error string          `json:"error"`
+}
+
+// vendorProcess is what became of a process of the vendor's client.
+type vendorProcess struct {
+	outcomes []vendorOutcome // of the calls that it settled
+	err      error           // of waiting for the process
+	stderr   string
+}
+
+// runVendor makes calls one after the other in one process.
+func runVendor(ctx context.Context, t *testing.T, server *webscrapertest.Server, calls ...vendorCall) vendorProcess {
+	t.Helper()
+	node := requireVendor(t)
+	script, err := json.Marshal(calls)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(ctx, node, "--require", "./redirect.cjs", "drive.cjs", string(script))
+	cmd.Env = append(os.Environ(), "WEBSCRAPERTEST_URL="+server.URL, "WEBSCRAPERTEST_TOKEN="+webscrapertest.DefaultToken)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	process := vendorProcess{err: cmd.Run(), stderr: stderr.String()}
+	for line := range bytes.Lines(stdout.Bytes()) {
+		var outcome vendorOutcome
+		require.NoError(t, json.Unmarshal(line, &outcome), "%s", line)
+		process.outcomes = append(process.outcomes, outcome)
+	}
+	return process
+}
+
+// callVendor makes calls that must all be settled.
+func callVendor(t *testing.T, server *webscrapertest.Server, calls ...vendorCall) []vendorOutcome {
+	t.Helper()
+	process := runVendor(t.Context(), t, server, calls...)
+	require.NoError(t, process.err, process.stderr)
+	require.Len(t, process.outcomes, len(calls), process.stderr)
+	return process.outcomes
+}
+
+// newClient is our client of a stand-in.
+func newClient(t *testing.T, server *webscrapertest.Server, opts ...webscraper.Option) *webscraper.Client {
+	t.Helper()
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, append(opts, webscraper.WithBaseURI(server.URL))...)
+	require.NoError(t, err)
+	return client
+}
+
+// errNoNode is why the tests of this package are skipped.
+var errNoNode = errors.New("the contract test runs the vendor's Node.js client: install Node.js 18 or newer with npm, then run it again")
+
+// requireVendor is the node command, with the vendor's package installed.
+func requireVendor(t *testing.T) string {
+	t.Helper()
+	node, err := installVendor()
+	if errors.Is(err, errNoNode) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	return node
+}
+
+// installVendor installs the pinned version of the vendor's package unless it
+// is there, as after the installation in CI.
+var installVendor = sync.OnceValues(func() (node string, err error) {
+	node, err = exec.LookPath("node")
+	if err != nil {
+		return "", errNoNode
+	}
+	// Test runs that start together wait for the one that installs.
+	lock := flock.New(filepath.Join(os.TempDir(), "scrapehaul-contract-npm.lock"))
+	if err := lock.Lock(); err != nil {
+		return "", fmt.Errorf("wait for another installation of the vendor's client: %w", err)
+	}
+	defer lock.Unlock()
+	if vendorInstalled() {
+		return node, nil
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return "", errNoNode
+	}
+	if output, err := exec.Command(npm, "ci", "--ignore-scripts").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("install the vendor's client with npm ci: %w\n%s", err, output)
+	}
+	return node, nil
+})
+
+// vendorInstalled reports whether the version in package.json is installed.
+func vendorInstalled() bool {
+	const name = "@webscraperio/api-client-nodejs"
+	var wanted struct {
+		Dependencies map[string]string
+	}
+	var installed struct {
+		Version string
+	}
+	return readJSON("package.json", &wanted) == nil &&
+		readJSON(filepath.Join("node_modules", filepath.FromSlash(name), "package.json"), &installed) == nil &&
+		installed.Version == wanted.Dependencies[name]
+}
+
+func readJSON(file string, into any) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(content, into)
+}

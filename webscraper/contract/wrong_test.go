@@ -1,0 +1,191 @@
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// What the vendor's client gets wrong, and ours does not. Should a test fail
+// on theirs, they have mended it.
+
+func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
+	t.Parallel()
+	server := webscrapertest.NewServer(t)
+	for range 250 {
+		server.AddJob(webscrapertest.Job{})
+	}
+	outcome := callVendor(t, server, onClient("getScrapingJobs").then("getAllRecords"))[0]
+	theirs := make(map[int64]bool)
+	for _, job := range decode[[]struct{ ID int64 }](t, outcome.Value) {
+		theirs[job.ID] = true
+	}
+	require.Len(t, theirs, 100)
+
+	ours := make(map[int64]bool)
+	for job, err := range newClient(t, server).ScrapingJobs(t.Context(), webscraper.ListScrapingJobsOptions{}) {
+		require.NoError(t, err)
+		ours[job.ID] = true
+	}
+	require.Len(t, ours, 250)
+}
+
+// newBroken is a stand-in with a job of 1,000 records whose next download
+// suffers.
+func newBroken(t *testing.T, effect webscrapertest.Effect) (server *webscrapertest.Server, id int64, injection *webscrapertest.Injection) {
+	t.Helper()
+	server = webscrapertest.NewServer(t)
+	id = server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
+	return server, id, server.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: effect})
+}
+
+func TestATruncatedDownloadEndsTheirProcessWithoutAWord(t *testing.T) {
+	t.Parallel()
+	server, id, _ := newBroken(t, webscrapertest.Truncate(100_000))
+	process := runVendor(t.Context(), t, server, onClient("downloadScrapingJobJSON", id, filepath.Join(t.TempDir(), "theirs")))
+	require.NoError(t, process.err, "it exits with 0")
+	require.Empty(t, process.outcomes, "its promise is neither kept nor broken")
+
+	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
+	download, err := newClient(t, server).DownloadScrapingJobJSON(t.Context(), id, io.Discard, webscraper.Uncompressed())
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.EqualValues(t, 100_000, download.Bytes)
+
+	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
+	file := filepath.Join(t.TempDir(), "ours")
+	_, err = newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON)
+	require.NoError(t, err)
+	require.Len(t, readFile(t, file), 520_000)
+}
+
+func TestAPageOfHTMLCrashesTheirProcess(t *testing.T) {
+	t.Parallel()
+	for name, effect := range map[string]webscrapertest.Effect{
+		"bad gateway":       webscrapertest.FailWithHTML(http.StatusBadGateway),
+		"too many requests": webscrapertest.TooManyRequests(time.Second),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := webscrapertest.NewServer(t)
+			server.Inject(webscrapertest.Fault{Times: 1, Effect: effect})
+			process := runVendor(t.Context(), t, server, onClient("getAccountInfo"))
+			var exit *exec.ExitError
+			require.ErrorAs(t, process.err, &exit)
+			require.Contains(t, process.stderr, "SyntaxError")
+			require.Empty(t, process.outcomes)
+
+			server = webscrapertest.NewServer(t)
+			server.Inject(webscrapertest.Fault{Times: 1, Effect: effect})
+			_, err := newClient(t, server, webscraper.WithRetryOn429(false)).Account(t.Context())
+			var apiError *webscraper.Error
+			require.ErrorAs(t, err, &apiError)
+			require.Equal(t, server.Requests()[0].Status, apiError.StatusCode)
+		})
+	}
+}
+
+func TestAnErrorDeletesTheirGoodFileNotOurs(t *testing.T) {
+	t.Parallel()
+	server := webscrapertest.NewServer(t)
+	file := filepath.Join(t.TempDir(), "records.json")
+	require.NoError(t, os.WriteFile(file, []byte("of yesterday"), 0o600))
+	_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), 7, file, webscraper.FormatJSON)
+	require.True(t, webscraper.IsNotFound(err), "%v", err)
+	require.Equal(t, "of yesterday", readFile(t, file))
+
+	outcome := callVendor(t, server, onClient("downloadScrapingJobJSON", 7, file))[0]
+	require.Contains(t, outcome.Error, "An error occured")
+	require.NoFileExists(t, file)
+}
+
+func TestTheyWaitForeverWeDoNot(t *testing.T) {
+	t.Parallel()
+	// Their client asks for a timeout of 0.6 s and does nothing about it: it
+	// still waits at three times that, and is killed.
+	server, id, injection := newBroken(t, webscrapertest.Hang())
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for injection.Hits() == 0 && t.Context().Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		<-time.After(3 * 600 * time.Millisecond)
+	}()
+	process := runVendor(ctx, t, server, onClient("downloadScrapingJobJSON", id, filepath.Join(t.TempDir(), "theirs")))
+	require.ErrorIs(t, ctx.Err(), context.Canceled)
+	require.Error(t, process.err)
+	require.Empty(t, process.outcomes)
+
+	for _, effect := range []webscrapertest.Effect{webscrapertest.Hang(), webscrapertest.HangAt(1000)} {
+		server, id, injection := newBroken(t, effect)
+		_, err := newClient(t, server, webscraper.WithIdleTimeout(100*time.Millisecond)).DownloadScrapingJobJSON(t.Context(), id, io.Discard)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 1, injection.Hits())
+	}
+}
+
+func TestALineThatIsNoRecordStopsTheirReaderNotOurs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, content string
+		rows          int
+		wrongLines    []int64
+	}{
+		{"byte order mark", "\ufeff{\"a\":\"1\"}\n{\"a\":\"2\"}\n", 2, nil},
+		{"blank line", "{\"a\":\"1\"}\n\n{\"a\":\"2\"}\n", 2, nil},
+		{"cut last line", "{\"a\":\"1\"}\n{\"a\":\"2\"}\n{\"a\":", 2, []int64{3}},
+		{"cut line in the middle", "{\"a\":\"1\"}\n{\"a\":\n{\"a\":\"2\"}\n", 2, []int64{2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := webscrapertest.NewServer(t)
+			id := server.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(tt.content, int64(tt.rows))})
+			file := filepath.Join(t.TempDir(), "records.json")
+			_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON)
+			require.NoError(t, err)
+			require.Equal(t, tt.content, readFile(t, file))
+			rows, errs := readRows(t, tt.content)
+			require.Len(t, rows, tt.rows)
+			require.Len(t, errs, len(tt.wrongLines))
+			for i, err := range errs {
+				var recordError *webscraper.RecordError
+				require.True(t, errors.As(err, &recordError), "%v", err)
+				require.Equal(t, tt.wrongLines[i], recordError.Line)
+			}
+
+			outcome := callVendor(t, server, onReader(file, "toArray"))[0]
+			require.Contains(t, outcome.Error, "SyntaxError")
+		})
+	}
+}
+
+func TestTheirNumbersLoseDigitsOursDoNot(t *testing.T) {
+	t.Parallel()
+	const ean = "123456789012345678901234567890.10"
+	server := webscrapertest.NewServer(t)
+	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"ean":` + ean + `}`)})
+	file := filepath.Join(t.TempDir(), "records.json")
+	outcomes := callVendor(t, server, onClient("downloadScrapingJobJSON", id, file), onReader(file, "toArray"))
+	require.NotContains(t, string(outcomes[1].Value), ean)
+
+	records, err := os.Open(file)
+	require.NoError(t, err)
+	defer records.Close()
+	for record, err := range webscraper.ReadJSONRecords(records, 0) {
+		require.NoError(t, err)
+		value, _ := record.Value("ean")
+		require.Equal(t, json.Number(ean), value)
+	}
+}

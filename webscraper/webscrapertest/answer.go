@@ -1,0 +1,101 @@
+package webscrapertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// perPage is the page size of every list.
+const perPage = 100
+
+type dataAnswer struct {
+	Success bool `json:"success"`
+	Data    any  `json:"data"`
+}
+
+type pageAnswer struct {
+	dataAnswer
+	CurrentPage int `json:"current_page"`
+	LastPage    int `json:"last_page"`
+	Total       int `json:"total"`
+	PerPage     int `json:"per_page"`
+}
+
+type errorAnswer struct {
+	Success bool   `json:"success"`
+	Error   string `json:"error"`
+}
+
+func writeData(w http.ResponseWriter, data any) {
+	writeJSON(w, http.StatusOK, dataAnswer{Success: true, Data: data})
+}
+
+// writeError answers as the service does to everything but a wrong field. The
+// spelling is the service's.
+func writeError(w http.ResponseWriter, status int) {
+	writeJSON(w, status, errorAnswer{Error: "An error occured"})
+}
+
+// writePage answers with the page of all that the page parameter asks for,
+// the first by default. A page past the end is empty.
+func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {
+	page, err := strconv.Atoi(r.URL.Query().Get("page"))
+	if err != nil || page < 1 {
+		page = 1
+	}
+	lastPage := max(1, (len(all)+perPage-1)/perPage)
+	data := []T{}
+	if page <= lastPage {
+		data = append(data, all[(page-1)*perPage:min(page*perPage, len(all))]...)
+	}
+	writeJSON(w, http.StatusOK, pageAnswer{
+		dataAnswer:  dataAnswer{Success: true, Data: data},
+		CurrentPage: page,
+		LastPage:    lastPage,
+		Total:       len(all),
+		PerPage:     perPage,
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, answer any) {
+	body, err := phpJSON(answer)
+	if err != nil {
+		panic(fmt.Sprintf("webscrapertest: encode %T: %s", answer, err)) // all answers are ours
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone
+}
+
+// phpJSON encodes as PHP's json_encode does by default, which the service
+// runs on: compact, "/" escaped, everything outside ASCII as \u escapes.
+func phpJSON(v any) ([]byte, error) {
+	var plain bytes.Buffer
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	var escaped []byte
+	for text := bytes.TrimSuffix(plain.Bytes(), []byte("\n")); len(text) > 0; {
+		r, size := utf8.DecodeRune(text)
+		text = text[size:]
+		switch {
+		case r == '/':
+			escaped = append(escaped, `\/`...)
+		case r < utf8.RuneSelf:
+			escaped = append(escaped, byte(r))
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+		}
+	}
+	return escaped, nil
+}

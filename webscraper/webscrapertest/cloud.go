@@ -1,0 +1,126 @@
+package webscrapertest
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// BasePath is where the API stands on a Cloud: a client's base URI is the
+// server's URL followed by it.
+const BasePath = "/api/v1/"
+
+// Cloud is the stand-in: an [http.Handler] that serves the API of Web Scraper
+// Cloud under [BasePath] and sends its webhooks. All its methods may be called
+// at the same time. Make one with [New] or [NewServer].
+type Cloud struct {
+	tokens   map[string]bool
+	account  Account
+	limit    rateLimit
+	now      func() time.Time
+	logger   *slog.Logger
+	noRanges bool
+	noGzip   bool
+	scrape   func(Job) Job
+	api      http.Handler
+
+	mu            sync.Mutex
+	jobs          map[int64]*job
+	lastJobID     int64
+	sitemaps      map[int64]*sitemap
+	lastSitemapID int64
+	requests      []Request
+	webhook       webhookSettings
+	faults        []*Injection
+}
+
+// New makes a Cloud without any jobs. Where jobs have a [Timeline], let
+// [Cloud.Run] run beside it.
+func New(opts ...Option) *Cloud {
+	c := &Cloud{
+		tokens:  make(map[string]bool),
+		account: Account{Email: "user@example.com", Firstname: "John", Lastname: "Deere", PageCredits: 500},
+		limit:   rateLimit{calls: defaultCalls, per: defaultPer},
+		now:     time.Now,
+		logger:  slog.New(slog.DiscardHandler),
+		scrape:  func(j Job) Job { return j },
+		// As in the service's documentation, ids start at 500 and 123.
+		jobs:          make(map[int64]*job),
+		lastJobID:     499,
+		sitemaps:      make(map[int64]*sitemap),
+		lastSitemapID: 122,
+		webhook:       defaultWebhookSettings(),
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	if len(c.tokens) == 0 {
+		c.tokens[DefaultToken] = true
+	}
+	c.api = c.authenticate(c.limitRate(c.routes()))
+	return c
+}
+
+// ServeHTTP answers one API request.
+func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	recorded := &responseRecorder{ResponseWriter: w}
+	done := c.record(r, recorded)
+	defer done()
+	c.withFault(r, c.api).ServeHTTP(recorded, r)
+}
+
+func (c *Cloud) routes() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, handler := range map[string]http.HandlerFunc{
+		"GET account": c.getAccount,
+
+		"POST sitemap":                        c.createSitemap,
+		"GET sitemaps":                        c.listSitemaps,
+		"GET sitemap/{id}":                    c.withSitemap(c.getSitemap),
+		"PUT sitemap/{id}":                    c.withSitemap(c.updateSitemap),
+		"DELETE sitemap/{id}":                 c.withSitemap(c.deleteSitemap),
+		"GET sitemap/{id}/scheduler":          c.withSitemap(c.getScheduler),
+		"POST sitemap/{id}/enable-scheduler":  c.withSitemap(c.enableScheduler),
+		"POST sitemap/{id}/disable-scheduler": c.withSitemap(c.disableScheduler),
+
+		"POST scraping-job":                      c.createJob,
+		"GET scraping-jobs":                      c.listJobs,
+		"GET scraping-job/{id}":                  c.withJob(c.getJob),
+		"DELETE scraping-job/{id}":               c.withJob(c.deleteJob),
+		"GET scraping-job/{id}/json":             c.withJob(c.downloadJSON),
+		"GET scraping-job/{id}/csv":              c.withJob(c.downloadCSV),
+		"GET scraping-job/{id}/xlsx":             c.withJob(c.downloadXLSX),
+		"GET scraping-job/{id}/problematic-urls": c.withJob(c.listProblematicURLs),
+		"GET scraping-job/{id}/data-quality":     c.withJob(c.getDataQuality),
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.HandleFunc(method+" "+BasePath+path, handler)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { writeError(w, http.StatusNotFound) })
+	return mux
+}
+
+func (c *Cloud) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !c.tokens[r.URL.Query().Get("api_token")] {
+			c.limit.setHeaders(w.Header(), c.now())
+			writeError(w, http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// pathID is the id in the path of a request, 0 when there is none. Ids start
+// at 1.
+func pathID(r *http.Request) int64 {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, BasePath), "/")
+	if len(parts) < 2 {
+		return 0
+	}
+	id, _ := strconv.ParseInt(parts[1], 10, 64) // else 0
+	return id
+}

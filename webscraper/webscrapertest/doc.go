@@ -1,0 +1,57 @@
+// Package webscrapertest is a stand-in for Web Scraper Cloud (webscraper.io):
+// its API and its webhooks, without an account. Use it to test code that
+// imports scraped data, or run it as a server of its own.
+//
+// A [Cloud] is an [http.Handler]; [NewServer] serves one for the time of a
+// test. Define jobs with [Cloud.AddJob] and point a client at the server's URL
+// with the token [DefaultToken]:
+//
+//	cloud := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(myServer.URL))
+//	id := cloud.AddJob(webscrapertest.Job{
+//		Status:  webscrapertest.StatusStarted,
+//		Records: webscrapertest.Products(5000, 1),
+//	})
+//	err := cloud.Finish(ctx, id, webscrapertest.StatusFinished) // sends the webhook
+//
+// # Jobs
+//
+// What a job has scraped is given as [JSONLines], as the exact bytes of a
+// broken file with [RawBody], or as any number of made-up [Products], which
+// need no memory. A job keeps its status until it is changed by
+// [Cloud.Finish], [Cloud.SetStatus] or [Cloud.Continue], or goes through its
+// statuses on its own clock, its records and counters growing, when it has a
+// [Timeline]. Jobs that are created through the API do what [WithScraper]
+// says.
+//
+// [Cloud.Job], [Cloud.Deleted], [Cloud.Requests] and the [Delivery] of
+// [Cloud.SendWebhook] tell what happened.
+//
+// # Faults
+//
+// [Cloud.Inject] makes things go wrong with the requests that match, such as
+// the next download:
+//
+//	cloud.Inject(webscrapertest.Fault{
+//		Path:   "scraping-job/*/json",
+//		Times:  1,
+//		Effect: webscrapertest.Truncate(1000),
+//	})
+//
+// The effects are [FailWith] (401, 404), [FailWithHTML] (a 502 of a proxy),
+// [TooManyRequests], [Empty], [Hang], [HangAt], [Reset], [ResetAt],
+// [Truncate], [TruncateSilently], [Drip] and [ChangeRecords]; any other
+// function of type [Effect] will do as well.
+//
+// # Faithfulness
+//
+// Shapes, spelling, statuses and headers are those of the service's
+// documentation and of the tests and sources of its own clients, the
+// misspelled "An error occured" among them; a test beside this package runs the
+// vendor's Node.js client against it. Where the service is not documented, the
+// stand-in decides: validation errors have status 422; a wrong token has 401,
+// with the body of other errors; so has the 429 of the rate limit; lists are in
+// order of id; a job without custom_id has none in its webhook; JSON downloads
+// have an ETag and serve ranges, which [WithoutRanges] turns off, CSV and XLSX
+// do not; the scheduler of a sitemap that never had one is at its defaults; a
+// job that is continued keeps its download until it ends.
+package webscrapertest

@@ -1,0 +1,118 @@
+package webscrapertest
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (c *Cloud) downloadJSON(w http.ResponseWriter, r *http.Request, j job) {
+	c.serveFile(w, r, "application/json", j.download(r))
+}
+
+func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
+	c.serveTable(w, r, "text/csv; charset=UTF-8", j, writeCSV)
+}
+
+func (c *Cloud) downloadXLSX(w http.ResponseWriter, r *http.Request, j job) {
+	c.serveTable(w, r, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", j, writeXLSX)
+}
+
+// download is the records that a request gets.
+func (j *job) download(r *http.Request) Records {
+	return j.downloadable(r.URL.Query().Get("raw") == "true")
+}
+
+// serveTable answers with a file written as it is sent, so that its length is
+// not known before. A raw body is sent as it is.
+func (c *Cloud) serveTable(w http.ResponseWriter, r *http.Request, contentType string, j job, write func(io.Writer, *table) error) {
+	records := j.download(r)
+	if _, raw := records.src.(*rawBody); raw {
+		c.serveFile(w, r, contentType, records)
+		return
+	}
+	t := newTable(records, c.selectorsOf(j.SitemapID))
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Vary", "Accept-Encoding")
+	// Failing to write, here as below, means that the client has gone.
+	if c.compresses(r) {
+		header.Set("Content-Encoding", "gzip")
+		_ = compress(w, func(w io.Writer) error { return write(w, t) })
+		return
+	}
+	_ = write(w, t)
+}
+
+// selectorsOf is the columns that a sitemap asks for.
+func (c *Cloud) selectorsOf(sitemapID int64) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.sitemaps[sitemapID]
+	if !ok {
+		return nil
+	}
+	document, _ := parseSitemap([]byte(s.JSON)) // is valid
+	var columns []string
+	for _, selector := range document.Selectors {
+		columns = append(columns, selector.ID)
+	}
+	return columns
+}
+
+// serveFile answers with the bytes of records: compressed when the request
+// accepts gzip and names no range, else with their length.
+func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType string, records Records) {
+	header, file := w.Header(), records.Open()
+	header.Set("Content-Type", contentType)
+	header.Set("Vary", "Accept-Encoding")
+	ranged := !c.noRanges && r.Header.Get("Range") != ""
+	switch {
+	case c.compresses(r) && !ranged:
+		if !c.noRanges {
+			// Weak, so that If-Range never glues compressed and plain bytes.
+			header.Set("ETag", "W/"+records.etag())
+		}
+		header.Set("Content-Encoding", "gzip")
+		_ = compress(w, func(w io.Writer) error {
+			_, err := io.Copy(w, file)
+			return err
+		})
+	case c.noRanges:
+		size, _ := file.Seek(0, io.SeekEnd)
+		_, _ = file.Seek(0, io.SeekStart) // in memory, seeking cannot fail
+		header.Set("Content-Length", strconv.FormatInt(size, 10))
+		_, _ = io.Copy(w, file)
+	default:
+		header.Set("ETag", records.etag())
+		http.ServeContent(w, r, "", time.Time{}, file)
+	}
+}
+
+// compresses reports whether a request accepts gzip and the cloud has it.
+func (c *Cloud) compresses(r *http.Request) bool {
+	if c.noGzip {
+		return false
+	}
+	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(coding), ";")
+		if (name == "gzip" || name == "*") && strings.ReplaceAll(params, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+func compress(w io.Writer, write func(io.Writer) error) error {
+	compressed, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	if err := write(compressed); err != nil {
+		return err
+	}
+	return compressed.Close()
+}

@@ -1,0 +1,232 @@
+package webscrapertest
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// FailWith answers with a status and the service's error body, as for a token
+// that was withdrawn (401) or a job that was deleted (404).
+func FailWith(status int) Effect {
+	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) { writeError(w, status) })
+}
+
+// FailWithHTML answers with a status and a page of HTML, as a proxy in front
+// of the service does (500, 502, 503).
+func FailWithHTML(status int) Effect {
+	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) {
+		title := strconv.Itoa(status) + " " + http.StatusText(status)
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "<html>\r\n<head><title>"+title+"</title></head>\r\n"+
+			"<body>\r\n<center><h1>"+title+"</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
+	})
+}
+
+// TooManyRequests answers 429 with Retry-After in whole seconds, rounded up,
+// and a body that is not JSON. For the service's own limit see
+// [WithRateLimit].
+func TooManyRequests(retryAfter time.Duration) Effect {
+	return instead(func(c *Cloud, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-RateLimit-Limit", strconv.Itoa(cmp.Or(c.limit.calls, defaultCalls)))
+		w.Header().Set("X-RateLimit-Remaining", "0")
+		setRetryAfter(w.Header(), c.now(), retryAfter)
+		http.Error(w, "Too Many Attempts.", http.StatusTooManyRequests)
+	})
+}
+
+// Empty answers 200 without a body.
+func Empty() Effect {
+	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+}
+
+// Hang never answers. It ends when the client goes.
+func Hang() Effect {
+	return instead(func(_ *Cloud, _ http.ResponseWriter, r *http.Request) { waitForClientToGo(r) })
+}
+
+// HangAt sends the first n bytes of the body and then no more. It ends when
+// the client goes.
+func HangAt(n int64) Effect {
+	return cutAt(n, false, func(_ http.ResponseWriter, r *http.Request) { waitForClientToGo(r) })
+}
+
+// Reset resets the connection instead of answering.
+func Reset() Effect {
+	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) {
+		resetConnection(w)
+		panic(http.ErrAbortHandler)
+	})
+}
+
+// ResetAt resets the connection after the first n bytes of the body, which may
+// be lost with it.
+func ResetAt(n int64) Effect {
+	return cutAt(n, false, func(w http.ResponseWriter, _ *http.Request) { resetConnection(w) })
+}
+
+// Truncate closes the connection after the first n bytes of the body, which is
+// not compressed and has its Content-Length.
+func Truncate(n int64) Effect {
+	return cutAt(n, true, func(http.ResponseWriter, *http.Request) {})
+}
+
+// TruncateSilently ends the body after its first n bytes as if it were
+// complete: it is not compressed and has no Content-Length.
+func TruncateSilently(n int64) Effect {
+	mustBeAtLeast(0, n)
+	return func(_ *Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&silentWriter{ResponseWriter: w, rest: n}, plain(r))
+		})
+	}
+}
+
+// Drip sends the body in pieces of n bytes, each after a pause.
+func Drip(n int, pause time.Duration) Effect {
+	mustBeAtLeast(1, int64(n))
+	return func(_ *Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&dripWriter{ResponseWriter: w, request: r, size: n, pause: pause}, r)
+		})
+	}
+}
+
+// ChangeRecords gives the job that the request is about other records before
+// it is answered, as [Cloud.SetRecords] does.
+func ChangeRecords(records Records) Effect {
+	return func(c *Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = c.SetRecords(pathID(r), records) // next says that there is no such job
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// instead is an effect that answers itself.
+func instead(answer func(*Cloud, http.ResponseWriter, *http.Request)) Effect {
+	return func(c *Cloud, _ http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(c, w, r) })
+	}
+}
+
+// cutAt is an effect that lets n bytes of the body pass, calls then, and
+// closes the connection. A shorter body passes whole.
+func cutAt(n int64, uncompressed bool, then func(http.ResponseWriter, *http.Request)) Effect {
+	mustBeAtLeast(0, n)
+	return func(_ *Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if uncompressed {
+				r = plain(r)
+			}
+			next.ServeHTTP(&cutWriter{ResponseWriter: w, rest: n, then: func() { then(w, r) }}, r)
+		})
+	}
+}
+
+func mustBeAtLeast(least, n int64) {
+	if n < least {
+		panic(fmt.Sprintf("webscrapertest: an effect after %d bytes, want at least %d", n, least))
+	}
+}
+
+// plain is the request without its wish for compression.
+func plain(r *http.Request) *http.Request {
+	r = r.Clone(r.Context())
+	r.Header.Del("Accept-Encoding")
+	return r
+}
+
+// waitForClientToGo returns when the client has closed its connection, which
+// the server notices only once the request has been read.
+func waitForClientToGo(r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
+
+// resetConnection closes the connection of an answer with a TCP reset.
+func resetConnection(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return // HTTP/2: aborting the handler resets the stream
+	}
+	if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// cutWriter lets rest bytes pass, calls then and aborts the answer.
+type cutWriter struct {
+	http.ResponseWriter
+	rest int64
+	then func()
+}
+
+func (w *cutWriter) Write(p []byte) (int, error) {
+	if int64(len(p)) <= w.rest {
+		w.rest -= int64(len(p))
+		return w.ResponseWriter.Write(p)
+	}
+	_, _ = w.ResponseWriter.Write(p[:w.rest])
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	w.then()
+	panic(http.ErrAbortHandler)
+}
+
+// silentWriter lets rest bytes pass and drops the others.
+type silentWriter struct {
+	http.ResponseWriter
+	rest int64
+}
+
+func (w *silentWriter) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *silentWriter) Write(p []byte) (int, error) {
+	w.Header().Del("Content-Length")
+	if int64(len(p)) <= w.rest {
+		w.rest -= int64(len(p))
+		return w.ResponseWriter.Write(p)
+	}
+	n, err := w.ResponseWriter.Write(p[:w.rest])
+	w.rest = 0
+	// Flushed, so that the server does not count a short body for its length.
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	if err == nil {
+		err = io.ErrShortWrite // ends the copying
+	}
+	return n, err
+}
+
+// dripWriter sends pieces of size bytes, each after a pause.
+type dripWriter struct {
+	http.ResponseWriter
+	request *http.Request
+	size    int
+	pause   time.Duration
+}
+
+func (w *dripWriter) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		select {
+		case <-time.After(w.pause):
+		case <-w.request.Context().Done():
+			return written, w.request.Context().Err()
+		}
+		n, err := w.ResponseWriter.Write(p[written:min(written+w.size, len(p))])
+		written += n
+		if err != nil {
+			return written, err
+		}
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+	return written, nil
+}

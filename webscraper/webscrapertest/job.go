@@ -1,0 +1,263 @@
+package webscrapertest
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// The statuses of a scraping job, in the order in which it goes through them.
+const (
+	StatusWaitingToBeScheduled = "waiting-to-be-scheduled"
+	StatusScheduling           = "scheduling"
+	StatusScheduled            = "scheduled"
+	StatusStarted              = "started"
+
+	StatusFinished = "finished"
+	StatusFailed   = "failed"  // more than half of the pages failed
+	StatusStopped  = "stopped" // by a person
+	StatusShelved  = "shelved" // of old jobs
+)
+
+var (
+	runningStatuses  = []string{StatusWaitingToBeScheduled, StatusScheduling, StatusScheduled, StatusStarted}
+	terminalStatuses = []string{StatusFinished, StatusFailed, StatusStopped, StatusShelved}
+	drivers          = []string{"fast", "fulljs"}
+)
+
+// Terminal reports whether a job of that status has ended.
+func Terminal(status string) bool { return slices.Contains(terminalStatuses, status) }
+
+// Job defines a scraping job of the cloud. Every field may be left out.
+type Job struct {
+	ID          int64    // 0: the next free one
+	SitemapID   int64    // 0: as the job's ID
+	SitemapName string   // "": the sitemap's name, "sitemap-<SitemapID>" for a new one
+	CustomID    string   // "": null in the API, absent from the webhook
+	Status      string   // "": StatusFinished
+	Tags        []string // for the tag parameter of the list
+
+	// Timeline makes the job go through its statuses on its own clock, from
+	// TimeCreated on, instead of keeping Status.
+	Timeline Timeline
+
+	// Records is what the job has scraped by its end. Until then its download
+	// holds a growing part of them: what its Timeline or StoredRecordCount says.
+	Records Records
+	// Unparsed is what a download with raw=true holds, if not Records.
+	Unparsed Records
+	// StoredRecordCount overrides the count that the job reports.
+	StoredRecordCount *int64
+
+	// Pages counts the job's pages. When it is zero, one page per stored
+	// record was scheduled and executed.
+	Pages           Pages
+	ProblematicURLs []ProblematicURL
+
+	TestRun          bool
+	Scheduled        bool          // started by the scheduler of its sitemap
+	Driver           string        // "": "fast"
+	Proxy            string        // as given to the API, which does not tell it
+	StartURLs        []string      // likewise
+	RequestInterval  time.Duration // 0: 2 s
+	PageLoadDelay    time.Duration // 0: 2 s
+	TimeCreated      time.Time     // zero: now
+	ScrapingDuration time.Duration // with a Timeline: how long the job has been started
+}
+
+// Pages is how many pages ("jobs" in the API) a scraping job has visited.
+type Pages struct {
+	Scheduled, Executed, Failed, Empty, NoValue int64
+}
+
+// ProblematicURL is a page that a job got nothing from.
+type ProblematicURL struct {
+	URL  string `json:"url"`
+	Type string `json:"type"` // "empty", "failed" or "no_value"
+}
+
+func (j Job) validate() error {
+	if j.ID < 0 || j.SitemapID < 0 {
+		return fmt.Errorf("ID is %d and SitemapID is %d, want positive ones", j.ID, j.SitemapID)
+	}
+	if j.StoredRecordCount != nil && *j.StoredRecordCount < 0 {
+		return fmt.Errorf("StoredRecordCount is %d, want at least 0", *j.StoredRecordCount)
+	}
+	if j.Status != "" {
+		if err := validateStatus(j.Status); err != nil {
+			return err
+		}
+	}
+	return j.Timeline.validate()
+}
+
+func validateStatus(status string) error {
+	if Terminal(status) || slices.Contains(runningStatuses, status) {
+		return nil
+	}
+	return fmt.Errorf("status is %q, want one of %q or %q", status, runningStatuses, terminalStatuses)
+}
+
+func (j Job) withDefaults(now time.Time) Job {
+	j.Status = cmp.Or(j.Status, StatusFinished)
+	j.Driver = cmp.Or(j.Driver, drivers[0])
+	j.RequestInterval = cmp.Or(j.RequestInterval, 2*time.Second)
+	j.PageLoadDelay = cmp.Or(j.PageLoadDelay, 2*time.Second)
+	if j.TimeCreated.IsZero() {
+		j.TimeCreated = now
+	}
+	return j
+}
+
+// job is a Job in the cloud.
+type job struct {
+	Job
+	deleted   bool
+	continued *Records // what a continued job will hold when it ends
+
+	running bool      // on its timeline
+	began   time.Time // when its timeline began
+	scraped float64   // how much of its records it has scraped on it, 0 to 1
+	// unannounced is the webhook to send since the timeline came to its end.
+	unannounced url.Values
+}
+
+func newJob(definition Job, now time.Time) *job {
+	j := &job{Job: definition}
+	if definition.Timeline.set() {
+		j.running, j.began = true, definition.TimeCreated
+		j.advance(now)
+	}
+	return j
+}
+
+func (j *job) setStatus(status string) {
+	j.Status, j.running, j.scraped = status, false, 0
+	if Terminal(status) && j.continued != nil {
+		j.setRecords(*j.continued)
+	}
+}
+
+func (j *job) setRecords(records Records) {
+	j.Records, j.Unparsed, j.continued = records, Records{}, nil
+	j.StoredRecordCount, j.Pages = nil, Pages{}
+}
+
+func (j *job) continueWith(records Records, now time.Time) {
+	j.setStatus(StatusScheduling)
+	j.continued = &records
+	if j.Timeline.set() {
+		j.running = true
+		j.began = now.Add(-j.Timeline.WaitingToBeScheduled) // its next status is scheduling
+	}
+}
+
+// complete reports whether a download holds all of the job's records.
+func (j *job) complete() bool { return Terminal(j.Status) || j.continued != nil }
+
+// storedRecordCount is the count that the API reports.
+func (j *job) storedRecordCount() int64 {
+	switch {
+	case j.StoredRecordCount != nil:
+		return *j.StoredRecordCount
+	case j.complete():
+		return j.Records.Count()
+	default:
+		return int64(j.scraped * float64(j.Records.Count()))
+	}
+}
+
+// downloadable is the part of the records that a download holds now.
+func (j *job) downloadable(unparsed bool) Records {
+	records := j.Records
+	if unparsed && j.Unparsed.Count() > 0 {
+		records = j.Unparsed
+	}
+	if j.complete() {
+		return records
+	}
+	stored := j.storedRecordCount()
+	if stored == 0 {
+		return Records{}
+	}
+	return records.first(stored)
+}
+
+// pages is the counters that the API reports.
+func (j *job) pages() Pages {
+	switch {
+	case j.Pages == Pages{}:
+		stored := j.storedRecordCount()
+		return Pages{Scheduled: stored, Executed: stored}
+	case j.running && !j.complete():
+		grown := func(n int64) int64 { return int64(j.scraped * float64(n)) }
+		return Pages{
+			Scheduled: j.Pages.Scheduled,
+			Executed:  grown(j.Pages.Executed),
+			Failed:    grown(j.Pages.Failed),
+			Empty:     grown(j.Pages.Empty),
+			NoValue:   grown(j.Pages.NoValue),
+		}
+	default:
+		return j.Pages
+	}
+}
+
+// jobObject is a scraping job on the wire.
+type jobObject struct {
+	ID                int64   `json:"id"`
+	CustomID          *string `json:"custom_id"`
+	SitemapName       string  `json:"sitemap_name"`
+	Status            string  `json:"status"`
+	SitemapID         int64   `json:"sitemap_id"`
+	TestRun           int     `json:"test_run"`
+	JobsScheduled     int64   `json:"jobs_scheduled"`
+	JobsExecuted      int64   `json:"jobs_executed"`
+	JobsFailed        int64   `json:"jobs_failed"`
+	JobsEmpty         int64   `json:"jobs_empty"`
+	JobsNoValue       int64   `json:"jobs_no_value"`
+	StoredRecordCount int64   `json:"stored_record_count"`
+	RequestInterval   int64   `json:"request_interval"` // milliseconds
+	PageLoadDelay     int64   `json:"page_load_delay"`  // milliseconds
+	Driver            string  `json:"driver"`
+	Scheduled         int     `json:"scheduled"`
+	TimeCreated       int64   `json:"time_created"`      // Unix seconds
+	ScrapingDuration  int64   `json:"scraping_duration"` // seconds
+}
+
+func (j *job) object() jobObject {
+	pages := j.pages()
+	object := jobObject{
+		ID:                j.ID,
+		SitemapName:       j.SitemapName,
+		Status:            j.Status,
+		SitemapID:         j.SitemapID,
+		TestRun:           flag(j.TestRun),
+		JobsScheduled:     pages.Scheduled,
+		JobsExecuted:      pages.Executed,
+		JobsFailed:        pages.Failed,
+		JobsEmpty:         pages.Empty,
+		JobsNoValue:       pages.NoValue,
+		StoredRecordCount: j.storedRecordCount(),
+		RequestInterval:   j.RequestInterval.Milliseconds(),
+		PageLoadDelay:     j.PageLoadDelay.Milliseconds(),
+		Driver:            j.Driver,
+		Scheduled:         flag(j.Scheduled),
+		TimeCreated:       j.TimeCreated.Unix(),
+		ScrapingDuration:  int64(j.ScrapingDuration.Seconds()),
+	}
+	if j.CustomID != "" {
+		object.CustomID = &j.CustomID
+	}
+	return object
+}
+
+// flag is a boolean as the API spells it.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,112 @@
+package webscrapertest
+
+import "fmt"
+
+// AddJob adds a job and returns its id, and its sitemap too where the cloud
+// does not have it. It panics on a definition that makes no sense, such as an
+// ID that is or was taken, or an unknown status.
+func (c *Cloud) AddJob(definition Job) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if definition.ID == 0 {
+		definition.ID = c.lastJobID + 1
+	}
+	if _, taken := c.jobs[definition.ID]; taken {
+		panic(fmt.Sprintf("webscrapertest: AddJob: the cloud has or had a job %d already", definition.ID))
+	}
+	if err := definition.validate(); err != nil {
+		panic("webscrapertest: AddJob: " + err.Error())
+	}
+	definition = c.addSitemapOf(definition)
+	now := c.now()
+	c.lastJobID = max(c.lastJobID, definition.ID)
+	c.jobs[definition.ID] = newJob(definition.withDefaults(now), now)
+	return definition.ID
+}
+
+// Job is a job as it is now, with its present status. It is false for a job
+// that never was or has been deleted.
+func (c *Cloud) Job(id int64) (Job, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j, err := c.job(id)
+	if err != nil {
+		return Job{}, false
+	}
+	return j.Job, true
+}
+
+// Deleted reports whether a job was deleted through the API.
+func (c *Cloud) Deleted(id int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j, ok := c.jobs[id]
+	return ok && j.deleted
+}
+
+// SetStatus changes the status of a job without sending a webhook; see
+// [Cloud.Finish]. A job with a [Timeline] leaves it. It fails for an unknown
+// or deleted job and for a status that is not one of the service's.
+func (c *Cloud) SetStatus(id int64, status string) error {
+	err := validateStatus(status)
+	if err == nil {
+		err = c.change(id, func(j *job) { j.setStatus(status) })
+	}
+	if err != nil {
+		return fmt.Errorf("set the status of job %d: %w", id, err)
+	}
+	return nil
+}
+
+// SetRecords changes what a job has scraped, under the same id and status.
+// Its stored_record_count becomes the new count and its page counters follow.
+// It fails for an unknown or deleted job.
+func (c *Cloud) SetRecords(id int64, records Records) error {
+	if err := c.change(id, func(j *job) { j.setRecords(records) }); err != nil {
+		return fmt.Errorf("set the records of job %d: %w", id, err)
+	}
+	return nil
+}
+
+// Continue runs a job again under the same id, as the dashboard's Continue
+// button does. Its status is "scheduling" and its download stays what it was;
+// when it ends, through [Cloud.Finish], [Cloud.SetStatus] or its [Timeline],
+// it holds records. It fails for an unknown or deleted job and for one that
+// has not ended.
+func (c *Cloud) Continue(id int64, records Records) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j, err := c.job(id)
+	if err == nil && !Terminal(j.Status) {
+		err = fmt.Errorf("it is %q, want a job that has ended", j.Status)
+	}
+	if err != nil {
+		return fmt.Errorf("continue job %d: %w", id, err)
+	}
+	j.continueWith(records, c.now())
+	return nil
+}
+
+func (c *Cloud) change(id int64, change func(*job)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j, err := c.job(id)
+	if err != nil {
+		return err
+	}
+	change(j)
+	return nil
+}
+
+// job is the job that the API would answer with. The caller holds c.mu.
+func (c *Cloud) job(id int64) (*job, error) {
+	j, ok := c.jobs[id]
+	if !ok {
+		return nil, fmt.Errorf("the cloud has no job %d", id)
+	}
+	if j.deleted {
+		return nil, fmt.Errorf("job %d was deleted", id)
+	}
+	j.advance(c.now())
+	return j, nil
+}

@@ -1,0 +1,183 @@
+package webscrapertest
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// productSize is the length of every line of Products, "\n" included. With
+// one length for all, a job of any size knows its Content-Length and serves
+// any byte range without generating what comes before.
+const productSize = 520
+
+// Products is n records of a made-up shop, 520 bytes each, in the encoding of
+// the real download: compact, "/" escaped as `\/`, every value a string, a
+// missing element "". The same seed always gives the same bytes; another seed
+// gives another scrape of the same shop: the same products, by product-href,
+// with other prices and its own web-scraper-order. They are generated while
+// they are read, so that millions of them need no memory.
+// It panics when n is negative.
+func Products(n int, seed int64) Records {
+	if n < 0 {
+		panic(fmt.Sprintf("webscrapertest: Products: n is %d, want at least 0", n))
+	}
+	// Unix seconds as of the run, different for nearly every seed.
+	started := 1_600_000_000 + splitmix64(uint64(seed))%100_000_000
+	return Records{count: int64(n), src: &products{
+		seed:   seed,
+		prefix: `{"web-scraper-order":"` + strconv.FormatUint(started, 10) + "-",
+	}}
+}
+
+type products struct {
+	seed   int64
+	prefix string
+}
+
+func (p *products) identity() string { return "products " + strconv.FormatInt(p.seed, 10) }
+
+func (p *products) open(n int64) io.ReadSeeker {
+	return &productReader{products: p, size: n * productSize}
+}
+
+// productReader generates the lines that fall under its offset.
+type productReader struct {
+	*products
+	size, offset int64
+	line         [productSize]byte
+}
+
+func (r *productReader) Read(buf []byte) (int, error) {
+	if r.offset >= r.size {
+		return 0, io.EOF
+	}
+	read := 0
+	for read < len(buf) && r.offset < r.size {
+		number, skip := r.offset/productSize, r.offset%productSize
+		var n int
+		if rest := buf[read:]; skip == 0 && len(rest) >= productSize {
+			n = len(r.append(rest[:0:productSize], number))
+		} else {
+			n = copy(rest, r.append(r.line[:0], number)[skip:])
+		}
+		read += n
+		r.offset += int64(n)
+	}
+	return read, nil
+}
+
+func (r *productReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.offset
+	case io.SeekEnd:
+		offset += r.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek to the negative offset %d", offset)
+	}
+	r.offset = offset
+	return offset, nil
+}
+
+// append adds the line of one product, counted from 0, to a slice with room
+// for it.
+func (p *products) append(line []byte, number int64) []byte {
+	ware := splitmix64(uint64(number))
+	product := &catalogue[ware%uint64(len(catalogue))]
+	random := splitmix64(uint64(p.seed) ^ ware)
+	pick := func(n int) int {
+		random = splitmix64(random)
+		return int(random % uint64(n))
+	}
+	start := len(line)
+
+	line = append(line, p.prefix...)
+	// The service does not write in order; the exclusive or keeps numbers unique.
+	line = strconv.AppendInt(line, number^5+1, 10)
+	line = append(line, product.page...)
+	line = strconv.AppendInt(line, number+1, 10)
+	line = append(line, `","price":"$`...)
+	line = strconv.AppendInt(line, int64(49+pick(2400)), 10)
+	line = append(line, ".99"...)
+	line = append(line, `","reviews":"`...)
+	if reviews := pick(20); reviews > 0 { // else a missing element
+		line = strconv.AppendInt(line, int64(reviews), 10)
+		line = append(line, " reviews"...)
+	}
+	line = append(line, `","rating":"`...)
+	line = append(line, byte('1'+pick(5)))
+	line = append(line, `","image-src":"https:\/\/webscraper.io\/images\/test-sites\/e-commerce\/items\/`...)
+	line = append(line, product.image...)
+	line = append(line, `","description":"`...)
+
+	// The description is cut to fill the line, as shops cut theirs.
+	const end = `..."}` + "\n"
+	fill := productSize - (len(line) - start) - len(end)
+	from := sentences[pick(len(sentences))]
+	line = append(line, descriptions[from:from+fill]...)
+	return append(line, end...)
+}
+
+// splitmix64 is the generator of that name: cheap, and good enough for wares.
+func splitmix64(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// catalogueEntry is the part of a record that depends on the product alone.
+type catalogueEntry struct{ page, image string }
+
+var catalogue = func() []catalogueEntry {
+	shelves := []struct{ category, subcategory, path, image string }{
+		{"Computers", "Laptops", `computers\/laptops`, "cart2.png"},
+		{"Computers", "Tablets", `computers\/tablets`, "tablet3.png"},
+		{"Phones", "Touch", `phones\/touch`, "phone7.png"},
+	}
+	names := [][]string{
+		{"Asus VivoBook X441NA", "Lenovo V110-15IAP", "Dell Inspiron 15 3567", "HP 250 G6 Dark Ash", "Acer Aspire ES1-572", "Toshiba Portege Z30"},
+		{"IdeaTab A3500L", "Galaxy Tab 3 16GB", "Iconia B1-730HD", "MeMO Pad HD 7", "Asus ZenPad 10", "Memo Pad HD 10"},
+		{"Nokia 123", "LG Optimus L9", "Samsung Galaxy S4", "Sony Xperia Z1", "Ubuntu Edge 64GB", "Iphone 5s 32GB"},
+	}
+	var entries []catalogueEntry
+	for i, shelf := range shelves {
+		for _, name := range names[i] {
+			entries = append(entries, catalogueEntry{
+				page: `","web-scraper-start-url":"https:\/\/webscraper.io\/test-sites\/e-commerce\/allinone` +
+					`","category":"` + shelf.category + `","subcategory":"` + shelf.subcategory +
+					`","product":"` + name +
+					`","product-href":"https:\/\/webscraper.io\/test-sites\/e-commerce\/allinone\/` + shelf.path + `\/`,
+				image: shelf.image,
+			})
+		}
+	}
+	return entries
+}()
+
+// descriptions is what product descriptions are cut from. It needs no JSON
+// escape.
+const descriptions = `Dual core processor with fast storage and an anti-glare display. ` +
+	`Ships with a two year warranty and free returns within thirty days. ` +
+	`Light enough for every bag and quiet under load. ` +
+	`Battery for a full working day of reading and writing. ` +
+	`Wireless network, two cameras, and a card reader for more room. ` +
+	`Refurbished by the maker and tested part by part. ` +
+	`Keyboard with backlight and a precise touchpad. ` +
+	`Case of brushed aluminium in silver, graphite or rose. ` +
+	`Comes with charger, cable and a printed guide in six languages. ` +
+	`Loud speakers and a clear microphone for calls.`
+
+// sentences is where the sentences of descriptions start, save the last few
+// that are too near to the end to fill a line.
+var sentences = func() []int {
+	starts := []int{0}
+	for i := 0; i < len(descriptions)-productSize/2; i++ {
+		if descriptions[i] == '.' {
+			starts = append(starts, i+2)
+		}
+	}
+	return starts
+}()

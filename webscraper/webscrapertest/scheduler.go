@@ -1,0 +1,66 @@
+package webscrapertest
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// schedulerObject is the scheduler of a sitemap on the wire.
+type schedulerObject struct {
+	SchedulerEnabled bool            `json:"scheduler_enabled"`
+	CronMinute       string          `json:"cron_minute"`
+	CronHour         string          `json:"cron_hour"`
+	CronDay          string          `json:"cron_day"`
+	CronMonth        string          `json:"cron_month"`
+	CronWeekday      string          `json:"cron_weekday"`
+	RequestInterval  int64           `json:"request_interval"` // milliseconds
+	PageLoadDelay    int64           `json:"page_load_delay"`  // milliseconds
+	CronTimezone     string          `json:"cron_timezone"`
+	Driver           string          `json:"driver"`
+	Proxy            json.RawMessage `json:"proxy"` // a number or a name, as it was sent
+}
+
+// newScheduler is that of a sitemap that was never scheduled. What the service
+// answers then is not documented.
+func newScheduler() schedulerObject {
+	return schedulerObject{
+		CronMinute: "0", CronHour: "0", CronDay: "*", CronMonth: "*", CronWeekday: "*",
+		RequestInterval: 2000, PageLoadDelay: 2000,
+		CronTimezone: "UTC", Driver: drivers[0], Proxy: json.RawMessage("0"),
+	}
+}
+
+func (c *Cloud) getScheduler(w http.ResponseWriter, _ *http.Request, s sitemap) {
+	writeData(w, s.scheduler)
+}
+
+func (c *Cloud) enableScheduler(w http.ResponseWriter, r *http.Request, s sitemap) {
+	form, ok := readForm(w, r)
+	if !ok {
+		return
+	}
+	s.scheduler = schedulerObject{
+		SchedulerEnabled: true,
+		CronMinute:       form.string("cron_minute", required),
+		CronHour:         form.string("cron_hour", required),
+		CronDay:          form.string("cron_day", required),
+		CronMonth:        form.string("cron_month", required),
+		CronWeekday:      form.string("cron_weekday", required),
+		RequestInterval:  form.integer("request_interval", required),
+		PageLoadDelay:    form.integer("page_load_delay", required),
+		CronTimezone:     form.string("cron_timezone", required),
+		Driver:           form.oneOf("driver", required, drivers...),
+		Proxy:            form.value("proxy", optional),
+	}
+	if form.refused(w) {
+		return
+	}
+	c.saveSitemap(s)
+	writeData(w, "ok")
+}
+
+func (c *Cloud) disableScheduler(w http.ResponseWriter, _ *http.Request, s sitemap) {
+	s.scheduler.SchedulerEnabled = false
+	c.saveSitemap(s)
+	writeData(w, "ok")
+}

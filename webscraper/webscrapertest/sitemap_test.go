@@ -1,0 +1,120 @@
+package webscrapertest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+const sitemapJSON = `{
+	"_id": "webscraper-io-landing",
+	"startUrl": ["http:\/\/webscraper.io\/"],
+	"selectors": [{"id": "title", "type": "SelectorText", "selector": "h1", "regex": "\\\/\\d"}]
+}`
+
+func TestSitemapIsEchoedCompactly(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	require.Equal(t, `{"success":true,"data":{"id":123}}`, call(t, server, http.MethodPost, "sitemap", sitemapJSON).body)
+	var got struct {
+		Data struct{ Name, Sitemap string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(get(t, server, "sitemap/123").body), &got))
+	require.Equal(t, "webscraper-io-landing", got.Data.Name)
+	require.Equal(t, `{"_id":"webscraper-io-landing","startUrl":["http://webscraper.io/"],`+
+		`"selectors":[{"id":"title","type":"SelectorText","selector":"h1","regex":"\\/\\d"}]}`, got.Data.Sitemap)
+	require.Contains(t, get(t, server, "sitemaps").body, `"data":[{"id":123,"name":"webscraper-io-landing"}]`)
+}
+
+func TestSitemapIsUpdatedAndDeleted(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	server.AddSitemap(webscrapertest.Sitemap{ID: 7, Name: "old"})
+	require.Equal(t, `{"success":true,"data":"ok"}`, call(t, server, http.MethodPut, "sitemap/7", sitemapJSON).body)
+	require.Contains(t, get(t, server, "sitemap/7").body, `"name":"webscraper-io-landing"`)
+	require.Equal(t, `{"success":true,"data":"ok"}`, call(t, server, http.MethodDelete, "sitemap/7", "").body)
+	require.Equal(t, http.StatusNotFound, get(t, server, "sitemap/7").status)
+	require.Equal(t, http.StatusNotFound, call(t, server, http.MethodPut, "sitemap/7", sitemapJSON).status)
+}
+
+func TestSitemapIsValidated(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
+	const suspicious = `"sitemap_object":["Sitemap has a suspicious attribute somewhere."]`
+	const noStart = `"sitemap_object.startUrl":["The sitemap object.start url field is required."]`
+	for body, want := range map[string]string{
+		`sitemap`:                             suspicious + "," + noStart,
+		`{"_id":"a"}`:                         noStart,
+		`{"_id":"a","startUrl":[]}`:           noStart,
+		`{"startUrl":["http://example.com"]}`: suspicious,
+	} {
+		for _, request := range [][2]string{{http.MethodPost, "sitemap"}, {http.MethodPut, "sitemap/7"}} {
+			got := call(t, server, request[0], request[1], body)
+			require.Equal(t, http.StatusUnprocessableEntity, got.status)
+			require.Equal(t, `{"success":false,"validationErrors":{`+want+`}}`, got.body)
+		}
+	}
+}
+
+func TestSchedulerIsEnabledAndDisabled(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
+	require.Contains(t, get(t, server, "sitemap/7/scheduler").body, `"scheduler_enabled":false`)
+	const config = `"cron_minute":"*\/10","cron_hour":"*","cron_day":"*","cron_month":"*","cron_weekday":"*",` +
+		`"request_interval":2100,"page_load_delay":2200,"cron_timezone":"Europe\/Riga","driver":"fast","proxy":1}`
+	require.Equal(t, `{"success":true,"data":"ok"}`, call(t, server, http.MethodPost, "sitemap/7/enable-scheduler", "{"+config).body)
+	require.Equal(t, `{"success":true,"data":{"scheduler_enabled":true,`+config+`}`, get(t, server, "sitemap/7/scheduler").body)
+	require.Equal(t, `{"success":true,"data":"ok"}`, call(t, server, http.MethodPost, "sitemap/7/disable-scheduler", "").body)
+	require.Equal(t, `{"success":true,"data":{"scheduler_enabled":false,`+config+`}`, get(t, server, "sitemap/7/scheduler").body)
+}
+
+func TestSchedulerIsValidated(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
+	got := call(t, server, http.MethodPost, "sitemap/7/enable-scheduler",
+		`{"cron_minute":5,"cron_hour":"*","cron_day":"*","cron_month":"*","cron_weekday":"*",`+
+			`"request_interval":"soon","page_load_delay":"2000","driver":"slow"}`)
+	require.Equal(t, http.StatusUnprocessableEntity, got.status)
+	require.Equal(t, `{"success":false,"validationErrors":{"cron_minute":["The cron minute must be a string."],`+
+		`"cron_timezone":["The cron timezone field is required."],"driver":["The selected driver is invalid."],`+
+		`"request_interval":["The request interval must be an integer."]}}`, got.body)
+	require.Contains(t, get(t, server, "sitemap/7/scheduler").body, `"scheduler_enabled":false`)
+}
+
+func TestJobIsCreatedAndWaits(t *testing.T) {
+	var asked webscrapertest.Job
+	server := webscrapertest.NewServer(t, webscrapertest.WithScraper(func(job webscrapertest.Job) webscrapertest.Job {
+		asked = job
+		return job
+	}))
+	server.AddSitemap(webscrapertest.Sitemap{ID: 7, Name: "shop"})
+	got := call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":"7","driver":"fulljs","page_load_delay":3000,`+
+		`"request_interval":"2500","proxy":1,"start_urls":["http://example.com"],"custom_id":"mine"}`)
+	require.Equal(t, `{"success":true,"data":{"id":500,"custom_id":"mine"}}`, got.body)
+	body := get(t, server, "scraping-job/500").body
+	require.Contains(t, body, `"sitemap_name":"shop","status":"waiting-to-be-scheduled","sitemap_id":7,`)
+	require.Contains(t, body, `"request_interval":2500,"page_load_delay":3000,"driver":"fulljs"`)
+	require.Equal(t, "1", asked.Proxy)
+	require.Equal(t, []string{"http://example.com"}, asked.StartURLs)
+
+	require.Equal(t, `{"success":true,"data":{"id":501,"custom_id":null}}`, call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":7}`).body)
+}
+
+func TestJobToCreateIsValidated(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	for body, want := range map[string]string{
+		``:                  `"sitemap_id":["The sitemap id field is required."]`,
+		`{"sitemap_id":9}`:  `"sitemap_id":["The selected sitemap id is invalid."]`,
+		`{"sitemap_id":[]}`: `"sitemap_id":["The sitemap id must be an integer."]`,
+		`{"sitemap_id":9,"driver":"slow","page_load_delay":"x","start_urls":"y","custom_id":1}`: `"custom_id":["The custom id must be a string."],` +
+			`"driver":["The selected driver is invalid."],"page_load_delay":["The page load delay must be an integer."],` +
+			`"sitemap_id":["The selected sitemap id is invalid."],"start_urls":["The start urls must be an array."]`,
+	} {
+		got := call(t, server, http.MethodPost, "scraping-job", body)
+		require.Equal(t, http.StatusUnprocessableEntity, got.status)
+		require.Equal(t, `{"success":false,"validationErrors":{`+want+`}}`, got.body)
+	}
+	require.Contains(t, get(t, server, "scraping-jobs").body, `"data":[]`)
+}

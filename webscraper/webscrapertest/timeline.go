@@ -1,0 +1,103 @@
+package webscrapertest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Timeline is how long a job stays in each status on the way to its end. Its
+// records and counters grow while it is started. The time is the cloud's clock,
+// see [WithClock]; the webhook at the end is sent by [Cloud.Run].
+type Timeline struct {
+	WaitingToBeScheduled time.Duration
+	Scheduling           time.Duration
+	Scheduled            time.Duration
+	Started              time.Duration
+
+	Ends string // the terminal status; "": StatusFinished
+}
+
+func (t Timeline) set() bool { return t != Timeline{} }
+
+func (t Timeline) validate() error {
+	if t.Ends != "" && !Terminal(t.Ends) {
+		return fmt.Errorf("Timeline.Ends is %q, want one of %q", t.Ends, terminalStatuses)
+	}
+	return nil
+}
+
+// advance brings a job to where its timeline is by now.
+func (j *job) advance(now time.Time) {
+	if !j.running {
+		return
+	}
+	elapsed := now.Sub(j.began)
+	for _, stay := range []struct {
+		status string
+		length time.Duration
+	}{
+		{StatusWaitingToBeScheduled, j.Timeline.WaitingToBeScheduled},
+		{StatusScheduling, j.Timeline.Scheduling},
+		{StatusScheduled, j.Timeline.Scheduled},
+		{StatusStarted, j.Timeline.Started},
+	} {
+		if elapsed < stay.length {
+			j.Status = stay.status
+			if stay.status == StatusStarted {
+				j.scraped = float64(elapsed) / float64(stay.length)
+				j.ScrapingDuration = elapsed
+			}
+			return
+		}
+		elapsed -= stay.length
+	}
+	j.setStatus(cmp.Or(j.Timeline.Ends, StatusFinished))
+	j.ScrapingDuration = j.Timeline.Started
+	j.unannounced = j.form()
+}
+
+// runInterval is how often Run looks for jobs that have come to their end.
+const runInterval = 20 * time.Millisecond
+
+// Run sends the webhook of each job whose [Timeline] comes to its end, until
+// the context is done and the notifications under way are settled. Jobs
+// without a timeline do not need it. [NewServer] calls it.
+func (c *Cloud) Run(ctx context.Context) {
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	tick := time.NewTicker(runInterval)
+	defer tick.Stop()
+	for {
+		for id, form := range c.takeUnannounced() {
+			sending.Go(func() {
+				// What becomes of it is in the log, and known to the receiver.
+				_, _ = c.deliver(ctx, id, form)
+			})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takeUnannounced is the webhooks to send, by job, if there is a webhook URL.
+func (c *Cloud) takeUnannounced() map[int64]url.Values {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	forms := make(map[int64]url.Values)
+	now := c.now()
+	for id, j := range c.jobs {
+		j.advance(now)
+		if j.unannounced != nil && c.webhook.url != "" && !j.deleted {
+			forms[id] = j.unannounced
+		}
+		j.unannounced = nil
+	}
+	return forms
+}

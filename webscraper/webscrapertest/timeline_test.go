@@ -1,0 +1,133 @@
+package webscrapertest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+type wireJob struct {
+	Status    string
+	Stored    int `json:"stored_record_count"`
+	Scheduled int `json:"jobs_scheduled"`
+	Executed  int `json:"jobs_executed"`
+	Empty     int `json:"jobs_empty"`
+	Duration  int `json:"scraping_duration"`
+}
+
+func getJob(t *testing.T, server *webscrapertest.Server, id int64) wireJob {
+	t.Helper()
+	var got struct{ Data wireJob }
+	require.NoError(t, json.Unmarshal([]byte(get(t, server, jobPath(id, "")).body), &got))
+	return got.Data
+}
+
+func TestJobGoesThroughItsTimeline(t *testing.T) {
+	clock := newClock()
+	server := webscrapertest.NewServer(t, webscrapertest.WithClock(clock.Now))
+	id := server.AddJob(webscrapertest.Job{
+		Timeline: webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 10 * time.Second},
+		Records:  webscrapertest.Products(100, 1),
+		Pages:    webscrapertest.Pages{Scheduled: 20, Executed: 20, Empty: 10},
+	})
+	for _, want := range []wireJob{
+		{Status: "waiting-to-be-scheduled", Scheduled: 20},
+		{Status: "scheduling", Scheduled: 20},
+		{Status: "scheduled", Scheduled: 20},
+		{Status: "started", Scheduled: 20},
+		{Status: "started", Scheduled: 20, Stored: 10, Executed: 2, Empty: 1, Duration: 1},
+		{Status: "started", Scheduled: 20, Stored: 20, Executed: 4, Empty: 2, Duration: 2},
+	} {
+		require.Equal(t, want, getJob(t, server, id))
+		require.Equal(t, want.Stored, strings.Count(get(t, server, jobPath(id, "/json")).body, "\n"))
+		clock.Advance(time.Second)
+	}
+	clock.Advance(7 * time.Second)
+	require.Equal(t, wireJob{Status: "finished", Stored: 100, Scheduled: 20, Executed: 20, Empty: 10, Duration: 10}, getJob(t, server, id))
+
+	require.NoError(t, server.Continue(id, webscrapertest.Products(150, 2)))
+	for _, want := range []wireJob{
+		{Status: "scheduling", Stored: 100, Scheduled: 20, Executed: 20, Empty: 10, Duration: 10},
+		{Status: "scheduled", Stored: 100, Scheduled: 20, Executed: 20, Empty: 10, Duration: 10},
+	} {
+		require.Equal(t, want, getJob(t, server, id))
+		clock.Advance(time.Second)
+	}
+	clock.Advance(10 * time.Second)
+	require.Equal(t, wireJob{Status: "finished", Stored: 150, Scheduled: 150, Executed: 150, Duration: 10}, getJob(t, server, id))
+}
+
+func TestJobSendsItsWebhookAtTheEndOfItsTimeline(t *testing.T) {
+	receiver := newReceiver(t, http.StatusOK)
+	clock := newClock()
+	server := webscrapertest.NewServer(t, webscrapertest.WithClock(clock.Now), webscrapertest.WithWebhookURL(receiver.URL))
+	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Minute, Ends: webscrapertest.StatusFailed}})
+	require.Equal(t, "started", getJob(t, server, id).Status)
+	clock.Advance(time.Minute)
+	require.Equal(t, "failed", (<-receiver.forms).Get("status"))
+
+	require.NoError(t, server.Continue(id, webscrapertest.Records{}))
+	require.ErrorContains(t, server.Continue(id, webscrapertest.Records{}), "want a job that has ended")
+	clock.Advance(time.Minute)
+	require.Equal(t, "failed", (<-receiver.forms).Get("status"))
+	require.Empty(t, receiver.forms)
+}
+
+func TestJobThatIsFinishedByHandLeavesItsTimeline(t *testing.T) {
+	receiver := newReceiver(t, http.StatusOK)
+	server := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(receiver.URL))
+	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Hour}, Records: webscrapertest.Products(5, 1)})
+	require.NoError(t, server.Finish(t.Context(), id, webscrapertest.StatusStopped))
+	require.Equal(t, "stopped", (<-receiver.forms).Get("status"))
+	got := getJob(t, server, id)
+	require.Equal(t, "stopped", got.Status)
+	require.Equal(t, 5, got.Stored)
+}
+
+func TestJobCreatedThroughTheAPIRunsAsItsScraperSays(t *testing.T) {
+	receiver := newReceiver(t, http.StatusOK)
+	server := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(receiver.URL),
+		webscrapertest.WithScraper(func(job webscrapertest.Job) webscrapertest.Job {
+			job.Timeline = webscrapertest.Timeline{Started: time.Millisecond}
+			job.Records = webscrapertest.Products(3, job.SitemapID)
+			return job
+		}))
+	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
+	require.Equal(t, http.StatusOK, call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":7,"custom_id":"c"}`).status)
+	form := <-receiver.forms
+	require.Equal(t, "c", form.Get("custom_id"))
+	require.Equal(t, "finished", form.Get("status"))
+	require.Equal(t, 3, getJob(t, server, 500).Stored)
+}
+
+func TestContinuedJobKeepsItsRecordsUntilItEnds(t *testing.T) {
+	server := webscrapertest.NewServer(t)
+	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines("{}"), StoredRecordCount: new(int64(4))})
+	require.NoError(t, server.Continue(id, webscrapertest.JSONLines("{}", "{}")))
+	require.Equal(t, "{}\n", get(t, server, jobPath(id, "/json")).body)
+	require.Equal(t, wireJob{Status: "scheduling", Stored: 4, Scheduled: 4, Executed: 4}, getJob(t, server, id))
+	require.NoError(t, server.SetStatus(id, webscrapertest.StatusStarted))
+	require.Equal(t, "{}\n", get(t, server, jobPath(id, "/json")).body)
+	require.NoError(t, server.SetStatus(id, webscrapertest.StatusFinished))
+	require.Equal(t, "{}\n{}\n", get(t, server, jobPath(id, "/json")).body)
+	require.Equal(t, wireJob{Status: "finished", Stored: 2, Scheduled: 2, Executed: 2}, getJob(t, server, id))
+	job, ok := server.Job(id)
+	require.True(t, ok)
+	require.Equal(t, webscrapertest.StatusFinished, job.Status)
+}
+
+func TestWebhookOfAJobThatIsContinuedAtOnceTellsItsEnd(t *testing.T) {
+	receiver := newReceiver(t, http.StatusOK)
+	clock := newClock()
+	server := webscrapertest.NewServer(t, webscrapertest.WithClock(clock.Now), webscrapertest.WithWebhookURL(receiver.URL))
+	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Minute}})
+	clock.Advance(time.Minute)
+	require.NoError(t, server.Continue(id, webscrapertest.Records{}))
+	require.Equal(t, "finished", (<-receiver.forms).Get("status"))
+}
