@@ -1,0 +1,97 @@
+package webscraper_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+func TestNewClientNamesWhatIsWrong(t *testing.T) {
+	tests := map[string]struct {
+		token string
+		opt   webscraper.Option
+		want  string
+	}{
+		"empty token":         {token: "", want: "the API token is empty"},
+		"token with newline":  {token: "s3cret\n", want: "a newline at its end?"},
+		"token with space":    {token: "s3 cret", want: "white space"},
+		"base URI not a URL":  {token: "s3cret", opt: webscraper.WithBaseURI("http://[::1"), want: `the base URI "http://[::1" is not a URL; it must look like "https://api.webscraper.io/api/v1/"`},
+		"base URI no scheme":  {token: "s3cret", opt: webscraper.WithBaseURI("api.webscraper.io/api/v1"), want: `"api.webscraper.io/api/v1" does not begin with https://`},
+		"base URI no host":    {token: "s3cret", opt: webscraper.WithBaseURI("https:///api/v1"), want: "has no host"},
+		"base URI with token": {token: "s3cret", opt: webscraper.WithBaseURI("https://host/api/v1/?api_token=s3cret"), want: `"https://host/api/v1/" has a query`},
+		"base URI with user":  {token: "s3cret", opt: webscraper.WithBaseURI("https://user:s3cret@host/api/v1/"), want: `"…@host/api/v1/" has a user name`},
+		"base URI fragment":   {token: "s3cret", opt: webscraper.WithBaseURI("https://host/#s3cret"), want: `"https://host/" has a query or a fragment`},
+		"timeout":             {token: "s3cret", opt: webscraper.WithTimeout(0), want: "the timeout is 0s; it must be positive"},
+		"idle timeout":        {token: "s3cret", opt: webscraper.WithIdleTimeout(-time.Second), want: "the idle timeout is -1s; it must be positive"},
+		"nil HTTP client":     {token: "s3cret", opt: webscraper.WithHTTPClient(nil), want: "the HTTP client is nil"},
+		"nil logger":          {token: "s3cret", opt: webscraper.WithLogger(nil), want: "the logger is nil"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var opts []webscraper.Option
+			if test.opt != nil {
+				opts = append(opts, test.opt)
+			}
+			_, err := webscraper.NewClient(test.token, opts...)
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error(), "s3cret")
+		})
+	}
+}
+
+func TestRequestCarriesTokenAndHeaders(t *testing.T) {
+	var got *http.Request
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		answerJSON(`{"success":true,"data":{}}`)(w, r)
+	}
+	client := newClient(t, http.HandlerFunc(handler), webscraper.WithUserAgent("importer/1.0"))
+
+	_, err := client.Account(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "/api/v1/account", got.URL.Path)
+	require.Equal(t, token, got.URL.Query().Get("api_token"))
+	require.Equal(t, "importer/1.0", got.UserAgent())
+	require.Equal(t, "application/json, */*", got.Header.Get("Accept"))
+}
+
+func TestBaseURIWorksWithoutSlashAtItsEnd(t *testing.T) {
+	for _, base := range []string{"/api/v1", "/api/v1/"} {
+		var got string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.URL.Path
+			answerJSON(`{"success":true,"data":"ok"}`)(w, r)
+		}))
+		defer server.Close()
+		client, err := webscraper.NewClient(token, webscraper.WithBaseURI(server.URL+base))
+		require.NoError(t, err)
+		require.NoError(t, client.DeleteScrapingJob(t.Context(), 500))
+		require.Equal(t, "/api/v1/scraping-job/500", got)
+	}
+}
+
+func TestInjectedHTTPClientIsNotChanged(t *testing.T) {
+	hc := &http.Client{}
+	_, err := webscraper.NewClient(token, webscraper.WithHTTPClient(hc))
+	require.NoError(t, err)
+	require.Nil(t, hc.CheckRedirect)
+}
+
+func TestPrintingAClientHidesTheToken(t *testing.T) {
+	client, err := webscraper.NewClient(token)
+	require.NoError(t, err)
+	var logged bytes.Buffer
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("made", "client", client)
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("made", "client", client)
+	printed := fmt.Sprintf("%v %+v %#v %s %s", client, client, client, client, logged.String())
+	require.NotContains(t, printed, token)
+	require.Contains(t, printed, "webscraper.Client(https://api.webscraper.io/api/v1/)")
+}

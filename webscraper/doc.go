@@ -1,0 +1,76 @@
+// Package webscraper is a client of the Web Scraper Cloud API
+// (https://webscraper.io/documentation/web-scraper-cloud/api).
+//
+// A [Client] is made from the API token of an account and is safe for
+// concurrent use:
+//
+//	client, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"))
+//
+// # Sitemaps and scraping jobs
+//
+// A sitemap says what to scrape; a scraping job is one run of it. Start one with
+// [Client.CreateScrapingJob], or let Web Scraper Cloud start them with
+// [Client.EnableSitemapScheduler]. Do not poll for its end: the service posts a
+// webhook notification then, whose form holds the job's ID in scrapingjob_id.
+// It may come twice, and a person may have continued the job in between, so ask
+// for the job itself:
+//
+//	job, err := client.ScrapingJob(ctx, id)
+//	if err != nil {
+//		return err
+//	}
+//	if !job.Status.Terminal() {
+//		return nil // another notification will come
+//	}
+//
+// [Client.ScrapingJobs], [Client.Sitemaps] and [Client.ProblematicURLs] list
+// what there is, asking for page after page as the loop goes on:
+//
+//	for job, err := range client.ScrapingJobs(ctx, webscraper.ListScrapingJobsOptions{}) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(job.ID, job.Status, job.StoredRecordCount)
+//	}
+//
+// # Records
+//
+// [Client.DownloadScrapingJobFile] downloads to a file that appears when it is
+// complete; [Client.DownloadScrapingJobJSON] and its like write to any
+// [io.Writer], and can continue where an earlier attempt broke. A download of a
+// job that has not ended succeeds with some of its records, or none, so compare
+// with StoredRecordCount before deleting anything.
+//
+// [ReadJSONRecords] and [ReadCSVRecords] read a download record by record in
+// constant memory:
+//
+//	for record, err := range webscraper.ReadJSONRecords(file, 0) {
+//		if err != nil {
+//			return err // or, for a *RecordError, skip the record
+//		}
+//		fmt.Println(record.Text("product"), record.Text("price"))
+//	}
+//
+// [JSONLinesReader] reads lines with their place in the file, for an import that
+// goes on where it stopped.
+//
+// # Errors
+//
+// An answer other than the promised one is an [*Error], found with [errors.As]:
+// it has the status, the server's message and its complaints by field.
+// [IsNotFound], [IsUnauthorized] and [IsRateLimited] tell the usual cases. A
+// call that takes too long, see [WithTimeout] and [WithIdleTimeout], matches
+// [context.DeadlineExceeded].
+//
+// The API takes the token in the query of every URL. The client therefore
+// follows no redirects, and keeps the query and the token out of its errors and
+// logs, also where the server's text repeats the token.
+//
+// # API limit
+//
+// An account has 200 calls per 15 minutes, downloads included. The client slows
+// down when few are left ([WithPacing]) and sends a refused call again after the
+// delay that the server asks for ([WithRetryOn429]). Both end with the call's
+// context, and can be switched off where something else does the waiting, which
+// finds the delay with [IsRateLimited]. [Client.RateLimit] tells what is left.
+package webscraper

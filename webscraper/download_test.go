@@ -1,0 +1,320 @@
+package webscraper_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestDownloadWritesTheWholeFile(t *testing.T) {
+	records := webscrapertest.Products(5000, 1)
+	want, err := io.ReadAll(records.Open())
+	require.NoError(t, err)
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{Records: records})
+	for name, opts := range map[string][]webscraper.DownloadOption{
+		"compressed": nil, "uncompressed": {webscraper.Uncompressed()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			d, err := client.DownloadScrapingJobJSON(t.Context(), id, &got, opts...)
+			require.NoError(t, err)
+			require.Equal(t, int64(len(want)), d.Bytes)
+			require.Zero(t, d.Offset)
+			require.True(t, bytes.Equal(want, got.Bytes()))
+		})
+	}
+}
+
+func TestDownloadFormats(t *testing.T) {
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{
+		Records:  webscrapertest.JSONLines(`{"title":"Cat"}`),
+		Unparsed: webscrapertest.JSONLines(`{"title":" Cat "}`),
+	})
+	var b bytes.Buffer
+	_, err := client.DownloadScrapingJobJSON(t.Context(), id, &b, webscraper.Raw())
+	require.NoError(t, err)
+	require.Equal(t, "{\"title\":\" Cat \"}\n", b.String())
+
+	b.Reset()
+	_, err = client.DownloadScrapingJobCSV(t.Context(), id, &b)
+	require.NoError(t, err)
+	require.Contains(t, b.String(), "\"Cat\"\r\n")
+
+	b.Reset()
+	_, err = client.DownloadScrapingJobXLSX(t.Context(), id, &b)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(b.String(), "PK"), "a ZIP archive")
+}
+
+func TestDownloadOfAnUnfinishedJobCanBeEmpty(t *testing.T) {
+	gzipped := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Length", "0")
+	}
+	for name, handler := range map[string]http.HandlerFunc{"plain": answer(200, "application/json", ""), "gzip": gzipped} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, handler)
+			d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			require.NoError(t, err)
+			require.Zero(t, d.Bytes)
+		})
+	}
+}
+
+func TestDownloadOfAnUnknownJobWritesNothing(t *testing.T) {
+	_, client := newCloud(t)
+	var b bytes.Buffer
+	_, err := client.DownloadScrapingJobJSON(t.Context(), 404, &b)
+	require.True(t, webscraper.IsNotFound(err))
+	require.ErrorContains(t, err, "webscraper: download scraping job 404 as json: GET /api/v1/scraping-job/404/json: 404 Not Found")
+	require.Zero(t, b.Len())
+}
+
+func TestShortBodyIsAnError(t *testing.T) {
+	compressed := gzipOf(strings.Repeat("0123456789", 1000))
+	sendAndBreak := func(header http.Header, body []byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			for key, values := range header {
+				w.Header()[key] = values
+			}
+			send(w, string(body))
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}
+	tests := map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"with Content-Length":    {sendAndBreak(http.Header{"Content-Length": {"1000"}}, []byte("0123456789")), "the body broke off after 10 of 1000 bytes: unexpected EOF"},
+		"without Content-Length": {sendAndBreak(nil, []byte("0123456789")), "the body broke off after 10 bytes: unexpected EOF"},
+		"gzip":                   {sendAndBreak(http.Header{"Content-Encoding": {"gzip"}}, compressed[:20]), "the body broke off after 20 bytes: unexpected EOF"},
+		"gzip, nothing":          {sendAndBreak(http.Header{"Content-Encoding": {"gzip"}}, nil), "the body broke off after 0 bytes: unexpected EOF"},
+		"gzip, nothing, as if that were all": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			http.NewResponseController(w).Flush()
+		}, "the body broke off after 0 bytes: unexpected EOF"},
+		"gzip that was cut before it was sent": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			send(w, string(compressed[:len(compressed)-8]))
+		}, "unexpected EOF"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, test.handler)
+			_, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			require.ErrorContains(t, err, "webscraper: download scraping job 500 as json: ")
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+func TestShortBodyIsAnErrorWithATransportThatDoesNotCheck(t *testing.T) {
+	transport := roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, ContentLength: 10, Body: io.NopCloser(strings.NewReader("12345"))}, nil
+	})
+	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: transport}))
+	require.NoError(t, err)
+	d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.EqualValues(t, 5, d.Bytes)
+}
+
+func TestDamagedGzipIsAnError(t *testing.T) {
+	compressed := gzipOf("0123456789")
+	compressed[len(compressed)-5] ^= 0xff // the checksum
+	tests := map[string]struct{ encoding, want string }{
+		"checksum":         {"gzip", "gzip: invalid checksum"},
+		"unknown encoding": {"br", `the answer has the Content-Encoding "br", which was not asked for`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", test.encoding)
+				send(w, string(compressed))
+			}))
+			_, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+func TestSilentServerIsAnErrorAfterTheIdleTimeout(t *testing.T) {
+	tests := map[string]struct {
+		effect webscrapertest.Effect
+		opts   []webscraper.DownloadOption
+		bytes  int64
+	}{
+		"before the answer": {webscrapertest.Hang(), nil, 0},
+		"in the body":       {webscrapertest.HangAt(1000), []webscraper.DownloadOption{webscraper.Uncompressed()}, 1000},
+		"in gzip":           {webscrapertest.HangAt(5), nil, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cloud, client := newCloud(t, webscraper.WithIdleTimeout(20*time.Second))
+				id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
+				cloud.Inject(webscrapertest.Fault{Effect: test.effect})
+				start := time.Now()
+				d, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard, test.opts...)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, "the server sent nothing for 20s")
+				require.Equal(t, 20*time.Second, time.Since(start))
+				require.Equal(t, test.bytes, d.Bytes)
+			})
+		})
+	}
+}
+
+func TestSilentErrorBodyIsGivenUpToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			send(w, "<html>")
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}), webscraper.WithIdleTimeout(20*time.Second))
+		_, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+		require.ErrorContains(t, err, `502 Bad Gateway: the body is not the API's JSON (Content-Type "text/html; charset=utf-8"): "<html>"`)
+	})
+}
+
+func TestSlowDownloadIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t, webscraper.WithTimeout(time.Second), webscraper.WithIdleTimeout(20*time.Second))
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.Drip(100, 19*time.Second)})
+		start := time.Now()
+		d, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard, webscraper.Uncompressed())
+		require.NoError(t, err)
+		require.EqualValues(t, 5200, d.Bytes)
+		require.Equal(t, 52*19*time.Second, time.Since(start))
+	})
+}
+
+func TestSlowWriterIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t, webscraper.WithIdleTimeout(20*time.Second))
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)})
+		_, err := client.DownloadScrapingJobJSON(t.Context(), id, writerFunc(func(p []byte) (int, error) {
+			time.Sleep(time.Hour) // of the bubble's clock
+			return len(p), nil
+		}), webscraper.Uncompressed())
+		require.NoError(t, err)
+	})
+}
+
+func TestCanceledDownloadMatchesItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.HangAt(100)})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, err := client.DownloadScrapingJobJSON(ctx, id, io.Discard)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+func TestHeaderIsSeenBeforeTheFirstByte(t *testing.T) {
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	var written bytes.Buffer
+	var header webscraper.DownloadHeader
+	onHeader := webscraper.OnHeader(func(h webscraper.DownloadHeader) error {
+		require.Zero(t, written.Len())
+		header = h
+		return nil
+	})
+	d, err := client.DownloadScrapingJobJSON(t.Context(), id, &written, onHeader, webscraper.Uncompressed())
+	require.NoError(t, err)
+	require.EqualValues(t, 5200, header.ContentLength)
+	require.NotEmpty(t, header.Validator)
+	require.Equal(t, header.Validator, d.Validator)
+
+	written.Reset()
+	_, err = client.DownloadScrapingJobJSON(t.Context(), id, &written, onHeader)
+	require.NoError(t, err)
+	require.Equal(t, webscraper.DownloadHeader{ContentLength: -1}, header, "compressed")
+}
+
+func TestHeaderHookCanRefuseTheDownload(t *testing.T) {
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	full := errors.New("5200 bytes do not fit")
+	var written bytes.Buffer
+	_, err := client.DownloadScrapingJobJSON(t.Context(), id, &written,
+		webscraper.OnHeader(func(webscraper.DownloadHeader) error { return full }))
+	require.ErrorIs(t, err, full)
+	require.Zero(t, written.Len())
+}
+
+func TestWriteErrorEndsTheDownload(t *testing.T) {
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	tests := map[string]struct {
+		writer writerFunc
+		want   error
+	}{
+		"disk full":   {func([]byte) (int, error) { return 3, syscall.ENOSPC }, syscall.ENOSPC},
+		"short write": {func([]byte) (int, error) { return 3, nil }, io.ErrShortWrite},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			d, err := client.DownloadScrapingJobJSON(t.Context(), id, test.writer)
+			require.ErrorIs(t, err, test.want)
+			require.ErrorContains(t, err, "write after 3 bytes")
+			require.EqualValues(t, 3, d.Bytes)
+		})
+	}
+}
+
+func TestDownloadNeedsLittleMemory(t *testing.T) {
+	const size = 256 << 20
+	transport := roundTripFunc(func(*http.Request) (*http.Response, error) {
+		body := io.LimitReader(readerFunc(func(p []byte) (int, error) { return len(p), nil }), size)
+		return &http.Response{StatusCode: 200, ContentLength: size, Body: io.NopCloser(body)}, nil
+	})
+	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: transport}))
+	require.NoError(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.EqualValues(t, size, d.Bytes)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+}
+
+func gzipOf(text string) []byte {
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	send(zw, text)
+	zw.Close()
+	return b.Bytes()
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,93 @@
+package webscraper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Error is an answer of the server that is not the one promised: a status
+// other than success, an envelope with "success": false, a redirect, or a body
+// that is not the API's JSON. Find it with [errors.As]. It never contains the
+// token.
+type Error struct {
+	// Operation is what was asked for, such as "get scraping job 500".
+	Operation string
+	// Method and Path are those of the request, the path without its query.
+	Method, Path string
+	// StatusCode is the HTTP status of the answer.
+	StatusCode int
+	// Message is what the server said, such as "An error occured" (their
+	// spelling), or what is wrong with its answer. It is empty if there is
+	// nothing but ValidationErrors.
+	Message string
+	// ValidationErrors holds the server's complaints by field of the request;
+	// nil if it made none.
+	ValidationErrors map[string][]string
+	// RetryAfter is how long to wait before the call is worth sending again: the
+	// server's Retry-After plus the second that the vendor's clients add. It is
+	// 0 if the server asked for no wait, and never 0 after a 429.
+	RetryAfter time.Duration
+}
+
+// Error returns one line with the operation, the path, the status and the
+// server's message.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "webscraper: %s: %s %s: %d", e.Operation, e.Method, e.Path, e.StatusCode)
+	if text := http.StatusText(e.StatusCode); text != "" {
+		b.WriteString(" " + text)
+	}
+	separator := ": "
+	if e.Message != "" {
+		b.WriteString(separator + e.Message)
+		separator = "; "
+	}
+	for _, field := range slices.Sorted(maps.Keys(e.ValidationErrors)) {
+		fmt.Fprintf(&b, "%s%s: %s", separator, field, strings.Join(e.ValidationErrors[field], ", "))
+		separator = "; "
+	}
+	return b.String()
+}
+
+// IsNotFound reports whether err says that the scraping job or sitemap does
+// not exist, or no longer does (404).
+func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
+
+// IsUnauthorized reports whether err says that the API token was refused (401).
+func IsUnauthorized(err error) bool { return hasStatus(err, http.StatusUnauthorized) }
+
+// IsRateLimited reports whether err says that the API limit is reached (429),
+// and how long to wait before the next call.
+func IsRateLimited(err error) (time.Duration, bool) {
+	var apiErr *Error
+	if errors.As(err, &apiErr) && apiErr.StatusCode == http.StatusTooManyRequests {
+		return apiErr.RetryAfter, true
+	}
+	return 0, false
+}
+
+func hasStatus(err error, status int) bool {
+	var apiErr *Error
+	return errors.As(err, &apiErr) && apiErr.StatusCode == status
+}
+
+// timeoutError says that this client gave up waiting. Like the timeouts of
+// net/http it is a [net.Error] and matches [context.DeadlineExceeded].
+type timeoutError string
+
+func (e timeoutError) Error() string      { return string(e) }
+func (timeoutError) Timeout() bool        { return true }
+func (timeoutError) Temporary() bool      { return true }
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// connectionError marks what went wrong between client and server, as opposed
+// to an answer of the server and to what is wrong on this side.
+type connectionError struct{ error }
+
+func (e connectionError) Unwrap() error { return e.error }

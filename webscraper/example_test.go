@@ -1,0 +1,331 @@
+package webscraper_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// The examples talk to a stand-in; without WithBaseURI a client talks to Web
+// Scraper Cloud.
+
+// Import a scraping job when its webhook notification arrives. A real handler
+// would put the import in a queue, to answer within the 10 seconds that the
+// notification waits.
+func Example_importOnWebhook() {
+	cloud := webscrapertest.New()
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(
+		`{"web-scraper-order":"1614248295-1","product":"IdeaTab A3500L","price":"$88.99"}`,
+		`{"web-scraper-order":"1614248295-2","product":"Memo Pad HD 7","price":"$101.99"}`,
+	)})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	importJob := func(ctx context.Context, id int64) error {
+		job, err := client.ScrapingJob(ctx, id)
+		if webscraper.IsNotFound(err) {
+			return nil // the test button of the dashboard
+		}
+		if err != nil {
+			return err
+		}
+		if !job.Status.Terminal() {
+			return nil // someone pressed Continue; another notification will come
+		}
+		folder, err := os.MkdirTemp("", "import")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(folder)
+		path := filepath.Join(folder, "records.json")
+		if _, err := client.DownloadScrapingJobFile(ctx, id, path, webscraper.FormatJSON); err != nil {
+			return err
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		var count int64
+		for record, err := range webscraper.ReadJSONRecords(file, 0) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(record.Order(), record.Text("product"), record.Text("price"))
+			count++
+		}
+		if count != job.StoredRecordCount {
+			return fmt.Errorf("scraping job %d has %d records, its download %d", id, job.StoredRecordCount, count)
+		}
+		return client.DeleteScrapingJob(ctx, id)
+	}
+
+	webhook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, err := strconv.ParseInt(r.PostFormValue("scrapingjob_id"), 10, 64)
+		if err != nil {
+			http.Error(w, "scrapingjob_id must be a number", http.StatusBadRequest)
+			return
+		}
+		if err := importJob(r.Context(), id); err != nil {
+			http.Error(w, "the import failed", http.StatusInternalServerError)
+			log.Print(err)
+		}
+	}))
+	defer webhook.Close()
+
+	notification := url.Values{"scrapingjob_id": {strconv.FormatInt(id, 10)}, "status": {"finished"}}
+	resp, err := http.PostForm(webhook.URL, notification)
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status, "deleted:", cloud.Deleted(id))
+	// Output:
+	// 1614248295-1 IdeaTab A3500L $88.99
+	// 1614248295-2 Memo Pad HD 7 $101.99
+	// 200 OK deleted: true
+}
+
+func ExampleClient_ScrapingJobs() {
+	cloud := webscrapertest.New()
+	cloud.AddJob(webscrapertest.Job{ID: 500, SitemapID: 12, Records: webscrapertest.Products(20, 1)})
+	cloud.AddJob(webscrapertest.Job{ID: 501, SitemapID: 12, Status: webscrapertest.StatusScheduling})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	jobs := client.ScrapingJobs(context.Background(), webscraper.ListScrapingJobsOptions{SitemapID: 12})
+	for job, err := range jobs {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if job.Status.Terminal() {
+			fmt.Println(job.ID, job.Status, job.StoredRecordCount)
+		}
+	}
+	// Output: 500 finished 20
+}
+
+func ExampleClient_CreateScrapingJob() {
+	cloud := webscrapertest.New()
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	ctx := context.Background()
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	sitemapID, err := client.CreateSitemap(ctx, json.RawMessage(`{
+		"_id": "webscraper-io-landing",
+		"startUrl": ["https://webscraper.io/"],
+		"selectors": [{
+			"id": "title", "type": "SelectorText", "selector": "h1", "multiple": false,
+			"parentSelectors": ["_root"], "regex": "", "delay": ""
+		}]
+	}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := client.CreateScrapingJob(ctx, webscraper.ScrapingJobConfig{
+		SitemapID:       sitemapID,
+		Driver:          webscraper.DriverFast,
+		PageLoadDelay:   2 * time.Second,
+		RequestInterval: 2 * time.Second,
+		CustomID:        "custom-scraping-job-12",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	job, err := client.ScrapingJob(ctx, id)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(job.SitemapName, job.Status, job.CustomID)
+	// Output: webscraper-io-landing waiting-to-be-scheduled custom-scraping-job-12
+}
+
+func ExampleClient_DownloadScrapingJobFile() {
+	cloud := webscrapertest.New()
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	folder, err := os.MkdirTemp("", "download")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "products.json")
+	download, err := client.DownloadScrapingJobFile(context.Background(), id, path, webscraper.FormatJSON)
+	if err != nil {
+		log.Fatal(err) // a products.json that was there before is still there
+	}
+	fmt.Println(download.Bytes, "bytes")
+	// Output: 520000 bytes
+}
+
+// Continue a download that broke, where DownloadScrapingJobFile does not fit.
+func ExampleResumeFrom() {
+	cloud := webscrapertest.New()
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
+	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(400_000)})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	ctx := context.Background()
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var file strings.Builder
+	first, err := client.DownloadScrapingJobJSON(ctx, id, &file, webscraper.Uncompressed())
+	fmt.Println(first.Bytes, errors.Is(err, io.ErrUnexpectedEOF))
+
+	second, err := client.DownloadScrapingJobJSON(ctx, id, &file,
+		webscraper.ResumeFrom(first.Bytes, first.Validator),
+		webscraper.OnHeader(func(h webscraper.DownloadHeader) error {
+			if h.Offset == 0 {
+				file.Reset() // the server sends the whole file again
+			}
+			return nil
+		}))
+	fmt.Println(second.Offset, second.Bytes, err)
+	fmt.Println(file.Len())
+	// Output:
+	// 400000 true
+	// 400000 120000 <nil>
+	// 520000
+}
+
+// Decode records into a struct, and go on where an earlier import stopped.
+func ExampleError() {
+	cloud := webscrapertest.New()
+	running := cloud.AddJob(webscrapertest.Job{ID: 500, Status: webscrapertest.StatusStarted})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	ctx := context.Background()
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.ScrapingJob(ctx, 404)
+	fmt.Println(webscraper.IsNotFound(err))
+	fmt.Println(err)
+
+	_, err = client.ScrapingJobDataQuality(ctx, running)
+	var apiErr *webscraper.Error
+	if errors.As(err, &apiErr) {
+		fmt.Println(apiErr.ValidationErrors["scraping_job_id"])
+	}
+	// Output:
+	// true
+	// webscraper: get scraping job 404: GET /api/v1/scraping-job/404: 404 Not Found: An error occured
+	// [Data quality check not available yet, scraping job not finished]
+}
+
+// Let a job queue wait for the API limit, instead of the client.
+func ExampleIsRateLimited() {
+	cloud := webscrapertest.New()
+	cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken,
+		webscraper.WithBaseURI(api.URL+webscrapertest.BasePath),
+		webscraper.WithRetryOn429(false),
+		webscraper.WithPacing(false),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.Account(context.Background())
+	if wait, limited := webscraper.IsRateLimited(err); limited {
+		fmt.Println("again in", wait)
+	}
+	if budget, known := client.RateLimit(); known {
+		fmt.Println(budget.Remaining, "of", budget.Limit, "calls left")
+	}
+	// Output:
+	// again in 31s
+	// 0 of 200 calls left
+}
+
+func ExampleClient_EnableSitemapScheduler() {
+	cloud := webscrapertest.New()
+	sitemapID := cloud.AddSitemap(webscrapertest.Sitemap{Name: "webscraper-io-landing"})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	ctx := context.Background()
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = client.EnableSitemapScheduler(ctx, sitemapID, webscraper.SchedulerConfig{
+		CronMinute: "30", CronHour: "6", CronDay: "*", CronMonth: "*", CronWeekday: "1-5",
+		CronTimezone:    "Europe/Riga",
+		RequestInterval: 2 * time.Second,
+		PageLoadDelay:   2 * time.Second,
+		Driver:          webscraper.DriverFast,
+		Proxy:           webscraper.NoProxy,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	scheduler, err := client.SitemapScheduler(ctx, sitemapID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(scheduler.Enabled, scheduler.CronHour+":"+scheduler.CronMinute, scheduler.CronTimezone)
+	// Output: true 6:30 Europe/Riga
+}
+
+func ExampleClient_ScrapingJobDataQuality() {
+	cloud := webscrapertest.New()
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"title":"IdeaTab A3500L"}`, `{"title":""}`)})
+	api := httptest.NewServer(cloud)
+	defer api.Close()
+
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
+	if err != nil {
+		log.Fatal(err)
+	}
+	quality, err := client.ScrapingJobDataQuality(context.Background(), id)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if !quality.Success {
+		for column, check := range quality.MinColumnRecords {
+			fmt.Printf("%s is filled in %v%% of the records, of %v%% expected\n", column, check.Got, check.Expected)
+		}
+	}
+	// Output: title is filled in 50% of the records, of 95% expected
+}

@@ -1,0 +1,108 @@
+package webscraper
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Option changes how a [Client] works.
+type Option func(*Client) error
+
+// WithBaseURI sets where the API is, [DefaultBaseURI] otherwise. It is http or
+// https, without query and user name; a slash at its end may be left out.
+func WithBaseURI(uri string) Option {
+	return func(c *Client) (err error) {
+		c.baseURI, err = parseBaseURI(uri)
+		return err
+	}
+}
+
+// WithHTTPClient sets the HTTP client whose transport, cookie jar and timeout
+// are used, for example for a proxy or for tracing. It is copied; the copy
+// follows no redirects. Its Timeout, if set, bounds whole downloads too.
+func WithHTTPClient(hc *http.Client) Option {
+	return func(c *Client) error {
+		if hc == nil {
+			return errors.New("the HTTP client is nil")
+		}
+		clone := *hc
+		c.http = &clone
+		return nil
+	}
+}
+
+// WithLogger sets where the client tells what it does: every answer at level
+// debug, every wait for the API limit and every resumed download at level
+// info. Paths are logged without their query, which holds the token. Without
+// this option nothing is logged.
+func WithLogger(logger *slog.Logger) Option {
+	return func(c *Client) error {
+		if logger == nil {
+			return errors.New("the logger is nil")
+		}
+		c.logger = logger
+		return nil
+	}
+}
+
+// WithUserAgent sets the User-Agent header.
+func WithUserAgent(userAgent string) Option {
+	return func(c *Client) error {
+		c.userAgent = userAgent
+		return nil
+	}
+}
+
+// WithTimeout bounds each call that is not a download, from sending it to the
+// last byte of its answer; 30 seconds otherwise. Waiting for the API limit is
+// not counted.
+func WithTimeout(d time.Duration) Option {
+	return func(c *Client) error {
+		if d <= 0 {
+			return fmt.Errorf("the timeout is %v; it must be positive", d)
+		}
+		c.timeout = d
+		return nil
+	}
+}
+
+// WithIdleTimeout bounds how long a download may wait for its response headers
+// and then for each next byte; 60 seconds otherwise. A whole download is
+// bounded by its context only.
+func WithIdleTimeout(d time.Duration) Option {
+	return func(c *Client) error {
+		if d <= 0 {
+			return fmt.Errorf("the idle timeout is %v; it must be positive", d)
+		}
+		c.idleTimeout = d
+		return nil
+	}
+}
+
+// WithRetryOn429 says whether a call that the API limit refuses is sent again
+// after the delay that the server asks for; it is, up to 4 times, unless
+// switched off. Switch it off, and [WithPacing] too, where something else does
+// the waiting, such as a job queue. A call whose context ends before that
+// delay is not sent again but returns the error of the refusal at once.
+func WithRetryOn429(retry bool) Option {
+	return func(c *Client) error {
+		c.retryOn429 = retry
+		return nil
+	}
+}
+
+// WithPacing says whether calls are held back so that they do not run into the
+// API limit; they are, unless switched off. Once less than a tenth of the
+// account's budget is left, calls are sent no faster than the budget renews
+// (200 calls per 15 minutes: one in 4.5 seconds), and after a refusal no call
+// is sent before the time at which the server allows the next. A call whose
+// context ends before its turn is sent at once.
+func WithPacing(pace bool) Option {
+	return func(c *Client) error {
+		c.pacing = pace
+		return nil
+	}
+}

@@ -1,0 +1,276 @@
+package webscraper_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestRefusedCallIsSentAgainAfterTheDelayOfTheServer(t *testing.T) {
+	soon := func(header string, value func(now time.Time) string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-RateLimit-Limit", "200")
+			w.Header().Set("X-RateLimit-Remaining", "0")
+			w.Header().Set(header, value(time.Now()))
+			http.Error(w, "Too Many Attempts.", http.StatusTooManyRequests)
+		}
+	}
+	tests := map[string]struct {
+		refuse http.HandlerFunc
+		want   time.Duration
+	}{
+		"Retry-After":           {soon("Retry-After", func(time.Time) string { return "30" }), 31 * time.Second},
+		"Retry-After 0":         {soon("Retry-After", func(time.Time) string { return "0" }), time.Second},
+		"Retry-After as a date": {soon("Retry-After", func(now time.Time) string { return now.Add(30 * time.Second).UTC().Format(http.TimeFormat) }), 31 * time.Second},
+		"Retry-After too large": {soon("Retry-After", func(time.Time) string { return "9999999999999" }), 24*time.Hour + time.Second},
+		"X-RateLimit-Reset":     {soon("X-RateLimit-Reset", func(now time.Time) string { return unix(now.Add(30 * time.Second)) }), 31 * time.Second},
+		"reset in the past":     {soon("X-RateLimit-Reset", func(now time.Time) string { return unix(now.Add(-30 * time.Second)) }), time.Second},
+		"reset too far away":    {soon("X-RateLimit-Reset", func(now time.Time) string { return unix(now.Add(9 * time.Hour)) }), 15*time.Minute + time.Second},
+		"not said":              {soon("X-Other", func(time.Time) string { return "" }), time.Minute},
+		"not understood":        {soon("Retry-After", func(time.Time) string { return "soon" }), time.Minute},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if calls++; calls == 1 {
+						test.refuse(w, r)
+						return
+					}
+					answerJSON(`{"success":true,"data":{"email":"user@example.com"}}`)(w, r)
+				}), webscraper.WithPacing(false))
+				start := time.Now()
+				account, err := client.Account(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, "user@example.com", account.Email)
+				require.Equal(t, test.want, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestRefusedCallReturnsTheDelayWithoutRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t, webscraper.WithRetryOn429(false))
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+		start := time.Now()
+		_, err := client.Account(t.Context())
+		wait, limited := webscraper.IsRateLimited(err)
+		require.True(t, limited)
+		require.Equal(t, 31*time.Second, wait)
+		require.Zero(t, time.Since(start))
+		require.Len(t, cloud.Requests(), 1)
+	})
+}
+
+func TestRefusedCallIsGivenUpAfterFiveAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(time.Second)})
+		_, err := client.Account(t.Context())
+		_, limited := webscraper.IsRateLimited(err)
+		require.True(t, limited)
+		require.Len(t, cloud.Requests(), 5)
+	})
+}
+
+func TestRefusedCallDoesNotWaitPastTheEndOfItsContext(t *testing.T) {
+	for _, pacing := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			cloud, client := newCloud(t, webscraper.WithPacing(pacing))
+			cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			start := time.Now()
+			for range 2 {
+				_, err := client.Account(ctx)
+				_, limited := webscraper.IsRateLimited(err)
+				require.True(t, limited)
+			}
+			require.Zero(t, time.Since(start))
+		})
+	}
+}
+
+func TestWaitingForTheLimitEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		time.AfterFunc(3*time.Second, cancel)
+		_, err := client.Account(ctx)
+		require.ErrorIs(t, err, context.Canceled)
+		_, limited := webscraper.IsRateLimited(err)
+		require.True(t, limited, "what it waited for is not lost")
+
+		ctx, cancel = context.WithCancel(t.Context())
+		time.AfterFunc(3*time.Second, cancel)
+		_, err = client.Account(ctx)
+		require.EqualError(t, err, "webscraper: get account: wait for the API limit: context canceled")
+		require.Equal(t, 6*time.Second, time.Since(start))
+	})
+}
+
+func TestRefusedCallIsSentAgainWithItsBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var bodies []string
+		client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			bodies = append(bodies, string(body))
+			if len(bodies) == 1 {
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			answerJSON(`{"success":true,"data":{"id":123}}`)(w, r)
+		}))
+		_, err := client.CreateSitemap(t.Context(), []byte(`{"_id":"shop"}`))
+		require.NoError(t, err)
+		require.Equal(t, []string{`{"_id":"shop"}`, `{"_id":"shop"}`}, bodies)
+	})
+}
+
+func TestRefusedDownloadIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`)})
+		cloud.Inject(webscrapertest.Fault{Times: 2, Effect: webscrapertest.TooManyRequests(time.Second)})
+		var b strings.Builder
+		_, err := client.DownloadScrapingJobJSON(t.Context(), id, &b)
+		require.NoError(t, err)
+		require.Equal(t, "{\"a\":\"1\"}\n", b.String())
+	})
+}
+
+func TestMoreCallsThanTheBudgetAllSucceed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		start := time.Now()
+		for range 450 {
+			_, err := client.Account(t.Context())
+			require.NoError(t, err)
+		}
+		// The third 15 minutes have begun, and not much more was waited.
+		require.Greater(t, time.Since(start), 30*time.Minute)
+		require.Less(t, time.Since(start), 33*time.Minute)
+		refused := 0
+		for _, request := range cloud.Requests() {
+			if request.Status == http.StatusTooManyRequests {
+				refused++
+			}
+		}
+		require.Equal(t, 2, refused, "one at the end of each 15 minutes")
+	})
+}
+
+func TestManyCallsAtOnceAllSucceed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+		errs := make(chan error)
+		const calls = 300 // at once, of 200 in 15 minutes
+		for n := range calls {
+			go func() {
+				if n%2 == 0 {
+					_, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard)
+					errs <- err
+					return
+				}
+				_, err := client.ScrapingJob(t.Context(), id)
+				errs <- err
+			}()
+		}
+		start := time.Now()
+		for range calls {
+			require.NoError(t, <-errs)
+		}
+		require.Less(t, time.Since(start), 16*time.Minute)
+	})
+}
+
+func TestCallsSlowDownWhenTheBudgetIsLow(t *testing.T) {
+	budget := func(remaining int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-RateLimit-Limit", "200")
+			w.Header().Set("X-RateLimit-Remaining", strconv.Itoa(remaining))
+			answerJSON(`{"success":true,"data":"ok"}`)(w, r)
+		}
+	}
+	tests := []struct {
+		remaining int
+		pacing    bool
+		want      time.Duration // for 11 calls
+	}{
+		{20, true, 0},
+		{19, true, 9 * 4500 * time.Millisecond}, // neither the first, which tells, nor the second waits
+		{0, true, 9 * 4500 * time.Millisecond},
+		{19, false, 0},
+	}
+	for _, test := range tests {
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newPipeClient(t, budget(test.remaining), webscraper.WithPacing(test.pacing))
+				start := time.Now()
+				for range 11 {
+					require.NoError(t, client.DeleteScrapingJob(t.Context(), 500))
+				}
+				require.Equal(t, test.want, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestRefusalHoldsBackOtherCalls(t *testing.T) {
+	for _, pacing := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			cloud, client := newCloud(t, webscraper.WithRetryOn429(false), webscraper.WithPacing(pacing))
+			cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+			_, err := client.Account(t.Context())
+			require.Error(t, err)
+
+			start := time.Now()
+			_, err = client.Account(t.Context())
+			require.NoError(t, err)
+			if pacing {
+				require.Equal(t, 31*time.Second, time.Since(start))
+			} else {
+				require.Zero(t, time.Since(start))
+			}
+		})
+	}
+}
+
+func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t, webscraper.WithRetryOn429(false))
+		_, known := client.RateLimit()
+		require.False(t, known)
+
+		_, err := client.Account(t.Context())
+		require.NoError(t, err)
+		limit, known := client.RateLimit()
+		require.True(t, known)
+		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 199}, limit)
+
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+		_, err = client.Account(t.Context())
+		require.Error(t, err)
+		limit, _ = client.RateLimit()
+		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 0, Reset: time.Now().Add(30 * time.Second).UTC()}, limit)
+	})
+}
+
+func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

@@ -1,0 +1,67 @@
+package webscraper
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// newRedactor returns what replaces the token in a text, as it is and as it
+// stands in a URL.
+func newRedactor(token string) *strings.Replacer {
+	const redacted = "[redacted]"
+	return strings.NewReplacer(token, redacted, url.QueryEscape(token), redacted, url.PathEscape(token), redacted)
+}
+
+// redact removes the token from text that came from outside.
+func (c *Client) redact(text string) string { return c.redactor.Replace(text) }
+
+// excerpt returns the beginning of text as one quoted line without the token.
+func (c *Client) excerpt(text string) string {
+	return strconv.Quote(c.shorten(text, 200))
+}
+
+// shorten returns at most limit characters of text, its white space folded and
+// the token removed.
+func (c *Client) shorten(text string, limit int) string {
+	runes := []rune(strings.Join(strings.Fields(c.redact(text)), " "))
+	if len(runes) > limit {
+		return string(runes[:limit]) + "…"
+	}
+	return string(runes)
+}
+
+// transportError returns the reason why a request under ctx failed, without
+// the URL that [url.Error] carries.
+func (c *Client) transportError(ctx context.Context, err error) connectionError {
+	var timeout timeoutError
+	if errors.As(context.Cause(ctx), &timeout) {
+		return connectionError{timeout}
+	}
+	for urlErr := (*url.Error)(nil); errors.As(err, &urlErr); {
+		err = urlErr.Err
+	}
+	return connectionError{c.redactError(err)}
+}
+
+// redactError returns err, or a stand-in if its text contains the token.
+func (c *Client) redactError(err error) error {
+	if text := err.Error(); c.redact(text) != text {
+		return redactedError{text: c.redact(text), err: err}
+	}
+	return err
+}
+
+// redactedError stands for an error whose text contains the token. It matches
+// what that error matches but cannot be unwrapped: what records a whole chain
+// of errors would record the token.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e redactedError) Error() string        { return e.text }
+func (e redactedError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e redactedError) As(target any) bool   { return errors.As(e.err, target) }

@@ -1,0 +1,167 @@
+package webscraper
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// maxAttempts is how often a call is sent in all when the API limit
+	// refuses it.
+	maxAttempts = 5
+	// maxAnswerBytes bounds an answer that is not a download. The largest are
+	// sitemaps with many start URLs.
+	maxAnswerBytes = 32 << 20
+)
+
+// request is one call of the API.
+type request struct {
+	operation string // what it does, for errors and logs: "get scraping job 500"
+	method    string
+	path      string // relative to the base URI
+	query     url.Values
+	header    http.Header
+	body      []byte // JSON; nil for none
+}
+
+// envelope is what every answer but a download is wrapped in.
+type envelope struct {
+	Success          wireBool        `json:"success"`
+	Data             json.RawMessage `json:"data"`
+	LastPage         wireInt         `json:"last_page"`
+	Error            json.RawMessage `json:"error"`
+	Message          json.RawMessage `json:"message"` // in the errors of Laravel, which the API is made with
+	ValidationErrors json.RawMessage `json:"validationErrors"`
+}
+
+// call sends req and decodes the data of its answer into out, unless that is
+// nil.
+func (c *Client) call(ctx context.Context, req request, out any) error {
+	_, err := c.callPage(ctx, req, out)
+	return err
+}
+
+// callWithBody is call with body as the JSON that is sent.
+func (c *Client) callWithBody(ctx context.Context, req request, body, out any) error {
+	var err error
+	if req.body, err = json.Marshal(body); err != nil {
+		return fmt.Errorf("webscraper: %s: %w", req.operation, err)
+	}
+	return c.call(ctx, req, out)
+}
+
+// callPage is call for one page of a list. It returns the number of the last
+// page, or 0 if the answer does not tell.
+func (c *Client) callPage(ctx context.Context, req request, out any) (lastPage int, err error) {
+	var env envelope
+	err = c.withBackoff(ctx, req.operation, func() (err error) {
+		env, err = c.callOnce(ctx, req)
+		return err
+	})
+	if err != nil || out == nil {
+		return 0, err
+	}
+	if len(env.Data) == 0 || string(env.Data) == "null" {
+		return 0, fmt.Errorf("webscraper: %s: the answer has no data", req.operation)
+	}
+	if err := json.Unmarshal(env.Data, out); err != nil {
+		return 0, fmt.Errorf("webscraper: %s: the data of the answer, %s, is not as documented: %w",
+			req.operation, c.excerpt(string(env.Data)), c.redactError(err))
+	}
+	return int(env.LastPage), nil
+}
+
+func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, timeoutError(fmt.Sprintf("no complete answer within %v", c.timeout)))
+	defer cancel()
+	resp, err := c.roundTrip(ctx, req)
+	if err != nil {
+		return envelope{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return envelope{}, c.answerError(req, resp, resp.Body)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	if err != nil {
+		return envelope{}, fmt.Errorf("webscraper: %s: read the answer: %w", req.operation, c.transportError(ctx, err))
+	}
+	if len(body) > maxAnswerBytes {
+		return envelope{}, fmt.Errorf("webscraper: %s: the answer is larger than %d bytes", req.operation, maxAnswerBytes)
+	}
+	var env envelope
+	if err := json.Unmarshal(body, &env); err != nil || !env.Success {
+		return envelope{}, c.bodyError(req, resp, body)
+	}
+	return env, nil
+}
+
+// withBackoff makes attempts until one is not refused by the API limit.
+func (c *Client) withBackoff(ctx context.Context, operation string, attempt func() error) error {
+	for n := 1; ; n++ {
+		if err := c.awaitBudget(ctx, operation); err != nil {
+			return fmt.Errorf("webscraper: %s: wait for the API limit: %w", operation, err)
+		}
+		err := attempt()
+		wait, limited := IsRateLimited(err)
+		if !limited || !c.retryOn429 || n == maxAttempts || endsWithin(ctx, wait) {
+			return err
+		}
+		c.logger.InfoContext(ctx, "refused by the API limit of Web Scraper Cloud", "operation", operation, "wait", wait, "attempt", n)
+		if sleepErr := sleep(ctx, wait); sleepErr != nil {
+			return fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
+		}
+	}
+}
+
+// roundTrip sends req once and returns the answer, whatever its status. Its
+// body must be closed.
+func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, error) {
+	httpReq, err := c.newHTTPRequest(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("webscraper: %s: %w", req.operation, c.transportError(ctx, err))
+	}
+	start := time.Now()
+	resp, err := c.http.Do(httpReq)
+	if err != nil {
+		return nil, fmt.Errorf("webscraper: %s: %s %s: %w", req.operation, req.method, httpReq.URL.Path, c.transportError(ctx, err))
+	}
+	resp.Request = httpReq // a RoundTripper need not set it
+	c.budget.observe(resp.StatusCode, resp.Header, time.Now())
+	c.logger.DebugContext(ctx, "Web Scraper Cloud answered", "operation", req.operation, "method", req.method,
+		"path", httpReq.URL.Path, "status", resp.StatusCode, "duration", time.Since(start),
+		"rate_limit_remaining", resp.Header.Get("X-RateLimit-Remaining"))
+	return resp, nil
+}
+
+func (c *Client) newHTTPRequest(ctx context.Context, req request) (*http.Request, error) {
+	query := url.Values{"api_token": {c.token}}
+	for key, values := range req.query {
+		query[key] = values
+	}
+	u := c.baseURI.JoinPath(req.path)
+	u.RawQuery = query.Encode()
+	var body io.Reader
+	if req.body != nil {
+		body = bytes.NewReader(req.body)
+	}
+	httpReq, err := http.NewRequestWithContext(ctx, req.method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	httpReq.Header.Set("Accept", "application/json, */*")
+	httpReq.Header.Set("User-Agent", c.userAgent)
+	if req.body != nil {
+		httpReq.Header.Set("Content-Type", "application/json")
+	}
+	for key, values := range req.header {
+		httpReq.Header[key] = values
+	}
+	return httpReq, nil
+}

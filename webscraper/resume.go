@@ -1,0 +1,97 @@
+package webscraper
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	// errNotResumable says that the server answered a request for the rest of a
+	// file with something that must not be appended to the beginning.
+	errNotResumable = errors.New("the server does not continue the download")
+	// errUnexpectedStatus says that an answer is no download.
+	errUnexpectedStatus = errors.New("unexpected status")
+)
+
+// resuming reports whether the rest of a file is asked for.
+func (o downloadOptions) resuming() bool { return o.offset > 0 && o.validator != "" }
+
+// requestHeader returns the header that asks for the file, or for its rest.
+func (o downloadOptions) requestHeader() http.Header {
+	h := http.Header{"Accept-Encoding": {"gzip"}}
+	if o.uncompressed || o.resuming() { // an offset counts uncompressed bytes
+		h.Set("Accept-Encoding", "identity")
+	}
+	if o.resuming() {
+		h.Set("Range", fmt.Sprintf("bytes=%d-", o.offset))
+		h.Set("If-Range", o.validator)
+	}
+	return h
+}
+
+// answerHeader returns what an answer to requestHeader is about to send; its
+// ContentLength is that of the body on the wire.
+func (o downloadOptions) answerHeader(resp *http.Response) (DownloadHeader, error) {
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return DownloadHeader{Validator: validator(resp.Header), ContentLength: resp.ContentLength}, nil
+	case o.resuming() && resp.StatusCode == http.StatusPartialContent:
+		rest, ok := restOfFile(resp.Header, o)
+		if !ok {
+			return DownloadHeader{}, errNotResumable
+		}
+		return DownloadHeader{Offset: o.offset, Validator: o.validator, ContentLength: rest}, nil
+	case o.resuming() && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return DownloadHeader{}, errNotResumable
+	default:
+		return DownloadHeader{}, errUnexpectedStatus
+	}
+}
+
+// validator returns what identifies the content of the file so strictly that
+// parts of it may be put together: a strong entity tag, or the time of the last
+// change if that cannot have been followed by another within the same second.
+func validator(h http.Header) string {
+	if etag := h.Get("ETag"); strings.HasPrefix(etag, `"`) {
+		return etag
+	}
+	modified, err := http.ParseTime(h.Get("Last-Modified"))
+	if err != nil {
+		return ""
+	}
+	// The distance that RFC 7232, section 2.2.2, asks for.
+	if date, err := http.ParseTime(h.Get("Date")); err != nil || date.Sub(modified) < time.Minute {
+		return ""
+	}
+	return h.Get("Last-Modified")
+}
+
+// restOfFile returns how many bytes the body of a 206 has, and whether they are
+// the file from o.offset to its end, of the content that o.validator stands for.
+func restOfFile(h http.Header, o downloadOptions) (int64, bool) {
+	if etag := h.Get("ETag"); etag != "" && strings.HasPrefix(o.validator, `"`) && etag != o.validator {
+		return 0, false
+	}
+	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return 0, false
+	}
+	// Content-Range: bytes 100-999/1000
+	contentRange, ok := strings.CutPrefix(h.Get("Content-Range"), "bytes ")
+	if !ok {
+		return 0, false
+	}
+	span, total, _ := strings.Cut(contentRange, "/")
+	first, last, _ := strings.Cut(span, "-")
+	var n [3]int64
+	for i, text := range []string{first, last, total} {
+		var err error
+		if n[i], err = strconv.ParseInt(text, 10, 64); err != nil {
+			return 0, false
+		}
+	}
+	return n[2] - n[0], n[0] == o.offset && n[1] == n[2]-1 && n[1] >= n[0]
+}

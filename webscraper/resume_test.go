@@ -1,0 +1,167 @@
+package webscraper_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestBrokenDownloadIsContinued(t *testing.T) {
+	records := webscrapertest.Products(10, 1)
+	want, err := io.ReadAll(records.Open())
+	require.NoError(t, err)
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{Records: records})
+	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(1000)})
+
+	var got bytes.Buffer
+	broken, err := client.DownloadScrapingJobJSON(t.Context(), id, &got)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.EqualValues(t, 1000, broken.Bytes)
+	require.NotEmpty(t, broken.Validator)
+
+	var header webscraper.DownloadHeader
+	d, err := client.DownloadScrapingJobJSON(t.Context(), id, &got,
+		webscraper.ResumeFrom(broken.Bytes, broken.Validator),
+		webscraper.OnHeader(func(h webscraper.DownloadHeader) error { header = h; return nil }))
+	require.NoError(t, err)
+	require.Equal(t, webscraper.Download{Offset: 1000, Bytes: 4200, Validator: broken.Validator}, d)
+	require.Equal(t, webscraper.DownloadHeader{Offset: 1000, ContentLength: 4200, Validator: broken.Validator}, header)
+	require.Equal(t, string(want), got.String())
+	require.Equal(t, "bytes=1000-", cloud.Requests()[1].Range)
+}
+
+func TestDownloadThatChangedStartsAgain(t *testing.T) {
+	cloud, client := newCloud(t)
+	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(1000)})
+	broken, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard)
+	require.Error(t, err)
+	changed := webscrapertest.Products(10, 2)
+	require.NoError(t, cloud.SetRecords(id, changed))
+
+	var got bytes.Buffer
+	d, err := client.DownloadScrapingJobJSON(t.Context(), id, &got, webscraper.ResumeFrom(broken.Bytes, broken.Validator))
+	require.NoError(t, err)
+	want, err := io.ReadAll(changed.Open())
+	require.NoError(t, err)
+	require.Equal(t, string(want), got.String())
+	require.Zero(t, d.Offset)
+	require.NotEqual(t, broken.Validator, d.Validator)
+}
+
+func TestOnlyAProvenRestIsAppended(t *testing.T) {
+	const file = "0123456789"
+	rest := func(change func(http.Header)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"v1"`)
+			if r.Header.Get("Range") == "" {
+				send(w, file)
+				return
+			}
+			if r.Header.Get("Range") != "bytes=4-" || r.Header.Get("If-Range") != `"v1"` || r.Header.Get("Accept-Encoding") != "identity" {
+				http.Error(w, "asked in another way", http.StatusBadRequest)
+				return
+			}
+			w.Header().Set("Content-Range", "bytes 4-9/10")
+			change(w.Header())
+			w.WriteHeader(http.StatusPartialContent)
+			send(w, file[4:])
+		}
+	}
+	set := func(key, value string) http.HandlerFunc {
+		return rest(func(h http.Header) { h.Set(key, value) })
+	}
+	tests := map[string]struct {
+		handler http.HandlerFunc
+		offset  int64
+	}{
+		"the rest":                  {rest(func(http.Header) {}), 4},
+		"no entity tag":             {rest(func(h http.Header) { h.Del("ETag") }), 4},
+		"identity":                  {set("Content-Encoding", "identity"), 4},
+		"other entity tag":          {set("ETag", `"v2"`), 0},
+		"weak entity tag":           {set("ETag", `W/"v1"`), 0},
+		"compressed":                {set("Content-Encoding", "gzip"), 0},
+		"other offset":              {set("Content-Range", "bytes 3-9/10"), 0},
+		"not up to the end":         {set("Content-Range", "bytes 4-8/10"), 0},
+		"size not known":            {set("Content-Range", "bytes 4-9/*"), 0},
+		"other unit":                {set("Content-Range", "lines 4-9/10"), 0},
+		"nonsense":                  {set("Content-Range", "bytes 4"), 0},
+		"no Content-Range":          {rest(func(h http.Header) { h.Del("Content-Range") }), 0},
+		"the server ignores ranges": {answer(200, "application/json", file), 0},
+		"the range is beyond the end": {func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			send(w, file)
+		}, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, test.handler)
+			var got strings.Builder
+			d, err := client.DownloadScrapingJobJSON(t.Context(), 500, &got, webscraper.ResumeFrom(4, `"v1"`))
+			require.NoError(t, err)
+			require.Equal(t, test.offset, d.Offset)
+			require.Equal(t, file[test.offset:], got.String())
+		})
+	}
+}
+
+func TestRestThatBreaksOffIsAnError(t *testing.T) {
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Range", "bytes 4-9/10")
+		w.WriteHeader(http.StatusPartialContent)
+		http.NewResponseController(w).Flush() // so that there is no Content-Length
+		send(w, "456")
+	}))
+	d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard, webscraper.ResumeFrom(4, `"v1"`))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Equal(t, webscraper.Download{Offset: 4, Bytes: 3, Validator: `"v1"`}, d)
+}
+
+func TestRestThatWasNotAskedForIsAnError(t *testing.T) {
+	client := newClient(t, answer(http.StatusPartialContent, "application/json", "456789"))
+	for _, resume := range []webscraper.DownloadOption{webscraper.ResumeFrom(0, `"v1"`), webscraper.ResumeFrom(4, "")} {
+		var got strings.Builder
+		_, err := client.DownloadScrapingJobJSON(t.Context(), 500, &got, resume)
+		require.ErrorContains(t, err, "206 Partial Content")
+		require.Zero(t, got.Len())
+	}
+}
+
+func TestValidatorIdentifiesTheContentStrictly(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	date := func(ago time.Duration) string { return now.Add(-ago).Format(http.TimeFormat) }
+	tests := []struct{ etag, lastModified, want string }{
+		{`"v1"`, date(time.Hour), `"v1"`},
+		{`W/"v1"`, date(time.Hour), date(time.Hour)},
+		{"", date(time.Minute), date(time.Minute)},
+		{"", date(time.Second), ""}, // may change again within the same second
+		{"", "yesterday", ""},
+		{`W/"v1"`, "", ""},
+		{"", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", now.Format(http.TimeFormat))
+				w.Header().Set("ETag", test.etag)
+				w.Header().Set("Last-Modified", test.lastModified)
+			}))
+			d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			require.NoError(t, err)
+			require.Equal(t, test.want, d.Validator)
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package webscraper
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// SchedulerConfig is when and how Web Scraper Cloud runs a sitemap by itself.
+type SchedulerConfig struct {
+	// The five fields of a cron expression, such as "*/10" or "*".
+	CronMinute, CronHour, CronDay, CronMonth, CronWeekday string
+	// CronTimezone is the IANA name of the time zone that the fields are in,
+	// such as "Europe/Riga".
+	CronTimezone string
+	// RequestInterval, PageLoadDelay, Driver and Proxy are those of
+	// [ScrapingJobConfig].
+	RequestInterval, PageLoadDelay time.Duration
+	Driver                         Driver
+	Proxy                          Proxy
+}
+
+// Scheduler is the scheduler of a sitemap.
+type Scheduler struct {
+	Enabled bool
+	SchedulerConfig
+}
+
+// SitemapScheduler returns the scheduler of a sitemap.
+func (c *Client) SitemapScheduler(ctx context.Context, sitemapID int64) (*Scheduler, error) {
+	req := request{
+		operation: fmt.Sprintf("get scheduler of sitemap %d", sitemapID),
+		method:    http.MethodGet,
+		path:      fmt.Sprintf("sitemap/%d/scheduler", sitemapID),
+	}
+	var w struct {
+		Enabled wireBool `json:"scheduler_enabled"`
+		wireSchedulerConfig
+	}
+	if err := c.call(ctx, req, &w); err != nil {
+		return nil, err
+	}
+	return &Scheduler{
+		Enabled: bool(w.Enabled),
+		SchedulerConfig: SchedulerConfig{
+			CronMinute:      string(w.CronMinute),
+			CronHour:        string(w.CronHour),
+			CronDay:         string(w.CronDay),
+			CronMonth:       string(w.CronMonth),
+			CronWeekday:     string(w.CronWeekday),
+			CronTimezone:    string(w.CronTimezone),
+			RequestInterval: time.Duration(w.RequestInterval) * time.Millisecond,
+			PageLoadDelay:   time.Duration(w.PageLoadDelay) * time.Millisecond,
+			Driver:          w.Driver,
+			Proxy:           w.Proxy,
+		},
+	}, nil
+}
+
+// EnableSitemapScheduler makes Web Scraper Cloud run a sitemap by itself. What
+// the API refuses is in [Error.ValidationErrors].
+func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, config SchedulerConfig) error {
+	req := request{
+		operation: fmt.Sprintf("enable scheduler of sitemap %d", sitemapID),
+		method:    http.MethodPost,
+		path:      fmt.Sprintf("sitemap/%d/enable-scheduler", sitemapID),
+	}
+	err := c.callWithBody(ctx, req, wireSchedulerConfig{
+		CronMinute:      wireText(config.CronMinute),
+		CronHour:        wireText(config.CronHour),
+		CronDay:         wireText(config.CronDay),
+		CronMonth:       wireText(config.CronMonth),
+		CronWeekday:     wireText(config.CronWeekday),
+		CronTimezone:    wireText(config.CronTimezone),
+		RequestInterval: wireInt(config.RequestInterval.Milliseconds()),
+		PageLoadDelay:   wireInt(config.PageLoadDelay.Milliseconds()),
+		Driver:          config.Driver,
+		Proxy:           config.Proxy,
+	}, nil)
+	return err
+}
+
+// DisableSitemapScheduler stops Web Scraper Cloud from running a sitemap by
+// itself.
+func (c *Client) DisableSitemapScheduler(ctx context.Context, sitemapID int64) error {
+	err := c.call(ctx, request{
+		operation: fmt.Sprintf("disable scheduler of sitemap %d", sitemapID),
+		method:    http.MethodPost,
+		path:      fmt.Sprintf("sitemap/%d/disable-scheduler", sitemapID),
+	}, nil)
+	return err
+}
+
+// wireSchedulerConfig is a SchedulerConfig as the API spells it.
+type wireSchedulerConfig struct {
+	CronMinute      wireText `json:"cron_minute"`
+	CronHour        wireText `json:"cron_hour"`
+	CronDay         wireText `json:"cron_day"`
+	CronMonth       wireText `json:"cron_month"`
+	CronWeekday     wireText `json:"cron_weekday"`
+	RequestInterval wireInt  `json:"request_interval"` // milliseconds
+	PageLoadDelay   wireInt  `json:"page_load_delay"`  // milliseconds
+	CronTimezone    wireText `json:"cron_timezone"`
+	Driver          Driver   `json:"driver"`
+	Proxy           Proxy    `json:"proxy,omitempty"`
+}

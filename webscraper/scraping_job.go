@@ -1,0 +1,193 @@
+package webscraper
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Status is where a scraping job is in its life. The API may answer with a
+// status that has no constant here; it is kept as it is.
+type Status string
+
+// The statuses that Web Scraper Cloud documents, and shelved, a historic one.
+const (
+	StatusWaitingToBeScheduled Status = "waiting-to-be-scheduled"
+	StatusScheduling           Status = "scheduling"
+	StatusScheduled            Status = "scheduled"
+	StatusStarted              Status = "started"
+	StatusFinished             Status = "finished"
+	// StatusFailed means that more than half of the pages failed. What was
+	// scraped can be downloaded, and the job can be continued.
+	StatusFailed Status = "failed"
+	// StatusStopped means that a person stopped the job.
+	StatusStopped Status = "stopped"
+	StatusShelved Status = "shelved"
+)
+
+// Terminal reports whether the job has ended: finished, failed, stopped or
+// shelved. A person can still continue it, after which it runs again under the
+// same ID. A status that is not known is not terminal.
+func (s Status) Terminal() bool {
+	switch s {
+	case StatusFinished, StatusFailed, StatusStopped, StatusShelved:
+		return true
+	}
+	return false
+}
+
+// Running reports whether the job is on its way to an end: waiting to be
+// scheduled, scheduling, scheduled or started. A status that is not known is
+// not running.
+func (s Status) Running() bool {
+	switch s {
+	case StatusWaitingToBeScheduled, StatusScheduling, StatusScheduled, StatusStarted:
+		return true
+	}
+	return false
+}
+
+// Driver is how the pages of a scraping job are loaded.
+type Driver string
+
+// The drivers of Web Scraper Cloud: plain HTML, and a browser that runs the
+// pages' JavaScript.
+const (
+	DriverFast   Driver = "fast"
+	DriverFullJS Driver = "fulljs"
+)
+
+// ScrapingJob is one run of a sitemap in Web Scraper Cloud.
+type ScrapingJob struct {
+	ID int64
+	// CustomID is what the job was created with; empty if with none.
+	CustomID    string
+	SitemapID   int64
+	SitemapName string
+	Status      Status
+	TestRun     bool
+	// JobsScheduled counts the pages to load, JobsExecuted those loaded so far.
+	// JobsFailed, JobsEmpty and JobsNoValue count those that could not be
+	// loaded, that gave no record, and that gave one without values.
+	JobsScheduled, JobsExecuted, JobsFailed, JobsEmpty, JobsNoValue int64
+	// StoredRecordCount is how many records a download has once the job has
+	// ended.
+	StoredRecordCount int64
+	// RequestInterval and PageLoadDelay have a resolution of a millisecond.
+	RequestInterval, PageLoadDelay time.Duration
+	Driver                         Driver
+	// Scheduled says that the sitemap's scheduler started the job.
+	Scheduled bool
+	// TimeCreated is in UTC, with a resolution of a second; zero if unknown.
+	TimeCreated time.Time
+	// ScrapingDuration has a resolution of a second.
+	ScrapingDuration time.Duration
+}
+
+// ScrapingJob returns the scraping job with that ID. The error of a job that
+// does not exist, or was deleted, satisfies [IsNotFound].
+func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error) {
+	var job wireScrapingJob
+	err := c.call(ctx, request{
+		operation: fmt.Sprintf("get scraping job %d", id),
+		method:    http.MethodGet,
+		path:      fmt.Sprintf("scraping-job/%d", id),
+	}, &job)
+	if err != nil {
+		return nil, err
+	}
+	return job.scrapingJob(), nil
+}
+
+// DeleteScrapingJob deletes the scraping job with that ID and its records. The
+// error of a job that does not exist satisfies [IsNotFound].
+func (c *Client) DeleteScrapingJob(ctx context.Context, id int64) error {
+	err := c.call(ctx, request{
+		operation: fmt.Sprintf("delete scraping job %d", id),
+		method:    http.MethodDelete,
+		path:      fmt.Sprintf("scraping-job/%d", id),
+	}, nil)
+	return err
+}
+
+// ListScrapingJobsOptions narrows a list of scraping jobs; its zero value
+// lists all.
+type ListScrapingJobsOptions struct {
+	// SitemapID, if not 0, keeps the jobs of one sitemap.
+	SitemapID int64
+	// Tag, if not empty, keeps the jobs of sitemaps with that tag.
+	Tag string
+}
+
+// ScrapingJobs lists the account's scraping jobs, page by page as they are
+// asked for; each page of 100 is one call. A job is listed once, even if it
+// moves to another page meanwhile. An error is the last thing listed. To
+// delete jobs, collect their IDs first: a deletion moves later jobs to pages
+// already read.
+func (c *Client) ScrapingJobs(ctx context.Context, opts ListScrapingJobsOptions) iter.Seq2[*ScrapingJob, error] {
+	query := url.Values{}
+	if opts.SitemapID != 0 {
+		query.Set("sitemap_id", strconv.FormatInt(opts.SitemapID, 10))
+	}
+	if opts.Tag != "" {
+		query.Set("tag", opts.Tag)
+	}
+	return list(ctx, c, request{
+		operation: "list scraping jobs",
+		method:    http.MethodGet,
+		path:      "scraping-jobs",
+		query:     query,
+	}, (*wireScrapingJob).scrapingJob, func(job *ScrapingJob) int64 { return job.ID })
+}
+
+// wireScrapingJob is a scraping job as the API spells it.
+type wireScrapingJob struct {
+	ID                wireInt  `json:"id"`
+	CustomID          wireText `json:"custom_id"`
+	SitemapName       wireText `json:"sitemap_name"`
+	Status            Status   `json:"status"`
+	SitemapID         wireInt  `json:"sitemap_id"`
+	TestRun           wireBool `json:"test_run"`
+	JobsScheduled     wireInt  `json:"jobs_scheduled"`
+	JobsExecuted      wireInt  `json:"jobs_executed"`
+	JobsFailed        wireInt  `json:"jobs_failed"`
+	JobsEmpty         wireInt  `json:"jobs_empty"`
+	JobsNoValue       wireInt  `json:"jobs_no_value"`
+	StoredRecordCount wireInt  `json:"stored_record_count"`
+	RequestInterval   wireInt  `json:"request_interval"` // milliseconds
+	PageLoadDelay     wireInt  `json:"page_load_delay"`  // milliseconds
+	Driver            Driver   `json:"driver"`
+	Scheduled         wireBool `json:"scheduled"`
+	TimeCreated       wireInt  `json:"time_created"`      // unix seconds
+	ScrapingDuration  wireInt  `json:"scraping_duration"` // seconds
+}
+
+func (w *wireScrapingJob) scrapingJob() *ScrapingJob {
+	job := &ScrapingJob{
+		ID:                int64(w.ID),
+		CustomID:          string(w.CustomID),
+		SitemapID:         int64(w.SitemapID),
+		SitemapName:       string(w.SitemapName),
+		Status:            w.Status,
+		TestRun:           bool(w.TestRun),
+		JobsScheduled:     int64(w.JobsScheduled),
+		JobsExecuted:      int64(w.JobsExecuted),
+		JobsFailed:        int64(w.JobsFailed),
+		JobsEmpty:         int64(w.JobsEmpty),
+		JobsNoValue:       int64(w.JobsNoValue),
+		StoredRecordCount: int64(w.StoredRecordCount),
+		RequestInterval:   time.Duration(w.RequestInterval) * time.Millisecond,
+		PageLoadDelay:     time.Duration(w.PageLoadDelay) * time.Millisecond,
+		Driver:            w.Driver,
+		Scheduled:         bool(w.Scheduled),
+		ScrapingDuration:  time.Duration(w.ScrapingDuration) * time.Second,
+	}
+	if w.TimeCreated != 0 {
+		job.TimeCreated = time.Unix(int64(w.TimeCreated), 0).UTC()
+	}
+	return job
+}

@@ -1,0 +1,128 @@
+package webscraper
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+)
+
+// Sitemap is a sitemap of the account: which pages to visit and what to select
+// there.
+type Sitemap struct {
+	ID   int64
+	Name string
+	// Definition is the sitemap itself, the JSON that the browser extension
+	// exports: {"_id":…,"startUrl":[…],"selectors":[…]}. [Client.Sitemaps]
+	// leaves it nil.
+	Definition json.RawMessage
+}
+
+// Sitemap returns the sitemap with that ID. The error of a sitemap that does
+// not exist satisfies [IsNotFound].
+func (c *Client) Sitemap(ctx context.Context, id int64) (*Sitemap, error) {
+	req := request{
+		operation: fmt.Sprintf("get sitemap %d", id),
+		method:    http.MethodGet,
+		path:      fmt.Sprintf("sitemap/%d", id),
+	}
+	var sitemap wireSitemap
+	if err := c.call(ctx, req, &sitemap); err != nil {
+		return nil, err
+	}
+	return sitemap.sitemap(), nil
+}
+
+// ListSitemapsOptions narrows a list of sitemaps; its zero value lists all.
+type ListSitemapsOptions struct {
+	// Tag, if not empty, keeps the sitemaps with that tag.
+	Tag string
+}
+
+// Sitemaps lists the account's sitemaps without their definitions, in the way
+// of [Client.ScrapingJobs].
+func (c *Client) Sitemaps(ctx context.Context, opts ListSitemapsOptions) iter.Seq2[*Sitemap, error] {
+	query := url.Values{}
+	if opts.Tag != "" {
+		query.Set("tag", opts.Tag)
+	}
+	return list(ctx, c, request{
+		operation: "list sitemaps",
+		method:    http.MethodGet,
+		path:      "sitemaps",
+		query:     query,
+	}, (*wireSitemap).sitemap, func(sitemap *Sitemap) int64 { return sitemap.ID })
+}
+
+// CreateSitemap creates a sitemap of that definition, described at
+// [Sitemap.Definition], and returns its ID.
+func (c *Client) CreateSitemap(ctx context.Context, definition json.RawMessage) (int64, error) {
+	req := request{
+		operation: "create sitemap",
+		method:    http.MethodPost,
+		path:      "sitemap",
+		body:      definition,
+	}
+	if err := checkDefinition(req.operation, definition); err != nil {
+		return 0, err
+	}
+	var created wireCreated
+	err := c.call(ctx, req, &created)
+	return int64(created.ID), err
+}
+
+// UpdateSitemap replaces the definition of a sitemap.
+func (c *Client) UpdateSitemap(ctx context.Context, id int64, definition json.RawMessage) error {
+	req := request{
+		operation: fmt.Sprintf("update sitemap %d", id),
+		method:    http.MethodPut,
+		path:      fmt.Sprintf("sitemap/%d", id),
+		body:      definition,
+	}
+	if err := checkDefinition(req.operation, definition); err != nil {
+		return err
+	}
+	err := c.call(ctx, req, nil)
+	return err
+}
+
+// DeleteSitemap deletes a sitemap. The error of a sitemap that does not exist
+// satisfies [IsNotFound].
+func (c *Client) DeleteSitemap(ctx context.Context, id int64) error {
+	err := c.call(ctx, request{
+		operation: fmt.Sprintf("delete sitemap %d", id),
+		method:    http.MethodDelete,
+		path:      fmt.Sprintf("sitemap/%d", id),
+	}, nil)
+	return err
+}
+
+func checkDefinition(operation string, definition json.RawMessage) error {
+	if !json.Valid(definition) {
+		return fmt.Errorf("webscraper: %s: the definition is not valid JSON: %.100q", operation, definition)
+	}
+	return nil
+}
+
+// wireCreated is the data of an answer to a creation.
+type wireCreated struct {
+	ID wireInt `json:"id"`
+}
+
+// wireSitemap is a sitemap as the API spells it: the definition is a string
+// that contains JSON.
+type wireSitemap struct {
+	ID      wireInt         `json:"id"`
+	Name    wireText        `json:"name"`
+	Sitemap json.RawMessage `json:"sitemap"`
+}
+
+func (w *wireSitemap) sitemap() *Sitemap {
+	sitemap := &Sitemap{ID: int64(w.ID), Name: string(w.Name), Definition: w.Sitemap}
+	if text, ok := firstString(w.Sitemap); ok {
+		sitemap.Definition = json.RawMessage(text)
+	}
+	return sitemap
+}

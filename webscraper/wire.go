@@ -1,0 +1,94 @@
+package webscraper
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// The types of this file decode what the API has been seen or documented to
+// spell in more than one way: a number as a number or a string, a truth value
+// as 0/1 or true/false, an unset value as null.
+
+// wireInt is a whole number; null and "" are 0.
+type wireInt int64
+
+func (i *wireInt) UnmarshalJSON(data []byte) error {
+	text, err := scalarText(data)
+	if err != nil || text == "" {
+		*i = 0
+		return err
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		*i = wireInt(n)
+		return nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return fmt.Errorf("%.40q is not a whole number", text)
+	}
+	*i = wireInt(f)
+	return nil
+}
+
+// wireFloat is a number; null and "" are 0.
+type wireFloat float64
+
+func (f *wireFloat) UnmarshalJSON(data []byte) error {
+	text, err := scalarText(data)
+	if err != nil || text == "" {
+		*f = 0
+		return err
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return fmt.Errorf("%.40q is not a number", text)
+	}
+	*f = wireFloat(n)
+	return nil
+}
+
+// wireBool is a truth value; null and "" are false.
+type wireBool bool
+
+func (b *wireBool) UnmarshalJSON(data []byte) error {
+	text, err := scalarText(data)
+	if err != nil || text == "" {
+		*b = false
+		return err
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("%.40q is not a truth value", text)
+	}
+	*b = wireBool(v)
+	return nil
+}
+
+// wireText is a text; null is "", and a number its digits.
+type wireText string
+
+func (t *wireText) UnmarshalJSON(data []byte) error {
+	text, err := scalarText(data)
+	*t = wireText(text)
+	return err
+}
+
+// scalarText returns the text of a JSON string, number or truth value, and ""
+// for null.
+func scalarText(data []byte) (string, error) {
+	switch {
+	case bytes.Equal(data, []byte("null")):
+		return "", nil
+	case data[0] == '"':
+		var text string
+		err := json.Unmarshal(data, &text)
+		return text, err
+	case data[0] == '{' || data[0] == '[':
+		return "", fmt.Errorf("%.40q is not a single value", data)
+	default:
+		return string(data), nil
+	}
+}
