@@ -57,7 +57,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err erro
 		return err
 	}
 	<-ctx.Done()
-	d.say("\nStopping; nothing is left behind.")
+	d.say("\nStopping")
 	return nil
 }
 

@@ -155,8 +155,8 @@ Try next:
 - Send a notification twice, as the cloud may: nothing happens, the content is the same:
     curl -d 'scrapingjob_id=%s&status=finished&sitemap_id=%s&sitemap_name=%s' '%s'
 
-Ctrl-C stops everything (%s is %s).`,
+Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
 		d.temporal.UIAddress, d.temporal.Namespace, d.databaseURL,
-		id, d.temporal.HostPort, id, d.cloudURL, id, id, id, jobs[1].sitemap, d.webhookURL, "the log until then", d.logPath)
+		id, d.temporal.HostPort, id, d.cloudURL, id, id, id, jobs[1].sitemap, d.webhookURL, d.logPath)
 	return nil
 }

@@ -325,6 +325,8 @@ func (w *importScrapingJob) hold(ctx workflow.Context) error {
 	w.progress.DeleteAfter = &w.heldUntil
 	defer func() { w.progress.DeleteAfter = nil }()
 	w.show(ctx, StepHold, "deleted in the cloud after "+w.heldUntil.UTC().Format(time.RFC3339))
+	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when a signal ends the wait
+	defer cancel()
 	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout:      wait,
 		TimerOptions: workflow.TimerOptions{Summary: "hold before deleting scraping job " + WorkflowID(w.id)},
