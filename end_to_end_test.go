@@ -195,6 +195,34 @@ func TestOperatorImportsAgainByHand(t *testing.T) {
 	s.requireRecords(id, 100)
 }
 
+func TestStarterListsJobsAndBudget(t *testing.T) {
+	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
+	_, err := s.programs.RunStarter(t.Context(), s.env, "jobs")
+	require.ErrorContains(t, err, "schema scrapehaul is not there yet")
+	s.startWorker(s.spool)
+	imported := s.cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(100, 1)})
+	continued := s.cloud.AddJob(webscrapertest.Job{SitemapName: "books", Records: webscrapertest.Products(50, 1)})
+	s.cloud.AddJob(webscrapertest.Job{SitemapName: "phones", Status: webscrapertest.StatusStopped, Records: webscrapertest.Products(7, 1)})
+	for _, id := range []int64{imported, continued} {
+		s.notify(id)
+		s.result(id)
+	}
+	require.NoError(t, s.cloud.SetRecords(continued, webscrapertest.Products(60, 2)))
+
+	list, err := s.programs.RunStarter(t.Context(), s.env, "jobs")
+	require.NoError(t, err)
+	for _, want := range []string{
+		`(?m)^\d+ +laptops +finished +100 +100 +20\d\d-`,
+		`(?m)^\d+ +books +finished +60 +50 \(has run again since\) +20\d\d-`,
+		`(?m)^\d+ +phones +stopped +7 +no *$`,
+	} {
+		require.Regexp(t, want, list)
+	}
+	account, err := s.programs.RunStarter(t.Context(), s.env, "account")
+	require.NoError(t, err)
+	require.Regexp(t, `API calls left +\d+ of 200 per 15 minutes`, account)
+}
+
 func TestKilledWorkerResumesAfterItsLastBatch(t *testing.T) {
 	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "HEARTBEAT_TIMEOUT": "3s", "BATCH_RECORDS": "500"})
 	worker := s.startWorker(s.spool)

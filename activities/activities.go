@@ -61,9 +61,26 @@ type ScrapingJob struct {
 	StoredRecordCount int64  `json:"stored_record_count"`
 }
 
-// sameContent says whether the job has not run again in between. Names may
+// NewScrapingJob takes from the job object what matters to an import.
+func NewScrapingJob(job *webscraper.ScrapingJob) ScrapingJob {
+	return ScrapingJob{
+		ScrapingJobID:     job.ID,
+		SitemapID:         job.SitemapID,
+		SitemapName:       job.SitemapName,
+		CustomID:          job.CustomID,
+		Status:            string(job.Status),
+		JobsScheduled:     job.JobsScheduled,
+		JobsExecuted:      job.JobsExecuted,
+		JobsFailed:        job.JobsFailed,
+		JobsEmpty:         job.JobsEmpty,
+		JobsNoValue:       job.JobsNoValue,
+		StoredRecordCount: job.StoredRecordCount,
+	}
+}
+
+// SameContent says whether the job has not run again in between. Names may
 // change without that.
-func (j ScrapingJob) sameContent(other ScrapingJob) bool {
+func (j ScrapingJob) SameContent(other ScrapingJob) bool {
 	j.SitemapID, j.SitemapName, j.CustomID = other.SitemapID, other.SitemapName, other.CustomID
 	return j == other
 }
@@ -135,7 +152,7 @@ func (a *Activities) describe(ctx context.Context, id int64) (DescribeScrapingJo
 	if err != nil {
 		return result, err
 	}
-	result.Unchanged = result.Found && published != nil && result.Job.sameContent(ScrapingJob(published.ScrapingJob))
+	result.Unchanged = result.Found && published != nil && result.Job.SameContent(ScrapingJob(published.ScrapingJob))
 	return result, nil
 }
 
@@ -146,21 +163,9 @@ func (a *Activities) scrapingJob(ctx context.Context, id int64) (job ScrapingJob
 		return ScrapingJob{}, false, nil
 	}
 	if err != nil {
-		return ScrapingJob{}, false, err
+		return ScrapingJob{}, false, cloudError{err}
 	}
-	return ScrapingJob{
-		ScrapingJobID:     id,
-		SitemapID:         described.SitemapID,
-		SitemapName:       described.SitemapName,
-		CustomID:          described.CustomID,
-		Status:            string(described.Status),
-		JobsScheduled:     described.JobsScheduled,
-		JobsExecuted:      described.JobsExecuted,
-		JobsFailed:        described.JobsFailed,
-		JobsEmpty:         described.JobsEmpty,
-		JobsNoValue:       described.JobsNoValue,
-		StoredRecordCount: described.StoredRecordCount,
-	}, true, nil
+	return NewScrapingJob(described), true, nil
 }
 
 // DeleteScrapingJobInput names the job and the import that makes its copy in
@@ -202,7 +207,7 @@ func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (Del
 	if err != nil {
 		return DeleteScrapingJobResult{}, err
 	}
-	if found && !job.sameContent(in.Job) {
+	if found && !job.SameContent(in.Job) {
 		return DeleteScrapingJobResult{
 			Changed: true,
 			Reason:  fmt.Sprintf("the job has run again since it was imported: it is %q now", job.Status),
@@ -210,7 +215,7 @@ func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (Del
 	}
 	if found {
 		if err := a.Cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
-			return DeleteScrapingJobResult{}, err
+			return DeleteScrapingJobResult{}, cloudError{err}
 		}
 	}
 	if err := a.Store.SetCloudDeleted(ctx, id); err != nil {

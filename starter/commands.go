@@ -19,6 +19,8 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Receive the notifications of Web Scraper Cloud until SIGTERM."`
 	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
+	Jobs        jobsCommand        `cmd:"" help:"List the account's scraping jobs, and whether and when each was imported."`
+	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud account and what is left of its API budget."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
 }
 

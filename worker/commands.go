@@ -4,13 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
-
-	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // the driver "postgres"
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -20,37 +15,10 @@ type commands struct {
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
 }
 
-// databaseFlags are what every command needs that reaches the database.
-type databaseFlags struct {
-	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL: postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full."`
-}
-
-func (f *databaseFlags) validate(s *process.Settings) {
-	s.DatabaseURL("DATABASE_URL", f.DatabaseURL)
-}
-
-// open connects to the database and brings its schema up to date.
-func (f *databaseFlags) open(ctx context.Context, maxConnections int) (*sqlx.DB, int64, error) {
-	db, err := sqlx.Open("postgres", f.DatabaseURL)
-	if err != nil {
-		return nil, 0, fmt.Errorf("opening DATABASE_URL: %w", err)
-	}
-	db.SetMaxOpenConns(maxConnections)
-	db.SetMaxIdleConns(maxConnections)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	version, err := postgres.Migrate(ctx, db)
-	if err != nil {
-		_ = db.Close() // the first error says more
-		return nil, 0, fmt.Errorf("the database of DATABASE_URL: %w", err)
-	}
-	return db, version, nil
-}
-
 // runCommand's settings are text, so that all that is wrong is told at once.
 type runCommand struct {
-	databaseFlags
-	APIToken             string `name:"webscraper-api-token" env:"WEBSCRAPER_API_TOKEN" placeholder:"TOKEN" help:"API token of the Web Scraper Cloud account."`
-	APIBaseURI           string `name:"webscraper-api-base-uri" env:"WEBSCRAPER_API_BASE_URI" default:"${base_uri}" help:"Where the API is. Default: ${default}."`
+	process.DatabaseFlags
+	process.CloudFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
 	SpoolDir             string `env:"SPOOL_DIR" placeholder:"DIR" help:"Folder for downloaded files until they are imported."`
 	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
@@ -67,7 +35,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 	c.validate(&s)
 	w := importWorker{
 		logger:               logger,
-		database:             c.databaseFlags,
+		database:             c.DatabaseFlags,
 		taskQueue:            c.TaskQueue,
 		spoolDir:             c.SpoolDir,
 		spoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 0, math.MaxInt)),
@@ -76,15 +44,8 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
 		healthAddress:        c.HealthAddress,
 		temporal:             s.Temporal(logger),
-	}
-	if c.APIToken != "" {
 		// Temporal does the waiting.
-		cloud, err := webscraper.NewClient(c.APIToken, webscraper.WithBaseURI(c.APIBaseURI),
-			webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithLogger(logger))
-		if err != nil {
-			s.Problem("WEBSCRAPER_API_TOKEN or WEBSCRAPER_API_BASE_URI: %v", err)
-		}
-		w.cloud = cloud
+		cloud: c.Client(&s, logger, webscraper.WithRetryOn429(false), webscraper.WithPacing(false)),
 	}
 	if err := s.Err(); err != nil {
 		return err
@@ -93,8 +54,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 }
 
 func (c *runCommand) validate(s *process.Settings) {
-	s.Required("WEBSCRAPER_API_TOKEN", c.APIToken, "the token on the API page of Web Scraper Cloud")
-	c.databaseFlags.validate(s)
+	c.DatabaseFlags.Validate(s)
 	s.Required("SPOOL_DIR", c.SpoolDir, "a folder for downloaded files, on a disk with room for the largest of them")
 	s.Required("TASK_QUEUE", c.TaskQueue, "the same as the starter's")
 	if c.HealthAddress != "" {
@@ -103,17 +63,17 @@ func (c *runCommand) validate(s *process.Settings) {
 }
 
 type migrateCommand struct {
-	databaseFlags
+	process.DatabaseFlags
 }
 
 // Run migrates and says to which version.
 func (c *migrateCommand) Run(ctx context.Context, streams process.Streams) error {
 	var s process.Settings
-	c.validate(&s)
+	c.Validate(&s)
 	if err := s.Err(); err != nil {
 		return err
 	}
-	db, version, err := c.open(ctx, 2)
+	db, version, err := c.Open(ctx, 2)
 	if err != nil {
 		return err
 	}

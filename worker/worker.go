@@ -24,7 +24,7 @@ type importWorker struct {
 	logger               *slog.Logger
 	temporal             client.Options
 	cloud                *webscraper.Client
-	database             databaseFlags
+	database             process.DatabaseFlags
 	taskQueue            string
 	spoolDir             string
 	spoolMinFree         int64
@@ -37,7 +37,7 @@ type importWorker struct {
 // run works until ctx ends or the worker cannot go on, then finishes what is
 // under way within the stop timeout.
 func (w *importWorker) run(ctx context.Context) (err error) {
-	db, version, err := w.database.open(ctx, w.maxConnections)
+	db, version, err := w.database.Open(ctx, w.maxConnections)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+type accountCommand struct {
+	process.CloudFlags
+}
+
+// Run asks for the account, which is one API call.
+func (c *accountCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	cloud := c.Client(&s, slog.New(slog.DiscardHandler))
+	if err := s.Err(); err != nil {
+		return err
+	}
+	account, err := cloud.Account(ctx)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "account\t%s %s <%s>\n", account.FirstName, account.LastName, account.Email)
+	fmt.Fprintf(table, "page credits\t%d\n", account.PageCredits)
+	fmt.Fprintf(table, "API calls left\t%s\n", budget(cloud))
+	return table.Flush()
+}
+
+// budget says what the last answer told of the account's API budget.
+func budget(cloud *webscraper.Client) string {
+	limit, known := cloud.RateLimit()
+	if !known {
+		return "unknown: the API did not say"
+	}
+	text := fmt.Sprintf("%d of %d per 15 minutes", limit.Remaining, limit.Limit)
+	if !limit.Reset.IsZero() {
+		text += ", all of them again at " + limit.Reset.Local().Format(time.DateTime)
+	}
+	return text
+}
+
+type jobsCommand struct {
+	process.CloudFlags
+	process.DatabaseFlags
+	SitemapID int64  `placeholder:"ID" help:"Only jobs of this sitemap."`
+	Tag       string `help:"Only jobs of sitemaps with this tag."`
+}
+
+// Run lists the jobs, page by page: one API call for each 100 of them.
+func (c *jobsCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	c.Validate(&s)
+	cloud := c.Client(&s, slog.New(slog.DiscardHandler))
+	if err := s.Err(); err != nil {
+		return err
+	}
+	db, err := c.Connect(1)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // nothing is written
+	if err := postgres.CheckSchema(ctx, db); err != nil {
+		return fmt.Errorf("the database of DATABASE_URL: %w", err)
+	}
+	return listJobs(ctx, streams.Out, cloud, postgres.NewStore(db), webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag})
+}
+
+func listJobs(ctx context.Context, out io.Writer, cloud *webscraper.Client, store *postgres.Store, which webscraper.ListScrapingJobsOptions) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "JOB\tSITEMAP\tCUSTOM ID\tSTATUS\tRECORDS\tIMPORTED\tAT")
+	for job, err := range cloud.ScrapingJobs(ctx, which) {
+		if err != nil {
+			return err
+		}
+		published, err := store.PublishedImport(ctx, job.ID)
+		if err != nil {
+			return err
+		}
+		imported, at := "no", ""
+		if published != nil {
+			imported, at = fmt.Sprint(published.Records), published.PublishedAt.Local().Format(time.DateTime)
+			if published.Rejected > 0 {
+				imported += fmt.Sprintf(" (%d rejected)", published.Rejected)
+			}
+			if !activities.NewScrapingJob(job).SameContent(activities.ScrapingJob(published.ScrapingJob)) {
+				imported += " (has run again since)"
+			}
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", job.ID, job.SitemapName, job.CustomID, job.Status, job.StoredRecordCount, imported, at)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,416 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// Secrets that must not appear where people look.
+const (
+	oldToken = "webhook-token-zx82"
+	newToken = "webhook-token-zx86"
+)
+
+// Waits end long before: they are for the slowest machine.
+const (
+	waitAtMost = time.Minute
+	pollEvery  = 10 * time.Millisecond
+)
+
+// settings are the environment of a starter.
+type settings map[string]string
+
+// set makes them the environment of this process, in place of whatever is
+// meant for a real starter, until the end of the test.
+func (s settings) set(t *testing.T) {
+	t.Helper()
+	ours := regexp.MustCompile(`^(TEMPORAL_.*|TASK_QUEUE|HOLD_BEFORE_DELETE|BATCH_RECORDS|MAX_RECORD_BYTES|WORKER_GONE_AFTER|HEARTBEAT_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_TOKENS)$`)
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); ours.MatchString(name) {
+			t.Setenv(name, "") // restored afterwards
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+	t.Setenv("TEMPORAL_CONFIG_FILE", os.DevNull)
+	for name, value := range s {
+		t.Setenv(name, value)
+	}
+}
+
+// runStarter runs the program to its end.
+func runStarter(args ...string) (code int, out, problems string) {
+	var stdout, stderr bytes.Buffer
+	code = process.Main("starter", "", new(commands), args, process.Streams{Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
+	settings{
+		"LISTEN_ADDRESS":     "8080",
+		"WEBHOOK_TOKENS":     " , ,",
+		"TASK_QUEUE":         "",
+		"HOLD_BEFORE_DELETE": "for a day",
+		"BATCH_RECORDS":      "0",
+		"MAX_RECORD_BYTES":   "16MiB",
+		"WORKER_GONE_AFTER":  "0",
+		"HEARTBEAT_TIMEOUT":  "30",
+		"TEMPORAL_PROFILE":   "production",
+	}.set(t)
+	shared := []string{
+		"TASK_QUEUE is missing: ",
+		`HOLD_BEFORE_DELETE is "for a day": `,
+		`BATCH_RECORDS is "0": `,
+		`MAX_RECORD_BYTES is "16MiB": `,
+		`WORKER_GONE_AFTER is "0": `,
+		`HEARTBEAT_TIMEOUT is "30": `,
+		"the TEMPORAL_* variables or the profile file they name: ",
+	}
+	for _, c := range []struct {
+		args []string
+		more []string
+	}{
+		{[]string{"serve"}, []string{`LISTEN_ADDRESS is "8080": `, "WEBHOOK_TOKENS is missing: "}},
+		{[]string{"import", "1", "zwei", "0"}, []string{`"zwei" is not the ID of a scraping job: `, `"0" is not the ID of a scraping job: `}},
+		{[]string{"reimport", "99999999999999999999"}, []string{`"99999999999999999999" is not the ID of a scraping job: `}},
+	} {
+		code, out, problems := runStarter(c.args...)
+		require.Equal(t, process.ExitSettings, code)
+		require.Empty(t, out)
+		requireProblems(t, problems, append(c.more, shared...)...)
+	}
+}
+
+func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
+	for _, c := range []struct {
+		name, value, want string
+	}{
+		{"WEBHOOK_TOKENS", "", "WEBHOOK_TOKENS is missing"},
+		{"LISTEN_ADDRESS", "", `LISTEN_ADDRESS is ""`},
+		{"HOLD_BEFORE_DELETE", "-1h", `HOLD_BEFORE_DELETE is "-1h"`},
+		{"HOLD_BEFORE_DELETE", "", `HOLD_BEFORE_DELETE is ""`},
+		{"BATCH_RECORDS", "1000001", `BATCH_RECORDS is "1000001"`},
+		{"MAX_RECORD_BYTES", "134217729", `MAX_RECORD_BYTES is "134217729"`},
+		{"HEARTBEAT_TIMEOUT", "500ms", `HEARTBEAT_TIMEOUT is "500ms"`},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			s := settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0"}
+			s[c.name] = c.value
+			s.set(t)
+			code, _, problems := runStarter("serve")
+			require.Equal(t, process.ExitSettings, code)
+			requireProblems(t, problems, c.want)
+			require.NotContains(t, problems, oldToken)
+		})
+	}
+}
+
+// requireProblems requires one message with these problems and no others, each
+// by its beginning.
+func requireProblems(t *testing.T, message string, beginnings ...string) {
+	t.Helper()
+	head, problems, found := strings.Cut(message, "\n  - ")
+	require.True(t, found, message)
+	require.Equal(t, "starter: these settings have to be put right first:", head)
+	for _, problem := range strings.Split(problems, "\n  - ") {
+		known := slices.IndexFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(problem, beginning) })
+		require.GreaterOrEqual(t, known, 0, "not expected: %s", problem)
+		beginnings = slices.Delete(beginnings, known, known+1)
+	}
+	require.Empty(t, beginnings, "not named")
+}
+
+func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
+	settings{}.set(t)
+	for _, args := range [][]string{nil, {"import"}, {"reimport"}} {
+		code, out, problems := runStarter(args...)
+		require.Equal(t, process.ExitSettings, code)
+		require.Empty(t, out)
+		require.Contains(t, problems, "expected")
+	}
+}
+
+func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
+	address := closedPort(t)
+	settings{"TEMPORAL_ADDRESS": address}.set(t)
+	for _, command := range []string{"import", "reimport"} {
+		code, out, problems := runStarter(command, "1")
+		require.Equal(t, process.ExitFailed, code)
+		require.Empty(t, out)
+		require.Contains(t, problems, "starter: connecting to Temporal at "+address)
+	}
+}
+
+func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
+	namespace := temporaltest.NewNamespace(t)
+	settings{
+		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
+		"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "77", "TASK_QUEUE": "elsewhere",
+	}.set(t)
+	for command, signal := range map[string]string{"import": workflows.NotificationSignal, "reimport": workflows.ReimportSignal} {
+		code, out, problems := runStarter(command, "7", "1234")
+		require.Equal(t, process.ExitOK, code, problems)
+		require.Regexp(t, `^scraping job 7: workflow 7, run \S+\nscraping job 1234: workflow 1234, run \S+\n$`, out)
+		for _, id := range []string{"7", "1234"} {
+			input, signals, queue := startedWith(t, namespace, id)
+			require.Equal(t, "never", input.Settings.HoldBeforeDelete)
+			require.Equal(t, 77, input.Settings.BatchRecords)
+			require.Equal(t, "elsewhere", queue)
+			require.Contains(t, signals, signal)
+		}
+	}
+}
+
+// startedWith reads a workflow's beginning from its history.
+func startedWith(t *testing.T, namespace temporaltest.Namespace, workflowID string) (
+	input workflows.ImportScrapingJobInput, signals []string, taskQueue string,
+) {
+	t.Helper()
+	events := namespace.Client.GetWorkflowHistory(t.Context(), workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(t, err)
+		if started := event.GetWorkflowExecutionStartedEventAttributes(); started != nil {
+			require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(started.GetInput(), &input))
+			taskQueue = started.GetTaskQueue().GetName()
+		}
+		if signalled := event.GetWorkflowExecutionSignaledEventAttributes(); signalled != nil {
+			signals = append(signals, signalled.GetSignalName())
+		}
+	}
+	return input, signals, taskQueue
+}
+
+func TestHealthcheckOfADeadStarterFails(t *testing.T) {
+	address := closedPort(t)
+	settings{"LISTEN_ADDRESS": address}.set(t)
+	code, _, problems := runStarter("healthcheck")
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, address)
+}
+
+func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
+	settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": closedPort(t)}.set(t)
+	s := startStarter(t)
+	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
+	require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
+
+	begun := time.Now()
+	got := s.post(oldToken)
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+	require.Contains(t, got.body, "send the notification again")
+	require.Less(t, time.Since(begun), 8*time.Second)
+
+	t.Setenv("LISTEN_ADDRESS", s.address)
+	code, _, problems := runStarter("healthcheck")
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, "/readyz answers 503")
+	require.Equal(t, process.ExitOK, s.stop())
+}
+
+func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
+	namespace := temporaltest.NewNamespace(t)
+	settings{
+		"WEBHOOK_TOKENS": oldToken + ", " + newToken, "LISTEN_ADDRESS": "127.0.0.1:0",
+		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
+	}.set(t)
+	s := startStarter(t)
+	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
+	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/readyz"))
+	t.Setenv("LISTEN_ADDRESS", s.address)
+	code, _, problems := runStarter("healthcheck")
+	require.Equal(t, process.ExitOK, code, problems)
+
+	for _, token := range []string{oldToken, newToken} {
+		require.Equal(t, http.StatusAccepted, s.post(token).status)
+	}
+	for _, token := range []string{"", "wrong", oldToken + ", " + newToken, " " + newToken} {
+		require.Equal(t, http.StatusUnauthorized, s.post(token).status, token)
+	}
+	_, signals, queue := startedWith(t, namespace, "1234")
+	require.Equal(t, []string{workflows.NotificationSignal, workflows.NotificationSignal}, signals)
+	require.Equal(t, workflows.DefaultTaskQueue, queue)
+
+	// A notification that has begun to come in before the stop is taken.
+	body, rest := io.Pipe()
+	answered := make(chan answer, 1)
+	go func() { answered <- s.send(newToken, body) }()
+	_, err := io.WriteString(rest, notification[:10])
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	require.Eventually(t, func() bool {
+		connection, err := net.Dial("tcp", s.address)
+		if err == nil {
+			_ = connection.Close()
+		}
+		return err != nil
+	}, waitAtMost, pollEvery, "nothing new is taken")
+	_, err = io.WriteString(rest, notification[10:])
+	require.NoError(t, err)
+	require.NoError(t, rest.Close())
+	require.Equal(t, http.StatusAccepted, (<-answered).status)
+	<-s.ended
+	require.Equal(t, process.ExitOK, s.code)
+	require.Contains(t, s.log.String(), `"msg":"Starter stopped"`)
+}
+
+func TestStarterFailsWhereSomebodyListens(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, listener.Close()) })
+	address := listener.Addr().String()
+	settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": address}.set(t)
+	code, _, problems := runStarter("serve")
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, "starter: listening: listen tcp "+address)
+}
+
+const notification = "scrapingjob_id=1234&status=finished&sitemap_id=12&sitemap_name=my-sitemap&custom_id=custom-scraping-job-12"
+
+// runningStarter is the program in a goroutine of the test.
+type runningStarter struct {
+	t       *testing.T
+	address string
+	log     *lockedBuffer
+	ended   chan struct{}
+	code    int // read after ended
+}
+
+// startStarter starts the program and returns when it serves.
+func startStarter(t *testing.T) *runningStarter {
+	t.Helper()
+	s := &runningStarter{t: t, log: new(lockedBuffer), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		s.code = process.Main("starter", "", new(commands), []string{"serve"}, process.Streams{Out: io.Discard, Err: s.log})
+	}()
+	t.Cleanup(func() {
+		s.stop()
+		for _, token := range []string{oldToken, newToken} {
+			require.NotContains(t, s.log.String(), token)
+		}
+	})
+	require.Eventually(t, s.serves, waitAtMost, pollEvery)
+	require.NotEmpty(t, s.address, s.log.String())
+	return s
+}
+
+// serves looks for the address in the log; a program that has ended will have
+// none.
+func (s *runningStarter) serves() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+	}
+	for line := range strings.Lines(s.log.String()) {
+		var read struct {
+			Message string `json:"msg"`
+			Address string `json:"address"`
+		}
+		if json.Unmarshal([]byte(line), &read) == nil && read.Message == "Starter serving" {
+			s.address = read.Address
+		}
+	}
+	return s.address != ""
+}
+
+// stop sends SIGTERM to this process, unless the program has ended, and
+// returns its exit code.
+func (s *runningStarter) stop() int {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+	default:
+		require.NoError(s.t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	}
+	<-s.ended
+	return s.code
+}
+
+type answer struct {
+	status int
+	body   string
+}
+
+func (s *runningStarter) get(path string) answer {
+	s.t.Helper()
+	response, err := http.Get("http://" + s.address + path)
+	return s.read(response, err)
+}
+
+func (s *runningStarter) post(token string) answer {
+	s.t.Helper()
+	return s.send(token, strings.NewReader(notification))
+}
+
+func (s *runningStarter) send(token string, body io.Reader) answer {
+	request, err := http.NewRequest(http.MethodPost, "http://"+s.address+webhook.Path, body)
+	if err != nil {
+		s.t.Errorf("notifying: %v", err)
+		return answer{}
+	}
+	request.URL.RawQuery = "token=" + strings.NewReplacer(" ", "%20", ",", "%2C").Replace(token)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return s.read(http.DefaultClient.Do(request))
+}
+
+// read may be called by other goroutines than the test's.
+func (s *runningStarter) read(response *http.Response, err error) answer {
+	if err != nil {
+		s.t.Errorf("asking the starter: %v", err)
+		return answer{}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Errorf("reading the starter's answer: %v", err)
+	}
+	return answer{response.StatusCode, string(body)}
+}
+
+// closedPort is an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
