@@ -43,13 +43,10 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 	return cloud
 }
 
-// continueAfter is how long a continued job runs again.
-const continueAfter = 3 * time.Second
-
 // cloudHandler serves the API, and the dashboard's Continue button as
 // POST /jobs/{id}/continue: the job runs again and ends with a tenth more
 // records and a fresh notification.
-func cloudHandler(ctx context.Context, cloud *webscrapertest.Cloud, logger *slog.Logger) http.Handler {
+func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(webscrapertest.BasePath, cloud)
 	mux.HandleFunc("POST /jobs/{id}/continue", func(w http.ResponseWriter, r *http.Request) {
@@ -65,12 +62,7 @@ func cloudHandler(ctx context.Context, cloud *webscrapertest.Cloud, logger *slog
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
-		time.AfterFunc(continueAfter, func() {
-			if err := cloud.Finish(ctx, id, webscrapertest.StatusFinished); err != nil {
-				logger.Warn("Continued job's notification was given up", "scrapingjob_id", id, "error", err)
-			}
-		})
-		fmt.Fprintf(w, "job %d runs again and will have %d records in %s\n", id, count, continueAfter)
+		fmt.Fprintf(w, "job %d runs again and will have %d records in some seconds\n", id, count)
 	})
 	return mux
 }
@@ -98,7 +90,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
 		defer close(running)
 		cloud.Run(ctx)
 	}()
-	err := process.Serve(ctx, c.Listen, cloudHandler(ctx, cloud, logger), func(address net.Addr) {
+	err := process.Serve(ctx, c.Listen, cloudHandler(cloud), func(address net.Addr) {
 		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
 			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)
@@ -110,12 +102,12 @@ func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
 }
 
 // serveCloud serves the stand-in on a free port until stop is called.
-func serveCloud(ctx context.Context, cloud *webscrapertest.Cloud, logger *slog.Logger) (url string, stop func() error, err error) {
+func serveCloud(ctx context.Context, cloud *webscrapertest.Cloud) (url string, stop func() error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	listening := make(chan net.Addr, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- process.Serve(ctx, "127.0.0.1:0", cloudHandler(ctx, cloud, logger), func(a net.Addr) { listening <- a })
+		ended <- process.Serve(ctx, "127.0.0.1:0", cloudHandler(cloud), func(a net.Addr) { listening <- a })
 	}()
 	stop = func() error {
 		cancel()

@@ -123,7 +123,7 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 	logger := slog.New(slog.NewJSONHandler(logFile, nil))
 	cloud := newCloud(apiToken, logger)
 	var stopCloud func() error
-	if d.cloudURL, stopCloud, err = serveCloud(ctx, cloud, logger); err != nil {
+	if d.cloudURL, stopCloud, err = serveCloud(ctx, cloud); err != nil {
 		return err
 	}
 	d.onStop(stopCloud)

@@ -56,11 +56,11 @@ func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, sta
 
 // removal is for the file's removal, which also happens after a cancellation
 // and is not worth waiting for when the worker is gone with its disk.
-func removal(ctx workflow.Context, taskQueue, file string) workflow.Context {
+func removal(ctx workflow.Context, taskQueue string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              taskQueue,
 		ScheduleToCloseTimeout: time.Minute,
-		Summary:                "remove " + file,
+		Summary:                "remove the downloaded file",
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second,
 			MaximumInterval: 10 * time.Second,
