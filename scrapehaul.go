@@ -135,16 +135,16 @@ func (p *Plugin) StartWorker(
 		Cloud:           p.options.Cloud,
 		Store:           postgres.NewStore(p.options.DB),
 		Spool:           p.spool,
+		Slots:           activities.NewSlots(p.options.MaxConcurrentImports),
 		WorkerTaskQueue: spoolQueue,
 	}
 	registerWorkflow(options.WorkerRegistry)
 	steps.Register(options.WorkerRegistry)
 
 	spoolWorker := worker.New(p.options.Client, spoolQueue, worker.Options{
-		DisableWorkflowWorker:              true,
-		MaxConcurrentActivityExecutionSize: p.options.MaxConcurrentImports,
-		WorkerStopTimeout:                  p.stopTimeout,
-		OnFatalError:                       p.onFatal,
+		DisableWorkflowWorker: true,
+		WorkerStopTimeout:     p.stopTimeout,
+		OnFatalError:          p.onFatal,
 	})
 	steps.Register(spoolWorker)
 	if err := spoolWorker.Start(); err != nil {

@@ -51,6 +51,11 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput) 
 	if err != nil {
 		return result, err
 	}
+	release, err := waitForSlot(ctx, a.Slots.takeForDownload)
+	if err != nil {
+		return result, err
+	}
+	defer release()
 	if err := a.Spool.checkFree(0); err != nil {
 		return result, err
 	}
@@ -74,7 +79,7 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput) 
 		return result, cause
 	}
 	if err != nil {
-		return result, err
+		return result, cloudError{err}
 	}
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return result, fmt.Errorf("writing the spool file: %w", err)

@@ -2,8 +2,13 @@ package activities
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"io/fs"
+	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,13 +75,17 @@ func classify(ctx context.Context, err error) error {
 		kind, options.NonRetryable = ErrorSuperseded, true
 	case pq.As(err) != nil:
 		kind, options.NonRetryable = classifyDatabase(pq.As(err))
-	default:
+	case isFromCloud(err):
 		kind, options.NonRetryable, options.NextRetryDelay = classifyCloud(err)
+	case isBrokenConnection(err):
+		kind = ErrorDatabase // the only connections that are not to the cloud
 	}
 	message := err.Error()
 	if len(message) > maxMessage {
 		message = message[:maxMessage] + "…"
 	}
+	// Protobuf refuses other text, and Temporal would never learn of the failure.
+	message = strings.ToValidUTF8(message, "�")
 	return temporal.NewApplicationErrorWithOptions(message, kind, options)
 }
 
@@ -92,13 +101,34 @@ func classifyDatabase(err *pq.Error) (kind string, final bool) {
 	}
 }
 
+// isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL
+// that reports the error.
+func isBrokenConnection(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// cloudError marks an error of the Web Scraper Cloud client: a broken
+// connection does not say where it led.
+type cloudError struct{ error }
+
+func (e cloudError) Unwrap() error { return e.error }
+
+func isFromCloud(err error) bool {
+	_, is := errors.AsType[cloudError](err)
+	return is
+}
+
 func classifyCloud(err error) (kind string, final bool, delay time.Duration) {
 	if delay, limited := webscraper.IsRateLimited(err); limited {
 		return ErrorRateLimited, false, delay
 	}
-	var answer *webscraper.Error
-	if !errors.As(err, &answer) {
-		return ErrorOther, false, 0
+	if _, is := errors.AsType[*fs.PathError](err); is {
+		return ErrorOther, false, 0 // a download that could not be written
+	}
+	answer, is := errors.AsType[*webscraper.Error](err)
+	if !is {
+		return ErrorCloud, false, 0 // no answer, or half of one
 	}
 	switch code := answer.StatusCode; {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code < 400, code >= 500:

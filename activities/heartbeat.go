@@ -10,6 +10,8 @@ import (
 
 // Progress is the heartbeat of the activities that take long.
 type Progress struct {
+	// Waiting is set while the worker has no slot free for this step.
+	Waiting  bool  `json:"waiting,omitempty"`
 	Bytes    int64 `json:"bytes"`
 	OfBytes  int64 `json:"of_bytes,omitempty"`
 	Records  int64 `json:"records,omitempty"`
@@ -44,6 +46,15 @@ func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func(
 		cancel()
 		running.Wait()
 	}
+}
+
+// waitForSlot heartbeats while it waits. It ends when ctx does, or when the
+// worker is asked to stop.
+func waitForSlot(ctx context.Context, take func(context.Context) (func(), error)) (release func(), err error) {
+	ctx, cancel := cancelOnWorkerStop(ctx)
+	defer cancel()
+	defer keepHeartbeating(ctx, func() Progress { return Progress{Waiting: true} })()
+	return take(ctx)
 }
 
 // cancelOnWorkerStop returns a context that ends, with errWorkerStopping as its

@@ -65,6 +65,11 @@ func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (
 }
 
 func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (result ImportRecordsResult, err error) {
+	release, err := waitForSlot(ctx, a.Slots.takeForImport)
+	if err != nil {
+		return result, err
+	}
+	defer release()
 	attempt, err := a.Store.BeginImport(ctx, postgres.ImportRequest{
 		ScrapingJobID: in.Job.ScrapingJobID,
 		WorkflowRunID: in.RunID,

@@ -68,7 +68,7 @@ func spoolName(path string) (string, error) {
 // path returns where the file of that name lies. Names come back from Temporal
 // and must not lead out of the folder.
 func (s *Spool) path(name string) (string, error) {
-	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+	if !filepath.IsLocal(name) || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
 		return "", fmt.Errorf("%q is not the name of a spool file", name)
 	}
 	return filepath.Join(s.dir, name), nil

@@ -256,7 +256,7 @@ func (w *importScrapingJob) removeFile(ctx workflow.Context, queue, file string)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer cancel()
 		defer w.removals.Done()
-		err := workflow.ExecuteActivity(removal(ctx, queue), a.RemoveFile, activities.RemoveFileInput{File: file}).Get(ctx, nil)
+		err := workflow.ExecuteActivity(w.removal(ctx, queue), a.RemoveFile, activities.RemoveFileInput{File: file}).Get(ctx, nil)
 		if err != nil {
 			w.logger.Warn("The spool file was not removed", "TaskQueue", queue, "File", file, "Error", err)
 		}

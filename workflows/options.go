@@ -54,16 +54,18 @@ func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, sta
 	})
 }
 
-// removal is for the file's removal, which also happens after a cancellation
-// and is not worth waiting for when the worker is gone with its disk.
-func removal(ctx workflow.Context, taskQueue string) workflow.Context {
+// removal is for the file's removal, which also happens after a cancellation. A
+// worker that is gone has taken its disk along.
+func (w *importScrapingJob) removal(ctx workflow.Context, taskQueue string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              taskQueue,
-		ScheduleToCloseTimeout: time.Minute,
+		ScheduleToStartTimeout: w.settings.workerGoneAfter,
+		StartToCloseTimeout:    time.Minute,
 		Summary:                "remove the downloaded file",
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second,
-			MaximumInterval: 10 * time.Second,
+			MaximumInterval: time.Minute,
+			MaximumAttempts: 10,
 		},
 	})
 }

@@ -1,0 +1,212 @@
+package activities_test
+
+import (
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+const (
+	apiToken = "api-token-zx81"
+	queue    = "scrapingjob-import@this-spool"
+	file     = "scrapingjob-1-run-1.json"
+)
+
+// Waits end long before: they are for the slowest machine.
+const (
+	waitAtMost = time.Minute
+	pollEvery  = 5 * time.Millisecond
+)
+
+// world is a worker with its activities, a cloud, a database and a spool.
+type world struct {
+	t     *testing.T
+	cloud *webscrapertest.Server
+	db    *sqlx.DB
+	spool string
+	// steps can be changed between two activities.
+	steps *activities.Activities
+}
+
+func newWorld(t *testing.T, options ...webscrapertest.Option) *world {
+	t.Helper()
+	w := &world{
+		t:     t,
+		cloud: webscrapertest.NewServer(t, append(options, webscrapertest.WithToken(apiToken))...),
+		db:    connect(t, postgrestest.NewDatabase(t)),
+		spool: t.TempDir(),
+	}
+	_, err := postgres.Migrate(t.Context(), w.db)
+	require.NoError(t, err)
+	w.steps = &activities.Activities{
+		Cloud:           w.client(apiToken),
+		Store:           postgres.NewStore(w.db),
+		Spool:           openSpool(t, w.spool, 0),
+		WorkerTaskQueue: queue,
+	}
+	return w
+}
+
+func connect(t *testing.T, databaseURL string) *sqlx.DB {
+	t.Helper()
+	db, err := sqlx.Open("postgres", databaseURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+func openSpool(t *testing.T, dir string, minFree int64) *activities.Spool {
+	t.Helper()
+	spool, err := activities.OpenSpool(dir, minFree)
+	require.NoError(t, err)
+	return spool
+}
+
+func (w *world) client(token string, options ...webscraper.Option) *webscraper.Client {
+	w.t.Helper()
+	client, err := webscraper.NewClient(token, append(options,
+		webscraper.WithBaseURI(w.cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))...)
+	require.NoError(w.t, err)
+	return client
+}
+
+// environment is what an activity runs in, as on a worker.
+func (w *world) environment() *testsuite.TestActivityEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestActivityEnvironment()
+	w.steps.Register(env)
+	return env
+}
+
+// run runs an activity by its registered name.
+func run[Result any](w *world, activity string, in any) (result Result, err error) {
+	w.t.Helper()
+	return runIn[Result](w, w.environment(), activity, in)
+}
+
+func runIn[Result any](w *world, env *testsuite.TestActivityEnvironment, activity string, in any) (result Result, err error) {
+	w.t.Helper()
+	value, err := env.ExecuteActivity(activity, in)
+	if err == nil && value.HasValue() {
+		require.NoError(w.t, value.Get(&result))
+	}
+	return result, err
+}
+
+func (w *world) describe(id int64) activities.DescribeScrapingJobResult {
+	w.t.Helper()
+	result, err := run[activities.DescribeScrapingJobResult](w, "DescribeScrapingJob", activities.DescribeScrapingJobInput{ScrapingJobID: id})
+	require.NoError(w.t, err)
+	return result
+}
+
+func (w *world) tryDownload(id int64) (activities.DownloadScrapingJobResult, error) {
+	w.t.Helper()
+	return run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: id, File: file})
+}
+
+// downloaded describes and downloads the job and returns what is asked of the
+// import that follows.
+func (w *world) downloaded(id int64, pass int) activities.ImportRecordsInput {
+	w.t.Helper()
+	job := w.describe(id).Job
+	download, err := w.tryDownload(id)
+	require.NoError(w.t, err)
+	return activities.ImportRecordsInput{
+		Job: job, File: file, Bytes: download.Bytes, SHA256: download.SHA256,
+		RunID: "run", Pass: pass, RequestedAt: time.Date(2026, 1, 1, 0, 0, pass, 0, time.UTC),
+		BatchRecords: 10, MaxRecordBytes: 1 << 20,
+	}
+}
+
+func (w *world) tryImport(in activities.ImportRecordsInput) (activities.ImportRecordsResult, error) {
+	w.t.Helper()
+	return run[activities.ImportRecordsResult](w, "ImportRecords", in)
+}
+
+// imported brings the job into the database.
+func (w *world) imported(id int64, pass int) (activities.ImportRecordsInput, activities.ImportRecordsResult) {
+	w.t.Helper()
+	in := w.downloaded(id, pass)
+	result, err := w.tryImport(in)
+	require.NoError(w.t, err)
+	return in, result
+}
+
+func (w *world) count(query string, args ...any) (n int64) {
+	w.t.Helper()
+	require.NoError(w.t, w.db.Get(&n, query, args...))
+	return n
+}
+
+// visible counts the records that readers see.
+func (w *world) visible() int64 {
+	w.t.Helper()
+	return w.count(`SELECT count(*) FROM scrapehaul.scraped_records`)
+}
+
+// requests counts the API calls that the cloud has seen.
+func (w *world) requests(method, path string) (n int) {
+	for _, request := range w.cloud.Requests() {
+		if request.Method == method && strings.HasSuffix(request.Path, path) {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) downloads() int { return w.requests(http.MethodGet, "/json") }
+
+// files lists the spool, hidden files left out.
+func (w *world) files() []string {
+	w.t.Helper()
+	entries, err := os.ReadDir(w.spool)
+	require.NoError(w.t, err)
+	var names []string
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+func (w *world) write(name, content string) {
+	w.t.Helper()
+	require.NoError(w.t, os.WriteFile(filepath.Join(w.spool, name), []byte(content), 0o600))
+}
+
+// requireFailure requires that Temporal is told this type of error, and
+// whether it is to run the activity again.
+func requireFailure(t *testing.T, err error, kind string, retried bool) {
+	t.Helper()
+	failure := failureOf(t, err)
+	require.Equal(t, kind, failure.Type(), failure.Message())
+	require.Equal(t, retried, !failure.NonRetryable(), failure.Message())
+}
+
+// failureOf is what Temporal is told.
+func failureOf(t *testing.T, err error) *temporal.ApplicationError {
+	t.Helper()
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, err, &failure)
+	return failure
+}

@@ -1,0 +1,165 @@
+package activities_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func (w *world) delete(in activities.DeleteScrapingJobInput) activities.DeleteScrapingJobResult {
+	w.t.Helper()
+	result, err := run[activities.DeleteScrapingJobResult](w, "DeleteScrapingJob", in)
+	require.NoError(w.t, err)
+	return result
+}
+
+func (w *world) deletions() int { return w.requests(http.MethodDelete, "") }
+
+// importedJob is a job that was imported and may be deleted.
+func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.DeleteScrapingJobInput) {
+	w.t.Helper()
+	id = w.cloud.AddJob(job)
+	imported, result := w.imported(id, 1)
+	return id, activities.DeleteScrapingJobInput{Job: imported.Job, ImportID: result.ImportID}
+}
+
+const notedDeletions = `SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at IS NOT NULL`
+
+func TestVerifiedJobIsDeletedInTheCloud(t *testing.T) {
+	w := newWorld(t)
+	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in))
+	require.True(t, w.cloud.Deleted(id))
+	require.Equal(t, int64(1), w.count(notedDeletions))
+	require.Equal(t, int64(20), w.visible())
+
+	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in), "a retry finds it gone")
+	require.Equal(t, 1, w.deletions())
+}
+
+func TestJobThatIsGoneCountsAsDeleted(t *testing.T) {
+	w := newWorld(t)
+	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	// Somebody else is faster, between our look and our deletion.
+	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusNotFound)})
+	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in))
+	require.Equal(t, 1, w.deletions())
+	require.False(t, w.cloud.Deleted(id))
+	require.Equal(t, int64(1), w.count(notedDeletions))
+}
+
+func TestDeletionThatFailsIsRetriedAndNotNoted(t *testing.T) {
+	w := newWorld(t)
+	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Times: 1, Effect: webscrapertest.Reset()})
+	_, err := run[any](w, "DeleteScrapingJob", in)
+	requireFailure(t, err, activities.ErrorCloud, true)
+	require.Zero(t, w.count(notedDeletions))
+
+	require.True(t, w.delete(in).Deleted)
+	require.True(t, w.cloud.Deleted(id))
+}
+
+func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
+	twenty := webscrapertest.Products(20, 1)
+	for _, c := range []struct {
+		name    string
+		job     webscrapertest.Job
+		prepare func(w *world, in *activities.DeleteScrapingJobInput)
+		reason  string
+	}{
+		{
+			name: "a record is missing in the database", job: webscrapertest.Job{Records: twenty},
+			prepare: func(w *world, _ *activities.DeleteScrapingJobInput) {
+				w.db.MustExec(`DELETE FROM scrapehaul.import_records WHERE record_number = 7`)
+			},
+			reason: "19 records are in the database, but the job has stored 20",
+		},
+		{
+			name: "a record too many is in the database", job: webscrapertest.Job{Records: twenty},
+			prepare: func(w *world, in *activities.DeleteScrapingJobInput) {
+				w.db.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 21, '{}')`, in.ImportID)
+			},
+			reason: "21 records are in the database, but the job has stored 20",
+		},
+		{
+			name: "the download was short", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`, 2)},
+			reason: "1 records are in the database, but the job has stored 2",
+		},
+		{
+			name: "records were rejected", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":`, 1)},
+			reason: "1 records were rejected",
+		},
+		{
+			name: "another import is published", job: webscrapertest.Job{Records: twenty},
+			prepare: func(w *world, in *activities.DeleteScrapingJobInput) {
+				w.imported(in.Job.ScrapingJobID, 2)
+			},
+			reason: "import 1 is not the published one",
+		},
+		{
+			name: "no import is published", job: webscrapertest.Job{Records: twenty},
+			prepare: func(_ *world, in *activities.DeleteScrapingJobInput) { in.Job.ScrapingJobID = 999 },
+			reason:  "import 1 is not the published one",
+		},
+		{
+			name: "the job was stopped", job: webscrapertest.Job{Records: twenty, Status: webscrapertest.StatusStopped},
+			reason: `the job is "stopped", not finished`,
+		},
+		{
+			name: "the job has failed", job: webscrapertest.Job{Records: twenty, Status: webscrapertest.StatusFailed},
+			reason: `the job is "failed", not finished`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			id, in := w.importedJob(c.job)
+			if c.prepare != nil {
+				c.prepare(w, &in)
+			}
+			require.Equal(t, activities.DeleteScrapingJobResult{Reason: c.reason}, w.delete(in))
+			require.Zero(t, w.deletions())
+			require.False(t, w.cloud.Deleted(id))
+			require.Zero(t, w.count(notedDeletions))
+		})
+	}
+}
+
+func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {
+	for name, change := range map[string]func(*webscrapertest.Server, int64) error{
+		"it runs": func(cloud *webscrapertest.Server, id int64) error {
+			return cloud.Continue(id, webscrapertest.Products(30, 2))
+		},
+		"it has other counts": func(cloud *webscrapertest.Server, id int64) error {
+			return cloud.SetRecords(id, webscrapertest.Products(30, 2))
+		},
+		"it was stopped": func(cloud *webscrapertest.Server, id int64) error {
+			return cloud.SetStatus(id, webscrapertest.StatusStopped)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+			require.NoError(t, change(w.cloud, id))
+			result := w.delete(in)
+			require.True(t, result.Changed)
+			require.False(t, result.Deleted)
+			require.Contains(t, result.Reason, "the job has run again since it was imported")
+			require.Zero(t, w.deletions())
+			require.False(t, w.cloud.Deleted(id))
+			require.Zero(t, w.count(notedDeletions))
+		})
+	}
+}
+
+func TestRenamedJobIsDeleted(t *testing.T) {
+	w := newWorld(t)
+	id, in := w.importedJob(webscrapertest.Job{SitemapName: "my-sitemap", CustomID: "custom-12", Records: webscrapertest.Products(20, 1)})
+	in.Job.SitemapName, in.Job.CustomID = "its former name", "its former ID"
+	require.True(t, w.delete(in).Deleted)
+	require.True(t, w.cloud.Deleted(id))
+}

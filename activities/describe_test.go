@@ -1,0 +1,89 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{
+		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: webscrapertest.StatusStopped,
+		Records: webscrapertest.Products(20, 1),
+		Pages:   webscrapertest.Pages{Scheduled: 9, Executed: 8, Failed: 3, Empty: 2, NoValue: 1},
+	})
+	require.Equal(t, activities.DescribeScrapingJobResult{
+		Found: true,
+		Job: activities.ScrapingJob{
+			ScrapingJobID: id, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
+			JobsScheduled: 9, JobsExecuted: 8, JobsFailed: 3, JobsEmpty: 2, JobsNoValue: 1, StoredRecordCount: 20,
+		},
+		WorkerTaskQueue: queue,
+	}, w.describe(id))
+}
+
+func TestDescribeOfAnUnknownJobIsNoError(t *testing.T) {
+	w := newWorld(t)
+	require.Equal(t, activities.DescribeScrapingJobResult{WorkerTaskQueue: queue}, w.describe(999))
+}
+
+func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	in, imported := w.imported(id, 1)
+
+	described := w.describe(id)
+	require.True(t, described.Unchanged)
+	require.NotNil(t, described.Published)
+	require.WithinDuration(t, time.Now(), described.Published.PublishedAt, time.Minute)
+	described.Published.PublishedAt = time.Time{}
+	require.Equal(t, &activities.PublishedImport{
+		ImportID: imported.ImportID, Records: 20, Bytes: in.Bytes, SHA256: in.SHA256,
+	}, described.Published)
+}
+
+// The published import stands for the job as it was; the cloud has what it has.
+func TestDescribeComparesStatusAndCounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		before    func(*activities.ScrapingJob)
+		unchanged bool
+	}{
+		"the same":              {func(*activities.ScrapingJob) {}, true},
+		"another sitemap name":  {func(j *activities.ScrapingJob) { j.SitemapName = "its former name" }, true},
+		"another custom ID":     {func(j *activities.ScrapingJob) { j.CustomID = "its former ID" }, true},
+		"another status":        {func(j *activities.ScrapingJob) { j.Status = webscrapertest.StatusFailed }, false},
+		"more records":          {func(j *activities.ScrapingJob) { j.StoredRecordCount-- }, false},
+		"more pages scheduled":  {func(j *activities.ScrapingJob) { j.JobsScheduled-- }, false},
+		"more pages executed":   {func(j *activities.ScrapingJob) { j.JobsExecuted-- }, false},
+		"fewer pages failed":    {func(j *activities.ScrapingJob) { j.JobsFailed++ }, false},
+		"fewer pages empty":     {func(j *activities.ScrapingJob) { j.JobsEmpty++ }, false},
+		"fewer pages no values": {func(j *activities.ScrapingJob) { j.JobsNoValue++ }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
+			in := w.downloaded(id, 1)
+			c.before(&in.Job)
+			_, err := w.tryImport(in)
+			require.NoError(t, err)
+			require.Equal(t, c.unchanged, w.describe(id).Unchanged)
+		})
+	}
+}
+
+func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
+	w.imported(id, 1)
+	require.NoError(t, w.steps.Cloud.DeleteScrapingJob(t.Context(), id))
+
+	described := w.describe(id)
+	require.False(t, described.Found)
+	require.False(t, described.Unchanged)
+	require.Equal(t, int64(5), described.Published.Records)
+}

@@ -1,0 +1,177 @@
+package activities_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
+	const small, download = "DescribeScrapingJob", "DownloadScrapingJob"
+	invalid := func(_ *webscrapertest.Cloud, _ http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_, _ = w.Write([]byte(`{"success":false,"validationErrors":{"api_token":["` + r.URL.Query().Get("api_token") + ` is odd"]}}`))
+		})
+	}
+	for _, c := range []struct {
+		name     string
+		activity string
+		effect   webscrapertest.Effect
+		kind     string
+		retried  bool
+		delay    time.Duration
+		message  string
+	}{
+		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorRequestRefused, message: "401 Unauthorized"},
+		{name: "403", activity: small, effect: webscrapertest.FailWith(403), kind: activities.ErrorRequestRefused, message: "403 Forbidden"},
+		{name: "404 on download", activity: download, effect: webscrapertest.FailWith(404), kind: activities.ErrorRequestRefused, message: "404 Not Found"},
+		{name: "422", activity: small, effect: invalid, kind: activities.ErrorRequestRefused, message: "is odd"},
+		{
+			name: "429", activity: small, effect: webscrapertest.TooManyRequests(90 * time.Second),
+			kind: activities.ErrorRateLimited, retried: true, delay: 91 * time.Second, message: "429",
+		},
+		{
+			name: "429 on download", activity: download, effect: webscrapertest.TooManyRequests(7 * time.Second),
+			kind: activities.ErrorRateLimited, retried: true, delay: 8 * time.Second, message: "429",
+		},
+		{name: "500", activity: small, effect: webscrapertest.FailWith(500), kind: activities.ErrorCloud, retried: true, message: "An error occured"},
+		{name: "502 with HTML", activity: small, effect: webscrapertest.FailWithHTML(502), kind: activities.ErrorCloud, retried: true, message: "502 Bad Gateway"},
+		{name: "503 with HTML on download", activity: download, effect: webscrapertest.FailWithHTML(503), kind: activities.ErrorCloud, retried: true, message: "503"},
+		{name: "200 without a body", activity: small, effect: webscrapertest.Empty(), kind: activities.ErrorCloud, retried: true, message: "the body is empty"},
+		{name: "hang", activity: small, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "no complete answer within"},
+		{name: "hang on download", activity: download, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
+		{name: "hang amid a download", activity: download, effect: webscrapertest.HangAt(1000), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
+		{name: "reset", activity: small, effect: webscrapertest.Reset(), kind: activities.ErrorCloud, retried: true, message: "connection reset"},
+		{name: "reset on download", activity: download, effect: webscrapertest.Reset(), kind: activities.ErrorCloud, retried: true, message: "connection reset"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.steps.Cloud = w.client(apiToken, webscraper.WithTimeout(300*time.Millisecond), webscraper.WithIdleTimeout(300*time.Millisecond))
+			id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
+			w.cloud.Inject(webscrapertest.Fault{Effect: c.effect})
+			_, err := run[any](w, c.activity, map[string]any{"scrapingjob_id": id, "file": file})
+			requireFailure(t, err, c.kind, c.retried)
+			require.Equal(t, c.delay, failureOf(t, err).NextRetryDelay())
+			require.ErrorContains(t, err, c.message)
+			require.NotContains(t, err.Error(), apiToken)
+			require.Empty(t, w.files())
+		})
+	}
+}
+
+func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
+	const wrong = "withdrawn-token-zx83"
+	w := newWorld(t)
+	w.steps.Cloud = w.client(wrong)
+	id := w.cloud.AddJob(webscrapertest.Job{})
+	for _, activity := range []string{"DescribeScrapingJob", "DownloadScrapingJob"} {
+		_, err := run[any](w, activity, map[string]any{"scrapingjob_id": id, "file": file})
+		requireFailure(t, err, activities.ErrorRequestRefused, false)
+		require.NotContains(t, err.Error(), wrong)
+	}
+}
+
+func TestCloudThatIsNotThereIsRetried(t *testing.T) {
+	w := newWorld(t)
+	var err error
+	w.steps.Cloud, err = webscraper.NewClient(apiToken, webscraper.WithBaseURI("http://"+closedPort(t)))
+	require.NoError(t, err)
+	_, err = run[any](w, "DescribeScrapingJob", activities.DescribeScrapingJobInput{ScrapingJobID: 1})
+	requireFailure(t, err, activities.ErrorCloud, true)
+	require.ErrorContains(t, err, "connection refused")
+	require.NotContains(t, err.Error(), apiToken)
+}
+
+func TestDatabaseWithoutTheSchemaNeedsAPerson(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
+	in := w.downloaded(id, 1)
+	w.db.MustExec(`DROP SCHEMA scrapehaul CASCADE`)
+	for activity, input := range databaseSteps(in) {
+		_, err := run[any](w, activity, input)
+		requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
+		require.ErrorContains(t, err, "does not exist", activity)
+	}
+}
+
+func TestDatabaseThatIsGoneIsRetried(t *testing.T) {
+	const password = "password-zx84"
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
+	for name, address := range map[string]string{
+		"nobody listens":      closedPort(t),
+		"the connection ends": closingServer(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.steps.Store = postgres.NewStore(connect(t, "postgres://importer:"+password+"@"+address+"/scrapehaul?sslmode=disable"))
+			for activity, input := range databaseSteps(in) {
+				_, err := run[any](w, activity, input)
+				requireFailure(t, err, activities.ErrorDatabase, true)
+				require.NotContains(t, err.Error(), password)
+			}
+		})
+	}
+}
+
+func databaseSteps(in activities.ImportRecordsInput) map[string]any {
+	return map[string]any{
+		"DescribeScrapingJob": activities.DescribeScrapingJobInput{ScrapingJobID: in.Job.ScrapingJobID},
+		"ImportRecords":       in,
+		"DeleteScrapingJob":   activities.DeleteScrapingJobInput{Job: in.Job, ImportID: 1},
+	}
+}
+
+func TestLongErrorIsCutToTextThatTemporalTakes(t *testing.T) {
+	w := newWorld(t)
+	for _, shift := range []string{"", "a"} { // one of them puts the cut inside a character
+		_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: shift + strings.Repeat("é", 5000) + "/"})
+		message := failureOf(t, err).Message()
+		require.Less(t, len(message), 2100)
+		require.True(t, utf8.ValidString(message), "protobuf refuses anything else")
+	}
+}
+
+// closedPort is an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener := listen(t)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// closingServer is the address of a server that ends each connection at once,
+// as one that shuts down does.
+func closingServer(t *testing.T) string {
+	t.Helper()
+	listener := listen(t)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = connection.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return listener
+}

@@ -1,0 +1,4 @@
+package activities
+
+// FreeBytes lets tests fill a disk on paper.
+var FreeBytes = freeBytes

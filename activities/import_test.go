@@ -1,0 +1,280 @@
+package activities_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// committedBatches counts the transactions that the present records came in.
+const committedBatches = `SELECT count(DISTINCT xmin::text) FROM scrapehaul.import_records`
+
+func TestImportCommitsInBatchesAndPublishes(t *testing.T) {
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	var heartbeats []activities.Progress
+	env := w.environment()
+	env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
+		var progress activities.Progress
+		if err := details.Get(&progress); err != nil {
+			t.Errorf("reading a heartbeat: %v", err)
+		}
+		heartbeats = append(heartbeats, progress)
+	})
+	result, err := runIn[activities.ImportRecordsResult](w, env, "ImportRecords", in)
+	require.NoError(t, err)
+	require.NotZero(t, result.ImportID)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 95, Published: true}, result)
+	require.Equal(t, int64(95), w.visible())
+	require.Equal(t, int64(10), w.count(committedBatches), "nine of 10 and one of 5")
+	require.NotEmpty(t, heartbeats)
+	require.Equal(t, in.Bytes, heartbeats[0].OfBytes)
+}
+
+func TestLongRecordsMakeSmallerBatches(t *testing.T) {
+	w := newWorld(t)
+	long := `{"a":"` + strings.Repeat("x", 3<<20) + `"}`
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(long, long, long, long)}), 1)
+	in.BatchRecords, in.MaxRecordBytes = 5000, 16<<20
+	_, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.Equal(t, int64(4), w.visible())
+	require.Equal(t, int64(2), w.count(committedBatches), "8 MiB end a batch")
+}
+
+func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	w.db.MustExec(`
+		CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk of the database is broken'; END $$;
+		CREATE TRIGGER fail BEFORE INSERT ON scrapehaul.import_records FOR EACH ROW WHEN (NEW.record_number = 37) EXECUTE FUNCTION fail()`)
+	_, err := w.tryImport(in)
+	requireFailure(t, err, activities.ErrorDatabase, true)
+	require.Zero(t, w.visible())
+	require.Equal(t, int64(30), w.count(`SELECT records FROM scrapehaul.imports`))
+	require.Equal(t, int64(30), w.count(`SELECT count(*) FROM scrapehaul.import_records`))
+
+	// What is committed is not read again: it may as well be gone.
+	spoiled, err := os.OpenFile(filepath.Join(w.spool, file), os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = spoiled.WriteString(strings.Repeat("-", 30*520-1))
+	require.NoError(t, err)
+	require.NoError(t, spoiled.Close())
+	w.db.MustExec(`DROP TRIGGER fail ON scrapehaul.import_records`)
+	result, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 95, Published: true}, result)
+	require.Equal(t, int64(95), w.count(`SELECT count(DISTINCT web_scraper_order) FROM scrapehaul.scraped_records`))
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports`))
+	require.Equal(t, 1, w.downloads())
+}
+
+func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
+	w := newWorld(t)
+	in, first := w.imported(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: file})
+	require.NoError(t, err)
+
+	again, err := w.tryImport(in) // needs no file
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, int64(95), w.visible())
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports`))
+	require.Equal(t, int64(10), w.count(committedBatches))
+}
+
+func TestImportReadsWhateverEndsALine(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want []string // the values of "n"
+	}{
+		"blank file":                 {"", nil},
+		"nothing but white space":    {"\n \r\n\t\n", nil},
+		"nothing but a mark":         {"\uFEFF", nil},
+		"byte order mark":            {"\uFEFF" + `{"n":1}` + "\n" + `{"n":2}` + "\n", []string{"1", "2"}},
+		"CRLF":                       {`{"n":1}` + "\r\n" + `{"n":2}` + "\r\n", []string{"1", "2"}},
+		"blank lines":                {"\n\n" + `{"n":1}` + "\n\r\n  \n" + `{"n":2}` + "\n\n\n", []string{"1", "2"}},
+		"no newline at the end":      {`{"n":1}` + "\n" + `{"n":2}`, []string{"1", "2"}},
+		"white space around records": {"  " + `{"n":1}` + " \t\n" + ` {"n":2} `, []string{"1", "2"}},
+		"all digits of a number":     {`{"n":12345678901234567890.10}` + "\n", []string{"12345678901234567890.10"}},
+	} {
+		for size, batch := range map[string]int{"in one batch": 1000, "record by record": 1} {
+			t.Run(name+" "+size, func(t *testing.T) {
+				w := newWorld(t)
+				in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(c.body, int64(len(c.want)))}), 1)
+				in.BatchRecords = batch
+				result, err := w.tryImport(in)
+				require.NoError(t, err)
+				require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: int64(len(c.want)), Published: true}, result)
+				var got []string
+				require.NoError(t, w.db.Select(&got, `SELECT data->>'n' FROM scrapehaul.scraped_records ORDER BY record_number`))
+				require.Equal(t, c.want, got)
+			})
+		}
+	}
+}
+
+func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
+	w := newWorld(t)
+	long := `{"long":"` + strings.Repeat("x", 200_000) + `"}`
+	body := strings.Join([]string{`{"n":1}`, long, `{"nul":"\u0000"}`, `[1]`, `{"n":2}`, `{"n":`}, "\n")
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(body, 6)}), 1)
+	in.MaxRecordBytes = 100_000
+	in.BatchRecords = 2
+	result, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 2, Rejected: 4, Published: true}, result)
+
+	var rejected []struct {
+		Number int64  `db:"record_number"`
+		Raw    string `db:"raw"`
+		Reason string `db:"reason"`
+	}
+	require.NoError(t, w.db.Select(&rejected, `SELECT record_number, raw, reason FROM scrapehaul.rejected_records ORDER BY record_number`))
+	require.Len(t, rejected, 4)
+	for i, want := range []struct {
+		number int64
+		raw    string
+		reason string
+	}{
+		{2, long[:64<<10], "200011 bytes long, over the limit of 100000 (MAX_RECORD_BYTES)"},
+		{3, `{"nul":"\u0000"}`, `\u0000`},
+		{4, `[1]`, "an array"},
+		{6, `{"n":`, "cut off"},
+	} {
+		require.Equal(t, want.number, rejected[i].Number)
+		require.Equal(t, want.raw, rejected[i].Raw)
+		require.Contains(t, rejected[i].Reason, want.reason)
+	}
+}
+
+func TestImportWithoutItsFileHasToBeginAgain(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"the file is gone":    os.Remove,
+		"the file is shorter": func(path string) error { return os.Truncate(path, 100) },
+		"the file is longer":  func(path string) error { return os.Truncate(path, 100_000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)}), 1)
+			require.NoError(t, spoil(filepath.Join(w.spool, file)))
+			_, err := w.tryImport(in)
+			requireFailure(t, err, activities.ErrorFileGone, false)
+			require.ErrorContains(t, err, file)
+			require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.import_records`))
+		})
+	}
+}
+
+func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":2}`+"\n"+`{"n":`, 3)})
+	w.imported(id, 1)
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records`))
+	require.NoError(t, w.cloud.SetRecords(id, webscrapertest.JSONLines(`{"n":3}`)))
+
+	_, result := w.imported(id, 2)
+	require.True(t, result.Published)
+	require.Equal(t, int64(1), w.visible())
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.import_records`))
+	require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.rejected_records`))
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports WHERE state = 'replaced' AND records_removed_at IS NOT NULL`))
+}
+
+func TestImportThatWasRequestedEarlierReplacesNothing(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	w.imported(id, 2)
+	earlier := w.downloaded(id, 1)
+	_, err := w.tryImport(earlier)
+	requireFailure(t, err, activities.ErrorSuperseded, false)
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports`))
+	require.Equal(t, int64(20), w.visible())
+}
+
+func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		before    int64 // records published before; 0 for none
+		stored    int64 // by the job's own account
+		download  int64 // what comes
+		published bool
+	}{
+		{"none are published before", 0, 20, 15, true},
+		{"fewer are published before", 10, 20, 15, true},
+		{"as many are published before", 15, 20, 15, true},
+		{"more are published before", 16, 20, 15, false},
+		{"nothing came", 1, 20, 0, false},
+		{"the job itself has shrunk", 20, 15, 15, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.cloud.AddJob(webscrapertest.Job{})
+			if c.before > 0 {
+				require.NoError(t, w.cloud.SetRecords(id, webscrapertest.Products(int(c.before), 1)))
+				w.imported(id, 1)
+			}
+			body := strings.Repeat(`{"short":true}`+"\n", int(c.download))
+			require.NoError(t, w.cloud.SetRecords(id, webscrapertest.RawBody(body, c.stored)))
+
+			_, result := w.imported(id, 2)
+			require.Equal(t, c.published, result.Published)
+			require.Equal(t, c.download, result.Records)
+			if c.published {
+				require.Empty(t, result.Reason)
+				require.Equal(t, c.download, w.visible())
+			} else {
+				require.Contains(t, result.Reason, "the job has stored 20")
+				require.Equal(t, c.before, w.visible())
+			}
+			require.Equal(t, w.visible(), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "nothing else is left")
+		})
+	}
+}
+
+func TestStoppingWorkerCommitsTheBatchInHandAndGivesTheImportBack(t *testing.T) {
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	stop := make(chan struct{})
+	close(stop)
+	env := w.environment()
+	env.SetWorkerStopChannel(stop)
+	_, err := runIn[any](w, env, "ImportRecords", in)
+	requireFailure(t, err, activities.ErrorWorkerStopping, true)
+	require.Equal(t, int64(10), w.count(`SELECT records FROM scrapehaul.imports`))
+	require.Equal(t, int64(10*520), w.count(`SELECT committed_bytes FROM scrapehaul.imports`))
+	require.Zero(t, w.visible())
+
+	result, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.Equal(t, int64(95), result.Records)
+	require.Equal(t, int64(95), w.visible())
+	require.Equal(t, int64(10), w.count(committedBatches), "the first batch was not imported twice")
+}
+
+func TestImportKeepsTheJobAsItWasDescribed(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{
+		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Records: webscrapertest.Products(5, 1),
+	})
+	w.imported(id, 1)
+	var row struct {
+		SitemapID   int64     `db:"sitemap_id"`
+		SitemapName string    `db:"sitemap_name"`
+		CustomID    string    `db:"custom_id"`
+		ImportedAt  time.Time `db:"imported_at"`
+	}
+	require.NoError(t, w.db.Get(&row, `
+		SELECT DISTINCT sitemap_id, sitemap_name, custom_id, imported_at FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, id))
+	require.WithinDuration(t, time.Now(), row.ImportedAt, time.Minute)
+	require.Equal(t, [3]any{int64(12), "my-sitemap", "custom-12"}, [3]any{row.SitemapID, row.SitemapName, row.CustomID})
+}
