@@ -120,10 +120,7 @@ func TestWrongRecordsAreRejectedAndTheirNeighboursImported(t *testing.T) {
 		`{"web-scraper-order":"1-3","a":"no newline at the end"}`
 	id := s.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(body, 9)})
 	s.notify(id)
-	result := s.result(id)
-	require.Equal(t, workflows.Kept, result.Outcome)
-	require.Equal(t, "6 records were rejected: see scrapehaul.rejected_records", result.Reason)
-	require.Equal(t, [2]int64{3, 6}, [2]int64{result.Records, result.Rejected})
+	require.Contains(t, s.attention(id), "6 records were rejected (see scrapehaul.rejected_records). Signals: accept")
 	require.False(t, s.cloud.Deleted(id))
 
 	var orders []string
@@ -136,9 +133,19 @@ func TestWrongRecordsAreRejectedAndTheirNeighboursImported(t *testing.T) {
 		require.Contains(t, reasons[i], want)
 	}
 
+	// The good records are published; a person decides about the cloud's copy.
+	s.signal(id, workflows.AcceptSignal)
+	result := s.result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome)
+	require.Equal(t, [2]int64{3, 6}, [2]int64{result.Records, result.Rejected})
+	require.True(t, s.cloud.Deleted(id))
+
 	cut := s.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n"+`{"a":`, 2)})
 	s.notify(cut)
+	s.attention(cut)
+	s.signal(cut, workflows.AbandonSignal)
 	result = s.result(cut)
+	require.Equal(t, workflows.Abandoned, result.Outcome)
 	require.Equal(t, [2]int64{1, 1}, [2]int64{result.Records, result.Rejected})
 	require.False(t, s.cloud.Deleted(cut))
 }
@@ -155,7 +162,9 @@ func TestJobsThatAreNotFinishedStayInTheCloud(t *testing.T) {
 	}
 	short := s.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	s.notify(short)
-	require.Equal(t, "1 records were imported, but the job has stored 2", s.result(short).Reason)
+	require.Contains(t, s.attention(short), "1 records were imported, but the job has stored 2")
+	s.signal(short, workflows.KeepSignal)
+	require.Equal(t, workflows.Kept, s.result(short).Outcome)
 	require.False(t, s.cloud.Deleted(short))
 }
 
@@ -190,8 +199,10 @@ func TestOperatorImportsAgainByHand(t *testing.T) {
 	s.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()})
 	_, err = s.programs.RunStarter(t.Context(), s.env, "reimport", number)
 	require.NoError(t, err)
-	s.waitFor("a third import", func() bool { return s.count(`SELECT count(*) FROM scrapehaul.imports`) == 3 })
-	require.Contains(t, s.result(id).Reason, "the 100 records published before stay")
+	require.Contains(t, s.attention(id), "the 100 records published before stay")
+	s.requireRecords(id, 100)
+	s.signal(id, workflows.NotificationSignal)
+	require.Equal(t, workflows.Unchanged, s.result(id).Outcome)
 	s.requireRecords(id, 100)
 }
 

@@ -162,6 +162,21 @@ func (s *system) progress(id int64) (progress workflows.Progress) {
 	return progress
 }
 
+// attention waits until the import needs a person, and returns what it says.
+func (s *system) attention(id int64) (says string) {
+	s.t.Helper()
+	s.waitFor("attention", func() bool {
+		says = s.progress(id).Attention
+		return says != ""
+	})
+	return says
+}
+
+func (s *system) signal(id int64, name string) {
+	s.t.Helper()
+	require.NoError(s.t, s.temporal.SignalWorkflow(s.t.Context(), workflows.WorkflowID(id), "", name, nil))
+}
+
 func (s *system) count(query string, args ...any) (n int64) {
 	s.t.Helper()
 	require.NoError(s.t, s.db.Get(&n, query, args...))

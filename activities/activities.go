@@ -178,6 +178,10 @@ type DeleteScrapingJobInput struct {
 	// Job is the job as it was when it was imported.
 	Job      ScrapingJob `json:"job"`
 	ImportID int64       `json:"import_id"`
+	// Records and Rejected are what the import has to hold; that they are enough
+	// is the caller's to decide.
+	Records  int64 `json:"records"`
+	Rejected int64 `json:"rejected"`
 }
 
 // DeleteScrapingJobResult says whether the job is gone from the cloud.
@@ -191,9 +195,9 @@ type DeleteScrapingJobResult struct {
 }
 
 // DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
-// the records counted in the database are as many as the job has stored, none
-// was rejected, and the job has not run again since. A job that the cloud no
-// longer knows counts as deleted.
+// the import is the published one, its records counted in the database are as
+// many as were imported, the job is finished, and it has not run again since. A
+// job that the cloud no longer knows counts as deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	result, err := a.delete(ctx, in)
 	if err != nil {
@@ -239,10 +243,9 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
 	case !in.Job.Finished():
 		return fmt.Sprintf("the job is %q, not finished", in.Job.Status), nil
-	case rejected > 0:
-		return fmt.Sprintf("%d records were rejected", rejected), nil
-	case records != in.Job.StoredRecordCount:
-		return fmt.Sprintf("%d records are in the database, but the job has stored %d", records, in.Job.StoredRecordCount), nil
+	case records != in.Records || rejected != in.Rejected:
+		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
+			records, rejected, in.Records, in.Rejected), nil
 	}
 	return "", nil
 }

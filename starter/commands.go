@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ type importFlags struct {
 	HoldBeforeDelete string `env:"HOLD_BEFORE_DELETE" default:"${hold}" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${default}."`
 	BatchRecords     string `env:"BATCH_RECORDS" default:"${batch_records}" placeholder:"N" help:"Records committed at a time. Default: ${default}."`
 	MaxRecordBytes   string `env:"MAX_RECORD_BYTES" default:"${max_record_bytes}" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${default}."`
+	MaxRejected      string `env:"MAX_REJECTED" default:"0" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: ${default}."`
+	AttentionTimeout string `env:"ATTENTION_TIMEOUT" default:"${attention_timeout}" help:"How long an import that needs attention waits for a person before it fails. Default: ${default}."`
 	WorkerGoneAfter  string `env:"WORKER_GONE_AFTER" default:"${worker_gone_after}" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${default}."`
 	HeartbeatTimeout string `env:"HEARTBEAT_TIMEOUT" default:"${heartbeat_timeout}" help:"How long a download or an import may be silent before another attempt takes over. Default: ${default}."`
 }
@@ -42,6 +45,7 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 			s.Problem("HOLD_BEFORE_DELETE is %q: want a duration like 24h, 0, or never", f.HoldBeforeDelete)
 		}
 	}
+	s.Duration("ATTENTION_TIMEOUT", f.AttentionTimeout, least)
 	s.Duration("WORKER_GONE_AFTER", f.WorkerGoneAfter, least)
 	s.Duration("HEARTBEAT_TIMEOUT", f.HeartbeatTimeout, least)
 	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
@@ -49,6 +53,8 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 		HoldBeforeDelete: f.HoldBeforeDelete,
 		BatchRecords:     s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
 		MaxRecordBytes:   s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
+		MaxRejected:      s.Int("MAX_REJECTED", f.MaxRejected, 0, math.MaxInt),
+		AttentionTimeout: f.AttentionTimeout,
 		WorkerGoneAfter:  f.WorkerGoneAfter,
 		HeartbeatTimeout: f.HeartbeatTimeout,
 	}

@@ -13,7 +13,10 @@ func (w *importScrapingJob) show(ctx workflow.Context, step Step, next string) {
 	w.progress.Step = step
 	var text strings.Builder
 	fmt.Fprintf(&text, "**%s**", step)
-	if next != "" {
+	switch {
+	case step == StepNeedsAttention:
+		fmt.Fprintf(&text, ": %s", w.progress.Attention)
+	case next != "":
 		fmt.Fprintf(&text, ": %s", next)
 	}
 	text.WriteString("\n\n| | |\n|---|---|\n")
@@ -28,10 +31,23 @@ func (w *importScrapingJob) show(ctx workflow.Context, step Step, next string) {
 	if w.result.Reason != "" {
 		row("because", escapeCell(w.result.Reason))
 	}
-	if step != StepDone {
-		text.WriteString("\nSignal `reimport` (no input) downloads and imports again.\n")
+	if signals := signalsIn(step); signals != "" {
+		fmt.Fprintf(&text, "\nSignals, without input: %s.\n", signals)
 	}
 	workflow.SetCurrentDetails(ctx, text.String())
+}
+
+// signalsIn says which signals make sense in a step; what needs attention says
+// so itself.
+func signalsIn(step Step) string {
+	switch step {
+	case StepDone, StepNeedsAttention:
+		return ""
+	case StepHold:
+		return "`delete-now` ends the hold; `keep` and `abandon` close the import without deleting; `reimport` downloads and imports again"
+	default:
+		return "`reimport` downloads and imports again"
+	}
 }
 
 // escapeCell keeps a sitemap's name from breaking the table.

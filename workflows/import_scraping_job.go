@@ -46,6 +46,7 @@ type importScrapingJob struct {
 
 	notifications workflow.ReceiveChannel
 	reimports     workflow.ReceiveChannel
+	decisions     map[string]workflow.ReceiveChannel
 	// wanted is what signals have asked for and no round has taken up yet.
 	wanted request
 
@@ -59,8 +60,10 @@ type importScrapingJob struct {
 	job       activities.ScrapingJob
 	importID  int64
 	heldUntil time.Time
-	// imported is set when this run has published something.
+	// imported is set when this run has published something, accepted when a
+	// person has accepted what was imported as it is.
 	imported bool
+	accepted bool
 
 	// downloads counts the spool files; removals are those being removed, which
 	// nothing waits for but the end.
@@ -90,10 +93,14 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		logger:        log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		notifications: workflow.GetSignalChannel(ctx, NotificationSignal),
 		reimports:     workflow.GetSignalChannel(ctx, ReimportSignal),
+		decisions:     map[string]workflow.ReceiveChannel{},
 		wanted:        check,
 		removals:      workflow.NewWaitGroup(ctx),
 		progress:      Progress{ScrapingJobID: id, Step: StepDescribe},
 		result:        ImportScrapingJobResult{ScrapingJobID: id},
+	}
+	for _, signal := range decisionSignals {
+		w.decisions[signal] = workflow.GetSignalChannel(ctx, signal)
 	}
 	err = workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, func() (Progress, error) { return w.progress, nil },
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
@@ -104,23 +111,30 @@ func invalidInput(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), "InvalidInput", nil)
 }
 
-// run goes through rounds until no signal asks for another one. A signal that
-// comes while a round fails is an answer to that failure.
+// run goes through rounds until no signal asks for another one. What a round
+// cannot do by itself is put before a person.
 func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, error) {
 	for {
 		err := w.round(ctx)
+		for err != nil && ctx.Err() == nil {
+			err = w.attention(ctx, err)
+			if _, expired := errors.AsType[*attentionExpired](err); expired {
+				break
+			}
+		}
 		w.takeSignals()
-		if w.wanted == nothing || ctx.Err() != nil {
+		if w.wanted == nothing {
 			// The last wait comes before the last look for signals.
 			w.awaitRemovals(ctx)
 			w.takeSignals()
 		}
-		if ctx.Err() != nil || w.wanted == nothing {
-			w.show(ctx, StepDone, string(w.result.Outcome))
+		if ctx.Err() != nil {
+			w.awaitRemovals(ctx)
 			return w.result, err
 		}
-		if err != nil {
-			w.logger.Warn("The import failed and goes on because of a signal", "Error", err)
+		if w.wanted == nothing {
+			w.show(ctx, StepDone, string(w.result.Outcome))
+			return w.result, err
 		}
 	}
 }
@@ -233,8 +247,7 @@ func (w *importScrapingJob) importJob(ctx workflow.Context, described activities
 		return false, err
 	}
 	if !imported.Published {
-		w.end(Kept, imported.Reason)
-		return false, nil
+		return false, needsPerson(errorWithheld, "%s", imported.Reason)
 	}
 	w.setPublished(activities.PublishedImport{
 		ImportID: imported.ImportID,
@@ -243,7 +256,7 @@ func (w *importScrapingJob) importJob(ctx workflow.Context, described activities
 		Bytes:    download.Bytes,
 		SHA256:   download.SHA256,
 	})
-	w.imported = true
+	w.imported, w.accepted = true, false
 	w.job, w.heldUntil = described.Job, workflow.Now(ctx).Add(w.settings.hold)
 	return true, nil
 }
@@ -272,21 +285,22 @@ func (w *importScrapingJob) awaitRemovals(ctx workflow.Context) {
 // holdAndDelete deletes the job in the cloud when its hold is over, if it may
 // be deleted at all.
 func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
+	if err := w.verify(); err != nil {
+		return err
+	}
 	if reason := w.whyKeep(); reason != "" {
-		outcome := Unchanged
-		if w.imported {
-			outcome = Kept
-		}
-		w.end(outcome, reason)
+		w.endKept(reason)
 		return nil
 	}
-	if err := w.hold(ctx); err != nil || w.wanted != nothing {
+	if decision, err := w.hold(ctx); err != nil || w.wanted != nothing || w.closes(decision) {
 		return err
 	}
 	w.show(ctx, StepDelete, "")
 	var deleted activities.DeleteScrapingJobResult
 	err := workflow.ExecuteActivity(cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
-		activities.DeleteScrapingJobInput{Job: w.job, ImportID: w.importID}).Get(ctx, &deleted)
+		activities.DeleteScrapingJobInput{
+			Job: w.job, ImportID: w.importID, Records: w.result.Records, Rejected: w.result.Rejected,
+		}).Get(ctx, &deleted)
 	switch {
 	case err != nil:
 		return err
@@ -295,7 +309,22 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	case deleted.Changed:
 		w.wanted = max(w.wanted, check)
 	default:
-		w.end(Kept, deleted.Reason)
+		return needsPerson(errorUnverified, "%s", deleted.Reason)
+	}
+	return nil
+}
+
+// verify compares what was imported with what the job has, unless a person has
+// accepted it as it is.
+func (w *importScrapingJob) verify() error {
+	switch {
+	case w.accepted:
+		return nil
+	case w.result.Rejected > w.settings.maxRejected:
+		return needsPerson(errorRejects, "%d records were rejected (see scrapehaul.rejected_records)", w.result.Rejected)
+	case w.job.Finished() && w.result.Records+w.result.Rejected != w.job.StoredRecordCount:
+		return needsPerson(errorMismatch, "%d records were imported, but the job has stored %d",
+			w.result.Records, w.job.StoredRecordCount)
 	}
 	return nil
 }
@@ -305,36 +334,21 @@ func (w *importScrapingJob) whyKeep() string {
 	switch {
 	case !w.job.Finished():
 		return fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", w.job.Status)
-	case w.result.Rejected > 0:
-		return fmt.Sprintf("%d records were rejected: see scrapehaul.rejected_records", w.result.Rejected)
-	case w.result.Records != w.job.StoredRecordCount:
-		return fmt.Sprintf("%d records were imported, but the job has stored %d", w.result.Records, w.job.StoredRecordCount)
 	case w.settings.neverDelete:
 		return "hold_before_delete is \"never\""
 	}
 	return ""
 }
 
-// hold waits until the hold is over or a signal wants something.
-func (w *importScrapingJob) hold(ctx workflow.Context) error {
-	w.takeSignals()
-	wait := w.heldUntil.Sub(workflow.Now(ctx))
-	if w.wanted != nothing || wait <= 0 {
-		return nil
-	}
+// hold waits until the hold is over, a signal wants another round, or a person
+// decides otherwise.
+func (w *importScrapingJob) hold(ctx workflow.Context) (decision string, err error) {
 	w.progress.DeleteAfter = &w.heldUntil
 	defer func() { w.progress.DeleteAfter = nil }()
 	w.show(ctx, StepHold, "deleted in the cloud after "+w.heldUntil.UTC().Format(time.RFC3339))
-	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when a signal ends the wait
-	defer cancel()
-	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout:      wait,
-		TimerOptions: workflow.TimerOptions{Summary: "hold before deleting scraping job " + WorkflowID(w.id)},
-	}, func() bool {
-		w.takeSignals()
-		return w.wanted != nothing
-	})
-	return err
+	decision, _, err = w.waitForDecision(ctx, w.heldUntil.Sub(workflow.Now(ctx)),
+		"hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal, KeepSignal, AbandonSignal)
+	return decision, err
 }
 
 func (w *importScrapingJob) setPublished(published activities.PublishedImport) {
@@ -346,6 +360,15 @@ func (w *importScrapingJob) setPublished(published activities.PublishedImport) {
 
 func (w *importScrapingJob) end(outcome Outcome, reason string) {
 	w.result.Outcome, w.result.Reason = outcome, reason
+}
+
+// endKept ends with what was imported, by this run or before it.
+func (w *importScrapingJob) endKept(reason string) {
+	if w.imported {
+		w.end(Kept, reason)
+	} else {
+		w.end(Unchanged, reason)
+	}
 }
 
 // endNotFound leaves the outcome as it is when a signal has come in while this

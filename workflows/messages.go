@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -20,6 +21,18 @@ const (
 	// ReimportSignal asks for the job to be downloaded and imported again,
 	// replacing its records. It has no payload.
 	ReimportSignal = "reimport"
+	// AbandonSignal closes an import that needs attention or holds; the job stays
+	// in the cloud. Like the following ones it has no payload, and does nothing
+	// in a state where it makes no sense.
+	AbandonSignal = "abandon"
+	// AcceptSignal goes on, deletion included, with an import that needs
+	// attention because of rejected records or a count that does not match.
+	AcceptSignal = "accept"
+	// KeepSignal closes an import that needs attention or holds, as complete; the
+	// job stays in the cloud.
+	KeepSignal = "keep"
+	// DeleteNowSignal ends the hold.
+	DeleteNowSignal = "delete-now"
 	// ProgressQuery answers with a Progress.
 	ProgressQuery = "progress"
 )
@@ -59,6 +72,12 @@ type Settings struct {
 	// MaxRecordBytes is the size over which a record is rejected. Default
 	// 16777216 (16 MiB).
 	MaxRecordBytes int `json:"max_record_bytes,omitempty"`
+	// MaxRejected is how many rejected records an import may have and still count
+	// as complete. Default 0.
+	MaxRejected int `json:"max_rejected,omitempty"`
+	// AttentionTimeout is how long an import that needs attention waits for a
+	// person's signal before it fails: a duration. Default "168h" (7 days).
+	AttentionTimeout string `json:"attention_timeout,omitempty"`
 	// WorkerGoneAfter is how long the worker that holds the downloaded file may
 	// leave a step waiting before the import begins again on another: a
 	// duration. Default "5m".
@@ -73,6 +92,7 @@ const (
 	DefaultHoldBeforeDelete = "24h"
 	DefaultBatchRecords     = 5000
 	DefaultMaxRecordBytes   = 16 << 20
+	DefaultAttentionTimeout = "168h"
 	DefaultWorkerGoneAfter  = "5m"
 	DefaultHeartbeatTimeout = "30s"
 	// MaxBatchRecords and MaxMaxRecordBytes are the most that Settings allow.
@@ -88,6 +108,8 @@ type settings struct {
 	neverDelete      bool
 	batchRecords     int
 	maxRecordBytes   int
+	maxRejected      int64
+	attentionTimeout time.Duration
 	workerGoneAfter  time.Duration
 	heartbeatTimeout time.Duration
 }
@@ -126,6 +148,8 @@ func (s Settings) parse() (settings, []error) {
 	}
 	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
 	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)
+	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
+	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, DefaultAttentionTimeout, time.Second)
 	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, DefaultWorkerGoneAfter, time.Second)
 	in.heartbeatTimeout = duration("heartbeat_timeout", s.HeartbeatTimeout, DefaultHeartbeatTimeout, time.Second)
 	return in, problems
@@ -139,6 +163,8 @@ const (
 	Deleted Outcome = "deleted"
 	// Kept: imported; the job stays in the cloud, the result's reason says why.
 	Kept Outcome = "kept"
+	// Abandoned: a person gave the import up; the job stays in the cloud.
+	Abandoned Outcome = "abandoned"
 	// Unchanged: nothing was done, the same content had been imported before.
 	Unchanged Outcome = "unchanged"
 	// StillRunning: nothing was imported, the job runs (again). Web Scraper
@@ -173,6 +199,8 @@ const (
 	StepHold     Step = "holding"
 	StepDelete   Step = "deleting in the cloud"
 	StepDone     Step = "done"
+	// StepNeedsAttention stands apart: the import waits for a person's signal.
+	StepNeedsAttention Step = "needs-attention"
 )
 
 // Progress answers the query "progress". The records of an import under way
@@ -187,6 +215,9 @@ type Progress struct {
 	// Records and Rejected are those of the published import.
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
+	// Attention says what is wrong, and which signals continue, when the step is
+	// StepNeedsAttention.
+	Attention string `json:"attention,omitempty"`
 	// DeleteAfter is when the hold ends.
 	DeleteAfter *time.Time `json:"delete_after,omitempty"`
 }

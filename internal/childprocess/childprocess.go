@@ -33,7 +33,7 @@ type Command struct {
 	Log io.Writer
 
 	// StopSignal asks the child to end; one that is still there after StopTimeout
-	// is killed. Zero values mean SIGTERM and 10 seconds.
+	// is killed with its process group. Zero values mean SIGTERM and 10 seconds.
 	StopSignal  syscall.Signal
 	StopTimeout time.Duration
 	// OrphanSignal ends the child when this process has died; the zero value
@@ -65,7 +65,7 @@ type Process struct {
 const register = `echo $$ >&3; exec "$@" 3>&-`
 
 // guard waits until the other end of its standard input closes, which the
-// kernel does for us however we die, and then ends the child.
+// kernel does for us however we die, and then ends the child and its group.
 const guard = `
 read -r child || exit 0
 read -r _
@@ -75,7 +75,7 @@ while kill -0 "$child" && [ $tries -lt 50 ]; do
 	tries=$((tries + 1))
 	sleep 0.1
 done
-kill -KILL "$child"
+kill -KILL -"$child"
 [ -z "$2" ] || rm -rf -- "$2"
 `
 
@@ -200,7 +200,8 @@ func (p *Process) stopChild() error {
 	case <-time.After(p.command.StopTimeout):
 	}
 	err := fmt.Errorf("%s did not stop within %s and was killed", p.command.Path, p.command.StopTimeout)
-	if killErr := p.child.Process.Kill(); killErr != nil && !errors.Is(killErr, os.ErrProcessDone) {
+	group := -p.child.Process.Pid
+	if killErr := syscall.Kill(group, syscall.SIGKILL); killErr != nil && !errors.Is(killErr, syscall.ESRCH) {
 		return errors.Join(err, killErr)
 	}
 	<-p.done

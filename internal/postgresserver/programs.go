@@ -91,8 +91,12 @@ func hasPrograms(dir string) bool {
 // downloadPrograms lets embedded-postgres download and unpack PostgreSQL.
 func downloadPrograms(dir string) (string, error) {
 	cache, err := os.UserCacheDir()
+	if err == nil {
+		cache = filepath.Join(cache, "scrapehaul")
+		err = os.MkdirAll(cache, 0o700)
+	}
 	if err != nil {
-		cache = dir
+		cache = dir // downloaded every time, but it works
 	}
 	port, err := childprocess.FreePort()
 	if err != nil {
@@ -100,7 +104,7 @@ func downloadPrograms(dir string) (string, error) {
 	}
 	unpacked := filepath.Join(dir, "postgresql")
 	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		CachePath(filepath.Join(cache, "scrapehaul")).
+		CachePath(cache).
 		BinariesPath(unpacked).
 		RuntimePath(filepath.Join(dir, "unused")).
 		Port(uint32(port)).

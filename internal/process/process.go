@@ -43,6 +43,7 @@ var defaults = kong.Vars{
 	"hold":              workflows.DefaultHoldBeforeDelete,
 	"batch_records":     strconv.Itoa(workflows.DefaultBatchRecords),
 	"max_record_bytes":  strconv.Itoa(workflows.DefaultMaxRecordBytes),
+	"attention_timeout": workflows.DefaultAttentionTimeout,
 	"worker_gone_after": workflows.DefaultWorkerGoneAfter,
 	"heartbeat_timeout": workflows.DefaultHeartbeatTimeout,
 }

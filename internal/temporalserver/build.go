@@ -85,7 +85,7 @@ func privateDir(dir string) error {
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(owner.Uid) != os.Getuid() || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s can be written to by other users: remove it", dir)
+		return fmt.Errorf("%s is not a folder that only you can write to: remove it", dir)
 	}
 	probe, err := os.CreateTemp(dir, "writable-*")
 	if err != nil {

@@ -126,7 +126,7 @@ func TestCacheFallsBackToATemporaryFolder(t *testing.T) {
 
 	require.NoError(t, os.Chmod(dir, 0o777))
 	_, err = cacheDir()
-	require.ErrorContains(t, err, dir+" can be written to by other users")
+	require.ErrorContains(t, err, dir+" is not a folder that only you can write to")
 }
 
 func TestTooOldProgramOnPathIsPassedOver(t *testing.T) {

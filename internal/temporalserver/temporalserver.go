@@ -7,7 +7,6 @@ package temporalserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -141,14 +140,17 @@ func arguments(opts Options) []string {
 	return args
 }
 
-// connect waits until the server answers or has ended.
+// connect waits until the server answers or has ended. Once it has ended, whoever
+// answers at its address is somebody else.
 func (s *Server) connect(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+	ctx, cancelTimeout := context.WithTimeout(ctx, startTimeout)
+	defer cancelTimeout()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	go func() {
 		select {
 		case <-s.process.Done():
-			cancel() // whoever answers at this address, it is not our server
+			cancel(s.process.EndedByItself())
 		case <-ctx.Done():
 		}
 	}()
@@ -161,10 +163,8 @@ func (s *Server) connect(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-s.process.Done():
-			return s.process.EndedByItself()
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the Temporal server at %s: %w", s.HostPort, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("waiting for the Temporal server at %s: %w", s.HostPort, context.Cause(ctx))
 		case <-retry.C:
 		}
 	}

@@ -1,0 +1,128 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// decisionSignals are those by which a person decides, in the order in which
+// they count when several have come.
+var decisionSignals = []string{AbandonSignal, KeepSignal, AcceptSignal, DeleteNowSignal}
+
+// Types of the errors that only a person can get an import past.
+const (
+	errorRejects    = "RejectedRecords"
+	errorMismatch   = "CountMismatch"
+	errorWithheld   = "ShortDownload"
+	errorUnverified = "Unverified"
+)
+
+func needsPerson(kind, format string, args ...any) error {
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(format, args...), kind, nil)
+}
+
+// acceptable says whether a person may go on in spite of the error: the records
+// that were good are published.
+func acceptable(err error) bool {
+	return failedWith(err, errorRejects) || failedWith(err, errorMismatch)
+}
+
+// attentionExpired is the end of a wait in which nobody decided.
+type attentionExpired struct{ cause error }
+
+func (e *attentionExpired) Error() string { return e.cause.Error() }
+func (e *attentionExpired) Unwrap() error { return e.cause }
+
+// attention puts what went wrong before a person and does what the person
+// decides. It returns what goes wrong then; nil when the import has ended or a
+// signal wants another round.
+func (w *importScrapingJob) attention(ctx workflow.Context, problem error) error {
+	signals := []string{AbandonSignal, KeepSignal}
+	continues := "reimport tries again, abandon and keep close it without deleting anything"
+	if acceptable(problem) {
+		signals = append(signals, AcceptSignal)
+		continues = "accept goes on all the same, deletion in the cloud included; " + continues
+	}
+	w.progress.Attention = sentence(problem) + ". Signals: " + continues + "."
+	defer func() { w.progress.Attention = "" }()
+	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
+	w.show(ctx, StepNeedsAttention, "")
+	decision, expired, err := w.waitForDecision(ctx, w.settings.attentionTimeout, "waiting for a person", signals...)
+	switch {
+	case err != nil:
+		return err
+	case expired:
+		return &attentionExpired{cause: problem}
+	case decision == AcceptSignal:
+		w.accepted = true
+		return w.holdAndDelete(ctx)
+	}
+	w.closes(decision)
+	return nil
+}
+
+// closes ends the import when the decision is to.
+func (w *importScrapingJob) closes(decision string) bool {
+	switch decision {
+	case KeepSignal:
+		w.endKept("a person decided to keep the job in the cloud")
+	case AbandonSignal:
+		w.end(Abandoned, "a person gave the import up")
+	default:
+		return false
+	}
+	return true
+}
+
+// waitForDecision waits for one of the signals, for a signal that wants another
+// round (wanted is set then), or for the time to pass. Decisions that make no
+// sense here are dropped.
+func (w *importScrapingJob) waitForDecision(
+	ctx workflow.Context, wait time.Duration, summary string, signals ...string,
+) (decision string, expired bool, err error) {
+	decided := func() bool {
+		w.takeSignals()
+		for _, signal := range decisionSignals {
+			for w.decisions[signal].ReceiveAsync(nil) {
+				if decision == "" && slices.Contains(signals, signal) {
+					decision = signal
+				}
+			}
+		}
+		return w.wanted != nothing || decision != ""
+	}
+	if decided() {
+		return decision, false, nil
+	}
+	if wait <= 0 {
+		return "", true, nil
+	}
+	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when the wait ends before
+	defer cancel()
+	inTime, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary},
+	}, decided)
+	return decision, !inTime, err
+}
+
+// sentence says what went wrong without the layers that Temporal wraps around
+// it.
+func sentence(err error) string {
+	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return strings.TrimRight(failure.Message(), ".")
+	}
+	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		step := "a step"
+		if failed, ok := errors.AsType[*temporal.ActivityError](err); ok {
+			step = failed.ActivityType().GetName()
+		}
+		return fmt.Sprintf("%s took too long (%s)", step, timeout.TimeoutType())
+	}
+	return strings.TrimRight(err.Error(), ".")
+}

@@ -1,0 +1,210 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// asks runs the callback when the import waits for a person, an hour after the
+// start, with what it tells the person.
+func (w *world) asks(t *testing.T, then func(attention string)) {
+	t.Helper()
+	w.RegisterDelayedCallback(func() {
+		answer, err := w.QueryWorkflow(workflows.ProgressQuery)
+		require.NoError(t, err)
+		var progress workflows.Progress
+		require.NoError(t, answer.Get(&progress))
+		require.Equal(t, workflows.StepNeedsAttention, progress.Step)
+		then(progress.Attention)
+	}, time.Hour)
+}
+
+func rejects(r *activities.ImportRecordsResult) error {
+	r.Records, r.Rejected = 19, 1
+	return nil
+}
+
+func tooFew(r *activities.ImportRecordsResult) error {
+	r.Records = 19
+	return nil
+}
+
+func withheld(r *activities.ImportRecordsResult) error {
+	r.Published, r.Reason = false, "the download came out short"
+	return nil
+}
+
+func refused(r *activities.ImportRecordsResult) error {
+	r.Published = false
+	return temporal.NewNonRetryableApplicationError("no table", activities.ErrorDatabaseRefuses, nil)
+}
+
+func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
+	const (
+		closeIt  = "reimport tries again, abandon and keep close it without deleting anything."
+		acceptIt = "accept goes on all the same, deletion in the cloud included; "
+	)
+	for _, test := range []struct {
+		name     string
+		onImport func(*activities.ImportRecordsResult) error
+		signal   string
+		says     string
+		outcome  workflows.Outcome
+		deleted  bool
+	}{
+		{"rejects accepted", rejects, "accept", "1 records were rejected (see scrapehaul.rejected_records). Signals: " + acceptIt + closeIt, workflows.Deleted, true},
+		{"rejects abandoned", rejects, "abandon", "", workflows.Abandoned, false},
+		{"rejects kept", rejects, "keep", "", workflows.Kept, false},
+		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + closeIt, workflows.Deleted, true},
+		{"mismatch abandoned", tooFew, "abandon", "", workflows.Abandoned, false},
+		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: " + closeIt, workflows.Abandoned, false},
+		{"error abandoned", refused, "abandon", "no table. Signals: " + closeIt, workflows.Abandoned, false},
+		{"error kept", refused, "keep", "", workflows.Unchanged, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.onImport = test.onImport
+			w.asks(t, func(attention string) {
+				if test.says != "" {
+					require.Equal(t, test.says, attention)
+				}
+				require.Empty(t, w.deletions, "the cloud's copy stays until it is answered")
+				w.SignalWorkflow(test.signal, nil)
+			})
+			require.Equal(t, test.outcome, w.run(t, "0").Outcome)
+			require.Equal(t, test.deleted, len(w.deletions) == 1)
+			require.Len(t, w.imports, 1)
+		})
+	}
+}
+
+func TestSignalsContinueAnImportThatNeedsAttention(t *testing.T) {
+	for _, signal := range []string{workflows.ReimportSignal, workflows.NotificationSignal} {
+		for name, trouble := range map[string]func(*activities.ImportRecordsResult) error{"error": refused, "short download": withheld} {
+			t.Run(signal+" after "+name, func(t *testing.T) {
+				w := newWorld(t, "finished")
+				w.onImport = func(r *activities.ImportRecordsResult) error {
+					if len(w.imports) == 1 {
+						return trouble(r)
+					}
+					return nil
+				}
+				w.asks(t, func(string) { w.SignalWorkflow(signal, nil) })
+				require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+				require.Len(t, w.imports, 2)
+			})
+		}
+	}
+}
+
+func TestImportNeedsAttentionWhenItsRetriesAreSpent(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onDownload = func() error {
+		return temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil)
+	}
+	w.asks(t, func(attention string) {
+		require.Contains(t, attention, "DownloadScrapingJob took too long")
+		w.onDownload = nil
+		w.SignalWorkflow(workflows.ReimportSignal, nil)
+	})
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+}
+
+func TestFewRejectsCanBeAllowed(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = rejects
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
+		Settings: workflows.Settings{HoldBeforeDelete: "0", MaxRejected: 1},
+	})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.deletions, 1)
+}
+
+func TestStoppedJobWithRejectsStaysInTheCloudWhenAccepted(t *testing.T) {
+	w := newWorld(t, "stopped")
+	w.onImport = rejects
+	w.asks(t, func(string) { w.SignalWorkflow(workflows.AcceptSignal, nil) })
+	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
+	require.Empty(t, w.deletions)
+}
+
+func TestAcceptanceIsOfOneImportOnly(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = rejects
+	w.asks(t, func(string) { w.SignalWorkflow(workflows.AcceptSignal, nil) })
+	w.signalAfter(2*time.Hour, workflows.ReimportSignal) // while holding
+	asked := false
+	w.RegisterDelayedCallback(func() {
+		asked = true
+		w.SignalWorkflow(workflows.AbandonSignal, nil)
+	}, 3*time.Hour)
+	require.Equal(t, workflows.Abandoned, w.run(t, "24h").Outcome)
+	require.True(t, asked)
+	require.Empty(t, w.deletions)
+}
+
+func TestImportFailsWhenNobodyDecides(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = rejects
+	w.execute("0")
+	require.ErrorContains(t, w.GetWorkflowError(), "1 records were rejected")
+	require.InDelta(t, (7 * 24 * time.Hour).Seconds(), w.Now().Sub(w.start).Seconds(), 60)
+	require.Empty(t, w.deletions)
+}
+
+func TestAPersonEndsTheHold(t *testing.T) {
+	for _, test := range []struct {
+		signal  string
+		outcome workflows.Outcome
+		deleted bool
+	}{
+		{workflows.DeleteNowSignal, workflows.Deleted, true},
+		{workflows.KeepSignal, workflows.Kept, false},
+		{workflows.AbandonSignal, workflows.Abandoned, false},
+	} {
+		t.Run(test.signal, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.signalAfter(time.Hour, test.signal)
+			require.Equal(t, test.outcome, w.run(t, "24h").Outcome)
+			require.Less(t, w.Now().Sub(w.start), 2*time.Hour)
+			require.Equal(t, test.deleted, len(w.deletions) == 1)
+		})
+	}
+}
+
+func TestSignalsThatMakeNoSenseDoNothing(t *testing.T) {
+	t.Run("while importing", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.onImport = func(*activities.ImportRecordsResult) error {
+			for _, signal := range []string{workflows.AcceptSignal, workflows.KeepSignal, workflows.AbandonSignal, workflows.DeleteNowSignal} {
+				w.SignalWorkflow(signal, nil)
+			}
+			return nil
+		}
+		require.Equal(t, workflows.Kept, w.run(t, "never").Outcome)
+	})
+	t.Run("while holding", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.signalAfter(time.Hour, workflows.AcceptSignal)
+		require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+		require.InDelta(t, 24*time.Hour.Seconds(), w.deletions[0].Seconds(), 5)
+	})
+	t.Run("while it needs attention", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.onImport = withheld
+		w.asks(t, func(string) {
+			w.SignalWorkflow(workflows.AcceptSignal, nil) // nothing was published
+			w.SignalWorkflow(workflows.DeleteNowSignal, nil)
+		})
+		w.signalAfter(2*time.Hour, workflows.AbandonSignal)
+		require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
+		require.Empty(t, w.deletions)
+	})
+}
