@@ -178,10 +178,14 @@ type DeleteScrapingJobInput struct {
 	// Job is the job as it was when it was imported.
 	Job      ScrapingJob `json:"job"`
 	ImportID int64       `json:"import_id"`
-	// Records and Rejected are what the import has to hold; that they are enough
-	// is the caller's to decide.
+	// Records and Rejected are what was imported.
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
+	// MaxRejected is how many rejected records there may be. Accepted says that a
+	// person wants the job deleted however many there are, and in spite of a
+	// count that does not match.
+	MaxRejected int64 `json:"max_rejected,omitempty"`
+	Accepted    bool  `json:"accepted,omitempty"`
 }
 
 // DeleteScrapingJobResult says whether the job is gone from the cloud.
@@ -195,9 +199,10 @@ type DeleteScrapingJobResult struct {
 }
 
 // DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
-// the import is the published one, its records counted in the database are as
-// many as were imported, the job is finished, and it has not run again since. A
-// job that the cloud no longer knows counts as deleted.
+// the import is the published one, its records counted in the database are what
+// was imported and as many as the job has stored, the job is finished, and it
+// has not run again since. A job that the cloud no longer knows counts as
+// deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	result, err := a.delete(ctx, in)
 	if err != nil {
@@ -246,6 +251,12 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 	case records != in.Records || rejected != in.Rejected:
 		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
 			records, rejected, in.Records, in.Rejected), nil
+	case in.Accepted:
+		return "", nil
+	case rejected > in.MaxRejected:
+		return fmt.Sprintf("%d records were rejected", rejected), nil
+	case records+rejected != in.Job.StoredRecordCount:
+		return fmt.Sprintf("%d records are in the database, but the job has stored %d", records, in.Job.StoredRecordCount), nil
 	}
 	return "", nil
 }

@@ -24,7 +24,9 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 	w.t.Helper()
 	id = w.cloud.AddJob(job)
 	imported, result := w.imported(id, 1)
-	return id, activities.DeleteScrapingJobInput{Job: imported.Job, ImportID: result.ImportID}
+	return id, activities.DeleteScrapingJobInput{
+		Job: imported.Job, ImportID: result.ImportID, Records: result.Records, Rejected: result.Rejected,
+	}
 }
 
 const notedDeletions = `SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at IS NOT NULL`
@@ -77,14 +79,14 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			prepare: func(w *world, _ *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`DELETE FROM scrapehaul.import_records WHERE record_number = 7`)
 			},
-			reason: "19 records are in the database, but the job has stored 20",
+			reason: "19 records and 0 rejected ones are in the database, but 20 and 0 were imported",
 		},
 		{
 			name: "a record too many is in the database", job: webscrapertest.Job{Records: twenty},
 			prepare: func(w *world, in *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 21, '{}')`, in.ImportID)
 			},
-			reason: "21 records are in the database, but the job has stored 20",
+			reason: "21 records and 0 rejected ones are in the database, but 20 and 0 were imported",
 		},
 		{
 			name: "the download was short", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`, 2)},
@@ -125,6 +127,21 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			require.Zero(t, w.deletions())
 			require.False(t, w.cloud.Deleted(id))
 			require.Zero(t, w.count(notedDeletions))
+		})
+	}
+}
+
+func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
+	for name, allow := range map[string]func(*activities.DeleteScrapingJobInput){
+		"allowed":  func(in *activities.DeleteScrapingJobInput) { in.MaxRejected = 1 },
+		"accepted": func(in *activities.DeleteScrapingJobInput) { in.Accepted = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":`, 2)})
+			allow(&in)
+			require.True(t, w.delete(in).Deleted)
+			require.True(t, w.cloud.Deleted(id))
 		})
 	}
 }

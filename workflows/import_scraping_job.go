@@ -300,6 +300,7 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	err := workflow.ExecuteActivity(cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
 		activities.DeleteScrapingJobInput{
 			Job: w.job, ImportID: w.importID, Records: w.result.Records, Rejected: w.result.Rejected,
+			MaxRejected: w.settings.maxRejected, Accepted: w.accepted,
 		}).Get(ctx, &deleted)
 	switch {
 	case err != nil:
