@@ -119,8 +119,6 @@ type DescribeScrapingJobResult struct {
 	Published *PublishedImport `json:"published,omitempty"`
 	// Unchanged is set when Published was made from this very content.
 	Unchanged bool `json:"unchanged"`
-	// Slots bound the downloads and imports that run at a time.
-	Slots *Slots
 	// WorkerTaskQueue is the task queue of the worker that answered, where the
 	// job's file can be downloaded to and imported from.
 	WorkerTaskQueue string `json:"worker_task_queue"`

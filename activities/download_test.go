@@ -113,6 +113,7 @@ func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
 	w.steps.Spool = openSpool(t, w.spool, free-records*520/2)
 	_, err = w.tryDownload(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1)}))
 	requireFailure(t, err, activities.ErrorDiskFull, true)
+	require.ErrorContains(t, err, "10400000000 more are to be written", "all of them")
 	require.Empty(t, w.files())
 	require.Equal(t, 1, w.downloads())
 }

@@ -169,7 +169,7 @@ func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(path) //nolint:gosec // path keeps it in the spool
+	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", errFileGone, in.File)
 	}

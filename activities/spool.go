@@ -41,7 +41,7 @@ func (s *Spool) Name() string { return s.name }
 
 // spoolName reads the name from the file or gives one.
 func spoolName(path string) (string, error) {
-	name, err := os.ReadFile(path) //nolint:gosec // the operator names the folder
+	name, err := os.ReadFile(path)
 	if err == nil {
 		return strings.TrimSpace(string(name)), nil
 	}
@@ -61,7 +61,7 @@ func spoolName(path string) (string, error) {
 	if err := os.Link(proposal, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	name, err = os.ReadFile(path) //nolint:gosec // as above
+	name, err = os.ReadFile(path)
 	return strings.TrimSpace(string(name)), err
 }
 

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -208,23 +211,33 @@ func TestHealthcheckOfADeadStarterFails(t *testing.T) {
 	require.Contains(t, problems, address)
 }
 
-func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
+func TestHealthcheckOfAStarterWithoutTemporalFails(t *testing.T) {
 	settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": closedPort(t)}.set(t)
-	s := startStarter(t)
-	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
-	require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
-
-	begun := time.Now()
-	got := s.post(oldToken)
-	require.Equal(t, http.StatusServiceUnavailable, got.status)
-	require.Contains(t, got.body, "send the notification again")
-	require.Less(t, time.Since(begun), 8*time.Second)
-
-	t.Setenv("LISTEN_ADDRESS", s.address)
+	t.Setenv("LISTEN_ADDRESS", startStarter(t).address)
 	code, _, problems := runStarter("healthcheck")
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, "/readyz answers 503")
-	require.Equal(t, process.ExitOK, s.stop())
+}
+
+func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	for name, address := range map[string]string{"nobody listens": closedPort(t), "nobody answers": silent.Addr().String()} {
+		t.Run(name, func(t *testing.T) {
+			settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": address}.set(t)
+			s := startStarter(t)
+			require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
+			require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
+
+			begun := time.Now()
+			got := s.post(oldToken)
+			require.Equal(t, http.StatusServiceUnavailable, got.status)
+			require.Contains(t, got.body, "send the notification again")
+			require.Less(t, time.Since(begun), 8*time.Second)
+			require.Equal(t, process.ExitOK, s.stop())
+		})
+	}
 }
 
 func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
@@ -252,10 +265,14 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 
 	// A notification that has begun to come in before the stop is taken.
 	body, rest := io.Pipe()
+	reading := make(chan struct{})
 	answered := make(chan answer, 1)
-	go func() { answered <- s.send(newToken, body) }()
-	_, err := io.WriteString(rest, notification[:10])
-	require.NoError(t, err)
+	go func() { answered <- s.send(newToken, body, func() { close(reading) }) }()
+	select {
+	case <-reading:
+	case got := <-answered:
+		t.Fatalf("answered too early: %+v", got)
+	}
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	require.Eventually(t, func() bool {
 		connection, err := net.Dial("tcp", s.address)
@@ -264,7 +281,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 		}
 		return err != nil
 	}, waitAtMost, pollEvery, "nothing new is taken")
-	_, err = io.WriteString(rest, notification[10:])
+	_, err := io.WriteString(rest, notification)
 	require.NoError(t, err)
 	require.NoError(t, rest.Close())
 	require.Equal(t, http.StatusAccepted, (<-answered).status)
@@ -360,17 +377,21 @@ func (s *runningStarter) get(path string) answer {
 
 func (s *runningStarter) post(token string) answer {
 	s.t.Helper()
-	return s.send(token, strings.NewReader(notification))
+	return s.send(token, strings.NewReader(notification), func() {})
 }
 
-func (s *runningStarter) send(token string, body io.Reader) answer {
-	request, err := http.NewRequest(http.MethodPost, "http://"+s.address+webhook.Path, body)
+// send sends a notification and calls reading when the starter asks for its
+// body.
+func (s *runningStarter) send(token string, body io.Reader, reading func()) answer {
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{Got100Continue: reading})
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+webhook.Path, body)
 	if err != nil {
 		s.t.Errorf("notifying: %v", err)
 		return answer{}
 	}
-	request.URL.RawQuery = "token=" + strings.NewReplacer(" ", "%20", ",", "%2C").Replace(token)
+	request.URL.RawQuery = url.Values{"token": {token}}.Encode()
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Expect", "100-continue")
 	return s.read(http.DefaultClient.Do(request))
 }
 

@@ -1,8 +1,11 @@
 package process
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 
+	"github.com/BurntSushi/toml"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
@@ -12,6 +15,10 @@ import (
 // Temporal CLI reads too, and returns options for a client.
 func (s *Settings) Temporal(logger *slog.Logger) client.Options {
 	options, err := envconfig.LoadDefaultClientOptions()
+	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
+		// Its text repeats what stands there: an API key without quotes, say.
+		err = fmt.Errorf("line %d of the file cannot be read", syntax.Position.Line)
+	}
 	if err != nil {
 		s.Problem("the TEMPORAL_* variables or the profile file they name: %v", err)
 	}

@@ -106,7 +106,7 @@ func (p Programs) StartStarter(env Environment) (process *childprocess.Process, 
 
 // RunStarter runs a command of the starter to its end and returns its output.
 func (p Programs) RunStarter(ctx context.Context, env Environment, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, p.Starter, args...) //nolint:gosec // our own program
+	command := exec.CommandContext(ctx, p.Starter, args...)
 	command.Env = env.variables()
 	output, err := command.CombinedOutput()
 	if err != nil {

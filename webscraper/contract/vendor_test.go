@@ -129,7 +129,7 @@ var installVendor = sync.OnceValues(func() (node string, err error) {
 	if err := lock.Lock(); err != nil {
 		return "", fmt.Errorf("wait for another installation of the vendor's client: %w", err)
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }() // it ends with the process at the latest
 	if vendorInstalled() {
 		return node, nil
 	}

@@ -1,0 +1,115 @@
+package scrapehaul_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul"
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// hostQueue is the task queue of the host's worker, for its work and ours.
+const hostQueue = "prices"
+
+// newHost is a program that knows nothing of our processes: what it embeds, it
+// embeds itself.
+func newHost(t *testing.T) (*system, *scrapehaul.Plugin) {
+	t.Helper()
+	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err = postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	s := &system{
+		t:        t,
+		cloud:    webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken)),
+		temporal: temporaltest.NewNamespace(t).Client,
+		db:       db,
+		spool:    t.TempDir(),
+	}
+	cloud, err := webscraper.NewClient(apiToken,
+		webscraper.WithBaseURI(s.cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
+	require.NoError(t, err)
+	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{Client: s.temporal, Cloud: cloud, DB: db, SpoolDir: s.spool})
+	require.NoError(t, err)
+	return s, plugin
+}
+
+func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
+	s, plugin := newHost(t)
+	host := worker.New(s.temporal, hostQueue, worker.Options{
+		Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second,
+	})
+	host.RegisterActivityWithOptions(func(ctx context.Context) (n int64, err error) {
+		return n, s.db.GetContext(ctx, &n, `SELECT count(*) FROM scrapehaul.scraped_records WHERE data ? 'price'`)
+	}, activity.RegisterOptions{Name: "CountPrices"})
+	host.RegisterWorkflowWithOptions(func(ctx workflow.Context) (n int64, err error) {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		return n, workflow.ExecuteActivity(ctx, "CountPrices").Get(ctx, &n)
+	}, workflow.RegisterOptions{Name: "ComparePrices"})
+	require.NoError(t, host.Start())
+	t.Cleanup(host.Stop)
+
+	handler, err := webhook.New(webhook.Options{
+		Client: s.temporal, Tokens: []string{webhookToken}, TaskQueue: hostQueue,
+		Settings: workflows.Settings{HoldBeforeDelete: "0"},
+	})
+	require.NoError(t, err)
+	gin.SetMode(gin.TestMode)
+	engine := gin.New()
+	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
+	handler.Register(engine.Group("/partners"))
+	site := httptest.NewServer(engine)
+	t.Cleanup(site.Close)
+	s.cloud.SetWebhookURL(site.URL + "/partners" + webhook.Path + "?token=" + webhookToken)
+
+	id := s.cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: webscrapertest.Products(500, 1)})
+	require.NoError(t, s.cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
+	result := s.result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	s.requireRecords(id, 500)
+	require.True(t, s.cloud.Deleted(id))
+	s.requireEmptySpool(s.spool)
+
+	run, err := s.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: hostQueue}, "ComparePrices")
+	require.NoError(t, err)
+	var prices int64
+	require.NoError(t, run.Get(t.Context(), &prices))
+	require.Equal(t, int64(500), prices)
+}
+
+func TestPluginServesOneWorker(t *testing.T) {
+	s, plugin := newHost(t)
+	options := worker.Options{Plugins: []worker.Plugin{plugin}}
+	worker.New(s.temporal, hostQueue, options)
+	require.PanicsWithError(t, `the plugin is on the worker of task queue "prices" already: make one for each worker`, func() {
+		worker.New(s.temporal, "another", options)
+	})
+}
+
+func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
+	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2})
+	for _, want := range []string{
+		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
+		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,62 @@
+package scrapehaul_test
+
+import (
+	"context"
+	"log"
+	"os"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// ComparePrices stands for the host's own workflows.
+func ComparePrices(workflow.Context) error { return nil }
+
+// A host's worker imports beside its own work.
+func ExamplePlugin() {
+	if err := runHost(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func runHost(ctx context.Context) error {
+	temporal, err := client.DialContext(ctx, envconfig.MustLoadDefaultClientOptions())
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	db, err := sqlx.Open("postgres", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := postgres.Migrate(ctx, db); err != nil { // makes schema scrapehaul
+		return err
+	}
+	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"),
+		webscraper.WithRetryOn429(false), webscraper.WithPacing(false)) // Temporal does the waiting
+	if err != nil {
+		return err
+	}
+	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{
+		Client: temporal, Cloud: cloud, DB: db, SpoolDir: os.Getenv("SPOOL_DIR"),
+	})
+	if err != nil {
+		return err
+	}
+	host := worker.New(temporal, "prices", worker.Options{
+		Plugins:           []worker.Plugin{plugin},
+		WorkerStopTimeout: 25 * time.Second, // lets an import finish the batch in hand
+	})
+	host.RegisterWorkflow(ComparePrices)
+	return host.Run(worker.InterruptCh())
+}

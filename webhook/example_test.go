@@ -1,0 +1,38 @@
+package webhook_test
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// A host's own gin engine receives the notifications.
+func ExampleHandler_Register() {
+	// A lazy client lets the host start without Temporal: until that is there,
+	// notifications are answered with 503, and sent again.
+	temporal, err := client.NewLazyClient(envconfig.MustLoadDefaultClientOptions())
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := webhook.New(webhook.Options{
+		Client:    temporal,
+		Tokens:    []string{os.Getenv("WEBHOOK_TOKEN")},
+		TaskQueue: "prices", // where the worker with the plugin listens
+		Settings:  workflows.Settings{HoldBeforeDelete: "72h"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	engine := gin.New()
+	engine.Use(gin.LoggerWithConfig(gin.LoggerConfig{SkipQueryString: true})) // which holds the token
+	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
+	handler.Register(engine)
+	log.Fatal(engine.Run(":8080"))
+}
