@@ -167,6 +167,9 @@ func (a *Activities) scrapingJob(ctx context.Context, id int64) (job ScrapingJob
 	if err != nil {
 		return ScrapingJob{}, false, cloudError{err}
 	}
+	if described.ID != id {
+		return ScrapingJob{}, false, fmt.Errorf("the API was asked for scraping job %d and answered with %d", id, described.ID)
+	}
 	return NewScrapingJob(described), true, nil
 }
 

@@ -2,11 +2,14 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -122,6 +125,11 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *p
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	mark := attempt.Mark()
+	if mark.Bytes > 0 {
+		if err := a.checkSameFile(ctx, file, in); err != nil {
+			return err
+		}
+	}
 	if _, err := file.Seek(mark.Bytes, io.SeekStart); err != nil {
 		return fmt.Errorf("resuming in the spool file: %w", err)
 	}
@@ -186,10 +194,33 @@ func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
 	return file, nil
 }
 
+// checkSameFile returns errFileGone unless the file is the one that the import
+// was begun with: a late attempt at the download may have put another one there.
+func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in ImportRecordsInput) error {
+	var read atomic.Int64
+	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: in.Bytes} })()
+	hash := sha256.New()
+	for chunk := make([]byte, 1<<20); ; {
+		n, err := file.Read(chunk)
+		hash.Write(chunk[:n])
+		read.Add(int64(n))
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("reading the spool file: %w", err)
+		}
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); sum != in.SHA256 {
+		return fmt.Errorf("%w: %s has SHA-256 %s, the import was begun with %s", errFileGone, in.File, sum, in.SHA256)
+	}
+	return nil
+}
+
 // whyWithhold protects what readers have from a download that came out short:
 // the reason why the import is not to be published, or "".
 func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark postgres.Mark) (reason string, err error) {
-	if !job.Finished() || mark.Records+mark.Rejected >= job.StoredRecordCount {
+	if mark.Records+mark.Rejected >= job.StoredRecordCount {
 		return "", nil
 	}
 	published, err := a.Store.PublishedImport(ctx, job.ScrapingJobID)

@@ -63,19 +63,36 @@ func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	require.Equal(t, int64(30), w.count(`SELECT records FROM scrapehaul.imports`))
 	require.Equal(t, int64(30), w.count(`SELECT count(*) FROM scrapehaul.import_records`))
 
-	// What is committed is not read again: it may as well be gone.
-	spoiled, err := os.OpenFile(filepath.Join(w.spool, file), os.O_WRONLY, 0)
-	require.NoError(t, err)
-	_, err = spoiled.WriteString(strings.Repeat("-", 30*520-1))
-	require.NoError(t, err)
-	require.NoError(t, spoiled.Close())
 	w.db.MustExec(`DROP TRIGGER fail ON scrapehaul.import_records`)
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
 	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 95, Published: true}, result)
 	require.Equal(t, int64(95), w.count(`SELECT count(DISTINCT web_scraper_order) FROM scrapehaul.scraped_records`))
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports`))
+	require.Equal(t, int64(10), w.count(committedBatches), "no batch was imported twice")
 	require.Equal(t, 1, w.downloads())
+}
+
+// A late attempt at the download may have put another file there, of the same
+// size: the two must not be glued together.
+func TestImportIsNotResumedWithAnotherFile(t *testing.T) {
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	stop := make(chan struct{})
+	close(stop)
+	env := w.environment()
+	env.SetWorkerStopChannel(stop)
+	_, err := runIn[any](w, env, "ImportRecords", in)
+	requireFailure(t, err, activities.ErrorWorkerStopping, true)
+
+	path := filepath.Join(w.spool, file)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	content[len(content)-10] ^= 1
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	_, err = w.tryImport(in)
+	requireFailure(t, err, activities.ErrorFileGone, false)
+	require.Zero(t, w.visible())
 }
 
 func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
@@ -216,28 +233,31 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 		{"nothing came", 1, 20, 0, false},
 		{"the job itself has shrunk", 20, 15, 15, true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			id := w.cloud.AddJob(webscrapertest.Job{})
-			if c.before > 0 {
-				require.NoError(t, w.cloud.SetRecords(id, webscrapertest.Products(int(c.before), 1)))
-				w.imported(id, 1)
-			}
-			body := strings.Repeat(`{"short":true}`+"\n", int(c.download))
-			require.NoError(t, w.cloud.SetRecords(id, webscrapertest.RawBody(body, c.stored)))
+		for _, status := range []string{webscrapertest.StatusFinished, webscrapertest.StatusStopped} {
+			t.Run(status+" and "+c.name, func(t *testing.T) {
+				w := newWorld(t)
+				id := w.cloud.AddJob(webscrapertest.Job{})
+				if c.before > 0 {
+					require.NoError(t, w.cloud.SetRecords(id, webscrapertest.Products(int(c.before), 1)))
+					w.imported(id, 1)
+				}
+				body := strings.Repeat(`{"short":true}`+"\n", int(c.download))
+				require.NoError(t, w.cloud.SetRecords(id, webscrapertest.RawBody(body, c.stored)))
+				require.NoError(t, w.cloud.SetStatus(id, status))
 
-			_, result := w.imported(id, 2)
-			require.Equal(t, c.published, result.Published)
-			require.Equal(t, c.download, result.Records)
-			if c.published {
-				require.Empty(t, result.Reason)
-				require.Equal(t, c.download, w.visible())
-			} else {
-				require.Contains(t, result.Reason, "the job has stored 20")
-				require.Equal(t, c.before, w.visible())
-			}
-			require.Equal(t, w.visible(), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "nothing else is left")
-		})
+				_, result := w.imported(id, 2)
+				require.Equal(t, c.published, result.Published)
+				require.Equal(t, c.download, result.Records)
+				if c.published {
+					require.Empty(t, result.Reason)
+					require.Equal(t, c.download, w.visible())
+				} else {
+					require.Contains(t, result.Reason, "the job has stored 20")
+					require.Equal(t, c.before, w.visible())
+				}
+				require.Equal(t, w.visible(), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "nothing else is left")
+			})
+		}
 	}
 }
 

@@ -41,12 +41,8 @@ func (s *Spool) Name() string { return s.name }
 
 // spoolName reads the name from the file or gives one.
 func spoolName(path string) (string, error) {
-	name, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(name)), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+	if name, err := readSpoolName(path); !errors.Is(err, fs.ErrNotExist) {
+		return name, err
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -61,8 +57,19 @@ func spoolName(path string) (string, error) {
 	if err := os.Link(proposal, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	name, err = os.ReadFile(path)
-	return strings.TrimSpace(string(name)), err
+	return readSpoolName(path)
+}
+
+func readSpoolName(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	name := strings.TrimSpace(string(content))
+	if name == "" {
+		return "", fmt.Errorf("%s is empty: remove it, and the worker will give the spool a new name", path)
+	}
+	return name, nil
 }
 
 // path returns where the file of that name lies. Names come back from Temporal

@@ -20,7 +20,10 @@ type Client interface {
 // notification has come, starting it if it is not running. It needs no worker
 // to be running.
 func Notify(ctx context.Context, c Client, taskQueue string, notification Notification, settings Settings) (client.WorkflowRun, error) {
-	summary := notification.SitemapName + " · " + notification.Status
+	summary := "import by hand"
+	if notification.SitemapName != "" {
+		summary = notification.SitemapName + " · " + notification.Status
+	}
 	return signalWithStart(ctx, c, taskQueue, notification.ScrapingJobID, NotificationSignal, notification, summary, settings)
 }
 

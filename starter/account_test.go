@@ -1,0 +1,114 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+const (
+	apiToken = "api-token-zx81"
+	password = "password-zx84"
+)
+
+func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
+	for name, c := range map[string]struct {
+		option webscrapertest.Option
+		want   string
+	}{
+		"limited":   {webscrapertest.WithRateLimit(50, 15*time.Minute), `API calls left +49 of 50 per 15 minutes\n`},
+		"unlimited": {webscrapertest.WithRateLimit(0, time.Minute), `API calls left +unknown: the API did not say\n`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken), c.option, webscrapertest.WithAccount(
+				webscrapertest.Account{Email: "ada@example.org", Firstname: "Ada", Lastname: "Lovelace", PageCredits: 1234}))
+			settings{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL}.set(t)
+			code, out, problems := runStarter("account")
+			require.Equal(t, process.ExitOK, code, problems)
+			require.Regexp(t, `^account +Ada Lovelace <ada@example\.org>\npage credits +1234\n`+c.want+`$`, out)
+		})
+	}
+}
+
+func TestWrongAPITokenIsNotRepeated(t *testing.T) {
+	cloud := webscrapertest.NewServer(t)
+	settings{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL}.set(t)
+	code, out, problems := runStarter("account")
+	require.Equal(t, process.ExitFailed, code)
+	require.Empty(t, out)
+	require.Contains(t, problems, "401 Unauthorized")
+	require.NotContains(t, problems, apiToken)
+}
+
+func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
+	settings{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"}.set(t)
+	code, _, problems := runStarter("account")
+	require.Equal(t, process.ExitSettings, code)
+	requireProblems(t, problems, "WEBSCRAPER_API_TOKEN is missing: ")
+
+	code, _, problems = runStarter("jobs")
+	require.Equal(t, process.ExitSettings, code)
+	requireProblems(t, problems, "WEBSCRAPER_API_TOKEN is missing: ", "DATABASE_URL is not the URL of a PostgreSQL database: ")
+	require.NotContains(t, problems, password)
+}
+
+func TestJobsAreListedWithTheirImports(t *testing.T) {
+	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken))
+	database := postgrestest.NewDatabase(t)
+	settings{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database}.set(t)
+	code, _, problems := runStarter("jobs")
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, `run "worker migrate"`)
+
+	db, err := sqlx.Open("postgres", database)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err = postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	add := func(id int64, sitemap string, records int) {
+		cloud.AddJob(webscrapertest.Job{ID: id, SitemapID: 10 + id, SitemapName: sitemap, Records: webscrapertest.Products(records, id)})
+	}
+	add(1, "shop", 20)
+	add(2, "shop again", 30)
+	add(3, "news", 40)
+	publish(t, db, postgres.ScrapingJob{ScrapingJobID: 1, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
+	publish(t, db, postgres.ScrapingJob{ScrapingJobID: 2, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
+
+	code, out, problems := runStarter("jobs")
+	require.Equal(t, process.ExitOK, code, problems)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, 4)
+	require.Regexp(t, `^JOB +SITEMAP +CUSTOM ID +STATUS +RECORDS +IMPORTED +AT$`, lines[0])
+	require.Regexp(t, `^1 +shop +finished +20 +1 \(1 rejected\) +`+date, lines[1])
+	require.Regexp(t, `^2 +shop again +finished +30 +1 \(1 rejected\) \(has run again since\) +`+date, lines[2])
+	require.Regexp(t, `^3 +news +finished +40 +no *$`, lines[3])
+
+	code, out, problems = runStarter("jobs", "--sitemap-id", "13")
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Regexp(t, `^JOB .*\n3 +news `, out)
+	require.Equal(t, 2, strings.Count(out, "\n"))
+}
+
+const date = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$`
+
+// publish publishes an import of one record, and one rejected, for the job.
+func publish(t *testing.T, db *sqlx.DB, job postgres.ScrapingJob) {
+	t.Helper()
+	attempt, err := postgres.NewStore(db).BeginImport(t.Context(), postgres.ImportRequest{
+		ScrapingJobID: job.ScrapingJobID, WorkflowRunID: "run", Pass: 1, RequestedAt: time.Now(), Bytes: 2, SHA256: "abc",
+	})
+	require.NoError(t, err)
+	batch := attempt.NewBatch()
+	batch.Add(1, []byte(`{}`))
+	batch.Reject(2, []byte(`{`), "cut off")
+	require.NoError(t, attempt.CommitBatch(t.Context(), batch, 2, 2))
+	require.NoError(t, attempt.Publish(t.Context(), job))
+}
