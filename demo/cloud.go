@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
@@ -43,9 +46,19 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 	return cloud
 }
 
-// cloudHandler serves the API, and the dashboard's Continue button as
+// faults are what can be made to go wrong with the next requests.
+var faults = map[string]webscrapertest.Fault{
+	"truncate": {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Truncate(10_000)},
+	"empty":    {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
+	"502":      {Times: 3, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)},
+	"429":      {Times: 1, Effect: webscrapertest.TooManyRequests(10 * time.Second)},
+	"401":      {Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)},
+}
+
+// cloudHandler serves the API; the dashboard's Continue button as
 // POST /jobs/{id}/continue: the job runs again and ends with a tenth more
-// records and a fresh notification.
+// records and a fresh notification; and what can go wrong as
+// POST /faults/{name}.
 func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(webscrapertest.BasePath, cloud)
@@ -63,6 +76,16 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 			return
 		}
 		fmt.Fprintf(w, "job %d runs again and will have %d records in some seconds\n", id, count)
+	})
+	mux.HandleFunc("POST /faults/{name}", func(w http.ResponseWriter, r *http.Request) {
+		fault, known := faults[r.PathValue("name")]
+		if !known {
+			http.Error(w, fmt.Sprintf("there is no fault %q, only %s", r.PathValue("name"),
+				strings.Join(slices.Sorted(maps.Keys(faults)), ", ")), http.StatusNotFound)
+			return
+		}
+		cloud.Inject(fault)
+		fmt.Fprintf(w, "the next requests will suffer %q\n", r.PathValue("name"))
 	})
 	return mux
 }
@@ -96,6 +119,8 @@ func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
 			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)
 		}
 		fmt.Fprintf(streams.Out, "Continue a job that has ended: curl -X POST http://%s/jobs/%d/continue\n", address, jobs[0].id)
+		fmt.Fprintf(streams.Out, "Let the next requests fail:    curl -X POST http://%s/faults/truncate (or %s)\n", address,
+			strings.Join(slices.Sorted(maps.Keys(faults)), ", "))
 	})
 	<-running
 	return err

@@ -152,11 +152,14 @@ Try next:
     TEMPORAL_ADDRESS=%s go run ./starter reimport %s
 - Press Continue in the cloud: the job runs again, grows, and replaces its records at once:
     curl -X POST %s/jobs/%s/continue
+- Let the cloud fail, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
+  empty need your attention (the workflow's details in the web interface say which signals continue):
+    curl -X POST %s/faults/401
 - Send a notification twice, as the cloud may: nothing happens, the content is the same:
     curl -d 'scrapingjob_id=%s&status=finished&sitemap_id=%s&sitemap_name=%s' '%s'
 
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
 		d.temporal.UIAddress, d.temporal.Namespace, d.databaseURL,
-		id, d.temporal.HostPort, id, d.cloudURL, id, id, id, jobs[1].sitemap, d.webhookURL, d.logPath)
+		id, d.temporal.HostPort, id, d.cloudURL, id, d.cloudURL, id, id, jobs[1].sitemap, d.webhookURL, d.logPath)
 	return nil
 }
