@@ -1,7 +1,6 @@
 package scrapehaul_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"flag"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/internal/processes"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -70,7 +70,7 @@ type system struct {
 	temporal client.Client
 	db       *sqlx.DB
 	spool    string
-	log      *lockedBuffer
+	log      *processtest.Log
 	webhook  string
 }
 
@@ -86,7 +86,7 @@ func newSystem(t *testing.T, settings map[string]string, options ...webscraperte
 		cloud:    webscrapertest.NewServer(t, append(options, webscrapertest.WithToken(apiToken))...),
 		temporal: namespace.Client,
 		spool:    t.TempDir(),
-		log:      &lockedBuffer{},
+		log:      new(processtest.Log),
 	}
 	database := postgrestest.NewDatabase(t)
 	s.db, err = sqlx.Open("postgres", database)
@@ -246,22 +246,4 @@ func (s *system) finish() {
 			require.NotContains(s.t, text, base64.StdEncoding.EncodeToString([]byte(secret)), "a secret is in %s", place)
 		}
 	}
-}
-
-// lockedBuffer is a log that several processes write.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

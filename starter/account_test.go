@@ -10,6 +10,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
@@ -30,7 +31,7 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken), c.option, webscrapertest.WithAccount(
 				webscrapertest.Account{Email: "ada@example.org", Firstname: "Ada", Lastname: "Lovelace", PageCredits: 1234}))
-			settings{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL}.set(t)
+			processtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 			code, out, problems := runStarter("account")
 			require.Equal(t, process.ExitOK, code, problems)
 			require.Regexp(t, `^account +Ada Lovelace <ada@example\.org>\npage credits +1234\n`+c.want+`$`, out)
@@ -40,7 +41,7 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 
 func TestWrongAPITokenIsNotRepeated(t *testing.T) {
 	cloud := webscrapertest.NewServer(t)
-	settings{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL}.set(t)
+	processtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 	code, out, problems := runStarter("account")
 	require.Equal(t, process.ExitFailed, code)
 	require.Empty(t, out)
@@ -49,7 +50,7 @@ func TestWrongAPITokenIsNotRepeated(t *testing.T) {
 }
 
 func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
-	settings{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"}.set(t)
+	processtest.SetEnvironment(t, map[string]string{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"})
 	code, _, problems := runStarter("account")
 	require.Equal(t, process.ExitSettings, code)
 	requireProblems(t, problems, "WEBSCRAPER_API_TOKEN is missing: ")
@@ -63,7 +64,7 @@ func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
 func TestJobsAreListedWithTheirImports(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken))
 	database := postgrestest.NewDatabase(t)
-	settings{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database}.set(t)
+	processtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database})
 	code, _, problems := runStarter("jobs")
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, `run "worker migrate"`)

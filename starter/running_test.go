@@ -1,23 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
@@ -25,63 +19,24 @@ const notification = "scrapingjob_id=1234&status=finished&sitemap_id=12&sitemap_
 
 // runningStarter is the program in a goroutine of the test.
 type runningStarter struct {
+	*processtest.Running
 	t       *testing.T
 	address string
-	log     *lockedBuffer
-	ended   chan struct{}
-	code    int // read after ended
 }
 
 // startStarter starts the program and returns when it serves.
 func startStarter(t *testing.T) *runningStarter {
 	t.Helper()
-	s := &runningStarter{t: t, log: new(lockedBuffer), ended: make(chan struct{})}
-	go func() {
-		defer close(s.ended)
-		s.code = process.Main("starter", "", new(commands), []string{"serve"}, process.Streams{Out: io.Discard, Err: s.log})
-	}()
+	s := &runningStarter{Running: processtest.Start(t, "starter", new(commands), "serve"), t: t}
 	t.Cleanup(func() {
-		s.stop()
+		s.Stop()
 		for _, token := range []string{oldToken, newToken} {
-			require.NotContains(t, s.log.String(), token)
+			require.NotContains(t, s.Log.String(), token)
 		}
 	})
-	require.Eventually(t, s.serves, waitAtMost, pollEvery)
-	require.NotEmpty(t, s.address, s.log.String())
+	s.address, _ = s.WaitForLog("Starter serving")["address"].(string)
+	require.NotEmpty(t, s.address, s.Log.String())
 	return s
-}
-
-// serves looks for the address in the log; a program that has ended will have
-// none.
-func (s *runningStarter) serves() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-	}
-	for line := range strings.Lines(s.log.String()) {
-		var read struct {
-			Message string `json:"msg"`
-			Address string `json:"address"`
-		}
-		if json.Unmarshal([]byte(line), &read) == nil && read.Message == "Starter serving" {
-			s.address = read.Address
-		}
-	}
-	return s.address != ""
-}
-
-// stop sends SIGTERM to this process, unless the program has ended, and
-// returns its exit code.
-func (s *runningStarter) stop() int {
-	s.t.Helper()
-	select {
-	case <-s.ended:
-	default:
-		require.NoError(s.t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-	}
-	<-s.ended
-	return s.code
 }
 
 type answer struct {
@@ -127,31 +82,4 @@ func (s *runningStarter) read(response *http.Response, err error) answer {
 		s.t.Errorf("reading the starter's answer: %v", err)
 	}
 	return answer{response.StatusCode, string(body)}
-}
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

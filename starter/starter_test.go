@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +14,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -34,35 +31,13 @@ const (
 	pollEvery  = 10 * time.Millisecond
 )
 
-// settings are the environment of a starter.
-type settings map[string]string
-
-// set makes them the environment of this process, in place of whatever is
-// meant for a real starter, until the end of the test.
-func (s settings) set(t *testing.T) {
-	t.Helper()
-	ours := regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|TASK_QUEUE|HOLD_BEFORE_DELETE|BATCH_RECORDS|MAX_RECORD_BYTES|WORKER_GONE_AFTER|HEARTBEAT_TIMEOUT|MAX_REJECTED|ATTENTION_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_TOKENS)$`)
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); ours.MatchString(name) {
-			t.Setenv(name, "") // restored afterwards
-			require.NoError(t, os.Unsetenv(name))
-		}
-	}
-	t.Setenv("TEMPORAL_CONFIG_FILE", os.DevNull)
-	for name, value := range s {
-		t.Setenv(name, value)
-	}
-}
-
 // runStarter runs the program to its end.
 func runStarter(args ...string) (code int, out, problems string) {
-	var stdout, stderr bytes.Buffer
-	code = process.Main("starter", "", new(commands), args, process.Streams{Out: &stdout, Err: &stderr})
-	return code, stdout.String(), stderr.String()
+	return processtest.Run("starter", new(commands), args...)
 }
 
 func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
-	settings{
+	processtest.SetEnvironment(t, map[string]string{
 		"LISTEN_ADDRESS":     "8080",
 		"WEBHOOK_TOKENS":     " , ,",
 		"TASK_QUEUE":         "",
@@ -74,7 +49,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		"MAX_REJECTED":       "-1",
 		"ATTENTION_TIMEOUT":  "a week",
 		"TEMPORAL_PROFILE":   "production",
-	}.set(t)
+	})
 	shared := []string{
 		"TASK_QUEUE is missing: ",
 		`HOLD_BEFORE_DELETE is "for a day": `,
@@ -114,9 +89,9 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"HEARTBEAT_TIMEOUT", "500ms", `HEARTBEAT_TIMEOUT is "500ms"`},
 	} {
 		t.Run(c.want, func(t *testing.T) {
-			s := settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0"}
+			s := map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0"}
 			s[c.name] = c.value
-			s.set(t)
+			processtest.SetEnvironment(t, s)
 			code, _, problems := runStarter("serve")
 			require.Equal(t, process.ExitSettings, code)
 			requireProblems(t, problems, c.want)
@@ -141,7 +116,7 @@ func requireProblems(t *testing.T, message string, beginnings ...string) {
 }
 
 func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
-	settings{}.set(t)
+	processtest.SetEnvironment(t, nil)
 	for _, args := range [][]string{nil, {"import"}, {"reimport"}} {
 		code, out, problems := runStarter(args...)
 		require.Equal(t, process.ExitSettings, code)
@@ -151,8 +126,8 @@ func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
 }
 
 func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
-	address := closedPort(t)
-	settings{"TEMPORAL_ADDRESS": address}.set(t)
+	address := processtest.ClosedPort(t)
+	processtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": address})
 	for _, command := range []string{"import", "reimport"} {
 		code, out, problems := runStarter(command, "1")
 		require.Equal(t, process.ExitFailed, code)
@@ -163,10 +138,10 @@ func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
 
 func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
-	settings{
+	processtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
 		"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "77", "TASK_QUEUE": "elsewhere",
-	}.set(t)
+	})
 	for command, signal := range map[string]string{"import": workflows.NotificationSignal, "reimport": workflows.ReimportSignal} {
 		code, out, problems := runStarter(command, "7", "1234")
 		require.Equal(t, process.ExitOK, code, problems)
@@ -202,15 +177,15 @@ func startedWith(t *testing.T, namespace temporaltest.Namespace, workflowID stri
 }
 
 func TestHealthcheckOfADeadStarterFails(t *testing.T) {
-	address := closedPort(t)
-	settings{"LISTEN_ADDRESS": address}.set(t)
+	address := processtest.ClosedPort(t)
+	processtest.SetEnvironment(t, map[string]string{"LISTEN_ADDRESS": address})
 	code, _, problems := runStarter("healthcheck")
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, address)
 }
 
 func TestHealthcheckOfAStarterWithoutTemporalFails(t *testing.T) {
-	settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": closedPort(t)}.set(t)
+	processtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": processtest.ClosedPort(t)})
 	t.Setenv("LISTEN_ADDRESS", startStarter(t).address)
 	code, _, problems := runStarter("healthcheck")
 	require.Equal(t, process.ExitFailed, code)
@@ -221,9 +196,9 @@ func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	for name, address := range map[string]string{"nobody listens": closedPort(t), "nobody answers": silent.Addr().String()} {
+	for name, address := range map[string]string{"nobody listens": processtest.ClosedPort(t), "nobody answers": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
-			settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": address}.set(t)
+			processtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": address})
 			s := startStarter(t)
 			require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
 			require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
@@ -233,17 +208,17 @@ func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
 			require.Equal(t, http.StatusServiceUnavailable, got.status)
 			require.Contains(t, got.body, "send the notification again")
 			require.Less(t, time.Since(begun), 8*time.Second)
-			require.Equal(t, process.ExitOK, s.stop())
+			require.Equal(t, process.ExitOK, s.Stop())
 		})
 	}
 }
 
 func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
-	settings{
+	processtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken + ", " + newToken, "LISTEN_ADDRESS": "127.0.0.1:0",
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
-	}.set(t)
+	})
 	s := startStarter(t)
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/readyz"))
@@ -271,7 +246,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	case got := <-answered:
 		t.Fatalf("answered too early: %+v", got)
 	}
-	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	s.Terminate()
 	require.Eventually(t, func() bool {
 		connection, err := net.Dial("tcp", s.address)
 		if err == nil {
@@ -283,9 +258,8 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, rest.Close())
 	require.Equal(t, http.StatusAccepted, (<-answered).status)
-	<-s.ended
-	require.Equal(t, process.ExitOK, s.code)
-	require.Contains(t, s.log.String(), `"msg":"Starter stopped"`)
+	require.Equal(t, process.ExitOK, s.Stop())
+	require.Contains(t, s.Log.String(), `"msg":"Starter stopped"`)
 }
 
 func TestStarterFailsWhereSomebodyListens(t *testing.T) {
@@ -293,7 +267,7 @@ func TestStarterFailsWhereSomebodyListens(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	address := listener.Addr().String()
-	settings{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": address}.set(t)
+	processtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": address})
 	code, _, problems := runStarter("serve")
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, "starter: listening: listen tcp "+address)

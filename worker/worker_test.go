@@ -1,20 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
@@ -22,6 +16,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -33,41 +28,13 @@ const (
 	password = "password-zx84"
 )
 
-// Waits end long before: they are for the slowest machine.
-const (
-	waitAtMost = time.Minute
-	pollEvery  = 10 * time.Millisecond
-)
-
-// settings are the environment of a worker.
-type settings map[string]string
-
-// set makes them the environment of this process, in place of whatever is
-// meant for a real worker, until the end of the test.
-func (s settings) set(t *testing.T) {
-	t.Helper()
-	ours := regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|TASK_QUEUE|SPOOL_.*|MAX_CONCURRENT_IMPORTS|WORKER_STOP_TIMEOUT|HEALTH_ADDRESS)$`)
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); ours.MatchString(name) {
-			t.Setenv(name, "") // restored afterwards
-			require.NoError(t, os.Unsetenv(name))
-		}
-	}
-	t.Setenv("TEMPORAL_CONFIG_FILE", os.DevNull)
-	for name, value := range s {
-		t.Setenv(name, value)
-	}
-}
-
 // runWorker runs the program to its end.
 func runWorker(args ...string) (code int, out, problems string) {
-	var stdout, stderr bytes.Buffer
-	code = process.Main("worker", "", new(commands), args, process.Streams{Out: &stdout, Err: &stderr})
-	return code, stdout.String(), stderr.String()
+	return processtest.Run("worker", new(commands), args...)
 }
 
 func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
-	settings{
+	processtest.SetEnvironment(t, map[string]string{
 		"DATABASE_URL":             "mysql://importer:" + password + "@db/scrapes",
 		"TASK_QUEUE":               "",
 		"SPOOL_MIN_FREE":           "1GB",
@@ -76,7 +43,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		"WORKER_STOP_TIMEOUT":      "soon",
 		"HEALTH_ADDRESS":           "8081",
 		"TEMPORAL_PROFILE":         "production",
-	}.set(t)
+	})
 	code, out, problems := runWorker()
 	require.Equal(t, process.ExitSettings, code)
 	require.Empty(t, out)
@@ -125,13 +92,13 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 	} {
 		t.Run(c.want, func(t *testing.T) {
 			spool := filepath.Join(t.TempDir(), "spool")
-			s := settings{
+			s := map[string]string{
 				"WEBSCRAPER_API_TOKEN": apiToken,
 				"DATABASE_URL":         "postgres://importer:" + password + "@db/scrapes?sslmode=disable",
 				"SPOOL_DIR":            spool,
 			}
 			s[c.name] = c.value
-			s.set(t)
+			processtest.SetEnvironment(t, s)
 			code, _, problems := runWorker("run")
 			require.Equal(t, process.ExitSettings, code)
 			requireProblems(t, problems, c.want)
@@ -143,12 +110,12 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 }
 
 func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
-	address := closedPort(t)
-	settings{
+	address := processtest.ClosedPort(t)
+	processtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
 		"DATABASE_URL":         "postgres://importer:" + password + "@" + address + "/scrapes?sslmode=disable",
 		"SPOOL_DIR":            t.TempDir(),
-	}.set(t)
+	})
 	for _, command := range []string{"run", "migrate"} {
 		code, out, problems := runWorker(command)
 		require.Equal(t, process.ExitFailed, code)
@@ -161,13 +128,13 @@ func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
 }
 
 func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
-	address := closedPort(t)
-	settings{
+	address := processtest.ClosedPort(t)
+	processtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
 		"DATABASE_URL":         postgrestest.NewDatabase(t),
 		"SPOOL_DIR":            t.TempDir(),
 		"TEMPORAL_ADDRESS":     address,
-	}.set(t)
+	})
 	code, _, problems := runWorker()
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, "worker: connecting to Temporal at "+address)
@@ -176,7 +143,7 @@ func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
 func TestNamespaceThatDoesNotExistIsNamed(t *testing.T) {
 	s := realSettings(t)
 	s["TEMPORAL_NAMESPACE"] = "nowhere"
-	s.set(t)
+	processtest.SetEnvironment(t, s)
 	code, _, problems := runWorker()
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, "nowhere")
@@ -184,7 +151,7 @@ func TestNamespaceThatDoesNotExistIsNamed(t *testing.T) {
 
 func TestMigrateSaysToWhichVersion(t *testing.T) {
 	database := postgrestest.NewDatabase(t)
-	settings{"DATABASE_URL": database}.set(t)
+	processtest.SetEnvironment(t, map[string]string{"DATABASE_URL": database})
 	for range 2 { // the second time there is nothing to do
 		code, out, problems := runWorker("migrate")
 		require.Equal(t, process.ExitOK, code, problems)
@@ -192,15 +159,15 @@ func TestMigrateSaysToWhichVersion(t *testing.T) {
 	}
 	connect(t, database).MustExec(`SELECT FROM scrapehaul.scraped_records`)
 
-	settings{}.set(t)
+	processtest.SetEnvironment(t, nil)
 	code, _, problems := runWorker("migrate")
 	require.Equal(t, process.ExitSettings, code)
 	require.Contains(t, problems, "DATABASE_URL is missing")
 }
 
 func TestHealthcheckOfADeadWorkerFails(t *testing.T) {
-	address := closedPort(t)
-	settings{"HEALTH_ADDRESS": address}.set(t)
+	address := processtest.ClosedPort(t)
+	processtest.SetEnvironment(t, map[string]string{"HEALTH_ADDRESS": address})
 	code, _, problems := runWorker("healthcheck")
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, address)
@@ -211,8 +178,8 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s := realSettings(t)
 	s["WEBSCRAPER_API_BASE_URI"] = cloud.URL
-	s["HEALTH_ADDRESS"] = closedPort(t)
-	s.set(t)
+	s["HEALTH_ADDRESS"] = processtest.ClosedPort(t)
+	processtest.SetEnvironment(t, s)
 	w := startWorker(t)
 
 	temporal, err := client.DialContext(t.Context(), client.Options{
@@ -227,7 +194,7 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	require.NoError(t, run.Get(t.Context(), &result))
 	require.Equal(t, workflows.Deleted, result.Outcome)
 
-	require.Eventually(t, func() bool { return strings.Contains(w.log.String(), "Health served") }, waitAtMost, pollEvery)
+	w.WaitForLog("Health served")
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/healthz"))
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
 	code, _, problems := runWorker("healthcheck")
@@ -242,9 +209,9 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	admit()
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
 
-	require.Equal(t, process.ExitOK, w.stop())
-	require.Contains(t, w.log.String(), `"msg":"Worker stopped"`)
-	require.NotContains(t, w.log.String(), apiToken)
+	require.Equal(t, process.ExitOK, w.Stop())
+	require.Contains(t, w.Log.String(), `"msg":"Worker stopped"`)
+	require.NotContains(t, w.Log.String(), apiToken)
 }
 
 func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
@@ -253,17 +220,17 @@ func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	s := realSettings(t)
 	s["HEALTH_ADDRESS"] = listener.Addr().String()
-	s.set(t)
+	processtest.SetEnvironment(t, s)
 	code, _, problems := runWorker()
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, "worker: listening: listen tcp "+s["HEALTH_ADDRESS"])
 }
 
 // realSettings are those of a worker on the real servers.
-func realSettings(t *testing.T) settings {
+func realSettings(t *testing.T) map[string]string {
 	t.Helper()
 	namespace := temporaltest.NewNamespace(t)
-	return settings{
+	return map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
 		"DATABASE_URL":         postgrestest.NewDatabase(t),
 		"SPOOL_DIR":            t.TempDir(),
@@ -272,46 +239,12 @@ func realSettings(t *testing.T) settings {
 	}
 }
 
-// runningWorker is the program in a goroutine of the test.
-type runningWorker struct {
-	t     *testing.T
-	log   *lockedBuffer
-	ended chan struct{}
-	code  int // read after ended
-}
-
 // startWorker starts the program and returns when it works.
-func startWorker(t *testing.T) *runningWorker {
+func startWorker(t *testing.T) *processtest.Running {
 	t.Helper()
-	w := &runningWorker{t: t, log: new(lockedBuffer), ended: make(chan struct{})}
-	go func() {
-		defer close(w.ended)
-		w.code = process.Main("worker", "", new(commands), []string{"run"}, process.Streams{Out: io.Discard, Err: w.log})
-	}()
-	t.Cleanup(func() { w.stop() })
-	require.Eventually(t, func() bool {
-		select {
-		case <-w.ended:
-			return true
-		default:
-			return strings.Contains(w.log.String(), `"msg":"Worker started"`)
-		}
-	}, waitAtMost, pollEvery)
-	require.Contains(t, w.log.String(), `"msg":"Worker started"`)
+	w := processtest.Start(t, "worker", new(commands), "run")
+	w.WaitForLog("Worker started")
 	return w
-}
-
-// stop sends SIGTERM to this process, unless the program has ended, and
-// returns its exit code.
-func (w *runningWorker) stop() int {
-	w.t.Helper()
-	select {
-	case <-w.ended:
-	default:
-		require.NoError(w.t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-	}
-	<-w.ended
-	return w.code
 }
 
 type answer struct {
@@ -349,31 +282,4 @@ func connect(t *testing.T, databaseURL string) *sqlx.DB {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
-}
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

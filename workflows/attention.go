@@ -33,16 +33,11 @@ func acceptable(err error) bool {
 	return failedWith(err, errorRejects) || failedWith(err, errorMismatch)
 }
 
-// attentionExpired is the end of a wait in which nobody decided.
-type attentionExpired struct{ cause error }
-
-func (e *attentionExpired) Error() string { return e.cause.Error() }
-func (e *attentionExpired) Unwrap() error { return e.cause }
-
 // attention puts what went wrong before a person and does what the person
-// decides. It returns what goes wrong then; nil when the import has ended or a
-// signal wants another round.
-func (w *importScrapingJob) attention(ctx workflow.Context, problem error) error {
+// decides; decided is false, and the problem stays, when nobody does in time.
+// Otherwise it returns what goes wrong then, or nil when the import has ended or
+// a signal wants another round.
+func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (decided bool, err error) {
 	signals := []string{AbandonSignal, KeepSignal}
 	continues := "reimport tries again, abandon and keep close it without deleting anything"
 	if acceptable(problem) {
@@ -56,15 +51,15 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) error
 	decision, expired, err := w.waitForDecision(ctx, w.settings.attentionTimeout, "waiting for a person", signals...)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case expired:
-		return &attentionExpired{cause: problem}
+		return false, problem
 	case decision == AcceptSignal:
 		w.accepted = true
-		return w.holdAndDelete(ctx)
+		return true, w.holdAndDelete(ctx)
 	}
 	w.closes(decision)
-	return nil
+	return true, nil
 }
 
 // closes ends the import when the decision is to.

@@ -116,11 +116,8 @@ func invalidInput(err error) error {
 func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, error) {
 	for {
 		err := w.round(ctx)
-		for err != nil && ctx.Err() == nil {
-			err = w.attention(ctx, err)
-			if _, expired := errors.AsType[*attentionExpired](err); expired {
-				break
-			}
+		for decided := true; err != nil && decided && ctx.Err() == nil; {
+			decided, err = w.attention(ctx, err)
 		}
 		w.takeSignals()
 		if w.wanted == nothing {
