@@ -293,6 +293,25 @@ func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
 	require.Equal(t, 1, s.downloads(id))
 }
 
+func TestImportSurvivesTheLossOfItsDatabaseConnections(t *testing.T) {
+	// An attempt that hangs must not be helped by its heartbeat timeout.
+	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "500", "HEARTBEAT_TIMEOUT": "10m"})
+	s.startWorker(s.spool)
+	id := s.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100_000, 1)})
+	s.notify(id)
+	for _, records := range []int{5_000, 20_000, 50_000} {
+		s.waitFor("some batches", func() bool {
+			return s.count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports`) >= int64(records)
+		})
+		s.count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	require.Equal(t, workflows.Deleted, s.result(id).Outcome)
+	s.requireRecords(id, 100_000)
+	require.Equal(t, int64(1), s.count(`SELECT count(*) FROM scrapehaul.imports`))
+	require.Equal(t, 1, s.downloads(id))
+}
+
 func TestMillionRecordsNeedLittleMemory(t *testing.T) {
 	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	worker := s.startWorker(s.spool)

@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Activities has the activities of an import as its methods. All fields are
+// Activities has the activities of an import as its methods. All fields but Slots are
 // required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
@@ -21,7 +21,7 @@ type Activities struct {
 	Store *postgres.Store
 	// Spool keeps downloaded files until they are imported.
 	Spool *Spool
-	// Slots bound the downloads and imports that run at a time.
+	// Slots bound the downloads and imports that run at a time; nil bounds nothing.
 	Slots *Slots
 	// WorkerTaskQueue is the worker-specific task queue: the one that only
 	// workers on this spool poll.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 )
@@ -23,23 +22,29 @@ const copyChunkBytes = 60 << 10
 
 // copyRecords writes all records with one COPY. It refuses none by itself: an
 // error of PostgreSQL sinks the whole batch.
-func copyRecords(ctx context.Context, conn *sqlx.Conn, batch *Batch) ([]reject, error) {
-	err := conn.Raw(func(driverConn any) error {
-		preparer, ok := driverConn.(driver.ConnPrepareContext)
-		if !ok {
-			return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
-		}
-		statement, err := preparer.PrepareContext(ctx, copyStatement)
-		if err != nil {
-			return err
-		}
-		copied, err := copyRows(ctx, statement, batch.rows)
-		if err == nil && copied != int64(len(batch.records)) {
-			err = fmt.Errorf("COPY took %d records of %d", copied, len(batch.records))
-		}
-		return errors.Join(err, statement.Close())
+func copyRecords(ctx context.Context, tx transaction, batch *Batch) ([]reject, error) {
+	var copyErr error
+	err := tx.conn.Raw(func(driverConn any) error {
+		copyErr = copyBatch(ctx, driverConn, batch)
+		return nil // see transaction
 	})
-	return nil, err
+	return nil, errors.Join(copyErr, err)
+}
+
+func copyBatch(ctx context.Context, driverConn any, batch *Batch) error {
+	preparer, ok := driverConn.(driver.ConnPrepareContext)
+	if !ok {
+		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
+	}
+	statement, err := preparer.PrepareContext(ctx, copyStatement)
+	if err != nil {
+		return err
+	}
+	copied, err := copyRows(ctx, statement, batch.rows)
+	if err == nil && copied != int64(len(batch.records)) {
+		err = fmt.Errorf("COPY took %d records of %d", copied, len(batch.records))
+	}
+	return errors.Join(err, statement.Close())
 }
 
 func copyRows(ctx context.Context, statement driver.Stmt, rows []byte) (int64, error) {
@@ -71,14 +76,14 @@ INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ($
 
 // insertOneByOne writes the records so that one refused by PostgreSQL leaves
 // the others in place. It is for the rare batch that COPY cannot take.
-func insertOneByOne(ctx context.Context, conn *sqlx.Conn, batch *Batch) ([]reject, error) {
+func insertOneByOne(ctx context.Context, tx transaction, batch *Batch) ([]reject, error) {
 	var rejects []reject
 	for _, record := range batch.records {
-		if _, err := conn.ExecContext(ctx, `SAVEPOINT record`); err != nil {
+		if _, err := tx.ExecContext(ctx, `SAVEPOINT record`); err != nil {
 			return nil, err
 		}
 		data := batch.data(record)
-		_, err := conn.ExecContext(ctx, insertRecord, batch.importID, record.number, string(data))
+		_, err := tx.ExecContext(ctx, insertRecord, batch.importID, record.number, string(data))
 		after := `RELEASE SAVEPOINT record`
 		if refused(err) {
 			reason := "PostgreSQL refuses it: " + pq.As(err).Message
@@ -88,7 +93,7 @@ func insertOneByOne(ctx context.Context, conn *sqlx.Conn, batch *Batch) ([]rejec
 		if err != nil {
 			return nil, err
 		}
-		if _, err := conn.ExecContext(ctx, after); err != nil {
+		if _, err := tx.ExecContext(ctx, after); err != nil {
 			return nil, err
 		}
 	}

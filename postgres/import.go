@@ -123,18 +123,18 @@ func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import
 		return nil, doing(err)
 	}
 	attempt := &Import{store: s, request: request}
-	err := s.inTx(ctx, func(conn *sqlx.Conn) error {
+	err := s.inTx(ctx, func(tx transaction) error {
 		// The job's row is the lock: attempts begin one after the other.
-		if _, err := conn.ExecContext(ctx, lockScrapingJob, request.ScrapingJobID); err != nil {
+		if _, err := tx.ExecContext(ctx, lockScrapingJob, request.ScrapingJobID); err != nil {
 			return err
 		}
-		if err := conn.GetContext(ctx, &superseded, isSuperseded, request.ScrapingJobID, request.RequestedAt); err != nil {
+		if err := tx.GetContext(ctx, &superseded, isSuperseded, request.ScrapingJobID, request.RequestedAt); err != nil {
 			return err
 		}
 		if superseded {
 			return ErrSuperseded
 		}
-		return attempt.begin(ctx, conn)
+		return attempt.begin(ctx, tx)
 	})
 	if err != nil {
 		return nil, doing(err)
@@ -143,23 +143,23 @@ func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import
 }
 
 // begin finds the import of the request or makes it.
-func (i *Import) begin(ctx context.Context, conn *sqlx.Conn) error {
+func (i *Import) begin(ctx context.Context, tx transaction) error {
 	key := []any{i.request.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
 		Mark
 	}
-	err := conn.GetContext(ctx, &row, findDone, key...)
+	err := tx.GetContext(ctx, &row, findDone, key...)
 	i.published = err == nil
 	if errors.Is(err, sql.ErrNoRows) {
-		err = conn.GetContext(ctx, &row, takeOver, key...)
+		err = tx.GetContext(ctx, &row, takeOver, key...)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		if _, err := conn.ExecContext(ctx, abandonOthers, i.request.ScrapingJobID); err != nil {
+		if _, err := tx.ExecContext(ctx, abandonOthers, i.request.ScrapingJobID); err != nil {
 			return err
 		}
-		err = conn.GetContext(ctx, &row, insertImport, append(key, i.request.RequestedAt)...)
+		err = tx.GetContext(ctx, &row, insertImport, append(key, i.request.RequestedAt)...)
 	}
 	if err != nil {
 		return err
@@ -191,25 +191,25 @@ func (i *Import) CommitBatch(ctx context.Context, batch *Batch, bytes, lastRecor
 	return nil
 }
 
-// writeRecords writes the batch's records inside a transaction of conn and
+// writeRecords writes the batch's records inside a transaction and
 // returns those that PostgreSQL refused.
-type writeRecords func(ctx context.Context, conn *sqlx.Conn, batch *Batch) (refused []reject, err error)
+type writeRecords func(ctx context.Context, tx transaction, batch *Batch) (refused []reject, err error)
 
 func (i *Import) commit(ctx context.Context, batch *Batch, bytes, lastRecordNumber int64, write writeRecords) error {
 	var next Mark
-	err := i.store.inTx(ctx, func(conn *sqlx.Conn) error {
-		if _, err := conn.ExecContext(ctx, `SELECT set_config('application_name', $1, true)`, applicationName(i.request.ScrapingJobID)); err != nil {
+	err := i.store.inTx(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, `SELECT set_config('application_name', $1, true)`, applicationName(i.request.ScrapingJobID)); err != nil {
 			return err
 		}
 		var refused []reject
 		if len(batch.records) > 0 {
 			var err error
-			if refused, err = write(ctx, conn, batch); err != nil {
+			if refused, err = write(ctx, tx, batch); err != nil {
 				return err
 			}
 		}
 		rejects := append(refused, batch.rejects...)
-		if err := insertRejects(ctx, conn, i.id, rejects); err != nil {
+		if err := insertRejects(ctx, tx, i.id, rejects); err != nil {
 			return err
 		}
 		next = Mark{
@@ -219,7 +219,7 @@ func (i *Import) commit(ctx context.Context, batch *Batch, bytes, lastRecordNumb
 			Rejected:         i.mark.Rejected + int64(len(rejects)),
 		}
 		// Last, so that the row is locked for a moment only.
-		return exactlyOne(conn.ExecContext(ctx, advanceMark,
+		return exactlyOne(tx.ExecContext(ctx, advanceMark,
 			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected))
 	})
 	if err != nil {
@@ -233,7 +233,7 @@ const insertRejected = `
 INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)
 SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
 
-func insertRejects(ctx context.Context, conn *sqlx.Conn, importID int64, rejects []reject) error {
+func insertRejects(ctx context.Context, tx transaction, importID int64, rejects []reject) error {
 	if len(rejects) == 0 {
 		return nil
 	}
@@ -247,7 +247,7 @@ func insertRejects(ctx context.Context, conn *sqlx.Conn, importID int64, rejects
 		raws = append(raws, r.raw)
 		reasons = append(reasons, r.reason)
 	}
-	_, err := conn.ExecContext(ctx, insertRejected, importID, numbers, raws, reasons)
+	_, err := tx.ExecContext(ctx, insertRejected, importID, numbers, raws, reasons)
 	return err
 }
 
@@ -278,15 +278,15 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 	if i.mark.Bytes != i.request.Bytes {
 		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, i.mark.Bytes, i.request.Bytes)
 	}
-	err := i.store.inTx(ctx, func(conn *sqlx.Conn) error {
+	err := i.store.inTx(ctx, func(tx transaction) error {
 		// In the same order as BeginImport: the job first.
-		if _, err := conn.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
+		if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
 			return err
 		}
-		if _, err := conn.ExecContext(ctx, replacePublished, i.request.ScrapingJobID); err != nil {
+		if _, err := tx.ExecContext(ctx, replacePublished, i.request.ScrapingJobID); err != nil {
 			return err
 		}
-		if err := exactlyOne(conn.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
+		if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
 			return err
 		}
 		query, args, err := sqlx.Named(setPublishedJob, struct {
@@ -296,7 +296,7 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 		if err != nil {
 			return err
 		}
-		return exactlyOne(conn.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...))
+		return exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...))
 	})
 	if err != nil {
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
@@ -339,9 +339,17 @@ func applicationName(scrapingJobID int64) string {
 	return fmt.Sprintf("scrapehaul import of scraping job %d", scrapingJobID)
 }
 
+// transaction is a transaction and the connection it is on. Statements go
+// through the transaction: one through the connection would, when that breaks,
+// wait for the transaction's end for ever.
+type transaction struct {
+	*sqlx.Tx
+	conn *sqlx.Conn
+}
+
 // inTx runs work in a transaction on a connection of its own, which is
 // discarded after an error: a broken COPY can leave it in any state.
-func (s *Store) inTx(ctx context.Context, work func(*sqlx.Conn) error) (err error) {
+func (s *Store) inTx(ctx context.Context, work func(transaction) error) (err error) {
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -350,9 +358,7 @@ func (s *Store) inTx(ctx context.Context, work func(*sqlx.Conn) error) (err erro
 	if err != nil {
 		return errors.Join(err, discard(conn))
 	}
-	// Statements go through conn: it is the transaction's own connection, and
-	// COPY needs its raw form.
-	if err := work(conn); err != nil {
+	if err := work(transaction{Tx: tx, conn: conn}); err != nil {
 		_ = tx.Rollback() // the connection is closed anyway
 		_ = discard(conn)
 		return err

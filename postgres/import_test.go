@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,6 +201,44 @@ func TestAnAttemptThatHangsInATransactionIsEnded(t *testing.T) {
 	defer cancel()
 	_, err = store.BeginImport(ctx, request(1, 10))
 	require.NoError(t, err)
+}
+
+// database/sql can make a broken connection wait for its own transaction.
+func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
+	store, db := newStore(t)
+	const batches, size = 500, 10
+	attempt := begin(t, store, request(1, batches*size))
+	var lost atomic.Int64
+	imported := make(chan struct{})
+	go func() {
+		defer close(imported)
+		for first := int64(1); first < batches*size; {
+			if err := commit(t, attempt, first, first+size-1, plain); err != nil {
+				lost.Add(1)
+				continue
+			}
+			first += size
+		}
+	}()
+	hangs := time.After(time.Minute)
+	for lost.Load() < 50 { // then let it come to its end
+		_, err := db.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'scrapehaul import%'`)
+		require.NoError(t, err)
+		select {
+		case <-hangs:
+			t.Fatal("the attempt hangs")
+		case <-imported:
+			t.Fatal("the import was too quick to lose connections")
+		default:
+		}
+	}
+	select {
+	case <-imported:
+	case <-hangs:
+		t.Fatal("the attempt hangs")
+	}
+	require.NoError(t, attempt.Publish(t.Context(), job(batches*size)))
+	require.Equal(t, int64(batches*size), count(t, db, visible))
 }
 
 func TestAnEarlierRequestNeverReplacesALaterOne(t *testing.T) {
