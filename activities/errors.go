@@ -80,13 +80,24 @@ func classify(ctx context.Context, err error) error {
 	case isBrokenConnection(err):
 		kind = ErrorDatabase // the only connections that are not to the cloud
 	}
-	message := err.Error()
+	message := advice(kind, err) + err.Error()
 	if len(message) > maxMessage {
 		message = message[:maxMessage] + "…"
 	}
 	// Protobuf refuses other text, and Temporal would never learn of the failure.
 	message = strings.ToValidUTF8(message, "�")
 	return temporal.NewApplicationErrorWithOptions(message, kind, options)
+}
+
+// advice says what a person is to do about what retrying cannot mend.
+func advice(kind string, err error) string {
+	switch {
+	case webscraper.IsUnauthorized(err):
+		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
+	case kind == ErrorDatabaseRefuses:
+		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
+	}
+	return ""
 }
 
 // classifyDatabase gives up on what only a person can change: missing tables
