@@ -15,6 +15,8 @@ import (
 // they count when several have come.
 var decisionSignals = []string{AbandonSignal, KeepSignal, AcceptSignal, DeleteNowSignal}
 
+const keptByPerson = "a person decided to keep the job in the cloud"
+
 // Types of the errors that only a person can get an import past.
 const (
 	errorRejects    = "RejectedRecords"
@@ -66,7 +68,7 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 func (w *importScrapingJob) closes(decision string) bool {
 	switch decision {
 	case KeepSignal:
-		w.endKept("a person decided to keep the job in the cloud")
+		w.endKept(keptByPerson)
 	case AbandonSignal:
 		w.end(Abandoned, "a person gave the import up")
 	default:
@@ -84,14 +86,16 @@ func (w *importScrapingJob) waitForDecision(
 	decided := func() bool {
 		w.takeSignals()
 		for _, signal := range decisionSignals {
-			for w.decisions[signal].ReceiveAsync(nil) {
-				if decision == "" && slices.Contains(signals, signal) {
-					decision = signal
-				}
+			if w.drain(signal) && decision == "" && slices.Contains(signals, signal) {
+				decision = signal
 			}
 		}
 		return w.wanted != nothing || decision != ""
 	}
+	// These lead to deletion: what was sent before this state could be seen was
+	// not meant for it.
+	w.drain(AcceptSignal)
+	w.drain(DeleteNowSignal)
 	if decided() {
 		return decision, false, nil
 	}
@@ -104,6 +108,15 @@ func (w *importScrapingJob) waitForDecision(
 		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary},
 	}, decided)
 	return decision, !inTime, err
+}
+
+// drain takes all signals of that name that have arrived.
+func (w *importScrapingJob) drain(signal string) (arrived bool) {
+	for w.decisions[signal].ReceiveAsync(nil) {
+		arrived = true
+	}
+	w.keep = w.keep || arrived && signal == KeepSignal
+	return arrived
 }
 
 // sentence says what went wrong without the layers that Temporal wraps around

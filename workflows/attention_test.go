@@ -180,15 +180,24 @@ func TestAPersonEndsTheHold(t *testing.T) {
 }
 
 func TestSignalsThatMakeNoSenseDoNothing(t *testing.T) {
-	t.Run("while importing", func(t *testing.T) {
+	t.Run("accept before there is anything to accept", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.onImport = func(r *activities.ImportRecordsResult) error {
+			w.SignalWorkflow(workflows.AcceptSignal, nil)
+			return rejects(r)
+		}
+		w.asks(t, func(string) { w.SignalWorkflow(workflows.AbandonSignal, nil) })
+		require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
+		require.Empty(t, w.deletions)
+	})
+	t.Run("delete-now before the hold", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(*activities.ImportRecordsResult) error {
-			for _, signal := range []string{workflows.AcceptSignal, workflows.KeepSignal, workflows.AbandonSignal, workflows.DeleteNowSignal} {
-				w.SignalWorkflow(signal, nil)
-			}
+			w.SignalWorkflow(workflows.DeleteNowSignal, nil)
 			return nil
 		}
-		require.Equal(t, workflows.Kept, w.run(t, "never").Outcome)
+		require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+		require.InDelta(t, 24*time.Hour.Seconds(), w.deletions[0].Seconds(), 5)
 	})
 	t.Run("while holding", func(t *testing.T) {
 		w := newWorld(t, "finished")
@@ -207,4 +216,36 @@ func TestSignalsThatMakeNoSenseDoNothing(t *testing.T) {
 		require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
 		require.Empty(t, w.deletions)
 	})
+}
+
+func TestKeptJobIsNeverDeleted(t *testing.T) {
+	for name, setup := range map[string]func(*world){
+		"while importing": func(w *world) {
+			w.onImport = func(*activities.ImportRecordsResult) error {
+				w.SignalWorkflow(workflows.KeepSignal, nil)
+				return nil
+			}
+		},
+		"together with a reimport": func(w *world) {
+			w.signalAfter(time.Hour, workflows.KeepSignal)
+			w.signalAfter(time.Hour, workflows.ReimportSignal)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			setup(w)
+			require.Equal(t, workflows.Kept, w.run(t, "24h").Outcome)
+			require.Empty(t, w.deletions)
+		})
+	}
+}
+
+func TestAbandonWhileImportingClosesWithoutDeleting(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = func(*activities.ImportRecordsResult) error {
+		w.SignalWorkflow(workflows.AbandonSignal, nil)
+		return nil
+	}
+	require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
+	require.Empty(t, w.deletions)
 }

@@ -64,6 +64,8 @@ type importScrapingJob struct {
 	// person has accepted what was imported as it is.
 	imported bool
 	accepted bool
+	// keep is set for good when a person has decided so.
+	keep bool
 
 	// downloads counts the spool files; removals are those being removed, which
 	// nothing waits for but the end.
@@ -332,6 +334,8 @@ func (w *importScrapingJob) whyKeep() string {
 	switch {
 	case !w.job.Finished():
 		return fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", w.job.Status)
+	case w.keep:
+		return keptByPerson
 	case w.settings.neverDelete:
 		return "hold_before_delete is \"never\""
 	}

@@ -28,8 +28,8 @@ const (
 	// AcceptSignal goes on, deletion included, with an import that needs
 	// attention because of rejected records or a count that does not match.
 	AcceptSignal = "accept"
-	// KeepSignal closes an import that needs attention or holds, as complete; the
-	// job stays in the cloud.
+	// KeepSignal closes an import that needs attention or holds, as complete, and
+	// keeps this run from ever deleting the job in the cloud.
 	KeepSignal = "keep"
 	// DeleteNowSignal ends the hold.
 	DeleteNowSignal = "delete-now"
