@@ -125,7 +125,7 @@ var installVendor = sync.OnceValues(func() (node string, err error) {
 		return "", errNoNode
 	}
 	// Test runs that start together wait for the one that installs.
-	lock := flock.New(filepath.Join(os.TempDir(), "scrapehaul-contract-npm.lock"))
+	lock := flock.New("npm.lock") // in this folder, as node_modules
 	if err := lock.Lock(); err != nil {
 		return "", fmt.Errorf("wait for another installation of the vendor's client: %w", err)
 	}
