@@ -87,8 +87,8 @@ func (j ScrapingJob) SameContent(other ScrapingJob) bool {
 	return j == other
 }
 
-// Finished says whether the job came to its end by itself: only then is
-// StoredRecordCount what a download has to hold, and the job's content final.
+// Finished says whether the job came to its end by itself: only then nobody can
+// continue it.
 func (j ScrapingJob) Finished() bool { return j.Status == string(webscraper.StatusFinished) }
 
 // Running says whether the job is still being scraped, or is about to be.

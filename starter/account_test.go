@@ -53,11 +53,11 @@ func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
 	processtest.SetEnvironment(t, map[string]string{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"})
 	code, _, problems := runStarter("account")
 	require.Equal(t, process.ExitSettings, code)
-	requireProblems(t, problems, "WEBSCRAPER_API_TOKEN is missing: ")
+	processtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ")
 
 	code, _, problems = runStarter("jobs")
 	require.Equal(t, process.ExitSettings, code)
-	requireProblems(t, problems, "WEBSCRAPER_API_TOKEN is missing: ", "DATABASE_URL is not the URL of a PostgreSQL database: ")
+	processtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ", "DATABASE_URL is not the URL of a PostgreSQL database: ")
 	require.NotContains(t, problems, password)
 }
 

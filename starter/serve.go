@@ -46,17 +46,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}))
 	handler.Register(engine)
-	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
-	engine.GET("/readyz", func(c *gin.Context) {
-		ctx, cancel := context.WithTimeout(c.Request.Context(), process.HealthTimeout)
-		defer cancel()
-		if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-			s.logger.Warn("Not ready", "error", fmt.Errorf("reaching Temporal: %w", err))
-			c.String(http.StatusServiceUnavailable, "Temporal cannot be reached\n")
-			return
-		}
-		c.String(http.StatusOK, "ok\n")
-	})
+	process.RegisterHealth(engine, s.logger, process.NeedTemporal(temporal))
 	defer s.logger.Info("Starter stopped")
 	return process.Serve(ctx, s.listenAddress, engine, func(address net.Addr) {
 		s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,

@@ -4,8 +4,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -72,7 +70,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		code, out, problems := runStarter(c.args...)
 		require.Equal(t, process.ExitSettings, code)
 		require.Empty(t, out)
-		requireProblems(t, problems, append(c.more, shared...)...)
+		processtest.RequireProblems(t, "starter", problems, append(c.more, shared...)...)
 	}
 }
 
@@ -94,25 +92,10 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 			processtest.SetEnvironment(t, s)
 			code, _, problems := runStarter("serve")
 			require.Equal(t, process.ExitSettings, code)
-			requireProblems(t, problems, c.want)
+			processtest.RequireProblems(t, "starter", problems, c.want)
 			require.NotContains(t, problems, oldToken)
 		})
 	}
-}
-
-// requireProblems requires one message with these problems and no others, each
-// by its beginning.
-func requireProblems(t *testing.T, message string, beginnings ...string) {
-	t.Helper()
-	head, problems, found := strings.Cut(message, "\n  - ")
-	require.True(t, found, message)
-	require.Equal(t, "starter: these settings have to be put right first:", head)
-	for _, problem := range strings.Split(problems, "\n  - ") {
-		known := slices.IndexFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(problem, beginning) })
-		require.GreaterOrEqual(t, known, 0, "not expected: %s", problem)
-		beginnings = slices.Delete(beginnings, known, known+1)
-	}
-	require.Empty(t, beginnings, "not named")
 }
 
 func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -102,22 +101,7 @@ func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, 
 	}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
-	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
-	engine.GET("/readyz", func(c *gin.Context) {
-		ctx, cancel := context.WithTimeout(c.Request.Context(), process.HealthTimeout)
-		defer cancel()
-		if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-			w.logger.Warn("Not ready", "error", fmt.Errorf("reaching Temporal: %w", err))
-			c.String(http.StatusServiceUnavailable, "Temporal cannot be reached\n")
-			return
-		}
-		if err := db.PingContext(ctx); err != nil {
-			w.logger.Warn("Not ready", "error", fmt.Errorf("reaching PostgreSQL: %w", err))
-			c.String(http.StatusServiceUnavailable, "PostgreSQL cannot be reached\n")
-			return
-		}
-		c.String(http.StatusOK, "ok\n")
-	})
+	process.RegisterHealth(engine, w.logger, process.NeedTemporal(temporal), process.Need{Name: "PostgreSQL", Reach: db.PingContext})
 	return process.Serve(ctx, w.healthAddress, engine, func(address net.Addr) {
 		w.logger.Info("Health served", "address", address.String())
 	})

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -48,7 +47,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	require.Equal(t, process.ExitSettings, code)
 	require.Empty(t, out)
 	require.NotContains(t, problems, password)
-	requireProblems(t, problems,
+	processtest.RequireProblems(t, "worker", problems,
 		"WEBSCRAPER_API_TOKEN is missing: ",
 		"DATABASE_URL is not the URL of a PostgreSQL database: ",
 		"SPOOL_DIR is missing: ",
@@ -60,21 +59,6 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		`WORKER_STOP_TIMEOUT is "soon": `,
 		"the TEMPORAL_* variables or the profile file they name: ",
 	)
-}
-
-// requireProblems requires one message with these problems and no others, each
-// by its beginning.
-func requireProblems(t *testing.T, message string, beginnings ...string) {
-	t.Helper()
-	head, problems, found := strings.Cut(message, "\n  - ")
-	require.True(t, found, message)
-	require.Equal(t, "worker: these settings have to be put right first:", head)
-	for _, problem := range strings.Split(problems, "\n  - ") {
-		known := slices.IndexFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(problem, beginning) })
-		require.GreaterOrEqual(t, known, 0, "not expected: %s", problem)
-		beginnings = slices.Delete(beginnings, known, known+1)
-	}
-	require.Empty(t, beginnings, "not named")
 }
 
 func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
@@ -101,7 +85,7 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 			processtest.SetEnvironment(t, s)
 			code, _, problems := runWorker("run")
 			require.Equal(t, process.ExitSettings, code)
-			requireProblems(t, problems, c.want)
+			processtest.RequireProblems(t, "worker", problems, c.want)
 			require.NotContains(t, problems, password)
 			require.NotContains(t, problems, apiToken)
 			require.NoDirExists(t, spool)

@@ -4,13 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
 )
 
 // HealthTimeout bounds one look at a process's health.
 const HealthTimeout = 5 * time.Second
+
+// Need is something that a process cannot work without.
+type Need struct {
+	Name  string // for people: "Temporal"
+	Reach func(context.Context) error
+}
+
+// NeedTemporal is the need of both processes.
+func NeedTemporal(temporal client.Client) Need {
+	return Need{Name: "Temporal", Reach: func(ctx context.Context) error {
+		_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+		return err
+	}}
+}
+
+// RegisterHealth adds /healthz, which answers as long as the process lives, and
+// /readyz, which answers 503 when one of its needs cannot be reached.
+func RegisterHealth(router gin.IRouter, logger *slog.Logger, needs ...Need) {
+	router.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
+	router.GET("/readyz", func(c *gin.Context) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), HealthTimeout)
+		defer cancel()
+		for _, need := range needs {
+			if err := need.Reach(ctx); err != nil {
+				logger.Warn("Not ready", "error", fmt.Errorf("reaching %s: %w", need.Name, err))
+				c.String(http.StatusServiceUnavailable, need.Name+" cannot be reached\n")
+				return
+			}
+		}
+		c.String(http.StatusOK, "ok\n")
+	})
+}
 
 // Serve runs the HTTP server on address until ctx ends, then lets requests
 // under way finish. ready is called with the address it listens on.

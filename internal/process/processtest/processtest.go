@@ -5,6 +5,8 @@ package processtest
 import (
 	"bytes"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,4 +29,19 @@ func ClosedPort(t testing.TB) string {
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 	return listener.Addr().String()
+}
+
+// RequireProblems requires one message with these problems and no others, each
+// by its beginning.
+func RequireProblems(t testing.TB, program, message string, beginnings ...string) {
+	t.Helper()
+	head, problems, found := strings.Cut(message, "\n  - ")
+	require.True(t, found, message)
+	require.Equal(t, program+": these settings have to be put right first:", head)
+	for _, problem := range strings.Split(problems, "\n  - ") {
+		known := slices.IndexFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(problem, beginning) })
+		require.GreaterOrEqual(t, known, 0, "not expected: %s", problem)
+		beginnings = slices.Delete(beginnings, known, known+1)
+	}
+	require.Empty(t, beginnings, "not named")
 }

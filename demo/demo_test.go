@@ -1,0 +1,61 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+)
+
+func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	code, out, problems := processtest.Run("demo", new(commands), "--once")
+	require.Equal(t, process.ExitOK, code, "%s\n%s", out, problems)
+	for _, want := range []string{
+		`(?m)^ +1001 +laptops +20 +20 +0 `,
+		`(?m)^ +1002 +books +5000 +5000 +0 `,
+		`(?m)^ +1003 +whole-shop +200000 +200000 +0 `,
+	} {
+		require.Regexp(t, want, out)
+	}
+	left, err := filepath.Glob(filepath.Join(temporary, "scrapehaul-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestCloudAloneServesAnyClient(t *testing.T) {
+	address := processtest.ClosedPort(t)
+	cloud := processtest.Start(t, "demo", new(commands), "cloud", "--listen", address, "--token", "any-secret")
+	ask := func(method, path string) (status int, body string) {
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, nil)
+		require.NoError(t, err)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0, "" // not there yet
+		}
+		defer response.Body.Close()
+		content, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(content)
+	}
+	require.Eventually(t, func() bool {
+		status, body := ask(http.MethodGet, "/api/v1/scraping-job/1001?api_token=any-secret")
+		return status == http.StatusOK && body != ""
+	}, time.Minute, 10*time.Millisecond)
+	status, _ := ask(http.MethodGet, "/api/v1/account?api_token=another")
+	require.Equal(t, http.StatusUnauthorized, status)
+	status, body := ask(http.MethodPost, "/faults/nothing")
+	require.Equal(t, http.StatusNotFound, status)
+	require.Contains(t, body, "truncate")
+	status, _ = ask(http.MethodPost, "/jobs/7/continue")
+	require.Equal(t, http.StatusNotFound, status)
+	require.Equal(t, process.ExitOK, cloud.Stop())
+	require.NotContains(t, cloud.Log.String(), "any-secret")
+}
