@@ -17,6 +17,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -30,35 +31,35 @@ const hostQueue = "prices"
 
 // newHost is a program that knows nothing of our processes: what it embeds, it
 // embeds itself.
-func newHost(t *testing.T) (*system, *scrapehaul.Plugin) {
+func newHost(t *testing.T) (*systemtest.System, *scrapehaul.Plugin) {
 	t.Helper()
 	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
-	s := &system{
-		t:        t,
-		cloud:    webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken)),
-		temporal: temporaltest.NewNamespace(t).Client,
-		db:       db,
-		spool:    t.TempDir(),
+	s := &systemtest.System{
+		T:        t,
+		Cloud:    webscrapertest.NewServer(t, webscrapertest.WithToken(systemtest.APIToken)),
+		Temporal: temporaltest.NewNamespace(t).Client,
+		DB:       db,
+		Spool:    t.TempDir(),
 	}
-	cloud, err := webscraper.NewClient(apiToken,
-		webscraper.WithBaseURI(s.cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
+	cloud, err := webscraper.NewClient(systemtest.APIToken,
+		webscraper.WithBaseURI(s.Cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
 	require.NoError(t, err)
-	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{Client: s.temporal, Cloud: cloud, DB: db, SpoolDir: s.spool})
+	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool})
 	require.NoError(t, err)
 	return s, plugin
 }
 
 func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	s, plugin := newHost(t)
-	host := worker.New(s.temporal, hostQueue, worker.Options{
+	host := worker.New(s.Temporal, hostQueue, worker.Options{
 		Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second,
 	})
 	host.RegisterActivityWithOptions(func(ctx context.Context) (n int64, err error) {
-		return n, s.db.GetContext(ctx, &n, `SELECT count(*) FROM scrapehaul.scraped_records WHERE data ? 'price'`)
+		return n, s.DB.GetContext(ctx, &n, `SELECT count(*) FROM scrapehaul.scraped_records WHERE data ? 'price'`)
 	}, activity.RegisterOptions{Name: "CountPrices"})
 	host.RegisterWorkflowWithOptions(func(ctx workflow.Context) (n int64, err error) {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
@@ -68,7 +69,7 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	t.Cleanup(host.Stop)
 
 	handler, err := webhook.New(webhook.Options{
-		Client: s.temporal, Tokens: []string{webhookToken}, TaskQueue: hostQueue,
+		Client: s.Temporal, Tokens: []string{systemtest.WebhookToken}, TaskQueue: hostQueue,
 		Settings: workflows.Settings{HoldBeforeDelete: "0"},
 	})
 	require.NoError(t, err)
@@ -78,17 +79,17 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	handler.Register(engine.Group("/partners"))
 	site := httptest.NewServer(engine)
 	t.Cleanup(site.Close)
-	s.cloud.SetWebhookURL(site.URL + "/partners" + webhook.Path + "?token=" + webhookToken)
+	s.Cloud.SetWebhookURL(site.URL + "/partners" + webhook.Path + "?token=" + systemtest.WebhookToken)
 
-	id := s.cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: webscrapertest.Products(500, 1)})
-	require.NoError(t, s.cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
-	result := s.result(id)
+	id := s.Cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: webscrapertest.Products(500, 1)})
+	require.NoError(t, s.Cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
+	result := s.Result(id)
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
-	s.requireRecords(id, 500)
-	require.True(t, s.cloud.Deleted(id))
-	s.requireEmptySpool(s.spool)
+	s.RequireRecords(id, 500)
+	require.True(t, s.Cloud.Deleted(id))
+	s.RequireEmptySpool(s.Spool)
 
-	run, err := s.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: hostQueue}, "ComparePrices")
+	run, err := s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: hostQueue}, "ComparePrices")
 	require.NoError(t, err)
 	var prices int64
 	require.NoError(t, run.Get(t.Context(), &prices))
@@ -98,9 +99,9 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 func TestPluginServesOneWorker(t *testing.T) {
 	s, plugin := newHost(t)
 	options := worker.Options{Plugins: []worker.Plugin{plugin}}
-	worker.New(s.temporal, hostQueue, options)
+	worker.New(s.Temporal, hostQueue, options)
 	require.PanicsWithError(t, `the plugin is on the worker of task queue "prices" already: make one for each worker`, func() {
-		worker.New(s.temporal, "another", options)
+		worker.New(s.Temporal, "another", options)
 	})
 }
 
