@@ -22,18 +22,13 @@ func list[W, T any, K comparable](ctx context.Context, c *Client, req request, c
 		seen := map[K]bool{}
 		stale := 0
 		for page := 1; ; page++ {
-			req := req
-			req.query = maps.Clone(req.query)
-			req.query.Set("page", strconv.Itoa(page))
-			var items []W
-			lastPage, err := c.callPage(ctx, req, &items)
+			items, lastPage, err := listPage(ctx, c, req, page, convert)
 			if err != nil {
 				yield(none, err)
 				return
 			}
 			before := len(seen)
-			for i := range items {
-				item := convert(&items[i])
+			for _, item := range items {
 				k := key(item)
 				if seen[k] {
 					continue
@@ -57,4 +52,19 @@ func list[W, T any, K comparable](ctx context.Context, c *Client, req request, c
 			}
 		}
 	}
+}
+
+// listPage sends req for one page and returns its items and what the answer
+// says is the last page, 0 if it does not say. W and T are those of list.
+func listPage[W, T any](ctx context.Context, c *Client, req request, page int, convert func(*W) T) (items []T, lastPage int, err error) {
+	req.query = maps.Clone(req.query)
+	req.query.Set("page", strconv.Itoa(page))
+	var answer []W
+	if lastPage, err = c.callPage(ctx, req, &answer); err != nil {
+		return nil, 0, err
+	}
+	for i := range answer {
+		items = append(items, convert(&answer[i]))
+	}
+	return items, lastPage, nil
 }

@@ -143,6 +143,58 @@ func TestListYieldsEachItemOnceWhateverTheServerSays(t *testing.T) {
 	}
 }
 
+func TestOnePageOfJobsIsOneCall(t *testing.T) {
+	cloud, client := newCloud(t)
+	for id := int64(1); id <= 250; id++ {
+		cloud.AddJob(webscrapertest.Job{ID: id})
+	}
+	for page, want := range map[int]struct{ first, last int64 }{1: {1, 100}, 2: {101, 200}, 3: {201, 250}} {
+		before := len(cloud.Requests())
+		jobs, lastPage, err := client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{}, page)
+		require.NoError(t, err)
+		require.Equal(t, 3, lastPage)
+		require.Len(t, jobs, int(want.last-want.first)+1)
+		require.Equal(t, want.first, jobs[0].ID)
+		require.Equal(t, want.last, jobs[len(jobs)-1].ID)
+		require.Len(t, cloud.Requests(), before+1)
+	}
+	jobs, lastPage, err := client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{}, 4)
+	require.NoError(t, err)
+	require.Empty(t, jobs, "past the end")
+	require.Equal(t, 3, lastPage)
+}
+
+func TestOnePageOfJobsIsNarrowedByTheServer(t *testing.T) {
+	cloud, client := newCloud(t)
+	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapID: 10, Tags: []string{"nightly"}})
+	cloud.AddJob(webscrapertest.Job{ID: 2, SitemapID: 20, Tags: []string{"nightly"}})
+	cloud.AddJob(webscrapertest.Job{ID: 3, SitemapID: 10})
+	jobs, lastPage, err := client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{SitemapID: 10, Tag: "nightly"}, 1)
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
+	require.Equal(t, int64(1), jobs[0].ID)
+	require.Equal(t, 1, lastPage)
+}
+
+func TestOnePageOfJobsWithoutALastPage(t *testing.T) {
+	client := newClient(t, answerJSON(`{"success":true,"data":[{"id":7}]}`))
+	jobs, lastPage, err := client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{}, 1)
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
+	require.Zero(t, lastPage)
+}
+
+func TestOnePageOfJobsFailsWithTheOperation(t *testing.T) {
+	cloud, client := newCloud(t)
+	_, _, err := client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{}, 0)
+	require.EqualError(t, err, "webscraper: list scraping jobs: there is no page 0: the first is 1")
+	require.Empty(t, cloud.Requests())
+
+	cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.FailWithHTML(500)})
+	_, _, err = client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{}, 1)
+	require.ErrorContains(t, err, "webscraper: list scraping jobs: GET /api/v1/scraping-jobs: 500")
+}
+
 func TestProblematicURLsAreListed(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{ProblematicURLs: []webscrapertest.ProblematicURL{

@@ -129,19 +129,37 @@ type ListScrapingJobsOptions struct {
 // delete jobs, collect their IDs first: a deletion moves later jobs to pages
 // already read.
 func (c *Client) ScrapingJobs(ctx context.Context, opts ListScrapingJobsOptions) iter.Seq2[*ScrapingJob, error] {
+	return list(ctx, c, opts.request(), (*wireScrapingJob).scrapingJob, func(job *ScrapingJob) int64 { return job.ID })
+}
+
+// ScrapingJobsPage lists one page of up to 100 scraping jobs, counted from 1,
+// in one call. lastPage is the number of the last page, 0 if the server does
+// not tell; a page past the end is empty. Prefer it to [Client.ScrapingJobs]
+// where each page is a step of its own, to be retried by itself or to wait its
+// turn for an API limit that many share. As jobs come and go between two calls,
+// one can be on both pages or on neither.
+func (c *Client) ScrapingJobsPage(ctx context.Context, opts ListScrapingJobsOptions, page int) (jobs []*ScrapingJob, lastPage int, err error) {
+	req := opts.request()
+	if page < 1 {
+		return nil, 0, fmt.Errorf("webscraper: %s: there is no page %d: the first is 1", req.operation, page)
+	}
+	return listPage(ctx, c, req, page, (*wireScrapingJob).scrapingJob)
+}
+
+func (o ListScrapingJobsOptions) request() request {
 	query := url.Values{}
-	if opts.SitemapID != 0 {
-		query.Set("sitemap_id", strconv.FormatInt(opts.SitemapID, 10))
+	if o.SitemapID != 0 {
+		query.Set("sitemap_id", strconv.FormatInt(o.SitemapID, 10))
 	}
-	if opts.Tag != "" {
-		query.Set("tag", opts.Tag)
+	if o.Tag != "" {
+		query.Set("tag", o.Tag)
 	}
-	return list(ctx, c, request{
+	return request{
 		operation: "list scraping jobs",
 		method:    http.MethodGet,
 		path:      "scraping-jobs",
 		query:     query,
-	}, (*wireScrapingJob).scrapingJob, func(job *ScrapingJob) int64 { return job.ID })
+	}
 }
 
 // wireScrapingJob is a scraping job as the API spells it.
