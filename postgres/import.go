@@ -266,6 +266,8 @@ SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:
     published_import_id = :import_id, published_at = now(), cloud_deleted_at = NULL
 WHERE scrapingjob_id = :scrapingjob_id`
 
+const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`
+
 // Publish makes the import the one that readers see, in place of the one
 // before, together with the job object it was made from. All of the file must
 // have been committed. Publishing twice is the same as once.
@@ -287,6 +289,9 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 			return err
 		}
 		if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, deleteGivenUp, i.request.ScrapingJobID); err != nil {
 			return err
 		}
 		query, args, err := sqlx.Named(setPublishedJob, struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 // Store reads and writes schema scrapehaul. Its methods are safe for
@@ -51,20 +52,20 @@ type PublishedImport struct {
 	CloudDeletedAt sql.NullTime `db:"cloud_deleted_at"`
 }
 
-const selectPublishedImport = `
+const selectPublishedImports = `
 SELECT job.scrapingjob_id, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id,
        job.status, job.jobs_scheduled, job.jobs_executed, job.jobs_failed, job.jobs_empty, job.jobs_no_value,
        job.stored_record_count, job.published_at, job.cloud_deleted_at,
        import.import_id, import.records, import.rejected, import.bytes, import.sha256
 FROM scrapehaul.scraping_jobs AS job
 JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
-WHERE job.scrapingjob_id = $1`
+WHERE job.scrapingjob_id = ANY($1)`
 
 // PublishedImport returns the published import of a scraping job, or nil when
 // none is published.
 func (s *Store) PublishedImport(ctx context.Context, scrapingJobID int64) (*PublishedImport, error) {
 	var published PublishedImport
-	err := s.db.GetContext(ctx, &published, selectPublishedImport, scrapingJobID)
+	err := s.db.GetContext(ctx, &published, selectPublishedImports, pq.Array([]int64{scrapingJobID}))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -72,6 +73,20 @@ func (s *Store) PublishedImport(ctx context.Context, scrapingJobID int64) (*Publ
 		return nil, fmt.Errorf("reading the published import of scraping job %d: %w", scrapingJobID, err)
 	}
 	return &published, nil
+}
+
+// PublishedImports returns the published imports of those of the scraping jobs
+// that have one, by the jobs' IDs.
+func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]PublishedImport, error) {
+	var imports []PublishedImport
+	if err := s.db.SelectContext(ctx, &imports, selectPublishedImports, pq.Array(scrapingJobIDs)); err != nil {
+		return nil, fmt.Errorf("reading the published imports of %d scraping jobs: %w", len(scrapingJobIDs), err)
+	}
+	published := make(map[int64]PublishedImport, len(imports))
+	for _, i := range imports {
+		published[i.ScrapingJobID] = i
+	}
+	return published, nil
 }
 
 const countPublished = `

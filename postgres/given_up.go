@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lib/pq"
+)
+
+const upsertGivenUp = `
+INSERT INTO scrapehaul.given_up_jobs
+       (scrapingjob_id, status, jobs_scheduled, jobs_executed, jobs_failed, jobs_empty, jobs_no_value, stored_record_count)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (scrapingjob_id) DO UPDATE
+SET status = excluded.status, jobs_scheduled = excluded.jobs_scheduled, jobs_executed = excluded.jobs_executed,
+    jobs_failed = excluded.jobs_failed, jobs_empty = excluded.jobs_empty, jobs_no_value = excluded.jobs_no_value,
+    stored_record_count = excluded.stored_record_count, given_up_at = now()`
+
+// GiveUp notes that a person has abandoned the import of this content of a
+// scraping job, so that nothing but a person starts it again. It replaces the
+// content noted before; publishing an import of the job removes the note.
+func (s *Store) GiveUp(ctx context.Context, job ScrapingJob) error {
+	_, err := s.db.ExecContext(ctx, upsertGivenUp, job.ScrapingJobID, job.Status, job.JobsScheduled, job.JobsExecuted,
+		job.JobsFailed, job.JobsEmpty, job.JobsNoValue, job.StoredRecordCount)
+	if err != nil {
+		return fmt.Errorf("noting that scraping job %d is given up: %w", job.ScrapingJobID, err)
+	}
+	return nil
+}
+
+const selectGivenUp = `
+SELECT scrapingjob_id, status, jobs_scheduled, jobs_executed, jobs_failed, jobs_empty, jobs_no_value, stored_record_count
+FROM scrapehaul.given_up_jobs
+WHERE scrapingjob_id = ANY($1)`
+
+// GivenUp returns those of the scraping jobs that have been given up, by their
+// IDs: the content that was given up, without the sitemap and the custom ID.
+func (s *Store) GivenUp(ctx context.Context, scrapingJobIDs []int64) (map[int64]ScrapingJob, error) {
+	var jobs []ScrapingJob
+	if err := s.db.SelectContext(ctx, &jobs, selectGivenUp, pq.Array(scrapingJobIDs)); err != nil {
+		return nil, fmt.Errorf("reading which of %d scraping jobs are given up: %w", len(scrapingJobIDs), err)
+	}
+	givenUp := make(map[int64]ScrapingJob, len(jobs))
+	for _, job := range jobs {
+		givenUp[job.ScrapingJobID] = job
+	}
+	return givenUp, nil
+}

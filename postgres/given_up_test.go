@@ -1,0 +1,61 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+func TestAJobIsGivenUpWithItsLatestContent(t *testing.T) {
+	store, db := newStore(t)
+	require.NoError(t, store.GiveUp(t.Context(), job(5)))
+	db.MustExec(`UPDATE scrapehaul.given_up_jobs SET given_up_at = now() - interval '1 day'`)
+	content := postgres.ScrapingJob{
+		ScrapingJobID: jobID, Status: "stopped", JobsScheduled: 9, JobsExecuted: 8, JobsFailed: 4, JobsEmpty: 3,
+		JobsNoValue: 2, StoredRecordCount: 7,
+	}
+	named := content
+	named.SitemapID, named.SitemapName, named.CustomID = 12, "my-sitemap", "custom-12"
+	require.NoError(t, store.GiveUp(t.Context(), named))
+	other := job(1)
+	other.ScrapingJobID = 999
+	require.NoError(t, store.GiveUp(t.Context(), other))
+
+	givenUp, err := store.GivenUp(t.Context(), []int64{1, jobID})
+	require.NoError(t, err)
+	require.Equal(t, map[int64]postgres.ScrapingJob{jobID: content}, givenUp)
+	var at time.Time
+	require.NoError(t, db.Get(&at, `SELECT given_up_at FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`, jobID))
+	require.WithinDuration(t, time.Now(), at, time.Minute)
+
+	givenUp, err = store.GivenUp(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, givenUp)
+}
+
+func TestPublishingAJobMakesItNotGivenUpAnyMore(t *testing.T) {
+	store, _ := newStore(t)
+	other := job(1)
+	other.ScrapingJobID = 999
+	require.NoError(t, store.GiveUp(t.Context(), other))
+	require.NoError(t, store.GiveUp(t.Context(), job(3)))
+	givenUp := func() (ids []int64) {
+		jobs, err := store.GivenUp(t.Context(), []int64{jobID, 999})
+		require.NoError(t, err)
+		for id := range jobs {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	overtaken := begin(t, store, request(1, 3))
+	require.NoError(t, commit(t, overtaken, 1, 3, plain))
+	attempt := begin(t, store, request(1, 3))
+	require.ErrorIs(t, overtaken.Publish(t.Context(), job(3)), postgres.ErrOvertaken)
+	require.ElementsMatch(t, []int64{jobID, 999}, givenUp(), "what does not publish removes nothing")
+
+	require.NoError(t, attempt.Publish(t.Context(), job(3)))
+	require.Equal(t, []int64{999}, givenUp())
+}
