@@ -70,7 +70,7 @@ func (i *Import) Published() bool { return i.published }
 const isSuperseded = `
 SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requested_at > $2)`
 
-const terminateOlderAttempts = `
+const terminateAttempts = `
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = $1 AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()`
 
@@ -119,7 +119,7 @@ func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import
 	}
 	// An attempt that hangs in a transaction would hold its locks for as long
 	// as its connection lives.
-	if _, err := s.db.ExecContext(ctx, terminateOlderAttempts, applicationName(request.ScrapingJobID)); err != nil {
+	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(request.ScrapingJobID)); err != nil {
 		return nil, doing(err)
 	}
 	attempt := &Import{store: s, request: request}
@@ -197,10 +197,7 @@ type writeRecords func(ctx context.Context, tx transaction, batch *Batch) (refus
 
 func (i *Import) commit(ctx context.Context, batch *Batch, bytes, lastRecordNumber int64, write writeRecords) error {
 	var next Mark
-	err := i.store.inTx(ctx, func(tx transaction) error {
-		if _, err := tx.ExecContext(ctx, `SELECT set_config('application_name', $1, true)`, applicationName(i.request.ScrapingJobID)); err != nil {
-			return err
-		}
+	err := i.inTx(ctx, func(tx transaction) error {
 		var refused []reject
 		if len(batch.records) > 0 {
 			var err error
@@ -280,7 +277,7 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 	if i.mark.Bytes != i.request.Bytes {
 		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, i.mark.Bytes, i.request.Bytes)
 	}
-	err := i.store.inTx(ctx, func(tx transaction) error {
+	err := i.inTx(ctx, func(tx transaction) error {
 		// In the same order as BeginImport: the job first.
 		if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
 			return err
@@ -338,8 +335,18 @@ func exactlyOne(result sql.Result, err error) error {
 	return nil
 }
 
-// applicationName marks the connections that write records of a scraping job,
-// for BeginImport and for whoever looks into pg_stat_activity.
+// inTx is the store's, on a connection that terminateAttempts finds.
+func (i *Import) inTx(ctx context.Context, work func(transaction) error) error {
+	return i.store.inTx(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, `SELECT set_config('application_name', $1, true)`, applicationName(i.request.ScrapingJobID)); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+// applicationName marks the connections that write an import of a scraping job,
+// for terminateAttempts and for whoever looks into pg_stat_activity.
 func applicationName(scrapingJobID int64) string {
 	return fmt.Sprintf("scrapehaul import of scraping job %d", scrapingJobID)
 }

@@ -1,0 +1,224 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+const allRecords = `SELECT (SELECT count(*) FROM scrapehaul.import_records) + (SELECT count(*) FROM scrapehaul.rejected_records)`
+
+// ofJob is request for another scraping job.
+func ofJob(id int64, r postgres.ImportRequest) postgres.ImportRequest {
+	r.ScrapingJobID = id
+	return r
+}
+
+// abandon abandons the import and fails when something keeps it waiting.
+func abandon(t *testing.T, store *postgres.Store, importID int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, store.AbandonImport(ctx, importID))
+}
+
+func jobsWithUnneeded(t *testing.T, store *postgres.Store) []int64 {
+	t.Helper()
+	ids, err := store.JobsWithUnneededRecords(t.Context())
+	require.NoError(t, err)
+	return ids
+}
+
+func TestUnfinishedImportsAreThoseNeitherPublishedNorAbandoned(t *testing.T) {
+	store, _ := newStore(t)
+	none, err := store.UnfinishedImports(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, none)
+
+	third := request(1, 10)
+	third.WorkflowRunID = "another run"
+	unfinished := []*postgres.Import{begin(t, store, ofJob(3, third)), begin(t, store, ofJob(1, request(1, 10)))}
+	require.NoError(t, commit(t, unfinished[1], 1, 5, plain))
+	done := begin(t, store, request(1, 3))
+	require.NoError(t, commit(t, done, 1, 3, plain))
+	require.NoError(t, done.Publish(t.Context(), job(3)))
+	require.NoError(t, begin(t, store, request(2, 3)).Abandon(t.Context()))
+
+	got, err := store.UnfinishedImports(t.Context())
+	require.NoError(t, err)
+	for i := range got {
+		require.WithinDuration(t, time.Now(), got[i].StartedAt, time.Minute)
+		got[i].StartedAt = time.Time{}
+	}
+	require.Equal(t, []postgres.UnfinishedImport{
+		{ImportID: unfinished[0].ID(), ScrapingJobID: 3, WorkflowRunID: "another run"},
+		{ImportID: unfinished[1].ID(), ScrapingJobID: 1, WorkflowRunID: "run"},
+	}, got)
+}
+
+func TestAnAttemptAtAnAbandonedImportIsOvertaken(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 10))
+	require.NoError(t, commit(t, attempt, 1, 5, plain))
+	abandon(t, store, attempt.ID())
+	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), postgres.ErrOvertaken)
+	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+	require.ErrorIs(t, commit(t, attempt, 6, 10, `{"cut":%d`), postgres.ErrOvertaken)
+	require.Zero(t, count(t, db, allRecords))
+
+	complete := begin(t, store, request(2, 5))
+	require.NoError(t, commit(t, complete, 1, 5, plain))
+	abandon(t, store, complete.ID())
+	require.ErrorIs(t, complete.Publish(t.Context(), job(5)), postgres.ErrOvertaken)
+	require.Zero(t, count(t, db, visible))
+}
+
+func TestOnlyUnfinishedImportsAreAbandoned(t *testing.T) {
+	store, db := newStore(t)
+	done := begin(t, store, request(1, 5))
+	require.NoError(t, commit(t, done, 1, 5, plain))
+	require.NoError(t, done.Publish(t.Context(), job(5)))
+	next := begin(t, store, request(2, 6))
+	other := begin(t, store, ofJob(999, request(1, 6)))
+
+	abandon(t, store, done.ID())
+	abandon(t, store, 1<<40)
+	require.Equal(t, int64(5), count(t, db, visible))
+	abandon(t, store, other.ID())
+	abandon(t, store, other.ID())
+	require.NoError(t, commit(t, next, 1, 6, plain), "another job's import is nothing to it")
+	require.NoError(t, next.Publish(t.Context(), job(6)))
+	require.Equal(t, int64(6), count(t, db, visible))
+}
+
+// hang runs work, which waits for a lock that the test holds, and returns when
+// it does so.
+func hang(t *testing.T, db *sqlx.DB, work func() error) (result <-chan error) {
+	t.Helper()
+	finished := make(chan error, 1)
+	go func() { finished <- work() }()
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`) > 0
+	}, 20*time.Second, 5*time.Millisecond)
+	return finished
+}
+
+func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 10))
+	require.NoError(t, commit(t, attempt, 1, 5, plain))
+	lock := db.MustBegin()
+	defer func() { _ = lock.Rollback() }()
+	lock.MustExec(`LOCK TABLE scrapehaul.import_records IN EXCLUSIVE MODE`)
+	committed := hang(t, db, func() error { return commit(t, attempt, 6, 10, plain) })
+
+	abandon(t, store, attempt.ID())
+	require.NoError(t, lock.Rollback())
+	require.Error(t, <-committed)
+	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), postgres.ErrOvertaken)
+	require.Zero(t, count(t, db, allRecords))
+}
+
+// The last moment at which an attempt can hang: all is written, and the
+// import's row is locked.
+func TestAnAttemptThatHangsAfterItsMarkBringsNothingBack(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 10))
+	hanging := db.MustBegin()
+	defer func() { _ = hanging.Rollback() }()
+	hanging.MustExec(`SELECT set_config('application_name', 'scrapehaul import of scraping job 1234', true)`)
+	hanging.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 1, '{}')`, attempt.ID())
+	hanging.MustExec(`UPDATE scrapehaul.imports SET committed_bytes = 1 WHERE import_id = $1`, attempt.ID())
+
+	abandon(t, store, attempt.ID())
+	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+	require.Error(t, hanging.Commit())
+	require.Zero(t, count(t, db, allRecords))
+}
+
+func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
+	hangs := map[string]func(t *testing.T, store *postgres.Store, importID int64){
+		"and its import is abandoned": abandon,
+		"and a later attempt begins": func(t *testing.T, store *postgres.Store, _ int64) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, err := store.BeginImport(ctx, request(1, 5))
+			require.NoError(t, err)
+		},
+	}
+	for name, end := range hangs {
+		t.Run(name, func(t *testing.T) {
+			store, db := newStore(t)
+			attempt := begin(t, store, request(1, 5))
+			require.NoError(t, commit(t, attempt, 1, 5, plain))
+			require.NoError(t, store.GiveUp(t.Context(), job(5)))
+			lock := db.MustBegin()
+			defer func() { _ = lock.Rollback() }()
+			lock.MustExec(`SELECT * FROM scrapehaul.given_up_jobs FOR UPDATE`)
+			publish := hang(t, db, func() error { return attempt.Publish(t.Context(), job(5)) })
+
+			end(t, store, attempt.ID())
+			require.NoError(t, lock.Rollback())
+			require.Error(t, <-publish)
+			require.ErrorIs(t, attempt.Publish(t.Context(), job(5)), postgres.ErrOvertaken)
+			require.Zero(t, count(t, db, visible))
+		})
+	}
+}
+
+func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) {
+	store, db := newStore(t)
+	for pass := 1; pass <= 30; pass++ {
+		attempt := begin(t, store, request(pass, 1<<40))
+		begun := make(chan struct{})
+		ended := make(chan error)
+		go func() {
+			for first := true; ; first = false {
+				next := attempt.Mark().LastRecordNumber + 1
+				err := commit(t, attempt, next, next+9, plain)
+				if first {
+					close(begun)
+				}
+				// A lost connection is an error too; only overtaken is the end.
+				if errors.Is(err, postgres.ErrOvertaken) || t.Context().Err() != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		<-begun
+		abandon(t, store, attempt.ID())
+		require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+		require.ErrorIs(t, <-ended, postgres.ErrOvertaken)
+		require.Zero(t, count(t, db, allRecords))
+	}
+}
+
+func TestJobsWithUnneededRecordsAreListedUntilTheyAreRemoved(t *testing.T) {
+	store, db := newStore(t)
+	require.Empty(t, jobsWithUnneeded(t, store))
+	for pass := 1; pass <= 3; pass++ {
+		attempt := begin(t, store, request(pass, 5))
+		require.NoError(t, commit(t, attempt, 1, 5, plain))
+		require.NoError(t, attempt.Publish(t.Context(), job(5)))
+	}
+	abandoned := begin(t, store, ofJob(7, request(1, 5)))
+	require.NoError(t, commit(t, abandoned, 1, 4, plain))
+	abandon(t, store, abandoned.ID())
+	running := begin(t, store, ofJob(8, request(1, 5)))
+	require.NoError(t, commit(t, running, 1, 4, plain))
+
+	require.Equal(t, []int64{7, jobID}, jobsWithUnneeded(t, store))
+	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+	require.Equal(t, []int64{7}, jobsWithUnneeded(t, store))
+	require.NoError(t, store.RemoveUnneeded(t.Context(), 7, func(int64) {}))
+	require.Empty(t, jobsWithUnneeded(t, store))
+	require.Equal(t, int64(5+4), count(t, db, allRecords), "the published and the running import keep theirs")
+}
