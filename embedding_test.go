@@ -48,7 +48,7 @@ func newHost(t *testing.T) (*systemtest.System, *scrapehaul.Plugin) {
 	cloud, err := webscraper.NewClient(systemtest.APIToken,
 		webscraper.WithBaseURI(s.Cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
 	require.NoError(t, err)
-	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool})
+	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool, APICallsPer15Minutes: 100_000})
 	require.NoError(t, err)
 	return s, plugin
 }
@@ -106,10 +106,11 @@ func TestPluginServesOneWorker(t *testing.T) {
 }
 
 func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
-	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2})
+	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3})
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
 		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
+		"APICallsPer15Minutes is -3: must not be negative",
 	} {
 		require.ErrorContains(t, err, want)
 	}

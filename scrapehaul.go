@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -22,6 +23,8 @@ import (
 const (
 	DefaultSpoolMinFree         = 512 << 20
 	DefaultMaxConcurrentImports = 4
+	// DefaultAPICallsPer15Minutes is the limit of Web Scraper Cloud.
+	DefaultAPICallsPer15Minutes = 200
 )
 
 // Options are what a Plugin needs.
@@ -44,6 +47,10 @@ type Options struct {
 	// MaxConcurrentImports is how many downloads and imports this worker runs at
 	// a time. Default DefaultMaxConcurrentImports.
 	MaxConcurrentImports int
+	// APICallsPer15Minutes is how many of the API's small calls all workers of
+	// the task queue together begin: the account's limit. The worker that started
+	// last decides. Default DefaultAPICallsPer15Minutes.
+	APICallsPer15Minutes int
 }
 
 func (o *Options) validate() error {
@@ -66,14 +73,18 @@ func (o *Options) validate() error {
 	if o.MaxConcurrentImports < 0 {
 		problems = append(problems, fmt.Errorf("MaxConcurrentImports is %d: must not be negative", o.MaxConcurrentImports))
 	}
+	if o.APICallsPer15Minutes < 0 {
+		problems = append(problems, fmt.Errorf("APICallsPer15Minutes is %d: must not be negative", o.APICallsPer15Minutes))
+	}
 	return errors.Join(problems...)
 }
 
 // Plugin brings scrapehaul to a Temporal worker: set it in worker.Options of
 // the worker on the task queue that notifications go to. It registers the
-// workflow and the activities, and, from the worker's start to its stop, runs a
-// second worker on the task queue of this worker's spool, because a file can
-// only be imported where it was downloaded.
+// workflows and the activities, and, from the worker's start to its stop, runs
+// two more workers for activities: one on the task queue of this worker's spool,
+// because a file can only be imported where it was downloaded, and one on the
+// task queue of the API's small calls, whose pace Temporal keeps.
 //
 // A Plugin serves one worker. Set it on the worker, not on the client.
 type Plugin struct {
@@ -85,7 +96,7 @@ type Plugin struct {
 	taskQueue   string
 	stopTimeout time.Duration
 	onFatal     func(error)
-	spoolWorker worker.Worker
+	running     []worker.Worker // the further workers
 }
 
 var _ worker.Plugin = (*Plugin)(nil)
@@ -98,6 +109,9 @@ func NewPlugin(options Options) (*Plugin, error) {
 	}
 	if options.SpoolMinFree == 0 {
 		options.SpoolMinFree = DefaultSpoolMinFree
+	}
+	if options.APICallsPer15Minutes == 0 {
+		options.APICallsPer15Minutes = DefaultAPICallsPer15Minutes
 	}
 	if options.MaxConcurrentImports == 0 {
 		options.MaxConcurrentImports = DefaultMaxConcurrentImports
@@ -125,67 +139,100 @@ func (p *Plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigu
 	return nil
 }
 
-// StartWorker registers the workflow and the activities and starts the worker
-// on the spool's task queue; see [worker.Plugin].
+// StartWorker registers the workflows and the activities, makes the spool known
+// and starts the further workers; see [worker.Plugin].
 func (p *Plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
-	spoolQueue := p.taskQueue + "@" + p.spool.Name()
 	steps := &activities.Activities{
 		Cloud:           p.options.Cloud,
 		Store:           postgres.NewStore(p.options.DB),
 		Spool:           p.spool,
 		Slots:           activities.NewSlots(p.options.MaxConcurrentImports),
-		WorkerTaskQueue: spoolQueue,
+		WorkerTaskQueue: activities.SpoolTaskQueue(p.taskQueue, p.spool.Name()),
 	}
-	registerWorkflow(options.WorkerRegistry)
-	steps.Register(options.WorkerRegistry)
-
-	spoolWorker := worker.New(p.options.Client, spoolQueue, worker.Options{
+	registerWorkflows(options.WorkerRegistry)
+	register(options.WorkerRegistry, steps)
+	if err := postgres.CheckSchema(ctx, p.options.DB); err != nil {
+		return fmt.Errorf("the plugin's DB: %w", err)
+	}
+	if err := steps.RegisterSpool(ctx); err != nil {
+		return err
+	}
+	further := worker.Options{
 		DisableWorkflowWorker: true,
 		WorkerStopTimeout:     p.stopTimeout,
 		OnFatalError:          p.onFatal,
-	})
-	steps.Register(spoolWorker)
-	if err := spoolWorker.Start(); err != nil {
-		return fmt.Errorf("starting the worker on task queue %q: %w", spoolQueue, err)
+	}
+	paced := further
+	paced.TaskQueueActivitiesPerSecond = float64(p.options.APICallsPer15Minutes) / (15 * time.Minute).Seconds()
+	err := p.startFurther(steps, steps.WorkerTaskQueue, further)
+	if err == nil {
+		err = p.startFurther(steps, workflows.CloudTaskQueue(p.taskQueue), paced)
+	}
+	if err == nil {
+		err = next(ctx, options)
+	}
+	if err != nil {
+		p.stopFurther()
+	}
+	return err
+}
+
+func (p *Plugin) startFurther(steps *activities.Activities, taskQueue string, options worker.Options) error {
+	further := worker.New(p.options.Client, taskQueue, options)
+	register(further, steps)
+	if err := further.Start(); err != nil {
+		return fmt.Errorf("starting the worker on task queue %q: %w", taskQueue, err)
 	}
 	p.mu.Lock()
-	p.spoolWorker = spoolWorker
-	p.mu.Unlock()
-	if err := next(ctx, options); err != nil {
-		spoolWorker.Stop()
-		return err
-	}
+	defer p.mu.Unlock()
+	p.running = append(p.running, further)
 	return nil
 }
 
-// StopWorker stops both workers at the same time; see [worker.Plugin].
+func (p *Plugin) stopFurther() {
+	p.mu.Lock()
+	running := p.running
+	p.running = nil
+	p.mu.Unlock()
+	var stopping sync.WaitGroup
+	for _, each := range running {
+		stopping.Go(each.Stop)
+	}
+	stopping.Wait()
+}
+
+// StopWorker stops all the workers at the same time; see [worker.Plugin].
 func (p *Plugin) StopWorker(
 	ctx context.Context, options worker.PluginStopWorkerOptions, next func(context.Context, worker.PluginStopWorkerOptions),
 ) {
-	p.mu.Lock()
-	spoolWorker := p.spoolWorker
-	p.spoolWorker = nil
-	p.mu.Unlock()
 	var stopping sync.WaitGroup
-	if spoolWorker != nil {
-		stopping.Go(spoolWorker.Stop)
-	}
+	stopping.Go(p.stopFurther)
 	next(ctx, options)
 	stopping.Wait()
 }
 
-// ReplayWorkflow registers the workflow with a replayer; see [worker.Plugin].
+// ReplayWorkflow registers the workflows with a replayer; see [worker.Plugin].
 func (p *Plugin) ReplayWorkflow(
 	ctx context.Context, options worker.PluginReplayWorkflowOptions, next func(context.Context, worker.PluginReplayWorkflowOptions) error,
 ) error {
-	registerWorkflow(options.WorkflowReplayRegistry)
+	registerWorkflows(options.WorkflowReplayRegistry)
 	return next(ctx, options)
 }
 
-func registerWorkflow(registry interface {
+func registerWorkflows(registry interface {
 	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
 }) {
-	registry.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
+	for name, each := range map[string]any{
+		workflows.ImportScrapingJobName:     workflows.ImportScrapingJob,
+		workflows.ReconcileScrapingJobsName: workflows.ReconcileScrapingJobs,
+	} {
+		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{Name: name})
+	}
+}
+
+func register(registry activities.Registry, steps *activities.Activities) {
+	steps.Register(registry)
+	registry.RegisterActivityWithOptions(workflows.StartImports, activity.RegisterOptions{Name: workflows.StartImportsName})
 }

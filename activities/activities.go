@@ -41,6 +41,12 @@ func (a *Activities) Register(registry Registry) {
 		"ImportRecords":       a.ImportRecords,
 		"RemoveFile":          a.RemoveFile,
 		"DeleteScrapingJob":   a.DeleteScrapingJob,
+		"GiveUpScrapingJob":   a.GiveUpScrapingJob,
+
+		"FindDueScrapingJobs":     a.FindDueScrapingJobs,
+		"ListSpools":              a.ListSpools,
+		"SweepSpool":              a.SweepSpool,
+		"RemoveUnfinishedImports": a.RemoveUnfinishedImports,
 	} {
 		registry.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
 	}
@@ -108,6 +114,8 @@ type PublishedImport struct {
 // DescribeScrapingJobInput names the scraping job.
 type DescribeScrapingJobInput struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// Filter is what the job has to pass.
+	Filter Filter `json:"filter,omitzero"`
 }
 
 // DescribeScrapingJobResult is what the cloud and the database know of a job.
@@ -119,6 +127,8 @@ type DescribeScrapingJobResult struct {
 	Published *PublishedImport `json:"published,omitempty"`
 	// Unchanged is set when Published was made from this very content.
 	Unchanged bool `json:"unchanged"`
+	// Outside says in one sentence why the filter does not let the job pass.
+	Outside string `json:"outside,omitempty"`
 	// WorkerTaskQueue is the task queue of the worker that answered, where the
 	// job's file can be downloaded to and imported from.
 	WorkerTaskQueue string `json:"worker_task_queue"`
@@ -127,14 +137,15 @@ type DescribeScrapingJobResult struct {
 // DescribeScrapingJob asks Web Scraper Cloud for the job and the database for
 // its published import. A job that the cloud does not know is no error.
 func (a *Activities) DescribeScrapingJob(ctx context.Context, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
-	result, err := a.describe(ctx, in.ScrapingJobID)
+	result, err := a.describe(ctx, in)
 	if err != nil {
 		return DescribeScrapingJobResult{}, classify(ctx, err)
 	}
 	return result, nil
 }
 
-func (a *Activities) describe(ctx context.Context, id int64) (DescribeScrapingJobResult, error) {
+func (a *Activities) describe(ctx context.Context, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
+	id := in.ScrapingJobID
 	result := DescribeScrapingJobResult{WorkerTaskQueue: a.WorkerTaskQueue}
 	published, err := a.Store.PublishedImport(ctx, id)
 	if err != nil {
@@ -154,8 +165,28 @@ func (a *Activities) describe(ctx context.Context, id int64) (DescribeScrapingJo
 	if err != nil {
 		return result, err
 	}
-	result.Unchanged = result.Found && published != nil && result.Job.SameContent(ScrapingJob(published.ScrapingJob))
-	return result, nil
+	if !result.Found {
+		return result, nil
+	}
+	result.Unchanged = published != nil && result.Job.SameContent(ScrapingJob(published.ScrapingJob))
+	result.Outside, err = a.whyOutside(ctx, in.Filter, result.Job)
+	return result, err
+}
+
+// whyOutside asks the API only if the filter has a tag: for the jobs of the
+// job's sitemap, provided that the sitemap has the tag.
+func (a *Activities) whyOutside(ctx context.Context, filter Filter, job ScrapingJob) (reason string, err error) {
+	if reason := filter.WhyOutside(job.SitemapName, job.Status); reason != "" || filter.Tag == "" {
+		return reason, nil
+	}
+	tagged, _, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: job.SitemapID, Tag: filter.Tag}, 1)
+	if err != nil {
+		return "", cloudError{err}
+	}
+	if len(tagged) == 0 {
+		return fmt.Sprintf("the sitemap %q does not have the tag %q", job.SitemapName, filter.Tag), nil
+	}
+	return "", nil
 }
 
 // scrapingJob asks the cloud for the job; found is false when it has none.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 // Filter says which scraping jobs are imported without being asked for by hand.
@@ -16,6 +18,16 @@ type Filter struct {
 	// Statuses are those in which a job is imported, of "finished", "stopped",
 	// "failed" and "shelved"; none means all.
 	Statuses []string `json:"statuses,omitempty"`
+}
+
+// Validate returns an error for each status that no ended job has.
+func (f Filter) Validate() (problems []error) {
+	for _, status := range f.Statuses {
+		if !webscraper.Status(status).Terminal() {
+			problems = append(problems, fmt.Errorf("the filter's status %q is none of finished, stopped, failed and shelved", status))
+		}
+	}
+	return problems
 }
 
 // WhyOutside says in one sentence why a job is not let pass, as far as its

@@ -58,15 +58,15 @@ func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
 	return version, nil
 }
 
-// CheckSchema returns an error that says what to do when [Migrate] has never
-// been applied to the database.
+// CheckSchema returns an error that says what to do when [Migrate] of this
+// version has not been applied to the database.
 func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 	var missing bool
-	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.scraping_jobs') IS NULL`); err != nil {
+	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.spools') IS NULL`); err != nil {
 		return fmt.Errorf("looking for schema scrapehaul: %w", err)
 	}
 	if missing {
-		return errors.New(`schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
+		return errors.New(`schema scrapehaul is not there yet, or of an earlier version: start a worker, or run "worker migrate"`)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -20,6 +21,7 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Receive the notifications of Web Scraper Cloud until SIGTERM."`
 	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
+	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
 	Jobs        jobsCommand        `cmd:"" help:"List the account's scraping jobs, and whether and when each was imported."`
 	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud account and what is left of its API budget."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
@@ -60,10 +62,28 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 	}
 }
 
+// filterFlags say which jobs are imported without being asked for by hand.
+type filterFlags struct {
+	SitemapPrefix string   `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only jobs of sitemaps whose name begins with it."`
+	Tag           string   `name:"filter-tag" env:"FILTER_TAG" help:"Only jobs of sitemaps with this tag."`
+	Statuses      []string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Only jobs that are finished, stopped or failed. Default: all that have ended."`
+}
+
+func (f *filterFlags) filter(s *process.Settings) activities.Filter {
+	filter := activities.Filter{SitemapNamePrefix: f.SitemapPrefix, Tag: f.Tag, Statuses: f.Statuses}
+	for _, problem := range filter.Validate() {
+		s.Problem("FILTER_STATUSES: %v", problem)
+	}
+	return filter
+}
+
 type serveCommand struct {
 	importFlags
-	ListenAddress string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
-	WebhookTokens string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
+	filterFlags
+	ListenAddress   string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
+	WebhookTokens   string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
+	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
+	ReconcileEvery  string `env:"RECONCILE_EVERY" default:"15m" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${default}."`
 }
 
 // Run validates all settings and serves until ctx ends.
@@ -72,13 +92,16 @@ func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
 	var s process.Settings
 	s.Address("LISTEN_ADDRESS", c.ListenAddress)
 	server := webhookServer{
-		logger:        logger,
-		listenAddress: c.ListenAddress,
-		tokens:        c.tokens(&s),
-		taskQueue:     c.TaskQueue,
-		settings:      c.settings(&s),
-		temporal:      s.Temporal(logger),
+		logger:          logger,
+		listenAddress:   c.ListenAddress,
+		tokens:          c.tokens(&s),
+		taskQueue:       c.TaskQueue,
+		signatureSecret: c.SignatureSecret,
+		settings:        c.settings(&s),
+		reconcileEvery:  s.Duration("RECONCILE_EVERY", c.ReconcileEvery, 0),
+		temporal:        s.Temporal(logger),
 	}
+	server.settings.Filter = c.filter(&s)
 	if err := s.Err(); err != nil {
 		return err
 	}

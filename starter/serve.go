@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
@@ -17,12 +19,14 @@ import (
 
 // webhookServer is the HTTP server with its settings, all of them valid.
 type webhookServer struct {
-	logger        *slog.Logger
-	temporal      client.Options
-	listenAddress string
-	tokens        []string
-	taskQueue     string
-	settings      workflows.Settings
+	logger          *slog.Logger
+	temporal        client.Options
+	listenAddress   string
+	tokens          []string
+	taskQueue       string
+	signatureSecret string
+	settings        workflows.Settings
+	reconcileEvery  time.Duration
 }
 
 // run serves until ctx ends. It starts without Temporal too: notifications are
@@ -34,7 +38,8 @@ func (s *webhookServer) run(ctx context.Context) error {
 	}
 	defer temporal.Close()
 	handler, err := webhook.New(webhook.Options{
-		Client: temporal, Tokens: s.tokens, TaskQueue: s.taskQueue, Settings: s.settings, Logger: s.logger,
+		Client: temporal, Tokens: s.tokens,
+		TaskQueue: s.taskQueue, Settings: s.settings, Logger: s.logger,
 	})
 	if err != nil {
 		return err
@@ -47,9 +52,47 @@ func (s *webhookServer) run(ctx context.Context) error {
 	}))
 	handler.Register(engine)
 	process.RegisterHealth(engine, s.logger, process.NeedTemporal(temporal))
+	ctx, cancel := context.WithCancel(ctx)
+	var scheduling sync.WaitGroup
+	scheduling.Go(func() { s.schedule(ctx, temporal.ScheduleClient()) })
+	defer scheduling.Wait()
+	defer cancel()
 	defer s.logger.Info("Starter stopped")
 	return process.Serve(ctx, s.listenAddress, engine, func(address net.Addr) {
 		s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
 			"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.taskQueue)
 	})
+}
+
+// scheduleAgainAfter is the pause between two attempts to reach Temporal.
+const scheduleAgainAfter = 5 * time.Second
+
+// schedule puts up the schedule of the reconciliation, or takes it down, as
+// soon as Temporal can be reached.
+func (s *webhookServer) schedule(ctx context.Context, schedules client.ScheduleClient) {
+	for told := false; ; told = true {
+		err := s.scheduleOnce(ctx, schedules)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !told {
+			s.logger.Warn("The reconciliation is not scheduled yet: trying on", "error", err)
+		}
+		select {
+		case <-time.After(scheduleAgainAfter):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *webhookServer) scheduleOnce(ctx context.Context, schedules client.ScheduleClient) error {
+	if s.reconcileEvery == 0 {
+		return workflows.UnscheduleReconciliation(ctx, schedules)
+	}
+	if err := workflows.ScheduleReconciliation(ctx, schedules, s.taskQueue, s.reconcileEvery, s.settings); err != nil {
+		return err
+	}
+	s.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", s.reconcileEvery.String())
+	return nil
 }

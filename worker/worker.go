@@ -28,6 +28,7 @@ type importWorker struct {
 	spoolDir             string
 	spoolMinFree         int64
 	maxConcurrentImports int
+	apiCalls             int
 	maxConnections       int
 	stopTimeout          time.Duration
 	healthAddress        string
@@ -55,6 +56,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		SpoolDir:             w.spoolDir,
 		SpoolMinFree:         w.spoolMinFree,
 		MaxConcurrentImports: w.maxConcurrentImports,
+		APICallsPer15Minutes: w.apiCalls,
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 // decisionSignals are those by which a person decides, in the order in which
@@ -27,6 +29,11 @@ const (
 
 func needsPerson(kind, format string, args ...any) error {
 	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(format, args...), kind, nil)
+}
+
+// needsDecision says whether trying again cannot mend it: somebody has to decide.
+func needsDecision(err error) bool {
+	return acceptable(err) || failedWith(err, errorWithheld) || failedWith(err, errorUnverified)
 }
 
 // acceptable says whether a person may go on in spite of the error: the records
@@ -50,7 +57,13 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 	defer func() { w.progress.Attention = "" }()
 	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
 	w.show(ctx, StepNeedsAttention, "")
-	decision, expired, err := w.waitForDecision(ctx, w.settings.attentionTimeout, "waiting for a person", signals...)
+	w.takeSignals() // what reconciliation found earlier is what has just failed
+	if w.attentionUntil.IsZero() {
+		w.attentionUntil = workflow.Now(ctx).Add(w.settings.attentionTimeout)
+	}
+	w.retryable = !needsDecision(problem)
+	decision, expired, err := w.waitForDecision(ctx, w.attentionUntil.Sub(workflow.Now(ctx)), "waiting for a person", signals...)
+	w.retryable = false
 	switch {
 	case err != nil:
 		return false, err
@@ -60,8 +73,24 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 		w.accepted = true
 		return true, w.holdAndDelete(ctx)
 	}
-	w.closes(decision)
+	if w.closes(decision) {
+		w.giveUp(ctx)
+	}
 	return true, nil
+}
+
+// giveUp keeps reconciliation from starting again what a person has closed
+// before it was published.
+func (w *importScrapingJob) giveUp(ctx workflow.Context) {
+	if w.described == (activities.ScrapingJob{}) || w.described.SameContent(w.job) ||
+		workflow.GetVersion(ctx, "give-up", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	err := workflow.ExecuteActivity(shortStep(ctx, "leave scraping job "+WorkflowID(w.id)+" to itself"), a.GiveUpScrapingJob,
+		activities.GiveUpScrapingJobInput{Job: w.described}).Get(ctx, nil)
+	if err != nil {
+		w.logger.Warn("The job was not noted as given up: reconciliation may import it", "Error", err)
+	}
 }
 
 // closes ends the import when the decision is to.

@@ -44,9 +44,10 @@ type importScrapingJob struct {
 	settings settings
 	logger   log.Logger
 
-	notifications workflow.ReceiveChannel
-	reimports     workflow.ReceiveChannel
-	decisions     map[string]workflow.ReceiveChannel
+	notifications   workflow.ReceiveChannel
+	reimports       workflow.ReceiveChannel
+	reconciliations workflow.ReceiveChannel
+	decisions       map[string]workflow.ReceiveChannel
 	// wanted is what signals have asked for and no round has taken up yet.
 	wanted request
 
@@ -55,6 +56,8 @@ type importScrapingJob struct {
 	pass        int
 	requestedAt time.Time
 
+	// described is the job as the cloud described it last.
+	described activities.ScrapingJob
 	// job is what the published import was made from, heldUntil the time until
 	// which the cloud's copy of it stays.
 	job       activities.ScrapingJob
@@ -66,6 +69,10 @@ type importScrapingJob struct {
 	accepted bool
 	// keep is set for good when a person has decided so.
 	keep bool
+	// attentionUntil is when the wait for a person ends; retryable is set during
+	// that wait when another attempt can help, so that reconciliation asks for it.
+	attentionUntil time.Time
+	retryable      bool
 
 	// downloads counts the spool files; removals are those being removed, which
 	// nothing waits for but the end.
@@ -90,16 +97,17 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		return nil, invalidInput(errors.Join(problems...))
 	}
 	w := &importScrapingJob{
-		id:            id,
-		settings:      parsed,
-		logger:        log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
-		notifications: workflow.GetSignalChannel(ctx, NotificationSignal),
-		reimports:     workflow.GetSignalChannel(ctx, ReimportSignal),
-		decisions:     map[string]workflow.ReceiveChannel{},
-		wanted:        check,
-		removals:      workflow.NewWaitGroup(ctx),
-		progress:      Progress{ScrapingJobID: id, Step: StepDescribe},
-		result:        ImportScrapingJobResult{ScrapingJobID: id},
+		id:              id,
+		settings:        parsed,
+		logger:          log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
+		notifications:   workflow.GetSignalChannel(ctx, NotificationSignal),
+		reimports:       workflow.GetSignalChannel(ctx, ReimportSignal),
+		reconciliations: workflow.GetSignalChannel(ctx, ReconciliationSignal),
+		decisions:       map[string]workflow.ReceiveChannel{},
+		wanted:          check,
+		removals:        workflow.NewWaitGroup(ctx),
+		progress:        Progress{ScrapingJobID: id, Step: StepDescribe},
+		result:          ImportScrapingJobResult{ScrapingJobID: id},
 	}
 	for _, signal := range decisionSignals {
 		w.decisions[signal] = workflow.GetSignalChannel(ctx, signal)
@@ -141,10 +149,19 @@ func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, 
 // takeSignals notes what the signals that have arrived ask for.
 func (w *importScrapingJob) takeSignals() {
 	for w.notifications.ReceiveAsync(nil) {
-		w.wanted = max(w.wanted, check)
+		w.wanted, w.attentionUntil = max(w.wanted, check), time.Time{}
 	}
 	for w.reimports.ReceiveAsync(nil) {
-		w.wanted = max(w.wanted, reimport)
+		w.wanted, w.attentionUntil = max(w.wanted, reimport), time.Time{}
+	}
+	for {
+		var found activities.ScrapingJob
+		if !w.reconciliations.ReceiveAsync(&found) {
+			return
+		}
+		if w.retryable || !found.SameContent(w.described) {
+			w.wanted = max(w.wanted, check)
+		}
 	}
 }
 
@@ -183,7 +200,7 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 	w.show(ctx, StepDescribe, "")
 	var described activities.DescribeScrapingJobResult
 	err = workflow.ExecuteActivity(cloudCall(ctx, "describe scraping job "+WorkflowID(w.id)), a.DescribeScrapingJob,
-		activities.DescribeScrapingJobInput{ScrapingJobID: w.id}).Get(ctx, &described)
+		activities.DescribeScrapingJobInput{ScrapingJobID: w.id, Filter: w.filterFor(wanted)}).Get(ctx, &described)
 	if err != nil {
 		return false, err
 	}
@@ -194,10 +211,15 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 		w.endNotFound(described.Published)
 		return false, nil
 	}
+	w.described = described.Job
 	w.progress.SitemapName, w.progress.Status = described.Job.SitemapName, described.Job.Status
 	w.progress.StoredRecordCount = described.Job.StoredRecordCount
 	if described.Job.Running() {
 		w.end(StillRunning, fmt.Sprintf("the job is %q: Web Scraper Cloud notifies again when it ends", described.Job.Status))
+		return false, nil
+	}
+	if described.Outside != "" {
+		w.end(Filtered, described.Outside)
 		return false, nil
 	}
 	if described.Unchanged && wanted != reimport {
@@ -210,12 +232,20 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 	return w.importJob(ctx, described)
 }
 
+// filterFor lets pass what a person asks for.
+func (w *importScrapingJob) filterFor(wanted request) activities.Filter {
+	if wanted == reimport {
+		return activities.Filter{}
+	}
+	return w.settings.filter
+}
+
 // importJob downloads, imports and publishes on the worker that described the
 // job, and removes the file whatever happens.
 func (w *importScrapingJob) importJob(ctx workflow.Context, described activities.DescribeScrapingJobResult) (published bool, err error) {
 	runID := workflow.GetInfo(ctx).WorkflowExecution.RunID
 	w.downloads++
-	queue, file := described.WorkerTaskQueue, fileName(w.id, runID, w.downloads)
+	queue, file := described.WorkerTaskQueue, activities.FileName(w.id, runID, w.downloads)
 	defer w.removeFile(ctx, queue, file)
 
 	w.show(ctx, StepDownload, "")
@@ -284,6 +314,7 @@ func (w *importScrapingJob) awaitRemovals(ctx workflow.Context) {
 // holdAndDelete deletes the job in the cloud when its hold is over, if it may
 // be deleted at all.
 func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
+	w.attentionUntil = time.Time{} // what there was is mended
 	if err := w.verify(); err != nil {
 		return err
 	}

@@ -32,6 +32,10 @@ type world struct {
 	content   activities.ScrapingJob // of the published import
 	files     map[string]bool
 
+	outside string // why the filter does not let the job pass
+	givenUp []activities.ScrapingJob
+
+	described int
 	imports   []activities.ImportRecordsInput
 	deletions []time.Duration // since the start
 
@@ -60,6 +64,7 @@ func newWorld(t *testing.T, status string) *world {
 	for name, step := range map[string]any{
 		"DescribeScrapingJob": w.describe, "DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
 		"RemoveFile": w.removeFile, "DeleteScrapingJob": w.delete,
+		"GiveUpScrapingJob": w.giveUp,
 	} {
 		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}
@@ -67,14 +72,24 @@ func newWorld(t *testing.T, status string) *world {
 	return w
 }
 
-func (w *world) describe(context.Context, activities.DescribeScrapingJobInput) (activities.DescribeScrapingJobResult, error) {
+func (w *world) describe(_ context.Context, in activities.DescribeScrapingJobInput) (activities.DescribeScrapingJobResult, error) {
+	w.described++
+	outside := ""
+	if in.Filter.Tag != "" {
+		outside = w.outside
+	}
 	if w.onDescribe != nil {
 		w.onDescribe()
 	}
 	return activities.DescribeScrapingJobResult{
 		Found: w.found, Job: w.job, Published: w.published, Unchanged: w.published != nil && w.job == w.content,
-		WorkerTaskQueue: "worker",
+		Outside: outside, WorkerTaskQueue: "worker",
 	}, nil
+}
+
+func (w *world) giveUp(_ context.Context, in activities.GiveUpScrapingJobInput) error {
+	w.givenUp = append(w.givenUp, in.Job)
+	return nil
 }
 
 func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {

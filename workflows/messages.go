@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 // Names under which the workflow, its task queue, signals and query are known
@@ -21,6 +23,10 @@ const (
 	// ReimportSignal asks for the job to be downloaded and imported again,
 	// replacing its records. It has no payload.
 	ReimportSignal = "reimport"
+	// ReconciliationSignal says that reconciliation has found the job ended and
+	// not published as it is. Its payload is the job, an activities.ScrapingJob: a
+	// run that is at work on this very content takes no notice.
+	ReconciliationSignal = "reconciliation"
 	// AbandonSignal closes an import that needs attention or holds; the job stays
 	// in the cloud. Like the following ones it has no payload, and does nothing
 	// in a state where it makes no sense.
@@ -36,6 +42,11 @@ const (
 	// ProgressQuery answers with a Progress.
 	ProgressQuery = "progress"
 )
+
+// CloudTaskQueue is the task queue, beside the one that workers listen on, of
+// the small calls to the API of Web Scraper Cloud. Temporal hands its tasks out
+// no faster than the account's API budget allows, to all workers together.
+func CloudTaskQueue(taskQueue string) string { return taskQueue + "@webscraper-cloud" }
 
 // WorkflowID is the ID of the workflow that imports a scraping job: the job's
 // own ID in decimal, so that any number of notifications is one workflow.
@@ -85,6 +96,9 @@ type Settings struct {
 	// HeartbeatTimeout is how long a download or an import may be silent before
 	// it is given to another attempt: a duration. Default "30s".
 	HeartbeatTimeout string `json:"heartbeat_timeout,omitempty"`
+	// Filter is what a job has to pass to be imported without being asked for by
+	// hand. A re-import takes no notice of it. Default: all pass.
+	Filter activities.Filter `json:"filter,omitzero"`
 }
 
 // Defaults of Settings.
@@ -112,6 +126,7 @@ type settings struct {
 	attentionTimeout time.Duration
 	workerGoneAfter  time.Duration
 	heartbeatTimeout time.Duration
+	filter           activities.Filter
 }
 
 // Validate returns one error for each setting that is not valid, naming it, its
@@ -151,6 +166,8 @@ func (s Settings) parse() (settings, []error) {
 	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
 	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, DefaultAttentionTimeout, time.Second)
 	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, DefaultWorkerGoneAfter, time.Second)
+	in.filter = s.Filter
+	problems = append(problems, s.Filter.Validate()...)
 	in.heartbeatTimeout = duration("heartbeat_timeout", s.HeartbeatTimeout, DefaultHeartbeatTimeout, time.Second)
 	return in, problems
 }
@@ -170,6 +187,8 @@ const (
 	// StillRunning: nothing was imported, the job runs (again). Web Scraper
 	// Cloud notifies when it ends.
 	StillRunning Outcome = "still-running"
+	// Filtered: nothing was imported, the filter does not let the job pass.
+	Filtered Outcome = "filtered"
 	// NotFound: nothing was imported, the cloud does not know the job.
 	NotFound Outcome = "not-found"
 )

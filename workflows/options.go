@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -24,9 +23,11 @@ const (
 
 // cloudCall is for the small calls of the API. With the waits between them,
 // the attempts last for about an hour of trouble; one that meets the rate limit
-// waits for as long as the API says.
+// waits for as long as the API says. Waiting for its turn has no limit: however
+// many jobs finish at once, each has its turn.
 func cloudCall(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           CloudTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: 5 * time.Minute,
 		Summary:             summary,
 		RetryPolicy: &temporal.RetryPolicy{
@@ -84,8 +85,4 @@ func isSuperseded(err error) bool { return failedWith(err, activities.ErrorSuper
 func failedWith(err error, kind string) bool {
 	failure, ok := errors.AsType[*temporal.ApplicationError](err)
 	return ok && failure.Type() == kind
-}
-
-func fileName(scrapingJobID int64, runID string, download int) string {
-	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, download)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -111,21 +112,36 @@ func NewOn(
 		APIBaseURI:        s.Cloud.URL,
 		APIToken:          APIToken,
 		WebhookToken:      WebhookToken,
-		Settings:          settings,
+		Settings:          withDefaults(settings),
 		Log:               s.Log,
 	}
-	starter, webhook, err := built.StartStarter(s.Env)
-	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.NoError(t, starter.Stop())
 		s.finish()
 		if t.Failed() {
 			t.Logf("logs:\n%s", s.Log)
 		}
 	})
-	s.Webhook = webhook
-	s.Cloud.SetWebhookURL(webhook)
+	s.Webhook = s.StartStarter(s.Env)
+	s.Cloud.SetWebhookURL(s.Webhook)
 	return s
+}
+
+// StartStarter starts a starter, which ends with the test, and returns the URL
+// of its webhook.
+func (s *System) StartStarter(env processes.Environment) (webhook string) {
+	s.T.Helper()
+	starter, webhook, err := s.Programs.StartStarter(env)
+	require.NoError(s.T, err)
+	s.T.Cleanup(func() { require.NoError(s.T, starter.Stop()) })
+	return webhook
+}
+
+// withDefaults keeps tests from waiting for the API's pace, and from being
+// reconciled at every full quarter of an hour.
+func withDefaults(settings map[string]string) map[string]string {
+	all := map[string]string{"API_CALLS_PER_15_MINUTES": "1000000", "RECONCILE_EVERY": "0"}
+	maps.Copy(all, settings)
+	return all
 }
 
 // StartWorker starts a worker on the spool folder; it ends with the test.

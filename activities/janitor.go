@@ -1,0 +1,169 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+)
+
+// SpoolTaskQueue is the worker-specific task queue of a spool, beside the one
+// that all workers listen on.
+func SpoolTaskQueue(taskQueue, spoolName string) string { return taskQueue + "@" + spoolName }
+
+// RegisterSpool notes in the database that a worker on this spool listens, so
+// that the spool is swept from then on. Workers call it when they start.
+func (a *Activities) RegisterSpool(ctx context.Context) error {
+	return a.Store.RegisterSpool(ctx, a.Spool.Name(), a.WorkerTaskQueue)
+}
+
+// ListSpoolsInput names the task queue that the spools' workers listen on too.
+type ListSpoolsInput struct {
+	TaskQueue string `json:"task_queue"`
+}
+
+// ListSpoolsResult has the worker-specific task queues.
+type ListSpoolsResult struct {
+	TaskQueues []string `json:"task_queues"`
+}
+
+// ListSpools lists the spools that have had a worker within the last day.
+func (a *Activities) ListSpools(ctx context.Context, in ListSpoolsInput) (ListSpoolsResult, error) {
+	spools, err := a.Store.Spools(ctx, SpoolTaskQueue(in.TaskQueue, ""))
+	if err != nil {
+		return ListSpoolsResult{}, classify(ctx, err)
+	}
+	var result ListSpoolsResult
+	for _, spool := range spools {
+		result.TaskQueues = append(result.TaskQueues, spool.TaskQueue)
+	}
+	return result, nil
+}
+
+// SweepSpoolResult says what was removed.
+type SweepSpoolResult struct {
+	Files int `json:"files"`
+}
+
+// SweepSpool removes the spool's files of runs that have ended: a run that was
+// terminated could not do so itself.
+func (a *Activities) SweepSpool(ctx context.Context) (SweepSpoolResult, error) {
+	removed, err := a.sweepSpool(ctx)
+	if err != nil {
+		return SweepSpoolResult{}, classify(ctx, fmt.Errorf("sweeping the spool: %w", err))
+	}
+	return SweepSpoolResult{Files: removed}, nil
+}
+
+func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
+	entries, err := os.ReadDir(a.Spool.dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, entry := range entries {
+		id, runID, is := ownerOf(entry.Name())
+		if !is {
+			continue // not ours
+		}
+		open, err := isOpen(ctx, id, runID)
+		if err != nil {
+			return removed, err
+		}
+		if open {
+			continue
+		}
+		if err := os.Remove(filepath.Join(a.Spool.dir, entry.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, a.Store.SpoolSwept(ctx, a.Spool.Name())
+}
+
+// FileName is the name of a spool file: the n-th download of a run.
+func FileName(scrapingJobID int64, runID string, n int) string {
+	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, n)
+}
+
+var fileName = regexp.MustCompile(`^scrapingjob-(\d+)-(.+)-\d+\.json(` + regexp.QuoteMeta(partialSuffix) + `.+)?$`)
+
+// ownerOf reads a FileName, also that of a partial download.
+func ownerOf(name string) (scrapingJobID int64, runID string, is bool) {
+	parts := fileName.FindStringSubmatch(name)
+	if parts == nil {
+		return 0, "", false
+	}
+	id, err := strconv.ParseInt(parts[1], 10, 64)
+	return id, parts[2], err == nil
+}
+
+// isOpen asks Temporal whether a run of the job's workflow is still there and
+// has not ended.
+func isOpen(ctx context.Context, scrapingJobID int64, runID string) (bool, error) {
+	workflowID := strconv.FormatInt(scrapingJobID, 10)
+	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, workflowID, runID)
+	if _, is := errors.AsType[*serviceerror.NotFound](err); is {
+		return false, nil
+	}
+	if _, is := errors.AsType[*serviceerror.InvalidArgument](err); is {
+		return false, nil // not the ID of a run
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking Temporal for run %s of workflow %s: %w", runID, workflowID, err)
+	}
+	return run.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+// RemoveUnfinishedImportsResult says what was removed.
+type RemoveUnfinishedImportsResult struct {
+	Imports int `json:"imports"`
+}
+
+// RemoveUnfinishedImports gives up the imports of runs that have ended without
+// publishing, and removes all records that no reader can see.
+func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinishedImportsResult, error) {
+	abandoned, err := a.removeUnfinishedImports(ctx)
+	if err != nil {
+		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
+	}
+	return RemoveUnfinishedImportsResult{Imports: abandoned}, nil
+}
+
+func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {
+	unfinished, err := a.Store.UnfinishedImports(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, each := range unfinished {
+		activity.RecordHeartbeat(ctx)
+		open, err := isOpen(ctx, each.ScrapingJobID, each.WorkflowRunID)
+		if err != nil {
+			return abandoned, err
+		}
+		if open {
+			continue
+		}
+		if err := a.Store.AbandonImport(ctx, each.ImportID); err != nil {
+			return abandoned, err
+		}
+		abandoned++
+	}
+	jobs, err := a.Store.JobsWithUnneededRecords(ctx)
+	if err != nil {
+		return abandoned, err
+	}
+	for _, id := range jobs {
+		progress := func(records int64) { activity.RecordHeartbeat(ctx, Progress{Removed: records}) }
+		if err := a.Store.RemoveUnneeded(ctx, id, progress); err != nil {
+			return abandoned, err
+		}
+	}
+	return abandoned, nil
+}

@@ -1,0 +1,100 @@
+package activities
+
+import (
+	"context"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// FindDueScrapingJobsInput names a page of the account's scraping jobs.
+type FindDueScrapingJobsInput struct {
+	// Page is 1-based.
+	Page   int    `json:"page"`
+	Filter Filter `json:"filter,omitzero"`
+}
+
+// FindDueScrapingJobsResult is what is to be done about the jobs of a page.
+type FindDueScrapingJobsResult struct {
+	// Listed counts the jobs of the page.
+	Listed int `json:"listed"`
+	// Due are those that have ended and are not published as they are.
+	Due []DueScrapingJob `json:"due,omitempty"`
+	// Last is set when there are no further pages.
+	Last bool `json:"last"`
+}
+
+// DueScrapingJob is a job that has to be imported.
+type DueScrapingJob struct {
+	Job ScrapingJob `json:"job"`
+	// Published is set when an import is published, of earlier content.
+	Published bool `json:"published,omitempty"`
+}
+
+// FindDueScrapingJobs lists one page of the account's jobs, which is one API
+// call, and compares it with what is published. Jobs that a person has given up
+// are not due until they have run again.
+func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
+	result, err := a.findDue(ctx, in)
+	if err != nil {
+		return FindDueScrapingJobsResult{}, classify(ctx, err)
+	}
+	return result, nil
+}
+
+func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
+	listed, lastPage, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{Tag: in.Filter.Tag}, in.Page)
+	if err != nil {
+		return FindDueScrapingJobsResult{}, cloudError{err}
+	}
+	result := FindDueScrapingJobsResult{
+		Listed: len(listed),
+		// Without last_page, only an empty page tells the end.
+		Last: len(listed) == 0 || lastPage != 0 && in.Page >= lastPage,
+	}
+	var ended []ScrapingJob
+	var ids []int64
+	for _, each := range listed {
+		job := NewScrapingJob(each)
+		if each.Status.Terminal() && in.Filter.WhyOutside(job.SitemapName, job.Status) == "" {
+			ended = append(ended, job)
+			ids = append(ids, job.ScrapingJobID)
+		}
+	}
+	if len(ended) == 0 {
+		return result, nil
+	}
+	published, err := a.Store.PublishedImports(ctx, ids)
+	if err != nil {
+		return FindDueScrapingJobsResult{}, err
+	}
+	givenUp, err := a.Store.GivenUp(ctx, ids)
+	if err != nil {
+		return FindDueScrapingJobsResult{}, err
+	}
+	for _, job := range ended {
+		there, isPublished := published[job.ScrapingJobID]
+		if isPublished && job.SameContent(ScrapingJob(there.ScrapingJob)) {
+			continue
+		}
+		if left, is := givenUp[job.ScrapingJobID]; is && job.SameContent(ScrapingJob(left)) {
+			continue
+		}
+		result.Due = append(result.Due, DueScrapingJob{Job: job, Published: isPublished})
+	}
+	return result, nil
+}
+
+// GiveUpScrapingJobInput names the job as a person has given it up.
+type GiveUpScrapingJobInput struct {
+	Job ScrapingJob `json:"job"`
+}
+
+// GiveUpScrapingJob notes that a person has given up the import of a job, so
+// that reconciliation leaves the job alone until it has run again.
+func (a *Activities) GiveUpScrapingJob(ctx context.Context, in GiveUpScrapingJobInput) error {
+	if err := a.Store.GiveUp(ctx, postgres.ScrapingJob(in.Job)); err != nil {
+		return classify(ctx, err)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+type reconcileCommand struct {
+	importFlags
+	filterFlags
+	DryRun bool `help:"Only say what would be imported."`
+}
+
+// Run has a worker reconcile now and says what it found.
+func (c *reconcileCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	settings := c.settings(&s)
+	settings.Filter = c.filter(&s)
+	options := s.Temporal(slog.New(slog.DiscardHandler))
+	if err := s.Err(); err != nil {
+		return err
+	}
+	temporal, err := client.DialContext(ctx, options)
+	if err != nil {
+		return fmt.Errorf("connecting to Temporal at %s: %w", options.HostPort, err)
+	}
+	defer temporal.Close()
+	run, err := workflows.Reconcile(ctx, temporal, c.TaskQueue, workflows.ReconcileScrapingJobsInput{Settings: settings, DryRun: c.DryRun})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "workflow %s, run %s: waiting for a worker on task queue %s to do it\n", run.GetID(), run.GetRunID(), c.TaskQueue)
+	var result workflows.ReconcileScrapingJobsResult
+	if err := run.Get(ctx, &result); err != nil {
+		return fmt.Errorf("reconciling: %w", err)
+	}
+	return printReconciliation(streams.Out, result, c.DryRun)
+}
+
+func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsResult, dryRun bool) error {
+	if len(result.Jobs) > 0 {
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "JOB\tSITEMAP\tSTATUS\tRECORDS\tWHY")
+		for _, due := range result.Jobs {
+			why := "not imported"
+			if due.Published {
+				why = "has run again since its import"
+			}
+			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\n", due.Job.ScrapingJobID, due.Job.SitemapName, due.Job.Status, due.Job.StoredRecordCount, why)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	if more := result.Due - len(result.Jobs); more > 0 {
+		fmt.Fprintf(out, "… and %d more\n", more)
+	}
+	done := "their imports are started"
+	if dryRun {
+		done = "nothing was started"
+	}
+	fmt.Fprintf(out, "%d of %d jobs are due: %s\n", result.Due, result.Listed, done)
+	if result.RemovedImports > 0 || result.RemovedFiles > 0 {
+		fmt.Fprintf(out, "removed what ended runs had left: %d unpublished imports, %d spool files\n", result.RemovedImports, result.RemovedFiles)
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+)
+
+// Names under which reconciliation is known to Temporal.
+const (
+	// ReconcileScrapingJobsName is the workflow's registered name.
+	ReconcileScrapingJobsName = "ReconcileScrapingJobs"
+	// StartImportsName is the registered name of its activity StartImports.
+	StartImportsName = "StartImports"
+)
+
+// maxListedJobs bounds the jobs that the result of a reconciliation lists, for
+// Temporal's limit on payloads.
+const maxListedJobs = 1000
+
+// ReconcileScrapingJobsInput is the input of ReconcileScrapingJobs.
+type ReconcileScrapingJobsInput struct {
+	// Settings shape the imports that are started; their filter says of which
+	// jobs.
+	Settings Settings `json:"settings"`
+	// DryRun only looks: nothing is started, nothing removed.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Continued is set when a run goes on where the one before ended, because of
+	// the length of its history.
+	Continued *ReconcileProgress `json:"continued,omitempty"`
+}
+
+// ReconcileProgress is where a reconciliation goes on.
+type ReconcileProgress struct {
+	Page   int                         `json:"page"`
+	Result ReconcileScrapingJobsResult `json:"result"`
+}
+
+// ReconcileScrapingJobsResult is the result of ReconcileScrapingJobs.
+type ReconcileScrapingJobsResult struct {
+	// Listed counts the jobs of the account that were looked at, Due those that
+	// have ended and are not published as they are.
+	Listed int `json:"listed"`
+	Due    int `json:"due"`
+	// Jobs are the due ones, the first 1000 of them.
+	Jobs []activities.DueScrapingJob `json:"jobs,omitempty"`
+	// RemovedImports and RemovedFiles count what runs that no longer exist had
+	// left: unpublished imports and spool files.
+	RemovedImports int `json:"removed_imports"`
+	RemovedFiles   int `json:"removed_files"`
+}
+
+// ReconcileScrapingJobs starts the import of every scraping job of the account
+// that has ended and is not published with its present content, so that a job
+// whose notifications were all lost is imported all the same. Before that it
+// removes what runs that no longer exist have left.
+func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
+	if problems := in.Settings.Validate(); len(problems) > 0 {
+		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
+	}
+	r := reconciliation{in: in, page: 1}
+	var leftovers error
+	if in.Continued != nil {
+		r.page, r.result = in.Continued.Page, in.Continued.Result
+	} else if !in.DryRun {
+		leftovers = r.removeLeftovers(ctx)
+	}
+	// What cannot be removed is no reason to leave jobs lying.
+	if err := r.startDueImports(ctx); err != nil {
+		return r.result, err
+	}
+	return r.result, leftovers
+}
+
+type reconciliation struct {
+	in     ReconcileScrapingJobsInput
+	page   int
+	result ReconcileScrapingJobsResult
+}
+
+// startDueImports goes through the account's jobs page by page. A page whose
+// jobs move up while another one is deleted is looked at by the next
+// reconciliation.
+func (r *reconciliation) startDueImports(ctx workflow.Context) error {
+	for last := false; !last; r.page++ {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			next := r.in
+			next.Continued = &ReconcileProgress{Page: r.page, Result: r.result}
+			return workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, next)
+		}
+		workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %d jobs listed, %d of them due", r.page, r.result.Listed, r.result.Due))
+		var page activities.FindDueScrapingJobsResult
+		err := workflow.ExecuteActivity(cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
+			activities.FindDueScrapingJobsInput{Page: r.page, Filter: r.in.Settings.Filter}).Get(ctx, &page)
+		if err != nil {
+			return err
+		}
+		last = page.Last
+		r.result.Listed += page.Listed
+		r.result.Due += len(page.Due)
+		r.result.Jobs = append(r.result.Jobs, page.Due[:min(len(page.Due), maxListedJobs-len(r.result.Jobs))]...)
+		if r.in.DryRun || len(page.Due) == 0 {
+			continue
+		}
+		start := StartImportsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName, Settings: r.in.Settings}
+		for _, due := range page.Due {
+			start.Jobs = append(start.Jobs, due.Job)
+		}
+		summary := fmt.Sprintf("start %d imports", len(start.Jobs))
+		if err := workflow.ExecuteActivity(shortStep(ctx, summary), StartImports, start).Get(ctx, nil); err != nil {
+			return err
+		}
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due))
+	return nil
+}
+
+// removeLeftovers has every spool swept by a worker on it. One that has no
+// worker now is swept another time.
+func (r *reconciliation) removeLeftovers(ctx workflow.Context) error {
+	var spools activities.ListSpoolsResult
+	err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools,
+		activities.ListSpoolsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName}).Get(ctx, &spools)
+	if err != nil {
+		return err
+	}
+	var sweeps []workflow.Future
+	for _, queue := range spools.TaskQueues {
+		sweeps = append(sweeps, workflow.ExecuteActivity(sweep(ctx, queue), a.SweepSpool))
+	}
+	var removed activities.RemoveUnfinishedImportsResult
+	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports).Get(ctx, &removed)
+	r.result.RemovedImports = removed.Imports
+	for _, each := range sweeps {
+		var swept activities.SweepSpoolResult
+		if err := each.Get(ctx, &swept); err != nil {
+			workflow.GetLogger(ctx).Info("A spool was not swept", "Error", err)
+			continue
+		}
+		r.result.RemovedFiles += swept.Files
+	}
+	return err
+}
+
+// shortStep is for steps of a minute that need neither the API nor a file.
+func shortStep(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute,
+		Summary:             summary,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: 10},
+	})
+}
+
+// longStep is for one that may remove millions of records; it heartbeats.
+func longStep(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 12 * time.Hour,
+		HeartbeatTimeout:    time.Minute,
+		Summary:             summary,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: 10},
+	})
+}
+
+// sweep is for a step on a worker that may be gone.
+func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              taskQueue,
+		ScheduleToStartTimeout: 30 * time.Second,
+		StartToCloseTimeout:    5 * time.Minute,
+		Summary:                "sweep the spool",
+		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 3},
+	})
+}
+
+// StartImportsInput names the jobs to import.
+type StartImportsInput struct {
+	TaskQueue string                   `json:"task_queue"`
+	Settings  Settings                 `json:"settings"`
+	Jobs      []activities.ScrapingJob `json:"jobs"`
+}
+
+// StartImports is an activity: it tells the workflow of each job, starting it
+// if it is not running, that reconciliation has found the job due. Jobs told
+// twice are imported once.
+func StartImports(ctx context.Context, in StartImportsInput) error {
+	for _, job := range in.Jobs {
+		_, err := signalWithStart(ctx, activity.GetClient(ctx), in.TaskQueue, job.ScrapingJobID, ReconciliationSignal, job,
+			job.SitemapName+" · "+job.Status, in.Settings)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// reconcileEvery lets reconciliation find the job again and again.
+func (w *world) reconcileEvery(every time.Duration, times int) {
+	for i := range times {
+		w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReconciliationSignal, w.job) }, time.Duration(i+1)*every)
+	}
+}
+
+func TestReconciliationTriesAgainWhatRetryingCanMend(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		if len(w.imports) < 3 {
+			return refused(r)
+		}
+		return nil
+	}
+	w.reconcileEvery(15*time.Minute, 4)
+	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+	require.Len(t, w.imports, 3)
+	require.InDelta(t, (24*time.Hour + 30*time.Minute).Seconds(), w.deletions[0].Seconds(), 60)
+}
+
+func TestReconciliationDoesNotAnswerForAPerson(t *testing.T) {
+	for name, trouble := range map[string]func(*activities.ImportRecordsResult) error{"rejects": rejects, "short download": withheld} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.onImport = trouble
+			w.reconcileEvery(15*time.Minute, 10)
+			w.execute("0")
+			require.Error(t, w.GetWorkflowError())
+			require.Equal(t, 1, w.described)
+			require.Empty(t, w.deletions)
+		})
+	}
+}
+
+func TestWaitForAPersonEndsThoughReconciliationTriesAgain(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = refused
+	w.reconcileEvery(24*time.Hour, 20)
+	w.execute("0")
+	require.ErrorContains(t, w.GetWorkflowError(), "no table")
+	require.InDelta(t, (7 * 24 * time.Hour).Seconds(), w.Now().Sub(w.start).Seconds(), 60)
+	require.Len(t, w.imports, 7)
+}
+
+func TestReconciliationDisturbsNoImportOfTheSameContent(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onDownload = func() error {
+		w.SignalWorkflow(workflows.ReconciliationSignal, w.job)
+		return nil
+	}
+	w.reconcileEvery(15*time.Minute, 10)
+	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+	require.Equal(t, 1, w.described)
+}
+
+func TestReconciliationBringsNewContentIntoTheHold(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.RegisterDelayedCallback(func() { w.job.StoredRecordCount = 30 }, 10*time.Minute)
+	w.reconcileEvery(15*time.Minute, 10)
+	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+	require.Len(t, w.imports, 2)
+	require.Equal(t, 2, w.described)
+	require.InDelta(t, (24*time.Hour + 15*time.Minute).Seconds(), w.deletions[0].Seconds(), 60)
+}
+
+func TestReconciliationSignalWithoutInputIsACheck(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.signalAfter(time.Hour, workflows.ReconciliationSignal)
+	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+	require.Len(t, w.imports, 1)
+	require.Equal(t, 2, w.described)
+}
+
+func TestJobClosedBeforeItWasPublishedIsGivenUp(t *testing.T) {
+	for _, test := range []struct {
+		name, signal string
+		trouble      func(*activities.ImportRecordsResult) error
+		givenUp      bool
+	}{
+		{"abandoned unpublished", workflows.AbandonSignal, withheld, true},
+		{"kept unpublished", workflows.KeepSignal, refused, true},
+		{"abandoned published", workflows.AbandonSignal, rejects, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.onImport = test.trouble
+			w.asks(t, func(string) { w.SignalWorkflow(test.signal, nil) })
+			job := w.job
+			w.run(t, "0")
+			if test.givenUp {
+				require.Equal(t, []activities.ScrapingJob{job}, w.givenUp)
+			} else {
+				require.Empty(t, w.givenUp)
+			}
+		})
+	}
+}
+
+func TestFilterKeepsJobsOutUnlessAPersonAsks(t *testing.T) {
+	input := workflows.ImportScrapingJobInput{
+		Settings: workflows.Settings{HoldBeforeDelete: "never", Filter: activities.Filter{Tag: "prices"}},
+	}
+	w := newWorld(t, "finished")
+	w.outside = "the sitemap does not have the tag"
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, input)
+	var result workflows.ImportScrapingJobResult
+	require.NoError(t, w.GetWorkflowResult(&result))
+	require.Equal(t, workflows.Filtered, result.Outcome)
+	require.Equal(t, w.outside, result.Reason)
+	require.Empty(t, w.imports)
+
+	w = newWorld(t, "finished")
+	w.outside = "the sitemap does not have the tag"
+	w.signalAfter(0, workflows.ReimportSignal)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, input)
+	require.NoError(t, w.GetWorkflowResult(&result))
+	require.Equal(t, workflows.Kept, result.Outcome)
+	require.Len(t, w.imports, 1)
+}
+
+// account is a cloud with pages of jobs, as far as reconciliation can tell.
+type account struct {
+	*testsuite.TestWorkflowEnvironment
+	pages   [][]activities.DueScrapingJob
+	started [][]int64
+
+	listSpools func() (activities.ListSpoolsResult, error)
+	sweep      func() (activities.SweepSpoolResult, error)
+}
+
+func newAccount(pages ...[]activities.DueScrapingJob) *account {
+	var suite testsuite.WorkflowTestSuite
+	a := &account{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), pages: pages}
+	a.listSpools = func() (activities.ListSpoolsResult, error) {
+		return activities.ListSpoolsResult{TaskQueues: []string{"queue@one", "queue@two"}}, nil
+	}
+	a.sweep = func() (activities.SweepSpoolResult, error) { return activities.SweepSpoolResult{Files: 2}, nil }
+	a.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ReconcileScheduleID, TaskQueue: "queue"})
+	a.RegisterWorkflowWithOptions(workflows.ReconcileScrapingJobs, workflow.RegisterOptions{Name: workflows.ReconcileScrapingJobsName})
+	for name, step := range map[string]any{
+		"FindDueScrapingJobs": func(_ context.Context, in activities.FindDueScrapingJobsInput) (activities.FindDueScrapingJobsResult, error) {
+			return activities.FindDueScrapingJobsResult{Listed: 100, Due: a.pages[in.Page-1], Last: in.Page == len(a.pages)}, nil
+		},
+		workflows.StartImportsName: func(_ context.Context, in workflows.StartImportsInput) error {
+			var ids []int64
+			for _, job := range in.Jobs {
+				ids = append(ids, job.ScrapingJobID)
+			}
+			a.started = append(a.started, ids)
+			return nil
+		},
+		"ListSpools": func(context.Context, activities.ListSpoolsInput) (activities.ListSpoolsResult, error) {
+			return a.listSpools()
+		},
+		"SweepSpool": func(context.Context) (activities.SweepSpoolResult, error) { return a.sweep() },
+		"RemoveUnfinishedImports": func(context.Context) (activities.RemoveUnfinishedImportsResult, error) {
+			return activities.RemoveUnfinishedImportsResult{Imports: 1}, nil
+		},
+	} {
+		a.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
+	}
+	a.SetTestTimeout(time.Minute)
+	return a
+}
+
+func due(ids ...int64) (jobs []activities.DueScrapingJob) {
+	for _, id := range ids {
+		jobs = append(jobs, activities.DueScrapingJob{Job: activities.ScrapingJob{ScrapingJobID: id}})
+	}
+	return jobs
+}
+
+func (a *account) reconcile(t *testing.T, in workflows.ReconcileScrapingJobsInput) (result workflows.ReconcileScrapingJobsResult) {
+	t.Helper()
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, in)
+	require.NoError(t, a.GetWorkflowError())
+	require.NoError(t, a.GetWorkflowResult(&result))
+	return result
+}
+
+func TestReconciliationStartsWhatIsDueOnEveryPage(t *testing.T) {
+	a := newAccount(due(1, 2), nil, due(3))
+	require.Equal(t, workflows.ReconcileScrapingJobsResult{
+		Listed: 300, Due: 3, Jobs: due(1, 2, 3), RemovedImports: 1, RemovedFiles: 4,
+	}, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}))
+	require.Equal(t, [][]int64{{1, 2}, {3}}, a.started)
+}
+
+func TestDryRunOnlyLooks(t *testing.T) {
+	a := newAccount(due(1))
+	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1)},
+		a.reconcile(t, workflows.ReconcileScrapingJobsInput{DryRun: true}))
+	require.Empty(t, a.started)
+}
+
+func TestResultListsAThousandJobsAtMost(t *testing.T) {
+	var pages [][]activities.DueScrapingJob
+	for page := range int64(11) {
+		var ids []int64
+		for i := range int64(100) {
+			ids = append(ids, page*100+i+1)
+		}
+		pages = append(pages, due(ids...))
+	}
+	a := newAccount(pages...)
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, 1100, result.Due)
+	require.Len(t, result.Jobs, 1000)
+	require.Len(t, a.started, 11)
+}
+
+func TestLongReconciliationGoesOnAsNewRun(t *testing.T) {
+	a := newAccount(due(1), due(2))
+	a.SetContinueAsNewSuggested(true)
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, a.GetWorkflowError(), &again)
+
+	a = newAccount(due(1), due(2))
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{Continued: &workflows.ReconcileProgress{
+		Page: 2, Result: workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1), RemovedFiles: 4},
+	}})
+	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, Jobs: due(1, 2), RemovedFiles: 4}, result)
+	require.Equal(t, [][]int64{{2}}, a.started)
+}
+
+func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
+	t.Run("a spool without a worker", func(t *testing.T) {
+		a := newAccount(due(1))
+		a.sweep = func() (activities.SweepSpoolResult, error) {
+			return activities.SweepSpoolResult{}, temporal.NewNonRetryableApplicationError("gone", "Gone", nil)
+		}
+		require.Zero(t, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).RemovedFiles)
+		require.Len(t, a.started, 1)
+	})
+	t.Run("no list of spools", func(t *testing.T) {
+		a := newAccount(due(1))
+		a.listSpools = func() (activities.ListSpoolsResult, error) {
+			return activities.ListSpoolsResult{}, errors.New("the database is down")
+		}
+		a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
+		require.ErrorContains(t, a.GetWorkflowError(), "the database is down")
+		require.Len(t, a.started, 1)
+	})
+}
+
+func TestWrongSettingsOfAReconciliationAreRefused(t *testing.T) {
+	a := newAccount(nil)
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{
+		Settings: workflows.Settings{HoldBeforeDelete: "soon", Filter: activities.Filter{Statuses: []string{"done"}}},
+	})
+	err := fmt.Sprint(a.GetWorkflowError())
+	require.Contains(t, err, `hold_before_delete is "soon"`)
+	require.Contains(t, err, `"done" is none of finished, stopped, failed and shelved`)
+}
