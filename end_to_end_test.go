@@ -2,6 +2,7 @@ package scrapehaul_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -356,4 +357,24 @@ func TestCancelledImportLeavesNothingBehind(t *testing.T) {
 	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
 	require.False(t, s.Cloud.Deleted(id))
 	s.RequireEmptySpool(s.Spool)
+}
+
+func TestSecretsAppearNowhere(t *testing.T) {
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "HEARTBEAT_TIMEOUT": "2s"})
+	s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5_000, 1)})
+	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*", Times: 2, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)})
+	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.HangAt(100_000)})
+	s.Notify(id)
+	for _, shown := range []string{`502 Bad Gateway`, `"bytes":`} {
+		s.WaitFor("what Temporal shows: "+shown, func() bool { return strings.Contains(s.PendingActivities(), shown) })
+	}
+	require.NoError(t, s.Temporal.CancelWorkflow(t.Context(), workflows.WorkflowID(id), ""))
+	refused := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	s.Cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
+	s.Notify(refused)
+	require.Contains(t, s.Attention(refused), "refuses the API token")
+	s.Signal(refused, workflows.AbandonSignal)
+	require.Equal(t, workflows.Abandoned, s.Result(refused).Outcome)
+	// The test's end searches all of it, as that of every other test.
 }

@@ -8,10 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,8 +23,6 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/scrapehaul/scrapehaul/internal/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
@@ -78,6 +74,8 @@ type System struct {
 	Spool    string // a folder for the first worker
 	Log      *processtest.Log
 	Webhook  string // the URL, with its token
+
+	pending pendingActivities
 }
 
 // New starts everything but workers, on servers that all tests of the process
@@ -115,7 +113,9 @@ func NewOn(
 		Settings:          withDefaults(settings),
 		Log:               s.Log,
 	}
+	stopWatching := s.watchPendingActivities()
 	t.Cleanup(func() {
+		stopWatching()
 		s.finish()
 		if t.Failed() {
 			t.Logf("logs:\n%s", s.Log)
@@ -268,36 +268,4 @@ func (s *System) History(run *workflowpb.WorkflowExecutionInfo) *historypb.Histo
 		history.Events = append(history.Events, event)
 	}
 	return history
-}
-
-// finish looks for secrets in everything that was written, and records the
-// histories if asked to.
-func (s *System) finish() {
-	written := map[string]string{"the logs": s.Log.String()}
-	for _, run := range s.Runs(0) {
-		history := s.History(run)
-		id := run.GetExecution().GetWorkflowId()
-		// In this form payloads are as they are, not in base64.
-		plain, err := proto.Marshal(history)
-		require.NoError(s.T, err)
-		if _, err := strconv.ParseInt(id, 10, 64); err == nil {
-			require.Contains(s.T, string(plain), `"scrapingjob_id":`+id, "the search sees what payloads hold")
-		}
-		written["the history of workflow "+id] = string(plain)
-		if *record != "" && run.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			name := strings.ReplaceAll(s.T.Name(), "/", "-") + "-" + id + "-" + run.GetExecution().GetRunId()[:8] + ".json"
-			require.NoError(s.T, os.WriteFile(filepath.Join(*record, name), []byte(protojson.Format(history)), 0o600))
-		}
-	}
-	secrets := []string{APIToken, WebhookToken}
-	database, err := url.Parse(s.Env.DatabaseURL)
-	require.NoError(s.T, err)
-	if password, has := database.User.Password(); has {
-		secrets = append(secrets, password)
-	}
-	for place, text := range written {
-		for _, secret := range secrets {
-			require.False(s.T, strings.Contains(text, secret), "a secret is in %s", place)
-		}
-	}
 }

@@ -1,0 +1,118 @@
+package systemtest
+
+import (
+	"bytes"
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// watchEvery is how often pending activities are looked at. What is missed is
+// no harm: the same code sends all heartbeats.
+const watchEvery = 200 * time.Millisecond
+
+// pendingActivities is what Temporal shows of activities under way, heartbeats
+// and last failures: histories do not have it.
+type pendingActivities struct {
+	mu   sync.Mutex
+	seen bytes.Buffer
+}
+
+// PendingActivities returns all that was seen of activities under way so far,
+// payloads as they are.
+func (s *System) PendingActivities() string {
+	s.pending.mu.Lock()
+	defer s.pending.mu.Unlock()
+	return s.pending.seen.String()
+}
+
+// watchPendingActivities keeps looking until it is stopped.
+func (s *System) watchPendingActivities() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				s.lookAtPendingActivities(ctx)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+	}
+}
+
+// lookAtPendingActivities leaves out what Temporal cannot tell at the moment.
+func (s *System) lookAtPendingActivities(ctx context.Context) {
+	const some = 5
+	open, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: "ExecutionStatus = 'Running'", PageSize: some,
+	})
+	if err != nil {
+		return
+	}
+	for _, run := range open.GetExecutions() {
+		described, err := s.Temporal.DescribeWorkflowExecution(ctx, run.GetExecution().GetWorkflowId(), run.GetExecution().GetRunId())
+		if err != nil {
+			continue
+		}
+		for _, activity := range described.GetPendingActivities() {
+			plain, err := proto.Marshal(activity)
+			if err != nil {
+				continue
+			}
+			s.pending.mu.Lock()
+			s.pending.seen.Write(plain)
+			s.pending.mu.Unlock()
+		}
+	}
+}
+
+// finish looks for secrets in everything that was written, and records the
+// histories if asked to.
+func (s *System) finish() {
+	written := map[string]string{"the logs": s.Log.String(), "the pending activities": s.PendingActivities()}
+	for _, run := range s.Runs(0) {
+		history := s.History(run)
+		id := run.GetExecution().GetWorkflowId()
+		// In this form payloads are as they are, not in base64.
+		plain, err := proto.Marshal(history)
+		require.NoError(s.T, err)
+		if _, err := strconv.ParseInt(id, 10, 64); err == nil {
+			require.Contains(s.T, string(plain), `"scrapingjob_id":`+id, "the search sees what payloads hold")
+		}
+		written["the history of workflow "+id] = string(plain)
+		if *record != "" && run.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			name := strings.ReplaceAll(s.T.Name(), "/", "-") + "-" + id + "-" + run.GetExecution().GetRunId()[:8] + ".json"
+			require.NoError(s.T, os.WriteFile(filepath.Join(*record, name), []byte(protojson.Format(history)), 0o600))
+		}
+	}
+	secrets := []string{APIToken, WebhookToken}
+	database, err := url.Parse(s.Env.DatabaseURL)
+	require.NoError(s.T, err)
+	if password, has := database.User.Password(); has {
+		secrets = append(secrets, password)
+	}
+	for place, text := range written {
+		for _, secret := range secrets {
+			require.False(s.T, strings.Contains(text, secret), "a secret is in %s", place)
+		}
+	}
+}
