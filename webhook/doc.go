@@ -12,4 +12,9 @@
 //
 // The token is part of the URL. A logging middleware of yours has to leave the
 // query string out, for gin's own: gin.LoggerConfig{SkipQueryString: true}.
+// gin.Recovery writes the whole URL of a request that panics, in gin's debug
+// mode and when the connection is broken: use gin.CustomRecoveryWithWriter(nil, …).
+//
+// The handler limits the body's size and time. The limits of the headers and
+// of idle connections are your http.Server's; engine.Run sets none.
 package webhook

@@ -4,6 +4,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
@@ -34,5 +35,14 @@ func ExampleHandler_Register() {
 	engine.Use(gin.LoggerWithConfig(gin.LoggerConfig{SkipQueryString: true})) // which holds the token
 	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
 	handler.Register(engine)
-	log.Fatal(engine.Run(":8080"))
+	server := http.Server{
+		Addr:              ":8080",
+		Handler:           engine,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	log.Fatal(server.ListenAndServe())
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-
 	"net/http"
 	"os"
 	"strings"
@@ -140,6 +139,10 @@ func (h *Handler) Handle(c *gin.Context) {
 
 func (h *Handler) receive(c *gin.Context) (workflows.Notification, Accepted, error) {
 	var none workflows.Notification
+	// Whatever is refused, the server waits for the rest of the body before it
+	// answers: nobody may keep it waiting. A test's recorder has no deadlines,
+	// and needs none.
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(readTimeout))
 	if !h.authentic(c.Query("token")) {
 		return none, Accepted{}, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
 	}
@@ -173,19 +176,17 @@ func (h *Handler) authentic(token string) bool {
 
 const formType = "application/x-www-form-urlencoded"
 
-// readForm reads the body, within a limit of size and time.
+// readForm reads the body, within a limit of size and the deadline for reading,
+// which it lifts.
 func readForm(c *gin.Context) (string, error) {
 	if !strings.EqualFold(c.ContentType(), formType) {
-		return "", refuse(http.StatusUnsupportedMediaType, "the content type is %q: want %s", c.ContentType(), formType)
+		return "", refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s", quote(c.ContentType()), formType)
 	}
-	// A test's recorder has no deadlines, and needs none.
-	connection := http.NewResponseController(c.Writer)
-	_ = connection.SetReadDeadline(time.Now().Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBodyBytes))
 	if err == nil {
 		// After an error the deadline stays, so that the server does not wait for
 		// the rest of the body either.
-		_ = connection.SetReadDeadline(time.Time{})
+		_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	}
 	var tooLarge *http.MaxBytesError
 	switch {

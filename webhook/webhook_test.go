@@ -147,6 +147,7 @@ func TestNotificationsThatCannotBeRightAreRefused(t *testing.T) {
 		{"no token", "", form, vendorsExample, 401, nil, "token"},
 		{"wrong token", token + "x", form, vendorsExample, 401, nil, "token"},
 		{"JSON", token, "application/json", `{"scrapingjob_id":1234}`, 415, nil, `"application/json"`},
+		{"endless content type", token, strings.Repeat("x", 10_000), vendorsExample, 415, nil, "(10000 bytes)"},
 		{"no content type", token, "", vendorsExample, 415, nil, `""`},
 		{"too large", token, form, vendorsExample + "&x=" + strings.Repeat("x", 64<<10), 413, nil, "65536 bytes"},
 		{"not a form", token, form, "scrapingjob_id=%zz", 400, nil, "%zz"},
@@ -205,20 +206,32 @@ func TestAnswerComesInTimeWhenTemporalCannotBeReached(t *testing.T) {
 	require.Less(t, time.Since(begun), 8*time.Second)
 }
 
+// The server of these tests has no timeouts: those that count are the handler's.
 func TestAnswerComesInTimeWhenTheBodyDoesNot(t *testing.T) {
-	var c temporal
-	s := serve(t, &c)
-	connection, err := net.Dial("tcp", s.Listener.Addr().String())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, connection.Close()) }()
-	begun := time.Now()
-	_, err = fmt.Fprintf(connection, "POST %s?token=%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\nscrapingjob_id=", webhook.Path, token, form)
-	require.NoError(t, err)
-	answer, err := io.ReadAll(connection)
-	require.NoError(t, err)
-	require.Contains(t, string(answer), "HTTP/1.1 408")
-	require.Less(t, time.Since(begun), 8*time.Second)
-	require.Empty(t, c.signals)
+	for _, test := range []struct {
+		name, token, contentType, answer string
+	}{
+		{"right so far", token, form, "HTTP/1.1 408"},
+		{"wrong token", "wrong", form, "HTTP/1.1 401"},
+		{"not a form", token, "text/plain", "HTTP/1.1 415"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var c temporal
+			s := serve(t, &c)
+			connection, err := net.Dial("tcp", s.Listener.Addr().String())
+			require.NoError(t, err)
+			defer func() { require.NoError(t, connection.Close()) }()
+			require.NoError(t, connection.SetReadDeadline(time.Now().Add(8*time.Second)))
+			_, err = fmt.Fprintf(connection, "POST %s?token=%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\nscrapingjob_id=",
+				webhook.Path, test.token, test.contentType)
+			require.NoError(t, err)
+			answer, err := io.ReadAll(connection)
+			require.NoError(t, err, "the answer comes and the connection ends within 8 s")
+			require.Contains(t, string(answer), test.answer)
+			require.Empty(t, c.signals)
+		})
+	}
 }
 
 func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
