@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -38,6 +38,19 @@ type Options struct {
 	// Tokens are the secrets of which a notification has to carry one. Several
 	// allow for rotation. At least one is required.
 	Tokens []string
+	// SignatureSecret, when it is set, has every notification carry, besides a
+	// token, the header Signature: the HMAC-SHA256 of the body as it is sent, with
+	// this secret, in hexadecimal of either case. At least 16 bytes. Default "":
+	// no signature is looked at.
+	//
+	// Web Scraper's own page does not document the header; it is what a third
+	// party's receiver checks. Make sure that your notifications carry it before
+	// you set the secret: one that is refused is sent twice more, and then lost.
+	SignatureSecret string
+	// Filter says which notifications are handed on, as far as the sitemap's name
+	// and the status in them tell. The others are answered with [Filtered].
+	// Default: all are handed on.
+	Filter activities.Filter
 	// TaskQueue is the workers' task queue. Default workflows.DefaultTaskQueue.
 	TaskQueue string
 	// Settings shape the imports that notifications start.
@@ -58,6 +71,10 @@ func (o *Options) validate() error {
 		if token == "" {
 			problems = append(problems, fmt.Errorf("Tokens[%d] is empty", i))
 		}
+	}
+	if n := len(o.SignatureSecret); n > 0 && n < minSignatureSecret {
+		problems = append(problems, fmt.Errorf(
+			"SignatureSecret is %d bytes long: want at least %d, or none to go without signatures", n, minSignatureSecret))
 	}
 	return errors.Join(append(problems, o.Settings.Validate()...)...)
 }
@@ -91,13 +108,22 @@ func (h *Handler) Register(router gin.IRouter) {
 	router.POST(Path, h.Handle)
 }
 
-// Accepted is the body of the answer 202.
+// Accepted is the body of the answer 202 to a notification that its workflow
+// has: {"workflow_id":"1234","run_id":"…"}.
 type Accepted struct {
 	WorkflowID string `json:"workflow_id"`
 	RunID      string `json:"run_id"`
 }
 
-// Refused is the body of every other answer.
+// Filtered is the body of the answer 202 to a notification outside of
+// [Options].Filter, of which nothing comes: {"outcome":"filtered","reason":"…"}.
+type Filtered struct {
+	Outcome string `json:"outcome"` // always "filtered"
+	Reason  string `json:"reason"`  // one sentence
+}
+
+// Refused is the body of every other answer: {"error":"…"}, and for a form with
+// bad fields {"error":"…","fields":{"status":"is missing"}}.
 type Refused struct {
 	Error string `json:"error"`
 	// Fields holds what is wrong with each bad field of the form.
@@ -117,16 +143,34 @@ func refuse(status int, format string, args ...any) error {
 }
 
 // Handle answers one notification: 202 with [Accepted] when its workflow has
-// it; 401, 408, 413, 415 or 400 when it is not acceptable; 503 when Temporal
-// cannot be reached, so that it is sent again.
+// it, 202 with [Filtered] when the filter does not let it pass; with [Refused]
+// 401, 408, 413, 415 or 400 when it is not acceptable, 503 when Temporal cannot
+// be reached, so that it is sent again.
 func (h *Handler) Handle(c *gin.Context) {
-	notification, accepted, err := h.receive(c)
-	if err == nil {
-		h.options.Logger.Info("Notification accepted", "scrapingjob_id", notification.ScrapingJobID,
-			"status", notification.Status, "sitemap_name", notification.SitemapName, "run_id", accepted.RunID)
-		c.JSON(http.StatusAccepted, accepted)
+	notification, err := h.receive(c)
+	if err != nil {
+		h.answerRefusal(c, notification, err)
 		return
 	}
+	log := h.options.Logger.With("scrapingjob_id", notification.ScrapingJobID,
+		"status", notification.Status, "sitemap_name", notification.SitemapName)
+	if reason := h.options.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
+		log.Info("Notification filtered", "reason", reason)
+		c.JSON(http.StatusAccepted, Filtered{Outcome: "filtered", Reason: reason})
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), signalTimeout)
+	defer cancel()
+	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, h.options.Settings)
+	if err != nil {
+		h.answerRefusal(c, notification, err)
+		return
+	}
+	log.Info("Notification accepted", "run_id", run.GetRunID())
+	c.JSON(http.StatusAccepted, Accepted{WorkflowID: run.GetID(), RunID: run.GetRunID()})
+}
+
+func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		// The cause is for the log: it may name hosts and namespaces.
@@ -137,50 +181,34 @@ func (h *Handler) Handle(c *gin.Context) {
 	c.AbortWithStatusJSON(refused.status, refused.Refused)
 }
 
-func (h *Handler) receive(c *gin.Context) (workflows.Notification, Accepted, error) {
+// receive returns a notification that is authentic and complete.
+func (h *Handler) receive(c *gin.Context) (workflows.Notification, error) {
 	var none workflows.Notification
 	// Whatever is refused, the server waits for the rest of the body before it
 	// answers: nobody may keep it waiting. A test's recorder has no deadlines,
 	// and needs none.
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(readTimeout))
 	if !h.authentic(c.Query("token")) {
-		return none, Accepted{}, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
+		return none, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
 	}
 	form, err := readForm(c)
 	if err != nil {
-		return none, Accepted{}, err
+		return none, err
 	}
-	notification, err := decode(form)
-	if err != nil {
-		return none, Accepted{}, err
+	if !h.signed(c.GetHeader(signatureHeader), form) {
+		return none, refuse(http.StatusUnauthorized,
+			"the signature is missing or wrong: the header %s has to be HMAC-SHA256(SECRET, body) in hexadecimal", signatureHeader)
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), signalTimeout)
-	defer cancel()
-	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, h.options.Settings)
-	if err != nil {
-		return notification, Accepted{}, err
-	}
-	return notification, Accepted{WorkflowID: run.GetID(), RunID: run.GetRunID()}, nil
-}
-
-// authentic compares hashes, so that neither time nor length tells anything,
-// and always with all tokens.
-func (h *Handler) authentic(token string) bool {
-	given := sha256.Sum256([]byte(token))
-	match := 0
-	for i := range h.tokens {
-		match |= subtle.ConstantTimeCompare(given[:], h.tokens[i][:])
-	}
-	return match == 1
+	return decode(string(form))
 }
 
 const formType = "application/x-www-form-urlencoded"
 
 // readForm reads the body, within a limit of size and the deadline for reading,
 // which it lifts.
-func readForm(c *gin.Context) (string, error) {
+func readForm(c *gin.Context) ([]byte, error) {
 	if !strings.EqualFold(c.ContentType(), formType) {
-		return "", refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s", quote(c.ContentType()), formType)
+		return nil, refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s", quote(c.ContentType()), formType)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBodyBytes))
 	if err == nil {
@@ -191,11 +219,11 @@ func readForm(c *gin.Context) (string, error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return "", refuse(http.StatusRequestEntityTooLarge, "the body is over %d bytes", MaxBodyBytes)
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is over %d bytes", MaxBodyBytes)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "", refuse(http.StatusRequestTimeout, "the body did not arrive within %s", readTimeout)
+		return nil, refuse(http.StatusRequestTimeout, "the body did not arrive within %s", readTimeout)
 	case err != nil:
-		return "", refuse(http.StatusBadRequest, "the body could not be read: %v", err)
+		return nil, refuse(http.StatusBadRequest, "the body could not be read: %v", err)
 	}
-	return string(body), nil
+	return body, nil
 }

@@ -65,15 +65,19 @@ type server struct {
 	log *bytes.Buffer
 }
 
-func serve(t *testing.T, c workflows.Client) server {
+func serve(t *testing.T, c workflows.Client, change ...func(*webhook.Options)) server {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	var log bytes.Buffer
-	handler, err := webhook.New(webhook.Options{
+	options := webhook.Options{
 		Client: c, Tokens: []string{token, "second-secret"},
 		Settings: workflows.Settings{HoldBeforeDelete: "1h"},
 		Logger:   slog.New(slog.NewJSONHandler(&log, nil)),
-	})
+	}
+	for _, change := range change {
+		change(&options)
+	}
+	handler, err := webhook.New(options)
 	require.NoError(t, err)
 	engine := gin.New() // a host's own
 	handler.Register(engine)
@@ -86,13 +90,23 @@ const form = "application/x-www-form-urlencoded"
 
 func (s server) post(t *testing.T, token, contentType, body string) (status int, answer map[string]any) {
 	t.Helper()
-	response, err := http.Post(s.URL+webhook.Path+"?token="+url.QueryEscape(token), contentType, strings.NewReader(body))
+	return s.send(t, token, http.Header{"Content-Type": {contentType}}, body)
+}
+
+func (s server) send(t *testing.T, token string, header http.Header, body string) (status int, answer map[string]any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		s.URL+webhook.Path+"?token="+url.QueryEscape(token), strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, response.Body.Close()) }()
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &answer), "%s", content)
-	require.NotContains(t, s.log.String(), "secret", "the query string is in the log")
+	require.NotContains(t, string(content), "secret", "a secret is in the answer")
+	require.NotContains(t, s.log.String(), "secret", "a secret is in the log")
 	return response.StatusCode, answer
 }
 
