@@ -104,7 +104,7 @@ func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
 
 	output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Contains(t, output, "1 of 3 jobs are due", "the list is of the tag's jobs")
+	require.Contains(t, output, "1 of 4 jobs are due", "the list is of the tag's jobs")
 	require.Equal(t, workflows.Kept, s.Result(lost).Outcome)
 	require.Equal(t, int64(20), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -102,6 +103,9 @@ func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
 		temporal:        s.Temporal(logger),
 	}
 	server.settings.Filter = c.filter(&s)
+	if n := len(c.SignatureSecret); n > 0 && n < webhook.MinSignatureSecret {
+		s.Problem("WEBHOOK_SIGNATURE_SECRET is %d bytes long: want at least %d, or none to go without signatures", n, webhook.MinSignatureSecret)
+	}
 	if err := s.Err(); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	}
 	defer temporal.Close()
 	handler, err := webhook.New(webhook.Options{
-		Client: temporal, Tokens: s.tokens,
+		Client: temporal, Tokens: s.tokens, SignatureSecret: s.signatureSecret,
 		TaskQueue: s.taskQueue, Settings: s.settings, Logger: s.logger,
 	})
 	if err != nil {

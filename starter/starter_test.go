@@ -85,6 +85,9 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"BATCH_RECORDS", "1000001", `BATCH_RECORDS is "1000001"`},
 		{"MAX_RECORD_BYTES", "134217729", `MAX_RECORD_BYTES is "134217729"`},
 		{"HEARTBEAT_TIMEOUT", "500ms", `HEARTBEAT_TIMEOUT is "500ms"`},
+		{"RECONCILE_EVERY", "often", `RECONCILE_EVERY is "often"`},
+		{"FILTER_STATUSES", "finished,done", `FILTER_STATUSES: the filter's status "done" is none of finished, stopped, failed and shelved`},
+		{"WEBHOOK_SIGNATURE_SECRET", "fifteen-bytes-x", "WEBHOOK_SIGNATURE_SECRET is 15 bytes long: want at least 16"},
 	} {
 		t.Run(c.want, func(t *testing.T) {
 			s := map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0"}

@@ -7,10 +7,10 @@ import (
 	"encoding/hex"
 )
 
-const (
-	signatureHeader    = "Signature"
-	minSignatureSecret = 16 // bytes
-)
+// MinSignatureSecret is how many bytes a signature's secret needs to have.
+const MinSignatureSecret = 16
+
+const signatureHeader = "Signature"
 
 // authentic compares hashes, so that neither time nor length tells anything,
 // and always with all tokens.

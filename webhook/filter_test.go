@@ -27,7 +27,7 @@ func TestNotificationOutsideOfTheFilterStartsNothing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c temporal
-			s := serve(t, &c, func(o *webhook.Options) { o.Filter = test.filter })
+			s := serve(t, &c, func(o *webhook.Options) { o.Settings.Filter = test.filter })
 			status, answer := s.post(t, token, form, vendorsExample)
 			require.Equal(t, http.StatusAccepted, status)
 			if test.reason == "" {
@@ -59,7 +59,7 @@ func TestFilterDoesNotExcuseABadNotification(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c temporal
-			s := serve(t, &c, func(o *webhook.Options) { o.Filter.SitemapNamePrefix = "shop-" })
+			s := serve(t, &c, func(o *webhook.Options) { o.Settings.Filter.SitemapNamePrefix = "shop-" })
 			status, answer := s.post(t, test.token, form, test.body)
 			require.Equal(t, test.status, status, answer)
 			require.Empty(t, c.signals)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -47,13 +46,11 @@ type Options struct {
 	// party's receiver checks. Make sure that your notifications carry it before
 	// you set the secret: one that is refused is sent twice more, and then lost.
 	SignatureSecret string
-	// Filter says which notifications are handed on, as far as the sitemap's name
-	// and the status in them tell. The others are answered with [Filtered].
-	// Default: all are handed on.
-	Filter activities.Filter
 	// TaskQueue is the workers' task queue. Default workflows.DefaultTaskQueue.
 	TaskQueue string
-	// Settings shape the imports that notifications start.
+	// Settings shape the imports that notifications start. Notifications that
+	// their filter does not let pass, as far as the sitemap's name and the status
+	// tell, are answered with [Filtered].
 	Settings workflows.Settings
 	// Logger gets one line for each notification. Default slog.Default().
 	Logger *slog.Logger
@@ -72,9 +69,9 @@ func (o *Options) validate() error {
 			problems = append(problems, fmt.Errorf("Tokens[%d] is empty", i))
 		}
 	}
-	if n := len(o.SignatureSecret); n > 0 && n < minSignatureSecret {
+	if n := len(o.SignatureSecret); n > 0 && n < MinSignatureSecret {
 		problems = append(problems, fmt.Errorf(
-			"SignatureSecret is %d bytes long: want at least %d, or none to go without signatures", n, minSignatureSecret))
+			"SignatureSecret is %d bytes long: want at least %d, or none to go without signatures", n, MinSignatureSecret))
 	}
 	return errors.Join(append(problems, o.Settings.Validate()...)...)
 }
@@ -116,10 +113,10 @@ type Accepted struct {
 }
 
 // Filtered is the body of the answer 202 to a notification outside of
-// [Options].Filter, of which nothing comes: {"outcome":"filtered","reason":"…"}.
+// the settings' filter, of which nothing comes: {"outcome":"filtered","reason":"…"}.
 type Filtered struct {
-	Outcome string `json:"outcome"` // always "filtered"
-	Reason  string `json:"reason"`  // one sentence
+	Outcome workflows.Outcome `json:"outcome"` // always workflows.Filtered
+	Reason  string            `json:"reason"`  // one sentence
 }
 
 // Refused is the body of every other answer: {"error":"…"}, and for a form with
@@ -154,9 +151,9 @@ func (h *Handler) Handle(c *gin.Context) {
 	}
 	log := h.options.Logger.With("scrapingjob_id", notification.ScrapingJobID,
 		"status", notification.Status, "sitemap_name", notification.SitemapName)
-	if reason := h.options.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
+	if reason := h.options.Settings.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
-		c.JSON(http.StatusAccepted, Filtered{Outcome: "filtered", Reason: reason})
+		c.JSON(http.StatusAccepted, Filtered{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), signalTimeout)
