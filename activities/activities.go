@@ -137,6 +137,7 @@ type DescribeScrapingJobResult struct {
 // DescribeScrapingJob asks Web Scraper Cloud for the job and the database for
 // its published import. A job that the cloud does not know is no error.
 func (a *Activities) DescribeScrapingJob(ctx context.Context, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
+	defer keepHeartbeating(ctx, nothingToTell)()
 	result, err := a.describe(ctx, in)
 	if err != nil {
 		return DescribeScrapingJobResult{}, classify(ctx, err)
@@ -189,6 +190,10 @@ func (a *Activities) whyOutside(ctx context.Context, filter Filter, job Scraping
 	return "", nil
 }
 
+// nothingToTell is the progress of the API's small calls: their heartbeats only
+// say that the worker lives.
+func nothingToTell() Progress { return Progress{} }
+
 // scrapingJob asks the cloud for the job; found is false when it has none.
 func (a *Activities) scrapingJob(ctx context.Context, id int64) (job ScrapingJob, found bool, err error) {
 	described, err := a.Cloud.ScrapingJob(ctx, id)
@@ -236,6 +241,7 @@ type DeleteScrapingJobResult struct {
 // has not run again since. A job that the cloud no longer knows counts as
 // deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+	defer keepHeartbeating(ctx, nothingToTell)()
 	result, err := a.delete(ctx, in)
 	if err != nil {
 		return DeleteScrapingJobResult{}, classify(ctx, err)

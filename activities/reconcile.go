@@ -35,6 +35,7 @@ type DueScrapingJob struct {
 // call, and compares it with what is published. Jobs that a person has given up
 // are not due until they have run again.
 func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
+	defer keepHeartbeating(ctx, nothingToTell)()
 	result, err := a.findDue(ctx, in)
 	if err != nil {
 		return FindDueScrapingJobsResult{}, classify(ctx, err)

@@ -199,7 +199,7 @@ func (w *importScrapingJob) newPass(ctx workflow.Context) {
 func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) (upToDate bool, err error) {
 	w.show(ctx, StepDescribe, "")
 	var described activities.DescribeScrapingJobResult
-	err = workflow.ExecuteActivity(cloudCall(ctx, "describe scraping job "+WorkflowID(w.id)), a.DescribeScrapingJob,
+	err = workflow.ExecuteActivity(w.settings.cloudCall(ctx, "describe scraping job "+WorkflowID(w.id)), a.DescribeScrapingJob,
 		activities.DescribeScrapingJobInput{ScrapingJobID: w.id, Filter: w.filterFor(wanted)}).Get(ctx, &described)
 	if err != nil {
 		return false, err
@@ -327,7 +327,7 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	}
 	w.show(ctx, StepDelete, "")
 	var deleted activities.DeleteScrapingJobResult
-	err := workflow.ExecuteActivity(cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
+	err := workflow.ExecuteActivity(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
 		activities.DeleteScrapingJobInput{
 			Job: w.job, ImportID: w.importID, Records: w.result.Records, Rejected: w.result.Rejected,
 			MaxRejected: w.settings.maxRejected, Accepted: w.accepted,

@@ -25,10 +25,11 @@ const (
 // the attempts last for about an hour of trouble; one that meets the rate limit
 // waits for as long as the API says. Waiting for its turn has no limit: however
 // many jobs finish at once, each has its turn.
-func cloudCall(ctx workflow.Context, summary string) workflow.Context {
+func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           CloudTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: 5 * time.Minute,
+		HeartbeatTimeout:    s.heartbeatTimeout,
 		Summary:             summary,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second,

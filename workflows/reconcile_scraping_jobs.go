@@ -62,10 +62,11 @@ type ReconcileScrapingJobsResult struct {
 // whose notifications were all lost is imported all the same. Before that it
 // removes what runs that no longer exist have left.
 func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
-	if problems := in.Settings.Validate(); len(problems) > 0 {
+	settings, problems := in.Settings.parse()
+	if len(problems) > 0 {
 		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
 	}
-	r := reconciliation{in: in, page: 1}
+	r := reconciliation{in: in, settings: settings, page: 1}
 	var leftovers error
 	if in.Continued != nil {
 		r.page, r.result = in.Continued.Page, in.Continued.Result
@@ -80,9 +81,10 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 }
 
 type reconciliation struct {
-	in     ReconcileScrapingJobsInput
-	page   int
-	result ReconcileScrapingJobsResult
+	in       ReconcileScrapingJobsInput
+	settings settings
+	page     int
+	result   ReconcileScrapingJobsResult
 }
 
 // startDueImports goes through the account's jobs page by page. A page whose
@@ -97,7 +99,7 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) error {
 		}
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %d jobs listed, %d of them due", r.page, r.result.Listed, r.result.Due))
 		var page activities.FindDueScrapingJobsResult
-		err := workflow.ExecuteActivity(cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
+		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
 			activities.FindDueScrapingJobsInput{Page: r.page, Filter: r.in.Settings.Filter}).Get(ctx, &page)
 		if err != nil {
 			return err
