@@ -18,23 +18,46 @@ type Progress struct {
 	Rejected int64 `json:"rejected,omitempty"`
 	// Removed counts the records of replaced imports that are gone.
 	Removed int64 `json:"removed,omitempty"`
+	// Partial names the spool file that holds the beginning of a download, and
+	// Validator the content it is the beginning of. Without them the next
+	// attempt begins anew.
+	Partial   string `json:"partial,omitempty"`
+	Validator string `json:"validator,omitempty"`
+	// Compressed is set when a download was asked for compressed.
+	Compressed bool `json:"compressed,omitempty"`
+}
+
+// lastProgress is what earlier attempts have told last; the zero value if they
+// have told nothing.
+func lastProgress(ctx context.Context) Progress {
+	var last Progress
+	if err := activity.GetHeartbeatDetails(ctx, &last); err != nil {
+		return Progress{}
+	}
+	return last
 }
 
 // keepHeartbeating sends progress as heartbeat several times within the
 // heartbeat timeout, also while nothing moves, until it is stopped. It is for
 // steps that notice by themselves when they hang.
+//
+// ctx has to be the activity's own: the SDK sends a heartbeat later than it was
+// recorded, with the context it was recorded with, and if that has ended in the
+// meantime, it cancels the activity.
 func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func()) {
 	timeout := activity.GetInfo(ctx).HeartbeatTimeout
 	if timeout <= 0 {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	stopped := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
 		ticker := time.NewTicker(timeout / 4)
 		defer ticker.Stop()
 		for {
 			select {
+			case <-stopped:
+				return
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
@@ -43,17 +66,20 @@ func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func(
 		}
 	})
 	return func() {
-		cancel()
+		close(stopped)
 		running.Wait()
 	}
 }
 
-// waitForSlot heartbeats while it waits. It ends when ctx does, or when the
-// worker is asked to stop.
+// waitForSlot heartbeats while it waits, and repeats what earlier attempts have
+// told: the last heartbeat is all that the next one gets. It ends when ctx does,
+// or when the worker is asked to stop.
 func waitForSlot(ctx context.Context, take func(context.Context) (func(), error)) (release func(), err error) {
+	waiting := lastProgress(ctx)
+	waiting.Waiting = true
+	defer keepHeartbeating(ctx, func() Progress { return waiting })()
 	ctx, cancel := cancelOnWorkerStop(ctx)
 	defer cancel()
-	defer keepHeartbeating(ctx, func() Progress { return Progress{Waiting: true} })()
 	return take(ctx)
 }
 
