@@ -2,24 +2,15 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"os"
-	"sync/atomic"
+	"slices"
 
-	"github.com/scrapehaul/scrapehaul/webscraper"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
 )
-
-// partialSuffix marks a file that is being written; the rest of its name is
-// unique to the attempt.
-const partialSuffix = ".partial-"
-
-// checkFreeEvery is how many bytes are written between two looks at the free
-// space, for downloads that do not tell their length.
-const checkFreeEvery = 16 << 20
 
 // DownloadScrapingJobInput names the job and the file to make.
 type DownloadScrapingJobInput struct {
@@ -38,6 +29,10 @@ type DownloadScrapingJobResult struct {
 // DownloadScrapingJob downloads the job's JSON into the spool: to a temporary
 // name first, so that a file under its own name is whole. A file of an earlier
 // attempt is replaced.
+//
+// A retry goes on where the attempt before broke off, if that has left the
+// beginning of the file and the server says that the content is still the same;
+// otherwise it begins anew.
 func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	result, err := a.download(ctx, in)
 	if err != nil {
@@ -51,6 +46,12 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput) 
 	if err != nil {
 		return result, err
 	}
+	partial := newPartialFile(a.Spool, in.File, lastProgress(ctx))
+	defer func() {
+		if err != nil {
+			partial.leave(ctx, goesOn(ctx, err))
+		}
+	}()
 	release, err := waitForSlot(ctx, a.Slots.takeForDownload)
 	if err != nil {
 		return result, err
@@ -59,72 +60,48 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput) 
 	if err := a.Spool.checkFree(0); err != nil {
 		return result, err
 	}
-	file, err := os.CreateTemp(a.Spool.dir, in.File+partialSuffix+"*") // with mode 0600
-	if err != nil {
-		return result, fmt.Errorf("making the spool file: %w", err)
+	defer keepHeartbeating(ctx, partial.progress)()
+	if err := a.transfer(ctx, in.ScrapingJobID, partial); err != nil {
+		return result, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
-		}
-	}()
-
-	ctx, cancel := cancelOnWorkerStop(ctx)
-	defer cancel()
-	to := &spoolWriter{spool: a.Spool, file: file, hash: sha256.New()}
-	defer keepHeartbeating(ctx, to.progress)()
-
-	_, err = a.Cloud.DownloadScrapingJobJSON(ctx, in.ScrapingJobID, to, webscraper.OnHeader(to.expect))
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errWorkerStopping) {
-		return result, cause
-	}
-	if err != nil {
-		return result, cloudError{err}
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(partial.file.Sync(), partial.file.Close()); err != nil {
 		return result, fmt.Errorf("writing the spool file: %w", err)
 	}
-	if err := os.Rename(file.Name(), path); err != nil {
+	if err := os.Rename(partial.file.Name(), path); err != nil {
 		return result, fmt.Errorf("naming the spool file: %w", err)
 	}
-	return DownloadScrapingJobResult{Bytes: to.written.Load(), SHA256: hex.EncodeToString(to.hash.Sum(nil))}, nil
+	return DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: hex.EncodeToString(partial.hash.Sum(nil))}, nil
 }
 
-// spoolWriter writes, hashes, counts and looks at the free space.
-type spoolWriter struct {
-	spool     *Spool
-	file      *os.File
-	hash      hash.Hash
-	written   atomic.Int64
-	length    atomic.Int64 // 0 when the download does not tell
-	checkedAt int64
-}
-
-func (w *spoolWriter) progress() Progress {
-	return Progress{Bytes: w.written.Load(), OfBytes: w.length.Load()}
-}
-
-// expect is told what is known of the body before its first byte.
-func (w *spoolWriter) expect(header webscraper.DownloadHeader) error {
-	length := max(0, header.ContentLength)
-	w.length.Store(length)
-	return w.spool.checkFree(length)
-}
-
-func (w *spoolWriter) Write(p []byte) (int, error) {
-	if written := w.written.Load(); written-w.checkedAt >= checkFreeEvery {
-		if err := w.spool.checkFree(max(0, w.length.Load()-written)); err != nil {
-			return 0, err
+// transfer fills the partial file: with what the attempt before has left, and
+// with the rest from the cloud.
+func (a *Activities) transfer(ctx context.Context, scrapingJobID int64, partial *partialFile) error {
+	stoppable, cancel := cancelOnWorkerStop(ctx)
+	defer cancel()
+	err := partial.open(stoppable)
+	if err == nil {
+		_, err = a.Cloud.DownloadScrapingJobJSON(stoppable, scrapingJobID, partial, partial.downloadOptions(ctx)...)
+		if err != nil {
+			err = cloudError{err}
 		}
-		w.checkedAt = written
 	}
-	n, err := w.file.Write(p)
-	w.hash.Write(p[:n])
-	w.written.Add(int64(n))
-	if err != nil {
-		return n, fmt.Errorf("writing the spool file: %w", err)
+	if cause := context.Cause(stoppable); err != nil && errors.Is(cause, errWorkerStopping) {
+		return cause
 	}
-	return n, nil
+	return err
+}
+
+// goesOn says whether another attempt can go on with what this one leaves: the
+// transfer broke, the worker stops, or Temporal is not heard of. When the
+// activity was cancelled or has been given to another attempt, nobody would
+// remove what is left.
+func goesOn(ctx context.Context, err error) bool {
+	if cause := context.Cause(ctx); cause != nil {
+		_, notFound := errors.AsType[*serviceerror.NotFound](cause)
+		return !notFound && !temporal.IsCanceledError(cause)
+	}
+	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
+	return ok && slices.Contains([]string{ErrorCloud, ErrorRateLimited, ErrorWorkerStopping}, failure.Type())
 }
 
 // RemoveFileInput names a file of the spool.

@@ -64,26 +64,6 @@ func TestDownloadOfAnEmptyJobIsAnEmptyFile(t *testing.T) {
 	require.Equal(t, []string{file}, w.files())
 }
 
-func TestBrokenDownloadIsRetriedAndLeavesNothing(t *testing.T) {
-	for name, effect := range map[string]webscrapertest.Effect{
-		"cut before its Content-Length": webscrapertest.Truncate(10_000),
-		"reset":                         webscrapertest.ResetAt(10_000),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
-			w.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: effect})
-			_, err := w.tryDownload(id)
-			requireFailure(t, err, activities.ErrorCloud, true)
-			require.Empty(t, w.files())
-
-			download, err := w.tryDownload(id)
-			require.NoError(t, err)
-			require.Equal(t, int64(1000*520), download.Bytes)
-		})
-	}
-}
-
 func TestDownloadReplacesTheFileOfAnEarlierAttempt(t *testing.T) {
 	w := newWorld(t)
 	w.write(file, strings.Repeat("earlier", 1000))
