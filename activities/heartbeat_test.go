@@ -1,0 +1,102 @@
+package activities_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// With a real server: the heartbeats from the wait for a slot must neither hide
+// where the download broke, nor end the download that follows.
+func TestDownloadGoesOnAfterItHasWaitedForASlot(t *testing.T) {
+	a := newAttempts(t)
+	a.steps.Slots = activities.NewSlots(1)
+	namespace := temporaltest.NewNamespace(t)
+	onWorker := worker.New(namespace.Client, queue, worker.Options{})
+	a.steps.Register(onWorker)
+	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context, in activities.DownloadScrapingJobInput) (result activities.DownloadScrapingJobResult, err error) {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: 2 * waitAtMost,
+			HeartbeatTimeout:    3 * time.Second,
+			RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Millisecond, MaximumAttempts: 2},
+		})
+		err = workflow.ExecuteActivity(ctx, "DownloadScrapingJob", in).Get(ctx, &result)
+		return result, err
+	}, workflow.RegisterOptions{Name: "Download"})
+	require.NoError(t, onWorker.Start())
+	t.Cleanup(onWorker.Stop)
+
+	download := func(file string) client.WorkflowRun {
+		run, err := namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: file, TaskQueue: queue},
+			"Download", activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file})
+		require.NoError(t, err)
+		return run
+	}
+	waitForHeartbeat := func(file string, isIt func(attempt int32, told activities.Progress) bool) {
+		require.Eventually(t, func() bool {
+			described, err := namespace.Client.DescribeWorkflowExecution(t.Context(), file, "")
+			if err != nil || len(described.GetPendingActivities()) == 0 {
+				return false
+			}
+			pending := described.GetPendingActivities()[0]
+			var told activities.Progress
+			err = converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &told)
+			return err == nil && isIt(pending.GetAttempt(), told)
+		}, waitAtMost, 10*pollEvery)
+	}
+
+	breaks, otherGoesOn, goesOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	a.inject(answerAfter(breaks, webscrapertest.Truncate(nineTenths)))
+	a.inject(answerAfter(otherGoesOn, nil))
+	a.inject(answerAfter(goesOn, nil))
+	first := download(file)
+	require.Eventually(t, func() bool { return a.downloads() == 1 }, waitAtMost, pollEvery)
+	other := download("another.json")
+	waitForHeartbeat("another.json", func(_ int32, told activities.Progress) bool { return told.Waiting })
+	close(breaks) // and the other one has the slot
+
+	waitForHeartbeat(file, func(attempt int32, told activities.Progress) bool {
+		return attempt == 2 && told.Waiting && told.Partial != ""
+	})
+	waitForHeartbeat("another.json", func(_ int32, told activities.Progress) bool { return !told.Waiting })
+	close(otherGoesOn)
+	waitForHeartbeat(file, func(_ int32, told activities.Progress) bool { return !told.Waiting && told.Partial != "" })
+	close(goesOn)
+
+	require.NoError(t, other.Get(t.Context(), nil))
+	var result activities.DownloadScrapingJobResult
+	require.NoError(t, first.Get(t.Context(), &result))
+	a.requireFile(result, webscrapertest.Products(records, 1))
+	require.Equal(t, 3, a.downloads(), "no attempt was lost")
+	require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
+	require.ElementsMatch(t, []string{file, "another.json"}, a.files())
+}
+
+// answerAfter waits before the request is answered, under the effect if there is
+// one.
+func answerAfter(begin <-chan struct{}, effect webscrapertest.Effect) webscrapertest.Effect {
+	return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
+		if effect != nil {
+			next = effect(c, next)
+		}
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			select {
+			case <-begin:
+				next.ServeHTTP(rw, r)
+			case <-r.Context().Done():
+			}
+		})
+	}
+}
