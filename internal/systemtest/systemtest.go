@@ -56,11 +56,16 @@ var programDir string
 // Main runs the tests of a package that uses [New]: its TestMain.
 func Main(m *testing.M) {
 	flag.Parse()
-	code := m.Run()
+	os.Exit(Run(m))
+}
+
+// Run is [Main] for a TestMain that has something left to do.
+func Run(m *testing.M) (code int) {
+	code = m.Run()
 	if programDir != "" {
 		_ = os.RemoveAll(programDir)
 	}
-	os.Exit(code)
+	return code
 }
 
 // System is all of scrapehaul around one test.

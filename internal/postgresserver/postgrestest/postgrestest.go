@@ -22,10 +22,26 @@ func NewDatabase(t testing.TB) (databaseURL string) {
 	t.Helper()
 	server, err := sharedServer()
 	require.NoError(t, err)
+	return newDatabase(t, server)
+}
+
+// NewServer starts a server that the test has to itself, to restart it, and
+// returns it with the URL of an empty database in it. It is as durable as one in
+// production, and ends with the test.
+func NewServer(t testing.TB) (server *postgresserver.Server, databaseURL string) {
+	t.Helper()
+	server, err := postgresserver.Start(t.Context(), postgresserver.Options{OwnCluster: true, Progress: progress})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server, newDatabase(t, server)
+}
+
+func newDatabase(t testing.TB, server *postgresserver.Server) (databaseURL string) {
+	t.Helper()
 	databaseURL, drop, err := server.CreateDatabase(t.Context(), "scrapehaul_test")
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, drop(ctx))
 	})
@@ -37,6 +53,8 @@ func NewDatabase(t testing.TB) (databaseURL string) {
 var sharedServer = sync.OnceValues(func() (*postgresserver.Server, error) {
 	return postgresserver.Start(context.Background(), postgresserver.Options{
 		NoSync:   true,
-		Progress: func(step string) { fmt.Fprintln(os.Stderr, step) },
+		Progress: progress,
 	})
 })
+
+func progress(step string) { fmt.Fprintln(os.Stderr, step) }

@@ -19,6 +19,13 @@ func TestDatabaseLivesAsLongAsItsTest(t *testing.T) {
 	require.ErrorContains(t, ping(t, databaseURL), "does not exist")
 }
 
+func TestServerOfATestsOwnCanBeRestarted(t *testing.T) {
+	server, databaseURL := postgrestest.NewServer(t)
+	require.NoError(t, ping(t, databaseURL))
+	require.NoError(t, server.Restart(t.Context()))
+	require.NoError(t, ping(t, databaseURL))
+}
+
 func ping(t *testing.T, databaseURL string) error {
 	t.Helper()
 	db, err := sql.Open("postgres", databaseURL)

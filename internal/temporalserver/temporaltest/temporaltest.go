@@ -44,14 +44,19 @@ func NewNamespace(t testing.TB) Namespace {
 	})
 	require.NoError(t, err)
 
+	return dial(t, server.HostPort, name)
+}
+
+func dial(t testing.TB, hostPort, namespace string) Namespace {
+	t.Helper()
 	c, err := client.DialContext(t.Context(), client.Options{
-		HostPort:  server.HostPort,
-		Namespace: name,
+		HostPort:  hostPort,
+		Namespace: namespace,
 		Logger:    log.NewStructuredLogger(slog.Default()),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	return Namespace{HostPort: server.HostPort, Name: name, Client: c}
+	return Namespace{HostPort: hostPort, Name: namespace, Client: c}
 }
 
 // sharedServer needs nobody to stop it: no server outlives the process that

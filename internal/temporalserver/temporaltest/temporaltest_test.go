@@ -25,3 +25,14 @@ func TestTestsShareAServerButNoWorkflows(t *testing.T) {
 	_, err := first.Client.ExecuteWorkflow(t.Context(), options, "ImportScrapingJob")
 	require.Error(t, err)
 }
+
+func TestServerOfATestsOwnKeepsItsWorkflows(t *testing.T) {
+	server := temporaltest.NewServer(t)
+	_, err := server.Client.ExecuteWorkflow(t.Context(),
+		client.StartWorkflowOptions{ID: "1234", TaskQueue: "without a worker"}, "ImportScrapingJob")
+	require.NoError(t, err)
+	server.Stop()
+	server.Start()
+	_, err = server.Client.DescribeWorkflowExecution(t.Context(), "1234", "")
+	require.NoError(t, err)
+}

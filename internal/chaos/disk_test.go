@@ -1,0 +1,84 @@
+package chaos
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSpoolBelowItsReserve(t *testing.T) {
+	c := begin(t, "the spool's disk has less free than SPOOL_MIN_FREE", "nothing is downloaded until there is room (here: a lower limit)")
+	roomy := c.Env
+	c.Env = roomy.With("SPOOL_MIN_FREE", strconv.Itoa(math.MaxInt))
+	worker := c.worker(c.Spool)
+	id := c.finished(many)
+	c.untilDiskFull(id)
+	require.Zero(t, c.Downloads(id))
+	require.NoError(t, worker.Stop())
+	c.Env = roomy
+	c.worker(c.Spool)
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
+}
+
+func TestDiskFull(t *testing.T) {
+	c := begin(t, "the spool's disk is full in the download (a file system of 8 MB, ENOSPC)",
+		"tried again until there is room, without leaving a file", "HEARTBEAT_TIMEOUT=10s")
+	c.Env = c.Env.With("SPOOL_MIN_FREE", "0")
+	spool := smallDisk(t, 8<<20)
+	c.worker(spool)
+	id := c.finished(many)
+	message := c.untilDiskFull(id)
+	t.Log(message)
+	require.NotZero(t, c.Downloads(id))
+	c.WaitFor("the broken file's removal", func() bool {
+		files, _ := filepath.Glob(filepath.Join(spool, "scrapingjob-*"))
+		return len(files) == 0
+	})
+	_, reason, _ := strings.Cut(message, "write after ")
+	c.observe("“write after %s”", reason[:strings.LastIndex(reason, ": ")+2]+syscall.ENOSPC.Error())
+	resize(t, spool, 64<<20)
+	c.requireImported(id, many)
+}
+
+// untilDiskFull waits until the download is being retried because of that, and
+// returns what it says.
+func (c *chaos) untilDiskFull(id int64) (message string) {
+	c.T.Helper()
+	c.WaitFor("a full disk", func() bool {
+		for _, pending := range c.describe(id).GetPendingActivities() {
+			failure := pending.GetLastFailure()
+			if failure.GetApplicationFailureInfo().GetType() == "DiskFull" {
+				message = failure.GetMessage()
+			}
+		}
+		return message != ""
+	})
+	return message
+}
+
+// smallDisk mounts a file system of so many bytes for the time of the test, and
+// skips the test where that is not allowed.
+func smallDisk(t *testing.T, bytes int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if output, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+strconv.Itoa(bytes), "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("mounting a small disk needs root on Linux: %v\n%s", err, output)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
+	require.NoError(t, os.Chmod(dir, 0o700))
+	return dir
+}
+
+func resize(t *testing.T, dir string, bytes int) {
+	t.Helper()
+	output, err := exec.Command("mount", "-o", "remount,size="+strconv.Itoa(bytes), dir).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+}

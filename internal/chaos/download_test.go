@@ -1,0 +1,136 @@
+package chaos
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// ninety percent of a download of many records, in bytes.
+const ninety = many * recordBytes * 9 / 10
+
+func TestBrokenDownloadIsRepeated(t *testing.T) {
+	for _, broken := range []struct {
+		happens string
+		effect  webscrapertest.Effect
+	}{
+		{"the download breaks off at 90 %, short of its Content-Length, twice", webscrapertest.Truncate(ninety)},
+		{"the connection is reset at 90 % of the download, compressed, twice", webscrapertest.ResetAt(200_000)},
+		{"the download is answered with 500, twice", webscrapertest.FailWith(http.StatusInternalServerError)},
+		{"the download is answered with 502 and a page of HTML, twice", webscrapertest.FailWithHTML(http.StatusBadGateway)},
+	} {
+		t.Run(broken.happens, func(t *testing.T) {
+			c := begin(t, broken.happens, "downloaded again, nothing of the broken file is imported")
+			fault := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 2, Effect: broken.effect})
+			c.worker(c.Spool)
+			id := c.finished(many)
+			c.requireImported(id, many)
+			require.Equal(t, 2, fault.Hits())
+			require.Equal(t, 3, c.Downloads(id))
+		})
+	}
+}
+
+func TestDownloadFallsSilent(t *testing.T) {
+	c := begin(t, "the download falls silent in the middle", "given up after 60 s without a byte and begun again")
+	fault := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.HangAt(200_000)})
+	c.worker(c.Spool)
+	id := c.finished(many)
+	c.requireImported(id, many)
+	require.Equal(t, 1, fault.Hits())
+	require.Equal(t, 2, c.Downloads(id))
+}
+
+func TestDownloadEndsEarlyAndSaysItIsComplete(t *testing.T) {
+	for _, short := range []struct {
+		happens  string
+		effect   webscrapertest.Effect
+		visible  int64
+		sentence string
+	}{
+		{"the download ends at 90 %, between two records, without Content-Length and as if complete", webscrapertest.TruncateSilently(ninety),
+			many * 9 / 10, "18000 records were imported, but the job has stored 20000"},
+		{"the download ends at 90 %, in a record, without Content-Length and as if complete", webscrapertest.TruncateSilently(ninety + 100),
+			many * 9 / 10, "1 records were rejected"},
+		{"the download is an empty 200", webscrapertest.Empty(), 0, "0 records were imported, but the job has stored 20000"},
+	} {
+		t.Run(short.happens, func(t *testing.T) {
+			c := begin(t, short.happens, "what is good is published, nothing is deleted, a person is asked; `reimport` mends it")
+			c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: short.effect})
+			c.worker(c.Spool)
+			id := c.finished(many)
+			c.requireAttention(id, short.visible, short.sentence)
+			c.Signal(id, workflows.ReimportSignal)
+			c.requireImported(id, many)
+		})
+	}
+}
+
+func TestShortDownloadReplacesNothing(t *testing.T) {
+	c := begin(t, "a published job is imported again, and that download is an empty 200", "the records published before stay visible",
+		"HOLD_BEFORE_DELETE=1h")
+	c.worker(c.Spool)
+	id := c.finished(many)
+	c.WaitFor("the hold", func() bool { return c.Progress(id).Step == workflows.StepHold })
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Empty()})
+	c.Signal(id, workflows.ReimportSignal)
+	c.requireAttention(id, many, "the download held 0 records, but the job has stored 20000: the 20000 records published before stay")
+	c.Signal(id, workflows.NotificationSignal)
+	c.WaitFor("the hold", func() bool { return c.Progress(id).Step == workflows.StepHold })
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, many)
+}
+
+func TestContentChangesBetweenTwoDownloads(t *testing.T) {
+	c := begin(t, "the download breaks off at 90 %, and the second one has other content, and more of it",
+		"the job is put before a person, its next notification imports what it has now")
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Truncate(ninety)})
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.ChangeRecords(webscrapertest.Products(many+1000, 2))})
+	c.worker(c.Spool)
+	id := c.finished(many)
+	c.requireAttention(id, many+1000, "21000 records were imported, but the job has stored 20000")
+	c.Notify(id)
+	c.requireImported(id, many+1000)
+}
+
+func TestJobDeletedBeforeItsDownload(t *testing.T) {
+	c := begin(t, "the job is deleted in the cloud between its description and its download (404)",
+		"a person is asked; told to go on, the import ends as `not-found`")
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.FailWith(http.StatusNotFound)})
+	c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, After: 1, Effect: webscrapertest.FailWith(http.StatusNotFound)})
+	c.worker(c.Spool)
+	id := c.finished(many)
+	c.requireAttention(id, 0, "404")
+	c.Signal(id, workflows.ReimportSignal)
+	result := c.Result(id)
+	require.Equal(t, workflows.NotFound, result.Outcome)
+	require.Zero(t, c.visible(id))
+	c.observe("after `reimport` %s: “%s”", result.Outcome, result.Reason)
+}
+
+func TestJobDeletedDuringItsDownload(t *testing.T) {
+	c := begin(t, "the job is deleted in the cloud by somebody else during its download", "its records are imported; there is nothing left to delete")
+	c.worker(c.Spool)
+	c.slowDownload()
+	id := c.finished(many)
+	c.untilDownloading(c.Spool)
+	c.deleteInCloud(id)
+	result := c.Result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	c.requireRecords(id, many)
+	c.requireEmptySpools()
+	c.observe("%s records once, outcome %s", grouped(many), result.Outcome)
+}
+
+// deleteInCloud deletes the job as another client of the API.
+func (c *chaos) deleteInCloud(id int64) {
+	c.T.Helper()
+	client, err := webscraper.NewClient(c.Env.APIToken, webscraper.WithBaseURI(c.Cloud.URL))
+	require.NoError(c.T, err)
+	require.NoError(c.T, client.DeleteScrapingJob(c.T.Context(), id))
+}

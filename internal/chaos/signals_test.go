@@ -1,0 +1,171 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// inEveryState brings an import through its states and does something in each
+// before the hold.
+func (c *chaos) inEveryState(do func(id int64)) (id int64) {
+	c.T.Helper()
+	c.worker(c.Spool)
+	c.slowImport()
+	c.slowDownload()
+	describing := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, Effect: webscrapertest.FailWith(http.StatusInternalServerError)})
+	id = c.finished(many)
+	c.WaitFor("the description", func() bool { return describing.Hits() > 0 })
+	do(id)
+	describing.Remove()
+	c.untilDownloading(c.Spool)
+	do(id)
+	c.untilImported(id, 2000)
+	do(id)
+	c.requireHalf(id, many)
+	return id
+}
+
+func (c *chaos) untilHold(id int64) {
+	c.T.Helper()
+	c.WaitFor("the hold", func() bool { return c.Progress(id).Step == workflows.StepHold })
+}
+
+func TestDecisionsThatNobodyAskedFor(t *testing.T) {
+	c := begin(t, "`accept` and `delete-now` are sent while the job is described, downloaded and imported", "dropped: they would delete what nobody has looked at",
+		"HOLD_BEFORE_DELETE=1h")
+	id := c.inEveryState(func(id int64) {
+		c.Signal(id, workflows.AcceptSignal)
+		c.Signal(id, workflows.DeleteNowSignal)
+	})
+	c.untilHold(id)
+	c.requireInCloud(id)
+	c.observe("held in spite of them")
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, many)
+}
+
+func TestNotificationsAtEveryStep(t *testing.T) {
+	c := begin(t, "notifications while the job is described, downloaded, imported and held", "imported once: its content has not changed", "HOLD_BEFORE_DELETE=1h")
+	id := c.inEveryState(c.Notify)
+	c.untilHold(id)
+	c.Notify(id)
+	c.untilHold(id)
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
+}
+
+func TestReimportsAtEveryStep(t *testing.T) {
+	c := begin(t, "`reimport` while the job is described, downloaded, imported and held", "imported again afterwards, replacing its records at once",
+		"HOLD_BEFORE_DELETE=1h")
+	id := c.inEveryState(func(id int64) { c.Signal(id, workflows.ReimportSignal) })
+	held := func(imports int64) {
+		c.WaitFor("the hold", func() bool { return c.imports(id) == imports && c.Progress(id).Step == workflows.StepHold })
+	}
+	held(2)
+	c.Signal(id, workflows.ReimportSignal)
+	held(3)
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, many)
+}
+
+func TestKeepAtEveryStep(t *testing.T) {
+	c := begin(t, "`keep` while the job is described, downloaded and imported", "imported, and never deleted in the cloud")
+	id := c.inEveryState(func(id int64) { c.Signal(id, workflows.KeepSignal) })
+	result := c.Result(id)
+	require.Equal(t, workflows.Kept, result.Outcome, result.Reason)
+	c.requireRecords(id, many)
+	c.requireInCloud(id)
+	c.requireEmptySpools()
+	c.observe("%s records once, outcome %s: “%s”", grouped(many), result.Outcome, result.Reason)
+}
+
+func TestEverySignalInAttention(t *testing.T) {
+	c := begin(t, "every signal to imports that need attention because of a count that does not match",
+		"`delete-now` does nothing, `accept` deletes, `keep` and `abandon` close, a notification and `reimport` try again")
+	c.worker(c.Spool)
+	needy := func() int64 {
+		return c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
+	}
+	for _, answer := range []struct {
+		signal  string
+		outcome workflows.Outcome
+	}{
+		{workflows.AcceptSignal, workflows.Deleted},
+		{workflows.KeepSignal, workflows.Kept},
+		{workflows.AbandonSignal, workflows.Abandoned},
+	} {
+		id := needy()
+		c.Notify(id)
+		c.Attention(id)
+		for _, signal := range []string{workflows.NotificationSignal, workflows.ReimportSignal} {
+			calls := c.calls(id)
+			c.Signal(id, signal)
+			c.WaitFor("another look", func() bool { return c.calls(id) > calls && c.Progress(id).Attention != "" })
+		}
+		c.Signal(id, workflows.DeleteNowSignal)
+		c.requireInCloud(id)
+		c.Signal(id, answer.signal)
+		result := c.Result(id)
+		require.Equal(t, answer.outcome, result.Outcome, result.Reason)
+		require.Equal(t, answer.outcome == workflows.Deleted, c.Cloud.Deleted(id))
+		require.Equal(t, int64(1), c.visible(id))
+		c.observe("`%s`: %s", answer.signal, result.Outcome)
+	}
+	c.requireEmptySpools()
+}
+
+// calls counts the descriptions of the job.
+func (c *chaos) calls(id int64) (n int) {
+	for _, request := range c.Cloud.Requests() {
+		if request.Path == fmt.Sprintf("scraping-job/%d", id) && request.Method == http.MethodGet {
+			n++
+		}
+	}
+	return n
+}
+
+func TestNotificationsAtTheMomentOfClosing(t *testing.T) {
+	const notifications = 40
+	c := begin(t, fmt.Sprintf("a job changes %d times, with a notification each, at any distance from the moment its workflow closes", notifications),
+		"no notification is lost: what is seen in the end is what the job has in the end", "HOLD_BEFORE_DELETE=never")
+	c.worker(c.Spool)
+	id := c.finished(1)
+	for n := 2; n <= notifications; n++ {
+		// It closes soon after.
+		c.WaitFor("the import before", func() bool { return c.visible(id) == int64(n-1) })
+		time.Sleep(rand.N(100 * time.Millisecond))
+		require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(n, int64(n))))
+		c.Notify(id)
+	}
+	runs := c.completed(id)
+	require.Greater(t, runs, 1, "no notification met a closed workflow")
+	c.requireRecords(id, notifications)
+	c.requireInCloud(id)
+	c.requireEmptySpools()
+	c.observe("%d runs with %d imports, all completed; the %d records of the last one once", runs, c.imports(id), notifications)
+}
+
+func TestNotificationsWhileTheJobIsDeleted(t *testing.T) {
+	c := begin(t, "twenty notifications and a `reimport` while the job is being deleted in the cloud", "deleted once, and its records stay")
+	c.worker(c.Spool)
+	deletion := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Times: 1, Effect: webscrapertest.Drip(1, 100*time.Millisecond)})
+	id := c.finished(1000)
+	c.WaitFor("the deletion", func() bool { return deletion.Hits() == 1 })
+	for range 20 {
+		c.Notify(id)
+	}
+	_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, id, workflows.Settings{HoldBeforeDelete: "0"})
+	require.NoError(t, err)
+	c.requireGone(id, 1000)
+	c.requireEmptySpools()
+	c.observe("1,000 records once after %s, deleted in the cloud after that", times(c.completed(id), "run"))
+}

@@ -1,0 +1,210 @@
+package chaos
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// many records are a hundred batches: five seconds of a slow import.
+const many = 20_000
+
+func TestKilledInTheDownload(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker in the download, another one on the same spool", "downloaded again, nothing of the broken file is left")
+	worker := c.worker(c.Spool)
+	c.slowDownload()
+	id := c.finished(many)
+	bytes := c.untilDownloading(c.Spool)
+	c.kill(worker)
+	c.observe("killed after %s of %s", megabytes(bytes), megabytes(many*recordBytes))
+	c.worker(c.Spool)
+	c.requireImported(id, many)
+	require.Equal(t, 2, c.Downloads(id))
+}
+
+func TestKilledInTheImport(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker in the import, three times", "each successor goes on after the last committed batch, with the same file")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	for _, records := range []int64{2000, 6000, 10_000} {
+		c.untilImported(id, records)
+		c.kill(worker)
+		c.observe("killed after %s records", grouped(c.requireHalf(id, many)))
+		worker = c.worker(c.Spool)
+	}
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
+	require.Equal(t, int64(1), c.imports(id), "resumed, not begun anew")
+}
+
+func TestKilledInTheHold(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker in the hold, which ends while no worker is there", "deleted when a worker is back, and not imported again",
+		"HOLD_BEFORE_DELETE=10s")
+	worker := c.worker(c.Spool)
+	id := c.finished(1000)
+	c.WaitFor("the hold", func() bool { return c.Progress(id).Step == workflows.StepHold })
+	c.WaitFor("the file's removal", func() bool { return len(c.describe(id).GetPendingActivities()) == 0 })
+	c.kill(worker)
+	require.False(t, c.Cloud.Deleted(id))
+	c.WaitFor("the end of the hold", func() bool {
+		for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
+			if event.GetEventType() == enumspb.EVENT_TYPE_TIMER_FIRED {
+				return true
+			}
+		}
+		return false
+	})
+	c.requireInCloud(id)
+	c.worker(c.Spool)
+	c.requireImported(id, 1000)
+	require.Equal(t, 1, c.Downloads(id))
+}
+
+func TestReplacedByAWorkerOnAnotherHost(t *testing.T) {
+	c := begin(t, "the worker's host is lost in the import, with its spool; a worker with another spool and identity is there",
+		"begun again by the other one; the same file, so its committed batches are kept")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	c.kill(worker)
+	c.observe("lost after %s records", grouped(c.requireHalf(id, many)))
+	c.loseSpool(c.Spool)
+	c.worker(t.TempDir())
+	c.requireImported(id, many)
+	require.Equal(t, 2, c.Downloads(id))
+	require.Equal(t, int64(1), c.imports(id))
+}
+
+func TestReplacedWorkerAndChangedContent(t *testing.T) {
+	c := begin(t, "the worker's host is lost in the import, and the second download has other content (as many records)",
+		"all records are of the second download, none of the first")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, After: 1, Times: 1,
+		Effect: webscrapertest.ChangeRecords(webscrapertest.Products(many, 2))})
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	c.kill(worker)
+	c.observe("lost after %s records", grouped(c.requireHalf(id, many)))
+	c.loseSpool(c.Spool)
+	c.worker(t.TempDir())
+	c.requireImported(id, many)
+	require.Equal(t, int64(2), c.imports(id))
+}
+
+func TestSpoolFileGone(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker in the import, and its spool file is gone", "downloaded again, the import goes on")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	c.kill(worker)
+	c.requireHalf(id, many)
+	files, err := filepath.Glob(filepath.Join(c.Spool, "scrapingjob-*"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	require.NoError(t, os.Remove(files[0]))
+	c.worker(c.Spool)
+	c.requireImported(id, many)
+	require.Equal(t, 2, c.Downloads(id))
+}
+
+func TestFrozenInTheImport(t *testing.T) {
+	c := begin(t, "the worker is frozen in the import (SIGSTOP), another one on the same spool takes over, the first goes on (SIGCONT)",
+		"the first commits nothing more, whatever it still has in its hands")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	c.signal(worker, syscall.SIGSTOP)
+	c.requireHalf(id, many)
+	c.worker(c.Spool)
+	fence := func() int64 {
+		return c.Count(`SELECT max(fence) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
+	}
+	c.WaitFor("another attempt", func() bool { return fence() > 1 })
+	records := c.requireHalf(id, many)
+	c.WaitFor("its first batches", func() bool { return c.committed(id) > records+1000 })
+	c.signal(worker, syscall.SIGCONT)
+	c.observe("the other one was at %s records when the first went on", grouped(c.requireHalf(id, many)))
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
+	c.observe("%d attempts had begun", fence())
+}
+
+func TestFrozenInTheDownload(t *testing.T) {
+	c := begin(t, "the worker is frozen in the download (SIGSTOP), another one on the same spool imports the job, the first goes on (SIGCONT)",
+		"the late download does no harm and leaves no file")
+	worker := c.worker(c.Spool)
+	c.slowDownload()
+	id := c.finished(many)
+	c.untilDownloading(c.Spool)
+	c.signal(worker, syscall.SIGSTOP)
+	c.worker(c.Spool)
+	c.WaitFor("the other's import", func() bool { return c.visible(id) == many })
+	c.signal(worker, syscall.SIGCONT)
+	require.NoError(t, worker.Stop()) // by then it has given the download up
+	c.requireImported(id, many)
+}
+
+func TestTwoWorkersShareJobs(t *testing.T) {
+	c := begin(t, "two workers with a spool each; 20 jobs, of each three notifications and a signal to import again, all at once",
+		"one import of a job at a time, whoever does it")
+	c.worker(c.Spool)
+	c.worker(t.TempDir())
+	const jobs, records = 20, 500
+	var ids []int64
+	for range jobs {
+		ids = append(ids, c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1)}))
+	}
+	var all sync.WaitGroup
+	for _, id := range ids {
+		for range 3 {
+			all.Go(func() { c.Notify(id) })
+		}
+		all.Go(func() {
+			_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, id, workflows.Settings{HoldBeforeDelete: "0"})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	downloads, imports := 0, int64(0)
+	for _, id := range ids {
+		c.requireGone(id, records)
+		downloads += c.Downloads(id)
+		imports += c.imports(id)
+	}
+	c.requireEmptySpools()
+	c.observe("%d × %d records once after %d downloads and %d imports, each job deleted in the cloud after that", jobs, records, downloads, imports)
+}
+
+func TestCancelledInTheDownload(t *testing.T) {
+	c := begin(t, "the workflow is cancelled in the download", "nothing is left behind")
+	c.worker(c.Spool)
+	c.slowDownload()
+	id := c.finished(many)
+	c.untilDownloading(c.Spool)
+	c.requireCancelled(id)
+}
+
+func TestCancelledInTheImport(t *testing.T) {
+	c := begin(t, "the workflow is cancelled in the import", "nothing is left behind")
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	c.requireHalf(id, many)
+	c.requireCancelled(id)
+}
