@@ -19,7 +19,6 @@ func TestBrokenDownloadIsRepeated(t *testing.T) {
 		happens string
 		effect  webscrapertest.Effect
 	}{
-		{"the download breaks off at 90 %, short of its Content-Length, twice", webscrapertest.Truncate(ninety)},
 		{"the connection is reset at 90 % of the download, compressed, twice", webscrapertest.ResetAt(200_000)},
 		{"the download is answered with 500, twice", webscrapertest.FailWith(http.StatusInternalServerError)},
 		{"the download is answered with 502 and a page of HTML, twice", webscrapertest.FailWithHTML(http.StatusBadGateway)},
@@ -34,6 +33,16 @@ func TestBrokenDownloadIsRepeated(t *testing.T) {
 			require.Equal(t, 3, c.Downloads(id))
 		})
 	}
+}
+
+func TestBrokenDownloadGoesOn(t *testing.T) {
+	c := begin(t, "the download breaks off at 90 %, short of its Content-Length", "the rest is downloaded by Range, under If-Range")
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Truncate(ninety)})
+	c.worker(c.Spool)
+	id := c.finished(many)
+	c.requireImported(id, many)
+	require.Equal(t, 2, c.Downloads(id))
+	c.requireRest(id)
 }
 
 func TestDownloadFallsSilent(t *testing.T) {
@@ -116,7 +125,7 @@ func TestJobDeletedBeforeItsDownload(t *testing.T) {
 func TestJobDeletedDuringItsDownload(t *testing.T) {
 	c := begin(t, "the job is deleted in the cloud by somebody else during its download", "its records are imported; there is nothing left to delete")
 	c.worker(c.Spool)
-	c.slowDownload()
+	c.slowDownload(1)
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
 	c.deleteInCloud(id)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 const page = "../../docs/reliability.md"
@@ -26,6 +28,7 @@ var subjects = []struct{ file, title string }{
 	{"disk_test.go", "The disk"},
 	{"webhook_test.go", "Webhooks"},
 	{"signals_test.go", "Signals"},
+	{"reconcile_test.go", "Reconciliation"},
 }
 
 // entry is a case's row of the page.
@@ -33,6 +36,7 @@ type entry struct {
 	file           string
 	line           int
 	happens, holds string
+	cloud          []webscrapertest.Option
 
 	mu       sync.Mutex
 	observed []string
@@ -54,7 +58,7 @@ var (
 // goes on beside others.
 func register(t *testing.T, happens, holds string) *entry {
 	t.Helper()
-	e := &entry{happens: happens, holds: holds}
+	e := &entry{happens: happens, holds: holds, cloud: []webscrapertest.Option{webscrapertest.WithRateLimit(0, 0), answersInTime}}
 	for depth := 1; !slices.ContainsFunc(subjects, func(s struct{ file, title string }) bool { return s.file == e.file }); depth++ {
 		_, path, line, ok := runtime.Caller(depth)
 		if !ok {

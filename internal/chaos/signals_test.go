@@ -19,7 +19,7 @@ func (c *chaos) inEveryState(do func(id int64)) (id int64) {
 	c.T.Helper()
 	c.worker(c.Spool)
 	c.slowImport()
-	c.slowDownload()
+	c.slowDownload(1)
 	describing := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, Effect: webscrapertest.FailWith(http.StatusInternalServerError)})
 	id = c.finished(many)
 	c.WaitFor("the description", func() bool { return describing.Hits() > 0 })

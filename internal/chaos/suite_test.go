@@ -3,6 +3,7 @@ package chaos
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,7 +81,7 @@ func (e *entry) on(t *testing.T, namespace temporaltest.Namespace, databaseURL s
 		name, value, _ := strings.Cut(setting, "=")
 		all[name] = value
 	}
-	return &chaos{entry: e, System: systemtest.NewOn(t, namespace, databaseURL, all, webscrapertest.WithRateLimit(0, 0), answersInTime)}
+	return &chaos{entry: e, System: systemtest.NewOn(t, namespace, databaseURL, all, e.cloud...)}
 }
 
 // answersInTime is a cloud that waits for the answer to a notification only as
@@ -132,9 +133,9 @@ const (
 	downloadCall = "scraping-job/*/json"
 )
 
-// slowDownload lets the next download of some thousand records take seconds.
-func (c *chaos) slowDownload() {
-	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Drip(1<<10, time.Millisecond)})
+// slowDownload lets the next downloads of some thousand records take seconds.
+func (c *chaos) slowDownload(times int) {
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: times, Effect: webscrapertest.Drip(1<<10, time.Millisecond)})
 }
 
 // untilDownloading waits until part of a file is in the spool, and returns how
@@ -151,6 +152,19 @@ func (c *chaos) untilDownloading(spool string) (bytes int64) {
 		return bytes >= 1<<20
 	})
 	return bytes
+}
+
+// requireRest requires that the last download of a file was of its rest only.
+func (c *chaos) requireRest(id int64) {
+	c.T.Helper()
+	var last webscrapertest.Request
+	for _, request := range c.Cloud.Requests() {
+		if request.ID == id && strings.HasSuffix(request.Path, "/json") {
+			last = request
+		}
+	}
+	require.Equal(c.T, http.StatusPartialContent, last.Status)
+	c.observe("the last download was of %s only (Range: %s)", megabytes(last.Bytes), last.Range)
 }
 
 // slowImport lets every batch wait for the database, inside its transaction. It

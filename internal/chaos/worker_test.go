@@ -6,6 +6,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -18,16 +19,34 @@ import (
 const many = 20_000
 
 func TestKilledInTheDownload(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the download, another one on the same spool", "downloaded again, nothing of the broken file is left")
+	c := begin(t, "`kill -9` of the worker in the download, twice, others on the same spool",
+		"a compressed download begins again, uncompressed; that one goes on where it broke")
 	worker := c.worker(c.Spool)
-	c.slowDownload()
+	c.slowDownload(2)
 	id := c.finished(many)
-	bytes := c.untilDownloading(c.Spool)
-	c.kill(worker)
-	c.observe("killed after %s of %s", megabytes(bytes), megabytes(many*recordBytes))
-	c.worker(c.Spool)
+	for downloads := 1; downloads <= 2; downloads++ {
+		c.WaitFor("the download", func() bool { return c.Downloads(id) == downloads })
+		bytes := c.untilDownloading(c.Spool)
+		c.kill(worker)
+		c.observe("killed after %s of %s", megabytes(bytes), megabytes(many*recordBytes))
+		worker = c.worker(c.Spool)
+	}
 	c.requireImported(id, many)
-	require.Equal(t, 2, c.Downloads(id))
+	require.Equal(t, 3, c.Downloads(id))
+	c.requireRest(id)
+}
+
+func TestKilledInACall(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker while it waits for an answer of the API", "the call is repeated as soon as a heartbeat is missed")
+	call := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, Times: 1, Effect: webscrapertest.Hang()})
+	worker := c.worker(c.Spool)
+	id := c.finished(1000)
+	c.WaitFor("the call", func() bool { return call.Hits() == 1 })
+	killed := time.Now()
+	c.kill(worker)
+	c.worker(c.Spool)
+	c.requireImported(id, 1000)
+	c.observe("done %.0f s later", time.Since(killed).Seconds())
 }
 
 func TestKilledInTheImport(t *testing.T) {
@@ -146,7 +165,7 @@ func TestFrozenInTheDownload(t *testing.T) {
 	c := begin(t, "the worker is frozen in the download (SIGSTOP), another one on the same spool imports the job, the first goes on (SIGCONT)",
 		"the late download does no harm and leaves no file")
 	worker := c.worker(c.Spool)
-	c.slowDownload()
+	c.slowDownload(1)
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
 	c.signal(worker, syscall.SIGSTOP)
@@ -193,7 +212,7 @@ func TestTwoWorkersShareJobs(t *testing.T) {
 func TestCancelledInTheDownload(t *testing.T) {
 	c := begin(t, "the workflow is cancelled in the download", "nothing is left behind")
 	c.worker(c.Spool)
-	c.slowDownload()
+	c.slowDownload(1)
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
 	c.requireCancelled(id)
