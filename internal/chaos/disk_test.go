@@ -21,6 +21,7 @@ func TestSpoolBelowItsReserve(t *testing.T) {
 	id := c.finished(many)
 	c.untilDiskFull(id)
 	require.Zero(t, c.Downloads(id))
+	c.observe("no download until then")
 	require.NoError(t, worker.Stop())
 	c.Env = roomy
 	c.worker(c.Spool)
@@ -31,19 +32,19 @@ func TestSpoolBelowItsReserve(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	c := begin(t, "the spool's disk is full in the download (a file system of 8 MB, ENOSPC)",
 		"tried again until there is room, without leaving a file", "HEARTBEAT_TIMEOUT=10s")
-	c.Env = c.Env.With("SPOOL_MIN_FREE", "0")
+	c.Env = c.Env.With("SPOOL_MIN_FREE", "1")
 	spool := smallDisk(t, 8<<20)
 	c.worker(spool)
 	id := c.finished(many)
 	message := c.untilDiskFull(id)
-	t.Log(message)
 	require.NotZero(t, c.Downloads(id))
 	c.WaitFor("the broken file's removal", func() bool {
 		files, _ := filepath.Glob(filepath.Join(spool, "scrapingjob-*"))
 		return len(files) == 0
 	})
-	_, reason, _ := strings.Cut(message, "write after ")
-	c.observe("“write after %s”", reason[:strings.LastIndex(reason, ": ")+2]+syscall.ENOSPC.Error())
+	require.Contains(t, message, syscall.ENOSPC.Error())
+	_, written, _ := strings.Cut(message, "write after ")
+	c.observe("“%s” after %s bytes", syscall.ENOSPC, strings.Fields(written)[0])
 	resize(t, spool, 64<<20)
 	c.requireImported(id, many)
 }

@@ -19,7 +19,7 @@ func TestBrokenDownloadIsRepeated(t *testing.T) {
 		happens string
 		effect  webscrapertest.Effect
 	}{
-		{"the connection is reset at 90 % of the download, compressed, twice", webscrapertest.ResetAt(200_000)},
+		{"the connection is reset in the middle of the compressed download, twice", webscrapertest.ResetAt(200_000)},
 		{"the download is answered with 500, twice", webscrapertest.FailWith(http.StatusInternalServerError)},
 		{"the download is answered with 502 and a page of HTML, twice", webscrapertest.FailWithHTML(http.StatusBadGateway)},
 	} {

@@ -100,7 +100,7 @@ func finishReport(file string) error {
 			return fmt.Errorf("-report: %q has not passed", e.happens)
 		}
 	}
-	return os.WriteFile(file, []byte(render()), 0o600)
+	return os.WriteFile(file, []byte(render()), 0o644)
 }
 
 // checkPage compares names only: what was observed differs a little each time.

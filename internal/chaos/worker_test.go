@@ -172,8 +172,9 @@ func TestFrozenInTheDownload(t *testing.T) {
 	c.worker(c.Spool)
 	c.WaitFor("the other's import", func() bool { return c.visible(id) == many })
 	c.signal(worker, syscall.SIGCONT)
-	require.NoError(t, worker.Stop()) // by then it has given the download up
 	c.requireImported(id, many)
+	require.NoError(t, worker.Stop()) // by then it has given the download up
+	c.requireEmptySpools()
 }
 
 func TestTwoWorkersShareJobs(t *testing.T) {
