@@ -129,6 +129,7 @@ func TestJobDeletedDuringItsDownload(t *testing.T) {
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
 	c.deleteInCloud(id)
+	c.requireDownloading(id)
 	result := c.Result(id)
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
 	c.requireRecords(id, many)

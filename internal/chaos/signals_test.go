@@ -27,6 +27,7 @@ func (c *chaos) inEveryState(do func(id int64)) (id int64) {
 	describing.Remove()
 	c.untilDownloading(c.Spool)
 	do(id)
+	c.requireDownloading(id)
 	c.untilImported(id, 2000)
 	do(id)
 	c.requireHalf(id, many)

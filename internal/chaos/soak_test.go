@@ -70,7 +70,6 @@ func TestSoak(t *testing.T) {
 		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
 	}
 	sending.Wait()
-	// A call of the API that was lost with its worker is repeated after 5 minutes.
 	require.Eventually(t, func() bool {
 		running, err := c.Temporal.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
 		return err == nil && running.GetCount() == 0

@@ -58,8 +58,8 @@ type chaos struct {
 var settings = map[string]string{
 	"HOLD_BEFORE_DELETE": "0",
 	"BATCH_RECORDS":      "200",
-	"HEARTBEAT_TIMEOUT":  "2s",
-	"WORKER_GONE_AFTER":  "2s",
+	"HEARTBEAT_TIMEOUT":  "3s",
+	"WORKER_GONE_AFTER":  "30s",
 }
 
 // begin is the start of a case on servers that all share. with are further
@@ -165,6 +165,12 @@ func (c *chaos) requireRest(id int64) {
 	}
 	require.Equal(c.T, http.StatusPartialContent, last.Status)
 	c.observe("the last download was of %s only (Range: %s)", megabytes(last.Bytes), last.Range)
+}
+
+// requireDownloading requires that the download was not over when it was broken.
+func (c *chaos) requireDownloading(id int64) {
+	c.T.Helper()
+	require.Zero(c.T, c.imports(id), "the download was over before it was broken")
 }
 
 // slowImport lets every batch wait for the database, inside its transaction. It

@@ -18,6 +18,9 @@ import (
 // many records are a hundred batches: five seconds of a slow import.
 const many = 20_000
 
+// goneSoon is for cases in which a worker does not come back.
+const goneSoon = "WORKER_GONE_AFTER=5s"
+
 func TestKilledInTheDownload(t *testing.T) {
 	c := begin(t, "`kill -9` of the worker in the download, twice, others on the same spool",
 		"a compressed download begins again, uncompressed; that one goes on where it broke")
@@ -28,6 +31,7 @@ func TestKilledInTheDownload(t *testing.T) {
 		c.WaitFor("the download", func() bool { return c.Downloads(id) == downloads })
 		bytes := c.untilDownloading(c.Spool)
 		c.kill(worker)
+		c.requireDownloading(id)
 		c.observe("killed after %s of %s", megabytes(bytes), megabytes(many*recordBytes))
 		worker = c.worker(c.Spool)
 	}
@@ -90,7 +94,7 @@ func TestKilledInTheHold(t *testing.T) {
 
 func TestReplacedByAWorkerOnAnotherHost(t *testing.T) {
 	c := begin(t, "the worker's host is lost in the import, with its spool; a worker with another spool and identity is there",
-		"begun again by the other one; the same file, so its committed batches are kept")
+		"begun again by the other one; the same file, so its committed batches are kept", goneSoon)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
@@ -106,7 +110,7 @@ func TestReplacedByAWorkerOnAnotherHost(t *testing.T) {
 
 func TestReplacedWorkerAndChangedContent(t *testing.T) {
 	c := begin(t, "the worker's host is lost in the import, and the second download has other content (as many records)",
-		"all records are of the second download, none of the first")
+		"all records are of the second download, none of the first", goneSoon)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, After: 1, Times: 1,
@@ -169,6 +173,7 @@ func TestFrozenInTheDownload(t *testing.T) {
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
 	c.signal(worker, syscall.SIGSTOP)
+	c.requireDownloading(id)
 	c.worker(c.Spool)
 	c.WaitFor("the other's import", func() bool { return c.visible(id) == many })
 	c.signal(worker, syscall.SIGCONT)
@@ -216,6 +221,7 @@ func TestCancelledInTheDownload(t *testing.T) {
 	c.slowDownload(1)
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
+	c.requireDownloading(id)
 	c.requireCancelled(id)
 }
 

@@ -41,6 +41,9 @@ const (
 	WebhookToken = "webhook-token-zx82"
 )
 
+// patience is for machines much slower than ours.
+const patience = 3 * time.Minute
+
 // programs builds the worker and the starter once for all tests.
 var programs = sync.OnceValues(func() (processes.Programs, error) {
 	dir, err := os.MkdirTemp("", "scrapehaul-programs-")
@@ -176,7 +179,7 @@ func (s *System) Notify(id int64) {
 // Result waits for the end of the job's workflow.
 func (s *System) Result(id int64) (result workflows.ImportScrapingJobResult) {
 	s.T.Helper()
-	ctx, cancel := context.WithTimeout(s.T.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.T.Context(), patience)
 	defer cancel()
 	require.NoError(s.T, s.Temporal.GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result))
 	return result
@@ -185,7 +188,7 @@ func (s *System) Result(id int64) (result workflows.ImportScrapingJobResult) {
 // WaitFor polls until the condition holds.
 func (s *System) WaitFor(what string, condition func() bool) {
 	s.T.Helper()
-	require.Eventually(s.T, condition, 2*time.Minute, 20*time.Millisecond, what)
+	require.Eventually(s.T, condition, patience, 20*time.Millisecond, what)
 }
 
 // Progress asks the workflow of the job; it is empty when nobody answers.
