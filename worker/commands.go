@@ -39,7 +39,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		database:             c.DatabaseFlags,
 		taskQueue:            c.TaskQueue,
 		spoolDir:             c.SpoolDir,
-		spoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 0, math.MaxInt)),
+		spoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 1, math.MaxInt)),
 		maxConcurrentImports: s.Int("MAX_CONCURRENT_IMPORTS", c.MaxConcurrentImports, 1, 1000),
 		apiCalls:             s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
 		maxConnections:       s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),

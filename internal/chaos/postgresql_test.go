@@ -34,7 +34,7 @@ func TestConnectionsTerminated(t *testing.T) {
 	id := c.finished(many)
 	for _, records := range []int64{2000, 6000, 10_000} {
 		c.untilImported(id, records)
-		require.NotZero(t, c.terminateConnections())
+		c.WaitFor("a batch under way", func() bool { return c.terminateConnections() > 0 })
 		c.observe("terminated after %s records", grouped(c.requireHalf(id, many)))
 	}
 	c.requireImported(id, many)

@@ -58,7 +58,7 @@ type chaos struct {
 var settings = map[string]string{
 	"HOLD_BEFORE_DELETE": "0",
 	"BATCH_RECORDS":      "200",
-	"HEARTBEAT_TIMEOUT":  "3s",
+	"HEARTBEAT_TIMEOUT":  "8s",
 	"WORKER_GONE_AFTER":  "30s",
 }
 
@@ -142,14 +142,23 @@ func (c *chaos) slowDownload(times int) {
 // many bytes.
 func (c *chaos) untilDownloading(spool string) (bytes int64) {
 	c.T.Helper()
+	return c.untilPartials(spool, 1)
+}
+
+// untilPartials waits for the parts of so many downloads, of which those that
+// were killed leave theirs.
+func (c *chaos) untilPartials(spool string, n int) (bytes int64) {
+	c.T.Helper()
 	c.WaitFor("a download under way", func() bool {
-		partial, _ := filepath.Glob(filepath.Join(spool, "*.partial-*"))
-		if len(partial) == 1 {
-			if info, err := os.Stat(partial[0]); err == nil {
+		partials, _ := filepath.Glob(filepath.Join(spool, "*.partial-*"))
+		large := 0
+		for _, partial := range partials {
+			if info, err := os.Stat(partial); err == nil && info.Size() >= 1<<20 {
 				bytes = info.Size()
+				large++
 			}
 		}
-		return bytes >= 1<<20
+		return large == n
 	})
 	return bytes
 }
@@ -280,17 +289,20 @@ func (c *chaos) requireGone(id, n int64) {
 // completed, and returns how many they were.
 func (c *chaos) completed(id int64) (runs int) {
 	c.T.Helper()
+	var all []*workflowpb.WorkflowExecutionInfo
 	c.WaitFor("the end of all runs", func() bool {
-		all := c.Runs(id)
-		runs = len(all)
-		return !slices.ContainsFunc(all, func(run *workflowpb.WorkflowExecutionInfo) bool {
-			return run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
-		})
+		last := c.describe(id).GetWorkflowExecutionInfo().GetExecution().GetRunId()
+		all = c.Runs(id)
+		// The list may lag behind.
+		return len(all) > 0 && all[0].GetExecution().GetRunId() == last &&
+			!slices.ContainsFunc(all, func(run *workflowpb.WorkflowExecutionInfo) bool {
+				return run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+			})
 	})
-	for _, run := range c.Runs(id) {
+	for _, run := range all {
 		require.Equal(c.T, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, run.GetStatus())
 	}
-	return runs
+	return len(all)
 }
 
 // describe is the job's last run as Temporal sees it.

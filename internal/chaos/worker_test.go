@@ -28,8 +28,7 @@ func TestKilledInTheDownload(t *testing.T) {
 	c.slowDownload(2)
 	id := c.finished(many)
 	for downloads := 1; downloads <= 2; downloads++ {
-		c.WaitFor("the download", func() bool { return c.Downloads(id) == downloads })
-		bytes := c.untilDownloading(c.Spool)
+		bytes := c.untilPartials(c.Spool, downloads)
 		c.kill(worker)
 		c.requireDownloading(id)
 		c.observe("killed after %s of %s", megabytes(bytes), megabytes(many*recordBytes))
