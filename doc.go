@@ -3,7 +3,8 @@
 //
 // Run the two processes in worker/ and starter/, or embed scrapehaul: a
 // [Plugin] on a Temporal worker of your own brings the workflow and its
-// activities, and package webhook a handler for your own gin engine.
+// activities, package webhook a handler for your own gin engine, and
+// workflows.ScheduleReconciliation finds the jobs that no notification told of.
 //
 // What it promises: no record is lost, none doubled, and nothing is deleted in
 // the cloud before it is verified in the database. Readers of the view

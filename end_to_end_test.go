@@ -8,12 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/scrapehaul/scrapehaul/internal/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -238,46 +236,6 @@ func TestStarterListsJobsAndBudget(t *testing.T) {
 	require.Regexp(t, `API calls left +\d+ of 200 per 15 minutes`, account)
 }
 
-func TestKilledWorkerResumesAfterItsLastBatch(t *testing.T) {
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "HEARTBEAT_TIMEOUT": "3s", "BATCH_RECORDS": "500"})
-	worker := s.StartWorker(s.Spool)
-	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(200_000, 1)})
-	s.Notify(id)
-	s.WaitFor("some batches", func() bool {
-		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports`) >= 5000
-	})
-	require.NoError(t, syscall.Kill(worker.PID(), syscall.SIGKILL))
-	<-worker.Done()
-	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`), "half an import is visible")
-
-	s.StartWorker(s.Spool)
-	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
-	s.RequireRecords(id, 200_000)
-	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "the import was resumed, not begun anew")
-	require.Equal(t, 1, s.Downloads(id))
-	s.RequireEmptySpool(s.Spool)
-}
-
-func TestAnotherWorkerTakesOverWhenTheFirstIsGone(t *testing.T) {
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "HEARTBEAT_TIMEOUT": "3s", "WORKER_GONE_AFTER": "2s", "BATCH_RECORDS": "500"})
-	worker := s.StartWorker(s.Spool)
-	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(200_000, 1)})
-	s.Notify(id)
-	s.WaitFor("some batches", func() bool {
-		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports`) >= 5000
-	})
-	require.NoError(t, syscall.Kill(worker.PID(), syscall.SIGKILL))
-	<-worker.Done()
-
-	other := t.TempDir()
-	s.StartWorker(other)
-	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
-	s.RequireRecords(id, 200_000)
-	require.Equal(t, 2, s.Downloads(id))
-	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "the same file again: its committed batches are kept")
-	s.RequireEmptySpool(other)
-}
-
 func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "500"})
 	worker := s.StartWorker(s.Spool)
@@ -294,25 +252,6 @@ func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
 	s.StartWorker(s.Spool)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	s.RequireRecords(id, 200_000)
-	require.Equal(t, 1, s.Downloads(id))
-}
-
-func TestImportSurvivesTheLossOfItsDatabaseConnections(t *testing.T) {
-	// An attempt that hangs must not be helped by its heartbeat timeout.
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "500", "HEARTBEAT_TIMEOUT": "10m"})
-	s.StartWorker(s.Spool)
-	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100_000, 1)})
-	s.Notify(id)
-	for _, records := range []int{5_000, 20_000, 50_000} {
-		s.WaitFor("some batches", func() bool {
-			return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports`) >= int64(records)
-		})
-		s.Count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-	}
-	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
-	s.RequireRecords(id, 100_000)
-	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`))
 	require.Equal(t, 1, s.Downloads(id))
 }
 
@@ -339,24 +278,6 @@ func peakMemoryMiB(t *testing.T, pid int) int {
 	kib, err := strconv.Atoi(strings.Fields(rest)[0])
 	require.NoError(t, err)
 	return kib >> 10
-}
-
-func TestCancelledImportLeavesNothingBehind(t *testing.T) {
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "500", "HEARTBEAT_TIMEOUT": "3s"})
-	s.StartWorker(s.Spool)
-	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(200_000, 1)})
-	s.Notify(id)
-	s.WaitFor("some batches", func() bool {
-		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports`) >= 5000
-	})
-	require.NoError(t, s.Temporal.CancelWorkflow(t.Context(), workflows.WorkflowID(id), ""))
-	s.WaitFor("the end", func() bool {
-		runs := s.Runs(id)
-		return len(runs) == 1 && runs[0].GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED
-	})
-	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
-	require.False(t, s.Cloud.Deleted(id))
-	s.RequireEmptySpool(s.Spool)
 }
 
 func TestSecretsAppearNowhere(t *testing.T) {

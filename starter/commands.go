@@ -149,6 +149,14 @@ func (c *reimportCommand) Run(ctx context.Context, streams process.Streams) erro
 	})
 }
 
+func dial(ctx context.Context, options client.Options) (client.Client, error) {
+	temporal, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Temporal at %s: %w", options.HostPort, err)
+	}
+	return temporal, nil
+}
+
 // start does one thing for each scraping job, and goes on with the others when
 // one fails.
 func (f *importFlags) start(ctx context.Context, streams process.Streams, arguments []string,
@@ -168,9 +176,9 @@ func (f *importFlags) start(ctx context.Context, streams process.Streams, argume
 	if err := s.Err(); err != nil {
 		return err
 	}
-	temporal, err := client.DialContext(ctx, options)
+	temporal, err := dial(ctx, options)
 	if err != nil {
-		return fmt.Errorf("connecting to Temporal at %s: %w", options.HostPort, err)
+		return err
 	}
 	defer temporal.Close()
 	var failures []error

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"text/tabwriter"
 
-	"go.temporal.io/sdk/client"
-
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -28,9 +26,9 @@ func (c *reconcileCommand) Run(ctx context.Context, streams process.Streams) err
 	if err := s.Err(); err != nil {
 		return err
 	}
-	temporal, err := client.DialContext(ctx, options)
+	temporal, err := dial(ctx, options)
 	if err != nil {
-		return fmt.Errorf("connecting to Temporal at %s: %w", options.HostPort, err)
+		return err
 	}
 	defer temporal.Close()
 	run, err := workflows.Reconcile(ctx, temporal, c.TaskQueue, workflows.ReconcileScrapingJobsInput{Settings: settings, DryRun: c.DryRun})
