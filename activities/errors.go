@@ -29,6 +29,9 @@ const (
 	// ErrorRequestRefused: Web Scraper Cloud refuses the request, now and
 	// later: a wrong token, say. Not retried.
 	ErrorRequestRefused = "RequestRefused"
+	// ErrorJobGone: Web Scraper Cloud does not know the job any more. The import
+	// has to begin again with the description, which says the rest.
+	ErrorJobGone = "JobGone"
 	// ErrorDatabase: PostgreSQL failed or could not be reached; retried.
 	ErrorDatabase = "DatabaseUnavailable"
 	// ErrorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
@@ -75,6 +78,8 @@ func classify(ctx context.Context, err error) error {
 		kind, options.NonRetryable = ErrorSuperseded, true
 	case pq.As(err) != nil:
 		kind, options.NonRetryable = classifyDatabase(pq.As(err))
+	case webscraper.IsNotFound(err):
+		kind, options.NonRetryable = ErrorJobGone, true
 	case isFromCloud(err):
 		kind, options.NonRetryable, options.NextRetryDelay = classifyCloud(err)
 	case isBrokenConnection(err):

@@ -36,7 +36,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 	}{
 		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorRequestRefused, message: "put WEBSCRAPER_API_TOKEN of the workers right: webscraper: get scraping job"},
 		{name: "403", activity: small, effect: webscrapertest.FailWith(403), kind: activities.ErrorRequestRefused, message: "403 Forbidden"},
-		{name: "404 on download", activity: download, effect: webscrapertest.FailWith(404), kind: activities.ErrorRequestRefused, message: "404 Not Found"},
+		{name: "404 on download", activity: download, effect: webscrapertest.FailWith(404), kind: activities.ErrorJobGone, message: "404 Not Found"},
 		{name: "422", activity: small, effect: invalid, kind: activities.ErrorRequestRefused, message: "is odd"},
 		{
 			name: "429", activity: small, effect: webscrapertest.TooManyRequests(90 * time.Second),

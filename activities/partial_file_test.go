@@ -307,7 +307,7 @@ func TestRefusedRequestForTheRest(t *testing.T) {
 		"503":            {webscrapertest.FailWithHTML(503), activities.ErrorCloud, true},
 		"rate limited":   {webscrapertest.TooManyRequests(time.Second), activities.ErrorRateLimited, true},
 		"token refused":  {webscrapertest.FailWith(401), activities.ErrorRequestRefused, false},
-		"job is deleted": {webscrapertest.FailWith(404), activities.ErrorRequestRefused, false},
+		"job is deleted": {webscrapertest.FailWith(404), activities.ErrorJobGone, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAttempts(t)

@@ -497,3 +497,14 @@ func TestWorkflowStartedByHandNeedsNoInput(t *testing.T) {
 	require.NoError(t, w.GetWorkflowError())
 	require.Len(t, w.imports, 1)
 }
+
+func TestJobThatGoesAwayBeforeItsDownloadIsNotFound(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onDownload = func() error {
+		w.found = false
+		return temporal.NewNonRetryableApplicationError("404", activities.ErrorJobGone, nil)
+	}
+	require.Equal(t, workflows.NotFound, w.run(t, "0").Outcome)
+	require.Equal(t, 2, w.described)
+	require.Empty(t, w.imports)
+}

@@ -11,8 +11,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// maxBeginnings bounds how often an import begins again because a worker or
-// its file went away.
+// maxBeginnings bounds how often an import begins again because a worker, its
+// file or the job went away.
 const maxBeginnings = 10
 
 // Limits for the longest jobs; what hangs is found by the heartbeats.
@@ -78,7 +78,7 @@ func beginAgain(err error) bool {
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		return timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 	}
-	return failedWith(err, activities.ErrorFileGone) || isSuperseded(err)
+	return failedWith(err, activities.ErrorFileGone) || failedWith(err, activities.ErrorJobGone) || isSuperseded(err)
 }
 
 func isSuperseded(err error) bool { return failedWith(err, activities.ErrorSuperseded) }

@@ -109,17 +109,16 @@ func TestContentChangesBetweenTwoDownloads(t *testing.T) {
 
 func TestJobDeletedBeforeItsDownload(t *testing.T) {
 	c := begin(t, "the job is deleted in the cloud between its description and its download (404)",
-		"a person is asked; told to go on, the import ends as `not-found`")
+		"described again, the import ends as `not-found`")
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.FailWith(http.StatusNotFound)})
 	c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, After: 1, Effect: webscrapertest.FailWith(http.StatusNotFound)})
 	c.worker(c.Spool)
 	id := c.finished(many)
-	c.requireAttention(id, 0, "404")
-	c.Signal(id, workflows.ReimportSignal)
 	result := c.Result(id)
 	require.Equal(t, workflows.NotFound, result.Outcome)
 	require.Zero(t, c.visible(id))
-	c.observe("after `reimport` %s: “%s”", result.Outcome, result.Reason)
+	c.requireEmptySpools()
+	c.observe("%s: “%s”", result.Outcome, result.Reason)
 }
 
 func TestJobDeletedDuringItsDownload(t *testing.T) {
