@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// activityCommand runs one activity of the worker by itself. It is a process
+// of its own, as the other contenders are, so that its memory can be told.
+type activityCommand struct {
+	Name     string `arg:""`
+	SpoolDir string `required:""`
+	BaseURI  string `default:"${base_uri}"`
+}
+
+// activityOutcome is what the process prints.
+type activityOutcome struct {
+	Seconds    float64 `json:"seconds"` // of the activity alone
+	PeakRSSMiB float64 `json:"peak_rss_mib"`
+}
+
+// Run reads the activity's input from standard input.
+func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err error) {
+	input, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI(c.BaseURI), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
+	if err != nil {
+		return err
+	}
+	db, err := sqlx.Open("postgres", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	spool, err := activities.OpenSpool(c.SpoolDir, 0)
+	if err != nil {
+		return err
+	}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewJSONHandler(streams.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	env := suite.NewTestActivityEnvironment()
+	steps := &activities.Activities{Cloud: cloud, Store: postgres.NewStore(db), Spool: spool}
+	steps.Register(env)
+
+	begun := time.Now()
+	if _, err := env.ExecuteActivity(c.Name, json.RawMessage(input)); err != nil {
+		return err
+	}
+	outcome := activityOutcome{Seconds: time.Since(begun).Seconds()}
+	outcome.PeakRSSMiB, _ = peakRSS(os.Getpid())
+	return json.NewEncoder(streams.Out).Encode(outcome)
+}
+
+// runActivity runs the activity with its input in a process of its own.
+func runActivity(ctx context.Context, databaseURL, name string, input any, flags ...string) (outcome activityOutcome, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return outcome, err
+	}
+	encoded, err := json.Marshal(input)
+	if err != nil {
+		return outcome, err
+	}
+	child := exec.CommandContext(ctx, self, append([]string{"activity", name}, flags...)...)
+	child.Env = append(os.Environ(), "DATABASE_URL="+databaseURL)
+	child.Stdin = bytes.NewReader(encoded)
+	output, err := runCommandOutput(child)
+	if err != nil {
+		return outcome, err
+	}
+	if err := json.Unmarshal(output, &outcome); err != nil {
+		return outcome, fmt.Errorf("the outcome of %s: %w", name, err)
+	}
+	return outcome, nil
+}
+
+// runCommandOutput returns what a program writes to standard output; when it
+// fails, the error has what it wrote to standard error.
+func runCommandOutput(command *exec.Cmd) ([]byte, error) {
+	output, err := command.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, fmt.Errorf("%s: %w: %s", command.Path, err, bytes.TrimSpace(exit.Stderr))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", command.Path, err)
+	}
+	return output, nil
+}
+
+// noPeakRSS is why there is no peakRSS. The rusage of a child would not do: on
+// Linux it counts the memory of the parent that it was forked from.
+const noPeakRSS = "only Linux tells the peak memory of a process, in /proc"
+
+// peakRSS is the most memory, in MiB, that a running process has ever had.
+func peakRSS(pid int) (mib float64, known bool) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, false
+	}
+	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	if !found {
+		return 0, false
+	}
+	kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	return kib / 1024, err == nil
+}

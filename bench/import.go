@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// importPart measures the loading of a spooled file. All contenders write the
+// same records into scrapehaul.import_records (import_id bigint, record_number
+// bigint, data jsonb, with its primary key), emptied and after a CHECKPOINT.
+// The programs are timed from their start to their end, our activity from its
+// call to its return, connecting included in both.
+type importPart struct {
+	*stage
+	db          *sqlx.DB
+	databaseURL string
+	psql        string // "" when there is none
+	// peaks are the peak memory of our process, in MiB, by round.
+	peaks []float64
+}
+
+func measureImport(ctx context.Context, s *stage, r *result) (err error) {
+	p := &importPart{stage: s}
+	if p.db, p.databaseURL, err = s.database(ctx); err != nil {
+		return err
+	}
+	p.psql = findPSQL()
+	for _, shape := range shapes(s.Records) {
+		if err := p.measureShape(ctx, shape, r); err != nil {
+			return fmt.Errorf("%s: %w", shape.title, err)
+		}
+	}
+	return nil
+}
+
+func (p *importPart) measureShape(ctx context.Context, shape shape, r *result) (err error) {
+	p.step("Preparing " + shape.title)
+	data, err := prepare(shape, p.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(data.dir)) }()
+	p.peaks = nil
+	contenders := p.contenders(data)
+	seconds, err := p.compare(ctx, contenders)
+	if err != nil {
+		return err
+	}
+	ours := seconds["ours"]
+	megabytes := float64(data.bytes) / 1e6
+	t := r.table(fmt.Sprintf("import: %s, %.0f MB; medians, rounds: %d", shape.title, megabytes, p.Rounds),
+		"", "seconds", "MB/s", "records/s", "we are")
+	for _, c := range contenders {
+		if c.absent != "" {
+			t.row(c.title, notMeasured(c.absent))
+			r.notMeasured(shape.key+"vs_"+c.name, c.absent)
+			continue
+		}
+		took := seconds[c.name]
+		against := ""
+		if c.name == "ours" {
+			r.set(shape.key+"seconds", took)
+			r.set(shape.key+"mb_per_second", megabytes/took)
+			r.set(shape.key+"records_per_second", float64(data.records)/took)
+		} else {
+			against = fmt.Sprintf("%.2f × as fast", took/ours)
+			r.set(shape.key+"vs_"+c.name, took/ours)
+		}
+		t.row(c.title, fmt.Sprintf("%.2f", took), fmt.Sprintf("%.1f", megabytes/took), thousands(float64(data.records)/took), against)
+	}
+	r.set(shape.key+"records", float64(data.records))
+	r.set(shape.key+"bytes", float64(data.bytes))
+	if peak := median(p.peaks); peak > 0 {
+		t.row("our process's peak memory", fmt.Sprintf("%.0f MiB", peak))
+		r.set(shape.key+"worker_rss_mib", peak)
+	} else {
+		t.row("our process's peak memory", notMeasured(noPeakRSS))
+		r.notMeasured(shape.key+"worker_rss_mib", noPeakRSS)
+	}
+	return nil
+}
+
+func (p *importPart) contenders(data *dataset) []contender {
+	noPSQL := ""
+	if p.psql == "" {
+		noPSQL = "psql is not found"
+	}
+	cores := runtime.NumCPU()
+	contenders := []contender{
+		{name: "ours", title: "ours: the activity ImportRecords", run: func(ctx context.Context) (time.Duration, error) {
+			return p.ours(ctx, data)
+		}},
+		{name: "psql_copy", title: `psql \copy, one stream`, absent: noPSQL, run: timed(func(ctx context.Context) error {
+			return p.copy(ctx, []string{data.copyFile})
+		})},
+		{name: "parallel_copy", title: fmt.Sprintf(`psql \copy, %d at a time, split before: the ceiling`, cores), absent: noPSQL,
+			run: timed(func(ctx context.Context) error { return p.copy(ctx, data.splitFiles) })},
+		{name: "multi_insert", title: fmt.Sprintf("INSERT of %s rows, one connection", thousands(multiInsertRows)),
+			run: timed(func(ctx context.Context) error { return p.multiInsert(ctx, data) })},
+		{name: "row_insert", title: fmt.Sprintf("INSERT of one row, extrapolated from %s", thousands(float64(data.sample()))),
+			run: func(ctx context.Context) (time.Duration, error) { return p.rowInsert(ctx, data) }},
+	}
+	for i := range contenders {
+		contenders[i].prepare = p.empty
+		run, want := contenders[i].run, data.records
+		if contenders[i].name == "row_insert" {
+			want = data.sample()
+		}
+		contenders[i].run = func(ctx context.Context) (time.Duration, error) {
+			took, err := run(ctx)
+			if err != nil {
+				return 0, err
+			}
+			return took, p.check(ctx, want)
+		}
+	}
+	return contenders
+}
+
+// timed times all of the work.
+func timed(work func(context.Context) error) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		begun := time.Now()
+		err := work(ctx)
+		return time.Since(begun), err
+	}
+}
+
+// empty gives every contender the same beginning.
+func (p *importPart) empty(ctx context.Context) error {
+	for _, statement := range []string{
+		`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.imports, scrapehaul.scraping_jobs`,
+		`CHECKPOINT`,
+	} {
+		if _, err := p.db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", strings.Fields(statement)[0], err)
+		}
+	}
+	return nil
+}
+
+// check makes sure that a contender has done its work.
+func (p *importPart) check(ctx context.Context, want int) error {
+	var found int
+	if err := p.db.GetContext(ctx, &found, `SELECT count(*) FROM scrapehaul.import_records`); err != nil {
+		return err
+	}
+	if found != want {
+		return fmt.Errorf("%d records are in the table, %d were to be loaded", found, want)
+	}
+	return nil
+}
+
+func (p *importPart) ours(ctx context.Context, data *dataset) (time.Duration, error) {
+	outcome, err := runActivity(ctx, p.databaseURL, "ImportRecords", activities.ImportRecordsInput{
+		Job:            activities.ScrapingJob{ScrapingJobID: 1, Status: "finished", StoredRecordCount: int64(data.records)},
+		File:           spoolFile,
+		Bytes:          data.bytes,
+		SHA256:         data.sha256,
+		RunID:          "bench",
+		Pass:           1,
+		RequestedAt:    time.Now(),
+		BatchRecords:   workflows.DefaultBatchRecords,
+		MaxRecordBytes: workflows.DefaultMaxRecordBytes,
+	}, "--spool-dir", data.dir)
+	p.peaks = append(p.peaks, outcome.PeakRSSMiB)
+	return time.Duration(outcome.Seconds * float64(time.Second)), err
+}

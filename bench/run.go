@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+// part is one of the benchmark's parts.
+type part struct {
+	name    string // as an argument
+	measure func(context.Context, *stage, *result) error
+}
+
+var parts = []part{
+	{"import", measureImport},
+	{"download", measureDownload},
+	{"end-to-end", measureEndToEnd},
+	{"webhook", measureWebhook},
+	{"resume", measureResume},
+}
+
+func partNames() []string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// sizes are how much is measured.
+type sizes struct {
+	Rounds   int   `default:"3" placeholder:"N" help:"Rounds in which the contenders take turns. Default: ${default}."`
+	Records  int   `default:"1000000" placeholder:"N" help:"Records of about 520 bytes; end-to-end's large job has five times as many. Default: ${default}."`
+	Jobs     []int `default:"1,100,1000" placeholder:"N,…" help:"Numbers of small jobs that finish at once. Default: ${default}."`
+	Requests int   `default:"2000" placeholder:"N" help:"Notifications for each number of connections. Default: ${default}."`
+}
+
+func (s *sizes) validate(problems *process.Settings) {
+	for name, value := range map[string]int{
+		"--rounds": s.Rounds, "--records": s.Records, "--requests": s.Requests, "--jobs": slices.Min(append(s.Jobs, len(s.Jobs))),
+	} {
+		if value < 1 {
+			problems.Problem("%s is %d: want at least 1", name, value)
+		}
+	}
+}
+
+type runCommand struct {
+	sizes
+	Parts []string `arg:"" optional:"" name:"part" help:"import, download, end-to-end, webhook, resume. Default: all."`
+	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
+}
+
+// Run measures the parts one after the other. What was measured is printed even
+// if another part fails.
+func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err error) {
+	var s process.Settings
+	c.validate(&s)
+	for _, name := range c.Parts {
+		if !slices.Contains(partNames(), name) {
+			s.Problem("there is no part %q, only %s", name, strings.Join(partNames(), ", "))
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "scrapehaul-bench-")
+	if err != nil {
+		return err
+	}
+	logFile, err := os.Create(filepath.Join(dir, "bench.log"))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, logFile.Close())
+		if err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w\nthe logs are in %s", err, logFile.Name())
+		} else {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	tables := streams.Out
+	if c.JSON {
+		tables = streams.Err
+	}
+	var results []*result
+	var problems []error
+	for _, p := range parts {
+		if len(c.Parts) > 0 && !slices.Contains(c.Parts, p.name) || ctx.Err() != nil {
+			continue
+		}
+		r := &result{part: p.name}
+		if err := onStage(ctx, c.sizes, dir, logFile, streams.Err, r, p.measure); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", p.name, err))
+		}
+		results = append(results, r)
+		r.print(tables)
+	}
+	if c.JSON {
+		problems = append(problems, printJSON(streams.Out, results))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// connections are the levels of load. The middle one gives webhook.vs_signal_with_start.
+var connections = []int{1, 64, 512}
+
+const mainConnections = 64
+
+// webhookQueue is a task queue without workers: only the answers are measured.
+const webhookQueue = "bench-webhook"
+
+// webhookPart compares the webhook, over HTTP, with the SignalWithStart that
+// it cannot do without, by the same Temporal client in the same process. Every
+// notification is of another job, and so starts a workflow.
+type webhookPart struct {
+	*stage
+	temporal client.Client
+	url      string
+	lastID   atomic.Int64
+}
+
+func measureWebhook(ctx context.Context, s *stage, r *result) error {
+	server, err := s.temporal(ctx)
+	if err != nil {
+		return err
+	}
+	p := &webhookPart{stage: s, temporal: server.Client()}
+	handler, err := webhook.New(webhook.Options{
+		Client: p.temporal, Tokens: []string{webhookToken}, TaskQueue: webhookQueue, Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	handler.Register(engine)
+	base, err := s.serve(ctx, engine)
+	if err != nil {
+		return err
+	}
+	p.url = base + webhook.Path + "?token=" + webhookToken
+	t := r.table(fmt.Sprintf("webhook: %s notifications of different jobs; medians, rounds: %d", thousands(float64(s.Requests)), s.Rounds),
+		"connections", "", "requests/s", "p50 ms", "p99 ms", "we are")
+	for _, n := range connections {
+		if err := p.measure(ctx, n, r, t); err != nil {
+			return fmt.Errorf("%d connections: %w", n, err)
+		}
+	}
+	return nil
+}
+
+func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t *table) error {
+	ours, closeConnections := p.poster(ctx, connections)
+	defer closeConnections()
+	latencies := map[string]*latencies{"ours": {}, "signal_with_start": {}}
+	contenders := []contender{
+		{name: "ours", title: fmt.Sprintf("ours, %d connections", connections),
+			run: p.load(connections, latencies["ours"], ours)},
+		{name: "signal_with_start", title: fmt.Sprintf("SignalWithStart, %d at a time", connections),
+			run: p.load(connections, latencies["signal_with_start"], func(n workflows.Notification) error {
+				_, err := workflows.Notify(ctx, p.temporal, webhookQueue, n, workflows.Settings{})
+				return err
+			})},
+	}
+	seconds, err := p.compare(ctx, contenders)
+	if err != nil {
+		return err
+	}
+	ratio := seconds["signal_with_start"] / seconds["ours"]
+	key := fmt.Sprintf("connections_%d.", connections)
+	for _, c := range contenders {
+		perSecond := float64(p.Requests) / seconds[c.name]
+		p50, p99 := percentile(latencies[c.name].milliseconds, 50), percentile(latencies[c.name].milliseconds, 99)
+		level, title, against := "", "SignalWithStart alone", ""
+		if c.name == "ours" {
+			level, title, against = strconv.Itoa(connections), "ours", fmt.Sprintf("%.2f × as fast", ratio)
+		}
+		t.row(level, title, fmt.Sprintf("%.0f", perSecond), fmt.Sprintf("%.1f", p50), fmt.Sprintf("%.1f", p99), against)
+		r.set(key+c.name+".requests_per_second", perSecond)
+		r.set(key+c.name+".p50_ms", p50)
+		r.set(key+c.name+".p99_ms", p99)
+	}
+	r.set(key+"vs_signal_with_start", ratio)
+	if connections == mainConnections {
+		r.set("vs_signal_with_start", ratio)
+	}
+	return nil
+}
+
+// latencies are those of all rounds.
+type latencies struct {
+	mu           sync.Mutex
+	milliseconds []float64
+}
+
+// load sends all notifications, so many at a time.
+func (p *webhookPart) load(atATime int, l *latencies, send func(workflows.Notification) error) func(context.Context) (time.Duration, error) {
+	return timed(func(context.Context) error {
+		return inParallel(atATime, p.Requests, func(int) error {
+			notification := workflows.Notification{
+				ScrapingJobID: p.lastID.Add(1), Status: "finished", SitemapID: 123, SitemapName: "my-sitemap",
+			}
+			begun := time.Now()
+			err := send(notification)
+			took := time.Since(begun)
+			l.mu.Lock()
+			l.milliseconds = append(l.milliseconds, took.Seconds()*1000)
+			l.mu.Unlock()
+			return err
+		})
+	})
+}
+
+// poster sends notifications as the cloud does, over so many connections.
+func (p *webhookPart) poster(ctx context.Context, connections int) (post func(workflows.Notification) error, closeConnections func()) {
+	transport := &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}
+	poster := http.Client{Transport: transport}
+	return func(n workflows.Notification) error {
+		form := url.Values{
+			"scrapingjob_id": {workflows.WorkflowID(n.ScrapingJobID)}, "status": {n.Status},
+			"sitemap_id": {strconv.FormatInt(n.SitemapID, 10)}, "sitemap_name": {n.SitemapName},
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, strings.NewReader(form.Encode()))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		answer, err := poster.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err == nil && answer.StatusCode != http.StatusAccepted {
+			err = fmt.Errorf("the webhook answers %s: %s", answer.Status, body)
+		}
+		return err
+	}, transport.CloseIdleConnections
+}
