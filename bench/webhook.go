@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -58,8 +59,11 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	p.url = base + webhook.Path + "?token=" + webhookToken
+	if err := inParallel(mainConnections, 100, func(int) error { return p.signalWithStart(ctx, p.notification()) }); err != nil {
+		return fmt.Errorf("warming up: %w", err)
+	}
 	t := r.table(fmt.Sprintf("webhook: %s notifications of different jobs; medians, rounds: %d", thousands(float64(s.Requests)), s.Rounds),
-		"connections", "", "requests/s", "p50 ms", "p99 ms", "we are")
+		"connections", "", "requests/s", "p50 ms", "p99 ms", "refused", "we are")
 	for _, n := range connections {
 		if err := p.measure(ctx, n, r, t); err != nil {
 			return fmt.Errorf("%d connections: %w", n, err)
@@ -71,15 +75,12 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t *table) error {
 	ours, closeConnections := p.poster(ctx, connections)
 	defer closeConnections()
-	latencies := map[string]*latencies{"ours": {}, "signal_with_start": {}}
+	answers := map[string]*answers{"ours": {}, "signal_with_start": {}}
 	contenders := []contender{
 		{name: "ours", title: fmt.Sprintf("ours, %d connections", connections),
-			run: p.load(connections, latencies["ours"], ours)},
+			run: p.load(connections, answers["ours"], ours)},
 		{name: "signal_with_start", title: fmt.Sprintf("SignalWithStart, %d at a time", connections),
-			run: p.load(connections, latencies["signal_with_start"], func(n workflows.Notification) error {
-				_, err := workflows.Notify(ctx, p.temporal, webhookQueue, n, workflows.Settings{})
-				return err
-			})},
+			run: p.load(connections, answers["signal_with_start"], func(n workflows.Notification) error { return p.signalWithStart(ctx, n) })},
 	}
 	seconds, err := p.compare(ctx, contenders)
 	if err != nil {
@@ -89,15 +90,17 @@ func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t
 	key := fmt.Sprintf("connections_%d.", connections)
 	for _, c := range contenders {
 		perSecond := float64(p.Requests) / seconds[c.name]
-		p50, p99 := percentile(latencies[c.name].milliseconds, 50), percentile(latencies[c.name].milliseconds, 99)
+		answered := answers[c.name]
+		p50, p99 := percentile(answered.milliseconds, 50), percentile(answered.milliseconds, 99)
 		level, title, against := "", "SignalWithStart alone", ""
 		if c.name == "ours" {
 			level, title, against = strconv.Itoa(connections), "ours", fmt.Sprintf("%.2f × as fast", ratio)
 		}
-		t.row(level, title, fmt.Sprintf("%.0f", perSecond), fmt.Sprintf("%.1f", p50), fmt.Sprintf("%.1f", p99), against)
+		t.row(level, title, fmt.Sprintf("%.0f", perSecond), fmt.Sprintf("%.1f", p50), fmt.Sprintf("%.1f", p99), strconv.Itoa(answered.refused), against)
 		r.set(key+c.name+".requests_per_second", perSecond)
 		r.set(key+c.name+".p50_ms", p50)
 		r.set(key+c.name+".p99_ms", p99)
+		r.set(key+c.name+".refused", float64(answered.refused))
 	}
 	r.set(key+"vs_signal_with_start", ratio)
 	if connections == mainConnections {
@@ -106,28 +109,58 @@ func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t
 	return nil
 }
 
-// latencies are those of all rounds.
-type latencies struct {
-	mu           sync.Mutex
-	milliseconds []float64
+func (p *webhookPart) notification() workflows.Notification {
+	return workflows.Notification{ScrapingJobID: p.lastID.Add(1), Status: "finished", SitemapID: 123, SitemapName: "my-sitemap"}
 }
 
-// load sends all notifications, so many at a time.
-func (p *webhookPart) load(atATime int, l *latencies, send func(workflows.Notification) error) func(context.Context) (time.Duration, error) {
-	return timed(func(context.Context) error {
-		return inParallel(atATime, p.Requests, func(int) error {
-			notification := workflows.Notification{
-				ScrapingJobID: p.lastID.Add(1), Status: "finished", SitemapID: 123, SitemapName: "my-sitemap",
-			}
-			begun := time.Now()
-			err := send(notification)
-			took := time.Since(begun)
-			l.mu.Lock()
-			l.milliseconds = append(l.milliseconds, took.Seconds()*1000)
-			l.mu.Unlock()
-			return err
+func (p *webhookPart) signalWithStart(ctx context.Context, n workflows.Notification) error {
+	_, err := workflows.Notify(ctx, p.temporal, webhookQueue, n, workflows.Settings{})
+	return err
+}
+
+// answers are those of all rounds.
+type answers struct {
+	mu           sync.Mutex
+	milliseconds []float64
+	refused      int
+}
+
+// errRefused is an answer 503: Temporal has not answered the webhook in time,
+// and the cloud is to send the notification again.
+var errRefused = errors.New("the webhook answers 503")
+
+func (a *answers) add(took time.Duration, err error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.milliseconds = append(a.milliseconds, took.Seconds()*1000)
+	if errors.Is(err, errRefused) {
+		a.refused++
+		return nil
+	}
+	return err
+}
+
+// load sends all notifications, so many at a time. Refused ones count for
+// nothing: the time is what as many accepted ones would have taken.
+func (p *webhookPart) load(atATime int, all *answers, send func(workflows.Notification) error) func(context.Context) (time.Duration, error) {
+	return func(context.Context) (time.Duration, error) {
+		refusedBefore := all.refused
+		begun := time.Now()
+		err := inParallel(atATime, p.Requests, func(int) error {
+			sent := time.Now()
+			err := send(p.notification())
+			return all.add(time.Since(sent), err)
 		})
-	})
+		took := time.Since(begun)
+		accepted := p.Requests - (all.refused - refusedBefore)
+		if err == nil && accepted == 0 {
+			err = errRefused
+		}
+		if err != nil {
+			return 0, err
+		}
+		return took * time.Duration(p.Requests) / time.Duration(accepted), nil
+	}
 }
 
 // poster sends notifications as the cloud does, over so many connections.
@@ -150,6 +183,9 @@ func (p *webhookPart) poster(ctx context.Context, connections int) (post func(wo
 		}
 		defer answer.Body.Close()
 		body, err := io.ReadAll(answer.Body)
+		if answer.StatusCode == http.StatusServiceUnavailable {
+			return errRefused
+		}
 		if err == nil && answer.StatusCode != http.StatusAccepted {
 			err = fmt.Errorf("the webhook answers %s: %s", answer.Status, body)
 		}

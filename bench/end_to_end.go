@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+const (
+	smallJobRecords = 100
+	// largeJobTimes the records of the other parts make the large job.
+	largeJobTimes = 5
+	// countedJobs are small jobs whose Actions and API calls are counted.
+	countedJobs = 10
+	// notificationsAtATime is how many webhooks the cloud sends at once.
+	notificationsAtATime = 16
+)
+
+// measureEndToEnd takes the time from the first notification until the last
+// job is published, with one worker and one starter as they are in production.
+func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
+	sys, err := s.system(ctx)
+	if err != nil {
+		return err
+	}
+	worker, err := sys.startWorker(sys.temporal.HostPort)
+	if err != nil {
+		return err
+	}
+	t := r.table(fmt.Sprintf("end-to-end: from the notification until the records are published; small jobs have %d; medians, rounds: %d",
+		smallJobRecords, s.Rounds), "jobs", "seconds", "jobs/minute", "records/s")
+	for _, n := range s.Jobs {
+		if err := sys.measureSmallJobs(ctx, n, r, t); err != nil {
+			return fmt.Errorf("%d small jobs: %w", n, err)
+		}
+	}
+	if err := worker.Stop(); err != nil {
+		return err
+	}
+	proxy, err := s.countingProxy(sys.temporal.Client())
+	if err != nil {
+		return err
+	}
+	if worker, err = sys.startWorker(proxy.address); err != nil {
+		return err
+	}
+	costs := r.table("end-to-end: what a job costs",
+		"", "history events", "billable actions", "API calls")
+	if err := sys.measureCosts(ctx, proxy, countedJobs, smallJobRecords, "", r, t, costs); err != nil {
+		return fmt.Errorf("counting: %w", err)
+	}
+	if err := sys.measureCosts(ctx, proxy, 1, s.Records*largeJobTimes, "large_job.", r, t, costs); err != nil {
+		return fmt.Errorf("the large job: %w", err)
+	}
+	if peak, known := peakRSS(worker.PID()); known {
+		costs.row(fmt.Sprintf("the worker's peak memory: %.0f MiB", peak))
+		r.set("large_job.worker_rss_mib", peak)
+	} else {
+		r.notMeasured("large_job.worker_rss_mib", noPeakRSS)
+	}
+	return nil
+}
+
+func (s *system) measureSmallJobs(ctx context.Context, n int, r *result, t *table) error {
+	seconds, err := s.compare(ctx, []contender{{name: "ours", title: thousands(float64(n)) + " small jobs",
+		run: func(ctx context.Context) (time.Duration, error) {
+			_, took, err := s.importJobs(ctx, n, smallJobRecords)
+			return took, err
+		}}})
+	if err != nil {
+		return err
+	}
+	key := fmt.Sprintf("jobs_%d.", n)
+	r.set(key+"seconds", seconds["ours"])
+	r.set(key+"jobs_per_minute", float64(n)/seconds["ours"]*60)
+	r.set("jobs_per_minute", float64(n)/seconds["ours"]*60) // the last and usually largest number's
+	t.timeRow(n, smallJobRecords, seconds["ours"])
+	return nil
+}
+
+func (t *table) timeRow(jobs, records int, seconds float64) {
+	t.row(fmt.Sprintf("%s of %s records", thousands(float64(jobs)), thousands(float64(records))), fmt.Sprintf("%.2f", seconds),
+		thousands(float64(jobs)/seconds*60), thousands(float64(jobs*records)/seconds))
+}
+
+// measureCosts imports jobs with the worker behind the proxy, once, and says
+// what each of them costs on average.
+func (s *system) measureCosts(ctx context.Context, proxy *countingProxy, n, records int, key string, r *result, times, costs *table) error {
+	callsBefore, actionsBefore := len(s.cloud.Requests()), proxy.actions.Load()
+	ids, took, err := s.importJobs(ctx, n, records)
+	if err != nil {
+		return err
+	}
+	s.step(fmt.Sprintf("%d jobs of %s records: %.2f s", n, thousands(float64(records)), took.Seconds()))
+	calls, actions, events := len(s.cloud.Requests())-callsBefore, int(proxy.actions.Load()-actionsBefore), 0
+	for _, id := range ids {
+		run, err := history(ctx, s.temporal.Client(), workflows.WorkflowID(id))
+		if err != nil {
+			return err
+		}
+		events += len(run)
+		actions += billableActions(run)
+	}
+	perJob := func(count int) float64 { return float64(count) / float64(n) }
+	r.set(key+"history_events", perJob(events))
+	r.set(key+"actions", perJob(actions))
+	r.set(key+"api_calls", perJob(calls))
+	costs.row(fmt.Sprintf("a job of %s records", thousands(float64(records))), fmt.Sprintf("%.1f", perJob(events)),
+		fmt.Sprintf("%.1f", perJob(actions)), fmt.Sprintf("%.1f", perJob(calls)))
+	if n == 1 {
+		r.set(key+"records", float64(records))
+		r.set(key+"seconds", took.Seconds())
+		r.set(key+"records_per_second", float64(records)/took.Seconds())
+		times.timeRow(n, records, took.Seconds())
+	}
+	return nil
+}
+
+// importJobs has jobs finish at the same time and returns when all workflows
+// have ended, but takes only the time until all imports are published.
+func (s *system) importJobs(ctx context.Context, n, records int) (ids []int64, took time.Duration, err error) {
+	for i := range n {
+		ids = append(ids, s.cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(records, int64(i))}))
+	}
+	begun := time.Now()
+	err = inParallel(notificationsAtATime, n, func(i int) error { return s.notify(ctx, ids[i]) })
+	if err != nil {
+		return nil, 0, err
+	}
+	err = waitFor(ctx, 10*time.Millisecond, func() (bool, error) {
+		var published int
+		err := s.db.GetContext(ctx, &published, `SELECT count(published_at) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`,
+			ids[0], ids[n-1])
+		return published == n, err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("waiting for the imports: %w", err)
+	}
+	took = time.Since(begun)
+	for _, id := range ids {
+		var result workflows.ImportScrapingJobResult
+		if err := s.temporal.Client().GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result); err != nil {
+			return nil, 0, err
+		}
+		if result.Outcome != workflows.Deleted || result.Records != int64(records) {
+			return nil, 0, fmt.Errorf("job %d: %s with %d records, not %d: %s", id, result.Outcome, result.Records, records, result.Reason)
+		}
+	}
+	return ids, took, nil
+}
+
+func (s *system) notify(ctx context.Context, id int64) error {
+	delivery, err := s.cloud.SendWebhook(ctx, id)
+	if err == nil && !delivery.Delivered() {
+		err = fmt.Errorf("the webhook did not take the notification of job %d: %s", id,
+			strings.TrimSpace(delivery.Attempts[len(delivery.Attempts)-1].Body))
+	}
+	return err
+}
