@@ -79,8 +79,7 @@ func (p *importPart) multiInsert(ctx context.Context, data *dataset) (err error)
 		}
 		defer func() { err = errors.Join(err, full.Close()) }()
 		for number := 0; number < data.records; {
-			tx, err := connection.BeginTx(ctx, nil)
-			if err != nil {
+			if _, err := connection.ExecContext(ctx, `BEGIN`); err != nil {
 				return err
 			}
 			for statement := 0; statement < multiInsertsPerCommit && number < data.records; statement++ {
@@ -90,15 +89,15 @@ func (p *importPart) multiInsert(ctx context.Context, data *dataset) (err error)
 					args = append(args, 1, number+1, lines.Text())
 				}
 				if rows == multiInsertRows {
-					_, err = tx.StmtContext(ctx, full).ExecContext(ctx, args...)
+					_, err = full.ExecContext(ctx, args...)
 				} else {
-					_, err = tx.ExecContext(ctx, insertStatement(rows), args...)
+					_, err = connection.ExecContext(ctx, insertStatement(rows), args...)
 				}
 				if err != nil {
-					return errors.Join(err, lines.Err(), tx.Rollback())
+					return errors.Join(err, lines.Err())
 				}
 			}
-			if err := tx.Commit(); err != nil {
+			if _, err := connection.ExecContext(ctx, `COMMIT`); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -115,6 +116,9 @@ func (p *webhookPart) notification() workflows.Notification {
 
 func (p *webhookPart) signalWithStart(ctx context.Context, n workflows.Notification) error {
 	_, err := workflows.Notify(ctx, p.temporal, webhookQueue, n, workflows.Settings{})
+	if _, late := errors.AsType[*serviceerror.DeadlineExceeded](err); late {
+		return errRefused
+	}
 	return err
 }
 
@@ -125,9 +129,10 @@ type answers struct {
 	refused      int
 }
 
-// errRefused is an answer 503: Temporal has not answered the webhook in time,
-// and the cloud is to send the notification again.
-var errRefused = errors.New("the webhook answers 503")
+// errRefused is an answer 503 of the webhook, after which the cloud sends the
+// notification again, or a SignalWithStart alone that has failed by itself:
+// Temporal has not answered in time.
+var errRefused = errors.New("Temporal does not answer in time")
 
 func (a *answers) add(took time.Duration, err error) error {
 	a.mu.Lock()

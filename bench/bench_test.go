@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+)
+
+// TestMain is the benchmark's program when that runs an activity in a process
+// of its own.
+func TestMain(m *testing.M) {
+	if slices.Index(os.Args, "activity") == 1 {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func TestMedianAndPercentile(t *testing.T) {
+	require.InDelta(t, 2, median([]float64{9, 1, 2}), 0)
+	require.InDelta(t, 1.5, median([]float64{2, 1}), 0)
+	require.InDelta(t, 7, median([]float64{7}), 0)
+	values := make([]float64, 100)
+	for i := range values {
+		values[i] = float64(100 - i)
+	}
+	require.InDelta(t, 50, percentile(values, 50), 0)
+	require.InDelta(t, 99, percentile(values, 99), 0)
+	require.InDelta(t, 3, percentile([]float64{3}, 99), 0)
+}
+
+func TestJSONHasThePromisedKeys(t *testing.T) {
+	code, out, problems := processtest.Run("bench", new(commands), "--json", "--rounds", "1",
+		"--records", "2000", "--requests", "20", "--jobs", "1", "import", "download", "end-to-end", "webhook")
+	require.Equal(t, process.ExitOK, code, problems)
+	var measured map[string]map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
+	for _, key := range []string{
+		"import.vs_psql_copy", "import.vs_parallel_copy", "import.vs_multi_insert", "import.worker_rss_mib",
+		"download.vs_curl", "webhook.vs_signal_with_start", "end_to_end.history_events", "end_to_end.actions",
+	} {
+		part, name, _ := strings.Cut(key, ".")
+		if value := measured[part][name]; value == nil {
+			require.Contains(t, measured[part]["not_measured"], name, key)
+		} else {
+			require.Positive(t, value, key)
+		}
+	}
+	require.Contains(t, problems, "we are", "the tables go to standard error")
+}
+
+func TestUnknownPartIsRefused(t *testing.T) {
+	code, _, problems := processtest.Run("bench", new(commands), "export", "--rounds", "0")
+	require.Equal(t, process.ExitSettings, code)
+	processtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0")
+}
+
+func TestActionsOfARecordedImport(t *testing.T) {
+	file, err := os.Open("../workflows/testdata/histories/TestNotificationBecomesVerifiedRows-500-0206cf7f.json")
+	require.NoError(t, err)
+	defer file.Close()
+	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 7, billableActions(history.GetEvents()), "a start, a signal, five activities")
+}
+
+func TestEveryAttemptIsAnAction(t *testing.T) {
+	require.Equal(t, 3, billableActions([]*historypb.HistoryEvent{
+		{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED},
+		{
+			EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED,
+			Attributes: &historypb.HistoryEvent_ActivityTaskStartedEventAttributes{
+				ActivityTaskStartedEventAttributes: &historypb.ActivityTaskStartedEventAttributes{Attempt: 3},
+			},
+		},
+	}))
+}
