@@ -63,6 +63,10 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	steps := &activities.Activities{Cloud: cloud, Store: postgres.NewStore(db), Spool: spool}
 	steps.Register(env)
 
+	// A worker hashes its own program, among others, before its first activity.
+	if _, err := env.ExecuteActivity(steps.RemoveFile, activities.RemoveFileInput{File: "none"}); err != nil {
+		return err
+	}
 	begun := time.Now()
 	if _, err := env.ExecuteActivity(c.Name, json.RawMessage(input)); err != nil {
 		return err

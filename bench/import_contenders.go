@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,20 +19,18 @@ import (
 // findPSQL returns psql's file: that beside PostgreSQL's other programs, which
 // Debian's wrapper on PATH would only call, else the one on PATH, else "".
 func findPSQL() string {
+	var candidates []string
 	if bindir, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
-		if psql, err := exec.LookPath(filepath.Join(strings.TrimSpace(string(bindir)), "psql")); err == nil {
+		candidates = append(candidates, filepath.Join(strings.TrimSpace(string(bindir)), "psql"))
+	}
+	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin/psql") // of Debian; the pattern is well formed
+	slices.Reverse(installed)                                       // the newest version first
+	for _, candidate := range append(append(candidates, installed...), "psql") {
+		if psql, err := exec.LookPath(candidate); err == nil {
 			return psql
 		}
 	}
-	installed, err := filepath.Glob("/usr/lib/postgresql/*/bin/psql") // Debian, in the order of versions
-	if err == nil && len(installed) > 0 {
-		return installed[len(installed)-1]
-	}
-	psql, err := exec.LookPath("psql")
-	if err != nil {
-		return ""
-	}
-	return psql
+	return ""
 }
 
 // copy loads all files at the same time.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -63,6 +64,8 @@ func (r *result) print(to io.Writer) {
 		fmt.Fprintf(to, "\n%s\n", t.title)
 		rows := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 		for _, cells := range t.rows {
+			// Only rows of as many cells are aligned.
+			cells = append(slices.Clone(cells), make([]string, len(t.rows[0])-len(cells))...)
 			fmt.Fprintln(rows, "  "+strings.Join(cells, "\t"))
 		}
 		_ = rows.Flush() // as with printing
