@@ -71,7 +71,10 @@ type filterFlags struct {
 }
 
 func (f *filterFlags) filter(s *process.Settings) activities.Filter {
-	filter := activities.Filter{SitemapNamePrefix: f.SitemapPrefix, Tag: f.Tag, Statuses: f.Statuses}
+	filter := activities.Filter{SitemapNamePrefix: f.SitemapPrefix, Tag: f.Tag}
+	for _, status := range f.Statuses {
+		filter.Statuses = append(filter.Statuses, strings.TrimSpace(status))
+	}
 	for _, problem := range filter.Validate() {
 		s.Problem("FILTER_STATUSES: %v", problem)
 	}
