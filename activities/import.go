@@ -18,10 +18,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// maxBatchBytes ends a batch early, so that long records cost no more memory
-// than short ones.
-const maxBatchBytes = 8 << 20
-
 // ImportRecordsInput names a file of the spool and what to make of it.
 type ImportRecordsInput struct {
 	// Job is the job object that the download belongs to.
@@ -134,40 +130,19 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *p
 		return fmt.Errorf("resuming in the spool file: %w", err)
 	}
 	lines := webscraper.NewJSONLinesReader(file, in.MaxRecordBytes, webscraper.ContinueAfter(mark.Bytes, mark.LastRecordNumber))
-	batch := attempt.NewBatch()
-	commit := func(bytes, lastRecordNumber int64) error {
-		if err := attempt.CommitBatch(ctx, batch, bytes, lastRecordNumber); err != nil {
+	batches := prepareBatches(lines, in, mark, attempt.NewBatch)
+	defer batches.stop() // before the file is closed
+	for batch := range batches.ready {
+		if err := attempt.CommitBatch(ctx, batch.Batch, batch.end, batch.lastRecordNumber); err != nil {
 			return err
 		}
-		batch.Reset()
+		batches.reuse(batch)
 		committed()
 		if workerStopping(ctx) {
 			return errWorkerStopping
 		}
-		return nil
 	}
-	for lines.Next() {
-		line := lines.Line()
-		if line.TooLong {
-			batch.Reject(line.Number, line.Data, fmt.Sprintf("%d bytes long, over the limit of %d (MAX_RECORD_BYTES)", line.Size, in.MaxRecordBytes))
-		} else {
-			batch.Add(line.Number, line.Data)
-		}
-		mark.LastRecordNumber = line.Number
-		if batch.Len() >= in.BatchRecords || batch.Bytes() >= maxBatchBytes {
-			if err := commit(line.End, line.Number); err != nil {
-				return err
-			}
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("reading the spool file: %w", err)
-	}
-	// The rest, and the mark at the end of the file, after any blank lines.
-	if attempt.Mark().Bytes == in.Bytes {
-		return nil
-	}
-	return commit(in.Bytes, mark.LastRecordNumber)
+	return batches.err
 }
 
 // openSpoolFile opens the downloaded file, or returns errFileGone when it is
