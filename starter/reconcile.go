@@ -62,7 +62,7 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 		fmt.Fprintf(out, "… and %d more\n", more)
 	}
 	done := "their imports are started"
-	if dryRun {
+	if dryRun || result.Due == 0 {
 		done = "nothing was started"
 	}
 	fmt.Fprintf(out, "%d of %d jobs are due: %s\n", result.Due, result.Listed, done)
