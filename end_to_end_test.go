@@ -299,3 +299,28 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	require.Equal(t, workflows.Abandoned, s.Result(refused).Outcome)
 	// The test's end searches all of it, as that of every other test.
 }
+
+func TestSmallCallsKeepThePaceOfTheBudget(t *testing.T) {
+	const jobs = 4
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": "900"}) // one a second
+	var ids []int64
+	for range jobs {
+		id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+		s.Notify(id)
+		ids = append(ids, id)
+	}
+	s.StartWorker(s.Spool)
+	s.StartWorker(t.TempDir())
+	for _, id := range ids {
+		require.Equal(t, workflows.Kept, s.Result(id).Outcome)
+	}
+	var described []time.Time
+	for _, request := range s.Cloud.Requests() {
+		if strings.HasSuffix(request.Path, fmt.Sprintf("scraping-job/%d", request.ID)) {
+			described = append(described, request.Time)
+		}
+	}
+	require.Len(t, described, jobs)
+	// The first two may come together: the allowance of the second before.
+	require.Greater(t, described[jobs-1].Sub(described[0]), (jobs-2)*time.Second*9/10)
+}

@@ -258,3 +258,16 @@ func TestStarterFailsWhereSomebodyListens(t *testing.T) {
 	require.Equal(t, process.ExitFailed, code)
 	require.Contains(t, problems, "starter: listening: listen tcp "+address)
 }
+
+func TestStarterWantsTheSignatureThatIsConfigured(t *testing.T) {
+	const secret = "signature-secret-zx86"
+	processtest.SetEnvironment(t, map[string]string{
+		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": processtest.ClosedPort(t),
+		"WEBHOOK_SIGNATURE_SECRET": secret,
+	})
+	s := startStarter(t)
+	refused := s.post(oldToken)
+	require.Equal(t, http.StatusUnauthorized, refused.status)
+	require.Contains(t, refused.body, "the signature is missing or wrong")
+	require.NotContains(t, s.Log.String(), secret)
+}

@@ -1,7 +1,8 @@
 // Package webhook receives the notifications of Web Scraper Cloud.
 //
 // The handler authenticates a notification, decodes it and, when the filter lets
-// it pass, hands it to the workflow of its scraping job. It answers within 8 seconds, whatever happens:
+// it pass, hands it to the workflow of its scraping job. It answers within 8
+// seconds, whatever happens:
 // the vendor waits for 10, sends twice more, and forgets.
 //
 // Mount it on any gin engine:

@@ -59,7 +59,7 @@ type ReconcileScrapingJobsResult struct {
 
 // ReconcileScrapingJobs starts the import of every scraping job of the account
 // that has ended and is not published with its present content, so that a job
-// whose notifications were all lost is imported all the same. Before that it
+// whose notifications were all lost is imported all the same. Beside that it
 // removes what runs that no longer exist have left.
 func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
 	settings, problems := in.Settings.parse()
@@ -67,15 +67,24 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
 	}
 	r := reconciliation{in: in, settings: settings, page: 1}
-	var leftovers error
+	// What takes long to remove, or cannot be, keeps no job waiting.
+	removed, setRemoved := workflow.NewFuture(ctx)
+	if in.Continued != nil || in.DryRun {
+		setRemoved.SetValue(nil)
+	} else {
+		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeLeftovers(ctx)) })
+	}
 	if in.Continued != nil {
 		r.page, r.result = in.Continued.Page, in.Continued.Result
-	} else if !in.DryRun {
-		leftovers = r.removeLeftovers(ctx)
 	}
-	// What cannot be removed is no reason to leave jobs lying.
-	if err := r.startDueImports(ctx); err != nil {
+	more, err := r.startDueImports(ctx)
+	leftovers := removed.Get(ctx, nil)
+	switch {
+	case err != nil:
 		return r.result, err
+	case more:
+		in.Continued = &ReconcileProgress{Page: r.page, Result: r.result}
+		return r.result, workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, in)
 	}
 	return r.result, leftovers
 }
@@ -87,22 +96,20 @@ type reconciliation struct {
 	result   ReconcileScrapingJobsResult
 }
 
-// startDueImports goes through the account's jobs page by page. A page whose
-// jobs move up while another one is deleted is looked at by the next
-// reconciliation.
-func (r *reconciliation) startDueImports(ctx workflow.Context) error {
+// startDueImports goes through the account's jobs page by page; more is set when
+// another run has to go on. A job that moves to an earlier page while another one
+// is deleted is looked at by the next reconciliation.
+func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err error) {
 	for last := false; !last; r.page++ {
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			next := r.in
-			next.Continued = &ReconcileProgress{Page: r.page, Result: r.result}
-			return workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, next)
+			return true, nil
 		}
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %d jobs listed, %d of them due", r.page, r.result.Listed, r.result.Due))
 		var page activities.FindDueScrapingJobsResult
 		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
 			activities.FindDueScrapingJobsInput{Page: r.page, Filter: r.in.Settings.Filter}).Get(ctx, &page)
 		if err != nil {
-			return err
+			return false, err
 		}
 		last = page.Last
 		r.result.Listed += page.Listed
@@ -117,11 +124,11 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) error {
 		}
 		summary := fmt.Sprintf("start %d imports", len(start.Jobs))
 		if err := workflow.ExecuteActivity(shortStep(ctx, summary), StartImports, start).Get(ctx, nil); err != nil {
-			return err
+			return false, err
 		}
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due))
-	return nil
+	return false, nil
 }
 
 // removeLeftovers has every spool swept by a worker on it. One that has no

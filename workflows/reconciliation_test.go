@@ -145,6 +145,7 @@ type account struct {
 	pages   [][]activities.DueScrapingJob
 	started [][]int64
 
+	onStart    func()
 	listSpools func() (activities.ListSpoolsResult, error)
 	sweep      func() (activities.SweepSpoolResult, error)
 }
@@ -168,6 +169,9 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 				ids = append(ids, job.ScrapingJobID)
 			}
 			a.started = append(a.started, ids)
+			if a.onStart != nil {
+				a.onStart()
+			}
 			return nil
 		},
 		"ListSpools": func(context.Context, activities.ListSpoolsInput) (activities.ListSpoolsResult, error) {
@@ -253,6 +257,16 @@ func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 		}
 		require.Zero(t, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).RemovedFiles)
 		require.Len(t, a.started, 1)
+	})
+	t.Run("a removal that takes long", func(t *testing.T) {
+		a := newAccount(due(1))
+		imported := make(chan struct{})
+		a.onStart = func() { close(imported) }
+		a.sweep = func() (activities.SweepSpoolResult, error) {
+			<-imported
+			return activities.SweepSpoolResult{Files: 1}, nil
+		}
+		require.Equal(t, 2, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).RemovedFiles)
 	})
 	t.Run("no list of spools", func(t *testing.T) {
 		a := newAccount(due(1))

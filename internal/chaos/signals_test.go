@@ -143,7 +143,7 @@ func TestNotificationsAtTheMomentOfClosing(t *testing.T) {
 	for n := 2; n <= notifications; n++ {
 		// It closes soon after.
 		c.WaitFor("the import before", func() bool { return c.visible(id) == int64(n-1) })
-		time.Sleep(rand.N(300 * time.Millisecond))
+		time.Sleep(rand.N(300 * time.Millisecond)) // before, at or after it: chance is the point
 		require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(n, int64(n))))
 		c.Notify(id)
 	}

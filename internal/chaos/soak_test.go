@@ -67,7 +67,7 @@ func TestSoak(t *testing.T) {
 			c.kill(workers[victim])
 			workers[victim] = c.worker(spools[victim])
 		}
-		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond) // spreads the jobs over time
 	}
 	sending.Wait()
 	require.Eventually(t, func() bool {

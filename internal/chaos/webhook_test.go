@@ -39,6 +39,7 @@ func TestThousandNotifications(t *testing.T) {
 	)
 	begun := time.Now()
 	for i, id := range ids {
+		// The load is the case: so many in that time.
 		time.Sleep(time.Until(begun.Add(time.Duration(i) * within / time.Duration(len(ids)))))
 		all.Go(func() {
 			sent := time.Now()
