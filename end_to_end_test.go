@@ -301,8 +301,8 @@ func TestSecretsAppearNowhere(t *testing.T) {
 }
 
 func TestSmallCallsKeepThePaceOfTheBudget(t *testing.T) {
-	const jobs = 4
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": "900"}) // one a second
+	const jobs, aSecond = 16, 4
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": strconv.Itoa(aSecond * 900)})
 	var ids []int64
 	for range jobs {
 		id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -321,6 +321,8 @@ func TestSmallCallsKeepThePaceOfTheBudget(t *testing.T) {
 		}
 	}
 	require.Len(t, described, jobs)
-	// The first two may come together: the allowance of the second before.
-	require.Greater(t, described[jobs-1].Sub(described[0]), (jobs-2)*time.Second*9/10)
+	// Temporal keeps a task queue in four partitions, each with its share of the
+	// pace, and may let one or two tasks through each before the pace holds.
+	const atOnce = 4 * 2
+	require.GreaterOrEqual(t, described[jobs-1].Sub(described[0]), (jobs-atOnce)*time.Second/aSecond)
 }
