@@ -55,6 +55,7 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 	}
 	w.progress.Attention = sentence(problem) + ". Signals: " + continues + "."
 	defer func() { w.progress.Attention = "" }()
+	w.answers = append(slices.Clone(signals), ReimportSignal)
 	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
 	w.show(ctx, StepNeedsAttention, "")
 	w.takeSignals() // what reconciliation found earlier is what has just failed

@@ -10,7 +10,7 @@ import (
 // show tells whoever looks where the import is: the progress query, and the
 // details in the Temporal UI.
 func (w *importScrapingJob) show(ctx workflow.Context, step Step, next string) {
-	w.progress.Step = step
+	w.progress.Step, w.progress.Signals = step, w.signalsIn(step)
 	var text strings.Builder
 	fmt.Fprintf(&text, "**%s**", step)
 	switch {
@@ -31,23 +31,45 @@ func (w *importScrapingJob) show(ctx workflow.Context, step Step, next string) {
 	if w.result.Reason != "" {
 		row("because", escapeCell(w.result.Reason))
 	}
-	if signals := signalsIn(step); signals != "" {
-		fmt.Fprintf(&text, "\nSignals, without input: %s.\n", signals)
+	if len(w.progress.Signals) > 0 {
+		text.WriteString("\nSignals, without input:\n")
+		for _, signal := range w.progress.Signals {
+			fmt.Fprintf(&text, "- `%s` %s\n", signal, SignalMeaning(signal))
+		}
 	}
 	workflow.SetCurrentDetails(ctx, text.String())
 }
 
-// signalsIn says which signals make sense in a step; what needs attention says
-// so itself.
-func signalsIn(step Step) string {
+// signalsIn are the signals that make sense in a step.
+func (w *importScrapingJob) signalsIn(step Step) []string {
 	switch step {
-	case StepDone, StepNeedsAttention:
-		return ""
+	case StepDone:
+		return nil
+	case StepNeedsAttention:
+		return w.answers
 	case StepHold:
-		return "`delete-now` ends the hold; `keep` and `abandon` close the import without deleting; `reimport` downloads and imports again"
+		return []string{DeleteNowSignal, KeepSignal, AbandonSignal, ReimportSignal}
 	default:
-		return "`reimport` downloads and imports again"
+		return []string{ReimportSignal}
 	}
+}
+
+// SignalMeaning says in a few words what a signal does, or "" if it is none for
+// a person.
+func SignalMeaning(signal string) string {
+	switch signal {
+	case ReimportSignal:
+		return "downloads and imports again, replacing the records"
+	case AcceptSignal:
+		return "goes on all the same, deletion in the cloud included"
+	case DeleteNowSignal:
+		return "ends the hold: the job is deleted in the cloud now"
+	case KeepSignal:
+		return "closes the import; the job stays in the cloud for good"
+	case AbandonSignal:
+		return "gives the import up; the job stays in the cloud"
+	}
+	return ""
 }
 
 // escapeCell keeps a sitemap's name from breaking the table.

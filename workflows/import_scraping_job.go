@@ -73,6 +73,8 @@ type importScrapingJob struct {
 	// that wait when another attempt can help, so that reconciliation asks for it.
 	attentionUntil time.Time
 	retryable      bool
+	// answers are the signals that a person may answer the present problem with.
+	answers []string
 
 	// downloads counts the spool files; removals are those being removed, which
 	// nothing waits for but the end.

@@ -237,6 +237,8 @@ type Progress struct {
 	// Attention says what is wrong, and which signals continue, when the step is
 	// StepNeedsAttention.
 	Attention string `json:"attention,omitempty"`
+	// Signals are those that make sense now, all of them without input.
+	Signals []string `json:"signals,omitempty"`
 	// DeleteAfter is when the hold ends.
 	DeleteAfter *time.Time `json:"delete_after,omitempty"`
 }
