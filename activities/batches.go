@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -10,44 +11,34 @@ import (
 
 // maxBatchBytes ends a batch early, so that long records cost no more memory
 // than short ones.
-const maxBatchBytes = 8 << 20
+const maxBatchBytes = 4 << 20
 
-// batchesAtATime is how many batches there are: one is committed while the next
-// one is prepared.
-const batchesAtATime = 2
-
-// batch is a batch and the mark that its commit sets: the offset in the file
-// after it, and the number of the last record before that.
-type batch struct {
-	*postgres.Batch
-	end, lastRecordNumber int64
-}
-
-// batches are prepared beside whoever takes them from ready. When ready is
-// closed, err says whether the file was read to its end.
+// batches are prepared beside those who take them with next. Each is reused
+// after its commit.
 type batches struct {
-	ready chan batch
-	err   error
-
 	lines   *webscraper.JSONLinesReader
 	in      ImportRecordsInput
 	read    postgres.Mark // how far, by Bytes and LastRecordNumber
 	empty   chan *postgres.Batch
+	ready   chan *postgres.Batch
+	err     error // valid when ready is closed
+	begun   bool  // next has been called
 	stopped chan struct{}
 	running sync.WaitGroup
 }
 
-// prepareBatches prepares the records after the mark.
-func prepareBatches(lines *webscraper.JSONLinesReader, in ImportRecordsInput, mark postgres.Mark, newBatch func() *postgres.Batch) *batches {
+// prepareBatches prepares the records after the mark, so many batches ahead of
+// those that have been committed.
+func prepareBatches(lines *webscraper.JSONLinesReader, in ImportRecordsInput, mark postgres.Mark, ahead int, newBatch func() *postgres.Batch) *batches {
 	b := &batches{
-		ready:   make(chan batch),
 		lines:   lines,
 		in:      in,
 		read:    mark,
-		empty:   make(chan *postgres.Batch, batchesAtATime),
+		empty:   make(chan *postgres.Batch, ahead),
+		ready:   make(chan *postgres.Batch),
 		stopped: make(chan struct{}),
 	}
-	for range batchesAtATime {
+	for range ahead {
 		b.empty <- newBatch()
 	}
 	b.running.Go(func() {
@@ -57,10 +48,29 @@ func prepareBatches(lines *webscraper.JSONLinesReader, in ImportRecordsInput, ma
 	return b
 }
 
-// reuse gives a committed batch back.
-func (b *batches) reuse(committed batch) {
+// next returns the next batch, nil after the last one, or why there is none. A
+// worker that stops begins no further batch; an attempt commits one at least, so
+// that each of them gets somewhere.
+func (b *batches) next(ctx context.Context) (*postgres.Batch, error) {
+	if b.begun && workerStopping(ctx) {
+		return nil, errWorkerStopping
+	}
+	b.begun = true
+	select {
+	case batch, more := <-b.ready:
+		if !more {
+			return nil, b.err
+		}
+		return batch, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// reuse takes a committed batch back.
+func (b *batches) reuse(committed *postgres.Batch) {
 	committed.Reset()
-	b.empty <- committed.Batch
+	b.empty <- committed
 }
 
 // stop ends the preparation and returns when the file is not read any more.
@@ -71,26 +81,26 @@ func (b *batches) stop() {
 
 func (b *batches) prepare() error {
 	for more := true; more; {
-		var next batch
+		var batch *postgres.Batch
 		select {
-		case next.Batch = <-b.empty:
+		case batch = <-b.empty:
 		case <-b.stopped:
 			return nil
 		}
-		more = b.fill(next.Batch)
+		more = b.fill(batch)
 		if err := b.lines.Err(); err != nil {
 			return fmt.Errorf("reading the spool file: %w", err)
 		}
 		if !more {
 			// The rest, and the mark at the end of the file, after any blank lines.
-			if b.read.Bytes == b.in.Bytes && next.Len() == 0 {
+			if b.read.Bytes == b.in.Bytes && batch.Len() == 0 {
 				return nil
 			}
 			b.read.Bytes = b.in.Bytes
 		}
-		next.end, next.lastRecordNumber = b.read.Bytes, b.read.LastRecordNumber
+		batch.EndsAt(b.read.Bytes, b.read.LastRecordNumber)
 		select {
-		case b.ready <- next:
+		case b.ready <- batch:
 		case <-b.stopped:
 			return nil
 		}
@@ -100,16 +110,16 @@ func (b *batches) prepare() error {
 
 // fill takes records until the batch is full; more is false when the file ends
 // before that.
-func (b *batches) fill(into *postgres.Batch) (more bool) {
+func (b *batches) fill(batch *postgres.Batch) (more bool) {
 	for b.lines.Next() {
 		line := b.lines.Line()
 		if line.TooLong {
-			into.Reject(line.Number, line.Data, fmt.Sprintf("%d bytes long, over the limit of %d (MAX_RECORD_BYTES)", line.Size, b.in.MaxRecordBytes))
+			batch.Reject(line.Number, line.Data, fmt.Sprintf("%d bytes long, over the limit of %d (MAX_RECORD_BYTES)", line.Size, b.in.MaxRecordBytes))
 		} else {
-			into.Add(line.Number, line.Data)
+			batch.Add(line.Number, line.Data)
 		}
 		b.read.Bytes, b.read.LastRecordNumber = line.End, line.Number
-		if into.Len() >= b.in.BatchRecords || into.Bytes() >= maxBatchBytes {
+		if batch.Len() >= b.in.BatchRecords || batch.Bytes() >= maxBatchBytes {
 			return true
 		}
 	}

@@ -1,31 +1,30 @@
 package postgres
 
 import (
+	"bytes"
 	"strconv"
-)
-
-// Delimiter and quote of the COPY data. JSON cannot contain either, so a
-// record goes through as it is, with nothing to escape.
-const (
-	copyDelimiter = '\x02'
-	copyQuote     = '\x01'
+	"unsafe"
 )
 
 // Batch collects the records that are committed together. Its buffers are
 // reused from one batch to the next.
 type Batch struct {
-	importID int64
-	// rows is the COPY data: one row for each of records.
+	of *Import
+	// rows is the COPY data in text format: one row for each of records.
 	rows    []byte
 	records []batchRecord
 	rejects []reject
 	// rejectBytes counts what rejects hold, so that Bytes bounds the memory.
 	rejectBytes int
+	// unchecked is set when records were taken on trust: PostgreSQL checks them.
+	unchecked bool
+	// end is the mark that the batch's commit sets, in the file.
+	end, lastRecordNumber int64
 }
 
 type batchRecord struct {
-	number     int64
-	start, end int // of the JSON in rows
+	number          int64
+	row, start, end int // in rows: its row, and in that the escaped JSON
 }
 
 type reject struct {
@@ -36,24 +35,30 @@ type reject struct {
 
 // NewBatch returns an empty batch for the import.
 func (i *Import) NewBatch() *Batch {
-	return &Batch{importID: i.id}
+	return &Batch{of: i}
 }
 
 // Add takes one record, copying data. A record that [CheckRecord] refuses is
-// kept as a rejected one, with the reason.
+// rejected with the reason: now, or, as long as there has been none, when
+// PostgreSQL refuses the batch, which checks the same and more.
 func (b *Batch) Add(number int64, data []byte) {
-	if err := CheckRecord(data); err != nil {
-		b.Reject(number, data, err.Error())
-		return
+	if len(data) == 0 || data[0] != '{' || b.of.careful.Load() {
+		if err := CheckRecord(data); err != nil {
+			b.Reject(number, data, err.Error())
+			return
+		}
+	} else {
+		b.unchecked = true
 	}
-	b.rows = strconv.AppendInt(b.rows, b.importID, 10)
-	b.rows = append(b.rows, copyDelimiter)
+	record := batchRecord{number: number, row: len(b.rows)}
+	b.rows = append(b.rows, b.of.rowPrefix...)
 	b.rows = strconv.AppendInt(b.rows, number, 10)
-	b.rows = append(b.rows, copyDelimiter, copyQuote)
-	start := len(b.rows)
-	b.rows = append(b.rows, data...)
-	b.records = append(b.records, batchRecord{number: number, start: start, end: len(b.rows)})
-	b.rows = append(b.rows, copyQuote, '\n')
+	b.rows = append(b.rows, '\t')
+	record.start = len(b.rows)
+	b.rows = appendEscaped(b.rows, data)
+	record.end = len(b.rows)
+	b.rows = append(b.rows, '\n')
+	b.records = append(b.records, record)
 }
 
 // Reject takes one record that cannot be imported, copying raw, with the
@@ -61,6 +66,13 @@ func (b *Batch) Add(number int64, data []byte) {
 func (b *Batch) Reject(number int64, raw []byte, reason string) {
 	b.rejects = append(b.rejects, reject{number: number, raw: append([]byte{}, raw...), reason: reason})
 	b.rejectBytes += len(raw)
+}
+
+// EndsAt sets the mark that the batch's commit sets: bytes is the offset in the
+// file after the batch, lastRecordNumber the number of the last record before
+// that.
+func (b *Batch) EndsAt(bytes, lastRecordNumber int64) {
+	b.end, b.lastRecordNumber = bytes, lastRecordNumber
 }
 
 // Len is the number of records taken, rejected ones included.
@@ -75,6 +87,81 @@ func (b *Batch) Reset() {
 	b.records = b.records[:0]
 	b.rejects = b.rejects[:0]
 	b.rejectBytes = 0
+	b.unchecked = false
 }
 
-func (b *Batch) data(r batchRecord) []byte { return b.rows[r.start:r.end] }
+// check rejects those of the records that CheckRecord refuses.
+func (b *Batch) check() {
+	rows, records := b.rows, b.records
+	b.rows, b.records, b.unchecked = b.rows[:0], b.records[:0], false
+	for _, r := range records {
+		data := unescaped(rows[r.start:r.end])
+		if err := CheckRecord(data); err != nil {
+			b.Reject(r.number, data, err.Error())
+			continue
+		}
+		moved := r.row - len(b.rows)
+		b.rows = append(b.rows, rows[r.row:r.end+1]...)
+		b.records = append(b.records, batchRecord{number: r.number, row: r.row - moved, start: r.start - moved, end: r.end - moved})
+	}
+}
+
+// data is a record as it came.
+func (b *Batch) data(r batchRecord) []byte { return unescaped(b.rows[r.start:r.end]) }
+
+// appendEscaped appends data as COPY's text format wants it. JSON has a raw tab
+// or line end between its tokens at most; it has backslashes, and they are
+// doubled.
+func appendEscaped(to, data []byte) []byte {
+	if bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0 {
+		for _, c := range data {
+			switch c {
+			case '\t':
+				to = append(to, `\t`...)
+			case '\r':
+				to = append(to, `\r`...)
+			case '\n':
+				to = append(to, `\n`...)
+			case '\\':
+				to = append(to, `\\`...)
+			default:
+				to = append(to, c)
+			}
+		}
+		return to
+	}
+	for {
+		next := bytes.IndexByte(data, '\\')
+		if next < 0 {
+			return append(to, data...)
+		}
+		to = append(append(to, data[:next+1]...), '\\')
+		data = data[next+1:]
+	}
+}
+
+// unescaped undoes appendEscaped.
+func unescaped(data []byte) []byte {
+	plain := make([]byte, 0, len(data))
+	for {
+		next := bytes.IndexByte(data, '\\')
+		if next < 0 {
+			return append(plain, data...)
+		}
+		plain = append(plain, data[:next]...)
+		switch c := data[next+1]; c {
+		case 't':
+			plain = append(plain, '\t')
+		case 'r':
+			plain = append(plain, '\r')
+		case 'n':
+			plain = append(plain, '\n')
+		default:
+			plain = append(plain, c)
+		}
+		data = data[next+2:]
+	}
+}
+
+// asString is b without a copy, for a callee that does not keep it.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -13,8 +13,7 @@ import (
 )
 
 const copyStatement = `
-COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN
-(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')`
+COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN`
 
 // copyChunkBytes is how much goes to the driver at a time, about its own
 // buffer's size.
@@ -59,7 +58,7 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows []byte) (int64, e
 	for len(rows) > 0 {
 		end := min(copyChunkBytes, len(rows))
 		end += bytes.IndexByte(rows[end-1:], '\n') - 1
-		if _, err := copier.CopyData(ctx, string(rows[:end])); err != nil {
+		if _, err := copier.CopyData(ctx, asString(rows[:end])); err != nil {
 			return 0, err
 		}
 		rows = rows[end+1:]
@@ -83,7 +82,7 @@ func insertOneByOne(ctx context.Context, tx transaction, batch *Batch) ([]reject
 			return nil, err
 		}
 		data := batch.data(record)
-		_, err := tx.ExecContext(ctx, insertRecord, batch.importID, record.number, string(data))
+		_, err := tx.ExecContext(ctx, insertRecord, batch.of.id, record.number, string(data))
 		after := `RELEASE SAVEPOINT record`
 		if refused(err) {
 			reason := "PostgreSQL refuses it: " + pq.As(err).Message

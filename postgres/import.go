@@ -5,10 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 )
 
 var (
@@ -52,16 +53,31 @@ type Import struct {
 	request ImportRequest
 	id      int64
 	fence   int64
-	mark    Mark
 	// published is set when an earlier attempt has already published.
 	published bool
+
+	// rowPrefix begins every row of the COPY data.
+	rowPrefix []byte
+	// careful has every record checked before PostgreSQL gets it.
+	careful atomic.Bool
+
+	mu   sync.Mutex
+	mark Mark
+	// turn counts the batches committed; turnEnded is closed, and made anew,
+	// whenever it changes.
+	turn      int
+	turnEnded chan struct{}
 }
 
 // ID is the import's key in scrapehaul.imports.
 func (i *Import) ID() int64 { return i.id }
 
 // Mark is how far the import has been committed, by earlier attempts too.
-func (i *Import) Mark() Mark { return i.mark }
+func (i *Import) Mark() Mark {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mark
+}
 
 // Published says whether the import has been published, by an earlier attempt
 // too.
@@ -78,10 +94,14 @@ const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
 ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
 
+// A database of another encoding does not check that a record is UTF-8.
+const attemptColumns = `
+import_id, fence, committed_bytes, last_record_number, records, rejected, getdatabaseencoding() = 'UTF8' AS utf8`
+
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT import_id, fence, committed_bytes, last_record_number, records, rejected
+SELECT ` + attemptColumns + `
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -90,7 +110,7 @@ const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state = 'importing'
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
+RETURNING ` + attemptColumns
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
@@ -98,7 +118,7 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND 
 const insertImport = `
 INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, requested_at)
 VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
+RETURNING ` + attemptColumns
 
 // BeginImport begins an attempt at an import, or resumes the import that an
 // earlier attempt left unfinished ([Import.Mark] says where). From then on the
@@ -122,19 +142,9 @@ func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import
 	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(request.ScrapingJobID)); err != nil {
 		return nil, doing(err)
 	}
-	attempt := &Import{store: s, request: request}
-	err := s.inTx(ctx, func(tx transaction) error {
-		// The job's row is the lock: attempts begin one after the other.
-		if _, err := tx.ExecContext(ctx, lockScrapingJob, request.ScrapingJobID); err != nil {
-			return err
-		}
-		if err := tx.GetContext(ctx, &superseded, isSuperseded, request.ScrapingJobID, request.RequestedAt); err != nil {
-			return err
-		}
-		if superseded {
-			return ErrSuperseded
-		}
-		return attempt.begin(ctx, tx)
+	attempt := &Import{store: s, request: request, turnEnded: make(chan struct{})}
+	err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
+		return inTx(ctx, conn, func(tx transaction) error { return attempt.begin(ctx, tx) })
 	})
 	if err != nil {
 		return nil, doing(err)
@@ -144,10 +154,22 @@ func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import
 
 // begin finds the import of the request or makes it.
 func (i *Import) begin(ctx context.Context, tx transaction) error {
+	// The job's row is the lock: attempts begin one after the other.
+	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
+		return err
+	}
+	var superseded bool
+	if err := tx.GetContext(ctx, &superseded, isSuperseded, i.request.ScrapingJobID, i.request.RequestedAt); err != nil {
+		return err
+	}
+	if superseded {
+		return ErrSuperseded
+	}
 	key := []any{i.request.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
+		UTF8     bool  `db:"utf8"`
 		Mark
 	}
 	err := tx.GetContext(ctx, &row, findDone, key...)
@@ -165,87 +187,9 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 		return err
 	}
 	i.id, i.fence, i.mark = row.ImportID, row.Fence, row.Mark
+	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
+	i.careful.Store(!row.UTF8)
 	return nil
-}
-
-const advanceMark = `
-UPDATE scrapehaul.imports
-SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6
-WHERE import_id = $1 AND fence = $2 AND state = 'importing'`
-
-// CommitBatch commits the batch together with the mark: bytes is the offset in
-// the file after its last record, lastRecordNumber that record's number. A
-// record that PostgreSQL refuses is rejected with PostgreSQL's reason while
-// the others of the batch are imported.
-//
-// It returns [ErrOvertaken] when this attempt may no longer write. After any
-// error nothing of the batch is in the database.
-func (i *Import) CommitBatch(ctx context.Context, batch *Batch, bytes, lastRecordNumber int64) error {
-	err := i.commit(ctx, batch, bytes, lastRecordNumber, copyRecords)
-	if refused(err) {
-		err = i.commit(ctx, batch, bytes, lastRecordNumber, insertOneByOne)
-	}
-	if err != nil {
-		return fmt.Errorf("committing %d records of import %d up to record %d: %w", batch.Len(), i.id, lastRecordNumber, err)
-	}
-	return nil
-}
-
-// writeRecords writes the batch's records inside a transaction and
-// returns those that PostgreSQL refused.
-type writeRecords func(ctx context.Context, tx transaction, batch *Batch) (refused []reject, err error)
-
-func (i *Import) commit(ctx context.Context, batch *Batch, bytes, lastRecordNumber int64, write writeRecords) error {
-	var next Mark
-	err := i.inTx(ctx, func(tx transaction) error {
-		var refused []reject
-		if len(batch.records) > 0 {
-			var err error
-			if refused, err = write(ctx, tx, batch); err != nil {
-				return err
-			}
-		}
-		rejects := append(refused, batch.rejects...)
-		if err := insertRejects(ctx, tx, i.id, rejects); err != nil {
-			return err
-		}
-		next = Mark{
-			Bytes:            bytes,
-			LastRecordNumber: lastRecordNumber,
-			Records:          i.mark.Records + int64(len(batch.records)-len(refused)),
-			Rejected:         i.mark.Rejected + int64(len(rejects)),
-		}
-		// Last, so that the row is locked for a moment only.
-		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected))
-	})
-	if err != nil {
-		return err
-	}
-	i.mark = next
-	return nil
-}
-
-const insertRejected = `
-INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)
-SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
-
-func insertRejects(ctx context.Context, tx transaction, importID int64, rejects []reject) error {
-	if len(rejects) == 0 {
-		return nil
-	}
-	var (
-		numbers pq.Int64Array
-		raws    pq.ByteaArray
-		reasons pq.StringArray
-	)
-	for _, r := range rejects {
-		numbers = append(numbers, r.number)
-		raws = append(raws, r.raw)
-		reasons = append(reasons, r.reason)
-	}
-	_, err := tx.ExecContext(ctx, insertRejected, importID, numbers, raws, reasons)
-	return err
 }
 
 const replacePublished = `
@@ -274,37 +218,41 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 	if i.published {
 		return nil
 	}
-	if i.mark.Bytes != i.request.Bytes {
-		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, i.mark.Bytes, i.request.Bytes)
+	if mark := i.Mark(); mark.Bytes != i.request.Bytes {
+		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, mark.Bytes, i.request.Bytes)
 	}
-	err := i.inTx(ctx, func(tx transaction) error {
-		// In the same order as BeginImport: the job first.
-		if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, replacePublished, i.request.ScrapingJobID); err != nil {
-			return err
-		}
-		if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, deleteGivenUp, i.request.ScrapingJobID); err != nil {
-			return err
-		}
-		query, args, err := sqlx.Named(setPublishedJob, struct {
-			ScrapingJob
-			ImportID int64 `db:"import_id"`
-		}{job, i.id})
-		if err != nil {
-			return err
-		}
-		return exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...))
+	err := i.onConnection(ctx, func(conn *sqlx.Conn) error {
+		return inTx(ctx, conn, func(tx transaction) error { return i.publish(ctx, tx, job) })
 	})
 	if err != nil {
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
 	}
 	i.published = true
 	return nil
+}
+
+func (i *Import) publish(ctx context.Context, tx transaction, job ScrapingJob) error {
+	// In the same order as BeginImport: the job first.
+	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, replacePublished, i.request.ScrapingJobID); err != nil {
+		return err
+	}
+	if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, deleteGivenUp, i.request.ScrapingJobID); err != nil {
+		return err
+	}
+	query, args, err := sqlx.Named(setPublishedJob, struct {
+		ScrapingJob
+		ImportID int64 `db:"import_id"`
+	}{job, i.id})
+	if err != nil {
+		return err
+	}
+	return exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...))
 }
 
 const setAbandoned = `
@@ -335,13 +283,19 @@ func exactlyOne(result sql.Result, err error) error {
 	return nil
 }
 
-// inTx is the store's, on a connection that terminateAttempts finds.
-func (i *Import) inTx(ctx context.Context, work func(transaction) error) error {
-	return i.store.inTx(ctx, func(tx transaction) error {
-		if _, err := tx.ExecContext(ctx, `SELECT set_config('application_name', $1, true)`, applicationName(i.request.ScrapingJobID)); err != nil {
+// onConnection is the store's, on a connection that terminateAttempts finds. The
+// name is set outside of any transaction: when a rollback takes it back,
+// PostgreSQL says so, and lib/pq takes that for the connection's end in a COPY.
+func (i *Import) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
+	return i.store.onConnection(ctx, func(conn *sqlx.Conn) error {
+		if _, err := conn.ExecContext(ctx, `SELECT set_config('application_name', $1, false)`, applicationName(i.request.ScrapingJobID)); err != nil {
 			return err
 		}
-		return work(tx)
+		if err := work(conn); err != nil {
+			return err
+		}
+		_, err := conn.ExecContext(ctx, `RESET application_name`)
+		return err
 	})
 }
 
@@ -359,25 +313,30 @@ type transaction struct {
 	conn *sqlx.Conn
 }
 
-// inTx runs work in a transaction on a connection of its own, which is
-// discarded after an error: a broken COPY can leave it in any state.
-func (s *Store) inTx(ctx context.Context, work func(transaction) error) (err error) {
+// onConnection runs work on a connection of its own, which is discarded after an
+// error: a broken COPY can leave it in any state.
+func (s *Store) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
-	tx, err := conn.BeginTxx(ctx, nil)
-	if err != nil {
-		return errors.Join(err, discard(conn))
-	}
-	if err := work(transaction{Tx: tx, conn: conn}); err != nil {
-		_ = tx.Rollback() // the connection is closed anyway
-		_ = discard(conn)
-		return err
-	}
-	if err := tx.Commit(); err != nil {
+	if err := work(conn); err != nil {
 		_ = discard(conn)
 		return err
 	}
 	return conn.Close()
+}
+
+// inTx runs work in a transaction. The connection can be used again only after
+// no error, or after PostgreSQL has refused what a record holds.
+func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) error {
+	tx, err := conn.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := work(transaction{Tx: tx, conn: conn}); err != nil {
+		_ = tx.Rollback() // the error says it all
+		return err
+	}
+	return tx.Commit()
 }

@@ -57,7 +57,8 @@ func commit(t *testing.T, attempt *postgres.Import, first, last int64, format st
 	for n := first; n <= last; n++ {
 		batch.Add(n, fmt.Appendf(nil, format, n))
 	}
-	return attempt.CommitBatch(t.Context(), batch, last, last)
+	batch.EndsAt(last, last)
+	return attempt.CommitBatch(t.Context(), batch)
 }
 
 const plain = `{"web-scraper-order":"1614248295-%d","product":"IdeaTab A3500L"}`
@@ -262,7 +263,8 @@ func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
 	batch.Add(4, []byte(`{"so":`+strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+`}`))
 	batch.Add(5, []byte(`{"good":2}`))
 	batch.Reject(6, []byte(`{"long":"`), "too long")
-	require.NoError(t, attempt.CommitBatch(t.Context(), batch, 6, 6))
+	batch.EndsAt(6, 6)
+	require.NoError(t, attempt.CommitBatch(t.Context(), batch))
 	require.NoError(t, attempt.Publish(t.Context(), job(6)))
 
 	mark := attempt.Mark()

@@ -110,6 +110,7 @@ func publish(t *testing.T, db *sqlx.DB, job postgres.ScrapingJob) {
 	batch := attempt.NewBatch()
 	batch.Add(1, []byte(`{}`))
 	batch.Reject(2, []byte(`{`), "cut off")
-	require.NoError(t, attempt.CommitBatch(t.Context(), batch, 2, 2))
+	batch.EndsAt(2, 2)
+	require.NoError(t, attempt.CommitBatch(t.Context(), batch))
 	require.NoError(t, attempt.Publish(t.Context(), job))
 }
