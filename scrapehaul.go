@@ -23,6 +23,7 @@ import (
 const (
 	DefaultSpoolMinFree         = 512 << 20
 	DefaultMaxConcurrentImports = 4
+	DefaultConnectionsPerImport = 2
 	// DefaultAPICallsPer15Minutes is the limit of Web Scraper Cloud.
 	DefaultAPICallsPer15Minutes = 200
 )
@@ -47,6 +48,10 @@ type Options struct {
 	// MaxConcurrentImports is how many downloads and imports this worker runs at
 	// a time. Default DefaultMaxConcurrentImports.
 	MaxConcurrentImports int
+	// ConnectionsPerImport is how many connections to the database an import
+	// writes over at a time: as many of PostgreSQL's cores as one import is to
+	// have. Default DefaultConnectionsPerImport.
+	ConnectionsPerImport int
 	// APICallsPer15Minutes is how many of the API's small calls all workers of
 	// the task queue together begin: the account's limit. The worker that started
 	// last decides. Default DefaultAPICallsPer15Minutes.
@@ -72,6 +77,9 @@ func (o *Options) validate() error {
 	}
 	if o.MaxConcurrentImports < 0 {
 		problems = append(problems, fmt.Errorf("MaxConcurrentImports is %d: must not be negative", o.MaxConcurrentImports))
+	}
+	if o.ConnectionsPerImport < 0 {
+		problems = append(problems, fmt.Errorf("ConnectionsPerImport is %d: must not be negative", o.ConnectionsPerImport))
 	}
 	if o.APICallsPer15Minutes < 0 {
 		problems = append(problems, fmt.Errorf("APICallsPer15Minutes is %d: must not be negative", o.APICallsPer15Minutes))
@@ -116,6 +124,9 @@ func NewPlugin(options Options) (*Plugin, error) {
 	if options.MaxConcurrentImports == 0 {
 		options.MaxConcurrentImports = DefaultMaxConcurrentImports
 	}
+	if options.ConnectionsPerImport == 0 {
+		options.ConnectionsPerImport = DefaultConnectionsPerImport
+	}
 	spool, err := activities.OpenSpool(options.SpoolDir, options.SpoolMinFree)
 	if err != nil {
 		return nil, err
@@ -145,11 +156,12 @@ func (p *Plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
 	steps := &activities.Activities{
-		Cloud:           p.options.Cloud,
-		Store:           postgres.NewStore(p.options.DB),
-		Spool:           p.spool,
-		Slots:           activities.NewSlots(p.options.MaxConcurrentImports),
-		WorkerTaskQueue: activities.SpoolTaskQueue(p.taskQueue, p.spool.Name()),
+		Cloud:             p.options.Cloud,
+		Store:             postgres.NewStore(p.options.DB),
+		Spool:             p.spool,
+		Slots:             activities.NewSlots(p.options.MaxConcurrentImports),
+		ImportConnections: p.options.ConnectionsPerImport,
+		WorkerTaskQueue:   activities.SpoolTaskQueue(p.taskQueue, p.spool.Name()),
 	}
 	registerWorkflows(options.WorkerRegistry)
 	register(options.WorkerRegistry, steps)

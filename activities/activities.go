@@ -11,8 +11,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Activities has the activities of an import as its methods. All fields but Slots are
-// required. A nil *Activities serves workflows as a typed reference to them.
+// Activities has the activities of an import as its methods. All fields but Slots
+// and ImportConnections are required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
 	// make it with webscraper.WithRetryOn429(false) and WithPacing(false).
@@ -23,6 +23,9 @@ type Activities struct {
 	Spool *Spool
 	// Slots bound the downloads and imports that run at a time; nil bounds nothing.
 	Slots *Slots
+	// ImportConnections is how many connections to the database an import has at a
+	// time; 0 means 1.
+	ImportConnections int
 	// WorkerTaskQueue is the worker-specific task queue: the one that only
 	// workers on this spool poll.
 	WorkerTaskQueue string

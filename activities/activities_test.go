@@ -56,10 +56,11 @@ func newWorld(t *testing.T, options ...webscrapertest.Option) *world {
 	_, err := postgres.Migrate(t.Context(), w.db)
 	require.NoError(t, err)
 	w.steps = &activities.Activities{
-		Cloud:           w.client(apiToken),
-		Store:           postgres.NewStore(w.db),
-		Spool:           openSpool(t, w.spool, 0),
-		WorkerTaskQueue: queue,
+		Cloud:             w.client(apiToken),
+		Store:             postgres.NewStore(w.db),
+		ImportConnections: 3,
+		Spool:             openSpool(t, w.spool, 0),
+		WorkerTaskQueue:   queue,
 	}
 	return w
 }

@@ -18,11 +18,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// importConnections is how many connections an import has at a time. Two keep two
-// of PostgreSQL's cores busy; with a third, a commit's wait for the disk keeps
-// none of them idle.
-const importConnections = 3
-
 // ImportRecordsInput names a file of the spool and what to make of it.
 type ImportRecordsInput struct {
 	// Job is the job object that the download belongs to.
@@ -135,9 +130,10 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *p
 		return fmt.Errorf("resuming in the spool file: %w", err)
 	}
 	lines := webscraper.NewJSONLinesReader(file, in.MaxRecordBytes, webscraper.ContinueAfter(mark.Bytes, mark.LastRecordNumber))
-	batches := prepareBatches(lines, in, mark, importConnections+1, attempt.NewBatch)
+	connections := max(1, a.ImportConnections)
+	batches := prepareBatches(lines, in, mark, connections+1, attempt.NewBatch)
 	defer batches.stop() // before the file is closed
-	return attempt.CommitBatches(ctx, importConnections, batches.next, func(batch *postgres.Batch) {
+	return attempt.CommitBatches(ctx, connections, batches.next, func(batch *postgres.Batch) {
 		batches.reuse(batch)
 		committed()
 	})

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 
+	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/postgres"
@@ -60,7 +61,7 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewJSONHandler(streams.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	env := suite.NewTestActivityEnvironment()
-	steps := &activities.Activities{Cloud: cloud, Store: postgres.NewStore(db), Spool: spool}
+	steps := &activities.Activities{Cloud: cloud, Store: postgres.NewStore(db), Spool: spool, ImportConnections: scrapehaul.DefaultConnectionsPerImport}
 	steps.Register(env)
 
 	// A worker hashes its own program, among others, before its first activity.

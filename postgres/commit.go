@@ -116,7 +116,12 @@ func (i *Import) commitOn(ctx context.Context, conn *sqlx.Conn, batch *Batch, tu
 const advanceMark = `
 UPDATE scrapehaul.imports
 SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6
-WHERE import_id = $1 AND fence = $2 AND state = 'importing'`
+WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
+
+// A batch need not be on PostgreSQL's disk before the next one begins: publishing
+// waits for all of them. When the server crashes before that, batches are lost
+// from the end, with their marks; advanceMark notices.
+const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
 
 // writeRecords writes the batch's records inside a transaction and returns
 // those that PostgreSQL refused.
@@ -125,6 +130,9 @@ type writeRecords func(ctx context.Context, tx transaction, batch *Batch) (refus
 func (i *Import) commit(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn int, write writeRecords) error {
 	var next Mark
 	err := inTx(ctx, conn, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, leaveFlushing); err != nil {
+			return err
+		}
 		var refused []reject
 		if len(batch.records) > 0 {
 			var err error
@@ -148,7 +156,7 @@ func (i *Import) commit(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn
 		}
 		// Last, so that the row is locked for a moment only.
 		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected))
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes))
 	})
 	if err != nil {
 		return err

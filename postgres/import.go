@@ -58,7 +58,8 @@ type Import struct {
 
 	// rowPrefix begins every row of the COPY data.
 	rowPrefix []byte
-	// careful has every record checked before PostgreSQL gets it.
+	// careful has every record checked before PostgreSQL gets it; set for good
+	// when it has refused one.
 	careful atomic.Bool
 
 	mu   sync.Mutex
@@ -94,14 +95,10 @@ const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
 ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
 
-// A database of another encoding does not check that a record is UTF-8.
-const attemptColumns = `
-import_id, fence, committed_bytes, last_record_number, records, rejected, getdatabaseencoding() = 'UTF8' AS utf8`
-
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT ` + attemptColumns + `
+SELECT import_id, fence, committed_bytes, last_record_number, records, rejected
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -110,7 +107,7 @@ const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state = 'importing'
-RETURNING ` + attemptColumns
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
@@ -118,7 +115,7 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND 
 const insertImport = `
 INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, requested_at)
 VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING ` + attemptColumns
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
 
 // BeginImport begins an attempt at an import, or resumes the import that an
 // earlier attempt left unfinished ([Import.Mark] says where). From then on the
@@ -169,7 +166,6 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
-		UTF8     bool  `db:"utf8"`
 		Mark
 	}
 	err := tx.GetContext(ctx, &row, findDone, key...)
@@ -188,7 +184,6 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 	}
 	i.id, i.fence, i.mark = row.ImportID, row.Fence, row.Mark
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
-	i.careful.Store(!row.UTF8)
 	return nil
 }
 

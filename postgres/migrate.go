@@ -22,8 +22,12 @@ const migrationLock int64 = 0x7363726170656861
 // needs and returns that version. Any number of processes may call it at the
 // same time: an advisory lock lets one of them work while the others wait.
 // It takes two connections of the pool. The role needs CREATE on the database,
-// or a schema scrapehaul of its own made beforehand.
+// or a schema scrapehaul of its own made beforehand. The database's encoding has
+// to be UTF8.
 func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
+	if err := checkEncoding(ctx, db); err != nil {
+		return 0, err
+	}
 	// A connection of its own: the lock belongs to it until it is closed.
 	lock, err := db.Connx(ctx)
 	if err != nil {
@@ -61,12 +65,27 @@ func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
 // CheckSchema returns an error that says what to do when [Migrate] of this
 // version has not been applied to the database.
 func CheckSchema(ctx context.Context, db *sqlx.DB) error {
+	if err := checkEncoding(ctx, db); err != nil {
+		return err
+	}
 	var missing bool
 	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.spools') IS NULL`); err != nil {
 		return fmt.Errorf("looking for schema scrapehaul: %w", err)
 	}
 	if missing {
 		return errors.New(`schema scrapehaul is not there yet, or of an earlier version: start a worker, or run "worker migrate"`)
+	}
+	return nil
+}
+
+// checkEncoding makes sure that PostgreSQL checks and keeps every character.
+func checkEncoding(ctx context.Context, db *sqlx.DB) error {
+	var encoding string
+	if err := db.GetContext(ctx, &encoding, `SELECT getdatabaseencoding()`); err != nil {
+		return fmt.Errorf("asking for the database's encoding: %w", err)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database's encoding is %s, which cannot hold every record: make one with createdb --encoding=UTF8 --template=template0", encoding)
 	}
 	return nil
 }

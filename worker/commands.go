@@ -23,6 +23,7 @@ type runCommand struct {
 	SpoolDir             string `env:"SPOOL_DIR" placeholder:"DIR" help:"Folder for downloaded files until they are imported."`
 	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
 	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
+	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
 	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls: Temporal hands out small calls no faster, to all workers together. Default: ${default}."`
 	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
 	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
@@ -41,6 +42,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		spoolDir:             c.SpoolDir,
 		spoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 1, math.MaxInt)),
 		maxConcurrentImports: s.Int("MAX_CONCURRENT_IMPORTS", c.MaxConcurrentImports, 1, 1000),
+		connectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
 		apiCalls:             s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
 		maxConnections:       s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
 		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),

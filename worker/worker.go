@@ -28,6 +28,7 @@ type importWorker struct {
 	spoolDir             string
 	spoolMinFree         int64
 	maxConcurrentImports int
+	connectionsPerImport int
 	apiCalls             int
 	maxConnections       int
 	stopTimeout          time.Duration
@@ -56,6 +57,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		SpoolDir:             w.spoolDir,
 		SpoolMinFree:         w.spoolMinFree,
 		MaxConcurrentImports: w.maxConcurrentImports,
+		ConnectionsPerImport: w.connectionsPerImport,
 		APICallsPer15Minutes: w.apiCalls,
 	})
 	if err != nil {

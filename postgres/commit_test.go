@@ -1,0 +1,210 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// recordBatches returns a source of so many batches for CommitBatches, in which
+// a record counts as one byte of the file.
+func recordBatches(attempt *postgres.Import, batches, records int, record func(number int64) string) func(context.Context) (*postgres.Batch, error) {
+	next := attempt.Mark().LastRecordNumber
+	return func(context.Context) (*postgres.Batch, error) {
+		if batches == 0 {
+			return nil, nil
+		}
+		batches--
+		batch := attempt.NewBatch()
+		for range records {
+			next++
+			batch.Add(next, []byte(record(next)))
+		}
+		batch.EndsAt(next, next)
+		return batch, nil
+	}
+}
+
+func good(number int64) string { return fmt.Sprintf(plain, number) }
+
+const (
+	allRows    = `SELECT count(*) FROM scrapehaul.import_records`
+	lastRow    = `SELECT coalesce(max(record_number), 0) FROM scrapehaul.import_records`
+	lastInMark = `SELECT last_record_number FROM scrapehaul.imports`
+)
+
+func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 6_000))
+	var ends []int64
+	// The first batches are the largest, so that later ones are copied before.
+	sizes := []int{2_000, 1_500, 1_000, 800, 400, 200, 99, 1}
+	number := int64(0)
+	next := func(context.Context) (*postgres.Batch, error) {
+		if len(sizes) == 0 {
+			return nil, nil
+		}
+		batch := attempt.NewBatch()
+		for range sizes[0] {
+			number++
+			batch.Add(number, []byte(good(number)))
+		}
+		sizes = sizes[1:]
+		batch.EndsAt(number, number)
+		return batch, nil
+	}
+	require.NoError(t, attempt.CommitBatches(t.Context(), 4, next, func(*postgres.Batch) {
+		mark := attempt.Mark()
+		ends = append(ends, mark.LastRecordNumber)
+		require.Equal(t, mark.LastRecordNumber, count(t, db, allRows))
+		require.Equal(t, mark.LastRecordNumber, count(t, db, lastRow))
+		require.Equal(t, mark.LastRecordNumber, count(t, db, lastInMark))
+	}))
+	require.Equal(t, []int64{2_000, 3_500, 4_500, 5_300, 5_700, 5_900, 5_999, 6_000}, ends)
+	require.NoError(t, attempt.Publish(t.Context(), job(6_000)))
+}
+
+func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 1_000))
+	broken := errors.New("the file cannot be read")
+	source := recordBatches(attempt, 7, 10, good)
+	err := attempt.CommitBatches(t.Context(), 3, func(ctx context.Context) (*postgres.Batch, error) {
+		batch, err := source(ctx)
+		if batch == nil {
+			err = broken
+		}
+		return batch, err
+	}, func(*postgres.Batch) {})
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, int64(70), attempt.Mark().Records, "what was in hand is committed")
+	require.Equal(t, int64(70), count(t, db, lastRow))
+
+	// Another attempt takes over in the middle.
+	source = recordBatches(attempt, 20, 10, good)
+	handedOut := 0
+	err = attempt.CommitBatches(t.Context(), 3, func(ctx context.Context) (*postgres.Batch, error) {
+		if handedOut++; handedOut == 5 {
+			begin(t, store, request(1, 1_000))
+		}
+		return source(ctx)
+	}, func(*postgres.Batch) {})
+	require.Error(t, err) // overtaken, or its connections are ended
+	resumed := begin(t, store, request(1, 1_000))
+	require.Equal(t, resumed.Mark().LastRecordNumber, count(t, db, lastRow))
+	require.Equal(t, resumed.Mark().Records, count(t, db, allRows))
+}
+
+// PostgreSQL may lose the last batches when it crashes, as they are not flushed
+// one by one.
+func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 20))
+	require.NoError(t, commit(t, attempt, 1, 5, plain))
+	require.NoError(t, commit(t, attempt, 6, 10, plain))
+	db.MustExec(`DELETE FROM scrapehaul.import_records WHERE record_number > 5`)
+	db.MustExec(`UPDATE scrapehaul.imports SET committed_bytes = 5, last_record_number = 5, records = 5`)
+	require.ErrorIs(t, commit(t, attempt, 11, 20, plain), postgres.ErrOvertaken)
+	require.Equal(t, int64(5), count(t, db, lastRow))
+	require.Equal(t, int64(5), begin(t, store, request(1, 20)).Mark().Records)
+}
+
+// The batch whose turn it is must never wait for a connection that a later one
+// holds, nor lose its own.
+func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
+	store, db := newStore(t)
+	db.SetMaxOpenConns(2)
+	attempt := begin(t, store, request(1, 400))
+	require.NoError(t, attempt.CommitBatches(t.Context(), 8, recordBatches(attempt, 40, 10, func(number int64) string {
+		if number%10 == 3 {
+			return `{"cut":`
+		}
+		if number%10 == 7 {
+			return `{"refused by PostgreSQL alone":1e200000}`
+		}
+		return good(number)
+	}), func(*postgres.Batch) {}))
+	require.NoError(t, attempt.Publish(t.Context(), job(400)))
+	require.Equal(t, postgres.Mark{Bytes: 400, LastRecordNumber: 400, Records: 320, Rejected: 80}, attempt.Mark())
+	require.Equal(t, int64(320), count(t, db, visible))
+	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'cut off%'`))
+	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'PostgreSQL refuses it: %'`))
+}
+
+func TestConnectionsGoBackToThePoolAsTheyWere(t *testing.T) {
+	store, db := newStore(t)
+	db.SetMaxOpenConns(1)
+	attempt := begin(t, store, request(1, 10))
+	require.NoError(t, commit(t, attempt, 1, 10, `{"cut":%d`))
+	require.NoError(t, attempt.Publish(t.Context(), job(10)))
+	for _, setting := range []string{"application_name", "synchronous_commit"} {
+		require.Zero(t, count(t, db, `SELECT count(*) FROM pg_settings WHERE name = $1 AND setting <> reset_val`, setting))
+	}
+}
+
+// records are texts that COPY, JSON and PostgreSQL see with different eyes.
+var records = []string{
+	`{}`, `{"a":"b"}`, `{"path":"https:\/\/webscraper.io\/a"}`, `{"b":"\\"}`, `{"b":"\\\\"}`, `{"quote":"\""}`, `{"t":"\t\n\r\b\f"}`,
+	"{\"tab between\":\t1}", "{\"cr\":\r1}", "{\n\"pretty\":\n1\n}", `{"null":"\\N"}`, `{"end":"\\."}`, `{"é":"ü 漢字 🙂"}`, `{"pair":"\ud83d\ude42"}`,
+	`{"a":1,"a":2}`, `{"":""}`, `{"n":-0.0,"e":1E5,"big":123456789012345678901234567890}`, `{"deep":[[[{"x":[null,true,false]}]]]}`,
+	`  {"blanks":1}  `, "\t{\"tab before\":1}",
+	// what nobody takes
+	``, `[1]`, `"text"`, `1`, `null`, `{"cut":`, `{"cut":"`, `{"a":1}}`, `{"a":1} {"b":2}`, `{'a':1}`, `{"a":01}`, `{"a":.5}`, `{"a":+1}`, `{"a":NaN}`,
+	"{\"raw tab\":\"\t\"}", "{\"raw newline\":\"\n\"}", "{\"raw cr\":\"\r\"}", "{\"control\":\"\x01\"}", "{\"zero\":\"\x00\"}", "\x00", "{\"a\":1}\x01",
+	`{"nul":"\u0000"}`, `{"lone":"\ud83d"}`, `{"lone":"\ude42"}`, `{"x":"\ud83dx\ude42"}`, `{"bad escape":"\x"}`, `{"cut escape":"\u12"}`, `{"a":"\"}`, `\.`, `\N`, `{"a":1},`,
+	"{\"latin-1\":\"\xe9\"}", "{\"surrogate\":\"\xed\xa0\x80\"}", "{\"overlong\":\"\xc0\x80\"}", "{\"cut\":\"\xe6\xbc\"}", "\xef\xbb\xbf{}", "{\"feed\":\f1}", "{\u00a0\"a\":1}",
+}
+
+// Records are taken on trust as long as PostgreSQL refuses none: it has to
+// refuse the same as CheckRecord, and what it takes has to be what came.
+func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
+	store, db := newStore(t)
+	for i, record := range records {
+		attempt := begin(t, store, request(i+1, 3))
+		batch := attempt.NewBatch()
+		for n, each := range []string{`{"before":1}`, record, `{"after":1}`} {
+			batch.Add(int64(n+1), []byte(each))
+		}
+		batch.EndsAt(3, 3)
+		require.NoError(t, attempt.CommitBatch(t.Context(), batch), "%q", record)
+		require.NoError(t, attempt.Publish(t.Context(), job(3)))
+		if problem := postgres.CheckRecord([]byte(record)); problem != nil {
+			var rejected struct {
+				Raw    string `db:"raw"`
+				Reason string `db:"reason"`
+			}
+			require.NoError(t, db.Get(&rejected, `SELECT raw, reason FROM scrapehaul.rejected_records WHERE record_number = 2 AND import_id = $1`, attempt.ID()), "%q", record)
+			require.Equal(t, record, rejected.Raw)
+			require.Equal(t, problem.Error(), rejected.Reason, "%q", record)
+			require.Equal(t, int64(2), attempt.Mark().Records)
+			continue
+		}
+		require.Equal(t, int64(3), attempt.Mark().Records, "%q", record)
+		same := false
+		require.NoError(t, db.Get(&same, `SELECT data = $1::jsonb FROM scrapehaul.scraped_records WHERE record_number = 2`, record), "%q", record)
+		require.True(t, same, "%q", record)
+	}
+}
+
+func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+	there, err := url.Parse(postgrestest.NewDatabase(t))
+	require.NoError(t, err)
+	admin := connect(t, there.String())
+	name := strings.TrimPrefix(there.Path, "/") + "_ascii"
+	admin.MustExec(`CREATE DATABASE ` + pq.QuoteIdentifier(name) + ` TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'SQL_ASCII'`)
+	t.Cleanup(func() { admin.MustExec(`DROP DATABASE ` + pq.QuoteIdentifier(name) + ` WITH (FORCE)`) })
+	there.Path = "/" + name
+	db := connect(t, there.String())
+	_, err = postgres.Migrate(t.Context(), db)
+	require.ErrorContains(t, err, "createdb --encoding=UTF8")
+	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), "SQL_ASCII")
+}
