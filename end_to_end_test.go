@@ -301,8 +301,8 @@ func TestSecretsAppearNowhere(t *testing.T) {
 }
 
 func TestSmallCallsKeepThePaceOfTheBudget(t *testing.T) {
-	const jobs, aSecond = 16, 4
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": strconv.Itoa(aSecond * 900)})
+	const jobs, aSecond = 16, 4 // each is described and downloaded
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": strconv.Itoa(2 * aSecond * 900)})
 	var ids []int64
 	for range jobs {
 		id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})

@@ -28,6 +28,10 @@ const (
 	DefaultAPICallsPer15Minutes = 200
 )
 
+// callsOfATask is how many API calls a task of the paced task queue makes: a job
+// is described and downloaded, and described and deleted.
+const callsOfATask = 2
+
 // Options are what a Plugin needs.
 type Options struct {
 	// Client is the Temporal client that the host's worker is made from.
@@ -52,8 +56,8 @@ type Options struct {
 	// writes over at a time: as many of PostgreSQL's cores as one import is to
 	// have. Default DefaultConnectionsPerImport.
 	ConnectionsPerImport int
-	// APICallsPer15Minutes is how many of the API's small calls all workers of
-	// the task queue together begin: the account's limit. The worker that started
+	// APICallsPer15Minutes is how many calls of the API all workers of the task
+	// queue together make: the account's limit. The worker that started
 	// last decides. Default DefaultAPICallsPer15Minutes.
 	APICallsPer15Minutes int
 }
@@ -177,7 +181,7 @@ func (p *Plugin) StartWorker(
 		OnFatalError:          p.onFatal,
 	}
 	paced := further
-	paced.TaskQueueActivitiesPerSecond = float64(p.options.APICallsPer15Minutes) / (15 * time.Minute).Seconds()
+	paced.TaskQueueActivitiesPerSecond = float64(p.options.APICallsPer15Minutes) / callsOfATask / (15 * time.Minute).Seconds()
 	err := p.startFurther(steps, steps.WorkerTaskQueue, further)
 	if err == nil {
 		err = p.startFurther(steps, workflows.CloudTaskQueue(p.taskQueue), paced)

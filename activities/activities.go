@@ -137,6 +137,12 @@ type DescribeScrapingJobResult struct {
 	WorkerTaskQueue string `json:"worker_task_queue"`
 }
 
+// Due says whether the job has to be downloaded and imported: it has ended, the
+// filter lets it pass, and it is not published as it is, or to be imported again.
+func (r DescribeScrapingJobResult) Due(again bool) bool {
+	return r.Found && !r.Job.Running() && r.Outside == "" && (again || !r.Unchanged)
+}
+
 // DescribeScrapingJob asks Web Scraper Cloud for the job and the database for
 // its published import. A job that the cloud does not know is no error.
 func (a *Activities) DescribeScrapingJob(ctx context.Context, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {

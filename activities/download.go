@@ -17,6 +17,19 @@ type DownloadScrapingJobInput struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
 	// File is the file's name in the spool.
 	File string `json:"file"`
+	// IfDue has the job described first, and downloaded only if it is due. Without
+	// it the job is downloaded in any case.
+	IfDue *IfDue `json:"if_due,omitempty"`
+	// Earlier is what an interrupted download has left on this worker.
+	Earlier *Progress `json:"earlier,omitempty"`
+}
+
+// IfDue says which jobs are due.
+type IfDue struct {
+	// Filter is what a job has to pass.
+	Filter Filter `json:"filter,omitzero"`
+	// Again has a job imported again that is published as it is.
+	Again bool `json:"again,omitempty"`
 }
 
 // DownloadScrapingJobResult describes the file.
@@ -24,6 +37,20 @@ type DownloadScrapingJobResult struct {
 	Bytes int64 `json:"bytes"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
+	// Described is what the job was found to be, if the input asked for that. When
+	// it was not due, nothing was downloaded.
+	Described *DescribeScrapingJobResult `json:"described,omitempty"`
+	// Interrupted is set when the file is not whole: the download has to go on,
+	// without IfDue, on the task queue of the worker that has begun it, which is
+	// Described.WorkerTaskQueue.
+	Interrupted *Interruption `json:"interrupted,omitempty"`
+}
+
+// Interruption says how far a download came.
+type Interruption struct {
+	Reason string `json:"reason"`
+	// Progress is the Earlier of the download that goes on.
+	Progress Progress `json:"progress"`
 }
 
 // DownloadScrapingJob downloads the job's JSON into the spool: to a temporary
@@ -32,45 +59,97 @@ type DownloadScrapingJobResult struct {
 //
 // A retry goes on where the attempt before broke off, if that has left the
 // beginning of the file and the server says that the content is still the same;
-// otherwise it begins anew.
+// otherwise it begins anew. With IfDue an attempt may come to any worker, so it
+// leaves going on to the one that has begun.
 func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
-	result, err := a.download(ctx, in)
+	var result DownloadScrapingJobResult
+	var err error
+	if in.IfDue != nil {
+		result, err = a.downloadIfDue(ctx, in)
+	} else {
+		result, _, err = a.download(ctx, in, earlierProgress(ctx, in))
+	}
 	if err != nil {
 		return DownloadScrapingJobResult{}, classify(ctx, err)
 	}
 	return result, nil
 }
 
-func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput) (result DownloadScrapingJobResult, err error) {
-	path, err := a.Spool.path(in.File)
+// earlierProgress is what an attempt before this one has told last, or the
+// interrupted download that the input tells of.
+func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress {
+	if last := lastProgress(ctx); last != (Progress{}) || in.Earlier == nil {
+		return last
+	}
+	return *in.Earlier
+}
+
+func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobInput) (result DownloadScrapingJobResult, err error) {
+	earlier := lastProgress(ctx)
+	described, err := a.describeHeartbeating(ctx, earlier, DescribeScrapingJobInput{ScrapingJobID: in.ScrapingJobID, Filter: in.IfDue.Filter})
 	if err != nil {
 		return result, err
 	}
-	partial := newPartialFile(a.Spool, in.File, lastProgress(ctx))
+	result.Described = &described
+	if earlier.WorkerTaskQueue != "" && earlier.WorkerTaskQueue != a.WorkerTaskQueue {
+		described.WorkerTaskQueue = earlier.WorkerTaskQueue
+		result.Interrupted = &Interruption{Reason: "the attempt that had begun it was not heard of any more", Progress: earlier}
+		return result, nil
+	}
+	if !described.Due(in.IfDue.Again) {
+		return result, nil
+	}
+	file, progress, err := a.download(ctx, in, earlier)
+	if err == nil {
+		result.Bytes, result.SHA256 = file.Bytes, file.SHA256
+		return result, nil
+	}
+	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
+	if !ok || failure.NonRetryable() {
+		return result, err
+	}
+	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
+	return result, nil
+}
+
+// describeHeartbeating repeats what the attempt before has told: the last
+// heartbeat is all that the next one gets.
+func (a *Activities) describeHeartbeating(ctx context.Context, earlier Progress, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
+	defer keepHeartbeating(ctx, func() Progress { return earlier })()
+	return a.describe(ctx, in)
+}
+
+func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, earlier Progress) (result DownloadScrapingJobResult, reached Progress, err error) {
+	path, err := a.Spool.path(in.File)
+	if err != nil {
+		return result, reached, err
+	}
+	partial := newPartialFile(a.Spool, in.File, a.WorkerTaskQueue, earlier)
 	defer func() {
 		if err != nil {
 			partial.leave(ctx, goesOn(ctx, err))
+			reached = partial.progress()
 		}
 	}()
-	release, err := waitForSlot(ctx, a.Slots.takeForDownload)
+	release, err := waitForSlot(ctx, earlier, a.Slots.takeForDownload)
 	if err != nil {
-		return result, err
+		return result, reached, err
 	}
 	defer release()
 	if err := a.Spool.checkFree(0); err != nil {
-		return result, err
+		return result, reached, err
 	}
 	defer keepHeartbeating(ctx, partial.progress)()
 	if err := a.transfer(ctx, in.ScrapingJobID, partial); err != nil {
-		return result, err
+		return result, reached, err
 	}
 	if err := errors.Join(partial.file.Sync(), partial.file.Close()); err != nil {
-		return result, fmt.Errorf("writing the spool file: %w", err)
+		return result, reached, fmt.Errorf("writing the spool file: %w", err)
 	}
 	if err := os.Rename(partial.file.Name(), path); err != nil {
-		return result, fmt.Errorf("naming the spool file: %w", err)
+		return result, reached, fmt.Errorf("naming the spool file: %w", err)
 	}
-	return DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: hex.EncodeToString(partial.hash.Sum(nil))}, nil
+	return DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: hex.EncodeToString(partial.hash.Sum(nil))}, reached, nil
 }
 
 // transfer fills the partial file: with what the attempt before has left, and

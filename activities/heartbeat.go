@@ -25,6 +25,8 @@ type Progress struct {
 	Validator string `json:"validator,omitempty"`
 	// Compressed is set when a download was asked for compressed.
 	Compressed bool `json:"compressed,omitempty"`
+	// WorkerTaskQueue is that of the worker with a download's file.
+	WorkerTaskQueue string `json:"worker_task_queue,omitempty"`
 }
 
 // lastProgress is what earlier attempts have told last; the zero value if they
@@ -74,8 +76,8 @@ func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func(
 // waitForSlot heartbeats while it waits, and repeats what earlier attempts have
 // told: the last heartbeat is all that the next one gets. It ends when ctx does,
 // or when the worker is asked to stop.
-func waitForSlot(ctx context.Context, take func(context.Context) (func(), error)) (release func(), err error) {
-	waiting := lastProgress(ctx)
+func waitForSlot(ctx context.Context, earlier Progress, take func(context.Context) (func(), error)) (release func(), err error) {
+	waiting := earlier
 	waiting.Waiting = true
 	defer keepHeartbeating(ctx, func() Progress { return waiting })()
 	ctx, cancel := cancelOnWorkerStop(ctx)

@@ -35,6 +35,8 @@ type ImportRecordsInput struct {
 	BatchRecords int `json:"batch_records"`
 	// MaxRecordBytes is the size over which a record is rejected.
 	MaxRecordBytes int `json:"max_record_bytes"`
+	// RemoveFile has the file removed in the end. After an error it stays.
+	RemoveFile bool `json:"remove_file,omitempty"`
 }
 
 // ImportRecordsResult is the outcome of an import.
@@ -64,7 +66,7 @@ func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (
 }
 
 func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (result ImportRecordsResult, err error) {
-	release, err := waitForSlot(ctx, a.Slots.takeForImport)
+	release, err := waitForSlot(ctx, lastProgress(ctx), a.Slots.takeForImport)
 	if err != nil {
 		return result, err
 	}
@@ -105,6 +107,11 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	if err := a.Store.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {
 		return result, err
+	}
+	if in.RemoveFile {
+		if err := a.Spool.remove(in.File); err != nil {
+			return result, fmt.Errorf("removing the spool file: %w", err)
+		}
 	}
 	result.ImportID = attempt.ID()
 	result.Records = attempt.Mark().Records

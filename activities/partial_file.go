@@ -36,6 +36,8 @@ const checkFreeEvery = 16 << 20
 type partialFile struct {
 	spool *Spool
 	name  string // of the whole file
+	// workerTaskQueue is told together with the file's name.
+	workerTaskQueue string
 	// earlier is what the attempt before has told. Its Partial is a file of the
 	// same download, or "" when there is nothing to go on with.
 	earlier Progress
@@ -47,13 +49,15 @@ type partialFile struct {
 	checkedAt int64
 }
 
-func newPartialFile(spool *Spool, name string, earlier Progress) *partialFile {
+func newPartialFile(spool *Spool, name, workerTaskQueue string, earlier Progress) *partialFile {
 	_, err := spool.path(earlier.Partial)
 	if err != nil || !strings.HasPrefix(earlier.Partial, name+partialSuffix) {
 		earlier.Partial, earlier.Validator = "", ""
 	}
-	p := &partialFile{spool: spool, name: name, earlier: earlier, hash: sha256.New()}
-	p.told.Store(&Progress{Partial: earlier.Partial, Validator: earlier.Validator, Compressed: earlier.Compressed})
+	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: sha256.New()}
+	p.told.Store(&Progress{
+		Partial: earlier.Partial, Validator: earlier.Validator, Compressed: earlier.Compressed, WorkerTaskQueue: earlier.WorkerTaskQueue,
+	})
 	return p
 }
 
@@ -148,7 +152,7 @@ func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeade
 		p.checkedAt = 0
 	}
 	rest := max(0, header.ContentLength)
-	told := &Progress{OfBytes: header.Offset + rest, Compressed: compressed}
+	told := &Progress{OfBytes: header.Offset + rest, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue}
 	if header.Validator != "" {
 		told.Partial, told.Validator = filepath.Base(p.file.Name()), header.Validator
 	}

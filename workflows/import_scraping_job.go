@@ -14,8 +14,8 @@ import (
 )
 
 // ImportScrapingJob imports one scraping job, whose ID is the workflow's own:
-// describe the job, download it, import its records and publish them, remove
-// the file, hold, delete the job in the cloud.
+// describe and download the job, import its records and publish them, hold,
+// delete the job in the cloud.
 //
 // It goes through these rounds again for every signal that comes in the
 // meantime: a notification imports when the job's content has changed since
@@ -40,7 +40,9 @@ const (
 )
 
 type importScrapingJob struct {
-	id       int64
+	id int64
+	// process is the version of the process.
+	process  int
 	settings settings
 	logger   log.Logger
 
@@ -94,12 +96,17 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 	if err != nil || id <= 0 || WorkflowID(id) != workflowID || (in.ScrapingJobID != 0 && in.ScrapingJobID != id) {
 		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
 	}
+	if in.Process > currentProcess {
+		// Temporal tries the workflow task again, until a worker knows more.
+		panic(fmt.Sprintf("version %d of the process, of which this worker knows up to %d: run a later version of the worker", in.Process, currentProcess))
+	}
 	parsed, problems := in.Settings.parse()
 	if len(problems) > 0 {
 		return nil, invalidInput(errors.Join(problems...))
 	}
 	w := &importScrapingJob{
 		id:              id,
+		process:         in.Process,
 		settings:        parsed,
 		logger:          log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		notifications:   workflow.GetSignalChannel(ctx, NotificationSignal),
@@ -108,7 +115,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		decisions:       map[string]workflow.ReceiveChannel{},
 		wanted:          check,
 		removals:        workflow.NewWaitGroup(ctx),
-		progress:        Progress{ScrapingJobID: id, Step: StepDescribe},
+		progress:        Progress{ScrapingJobID: id, Step: StepDownload},
 		result:          ImportScrapingJobResult{ScrapingJobID: id},
 	}
 	for _, signal := range decisionSignals {
@@ -196,42 +203,45 @@ func (w *importScrapingJob) newPass(ctx workflow.Context) {
 	w.requestedAt = workflow.Now(ctx)
 }
 
-// bringUpToDate describes the job and imports it if that is due. Unless the
+// bringUpToDate downloads and imports the job if that is due. Unless the
 // published import then is of the job's present content, it ends the round.
 func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) (upToDate bool, err error) {
-	w.show(ctx, StepDescribe, "")
-	var described activities.DescribeScrapingJobResult
-	err = workflow.ExecuteActivity(w.settings.cloudCall(ctx, "describe scraping job "+WorkflowID(w.id)), a.DescribeScrapingJob,
-		activities.DescribeScrapingJobInput{ScrapingJobID: w.id, Filter: w.filterFor(wanted)}).Get(ctx, &described)
+	if w.process == describesApart {
+		return w.describeThenDownload(ctx, wanted)
+	}
+	w.show(ctx, StepDownload, "")
+	file := w.newFile(ctx, "")
+	var download activities.DownloadScrapingJobResult
+	err = workflow.ExecuteActivity(w.settings.cloudDownload(ctx, w.downloadSummary()), a.DownloadScrapingJob,
+		activities.DownloadScrapingJobInput{
+			ScrapingJobID: w.id, File: file.name, IfDue: &activities.IfDue{Filter: w.filterFor(wanted), Again: wanted == reimport},
+		}).Get(ctx, &download)
 	if err != nil {
 		return false, err
 	}
-	if described.Published != nil {
-		w.setPublished(*described.Published)
-	}
-	if !described.Found {
-		w.endNotFound(described.Published)
-		return false, nil
-	}
-	w.described = described.Job
-	w.progress.SitemapName, w.progress.Status = described.Job.SitemapName, described.Job.Status
-	w.progress.StoredRecordCount = described.Job.StoredRecordCount
-	if described.Job.Running() {
-		w.end(StillRunning, fmt.Sprintf("the job is %q: Web Scraper Cloud notifies again when it ends", described.Job.Status))
-		return false, nil
-	}
-	if described.Outside != "" {
-		w.end(Filtered, described.Outside)
-		return false, nil
-	}
-	if described.Unchanged && wanted != reimport {
-		w.job = described.Job
-		if w.heldUntil.IsZero() {
-			w.heldUntil = workflow.Now(ctx).Add(w.settings.hold)
+	described := *download.Described
+	file.taskQueue = described.WorkerTaskQueue
+	remove := true
+	defer func() {
+		if remove {
+			w.removeFile(ctx, file)
 		}
-		return true, nil
+	}()
+	if !described.Due(wanted == reimport) {
+		remove = download.Interrupted != nil
+		return w.leave(ctx, described), nil
 	}
-	return w.importJob(ctx, described)
+	w.learn(described)
+	if broken := download.Interrupted; broken != nil {
+		w.logger.Info("The download goes on where it was interrupted", "TaskQueue", file.taskQueue, "Reason", broken.Reason)
+		w.show(ctx, StepDownload, broken.Reason)
+		if download, err = w.downloadOnWorker(ctx, file, &broken.Progress); err != nil {
+			return false, err
+		}
+	}
+	published, err := w.importFile(ctx, described.Job, file, download)
+	remove = err != nil && !failedWith(err, errorWithheld)
+	return published, err
 }
 
 // filterFor lets pass what a person asks for.
@@ -242,37 +252,58 @@ func (w *importScrapingJob) filterFor(wanted request) activities.Filter {
 	return w.settings.filter
 }
 
-// importJob downloads, imports and publishes on the worker that described the
-// job, and removes the file whatever happens.
-func (w *importScrapingJob) importJob(ctx workflow.Context, described activities.DescribeScrapingJobResult) (published bool, err error) {
-	runID := workflow.GetInfo(ctx).WorkflowExecution.RunID
-	w.downloads++
-	queue, file := described.WorkerTaskQueue, activities.FileName(w.id, runID, w.downloads)
-	defer w.removeFile(ctx, queue, file)
-
-	w.show(ctx, StepDownload, "")
-	var download activities.DownloadScrapingJobResult
-	summary := "download scraping job " + WorkflowID(w.id)
-	err = workflow.ExecuteActivity(w.onWorker(ctx, queue, downloadTimeout, summary), a.DownloadScrapingJob,
-		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file}).Get(ctx, &download)
-	if err != nil {
-		return false, err
+// learn notes what the job was found to be.
+func (w *importScrapingJob) learn(described activities.DescribeScrapingJobResult) {
+	if described.Published != nil {
+		w.setPublished(*described.Published)
 	}
+	if !described.Found {
+		return
+	}
+	w.described = described.Job
+	w.progress.SitemapName, w.progress.Status = described.Job.SitemapName, described.Job.Status
+	w.progress.StoredRecordCount = described.Job.StoredRecordCount
+}
 
+// leave is for a job that is not due; it is up to date, or the round ends.
+func (w *importScrapingJob) leave(ctx workflow.Context, described activities.DescribeScrapingJobResult) (upToDate bool) {
+	w.learn(described)
+	switch {
+	case !described.Found:
+		w.endNotFound(described.Published)
+	case described.Job.Running():
+		w.end(StillRunning, fmt.Sprintf("the job is %q: Web Scraper Cloud notifies again when it ends", described.Job.Status))
+	case described.Outside != "":
+		w.end(Filtered, described.Outside)
+	default:
+		w.job = described.Job
+		if w.heldUntil.IsZero() {
+			w.heldUntil = workflow.Now(ctx).Add(w.settings.hold)
+		}
+		return true
+	}
+	return false
+}
+
+// importFile imports the file on its worker and publishes it.
+func (w *importScrapingJob) importFile(
+	ctx workflow.Context, job activities.ScrapingJob, file spoolFile, download activities.DownloadScrapingJobResult,
+) (published bool, err error) {
 	w.show(ctx, StepImport, fmt.Sprintf("%d bytes have been downloaded", download.Bytes))
 	var imported activities.ImportRecordsResult
-	summary = fmt.Sprintf("import %d records", described.Job.StoredRecordCount)
-	err = workflow.ExecuteActivity(w.onWorker(ctx, queue, importTimeout, summary), a.ImportRecords,
+	summary := fmt.Sprintf("import %d records", job.StoredRecordCount)
+	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, importTimeout, summary), a.ImportRecords,
 		activities.ImportRecordsInput{
-			Job:            described.Job,
-			File:           file,
+			Job:            job,
+			File:           file.name,
 			Bytes:          download.Bytes,
 			SHA256:         download.SHA256,
-			RunID:          runID,
+			RunID:          workflow.GetInfo(ctx).WorkflowExecution.RunID,
 			Pass:           w.pass,
 			RequestedAt:    w.requestedAt,
 			BatchRecords:   w.settings.batchRecords,
 			MaxRecordBytes: w.settings.maxRecordBytes,
+			RemoveFile:     w.process != describesApart,
 		}).Get(ctx, &imported)
 	if err != nil {
 		return false, err
@@ -288,29 +319,8 @@ func (w *importScrapingJob) importJob(ctx workflow.Context, described activities
 		SHA256:   download.SHA256,
 	})
 	w.imported, w.accepted = true, false
-	w.job, w.heldUntil = described.Job, workflow.Now(ctx).Add(w.settings.hold)
+	w.job, w.heldUntil = job, workflow.Now(ctx).Add(w.settings.hold)
 	return true, nil
-}
-
-// removeFile has the file removed, also when ctx has been cancelled. A worker
-// that is gone has taken the file along, which is no reason to fail or to wait.
-func (w *importScrapingJob) removeFile(ctx workflow.Context, queue, file string) {
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	w.removals.Add(1)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		defer cancel()
-		defer w.removals.Done()
-		err := workflow.ExecuteActivity(w.removal(ctx, queue), a.RemoveFile, activities.RemoveFileInput{File: file}).Get(ctx, nil)
-		if err != nil {
-			w.logger.Warn("The spool file was not removed", "TaskQueue", queue, "File", file, "Error", err)
-		}
-	})
-}
-
-func (w *importScrapingJob) awaitRemovals(ctx workflow.Context) {
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	w.removals.Wait(ctx)
 }
 
 // holdAndDelete deletes the job in the cloud when its hold is over, if it may

@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -25,6 +26,8 @@ const jobID = 1234
 type world struct {
 	*testsuite.TestWorkflowEnvironment
 	start time.Time
+	// process is the version of the process.
+	process int
 
 	job       activities.ScrapingJob
 	found     bool
@@ -52,6 +55,7 @@ func newWorld(t *testing.T, status string) *world {
 	var suite testsuite.WorkflowTestSuite
 	w := &world{
 		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
+		process:                 1,
 		found:                   true,
 		job: activities.ScrapingJob{
 			ScrapingJobID: jobID, SitemapID: 12, SitemapName: "my-sitemap", Status: status, StoredRecordCount: 20,
@@ -92,14 +96,35 @@ func (w *world) giveUp(_ context.Context, in activities.GiveUpScrapingJobInput) 
 	return nil
 }
 
-func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {
+func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {
+	var result activities.DownloadScrapingJobResult
+	if in.IfDue != nil {
+		described, err := w.describe(ctx, activities.DescribeScrapingJobInput{ScrapingJobID: in.ScrapingJobID, Filter: in.IfDue.Filter})
+		if err != nil {
+			return result, err
+		}
+		result.Described = &described
+		if !described.Due(in.IfDue.Again) {
+			return result, nil
+		}
+	}
 	w.files[in.File] = true
 	if w.onDownload != nil {
 		if err := w.onDownload(); err != nil {
-			return activities.DownloadScrapingJobResult{}, err
+			failure, is := errors.AsType[*temporal.ApplicationError](err)
+			switch final := is && failure.NonRetryable(); {
+			case in.IfDue == nil:
+				return result, err
+			case final:
+				delete(w.files, in.File)
+				return result, err
+			}
+			result.Interrupted = &activities.Interruption{Reason: err.Error(), Progress: activities.Progress{Bytes: 500}}
+			return result, nil
 		}
 	}
-	return activities.DownloadScrapingJobResult{Bytes: 1000, SHA256: "abc"}, nil
+	result.Bytes, result.SHA256 = 1000, "abc"
+	return result, nil
 }
 
 func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInput) (activities.ImportRecordsResult, error) {
@@ -113,6 +138,9 @@ func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInpu
 	if result.Published {
 		w.content = in.Job
 		w.published = &activities.PublishedImport{ImportID: result.ImportID, Records: result.Records, Rejected: result.Rejected, Bytes: in.Bytes, SHA256: in.SHA256}
+	}
+	if in.RemoveFile {
+		_ = w.removeFile(context.Background(), activities.RemoveFileInput{File: in.File})
 	}
 	return result, nil
 }
@@ -150,7 +178,7 @@ func (w *world) run(t *testing.T, hold string) workflows.ImportScrapingJobResult
 
 func (w *world) execute(hold string) {
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
-		ScrapingJobID: jobID, Settings: workflows.Settings{HoldBeforeDelete: hold},
+		ScrapingJobID: jobID, Process: w.process, Settings: workflows.Settings{HoldBeforeDelete: hold},
 	})
 }
 
@@ -346,28 +374,33 @@ func TestSignalAtTheMomentOfDeletionDoesNotChangeTheOutcome(t *testing.T) {
 
 func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 	gone := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+	broken := temporal.NewApplicationError("broken", activities.ErrorCloud)
 	fileGone := temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
 	superseded := temporal.NewNonRetryableApplicationError("superseded", activities.ErrorSuperseded, nil)
 	for _, test := range []struct {
-		name               string
-		onDownload, onLoad error
-		samePass           bool
+		name       string
+		onDownload []error
+		onLoad     error
+		samePass   bool
 	}{
-		{"worker gone before the download", gone, nil, true},
+		{"worker gone before the download goes on", []error{broken, gone}, nil, true},
 		{"worker gone before the import", nil, gone, true},
 		{"file gone", nil, fileGone, true},
 		{"superseded", nil, superseded, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, "finished")
-			once := func(err error) func() error {
+			inTurn := func(errs ...error) func() error {
 				return func() error {
-					defer func() { err = nil }()
-					return err
+					if len(errs) == 0 {
+						return nil
+					}
+					defer func() { errs = errs[1:] }()
+					return errs[0]
 				}
 			}
-			failDownload, failImport := once(test.onDownload), once(test.onLoad)
-			w.onDownload = failDownload
+			w.onDownload = inTurn(test.onDownload...)
+			failImport := inTurn(test.onLoad)
 			w.onImport = func(r *activities.ImportRecordsResult) error {
 				err := failImport()
 				r.Published = err == nil
@@ -382,6 +415,60 @@ func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
+	w := newWorld(t, "finished")
+	interrupted := false
+	w.onDownload = func() error {
+		if interrupted {
+			return nil
+		}
+		interrupted = true
+		return temporal.NewApplicationError("broken", activities.ErrorCloud)
+	}
+	var downloads []activities.DownloadScrapingJobInput
+	w.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, args converter.EncodedValues) {
+		if info.ActivityType.Name == "DownloadScrapingJob" {
+			var in activities.DownloadScrapingJobInput
+			require.NoError(t, args.Get(&in))
+			downloads = append(downloads, in)
+		}
+	})
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Equal(t, 1, w.described)
+	require.Len(t, downloads, 2)
+	require.Equal(t, downloads[0].File, downloads[1].File)
+	require.NotNil(t, downloads[0].IfDue)
+	require.Nil(t, downloads[1].IfDue)
+	require.Equal(t, int64(500), downloads[1].Earlier.Bytes)
+}
+
+func TestAnImportBegunByTheFirstVersionGoesOnAsItWasBegun(t *testing.T) {
+	for outcome, trouble := range map[workflows.Outcome]func(*activities.ImportRecordsResult) error{workflows.Deleted: nil, workflows.Kept: refused} {
+		w := newWorld(t, "finished")
+		w.process = 0
+		w.onImport = trouble
+		if trouble != nil {
+			w.asks(t, func(string) {
+				w.onImport = nil
+				w.SignalWorkflow(workflows.ReimportSignal, nil)
+				w.SignalWorkflow(workflows.KeepSignal, nil)
+			})
+		}
+		require.Equal(t, outcome, w.run(t, "0").Outcome)
+		for _, in := range w.imports {
+			require.False(t, in.RemoveFile)
+		}
+	}
+}
+
+func TestARunOfALaterVersionWaitsForALaterWorker(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.process = 1000
+	w.execute("0")
+	require.ErrorContains(t, w.GetWorkflowError(), "run a later version of the worker")
+	require.Zero(t, w.described)
 }
 
 func TestSignalWhileAnImportFailsIsItsNextAttempt(t *testing.T) {

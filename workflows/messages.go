@@ -69,6 +69,9 @@ type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
+	// Process is the version of the process, so that a run goes on as it was
+	// begun. Notify and the other functions that start imports set it.
+	Process int `json:"process,omitempty"`
 }
 
 // Settings shape an import. They travel in the workflow's input from whoever

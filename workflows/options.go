@@ -39,6 +39,11 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 	})
 }
 
+// cloudDownload is a cloudCall that downloads too, which takes longer.
+func (s *settings) cloudDownload(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithStartToCloseTimeout(s.cloudCall(ctx, summary), downloadTimeout)
+}
+
 // onWorker is for the steps that need the worker with the file: they wait on
 // its own task queue, and not for ever.
 func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, startToClose time.Duration, summary string) workflow.Context {

@@ -43,7 +43,7 @@ func signalWithStart(
 			TaskQueue:     taskQueue,
 			StaticSummary: truncate(summary, maxSummary),
 		},
-		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: scrapingJobID, Settings: settings})
+		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: scrapingJobID, Settings: settings, Process: currentProcess})
 	if err != nil {
 		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
 	}

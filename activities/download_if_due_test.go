@@ -1,0 +1,136 @@
+package activities_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func (a *attempts) runIfDue(env *testsuite.TestActivityEnvironment, due activities.IfDue) (activities.DownloadScrapingJobResult, error) {
+	return runIn[activities.DownloadScrapingJobResult](a.world, env, "DownloadScrapingJob",
+		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, IfDue: &due})
+}
+
+// goOn downloads what an interrupted download has left to do.
+func (a *attempts) goOn(interrupted activities.DownloadScrapingJobResult) (activities.DownloadScrapingJobResult, error) {
+	return run[activities.DownloadScrapingJobResult](a.world, "DownloadScrapingJob",
+		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, Earlier: &interrupted.Interrupted.Progress})
+}
+
+func TestOnlyADueJobIsDownloaded(t *testing.T) {
+	a := newAttempts(t)
+	download, err := a.runIfDue(a.next(), activities.IfDue{})
+	require.NoError(t, err)
+	require.True(t, download.Described.Found)
+	require.Equal(t, int64(records), download.Described.Job.StoredRecordCount)
+	require.Equal(t, queue, download.Described.WorkerTaskQueue)
+	require.Nil(t, download.Interrupted)
+	described := download.Described
+	download.Described = nil
+	a.requireFile(download, webscrapertest.Products(records, 1))
+
+	_, err = a.tryImport(activities.ImportRecordsInput{
+		Job: described.Job, File: file, Bytes: download.Bytes, SHA256: download.SHA256, RunID: "run", Pass: 1,
+		BatchRecords: 100, MaxRecordBytes: 1 << 20, RemoveFile: true,
+	})
+	require.NoError(t, err)
+	require.Empty(t, a.files(), "the import removes what it has imported")
+	for name, due := range map[string]activities.IfDue{
+		"published": {},
+		"filtered":  {Filter: activities.Filter{SitemapNamePrefix: "other-"}},
+	} {
+		download, err := a.runIfDue(a.next(), due)
+		require.NoError(t, err, name)
+		require.Zero(t, download.Bytes, name)
+		require.NotNil(t, download.Described, name)
+		require.Empty(t, a.files(), name)
+	}
+	again, err := a.runIfDue(a.next(), activities.IfDue{Again: true})
+	require.NoError(t, err)
+	require.True(t, again.Described.Unchanged)
+	require.Equal(t, []string{file}, a.files())
+}
+
+func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
+	for name, c := range map[string]struct {
+		effect webscrapertest.Effect
+		left   int64
+	}{
+		"broken": {webscrapertest.Truncate(nineTenths), nineTenths},
+		"503":    {webscrapertest.FailWithHTML(503), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAttempts(t, webscrapertest.WithoutGzip())
+			a.inject(c.effect)
+			interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
+			require.NoError(t, err)
+			require.NotEmpty(t, interrupted.Interrupted.Reason)
+			require.Equal(t, c.left, interrupted.Interrupted.Progress.Bytes)
+			require.Equal(t, queue, interrupted.Described.WorkerTaskQueue)
+
+			download, err := a.goOn(interrupted)
+			require.NoError(t, err)
+			a.requireFile(download, webscrapertest.Products(records, 1))
+			require.Equal(t, []string{file}, a.files(), "nothing else is left")
+			if c.left > 0 {
+				require.Equal(t, fmt.Sprintf("bytes=%d-", c.left), a.lastRequest().Range)
+			}
+		})
+	}
+}
+
+func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
+	for kind, effect := range map[string]webscrapertest.Effect{
+		activities.ErrorRequestRefused: webscrapertest.FailWith(401),
+		activities.ErrorJobGone:        webscrapertest.FailWith(404),
+	} {
+		a := newAttempts(t)
+		a.inject(effect)
+		_, err := a.runIfDue(a.next(), activities.IfDue{})
+		requireFailure(t, err, kind, false)
+		require.Empty(t, a.files())
+	}
+}
+
+// A worker was killed while it downloaded, and Temporal gives the activity to
+// whoever asks first.
+func TestDownloadGoesOnWhereItsFileIs(t *testing.T) {
+	begun := func(t *testing.T) *attempts {
+		a := newAttempts(t, webscrapertest.WithoutGzip())
+		a.inject(webscrapertest.Truncate(nineTenths))
+		_, err := a.runIfDue(a.next(), activities.IfDue{})
+		require.NoError(t, err)
+		require.Equal(t, queue, a.told.Load().WorkerTaskQueue)
+		return a
+	}
+	t.Run("on the same worker", func(t *testing.T) {
+		a := begun(t)
+		download, err := a.runIfDue(a.next(), activities.IfDue{})
+		require.NoError(t, err)
+		require.Nil(t, download.Interrupted)
+		download.Described = nil
+		a.requireFile(download, webscrapertest.Products(records, 1))
+		require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
+	})
+	t.Run("not on another worker", func(t *testing.T) {
+		a := begun(t)
+		downloads := len(a.cloud.Requests())
+		first := a.steps.WorkerTaskQueue
+		a.steps.WorkerTaskQueue = "another worker"
+		handedBack, err := a.runIfDue(a.next(), activities.IfDue{})
+		require.NoError(t, err)
+		require.Equal(t, first, handedBack.Described.WorkerTaskQueue)
+		require.Equal(t, downloads+1, len(a.cloud.Requests()), "the job was described only")
+
+		a.steps.WorkerTaskQueue = first
+		download, err := a.goOn(handedBack)
+		require.NoError(t, err)
+		a.requireFile(download, webscrapertest.Products(records, 1))
+		require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
+	})
+}
