@@ -39,9 +39,10 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 	})
 }
 
-// cloudDownload is a cloudCall that downloads too, which takes longer.
+// cloudDownload is a cloudCall that downloads too, which takes longer. A
+// cancelled import waits for its end: only the activity knows where the file is.
 func (s *settings) cloudDownload(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithStartToCloseTimeout(s.cloudCall(ctx, summary), downloadTimeout)
+	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(s.cloudCall(ctx, summary), downloadTimeout), true)
 }
 
 // onWorker is for the steps that need the worker with the file: they wait on
