@@ -105,8 +105,8 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, nil
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
-	if !ok || failure.NonRetryable() {
-		return result, err
+	if !ok {
+		return result, err // cancelled
 	}
 	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
 	return result, nil

@@ -90,8 +90,12 @@ func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
 		activities.ErrorJobGone:        webscrapertest.FailWith(404),
 	} {
 		a := newAttempts(t)
-		a.inject(effect)
-		_, err := a.runIfDue(a.next(), activities.IfDue{})
+		a.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Effect: effect})
+		interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
+		require.NoError(t, err)
+		require.True(t, interrupted.Described.Found, "what the job was found to be is known all the same")
+		require.Empty(t, a.files())
+		_, err = a.goOn(interrupted)
 		requireFailure(t, err, kind, false)
 		require.Empty(t, a.files())
 	}

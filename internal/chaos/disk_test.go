@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 func TestSpoolBelowItsReserve(t *testing.T) {
@@ -36,33 +38,32 @@ func TestDiskFull(t *testing.T) {
 	spool := smallDisk(t, 8<<20)
 	c.worker(spool)
 	id := c.finished(many)
-	message := c.untilDiskFull(id)
+	c.untilDiskFull(id)
 	require.NotZero(t, c.Downloads(id))
 	c.WaitFor("the broken file's removal", func() bool {
 		files, _ := filepath.Glob(filepath.Join(spool, "scrapingjob-*"))
 		return len(files) == 0
 	})
-	require.Contains(t, message, syscall.ENOSPC.Error())
-	_, written, _ := strings.Cut(message, "write after ")
+	// The first attempt did not know how much there was to write; the others do.
+	told, _, found := strings.Cut(c.Log.String(), ": "+syscall.ENOSPC.Error())
+	require.True(t, found, "the log says why")
+	written := told[strings.LastIndex(told, "write after ")+len("write after "):]
 	c.observe("“%s” after %s bytes", syscall.ENOSPC, strings.Fields(written)[0])
 	resize(t, spool, 64<<20)
 	c.requireImported(id, many)
 }
 
-// untilDiskFull waits until the download is being retried because of that, and
-// returns what it says.
-func (c *chaos) untilDiskFull(id int64) (message string) {
+// untilDiskFull waits until the download is being retried because of that.
+func (c *chaos) untilDiskFull(id int64) {
 	c.T.Helper()
 	c.WaitFor("a full disk", func() bool {
 		for _, pending := range c.describe(id).GetPendingActivities() {
-			failure := pending.GetLastFailure()
-			if failure.GetApplicationFailureInfo().GetType() == "DiskFull" {
-				message = failure.GetMessage()
+			if pending.GetLastFailure().GetApplicationFailureInfo().GetType() == activities.ErrorDiskFull {
+				return true
 			}
 		}
-		return message != ""
+		return false
 	})
-	return message
 }
 
 // smallDisk mounts a file system of so many bytes for the time of the test, and

@@ -75,10 +75,11 @@ func TestReconciliationGoesOnWhenTheTokenIsRight(t *testing.T) {
 func TestGivenUp(t *testing.T) {
 	c := begin(t, "a person abandons an import before anything of it is published",
 		"reconciliation leaves the job alone until it has run again")
-	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.FailWith(http.StatusForbidden)})
+	refusal := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.FailWith(http.StatusForbidden)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.requireAttention(id, 0, "403")
+	refusal.Remove()
 	c.Signal(id, workflows.AbandonSignal)
 	require.Equal(t, workflows.Abandoned, c.Result(id).Outcome)
 	c.reconcile("0 of 1 jobs are due")
