@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/vbauerster/mpb/v8/decor"
+	"github.com/dustin/go-humanize"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -98,7 +98,7 @@ func amountText(amount overview.Amount, pace *overview.Pace, now time.Time) stri
 
 func quantity(n float64, unit overview.Unit) string {
 	if unit == overview.Bytes {
-		return fmt.Sprintf("% .1f", decor.SizeB1000(n))
+		return humanize.Bytes(uint64(n))
 	}
 	return fmt.Sprintf("%.0f %s", n, unit)
 }

@@ -80,16 +80,15 @@ func newProgressBar(streams process.Streams) *progressBar {
 
 // draw shows what is known now. Each new step leaves a line above the bar.
 func (b *progressBar) draw(i overview.Import, pace *overview.Pace, now time.Time) {
-	step, state := stepOf(i), " "+plain(i.Next(now))
+	step, state := stepOf(i), plain(i.Next(now))
 	amount, is := pace.Amount(now)
 	if is {
-		state = " " + amountText(amount, pace, now)
+		state = amountText(amount, pace, now)
 	}
 	if step != b.drawn {
 		fmt.Fprintf(b.container, "%s  %s\n", now.Format(time.TimeOnly), step)
 		b.drawn = step
 	}
-	step += " "
 	b.step.Store(&step)
 	b.state.Store(&state)
 	b.bar.SetTotal(amount.Of, false)

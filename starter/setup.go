@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
@@ -34,25 +35,35 @@ func (c *setupCommand) Run(ctx context.Context, streams process.Streams) error {
 	}
 	defer temporal.Close()
 	// One can be set up without the other.
-	attributes := registerSearchAttributes(ctx, temporal, options.Namespace, streams)
-	schedules := temporal.ScheduleClient()
+	return errors.Join(
+		registerSearchAttributes(ctx, temporal, options.Namespace, streams),
+		c.schedule(ctx, temporal.ScheduleClient(), every, settings, streams))
+}
+
+// schedule puts up the schedule of the reconciliation, or removes it, and says
+// so.
+func (c *setupCommand) schedule(
+	ctx context.Context, schedules client.ScheduleClient, every time.Duration, settings workflows.Settings, streams process.Streams,
+) error {
+	const id = workflows.ReconcileScheduleID
 	if every == 0 {
 		if err := workflows.UnscheduleReconciliation(ctx, schedules); err != nil {
-			return errors.Join(attributes, err)
+			return err
 		}
-		fmt.Fprintf(streams.Out, "schedule %s: there is none, as RECONCILE_EVERY is 0\n", workflows.ReconcileScheduleID)
-		return attributes
+		fmt.Fprintf(streams.Out, "schedule %s: there is none, as RECONCILE_EVERY is 0\n", id)
+		return nil
 	}
-	_, err = schedules.GetHandle(ctx, workflows.ReconcileScheduleID).Describe(ctx)
 	done := "brought up to date"
-	if isNotFound(err) {
+	if _, err := schedules.GetHandle(ctx, id).Describe(ctx); isNotFound(err) {
 		done = "put up"
+	} else if err != nil {
+		return fmt.Errorf("looking for the schedule %s: %w", id, err)
 	}
 	if err := workflows.ScheduleReconciliation(ctx, schedules, c.TaskQueue, every, settings); err != nil {
-		return errors.Join(attributes, err)
+		return err
 	}
-	fmt.Fprintf(streams.Out, "schedule %s: %s, every %s\n", workflows.ReconcileScheduleID, done, every)
-	return attributes
+	fmt.Fprintf(streams.Out, "schedule %s: %s, every %s\n", id, done, every)
+	return nil
 }
 
 // registerSearchAttributes registers what is missing and says what it did for
@@ -120,5 +131,6 @@ func whyNotRegistered(err error, namespace string, missing map[string]enumspb.In
 
 func isNotFound(err error) bool {
 	_, is := errors.AsType[*serviceerror.NotFound](err)
-	return is
+	_, namespace := errors.AsType[*serviceerror.NamespaceNotFound](err)
+	return is || namespace
 }
