@@ -92,14 +92,15 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 	queue := &taskqueuepb.TaskQueue{Name: d.settings.TaskQueue + "@doctor", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
 	identity := uuid.NewString()
 	before := d.now()
-	polled := make(chan error, 1)
+	var refused error // read after ended
+	ended := make(chan struct{})
 	polling, stop := context.WithCancel(ctx)
-	defer func() { stop(); <-polled }()
+	defer func() { stop(); <-ended }()
 	go func() {
-		_, err := temporal.WorkflowService().PollActivityTaskQueue(polling, &workflowservice.PollActivityTaskQueueRequest{
+		defer close(ended)
+		_, refused = temporal.WorkflowService().PollActivityTaskQueue(polling, &workflowservice.PollActivityTaskQueueRequest{
 			Namespace: namespace, TaskQueue: queue, Identity: identity,
 		})
-		polled <- err
 	}()
 	for {
 		described, err := temporal.DescribeTaskQueue(ctx, queue.GetName(), enumspb.TASK_QUEUE_TYPE_ACTIVITY)
@@ -114,9 +115,8 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 			}
 		}
 		select {
-		case err := <-polled:
-			polled <- err
-			d.fix("the clock of Temporal: polling task queue %s: %v", queue.GetName(), err)
+		case <-ended:
+			d.fix("the clock of Temporal: polling task queue %s: %v", queue.GetName(), refused)
 			return
 		case <-time.After(50 * time.Millisecond):
 		}
