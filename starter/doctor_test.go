@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -145,26 +146,27 @@ func withOption(t *testing.T, databaseURL, name, value string) string {
 
 func TestDoctorFindsARoleWithoutRights(t *testing.T) {
 	s := wellSystem(t)
-	_, err := s.DB.Exec(`CREATE ROLE doctor_test_reader LOGIN PASSWORD '` + password + `'`)
+	role := "doctor_test_" + strings.ReplaceAll(uuid.NewString(), "-", "") // roles are the whole server's
+	_, err := s.DB.Exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD '` + password + `'`)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := s.DB.Exec(`DROP OWNED BY doctor_test_reader; DROP ROLE doctor_test_reader`)
+		_, err := s.DB.Exec(`DROP OWNED BY ` + role + `; DROP ROLE ` + role)
 		require.NoError(t, err)
 	})
 	reader, err := url.Parse(s.Env.DatabaseURL)
 	require.NoError(t, err)
-	reader.User = url.UserPassword("doctor_test_reader", password)
+	reader.User = url.UserPassword(role, password)
 	t.Setenv("DATABASE_URL", reader.String())
 
 	_, out, _ := runDoctor(t, password)
 	requireFixes(t, out, "the role of DATABASE_URL may not read and write schema scrapehaul, table ")
-	_, err = s.DB.Exec(`GRANT USAGE ON SCHEMA scrapehaul TO doctor_test_reader; GRANT ALL ON ALL TABLES IN SCHEMA scrapehaul TO doctor_test_reader;
-		REVOKE DELETE ON scrapehaul.spools FROM doctor_test_reader`)
+	_, err = s.DB.Exec(`GRANT USAGE ON SCHEMA scrapehaul TO ` + role + `; GRANT ALL ON ALL TABLES IN SCHEMA scrapehaul TO ` + role + `;
+		REVOKE DELETE ON scrapehaul.spools FROM ` + role)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
 	requireFixes(t, out, "the role of DATABASE_URL may not read and write table spools: ")
 
-	_, err = s.DB.Exec(`GRANT DELETE ON scrapehaul.spools TO doctor_test_reader; UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = 2`)
+	_, err = s.DB.Exec(`GRANT DELETE ON scrapehaul.spools TO ` + role + `; UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = 2`)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
 	requireFixes(t, out, "schema scrapehaul is at version 1 of 2, and the role of DATABASE_URL may not bring it there: ")
