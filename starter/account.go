@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"text/tabwriter"
 	"time"
@@ -54,6 +55,7 @@ type jobsCommand struct {
 	process.DatabaseFlags
 	SitemapID int64  `placeholder:"ID" help:"Only jobs of this sitemap."`
 	Tag       string `help:"Only jobs of sitemaps with this tag."`
+	JSON      bool   `name:"json" help:"Print a JSON array."`
 }
 
 // Run lists the jobs, page by page: one API call for each 100 of them.
@@ -72,31 +74,76 @@ func (c *jobsCommand) Run(ctx context.Context, streams process.Streams) error {
 	if err := postgres.CheckSchema(ctx, db); err != nil {
 		return fmt.Errorf("the database of DATABASE_URL: %w", err)
 	}
-	return listJobs(ctx, streams.Out, cloud, postgres.NewStore(db), webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag})
+	list := printJobs
+	if c.JSON {
+		list = printJobsJSON
+	}
+	return list(streams.Out, jobsWithImports(ctx, cloud, postgres.NewStore(db),
+		webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}))
 }
 
-func listJobs(ctx context.Context, out io.Writer, cloud *webscraper.Client, store *postgres.Store, which webscraper.ListScrapingJobsOptions) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "JOB\tSITEMAP\tCUSTOM ID\tSTATUS\tRECORDS\tIMPORTED\tAT")
-	for job, err := range cloud.ScrapingJobs(ctx, which) {
+// listedJob is a job of the account with its import, as --json prints it.
+type listedJob struct {
+	activities.ScrapingJob
+	Published *activities.PublishedImport `json:"published,omitempty"`
+	// RunAgain is set when the job has run again since its import.
+	RunAgain bool `json:"run_again,omitempty"`
+}
+
+// jobsWithImports ends after the first error.
+func jobsWithImports(ctx context.Context, cloud *webscraper.Client, store *postgres.Store, which webscraper.ListScrapingJobsOptions) iter.Seq2[listedJob, error] {
+	return func(yield func(listedJob, error) bool) {
+		for job, err := range cloud.ScrapingJobs(ctx, which) {
+			if err != nil {
+				yield(listedJob{}, err)
+				return
+			}
+			listed := listedJob{ScrapingJob: activities.NewScrapingJob(job)}
+			published, err := store.PublishedImport(ctx, job.ID)
+			if published != nil {
+				listed.RunAgain = !listed.SameContent(activities.ScrapingJob(published.ScrapingJob))
+				listed.Published = &activities.PublishedImport{
+					ImportID: published.ImportID, Records: published.Records, Rejected: published.Rejected,
+					Bytes: published.Bytes, SHA256: published.SHA256, PublishedAt: published.PublishedAt,
+				}
+			}
+			if !yield(listed, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func printJobsJSON(out io.Writer, jobs iter.Seq2[listedJob, error]) error {
+	all := []listedJob{}
+	for job, err := range jobs {
 		if err != nil {
 			return err
 		}
-		published, err := store.PublishedImport(ctx, job.ID)
+		all = append(all, job)
+	}
+	return printJSON(out, all)
+}
+
+func printJobs(out io.Writer, jobs iter.Seq2[listedJob, error]) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "JOB\tSITEMAP\tCUSTOM ID\tSTATUS\tRECORDS\tIMPORTED\tAT")
+	for job, err := range jobs {
 		if err != nil {
 			return err
 		}
 		imported, at := "no", ""
-		if published != nil {
+		if published := job.Published; published != nil {
 			imported, at = fmt.Sprint(published.Records), published.PublishedAt.Local().Format(time.DateTime)
 			if published.Rejected > 0 {
 				imported += fmt.Sprintf(" (%d rejected)", published.Rejected)
 			}
-			if !activities.NewScrapingJob(job).SameContent(activities.ScrapingJob(published.ScrapingJob)) {
+			if job.RunAgain {
 				imported += " (has run again since)"
 			}
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", job.ID, job.SitemapName, job.CustomID, job.Status, job.StoredRecordCount, imported, at)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			job.ScrapingJobID, plain(job.SitemapName), plain(job.CustomID), job.Status, job.StoredRecordCount, imported, at)
 	}
 	return table.Flush()
 }

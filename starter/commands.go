@@ -20,12 +20,28 @@ import (
 
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Receive the notifications of Web Scraper Cloud until SIGTERM."`
+	Status      statusCommand      `cmd:"" help:"Show an import, and on a terminal follow it until it ends or waits; without an ID, list the open ones."`
+	List        listCommand        `cmd:"" help:"List the open imports."`
+	Signal      signalCommand      `cmd:"" help:"Answer an import: accept, delete-now, keep, abandon or reimport."`
 	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
 	Jobs        jobsCommand        `cmd:"" help:"List the account's scraping jobs, and whether and when each was imported."`
 	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud account and what is left of its API budget."`
+	Setup       setupCommand       `cmd:"" help:"Register the search attributes in Temporal and put up the schedule of the reconciliation."`
+	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
+
+	Completion process.CompletionCommand `cmd:"" help:"Print what a shell needs to complete the command line: source <(starter completion bash)."`
+}
+
+// scheduleFlags say how often the reconciliation runs.
+type scheduleFlags struct {
+	ReconcileEvery string `env:"RECONCILE_EVERY" default:"15m" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${default}."`
+}
+
+func (f *scheduleFlags) every(s *process.Settings) time.Duration {
+	return s.Duration("RECONCILE_EVERY", f.ReconcileEvery, 0)
 }
 
 // importFlags are the settings of the imports that a command starts. They are
@@ -84,10 +100,10 @@ func (f *filterFlags) filter(s *process.Settings) activities.Filter {
 type serveCommand struct {
 	importFlags
 	filterFlags
+	scheduleFlags
 	ListenAddress   string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
 	WebhookTokens   string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
 	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
-	ReconcileEvery  string `env:"RECONCILE_EVERY" default:"15m" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${default}."`
 }
 
 // Run validates all settings and serves until ctx ends.
@@ -102,7 +118,7 @@ func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
 		taskQueue:       c.TaskQueue,
 		signatureSecret: c.SignatureSecret,
 		settings:        c.settings(&s),
-		reconcileEvery:  s.Duration("RECONCILE_EVERY", c.ReconcileEvery, 0),
+		reconcileEvery:  c.every(&s),
 		temporal:        s.Temporal(logger),
 	}
 	server.settings.Filter = c.filter(&s)
@@ -170,11 +186,7 @@ func (f *importFlags) start(ctx context.Context, streams process.Streams, argume
 	options := s.Temporal(slog.New(slog.DiscardHandler))
 	var ids []int64
 	for _, argument := range arguments {
-		id, err := strconv.ParseInt(argument, 10, 64)
-		if err != nil || id <= 0 {
-			s.Problem("%q is not the ID of a scraping job: want a positive number", argument)
-		}
-		ids = append(ids, id)
+		ids = append(ids, scrapingJobID(&s, argument))
 	}
 	if err := s.Err(); err != nil {
 		return err
@@ -194,6 +206,14 @@ func (f *importFlags) start(ctx context.Context, streams process.Streams, argume
 		fmt.Fprintf(streams.Out, "scraping job %d: workflow %s, run %s\n", id, run.GetID(), run.GetRunID())
 	}
 	return errors.Join(failures...)
+}
+
+func scrapingJobID(s *process.Settings, argument string) int64 {
+	id, err := strconv.ParseInt(argument, 10, 64)
+	if err != nil || id <= 0 {
+		s.Problem("%q is not the ID of a scraping job: want a positive number", argument)
+	}
+	return id
 }
 
 type healthcheckCommand struct {

@@ -21,10 +21,15 @@ import (
 
 // Exit codes of both processes.
 const (
-	ExitOK       = 0
-	ExitFailed   = 1
-	ExitSettings = 2 // wrong arguments or settings; nothing has been started
+	ExitOK        = 0
+	ExitFailed    = 1
+	ExitSettings  = 2 // wrong arguments or settings; nothing has been started
+	ExitAttention = 3 // all went well, and what was found needs a person
 )
+
+// ErrNeedsAttention ends a process with ExitAttention. What it has written says
+// what needs attention.
+var ErrNeedsAttention = errors.New("a person is needed")
 
 // Streams are a process's standard output and error. Logs go to the latter.
 type Streams struct {
@@ -61,6 +66,9 @@ func Main(name, description string, cli any, args []string, streams Streams) int
 	if err != nil {
 		return fail(ExitFailed, err)
 	}
+	if complete(parser) {
+		return ExitOK
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
 		return fail(ExitSettings, err)
@@ -73,6 +81,9 @@ func Main(name, description string, cli any, args []string, streams Streams) int
 	err = command.Run()
 	if settings, ok := errors.AsType[*SettingsError](err); ok {
 		return fail(ExitSettings, settings)
+	}
+	if errors.Is(err, ErrNeedsAttention) {
+		return ExitAttention
 	}
 	if err != nil {
 		return fail(ExitFailed, err)

@@ -1,0 +1,127 @@
+package overview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// atATime is how many imports are asked side by side.
+const atATime = 10
+
+// attentionPageSize is how many runs are looked at together for those that need
+// attention.
+const attentionPageSize = 100
+
+// Open returns a page of the open imports, newest first, and the token of the
+// next page, which is empty after the last one. A page takes a few seconds at
+// most: the progress of imports that no worker tells of in that time is not
+// known.
+//
+// The list is as current as Temporal's visibility, some seconds at most; what it
+// says of each import is current.
+func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
+	return r.list(ctx, r.openQuery(), pageSize, pageToken)
+}
+
+// NeedingAttention returns all imports that wait for a person's signal, newest
+// first, and how many open ones there are of which that is not known. Where the
+// namespace has the search attribute ImportState, it asks only those whose state
+// may be that.
+func (r *Reader) NeedingAttention(ctx context.Context, namespace string) (imports []Import, unknown int, err error) {
+	query := r.openQuery()
+	registered, err := workflows.RegisteredSearchAttributes(ctx, r.Temporal, namespace)
+	if name := workflows.ImportStateAttribute.GetName(); err == nil && registered[name] == enumspb.INDEXED_VALUE_TYPE_KEYWORD {
+		// A run that was begun before the attribute was registered has none.
+		query += fmt.Sprintf(" AND (%s = %s OR %s IS NULL)", name, quote(string(workflows.StepNeedsAttention)), name)
+	}
+	for token := []byte(nil); ; {
+		page, next, err := r.list(ctx, query, attentionPageSize, token)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, each := range page {
+			switch {
+			case each.NeedsAttention():
+				imports = append(imports, each)
+			case !each.ProgressKnown:
+				unknown++
+			}
+		}
+		if token = next; len(token) == 0 {
+			return imports, unknown, nil
+		}
+	}
+}
+
+func (r *Reader) openQuery() string {
+	query := fmt.Sprintf("WorkflowType = %s AND ExecutionStatus = 'Running'", quote(workflows.ImportScrapingJobName))
+	if r.TaskQueue != "" {
+		query += " AND TaskQueue = " + quote(r.TaskQueue)
+	}
+	return query
+}
+
+// quote makes a string of Temporal's list filter.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
+
+func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
+	page, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: query, PageSize: int32(pageSize), NextPageToken: pageToken,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the open imports: %w", err)
+	}
+	imports, err = r.readAll(ctx, page.GetExecutions())
+	return imports, page.GetNextPageToken(), err
+}
+
+// readAll reads what the runs are doing, a few at a time, and leaves out those
+// that have closed since they were listed.
+func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecutionInfo) ([]Import, error) {
+	found := make([]*Import, len(runs))
+	answers, cancel := context.WithTimeout(ctx, allAnswersWithin)
+	defer cancel()
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(atATime)
+	for n, run := range runs {
+		id, is := scrapingJobID(run.GetExecution().GetWorkflowId())
+		if !is {
+			continue
+		}
+		group.Go(func() error {
+			read, err := r.describe(reading, id, run.GetExecution().GetRunId())
+			switch {
+			case errors.Is(err, ErrNotFound):
+				return nil
+			case err != nil:
+				return err
+			case !read.Open:
+				return nil
+			}
+			r.askProgress(answers, &read, eachAnswerWithin)
+			found[n] = &read
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	imports := make([]Import, 0, len(found))
+	for _, each := range found {
+		if each != nil {
+			imports = append(imports, *each)
+		}
+	}
+	return imports, nil
+}

@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// Examination is what [Examine] has found out about a database.
+type Examination struct {
+	// Clock is the server's.
+	Clock time.Time
+	// ReadOnly is set on a standby, for example.
+	ReadOnly bool
+	// SchemaVersion is the version of schema scrapehaul, 0 when it is not there;
+	// WantVersion is the one that this code needs.
+	SchemaVersion, WantVersion int64
+	// Forbidden are the tables of the schema that the role may not read and write,
+	// or "schema scrapehaul" itself.
+	Forbidden []string
+	// MayCreate is set when the role may create schema scrapehaul, or migrate it.
+	MayCreate bool
+}
+
+const examineServer = `
+SELECT clock_timestamp() AS clock,
+       current_setting('transaction_read_only')::boolean AS read_only,
+       to_regnamespace('scrapehaul') IS NOT NULL AS schema_is_there,
+       coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'scrapehaul'),
+                has_database_privilege(current_database(), 'CREATE')) AS may_create`
+
+const selectForbidden = `
+SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
+    SELECT 'schema scrapehaul' AS name WHERE NOT has_schema_privilege('scrapehaul', 'USAGE')
+    UNION ALL
+    SELECT 'table ' || relname FROM pg_class
+    WHERE relnamespace = to_regnamespace('scrapehaul') AND relkind IN ('r', 'p')
+      AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+               AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+) AS forbidden`
+
+const selectSchemaVersion = `
+SELECT coalesce(max(version_id), 0) FROM scrapehaul.goose_db_version WHERE is_applied`
+
+// Examine looks at the database without changing anything.
+func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
+	var found Examination
+	want, err := wantedVersion(db)
+	if err != nil {
+		return found, err
+	}
+	found.WantVersion = want
+	var there bool
+	if err := db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &there, &found.MayCreate); err != nil {
+		return found, fmt.Errorf("examining the database: %w", err)
+	}
+	if !there {
+		return found, nil
+	}
+	if err := db.QueryRowxContext(ctx, selectForbidden).Scan(pq.Array(&found.Forbidden)); err != nil {
+		return found, fmt.Errorf("reading the rights in schema scrapehaul: %w", err)
+	}
+	if len(found.Forbidden) > 0 {
+		return found, nil // the version may be one of them
+	}
+	var migrated bool
+	if err := db.GetContext(ctx, &migrated, `SELECT to_regclass('scrapehaul.goose_db_version') IS NOT NULL`); err != nil {
+		return found, fmt.Errorf("looking for the version of schema scrapehaul: %w", err)
+	}
+	if migrated {
+		if err := db.GetContext(ctx, &found.SchemaVersion, selectSchemaVersion); err != nil {
+			return found, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
+		}
+	}
+	return found, nil
+}
+
+func wantedVersion(db *sqlx.DB) (int64, error) {
+	provider, err := migrator(db)
+	if err != nil {
+		return 0, err
+	}
+	sources := provider.ListSources()
+	if len(sources) == 0 {
+		return 0, errors.New("there are no migrations")
+	}
+	return sources[len(sources)-1].Version, nil
+}

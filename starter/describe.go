@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// printImport says everything about one import.
+func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time.Time) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, plain(fmt.Sprintf(format, args...)))
+	}
+	row("scraping job", "%d", i.ScrapingJobID)
+	if i.Progress.SitemapName != "" {
+		row("sitemap", "%s", i.Progress.SitemapName)
+		row("in the cloud", "%s, %d records stored", i.Progress.Status, i.Progress.StoredRecordCount)
+	} else if i.Summary != "" {
+		row("summary", "%s", i.Summary)
+	}
+	row("step", "%s", stepOf(i))
+	if i.NeedsAttention() {
+		row("wrong", "%s", i.Progress.Attention)
+	}
+	if i.Failure != "" {
+		row("because", "%s", i.Failure)
+	}
+	printPublished(row, i)
+	printActivity(row, i, pace, now)
+	row("workflow", "run %s, %s", i.RunID, ranFrom(i, now))
+	row("next", "%s", i.Next(now))
+	for n, each := range commandsFor(i) {
+		name := ""
+		if n == 0 {
+			name = "you can"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", name, each.line, each.meaning)
+	}
+	return table.Flush()
+}
+
+func printPublished(row func(name, format string, args ...any), i overview.Import) {
+	if i.Result != nil {
+		row("published", "%d records, %d rejected", i.Result.Records, i.Result.Rejected)
+		row("outcome", "%s", i.Result.Outcome)
+		if i.Result.Reason != "" {
+			row("because", "%s", i.Result.Reason)
+		}
+	} else if i.ProgressKnown {
+		row("published", "%d records, %d rejected", i.Progress.Records, i.Progress.Rejected)
+	}
+}
+
+func printActivity(row func(name, format string, args ...any), i overview.Import, pace *overview.Pace, now time.Time) {
+	a := i.Activity
+	if a == nil {
+		return
+	}
+	text := fmt.Sprintf("%s, attempt %d", a.Name, a.Attempt)
+	if a.StartedAt != nil {
+		text += ", for " + since(*a.StartedAt, now)
+	}
+	if a.LastHeartbeat != nil {
+		text += ", last heartbeat " + since(*a.LastHeartbeat, now) + " ago"
+	}
+	row("activity", "%s", text)
+	if amount, is := pace.Amount(now); is {
+		row("done", "%s", amountText(amount, pace, now))
+	}
+	if a.LastFailure != "" {
+		row("last failure", "%s", a.LastFailure)
+	}
+}
+
+// amountText says how much is done, how fast, and how long it still takes.
+func amountText(amount overview.Amount, pace *overview.Pace, now time.Time) string {
+	text := quantity(float64(amount.Done), amount.Unit)
+	if amount.Of > 0 {
+		text = fmt.Sprintf("%s of %s, %d %%", text, quantity(float64(amount.Of), amount.Unit), 100*amount.Done/amount.Of)
+	}
+	if rate, known := pace.PerSecond(); known {
+		text += ", " + quantity(rate, amount.Unit) + "/s"
+	}
+	if remaining, known := pace.Remaining(now); known {
+		text += ", " + remaining.Round(time.Second).String() + " left"
+	}
+	return text
+}
+
+func quantity(n float64, unit overview.Unit) string {
+	if unit == overview.Bytes {
+		return humanize.Bytes(uint64(n))
+	}
+	return fmt.Sprintf("%.0f %s", n, unit)
+}
+
+func ranFrom(i overview.Import, now time.Time) string {
+	text := fmt.Sprintf("%s, begun %s", i.Status, i.StartedAt.In(now.Location()).Format(time.DateTime))
+	if i.ClosedAt != nil {
+		text += ", ended " + i.ClosedAt.In(now.Location()).Format(time.DateTime)
+	}
+	return text
+}
+
+func since(t, now time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() }
+
+// stepOf is what the import is doing, or how it ended.
+func stepOf(i overview.Import) string {
+	switch {
+	case !i.Open:
+		return strings.ToLower(i.Status)
+	case !i.ProgressKnown:
+		return "unknown"
+	}
+	return string(i.Progress.Step)
+}
+
+// command is one that makes sense in the import's present state.
+type command struct {
+	line, meaning string
+}
+
+func commandsFor(i overview.Import) []command {
+	if !i.Open {
+		return []command{{fmt.Sprintf("starter reimport %d", i.ScrapingJobID), workflows.SignalMeaning(workflows.ReimportSignal)}}
+	}
+	var commands []command
+	for _, signal := range i.Progress.Signals {
+		commands = append(commands, command{signalCommandLine(i.ScrapingJobID, signal), workflows.SignalMeaning(signal)})
+	}
+	return commands
+}
+
+func signalCommandLine(id int64, signal string) string {
+	return fmt.Sprintf("starter signal %d %s", id, signal)
+}
+
+// plain keeps what comes from outside, a sitemap's name say, from steering the
+// terminal or breaking the table.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+// doctorCommand's settings are those of the worker and the starter together.
+type doctorCommand struct {
+	temporalFlags
+	scheduleFlags
+	process.CloudFlags
+	process.DatabaseFlags
+	WebhookTokens string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"The starter's secrets, if they are set here: they are checked for their length."`
+	SpoolDir      string `env:"SPOOL_DIR" placeholder:"DIR" help:"The worker's folder for downloaded files, if it is on this machine."`
+	SpoolMinFree  string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
+
+	now func() time.Time `kong:"-"` // nil: time.Now
+}
+
+// checkTimeout bounds each check.
+const checkTimeout = 10 * time.Second
+
+// maxSkew is how far clocks may be apart. The API tells whole seconds.
+const maxSkew = 5 * time.Second
+
+// doctor runs checks, writes a line for each, and counts what is wrong.
+type doctor struct {
+	settings *doctorCommand
+	out      io.Writer
+	now      func() time.Time
+	wrong    int
+}
+
+// Run goes on when a check fails, and fails at the end.
+func (c *doctorCommand) Run(ctx context.Context, streams process.Streams) error {
+	d := &doctor{settings: c, out: streams.Out, now: c.now}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	d.checkTemporal(ctx)
+	d.checkDatabase(ctx)
+	d.checkCloud(ctx)
+	d.checkWebhookTokens()
+	d.checkSpool()
+	if d.wrong > 0 {
+		return fmt.Errorf("%d checks failed", d.wrong)
+	}
+	return nil
+}
+
+func (d *doctor) ok(format string, args ...any) { d.line("ok", format, args...) }
+
+func (d *doctor) fix(format string, args ...any) {
+	d.wrong++
+	d.line("fix", format, args...)
+}
+
+func (d *doctor) line(kind, format string, args ...any) {
+	fmt.Fprintf(d.out, "%-4s  %s\n", kind, plain(fmt.Sprintf(format, args...)))
+}
+
+// settingsAreRight writes a line for each setting that is missing or wrong.
+func (d *doctor) settingsAreRight(s *process.Settings) bool {
+	wrong, is := errors.AsType[*process.SettingsError](s.Err())
+	if !is {
+		return true
+	}
+	for _, problem := range wrong.Problems {
+		d.fix("%s", problem)
+	}
+	return false
+}
+
+// checkClock compares a server's clock with ours, which was read right before
+// and after.
+func (d *doctor) checkClock(whose string, theirs, before, after time.Time) {
+	skew := time.Duration(0)
+	switch {
+	case theirs.Before(before):
+		skew = theirs.Sub(before)
+	case theirs.After(after):
+		skew = theirs.Sub(after)
+	}
+	if skew.Abs() <= maxSkew {
+		d.ok("%s and this machine have the same time", whose)
+		return
+	}
+	direction := "ahead of"
+	if skew < 0 {
+		direction = "behind"
+	}
+	d.fix("the clock of %s is %s %s this machine's: have both set by NTP", whose, skew.Abs().Round(time.Second), direction)
+}
+
+// minWebhookToken is the length, in bytes, under which a secret can be guessed.
+const minWebhookToken = 16
+
+func (d *doctor) checkWebhookTokens() {
+	if strings.TrimSpace(d.settings.WebhookTokens) == "" {
+		return // they belong to the machines of starters
+	}
+	short := 0
+	for token := range strings.SplitSeq(d.settings.WebhookTokens, ",") {
+		if token = strings.TrimSpace(token); token != "" && len(token) < minWebhookToken {
+			short++
+		}
+	}
+	if short > 0 {
+		d.fix("WEBHOOK_TOKENS has %d that are shorter than %d characters: make them long and random (openssl rand -hex 24)", short, minWebhookToken)
+		return
+	}
+	d.ok("WEBHOOK_TOKENS are long enough")
+}
+
+// discard is the logger of checks: their lines say it all.
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+func (d *doctor) checkDatabase(ctx context.Context) {
+	var s process.Settings
+	d.settings.Validate(&s)
+	if !d.settingsAreRight(&s) {
+		return
+	}
+	db, err := d.settings.Connect(1)
+	if err != nil {
+		d.fix("PostgreSQL: %v", err)
+		return
+	}
+	defer func() { _ = db.Close() }() // nothing is written
+	if _, err := within(ctx, func(ctx context.Context) (any, error) { return nil, db.PingContext(ctx) }); err != nil {
+		d.fix("PostgreSQL, and all that depends on it: connecting with DATABASE_URL: %v", err)
+		return
+	}
+	d.ok("PostgreSQL answers")
+	before := d.now()
+	found, err := within(ctx, func(ctx context.Context) (postgres.Examination, error) { return postgres.Examine(ctx, db) })
+	if err != nil {
+		d.fix("schema scrapehaul: %v", err)
+		return
+	}
+	d.checkClock("PostgreSQL", found.Clock, before, d.now())
+	d.checkSchema(found)
+}
+
+func (d *doctor) checkSchema(found postgres.Examination) {
+	if found.ReadOnly {
+		d.fix("the database is read-only: DATABASE_URL has to lead to the primary server, and a role that may write")
+	} else {
+		d.ok("the database may be written to")
+	}
+	switch {
+	case len(found.Forbidden) > 0:
+		d.fix("the role of DATABASE_URL may not read and write %s: let it own schema scrapehaul", strings.Join(found.Forbidden, ", "))
+	case found.SchemaVersion < found.WantVersion && !found.MayCreate:
+		d.fix("schema scrapehaul is at version %d of %d, and the role of DATABASE_URL may not bring it there: let it own the schema, or GRANT CREATE ON DATABASE, and run worker migrate",
+			found.SchemaVersion, found.WantVersion)
+	case found.SchemaVersion < found.WantVersion:
+		d.fix("schema scrapehaul is at version %d of %d: start a worker, or run worker migrate", found.SchemaVersion, found.WantVersion)
+	case found.SchemaVersion > found.WantVersion:
+		d.fix("schema scrapehaul is at version %d, of which this program knows only %d: use the program that the workers are of", found.SchemaVersion, found.WantVersion)
+	default:
+		d.ok("schema scrapehaul is at version %d, and the role may read and write it", found.SchemaVersion)
+	}
+}

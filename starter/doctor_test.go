@@ -1,0 +1,222 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/systemtest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// wellSystem is a system about which the doctor has nothing to say.
+func wellSystem(t *testing.T) *systemtest.System {
+	t.Helper()
+	s := newSystem(t, map[string]string{"RECONCILE_EVERY": "24h"})
+	s.StartWorker(s.Spool)
+	t.Setenv("SPOOL_DIR", s.Spool)
+	t.Setenv("SPOOL_MIN_FREE", "1")
+	t.Setenv("WEBHOOK_TOKENS", systemtest.WebhookToken)
+	code, _, problems := runStarter("setup")
+	require.Equal(t, process.ExitOK, code, problems)
+	return s
+}
+
+// runDoctor requires that what it writes has no secrets.
+func runDoctor(t *testing.T, secrets ...string) (code int, out, problems string) {
+	t.Helper()
+	code, out, problems = runStarter("doctor")
+	for _, secret := range append(secrets, systemtest.APIToken, systemtest.WebhookToken) {
+		require.NotContains(t, out+problems, secret)
+	}
+	return code, out, problems
+}
+
+func TestDoctorFindsAllWell(t *testing.T) {
+	s := wellSystem(t)
+	var out string
+	s.WaitFor("all to be well", func() bool {
+		var code int
+		code, out, _ = runDoctor(t)
+		return code == process.ExitOK && !strings.Contains(out, "hint")
+	})
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		require.True(t, strings.HasPrefix(line, "ok    "), line)
+	}
+	for _, want := range []string{
+		"Temporal at ", "namespace ", "workflows of namespace ", "Temporal and this machine have the same time",
+		"workers poll task queue scrapingjob-import for workflow tasks", "workers poll task queue scrapingjob-import for activity tasks",
+		"workers poll task queue scrapingjob-import@webscraper-cloud for activity tasks",
+		"the schedule scrapehaul-reconcile is there, every 24h0m0s", "the search attributes are registered",
+		"PostgreSQL answers", "PostgreSQL and this machine have the same time", "the database may be written to", "schema scrapehaul is at version ",
+		"Web Scraper Cloud takes WEBSCRAPER_API_TOKEN", "Web Scraper Cloud and this machine have the same time",
+		"WEBHOOK_TOKENS are long enough", "the spool folder ",
+	} {
+		require.Contains(t, out, "  "+want)
+	}
+}
+
+func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
+	s := wellSystem(t)
+	nobody := processtest.ClosedPort(t)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for name, c := range map[string]struct {
+		settings map[string]string
+		want     []string // of the lines that are not ok
+	}{
+		"Temporal is away":       {map[string]string{"TEMPORAL_ADDRESS": nobody}, []string{"Temporal at " + nobody + ", and all that depends on it: "}},
+		"no such namespace":      {map[string]string{"TEMPORAL_NAMESPACE": "nowhere"}, []string{"namespace nowhere, and all that depends on it: it does not exist"}},
+		"wrong Temporal setting": {map[string]string{"TEMPORAL_PROFILE": "production"}, []string{"the TEMPORAL_* variables or the profile file they name: "}},
+		"another task queue": {map[string]string{"TASK_QUEUE": "elsewhere"}, []string{
+			"no worker polls task queue elsewhere for workflow tasks: start one",
+			"no worker polls task queue elsewhere for activity tasks: ",
+			"no worker polls task queue elsewhere@webscraper-cloud for activity tasks: ",
+			"the schedule scrapehaul-reconcile is for another task queue than elsewhere: ",
+		}},
+		"schedule of another time":   {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"the schedule scrapehaul-reconcile is not every 1h0m0s, as RECONCILE_EVERY says: run starter setup"}},
+		"schedule that should be no": {map[string]string{"RECONCILE_EVERY": "0"}, []string{"the schedule scrapehaul-reconcile is there, though RECONCILE_EVERY is 0: "}},
+		"wrong interval":             {map[string]string{"RECONCILE_EVERY": "soon"}, []string{`RECONCILE_EVERY is "soon": `}},
+		"no database setting":        {map[string]string{"DATABASE_URL": ""}, []string{"DATABASE_URL is missing: "}},
+		"database is away": {map[string]string{"DATABASE_URL": "postgres://importer:" + password + "@" + nobody + "/scrapes?sslmode=disable"},
+			[]string{"PostgreSQL, and all that depends on it: connecting with DATABASE_URL: "}},
+		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{"schema scrapehaul is at version 0 of 2: start a worker, or run worker migrate"}},
+		"database is read-only": {map[string]string{"DATABASE_URL": withOption(t, s.Env.DatabaseURL, "default_transaction_read_only", "on")},
+			[]string{"the database is read-only: "}},
+		"no API token":        {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
+		"wrong API token":     {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page"}},
+		"API is away":         {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + nobody}, []string{"Web Scraper Cloud: "}},
+		"short webhook token": {map[string]string{"WEBHOOK_TOKENS": "short-zx99"}, []string{"WEBHOOK_TOKENS has 1 that are shorter than 16 characters: "}},
+		"no spool folder":     {map[string]string{"SPOOL_DIR": "/nowhere/at/all"}, []string{"the spool folder SPOOL_DIR: "}},
+		"spool is a file":     {map[string]string{"SPOOL_DIR": file}, []string{"the spool folder SPOOL_DIR: "}},
+		"spool's disk full":   {map[string]string{"SPOOL_MIN_FREE": "1000000000000000000"}, []string{"the spool folder " + s.Spool + " has "}},
+		"wrong spool setting": {map[string]string{"SPOOL_MIN_FREE": "1GB"}, []string{`SPOOL_MIN_FREE is "1GB": `}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range c.settings {
+				t.Setenv(variable, value)
+			}
+			code, out, problems := runDoctor(t, password, "wrong-token-zx99", "short-zx99")
+			require.Equal(t, process.ExitFailed, code)
+			require.Contains(t, problems, "checks failed")
+			requireFixes(t, out, c.want...)
+			require.Contains(t, out, "ok    ", "the other checks go on")
+		})
+	}
+}
+
+// requireFixes requires these lines and no others that are not ok, each by its
+// beginning.
+func requireFixes(t *testing.T, out string, want ...string) {
+	t.Helper()
+	var fixes []string
+	for line := range strings.Lines(out) {
+		if fix, is := strings.CutPrefix(line, "fix   "); is {
+			fixes = append(fixes, fix)
+		}
+	}
+	require.Len(t, fixes, len(want), out)
+	for i, fix := range fixes {
+		require.True(t, strings.HasPrefix(fix, want[i]), "%q, want %q", fix, want[i])
+	}
+}
+
+// withOption has PostgreSQL set a parameter for each connection.
+func withOption(t *testing.T, databaseURL, name, value string) string {
+	t.Helper()
+	parsed, err := url.Parse(databaseURL)
+	require.NoError(t, err)
+	query := parsed.Query()
+	query.Set(name, value)
+	parsed.RawQuery = query.Encode()
+	return parsed.String()
+}
+
+func TestDoctorFindsARoleWithoutRights(t *testing.T) {
+	s := wellSystem(t)
+	role := "doctor_test_" + strings.ReplaceAll(uuid.NewString(), "-", "") // roles are the whole server's
+	_, err := s.DB.Exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD '` + password + `'`)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := s.DB.Exec(`DROP OWNED BY ` + role + `; DROP ROLE ` + role)
+		require.NoError(t, err)
+	})
+	reader, err := url.Parse(s.Env.DatabaseURL)
+	require.NoError(t, err)
+	reader.User = url.UserPassword(role, password)
+	t.Setenv("DATABASE_URL", reader.String())
+
+	_, out, _ := runDoctor(t, password)
+	requireFixes(t, out, "the role of DATABASE_URL may not read and write schema scrapehaul, table ")
+	_, err = s.DB.Exec(`GRANT USAGE ON SCHEMA scrapehaul TO ` + role + `; GRANT ALL ON ALL TABLES IN SCHEMA scrapehaul TO ` + role + `;
+		REVOKE DELETE ON scrapehaul.spools FROM ` + role)
+	require.NoError(t, err)
+	_, out, _ = runDoctor(t, password)
+	requireFixes(t, out, "the role of DATABASE_URL may not read and write table spools: ")
+
+	_, err = s.DB.Exec(`GRANT DELETE ON scrapehaul.spools TO ` + role + `; UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = 2`)
+	require.NoError(t, err)
+	_, out, _ = runDoctor(t, password)
+	requireFixes(t, out, "schema scrapehaul is at version 1 of 2, and the role of DATABASE_URL may not bring it there: ")
+
+	_, err = s.DB.Exec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
+	require.NoError(t, err)
+	_, out, _ = runDoctor(t, password)
+	requireFixes(t, out, "schema scrapehaul is at version 99, of which this program knows only 2: ")
+}
+
+func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {
+	s := wellSystem(t)
+	schedule := s.Temporal.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
+	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{Note: "for the night"}))
+	_, out, _ := runDoctor(t)
+	requireFixes(t, out, "the schedule scrapehaul-reconcile is paused (for the night): ")
+	require.NoError(t, schedule.Delete(t.Context()))
+	_, out, _ = runDoctor(t)
+	requireFixes(t, out, "the schedule scrapehaul-reconcile is not there: run starter setup")
+}
+
+func TestDoctorHintsAtSearchAttributes(t *testing.T) {
+	s := newSystem(t, nil)
+	s.StartWorker(s.Spool)
+	code, out, problems := runDoctor(t)
+	require.Equal(t, process.ExitOK, code, problems+out)
+	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
+	require.Contains(t, out, "ok    there is no schedule scrapehaul-reconcile, as RECONCILE_EVERY is 0")
+}
+
+func TestDoctorFindsClocksThatDiffer(t *testing.T) {
+	wellSystem(t)
+	slow := &commands{Doctor: doctorCommand{now: func() time.Time { return time.Now().Add(-time.Hour) }}}
+	code, out, _ := processtest.Run("starter", slow, "doctor")
+	require.Equal(t, process.ExitFailed, code)
+	requireFixes(t, out, "the clock of Temporal is 1h0m", "the clock of PostgreSQL is 1h0m", "the clock of Web Scraper Cloud is ")
+	require.Contains(t, out, "ahead of this machine's: have both set by NTP")
+	fast := &commands{Doctor: doctorCommand{now: func() time.Time { return time.Now().Add(time.Hour) }}}
+	_, out, _ = processtest.Run("starter", fast, "doctor")
+	require.Equal(t, 3, strings.Count(out, "behind this machine's: have both set by NTP"), out)
+}
+
+func TestDoctorNamesTheAPIsAnswer(t *testing.T) {
+	s := wellSystem(t)
+	fault := s.Cloud.Inject(webscrapertest.Fault{Path: "account", Times: 1, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)})
+	_, out, _ := runDoctor(t)
+	requireFixes(t, out, "Web Scraper Cloud: ")
+	require.Contains(t, out, "502 Bad Gateway")
+	require.Equal(t, 1, fault.Hits())
+	s.Cloud.Inject(webscrapertest.Fault{Path: "account", Times: 1, Effect: webscrapertest.TooManyRequests(time.Minute)})
+	_, out, _ = runDoctor(t)
+	requireFixes(t, out, "Web Scraper Cloud: the account's API calls are used up for now: ")
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// onTerminal runs the program on a terminal and returns its exit code and what
+// was written to it.
+func onTerminal(t *testing.T, args ...string) (code int, screen string) {
+	t.Helper()
+	ours, theirs, err := pty.Open()
+	require.NoError(t, err)
+	require.NoError(t, pty.Setsize(theirs, &pty.Winsize{Rows: 40, Cols: 160}))
+	written := new(processtest.Log)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(written, ours) // ends with an error when the other side is closed
+	}()
+	code = process.Main("starter", "", new(commands), args, process.Streams{Out: theirs, Err: os.Stderr})
+	require.NoError(t, theirs.Close())
+	<-read
+	require.NoError(t, ours.Close())
+	return code, written.String()
+}
+
+func TestStatusOnATerminalFollowsTheImportUntilItHolds(t *testing.T) {
+	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "1s"}, webscrapertest.WithoutGzip())
+	t.Setenv("TERM", "xterm")
+	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 10*time.Millisecond)})
+	_, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(2000, 1)})
+	s.StartWorker(s.Spool)
+
+	code, screen := onTerminal(t, "status", argument)
+	require.Equal(t, process.ExitOK, code, screen)
+	require.Regexp(t, `\d\d:\d\d:\d\d  downloading\r?\n`, screen)
+	require.Regexp(t, `downloading  ?\[=+>-*\]  ?\d+ kB of \d\.\d MB, \d+ %, \d+ kB/s, \d+s left`, screen)
+	require.Regexp(t, `step +holding\r?\n`, screen, "what it has come to")
+	require.Contains(t, screen, "starter signal "+argument+" delete-now")
+}
+
+func TestStatusOnATerminalEndsWithExitCode3WhenAttentionIsNeeded(t *testing.T) {
+	s := newSystem(t, nil)
+	t.Setenv("TERM", "xterm")
+	_, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
+	s.StartWorker(s.Spool)
+	code, screen := onTerminal(t, "status", argument)
+	require.Equal(t, process.ExitAttention, code, screen)
+	require.Regexp(t, `step +needs-attention\r?\n`, screen)
+}
+
+func TestStatusIsPlainWhereAskedFor(t *testing.T) {
+	s := newSystem(t, nil) // without a worker, there is no end to follow it to
+	_, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	for name, c := range map[string]struct {
+		environment map[string]string
+		args        []string
+	}{
+		"NO_COLOR":      {map[string]string{"NO_COLOR": "1", "TERM": "xterm"}, nil},
+		"dumb terminal": {map[string]string{"TERM": "dumb"}, nil},
+		"--no-watch":    {map[string]string{"TERM": "xterm"}, []string{"--no-watch"}},
+		"--json":        {map[string]string{"TERM": "xterm"}, []string{"--json"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range c.environment {
+				t.Setenv(variable, value)
+			}
+			code, screen := onTerminal(t, append([]string{"status", argument}, c.args...)...)
+			require.Equal(t, process.ExitOK, code, screen)
+			require.NotContains(t, screen, "\x1b", "no control sequences")
+			require.NotContains(t, screen, "[-")
+		})
+	}
+}

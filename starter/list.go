@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+// listPage is how many imports are read together.
+const listPage = 50
+
+// listDefault is how many imports are listed unless told otherwise.
+const listDefault = 200
+
+// temporalFlags are the settings of the commands that read imports. The
+// connection itself is in the TEMPORAL_* variables.
+type temporalFlags struct {
+	TaskQueue string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
+}
+
+// connect returns a client with the options it was made from.
+func (f *temporalFlags) connect(ctx context.Context, s *process.Settings) (client.Client, client.Options, error) {
+	options := s.Temporal(slog.New(slog.DiscardHandler))
+	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
+	if err := s.Err(); err != nil {
+		return nil, options, err
+	}
+	temporal, err := dial(ctx, options)
+	return temporal, options, err
+}
+
+type listCommand struct {
+	temporalFlags
+	NeedsAttention bool `help:"Only those that wait for a person, all of them; the exit status is 3 if there are any."`
+	Limit          int  `default:"200" placeholder:"N" help:"List the newest N; 0 for all. Default: ${default}."`
+	JSON           bool `name:"json" help:"Print a JSON array."`
+}
+
+// Run lists open imports.
+func (c *listCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	if c.Limit < 0 {
+		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
+	}
+	temporal, options, err := c.connect(ctx, &s)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.TaskQueue}
+	if !c.NeedsAttention {
+		return listOpen(ctx, reader, c.Limit, c.JSON, streams)
+	}
+	imports, unknown, err := reader.NeedingAttention(ctx, options.Namespace)
+	if err != nil {
+		return err
+	}
+	if err := printImports(streams.Out, imports, c.JSON); err != nil {
+		return err
+	}
+	switch {
+	case len(imports) > 0:
+		return process.ErrNeedsAttention
+	case unknown > 0:
+		return fmt.Errorf("of %d open imports it is not known whether they need attention: no worker answers for task queue %s", unknown, c.TaskQueue)
+	}
+	return nil
+}
+
+// listOpen lists open imports, the newest first; a limit of 0 is none.
+func listOpen(ctx context.Context, reader *overview.Reader, limit int, asJSON bool, streams process.Streams) error {
+	var imports []overview.Import
+	more := false
+	for token := []byte(nil); ; {
+		size := listPage
+		if limit > 0 {
+			size = min(size, limit-len(imports))
+		}
+		page, next, err := reader.Open(ctx, size, token)
+		if err != nil {
+			return err
+		}
+		imports = append(imports, page...)
+		if token = next; len(token) == 0 {
+			break
+		}
+		if more = limit > 0 && len(imports) >= limit; more {
+			break
+		}
+	}
+	if err := printImports(streams.Out, imports, asJSON); err != nil {
+		return err
+	}
+	if more {
+		fmt.Fprintf(streams.Err, "there may be more: starter list --limit 0\n")
+	}
+	return nil
+}
+
+// importView is an import as --json prints it.
+type importView struct {
+	overview.Import
+	NeedsAttention bool             `json:"needs_attention"`
+	Amount         *overview.Amount `json:"amount,omitempty"`
+	Next           string           `json:"next"`
+	// Commands are those that make sense now.
+	Commands []string `json:"commands,omitempty"`
+}
+
+func viewOf(i overview.Import, now time.Time) importView {
+	view := importView{Import: i, NeedsAttention: i.NeedsAttention(), Next: i.Next(now)}
+	if amount, is := i.Amount(); is {
+		view.Amount = &amount
+	}
+	for _, each := range commandsFor(i) {
+		view.Commands = append(view.Commands, each.line)
+	}
+	return view
+}
+
+func printJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
+	now := time.Now()
+	if asJSON {
+		views := make([]importView, 0, len(imports))
+		for _, each := range imports {
+			views = append(views, viewOf(each, now))
+		}
+		return printJSON(out, views)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "JOB\tSITEMAP\tSTEP\tRECORDS\tSTARTED\tNEXT")
+	for _, i := range imports {
+		sitemap, next := i.Progress.SitemapName, i.Next(now)
+		if sitemap == "" {
+			sitemap = i.Summary
+		}
+		if i.NeedsAttention() {
+			next = i.Progress.Attention
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, plain(sitemap), stepOf(i), i.Progress.Records,
+			i.StartedAt.Local().Format(time.DateTime), plain(next))
+	}
+	return table.Flush()
+}

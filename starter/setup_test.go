@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/proxy"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+const registeredNow = `search attribute ScrapingJobStatus: registered
+search attribute SitemapName: registered
+search attribute CustomId: registered
+search attribute ImportState: registered
+`
+
+// newNamespace makes this process's commands work with a namespace of its own.
+func newNamespace(t *testing.T) temporaltest.Namespace {
+	t.Helper()
+	namespace := temporaltest.NewNamespace(t)
+	processtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name})
+	return namespace
+}
+
+func addSearchAttributes(t *testing.T, namespace temporaltest.Namespace, types map[string]enumspb.IndexedValueType) {
+	t.Helper()
+	_, err := namespace.Client.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace.Name, SearchAttributes: types,
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		there, err := workflows.RegisteredSearchAttributes(t.Context(), namespace.Client, namespace.Name)
+		return err == nil && len(there) >= len(types)
+	}, waitAtMost, pollEvery)
+}
+
+func TestSetupTwiceChangesNothingMore(t *testing.T) {
+	namespace := newNamespace(t)
+	code, out, problems := runStarter("setup")
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: put up, every 15m0s\n", out)
+	require.Eventually(t, func() bool {
+		registered, err := workflows.SearchAttributesRegistered(t.Context(), namespace.Client, namespace.Name)
+		return err == nil && registered
+	}, waitAtMost, pollEvery)
+	schedule := namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
+	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{}))
+
+	code, out, problems = runStarter("setup", "--reconcile-every", "1h")
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Contains(t, out, "search attribute ImportState: was there already\n")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: brought up to date, every 1h0m0s\n")
+	there, err := schedule.Describe(t.Context())
+	require.NoError(t, err)
+	require.True(t, there.Schedule.State.Paused, "as somebody left it")
+
+	for range 2 {
+		code, out, problems = runStarter("setup", "--reconcile-every", "0")
+		require.Equal(t, process.ExitOK, code, problems)
+		require.Contains(t, out, "schedule scrapehaul-reconcile: there is none, as RECONCILE_EVERY is 0\n")
+		_, err = schedule.Describe(t.Context())
+		require.Error(t, err)
+	}
+}
+
+func TestSetupSaysWhichSearchAttributeIsOfAnotherType(t *testing.T) {
+	namespace := newNamespace(t)
+	addSearchAttributes(t, namespace, map[string]enumspb.IndexedValueType{"ImportState": enumspb.INDEXED_VALUE_TYPE_INT})
+	code, out, problems := runStarter("setup")
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, "search attribute ImportState is there as Int, but Keyword is needed: ")
+	require.Contains(t, problems, "temporal operator search-attribute remove --name ImportState")
+	require.Contains(t, out, "search attribute SitemapName: registered\n", "the others")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: put up")
+}
+
+func TestSetupSaysWhatToDoWhereRegisteringIsRefused(t *testing.T) {
+	namespace := newNamespace(t)
+	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace))
+	code, out, problems := runStarter("setup")
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, "on Temporal Cloud add them on the namespace's page, or with: tcld namespace search-attributes add --namespace "+
+		namespace.Name+" --search-attribute ScrapingJobStatus=Keyword --search-attribute SitemapName=Keyword")
+	require.NotContains(t, out, "registered")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: put up", "all the same")
+}
+
+// guardedOperator lets nobody register anything, as Temporal Cloud.
+type guardedOperator struct {
+	operatorservice.UnimplementedOperatorServiceServer
+	behind operatorservice.OperatorServiceClient
+}
+
+func (g guardedOperator) ListSearchAttributes(ctx context.Context, in *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
+	return g.behind.ListSearchAttributes(ctx, in)
+}
+
+func (guardedOperator) AddSearchAttributes(context.Context, *operatorservice.AddSearchAttributesRequest) (*operatorservice.AddSearchAttributesResponse, error) {
+	return nil, status.Error(codes.PermissionDenied, "Request unauthorized.")
+}
+
+// startGuardedTemporal puts such an operator service in front of the server.
+func startGuardedTemporal(t *testing.T, namespace temporaltest.Namespace) (address string) {
+	t.Helper()
+	service, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: namespace.Client.WorkflowService()})
+	require.NoError(t, err)
+	server := grpc.NewServer(grpc.UnaryInterceptor(
+		func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			answer, err := handle(ctx, request)
+			return answer, serviceerror.ToStatus(err).Err()
+		}))
+	workflowservice.RegisterWorkflowServiceServer(server, service)
+	operatorservice.RegisterOperatorServiceServer(server, guardedOperator{behind: namespace.Client.OperatorService()})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return listener.Addr().String()
+}

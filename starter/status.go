@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+type statusCommand struct {
+	temporalFlags
+	ID    string `arg:"" optional:"" name:"id" help:"ID of a scraping job; without it, the open imports are listed."`
+	JSON  bool   `name:"json" help:"Print a JSON object, or a JSON array without an ID."`
+	Watch bool   `default:"true" negatable:"" help:"On a terminal, follow the import with a progress bar until it ends or waits."`
+}
+
+// Run shows one import, or lists the open ones.
+func (c *statusCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	var id int64
+	if c.ID != "" {
+		id = scrapingJobID(&s, c.ID)
+	}
+	temporal, _, err := c.connect(ctx, &s)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.TaskQueue}
+	if id == 0 {
+		return listOpen(ctx, reader, listDefault, c.JSON, streams)
+	}
+	found, err := reader.Import(ctx, id)
+	if err != nil {
+		return explain(err, id)
+	}
+	pace := new(overview.Pace)
+	pace.Look(found)
+	if c.Watch && !c.JSON && streams.Terminal() && !settled(found) {
+		if found, err = follow(ctx, reader, found, pace, streams); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	if c.JSON {
+		err = printJSON(streams.Out, viewOf(found, now))
+	} else {
+		err = printImport(streams.Out, found, pace, now)
+	}
+	if err == nil && needsPerson(found) {
+		return process.ErrNeedsAttention
+	}
+	return err
+}
+
+// settled says whether nothing happens to the import for now.
+func settled(i overview.Import) bool {
+	return !i.Open || i.NeedsAttention() || i.ProgressKnown && i.Progress.Step == workflows.StepHold
+}
+
+// needsPerson says whether the import waits for somebody, or has failed because
+// nobody came.
+func needsPerson(i overview.Import) bool {
+	return i.NeedsAttention() || i.Status == "Failed" || i.Status == "TimedOut"
+}
+
+// explain says what to do about a job that has no import.
+func explain(err error, id int64) error {
+	if errors.Is(err, overview.ErrNotFound) {
+		return fmt.Errorf("%w: start one with: starter import %d", err, id)
+	}
+	return err
+}
