@@ -101,6 +101,7 @@ type serveCommand struct {
 	importFlags
 	filterFlags
 	scheduleFlags
+	statusPageFlags
 	ListenAddress   string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
 	WebhookTokens   string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
 	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
@@ -120,8 +121,10 @@ func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
 		settings:        c.settings(&s),
 		reconcileEvery:  c.every(&s),
 		temporal:        s.Temporal(logger),
+		statusPage:      c.statusPageFlags,
 	}
 	server.settings.Filter = c.filter(&s)
+	c.statusPageFlags.validate(&s)
 	if n := len(c.SignatureSecret); n > 0 && n < webhook.MinSignatureSecret {
 		s.Problem("WEBHOOK_SIGNATURE_SECRET is %d bytes long: want at least %d, or none to go without signatures", n, webhook.MinSignatureSecret)
 	}

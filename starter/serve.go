@@ -27,6 +27,7 @@ type webhookServer struct {
 	signatureSecret string
 	settings        workflows.Settings
 	reconcileEvery  time.Duration
+	statusPage      statusPageFlags
 }
 
 // run serves until ctx ends. It starts without Temporal too: notifications are
@@ -51,6 +52,11 @@ func (s *webhookServer) run(ctx context.Context) error {
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}))
 	handler.Register(engine)
+	shutPage, err := s.statusPage.register(engine, temporal, s.temporal.Namespace, s.taskQueue, s.logger)
+	if err != nil {
+		return err
+	}
+	defer shutPage()
 	process.RegisterHealth(engine, s.logger, process.NeedTemporal(temporal))
 	ctx, cancel := context.WithCancel(ctx)
 	var scheduling sync.WaitGroup

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// States of an import in scrapehaul.imports.
+const (
+	StateImporting = "importing" // begun, and not published yet
+	StatePublished = "published" // what readers see
+	StateReplaced  = "replaced"  // by a later import of the job
+	StateAbandoned = "abandoned" // overtaken before it was published
+)
+
+// PastImport is a row of scrapehaul.imports, the history of all imports.
+type PastImport struct {
+	ImportID      int64          `db:"import_id"`
+	ScrapingJobID int64          `db:"scrapingjob_id"`
+	SitemapName   sql.NullString `db:"sitemap_name"` // null until an import of the job is published
+	WorkflowRunID string         `db:"workflow_run_id"`
+	State         string         `db:"state"`
+	// Attempts counts the attempts that have written.
+	Attempts int64 `db:"attempts"`
+	// Records and Rejected are those committed so far, Bytes the whole file's size.
+	Records     int64        `db:"records"`
+	Rejected    int64        `db:"rejected"`
+	Bytes       int64        `db:"bytes"`
+	StartedAt   time.Time    `db:"started_at"`
+	PublishedAt sql.NullTime `db:"published_at"`
+}
+
+// HistoryQuery chooses a page of the history.
+type HistoryQuery struct {
+	// ScrapingJobID is the job whose imports are wanted; 0 for all jobs.
+	ScrapingJobID int64
+	// Before is the ImportID that the page comes after, which is the last one of
+	// the page before; 0 for the first page.
+	Before int64
+	// Limit is how many imports the page has at most.
+	Limit int
+}
+
+// Without a job the primary key is read backwards, with one imports_by_job is
+// looked through, which has few rows of each job.
+const (
+	selectHistory = `
+SELECT import.import_id, import.scrapingjob_id, job.sitemap_name, import.workflow_run_id, import.state,
+       import.fence AS attempts, import.records, import.rejected, import.bytes, import.started_at, import.published_at
+FROM scrapehaul.imports AS import
+JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
+WHERE ($1::bigint = 0 OR import.import_id < $1)`
+
+	selectHistoryOfAll = selectHistory + `
+ORDER BY import.import_id DESC LIMIT $2`
+
+	selectHistoryOfJob = selectHistory + ` AND import.scrapingjob_id = $3
+ORDER BY import.import_id DESC LIMIT $2`
+)
+
+// History returns a page of the imports, newest first, by when they began.
+func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, error) {
+	statement, arguments := selectHistoryOfAll, []any{query.Before, query.Limit}
+	if query.ScrapingJobID != 0 {
+		statement, arguments = selectHistoryOfJob, append(arguments, query.ScrapingJobID)
+	}
+	var imports []PastImport
+	if err := s.db.SelectContext(ctx, &imports, statement, arguments...); err != nil {
+		return nil, fmt.Errorf("reading the history of imports: %w", err)
+	}
+	return imports, nil
+}
+
+// RejectedRecord is a record that JSON or PostgreSQL refused.
+type RejectedRecord struct {
+	RecordNumber int64  `db:"record_number"`
+	Reason       string `db:"reason"`
+	// Beginning is the first bytes of the record as it came: any bytes.
+	Beginning []byte `db:"beginning"`
+	// Bytes is the size of what is kept of the record.
+	Bytes int64 `db:"bytes"`
+}
+
+const selectRejected = `
+SELECT record_number, reason, substring(raw FROM 1 FOR $3) AS beginning, length(raw) AS bytes
+FROM scrapehaul.rejected_records
+WHERE import_id = $1 ORDER BY record_number LIMIT $2`
+
+// Rejected returns the first rejected records of an import, by their numbers,
+// each with at most beginning bytes of its content. There are none left of an
+// import that has been replaced.
+func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) ([]RejectedRecord, error) {
+	var records []RejectedRecord
+	if err := s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning); err != nil {
+		return nil, fmt.Errorf("reading the rejected records of import %d: %w", importID, err)
+	}
+	return records, nil
+}

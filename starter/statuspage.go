@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/statuspage"
+)
+
+// pageConnections are enough for some people who look at the page at once.
+const pageConnections = 4
+
+// statusPageFlags are the settings of the status page, which is off unless it
+// has credentials. Only the page needs the database.
+type statusPageFlags struct {
+	process.DatabaseFlags
+	StatusPageUser     string `env:"STATUS_PAGE_USER" placeholder:"USER" help:"Who may see the status page /imports, with the password. Off unless set."`
+	StatusPagePassword string `env:"STATUS_PAGE_PASSWORD" placeholder:"PASSWORD" help:"The password of the status page, at least 12 characters."`
+	TemporalUIURL      string `name:"temporal-ui-url" env:"TEMPORAL_UI_URL" placeholder:"URL" help:"The Temporal UI that the status page links to. No links unless set."`
+}
+
+func (f *statusPageFlags) on() bool { return f.StatusPageUser != "" || f.StatusPagePassword != "" }
+
+// validate notes in s what is wrong, if there is to be a page at all.
+func (f *statusPageFlags) validate(s *process.Settings) {
+	if !f.on() {
+		return
+	}
+	switch {
+	case f.StatusPageUser == "":
+		s.Problem("STATUS_PAGE_USER is missing: STATUS_PAGE_PASSWORD is set, and the status page needs both, or none to go without the page")
+	case statuspage.ValidateUser(f.StatusPageUser) != nil:
+		s.Problem("STATUS_PAGE_USER has a colon: want a name without one")
+	}
+	switch {
+	case f.StatusPagePassword == "":
+		s.Problem("STATUS_PAGE_PASSWORD is missing: STATUS_PAGE_USER is set, and the status page needs both, or none to go without the page")
+	case statuspage.ValidatePassword(f.StatusPagePassword) != nil:
+		s.Problem("STATUS_PAGE_PASSWORD is too short: want at least %d characters", statuspage.MinPassword)
+	}
+	if statuspage.ValidateTemporalUIURL(f.TemporalUIURL) != nil {
+		s.Problem("TEMPORAL_UI_URL is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query and fragment")
+	}
+	f.DatabaseFlags.Validate(s)
+}
+
+// register adds the page, if it is on. It connects to PostgreSQL when it is
+// looked at; shut ends these connections.
+func (f *statusPageFlags) register(router gin.IRoutes, temporal client.Client, namespace, taskQueue string, logger *slog.Logger) (shut func(), err error) {
+	if !f.on() {
+		return func() {}, nil
+	}
+	db, err := f.Connect(pageConnections)
+	if err != nil {
+		return nil, err
+	}
+	shut = func() { _ = db.Close() } // nothing is written
+	page, err := statuspage.New(statuspage.Options{
+		Client: temporal, Namespace: namespace, TaskQueue: taskQueue, Store: postgres.NewStore(db),
+		User: f.StatusPageUser, Password: f.StatusPagePassword, TemporalUIURL: f.TemporalUIURL, Logger: logger,
+	})
+	if err != nil {
+		shut()
+		return nil, fmt.Errorf("preparing the status page: %w", err)
+	}
+	page.Register(router)
+	return shut, nil
+}

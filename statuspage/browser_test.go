@@ -1,0 +1,133 @@
+package statuspage_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// tabTo presses Tab until the element with that text has the focus, and requires
+// that the focus is seen.
+func (s *site) tabTo(tab context.Context, text string) {
+	s.T.Helper()
+	const most = 60
+	for range most {
+		require.NoError(s.T, chromedp.Do(tab, chromedp.KeyEvent(kb.Tab)))
+		focus, err := chromedp.Run(tab, chromedp.Evaluate[struct {
+			Text    string `json:"text"`
+			Outline string `json:"outline"`
+		}](`({text: document.activeElement.textContent.trim(), outline: getComputedStyle(document.activeElement).outlineStyle})`))
+		require.NoError(s.T, err)
+		if focus.Text == text {
+			require.Equal(s.T, "solid", focus.Outline)
+			return
+		}
+	}
+	require.Fail(s.T, "not reached by Tab", text)
+}
+
+// enter presses Enter on the focused element and waits for the page it leads to.
+func (s *site) enter(tab context.Context, heading string) {
+	s.T.Helper()
+	require.NoError(s.T, chromedp.Do(tab, chromedp.KeyEvent(kb.Enter)))
+	s.WaitFor(heading, func() bool {
+		// While the page changes there is nobody to answer.
+		found, err := chromedp.Run(tab, chromedp.Evaluate[string](`document.readyState === "complete" ? document.querySelector("h1").textContent : ""`))
+		return err == nil && found == heading
+	})
+}
+
+func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
+	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
+	s.StartWorker(s.Spool)
+	id := s.addRejecting("tires-and-wheels")
+	s.Notify(id)
+	s.Attention(id)
+	tab := s.browser()
+	number := workflows.WorkflowID(id)
+	var text string
+	s.WaitFor("the import in Temporal's visibility", func() bool {
+		text = s.goTo(tab, "")
+		return strings.Contains(text, "Needs attention")
+	})
+	require.Contains(t, text, "1 records were rejected")
+	require.Less(t, strings.Index(text, "Needs attention"), strings.Index(text, "Running"))
+	require.NotContains(t, text, "Delete now", "it makes no sense here")
+	require.NotContains(t, text, "reloads every", "nobody's buttons move away")
+
+	s.tabTo(tab, number)
+	s.enter(tab, "Scraping job "+number)
+	text = s.text(tab)
+	require.Contains(t, text, "not a JSON object but an array")
+	require.Contains(t, text, `["<script>alert(1)</script>"]`)
+	s.tabTo(tab, "Accept…")
+	s.enter(tab, "Accept scraping job "+number+"?")
+	require.Contains(t, s.text(tab), "deletion in the cloud included")
+	require.Equal(t, workflows.StepNeedsAttention, s.Progress(id).Step, "it only asks")
+	s.tabTo(tab, "Accept")
+	s.enter(tab, "Scraping job "+number)
+	require.Contains(t, s.text(tab), "Accept was sent to the import of scraping job "+number)
+
+	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+	require.True(t, s.Cloud.Deleted(id))
+	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 AND cloud_deleted_at IS NOT NULL`, id))
+	require.Contains(t, s.goTo(tab, "/"+number), "Deleted")
+	require.Contains(t, s.Log.String(), `"msg":"Signal sent"`)
+}
+
+func TestRunningImportIsSeenMoving(t *testing.T) {
+	s := newSite(t, nil)
+	s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(100_000, 1)})
+	s.drip(id)
+	s.Notify(id)
+	t.Cleanup(func() { s.terminate(id) })
+	tab := s.browser()
+	const bar = `document.querySelector("progress")?.position ?? -1`
+	position := func() float64 {
+		s.goTo(tab, "")
+		at, err := chromedp.Run(tab, chromedp.Evaluate[float64](bar))
+		require.NoError(t, err)
+		return at
+	}
+	var first float64
+	s.WaitFor("a progress bar", func() bool {
+		first = position()
+		return first > 0
+	})
+	text := s.text(tab)
+	for _, part := range []string{"laptops", "downloading", "its records are imported, in about", "kB of", "/s", "reloads every 10 s"} {
+		require.Contains(t, text, part)
+	}
+	s.WaitFor("progress", func() bool { return position() > first })
+	links, err := chromedp.Run(tab, chromedp.Evaluate[string](`[...document.querySelectorAll("a")].map(a => a.href).join("\n")`))
+	require.NoError(t, err)
+	require.Contains(t, links, "http://127.0.0.1:8233/namespaces/"+s.Env.TemporalNamespace+"/workflows/"+workflows.WorkflowID(id)+"/"+
+		s.Runs(id)[0].GetExecution().GetRunId())
+	// Somebody who reads may stop the reloading.
+	require.NotContains(t, s.goTo(tab, "?reload=off"), "reloads every")
+}
+
+func TestPageWorksWithoutWorkerTemporalOrPostgreSQL(t *testing.T) {
+	s := newSite(t, nil)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	s.Notify(id)
+	v := s.visitor()
+	// No worker has made the schema yet, and none tells the progress.
+	s.WaitFor("the open import", func() bool { return strings.Contains(v.get("").body, "no worker tells the progress") })
+	require.Contains(t, v.get("").body, "<strong>PostgreSQL cannot be read</strong> since <time")
+	s.StartWorker(s.Spool)
+	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitFor("all of it", func() bool {
+		body := v.get("").body
+		return !strings.Contains(body, "cannot be") && strings.Contains(body, "held before deletion")
+	})
+	require.Contains(t, s.Log.String(), "The status page reads PostgreSQL again")
+}

@@ -1,0 +1,44 @@
+package statuspage_test
+
+import (
+	"log"
+	"os"
+
+	"github.com/gin-gonic/gin"
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/statuspage"
+)
+
+// A host shows the page below a path of its own: /admin/imports.
+func ExampleHandler_Register() {
+	// Lazy clients let the host start without Temporal and PostgreSQL: until they
+	// are there, the page says so.
+	options := envconfig.MustLoadDefaultClientOptions()
+	temporal, err := client.NewLazyClient(options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	db, err := sqlx.Open("postgres", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	page, err := statuspage.New(statuspage.Options{
+		Client:    temporal,
+		Namespace: "default",
+		TaskQueue: "prices", // where the worker with the plugin listens
+		Store:     postgres.NewStore(db),
+		User:      "operator",
+		Password:  os.Getenv("PAGE_PASSWORD"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	engine := gin.New()
+	page.Register(engine.Group("/admin"))
+	log.Fatal(engine.Run())
+}

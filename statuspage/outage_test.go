@@ -1,0 +1,71 @@
+package statuspage_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/statuspage"
+)
+
+func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
+	nobody := processtest.ClosedPort(t)
+	temporal, err := client.NewLazyClient(client.Options{HostPort: nobody})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	db, err := sqlx.Open("postgres", "postgres://me:database-password@"+nobody+"/db?sslmode=disable")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	page, err := statuspage.New(statuspage.Options{
+		Client: temporal, Namespace: "default", Store: postgres.NewStore(db), User: user, Password: password,
+	})
+	require.NoError(t, err)
+	gin.SetMode(gin.TestMode)
+	engine := gin.New()
+	page.Register(engine.Group("/admin")) // links stay below the host's own prefix
+
+	get := func(path string) (status int, body string) {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		request.SetBasicAuth(user, password)
+		answer := httptest.NewRecorder()
+		engine.ServeHTTP(answer, request)
+		return answer.Code, answer.Body.String()
+	}
+	var since []string
+	for range 2 {
+		status, body := get("/admin/imports")
+		require.Equal(t, http.StatusOK, status)
+		for _, name := range []string{"Temporal", "PostgreSQL"} {
+			_, after, is := strings.Cut(body, "<strong>"+name+" cannot be read</strong> since <time datetime=\"")
+			require.True(t, is, body)
+			at, _, _ := strings.Cut(after, `"`)
+			since = append(since, at)
+		}
+		require.Contains(t, body, `href="/admin/imports/style.css"`)
+		require.NotContains(t, body, nobody)
+	}
+	require.Equal(t, since[:2], since[2:], "since the first attempt")
+	status, body := get("/admin/imports/500")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, "cannot be read")
+	status, body = get("/admin/imports/500/accept")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, "Nothing was done")
+}
+
+func TestOptionsThatAreNotValidAreNamed(t *testing.T) {
+	_, err := statuspage.New(statuspage.Options{User: "a:b", Password: "short-zx88", TemporalUIURL: "temporal:8233"})
+	for _, part := range []string{"Client is missing", "Namespace is missing", "Store is missing", "User has a colon", "Password is 10 characters long", "TemporalUIURL is none"} {
+		require.ErrorContains(t, err, part)
+	}
+	require.NotContains(t, err.Error(), "short-zx88")
+}

@@ -1,0 +1,306 @@
+package statuspage
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// How much a page shows.
+const (
+	openPerPage     = 50
+	historyPerPage  = 25
+	rejectedShown   = 5
+	rejectedContent = 200 // bytes
+)
+
+// reloadEvery is how often a page that moves reloads itself, in seconds.
+const reloadEvery = 10
+
+// frame is what all pages have.
+type frame struct {
+	Base    string // path of the overview
+	Title   string
+	Now     time.Time
+	Reload  int  // seconds; 0 for never
+	Paused  bool // somebody does not want it reloaded
+	Notice  string
+	Outages []outage
+	Token   string // of the page's forms
+}
+
+func (h *Handler) frame(c *gin.Context, title string) frame {
+	return frame{Base: base(c), Title: title, Now: time.Now().UTC(), Paused: c.Query("reload") == "off", Token: h.credentials.formToken(c)}
+}
+
+// reload has the page reload itself, unless it stands still, because it has
+// buttons or nothing to wait for, or somebody does not want it to.
+func (f *frame) reload(still bool) {
+	if !still && !f.Paused {
+		f.Reload = reloadEvery
+	}
+}
+
+// At is a time on the page, for the template that shows it.
+func (f frame) At(t time.Time) instant { return instant{t.UTC(), f.Now} }
+
+type instant struct{ Time, Now time.Time }
+
+// Relative is the time as seen from when the page was made.
+func (i instant) Relative() string { return relative(i.Time, i.Now) }
+
+// With gives a template an import together with the page that shows it.
+func (f frame) With(i importView) importOnPage { return importOnPage{f, i} }
+
+type importOnPage struct {
+	frame
+	Import importView
+}
+
+type overviewPage struct {
+	frame
+	Attention, Running, Held []importView
+	// First is set on the first page of open imports.
+	First bool
+	// Unknown counts the open imports of which nobody knows whether they need
+	// attention; NotAll is set when only those of the first page were looked at.
+	Unknown int
+	NotAll  bool
+	Older   string // token of the next page of open imports
+	history
+}
+
+type history struct {
+	Imports []pastView
+	Plot    *plot
+	// Before is the page's place in the history, 0 for the newest imports; Older
+	// that of the next page, 0 if there is none.
+	Before, OlderImports int64
+}
+
+type pastView struct {
+	postgres.PastImport
+	UI string
+}
+
+// Took is how long the import took, from its first record to its publication.
+func (v pastView) Took() string {
+	if !v.PublishedAt.Valid {
+		return ""
+	}
+	return took(v.PublishedAt.Time.Sub(v.StartedAt))
+}
+
+func (h *Handler) showOverview(c *gin.Context) {
+	page := overviewPage{frame: h.frame(c, "Imports")}
+	token, err := base64.RawURLEncoding.DecodeString(c.Query("open"))
+	before, wrong := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
+	if err != nil || wrong != nil || before < 0 {
+		h.refuse(c, http.StatusNotFound, "There is no such page", "The address is not one that this page links to. Go back to the overview.")
+		return
+	}
+	page.First = len(token) == 0
+	ctx := c.Request.Context()
+	var fromTemporal, fromPostgres *outage
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		fromTemporal = h.temporal.read(ctx, func(ctx context.Context) error { return h.readOpen(ctx, token, &page) })
+	})
+	reading.Go(func() {
+		fromPostgres = h.postgres.read(ctx, func(ctx context.Context) (err error) {
+			page.history, err = h.readHistory(ctx, postgres.HistoryQuery{Before: before})
+			return err
+		})
+	})
+	reading.Wait()
+	page.note(fromTemporal, fromPostgres)
+	page.frame.reload(len(page.Attention) > 0)
+	h.render(c, http.StatusOK, "overview.html", page)
+}
+
+// note adds what cannot be read.
+func (f *frame) note(outages ...*outage) {
+	for _, each := range outages {
+		if each != nil {
+			f.Outages = append(f.Outages, *each)
+		}
+	}
+}
+
+// readOpen reads a page of the open imports, and with the first one all that
+// need attention.
+func (h *Handler) readOpen(ctx context.Context, token []byte, page *overviewPage) error {
+	open, next, err := h.reader.Open(ctx, openPerPage, token)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	page.Attention, page.Held, page.Running = split(h.viewImports(open, now))
+	for _, each := range open {
+		if !each.ProgressKnown {
+			page.Unknown++
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	page.Older = base64.RawURLEncoding.EncodeToString(next)
+	if !page.First {
+		return nil
+	}
+	attention, unknown, err := h.reader.NeedingAttention(ctx, h.options.Namespace)
+	if err != nil {
+		h.options.Logger.Warn("Not all open imports could be asked whether they need attention", "error", err)
+		page.NotAll = true
+		return nil
+	}
+	page.Attention, page.Unknown = h.viewImports(attention, now), unknown
+	return nil
+}
+
+func (h *Handler) readHistory(ctx context.Context, query postgres.HistoryQuery) (history, error) {
+	query.Limit = historyPerPage + 1 // one more, to know whether there is one
+	past, err := h.options.Store.History(ctx, query)
+	if err != nil {
+		return history{}, err
+	}
+	page := history{Before: query.Before}
+	if len(past) > historyPerPage {
+		past = past[:historyPerPage]
+		page.OlderImports = past[len(past)-1].ImportID
+	}
+	page.Plot = newPlot(past)
+	for _, each := range past {
+		page.Imports = append(page.Imports, pastView{each, h.temporalUI(each.ScrapingJobID, each.WorkflowRunID)})
+	}
+	return page, nil
+}
+
+type importPage struct {
+	frame
+	ScrapingJobID int64
+	// Import is nil when Temporal knows none, or cannot be asked.
+	Import *importView
+	// Rejects are the first rejected records of import RejectsOf.
+	Rejects   []postgres.RejectedRecord
+	RejectsOf *pastView
+	history
+}
+
+func (h *Handler) showImport(c *gin.Context) {
+	id, is := h.scrapingJobID(c)
+	if !is {
+		return
+	}
+	page := importPage{frame: h.frame(c, "Scraping job "+workflows.WorkflowID(id)), ScrapingJobID: id}
+	before, err := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
+	if err != nil || before < 0 {
+		h.refuse(c, http.StatusNotFound, "There is no such page", "The address is not one that this page links to. Go back to the overview.")
+		return
+	}
+	page.Notice = h.takeNotice(c)
+	ctx := c.Request.Context()
+	var fromTemporal, fromPostgres *outage
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		fromTemporal = h.temporal.read(ctx, func(ctx context.Context) error {
+			found, err := h.reader.Import(ctx, id)
+			if errors.Is(err, overview.ErrNotFound) {
+				return nil
+			}
+			if err == nil {
+				view := h.viewImport(found, time.Now())
+				page.Import = &view
+			}
+			return err
+		})
+	})
+	reading.Go(func() {
+		fromPostgres = h.postgres.read(ctx, func(ctx context.Context) (err error) {
+			if page.history, err = h.readHistory(ctx, postgres.HistoryQuery{ScrapingJobID: id, Before: before}); err != nil {
+				return err
+			}
+			return h.readRejects(ctx, &page)
+		})
+	})
+	reading.Wait()
+	page.note(fromTemporal, fromPostgres)
+	if page.Import == nil && len(page.Imports) == 0 && len(page.Outages) == 0 && before == 0 {
+		h.refuse(c, http.StatusNotFound, "Scraping job "+workflows.WorkflowID(id)+" was never imported",
+			"Neither Temporal nor the database knows an import of it. If the job exists, \"starter import "+workflows.WorkflowID(id)+"\" imports it.")
+		return
+	}
+	// What has ended or waits for a person does not move.
+	moves := page.Import != nil && page.Import.Open && !page.Import.Waits()
+	page.frame.reload(!moves && len(page.Outages) == 0)
+	h.render(c, http.StatusOK, "import.html", page)
+}
+
+// readRejects reads the rejected records of the newest import on the page that
+// has some. Those of replaced imports are removed.
+func (h *Handler) readRejects(ctx context.Context, page *importPage) (err error) {
+	for n := range page.Imports {
+		each := &page.Imports[n]
+		if each.Rejected == 0 || (each.State != postgres.StatePublished && each.State != postgres.StateImporting) {
+			continue
+		}
+		page.RejectsOf = each
+		page.Rejects, err = h.options.Store.Rejected(ctx, each.ImportID, rejectedShown, rejectedContent)
+		return err
+	}
+	return nil
+}
+
+// scrapingJobID reads the ID of the path, or answers that there is no such page.
+func (h *Handler) scrapingJobID(c *gin.Context) (id int64, is bool) {
+	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	if err != nil || id <= 0 || workflows.WorkflowID(id) != c.Param("id") {
+		h.refuse(c, http.StatusNotFound, "There is no such page",
+			"The address has to end in the ID of a scraping job, a positive number. Go back to the overview.")
+		return 0, false
+	}
+	return id, true
+}
+
+type problemPage struct {
+	frame
+	Text string
+	ID   string // of the scraping job that it is about, if any
+}
+
+// refuse answers with a page that says what to do.
+func (h *Handler) refuse(c *gin.Context, status int, title, text string) {
+	page := problemPage{frame: h.frame(c, title), Text: text}
+	if id, err := strconv.ParseInt(c.Param("id"), 10, 64); err == nil && id > 0 && status != http.StatusNotFound && status != http.StatusUnauthorized {
+		page.ID = workflows.WorkflowID(id)
+	}
+	h.render(c, status, "problem.html", page)
+	c.Abort()
+}
+
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"number": number, "size": size, "printable": printable,
+}).ParseFS(files, "templates/*.html"))
+
+// render writes the page whole, or says that it cannot be shown.
+func (h *Handler) render(c *gin.Context, status int, name string, page any) {
+	var text bytes.Buffer
+	if err := pages.ExecuteTemplate(&text, name, page); err != nil {
+		h.options.Logger.Error("A page could not be made", "template", name, "error", err)
+		c.String(http.StatusInternalServerError, "This page could not be made: the log says why.\n")
+		return
+	}
+	c.Data(status, "text/html; charset=utf-8", text.Bytes())
+}

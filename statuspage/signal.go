@@ -1,0 +1,152 @@
+package statuspage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+type confirmPage struct {
+	frame
+	Import importView
+	Action action
+}
+
+// confirm asks once more whether a signal is to be sent.
+func (h *Handler) confirm(c *gin.Context) {
+	found, what, ok := h.answerable(c)
+	if !ok {
+		return
+	}
+	h.render(c, http.StatusOK, "confirm.html", confirmPage{
+		frame:  h.frame(c, what.Label+" scraping job "+workflows.WorkflowID(found.ScrapingJobID)),
+		Import: h.viewImport(found, time.Now()), Action: what,
+	})
+}
+
+// answerable returns the import of the path and the signal that is to be sent to
+// it, or says why it makes no sense.
+func (h *Handler) answerable(c *gin.Context) (found overview.Import, what action, ok bool) {
+	id, is := h.scrapingJobID(c)
+	if !is {
+		return found, what, false
+	}
+	signal := c.Param("signal")
+	if labels[signal] == "" {
+		h.refuse(c, http.StatusNotFound, "There is no such page", "The address ends in no signal that an import takes. Go back to the overview.")
+		return found, what, false
+	}
+	var err error
+	out := h.temporal.read(c.Request.Context(), func(ctx context.Context) error {
+		if found, err = h.reader.Import(ctx, id); errors.Is(err, overview.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case out != nil:
+		h.refuse(c, http.StatusServiceUnavailable, "Temporal cannot be reached",
+			"Nothing was done. Temporal cannot be reached since "+out.Since.UTC().Format(time.DateTime)+" UTC: try again when it is there.")
+		return found, what, false
+	case err != nil:
+		h.refuse(c, http.StatusNotFound, "Scraping job "+workflows.WorkflowID(id)+" is not being imported",
+			"Temporal knows no import of it, so there is nothing to answer. Go back to the overview.")
+		return found, what, false
+	}
+	for _, each := range actions(found) {
+		if each.Signal == signal {
+			return found, each, true
+		}
+	}
+	h.refuse(c, http.StatusConflict, labels[signal]+" makes no sense now", whyNot(found))
+	return found, what, false
+}
+
+func whyNot(i overview.Import) string {
+	switch {
+	case !i.Open:
+		return "Nothing was done: the import has ended. \"starter reimport " + workflows.WorkflowID(i.ScrapingJobID) + "\" imports the job again."
+	case !i.ProgressKnown:
+		return "Nothing was done: " + i.Failure + "."
+	}
+	return fmt.Sprintf("Nothing was done: the import is at another step now (%s). Look at it again.", i.Progress.Step)
+}
+
+// signal sends the signal of the path and shows the import with what was done.
+func (h *Handler) signal(c *gin.Context) {
+	if err := c.Request.ParseForm(); err != nil {
+		status := http.StatusBadRequest
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			status = http.StatusRequestEntityTooLarge
+		}
+		h.refuse(c, status, "The form could not be read", "Nothing was done. Open the import on this page and press its button there.")
+		return
+	}
+	if !h.credentials.ownForm(c) {
+		h.options.Logger.Warn("Signal refused", "path", c.Request.URL.Path, "error", "the form's token is missing or wrong")
+		h.refuse(c, http.StatusForbidden, "The form is not of this session",
+			"Nothing was done. The browser may have been closed since, or does not keep this page's cookie. Open the import again and press its button there.")
+		return
+	}
+	found, what, ok := h.answerable(c)
+	if !ok {
+		return
+	}
+	if c.PostForm("seen") != h.seen(found) {
+		h.refuse(c, http.StatusConflict, "The import has changed", "Nothing was done: what you have answered is not what the import asks now. Look at it again.")
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), readWithin)
+	defer cancel()
+	err := h.options.Client.SignalWorkflow(ctx, workflows.WorkflowID(found.ScrapingJobID), found.RunID, what.Signal, nil)
+	log := h.options.Logger.With("scrapingjob_id", found.ScrapingJobID, "run_id", found.RunID, "signal", what.Signal, "remote_address", c.Request.RemoteAddr)
+	if _, closed := errors.AsType[*serviceerror.NotFound](err); closed {
+		found.Open = false
+		h.refuse(c, http.StatusConflict, what.Label+" makes no sense now", whyNot(found))
+		return
+	}
+	if err != nil {
+		log.Warn("Signal not sent", "error", err)
+		h.refuse(c, http.StatusServiceUnavailable, "Temporal cannot be reached",
+			"It is not certain whether the signal was sent. Look at the import again before you repeat it.")
+		return
+	}
+	log.Info("Signal sent")
+	h.leaveNotice(c, found.ScrapingJobID, what.Signal)
+	c.Redirect(http.StatusSeeOther, base(c)+"/"+workflows.WorkflowID(found.ScrapingJobID))
+}
+
+// A notice is a signed cookie that the next page shows once, so that no link can
+// make the page say that something was done.
+const (
+	noticeCookie  = "scrapehaul_notice"
+	noticeSeconds = 60
+)
+
+func (h *Handler) leaveNotice(c *gin.Context, scrapingJobID int64, signal string) {
+	value := workflows.WorkflowID(scrapingJobID) + "_" + signal
+	setCookie(c, noticeCookie, value+"."+h.credentials.sign("notice", value), noticeSeconds)
+}
+
+func (h *Handler) takeNotice(c *gin.Context) string {
+	value, valid := h.credentials.signedCookie(c, noticeCookie, "notice")
+	if !valid {
+		return ""
+	}
+	setCookie(c, noticeCookie, "", -1)
+	id, signal, _ := strings.Cut(value, "_")
+	if _, err := strconv.ParseInt(id, 10, 64); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s was sent to the import of scraping job %s: it %s.", labels[signal], id, workflows.SignalMeaning(signal))
+}

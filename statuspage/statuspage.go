@@ -1,0 +1,191 @@
+package statuspage
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// Path is where [Handler.Register] puts the page; an import's own page is below
+// it: /imports/1234.
+const Path = "/imports"
+
+// MinPassword is how many characters the password needs to have.
+const MinPassword = 12
+
+// Options are what a Handler needs.
+type Options struct {
+	// Client reaches Temporal. Required.
+	Client client.Client
+	// Namespace is the client's. Required.
+	Namespace string
+	// TaskQueue narrows the page to the open imports of one task queue. Default:
+	// all of the namespace.
+	TaskQueue string
+	// Store is where the history is read. Required.
+	Store *postgres.Store
+	// User and Password are asked for by HTTP Basic authentication. Both are
+	// required; the password has at least [MinPassword] characters.
+	User, Password string
+	// TemporalUIURL is the Temporal UI to link to, such as
+	// "https://temporal.example.com". Default: no links.
+	TemporalUIURL string
+	// Logger gets a line for each signal sent and refused, and when Temporal or
+	// PostgreSQL can no longer, or again, be read. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *Options) validate() error {
+	var problems []error
+	if o.Client == nil {
+		problems = append(problems, errors.New("Client is missing"))
+	}
+	if o.Namespace == "" {
+		problems = append(problems, errors.New("Namespace is missing"))
+	}
+	if o.Store == nil {
+		problems = append(problems, errors.New("Store is missing"))
+	}
+	problems = append(problems, ValidateUser(o.User), ValidatePassword(o.Password), ValidateTemporalUIURL(o.TemporalUIURL))
+	return errors.Join(problems...)
+}
+
+// ValidateUser says what is wrong with a user's name, or returns nil.
+func ValidateUser(user string) error {
+	switch {
+	case user == "":
+		return errors.New("User is missing")
+	case strings.Contains(user, ":"):
+		return errors.New("User has a colon, which HTTP Basic authentication has no place for")
+	}
+	return nil
+}
+
+// ValidatePassword says what is wrong with a password, without repeating it, or
+// returns nil.
+func ValidatePassword(password string) error {
+	if n := utf8.RuneCountInString(password); n < MinPassword {
+		return fmt.Errorf("Password is %d characters long: want at least %d", n, MinPassword)
+	}
+	return nil
+}
+
+// ValidateTemporalUIURL says what is wrong with the URL of a Temporal UI, or
+// returns nil. An empty one is valid.
+func ValidateTemporalUIURL(address string) error {
+	if address == "" {
+		return nil
+	}
+	parsed, err := url.Parse(address)
+	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Host == "" ||
+		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
+		return errors.New("TemporalUIURL is none: want one like https://temporal.example.com, without credentials, query and fragment")
+	}
+	return nil
+}
+
+// Handler serves the page.
+type Handler struct {
+	options     Options
+	reader      overview.Reader
+	credentials credentials
+	crossOrigin *http.CrossOriginProtection
+	temporal    source
+	postgres    source
+	paces       paces
+}
+
+// New returns a Handler, or an error that names every option that is not valid.
+func New(options Options) (*Handler, error) {
+	if err := options.validate(); err != nil {
+		return nil, fmt.Errorf("status page options: %w", err)
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	options.TemporalUIURL = strings.TrimRight(options.TemporalUIURL, "/")
+	known, err := newCredentials(options.User, options.Password)
+	if err != nil {
+		return nil, fmt.Errorf("status page: deriving a key from the password: %w", err)
+	}
+	return &Handler{
+		options:     options,
+		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue},
+		credentials: known,
+		crossOrigin: http.NewCrossOriginProtection(),
+		temporal:    source{name: "Temporal", logger: options.Logger},
+		postgres:    source{name: "PostgreSQL", logger: options.Logger},
+	}, nil
+}
+
+const stylePath = "/style.css"
+
+// Register adds the page and what is below it to the router at [Path].
+func (h *Handler) Register(router gin.IRoutes) {
+	router.GET(Path, h.guard, h.showOverview)
+	router.GET(Path+stylePath, h.guard, showStyle)
+	router.GET(Path+"/:id", h.guard, h.showImport)
+	router.GET(Path+"/:id/:signal", h.guard, h.confirm)
+	router.POST(Path+"/:id/:signal", h.guard, h.signal)
+}
+
+// base is where the page is on this engine: below the prefix of a group too.
+func base(c *gin.Context) string {
+	route := c.FullPath()
+	return route[:strings.LastIndex(route, Path)+len(Path)]
+}
+
+const contentSecurityPolicy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// maxFormBytes is far more than the forms of the page have.
+const maxFormBytes = 4 << 10
+
+// guard lets pass who knows the credentials, and only what comes from this page.
+func (h *Handler) guard(c *gin.Context) {
+	for name, value := range map[string]string{
+		"Content-Security-Policy":      contentSecurityPolicy,
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"X-Frame-Options":              "DENY",
+		"X-Content-Type-Options":       "nosniff",
+		"Referrer-Policy":              "no-referrer",
+		"Cache-Control":                "no-store",
+	} {
+		c.Header(name, value)
+	}
+	switch known, tooMany := h.credentials.check(c); {
+	case tooMany:
+		c.Header("Retry-After", fmt.Sprint(int(guessesWithin/time.Second)))
+		h.refuse(c, http.StatusTooManyRequests, "Too many wrong passwords",
+			"Too many wrong passwords have come from this address. Wait a minute, then reload this page.")
+		return
+	case !known:
+		c.Header("WWW-Authenticate", `Basic realm="scrapehaul", charset="UTF-8"`)
+		h.refuse(c, http.StatusUnauthorized, "Credentials are needed",
+			"This page needs the user and the password that the starter was given: STATUS_PAGE_USER and STATUS_PAGE_PASSWORD.")
+		return
+	}
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxFormBytes)
+	if err := h.crossOrigin.Check(c.Request); err != nil {
+		h.options.Logger.Warn("Signal refused", "path", c.Request.URL.Path, "error", err)
+		h.refuse(c, http.StatusForbidden, "Not sent from this page",
+			"The request came from another site, so nothing was done. Open the import on this page and press its button there.")
+	}
+}
+
+//go:embed style.css templates/*.html
+var files embed.FS
+
+func showStyle(c *gin.Context) { c.FileFromFS("style.css", http.FS(files)) }

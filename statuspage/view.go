@@ -1,0 +1,216 @@
+package statuspage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// importView is one run of an import as the templates show it.
+type importView struct {
+	overview.Import
+	Sitemap string // "" if nobody knows
+	// Says is the reason for attention, the result, or why nothing is known.
+	Says     string
+	Next     string     // what happens next
+	NextAt   *time.Time // and when, if that is known
+	About    string     // or in how long, about, as an estimate: 12 min
+	Progress *progressView
+	Actions  []action
+	UI       string // of the run in the Temporal UI, or ""
+	// Seen stands for what a person answers.
+	Seen string
+}
+
+// Waits says whether nothing moves until a person answers or time passes, so
+// that the page shows the answers at once and does not reload by itself.
+func (v importView) Waits() bool {
+	return v.NeedsAttention() || v.Import.Progress.Step == workflows.StepHold
+}
+
+// Step is what the import is doing, in words.
+func (v importView) Step() string {
+	switch {
+	case !v.Open:
+		return strings.ToLower(v.Status)
+	case !v.ProgressKnown:
+		return "not known"
+	case v.Import.Progress.Step == workflows.StepNeedsAttention:
+		return "needs attention"
+	}
+	return string(v.Import.Progress.Step)
+}
+
+type progressView struct {
+	Done, Of int64 // Of is 0 when that is not known
+	Text     string
+	Speed    string // "" when not known
+}
+
+// action is a signal that makes sense now.
+type action struct {
+	Signal, Label, Meaning string
+	// Confirm is set when a person is asked once more.
+	Confirm bool
+}
+
+var labels = map[string]string{
+	workflows.ReimportSignal:  "Re-import",
+	workflows.AcceptSignal:    "Accept",
+	workflows.KeepSignal:      "Keep",
+	workflows.AbandonSignal:   "Abandon",
+	workflows.DeleteNowSignal: "Delete now",
+}
+
+// offered are all signals of a person, those first that are easily mended.
+var offered = []string{
+	workflows.ReimportSignal, workflows.KeepSignal, workflows.AcceptSignal, workflows.DeleteNowSignal, workflows.AbandonSignal,
+}
+
+func newAction(signal string) action {
+	// The others delete in the cloud, or give up.
+	harmless := signal == workflows.ReimportSignal || signal == workflows.KeepSignal
+	return action{Signal: signal, Label: labels[signal], Meaning: workflows.SignalMeaning(signal), Confirm: !harmless}
+}
+
+// actions are the signals that a person may send now.
+func actions(i overview.Import) []action {
+	if !i.Open || !i.ProgressKnown {
+		return nil
+	}
+	var all []action
+	for _, signal := range offered {
+		if slices.Contains(i.Progress.Signals, signal) {
+			all = append(all, newAction(signal))
+		}
+	}
+	return all
+}
+
+// seen stands for what a signal answers: the problem, and what is published, as
+// they were shown.
+func (h *Handler) seen(i overview.Import) string {
+	return h.credentials.sign("seen", fmt.Sprintf("%s %d %d %s", i.RunID, i.Progress.Records, i.Progress.Rejected, i.Progress.Attention))
+}
+
+func (h *Handler) viewImports(imports []overview.Import, now time.Time) []importView {
+	views := make([]importView, 0, len(imports))
+	for _, each := range imports {
+		views = append(views, h.viewImport(each, now))
+	}
+	return views
+}
+
+func (h *Handler) viewImport(i overview.Import, now time.Time) importView {
+	pace := h.paces.look(i, now)
+	v := importView{
+		Import: i, Sitemap: i.Progress.SitemapName, Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
+	}
+	if v.Sitemap == "" {
+		v.Sitemap = i.Summary
+	}
+	v.Progress = viewPace(&pace, now)
+	v.Says = says(i)
+	v.Next, v.NextAt = next(i)
+	if remaining, known := pace.Remaining(now); known && v.NextAt == nil && i.Open {
+		v.About = about(remaining)
+	}
+	return v
+}
+
+// says leaves out the signals that the workflow lists: here they are buttons.
+func says(i overview.Import) string {
+	switch {
+	case !i.Open && i.Result != nil:
+		text := string(i.Result.Outcome)
+		if i.Result.Reason != "" {
+			text += ": " + i.Result.Reason
+		}
+		return text
+	case !i.Open || !i.ProgressKnown:
+		return i.Failure
+	}
+	problem, _, _ := strings.Cut(i.Progress.Attention, ". Signals:")
+	return problem
+}
+
+// next says what happens next, and when if that is certain.
+func next(i overview.Import) (what string, at *time.Time) {
+	switch {
+	case !i.Open:
+		return "", nil
+	case i.Activity != nil && i.Activity.Paused:
+		return "goes on when somebody unpauses the activity in Temporal", nil
+	case i.Activity != nil && i.Activity.NextAttempt != nil:
+		return fmt.Sprintf("attempt %d begins", i.Activity.Attempt), i.Activity.NextAttempt
+	case i.Activity != nil && i.Activity.StartedAt == nil && i.Activity.Attempt <= 1:
+		return "begins when a worker takes it", nil
+	case i.Activity != nil && i.Activity.Heartbeat.Waiting:
+		return "begins when the worker has a slot free", nil
+	}
+	switch i.Progress.Step {
+	case workflows.StepDescribe:
+		return "the job is downloaded", nil
+	case workflows.StepDownload:
+		return "its records are imported", nil
+	case workflows.StepImport:
+		return "the records are published", nil
+	case workflows.StepHold:
+		return "the job is deleted in the cloud", i.Progress.DeleteAfter
+	case workflows.StepDelete:
+		return "the import is done", nil
+	case workflows.StepNeedsAttention:
+		return "nothing until somebody answers", nil
+	}
+	return "", nil
+}
+
+func viewPace(pace *overview.Pace, now time.Time) *progressView {
+	amount, is := pace.Amount(now)
+	if !is {
+		return nil
+	}
+	count, unit := number, " records"
+	if amount.Unit == overview.Bytes {
+		count, unit = size, ""
+	}
+	v := &progressView{Done: amount.Done, Of: amount.Of, Text: count(amount.Done)}
+	if amount.Of > 0 {
+		v.Text += " of " + count(amount.Of)
+	}
+	v.Text += unit
+	if speed, known := pace.PerSecond(); known {
+		v.Speed = count(int64(speed)) + unit + "/s"
+	}
+	return v
+}
+
+// temporalUI is where the Temporal UI shows a run.
+func (h *Handler) temporalUI(scrapingJobID int64, runID string) string {
+	if h.options.TemporalUIURL == "" || runID == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s/namespaces/%s/workflows/%d/%s/history", h.options.TemporalUIURL, h.options.Namespace, scrapingJobID, runID)
+}
+
+// split divides open imports into those that need attention, those that are held
+// until their deletion, and the rest.
+func split(views []importView) (attention, held, running []importView) {
+	for _, v := range views {
+		switch {
+		case v.NeedsAttention():
+			attention = append(attention, v)
+		case v.Import.Progress.Step == workflows.StepHold:
+			held = append(held, v)
+		default:
+			running = append(running, v)
+		}
+	}
+	// The next to be deleted comes first.
+	slices.SortStableFunc(held, func(a, b importView) int { return a.NextAt.Compare(*b.NextAt) })
+	return attention, held, running
+}
