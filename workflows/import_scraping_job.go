@@ -25,7 +25,7 @@ func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportS
 	if err != nil {
 		return ImportScrapingJobResult{}, err
 	}
-	return w.run(ctx)
+	return countImport(ctx)(w.run(ctx))
 }
 
 // request is what signals ask for.
