@@ -103,9 +103,7 @@ func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client
 		<-ctx.Done()
 		return nil
 	}
-	if err := metrics.WatchOpenImports(temporal, s.taskQueue); err != nil {
-		return err
-	}
+	metrics.WatchOpenImports(temporal, s.taskQueue)
 	engine := gin.New()
 	metrics.Register(engine)
 	return process.Serve(ctx, s.metricsAddress, engine, func(address net.Addr) {

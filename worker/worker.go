@@ -119,7 +119,8 @@ func (w *importWorker) prepareMetrics() (*process.Metrics, error) {
 	w.temporal.MetricsHandler = metrics.Handler()
 	activities.InitMetrics(metrics.Handler())
 	workflows.InitMetrics(metrics.Handler())
-	return metrics, metrics.WatchAPIBudget(w.cloud)
+	metrics.WatchAPIBudget(w.cloud)
+	return metrics, nil
 }
 
 // serveHealth answers /healthz, /readyz and /metrics until ctx ends, if it is to.
@@ -128,9 +129,7 @@ func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, 
 		<-ctx.Done()
 		return nil
 	}
-	if err := metrics.WatchOpenImports(temporal, w.taskQueue); err != nil {
-		return err
-	}
+	metrics.WatchOpenImports(temporal, w.taskQueue)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	metrics.Register(engine)
