@@ -72,7 +72,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	defer s.logger.Info("Starter stopped")
 	serving := make(chan error, 2)
 	go func() {
-		serving <- process.Serve(ctx, s.listenAddress, engine, func(address net.Addr) {
+		serving <- process.Serve(ctx, s.logger, s.listenAddress, engine, func(address net.Addr) {
 			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
 				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.taskQueue)
 		})
@@ -106,7 +106,7 @@ func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client
 	metrics.WatchOpenImports(temporal, s.taskQueue)
 	engine := gin.New()
 	metrics.Register(engine)
-	return process.Serve(ctx, s.metricsAddress, engine, func(address net.Addr) {
+	return process.Serve(ctx, s.logger, s.metricsAddress, engine, func(address net.Addr) {
 		s.logger.Info("Metrics served", "address", address.String())
 	})
 }

@@ -186,8 +186,11 @@ func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 		// The cause is for the log: it may name hosts and namespaces.
 		refused = &refusal{status: http.StatusServiceUnavailable, Refused: Refused{Error: "Temporal cannot be reached: send the notification again"}}
 	}
-	h.options.Logger.Warn("Notification refused", "scrapingjob_id", notification.ScrapingJobID,
-		"http_status", refused.status, "fields", refused.Fields, "error", err)
+	log := h.options.Logger
+	if notification.ScrapingJobID != 0 {
+		log = log.With("scrapingjob_id", notification.ScrapingJobID)
+	}
+	log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
 	h.counters.countRefusal(refused.status)
 	c.AbortWithStatusJSON(refused.status, refused.Refused)
 }

@@ -134,7 +134,7 @@ func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, 
 	engine := gin.New()
 	metrics.Register(engine)
 	process.RegisterHealth(engine, w.logger, process.NeedTemporal(temporal), process.Need{Name: "PostgreSQL", Reach: db.PingContext})
-	return process.Serve(ctx, w.healthAddress, engine, func(address net.Addr) {
+	return process.Serve(ctx, w.logger, w.healthAddress, engine, func(address net.Addr) {
 		w.logger.Info("Health served", "address", address.String())
 	})
 }
