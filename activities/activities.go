@@ -151,6 +151,7 @@ func (a *Activities) DescribeScrapingJob(ctx context.Context, in DescribeScrapin
 	if err != nil {
 		return DescribeScrapingJobResult{}, classify(ctx, err)
 	}
+	timeStep(ctx, stepDescribe)
 	return result, nil
 }
 
@@ -255,6 +256,7 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	if err != nil {
 		return DeleteScrapingJobResult{}, classify(ctx, err)
 	}
+	timeStep(ctx, stepDelete)
 	return result, nil
 }
 

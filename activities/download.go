@@ -72,6 +72,7 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	if err != nil {
 		return DownloadScrapingJobResult{}, classify(ctx, err)
 	}
+	timeStep(ctx, stepDownload)
 	return result, nil
 }
 

@@ -62,6 +62,7 @@ func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (
 	if err != nil {
 		return ImportRecordsResult{}, classify(ctx, err)
 	}
+	timeStep(ctx, stepImport)
 	return result, nil
 }
 
@@ -82,7 +83,10 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	if err != nil {
 		return result, err
 	}
+	count := countCommitted(ctx, attempt.Mark)
+	defer count()
 	progress := func(removed int64) {
+		count()
 		mark := attempt.Mark()
 		activity.RecordHeartbeat(ctx, Progress{
 			Bytes: mark.Bytes, OfBytes: in.Bytes, Records: mark.Records, Rejected: mark.Rejected, Removed: removed,

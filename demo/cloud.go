@@ -113,7 +113,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
 		defer close(running)
 		cloud.Run(ctx)
 	}()
-	err := process.Serve(ctx, c.Listen, cloudHandler(cloud), func(address net.Addr) {
+	err := process.Serve(ctx, slog.Default(), c.Listen, cloudHandler(cloud), func(address net.Addr) {
 		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
 			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)
@@ -132,7 +132,7 @@ func serveCloud(ctx context.Context, cloud *webscrapertest.Cloud) (url string, s
 	listening := make(chan net.Addr, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- process.Serve(ctx, "127.0.0.1:0", cloudHandler(cloud), func(a net.Addr) { listening <- a })
+		ended <- process.Serve(ctx, slog.Default(), "127.0.0.1:0", cloudHandler(cloud), func(a net.Addr) { listening <- a })
 	}()
 	stop = func() error {
 		cancel()

@@ -105,6 +105,7 @@ type serveCommand struct {
 	ListenAddress   string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
 	WebhookTokens   string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
 	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
+	MetricsAddress  string `env:"METRICS_ADDRESS" placeholder:"HOST:PORT" help:"Serve /metrics there, apart from the webhook. Off unless set."`
 }
 
 // Run validates all settings and serves until ctx ends.
@@ -122,6 +123,11 @@ func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
 		reconcileEvery:  c.every(&s),
 		temporal:        s.Temporal(logger),
 		statusPage:      c.statusPageFlags,
+		metricsAddress:  c.MetricsAddress,
+		tracing:         s.Tracing(),
+	}
+	if c.MetricsAddress != "" {
+		s.Address("METRICS_ADDRESS", c.MetricsAddress)
 	}
 	server.settings.Filter = c.filter(&s)
 	c.statusPageFlags.validate(&s)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,11 +29,22 @@ type webhookServer struct {
 	settings        workflows.Settings
 	reconcileEvery  time.Duration
 	statusPage      statusPageFlags
+	metricsAddress  string
+	tracing         process.Tracing
 }
 
 // run serves until ctx ends. It starts without Temporal too: notifications are
 // answered with 503 until it is there.
 func (s *webhookServer) run(ctx context.Context) error {
+	metrics, err := s.prepareMetrics()
+	if err != nil {
+		return err
+	}
+	stopTracing, err := s.tracing.Start(ctx, s.logger, "scrapehaul-starter", &s.temporal)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	temporal, err := client.NewLazyClient(s.temporal)
 	if err != nil {
 		return fmt.Errorf("preparing the Temporal client for %s: %w", s.temporal.HostPort, err)
@@ -40,7 +52,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	defer temporal.Close()
 	handler, err := webhook.New(webhook.Options{
 		Client: temporal, Tokens: s.tokens, SignatureSecret: s.signatureSecret,
-		TaskQueue: s.taskQueue, Settings: s.settings, Logger: s.logger,
+		TaskQueue: s.taskQueue, Settings: s.settings, Logger: s.logger, MetricsHandler: s.temporal.MetricsHandler,
 	})
 	if err != nil {
 		return err
@@ -64,9 +76,44 @@ func (s *webhookServer) run(ctx context.Context) error {
 	defer scheduling.Wait()
 	defer cancel()
 	defer s.logger.Info("Starter stopped")
-	return process.Serve(ctx, s.listenAddress, engine, func(address net.Addr) {
-		s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
-			"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.taskQueue)
+	serving := make(chan error, 2)
+	go func() {
+		serving <- process.Serve(ctx, s.logger, s.listenAddress, engine, func(address net.Addr) {
+			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
+				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.taskQueue)
+		})
+	}()
+	go func() { serving <- s.serveMetrics(ctx, temporal, metrics) }()
+	err = <-serving
+	cancel() // the other one's turn
+	return errors.Join(err, <-serving)
+}
+
+// prepareMetrics returns nil when nobody can ask for them.
+func (s *webhookServer) prepareMetrics() (*process.Metrics, error) {
+	if s.metricsAddress == "" {
+		return nil, nil
+	}
+	metrics, err := process.NewMetrics(s.logger)
+	if err != nil {
+		return nil, err
+	}
+	s.temporal.MetricsHandler = metrics.Handler()
+	return metrics, nil
+}
+
+// serveMetrics answers /metrics until ctx ends, if it is to: not where the
+// webhook is, which is open to the world.
+func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client, metrics *process.Metrics) error {
+	if metrics == nil {
+		<-ctx.Done()
+		return nil
+	}
+	metrics.WatchOpenImports(temporal, s.taskQueue)
+	engine := gin.New()
+	metrics.Register(engine)
+	return process.Serve(ctx, s.logger, s.metricsAddress, engine, func(address net.Addr) {
+		s.logger.Info("Metrics served", "address", address.String())
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -56,6 +57,10 @@ type Options struct {
 	Settings workflows.Settings
 	// Logger gets one line for each notification. Default slog.Default().
 	Logger *slog.Logger
+	// MetricsHandler gets the counter scrapehaul_notifications with the tag
+	// "answer": accepted, filtered, unauthorized, malformed or
+	// temporal-unavailable. Default client.MetricsNopHandler.
+	MetricsHandler client.MetricsHandler
 }
 
 func (o *Options) validate() error {
@@ -80,8 +85,9 @@ func (o *Options) validate() error {
 
 // Handler receives notifications.
 type Handler struct {
-	options Options
-	tokens  [][sha256.Size]byte
+	options  Options
+	tokens   [][sha256.Size]byte
+	counters counters
 }
 
 // New returns a Handler, or an error that names every option that is not valid.
@@ -95,7 +101,10 @@ func New(options Options) (*Handler, error) {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	h := &Handler{options: options}
+	if options.MetricsHandler == nil {
+		options.MetricsHandler = client.MetricsNopHandler
+	}
+	h := &Handler{options: options, counters: newCounters(options.MetricsHandler)}
 	for _, token := range options.Tokens {
 		h.tokens = append(h.tokens, sha256.Sum256([]byte(token)))
 	}
@@ -157,6 +166,7 @@ func (h *Handler) Handle(c *gin.Context) {
 		"status", notification.Status, "sitemap_name", notification.SitemapName)
 	if reason := h.options.Settings.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
+		h.counters.count(answerFiltered)
 		c.JSON(http.StatusAccepted, Filtered{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
@@ -166,6 +176,7 @@ func (h *Handler) Handle(c *gin.Context) {
 		return
 	}
 	log.Info("Notification accepted", "run_id", run.GetRunID())
+	h.counters.count(answerAccepted)
 	c.JSON(http.StatusAccepted, Accepted{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
@@ -175,8 +186,12 @@ func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 		// The cause is for the log: it may name hosts and namespaces.
 		refused = &refusal{status: http.StatusServiceUnavailable, Refused: Refused{Error: "Temporal cannot be reached: send the notification again"}}
 	}
-	h.options.Logger.Warn("Notification refused", "scrapingjob_id", notification.ScrapingJobID,
-		"http_status", refused.status, "fields", refused.Fields, "error", err)
+	log := h.options.Logger
+	if notification.ScrapingJobID != 0 {
+		log = log.With("scrapingjob_id", notification.ScrapingJobID)
+	}
+	log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
+	h.counters.countRefusal(refused.status)
 	c.AbortWithStatusJSON(refused.status, refused.Refused)
 }
 

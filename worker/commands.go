@@ -27,7 +27,7 @@ type runCommand struct {
 	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls: Temporal hands out small calls no faster, to all workers together. Default: ${default}."`
 	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
 	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
-	HealthAddress        string `env:"HEALTH_ADDRESS" placeholder:"HOST:PORT" help:"Serve /healthz and /readyz there. Off unless set."`
+	HealthAddress        string `env:"HEALTH_ADDRESS" placeholder:"HOST:PORT" help:"Serve /healthz, /readyz and /metrics there. Off unless set."`
 }
 
 // Run validates all settings and works until ctx ends.
@@ -48,6 +48,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
 		healthAddress:        c.HealthAddress,
 		temporal:             s.Temporal(logger),
+		tracing:              s.Tracing(),
 		// Temporal does the waiting.
 		cloud: c.Client(&s, logger, webscraper.WithRetryOn429(false), webscraper.WithPacing(false)),
 	}

@@ -14,8 +14,10 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/scrapehaul/scrapehaul"
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // importWorker is the worker with its settings, all of them valid.
@@ -33,6 +35,7 @@ type importWorker struct {
 	maxConnections       int
 	stopTimeout          time.Duration
 	healthAddress        string
+	tracing              process.Tracing
 }
 
 // run works until ctx ends or the worker cannot go on, then finishes what is
@@ -44,6 +47,15 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	metrics, err := w.prepareMetrics()
+	if err != nil {
+		return err
+	}
+	stopTracing, err := w.tracing.Start(ctx, w.logger, "scrapehaul-worker", &w.temporal)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	temporal, err := client.DialContext(ctx, w.temporal)
 	if err != nil {
 		return fmt.Errorf("connecting to Temporal at %s: %w", w.temporal.HostPort, err)
@@ -85,7 +97,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	health := make(chan error, 1)
-	go func() { health <- w.serveHealth(ctx, temporal, db) }()
+	go func() { health <- w.serveHealth(ctx, temporal, db, metrics) }()
 	select {
 	case err := <-fatal:
 		return fmt.Errorf("the worker cannot go on: %w", err)
@@ -97,16 +109,34 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	}
 }
 
-// serveHealth answers /healthz and /readyz until ctx ends, if it is to.
-func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB) error {
+// prepareMetrics returns nil when nobody can ask for them.
+func (w *importWorker) prepareMetrics() (*process.Metrics, error) {
+	if w.healthAddress == "" {
+		return nil, nil
+	}
+	metrics, err := process.NewMetrics(w.logger)
+	if err != nil {
+		return nil, err
+	}
+	w.temporal.MetricsHandler = metrics.Handler()
+	activities.InitMetrics(metrics.Handler())
+	workflows.InitMetrics(metrics.Handler())
+	metrics.WatchAPIBudget(w.cloud)
+	return metrics, nil
+}
+
+// serveHealth answers /healthz, /readyz and /metrics until ctx ends, if it is to.
+func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *process.Metrics) error {
 	if w.healthAddress == "" {
 		<-ctx.Done()
 		return nil
 	}
+	metrics.WatchOpenImports(temporal, w.taskQueue)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
+	metrics.Register(engine)
 	process.RegisterHealth(engine, w.logger, process.NeedTemporal(temporal), process.Need{Name: "PostgreSQL", Reach: db.PingContext})
-	return process.Serve(ctx, w.healthAddress, engine, func(address net.Addr) {
+	return process.Serve(ctx, w.logger, w.healthAddress, engine, func(address net.Addr) {
 		w.logger.Info("Health served", "address", address.String())
 	})
 }

@@ -57,14 +57,17 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 	defer func() { w.progress.Attention = "" }()
 	w.answers = append(slices.Clone(signals), ReimportSignal)
 	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
+	w.countProblem(ctx, problem)
 	w.show(ctx, StepNeedsAttention, "")
 	w.takeSignals() // what reconciliation found earlier is what has just failed
 	if w.attentionUntil.IsZero() {
 		w.attentionUntil = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
 	w.retryable = !needsDecision(problem)
+	w.noteAttention(ctx, problem)
 	decision, expired, err := w.waitForDecision(ctx, w.attentionUntil.Sub(workflow.Now(ctx)), "waiting for a person", signals...)
 	w.retryable = false
+	w.noteAttention(ctx, nil)
 	switch {
 	case err != nil:
 		return false, err

@@ -23,9 +23,9 @@ import (
 func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
 	w, err := setup(ctx, in)
 	if err != nil {
-		return ImportScrapingJobResult{}, err
+		return ended(ctx)(ImportScrapingJobResult{}, err)
 	}
-	return w.run(ctx)
+	return ended(ctx)(w.run(ctx))
 }
 
 // request is what signals ask for.

@@ -49,14 +49,16 @@ func RegisterHealth(router gin.IRouter, logger *slog.Logger, needs ...Need) {
 }
 
 // Serve runs the HTTP server on address until ctx ends, then lets requests
-// under way finish. ready is called with the address it listens on.
-func Serve(ctx context.Context, address string, handler http.Handler, ready func(net.Addr)) error {
+// under way finish. ready is called with the address it listens on; the server's
+// own problems go to logger.
+func Serve(ctx context.Context, logger *slog.Logger, address string, handler http.Handler, ready func(net.Addr)) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
 	server := &http.Server{
 		Handler:           handler,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -3,6 +3,7 @@ package process_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +55,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	listening := make(chan net.Addr, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- process.Serve(ctx, "127.0.0.1:0", handler, func(address net.Addr) { listening <- address })
+		ended <- process.Serve(ctx, slog.Default(), "127.0.0.1:0", handler, func(address net.Addr) { listening <- address })
 	}()
 	address := (<-listening).String()
 
@@ -97,6 +98,6 @@ func TestServeFailsWhereSomebodyListens(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	address := listener.Addr().String()
-	err = process.Serve(t.Context(), address, http.NotFoundHandler(), func(net.Addr) { t.Error("it says that it listens") })
+	err = process.Serve(t.Context(), slog.Default(), address, http.NotFoundHandler(), func(net.Addr) { t.Error("it says that it listens") })
 	require.ErrorContains(t, err, "listening: listen tcp "+address)
 }

@@ -36,10 +36,9 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// Logger returns the process's logger: JSON lines on standard error.
-func (s Streams) Logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(s.Err, nil))
-}
+// Logger returns the process's logger: JSON lines on standard error. Those about
+// an import have scrapingjob_id and run_id.
+func (s Streams) Logger() *slog.Logger { return newLogger(s.Err) }
 
 // defaults are the values that the commands' flags refer to.
 var defaults = kong.Vars{

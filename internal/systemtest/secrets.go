@@ -88,7 +88,9 @@ func (s *System) lookAtPendingActivities(ctx context.Context) {
 // finish looks for secrets in everything that was written, and records the
 // histories if asked to.
 func (s *System) finish() {
-	written := map[string]string{"the logs": s.Log.String(), "the pending activities": s.PendingActivities()}
+	written := map[string]string{
+		"the logs": s.Log.String(), "the pending activities": s.PendingActivities(), "the metrics": strings.Join(s.scraped, ""),
+	}
 	for _, run := range s.Runs(0) {
 		history := s.History(run)
 		id := run.GetExecution().GetWorkflowId()

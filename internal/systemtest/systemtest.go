@@ -84,6 +84,7 @@ type System struct {
 	Webhook  string // the URL, with its token
 
 	pending pendingActivities
+	scraped []string // of processes that have ended
 }
 
 // New starts everything but workers, on servers that all tests of the process
@@ -140,14 +141,20 @@ func (s *System) StartStarter(env processes.Environment) (webhook string) {
 	s.T.Helper()
 	starter, webhook, err := s.Programs.StartStarter(env)
 	require.NoError(s.T, err)
-	s.T.Cleanup(func() { require.NoError(s.T, starter.Stop()) })
+	s.T.Cleanup(func() {
+		s.keepMetrics()
+		require.NoError(s.T, starter.Stop())
+	})
 	return webhook
 }
 
 // withDefaults keeps tests from waiting for the API's pace, and from being
-// reconciled at every full quarter of an hour.
+// reconciled at every full quarter of an hour, and has metrics served.
 func withDefaults(settings map[string]string) map[string]string {
-	all := map[string]string{"API_CALLS_PER_15_MINUTES": "1000000", "RECONCILE_EVERY": "0"}
+	all := map[string]string{
+		"API_CALLS_PER_15_MINUTES": "1000000", "RECONCILE_EVERY": "0",
+		"HEALTH_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": "127.0.0.1:0",
+	}
 	maps.Copy(all, settings)
 	return all
 }
@@ -161,6 +168,7 @@ func (s *System) StartWorker(spool string) *childprocess.Process {
 		select {
 		case <-worker.Done(): // by the test
 		default:
+			s.keepMetrics()
 			require.NoError(s.T, worker.Stop())
 		}
 	})

@@ -10,10 +10,10 @@ import (
 )
 
 // variables are those that the worker or the starter reads.
-var variables = regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|TASK_QUEUE` + // both
+var variables = regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|OTEL_.*|TASK_QUEUE` + // both
 	`|SPOOL_.*|MAX_CONCURRENT_IMPORTS|CONNECTIONS_PER_IMPORT|WORKER_STOP_TIMEOUT|HEALTH_ADDRESS` + // the worker
 	`|HOLD_BEFORE_DELETE|BATCH_RECORDS|MAX_RECORD_BYTES|WORKER_GONE_AFTER|HEARTBEAT_TIMEOUT` + // the starter
-	`|MAX_REJECTED|ATTENTION_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_.*|RECONCILE_EVERY|FILTER_.*|STATUS_PAGE_.*|TEMPORAL_UI_URL` +
+	`|MAX_REJECTED|ATTENTION_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_.*|RECONCILE_EVERY|FILTER_.*|STATUS_PAGE_.*|TEMPORAL_UI_URL|METRICS_ADDRESS` +
 	`|NO_COLOR|TERM|COMP_.*)$`) // the terminal
 
 // SetEnvironment makes settings, by the names of their variables, the

@@ -1,0 +1,67 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// Names of the metrics that the MetricsHandler of the worker's client gets. Like
+// all of Temporal's they carry the SDK's own tags, the activity's type and the
+// task queue among them.
+const (
+	// recordsMetric, rejectedMetric and bytesMetric are counters of what has been
+	// committed, batch by batch: of the file, bytes.
+	recordsMetric  = "scrapehaul_records"
+	rejectedMetric = "scrapehaul_rejected_records"
+	bytesMetric    = "scrapehaul_bytes"
+	// stepMetric is a timer, with the tag "step": how long a step of an import
+	// has taken, from the moment it was due to its end, with all attempts and all
+	// waiting. A step that failed for good is not in it.
+	stepMetric = "scrapehaul_step_duration"
+)
+
+const stepTag = "step"
+
+// Values of the tag "step".
+const (
+	stepDescribe = "describe"
+	stepDownload = "download"
+	stepImport   = "import"
+	stepDelete   = "delete"
+)
+
+// InitMetrics lets the counters of the activities begin at 0 on a handler that
+// drops the SDK's own tags: what is counted for the first time is seen as an
+// increase then.
+func InitMetrics(handler client.MetricsHandler) {
+	for _, name := range []string{recordsMetric, rejectedMetric, bytesMetric} {
+		handler.Counter(name).Inc(0)
+	}
+}
+
+// timeStep is called when the activity has succeeded.
+func timeStep(ctx context.Context, step string) {
+	// The server's clock may be ahead of ours.
+	took := max(time.Since(activity.GetInfo(ctx).ScheduledTime), 0)
+	activity.GetMetricsHandler(ctx).WithTags(map[string]string{stepTag: step}).Timer(stepMetric).Record(took)
+}
+
+// countCommitted returns a function that counts what has been committed since it
+// was called last, by the import's mark. What earlier attempts have committed,
+// they have counted.
+func countCommitted(ctx context.Context, mark func() postgres.Mark) (count func()) {
+	handler := activity.GetMetricsHandler(ctx)
+	counted := mark()
+	return func() {
+		now := mark()
+		handler.Counter(recordsMetric).Inc(now.Records - counted.Records)
+		handler.Counter(rejectedMetric).Inc(now.Rejected - counted.Rejected)
+		handler.Counter(bytesMetric).Inc(now.Bytes - counted.Bytes)
+		counted = now
+	}
+}

@@ -1,0 +1,85 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+)
+
+// attentionMemo is the field of the workflow's memo that holds the kind of the
+// problem while the import needs attention. Temporal keeps it, whatever becomes
+// of workers, and lists it; unlike a search attribute, it needs no registration.
+const attentionMemo = "needs_attention"
+
+// noteAttention has Temporal list the import among those that need attention
+// because of the problem, or no longer when it is nil.
+func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
+	if workflow.GetVersion(ctx, "attention-memo", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	var kind any // nil removes the field
+	if problem != nil {
+		kind = problemKind(problem)
+	}
+	if err := workflow.UpsertMemo(ctx, map[string]any{attentionMemo: kind}); err != nil {
+		w.logger.Warn("The list of imports that need attention is not right", "Error", err)
+	}
+}
+
+// OpenImports counts the imports whose workflow is running.
+type OpenImports struct {
+	// All are all of them, those that hold and those that need attention
+	// included.
+	All int
+	// NeedAttention are those that wait for a person, by the kind of the problem:
+	// all of ProblemKinds are there.
+	NeedAttention map[string]int
+}
+
+// Lister is the part of a Temporal client that lists workflows.
+type Lister interface {
+	ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
+}
+
+// CountOpenImports asks Temporal's list of workflows, which is some seconds
+// behind, for the open imports of a task queue. It reads 1000 workflows a call.
+// Where a host encrypts its payloads, an import that has ever needed attention
+// counts as activities.ErrorOther until it ends.
+func CountOpenImports(ctx context.Context, c Lister, taskQueue string) (OpenImports, error) {
+	open := OpenImports{NeedAttention: map[string]int{}}
+	for _, kind := range ProblemKinds() {
+		open.NeedAttention[kind] = 0
+	}
+	request := &workflowservice.ListWorkflowExecutionsRequest{
+		Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND TaskQueue = '%s'",
+			ImportScrapingJobName, strings.ReplaceAll(taskQueue, "'", "''")),
+		PageSize: 1000,
+	}
+	for {
+		page, err := c.ListWorkflow(ctx, request)
+		if err != nil {
+			return OpenImports{}, fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
+		}
+		open.All += len(page.GetExecutions())
+		for _, each := range page.GetExecutions() {
+			payload, needs := each.GetMemo().GetFields()[attentionMemo]
+			if !needs {
+				continue
+			}
+			var kind string
+			if err := converter.GetDefaultDataConverter().FromPayload(payload, &kind); err != nil {
+				kind = activities.ErrorOther
+			}
+			open.NeedAttention[kind]++
+		}
+		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
+			return open, nil
+		}
+	}
+}
