@@ -177,6 +177,13 @@ func (c *reimportCommand) Run(ctx context.Context, streams process.Streams) erro
 	})
 }
 
+// withSearchAttributes are the settings for a namespace that may have those of
+// imports; one that does not tell counts as one without.
+func withSearchAttributes(ctx context.Context, temporal client.Client, namespace string, settings workflows.Settings) workflows.Settings {
+	settings.SearchAttributes, _ = workflows.SearchAttributesRegistered(ctx, temporal, namespace)
+	return settings
+}
+
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
@@ -205,6 +212,7 @@ func (f *importFlags) start(ctx context.Context, streams process.Streams, argume
 		return err
 	}
 	defer temporal.Close()
+	settings = withSearchAttributes(ctx, temporal, options.Namespace, settings)
 	var failures []error
 	for _, id := range ids {
 		run, err := one(temporal, id, settings)

@@ -31,6 +31,7 @@ func (c *reconcileCommand) Run(ctx context.Context, streams process.Streams) err
 		return err
 	}
 	defer temporal.Close()
+	settings = withSearchAttributes(ctx, temporal, options.Namespace, settings)
 	run, err := workflows.Reconcile(ctx, temporal, c.TaskQueue, workflows.ReconcileScrapingJobsInput{Settings: settings, DryRun: c.DryRun})
 	if err != nil {
 		return err

@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
@@ -31,6 +33,8 @@ type webhookServer struct {
 	statusPage      statusPageFlags
 	metricsAddress  string
 	tracing         process.Tracing
+	// searchAttributes is set when the namespace is known to have them.
+	searchAttributes atomic.Bool
 }
 
 // run serves until ctx ends. It starts without Temporal too: notifications are
@@ -52,7 +56,8 @@ func (s *webhookServer) run(ctx context.Context) error {
 	defer temporal.Close()
 	handler, err := webhook.New(webhook.Options{
 		Client: temporal, Tokens: s.tokens, SignatureSecret: s.signatureSecret,
-		TaskQueue: s.taskQueue, Settings: s.settings, Logger: s.logger, MetricsHandler: s.temporal.MetricsHandler,
+		TaskQueue: s.taskQueue, Settings: s.settings, SearchAttributes: s.searchAttributes.Load,
+		Logger: s.logger, MetricsHandler: s.temporal.MetricsHandler,
 	})
 	if err != nil {
 		return err
@@ -72,7 +77,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	process.RegisterHealth(engine, s.logger, process.NeedTemporal(temporal))
 	ctx, cancel := context.WithCancel(ctx)
 	var scheduling sync.WaitGroup
-	scheduling.Go(func() { s.schedule(ctx, temporal.ScheduleClient()) })
+	scheduling.Go(func() { s.prepareNamespace(ctx, temporal) })
 	defer scheduling.Wait()
 	defer cancel()
 	defer s.logger.Info("Starter stopped")
@@ -117,14 +122,18 @@ func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client
 	})
 }
 
-// scheduleAgainAfter is the pause between two attempts to reach Temporal.
-const scheduleAgainAfter = 5 * time.Second
+// prepareAgainAfter is the pause between two attempts to reach Temporal.
+const prepareAgainAfter = 5 * time.Second
 
-// schedule puts up the schedule of the reconciliation, or takes it down, as
-// soon as Temporal can be reached.
-func (s *webhookServer) schedule(ctx context.Context, schedules client.ScheduleClient) {
+// prepareNamespace learns whether the namespace has the search attributes, and
+// puts up the schedule of the reconciliation, or takes it down, as soon as
+// Temporal can be reached.
+func (s *webhookServer) prepareNamespace(ctx context.Context, temporal client.Client) {
 	for told := false; ; told = true {
-		err := s.scheduleOnce(ctx, schedules)
+		err := s.learnSearchAttributes(ctx, temporal)
+		if err == nil {
+			err = s.schedule(ctx, temporal.ScheduleClient())
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -132,18 +141,34 @@ func (s *webhookServer) schedule(ctx context.Context, schedules client.ScheduleC
 			s.logger.Warn("The reconciliation is not scheduled yet: trying on", "error", err)
 		}
 		select {
-		case <-time.After(scheduleAgainAfter):
+		case <-time.After(prepareAgainAfter):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (s *webhookServer) scheduleOnce(ctx context.Context, schedules client.ScheduleClient) error {
+// learnSearchAttributes takes a Temporal that does not tell as one without them.
+func (s *webhookServer) learnSearchAttributes(ctx context.Context, temporal client.Client) error {
+	registered, err := workflows.SearchAttributesRegistered(ctx, temporal, s.temporal.Namespace)
+	if _, unreachable := errors.AsType[*serviceerror.Unavailable](err); unreachable || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	s.searchAttributes.Store(registered)
+	if !registered {
+		s.logger.Info("The namespace does not have the search attributes of imports: to find them by state or sitemap, "+
+			"run starter setup, and start this again", "namespace", s.temporal.Namespace)
+	}
+	return nil
+}
+
+func (s *webhookServer) schedule(ctx context.Context, schedules client.ScheduleClient) error {
 	if s.reconcileEvery == 0 {
 		return workflows.UnscheduleReconciliation(ctx, schedules)
 	}
-	if err := workflows.ScheduleReconciliation(ctx, schedules, s.taskQueue, s.reconcileEvery, s.settings); err != nil {
+	settings := s.settings
+	settings.SearchAttributes = s.searchAttributes.Load()
+	if err := workflows.ScheduleReconciliation(ctx, schedules, s.taskQueue, s.reconcileEvery, settings); err != nil {
 		return err
 	}
 	s.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", s.reconcileEvery.String())

@@ -35,9 +35,9 @@ func (c *setupCommand) Run(ctx context.Context, streams process.Streams) error {
 	}
 	defer temporal.Close()
 	// One can be set up without the other.
-	return errors.Join(
-		registerSearchAttributes(ctx, temporal, options.Namespace, streams),
-		c.schedule(ctx, temporal.ScheduleClient(), every, settings, streams))
+	err = registerSearchAttributes(ctx, temporal, options.Namespace, streams)
+	settings.SearchAttributes = err == nil
+	return errors.Join(err, c.schedule(ctx, temporal.ScheduleClient(), every, settings, streams))
 }
 
 // schedule puts up the schedule of the reconciliation, or removes it, and says

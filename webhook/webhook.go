@@ -55,6 +55,9 @@ type Options struct {
 	// their filter does not let pass, as far as the sitemap's name and the status
 	// tell, are answered with [Filtered].
 	Settings workflows.Settings
+	// SearchAttributes, if set, is asked at each notification whether the namespace
+	// has the imports' search attributes, in place of what Settings says.
+	SearchAttributes func() bool
 	// Logger gets one line for each notification. Default slog.Default().
 	Logger *slog.Logger
 	// MetricsHandler gets the counter scrapehaul_notifications with the tag
@@ -170,7 +173,11 @@ func (h *Handler) Handle(c *gin.Context) {
 		c.JSON(http.StatusAccepted, Filtered{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
-	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, h.options.Settings)
+	settings := h.options.Settings
+	if h.options.SearchAttributes != nil {
+		settings.SearchAttributes = h.options.SearchAttributes()
+	}
+	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, settings)
 	if err != nil {
 		h.answerRefusal(c, notification, err)
 		return

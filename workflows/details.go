@@ -11,6 +11,7 @@ import (
 // details in the Temporal UI.
 func (w *importScrapingJob) show(ctx workflow.Context, step Step, next string) {
 	w.progress.Step, w.progress.Signals = step, w.signalsIn(step)
+	w.index(ctx, step)
 	var text strings.Builder
 	fmt.Fprintf(&text, "**%s**", step)
 	switch {

@@ -83,6 +83,8 @@ type importScrapingJob struct {
 	downloads int
 	removals  workflow.WaitGroup
 
+	// state is what Temporal's search knows.
+	state    State
 	progress Progress
 	result   ImportScrapingJobResult
 }
@@ -114,6 +116,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		reconciliations: workflow.GetSignalChannel(ctx, ReconciliationSignal),
 		decisions:       map[string]workflow.ReceiveChannel{},
 		wanted:          check,
+		state:           StateImporting,
 		removals:        workflow.NewWaitGroup(ctx),
 		progress:        Progress{ScrapingJobID: id, Step: StepDownload},
 		result:          ImportScrapingJobResult{ScrapingJobID: id},

@@ -99,6 +99,9 @@ type Settings struct {
 	// HeartbeatTimeout is how long a download or an import may be silent before
 	// it is given to another attempt: a duration. Default "30s".
 	HeartbeatTimeout string `json:"heartbeat_timeout,omitempty"`
+	// SearchAttributes says that the namespace has those of SearchAttributes, so
+	// that imports set them. A start that sets others is refused.
+	SearchAttributes bool `json:"search_attributes,omitempty"`
 	// Filter is what a job has to pass to be imported without being asked for by
 	// hand. A re-import takes no notice of it. Default: all pass.
 	Filter activities.Filter `json:"filter,omitzero"`
@@ -129,6 +132,7 @@ type settings struct {
 	attentionTimeout time.Duration
 	workerGoneAfter  time.Duration
 	heartbeatTimeout time.Duration
+	searchAttributes bool
 	filter           activities.Filter
 }
 
@@ -169,6 +173,7 @@ func (s Settings) parse() (settings, []error) {
 	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
 	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, DefaultAttentionTimeout, time.Second)
 	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, DefaultWorkerGoneAfter, time.Second)
+	in.searchAttributes = s.SearchAttributes
 	in.filter = s.Filter
 	problems = append(problems, s.Filter.Validate()...)
 	in.heartbeatTimeout = duration("heartbeat_timeout", s.HeartbeatTimeout, DefaultHeartbeatTimeout, time.Second)

@@ -20,7 +20,7 @@ const attentionMemo = "needs_attention"
 // noteAttention has Temporal list the import among those that need attention
 // because of the problem, or no longer when it is nil.
 func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
-	if workflow.GetVersion(ctx, "attention-memo", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if w.process == describesApart {
 		return
 	}
 	var kind any // nil removes the field

@@ -200,7 +200,8 @@ type StartImportsInput struct {
 // twice are imported once.
 func StartImports(ctx context.Context, in StartImportsInput) error {
 	for _, job := range in.Jobs {
-		_, err := signalWithStart(ctx, activity.GetClient(ctx), in.TaskQueue, job.ScrapingJobID, ReconciliationSignal, job,
+		_, err := signalWithStart(ctx, activity.GetClient(ctx), in.TaskQueue, ReconciliationSignal, job,
+			Notification{ScrapingJobID: job.ScrapingJobID, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
 			job.SitemapName+" · "+job.Status, in.Settings)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 )
 
 // Search attributes by which imports can be found in Temporal, all of type
@@ -20,9 +21,69 @@ var (
 	SitemapNameAttribute = temporal.NewSearchAttributeKeyKeyword("SitemapName")
 	// CustomIDAttribute is the job's custom_id.
 	CustomIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
-	// ImportStateAttribute is the import's Step.
+	// ImportStateAttribute is the import's State. Temporal itself tells when it has
+	// ended.
 	ImportStateAttribute = temporal.NewSearchAttributeKeyKeyword("ImportState")
 )
+
+// State is what an open import can be searched by; each change of it is an event
+// of the import's history.
+type State string
+
+// The states of an import.
+const (
+	StateImporting      State = "importing"
+	StateHolding        State = "holding"
+	StateNeedsAttention State = "needs-attention"
+)
+
+// stateIn is the state of an import in that step; none leaves it as it was.
+func stateIn(step Step) (state State, is bool) {
+	switch step {
+	case StepHold:
+		return StateHolding, true
+	case StepNeedsAttention:
+		return StateNeedsAttention, true
+	case StepDescribe, StepDownload, StepImport:
+		return StateImporting, true
+	}
+	return "", false
+}
+
+// searchAttributes are those of an import, as far as the job is known.
+func searchAttributes(job Notification, state State) []temporal.SearchAttributeUpdate {
+	updates := []temporal.SearchAttributeUpdate{ImportStateAttribute.ValueSet(string(state))}
+	for _, known := range []struct {
+		attribute temporal.SearchAttributeKeyKeyword
+		value     string
+	}{
+		{ScrapingJobStatusAttribute, job.Status}, {SitemapNameAttribute, job.SitemapName}, {CustomIDAttribute, job.CustomID},
+	} {
+		if known.value != "" {
+			updates = append(updates, known.attribute.ValueSet(truncate(known.value, maxKeyword)))
+		}
+	}
+	return updates
+}
+
+// maxKeyword keeps values within what databases of Temporal's visibility store
+// take as a Keyword: 255 characters.
+const maxKeyword = 250
+
+// index tells Temporal's search when the state has changed.
+func (w *importScrapingJob) index(ctx workflow.Context, step Step) {
+	state, is := stateIn(step)
+	if !w.settings.searchAttributes || !is || state == w.state {
+		return
+	}
+	w.state = state
+	err := workflow.UpsertTypedSearchAttributes(ctx, searchAttributes(Notification{
+		Status: w.described.Status, SitemapName: w.described.SitemapName, CustomID: w.described.CustomID,
+	}, state)...)
+	if err != nil {
+		w.logger.Warn("The import is not found by its state", "State", state, "Error", err)
+	}
+}
 
 // SearchAttributes are all search attributes of imports.
 func SearchAttributes() []temporal.SearchAttributeKeyKeyword {

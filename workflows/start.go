@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 )
 
 // Client is the part of a Temporal client that reaches a workflow, whether it
@@ -24,26 +25,31 @@ func Notify(ctx context.Context, c Client, taskQueue string, notification Notifi
 	if notification.SitemapName != "" {
 		summary = notification.SitemapName + " · " + notification.Status
 	}
-	return signalWithStart(ctx, c, taskQueue, notification.ScrapingJobID, NotificationSignal, notification, summary, settings)
+	return signalWithStart(ctx, c, taskQueue, NotificationSignal, notification, notification, summary, settings)
 }
 
 // Reimport has a scraping job downloaded and imported again, replacing its
 // records, whether its workflow is running or has closed.
 func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
-	return signalWithStart(ctx, c, taskQueue, scrapingJobID, ReimportSignal, nil, "re-import by hand", settings)
+	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID}, "re-import by hand", settings)
 }
 
+// signalWithStart starts the workflow, if it is not running, with what is known of
+// the job.
 func signalWithStart(
-	ctx context.Context, c Client, taskQueue string, scrapingJobID int64, signal string, payload any, summary string, settings Settings,
+	ctx context.Context, c Client, taskQueue, signal string, payload any, job Notification, summary string, settings Settings,
 ) (client.WorkflowRun, error) {
-	id := WorkflowID(scrapingJobID)
-	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload,
-		client.StartWorkflowOptions{
-			ID:            id,
-			TaskQueue:     taskQueue,
-			StaticSummary: truncate(summary, maxSummary),
-		},
-		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: scrapingJobID, Settings: settings, Process: currentProcess})
+	id := WorkflowID(job.ScrapingJobID)
+	options := client.StartWorkflowOptions{
+		ID:            id,
+		TaskQueue:     taskQueue,
+		StaticSummary: truncate(summary, maxSummary),
+	}
+	if settings.SearchAttributes {
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StateImporting)...)
+	}
+	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
+		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Settings: settings, Process: currentProcess})
 	if err != nil {
 		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
 	}
