@@ -72,7 +72,9 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	if err != nil {
 		return DownloadScrapingJobResult{}, classify(ctx, err)
 	}
-	timeStep(ctx, stepDownload)
+	if result.SHA256 != "" {
+		timeStep(ctx, stepDownload)
+	}
 	return result, nil
 }
 
@@ -117,7 +119,11 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 // heartbeat is all that the next one gets.
 func (a *Activities) describeHeartbeating(ctx context.Context, earlier Progress, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	return a.describe(ctx, in)
+	described, err := a.describe(ctx, in)
+	if err == nil {
+		timeStep(ctx, stepDescribe)
+	}
+	return described, err
 }
 
 func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, earlier Progress) (result DownloadScrapingJobResult, reached Progress, err error) {

@@ -164,4 +164,4 @@ func unescaped(data []byte) []byte {
 }
 
 // asString is b without a copy, for a callee that does not keep it.
-func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // a copy of all the data is what it saves

@@ -27,7 +27,7 @@ func scrapeEverything(t *testing.T) (texts []string) {
 	s.StartWorker(s.Spool)
 
 	s.Cloud.Inject(webscrapertest.Fault{
-		Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.FailWith(http.StatusInternalServerError),
+		Path: "scraping-job/*", Times: 1, Effect: webscrapertest.FailWith(http.StatusInternalServerError),
 	})
 	good := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 	s.Notify(good)

@@ -73,7 +73,7 @@ func TestFailedAttemptTellsWhyAndWhenTheNextBegins(t *testing.T) {
 	found := eventually(s, id, "an attempt to come", func(i overview.Import) bool {
 		return i.Activity != nil && i.Activity.Attempt > 1 && i.Activity.NextAttempt != nil
 	})
-	require.Equal(t, "DescribeScrapingJob", found.Activity.Name)
+	require.Equal(t, "DownloadScrapingJob", found.Activity.Name)
 	require.Contains(t, found.Activity.LastFailure, "502 Bad Gateway")
 	require.Nil(t, found.Activity.StartedAt)
 	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "seen enough"))
