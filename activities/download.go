@@ -108,8 +108,8 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, nil
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
-	if !ok {
-		return result, err // cancelled
+	if !ok || failure.Type() == ErrorRateLimited {
+		return result, err // cancelled; or Temporal waits for as long as the API says
 	}
 	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
 	return result, nil

@@ -1,10 +1,13 @@
 package activities_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -99,6 +102,17 @@ func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
 		requireFailure(t, err, kind, false)
 		require.Empty(t, a.files())
 	}
+}
+
+func TestADownloadThatMeetsTheLimitWaitsForIt(t *testing.T) {
+	a := newAttempts(t)
+	a.inject(webscrapertest.TooManyRequests(7 * time.Second))
+	_, err := a.runIfDue(a.next(), activities.IfDue{})
+	requireFailure(t, err, activities.ErrorRateLimited, true)
+	failure, ok := errors.AsType[*temporal.ApplicationError](err)
+	require.True(t, ok)
+	require.GreaterOrEqual(t, failure.NextRetryDelay(), 7*time.Second)
+	require.Empty(t, a.files())
 }
 
 // A worker was killed while it downloaded, and Temporal gives the activity to

@@ -31,6 +31,10 @@ func wellSystem(t *testing.T) *systemtest.System {
 	t.Setenv("WEBHOOK_TOKENS", systemtest.WebhookToken)
 	code, _, problems := runStarter("setup")
 	require.Equal(t, process.ExitOK, code, problems)
+	s.WaitFor("the worker's polls to be known", func() bool {
+		code, _, _ := runStarter("doctor")
+		return code == process.ExitOK
+	})
 	return s
 }
 
@@ -191,8 +195,12 @@ func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {
 func TestDoctorHintsAtSearchAttributes(t *testing.T) {
 	s := newSystem(t, nil)
 	s.StartWorker(s.Spool)
-	code, out, problems := runDoctor(t)
-	require.Equal(t, process.ExitOK, code, problems+out)
+	var out string
+	s.WaitFor("the worker's polls to be known", func() bool {
+		var code int
+		code, out, _ = runDoctor(t)
+		return code == process.ExitOK
+	})
 	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
 	require.Contains(t, out, "ok    there is no schedule scrapehaul-reconcile, as RECONCILE_EVERY is 0")
 }

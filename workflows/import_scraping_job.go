@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -160,8 +161,13 @@ func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, 
 
 // takeSignals notes what the signals that have arrived ask for.
 func (w *importScrapingJob) takeSignals() {
-	for w.notifications.ReceiveAsync(nil) {
+	for {
+		var notification converter.RawValue // which any input is
+		if !w.notifications.ReceiveAsync(&notification) {
+			break
+		}
 		w.wanted, w.attentionUntil = max(w.wanted, check), time.Time{}
+		w.hear(notification)
 	}
 	for w.reimports.ReceiveAsync(nil) {
 		w.wanted, w.attentionUntil = max(w.wanted, reimport), time.Time{}
@@ -174,6 +180,21 @@ func (w *importScrapingJob) takeSignals() {
 		if w.retryable || !found.SameContent(w.described) {
 			w.wanted = max(w.wanted, check)
 		}
+		if w.progress.SitemapName == "" {
+			w.progress.SitemapName, w.progress.Status, w.progress.StoredRecordCount = found.SitemapName, found.Status, found.StoredRecordCount
+		}
+	}
+}
+
+// hear notes what a notification says of the job, for people to see until the
+// cloud itself has said more. One that was sent by hand may say anything.
+func (w *importScrapingJob) hear(notification converter.RawValue) {
+	var said Notification
+	if notification.Payload() == nil || converter.GetDefaultDataConverter().FromPayload(notification.Payload(), &said) != nil {
+		return
+	}
+	if w.progress.SitemapName == "" {
+		w.progress.SitemapName, w.progress.Status = said.SitemapName, said.Status
 	}
 }
 
