@@ -112,9 +112,9 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		process:         in.Process,
 		settings:        parsed,
 		logger:          log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
-		notifications:   workflow.GetSignalChannel(ctx, NotificationSignal),
-		reimports:       workflow.GetSignalChannel(ctx, ReimportSignal),
-		reconciliations: workflow.GetSignalChannel(ctx, ReconciliationSignal),
+		notifications:   signalChannel(ctx, NotificationSignal, "Web Scraper Cloud has sent a notification: imports what has changed"),
+		reimports:       signalChannel(ctx, ReimportSignal, SignalMeaning(ReimportSignal)),
+		reconciliations: signalChannel(ctx, ReconciliationSignal, "Reconciliation has found the job due"),
 		decisions:       map[string]workflow.ReceiveChannel{},
 		wanted:          check,
 		state:           StateImporting,
@@ -123,11 +123,15 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		result:          ImportScrapingJobResult{ScrapingJobID: id},
 	}
 	for _, signal := range decisionSignals {
-		w.decisions[signal] = workflow.GetSignalChannel(ctx, signal)
+		w.decisions[signal] = signalChannel(ctx, signal, SignalMeaning(signal))
 	}
 	err = workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, func() (Progress, error) { return w.progress, nil },
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
 	return w, err
+}
+
+func signalChannel(ctx workflow.Context, name, description string) workflow.ReceiveChannel {
+	return workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: description})
 }
 
 func invalidInput(err error) error {
