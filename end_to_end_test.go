@@ -164,7 +164,7 @@ func TestJobsThatAreNotFinishedStayInTheCloud(t *testing.T) {
 	}
 	short := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	s.Notify(short)
-	require.Contains(t, s.Attention(short), "1 records were imported, but the job has stored 2")
+	require.Contains(t, s.Attention(short), "1 record was imported, but the job has stored 2")
 	s.Signal(short, workflows.KeepSignal)
 	require.Equal(t, workflows.Kept, s.Result(short).Outcome)
 	require.False(t, s.Cloud.Deleted(short))

@@ -53,7 +53,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	run, err := workflows.Notify(t.Context(), s.Temporal, workflows.DefaultTaskQueue,
 		workflows.Notification{ScrapingJobID: failing}, workflows.Settings{AttentionTimeout: "1s"})
 	require.NoError(t, err)
-	require.ErrorContains(t, run.Get(t.Context(), nil), "1 records were rejected")
+	require.ErrorContains(t, run.Get(t.Context(), nil), "1 record was rejected")
 
 	counted := []string{
 		`scrapehaul_imports_total{outcome="deleted"} 2`,

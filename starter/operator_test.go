@@ -146,7 +146,7 @@ func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
 	require.Equal(t, process.ExitAttention, code)
 	require.Empty(t, problems)
 	require.Regexp(t, `(?m)^step +needs-attention$`, out)
-	require.Regexp(t, `(?m)^wrong +1 records were imported, but the job has stored 2\. `, out)
+	require.Regexp(t, `(?m)^wrong +1 record was imported, but the job has stored 2\. `, out)
 	require.Contains(t, out, "starter signal "+argument+" accept  ")
 
 	code, out, _ = runStarter("status", argument, "--json")
@@ -171,7 +171,7 @@ func TestStatusOfAClosedImportSaysHowItEnded(t *testing.T) {
 	out = eventually(s, func(code int, out string) bool {
 		return code == process.ExitAttention && shows("failed")(code, out)
 	}, "status", argument)
-	require.Regexp(t, `(?m)^because +1 records were imported, but the job has stored 2$`, out)
+	require.Regexp(t, `(?m)^because +1 record was imported, but the job has stored 2$`, out)
 }
 
 func TestStatusOfAnUnknownJobSaysHowToStartIt(t *testing.T) {
@@ -221,7 +221,7 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3)
 	require.Regexp(t, `^JOB +SITEMAP +STEP +RECORDS +STARTED +NEXT$`, lines[0])
-	require.Regexp(t, `^`+waits+` +books +needs-attention +1 +20\S+ \S+ +1 records were imported, but`, lines[1])
+	require.Regexp(t, `^`+waits+` +books +needs-attention +1 +20\S+ \S+ +1 record was imported, but`, lines[1])
 	require.Regexp(t, `^`+holds+` +laptops +holding +20 +20\S+ \S+ +the job is deleted in the cloud at `, lines[2])
 	_, status, _ := runStarter("status")
 	require.Contains(t, status, "needs-attention")

@@ -57,7 +57,7 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 		text = s.goTo(tab, "")
 		return strings.Contains(text, "Needs attention")
 	})
-	require.Contains(t, text, "1 records were rejected")
+	require.Contains(t, text, "1 record was rejected")
 	require.Less(t, strings.Index(text, "Needs attention"), strings.Index(text, "Running"))
 	require.NotContains(t, text, "Delete now", "it makes no sense here")
 	require.NotContains(t, text, "reloads every", "nobody's buttons move away")

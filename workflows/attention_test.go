@@ -59,7 +59,7 @@ func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 		outcome  workflows.Outcome
 		deleted  bool
 	}{
-		{"rejects accepted", rejects, "accept", "1 records were rejected (see scrapehaul.rejected_records). Signals: " + acceptIt + closeIt, workflows.Deleted, true},
+		{"rejects accepted", rejects, "accept", "1 record was rejected (see scrapehaul.rejected_records). Signals: " + acceptIt + closeIt, workflows.Deleted, true},
 		{"rejects abandoned", rejects, "abandon", "", workflows.Abandoned, false},
 		{"rejects kept", rejects, "keep", "", workflows.Kept, false},
 		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + closeIt, workflows.Deleted, true},
@@ -154,7 +154,7 @@ func TestImportFailsWhenNobodyDecides(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = rejects
 	w.execute("0")
-	require.ErrorContains(t, w.GetWorkflowError(), "1 records were rejected")
+	require.ErrorContains(t, w.GetWorkflowError(), "1 record was rejected")
 	require.InDelta(t, (7 * 24 * time.Hour).Seconds(), w.Now().Sub(w.start).Seconds(), 60)
 	require.Empty(t, w.deletions)
 }

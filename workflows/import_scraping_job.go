@@ -392,12 +392,18 @@ func (w *importScrapingJob) verify() error {
 	case w.accepted:
 		return nil
 	case w.result.Rejected > w.settings.maxRejected:
-		return needsPerson(errorRejects, "%d records were rejected (see scrapehaul.rejected_records)", w.result.Rejected)
+		return needsPerson(errorRejects, "%s rejected (see scrapehaul.rejected_records)", recordsWere(w.result.Rejected))
 	case w.job.Finished() && w.result.Records+w.result.Rejected != w.job.StoredRecordCount:
-		return needsPerson(errorMismatch, "%d records were imported, but the job has stored %d",
-			w.result.Records, w.job.StoredRecordCount)
+		return needsPerson(errorMismatch, "%s imported, but the job has stored %d", recordsWere(w.result.Records), w.job.StoredRecordCount)
 	}
 	return nil
+}
+
+func recordsWere(n int64) string {
+	if n == 1 {
+		return "1 record was"
+	}
+	return fmt.Sprintf("%d records were", n)
 }
 
 // whyKeep says why the job must not be deleted in the cloud, or "".

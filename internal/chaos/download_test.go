@@ -65,7 +65,7 @@ func TestDownloadEndsEarlyAndSaysItIsComplete(t *testing.T) {
 		{"the download ends at 90 %, between two records, without Content-Length and as if complete", webscrapertest.TruncateSilently(ninety),
 			many * 9 / 10, "18000 records were imported, but the job has stored 20000"},
 		{"the download ends at 90 %, in a record, without Content-Length and as if complete", webscrapertest.TruncateSilently(ninety + 100),
-			many * 9 / 10, "1 records were rejected"},
+			many * 9 / 10, "1 record was rejected"},
 		{"the download is an empty 200", webscrapertest.Empty(), 0, "0 records were imported, but the job has stored 20000"},
 	} {
 		t.Run(short.happens, func(t *testing.T) {

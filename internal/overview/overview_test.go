@@ -143,7 +143,7 @@ func requireNeedingAttention(t *testing.T, s *systemtest.System, namespace strin
 	})
 	require.Equal(t, id, found[0].ScrapingJobID)
 	require.True(t, found[0].NeedsAttention())
-	require.Contains(t, found[0].Progress.Attention, "1 records were imported, but the job has stored 2")
+	require.Contains(t, found[0].Progress.Attention, "1 record was imported, but the job has stored 2")
 	require.Contains(t, found[0].Progress.Signals, workflows.AcceptSignal)
 }
 
@@ -212,7 +212,7 @@ func TestClosedImportSaysHowItEnded(t *testing.T) {
 	s.Notify(failed)
 	found = eventually(s, failed, "the end", func(i overview.Import) bool { return !i.Open })
 	require.Equal(t, "Failed", found.Status)
-	require.Equal(t, "1 records were imported, but the job has stored 2", found.Failure)
+	require.Equal(t, "1 record was imported, but the job has stored 2", found.Failure)
 	require.Nil(t, found.Result)
 	require.False(t, found.NeedsAttention(), "nobody can answer any more")
 
