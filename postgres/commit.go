@@ -22,8 +22,8 @@ import (
 // It returns [ErrOvertaken] when this attempt may no longer write. After any
 // error the batches up to the mark are in the database, and nothing of the
 // others.
-func (i *Import) CommitBatches(ctx context.Context, connections int, next func(context.Context) (*Batch, error), committed func(*Batch)) error {
-	ctx, fail := context.WithCancelCause(ctx)
+func (i *Import) CommitBatches(caller context.Context, connections int, next func(context.Context) (*Batch, error), committed func(*Batch)) error {
+	ctx, fail := context.WithCancelCause(caller)
 	defer fail(nil)
 	source := &batchSource{next: next, turn: i.turn}
 	var running sync.WaitGroup
@@ -38,7 +38,10 @@ func (i *Import) CommitBatches(ctx context.Context, connections int, next func(c
 		})
 	}
 	running.Wait()
-	if ctx.Err() != nil {
+	switch {
+	case caller.Err() != nil:
+		return caller.Err()
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
 	return source.err
