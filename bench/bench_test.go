@@ -62,7 +62,7 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 
 func TestScaleHasThePromisedKeys(t *testing.T) {
 	code, out, problems := processtest.Run("bench", new(commands), "--json", "--rounds", "1",
-		"--records", "60000", "--scale-jobs", "8", "--scale-records", "200", "--fair-jobs", "4", "scale")
+		"--records", "40000", "--scale-jobs", "8", "--scale-records", "100", "--fair-jobs", "2", "scale")
 	require.Equal(t, process.ExitOK, code, problems)
 	var measured struct {
 		Scale map[string]map[string]any `json:"scale"`

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -29,6 +27,7 @@ type jobCosts struct {
 type spent struct {
 	apiCalls, apiBytes float64
 	walBytes           float64 // of the whole server
+	databaseCPU        float64 // seconds of the whole server; 0 when it is on another machine
 }
 
 func (s *system) spent(ctx context.Context) (so spent, err error) {
@@ -37,6 +36,12 @@ func (s *system) spent(ctx context.Context) (so spent, err error) {
 		so.apiBytes += float64(request.Bytes)
 	}
 	err = s.db.GetContext(ctx, &so.walBytes, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')`)
+	if err != nil {
+		return so, err
+	}
+	var backend int
+	err = s.db.GetContext(ctx, &backend, `SELECT pg_backend_pid()`)
+	so.databaseCPU, _ = familyCPUSeconds(backend, "postgres")
 	return so, err
 }
 
@@ -45,6 +50,7 @@ func (c *jobCosts) add(before, after spent, jobs int) {
 	c.apiCalls += after.apiCalls - before.apiCalls
 	c.apiBytes += after.apiBytes - before.apiBytes
 	c.walBytes += after.walBytes - before.walBytes
+	c.databaseCPU += after.databaseCPU - before.databaseCPU
 }
 
 // addHistories asks Temporal what it has stored and done for the jobs, and
@@ -106,10 +112,11 @@ func (c *jobCosts) report(s *stage, r *result) {
 		{"api_bytes", "bytes from the API, not compressed", c.apiBytes, true},
 		{"wal_bytes", "bytes of WAL", c.walBytes, true},
 		{"worker_cpu_ms", "milliseconds of a worker's CPU", c.workerCPU * 1000, true},
+		{"postgresql_cpu_ms", "milliseconds of PostgreSQL's CPU", c.databaseCPU * 1000, true},
 	} {
 		if cost.total == 0 {
-			t.row(cost.title, notMeasured(noPeakRSS))
-			r.notMeasured("job."+cost.key, noPeakRSS)
+			t.row(cost.title, notMeasured(noCPUTime))
+			r.notMeasured("job."+cost.key, noCPUTime)
 			continue
 		}
 		perJob, perRecord := cost.total/float64(c.jobs), ""
@@ -119,25 +126,4 @@ func (c *jobCosts) report(s *stage, r *result) {
 		t.row(cost.title, thousands(perJob), perRecord)
 		r.set("job."+cost.key, perJob)
 	}
-}
-
-// ticksPerSecond is the unit of /proc, the same on every Linux.
-const ticksPerSecond = 100
-
-// cpuSeconds is how long a running process has computed so far.
-func cpuSeconds(pid int) (seconds float64, known bool) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, false
-	}
-	// The name, in parentheses, may have blanks; utime and stime are the 12th and
-	// the 13th field after it.
-	_, rest, _ := strings.Cut(string(status), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, false
-	}
-	user, err1 := strconv.ParseFloat(fields[11], 64)
-	system, err2 := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / ticksPerSecond, err1 == nil && err2 == nil
 }

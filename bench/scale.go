@@ -122,11 +122,6 @@ func (p *scalePart) importAll(ctx context.Context, n int) (time.Duration, error)
 	if err != nil {
 		return 0, err
 	}
-	after, err := p.spent(ctx)
-	if err != nil {
-		return 0, err
-	}
-	p.costs.add(before, after, len(ids))
 	var stops []error
 	for _, worker := range fleet.workers {
 		if peak, known := peakRSS(worker.PID()); known {
@@ -140,6 +135,11 @@ func (p *scalePart) importAll(ctx context.Context, n int) (time.Duration, error)
 	if err := errors.Join(stops...); err != nil {
 		return 0, err
 	}
+	after, err := p.spent(ctx)
+	if err != nil {
+		return 0, err
+	}
+	p.costs.add(before, after, len(ids))
 	if err := p.checkOnce(ctx, ids, p.ScaleRecords); err != nil {
 		return 0, err
 	}
