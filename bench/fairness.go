@@ -54,7 +54,7 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 		r.set("fair."+row.key+"_vs_alone", beside/alone)
 	}
 	t.row("the large job", "", fmt.Sprintf("%.2f", median(largeSeconds)))
-	t.row(fmt.Sprintf("%.0f %% of the large job's records were committed when the last small job was published", median(largeDone)*100))
+	t.row("committed of it when the last small job was", "", fmt.Sprintf("%.0f %%", median(largeDone)*100))
 	r.set("fair.large_seconds", median(largeSeconds))
 	r.set("fair.large_done", median(largeDone))
 	return worker.Stop()
