@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -58,10 +60,44 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 	require.Contains(t, problems, "we are", "the tables go to standard error")
 }
 
+func TestScaleHasThePromisedKeys(t *testing.T) {
+	code, out, problems := processtest.Run("bench", new(commands), "--json", "--rounds", "1",
+		"--records", "40000", "--scale-jobs", "8", "--scale-records", "100", "--fair-jobs", "2", "scale")
+	require.Equal(t, process.ExitOK, code, problems)
+	var measured struct {
+		Scale map[string]map[string]any `json:"scale"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
+	for _, key := range []string{
+		"workers_1.jobs_per_minute", "workers_2.jobs_per_minute", "workers_4.jobs_per_minute", "workers_4.busiest_share",
+		"fair.median_vs_alone", "fair.last_vs_alone", "job.history_events", "job.state_transitions", "job.api_calls", "job.wal_bytes",
+	} {
+		about, name, _ := strings.Cut(key, ".")
+		require.Positive(t, measured.Scale[about][name], key)
+	}
+	require.InDelta(t, 1, measured.Scale["workers_1"]["busiest_share"], 0, "one worker does it all")
+	require.Less(t, measured.Scale["fair"]["large_done"], 1.0, "the small jobs are published before the large one")
+}
+
+func TestComputingTakesCPUTime(t *testing.T) {
+	before, known := cpuSeconds(os.Getpid())
+	if !known {
+		require.NotEqual(t, "linux", runtime.GOOS)
+		return
+	}
+	require.Eventually(t, func() bool {
+		for sum := range 100_000_000 {
+			_ = sum * sum
+		}
+		after, _ := cpuSeconds(os.Getpid())
+		return after >= before+1/float64(ticksPerSecond)
+	}, time.Minute, time.Millisecond)
+}
+
 func TestUnknownPartIsRefused(t *testing.T) {
-	code, _, problems := processtest.Run("bench", new(commands), "export", "--rounds", "0")
+	code, _, problems := processtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0")
 	require.Equal(t, process.ExitSettings, code)
-	processtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0")
+	processtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0")
 }
 
 func TestActionsOfARecordedImport(t *testing.T) {

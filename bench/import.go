@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -111,7 +110,7 @@ func (p *importPart) contenders(data *dataset) []contender {
 			run: func(ctx context.Context) (time.Duration, error) { return p.rowInsert(ctx, data) }},
 	}
 	for i := range contenders {
-		contenders[i].prepare = p.empty
+		contenders[i].prepare = func(ctx context.Context) error { return emptyTables(ctx, p.db) }
 		run, want := contenders[i].run, data.records
 		if contenders[i].name == "row_insert" {
 			want = data.sample()
@@ -134,19 +133,6 @@ func timed(work func(context.Context) error) func(context.Context) (time.Duratio
 		err := work(ctx)
 		return time.Since(begun), err
 	}
-}
-
-// empty gives every contender the same beginning.
-func (p *importPart) empty(ctx context.Context) error {
-	for _, statement := range []string{
-		`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.imports, scrapehaul.scraping_jobs`,
-		`CHECKPOINT`,
-	} {
-		if _, err := p.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", strings.Fields(statement)[0], err)
-		}
-	}
-	return nil
 }
 
 // check makes sure that a contender has done its work.

@@ -24,6 +24,7 @@ var parts = []part{
 	{"end-to-end", measureEndToEnd},
 	{"webhook", measureWebhook},
 	{"resume", measureResume},
+	{"scale", measureScale},
 }
 
 func partNames() []string {
@@ -37,14 +38,19 @@ func partNames() []string {
 // sizes are how much is measured.
 type sizes struct {
 	Rounds   int   `default:"3" placeholder:"N" help:"Rounds in which the contenders take turns. Default: ${default}."`
-	Records  int   `default:"1000000" placeholder:"N" help:"Records of about 520 bytes; end-to-end's large job has five times as many. Default: ${default}."`
+	Records  int   `default:"1000000" placeholder:"N" help:"Records of about 520 bytes; the large job of end-to-end and scale has five times as many. Default: ${default}."`
 	Jobs     []int `default:"1,100,1000" placeholder:"N,…" help:"Numbers of small jobs that finish at once. Default: ${default}."`
 	Requests int   `default:"2000" placeholder:"N" help:"Notifications for each number of connections. Default: ${default}."`
+
+	ScaleJobs    int `default:"200" placeholder:"N" help:"Jobs that are notified at once, for each number of workers. Default: ${default}."`
+	ScaleRecords int `default:"10000" placeholder:"N" help:"Records of each of them. Default: ${default}."`
+	FairJobs     int `default:"50" placeholder:"N" help:"Small jobs that come while scale's large one is imported. Default: ${default}."`
 }
 
 func (s *sizes) validate(problems *process.Settings) {
 	for name, value := range map[string]int{
 		"--rounds": s.Rounds, "--records": s.Records, "--requests": s.Requests, "--jobs": slices.Min(append(s.Jobs, len(s.Jobs))),
+		"--scale-jobs": s.ScaleJobs, "--scale-records": s.ScaleRecords, "--fair-jobs": s.FairJobs,
 	} {
 		if value < 1 {
 			problems.Problem("%s is %d: want at least 1", name, value)
@@ -54,7 +60,7 @@ func (s *sizes) validate(problems *process.Settings) {
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, download, end-to-end, webhook, resume. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, download, end-to-end, webhook, resume, scale. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -83,6 +84,20 @@ func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, 
 		return nil, "", err
 	}
 	return db, databaseURL, nil
+}
+
+// emptyTables gives everything that is measured on one database the same
+// beginning.
+func emptyTables(ctx context.Context, db *sqlx.DB) error {
+	for _, statement := range []string{
+		`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.imports, scrapehaul.scraping_jobs`,
+		`CHECKPOINT`,
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", strings.Fields(statement)[0], err)
+		}
+	}
+	return nil
 }
 
 func (s *stage) temporal(ctx context.Context) (*temporalserver.Server, error) {
@@ -170,9 +185,14 @@ func (s *stage) system(ctx context.Context) (*system, error) {
 // startWorker starts a worker that ends with the part, unless it has ended
 // before. It reaches Temporal at the address.
 func (s *system) startWorker(temporalAddress string) (*childprocess.Process, error) {
+	return s.startWorkerOn(temporalAddress, s.spool)
+}
+
+// startWorkerOn starts one on another spool.
+func (s *system) startWorkerOn(temporalAddress, spool string) (*childprocess.Process, error) {
 	env := s.env
 	env.TemporalAddress = temporalAddress
-	worker, err := s.programs.StartWorker(env, s.spool)
+	worker, err := s.programs.StartWorker(env, spool)
 	if err != nil {
 		return nil, err
 	}
