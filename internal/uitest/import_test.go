@@ -1,8 +1,10 @@
 package uitest_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,11 +20,11 @@ func (o *operator) addHeld() (id int64) {
 	return id
 }
 
-// addCut adds a job whose last record is cut, so that its import needs
-// attention.
-func (o *operator) addCut() (id int64) {
+// addCut adds a job of that sitemap whose last record is cut, so that its import
+// needs attention.
+func (o *operator) addCut(sitemap string) (id int64) {
 	body := strings.Repeat(`{"web-scraper-order":"1-1","product":"kept"}`+"\n", 1999) + `{"web-scraper-order":"1-2","prod`
-	id = o.Cloud.AddJob(webscrapertest.Job{SitemapName: "tires|<b>wheels</b>", Records: webscrapertest.RawBody(body, 2000)})
+	id = o.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Records: webscrapertest.RawBody(body, 2000)})
 	o.Notify(id)
 	o.Attention(id)
 	return id
@@ -30,7 +32,7 @@ func (o *operator) addCut() (id int64) {
 
 func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "24h"})
-	held, cut := o.addHeld(), o.addCut()
+	held, cut := o.addHeld(), o.addCut("tires-and-wheels")
 	o.openBrowser()
 	o.list("")
 	o.see("the held import", "a", workflows.WorkflowID(held))
@@ -58,11 +60,32 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o.waitFor("nothing but the import that needs attention", find("a", workflows.WorkflowID(held))+` === undefined`)
 	o.open(cut)
 	o.details()
-	o.waitForText("what is wrong", "needs-attention: 1 records were rejected", row("sitemap", "tires|<b>wheels</b>"),
+	o.waitForText("what is wrong", "needs-attention: 1 records were rejected", row("sitemap", "tires-and-wheels"),
 		row("published", "1,999 records, from a file of 90 kB"), row("rejected", "1, see scrapehaul.rejected_records"),
 		row("next", "fails after "), row("accept", "goes on all the same, deletion in the cloud included"))
 	o.requireNothingCut()
 	o.picture("temporal-ui-attention")
+}
+
+func TestOperatorSeesADownloadMove(t *testing.T) {
+	o := newOperator(t, nil)
+	id := o.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100_000, 1)})
+	o.Cloud.Inject(webscrapertest.Fault{
+		Path: "scraping-job/" + workflows.WorkflowID(id) + "/json", Effect: webscrapertest.Drip(2000, 20*time.Millisecond),
+	})
+	o.Notify(id)
+	t.Cleanup(func() { // it would take too long
+		require.NoError(t, o.Temporal.TerminateWorkflow(context.Background(), workflows.WorkflowID(id), "", "seen enough"))
+	})
+	o.openBrowser()
+	o.list(`ImportState = "importing"`)
+	o.open(id)
+	o.details()
+	o.waitForText("the download", "downloading", row("published", "nothing yet"),
+		row("progress", "heartbeats, see Pending Activities"), row("next", "its records are imported"), row("reimport", "downloads"))
+	o.requireNothingCut()
+	o.click(`[data-testid="pending-activities-tab"]`, "")
+	o.waitForText("the heartbeat", "DownloadScrapingJob", `"bytes"`)
 }
 
 func TestOperatorImportsAgainByTheSignalForm(t *testing.T) {
@@ -86,11 +109,14 @@ func TestOperatorImportsAgainByTheSignalForm(t *testing.T) {
 
 func TestOperatorAcceptsRejectsByTheSignalForm(t *testing.T) {
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
-	id := o.addCut()
+	const odd = "a|b *c* <b>d_e_f</b> `g` [h](i) & ~~j~~"
+	id := o.addCut(odd)
 	require.False(t, o.Cloud.Deleted(id))
 	o.openBrowser()
 	o.list("")
 	o.open(id)
+	o.details()
+	o.waitForText("the sitemap's name as it is", row("sitemap", "%s", odd))
 	o.signal(workflows.AcceptSignal)
 
 	result := o.Result(id)
@@ -100,5 +126,8 @@ func TestOperatorAcceptsRejectsByTheSignalForm(t *testing.T) {
 	require.Equal(t, int64(1999), o.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, id))
 	require.Equal(t, int64(1), o.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs JOIN scrapehaul.imports USING (scrapingjob_id)
 		WHERE scrapingjob_id = $1 AND imports.state = 'published' AND cloud_deleted_at > imports.published_at`, id))
+	o.click(`[data-testid="history-tab"]`, "")
 	o.waitForText("the end", "Completed", `"outcome": "deleted"`)
+	o.details()
+	o.waitForText("the last details", "done: deleted", row("published", "1,999 records, from a file of 90 kB"))
 }

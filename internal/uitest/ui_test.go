@@ -2,11 +2,11 @@ package uitest_test
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,7 +71,6 @@ func (o *operator) open(id int64) {
 func (o *operator) details() {
 	o.T.Helper()
 	o.click(`[data-testid="user-metadata-tab"]`, "")
-	o.see("the tab", "h2, h3, div, span", "Current Details")
 }
 
 // signal sends a signal, without input, by the UI's own form.
@@ -91,13 +90,9 @@ func (o *operator) signal(name string) {
 // used and, unless the text is empty, has just that text. The UI has most of a
 // page's head twice, one of them hidden.
 func find(selector, text string) string {
-	arguments, err := json.Marshal([]string{selector, text})
-	if err != nil {
-		panic(err) // of strings
-	}
-	return `(([selector, text]) => [...document.querySelectorAll(selector)].find(e =>
-		e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !e.disabled && (!text || e.innerText.trim() === text)
-	))(` + string(arguments) + `)`
+	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e =>
+		e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !e.disabled && (%[2]q === "" || e.innerText.trim() === %[2]q)
+	)`, selector, text)
 }
 
 // see waits until there is such an element.
@@ -106,7 +101,7 @@ func (o *operator) see(what, selector, text string) {
 	o.waitFor(what, find(selector, text)+` !== undefined`)
 }
 
-// click waits for such an element and clicks it, once.
+// click waits for such an element and clicks it.
 func (o *operator) click(selector, text string) {
 	o.T.Helper()
 	o.waitFor(selector+" "+text, `(e => e !== undefined && (e.click(), true))(`+find(selector, text)+`)`)
@@ -126,24 +121,19 @@ func (o *operator) waitFor(what, condition string) {
 func (o *operator) waitForText(what string, parts ...string) {
 	o.T.Helper()
 	var text string
-	o.T.Cleanup(func() {
+	defer func() {
 		if o.T.Failed() {
-			o.T.Logf("the page, when it was looked at for %s:\n%s", what, text)
+			o.T.Logf("the page:\n%s", text)
 		}
-	})
+	}()
 	o.WaitFor(what+" in the Temporal UI", func() bool {
 		seen, err := chromedp.Run(o.tab, chromedp.Evaluate[string](
 			`[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].map(d => d?.body?.innerText ?? "").join("\n")`))
 		if err != nil {
 			return false
 		}
-		text = strings.ReplaceAll(seen, "\u2003", "")
-		for _, part := range parts {
-			if !strings.Contains(text, part) {
-				return false
-			}
-		}
-		return true
+		text = strings.ReplaceAll(seen, "\u2003", "") // the wide space between columns
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 	})
 }
 
