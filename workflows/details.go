@@ -3,43 +3,116 @@ package workflows
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/workflow"
 )
 
 // show tells whoever looks where the import is: the progress query, and the
-// details in the Temporal UI.
-func (w *importScrapingJob) show(ctx workflow.Context, step Step, next string) {
+// current details in the Temporal UI (tab "User Metadata"), which are Markdown.
+func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {
 	w.progress.Step, w.progress.Signals = step, w.signalsIn(step)
 	w.index(ctx, step)
+	workflow.SetCurrentDetails(ctx, w.details(workflow.Now(ctx), step, note))
+}
+
+// details are short lines in two tables: the UI gives them half of its window,
+// and a list right below a line of text would run on with it.
+func (w *importScrapingJob) details(now time.Time, step Step, note string) string {
+	if step == StepNeedsAttention {
+		note, _, _ = strings.Cut(w.progress.Attention, " Signals: ") // they are in a table of their own
+	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "**%s**", step)
-	switch {
-	case step == StepNeedsAttention:
-		fmt.Fprintf(&text, ": %s", w.progress.Attention)
-	case next != "":
-		fmt.Fprintf(&text, ": %s", next)
+	if note != "" {
+		fmt.Fprintf(&text, ": %s", escape(note))
 	}
-	text.WriteString("\n\n| | |\n|---|---|\n")
-	row := func(name string, value any) { fmt.Fprintf(&text, "| %s | %v |\n", name, value) }
+	text.WriteString("\n")
+	table := rows{&text}
+	table.begin()
 	if w.progress.SitemapName != "" {
-		row("sitemap", escapeCell(w.progress.SitemapName))
-		row("status in the cloud", escapeCell(w.progress.Status))
-		row("records in the cloud", w.progress.StoredRecordCount)
+		table.add("sitemap", escape(w.progress.SitemapName))
+		table.add("job", escape(w.progress.Status)+", with "+records(w.progress.StoredRecordCount))
 	}
-	row("records published", w.progress.Records)
-	row("rejected", w.progress.Rejected)
-	if w.result.Reason != "" {
-		row("because", escapeCell(w.result.Reason))
+	table.add("published", w.published())
+	if w.progress.Rejected > 0 {
+		table.add("rejected", humanize.Comma(w.progress.Rejected)+", see `scrapehaul.rejected_records`")
+	} else {
+		table.add("rejected", "0")
+	}
+	if step == StepDone && w.result.Reason != "" {
+		table.add("because", escape(w.result.Reason))
+	}
+	if step == StepDownload || step == StepImport {
+		table.add("progress", "heartbeats, see Pending Activities")
+	}
+	if next := w.next(now, step); next != "" {
+		table.add("next", escape(next))
 	}
 	if len(w.progress.Signals) > 0 {
-		text.WriteString("\nSignals, without input:\n")
+		text.WriteString("\nSignals that make sense now, without input:\n")
+		table.begin()
 		for _, signal := range w.progress.Signals {
-			fmt.Fprintf(&text, "- `%s` %s\n", signal, SignalMeaning(signal))
+			table.add("`"+signal+"`", SignalMeaning(signal))
 		}
 	}
-	workflow.SetCurrentDetails(ctx, text.String())
+	text.WriteString(mayBeCut)
+	return text.String()
 }
+
+// mayBeCut are two empty lines: the UI (2.42) shows details in a frame that is
+// too low by that much.
+const mayBeCut = "\n\u00a0\n\n\u00a0\n"
+
+// published says what the view shows of the job.
+func (w *importScrapingJob) published() string {
+	if w.importID == 0 {
+		return "nothing yet"
+	}
+	return fmt.Sprintf("%s, from a file of %s", records(w.progress.Records), humanize.Bytes(uint64(w.result.Bytes)))
+}
+
+// next says what happens next by itself, and when where that is known.
+func (w *importScrapingJob) next(now time.Time, step Step) string {
+	switch step {
+	case StepDescribe:
+		return "the job is downloaded, unless it is imported as it is"
+	case StepDownload:
+		return "its records are imported"
+	case StepImport:
+		return "its records are published in one step"
+	case StepHold:
+		return "deleted in the cloud after " + moment(w.heldUntil)
+	case StepDelete:
+		return "the import is done"
+	case StepNeedsAttention:
+		until := w.attentionUntil
+		if until.IsZero() {
+			until = now.Add(w.settings.attentionTimeout)
+		}
+		return "fails after " + moment(until) + " without a signal"
+	}
+	return ""
+}
+
+// rows writes tables of two columns without a heading.
+type rows struct{ to *strings.Builder }
+
+func (r rows) begin() { r.to.WriteString("\n| | |\n|---|---|\n") }
+
+// add keeps the columns apart by a wide space: the UI does not.
+func (r rows) add(name, value string) { fmt.Fprintf(r.to, "| %s\u2003 | %s |\n", name, value) }
+
+func records(n int64) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return humanize.Comma(n) + " records"
+}
+
+// moment is a time, to the minute.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // signalsIn are the signals that make sense in a step.
 func (w *importScrapingJob) signalsIn(step Step) []string {
@@ -73,7 +146,9 @@ func SignalMeaning(signal string) string {
 	return ""
 }
 
-// escapeCell keeps a sitemap's name from breaking the table.
-func escapeCell(s string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ").Replace(s)
+// escape keeps a text that comes from outside, such as a sitemap's name, from
+// being read as Markdown or HTML, or from breaking the table.
+func escape(s string) string {
+	return strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`,
+		"[", `\[`, "]", `\]`, "&", `\&`, "<", `\<`, ">", `\>`, "~", `\~`).Replace(s)
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -317,7 +318,7 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 func (w *importScrapingJob) importFile(
 	ctx workflow.Context, job activities.ScrapingJob, file spoolFile, download activities.DownloadScrapingJobResult,
 ) (published bool, err error) {
-	w.show(ctx, StepImport, fmt.Sprintf("%d bytes have been downloaded", download.Bytes))
+	w.show(ctx, StepImport, humanize.Bytes(uint64(download.Bytes))+" have been downloaded")
 	var imported activities.ImportRecordsResult
 	summary := fmt.Sprintf("import %d records", job.StoredRecordCount)
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, importTimeout, summary), a.ImportRecords,
@@ -424,7 +425,7 @@ func (w *importScrapingJob) whyKeep() string {
 func (w *importScrapingJob) hold(ctx workflow.Context) (decision string, err error) {
 	w.progress.DeleteAfter = &w.heldUntil
 	defer func() { w.progress.DeleteAfter = nil }()
-	w.show(ctx, StepHold, "deleted in the cloud after "+w.heldUntil.UTC().Format(time.RFC3339))
+	w.show(ctx, StepHold, "")
 	decision, _, err = w.waitForDecision(ctx, w.heldUntil.Sub(workflow.Now(ctx)),
 		"hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal, KeepSignal, AbandonSignal)
 	return decision, err

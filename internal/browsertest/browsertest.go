@@ -23,11 +23,11 @@ const Patience = 3 * time.Minute
 var names = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
 // New starts a headless browser that the test has to itself, and returns the
-// chromedp context of its tab. It ends with the test. Where there is no browser
-// the test is skipped, unless CI is true: there it fails.
+// chromedp context of its tab. It ends with the test. It does what [Require]
+// does first.
 func New(t testing.TB) context.Context {
 	t.Helper()
-	program := find(t)
+	program := Require(t)
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -50,7 +50,9 @@ func New(t testing.TB) context.Context {
 	return ctx
 }
 
-func find(t testing.TB) (program string) {
+// Require returns the browser's program. Where there is none the test is skipped,
+// unless CI is true: there it fails. A test that has much to start begins with it.
+func Require(t testing.TB) (program string) {
 	t.Helper()
 	for _, name := range names {
 		if program, err := exec.LookPath(name); err == nil {

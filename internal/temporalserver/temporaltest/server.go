@@ -27,10 +27,20 @@ type Server struct {
 // NewServer starts a server. It ends with the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, options: temporalserver.Options{
-		DBFilename: filepath.Join(t.TempDir(), "temporal.db"),
-		Progress:   func(step string) { fmt.Fprintln(os.Stderr, step) },
-	}}
+	return newServer(t, temporalserver.Options{})
+}
+
+// NewServerWithUI is [NewServer] with Temporal's web user interface.
+func NewServerWithUI(t testing.TB) *Server {
+	t.Helper()
+	return newServer(t, temporalserver.Options{UI: true})
+}
+
+func newServer(t testing.TB, options temporalserver.Options) *Server {
+	t.Helper()
+	options.DBFilename = filepath.Join(t.TempDir(), "temporal.db")
+	options.Progress = func(step string) { fmt.Fprintln(os.Stderr, step) }
+	s := &Server{t: t, options: options}
 	s.Start()
 	t.Cleanup(func() {
 		if s.server != nil {
@@ -59,3 +69,7 @@ func (s *Server) Start() {
 	require.NoError(s.t, err)
 	s.server = server
 }
+
+// UIAddress is where the user interface of the server that runs now is: like
+// "http://127.0.0.1:8233".
+func (s *Server) UIAddress() string { return s.server.UIAddress }
