@@ -60,7 +60,7 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o.waitFor("nothing but the import that needs attention", find("a", workflows.WorkflowID(held))+` === undefined`)
 	o.open(cut)
 	o.details()
-	o.waitForText("what is wrong", "needs-attention: 1 records were rejected", row("sitemap", "tires-and-wheels"),
+	o.waitForText("what is wrong", "needs-attention: 1 record was rejected", row("sitemap", "tires-and-wheels"),
 		row("published", "1,999 records, from a file of 90 kB"), row("rejected", "1, see scrapehaul.rejected_records"),
 		row("next", "fails after "), row("accept", "goes on all the same, deletion in the cloud included"))
 	o.requireNothingCut()
