@@ -38,7 +38,8 @@ type Options struct {
 	// Required.
 	Client client.Client
 	// Cloud is the Web Scraper Cloud client. Make it with
-	// webscraper.WithRetryOn429(false) and webscraper.WithPacing(false): Temporal
+	// webscraper.WithRetryOn429(false), webscraper.WithPacing(false) and
+	// webscraper.WithEarlyRefusal(true): Temporal
 	// does the waiting. Required.
 	Cloud *webscraper.Client
 	// DB is the database, opened with the lib/pq driver. The caller applies

@@ -23,17 +23,18 @@ const (
 // Client calls the Web Scraper Cloud API on behalf of one account. Its methods
 // may be called from many goroutines at once. Make one with [NewClient].
 type Client struct {
-	token       string
-	redactor    *strings.Replacer // removes the token
-	baseURI     *url.URL
-	http        *http.Client
-	logger      *slog.Logger
-	userAgent   string
-	timeout     time.Duration
-	idleTimeout time.Duration
-	retryOn429  bool
-	pacing      bool
-	budget      budget
+	token        string
+	redactor     *strings.Replacer // removes the token
+	baseURI      *url.URL
+	http         *http.Client
+	logger       *slog.Logger
+	userAgent    string
+	timeout      time.Duration
+	idleTimeout  time.Duration
+	retryOn429   bool
+	refusesEarly bool
+	pacing       bool
+	budget       budget
 }
 
 // NewClient returns a client that authenticates with token, the API token of

@@ -72,5 +72,5 @@
 // down when few are left ([WithPacing]) and sends a refused call again after the
 // delay that the server asks for ([WithRetryOn429]). Both end with the call's
 // context, and can be switched off where something else does the waiting, which
-// finds the delay with [IsRateLimited]. [Client.RateLimit] tells what is left.
+// finds the delay with [IsRateLimited]; see [WithEarlyRefusal] too. [Client.RateLimit] tells what is left.
 package webscraper

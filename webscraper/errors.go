@@ -18,7 +18,8 @@ import (
 type Error struct {
 	// Operation is what was asked for, such as "get scraping job 500".
 	Operation string
-	// Method and Path are those of the request, the path without its query.
+	// Method and Path are those of the request, the path without its query; empty
+	// for a call that was not sent.
 	Method, Path string
 	// StatusCode is the HTTP status of the answer.
 	StatusCode int
@@ -39,7 +40,11 @@ type Error struct {
 // server's message.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "webscraper: %s: %s %s: %d", e.Operation, e.Method, e.Path, e.StatusCode)
+	fmt.Fprintf(&b, "webscraper: %s: ", e.Operation)
+	if e.Method != "" {
+		fmt.Fprintf(&b, "%s %s: ", e.Method, e.Path)
+	}
+	fmt.Fprintf(&b, "%d", e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
 	}

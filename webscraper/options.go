@@ -94,6 +94,16 @@ func WithRetryOn429(retry bool) Option {
 	}
 }
 
+// WithEarlyRefusal has the client answer calls itself, with an error for which
+// [IsRateLimited] holds, from a 429 until the time that it has named: for callers
+// that do the waiting but may be told to go on too early. Off by default.
+func WithEarlyRefusal(refuse bool) Option {
+	return func(c *Client) error {
+		c.refusesEarly = refuse
+		return nil
+	}
+}
+
 // WithPacing says whether calls are held back so that they do not run into the
 // API limit; they are, unless switched off. Once less than a tenth of the
 // account's budget is left, calls are sent no faster than the budget renews

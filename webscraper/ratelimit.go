@@ -95,6 +95,13 @@ func (b *budget) observe(status int, h http.Header, now time.Time) {
 	}
 }
 
+// blocked is how long the API refuses calls, by its last refusal.
+func (b *budget) blocked(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(b.blockedUntil.Sub(now), 0)
+}
+
 // take returns 0 if a call may be sent now, which it then counts as sent, and
 // otherwise how long to wait before asking again.
 func (b *budget) take(now time.Time) time.Duration {

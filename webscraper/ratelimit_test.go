@@ -274,3 +274,18 @@ func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 }
 
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+
+func TestEarlyRefusalSendsNothingBeforeTheTimeThatTheAPINamed(t *testing.T) {
+	server := webscrapertest.NewServer(t, webscrapertest.WithToken("token"))
+	server.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(time.Hour)})
+	client, err := webscraper.NewClient("token", webscraper.WithBaseURI(server.URL),
+		webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithEarlyRefusal(true))
+	require.NoError(t, err)
+	for range 3 {
+		_, err = client.Account(t.Context())
+		wait, limited := webscraper.IsRateLimited(err)
+		require.True(t, limited)
+		require.InDelta(t, time.Hour, wait, float64(time.Minute))
+	}
+	require.Len(t, server.Requests(), 1)
+}

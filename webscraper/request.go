@@ -108,6 +108,9 @@ func (c *Client) withBackoff(ctx context.Context, operation string, attempt func
 		if err := c.awaitBudget(ctx, operation); err != nil {
 			return fmt.Errorf("webscraper: %s: wait for the API limit: %w", operation, err)
 		}
+		if err := c.refuseEarly(operation); err != nil {
+			return err
+		}
 		err := attempt()
 		wait, limited := IsRateLimited(err)
 		if !limited || !c.retryOn429 || n == maxAttempts || endsWithin(ctx, wait) {
@@ -117,6 +120,21 @@ func (c *Client) withBackoff(ctx context.Context, operation string, attempt func
 		if sleepErr := sleep(ctx, wait); sleepErr != nil {
 			return fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
 		}
+	}
+}
+
+// refuseEarly is what WithEarlyRefusal asks for.
+func (c *Client) refuseEarly(operation string) error {
+	if !c.refusesEarly {
+		return nil
+	}
+	wait := c.budget.blocked(time.Now())
+	if wait == 0 {
+		return nil
+	}
+	return &Error{
+		Operation: operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
+		Message: "not sent, as the API has refused a call and named a time that is still to come",
 	}
 }
 

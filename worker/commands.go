@@ -49,8 +49,9 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		healthAddress:        c.HealthAddress,
 		temporal:             s.Temporal(logger),
 		tracing:              s.Tracing(),
-		// Temporal does the waiting.
-		cloud: c.Client(&s, logger, webscraper.WithRetryOn429(false), webscraper.WithPacing(false)),
+		// Temporal does the waiting; on a loaded server it may deliver a retry twice,
+		// and one of them before its time.
+		cloud: c.Client(&s, logger, webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithEarlyRefusal(true)),
 	}
 	if err := s.Err(); err != nil {
 		return err
