@@ -58,6 +58,14 @@ var (
 // goes on beside others.
 func register(t *testing.T, happens, holds string) *entry {
 	t.Helper()
+	t.Parallel()
+	return registerAlone(t, happens, holds)
+}
+
+// registerAlone is register for a case that is a load by itself: it runs before
+// those that run side by side.
+func registerAlone(t *testing.T, happens, holds string) *entry {
+	t.Helper()
 	e := &entry{happens: happens, holds: holds, cloud: []webscrapertest.Option{webscrapertest.WithRateLimit(0, 0), answersInTime}}
 	for depth := 1; !slices.ContainsFunc(subjects, func(s struct{ file, title string }) bool { return s.file == e.file }); depth++ {
 		_, path, line, ok := runtime.Caller(depth)
@@ -75,7 +83,6 @@ func register(t *testing.T, happens, holds string) *entry {
 			t.Log(observation)
 		}
 	})
-	t.Parallel()
 	return e
 }
 

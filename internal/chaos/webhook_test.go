@@ -15,13 +15,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 func TestThousandNotifications(t *testing.T) {
 	const jobs, each, within = 100, 10, 5 * time.Second
-	c := begin(t, "1,000 notifications in 5 s, of 100 jobs: ten of each, in any order, in part late ones of a job that was continued since",
+	e := registerAlone(t, "1,000 notifications in 5 s, of 100 jobs: ten of each, in any order, in part late ones of a job that was continued since",
 		"every one is accepted; each job is imported as it is at its end")
+	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t))
 	c.worker(c.Spool)
 	var ids []int64
 	want := map[int64]int64{} // records of each job
