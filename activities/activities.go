@@ -303,9 +303,9 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 	case in.Accepted:
 		return "", nil
 	case rejected > in.MaxRejected:
-		return fmt.Sprintf("%d records were rejected", rejected), nil
+		return fmt.Sprintf("records rejected: %d, allowed: %d", rejected, in.MaxRejected), nil
 	case records+rejected != in.Job.StoredRecordCount:
-		return fmt.Sprintf("%d records are in the database, but the job has stored %d", records, in.Job.StoredRecordCount), nil
+		return fmt.Sprintf("records in the database: %d, but the job has stored %d", records, in.Job.StoredRecordCount), nil
 	}
 	return "", nil
 }

@@ -90,11 +90,11 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 		},
 		{
 			name: "the download was short", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`, 2)},
-			reason: "1 records are in the database, but the job has stored 2",
+			reason: "records in the database: 1, but the job has stored 2",
 		},
 		{
 			name: "records were rejected", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":`, 1)},
-			reason: "1 records were rejected",
+			reason: "records rejected: 1, allowed: 0",
 		},
 		{
 			name: "another import is published", job: webscrapertest.Job{Records: twenty},

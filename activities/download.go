@@ -102,6 +102,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	if !described.Due(in.IfDue.Again) {
 		return result, nil
 	}
+	earlier.OfRecords = described.Job.StoredRecordCount
 	file, progress, err := a.download(ctx, in, earlier)
 	if err == nil {
 		result.Bytes, result.SHA256 = file.Bytes, file.SHA256

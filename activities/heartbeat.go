@@ -16,6 +16,8 @@ type Progress struct {
 	OfBytes  int64 `json:"of_bytes,omitempty"`
 	Records  int64 `json:"records,omitempty"`
 	Rejected int64 `json:"rejected,omitempty"`
+	// OfRecords is how many records the job has by its own account.
+	OfRecords int64 `json:"of_records,omitempty"`
 	// Removed counts the records of replaced imports that are gone.
 	Removed int64 `json:"removed,omitempty"`
 	// Partial names the spool file that holds the beginning of a download, and

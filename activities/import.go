@@ -89,7 +89,8 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		count()
 		mark := attempt.Mark()
 		activity.RecordHeartbeat(ctx, Progress{
-			Bytes: mark.Bytes, OfBytes: in.Bytes, Records: mark.Records, Rejected: mark.Rejected, Removed: removed,
+			Bytes: mark.Bytes, OfBytes: in.Bytes, Records: mark.Records, Rejected: mark.Rejected, OfRecords: in.Job.StoredRecordCount,
+			Removed: removed,
 		})
 	}
 	progress(0)

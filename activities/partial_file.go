@@ -57,6 +57,7 @@ func newPartialFile(spool *Spool, name, workerTaskQueue string, earlier Progress
 	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: sha256.New()}
 	p.told.Store(&Progress{
 		Partial: earlier.Partial, Validator: earlier.Validator, Compressed: earlier.Compressed, WorkerTaskQueue: earlier.WorkerTaskQueue,
+		OfRecords: earlier.OfRecords,
 	})
 	return p
 }
@@ -152,7 +153,9 @@ func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeade
 		p.checkedAt = 0
 	}
 	rest := max(0, header.ContentLength)
-	told := &Progress{OfBytes: header.Offset + rest, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue}
+	told := &Progress{
+		OfBytes: header.Offset + rest, OfRecords: p.earlier.OfRecords, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue,
+	}
 	if header.Validator != "" {
 		told.Partial, told.Validator = filepath.Base(p.file.Name()), header.Validator
 	}

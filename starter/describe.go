@@ -23,7 +23,11 @@ func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time
 	row("scraping job", "%d", i.ScrapingJobID)
 	if i.Progress.SitemapName != "" {
 		row("sitemap", "%s", i.Progress.SitemapName)
-		row("in the cloud", "%s, %d records stored", i.Progress.Status, i.Progress.StoredRecordCount)
+		inCloud := i.Progress.Status
+		if stored := i.StoredRecords(); stored != nil {
+			inCloud += fmt.Sprintf(", %d records stored", *stored)
+		}
+		row("in the cloud", "%s", inCloud)
 	} else if i.Summary != "" {
 		row("summary", "%s", i.Summary)
 	}

@@ -33,7 +33,11 @@ func (w *importScrapingJob) details(now time.Time, step Step, note string) strin
 	table.begin()
 	if w.progress.SitemapName != "" {
 		table.add("sitemap", escape(w.progress.SitemapName))
-		table.add("job", escape(w.progress.Status)+", with "+records(w.progress.StoredRecordCount))
+		job := escape(w.progress.Status)
+		if w.progress.StoredRecordCount > 0 || step != StepDownload { // which finds out
+			job += ", with " + records(w.progress.StoredRecordCount)
+		}
+		table.add("job", job)
 	}
 	table.add("published", w.published())
 	if w.progress.Rejected > 0 {

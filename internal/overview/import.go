@@ -172,6 +172,19 @@ func (r *Reader) askProgress(ctx context.Context, i *Import, within time.Duratio
 	i.Failure = "the query for the progress failed: " + err.Error()
 }
 
+// StoredRecords is how many records the job has by its own account; nil while
+// nobody has looked at the job in the cloud.
+func (i Import) StoredRecords() *int64 {
+	n := i.Progress.StoredRecordCount
+	if n == 0 && i.Activity != nil { // the workflow learns it at the download's end
+		n = i.Activity.Heartbeat.OfRecords
+	}
+	if n == 0 && i.Progress.Step == workflows.StepDownload {
+		return nil
+	}
+	return &n
+}
+
 // text reads a payload of the server's user metadata.
 func text(payload *commonpb.Payload) (s string) {
 	if payload == nil || converter.GetDefaultDataConverter().FromPayload(payload, &s) != nil {

@@ -87,11 +87,11 @@ func (o *operator) signal(name string) {
 }
 
 // find is JavaScript: the first element of the selector that can be seen and
-// used and, unless the text is empty, has just that text. The UI has most of a
-// page's head twice, one of them hidden.
+// used and, unless the text is empty, has just that text as its first line. The
+// UI has most of a page's head twice, one of them hidden.
 func find(selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e =>
-		e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !e.disabled && (%[2]q === "" || e.innerText.trim() === %[2]q)
+		e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !e.disabled && (%[2]q === "" || e.innerText.trim().split("\n")[0] === %[2]q)
 	)`, selector, text)
 }
 
