@@ -187,6 +187,11 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 	return nil
 }
 
+// What is published may be deleted in the cloud after that: it is on disk also
+// in a database that is set up not to wait for it.
+const waitForFlushing = `
+SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`
+
 const replacePublished = `
 UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published'`
 
@@ -227,6 +232,9 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 }
 
 func (i *Import) publish(ctx context.Context, tx transaction, job ScrapingJob) error {
+	if _, err := tx.ExecContext(ctx, waitForFlushing); err != nil {
+		return err
+	}
 	// In the same order as BeginImport: the job first.
 	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
 		return err

@@ -142,6 +142,30 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	require.Equal(t, [2]int64{7, 0}, [2]int64{records, rejected})
 }
 
+// What is published may be deleted in the cloud after that, so no setting leaves
+// it to a crash of the database.
+func TestPublishingWaitsForTheDisk(t *testing.T) {
+	for setting, waits := range map[string]string{"off": "on", "local": "local"} {
+		url := postgrestest.NewDatabase(t) + "&options=-c%20synchronous_commit%3D" + setting
+		db := connect(t, url)
+		_, err := postgres.Migrate(t.Context(), db)
+		require.NoError(t, err)
+		db.MustExec(`CREATE TABLE published_with (setting text)`)
+		db.MustExec(`CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN INSERT INTO published_with VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`)
+		db.MustExec(`CREATE TRIGGER note_setting AFTER UPDATE ON scrapehaul.imports
+			FOR EACH ROW WHEN (NEW.state = 'published') EXECUTE FUNCTION note_setting()`)
+
+		attempt := begin(t, postgres.NewStore(db), request(1, 2))
+		require.NoError(t, commit(t, attempt, 1, 2, plain))
+		require.NoError(t, attempt.Publish(t.Context(), job(2)))
+		var was []string
+		require.NoError(t, db.Select(&was, `SELECT setting FROM published_with`))
+		require.Equal(t, []string{waits}, was, "where it is %q", setting)
+		require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = $1`, setting))
+	}
+}
+
 func TestARetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	store, db := newStore(t)
 	require.NoError(t, commit(t, begin(t, store, request(1, 10)), 1, 6, plain))

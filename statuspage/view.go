@@ -164,7 +164,7 @@ func next(i overview.Import) (what string, at *time.Time) {
 	case workflows.StepDelete:
 		return "the import is done", nil
 	case workflows.StepNeedsAttention:
-		return "nothing until somebody answers", nil
+		return "without an answer the import fails", i.Progress.FailsAfter
 	}
 	return "", nil
 }
@@ -211,6 +211,14 @@ func split(views []importView) (attention, held, running []importView) {
 		}
 	}
 	// The next to be deleted comes first.
-	slices.SortStableFunc(held, func(a, b importView) int { return a.NextAt.Compare(*b.NextAt) })
+	slices.SortStableFunc(held, func(a, b importView) int { return a.deleteAfter().Compare(b.deleteAfter()) })
 	return attention, held, running
+}
+
+// deleteAfter is when the hold ends; zero if that is not known.
+func (v importView) deleteAfter() time.Time {
+	if v.Import.Progress.DeleteAfter == nil {
+		return time.Time{}
+	}
+	return *v.Import.Progress.DeleteAfter
 }

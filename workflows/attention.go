@@ -53,19 +53,20 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 		signals = append(signals, AcceptSignal)
 		continues = "accept goes on all the same, deletion in the cloud included; " + continues
 	}
-	w.progress.Attention = sentence(problem) + ". Signals: " + continues + "."
-	defer func() { w.progress.Attention = "" }()
-	w.answers = append(slices.Clone(signals), ReimportSignal)
-	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
-	w.countProblem(ctx, problem)
-	w.show(ctx, StepNeedsAttention, "")
 	w.takeSignals() // what reconciliation found earlier is what has just failed
 	if w.attentionUntil.IsZero() {
 		w.attentionUntil = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
+	until := w.attentionUntil
+	w.progress.Attention, w.progress.FailsAfter = sentence(problem)+". Signals: "+continues+".", &until
+	defer func() { w.progress.Attention, w.progress.FailsAfter = "", nil }()
+	w.answers = append(slices.Clone(signals), ReimportSignal)
+	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
+	w.countProblem(ctx, problem)
+	w.show(ctx, StepNeedsAttention, "")
 	w.retryable = !needsDecision(problem)
 	w.noteAttention(ctx, problem)
-	decision, expired, err := w.waitForDecision(ctx, w.attentionUntil.Sub(workflow.Now(ctx)), "waiting for a person", signals...)
+	decision, expired, err := w.waitForDecision(ctx, until.Sub(workflow.Now(ctx)), "waiting for a person", signals...)
 	w.retryable = false
 	w.noteAttention(ctx, nil)
 	switch {

@@ -14,12 +14,12 @@ import (
 func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {
 	w.progress.Step, w.progress.Signals = step, w.signalsIn(step)
 	w.index(ctx, step)
-	workflow.SetCurrentDetails(ctx, w.details(workflow.Now(ctx), step, note))
+	workflow.SetCurrentDetails(ctx, w.details(step, note))
 }
 
 // details are short lines in two tables: the UI gives them half of its window,
 // and a list right below a line of text would run on with it.
-func (w *importScrapingJob) details(now time.Time, step Step, note string) string {
+func (w *importScrapingJob) details(step Step, note string) string {
 	if step == StepNeedsAttention {
 		note, _, _ = strings.Cut(w.progress.Attention, " Signals: ") // they are in a table of their own
 	}
@@ -51,7 +51,7 @@ func (w *importScrapingJob) details(now time.Time, step Step, note string) strin
 	if step == StepDownload || step == StepImport {
 		table.add("progress", "heartbeats, see Pending Activities")
 	}
-	if next := w.next(now, step); next != "" {
+	if next := w.next(step); next != "" {
 		table.add("next", escape(next))
 	}
 	if len(w.progress.Signals) > 0 {
@@ -78,7 +78,7 @@ func (w *importScrapingJob) published() string {
 }
 
 // next says what happens next by itself, and when where that is known.
-func (w *importScrapingJob) next(now time.Time, step Step) string {
+func (w *importScrapingJob) next(step Step) string {
 	switch step {
 	case StepDescribe:
 		return "the job is downloaded, unless it is imported as it is"
@@ -91,11 +91,7 @@ func (w *importScrapingJob) next(now time.Time, step Step) string {
 	case StepDelete:
 		return "the import is done"
 	case StepNeedsAttention:
-		until := w.attentionUntil
-		if until.IsZero() {
-			until = now.Add(w.settings.attentionTimeout)
-		}
-		return "fails after " + moment(until) + " without a signal"
+		return "fails after " + moment(*w.progress.FailsAfter) + " without a signal"
 	}
 	return ""
 }

@@ -249,4 +249,6 @@ type Progress struct {
 	Signals []string `json:"signals,omitempty"`
 	// DeleteAfter is when the hold ends.
 	DeleteAfter *time.Time `json:"delete_after,omitempty"`
+	// FailsAfter is when the wait for a person ends.
+	FailsAfter *time.Time `json:"fails_after,omitempty"`
 }

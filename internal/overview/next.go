@@ -16,7 +16,11 @@ func (i Import) Next(now time.Time) string {
 	case !i.Open:
 		return "nothing by this run: reconciliation begins another one if the job is due"
 	case i.NeedsAttention():
-		return "a person decides; without a signal in time the import fails"
+		next := "a person decides; without a signal in time the import fails"
+		if i.Progress.FailsAfter != nil {
+			next += " " + when(*i.Progress.FailsAfter, now)
+		}
+		return next
 	case i.Activity != nil:
 		if next := i.Activity.next(now); next != "" {
 			return next
