@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"go.temporal.io/api/serviceerror"
@@ -128,8 +127,7 @@ func (a *Activities) describeHeartbeating(ctx context.Context, earlier Progress,
 }
 
 func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, earlier Progress) (result DownloadScrapingJobResult, reached Progress, err error) {
-	path, err := a.Spool.path(in.File)
-	if err != nil {
+	if _, err := a.Spool.path(in.File); err != nil {
 		return result, reached, err
 	}
 	partial := newPartialFile(a.Spool, in.File, a.WorkerTaskQueue, earlier)
@@ -151,13 +149,14 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 	if err := a.transfer(ctx, in.ScrapingJobID, partial); err != nil {
 		return result, reached, err
 	}
-	if err := errors.Join(partial.file.Sync(), partial.file.Close()); err != nil {
+	if err := partial.file.Close(); err != nil {
 		return result, reached, fmt.Errorf("writing the spool file: %w", err)
 	}
-	if err := os.Rename(partial.file.Name(), path); err != nil {
+	result = DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: hex.EncodeToString(partial.hash.Sum(nil))}
+	if err := a.Spool.finish(partial.file.Name(), in.File, result.SHA256); err != nil {
 		return result, reached, fmt.Errorf("naming the spool file: %w", err)
 	}
-	return DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: hex.EncodeToString(partial.hash.Sum(nil))}, reached, nil
+	return result, reached, nil
 }
 
 // transfer fills the partial file: with what the attempt before has left, and

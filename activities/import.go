@@ -133,7 +133,7 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *p
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	mark := attempt.Mark()
-	if mark.Bytes > 0 {
+	if mark.Bytes > 0 || !a.Spool.wrote(in.File, in.SHA256) {
 		if err := a.checkSameFile(ctx, file, in); err != nil {
 			return err
 		}
@@ -175,8 +175,9 @@ func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
 	return file, nil
 }
 
-// checkSameFile returns errFileGone unless the file is the one that the import
-// was begun with: a late attempt at the download may have put another one there.
+// checkSameFile returns errFileGone unless the file is the one that was
+// downloaded: a late attempt at the download may have put another one there, or a
+// crash of the host have taken some of it.
 func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in ImportRecordsInput) error {
 	var read atomic.Int64
 	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: in.Bytes} })()
@@ -193,7 +194,7 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 		}
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != in.SHA256 {
-		return fmt.Errorf("%w: %s has SHA-256 %s, the import was begun with %s", errFileGone, in.File, sum, in.SHA256)
+		return fmt.Errorf("%w: %s has SHA-256 %s, what was downloaded had %s", errFileGone, in.File, sum, in.SHA256)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,6 +191,30 @@ func TestImportWithoutItsFileHasToBeginAgain(t *testing.T) {
 			require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.import_records`))
 		})
 	}
+}
+
+// Nothing waits until a download is on the disk, so when the host crashes, some
+// of it can be lost in a file of the right size.
+func TestImportWithoutTheWriterOfItsFileReadsItTwice(t *testing.T) {
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)}), 1)
+	path := filepath.Join(w.spool, file)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	w.steps.Spool = openSpool(t, w.spool, 0) // another process
+
+	lost := bytes.Clone(content)
+	clear(lost[4096:8192])
+	require.NoError(t, os.WriteFile(path, lost, 0o600))
+	_, err = w.tryImport(in)
+	requireFailure(t, err, activities.ErrorFileGone, false)
+	require.ErrorContains(t, err, in.SHA256)
+	require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.import_records`))
+
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	_, err = w.tryImport(in)
+	require.NoError(t, err)
+	require.Equal(t, int64(2000), w.visible())
 }
 
 func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {

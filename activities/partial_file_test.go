@@ -88,6 +88,8 @@ func (a *attempts) succeeds(records webscrapertest.Records) webscrapertest.Reque
 	require.NoError(a.t, err)
 	a.requireFile(download, records)
 	require.Equal(a.t, []string{file}, a.files(), "nothing else is left")
+	// The server notes a request's outcome a moment after the client has its end.
+	require.Eventually(a.t, func() bool { return a.lastRequest().Status != 0 }, waitAtMost, pollEvery)
 	return a.lastRequest()
 }
 

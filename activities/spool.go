@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // spoolNameFile holds the spool's name. It outlives the worker's process, so
@@ -21,7 +22,16 @@ type Spool struct {
 	dir     string
 	name    string
 	minFree int64
+
+	mu sync.Mutex
+	// written has the SHA-256 of the whole files that this process has written.
+	// While it runs they are as it wrote them, though nothing waits until they are
+	// on the disk; a crash of the host, after which they may not be, ends it.
+	written map[string]string
 }
+
+// maxWritten bounds what is kept of files that other processes have removed.
+const maxWritten = 10_000
 
 // OpenSpool prepares the folder, making it if need be. minFree is how many
 // bytes of its file system downloads leave free.
@@ -33,7 +43,7 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming the spool folder %s: %w", dir, err)
 	}
-	return &Spool{dir: dir, name: name, minFree: minFree}, nil
+	return &Spool{dir: dir, name: name, minFree: minFree, written: map[string]string{}}, nil
 }
 
 // Name is unique to the spool and stays the same as long as the folder does.
@@ -81,6 +91,32 @@ func (s *Spool) path(name string) (string, error) {
 	return filepath.Join(s.dir, name), nil
 }
 
+// finish gives the file that has been written under a temporary name its own.
+func (s *Spool) finish(temporary, name, sha256 string) error {
+	path, err := s.path(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	if len(s.written) >= maxWritten {
+		clear(s.written)
+	}
+	s.written[name] = sha256
+	return nil
+}
+
+// wrote says whether this process has written the file of that name, last, with
+// that content. To be asked once the file is open.
+func (s *Spool) wrote(name, sha256 string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written[name] == sha256
+}
+
 // remove removes the file and what broken downloads of it have left.
 func (s *Spool) remove(name string) error {
 	path, err := s.path(name)
@@ -91,6 +127,9 @@ func (s *Spool) remove(name string) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.written, name)
 	var problems []error
 	for _, each := range append(leftovers, path) {
 		if err := os.Remove(each); err != nil && !errors.Is(err, fs.ErrNotExist) {

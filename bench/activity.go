@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +48,13 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	if err != nil {
 		return err
 	}
+	if c.Name == importRecords {
+		files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, filepath.Join(c.SpoolDir, spoolFile))
+		}))
+		defer files.Close()
+		c.BaseURI = files.URL
+	}
 	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI(c.BaseURI), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
 	if err != nil {
 		return err
@@ -68,6 +78,11 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	if _, err := env.ExecuteActivity(steps.RemoveFile, activities.RemoveFileInput{File: "none"}); err != nil {
 		return err
 	}
+	if c.Name == importRecords {
+		if err := downloadBefore(env, steps, c.SpoolDir); err != nil {
+			return err
+		}
+	}
 	begun := time.Now()
 	if _, err := env.ExecuteActivity(c.Name, json.RawMessage(input)); err != nil {
 		return err
@@ -75,6 +90,23 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	outcome := activityOutcome{Seconds: time.Since(begun).Seconds()}
 	outcome.PeakRSSMiB, _ = peakRSS(os.Getpid())
 	return json.NewEncoder(streams.Out).Encode(outcome)
+}
+
+// importRecords is the activity that is measured on a file that its own process
+// has downloaded, as on a worker.
+const importRecords = "ImportRecords"
+
+// downloadBefore downloads the spool file in place of itself. What it leaves to
+// be written to the disk does not burden what is measured.
+func downloadBefore(env *testsuite.TestActivityEnvironment, steps *activities.Activities, spoolDir string) (err error) {
+	if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, activities.DownloadScrapingJobInput{ScrapingJobID: 1, File: spoolFile}); err != nil {
+		return err
+	}
+	file, err := os.Open(filepath.Join(spoolDir, spoolFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // runActivity runs the activity with its input in a process of its own.

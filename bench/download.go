@@ -19,9 +19,8 @@ import (
 const downloadedFile = "download.json"
 
 // downloadPart compares the activity DownloadScrapingJob, which hashes what it
-// writes and has it on the disk before it returns, with curl, which does
-// neither, and with curl and the same fsync after it. Processes are timed
-// without their start: curl by its own clock.
+// writes, with curl, which does not. Neither waits for the disk. Processes are
+// timed without their start: curl by its own clock.
 type downloadPart struct {
 	*stage
 	baseURI string
@@ -45,9 +44,8 @@ func measureDownload(ctx context.Context, s *stage, r *result) error {
 		noCurl = "curl is not found"
 	}
 	contenders := []contender{
-		{name: "ours", title: "ours: the activity DownloadScrapingJob, hashed and on the disk", run: p.ours},
+		{name: "ours", title: "ours: the activity DownloadScrapingJob, hashed", run: p.ours},
 		{name: "curl", title: "curl --output", absent: noCurl, run: p.runCurl},
-		{name: "curl_synced", title: "curl --output, then fsync", absent: noCurl, run: p.runCurlSynced},
 	}
 	for i := range contenders {
 		contenders[i].run = p.checked(contenders[i].run)
@@ -118,19 +116,4 @@ func (p *downloadPart) runCurl(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("curl's time: %w", err)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
-}
-
-func (p *downloadPart) runCurlSynced(ctx context.Context) (time.Duration, error) {
-	took, err := p.runCurl(ctx)
-	if err != nil {
-		return 0, err
-	}
-	begun := time.Now()
-	file, err := os.Open(p.file())
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	err = file.Sync()
-	return took + time.Since(begun), err
 }

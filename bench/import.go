@@ -148,7 +148,7 @@ func (p *importPart) check(ctx context.Context, want int) error {
 }
 
 func (p *importPart) ours(ctx context.Context, data *dataset) (time.Duration, error) {
-	outcome, err := runActivity(ctx, p.databaseURL, "ImportRecords", activities.ImportRecordsInput{
+	outcome, err := runActivity(ctx, p.databaseURL, importRecords, activities.ImportRecordsInput{
 		Job:            activities.ScrapingJob{ScrapingJobID: 1, Status: "finished", StoredRecordCount: int64(data.records)},
 		File:           spoolFile,
 		Bytes:          data.bytes,

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -163,7 +164,8 @@ func render() string {
 				rows = append(rows, e)
 			}
 		}
-		slices.SortStableFunc(rows, func(a, b *entry) int { return a.line - b.line })
+		// Those of one line run side by side, in any order.
+		slices.SortFunc(rows, func(a, b *entry) int { return cmp.Or(a.line-b.line, strings.Compare(a.happens, b.happens)) })
 		for _, e := range rows {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(e.happens), cell(e.holds), cell(strings.Join(e.observed, "; ")))
 		}
