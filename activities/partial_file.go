@@ -2,10 +2,8 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -43,7 +41,7 @@ type partialFile struct {
 	earlier Progress
 
 	file      *os.File // nil until open
-	hash      hash.Hash
+	hash      *backgroundHash
 	written   atomic.Int64
 	told      atomic.Pointer[Progress] // all but the bytes
 	checkedAt int64
@@ -54,7 +52,7 @@ func newPartialFile(spool *Spool, name, workerTaskQueue string, earlier Progress
 	if err != nil || !strings.HasPrefix(earlier.Partial, name+partialSuffix) {
 		earlier.Partial, earlier.Validator = "", ""
 	}
-	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: sha256.New()}
+	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: newBackgroundHash()}
 	p.told.Store(&Progress{
 		Partial: earlier.Partial, Validator: earlier.Validator, Compressed: earlier.Compressed, WorkerTaskQueue: earlier.WorkerTaskQueue,
 		OfRecords: earlier.OfRecords,
@@ -148,7 +146,7 @@ func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeade
 		if err := errors.Join(err, p.file.Truncate(0)); err != nil {
 			return fmt.Errorf("emptying the spool file: %w", err)
 		}
-		p.hash.Reset()
+		p.hash.reset()
 		p.written.Store(0)
 		p.checkedAt = 0
 	}
@@ -173,7 +171,7 @@ func (p *partialFile) Write(b []byte) (int, error) {
 		p.checkedAt = written
 	}
 	n, err := p.file.Write(b)
-	p.hash.Write(b[:n])
+	p.hash.write(b[:n])
 	p.written.Add(int64(n))
 	if err != nil {
 		return n, fmt.Errorf("writing the spool file: %w", err)
