@@ -147,7 +147,7 @@ func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
 	require.Empty(t, problems)
 	require.Regexp(t, `(?m)^step +needs-attention$`, out)
 	require.Regexp(t, `(?m)^wrong +1 record was imported, but the job has stored 2\. `, out)
-	require.Regexp(t, `(?m)^next +a person decides; without a signal in time the import fails at .+, in 59m\d+s$`, out)
+	require.Regexp(t, `(?m)^next +a person decides; without a signal in time the import fails at .+, in (1h0m0s|59m\d+s)$`, out)
 	require.Contains(t, out, "starter signal "+argument+" accept  ")
 
 	code, out, _ = runStarter("status", argument, "--json")

@@ -79,7 +79,7 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 	require.True(t, s.Cloud.Deleted(id))
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 AND cloud_deleted_at IS NOT NULL`, id))
 	require.Contains(t, s.goTo(tab, "/"+number), "Deleted")
-	require.Contains(t, s.Log.String(), `"msg":"Signal sent"`)
+	s.WaitFor("the log", func() bool { return strings.Contains(s.Log.String(), `"msg":"Signal sent"`) })
 }
 
 func TestRunningImportIsSeenMoving(t *testing.T) {
@@ -129,5 +129,5 @@ func TestPageWorksWithoutWorkerTemporalOrPostgreSQL(t *testing.T) {
 		body := v.get("").body
 		return !strings.Contains(body, "cannot be") && strings.Contains(body, "held before deletion")
 	})
-	require.Contains(t, s.Log.String(), "The status page reads PostgreSQL again")
+	s.WaitFor("the log", func() bool { return strings.Contains(s.Log.String(), "The status page reads PostgreSQL again") })
 }
