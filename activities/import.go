@@ -109,6 +109,9 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		if err != nil {
 			return result, err
 		}
+		if problem := attempt.ViewProblem(); problem != "" {
+			activity.GetLogger(ctx).Warn("The records are published, but the view of their sitemap was not refreshed", "problem", problem)
+		}
 	}
 	if err := a.Store.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {
 		return result, err

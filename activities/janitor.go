@@ -127,7 +127,8 @@ type RemoveUnfinishedImportsResult struct {
 }
 
 // RemoveUnfinishedImports gives up the imports of runs that have ended without
-// publishing, and removes all records that no reader can see.
+// publishing, and removes all records that no reader can see. It also tries again
+// to make the views of sitemaps that publishing could not make.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinishedImportsResult, error) {
 	abandoned, err := a.removeUnfinishedImports(ctx)
 	if err != nil {
@@ -165,5 +166,9 @@ func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int
 			return abandoned, err
 		}
 	}
-	return abandoned, nil
+	problems, err := a.Store.RefreshSitemapViews(ctx)
+	for _, problem := range problems {
+		activity.GetLogger(ctx).Warn("The view of a sitemap was not refreshed", "problem", problem)
+	}
+	return abandoned, err
 }

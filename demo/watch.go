@@ -144,7 +144,7 @@ func (d *demo) explain(ctx context.Context) error {
 	id := workflows.WorkflowID(jobs[1].id)
 	d.say(`
 Watch the imports:     %s/namespaces/%s/workflows
-Read the records:      psql '%s' -c 'SELECT * FROM scrapehaul.scraped_records LIMIT 5'
+Read the records:      psql '%s' -c 'SELECT * FROM sitemaps."%s" LIMIT 5'
 
 Try next:
 - Import a job again by hand: in the web interface open workflow %s, press "More Actions",
@@ -159,7 +159,7 @@ Try next:
     curl -d 'scrapingjob_id=%s&status=finished&sitemap_id=%s&sitemap_name=%s' '%s'
 
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
-		d.temporal.UIAddress, d.temporal.Namespace, d.databaseURL,
+		d.temporal.UIAddress, d.temporal.Namespace, d.databaseURL, jobs[1].sitemap,
 		id, d.temporal.HostPort, id, d.cloudURL, id, d.cloudURL, id, id, jobs[1].sitemap, d.webhookURL, d.logPath)
 	return nil
 }

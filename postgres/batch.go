@@ -16,6 +16,8 @@ type Batch struct {
 	rejects []reject
 	// rejectBytes counts what rejects hold, so that Bytes bounds the memory.
 	rejectBytes int
+	// columns are those that no record before the batch had.
+	columns []string
 	// unchecked is set when records were taken on trust: PostgreSQL checks them.
 	unchecked bool
 	// end is the mark that the batch's commit sets, in the file.
@@ -38,7 +40,8 @@ func (i *Import) NewBatch() *Batch {
 	return &Batch{of: i}
 }
 
-// Add takes one record, copying data. A record that [CheckRecord] refuses is
+// Add takes one record, copying data; records come in the file's order, for all
+// batches of an import together. A record that [CheckRecord] refuses is
 // rejected with the reason: now, or, as long as there has been none, when
 // PostgreSQL refuses the batch, which checks the same and more.
 func (b *Batch) Add(number int64, data []byte) {
@@ -50,6 +53,7 @@ func (b *Batch) Add(number int64, data []byte) {
 	} else {
 		b.unchecked = true
 	}
+	b.columns = append(b.columns, b.of.columns.look(data)...)
 	record := batchRecord{number: number, row: len(b.rows)}
 	b.rows = append(b.rows, b.of.rowPrefix...)
 	b.rows = strconv.AppendInt(b.rows, number, 10)
@@ -87,6 +91,7 @@ func (b *Batch) Reset() {
 	b.records = b.records[:0]
 	b.rejects = b.rejects[:0]
 	b.rejectBytes = 0
+	b.columns = b.columns[:0]
 	b.unchecked = false
 }
 

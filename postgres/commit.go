@@ -118,7 +118,7 @@ func (i *Import) commitOn(ctx context.Context, conn *sqlx.Conn, batch *Batch, tu
 
 const advanceMark = `
 UPDATE scrapehaul.imports
-SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6
+SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
 
 // A batch need not be on PostgreSQL's disk before the next one begins: publishing
@@ -159,14 +159,14 @@ func (i *Import) commit(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn
 		}
 		// Last, so that the row is locked for a moment only.
 		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes))
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(batch.columns)))
 	})
 	if err != nil {
 		return err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.mark = next
+	i.mark, i.committedColumns = next, append(i.committedColumns, batch.columns...)
 	return nil
 }
 

@@ -24,6 +24,8 @@ type Examination struct {
 	Forbidden []string
 	// MayCreate is set when the role may create schema scrapehaul, or migrate it.
 	MayCreate bool
+	// ViewProblems say which views of sitemaps are not as they should be, and why.
+	ViewProblems []string
 }
 
 const examineServer = `
@@ -45,6 +47,9 @@ SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
 
 const selectSchemaVersion = `
 SELECT coalesce(max(version_id), 0) FROM scrapehaul.goose_db_version WHERE is_applied`
+
+const selectViewProblems = `
+SELECT problem FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY sitemap_name`
 
 // Examine looks at the database without changing anything.
 func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
@@ -74,6 +79,11 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	if migrated {
 		if err := db.GetContext(ctx, &found.SchemaVersion, selectSchemaVersion); err != nil {
 			return found, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
+		}
+	}
+	if found.SchemaVersion == found.WantVersion {
+		if err := db.SelectContext(ctx, &found.ViewProblems, selectViewProblems); err != nil {
+			return found, fmt.Errorf("reading the problems with views of sitemaps: %w", err)
 		}
 	}
 	return found, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 var (
@@ -62,8 +63,15 @@ type Import struct {
 	// when it has refused one.
 	careful atomic.Bool
 
+	// columns finds those of the records added to batches.
+	columns *columnFinder
+	// viewProblem is why publishing has not refreshed the sitemap's view.
+	viewProblem string
+
 	mu   sync.Mutex
 	mark Mark
+	// committedColumns are those of the records up to the mark.
+	committedColumns []string
 	// turn counts the batches committed; turnEnded is closed, and made anew,
 	// whenever it changes.
 	turn      int
@@ -79,6 +87,10 @@ func (i *Import) Mark() Mark {
 	defer i.mu.Unlock()
 	return i.mark
 }
+
+// ViewProblem says why [Import.Publish] has published the records, but not
+// refreshed the view of their sitemap; "" if it has.
+func (i *Import) ViewProblem() string { return i.viewProblem }
 
 // Published says whether the import has been published, by an earlier attempt
 // too.
@@ -98,7 +110,7 @@ ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT import_id, fence, committed_bytes, last_record_number, records, rejected
+SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, columns
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -107,7 +119,7 @@ const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state = 'importing'
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, columns`
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
@@ -115,7 +127,7 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND 
 const insertImport = `
 INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, requested_at)
 VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected`
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, columns`
 
 // BeginImport begins an attempt at an import, or resumes the import that an
 // earlier attempt left unfinished ([Import.Mark] says where). From then on the
@@ -167,6 +179,7 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
 		Mark
+		Columns pq.StringArray `db:"columns"`
 	}
 	err := tx.GetContext(ctx, &row, findDone, key...)
 	i.published = err == nil
@@ -182,7 +195,8 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	i.id, i.fence, i.mark = row.ImportID, row.Fence, row.Mark
+	i.id, i.fence, i.mark, i.committedColumns = row.ImportID, row.Fence, row.Mark, row.Columns
+	i.columns = newColumnFinder(row.Columns)
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
 	return nil
 }
@@ -210,7 +224,9 @@ WHERE scrapingjob_id = :scrapingjob_id`
 const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`
 
 // Publish makes the import the one that readers see, in place of the one
-// before, together with the job object it was made from. All of the file must
+// before, together with the job object it was made from, and adds the records'
+// columns to the view of their sitemap, if PostgreSQL lets it
+// ([Import.ViewProblem]). All of the file must
 // have been committed. Publishing twice is the same as once.
 //
 // It returns [ErrOvertaken] when this attempt may no longer write.
@@ -255,7 +271,11 @@ func (i *Import) publish(ctx context.Context, tx transaction, job ScrapingJob) e
 	if err != nil {
 		return err
 	}
-	return exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...))
+	if err := exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...)); err != nil || job.SitemapName == "" {
+		return err
+	}
+	i.viewProblem, err = refreshView(ctx, tx, job.SitemapName, i.committedColumns)
+	return err
 }
 
 const setAbandoned = `

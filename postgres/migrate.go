@@ -22,7 +22,8 @@ const migrationLock int64 = 0x7363726170656861
 // needs and returns that version. Any number of processes may call it at the
 // same time: an advisory lock lets one of them work while the others wait.
 // It takes two connections of the pool. The role needs CREATE on the database,
-// or a schema scrapehaul of its own made beforehand. The database's encoding has
+// or a schema scrapehaul of its own made beforehand, and a schema sitemaps if
+// there are to be views of sitemaps. The database's encoding has
 // to be UTF8.
 func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
 	if err := checkEncoding(ctx, db); err != nil {
@@ -37,16 +38,8 @@ func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
 	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
 		return 0, fmt.Errorf("waiting for the migration lock: %w", err)
 	}
-	// CREATE SCHEMA IF NOT EXISTS asks for the right to create even when the
-	// schema is there, made beforehand by an administrator.
-	var missing bool
-	if err := lock.GetContext(ctx, &missing, `SELECT to_regnamespace('scrapehaul') IS NULL`); err != nil {
-		return 0, fmt.Errorf("looking for schema scrapehaul: %w", err)
-	}
-	if missing {
-		if _, err := lock.ExecContext(ctx, `CREATE SCHEMA scrapehaul`); err != nil {
-			return 0, fmt.Errorf("creating schema scrapehaul: %w", err)
-		}
+	if err := createSchemas(ctx, lock); err != nil {
+		return 0, err
 	}
 	provider, err := migrator(db)
 	if err != nil {
@@ -62,6 +55,32 @@ func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
 	return version, nil
 }
 
+const missingSchemas = `
+SELECT to_regnamespace('scrapehaul') IS NULL AS scrapehaul,
+       to_regnamespace('sitemaps') IS NULL AND has_database_privilege(current_database(), 'CREATE') AS sitemaps`
+
+// createSchemas makes the schemas that are missing. CREATE SCHEMA IF NOT EXISTS
+// would ask for the right to create also when they are there, made beforehand by
+// an administrator. Without schema sitemaps there are no views of sitemaps, and
+// all else works.
+func createSchemas(ctx context.Context, conn *sqlx.Conn) error {
+	var missing struct{ Scrapehaul, Sitemaps bool }
+	if err := conn.GetContext(ctx, &missing, missingSchemas); err != nil {
+		return fmt.Errorf("looking for schemas scrapehaul and sitemaps: %w", err)
+	}
+	if missing.Scrapehaul {
+		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA scrapehaul`); err != nil {
+			return fmt.Errorf("creating schema scrapehaul: %w", err)
+		}
+	}
+	if missing.Sitemaps {
+		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA sitemaps`); err != nil {
+			return fmt.Errorf("creating schema sitemaps: %w", err)
+		}
+	}
+	return nil
+}
+
 // CheckSchema returns an error that says what to do when [Migrate] of this
 // version has not been applied to the database.
 func CheckSchema(ctx context.Context, db *sqlx.DB) error {
@@ -69,7 +88,7 @@ func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 		return err
 	}
 	var missing bool
-	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.spools') IS NULL`); err != nil {
+	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.sitemap_views') IS NULL`); err != nil {
 		return fmt.Errorf("looking for schema scrapehaul: %w", err)
 	}
 	if missing {

@@ -96,7 +96,7 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 		"no database setting":        {map[string]string{"DATABASE_URL": ""}, []string{"DATABASE_URL is missing: "}},
 		"database is away": {map[string]string{"DATABASE_URL": "postgres://importer:" + password + "@" + nobody + "/scrapes?sslmode=disable"},
 			[]string{"PostgreSQL, and all that depends on it: connecting with DATABASE_URL: "}},
-		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{"schema scrapehaul is at version 0 of 2: start a worker, or run worker migrate"}},
+		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{"schema scrapehaul is at version 0 of 3: start a worker, or run worker migrate"}},
 		"database is read-only": {map[string]string{"DATABASE_URL": withOption(t, s.Env.DatabaseURL, "default_transaction_read_only", "on")},
 			[]string{"the database is read-only: "}},
 		"no API token":        {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
@@ -170,15 +170,21 @@ func TestDoctorFindsARoleWithoutRights(t *testing.T) {
 	_, out, _ = runDoctor(t, password)
 	requireFixes(t, out, "the role of DATABASE_URL may not read and write table spools: ")
 
-	_, err = s.DB.Exec(`GRANT DELETE ON scrapehaul.spools TO ` + role + `; UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = 2`)
+	_, err = s.DB.Exec(`GRANT DELETE ON scrapehaul.spools TO ` + role + `;
+		INSERT INTO scrapehaul.sitemap_views (sitemap_name, view_name, problem) VALUES ('laptops', 'laptops', 'making view sitemaps."laptops": no')`)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, "schema scrapehaul is at version 1 of 2, and the role of DATABASE_URL may not bring it there: ")
+	requireFixes(t, out, `making view sitemaps."laptops": no (the records are in scrapehaul.scraped_records all the same): `)
+
+	_, err = s.DB.Exec(`UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = 3`)
+	require.NoError(t, err)
+	_, out, _ = runDoctor(t, password)
+	requireFixes(t, out, "schema scrapehaul is at version 2 of 3, and the role of DATABASE_URL may not bring it there: ")
 
 	_, err = s.DB.Exec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, "schema scrapehaul is at version 99, of which this program knows only 2: ")
+	requireFixes(t, out, "schema scrapehaul is at version 99, of which this program knows only 3: ")
 }
 
 func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {

@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxColumns is how many columns of a sitemap are looked for: PostgreSQL allows
+// a view 1600. The records have the others too, in data.
+const maxColumns = 1500
+
+// builtIn are the columns that every export has, in the spelling of the views,
+// by the spelling of older exports.
+var builtIn = map[string]string{
+	"web-scraper-order":     "web_scraper_order",
+	"web-scraper-start-url": "web_scraper_start_url",
+}
+
+// columnFinder finds the columns of records, the keys of their JSON objects, in
+// the order of first appearance. jsonb does not keep that order.
+type columnFinder struct {
+	found []string // in the spelling of the views
+	known map[string]bool
+	// seen are keys as they stand in the JSON, escapes included, by themselves: a
+	// key that was seen is not copied again.
+	seen map[string]string
+	// last are those of the record before, which are nearly always the next one's.
+	last []string
+}
+
+func newColumnFinder(found []string) *columnFinder {
+	f := &columnFinder{found: slices.Clone(found), known: map[string]bool{}, seen: map[string]string{}}
+	for _, column := range found {
+		f.known[column] = true
+	}
+	return f
+}
+
+// look takes note of a record's columns and returns those that none before had,
+// which the caller must not change. What is not JSON is looked through as far as
+// it is.
+func (f *columnFinder) look(record []byte) (added []string) {
+	before := len(f.found)
+	n := 0
+	for keys := (keyScanner{record}); ; n++ {
+		key, more := keys.next()
+		if !more {
+			return f.found[before:len(f.found):len(f.found)]
+		}
+		if n < len(f.last) && f.last[n] == string(key) {
+			continue
+		}
+		name, seen := f.seen[string(key)]
+		if !seen {
+			if len(f.found) == maxColumns || len(f.seen) == 2*maxColumns {
+				continue
+			}
+			name = string(key)
+			f.seen[name] = name
+			if column, is := columnOf(name); is && !f.known[column] {
+				f.known[column] = true
+				f.found = append(f.found, column)
+			}
+		}
+		f.last = append(f.last[:min(n, len(f.last))], name)
+	}
+}
+
+// columnOf is the column that a key stands for; not every text can be one.
+func columnOf(key string) (column string, is bool) {
+	column = key
+	if strings.Contains(column, `\`) {
+		if json.Unmarshal([]byte(`"`+column+`"`), &column) != nil {
+			return "", false
+		}
+	}
+	if spelling, is := builtIn[column]; is {
+		column = spelling
+	}
+	return column, utf8.ValidString(column) && !strings.Contains(column, "\x00")
+}
+
+// keyScanner finds the keys of a JSON object without decoding it.
+type keyScanner struct {
+	rest []byte // begins before a key
+}
+
+// next returns a key as it stands between its quotes.
+func (s *keyScanner) next() (key []byte, more bool) {
+	// Between a key and the value before are a comma, or the object's brace, and
+	// white space.
+	begin := bytes.IndexByte(s.rest, '"')
+	if begin < 0 || bytes.IndexByte(s.rest[:begin], '}') >= 0 {
+		return nil, false
+	}
+	key, more = s.text(begin)
+	return key, more && s.skipValue()
+}
+
+// text takes the text that begins with the quote at begin.
+func (s *keyScanner) text(begin int) (text []byte, is bool) {
+	rest := s.rest[begin+1:]
+	for end := 0; ; end++ {
+		quote := bytes.IndexByte(rest[end:], '"')
+		if quote < 0 {
+			return nil, false
+		}
+		end += quote
+		backslashes := 0
+		for backslashes < end && rest[end-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			s.rest = rest[end+1:]
+			return rest[:end], true
+		}
+	}
+}
+
+// skipValue takes the colon and the value after a key.
+func (s *keyScanner) skipValue() (is bool) {
+	depth := 0
+	for i := 0; i < len(s.rest); i++ {
+		switch s.rest[i] {
+		case '"':
+			if _, is := s.text(i); !is {
+				return false
+			}
+			if depth == 0 {
+				return true
+			}
+			i = -1
+		case '{', '[':
+			depth++
+		case ']':
+			depth--
+		case '}':
+			if depth == 0 { // the end of the object
+				s.rest = s.rest[i:]
+				return true
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				s.rest = s.rest[i:]
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,221 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// sitemapView is a row of scrapehaul.sitemap_views: the view of schema sitemaps
+// that has the records of a sitemap's published imports, each column as text.
+type sitemapView struct {
+	SitemapName string
+	ViewName    string         `db:"view_name"`
+	Columns     pq.StringArray `db:"columns"`
+	ColumnNames pq.StringArray `db:"column_names"`
+	InView      int            `db:"in_view"` // how many of the columns
+	IsThere     bool           `db:"is_there"`
+}
+
+// ofRecord are the view's first columns, which say what record it is.
+var ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
+
+const lockView = `
+SELECT view_name, columns, column_names, in_view, to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL AS is_there
+FROM scrapehaul.sitemap_views WHERE sitemap_name = $1 FOR UPDATE`
+
+// viewNamesLock is the key of the advisory lock that lets one transaction give a
+// new view its name at a time: "sitemaps" in ASCII.
+const viewNamesLock int64 = 0x736974656d617073
+
+const isViewName = `SELECT EXISTS (SELECT FROM scrapehaul.sitemap_views WHERE view_name = $1)`
+
+const insertView = `INSERT INTO scrapehaul.sitemap_views (sitemap_name, view_name) VALUES ($1, $2)`
+
+const updateView = `
+UPDATE scrapehaul.sitemap_views
+SET columns = $2, column_names = $3, in_view = $4, problem = nullif($5, ''),
+    refreshed_at = CASE WHEN $5 = '' THEN now() ELSE refreshed_at END
+WHERE sitemap_name = $1`
+
+// refreshView adds columns to the view of a sitemap, making it if need be. What
+// keeps PostgreSQL from doing so is no reason not to publish: it is noted in
+// scrapehaul.sitemap_views and returned as the problem.
+//
+// The transaction has to lock nothing after it: it holds the sitemap's row, for
+// which other imports of the sitemap wait.
+func refreshView(ctx context.Context, tx transaction, sitemapName string, columns []string) (problem string, err error) {
+	view, err := findView(ctx, tx, sitemapName)
+	if err != nil {
+		return "", err
+	}
+	view.add(columns)
+	if view.IsThere && view.InView == len(view.Columns) {
+		return "", nil
+	}
+	if problem, err = view.replace(ctx, tx); err != nil {
+		return "", err
+	}
+	if problem == "" {
+		view.InView = len(view.Columns)
+	}
+	_, err = tx.ExecContext(ctx, updateView, sitemapName, view.Columns, view.ColumnNames, view.InView, problem)
+	return problem, err
+}
+
+// findView locks the sitemap's row, after making it if there is none.
+func findView(ctx context.Context, tx transaction, sitemapName string) (*sitemapView, error) {
+	view := &sitemapView{SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}} // nil is NULL
+	err := tx.GetContext(ctx, view, lockView, sitemapName)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return view, err
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err != nil {
+		return nil, err
+	}
+	err = tx.GetContext(ctx, view, lockView, sitemapName) // another one may have made it meanwhile
+	if !errors.Is(err, sql.ErrNoRows) {
+		return view, err
+	}
+	view.ViewName = identifier(sitemapName, func(name string) (taken bool) {
+		if err == nil || errors.Is(err, sql.ErrNoRows) {
+			err = tx.GetContext(ctx, &taken, isViewName, name)
+		}
+		return taken
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.ExecContext(ctx, insertView, sitemapName, view.ViewName)
+	return view, err
+}
+
+// add gives the columns that are new their names.
+func (v *sitemapView) add(columns []string) {
+	for _, column := range columns {
+		if len(v.Columns) == maxColumns {
+			return
+		}
+		if slices.Contains(v.Columns, column) {
+			continue
+		}
+		v.Columns = append(v.Columns, column)
+		v.ColumnNames = append(v.ColumnNames, identifier(column, func(name string) bool {
+			return slices.Contains(ofRecord, name) || slices.Contains(v.ColumnNames, name)
+		}))
+	}
+}
+
+// A reader of the view keeps it from being replaced until its transaction ends,
+// and whoever waits for that keeps other readers waiting.
+const waitForReaders = `SELECT set_config('lock_timeout', '2s', true)`
+
+// replace makes the view anew, or returns why PostgreSQL does not.
+func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem string, err error) {
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT sitemap_view`); err != nil {
+		return "", err
+	}
+	if _, err := tx.ExecContext(ctx, waitForReaders); err != nil {
+		return "", err
+	}
+	_, err = tx.ExecContext(ctx, v.definition())
+	refused := pq.As(err)
+	if err == nil || refused == nil || refused.Code.Class() == pqerror.ClassOperatorIntervention {
+		return "", err
+	}
+	if _, err := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT sitemap_view`); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("making view sitemaps.%s: %s", pq.QuoteIdentifier(v.ViewName), refused.Message), nil
+}
+
+// definition only ever adds columns at the end, as CREATE OR REPLACE VIEW wants.
+func (v *sitemapView) definition() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at",
+		pq.QuoteIdentifier(v.ViewName))
+	for i, column := range v.Columns {
+		fmt.Fprintf(&b, ",\n       %s AS %s", valueOf(column), pq.QuoteIdentifier(v.ColumnNames[i]))
+	}
+	fmt.Fprintf(&b, `
+FROM scrapehaul.scraping_jobs AS job
+JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id
+WHERE job.sitemap_name = %s`, pq.QuoteLiteral(v.SitemapName))
+	return b.String()
+}
+
+// valueOf reads a column out of the data, in either spelling.
+func valueOf(column string) string {
+	value := "record.data ->> " + pq.QuoteLiteral(column)
+	for older, spelling := range builtIn {
+		if spelling == column {
+			return "coalesce(" + value + ", record.data ->> " + pq.QuoteLiteral(older) + ")"
+		}
+	}
+	return value
+}
+
+// maxIdentifier is how long a name may be in PostgreSQL, in bytes.
+const maxIdentifier = 63
+
+// identifier makes a name of any text: it is cut where it is too long, and
+// numbered where that name is taken.
+func identifier(text string, taken func(string) bool) string {
+	if text == "" {
+		text = "unnamed"
+	}
+	name := cut(text, maxIdentifier)
+	for n := 2; taken(name); n++ {
+		number := fmt.Sprintf("_%d", n)
+		name = cut(text, maxIdentifier-len(number)) + number
+	}
+	return name
+}
+
+// cut shortens text to so many bytes, leaving characters whole.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
+}
+
+const selectViewsWithProblems = `
+SELECT sitemap_name FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY sitemap_name`
+
+// RefreshSitemapViews tries again to make the views that could not be made or
+// refreshed when an import was published, and returns the problems that are
+// left, a sentence each.
+func (s *Store) RefreshSitemapViews(ctx context.Context) (problems []string, err error) {
+	var sitemaps []string
+	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsWithProblems); err != nil {
+		return nil, fmt.Errorf("looking for views of sitemaps that were not refreshed: %w", err)
+	}
+	for _, sitemap := range sitemaps {
+		var problem string
+		err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
+			return inTx(ctx, conn, func(tx transaction) (err error) {
+				problem, err = refreshView(ctx, tx, sitemap, nil)
+				return err
+			})
+		})
+		if err != nil {
+			return problems, fmt.Errorf("refreshing the view of sitemap %q: %w", sitemap, err)
+		}
+		if problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	return problems, nil
+}

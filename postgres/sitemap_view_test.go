@@ -1,0 +1,230 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// publishRecords publishes a job of the sitemap with these records.
+func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (*postgres.Import, error) {
+	now := time.Now()
+	attempt, err := store.BeginImport(ctx, postgres.ImportRequest{
+		ScrapingJobID: id, WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
+	})
+	if err != nil {
+		return nil, err
+	}
+	batch := attempt.NewBatch()
+	for i, record := range records {
+		batch.Add(int64(i+1), []byte(record))
+	}
+	batch.EndsAt(int64(len(records)), int64(len(records)))
+	if err := attempt.CommitBatch(ctx, batch); err != nil {
+		return nil, err
+	}
+	return attempt, attempt.Publish(ctx, postgres.ScrapingJob{
+		ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(len(records)),
+	})
+}
+
+func published(t *testing.T, store *postgres.Store, id int64, sitemap string, records ...string) {
+	t.Helper()
+	attempt, err := publishRecords(t.Context(), store, id, sitemap, records...)
+	require.NoError(t, err)
+	require.Empty(t, attempt.ViewProblem())
+}
+
+// columns are those of a view of schema sitemaps, in order.
+func columns(t *testing.T, db *sqlx.DB, view string) (names []string) {
+	t.Helper()
+	require.NoError(t, db.Select(&names, `SELECT attname FROM pg_attribute
+		WHERE attrelid = to_regclass(format('sitemaps.%I', $1::text)) AND attnum > 0 ORDER BY attnum`, view))
+	return names
+}
+
+// rows are what a query yields, with NULL for null.
+func rows(t *testing.T, db *sqlx.DB, query string, args ...any) (all []string) {
+	t.Helper()
+	result, err := db.Query(query, args...)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, result.Close()) }()
+	names, err := result.Columns()
+	require.NoError(t, err)
+	for result.Next() {
+		values, into := make([]sql.NullString, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		require.NoError(t, result.Scan(into...))
+		texts := make([]string, len(values))
+		for i, value := range values {
+			if texts[i] = "NULL"; value.Valid {
+				texts[i] = value.String
+			}
+		}
+		all = append(all, strings.Join(texts, "|"))
+	}
+	require.NoError(t, result.Err())
+	return all
+}
+
+func TestASitemapIsAViewWithItsColumns(t *testing.T) {
+	store, db := newStore(t)
+	published(t, store, 1, "my-sitemap",
+		`{"web-scraper-order":"1-1","web-scraper-start-url":"u","title":"Tab","price":"$1"}`,
+		`{"web-scraper-order":"1-2","web-scraper-start-url":"u","title":null,"price":{"n":1}}`)
+	ofRecord := []string{"scrapingjob_id", "record_number", "imported_at"}
+	require.Equal(t, append(ofRecord, "web_scraper_order", "web_scraper_start_url", "title", "price"), columns(t, db, "my-sitemap"))
+	require.Equal(t, []string{"Tab|$1", `NULL|{"n": 1}`}, rows(t, db, `SELECT title, price FROM sitemaps."my-sitemap" ORDER BY record_number`))
+
+	// A later export: other spelling, other order, a column more, a column less.
+	published(t, store, 2, "my-sitemap", `{"color":"red","web_scraper_order":"2-1","price":"$2"}`)
+	published(t, store, 3, "another", `{"title":"no"}`)
+	require.Equal(t, append(ofRecord, "web_scraper_order", "web_scraper_start_url", "title", "price", "color"), columns(t, db, "my-sitemap"))
+	require.Equal(t, []string{"1|1-1|Tab|$1|NULL", `1|1-2|NULL|{"n": 1}|NULL`, "2|2-1|NULL|$2|red"},
+		rows(t, db, `SELECT scrapingjob_id, web_scraper_order, title, price, color FROM sitemaps."my-sitemap" ORDER BY scrapingjob_id, record_number`))
+
+	published(t, store, 4, "empty")
+	require.Equal(t, ofRecord, columns(t, db, "empty"))
+
+	published(t, store, 1, "my-sitemap", `{"title":"again"}`)
+	require.Equal(t, []string{"again"}, rows(t, db, `SELECT title FROM sitemaps."my-sitemap" WHERE scrapingjob_id = 1`), "as it was published last")
+}
+
+func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
+	store, db := newStore(t)
+	long := strings.Repeat("prix-à-l'unité-", 6) // 63 bytes end within a character
+	odd := []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id", "Title", "title", "ctid", "a.b", "%I", "$1", long + "1", long + "2", long + "3"}
+	record := make([]string, 0, len(odd)+1)
+	for i, name := range odd {
+		record = append(record, fmt.Sprintf(`%q:"%d"`, name, i))
+	}
+	record = append(record, `"":"none"`)
+	for i, sitemap := range append(odd[:len(odd):len(odd)], "My Sitemap", "my sitemap") {
+		published(t, store, int64(i+1), sitemap, "{"+strings.Join(record, ",")+"}")
+	}
+	names := columns(t, db, "My Sitemap")[3:]
+	require.Equal(t, []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id_2", "Title", "title", "ctid", "a.b", "%I", "$1"}, names[:11])
+	for i, suffix := range []string{"", "_2", "_3"} {
+		name := names[11+i]
+		require.LessOrEqual(t, len(name), 63)
+		require.True(t, strings.HasPrefix(long, strings.TrimSuffix(name, suffix)), name)
+	}
+	require.Equal(t, "unnamed", names[14])
+
+	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
+	require.Len(t, views, len(odd)+2)
+	for _, view := range views {
+		require.Len(t, columns(t, db, view), 3+len(odd)+1, view)
+	}
+	values := rows(t, db, `SELECT * FROM sitemaps."My Sitemap"`)
+	require.Len(t, values, 1)
+	require.True(t, strings.HasSuffix(values[0], "|0|1|2|3|4|5|6|7|8|9|10|11|12|13|none"), values[0])
+}
+
+func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
+	store, db := newStore(t)
+	var record strings.Builder
+	for n := range 2000 {
+		fmt.Fprintf(&record, `,"column %d":"%d"`, n, n)
+	}
+	published(t, store, 1, "wide", "{"+record.String()[1:]+"}")
+	require.Len(t, columns(t, db, "wide"), 1503)
+	require.Equal(t, []string{"1999"}, rows(t, db, `SELECT data ->> 'column 1999' FROM scrapehaul.scraped_records`))
+}
+
+func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
+	store, db := newStore(t)
+	first := begin(t, store, request(1, 20))
+	require.NoError(t, commit(t, first, 1, 10, `{"b":"%d"}`))
+	lost := first.NewBatch() // never committed
+	lost.Add(11, []byte(`{"lost":"1"}`))
+
+	second := begin(t, store, request(1, 20))
+	require.NoError(t, commit(t, second, 11, 20, `{"a":"%d","b":"1"}`))
+	require.NoError(t, second.Publish(t.Context(), job(20)))
+	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[3:])
+}
+
+func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
+	store, db := newStore(t)
+	var all sync.WaitGroup
+	for id := range int64(24) {
+		all.Go(func() {
+			for pass := range 3 {
+				sitemap := fmt.Sprintf("%s-%d", strings.Repeat("long", 20), id%3)
+				attempt, err := publishRecords(t.Context(), store, id+1, sitemap, fmt.Sprintf(`{"column %d":"1","of %d":"2"}`, id%5, pass))
+				if assert.NoError(t, err) {
+					assert.Empty(t, attempt.ViewProblem())
+				}
+			}
+		})
+	}
+	all.Wait()
+	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
+	require.Len(t, views, 3, "the names are the same in their first 63 bytes")
+	for _, view := range views {
+		require.ElementsMatch(t, []string{"column 0", "column 1", "column 2", "column 3", "column 4", "of 0", "of 1", "of 2"}, columns(t, db, view)[3:])
+	}
+}
+
+func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
+	store, db := newStore(t)
+	published(t, store, 1, "my-sitemap", `{"a":"1"}`)
+	reader, err := db.Beginx()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = reader.Rollback() })
+	_, err = reader.Exec(`SELECT * FROM sitemaps."my-sitemap"`)
+	require.NoError(t, err)
+
+	attempt, err := publishRecords(t.Context(), store, 2, "my-sitemap", `{"a":"2","b":"3"}`)
+	require.NoError(t, err, "the records are published")
+	require.Contains(t, attempt.ViewProblem(), `making view sitemaps."my-sitemap": canceling statement due to lock timeout`)
+	require.Equal(t, []string{"1", "2"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap" ORDER BY a`))
+	problems, err := store.RefreshSitemapViews(t.Context())
+	require.NoError(t, err)
+	require.Len(t, problems, 1)
+
+	require.NoError(t, reader.Rollback())
+	problems, err = store.RefreshSitemapViews(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.Equal(t, []string{"1|NULL", "2|3"}, rows(t, db, `SELECT a, b FROM sitemaps."my-sitemap" ORDER BY a`))
+	require.Equal(t, []string{"NULL"}, rows(t, db, `SELECT problem FROM scrapehaul.sitemap_views`))
+}
+
+func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	admin := connect(t, url)
+	role := fmt.Sprintf("importer_%d", time.Now().UnixNano())
+	admin.MustExec(`CREATE ROLE ` + role)
+	t.Cleanup(func() { admin.MustExec(`DROP OWNED BY ` + role + `; DROP ROLE ` + role) })
+	admin.MustExec(`CREATE SCHEMA scrapehaul AUTHORIZATION ` + role)
+	db := connect(t, url+"&options=-c%20role%3D"+role)
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+
+	store := postgres.NewStore(db)
+	attempt, err := publishRecords(t.Context(), store, 1, "my-sitemap", `{"a":"1"}`)
+	require.NoError(t, err)
+	require.Contains(t, attempt.ViewProblem(), `schema "sitemaps" does not exist`)
+	require.Equal(t, int64(1), count(t, db, visible))
+
+	admin.MustExec(`CREATE SCHEMA sitemaps AUTHORIZATION ` + role)
+	problems, err := store.RefreshSitemapViews(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.Equal(t, []string{"1"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap"`))
+}
