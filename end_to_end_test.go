@@ -38,6 +38,8 @@ func TestNotificationBecomesVerifiedRows(t *testing.T) {
 	s.RequireRecords(id, 5000)
 	require.Equal(t, int64(5000), s.Count(
 		`SELECT count(*) FROM scrapehaul.scraped_records WHERE sitemap_id = 12 AND sitemap_name = 'my-sitemap' AND custom_id = 'custom-12'`))
+	require.Equal(t, int64(5000), s.Count(
+		`SELECT count(DISTINCT web_scraper_order) FROM sitemaps."my-sitemap" WHERE scrapingjob_id = $1 AND product <> '' AND price <> ''`, id))
 	require.True(t, s.Cloud.Deleted(id))
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at IS NOT NULL`))
 	s.RequireEmptySpool(s.Spool)

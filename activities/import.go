@@ -35,6 +35,9 @@ type ImportRecordsInput struct {
 	BatchRecords int `json:"batch_records"`
 	// MaxRecordBytes is the size over which a record is rejected.
 	MaxRecordBytes int `json:"max_record_bytes"`
+	// MinRecordsPercent is how many records a finished job has to have, in percent
+	// of those of the last one of its sitemap, to be published; 0 for any number.
+	MinRecordsPercent int `json:"min_records_percent,omitempty"`
 	// RemoveFile has the file removed in the end. After an error it stays.
 	RemoveFile bool `json:"remove_file,omitempty"`
 }
@@ -48,6 +51,8 @@ type ImportRecordsResult struct {
 	// says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
+	// TooFew is set when the reason is MinRecordsPercent.
+	TooFew bool `json:"too_few,omitempty"`
 }
 
 // ImportRecords imports the records of a downloaded file batch by batch,
@@ -56,7 +61,8 @@ type ImportRecordsResult struct {
 // been published only finishes the removal.
 //
 // A finished job's download that holds fewer records than the job has stored
-// is published as well, unless more of them are published already.
+// is published as well, unless more of them are published already. One that has
+// fewer than MinRecordsPercent is not published.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	result, err := a.importRecords(ctx, in)
 	if err != nil {
@@ -100,6 +106,13 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		}
 		if result.Reason, err = a.whyWithhold(ctx, in.Job, attempt.Mark()); err != nil {
 			return result, err
+		}
+		if result.Reason == "" {
+			result.Reason, err = a.whyTooFew(ctx, in, attempt.Mark())
+			result.TooFew = result.Reason != ""
+			if err != nil {
+				return result, err
+			}
 		}
 		if result.Reason != "" {
 			err = attempt.Abandon(ctx)
@@ -214,4 +227,18 @@ func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark post
 	}
 	return fmt.Sprintf("the download held %d records, but the job has stored %d: the %d records published before stay",
 		mark.Records+mark.Rejected, job.StoredRecordCount, published.Records), nil
+}
+
+// whyTooFew protects readers from an export that is empty or has shrunk, because
+// the site has changed for instance.
+func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, mark postgres.Mark) (reason string, err error) {
+	if in.MinRecordsPercent == 0 || !in.Job.Finished() {
+		return "", nil
+	}
+	last, err := a.Store.LastOfSitemap(ctx, in.Job.SitemapName)
+	if err != nil || last == nil || 100*mark.Records >= int64(in.MinRecordsPercent)*last.Records {
+		return "", err
+	}
+	return fmt.Sprintf("the job has %d records, fewer than %d %% of the %d that were published of its sitemap last, from job %d (MIN_RECORDS_PERCENT)",
+		mark.Records, in.MinRecordsPercent, last.Records, last.ScrapingJobID), nil
 }

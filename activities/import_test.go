@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -241,6 +242,40 @@ func TestImportThatWasRequestedEarlierReplacesNothing(t *testing.T) {
 	requireFailure(t, err, activities.ErrorSuperseded, false)
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports`))
 	require.Equal(t, int64(20), w.visible())
+}
+
+func TestTooFewRecordsAreNotPublished(t *testing.T) {
+	w := newWorld(t)
+	add := func(sitemap, status string, records int) activities.ImportRecordsInput {
+		t.Helper()
+		in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Status: status, Records: webscrapertest.Products(records, 1)}), 1)
+		in.MinRecordsPercent = 90
+		return in
+	}
+	published := func(in activities.ImportRecordsInput, want bool) activities.ImportRecordsResult {
+		t.Helper()
+		result, err := w.tryImport(in)
+		require.NoError(t, err)
+		require.Equal(t, want, result.Published, result.Reason)
+		require.Equal(t, !want, result.TooFew)
+		return result
+	}
+	published(add("laptops", webscrapertest.StatusFinished, 0), true) // the first one
+	published(add("laptops", webscrapertest.StatusFinished, 100), true)
+	published(add("books", webscrapertest.StatusFinished, 10), true)
+	few := add("laptops", webscrapertest.StatusFinished, 89)
+	result := published(few, false)
+	require.Equal(t, fmt.Sprintf("the job has 89 records, fewer than 90 %% of the 100 that were published of its sitemap last, from job %d (MIN_RECORDS_PERCENT)",
+		few.Job.ScrapingJobID-2), result.Reason)
+	require.Equal(t, int64(110), w.visible())
+	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "what is withheld is removed")
+	published(add("laptops", webscrapertest.StatusStopped, 5), true) // has the beginning of them by its nature
+	published(add("laptops", webscrapertest.StatusFinished, 0), false)
+	published(add("laptops", webscrapertest.StatusFinished, 90), true)
+	accepted := add("laptops", webscrapertest.StatusFinished, 1)
+	accepted.MinRecordsPercent = 0
+	published(accepted, true)
+	published(add("laptops", webscrapertest.StatusFinished, 1), true)
 }
 
 func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {

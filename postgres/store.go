@@ -75,6 +75,33 @@ func (s *Store) PublishedImport(ctx context.Context, scrapingJobID int64) (*Publ
 	return &published, nil
 }
 
+const selectLastOfSitemap = `
+SELECT job.scrapingjob_id, import.records
+FROM scrapehaul.scraping_jobs AS job
+JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+WHERE job.sitemap_name = $1 AND job.status = 'finished'
+ORDER BY import.published_at DESC LIMIT 1`
+
+// LastOfSitemap is the finished job of a sitemap that was published last.
+type LastOfSitemap struct {
+	ScrapingJobID int64 `db:"scrapingjob_id"`
+	Records       int64 `db:"records"`
+}
+
+// LastOfSitemap returns the finished job of a sitemap that was published last,
+// or nil when there is none.
+func (s *Store) LastOfSitemap(ctx context.Context, sitemapName string) (*LastOfSitemap, error) {
+	var last LastOfSitemap
+	err := s.db.GetContext(ctx, &last, selectLastOfSitemap, sitemapName)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the last job of sitemap %q: %w", sitemapName, err)
+	}
+	return &last, nil
+}
+
 // PublishedImports returns the published imports of those of the scraping jobs
 // that have one, by the jobs' IDs.
 func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]PublishedImport, error) {

@@ -47,14 +47,15 @@ func (f *scheduleFlags) every(s *process.Settings) time.Duration {
 // importFlags are the settings of the imports that a command starts. They are
 // text, so that all that is wrong is told at once.
 type importFlags struct {
-	TaskQueue        string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
-	HoldBeforeDelete string `env:"HOLD_BEFORE_DELETE" default:"${hold}" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${default}."`
-	BatchRecords     string `env:"BATCH_RECORDS" default:"${batch_records}" placeholder:"N" help:"Records committed at a time. Default: ${default}."`
-	MaxRecordBytes   string `env:"MAX_RECORD_BYTES" default:"${max_record_bytes}" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${default}."`
-	MaxRejected      string `env:"MAX_REJECTED" default:"0" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: ${default}."`
-	AttentionTimeout string `env:"ATTENTION_TIMEOUT" default:"${attention_timeout}" help:"How long an import that needs attention waits for a person before it fails. Default: ${default}."`
-	WorkerGoneAfter  string `env:"WORKER_GONE_AFTER" default:"${worker_gone_after}" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${default}."`
-	HeartbeatTimeout string `env:"HEARTBEAT_TIMEOUT" default:"${heartbeat_timeout}" help:"How long a download or an import may be silent before another attempt takes over. Default: ${default}."`
+	TaskQueue         string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
+	HoldBeforeDelete  string `env:"HOLD_BEFORE_DELETE" default:"${hold}" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${default}."`
+	BatchRecords      string `env:"BATCH_RECORDS" default:"${batch_records}" placeholder:"N" help:"Records committed at a time. Default: ${default}."`
+	MaxRecordBytes    string `env:"MAX_RECORD_BYTES" default:"${max_record_bytes}" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${default}."`
+	MaxRejected       string `env:"MAX_REJECTED" default:"0" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: ${default}."`
+	MinRecordsPercent string `env:"MIN_RECORDS_PERCENT" default:"0" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about. Default: ${default}, any number."`
+	AttentionTimeout  string `env:"ATTENTION_TIMEOUT" default:"${attention_timeout}" help:"How long an import that needs attention waits for a person before it fails. Default: ${default}."`
+	WorkerGoneAfter   string `env:"WORKER_GONE_AFTER" default:"${worker_gone_after}" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${default}."`
+	HeartbeatTimeout  string `env:"HEARTBEAT_TIMEOUT" default:"${heartbeat_timeout}" help:"How long a download or an import may be silent before another attempt takes over. Default: ${default}."`
 }
 
 func (f *importFlags) settings(s *process.Settings) workflows.Settings {
@@ -69,13 +70,14 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 	s.Duration("HEARTBEAT_TIMEOUT", f.HeartbeatTimeout, least)
 	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
 	return workflows.Settings{
-		HoldBeforeDelete: f.HoldBeforeDelete,
-		BatchRecords:     s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
-		MaxRecordBytes:   s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
-		MaxRejected:      s.Int("MAX_REJECTED", f.MaxRejected, 0, math.MaxInt),
-		AttentionTimeout: f.AttentionTimeout,
-		WorkerGoneAfter:  f.WorkerGoneAfter,
-		HeartbeatTimeout: f.HeartbeatTimeout,
+		HoldBeforeDelete:  f.HoldBeforeDelete,
+		BatchRecords:      s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
+		MaxRecordBytes:    s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
+		MaxRejected:       s.Int("MAX_REJECTED", f.MaxRejected, 0, math.MaxInt),
+		MinRecordsPercent: s.Int("MIN_RECORDS_PERCENT", f.MinRecordsPercent, 0, 100),
+		AttentionTimeout:  f.AttentionTimeout,
+		WorkerGoneAfter:   f.WorkerGoneAfter,
+		HeartbeatTimeout:  f.HeartbeatTimeout,
 	}
 }
 

@@ -36,17 +36,18 @@ func runStarter(args ...string) (code int, out, problems string) {
 
 func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	processtest.SetEnvironment(t, map[string]string{
-		"LISTEN_ADDRESS":     "8080",
-		"WEBHOOK_TOKENS":     " , ,",
-		"TASK_QUEUE":         "",
-		"HOLD_BEFORE_DELETE": "for a day",
-		"BATCH_RECORDS":      "0",
-		"MAX_RECORD_BYTES":   "16MiB",
-		"WORKER_GONE_AFTER":  "0",
-		"HEARTBEAT_TIMEOUT":  "30",
-		"MAX_REJECTED":       "-1",
-		"ATTENTION_TIMEOUT":  "a week",
-		"TEMPORAL_PROFILE":   "production",
+		"LISTEN_ADDRESS":      "8080",
+		"WEBHOOK_TOKENS":      " , ,",
+		"TASK_QUEUE":          "",
+		"HOLD_BEFORE_DELETE":  "for a day",
+		"BATCH_RECORDS":       "0",
+		"MAX_RECORD_BYTES":    "16MiB",
+		"WORKER_GONE_AFTER":   "0",
+		"HEARTBEAT_TIMEOUT":   "30",
+		"MAX_REJECTED":        "-1",
+		"MIN_RECORDS_PERCENT": "101",
+		"ATTENTION_TIMEOUT":   "a week",
+		"TEMPORAL_PROFILE":    "production",
 	})
 	shared := []string{
 		"TASK_QUEUE is missing: ",
@@ -56,6 +57,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		`WORKER_GONE_AFTER is "0": `,
 		`HEARTBEAT_TIMEOUT is "30": `,
 		`MAX_REJECTED is "-1": `,
+		`MIN_RECORDS_PERCENT is "101": `,
 		`ATTENTION_TIMEOUT is "a week": `,
 		"the TEMPORAL_* variables or the profile file they name: ",
 	}

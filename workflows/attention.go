@@ -24,6 +24,7 @@ const (
 	errorRejects    = "RejectedRecords"
 	errorMismatch   = "CountMismatch"
 	errorWithheld   = "ShortDownload"
+	errorTooFew     = "TooFewRecords"
 	errorUnverified = "Unverified"
 )
 
@@ -37,9 +38,9 @@ func needsDecision(err error) bool {
 }
 
 // acceptable says whether a person may go on in spite of the error: the records
-// that were good are published.
+// that were good are published, or will be.
 func acceptable(err error) bool {
-	return failedWith(err, errorRejects) || failedWith(err, errorMismatch)
+	return failedWith(err, errorRejects) || failedWith(err, errorMismatch) || failedWith(err, errorTooFew)
 }
 
 // attention puts what went wrong before a person and does what the person
@@ -74,6 +75,10 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 		return false, err
 	case expired:
 		return false, problem
+	case decision == AcceptSignal && failedWith(problem, errorTooFew):
+		w.acceptFewer = true
+		w.wanted = max(w.wanted, reimport) // what was withheld is gone
+		return true, nil
 	case decision == AcceptSignal:
 		w.accepted = true
 		return true, w.holdAndDelete(ctx)

@@ -85,6 +85,25 @@ func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 	}
 }
 
+func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.settings.MinRecordsPercent = 80
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		if w.imports[len(w.imports)-1].MinRecordsPercent == 80 {
+			r.Published, r.TooFew, r.Reason = false, true, "the job has 20 records"
+		}
+		return nil
+	}
+	w.asks(t, func(attention string) {
+		require.Equal(t, "the job has 20 records. Signals: accept goes on all the same, deletion in the cloud included; "+
+			"reimport tries again, abandon and keep close it without deleting anything.", attention)
+		w.SignalWorkflow(workflows.AcceptSignal, nil)
+	})
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Len(t, w.imports, 2)
+	require.Zero(t, w.imports[1].MinRecordsPercent)
+}
+
 func TestSignalsContinueAnImportThatNeedsAttention(t *testing.T) {
 	for _, signal := range []string{workflows.ReimportSignal, workflows.NotificationSignal} {
 		for name, trouble := range map[string]func(*activities.ImportRecordsResult) error{"error": refused, "short download": withheld} {

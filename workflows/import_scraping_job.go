@@ -71,6 +71,8 @@ type importScrapingJob struct {
 	// person has accepted what was imported as it is.
 	imported bool
 	accepted bool
+	// acceptFewer is set when a person wants what was withheld as too few published.
+	acceptFewer bool
 	// keep is set for good when a person has decided so.
 	keep bool
 	// attentionUntil is when the wait for a person ends; retryable is set during
@@ -269,7 +271,7 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 		}
 	}
 	published, err := w.importFile(ctx, described.Job, file, download)
-	remove = err != nil && !failedWith(err, errorWithheld)
+	remove = err != nil && !failedWith(err, errorWithheld) && !failedWith(err, errorTooFew)
 	return published, err
 }
 
@@ -321,21 +323,29 @@ func (w *importScrapingJob) importFile(
 	w.show(ctx, StepImport, humanize.Bytes(uint64(download.Bytes))+" have been downloaded")
 	var imported activities.ImportRecordsResult
 	summary := fmt.Sprintf("import %d records", job.StoredRecordCount)
+	least := w.settings.minRecordsPercent
+	if w.acceptFewer {
+		least = 0
+	}
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, importTimeout, summary), a.ImportRecords,
 		activities.ImportRecordsInput{
-			Job:            job,
-			File:           file.name,
-			Bytes:          download.Bytes,
-			SHA256:         download.SHA256,
-			RunID:          workflow.GetInfo(ctx).WorkflowExecution.RunID,
-			Pass:           w.pass,
-			RequestedAt:    w.requestedAt,
-			BatchRecords:   w.settings.batchRecords,
-			MaxRecordBytes: w.settings.maxRecordBytes,
-			RemoveFile:     w.process != describesApart,
+			Job:               job,
+			File:              file.name,
+			Bytes:             download.Bytes,
+			SHA256:            download.SHA256,
+			RunID:             workflow.GetInfo(ctx).WorkflowExecution.RunID,
+			Pass:              w.pass,
+			RequestedAt:       w.requestedAt,
+			BatchRecords:      w.settings.batchRecords,
+			MaxRecordBytes:    w.settings.maxRecordBytes,
+			MinRecordsPercent: least,
+			RemoveFile:        w.process != describesApart,
 		}).Get(ctx, &imported)
 	if err != nil {
 		return false, err
+	}
+	if imported.TooFew {
+		return false, needsPerson(errorTooFew, "%s", imported.Reason)
 	}
 	if !imported.Published {
 		return false, needsPerson(errorWithheld, "%s", imported.Reason)
@@ -347,7 +357,7 @@ func (w *importScrapingJob) importFile(
 		Bytes:    download.Bytes,
 		SHA256:   download.SHA256,
 	})
-	w.imported, w.accepted = true, false
+	w.imported, w.accepted, w.acceptFewer = true, false, false
 	w.job, w.heldUntil = job, workflow.Now(ctx).Add(w.settings.hold)
 	return true, nil
 }

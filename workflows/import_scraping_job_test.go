@@ -27,7 +27,8 @@ type world struct {
 	*testsuite.TestWorkflowEnvironment
 	start time.Time
 	// process is the version of the process.
-	process int
+	process  int
+	settings workflows.Settings // but the hold
 
 	job       activities.ScrapingJob
 	found     bool
@@ -177,8 +178,9 @@ func (w *world) run(t *testing.T, hold string) workflows.ImportScrapingJobResult
 }
 
 func (w *world) execute(hold string) {
+	w.settings.HoldBeforeDelete = hold
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
-		ScrapingJobID: jobID, Process: w.process, Settings: workflows.Settings{HoldBeforeDelete: hold},
+		ScrapingJobID: jobID, Process: w.process, Settings: w.settings,
 	})
 }
 

@@ -89,6 +89,10 @@ type Settings struct {
 	// MaxRejected is how many rejected records an import may have and still count
 	// as complete. Default 0.
 	MaxRejected int `json:"max_rejected,omitempty"`
+	// MinRecordsPercent is how many records a finished job has to have to be
+	// published without being asked about, in percent of those that were published
+	// of its sitemap last. Default 0: any number.
+	MinRecordsPercent int `json:"min_records_percent,omitempty"`
 	// AttentionTimeout is how long an import that needs attention waits for a
 	// person's signal before it fails: a duration. Default "168h" (7 days).
 	AttentionTimeout string `json:"attention_timeout,omitempty"`
@@ -124,16 +128,17 @@ const (
 
 // settings are Settings in force: defaults filled in, durations parsed.
 type settings struct {
-	hold             time.Duration
-	neverDelete      bool
-	batchRecords     int
-	maxRecordBytes   int
-	maxRejected      int64
-	attentionTimeout time.Duration
-	workerGoneAfter  time.Duration
-	heartbeatTimeout time.Duration
-	searchAttributes bool
-	filter           activities.Filter
+	hold              time.Duration
+	neverDelete       bool
+	batchRecords      int
+	maxRecordBytes    int
+	maxRejected       int64
+	minRecordsPercent int
+	attentionTimeout  time.Duration
+	workerGoneAfter   time.Duration
+	heartbeatTimeout  time.Duration
+	searchAttributes  bool
+	filter            activities.Filter
 }
 
 // Validate returns one error for each setting that is not valid, naming it, its
@@ -171,6 +176,7 @@ func (s Settings) parse() (settings, []error) {
 	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
 	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)
 	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
+	in.minRecordsPercent = number("min_records_percent", s.MinRecordsPercent, 0, 0, 100)
 	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, DefaultAttentionTimeout, time.Second)
 	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, DefaultWorkerGoneAfter, time.Second)
 	in.searchAttributes = s.SearchAttributes
