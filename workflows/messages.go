@@ -81,6 +81,11 @@ type Settings struct {
 	// verified import: a duration like "24h", "0" for none, "never" to keep it
 	// for good. Default "24h".
 	HoldBeforeDelete string `json:"hold_before_delete,omitempty"`
+	// SourceFormat is which of the job's exports is imported: "json" or "csv".
+	// Default "json".
+	SourceFormat string `json:"source_format,omitempty"`
+	// SourceRaw is for the export without the changes of the sitemap's parser.
+	SourceRaw bool `json:"source_raw,omitempty"`
 	// BatchRecords is how many records are committed at a time. Default 5000.
 	BatchRecords int `json:"batch_records,omitempty"`
 	// MaxRecordBytes is the size over which a record is rejected. Default
@@ -110,6 +115,7 @@ type Settings struct {
 // Defaults of Settings.
 const (
 	DefaultHoldBeforeDelete = "24h"
+	DefaultSourceFormat     = activities.FormatJSON
 	DefaultBatchRecords     = 5000
 	DefaultMaxRecordBytes   = 16 << 20
 	DefaultAttentionTimeout = "168h"
@@ -126,6 +132,7 @@ const (
 type settings struct {
 	hold             time.Duration
 	neverDelete      bool
+	source           activities.Source
 	batchRecords     int
 	maxRecordBytes   int
 	maxRejected      int64
@@ -168,6 +175,11 @@ func (s Settings) parse() (settings, []error) {
 	if !in.neverDelete {
 		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, DefaultHoldBeforeDelete, 0)
 	}
+	source, err := activities.NewSource(s.SourceFormat, s.SourceRaw)
+	if err != nil {
+		problems = append(problems, fmt.Errorf("source_format: %w", err))
+	}
+	in.source = source
 	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
 	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)
 	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
