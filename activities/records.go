@@ -99,7 +99,7 @@ func (r *csvRecords) record() record {
 	row := r.rows.Row()
 	read := record{number: row.Number, end: row.End, data: row.Raw}
 	switch {
-	case errors.Is(row.Err, webscraper.ErrRecordTooLong) && row.Size > int64(r.maxRecordBytes):
+	case errors.Is(row.Err, webscraper.ErrRecordTooLong):
 		read.refused = overLimit(row.Size, r.maxRecordBytes)
 	case row.Err != nil:
 		read.refused = row.Err.Error()

@@ -137,7 +137,7 @@ func (r *CSVReader) readHeader() {
 		}
 	}
 	if r.row.Size > int64(r.max) {
-		r.headerErr = r.tooLong()
+		r.headerErr = fmt.Errorf("it is %d bytes long, of %d allowed", r.row.Size, r.max)
 		return
 	}
 	names := csv.NewReader(bytes.NewReader(r.row.Raw))
@@ -150,10 +150,6 @@ func (r *CSVReader) readHeader() {
 			r.headerErr = fmt.Errorf("the column %q is not valid UTF-8", column)
 		}
 	}
-}
-
-func (r *CSVReader) tooLong() error {
-	return fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, r.row.Size, r.max)
 }
 
 // read reads up to the next newline, or, if quotes count, to the next one
@@ -221,7 +217,7 @@ func (r *CSVReader) collect(chunk []byte, more bool) []byte {
 // parse returns the row's values, or why it is not a record.
 func (r *CSVReader) parse() ([][]byte, error) {
 	if r.row.Size > int64(r.max) {
-		return nil, r.tooLong()
+		return nil, fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, r.row.Size, r.max)
 	}
 	if r.headerErr != nil {
 		return nil, fmt.Errorf("the header is not readable: %w", r.headerErr)

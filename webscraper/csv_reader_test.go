@@ -52,7 +52,7 @@ func TestCSVRowsTellWhereTheyAreAndHowTheyStandThere(t *testing.T) {
 func TestRowsUnderAHeaderThatIsNotReadableAreNoRecords(t *testing.T) {
 	for name, test := range map[string]struct{ header, want string }{
 		"not UTF-8": {"a,\xff", `the header is not readable: the column "\xff" is not valid UTF-8`},
-		"too long":  {strings.Repeat("a", 101), "the header is not readable: the record is too long: 101 bytes, of 100 allowed"},
+		"too long":  {strings.Repeat("a", 101), "the header is not readable: it is 101 bytes long, of 100 allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows := readCSVRows(t, webscraper.NewCSVReader(strings.NewReader(test.header+"\n\"1\",\"2\"\n\"3\",\"4\"\n"), 100))
