@@ -116,7 +116,7 @@ func (r *csvRecords) asJSON(values [][]byte) []byte {
 	r.object.Reset()
 	for i, value := range values {
 		r.object.Write(r.keys[i])
-		r.encode(string(value))
+		r.encode(value)
 	}
 	r.object.WriteByte('}')
 	return r.object.Bytes()
@@ -127,7 +127,7 @@ func (r *csvRecords) encodeKeys() (keys [][]byte) {
 	for _, column := range r.rows.Columns() {
 		r.object.Reset()
 		r.object.WriteByte(before)
-		r.encode(column)
+		r.encode([]byte(column))
 		r.object.WriteByte(':')
 		keys = append(keys, bytes.Clone(r.object.Bytes()))
 		before = ','
@@ -135,7 +135,17 @@ func (r *csvRecords) encodeKeys() (keys [][]byte) {
 	return keys
 }
 
-func (r *csvRecords) encode(text string) {
-	_ = r.encoder.Encode(text)            // text into memory
-	r.object.Truncate(r.object.Len() - 1) // the newline after it
+// encode adds text, which is UTF-8, as a JSON string. Most of it is one as it
+// stands.
+func (r *csvRecords) encode(text []byte) {
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' {
+			_ = r.encoder.Encode(string(text))    // into memory
+			r.object.Truncate(r.object.Len() - 1) // the newline after it
+			return
+		}
+	}
+	r.object.WriteByte('"')
+	r.object.Write(text)
+	r.object.WriteByte('"')
 }

@@ -173,7 +173,7 @@ func (r *CSVReader) read(quotes bool) bool {
 			r.lines++
 			more = place == inQuotes
 		case errors.Is(err, bufio.ErrBufferFull):
-		case err == io.EOF: //nolint:errorlint // a reader may wrap it in an error that is not the end
+		case err == io.EOF: // itself: a reader may wrap it in an error that is not the end
 			r.ended, more = true, false
 		default:
 			r.err = fmt.Errorf("webscraper: read CSV at byte %d: %w", row.Offset, err)
