@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -23,15 +22,15 @@ type Source struct {
 }
 
 // NewSource returns a source in the form in which it travels: JSON has no
-// format.
-func NewSource(format string, raw bool) (Source, error) {
+// format. It says whether there is such a format to import from.
+func NewSource(format string, raw bool) (source Source, known bool) {
 	switch format {
 	case "", FormatJSON:
-		return Source{Raw: raw}, nil
+		return Source{Raw: raw}, true
 	case FormatCSV:
-		return Source{Format: FormatCSV, Raw: raw}, nil
+		return Source{Format: FormatCSV, Raw: raw}, true
 	default:
-		return Source{}, fmt.Errorf("%q is not a format to import from: want %s or %s", format, FormatJSON, FormatCSV)
+		return Source{}, false
 	}
 }
 

@@ -85,8 +85,8 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 }
 
 func (f *importFlags) source(s *process.Settings) activities.Source {
-	source, err := activities.NewSource(f.SourceFormat, s.Bool("SOURCE_RAW", f.SourceRaw))
-	if err != nil || f.SourceFormat == "" {
+	source, known := activities.NewSource(f.SourceFormat, s.Bool("SOURCE_RAW", f.SourceRaw))
+	if !known || f.SourceFormat == "" {
 		s.Problem("SOURCE_FORMAT is %q: want json or csv", f.SourceFormat)
 	}
 	return source

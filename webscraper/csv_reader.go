@@ -131,7 +131,7 @@ func (r *CSVReader) readHeader() {
 		n, _ := r.br.Discard(len(byteOrderMark))
 		r.offset += int64(n)
 	}
-	for !r.read(false) {
+	for !r.read(false) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
 		if r.ended || r.err != nil {
 			return
 		}

@@ -574,7 +574,7 @@ func TestInputThatCannotBeRightIsNamed(t *testing.T) {
 		{"settings", "7", workflows.ImportScrapingJobInput{Settings: workflows.Settings{
 			HoldBeforeDelete: "soon", BatchRecords: -1, MaxRecordBytes: 1 << 40, WorkerGoneAfter: "0", HeartbeatTimeout: "x",
 			SourceFormat: "xlsx",
-		}}, []string{`source_format: "xlsx" is not a format to import from: want json or csv`, `hold_before_delete is "soon"`, "batch_records is -1", "max_record_bytes is 1099511627776", `worker_gone_after is "0"`, `heartbeat_timeout is "x"`}},
+		}}, []string{`source_format is "xlsx": want "json" or "csv"`, `hold_before_delete is "soon"`, "batch_records is -1", "max_record_bytes is 1099511627776", `worker_gone_after is "0"`, `heartbeat_timeout is "x"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, "finished")

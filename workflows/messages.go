@@ -175,11 +175,10 @@ func (s Settings) parse() (settings, []error) {
 	if !in.neverDelete {
 		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, DefaultHoldBeforeDelete, 0)
 	}
-	source, err := activities.NewSource(s.SourceFormat, s.SourceRaw)
-	if err != nil {
-		problems = append(problems, fmt.Errorf("source_format: %w", err))
+	var known bool
+	if in.source, known = activities.NewSource(s.SourceFormat, s.SourceRaw); !known {
+		problems = append(problems, fmt.Errorf("source_format is %q: want %q or %q", s.SourceFormat, activities.FormatJSON, activities.FormatCSV))
 	}
-	in.source = source
 	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
 	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)
 	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
