@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
-	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 // maxBatchBytes ends a batch early, so that long records cost no more memory
@@ -16,7 +15,7 @@ const maxBatchBytes = 4 << 20
 // batches are prepared beside those who take them with next. Each is reused
 // after its commit.
 type batches struct {
-	lines   *webscraper.JSONLinesReader
+	records recordReader
 	in      ImportRecordsInput
 	read    postgres.Mark // how far, by Bytes and LastRecordNumber
 	empty   chan *postgres.Batch
@@ -29,9 +28,9 @@ type batches struct {
 
 // prepareBatches prepares the records after the mark, so many batches ahead of
 // those that have been committed.
-func prepareBatches(lines *webscraper.JSONLinesReader, in ImportRecordsInput, mark postgres.Mark, ahead int, newBatch func() *postgres.Batch) *batches {
+func prepareBatches(records recordReader, in ImportRecordsInput, mark postgres.Mark, ahead int, newBatch func() *postgres.Batch) *batches {
 	b := &batches{
-		lines:   lines,
+		records: records,
 		in:      in,
 		read:    mark,
 		empty:   make(chan *postgres.Batch, ahead),
@@ -88,7 +87,7 @@ func (b *batches) prepare() error {
 			return nil
 		}
 		more = b.fill(batch)
-		if err := b.lines.Err(); err != nil {
+		if err := b.records.err(); err != nil {
 			return fmt.Errorf("reading the spool file: %w", err)
 		}
 		if !more {
@@ -111,14 +110,14 @@ func (b *batches) prepare() error {
 // fill takes records until the batch is full; more is false when the file ends
 // before that.
 func (b *batches) fill(batch *postgres.Batch) (more bool) {
-	for b.lines.Next() {
-		line := b.lines.Line()
-		if line.TooLong {
-			batch.Reject(line.Number, line.Data, fmt.Sprintf("%d bytes long, over the limit of %d (MAX_RECORD_BYTES)", line.Size, b.in.MaxRecordBytes))
+	for b.records.next() {
+		record := b.records.record()
+		if record.refused != "" {
+			batch.Reject(record.number, record.data, record.refused)
 		} else {
-			batch.Add(line.Number, line.Data)
+			batch.Add(record.number, record.data)
 		}
-		b.read.Bytes, b.read.LastRecordNumber = line.End, line.Number
+		b.read.Bytes, b.read.LastRecordNumber = record.end, record.number
 		if batch.Len() >= b.in.BatchRecords || batch.Bytes() >= maxBatchBytes {
 			return true
 		}

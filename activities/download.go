@@ -15,6 +15,8 @@ type DownloadScrapingJobInput struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
 	// File is the file's name in the spool.
 	File string `json:"file"`
+	// Source is which of the job's exports to download.
+	Source Source `json:"source,omitzero"`
 	// IfDue has the job described first, and downloaded only if it is due. Without
 	// it the job is downloaded in any case.
 	IfDue *IfDue `json:"if_due,omitempty"`
@@ -35,6 +37,9 @@ type DownloadScrapingJobResult struct {
 	Bytes int64 `json:"bytes"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
+	// Format is the file's, if it is not JSON: a worker of an earlier version,
+	// which knows nothing of a Source, downloads JSON.
+	Format string `json:"format,omitempty"`
 	// Described is what the job was found to be, if the input asked for that. When
 	// it was not due, nothing was downloaded.
 	Described *DescribeScrapingJobResult `json:"described,omitempty"`
@@ -51,7 +56,7 @@ type Interruption struct {
 	Progress Progress `json:"progress"`
 }
 
-// DownloadScrapingJob downloads the job's JSON into the spool: to a temporary
+// DownloadScrapingJob downloads an export of the job into the spool: to a temporary
 // name first, so that a file under its own name is whole. A file of an earlier
 // attempt is replaced.
 //
@@ -103,7 +108,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	earlier.OfRecords = described.Job.StoredRecordCount
 	file, progress, err := a.download(ctx, in, earlier)
 	if err == nil {
-		result.Bytes, result.SHA256 = file.Bytes, file.SHA256
+		result.Bytes, result.SHA256, result.Format = file.Bytes, file.SHA256, file.Format
 		return result, nil
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
@@ -146,13 +151,13 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 		return result, reached, err
 	}
 	defer keepHeartbeating(ctx, partial.progress)()
-	if err := a.transfer(ctx, in.ScrapingJobID, partial); err != nil {
+	if err := a.transfer(ctx, in, partial); err != nil {
 		return result, reached, err
 	}
 	if err := partial.file.Close(); err != nil {
 		return result, reached, fmt.Errorf("writing the spool file: %w", err)
 	}
-	result = DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.hash.sum()}
+	result = DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.hash.sum(), Format: in.Source.Format}
 	if err := a.Spool.finish(partial.file.Name(), in.File, result.SHA256); err != nil {
 		return result, reached, fmt.Errorf("naming the spool file: %w", err)
 	}
@@ -161,12 +166,12 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 
 // transfer fills the partial file: with what the attempt before has left, and
 // with the rest from the cloud.
-func (a *Activities) transfer(ctx context.Context, scrapingJobID int64, partial *partialFile) error {
+func (a *Activities) transfer(ctx context.Context, in DownloadScrapingJobInput, partial *partialFile) error {
 	stoppable, cancel := cancelOnWorkerStop(ctx)
 	defer cancel()
 	err := partial.open(stoppable)
 	if err == nil {
-		_, err = a.Cloud.DownloadScrapingJobJSON(stoppable, scrapingJobID, partial, partial.downloadOptions(ctx)...)
+		err = a.export(stoppable, in, partial, partial.downloadOptions(ctx))
 		if err != nil {
 			err = cloudError{err}
 		}

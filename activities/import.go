@@ -15,7 +15,6 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
-	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 // ImportRecordsInput names a file of the spool and what to make of it.
@@ -26,6 +25,8 @@ type ImportRecordsInput struct {
 	File   string `json:"file"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
+	// Format is that of the download too.
+	Format string `json:"format,omitempty"`
 	// RunID and Pass identify the import, RequestedAt orders it among those of
 	// the job; see postgres.ImportRequest.
 	RunID       string    `json:"run_id"`
@@ -154,12 +155,12 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *p
 			return err
 		}
 	}
-	if _, err := file.Seek(mark.Bytes, io.SeekStart); err != nil {
-		return fmt.Errorf("resuming in the spool file: %w", err)
+	records, err := newRecordReader(file, in.Format, in.MaxRecordBytes, mark)
+	if err != nil {
+		return err
 	}
-	lines := webscraper.NewJSONLinesReader(file, in.MaxRecordBytes, webscraper.ContinueAfter(mark.Bytes, mark.LastRecordNumber))
 	connections := max(1, a.ImportConnections)
-	batches := prepareBatches(lines, in, mark, connections+1, attempt.NewBatch)
+	batches := prepareBatches(records, in, mark, connections+1, attempt.NewBatch)
 	defer batches.stop() // before the file is closed
 	return attempt.CommitBatches(ctx, connections, batches.next, func(batch *postgres.Batch) {
 		batches.reuse(batch)

@@ -37,7 +37,8 @@ const (
 // attempts is a download attempt by attempt, each in an environment of its own.
 type attempts struct {
 	*world
-	id int64
+	id     int64
+	source activities.Source
 	// told is the last heartbeat so far; the next attempt gets it.
 	told atomic.Pointer[activities.Progress]
 }
@@ -65,12 +66,12 @@ func (a *attempts) next() *testsuite.TestActivityEnvironment {
 
 func (a *attempts) run(env *testsuite.TestActivityEnvironment) (activities.DownloadScrapingJobResult, error) {
 	return runIn[activities.DownloadScrapingJobResult](a.world, env, "DownloadScrapingJob",
-		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file})
+		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, Source: a.source})
 }
 
 // inject lets the effect happen to the next download.
 func (a *attempts) inject(effect webscrapertest.Effect) *webscrapertest.Injection {
-	return a.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: effect})
+	return a.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/*", Times: 1, Effect: effect})
 }
 
 // breaks makes an attempt that the effect breaks.
@@ -102,7 +103,7 @@ func (a *attempts) requireFile(download activities.DownloadScrapingJobResult, re
 	require.NoError(a.t, err)
 	require.Equal(a.t, string(want), string(got))
 	sum := sha256.Sum256(want)
-	require.Equal(a.t, activities.DownloadScrapingJobResult{Bytes: int64(len(want)), SHA256: hex.EncodeToString(sum[:])}, download)
+	require.Equal(a.t, activities.DownloadScrapingJobResult{Bytes: int64(len(want)), SHA256: hex.EncodeToString(sum[:]), Format: a.source.Format}, download)
 	info, err := os.Stat(path)
 	require.NoError(a.t, err)
 	require.Equal(a.t, os.FileMode(0o600), info.Mode())

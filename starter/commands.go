@@ -49,6 +49,8 @@ func (f *scheduleFlags) every(s *process.Settings) time.Duration {
 type importFlags struct {
 	TaskQueue         string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
 	HoldBeforeDelete  string `env:"HOLD_BEFORE_DELETE" default:"${hold}" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${default}."`
+	SourceFormat      string `env:"SOURCE_FORMAT" default:"${source_format}" placeholder:"FORMAT" help:"Export to import from: json or csv. Default: ${default}."`
+	SourceRaw         string `env:"SOURCE_RAW" default:"false" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: ${default}."`
 	BatchRecords      string `env:"BATCH_RECORDS" default:"${batch_records}" placeholder:"N" help:"Records committed at a time. Default: ${default}."`
 	MaxRecordBytes    string `env:"MAX_RECORD_BYTES" default:"${max_record_bytes}" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${default}."`
 	MaxRejected       string `env:"MAX_REJECTED" default:"0" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: ${default}."`
@@ -69,8 +71,11 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 	s.Duration("WORKER_GONE_AFTER", f.WorkerGoneAfter, least)
 	s.Duration("HEARTBEAT_TIMEOUT", f.HeartbeatTimeout, least)
 	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
+	source := f.source(s)
 	return workflows.Settings{
 		HoldBeforeDelete:  f.HoldBeforeDelete,
+		SourceFormat:      source.Format,
+		SourceRaw:         source.Raw,
 		BatchRecords:      s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
 		MaxRecordBytes:    s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
 		MaxRejected:       s.Int("MAX_REJECTED", f.MaxRejected, 0, math.MaxInt),
@@ -79,6 +84,14 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 		WorkerGoneAfter:   f.WorkerGoneAfter,
 		HeartbeatTimeout:  f.HeartbeatTimeout,
 	}
+}
+
+func (f *importFlags) source(s *process.Settings) activities.Source {
+	source, known := activities.NewSource(f.SourceFormat, s.Bool("SOURCE_RAW", f.SourceRaw))
+	if !known || f.SourceFormat == "" {
+		s.Problem("SOURCE_FORMAT is %q: want json or csv", f.SourceFormat)
+	}
+	return source
 }
 
 // filterFlags say which jobs are imported without being asked for by hand.

@@ -40,6 +40,8 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		"WEBHOOK_TOKENS":      " , ,",
 		"TASK_QUEUE":          "",
 		"HOLD_BEFORE_DELETE":  "for a day",
+		"SOURCE_FORMAT":       "xlsx",
+		"SOURCE_RAW":          "unparsed",
 		"BATCH_RECORDS":       "0",
 		"MAX_RECORD_BYTES":    "16MiB",
 		"WORKER_GONE_AFTER":   "0",
@@ -52,6 +54,8 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	shared := []string{
 		"TASK_QUEUE is missing: ",
 		`HOLD_BEFORE_DELETE is "for a day": `,
+		`SOURCE_FORMAT is "xlsx": want json or csv`,
+		`SOURCE_RAW is "unparsed": want true or false`,
 		`BATCH_RECORDS is "0": `,
 		`MAX_RECORD_BYTES is "16MiB": `,
 		`WORKER_GONE_AFTER is "0": `,
@@ -84,6 +88,9 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"LISTEN_ADDRESS", "", `LISTEN_ADDRESS is ""`},
 		{"HOLD_BEFORE_DELETE", "-1h", `HOLD_BEFORE_DELETE is "-1h"`},
 		{"HOLD_BEFORE_DELETE", "", `HOLD_BEFORE_DELETE is ""`},
+		{"SOURCE_FORMAT", "", `SOURCE_FORMAT is "": want json or csv`},
+		{"SOURCE_FORMAT", "CSV", `SOURCE_FORMAT is "CSV": want json or csv`},
+		{"SOURCE_RAW", "", `SOURCE_RAW is "": want true or false`},
 		{"BATCH_RECORDS", "1000001", `BATCH_RECORDS is "1000001"`},
 		{"MAX_RECORD_BYTES", "134217729", `MAX_RECORD_BYTES is "134217729"`},
 		{"HEARTBEAT_TIMEOUT", "500ms", `HEARTBEAT_TIMEOUT is "500ms"`},
@@ -128,7 +135,7 @@ func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
 	processtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
-		"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "77", "TASK_QUEUE": "elsewhere",
+		"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "77", "TASK_QUEUE": "elsewhere", "SOURCE_FORMAT": "csv", "SOURCE_RAW": "true",
 	})
 	for command, signal := range map[string]string{"import": workflows.NotificationSignal, "reimport": workflows.ReimportSignal} {
 		code, out, problems := runStarter(command, "7", "1234")
@@ -138,6 +145,8 @@ func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
 			input, signals, queue := startedWith(t, namespace, id)
 			require.Equal(t, "never", input.Settings.HoldBeforeDelete)
 			require.Equal(t, 77, input.Settings.BatchRecords)
+			require.Equal(t, "csv", input.Settings.SourceFormat)
+			require.True(t, input.Settings.SourceRaw)
 			require.Equal(t, "elsewhere", queue)
 			require.Contains(t, signals, signal)
 		}

@@ -51,8 +51,8 @@
 //		fmt.Println(record.Text("product"), record.Text("price"))
 //	}
 //
-// [JSONLinesReader] reads lines with their place in the file, for an import that
-// goes on where it stopped.
+// [JSONLinesReader] and [CSVReader] read lines and rows with their place in the
+// file, for an import that goes on where it stopped.
 //
 // # Errors
 //

@@ -245,7 +245,7 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 	var download activities.DownloadScrapingJobResult
 	err = workflow.ExecuteActivity(w.settings.cloudDownload(ctx, w.downloadSummary()), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
-			ScrapingJobID: w.id, File: file.name, IfDue: &activities.IfDue{Filter: w.filterFor(wanted), Again: wanted == reimport},
+			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, IfDue: &activities.IfDue{Filter: w.filterFor(wanted), Again: wanted == reimport},
 		}).Get(ctx, &download)
 	if err != nil {
 		return false, err
@@ -333,6 +333,7 @@ func (w *importScrapingJob) importFile(
 			File:              file.name,
 			Bytes:             download.Bytes,
 			SHA256:            download.SHA256,
+			Format:            download.Format,
 			RunID:             workflow.GetInfo(ctx).WorkflowExecution.RunID,
 			Pass:              w.pass,
 			RequestedAt:       w.requestedAt,

@@ -36,10 +36,14 @@ type world struct {
 	content   activities.ScrapingJob // of the published import
 	files     map[string]bool
 
+	// downloadsJSON is set for a worker that knows no other source.
+	downloadsJSON bool
+
 	outside string // why the filter does not let the job pass
 	givenUp []activities.ScrapingJob
 
 	described int
+	downloads []activities.DownloadScrapingJobInput
 	imports   []activities.ImportRecordsInput
 	deletions []time.Duration // since the start
 
@@ -98,6 +102,7 @@ func (w *world) giveUp(_ context.Context, in activities.GiveUpScrapingJobInput) 
 }
 
 func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {
+	w.downloads = append(w.downloads, in)
 	var result activities.DownloadScrapingJobResult
 	if in.IfDue != nil {
 		described, err := w.describe(ctx, activities.DescribeScrapingJobInput{ScrapingJobID: in.ScrapingJobID, Filter: in.IfDue.Filter})
@@ -124,7 +129,10 @@ func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobI
 			return result, nil
 		}
 	}
-	result.Bytes, result.SHA256 = 1000, "abc"
+	result.Bytes, result.SHA256, result.Format = 1000, "abc", in.Source.Format
+	if w.downloadsJSON {
+		result.Format = ""
+	}
 	return result, nil
 }
 
@@ -567,7 +575,8 @@ func TestInputThatCannotBeRightIsNamed(t *testing.T) {
 		{"another job's ID", "7", workflows.ImportScrapingJobInput{ScrapingJobID: 8}, []string{`workflow ID "7"`, "scrapingjob_id 8"}},
 		{"settings", "7", workflows.ImportScrapingJobInput{Settings: workflows.Settings{
 			HoldBeforeDelete: "soon", BatchRecords: -1, MaxRecordBytes: 1 << 40, WorkerGoneAfter: "0", HeartbeatTimeout: "x",
-		}}, []string{`hold_before_delete is "soon"`, "batch_records is -1", "max_record_bytes is 1099511627776", `worker_gone_after is "0"`, `heartbeat_timeout is "x"`}},
+			SourceFormat: "xlsx",
+		}}, []string{`source_format is "xlsx": want "json" or "csv"`, `hold_before_delete is "soon"`, "batch_records is -1", "max_record_bytes is 1099511627776", `worker_gone_after is "0"`, `heartbeat_timeout is "x"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, "finished")

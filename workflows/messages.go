@@ -81,6 +81,11 @@ type Settings struct {
 	// verified import: a duration like "24h", "0" for none, "never" to keep it
 	// for good. Default "24h".
 	HoldBeforeDelete string `json:"hold_before_delete,omitempty"`
+	// SourceFormat is which of the job's exports is imported: "json" or "csv".
+	// Default "json".
+	SourceFormat string `json:"source_format,omitempty"`
+	// SourceRaw is for the export without the changes of the sitemap's parser.
+	SourceRaw bool `json:"source_raw,omitempty"`
 	// BatchRecords is how many records are committed at a time. Default 5000.
 	BatchRecords int `json:"batch_records,omitempty"`
 	// MaxRecordBytes is the size over which a record is rejected. Default
@@ -114,6 +119,7 @@ type Settings struct {
 // Defaults of Settings.
 const (
 	DefaultHoldBeforeDelete = "24h"
+	DefaultSourceFormat     = activities.FormatJSON
 	DefaultBatchRecords     = 5000
 	DefaultMaxRecordBytes   = 16 << 20
 	DefaultAttentionTimeout = "168h"
@@ -130,6 +136,7 @@ const (
 type settings struct {
 	hold              time.Duration
 	neverDelete       bool
+	source            activities.Source
 	batchRecords      int
 	maxRecordBytes    int
 	maxRejected       int64
@@ -172,6 +179,10 @@ func (s Settings) parse() (settings, []error) {
 	in := settings{neverDelete: s.HoldBeforeDelete == NeverDelete}
 	if !in.neverDelete {
 		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, DefaultHoldBeforeDelete, 0)
+	}
+	var known bool
+	if in.source, known = activities.NewSource(s.SourceFormat, s.SourceRaw); !known {
+		problems = append(problems, fmt.Errorf("source_format is %q: want %q or %q", s.SourceFormat, activities.FormatJSON, activities.FormatCSV))
 	}
 	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
 	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)

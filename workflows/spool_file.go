@@ -27,7 +27,7 @@ func (w *importScrapingJob) downloadOnWorker(ctx workflow.Context, file spoolFil
 		w.show(ctx, StepDownload, "")
 	}
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, w.downloadSummary()), a.DownloadScrapingJob,
-		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file.name, Earlier: earlier}).Get(ctx, &download)
+		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file.name, Source: w.settings.source, Earlier: earlier}).Get(ctx, &download)
 	return download, err
 }
 

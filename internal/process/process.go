@@ -45,6 +45,7 @@ var defaults = kong.Vars{
 	"base_uri":          webscraper.DefaultBaseURI,
 	"task_queue":        workflows.DefaultTaskQueue,
 	"hold":              workflows.DefaultHoldBeforeDelete,
+	"source_format":     workflows.DefaultSourceFormat,
 	"batch_records":     strconv.Itoa(workflows.DefaultBatchRecords),
 	"max_record_bytes":  strconv.Itoa(workflows.DefaultMaxRecordBytes),
 	"attention_timeout": workflows.DefaultAttentionTimeout,

@@ -67,6 +67,15 @@ func (s *Settings) Int(name, value string, least, most int) int {
 	return n
 }
 
+// Bool reads true or false, also as 1 and 0.
+func (s *Settings) Bool(name, value string) bool {
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		s.Problem("%s is %q: want true or false", name, value)
+	}
+	return b
+}
+
 // Address checks a host:port to listen on.
 func (s *Settings) Address(name, value string) {
 	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {

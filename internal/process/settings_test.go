@@ -21,6 +21,8 @@ func TestSettingsThatAreRightAreRead(t *testing.T) {
 	require.Zero(t, s.Duration("DURATION", "0", 0))
 	require.Equal(t, 1, s.Int("NUMBER", "1", 1, 5))
 	require.Equal(t, 5, s.Int("NUMBER", "5", 1, 5))
+	require.True(t, s.Bool("CHOICE", "true"))
+	require.False(t, s.Bool("CHOICE", "0"))
 	for _, address := range []string{":8080", "127.0.0.1:0", "[::1]:8080", "localhost:http"} {
 		s.Address("ADDRESS", address)
 	}
@@ -50,6 +52,8 @@ func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 		{func(s *process.Settings) { s.Int("COUNT", "1.5", 1, 5) }, `COUNT is "1.5"`},
 		{func(s *process.Settings) { s.Int("COUNT", "1 GB", 0, math.MaxInt) }, `COUNT is "1 GB": want a number from 0 to …`},
 		{func(s *process.Settings) { s.Int("COUNT", "99999999999999999999", 0, math.MaxInt) }, `COUNT is "99999999999999999999"`},
+		{func(s *process.Settings) { s.Bool("CHOICE", "") }, `CHOICE is "": want true or false`},
+		{func(s *process.Settings) { s.Bool("CHOICE", "yes") }, `CHOICE is "yes"`},
 		{func(s *process.Settings) { s.Address("ADDRESS", "8080") }, `ADDRESS is "8080": want host:port or :port`},
 		{func(s *process.Settings) { s.Address("ADDRESS", "localhost:") }, `ADDRESS is "localhost:"`},
 		{func(s *process.Settings) { s.DatabaseURL("DATABASE_URL", "") }, `DATABASE_URL is missing: want postgres://`},
