@@ -34,6 +34,7 @@ type world struct {
 	published *activities.PublishedImport
 	content   activities.ScrapingJob // of the published import
 	files     map[string]bool
+	archived  *activities.ScrapingJob // what the archive's newest file was made from
 
 	outside string // why the filter does not let the job pass
 	givenUp []activities.ScrapingJob
@@ -104,7 +105,10 @@ func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobI
 			return result, err
 		}
 		result.Described = &described
-		if !described.Due(in.IfDue.Again) {
+		if !w.found && in.IfDue.Again {
+			result.Archived = w.archived
+		}
+		if result.Archived == nil && !described.Due(in.IfDue.Again) {
 			return result, nil
 		}
 	}
