@@ -13,7 +13,8 @@ import (
 )
 
 // Activities has the activities of an import as its methods. All fields but Slots,
-// ImportConnections and those of the archive are required. A nil *Activities serves workflows as a typed reference to them.
+// ImportConnections and those of the archive are required. A nil *Activities
+// serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
 	// make it with webscraper.WithRetryOn429(false) and WithPacing(false).
@@ -262,8 +263,8 @@ type DeleteScrapingJobResult struct {
 // DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
 // the import is the published one, its records counted in the database are what
 // was imported and as many as the job has stored, the job is finished, it has not
-// run again since, and its file is archived, if there is an archive. A job that the cloud no longer knows counts as
-// deleted.
+// run again since, and its file is archived, if there is an archive. A job that
+// the cloud no longer knows counts as deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
 	result, err := a.delete(ctx, in)
@@ -295,7 +296,10 @@ func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (Del
 			return DeleteScrapingJobResult{}, err
 		}
 		if unarchived {
-			return DeleteScrapingJobResult{Unarchived: true, Reason: "the file that was imported is not in the archive"}, nil
+			return DeleteScrapingJobResult{
+				Unarchived: true,
+				Reason:     "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL",
+			}, nil
 		}
 		if err := a.Cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
 			return DeleteScrapingJobResult{}, cloudError{err}
