@@ -4,7 +4,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./worker ./starter \
+# The stores that ARCHIVE_URL may name, beside folders: s3, gcs, azure, with commas between.
+ARG TAGS=
+RUN CGO_ENABLED=0 go build -tags "$TAGS" -trimpath -ldflags="-s -w" -o /out/ ./worker ./starter \
 	&& mkdir -p /out/var/spool/scrapehaul
 
 FROM gcr.io/distroless/static-debian12:nonroot

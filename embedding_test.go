@@ -106,11 +106,11 @@ func TestPluginServesOneWorker(t *testing.T) {
 }
 
 func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
-	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3})
+	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour})
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
 		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
-		"APICallsPer15Minutes is -3: must not be negative",
+		"APICallsPer15Minutes is -3: must not be negative", "ArchiveRetention is -1h0m0s: must not be negative",
 	} {
 		require.ErrorContains(t, err, want)
 	}

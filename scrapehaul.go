@@ -12,8 +12,10 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"gocloud.dev/blob"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -61,6 +63,12 @@ type Options struct {
 	// queue together make: the account's limit. The worker that started
 	// last decides. Default DefaultAPICallsPer15Minutes.
 	APICallsPer15Minutes int
+	// Archive, if set, keeps the file of every published import, so that a job can
+	// be imported again after it was deleted in the cloud. Set it on all workers
+	// of the task queue, on the same bucket; the caller closes it afterwards.
+	Archive *blob.Bucket
+	// ArchiveRetention is how long a file stays in the archive. 0 means for good.
+	ArchiveRetention time.Duration
 }
 
 func (o *Options) validate() error {
@@ -88,6 +96,9 @@ func (o *Options) validate() error {
 	}
 	if o.APICallsPer15Minutes < 0 {
 		problems = append(problems, fmt.Errorf("APICallsPer15Minutes is %d: must not be negative", o.APICallsPer15Minutes))
+	}
+	if o.ArchiveRetention < 0 {
+		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
 	}
 	return errors.Join(problems...)
 }
@@ -167,6 +178,10 @@ func (p *Plugin) StartWorker(
 		Slots:             activities.NewSlots(p.options.MaxConcurrentImports),
 		ImportConnections: p.options.ConnectionsPerImport,
 		WorkerTaskQueue:   activities.SpoolTaskQueue(p.taskQueue, p.spool.Name()),
+		ArchiveRetention:  p.options.ArchiveRetention,
+	}
+	if p.options.Archive != nil {
+		steps.Archive = archive.New(p.options.Archive)
 	}
 	registerWorkflows(options.WorkerRegistry)
 	register(options.WorkerRegistry, steps)

@@ -7,12 +7,14 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Activities has the activities of an import as its methods. All fields but Slots
-// and ImportConnections are required. A nil *Activities serves workflows as a typed reference to them.
+// Activities has the activities of an import as its methods. All fields but Slots,
+// ImportConnections and those of the archive are required. A nil *Activities
+// serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
 	// make it with webscraper.WithRetryOn429(false) and WithPacing(false).
@@ -29,6 +31,11 @@ type Activities struct {
 	// WorkerTaskQueue is the worker-specific task queue: the one that only
 	// workers on this spool poll.
 	WorkerTaskQueue string
+	// Archive keeps the files of published imports; nil keeps none. All workers
+	// have to have the same.
+	Archive *archive.Archive
+	// ArchiveRetention is how long the archive keeps a file; 0 means for good.
+	ArchiveRetention time.Duration
 }
 
 // Registry is the part of a Temporal worker that takes activities.
@@ -112,6 +119,8 @@ type PublishedImport struct {
 	Bytes       int64     `json:"bytes"`
 	SHA256      string    `json:"sha256"`
 	PublishedAt time.Time `json:"published_at"`
+	// CloudDeletedAt is when the job was deleted in the cloud, if it was.
+	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
 }
 
 // DescribeScrapingJobInput names the scraping job.
@@ -170,6 +179,9 @@ func (a *Activities) describe(ctx context.Context, in DescribeScrapingJobInput) 
 			Bytes:       published.Bytes,
 			SHA256:      published.SHA256,
 			PublishedAt: published.PublishedAt,
+		}
+		if at := published.CloudDeletedAt; at.Valid {
+			result.Published.CloudDeletedAt = &at.Time
 		}
 	}
 	result.Job, result.Found, err = a.scrapingJob(ctx, id)
@@ -241,15 +253,18 @@ type DeleteScrapingJobResult struct {
 	// Changed is set when the job has run again since, or runs now: there may
 	// be records in the cloud that have not been imported.
 	Changed bool `json:"changed,omitempty"`
+	// Unarchived is set when the file of the import ought to be in the archive and
+	// is not: the job has to be imported again before it is deleted.
+	Unarchived bool `json:"unarchived,omitempty"`
 	// Reason says in one sentence why the job was not deleted.
 	Reason string `json:"reason,omitempty"`
 }
 
 // DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
 // the import is the published one, its records counted in the database are what
-// was imported and as many as the job has stored, the job is finished, and it
-// has not run again since. A job that the cloud no longer knows counts as
-// deleted.
+// was imported and as many as the job has stored, the job is finished, it has not
+// run again since, and its file is archived, if there is an archive. A job that
+// the cloud no longer knows counts as deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
 	result, err := a.delete(ctx, in)
@@ -276,6 +291,16 @@ func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (Del
 		}, nil
 	}
 	if found {
+		unarchived, err := a.unarchived(ctx, id)
+		if err != nil {
+			return DeleteScrapingJobResult{}, err
+		}
+		if unarchived {
+			return DeleteScrapingJobResult{
+				Unarchived: true,
+				Reason:     "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL",
+			}, nil
+		}
 		if err := a.Cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
 			return DeleteScrapingJobResult{}, cloudError{err}
 		}

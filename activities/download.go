@@ -43,6 +43,9 @@ type DownloadScrapingJobResult struct {
 	// Described is what the job was found to be, if the input asked for that. When
 	// it was not due, nothing was downloaded.
 	Described *DescribeScrapingJobResult `json:"described,omitempty"`
+	// Archived is set when the cloud does not know the job any more, so that the
+	// file comes from the archive: the job that it was made from.
+	Archived *ScrapingJob `json:"archived,omitempty"`
 	// Interrupted is set when the file is not whole: the download has to go on,
 	// without IfDue, on the task queue of the worker that has begun it, which is
 	// Described.WorkerTaskQueue.
@@ -63,7 +66,8 @@ type Interruption struct {
 // A retry goes on where the attempt before broke off, if that has left the
 // beginning of the file and the server says that the content is still the same;
 // otherwise it begins anew. With IfDue an attempt may come to any worker, so it
-// leaves going on to the one that has begun.
+// leaves going on to the one that has begun. A job to be imported again that the
+// cloud does not know any more comes from the archive.
 func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	var result DownloadScrapingJobResult
 	var err error
@@ -101,6 +105,9 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		described.WorkerTaskQueue = earlier.WorkerTaskQueue
 		result.Interrupted = &Interruption{Reason: "the attempt that had begun it was not heard of any more", Progress: earlier}
 		return result, nil
+	}
+	if !described.Found && in.IfDue.Again {
+		return a.restore(ctx, in, result)
 	}
 	if !described.Due(in.IfDue.Again) {
 		return result, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/lib/pq/pqerror"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -47,6 +48,10 @@ const (
 	// ErrorSuperseded: a later import of the job was requested. The import has
 	// to begin again, if it is still wanted.
 	ErrorSuperseded = "Superseded"
+	// ErrorArchive: the archive failed or could not be reached; retried.
+	ErrorArchive = "ArchiveUnavailable"
+	// ErrorArchiveCorrupt: an archived file is not as it was written. Not retried.
+	ErrorArchiveCorrupt = "ArchiveCorrupt"
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
 )
@@ -72,6 +77,10 @@ func classify(ctx context.Context, err error) error {
 		kind = ErrorWorkerStopping
 	case errors.Is(err, errFileGone):
 		kind, options.NonRetryable = ErrorFileGone, true
+	case errors.Is(err, archive.ErrCorrupt):
+		kind, options.NonRetryable = ErrorArchiveCorrupt, true
+	case isFromArchive(err):
+		kind = ErrorArchive
 	case errors.Is(err, errDiskFull), errors.Is(err, syscall.ENOSPC):
 		kind = ErrorDiskFull
 	case errors.Is(err, postgres.ErrSuperseded):
@@ -101,6 +110,8 @@ func advice(kind string, err error) string {
 		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
 	case kind == ErrorDatabaseRefuses:
 		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
+	case kind == ErrorArchiveCorrupt:
+		return "Nothing was imported; put the archived file right, or remove it, so that the one before it is taken: "
 	}
 	return ""
 }

@@ -20,6 +20,8 @@ type Progress struct {
 	OfRecords int64 `json:"of_records,omitempty"`
 	// Removed counts the records of replaced imports that are gone.
 	Removed int64 `json:"removed,omitempty"`
+	// Archived counts the bytes of the file that the archive has taken.
+	Archived int64 `json:"archived,omitempty"`
 	// Partial names the spool file that holds the beginning of a download, and
 	// Validator the content it is the beginning of. Without them the next
 	// attempt begins anew.

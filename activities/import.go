@@ -41,6 +41,9 @@ type ImportRecordsInput struct {
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
 	// RemoveFile has the file removed in the end. After an error it stays.
 	RemoveFile bool `json:"remove_file,omitempty"`
+	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
+	// archive: it stays noted.
+	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
 }
 
 // ImportRecordsResult is the outcome of an import.
@@ -57,9 +60,9 @@ type ImportRecordsResult struct {
 }
 
 // ImportRecords imports the records of a downloaded file batch by batch,
-// publishes them in one step and removes the records that they replace. A
-// retry resumes after the last committed batch; a retry of an import that has
-// been published only finishes the removal.
+// publishes them in one step, archives the file, if there is an archive, and
+// removes the records that they replace. A retry resumes after the last committed
+// batch; a retry of an import that has been published only finishes the rest.
 //
 // A finished job's download that holds fewer records than the job has stored
 // is published as well, unless more of them are published already. One that has
@@ -92,13 +95,16 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	count := countCommitted(ctx, attempt.Mark)
 	defer count()
-	progress := func(removed int64) {
-		count()
+	reached := func(removed int64) Progress {
 		mark := attempt.Mark()
-		activity.RecordHeartbeat(ctx, Progress{
+		return Progress{
 			Bytes: mark.Bytes, OfBytes: in.Bytes, Records: mark.Records, Rejected: mark.Rejected, OfRecords: in.Job.StoredRecordCount,
 			Removed: removed,
-		})
+		}
+	}
+	progress := func(removed int64) {
+		count()
+		activity.RecordHeartbeat(ctx, reached(removed))
 	}
 	progress(0)
 	if !attempt.Published() {
@@ -125,6 +131,11 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		}
 		if problem := attempt.ViewProblem(); problem != "" {
 			activity.GetLogger(ctx).Warn("The records are published, but the view of their sitemap was not refreshed", "problem", problem)
+		}
+	}
+	if attempt.Published() {
+		if err := a.afterPublishing(ctx, in, reached(0)); err != nil {
+			return result, err
 		}
 	}
 	if err := a.Store.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {

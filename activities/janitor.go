@@ -125,17 +125,24 @@ func isOpen(ctx context.Context, scrapingJobID int64, runID string) (bool, error
 // RemoveUnfinishedImportsResult says what was removed.
 type RemoveUnfinishedImportsResult struct {
 	Imports int `json:"imports"`
+	// ArchivedFiles counts those whose retention was over.
+	ArchivedFiles int `json:"archived_files,omitempty"`
 }
 
 // RemoveUnfinishedImports gives up the imports of runs that have ended without
-// publishing, and removes all records that no reader can see. It also tries again
-// to make the views of sitemaps that publishing could not make.
+// publishing, and removes all records that no reader can see, and the archived
+// files whose retention is over. It also tries again to make the views of sitemaps
+// that publishing could not make.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinishedImportsResult, error) {
 	abandoned, err := a.removeUnfinishedImports(ctx)
 	if err != nil {
 		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
 	}
-	return RemoveUnfinishedImportsResult{Imports: abandoned}, nil
+	removed, err := a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
+	if err != nil {
+		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
+	}
+	return RemoveUnfinishedImportsResult{Imports: abandoned, ArchivedFiles: removed}, nil
 }
 
 func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {

@@ -19,6 +19,7 @@ type commands struct {
 type runCommand struct {
 	process.DatabaseFlags
 	process.CloudFlags
+	archiveFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
 	SpoolDir             string `env:"SPOOL_DIR" placeholder:"DIR" help:"Folder for downloaded files until they are imported."`
 	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
@@ -35,6 +36,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 	logger := streams.Logger()
 	var s process.Settings
 	c.validate(&s)
+	archive, archiveRetention := c.archiveFlags.parse(&s)
 	w := importWorker{
 		logger:               logger,
 		database:             c.DatabaseFlags,
@@ -47,6 +49,8 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		maxConnections:       s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
 		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
 		healthAddress:        c.HealthAddress,
+		archive:              archive,
+		archiveRetention:     archiveRetention,
 		temporal:             s.Temporal(logger),
 		tracing:              s.Tracing(),
 		// Temporal does the waiting; on a loaded server it may deliver a retry twice,

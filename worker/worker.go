@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"gocloud.dev/blob"
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -35,6 +37,8 @@ type importWorker struct {
 	maxConnections       int
 	stopTimeout          time.Duration
 	healthAddress        string
+	archive              *url.URL // nil for none
+	archiveRetention     time.Duration
 	tracing              process.Tracing
 }
 
@@ -46,6 +50,14 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+
+	var archive *blob.Bucket
+	if w.archive != nil {
+		if archive, err = openArchive(ctx, w.archive); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, archive.Close()) }()
+	}
 
 	metrics, err := w.prepareMetrics()
 	if err != nil {
@@ -71,6 +83,8 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		MaxConcurrentImports: w.maxConcurrentImports,
 		ConnectionsPerImport: w.connectionsPerImport,
 		APICallsPer15Minutes: w.apiCalls,
+		Archive:              archive,
+		ArchiveRetention:     w.archiveRetention,
 	})
 	if err != nil {
 		return err

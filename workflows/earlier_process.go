@@ -39,5 +39,5 @@ func (w *importScrapingJob) describeThenDownload(ctx workflow.Context, wanted re
 	if err != nil {
 		return false, err
 	}
-	return w.importFile(ctx, described.Job, file, download)
+	return w.importFile(ctx, described, file, download)
 }

@@ -17,7 +17,8 @@ import (
 
 // ImportScrapingJob imports one scraping job, whose ID is the workflow's own:
 // describe and download the job, import its records and publish them, hold,
-// delete the job in the cloud.
+// delete the job in the cloud. A re-import of a job that the cloud does not know
+// any more takes the archived file, if there is one, and ends there.
 //
 // It goes through these rounds again for every signal that comes in the
 // meantime: a notification imports when the job's content has changed since
@@ -73,6 +74,10 @@ type importScrapingJob struct {
 	accepted bool
 	// acceptFewer is set when a person wants what was withheld as too few published.
 	acceptFewer bool
+	// restored is set when the round's file comes from the archive, archivedAgain
+	// when the run has imported again for the archive's sake.
+	restored      bool
+	archivedAgain bool
 	// keep is set for good when a person has decided so.
 	keep bool
 	// attentionUntil is when the wait for a person ends; retryable is set during
@@ -240,6 +245,7 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 	if w.process == describesApart {
 		return w.describeThenDownload(ctx, wanted)
 	}
+	w.restored = false
 	w.show(ctx, StepDownload, "")
 	file := w.newFile(ctx, "")
 	var download activities.DownloadScrapingJobResult
@@ -258,7 +264,10 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 			w.removeFile(ctx, file)
 		}
 	}()
-	if !described.Due(wanted == reimport) {
+	if download.Archived != nil {
+		described.Job, w.restored = *download.Archived, true
+		w.learnJob(described.Job)
+	} else if !described.Due(wanted == reimport) {
 		remove = download.Interrupted != nil
 		return w.leave(ctx, described), nil
 	}
@@ -270,7 +279,7 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 			return false, err
 		}
 	}
-	published, err := w.importFile(ctx, described.Job, file, download)
+	published, err := w.importFile(ctx, described, file, download)
 	remove = err != nil && !failedWith(err, errorWithheld) && !failedWith(err, errorTooFew)
 	return published, err
 }
@@ -288,12 +297,15 @@ func (w *importScrapingJob) learn(described activities.DescribeScrapingJobResult
 	if described.Published != nil {
 		w.setPublished(*described.Published)
 	}
-	if !described.Found {
-		return
+	if described.Found {
+		w.learnJob(described.Job)
 	}
-	w.described = described.Job
-	w.progress.SitemapName, w.progress.Status = described.Job.SitemapName, described.Job.Status
-	w.progress.StoredRecordCount = described.Job.StoredRecordCount
+}
+
+func (w *importScrapingJob) learnJob(job activities.ScrapingJob) {
+	w.described = job
+	w.progress.SitemapName, w.progress.Status = job.SitemapName, job.Status
+	w.progress.StoredRecordCount = job.StoredRecordCount
 }
 
 // leave is for a job that is not due; it is up to date, or the round ends.
@@ -318,8 +330,13 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 
 // importFile imports the file on its worker and publishes it.
 func (w *importScrapingJob) importFile(
-	ctx workflow.Context, job activities.ScrapingJob, file spoolFile, download activities.DownloadScrapingJobResult,
+	ctx workflow.Context, described activities.DescribeScrapingJobResult, file spoolFile, download activities.DownloadScrapingJobResult,
 ) (published bool, err error) {
+	job := described.Job
+	var cloudDeletedAt *time.Time
+	if w.restored && described.Published != nil {
+		cloudDeletedAt = described.Published.CloudDeletedAt
+	}
 	w.show(ctx, StepImport, humanize.Bytes(uint64(download.Bytes))+" have been downloaded")
 	var imported activities.ImportRecordsResult
 	summary := fmt.Sprintf("import %d records", job.StoredRecordCount)
@@ -341,6 +358,7 @@ func (w *importScrapingJob) importFile(
 			MaxRecordBytes:    w.settings.maxRecordBytes,
 			MinRecordsPercent: least,
 			RemoveFile:        w.process != describesApart,
+			CloudDeletedAt:    cloudDeletedAt,
 		}).Get(ctx, &imported)
 	if err != nil {
 		return false, err
@@ -370,6 +388,10 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	if err := w.verify(); err != nil {
 		return err
 	}
+	if w.restored { // there is nothing to hold and nothing to delete
+		w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more")
+		return nil
+	}
 	if reason := w.whyKeep(); reason != "" {
 		w.endKept(reason)
 		return nil
@@ -389,6 +411,8 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 		return err
 	case deleted.Deleted:
 		w.end(Deleted, "")
+	case deleted.Unarchived && !w.archivedAgain:
+		w.archivedAgain, w.wanted = true, reimport
 	case deleted.Changed:
 		w.wanted = max(w.wanted, check)
 	default:

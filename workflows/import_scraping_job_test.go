@@ -35,6 +35,7 @@ type world struct {
 	published *activities.PublishedImport
 	content   activities.ScrapingJob // of the published import
 	files     map[string]bool
+	archived  *activities.ScrapingJob // what the archive's newest file was made from
 
 	// downloadsJSON is set for a worker that knows no other source.
 	downloadsJSON bool
@@ -110,7 +111,10 @@ func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobI
 			return result, err
 		}
 		result.Described = &described
-		if !described.Due(in.IfDue.Again) {
+		if !w.found && in.IfDue.Again {
+			result.Archived = w.archived
+		}
+		if result.Archived == nil && !described.Due(in.IfDue.Again) {
 			return result, nil
 		}
 	}

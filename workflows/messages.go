@@ -214,6 +214,9 @@ const (
 	StillRunning Outcome = "still-running"
 	// Filtered: nothing was imported, the filter does not let the job pass.
 	Filtered Outcome = "filtered"
+	// Restored: imported again from the archive, the cloud does not know the job
+	// any more.
+	Restored Outcome = "restored"
 	// NotFound: nothing was imported, the cloud does not know the job.
 	NotFound Outcome = "not-found"
 )

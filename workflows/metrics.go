@@ -45,7 +45,7 @@ func ProblemKinds() []string {
 		errorRejects, errorMismatch, errorWithheld, errorTooFew, errorUnverified, problemTimeout,
 		activities.ErrorRateLimited, activities.ErrorCloud, activities.ErrorRequestRefused, activities.ErrorJobGone,
 		activities.ErrorDatabase, activities.ErrorDatabaseRefuses, activities.ErrorDiskFull, activities.ErrorWorkerStopping,
-		activities.ErrorFileGone, activities.ErrorSuperseded, activities.ErrorOther,
+		activities.ErrorFileGone, activities.ErrorSuperseded, activities.ErrorArchive, activities.ErrorArchiveCorrupt, activities.ErrorOther,
 	}
 }
 
@@ -54,7 +54,7 @@ func ProblemKinds() []string {
 // increase then.
 func InitMetrics(handler client.MetricsHandler) {
 	for _, outcome := range []string{
-		string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(NotFound),
+		string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound),
 		outcomeFailed, outcomeCanceled,
 	} {
 		handler.WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(0)

@@ -55,6 +55,8 @@ type ReconcileScrapingJobsResult struct {
 	// left: unpublished imports and spool files.
 	RemovedImports int `json:"removed_imports"`
 	RemovedFiles   int `json:"removed_files"`
+	// RemovedArchivedFiles counts the archived files whose retention was over.
+	RemovedArchivedFiles int `json:"removed_archived_files,omitempty"`
 }
 
 // ReconcileScrapingJobs starts the import of every scraping job of the account
@@ -146,7 +148,7 @@ func (r *reconciliation) removeLeftovers(ctx workflow.Context) error {
 	}
 	var removed activities.RemoveUnfinishedImportsResult
 	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports).Get(ctx, &removed)
-	r.result.RemovedImports = removed.Imports
+	r.result.RemovedImports, r.result.RemovedArchivedFiles = removed.Imports, removed.ArchivedFiles
 	for _, each := range sweeps {
 		var swept activities.SweepSpoolResult
 		if err := each.Get(ctx, &swept); err != nil {

@@ -1,0 +1,239 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/archive"
+)
+
+// archiveError marks an error of the archive: a broken connection does not say
+// where it led.
+type archiveError struct{ error }
+
+func (e archiveError) Unwrap() error { return e.error }
+
+func isFromArchive(err error) bool {
+	_, is := errors.AsType[archiveError](err)
+	return is
+}
+
+// afterPublishing does what can be done again as often as need be.
+func (a *Activities) afterPublishing(ctx context.Context, in ImportRecordsInput, progress Progress) error {
+	if in.CloudDeletedAt != nil {
+		if err := a.Store.KeepCloudDeleted(ctx, in.Job.ScrapingJobID, *in.CloudDeletedAt); err != nil {
+			return err
+		}
+	}
+	return a.archiveFile(ctx, in, progress)
+}
+
+// archiveFile archives the file of a published import, unless it is archived
+// already. progress is what heartbeats tell beside it.
+func (a *Activities) archiveFile(ctx context.Context, in ImportRecordsInput, progress Progress) error {
+	if a.Archive == nil {
+		return nil
+	}
+	var read atomic.Int64
+	defer keepHeartbeating(ctx, func() Progress {
+		progress.Archived = read.Load()
+		return progress
+	})()
+	ctx, cancel := cancelOnWorkerStop(ctx)
+	defer cancel()
+	err := a.putIntoArchive(ctx, in, &read)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), errWorkerStopping):
+		return errWorkerStopping
+	case errors.Is(err, archive.ErrOtherContent):
+		err = fmt.Errorf("%w: %w", errFileGone, err)
+	case !errors.Is(err, errFileGone):
+		err = archiveError{err}
+	}
+	return fmt.Errorf("the records are published, but their file is not archived yet: %w", err)
+}
+
+func (a *Activities) putIntoArchive(ctx context.Context, in ImportRecordsInput, read *atomic.Int64) (err error) {
+	same, err := a.latestIs(ctx, in)
+	if err != nil || same {
+		return err
+	}
+	job, err := json.Marshal(in.Job)
+	if err != nil {
+		return err
+	}
+	file, err := a.openSpoolFile(in)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return a.Archive.Put(ctx, archive.File{
+		ScrapingJobID: in.Job.ScrapingJobID, RequestedAt: in.RequestedAt, Bytes: in.Bytes, SHA256: in.SHA256, Format: in.Format, Job: job,
+	}, &countingReader{Reader: file, ctx: ctx, read: read})
+}
+
+// latestIs says whether the newest archived file of the job is this one, of the
+// job as it is now. One that cannot be read is not.
+func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool, error) {
+	key, err := a.Archive.Latest(ctx, in.Job.ScrapingJobID)
+	if err != nil || key == "" {
+		return false, err
+	}
+	reader, err := a.Archive.Open(ctx, key)
+	if errors.Is(err, archive.ErrCorrupt) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer reader.Close()
+	var job ScrapingJob
+	if err := json.Unmarshal(reader.File.Job, &job); err != nil {
+		return false, nil //nolint:nilerr // as good as corrupt
+	}
+	return reader.File.SHA256 == in.SHA256 && job == in.Job, nil
+}
+
+// unarchived says whether the file of the job's published import ought to be in
+// the archive and is not. Once the retention is over, it need not be.
+func (a *Activities) unarchived(ctx context.Context, scrapingJobID int64) (bool, error) {
+	if a.Archive == nil {
+		return false, nil
+	}
+	published, err := a.Store.PublishedImport(ctx, scrapingJobID)
+	if err != nil || published == nil {
+		return false, err
+	}
+	if a.ArchiveRetention > 0 && time.Since(published.PublishedAt) > a.ArchiveRetention {
+		return false, nil
+	}
+	has, err := a.Archive.Has(ctx, scrapingJobID, published.SHA256)
+	if err != nil {
+		return false, archiveError{err}
+	}
+	return !has, nil
+}
+
+// restore puts the newest archived file of the job into the spool, in place of a
+// download, and adds that to the result, if the archive has one.
+func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, result DownloadScrapingJobResult) (DownloadScrapingJobResult, error) {
+	if a.Archive == nil {
+		return result, nil
+	}
+	release, err := waitForSlot(ctx, Progress{}, a.Slots.takeForDownload)
+	if err != nil {
+		return result, err
+	}
+	defer release()
+	var read, ofBytes atomic.Int64
+	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: ofBytes.Load()} })()
+	ctx, cancel := cancelOnWorkerStop(ctx)
+	defer cancel()
+	err = a.restoreLatest(ctx, in, &result, &read, &ofBytes)
+	if err != nil && errors.Is(context.Cause(ctx), errWorkerStopping) {
+		err = errWorkerStopping
+	}
+	return result, err
+}
+
+func (a *Activities) restoreLatest(
+	ctx context.Context, in DownloadScrapingJobInput, result *DownloadScrapingJobResult, read, ofBytes *atomic.Int64,
+) (err error) {
+	key, err := a.Archive.Latest(ctx, in.ScrapingJobID)
+	if err != nil {
+		return archiveError{err}
+	}
+	if key == "" {
+		return nil
+	}
+	reader, err := a.Archive.Open(ctx, key)
+	if err != nil {
+		return archiveError{err}
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	ofBytes.Store(reader.File.Bytes)
+	var job ScrapingJob
+	if err := json.Unmarshal(reader.File.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
+		return archiveError{fmt.Errorf("%w: %s is not of scraping job %d", archive.ErrCorrupt, key, in.ScrapingJobID)}
+	}
+	if err := a.Spool.checkFree(reader.File.Bytes); err != nil {
+		return err
+	}
+	from := &countingReader{Reader: reader, ctx: ctx, read: read}
+	err = a.Spool.fill(in.File, from, reader.File.SHA256)
+	if from.err != nil {
+		return archiveError{from.err}
+	}
+	if err != nil {
+		return err
+	}
+	result.Bytes, result.SHA256, result.Format = reader.File.Bytes, reader.File.SHA256, reader.File.Format
+	result.Archived = &job
+	return nil
+}
+
+// fill makes the file of that name from what is read, which is whole if it ends
+// with io.EOF.
+func (s *Spool) fill(name string, from io.Reader, sha256 string) (err error) {
+	if _, err := s.path(name); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(s.dir, filepath.Base(name)+partialSuffix+"*")
+	if err != nil {
+		return fmt.Errorf("making the spool file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file.Name())
+		}
+	}()
+	_, err = io.Copy(file, from)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("writing the spool file: %w", err)
+	}
+	if err := s.finish(file.Name(), name, sha256); err != nil {
+		return fmt.Errorf("naming the spool file: %w", err)
+	}
+	return nil
+}
+
+// removeOldArchivedFiles removes what the archive need not keep any longer.
+func (a *Activities) removeOldArchivedFiles(ctx context.Context, progress func()) (removed int, err error) {
+	if a.Archive == nil || a.ArchiveRetention <= 0 {
+		return 0, nil
+	}
+	removed, err = a.Archive.RemoveOlder(ctx, time.Now().Add(-a.ArchiveRetention), func(int) { progress() })
+	if err != nil {
+		return removed, archiveError{err}
+	}
+	return removed, nil
+}
+
+// countingReader counts, ends when ctx does, and remembers why nothing more could
+// be read.
+type countingReader struct {
+	io.Reader
+	ctx  context.Context
+	read *atomic.Int64
+	err  error
+}
+
+func (r *countingReader) Read(p []byte) (n int, err error) {
+	if err = r.ctx.Err(); err == nil {
+		n, err = r.Reader.Read(p)
+	}
+	r.read.Add(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}

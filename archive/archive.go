@@ -1,0 +1,159 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"gocloud.dev/blob"
+)
+
+var (
+	// ErrOtherContent is returned by Put when the content is not what its File
+	// says. Nothing was archived.
+	ErrOtherContent = errors.New("the content is not that of the file")
+	// ErrCorrupt is returned when a blob of the archive is not as it was written.
+	ErrCorrupt = errors.New("the archived file is corrupt")
+)
+
+// File describes a file of the archive.
+type File struct {
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// RequestedAt is when the import of the file was requested, which orders the
+	// files of a job.
+	RequestedAt time.Time `json:"requested_at"`
+	// Bytes and SHA256 (lower-case hexadecimal) are those of the file itself, not
+	// of the blob.
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	// Format is "csv", or "" for JSON Lines.
+	Format string `json:"format,omitempty"`
+	// Job is the job object that the file belongs to, as the caller of Put has it.
+	Job json.RawMessage `json:"job"`
+}
+
+// Archive keeps files in a bucket. Its methods are safe for concurrent use. No
+// error of theirs holds credentials or the query of a URL.
+type Archive struct {
+	bucket *blob.Bucket
+}
+
+// New returns an archive in the bucket, which stays the caller's to close.
+func New(bucket *blob.Bucket) *Archive { return &Archive{bucket: bucket} }
+
+// Put archives the file. A blob is there only when it is whole; putting the same
+// File again replaces it by itself. It returns ErrOtherContent when the content
+// does not have the File's size and SHA-256.
+func (a *Archive) Put(ctx context.Context, file File, content io.Reader) error {
+	if err := a.put(ctx, file, content); err != nil {
+		return redacted(fmt.Errorf("archiving the file of scraping job %d: %w", file.ScrapingJobID, err))
+	}
+	return nil
+}
+
+func (a *Archive) put(caller context.Context, file File, content io.Reader) (err error) {
+	header, err := headerFrame(file)
+	if err != nil {
+		return err
+	}
+	// A blob whose context has ended when it is closed does not come into being.
+	ctx, cancel := context.WithCancel(caller)
+	defer cancel()
+	var local *os.File
+	to, err := a.bucket.NewWriter(ctx, key(file), &blob.WriterOptions{
+		ContentType:                 "application/zstd",
+		DisableContentTypeDetection: true,
+		BeforeWrite: func(as func(any) bool) error {
+			as(&local)
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			cancel()
+		} else if local != nil {
+			err = local.Sync() // the cloud's copy may be deleted next
+		}
+		if closing := to.Close(); err == nil {
+			err = closing
+		}
+	}()
+	if _, err := to.Write(header); err != nil {
+		return err
+	}
+	return compress(to, content, file)
+}
+
+// compress writes the content, provided that it is the file's.
+func compress(to io.Writer, content io.Reader, file File) error {
+	encoder, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	hash := sha256.New()
+	n, err := io.Copy(encoder, io.TeeReader(content, hash))
+	if err := errors.Join(err, encoder.Close()); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); n != file.Bytes || sum != file.SHA256 {
+		return fmt.Errorf("%w: it has %d bytes and SHA-256 %s, want %d and %s", ErrOtherContent, n, sum, file.Bytes, file.SHA256)
+	}
+	return nil
+}
+
+// Has says whether a file of the job with that SHA-256 is archived.
+func (a *Archive) Has(ctx context.Context, scrapingJobID int64, sha256 string) (bool, error) {
+	found := false
+	err := a.list(ctx, jobPrefix(scrapingJobID), func(e entry) error {
+		found = found || e.sha256 == sha256
+		return nil
+	})
+	return found, err
+}
+
+// Latest returns the key of the file of the job that was requested last, or ""
+// when none is archived.
+func (a *Archive) Latest(ctx context.Context, scrapingJobID int64) (key string, err error) {
+	var latest entry
+	err = a.list(ctx, jobPrefix(scrapingJobID), func(e entry) error {
+		if e.sha256 != "" && e.requestedAt.After(latest.requestedAt) {
+			latest = e
+		}
+		return nil
+	})
+	return latest.key, err
+}
+
+// strandedAfter is when a blob's temporary file, which a bucket in a folder has,
+// can be of no process that still writes.
+const strandedAfter = 48 * time.Hour
+
+// RemoveOlder removes the files whose imports were requested before that time,
+// and what killed processes have left in a bucket that is a folder. It calls
+// progress as it goes.
+func (a *Archive) RemoveOlder(ctx context.Context, before time.Time, progress func(removed int)) (removed int, err error) {
+	stranded := time.Now().Add(-strandedAfter)
+	err = a.list(ctx, prefix, func(e entry) error {
+		progress(removed)
+		due := e.sha256 != "" && e.requestedAt.Before(before) || e.temporary && e.modified.Before(stranded)
+		if !due {
+			return nil
+		}
+		if err := a.bucket.Delete(ctx, e.key); err != nil && !isNotFound(err) {
+			return redacted(fmt.Errorf("removing %s from the archive: %w", e.key, err))
+		}
+		removed++
+		return nil
+	})
+	return removed, err
+}

@@ -1,0 +1,284 @@
+package archive_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/scrapehaul/scrapehaul/archive"
+)
+
+var requestedAt = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
+
+// content compresses well, and is longer than a block of zstd.
+func content(seed string) string {
+	return strings.Repeat(`{"web-scraper-order":"1-1","product":"`+seed+`"}`+"\n", 10_000)
+}
+
+func describe(scrapingJobID int64, at time.Time, content string) archive.File {
+	sum := sha256.Sum256([]byte(content))
+	return archive.File{
+		ScrapingJobID: scrapingJobID, RequestedAt: at, Bytes: int64(len(content)), SHA256: hex.EncodeToString(sum[:]),
+		Job: json.RawMessage(`{"sitemap_name":"Küche","status":"finished"}`),
+	}
+}
+
+// eachBucket runs the test on buckets of different kinds.
+func eachBucket(t *testing.T, test func(*testing.T, *blob.Bucket)) {
+	t.Run("memory", func(t *testing.T) {
+		bucket := memblob.OpenBucket(nil)
+		t.Cleanup(func() { require.NoError(t, bucket.Close()) })
+		test(t, bucket)
+	})
+	t.Run("folder", func(t *testing.T) { test(t, openFolder(t, t.TempDir())) })
+}
+
+func openFolder(t *testing.T, dir string) *blob.Bucket {
+	t.Helper()
+	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, bucket.Close()) })
+	return bucket
+}
+
+func put(t *testing.T, bucket *blob.Bucket, file archive.File, content string) {
+	t.Helper()
+	require.NoError(t, archive.New(bucket).Put(t.Context(), file, strings.NewReader(content)))
+}
+
+func keys(t *testing.T, bucket *blob.Bucket) (keys []string) {
+	t.Helper()
+	for blobs := bucket.List(nil); ; {
+		next, err := blobs.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			return keys
+		}
+		require.NoError(t, err)
+		keys = append(keys, next.Key)
+	}
+}
+
+// read reads the newest file of the job.
+func read(t *testing.T, bucket *blob.Bucket, scrapingJobID int64) (archive.File, string, error) {
+	t.Helper()
+	a := archive.New(bucket)
+	key, err := a.Latest(t.Context(), scrapingJobID)
+	require.NoError(t, err)
+	require.NotEmpty(t, key)
+	reader, err := a.Open(t.Context(), key)
+	if err != nil {
+		return archive.File{}, "", err
+	}
+	defer func() { require.NoError(t, reader.Close()) }()
+	text, err := io.ReadAll(reader)
+	return reader.File, string(text), err
+}
+
+func TestFileComesBackAsItWasArchived(t *testing.T) {
+	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+		for id, text := range map[int64]string{1: content("a"), 2: "", 3: "no newline at the end"} {
+			file := describe(id, requestedAt, text)
+			put(t, bucket, file, text)
+			got, back, err := read(t, bucket, id)
+			require.NoError(t, err)
+			require.Equal(t, file, got)
+			require.True(t, text == back)
+		}
+		require.Len(t, keys(t, bucket), 3)
+	})
+}
+
+func TestArchivedFileIsOrdinaryZstd(t *testing.T) {
+	bucket, text := memblob.OpenBucket(nil), content("a")
+	put(t, bucket, describe(12, requestedAt, text), text)
+	all := keys(t, bucket)
+	require.Len(t, all, 1)
+	require.Regexp(t, `^scrapingjobs/12/20260301T120000\.123456Z-[0-9a-f]{64}\.jsonl\.zst$`, all[0])
+	packed, err := bucket.ReadAll(t.Context(), all[0])
+	require.NoError(t, err)
+	require.Less(t, len(packed), len(text)/10)
+	decoder, err := zstd.NewReader(bytes.NewReader(packed))
+	require.NoError(t, err)
+	defer decoder.Close()
+	back, err := io.ReadAll(decoder)
+	require.NoError(t, err)
+	require.True(t, text == string(back))
+}
+
+func TestLatestIsTheFileThatWasRequestedLast(t *testing.T) {
+	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+		a := archive.New(bucket)
+		key, err := a.Latest(t.Context(), 12)
+		require.NoError(t, err)
+		require.Empty(t, key)
+
+		newest := content("newest")
+		put(t, bucket, describe(12, requestedAt.Add(time.Microsecond), newest), newest)
+		put(t, bucket, describe(12, requestedAt, content("older")), content("older"))
+		put(t, bucket, describe(120, requestedAt.Add(time.Hour), content("other job")), content("other job"))
+		require.NoError(t, bucket.WriteAll(t.Context(), "scrapingjobs/12/zzz.txt", []byte("not ours"), nil))
+		_, text, err := read(t, bucket, 12)
+		require.NoError(t, err)
+		require.True(t, newest == text)
+
+		for sum, want := range map[string]bool{
+			describe(12, requestedAt, newest).SHA256: true, describe(12, requestedAt, content("other job")).SHA256: false,
+		} {
+			has, err := a.Has(t.Context(), 12, sum)
+			require.NoError(t, err)
+			require.Equal(t, want, has)
+		}
+	})
+}
+
+func TestFileThatIsNotWholeIsNotThere(t *testing.T) {
+	text := content("a")
+	broken := errors.New("the disk is broken")
+	for name, c := range map[string]struct {
+		content io.Reader
+		want    error
+	}{
+		"cut":       {strings.NewReader(text[:len(text)-1]), archive.ErrOtherContent},
+		"longer":    {strings.NewReader(text + "\n"), archive.ErrOtherContent},
+		"other":     {strings.NewReader(content("b")), archive.ErrOtherContent},
+		"breaks up": {io.MultiReader(strings.NewReader(text[:100_000]), iotest.ErrReader(broken)), broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+				err := archive.New(bucket).Put(t.Context(), describe(12, requestedAt, text), c.content)
+				require.ErrorIs(t, err, c.want)
+				require.ErrorContains(t, err, "archiving the file of scraping job 12: ")
+				require.Empty(t, keys(t, bucket))
+			})
+		})
+	}
+	t.Run("cancelled", func(t *testing.T) {
+		eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancelling := readerFunc(func([]byte) (int, error) {
+				cancel()
+				return 0, io.EOF
+			})
+			err := archive.New(bucket).Put(ctx, describe(12, requestedAt, text), io.MultiReader(strings.NewReader(text), cancelling))
+			require.ErrorIs(t, err, context.Canceled)
+			require.Empty(t, keys(t, bucket))
+		})
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestCorruptFileIsRefused(t *testing.T) {
+	text := content("a")
+	for name, c := range map[string]struct {
+		corrupt func(packed []byte) []byte
+		want    string
+	}{
+		"empty":                 {func([]byte) []byte { return nil }, "it is cut off"},
+		"cut in its beginning":  {func(packed []byte) []byte { return packed[:50] }, "it is cut off"},
+		"cut":                   {func(packed []byte) []byte { return packed[:len(packed)-20] }, "it is cut off"},
+		"nothing but its begin": {func(packed []byte) []byte { return packed[:8+int(packed[4])+int(packed[5])<<8] }, "it has 0 bytes"},
+		"something else":        {func([]byte) []byte { return []byte(`{"product":"a"}` + "\n") }, "it does not begin with its description"},
+		"a byte changed":        {func(packed []byte) []byte { packed[len(packed)/2+100] ^= 1; return packed }, ""},
+		"the content of another": {func(packed []byte) []byte {
+			encoder, err := zstd.NewWriter(nil)
+			require.NoError(t, err)
+			return encoder.EncodeAll([]byte(content("b")), packed[:8+int(packed[4])+int(packed[5])<<8])
+		}, "SHA-256"},
+		"more than it had": {func(packed []byte) []byte {
+			encoder, err := zstd.NewWriter(nil)
+			require.NoError(t, err)
+			return encoder.EncodeAll([]byte("more"), packed)
+		}, "it has more than its"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+				put(t, bucket, describe(12, requestedAt, text), text)
+				key := keys(t, bucket)[0]
+				packed, err := bucket.ReadAll(t.Context(), key)
+				require.NoError(t, err)
+				require.NoError(t, bucket.WriteAll(t.Context(), key, c.corrupt(packed), nil))
+				_, _, err = read(t, bucket, 12)
+				require.ErrorIs(t, err, archive.ErrCorrupt)
+				require.ErrorContains(t, err, key)
+				require.ErrorContains(t, err, c.want)
+			})
+		})
+	}
+}
+
+func TestBucketThatCannotBeReadIsNotTakenForACorruptFile(t *testing.T) {
+	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+		text := content("a")
+		put(t, bucket, describe(12, requestedAt, text), text)
+		key := keys(t, bucket)[0]
+		require.NoError(t, bucket.Delete(t.Context(), key))
+		_, err := archive.New(bucket).Open(t.Context(), key)
+		require.ErrorContains(t, err, "reading "+key+" of the archive: ")
+		require.NotErrorIs(t, err, archive.ErrCorrupt)
+	})
+}
+
+func TestOldFilesAreRemovedAndOthersStay(t *testing.T) {
+	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+		for i := range 5 {
+			put(t, bucket, describe(int64(i%2), requestedAt.Add(time.Duration(i)*time.Hour), content("a")), content("a"))
+		}
+		require.NoError(t, bucket.WriteAll(t.Context(), "scrapingjobs/0/notes.txt", []byte("not ours"), nil))
+		told := 0
+		removed, err := archive.New(bucket).RemoveOlder(t.Context(), requestedAt.Add(3*time.Hour), func(int) { told++ })
+		require.NoError(t, err)
+		require.Equal(t, 3, removed)
+		require.Equal(t, 5, told)
+		require.Len(t, keys(t, bucket), 3)
+	})
+}
+
+func TestWhatAKilledProcessLeftIsNoFileAndIsRemovedInTime(t *testing.T) {
+	dir, text := t.TempDir(), content("a")
+	bucket := openFolder(t, dir)
+	put(t, bucket, describe(12, requestedAt, text), text)
+	whole := keys(t, bucket)[0]
+	for name, age := range map[string]time.Duration{".17a.tmp": time.Hour, ".17b.tmp": 100 * time.Hour} {
+		path := filepath.Join(dir, filepath.FromSlash(whole)) + name
+		require.NoError(t, os.WriteFile(path, []byte("half"), 0o600))
+		require.NoError(t, os.Chtimes(path, time.Now(), time.Now().Add(-age)))
+	}
+	a := archive.New(bucket)
+	key, err := a.Latest(t.Context(), 12)
+	require.NoError(t, err)
+	require.Equal(t, whole, key)
+	removed, err := a.RemoveOlder(t.Context(), time.Time{}, func(int) {})
+	require.NoError(t, err)
+	require.Equal(t, 1, removed)
+	require.Equal(t, []string{whole, whole + ".17a.tmp"}, keys(t, bucket))
+}
+
+func TestSecretsOfURLsAreTakenOutOfTexts(t *testing.T) {
+	for text, want := range map[string]string{
+		`Put "https://account.example/c/key?sig=secret&se=2026": EOF`:  `Put "https://account.example/c/key?…": EOF`,
+		"open bucket s3://key:secret@bucket?region=eu: no credentials": "open bucket s3://bucket?…: no credentials",
+		"no URL at all? yes": "no URL at all? yes",
+		"file:///var/archive is not a directory, nor is https://a.b/c.d.": "file:///var/archive is not a directory, nor is https://a.b/c.d.",
+	} {
+		require.Equal(t, want, archive.Redact(text))
+	}
+}

@@ -1,0 +1,103 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// prefix begins the keys of all files, so that a bucket may have other uses too.
+const prefix = "scrapingjobs/"
+
+func jobPrefix(scrapingJobID int64) string { return fmt.Sprintf("%s%d/", prefix, scrapingJobID) }
+
+// keyTime has the order of time.
+const keyTime = "20060102T150405.000000Z"
+
+func key(file File) string {
+	extension := "jsonl"
+	if file.Format != "" {
+		extension = file.Format
+	}
+	return fmt.Sprintf("%s%s-%s.%s.zst", jobPrefix(file.ScrapingJobID), file.RequestedAt.UTC().Format(keyTime), file.SHA256, extension)
+}
+
+var keyPattern = regexp.MustCompile(`^` + prefix + `\d+/(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{64})\.(?:jsonl|csv)\.zst(\.[0-9a-f]+\.tmp)?$`)
+
+// entry is a blob as its key tells of it.
+type entry struct {
+	key      string
+	modified time.Time
+	// requestedAt and sha256 are those of the file.
+	requestedAt time.Time
+	sha256      string
+	// temporary is set, and sha256 is not, when the file was being written.
+	temporary bool
+}
+
+// list calls each for what is ours under the prefix.
+func (a *Archive) list(ctx context.Context, prefix string, each func(entry) error) error {
+	blobs := a.bucket.List(&blob.ListOptions{Prefix: prefix})
+	for {
+		next, err := blobs.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return redacted(fmt.Errorf("listing %s of the archive: %w", prefix, err))
+		}
+		parts := keyPattern.FindStringSubmatch(next.Key)
+		if parts == nil {
+			continue
+		}
+		found := entry{key: next.Key, modified: next.ModTime, sha256: parts[2]}
+		if found.requestedAt, err = time.Parse(keyTime, parts[1]); err != nil {
+			continue
+		}
+		if parts[3] != "" {
+			found.temporary, found.sha256 = true, ""
+		}
+		if err := each(found); err != nil {
+			return err
+		}
+	}
+}
+
+func isNotFound(err error) bool { return gcerrors.Code(err) == gcerrors.NotFound }
+
+// secretParts are the user and the query of a URL: drivers put whole URLs into
+// their errors, access signatures included.
+var secretParts = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)(?:[^\s/?#@"]*@)?([^\s?#"]*)(\?[^\s"]*)?`)
+
+// Redact takes the users and the queries out of the URLs in a text.
+func Redact(text string) string {
+	return secretParts.ReplaceAllStringFunc(text, func(address string) string {
+		parts := secretParts.FindStringSubmatch(address)
+		redacted := parts[1] + parts[2]
+		if parts[3] != "" {
+			redacted += "?…"
+			if strings.HasSuffix(parts[3], ":") { // it ended a sentence's part
+				redacted += ":"
+			}
+		}
+		return redacted
+	})
+}
+
+// redactedError has a text without secrets.
+type redactedError struct {
+	error
+	text string
+}
+
+func (e redactedError) Error() string { return e.text }
+func (e redactedError) Unwrap() error { return e.error }
+
+func redacted(err error) error { return redactedError{error: err, text: Redact(err.Error())} }

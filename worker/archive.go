@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/fileblob" // file://
+
+	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+)
+
+// archiveFlags are the settings of the archive.
+type archiveFlags struct {
+	ArchiveURL       string `env:"ARCHIVE_URL" placeholder:"URL" help:"Keep the downloaded files there, compressed: file:///DIR, or with the build's tags s3://BUCKET?region=REGION, gs://BUCKET, azblob://CONTAINER. Off unless set."`
+	ArchiveRetention string `env:"ARCHIVE_RETENTION" placeholder:"DURATION" help:"How long a file stays in the archive, like 2160h. Default: for good."`
+}
+
+// buildTags has the tag of the build that each scheme needs; see archive_s3.go.
+var buildTags = map[string]string{"s3": "s3", "gs": "gcs", "azblob": "azure"}
+
+const leastArchiveRetention = time.Hour
+
+// parse returns the archive's URL, nil if there is to be none, and how long it
+// keeps files. It notes in s what is wrong, without repeating the URL, which may
+// hold credentials.
+func (f *archiveFlags) parse(s *process.Settings) (address *url.URL, retention time.Duration) {
+	if f.ArchiveRetention != "" {
+		retention = s.Duration("ARCHIVE_RETENTION", f.ArchiveRetention, leastArchiveRetention)
+	}
+	if f.ArchiveURL == "" {
+		return nil, retention
+	}
+	address, err := url.Parse(f.ArchiveURL)
+	if err != nil || address.Scheme == "" {
+		s.Problem("ARCHIVE_URL is not a URL: want file:///DIR, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER")
+		return nil, retention
+	}
+	tag, known := buildTags[address.Scheme]
+	switch {
+	case blob.DefaultURLMux().ValidBucketScheme(address.Scheme):
+	case known:
+		s.Problem("ARCHIVE_URL begins with %s://, which this worker was built without: build it with \"go build -tags %s ./worker\"", address.Scheme, tag)
+	default:
+		s.Problem("ARCHIVE_URL begins with %s://: want file, s3, gs or azblob", address.Scheme)
+	}
+	return address, retention
+}
+
+// openArchive opens the bucket and looks whether it is there. No error of its has
+// the URL's credentials or its query.
+func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
+	failed := func(err error) error {
+		text := strings.ReplaceAll(err.Error(), address.String(), address.Redacted())
+		return fmt.Errorf("opening the archive of ARCHIVE_URL: %s", archive.Redact(text))
+	}
+	bucket, err := blob.OpenBucket(ctx, withDefaults(*address).String())
+	if err != nil {
+		return nil, failed(err)
+	}
+	there, err := bucket.IsAccessible(ctx)
+	if err == nil && !there {
+		err = errors.New("there is no such bucket, or it is not ours to list")
+	}
+	if err != nil {
+		return nil, errors.Join(failed(err), bucket.Close())
+	}
+	return bucket, nil
+}
+
+// withDefaults has a folder made if need be, for this account only, and temporary
+// files written there: another folder may be on another disk. The archive needs no
+// metadata.
+func withDefaults(address url.URL) *url.URL {
+	if address.Scheme != "file" {
+		return &address
+	}
+	query := address.Query()
+	for name, value := range map[string]string{"create_dir": "true", "dir_file_mode": "0700", "no_tmp_dir": "true", "metadata": "skip"} {
+		if !query.Has(name) {
+			query.Set(name, value)
+		}
+	}
+	address.RawQuery = query.Encode()
+	return &address
+}
