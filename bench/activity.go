@@ -34,6 +34,7 @@ type activityCommand struct {
 	Name     string `arg:""`
 	SpoolDir string `required:""`
 	BaseURI  string `default:"${base_uri}"`
+	Download string `help:"File that the process downloads itself before the activity, as a worker does."`
 }
 
 // activityOutcome is what the process prints.
@@ -48,10 +49,8 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	if err != nil {
 		return err
 	}
-	if c.Name == importRecords {
-		files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			http.ServeFile(w, r, filepath.Join(c.SpoolDir, spoolFile))
-		}))
+	if c.Download != "" {
+		files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, c.Download) }))
 		defer files.Close()
 		c.BaseURI = files.URL
 	}
@@ -78,8 +77,9 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	if _, err := env.ExecuteActivity(steps.RemoveFile, activities.RemoveFileInput{File: "none"}); err != nil {
 		return err
 	}
-	if c.Name == importRecords {
-		if err := downloadBefore(env, steps, c.SpoolDir); err != nil {
+	if c.Download != "" {
+		download := activities.DownloadScrapingJobInput{ScrapingJobID: 1, File: filepath.Base(c.Download)}
+		if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, download); err != nil {
 			return err
 		}
 	}
@@ -90,23 +90,6 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	outcome := activityOutcome{Seconds: time.Since(begun).Seconds()}
 	outcome.PeakRSSMiB, _ = peakRSS(os.Getpid())
 	return json.NewEncoder(streams.Out).Encode(outcome)
-}
-
-// importRecords is the activity that is measured on a file that its own process
-// has downloaded, as on a worker.
-const importRecords = "ImportRecords"
-
-// downloadBefore downloads the spool file in place of itself. What it leaves to
-// be written to the disk does not burden what is measured.
-func downloadBefore(env *testsuite.TestActivityEnvironment, steps *activities.Activities, spoolDir string) (err error) {
-	if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, activities.DownloadScrapingJobInput{ScrapingJobID: 1, File: spoolFile}); err != nil {
-		return err
-	}
-	file, err := os.Open(filepath.Join(spoolDir, spoolFile))
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 // runActivity runs the activity with its input in a process of its own.
