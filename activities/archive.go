@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -23,16 +22,6 @@ func (e archiveError) Unwrap() error { return e.error }
 func isFromArchive(err error) bool {
 	_, is := errors.AsType[archiveError](err)
 	return is
-}
-
-// afterPublishing does what can be done again as often as need be.
-func (a *Activities) afterPublishing(ctx context.Context, in ImportRecordsInput, progress Progress) error {
-	if in.CloudDeletedAt != nil {
-		if err := a.Store.KeepCloudDeleted(ctx, in.Job.ScrapingJobID, *in.CloudDeletedAt); err != nil {
-			return err
-		}
-	}
-	return a.archiveFile(ctx, in, progress)
 }
 
 // archiveFile archives the file of a published import, unless it is archived
@@ -187,7 +176,7 @@ func (s *Spool) fill(name string, from io.Reader, sha256 string) (err error) {
 	if _, err := s.path(name); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(s.dir, filepath.Base(name)+partialSuffix+"*")
+	file, err := os.CreateTemp(s.dir, name+partialSuffix+"*")
 	if err != nil {
 		return fmt.Errorf("making the spool file: %w", err)
 	}

@@ -83,12 +83,13 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	defer release()
 	attempt, err := a.Store.BeginImport(ctx, postgres.ImportRequest{
-		ScrapingJobID: in.Job.ScrapingJobID,
-		WorkflowRunID: in.RunID,
-		Pass:          in.Pass,
-		RequestedAt:   in.RequestedAt,
-		Bytes:         in.Bytes,
-		SHA256:        in.SHA256,
+		ScrapingJobID:  in.Job.ScrapingJobID,
+		WorkflowRunID:  in.RunID,
+		Pass:           in.Pass,
+		RequestedAt:    in.RequestedAt,
+		Bytes:          in.Bytes,
+		SHA256:         in.SHA256,
+		CloudDeletedAt: in.CloudDeletedAt,
 	})
 	if err != nil {
 		return result, err
@@ -134,7 +135,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		}
 	}
 	if attempt.Published() {
-		if err := a.afterPublishing(ctx, in, reached(0)); err != nil {
+		if err := a.archiveFile(ctx, in, reached(0)); err != nil {
 			return result, err
 		}
 	}

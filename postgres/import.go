@@ -35,6 +35,9 @@ type ImportRequest struct {
 	// only ever resumed with the same file.
 	Bytes  int64
 	SHA256 string
+	// CloudDeletedAt is when the job was deleted in Web Scraper Cloud, for a file
+	// that did not come from there. It identifies nothing.
+	CloudDeletedAt *time.Time
 }
 
 // Mark is how far an import has been committed.
@@ -218,7 +221,7 @@ UPDATE scrapehaul.scraping_jobs
 SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:custom_id, ''), status = :status,
     jobs_scheduled = :jobs_scheduled, jobs_executed = :jobs_executed, jobs_failed = :jobs_failed,
     jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
-    published_import_id = :import_id, published_at = now(), cloud_deleted_at = NULL
+    published_import_id = :import_id, published_at = now(), cloud_deleted_at = :cloud_deleted_at
 WHERE scrapingjob_id = :scrapingjob_id`
 
 const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`
@@ -266,8 +269,9 @@ func (i *Import) publish(ctx context.Context, tx transaction, job ScrapingJob) e
 	}
 	query, args, err := sqlx.Named(setPublishedJob, struct {
 		ScrapingJob
-		ImportID int64 `db:"import_id"`
-	}{job, i.id})
+		ImportID       int64      `db:"import_id"`
+		CloudDeletedAt *time.Time `db:"cloud_deleted_at"`
+	}{job, i.id, i.request.CloudDeletedAt})
 	if err != nil {
 		return err
 	}

@@ -148,18 +148,6 @@ func (s *Store) SetCloudDeleted(ctx context.Context, scrapingJobID int64) error 
 	return nil
 }
 
-const keepCloudDeleted = `
-UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = coalesce(cloud_deleted_at, $2) WHERE scrapingjob_id = $1`
-
-// KeepCloudDeleted notes again, after an import that did not come from Web
-// Scraper Cloud was published, when the scraping job was deleted there.
-func (s *Store) KeepCloudDeleted(ctx context.Context, scrapingJobID int64, at time.Time) error {
-	if _, err := s.db.ExecContext(ctx, keepCloudDeleted, scrapingJobID, at); err != nil {
-		return fmt.Errorf("noting when scraping job %d was deleted in the cloud: %w", scrapingJobID, err)
-	}
-	return nil
-}
-
 const selectUnneededImports = `
 SELECT import_id FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
