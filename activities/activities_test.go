@@ -176,6 +176,19 @@ func (w *world) requests(method, path string) (n int) {
 
 func (w *world) downloads() int { return w.requests(http.MethodGet, "/json") }
 
+func (w *world) lastRequest() webscrapertest.Request {
+	requests := w.cloud.Requests()
+	return requests[len(requests)-1]
+}
+
+// lastAnswered is the last request with its outcome, which the cloud notes a
+// moment after the client has the answer's end.
+func (w *world) lastAnswered() webscrapertest.Request {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool { return w.lastRequest().Status != 0 }, waitAtMost, pollEvery)
+	return w.lastRequest()
+}
+
 // files lists the spool, hidden files left out.
 func (w *world) files() []string {
 	w.t.Helper()

@@ -49,8 +49,7 @@ func TestDownloadIsAWholeFileThatOnlyItsOwnerReads(t *testing.T) {
 			require.Equal(t, os.FileMode(0o600), info.Mode())
 			require.Equal(t, []string{file}, w.files(), "nothing else is left")
 
-			requests := w.cloud.Requests()
-			sent := requests[len(requests)-1].Bytes
+			sent := w.lastAnswered().Bytes
 			require.Equal(t, options == nil, sent < download.Bytes, "%d bytes were sent", sent)
 		})
 	}

@@ -89,9 +89,7 @@ func (a *attempts) succeeds(records webscrapertest.Records) webscrapertest.Reque
 	require.NoError(a.t, err)
 	a.requireFile(download, records)
 	require.Equal(a.t, []string{file}, a.files(), "nothing else is left")
-	// The server notes a request's outcome a moment after the client has its end.
-	require.Eventually(a.t, func() bool { return a.lastRequest().Status != 0 }, waitAtMost, pollEvery)
-	return a.lastRequest()
+	return a.lastAnswered()
 }
 
 func (a *attempts) requireFile(download activities.DownloadScrapingJobResult, records webscrapertest.Records) {
@@ -107,11 +105,6 @@ func (a *attempts) requireFile(download activities.DownloadScrapingJobResult, re
 	info, err := os.Stat(path)
 	require.NoError(a.t, err)
 	require.Equal(a.t, os.FileMode(0o600), info.Mode())
-}
-
-func (a *attempts) lastRequest() webscrapertest.Request {
-	requests := a.cloud.Requests()
-	return requests[len(requests)-1]
 }
 
 // requireLeft requires that the only file is a partial one, of which the next
