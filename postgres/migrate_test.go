@@ -9,6 +9,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // publishedBefore is a published import as the first version of the schema has it.
@@ -39,19 +40,20 @@ func TestADatabaseOfTheFirstVersionMigratesWithItsRecords(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, version, int64(2))
 	store := postgres.NewStore(db)
-	before, err := store.PublishedImport(t.Context(), jobID)
+	published, err := store.PublishedImports(t.Context(), []int64{jobID})
 	require.NoError(t, err)
+	before := published[jobID]
 	require.Equal(t, job(2), before.ScrapingJob)
 	require.Equal(t, int64(2), count(t, db, visible))
-	records, rejected, isPublished, err := store.CountPublished(t.Context(), jobID, before.ImportID)
+	counts, isPublished, err := store.CountPublished(t.Context(), jobID, before.ImportID)
 	require.NoError(t, err)
 	require.True(t, isPublished)
-	require.Equal(t, [2]int64{2, 1}, [2]int64{records, rejected})
+	require.Equal(t, sink.Counts{Records: 2, Rejected: 1}, counts)
 	require.True(t, begin(t, store, request(1, 3)).Published(), "a retry still knows that it is done")
 
 	next := begin(t, store, request(2, 5))
 	require.NoError(t, commit(t, next, 1, 5, plain))
-	require.NoError(t, next.Publish(t.Context(), job(5)))
+	require.NoError(t, next.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(5), count(t, db, visible))
 	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
 	require.Equal(t, int64(5), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
