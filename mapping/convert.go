@@ -21,7 +21,9 @@ type Converter struct {
 	values  [][]byte
 	// text is the memory of keys and values that are not in the record as they are.
 	text []byte
-	key  []int // in values
+	// keyNames are the mapping's, and key has their places in values.
+	keyNames []string
+	key      []int
 }
 
 // converted is a column with what its values are made of.
@@ -43,9 +45,10 @@ var spellings = map[string]string{
 // NewConverter returns a converter of records to rows of the mapping's table.
 func (m *Mapping) NewConverter() *Converter {
 	c := &Converter{
-		sources: map[string]int{},
-		values:  make([][]byte, len(m.Columns)),
-		text:    make([]byte, 0, 512), // never nil, which would be NULL
+		sources:  map[string]int{},
+		values:   make([][]byte, len(m.Columns)),
+		text:     make([]byte, 0, 512), // never nil, which would be NULL
+		keyNames: m.Key,
 	}
 	for i, column := range m.Columns {
 		if slices.Contains(m.Key, column.Name) {
@@ -94,7 +97,10 @@ func (c *Converter) Row(record []byte) (values [][]byte, err error) {
 			return nil, err
 		}
 	}
-	return c.values, c.checkKey()
+	if err := c.checkKey(); err != nil {
+		return nil, err
+	}
+	return c.values, nil
 }
 
 // maxKeyBytes is what a row of a B-tree index surely holds, of at most 2704
@@ -107,17 +113,9 @@ func (c *Converter) checkKey() error {
 		length += len(c.values[i])
 	}
 	if length > maxKeyBytes {
-		return fmt.Errorf("the key (%s) is %d bytes long, and PostgreSQL's indexes surely take %d only", c.keyNames(), length, maxKeyBytes)
+		return fmt.Errorf("the key (%s) is %d bytes long: PostgreSQL's indexes surely take %d", strings.Join(c.keyNames, ", "), length, maxKeyBytes)
 	}
 	return nil
-}
-
-func (c *Converter) keyNames() string {
-	var names []string
-	for _, i := range c.key {
-		names = append(names, c.columns[i].Name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // find finds the values of the wanted keys. As in jsonb, the last one of a key

@@ -93,7 +93,7 @@ func cutLastMinus(text []byte) (is bool, rest []byte) {
 
 // isCurrency knows $, US$, USD and kr.
 func isCurrency(text []byte) bool {
-	if symbol, size := utf8.DecodeLastRune(text); unicode.Is(unicode.Sc, symbol) {
+	if symbol, size := utf8.DecodeLastRune(text); isSymbol(symbol) {
 		letters := text[:len(text)-size]
 		return len(letters) <= 3 && isUpper(letters)
 	}
@@ -102,6 +102,9 @@ func isCurrency(text []byte) bool {
 	}
 	return currencyWords[string(text)]
 }
+
+// isSymbol knows $ and €.
+func isSymbol(r rune) bool { return unicode.Is(unicode.Sc, r) }
 
 func isUpper(letters []byte) bool {
 	for _, c := range letters {
@@ -153,10 +156,9 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 		before = rest
 		first--
 	}
-	negative := false
-	if is, rest := cutLastMinus(before); is {
-		negative = standsAlone(rest)
-	}
+	before = bytes.TrimRightFunc(before, isSymbol) // -$5
+	negative, before := cutLastMinus(before)
+	negative = negative && standsAlone(before)
 	text = text[first:]
 	end := bytes.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789.,'’", r) })
 	if end < 0 {
@@ -179,7 +181,7 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 // or of another number precedes it.
 func standsAlone(before []byte) bool {
 	r, _ := utf8.DecodeLastRune(before)
-	return len(before) == 0 || unicode.IsSpace(r) || unicode.Is(unicode.Sc, r) || strings.ContainsRune("(-−:", r)
+	return len(before) == 0 || unicode.IsSpace(r) || isSymbol(r) || strings.ContainsRune("(-−:", r)
 }
 
 // isThousandAfterSpace says whether the text goes on with three digits after a

@@ -140,7 +140,7 @@ func wanted(word string, names []string) string {
 
 // didYouMean suggests the nearest of the names, if one is near.
 func didYouMean(word string, names []string) string {
-	nearest, least := "", 1+min(2, len(word)/2)
+	nearest, least := "", 1+min(2, (len(word)+1)/2)
 	for _, name := range names {
 		if d := distance(word, name); d < least {
 			nearest, least = name, d

@@ -63,8 +63,6 @@ func (r *reader) err() error {
 	return errors.Join(all...)
 }
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
-
 // document returns the root of the only document, nil when there is none.
 func (r *reader) document(data []byte) *yaml.Node {
 	const empty = `there is nothing in it: want "mappings:" and a list of them`
@@ -75,13 +73,13 @@ func (r *reader) document(data []byte) *yaml.Node {
 		r.problem(1, empty)
 		return nil
 	case err != nil:
-		r.syntax(err)
+		r.syntax(data, err)
 		return nil
 	}
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
-		r.syntax(err)
+		r.syntax(data, err)
 	default:
 		r.problem(second.Line, "a second YAML document begins here: all mappings of a file are one list, in one document")
 	}
@@ -93,13 +91,29 @@ func (r *reader) document(data []byte) *yaml.Node {
 	return root
 }
 
-func (r *reader) syntax(err error) {
-	line, text := 1, err.Error()
+var (
+	yamlError     = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced`)
+	// parserError are those whose lines the library counts from 0. Most are of
+	// where the thing begins that the problem is in.
+	parserError = regexp.MustCompile(`^(did not find expected (<|node|'-'|key|',')|found (duplicate|undefined|incompatible))`)
+)
+
+func (r *reader) syntax(data []byte, err error) {
+	line, text := 0, err.Error()
 	if match := yamlError.FindStringSubmatch(text); match != nil {
 		line, _ = strconv.Atoi(match[1])
-		line, text = max(line, 1), match[2]
+		text = match[2]
 	}
-	r.problem(line, "not YAML: %s", text)
+	if match := unknownAnchor.FindStringSubmatch(text); match != nil { // is told without a line
+		before, _, _ := bytes.Cut(data, []byte("*"+match[1]))
+		line = 1 + bytes.Count(before, []byte("\n"))
+	}
+	if parserError.MatchString(text) {
+		r.problem(line+1, "not YAML here, or in what begins here: %s", text)
+		return
+	}
+	r.problem(max(line, 1), "not YAML: %s", text)
 }
 
 func (r *reader) mappings(root *yaml.Node) {
@@ -324,6 +338,7 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 	for _, c := range m.Columns {
 		names = append(names, c.Name)
 	}
+	unknown := slices.Contains(names, "") || len(names) == 0 // has been told of
 	for _, node := range nodes {
 		name := r.filled(node, "a column of the key")
 		if name == "" {
@@ -333,6 +348,7 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 		switch {
 		case slices.Contains(m.Key, name):
 			r.problem(node.Line, "column %q is in the key already", name)
+		case at < 0 && unknown:
 		case at < 0:
 			r.problem(node.Line, "column %q of the key is not one of the columns%s", name, didYouMean(name, names))
 		case m.Columns[at].Type == JSONB:
