@@ -137,9 +137,9 @@ func TestFingerprintDiffersWithWhatBecomesOfARecord(t *testing.T) {
 	} {
 		changed := strings.Replace(file, change[0], change[1], 1)
 		require.NotEqual(t, file, changed)
-		print := read(t, changed).Fingerprint()
-		require.NotContains(t, seen, print, "%q for %q", change[1], change[0])
-		seen = append(seen, print)
+		changedPrint := read(t, changed).Fingerprint()
+		require.NotContains(t, seen, changedPrint, "%q for %q", change[1], change[0])
+		seen = append(seen, changedPrint)
 	}
 	for _, change := range [][2]string{
 		{"sitemap: s", "sitemap: z"}, {"sitemap: s", "sitemap_prefix: s"}, {"name: u", "name: u, from: u"}, {"name: u", "name: u, required: true"}, {"{name: v,", "{name: v, time_zone: UTC,"},
