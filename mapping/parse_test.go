@@ -114,7 +114,7 @@ mappings:
     deactivate_missing: {column: active, brake_percent: 10}
   - sitemap_prefix: b-
     table: shop.offers
-    columns: [{name: url, from: link, type: text}, {name: shop, type: text}, {name: price, type: numeric, clean: [money-comma], required: true}]
+    columns: [{name: url, from: link, type: text}, {name: shop, type: text}, {name: price, type: numeric, clean: [money-comma]}]
     key: [url, shop]
     mode: upsert
     deactivate_missing: {column: active, brake_percent: 20}
@@ -351,11 +351,11 @@ func TestMappingsToOneTableThatDoNotAgreeAreTold(t *testing.T) {
 	for _, c := range []struct {
 		old, changed, differ string
 	}{
-		{"type: text", "type: integer", "columns or their types"},
-		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: text}", "columns or their types"},
-		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 20}", "columns or their types"},
+		{"type: text", "type: integer", "columns, their types or required"},
+		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: text}", "columns, their types or required"},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 20}", "columns, their types or required"},
 		{"mode: upsert", "mode: append", "modes"},
-		{"key: [url]\n    mode: upsert", "mode: replace-job", "keys, modes"},
+		{"key: [url]\n    mode: upsert", "mode: replace-job", "columns, their types or required, keys, modes"},
 		{"table: t", "table: public.t", ""},
 		{"table: t", "table: T", ""},
 		{"name: url, type: text", "name: url, from: link, type: text, clean: [trim]", ""},
