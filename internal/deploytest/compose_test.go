@@ -96,7 +96,7 @@ func TestComposeHandsSettingsOn(t *testing.T) {
 
 // decided are the settings that the file itself gives a value.
 var decided = map[string][]string{
-	"worker": {"DATABASE_URL", "HEALTH_ADDRESS", "SPOOL_DIR"},
+	"worker":  {"DATABASE_URL", "HEALTH_ADDRESS", "SPOOL_DIR"},
 	"starter": {"DATABASE_URL", "LISTEN_ADDRESS", "METRICS_ADDRESS", "WEBSCRAPER_API_TOKEN"},
 }
 

@@ -1,6 +1,7 @@
 package deploytest
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -17,15 +18,25 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 )
 
-// buildPrograms builds what the Dockerfile builds, once, into programDir.
+// buildPrograms builds what the Dockerfile builds, and what reads it, once, into
+// programDir.
 var buildPrograms = sync.OnceValue(func() (err error) {
 	if programDir, err = os.MkdirTemp("", "scrapehaul-deploytest-"); err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-o", programDir+string(filepath.Separator), "./worker", "./starter", "./demo")
-	build.Dir = root
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	return build.Run()
+	for folder, packages := range map[string][]string{
+		root:      {"./worker", "./starter", "./demo"},
+		"schemas": {"."}, // a module of its own
+	} {
+		build := exec.Command("go", append([]string{"build", "-o", programDir + string(filepath.Separator)}, packages...)...)
+		build.Dir = folder
+		build.Env = append(os.Environ(), "GOFLAGS=-mod=readonly -buildvcs=false", "GOWORK=off")
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("building %q in %s: %w", packages, folder, err)
+		}
+	}
+	return nil
 })
 
 var programDir string
