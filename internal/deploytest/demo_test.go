@@ -8,23 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/childprocess"
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 )
-
-// patience is for machines much slower than ours.
-const patience = 3 * time.Minute
 
 func loadDemo(t *testing.T) *types.Project {
 	t.Helper()
@@ -80,7 +71,7 @@ func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 	c.requireHealth()
 	for _, command := range execCommands(t, guideText(t)) {
 		if service := command[0]; slices.Contains(ours, service) {
-			output, err := c.command(service, command[1:]).CombinedOutput()
+			output, err := c.in(service, command[1:]).CombinedOutput()
 			require.NoError(t, err, "%q: %s", command, output)
 		}
 	}
@@ -90,46 +81,23 @@ func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 
 // composition runs our services of a project as processes.
 type composition struct {
-	t         *testing.T
+	*containers
 	project   *types.Project
-	dir       string // for volumes
-	db        *sqlx.DB
-	log       *processtest.Log
 	processes map[string]*childprocess.Process
-	// here translates the network and the folders of containers.
-	here *strings.Replacer
 }
 
 func newComposition(t *testing.T, project *types.Project) *composition {
-	c := &composition{t: t, project: project, dir: t.TempDir(), log: new(processtest.Log), processes: map[string]*childprocess.Process{}}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("logs:\n%s", c.log)
-		}
-	})
-	database := postgrestest.NewDatabase(t)
-	var err error
-	c.db, err = sqlx.Open("postgres", database)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.db.Close()) })
-
-	translations := []string{
-		"temporal:7233", temporaltest.NewServer(t).HostPort, // with the namespace default, as the file makes one
-		*project.Services["worker"].Environment["DATABASE_URL"], database,
+	worker := project.Services["worker"]
+	volumes := map[string]string{}
+	for _, volume := range worker.Volumes {
+		volumes[volume.Target] = volume.Source
 	}
-	for _, port := range []string{"8080", "8081", "8082", "8090"} {
-		free, err := childprocess.FreePort()
-		require.NoError(t, err)
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(free))
-		for _, host := range []string{"starter", "cloud", "127.0.0.1", ""} {
-			translations = append(translations, host+":"+port, address)
-		}
+	environment := worker.Environment.ToMapping()
+	return &composition{
+		containers: newContainers(t, environment["TEMPORAL_ADDRESS"], environment["DATABASE_URL"], []string{"starter", "cloud"}, volumes),
+		project:    project,
+		processes:  map[string]*childprocess.Process{},
 	}
-	for _, volume := range project.Services["worker"].Volumes {
-		translations = append(translations, volume.Target, filepath.Join(c.dir, volume.Source))
-	}
-	c.here = strings.NewReplacer(translations...)
-	return c
 }
 
 // start starts a service once those it depends on are as it wants them. The
@@ -152,41 +120,20 @@ func (c *composition) start(name string) {
 			require.NoError(c.t, c.processes[dependency].Wait())
 		}
 	}
-	command := c.command(name, service.Command)
-	started, err := childprocess.Start(childprocess.Command{
-		Path: command.Path, Args: command.Args[1:], Env: command.Env, Log: c.log, StopTimeout: time.Minute,
-	})
-	require.NoError(c.t, err)
-	c.processes[name] = started
-	if service.Restart == types.RestartPolicyNo {
-		return // it ends by itself
-	}
-	c.t.Cleanup(func() { require.NoError(c.t, started.Stop()) })
+	c.processes[name] = c.run(c.in(name, service.Command), service.Restart != types.RestartPolicyNo)
 }
 
-// command runs in a service's container, with its environment.
-func (c *composition) command(service string, command []string) *exec.Cmd {
+// in is a command in a service's container.
+func (c *composition) in(service string, command []string) *exec.Cmd {
 	c.t.Helper()
-	prepared := exec.Command(programFile(c.t, command[0]))
-	for _, argument := range command[1:] {
-		prepared.Args = append(prepared.Args, c.here.Replace(argument))
-	}
-	prepared.Env = []string{"HOME=" + c.dir} // which Docker sets too
-	for name, value := range c.project.Services[service].Environment.ToMapping() {
-		prepared.Env = append(prepared.Env, name+"="+c.here.Replace(value))
-	}
-	return prepared
+	return c.command(command, c.project.Services[service].Environment.ToMapping())
 }
 
 // healthy runs the service's health check.
 func (c *composition) healthy(service string) bool {
 	c.t.Helper()
-	select {
-	case <-c.processes[service].Done():
-		require.NoError(c.t, c.processes[service].EndedByItself())
-	default:
-	}
-	return c.command(service, c.project.Services[service].HealthCheck.Test[1:]).Run() == nil
+	requireRunning(c.t, c.processes[service])
+	return c.in(service, c.project.Services[service].HealthCheck.Test[1:]).Run() == nil
 }
 
 func (c *composition) requireHealth() {
@@ -225,11 +172,4 @@ func (c *composition) query(statement string) (all [][]string) {
 	}
 	require.NoError(c.t, rows.Err())
 	return all
-}
-
-func (c *composition) waitFor(what string, is func() bool, seen func() string) {
-	c.t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(100 * time.Millisecond) {
-		require.True(c.t, time.Now().Before(deadline), "waited %s for %s: %s", patience, what, seen())
-	}
 }

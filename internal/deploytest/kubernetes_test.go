@@ -44,7 +44,8 @@ type container struct {
 	Name, Image  string
 	Command      []string
 	Env          []variable
-	Ports        []struct{ ContainerPort int }
+	EnvFrom      []struct{ ConfigMapRef *struct{ Name string } }
+	Ports        []port
 	VolumeMounts []struct{ MountPath string }
 	Lifecycle    struct {
 		PreStop struct{ Sleep struct{ Seconds int } }
@@ -63,10 +64,14 @@ type variable struct {
 	}
 }
 
+type port struct {
+	Name          string
+	ContainerPort int
+}
+
 type probe struct {
-	HTTPGet                         struct{ Path string }
-	TimeoutSeconds                  int
-	PeriodSeconds, FailureThreshold int
+	HTTPGet        struct{ Path, Port string }
+	TimeoutSeconds int
 }
 
 func (c container) value(t *testing.T, name string) string {
@@ -74,6 +79,12 @@ func (c container) value(t *testing.T, name string) string {
 	i := slices.IndexFunc(c.Env, func(v variable) bool { return v.Name == name })
 	require.GreaterOrEqual(t, i, 0, "%s of %s", name, c.Name)
 	return c.Env[i].Value
+}
+
+// portAddress is where the container listens on a port.
+func (c container) portAddress(name string) string {
+	i := slices.IndexFunc(c.Ports, func(p port) bool { return p.Name == name })
+	return ":" + strconv.Itoa(c.Ports[i].ContainerPort)
 }
 
 func manifests(t *testing.T) (all []object) {
