@@ -105,7 +105,7 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 	text := "SETTINGS_FILE=" + file + "\n"
 	for name := range decided {
 		for setting := range settings(t, name) {
-			text += setting + "=given-" + setting + "\n"
+			text += setting + "='given-$" + setting + "'\n" // as the guide says of values with a dollar
 		}
 	}
 	text += "OTEL_EXPORTER_OTLP_ENDPOINT=given-OTEL_EXPORTER_OTLP_ENDPOINT\n"
@@ -116,12 +116,12 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 		require.Equal(t, "given-OTEL_EXPORTER_OTLP_ENDPOINT", given["OTEL_EXPORTER_OTLP_ENDPOINT"])
 		for setting := range settings(t, name) {
 			if !slices.Contains(fixed, setting) {
-				require.Equal(t, "given-"+setting, given[setting], "%s of %s", setting, name)
+				require.Equal(t, "given-$"+setting, given[setting], "%s of %s", setting, name)
 			}
 		}
 	}
 	for _, setting := range []string{"HOLD_BEFORE_DELETE", "RECONCILE_EVERY", "FILTER_SITEMAP_PREFIX", "TASK_QUEUE"} {
-		require.Equal(t, "given-"+setting, services["setup"].Environment.ToMapping()[setting], "as the starter's")
+		require.Equal(t, "given-$"+setting, services["setup"].Environment.ToMapping()[setting], "as the starter's")
 	}
 	// The account's token stays with the worker, and those of the webhook with the
 	// starter.

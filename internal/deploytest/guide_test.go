@@ -3,10 +3,12 @@ package deploytest
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/mattn/go-shellwords"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,15 +28,14 @@ func guideSection(t *testing.T, heading string) string {
 	return section
 }
 
-// shellLines are the commands of a text's fenced blocks, a continued line with
-// its continuation.
+var shellBlock = regexp.MustCompile("(?sm)^ *```sh\n(.*?)^ *```$")
+
+// shellLines are the commands of a text's blocks, a continued line with its
+// continuation.
 func shellLines(text string) (lines []string) {
-	for _, block := range strings.Split(text, "\n```sh\n")[1:] {
-		block, _, _ = strings.Cut(block, "\n```\n")
-		for line := range strings.Lines(strings.ReplaceAll(block, "\\\n", "")) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				lines = append(lines, line)
-			}
+	for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", "")) {
+			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
 	return lines
@@ -53,22 +54,102 @@ func oneLine(t *testing.T, text, beginning string) (found string) {
 	return found
 }
 
-// words are the arguments of a command without its comment.
-func words(t *testing.T, line string) []string {
-	t.Helper()
-	parsed, err := shellwords.Parse(line)
-	require.NoError(t, err, line)
-	return parsed
-}
-
 // execCommands are the commands of a text that run in a service of the compose
 // file: the service, the program, its arguments.
-func execCommands(t *testing.T, text string) (commands [][]string) {
-	t.Helper()
+func execCommands(text string) (commands [][]string) {
 	for _, line := range shellLines(text) {
 		if _, command, found := strings.Cut(line, " exec "); found && strings.HasPrefix(line, "docker compose ") {
-			commands = append(commands, words(t, command))
+			commands = append(commands, strings.Fields(command))
 		}
 	}
 	return commands
+}
+
+// What cannot be executed without Docker and a cluster names only what is there.
+func TestGuideNamesWhatExists(t *testing.T) {
+	lines := shellLines(guideText(t))
+	require.Greater(t, len(lines), 25, "they were found")
+	for _, line := range lines {
+		fields := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "docker compose "):
+			requireComposeLine(t, fields[2:])
+		case fields[0] == "kubectl":
+			requireKubectlLine(t, line, fields[1:])
+		case slices.Contains([]string{"curl", "openssl"}, fields[0]):
+		case strings.HasPrefix(line, "docker build "), strings.HasPrefix(line, "docker push "):
+			require.Contains(t, line, "/scrapehaul:v1")
+		default:
+			t.Errorf("nobody looks at %q", line)
+		}
+	}
+}
+
+// requireComposeLine requires that the file of settings, the service and what is
+// run in it are there.
+func requireComposeLine(t *testing.T, fields []string) {
+	t.Helper()
+	var project *types.Project
+	if fields[0] == "--env-file" {
+		project = loadWithEnvFile(t, filepath.Join(root, fields[1]))
+		fields = fields[2:]
+	} else {
+		var err error
+		project, err = load(t.Context(), secrets())
+		require.NoError(t, err)
+	}
+	command, rest := fields[0], fields[1:]
+	for len(rest) > 0 && strings.HasPrefix(rest[0], "--") {
+		if rest[0] == "--since" {
+			rest = rest[1:]
+		}
+		rest = rest[1:]
+	}
+	switch command {
+	case "exec", "run":
+		require.Contains(t, project.Services, rest[0])
+		if slices.Contains(ours, rest[0]) {
+			requireCommand(t, rest[1:])
+		}
+	default:
+		require.Contains(t, []string{"build", "down", "logs", "ps", "up"}, command)
+		for _, service := range rest {
+			require.Contains(t, project.Services, service)
+		}
+	}
+}
+
+var (
+	kubectlObject    = regexp.MustCompile(`^(?:job|statefulset|deployment)/`)
+	kubectlComponent = regexp.MustCompile(`app\.kubernetes\.io/component in \((.*?)\)`)
+)
+
+// requireKubectlLine requires that the files, objects and labels are there.
+func requireKubectlLine(t *testing.T, line string, fields []string) {
+	t.Helper()
+	all := workloads(t)
+	for i, field := range fields {
+		switch {
+		case field == "--kustomize":
+			require.FileExists(t, filepath.Join(root, fields[i+1], "kustomization.yaml"))
+		case field == "--filename":
+			require.FileExists(t, filepath.Join(root, fields[i+1]))
+		case field == "--namespace":
+			require.True(t, slices.ContainsFunc(manifests(t), func(o object) bool { return o.Kind == "Namespace" && o.Metadata.Name == fields[i+1] }), line)
+		case field == "job":
+			require.Contains(t, all, "job/"+fields[i+1])
+		case kubectlObject.MatchString(field):
+			require.Contains(t, all, field)
+		case field == "--":
+			requireCommand(t, fields[i+1:])
+			return
+		}
+	}
+	if selected := kubectlComponent.FindStringSubmatch(line); selected != nil {
+		for component := range strings.SplitSeq(selected[1], ", ") {
+			require.True(t, slices.ContainsFunc(manifests(t), func(o object) bool {
+				return o.Metadata.Labels["app.kubernetes.io/component"] == component
+			}), component)
+		}
+	}
 }

@@ -4,19 +4,25 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 // What Kubernetes would do, without a cluster: the containers' commands with their
-// settings, until their readiness probes are content.
-func TestManifestsBringProcessesUp(t *testing.T) {
+// settings, until their readiness probes are content. Only where the API is, and
+// how fast it may be called, is the test's.
+func TestManifestsBringUpWhatImports(t *testing.T) {
+	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken("token-of-the-account"))
 	secret := map[string]string{
 		"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url",
 		"DATABASE_URL": "postgres://scrapehaul:secret@postgresql/scrapehaul?sslmode=disable",
 	}
-	settings := map[string]string{}
+	settings := map[string]string{"WEBSCRAPER_API_BASE_URI": cloud.URL, "API_CALLS_PER_15_MINUTES": "20000"}
 	for _, o := range manifests(t) {
 		maps.Copy(settings, o.Data)
 	}
@@ -56,5 +62,21 @@ func TestManifestsBringProcessesUp(t *testing.T) {
 			answer, err := http.Get(url)
 			return err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 		}, c.log.String)
+	}
+	cloud.SetWebhookURL(c.here.Replace("http://:8080" + webhook.Path + "?token=" + secret["WEBHOOK_TOKENS"]))
+	job := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1), Status: webscrapertest.StatusStarted})
+	require.NoError(t, cloud.Finish(t.Context(), job, webscrapertest.StatusFinished))
+	c.waitFor("the records", func() bool {
+		var n int
+		require.NoError(t, c.db.Get(&n, `SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, job))
+		return n == 20
+	}, c.log.String)
+
+	worker := all["statefulset/scrapehaul-worker"].Containers[0]
+	for _, line := range shellLines(guideText(t)) {
+		if _, command, found := strings.Cut(line, "statefulset/scrapehaul-worker -- "); found {
+			output, err := c.command(strings.Fields(command), environment(worker)).CombinedOutput()
+			require.NoError(t, err, "%s: %s", command, output)
+		}
 	}
 }
