@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compose-spec/compose-go/v2/consts"
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
@@ -37,6 +39,16 @@ func TestDemoIsApartFromProduction(t *testing.T) {
 	require.Contains(t, demo.Services["worker"].Environment.ToMapping()["WEBSCRAPER_API_BASE_URI"], "http://cloud:")
 }
 
+func TestDemoSetsOnlyVariablesThatSomebodyReads(t *testing.T) {
+	variables, err := dotenv.Read(filepath.Join(root, "deploy", "demo.env"))
+	require.NoError(t, err)
+	read := []string{consts.ComposeProjectName, consts.ComposeProfiles, "SETTINGS_FILE"}
+	for _, program := range []string{"worker", "starter"} {
+		read = slices.AppendSeq(read, maps.Keys(settings(t, program)))
+	}
+	require.Subset(t, read, slices.Collect(maps.Keys(variables)))
+}
+
 // What docker compose would do, without Docker: our programs with the file's
 // commands, settings and order, on servers of the test's.
 func TestDemoImportsAJobWithOneCurl(t *testing.T) {
@@ -55,20 +67,25 @@ func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 
 	_, query, _ := strings.Cut(oneLine(t, guide, "docker compose --env-file deploy/demo.env exec postgresql psql "), "'")
 	query = strings.TrimSuffix(query, "'")
-	var want [][]string
-	for _, id := range []string{"1001|laptops|20", "1002|books|5000", "1003|whole-shop|200000", "1004|laptops|1000"} {
-		want = append(want, strings.Split(id, "|"))
+	type row struct {
+		ID      int64  `db:"scrapingjob_id"`
+		Sitemap string `db:"sitemap_name"`
+		Records int64  `db:"count"`
 	}
-	var have [][]string
+	want := []row{{1001, "laptops", 20}, {1002, "books", 5_000}, {1003, "whole-shop", 200_000}, {1004, "laptops", 1_000}}
+	var have []row
 	c.waitFor("the records", func() bool {
-		have = c.query(query)
-		return slices.EqualFunc(have, want, slices.Equal)
+		have = nil
+		require.NoError(t, c.db.Select(&have, query))
+		return slices.Equal(have, want)
 	}, func() string { return fmt.Sprint(have) })
 
 	files, err := filepath.Glob(filepath.Join(c.dir, "archive", "scrapingjobs", "1004", "*.zst"))
 	require.NoError(t, err)
 	require.Len(t, files, 1, "the archive of the job")
-	c.requireHealth()
+	c.waitFor("the image's own health check, of the starter", func() bool {
+		return c.command([]string{"/worker", "healthcheck"}, map[string]string{"HEALTH_ADDRESS": ":8080"}).Run() == nil
+	}, c.log.String)
 	for _, command := range execCommands(guideText(t)) {
 		if service := command[0]; slices.Contains(ours, service) {
 			output, err := c.in(service, command[1:]).CombinedOutput()
@@ -136,15 +153,6 @@ func (c *composition) healthy(service string) bool {
 	return c.in(service, c.project.Services[service].HealthCheck.Test[1:]).Run() == nil
 }
 
-func (c *composition) requireHealth() {
-	c.t.Helper()
-	for name := range c.processes {
-		if c.project.Services[name].HealthCheck != nil {
-			require.True(c.t, c.healthy(name), name)
-		}
-	}
-}
-
 // shell runs a line of the documentation on the host, and returns its output.
 func (c *composition) shell(line string) string {
 	c.t.Helper()
@@ -153,23 +161,4 @@ func (c *composition) shell(line string) string {
 	output, err := command.Output()
 	require.NoError(c.t, err, line)
 	return string(output)
-}
-
-// query returns rows as psql shows them.
-func (c *composition) query(statement string) (all [][]string) {
-	c.t.Helper()
-	rows, err := c.db.Queryx(statement)
-	require.NoError(c.t, err)
-	defer func() { require.NoError(c.t, rows.Close()) }()
-	for rows.Next() {
-		values, err := rows.SliceScan()
-		require.NoError(c.t, err)
-		row := make([]string, len(values))
-		for i, value := range values {
-			row[i] = fmt.Sprint(value)
-		}
-		all = append(all, row)
-	}
-	require.NoError(c.t, rows.Err())
-	return all
 }
