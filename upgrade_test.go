@@ -76,6 +76,40 @@ func TestImportHeldByOneBuildIsFinishedByTheNext(t *testing.T) {
 	require.Equal(t, "2", s.build(next))
 }
 
+func TestHeldImportsGoOnWhenVersioningIsTurnedOnAndOff(t *testing.T) {
+	s := newVersionedSystem(t)
+	versioned := s.Env
+	s.Env = s.Env.With("WORKER_DEPLOYMENT_NAME", "")
+	unversioned := s.StartWorker(t.TempDir())
+	held := func() (id int64) {
+		id = s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
+		s.Notify(id)
+		s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+		return id
+	}
+	finish := func(id int64) {
+		s.Signal(id, workflows.DeleteNowSignal)
+		require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+		s.RequireRecords(id, 500)
+	}
+	before := held()
+
+	s.Env = versioned
+	build := s.startBuild("1")
+	s.setCurrent("1")
+	require.NoError(t, unversioned.Stop())
+	finish(before)
+	require.Equal(t, "1", s.build(before))
+	with := held()
+
+	s.Env = s.Env.With("WORKER_DEPLOYMENT_NAME", "").With("WORKER_BUILD_ID", "")
+	s.StartWorker(t.TempDir())
+	s.setCurrent("") // unversioned workers
+	require.NoError(t, build.Stop())
+	finish(with)
+	finish(held())
+}
+
 // The workers' further task queues are not versioned: a file is imported where
 // it is, whatever build is current.
 func TestFileIsImportedByItsWorkerThoughAnotherBuildIsCurrent(t *testing.T) {
