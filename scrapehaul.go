@@ -17,6 +17,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -47,6 +48,12 @@ type Options struct {
 	// DB is the database, opened with the lib/pq driver. The caller applies
 	// [postgres.Migrate] beforehand and closes it afterwards. Required.
 	DB *sqlx.DB
+	// RecordSink keeps the records in place of DB, which keeps the rest. Set the same
+	// on all workers of the task queue. Default: schema scrapehaul of DB.
+	RecordSink sink.RecordSink
+	// RecordHook, if set, looks at every record before it is imported: it may change
+	// it, or leave it out with a reason.
+	RecordHook activities.RecordHook
 	// SpoolDir keeps downloaded files until they are imported. Required.
 	SpoolDir string
 	// SpoolMinFree is how many bytes of the spool's file system downloads leave
@@ -171,14 +178,20 @@ func (p *Plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigu
 func (p *Plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
+	store := postgres.NewStore(p.options.DB)
 	steps := &activities.Activities{
 		Cloud:             p.options.Cloud,
-		Store:             postgres.NewStore(p.options.DB),
+		Sink:              p.options.RecordSink,
+		Store:             store,
 		Spool:             p.spool,
 		Slots:             activities.NewSlots(p.options.MaxConcurrentImports),
 		ImportConnections: p.options.ConnectionsPerImport,
 		WorkerTaskQueue:   activities.SpoolTaskQueue(p.taskQueue, p.spool.Name()),
 		ArchiveRetention:  p.options.ArchiveRetention,
+		RecordHook:        p.options.RecordHook,
+	}
+	if steps.Sink == nil {
+		steps.Sink = store
 	}
 	if p.options.Archive != nil {
 		steps.Archive = archive.New(p.options.Archive)

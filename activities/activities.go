@@ -9,24 +9,29 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Activities has the activities of an import as its methods. All fields but Slots,
-// ImportConnections and those of the archive are required. A nil *Activities
+// Activities has the activities of an import as its methods. All fields but
+// RecordHook, Slots, ImportConnections and those of the archive are required. A nil *Activities
 // serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
 	// make it with webscraper.WithRetryOn429(false) and WithPacing(false).
 	Cloud *webscraper.Client
-	// Store keeps the records.
+	// Sink keeps the records.
+	Sink sink.RecordSink
+	// Store keeps the rest: which jobs are given up, and the spools.
 	Store *postgres.Store
+	// RecordHook looks at every record before it is imported, if it is set.
+	RecordHook RecordHook
 	// Spool keeps downloaded files until they are imported.
 	Spool *Spool
 	// Slots bound the downloads and imports that run at a time; nil bounds nothing.
 	Slots *Slots
-	// ImportConnections is how many connections to the database an import has at a
-	// time; 0 means 1.
+	// ImportConnections is how many batches an import commits at a time, each over
+	// a connection of its own; 0 means 1.
 	ImportConnections int
 	// WorkerTaskQueue is the worker-specific task queue: the one that only
 	// workers on this spool poll.
@@ -116,11 +121,26 @@ type PublishedImport struct {
 	ImportID    int64     `json:"import_id"`
 	Records     int64     `json:"records"`
 	Rejected    int64     `json:"rejected"`
+	Skipped     int64     `json:"skipped,omitempty"`
 	Bytes       int64     `json:"bytes"`
 	SHA256      string    `json:"sha256"`
 	PublishedAt time.Time `json:"published_at"`
 	// CloudDeletedAt is when the job was deleted in the cloud, if it was.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
+}
+
+// NewPublishedImport takes from what the sink tells what matters to an import.
+func NewPublishedImport(published sink.PublishedImport) *PublishedImport {
+	return &PublishedImport{
+		ImportID:       published.ImportID,
+		Records:        published.Records,
+		Rejected:       published.Rejected,
+		Skipped:        published.Skipped,
+		Bytes:          published.Bytes,
+		SHA256:         published.SHA256,
+		PublishedAt:    published.PublishedAt,
+		CloudDeletedAt: published.CloudDeletedAt,
+	}
 }
 
 // DescribeScrapingJobInput names the scraping job.
@@ -167,22 +187,12 @@ func (a *Activities) DescribeScrapingJob(ctx context.Context, in DescribeScrapin
 func (a *Activities) describe(ctx context.Context, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
 	id := in.ScrapingJobID
 	result := DescribeScrapingJobResult{WorkerTaskQueue: a.WorkerTaskQueue}
-	published, err := a.Store.PublishedImport(ctx, id)
+	published, err := a.published(ctx, id)
 	if err != nil {
 		return result, err
 	}
 	if published != nil {
-		result.Published = &PublishedImport{
-			ImportID:    published.ImportID,
-			Records:     published.Records,
-			Rejected:    published.Rejected,
-			Bytes:       published.Bytes,
-			SHA256:      published.SHA256,
-			PublishedAt: published.PublishedAt,
-		}
-		if at := published.CloudDeletedAt; at.Valid {
-			result.Published.CloudDeletedAt = &at.Time
-		}
+		result.Published = NewPublishedImport(*published)
 	}
 	result.Job, result.Found, err = a.scrapingJob(ctx, id)
 	if err != nil {
@@ -194,6 +204,15 @@ func (a *Activities) describe(ctx context.Context, in DescribeScrapingJobInput) 
 	result.Unchanged = published != nil && result.Job.SameContent(ScrapingJob(published.ScrapingJob))
 	result.Outside, err = a.whyOutside(ctx, in.Filter, result.Job)
 	return result, err
+}
+
+// published returns the published import of a job, nil when there is none.
+func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.PublishedImport, error) {
+	imports, err := a.Sink.PublishedImports(ctx, []int64{scrapingJobID})
+	if published, is := imports[scrapingJobID]; is {
+		return &published, err
+	}
+	return nil, err
 }
 
 // whyOutside asks the API only if the filter has a tag: for the jobs of the
@@ -237,9 +256,10 @@ type DeleteScrapingJobInput struct {
 	// Job is the job as it was when it was imported.
 	Job      ScrapingJob `json:"job"`
 	ImportID int64       `json:"import_id"`
-	// Records and Rejected are what was imported.
+	// Records, Rejected and Skipped are what was imported.
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
+	Skipped  int64 `json:"skipped,omitempty"`
 	// MaxRejected is how many rejected records there may be. Accepted says that a
 	// person wants the job deleted however many there are, and in spite of a
 	// count that does not match.
@@ -305,7 +325,7 @@ func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (Del
 			return DeleteScrapingJobResult{}, cloudError{err}
 		}
 	}
-	if err := a.Store.SetCloudDeleted(ctx, id); err != nil {
+	if err := a.Sink.SetCloudDeleted(ctx, id); err != nil {
 		return DeleteScrapingJobResult{}, err
 	}
 	return DeleteScrapingJobResult{Deleted: true}, nil
@@ -314,7 +334,7 @@ func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (Del
 // whyKeep verifies the import in the database. An empty reason means that the
 // cloud's copy is not needed any more.
 func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (reason string, err error) {
-	records, rejected, published, err := a.Store.CountPublished(ctx, in.Job.ScrapingJobID, in.ImportID)
+	counted, published, err := a.Sink.CountPublished(ctx, in.Job.ScrapingJobID, in.ImportID)
 	switch {
 	case err != nil:
 		return "", err
@@ -322,15 +342,15 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
 	case !in.Job.Finished():
 		return fmt.Sprintf("the job is %q, not finished", in.Job.Status), nil
-	case records != in.Records || rejected != in.Rejected:
+	case counted != sink.Counts{Records: in.Records, Rejected: in.Rejected, Skipped: in.Skipped}:
 		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
-			records, rejected, in.Records, in.Rejected), nil
+			counted.Records, counted.Rejected, in.Records, in.Rejected), nil
 	case in.Accepted:
 		return "", nil
-	case rejected > in.MaxRejected:
-		return fmt.Sprintf("records rejected: %d, allowed: %d", rejected, in.MaxRejected), nil
-	case records+rejected != in.Job.StoredRecordCount:
-		return fmt.Sprintf("records in the database: %d, but the job has stored %d", records, in.Job.StoredRecordCount), nil
+	case counted.Rejected > in.MaxRejected:
+		return fmt.Sprintf("records rejected: %d, allowed: %d", counted.Rejected, in.MaxRejected), nil
+	case counted.All() != in.Job.StoredRecordCount:
+		return fmt.Sprintf("records in the database: %d, but the job has stored %d", counted.Records, in.Job.StoredRecordCount), nil
 	}
 	return "", nil
 }

@@ -57,6 +57,7 @@ func newWorld(t *testing.T, options ...webscrapertest.Option) *world {
 	require.NoError(t, err)
 	w.steps = &activities.Activities{
 		Cloud:             w.client(apiToken),
+		Sink:              postgres.NewStore(w.db),
 		Store:             postgres.NewStore(w.db),
 		ImportConnections: 3,
 		Spool:             openSpool(t, w.spool, 0),

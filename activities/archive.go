@@ -98,7 +98,7 @@ func (a *Activities) unarchived(ctx context.Context, scrapingJobID int64) (bool,
 	if a.Archive == nil {
 		return false, nil
 	}
-	published, err := a.Store.PublishedImport(ctx, scrapingJobID)
+	published, err := a.published(ctx, scrapingJobID)
 	if err != nil || published == nil {
 		return false, err
 	}

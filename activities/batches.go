@@ -1,11 +1,13 @@
 package activities
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 
-	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // maxBatchBytes ends a batch early, so that long records cost no more memory
@@ -17,9 +19,11 @@ const maxBatchBytes = 4 << 20
 type batches struct {
 	records recordReader
 	in      ImportRecordsInput
-	read    postgres.Mark // how far, by Bytes and LastRecordNumber
-	empty   chan *postgres.Batch
-	ready   chan *postgres.Batch
+	// hook is nil if records are imported as they are.
+	hook    func(number int64, record []byte) (changed []byte, skip *skipRecord, err error)
+	read    sink.Mark // how far, by Bytes and LastRecordNumber
+	empty   chan sink.Batch
+	ready   chan sink.Batch
 	err     error // valid when ready is closed
 	begun   bool  // next has been called
 	stopped chan struct{}
@@ -28,13 +32,17 @@ type batches struct {
 
 // prepareBatches prepares the records after the mark, so many batches ahead of
 // those that have been committed.
-func prepareBatches(records recordReader, in ImportRecordsInput, mark postgres.Mark, ahead int, newBatch func() *postgres.Batch) *batches {
+func prepareBatches(
+	records recordReader, in ImportRecordsInput, mark sink.Mark, ahead int, newBatch func() sink.Batch,
+	hook func(number int64, record []byte) ([]byte, *skipRecord, error),
+) *batches {
 	b := &batches{
+		hook:    hook,
 		records: records,
 		in:      in,
 		read:    mark,
-		empty:   make(chan *postgres.Batch, ahead),
-		ready:   make(chan *postgres.Batch),
+		empty:   make(chan sink.Batch, ahead),
+		ready:   make(chan sink.Batch),
 		stopped: make(chan struct{}),
 	}
 	for range ahead {
@@ -50,7 +58,7 @@ func prepareBatches(records recordReader, in ImportRecordsInput, mark postgres.M
 // next returns the next batch, nil after the last one, or why there is none. A
 // worker that stops begins no further batch; an attempt commits one at least, so
 // that each of them gets somewhere.
-func (b *batches) next(ctx context.Context) (*postgres.Batch, error) {
+func (b *batches) next(ctx context.Context) (sink.Batch, error) {
 	if b.begun && workerStopping(ctx) {
 		return nil, errWorkerStopping
 	}
@@ -67,7 +75,7 @@ func (b *batches) next(ctx context.Context) (*postgres.Batch, error) {
 }
 
 // reuse takes a committed batch back.
-func (b *batches) reuse(committed *postgres.Batch) {
+func (b *batches) reuse(committed sink.Batch) {
 	committed.Reset()
 	b.empty <- committed
 }
@@ -80,13 +88,16 @@ func (b *batches) stop() {
 
 func (b *batches) prepare() error {
 	for more := true; more; {
-		var batch *postgres.Batch
+		var batch sink.Batch
 		select {
 		case batch = <-b.empty:
 		case <-b.stopped:
 			return nil
 		}
-		more = b.fill(batch)
+		var err error
+		if more, err = b.fill(batch); err != nil {
+			return err
+		}
 		if err := b.records.err(); err != nil {
 			return fmt.Errorf("reading the spool file: %w", err)
 		}
@@ -109,18 +120,39 @@ func (b *batches) prepare() error {
 
 // fill takes records until the batch is full; more is false when the file ends
 // before that.
-func (b *batches) fill(batch *postgres.Batch) (more bool) {
+func (b *batches) fill(batch sink.Batch) (more bool, err error) {
 	for b.records.next() {
 		record := b.records.record()
-		if record.refused != "" {
-			batch.Reject(record.number, record.data, record.refused)
-		} else {
-			batch.Add(record.number, record.data)
+		if err := b.take(batch, record); err != nil {
+			return false, err
 		}
 		b.read.Bytes, b.read.LastRecordNumber = record.end, record.number
 		if batch.Len() >= b.in.BatchRecords || batch.Bytes() >= maxBatchBytes {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
+}
+
+// take adds the record to the batch, in one way or another. The hook gets JSON
+// objects only; all else is the sink's to reject.
+func (b *batches) take(batch sink.Batch, record record) error {
+	if record.refused != "" {
+		batch.Reject(record.number, record.data, record.refused)
+		return nil
+	}
+	data := record.data
+	if b.hook != nil && bytes.HasPrefix(data, []byte("{")) && json.Valid(data) {
+		changed, skip, err := b.hook(record.number, data)
+		if err != nil {
+			return err
+		}
+		if skip != nil {
+			batch.Skip(record.number, data, skip.reason)
+			return nil
+		}
+		data = changed
+	}
+	batch.Add(record.number, data)
+	return nil
 }

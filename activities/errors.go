@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/scrapehaul/scrapehaul/archive"
-	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -52,6 +52,8 @@ const (
 	ErrorArchive = "ArchiveUnavailable"
 	// ErrorArchiveCorrupt: an archived file is not as it was written. Not retried.
 	ErrorArchiveCorrupt = "ArchiveCorrupt"
+	// ErrorRecordHook: the record hook of the worker's host failed; retried.
+	ErrorRecordHook = "RecordHookFailed"
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
 )
@@ -75,6 +77,8 @@ func classify(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errWorkerStopping):
 		kind = ErrorWorkerStopping
+	case errors.Is(err, errRecordHook):
+		kind = ErrorRecordHook
 	case errors.Is(err, errFileGone):
 		kind, options.NonRetryable = ErrorFileGone, true
 	case errors.Is(err, archive.ErrCorrupt):
@@ -83,7 +87,7 @@ func classify(ctx context.Context, err error) error {
 		kind = ErrorArchive
 	case errors.Is(err, errDiskFull), errors.Is(err, syscall.ENOSPC):
 		kind = ErrorDiskFull
-	case errors.Is(err, postgres.ErrSuperseded):
+	case errors.Is(err, sink.ErrSuperseded):
 		kind, options.NonRetryable = ErrorSuperseded, true
 	case pq.As(err) != nil:
 		kind, options.NonRetryable = classifyDatabase(pq.As(err))

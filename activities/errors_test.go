@@ -115,7 +115,7 @@ func TestDatabaseThatIsGoneIsRetried(t *testing.T) {
 		"the connection ends": closingServer(t),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.steps.Store = postgres.NewStore(connect(t, "postgres://importer:"+password+"@"+address+"/scrapehaul?sslmode=disable"))
+			w.steps.Sink = postgres.NewStore(connect(t, "postgres://importer:"+password+"@"+address+"/scrapehaul?sslmode=disable"))
 			for activity, input := range databaseSteps(in) {
 				_, err := run[any](w, activity, input)
 				requireFailure(t, err, activities.ErrorDatabase, true)

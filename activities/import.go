@@ -14,7 +14,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // ImportRecordsInput names a file of the spool and what to make of it.
@@ -32,6 +32,8 @@ type ImportRecordsInput struct {
 	RunID       string    `json:"run_id"`
 	Pass        int       `json:"pass"`
 	RequestedAt time.Time `json:"requested_at"`
+	// Accepted says that a person wants the records published however few they are.
+	Accepted bool `json:"accepted,omitempty"`
 	// BatchRecords is how many records are committed at a time.
 	BatchRecords int `json:"batch_records"`
 	// MaxRecordBytes is the size over which a record is rejected.
@@ -51,11 +53,13 @@ type ImportRecordsResult struct {
 	ImportID int64 `json:"import_id"`
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
+	Skipped  int64 `json:"skipped,omitempty"`
 	// Published is false when readers go on seeing the import before; Reason
 	// says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// TooFew is set when the reason is MinRecordsPercent.
+	// TooFew is set when a person may accept it as it is: the reason is
+	// MinRecordsPercent, or the sink's.
 	TooFew bool `json:"too_few,omitempty"`
 }
 
@@ -82,14 +86,15 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		return result, err
 	}
 	defer release()
-	attempt, err := a.Store.BeginImport(ctx, postgres.ImportRequest{
-		ScrapingJobID:  in.Job.ScrapingJobID,
+	attempt, err := a.Sink.BeginImport(ctx, sink.ImportRequest{
+		Job:            sink.ScrapingJob(in.Job),
 		WorkflowRunID:  in.RunID,
 		Pass:           in.Pass,
 		RequestedAt:    in.RequestedAt,
 		Bytes:          in.Bytes,
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
+		Accepted:       in.Accepted,
 	})
 	if err != nil {
 		return result, err
@@ -99,39 +104,22 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	reached := func(removed int64) Progress {
 		mark := attempt.Mark()
 		return Progress{
-			Bytes: mark.Bytes, OfBytes: in.Bytes, Records: mark.Records, Rejected: mark.Rejected, OfRecords: in.Job.StoredRecordCount,
-			Removed: removed,
+			Bytes: mark.Bytes, OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed,
+			Records: mark.Records, Rejected: mark.Rejected, Skipped: mark.Skipped,
 		}
 	}
+	heartbeat := func() { activity.RecordHeartbeat(ctx, reached(0)) }
 	progress := func(removed int64) {
 		count()
 		activity.RecordHeartbeat(ctx, reached(removed))
 	}
 	progress(0)
 	if !attempt.Published() {
-		if err := a.load(ctx, in, attempt, func() { progress(0) }); err != nil {
+		if err := a.load(ctx, in, attempt, func() { progress(0) }, heartbeat); err != nil {
 			return result, err
 		}
-		if result.Reason, err = a.whyWithhold(ctx, in.Job, attempt.Mark()); err != nil {
+		if err := a.publish(ctx, in, attempt, &result, heartbeat); err != nil {
 			return result, err
-		}
-		if result.Reason == "" {
-			result.Reason, err = a.whyTooFew(ctx, in, attempt.Mark())
-			result.TooFew = result.Reason != ""
-			if err != nil {
-				return result, err
-			}
-		}
-		if result.Reason != "" {
-			err = attempt.Abandon(ctx)
-		} else {
-			err = attempt.Publish(ctx, postgres.ScrapingJob(in.Job))
-		}
-		if err != nil {
-			return result, err
-		}
-		if problem := attempt.ViewProblem(); problem != "" {
-			activity.GetLogger(ctx).Warn("The records are published, but the view of their sitemap was not refreshed", "problem", problem)
 		}
 	}
 	if attempt.Published() {
@@ -139,7 +127,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 			return result, err
 		}
 	}
-	if err := a.Store.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {
+	if err := a.Sink.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {
 		return result, err
 	}
 	if in.RemoveFile {
@@ -147,15 +135,41 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 			return result, fmt.Errorf("removing the spool file: %w", err)
 		}
 	}
-	result.ImportID = attempt.ID()
-	result.Records = attempt.Mark().Records
-	result.Rejected = attempt.Mark().Rejected
+	mark := attempt.Mark()
+	result.ImportID, result.Records, result.Rejected, result.Skipped = attempt.ID(), mark.Records, mark.Rejected, mark.Skipped
 	result.Published = attempt.Published()
 	return result, nil
 }
 
+// publish publishes what is loaded, or abandons it and notes in the result why.
+func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt sink.Import, result *ImportRecordsResult, progress func()) (err error) {
+	mark := attempt.Mark()
+	if result.Reason, err = a.whyWithhold(ctx, in.Job, mark); err != nil {
+		return err
+	}
+	if result.Reason == "" {
+		result.Reason, err = a.whyTooFew(ctx, in, mark)
+		if err != nil {
+			return err
+		}
+		result.TooFew = result.Reason != ""
+	}
+	if result.Reason == "" {
+		err = attempt.Publish(ctx, progress)
+		withheld, is := errors.AsType[*sink.WithheldError](err)
+		if !is {
+			if problem := attempt.Problem(); problem != "" {
+				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", problem)
+			}
+			return err
+		}
+		result.Reason, result.TooFew = withheld.Reason, true
+	}
+	return attempt.Abandon(ctx)
+}
+
 // load commits the records of the file from the import's mark to its end.
-func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *postgres.Import, committed func()) (err error) {
+func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt sink.Import, committed, heartbeat func()) (err error) {
 	file, err := a.openSpoolFile(in)
 	if err != nil {
 		return err
@@ -172,9 +186,9 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt *p
 		return err
 	}
 	connections := max(1, a.ImportConnections)
-	batches := prepareBatches(records, in, mark, connections+1, attempt.NewBatch)
+	batches := prepareBatches(records, in, mark, connections+1, attempt.NewBatch, a.hookFor(ctx, in.Job, heartbeat))
 	defer batches.stop() // before the file is closed
-	return attempt.CommitBatches(ctx, connections, batches.next, func(batch *postgres.Batch) {
+	return attempt.CommitBatches(ctx, connections, batches.next, func(batch sink.Batch) {
 		batches.reuse(batch)
 		committed()
 	})
@@ -230,25 +244,25 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 
 // whyWithhold protects what readers have from a download that came out short:
 // the reason why the import is not to be published, or "".
-func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark postgres.Mark) (reason string, err error) {
-	if mark.Records+mark.Rejected >= job.StoredRecordCount {
+func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark sink.Mark) (reason string, err error) {
+	if mark.All() >= job.StoredRecordCount {
 		return "", nil
 	}
-	published, err := a.Store.PublishedImport(ctx, job.ScrapingJobID)
+	published, err := a.published(ctx, job.ScrapingJobID)
 	if err != nil || published == nil || published.Records <= mark.Records {
 		return "", err
 	}
 	return fmt.Sprintf("the download held %d records, but the job has stored %d: the %d records published before stay",
-		mark.Records+mark.Rejected, job.StoredRecordCount, published.Records), nil
+		mark.All(), job.StoredRecordCount, published.Records), nil
 }
 
 // whyTooFew protects readers from an export that is empty or has shrunk, because
 // the site has changed for instance.
-func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, mark postgres.Mark) (reason string, err error) {
-	if in.MinRecordsPercent == 0 || !in.Job.Finished() {
+func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, mark sink.Mark) (reason string, err error) {
+	if in.Accepted || in.MinRecordsPercent == 0 || !in.Job.Finished() {
 		return "", nil
 	}
-	last, err := a.Store.LastOfSitemap(ctx, in.Job.SitemapName)
+	last, err := a.Sink.LastOfSitemap(ctx, in.Job.SitemapName)
 	if err != nil || last == nil || 100*mark.Records >= int64(in.MinRecordsPercent)*last.Records {
 		return "", err
 	}

@@ -146,7 +146,7 @@ func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinis
 }
 
 func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {
-	unfinished, err := a.Store.UnfinishedImports(ctx)
+	unfinished, err := a.Sink.UnfinishedImports(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -159,18 +159,18 @@ func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int
 		if open {
 			continue
 		}
-		if err := a.Store.AbandonImport(ctx, each.ImportID); err != nil {
+		if err := a.Sink.AbandonImport(ctx, each.ImportID); err != nil {
 			return abandoned, err
 		}
 		abandoned++
 	}
-	jobs, err := a.Store.JobsWithUnneededRecords(ctx)
+	jobs, err := a.Sink.JobsWithUnneededRecords(ctx)
 	if err != nil {
 		return abandoned, err
 	}
 	for _, id := range jobs {
 		progress := func(records int64) { activity.RecordHeartbeat(ctx, Progress{Removed: records}) }
-		if err := a.Store.RemoveUnneeded(ctx, id, progress); err != nil {
+		if err := a.Sink.RemoveUnneeded(ctx, id, progress); err != nil {
 			return abandoned, err
 		}
 	}

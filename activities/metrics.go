@@ -7,7 +7,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Names of the metrics that the MetricsHandler of the worker's client gets. Like
@@ -54,7 +54,7 @@ func timeStep(ctx context.Context, step string) {
 // countCommitted returns a function that counts what has been committed since it
 // was called last, by the import's mark. What earlier attempts have committed,
 // they have counted.
-func countCommitted(ctx context.Context, mark func() postgres.Mark) (count func()) {
+func countCommitted(ctx context.Context, mark func() sink.Mark) (count func()) {
 	handler := activity.GetMetricsHandler(ctx)
 	counted := mark()
 	return func() {

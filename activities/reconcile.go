@@ -3,7 +3,7 @@ package activities
 import (
 	"context"
 
-	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -65,7 +65,7 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 	if len(ended) == 0 {
 		return result, nil
 	}
-	published, err := a.Store.PublishedImports(ctx, ids)
+	published, err := a.Sink.PublishedImports(ctx, ids)
 	if err != nil {
 		return FindDueScrapingJobsResult{}, err
 	}
@@ -94,7 +94,7 @@ type GiveUpScrapingJobInput struct {
 // GiveUpScrapingJob notes that a person has given up the import of a job, so
 // that reconciliation leaves the job alone until it has run again.
 func (a *Activities) GiveUpScrapingJob(ctx context.Context, in GiveUpScrapingJobInput) error {
-	if err := a.Store.GiveUp(ctx, postgres.ScrapingJob(in.Job)); err != nil {
+	if err := a.Store.GiveUp(ctx, sink.ScrapingJob(in.Job)); err != nil {
 		return classify(ctx, err)
 	}
 	return nil

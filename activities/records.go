@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -33,7 +33,7 @@ type recordReader interface {
 }
 
 // newRecordReader reads the records of the file after the mark.
-func newRecordReader(file *os.File, format string, maxRecordBytes int, mark postgres.Mark) (recordReader, error) {
+func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink.Mark) (recordReader, error) {
 	switch format {
 	case "", FormatJSON:
 		if _, err := file.Seek(mark.Bytes, io.SeekStart); err != nil {

@@ -70,7 +70,7 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewJSONHandler(streams.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	env := suite.NewTestActivityEnvironment()
-	steps := &activities.Activities{Cloud: cloud, Store: postgres.NewStore(db), Spool: spool, ImportConnections: scrapehaul.DefaultConnectionsPerImport}
+	steps := &activities.Activities{Cloud: cloud, Sink: postgres.NewStore(db), Spool: spool, ImportConnections: scrapehaul.DefaultConnectionsPerImport}
 	steps.Register(env)
 
 	// A worker hashes its own program, among others, before its first activity.

@@ -4,17 +4,20 @@ import (
 	"bytes"
 	"strconv"
 	"unsafe"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Batch collects the records that are committed together. Its buffers are
-// reused from one batch to the next.
-type Batch struct {
-	of *Import
+// importBatch is the [sink.Batch]. Its buffers are reused from one batch to the
+// next.
+type importBatch struct {
+	of *attempt
 	// rows is the COPY data in text format: one row for each of records.
 	rows    []byte
 	records []batchRecord
 	rejects []reject
-	// rejectBytes counts what rejects hold, so that Bytes bounds the memory.
+	skips   []reject
+	// rejectBytes counts what rejects and skips hold, so that Bytes bounds the memory.
 	rejectBytes int
 	// columns are those that no record before the batch had.
 	columns []string
@@ -36,15 +39,15 @@ type reject struct {
 }
 
 // NewBatch returns an empty batch for the import.
-func (i *Import) NewBatch() *Batch {
-	return &Batch{of: i}
+func (i *attempt) NewBatch() sink.Batch {
+	return &importBatch{of: i}
 }
 
 // Add takes one record, copying data; records come in the file's order, for all
 // batches of an import together. A record that [CheckRecord] refuses is
 // rejected with the reason: now, or, as long as there has been none, when
 // PostgreSQL refuses the batch, which checks the same and more.
-func (b *Batch) Add(number int64, data []byte) {
+func (b *importBatch) Add(number int64, data []byte) {
 	if len(data) == 0 || data[0] != '{' || b.of.careful.Load() {
 		if err := CheckRecord(data); err != nil {
 			b.Reject(number, data, err.Error())
@@ -65,38 +68,43 @@ func (b *Batch) Add(number int64, data []byte) {
 	b.records = append(b.records, record)
 }
 
-// Reject takes one record that cannot be imported, copying raw, with the
-// reason for a person to read.
-func (b *Batch) Reject(number int64, raw []byte, reason string) {
+// Reject takes one record that cannot be imported, copying raw.
+func (b *importBatch) Reject(number int64, raw []byte, reason string) {
 	b.rejects = append(b.rejects, reject{number: number, raw: append([]byte{}, raw...), reason: reason})
+	b.rejectBytes += len(raw)
+}
+
+// Skip takes one record that is not to be imported, copying raw.
+func (b *importBatch) Skip(number int64, raw []byte, reason string) {
+	b.skips = append(b.skips, reject{number: number, raw: append([]byte{}, raw...), reason: reason})
 	b.rejectBytes += len(raw)
 }
 
 // EndsAt sets the mark that the batch's commit sets: bytes is the offset in the
 // file after the batch, lastRecordNumber the number of the last record before
 // that.
-func (b *Batch) EndsAt(bytes, lastRecordNumber int64) {
+func (b *importBatch) EndsAt(bytes, lastRecordNumber int64) {
 	b.end, b.lastRecordNumber = bytes, lastRecordNumber
 }
 
-// Len is the number of records taken, rejected ones included.
-func (b *Batch) Len() int { return len(b.records) + len(b.rejects) }
+// Len is the number of records taken, rejected and skipped ones included.
+func (b *importBatch) Len() int { return len(b.records) + len(b.rejects) + len(b.skips) }
 
 // Bytes is the memory that the records take.
-func (b *Batch) Bytes() int { return len(b.rows) + b.rejectBytes }
+func (b *importBatch) Bytes() int { return len(b.rows) + b.rejectBytes }
 
 // Reset empties the batch.
-func (b *Batch) Reset() {
+func (b *importBatch) Reset() {
 	b.rows = b.rows[:0]
 	b.records = b.records[:0]
-	b.rejects = b.rejects[:0]
+	b.rejects, b.skips = b.rejects[:0], b.skips[:0]
 	b.rejectBytes = 0
 	b.columns = b.columns[:0]
 	b.unchecked = false
 }
 
 // check rejects those of the records that CheckRecord refuses.
-func (b *Batch) check() {
+func (b *importBatch) check() {
 	rows, records := b.rows, b.records
 	b.rows, b.records, b.unchecked = b.rows[:0], b.records[:0], false
 	for _, r := range records {
@@ -112,7 +120,7 @@ func (b *Batch) check() {
 }
 
 // data is a record as it came.
-func (b *Batch) data(r batchRecord) []byte { return unescaped(b.rows[r.start:r.end]) }
+func (b *importBatch) data(r batchRecord) []byte { return unescaped(b.rows[r.start:r.end]) }
 
 // appendEscaped appends data as COPY's text format wants it. JSON has a raw tab
 // or line end between its tokens at most; it has backslashes, and they are

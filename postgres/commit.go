@@ -7,22 +7,15 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// CommitBatches commits the batches that next returns, over so many connections
-// at a time: while one batch is committed, others are copied. They are committed
-// in the order of next all the same, so that what is in the database is always
-// the beginning of the file up to the mark.
-//
-// next is called by one goroutine at a time. It returns nil when there are no
-// more batches, or the error that ends the import; the batches in hand are still
-// committed then. committed is called after each commit, in order; the batch is
-// the caller's again.
-//
-// It returns [ErrOvertaken] when this attempt may no longer write. After any
-// error the batches up to the mark are in the database, and nothing of the
-// others.
-func (i *Import) CommitBatches(caller context.Context, connections int, next func(context.Context) (*Batch, error), committed func(*Batch)) error {
+// CommitBatches commits over so many connections at a time: while one batch is
+// committed, others are copied. They are committed in the order of next all the
+// same, so that what is in the database is always the beginning of the file up to
+// the mark; see [sink.Import].
+func (i *attempt) CommitBatches(caller context.Context, connections int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch)) error {
 	ctx, fail := context.WithCancelCause(caller)
 	defer fail(nil)
 	source := &batchSource{next: next, turn: i.turn}
@@ -47,33 +40,30 @@ func (i *Import) CommitBatches(caller context.Context, connections int, next fun
 	return source.err
 }
 
-// CommitBatch commits one batch.
-func (i *Import) CommitBatch(ctx context.Context, batch *Batch) error {
-	return i.CommitBatches(ctx, 1, func(context.Context) (*Batch, error) {
-		next := batch
-		batch = nil
-		return next, nil
-	}, func(*Batch) {})
-}
-
 // batchSource hands out the batches, each with its turn.
 type batchSource struct {
 	mu   sync.Mutex
-	next func(context.Context) (*Batch, error)
+	next func(context.Context) (sink.Batch, error)
 	turn int
 	done bool
 	err  error // of next
 }
 
 // take returns nil when there is nothing more to commit.
-func (s *batchSource) take(ctx context.Context) (batch *Batch, turn int) {
+func (s *batchSource) take(ctx context.Context) (batch *importBatch, turn int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done || ctx.Err() != nil {
 		return nil, 0
 	}
-	if batch, s.err = s.next(ctx); batch == nil || s.err != nil {
-		s.done = true
+	next, err := s.next(ctx)
+	if next == nil || err != nil {
+		s.err, s.done = err, true
+		return nil, 0
+	}
+	batch, ours := next.(*importBatch)
+	if !ours {
+		s.err, s.done = fmt.Errorf("the batch is a %T: take it from NewBatch", next), true
 		return nil, 0
 	}
 	s.turn++
@@ -82,7 +72,7 @@ func (s *batchSource) take(ctx context.Context) (batch *Batch, turn int) {
 
 // commitNext takes a batch only once it has a connection for it. So the batch
 // whose turn it is never waits for a connection that later ones hold.
-func (i *Import) commitNext(ctx context.Context, source *batchSource, committed func(*Batch)) (more bool, err error) {
+func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed func(sink.Batch)) (more bool, err error) {
 	err = i.onConnection(ctx, func(conn *sqlx.Conn) error {
 		batch, turn := source.take(ctx)
 		if batch == nil {
@@ -99,7 +89,7 @@ func (i *Import) commitNext(ctx context.Context, source *batchSource, committed 
 
 // commitOn commits the batch. A record that PostgreSQL refuses is rejected with
 // the reason while the others of the batch are imported.
-func (i *Import) commitOn(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn int, committed func(*Batch)) error {
+func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, committed func(sink.Batch)) error {
 	err := i.commit(ctx, conn, batch, turn, copyRecords)
 	if refused(err) && batch.unchecked {
 		i.careful.Store(true) // where one is, there are more
@@ -118,7 +108,7 @@ func (i *Import) commitOn(ctx context.Context, conn *sqlx.Conn, batch *Batch, tu
 
 const advanceMark = `
 UPDATE scrapehaul.imports
-SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8
+SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
 
 // A batch need not be on PostgreSQL's disk before the next one begins: publishing
@@ -128,10 +118,10 @@ const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
 
 // writeRecords writes the batch's records inside a transaction and returns
 // those that PostgreSQL refused.
-type writeRecords func(ctx context.Context, tx transaction, batch *Batch) (refused []reject, err error)
+type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused []reject, err error)
 
-func (i *Import) commit(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn int, write writeRecords) error {
-	var next Mark
+func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, write writeRecords) error {
+	var next sink.Mark
 	err := inTx(ctx, conn, func(tx transaction) error {
 		if _, err := tx.ExecContext(ctx, leaveFlushing); err != nil {
 			return err
@@ -144,22 +134,28 @@ func (i *Import) commit(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn
 			}
 		}
 		rejects := append(refused, batch.rejects...)
-		if err := insertRejects(ctx, tx, i.id, rejects); err != nil {
+		if err := insertAside(ctx, tx, insertRejected, i.id, rejects); err != nil {
+			return err
+		}
+		if err := insertAside(ctx, tx, insertSkipped, i.id, batch.skips); err != nil {
 			return err
 		}
 		if err := i.waitForTurn(ctx, turn); err != nil {
 			return err
 		}
 		mark := i.Mark()
-		next = Mark{
+		next = sink.Mark{
 			Bytes:            batch.end,
 			LastRecordNumber: batch.lastRecordNumber,
-			Records:          mark.Records + int64(len(batch.records)-len(refused)),
-			Rejected:         mark.Rejected + int64(len(rejects)),
+			Counts: sink.Counts{
+				Records:  mark.Records + int64(len(batch.records)-len(refused)),
+				Rejected: mark.Rejected + int64(len(rejects)),
+				Skipped:  mark.Skipped + int64(len(batch.skips)),
+			},
 		}
 		// Last, so that the row is locked for a moment only.
 		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(batch.columns)))
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(batch.columns), next.Skipped))
 	})
 	if err != nil {
 		return err
@@ -171,7 +167,7 @@ func (i *Import) commit(ctx context.Context, conn *sqlx.Conn, batch *Batch, turn
 }
 
 // waitForTurn waits until the batches before have been committed.
-func (i *Import) waitForTurn(ctx context.Context, turn int) error {
+func (i *attempt) waitForTurn(ctx context.Context, turn int) error {
 	for {
 		i.mu.Lock()
 		reached, changes := i.turn == turn-1, i.turnEnded
@@ -187,7 +183,7 @@ func (i *Import) waitForTurn(ctx context.Context, turn int) error {
 	}
 }
 
-func (i *Import) endTurn(turn int) {
+func (i *attempt) endTurn(turn int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.turn = turn
@@ -195,12 +191,17 @@ func (i *Import) endTurn(turn int) {
 	i.turnEnded = make(chan struct{})
 }
 
-const insertRejected = `
-INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)
-SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
+const (
+	insertRejected = `INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)` + valuesAside
+	insertSkipped  = `INSERT INTO scrapehaul.skipped_records (import_id, record_number, raw, reason)` + valuesAside
 
-func insertRejects(ctx context.Context, tx transaction, importID int64, rejects []reject) error {
-	if len(rejects) == 0 {
+	valuesAside = `
+SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
+)
+
+// insertAside writes records that are not imported.
+func insertAside(ctx context.Context, tx transaction, statement string, importID int64, records []reject) error {
+	if len(records) == 0 {
 		return nil
 	}
 	var (
@@ -208,11 +209,11 @@ func insertRejects(ctx context.Context, tx transaction, importID int64, rejects 
 		raws    pq.ByteaArray
 		reasons pq.StringArray
 	)
-	for _, r := range rejects {
+	for _, r := range records {
 		numbers = append(numbers, r.number)
 		raws = append(raws, r.raw)
 		reasons = append(reasons, r.reason)
 	}
-	_, err := tx.ExecContext(ctx, insertRejected, importID, numbers, raws, reasons)
+	_, err := tx.ExecContext(ctx, statement, importID, numbers, raws, reasons)
 	return err
 }

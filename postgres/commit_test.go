@@ -13,13 +13,14 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // recordBatches returns a source of so many batches for CommitBatches, in which
 // a record counts as one byte of the file.
-func recordBatches(attempt *postgres.Import, batches, records int, record func(number int64) string) func(context.Context) (*postgres.Batch, error) {
+func recordBatches(attempt sink.Import, batches, records int, record func(number int64) string) func(context.Context) (sink.Batch, error) {
 	next := attempt.Mark().LastRecordNumber
-	return func(context.Context) (*postgres.Batch, error) {
+	return func(context.Context) (sink.Batch, error) {
 		if batches == 0 {
 			return nil, nil
 		}
@@ -49,7 +50,7 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 	// The first batches are the largest, so that later ones are copied before.
 	sizes := []int{2_000, 1_500, 1_000, 800, 400, 200, 99, 1}
 	number := int64(0)
-	next := func(context.Context) (*postgres.Batch, error) {
+	next := func(context.Context) (sink.Batch, error) {
 		if len(sizes) == 0 {
 			return nil, nil
 		}
@@ -62,7 +63,7 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 		batch.EndsAt(number, number)
 		return batch, nil
 	}
-	require.NoError(t, attempt.CommitBatches(t.Context(), 4, next, func(*postgres.Batch) {
+	require.NoError(t, attempt.CommitBatches(t.Context(), 4, next, func(sink.Batch) {
 		mark := attempt.Mark()
 		ends = append(ends, mark.LastRecordNumber)
 		require.Equal(t, mark.LastRecordNumber, count(t, db, allRows))
@@ -70,7 +71,7 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 		require.Equal(t, mark.LastRecordNumber, count(t, db, lastInMark))
 	}))
 	require.Equal(t, []int64{2_000, 3_500, 4_500, 5_300, 5_700, 5_900, 5_999, 6_000}, ends)
-	require.NoError(t, attempt.Publish(t.Context(), job(6_000)))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 }
 
 func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
@@ -78,13 +79,13 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 	attempt := begin(t, store, request(1, 1_000))
 	broken := errors.New("the file cannot be read")
 	source := recordBatches(attempt, 7, 10, good)
-	err := attempt.CommitBatches(t.Context(), 3, func(ctx context.Context) (*postgres.Batch, error) {
+	err := attempt.CommitBatches(t.Context(), 3, func(ctx context.Context) (sink.Batch, error) {
 		batch, err := source(ctx)
 		if batch == nil {
 			err = broken
 		}
 		return batch, err
-	}, func(*postgres.Batch) {})
+	}, func(sink.Batch) {})
 	require.ErrorIs(t, err, broken)
 	require.Equal(t, int64(70), attempt.Mark().Records, "what was in hand is committed")
 	require.Equal(t, int64(70), count(t, db, lastRow))
@@ -92,12 +93,12 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 	// Another attempt takes over in the middle.
 	source = recordBatches(attempt, 20, 10, good)
 	handedOut := 0
-	err = attempt.CommitBatches(t.Context(), 3, func(ctx context.Context) (*postgres.Batch, error) {
+	err = attempt.CommitBatches(t.Context(), 3, func(ctx context.Context) (sink.Batch, error) {
 		if handedOut++; handedOut == 5 {
 			begin(t, store, request(1, 1_000))
 		}
 		return source(ctx)
-	}, func(*postgres.Batch) {})
+	}, func(sink.Batch) {})
 	require.Error(t, err) // overtaken, or its connections are ended
 	resumed := begin(t, store, request(1, 1_000))
 	require.Equal(t, resumed.Mark().LastRecordNumber, count(t, db, lastRow))
@@ -113,7 +114,7 @@ func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
 	require.NoError(t, commit(t, attempt, 6, 10, plain))
 	db.MustExec(`DELETE FROM scrapehaul.import_records WHERE record_number > 5`)
 	db.MustExec(`UPDATE scrapehaul.imports SET committed_bytes = 5, last_record_number = 5, records = 5`)
-	require.ErrorIs(t, commit(t, attempt, 11, 20, plain), postgres.ErrOvertaken)
+	require.ErrorIs(t, commit(t, attempt, 11, 20, plain), sink.ErrOvertaken)
 	require.Equal(t, int64(5), count(t, db, lastRow))
 	require.Equal(t, int64(5), begin(t, store, request(1, 20)).Mark().Records)
 }
@@ -132,9 +133,9 @@ func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
 			return `{"refused by PostgreSQL alone":1e200000}`
 		}
 		return good(number)
-	}), func(*postgres.Batch) {}))
-	require.NoError(t, attempt.Publish(t.Context(), job(400)))
-	require.Equal(t, postgres.Mark{Bytes: 400, LastRecordNumber: 400, Records: 320, Rejected: 80}, attempt.Mark())
+	}), func(sink.Batch) {}))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	require.Equal(t, sink.Mark{Bytes: 400, LastRecordNumber: 400, Counts: sink.Counts{Records: 320, Rejected: 80}}, attempt.Mark())
 	require.Equal(t, int64(320), count(t, db, visible))
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'cut off%'`))
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'PostgreSQL refuses it: %'`))
@@ -145,7 +146,7 @@ func TestConnectionsGoBackToThePoolAsTheyWere(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	attempt := begin(t, store, request(1, 10))
 	require.NoError(t, commit(t, attempt, 1, 10, `{"cut":%d`))
-	require.NoError(t, attempt.Publish(t.Context(), job(10)))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	for _, setting := range []string{"application_name", "synchronous_commit"} {
 		require.Zero(t, count(t, db, `SELECT count(*) FROM pg_settings WHERE name = $1 AND setting <> reset_val`, setting))
 	}
@@ -175,8 +176,8 @@ func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
 			batch.Add(int64(n+1), []byte(each))
 		}
 		batch.EndsAt(3, 3)
-		require.NoError(t, attempt.CommitBatch(t.Context(), batch), "%q", record)
-		require.NoError(t, attempt.Publish(t.Context(), job(3)))
+		require.NoError(t, commitBatch(t.Context(), attempt, batch), "%q", record)
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		if problem := postgres.CheckRecord([]byte(record)); problem != nil {
 			var rejected struct {
 				Raw    string `db:"raw"`

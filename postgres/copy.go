@@ -21,7 +21,7 @@ const copyChunkBytes = 60 << 10
 
 // copyRecords writes all records with one COPY. It refuses none by itself: an
 // error of PostgreSQL sinks the whole batch.
-func copyRecords(ctx context.Context, tx transaction, batch *Batch) ([]reject, error) {
+func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
 	var copyErr error
 	err := tx.conn.Raw(func(driverConn any) error {
 		copyErr = copyBatch(ctx, driverConn, batch)
@@ -30,7 +30,7 @@ func copyRecords(ctx context.Context, tx transaction, batch *Batch) ([]reject, e
 	return nil, errors.Join(copyErr, err)
 }
 
-func copyBatch(ctx context.Context, driverConn any, batch *Batch) error {
+func copyBatch(ctx context.Context, driverConn any, batch *importBatch) error {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
@@ -75,7 +75,7 @@ INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ($
 
 // insertOneByOne writes the records so that one refused by PostgreSQL leaves
 // the others in place. It is for the rare batch that COPY cannot take.
-func insertOneByOne(ctx context.Context, tx transaction, batch *Batch) ([]reject, error) {
+func insertOneByOne(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
 	var rejects []reject
 	for _, record := range batch.records {
 		if _, err := tx.ExecContext(ctx, `SAVEPOINT record`); err != nil {

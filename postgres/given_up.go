@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 const upsertGivenUp = `
@@ -19,7 +21,7 @@ SET status = excluded.status, jobs_scheduled = excluded.jobs_scheduled, jobs_exe
 // GiveUp notes that a person has abandoned the import of this content of a
 // scraping job, so that nothing but a person starts it again. It replaces the
 // content noted before; publishing an import of the job removes the note.
-func (s *Store) GiveUp(ctx context.Context, job ScrapingJob) error {
+func (s *Store) GiveUp(ctx context.Context, job sink.ScrapingJob) error {
 	_, err := s.db.ExecContext(ctx, upsertGivenUp, job.ScrapingJobID, job.Status, job.JobsScheduled, job.JobsExecuted,
 		job.JobsFailed, job.JobsEmpty, job.JobsNoValue, job.StoredRecordCount)
 	if err != nil {
@@ -35,12 +37,12 @@ WHERE scrapingjob_id = ANY($1)`
 
 // GivenUp returns those of the scraping jobs that have been given up, by their
 // IDs: the content that was given up, without the sitemap and the custom ID.
-func (s *Store) GivenUp(ctx context.Context, scrapingJobIDs []int64) (map[int64]ScrapingJob, error) {
-	var jobs []ScrapingJob
+func (s *Store) GivenUp(ctx context.Context, scrapingJobIDs []int64) (map[int64]sink.ScrapingJob, error) {
+	var jobs []sink.ScrapingJob
 	if err := s.db.SelectContext(ctx, &jobs, selectGivenUp, pq.Array(scrapingJobIDs)); err != nil {
 		return nil, fmt.Errorf("reading which of %d scraping jobs are given up: %w", len(scrapingJobIDs), err)
 	}
-	givenUp := make(map[int64]ScrapingJob, len(jobs))
+	givenUp := make(map[int64]sink.ScrapingJob, len(jobs))
 	for _, job := range jobs {
 		givenUp[job.ScrapingJobID] = job
 	}

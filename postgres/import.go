@@ -11,50 +11,14 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-var (
-	// ErrOvertaken is returned to an attempt that may no longer write, because
-	// a later attempt at the same import has begun. The later one goes on.
-	ErrOvertaken = errors.New("a later attempt at this import has begun; this one stops")
-	// ErrSuperseded is returned when a later import of the same scraping job
-	// has been requested: the earlier one must not replace it.
-	ErrSuperseded = errors.New("a later import of this scraping job has been requested; this one stops")
-)
-
-// ImportRequest identifies an import. Two requests that agree in all fields
-// are attempts at the same import: the second one resumes the first.
-type ImportRequest struct {
-	ScrapingJobID int64
-	// WorkflowRunID and Pass say who asked: the pass-th import of that run.
-	WorkflowRunID string
-	Pass          int
-	// RequestedAt orders the imports of a scraping job, by the microsecond.
-	RequestedAt time.Time
-	// Bytes and SHA256 (lower-case hex) are those of the file. An import is
-	// only ever resumed with the same file.
-	Bytes  int64
-	SHA256 string
-	// CloudDeletedAt is when the job was deleted in Web Scraper Cloud, for a file
-	// that did not come from there. It identifies nothing.
-	CloudDeletedAt *time.Time
-}
-
-// Mark is how far an import has been committed.
-type Mark struct {
-	// Bytes is the offset in the file up to which all is committed.
-	Bytes int64 `db:"committed_bytes"`
-	// LastRecordNumber is the number of the last record before that offset.
-	LastRecordNumber int64 `db:"last_record_number"`
-	// Records and Rejected count what has been imported and rejected.
-	Records  int64 `db:"records"`
-	Rejected int64 `db:"rejected"`
-}
-
-// Import is one attempt at an import. It is not safe for concurrent use.
-type Import struct {
+// attempt is the [sink.Import].
+type attempt struct {
 	store   *Store
-	request ImportRequest
+	request sink.ImportRequest
 	id      int64
 	fence   int64
 	// published is set when an earlier attempt has already published.
@@ -68,11 +32,11 @@ type Import struct {
 
 	// columns finds those of the records added to batches.
 	columns *columnFinder
-	// viewProblem is why publishing has not refreshed the sitemap's view.
-	viewProblem string
+	// problem is why publishing has not refreshed the sitemap's view.
+	problem string
 
 	mu   sync.Mutex
-	mark Mark
+	mark sink.Mark
 	// committedColumns are those of the records up to the mark.
 	committedColumns []string
 	// turn counts the batches committed; turnEnded is closed, and made anew,
@@ -82,22 +46,21 @@ type Import struct {
 }
 
 // ID is the import's key in scrapehaul.imports.
-func (i *Import) ID() int64 { return i.id }
+func (i *attempt) ID() int64 { return i.id }
 
 // Mark is how far the import has been committed, by earlier attempts too.
-func (i *Import) Mark() Mark {
+func (i *attempt) Mark() sink.Mark {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.mark
 }
 
-// ViewProblem says why [Import.Publish] has published the records, but not
-// refreshed the view of their sitemap; "" if it has.
-func (i *Import) ViewProblem() string { return i.viewProblem }
+// Problem says why the view of the sitemap was not refreshed.
+func (i *attempt) Problem() string { return i.problem }
 
 // Published says whether the import has been published, by an earlier attempt
 // too.
-func (i *Import) Published() bool { return i.published }
+func (i *attempt) Published() bool { return i.published }
 
 const isSuperseded = `
 SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requested_at > $2)`
@@ -113,7 +76,7 @@ ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, columns
+SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -122,7 +85,7 @@ const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state = 'importing'
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, columns`
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns`
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
@@ -130,31 +93,27 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND 
 const insertImport = `
 INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, requested_at)
 VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, columns`
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns`
 
-// BeginImport begins an attempt at an import, or resumes the import that an
-// earlier attempt left unfinished ([Import.Mark] says where). From then on the
-// earlier attempt commits nothing more, whether it still runs or not; nor does
-// an import of the same job that was requested earlier or reads another file.
-//
-// It returns [ErrSuperseded] when a later import of the job was requested.
-func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import, error) {
+// BeginImport begins an attempt at an import, or resumes one; see
+// [sink.RecordSink].
+func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
 	doing := func(err error) error {
-		return fmt.Errorf("beginning the import of scraping job %d: %w", request.ScrapingJobID, err)
+		return fmt.Errorf("beginning the import of scraping job %d: %w", request.Job.ScrapingJobID, err)
 	}
 	var superseded bool
-	if err := s.db.GetContext(ctx, &superseded, isSuperseded, request.ScrapingJobID, request.RequestedAt); err != nil {
+	if err := s.db.GetContext(ctx, &superseded, isSuperseded, request.Job.ScrapingJobID, request.RequestedAt); err != nil {
 		return nil, doing(err)
 	}
 	if superseded {
-		return nil, doing(ErrSuperseded)
+		return nil, doing(sink.ErrSuperseded)
 	}
 	// An attempt that hangs in a transaction would hold its locks for as long
 	// as its connection lives.
-	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(request.ScrapingJobID)); err != nil {
+	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(request.Job.ScrapingJobID)); err != nil {
 		return nil, doing(err)
 	}
-	attempt := &Import{store: s, request: request, turnEnded: make(chan struct{})}
+	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{})}
 	err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
 		return inTx(ctx, conn, func(tx transaction) error { return attempt.begin(ctx, tx) })
 	})
@@ -165,23 +124,23 @@ func (s *Store) BeginImport(ctx context.Context, request ImportRequest) (*Import
 }
 
 // begin finds the import of the request or makes it.
-func (i *Import) begin(ctx context.Context, tx transaction) error {
+func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	// The job's row is the lock: attempts begin one after the other.
-	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
+	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID); err != nil {
 		return err
 	}
 	var superseded bool
-	if err := tx.GetContext(ctx, &superseded, isSuperseded, i.request.ScrapingJobID, i.request.RequestedAt); err != nil {
+	if err := tx.GetContext(ctx, &superseded, isSuperseded, i.request.Job.ScrapingJobID, i.request.RequestedAt); err != nil {
 		return err
 	}
 	if superseded {
-		return ErrSuperseded
+		return sink.ErrSuperseded
 	}
-	key := []any{i.request.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
+	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
-		Mark
+		sink.Mark
 		Columns pq.StringArray `db:"columns"`
 	}
 	err := tx.GetContext(ctx, &row, findDone, key...)
@@ -190,7 +149,7 @@ func (i *Import) begin(ctx context.Context, tx transaction) error {
 		err = tx.GetContext(ctx, &row, takeOver, key...)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		if _, err := tx.ExecContext(ctx, abandonOthers, i.request.ScrapingJobID); err != nil {
+		if _, err := tx.ExecContext(ctx, abandonOthers, i.request.Job.ScrapingJobID); err != nil {
 			return err
 		}
 		err = tx.GetContext(ctx, &row, insertImport, append(key, i.request.RequestedAt)...)
@@ -226,14 +185,10 @@ WHERE scrapingjob_id = :scrapingjob_id`
 
 const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`
 
-// Publish makes the import the one that readers see, in place of the one
-// before, together with the job object it was made from, and adds the records'
-// columns to the view of their sitemap, if PostgreSQL lets it
-// ([Import.ViewProblem]). All of the file must
-// have been committed. Publishing twice is the same as once.
-//
-// It returns [ErrOvertaken] when this attempt may no longer write.
-func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
+// Publish notes the job object that the import was made from, and adds the
+// records' columns to the view of their sitemap, if PostgreSQL lets it
+// (Problem); see [sink.Import].
+func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if i.published {
 		return nil
 	}
@@ -241,7 +196,7 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, mark.Bytes, i.request.Bytes)
 	}
 	err := i.onConnection(ctx, func(conn *sqlx.Conn) error {
-		return inTx(ctx, conn, func(tx transaction) error { return i.publish(ctx, tx, job) })
+		return inTx(ctx, conn, func(tx transaction) error { return i.publish(ctx, tx) })
 	})
 	if err != nil {
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
@@ -250,44 +205,43 @@ func (i *Import) Publish(ctx context.Context, job ScrapingJob) error {
 	return nil
 }
 
-func (i *Import) publish(ctx context.Context, tx transaction, job ScrapingJob) error {
+func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	if _, err := tx.ExecContext(ctx, waitForFlushing); err != nil {
 		return err
 	}
 	// In the same order as BeginImport: the job first.
-	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.ScrapingJobID); err != nil {
+	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, replacePublished, i.request.ScrapingJobID); err != nil {
+	if _, err := tx.ExecContext(ctx, replacePublished, i.request.Job.ScrapingJobID); err != nil {
 		return err
 	}
 	if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, deleteGivenUp, i.request.ScrapingJobID); err != nil {
+	if _, err := tx.ExecContext(ctx, deleteGivenUp, i.request.Job.ScrapingJobID); err != nil {
 		return err
 	}
 	query, args, err := sqlx.Named(setPublishedJob, struct {
-		ScrapingJob
+		sink.ScrapingJob
 		ImportID       int64      `db:"import_id"`
 		CloudDeletedAt *time.Time `db:"cloud_deleted_at"`
-	}{job, i.id, i.request.CloudDeletedAt})
+	}{i.request.Job, i.id, i.request.CloudDeletedAt})
 	if err != nil {
 		return err
 	}
-	if err := exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...)); err != nil || job.SitemapName == "" {
+	if err := exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...)); err != nil || i.request.Job.SitemapName == "" {
 		return err
 	}
-	i.viewProblem, err = refreshView(ctx, tx, job.SitemapName, i.committedColumns)
+	i.problem, err = refreshView(ctx, tx, i.request.Job.SitemapName, i.committedColumns)
 	return err
 }
 
 const setAbandoned = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND fence = $2 AND state = 'importing'`
 
-// Abandon gives the import up: readers go on seeing what was published before.
-// Its records are removed by [Store.RemoveUnneeded].
-func (i *Import) Abandon(ctx context.Context) error {
+// Abandon leaves the records for [Store.RemoveUnneeded].
+func (i *attempt) Abandon(ctx context.Context) error {
 	if err := exactlyOne(i.store.db.ExecContext(ctx, setAbandoned, i.id, i.fence)); err != nil {
 		return fmt.Errorf("abandoning import %d: %w", i.id, err)
 	}
@@ -295,7 +249,7 @@ func (i *Import) Abandon(ctx context.Context) error {
 }
 
 // exactlyOne turns an update that the fence kept from its row into
-// ErrOvertaken.
+// sink.ErrOvertaken.
 func exactlyOne(result sql.Result, err error) error {
 	if err != nil {
 		return err
@@ -305,7 +259,7 @@ func exactlyOne(result sql.Result, err error) error {
 		return err
 	}
 	if updated != 1 {
-		return ErrOvertaken
+		return sink.ErrOvertaken
 	}
 	return nil
 }
@@ -313,9 +267,9 @@ func exactlyOne(result sql.Result, err error) error {
 // onConnection is the store's, on a connection that terminateAttempts finds. The
 // name is set outside of any transaction: when a rollback takes it back,
 // PostgreSQL says so, and lib/pq takes that for the connection's end in a COPY.
-func (i *Import) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
+func (i *attempt) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
 	return i.store.onConnection(ctx, func(conn *sqlx.Conn) error {
-		if _, err := conn.ExecContext(ctx, `SELECT set_config('application_name', $1, false)`, applicationName(i.request.ScrapingJobID)); err != nil {
+		if _, err := conn.ExecContext(ctx, `SELECT set_config('application_name', $1, false)`, applicationName(i.request.Job.ScrapingJobID)); err != nil {
 			return err
 		}
 		if err := work(conn); err != nil {

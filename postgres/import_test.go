@@ -13,6 +13,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 const jobID = 1234
@@ -35,14 +36,14 @@ func connect(t *testing.T, url string) *sqlx.DB {
 
 // request is the import of a file of that many bytes, asked for in the given
 // second.
-func request(pass int, bytes int64) postgres.ImportRequest {
-	return postgres.ImportRequest{
-		ScrapingJobID: jobID, WorkflowRunID: "run", Pass: pass,
+func request(pass int, bytes int64) sink.ImportRequest {
+	return sink.ImportRequest{
+		Job: job(bytes), WorkflowRunID: "run", Pass: pass,
 		RequestedAt: time.Date(2026, 1, 1, 0, 0, pass, 0, time.UTC), Bytes: bytes, SHA256: "abc",
 	}
 }
 
-func begin(t *testing.T, store *postgres.Store, r postgres.ImportRequest) *postgres.Import {
+func begin(t *testing.T, store *postgres.Store, r sink.ImportRequest) sink.Import {
 	t.Helper()
 	attempt, err := store.BeginImport(t.Context(), r)
 	require.NoError(t, err)
@@ -51,20 +52,28 @@ func begin(t *testing.T, store *postgres.Store, r postgres.ImportRequest) *postg
 
 // commit commits records first to last as one batch; a record counts as one
 // byte of the file.
-func commit(t *testing.T, attempt *postgres.Import, first, last int64, format string) error {
+func commit(t *testing.T, attempt sink.Import, first, last int64, format string) error {
 	t.Helper()
 	batch := attempt.NewBatch()
 	for n := first; n <= last; n++ {
 		batch.Add(n, fmt.Appendf(nil, format, n))
 	}
 	batch.EndsAt(last, last)
-	return attempt.CommitBatch(t.Context(), batch)
+	return commitBatch(t.Context(), attempt, batch)
+}
+
+// commitBatch commits one batch.
+func commitBatch(ctx context.Context, attempt sink.Import, batch sink.Batch) error {
+	return attempt.CommitBatches(ctx, 1, func(context.Context) (next sink.Batch, err error) {
+		next, batch = batch, nil
+		return next, nil
+	}, func(sink.Batch) {})
 }
 
 const plain = `{"web-scraper-order":"1614248295-%d","product":"IdeaTab A3500L"}`
 
-func job(records int64) postgres.ScrapingJob {
-	return postgres.ScrapingJob{
+func job(records int64) sink.ScrapingJob {
+	return sink.ScrapingJob{
 		ScrapingJobID: jobID, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12",
 		Status: "finished", JobsScheduled: 3, JobsExecuted: 3, StoredRecordCount: records,
 	}
@@ -109,12 +118,12 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 7))
 	require.NoError(t, commit(t, attempt, 1, 5, plain))
-	require.ErrorContains(t, attempt.Publish(t.Context(), job(7)), "only 5 of 7 bytes are committed")
+	require.ErrorContains(t, attempt.Publish(t.Context(), func() {}), "only 5 of 7 bytes are committed")
 	require.NoError(t, commit(t, attempt, 6, 7, `{"web_scraper_order":"1614248295-%d","price":1234567890123456789.10}`))
 	require.Zero(t, count(t, db, visible), "nothing is visible before")
 
-	require.NoError(t, attempt.Publish(t.Context(), job(7)))
-	require.NoError(t, attempt.Publish(t.Context(), job(7)), "twice is the same as once")
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}), "twice is the same as once")
 
 	var rows []struct {
 		ScrapingJobID   int64     `db:"scrapingjob_id"`
@@ -136,10 +145,10 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	require.Equal(t, "custom-12", rows[0].CustomID)
 	require.WithinDuration(t, time.Now(), rows[0].ImportedAt, time.Minute)
 
-	records, rejected, published, err := store.CountPublished(t.Context(), jobID, attempt.ID())
+	counts, published, err := store.CountPublished(t.Context(), jobID, attempt.ID())
 	require.NoError(t, err)
 	require.True(t, published)
-	require.Equal(t, [2]int64{7, 0}, [2]int64{records, rejected})
+	require.Equal(t, sink.Counts{Records: 7}, counts)
 }
 
 // What is published may be deleted in the cloud after that, so no setting leaves
@@ -158,7 +167,7 @@ func TestPublishingWaitsForTheDisk(t *testing.T) {
 
 		attempt := begin(t, postgres.NewStore(db), request(1, 2))
 		require.NoError(t, commit(t, attempt, 1, 2, plain))
-		require.NoError(t, attempt.Publish(t.Context(), job(2)))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		var was []string
 		require.NoError(t, db.Select(&was, `SELECT setting FROM published_with`))
 		require.Equal(t, []string{waits}, was, "where it is %q", setting)
@@ -171,9 +180,9 @@ func TestARetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	require.NoError(t, commit(t, begin(t, store, request(1, 10)), 1, 6, plain))
 
 	retry := begin(t, store, request(1, 10))
-	require.Equal(t, postgres.Mark{Bytes: 6, LastRecordNumber: 6, Records: 6}, retry.Mark())
+	require.Equal(t, sink.Mark{Bytes: 6, LastRecordNumber: 6, Counts: sink.Counts{Records: 6}}, retry.Mark())
 	require.NoError(t, commit(t, retry, 7, 10, plain))
-	require.NoError(t, retry.Publish(t.Context(), job(10)))
+	require.NoError(t, retry.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(10), count(t, db, visible))
 
 	done := begin(t, store, request(1, 10))
@@ -190,9 +199,9 @@ func TestAnotherFileOfTheSameImportBeginsAnew(t *testing.T) {
 	other.SHA256 = "def"
 	second := begin(t, store, other)
 	require.Zero(t, second.Mark())
-	require.ErrorIs(t, commit(t, first, 7, 10, plain), postgres.ErrOvertaken)
+	require.ErrorIs(t, commit(t, first, 7, 10, plain), sink.ErrOvertaken)
 	require.NoError(t, commit(t, second, 1, 10, plain))
-	require.NoError(t, second.Publish(t.Context(), job(10)))
+	require.NoError(t, second.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(10), count(t, db, visible))
 }
 
@@ -202,12 +211,12 @@ func TestAnOvertakenAttemptCommitsNothing(t *testing.T) {
 	require.NoError(t, commit(t, zombie, 1, 5, plain))
 	retry := begin(t, store, request(1, 10))
 
-	require.ErrorIs(t, commit(t, zombie, 6, 10, plain), postgres.ErrOvertaken)
+	require.ErrorIs(t, commit(t, zombie, 6, 10, plain), sink.ErrOvertaken)
 	require.Equal(t, int64(5), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
 	require.NoError(t, commit(t, retry, 6, 10, plain))
-	require.ErrorIs(t, zombie.Abandon(t.Context()), postgres.ErrOvertaken)
-	require.ErrorContains(t, zombie.Publish(t.Context(), job(10)), "only 5 of 10")
-	require.NoError(t, retry.Publish(t.Context(), job(10)))
+	require.ErrorIs(t, zombie.Abandon(t.Context()), sink.ErrOvertaken)
+	require.ErrorContains(t, zombie.Publish(t.Context(), func() {}), "only 5 of 10")
+	require.NoError(t, retry.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(10), count(t, db, visible))
 }
 
@@ -267,13 +276,13 @@ func TestAnEarlierRequestNeverReplacesALaterOne(t *testing.T) {
 	early := begin(t, store, request(1, 3))
 	late := begin(t, store, request(2, 5))
 	_, err := store.BeginImport(t.Context(), request(1, 3))
-	require.ErrorIs(t, err, postgres.ErrSuperseded)
-	require.ErrorIs(t, commit(t, early, 1, 3, plain), postgres.ErrOvertaken)
+	require.ErrorIs(t, err, sink.ErrSuperseded)
+	require.ErrorIs(t, commit(t, early, 1, 3, plain), sink.ErrOvertaken)
 
 	require.NoError(t, commit(t, late, 1, 5, plain))
-	require.NoError(t, late.Publish(t.Context(), job(5)))
+	require.NoError(t, late.Publish(t.Context(), func() {}))
 	_, err = store.BeginImport(t.Context(), request(1, 3))
-	require.ErrorIs(t, err, postgres.ErrSuperseded)
+	require.ErrorIs(t, err, sink.ErrSuperseded)
 	require.Equal(t, int64(5), count(t, db, visible))
 }
 
@@ -288,8 +297,8 @@ func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
 	batch.Add(5, []byte(`{"good":2}`))
 	batch.Reject(6, []byte(`{"long":"`), "too long")
 	batch.EndsAt(6, 6)
-	require.NoError(t, attempt.CommitBatch(t.Context(), batch))
-	require.NoError(t, attempt.Publish(t.Context(), job(6)))
+	require.NoError(t, commitBatch(t.Context(), attempt, batch))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 
 	mark := attempt.Mark()
 	require.Equal(t, int64(6), mark.Records+mark.Rejected)
@@ -316,7 +325,7 @@ func TestReadersSeeAllOfTheOldImportOrAllOfTheNew(t *testing.T) {
 		attempt := begin(t, store, request(pass, records))
 		require.NoError(t, commit(t, attempt, 1, records/2, fmt.Sprintf(`{"pass":%d,"n":%%d}`, pass)))
 		require.NoError(t, commit(t, attempt, records/2+1, records, fmt.Sprintf(`{"pass":%d,"n":%%d}`, pass)))
-		require.NoError(t, attempt.Publish(t.Context(), job(records)))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
 	}
 	publish(1, 1000)
@@ -361,7 +370,7 @@ func TestAnAbandonedImportLeavesWhatWasPublished(t *testing.T) {
 	store, db := newStore(t)
 	good := begin(t, store, request(1, 5))
 	require.NoError(t, commit(t, good, 1, 5, plain))
-	require.NoError(t, good.Publish(t.Context(), job(5)))
+	require.NoError(t, good.Publish(t.Context(), func() {}))
 
 	short := begin(t, store, request(2, 2))
 	require.NoError(t, commit(t, short, 1, 2, plain))

@@ -5,17 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
-)
 
-// UnfinishedImport is an import that is neither published nor abandoned. The
-// workflow run that asked for it works on it, or no longer exists.
-type UnfinishedImport struct {
-	ImportID      int64     `db:"import_id"`
-	ScrapingJobID int64     `db:"scrapingjob_id"`
-	WorkflowRunID string    `db:"workflow_run_id"`
-	StartedAt     time.Time `db:"started_at"`
-}
+	"github.com/scrapehaul/scrapehaul/sink"
+)
 
 const selectUnfinishedImports = `
 SELECT import_id, scrapingjob_id, workflow_run_id, started_at
@@ -24,8 +16,8 @@ WHERE state = 'importing'
 ORDER BY import_id`
 
 // UnfinishedImports returns all unfinished imports, the oldest first.
-func (s *Store) UnfinishedImports(ctx context.Context) ([]UnfinishedImport, error) {
-	var imports []UnfinishedImport
+func (s *Store) UnfinishedImports(ctx context.Context) ([]sink.UnfinishedImport, error) {
+	var imports []sink.UnfinishedImport
 	if err := s.db.SelectContext(ctx, &imports, selectUnfinishedImports); err != nil {
 		return nil, fmt.Errorf("listing the unfinished imports: %w", err)
 	}
@@ -38,11 +30,9 @@ SELECT scrapingjob_id FROM scrapehaul.imports WHERE import_id = $1 AND state = '
 const abandonUnfinished = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND state = 'importing'`
 
-// AbandonImport gives up an import whatever attempt holds it. From then on an
-// attempt that still runs commits nothing more: its [Import.CommitBatch] and
-// [Import.Publish] return [ErrOvertaken], and a connection of its that hangs in
-// a transaction is ended. An import that is not unfinished any more is left as
-// it is, without an error. The records are removed by [Store.RemoveUnneeded].
+// AbandonImport gives up an import whatever attempt holds it. A connection of that
+// attempt which hangs in a transaction is ended. The records are removed by
+// [Store.RemoveUnneeded]; see [sink.RecordSink].
 func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 	doing := func(err error) error {
 		return fmt.Errorf("abandoning unfinished import %d: %w", importID, err)

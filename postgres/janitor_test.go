@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 const allRecords = `SELECT (SELECT count(*) FROM scrapehaul.import_records) + (SELECT count(*) FROM scrapehaul.rejected_records)`
 
 // ofJob is request for another scraping job.
-func ofJob(id int64, r postgres.ImportRequest) postgres.ImportRequest {
-	r.ScrapingJobID = id
+func ofJob(id int64, r sink.ImportRequest) sink.ImportRequest {
+	r.Job.ScrapingJobID = id
 	return r
 }
 
@@ -43,11 +44,11 @@ func TestUnfinishedImportsAreThoseNeitherPublishedNorAbandoned(t *testing.T) {
 
 	third := request(1, 10)
 	third.WorkflowRunID = "another run"
-	unfinished := []*postgres.Import{begin(t, store, ofJob(3, third)), begin(t, store, ofJob(1, request(1, 10)))}
+	unfinished := []sink.Import{begin(t, store, ofJob(3, third)), begin(t, store, ofJob(1, request(1, 10)))}
 	require.NoError(t, commit(t, unfinished[1], 1, 5, plain))
 	done := begin(t, store, request(1, 3))
 	require.NoError(t, commit(t, done, 1, 3, plain))
-	require.NoError(t, done.Publish(t.Context(), job(3)))
+	require.NoError(t, done.Publish(t.Context(), func() {}))
 	require.NoError(t, begin(t, store, request(2, 3)).Abandon(t.Context()))
 
 	got, err := store.UnfinishedImports(t.Context())
@@ -56,7 +57,7 @@ func TestUnfinishedImportsAreThoseNeitherPublishedNorAbandoned(t *testing.T) {
 		require.WithinDuration(t, time.Now(), got[i].StartedAt, time.Minute)
 		got[i].StartedAt = time.Time{}
 	}
-	require.Equal(t, []postgres.UnfinishedImport{
+	require.Equal(t, []sink.UnfinishedImport{
 		{ImportID: unfinished[0].ID(), ScrapingJobID: 3, WorkflowRunID: "another run"},
 		{ImportID: unfinished[1].ID(), ScrapingJobID: 1, WorkflowRunID: "run"},
 	}, got)
@@ -67,15 +68,15 @@ func TestAnAttemptAtAnAbandonedImportIsOvertaken(t *testing.T) {
 	attempt := begin(t, store, request(1, 10))
 	require.NoError(t, commit(t, attempt, 1, 5, plain))
 	abandon(t, store, attempt.ID())
-	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), postgres.ErrOvertaken)
+	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), sink.ErrOvertaken)
 	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
-	require.ErrorIs(t, commit(t, attempt, 6, 10, `{"cut":%d`), postgres.ErrOvertaken)
+	require.ErrorIs(t, commit(t, attempt, 6, 10, `{"cut":%d`), sink.ErrOvertaken)
 	require.Zero(t, count(t, db, allRecords))
 
 	complete := begin(t, store, request(2, 5))
 	require.NoError(t, commit(t, complete, 1, 5, plain))
 	abandon(t, store, complete.ID())
-	require.ErrorIs(t, complete.Publish(t.Context(), job(5)), postgres.ErrOvertaken)
+	require.ErrorIs(t, complete.Publish(t.Context(), func() {}), sink.ErrOvertaken)
 	require.Zero(t, count(t, db, visible))
 }
 
@@ -83,7 +84,7 @@ func TestOnlyUnfinishedImportsAreAbandoned(t *testing.T) {
 	store, db := newStore(t)
 	done := begin(t, store, request(1, 5))
 	require.NoError(t, commit(t, done, 1, 5, plain))
-	require.NoError(t, done.Publish(t.Context(), job(5)))
+	require.NoError(t, done.Publish(t.Context(), func() {}))
 	next := begin(t, store, request(2, 6))
 	other := begin(t, store, ofJob(999, request(1, 6)))
 
@@ -93,7 +94,7 @@ func TestOnlyUnfinishedImportsAreAbandoned(t *testing.T) {
 	abandon(t, store, other.ID())
 	abandon(t, store, other.ID())
 	require.NoError(t, commit(t, next, 1, 6, plain), "another job's import is nothing to it")
-	require.NoError(t, next.Publish(t.Context(), job(6)))
+	require.NoError(t, next.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(6), count(t, db, visible))
 }
 
@@ -122,7 +123,7 @@ func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
 	require.NoError(t, lock.Rollback())
 	require.Error(t, <-committed)
 	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
-	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), postgres.ErrOvertaken)
+	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), sink.ErrOvertaken)
 	require.Zero(t, count(t, db, allRecords))
 }
 
@@ -162,12 +163,12 @@ func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
 			lock := db.MustBegin()
 			defer func() { _ = lock.Rollback() }()
 			lock.MustExec(`SELECT * FROM scrapehaul.given_up_jobs FOR UPDATE`)
-			publish := hang(t, db, func() error { return attempt.Publish(t.Context(), job(5)) })
+			publish := hang(t, db, func() error { return attempt.Publish(t.Context(), func() {}) })
 
 			end(t, store, attempt.ID())
 			require.NoError(t, lock.Rollback())
 			require.Error(t, <-publish)
-			require.ErrorIs(t, attempt.Publish(t.Context(), job(5)), postgres.ErrOvertaken)
+			require.ErrorIs(t, attempt.Publish(t.Context(), func() {}), sink.ErrOvertaken)
 			require.Zero(t, count(t, db, visible))
 		})
 	}
@@ -187,7 +188,7 @@ func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) 
 					close(begun)
 				}
 				// A lost connection is an error too; only overtaken is the end.
-				if errors.Is(err, postgres.ErrOvertaken) || t.Context().Err() != nil {
+				if errors.Is(err, sink.ErrOvertaken) || t.Context().Err() != nil {
 					ended <- err
 					return
 				}
@@ -196,7 +197,7 @@ func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) 
 		<-begun
 		abandon(t, store, attempt.ID())
 		require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
-		require.ErrorIs(t, <-ended, postgres.ErrOvertaken)
+		require.ErrorIs(t, <-ended, sink.ErrOvertaken)
 		require.Zero(t, count(t, db, allRecords))
 	}
 }
@@ -207,7 +208,7 @@ func TestJobsWithUnneededRecordsAreListedUntilTheyAreRemoved(t *testing.T) {
 	for pass := 1; pass <= 3; pass++ {
 		attempt := begin(t, store, request(pass, 5))
 		require.NoError(t, commit(t, attempt, 1, 5, plain))
-		require.NoError(t, attempt.Publish(t.Context(), job(5)))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	}
 	abandoned := begin(t, store, ofJob(7, request(1, 5)))
 	require.NoError(t, commit(t, abandoned, 1, 4, plain))

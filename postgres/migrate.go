@@ -88,7 +88,7 @@ func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 		return err
 	}
 	var missing bool
-	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.sitemap_views') IS NULL`); err != nil {
+	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.skipped_records') IS NULL`); err != nil {
 		return fmt.Errorf("looking for schema scrapehaul: %w", err)
 	}
 	if missing {

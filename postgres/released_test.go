@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // The databases in testdata/released were filled by code that had landed: one
@@ -33,20 +33,19 @@ const (
 	givenUpJob    = 1238 // 2 records committed and abandoned; from version 2 on given up by a person
 )
 
-func requestOf(scrapingJobID int64, pass int, bytes int64) postgres.ImportRequest {
+func requestOf(scrapingJobID int64, pass int, bytes int64) sink.ImportRequest {
 	r := request(pass, bytes)
-	r.ScrapingJobID = scrapingJobID
+	r.Job.ScrapingJobID = scrapingJobID
 	return r
 }
 
-func jobOf(scrapingJobID, records int64) postgres.ScrapingJob {
+func jobOf(scrapingJobID, records int64) sink.ScrapingJob {
 	j := job(records)
 	j.ScrapingJobID = scrapingJobID
 	return j
 }
 
-// filledDatabase returns the URL of a database that has been in use. It uses
-// nothing that the first version does not have, so that it can be run there.
+// filledDatabase returns the URL of a database that has been in use.
 func filledDatabase(t *testing.T) (url string) {
 	t.Helper()
 	url = postgrestest.NewDatabase(t)
@@ -54,39 +53,38 @@ func filledDatabase(t *testing.T) (url string) {
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
 	store := postgres.NewStore(db)
+	publish := func(attempt sink.Import) {
+		t.Helper()
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	}
 
 	first := begin(t, store, requestOf(replacedJob, 1, 3))
 	require.NoError(t, commit(t, first, 1, 3, plain))
-	require.NoError(t, first.Publish(t.Context(), jobOf(replacedJob, 3)))
+	publish(first)
 	second := begin(t, store, requestOf(replacedJob, 2, 5))
 	require.NoError(t, commit(t, second, 1, 2, plain))
 	require.NoError(t, commit(t, second, 3, 5, `{"web_scraper_order":"1614248295-%d","product":"IdeaTab A3500L","price":"$88.99"}`))
-	require.NoError(t, second.Publish(t.Context(), jobOf(replacedJob, 5)))
+	publish(second)
 
-	rejected := begin(t, store, requestOf(rejectedJob, 1, 4))
+	phones := requestOf(rejectedJob, 1, 4)
+	phones.Job.SitemapID, phones.Job.SitemapName, phones.Job.CustomID = 13, "phones", ""
+	rejected := begin(t, store, phones)
 	require.NoError(t, commit(t, rejected, 1, 3, `{"web-scraper-order":"1614248296-%d","name":"Nokia 123"}`))
 	require.NoError(t, commit(t, rejected, 4, 4, `{"name":"\u0000 %d"}`))
-	phones := jobOf(rejectedJob, 4)
-	phones.SitemapID, phones.SitemapName, phones.CustomID = 13, "phones", ""
-	require.NoError(t, rejected.Publish(t.Context(), phones))
+	publish(rejected)
 
 	require.NoError(t, commit(t, begin(t, store, requestOf(unfinishedJob, 1, 7)), 1, 4, plain))
 
 	deleted := begin(t, store, requestOf(deletedJob, 1, 2))
 	require.NoError(t, commit(t, deleted, 1, 2, plain))
-	require.NoError(t, deleted.Publish(t.Context(), jobOf(deletedJob, 2)))
+	publish(deleted)
 	require.NoError(t, store.SetCloudDeleted(t.Context(), deletedJob))
 
 	abandoned := begin(t, store, requestOf(givenUpJob, 1, 9))
 	require.NoError(t, commit(t, abandoned, 1, 2, plain))
 	require.NoError(t, abandoned.Abandon(t.Context()))
-	if later, ok := any(store).(interface {
-		GiveUp(ctx context.Context, job postgres.ScrapingJob) error
-		RegisterSpool(ctx context.Context, name, taskQueue string) error
-	}); ok {
-		require.NoError(t, later.GiveUp(t.Context(), jobOf(givenUpJob, 9)))
-		require.NoError(t, later.RegisterSpool(t.Context(), "7c3a", "scrapingjob-import@7c3a"))
-	}
+	require.NoError(t, store.GiveUp(t.Context(), jobOf(givenUpJob, 9)))
+	require.NoError(t, store.RegisterSpool(t.Context(), "7c3a", "scrapingjob-import@7c3a"))
 	if *dump != "" {
 		written, err := exec.Command("pg_dump", "--inserts", "--no-owner", "--no-privileges", "--schema=scrapehaul", "--schema=sitemaps", url).Output()
 		require.NoError(t, err)

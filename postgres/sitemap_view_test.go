@@ -15,13 +15,17 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // publishRecords publishes a job of the sitemap with these records.
-func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (*postgres.Import, error) {
+func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (sink.Import, error) {
 	now := time.Now()
-	attempt, err := store.BeginImport(ctx, postgres.ImportRequest{
-		ScrapingJobID: id, WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
+	attempt, err := store.BeginImport(ctx, sink.ImportRequest{
+		Job: sink.ScrapingJob{
+			ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(len(records)),
+		},
+		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
 	})
 	if err != nil {
 		return nil, err
@@ -31,19 +35,17 @@ func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitema
 		batch.Add(int64(i+1), []byte(record))
 	}
 	batch.EndsAt(int64(len(records)), int64(len(records)))
-	if err := attempt.CommitBatch(ctx, batch); err != nil {
+	if err := commitBatch(ctx, attempt, batch); err != nil {
 		return nil, err
 	}
-	return attempt, attempt.Publish(ctx, postgres.ScrapingJob{
-		ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(len(records)),
-	})
+	return attempt, attempt.Publish(ctx, func() {})
 }
 
 func published(t *testing.T, store *postgres.Store, id int64, sitemap string, records ...string) {
 	t.Helper()
 	attempt, err := publishRecords(t.Context(), store, id, sitemap, records...)
 	require.NoError(t, err)
-	require.Empty(t, attempt.ViewProblem())
+	require.Empty(t, attempt.Problem())
 }
 
 // columns are those of a view of schema sitemaps, in order.
@@ -154,7 +156,7 @@ func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
 
 	second := begin(t, store, request(1, 20))
 	require.NoError(t, commit(t, second, 11, 20, `{"a":"%d","b":"1"}`))
-	require.NoError(t, second.Publish(t.Context(), job(20)))
+	require.NoError(t, second.Publish(t.Context(), func() {}))
 	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[3:])
 }
 
@@ -167,7 +169,7 @@ func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
 				sitemap := fmt.Sprintf("%s-%d", strings.Repeat("long", 20), id%3)
 				attempt, err := publishRecords(t.Context(), store, id+1, sitemap, fmt.Sprintf(`{"column %d":"1","of %d":"2"}`, id%5, pass))
 				if assert.NoError(t, err) {
-					assert.Empty(t, attempt.ViewProblem())
+					assert.Empty(t, attempt.Problem())
 				}
 			}
 		})
@@ -191,7 +193,7 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 
 	attempt, err := publishRecords(t.Context(), store, 2, "my-sitemap", `{"a":"2","b":"3"}`)
 	require.NoError(t, err, "the records are published")
-	require.Contains(t, attempt.ViewProblem(), `making view sitemaps."my-sitemap": canceling statement due to lock timeout`)
+	require.Contains(t, attempt.Problem(), `making view sitemaps."my-sitemap": canceling statement due to lock timeout`)
 	require.Equal(t, []string{"1", "2"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap" ORDER BY a`))
 	problems, err := store.RefreshSitemapViews(t.Context())
 	require.NoError(t, err)
@@ -219,7 +221,7 @@ func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
 	store := postgres.NewStore(db)
 	attempt, err := publishRecords(t.Context(), store, 1, "my-sitemap", `{"a":"1"}`)
 	require.NoError(t, err)
-	require.Contains(t, attempt.ViewProblem(), `schema "sitemaps" does not exist`)
+	require.Contains(t, attempt.Problem(), `schema "sitemaps" does not exist`)
 	require.Equal(t, int64(1), count(t, db, visible))
 
 	admin.MustExec(`CREATE SCHEMA sitemaps AUTHORIZATION ` + role)

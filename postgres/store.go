@@ -6,92 +6,47 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Store reads and writes schema scrapehaul. Its methods are safe for
-// concurrent use. Call [Migrate] once before.
+// Store reads and writes schema scrapehaul, as a [sink.RecordSink] and beyond
+// that. Its methods are safe for concurrent use. Call [Migrate] once before.
 type Store struct {
 	db *sqlx.DB
 }
+
+var _ sink.RecordSink = (*Store)(nil)
 
 // NewStore returns a Store on db, which stays the caller's to close.
 func NewStore(db *sqlx.DB) *Store {
 	return &Store{db: db}
 }
 
-// ScrapingJob is what is kept of the job object of Web Scraper Cloud with the
-// import that was published from it. The status and the counts are its
-// content: when one of them differs, the job has run again since.
-type ScrapingJob struct {
-	ScrapingJobID     int64  `db:"scrapingjob_id"`
-	SitemapID         int64  `db:"sitemap_id"`
-	SitemapName       string `db:"sitemap_name"`
-	CustomID          string `db:"custom_id"` // "" is stored as null
-	Status            string `db:"status"`
-	JobsScheduled     int64  `db:"jobs_scheduled"`
-	JobsExecuted      int64  `db:"jobs_executed"`
-	JobsFailed        int64  `db:"jobs_failed"`
-	JobsEmpty         int64  `db:"jobs_empty"`
-	JobsNoValue       int64  `db:"jobs_no_value"`
-	StoredRecordCount int64  `db:"stored_record_count"`
-}
-
-// PublishedImport is the import of a scraping job that readers see.
-type PublishedImport struct {
-	ScrapingJob
-	ImportID       int64        `db:"import_id"`
-	Records        int64        `db:"records"`
-	Rejected       int64        `db:"rejected"`
-	Bytes          int64        `db:"bytes"`
-	SHA256         string       `db:"sha256"` // lower-case hex of the file
-	PublishedAt    time.Time    `db:"published_at"`
-	CloudDeletedAt sql.NullTime `db:"cloud_deleted_at"`
-}
-
-const selectPublishedImports = `
+const selectPublished = `
 SELECT job.scrapingjob_id, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id,
        job.status, job.jobs_scheduled, job.jobs_executed, job.jobs_failed, job.jobs_empty, job.jobs_no_value,
        job.stored_record_count, job.published_at, job.cloud_deleted_at,
-       import.import_id, import.records, import.rejected, import.bytes, import.sha256
+       import.import_id, import.records, import.rejected, import.skipped, import.bytes, import.sha256
 FROM scrapehaul.scraping_jobs AS job
-JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
+
+const (
+	selectPublishedOfJobs = selectPublished + `
 WHERE job.scrapingjob_id = ANY($1)`
 
-// PublishedImport returns the published import of a scraping job, or nil when
-// none is published.
-func (s *Store) PublishedImport(ctx context.Context, scrapingJobID int64) (*PublishedImport, error) {
-	var published PublishedImport
-	err := s.db.GetContext(ctx, &published, selectPublishedImports, pq.Array([]int64{scrapingJobID}))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the published import of scraping job %d: %w", scrapingJobID, err)
-	}
-	return &published, nil
-}
-
-const selectLastOfSitemap = `
-SELECT job.scrapingjob_id, import.records
-FROM scrapehaul.scraping_jobs AS job
-JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+	selectLastOfSitemap = selectPublished + `
 WHERE job.sitemap_name = $1 AND job.status = 'finished'
 ORDER BY import.published_at DESC LIMIT 1`
+)
 
-// LastOfSitemap is the finished job of a sitemap that was published last.
-type LastOfSitemap struct {
-	ScrapingJobID int64 `db:"scrapingjob_id"`
-	Records       int64 `db:"records"`
-}
-
-// LastOfSitemap returns the finished job of a sitemap that was published last,
-// or nil when there is none.
-func (s *Store) LastOfSitemap(ctx context.Context, sitemapName string) (*LastOfSitemap, error) {
-	var last LastOfSitemap
+// LastOfSitemap returns the import of the finished job of a sitemap that was
+// published last; see [sink.RecordSink].
+func (s *Store) LastOfSitemap(ctx context.Context, sitemapName string) (*sink.PublishedImport, error) {
+	var last sink.PublishedImport
 	err := s.db.GetContext(ctx, &last, selectLastOfSitemap, sitemapName)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -104,12 +59,12 @@ func (s *Store) LastOfSitemap(ctx context.Context, sitemapName string) (*LastOfS
 
 // PublishedImports returns the published imports of those of the scraping jobs
 // that have one, by the jobs' IDs.
-func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]PublishedImport, error) {
-	var imports []PublishedImport
-	if err := s.db.SelectContext(ctx, &imports, selectPublishedImports, pq.Array(scrapingJobIDs)); err != nil {
+func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]sink.PublishedImport, error) {
+	var imports []sink.PublishedImport
+	if err := s.db.SelectContext(ctx, &imports, selectPublishedOfJobs, pq.Array(scrapingJobIDs)); err != nil {
 		return nil, fmt.Errorf("reading the published imports of %d scraping jobs: %w", len(scrapingJobIDs), err)
 	}
-	published := make(map[int64]PublishedImport, len(imports))
+	published := make(map[int64]sink.PublishedImport, len(imports))
 	for _, i := range imports {
 		published[i.ScrapingJobID] = i
 	}
@@ -118,22 +73,22 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 
 const countPublished = `
 SELECT (SELECT count(*) FROM scrapehaul.import_records WHERE import_id = job.published_import_id) AS records,
-       (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id) AS rejected
+       (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id) AS rejected,
+       (SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = job.published_import_id) AS skipped
 FROM scrapehaul.scraping_jobs AS job
 WHERE job.scrapingjob_id = $1 AND job.published_import_id = $2`
 
-// CountPublished counts, in the tables themselves, the records and the
-// rejected records of an import, provided that it is the published one of the
-// scraping job; otherwise published is false.
-func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int64) (records, rejected int64, published bool, err error) {
-	err = s.db.QueryRowxContext(ctx, countPublished, scrapingJobID, importID).Scan(&records, &rejected)
+// CountPublished counts the records in the tables themselves; see
+// [sink.RecordSink].
+func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts sink.Counts, published bool, err error) {
+	err = s.db.GetContext(ctx, &counts, countPublished, scrapingJobID, importID)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, 0, false, nil
+		return sink.Counts{}, false, nil
 	}
 	if err != nil {
-		return 0, 0, false, fmt.Errorf("counting the records of import %d: %w", importID, err)
+		return sink.Counts{}, false, fmt.Errorf("counting the records of import %d: %w", importID, err)
 	}
-	return records, rejected, true, nil
+	return counts, true, nil
 }
 
 const setCloudDeleted = `
@@ -163,6 +118,11 @@ WITH batch AS (
 )
 SELECT max(record_number) FROM batch`
 
+const (
+	deleteRejected = `DELETE FROM scrapehaul.rejected_records WHERE import_id = $1`
+	deleteSkipped  = `DELETE FROM scrapehaul.skipped_records WHERE import_id = $1`
+)
+
 // removeBatchRecords is how many records are removed in one transaction: some
 // tenths of a second, so that a reader or a vacuum never waits long.
 const removeBatchRecords = 20_000
@@ -190,8 +150,10 @@ func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progres
 			after = last.Int64
 			progress(removed)
 		}
-		if _, err := s.db.ExecContext(ctx, `DELETE FROM scrapehaul.rejected_records WHERE import_id = $1`, id); err != nil {
-			return fmt.Errorf("removing the rejected records of replaced import %d: %w", id, err)
+		for _, statement := range []string{deleteRejected, deleteSkipped} {
+			if _, err := s.db.ExecContext(ctx, statement, id); err != nil {
+				return fmt.Errorf("removing the rejected and skipped records of replaced import %d: %w", id, err)
+			}
 		}
 		if _, err := s.db.ExecContext(ctx, `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`, id); err != nil {
 			return fmt.Errorf("noting that replaced import %d is removed: %w", id, err)

@@ -99,13 +99,10 @@ func jobsWithImports(ctx context.Context, cloud *webscraper.Client, store *postg
 				return
 			}
 			listed := listedJob{ScrapingJob: activities.NewScrapingJob(job)}
-			published, err := store.PublishedImport(ctx, job.ID)
-			if published != nil {
+			imports, err := store.PublishedImports(ctx, []int64{job.ID})
+			if published, is := imports[job.ID]; is {
 				listed.RunAgain = !listed.SameContent(activities.ScrapingJob(published.ScrapingJob))
-				listed.Published = &activities.PublishedImport{
-					ImportID: published.ImportID, Records: published.Records, Rejected: published.Rejected,
-					Bytes: published.Bytes, SHA256: published.SHA256, PublishedAt: published.PublishedAt,
-				}
+				listed.Published = activities.NewPublishedImport(published)
 			}
 			if !yield(listed, err) || err != nil {
 				return

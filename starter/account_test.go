@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -80,8 +82,8 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 	add(1, "shop", 20)
 	add(2, "shop again", 30)
 	add(3, "news", 40)
-	publish(t, db, postgres.ScrapingJob{ScrapingJobID: 1, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
-	publish(t, db, postgres.ScrapingJob{ScrapingJobID: 2, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
+	publish(t, db, sink.ScrapingJob{ScrapingJobID: 1, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
+	publish(t, db, sink.ScrapingJob{ScrapingJobID: 2, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
 
 	code, out, problems := runStarter("jobs")
 	require.Equal(t, process.ExitOK, code, problems)
@@ -101,16 +103,19 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 const date = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$`
 
 // publish publishes an import of one record, and one rejected, for the job.
-func publish(t *testing.T, db *sqlx.DB, job postgres.ScrapingJob) {
+func publish(t *testing.T, db *sqlx.DB, job sink.ScrapingJob) {
 	t.Helper()
-	attempt, err := postgres.NewStore(db).BeginImport(t.Context(), postgres.ImportRequest{
-		ScrapingJobID: job.ScrapingJobID, WorkflowRunID: "run", Pass: 1, RequestedAt: time.Now(), Bytes: 2, SHA256: "abc",
+	attempt, err := postgres.NewStore(db).BeginImport(t.Context(), sink.ImportRequest{
+		Job: job, WorkflowRunID: "run", Pass: 1, RequestedAt: time.Now(), Bytes: 2, SHA256: "abc",
 	})
 	require.NoError(t, err)
 	batch := attempt.NewBatch()
 	batch.Add(1, []byte(`{}`))
 	batch.Reject(2, []byte(`{`), "cut off")
 	batch.EndsAt(2, 2)
-	require.NoError(t, attempt.CommitBatch(t.Context(), batch))
-	require.NoError(t, attempt.Publish(t.Context(), job))
+	require.NoError(t, attempt.CommitBatches(t.Context(), 1, func(context.Context) (next sink.Batch, err error) {
+		next, batch = batch, nil
+		return next, nil
+	}, func(sink.Batch) {}))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 }

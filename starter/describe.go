@@ -54,14 +54,22 @@ func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time
 
 func printPublished(row func(name, format string, args ...any), i overview.Import) {
 	if i.Result != nil {
-		row("published", "%d records, %d rejected", i.Result.Records, i.Result.Rejected)
+		row("published", "%s", published(i.Result.Records, i.Result.Rejected, i.Result.Skipped))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
 			row("because", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
-		row("published", "%d records, %d rejected", i.Progress.Records, i.Progress.Rejected)
+		row("published", "%s", published(i.Progress.Records, i.Progress.Rejected, i.Progress.Skipped))
 	}
+}
+
+func published(records, rejected, skipped int64) string {
+	text := fmt.Sprintf("%d records, %d rejected", records, rejected)
+	if skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", skipped)
+	}
+	return text
 }
 
 func printActivity(row func(name, format string, args ...any), i overview.Import, pace *overview.Pace, now time.Time) {

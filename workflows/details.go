@@ -45,6 +45,9 @@ func (w *importScrapingJob) details(step Step, note string) string {
 	} else {
 		table.add("rejected", "0")
 	}
+	if w.progress.Skipped > 0 {
+		table.add("skipped", humanize.Comma(w.progress.Skipped)+", see `scrapehaul.skipped_records`")
+	}
 	if step == StepDone && w.result.Reason != "" {
 		table.add("because", escape(w.result.Reason))
 	}

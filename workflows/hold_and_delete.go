@@ -31,7 +31,7 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	var deleted activities.DeleteScrapingJobResult
 	err := workflow.ExecuteActivity(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
 		activities.DeleteScrapingJobInput{
-			Job: w.job, ImportID: w.importID, Records: w.result.Records, Rejected: w.result.Rejected,
+			Job: w.job, ImportID: w.importID, Records: w.result.Records, Rejected: w.result.Rejected, Skipped: w.result.Skipped,
 			MaxRejected: w.settings.maxRejected, Accepted: w.accepted,
 		}).Get(ctx, &deleted)
 	switch {
@@ -57,7 +57,7 @@ func (w *importScrapingJob) verify() error {
 		return nil
 	case w.result.Rejected > w.settings.maxRejected:
 		return needsPerson(errorRejects, "%s rejected (see scrapehaul.rejected_records)", recordsWere(w.result.Rejected))
-	case w.job.Finished() && w.result.Records+w.result.Rejected != w.job.StoredRecordCount:
+	case w.job.Finished() && w.result.Records+w.result.Rejected+w.result.Skipped != w.job.StoredRecordCount:
 		return needsPerson(errorMismatch, "%s imported, but the job has stored %d", recordsWere(w.result.Records), w.job.StoredRecordCount)
 	}
 	return nil

@@ -357,6 +357,7 @@ func (w *importScrapingJob) importFile(
 			BatchRecords:      w.settings.batchRecords,
 			MaxRecordBytes:    w.settings.maxRecordBytes,
 			MinRecordsPercent: least,
+			Accepted:          w.acceptFewer,
 			RemoveFile:        w.process != describesApart,
 			CloudDeletedAt:    cloudDeletedAt,
 		}).Get(ctx, &imported)
@@ -373,6 +374,7 @@ func (w *importScrapingJob) importFile(
 		ImportID: imported.ImportID,
 		Records:  imported.Records,
 		Rejected: imported.Rejected,
+		Skipped:  imported.Skipped,
 		Bytes:    download.Bytes,
 		SHA256:   download.SHA256,
 	})

@@ -227,6 +227,7 @@ type ImportScrapingJobResult struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
 	Records       int64 `json:"records"`
 	Rejected      int64 `json:"rejected"`
+	Skipped       int64 `json:"skipped,omitempty"` // by a record hook
 	// Bytes and SHA256 (lower-case hex) are those of the downloaded file.
 	Bytes   int64   `json:"bytes"`
 	SHA256  string  `json:"sha256"`
@@ -259,9 +260,10 @@ type Progress struct {
 	Step          Step   `json:"step"`
 	// StoredRecordCount is how many records the job has by its own account.
 	StoredRecordCount int64 `json:"stored_record_count"`
-	// Records and Rejected are those of the published import.
+	// Records, Rejected and Skipped are those of the published import.
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
+	Skipped  int64 `json:"skipped,omitempty"`
 	// Attention says what is wrong, and which signals continue, when the step is
 	// StepNeedsAttention.
 	Attention string `json:"attention,omitempty"`

@@ -9,8 +9,8 @@ import (
 
 func (w *importScrapingJob) setPublished(published activities.PublishedImport) {
 	w.importID = published.ImportID
-	w.progress.Records, w.progress.Rejected = published.Records, published.Rejected
-	w.result.Records, w.result.Rejected = published.Records, published.Rejected
+	w.progress.Records, w.progress.Rejected, w.progress.Skipped = published.Records, published.Rejected, published.Skipped
+	w.result.Records, w.result.Rejected, w.result.Skipped = published.Records, published.Rejected, published.Skipped
 	w.result.Bytes, w.result.SHA256 = published.Bytes, published.SHA256
 }
 

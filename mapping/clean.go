@@ -1,0 +1,79 @@
+package mapping
+
+import (
+	"bytes"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+)
+
+// parseJSON is the name of the cleaner that is none of text: it has to be the
+// last one of a column of JSONB.
+const parseJSON = "parse-json"
+
+// cleaner changes the text of a value. What it returns is a part of text, or
+// appended to into, which it returns longer then. A nil result is NULL.
+type cleaner func(into, text []byte) (longer, cleaned []byte, err error)
+
+// cleaners are all of them by name, but for parse-json.
+var cleaners = map[string]cleaner{
+	"trim":           trim,
+	"empty-is-null":  emptyIsNull,
+	"null-text":      nullText,
+	"money":          money,
+	"money-comma":    moneyComma,
+	"first-number":   firstNumber,
+	"lower":          changeCase(unicode.ToLower),
+	"upper":          changeCase(unicode.ToUpper),
+	"collapse-space": collapseSpace,
+}
+
+// cleanerNames are all of them, in the order in which they are told.
+var cleanerNames = []string{
+	"trim", "collapse-space", "lower", "upper", "empty-is-null", "null-text", "money", "money-comma", "first-number", parseJSON,
+}
+
+func known(name string) bool { return slices.Contains(cleanerNames, name) }
+
+func trim(into, text []byte) (longer, cleaned []byte, err error) {
+	trimmed := bytes.TrimSpace(text)
+	if trimmed == nil { // nothing but white space
+		trimmed = text[:0]
+	}
+	return into, trimmed, nil
+}
+
+func emptyIsNull(into, text []byte) (longer, cleaned []byte, err error) {
+	if len(text) == 0 {
+		return into, nil, nil
+	}
+	return into, text, nil
+}
+
+func nullText(into, text []byte) (longer, cleaned []byte, err error) {
+	if bytes.EqualFold(bytes.TrimSpace(text), []byte("null")) {
+		return into, nil, nil
+	}
+	return into, text, nil
+}
+
+func changeCase(change func(rune) rune) cleaner {
+	return func(into, text []byte) (longer, cleaned []byte, err error) {
+		begin := len(into)
+		for _, r := range string(text) { // without a copy
+			into = utf8.AppendRune(into, change(r))
+		}
+		return into, into[begin:], nil
+	}
+}
+
+func collapseSpace(into, text []byte) (longer, cleaned []byte, err error) {
+	begin := len(into)
+	for word := range bytes.FieldsSeq(text) {
+		if len(into) > begin {
+			into = append(into, ' ')
+		}
+		into = append(into, word...)
+	}
+	return into, into[begin:], nil
+}

@@ -1,0 +1,291 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+)
+
+// Converter makes rows of records. It is not for concurrent use.
+type Converter struct {
+	// sources has the place in found of each key of a record that is wanted.
+	sources map[string]int
+	// found are the values of the record's wanted keys, as they stand in the JSON;
+	// nil for a key that it has not.
+	found   [][]byte
+	columns []converted
+	values  [][]byte
+	// text is the memory of keys and values that are not in the record as they are.
+	text []byte
+	// keyNames are the mapping's, and key has their places in values.
+	keyNames []string
+	key      []int
+}
+
+// converted is a column with what its values are made of.
+type converted struct {
+	Column
+	source    int // in found
+	clean     []cleaner
+	parseJSON bool
+}
+
+// spellings are those that the columns of every export have.
+var spellings = map[string]string{
+	"web-scraper-order":     "web_scraper_order",
+	"web_scraper_order":     "web-scraper-order",
+	"web-scraper-start-url": "web_scraper_start_url",
+	"web_scraper_start_url": "web-scraper-start-url",
+}
+
+// NewConverter returns a converter of records to rows of the mapping's table.
+func (m *Mapping) NewConverter() *Converter {
+	c := &Converter{
+		sources:  map[string]int{},
+		values:   make([][]byte, len(m.Columns)),
+		text:     make([]byte, 0, 512), // never nil, which would be NULL
+		keyNames: m.Key,
+	}
+	for i, column := range m.Columns {
+		if slices.Contains(m.Key, column.Name) {
+			c.key = append(c.key, i)
+		}
+		if column.location == nil {
+			column.location = time.UTC
+		}
+		source, known := c.sources[column.From]
+		if !known {
+			source = len(c.found)
+			c.found = append(c.found, nil)
+			c.sources[column.From] = source
+			if other, is := spellings[column.From]; is {
+				c.sources[other] = source
+			}
+		}
+		of := converted{Column: column, source: source}
+		for _, name := range column.Clean {
+			if name == parseJSON {
+				of.parseJSON = true
+			} else {
+				of.clean = append(of.clean, cleaners[name])
+			}
+		}
+		c.columns = append(c.columns, of)
+	}
+	return c
+}
+
+// Row makes a row of a record, one JSON object that PostgreSQL takes as jsonb:
+// one value for each of the mapping's columns, in their order, as text that the
+// column's type takes as it is, or nil for NULL. The values are valid until the
+// next call, as long as record is not changed. The error is a sentence for a
+// person about the first column that the record does not fit.
+//
+// Of a record that is not JSON, it returns values or an error without a meaning.
+func (c *Converter) Row(record []byte) (values [][]byte, err error) {
+	c.text = c.text[:0]
+	if err := c.find(record); err != nil {
+		return nil, err
+	}
+	for i := range c.columns {
+		column := &c.columns[i]
+		if c.values[i], err = c.value(column, c.found[column.source]); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.checkKey(); err != nil {
+		return nil, err
+	}
+	return c.values, nil
+}
+
+// maxKeyBytes is what a row of a B-tree index surely holds, of at most 2704
+// bytes, beside what each value has in addition.
+const maxKeyBytes = 2000
+
+func (c *Converter) checkKey() error {
+	length := 0
+	for _, i := range c.key {
+		length += len(c.values[i])
+	}
+	if length > maxKeyBytes {
+		return fmt.Errorf("the key (%s) is %d bytes long: PostgreSQL's indexes surely take %d", strings.Join(c.keyNames, ", "), length, maxKeyBytes)
+	}
+	return nil
+}
+
+// find finds the values of the wanted keys. As in jsonb, the last one of a key
+// counts.
+func (c *Converter) find(record []byte) error {
+	clear(c.found)
+	s := scanner{data: record}
+	more, err := s.open()
+	for more && err == nil {
+		var key, value []byte
+		if key, value, more, err = s.member(); err != nil {
+			return err
+		}
+		if slices.Contains(key, '\\') {
+			begin := len(c.text)
+			c.text = appendUnescaped(c.text, key)
+			key = c.text[begin:]
+		}
+		if source, wanted := c.sources[string(key)]; wanted {
+			c.found[source] = value
+		}
+	}
+	return err
+}
+
+// value converts a value as it stands in the JSON, nil for none.
+func (c *Converter) value(column *converted, raw []byte) ([]byte, error) {
+	if raw == nil || raw[0] == 'n' {
+		if !column.Required {
+			return nil, nil
+		}
+		if raw == nil {
+			return nil, fmt.Errorf("column %q is required, and the record has no %q", column.Name, column.From)
+		}
+		return nil, fmt.Errorf("column %q is required, and the record has null", column.Name)
+	}
+	value, err := c.notNull(column, raw)
+	if err != nil {
+		return nil, fmt.Errorf("column %q: %s %w%s", column.Name, shown(raw), err, hint(raw))
+	}
+	if value == nil && column.Required {
+		return nil, fmt.Errorf("column %q is required, and %s counts as NULL", column.Name, shown(raw))
+	}
+	return value, nil
+}
+
+// notNull converts a value that is not null, though it may become so.
+func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
+	if raw[0] != '"' {
+		return c.typed(column, raw, raw)
+	}
+	if column.Type == JSONB && len(column.Clean) == 0 {
+		return raw, nil
+	}
+	text := raw[1 : len(raw)-1]
+	if slices.Contains(text, '\\') {
+		begin := len(c.text)
+		c.text = appendUnescaped(c.text, text)
+		text = c.text[begin:]
+	}
+	for _, clean := range column.clean {
+		var err error
+		if c.text, text, err = clean(c.text, text); err != nil || text == nil {
+			return nil, err
+		}
+	}
+	if column.Type == JSONB && !column.parseJSON {
+		begin := len(c.text)
+		c.text = appendQuoted(c.text, text)
+		return c.text[begin:], nil
+	}
+	if column.parseJSON {
+		return parsedJSON(text)
+	}
+	return c.typed(column, raw, text)
+}
+
+var (
+	errNotABoolean = errors.New("is not one of true, false, yes, no, y, n, on, off, 1, 0")
+	errNotATime    = errors.New("is not a time")
+)
+
+// typed converts the text of a value of the column's type.
+func (c *Converter) typed(column *converted, raw, text []byte) ([]byte, error) {
+	compound := raw[0] == '{' || raw[0] == '['
+	switch column.Type {
+	case Numeric, Integer:
+		number, is := parseDecimal(text)
+		if !is {
+			return nil, errNotANumber
+		}
+		if column.Type == Numeric {
+			return text, number.checkNumeric()
+		}
+		begin := len(c.text)
+		var err error
+		c.text, err = number.appendInteger(c.text)
+		return c.text[begin:], err
+	case Boolean:
+		return parseBoolean(text)
+	case Timestamp:
+		if compound {
+			return nil, errNotATime
+		}
+		t, err := parseTimestamp(asString(text), column.Layout, column.location)
+		if err != nil {
+			return nil, err
+		}
+		begin := len(c.text)
+		c.text = t.AppendFormat(c.text, time.RFC3339Nano)
+		return c.text[begin:], nil
+	default: // Text and JSONB take all
+		return text, nil
+	}
+}
+
+var (
+	yes = []byte("true")
+	no  = []byte("false")
+)
+
+func parseBoolean(text []byte) ([]byte, error) {
+	if len(text) <= len("false") {
+		switch strings.ToLower(string(text)) {
+		case "true", "yes", "y", "on", "1":
+			return yes, nil
+		case "false", "no", "n", "off", "0":
+			return no, nil
+		}
+	}
+	return nil, errNotABoolean
+}
+
+// shown is a value as an error quotes it, shortened.
+func shown(raw []byte) string {
+	const most = 60 // characters
+	text := string(raw)
+	if raw[0] == '"' {
+		text = string(appendUnescaped(nil, raw[1:len(raw)-1]))
+	}
+	characters := 0
+	for i := range text {
+		if characters == most {
+			text = text[:i] + "…"
+			break
+		}
+		characters++
+	}
+	if raw[0] == '"' {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// hint is what would make NULL of a value that does not fit.
+func hint(raw []byte) string {
+	if raw[0] != '"' {
+		return ""
+	}
+	switch text := strings.TrimSpace(string(appendUnescaped(nil, raw[1:len(raw)-1]))); {
+	case text == "" && len(raw) == len(`""`):
+		return "; the cleaner empty-is-null makes it NULL"
+	case text == "":
+		return "; the cleaners trim and empty-is-null make it NULL"
+	case strings.EqualFold(text, "null"):
+		return "; the cleaner null-text makes it NULL"
+	default:
+		return ""
+	}
+}
+
+// asString is b without a copy, for a callee that does not keep it.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // a copy of all the data is what it saves

@@ -1,0 +1,175 @@
+package mapping
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// ScrapingJobID is the column that every mapped table has besides the mapped
+// ones: bigint NOT NULL, the job that a row is of.
+const ScrapingJobID = "scrapingjob_id"
+
+// Mappings is a valid file of mappings. The zero value and nil have none.
+type Mappings struct {
+	all []*Mapping
+}
+
+// All returns the mappings in the file's order.
+func (m *Mappings) All() []*Mapping {
+	if m == nil {
+		return nil
+	}
+	return m.all
+}
+
+// For returns the mapping of a sitemap's records: the one of exactly that name,
+// or else the one of the longest prefix that the name begins with, or nil.
+func (m *Mappings) For(sitemapName string) *Mapping {
+	var best *Mapping
+	for _, one := range m.All() {
+		switch {
+		case one.Sitemap != "":
+			if one.Sitemap == sitemapName {
+				return one
+			}
+		case strings.HasPrefix(sitemapName, one.SitemapPrefix):
+			if best == nil || len(one.SitemapPrefix) > len(best.SitemapPrefix) {
+				best = one
+			}
+		}
+	}
+	return best
+}
+
+// Mapping says what becomes of the records of a sitemap, or of all whose names
+// begin alike. It comes from [Parse] and is not to be changed.
+type Mapping struct {
+	// Sitemap is the sitemap's name, and SitemapPrefix what the names of several
+	// begin with: one of the two is set.
+	Sitemap, SitemapPrefix string
+	Table                  Table
+	// Columns has at least one.
+	Columns []Column
+	// Key has the names of those of Columns that tell one row from another. It is
+	// empty only with ReplaceJob.
+	Key  []string
+	Mode Mode
+	// DeactivateMissing is nil for none; it is with Upsert only.
+	DeactivateMissing *DeactivateMissing
+
+	line int // in the file
+}
+
+// Table is the name of a table.
+type Table struct {
+	Schema, Name string
+}
+
+// String returns schema.name, not quoted.
+func (t Table) String() string { return t.Schema + "." + t.Name }
+
+// Column is a column of the table, and how it is filled.
+type Column struct {
+	Name string
+	// From is the scraped column, a key of the records: Name unless the file says
+	// something else. The two spellings of the columns that every export has,
+	// such as web-scraper-order and web_scraper_order, are the same.
+	From string
+	Type Type
+	// Layout is how a Timestamp is written: one of time's, or one of
+	// LayoutRFC3339, LayoutUnix and LayoutUnixMilli. It is empty for other types.
+	Layout string
+	// TimeZone is the IANA name of the time zone of a Timestamp whose layout has
+	// no offset. It is empty for other types.
+	TimeZone string
+	// Clean has the names of the cleaners, in their order.
+	Clean []string
+	// Required refuses records that have NULL here. It is set for columns of the
+	// key too.
+	Required bool
+
+	location *time.Location // of TimeZone
+	line     int            // in the file
+}
+
+// Type is what a column's values are.
+type Type string
+
+// Types of columns.
+const (
+	Text      Type = "text"
+	Numeric   Type = "numeric"
+	Integer   Type = "integer" // of 64 bits
+	Boolean   Type = "boolean"
+	Timestamp Type = "timestamp" // a moment, not what a clock shows
+	JSONB     Type = "jsonb"
+)
+
+// types are all of them, in the order in which they are told.
+var types = []Type{Text, Numeric, Integer, Boolean, Timestamp, JSONB}
+
+// PostgreSQL returns the type's name in PostgreSQL.
+func (t Type) PostgreSQL() string {
+	switch t {
+	case Integer:
+		return "bigint"
+	case Timestamp:
+		return "timestamptz"
+	default:
+		return string(t)
+	}
+}
+
+// Layouts that have a name.
+const (
+	LayoutRFC3339   = "rfc3339"
+	LayoutUnix      = "unix"    // whole seconds since 1970
+	LayoutUnixMilli = "unix-ms" // whole milliseconds since 1970
+)
+
+// Mode is what becomes of the rows that are there when a job is published.
+type Mode string
+
+// Modes.
+const (
+	ReplaceJob Mode = "replace-job" // the table holds the rows of each job
+	Upsert     Mode = "upsert"      // one row for each key, the last job's
+	Append     Mode = "append"      // one row for each key, the first job's
+)
+
+// modes are all of them, in the order in which they are told.
+var modes = []Mode{ReplaceJob, Upsert, Append}
+
+// DeactivateMissing marks the rows that a job has not brought.
+type DeactivateMissing struct {
+	// Column is a boolean column of the table, none of Mapping.Columns.
+	Column string
+	// BrakePercent, from 1 to 100, is how much of the active rows may be
+	// deactivated without a person being asked.
+	BrakePercent int
+}
+
+// conversion is the version of what becomes of values: it is to be raised when
+// the same value of the same column becomes another one.
+const conversion = 1
+
+// Fingerprint returns 16 hexadecimal digits that differ between mappings whose
+// table, columns, conversion of values, key or mode differ. Which sitemaps a
+// mapping is for, and what it deactivates, is not part of them.
+func (m *Mapping) Fingerprint() string {
+	encoded, err := json.Marshal(struct {
+		Conversion int
+		Table      Table
+		Columns    []Column
+		Key        []string
+		Mode       Mode
+	}{conversion, m.Table, m.Columns, m.Key, m.Mode})
+	if err != nil {
+		panic(err) // texts and booleans can be encoded
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:8])
+}

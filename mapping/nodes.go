@@ -1,0 +1,176 @@
+package mapping
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxNameBytes is the length of a name in PostgreSQL: it cuts longer ones.
+const maxNameBytes = 63
+
+// resolve returns the node that an alias stands for.
+func resolve(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+// object reads the values of an object by their keys; what says what it is.
+func (r *reader) object(node *yaml.Node, what string, keys ...string) (values map[string]*yaml.Node, is bool) {
+	node = resolve(node)
+	if node.Kind != yaml.MappingNode {
+		r.problem(node.Line, "%s is %s: want the keys %s with their values", what, described(node), strings.Join(keys, ", "))
+		return nil, false
+	}
+	values = map[string]*yaml.Node{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := resolve(node.Content[i]), resolve(node.Content[i+1])
+		switch before := values[key.Value]; {
+		case key.Kind != yaml.ScalarNode || !slices.Contains(keys, key.Value):
+			r.problem(key.Line, "%s has no key %s%s", what, described(key), wanted(key.Value, keys))
+		case before != nil:
+			r.problem(key.Line, "%s is there already, on line %d", key.Value, before.Line)
+		default:
+			values[key.Value] = value
+		}
+	}
+	return values, true
+}
+
+// list reads a list that is not empty.
+func (r *reader) list(node *yaml.Node, key, of string) []*yaml.Node {
+	switch {
+	case node.Kind != yaml.SequenceNode:
+		r.problem(node.Line, "%s is %s: want a list of %s", key, described(node), of)
+	case len(node.Content) == 0:
+		r.problem(node.Line, "%s is an empty list: want at least one of the %s", key, of)
+	}
+	if node.Kind != yaml.SequenceNode {
+		return nil
+	}
+	nodes := make([]*yaml.Node, len(node.Content))
+	for i, element := range node.Content {
+		nodes[i] = resolve(element)
+	}
+	return nodes
+}
+
+// filled reads a text that is not empty; "" when it is not one. Numbers and the
+// like are taken as they are written.
+func (r *reader) filled(node *yaml.Node, key string) string {
+	switch {
+	case node.Kind != yaml.ScalarNode || node.Tag == "!!null":
+		r.problem(node.Line, "%s is %s: want a text", key, described(node))
+		return ""
+	case node.Value == "":
+		r.problem(node.Line, "%s is empty", key)
+	case strings.Contains(node.Value, "\x00"):
+		r.problem(node.Line, "%s is %q: no name has the character U+0000", key, node.Value)
+		return ""
+	}
+	return node.Value
+}
+
+// oneOf reads one of the names; "" when it is none.
+func (r *reader) oneOf(node *yaml.Node, key string, names []string) string {
+	text := r.filled(node, key)
+	if text != "" && !slices.Contains(names, text) {
+		r.problem(node.Line, "%s is %q: want one of %s%s", key, text, strings.Join(names, ", "), didYouMean(text, names))
+		return ""
+	}
+	return text
+}
+
+func (r *reader) boolean(node *yaml.Node, key string) (value bool) {
+	if node.Kind != yaml.ScalarNode || node.Tag != "!!bool" || node.Decode(&value) != nil {
+		r.problem(node.Line, "%s is %s: want true or false", key, described(node))
+	}
+	return value
+}
+
+func (r *reader) number(node *yaml.Node, key string, least, most int) int {
+	n, err := strconv.Atoi(node.Value)
+	if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || err != nil || n < least || n > most {
+		r.problem(node.Line, "%s is %s: want a whole number from %d to %d", key, described(node), least, most)
+	}
+	return n
+}
+
+// checkName checks the length of the name of something in PostgreSQL.
+func (r *reader) checkName(line int, what, name string) {
+	if len(name) > maxNameBytes {
+		r.problem(line, "%s is %d bytes long: want at most %d, PostgreSQL cuts longer ones", what, len(name), maxNameBytes)
+	}
+}
+
+// described is a node for a person.
+func described(node *yaml.Node) string {
+	switch {
+	case node.Kind == yaml.MappingNode:
+		return "an object"
+	case node.Kind == yaml.SequenceNode:
+		return "a list"
+	case node.Tag == "!!null":
+		return "empty"
+	default:
+		return strconv.Quote(node.Value)
+	}
+}
+
+// list is the names as texts.
+func list[T ~string](names []T) []string {
+	texts := make([]string, len(names))
+	for i, name := range names {
+		texts[i] = string(name)
+	}
+	return texts
+}
+
+// wanted suggests the name that was meant, or lists all.
+func wanted(word string, names []string) string {
+	if meant := didYouMean(word, names); meant != "" {
+		return meant
+	}
+	return ": want one of " + strings.Join(names, ", ")
+}
+
+// didYouMean suggests the nearest of the names, if one is near.
+func didYouMean(word string, names []string) string {
+	nearest, least := "", 1+min(2, (len(word)+1)/2)
+	for _, name := range names {
+		if d := distance(word, name); d < least {
+			nearest, least = name, d
+		}
+	}
+	if nearest == "" {
+		return ""
+	}
+	return " (did you mean " + nearest + "?)"
+}
+
+// distance is how many characters have to be added, removed or replaced to make b
+// of a.
+func distance(a, b string) int {
+	from, to := []rune(a), []rune(b)
+	row := make([]int, len(to)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i, r := range from {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range to {
+			cost := diagonal
+			if r != to[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(to)]
+}

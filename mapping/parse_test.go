@@ -1,0 +1,409 @@
+package mapping_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+func TestFileOfMappingsIsRead(t *testing.T) {
+	mappings, err := mapping.ReadFile("testdata/mappings.yaml")
+	require.NoError(t, err)
+	require.Len(t, mappings.All(), 2)
+
+	books := mappings.For("books")
+	require.Equal(t, "books", books.Sitemap)
+	require.Empty(t, books.SitemapPrefix)
+	require.Equal(t, mapping.Table{Schema: "shop", Name: "books"}, books.Table)
+	require.Equal(t, "shop.books", books.Table.String())
+	require.Equal(t, mapping.Upsert, books.Mode)
+	require.Equal(t, []string{"url"}, books.Key)
+	require.Equal(t, &mapping.DeactivateMissing{Column: "active", BrakePercent: 20}, books.DeactivateMissing)
+
+	url := books.Columns[0]
+	require.Equal(t, "url", url.Name)
+	require.Equal(t, "product-link-href", url.From)
+	require.True(t, url.Required, "a column of the key")
+	price := books.Columns[2]
+	require.Equal(t, "price", price.From, "of the same name")
+	require.Equal(t, []string{"trim", "empty-is-null", "null-text", "money"}, price.Clean)
+	require.False(t, price.Required)
+	seen := books.Columns[5]
+	require.Equal(t, "02/01/2006 15:04", seen.Layout)
+	require.Equal(t, "Europe/Riga", seen.TimeZone)
+
+	var types []string
+	for _, c := range books.Columns {
+		types = append(types, c.Type.PostgreSQL())
+	}
+	require.Equal(t, []string{"text", "text", "numeric", "bigint", "boolean", "timestamptz", "jsonb"}, types)
+
+	shop := mappings.All()[1]
+	require.Equal(t, "shop-", shop.SitemapPrefix)
+	require.Equal(t, mapping.ReplaceJob, shop.Mode)
+	require.Empty(t, shop.Key)
+	require.Nil(t, shop.DeactivateMissing)
+}
+
+func TestTableWithoutSchemaIsInPublic(t *testing.T) {
+	require.Equal(t, mapping.Table{Schema: "public", Name: "books"},
+		read(t, `mappings: [{sitemap: s, table: books, mode: replace-job, columns: [{name: v, type: text}]}]`).Table)
+}
+
+func TestExactNameOfASitemapWinsThenTheLongestPrefix(t *testing.T) {
+	mapped := func(key, name string) string {
+		return "  - {" + key + ": " + name + ", table: '" + name + "', mode: replace-job, columns: [{name: v, type: text}]}\n"
+	}
+	mappings, err := mapping.Parse("mappings.yaml", []byte("mappings:\n"+
+		mapped("sitemap_prefix", "shop-")+mapped("sitemap_prefix", "shop-eu-")+mapped("sitemap", "shop-eu-de")+mapped("sitemap", "2024")))
+	require.NoError(t, err)
+	for name, want := range map[string]string{
+		"shop-eu-de": "shop-eu-de", "shop-eu-fr": "shop-eu-", "shop-eu-": "shop-eu-", "shop-us": "shop-", "shop-": "shop-", "2024": "2024",
+	} {
+		require.Equal(t, want, mappings.For(name).Table.Name, name)
+	}
+	for _, name := range []string{"shop", "", "Shop-eu", "my-shop-eu"} {
+		require.Nil(t, mappings.For(name), name)
+	}
+}
+
+func TestNoMappingsAreForNoSitemap(t *testing.T) {
+	var none *mapping.Mappings
+	require.Nil(t, none.For("books"))
+	require.Empty(t, none.All())
+}
+
+func TestAliasesStandForWhatTheyName(t *testing.T) {
+	mappings, err := mapping.Parse("mappings.yaml", []byte(`
+mappings:
+  - sitemap: a
+    table: &table shop.offers
+    columns: &columns [{name: url, type: &text text}, &title {name: title, type: *text, clean: &clean [trim]}]
+    key: &key [url]
+    mode: &mode append
+  - sitemap: b
+    table: *table
+    columns: *columns
+    key: *key
+    mode: *mode
+  - sitemap: c
+    table: other
+    columns: [*title, {name: more, type: text, clean: *clean}]
+    mode: replace-job
+`))
+	require.NoError(t, err)
+	require.Equal(t, mappings.For("a").Columns, mappings.For("b").Columns)
+	require.False(t, mappings.For("c").Columns[0].Required)
+	require.Equal(t, []string{"trim"}, mappings.For("c").Columns[1].Clean)
+}
+
+func TestTwoMappingsMayFillOneTableInWaysOfTheirOwn(t *testing.T) {
+	_, err := mapping.Parse("mappings.yaml", []byte(`
+mappings:
+  - sitemap: a
+    table: shop.offers
+    columns: [{name: shop, type: text}, {name: url, type: text}, {name: price, type: numeric, clean: [money]}]
+    key: [shop, url]
+    mode: upsert
+    deactivate_missing: {column: active, brake_percent: 10}
+  - sitemap_prefix: b-
+    table: shop.offers
+    columns: [{name: url, from: link, type: text}, {name: shop, type: text}, {name: price, type: numeric, clean: [money-comma], required: true}]
+    key: [url, shop]
+    mode: upsert
+    deactivate_missing: {column: active, brake_percent: 20}
+`))
+	require.NoError(t, err)
+}
+
+func TestFingerprintDiffersWithWhatBecomesOfARecord(t *testing.T) {
+	const file = `mappings: [{sitemap: s, table: a.t, mode: upsert, key: [u], columns: [{name: u, type: text}, {name: v, type: timestamp, layout: "2006-01-02"}]}]`
+	base := read(t, file)
+	require.Regexp(t, "^[0-9a-f]{16}$", base.Fingerprint())
+	require.Equal(t, base.Fingerprint(), read(t, file).Fingerprint())
+
+	seen := []string{base.Fingerprint()}
+	for _, change := range [][2]string{
+		{"a.t", "a.t2"}, {"a.t", "b.t"}, {"upsert", "append"}, {"key: [u]", "key: [u, v]"}, {"name: u", "name: u, clean: [trim]"}, {"name: u", "name: u, clean: [lower]"},
+		{"name: u", "name: u, from: w"}, {"2006-01-02", "2006-02-01"}, {"{name: v,", "{name: v, time_zone: Europe/Riga,"}, {"{name: v,", "{name: v, required: true,"},
+		{`type: timestamp, layout: "2006-01-02"`, "type: text"}, {`, {name: v, type: timestamp, layout: "2006-01-02"}`, ""},
+		{`{name: u, type: text}, {name: v, type: timestamp, layout: "2006-01-02"}`, `{name: v, type: timestamp, layout: "2006-01-02"}, {name: u, type: text}`},
+	} {
+		changed := strings.Replace(file, change[0], change[1], 1)
+		require.NotEqual(t, file, changed)
+		print := read(t, changed).Fingerprint()
+		require.NotContains(t, seen, print, "%q for %q", change[1], change[0])
+		seen = append(seen, print)
+	}
+	for _, change := range [][2]string{
+		{"sitemap: s", "sitemap: z"}, {"sitemap: s", "sitemap_prefix: s"}, {"name: u", "name: u, from: u"}, {"name: u", "name: u, required: true"}, {"{name: v,", "{name: v, time_zone: UTC,"},
+		{"mode: upsert", "mode: upsert, deactivate_missing: {column: active, brake_percent: 20}"},
+	} {
+		require.Equal(t, base.Fingerprint(), read(t, strings.Replace(file, change[0], change[1], 1)).Fingerprint(), change[1])
+	}
+}
+
+func TestFileThatCannotBeReadIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing.yaml")
+	_, err := mapping.ReadFile(path)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "reading the mappings: open "+path)
+}
+
+// problems returns what is wrong with a file, without its name.
+func problems(t *testing.T, file string) []string {
+	t.Helper()
+	mappings, err := mapping.Parse("m.yaml", []byte(file))
+	require.Error(t, err)
+	require.Nil(t, mappings)
+	var told []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		require.True(t, strings.HasPrefix(line, "m.yaml:"), line)
+		told = append(told, strings.TrimPrefix(line, "m.yaml:"))
+	}
+	return told
+}
+
+func TestAllProblemsAreToldAtOnceInTheOrderOfTheirLines(t *testing.T) {
+	require.Equal(t, []string{
+		`3: the mapping has no mode: want one of replace-job, upsert, append`,
+		`4: table is "scrapehaul.books": the schema scrapehaul is not for tables of yours: want another one`,
+		`6: column "price" has no type: want one of text, numeric, integer, boolean, timestamp, jsonb`,
+		`7: type is "int": want one of text, numeric, integer, boolean, timestamp, jsonb`,
+		`8: a column has no key "form" (did you mean from?)`,
+		`10: column "ulr" of the key is not one of the columns (did you mean url?)`,
+		`11: sitemap "books" has a mapping already, on line 3`,
+		`14: cleaner is "moneey": want one of trim, collapse-space, lower, upper, empty-is-null, null-text, money, money-comma, first-number, parse-json (did you mean money?)`,
+		`15: time_zone is "Europe/Rigga", which is not known: want a name such as Europe/Riga, or UTC`,
+		`16: mode is "replace": want one of replace-job, upsert, append`,
+	}, problems(t, `
+mappings:
+  - sitemap: books
+    table: scrapehaul.books
+    columns:
+      - {name: price}
+      - {name: stock, type: int}
+      - {name: title, type: text, form: product}
+      - {name: url, type: text}
+    key: [ulr]
+  - sitemap: books
+    table: other
+    columns:
+      - {name: price, type: numeric, clean: [moneey]}
+      - {name: seen, type: timestamp, layout: "2006-01-02", time_zone: Europe/Rigga}
+    mode: replace
+`))
+}
+
+func TestWrongFilesAreTold(t *testing.T) {
+	for file, want := range map[string]string{
+		``:                            `1: there is nothing in it: want "mappings:" and a list of them`,
+		"# a comment\n":               `1: there is nothing in it: want "mappings:" and a list of them`,
+		"---\n":                       `2: there is nothing in it: want "mappings:" and a list of them`,
+		"[]":                          `1: the file is a list: want the keys mappings with their values`,
+		"mappings":                    `1: the file is "mappings": want the keys mappings with their values`,
+		"{}":                          `1: there are no mappings: want "mappings:" and a list of them`,
+		"mappings:\n":                 `1: mappings is empty: want a list of mappings`,
+		"\nmappings: []":              `2: mappings is an empty list: want at least one of the mappings`,
+		"mappings: {sitemap: s}":      `1: mappings is an object: want a list of mappings`,
+		"mappings:\n- books":          `2: a mapping is "books": want the keys sitemap, sitemap_prefix, table, columns, key, mode, deactivate_missing with their values`,
+		"mappings:\n  - a: [\n  b: 1": `2: not YAML here, or in what begins here: did not find expected ',' or ']'`,
+		"mappings:\n\t- sitemap: a":   `2: not YAML: found character that cannot start any token`,
+		"mappings: *nowhere":          `1: not YAML: unknown anchor 'nowhere' referenced`,
+		"mappings: \xff":              `1: not YAML: `,
+		"mapping: []":                 `1: the file has no key "mapping" (did you mean mappings?)`,
+		"1: 2":                        `1: the file has no key "1": want one of mappings`,
+		"mappings: []\nmappings: []":  `2: mappings is there already, on line 1`,
+		"[a]: []":                     `1: the file has no key a list: want one of mappings`,
+		"mappings: &m [*m]":           `1: a mapping is a list: want the keys`,
+		good + "---\nmappings: []\n":  `8: a second YAML document begins here: all mappings of a file are one list, in one document`,
+		good + "---\n\"":              `9: not YAML: `,
+		good + "  - <<: *x\n":         `8: not YAML: unknown anchor 'x' referenced`,
+	} {
+		require.True(t, slices.ContainsFunc(problems(t, file), func(problem string) bool { return strings.HasPrefix(problem, want) || strings.HasSuffix(problem, want) }),
+			"%q: %q is not among %q", file, want, problems(t, file))
+	}
+}
+
+// good is a file of six lines.
+const good = `mappings:
+  - sitemap: s
+    table: t
+    columns:
+      - {name: url, type: text}
+    key: [url]
+    mode: upsert
+`
+
+func TestWrongMappingsAreTold(t *testing.T) {
+	require.NotNil(t, read(t, good))
+	long := strings.Repeat("é", 32)
+	for _, c := range []struct {
+		old, changed, want string
+	}{
+		{"sitemap: s", `sitemap: ""`, `2: sitemap is empty`},
+		{"sitemap: s", "sitemap:", `2: sitemap is empty: want a text`},
+		{"sitemap: s", "sitemap: [s]", `2: sitemap is a list: want a text`},
+		{"sitemap: s", `sitemap: "a\0"`, `2: sitemap is "a\x00": no name has the character U+0000`},
+		{"sitemap: s", "sitemap_prefix: ''", `2: sitemap_prefix is empty`},
+		{"sitemap: s", "sitemap: s\n    sitemap_prefix: s", `3: the mapping has both sitemap and sitemap_prefix: want one of them`},
+		{"- sitemap: s\n    table: t", "- table: t", `2: the mapping does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with`},
+		{"sitemap: s", "sitemap: s\n    <<: {}", `3: a mapping has no key "<<": want one of sitemap, `},
+		{"table: t", "", `2: the mapping has no table: want schema.table`},
+		{"table: t", "table: a.b.c", `3: table is "a.b.c": want schema.table with one point, or the table's name only`},
+		{"table: t", "table: .b", `3: table is ".b": want schema.table with one point, or the table's name only`},
+		{"table: t", "table: b.", `3: table is "b.": want schema.table with one point, or the table's name only`},
+		{"table: t", "table: sitemaps.b", `3: table is "sitemaps.b": the schema sitemaps is not for tables of yours: want another one`},
+		{"table: t", "table: pg_catalog.b", `3: table is "pg_catalog.b": the schema pg_catalog is not for tables of yours: want another one`},
+		{"table: t", "table: " + long, `3: the name of table "` + long + `" is 64 bytes long: want at most 63, PostgreSQL cuts longer ones`},
+		{"table: t", "table: " + long + ".t", `3: the schema of table "` + long + `.t" is 64 bytes long: want at most 63, PostgreSQL cuts longer ones`},
+		{"columns:\n      - {name: url, type: text}", "", `2: the mapping has no columns: want a list such as [{name: url, type: text}]`},
+		{"columns:\n      - {name: url, type: text}", "columns: []", `4: columns is an empty list: want at least one of the columns`},
+		{"columns:\n      - {name: url, type: text}", "columns: {url: text}", `4: columns is an object: want a list of columns`},
+		{"- {name: url, type: text}", "- url", `5: a column is "url": want the keys name, from, type, layout, time_zone, clean, required with their values`},
+		{"name: url, ", "", `5: the column has no name`},
+		{"name: url", "name: ''", `5: name is empty`},
+		{"name: url", "name: ~", `5: name is empty: want a text`},
+		{"name: url", "name: url, type: text}\n      - {name: " + long, `6: the name of column "` + long + `" is 64 bytes long: want at most 63, PostgreSQL cuts longer ones`},
+		{"name: url", "name: url, type: text}\n      - {name: scrapingjob_id", `6: column "scrapingjob_id" is in every mapped table already, with the job of each row: want another name`},
+		{"name: url", "name: url, type: text}\n      - {name: ctid", `6: column "ctid" is PostgreSQL's own in every table: want another name`},
+		{"name: url", "from: ''\n       , name: url", `5: from is empty`},
+		{"name: url", "name: url, name: b", `5: name is there already, on line 5`},
+		{"name: url", "name: url, required: 1", `5: required is "1": want true or false`},
+		{"name: url", `name: url, required: "true"`, `5: required is "true": want true or false`},
+		{"type: text", "type: timestamp", `5: column "url" has no layout: want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as "2006-01-02 15:04:05"`},
+		{"type: text", "type: text, layout: rfc3339", `5: column "url" has a layout and is of type text: only a timestamp has one`},
+		{"type: text", "type: text, time_zone: UTC", `5: column "url" has a time_zone and is of type text: only a timestamp has one`},
+		{"type: text", "type: Text", `5: type is "Text": want one of text, numeric, integer, boolean, timestamp, jsonb (did you mean text?)`},
+		{"type: text", "type: jsonb", `6: column "url" of the key is jsonb, which cannot tell one row from another: want a column of another type`},
+		{"type: text", "type: timestamp, layout: unix, time_zone: Local", `5: time_zone is "Local", which is not known: want a name such as Europe/Riga, or UTC`},
+		{"type: text", "type: timestamp, layout: unix, time_zone: ../etc", `5: time_zone is "../etc", which is not known: want a name such as Europe/Riga, or UTC`},
+		{"type: text", "type: timestamp, layout: unix, time_zone: ''", `5: time_zone is empty`},
+		{"type: text", "type: text, clean: trim", `5: clean is "trim": want a list of cleaners`},
+		{"type: text", "type: text, clean: []", `5: clean is an empty list: want at least one of the cleaners`},
+		{"type: text", "type: text, clean: [trim, lower, trim]", `5: cleaner trim is there already`},
+		{"type: text", "type: text, clean: [parse-json]", `5: cleaner parse-json makes jsonb: want it as the last cleaner of a column of that type`},
+		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: jsonb, clean: [parse-json, trim]}", `6: cleaner parse-json makes jsonb: want it as the last cleaner of a column of that type`},
+		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: url, type: text}", `6: column "url" is there already, on line 5`},
+		{"key: [url]", "", `2: the mapping has no key, which the mode upsert needs: want a list of columns such as [url]`},
+		{"key: [url]", "key: url", `6: key is "url": want a list of columns`},
+		{"key: [url]", "key: []", `6: key is an empty list: want at least one of the columns`},
+		{"key: [url]", "key: [url, url]", `6: column "url" is in the key already`},
+		{"key: [url]", "key: [[url]]", `6: a column of the key is a list: want a text`},
+		{"mode: upsert", "mode: insert", `7: mode is "insert": want one of replace-job, upsert, append (did you mean upsert?)`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: active", `8: deactivate_missing is "active": want the keys column, brake_percent with their values`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {brake_percent: 1}", `8: deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active}", `8: deactivate_missing has no brake_percent: want how many percent of the active rows may be deactivated without a person being asked, from 1 to 100`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: url, brake_percent: 1}", `8: column "url" of deactivate_missing is one of the columns: want another name, no record fills it`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: scrapingjob_id, brake_percent: 1}", `8: column "scrapingjob_id" is in every mapped table already, with the job of each row: want another name`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 0}", `8: brake_percent is "0": want a whole number from 1 to 100`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 101}", `8: brake_percent is "101": want a whole number from 1 to 100`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 5.5}", `8: brake_percent is "5.5": want a whole number from 1 to 100`},
+		{"mode: upsert", `mode: upsert` + "\n    deactivate_missing: {column: active, brake_percent: \"20\"}", `8: brake_percent is "20": want a whole number from 1 to 100`},
+		{"mode: upsert", "mode: append\n    deactivate_missing: {column: active, brake_percent: 20}", `8: deactivate_missing is there with the mode append: want the mode upsert, or no deactivate_missing`},
+	} {
+		file := strings.Replace(good, c.old, c.changed, 1)
+		require.NotEqual(t, good, file, c.old)
+		told := problems(t, file)
+		if strings.HasSuffix(c.want, ", ") {
+			require.True(t, strings.HasPrefix(told[0], c.want), told[0])
+			continue
+		}
+		require.Equal(t, []string{c.want}, told, file)
+	}
+}
+
+func TestLayoutsThatTellNoDayOrAWrongTimeAreTold(t *testing.T) {
+	for layout, want := range map[string]string{
+		"YYYY-MM-DD":                    "has no year",
+		"02/01 15:04":                   "has no year",
+		"2006":                          "has no day of the year",
+		"01/2006":                       "has no day of the year",
+		"2006-01-02 03:04":              "does not tell the hour: use 15, or 03 with PM",
+		"2006-01-02 MST":                "has an abbreviation of a time zone (MST)",
+		"2006-01-02 1504.05":            "",
+		"20060102":                      "",
+		"2006-002 15":                   "",
+		"Mon, 2 Jan 06 3:04 pm":         "",
+		"2006-01-02T15:04:05.000Z07:00": "",
+	} {
+		file := strings.Replace(good, "type: text", `type: timestamp, layout: "`+layout+`"`, 1)
+		if want == "" {
+			read(t, file)
+			continue
+		}
+		told := problems(t, file)
+		require.Len(t, told, 1)
+		require.Contains(t, told[0], `5: layout is "`+layout+`", which `+want)
+	}
+}
+
+func TestMappingsToOneTableThatDoNotAgreeAreTold(t *testing.T) {
+	other := strings.Replace(strings.TrimPrefix(good, "mappings:\n"), "sitemap: s", "sitemap: other", 1)
+	_, err := mapping.Parse("m.yaml", []byte(good+other))
+	require.NoError(t, err)
+	for _, c := range []struct {
+		old, changed, differ string
+	}{
+		{"type: text", "type: integer", "columns or their types"},
+		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: text}", "columns or their types"},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 20}", "columns or their types"},
+		{"mode: upsert", "mode: append", "modes"},
+		{"key: [url]\n    mode: upsert", "mode: replace-job", "keys, modes"},
+		{"table: t", "table: public.t", ""},
+		{"table: t", "table: T", ""},
+		{"name: url, type: text", "name: url, from: link, type: text, clean: [trim]", ""},
+	} {
+		changed := strings.Replace(other, c.old, c.changed, 1)
+		require.NotEqual(t, other, changed)
+		if c.differ == "" {
+			_, err := mapping.Parse("m.yaml", []byte(good+changed))
+			require.NoError(t, err)
+			continue
+		}
+		require.Equal(t, []string{"8: table public.t has another mapping, on line 2, and the " + c.differ + " differ: want the same for one table"}, problems(t, good+changed))
+	}
+}
+
+func TestThereAreNoMoreColumnsThanARowSurelyHas(t *testing.T) {
+	columns := func(n int) string {
+		var all, key []string
+		for i := range n {
+			name := strings.Repeat("x", i+1)[:1] + strings.Repeat("y", i/10) + string(rune('a'+i%10))
+			all, key = append(all, "{name: "+name+", type: text}"), append(key, name)
+		}
+		return strings.NewReplacer("- {name: url, type: text}", "- "+strings.Join(all, "\n      - "), "[url]", "["+strings.Join(key[:min(n, 32)], ", ")+"]").Replace(good)
+	}
+	require.Equal(t, []string{`5: there are 301 columns: want at most 300, of which PostgreSQL surely stores each row`}, problems(t, columns(301))[:1])
+	require.Equal(t, []string{`37: the key has 32 columns: want at most 31`}, problems(t, columns(32)))
+	require.Len(t, read(t, columns(31)).Key, 31)
+}
+
+// FuzzParse requires that a file is read or told of, whatever it is.
+func FuzzParse(f *testing.F) {
+	file, err := os.ReadFile("testdata/mappings.yaml")
+	require.NoError(f, err)
+	f.Add(file)
+	for _, text := range []string{good, "mappings: &a [*a]", "a: &a {<<: *a}", "mappings:\n- &m {sitemap: s, columns: [*m]}", "? [a]\n: b", "--- !!binary x", "mappings: [!!int x]", "%YAML 1.2\n---\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		mappings, err := mapping.Parse("m.yaml", file)
+		if err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				require.Regexp(t, `^m\.yaml:[1-9]\d*: .`, line)
+			}
+			return
+		}
+		for _, m := range mappings.All() {
+			_, err := m.NewConverter().Row([]byte(`{"a":1}`))
+			require.True(t, err == nil || strings.Contains(err.Error(), "is required"), err)
+		}
+	})
+}

@@ -1,0 +1,79 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	errNotUnix   = errors.New("is not a whole number of seconds since 1970")
+	errNotMillis = errors.New("is not a whole number of milliseconds since 1970")
+	errYear      = errors.New("is not between the years 1 and 9999")
+)
+
+// parseTimestamp reads text as the layout says, in the time zone where neither
+// tells another.
+func parseTimestamp(text, layout string, zone *time.Location) (time.Time, error) {
+	var t time.Time
+	switch layout {
+	case LayoutUnix, LayoutUnixMilli:
+		n, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err != nil && layout == LayoutUnix:
+			return t, errNotUnix
+		case err != nil:
+			return t, errNotMillis
+		case layout == LayoutUnix:
+			t = time.Unix(min(max(n, -1e12), 1e12), 0).In(zone) // beyond the years anyway
+		default:
+			t = time.UnixMilli(n).In(zone)
+		}
+	default:
+		format := layout
+		if layout == LayoutRFC3339 {
+			format = time.RFC3339
+		}
+		var err error
+		if t, err = time.ParseInLocation(format, text, zone); err != nil {
+			return t, fmt.Errorf("is not a time of the layout %s", layout)
+		}
+	}
+	// RFC 3339 has no seconds in an offset (local mean time of long ago), and
+	// PostgreSQL none of 16 hours.
+	if _, offset := t.Zone(); offset%60 != 0 || offset <= -16*60*60 || offset >= 16*60*60 {
+		t = t.UTC()
+	}
+	if year := t.Year(); year < 1 || year > 9999 {
+		return t, errYear
+	}
+	return t, nil
+}
+
+// checkLayout says why a layout cannot tell a day, or tells a time that is not
+// the one that was meant.
+func checkLayout(layout string) error {
+	switch layout {
+	case LayoutRFC3339, LayoutUnix, LayoutUnixMilli:
+		return nil
+	}
+	if strings.Contains(layout, "MST") {
+		return errors.New("has an abbreviation of a time zone (MST), which says different things in different places: use an offset such as -0700, or time_zone and no abbreviation")
+	}
+	want := time.Date(2019, time.November, 23, 17, 48, 59, 0, time.UTC)
+	text := want.Format(layout)
+	got, err := time.ParseInLocation(layout, text, time.UTC)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot be read back: it writes %q", text)
+	case got.Year() != want.Year():
+		return errors.New("has no year")
+	case got.Month() != want.Month() || got.Day() != want.Day():
+		return errors.New("has no day of the year")
+	case got.Hour() != want.Hour() && (got.Hour() != 0 || got.Minute() != 0 || got.Second() != 0):
+		return errors.New("does not tell the hour: use 15, or 03 with PM")
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package sink_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/sink/sinktest"
+)
+
+// brokenSink breaks one promise of a sink that keeps them all.
+type brokenSink struct {
+	*memorySink
+	begin  func(sink.ImportRequest) sink.ImportRequest
+	wrap   func(sink.Import) sink.Import
+	read   func(*memorySink, int64) sinktest.Records
+	counts func(sink.Counts) sink.Counts
+}
+
+func (b *brokenSink) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
+	if b.begin != nil {
+		request = b.begin(request)
+	}
+	attempt, err := b.memorySink.BeginImport(ctx, request)
+	if err == nil && b.wrap != nil {
+		attempt = b.wrap(attempt)
+	}
+	return attempt, err
+}
+
+func (b *brokenSink) CountPublished(ctx context.Context, scrapingJobID, importID int64) (sink.Counts, bool, error) {
+	counts, published, err := b.memorySink.CountPublished(ctx, scrapingJobID, importID)
+	if b.counts != nil {
+		counts = b.counts(counts)
+	}
+	return counts, published, err
+}
+
+// forgetful begins every attempt at the file's beginning.
+type forgetful struct{ sink.Import }
+
+func (forgetful) Mark() sink.Mark { return sink.Mark{} }
+
+// unfenced lets every attempt write.
+type unfenced struct{ *memoryAttempt }
+
+func (u unfenced) CommitBatches(ctx context.Context, n int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch)) error {
+	u.sink.mu.Lock()
+	u.fence = u.of.fence
+	u.sink.mu.Unlock()
+	return u.memoryAttempt.CommitBatches(ctx, n, next, committed)
+}
+
+// hasty publishes without looking whether all is there.
+type hasty struct{ *memoryAttempt }
+
+func (h hasty) Publish(ctx context.Context, progress func()) error {
+	h.sink.mu.Lock()
+	h.of.mark.Bytes = h.of.request.Bytes
+	h.sink.mu.Unlock()
+	return h.memoryAttempt.Publish(ctx, progress)
+}
+
+// backwards commits the batches in the wrong order.
+type backwards struct{ *memoryAttempt }
+
+func (b backwards) CommitBatches(ctx context.Context, n int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch)) error {
+	var all []sink.Batch
+	for {
+		batch, err := next(ctx)
+		if batch == nil || err != nil {
+			for i := len(all) - 1; i >= 0; i-- {
+				if err := b.commit(all[i].(*memoryBatch)); err != nil {
+					return err
+				}
+				committed(all[i])
+			}
+			return err
+		}
+		all = append(all, batch)
+	}
+}
+
+func TestBrokenPromisesAreFound(t *testing.T) {
+	for name, each := range map[string]struct {
+		broken *brokenSink
+		finds  string
+	}{
+		"resumes from the beginning": {
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return forgetful{i} }}, "a retry resumes after the last batch",
+		},
+		"lets overtaken attempts write": {
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return unfenced{i.(*memoryAttempt)} }}, "an attempt that was overtaken writes nothing",
+		},
+		"publishes half a file": {
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return hasty{i.(*memoryAttempt)} }}, "half a file was published",
+		},
+		"commits out of order": {
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return backwards{i.(*memoryAttempt)} }}, "batches are kept in order",
+		},
+		"takes another file for the same": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.SHA256 = ""; return r }}, "another file of the same import begins anew",
+		},
+		"lets earlier requests win": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.RequestedAt = time.Time{}; return r }}, "an earlier request never replaces a later one",
+		},
+		"shows records before they are published": {
+			&brokenSink{read: func(s *memorySink, id int64) sinktest.Records {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				all := sinktest.Records{}
+				for _, each := range s.imports {
+					if each.job() == id {
+						for number, record := range each.records {
+							all[number] = record
+						}
+					}
+				}
+				return all
+			}}, "records are visible from publish on",
+		},
+		"counts what is not there": {
+			&brokenSink{counts: func(c sink.Counts) sink.Counts { c.Records++; return c }}, "the counts",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each.broken.memorySink = &memorySink{}
+			read := each.broken.Read
+			if each.broken.read != nil {
+				read = func(_ context.Context, id int64) (sinktest.Records, error) {
+					return each.broken.read(each.broken.memorySink, id), nil
+				}
+			}
+			require.ErrorContains(t, sinktest.TestRecordSink(t.Context(), each.broken, read), each.finds)
+		})
+	}
+}

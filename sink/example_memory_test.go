@@ -1,0 +1,324 @@
+package sink_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/sink/sinktest"
+)
+
+// memorySink keeps records in memory: no more than what a sink has to do. Another
+// one does the same inside of the transactions of its database.
+type memorySink struct {
+	mu      sync.Mutex
+	imports []*memoryImport // by ID, from 1 on
+}
+
+type memoryImport struct {
+	request     sink.ImportRequest
+	id, fence   int64
+	state       string // importing, published, replaced or abandoned
+	removed     bool
+	mark        sink.Mark
+	records     sinktest.Records
+	started     time.Time
+	publishedAt time.Time
+	deletedAt   *time.Time // in the cloud
+}
+
+func (i *memoryImport) job() int64 { return i.request.Job.ScrapingJobID }
+
+func (s *memorySink) BeginImport(_ context.Context, request sink.ImportRequest) (sink.Import, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var same *memoryImport
+	for _, other := range s.imports {
+		if other.job() != request.Job.ScrapingJobID {
+			continue
+		}
+		if other.request.RequestedAt.After(request.RequestedAt) {
+			return nil, sink.ErrSuperseded
+		}
+		switch {
+		case other.state != "abandoned" && sameImport(other.request, request):
+			same = other
+		case other.state == "importing":
+			other.state = "abandoned"
+		}
+	}
+	if same == nil {
+		same = &memoryImport{
+			request: request, id: int64(len(s.imports) + 1), state: "importing", records: sinktest.Records{}, started: time.Now(),
+		}
+		s.imports = append(s.imports, same)
+	}
+	same.fence++
+	return &memoryAttempt{sink: s, of: same, fence: same.fence}, nil
+}
+
+func sameImport(a, b sink.ImportRequest) bool {
+	return a.WorkflowRunID == b.WorkflowRunID && a.Pass == b.Pass && a.Bytes == b.Bytes && a.SHA256 == b.SHA256
+}
+
+// memoryAttempt is an attempt at an import.
+type memoryAttempt struct {
+	sink  *memorySink
+	of    *memoryImport
+	fence int64
+}
+
+// mayWrite is called with the lock held.
+func (a *memoryAttempt) mayWrite() error {
+	if a.of.fence != a.fence || a.of.state != "importing" {
+		return sink.ErrOvertaken
+	}
+	return nil
+}
+
+func (a *memoryAttempt) ID() int64            { return a.of.id }
+func (a *memoryAttempt) Problem() string      { return "" }
+func (a *memoryAttempt) NewBatch() sink.Batch { return &memoryBatch{} }
+
+func (a *memoryAttempt) Mark() sink.Mark {
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	return a.of.mark
+}
+
+func (a *memoryAttempt) Published() bool {
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	return a.of.state == "published" || a.of.state == "replaced"
+}
+
+// CommitBatches commits one batch after the other.
+func (a *memoryAttempt) CommitBatches(
+	ctx context.Context, _ int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch),
+) error {
+	for {
+		batch, err := next(ctx)
+		if batch == nil || err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.commit(batch.(*memoryBatch)); err != nil {
+			return err
+		}
+		committed(batch)
+	}
+}
+
+// commit keeps the records and the mark together.
+func (a *memoryAttempt) commit(batch *memoryBatch) error {
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	if err := a.mayWrite(); err != nil {
+		return err
+	}
+	maps.Copy(a.of.records, batch.records)
+	mark := &a.of.mark
+	mark.Bytes, mark.LastRecordNumber = batch.end, batch.last
+	mark.Records += int64(len(batch.records))
+	mark.Rejected += batch.rejected
+	mark.Skipped += batch.skipped
+	return nil
+}
+
+func (a *memoryAttempt) Publish(context.Context, func()) error {
+	if a.Published() {
+		return nil
+	}
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	if err := a.mayWrite(); err != nil {
+		return err
+	}
+	if a.of.mark.Bytes != a.of.request.Bytes {
+		return fmt.Errorf("only %d of %d bytes are committed", a.of.mark.Bytes, a.of.request.Bytes)
+	}
+	if before := a.sink.published(a.of.job()); before != nil {
+		before.state = "replaced"
+	}
+	a.of.state, a.of.publishedAt, a.of.deletedAt = "published", time.Now(), a.of.request.CloudDeletedAt
+	return nil
+}
+
+func (a *memoryAttempt) Abandon(context.Context) error {
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	if err := a.mayWrite(); err != nil {
+		return err
+	}
+	a.of.state = "abandoned"
+	return nil
+}
+
+type memoryBatch struct {
+	records           sinktest.Records
+	rejected, skipped int64
+	bytes             int
+	end, last         int64
+}
+
+func (b *memoryBatch) Add(number int64, data []byte) {
+	if !json.Valid(data) {
+		b.Reject(number, data, "not JSON")
+		return
+	}
+	if b.records == nil {
+		b.records = sinktest.Records{}
+	}
+	b.records[number] = bytes.Clone(data)
+	b.bytes += len(data)
+}
+
+func (b *memoryBatch) Reject(_ int64, raw []byte, _ string) { b.rejected++; b.bytes += len(raw) }
+func (b *memoryBatch) Skip(_ int64, raw []byte, _ string)   { b.skipped++; b.bytes += len(raw) }
+func (b *memoryBatch) EndsAt(bytes, last int64)             { b.end, b.last = bytes, last }
+func (b *memoryBatch) Len() int                             { return len(b.records) + int(b.rejected+b.skipped) }
+func (b *memoryBatch) Bytes() int                           { return b.bytes }
+func (b *memoryBatch) Reset()                               { *b = memoryBatch{} }
+
+// published is called with the lock held.
+func (s *memorySink) published(scrapingJobID int64) *memoryImport {
+	for _, each := range s.imports {
+		if each.job() == scrapingJobID && each.state == "published" {
+			return each
+		}
+	}
+	return nil
+}
+
+// Read is what readers see.
+func (s *memorySink) Read(_ context.Context, scrapingJobID int64) (sinktest.Records, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if published := s.published(scrapingJobID); published != nil {
+		return maps.Clone(published.records), nil
+	}
+	return nil, nil
+}
+
+func (s *memorySink) PublishedImports(_ context.Context, scrapingJobIDs []int64) (map[int64]sink.PublishedImport, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	imports := map[int64]sink.PublishedImport{}
+	for _, id := range scrapingJobIDs {
+		if published := s.published(id); published != nil {
+			imports[id] = published.asPublished()
+		}
+	}
+	return imports, nil
+}
+
+func (i *memoryImport) asPublished() sink.PublishedImport {
+	return sink.PublishedImport{
+		ScrapingJob: i.request.Job, Counts: i.mark.Counts, ImportID: i.id, Bytes: i.request.Bytes, SHA256: i.request.SHA256,
+		PublishedAt: i.publishedAt, CloudDeletedAt: i.deletedAt,
+	}
+}
+
+func (s *memorySink) LastOfSitemap(_ context.Context, sitemapName string) (*sink.PublishedImport, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last *sink.PublishedImport
+	for _, each := range s.imports {
+		job := each.request.Job
+		if each.state == "published" && job.SitemapName == sitemapName && job.Status == "finished" &&
+			(last == nil || each.publishedAt.After(last.PublishedAt)) {
+			published := each.asPublished()
+			last = &published
+		}
+	}
+	return last, nil
+}
+
+func (s *memorySink) CountPublished(_ context.Context, scrapingJobID, importID int64) (counts sink.Counts, published bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.published(scrapingJobID)
+	if of == nil || of.id != importID {
+		return counts, false, nil
+	}
+	counts = of.mark.Counts
+	counts.Records = int64(len(of.records)) // those that are there
+	return counts, true, nil
+}
+
+func (s *memorySink) SetCloudDeleted(_ context.Context, scrapingJobID int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if published := s.published(scrapingJobID); published != nil && published.deletedAt == nil {
+		now := time.Now()
+		published.deletedAt = &now
+	}
+	return nil
+}
+
+func (i *memoryImport) unneeded() bool {
+	return !i.removed && (i.state == "replaced" || i.state == "abandoned")
+}
+
+func (s *memorySink) JobsWithUnneededRecords(context.Context) ([]int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []int64
+	for _, each := range s.imports {
+		if each.unneeded() {
+			jobs = append(jobs, each.job())
+		}
+	}
+	slices.Sort(jobs)
+	return slices.Compact(jobs), nil
+}
+
+func (s *memorySink) RemoveUnneeded(_ context.Context, scrapingJobID int64, _ func(int64)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, each := range s.imports {
+		if each.job() == scrapingJobID && each.unneeded() {
+			each.records, each.removed = nil, true
+		}
+	}
+	return nil
+}
+
+func (s *memorySink) UnfinishedImports(context.Context) ([]sink.UnfinishedImport, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var unfinished []sink.UnfinishedImport
+	for _, each := range s.imports {
+		if each.state == "importing" {
+			unfinished = append(unfinished, sink.UnfinishedImport{
+				ImportID: each.id, ScrapingJobID: each.job(), WorkflowRunID: each.request.WorkflowRunID, StartedAt: each.started,
+			})
+		}
+	}
+	return unfinished, nil
+}
+
+func (s *memorySink) AbandonImport(_ context.Context, importID int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if each := s.imports[importID-1]; each.state == "importing" {
+		each.state = "abandoned"
+	}
+	return nil
+}
+
+// A sink of one's own: it is set in the plugin's options as RecordSink, after
+// sinktest has found nothing wrong with it.
+func ExampleRecordSink() {
+	s := &memorySink{}
+	fmt.Println(sinktest.TestRecordSink(context.Background(), s, s.Read))
+	// Output: <nil>
+}

@@ -1,0 +1,212 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrOvertaken is returned to an attempt that may no longer write, because a
+	// later attempt at the same import has begun, or the import was abandoned.
+	ErrOvertaken = errors.New("a later attempt at this import has begun; this one stops")
+	// ErrSuperseded is returned when a later import of the same scraping job has
+	// been requested: the earlier one must not replace it.
+	ErrSuperseded = errors.New("a later import of this scraping job has been requested; this one stops")
+)
+
+// WithheldError is returned by [Import.Publish] when a person has to look at the
+// import before readers see it: nothing is published, and ImportRequest.Accepted
+// would publish it.
+type WithheldError struct {
+	// Reason is one sentence, without a full stop.
+	Reason string
+}
+
+func (e *WithheldError) Error() string { return e.Reason }
+
+// RecordSink keeps records and the state of their imports. Its methods are safe
+// for concurrent use, by processes on several machines too. Errors that are
+// neither of this package nor PostgreSQL's are retried.
+type RecordSink interface {
+	// BeginImport begins an attempt at an import, or resumes the import that an
+	// earlier attempt left unfinished, or has published. It abandons any other
+	// unfinished import of the job. It returns [ErrSuperseded] when there is an
+	// import of the job that was requested later.
+	BeginImport(ctx context.Context, request ImportRequest) (Import, error)
+
+	// PublishedImports returns the published imports of those of the scraping jobs
+	// that have one, by the jobs' IDs.
+	PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]PublishedImport, error)
+	// LastOfSitemap returns the import of the finished job of a sitemap that was
+	// published last, nil when there is none.
+	LastOfSitemap(ctx context.Context, sitemapName string) (*PublishedImport, error)
+	// CountPublished counts the records that are there, not what the mark says of
+	// them, of an import, provided that it is the published one of the scraping
+	// job; otherwise published is false. The job is deleted in Web Scraper Cloud on
+	// the strength of it.
+	CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts Counts, published bool, err error)
+	// SetCloudDeleted notes that the scraping job has been deleted in Web Scraper
+	// Cloud. The first time noted stays, until another import is published.
+	SetCloudDeleted(ctx context.Context, scrapingJobID int64) error
+
+	// RemoveUnneeded removes what is kept of a scraping job's replaced and abandoned
+	// imports. It calls progress several times a minute with the number of records
+	// gone through.
+	RemoveUnneeded(ctx context.Context, scrapingJobID int64, progress func(records int64)) error
+	// JobsWithUnneededRecords returns the IDs of the scraping jobs for which
+	// RemoveUnneeded has something to do, in ascending order.
+	JobsWithUnneededRecords(ctx context.Context) ([]int64, error)
+	// UnfinishedImports returns the imports that are neither published, replaced nor
+	// abandoned, the oldest first.
+	UnfinishedImports(ctx context.Context) ([]UnfinishedImport, error)
+	// AbandonImport gives up an import whatever attempt holds it: from then on that
+	// attempt is overtaken. An import that is not unfinished is left as it is,
+	// without an error.
+	AbandonImport(ctx context.Context, importID int64) error
+}
+
+// Import is one attempt at an import. It is used by one goroutine, but for Mark,
+// which is safe for concurrent use.
+type Import interface {
+	// ID identifies the import; it is positive, and the same for all attempts.
+	ID() int64
+	// Mark is how far the import is kept, by earlier attempts too.
+	Mark() Mark
+	// Published says whether the import has been published, by an earlier attempt
+	// too. Then only ID and Mark are used.
+	Published() bool
+
+	// NewBatch returns an empty batch for CommitBatches.
+	NewBatch() Batch
+	// CommitBatches keeps the batches that next returns, each with the mark of its
+	// end, in that order. It may have so many in hand at a time, but after any error
+	// what is kept is the beginning of the file up to the mark, and no more.
+	//
+	// next is called by one goroutine at a time. It returns nil when there are no
+	// more batches, or the error that ends the import; the batches in hand are kept
+	// all the same. committed is called after each batch, in order; the batch is the
+	// caller's again.
+	//
+	// It returns [ErrOvertaken] when this attempt may no longer write.
+	CommitBatches(ctx context.Context, atATime int, next func(context.Context) (Batch, error), committed func(Batch)) error
+
+	// Publish makes the import the one that readers see, in place of the one
+	// before, in one step. It fails unless all of the file is kept. Publishing twice
+	// is the same as once. It calls progress several times a minute.
+	//
+	// It returns [ErrOvertaken] when this attempt may no longer write, and a
+	// [*WithheldError] when a person has to decide first.
+	Publish(ctx context.Context, progress func()) error
+	// Problem says in one sentence what Publish could not do besides publishing the
+	// records, "" if there is nothing to say.
+	Problem() string
+	// Abandon gives the import up: readers go on seeing what was published before.
+	Abandon(ctx context.Context) error
+}
+
+// Batch collects records in memory until they are committed together.
+type Batch interface {
+	// Add takes one record, copying data; records come in the file's order. data is
+	// most often a JSON object; one that the sink cannot keep is rejected with the
+	// reason, now or when it is committed, and its neighbours are kept.
+	Add(number int64, data []byte)
+	// Reject takes one record that cannot be imported, and Skip one that is not to
+	// be, copying raw, with the reason for a person to read.
+	Reject(number int64, raw []byte, reason string)
+	Skip(number int64, raw []byte, reason string)
+	// EndsAt sets the mark that the batch's commit sets: bytes is the offset in the
+	// file after the batch, lastRecordNumber the number of the last record before
+	// that. A batch without records moves the mark too.
+	EndsAt(bytes, lastRecordNumber int64)
+	// Len is the number of records taken, rejected and skipped ones included.
+	Len() int
+	// Bytes is the memory that the records take.
+	Bytes() int
+	// Reset empties the batch.
+	Reset()
+}
+
+// ImportRequest identifies an import. Two requests that agree in the job's ID,
+// WorkflowRunID, Pass, Bytes and SHA256 are attempts at the same import: the
+// second one resumes the first.
+type ImportRequest struct {
+	// Job is the scraping job as it was when the file was downloaded.
+	Job ScrapingJob
+	// WorkflowRunID and Pass say who asked: the pass-th import of that run.
+	WorkflowRunID string
+	Pass          int
+	// RequestedAt orders the imports of a scraping job, by the microsecond.
+	RequestedAt time.Time
+	// Bytes and SHA256 (lower-case hex) are those of the file. An import is
+	// only ever resumed with the same file.
+	Bytes  int64
+	SHA256 string
+	// CloudDeletedAt is when the job was deleted in Web Scraper Cloud, for a file
+	// that did not come from there. It identifies nothing.
+	CloudDeletedAt *time.Time
+	// Accepted says that a person wants the records published as they are. It
+	// identifies nothing.
+	Accepted bool
+}
+
+// ScrapingJob is what is kept of the job object of Web Scraper Cloud with the
+// import that was published from it. The status and the counts are its
+// content: when one of them differs, the job has run again since.
+type ScrapingJob struct {
+	ScrapingJobID     int64  `db:"scrapingjob_id"`
+	SitemapID         int64  `db:"sitemap_id"`
+	SitemapName       string `db:"sitemap_name"`
+	CustomID          string `db:"custom_id"`
+	Status            string `db:"status"`
+	JobsScheduled     int64  `db:"jobs_scheduled"`
+	JobsExecuted      int64  `db:"jobs_executed"`
+	JobsFailed        int64  `db:"jobs_failed"`
+	JobsEmpty         int64  `db:"jobs_empty"`
+	JobsNoValue       int64  `db:"jobs_no_value"`
+	StoredRecordCount int64  `db:"stored_record_count"`
+}
+
+// Counts are those of an import's records.
+type Counts struct {
+	// Records are those that readers see.
+	Records int64 `db:"records"`
+	// Rejected are those that could not be imported, Skipped those that were not
+	// to be.
+	Rejected int64 `db:"rejected"`
+	Skipped  int64 `db:"skipped"`
+}
+
+// All is how many records the file has held.
+func (c Counts) All() int64 { return c.Records + c.Rejected + c.Skipped }
+
+// Mark is how far an import is kept.
+type Mark struct {
+	// Bytes is the offset in the file up to which all is kept.
+	Bytes int64 `db:"committed_bytes"`
+	// LastRecordNumber is the number of the last record before that offset.
+	LastRecordNumber int64 `db:"last_record_number"`
+	// Counts are those of the records before that offset.
+	Counts
+}
+
+// PublishedImport is the import of a scraping job that readers see.
+type PublishedImport struct {
+	ScrapingJob
+	Counts
+	ImportID    int64     `db:"import_id"`
+	Bytes       int64     `db:"bytes"`
+	SHA256      string    `db:"sha256"` // lower-case hex of the file
+	PublishedAt time.Time `db:"published_at"`
+	// CloudDeletedAt is when the job was deleted in the cloud, nil if it was not.
+	CloudDeletedAt *time.Time `db:"cloud_deleted_at"`
+}
+
+// UnfinishedImport is an import that is neither published nor abandoned. The
+// workflow run that asked for it works on it, or no longer exists.
+type UnfinishedImport struct {
+	ImportID      int64     `db:"import_id"`
+	ScrapingJobID int64     `db:"scrapingjob_id"`
+	WorkflowRunID string    `db:"workflow_run_id"`
+	StartedAt     time.Time `db:"started_at"`
+}

@@ -1,0 +1,408 @@
+package sinktest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// promises are what is checked, each with a job of its own.
+var promises = []struct {
+	name string
+	hold func(*check)
+}{
+	{"records are visible from publish on, all at once", visibleFromPublish},
+	{"a retry resumes after the last batch", resumes},
+	{"an attempt that was overtaken writes nothing", overtaken},
+	{"another file of the same import begins anew", anotherFile},
+	{"an earlier request never replaces a later one", superseded},
+	{"a later import replaces the one before in one step", replaces},
+	{"a retry of a published import knows it", knowsPublished},
+	{"an abandoned import leaves what was published", abandons},
+	{"an import is abandoned whatever attempt holds it", abandonsUnfinished},
+	{"what cannot be kept is rejected, and its neighbours are kept", rejects},
+	{"batches are kept in order, and after an error only the beginning", inOrder},
+	{"batches are used again", reused},
+	{"a file without records is published", empty},
+	{"the job object and the times are kept", keepsTheJob},
+	{"imports of several jobs run at the same time", atTheSameTime},
+}
+
+func visibleFromPublish(c *check) {
+	attempt := c.begin(c.request(1, 20))
+	if attempt.ID() <= 0 {
+		c.errorf("the import's ID is %d, want a positive one", attempt.ID())
+	}
+	c.equal("the mark at the beginning", attempt.Mark(), sink.Mark{})
+	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 1, 15)))
+	c.equal("the mark", attempt.Mark(), mark(15))
+	if err := attempt.Publish(c.ctx, func() {}); err == nil {
+		c.errorf("half a file was published")
+	}
+	c.sees("before publishing", 1, 0)
+	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 16, 20)))
+	if _, is := c.published(); is || attempt.Published() {
+		c.errorf("it counts as published before it is")
+	}
+	c.must("publishing", attempt.Publish(c.ctx, func() {}))
+	c.must("publishing twice", attempt.Publish(c.ctx, func() {}))
+	if !attempt.Published() {
+		c.errorf("it does not count as published")
+	}
+	c.sees("after publishing", 1, 20)
+	counts, published, err := c.sink.CountPublished(c.ctx, c.job, attempt.ID())
+	c.must("counting", err)
+	c.equal("CountPublished", published, true)
+	c.equal("the counts", counts, sink.Counts{Records: 20})
+	_, published, err = c.sink.CountPublished(c.ctx, c.job, attempt.ID()+1_000_000)
+	c.must("counting another import", err)
+	c.equal("CountPublished of another import", published, false)
+}
+
+func resumes(c *check) {
+	first := c.begin(c.request(1, 20))
+	c.must("committing", commit(c.ctx, first, batch(first, 1, 1, 5), batch(first, 1, 6, 12)))
+	second := c.begin(c.request(1, 20))
+	c.equal("the import's ID", second.ID(), first.ID())
+	c.equal("the mark", second.Mark(), mark(12))
+	c.must("committing the rest", commit(c.ctx, second, batch(second, 1, 13, 20)))
+	c.must("publishing", second.Publish(c.ctx, func() {}))
+	c.sees("after publishing", 1, 20)
+}
+
+func overtaken(c *check) {
+	zombie := c.begin(c.request(1, 20))
+	c.must("committing", commit(c.ctx, zombie, batch(zombie, 1, 1, 10)))
+	c.begin(c.request(1, 20)) // overtaken in turn
+	last := c.begin(c.request(1, 20))
+	c.mustBe("committing as an attempt that was overtaken", commit(c.ctx, zombie, batch(zombie, 1, 11, 20)), sink.ErrOvertaken)
+	c.must("committing", commit(c.ctx, last, batch(last, 1, 11, 20)))
+	c.mustBe("abandoning as an attempt that was overtaken", zombie.Abandon(c.ctx), sink.ErrOvertaken)
+	late := c.begin(c.request(1, 20))
+	c.mustBe("publishing as an attempt that was overtaken", last.Publish(c.ctx, func() {}), sink.ErrOvertaken)
+	c.sees("before publishing", 1, 0)
+	c.must("publishing", late.Publish(c.ctx, func() {}))
+	c.sees("after publishing", 1, 20)
+}
+
+func anotherFile(c *check) {
+	first := c.begin(c.request(1, 20))
+	c.must("committing", commit(c.ctx, first, batch(first, 7, 1, 10)))
+	other := c.request(1, 20)
+	other.SHA256 = "another"
+	second := c.begin(other)
+	c.equal("the mark", second.Mark(), sink.Mark{})
+	c.mustBe("committing with the file before", commit(c.ctx, first, batch(first, 7, 11, 20)), sink.ErrOvertaken)
+	c.must("committing", commit(c.ctx, second, batch(second, 1, 1, 20)))
+	c.must("publishing", second.Publish(c.ctx, func() {}))
+	c.sees("after publishing", 1, 20)
+	c.removed(1)
+}
+
+func superseded(c *check) {
+	early := c.begin(c.request(1, 10))
+	late := c.begin(c.request(2, 20))
+	_, err := c.sink.BeginImport(c.ctx, c.request(1, 10))
+	c.mustBe("beginning an earlier import", err, sink.ErrSuperseded)
+	c.mustBe("committing an earlier import", commit(c.ctx, early, batch(early, 1, 1, 10)), sink.ErrOvertaken)
+	c.must("committing", commit(c.ctx, late, batch(late, 2, 1, 20)))
+	c.must("publishing", late.Publish(c.ctx, func() {}))
+	_, err = c.sink.BeginImport(c.ctx, c.request(1, 10))
+	c.mustBe("beginning an earlier import after publishing", err, sink.ErrSuperseded)
+	c.sees("after publishing", 2, 20)
+}
+
+func replaces(c *check) {
+	before := c.publish(1, 30)
+	next := c.begin(c.request(2, 20))
+	c.must("committing", commit(c.ctx, next, batch(next, 2, 1, 20)))
+	c.sees("while the next is imported", 1, 30)
+
+	// A reader who looks all the time sees one or the other.
+	done := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			records, err := c.read(c.ctx, c.job)
+			if err != nil || len(records) != 30 && len(records) != 20 {
+				c.errorf("while it is published a reader sees %d records: %v", len(records), err)
+				return
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	err := next.Publish(c.ctx, func() {})
+	close(done)
+	reading.Wait()
+	c.must("publishing", err)
+	c.sees("after publishing", 2, 20)
+	_, published, err := c.sink.CountPublished(c.ctx, c.job, before.ID())
+	c.must("counting what was replaced", err)
+	c.equal("CountPublished of what was replaced", published, false)
+	c.removed(1)
+	c.sees("after removing what was replaced", 2, 20)
+}
+
+// removed removes what the check's job does not need, of so many imports.
+func (c *check) removed(imports int) {
+	jobs, err := c.sink.JobsWithUnneededRecords(c.ctx)
+	c.must("asking for jobs with unneeded records", err)
+	if is := slices.Contains(jobs, c.job); is != (imports > 0) || !slices.IsSorted(jobs) {
+		c.errorf("JobsWithUnneededRecords returns %d; job %d has %d unneeded imports", jobs, c.job, imports)
+	}
+	c.must("removing unneeded records", c.sink.RemoveUnneeded(c.ctx, c.job, func(int64) {}))
+	c.must("removing them twice", c.sink.RemoveUnneeded(c.ctx, c.job, func(int64) {}))
+	jobs, err = c.sink.JobsWithUnneededRecords(c.ctx)
+	c.must("asking for jobs with unneeded records", err)
+	if slices.Contains(jobs, c.job) {
+		c.errorf("after RemoveUnneeded JobsWithUnneededRecords still returns the job")
+	}
+}
+
+func knowsPublished(c *check) {
+	first := c.publish(1, 10)
+	again := c.begin(c.request(1, 10))
+	c.equal("Published", again.Published(), true)
+	c.equal("the import's ID", again.ID(), first.ID())
+	c.equal("the mark", again.Mark(), mark(10))
+	c.must("publishing twice", again.Publish(c.ctx, func() {}))
+	c.sees("after publishing twice", 1, 10)
+	c.removed(0)
+}
+
+func abandons(c *check) {
+	c.publish(1, 10)
+	short := c.begin(c.request(2, 4))
+	c.must("committing", commit(c.ctx, short, batch(short, 2, 1, 4)))
+	c.must("abandoning", short.Abandon(c.ctx))
+	c.mustBe("publishing what was abandoned", short.Publish(c.ctx, func() {}), sink.ErrOvertaken)
+	c.sees("after abandoning", 1, 10)
+	c.removed(1)
+	c.sees("after removing", 1, 10)
+	anew := c.begin(c.request(2, 4))
+	c.equal("the mark of the same import begun anew", anew.Mark(), sink.Mark{})
+	c.must("abandoning", anew.Abandon(c.ctx))
+}
+
+func abandonsUnfinished(c *check) {
+	attempt := c.begin(c.request(1, 20))
+	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 1, 10)))
+	unfinished, err := c.sink.UnfinishedImports(c.ctx)
+	c.must("asking for unfinished imports", err)
+	at := slices.IndexFunc(unfinished, func(u sink.UnfinishedImport) bool { return u.ImportID == attempt.ID() })
+	if at < 0 {
+		c.errorf("UnfinishedImports does not return import %d", attempt.ID())
+	} else {
+		found := unfinished[at]
+		if time.Since(found.StartedAt).Abs() > time.Hour {
+			c.errorf("it was begun at %s", found.StartedAt)
+		}
+		found.StartedAt = time.Time{}
+		c.equal("the unfinished import", found, sink.UnfinishedImport{ImportID: attempt.ID(), ScrapingJobID: c.job, WorkflowRunID: c.request(1, 20).WorkflowRunID})
+	}
+	c.must("abandoning it", c.sink.AbandonImport(c.ctx, attempt.ID()))
+	c.must("abandoning it twice", c.sink.AbandonImport(c.ctx, attempt.ID()))
+	c.mustBe("committing to what was abandoned", commit(c.ctx, attempt, batch(attempt, 1, 11, 20)), sink.ErrOvertaken)
+	c.removed(1)
+	published := c.publish(2, 10)
+	c.must("abandoning what is published", c.sink.AbandonImport(c.ctx, published.ID()))
+	c.sees("after that", 2, 10)
+}
+
+func rejects(c *check) {
+	attempt := c.begin(c.request(1, 5))
+	b := attempt.NewBatch()
+	b.Add(1, []byte(object(1, 1)))
+	b.Add(2, []byte(`{"cut":`)) // kept or rejected: that is the sink's
+	b.Add(3, []byte(object(1, 3)))
+	b.Reject(4, []byte("\xff\x00"), "it is too long")
+	b.Skip(5, []byte(object(1, 5)), "it is not wanted")
+	b.EndsAt(50, 5)
+	c.equal("the batch's length", b.Len(), 5)
+	if b.Bytes() <= 0 {
+		c.errorf("the batch says that it takes %d bytes", b.Bytes())
+	}
+	c.must("committing", commit(c.ctx, attempt, b))
+	kept := attempt.Mark()
+	if kept.All() != 5 || kept.Records < 2 || kept.Rejected < 1 || kept.Skipped != 1 {
+		c.errorf("of 5 records, one cut off, one rejected and one skipped, the mark counts %+v", kept.Counts)
+	}
+	c.must("publishing", attempt.Publish(c.ctx, func() {}))
+	counts, _, err := c.sink.CountPublished(c.ctx, c.job, attempt.ID())
+	c.must("counting", err)
+	c.equal("the counts", counts, kept.Counts)
+	visible, err := c.read(c.ctx, c.job)
+	c.must("reading", err)
+	if int64(len(visible)) != kept.Records || visible[1] == nil || visible[3] == nil || visible[4] != nil || visible[5] != nil {
+		c.errorf("readers see %d records, want %d, with 1 and 3 and without 4 and 5", len(visible), kept.Records)
+	}
+}
+
+func inOrder(c *check) {
+	attempt := c.begin(c.request(1, 1000))
+	broken := errors.New("the file cannot be read")
+	last := int64(0)
+	var ends []int64
+	err := attempt.CommitBatches(c.ctx, 3, func(context.Context) (sink.Batch, error) {
+		if last == 700 {
+			return nil, broken
+		}
+		b := batch(attempt, 1, last+1, last+100)
+		last += 100
+		return b, nil
+	}, func(sink.Batch) { ends = append(ends, attempt.Mark().LastRecordNumber) })
+	c.mustBe("committing until the file cannot be read", err, broken)
+	c.equal("what was kept after each batch", ends, []int64{100, 200, 300, 400, 500, 600, 700})
+	c.equal("the mark", attempt.Mark(), mark(700))
+
+	ctx, cancel := context.WithCancel(c.ctx)
+	err = attempt.CommitBatches(ctx, 3, func(ctx context.Context) (sink.Batch, error) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		cancel()
+		return batch(attempt, 1, 701, 800), nil
+	}, func(sink.Batch) {})
+	if err == nil {
+		c.errorf("committing ends without an error though its context has ended")
+	}
+	resumed := c.begin(c.request(1, 1000))
+	from := resumed.Mark().LastRecordNumber
+	if from%100 != 0 || from < 700 || resumed.Mark() != mark(from) {
+		c.errorf("after that the mark is %+v", resumed.Mark())
+	}
+	c.must("committing the rest", commit(c.ctx, resumed, batch(resumed, 1, from+1, 1000)))
+	c.must("publishing", resumed.Publish(c.ctx, func() {}))
+	c.sees("after publishing", 1, 1000)
+}
+
+func reused(c *check) {
+	attempt := c.begin(c.request(1, 300))
+	b := batch(attempt, 9, 1, 50)
+	b.Reject(51, []byte("x"), "never committed")
+	b.Skip(52, []byte("x"), "never committed")
+	b.Reset()
+	c.equal("the length of an empty batch", b.Len(), 0)
+	next := int64(1)
+	err := attempt.CommitBatches(c.ctx, 1, func(context.Context) (sink.Batch, error) {
+		if next > 300 {
+			return nil, nil
+		}
+		for range 100 {
+			b.Add(next, []byte(object(1, next)))
+			next++
+		}
+		b.EndsAt(10*(next-1), next-1)
+		return b, nil
+	}, func(committed sink.Batch) { committed.Reset() })
+	c.must("committing", err)
+	c.must("publishing", attempt.Publish(c.ctx, func() {}))
+	c.sees("after publishing", 1, 300)
+}
+
+func empty(c *check) {
+	blank := c.request(1, 0)
+	blank.Bytes = 7 // of white space
+	attempt := c.begin(blank)
+	b := attempt.NewBatch()
+	b.EndsAt(7, 0)
+	c.must("committing a batch without records", commit(c.ctx, attempt, b))
+	c.equal("the mark", attempt.Mark(), sink.Mark{Bytes: 7})
+	c.must("publishing", attempt.Publish(c.ctx, func() {}))
+	c.sees("after publishing", 1, 0)
+	none := c.begin(c.request(2, 0))
+	c.must("publishing a file of no bytes", none.Publish(c.ctx, func() {}))
+	counts, published, err := c.sink.CountPublished(c.ctx, c.job, none.ID())
+	c.must("counting", err)
+	c.equal("CountPublished", published, true)
+	c.equal("the counts", counts, sink.Counts{})
+}
+
+func keepsTheJob(c *check) {
+	if _, is := c.published(); is {
+		c.errorf("a job that was never imported has a published import")
+	}
+	last, err := c.sink.LastOfSitemap(c.ctx, c.request(1, 1).Job.SitemapName)
+	c.must("asking for the last job of a sitemap", err)
+	if last != nil {
+		c.errorf("a sitemap that was never imported has a last job")
+	}
+	attempt := c.publish(1, 10)
+	published, is := c.published()
+	c.equal("PublishedImports has it", is, true)
+	if published.CloudDeletedAt != nil || time.Since(published.PublishedAt).Abs() > time.Hour {
+		c.errorf("it was published at %s, deleted in the cloud at %v", published.PublishedAt, published.CloudDeletedAt)
+	}
+	at := published.PublishedAt
+	published.PublishedAt = time.Time{}
+	request := c.request(1, 10)
+	c.equal("the published import", published, sink.PublishedImport{
+		ScrapingJob: request.Job, Counts: sink.Counts{Records: 10}, ImportID: attempt.ID(), Bytes: request.Bytes, SHA256: request.SHA256,
+	})
+	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.SitemapName)
+	c.must("asking for the last job of a sitemap", err)
+	if last == nil || last.ScrapingJobID != c.job || last.Records != 10 || !last.PublishedAt.Equal(at) {
+		c.errorf("the last job of the sitemap is %+v, want job %d with 10 records", last, c.job)
+	}
+
+	c.must("noting the deletion", c.sink.SetCloudDeleted(c.ctx, c.job))
+	deleted, _ := c.published()
+	if deleted.CloudDeletedAt == nil {
+		c.errorf("the deletion in the cloud was not noted")
+		return
+	}
+	c.must("noting the deletion twice", c.sink.SetCloudDeleted(c.ctx, c.job))
+	if twice, _ := c.published(); twice.CloudDeletedAt == nil || !twice.CloudDeletedAt.Equal(*deleted.CloudDeletedAt) {
+		c.errorf("the first time of the deletion did not stay")
+	}
+
+	// From an archived file: the deletion stays noted. A stopped job is not the
+	// sitemap's last one.
+	stopped := c.request(2, 10)
+	stopped.Job.Status, stopped.CloudDeletedAt = "stopped", deleted.CloudDeletedAt
+	again := c.begin(stopped)
+	c.must("committing", commit(c.ctx, again, batch(again, 2, 1, 10)))
+	c.must("publishing", again.Publish(c.ctx, func() {}))
+	restored, _ := c.published()
+	if restored.CloudDeletedAt == nil || !restored.CloudDeletedAt.Equal(*deleted.CloudDeletedAt) {
+		c.errorf("the deletion of an import's job is noted as %v, want %v", restored.CloudDeletedAt, deleted.CloudDeletedAt)
+	}
+	c.equal("the job's status", restored.Status, "stopped")
+	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.SitemapName)
+	c.must("asking for the last job of a sitemap", err)
+	if last != nil {
+		c.errorf("the last finished job of a sitemap is a %s one", last.Status)
+	}
+}
+
+func atTheSameTime(c *check) {
+	const jobs = 4
+	var (
+		running sync.WaitGroup
+		mu      sync.Mutex
+	)
+	for i := range int64(jobs) {
+		one := &check{ctx: c.ctx, sink: c.sink, read: c.read, job: 50 + i}
+		running.Go(func() {
+			one.run(func(one *check) {
+				for pass := 1; pass <= 3; pass++ {
+					one.publish(pass, 100*int64(pass))
+					one.sees("after publishing", pass, 100*int64(pass))
+				}
+				one.removed(2)
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			c.problems = append(c.problems, one.problems...)
+		})
+	}
+	running.Wait()
+}
