@@ -16,6 +16,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -48,6 +49,10 @@ type Options struct {
 	// DB is the database, opened with the lib/pq driver. The caller applies
 	// [postgres.Migrate] beforehand and closes it afterwards. Required.
 	DB *sqlx.DB
+	// Mappings, if set, have records become rows of tables of DB too, which are made
+	// when the worker starts. Set the same on all workers of the task queue. A
+	// RecordSink of one's own knows nothing of them.
+	Mappings *mapping.Mappings
 	// RecordSink keeps the records in place of DB, which keeps the rest. Set the same
 	// on all workers of the task queue. Default: schema scrapehaul of DB.
 	RecordSink sink.RecordSink
@@ -103,6 +108,9 @@ func (o *Options) validate() error {
 	}
 	if o.APICallsPer15Minutes < 0 {
 		problems = append(problems, fmt.Errorf("APICallsPer15Minutes is %d: must not be negative", o.APICallsPer15Minutes))
+	}
+	if o.RecordSink != nil && o.Mappings != nil {
+		problems = append(problems, errors.New("Mappings and RecordSink are both set: a RecordSink of one's own knows nothing of mappings"))
 	}
 	if o.ArchiveRetention < 0 {
 		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
@@ -178,7 +186,7 @@ func (p *Plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigu
 func (p *Plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
-	store := postgres.NewStore(p.options.DB)
+	store := postgres.NewStore(p.options.DB).WithMappings(p.options.Mappings)
 	steps := &activities.Activities{
 		Cloud:             p.options.Cloud,
 		Sink:              p.options.RecordSink,
@@ -200,6 +208,9 @@ func (p *Plugin) StartWorker(
 	register(options.WorkerRegistry, steps)
 	if err := postgres.CheckSchema(ctx, p.options.DB); err != nil {
 		return fmt.Errorf("the plugin's DB: %w", err)
+	}
+	if err := postgres.PrepareMappedTables(ctx, p.options.DB, p.options.Mappings); err != nil {
+		return err
 	}
 	if err := steps.RegisterSpool(ctx); err != nil {
 		return err

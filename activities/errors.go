@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -52,6 +54,9 @@ const (
 	ErrorArchive = "ArchiveUnavailable"
 	// ErrorArchiveCorrupt: an archived file is not as it was written. Not retried.
 	ErrorArchiveCorrupt = "ArchiveCorrupt"
+	// ErrorMappedTable: PostgreSQL refuses to bring records into the table of a
+	// mapping, now and later: another row has the key, say. Not retried.
+	ErrorMappedTable = "MappedTableRefuses"
 	// ErrorRecordHook: the record hook of the worker's host failed; retried.
 	ErrorRecordHook = "RecordHookFailed"
 	// ErrorOther: anything else; retried.
@@ -91,6 +96,9 @@ func classify(ctx context.Context, err error) error {
 		kind, options.NonRetryable = ErrorSuperseded, true
 	case pq.As(err) != nil:
 		kind, options.NonRetryable = classifyDatabase(pq.As(err))
+		if isMappedTableRefusing(err) {
+			kind, options.NonRetryable = ErrorMappedTable, true
+		}
 	case webscraper.IsNotFound(err):
 		kind, options.NonRetryable = ErrorJobGone, true
 	case isFromCloud(err):
@@ -114,6 +122,8 @@ func advice(kind string, err error) string {
 		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
 	case kind == ErrorDatabaseRefuses:
 		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
+	case kind == ErrorMappedTable:
+		return "Nothing was published; put the table or its mapping (MAPPINGS of the workers) right: "
 	case kind == ErrorArchiveCorrupt:
 		return "Nothing was imported; put the archived file right, or remove it, so that the one before it is taken: "
 	}
@@ -130,6 +140,16 @@ func classifyDatabase(err *pq.Error) (kind string, final bool) {
 	default:
 		return ErrorDatabase, false
 	}
+}
+
+// isMappedTableRefusing is about what only a person can change too: keys, rights
+// and triggers of a table that is not ours.
+func isMappedTableRefusing(err error) bool {
+	_, is := errors.AsType[*postgres.MappedTableError](err)
+	return is && slices.Contains([]pqerror.Class{
+		pqerror.ClassDataException, pqerror.ClassIntegrityConstraintViolation, pqerror.ClassSyntaxErrorOrAccessRuleViolation,
+		pqerror.ClassInvalidSchemaName, pqerror.ClassPLpgSQLError, pqerror.ClassTriggeredActionException,
+	}, pq.As(err).Code.Class())
 }
 
 // isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL

@@ -12,8 +12,10 @@ import (
 // next.
 type importBatch struct {
 	of *attempt
-	// rows is the COPY data in text format: one row for each of records.
+	// rows is the COPY data in text format: one row for each of records. mapped is
+	// that of the rows of a mapping's table, if there is one.
 	rows    []byte
+	mapped  []byte
 	records []batchRecord
 	rejects []reject
 	skips   []reject
@@ -30,6 +32,7 @@ type importBatch struct {
 type batchRecord struct {
 	number          int64
 	row, start, end int // in rows: its row, and in that the escaped JSON
+	mapped          int // in mapped: the end of its row
 }
 
 type reject struct {
@@ -48,7 +51,7 @@ func (i *attempt) NewBatch() sink.Batch {
 // rejected with the reason: now, or, as long as there has been none, when
 // PostgreSQL refuses the batch, which checks the same and more.
 func (b *importBatch) Add(number int64, data []byte) {
-	if len(data) == 0 || data[0] != '{' || b.of.careful.Load() {
+	if len(data) == 0 || data[0] != '{' || b.of.careful.Load() || b.of.mapped != nil {
 		if err := CheckRecord(data); err != nil {
 			b.Reject(number, data, err.Error())
 			return
@@ -56,10 +59,19 @@ func (b *importBatch) Add(number int64, data []byte) {
 	} else {
 		b.unchecked = true
 	}
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], number, 10)
+	if b.of.mapped != nil {
+		var err error
+		if b.mapped, err = b.of.mapped.appendRow(b.mapped, text, data); err != nil {
+			b.Reject(number, data, err.Error())
+			return
+		}
+	}
 	b.columns = append(b.columns, b.of.columns.look(data)...)
-	record := batchRecord{number: number, row: len(b.rows)}
+	record := batchRecord{number: number, row: len(b.rows), mapped: len(b.mapped)}
 	b.rows = append(b.rows, b.of.rowPrefix...)
-	b.rows = strconv.AppendInt(b.rows, number, 10)
+	b.rows = append(b.rows, text...)
 	b.rows = append(b.rows, '\t')
 	record.start = len(b.rows)
 	b.rows = appendEscaped(b.rows, data)
@@ -91,11 +103,11 @@ func (b *importBatch) EndsAt(bytes, lastRecordNumber int64) {
 func (b *importBatch) Len() int { return len(b.records) + len(b.rejects) + len(b.skips) }
 
 // Bytes is the memory that the records take.
-func (b *importBatch) Bytes() int { return len(b.rows) + b.rejectBytes }
+func (b *importBatch) Bytes() int { return len(b.rows) + len(b.mapped) + b.rejectBytes }
 
 // Reset empties the batch.
 func (b *importBatch) Reset() {
-	b.rows = b.rows[:0]
+	b.rows, b.mapped = b.rows[:0], b.mapped[:0]
 	b.records = b.records[:0]
 	b.rejects, b.skips = b.rejects[:0], b.skips[:0]
 	b.rejectBytes = 0

@@ -96,7 +96,7 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 		batch.check()
 		err = i.commit(ctx, conn, batch, turn, copyRecords)
 	}
-	if refused(err) {
+	if refused(err) || i.mapped.refuses(err) {
 		err = i.commit(ctx, conn, batch, turn, insertOneByOne)
 	}
 	if err == nil {

@@ -24,24 +24,27 @@ const copyChunkBytes = 60 << 10
 func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
 	var copyErr error
 	err := tx.conn.Raw(func(driverConn any) error {
-		copyErr = copyBatch(ctx, driverConn, batch)
+		copyErr = copyBatch(ctx, driverConn, copyStatement, batch.rows, len(batch.records))
+		if mapped := batch.of.mapped; mapped != nil && copyErr == nil {
+			copyErr = copyBatch(ctx, driverConn, mapped.copy, batch.mapped, len(batch.records))
+		}
 		return nil // see transaction
 	})
 	return nil, errors.Join(copyErr, err)
 }
 
-func copyBatch(ctx context.Context, driverConn any, batch *importBatch) error {
+func copyBatch(ctx context.Context, driverConn any, copy string, rows []byte, records int) error {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
 	}
-	statement, err := preparer.PrepareContext(ctx, copyStatement)
+	statement, err := preparer.PrepareContext(ctx, copy)
 	if err != nil {
 		return err
 	}
-	copied, err := copyRows(ctx, statement, batch.rows)
-	if err == nil && copied != int64(len(batch.records)) {
-		err = fmt.Errorf("COPY took %d records of %d", copied, len(batch.records))
+	copied, err := copyRows(ctx, statement, rows)
+	if err == nil && copied != int64(records) {
+		err = fmt.Errorf("COPY took %d records of %d", copied, records)
 	}
 	return errors.Join(err, statement.Close())
 }
@@ -77,15 +80,22 @@ INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ($
 // the others in place. It is for the rare batch that COPY cannot take.
 func insertOneByOne(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
 	var rejects []reject
+	mapped, begin := batch.of.mapped, 0
 	for _, record := range batch.records {
 		if _, err := tx.ExecContext(ctx, `SAVEPOINT record`); err != nil {
 			return nil, err
 		}
 		data := batch.data(record)
 		_, err := tx.ExecContext(ctx, insertRecord, batch.of.id, record.number, string(data))
+		if mapped != nil {
+			if err == nil {
+				err = mapped.insertRow(ctx, tx, batch.mapped[begin:record.mapped])
+			}
+			begin = record.mapped
+		}
 		after := `RELEASE SAVEPOINT record`
-		if refused(err) {
-			reason := "PostgreSQL refuses it: " + pq.As(err).Message
+		if refused(err) || mapped.refuses(err) {
+			reason := "PostgreSQL refuses it: " + mapped.naming(pq.As(err).Message)
 			rejects = append(rejects, reject{number: record.number, raw: data, reason: reason})
 			after, err = `ROLLBACK TO SAVEPOINT record`, nil
 		}

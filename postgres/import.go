@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +32,11 @@ type attempt struct {
 	// when it has refused one.
 	careful atomic.Bool
 
+	// mapped is nil if the records become rows of no table beside.
+	mapped *mappedRows
 	// columns finds those of the records added to batches.
 	columns *columnFinder
-	// problem is why publishing has not refreshed the sitemap's view.
+	// problem is what publishing has not done besides.
 	problem string
 
 	mu   sync.Mutex
@@ -55,7 +59,8 @@ func (i *attempt) Mark() sink.Mark {
 	return i.mark
 }
 
-// Problem says why the view of the sitemap was not refreshed.
+// Problem says why the view of the sitemap was not refreshed, or rows of a mapped
+// table not deactivated.
 func (i *attempt) Problem() string { return i.problem }
 
 // Published says whether the import has been published, by an earlier attempt
@@ -84,15 +89,15 @@ WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 
 const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
-  AND state = 'importing'
+  AND state = 'importing' AND mapping = $6
 RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns`
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
 
 const insertImport = `
-INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, requested_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, mapping, requested_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns`
 
 // BeginImport begins an attempt at an import, or resumes one; see
@@ -137,6 +142,10 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		return sink.ErrSuperseded
 	}
 	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
+	of, fingerprint := i.store.mappings.For(i.request.Job.SitemapName), ""
+	if of != nil {
+		fingerprint = of.Fingerprint()
+	}
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
@@ -146,13 +155,25 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	err := tx.GetContext(ctx, &row, findDone, key...)
 	i.published = err == nil
 	if errors.Is(err, sql.ErrNoRows) {
-		err = tx.GetContext(ctx, &row, takeOver, key...)
+		err = tx.GetContext(ctx, &row, takeOver, append(key, fingerprint)...)
+		if err == nil && of != nil {
+			i.mapped = newMappedRows(of, row.ImportID)
+			var complete bool
+			if complete, err = i.mapped.complete(ctx, tx, row.Records); err == nil && !complete {
+				err = sql.ErrNoRows // begin anew
+			}
+		}
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		if _, err := tx.ExecContext(ctx, abandonOthers, i.request.Job.ScrapingJobID); err != nil {
 			return err
 		}
-		err = tx.GetContext(ctx, &row, insertImport, append(key, i.request.RequestedAt)...)
+		row.Columns = nil
+		err = tx.GetContext(ctx, &row, insertImport, append(key, fingerprint, i.request.RequestedAt)...)
+		if err == nil && of != nil {
+			i.mapped = newMappedRows(of, row.ImportID)
+			err = i.mapped.create(ctx, tx)
+		}
 	}
 	if err != nil {
 		return err
@@ -196,7 +217,7 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, mark.Bytes, i.request.Bytes)
 	}
 	err := i.onConnection(ctx, func(conn *sqlx.Conn) error {
-		return inTx(ctx, conn, func(tx transaction) error { return i.publish(ctx, tx) })
+		return inTx(ctx, conn, func(tx transaction) error { return i.publish(ctx, tx, progress) })
 	})
 	if err != nil {
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
@@ -205,7 +226,7 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	return nil
 }
 
-func (i *attempt) publish(ctx context.Context, tx transaction) error {
+func (i *attempt) publish(ctx context.Context, tx transaction, progress func()) error {
 	if _, err := tx.ExecContext(ctx, waitForFlushing); err != nil {
 		return err
 	}
@@ -230,11 +251,26 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	if err := exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...)); err != nil || i.request.Job.SitemapName == "" {
+	if err := exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...)); err != nil {
 		return err
 	}
-	i.problem, err = refreshView(ctx, tx, i.request.Job.SitemapName, i.committedColumns)
-	return err
+	var problems []string
+	if i.mapped != nil {
+		problem, err := i.mapped.publish(ctx, tx, i.request, i.Mark(), progress)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, problem)
+	}
+	if i.request.Job.SitemapName != "" {
+		problem, err := refreshView(ctx, tx, i.request.Job.SitemapName, i.committedColumns)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, problem)
+	}
+	i.problem = strings.Join(slices.DeleteFunc(problems, func(p string) bool { return p == "" }), "; ")
+	return nil
 }
 
 const setAbandoned = `

@@ -10,13 +10,15 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Store reads and writes schema scrapehaul, as a [sink.RecordSink] and beyond
 // that. Its methods are safe for concurrent use. Call [Migrate] once before.
 type Store struct {
-	db *sqlx.DB
+	db       *sqlx.DB
+	mappings *mapping.Mappings
 }
 
 var _ sink.RecordSink = (*Store)(nil)
@@ -24,6 +26,12 @@ var _ sink.RecordSink = (*Store)(nil)
 // NewStore returns a Store on db, which stays the caller's to close.
 func NewStore(db *sqlx.DB) *Store {
 	return &Store{db: db}
+}
+
+// WithMappings returns a Store that makes of the records of mapped sitemaps rows
+// of the mappings' tables too. Call [PrepareMappedTables] once before.
+func (s *Store) WithMappings(mappings *mapping.Mappings) *Store {
+	return &Store{db: s.db, mappings: mappings}
 }
 
 const selectPublished = `
@@ -154,6 +162,9 @@ func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progres
 			if _, err := s.db.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("removing the rejected and skipped records of replaced import %d: %w", id, err)
 			}
+		}
+		if _, err := s.db.ExecContext(ctx, dropHolding(id)); err != nil {
+			return fmt.Errorf("removing the mapped rows of import %d: %w", id, err)
 		}
 		if _, err := s.db.ExecContext(ctx, `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`, id); err != nil {
 			return fmt.Errorf("noting that replaced import %d is removed: %w", id, err)

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -26,6 +27,7 @@ type runCommand struct {
 	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
 	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
 	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
+	Mappings             string `env:"MAPPINGS" placeholder:"FILE" help:"File of mappings: records become rows of tables with typed columns too (docs/mapping.md). The same on all workers. Off unless set."`
 	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls: Temporal hands out small calls no faster, to all workers together. Default: ${default}."`
 	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
 	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
@@ -38,6 +40,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 	var s process.Settings
 	c.validate(&s)
 	archive, archiveRetention := c.archiveFlags.parse(&s)
+	mappings := c.mappings(&s)
 	w := importWorker{
 		logger:               logger,
 		database:             c.DatabaseFlags,
@@ -50,6 +53,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		maxConnections:       s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
 		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
 		healthAddress:        c.HealthAddress,
+		mappings:             mappings,
 		archive:              archive,
 		archiveRetention:     archiveRetention,
 		deployment:           c.deploymentFlags.parse(&s),
@@ -72,6 +76,18 @@ func (c *runCommand) validate(s *process.Settings) {
 	if c.HealthAddress != "" {
 		s.Address("HEALTH_ADDRESS", c.HealthAddress)
 	}
+}
+
+// mappings are those of the file, nil if there are to be none.
+func (c *runCommand) mappings(s *process.Settings) *mapping.Mappings {
+	if c.Mappings == "" {
+		return nil
+	}
+	mappings, err := mapping.ReadFile(c.Mappings)
+	if err != nil {
+		s.Problem("MAPPINGS: %s", err)
+	}
+	return mappings
 }
 
 type migrateCommand struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -37,7 +38,8 @@ type importWorker struct {
 	maxConnections       int
 	stopTimeout          time.Duration
 	healthAddress        string
-	archive              *url.URL // nil for none
+	mappings             *mapping.Mappings // nil for none
+	archive              *url.URL          // nil for none
 	archiveRetention     time.Duration
 	deployment           worker.DeploymentOptions
 	tracing              process.Tracing
@@ -84,6 +86,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		MaxConcurrentImports: w.maxConcurrentImports,
 		ConnectionsPerImport: w.connectionsPerImport,
 		APICallsPer15Minutes: w.apiCalls,
+		Mappings:             w.mappings,
 		Archive:              archive,
 		ArchiveRetention:     w.archiveRetention,
 	})

@@ -1,0 +1,198 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// MappedTableError says that the table of a mapping, and not schema scrapehaul,
+// is what keeps an import from going on.
+type MappedTableError struct {
+	Table mapping.Table
+	Err   error
+}
+
+func (e *MappedTableError) Error() string {
+	message := e.Err.Error()
+	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" {
+		message += " (" + refused.Detail + ")"
+	}
+	return fmt.Sprintf("table %s: %s", e.Table, message)
+}
+
+func (e *MappedTableError) Unwrap() error { return e.Err }
+
+// mappedRows are the records of an import as rows of a mapping's table. Until
+// the import is published they are in a table of their own, with columns of the
+// same types, filled in the transactions of the batches.
+type mappedRows struct {
+	*mapping.Mapping
+	converter *mapping.Converter
+	importID  int64
+	copy      string // the COPY statement
+	insert    string // the same for one row
+}
+
+func newMappedRows(of *mapping.Mapping, importID int64) *mappedRows {
+	m := &mappedRows{Mapping: of, converter: of.NewConverter(), importID: importID}
+	columns := m.columnList("")
+	m.copy = fmt.Sprintf("COPY %s (record_number, %s) FROM STDIN", m.holding(), columns)
+	var values strings.Builder
+	for i := range m.Columns {
+		fmt.Fprintf(&values, ", $%d", i+2)
+	}
+	m.insert = fmt.Sprintf("INSERT INTO %s (record_number, %s) VALUES ($1%s)", m.holding(), columns, values.String())
+	return m
+}
+
+func (m *mappedRows) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &MappedTableError{Table: m.Table, Err: err}
+}
+
+// holdingTable is the name, in schema scrapehaul, of the table that holds the
+// rows of an import until it is published.
+func holdingTable(importID int64) string { return fmt.Sprintf("mapped_rows_%d", importID) }
+
+func (m *mappedRows) holding() string { return "scrapehaul." + holdingTable(m.importID) }
+
+func (m *mappedRows) table() string { return quoted(m.Table) }
+
+func quoted(table mapping.Table) string {
+	return pq.QuoteIdentifier(table.Schema) + "." + pq.QuoteIdentifier(table.Name)
+}
+
+// columnList has the columns of the mapping with commas between, each after the
+// prefix.
+func (m *mappedRows) columnList(prefix string) string {
+	names := make([]string, len(m.Columns))
+	for i, column := range m.Columns {
+		names[i] = column.Name
+	}
+	return nameList(prefix, names)
+}
+
+func nameList(prefix string, names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = prefix + pq.QuoteIdentifier(name)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+const (
+	selectNotNull = `
+SELECT attname FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attnotnull AND attname = ANY($2)`
+
+	// Constraints that concern other columns too are checked when the rows are
+	// published.
+	selectChecks = `
+SELECT format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
+    SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = ANY($2))`
+)
+
+// create makes the table that holds the rows. It checks what the mapping's table
+// checks of a row by itself, so that a record which does not fit is rejected with
+// its batch, and not found when all of them are published.
+func (m *mappedRows) create(ctx context.Context, tx transaction) error {
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE TABLE %s AS SELECT 0::bigint AS record_number, %s FROM %s WITH NO DATA",
+		m.holding(), m.columnList(""), m.table()))
+	if err != nil {
+		return m.failed(err)
+	}
+	names := pq.StringArray{}
+	for _, column := range m.Columns {
+		names = append(names, column.Name)
+	}
+	var notNull, checks []string
+	if err := tx.SelectContext(ctx, &notNull, selectNotNull, m.table(), names); err != nil {
+		return m.failed(err)
+	}
+	if err := tx.SelectContext(ctx, &checks, selectChecks, m.table(), names); err != nil {
+		return m.failed(err)
+	}
+	changes := []string{"ADD PRIMARY KEY (record_number)"}
+	for _, column := range notNull {
+		changes = append(changes, "ALTER "+pq.QuoteIdentifier(column)+" SET NOT NULL")
+	}
+	for _, check := range checks {
+		changes = append(changes, "ADD "+check)
+	}
+	_, err = tx.ExecContext(ctx, "ALTER TABLE "+m.holding()+" "+strings.Join(changes, ", "))
+	return m.failed(err)
+}
+
+// complete says whether there is a row for every record that has been committed.
+// Workers that know nothing of the mapping commit records alone.
+func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64) (bool, error) {
+	var exists bool
+	if err := tx.GetContext(ctx, &exists, `SELECT to_regclass($1) IS NOT NULL`, m.holding()); err != nil || !exists {
+		return false, err
+	}
+	var held int64
+	err := tx.GetContext(ctx, &held, "SELECT count(*) FROM "+m.holding())
+	return held == records, err
+}
+
+func dropHolding(importID int64) string {
+	return "DROP TABLE IF EXISTS scrapehaul." + holdingTable(importID)
+}
+
+// appendRow appends the record's row as COPY data, or returns why the record does
+// not fit.
+func (m *mappedRows) appendRow(to []byte, number []byte, record []byte) ([]byte, error) {
+	values, err := m.converter.Row(record)
+	if err != nil {
+		return to, err
+	}
+	to = append(to, number...)
+	for _, value := range values {
+		to = append(to, '\t')
+		if value == nil {
+			to = append(to, `\N`...)
+		} else {
+			to = appendEscaped(to, value)
+		}
+	}
+	return append(to, '\n'), nil
+}
+
+// insertRow inserts one row, given as COPY data.
+func (m *mappedRows) insertRow(ctx context.Context, tx transaction, row []byte) error {
+	var values []any
+	for value := range bytes.SplitSeq(bytes.TrimSuffix(row, []byte("\n")), []byte("\t")) {
+		if string(value) == `\N` {
+			values = append(values, nil)
+		} else {
+			values = append(values, string(unescaped(value)))
+		}
+	}
+	_, err := tx.ExecContext(ctx, m.insert, values...)
+	return err
+}
+
+// naming has the message name the mapping's table, which people know.
+func (m *mappedRows) naming(message string) string {
+	if m == nil {
+		return message
+	}
+	return strings.ReplaceAll(message, pq.QuoteIdentifier(holdingTable(m.importID)), pq.QuoteIdentifier(m.Table.Name))
+}
+
+// refuses says whether the table refused what a row holds.
+func (m *mappedRows) refuses(err error) bool {
+	problem := pq.As(err)
+	return m != nil && problem != nil && problem.Code.Class() == pqerror.ClassIntegrityConstraintViolation &&
+		problem.Table == holdingTable(m.importID)
+}

@@ -1,0 +1,160 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// mappedTableLock is the first key of the advisory lock that lets one import be
+// published into a table at a time, so that two never wait for each other's rows:
+// "mapt" in ASCII. The second key is the hash of the table's name.
+const mappedTableLock int32 = 0x6d617074
+
+const lockMappedTable = `SELECT pg_advisory_xact_lock($1, hashtext($2))`
+
+// mergeRecords is how many records become rows with one statement, so that
+// progress is told several times a minute.
+const mergeRecords = 50_000
+
+// publish brings the rows into the mapping's table. problem says what was left
+// out besides.
+func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark, progress func()) (problem string, err error) {
+	if _, err := tx.ExecContext(ctx, lockMappedTable, mappedTableLock, m.Table.String()); err != nil {
+		return "", m.failed(err)
+	}
+	if _, err := tx.ExecContext(ctx, "ANALYZE "+m.holding()); err != nil {
+		return "", m.failed(err)
+	}
+	missing, problem, err := m.missing(ctx, tx, request, mark)
+	if err != nil {
+		return "", err
+	}
+	job := request.Job.ScrapingJobID
+	if m.Mode != mapping.Upsert {
+		err = inParts(ctx, tx, progress, fmt.Sprintf(
+			"DELETE FROM %[1]s WHERE scrapingjob_id = $1 AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE scrapingjob_id = $1 LIMIT $2))", m.table()),
+			job, mergeRecords)
+		if err != nil {
+			return "", m.failed(err)
+		}
+	}
+	merge := m.merge()
+	for after := int64(0); after < mark.LastRecordNumber; after += mergeRecords {
+		if _, err := tx.ExecContext(ctx, merge, job, after, after+mergeRecords); err != nil {
+			return "", m.failed(err)
+		}
+		progress()
+	}
+	if missing != "" {
+		err = inParts(ctx, tx, progress, fmt.Sprintf(
+			"UPDATE %[1]s AS present SET %[2]s = false WHERE %[3]s AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s AS present WHERE %[3]s LIMIT $4))",
+			m.table(), pq.QuoteIdentifier(m.DeactivateMissing.Column), missing), job, request.Job.SitemapID, request.Job.SitemapName, mergeRecords)
+		if err != nil {
+			return "", m.failed(err)
+		}
+	}
+	_, err = tx.ExecContext(ctx, dropHolding(m.importID))
+	return problem, m.failed(err)
+}
+
+// inParts runs the statement, which changes some of the rows, until it finds no
+// more. A row's ctid is its own in one partition only, so that the statement has
+// to have its condition beside.
+func inParts(ctx context.Context, tx transaction, progress func(), statement string, args ...any) error {
+	for {
+		result, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		changed, err := result.RowsAffected()
+		if err != nil || changed == 0 {
+			return err
+		}
+		progress()
+	}
+}
+
+// merge is the statement that makes rows of the records of job $1 with numbers
+// over $2 up to $3. Records come in order, so the last one of a key, or with
+// Append the first one, is the one that counts.
+func (m *mappedRows) merge() string {
+	names, values := "scrapingjob_id, "+m.columnList(""), "$1::bigint, "+m.columnList("held.")
+	set := []string{"scrapingjob_id = excluded.scrapingjob_id"}
+	for _, column := range m.Columns {
+		set = append(set, fmt.Sprintf("%[1]s = excluded.%[1]s", pq.QuoteIdentifier(column.Name)))
+	}
+	if missing := m.DeactivateMissing; missing != nil {
+		active := pq.QuoteIdentifier(missing.Column)
+		names, values = names+", "+active, values+", true"
+		set = append(set, active+" = true")
+	}
+	key := nameList("", m.Key)
+	from := fmt.Sprintf("FROM %s AS held WHERE record_number > $2 AND record_number <= $3", m.holding())
+	insert := fmt.Sprintf("INSERT INTO %s AS present (%s) SELECT ", m.table(), names)
+	lastOfKey := fmt.Sprintf("DISTINCT ON (%s) %s %s ORDER BY %s, record_number DESC", nameList("held.", m.Key), values, from, nameList("held.", m.Key))
+	update := "DO UPDATE SET " + strings.Join(set, ", ")
+	switch {
+	case m.Mode == mapping.Append:
+		return insert + values + " " + from + " ORDER BY record_number ON CONFLICT (" + key + ") DO NOTHING"
+	case m.Mode == mapping.Upsert:
+		return insert + lastOfKey + " ON CONFLICT (" + key + ") " + update + " WHERE present.scrapingjob_id <= excluded.scrapingjob_id"
+	case len(m.Key) > 0:
+		return insert + lastOfKey + " ON CONFLICT (scrapingjob_id, " + key + ") " + update
+	default:
+		return insert + values + " " + from + " ORDER BY record_number"
+	}
+}
+
+// Jobs of a sitemap, by its ID or name: one that was renamed keeps its ID.
+const jobsOfSitemap = `
+SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE (sitemap_id = nullif($2::bigint, 0) OR sitemap_name = $3)`
+
+const hasLaterJob = `
+SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs
+               WHERE (sitemap_id = nullif($2::bigint, 0) OR sitemap_name = $3) AND scrapingjob_id > $1
+                 AND status = 'finished' AND published_import_id IS NOT NULL)`
+
+// missing returns the condition of the rows, called present, that are to be
+// deactivated, with the job and the sitemap as $1 to $3, "" if there are to be none;
+// or why a person has to decide about them. A job that has not brought everything
+// shows of no row that it is missing.
+func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
+	job := request.Job
+	if m.DeactivateMissing == nil || job.Status != "finished" {
+		return "", "", nil
+	}
+	if mark.Rejected > 0 || mark.All() < job.StoredRecordCount {
+		return "", fmt.Sprintf("rows of table %s that job %d has not brought were not deactivated: of its %d records %d were rejected, and %d are not in the file",
+			m.Table, job.ScrapingJobID, job.StoredRecordCount, mark.Rejected, max(0, job.StoredRecordCount-mark.All())), nil
+	}
+	of := []any{job.ScrapingJobID, job.SitemapID, job.SitemapName}
+	var later bool
+	if err := tx.GetContext(ctx, &later, hasLaterJob, of...); err != nil || later {
+		return "", "", m.failed(err)
+	}
+	var same []string
+	for _, column := range m.Key {
+		same = append(same, fmt.Sprintf("held.%[1]s = present.%[1]s", pq.QuoteIdentifier(column)))
+	}
+	active := fmt.Sprintf("present.%s AND present.scrapingjob_id <= $1 AND present.scrapingjob_id IN (%s)",
+		pq.QuoteIdentifier(m.DeactivateMissing.Column), jobsOfSitemap)
+	condition = fmt.Sprintf("%s AND NOT EXISTS (SELECT FROM %s AS held WHERE %s)", active, m.holding(), strings.Join(same, " AND "))
+	var counts struct{ All, Missing int64 }
+	count := fmt.Sprintf(`SELECT count(*) FILTER (WHERE %s) AS "all", count(*) FILTER (WHERE %s) AS missing FROM %s AS present`,
+		active, condition, m.table())
+	if err := tx.GetContext(ctx, &counts, count, of...); err != nil {
+		return "", "", m.failed(err)
+	}
+	if brake := int64(m.DeactivateMissing.BrakePercent); !request.Accepted && 100*counts.Missing > brake*counts.All {
+		return "", "", &sink.WithheldError{Reason: fmt.Sprintf(
+			"the job would deactivate %d of the %d active rows of its sitemap in table %s, more than %d %% (brake_percent)",
+			counts.Missing, counts.All, m.Table, brake)}
+	}
+	return condition, "", nil
+}

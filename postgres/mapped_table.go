@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// PrepareMappedTables makes the tables of the mappings that are not there, and
+// checks those that are: the error says for each what is missing, as the SQL to
+// run. Any number of processes may call it at the same time.
+func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings) error {
+	if len(mappings.All()) == 0 {
+		return nil
+	}
+	var problems []error
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("preparing the tables of the mappings: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // a no-op after the commit
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
+		return fmt.Errorf("preparing the tables of the mappings: %w", err)
+	}
+	for _, m := range mappings.All() {
+		missing, err := prepareMappedTable(ctx, tx, m)
+		if err != nil {
+			return &MappedTableError{Table: m.Table, Err: err}
+		}
+		if len(missing) > 0 {
+			problems = append(problems, fmt.Errorf("table %s is not as its mapping wants it, run: %s", m.Table, strings.Join(missing, " ")))
+		}
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("preparing the tables of the mappings: %w", err)
+	}
+	return nil
+}
+
+const tableExists = `SELECT to_regclass($1) IS NOT NULL`
+
+func prepareMappedTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missing []string, err error) {
+	var exists bool
+	if err := tx.GetContext(ctx, &exists, tableExists, quoted(m.Table)); err != nil {
+		return nil, err
+	}
+	if exists {
+		return missingInTable(ctx, tx, m)
+	}
+	for _, statement := range createTable(m) {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return nil, fmt.Errorf("making it, by %q: %w", statement, err)
+		}
+	}
+	return nil, nil
+}
+
+// createTable makes the table, but not its schema: who may use that is for its
+// owner to say.
+func createTable(m *mapping.Mapping) []string {
+	columns := []string{"scrapingjob_id bigint NOT NULL"}
+	for _, column := range m.Columns {
+		columns = append(columns, definition(column))
+	}
+	if missing := m.DeactivateMissing; missing != nil {
+		columns = append(columns, activeDefinition(missing))
+	}
+	if key := uniqueKey(m); len(key) > 0 {
+		columns = append(columns, "PRIMARY KEY ("+nameList("", key)+")")
+	}
+	statements := []string{fmt.Sprintf("CREATE TABLE %s (%s);", quoted(m.Table), strings.Join(columns, ", "))}
+	if key := uniqueKey(m); len(key) == 0 || key[0] != mapping.ScrapingJobID {
+		statements = append(statements, fmt.Sprintf("CREATE INDEX ON %s (scrapingjob_id);", quoted(m.Table)))
+	}
+	return statements
+}
+
+func definition(column mapping.Column) string {
+	text := pq.QuoteIdentifier(column.Name) + " " + column.Type.PostgreSQL()
+	if column.Required {
+		text += " NOT NULL"
+	}
+	return text
+}
+
+func activeDefinition(missing *mapping.DeactivateMissing) string {
+	return pq.QuoteIdentifier(missing.Column) + " boolean NOT NULL DEFAULT true"
+}
+
+// uniqueKey are the columns that tell one row of the table from another.
+func uniqueKey(m *mapping.Mapping) []string {
+	if m.Mode == mapping.ReplaceJob && len(m.Key) > 0 {
+		return append([]string{mapping.ScrapingJobID}, m.Key...)
+	}
+	return m.Key
+}
+
+const selectTableColumns = `
+SELECT attribute.attname AS name, type.typcategory AS category, type.typname AS type
+FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
+WHERE attribute.attrelid = to_regclass($1) AND attribute.attnum > 0 AND NOT attribute.attisdropped`
+
+type tableColumn struct{ Name, Category, Type string }
+
+// takes says whether the column's type takes values of a mapping's type. What
+// it refuses of them is rejected record by record.
+func (c tableColumn) takes(t mapping.Type) bool {
+	switch t {
+	case mapping.Numeric, mapping.Integer:
+		return c.Category == "N"
+	case mapping.Boolean:
+		return c.Category == "B"
+	case mapping.Timestamp:
+		return c.Category == "D"
+	case mapping.JSONB:
+		return c.Type == "jsonb" || c.Type == "json"
+	default:
+		return true // every type is written as text
+	}
+}
+
+// The columns' order in the index does not matter.
+const hasUniqueIndex = `
+SELECT EXISTS (
+    SELECT FROM pg_index
+    WHERE indrelid = to_regclass($1) AND indisunique AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL
+      AND (SELECT array_agg(attname::text ORDER BY attname::text COLLATE "C") FROM pg_attribute
+           WHERE attrelid = indrelid AND attnum = ANY(indkey[:indnkeyatts - 1])) = $2)`
+
+func missingInTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missing []string, err error) {
+	var found []tableColumn
+	if err := tx.SelectContext(ctx, &found, selectTableColumns, quoted(m.Table)); err != nil {
+		return nil, err
+	}
+	want := func(name string, t mapping.Type, definition string) {
+		at := slices.IndexFunc(found, func(c tableColumn) bool { return c.Name == name })
+		switch {
+		case at < 0:
+			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ADD %s;", quoted(m.Table), definition))
+		case !found[at].takes(t):
+			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s TYPE %s; -- it is %s",
+				quoted(m.Table), pq.QuoteIdentifier(name), t.PostgreSQL(), found[at].Type))
+		}
+	}
+	want(mapping.ScrapingJobID, mapping.Integer, "scrapingjob_id bigint NOT NULL")
+	for _, column := range m.Columns {
+		want(column.Name, column.Type, definition(column))
+	}
+	if active := m.DeactivateMissing; active != nil {
+		want(active.Column, mapping.Boolean, activeDefinition(active))
+	}
+	if key := uniqueKey(m); len(key) > 0 {
+		sorted := slices.Sorted(slices.Values(key))
+		var has bool
+		if err := tx.GetContext(ctx, &has, hasUniqueIndex, quoted(m.Table), pq.StringArray(sorted)); err != nil {
+			return nil, err
+		}
+		if !has {
+			missing = append(missing, fmt.Sprintf("CREATE UNIQUE INDEX ON %s (%s);", quoted(m.Table), nameList("", key)))
+		}
+	}
+	return missing, nil
+}

@@ -1,0 +1,410 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/sink/sinktest"
+)
+
+// products maps sitemaps that begin with "shop" to table products, with what else
+// the mapping has.
+const products = `
+mappings:
+  - sitemap_prefix: shop
+    table: products
+    columns:
+      - {name: url, type: text}
+      - {name: price, type: numeric, clean: [trim, null-text, money]}
+      - {name: "in Stock", from: stock, type: integer}
+    `
+
+const (
+	upsert     = products + "key: [url]\n    mode: upsert\n"
+	deactivate = upsert + "    deactivate_missing: {column: active, brake_percent: 50}\n"
+	replaceJob = products + "mode: replace-job\n"
+)
+
+// mapped is a store with mappings, on the database of another.
+func mapped(t *testing.T, store *postgres.Store, db *sqlx.DB, file string) *postgres.Store {
+	t.Helper()
+	mappings, err := mapping.Parse("mappings.yaml", []byte(file))
+	require.NoError(t, err)
+	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
+	return store.WithMappings(mappings)
+}
+
+func newMapped(t *testing.T, file string) (*postgres.Store, *sqlx.DB) {
+	t.Helper()
+	store, db := newStore(t)
+	return mapped(t, store, db, file), db
+}
+
+func product(url, price string) string {
+	return fmt.Sprintf(`{"url":%q,"price":%q,"stock":"7"}`, url, price)
+}
+
+const allProducts = `SELECT concat_ws(' ', scrapingjob_id, url, price, "in Stock") FROM products ORDER BY scrapingjob_id, url, price`
+
+// nothingHeld requires that no rows wait for being published.
+func nothingHeld(t *testing.T, db *sqlx.DB) {
+	t.Helper()
+	require.Zero(t, count(t, db, `SELECT count(*) FROM pg_tables WHERE schemaname = 'scrapehaul' AND tablename LIKE 'mapped_rows%'`))
+}
+
+func TestMappedRecordsAreRowsFromPublishOn(t *testing.T) {
+	store, db := newMapped(t, replaceJob)
+	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
+	batch := attempt.NewBatch()
+	batch.Add(1, []byte(product("a\t\\N\n", " $1,299.00 ")))
+	batch.Add(2, []byte(product("b", "null")))
+	batch.Add(3, []byte(`{"stock":12,"other":{"a":1}}`))
+	batch.EndsAt(3, 3)
+	require.NoError(t, commitBatch(t.Context(), attempt, batch))
+	require.Zero(t, count(t, db, `SELECT count(*) FROM products`), "nothing is visible before")
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+
+	require.Equal(t, []string{"1234 a\t\\N\n 1299.00 7", "1234 b 7", "1234 12"}, rows(t, db, allProducts))
+	require.Equal(t, int64(3), count(t, db, visible), "the records are there as they came too")
+	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM products WHERE url IS NULL AND price IS NULL`))
+	nothingHeld(t, db)
+}
+
+// ofSitemap is request for a job of another sitemap.
+func ofSitemap(name string, r sink.ImportRequest) sink.ImportRequest {
+	r.Job.SitemapName, r.Job.SitemapID = name, int64(len(name))
+	return r
+}
+
+func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
+	store, db := newStore(t)
+	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url varchar(5), price numeric(6,2) CHECK (price > 0), "in Stock" smallint NOT NULL,
+		made timestamptz DEFAULT now(), CHECK (price < 1000))`)
+	store = mapped(t, store, db, replaceJob)
+	published(t, store, 1, "shop",
+		product("good", "1.00"),
+		product("price", "cheap"),
+		product("too long", "1"),
+		product("check", "-1"),
+		product("big", "10000000"),
+		`{"url":"null","price":"5"}`,
+		product("last", "2"))
+	require.Equal(t, []string{"1 good 1.00 7", "1 last 2.00 7"}, rows(t, db, allProducts))
+	require.Equal(t, int64(2), count(t, db, visible))
+	require.Equal(t, []string{
+		`2: column "price": "cheap" is not an amount that the cleaner money knows, such as $1,299.00`,
+		`3: PostgreSQL refuses it: value too long for type character varying(5)`,
+		`4: PostgreSQL refuses it: new row for relation "products" violates check constraint "products_price_check"`,
+		`5: PostgreSQL refuses it: numeric field overflow`,
+		`6: PostgreSQL refuses it: null value in column "in Stock" of relation "products" violates not-null constraint`,
+	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.rejected_records ORDER BY record_number`))
+}
+
+func TestReimportReplacesTheRowsOfItsJob(t *testing.T) {
+	for name, file := range map[string]string{"without a key": replaceJob, "with a key": products + "key: [url]\n    mode: replace-job\n"} {
+		t.Run(name, func(t *testing.T) {
+			store, db := newMapped(t, file)
+			published(t, store, 1, "shop", product("a", "1"), product("b", "2"))
+			published(t, store, 2, "shop-2", product("a", "9"))
+			published(t, store, 1, "shop", product("b", "3"), product("c", "4"))
+			require.Equal(t, []string{"1 b 3 7", "1 c 4 7", "2 a 9 7"}, rows(t, db, allProducts))
+			published(t, store, 3, "news", `{"url":"a"}`)
+			require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM products`), "another sitemap is not mapped")
+		})
+	}
+}
+
+func TestOfSeveralRecordsWithOneKeyTheLastCounts(t *testing.T) {
+	for _, mode := range []string{"upsert", "replace-job"} {
+		store, db := newMapped(t, products+"key: [url]\n    mode: "+mode+"\n")
+		published(t, store, 1, "shop", product("a", "1"), product("b", "2"), product("a", "3"))
+		require.Equal(t, []string{"1 a 3 7", "1 b 2 7"}, rows(t, db, allProducts), mode)
+		require.Equal(t, int64(3), count(t, db, visible))
+	}
+}
+
+func TestUpsertLeavesRowsOfLaterJobsAlone(t *testing.T) {
+	store, db := newMapped(t, upsert)
+	published(t, store, 5, "shop", product("a", "1"), product("b", "1"))
+	published(t, store, 7, "shop", product("b", "2"), product("c", "2"))
+	published(t, store, 5, "shop", product("a", "3"), product("b", "3"), product("d", "3"))
+	require.Equal(t, []string{"5 a 3 7", "5 d 3 7", "7 b 2 7", "7 c 2 7"}, rows(t, db, allProducts))
+}
+
+func TestAppendChangesNoRowThatIsThere(t *testing.T) {
+	store, db := newMapped(t, products+"key: [url]\n    mode: append\n")
+	published(t, store, 5, "shop", product("a", "1"), product("a", "2"), product("b", "1"))
+	published(t, store, 7, "shop", product("b", "2"), product("c", "2"))
+	require.Equal(t, []string{"5 a 1 7", "5 b 1 7", "7 c 2 7"}, rows(t, db, allProducts))
+	published(t, store, 7, "shop", product("c", "3"), product("d", "3"))
+	require.Equal(t, []string{"5 a 1 7", "5 b 1 7", "7 c 3 7", "7 d 3 7"}, rows(t, db, allProducts), "its own rows are replaced")
+}
+
+const activeProducts = `SELECT url FROM products WHERE active ORDER BY url`
+
+func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+	store, db := newMapped(t, deactivate)
+	published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"))
+	published(t, store, 2, "shop-2", product("z", "1"))
+	published(t, store, 3, "shop", product("b", "2"), product("c", "2"), product("d", "2"))
+	require.Equal(t, []string{"b", "c", "d", "z"}, rows(t, db, activeProducts))
+	published(t, store, 4, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what comes back is active again")
+	published(t, store, 3, "shop", product("d", "4"))
+	require.Equal(t, []string{"a", "b", "c", "d", "z"}, rows(t, db, activeProducts), "a job that is not the last one deactivates nothing")
+}
+
+func TestIncompleteJobDeactivatesNothing(t *testing.T) {
+	for name, change := range map[string]func(*sink.ImportRequest){
+		"stopped": func(r *sink.ImportRequest) { r.Job.Status = "stopped" },
+		"short":   func(r *sink.ImportRequest) { r.Job.StoredRecordCount++ },
+	} {
+		store, db := newMapped(t, deactivate)
+		published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"))
+		r := ofSitemap("shop", ofJob(2, request(1, 2)))
+		change(&r)
+		attempt := begin(t, store, r)
+		require.NoError(t, commit(t, attempt, 1, 2, `{"url":"new %d","price":"1"}`))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+		require.Equal(t, []string{"a", "b", "c", "new 1", "new 2"}, rows(t, db, activeProducts), name)
+		require.Equal(t, name == "short", attempt.Problem() != "", "the operator learns of it: %s", attempt.Problem())
+	}
+
+	store, db := newMapped(t, deactivate)
+	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
+	attempt, err := publishRecords(t.Context(), store, 2, "shop", product("a", "1"), product("b", "cheap"))
+	require.NoError(t, err)
+	require.Contains(t, attempt.Problem(), "were not deactivated: of its 2 records 1 were rejected")
+	require.Equal(t, []string{"a", "b"}, rows(t, db, activeProducts))
+}
+
+func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
+	store, db := newMapped(t, deactivate)
+	published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"), product("d", "1"))
+	before := rows(t, db, allProducts)
+	r := ofSitemap("shop", ofJob(2, request(1, 1)))
+	attempt := begin(t, store, r)
+	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d"}`))
+	err := attempt.Publish(t.Context(), func() {})
+	var withheld *sink.WithheldError
+	require.ErrorAs(t, err, &withheld)
+	require.Equal(t, "the job would deactivate 3 of the 4 active rows of its sitemap in table public.products, more than 50 % (brake_percent)", withheld.Reason)
+	require.NoError(t, attempt.Abandon(t.Context()))
+	require.NoError(t, store.RemoveUnneeded(t.Context(), 2, func(int64) {}))
+	require.Equal(t, before, rows(t, db, allProducts))
+	require.Len(t, rows(t, db, activeProducts), 4)
+	nothingHeld(t, db)
+
+	r.Pass, r.Accepted = 2, true
+	r.RequestedAt = r.RequestedAt.Add(time.Second)
+	attempt = begin(t, store, r)
+	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d"}`))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	require.Equal(t, []string{"a"}, rows(t, db, activeProducts))
+}
+
+func TestImportIntoAMappedTableResumes(t *testing.T) {
+	store, db := newMapped(t, upsert)
+	first := begin(t, store, ofSitemap("shop", request(1, 40)))
+	require.NoError(t, commit(t, first, 1, 25, `{"url":"%d","price":"1"}`))
+	second := begin(t, store, ofSitemap("shop", request(1, 40)))
+	require.Equal(t, int64(25), second.Mark().Records)
+	require.Error(t, commit(t, first, 26, 40, `{"url":"%d","price":"2"}`))
+	require.NoError(t, commit(t, second, 26, 40, `{"url":"%d","price":"3"}`))
+	require.NoError(t, second.Publish(t.Context(), func() {}))
+	require.Equal(t, int64(25), count(t, db, `SELECT count(*) FROM products WHERE price = 1`))
+	require.Equal(t, int64(15), count(t, db, `SELECT count(*) FROM products WHERE price = 3`))
+}
+
+func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
+	plainStore, db := newStore(t)
+	store := mapped(t, plainStore, db, upsert)
+	half := func(of *postgres.Store) sink.Import {
+		attempt := begin(t, of, ofSitemap("shop", request(1, 40)))
+		require.Zero(t, attempt.Mark())
+		require.NoError(t, commit(t, attempt, 1, 25, `{"url":"%d","price":"1"}`))
+		return attempt
+	}
+	half(store)
+	half(plainStore) // a worker without the mapping
+	half(store)
+	half(mapped(t, plainStore, db, strings.Replace(upsert, "money", "money-comma", 1)))
+	attempt := half(store)
+	db.MustExec(fmt.Sprintf(`DELETE FROM scrapehaul.mapped_rows_%d WHERE record_number = 7`, attempt.ID()))
+	last := half(store)
+	require.NoError(t, commit(t, last, 26, 40, `{"url":"%d","price":"1"}`))
+	require.NoError(t, last.Publish(t.Context(), func() {}))
+	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM products`))
+	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+	nothingHeld(t, db)
+}
+
+func TestWhatTheTableRefusesAtPublishingPublishesNothing(t *testing.T) {
+	store, db := newMapped(t, replaceJob)
+	published(t, store, 1, "shop", product("a", "1"))
+	db.MustExec(`CREATE UNIQUE INDEX once ON products (url)`)
+	attempt := begin(t, store, ofSitemap("shop", ofJob(2, request(1, 3))))
+	batch := attempt.NewBatch()
+	for n, url := range []string{"b", "a", "c"} {
+		batch.Add(int64(n+1), []byte(product(url, "2")))
+	}
+	batch.EndsAt(3, 3)
+	require.NoError(t, commitBatch(t.Context(), attempt, batch))
+	err := attempt.Publish(t.Context(), func() {})
+	var refused *postgres.MappedTableError
+	require.ErrorAs(t, err, &refused)
+	require.ErrorContains(t, err, `table public.products: pq: duplicate key value violates unique constraint "once"`)
+	require.ErrorContains(t, err, `(Key (url)=(a) already exists.)`)
+	require.Equal(t, []string{"1 a 1 7"}, rows(t, db, allProducts))
+	require.Equal(t, int64(1), count(t, db, visible))
+
+	db.MustExec(`DROP INDEX once`)
+	require.NoError(t, begin(t, store, ofSitemap("shop", ofJob(2, request(1, 3)))).Publish(t.Context(), func() {}))
+	require.Equal(t, int64(4), count(t, db, `SELECT count(*) FROM products`))
+}
+
+func TestReadersOfAMappedTableSeeWholeImports(t *testing.T) {
+	store, db := newMapped(t, replaceJob)
+	publish := func(pass int) {
+		attempt := begin(t, store, ofSitemap("shop", request(pass, 2000)))
+		require.NoError(t, commit(t, attempt, 1, 2000, fmt.Sprintf(`{"url":"%%d","price":"%d"}`, pass)))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	}
+	publish(1)
+	done := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			var seen []string
+			err := db.Select(&seen, `SELECT count(*) || ' of ' || count(DISTINCT price) FROM products`)
+			if !assert.NoError(t, err) || !assert.Equal(t, []string{"2000 of 1"}, seen) {
+				return
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for pass := 2; pass <= 6; pass++ {
+		publish(pass)
+	}
+	close(done)
+	reading.Wait()
+}
+
+func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
+	store, db := newMapped(t, strings.Replace(deactivate, "50", "100", 1))
+	var publishing sync.WaitGroup
+	for worker := range int64(4) {
+		publishing.Go(func() {
+			for n := range int64(5) {
+				var of []string
+				for i := range int64(200) {
+					of = append(of, product(fmt.Sprint((i*worker+i)%200), fmt.Sprint(n)))
+				}
+				_, err := publishRecords(context.Background(), store, 1+worker+4*n, "shop", of...)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	publishing.Wait()
+	require.Equal(t, int64(200), count(t, db, `SELECT count(*) FROM products`))
+	nothingHeld(t, db)
+}
+
+func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
+	store, db := newStore(t)
+	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, price numeric, "in Stock" bigint) PARTITION BY HASH (url);
+		CREATE TABLE public.products_0 PARTITION OF public.products FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+		CREATE TABLE public.products_1 PARTITION OF public.products FOR VALUES WITH (MODULUS 2, REMAINDER 1)`)
+	store = mapped(t, store, db, replaceJob)
+	for job := range int64(5) {
+		published(t, store, 1+job, "shop", product("a", "1"), product("b", "1"), product("c", "1"), product("d", "1"))
+	}
+	published(t, store, 3, "shop", product("a", "2"))
+	require.Equal(t, []string{"1 4", "2 4", "3 1", "4 4", "5 4"}, rows(t, db, `SELECT scrapingjob_id || ' ' || count(*) FROM products GROUP BY scrapingjob_id ORDER BY 1`))
+}
+
+func TestTableThatIsThereIsCheckedAgainstItsMapping(t *testing.T) {
+	_, db := newStore(t)
+	db.MustExec(`CREATE TABLE public.products (url text, price date, active boolean)`)
+	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
+	require.NoError(t, err)
+	err = postgres.PrepareMappedTables(t.Context(), db, mappings)
+	require.EqualError(t, err, `table public.products is not as its mapping wants it, run: `+
+		`ALTER TABLE "public"."products" ADD scrapingjob_id bigint NOT NULL; `+
+		`ALTER TABLE "public"."products" ALTER "price" TYPE numeric; -- it is date `+
+		`ALTER TABLE "public"."products" ADD "in Stock" bigint; `+
+		`CREATE UNIQUE INDEX ON "public"."products" ("url");`)
+	db.MustExec(`ALTER TABLE public.products ADD scrapingjob_id bigint NOT NULL, ADD "in Stock" bigint, DROP price, ADD price float8;
+		CREATE UNIQUE INDEX ON public.products (url) WHERE active`)
+	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), "CREATE UNIQUE INDEX", "a partial index does not do")
+	db.MustExec(`CREATE UNIQUE INDEX ON public.products (url)`)
+	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
+
+	mappings, err = mapping.Parse("mappings.yaml", []byte(strings.Replace(upsert, "table: products", "table: shop.products", 1)))
+	require.NoError(t, err)
+	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), `table shop.products: making it, by "CREATE TABLE \"shop\".\"products\"`)
+}
+
+func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for range 5 {
+		db := connect(t, url)
+		all.Go(func() { assert.NoError(t, postgres.PrepareMappedTables(context.Background(), db, mappings)) })
+	}
+	all.Wait()
+}
+
+func TestStoreWithMappingsKeepsThePromisesOfASink(t *testing.T) {
+	for _, mode := range []string{"replace-job", "upsert", "append"} {
+		t.Run(mode, func(t *testing.T) {
+			store, db := newMapped(t, `
+mappings:
+  - sitemap_prefix: sitemap
+    table: numbers
+    columns: [{name: sitemap, from: text, type: text}, {name: pass, type: integer}, {name: number, type: integer}, {name: rest, from: text, type: text}]
+    key: [number, rest]
+    mode: `+mode+"\n")
+			require.NoError(t, sinktest.TestRecordSink(t.Context(), store, readRecords(db)))
+			for _, id := range jobsWithUnneeded(t, store) {
+				require.NoError(t, store.RemoveUnneeded(t.Context(), id, func(int64) {}))
+			}
+			nothingHeld(t, db)
+			require.Positive(t, count(t, db, `SELECT count(*) FROM numbers`))
+		})
+	}
+}
+
+func readRecords(db *sqlx.DB) sinktest.Reader {
+	return func(ctx context.Context, scrapingJobID int64) (sinktest.Records, error) {
+		var rows []struct {
+			Number int64           `db:"record_number"`
+			Data   json.RawMessage `db:"data"`
+		}
+		err := db.SelectContext(ctx, &rows, `SELECT record_number, data FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, scrapingJobID)
+		records := sinktest.Records{}
+		for _, row := range rows {
+			records[row.Number] = row.Data
+		}
+		return records, err
+	}
+}
