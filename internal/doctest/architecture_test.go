@@ -17,7 +17,7 @@ const module = "github.com/scrapehaul/scrapehaul"
 
 // embeddable are the packages that hosts import, programs those of the processes.
 var (
-	embeddable = []string{".", "./activities", "./archive", "./postgres", "./statuspage", "./webhook", "./webscraper", "./workflows"}
+	embeddable = []string{".", "./activities", "./archive", "./mapping", "./postgres", "./sink", "./statuspage", "./webhook", "./webscraper", "./workflows"}
 	programs   = []string{"./worker", "./starter"}
 )
 
