@@ -1,9 +1,11 @@
 package scrapehaul_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul"
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
@@ -31,7 +34,7 @@ const hostQueue = "prices"
 
 // newHost is a program that knows nothing of our processes: what it embeds, it
 // embeds itself.
-func newHost(t *testing.T) (*systemtest.System, *scrapehaul.Plugin) {
+func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.System, *scrapehaul.Plugin) {
 	t.Helper()
 	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
 	require.NoError(t, err)
@@ -48,7 +51,11 @@ func newHost(t *testing.T) (*systemtest.System, *scrapehaul.Plugin) {
 	cloud, err := webscraper.NewClient(systemtest.APIToken,
 		webscraper.WithBaseURI(s.Cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
 	require.NoError(t, err)
-	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool, APICallsPer15Minutes: 100_000})
+	options := scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool, APICallsPer15Minutes: 100_000}
+	for _, change := range changes {
+		change(&options)
+	}
+	plugin, err := scrapehaul.NewPlugin(options)
 	require.NoError(t, err)
 	return s, plugin
 }
@@ -94,6 +101,56 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	var prices int64
 	require.NoError(t, run.Get(t.Context(), &prices))
 	require.Equal(t, int64(500), prices)
+}
+
+// The hook is slower than the heartbeat timeout allows a batch to be.
+func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
+	const records = 60
+	var calls atomic.Int64
+	s, plugin := newHost(t, func(o *scrapehaul.Options) {
+		o.RecordHook = func(_ context.Context, _ activities.ScrapingJob, number int64, record []byte) ([]byte, error) {
+			calls.Add(1)
+			time.Sleep(100 * time.Millisecond) // as an exchange of the host's would
+			if number%10 == 0 {
+				return nil, activities.SkipRecord("every tenth is left out")
+			}
+			return bytes.Replace(record, []byte("{"), []byte(`{"checked":true,`), 1), nil
+		}
+	})
+	host := worker.New(s.Temporal, hostQueue, worker.Options{Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second})
+	require.NoError(t, host.Start())
+	t.Cleanup(host.Stop)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1)})
+	_, err := workflows.Reimport(t.Context(), s.Temporal, hostQueue, id, workflows.Settings{HoldBeforeDelete: "0", HeartbeatTimeout: "2s"})
+	require.NoError(t, err)
+	result := s.Result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	require.Equal(t, [3]int64{54, 0, 6}, [3]int64{result.Records, result.Rejected, result.Skipped})
+	require.Equal(t, int64(54), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE data ->> 'checked' = 'true'`))
+	require.Equal(t, int64(6), s.Count(`SELECT count(*) FROM scrapehaul.skipped_records WHERE reason = 'every tenth is left out'`))
+	require.Equal(t, int64(records), calls.Load(), "one attempt")
+}
+
+func TestHostKeepsRecordsInASinkOfItsOwn(t *testing.T) {
+	elsewhere, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, elsewhere.Close()) })
+	_, err = postgres.Migrate(t.Context(), elsewhere)
+	require.NoError(t, err)
+	s, plugin := newHost(t, func(o *scrapehaul.Options) { o.RecordSink = postgres.NewStore(elsewhere) })
+	host := worker.New(s.Temporal, hostQueue, worker.Options{Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second})
+	require.NoError(t, host.Start())
+	t.Cleanup(host.Stop)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
+	_, err = workflows.Reimport(t.Context(), s.Temporal, hostQueue, id, workflows.Settings{HoldBeforeDelete: "0"})
+	require.NoError(t, err)
+	result := s.Result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	var there int64
+	require.NoError(t, elsewhere.Get(&there, `SELECT count(*) FROM scrapehaul.scraped_records`))
+	require.Equal(t, int64(500), there)
+	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.imports`))
+	require.True(t, s.Cloud.Deleted(id))
 }
 
 func TestPluginServesOneWorker(t *testing.T) {

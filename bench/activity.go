@@ -24,6 +24,7 @@ import (
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -34,6 +35,7 @@ type activityCommand struct {
 	Name     string `arg:""`
 	SpoolDir string `required:""`
 	BaseURI  string `default:"${base_uri}"`
+	Mappings string `type:"existingfile"`
 	Download string `help:"File that the process downloads itself before the activity, as a worker does."`
 }
 
@@ -70,7 +72,17 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewJSONHandler(streams.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	env := suite.NewTestActivityEnvironment()
-	steps := &activities.Activities{Cloud: cloud, Sink: postgres.NewStore(db), Spool: spool, ImportConnections: scrapehaul.DefaultConnectionsPerImport}
+	var mappings *mapping.Mappings
+	if c.Mappings != "" {
+		if mappings, err = mapping.ReadFile(c.Mappings); err != nil {
+			return err
+		}
+		if err := postgres.PrepareMappedTables(context.Background(), db, mappings); err != nil {
+			return err
+		}
+	}
+	store := postgres.NewStore(db).WithMappings(mappings)
+	steps := &activities.Activities{Cloud: cloud, Sink: store, Spool: spool, ImportConnections: scrapehaul.DefaultConnectionsPerImport}
 	steps.Register(env)
 
 	// A worker hashes its own program, among others, before its first activity.

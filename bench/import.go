@@ -164,7 +164,7 @@ func (p *importPart) check(ctx context.Context, want int) error {
 // not burden the disk of what is measured next.
 const inMemory = "/dev/shm"
 
-func (p *importPart) ours(ctx context.Context, data *dataset) (took time.Duration, err error) {
+func (p *importPart) ours(ctx context.Context, data *dataset, flags ...string) (took time.Duration, err error) {
 	folder := p.dir
 	if _, err := os.Stat(inMemory); err == nil {
 		folder = inMemory
@@ -175,7 +175,7 @@ func (p *importPart) ours(ctx context.Context, data *dataset) (took time.Duratio
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
 	outcome, err := runActivity(ctx, p.databaseURL, "ImportRecords", activities.ImportRecordsInput{
-		Job:            activities.ScrapingJob{ScrapingJobID: 1, Status: "finished", StoredRecordCount: int64(data.records)},
+		Job:            activities.ScrapingJob{ScrapingJobID: 1, SitemapName: "bench", Status: "finished", StoredRecordCount: int64(data.records)},
 		File:           spoolFile,
 		Bytes:          data.bytes,
 		SHA256:         data.sha256,
@@ -184,7 +184,7 @@ func (p *importPart) ours(ctx context.Context, data *dataset) (took time.Duratio
 		RequestedAt:    time.Now(),
 		BatchRecords:   workflows.DefaultBatchRecords,
 		MaxRecordBytes: workflows.DefaultMaxRecordBytes,
-	}, "--spool-dir", spool, "--download", filepath.Join(data.dir, spoolFile))
+	}, append(flags, "--spool-dir", spool, "--download", filepath.Join(data.dir, spoolFile))...)
 	p.peaks = append(p.peaks, outcome.PeakRSSMiB)
 	return time.Duration(outcome.Seconds * float64(time.Second)), err
 }

@@ -20,6 +20,7 @@ type part struct {
 
 var parts = []part{
 	{"import", measureImport},
+	{"mapping", measureMapping},
 	{"download", measureDownload},
 	{"end-to-end", measureEndToEnd},
 	{"webhook", measureWebhook},
@@ -60,7 +61,7 @@ func (s *sizes) validate(problems *process.Settings) {
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, download, end-to-end, webhook, resume, scale. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, download, end-to-end, webhook, resume, scale. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 	Page  string   `placeholder:"FILE" help:"Put the figures into this page too, in place of those of the parts that it has: docs/performance.md."`
 }

@@ -30,10 +30,13 @@ var jobs = []job{
 	{1003, "whole-shop", 200_000},
 }
 
+// createdJobRecords is what a job created through the API scrapes.
+const createdJobRecords = 1_000
+
 // newCloud returns the stand-in with the demo's jobs, which are being scraped
-// and finish a few seconds after now.
+// and finish a few seconds after now. So do those created through the API.
 func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
-	cloud := webscrapertest.New(webscrapertest.WithToken(token), webscrapertest.WithLogger(logger))
+	cloud := webscrapertest.New(webscrapertest.WithToken(token), webscrapertest.WithLogger(logger), webscrapertest.WithScraper(scrape))
 	for i, j := range jobs {
 		cloud.AddJob(webscrapertest.Job{
 			ID:          j.id,
@@ -44,6 +47,13 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 		})
 	}
 	return cloud
+}
+
+// scrape is what a job created through the API does.
+func scrape(created webscrapertest.Job) webscrapertest.Job {
+	created.Records = webscrapertest.Products(createdJobRecords, time.Now().UnixNano())
+	created.Timeline = webscrapertest.Timeline{Scheduling: time.Second, Started: 2 * time.Second}
+	return created
 }
 
 // faults are what can be made to go wrong with the next requests.

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"bytes"
-	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -32,8 +31,6 @@ var cleaners = map[string]cleaner{
 var cleanerNames = []string{
 	"trim", "collapse-space", "lower", "upper", "empty-is-null", "null-text", "money", "money-comma", "first-number", parseJSON,
 }
-
-func known(name string) bool { return slices.Contains(cleanerNames, name) }
 
 func trim(into, text []byte) (longer, cleaned []byte, err error) {
 	trimmed := bytes.TrimSpace(text)

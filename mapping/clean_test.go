@@ -27,7 +27,7 @@ func TestCleaners(t *testing.T) {
 			"": refused, "$": refused, "free": refused, "from $5": refused, "$5 - $7": refused, "5-7": refused, "5K": refused, "5 mln": refused, "5 PCS": refused, "5%": refused,
 			"1,29": refused, "1,2999": refused, "1299,000": refused, "0,299": refused, "1,299,00": refused, "1,299'000": refused, "1.299,00": refused, "1.299.000": refused,
 			"1,,299": refused, "$5.": refused, "5,": refused, ",5": refused, "--5": refused, "-$-5": refused, "5-": refused, "+5": refused, "(5.00)": refused, "($5.00)": refused,
-			"$5 was $7": refused, "12  345": refused, "1,29,900": refused, "1e5": refused, "USD": refused, "$€5": refused, "ab$5": refused, "ABCD$5": refused, "$5\n$6": refused,
+			"$5 was $7": refused, "12  345": refused, "1,29,900": refused, "1e5": refused, "USD": refused, "$€5": refused, "ab$5": refused, "ABCD$5": refused, "$5\n$6": refused, "5\n600": refused, "5\t600": refused, ". 5": refused, "$ . 500": refused,
 		},
 		"money-comma": {
 			"1.299,00 €": "1299.00", "€ 1.299,00": "1299.00", "1 299,00 EUR": "1299.00", "1\u00a0299,5 kr.": "1299.5", "12,99": "12.99", "1299": "1299", "1.299": "1299",
@@ -37,10 +37,10 @@ func TestCleaners(t *testing.T) {
 		},
 		"first-number": {
 			"12 in stock": "12", "In stock (22 available)": "22", "only 1,299.5 km": "1299.5", "4.5 out of 5": "4.5", "-5 °C": "-5", "Temp: −5": "-5", "5-10 days": "5",
-			"SKU-12": "12", "Page 3.": "3", "1, 2, 3": "1", "$5": "5", "-$5": "-5", "$-5": "-5", ".5 l": "0.5", "No.5": "5", "12": "12", "3x4": "3", "1'299 m": "1299", "12 3456": "12",
+			"SKU-12": "12", "Page 3.": "3", "1, 2, 3": "1", "$5": "5", "-$5": "-5", "$-5": "-5", ".5 l": "0.5", "No.5": "5", "12": "12", "3x4": "3", "1'299 m": "1299", "12 3456": "12", "1299 300": "1299", "2.5 100": "2.5",
 			"2024-01-05": "2024", "10%": "10", "007": "007",
 
-			"": refused, "sold out": refused, "1 299 reviews": refused, "1\u00a0299": refused, "1.299,00": refused, "1,5": refused, "1.2.3": refused, "12,5 kg": refused,
+			"": refused, "sold out": refused, "1 299 reviews": refused, "1\u00a0299": refused, "12\n345 left": refused, "1.299,00": refused, "1,5": refused, "1.2.3": refused, "12,5 kg": refused,
 		},
 	} {
 		converter := column(t, "type: text, clean: ["+clean+"]").NewConverter()

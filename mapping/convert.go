@@ -165,7 +165,7 @@ func (c *Converter) value(column *converted, raw []byte) ([]byte, error) {
 // notNull converts a value that is not null, though it may become so.
 func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
 	if raw[0] != '"' {
-		return c.typed(column, raw, raw)
+		return c.typed(column, raw)
 	}
 	if column.Type == JSONB && len(column.Clean) == 0 {
 		return raw, nil
@@ -190,17 +190,13 @@ func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
 	if column.parseJSON {
 		return parsedJSON(text)
 	}
-	return c.typed(column, raw, text)
+	return c.typed(column, text)
 }
 
-var (
-	errNotABoolean = errors.New("is not one of true, false, yes, no, y, n, on, off, 1, 0")
-	errNotATime    = errors.New("is not a time")
-)
+var errNotABoolean = errors.New("is not one of true, false, yes, no, y, n, on, off, 1, 0")
 
-// typed converts the text of a value of the column's type.
-func (c *Converter) typed(column *converted, raw, text []byte) ([]byte, error) {
-	compound := raw[0] == '{' || raw[0] == '['
+// typed makes of the text of a value one of the column's type.
+func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 	switch column.Type {
 	case Numeric, Integer:
 		number, is := parseDecimal(text)
@@ -217,9 +213,6 @@ func (c *Converter) typed(column *converted, raw, text []byte) ([]byte, error) {
 	case Boolean:
 		return parseBoolean(text)
 	case Timestamp:
-		if compound {
-			return nil, errNotATime
-		}
 		t, err := parseTimestamp(asString(text), column.Layout, column.location)
 		if err != nil {
 			return nil, err

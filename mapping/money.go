@@ -15,8 +15,8 @@ var (
 	errWhichNumber   = errors.New("does not tell what its first number is")
 )
 
-// currencies are the codes of ISO 4217 that are in use.
-const currencies = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD " +
+// currencies are the codes of ISO 4217 that are in use, or were until lately.
+const currencies = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD " +
 	"CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD " +
 	"HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD " +
 	"MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG " +
@@ -55,7 +55,7 @@ func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte
 		return to, nil, false
 	}
 	negative, before := cutMinus(text[:first])
-	if len(before) > 0 && before[len(before)-1] == point && !isCurrency(before) {
+	if first > 0 && text[first-1] == point && !isCurrency(before) { // $.99, but Rs.500
 		before = bytes.TrimSpace(before[:len(before)-1])
 		first--
 	}
@@ -67,7 +67,7 @@ func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte
 		return to, nil, false
 	}
 	return appendNumber(to, text[first:last+1], negative, point, func(separator rune) bool {
-		return separator == rune(thousands) || separator == '\'' || separator == '’' || unicode.IsSpace(separator)
+		return separator == rune(thousands) || separator == '\'' || separator == '’' || unicode.Is(unicode.Zs, separator)
 	})
 }
 
@@ -165,7 +165,7 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 		end = len(text)
 	}
 	number := bytes.TrimRight(text[:end], ".,'’") // of the sentence
-	if isThousandAfterSpace(text[len(number):]) {
+	if isThousands(number, text[len(number):]) {
 		return into, nil, errWhichNumber
 	}
 	longer, cleaned, is := appendNumber(into, number, negative, '.', func(separator rune) bool {
@@ -184,10 +184,11 @@ func standsAlone(before []byte) bool {
 	return len(before) == 0 || unicode.IsSpace(r) || isSymbol(r) || strings.ContainsRune("(-−:", r)
 }
 
-// isThousandAfterSpace says whether the text goes on with three digits after a
-// space, which may be thousands: 1 299.
-func isThousandAfterSpace(text []byte) bool {
-	r, size := utf8.DecodeRune(text)
-	digits, _ := cutDigits(text[size:])
-	return unicode.IsSpace(r) && len(digits) == 3
+// isThousands says whether a number may be the thousands of a longer one, as
+// three digits follow after a space: 1 299.
+func isThousands(number, after []byte) bool {
+	_, rest := cutDigits(number)
+	r, size := utf8.DecodeRune(after)
+	digits, _ := cutDigits(after[size:])
+	return len(number) <= 3 && len(rest) == 0 && unicode.IsSpace(r) && len(digits) == 3
 }

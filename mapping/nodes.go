@@ -121,8 +121,8 @@ func described(node *yaml.Node) string {
 	}
 }
 
-// list is the names as texts.
-func list[T ~string](names []T) []string {
+// namesOf is the names as texts.
+func namesOf[T ~string](names []T) []string {
 	texts := make([]string, len(names))
 	for i, name := range names {
 		texts[i] = string(name)

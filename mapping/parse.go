@@ -245,9 +245,9 @@ func (r *reader) column(node *yaml.Node) (c Column, is bool) {
 		c.Required = r.boolean(required, "required")
 	}
 	if kind := fields["type"]; kind == nil {
-		r.problem(c.line, "column %q has no type: want one of %s", c.Name, strings.Join(list(types), ", "))
+		r.problem(c.line, "column %q has no type: want one of %s", c.Name, strings.Join(namesOf(types), ", "))
 	} else {
-		c.Type = Type(r.oneOf(kind, "type", list(types)))
+		c.Type = Type(r.oneOf(kind, "type", namesOf(types)))
 	}
 	r.layout(&c, fields["layout"], fields["time_zone"])
 	if clean := fields["clean"]; clean != nil {
@@ -271,11 +271,8 @@ func (r *reader) columnName(node *yaml.Node, key string) string {
 
 func (r *reader) layout(c *Column, layout, zone *yaml.Node) {
 	if c.Type != Timestamp {
-		for key, node := range map[string]*yaml.Node{"layout": layout, "time_zone": zone} {
-			if node != nil && c.Type != "" {
-				r.problem(node.Line, "column %q has a %s and is of type %s: only a timestamp has one", c.Name, key, c.Type)
-			}
-		}
+		r.onlyOfTimestamps(c, layout, "layout")
+		r.onlyOfTimestamps(c, zone, "time_zone")
 		return
 	}
 	if layout == nil {
@@ -301,6 +298,12 @@ func (r *reader) layout(c *Column, layout, zone *yaml.Node) {
 	c.TimeZone, c.location = name, location
 }
 
+func (r *reader) onlyOfTimestamps(c *Column, node *yaml.Node, key string) {
+	if node != nil && c.Type != "" {
+		r.problem(node.Line, "column %q has a %s and is of type %s: only a timestamp has one", c.Name, key, c.Type)
+	}
+}
+
 func (r *reader) clean(c *Column, node *yaml.Node) {
 	nodes := r.list(node, "clean", "cleaners")
 	for i, node := range nodes {
@@ -320,10 +323,10 @@ func (r *reader) clean(c *Column, node *yaml.Node) {
 
 func (r *reader) mode(m *Mapping, node *yaml.Node) {
 	if node == nil {
-		r.problem(m.line, "the mapping has no mode: want one of %s", strings.Join(list(modes), ", "))
+		r.problem(m.line, "the mapping has no mode: want one of %s", strings.Join(namesOf(modes), ", "))
 		return
 	}
-	m.Mode = Mode(r.oneOf(node, "mode", list(modes)))
+	m.Mode = Mode(r.oneOf(node, "mode", namesOf(modes)))
 }
 
 // maxKeyColumns is what PostgreSQL allows an index, 32, but for the job's ID.

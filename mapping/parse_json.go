@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 )
 
 var (
-	errNotJSON      = errors.New("is not JSON")
-	errJSONEscape   = errors.New(`is JSON with a character that PostgreSQL does not take (\u0000, or half of a surrogate pair)`)
-	errJSONTooDeep  = errors.New("is JSON nested more than 1000 deep")
-	maxParsedNested = 1000 // PostgreSQL's stack takes some thousands
+	errNotJSON     = errors.New("is not JSON")
+	errJSONEscape  = errors.New(`is JSON with a character that PostgreSQL does not take (\u0000, or half of a surrogate pair)`)
+	errJSONTooDeep = fmt.Errorf("is JSON nested more than %d deep", maxDepth)
 )
+
+// maxDepth is how deep JSON may be nested that is parsed. PostgreSQL's stack takes
+// some thousands.
+const maxDepth = 1000
 
 // parsedJSON is text as jsonb takes it, nil for null.
 func parsedJSON(text []byte) ([]byte, error) {
@@ -40,7 +44,7 @@ func parsedJSON(text []byte) ([]byte, error) {
 			}
 			continue
 		case c == '{' || c == '[':
-			if depth++; depth > maxParsedNested {
+			if depth++; depth > maxDepth {
 				return nil, errJSONTooDeep
 			}
 		case c == '}' || c == ']':

@@ -114,7 +114,7 @@ mappings:
     deactivate_missing: {column: active, brake_percent: 10}
   - sitemap_prefix: b-
     table: shop.offers
-    columns: [{name: url, from: link, type: text}, {name: shop, type: text}, {name: price, type: numeric, clean: [money-comma], required: true}]
+    columns: [{name: url, from: link, type: text}, {name: shop, type: text}, {name: price, type: numeric, clean: [money-comma]}]
     key: [url, shop]
     mode: upsert
     deactivate_missing: {column: active, brake_percent: 20}
@@ -137,9 +137,9 @@ func TestFingerprintDiffersWithWhatBecomesOfARecord(t *testing.T) {
 	} {
 		changed := strings.Replace(file, change[0], change[1], 1)
 		require.NotEqual(t, file, changed)
-		print := read(t, changed).Fingerprint()
-		require.NotContains(t, seen, print, "%q for %q", change[1], change[0])
-		seen = append(seen, print)
+		changedPrint := read(t, changed).Fingerprint()
+		require.NotContains(t, seen, changedPrint, "%q for %q", change[1], change[0])
+		seen = append(seen, changedPrint)
 	}
 	for _, change := range [][2]string{
 		{"sitemap: s", "sitemap: z"}, {"sitemap: s", "sitemap_prefix: s"}, {"name: u", "name: u, from: u"}, {"name: u", "name: u, required: true"}, {"{name: v,", "{name: v, time_zone: UTC,"},
@@ -351,11 +351,11 @@ func TestMappingsToOneTableThatDoNotAgreeAreTold(t *testing.T) {
 	for _, c := range []struct {
 		old, changed, differ string
 	}{
-		{"type: text", "type: integer", "columns or their types"},
-		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: text}", "columns or their types"},
-		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 20}", "columns or their types"},
+		{"type: text", "type: integer", "columns, their types or required"},
+		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: text}", "columns, their types or required"},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 20}", "columns, their types or required"},
 		{"mode: upsert", "mode: append", "modes"},
-		{"key: [url]\n    mode: upsert", "mode: replace-job", "keys, modes"},
+		{"key: [url]\n    mode: upsert", "mode: replace-job", "columns, their types or required, keys, modes"},
 		{"table: t", "table: public.t", ""},
 		{"table: t", "table: T", ""},
 		{"name: url, type: text", "name: url, from: link, type: text, clean: [trim]", ""},

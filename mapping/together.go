@@ -40,7 +40,7 @@ func (r *reader) checkOnce(m *Mapping, lines map[string]int, key, name string) {
 func difference(a, b *Mapping) string {
 	var differ []string
 	if !maps.Equal(a.tableColumns(), b.tableColumns()) {
-		differ = append(differ, "columns or their types")
+		differ = append(differ, "columns, their types or required")
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(a.Key)), slices.Sorted(slices.Values(b.Key))) {
 		differ = append(differ, "keys")
@@ -51,14 +51,21 @@ func difference(a, b *Mapping) string {
 	return strings.Join(differ, ", ")
 }
 
-// tableColumns are the types of the table's columns by name.
-func (m *Mapping) tableColumns() map[string]Type {
-	columns := map[string]Type{}
+// tableColumn is what the table has of a column.
+type tableColumn struct {
+	of       Type
+	required bool
+	active   bool // of deactivate_missing
+}
+
+// tableColumns are the table's columns by name.
+func (m *Mapping) tableColumns() map[string]tableColumn {
+	columns := map[string]tableColumn{}
 	for _, c := range m.Columns {
-		columns[c.Name] = c.Type
+		columns[c.Name] = tableColumn{of: c.Type, required: c.Required}
 	}
 	if m.DeactivateMissing != nil {
-		columns[m.DeactivateMissing.Column] = "deactivate_missing"
+		columns[m.DeactivateMissing.Column] = tableColumn{active: true}
 	}
 	return columns
 }

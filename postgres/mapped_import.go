@@ -105,8 +105,11 @@ WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
 // create makes the table that holds the rows. It checks what the mapping's table
 // checks of a row by itself, so that a record which does not fit is rejected with
 // its batch, and not found when all of them are published.
+//
+// PostgreSQL writes no WAL for the table, and empties it after a crash: the import
+// begins anew then.
 func (m *mappedRows) create(ctx context.Context, tx transaction) error {
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE TABLE %s AS SELECT 0::bigint AS record_number, %s FROM %s WITH NO DATA",
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS record_number, %s FROM %s WITH NO DATA",
 		m.holding(), m.columnList(""), m.table()))
 	if err != nil {
 		return m.failed(err)
@@ -122,7 +125,7 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	if err := tx.SelectContext(ctx, &checks, selectChecks, m.table(), names); err != nil {
 		return m.failed(err)
 	}
-	changes := []string{"ADD PRIMARY KEY (record_number)"}
+	changes := []string{"ALTER record_number SET NOT NULL"}
 	for _, column := range notNull {
 		changes = append(changes, "ALTER "+pq.QuoteIdentifier(column)+" SET NOT NULL")
 	}
@@ -133,8 +136,9 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	return m.failed(err)
 }
 
-// complete says whether there is a row for every record that has been committed.
-// Workers that know nothing of the mapping commit records alone.
+// complete says whether there is a row for every record that has been committed:
+// not after a crash of PostgreSQL, nor when a worker that knows nothing of the
+// mapping has committed records alone.
 func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64) (bool, error) {
 	var exists bool
 	if err := tx.GetContext(ctx, &exists, `SELECT to_regclass($1) IS NOT NULL`, m.holding()); err != nil || !exists {

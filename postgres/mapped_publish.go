@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,15 +23,33 @@ const lockMappedTable = `SELECT pg_advisory_xact_lock($1, hashtext($2))`
 // progress is told several times a minute.
 const mergeRecords = 50_000
 
+// Sorting so many rows by their key is done in memory.
+const enlargeWorkMem = `
+SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')`
+
+var errIncomplete = errors.New("rows that were committed for the mapped table are gone, as after a crash of PostgreSQL: the next attempt begins anew")
+
 // publish brings the rows into the mapping's table. problem says what was left
 // out besides.
 func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark, progress func()) (problem string, err error) {
 	if _, err := tx.ExecContext(ctx, lockMappedTable, mappedTableLock, m.Table.String()); err != nil {
 		return "", m.failed(err)
 	}
-	if _, err := tx.ExecContext(ctx, "ANALYZE "+m.holding()); err != nil {
+	complete, err := m.complete(ctx, tx, mark.Records)
+	if err == nil && !complete {
+		err = errIncomplete
+	}
+	if err != nil {
 		return "", m.failed(err)
 	}
+	for _, statement := range []string{
+		enlargeWorkMem, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (record_number)", "ANALYZE " + m.holding(),
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return "", m.failed(err)
+		}
+	}
+	progress()
 	missing, problem, err := m.missing(ctx, tx, request, mark)
 	if err != nil {
 		return "", err

@@ -244,6 +244,12 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 	half(mapped(t, plainStore, db, strings.Replace(upsert, "money", "money-comma", 1)))
 	attempt := half(store)
 	db.MustExec(fmt.Sprintf(`DELETE FROM scrapehaul.mapped_rows_%d WHERE record_number = 7`, attempt.ID()))
+
+	emptied := half(store)
+	require.NoError(t, commit(t, emptied, 26, 40, `{"url":"%d","price":"1"}`))
+	db.MustExec(fmt.Sprintf(`TRUNCATE scrapehaul.mapped_rows_%d`, emptied.ID())) // as by PostgreSQL after a crash
+	require.ErrorContains(t, emptied.Publish(t.Context(), func() {}), "the next attempt begins anew")
+
 	last := half(store)
 	require.NoError(t, commit(t, last, 26, 40, `{"url":"%d","price":"1"}`))
 	require.NoError(t, last.Publish(t.Context(), func() {}))

@@ -11,9 +11,10 @@ import (
 )
 
 type commands struct {
-	Run         runCommand         `cmd:"" default:"withargs" help:"Work until SIGTERM (the default)."`
-	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
+	Run          runCommand          `cmd:"" default:"withargs" help:"Work until SIGTERM (the default)."`
+	Migrate      migrateCommand      `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
+	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
+	CheckMapping checkMappingCommand `cmd:"" help:"Check a file of mappings, and show how the records of a download would land."`
 }
 
 // runCommand's settings are text, so that all that is wrong is told at once.

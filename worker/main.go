@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // for mappings, on machines that have none
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
 )

@@ -1,0 +1,53 @@
+package activities
+
+import (
+	"io"
+	"iter"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// Record is one record of a download, as an import sees it.
+type Record struct {
+	// Number counts the records, beginning with 1.
+	Number int64
+	// Data is the record as a JSON object, valid until the next one is read, or
+	// nil when it is Rejected.
+	Data []byte
+	// Rejected says why the record cannot be imported.
+	Rejected string
+}
+
+// ReadRecords reads the records of a download without importing them. The
+// format is FormatCSV, or else FormatJSON; maxRecordBytes is the limit of a
+// record's length, 0 for the usual one. An error ends the records.
+func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Record, error] {
+	if maxRecordBytes <= 0 {
+		maxRecordBytes = webscraper.DefaultMaxRecordBytes
+	}
+	var records recordReader = &jsonRecords{lines: webscraper.NewJSONLinesReader(r, maxRecordBytes), maxRecordBytes: maxRecordBytes}
+	if format == FormatCSV {
+		records = newCSVRecords(webscraper.NewCSVReader(r, maxRecordBytes), maxRecordBytes)
+	}
+	return func(yield func(Record, error) bool) {
+		for records.next() {
+			next := records.record()
+			read := Record{Number: next.number, Data: next.data, Rejected: next.refused}
+			if read.Rejected == "" {
+				if err := postgres.CheckRecord(read.Data); err != nil {
+					read.Rejected = err.Error()
+				}
+			}
+			if read.Rejected != "" {
+				read.Data = nil
+			}
+			if !yield(read, nil) {
+				return
+			}
+		}
+		if err := records.err(); err != nil {
+			yield(Record{}, err)
+		}
+	}
+}

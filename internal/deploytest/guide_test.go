@@ -1,0 +1,155 @@
+package deploytest
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+)
+
+func guideText(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, "docs", "deployment.md"))
+	require.NoError(t, err)
+	return string(content)
+}
+
+// guideSection is what stands in the deployment guide under a heading.
+func guideSection(t *testing.T, heading string) string {
+	t.Helper()
+	_, section, found := strings.Cut(guideText(t), "\n## "+heading+"\n")
+	require.True(t, found, heading)
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
+}
+
+var shellBlock = regexp.MustCompile("(?sm)^ *```sh\n(.*?)^ *```$")
+
+// shellLines are the commands of a text's blocks, a continued line with its
+// continuation.
+func shellLines(text string) (lines []string) {
+	for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", "")) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
+// oneLine is the one command of a text that begins like this.
+func oneLine(t *testing.T, text, beginning string) (found string) {
+	t.Helper()
+	for _, line := range shellLines(text) {
+		if strings.HasPrefix(line, beginning) {
+			require.Empty(t, found, "there are several")
+			found = line
+		}
+	}
+	require.NotEmpty(t, found, "there is no command %q…", beginning)
+	return found
+}
+
+// execCommands are the commands of a text that run in a service of the compose
+// file: the service, the program, its arguments.
+func execCommands(text string) (commands [][]string) {
+	for _, line := range shellLines(text) {
+		if _, command, found := strings.Cut(line, " exec "); found && strings.HasPrefix(line, "docker compose ") {
+			commands = append(commands, strings.Fields(command))
+		}
+	}
+	return commands
+}
+
+// What cannot be executed without Docker and a cluster names only what is there.
+func TestGuideNamesWhatExists(t *testing.T) {
+	lines := shellLines(guideText(t))
+	require.Greater(t, len(lines), 25, "they were found")
+	for _, line := range lines {
+		fields := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "docker compose "):
+			requireComposeLine(t, fields[2:])
+		case fields[0] == "kubectl":
+			requireKubectlLine(t, line, fields[1:])
+		case slices.Contains([]string{"curl", "openssl"}, fields[0]):
+		case strings.HasPrefix(line, "docker build "), strings.HasPrefix(line, "docker push "):
+			require.Contains(t, line, "/scrapehaul:v1")
+		default:
+			t.Errorf("nobody looks at %q", line)
+		}
+	}
+}
+
+// requireComposeLine requires that the file of settings, the service and what is
+// run in it are there.
+func requireComposeLine(t *testing.T, fields []string) {
+	t.Helper()
+	var project *types.Project
+	if fields[0] == "--env-file" {
+		project = loadWithEnvFile(t, filepath.Join(root, fields[1]))
+		fields = fields[2:]
+	} else {
+		var err error
+		project, err = load(t.Context(), secrets())
+		require.NoError(t, err)
+	}
+	command, rest := fields[0], fields[1:]
+	for len(rest) > 0 && strings.HasPrefix(rest[0], "--") {
+		if rest[0] == "--since" {
+			rest = rest[1:]
+		}
+		rest = rest[1:]
+	}
+	switch command {
+	case "exec", "run":
+		require.Contains(t, project.Services, rest[0])
+		if slices.Contains(ours, rest[0]) {
+			requireCommand(t, rest[1:])
+		}
+	default:
+		require.Contains(t, []string{"build", "down", "logs", "ps", "up"}, command)
+		for _, service := range rest {
+			require.Contains(t, project.Services, service)
+		}
+	}
+}
+
+var (
+	kubectlObject    = regexp.MustCompile(`^(?:job|statefulset|deployment)/`)
+	kubectlComponent = regexp.MustCompile(`app\.kubernetes\.io/component in \((.*?)\)`)
+)
+
+// requireKubectlLine requires that the files, objects and labels are there.
+func requireKubectlLine(t *testing.T, line string, fields []string) {
+	t.Helper()
+	all := workloads(t)
+	for i, field := range fields {
+		switch {
+		case field == "--kustomize":
+			require.FileExists(t, filepath.Join(root, fields[i+1], "kustomization.yaml"))
+		case field == "--filename":
+			require.FileExists(t, filepath.Join(root, fields[i+1]))
+		case field == "--namespace":
+			require.True(t, slices.ContainsFunc(manifests(t), func(o object) bool { return o.Kind == "Namespace" && o.Metadata.Name == fields[i+1] }), line)
+		case field == "job":
+			require.Contains(t, all, "job/"+fields[i+1])
+		case kubectlObject.MatchString(field):
+			require.Contains(t, all, field)
+		case field == "--":
+			requireCommand(t, fields[i+1:])
+			return
+		}
+	}
+	if selected := kubectlComponent.FindStringSubmatch(line); selected != nil {
+		for component := range strings.SplitSeq(selected[1], ", ") {
+			require.True(t, slices.ContainsFunc(manifests(t), func(o object) bool {
+				return o.Metadata.Labels["app.kubernetes.io/component"] == component
+			}), component)
+		}
+	}
+}

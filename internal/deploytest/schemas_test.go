@@ -1,0 +1,98 @@
+package deploytest
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const kubernetes = root + "/deploy/kubernetes"
+
+// readBySchema reads a file or folder as the tool that it is for, and returns what
+// was read, as JSON, or what is wrong.
+func readBySchema(t *testing.T, what, path string) (read []byte, problems string, ok bool) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	command := exec.Command(programFile(t, "schemas"), what, path)
+	command.Stdout, command.Stderr = &out, &errs
+	err := command.Run()
+	return out.Bytes(), errs.String(), err == nil
+}
+
+func TestDockerfileIsWhatDockerReads(t *testing.T) {
+	stages, problems, ok := readBySchema(t, "dockerfile", filepath.Join(root, "Dockerfile"))
+	require.True(t, ok, problems)
+	require.Contains(t, string(stages), `"Name":"scrapehaul"`)
+}
+
+// What the check is worth.
+func TestWrongDockerfilesAreRefused(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	for name, c := range map[string]struct{ old, new, want string }{
+		"instruction": {"EXPOSE", "EXPORT", "unknown instruction: EXPORT"},
+		"flag":        {"--interval", "--every", "unknown flag: --every"},
+		"stage":       {"--from=build-cloud", "--from=build-clouds", "there is no such stage"},
+		"lint":        {" AS cloud", " as cloud", "FromAsCasing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "Dockerfile")
+			require.Contains(t, string(content), c.old)
+			require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(content), c.old, c.new)), 0o600))
+			_, problems, ok := readBySchema(t, "dockerfile", path)
+			require.False(t, ok)
+			require.Contains(t, problems, c.want)
+		})
+	}
+}
+
+func TestManifestsAreWhatKubernetesReads(t *testing.T) {
+	_, problems, ok := readBySchema(t, "kubernetes", kubernetes)
+	require.True(t, ok, problems)
+}
+
+// What the check is worth.
+func TestWrongManifestsAreRefused(t *testing.T) {
+	for name, c := range map[string]struct{ file, old, new, want string }{
+		"field":          {"worker.yaml", "podManagementPolicy", "podManagment", `unknown field "spec.podManagment"`},
+		"field twice":    {"starter.yaml", "  replicas: 2", "  replicas: 2\n  replicas: 3", `"replicas"`},
+		"kind":           {"starter.yaml", "kind: Deployment", "kind: Deploiment", "Deploiment"},
+		"type":           {"worker.yaml", "periodSeconds: 20", "periodSeconds: often", "periodSeconds"},
+		"kustomization":  {"kustomization.yaml", "images:", "image:", `unknown field "image"`},
+		"missing file":   {"kustomization.yaml", "- setup.yaml", "- jobs.yaml", "jobs.yaml"},
+		"name":           {"worker.yaml", "name: scrapehaul-worker\n", "name: Worker\n", "lower case"},
+		"selector":       {"starter.yaml", "    matchLabels:\n      app.kubernetes.io/component: starter\n  strategy", "    matchLabels:\n      app.kubernetes.io/component: worker\n  strategy", "its own pods only"},
+		"service's pods": {"starter.yaml", "  selector:\n    app.kubernetes.io/component: starter\n", "  selector:\n    app.kubernetes.io/component: server\n", "selects no pods"},
+		"service's port": {"starter.yaml", "targetPort: http", "targetPort: web", "do not have its port"},
+		"headless":       {"worker.yaml", "  clusterIP: None\n", "", "headless"},
+		"budget's pods":  {"worker.yaml", "  unhealthyPodEvictionPolicy: AlwaysAllow\n  selector:\n    matchLabels:\n      app.kubernetes.io/component: worker", "  selector:\n    matchLabels:\n      app.kubernetes.io/component: importer", "0 workloads"},
+		"budget":         {"worker.yaml", "maxUnavailable: 1\n  unhealthy", "maxUnavailable: 2\n  unhealthy", "less than the 2 replicas"},
+		"probe":          {"worker.yaml", "httpGet: {path: /readyz, port: health}", "httpGet: {path: /readyz, port: http}", "a probe"},
+		"mount":          {"worker.yaml", "            - name: spool\n              mountPath", "            - name: files\n              mountPath", "there is no volume files"},
+		"settings":       {"kustomization.yaml", "  - name: scrapehaul\n    envs", "  - name: settings\n    envs", "not of a ConfigMap"},
+		"scraping":       {"worker.yaml", `prometheus.io/port: "8081"`, `prometheus.io/port: "9090"`, "no container has"},
+		"root":           {"worker.yaml", "        runAsNonRoot: true\n        runAsUser: 65532\n", "        runAsUser: 0\n", "runAsNonRoot"},
+		"capabilities":   {"starter.yaml", "drop: [ALL]", "add: [NET_ADMIN]", "NET_ADMIN"},
+		"resources":      {"worker.yaml", "limits: {memory: 512Mi}", "limits: {memory: 5Mi}", "less than what is requested"},
+		"namespace":      {"kustomization.yaml", "namespace: scrapehaul", "namespace: importers", "none of these objects"},
+		"backend":        {"ingress.yaml", "name: scrapehaul-starter\n                port", "name: scrapehaul\n                port", "there is no Service scrapehaul"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "kubernetes")
+			require.NoError(t, os.CopyFS(dir, os.DirFS(kubernetes)))
+			path := filepath.Join(dir, c.file)
+			content, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Contains(t, string(content), c.old)
+			require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(content), c.old, c.new)), 0o600))
+			_, problems, ok := readBySchema(t, "kubernetes", dir)
+			require.False(t, ok)
+			require.Contains(t, problems, c.want)
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package scrapehaul_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/systemtest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// shopMapping fits webscrapertest.Products.
+const shopMapping = `
+mappings:
+  - sitemap: shop
+    table: products
+    columns:
+      - {name: scraped, from: web-scraper-order, type: text}
+      - {name: product, type: text, required: true}
+      - {name: price, type: numeric, clean: [trim, money]}
+    key: [scraped]
+    mode: upsert
+    deactivate_missing: {column: active, brake_percent: 40}
+`
+
+func newMapping(t *testing.T, settings map[string]string) *systemtest.System {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mappings.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(shopMapping), 0o600))
+	settings["MAPPINGS"], settings["HOLD_BEFORE_DELETE"] = file, "0"
+	return systemtest.New(t, settings)
+}
+
+// The worker is killed in the import; another one goes on.
+func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
+	const records = 10_000
+	s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"})
+	worker := s.StartWorker(s.Spool)
+	s.DB.MustExec(`
+		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+		CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
+	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
+	s.Notify(id)
+	committed := func() int64 {
+		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE state = 'importing'`)
+	}
+	s.WaitFor("some batches", func() bool { return committed() >= 1000 })
+	killed, err := os.FindProcess(worker.PID())
+	require.NoError(t, err)
+	require.NoError(t, killed.Kill())
+	<-worker.Done()
+	require.NotZero(t, committed(), "the import was over before the worker was killed")
+	require.Zero(t, s.Count(`SELECT count(*) FROM products`), "nothing is visible before")
+	s.DB.MustExec(`DROP TRIGGER slow ON scrapehaul.imports`)
+
+	s.StartWorker(s.Spool)
+	result := s.Result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	s.RequireRecords(id, records)
+	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not begun anew")
+	require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products JOIN scrapehaul.scraped_records
+		ON scraped = web_scraper_order AND product = data ->> 'product' AND price = replace(substr(data ->> 'price', 2), ',', '')::numeric WHERE active`))
+}
+
+func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
+	s := newMapping(t, map[string]string{})
+	s.StartWorker(s.Spool)
+	first := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 1)})
+	s.Notify(first)
+	require.Equal(t, workflows.Deleted, s.Result(first).Outcome)
+
+	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(50, 1)})
+	s.Notify(second)
+	require.Contains(t, s.Attention(second), "the job would deactivate 50 of the 100 active rows of its sitemap in table public.products, more than 40 %")
+	require.Equal(t, int64(100), s.Count(`SELECT count(*) FROM products WHERE active AND scrapingjob_id = $1`, first))
+	require.False(t, s.Cloud.Deleted(second))
+
+	s.Signal(second, workflows.AcceptSignal)
+	result := s.Result(second)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	require.Equal(t, int64(50), s.Count(`SELECT count(*) FROM products WHERE active AND scrapingjob_id = $1`, second))
+	require.Equal(t, int64(50), s.Count(`SELECT count(*) FROM products WHERE NOT active`))
+	require.Zero(t, s.Count(`SELECT count(*) FROM pg_tables WHERE tablename LIKE 'mapped_rows%'`))
+}
+
+func TestTableThatRefusesRowsNeedsAttentionAndNothingIsPublished(t *testing.T) {
+	s := newMapping(t, map[string]string{})
+	s.StartWorker(s.Spool)
+	s.DB.MustExec(`
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'prices are frozen'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 1)})
+	s.Notify(id)
+	require.Contains(t, s.Attention(id), "Nothing was published; put the table or its mapping (MAPPINGS of the workers) right: "+
+		"publishing import 1: table public.products: pq: prices are frozen")
+	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
+	require.False(t, s.Cloud.Deleted(id))
+
+	s.DB.MustExec(`DROP TRIGGER refuse ON products`)
+	s.Signal(id, workflows.ReimportSignal)
+	result := s.Result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	require.Equal(t, int64(100), s.Count(`SELECT count(*) FROM products`))
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+type checkMappingCommand struct {
+	File    string `arg:"" help:"File of mappings, in YAML."`
+	Sample  string `arg:"" optional:"" help:"A download to convert: JSON Lines, or CSV when its name ends in .csv. - is standard input, in JSON."`
+	Sitemap string `placeholder:"NAME" help:"The sitemap that the sample is of, when the file has several mappings."`
+	Rows    string `default:"10" placeholder:"N" help:"Rows to show. Default: ${default}."`
+}
+
+// Help says what it needs, and its exit status.
+func (checkMappingCommand) Help() string {
+	return "It needs neither the database nor any setting. Exit status 1: the file has problems, or records of the sample would be rejected."
+}
+
+// Run checks the file, and shows how the records of the sample would land.
+func (c *checkMappingCommand) Run(ctx context.Context, streams process.Streams) error {
+	var s process.Settings
+	rows := s.Int("--rows", c.Rows, 0, 10_000)
+	if err := s.Err(); err != nil {
+		return err
+	}
+	mappings, err := mapping.ReadFile(c.File)
+	if _, unread := errors.AsType[*fs.PathError](err); unread {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("the mappings have to be put right first:\n%w", err)
+	}
+	m := c.choose(&s, mappings)
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if c.Sample != "" {
+		return c.convert(ctx, streams.Out, m, rows)
+	}
+	told := mappings.All()
+	if m != nil {
+		told = []*mapping.Mapping{m}
+	}
+	for _, each := range told {
+		fmt.Fprintln(streams.Out, describeMapping(each))
+	}
+	fmt.Fprintln(streams.Out, "ok")
+	return nil
+}
+
+// choose returns the mapping that is asked for; nil when none is and none has to
+// be.
+func (c *checkMappingCommand) choose(s *process.Settings, mappings *mapping.Mappings) *mapping.Mapping {
+	var names []string
+	for _, each := range mappings.All() {
+		names = append(names, sitemapOf(each))
+	}
+	switch {
+	case c.Sitemap != "":
+		m := mappings.For(c.Sitemap)
+		if m == nil {
+			s.Problem("--sitemap is %q, and no mapping is for it: want one of %s", c.Sitemap, strings.Join(names, ", "))
+		}
+		return m
+	case c.Sample == "":
+		return nil
+	case len(names) > 1:
+		s.Problem("--sitemap is missing: %s has %d mappings, want the sitemap that the sample is of, one of %s", c.File, len(names), strings.Join(names, ", "))
+		return nil
+	}
+	return mappings.All()[0]
+}
+
+// convert converts the whole sample. It fails when a record would be rejected.
+func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *mapping.Mapping, rows int) (err error) {
+	sample, format := io.Reader(os.Stdin), activities.FormatJSON
+	if c.Sample != "-" {
+		file, err := os.Open(c.Sample)
+		if err != nil {
+			return fmt.Errorf("reading the sample: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		sample = file
+		if strings.EqualFold(filepath.Ext(c.Sample), ".csv") {
+			format = activities.FormatCSV
+		}
+	}
+	trial := newMappingTrial(m, rows)
+	for record, err := range activities.ReadRecords(sample, format, 0) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("reading the sample: %w", err)
+		}
+		trial.add(record)
+	}
+	if err := trial.print(out); err != nil {
+		return err
+	}
+	if trial.rejected > 0 {
+		return fmt.Errorf("%d of %s would be rejected", trial.rejected, count(trial.records(), "record"))
+	}
+	return nil
+}
+
+// describeMapping is a mapping in one line.
+func describeMapping(m *mapping.Mapping) string {
+	text := fmt.Sprintf("%s -> %s: %s, %s", sitemapOf(m), m.Table, m.Mode, count(int64(len(m.Columns)), "column"))
+	if len(m.Key) > 0 {
+		text += ", key " + strings.Join(m.Key, ", ")
+	}
+	if d := m.DeactivateMissing; d != nil {
+		text += fmt.Sprintf("; missing rows get %s = false, up to %d %% of the active ones", d.Column, d.BrakePercent)
+	}
+	return visible(text)
+}
+
+// sitemapOf is the sitemap that a mapping is for, or what its name begins with.
+func sitemapOf(m *mapping.Mapping) string {
+	if m.Sitemap != "" {
+		return m.Sitemap
+	}
+	return m.SitemapPrefix + "*"
+}
+
+func count(n int64, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+)
+
+const (
+	exampleMappings = "../mapping/testdata/mappings.yaml"
+	exampleSample   = "../mapping/testdata/books.jsonl"
+)
+
+// checkMapping runs the command as a person would on a machine where nothing is
+// set.
+func checkMapping(t *testing.T, args ...string) (code int, out, problems string) {
+	t.Helper()
+	processtest.SetEnvironment(t, nil)
+	return runWorker(append([]string{"check-mapping"}, args...)...)
+}
+
+// fileOf is a file with that text.
+func fileOf(t *testing.T, name, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestCheckMappingSaysWhatTheFileHolds(t *testing.T) {
+	code, out, problems := checkMapping(t, exampleMappings)
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, `books -> shop.books: upsert, 7 columns, key url; missing rows get active = false, up to 20 % of the active ones
+shop-* -> shop.offers: replace-job, 2 columns
+ok
+`, out)
+	require.Empty(t, problems)
+
+	code, out, problems = checkMapping(t, exampleMappings, "--sitemap", "shop-eu")
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, "shop-* -> shop.offers: replace-job, 2 columns\nok\n", out)
+}
+
+func TestCheckMappingShowsHowRecordsWouldLand(t *testing.T) {
+	code, out, problems := checkMapping(t, exampleMappings, exampleSample, "--sitemap", "books")
+	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, "worker: 1 of 4 records would be rejected\n", problems)
+	require.Equal(t, `books -> shop.books: upsert, 7 columns, key url; missing rows get active = false, up to 20 % of the active ones
+
+RECORD  url                         title                 price    stock   in_stock  seen_at                    details
+        text                        text                  numeric  bigint  boolean   timestamptz                jsonb
+1       https://books.example/1000  A Light in the Attic  1299.00  22      true      2026-11-24T15:04:00+02:00  {"pages":176}
+2       https://books.example/999   Soumission            NULL     NULL    false     2026-11-24T15:05:00+02:00  NULL
+4       https://books.example/1000  A Light in the Attic  12.50    3       true      2026-11-24T15:06:00+02:00  {"pages":176,"languages":["en","lv"]}
+
+3 records would land, as 2 rows: the others have the key (url) of another one
+1 record would be rejected
+  record 3: column "price": "on request" is not an amount that the cleaner money knows, such as $1,299.00
+`, out)
+}
+
+func TestExampleIsTheDocumentedOne(t *testing.T) {
+	documented, err := os.ReadFile("../docs/mapping.md")
+	require.NoError(t, err)
+	mappings, err := os.ReadFile(exampleMappings)
+	require.NoError(t, err)
+	require.Contains(t, string(documented), "```yaml\n"+string(mappings)+"```\n")
+	_, out, _ := checkMapping(t, exampleMappings, exampleSample, "--sitemap", "books")
+	require.Contains(t, string(documented), "```\n"+out+"```\n")
+}
+
+// oneMapping maps v, and w as what is named.
+const oneMapping = `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: integer}, {name: w, from: other, type: text}]}]`
+
+func TestCheckMappingConvertsTheWholeSampleAndShowsTheFirstRows(t *testing.T) {
+	var sample strings.Builder
+	for n := range 1000 {
+		value := fmt.Sprint(n)
+		if n >= 500 && n%10 == 9 {
+			value = `"nine"`
+		}
+		fmt.Fprintf(&sample, `{"v":%s,"other":"x"}`+"\n", value)
+	}
+	file, path := fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", sample.String())
+	code, out, problems := checkMapping(t, file, path)
+	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, "worker: 50 of 1000 records would be rejected\n", problems)
+	require.Contains(t, out, "\n10      9       x\n\n950 records would land\n50 records would be rejected\n  record 510: column \"v\": \"nine\" is not a number\n")
+	require.Contains(t, out, "  record 600: column \"v\": \"nine\" is not a number\n  and 40 more\n")
+
+	_, out, _ = checkMapping(t, file, path, "--rows", "2")
+	require.Contains(t, out, "\n2       1       x\n\n950 records would land\n")
+	_, out, _ = checkMapping(t, file, path, "--rows", "0")
+	require.Equal(t, "s -> public.t: replace-job, 2 columns\n\n950 records would land\n", out[:strings.Index(out, "50 records would be")])
+}
+
+func TestCheckMappingTellsNullsAndWhatCannotBeSeen(t *testing.T) {
+	sample := fileOf(t, "sample.json", strings.Join([]string{
+		`{"other":null}`, `{"other":""}`, `{"other":"NULL"}`, `{"other":" a "}`, `{"other":"a\tb\u00a0c\u001b[31m"}`, `{"other":"` + strings.Repeat("é", 41) + `"}`, `{"other":"` + strings.Repeat("é", 40) + `"}`,
+	}, "\n"))
+	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Empty(t, problems)
+	require.Equal(t, `s -> public.t: replace-job, 2 columns
+
+RECORD  v       w
+        bigint  text
+1       NULL    NULL
+2       NULL    ""
+3       NULL    "NULL"
+4       NULL    " a "
+5       NULL    a\tb\u00a0c\x1b[31m
+6       NULL    `+strings.Repeat("é", 39)+`…
+7       NULL    `+strings.Repeat("é", 40)+`
+
+7 records would land
+column "v" is NULL in all of them: look whether the export has "v", and what the cleaners make of it
+0 records would be rejected
+`, out)
+}
+
+func TestCheckMappingReadsCSV(t *testing.T) {
+	sample := fileOf(t, "sample.CSV", "\ufeffv,other\r\n\"1\",\"a \"\"b\"\"\nc\"\r\n\"x\",\"\"\r\n\"2\"\r\n")
+	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
+	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, "worker: 2 of 3 records would be rejected\n", problems)
+	require.Contains(t, out, "\n1       1       a \"b\"\\nc\n\n1 record would land\n2 records would be rejected\n  record 2: column \"v\": \"x\" is not a number\n  record 3: wrong number of fields")
+}
+
+func TestCheckMappingReadsStandardInput(t *testing.T) {
+	sample, err := os.Open(fileOf(t, "sample", `{"v":1,"other":"x"}`))
+	require.NoError(t, err)
+	before := os.Stdin
+	os.Stdin = sample
+	t.Cleanup(func() {
+		os.Stdin = before
+		require.NoError(t, sample.Close())
+	})
+	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), "-")
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Contains(t, out, "\n1 record would land\n0 records would be rejected\n")
+}
+
+func TestCheckMappingRejectsWhatAnImportRejects(t *testing.T) {
+	sample := fileOf(t, "sample.json", `{"v":1}`+"\n"+`[]`+"\n"+`{"v":2,"other":"\u0000"}`+"\n"+`{"v":`)
+	code, out, _ := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, out, "1 record would land\n")
+	require.Contains(t, out, "record 2: not a JSON object but an array\n")
+	require.Contains(t, out, `record 3: \u0000 at byte 17: PostgreSQL's text cannot hold it`)
+	require.Contains(t, out, "record 4: cut off: the JSON ends in the middle, after 5 bytes\n")
+}
+
+func TestCheckMappingOfAnEmptySample(t *testing.T) {
+	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", ""))
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, "s -> public.t: replace-job, 2 columns\n\n0 records would land\n0 records would be rejected\n", out)
+}
+
+func TestCheckMappingTellsAllThatIsWrongWithTheFile(t *testing.T) {
+	path := fileOf(t, "m.yaml", "mappings:\n  - sitemap: s\n    table: t\n    columns: [{name: v, type: int}]\n    mode: replace\n")
+	code, out, problems := checkMapping(t, path, exampleSample)
+	require.Equal(t, process.ExitFailed, code)
+	require.Empty(t, out)
+	require.Equal(t, "worker: the mappings have to be put right first:\n"+
+		path+":4: type is \"int\": want one of text, numeric, integer, boolean, timestamp, jsonb\n"+
+		path+":5: mode is \"replace\": want one of replace-job, upsert, append\n", problems)
+}
+
+func TestCheckMappingNamesFilesThatCannotBeRead(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	code, _, problems := checkMapping(t, missing)
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, "worker: reading the mappings: open "+missing)
+	code, _, problems = checkMapping(t, fileOf(t, "m.yaml", oneMapping), missing)
+	require.Equal(t, process.ExitFailed, code)
+	require.Contains(t, problems, "worker: reading the sample: open "+missing)
+}
+
+func TestCheckMappingNamesWrongArguments(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{exampleMappings, exampleSample}, "--sitemap is missing: " + exampleMappings + " has 2 mappings, want the sitemap that the sample is of, one of books, shop-*"},
+		{[]string{exampleMappings, exampleSample, "--sitemap", "films"}, `--sitemap is "films", and no mapping is for it: want one of books, shop-*`},
+		{[]string{exampleMappings, exampleSample, "--rows", "many"}, `--rows is "many": want a number from 0 to 10000`},
+	} {
+		code, out, problems := checkMapping(t, c.args...)
+		require.Equal(t, process.ExitSettings, code)
+		require.Empty(t, out)
+		processtest.RequireProblems(t, "worker", strings.TrimSuffix(problems, "\n"), c.want)
+	}
+	code, _, problems := checkMapping(t)
+	require.Equal(t, process.ExitSettings, code)
+	require.Contains(t, problems, "<file>")
+}

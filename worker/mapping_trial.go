@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// mostReasons is how many rejected records are told of.
+const mostReasons = 10
+
+// mappingTrial converts records as an import would, and keeps what a person
+// wants to know of them.
+type mappingTrial struct {
+	mapping   *mapping.Mapping
+	converter *mapping.Converter
+	most      int // rows
+	rows      [][]string
+	landed    int64
+	rejected  int64
+	reasons   []string
+	// empty are the columns, by their place, that have had nothing but NULL.
+	empty []int
+	key   []int // the places of its columns
+	keys  map[uint64]struct{}
+	seed  maphash.Seed
+}
+
+func newMappingTrial(m *mapping.Mapping, rows int) *mappingTrial {
+	t := &mappingTrial{mapping: m, converter: m.NewConverter(), most: rows, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	for i, column := range m.Columns {
+		t.empty = append(t.empty, i)
+		if slices.Contains(m.Key, column.Name) {
+			t.key = append(t.key, i)
+		}
+	}
+	return t
+}
+
+func (t *mappingTrial) records() int64 { return t.landed + t.rejected }
+
+func (t *mappingTrial) add(record activities.Record) {
+	reason := record.Rejected
+	var values [][]byte
+	if reason == "" {
+		var err error
+		if values, err = t.converter.Row(record.Data); err != nil {
+			reason = err.Error()
+		}
+	}
+	if reason != "" {
+		t.rejected++
+		if len(t.reasons) < mostReasons {
+			t.reasons = append(t.reasons, fmt.Sprintf("record %d: %s", record.Number, visible(reason)))
+		}
+		return
+	}
+	t.landed++
+	t.empty = slices.DeleteFunc(t.empty, func(column int) bool { return values[column] != nil })
+	if len(t.key) > 0 {
+		t.keys[t.hash(values)] = struct{}{}
+	}
+	if len(t.rows) < t.most {
+		row := []string{strconv.FormatInt(record.Number, 10)}
+		for _, value := range values {
+			row = append(row, cell(value))
+		}
+		t.rows = append(t.rows, row)
+	}
+}
+
+func (t *mappingTrial) hash(values [][]byte) uint64 {
+	var key maphash.Hash
+	key.SetSeed(t.seed)
+	for _, column := range t.key {
+		length := binary.BigEndian.AppendUint32(nil, uint32(len(values[column])))
+		_, _ = key.Write(length)
+		_, _ = key.Write(values[column])
+	}
+	return key.Sum64()
+}
+
+// print prints the first rows, and how many there are of all.
+func (t *mappingTrial) print(out io.Writer) error {
+	fmt.Fprintln(out, describeMapping(t.mapping))
+	if len(t.rows) > 0 {
+		fmt.Fprintln(out)
+		if err := t.printRows(out); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "\n%s would land%s\n", count(t.landed, "record"), t.sameKeys())
+	if t.landed > 0 {
+		for _, i := range t.empty {
+			column := t.mapping.Columns[i]
+			fmt.Fprintf(out, "column %q is NULL in all of them: look whether the export has %q, and what the cleaners make of it\n", column.Name, column.From)
+		}
+	}
+	fmt.Fprintf(out, "%s would be rejected\n", count(t.rejected, "record"))
+	for _, reason := range t.reasons {
+		fmt.Fprintln(out, "  "+reason)
+	}
+	if more := t.rejected - int64(len(t.reasons)); more > 0 {
+		fmt.Fprintf(out, "  and %d more\n", more)
+	}
+	return nil
+}
+
+func (t *mappingTrial) sameKeys() string {
+	rows := int64(len(t.keys))
+	if len(t.key) == 0 || rows == t.landed {
+		return ""
+	}
+	return fmt.Sprintf(", as %s: the others have the key (%s) of another one", count(rows, "row"), strings.Join(t.mapping.Key, ", "))
+}
+
+func (t *mappingTrial) printRows(out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	names, types := []string{"RECORD"}, []string{""}
+	for _, column := range t.mapping.Columns {
+		names = append(names, visible(column.Name))
+		types = append(types, column.Type.PostgreSQL())
+	}
+	for _, line := range append([][]string{names, types}, t.rows...) {
+		fmt.Fprintln(table, strings.Join(line, "\t"))
+	}
+	return table.Flush()
+}
+
+// cell is a value as the table shows it. What could be taken for NULL or for
+// nothing is quoted.
+func cell(value []byte) string {
+	const most = 40 // characters
+	if value == nil {
+		return "NULL"
+	}
+	text := string(value)
+	if text == "" || text == "NULL" || strings.TrimSpace(text) != text {
+		text = `"` + text + `"`
+	}
+	if characters := []rune(text); len(characters) > most {
+		text = string(characters[:most-1]) + "…"
+	}
+	return visible(text)
+}
+
+// visible writes what has no picture as an escape.
+func visible(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return text
+	}
+	var shown strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			shown.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRune(r)
+			shown.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return shown.String()
+}
