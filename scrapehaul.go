@@ -284,7 +284,10 @@ func registerWorkflows(registry interface {
 		workflows.ImportScrapingJobName:     workflows.ImportScrapingJob,
 		workflows.ReconcileScrapingJobsName: workflows.ReconcileScrapingJobs,
 	} {
-		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{Name: name})
+		// On a versioned worker: an import that waits for days keeps no build alive.
+		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{
+			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+		})
 	}
 }
 

@@ -102,7 +102,7 @@ func TestUnknownPartIsRefused(t *testing.T) {
 }
 
 func TestActionsOfARecordedImport(t *testing.T) {
-	file, err := os.Open("../workflows/testdata/histories/TestNotificationBecomesVerifiedRows-500-0206cf7f.json")
+	file, err := os.Open("../workflows/testdata/histories/2026-11-23-a60e2c5/TestNotificationBecomesVerifiedRows-500-0206cf7f.json")
 	require.NoError(t, err)
 	defer file.Close()
 	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})

@@ -63,6 +63,7 @@ type runCommand struct {
 	sizes
 	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, download, end-to-end, webhook, resume, scale. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
+	Page  string   `placeholder:"FILE" help:"Put the figures into this page too, in place of those of the parts that it has: docs/performance.md."`
 }
 
 // Run measures the parts one after the other. What was measured is printed even
@@ -77,6 +78,11 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err erro
 	}
 	if err := s.Err(); err != nil {
 		return err
+	}
+	if c.Page != "" {
+		if err := checkPage(c.Page, c.chosen()); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "scrapehaul-bench-")
 	if err != nil {
@@ -101,7 +107,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err erro
 	var results []*result
 	var problems []error
 	for _, p := range parts {
-		if len(c.Parts) > 0 && !slices.Contains(c.Parts, p.name) || ctx.Err() != nil {
+		if !slices.Contains(c.chosen(), p.name) || ctx.Err() != nil {
 			continue
 		}
 		r := &result{part: p.name}
@@ -114,5 +120,16 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err erro
 	if c.JSON {
 		problems = append(problems, printJSON(streams.Out, results))
 	}
+	if c.Page != "" && len(problems) == 0 && ctx.Err() == nil {
+		problems = append(problems, writePage(c.Page, results))
+	}
 	return errors.Join(problems...)
+}
+
+// chosen are the parts to measure.
+func (c *runCommand) chosen() []string {
+	if len(c.Parts) == 0 {
+		return partNames()
+	}
+	return c.Parts
 }

@@ -1,60 +1,132 @@
 package postgres_test
 
 import (
-	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
-	"github.com/pressly/goose/v3"
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// publishedBefore is a published import as the first version of the schema has it.
-const publishedBefore = `
-INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id, sitemap_id, sitemap_name, custom_id, status,
-    jobs_scheduled, jobs_executed, jobs_failed, jobs_empty, jobs_no_value, stored_record_count, published_at)
-VALUES (1234, 12, 'my-sitemap', 'custom-12', 'finished', 3, 3, 0, 0, 0, 2, now());
-INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, requested_at, state, bytes, sha256,
-    committed_bytes, last_record_number, records, rejected, published_at)
-VALUES (1234, 'run', 1, '2026-01-01 00:00:01Z', 'published', 3, 'abc', 3, 3, 2, 1, now());
-UPDATE scrapehaul.scraping_jobs SET published_import_id = (SELECT import_id FROM scrapehaul.imports);
-INSERT INTO scrapehaul.import_records (import_id, record_number, data)
-SELECT import_id, number, '{"product":"IdeaTab A3500L"}' FROM scrapehaul.imports, generate_series(1, 2) AS number;
-INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)
-SELECT import_id, 3, '{', 'cut off' FROM scrapehaul.imports;`
+// readable is what readers see of a record, and the record's own import.
+type readable struct {
+	ScrapingJobID   int64     `db:"scrapingjob_id"`
+	SitemapID       int64     `db:"sitemap_id"`
+	SitemapName     string    `db:"sitemap_name"`
+	CustomID        *string   `db:"custom_id"`
+	RecordNumber    int64     `db:"record_number"`
+	WebScraperOrder string    `db:"web_scraper_order"`
+	Data            string    `db:"data"`
+	ImportedAt      time.Time `db:"imported_at"`
+}
 
-func TestADatabaseOfTheFirstVersionMigratesWithItsRecords(t *testing.T) {
-	db := connect(t, postgrestest.NewDatabase(t))
-	db.MustExec(`CREATE SCHEMA scrapehaul`)
-	migrations, err := goose.NewProvider(goose.DialectPostgres, db.DB, os.DirFS("migrations"),
-		goose.WithTableName("scrapehaul.goose_db_version"), goose.WithDisableGlobalRegistry(true))
-	require.NoError(t, err)
-	_, err = migrations.UpTo(t.Context(), 1)
-	require.NoError(t, err)
-	db.MustExec(publishedBefore)
+func readAll(t *testing.T, db *sqlx.DB) (records []readable) {
+	t.Helper()
+	require.NoError(t, db.Select(&records, `
+		SELECT scrapingjob_id, sitemap_id, sitemap_name, custom_id, record_number, web_scraper_order, data, imported_at
+		FROM scrapehaul.scraped_records ORDER BY scrapingjob_id, record_number`))
+	return records
+}
 
-	version, err := postgres.Migrate(t.Context(), db)
+// Each subtest is a released version of the schema, or the present one.
+func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
+	present := filledDatabase(t)
+	t.Run("present", func(t *testing.T) { requireInOrder(t, connect(t, present)) })
+	released, err := filepath.Glob("testdata/released/version-*.sql")
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, version, int64(2))
+	migrations, err := filepath.Glob("migrations/*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, released)
+	for _, file := range released {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			db := restoredDatabase(t, file)
+			before := readAll(t, db)
+			version, err := postgres.Migrate(t.Context(), db)
+			require.NoError(t, err)
+			require.Equal(t, int64(len(migrations)), version)
+			require.NoError(t, postgres.CheckSchema(t.Context(), db))
+			require.Equal(t, before, readAll(t, db), "readers see the same records")
+			requireInOrder(t, db)
+		})
+	}
+}
+
+// requireInOrder requires that the jobs of filledDatabase are what they were,
+// and that work goes on where it was left.
+func requireInOrder(t *testing.T, db *sqlx.DB) {
+	t.Helper()
 	store := postgres.NewStore(db)
-	published, err := store.PublishedImports(t.Context(), []int64{jobID})
+	require.Equal(t, int64(5+3+2), count(t, db, visible))
+
+	published, err := store.PublishedImports(t.Context(), []int64{replacedJob, rejectedJob, unfinishedJob, deletedJob, givenUpJob})
 	require.NoError(t, err)
-	before := published[jobID]
-	require.Equal(t, job(2), before.ScrapingJob)
-	require.Equal(t, int64(2), count(t, db, visible))
-	counts, isPublished, err := store.CountPublished(t.Context(), jobID, before.ImportID)
+	require.Len(t, published, 3)
+	require.Equal(t, jobOf(replacedJob, 5), published[replacedJob].ScrapingJob)
+	require.NotNil(t, published[deletedJob].CloudDeletedAt)
+	counts, isPublished, err := store.CountPublished(t.Context(), rejectedJob, published[rejectedJob].ImportID)
 	require.NoError(t, err)
 	require.True(t, isPublished)
-	require.Equal(t, sink.Counts{Records: 2, Rejected: 1}, counts)
-	require.True(t, begin(t, store, request(1, 3)).Published(), "a retry still knows that it is done")
+	require.Equal(t, sink.Counts{Records: 3, Rejected: 1}, counts)
+	require.True(t, begin(t, store, requestOf(replacedJob, 2, 5)).Published(), "a retry still knows that it is done")
+	_, err = store.BeginImport(t.Context(), requestOf(replacedJob, 1, 4))
+	require.ErrorIs(t, err, sink.ErrSuperseded)
 
-	next := begin(t, store, request(2, 5))
-	require.NoError(t, commit(t, next, 1, 5, plain))
+	resumed := begin(t, store, requestOf(unfinishedJob, 1, 7))
+	require.Equal(t, sink.Mark{Bytes: 4, LastRecordNumber: 4, Counts: sink.Counts{Records: 4}}, resumed.Mark(), "it goes on where it was")
+	require.NoError(t, commit(t, resumed, 5, 7, plain))
+	require.NoError(t, resumed.Publish(t.Context(), func() {}))
+	require.Equal(t, int64(7), count(t, db, visible+` WHERE scrapingjob_id = $1`, unfinishedJob))
+	require.Equal(t, int64(5+2+7), count(t, db, `SELECT count(*) FROM sitemaps."my-sitemap" WHERE product = 'IdeaTab A3500L'`),
+		"the view has the jobs that were imported before there was one")
+
+	unneeded, err := store.JobsWithUnneededRecords(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int64{replacedJob, givenUpJob}, unneeded)
+	for _, id := range unneeded {
+		require.NoError(t, store.RemoveUnneeded(t.Context(), id, func(int64) {}))
+	}
+	require.Equal(t, count(t, db, visible), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
+
+	next := begin(t, store, requestOf(givenUpJob, 2, 9))
+	require.NoError(t, commit(t, next, 1, 9, plain))
 	require.NoError(t, next.Publish(t.Context(), func() {}))
-	require.Equal(t, int64(5), count(t, db, visible))
-	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
-	require.Equal(t, int64(5), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
+	require.Equal(t, int64(9), count(t, db, visible+` WHERE scrapingjob_id = $1`, givenUpJob))
+	givenUp, err := store.GivenUp(t.Context(), []int64{givenUpJob})
+	require.NoError(t, err)
+	require.Empty(t, givenUp, "what is published is not given up")
+
+	history, err := store.History(t.Context(), postgres.HistoryQuery{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, history, 7)
+}
+
+// What a person has given up and the spools that have to be swept are there
+// from the second version on.
+func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
+	released, err := filepath.Glob("testdata/released/version-*.sql")
+	require.NoError(t, err)
+	require.Greater(t, len(released), 1)
+	for _, file := range released {
+		if filepath.Base(file) == "version-1.sql" {
+			continue
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			db := restoredDatabase(t, file)
+			_, err := postgres.Migrate(t.Context(), db)
+			require.NoError(t, err)
+			store := postgres.NewStore(db)
+			givenUp, err := store.GivenUp(t.Context(), []int64{replacedJob, givenUpJob})
+			require.NoError(t, err)
+			require.Len(t, givenUp, 1)
+			require.Equal(t, int64(9), givenUp[givenUpJob].StoredRecordCount)
+			spools, err := store.Spools(t.Context(), "scrapingjob-import@")
+			require.NoError(t, err)
+			require.Len(t, spools, 1)
+			require.Equal(t, "7c3a", spools[0].Name)
+		})
+	}
 }

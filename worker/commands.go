@@ -23,6 +23,7 @@ type runCommand struct {
 	process.DatabaseFlags
 	process.CloudFlags
 	archiveFlags
+	deploymentFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
 	SpoolDir             string `env:"SPOOL_DIR" placeholder:"DIR" help:"Folder for downloaded files until they are imported."`
 	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
@@ -57,6 +58,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 		mappings:             mappings,
 		archive:              archive,
 		archiveRetention:     archiveRetention,
+		deployment:           c.deploymentFlags.parse(&s),
 		temporal:             s.Temporal(logger),
 		tracing:              s.Tracing(),
 		// Temporal does the waiting; on a loaded server it may deliver a retry twice,

@@ -41,6 +41,7 @@ type importWorker struct {
 	mappings             *mapping.Mappings // nil for none
 	archive              *url.URL          // nil for none
 	archiveRetention     time.Duration
+	deployment           worker.DeploymentOptions
 	tracing              process.Tracing
 }
 
@@ -96,6 +97,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	importer := worker.New(temporal, w.taskQueue, worker.Options{
 		Plugins:           []worker.Plugin{plugin},
 		WorkerStopTimeout: w.stopTimeout,
+		DeploymentOptions: w.deployment,
 		OnFatalError: func(err error) {
 			select {
 			case fatal <- err:

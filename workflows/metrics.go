@@ -45,7 +45,8 @@ func ProblemKinds() []string {
 		errorRejects, errorMismatch, errorWithheld, errorTooFew, errorUnverified, problemTimeout,
 		activities.ErrorRateLimited, activities.ErrorCloud, activities.ErrorRequestRefused, activities.ErrorJobGone,
 		activities.ErrorDatabase, activities.ErrorDatabaseRefuses, activities.ErrorDiskFull, activities.ErrorWorkerStopping,
-		activities.ErrorFileGone, activities.ErrorSuperseded, activities.ErrorArchive, activities.ErrorArchiveCorrupt, activities.ErrorOther,
+		activities.ErrorFileGone, activities.ErrorSuperseded, activities.ErrorArchive, activities.ErrorArchiveCorrupt,
+		activities.ErrorMappedTable, activities.ErrorRecordHook, activities.ErrorOther,
 	}
 }
 

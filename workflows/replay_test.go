@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,29 +17,56 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// The histories were recorded from code that had landed, by
-//
-//	go test . -run 'TestNotificationBecomes' -record workflows/testdata/histories
-//
-// Imports that were begun by such code have to go on with this code. A history
-// is never recorded again to make this test pass: a change of the process needs
-// workflow.GetVersion.
-func TestImportsBegunByLandedCodeGoOn(t *testing.T) {
-	histories, err := filepath.Glob("testdata/histories/*.json")
+// landings are the folders of histories, each recorded from code that had
+// landed: its day and its commit.
+func landings(t *testing.T) []string {
+	t.Helper()
+	folders, err := filepath.Glob("testdata/histories/*-*-*-*")
 	require.NoError(t, err)
-	require.NotEmpty(t, histories)
-	for _, file := range histories {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			history := readHistory(t, file)
-			started := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
-			replayer := worker.NewWorkflowReplayer()
-			replayer.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
-			// The workflow's ID is the job's.
-			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), history,
-				worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
-					ID: started.GetWorkflowId(), RunID: started.GetOriginalExecutionRunId(),
-				}}))
-		})
+	require.NotEmpty(t, folders)
+	return folders
+}
+
+// Workflows that were begun by landed code have to go on with this code.
+// CONTRIBUTING.md says how their histories are recorded. One is never recorded
+// again to make this test pass: a change of the process needs a later version of
+// it, or workflow.GetVersion.
+func TestWorkflowsBegunByLandedCodeGoOn(t *testing.T) {
+	for _, landing := range landings(t) {
+		histories, err := filepath.Glob(filepath.Join(landing, "*.json"))
+		require.NoError(t, err)
+		require.NotEmpty(t, histories, landing)
+		for _, file := range histories {
+			t.Run(filepath.Base(landing)+"/"+filepath.Base(file), func(t *testing.T) {
+				history := readHistory(t, file)
+				started := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
+				replayer := worker.NewWorkflowReplayer()
+				replayer.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
+				replayer.RegisterWorkflowWithOptions(workflows.ReconcileScrapingJobs, workflow.RegisterOptions{Name: workflows.ReconcileScrapingJobsName})
+				// The workflow's ID is the job's.
+				require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), history,
+					worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
+						ID: started.GetWorkflowId(), RunID: started.GetOriginalExecutionRunId(),
+					}}))
+			})
+		}
+	}
+}
+
+// Reconciliation is replayed from the landing on that brought it.
+func TestEveryLandingHasHistoriesOfBothWorkflows(t *testing.T) {
+	for _, landing := range landings(t) {
+		if strings.Contains(landing, "2026-11-23") {
+			continue
+		}
+		for name, pattern := range map[string]string{
+			workflows.ImportScrapingJobName:     "*-[0-9]*-*.json",
+			workflows.ReconcileScrapingJobsName: "*-" + workflows.ReconcileScheduleID + "-*.json",
+		} {
+			histories, err := filepath.Glob(filepath.Join(landing, pattern))
+			require.NoError(t, err)
+			require.NotEmpty(t, histories, "%s of %s", name, landing)
+		}
 	}
 }
 

@@ -66,8 +66,9 @@ func (e Environment) With(name, value string) Environment {
 	return e
 }
 
-// variables leaves out this process's own settings of Temporal and PostgreSQL.
-func (e Environment) variables() []string {
+// Variables are those of the environment, NAME=value. They leave out this
+// process's own settings of Temporal and PostgreSQL.
+func (e Environment) Variables() []string {
 	all := map[string]string{
 		"TEMPORAL_ADDRESS":        e.TemporalAddress,
 		"TEMPORAL_NAMESPACE":      e.TemporalNamespace,
@@ -107,7 +108,7 @@ func (p Programs) StartStarter(env Environment) (process *childprocess.Process, 
 // RunStarter runs a command of the starter to its end and returns its output.
 func (p Programs) RunStarter(ctx context.Context, env Environment, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, p.Starter, args...)
-	command.Env = env.variables()
+	command.Env = env.Variables()
 	output, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("starter %v: %w\n%s", args, err, output)
@@ -126,7 +127,7 @@ func start(path string, args []string, env Environment, message string) (*childp
 	found := make(chan logLine, 1)
 	log := &lineWatcher{to: env.Log, message: message, found: found}
 	process, err := childprocess.Start(childprocess.Command{
-		Path: path, Args: args, Env: env.variables(), Log: log, StopTimeout: 40 * time.Second,
+		Path: path, Args: args, Env: env.Variables(), Log: log, StopTimeout: 40 * time.Second,
 	})
 	if err != nil {
 		return nil, logLine{}, err

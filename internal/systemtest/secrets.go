@@ -102,7 +102,8 @@ func (s *System) finish() {
 		}
 		written["the history of workflow "+id] = string(plain)
 		if *record != "" && run.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			name := strings.ReplaceAll(s.T.Name(), "/", "-") + "-" + id + "-" + run.GetExecution().GetRunId()[:8] + ".json"
+			name := s.T.Name() + "-" + id + "-" + run.GetExecution().GetRunId()[24:] + ".json" // a run ID begins with the time
+			name = strings.NewReplacer("/", "-", ":", "").Replace(name)                        // as files of a Go module are named
 			require.NoError(s.T, os.WriteFile(filepath.Join(*record, name), []byte(protojson.Format(history)), 0o600))
 		}
 	}

@@ -18,6 +18,12 @@ import (
 	"go.temporal.io/sdk/testsuite"
 )
 
+// Program returns the file of the Temporal CLI that [Start] runs, building or
+// downloading it if need be.
+func Program(ctx context.Context, progress func(string)) (string, error) {
+	return findProgram(ctx, progress)
+}
+
 // findProgram climbs the ladder that Start documents and returns the file of a
 // Temporal CLI.
 func findProgram(ctx context.Context, progress func(string)) (string, error) {

@@ -1,0 +1,146 @@
+package doctest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// sourceFiles are the files of a package that are not tests, testFiles those that
+// are.
+func sourceFiles(t *testing.T, dir string) []*ast.File { return parse(t, dir, false) }
+func testFiles(t *testing.T, dir string) []*ast.File   { return parse(t, dir, true) }
+
+func parse(t *testing.T, dir string, tests bool) (parsed []*ast.File) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") != tests {
+			continue
+		}
+		one, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		parsed = append(parsed, one)
+	}
+	return parsed
+}
+
+// errorTypes are the values of the constants of a package whose names say that
+// they are types of errors: ErrorDiskFull, errorRejects.
+func errorTypes(t *testing.T, dir string) (values []string) {
+	t.Helper()
+	named := regexp.MustCompile(`^[Ee]rror[A-Z]`)
+	for _, file := range sourceFiles(t, dir) {
+		ast.Inspect(file, func(node ast.Node) bool {
+			spec, is := node.(*ast.ValueSpec)
+			if !is {
+				return true
+			}
+			for i, name := range spec.Names {
+				if !named.MatchString(name.Name) || i >= len(spec.Values) {
+					continue
+				}
+				if literal, is := spec.Values[i].(*ast.BasicLit); is && literal.Kind == token.STRING {
+					value, err := strconv.Unquote(literal.Value)
+					require.NoError(t, err)
+					values = append(values, value)
+				}
+			}
+			return true
+		})
+	}
+	require.NotEmpty(t, values, dir)
+	return values
+}
+
+func TestEveryKindOfProblemHasItsSection(t *testing.T) {
+	kinds := workflows.ProblemKinds()
+	for _, dir := range []string{"workflows", "activities"} {
+		require.Subset(t, kinds, errorTypes(t, dir), "types of errors that workflows.ProblemKinds does not have")
+	}
+	operations := onePage(t, "docs/operations.md")
+	for _, kind := range kinds {
+		require.Contains(t, operations.headings, kind, "a section that says what to do")
+	}
+}
+
+func TestEveryAlertHasItsSection(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "deploy", "prometheus", "alerts.yaml"))
+	require.NoError(t, err)
+	var rules struct {
+		Groups []struct {
+			Rules []struct{ Alert string }
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &rules))
+	var alerts, sections []string
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			alerts = append(alerts, rule.Alert)
+		}
+	}
+	for _, section := range onePage(t, "docs/operations.md").headings {
+		if strings.HasPrefix(section, "Scrapehaul") {
+			sections = append(sections, section)
+		}
+	}
+	require.NotEmpty(t, alerts)
+	require.ElementsMatch(t, alerts, sections)
+}
+
+var verb = regexp.MustCompile(`%[a-z]`)
+
+func TestEveryFindingOfTheDoctorIsListed(t *testing.T) {
+	var findings []string
+	for _, file := range sourceFiles(t, "starter") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			call, is := node.(*ast.CallExpr)
+			if !is || len(call.Args) == 0 {
+				return true
+			}
+			if method, is := call.Fun.(*ast.SelectorExpr); !is || method.Sel.Name != "fix" {
+				return true
+			}
+			literal, is := call.Args[0].(*ast.BasicLit)
+			require.True(t, is, "a finding is not a literal")
+			format, err := strconv.Unquote(literal.Value)
+			require.NoError(t, err)
+			if format != "%s" { // what settings have to say
+				findings = append(findings, verb.ReplaceAllString(format, "…"))
+			}
+			return true
+		})
+	}
+	var listed []string
+	for _, row := range onePage(t, "docs/operations.md").tables(t, "Findings of starter doctor") {
+		listed = append(listed, row[0])
+	}
+	slices.Sort(findings)
+	slices.Sort(listed)
+	require.Equal(t, slices.Compact(findings), listed)
+}
+
+func TestEverySignalOfAPersonIsExplained(t *testing.T) {
+	var explained []string
+	for _, p := range []string{"Steering imports", "Imports that need attention"} {
+		for _, row := range onePage(t, "docs/operations.md").tables(t, p) {
+			explained = append(explained, names(strings.Join(row, " "))...)
+		}
+	}
+	require.Subset(t, explained, []string{
+		workflows.AcceptSignal, workflows.KeepSignal, workflows.AbandonSignal, workflows.ReimportSignal, workflows.DeleteNowSignal,
+	})
+}

@@ -1,0 +1,117 @@
+package postgres_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// The databases in testdata/released were filled by code that had landed: one
+// for each version of the schema, written by
+//
+//	go test ./postgres -run TestDatabasesOfAllVersions -dump testdata/released/version-N.sql
+//
+// of the last commit with that version. They are never written again to make a
+// test pass.
+var dump = flag.String("dump", "", "write the database that the tests fill into this `file`, by pg_dump; only from landed code")
+
+// Scraping jobs of a database that has been in use.
+const (
+	replacedJob   = 1234 // 5 records published; 3 that they replaced wait for removal
+	rejectedJob   = 1235 // of another sitemap: 3 records published, 1 rejected
+	unfinishedJob = 1236 // 4 records of 7 committed
+	deletedJob    = 1237 // 2 records published, deleted in the cloud
+	givenUpJob    = 1238 // 2 records committed and abandoned; from version 2 on given up by a person
+)
+
+func requestOf(scrapingJobID int64, pass int, bytes int64) sink.ImportRequest {
+	r := request(pass, bytes)
+	r.Job.ScrapingJobID = scrapingJobID
+	return r
+}
+
+func jobOf(scrapingJobID, records int64) sink.ScrapingJob {
+	j := job(records)
+	j.ScrapingJobID = scrapingJobID
+	return j
+}
+
+// filledDatabase returns the URL of a database that has been in use.
+func filledDatabase(t *testing.T) (url string) {
+	t.Helper()
+	url = postgrestest.NewDatabase(t)
+	db := connect(t, url)
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	store := postgres.NewStore(db)
+	publish := func(attempt sink.Import) {
+		t.Helper()
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	}
+
+	first := begin(t, store, requestOf(replacedJob, 1, 3))
+	require.NoError(t, commit(t, first, 1, 3, plain))
+	publish(first)
+	second := begin(t, store, requestOf(replacedJob, 2, 5))
+	require.NoError(t, commit(t, second, 1, 2, plain))
+	require.NoError(t, commit(t, second, 3, 5, `{"web_scraper_order":"1614248295-%d","product":"IdeaTab A3500L","price":"$88.99"}`))
+	publish(second)
+
+	phones := requestOf(rejectedJob, 1, 4)
+	phones.Job.SitemapID, phones.Job.SitemapName, phones.Job.CustomID = 13, "phones", ""
+	rejected := begin(t, store, phones)
+	require.NoError(t, commit(t, rejected, 1, 3, `{"web-scraper-order":"1614248296-%d","name":"Nokia 123"}`))
+	require.NoError(t, commit(t, rejected, 4, 4, `{"name":"\u0000 %d"}`))
+	publish(rejected)
+
+	require.NoError(t, commit(t, begin(t, store, requestOf(unfinishedJob, 1, 7)), 1, 4, plain))
+
+	deleted := begin(t, store, requestOf(deletedJob, 1, 2))
+	require.NoError(t, commit(t, deleted, 1, 2, plain))
+	publish(deleted)
+	require.NoError(t, store.SetCloudDeleted(t.Context(), deletedJob))
+
+	abandoned := begin(t, store, requestOf(givenUpJob, 1, 9))
+	require.NoError(t, commit(t, abandoned, 1, 2, plain))
+	require.NoError(t, abandoned.Abandon(t.Context()))
+	require.NoError(t, store.GiveUp(t.Context(), jobOf(givenUpJob, 9)))
+	require.NoError(t, store.RegisterSpool(t.Context(), "7c3a", "scrapingjob-import@7c3a"))
+	if *dump != "" {
+		written, err := exec.Command("pg_dump", "--inserts", "--no-owner", "--no-privileges", "--schema=scrapehaul", "--schema=sitemaps", url).Output()
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(*dump, withoutMetaCommands(written), 0o644))
+	}
+	return url
+}
+
+// withoutMetaCommands leaves out what only psql understands.
+func withoutMetaCommands(script []byte) []byte {
+	var kept [][]byte
+	for line := range bytes.Lines(script) {
+		if line[0] != '\\' {
+			kept = append(kept, line)
+		}
+	}
+	return bytes.Join(kept, nil)
+}
+
+// restoredDatabase returns a database with what was dumped into the file.
+func restoredDatabase(t *testing.T, file string) *sqlx.DB {
+	t.Helper()
+	script, err := os.ReadFile(file)
+	require.NoError(t, err)
+	url := postgrestest.NewDatabase(t)
+	restoring := connect(t, url) // its settings of the session end with it
+	_, err = restoring.Exec(string(script))
+	require.NoError(t, err)
+	return connect(t, url)
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+)
+
+func TestWorkerDeploymentNeedsItsNameAndItsBuild(t *testing.T) {
+	for _, c := range []struct{ name, build, want string }{
+		{"", "v1", "WORKER_DEPLOYMENT_NAME is missing: "},
+		{"scrapehaul", "", "WORKER_BUILD_ID is missing: "},
+		{"scrapehaul.prod", "v1", `WORKER_DEPLOYMENT_NAME is "scrapehaul.prod": want a name without "." and ":"`},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			processtest.SetEnvironment(t, map[string]string{
+				"WEBSCRAPER_API_TOKEN": apiToken, "DATABASE_URL": "postgres://importer@db/scrapes?sslmode=disable", "SPOOL_DIR": t.TempDir(),
+				"WORKER_DEPLOYMENT_NAME": c.name, "WORKER_BUILD_ID": c.build,
+			})
+			code, _, problems := runWorker("run")
+			require.Equal(t, process.ExitSettings, code)
+			processtest.RequireProblems(t, "worker", problems, c.want)
+		})
+	}
+}
+
+func TestVersionedWorkerWorks(t *testing.T) {
+	s := realSettings(t)
+	s["WORKER_DEPLOYMENT_NAME"], s["WORKER_BUILD_ID"] = "scrapehaul", "v1.2.3"
+	processtest.SetEnvironment(t, s)
+	require.Equal(t, process.ExitOK, startWorker(t).Stop())
+}
