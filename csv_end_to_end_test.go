@@ -18,22 +18,7 @@ func TestKilledImportOfUnparsedCSVGoesOnAfterItsLastBatch(t *testing.T) {
 	s := systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "0", "SOURCE_FORMAT": "csv", "SOURCE_RAW": "true", "BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s",
 	})
-	worker := s.StartWorker(s.Spool)
-	s.DB.MustExec(`
-		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
-		CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
-	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1), Unparsed: webscrapertest.Products(records, 2)})
-	s.Notify(id)
-	committed := func() int64 {
-		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE state = 'importing'`)
-	}
-	s.WaitFor("some batches", func() bool { return committed() >= 1000 })
-	killed, err := os.FindProcess(worker.PID())
-	require.NoError(t, err)
-	require.NoError(t, killed.Kill())
-	<-worker.Done()
-	require.NotZero(t, committed(), "the import was over before the worker was killed")
-	s.DB.MustExec(`DROP TRIGGER slow ON scrapehaul.imports`)
+	id := killAfterSomeBatches(s, webscrapertest.Job{Records: webscrapertest.Products(records, 1), Unparsed: webscrapertest.Products(records, 2)})
 
 	s.StartWorker(s.Spool)
 	result := s.Result(id)
@@ -52,4 +37,27 @@ func TestKilledImportOfUnparsedCSVGoesOnAfterItsLastBatch(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"scraping-job/" + workflows.WorkflowID(id) + "/csv?raw=true"}, downloads)
+}
+
+// killAfterSomeBatches kills the worker that imports the job, ten batches of 100
+// records at least having been committed.
+func killAfterSomeBatches(s *systemtest.System, job webscrapertest.Job) (id int64) {
+	s.T.Helper()
+	worker := s.StartWorker(s.Spool)
+	s.DB.MustExec(`
+		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+		CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
+	id = s.Cloud.AddJob(job)
+	s.Notify(id)
+	committed := func() int64 {
+		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE state = 'importing'`)
+	}
+	s.WaitFor("some batches", func() bool { return committed() >= 1000 })
+	killed, err := os.FindProcess(worker.PID())
+	require.NoError(s.T, err)
+	require.NoError(s.T, killed.Kill())
+	<-worker.Done()
+	require.NotZero(s.T, committed(), "the import was over before the worker was killed")
+	s.DB.MustExec(`DROP TRIGGER slow ON scrapehaul.imports`)
+	return id
 }

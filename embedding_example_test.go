@@ -2,7 +2,9 @@ package scrapehaul_test
 
 import (
 	"context"
+	"encoding/json"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -68,4 +71,39 @@ func pluginWithArchive(ctx context.Context, temporal client.Client, cloud *websc
 		Client: temporal, Cloud: cloud, DB: db, SpoolDir: "/var/spool/prices",
 		Archive: archive, ArchiveRetention: 90 * 24 * time.Hour,
 	})
+}
+
+// A host changes records, leaves others out, and has them in a table of its own.
+func ExampleOptions_recordHook() {
+	var (
+		temporal client.Client
+		cloud    *webscraper.Client
+		db       *sqlx.DB
+	)
+	if _, err := pluginWithHook(temporal, cloud, db); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func pluginWithHook(temporal client.Client, cloud *webscraper.Client, db *sqlx.DB) (*scrapehaul.Plugin, error) {
+	mappings, err := mapping.ReadFile("/etc/prices/mappings.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return scrapehaul.NewPlugin(scrapehaul.Options{
+		Client: temporal, Cloud: cloud, DB: db, SpoolDir: "/var/spool/prices",
+		RecordHook: withoutSoldOut, Mappings: mappings,
+	})
+}
+
+func withoutSoldOut(_ context.Context, job activities.ScrapingJob, _ int64, record []byte) ([]byte, error) {
+	var columns map[string]any
+	if err := json.Unmarshal(record, &columns); err != nil {
+		return nil, err
+	}
+	if columns["availability"] == "sold out" {
+		return nil, activities.SkipRecord("sold out")
+	}
+	columns["shop"] = strings.TrimPrefix(job.SitemapName, "prices-")
+	return json.Marshal(columns)
 }

@@ -38,23 +38,8 @@ func newMapping(t *testing.T, settings map[string]string) *systemtest.System {
 func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 	const records = 10_000
 	s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"})
-	worker := s.StartWorker(s.Spool)
-	s.DB.MustExec(`
-		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
-		CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
-	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
-	s.Notify(id)
-	committed := func() int64 {
-		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE state = 'importing'`)
-	}
-	s.WaitFor("some batches", func() bool { return committed() >= 1000 })
-	killed, err := os.FindProcess(worker.PID())
-	require.NoError(t, err)
-	require.NoError(t, killed.Kill())
-	<-worker.Done()
-	require.NotZero(t, committed(), "the import was over before the worker was killed")
+	id := killAfterSomeBatches(s, webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
 	require.Zero(t, s.Count(`SELECT count(*) FROM products`), "nothing is visible before")
-	s.DB.MustExec(`DROP TRIGGER slow ON scrapehaul.imports`)
 
 	s.StartWorker(s.Spool)
 	result := s.Result(id)

@@ -33,12 +33,12 @@ func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]rej
 	return nil, errors.Join(copyErr, err)
 }
 
-func copyBatch(ctx context.Context, driverConn any, copy string, rows []byte, records int) error {
+func copyBatch(ctx context.Context, driverConn any, statementText string, rows []byte, records int) error {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
 	}
-	statement, err := preparer.PrepareContext(ctx, copy)
+	statement, err := preparer.PrepareContext(ctx, statementText)
 	if err != nil {
 		return err
 	}

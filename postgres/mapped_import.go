@@ -43,12 +43,12 @@ type mappedRows struct {
 func newMappedRows(of *mapping.Mapping, importID int64) *mappedRows {
 	m := &mappedRows{Mapping: of, converter: of.NewConverter(), importID: importID}
 	columns := m.columnList("")
-	m.copy = fmt.Sprintf("COPY %s (record_number, %s) FROM STDIN", m.holding(), columns)
+	m.copy = fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", m.holding(), heldNumber, columns)
 	var values strings.Builder
 	for i := range m.Columns {
 		fmt.Fprintf(&values, ", $%d", i+2)
 	}
-	m.insert = fmt.Sprintf("INSERT INTO %s (record_number, %s) VALUES ($1%s)", m.holding(), columns, values.String())
+	m.insert = fmt.Sprintf("INSERT INTO %s (%s, %s) VALUES ($1%s)", m.holding(), heldNumber, columns, values.String())
 	return m
 }
 
@@ -62,6 +62,10 @@ func (m *mappedRows) failed(err error) error {
 // holdingTable is the name, in schema scrapehaul, of the table that holds the
 // rows of an import until it is published.
 func holdingTable(importID int64) string { return fmt.Sprintf("mapped_rows_%d", importID) }
+
+// heldNumber is the column with the record's number, by a name that no mapped one
+// is likely to have.
+const heldNumber = `"number of the record"`
 
 func (m *mappedRows) holding() string { return "scrapehaul." + holdingTable(m.importID) }
 
@@ -109,8 +113,8 @@ WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
 // PostgreSQL writes no WAL for the table, and empties it after a crash: the import
 // begins anew then.
 func (m *mappedRows) create(ctx context.Context, tx transaction) error {
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS record_number, %s FROM %s WITH NO DATA",
-		m.holding(), m.columnList(""), m.table()))
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS %s, %s FROM %s WITH NO DATA",
+		m.holding(), heldNumber, m.columnList(""), m.table()))
 	if err != nil {
 		return m.failed(err)
 	}
@@ -125,7 +129,7 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	if err := tx.SelectContext(ctx, &checks, selectChecks, m.table(), names); err != nil {
 		return m.failed(err)
 	}
-	changes := []string{"ALTER record_number SET NOT NULL"}
+	changes := []string{"ALTER " + heldNumber + " SET NOT NULL"}
 	for _, column := range notNull {
 		changes = append(changes, "ALTER "+pq.QuoteIdentifier(column)+" SET NOT NULL")
 	}

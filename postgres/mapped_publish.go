@@ -43,7 +43,7 @@ func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.I
 		return "", m.failed(err)
 	}
 	for _, statement := range []string{
-		enlargeWorkMem, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (record_number)", "ANALYZE " + m.holding(),
+		enlargeWorkMem, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (" + heldNumber + ")", "ANALYZE " + m.holding(),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return "", m.failed(err)
@@ -114,19 +114,20 @@ func (m *mappedRows) merge() string {
 		set = append(set, active+" = true")
 	}
 	key := nameList("", m.Key)
-	from := fmt.Sprintf("FROM %s AS held WHERE record_number > $2 AND record_number <= $3", m.holding())
+	from := fmt.Sprintf("FROM %[1]s AS held WHERE %[2]s > $2 AND %[2]s <= $3", m.holding(), heldNumber)
 	insert := fmt.Sprintf("INSERT INTO %s AS present (%s) SELECT ", m.table(), names)
-	lastOfKey := fmt.Sprintf("DISTINCT ON (%s) %s %s ORDER BY %s, record_number DESC", nameList("held.", m.Key), values, from, nameList("held.", m.Key))
+	lastOfKey := fmt.Sprintf("DISTINCT ON (%s) %s %s ORDER BY %s, %s DESC",
+		nameList("held.", m.Key), values, from, nameList("held.", m.Key), heldNumber)
 	update := "DO UPDATE SET " + strings.Join(set, ", ")
 	switch {
 	case m.Mode == mapping.Append:
-		return insert + values + " " + from + " ORDER BY record_number ON CONFLICT (" + key + ") DO NOTHING"
+		return insert + values + " " + from + " ORDER BY " + heldNumber + " ON CONFLICT (" + key + ") DO NOTHING"
 	case m.Mode == mapping.Upsert:
 		return insert + lastOfKey + " ON CONFLICT (" + key + ") " + update + " WHERE present.scrapingjob_id <= excluded.scrapingjob_id"
 	case len(m.Key) > 0:
 		return insert + lastOfKey + " ON CONFLICT (scrapingjob_id, " + key + ") " + update
 	default:
-		return insert + values + " " + from + " ORDER BY record_number"
+		return insert + values + " " + from + " ORDER BY " + heldNumber
 	}
 }
 

@@ -243,7 +243,7 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 	half(store)
 	half(mapped(t, plainStore, db, strings.Replace(upsert, "money", "money-comma", 1)))
 	attempt := half(store)
-	db.MustExec(fmt.Sprintf(`DELETE FROM scrapehaul.mapped_rows_%d WHERE record_number = 7`, attempt.ID()))
+	db.MustExec(fmt.Sprintf(`DELETE FROM scrapehaul.mapped_rows_%d WHERE url = '7'`, attempt.ID()))
 
 	emptied := half(store)
 	require.NoError(t, commit(t, emptied, 26, 40, `{"url":"%d","price":"1"}`))

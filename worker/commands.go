@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/mapping"
@@ -86,7 +87,9 @@ func (c *runCommand) mappings(s *process.Settings) *mapping.Mappings {
 	}
 	mappings, err := mapping.ReadFile(c.Mappings)
 	if err != nil {
-		s.Problem("MAPPINGS: %s", err)
+		for problem := range strings.SplitSeq(err.Error(), "\n") {
+			s.Problem("MAPPINGS: %s", problem)
+		}
 	}
 	return mappings
 }
