@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,7 +21,7 @@ type readable struct {
 	SitemapName     string    `db:"sitemap_name"`
 	CustomID        *string   `db:"custom_id"`
 	RecordNumber    int64     `db:"record_number"`
-	WebScraperOrder string    `db:"web_scraper_order"`
+	WebScraperOrder *string   `db:"web_scraper_order"`
 	Data            string    `db:"data"`
 	ImportedAt      time.Time `db:"imported_at"`
 }
@@ -60,7 +62,7 @@ func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
 func requireInOrder(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	store := postgres.NewStore(db)
-	require.Equal(t, int64(5+3+2), count(t, db, visible))
+	require.Equal(t, int64(5+3+2), count(t, db, visible+` WHERE scrapingjob_id <> $1`, skippedJob))
 
 	published, err := store.PublishedImports(t.Context(), []int64{replacedJob, rejectedJob, unfinishedJob, deletedJob, givenUpJob})
 	require.NoError(t, err)
@@ -99,25 +101,31 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	require.NoError(t, err)
 	require.Empty(t, givenUp, "what is published is not given up")
 
-	history, err := store.History(t.Context(), postgres.HistoryQuery{Limit: 100})
+	history, err := store.History(t.Context(), postgres.HistoryQuery{ScrapingJobID: givenUpJob, Limit: 100})
 	require.NoError(t, err)
-	require.Len(t, history, 7)
+	require.Len(t, history, 2)
 }
 
-// What a person has given up and the spools that have to be swept are there
-// from the second version on.
-func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
-	released, err := filepath.Glob("testdata/released/version-*.sql")
-	require.NoError(t, err)
-	require.Greater(t, len(released), 1)
-	for _, file := range released {
-		if filepath.Base(file) == "version-1.sql" {
-			continue
+// releasedFrom returns databases of the versions from the given one on, migrated, and
+// the present one, by their names.
+func releasedFrom(t *testing.T, least int) map[string]*sqlx.DB {
+	t.Helper()
+	all := map[string]*sqlx.DB{"present": connect(t, filledDatabase(t))}
+	for version := least; ; version++ {
+		file := fmt.Sprintf("testdata/released/version-%d.sql", version)
+		if _, err := os.Stat(file); err != nil {
+			return all
 		}
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			db := restoredDatabase(t, file)
-			_, err := postgres.Migrate(t.Context(), db)
-			require.NoError(t, err)
+		db := restoredDatabase(t, file)
+		_, err := postgres.Migrate(t.Context(), db)
+		require.NoError(t, err)
+		all[filepath.Base(file)] = db
+	}
+}
+
+func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
+	for name, db := range releasedFrom(t, 2) {
+		t.Run(name, func(t *testing.T) {
 			store := postgres.NewStore(db)
 			givenUp, err := store.GivenUp(t.Context(), []int64{replacedJob, givenUpJob})
 			require.NoError(t, err)
@@ -127,6 +135,18 @@ func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, spools, 1)
 			require.Equal(t, "7c3a", spools[0].Name)
+		})
+	}
+}
+
+func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
+	for name, db := range releasedFrom(t, 4) {
+		t.Run(name, func(t *testing.T) {
+			published, err := postgres.NewStore(db).PublishedImports(t.Context(), []int64{skippedJob})
+			require.NoError(t, err)
+			require.Equal(t, sink.Counts{Records: 2, Skipped: 1}, published[skippedJob].Counts)
+			require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = $1 AND reason = 'sold out'`,
+				published[skippedJob].ImportID))
 		})
 	}
 }
