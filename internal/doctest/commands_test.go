@@ -18,10 +18,10 @@ import (
 var commandLanguages = []string{"sh", "bash", "shell", "console"}
 
 // executed are the programs that commands begin with which are executed here.
-var executed = []string{
+var executed = append([]string{
 	"starter", "worker", "temporal", // ours and Temporal's, against a real system
-	"psql", "pg_dump", "pg_restore", "createdb", "openssl", "mkdir", "export", "source", "zstd",
-}
+	"mkdir", "export", "source",
+}, notOurs...)
 
 // elsewhere are commands that cannot be executed here, each with the test that
 // executes what they do, or the file that does.

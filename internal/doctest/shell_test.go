@@ -131,6 +131,10 @@ var person = regexp.MustCompile(`^starter (status|list)\b`)
 func (s *shell) execute(t *testing.T, where, command string) {
 	t.Helper()
 	command = placeholder.ReplaceAllString(command+" ", "")
+	if missing := s.missing(command); missing != "" {
+		t.Run(command, func(t *testing.T) { t.Skipf("%s is not on this machine", missing) })
+		return
+	}
 	for _, each := range prepared {
 		if each.command.MatchString(command) {
 			command = strings.Replace(command, "1234", fmt.Sprint(each.job(s)), 1)
@@ -151,6 +155,24 @@ func (s *shell) execute(t *testing.T, where, command string) {
 			require.Zero(t, status, "%s: exit status\n%s", where, output)
 		}
 	}
+}
+
+// notOurs are programs that a machine with Go alone may lack.
+var notOurs = []string{"psql", "pg_dump", "pg_restore", "createdb", "openssl", "zstd"}
+
+// missing is the program of the command that this machine lacks, "" if none.
+func (s *shell) missing(command string) string {
+	for _, program := range notOurs {
+		if !slices.Contains(strings.Fields(command), program) {
+			continue
+		}
+		look := exec.Command("bash", "-c", "command -v "+program)
+		look.Env = s.environment
+		if look.Run() != nil {
+			return program
+		}
+	}
+	return ""
 }
 
 func (s *shell) run(t *testing.T, command string) (output string, status int) {
