@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -17,22 +20,33 @@ import (
 // "mapt" in ASCII. The second key is the hash of the table's name.
 const mappedTableLock int32 = 0x6d617074
 
-const lockMappedTable = `SELECT pg_advisory_xact_lock($1, hashtext($2))`
+const lockMappedTable = `SELECT pg_try_advisory_xact_lock($1, hashtext($2))`
 
-// mergeRecords is how many records become rows with one statement, so that
-// progress is told several times a minute.
+// lockEvery is how often an import that waits for its turn at the table looks.
+const lockEvery = 500 * time.Millisecond
+
+// mergeRecords is how many records become rows with one statement: they are
+// sorted in memory.
 const mergeRecords = 50_000
 
 // Sorting so many rows by their key is done in memory.
 const enlargeWorkMem = `
 SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')`
 
+// Whoever else has the table or its rows locked is not waited for for ever: the
+// error says of which table, and the next attempt waits again.
+const waitForLocks = `
+SELECT set_config('lock_timeout', '60s', true) FROM pg_settings WHERE name = 'lock_timeout' AND setting::bigint NOT BETWEEN 1 AND 60000`
+
 var errIncomplete = errors.New("rows that were committed for the mapped table are gone, as after a crash of PostgreSQL: the next attempt begins anew")
 
 // publish brings the rows into the mapping's table. problem says what was left
 // out besides.
-func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark, progress func()) (problem string, err error) {
-	if _, err := tx.ExecContext(ctx, lockMappedTable, mappedTableLock, m.Table.String()); err != nil {
+func (m *mappedRows) publish(
+	ctx context.Context, of transaction, request sink.ImportRequest, mark sink.Mark, progress func(),
+) (problem string, err error) {
+	tx := telling{of, progress}
+	if err := m.lock(ctx, tx); err != nil {
 		return "", m.failed(err)
 	}
 	complete, err := m.complete(ctx, tx, mark.Records)
@@ -43,20 +57,19 @@ func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.I
 		return "", m.failed(err)
 	}
 	for _, statement := range []string{
-		enlargeWorkMem, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (" + heldNumber + ")", "ANALYZE " + m.holding(),
+		enlargeWorkMem, waitForLocks, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (" + heldNumber + ")", "ANALYZE " + m.holding(),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return "", m.failed(err)
 		}
 	}
-	progress()
 	missing, problem, err := m.missing(ctx, tx, request, mark)
 	if err != nil {
 		return "", err
 	}
 	job := request.Job.ScrapingJobID
 	if m.Mode != mapping.Upsert {
-		err = inParts(ctx, tx, progress, fmt.Sprintf(
+		err = inParts(ctx, tx, fmt.Sprintf(
 			"DELETE FROM %[1]s WHERE scrapingjob_id = $1 AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE scrapingjob_id = $1 LIMIT $2))", m.table()),
 			job, mergeRecords)
 		if err != nil {
@@ -68,10 +81,9 @@ func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.I
 		if _, err := tx.ExecContext(ctx, merge, job, after, after+mergeRecords); err != nil {
 			return "", m.failed(err)
 		}
-		progress()
 	}
 	if missing != "" {
-		err = inParts(ctx, tx, progress, fmt.Sprintf(
+		err = inParts(ctx, tx, fmt.Sprintf(
 			"UPDATE %[1]s AS present SET %[2]s = false WHERE %[3]s AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s AS present WHERE %[3]s LIMIT $4))",
 			m.table(), pq.QuoteIdentifier(m.DeactivateMissing.Column), missing), job, request.Job.SitemapID, request.Job.SitemapName, mergeRecords)
 		if err != nil {
@@ -82,10 +94,70 @@ func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.I
 	return problem, m.failed(err)
 }
 
+// lock waits for the imports that are being published into the table.
+func (m *mappedRows) lock(ctx context.Context, tx telling) error {
+	for {
+		var locked bool
+		if err := tx.GetContext(ctx, &locked, lockMappedTable, mappedTableLock, m.Table.String()); err != nil || locked {
+			return err
+		}
+		tx.progress()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lockEvery):
+		}
+	}
+}
+
+// telling is a transaction whose statements may take long: progress is called
+// while they run.
+type telling struct {
+	transaction
+	progress func()
+}
+
+const (
+	tellEvery = 2 * time.Second
+	// tellFor is how long a statement may run. After that it counts as hanging, and
+	// the heartbeat timeout ends the attempt.
+	tellFor = 30 * time.Minute
+)
+
+func (t telling) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
+	t.while(func() { result, err = t.transaction.ExecContext(ctx, query, args...) })
+	return result, err
+}
+
+func (t telling) GetContext(ctx context.Context, into any, query string, args ...any) (err error) {
+	t.while(func() { err = t.transaction.GetContext(ctx, into, query, args...) })
+	return err
+}
+
+func (t telling) while(run func()) {
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		ticker := time.NewTicker(tellEvery)
+		defer ticker.Stop()
+		for range tellFor / tellEvery {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				t.progress()
+			}
+		}
+	})
+	run()
+	close(done)
+	all.Wait()
+}
+
 // inParts runs the statement, which changes some of the rows, until it finds no
 // more. A row's ctid is its own in one partition only, so that the statement has
 // to have its condition beside.
-func inParts(ctx context.Context, tx transaction, progress func(), statement string, args ...any) error {
+func inParts(ctx context.Context, tx telling, statement string, args ...any) error {
 	for {
 		result, err := tx.ExecContext(ctx, statement, args...)
 		if err != nil {
@@ -95,7 +167,6 @@ func inParts(ctx context.Context, tx transaction, progress func(), statement str
 		if err != nil || changed == 0 {
 			return err
 		}
-		progress()
 	}
 }
 
@@ -144,7 +215,7 @@ SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs
 // deactivated, with the job and the sitemap as $1 to $3, "" if there are to be none;
 // or why a person has to decide about them. A job that has not brought everything
 // shows of no row that it is missing.
-func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
+func (m *mappedRows) missing(ctx context.Context, tx telling, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
 	job := request.Job
 	if m.DeactivateMissing == nil || job.Status != "finished" {
 		return "", "", nil

@@ -333,6 +333,38 @@ func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
 	nothingHeld(t, db)
 }
 
+// An import that says nothing for some seconds counts as hanging: its attempt is
+// ended, and would wait again from the beginning.
+func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
+	for name, lock := range map[string]string{
+		"for another import of the table": `SELECT pg_advisory_xact_lock(1835102324, hashtext('public.products'))`,
+		"in a statement":                  `LOCK TABLE products IN EXCLUSIVE MODE`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, db := newMapped(t, replaceJob)
+			attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
+			require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
+			other := db.MustBegin()
+			other.MustExec(lock)
+			told := make(chan struct{}, 100)
+			done := make(chan error, 1)
+			go func() { done <- attempt.Publish(context.Background(), func() { told <- struct{}{} }) }()
+			for range 3 {
+				select {
+				case <-told:
+				case err := <-done:
+					t.Fatalf("it does not wait: %v", err)
+				case <-time.After(time.Minute):
+					t.Fatal("nothing is told")
+				}
+			}
+			require.NoError(t, other.Rollback())
+			require.NoError(t, <-done)
+			require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM products`))
+		})
+	}
+}
+
 func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
 	store, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, price numeric, "in Stock" bigint) PARTITION BY HASH (url);
