@@ -69,10 +69,7 @@ func (m *mappedRows) publish(
 	}
 	job := request.Job.ScrapingJobID
 	if m.Mode != mapping.Upsert {
-		err = inParts(ctx, tx, fmt.Sprintf(
-			"DELETE FROM %[1]s WHERE scrapingjob_id = $1 AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE scrapingjob_id = $1 LIMIT $2))", m.table()),
-			job, mergeRecords)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+m.table()+" WHERE scrapingjob_id = $1", job); err != nil {
 			return "", m.failed(err)
 		}
 	}
@@ -83,9 +80,9 @@ func (m *mappedRows) publish(
 		}
 	}
 	if missing != "" {
-		err = inParts(ctx, tx, fmt.Sprintf(
-			"UPDATE %[1]s AS present SET %[2]s = false WHERE %[3]s AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s AS present WHERE %[3]s LIMIT $4))",
-			m.table(), pq.QuoteIdentifier(m.DeactivateMissing.Column), missing), job, request.Job.SitemapID, request.Job.SitemapName, mergeRecords)
+		_, err = tx.ExecContext(ctx, fmt.Sprintf(
+			"UPDATE %s AS present SET %s = false WHERE %s", m.table(), pq.QuoteIdentifier(m.DeactivateMissing.Column), missing),
+			job, request.Job.SitemapID, request.Job.SitemapName)
 		if err != nil {
 			return "", m.failed(err)
 		}
@@ -110,8 +107,8 @@ func (m *mappedRows) lock(ctx context.Context, tx telling) error {
 	}
 }
 
-// telling is a transaction whose statements may take long: progress is called
-// while they run.
+// telling is a transaction whose statements may be many and take long: progress is
+// called while each of them runs and after it.
 type telling struct {
 	transaction
 	progress func()
@@ -152,22 +149,7 @@ func (t telling) while(run func()) {
 	run()
 	close(done)
 	all.Wait()
-}
-
-// inParts runs the statement, which changes some of the rows, until it finds no
-// more. A row's ctid is its own in one partition only, so that the statement has
-// to have its condition beside.
-func inParts(ctx context.Context, tx telling, statement string, args ...any) error {
-	for {
-		result, err := tx.ExecContext(ctx, statement, args...)
-		if err != nil {
-			return err
-		}
-		changed, err := result.RowsAffected()
-		if err != nil || changed == 0 {
-			return err
-		}
-	}
+	t.progress()
 }
 
 // merge is the statement that makes rows of the records of job $1 with numbers
@@ -236,9 +218,11 @@ func (m *mappedRows) missing(ctx context.Context, tx telling, request sink.Impor
 	active := fmt.Sprintf("present.%s AND present.scrapingjob_id <= $1 AND present.scrapingjob_id IN (%s)",
 		pq.QuoteIdentifier(m.DeactivateMissing.Column), jobsOfSitemap)
 	condition = fmt.Sprintf("%s AND NOT EXISTS (SELECT FROM %s AS held WHERE %s)", active, m.holding(), strings.Join(same, " AND "))
+	// As conditions of a statement each, so that PostgreSQL joins the tables: it
+	// would look into held once for each row.
 	var counts struct{ All, Missing int64 }
-	count := fmt.Sprintf(`SELECT count(*) FILTER (WHERE %s) AS "all", count(*) FILTER (WHERE %s) AS missing FROM %s AS present`,
-		active, condition, m.table())
+	count := fmt.Sprintf(`SELECT (SELECT count(*) FROM %[1]s AS present WHERE %[2]s) AS "all", (SELECT count(*) FROM %[1]s AS present WHERE %[3]s) AS missing`,
+		m.table(), active, condition)
 	if err := tx.GetContext(ctx, &counts, count, of...); err != nil {
 		return "", "", m.failed(err)
 	}

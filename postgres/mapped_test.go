@@ -333,6 +333,26 @@ func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
 	nothingHeld(t, db)
 }
 
+// More rows than the statements have memory for: looked up one by one in the
+// other table, without an index, they would take hours.
+func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+	const many = 60_000
+	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	store := mapped(t, postgres.NewStore(db), db, deactivate)
+	published(t, store, 1, "shop")
+	const urls = `rpad(md5(i::text), 1700, 'x'), i, 7`
+	db.MustExec(`INSERT INTO products (scrapingjob_id, url, price, "in Stock") SELECT 1, `+urls+` FROM generate_series(1, $1::bigint) AS i`, many)
+	r := ofSitemap("shop", ofJob(2, request(1, many)))
+	attempt := begin(t, store, r)
+	db.MustExec(fmt.Sprintf(`INSERT INTO scrapehaul.mapped_rows_%d SELECT i, %s FROM generate_series(1 + $1::bigint/4, $1 + $1/4) AS i`, attempt.ID(), urls), many)
+	db.MustExec(`UPDATE scrapehaul.imports SET committed_bytes = bytes, records = bytes, last_record_number = 2 * bytes WHERE import_id = $1`, attempt.ID())
+	require.NoError(t, begin(t, store, r).Publish(t.Context(), func() {}))
+	require.Equal(t, int64(many), count(t, db, `SELECT count(*) FROM products WHERE active`))
+	require.Equal(t, int64(many/4), count(t, db, `SELECT count(*) FROM products WHERE NOT active AND price <= $1`, many/4))
+}
+
 // An import that says nothing for some seconds counts as hanging: its attempt is
 // ended, and would wait again from the beginning.
 func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
@@ -349,7 +369,7 @@ func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
 			told := make(chan struct{}, 100)
 			done := make(chan error, 1)
 			go func() { done <- attempt.Publish(context.Background(), func() { told <- struct{}{} }) }()
-			for range 3 {
+			for range 10 {
 				select {
 				case <-told:
 				case err := <-done:
