@@ -21,7 +21,9 @@ type MappedTableError struct {
 
 func (e *MappedTableError) Error() string {
 	message := e.Err.Error()
-	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" {
+	// That of other constraints has the whole row, with columns that are none of ours.
+	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" &&
+		refused.Code != pqerror.NotNullViolation && refused.Code != pqerror.CheckViolation {
 		message += " (" + refused.Detail + ")"
 	}
 	return fmt.Sprintf("table %s: %s", e.Table, message)
@@ -202,9 +204,18 @@ func (m *mappedRows) naming(message string) string {
 	return strings.ReplaceAll(message, pq.QuoteIdentifier(holdingTable(m.importID)), pq.QuoteIdentifier(m.Table.Name))
 }
 
-// refuses says whether the table refused what a row holds.
+// refuses says whether the table refused what a row holds: by a constraint of its
+// own or of a domain, or of a constraint's function.
 func (m *mappedRows) refuses(err error) bool {
 	problem := pq.As(err)
-	return m != nil && problem != nil && problem.Code.Class() == pqerror.ClassIntegrityConstraintViolation &&
-		problem.Table == holdingTable(m.importID)
+	if m == nil || problem == nil {
+		return false
+	}
+	switch problem.Code.Class() {
+	case pqerror.ClassIntegrityConstraintViolation:
+		return problem.Table == holdingTable(m.importID) || problem.DataTypeName != ""
+	case pqerror.ClassPLpgSQLError:
+		return true // no other table has functions
+	}
+	return false
 }

@@ -38,6 +38,9 @@ SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting(
 const waitForLocks = `
 SELECT set_config('lock_timeout', '60s', true) FROM pg_settings WHERE name = 'lock_timeout' AND setting::bigint NOT BETWEEN 1 AND 60000`
 
+// What the table refuses is told as such, and not found at the commit.
+const checkDeferred = `SET CONSTRAINTS ALL IMMEDIATE`
+
 var errIncomplete = errors.New("rows that were committed for the mapped table are gone, as after a crash of PostgreSQL: the next attempt begins anew")
 
 // publish brings the rows into the mapping's table. problem says what was left
@@ -86,6 +89,9 @@ func (m *mappedRows) publish(
 		if err != nil {
 			return "", m.failed(err)
 		}
+	}
+	if _, err := tx.ExecContext(ctx, checkDeferred); err != nil {
+		return "", m.failed(err)
 	}
 	_, err = tx.ExecContext(ctx, dropHolding(m.importID))
 	return problem, m.failed(err)

@@ -113,6 +113,32 @@ func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
 	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.rejected_records ORDER BY record_number`))
 }
 
+func TestRecordThatADomainOrAFunctionDoesNotTakeIsRejected(t *testing.T) {
+	store, db := newStore(t)
+	db.MustExec(`CREATE DOMAIN address AS text NOT NULL;
+		CREATE DOMAIN amount AS numeric CHECK (VALUE > 0);
+		CREATE FUNCTION in_store(n bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF n = 0 THEN RAISE 'sold out'; END IF; RETURN true; END $$;
+		CREATE TABLE public.products (scrapingjob_id bigint, url address, price amount, "in Stock" bigint CHECK (in_store("in Stock")))`)
+	store = mapped(t, store, db, replaceJob)
+	published(t, store, 1, "shop", product("good", "1"), product("price", "-1"), `{"price":"1"}`, `{"url":"stock","stock":0}`, product("last", "2"))
+	require.Equal(t, []string{"1 good 1 7", "1 last 2 7"}, rows(t, db, allProducts))
+	require.Equal(t, []string{
+		`2: PostgreSQL refuses it: value for domain amount violates check constraint "amount_check"`,
+		`3: PostgreSQL refuses it: domain address does not allow null values`,
+		`4: PostgreSQL refuses it: sold out`,
+	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.rejected_records ORDER BY record_number`))
+}
+
+func TestErrorsDoNotHaveTheRowsOfAMappedTable(t *testing.T) {
+	store, db := newStore(t)
+	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint,
+		note text DEFAULT 'confidential', CHECK (price > 0 OR note = ''))`)
+	store = mapped(t, store, db, replaceJob)
+	_, err := publishRecords(t.Context(), store, 1, "shop", product("a", "-1"))
+	require.ErrorContains(t, err, `violates check constraint "products_check"`)
+	require.NotContains(t, err.Error(), "confidential")
+}
+
 func TestReimportReplacesTheRowsOfItsJob(t *testing.T) {
 	for name, file := range map[string]string{"without a key": replaceJob, "with a key": products + "key: [url]\n    mode: replace-job\n"} {
 		t.Run(name, func(t *testing.T) {
