@@ -59,8 +59,9 @@ func (m *mappedRows) publish(
 	if err != nil {
 		return "", m.failed(err)
 	}
+	// Nothing that a backup, which reads all tables of the schema, would keep waiting.
 	for _, statement := range []string{
-		enlargeWorkMem, waitForLocks, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (" + heldNumber + ")", "ANALYZE " + m.holding(),
+		enlargeWorkMem, waitForLocks, "CREATE UNIQUE INDEX ON " + m.holding() + " (" + heldNumber + ")", "ANALYZE " + m.holding(),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return "", m.failed(err)
@@ -90,10 +91,7 @@ func (m *mappedRows) publish(
 			return "", m.failed(err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, checkDeferred); err != nil {
-		return "", m.failed(err)
-	}
-	_, err = tx.ExecContext(ctx, dropHolding(m.importID))
+	_, err = tx.ExecContext(ctx, checkDeferred)
 	return problem, m.failed(err)
 }
 

@@ -411,6 +411,25 @@ func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
 	}
 }
 
+func TestBackupKeepsNoImportFromBeingPublished(t *testing.T) {
+	store, db := newMapped(t, replaceJob)
+	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
+	require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
+	backup := db.MustBegin()
+	backup.MustExec(fmt.Sprintf(`LOCK TABLE scrapehaul.mapped_rows_%d IN ACCESS SHARE MODE`, attempt.ID())) // as pg_dump does
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, attempt.Publish(ctx, func() {}))
+	require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM products`))
+	require.NoError(t, store.RemoveUnneeded(ctx, jobID, func(int64) {}))
+	require.Equal(t, []int64{jobID}, jobsWithUnneeded(t, store), "what is left is known")
+
+	require.NoError(t, backup.Rollback())
+	require.NoError(t, store.RemoveUnneeded(ctx, jobID, func(int64) {}))
+	nothingHeld(t, db)
+	require.Empty(t, jobsWithUnneeded(t, store))
+}
+
 func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
 	store, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, price numeric, "in Stock" bigint) PARTITION BY HASH (url);
