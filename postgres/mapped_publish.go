@@ -77,7 +77,13 @@ func (m *mappedRows) publish(
 			return "", m.failed(err)
 		}
 	}
-	merge := m.merge()
+	var late bool
+	if m.DeactivateMissing != nil {
+		if err := tx.GetContext(ctx, &late, hasLaterWhole, job, request.Job.SitemapID, request.Job.SitemapName); err != nil {
+			return "", m.failed(err)
+		}
+	}
+	merge := m.merge(late)
 	for after := int64(0); after < mark.LastRecordNumber; after += mergeRecords {
 		if _, err := tx.ExecContext(ctx, merge, job, after, after+mergeRecords); err != nil {
 			return "", m.failed(err)
@@ -159,7 +165,10 @@ func (t telling) while(run func()) {
 // merge is the statement that makes rows of the records of job $1 with numbers
 // over $2 up to $3. Records come in order, so the last one of a key, or with
 // Append the first one, is the one that counts.
-func (m *mappedRows) merge() string {
+//
+// With late, a later job has told already which rows are missing: a row that this
+// one adds is one of them, and the others stay as they are.
+func (m *mappedRows) merge(late bool) string {
 	names, values := "scrapingjob_id, "+m.columnList(""), "$1::bigint, "+m.columnList("held.")
 	set := []string{"scrapingjob_id = excluded.scrapingjob_id"}
 	for _, column := range m.Columns {
@@ -167,8 +176,13 @@ func (m *mappedRows) merge() string {
 	}
 	if missing := m.DeactivateMissing; missing != nil {
 		active := pq.QuoteIdentifier(missing.Column)
-		names, values = names+", "+active, values+", true"
-		set = append(set, active+" = true")
+		names = names + ", " + active
+		if late {
+			values += ", false"
+		} else {
+			values += ", true"
+			set = append(set, active+" = true")
+		}
 	}
 	key := nameList("", m.Key)
 	from := fmt.Sprintf("FROM %[1]s AS held WHERE %[2]s > $2 AND %[2]s <= $3", m.holding(), heldNumber)
@@ -196,6 +210,13 @@ const hasLaterJob = `
 SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs
                WHERE (sitemap_id = nullif($2::bigint, 0) OR sitemap_name = $3) AND scrapingjob_id > $1
                  AND status = 'finished' AND published_import_id IS NOT NULL)`
+
+// One that has brought everything into a mapped table.
+const hasLaterWhole = `
+SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+               WHERE (job.sitemap_id = nullif($2::bigint, 0) OR job.sitemap_name = $3) AND job.scrapingjob_id > $1
+                 AND job.status = 'finished' AND import.mapping <> ''
+                 AND import.rejected = 0 AND import.records + import.skipped >= job.stored_record_count)`
 
 // missing returns the condition of the rows, called present, that are to be
 // deactivated, with the job and the sitemap as $1 to $3, "" if there are to be none;

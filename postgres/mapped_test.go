@@ -190,7 +190,9 @@ func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 	published(t, store, 4, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
 	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what comes back is active again")
 	published(t, store, 3, "shop", product("d", "4"))
-	require.Equal(t, []string{"a", "b", "c", "d", "z"}, rows(t, db, activeProducts), "a job that is not the last one deactivates nothing")
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what a later job has not brought stays missing")
+	published(t, store, 1, "shop", product("a", "5"), product("e", "5"))
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "in whatever order jobs are imported")
 }
 
 func TestIncompleteJobDeactivatesNothing(t *testing.T) {
