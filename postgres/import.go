@@ -270,7 +270,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction, progress func()) 
 		problems = append(problems, problem)
 	}
 	if i.mapped != nil {
-		if _, err := dropHolding(ctx, tx, i.id); err != nil {
+		if err := dropHolding(ctx, tx, i.id); err != nil {
 			return err
 		}
 	}

@@ -161,18 +161,17 @@ type getter interface {
 
 // dropHolding drops the table, unless somebody reads it, such as a backup, which
 // can take hours: RemoveUnneeded tries again.
-func dropHolding(ctx context.Context, tx transaction, importID int64) (dropped bool, err error) {
+func dropHolding(ctx context.Context, tx transaction, importID int64) error {
 	for _, statement := range []string{`SAVEPOINT holding`, waitForReaders} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return false, err
+			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, "DROP TABLE IF EXISTS scrapehaul."+holdingTable(importID))
+	_, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS scrapehaul."+holdingTable(importID))
 	if refused := pq.As(err); refused != nil && refused.Code == pqerror.LockNotAvailable {
 		_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT holding`)
-		return false, err
 	}
-	return err == nil, err
+	return err
 }
 
 // appendRow appends the record's row as COPY data, or returns why the record does

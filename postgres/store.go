@@ -183,10 +183,7 @@ func (s *Store) dropHoldings(ctx context.Context, scrapingJobID int64) error {
 	}
 	for _, id := range holding {
 		err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
-			return inTx(ctx, conn, func(tx transaction) error {
-				_, err := dropHolding(ctx, tx, id)
-				return err
-			})
+			return inTx(ctx, conn, func(tx transaction) error { return dropHolding(ctx, tx, id) })
 		})
 		if err != nil {
 			return fmt.Errorf("removing the held rows of import %d: %w", id, err)
