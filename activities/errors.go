@@ -142,13 +142,14 @@ func classifyDatabase(err *pq.Error) (kind string, final bool) {
 	}
 }
 
-// isMappedTableRefusing is about what only a person can change too: keys, rights
-// and triggers of a table that is not ours.
+// isMappedTableRefusing is about what only a person can change too: keys, rights,
+// triggers and indexes of a table that is not ours.
 func isMappedTableRefusing(err error) bool {
 	_, is := errors.AsType[*postgres.MappedTableError](err)
 	return is && slices.Contains([]pqerror.Class{
 		pqerror.ClassDataException, pqerror.ClassIntegrityConstraintViolation, pqerror.ClassSyntaxErrorOrAccessRuleViolation,
 		pqerror.ClassInvalidSchemaName, pqerror.ClassPLpgSQLError, pqerror.ClassTriggeredActionException,
+		pqerror.ClassProgramLimitExceeded, pqerror.ClassFeatureNotSupported, pqerror.ClassCardinalityViolation,
 	}, pq.As(err).Code.Class())
 }
 

@@ -2,6 +2,8 @@ package activities_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -103,6 +106,37 @@ func TestDatabaseWithoutTheSchemaNeedsAPerson(t *testing.T) {
 		_, err := run[any](w, activity, input)
 		requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
 		require.ErrorContains(t, err, "does not exist", activity)
+	}
+}
+
+func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
+	var long strings.Builder // cannot be compressed to what an index takes
+	for n := range 300 {     // 19 KB
+		fmt.Fprintf(&long, "%x", sha256.Sum256([]byte{byte(n), byte(n >> 8)}))
+	}
+	const table = `CREATE TABLE public.products (scrapingjob_id bigint, url text); `
+	for name, refuses := range map[string]string{
+		"another row": `INSERT INTO public.products VALUES (1, 'a'); CREATE UNIQUE INDEX ON public.products ((true))`,
+		"a constraint at the commit": `CREATE TABLE public.known (url text PRIMARY KEY);
+			ALTER TABLE public.products ADD FOREIGN KEY (url) REFERENCES public.known DEFERRABLE INITIALLY DEFERRED`,
+		"the limit of an index": `CREATE INDEX ON public.products (url)`,
+		"a trigger": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+			CREATE TRIGGER no BEFORE INSERT ON public.products FOR EACH ROW EXECUTE FUNCTION no()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.db.MustExec(table + refuses)
+			mappings, err := mapping.Parse("mappings.yaml", []byte(
+				"mappings: [{sitemap: shop, table: products, columns: [{name: url, type: text}], mode: replace-job}]"))
+			require.NoError(t, err)
+			w.steps.Sink = postgres.NewStore(w.db).WithMappings(mappings)
+			in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(`{"url":"` + long.String() + `"}`)}), 1)
+			_, err = w.tryImport(in)
+			requireFailure(t, err, activities.ErrorMappedTable, false)
+			require.ErrorContains(t, err, "Nothing was published; put the table or its mapping")
+			require.ErrorContains(t, err, "publishing import 1: table public.products: ")
+			require.Zero(t, w.visible())
+		})
 	}
 }
 

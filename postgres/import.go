@@ -269,6 +269,11 @@ func (i *attempt) publish(ctx context.Context, tx transaction, progress func()) 
 		}
 		problems = append(problems, problem)
 	}
+	if i.mapped != nil {
+		if err := dropHolding(ctx, tx, i.id); err != nil {
+			return err
+		}
+	}
 	i.problem = strings.Join(slices.DeleteFunc(problems, func(p string) bool { return p == "" }), "; ")
 	return nil
 }

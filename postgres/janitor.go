@@ -58,6 +58,10 @@ func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 const selectJobsWithUnneeded = `
 SELECT DISTINCT scrapingjob_id FROM scrapehaul.imports
 WHERE state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
+UNION
+SELECT scrapingjob_id FROM scrapehaul.imports
+WHERE state <> 'importing' AND 'mapped_rows_' || import_id IN (
+    SELECT relname FROM pg_class WHERE relnamespace = 'scrapehaul'::regnamespace AND relkind = 'r' AND relname LIKE 'mapped\_rows\_%')
 ORDER BY scrapingjob_id`
 
 // JobsWithUnneededRecords returns the IDs of the scraping jobs for which

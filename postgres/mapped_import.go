@@ -21,7 +21,9 @@ type MappedTableError struct {
 
 func (e *MappedTableError) Error() string {
 	message := e.Err.Error()
-	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" {
+	// That of other constraints has the whole row, with columns that are none of ours.
+	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" &&
+		refused.Code != pqerror.NotNullViolation && refused.Code != pqerror.CheckViolation {
 		message += " (" + refused.Detail + ")"
 	}
 	return fmt.Sprintf("table %s: %s", e.Table, message)
@@ -143,7 +145,7 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 // complete says whether there is a row for every record that has been committed:
 // not after a crash of PostgreSQL, nor when a worker that knows nothing of the
 // mapping has committed records alone.
-func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64) (bool, error) {
+func (m *mappedRows) complete(ctx context.Context, tx getter, records int64) (bool, error) {
 	var exists bool
 	if err := tx.GetContext(ctx, &exists, `SELECT to_regclass($1) IS NOT NULL`, m.holding()); err != nil || !exists {
 		return false, err
@@ -153,8 +155,23 @@ func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64
 	return held == records, err
 }
 
-func dropHolding(importID int64) string {
-	return "DROP TABLE IF EXISTS scrapehaul." + holdingTable(importID)
+type getter interface {
+	GetContext(ctx context.Context, into any, query string, args ...any) error
+}
+
+// dropHolding drops the table, unless somebody reads it, such as a backup, which
+// can take hours: RemoveUnneeded tries again.
+func dropHolding(ctx context.Context, tx transaction, importID int64) error {
+	for _, statement := range []string{`SAVEPOINT holding`, waitForReaders} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS scrapehaul."+holdingTable(importID))
+	if refused := pq.As(err); refused != nil && refused.Code == pqerror.LockNotAvailable {
+		_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT holding`)
+	}
+	return err
 }
 
 // appendRow appends the record's row as COPY data, or returns why the record does
@@ -198,9 +215,18 @@ func (m *mappedRows) naming(message string) string {
 	return strings.ReplaceAll(message, pq.QuoteIdentifier(holdingTable(m.importID)), pq.QuoteIdentifier(m.Table.Name))
 }
 
-// refuses says whether the table refused what a row holds.
+// refuses says whether the table refused what a row holds: by a constraint of its
+// own or of a domain, or of a constraint's function.
 func (m *mappedRows) refuses(err error) bool {
 	problem := pq.As(err)
-	return m != nil && problem != nil && problem.Code.Class() == pqerror.ClassIntegrityConstraintViolation &&
-		problem.Table == holdingTable(m.importID)
+	if m == nil || problem == nil {
+		return false
+	}
+	switch problem.Code.Class() {
+	case pqerror.ClassIntegrityConstraintViolation:
+		return problem.Table == holdingTable(m.importID) || problem.DataTypeName != ""
+	case pqerror.ClassPLpgSQLError:
+		return true // no other table has functions
+	}
+	return false
 }

@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -17,22 +20,36 @@ import (
 // "mapt" in ASCII. The second key is the hash of the table's name.
 const mappedTableLock int32 = 0x6d617074
 
-const lockMappedTable = `SELECT pg_advisory_xact_lock($1, hashtext($2))`
+const lockMappedTable = `SELECT pg_try_advisory_xact_lock($1, hashtext($2))`
 
-// mergeRecords is how many records become rows with one statement, so that
-// progress is told several times a minute.
+// lockEvery is how often an import that waits for its turn at the table looks.
+const lockEvery = 500 * time.Millisecond
+
+// mergeRecords is how many records become rows with one statement: they are
+// sorted in memory.
 const mergeRecords = 50_000
 
 // Sorting so many rows by their key is done in memory.
 const enlargeWorkMem = `
 SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')`
 
+// Whoever else has the table or its rows locked is not waited for for ever: the
+// error says of which table, and the next attempt waits again.
+const waitForLocks = `
+SELECT set_config('lock_timeout', '60s', true) FROM pg_settings WHERE name = 'lock_timeout' AND setting::bigint NOT BETWEEN 1 AND 60000`
+
+// What the table refuses is told as such, and not found at the commit.
+const checkDeferred = `SET CONSTRAINTS ALL IMMEDIATE`
+
 var errIncomplete = errors.New("rows that were committed for the mapped table are gone, as after a crash of PostgreSQL: the next attempt begins anew")
 
 // publish brings the rows into the mapping's table. problem says what was left
 // out besides.
-func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark, progress func()) (problem string, err error) {
-	if _, err := tx.ExecContext(ctx, lockMappedTable, mappedTableLock, m.Table.String()); err != nil {
+func (m *mappedRows) publish(
+	ctx context.Context, of transaction, request sink.ImportRequest, mark sink.Mark, progress func(),
+) (problem string, err error) {
+	tx := telling{of, progress}
+	if err := m.lock(ctx, tx); err != nil {
 		return "", m.failed(err)
 	}
 	complete, err := m.complete(ctx, tx, mark.Records)
@@ -42,67 +59,116 @@ func (m *mappedRows) publish(ctx context.Context, tx transaction, request sink.I
 	if err != nil {
 		return "", m.failed(err)
 	}
+	// Nothing that a backup, which reads all tables of the schema, would keep waiting.
 	for _, statement := range []string{
-		enlargeWorkMem, "ALTER TABLE " + m.holding() + " ADD PRIMARY KEY (" + heldNumber + ")", "ANALYZE " + m.holding(),
+		enlargeWorkMem, waitForLocks, "CREATE UNIQUE INDEX ON " + m.holding() + " (" + heldNumber + ")", "ANALYZE " + m.holding(),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return "", m.failed(err)
 		}
 	}
-	progress()
 	missing, problem, err := m.missing(ctx, tx, request, mark)
 	if err != nil {
 		return "", err
 	}
 	job := request.Job.ScrapingJobID
 	if m.Mode != mapping.Upsert {
-		err = inParts(ctx, tx, progress, fmt.Sprintf(
-			"DELETE FROM %[1]s WHERE scrapingjob_id = $1 AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE scrapingjob_id = $1 LIMIT $2))", m.table()),
-			job, mergeRecords)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+m.table()+" WHERE scrapingjob_id = $1", job); err != nil {
 			return "", m.failed(err)
 		}
 	}
-	merge := m.merge()
+	var late bool
+	if m.DeactivateMissing != nil {
+		if err := tx.GetContext(ctx, &late, hasLaterWhole, job, request.Job.SitemapID, request.Job.SitemapName); err != nil {
+			return "", m.failed(err)
+		}
+	}
+	merge := m.merge(late)
 	for after := int64(0); after < mark.LastRecordNumber; after += mergeRecords {
 		if _, err := tx.ExecContext(ctx, merge, job, after, after+mergeRecords); err != nil {
 			return "", m.failed(err)
 		}
-		progress()
 	}
 	if missing != "" {
-		err = inParts(ctx, tx, progress, fmt.Sprintf(
-			"UPDATE %[1]s AS present SET %[2]s = false WHERE %[3]s AND ctid = ANY(ARRAY(SELECT ctid FROM %[1]s AS present WHERE %[3]s LIMIT $4))",
-			m.table(), pq.QuoteIdentifier(m.DeactivateMissing.Column), missing), job, request.Job.SitemapID, request.Job.SitemapName, mergeRecords)
+		_, err = tx.ExecContext(ctx, fmt.Sprintf(
+			"UPDATE %s AS present SET %s = false WHERE %s", m.table(), pq.QuoteIdentifier(m.DeactivateMissing.Column), missing),
+			job, request.Job.SitemapID, request.Job.SitemapName)
 		if err != nil {
 			return "", m.failed(err)
 		}
 	}
-	_, err = tx.ExecContext(ctx, dropHolding(m.importID))
+	_, err = tx.ExecContext(ctx, checkDeferred)
 	return problem, m.failed(err)
 }
 
-// inParts runs the statement, which changes some of the rows, until it finds no
-// more. A row's ctid is its own in one partition only, so that the statement has
-// to have its condition beside.
-func inParts(ctx context.Context, tx transaction, progress func(), statement string, args ...any) error {
+// lock waits for the imports that are being published into the table.
+func (m *mappedRows) lock(ctx context.Context, tx telling) error {
 	for {
-		result, err := tx.ExecContext(ctx, statement, args...)
-		if err != nil {
+		var locked bool
+		if err := tx.GetContext(ctx, &locked, lockMappedTable, mappedTableLock, m.Table.String()); err != nil || locked {
 			return err
 		}
-		changed, err := result.RowsAffected()
-		if err != nil || changed == 0 {
-			return err
+		tx.progress()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lockEvery):
 		}
-		progress()
 	}
+}
+
+// telling is a transaction whose statements may be many and take long: progress is
+// called while each of them runs and after it.
+type telling struct {
+	transaction
+	progress func()
+}
+
+const (
+	tellEvery = 2 * time.Second
+	// tellFor is how long a statement may run. After that it counts as hanging, and
+	// the heartbeat timeout ends the attempt.
+	tellFor = 30 * time.Minute
+)
+
+func (t telling) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
+	t.while(func() { result, err = t.transaction.ExecContext(ctx, query, args...) })
+	return result, err
+}
+
+func (t telling) GetContext(ctx context.Context, into any, query string, args ...any) (err error) {
+	t.while(func() { err = t.transaction.GetContext(ctx, into, query, args...) })
+	return err
+}
+
+func (t telling) while(run func()) {
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		ticker := time.NewTicker(tellEvery)
+		defer ticker.Stop()
+		for range tellFor / tellEvery {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				t.progress()
+			}
+		}
+	})
+	run()
+	close(done)
+	all.Wait()
+	t.progress()
 }
 
 // merge is the statement that makes rows of the records of job $1 with numbers
 // over $2 up to $3. Records come in order, so the last one of a key, or with
 // Append the first one, is the one that counts.
-func (m *mappedRows) merge() string {
+//
+// With late, a later job has told already which rows are missing: a row that this
+// one adds is one of them, and the others stay as they are.
+func (m *mappedRows) merge(late bool) string {
 	names, values := "scrapingjob_id, "+m.columnList(""), "$1::bigint, "+m.columnList("held.")
 	set := []string{"scrapingjob_id = excluded.scrapingjob_id"}
 	for _, column := range m.Columns {
@@ -110,8 +176,13 @@ func (m *mappedRows) merge() string {
 	}
 	if missing := m.DeactivateMissing; missing != nil {
 		active := pq.QuoteIdentifier(missing.Column)
-		names, values = names+", "+active, values+", true"
-		set = append(set, active+" = true")
+		names = names + ", " + active
+		if late {
+			values += ", false"
+		} else {
+			values += ", true"
+			set = append(set, active+" = true")
+		}
 	}
 	key := nameList("", m.Key)
 	from := fmt.Sprintf("FROM %[1]s AS held WHERE %[2]s > $2 AND %[2]s <= $3", m.holding(), heldNumber)
@@ -140,11 +211,18 @@ SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs
                WHERE (sitemap_id = nullif($2::bigint, 0) OR sitemap_name = $3) AND scrapingjob_id > $1
                  AND status = 'finished' AND published_import_id IS NOT NULL)`
 
+// One that has brought everything into a mapped table.
+const hasLaterWhole = `
+SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+               WHERE (job.sitemap_id = nullif($2::bigint, 0) OR job.sitemap_name = $3) AND job.scrapingjob_id > $1
+                 AND job.status = 'finished' AND import.mapping <> ''
+                 AND import.rejected = 0 AND import.records + import.skipped >= job.stored_record_count)`
+
 // missing returns the condition of the rows, called present, that are to be
 // deactivated, with the job and the sitemap as $1 to $3, "" if there are to be none;
 // or why a person has to decide about them. A job that has not brought everything
 // shows of no row that it is missing.
-func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
+func (m *mappedRows) missing(ctx context.Context, tx telling, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
 	job := request.Job
 	if m.DeactivateMissing == nil || job.Status != "finished" {
 		return "", "", nil
@@ -165,9 +243,11 @@ func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.I
 	active := fmt.Sprintf("present.%s AND present.scrapingjob_id <= $1 AND present.scrapingjob_id IN (%s)",
 		pq.QuoteIdentifier(m.DeactivateMissing.Column), jobsOfSitemap)
 	condition = fmt.Sprintf("%s AND NOT EXISTS (SELECT FROM %s AS held WHERE %s)", active, m.holding(), strings.Join(same, " AND "))
+	// As conditions of a statement each, so that PostgreSQL joins the tables: it
+	// would look into held once for each row.
 	var counts struct{ All, Missing int64 }
-	count := fmt.Sprintf(`SELECT count(*) FILTER (WHERE %s) AS "all", count(*) FILTER (WHERE %s) AS missing FROM %s AS present`,
-		active, condition, m.table())
+	count := fmt.Sprintf(`SELECT (SELECT count(*) FROM %[1]s AS present WHERE %[2]s) AS "all", (SELECT count(*) FROM %[1]s AS present WHERE %[3]s) AS missing`,
+		m.table(), active, condition)
 	if err := tx.GetContext(ctx, &counts, count, of...); err != nil {
 		return "", "", m.failed(err)
 	}

@@ -113,6 +113,32 @@ func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
 	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.rejected_records ORDER BY record_number`))
 }
 
+func TestRecordThatADomainOrAFunctionDoesNotTakeIsRejected(t *testing.T) {
+	store, db := newStore(t)
+	db.MustExec(`CREATE DOMAIN address AS text NOT NULL;
+		CREATE DOMAIN amount AS numeric CHECK (VALUE > 0);
+		CREATE FUNCTION in_store(n bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF n = 0 THEN RAISE 'sold out'; END IF; RETURN true; END $$;
+		CREATE TABLE public.products (scrapingjob_id bigint, url address, price amount, "in Stock" bigint CHECK (in_store("in Stock")))`)
+	store = mapped(t, store, db, replaceJob)
+	published(t, store, 1, "shop", product("good", "1"), product("price", "-1"), `{"price":"1"}`, `{"url":"stock","stock":0}`, product("last", "2"))
+	require.Equal(t, []string{"1 good 1 7", "1 last 2 7"}, rows(t, db, allProducts))
+	require.Equal(t, []string{
+		`2: PostgreSQL refuses it: value for domain amount violates check constraint "amount_check"`,
+		`3: PostgreSQL refuses it: domain address does not allow null values`,
+		`4: PostgreSQL refuses it: sold out`,
+	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.rejected_records ORDER BY record_number`))
+}
+
+func TestErrorsDoNotHaveTheRowsOfAMappedTable(t *testing.T) {
+	store, db := newStore(t)
+	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint,
+		note text DEFAULT 'confidential', CHECK (price > 0 OR note = ''))`)
+	store = mapped(t, store, db, replaceJob)
+	_, err := publishRecords(t.Context(), store, 1, "shop", product("a", "-1"))
+	require.ErrorContains(t, err, `violates check constraint "products_check"`)
+	require.NotContains(t, err.Error(), "confidential")
+}
+
 func TestReimportReplacesTheRowsOfItsJob(t *testing.T) {
 	for name, file := range map[string]string{"without a key": replaceJob, "with a key": products + "key: [url]\n    mode: replace-job\n"} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +190,9 @@ func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 	published(t, store, 4, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
 	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what comes back is active again")
 	published(t, store, 3, "shop", product("d", "4"))
-	require.Equal(t, []string{"a", "b", "c", "d", "z"}, rows(t, db, activeProducts), "a job that is not the last one deactivates nothing")
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what a later job has not brought stays missing")
+	published(t, store, 1, "shop", product("a", "5"), product("e", "5"))
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "in whatever order jobs are imported")
 }
 
 func TestIncompleteJobDeactivatesNothing(t *testing.T) {
@@ -331,6 +359,77 @@ func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
 	publishing.Wait()
 	require.Equal(t, int64(200), count(t, db, `SELECT count(*) FROM products`))
 	nothingHeld(t, db)
+}
+
+// More rows than the statements have memory for: looked up one by one in the
+// other table, without an index, they would take hours.
+func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+	const many = 60_000
+	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	store := mapped(t, postgres.NewStore(db), db, deactivate)
+	published(t, store, 1, "shop")
+	const urls = `rpad(md5(i::text), 1700, 'x'), i, 7`
+	db.MustExec(`INSERT INTO products (scrapingjob_id, url, price, "in Stock") SELECT 1, `+urls+` FROM generate_series(1, $1::bigint) AS i`, many)
+	r := ofSitemap("shop", ofJob(2, request(1, many)))
+	attempt := begin(t, store, r)
+	db.MustExec(fmt.Sprintf(`INSERT INTO scrapehaul.mapped_rows_%d SELECT i, %s FROM generate_series(1 + $1::bigint/4, $1 + $1/4) AS i`, attempt.ID(), urls), many)
+	db.MustExec(`UPDATE scrapehaul.imports SET committed_bytes = bytes, records = bytes, last_record_number = 2 * bytes WHERE import_id = $1`, attempt.ID())
+	require.NoError(t, begin(t, store, r).Publish(t.Context(), func() {}))
+	require.Equal(t, int64(many), count(t, db, `SELECT count(*) FROM products WHERE active`))
+	require.Equal(t, int64(many/4), count(t, db, `SELECT count(*) FROM products WHERE NOT active AND price <= $1`, many/4))
+}
+
+// An import that says nothing for some seconds counts as hanging: its attempt is
+// ended, and would wait again from the beginning.
+func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
+	for name, lock := range map[string]string{
+		"for another import of the table": `SELECT pg_advisory_xact_lock(1835102324, hashtext('public.products'))`,
+		"in a statement":                  `LOCK TABLE products IN EXCLUSIVE MODE`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, db := newMapped(t, replaceJob)
+			attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
+			require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
+			other := db.MustBegin()
+			other.MustExec(lock)
+			told := make(chan struct{}, 100)
+			done := make(chan error, 1)
+			go func() { done <- attempt.Publish(context.Background(), func() { told <- struct{}{} }) }()
+			for range 10 {
+				select {
+				case <-told:
+				case err := <-done:
+					t.Fatalf("it does not wait: %v", err)
+				case <-time.After(time.Minute):
+					t.Fatal("nothing is told")
+				}
+			}
+			require.NoError(t, other.Rollback())
+			require.NoError(t, <-done)
+			require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM products`))
+		})
+	}
+}
+
+func TestBackupKeepsNoImportFromBeingPublished(t *testing.T) {
+	store, db := newMapped(t, replaceJob)
+	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
+	require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
+	backup := db.MustBegin()
+	backup.MustExec(fmt.Sprintf(`LOCK TABLE scrapehaul.mapped_rows_%d IN ACCESS SHARE MODE`, attempt.ID())) // as pg_dump does
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, attempt.Publish(ctx, func() {}))
+	require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM products`))
+	require.NoError(t, store.RemoveUnneeded(ctx, jobID, func(int64) {}))
+	require.Equal(t, []int64{jobID}, jobsWithUnneeded(t, store), "what is left is known")
+
+	require.NoError(t, backup.Rollback())
+	require.NoError(t, store.RemoveUnneeded(ctx, jobID, func(int64) {}))
+	nothingHeld(t, db)
+	require.Empty(t, jobsWithUnneeded(t, store))
 }
 
 func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {

@@ -116,6 +116,12 @@ SELECT import_id FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
 ORDER BY import_id`
 
+// An import that was published while somebody read its held rows has left them.
+const selectHolding = `
+SELECT import_id FROM scrapehaul.imports
+WHERE scrapingjob_id = $1 AND state <> 'importing' AND mapping <> ''
+  AND to_regclass('scrapehaul.mapped_rows_' || import_id) IS NOT NULL`
+
 const deleteRecordsBatch = `
 WITH batch AS (
     SELECT record_number FROM scrapehaul.import_records
@@ -163,11 +169,24 @@ func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progres
 				return fmt.Errorf("removing the rejected and skipped records of replaced import %d: %w", id, err)
 			}
 		}
-		if _, err := s.db.ExecContext(ctx, dropHolding(id)); err != nil {
-			return fmt.Errorf("removing the mapped rows of import %d: %w", id, err)
-		}
 		if _, err := s.db.ExecContext(ctx, `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`, id); err != nil {
 			return fmt.Errorf("noting that replaced import %d is removed: %w", id, err)
+		}
+	}
+	return s.dropHoldings(ctx, scrapingJobID)
+}
+
+func (s *Store) dropHoldings(ctx context.Context, scrapingJobID int64) error {
+	var holding []int64
+	if err := s.db.SelectContext(ctx, &holding, selectHolding, scrapingJobID); err != nil {
+		return fmt.Errorf("looking for held rows of scraping job %d: %w", scrapingJobID, err)
+	}
+	for _, id := range holding {
+		err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
+			return inTx(ctx, conn, func(tx transaction) error { return dropHolding(ctx, tx, id) })
+		})
+		if err != nil {
+			return fmt.Errorf("removing the held rows of import %d: %w", id, err)
 		}
 	}
 	return nil
