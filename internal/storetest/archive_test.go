@@ -135,16 +135,17 @@ func TestWorkerSaysAtItsStartWhatIsWrongWithEachStore(t *testing.T) {
 			s := newSystem(t, store)
 			refused := func(variable, value string) string {
 				_, err := s.Programs.StartWorker(s.Env.With(variable, value), t.TempDir())
-				t.Log(err)
-				require.ErrorContains(t, err, "opening the archive of ARCHIVE_URL: ")
+				require.ErrorContains(t, err, "worker: opening the archive of ARCHIVE_URL: ")
+				require.ErrorContains(t, err, "; its credentials come from ")
 				return err.Error()
 			}
-			require.Contains(t, refused("ARCHIVE_URL", store.url("no-such-bucket")), "there is no such bucket")
-			if store.keyVariable == "" {
-				return
+			require.Regexp(t, `there is no [a-z0-9]+://no-such-bucket, or it is not ours to list`, refused("ARCHIVE_URL", store.url("no-such-bucket")))
+			if store.keyVariable != "" {
+				wrong := base64.StdEncoding.EncodeToString([]byte("another secret"))
+				refusal := refused(store.keyVariable, wrong)
+				require.Regexp(t, "SignatureDoesNotMatch|AuthorizationFailure", refusal)
+				require.NotContains(t, refusal, wrong)
 			}
-			wrong := "d3Jvbmc" // base64, as Azure wants it
-			require.NotContains(t, refused(store.keyVariable, wrong), wrong)
 		})
 	}
 }
