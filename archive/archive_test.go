@@ -272,11 +272,14 @@ func TestWhatAKilledProcessLeftIsNoFileAndIsRemovedInTime(t *testing.T) {
 	require.Equal(t, []string{whole, whole + ".17a.tmp"}, keys(t, bucket))
 }
 
-func TestSecretsOfURLsAreTakenOutOfTexts(t *testing.T) {
+func TestSecretsAreTakenOutOfTexts(t *testing.T) {
+	dashes := strings.Repeat("-", 80) + "\n"
 	for text, want := range map[string]string{
 		`Put "https://account.example/c/key?sig=secret&se=2026": EOF`:  `Put "https://account.example/c/key?…": EOF`,
 		"open bucket s3://key:secret@bucket?region=eu: no credentials": "open bucket s3://bucket?…: no credentials",
 		"no URL at all? yes": "no URL at all? yes",
+		"listing: GET http://a.b/c\n" + dashes + "RESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailure\n" + dashes +
+			"<Error>\n<Detail>secret</Detail>\n</Error>\n" + dashes: "listing: GET http://a.b/c: RESPONSE 403: 403 Forbidden, ERROR CODE: AuthorizationFailure",
 		"file:///var/archive is not a directory, nor is https://a.b/c.d.": "file:///var/archive is not a directory, nor is https://a.b/c.d.",
 	} {
 		require.Equal(t, want, archive.Redact(text))

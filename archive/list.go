@@ -76,8 +76,16 @@ func isNotFound(err error) bool { return gcerrors.Code(err) == gcerrors.NotFound
 // their errors, access signatures included.
 var secretParts = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)(?:[^\s/?#@"]*@)?([^\s?#"]*)(\?[^\s"]*)?`)
 
-// Redact takes the users and the queries out of the URLs in a text.
+// answer is what the driver for Azure puts into its errors: a line of dashes, the
+// status, such a line, the whole body of the answer, such a line.
+var answer = regexp.MustCompile(`(?s)\s*\n-{80}\n(.*?)\n-{80}\n.*?\n-{80}\n`)
+
+// Redact makes one line of an error's text that holds an answer, without its body,
+// and takes the users and the queries out of the URLs in it.
 func Redact(text string) string {
+	text = answer.ReplaceAllStringFunc(text, func(whole string) string {
+		return ": " + strings.ReplaceAll(answer.FindStringSubmatch(whole)[1], "\n", ", ")
+	})
 	return secretParts.ReplaceAllStringFunc(text, func(address string) string {
 		parts := secretParts.FindStringSubmatch(address)
 		redacted := parts[1] + parts[2]

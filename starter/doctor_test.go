@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -96,7 +97,7 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 		"no database setting":        {map[string]string{"DATABASE_URL": ""}, []string{"DATABASE_URL is missing: "}},
 		"database is away": {map[string]string{"DATABASE_URL": "postgres://importer:" + password + "@" + nobody + "/scrapes?sslmode=disable"},
 			[]string{"PostgreSQL, and all that depends on it: connecting with DATABASE_URL: "}},
-		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{"schema scrapehaul is at version 0 of 3: start a worker, or run worker migrate"}},
+		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{fmt.Sprintf("schema scrapehaul is at version 0 of %d: start a worker, or run worker migrate", newestVersion(s))}},
 		"database is read-only": {map[string]string{"DATABASE_URL": withOption(t, s.Env.DatabaseURL, "default_transaction_read_only", "on")},
 			[]string{"the database is read-only: "}},
 		"no API token":        {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
@@ -148,6 +149,11 @@ func withOption(t *testing.T, databaseURL, name, value string) string {
 	return parsed.String()
 }
 
+// newestVersion is that of schema scrapehaul in the system's database.
+func newestVersion(s *systemtest.System) int64 {
+	return s.Count(`SELECT max(version_id) FROM scrapehaul.goose_db_version`)
+}
+
 func TestDoctorFindsARoleWithoutRights(t *testing.T) {
 	s := wellSystem(t)
 	role := "doctor_test_" + strings.ReplaceAll(uuid.NewString(), "-", "") // roles are the whole server's
@@ -176,15 +182,16 @@ func TestDoctorFindsARoleWithoutRights(t *testing.T) {
 	_, out, _ = runDoctor(t, password)
 	requireFixes(t, out, `making view sitemaps."laptops": no (the records are in scrapehaul.scraped_records all the same): `)
 
-	_, err = s.DB.Exec(`UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = 3`)
+	newest := newestVersion(s)
+	_, err = s.DB.Exec(`UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = $1`, newest)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, "schema scrapehaul is at version 2 of 3, and the role of DATABASE_URL may not bring it there: ")
+	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version %d of %d, and the role of DATABASE_URL may not bring it there: ", newest-1, newest))
 
 	_, err = s.DB.Exec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, "schema scrapehaul is at version 99, of which this program knows only 3: ")
+	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version 99, of which this program knows only %d: ", newest))
 }
 
 func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {

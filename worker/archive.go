@@ -24,6 +24,13 @@ type archiveFlags struct {
 // buildTags has the tag of the build that each scheme needs; see archive_s3.go.
 var buildTags = map[string]string{"s3": "s3", "gs": "gcs", "azblob": "azure"}
 
+// credentials says where each store's come from.
+var credentials = map[string]string{
+	"s3":     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
+	"gs":     "GOOGLE_APPLICATION_CREDENTIALS or the service account of the machine",
+	"azblob": "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or an identity",
+}
+
 const leastArchiveRetention = time.Hour
 
 // parse returns the archive's URL, nil if there is to be none, and how long it
@@ -56,8 +63,11 @@ func (f *archiveFlags) parse(s *process.Settings) (address *url.URL, retention t
 // the URL's credentials or its query.
 func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	failed := func(err error) error {
-		text := strings.ReplaceAll(err.Error(), address.String(), address.Redacted())
-		return fmt.Errorf("opening the archive of ARCHIVE_URL: %s", archive.Redact(text))
+		text := archive.Redact(strings.ReplaceAll(err.Error(), address.String(), address.Redacted()))
+		if from, has := credentials[address.Scheme]; has {
+			text += "; its credentials come from " + from
+		}
+		return fmt.Errorf("opening the archive of ARCHIVE_URL: %s", text)
 	}
 	bucket, err := blob.OpenBucket(ctx, withDefaults(*address).String())
 	if err != nil {
@@ -65,7 +75,7 @@ func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	}
 	there, err := bucket.IsAccessible(ctx)
 	if err == nil && !there {
-		err = errors.New("there is no such bucket, or it is not ours to list")
+		err = fmt.Errorf("there is no %s://%s, or it is not ours to list: the worker does not make it", address.Scheme, address.Host)
 	}
 	if err != nil {
 		return nil, errors.Join(failed(err), bucket.Close())

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,9 +31,10 @@ type Programs struct {
 	Worker, Starter string
 }
 
-// Build builds both programs into dir.
-func Build(ctx context.Context, dir string) (Programs, error) {
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), module+"/worker", module+"/starter")
+// Build builds both programs into dir, with build tags such as "s3".
+func Build(ctx context.Context, dir string, tags ...string) (Programs, error) {
+	build := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", dir+string(filepath.Separator),
+		module+"/worker", module+"/starter")
 	if output, err := build.CombinedOutput(); err != nil {
 		return Programs{}, fmt.Errorf("building the worker and the starter: %w\n%s", err, output)
 	}

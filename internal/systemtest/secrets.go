@@ -107,7 +107,7 @@ func (s *System) finish() {
 			require.NoError(s.T, os.WriteFile(filepath.Join(*record, name), []byte(protojson.Format(history)), 0o600))
 		}
 	}
-	secrets := []string{APIToken, WebhookToken}
+	secrets := append([]string{APIToken, WebhookToken}, s.Secrets...)
 	database, err := url.Parse(s.Env.DatabaseURL)
 	require.NoError(s.T, err)
 	if password, has := database.User.Password(); has {

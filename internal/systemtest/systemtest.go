@@ -51,10 +51,13 @@ var programs = sync.OnceValues(func() (processes.Programs, error) {
 		return processes.Programs{}, err
 	}
 	programDir = dir
-	return processes.Build(context.Background(), dir)
+	return processes.Build(context.Background(), dir, buildTags...)
 })
 
-var programDir string
+var (
+	programDir string
+	buildTags  []string
+)
 
 // Main runs the tests of a package that uses [New]: its TestMain.
 func Main(m *testing.M) {
@@ -62,8 +65,10 @@ func Main(m *testing.M) {
 	os.Exit(Run(m))
 }
 
-// Run is [Main] for a TestMain that has something left to do.
-func Run(m *testing.M) (code int) {
+// Run is [Main] for a TestMain that has something left to do, or needs programs
+// that are built with tags.
+func Run(m *testing.M, tags ...string) (code int) {
+	buildTags = tags
 	code = m.Run()
 	if programDir != "" {
 		_ = os.RemoveAll(programDir)
@@ -81,7 +86,8 @@ type System struct {
 	DB       *sqlx.DB
 	Spool    string // a folder for the first worker
 	Log      *processtest.Log
-	Webhook  string // the URL, with its token
+	Webhook  string   // the URL, with its token
+	Secrets  []string // the test's own, to be looked for where none may be
 
 	pending pendingActivities
 	scraped []string // of processes that have ended

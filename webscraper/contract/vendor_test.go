@@ -5,16 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 
-	"github.com/gofrs/flock"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/nodepackage"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
@@ -103,64 +101,18 @@ func newClient(t *testing.T, server *webscrapertest.Server, opts ...webscraper.O
 	return client
 }
 
-// errNoNode is why the tests of this package are skipped.
-var errNoNode = errors.New("the contract test runs the vendor's Node.js client: install Node.js 18 or newer with npm, then run it again")
-
-// requireVendor is the node command, with the vendor's package installed.
+// requireVendor is the node command, with the pinned version of the vendor's
+// package installed.
 func requireVendor(t *testing.T) string {
 	t.Helper()
 	node, err := installVendor()
-	if errors.Is(err, errNoNode) {
-		t.Skip(err)
+	if errors.Is(err, nodepackage.ErrNoNode) {
+		t.Skipf("the contract test runs the vendor's Node.js client: %s", err)
 	}
 	require.NoError(t, err)
 	return node
 }
 
-// installVendor installs the pinned version of the vendor's package unless it
-// is there, as after the installation in CI.
 var installVendor = sync.OnceValues(func() (node string, err error) {
-	node, err = exec.LookPath("node")
-	if err != nil {
-		return "", errNoNode
-	}
-	// Test runs that start together wait for the one that installs.
-	lock := flock.New("npm.lock") // in this folder, as node_modules
-	if err := lock.Lock(); err != nil {
-		return "", fmt.Errorf("wait for another installation of the vendor's client: %w", err)
-	}
-	defer func() { _ = lock.Unlock() }() // it ends with the process at the latest
-	if vendorInstalled() {
-		return node, nil
-	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		return "", errNoNode
-	}
-	if output, err := exec.Command(npm, "ci", "--ignore-scripts").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("install the vendor's client with npm ci: %w\n%s", err, output)
-	}
-	return node, nil
+	return nodepackage.Install(".", "@webscraperio/api-client-nodejs")
 })
-
-// vendorInstalled reports whether the version in package.json is installed.
-func vendorInstalled() bool {
-	const name = "@webscraperio/api-client-nodejs"
-	var wanted struct {
-		Dependencies map[string]string
-	}
-	var installed struct {
-		Version string
-	}
-	return readJSON("package.json", &wanted) == nil &&
-		readJSON(filepath.Join("node_modules", filepath.FromSlash(name), "package.json"), &installed) == nil &&
-		installed.Version == wanted.Dependencies[name]
-}
-
-func readJSON(file string, into any) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(content, into)
-}

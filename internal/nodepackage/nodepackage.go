@@ -1,0 +1,65 @@
+// Package nodepackage installs npm packages for tests that run them.
+package nodepackage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrNoNode is returned where Node.js or npm is missing.
+var ErrNoNode = errors.New("install Node.js 18 or newer with npm, then run it again")
+
+// Install returns the node command when the package of that name is in
+// dir/node_modules, in the version that dir/package.json wants: as after the
+// installation in CI, or installed now. Test runs that start together wait for the
+// one that installs, by the file dir/npm.lock.
+func Install(dir, name string) (node string, err error) {
+	node, err = exec.LookPath("node")
+	if err != nil {
+		return "", ErrNoNode
+	}
+	lock := flock.New(filepath.Join(dir, "npm.lock"))
+	if err := lock.Lock(); err != nil {
+		return "", fmt.Errorf("wait for another installation of %s: %w", name, err)
+	}
+	defer func() { _ = lock.Unlock() }() // it ends with the process at the latest
+	if installed(dir, name) {
+		return node, nil
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return "", ErrNoNode
+	}
+	install := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	install.Dir = dir
+	if output, err := install.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("install %s with npm ci: %w\n%s", name, err, output)
+	}
+	return node, nil
+}
+
+func installed(dir, name string) bool {
+	var wanted struct {
+		Dependencies map[string]string
+	}
+	var installed struct {
+		Version string
+	}
+	return readJSON(filepath.Join(dir, "package.json"), &wanted) == nil &&
+		readJSON(filepath.Join(dir, "node_modules", filepath.FromSlash(name), "package.json"), &installed) == nil &&
+		installed.Version == wanted.Dependencies[name]
+}
+
+func readJSON(file string, into any) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(content, into)
+}
