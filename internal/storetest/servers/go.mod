@@ -2,6 +2,7 @@ module github.com/scrapehaul/scrapehaul/internal/storetest/servers
 
 go 1.26.0
 
+// Where both need a module, its version is the root module's: it is compiled once.
 tool (
 	github.com/fsouza/fake-gcs-server
 	github.com/versity/versitygw/cmd/versitygw
