@@ -34,7 +34,9 @@ func TestHeldImportsComeBackAfterTheDatabaseWasRestored(t *testing.T) {
 	forgetImports(s)
 
 	s.Signal(asked, workflows.ReimportSignal)
-	s.WaitFor("the records", func() bool { return s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, asked) == 500 })
+	s.WaitFor("the records", func() bool {
+		return s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, asked) == 500
+	})
 
 	s.Signal(unasked, workflows.DeleteNowSignal)
 	require.Contains(t, s.Attention(unasked), "is not the published one")

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -62,8 +64,15 @@ func (b *batches) next(ctx context.Context) (sink.Batch, error) {
 	if b.begun && workerStopping(ctx) {
 		return nil, errWorkerStopping
 	}
+	// With a slow hook, a batch takes long to come.
+	var stopping <-chan struct{}
+	if b.begun {
+		stopping = activity.GetWorkerStopChannel(ctx)
+	}
 	b.begun = true
 	select {
+	case <-stopping:
+		return nil, errWorkerStopping
 	case batch, more := <-b.ready:
 		if !more {
 			return nil, b.err
@@ -122,6 +131,11 @@ func (b *batches) prepare() error {
 // before that.
 func (b *batches) fill(batch sink.Batch) (more bool, err error) {
 	for b.records.next() {
+		select {
+		case <-b.stopped:
+			return false, errWorkerStopping
+		default:
+		}
 		record := b.records.record()
 		if err := b.take(batch, record); err != nil {
 			return false, err
@@ -142,7 +156,7 @@ func (b *batches) take(batch sink.Batch, record record) error {
 		return nil
 	}
 	data := record.data
-	if b.hook != nil && bytes.HasPrefix(data, []byte("{")) && json.Valid(data) {
+	if b.hook != nil && isObject(data) {
 		changed, skip, err := b.hook(record.number, data)
 		if err != nil {
 			return err
@@ -151,8 +165,12 @@ func (b *batches) take(batch sink.Batch, record record) error {
 			batch.Skip(record.number, data, skip.reason)
 			return nil
 		}
-		data = changed
+		if data = changed; !isObject(data) {
+			return fmt.Errorf("%w on record %d: what it returned is no JSON object", errRecordHook, record.number)
+		}
 	}
 	batch.Add(record.number, data)
 	return nil
 }
+
+func isObject(data []byte) bool { return bytes.HasPrefix(data, []byte("{")) && json.Valid(data) }

@@ -47,15 +47,21 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 	return nil
 }
 
-const tableExists = `SELECT to_regclass($1) IS NOT NULL`
+// selectKind is "" for a table that is not there.
+const selectKind = `
+SELECT coalesce((SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)), '')`
 
 func prepareMappedTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missing []string, err error) {
-	var exists bool
-	if err := tx.GetContext(ctx, &exists, tableExists, quoted(m.Table)); err != nil {
+	var kind string
+	if err := tx.GetContext(ctx, &kind, selectKind, quoted(m.Table)); err != nil {
 		return nil, err
 	}
-	if exists {
+	switch kind {
+	case "":
+	case "r", "p": // partitioned
 		return missingInTable(ctx, tx, m)
+	default:
+		return nil, errors.New("it is a view, a foreign table or the like: rows can be brought into a table of this database only")
 	}
 	for _, statement := range createTable(m) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -106,11 +112,17 @@ func uniqueKey(m *mapping.Mapping) []string {
 }
 
 const selectTableColumns = `
-SELECT attribute.attname AS name, type.typcategory AS category, type.typname AS type
+SELECT attribute.attname AS name, type.typcategory AS category, type.typname AS type,
+       attribute.attgenerated <> '' OR attribute.attidentity = 'a' AS generated,
+       attribute.attnotnull AND NOT attribute.atthasdef AND attribute.attidentity = '' AS needed
 FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
 WHERE attribute.attrelid = to_regclass($1) AND attribute.attnum > 0 AND NOT attribute.attisdropped`
 
-type tableColumn struct{ Name, Category, Type string }
+type tableColumn struct {
+	Name, Category, Type string
+	Generated            bool // by PostgreSQL alone
+	Needed               bool // in every row
+}
 
 // takes says whether the column's type takes values of a mapping's type. What
 // it refuses of them is rejected record by record.
@@ -142,11 +154,16 @@ func missingInTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missi
 	if err := tx.SelectContext(ctx, &found, selectTableColumns, quoted(m.Table)); err != nil {
 		return nil, err
 	}
+	wanted := map[string]bool{}
 	want := func(name string, t mapping.Type, definition string) {
+		wanted[name] = true
 		at := slices.IndexFunc(found, func(c tableColumn) bool { return c.Name == name })
 		switch {
 		case at < 0:
 			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ADD %s;", quoted(m.Table), definition))
+		case found[at].Generated:
+			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s DROP EXPRESSION IF EXISTS, ALTER %[2]s DROP IDENTITY IF EXISTS; -- PostgreSQL generates it",
+				quoted(m.Table), pq.QuoteIdentifier(name)))
 		case !found[at].takes(t):
 			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s TYPE %s; -- it is %s",
 				quoted(m.Table), pq.QuoteIdentifier(name), t.PostgreSQL(), found[at].Type))
@@ -158,6 +175,12 @@ func missingInTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missi
 	}
 	if active := m.DeactivateMissing; active != nil {
 		want(active.Column, mapping.Boolean, activeDefinition(active))
+	}
+	for _, column := range found {
+		if column.Needed && !wanted[column.Name] {
+			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it",
+				quoted(m.Table), pq.QuoteIdentifier(column.Name)))
+		}
 	}
 	if key := uniqueKey(m); len(key) > 0 {
 		sorted := slices.Sorted(slices.Values(key))

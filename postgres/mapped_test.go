@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -465,6 +466,26 @@ func TestTableThatIsThereIsCheckedAgainstItsMapping(t *testing.T) {
 	mappings, err = mapping.Parse("mappings.yaml", []byte(strings.Replace(upsert, "table: products", "table: shop.products", 1)))
 	require.NoError(t, err)
 	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), `table shop.products: making it, by "CREATE TABLE \"shop\".\"products\"`)
+}
+
+func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
+	_, db := newStore(t)
+	mappings, err := mapping.Parse("mappings.yaml", []byte(replaceJob))
+	require.NoError(t, err)
+	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, shop text NOT NULL, made timestamptz NOT NULL DEFAULT now(),
+		id bigint GENERATED ALWAYS AS IDENTITY, price numeric GENERATED ALWAYS AS (1) STORED, "in Stock" bigint GENERATED ALWAYS AS IDENTITY)`)
+	err = postgres.PrepareMappedTables(t.Context(), db, mappings)
+	require.EqualError(t, err, `table public.products is not as its mapping wants it, run: `+
+		`ALTER TABLE "public"."products" ALTER "price" DROP EXPRESSION IF EXISTS, ALTER "price" DROP IDENTITY IF EXISTS; -- PostgreSQL generates it `+
+		`ALTER TABLE "public"."products" ALTER "in Stock" DROP EXPRESSION IF EXISTS, ALTER "in Stock" DROP IDENTITY IF EXISTS; -- PostgreSQL generates it `+
+		`ALTER TABLE "public"."products" ALTER "shop" DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it`)
+	for statement := range strings.SplitAfterSeq(strings.TrimPrefix(err.Error(), "table public.products is not as its mapping wants it, run: "), "; ") {
+		db.MustExec(strings.TrimLeft(regexp.MustCompile(`-- .*? (ALTER|$)`).ReplaceAllString(statement, "$1"), " "))
+	}
+	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
+
+	db.MustExec(`DROP TABLE public.products; CREATE VIEW public.products AS SELECT 1 AS scrapingjob_id`)
+	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), "table public.products: it is a view, a foreign table or the like")
 }
 
 func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
