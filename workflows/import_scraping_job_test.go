@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,9 +34,12 @@ type world struct {
 	job       activities.ScrapingJob
 	found     bool
 	published *activities.PublishedImport
-	content   activities.ScrapingJob // of the published import
-	files     map[string]bool
+	content   activities.ScrapingJob  // of the published import
 	archived  *activities.ScrapingJob // what the archive's newest file was made from
+
+	// files are removed while others are downloaded.
+	filesMu sync.Mutex
+	files   map[string]bool
 
 	// downloadsJSON is set for a worker that knows no other source.
 	downloadsJSON bool
@@ -118,7 +122,7 @@ func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobI
 			return result, nil
 		}
 	}
-	w.files[in.File] = true
+	w.setFile(in.File, true)
 	if w.onDownload != nil {
 		if err := w.onDownload(); err != nil {
 			failure, is := errors.AsType[*temporal.ApplicationError](err)
@@ -126,7 +130,7 @@ func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobI
 			case in.IfDue == nil:
 				return result, err
 			case final:
-				delete(w.files, in.File)
+				w.setFile(in.File, false)
 				return result, err
 			}
 			result.Interrupted = &activities.Interruption{Reason: err.Error(), Progress: activities.Progress{Bytes: 500}}
@@ -162,8 +166,18 @@ func (w *world) removeFile(_ context.Context, in activities.RemoveFileInput) err
 	if w.onRemove != nil {
 		w.onRemove()
 	}
-	delete(w.files, in.File)
+	w.setFile(in.File, false)
 	return nil
+}
+
+func (w *world) setFile(name string, there bool) {
+	w.filesMu.Lock()
+	defer w.filesMu.Unlock()
+	if there {
+		w.files[name] = true
+	} else {
+		delete(w.files, name)
+	}
 }
 
 func (w *world) delete(context.Context, activities.DeleteScrapingJobInput) (activities.DeleteScrapingJobResult, error) {
