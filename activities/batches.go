@@ -131,11 +131,6 @@ func (b *batches) prepare() error {
 // before that.
 func (b *batches) fill(batch sink.Batch) (more bool, err error) {
 	for b.records.next() {
-		select {
-		case <-b.stopped:
-			return false, errWorkerStopping
-		default:
-		}
 		record := b.records.record()
 		if err := b.take(batch, record); err != nil {
 			return false, err
@@ -157,6 +152,11 @@ func (b *batches) take(batch sink.Batch, record record) error {
 	}
 	data := record.data
 	if b.hook != nil && isObject(data) {
+		select {
+		case <-b.stopped:
+			return errWorkerStopping // a slow hook would keep stop waiting
+		default:
+		}
 		changed, skip, err := b.hook(record.number, data)
 		if err != nil {
 			return err
