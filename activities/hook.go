@@ -10,7 +10,7 @@ import (
 // RecordHook looks at a record before it is imported, and returns it as it is to
 // be imported: unchanged, or changed into another JSON object. [SkipRecord] as the
 // error leaves the record out; any other error fails the attempt, which is
-// retried.
+// retried. Temporal's history has that error's text, and a panic's value.
 //
 // record is a JSON object, or a row of a CSV download made into one. It is valid
 // until the hook returns, which must not change it. Records come in the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,6 +47,30 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	deleted, err := run[activities.DeleteScrapingJobResult](w, "DeleteScrapingJob", deletion)
 	require.NoError(t, err)
 	require.True(t, deleted.Deleted, deleted.Reason)
+}
+
+func TestSlowRecordHookDoesNotKeepAWorkerFromStopping(t *testing.T) {
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)}), 1)
+	in.BatchRecords = 1000
+	stop := make(chan struct{})
+	var last int64
+	w.steps.RecordHook = func(_ context.Context, _ activities.ScrapingJob, number int64, record []byte) ([]byte, error) {
+		last = number
+		if number == 1010 {
+			close(stop)
+		}
+		if number > 1010 {
+			time.Sleep(10 * time.Millisecond) // the rest of the batch would take ten seconds
+		}
+		return record, nil
+	}
+	env := w.environment()
+	env.SetWorkerStopChannel(stop)
+	_, err := runIn[any](w, env, "ImportRecords", in)
+	requireFailure(t, err, activities.ErrorWorkerStopping, true)
+	require.Less(t, last, int64(2000), "the batch is not waited for")
+	require.Equal(t, int64(1000), w.count(`SELECT records FROM scrapehaul.imports`), "what was committed stays")
 }
 
 func TestFailedRecordHookIsRetriedFromTheLastBatch(t *testing.T) {

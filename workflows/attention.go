@@ -32,9 +32,10 @@ func needsPerson(kind, format string, args ...any) error {
 	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(format, args...), kind, nil)
 }
 
-// needsDecision says whether trying again cannot mend it: somebody has to decide.
+// needsDecision says whether trying again cannot mend it, or would import all the
+// records each time to find that out: somebody has to decide.
 func needsDecision(err error) bool {
-	return acceptable(err) || failedWith(err, errorWithheld) || failedWith(err, errorUnverified)
+	return acceptable(err) || failedWith(err, errorWithheld) || failedWith(err, errorUnverified) || failedWith(err, activities.ErrorMappedTable)
 }
 
 // acceptable says whether a person may go on in spite of the error: the records

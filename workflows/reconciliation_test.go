@@ -40,7 +40,12 @@ func TestReconciliationTriesAgainWhatRetryingCanMend(t *testing.T) {
 }
 
 func TestReconciliationDoesNotAnswerForAPerson(t *testing.T) {
-	for name, trouble := range map[string]func(*activities.ImportRecordsResult) error{"rejects": rejects, "short download": withheld} {
+	tableRefuses := func(*activities.ImportRecordsResult) error {
+		return temporal.NewNonRetryableApplicationError("duplicate key", activities.ErrorMappedTable, nil)
+	}
+	for name, trouble := range map[string]func(*activities.ImportRecordsResult) error{
+		"rejects": rejects, "short download": withheld, "a mapped table refuses": tableRefuses,
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
 			w.onImport = trouble
