@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -357,8 +358,26 @@ func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) er
 		return err
 	}
 	if err := work(transaction{Tx: tx, conn: conn}); err != nil {
+		// After an error that is not PostgreSQL's, what is still to be read from
+		// the connection is unknown, and lib/pq can wait for ever for the answer to
+		// ROLLBACK: so it does after an error message of over 30,000 bytes, which it
+		// does not read to its end.
+		if pq.As(err) == nil {
+			_ = hangUp(conn)
+		}
 		_ = tx.Rollback() // the error says it all
 		return err
 	}
 	return tx.Commit()
+}
+
+// hangUp closes the driver's connection, also within a transaction, which
+// PostgreSQL rolls back then. discard takes it from the pool.
+func hangUp(conn *sqlx.Conn) (err error) {
+	return errors.Join(conn.Raw(func(driverConn any) error {
+		if closer, is := driverConn.(io.Closer); is {
+			err = closer.Close()
+		}
+		return nil // see transaction
+	}), err)
 }
