@@ -37,6 +37,7 @@ type activityCommand struct {
 	BaseURI  string `default:"${base_uri}"`
 	Mappings string `type:"existingfile"`
 	Download string `help:"File that the process downloads itself before the activity, as a worker does."`
+	Warm     bool   `help:"Run the activity once before, and empty the tables: connections and memory are those of a worker that has been running."`
 }
 
 // activityOutcome is what the process prints.
@@ -89,17 +90,30 @@ func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err e
 	if _, err := env.ExecuteActivity(steps.RemoveFile, activities.RemoveFileInput{File: "none"}); err != nil {
 		return err
 	}
-	if c.Download != "" {
-		download := activities.DownloadScrapingJobInput{ScrapingJobID: 1, File: filepath.Base(c.Download)}
-		if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, download); err != nil {
+	run := func() (took time.Duration, err error) {
+		if c.Download != "" {
+			download := activities.DownloadScrapingJobInput{ScrapingJobID: 1, File: filepath.Base(c.Download)}
+			if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, download); err != nil {
+				return 0, err
+			}
+		}
+		begun := time.Now()
+		_, err = env.ExecuteActivity(c.Name, json.RawMessage(input))
+		return time.Since(begun), err
+	}
+	if c.Warm {
+		if _, err := run(); err != nil {
+			return err
+		}
+		if err := emptyTables(context.Background(), db); err != nil {
 			return err
 		}
 	}
-	begun := time.Now()
-	if _, err := env.ExecuteActivity(c.Name, json.RawMessage(input)); err != nil {
+	took, err := run()
+	if err != nil {
 		return err
 	}
-	outcome := activityOutcome{Seconds: time.Since(begun).Seconds()}
+	outcome := activityOutcome{Seconds: took.Seconds()}
 	outcome.PeakRSSMiB, _ = peakRSS(os.Getpid())
 	return json.NewEncoder(streams.Out).Encode(outcome)
 }
