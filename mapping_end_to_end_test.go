@@ -71,6 +71,24 @@ func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
 	require.Zero(t, s.Count(`SELECT count(*) FROM pg_tables WHERE tablename LIKE 'mapped_rows%'`))
 }
 
+func TestOperatorLearnsWhyNoRowsWereDeactivated(t *testing.T) {
+	s := newMapping(t, map[string]string{})
+	s.StartWorker(s.Spool)
+	first := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(10, 1)})
+	s.Notify(first)
+	require.Equal(t, workflows.Deleted, s.Result(first).Outcome)
+
+	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
+		`{"web-scraper-order":"2-1","product":"a","price":"$1.00"}`, `{"web-scraper-order":"2-2","product":"b","price":"cheap"}`)})
+	s.Notify(second)
+	s.Attention(second) // for the rejected record
+	const why = "were not deactivated: of its 2 records 1 were rejected"
+	require.Contains(t, s.Progress(second).Problem, why)
+	s.Signal(second, workflows.AcceptSignal)
+	require.Contains(t, s.Result(second).Problem, why)
+	require.Equal(t, int64(11), s.Count(`SELECT count(*) FROM products WHERE active`))
+}
+
 func TestTableThatRefusesRowsNeedsAttentionAndNothingIsPublished(t *testing.T) {
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)

@@ -61,6 +61,9 @@ type ImportRecordsResult struct {
 	// TooFew is set when a person may accept it as it is: the reason is
 	// MinRecordsPercent, or the sink's.
 	TooFew bool `json:"too_few,omitempty"`
+	// Problem says in one sentence what was not done besides publishing the
+	// records; only the attempt that published knows it.
+	Problem string `json:"problem,omitempty"`
 }
 
 // ImportRecords imports the records of a downloaded file batch by batch,
@@ -158,8 +161,8 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 		err = attempt.Publish(ctx, progress)
 		withheld, is := errors.AsType[*sink.WithheldError](err)
 		if !is {
-			if problem := attempt.Problem(); problem != "" {
-				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", problem)
+			if result.Problem = attempt.Problem(); result.Problem != "" {
+				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", result.Problem)
 			}
 			return err
 		}

@@ -19,9 +19,9 @@ import (
 // same records into scrapehaul.import_records (import_id bigint, record_number
 // bigint, data jsonb, with its primary key), emptied and after a CHECKPOINT.
 // The programs are timed from their start to their end, our activity from its
-// call to its return, in a worker that has imported before: a worker keeps its
-// connections, and a new one takes PostgreSQL the first touch of all the shared
-// memory that it gets to use. The first import of a new worker is timed too.
+// call to its return, in a worker that has imported before: it keeps its
+// connections, and PostgreSQL's process behind a new one has yet to map all the
+// shared memory that it uses. The first import of a new worker is timed too.
 type importPart struct {
 	*stage
 	db          *sqlx.DB

@@ -363,7 +363,7 @@ func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) er
 		// ROLLBACK: so it does after an error message of over 30,000 bytes, which it
 		// does not read to its end.
 		if pq.As(err) == nil {
-			_ = hangUp(conn)
+			hangUp(conn)
 		}
 		_ = tx.Rollback() // the error says it all
 		return err
@@ -373,11 +373,11 @@ func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) er
 
 // hangUp closes the driver's connection, also within a transaction, which
 // PostgreSQL rolls back then. discard takes it from the pool.
-func hangUp(conn *sqlx.Conn) (err error) {
-	return errors.Join(conn.Raw(func(driverConn any) error {
+func hangUp(conn *sqlx.Conn) {
+	_ = conn.Raw(func(driverConn any) error {
 		if closer, is := driverConn.(io.Closer); is {
-			err = closer.Close()
+			_ = closer.Close() // it is given up either way
 		}
 		return nil // see transaction
-	}), err)
+	})
 }

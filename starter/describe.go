@@ -53,14 +53,20 @@ func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time
 }
 
 func printPublished(row func(name, format string, args ...any), i overview.Import) {
+	problem := ""
 	if i.Result != nil {
+		problem = i.Result.Problem
 		row("published", "%s", published(i.Result.Records, i.Result.Rejected, i.Result.Skipped))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
 			row("because", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
+		problem = i.Progress.Problem
 		row("published", "%s", published(i.Progress.Records, i.Progress.Rejected, i.Progress.Skipped))
+	}
+	if problem != "" {
+		row("not done", "%s", problem)
 	}
 }
 

@@ -138,6 +138,22 @@ func TestStatusOfAHeldImportSaysWhenItIsDeleted(t *testing.T) {
 	require.NotContains(t, out, "accept")
 }
 
+func TestStatusSaysWhatPublishingHasNotDone(t *testing.T) {
+	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "48h"})
+	s.StartWorker(s.Spool)
+	s.DB.MustExec(`DROP SCHEMA sitemaps CASCADE`)
+	id, argument := held(s)
+	notDone := `(?m)^not done +.*schema "sitemaps" does not exist`
+	code, out, problems := runStarter("status", argument)
+	require.Equal(t, process.ExitOK, code, problems)
+	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
+	require.Regexp(t, notDone, out)
+
+	s.Signal(id, workflows.DeleteNowSignal)
+	require.Contains(t, s.Result(id).Problem, `schema "sitemaps" does not exist`)
+	require.Regexp(t, notDone, eventually(s, shows("completed"), "status", argument))
+}
+
 func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
 	s := newSystem(t, map[string]string{"ATTENTION_TIMEOUT": "1h"})
 	s.StartWorker(s.Spool)

@@ -15,6 +15,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/statuspage"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
@@ -60,6 +62,16 @@ func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
 	status, body = get("/admin/imports/500/accept")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Contains(t, body, "Nothing was done")
+}
+
+func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
+	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "48h"})
+	s.StartWorker(s.Spool)
+	s.DB.MustExec(`DROP SCHEMA sitemaps CASCADE`)
+	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "tires", Records: webscrapertest.Products(20, 1)})
+	s.Notify(id)
+	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	require.Regexp(t, `<dt>Not done</dt><dd>[^<]*schema &#34;sitemaps&#34; does not exist`, s.visitor().get("/"+workflows.WorkflowID(id)).body)
 }
 
 func TestOptionsThatAreNotValidAreNamed(t *testing.T) {

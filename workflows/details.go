@@ -48,6 +48,9 @@ func (w *importScrapingJob) details(step Step, note string) string {
 	if w.progress.Skipped > 0 {
 		table.add("skipped", humanize.Comma(w.progress.Skipped)+", see `scrapehaul.skipped_records`")
 	}
+	if w.progress.Problem != "" {
+		table.add("not done", escape(w.progress.Problem))
+	}
 	if step == StepDone && w.result.Reason != "" {
 		table.add("because", escape(w.result.Reason))
 	}

@@ -378,6 +378,7 @@ func (w *importScrapingJob) importFile(
 		Bytes:    download.Bytes,
 		SHA256:   download.SHA256,
 	})
+	w.progress.Problem, w.result.Problem = imported.Problem, imported.Problem
 	w.imported, w.accepted, w.acceptFewer = true, false, false
 	w.job, w.heldUntil = job, workflow.Now(ctx).Add(w.settings.hold)
 	return true, nil

@@ -234,6 +234,9 @@ type ImportScrapingJobResult struct {
 	Outcome Outcome `json:"outcome"`
 	// Reason explains, in one sentence, an outcome that is not Deleted.
 	Reason string `json:"reason,omitempty"`
+	// Problem says what was not done besides publishing the records: the sitemap's
+	// view was not refreshed, or rows of a mapped table not deactivated.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Step is what an import is doing.
@@ -264,6 +267,8 @@ type Progress struct {
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
 	Skipped  int64 `json:"skipped,omitempty"`
+	// Problem is that of the result.
+	Problem string `json:"problem,omitempty"`
 	// Attention says what is wrong, and which signals continue, when the step is
 	// StepNeedsAttention.
 	Attention string `json:"attention,omitempty"`
