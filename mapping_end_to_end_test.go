@@ -34,6 +34,15 @@ func newMapping(t *testing.T, settings map[string]string) *systemtest.System {
 	return systemtest.New(t, settings)
 }
 
+// imported has imported a job with so many products.
+func imported(s *systemtest.System, products int) (id int64) {
+	s.T.Helper()
+	id = s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(products, 1)})
+	s.Notify(id)
+	require.Equal(s.T, workflows.Deleted, s.Result(id).Outcome)
+	return id
+}
+
 // The worker is killed in the import; another one goes on.
 func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 	const records = 10_000
@@ -53,9 +62,7 @@ func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)
-	first := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 1)})
-	s.Notify(first)
-	require.Equal(t, workflows.Deleted, s.Result(first).Outcome)
+	first := imported(s, 100)
 
 	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(50, 1)})
 	s.Notify(second)
@@ -74,9 +81,7 @@ func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
 func TestOperatorLearnsWhyNoRowsWereDeactivated(t *testing.T) {
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)
-	first := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(10, 1)})
-	s.Notify(first)
-	require.Equal(t, workflows.Deleted, s.Result(first).Outcome)
+	imported(s, 10)
 
 	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
 		`{"web-scraper-order":"2-1","product":"a","price":"$1.00"}`, `{"web-scraper-order":"2-2","product":"b","price":"cheap"}`)})

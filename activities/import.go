@@ -160,13 +160,17 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 	if result.Reason == "" {
 		err = attempt.Publish(ctx, progress)
 		withheld, is := errors.AsType[*sink.WithheldError](err)
-		if !is {
+		switch {
+		case is:
+			result.Reason, result.TooFew = withheld.Reason, true
+		case err != nil:
+			return err
+		default:
 			if result.Problem = attempt.Problem(); result.Problem != "" {
 				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", result.Problem)
 			}
-			return err
+			return nil
 		}
-		result.Reason, result.TooFew = withheld.Reason, true
 	}
 	return attempt.Abandon(ctx)
 }

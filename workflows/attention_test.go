@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -102,6 +103,23 @@ func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 2)
 	require.Zero(t, w.imports[1].MinRecordsPercent)
+}
+
+func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
+	const problem = "rows of table books were not deactivated"
+	w := newWorld(t, "finished")
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		r.Problem = problem
+		return nil
+	}
+	w.RegisterDelayedCallback(func() {
+		answer, err := w.QueryWorkflow("__temporal_workflow_metadata") // what the UI asks for
+		require.NoError(t, err)
+		var metadata sdkpb.WorkflowMetadata
+		require.NoError(t, answer.Get(&metadata))
+		require.Contains(t, metadata.GetCurrentDetails(), "| not done\u2003 | "+problem+" |")
+	}, time.Hour)
+	require.Equal(t, problem, w.run(t, "48h").Problem)
 }
 
 func TestSignalsContinueAnImportThatNeedsAttention(t *testing.T) {
