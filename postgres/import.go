@@ -350,6 +350,10 @@ func (s *Store) onConnection(ctx context.Context, work func(*sqlx.Conn) error) e
 	return conn.Close()
 }
 
+// errUnreadable is for an error message that lib/pq does not read: what it makes
+// of one is binary, which a history of Temporal cannot hold.
+var errUnreadable = errors.New("PostgreSQL has refused it with a message of over 30,000 bytes, which the driver does not read: PostgreSQL's log has it")
+
 // inTx runs work in a transaction. The connection can be used again only after
 // no error, or after PostgreSQL has refused what a record holds.
 func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) error {
@@ -364,6 +368,9 @@ func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) er
 		// does not read to its end.
 		if pq.As(err) == nil {
 			hangUp(conn)
+			if strings.Contains(err.Error(), "pq: server error: ") {
+				err = errUnreadable
+			}
 		}
 		_ = tx.Rollback() // the error says it all
 		return err
