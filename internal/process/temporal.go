@@ -9,6 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
+
+	"github.com/scrapehaul/scrapehaul/internal/lostquery"
 )
 
 // Temporal reads the TEMPORAL_* variables and the profile file that the
@@ -23,6 +25,7 @@ func (s *Settings) Temporal(logger *slog.Logger) client.Options {
 		s.Problem("the TEMPORAL_* variables or the profile file they name: %v", err)
 	}
 	options.Logger = log.NewStructuredLogger(logger)
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, lostquery.AskAgain())
 	if options.HostPort == "" {
 		options.HostPort = client.DefaultHostPort
 	}

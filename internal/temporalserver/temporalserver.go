@@ -16,8 +16,10 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
 
 	"github.com/scrapehaul/scrapehaul/internal/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/lostquery"
 )
 
 const loopback = "127.0.0.1"
@@ -172,9 +174,10 @@ func (s *Server) connect(ctx context.Context) error {
 
 func (s *Server) dial(ctx context.Context) (client.Client, error) {
 	return client.DialContext(ctx, client.Options{
-		HostPort:  s.HostPort,
-		Namespace: s.Namespace,
-		Logger:    log.NewStructuredLogger(slog.Default()),
+		HostPort:          s.HostPort,
+		Namespace:         s.Namespace,
+		Logger:            log.NewStructuredLogger(slog.Default()),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.AskAgain()}},
 	})
 }
 

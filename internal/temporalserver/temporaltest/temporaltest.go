@@ -16,8 +16,10 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/scrapehaul/scrapehaul/internal/lostquery"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver"
 )
 
@@ -50,9 +52,10 @@ func NewNamespace(t testing.TB) Namespace {
 func dial(t testing.TB, hostPort, namespace string) Namespace {
 	t.Helper()
 	c, err := client.DialContext(t.Context(), client.Options{
-		HostPort:  hostPort,
-		Namespace: namespace,
-		Logger:    log.NewStructuredLogger(slog.Default()),
+		HostPort:          hostPort,
+		Namespace:         namespace,
+		Logger:            log.NewStructuredLogger(slog.Default()),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.AskAgain()}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
