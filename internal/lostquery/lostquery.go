@@ -12,8 +12,10 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 )
 
 // AskAgain is an option of a Temporal client's connection
@@ -34,12 +36,22 @@ func askAgain(
 		for _, remaining := range []time.Duration{left * 5 / 6, left / 2} {
 			asking, stop := context.WithDeadline(ctx, deadline.Add(-remaining))
 			err := invoke(asking, method, request, reply, connection, options...)
-			unanswered := asking.Err() != nil
 			stop()
-			if err == nil || !unanswered || ctx.Err() != nil {
+			if err == nil || !unanswered(err) || ctx.Err() != nil {
 				return err
 			}
 		}
 	}
 	return invoke(ctx, method, request, reply, connection, options...)
+}
+
+// unanswered tells that a query has ended because of its deadline: the server
+// ends it, or hangs up, before the context here does, by as much as a half.
+func unanswered(err error) bool {
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.DeadlineExceeded, codes.Canceled:
+		return true
+	default:
+		return false
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/scrapehaul/scrapehaul/internal/lostquery"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
@@ -69,7 +70,7 @@ func losing(t *testing.T, lost int64) (asking client.Client, id string, q *queri
 
 func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
 	asking, id, q := losing(t, 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
 	answer, err := asking.QueryWorkflow(ctx, id, "", "weather")
 	require.NoError(t, err)
@@ -80,12 +81,12 @@ func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
 }
 
 func TestQueryThatNobodyAnswersEndsAtItsDeadline(t *testing.T) {
-	asking, id, _ := losing(t, 1000)
-	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+	asking, id, q := losing(t, 1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
 	_, err := asking.QueryWorkflow(ctx, id, "", "weather")
-	require.Error(t, err)
-	require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+	require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Canceled}, serviceerror.ToStatus(err).Code(), "%v", err)
+	require.Equal(t, int64(3), q.answered.Load())
 }
 
 func TestQueryThatIsRefusedIsNotAskedAgain(t *testing.T) {
