@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -12,17 +13,18 @@ import (
 // next.
 type importBatch struct {
 	of *attempt
-	// rows is the COPY data in text format: one row for each of records. mapped is
-	// that of the rows of a mapping's table, if there is one.
-	rows    []byte
-	mapped  []byte
+	// data is the records' JSON, as it came, one after the other.
+	data    []byte
 	records []batchRecord
+	// mapped is the COPY data of the rows of a mapping's table, if there is one.
+	mapped  []byte
 	rejects []reject
 	skips   []reject
 	// rejectBytes counts what rejects and skips hold, so that Bytes bounds the memory.
 	rejectBytes int
-	// columns are those that no record before the batch had.
-	columns []string
+	// writer and chunk are for the COPY data of the records.
+	writer recordWriter
+	chunk  []byte
 	// unchecked is set when records were taken on trust: PostgreSQL checks them.
 	unchecked bool
 	// end is the mark that the batch's commit sets, in the file.
@@ -30,9 +32,9 @@ type importBatch struct {
 }
 
 type batchRecord struct {
-	number          int64
-	row, start, end int // in rows: its row, and in that the escaped JSON
-	mapped          int // in mapped: the end of its row
+	number     int64
+	start, end int // in data
+	mapped     int // in mapped: the end of its row
 }
 
 type reject struct {
@@ -59,25 +61,16 @@ func (b *importBatch) Add(number int64, data []byte) {
 	} else {
 		b.unchecked = true
 	}
-	var digits [20]byte
-	text := strconv.AppendInt(digits[:0], number, 10)
 	if b.of.mapped != nil {
 		var err error
-		if b.mapped, err = b.of.mapped.appendRow(b.mapped, text, data); err != nil {
+		if b.mapped, err = b.of.mapped.appendRow(b.mapped, number, data); err != nil {
 			b.Reject(number, data, err.Error())
 			return
 		}
 	}
-	b.columns = append(b.columns, b.of.columns.look(data)...)
-	record := batchRecord{number: number, row: len(b.rows), mapped: len(b.mapped)}
-	b.rows = append(b.rows, b.of.rowPrefix...)
-	b.rows = append(b.rows, text...)
-	b.rows = append(b.rows, '\t')
-	record.start = len(b.rows)
-	b.rows = appendEscaped(b.rows, data)
-	record.end = len(b.rows)
-	b.rows = append(b.rows, '\n')
-	b.records = append(b.records, record)
+	start := len(b.data)
+	b.data = append(b.data, data...)
+	b.records = append(b.records, batchRecord{number: number, start: start, end: len(b.data), mapped: len(b.mapped)})
 }
 
 // Reject takes one record that cannot be imported, copying raw.
@@ -103,42 +96,70 @@ func (b *importBatch) EndsAt(bytes, lastRecordNumber int64) {
 func (b *importBatch) Len() int { return len(b.records) + len(b.rejects) + len(b.skips) }
 
 // Bytes is the memory that the records take.
-func (b *importBatch) Bytes() int { return len(b.rows) + len(b.mapped) + b.rejectBytes }
+func (b *importBatch) Bytes() int { return len(b.data) + len(b.mapped) + b.rejectBytes }
 
 // Reset empties the batch.
 func (b *importBatch) Reset() {
-	b.rows, b.mapped = b.rows[:0], b.mapped[:0]
+	b.data, b.mapped = b.data[:0], b.mapped[:0]
 	b.records = b.records[:0]
 	b.rejects, b.skips = b.rejects[:0], b.skips[:0]
 	b.rejectBytes = 0
-	b.columns = b.columns[:0]
+	b.writer.reset()
 	b.unchecked = false
 }
 
 // check rejects those of the records that CheckRecord refuses.
 func (b *importBatch) check() {
-	rows, records := b.rows, b.records
-	b.rows, b.records, b.unchecked = b.rows[:0], b.records[:0], false
-	for _, r := range records {
-		data := unescaped(rows[r.start:r.end])
-		if err := CheckRecord(data); err != nil {
-			b.Reject(r.number, data, err.Error())
+	b.unchecked = false
+	b.records = slices.DeleteFunc(b.records, func(record batchRecord) bool {
+		err := CheckRecord(b.json(record))
+		if err != nil {
+			b.Reject(record.number, b.json(record), err.Error())
+		}
+		return err != nil
+	})
+}
+
+// json is a record as it came.
+func (b *importBatch) json(record batchRecord) []byte { return b.data[record.start:record.end] }
+
+// rows yields the COPY data of the records, in chunks that end before a newline
+// and are valid until the next one.
+func (b *importBatch) rows(yield func(chunk []byte) bool) {
+	b.chunk = b.chunk[:0]
+	for i, record := range b.records {
+		b.chunk = append(b.chunk, b.of.rowPrefix...)
+		b.chunk = strconv.AppendInt(b.chunk, record.number, 10)
+		b.chunk = append(b.chunk, '\t')
+		b.chunk = b.writer.append(b.chunk, b.json(record))
+		if len(b.chunk) < copyChunkBytes && i < len(b.records)-1 {
+			b.chunk = append(b.chunk, '\n')
 			continue
 		}
-		moved := r.row - len(b.rows)
-		b.rows = append(b.rows, rows[r.row:r.end+1]...)
-		b.records = append(b.records, batchRecord{number: r.number, row: r.row - moved, start: r.start - moved, end: r.end - moved})
+		if !yield(b.chunk) {
+			return
+		}
+		b.chunk = b.chunk[:0]
 	}
 }
 
-// data is a record as it came.
-func (b *importBatch) data(r batchRecord) []byte { return unescaped(b.rows[r.start:r.end]) }
+// mappedRows yields the COPY data of the rows of the mapping's table, likewise.
+func (b *importBatch) mappedRows(yield func(chunk []byte) bool) {
+	for rows := b.mapped; len(rows) > 0; {
+		end := min(copyChunkBytes, len(rows))
+		end += bytes.IndexByte(rows[end-1:], '\n') - 1
+		if !yield(rows[:end]) {
+			return
+		}
+		rows = rows[end+1:]
+	}
+}
 
 // appendEscaped appends data as COPY's text format wants it. JSON has a raw tab
 // or line end between its tokens at most; it has backslashes, and they are
 // doubled.
 func appendEscaped(to, data []byte) []byte {
-	if bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0 {
+	if hasWhitespaceToEscape(data) {
 		for _, c := range data {
 			switch c {
 			case '\t':
@@ -163,6 +184,10 @@ func appendEscaped(to, data []byte) []byte {
 		to = append(append(to, data[:next+1]...), '\\')
 		data = data[next+1:]
 	}
+}
+
+func hasWhitespaceToEscape(data []byte) bool {
+	return bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0
 }
 
 // unescaped undoes appendEscaped.

@@ -3,10 +3,12 @@ package postgres
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
+
+// Columns are the keys of the records' JSON objects, in the order of first
+// appearance, which jsonb does not keep.
 
 // maxColumns is how many columns of a sitemap are looked for: PostgreSQL allows
 // a view 1600. The records have the others too, in data.
@@ -17,56 +19,6 @@ const maxColumns = 1500
 var builtIn = map[string]string{
 	"web-scraper-order":     "web_scraper_order",
 	"web-scraper-start-url": "web_scraper_start_url",
-}
-
-// columnFinder finds the columns of records, the keys of their JSON objects, in
-// the order of first appearance. jsonb does not keep that order.
-type columnFinder struct {
-	found []string // in the spelling of the views
-	known map[string]bool
-	// seen are keys as they stand in the JSON, escapes included, by themselves: a
-	// key that was seen is not copied again.
-	seen map[string]string
-	// last are those of the record before, which are nearly always the next one's.
-	last []string
-}
-
-func newColumnFinder(found []string) *columnFinder {
-	f := &columnFinder{found: slices.Clone(found), known: map[string]bool{}, seen: map[string]string{}}
-	for _, column := range found {
-		f.known[column] = true
-	}
-	return f
-}
-
-// look takes note of a record's columns and returns those that none before had,
-// which the caller must not change. What is not JSON is looked through as far as
-// it is.
-func (f *columnFinder) look(record []byte) (added []string) {
-	before := len(f.found)
-	n := 0
-	for keys := (keyScanner{record}); ; n++ {
-		key, more := keys.next()
-		if !more {
-			return f.found[before:len(f.found):len(f.found)]
-		}
-		if n < len(f.last) && f.last[n] == string(key) {
-			continue
-		}
-		name, seen := f.seen[string(key)]
-		if !seen {
-			if len(f.found) == maxColumns || len(f.seen) == 2*maxColumns {
-				continue
-			}
-			name = string(key)
-			f.seen[name] = name
-			if column, is := columnOf(name); is && !f.known[column] {
-				f.known[column] = true
-				f.found = append(f.found, column)
-			}
-		}
-		f.last = append(f.last[:min(n, len(f.last))], name)
-	}
 }
 
 // columnOf is the column that a key stands for; not every text can be one.

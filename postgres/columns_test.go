@@ -12,7 +12,8 @@ import (
 )
 
 func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
-	f := newColumnFinder([]string{"before"})
+	i := attempt{committedColumns: []string{"before"}}
+	var w recordWriter
 	for _, step := range []struct {
 		record string
 		added  []string
@@ -28,24 +29,26 @@ func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
 		{`{"cut":`, nil},
 		{``, nil},
 	} {
-		require.Equal(t, step.added, append([]string(nil), f.look([]byte(step.record))...), step.record)
+		w.look([]byte(step.record))
+		added := i.newColumns(w.columns)
+		require.Equal(t, append([]string{}, step.added...), added, step.record)
+		i.committedColumns = append(i.committedColumns, added...)
 	}
-	require.Equal(t, []string{"before", "web_scraper_order", "price", "title", "more", "n", "t", `"`, "café", "", "no", "last"}, f.found)
+	require.Equal(t, []string{"before", "web_scraper_order", "price", "title", "more", "n", "t", `"`, "café", "", "no", "last"}, i.committedColumns)
 }
 
 func TestColumnsAreNoMoreThanAViewCanHave(t *testing.T) {
-	f := newColumnFinder(nil)
+	var (
+		i attempt
+		w recordWriter
+	)
 	for n := range 3 * maxColumns {
-		f.look(fmt.Appendf(nil, `{"a":1,"%d":1,"z":1}`, n))
+		w.look(fmt.Appendf(nil, `{"a":1,"%d":1,"z":1}`, n))
 	}
-	require.Len(t, f.found, maxColumns)
-	require.LessOrEqual(t, len(f.seen), 2*maxColumns)
-}
-
-func TestLookingForColumnsThatAreKnownAllocatesNothing(t *testing.T) {
-	f := newColumnFinder(nil)
-	one, other := []byte(`{"a":"1","b":"2","c":"3"}`), []byte(`{"c":"1","a":"2"}`)
-	require.Zero(t, testing.AllocsPerRun(100, func() { f.look(one); f.look(other) }))
+	require.Len(t, i.newColumns(w.columns), maxColumns)
+	require.LessOrEqual(t, len(w.names), maxMembers)
+	w.look([]byte("{" + strings.Repeat(`"a":1,`, 2*maxMembers) + `"b":1}`))
+	require.Len(t, w.members, maxMembers)
 }
 
 // FuzzColumns holds the scanner against encoding/json.
@@ -56,12 +59,16 @@ func FuzzColumns(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
-		finder := newColumnFinder(nil)
-		found := slices.Clone(finder.look(record))
+		var (
+			i attempt
+			w recordWriter
+		)
+		w.look(record)
+		found := i.newColumns(w.columns)
 		if !json.Valid(record) || !strings.HasPrefix(strings.TrimLeft(string(record), " \t\r\n"), "{") {
 			return
 		}
-		var want []string
+		want := []string{}
 		decoder := json.NewDecoder(bytes.NewReader(record))
 		_, err := decoder.Token()
 		require.NoError(t, err)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -121,7 +122,10 @@ const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
 type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused []reject, err error)
 
 func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, write writeRecords) error {
-	var next sink.Mark
+	var (
+		next    sink.Mark
+		columns []string
+	)
 	err := inTx(ctx, conn, func(tx transaction) error {
 		if _, err := tx.ExecContext(ctx, leaveFlushing); err != nil {
 			return err
@@ -153,17 +157,33 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 				Skipped:  mark.Skipped + int64(len(batch.skips)),
 			},
 		}
+		columns = i.newColumns(batch.writer.columns)
 		// Last, so that the row is locked for a moment only.
 		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(batch.columns), next.Skipped))
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(columns), next.Skipped))
 	})
 	if err != nil {
 		return err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.mark, i.committedColumns = next, append(i.committedColumns, batch.columns...)
+	i.mark, i.committedColumns = next, append(i.committedColumns, columns...)
 	return nil
+}
+
+// newColumns returns those that no record before the batch had, as far as a view
+// can have them.
+func (i *attempt) newColumns(ofBatch []string) []string {
+	added := []string{}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, column := range ofBatch {
+		full := len(i.committedColumns)+len(added) == maxColumns
+		if !full && !slices.Contains(i.committedColumns, column) && !slices.Contains(added, column) {
+			added = append(added, column)
+		}
+	}
+	return added
 }
 
 // waitForTurn waits until the batches before have been committed.

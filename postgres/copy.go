@@ -1,11 +1,11 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/lib/pq"
@@ -15,9 +15,9 @@ import (
 const copyStatement = `
 COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN`
 
-// copyChunkBytes is how much goes to the driver at a time, about its own
-// buffer's size.
-const copyChunkBytes = 60 << 10
+// copyChunkBytes is how much goes to the driver at a time: its buffer takes 64 KiB,
+// and is sent from 63 KiB on.
+const copyChunkBytes = 63 << 10
 
 // copyRecords writes all records with one COPY. It refuses none by itself: an
 // error of PostgreSQL sinks the whole batch.
@@ -26,14 +26,14 @@ func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]rej
 	err := tx.conn.Raw(func(driverConn any) error {
 		copyErr = copyBatch(ctx, driverConn, copyStatement, batch.rows, len(batch.records))
 		if mapped := batch.of.mapped; mapped != nil && copyErr == nil {
-			copyErr = copyBatch(ctx, driverConn, mapped.copy, batch.mapped, len(batch.records))
+			copyErr = copyBatch(ctx, driverConn, mapped.copy, batch.mappedRows, len(batch.records))
 		}
 		return nil // see transaction
 	})
 	return nil, errors.Join(copyErr, err)
 }
 
-func copyBatch(ctx context.Context, driverConn any, statementText string, rows []byte, records int) error {
+func copyBatch(ctx context.Context, driverConn any, statementText string, rows iter.Seq[[]byte], records int) error {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
@@ -49,7 +49,7 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows [
 	return errors.Join(err, statement.Close())
 }
 
-func copyRows(ctx context.Context, statement driver.Stmt, rows []byte) (int64, error) {
+func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte]) (int64, error) {
 	// The interface is lib/pq's own; database/sql has none for COPY.
 	copier, ok := statement.(interface {
 		CopyData(ctx context.Context, line string) (driver.Result, error)
@@ -57,14 +57,10 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows []byte) (int64, e
 	if !ok {
 		return 0, fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", statement)
 	}
-	// CopyData ends each call with a newline, so a chunk ends before one.
-	for len(rows) > 0 {
-		end := min(copyChunkBytes, len(rows))
-		end += bytes.IndexByte(rows[end-1:], '\n') - 1
-		if _, err := copier.CopyData(ctx, asString(rows[:end])); err != nil {
+	for chunk := range rows { // CopyData ends each of them with a newline
+		if _, err := copier.CopyData(ctx, asString(chunk)); err != nil {
 			return 0, err
 		}
-		rows = rows[end+1:]
 	}
 	result, err := statement.Exec(nil) //nolint:staticcheck // the end of COPY has no other form in lib/pq
 	if err != nil {
@@ -85,7 +81,8 @@ func insertOneByOne(ctx context.Context, tx transaction, batch *importBatch) ([]
 		if _, err := tx.ExecContext(ctx, `SAVEPOINT record`); err != nil {
 			return nil, err
 		}
-		data := batch.data(record)
+		data := batch.json(record)
+		batch.writer.look(data)
 		_, err := tx.ExecContext(ctx, insertRecord, batch.of.id, record.number, string(data))
 		if mapped != nil {
 			if err == nil {

@@ -35,8 +35,6 @@ type attempt struct {
 
 	// mapped is nil if the records become rows of no table beside.
 	mapped *mappedRows
-	// columns finds those of the records added to batches.
-	columns *columnFinder
 	// problem is what publishing has not done besides.
 	problem string
 
@@ -180,7 +178,6 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		return err
 	}
 	i.id, i.fence, i.mark, i.committedColumns = row.ImportID, row.Fence, row.Mark, row.Columns
-	i.columns = newColumnFinder(row.Columns)
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
 	return nil
 }

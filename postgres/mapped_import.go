@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/lib/pq"
@@ -176,12 +177,12 @@ func dropHolding(ctx context.Context, tx transaction, importID int64) error {
 
 // appendRow appends the record's row as COPY data, or returns why the record does
 // not fit.
-func (m *mappedRows) appendRow(to []byte, number []byte, record []byte) ([]byte, error) {
+func (m *mappedRows) appendRow(to []byte, number int64, record []byte) ([]byte, error) {
 	values, err := m.converter.Row(record)
 	if err != nil {
 		return to, err
 	}
-	to = append(to, number...)
+	to = strconv.AppendInt(to, number, 10)
 	for _, value := range values {
 		to = append(to, '\t')
 		if value == nil {

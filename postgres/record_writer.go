@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
+
+// maxMembers bounds what is kept of records with very many members.
+const maxMembers = 2 * maxColumns
+
+// recordWriter writes records as COPY's text format wants them, and takes note
+// of their columns.
+//
+// It spares PostgreSQL work that takes longer there: the members of an object are
+// written in the order that jsonb keeps them in, and slashes without the
+// backslashes that the exports have before them. The value is the same, and what
+// is not JSON stays so.
+type recordWriter struct {
+	// columns are those of the records since the reset, in the spelling of the
+	// views; two spellings of a key are one column twice.
+	columns []string
+	// names are the keys that were met, as they stand in the JSON, escapes included,
+	// by themselves: one that was met is not copied again.
+	names map[string]string
+	// added are those whose columns are in columns.
+	added map[string]bool
+
+	// keys are those of the record before, which are nearly always the next one's,
+	// and order is that of their members in jsonb; orderly is false if there is none.
+	keys    []string
+	order   []int
+	orderly bool
+	// members are those of the record in hand.
+	members [][]byte
+}
+
+// reset forgets the columns.
+func (w *recordWriter) reset() {
+	w.columns = w.columns[:0]
+	clear(w.added)
+	w.keys = w.keys[:0]
+}
+
+// append appends the record, without the newline at its end.
+func (w *recordWriter) append(to, record []byte) []byte {
+	if apart := w.look(record); !apart || !w.orderly || hasWhitespaceToEscape(record) {
+		return appendEscaped(to, record)
+	}
+	to = append(to, '{')
+	for i, at := range w.order {
+		if i > 0 {
+			to = append(to, ',')
+		}
+		to = appendUnslashed(to, w.members[at])
+	}
+	return append(to, '}')
+}
+
+// look takes note of the record's columns; what is not JSON is looked through as
+// far as it is. It says whether the record is its members with a brace before and
+// after them and a comma between them, each by itself a member or none: then the
+// record is JSON in any order of them, or in none.
+func (w *recordWriter) look(record []byte) (apart bool) {
+	w.members = w.members[:0]
+	same := true
+	keys := keyScanner{record}
+	apart = bytes.HasPrefix(record, []byte(`{"`))
+	for begin := 1; ; {
+		key, more := keys.next()
+		if !more {
+			break
+		}
+		n := len(w.members)
+		if n == maxMembers {
+			apart = false
+			break
+		}
+		end := len(record) - len(keys.rest)
+		w.members = append(w.members, record[begin:end])
+		begin = end + 1
+		if n == len(w.keys) || w.keys[n] != string(key) {
+			same = false
+			w.meet(n, key)
+		}
+		apart = apart && (bytes.HasPrefix(keys.rest, []byte(`,"`)) || string(keys.rest) == "}")
+	}
+	if n := len(w.members); !same || n != len(w.keys) {
+		w.keys = w.keys[:n]
+		w.sort()
+	}
+	return apart && string(keys.rest) == "}"
+}
+
+// meet notes the key of the n-th member.
+func (w *recordWriter) meet(n int, key []byte) {
+	if w.names == nil {
+		w.names, w.added = map[string]string{}, map[string]bool{}
+	}
+	name, met := w.names[string(key)]
+	if !met {
+		name = string(key)
+		if len(w.names) < maxMembers {
+			w.names[name] = name
+		}
+	}
+	w.keys = append(w.keys[:n], name)
+	if !w.added[name] && len(w.added) < maxMembers {
+		w.added[name] = true
+		if column, is := columnOf(name); is {
+			w.columns = append(w.columns, column)
+		}
+	}
+}
+
+// sort finds the order of the keys in jsonb: by length, then by bytes, and of
+// equal ones the last, which counts, after the others.
+func (w *recordWriter) sort() {
+	w.orderly = !slices.ContainsFunc(w.keys, func(key string) bool { return bytes.IndexByte([]byte(key), '\\') >= 0 })
+	if !w.orderly {
+		return
+	}
+	w.order = w.order[:0]
+	for i := range w.keys {
+		w.order = append(w.order, i)
+	}
+	slices.SortStableFunc(w.order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(len(w.keys[a]), len(w.keys[b])), cmp.Compare(w.keys[a], w.keys[b]))
+	})
+}
+
+// appendUnslashed is appendEscaped for a member without white space that has to
+// be escaped, and leaves the backslashes before slashes out.
+func appendUnslashed(to, member []byte) []byte {
+	for {
+		next := bytes.IndexByte(member, '\\')
+		if next < 0 || next == len(member)-1 {
+			return appendEscaped(to, member)
+		}
+		to = append(to, member[:next]...)
+		switch c := member[next+1]; c {
+		case '/':
+			to = append(to, '/')
+		case '\\':
+			to = append(to, `\\\\`...)
+		default:
+			to = append(to, '\\', '\\', c)
+		}
+		member = member[next+2:]
+	}
+}
