@@ -52,6 +52,22 @@ func (s *keyScanner) next() (key []byte, more bool) {
 	return key, more && s.skipValue()
 }
 
+// skip takes a member that is as most are: that key, with nothing between the
+// comma before and the text after it, in which no quote is escaped.
+func (s *keyScanner) skip(key string) (is bool) {
+	end := len(`,"`) + len(key)
+	value := end + len(`":"`)
+	if len(s.rest) < value || s.rest[1] != '"' || string(s.rest[len(`,"`):end]) != key || string(s.rest[end:value]) != `":"` {
+		return false
+	}
+	quote := bytes.IndexByte(s.rest[value:], '"')
+	if quote < 0 || s.rest[value+quote-1] == '\\' {
+		return false
+	}
+	s.rest = s.rest[value+quote+1:]
+	return true
+}
+
 // text takes the text that begins with the quote at begin.
 func (s *keyScanner) text(begin int) (text []byte, is bool) {
 	rest := s.rest[begin+1:]

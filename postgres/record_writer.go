@@ -67,22 +67,24 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 	keys := keyScanner{record}
 	apart = bytes.HasPrefix(record, []byte(`{"`))
 	for begin := 1; ; {
-		key, more := keys.next()
-		if !more {
-			break
-		}
 		n := len(w.members)
 		if n == maxMembers {
 			apart = false
 			break
 		}
+		if n == len(w.keys) || !keys.skip(w.keys[n]) {
+			key, more := keys.next()
+			if !more {
+				break
+			}
+			if n == len(w.keys) || w.keys[n] != string(key) {
+				same = false
+				w.meet(n, key)
+			}
+		}
 		end := len(record) - len(keys.rest)
 		w.members = append(w.members, record[begin:end])
 		begin = end + 1
-		if n == len(w.keys) || w.keys[n] != string(key) {
-			same = false
-			w.meet(n, key)
-		}
 		apart = apart && (bytes.HasPrefix(keys.rest, []byte(`,"`)) || string(keys.rest) == "}")
 	}
 	if n := len(w.members); !same || n != len(w.keys) {
@@ -134,11 +136,14 @@ func (w *recordWriter) sort() {
 func appendUnslashed(to, member []byte) []byte {
 	for {
 		next := bytes.IndexByte(member, '\\')
-		if next < 0 || next == len(member)-1 {
-			return appendEscaped(to, member)
+		if next < 0 {
+			return append(to, member...)
 		}
 		to = append(to, member[:next]...)
-		switch c := member[next+1]; c {
+		if member = member[next+1:]; len(member) == 0 { // is not JSON
+			return append(to, `\\`...)
+		}
+		switch c := member[0]; c {
 		case '/':
 			to = append(to, '/')
 		case '\\':
@@ -146,6 +151,6 @@ func appendUnslashed(to, member []byte) []byte {
 		default:
 			to = append(to, '\\', '\\', c)
 		}
-		member = member[next+2:]
+		member = member[1:]
 	}
 }
