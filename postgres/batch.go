@@ -105,6 +105,9 @@ func (b *importBatch) Reset() {
 	b.rejects, b.skips = b.rejects[:0], b.skips[:0]
 	b.rejectBytes = 0
 	b.writer.reset()
+	if cap(b.chunk) > 2*copyChunkBytes { // there was a very long record
+		b.chunk = nil
+	}
 	b.unchecked = false
 }
 

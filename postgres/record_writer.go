@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // maxMembers bounds what is kept of records with very many members.
@@ -27,7 +28,7 @@ type recordWriter struct {
 	added map[string]bool
 
 	// keys are those of the record before, which are nearly always the next one's,
-	// and order is that of their members in jsonb; orderly is false if there is none.
+	// and order is that of their members in jsonb, if orderly.
 	keys    []string
 	order   []int
 	orderly bool
@@ -57,10 +58,11 @@ func (w *recordWriter) append(to, record []byte) []byte {
 	return append(to, '}')
 }
 
-// look takes note of the record's columns; what is not JSON is looked through as
-// far as it is. It says whether the record is its members with a brace before and
-// after them and a comma between them, each by itself a member or none: then the
-// record is JSON in any order of them, or in none.
+// look takes note of the record's columns and finds its members; what is not JSON
+// is looked through as far as it is. It says whether the members stand apart: the
+// record has nothing but a comma between them and the braces around them, and no
+// text or bracket reaches from one into the next. Then it is JSON in any order of
+// them, or in none.
 func (w *recordWriter) look(record []byte) (apart bool) {
 	w.members = w.members[:0]
 	same := true
@@ -116,9 +118,10 @@ func (w *recordWriter) meet(n int, key []byte) {
 }
 
 // sort finds the order of the keys in jsonb: by length, then by bytes, and of
-// equal ones the last, which counts, after the others.
+// equal ones the last, which counts, after the others. Keys with escapes can be
+// equal to others that are written differently.
 func (w *recordWriter) sort() {
-	w.orderly = !slices.ContainsFunc(w.keys, func(key string) bool { return bytes.IndexByte([]byte(key), '\\') >= 0 })
+	w.orderly = !slices.ContainsFunc(w.keys, func(key string) bool { return strings.Contains(key, `\`) })
 	if !w.orderly {
 		return
 	}
