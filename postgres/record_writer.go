@@ -28,10 +28,9 @@ type recordWriter struct {
 	added map[string]bool
 
 	// keys are those of the record before, which are nearly always the next one's,
-	// and order is that of their members in jsonb, if orderly.
-	keys    []string
-	order   []int
-	orderly bool
+	// and order is that of their members in jsonb, empty if it is not known.
+	keys  []string
+	order []int
 	// members are those of the record in hand.
 	members [][]byte
 }
@@ -45,7 +44,7 @@ func (w *recordWriter) reset() {
 
 // append appends the record, without the newline at its end.
 func (w *recordWriter) append(to, record []byte) []byte {
-	if apart := w.look(record); !apart || !w.orderly || hasWhitespaceToEscape(record) {
+	if apart := w.look(record); !apart || len(w.order) == 0 || hasWhitespaceToEscape(record) {
 		return appendEscaped(to, record)
 	}
 	to = append(to, '{')
@@ -121,11 +120,10 @@ func (w *recordWriter) meet(n int, key []byte) {
 // equal ones the last, which counts, after the others. Keys with escapes can be
 // equal to others that are written differently.
 func (w *recordWriter) sort() {
-	w.orderly = !slices.ContainsFunc(w.keys, func(key string) bool { return strings.Contains(key, `\`) })
-	if !w.orderly {
+	w.order = w.order[:0]
+	if slices.ContainsFunc(w.keys, func(key string) bool { return strings.Contains(key, `\`) }) {
 		return
 	}
-	w.order = w.order[:0]
 	for i := range w.keys {
 		w.order = append(w.order, i)
 	}

@@ -82,7 +82,7 @@ func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
 
 func TestQueryThatNobodyAnswersEndsAtItsDeadline(t *testing.T) {
 	asking, id, q := losing(t, 1000)
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
 	_, err := asking.QueryWorkflow(ctx, id, "", "weather")
 	require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Canceled}, serviceerror.ToStatus(err).Code(), "%v", err)
