@@ -57,8 +57,11 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte])
 	if !ok {
 		return 0, fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", statement)
 	}
+	// lib/pq watches the context of the transaction. For each CopyData it would
+	// watch its context too, with a goroutine of its own.
+	unwatched := context.WithoutCancel(ctx)
 	for chunk := range rows { // CopyData ends each of them with a newline
-		if _, err := copier.CopyData(ctx, asString(chunk)); err != nil {
+		if _, err := copier.CopyData(unwatched, asString(chunk)); err != nil {
 			return 0, err
 		}
 	}

@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,6 +127,36 @@ func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
 	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
 	require.ErrorIs(t, commit(t, attempt, 6, 10, plain), sink.ErrOvertaken)
 	require.Zero(t, count(t, db, allRecords))
+}
+
+// The COPY waits for a key that another transaction has written, and the batch is
+// more than the connection's buffers hold.
+func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 1<<40))
+	lock := db.MustBegin()
+	defer func() { _ = lock.Rollback() }()
+	lock.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 1, '{}')`, attempt.ID())
+	long := `{"product":"` + strings.Repeat("IdeaTab ", 1000) + `%d"}`
+	for name, records := range map[string]int64{"while it is sent": 8_000, "when all is sent": 2} {
+		batch := attempt.NewBatch()
+		for n := range records {
+			batch.Add(n+1, fmt.Appendf(nil, long, n))
+		}
+		batch.EndsAt(records, records)
+		ctx, cancel := context.WithCancel(t.Context())
+		committed := hang(t, db, func() error { return commitBatch(ctx, attempt, batch) })
+		cancel()
+		select {
+		case err := <-committed:
+			require.ErrorIs(t, err, context.Canceled, name)
+		case <-time.After(20 * time.Second):
+			t.Fatalf("cancelled %s, the attempt still hangs after 20 s", name)
+		}
+	}
+	require.NoError(t, lock.Rollback())
+	require.Zero(t, count(t, db, allRecords))
+	require.NoError(t, commit(t, attempt, 1, 5, plain), "and the next batch")
 }
 
 // The last moment at which an attempt can hang: all is written, and the
