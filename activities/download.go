@@ -142,7 +142,6 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 		return result, reached, err
 	}
 	partial := newPartialFile(a.Spool, in.File, a.WorkerTaskQueue, earlier)
-	defer partial.hash.stop()
 	defer func() {
 		if err != nil {
 			partial.leave(ctx, goesOn(ctx, err))
@@ -164,7 +163,7 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 	if err := partial.file.Close(); err != nil {
 		return result, reached, fmt.Errorf("writing the spool file: %w", err)
 	}
-	result = DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.hash.sum(), Format: in.Source.Format}
+	result = DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.sha256(), Format: in.Source.Format}
 	if err := a.Spool.finish(partial.file.Name(), in.File, result.SHA256); err != nil {
 		return result, reached, fmt.Errorf("naming the spool file: %w", err)
 	}

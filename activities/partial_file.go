@@ -2,13 +2,17 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"go.temporal.io/sdk/activity"
@@ -40,8 +44,8 @@ type partialFile struct {
 	// same download, or "" when there is nothing to go on with.
 	earlier Progress
 
-	file      *os.File // nil until open
-	hash      *backgroundHash
+	file      *os.File  // nil until open
+	hash      hash.Hash // SHA-256
 	written   atomic.Int64
 	told      atomic.Pointer[Progress] // all but the bytes
 	checkedAt int64
@@ -52,7 +56,7 @@ func newPartialFile(spool *Spool, name, workerTaskQueue string, earlier Progress
 	if err != nil || !strings.HasPrefix(earlier.Partial, name+partialSuffix) {
 		earlier.Partial, earlier.Validator = "", ""
 	}
-	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: newBackgroundHash()}
+	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: sha256.New()}
 	p.told.Store(&Progress{
 		Partial: earlier.Partial, Validator: earlier.Validator, Compressed: earlier.Compressed, WorkerTaskQueue: earlier.WorkerTaskQueue,
 		OfRecords: earlier.OfRecords,
@@ -146,7 +150,7 @@ func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeade
 		if err := errors.Join(err, p.file.Truncate(0)); err != nil {
 			return fmt.Errorf("emptying the spool file: %w", err)
 		}
-		p.hash.reset()
+		p.hash.Reset()
 		p.written.Store(0)
 		p.checkedAt = 0
 	}
@@ -170,14 +174,20 @@ func (p *partialFile) Write(b []byte) (int, error) {
 		}
 		p.checkedAt = written
 	}
+	// After an error nobody asks for the hash any more.
+	var hashing sync.WaitGroup
+	hashing.Go(func() { p.hash.Write(b) })
 	n, err := p.file.Write(b)
-	p.hash.write(b[:n])
+	hashing.Wait()
 	p.written.Add(int64(n))
 	if err != nil {
 		return n, fmt.Errorf("writing the spool file: %w", err)
 	}
 	return n, nil
 }
+
+// sha256 is that of what has been written, in lower-case hexadecimal.
+func (p *partialFile) sha256() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 
 // leave ends an attempt that has failed. If another one goes on, it leaves the
 // file that heartbeats have told of. The rest is removed, by RemoveFile if that

@@ -172,7 +172,7 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o d
 		}
 	}
 
-	d.Bytes, err = copyBody(w, body)
+	d.Bytes, err = copyBody(w, body, func() { cancel(nil) })
 	if err == nil && size >= 0 && wire.n != size {
 		err = io.ErrUnexpectedEOF
 	}

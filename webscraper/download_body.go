@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -49,32 +50,109 @@ func (r *gzipReader) Read(p []byte) (int, error) {
 	return r.zr.Read(p)
 }
 
-// copyBufferBytes makes system calls few enough for a server that is as near and
-// as fast as the disk.
-const copyBufferBytes = 512 << 10
+const (
+	// aheadBytes is how much of a body is read ahead of its writer at most.
+	aheadBytes = 2 << 20
+	// copyBytes is how much is read or written at a time at most. It makes system
+	// calls, and waits for each other, few enough for a server that is as near and
+	// as fast as the disk.
+	copyBytes = 1 << 20
+)
 
-// copyBody copies r to w until the end of r. An error of w is a [writeError].
-func copyBody(w io.Writer, r io.Reader) (written int64, err error) {
-	buf := make([]byte, copyBufferBytes)
+// copyBody copies r to w until the end of r. It reads, and decompresses, while w
+// writes. After an error of w, which is a [writeError], stop has to end a Read of
+// r that waits.
+func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) {
+	a := &ahead{ring: make([]byte, aheadBytes)}
+	a.changed.L = &a.mu
+	var reading sync.WaitGroup
+	reading.Go(func() { a.fill(r) })
+	defer a.took(0, io.ErrClosedPipe) // a writer that panics leaves no reader behind
 	for {
-		n, readErr := r.Read(buf)
-		if n > 0 {
-			m, err := w.Write(buf[:n])
-			written += int64(m)
-			if err == nil && m < n {
-				err = io.ErrShortWrite
-			}
-			if err != nil {
-				return written, writeError{err}
-			}
-		}
-		if readErr == io.EOF {
+		data, err := a.data()
+		if err == io.EOF {
 			return written, nil
 		}
-		if readErr != nil {
-			return written, readErr
+		if err != nil {
+			return written, err
+		}
+		n, err := w.Write(data)
+		written += int64(n)
+		if err == nil && n < len(data) {
+			err = io.ErrShortWrite
+		}
+		a.took(n, err)
+		if err != nil {
+			stop()
+			reading.Wait()
+			return written, writeError{err}
 		}
 	}
+}
+
+// ahead is what has been read of a body and not been written yet.
+type ahead struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	ring    []byte
+	// begin and end count from the body's beginning.
+	begin, end int64
+	readErr    error // what came after end
+	writeErr   error
+}
+
+// fill reads r to its end, or until there is an error of the writer.
+func (a *ahead) fill(r io.Reader) {
+	for {
+		space := a.space()
+		if space == nil {
+			return
+		}
+		n, err := r.Read(space)
+		a.mu.Lock()
+		a.end, a.readErr = a.end+int64(n), err
+		a.mu.Unlock()
+		a.changed.Signal()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// space waits for room in the ring; there is none after an error of the writer.
+func (a *ahead) space() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.end-a.begin == aheadBytes && a.writeErr == nil {
+		a.changed.Wait()
+	}
+	if a.writeErr != nil {
+		return nil
+	}
+	at := a.end % aheadBytes
+	return a.ring[at:min(at+copyBytes, at+aheadBytes-(a.end-a.begin), aheadBytes)]
+}
+
+// data waits for what has been read; the error is that of the reader, after all
+// of it.
+func (a *ahead) data() ([]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.begin == a.end && a.readErr == nil {
+		a.changed.Wait()
+	}
+	if a.begin == a.end {
+		return nil, a.readErr
+	}
+	at := a.begin % aheadBytes
+	return a.ring[at:min(at+copyBytes, at+a.end-a.begin, aheadBytes)], nil
+}
+
+func (a *ahead) took(n int, err error) {
+	a.mu.Lock()
+	a.begin, a.writeErr = a.begin+int64(n), err
+	a.mu.Unlock()
+	a.changed.Signal()
 }
 
 // writeError marks an error of the writer that a download goes to.
