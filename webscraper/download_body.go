@@ -70,10 +70,7 @@ func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) 
 	defer a.took(0, io.ErrClosedPipe) // a writer that panics leaves no reader behind
 	for {
 		data, err := a.data()
-		if err == io.EOF {
-			return written, nil
-		}
-		if err != nil {
+		if data == nil {
 			return written, err
 		}
 		n, err := w.Write(data)
@@ -97,7 +94,8 @@ type ahead struct {
 	ring    []byte
 	// begin and end count from the body's beginning.
 	begin, end int64
-	readErr    error // what came after end
+	ended      bool  // nothing comes after end
+	readErr    error // why, unless it is the body's end
 	writeErr   error
 }
 
@@ -109,11 +107,15 @@ func (a *ahead) fill(r io.Reader) {
 			return
 		}
 		n, err := r.Read(space)
+		ended := err != nil
+		if err == io.EOF {
+			err = nil
+		}
 		a.mu.Lock()
-		a.end, a.readErr = a.end+int64(n), err
+		a.end, a.ended, a.readErr = a.end+int64(n), ended, err
 		a.mu.Unlock()
 		a.changed.Signal()
-		if err != nil {
+		if ended {
 			return
 		}
 	}
@@ -133,12 +135,12 @@ func (a *ahead) space() []byte {
 	return a.ring[at:min(at+copyBytes, at+aheadBytes-(a.end-a.begin), aheadBytes)]
 }
 
-// data waits for what has been read; the error is that of the reader, after all
-// of it.
+// data waits for what has been read. After all of it there is none, and the error
+// is that of the reader.
 func (a *ahead) data() ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for a.begin == a.end && a.readErr == nil {
+	for a.begin == a.end && !a.ended {
 		a.changed.Wait()
 	}
 	if a.begin == a.end {
