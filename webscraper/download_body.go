@@ -75,7 +75,7 @@ func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) 
 		}
 		n, err := w.Write(data)
 		written += int64(n)
-		if err == nil && n < len(data) {
+		if err == nil && n != len(data) {
 			err = io.ErrShortWrite
 		}
 		a.took(n, err)

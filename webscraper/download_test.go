@@ -289,20 +289,42 @@ func TestWriteErrorEndsTheDownload(t *testing.T) {
 	}
 }
 
-// A writer that fails must not wait for a server that has fallen silent.
-func TestWriteErrorEndsAReadThatWaits(t *testing.T) {
+// downloadOf downloads a body that is given to w. It is for a synctest bubble.
+func downloadOf(t *testing.T, w io.Writer, body func(context.Context) io.Reader) error {
+	t.Helper()
 	transport := roundTripFunc(func(r *http.Request) (*http.Response, error) {
-		silent := readerFunc(func([]byte) (int, error) {
-			<-r.Context().Done()
-			return 0, r.Context().Err()
-		})
-		body := io.MultiReader(strings.NewReader("{}\n"), silent)
-		return &http.Response{StatusCode: 200, ContentLength: 5200, Body: io.NopCloser(body)}, nil
+		return &http.Response{StatusCode: 200, ContentLength: 1 << 40, Body: io.NopCloser(body(r.Context()))}, nil
 	})
 	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
-	_, err = client.DownloadScrapingJobJSON(t.Context(), 500, writerFunc(func([]byte) (int, error) { return 0, syscall.ENOSPC }))
-	require.ErrorIs(t, err, syscall.ENOSPC)
+	_, err = client.DownloadScrapingJobJSON(t.Context(), 500, w)
+	return err
+}
+
+func TestWriteErrorDoesNotWaitForASilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		full := writerFunc(func([]byte) (int, error) { return 0, syscall.ENOSPC })
+		err := downloadOf(t, full, func(ctx context.Context) io.Reader {
+			return io.MultiReader(strings.NewReader("{}\n"), readerFunc(func([]byte) (int, error) {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}))
+		})
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		require.Zero(t, time.Since(begun))
+	})
+}
+
+// A reader that stayed would be found by synctest.
+func TestWriterThatPanicsLeavesNoReaderBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.Panics(t, func() {
+			_ = downloadOf(t, writerFunc(func([]byte) (int, error) { panic("a host's writer") }), func(context.Context) io.Reader {
+				return readerFunc(func(p []byte) (int, error) { return len(p), nil })
+			})
+		})
+	})
 }
 
 func TestDownloadIsReadWhileItIsWritten(t *testing.T) {
