@@ -58,10 +58,7 @@ func (p *importPart) measureShape(ctx context.Context, shape shape, r *result) (
 	contenders := p.contenders(data)
 	if !p.warm {
 		p.step("Loading once before the rounds: a new server has to make its files of WAL first")
-		if err := contenders[0].prepare(ctx); err != nil {
-			return err
-		}
-		if _, err := contenders[0].run(ctx); err != nil {
+		if _, err := contenders[0].once(ctx); err != nil {
 			return err
 		}
 	}
@@ -110,6 +107,7 @@ func (p *importPart) contenders(data *dataset) []contender {
 		noPSQL = "psql is not found"
 	}
 	cores := runtime.NumCPU()
+	empty := func(ctx context.Context) error { return emptyTables(ctx, p.db) } // ours do so themselves
 	contenders := []contender{
 		{name: "ours", title: "ours: the activity ImportRecords", run: func(ctx context.Context) (time.Duration, error) {
 			return p.ours(ctx, data, "--warm")
@@ -117,18 +115,17 @@ func (p *importPart) contenders(data *dataset) []contender {
 		{name: "first_import", title: "the same, first import of a new worker", run: func(ctx context.Context) (time.Duration, error) {
 			return p.ours(ctx, data)
 		}},
-		{name: "psql_copy", title: `psql \copy, one stream`, absent: noPSQL, run: timed(func(ctx context.Context) error {
+		{name: "psql_copy", title: `psql \copy, one stream`, absent: noPSQL, prepare: empty, run: timed(func(ctx context.Context) error {
 			return p.copy(ctx, []string{data.copyFile})
 		})},
-		{name: "parallel_copy", title: fmt.Sprintf(`psql \copy, %d at a time, split before: the ceiling`, cores), absent: noPSQL,
+		{name: "parallel_copy", title: fmt.Sprintf(`psql \copy, %d at a time, split before: the ceiling`, cores), absent: noPSQL, prepare: empty,
 			run: timed(func(ctx context.Context) error { return p.copy(ctx, data.splitFiles) })},
-		{name: "multi_insert", title: fmt.Sprintf("INSERT of %s rows, one connection", thousands(multiInsertRows)),
+		{name: "multi_insert", title: fmt.Sprintf("INSERT of %s rows, one connection", thousands(multiInsertRows)), prepare: empty,
 			run: timed(func(ctx context.Context) error { return p.multiInsert(ctx, data) })},
-		{name: "row_insert", title: fmt.Sprintf("INSERT of one row, extrapolated from %s", thousands(float64(data.sample()))),
+		{name: "row_insert", title: fmt.Sprintf("INSERT of one row, extrapolated from %s", thousands(float64(data.sample()))), prepare: empty,
 			run: func(ctx context.Context) (time.Duration, error) { return p.rowInsert(ctx, data) }},
 	}
 	for i := range contenders {
-		contenders[i].prepare = func(ctx context.Context) error { return emptyTables(ctx, p.db) }
 		run, want := contenders[i].run, data.records
 		if contenders[i].name == "row_insert" {
 			want = data.sample()
@@ -169,6 +166,7 @@ func (p *importPart) check(ctx context.Context, want int) error {
 // not burden the disk of what is measured next.
 const inMemory = "/dev/shm"
 
+// ours empties the tables too, after its download.
 func (p *importPart) ours(ctx context.Context, data *dataset, flags ...string) (took time.Duration, err error) {
 	folder := p.dir
 	if _, err := os.Stat(inMemory); err == nil {
