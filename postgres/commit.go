@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -26,7 +25,7 @@ func (i *attempt) CommitBatches(caller context.Context, connections int, next fu
 		running.Go(func() {
 			for more := true; more; {
 				var err error
-				if more, err = i.commitSome(ctx, source, committed); err != nil {
+				if more, err = i.commitNext(ctx, source, committed); err != nil {
 					fail(err) // the first error counts
 				}
 			}
@@ -72,41 +71,21 @@ func (s *batchSource) take(ctx context.Context) (batch *importBatch, turn int) {
 	return batch, s.turn
 }
 
-// keepConnection is how long batches are committed over one connection before it
-// goes back to the pool, where somebody else may wait for it.
-const keepConnection = time.Second
-
-// A batch need not be on PostgreSQL's disk before the next one begins: publishing
-// waits for all of them. When the server crashes before that, batches are lost
-// from the end, with their marks; advanceMark notices.
-const (
-	leaveFlushing = `SET synchronous_commit = off`
-	flushAgain    = `RESET synchronous_commit`
-)
-
-// commitSome commits batches over one connection. It takes a batch only once it
-// has the connection for it. So the batch whose turn it is never waits for a
-// connection that later ones hold.
-func (i *attempt) commitSome(ctx context.Context, source *batchSource, committed func(sink.Batch)) (more bool, err error) {
+// commitNext takes a batch only once it has a connection for it. So the batch
+// whose turn it is never waits for a connection that later ones hold.
+func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed func(sink.Batch)) (more bool, err error) {
 	err = i.onConnection(ctx, func(conn *sqlx.Conn) error {
-		if _, err := conn.ExecContext(ctx, leaveFlushing); err != nil {
-			return err
+		batch, turn := source.take(ctx)
+		if batch == nil {
+			return nil
+		}
+		if err := i.commitOn(ctx, conn, batch, turn, committed); err != nil {
+			return fmt.Errorf("committing %d records of import %d up to record %d: %w", batch.Len(), i.id, batch.lastRecordNumber, err)
 		}
 		more = true
-		for begun := time.Now(); more && time.Since(begun) < keepConnection; {
-			batch, turn := source.take(ctx)
-			if batch == nil {
-				more = false
-				break
-			}
-			if err := i.commitOn(ctx, conn, batch, turn, committed); err != nil {
-				return fmt.Errorf("committing %d records of import %d up to record %d: %w", batch.Len(), i.id, batch.lastRecordNumber, err)
-			}
-		}
-		_, err := conn.ExecContext(ctx, flushAgain)
-		return err
+		return nil
 	})
-	return more && err == nil, err
+	return more, err
 }
 
 // commitOn commits the batch. A record that PostgreSQL refuses is rejected with
@@ -133,6 +112,11 @@ UPDATE scrapehaul.imports
 SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
 
+// A batch need not be on PostgreSQL's disk before the next one begins: publishing
+// waits for all of them. When the server crashes before that, batches are lost
+// from the end, with their marks; advanceMark notices.
+const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
+
 // writeRecords writes the batch's records inside a transaction and returns
 // those that PostgreSQL refused.
 type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused []reject, err error)
@@ -143,6 +127,9 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 		columns []string
 	)
 	err := inTx(ctx, conn, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, leaveFlushing); err != nil {
+			return err
+		}
 		var refused []reject
 		if len(batch.records) > 0 {
 			var err error

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lib/pq"
@@ -141,27 +139,6 @@ func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
 	require.Equal(t, int64(320), count(t, db, visible))
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'cut off%'`))
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'PostgreSQL refuses it: %'`))
-}
-
-// An import keeps its connections from one batch to the next, but not from others
-// for as long as it has batches.
-func TestALongImportLetsOthersHaveItsConnections(t *testing.T) {
-	store, db := newStore(t)
-	db.SetMaxOpenConns(1)
-	long, short := begin(t, store, requestOf(1, 1, 1)), begin(t, store, requestOf(2, 1, 10))
-	ended := make(chan error, 1)
-	endless := recordBatches(long, math.MaxInt, 1, good)
-	var once sync.Once
-	require.NoError(t, long.CommitBatches(t.Context(), 2, func(ctx context.Context) (sink.Batch, error) {
-		once.Do(func() { go func() { ended <- commit(t, short, 1, 10, plain) }() })
-		select {
-		case err := <-ended:
-			return nil, err
-		default:
-			return endless(ctx)
-		}
-	}, func(sink.Batch) {}))
-	require.Equal(t, int64(10), short.Mark().Records)
 }
 
 func TestConnectionsGoBackToThePoolAsTheyWere(t *testing.T) {
