@@ -145,7 +145,9 @@ func (p *partialFile) downloadOptions(ctx context.Context) []webscraper.Download
 // begin is told what is known of the body before its first byte. From here on
 // the next attempt goes on with this file.
 func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeader, compressed bool) error {
-	if header.Offset == 0 {
+	// An empty file is not truncated: after that, ext4 starts to write all of it to
+	// the disk when it is closed.
+	if header.Offset == 0 && p.written.Load() > 0 {
 		_, err := p.file.Seek(0, io.SeekStart)
 		if err := errors.Join(err, p.file.Truncate(0)); err != nil {
 			return fmt.Errorf("emptying the spool file: %w", err)
