@@ -1,6 +1,7 @@
 // Package systemtest puts all of scrapehaul around a test: the worker and the
 // starter as the processes that they are in production, a real Temporal server,
-// a real PostgreSQL, and the stand-in of Web Scraper Cloud.
+// a real PostgreSQL, and the stand-in of Web Scraper Cloud. Its own tests follow
+// imports from the notification to the end.
 package systemtest
 
 import (

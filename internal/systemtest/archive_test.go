@@ -1,4 +1,4 @@
-package scrapehaul_test
+package systemtest_test
 
 import (
 	"os"
