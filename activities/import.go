@@ -140,7 +140,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	mark := attempt.Mark()
 	result.ImportID, result.Records, result.Rejected, result.Skipped = attempt.ID(), mark.Records, mark.Rejected, mark.Skipped
-	result.Published = attempt.Published()
+	result.Published, result.Problem = attempt.Published(), attempt.Problem()
 	return result, nil
 }
 
@@ -166,8 +166,8 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 		case err != nil:
 			return err
 		default:
-			if result.Problem = attempt.Problem(); result.Problem != "" {
-				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", result.Problem)
+			if problem := attempt.Problem(); problem != "" {
+				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", problem)
 			}
 			return nil
 		}

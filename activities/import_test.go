@@ -99,7 +99,9 @@ func TestImportIsNotResumedWithAnotherFile(t *testing.T) {
 
 func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
 	w := newWorld(t)
-	in, first := w.imported(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	w.db.MustExec(`DROP SCHEMA sitemaps`)
+	in, first := w.imported(w.cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(95, 1)}), 1)
+	require.Contains(t, first.Problem, `schema "sitemaps" does not exist`)
 	_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: file})
 	require.NoError(t, err)
 

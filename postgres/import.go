@@ -80,7 +80,7 @@ ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns
+SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns, coalesce(problem, '') AS problem
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -150,6 +150,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		Fence    int64 `db:"fence"`
 		sink.Mark
 		Columns pq.StringArray `db:"columns"`
+		Problem string         `db:"problem"` // of a published import
 	}
 	err := tx.GetContext(ctx, &row, findDone, key...)
 	i.published = err == nil
@@ -177,7 +178,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	i.id, i.fence, i.mark, i.committedColumns = row.ImportID, row.Fence, row.Mark, row.Columns
+	i.id, i.fence, i.mark, i.committedColumns, i.problem = row.ImportID, row.Fence, row.Mark, row.Columns, row.Problem
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
 	return nil
 }
@@ -201,6 +202,8 @@ SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:
     jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
     published_import_id = :import_id, published_at = now(), cloud_deleted_at = :cloud_deleted_at
 WHERE scrapingjob_id = :scrapingjob_id`
+
+const noteProblem = `UPDATE scrapehaul.imports SET problem = $2 WHERE import_id = $1`
 
 const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`
 
@@ -273,7 +276,11 @@ func (i *attempt) publish(ctx context.Context, tx transaction, progress func()) 
 		}
 	}
 	i.problem = strings.Join(slices.DeleteFunc(problems, func(p string) bool { return p == "" }), "; ")
-	return nil
+	if i.problem == "" {
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, noteProblem, i.id, i.problem)
+	return err
 }
 
 const setAbandoned = `

@@ -20,13 +20,22 @@ import (
 
 // publishRecords publishes a job of the sitemap with these records.
 func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (sink.Import, error) {
+	return publishRequest(ctx, store, requestNow(id, sitemap, len(records)), records...)
+}
+
+// requestNow asks for the import of so many records.
+func requestNow(id int64, sitemap string, records int) sink.ImportRequest {
 	now := time.Now()
-	attempt, err := store.BeginImport(ctx, sink.ImportRequest{
+	return sink.ImportRequest{
 		Job: sink.ScrapingJob{
-			ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(len(records)),
+			ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(records),
 		},
-		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
-	})
+		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(records), SHA256: "abc",
+	}
+}
+
+func publishRequest(ctx context.Context, store *postgres.Store, request sink.ImportRequest, records ...string) (sink.Import, error) {
+	attempt, err := store.BeginImport(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -191,9 +200,11 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 	_, err = reader.Exec(`SELECT * FROM sitemaps."my-sitemap"`)
 	require.NoError(t, err)
 
-	attempt, err := publishRecords(t.Context(), store, 2, "my-sitemap", `{"a":"2","b":"3"}`)
+	request := requestNow(2, "my-sitemap", 1)
+	attempt, err := publishRequest(t.Context(), store, request, `{"a":"2","b":"3"}`)
 	require.NoError(t, err, "the records are published")
 	require.Contains(t, attempt.Problem(), `making view sitemaps."my-sitemap": canceling statement due to lock timeout`)
+	require.Equal(t, attempt.Problem(), begin(t, store, request).Problem(), "a retry tells it too")
 	require.Equal(t, []string{"1", "2"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap" ORDER BY a`))
 	problems, err := store.RefreshSitemapViews(t.Context())
 	require.NoError(t, err)

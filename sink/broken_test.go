@@ -84,6 +84,19 @@ func (b backwards) CommitBatches(ctx context.Context, n int, next func(context.C
 	}
 }
 
+// silent tells the attempt that publishes of its problem, and no later one.
+type silent struct {
+	*memoryAttempt
+	problem string
+}
+
+func (s *silent) Problem() string { return s.problem }
+
+func (s *silent) Publish(ctx context.Context, progress func()) error {
+	s.problem = "the view was not refreshed"
+	return s.memoryAttempt.Publish(ctx, progress)
+}
+
 func TestBrokenPromisesAreFound(t *testing.T) {
 	for name, each := range map[string]struct {
 		broken *brokenSink
@@ -121,6 +134,9 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 				}
 				return all
 			}}, "records are visible from publish on",
+		},
+		"tells a problem once": {
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return &silent{memoryAttempt: i.(*memoryAttempt)} }}, "the problem",
 		},
 		"counts what is not there": {
 			&brokenSink{counts: func(c sink.Counts) sink.Counts { c.Records++; return c }}, "the counts",

@@ -74,7 +74,7 @@ type Import interface {
 	// Mark is how far the import is kept, by earlier attempts too.
 	Mark() Mark
 	// Published says whether the import has been published, by an earlier attempt
-	// too. Then only ID and Mark are used.
+	// too. Then only ID, Mark and Problem are used.
 	Published() bool
 
 	// NewBatch returns an empty batch for CommitBatches.
@@ -98,8 +98,8 @@ type Import interface {
 	// It returns [ErrOvertaken] when this attempt may no longer write, and a
 	// [*WithheldError] when a person has to decide first.
 	Publish(ctx context.Context, progress func()) error
-	// Problem says in one sentence what Publish could not do besides publishing the
-	// records, "" if there is nothing to say.
+	// Problem says in one sentence what Publish, of an earlier attempt too, could not
+	// do besides publishing the records, "" if there is nothing to say.
 	Problem() string
 	// Abandon gives the import up: readers go on seeing what was published before.
 	Abandon(ctx context.Context) error

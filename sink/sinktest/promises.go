@@ -173,6 +173,7 @@ func knowsPublished(c *check) {
 	c.equal("Published", again.Published(), true)
 	c.equal("the import's ID", again.ID(), first.ID())
 	c.equal("the mark", again.Mark(), mark(10))
+	c.equal("the problem", again.Problem(), first.Problem())
 	c.must("publishing twice", again.Publish(c.ctx, func() {}))
 	c.sees("after publishing twice", 1, 10)
 	c.removed(0)
