@@ -150,3 +150,13 @@ func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
 		})
 	}
 }
+
+func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
+	for name, db := range releasedFrom(t, 5) {
+		t.Run(name, func(t *testing.T) {
+			attempt := begin(t, postgres.NewStore(db), hookedRequest())
+			require.True(t, attempt.Published())
+			require.Equal(t, `making view sitemaps."hooked": "hooked" is not a view`, attempt.Problem())
+		})
+	}
+}
