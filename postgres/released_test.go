@@ -40,11 +40,7 @@ func requestOf(scrapingJobID int64, pass int, bytes int64) sink.ImportRequest {
 	return r
 }
 
-func hookedRequest() sink.ImportRequest {
-	r := requestOf(skippedJob, 1, 3)
-	r.Job.SitemapName = "hooked"
-	return r
-}
+func hookedRequest() sink.ImportRequest { return ofSitemap("hooked", requestOf(skippedJob, 1, 3)) }
 
 func jobOf(scrapingJobID, records int64) sink.ScrapingJob {
 	j := job(records)

@@ -20,22 +20,13 @@ import (
 
 // publishRecords publishes a job of the sitemap with these records.
 func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (sink.Import, error) {
-	return publishRequest(ctx, store, requestNow(id, sitemap, len(records)), records...)
-}
-
-// requestNow asks for the import of so many records.
-func requestNow(id int64, sitemap string, records int) sink.ImportRequest {
 	now := time.Now()
-	return sink.ImportRequest{
+	attempt, err := store.BeginImport(ctx, sink.ImportRequest{
 		Job: sink.ScrapingJob{
-			ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(records),
+			ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(len(records)),
 		},
-		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(records), SHA256: "abc",
-	}
-}
-
-func publishRequest(ctx context.Context, store *postgres.Store, request sink.ImportRequest, records ...string) (sink.Import, error) {
-	attempt, err := store.BeginImport(ctx, request)
+		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -200,9 +191,10 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 	_, err = reader.Exec(`SELECT * FROM sitemaps."my-sitemap"`)
 	require.NoError(t, err)
 
-	request := requestNow(2, "my-sitemap", 1)
-	attempt, err := publishRequest(t.Context(), store, request, `{"a":"2","b":"3"}`)
-	require.NoError(t, err, "the records are published")
+	request := ofSitemap("my-sitemap", ofJob(2, request(1, 3)))
+	attempt := begin(t, store, request)
+	require.NoError(t, commit(t, attempt, 3, 3, `{"a":"2","b":"%d"}`))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}), "the records are published")
 	require.Contains(t, attempt.Problem(), `making view sitemaps."my-sitemap": canceling statement due to lock timeout`)
 	require.Equal(t, attempt.Problem(), begin(t, store, request).Problem(), "a retry tells it too")
 	require.Equal(t, []string{"1", "2"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap" ORDER BY a`))
