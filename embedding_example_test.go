@@ -15,6 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -96,7 +97,7 @@ func pluginWithHook(temporal client.Client, cloud *webscraper.Client, db *sqlx.D
 	})
 }
 
-func withoutSoldOut(_ context.Context, job activities.ScrapingJob, _ int64, record []byte) ([]byte, error) {
+func withoutSoldOut(_ context.Context, job sink.ScrapingJob, _ int64, record []byte) ([]byte, error) {
 	var columns map[string]any
 	if err := json.Unmarshal(record, &columns); err != nil {
 		return nil, err

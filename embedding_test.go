@@ -23,6 +23,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -108,7 +109,7 @@ func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
 	const records = 60
 	var calls atomic.Int64
 	s, plugin := newHost(t, func(o *scrapehaul.Options) {
-		o.RecordHook = func(_ context.Context, _ activities.ScrapingJob, number int64, record []byte) ([]byte, error) {
+		o.RecordHook = func(_ context.Context, _ sink.ScrapingJob, number int64, record []byte) ([]byte, error) {
 			calls.Add(1)
 			time.Sleep(100 * time.Millisecond) // as an exchange of the host's would
 			if number%10 == 0 {

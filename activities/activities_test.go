@@ -113,9 +113,9 @@ func runIn[Result any](w *world, env *testsuite.TestActivityEnvironment, activit
 	return result, err
 }
 
-func (w *world) describe(id int64) activities.DescribeScrapingJobResult {
+func (w *world) describe(id int64) activities.Description {
 	w.t.Helper()
-	result, err := run[activities.DescribeScrapingJobResult](w, "DescribeScrapingJob", activities.DescribeScrapingJobInput{ScrapingJobID: id})
+	result, err := activities.Describe(w.steps, w.t.Context(), id, activities.Filter{})
 	require.NoError(w.t, err)
 	return result
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // archiveError marks an error of the archive: a broken connection does not say
@@ -85,7 +86,7 @@ func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool,
 		return false, err
 	}
 	defer reader.Close()
-	var job ScrapingJob
+	var job sink.ScrapingJob
 	if err := json.Unmarshal(reader.File.Job, &job); err != nil {
 		return false, nil //nolint:nilerr // as good as corrupt
 	}
@@ -150,7 +151,7 @@ func (a *Activities) restoreLatest(
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	ofBytes.Store(reader.File.Bytes)
-	var job ScrapingJob
+	var job sink.ScrapingJob
 	if err := json.Unmarshal(reader.File.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
 		return archiveError{fmt.Errorf("%w: %s is not of scraping job %d", archive.ErrCorrupt, key, in.ScrapingJobID)}
 	}

@@ -97,7 +97,6 @@ func TestImportStaysPublishedWhileItsFileCannotBeArchived(t *testing.T) {
 	w := newWorld(t)
 	dir, bucket := w.archiving()
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
-	in.RemoveFile = true
 	require.NoError(t, os.Remove(dir))
 	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // no folder: nobody can write there
 	_, err := w.tryImport(in)
@@ -129,13 +128,16 @@ func TestFileThatChangedOnTheDiskIsNotArchived(t *testing.T) {
 
 func TestStoppingWorkerLeavesNoHalfArchivedFile(t *testing.T) {
 	w := newWorld(t)
-	in, _ := w.imported(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)})
+	in, _ := w.imported(id, 1)
+	_, err := w.tryDownload(id) // the import has removed its file
+	require.NoError(t, err)
 	_, bucket := w.archiving()
 	stop := make(chan struct{})
 	close(stop)
 	env := w.environment()
 	env.SetWorkerStopChannel(stop)
-	_, err := runIn[any](w, env, "ImportRecords", in)
+	_, err = runIn[any](w, env, "ImportRecords", in)
 	requireFailure(t, err, activities.ErrorWorkerStopping, true)
 	require.Empty(t, w.archived(bucket))
 
@@ -189,7 +191,7 @@ func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
 	w.db.MustExec(`UPDATE scrapehaul.import_records SET data = '{}'`) // what is to be mended
 	result, err := w.tryImport(activities.ImportRecordsInput{
 		Job: *restored.Archived, File: file, Bytes: restored.Bytes, SHA256: restored.SHA256, RunID: "another run", Pass: 1,
-		RequestedAt: time.Now(), BatchRecords: 10, MaxRecordBytes: 1 << 20, RemoveFile: true,
+		RequestedAt: time.Now(), BatchRecords: 10, MaxRecordBytes: 1 << 20,
 		CloudDeletedAt: restored.Described.Published.CloudDeletedAt,
 	})
 	require.NoError(t, err)

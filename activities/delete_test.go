@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -25,7 +26,8 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 	id = w.cloud.AddJob(job)
 	imported, result := w.imported(id, 1)
 	return id, activities.DeleteScrapingJobInput{
-		Job: imported.Job, ImportID: result.ImportID, Records: result.Records, Rejected: result.Rejected,
+		Imported: activities.Imported{Job: imported.Job, Counts: sink.Counts{Records: result.Records, Rejected: result.Rejected}},
+		ImportID: result.ImportID,
 	}
 }
 
@@ -90,11 +92,11 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 		},
 		{
 			name: "the download was short", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`, 2)},
-			reason: "records in the database: 1, but the job has stored 2",
+			reason: "1 record was imported, but the job has stored 2",
 		},
 		{
 			name: "records were rejected", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":`, 1)},
-			reason: "records rejected: 1, allowed: 0",
+			reason: "1 record was rejected (see scrapehaul.rejected_records)",
 		},
 		{
 			name: "another import is published", job: webscrapertest.Job{Records: twenty},
@@ -110,11 +112,11 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 		},
 		{
 			name: "the job was stopped", job: webscrapertest.Job{Records: twenty, Status: webscrapertest.StatusStopped},
-			reason: `the job is "stopped", not finished`,
+			reason: `the job is "stopped": it can still be continued in Web Scraper Cloud`,
 		},
 		{
 			name: "the job has failed", job: webscrapertest.Job{Records: twenty, Status: webscrapertest.StatusFailed},
-			reason: `the job is "failed", not finished`,
+			reason: `the job is "failed": it can still be continued in Web Scraper Cloud`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

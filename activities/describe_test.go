@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -17,9 +18,9 @@ func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 		Records: webscrapertest.Products(20, 1),
 		Pages:   webscrapertest.Pages{Scheduled: 9, Executed: 8, Failed: 3, Empty: 2, NoValue: 1},
 	})
-	require.Equal(t, activities.DescribeScrapingJobResult{
+	require.Equal(t, activities.Description{
 		Found: true,
-		Job: activities.ScrapingJob{
+		Job: sink.ScrapingJob{
 			ScrapingJobID: id, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
 			JobsScheduled: 9, JobsExecuted: 8, JobsFailed: 3, JobsEmpty: 2, JobsNoValue: 1, StoredRecordCount: 20,
 		},
@@ -29,7 +30,7 @@ func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 
 func TestDescribeOfAnUnknownJobIsNoError(t *testing.T) {
 	w := newWorld(t)
-	require.Equal(t, activities.DescribeScrapingJobResult{WorkerTaskQueue: queue}, w.describe(999))
+	require.Equal(t, activities.Description{WorkerTaskQueue: queue}, w.describe(999))
 }
 
 func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {
@@ -38,31 +39,32 @@ func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {
 	in, imported := w.imported(id, 1)
 
 	described := w.describe(id)
-	require.True(t, described.Unchanged)
+	require.True(t, described.Unchanged())
 	require.NotNil(t, described.Published)
 	require.WithinDuration(t, time.Now(), described.Published.PublishedAt, time.Minute)
 	described.Published.PublishedAt = time.Time{}
-	require.Equal(t, &activities.PublishedImport{
-		ImportID: imported.ImportID, Records: 20, Bytes: in.Bytes, SHA256: in.SHA256,
+	require.Equal(t, &sink.PublishedImport{
+		ScrapingJob: in.Job, Counts: sink.Counts{Records: 20},
+		ImportID: imported.ImportID, Bytes: in.Bytes, SHA256: in.SHA256,
 	}, described.Published)
 }
 
 // The published import stands for the job as it was; the cloud has what it has.
 func TestDescribeComparesStatusAndCounts(t *testing.T) {
 	for name, c := range map[string]struct {
-		before    func(*activities.ScrapingJob)
+		before    func(*sink.ScrapingJob)
 		unchanged bool
 	}{
-		"the same":              {func(*activities.ScrapingJob) {}, true},
-		"another sitemap name":  {func(j *activities.ScrapingJob) { j.SitemapName = "its former name" }, true},
-		"another custom ID":     {func(j *activities.ScrapingJob) { j.CustomID = "its former ID" }, true},
-		"another status":        {func(j *activities.ScrapingJob) { j.Status = webscrapertest.StatusFailed }, false},
-		"more records":          {func(j *activities.ScrapingJob) { j.StoredRecordCount-- }, false},
-		"more pages scheduled":  {func(j *activities.ScrapingJob) { j.JobsScheduled-- }, false},
-		"more pages executed":   {func(j *activities.ScrapingJob) { j.JobsExecuted-- }, false},
-		"fewer pages failed":    {func(j *activities.ScrapingJob) { j.JobsFailed++ }, false},
-		"fewer pages empty":     {func(j *activities.ScrapingJob) { j.JobsEmpty++ }, false},
-		"fewer pages no values": {func(j *activities.ScrapingJob) { j.JobsNoValue++ }, false},
+		"the same":              {func(*sink.ScrapingJob) {}, true},
+		"another sitemap name":  {func(j *sink.ScrapingJob) { j.SitemapName = "its former name" }, true},
+		"another custom ID":     {func(j *sink.ScrapingJob) { j.CustomID = "its former ID" }, true},
+		"another status":        {func(j *sink.ScrapingJob) { j.Status = webscrapertest.StatusFailed }, false},
+		"more records":          {func(j *sink.ScrapingJob) { j.StoredRecordCount-- }, false},
+		"more pages scheduled":  {func(j *sink.ScrapingJob) { j.JobsScheduled-- }, false},
+		"more pages executed":   {func(j *sink.ScrapingJob) { j.JobsExecuted-- }, false},
+		"fewer pages failed":    {func(j *sink.ScrapingJob) { j.JobsFailed++ }, false},
+		"fewer pages empty":     {func(j *sink.ScrapingJob) { j.JobsEmpty++ }, false},
+		"fewer pages no values": {func(j *sink.ScrapingJob) { j.JobsNoValue++ }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -71,7 +73,7 @@ func TestDescribeComparesStatusAndCounts(t *testing.T) {
 			c.before(&in.Job)
 			_, err := w.tryImport(in)
 			require.NoError(t, err)
-			require.Equal(t, c.unchanged, w.describe(id).Unchanged)
+			require.Equal(t, c.unchanged, w.describe(id).Unchanged())
 		})
 	}
 }
@@ -84,6 +86,6 @@ func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
 
 	described := w.describe(id)
 	require.False(t, described.Found)
-	require.False(t, described.Unchanged)
+	require.False(t, described.Unchanged())
 	require.Equal(t, int64(5), described.Published.Records)
 }

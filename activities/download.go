@@ -8,6 +8,8 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // DownloadScrapingJobInput names the job and the file to make.
@@ -37,15 +39,15 @@ type DownloadScrapingJobResult struct {
 	Bytes int64 `json:"bytes"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
-	// Format is the file's, if it is not JSON: a worker of an earlier version,
-	// which knows nothing of a Source, downloads JSON.
+	// Format is the file's, if it is not JSON. One from the archive need not be in
+	// the format that was asked for.
 	Format string `json:"format,omitempty"`
 	// Described is what the job was found to be, if the input asked for that. When
 	// it was not due, nothing was downloaded.
-	Described *DescribeScrapingJobResult `json:"described,omitempty"`
+	Described *Description `json:"described,omitempty"`
 	// Archived is set when the cloud does not know the job any more, so that the
 	// file comes from the archive: the job that it was made from.
-	Archived *ScrapingJob `json:"archived,omitempty"`
+	Archived *sink.ScrapingJob `json:"archived,omitempty"`
 	// Interrupted is set when the file is not whole: the download has to go on,
 	// without IfDue, on the task queue of the worker that has begun it, which is
 	// Described.WorkerTaskQueue.
@@ -96,7 +98,7 @@ func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress 
 
 func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobInput) (result DownloadScrapingJobResult, err error) {
 	earlier := lastProgress(ctx)
-	described, err := a.describeHeartbeating(ctx, earlier, DescribeScrapingJobInput{ScrapingJobID: in.ScrapingJobID, Filter: in.IfDue.Filter})
+	described, err := a.describeHeartbeating(ctx, earlier, in)
 	if err != nil {
 		return result, err
 	}
@@ -128,9 +130,9 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 
 // describeHeartbeating repeats what the attempt before has told: the last
 // heartbeat is all that the next one gets.
-func (a *Activities) describeHeartbeating(ctx context.Context, earlier Progress, in DescribeScrapingJobInput) (DescribeScrapingJobResult, error) {
+func (a *Activities) describeHeartbeating(ctx context.Context, earlier Progress, in DownloadScrapingJobInput) (Description, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	described, err := a.describe(ctx, in)
+	described, err := a.describe(ctx, in.ScrapingJobID, in.IfDue.Filter)
 	if err == nil {
 		timeStep(ctx, stepDescribe)
 	}

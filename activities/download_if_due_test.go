@@ -39,7 +39,7 @@ func TestOnlyADueJobIsDownloaded(t *testing.T) {
 
 	_, err = a.tryImport(activities.ImportRecordsInput{
 		Job: described.Job, File: file, Bytes: download.Bytes, SHA256: download.SHA256, RunID: "run", Pass: 1,
-		BatchRecords: 100, MaxRecordBytes: 1 << 20, RemoveFile: true,
+		BatchRecords: 100, MaxRecordBytes: 1 << 20,
 	})
 	require.NoError(t, err)
 	require.Empty(t, a.files(), "the import removes what it has imported")
@@ -55,7 +55,7 @@ func TestOnlyADueJobIsDownloaded(t *testing.T) {
 	}
 	again, err := a.runIfDue(a.next(), activities.IfDue{Again: true})
 	require.NoError(t, err)
-	require.True(t, again.Described.Unchanged)
+	require.True(t, again.Described.Unchanged())
 	require.Equal(t, []string{file}, a.files())
 }
 

@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -117,7 +118,7 @@ func TestStoppingWorkerGivesTheDownloadBack(t *testing.T) {
 	close(stopped)
 	for activity, input := range map[string]any{
 		"DownloadScrapingJob": activities.DownloadScrapingJobInput{ScrapingJobID: id, File: "another.json"},
-		"ImportRecords":       activities.ImportRecordsInput{Job: activities.ScrapingJob{ScrapingJobID: id}, File: file},
+		"ImportRecords":       activities.ImportRecordsInput{Job: sink.ScrapingJob{ScrapingJobID: id}, File: file},
 	} {
 		waiting := w.environment()
 		waiting.SetWorkerStopChannel(stopped)

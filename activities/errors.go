@@ -59,6 +59,10 @@ const (
 	ErrorMappedTable = "MappedTableRefuses"
 	// ErrorRecordHook: the record hook of the worker's host failed; retried.
 	ErrorRecordHook = "RecordHookFailed"
+	// ErrorRejectedRecords and ErrorCountMismatch: the rule of deletion, WhyKeep,
+	// wants a person to look first.
+	ErrorRejectedRecords = "RejectedRecords"
+	ErrorCountMismatch   = "CountMismatch"
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
 )

@@ -21,7 +21,7 @@ import (
 )
 
 func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
-	const small, download = "DescribeScrapingJob", "DownloadScrapingJob"
+	const small, download = "FindDueScrapingJobs", "DownloadScrapingJob"
 	invalid := func(_ *webscrapertest.Cloud, _ http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnprocessableEntity)
@@ -37,7 +37,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 		delay    time.Duration
 		message  string
 	}{
-		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorRequestRefused, message: "put WEBSCRAPER_API_TOKEN of the workers right: webscraper: get scraping job"},
+		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorRequestRefused, message: "put WEBSCRAPER_API_TOKEN of the workers right: webscraper: list scraping jobs"},
 		{name: "403", activity: small, effect: webscrapertest.FailWith(403), kind: activities.ErrorRequestRefused, message: "403 Forbidden"},
 		{name: "404 on download", activity: download, effect: webscrapertest.FailWith(404), kind: activities.ErrorJobGone, message: "404 Not Found"},
 		{name: "422", activity: small, effect: invalid, kind: activities.ErrorRequestRefused, message: "is odd"},
@@ -64,7 +64,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 			w.steps.Cloud = w.client(apiToken, webscraper.WithTimeout(300*time.Millisecond), webscraper.WithIdleTimeout(300*time.Millisecond))
 			id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 			w.cloud.Inject(webscrapertest.Fault{Effect: c.effect})
-			_, err := run[any](w, c.activity, map[string]any{"scrapingjob_id": id, "file": file})
+			_, err := run[any](w, c.activity, map[string]any{"page": 1, "scrapingjob_id": id, "file": file})
 			requireFailure(t, err, c.kind, c.retried)
 			require.Equal(t, c.delay, failureOf(t, err).NextRetryDelay())
 			require.ErrorContains(t, err, c.message)
@@ -79,8 +79,8 @@ func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
 	w := newWorld(t)
 	w.steps.Cloud = w.client(wrong)
 	id := w.cloud.AddJob(webscrapertest.Job{})
-	for _, activity := range []string{"DescribeScrapingJob", "DownloadScrapingJob"} {
-		_, err := run[any](w, activity, map[string]any{"scrapingjob_id": id, "file": file})
+	for _, activity := range []string{"FindDueScrapingJobs", "DownloadScrapingJob"} {
+		_, err := run[any](w, activity, map[string]any{"page": 1, "scrapingjob_id": id, "file": file})
 		requireFailure(t, err, activities.ErrorRequestRefused, false)
 		require.NotContains(t, err.Error(), wrong)
 	}
@@ -91,7 +91,7 @@ func TestCloudThatIsNotThereIsRetried(t *testing.T) {
 	var err error
 	w.steps.Cloud, err = webscraper.NewClient(apiToken, webscraper.WithBaseURI("http://"+closedPort(t)))
 	require.NoError(t, err)
-	_, err = run[any](w, "DescribeScrapingJob", activities.DescribeScrapingJobInput{ScrapingJobID: 1})
+	_, err = run[any](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Page: 1})
 	requireFailure(t, err, activities.ErrorCloud, true)
 	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), apiToken)
@@ -161,9 +161,9 @@ func TestDatabaseThatIsGoneIsRetried(t *testing.T) {
 
 func databaseSteps(in activities.ImportRecordsInput) map[string]any {
 	return map[string]any{
-		"DescribeScrapingJob": activities.DescribeScrapingJobInput{ScrapingJobID: in.Job.ScrapingJobID},
+		"DownloadScrapingJob": activities.DownloadScrapingJobInput{ScrapingJobID: in.Job.ScrapingJobID, File: file, IfDue: &activities.IfDue{}},
 		"ImportRecords":       in,
-		"DeleteScrapingJob":   activities.DeleteScrapingJobInput{Job: in.Job, ImportID: 1},
+		"DeleteScrapingJob":   activities.DeleteScrapingJobInput{Imported: activities.Imported{Job: in.Job}, ImportID: 1},
 	}
 }
 

@@ -44,6 +44,10 @@ func lastProgress(ctx context.Context) Progress {
 	return last
 }
 
+// nothingToTell is the progress of the API's small calls: their heartbeats only
+// say that the worker lives.
+func nothingToTell() Progress { return Progress{} }
+
 // keepHeartbeating sends progress as heartbeat several times within the
 // heartbeat timeout, also while nothing moves, until it is stopped. It is for
 // steps that notice by themselves when they hang.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // RecordHook looks at a record before it is imported, and returns it as it is to
@@ -17,7 +19,7 @@ import (
 // file's order from one goroutine for each import. Those that another attempt has
 // committed do not come again. A changed record that is rejected is kept as it was
 // changed.
-type RecordHook func(ctx context.Context, job ScrapingJob, number int64, record []byte) (changed []byte, err error)
+type RecordHook func(ctx context.Context, job sink.ScrapingJob, number int64, record []byte) (changed []byte, err error)
 
 type skipRecord struct{ reason string }
 
@@ -32,7 +34,7 @@ var errRecordHook = errors.New("the record hook failed")
 
 // call says of a record that is to be skipped why. A panic becomes an error: it
 // would take the worker along, with all else that runs there.
-func (hook RecordHook) call(ctx context.Context, job ScrapingJob, number int64, record []byte) (changed []byte, skip *skipRecord, err error) {
+func (hook RecordHook) call(ctx context.Context, job sink.ScrapingJob, number int64, record []byte) (changed []byte, skip *skipRecord, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			err = fmt.Errorf("%w on record %d: panic: %v", errRecordHook, number, panicked)
@@ -50,7 +52,7 @@ func (hook RecordHook) call(ctx context.Context, job ScrapingJob, number int64, 
 
 // hookFor returns the record hook for an import, nil if there is none. A slow hook
 // has its records reported as progress: they are, and their batch is not yet.
-func (a *Activities) hookFor(ctx context.Context, job ScrapingJob, progress func()) func(number int64, record []byte) ([]byte, *skipRecord, error) {
+func (a *Activities) hookFor(ctx context.Context, job sink.ScrapingJob, progress func()) func(number int64, record []byte) ([]byte, *skipRecord, error) {
 	if a.RecordHook == nil {
 		return nil
 	}

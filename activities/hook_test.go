@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -19,7 +20,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
 		`{"price":"1"}`, `{"cut":`, `{"price":"3"}`, `["no object"]`, `{"price":"5"}`)})
 	var got []string
-	w.steps.RecordHook = func(_ context.Context, job activities.ScrapingJob, number int64, record []byte) ([]byte, error) {
+	w.steps.RecordHook = func(_ context.Context, job sink.ScrapingJob, number int64, record []byte) ([]byte, error) {
 		got = append(got, fmt.Sprintf("%d of %s: %s", number, job.SitemapName, record))
 		switch number {
 		case 3:
@@ -42,7 +43,8 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 
 	// Skipped records are no reason to keep the job in the cloud; rejected ones are.
 	deletion := activities.DeleteScrapingJobInput{
-		Job: in.Job, ImportID: result.ImportID, Records: 1, Rejected: 3, Skipped: 1, MaxRejected: 3,
+		Imported: activities.Imported{Job: in.Job, Counts: sink.Counts{Records: 1, Rejected: 3, Skipped: 1}, MaxRejected: 3},
+		ImportID: result.ImportID,
 	}
 	deleted, err := run[activities.DeleteScrapingJobResult](w, "DeleteScrapingJob", deletion)
 	require.NoError(t, err)
@@ -55,7 +57,7 @@ func TestSlowRecordHookDoesNotKeepAWorkerFromStopping(t *testing.T) {
 	in.BatchRecords = 1000
 	stop := make(chan struct{})
 	var last int64
-	w.steps.RecordHook = func(_ context.Context, _ activities.ScrapingJob, number int64, record []byte) ([]byte, error) {
+	w.steps.RecordHook = func(_ context.Context, _ sink.ScrapingJob, number int64, record []byte) ([]byte, error) {
 		last = number
 		if number == 1010 {
 			close(stop)
@@ -84,7 +86,7 @@ func TestFailedRecordHookIsRetriedFromTheLastBatch(t *testing.T) {
 			in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 			seen := map[int64]int{}
 			fail := true
-			w.steps.RecordHook = func(_ context.Context, _ activities.ScrapingJob, number int64, record []byte) ([]byte, error) {
+			w.steps.RecordHook = func(_ context.Context, _ sink.ScrapingJob, number int64, record []byte) ([]byte, error) {
 				seen[number]++
 				if fail && number == 37 {
 					return nil, failure()

@@ -20,7 +20,7 @@ import (
 // ImportRecordsInput names a file of the spool and what to make of it.
 type ImportRecordsInput struct {
 	// Job is the job object that the download belongs to.
-	Job ScrapingJob `json:"job"`
+	Job sink.ScrapingJob `json:"job"`
 	// File, Bytes and SHA256 are those of the download.
 	File   string `json:"file"`
 	Bytes  int64  `json:"bytes"`
@@ -41,8 +41,6 @@ type ImportRecordsInput struct {
 	// MinRecordsPercent is how many records a finished job has to have, in percent
 	// of those of the last one of its sitemap, to be published; 0 for any number.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
-	// RemoveFile has the file removed in the end. After an error it stays.
-	RemoveFile bool `json:"remove_file,omitempty"`
 	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
 	// archive: it stays noted.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
@@ -90,7 +88,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	defer release()
 	attempt, err := a.Sink.BeginImport(ctx, sink.ImportRequest{
-		Job:            sink.ScrapingJob(in.Job),
+		Job:            in.Job,
 		WorkflowRunID:  in.RunID,
 		Pass:           in.Pass,
 		RequestedAt:    in.RequestedAt,
@@ -133,10 +131,8 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	if err := a.Sink.RemoveUnneeded(ctx, in.Job.ScrapingJobID, progress); err != nil {
 		return result, err
 	}
-	if in.RemoveFile {
-		if err := a.Spool.remove(in.File); err != nil {
-			return result, fmt.Errorf("removing the spool file: %w", err)
-		}
+	if err := a.Spool.remove(in.File); err != nil {
+		return result, fmt.Errorf("removing the spool file: %w", err)
 	}
 	mark := attempt.Mark()
 	result.ImportID, result.Records, result.Rejected, result.Skipped = attempt.ID(), mark.Records, mark.Rejected, mark.Skipped
@@ -159,9 +155,9 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 	}
 	if result.Reason == "" {
 		err = attempt.Publish(ctx, progress)
-		withheld, is := errors.AsType[*sink.WithheldError](err)
+		withheld, ok := errors.AsType[*sink.WithheldError](err)
 		switch {
-		case is:
+		case ok:
 			result.Reason, result.TooFew = withheld.Reason, true
 		case err != nil:
 			return err
@@ -251,7 +247,7 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 
 // whyWithhold protects what readers have from a download that came out short:
 // the reason why the import is not to be published, or "".
-func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark sink.Mark) (reason string, err error) {
+func (a *Activities) whyWithhold(ctx context.Context, job sink.ScrapingJob, mark sink.Mark) (reason string, err error) {
 	if mark.All() >= job.StoredRecordCount {
 		return "", nil
 	}
@@ -266,7 +262,7 @@ func (a *Activities) whyWithhold(ctx context.Context, job ScrapingJob, mark sink
 // whyTooFew protects readers from an export that is empty or has shrunk, because
 // the site has changed for instance.
 func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, mark sink.Mark) (reason string, err error) {
-	if in.Accepted || in.MinRecordsPercent == 0 || !in.Job.Finished() {
+	if in.Accepted || in.MinRecordsPercent == 0 || !finished(in.Job) {
 		return "", nil
 	}
 	last, err := a.Sink.LastOfSitemap(ctx, in.Job.SitemapName)

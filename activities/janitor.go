@@ -88,7 +88,7 @@ func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
 }
 
 // FileName is the name of a spool file: the n-th download of a run. It ends in
-// .json whatever the format: earlier versions sweep no others.
+// .json whatever the format.
 func FileName(scrapingJobID int64, runID string, n int) string {
 	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, n)
 }

@@ -26,7 +26,7 @@ type FindDueScrapingJobsResult struct {
 
 // DueScrapingJob is a job that has to be imported.
 type DueScrapingJob struct {
-	Job ScrapingJob `json:"job"`
+	Job sink.ScrapingJob `json:"job"`
 	// Published is set when an import is published, of earlier content.
 	Published bool `json:"published,omitempty"`
 }
@@ -53,7 +53,7 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 		// Without last_page, only an empty page tells the end.
 		Last: len(listed) == 0 || lastPage != 0 && in.Page >= lastPage,
 	}
-	var ended []ScrapingJob
+	var ended []sink.ScrapingJob
 	var ids []int64
 	for _, each := range listed {
 		job := NewScrapingJob(each)
@@ -75,10 +75,10 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 	}
 	for _, job := range ended {
 		there, isPublished := published[job.ScrapingJobID]
-		if isPublished && job.SameContent(ScrapingJob(there.ScrapingJob)) {
+		if isPublished && job.SameContent(there.ScrapingJob) {
 			continue
 		}
-		if left, is := givenUp[job.ScrapingJobID]; is && job.SameContent(ScrapingJob(left)) {
+		if left, ok := givenUp[job.ScrapingJobID]; ok && job.SameContent(left) {
 			continue
 		}
 		result.Due = append(result.Due, DueScrapingJob{Job: job, Published: isPublished})
@@ -88,13 +88,13 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 
 // GiveUpScrapingJobInput names the job as a person has given it up.
 type GiveUpScrapingJobInput struct {
-	Job ScrapingJob `json:"job"`
+	Job sink.ScrapingJob `json:"job"`
 }
 
 // GiveUpScrapingJob notes that a person has given up the import of a job, so
 // that reconciliation leaves the job alone until it has run again.
 func (a *Activities) GiveUpScrapingJob(ctx context.Context, in GiveUpScrapingJobInput) error {
-	if err := a.Store.GiveUp(ctx, sink.ScrapingJob(in.Job)); err != nil {
+	if err := a.Store.GiveUp(ctx, in.Job); err != nil {
 		return classify(ctx, err)
 	}
 	return nil

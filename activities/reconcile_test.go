@@ -76,8 +76,7 @@ func TestFilterOfADescriptionIsAskedOfTheAPIOnlyForATag(t *testing.T) {
 		{activities.Filter{Tag: "stock"}, `the sitemap "my-sitemap" does not have the tag "stock"`, 2},
 	} {
 		before := len(w.cloud.Requests())
-		described, err := run[activities.DescribeScrapingJobResult](w, "DescribeScrapingJob",
-			activities.DescribeScrapingJobInput{ScrapingJobID: id, Filter: test.filter})
+		described, err := activities.Describe(w.steps, t.Context(), id, test.filter)
 		require.NoError(t, err)
 		require.Equal(t, test.outside, described.Outside)
 		require.Equal(t, test.calls, len(w.cloud.Requests())-before)

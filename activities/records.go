@@ -49,7 +49,7 @@ func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink
 		}
 		return newCSVRecords(webscraper.ResumeCSVReader(file, maxRecordBytes, mark.Bytes, mark.LastRecordNumber), maxRecordBytes), nil
 	default:
-		return nil, fmt.Errorf("the spool file is in format %q, of which this worker knows nothing: run a later version of the worker", format)
+		return nil, fmt.Errorf("the spool file is in format %q, which this worker cannot read: the worker that archived it was of a later version", format)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -178,7 +179,7 @@ func (p *importPart) ours(ctx context.Context, data *dataset, flags ...string) (
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(spool)) }()
 	outcome, err := runActivity(ctx, p.databaseURL, "ImportRecords", activities.ImportRecordsInput{
-		Job:            activities.ScrapingJob{ScrapingJobID: 1, SitemapName: "bench", Status: "finished", StoredRecordCount: int64(data.records)},
+		Job:            sink.ScrapingJob{ScrapingJobID: 1, SitemapName: "bench", Status: "finished", StoredRecordCount: int64(data.records)},
 		File:           spoolFile,
 		Bytes:          data.bytes,
 		SHA256:         data.sha256,

@@ -150,31 +150,38 @@ type ImportRequest struct {
 	Accepted bool
 }
 
-// ScrapingJob is what is kept of the job object of Web Scraper Cloud with the
-// import that was published from it. The status and the counts are its
-// content: when one of them differs, the job has run again since.
+// ScrapingJob is the part of the job object of Web Scraper Cloud that matters to
+// an import. The status and the counts are the job's content: when one of them
+// differs, the job has run again.
 type ScrapingJob struct {
-	ScrapingJobID     int64  `db:"scrapingjob_id"`
-	SitemapID         int64  `db:"sitemap_id"`
-	SitemapName       string `db:"sitemap_name"`
-	CustomID          string `db:"custom_id"`
-	Status            string `db:"status"`
-	JobsScheduled     int64  `db:"jobs_scheduled"`
-	JobsExecuted      int64  `db:"jobs_executed"`
-	JobsFailed        int64  `db:"jobs_failed"`
-	JobsEmpty         int64  `db:"jobs_empty"`
-	JobsNoValue       int64  `db:"jobs_no_value"`
-	StoredRecordCount int64  `db:"stored_record_count"`
+	ScrapingJobID     int64  `json:"scrapingjob_id" db:"scrapingjob_id"`
+	SitemapID         int64  `json:"sitemap_id" db:"sitemap_id"`
+	SitemapName       string `json:"sitemap_name" db:"sitemap_name"`
+	CustomID          string `json:"custom_id,omitempty" db:"custom_id"`
+	Status            string `json:"status" db:"status"`
+	JobsScheduled     int64  `json:"jobs_scheduled" db:"jobs_scheduled"`
+	JobsExecuted      int64  `json:"jobs_executed" db:"jobs_executed"`
+	JobsFailed        int64  `json:"jobs_failed" db:"jobs_failed"`
+	JobsEmpty         int64  `json:"jobs_empty" db:"jobs_empty"`
+	JobsNoValue       int64  `json:"jobs_no_value" db:"jobs_no_value"`
+	StoredRecordCount int64  `json:"stored_record_count" db:"stored_record_count"`
+}
+
+// SameContent reports whether the job has not run again in between. Its names may
+// have changed without that.
+func (j ScrapingJob) SameContent(other ScrapingJob) bool {
+	j.SitemapID, j.SitemapName, j.CustomID = other.SitemapID, other.SitemapName, other.CustomID
+	return j == other
 }
 
 // Counts are those of an import's records.
 type Counts struct {
 	// Records are those that readers see.
-	Records int64 `db:"records"`
+	Records int64 `json:"records" db:"records"`
 	// Rejected are those that could not be imported, Skipped those that were not
 	// to be.
-	Rejected int64 `db:"rejected"`
-	Skipped  int64 `db:"skipped"`
+	Rejected int64 `json:"rejected" db:"rejected"`
+	Skipped  int64 `json:"skipped,omitempty" db:"skipped"`
 }
 
 // All is how many records the file has held.
@@ -190,16 +197,17 @@ type Mark struct {
 	Counts
 }
 
-// PublishedImport is the import of a scraping job that readers see.
+// PublishedImport is the import of a scraping job that readers see, with the job
+// as it was when the import was published.
 type PublishedImport struct {
 	ScrapingJob
 	Counts
-	ImportID    int64     `db:"import_id"`
-	Bytes       int64     `db:"bytes"`
-	SHA256      string    `db:"sha256"` // lower-case hex of the file
-	PublishedAt time.Time `db:"published_at"`
+	ImportID    int64     `json:"import_id" db:"import_id"`
+	Bytes       int64     `json:"bytes" db:"bytes"`
+	SHA256      string    `json:"sha256" db:"sha256"` // lower-case hex of the file
+	PublishedAt time.Time `json:"published_at" db:"published_at"`
 	// CloudDeletedAt is when the job was deleted in the cloud, nil if it was not.
-	CloudDeletedAt *time.Time `db:"cloud_deleted_at"`
+	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty" db:"cloud_deleted_at"`
 }
 
 // UnfinishedImport is an import that is neither published nor abandoned. The

@@ -12,6 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/process"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -84,8 +85,8 @@ func (c *jobsCommand) Run(ctx context.Context, streams process.Streams) error {
 
 // listedJob is a job of the account with its import, as --json prints it.
 type listedJob struct {
-	activities.ScrapingJob
-	Published *activities.PublishedImport `json:"published,omitempty"`
+	sink.ScrapingJob
+	Published *sink.PublishedImport `json:"published,omitempty"`
 	// RunAgain is set when the job has run again since its import.
 	RunAgain bool `json:"run_again,omitempty"`
 }
@@ -101,8 +102,8 @@ func jobsWithImports(ctx context.Context, cloud *webscraper.Client, store *postg
 			listed := listedJob{ScrapingJob: activities.NewScrapingJob(job)}
 			imports, err := store.PublishedImports(ctx, []int64{job.ID})
 			if published, is := imports[job.ID]; is {
-				listed.RunAgain = !listed.SameContent(activities.ScrapingJob(published.ScrapingJob))
-				listed.Published = activities.NewPublishedImport(published)
+				listed.RunAgain = !listed.SameContent(published.ScrapingJob)
+				listed.Published = &published
 			}
 			if !yield(listed, err) || err != nil {
 				return

@@ -153,8 +153,6 @@ func next(i overview.Import) (what string, at *time.Time) {
 		return "begins when the worker has a slot free", nil
 	}
 	switch i.Progress.Step {
-	case workflows.StepDescribe:
-		return "the job is downloaded", nil
 	case workflows.StepDownload:
 		return "its records are imported", nil
 	case workflows.StepImport:

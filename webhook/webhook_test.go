@@ -130,7 +130,7 @@ func TestNotificationSignalsTheWorkflowOfItsJob(t *testing.T) {
 	require.Equal(t, workflows.Notification{
 		ScrapingJobID: 1234, Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
 	}, got.payload)
-	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Process: 1, Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
+	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
 }
 
 func TestNotificationsOfEveryKindAreAccepted(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -16,7 +17,7 @@ func newGoneJob(t *testing.T) *world {
 	w := newWorld(t, "finished")
 	job, deletedAt := w.job, w.start.Add(-time.Hour)
 	w.archived, w.found, w.job.SitemapName = &job, false, "the archive knows better"
-	w.published = &activities.PublishedImport{ImportID: 7, Records: 20, PublishedAt: w.start.Add(-2 * time.Hour), CloudDeletedAt: &deletedAt}
+	w.published = &sink.PublishedImport{ImportID: 7, Counts: sink.Counts{Records: 20}, PublishedAt: w.start.Add(-2 * time.Hour), CloudDeletedAt: &deletedAt}
 	w.signalAfter(0, workflows.ReimportSignal)
 	return w
 }

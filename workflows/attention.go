@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // decisionSignals are those by which a person decides, in the order in which
@@ -21,8 +22,6 @@ const keptByPerson = "a person decided to keep the job in the cloud"
 
 // Types of the errors that only a person can get an import past.
 const (
-	errorRejects    = "RejectedRecords"
-	errorMismatch   = "CountMismatch"
 	errorWithheld   = "ShortDownload"
 	errorTooFew     = "TooFewRecords"
 	errorUnverified = "Unverified"
@@ -41,7 +40,7 @@ func needsDecision(err error) bool {
 // acceptable says whether a person may go on in spite of the error: the records
 // that were good are published, or will be.
 func acceptable(err error) bool {
-	return failedWith(err, errorRejects) || failedWith(err, errorMismatch) || failedWith(err, errorTooFew)
+	return failedWith(err, activities.ErrorRejectedRecords) || failedWith(err, activities.ErrorCountMismatch) || failedWith(err, errorTooFew)
 }
 
 // attention puts what went wrong before a person and does what the person
@@ -93,8 +92,7 @@ func (w *importScrapingJob) attention(ctx workflow.Context, problem error) (deci
 // giveUp keeps reconciliation from starting again what a person has closed
 // before it was published.
 func (w *importScrapingJob) giveUp(ctx workflow.Context) {
-	if w.described == (activities.ScrapingJob{}) || w.described.SameContent(w.job) ||
-		workflow.GetVersion(ctx, "give-up", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if w.described == (sink.ScrapingJob{}) || w.described.SameContent(w.job) {
 		return
 	}
 	err := workflow.ExecuteActivity(shortStep(ctx, "leave scraping job "+WorkflowID(w.id)+" to itself"), a.GiveUpScrapingJob,

@@ -86,8 +86,6 @@ func (w *importScrapingJob) published() string {
 // next says what happens next by itself, and when where that is known.
 func (w *importScrapingJob) next(step Step) string {
 	switch step {
-	case StepDescribe:
-		return "the job is downloaded, unless it is imported as it is"
 	case StepDownload:
 		return "its records are imported"
 	case StepImport:

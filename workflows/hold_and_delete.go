@@ -1,26 +1,27 @@
 package workflows
 
 import (
-	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // holdAndDelete deletes the job in the cloud when its hold is over, if it may
 // be deleted at all.
 func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	w.attentionUntil = time.Time{} // what there was is mended
-	if err := w.verify(); err != nil {
-		return err
+	objection := w.assess().WhyKeep()
+	if objection != nil && objection.Kind != "" {
+		return needsPerson(objection.Kind, "%s", objection.Reason)
 	}
 	if w.restored { // there is nothing to hold and nothing to delete
 		w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more")
 		return nil
 	}
-	if reason := w.whyKeep(); reason != "" {
+	if reason := w.whyKeep(objection); reason != "" {
 		w.endKept(reason)
 		return nil
 	}
@@ -31,8 +32,7 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	var deleted activities.DeleteScrapingJobResult
 	err := workflow.ExecuteActivity(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
 		activities.DeleteScrapingJobInput{
-			Job: w.job, ImportID: w.importID, Records: w.result.Records, Rejected: w.result.Rejected, Skipped: w.result.Skipped,
-			MaxRejected: w.settings.maxRejected, Accepted: w.accepted,
+			Imported: w.assess(), ImportID: w.importID,
 		}).Get(ctx, &deleted)
 	switch {
 	case err != nil:
@@ -49,32 +49,21 @@ func (w *importScrapingJob) holdAndDelete(ctx workflow.Context) error {
 	return nil
 }
 
-// verify compares what was imported with what the job has, unless a person has
-// accepted it as it is.
-func (w *importScrapingJob) verify() error {
-	switch {
-	case w.accepted:
-		return nil
-	case w.result.Rejected > w.settings.maxRejected:
-		return needsPerson(errorRejects, "%s rejected (see scrapehaul.rejected_records)", recordsWere(w.result.Rejected))
-	case w.job.Finished() && w.result.Records+w.result.Rejected+w.result.Skipped != w.job.StoredRecordCount:
-		return needsPerson(errorMismatch, "%s imported, but the job has stored %d", recordsWere(w.result.Records), w.job.StoredRecordCount)
+// assess is what the rule of deletion looks at.
+func (w *importScrapingJob) assess() activities.Imported {
+	return activities.Imported{
+		Job:         w.job,
+		Counts:      sink.Counts{Records: w.result.Records, Rejected: w.result.Rejected, Skipped: w.result.Skipped},
+		MaxRejected: w.settings.maxRejected,
+		Accepted:    w.accepted,
 	}
-	return nil
-}
-
-func recordsWere(n int64) string {
-	if n == 1 {
-		return "1 record was"
-	}
-	return fmt.Sprintf("%d records were", n)
 }
 
 // whyKeep says why the job must not be deleted in the cloud, or "".
-func (w *importScrapingJob) whyKeep() string {
+func (w *importScrapingJob) whyKeep(objection *activities.Objection) string {
 	switch {
-	case !w.job.Finished():
-		return fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", w.job.Status)
+	case objection != nil:
+		return objection.Reason
 	case w.keep:
 		return keptByPerson
 	case w.settings.neverDelete:

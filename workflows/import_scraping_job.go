@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // ImportScrapingJob imports one scraping job, whose ID is the workflow's own:
@@ -43,9 +44,7 @@ const (
 )
 
 type importScrapingJob struct {
-	id int64
-	// process is the version of the process.
-	process  int
+	id       int64
 	settings settings
 	logger   log.Logger
 
@@ -62,10 +61,10 @@ type importScrapingJob struct {
 	requestedAt time.Time
 
 	// described is the job as the cloud described it last.
-	described activities.ScrapingJob
+	described sink.ScrapingJob
 	// job is what the published import was made from, heldUntil the time until
 	// which the cloud's copy of it stays.
-	job       activities.ScrapingJob
+	job       sink.ScrapingJob
 	importID  int64
 	heldUntil time.Time
 	// imported is set when this run has published something, accepted when a
@@ -107,17 +106,12 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 	if err != nil || id <= 0 || WorkflowID(id) != workflowID || (in.ScrapingJobID != 0 && in.ScrapingJobID != id) {
 		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
 	}
-	if in.Process > currentProcess {
-		// Temporal tries the workflow task again, until a worker knows more.
-		panic(fmt.Sprintf("version %d of the process, of which this worker knows up to %d: run a later version of the worker", in.Process, currentProcess))
-	}
 	parsed, problems := in.Settings.parse()
 	if len(problems) > 0 {
 		return nil, invalidInput(errors.Join(problems...))
 	}
 	w := &importScrapingJob{
 		id:              id,
-		process:         in.Process,
 		settings:        parsed,
 		logger:          log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		notifications:   signalChannel(ctx, NotificationSignal, "Web Scraper Cloud has sent a notification: imports what has changed"),
@@ -185,7 +179,7 @@ func (w *importScrapingJob) takeSignals() {
 		w.wanted, w.attentionUntil = max(w.wanted, reimport), time.Time{}
 	}
 	for {
-		var found activities.ScrapingJob
+		var found sink.ScrapingJob
 		if !w.reconciliations.ReceiveAsync(&found) {
 			return
 		}
@@ -242,12 +236,9 @@ func (w *importScrapingJob) newPass(ctx workflow.Context) {
 // bringUpToDate downloads and imports the job if that is due. Unless the
 // published import then is of the job's present content, it ends the round.
 func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) (upToDate bool, err error) {
-	if w.process == describesApart {
-		return w.describeThenDownload(ctx, wanted)
-	}
 	w.restored = false
 	w.show(ctx, StepDownload, "")
-	file := w.newFile(ctx, "")
+	file := w.newFile(ctx)
 	var download activities.DownloadScrapingJobResult
 	err = workflow.ExecuteActivity(w.settings.cloudDownload(ctx, w.downloadSummary()), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
@@ -275,7 +266,7 @@ func (w *importScrapingJob) bringUpToDate(ctx workflow.Context, wanted request) 
 	if broken := download.Interrupted; broken != nil {
 		w.logger.Info("The download goes on where it was interrupted", "TaskQueue", file.taskQueue, "Reason", broken.Reason)
 		w.show(ctx, StepDownload, broken.Reason)
-		if download, err = w.downloadOnWorker(ctx, file, &broken.Progress); err != nil {
+		if download, err = w.downloadOnWorker(ctx, file, broken.Progress); err != nil {
 			return false, err
 		}
 	}
@@ -293,7 +284,7 @@ func (w *importScrapingJob) filterFor(wanted request) activities.Filter {
 }
 
 // learn notes what the job was found to be.
-func (w *importScrapingJob) learn(described activities.DescribeScrapingJobResult) {
+func (w *importScrapingJob) learn(described activities.Description) {
 	if described.Published != nil {
 		w.setPublished(*described.Published)
 	}
@@ -302,19 +293,19 @@ func (w *importScrapingJob) learn(described activities.DescribeScrapingJobResult
 	}
 }
 
-func (w *importScrapingJob) learnJob(job activities.ScrapingJob) {
+func (w *importScrapingJob) learnJob(job sink.ScrapingJob) {
 	w.described = job
 	w.progress.SitemapName, w.progress.Status = job.SitemapName, job.Status
 	w.progress.StoredRecordCount = job.StoredRecordCount
 }
 
 // leave is for a job that is not due; it is up to date, or the round ends.
-func (w *importScrapingJob) leave(ctx workflow.Context, described activities.DescribeScrapingJobResult) (upToDate bool) {
+func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Description) (upToDate bool) {
 	w.learn(described)
 	switch {
 	case !described.Found:
 		w.endNotFound(described.Published)
-	case described.Job.Running():
+	case described.Running():
 		w.end(StillRunning, fmt.Sprintf("the job is %q: Web Scraper Cloud notifies again when it ends", described.Job.Status))
 	case described.Outside != "":
 		w.end(Filtered, described.Outside)
@@ -330,7 +321,7 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 
 // importFile imports the file on its worker and publishes it.
 func (w *importScrapingJob) importFile(
-	ctx workflow.Context, described activities.DescribeScrapingJobResult, file spoolFile, download activities.DownloadScrapingJobResult,
+	ctx workflow.Context, described activities.Description, file spoolFile, download activities.DownloadScrapingJobResult,
 ) (published bool, err error) {
 	job := described.Job
 	var cloudDeletedAt *time.Time
@@ -358,7 +349,6 @@ func (w *importScrapingJob) importFile(
 			MaxRecordBytes:    w.settings.maxRecordBytes,
 			MinRecordsPercent: least,
 			Accepted:          w.acceptFewer,
-			RemoveFile:        w.process != describesApart,
 			CloudDeletedAt:    cloudDeletedAt,
 		}).Get(ctx, &imported)
 	if err != nil {
@@ -370,13 +360,12 @@ func (w *importScrapingJob) importFile(
 	if !imported.Published {
 		return false, needsPerson(errorWithheld, "%s", imported.Reason)
 	}
-	w.setPublished(activities.PublishedImport{
-		ImportID: imported.ImportID,
-		Records:  imported.Records,
-		Rejected: imported.Rejected,
-		Skipped:  imported.Skipped,
-		Bytes:    download.Bytes,
-		SHA256:   download.SHA256,
+	w.setPublished(sink.PublishedImport{
+		ScrapingJob: job,
+		Counts:      sink.Counts{Records: imported.Records, Rejected: imported.Rejected, Skipped: imported.Skipped},
+		ImportID:    imported.ImportID,
+		Bytes:       download.Bytes,
+		SHA256:      download.SHA256,
 	})
 	w.progress.Problem, w.result.Problem = imported.Problem, imported.Problem
 	w.imported, w.accepted, w.acceptFewer = true, false, false

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -26,26 +27,23 @@ const jobID = 1234
 // through its activities.
 type world struct {
 	*testsuite.TestWorkflowEnvironment
-	start time.Time
-	// process is the version of the process.
-	process  int
+	start    time.Time
 	settings workflows.Settings // but the hold
 
-	job       activities.ScrapingJob
+	job       sink.ScrapingJob
 	found     bool
-	published *activities.PublishedImport
-	content   activities.ScrapingJob  // of the published import
-	archived  *activities.ScrapingJob // what the archive's newest file was made from
+	published *sink.PublishedImport
+	archived  *sink.ScrapingJob // what the archive's newest file was made from
 
 	// files are removed while others are downloaded.
 	filesMu sync.Mutex
 	files   map[string]bool
 
-	// downloadsJSON is set for a worker that knows no other source.
+	// downloadsJSON is set when the file is JSON whatever is asked for.
 	downloadsJSON bool
 
 	outside string // why the filter does not let the job pass
-	givenUp []activities.ScrapingJob
+	givenUp []sink.ScrapingJob
 
 	described int
 	downloads []activities.DownloadScrapingJobInput
@@ -65,9 +63,8 @@ func newWorld(t *testing.T, status string) *world {
 	var suite testsuite.WorkflowTestSuite
 	w := &world{
 		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
-		process:                 1,
 		found:                   true,
-		job: activities.ScrapingJob{
+		job: sink.ScrapingJob{
 			ScrapingJobID: jobID, SitemapID: 12, SitemapName: "my-sitemap", Status: status, StoredRecordCount: 20,
 		},
 		files: map[string]bool{},
@@ -76,7 +73,7 @@ func newWorld(t *testing.T, status string) *world {
 	w.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "1234"})
 	w.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
 	for name, step := range map[string]any{
-		"DescribeScrapingJob": w.describe, "DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
+		"DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
 		"RemoveFile": w.removeFile, "DeleteScrapingJob": w.delete,
 		"GiveUpScrapingJob": w.giveUp,
 	} {
@@ -86,19 +83,16 @@ func newWorld(t *testing.T, status string) *world {
 	return w
 }
 
-func (w *world) describe(_ context.Context, in activities.DescribeScrapingJobInput) (activities.DescribeScrapingJobResult, error) {
+func (w *world) describe(filter activities.Filter) *activities.Description {
 	w.described++
 	outside := ""
-	if in.Filter.Tag != "" {
+	if filter.Tag != "" {
 		outside = w.outside
 	}
 	if w.onDescribe != nil {
 		w.onDescribe()
 	}
-	return activities.DescribeScrapingJobResult{
-		Found: w.found, Job: w.job, Published: w.published, Unchanged: w.published != nil && w.job == w.content,
-		Outside: outside, WorkerTaskQueue: "worker",
-	}, nil
+	return &activities.Description{Found: w.found, Job: w.job, Published: w.published, Outside: outside, WorkerTaskQueue: "worker"}
 }
 
 func (w *world) giveUp(_ context.Context, in activities.GiveUpScrapingJobInput) error {
@@ -106,19 +100,15 @@ func (w *world) giveUp(_ context.Context, in activities.GiveUpScrapingJobInput) 
 	return nil
 }
 
-func (w *world) download(ctx context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {
+func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInput) (activities.DownloadScrapingJobResult, error) {
 	w.downloads = append(w.downloads, in)
 	var result activities.DownloadScrapingJobResult
 	if in.IfDue != nil {
-		described, err := w.describe(ctx, activities.DescribeScrapingJobInput{ScrapingJobID: in.ScrapingJobID, Filter: in.IfDue.Filter})
-		if err != nil {
-			return result, err
-		}
-		result.Described = &described
+		result.Described = w.describe(in.IfDue.Filter)
 		if !w.found && in.IfDue.Again {
 			result.Archived = w.archived
 		}
-		if result.Archived == nil && !described.Due(in.IfDue.Again) {
+		if result.Archived == nil && !result.Described.Due(in.IfDue.Again) {
 			return result, nil
 		}
 	}
@@ -153,12 +143,12 @@ func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInpu
 		}
 	}
 	if result.Published {
-		w.content = in.Job
-		w.published = &activities.PublishedImport{ImportID: result.ImportID, Records: result.Records, Rejected: result.Rejected, Bytes: in.Bytes, SHA256: in.SHA256}
+		w.published = &sink.PublishedImport{
+			ScrapingJob: in.Job, Counts: sink.Counts{Records: result.Records, Rejected: result.Rejected},
+			ImportID: result.ImportID, Bytes: in.Bytes, SHA256: in.SHA256,
+		}
 	}
-	if in.RemoveFile {
-		_ = w.removeFile(context.Background(), activities.RemoveFileInput{File: in.File})
-	}
+	_ = w.removeFile(context.Background(), activities.RemoveFileInput{File: in.File})
 	return result, nil
 }
 
@@ -206,7 +196,7 @@ func (w *world) run(t *testing.T, hold string) workflows.ImportScrapingJobResult
 func (w *world) execute(hold string) {
 	w.settings.HoldBeforeDelete = hold
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
-		ScrapingJobID: jobID, Process: w.process, Settings: w.settings,
+		ScrapingJobID: jobID, Settings: w.settings,
 	})
 }
 
@@ -287,7 +277,7 @@ func TestRetriedNotificationImportsOnce(t *testing.T) {
 
 func TestPublishedContentIsNotImportedAgainByAnotherRun(t *testing.T) {
 	w := newWorld(t, "stopped")
-	w.content, w.published = w.job, &activities.PublishedImport{ImportID: 7, Records: 20, SHA256: "old"}
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}, SHA256: "old"}
 	result := w.run(t, "0")
 	require.Equal(t, workflows.Unchanged, result.Outcome)
 	require.Equal(t, int64(20), result.Records)
@@ -296,7 +286,7 @@ func TestPublishedContentIsNotImportedAgainByAnotherRun(t *testing.T) {
 
 func TestAnotherRunFinishesTheHoldOfVerifiedContent(t *testing.T) {
 	w := newWorld(t, "finished")
-	w.content, w.published = w.job, &activities.PublishedImport{ImportID: 7, Records: 20, SHA256: "old"}
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}, SHA256: "old"}
 	require.Equal(t, workflows.Deleted, w.run(t, "2h").Outcome)
 	require.Empty(t, w.imports)
 	require.InDelta(t, 2*time.Hour.Seconds(), w.deletions[0].Seconds(), 1)
@@ -385,7 +375,7 @@ func TestReimportIsTakenAtAnyTime(t *testing.T) {
 
 func TestReimportOfAClosedImportStartsARunThatImports(t *testing.T) {
 	w := newWorld(t, "stopped")
-	w.content, w.published = w.job, &activities.PublishedImport{ImportID: 7, Records: 20}
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}}
 	w.signalAfter(0, workflows.ReimportSignal)
 	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 1)
@@ -470,33 +460,6 @@ func TestInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
 	require.NotNil(t, downloads[0].IfDue)
 	require.Nil(t, downloads[1].IfDue)
 	require.Equal(t, int64(500), downloads[1].Earlier.Bytes)
-}
-
-func TestAnImportBegunByTheFirstVersionGoesOnAsItWasBegun(t *testing.T) {
-	for outcome, trouble := range map[workflows.Outcome]func(*activities.ImportRecordsResult) error{workflows.Deleted: nil, workflows.Kept: refused} {
-		w := newWorld(t, "finished")
-		w.process = 0
-		w.onImport = trouble
-		if trouble != nil {
-			w.asks(t, func(string) {
-				w.onImport = nil
-				w.SignalWorkflow(workflows.ReimportSignal, nil)
-				w.SignalWorkflow(workflows.KeepSignal, nil)
-			})
-		}
-		require.Equal(t, outcome, w.run(t, "0").Outcome)
-		for _, in := range w.imports {
-			require.False(t, in.RemoveFile)
-		}
-	}
-}
-
-func TestARunOfALaterVersionWaitsForALaterWorker(t *testing.T) {
-	w := newWorld(t, "finished")
-	w.process = 1000
-	w.execute("0")
-	require.ErrorContains(t, w.GetWorkflowError(), "run a later version of the worker")
-	require.Zero(t, w.described)
 }
 
 func TestSignalWhileAnImportFailsIsItsNextAttempt(t *testing.T) {

@@ -24,7 +24,7 @@ const (
 	// replacing its records. It has no payload.
 	ReimportSignal = "reimport"
 	// ReconciliationSignal says that reconciliation has found the job ended and
-	// not published as it is. Its payload is the job, an activities.ScrapingJob: a
+	// not published as it is. Its payload is the job, an sink.ScrapingJob: a
 	// run that is at work on this very content takes no notice.
 	ReconciliationSignal = "reconciliation"
 	// AbandonSignal closes an import that needs attention or holds; the job stays
@@ -69,9 +69,6 @@ type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
-	// Process is the version of the process, so that a run goes on as it was
-	// begun. Notify and the other functions that start imports set it.
-	Process int `json:"process,omitempty"`
 }
 
 // Settings shape an import. They travel in the workflow's input from whoever
@@ -244,7 +241,6 @@ type Step string
 
 // The steps of an import, in their order.
 const (
-	StepDescribe Step = "describing"
 	StepDownload Step = "downloading"
 	StepImport   Step = "importing"
 	StepHold     Step = "holding"

@@ -42,7 +42,7 @@ const problemTimeout = "Timeout"
 // of errors: an import that needs attention has one of them.
 func ProblemKinds() []string {
 	return []string{
-		errorRejects, errorMismatch, errorWithheld, errorTooFew, errorUnverified, problemTimeout,
+		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, errorWithheld, errorTooFew, errorUnverified, problemTimeout,
 		activities.ErrorRateLimited, activities.ErrorCloud, activities.ErrorRequestRefused, activities.ErrorJobGone,
 		activities.ErrorDatabase, activities.ErrorDatabaseRefuses, activities.ErrorDiskFull, activities.ErrorWorkerStopping,
 		activities.ErrorFileGone, activities.ErrorSuperseded, activities.ErrorArchive, activities.ErrorArchiveCorrupt,

@@ -20,9 +20,6 @@ const attentionMemo = "needs_attention"
 // noteAttention has Temporal list the import among those that need attention
 // because of the problem, or no longer when it is nil.
 func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
-	if w.process == describesApart {
-		return
-	}
 	var kind any // nil removes the field
 	if problem != nil {
 		kind = problemKind(problem)

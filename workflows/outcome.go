@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-func (w *importScrapingJob) setPublished(published activities.PublishedImport) {
+func (w *importScrapingJob) setPublished(published sink.PublishedImport) {
 	w.importID = published.ImportID
 	w.progress.Records, w.progress.Rejected, w.progress.Skipped = published.Records, published.Rejected, published.Skipped
 	w.result.Records, w.result.Rejected, w.result.Skipped = published.Records, published.Rejected, published.Skipped
@@ -29,7 +29,7 @@ func (w *importScrapingJob) endKept(reason string) {
 
 // endNotFound leaves the outcome as it is when a signal has come in while this
 // run deleted the job.
-func (w *importScrapingJob) endNotFound(published *activities.PublishedImport) {
+func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) {
 	switch {
 	case w.result.Outcome == Deleted:
 	case published != nil:

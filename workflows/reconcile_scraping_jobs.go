@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Names under which reconciliation is known to Temporal.
@@ -192,9 +193,9 @@ func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
 
 // StartImportsInput names the jobs to import.
 type StartImportsInput struct {
-	TaskQueue string                   `json:"task_queue"`
-	Settings  Settings                 `json:"settings"`
-	Jobs      []activities.ScrapingJob `json:"jobs"`
+	TaskQueue string             `json:"task_queue"`
+	Settings  Settings           `json:"settings"`
+	Jobs      []sink.ScrapingJob `json:"jobs"`
 }
 
 // StartImports is an activity: it tells the workflow of each job, starting it

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -114,7 +115,7 @@ func TestJobClosedBeforeItWasPublishedIsGivenUp(t *testing.T) {
 			job := w.job
 			w.run(t, "0")
 			if test.givenUp {
-				require.Equal(t, []activities.ScrapingJob{job}, w.givenUp)
+				require.Equal(t, []sink.ScrapingJob{job}, w.givenUp)
 			} else {
 				require.Empty(t, w.givenUp)
 			}
@@ -195,7 +196,7 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 
 func due(ids ...int64) (jobs []activities.DueScrapingJob) {
 	for _, id := range ids {
-		jobs = append(jobs, activities.DueScrapingJob{Job: activities.ScrapingJob{ScrapingJobID: id}})
+		jobs = append(jobs, activities.DueScrapingJob{Job: sink.ScrapingJob{ScrapingJobID: id}})
 	}
 	return jobs
 }

@@ -44,7 +44,7 @@ func stateIn(step Step) (state State, is bool) {
 		return StateHolding, true
 	case StepNeedsAttention:
 		return StateNeedsAttention, true
-	case StepDescribe, StepDownload, StepImport:
+	case StepDownload, StepImport:
 		return StateImporting, true
 	}
 	return "", false

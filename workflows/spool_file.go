@@ -11,9 +11,9 @@ type spoolFile struct {
 	taskQueue, name string
 }
 
-func (w *importScrapingJob) newFile(ctx workflow.Context, taskQueue string) spoolFile {
+func (w *importScrapingJob) newFile(ctx workflow.Context) spoolFile {
 	w.downloads++
-	return spoolFile{taskQueue: taskQueue, name: activities.FileName(w.id, workflow.GetInfo(ctx).WorkflowExecution.RunID, w.downloads)}
+	return spoolFile{name: activities.FileName(w.id, workflow.GetInfo(ctx).WorkflowExecution.RunID, w.downloads)}
 }
 
 func (w *importScrapingJob) downloadSummary() string {
@@ -22,12 +22,9 @@ func (w *importScrapingJob) downloadSummary() string {
 
 // downloadOnWorker downloads on the file's worker, going on with what an
 // interrupted download has left there.
-func (w *importScrapingJob) downloadOnWorker(ctx workflow.Context, file spoolFile, earlier *activities.Progress) (download activities.DownloadScrapingJobResult, err error) {
-	if earlier == nil {
-		w.show(ctx, StepDownload, "")
-	}
+func (w *importScrapingJob) downloadOnWorker(ctx workflow.Context, file spoolFile, earlier activities.Progress) (download activities.DownloadScrapingJobResult, err error) {
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, w.downloadSummary()), a.DownloadScrapingJob,
-		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file.name, Source: w.settings.source, Earlier: earlier}).Get(ctx, &download)
+		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file.name, Source: w.settings.source, Earlier: &earlier}).Get(ctx, &download)
 	return download, err
 }
 

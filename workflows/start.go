@@ -49,7 +49,7 @@ func signalWithStart(
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StateImporting)...)
 	}
 	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
-		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Settings: settings, Process: currentProcess})
+		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Settings: settings})
 	if err != nil {
 		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
 	}

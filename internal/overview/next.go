@@ -30,8 +30,6 @@ func (i Import) Next(now time.Time) string {
 		return "it goes on as soon as a worker is there"
 	}
 	switch i.Progress.Step {
-	case workflows.StepDescribe:
-		return "the job is downloaded, unless it is imported as it is"
 	case workflows.StepDownload:
 		return "the records are imported"
 	case workflows.StepImport:

@@ -126,7 +126,7 @@ func TestWhatIsNotMeasuredHasNoPace(t *testing.T) {
 
 	pace.Look(importing(1, 10, 1000))
 	described := importing(1, 10, 1000)
-	described.Activity.Name = "DescribeScrapingJob"
+	described.Activity.Name = "DeleteScrapingJob"
 	pace.Look(described)
 	_, is = pace.Amount(after(10))
 	require.False(t, is)

@@ -1,0 +1,143 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// Imported is what an import has made of a scraping job, and what a person allows
+// of it: all that decides whether the job may be deleted in Web Scraper Cloud.
+type Imported struct {
+	// Job is the job as it was when it was imported.
+	Job sink.ScrapingJob `json:"job"`
+	// Counts are those of the import's records.
+	Counts sink.Counts `json:"counts"`
+	// MaxRejected is how many rejected records there may be. Accepted says that a
+	// person wants the job deleted however many there are, and in spite of a
+	// count that does not match.
+	MaxRejected int64 `json:"max_rejected,omitempty"`
+	Accepted    bool  `json:"accepted,omitempty"`
+}
+
+// Objection is why a scraping job has to stay in Web Scraper Cloud.
+type Objection struct {
+	// Kind is ErrorRejectedRecords or ErrorCountMismatch when a person may accept
+	// the import all the same, "" when the job stays whatever a person says.
+	Kind string
+	// Reason is one sentence, without a full stop.
+	Reason string
+}
+
+// WhyKeep is the rule of deletion: why the job has to stay in Web Scraper Cloud,
+// nil when it may be deleted there.
+func (i Imported) WhyKeep() *Objection {
+	switch {
+	case !i.Accepted && i.Counts.Rejected > i.MaxRejected:
+		return &Objection{ErrorRejectedRecords, recordsWere(i.Counts.Rejected) + " rejected (see scrapehaul.rejected_records)"}
+	case !finished(i.Job):
+		return &Objection{Reason: fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", i.Job.Status)}
+	case !i.Accepted && i.Counts.All() != i.Job.StoredRecordCount:
+		return &Objection{ErrorCountMismatch, fmt.Sprintf("%s imported, but the job has stored %d", recordsWere(i.Counts.Records), i.Job.StoredRecordCount)}
+	}
+	return nil
+}
+
+func recordsWere(n int64) string {
+	if n == 1 {
+		return "1 record was"
+	}
+	return fmt.Sprintf("%d records were", n)
+}
+
+// DeleteScrapingJobInput names the import that makes the job's copy in the cloud
+// dispensable.
+type DeleteScrapingJobInput struct {
+	Imported
+	ImportID int64 `json:"import_id"`
+}
+
+// DeleteScrapingJobResult says whether the job is gone from the cloud.
+type DeleteScrapingJobResult struct {
+	Deleted bool `json:"deleted"`
+	// Changed is set when the job has run again since, or runs now: there may
+	// be records in the cloud that have not been imported.
+	Changed bool `json:"changed,omitempty"`
+	// Unarchived is set when the file of the import ought to be in the archive and
+	// is not: the job has to be imported again before it is deleted.
+	Unarchived bool `json:"unarchived,omitempty"`
+	// Reason says in one sentence why the job was not deleted.
+	Reason string `json:"reason,omitempty"`
+}
+
+// DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
+// the import is the published one, its records counted in the database are what
+// was imported and as many as the job has stored, the job is finished, it has not
+// run again since, and its file is archived, if there is an archive. A job that
+// the cloud no longer knows counts as deleted.
+func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+	defer keepHeartbeating(ctx, nothingToTell)()
+	result, err := a.delete(ctx, in)
+	if err != nil {
+		return DeleteScrapingJobResult{}, classify(ctx, err)
+	}
+	timeStep(ctx, stepDelete)
+	return result, nil
+}
+
+func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+	id := in.Job.ScrapingJobID
+	if reason, err := a.whyKeep(ctx, in); err != nil || reason != "" {
+		return DeleteScrapingJobResult{Reason: reason}, err
+	}
+	job, found, err := a.scrapingJob(ctx, id)
+	if err != nil {
+		return DeleteScrapingJobResult{}, err
+	}
+	if found && !job.SameContent(in.Job) {
+		return DeleteScrapingJobResult{
+			Changed: true,
+			Reason:  fmt.Sprintf("the job has run again since it was imported: it is %q now", job.Status),
+		}, nil
+	}
+	if found {
+		unarchived, err := a.unarchived(ctx, id)
+		if err != nil {
+			return DeleteScrapingJobResult{}, err
+		}
+		if unarchived {
+			return DeleteScrapingJobResult{
+				Unarchived: true,
+				Reason:     "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL",
+			}, nil
+		}
+		if err := a.Cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
+			return DeleteScrapingJobResult{}, cloudError{err}
+		}
+	}
+	if err := a.Sink.SetCloudDeleted(ctx, id); err != nil {
+		return DeleteScrapingJobResult{}, err
+	}
+	return DeleteScrapingJobResult{Deleted: true}, nil
+}
+
+// whyKeep applies the rule to what is in the database. An empty reason means that
+// the cloud's copy is not needed any more.
+func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (reason string, err error) {
+	counted, published, err := a.Sink.CountPublished(ctx, in.Job.ScrapingJobID, in.ImportID)
+	switch {
+	case err != nil:
+		return "", err
+	case !published:
+		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
+	case counted != in.Counts:
+		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
+			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), nil
+	}
+	if objection := in.WhyKeep(); objection != nil {
+		return objection.Reason, nil
+	}
+	return "", nil
+}

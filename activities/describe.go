@@ -1,0 +1,114 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// Description is what Web Scraper Cloud and the database know of a scraping job.
+type Description struct {
+	// Found is false when Web Scraper Cloud does not know the job.
+	Found bool             `json:"found"`
+	Job   sink.ScrapingJob `json:"job"`
+	// Published is the import that readers see, if there is one.
+	Published *sink.PublishedImport `json:"published,omitempty"`
+	// Outside says in one sentence why the filter does not let the job pass.
+	Outside string `json:"outside,omitempty"`
+	// WorkerTaskQueue is the task queue of the worker that answered, where the
+	// job's file can be downloaded to and imported from.
+	WorkerTaskQueue string `json:"worker_task_queue"`
+}
+
+// Running reports whether the job is still being scraped, or is about to be.
+func (d Description) Running() bool { return webscraper.Status(d.Job.Status).Running() }
+
+// Unchanged reports whether the published import was made from the job's present
+// content.
+func (d Description) Unchanged() bool {
+	return d.Found && d.Published != nil && d.Job.SameContent(d.Published.ScrapingJob)
+}
+
+// Due reports whether the job has to be downloaded and imported: it has ended, the
+// filter lets it pass, and its content is not published yet, or to be imported again.
+func (d Description) Due(again bool) bool {
+	return d.Found && !d.Running() && d.Outside == "" && (again || !d.Unchanged())
+}
+
+// finished reports whether the job came to its end by itself: only then can nobody
+// continue it.
+func finished(job sink.ScrapingJob) bool { return job.Status == string(webscraper.StatusFinished) }
+
+// NewScrapingJob takes from the job object what matters to an import.
+func NewScrapingJob(job *webscraper.ScrapingJob) sink.ScrapingJob {
+	return sink.ScrapingJob{
+		ScrapingJobID:     job.ID,
+		SitemapID:         job.SitemapID,
+		SitemapName:       job.SitemapName,
+		CustomID:          job.CustomID,
+		Status:            string(job.Status),
+		JobsScheduled:     job.JobsScheduled,
+		JobsExecuted:      job.JobsExecuted,
+		JobsFailed:        job.JobsFailed,
+		JobsEmpty:         job.JobsEmpty,
+		JobsNoValue:       job.JobsNoValue,
+		StoredRecordCount: job.StoredRecordCount,
+	}
+}
+
+// describe asks Web Scraper Cloud for the job and the database for its published
+// import. A job that the cloud does not know is no error.
+func (a *Activities) describe(ctx context.Context, id int64, filter Filter) (Description, error) {
+	described := Description{WorkerTaskQueue: a.WorkerTaskQueue}
+	var err error
+	if described.Published, err = a.published(ctx, id); err != nil {
+		return described, err
+	}
+	described.Job, described.Found, err = a.scrapingJob(ctx, id)
+	if err == nil && described.Found {
+		described.Outside, err = a.whyOutside(ctx, filter, described.Job)
+	}
+	return described, err
+}
+
+// published returns the published import of a job, nil when there is none.
+func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.PublishedImport, error) {
+	imports, err := a.Sink.PublishedImports(ctx, []int64{scrapingJobID})
+	if published, ok := imports[scrapingJobID]; ok {
+		return &published, err
+	}
+	return nil, err
+}
+
+// scrapingJob asks the cloud for the job; found is false when it has none.
+func (a *Activities) scrapingJob(ctx context.Context, id int64) (job sink.ScrapingJob, found bool, err error) {
+	described, err := a.Cloud.ScrapingJob(ctx, id)
+	if webscraper.IsNotFound(err) {
+		return sink.ScrapingJob{}, false, nil
+	}
+	if err != nil {
+		return sink.ScrapingJob{}, false, cloudError{err}
+	}
+	if described.ID != id {
+		return sink.ScrapingJob{}, false, fmt.Errorf("the API was asked for scraping job %d and answered with %d", id, described.ID)
+	}
+	return NewScrapingJob(described), true, nil
+}
+
+// whyOutside asks the API only if the filter has a tag: for the jobs of the
+// job's sitemap, provided that the sitemap has the tag.
+func (a *Activities) whyOutside(ctx context.Context, filter Filter, job sink.ScrapingJob) (reason string, err error) {
+	if reason := filter.WhyOutside(job.SitemapName, job.Status); reason != "" || filter.Tag == "" {
+		return reason, nil
+	}
+	tagged, _, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: job.SitemapID, Tag: filter.Tag}, 1)
+	if err != nil {
+		return "", cloudError{err}
+	}
+	if len(tagged) == 0 {
+		return fmt.Sprintf("the sitemap %q does not have the tag %q", job.SitemapName, filter.Tag), nil
+	}
+	return "", nil
+}
