@@ -19,9 +19,9 @@ import (
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/systemtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webhook"

@@ -3,7 +3,7 @@ package scrapehaul_test
 import (
 	"testing"
 
-	"github.com/scrapehaul/scrapehaul/internal/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 )
 
 func TestMain(m *testing.M) { systemtest.Main(m) }

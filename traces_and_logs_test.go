@@ -11,14 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 func TestTracesShowTheImportAndNoSecrets(t *testing.T) {
-	received := new(processtest.Log)
+	received := new(programtest.Log)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(received, r.Body)
 	}))
@@ -43,7 +43,7 @@ func TestTracesShowTheImportAndNoSecrets(t *testing.T) {
 
 func TestTracesThatNobodyTakesAreAWarning(t *testing.T) {
 	s := systemtest.New(t, map[string]string{
-		"HOLD_BEFORE_DELETE": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + processtest.ClosedPort(t),
+		"HOLD_BEFORE_DELETE": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + programtest.ClosedPort(t),
 		"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_EXPORT_TIMEOUT": "500",
 	})
 	s.StartWorker(s.Spool)

@@ -23,7 +23,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -47,7 +47,7 @@ type activityOutcome struct {
 }
 
 // Run reads the activity's input from standard input.
-func (c *activityCommand) Run(_ context.Context, streams process.Streams) (err error) {
+func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err error) {
 	input, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 )
 
 // TestMain is the benchmark's program when that runs an activity in a process
@@ -41,9 +41,9 @@ func TestMedianAndPercentile(t *testing.T) {
 }
 
 func TestJSONHasThePromisedKeys(t *testing.T) {
-	code, out, problems := processtest.Run("bench", new(commands), "--json", "--rounds", "1",
+	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1",
 		"--records", "2000", "--requests", "20", "--jobs", "1", "import", "mapping", "download", "end-to-end", "webhook")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	var measured map[string]map[string]any
 	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
 	for _, key := range []string{
@@ -62,9 +62,9 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 }
 
 func TestScaleHasThePromisedKeys(t *testing.T) {
-	code, out, problems := processtest.Run("bench", new(commands), "--json", "--rounds", "1",
+	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1",
 		"--records", "40000", "--scale-jobs", "8", "--scale-records", "100", "--fair-jobs", "2", "scale")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	var measured struct {
 		Scale map[string]map[string]any `json:"scale"`
 	}
@@ -96,9 +96,9 @@ func TestComputingTakesCPUTime(t *testing.T) {
 }
 
 func TestUnknownPartIsRefused(t *testing.T) {
-	code, _, problems := processtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0")
-	require.Equal(t, process.ExitSettings, code)
-	processtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0")
+	code, _, problems := programtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0")
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0")
 }
 
 func TestActionsOfARecordedImport(t *testing.T) {

@@ -9,7 +9,7 @@ package main
 import (
 	"os"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 type commands struct {
@@ -18,6 +18,6 @@ type commands struct {
 }
 
 func main() {
-	os.Exit(process.Main("bench", "scrapehaul side by side with what else one could use.", new(commands), os.Args[1:],
-		process.Streams{Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(program.Main("bench", "scrapehaul side by side with what else one could use.", new(commands), os.Args[1:],
+		program.Streams{Out: os.Stdout, Err: os.Stderr}))
 }

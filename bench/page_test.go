@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 )
 
 // performancePage is a copy of the page that is published.
@@ -25,8 +25,8 @@ func performancePage(t *testing.T) (file, text string) {
 
 func TestFiguresOfThePageAreThoseOfARun(t *testing.T) {
 	file, before := performancePage(t)
-	code, out, problems := processtest.Run("bench", new(commands), "--page", file, "--rounds", "1", "--records", "2000", "download")
-	require.Equal(t, process.ExitOK, code, problems)
+	code, out, problems := programtest.Run("bench", new(commands), "--page", file, "--rounds", "1", "--records", "2000", "download")
+	require.Equal(t, program.ExitOK, code, problems)
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	after := string(text)
@@ -37,8 +37,8 @@ func TestFiguresOfThePageAreThoseOfARun(t *testing.T) {
 
 func TestPageWithoutAPlaceForThePartIsRefusedBeforeMeasuring(t *testing.T) {
 	file, before := performancePage(t)
-	code, out, problems := processtest.Run("bench", new(commands), "--page", file, "scale")
-	require.Equal(t, process.ExitFailed, code)
+	code, out, problems := programtest.Run("bench", new(commands), "--page", file, "scale")
+	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Contains(t, problems, `has no heading "### scale"`)
 	after, err := os.ReadFile(file)

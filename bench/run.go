@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 // part is one of the benchmark's parts.
@@ -48,7 +48,7 @@ type sizes struct {
 	FairJobs     int `default:"50" placeholder:"N" help:"Small jobs that come while scale's large one is imported. Default: ${default}."`
 }
 
-func (s *sizes) validate(problems *process.Settings) {
+func (s *sizes) validate(problems *program.Settings) {
 	for name, value := range map[string]int{
 		"--rounds": s.Rounds, "--records": s.Records, "--requests": s.Requests, "--jobs": slices.Min(append(s.Jobs, len(s.Jobs))),
 		"--scale-jobs": s.ScaleJobs, "--scale-records": s.ScaleRecords, "--fair-jobs": s.FairJobs,
@@ -68,8 +68,8 @@ type runCommand struct {
 
 // Run measures the parts one after the other. What was measured is printed even
 // if another part fails.
-func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err error) {
-	var s process.Settings
+func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err error) {
+	var s program.Settings
 	c.validate(&s)
 	for _, name := range c.Parts {
 		if !slices.Contains(partNames(), name) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/internal/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 )
 
 // workerCounts are the numbers of workers that share one task queue.

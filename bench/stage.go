@@ -15,10 +15,10 @@ import (
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq" // the driver "postgres"
 
-	"github.com/scrapehaul/scrapehaul/internal/childprocess"
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver"
-	"github.com/scrapehaul/scrapehaul/internal/processes"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
@@ -136,8 +136,8 @@ type system struct {
 	temporal *temporalserver.Server
 	cloud    *webscrapertest.Cloud
 	db       *sqlx.DB
-	programs processes.Programs
-	env      processes.Environment
+	programs builtprograms.Programs
+	env      builtprograms.Environment
 	spool    string
 }
 
@@ -147,7 +147,7 @@ func (s *stage) system(ctx context.Context) (*system, error) {
 	var err error
 	var databaseURL, baseURI string
 	s.step("Building the worker and the starter")
-	if sys.programs, err = processes.Build(ctx, s.dir); err != nil {
+	if sys.programs, err = builtprograms.Build(ctx, s.dir); err != nil {
 		return nil, err
 	}
 	if sys.db, databaseURL, err = s.database(ctx); err != nil {
@@ -159,7 +159,7 @@ func (s *stage) system(ctx context.Context) (*system, error) {
 	if sys.cloud, baseURI, err = s.cloud(ctx); err != nil {
 		return nil, err
 	}
-	sys.env = processes.Environment{
+	sys.env = builtprograms.Environment{
 		TemporalAddress:   sys.temporal.HostPort,
 		TemporalNamespace: sys.temporal.Namespace,
 		DatabaseURL:       databaseURL,

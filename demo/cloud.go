@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -108,8 +108,8 @@ type cloudCommand struct {
 }
 
 // Run serves the stand-in until ctx ends.
-func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	s.Address("--listen", c.Listen)
 	s.Required("--token", c.Token, "any secret; clients send it as api_token")
 	if err := s.Err(); err != nil {
@@ -123,7 +123,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams process.Streams) error {
 		defer close(running)
 		cloud.Run(ctx)
 	}()
-	err := process.Serve(ctx, slog.Default(), c.Listen, cloudHandler(cloud), func(address net.Addr) {
+	err := program.Serve(ctx, slog.Default(), c.Listen, cloudHandler(cloud), func(address net.Addr) {
 		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
 			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)
@@ -142,7 +142,7 @@ func serveCloud(ctx context.Context, cloud *webscrapertest.Cloud) (url string, s
 	listening := make(chan net.Addr, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- process.Serve(ctx, slog.Default(), "127.0.0.1:0", cloudHandler(cloud), func(a net.Addr) { listening <- a })
+		ended <- program.Serve(ctx, slog.Default(), "127.0.0.1:0", cloudHandler(cloud), func(a net.Addr) { listening <- a })
 	}()
 	stop = func() error {
 		cancel()

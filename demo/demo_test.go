@@ -9,15 +9,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 )
 
 func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
-	code, out, problems := processtest.Run("demo", new(commands), "--once")
-	require.Equal(t, process.ExitOK, code, "%s\n%s", out, problems)
+	code, out, problems := programtest.Run("demo", new(commands), "--once")
+	require.Equal(t, program.ExitOK, code, "%s\n%s", out, problems)
 	for _, want := range []string{
 		`(?m)^ +1001 +laptops +20 +20 +0 `,
 		`(?m)^ +1002 +books +5000 +5000 +0 `,
@@ -31,8 +31,8 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 }
 
 func TestCloudAloneServesAnyClient(t *testing.T) {
-	address := processtest.ClosedPort(t)
-	cloud := processtest.Start(t, "demo", new(commands), "cloud", "--listen", address, "--token", "any-secret")
+	address := programtest.ClosedPort(t)
+	cloud := programtest.Start(t, "demo", new(commands), "cloud", "--listen", address, "--token", "any-secret")
 	ask := func(method, path string) (status int, body string) {
 		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, nil)
 		require.NoError(t, err)
@@ -56,6 +56,6 @@ func TestCloudAloneServesAnyClient(t *testing.T) {
 	require.Contains(t, body, "truncate")
 	status, _ = ask(http.MethodPost, "/jobs/7/continue")
 	require.Equal(t, http.StatusNotFound, status)
-	require.Equal(t, process.ExitOK, cloud.Stop())
+	require.Equal(t, program.ExitOK, cloud.Stop())
 	require.NotContains(t, cloud.Log.String(), "any-secret")
 }

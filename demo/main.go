@@ -6,7 +6,7 @@ package main
 import (
 	"os"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 type commands struct {
@@ -15,6 +15,6 @@ type commands struct {
 }
 
 func main() {
-	os.Exit(process.Main("demo", "All of scrapehaul on one machine.", new(commands), os.Args[1:],
-		process.Streams{Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(program.Main("demo", "All of scrapehaul on one machine.", new(commands), os.Args[1:],
+		program.Streams{Out: os.Stdout, Err: os.Stderr}))
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq" // the driver "postgres"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver"
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/processes"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
 const (
@@ -30,7 +30,7 @@ type runCommand struct {
 }
 
 // Run brings everything up, shows the imports, and takes everything down.
-func (c *runCommand) Run(ctx context.Context, streams process.Streams) (err error) {
+func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err error) {
 	d := &demo{out: streams.Out, begun: time.Now()}
 	defer func() {
 		err = errors.Join(err, d.stop())
@@ -104,7 +104,7 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 	d.onStop(logFile.Close)
 
 	d.step("Building the worker and the starter (a minute the first time, then a second)")
-	programs, err := processes.Build(ctx, d.dir)
+	programs, err := builtprograms.Build(ctx, d.dir)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 		return err
 	}
 	d.onStop(stopCloud)
-	env := processes.Environment{
+	env := builtprograms.Environment{
 		TemporalAddress:   d.temporal.HostPort,
 		TemporalNamespace: d.temporal.Namespace,
 		DatabaseURL:       d.databaseURL,

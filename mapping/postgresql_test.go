@@ -10,7 +10,7 @@ import (
 	_ "github.com/lib/pq" // the driver "postgres"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
 func TestPostgreSQLTakesTheValuesAsTheyAre(t *testing.T) {

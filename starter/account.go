@@ -10,19 +10,19 @@ import (
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 type accountCommand struct {
-	process.CloudFlags
+	program.CloudFlags
 }
 
 // Run asks for the account, which is one API call.
-func (c *accountCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	cloud := c.Client(&s, slog.New(slog.DiscardHandler))
 	if err := s.Err(); err != nil {
 		return err
@@ -52,16 +52,16 @@ func budget(cloud *webscraper.Client) string {
 }
 
 type jobsCommand struct {
-	process.CloudFlags
-	process.DatabaseFlags
+	program.CloudFlags
+	program.DatabaseFlags
 	SitemapID int64  `placeholder:"ID" help:"Only jobs of this sitemap."`
 	Tag       string `help:"Only jobs of sitemaps with this tag."`
 	JSON      bool   `name:"json" help:"Print a JSON array."`
 }
 
 // Run lists the jobs, page by page: one API call for each 100 of them.
-func (c *jobsCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	c.Validate(&s)
 	cloud := c.Client(&s, slog.New(slog.DiscardHandler))
 	if err := s.Err(); err != nil {

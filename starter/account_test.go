@@ -9,9 +9,9 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -33,9 +33,9 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken), c.option, webscrapertest.WithAccount(
 				webscrapertest.Account{Email: "ada@example.org", Firstname: "Ada", Lastname: "Lovelace", PageCredits: 1234}))
-			processtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
+			programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 			code, out, problems := runStarter("account")
-			require.Equal(t, process.ExitOK, code, problems)
+			require.Equal(t, program.ExitOK, code, problems)
 			require.Regexp(t, `^account +Ada Lovelace <ada@example\.org>\npage credits +1234\n`+c.want+`$`, out)
 		})
 	}
@@ -43,32 +43,32 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 
 func TestWrongAPITokenIsNotRepeated(t *testing.T) {
 	cloud := webscrapertest.NewServer(t)
-	processtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
+	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 	code, out, problems := runStarter("account")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Contains(t, problems, "401 Unauthorized")
 	require.NotContains(t, problems, apiToken)
 }
 
 func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"})
+	programtest.SetEnvironment(t, map[string]string{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"})
 	code, _, problems := runStarter("account")
-	require.Equal(t, process.ExitSettings, code)
-	processtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ")
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ")
 
 	code, _, problems = runStarter("jobs")
-	require.Equal(t, process.ExitSettings, code)
-	processtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ", "DATABASE_URL is not the URL of a PostgreSQL database: ")
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ", "DATABASE_URL is not the URL of a PostgreSQL database: ")
 	require.NotContains(t, problems, password)
 }
 
 func TestJobsAreListedWithTheirImports(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken))
 	database := postgrestest.NewDatabase(t)
-	processtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database})
+	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database})
 	code, _, problems := runStarter("jobs")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, `run "worker migrate"`)
 
 	db, err := sqlx.Open("postgres", database)
@@ -86,7 +86,7 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 	publish(t, db, sink.ScrapingJob{ScrapingJobID: 2, Status: "finished", JobsScheduled: 20, JobsExecuted: 20, StoredRecordCount: 20})
 
 	code, out, problems := runStarter("jobs")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 4)
 	require.Regexp(t, `^JOB +SITEMAP +CUSTOM ID +STATUS +RECORDS +IMPORTED +AT$`, lines[0])
@@ -95,7 +95,7 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 	require.Regexp(t, `^3 +news +finished +40 +no *$`, lines[3])
 
 	code, out, problems = runStarter("jobs", "--sitemap-id", "13")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `^JOB .*\n3 +news `, out)
 	require.Equal(t, 2, strings.Count(out, "\n"))
 }

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -32,7 +32,7 @@ type commands struct {
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
 
-	Completion process.CompletionCommand `cmd:"" help:"Print what a shell needs to complete the command line: source <(starter completion bash)."`
+	Completion program.CompletionCommand `cmd:"" help:"Print what a shell needs to complete the command line: source <(starter completion bash)."`
 }
 
 // scheduleFlags say how often the reconciliation runs.
@@ -40,7 +40,7 @@ type scheduleFlags struct {
 	ReconcileEvery string `env:"RECONCILE_EVERY" default:"15m" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${default}."`
 }
 
-func (f *scheduleFlags) every(s *process.Settings) time.Duration {
+func (f *scheduleFlags) every(s *program.Settings) time.Duration {
 	return s.Duration("RECONCILE_EVERY", f.ReconcileEvery, 0)
 }
 
@@ -60,7 +60,7 @@ type importFlags struct {
 	HeartbeatTimeout  string `env:"HEARTBEAT_TIMEOUT" default:"${heartbeat_timeout}" help:"How long a download or an import may be silent before another attempt takes over. Default: ${default}."`
 }
 
-func (f *importFlags) settings(s *process.Settings) workflows.Settings {
+func (f *importFlags) settings(s *program.Settings) workflows.Settings {
 	const least = time.Second
 	if f.HoldBeforeDelete != workflows.NeverDelete {
 		if d, err := time.ParseDuration(f.HoldBeforeDelete); err != nil || d < 0 {
@@ -86,7 +86,7 @@ func (f *importFlags) settings(s *process.Settings) workflows.Settings {
 	}
 }
 
-func (f *importFlags) source(s *process.Settings) activities.Source {
+func (f *importFlags) source(s *program.Settings) activities.Source {
 	source, known := activities.NewSource(f.SourceFormat, s.Bool("SOURCE_RAW", f.SourceRaw))
 	if !known || f.SourceFormat == "" {
 		s.Problem("SOURCE_FORMAT is %q: want json or csv", f.SourceFormat)
@@ -101,7 +101,7 @@ type filterFlags struct {
 	Statuses      []string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Only jobs that are finished, stopped or failed. Default: all that have ended."`
 }
 
-func (f *filterFlags) filter(s *process.Settings) activities.Filter {
+func (f *filterFlags) filter(s *program.Settings) activities.Filter {
 	filter := activities.Filter{SitemapNamePrefix: f.SitemapPrefix, Tag: f.Tag}
 	for _, status := range f.Statuses {
 		filter.Statuses = append(filter.Statuses, strings.TrimSpace(status))
@@ -124,9 +124,9 @@ type serveCommand struct {
 }
 
 // Run validates all settings and serves until ctx ends.
-func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
+func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	logger := streams.Logger()
-	var s process.Settings
+	var s program.Settings
 	s.Address("LISTEN_ADDRESS", c.ListenAddress)
 	server := webhookServer{
 		logger:          logger,
@@ -155,7 +155,7 @@ func (c *serveCommand) Run(ctx context.Context, streams process.Streams) error {
 	return server.run(ctx)
 }
 
-func (c *serveCommand) tokens(s *process.Settings) []string {
+func (c *serveCommand) tokens(s *program.Settings) []string {
 	var tokens []string
 	for token := range strings.SplitSeq(c.WebhookTokens, ",") {
 		if token = strings.TrimSpace(token); token != "" {
@@ -174,7 +174,7 @@ type importCommand struct {
 }
 
 // Run starts the imports and says which workflow has each.
-func (c *importCommand) Run(ctx context.Context, streams process.Streams) error {
+func (c *importCommand) Run(ctx context.Context, streams program.Streams) error {
 	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, settings workflows.Settings) (client.WorkflowRun, error) {
 		return workflows.Notify(ctx, t, c.TaskQueue, workflows.Notification{ScrapingJobID: id}, settings)
 	})
@@ -186,7 +186,7 @@ type reimportCommand struct {
 }
 
 // Run signals the re-imports and says which workflow has each.
-func (c *reimportCommand) Run(ctx context.Context, streams process.Streams) error {
+func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) error {
 	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, settings workflows.Settings) (client.WorkflowRun, error) {
 		return workflows.Reimport(ctx, t, c.TaskQueue, id, settings)
 	})
@@ -209,10 +209,10 @@ func dial(ctx context.Context, options client.Options) (client.Client, error) {
 
 // start does one thing for each scraping job, and goes on with the others when
 // one fails.
-func (f *importFlags) start(ctx context.Context, streams process.Streams, arguments []string,
+func (f *importFlags) start(ctx context.Context, streams program.Streams, arguments []string,
 	one func(client.Client, int64, workflows.Settings) (client.WorkflowRun, error),
 ) error {
-	var s process.Settings
+	var s program.Settings
 	settings := f.settings(&s)
 	options := s.Temporal(slog.New(slog.DiscardHandler))
 	var ids []int64
@@ -240,7 +240,7 @@ func (f *importFlags) start(ctx context.Context, streams process.Streams, argume
 	return errors.Join(failures...)
 }
 
-func scrapingJobID(s *process.Settings, argument string) int64 {
+func scrapingJobID(s *program.Settings, argument string) int64 {
 	id, err := strconv.ParseInt(argument, 10, 64)
 	if err != nil || id <= 0 {
 		s.Problem("%q is not the ID of a scraping job: want a positive number", argument)
@@ -254,5 +254,5 @@ type healthcheckCommand struct {
 
 // Run fails unless the starter is ready.
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	return process.CheckHealth(ctx, c.ListenAddress, "/readyz")
+	return program.CheckHealth(ctx, c.ListenAddress, "/readyz")
 }

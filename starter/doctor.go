@@ -9,15 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 // doctorCommand's settings are those of the worker and the starter together.
 type doctorCommand struct {
 	temporalFlags
 	scheduleFlags
-	process.CloudFlags
-	process.DatabaseFlags
+	program.CloudFlags
+	program.DatabaseFlags
 	WebhookTokens string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"The starter's secrets, if they are set here: they are checked for their length."`
 	SpoolDir      string `env:"SPOOL_DIR" placeholder:"DIR" help:"The worker's folder for downloaded files, if it is on this machine."`
 	SpoolMinFree  string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
@@ -41,7 +41,7 @@ type doctor struct {
 }
 
 // Run goes on when a check fails, and fails at the end.
-func (c *doctorCommand) Run(ctx context.Context, streams process.Streams) error {
+func (c *doctorCommand) Run(ctx context.Context, streams program.Streams) error {
 	d := &doctor{settings: c, out: streams.Out, now: c.now}
 	if d.now == nil {
 		d.now = time.Now
@@ -69,8 +69,8 @@ func (d *doctor) line(kind, format string, args ...any) {
 }
 
 // settingsAreRight writes a line for each setting that is missing or wrong.
-func (d *doctor) settingsAreRight(s *process.Settings) bool {
-	wrong, is := errors.AsType[*process.SettingsError](s.Err())
+func (d *doctor) settingsAreRight(s *program.Settings) bool {
+	wrong, is := errors.AsType[*program.SettingsError](s.Err())
 	if !is {
 		return true
 	}

@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 func (d *doctor) checkCloud(ctx context.Context) {
-	var s process.Settings
+	var s program.Settings
 	date := &dateOfAnswers{}
 	cloud := d.settings.Client(&s, discard(), webscraper.WithHTTPClient(&http.Client{Transport: date}),
 		webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithTimeout(checkTimeout))

@@ -4,12 +4,12 @@ import (
 	"context"
 	"strings"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
 func (d *doctor) checkDatabase(ctx context.Context) {
-	var s process.Settings
+	var s program.Settings
 	d.settings.Validate(&s)
 	if !d.settingsAreRight(&s) {
 		return

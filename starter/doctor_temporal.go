@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -50,7 +50,7 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 
 // temporalSettings returns nil when they are wrong.
 func (d *doctor) temporalSettings() *client.Options {
-	var s process.Settings
+	var s program.Settings
 	options := s.Temporal(discard())
 	s.Required("TASK_QUEUE", d.settings.TaskQueue, "the same as the workers'")
 	if !d.settingsAreRight(&s) {
@@ -149,7 +149,7 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 }
 
 func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client) {
-	var s process.Settings
+	var s program.Settings
 	every := d.settings.every(&s)
 	if !d.settingsAreRight(&s) {
 		return

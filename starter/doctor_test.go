@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -31,10 +31,10 @@ func wellSystem(t *testing.T) *systemtest.System {
 	t.Setenv("SPOOL_MIN_FREE", "1")
 	t.Setenv("WEBHOOK_TOKENS", systemtest.WebhookToken)
 	code, _, problems := runStarter("setup")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	s.WaitFor("the worker's polls to be known", func() bool {
 		code, _, _ := runStarter("doctor")
-		return code == process.ExitOK
+		return code == program.ExitOK
 	})
 	return s
 }
@@ -55,7 +55,7 @@ func TestDoctorFindsAllWell(t *testing.T) {
 	s.WaitFor("all to be well", func() bool {
 		var code int
 		code, out, _ = runDoctor(t)
-		return code == process.ExitOK && !strings.Contains(out, "hint")
+		return code == program.ExitOK && !strings.Contains(out, "hint")
 	})
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		require.True(t, strings.HasPrefix(line, "ok    "), line)
@@ -75,7 +75,7 @@ func TestDoctorFindsAllWell(t *testing.T) {
 
 func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 	s := wellSystem(t)
-	nobody := processtest.ClosedPort(t)
+	nobody := programtest.ClosedPort(t)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for name, c := range map[string]struct {
@@ -114,7 +114,7 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 				t.Setenv(variable, value)
 			}
 			code, out, problems := runDoctor(t, password, "wrong-token-zx99", "short-zx99")
-			require.Equal(t, process.ExitFailed, code)
+			require.Equal(t, program.ExitFailed, code)
 			require.Contains(t, problems, "checks failed")
 			requireFixes(t, out, c.want...)
 			require.Contains(t, out, "ok    ", "the other checks go on")
@@ -212,7 +212,7 @@ func TestDoctorHintsAtSearchAttributes(t *testing.T) {
 	s.WaitFor("the worker's polls to be known", func() bool {
 		var code int
 		code, out, _ = runDoctor(t)
-		return code == process.ExitOK
+		return code == program.ExitOK
 	})
 	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
 	require.Contains(t, out, "ok    there is no schedule scrapehaul-reconcile, as RECONCILE_EVERY is 0")
@@ -221,12 +221,12 @@ func TestDoctorHintsAtSearchAttributes(t *testing.T) {
 func TestDoctorFindsClocksThatDiffer(t *testing.T) {
 	wellSystem(t)
 	slow := &commands{Doctor: doctorCommand{now: func() time.Time { return time.Now().Add(-time.Hour) }}}
-	code, out, _ := processtest.Run("starter", slow, "doctor")
-	require.Equal(t, process.ExitFailed, code)
+	code, out, _ := programtest.Run("starter", slow, "doctor")
+	require.Equal(t, program.ExitFailed, code)
 	requireFixes(t, out, "the clock of Temporal is 1h0m", "the clock of PostgreSQL is 1h0m", "the clock of Web Scraper Cloud is ")
 	require.Contains(t, out, "ahead of this machine's: have both set by NTP")
 	fast := &commands{Doctor: doctorCommand{now: func() time.Time { return time.Now().Add(time.Hour) }}}
-	_, out, _ = processtest.Run("starter", fast, "doctor")
+	_, out, _ = programtest.Run("starter", fast, "doctor")
 	require.Equal(t, 3, strings.Count(out, "behind this machine's: have both set by NTP"), out)
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 
 // follow shows a progress bar until the import ends, waits, or ctx ends, and
 // returns what was seen last.
-func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, pace *overview.Pace, streams process.Streams) (overview.Import, error) {
+func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, pace *overview.Pace, streams program.Streams) (overview.Import, error) {
 	bar := newProgressBar(streams)
 	defer bar.remove()
 	look, draw := time.NewTicker(lookEvery), time.NewTicker(drawEvery)
@@ -62,7 +62,7 @@ type progressBar struct {
 	drawn       string // the step drawn last
 }
 
-func newProgressBar(streams process.Streams) *progressBar {
+func newProgressBar(streams program.Streams) *progressBar {
 	b := &progressBar{container: mpb.New(mpb.WithOutput(streams.Out), mpb.WithRefreshRate(drawEvery))}
 	text := func(from *atomic.Pointer[string]) decor.Decorator {
 		return decor.Any(func(decor.Statistics) string {

@@ -9,8 +9,8 @@ import (
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -21,13 +21,13 @@ func onTerminal(t *testing.T, args ...string) (code int, screen string) {
 	ours, theirs, err := pty.Open()
 	require.NoError(t, err)
 	require.NoError(t, pty.Setsize(theirs, &pty.Winsize{Rows: 40, Cols: 160}))
-	written := new(processtest.Log)
+	written := new(programtest.Log)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		_, _ = io.Copy(written, ours) // ends with an error when the other side is closed
 	}()
-	code = process.Main("starter", "", new(commands), args, process.Streams{Out: theirs, Err: os.Stderr})
+	code = program.Main("starter", "", new(commands), args, program.Streams{Out: theirs, Err: os.Stderr})
 	require.NoError(t, theirs.Close())
 	<-read
 	require.NoError(t, ours.Close())
@@ -42,7 +42,7 @@ func TestStatusOnATerminalFollowsTheImportUntilItHolds(t *testing.T) {
 	s.StartWorker(s.Spool)
 
 	code, screen := onTerminal(t, "status", argument)
-	require.Equal(t, process.ExitOK, code, screen)
+	require.Equal(t, program.ExitOK, code, screen)
 	require.Regexp(t, `\d\d:\d\d:\d\d  downloading\r?\n`, screen)
 	require.Regexp(t, `downloading  ?\[=+>-*\]  ?\d+ kB of \d\.\d MB, \d+ %, \d+ kB/s, \d+s left`, screen)
 	require.Regexp(t, `step +holding\r?\n`, screen, "what it has come to")
@@ -55,7 +55,7 @@ func TestStatusOnATerminalEndsWithExitCode3WhenAttentionIsNeeded(t *testing.T) {
 	_, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	s.StartWorker(s.Spool)
 	code, screen := onTerminal(t, "status", argument)
-	require.Equal(t, process.ExitAttention, code, screen)
+	require.Equal(t, program.ExitAttention, code, screen)
 	require.Regexp(t, `step +needs-attention\r?\n`, screen)
 }
 
@@ -76,7 +76,7 @@ func TestStatusIsPlainWhereAskedFor(t *testing.T) {
 				t.Setenv(variable, value)
 			}
 			code, screen := onTerminal(t, append([]string{"status", argument}, c.args...)...)
-			require.Equal(t, process.ExitOK, code, screen)
+			require.Equal(t, program.ExitOK, code, screen)
 			require.NotContains(t, screen, "\x1b", "no control sequences")
 			require.NotContains(t, screen, "[-")
 		})

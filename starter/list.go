@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 // listPage is how many imports are read together.
@@ -28,7 +28,7 @@ type temporalFlags struct {
 }
 
 // connect returns a client with the options it was made from.
-func (f *temporalFlags) connect(ctx context.Context, s *process.Settings) (client.Client, client.Options, error) {
+func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (client.Client, client.Options, error) {
 	options := s.Temporal(slog.New(slog.DiscardHandler))
 	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
 	if err := s.Err(); err != nil {
@@ -46,8 +46,8 @@ type listCommand struct {
 }
 
 // Run lists open imports.
-func (c *listCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	if c.Limit < 0 {
 		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
 	}
@@ -69,7 +69,7 @@ func (c *listCommand) Run(ctx context.Context, streams process.Streams) error {
 	}
 	switch {
 	case len(imports) > 0:
-		return process.ErrNeedsAttention
+		return program.ErrNeedsAttention
 	case unknown > 0:
 		return fmt.Errorf("of %d open imports it is not known whether they need attention: no worker answers for task queue %s", unknown, c.TaskQueue)
 	}
@@ -77,7 +77,7 @@ func (c *listCommand) Run(ctx context.Context, streams process.Streams) error {
 }
 
 // listOpen lists open imports, the newest first; a limit of 0 is none.
-func listOpen(ctx context.Context, reader *overview.Reader, limit int, asJSON bool, streams process.Streams) error {
+func listOpen(ctx context.Context, reader *overview.Reader, limit int, asJSON bool, streams program.Streams) error {
 	var imports []overview.Import
 	more := false
 	for token := []byte(nil); ; {

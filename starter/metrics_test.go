@@ -8,14 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 )
 
 func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name, "RECONCILE_EVERY": "0",
 		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": "127.0.0.1:0",
 		"FILTER_STATUSES": "finished",
@@ -49,8 +49,8 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 }
 
 func TestAnswersWithoutTemporalAreCounted(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{
-		"TEMPORAL_ADDRESS": processtest.ClosedPort(t), "WEBHOOK_TOKENS": oldToken,
+	programtest.SetEnvironment(t, map[string]string{
+		"TEMPORAL_ADDRESS": programtest.ClosedPort(t), "WEBHOOK_TOKENS": oldToken,
 		"LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": "127.0.0.1:0",
 	})
 	s := startStarter(t)
@@ -66,23 +66,23 @@ func TestStarterThatCannotServeItsMetricsEnds(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
-	processtest.SetEnvironment(t, map[string]string{
-		"TEMPORAL_ADDRESS": processtest.ClosedPort(t), "WEBHOOK_TOKENS": oldToken,
+	programtest.SetEnvironment(t, map[string]string{
+		"TEMPORAL_ADDRESS": programtest.ClosedPort(t), "WEBHOOK_TOKENS": oldToken,
 		"LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": listener.Addr().String(),
 	})
 	code, _, problems := runStarter("serve")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "starter: listening: listen tcp "+listener.Addr().String())
 }
 
 func TestSettingsOfTracesAreChecked(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": "9090",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:" + newToken, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
 	})
 	code, _, problems := runStarter("serve")
-	require.Equal(t, process.ExitSettings, code)
-	processtest.RequireProblems(t, "starter", problems,
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "starter", problems,
 		`METRICS_ADDRESS is "9090": `,
 		"OTEL_EXPORTER_OTLP_ENDPOINT is not the URL of an OTLP receiver: ",
 		`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": `)

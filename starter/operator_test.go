@@ -9,9 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { systemtest.Main(m) }
 func newSystem(t *testing.T, settings map[string]string, options ...webscrapertest.Option) *systemtest.System {
 	t.Helper()
 	s := systemtest.New(t, settings, options...)
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": s.Env.TemporalAddress, "TEMPORAL_NAMESPACE": s.Env.TemporalNamespace,
 		"WEBSCRAPER_API_TOKEN": systemtest.APIToken, "WEBSCRAPER_API_BASE_URI": s.Cloud.URL,
 		"DATABASE_URL": s.Env.DatabaseURL, "RECONCILE_EVERY": s.Env.Settings["RECONCILE_EVERY"],
@@ -84,7 +84,7 @@ func TestStatusOfAnImportUnderWayShowsHowFarItIs(t *testing.T) {
 	id, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops \x1b[31m", Records: webscrapertest.Products(5000, 1)})
 
 	out := eventually(s, func(code int, out string) bool {
-		return code == process.ExitOK && shows("DownloadScrapingJob, attempt 1", "last heartbeat", "kB of ")(code, out)
+		return code == program.ExitOK && shows("DownloadScrapingJob, attempt 1", "last heartbeat", "kB of ")(code, out)
 	}, "status", argument)
 	require.Regexp(t, `(?m)^scraping job +`+argument+`$`, out)
 	require.Regexp(t, `(?m)^sitemap +laptops  \[31m$`, out, "nothing from outside steers the terminal")
@@ -109,7 +109,7 @@ func TestStatusOfAnImportUnderWayShowsHowFarItIs(t *testing.T) {
 		Commands []string `json:"commands"`
 	}
 	code, out, problems := runStarter("status", argument, "--json")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.NoError(t, json.Unmarshal([]byte(out), &printed))
 	require.Equal(t, id, printed.ID)
 	require.True(t, printed.Open)
@@ -128,7 +128,7 @@ func TestStatusOfAHeldImportSaysWhenItIsDeleted(t *testing.T) {
 	s.StartWorker(s.Spool)
 	_, argument := held(s)
 	code, out, problems := runStarter("status", argument)
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^step +holding$`, out)
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
 	require.Regexp(t, `(?m)^next +the job is deleted in the cloud at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d, in 4[78]h`, out)
@@ -145,7 +145,7 @@ func TestStatusSaysWhatPublishingHasNotDone(t *testing.T) {
 	id, argument := held(s)
 	notDone := `(?m)^not done +.*schema "sitemaps" does not exist`
 	code, out, problems := runStarter("status", argument)
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
 	require.Regexp(t, notDone, out)
 
@@ -159,7 +159,7 @@ func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
 	s.StartWorker(s.Spool)
 	_, argument := unaccepted(s)
 	code, out, problems := runStarter("status", argument)
-	require.Equal(t, process.ExitAttention, code)
+	require.Equal(t, program.ExitAttention, code)
 	require.Empty(t, problems)
 	require.Regexp(t, `(?m)^step +needs-attention$`, out)
 	require.Regexp(t, `(?m)^wrong +1 record was imported, but the job has stored 2\. `, out)
@@ -167,7 +167,7 @@ func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
 	require.Contains(t, out, "starter signal "+argument+" accept  ")
 
 	code, out, _ = runStarter("status", argument, "--json")
-	require.Equal(t, process.ExitAttention, code)
+	require.Equal(t, program.ExitAttention, code)
 	require.Contains(t, out, `"needs_attention": true`)
 }
 
@@ -177,7 +177,7 @@ func TestStatusOfAClosedImportSaysHowItEnded(t *testing.T) {
 	id, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.Result(id)
 	code, out, problems := runStarter("status", argument)
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^step +completed$`, out)
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
 	require.Regexp(t, `(?m)^outcome +deleted$`, out)
@@ -186,7 +186,7 @@ func TestStatusOfAClosedImportSaysHowItEnded(t *testing.T) {
 
 	_, argument = addJob(s, webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	out = eventually(s, func(code int, out string) bool {
-		return code == process.ExitAttention && shows("failed")(code, out)
+		return code == program.ExitAttention && shows("failed")(code, out)
 	}, "status", argument)
 	require.Regexp(t, `(?m)^because +1 record was imported, but the job has stored 2$`, out)
 }
@@ -195,30 +195,30 @@ func TestStatusOfAnUnknownJobSaysHowToStartIt(t *testing.T) {
 	newSystem(t, nil)
 	for _, args := range [][]string{{"status", "999"}, {"status", "999", "--json"}, {"signal", "999", "keep"}} {
 		code, out, problems := runStarter(args...)
-		require.Equal(t, process.ExitFailed, code)
+		require.Equal(t, program.ExitFailed, code)
 		require.Empty(t, out)
 		require.Equal(t, "starter: scraping job 999: Temporal knows no import of this scraping job: start one with: starter import 999\n", problems)
 	}
 	code, _, problems := runStarter("status", "zwei")
-	require.Equal(t, process.ExitSettings, code)
-	processtest.RequireProblems(t, "starter", problems, `"zwei" is not the ID of a scraping job: `)
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "starter", problems, `"zwei" is not the ID of a scraping job: `)
 }
 
 func TestStatusWithoutAWorkerSaysSo(t *testing.T) {
 	s := newSystem(t, nil)
 	_, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
 	code, out, problems := runStarter("status", argument)
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^summary +laptops · finished$`, out)
 	require.Regexp(t, `(?m)^step +unknown$`, out)
 	require.Regexp(t, `(?m)^because +no worker answered`, out)
 	require.Regexp(t, `(?m)^next +it goes on as soon as a worker is there$`, out)
 
 	code, _, problems = runStarter("signal", argument, "keep")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "it is not known what scraping job "+argument+" is doing")
 	code, out, problems = runStarter("signal", argument, "reimport", "--force")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "sent reimport")
 }
 
@@ -226,10 +226,10 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	s := newSystem(t, nil)
 	s.StartWorker(s.Spool)
 	code, out, problems := runStarter("list", "--needs-attention")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `^JOB .*\n$`, out)
 	code, out, problems = runStarter("list", "--json")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, "[]\n", out)
 
 	_, holds := held(s)
@@ -244,7 +244,7 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	require.Contains(t, status, "needs-attention")
 	require.Contains(t, status, "holding")
 
-	out = eventually(s, func(code int, _ string) bool { return code == process.ExitAttention }, "list", "--needs-attention", "--json")
+	out = eventually(s, func(code int, _ string) bool { return code == program.ExitAttention }, "list", "--needs-attention", "--json")
 	var printed []struct {
 		ID             int64 `json:"scrapingjob_id"`
 		NeedsAttention bool  `json:"needs_attention"`
@@ -255,7 +255,7 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	require.True(t, printed[0].NeedsAttention)
 
 	code, out, problems = runStarter("list", "--limit", "1")
-	require.Equal(t, process.ExitOK, code)
+	require.Equal(t, program.ExitOK, code)
 	require.Equal(t, 2, strings.Count(out, "\n"))
 	require.Contains(t, out, "books", "the newest")
 	require.Contains(t, problems, "there may be more")
@@ -266,7 +266,7 @@ func TestListOfNeedsAttentionFailsWhenNobodyKnows(t *testing.T) {
 	addJob(s, webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.WaitFor("the import in Temporal's visibility", func() bool { return len(s.Runs(0)) > 0 })
 	code, _, problems := runStarter("list", "--needs-attention")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "of 1 open imports it is not known whether they need attention")
 }
 
@@ -275,24 +275,24 @@ func TestSignalEndsTheHold(t *testing.T) {
 	s.StartWorker(s.Spool)
 	id, argument := held(s)
 	code, out, problems := runStarter("signal", argument, "accept")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Contains(t, problems, `is at step "holding", where accept has no effect`)
 	require.Contains(t, problems, "\n  starter signal "+argument+" delete-now  ends the hold")
 
 	code, out, problems = runStarter("signal", argument, "accept", "--force")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "sent accept")
 	require.Equal(t, workflows.StepHold, s.Progress(id).Step)
 
 	code, out, problems = runStarter("signal", argument, "delete-now")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, "scraping job "+argument+": sent delete-now, which ends the hold: the job is deleted in the cloud now\n", out)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	require.True(t, s.Cloud.Deleted(id))
 
 	code, _, problems = runStarter("signal", argument, "keep", "--force")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "has ended (completed)")
 	require.Contains(t, problems, "starter reimport "+argument)
 }
@@ -302,11 +302,11 @@ func TestSignalAnswersAnImportThatNeedsAttention(t *testing.T) {
 	s.StartWorker(s.Spool)
 	id, argument := unaccepted(s)
 	code, _, problems := runStarter("signal", argument, "keep")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)
 
 	code, _, problems = runStarter("signal", argument, "delete")
-	require.Equal(t, process.ExitSettings, code)
+	require.Equal(t, program.ExitSettings, code)
 	require.Contains(t, problems, "accept")
 }
 
@@ -316,7 +316,7 @@ func TestJobsArePrintedAsJSON(t *testing.T) {
 	_, argument := held(s)
 	s.Cloud.AddJob(webscrapertest.Job{SitemapName: "books", Records: webscrapertest.Products(7, 1)})
 	code, out, problems := runStarter("jobs", "--json")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	var printed []struct {
 		ID        int64 `json:"scrapingjob_id"`
 		Stored    int64 `json:"stored_record_count"`

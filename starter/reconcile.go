@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"text/tabwriter"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -18,8 +18,8 @@ type reconcileCommand struct {
 }
 
 // Run has a worker reconcile now and says what it found.
-func (c *reconcileCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	settings := c.settings(&s)
 	settings.Filter = c.filter(&s)
 	options := s.Temporal(slog.New(slog.DiscardHandler))

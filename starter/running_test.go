@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
@@ -19,7 +19,7 @@ const notification = "scrapingjob_id=1234&status=finished&sitemap_id=12&sitemap_
 
 // runningStarter is the program in a goroutine of the test.
 type runningStarter struct {
-	*processtest.Running
+	*programtest.Running
 	t       *testing.T
 	address string
 }
@@ -27,7 +27,7 @@ type runningStarter struct {
 // startStarter starts the program and returns when it serves.
 func startStarter(t *testing.T) *runningStarter {
 	t.Helper()
-	s := &runningStarter{Running: processtest.Start(t, "starter", new(commands), "serve"), t: t}
+	s := &runningStarter{Running: programtest.Start(t, "starter", new(commands), "serve"), t: t}
 	t.Cleanup(func() {
 		s.Stop()
 		for _, token := range []string{oldToken, newToken} {

@@ -15,7 +15,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -32,7 +32,7 @@ type webhookServer struct {
 	reconcileEvery  time.Duration
 	statusPage      statusPageFlags
 	metricsAddress  string
-	tracing         process.Tracing
+	tracing         program.Tracing
 	// searchAttributes is set when the namespace is known to have them.
 	searchAttributes atomic.Bool
 }
@@ -74,7 +74,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 		return err
 	}
 	defer shutPage()
-	process.RegisterHealth(engine, s.logger, process.NeedTemporal(temporal))
+	program.RegisterHealth(engine, s.logger, program.NeedTemporal(temporal))
 	ctx, cancel := context.WithCancel(ctx)
 	var scheduling sync.WaitGroup
 	scheduling.Go(func() { s.prepareNamespace(ctx, temporal) })
@@ -83,7 +83,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	defer s.logger.Info("Starter stopped")
 	serving := make(chan error, 2)
 	go func() {
-		serving <- process.Serve(ctx, s.logger, s.listenAddress, engine, func(address net.Addr) {
+		serving <- program.Serve(ctx, s.logger, s.listenAddress, engine, func(address net.Addr) {
 			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
 				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.taskQueue)
 		})
@@ -95,11 +95,11 @@ func (s *webhookServer) run(ctx context.Context) error {
 }
 
 // prepareMetrics returns nil when nobody can ask for them.
-func (s *webhookServer) prepareMetrics() (*process.Metrics, error) {
+func (s *webhookServer) prepareMetrics() (*program.Metrics, error) {
 	if s.metricsAddress == "" {
 		return nil, nil
 	}
-	metrics, err := process.NewMetrics(s.logger)
+	metrics, err := program.NewMetrics(s.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (s *webhookServer) prepareMetrics() (*process.Metrics, error) {
 
 // serveMetrics answers /metrics until ctx ends, if it is to: not where the
 // webhook is, which is open to the world.
-func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client, metrics *process.Metrics) error {
+func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client, metrics *program.Metrics) error {
 	if metrics == nil {
 		<-ctx.Done()
 		return nil
@@ -117,7 +117,7 @@ func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client
 	metrics.WatchOpenImports(temporal, s.taskQueue)
 	engine := gin.New()
 	metrics.Register(engine)
-	return process.Serve(ctx, s.logger, s.metricsAddress, engine, func(address net.Addr) {
+	return program.Serve(ctx, s.logger, s.metricsAddress, engine, func(address net.Addr) {
 		s.logger.Info("Metrics served", "address", address.String())
 	})
 }

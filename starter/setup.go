@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -23,8 +23,8 @@ type setupCommand struct {
 }
 
 // Run prepares the Temporal namespace. Running it again changes nothing.
-func (c *setupCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	settings := c.settings(&s)
 	settings.Filter = c.filter(&s)
 	every := c.every(&s)
@@ -43,7 +43,7 @@ func (c *setupCommand) Run(ctx context.Context, streams process.Streams) error {
 // schedule puts up the schedule of the reconciliation, or removes it, and says
 // so.
 func (c *setupCommand) schedule(
-	ctx context.Context, schedules client.ScheduleClient, every time.Duration, settings workflows.Settings, streams process.Streams,
+	ctx context.Context, schedules client.ScheduleClient, every time.Duration, settings workflows.Settings, streams program.Streams,
 ) error {
 	const id = workflows.ReconcileScheduleID
 	if every == 0 {
@@ -68,7 +68,7 @@ func (c *setupCommand) schedule(
 
 // registerSearchAttributes registers what is missing and says what it did for
 // each.
-func registerSearchAttributes(ctx context.Context, temporal client.Client, namespace string, streams process.Streams) error {
+func registerSearchAttributes(ctx context.Context, temporal client.Client, namespace string, streams program.Streams) error {
 	registered, err := workflows.RegisteredSearchAttributes(ctx, temporal, namespace)
 	if err != nil {
 		return err

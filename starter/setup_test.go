@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -32,7 +32,7 @@ search attribute ImportState: registered
 func newNamespace(t *testing.T) temporaltest.Namespace {
 	t.Helper()
 	namespace := temporaltest.NewNamespace(t)
-	processtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name})
+	programtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name})
 	return namespace
 }
 
@@ -51,7 +51,7 @@ func addSearchAttributes(t *testing.T, namespace temporaltest.Namespace, types m
 func TestSetupTwiceChangesNothingMore(t *testing.T) {
 	namespace := newNamespace(t)
 	code, out, problems := runStarter("setup")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: put up, every 15m0s\n", out)
 	require.Eventually(t, func() bool {
 		registered, err := workflows.SearchAttributesRegistered(t.Context(), namespace.Client, namespace.Name)
@@ -61,7 +61,7 @@ func TestSetupTwiceChangesNothingMore(t *testing.T) {
 	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{}))
 
 	code, out, problems = runStarter("setup", "--reconcile-every", "1h")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "search attribute ImportState: was there already\n")
 	require.Contains(t, out, "schedule scrapehaul-reconcile: brought up to date, every 1h0m0s\n")
 	there, err := schedule.Describe(t.Context())
@@ -70,7 +70,7 @@ func TestSetupTwiceChangesNothingMore(t *testing.T) {
 
 	for range 2 {
 		code, out, problems = runStarter("setup", "--reconcile-every", "0")
-		require.Equal(t, process.ExitOK, code, problems)
+		require.Equal(t, program.ExitOK, code, problems)
 		require.Contains(t, out, "schedule scrapehaul-reconcile: there is none, as RECONCILE_EVERY is 0\n")
 		_, err = schedule.Describe(t.Context())
 		require.Error(t, err)
@@ -81,7 +81,7 @@ func TestSetupSaysWhichSearchAttributeIsOfAnotherType(t *testing.T) {
 	namespace := newNamespace(t)
 	addSearchAttributes(t, namespace, map[string]enumspb.IndexedValueType{"ImportState": enumspb.INDEXED_VALUE_TYPE_INT})
 	code, out, problems := runStarter("setup")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "search attribute ImportState is there as Int, but Keyword is needed: ")
 	require.Contains(t, problems, "temporal operator search-attribute remove --name ImportState")
 	require.Contains(t, out, "search attribute SitemapName: registered\n", "the others")
@@ -92,7 +92,7 @@ func TestSetupSaysWhatToDoWhereRegisteringIsRefused(t *testing.T) {
 	namespace := newNamespace(t)
 	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace))
 	code, out, problems := runStarter("setup")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "on Temporal Cloud add them on the namespace's page, or with: tcld namespace search-attributes add --namespace "+
 		namespace.Name+" --search-attribute ScrapingJobStatus=Keyword --search-attribute SitemapName=Keyword")
 	require.NotContains(t, out, "registered")

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -19,8 +19,8 @@ type signalCommand struct {
 }
 
 // Run sends the signal to the run that is open now.
-func (c *signalCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	id := scrapingJobID(&s, c.ID)
 	temporal, _, err := c.connect(ctx, &s)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/converter"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -31,11 +31,11 @@ const (
 
 // runStarter runs the program to its end.
 func runStarter(args ...string) (code int, out, problems string) {
-	return processtest.Run("starter", new(commands), args...)
+	return programtest.Run("starter", new(commands), args...)
 }
 
 func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"LISTEN_ADDRESS":      "8080",
 		"WEBHOOK_TOKENS":      " , ,",
 		"TASK_QUEUE":          "",
@@ -74,9 +74,9 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		{[]string{"reimport", "99999999999999999999"}, []string{`"99999999999999999999" is not the ID of a scraping job: `}},
 	} {
 		code, out, problems := runStarter(c.args...)
-		require.Equal(t, process.ExitSettings, code)
+		require.Equal(t, program.ExitSettings, code)
 		require.Empty(t, out)
-		processtest.RequireProblems(t, "starter", problems, append(c.more, shared...)...)
+		programtest.RequireProblems(t, "starter", problems, append(c.more, shared...)...)
 	}
 }
 
@@ -101,31 +101,31 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		t.Run(c.want, func(t *testing.T) {
 			s := map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0"}
 			s[c.name] = c.value
-			processtest.SetEnvironment(t, s)
+			programtest.SetEnvironment(t, s)
 			code, _, problems := runStarter("serve")
-			require.Equal(t, process.ExitSettings, code)
-			processtest.RequireProblems(t, "starter", problems, c.want)
+			require.Equal(t, program.ExitSettings, code)
+			programtest.RequireProblems(t, "starter", problems, c.want)
 			require.NotContains(t, problems, oldToken)
 		})
 	}
 }
 
 func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
-	processtest.SetEnvironment(t, nil)
+	programtest.SetEnvironment(t, nil)
 	for _, args := range [][]string{nil, {"import"}, {"reimport"}} {
 		code, out, problems := runStarter(args...)
-		require.Equal(t, process.ExitSettings, code)
+		require.Equal(t, program.ExitSettings, code)
 		require.Empty(t, out)
 		require.Contains(t, problems, "expected")
 	}
 }
 
 func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
-	address := processtest.ClosedPort(t)
-	processtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": address})
+	address := programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": address})
 	for _, command := range []string{"import", "reimport"} {
 		code, out, problems := runStarter(command, "1")
-		require.Equal(t, process.ExitFailed, code)
+		require.Equal(t, program.ExitFailed, code)
 		require.Empty(t, out)
 		require.Contains(t, problems, "starter: connecting to Temporal at "+address)
 	}
@@ -133,13 +133,13 @@ func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
 
 func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
 		"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "77", "TASK_QUEUE": "elsewhere", "SOURCE_FORMAT": "csv", "SOURCE_RAW": "true",
 	})
 	for command, signal := range map[string]string{"import": workflows.NotificationSignal, "reimport": workflows.ReimportSignal} {
 		code, out, problems := runStarter(command, "7", "1234")
-		require.Equal(t, process.ExitOK, code, problems)
+		require.Equal(t, program.ExitOK, code, problems)
 		require.Regexp(t, `^scraping job 7: workflow 7, run \S+\nscraping job 1234: workflow 1234, run \S+\n$`, out)
 		for _, id := range []string{"7", "1234"} {
 			input, signals, queue := startedWith(t, namespace, id)
@@ -174,18 +174,18 @@ func startedWith(t *testing.T, namespace temporaltest.Namespace, workflowID stri
 }
 
 func TestHealthcheckOfADeadStarterFails(t *testing.T) {
-	address := processtest.ClosedPort(t)
-	processtest.SetEnvironment(t, map[string]string{"LISTEN_ADDRESS": address})
+	address := programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, map[string]string{"LISTEN_ADDRESS": address})
 	code, _, problems := runStarter("healthcheck")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, address)
 }
 
 func TestHealthcheckOfAStarterWithoutTemporalFails(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": processtest.ClosedPort(t)})
+	programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": programtest.ClosedPort(t)})
 	t.Setenv("LISTEN_ADDRESS", startStarter(t).address)
 	code, _, problems := runStarter("healthcheck")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "/readyz answers 503")
 }
 
@@ -193,9 +193,9 @@ func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	for name, address := range map[string]string{"nobody listens": processtest.ClosedPort(t), "nobody answers": silent.Addr().String()} {
+	for name, address := range map[string]string{"nobody listens": programtest.ClosedPort(t), "nobody answers": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
-			processtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": address})
+			programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": address})
 			s := startStarter(t)
 			require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
 			require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
@@ -205,14 +205,14 @@ func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
 			require.Equal(t, http.StatusServiceUnavailable, got.status)
 			require.Contains(t, got.body, "send the notification again")
 			require.Less(t, time.Since(begun), 8*time.Second)
-			require.Equal(t, process.ExitOK, s.Stop())
+			require.Equal(t, program.ExitOK, s.Stop())
 		})
 	}
 }
 
 func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken + ", " + newToken, "LISTEN_ADDRESS": "127.0.0.1:0",
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
 	})
@@ -221,7 +221,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/readyz"))
 	t.Setenv("LISTEN_ADDRESS", s.address)
 	code, _, problems := runStarter("healthcheck")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 
 	for _, token := range []string{oldToken, newToken} {
 		require.Equal(t, http.StatusAccepted, s.post(token).status)
@@ -255,7 +255,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, rest.Close())
 	require.Equal(t, http.StatusAccepted, (<-answered).status)
-	require.Equal(t, process.ExitOK, s.Stop())
+	require.Equal(t, program.ExitOK, s.Stop())
 	require.Contains(t, s.Log.String(), `"msg":"Starter stopped"`)
 }
 
@@ -264,16 +264,16 @@ func TestStarterFailsWhereSomebodyListens(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	address := listener.Addr().String()
-	processtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": address})
+	programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": address})
 	code, _, problems := runStarter("serve")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "starter: listening: listen tcp "+address)
 }
 
 func TestStarterWantsTheSignatureThatIsConfigured(t *testing.T) {
 	const secret = "signature-secret-zx86"
-	processtest.SetEnvironment(t, map[string]string{
-		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": processtest.ClosedPort(t),
+	programtest.SetEnvironment(t, map[string]string{
+		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": programtest.ClosedPort(t),
 		"WEBHOOK_SIGNATURE_SECRET": secret,
 	})
 	s := startStarter(t)

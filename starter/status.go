@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -19,8 +19,8 @@ type statusCommand struct {
 }
 
 // Run shows one import, or lists the open ones.
-func (c *statusCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	var id int64
 	if c.ID != "" {
 		id = scrapingJobID(&s, c.ID)
@@ -52,7 +52,7 @@ func (c *statusCommand) Run(ctx context.Context, streams process.Streams) error 
 		err = printImport(streams.Out, found, pace, now)
 	}
 	if err == nil && needsPerson(found) {
-		return process.ErrNeedsAttention
+		return program.ErrNeedsAttention
 	}
 	return err
 }

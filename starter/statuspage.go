@@ -7,7 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/statuspage"
 )
@@ -18,7 +18,7 @@ const pageConnections = 4
 // statusPageFlags are the settings of the status page, which is off unless it
 // has credentials. Only the page needs the database.
 type statusPageFlags struct {
-	process.DatabaseFlags
+	program.DatabaseFlags
 	StatusPageUser     string `env:"STATUS_PAGE_USER" placeholder:"USER" help:"Who may see the status page /imports, with the password. Off unless set."`
 	StatusPagePassword string `env:"STATUS_PAGE_PASSWORD" placeholder:"PASSWORD" help:"The password of the status page, at least 12 characters."`
 	TemporalUIURL      string `name:"temporal-ui-url" env:"TEMPORAL_UI_URL" placeholder:"URL" help:"The Temporal UI that the status page links to. No links unless set."`
@@ -27,7 +27,7 @@ type statusPageFlags struct {
 func (f *statusPageFlags) on() bool { return f.StatusPageUser != "" || f.StatusPagePassword != "" }
 
 // validate notes in s what is wrong, if there is to be a page at all.
-func (f *statusPageFlags) validate(s *process.Settings) {
+func (f *statusPageFlags) validate(s *program.Settings) {
 	if !f.on() {
 		return
 	}

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 )
 
 const pagePassword = "page-password-zx87"
@@ -33,20 +33,20 @@ func TestWrongSettingsOfTheStatusPageAreNamed(t *testing.T) {
 			for name, value := range c.settings {
 				settings[name] = value
 			}
-			processtest.SetEnvironment(t, settings)
+			programtest.SetEnvironment(t, settings)
 			code, _, problems := runStarter("serve")
-			require.Equal(t, process.ExitSettings, code)
-			processtest.RequireProblems(t, "starter", problems, c.want...)
+			require.Equal(t, program.ExitSettings, code)
+			programtest.RequireProblems(t, "starter", problems, c.want...)
 			require.NotContains(t, problems, "zx87")
 		})
 	}
 }
 
 func TestStarterServesTheStatusPageToThoseWithItsPassword(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{
-		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": processtest.ClosedPort(t),
+	programtest.SetEnvironment(t, map[string]string{
+		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": programtest.ClosedPort(t),
 		"STATUS_PAGE_USER": "operator", "STATUS_PAGE_PASSWORD": pagePassword,
-		"DATABASE_URL": "postgres://me:" + pagePassword + "@" + processtest.ClosedPort(t) + "/db?sslmode=disable",
+		"DATABASE_URL": "postgres://me:" + pagePassword + "@" + programtest.ClosedPort(t) + "/db?sslmode=disable",
 	})
 	s := startStarter(t)
 	require.Equal(t, http.StatusUnauthorized, s.get("/imports").status)

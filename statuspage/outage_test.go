@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/statuspage"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -20,7 +20,7 @@ import (
 )
 
 func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
-	nobody := processtest.ClosedPort(t)
+	nobody := programtest.ClosedPort(t)
 	temporal, err := client.NewLazyClient(client.Options{HostPort: nobody})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)

@@ -12,7 +12,7 @@ import (
 	_ "gocloud.dev/blob/fileblob" // file://
 
 	"github.com/scrapehaul/scrapehaul/archive"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 // archiveFlags are the settings of the archive.
@@ -36,7 +36,7 @@ const leastArchiveRetention = time.Hour
 // parse returns the archive's URL, nil if there is to be none, and how long it
 // keeps files. It notes in s what is wrong, without repeating the URL, which may
 // hold credentials.
-func (f *archiveFlags) parse(s *process.Settings) (address *url.URL, retention time.Duration) {
+func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention time.Duration) {
 	if f.ArchiveRetention != "" {
 		retention = s.Duration("ARCHIVE_RETENTION", f.ArchiveRetention, leastArchiveRetention)
 	}

@@ -10,17 +10,17 @@ import (
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
 // archiveSettings are those of a worker that never comes as far as Temporal.
 func archiveSettings(t *testing.T, databaseURL, archiveURL, retention string) {
 	t.Helper()
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken, "DATABASE_URL": databaseURL, "SPOOL_DIR": t.TempDir(),
-		"TEMPORAL_ADDRESS": processtest.ClosedPort(t), "ARCHIVE_URL": archiveURL, "ARCHIVE_RETENTION": retention,
+		"TEMPORAL_ADDRESS": programtest.ClosedPort(t), "ARCHIVE_URL": archiveURL, "ARCHIVE_RETENTION": retention,
 	})
 }
 
@@ -35,8 +35,8 @@ func TestWrongSettingOfTheArchiveIsNamedWithoutTheURL(t *testing.T) {
 		t.Run(c.want, func(t *testing.T) {
 			archiveSettings(t, "postgres://importer@db/scrapes?sslmode=disable", c.address, c.retention)
 			code, _, problems := runWorker("run")
-			require.Equal(t, process.ExitSettings, code)
-			processtest.RequireProblems(t, "worker", problems, c.want)
+			require.Equal(t, program.ExitSettings, code)
+			programtest.RequireProblems(t, "worker", problems, c.want)
 			require.NotContains(t, problems, password)
 		})
 	}
@@ -50,8 +50,8 @@ func TestStoreThatTheWorkerWasBuiltWithoutIsNamedWithItsTag(t *testing.T) {
 			}
 			archiveSettings(t, "postgres://importer@db/scrapes?sslmode=disable", scheme+"://bucket?token="+password, "")
 			code, _, problems := runWorker("run")
-			require.Equal(t, process.ExitSettings, code)
-			processtest.RequireProblems(t, "worker", problems,
+			require.Equal(t, program.ExitSettings, code)
+			programtest.RequireProblems(t, "worker", problems,
 				"ARCHIVE_URL begins with "+scheme+"://, which this worker was built without: build it with \"go build -tags "+tag+" ./worker\"")
 			require.NotContains(t, problems, password)
 		})
@@ -69,7 +69,7 @@ func TestArchiveThatCannotBeOpenedIsNamedWithoutSecrets(t *testing.T) {
 	} {
 		archiveSettings(t, database, address, "")
 		code, _, problems := runWorker("run")
-		require.Equal(t, process.ExitFailed, code)
+		require.Equal(t, program.ExitFailed, code)
 		require.Contains(t, problems, "worker: opening the archive of ARCHIVE_URL: ")
 		require.Contains(t, problems, want)
 		require.NotContains(t, problems, password)

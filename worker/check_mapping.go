@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
@@ -28,8 +28,8 @@ func (checkMappingCommand) Help() string {
 }
 
 // Run checks the file, and shows how the records of the sample would land.
-func (c *checkMappingCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	rows := s.Int("--rows", c.Rows, 0, 10_000)
 	if err := s.Err(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (c *checkMappingCommand) Run(ctx context.Context, streams process.Streams) 
 
 // choose returns the mapping that is asked for; nil when none is and none has to
 // be.
-func (c *checkMappingCommand) choose(s *process.Settings, mappings *mapping.Mappings) *mapping.Mapping {
+func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mappings) *mapping.Mapping {
 	var names []string
 	for _, each := range mappings.All() {
 		names = append(names, sitemapOf(each))

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // set.
 func checkMapping(t *testing.T, args ...string) (code int, out, problems string) {
 	t.Helper()
-	processtest.SetEnvironment(t, nil)
+	programtest.SetEnvironment(t, nil)
 	return runWorker(append([]string{"check-mapping"}, args...)...)
 }
 
@@ -36,7 +36,7 @@ func fileOf(t *testing.T, name, text string) (path string) {
 
 func TestCheckMappingSaysWhatTheFileHolds(t *testing.T) {
 	code, out, problems := checkMapping(t, exampleMappings)
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, `books -> shop.books: upsert, 7 columns, key url; missing rows get active = false, up to 20 % of the active ones
 shop-* -> shop.offers: replace-job, 2 columns
 ok
@@ -44,13 +44,13 @@ ok
 	require.Empty(t, problems)
 
 	code, out, problems = checkMapping(t, exampleMappings, "--sitemap", "shop-eu")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, "shop-* -> shop.offers: replace-job, 2 columns\nok\n", out)
 }
 
 func TestCheckMappingShowsHowRecordsWouldLand(t *testing.T) {
 	code, out, problems := checkMapping(t, exampleMappings, exampleSample, "--sitemap", "books")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Equal(t, "worker: 1 of 4 records would be rejected\n", problems)
 	require.Equal(t, `books -> shop.books: upsert, 7 columns, key url; missing rows get active = false, up to 20 % of the active ones
 
@@ -90,7 +90,7 @@ func TestCheckMappingConvertsTheWholeSampleAndShowsTheFirstRows(t *testing.T) {
 	}
 	file, path := fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", sample.String())
 	code, out, problems := checkMapping(t, file, path)
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Equal(t, "worker: 50 of 1000 records would be rejected\n", problems)
 	require.Contains(t, out, "\n10      9       x\n\n950 records would land\n50 records would be rejected\n  record 510: column \"v\": \"nine\" is not a number\n")
 	require.Contains(t, out, "  record 600: column \"v\": \"nine\" is not a number\n  and 40 more\n")
@@ -106,7 +106,7 @@ func TestCheckMappingTellsNullsAndWhatCannotBeSeen(t *testing.T) {
 		`{"other":null}`, `{"other":""}`, `{"other":"NULL"}`, `{"other":" a "}`, `{"other":"a\tb\u00a0c\u001b[31m"}`, `{"other":"` + strings.Repeat("é", 41) + `"}`, `{"other":"` + strings.Repeat("é", 40) + `"}`,
 	}, "\n"))
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Empty(t, problems)
 	require.Equal(t, `s -> public.t: replace-job, 2 columns
 
@@ -129,7 +129,7 @@ column "v" is NULL in all of them: look whether the export has "v", and what the
 func TestCheckMappingReadsCSV(t *testing.T) {
 	sample := fileOf(t, "sample.CSV", "\ufeffv,other\r\n\"1\",\"a \"\"b\"\"\nc\"\r\n\"x\",\"\"\r\n\"2\"\r\n")
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Equal(t, "worker: 2 of 3 records would be rejected\n", problems)
 	require.Contains(t, out, "\n1       1       a \"b\"\\nc\n\n1 record would land\n2 records would be rejected\n  record 2: column \"v\": \"x\" is not a number\n  record 3: wrong number of fields")
 }
@@ -144,14 +144,14 @@ func TestCheckMappingReadsStandardInput(t *testing.T) {
 		require.NoError(t, sample.Close())
 	})
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), "-")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "\n1 record would land\n0 records would be rejected\n")
 }
 
 func TestCheckMappingRejectsWhatAnImportRejects(t *testing.T) {
 	sample := fileOf(t, "sample.json", `{"v":1}`+"\n"+`[]`+"\n"+`{"v":2,"other":"\u0000"}`+"\n"+`{"v":`)
 	code, out, _ := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, out, "1 record would land\n")
 	require.Contains(t, out, "record 2: not a JSON object but an array\n")
 	require.Contains(t, out, `record 3: \u0000 at byte 17: PostgreSQL's text cannot hold it`)
@@ -160,14 +160,14 @@ func TestCheckMappingRejectsWhatAnImportRejects(t *testing.T) {
 
 func TestCheckMappingOfAnEmptySample(t *testing.T) {
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", ""))
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, "s -> public.t: replace-job, 2 columns\n\n0 records would land\n0 records would be rejected\n", out)
 }
 
 func TestCheckMappingTellsAllThatIsWrongWithTheFile(t *testing.T) {
 	path := fileOf(t, "m.yaml", "mappings:\n  - sitemap: s\n    table: t\n    columns: [{name: v, type: int}]\n    mode: replace\n")
 	code, out, problems := checkMapping(t, path, exampleSample)
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Equal(t, "worker: the mappings have to be put right first:\n"+
 		path+":4: type is \"int\": want one of text, numeric, integer, boolean, timestamp, jsonb\n"+
@@ -177,10 +177,10 @@ func TestCheckMappingTellsAllThatIsWrongWithTheFile(t *testing.T) {
 func TestCheckMappingNamesFilesThatCannotBeRead(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	code, _, problems := checkMapping(t, missing)
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "worker: reading the mappings: open "+missing)
 	code, _, problems = checkMapping(t, fileOf(t, "m.yaml", oneMapping), missing)
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "worker: reading the sample: open "+missing)
 }
 
@@ -194,11 +194,11 @@ func TestCheckMappingNamesWrongArguments(t *testing.T) {
 		{[]string{exampleMappings, exampleSample, "--rows", "many"}, `--rows is "many": want a number from 0 to 10000`},
 	} {
 		code, out, problems := checkMapping(t, c.args...)
-		require.Equal(t, process.ExitSettings, code)
+		require.Equal(t, program.ExitSettings, code)
 		require.Empty(t, out)
-		processtest.RequireProblems(t, "worker", strings.TrimSuffix(problems, "\n"), c.want)
+		programtest.RequireProblems(t, "worker", strings.TrimSuffix(problems, "\n"), c.want)
 	}
 	code, _, problems := checkMapping(t)
-	require.Equal(t, process.ExitSettings, code)
+	require.Equal(t, program.ExitSettings, code)
 	require.Contains(t, problems, "<file>")
 }

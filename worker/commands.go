@@ -6,7 +6,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -20,8 +20,8 @@ type commands struct {
 
 // runCommand's settings are text, so that all that is wrong is told at once.
 type runCommand struct {
-	process.DatabaseFlags
-	process.CloudFlags
+	program.DatabaseFlags
+	program.CloudFlags
 	archiveFlags
 	deploymentFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
@@ -37,9 +37,9 @@ type runCommand struct {
 }
 
 // Run validates all settings and works until ctx ends.
-func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
+func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	logger := streams.Logger()
-	var s process.Settings
+	var s program.Settings
 	c.validate(&s)
 	archive, archiveRetention := c.archiveFlags.parse(&s)
 	mappings := c.mappings(&s)
@@ -71,7 +71,7 @@ func (c *runCommand) Run(ctx context.Context, streams process.Streams) error {
 	return w.run(ctx)
 }
 
-func (c *runCommand) validate(s *process.Settings) {
+func (c *runCommand) validate(s *program.Settings) {
 	c.DatabaseFlags.Validate(s)
 	s.Required("SPOOL_DIR", c.SpoolDir, "a folder for downloaded files, on a disk with room for the largest of them")
 	s.Required("TASK_QUEUE", c.TaskQueue, "the same as the starter's")
@@ -81,7 +81,7 @@ func (c *runCommand) validate(s *process.Settings) {
 }
 
 // mappings are those of the file, nil if there are to be none.
-func (c *runCommand) mappings(s *process.Settings) *mapping.Mappings {
+func (c *runCommand) mappings(s *program.Settings) *mapping.Mappings {
 	if c.Mappings == "" {
 		return nil
 	}
@@ -95,12 +95,12 @@ func (c *runCommand) mappings(s *process.Settings) *mapping.Mappings {
 }
 
 type migrateCommand struct {
-	process.DatabaseFlags
+	program.DatabaseFlags
 }
 
 // Run migrates and says to which version.
-func (c *migrateCommand) Run(ctx context.Context, streams process.Streams) error {
-	var s process.Settings
+func (c *migrateCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
 	c.Validate(&s)
 	if err := s.Err(); err != nil {
 		return err
@@ -119,5 +119,5 @@ type healthcheckCommand struct {
 
 // Run fails unless the worker is ready.
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	return process.CheckHealth(ctx, c.HealthAddress, "/readyz")
+	return program.CheckHealth(ctx, c.HealthAddress, "/readyz")
 }

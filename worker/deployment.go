@@ -5,7 +5,7 @@ import (
 
 	"go.temporal.io/sdk/worker"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 // deploymentFlags are the settings of Worker Versioning.
@@ -15,7 +15,7 @@ type deploymentFlags struct {
 }
 
 // parse returns the options of an unversioned worker when none is set.
-func (f *deploymentFlags) parse(s *process.Settings) worker.DeploymentOptions {
+func (f *deploymentFlags) parse(s *program.Settings) worker.DeploymentOptions {
 	switch {
 	case f.DeploymentName == "" && f.BuildID == "":
 		return worker.DeploymentOptions{}

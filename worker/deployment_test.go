@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 )
 
 func TestWorkerDeploymentNeedsItsNameAndItsBuild(t *testing.T) {
@@ -16,13 +16,13 @@ func TestWorkerDeploymentNeedsItsNameAndItsBuild(t *testing.T) {
 		{"scrapehaul.prod", "v1", `WORKER_DEPLOYMENT_NAME is "scrapehaul.prod": want a name without "." and ":"`},
 	} {
 		t.Run(c.want, func(t *testing.T) {
-			processtest.SetEnvironment(t, map[string]string{
+			programtest.SetEnvironment(t, map[string]string{
 				"WEBSCRAPER_API_TOKEN": apiToken, "DATABASE_URL": "postgres://importer@db/scrapes?sslmode=disable", "SPOOL_DIR": t.TempDir(),
 				"WORKER_DEPLOYMENT_NAME": c.name, "WORKER_BUILD_ID": c.build,
 			})
 			code, _, problems := runWorker("run")
-			require.Equal(t, process.ExitSettings, code)
-			processtest.RequireProblems(t, "worker", problems, c.want)
+			require.Equal(t, program.ExitSettings, code)
+			programtest.RequireProblems(t, "worker", problems, c.want)
 		})
 	}
 }
@@ -30,6 +30,6 @@ func TestWorkerDeploymentNeedsItsNameAndItsBuild(t *testing.T) {
 func TestVersionedWorkerWorks(t *testing.T) {
 	s := realSettings(t)
 	s["WORKER_DEPLOYMENT_NAME"], s["WORKER_BUILD_ID"] = "scrapehaul", "v1.2.3"
-	processtest.SetEnvironment(t, s)
-	require.Equal(t, process.ExitOK, startWorker(t).Stop())
+	programtest.SetEnvironment(t, s)
+	require.Equal(t, program.ExitOK, startWorker(t).Stop())
 }

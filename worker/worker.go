@@ -17,7 +17,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/process"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -28,7 +28,7 @@ type importWorker struct {
 	logger               *slog.Logger
 	temporal             client.Options
 	cloud                *webscraper.Client
-	database             process.DatabaseFlags
+	database             program.DatabaseFlags
 	taskQueue            string
 	spoolDir             string
 	spoolMinFree         int64
@@ -42,7 +42,7 @@ type importWorker struct {
 	archive              *url.URL          // nil for none
 	archiveRetention     time.Duration
 	deployment           worker.DeploymentOptions
-	tracing              process.Tracing
+	tracing              program.Tracing
 }
 
 // run works until ctx ends or the worker cannot go on, then finishes what is
@@ -129,11 +129,11 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 }
 
 // prepareMetrics returns nil when nobody can ask for them.
-func (w *importWorker) prepareMetrics() (*process.Metrics, error) {
+func (w *importWorker) prepareMetrics() (*program.Metrics, error) {
 	if w.healthAddress == "" {
 		return nil, nil
 	}
-	metrics, err := process.NewMetrics(w.logger)
+	metrics, err := program.NewMetrics(w.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (w *importWorker) prepareMetrics() (*process.Metrics, error) {
 }
 
 // serveHealth answers /healthz, /readyz and /metrics until ctx ends, if it is to.
-func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *process.Metrics) error {
+func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *program.Metrics) error {
 	if w.healthAddress == "" {
 		<-ctx.Done()
 		return nil
@@ -154,8 +154,8 @@ func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, 
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	metrics.Register(engine)
-	process.RegisterHealth(engine, w.logger, process.NeedTemporal(temporal), process.Need{Name: "PostgreSQL", Reach: db.PingContext})
-	return process.Serve(ctx, w.logger, w.healthAddress, engine, func(address net.Addr) {
+	program.RegisterHealth(engine, w.logger, program.NeedTemporal(temporal), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
+	return program.Serve(ctx, w.logger, w.healthAddress, engine, func(address net.Addr) {
 		w.logger.Info("Health served", "address", address.String())
 	})
 }

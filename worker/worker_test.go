@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/process"
-	"github.com/scrapehaul/scrapehaul/internal/process/processtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -29,11 +29,11 @@ const (
 
 // runWorker runs the program to its end.
 func runWorker(args ...string) (code int, out, problems string) {
-	return processtest.Run("worker", new(commands), args...)
+	return programtest.Run("worker", new(commands), args...)
 }
 
 func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
-	processtest.SetEnvironment(t, map[string]string{
+	programtest.SetEnvironment(t, map[string]string{
 		"DATABASE_URL":             "mysql://importer:" + password + "@db/scrapes",
 		"TASK_QUEUE":               "",
 		"SPOOL_MIN_FREE":           "1GB",
@@ -44,10 +44,10 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 		"TEMPORAL_PROFILE":         "production",
 	})
 	code, out, problems := runWorker()
-	require.Equal(t, process.ExitSettings, code)
+	require.Equal(t, program.ExitSettings, code)
 	require.Empty(t, out)
 	require.NotContains(t, problems, password)
-	processtest.RequireProblems(t, "worker", problems,
+	programtest.RequireProblems(t, "worker", problems,
 		"WEBSCRAPER_API_TOKEN is missing: ",
 		"DATABASE_URL is not the URL of a PostgreSQL database: ",
 		"SPOOL_DIR is missing: ",
@@ -82,10 +82,10 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 				"SPOOL_DIR":            spool,
 			}
 			s[c.name] = c.value
-			processtest.SetEnvironment(t, s)
+			programtest.SetEnvironment(t, s)
 			code, _, problems := runWorker("run")
-			require.Equal(t, process.ExitSettings, code)
-			processtest.RequireProblems(t, "worker", problems, c.want)
+			require.Equal(t, program.ExitSettings, code)
+			programtest.RequireProblems(t, "worker", problems, c.want)
 			require.NotContains(t, problems, password)
 			require.NotContains(t, problems, apiToken)
 			require.NoDirExists(t, spool)
@@ -94,15 +94,15 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 }
 
 func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
-	address := processtest.ClosedPort(t)
-	processtest.SetEnvironment(t, map[string]string{
+	address := programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
 		"DATABASE_URL":         "postgres://importer:" + password + "@" + address + "/scrapes?sslmode=disable",
 		"SPOOL_DIR":            t.TempDir(),
 	})
 	for _, command := range []string{"run", "migrate"} {
 		code, out, problems := runWorker(command)
-		require.Equal(t, process.ExitFailed, code)
+		require.Equal(t, program.ExitFailed, code)
 		require.Empty(t, out)
 		require.Contains(t, problems, "DATABASE_URL")
 		require.Contains(t, problems, address)
@@ -112,48 +112,48 @@ func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
 }
 
 func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
-	address := processtest.ClosedPort(t)
-	processtest.SetEnvironment(t, map[string]string{
+	address := programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
 		"DATABASE_URL":         postgrestest.NewDatabase(t),
 		"SPOOL_DIR":            t.TempDir(),
 		"TEMPORAL_ADDRESS":     address,
 	})
 	code, _, problems := runWorker()
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "worker: connecting to Temporal at "+address)
 }
 
 func TestNamespaceThatDoesNotExistIsNamed(t *testing.T) {
 	s := realSettings(t)
 	s["TEMPORAL_NAMESPACE"] = "nowhere"
-	processtest.SetEnvironment(t, s)
+	programtest.SetEnvironment(t, s)
 	code, _, problems := runWorker()
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "nowhere")
 }
 
 func TestMigrateSaysToWhichVersion(t *testing.T) {
 	database := postgrestest.NewDatabase(t)
-	processtest.SetEnvironment(t, map[string]string{"DATABASE_URL": database})
+	programtest.SetEnvironment(t, map[string]string{"DATABASE_URL": database})
 	for range 2 { // the second time there is nothing to do
 		code, out, problems := runWorker("migrate")
-		require.Equal(t, process.ExitOK, code, problems)
+		require.Equal(t, program.ExitOK, code, problems)
 		require.Regexp(t, `^schema scrapehaul is at version [1-9]\d*\n$`, out)
 	}
 	connect(t, database).MustExec(`SELECT FROM scrapehaul.scraped_records`)
 
-	processtest.SetEnvironment(t, nil)
+	programtest.SetEnvironment(t, nil)
 	code, _, problems := runWorker("migrate")
-	require.Equal(t, process.ExitSettings, code)
+	require.Equal(t, program.ExitSettings, code)
 	require.Contains(t, problems, "DATABASE_URL is missing")
 }
 
 func TestHealthcheckOfADeadWorkerFails(t *testing.T) {
-	address := processtest.ClosedPort(t)
-	processtest.SetEnvironment(t, map[string]string{"HEALTH_ADDRESS": address})
+	address := programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, map[string]string{"HEALTH_ADDRESS": address})
 	code, _, problems := runWorker("healthcheck")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, address)
 }
 
@@ -162,8 +162,8 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s := realSettings(t)
 	s["WEBSCRAPER_API_BASE_URI"] = cloud.URL
-	s["HEALTH_ADDRESS"] = processtest.ClosedPort(t)
-	processtest.SetEnvironment(t, s)
+	s["HEALTH_ADDRESS"] = programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, s)
 	w := startWorker(t)
 
 	temporal, err := client.DialContext(t.Context(), client.Options{
@@ -182,18 +182,18 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/healthz"))
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
 	code, _, problems := runWorker("healthcheck")
-	require.Equal(t, process.ExitOK, code, problems)
+	require.Equal(t, program.ExitOK, code, problems)
 
 	admit := refuseConnections(t, s["DATABASE_URL"])
 	require.Equal(t, answer{http.StatusServiceUnavailable, "PostgreSQL cannot be reached\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/healthz"), "it lives all the same")
 	code, _, problems = runWorker("healthcheck")
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "/readyz answers 503")
 	admit()
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
 
-	require.Equal(t, process.ExitOK, w.Stop())
+	require.Equal(t, program.ExitOK, w.Stop())
 	require.Contains(t, w.Log.String(), `"msg":"Worker stopped"`)
 	require.NotContains(t, w.Log.String(), apiToken)
 }
@@ -204,9 +204,9 @@ func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	s := realSettings(t)
 	s["HEALTH_ADDRESS"] = listener.Addr().String()
-	processtest.SetEnvironment(t, s)
+	programtest.SetEnvironment(t, s)
 	code, _, problems := runWorker()
-	require.Equal(t, process.ExitFailed, code)
+	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "worker: listening: listen tcp "+s["HEALTH_ADDRESS"])
 }
 
@@ -224,9 +224,9 @@ func realSettings(t *testing.T) map[string]string {
 }
 
 // startWorker starts the program and returns when it works.
-func startWorker(t *testing.T) *processtest.Running {
+func startWorker(t *testing.T) *programtest.Running {
 	t.Helper()
-	w := processtest.Start(t, "worker", new(commands), "run")
+	w := programtest.Start(t, "worker", new(commands), "run")
 	w.WaitForLog("Worker started")
 	return w
 }

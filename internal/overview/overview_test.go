@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
-	"github.com/scrapehaul/scrapehaul/internal/systemtest"
-	"github.com/scrapehaul/scrapehaul/internal/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )

@@ -1,0 +1,48 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// DatabaseFlags are the settings of the database.
+type DatabaseFlags struct {
+	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL: postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full."`
+}
+
+// Validate notes in s what is wrong with the settings.
+func (f *DatabaseFlags) Validate(s *Settings) { s.DatabaseURL("DATABASE_URL", f.DatabaseURL) }
+
+// Connect returns a pool of at most that many connections, which are made when
+// they are needed.
+func (f *DatabaseFlags) Connect(maxConnections int) (*sqlx.DB, error) {
+	db, err := sqlx.Open("postgres", f.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database of DATABASE_URL: %w", err)
+	}
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(maxConnections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db, nil
+}
+
+// Open connects to the database and brings its schema up to date; it returns
+// the schema's version.
+func (f *DatabaseFlags) Open(ctx context.Context, maxConnections int) (*sqlx.DB, int64, error) {
+	db, err := f.Connect(maxConnections)
+	if err != nil {
+		return nil, 0, err
+	}
+	version, err := postgres.Migrate(ctx, db)
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("the database of DATABASE_URL: %w", err), db.Close())
+	}
+	return db, version, nil
+}

@@ -1,0 +1,91 @@
+package program
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+)
+
+// MetricsPath is where Prometheus finds a process's metrics.
+const MetricsPath = "/metrics"
+
+// Metrics are the Temporal SDK's, ours, and those of the Go runtime and the
+// process, for Prometheus.
+type Metrics struct {
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	handler  client.MetricsHandler
+}
+
+// ours are the tags that our own metrics keep. Without the SDK's, of which the
+// task queue names a worker's spool, each of them is one series for each value.
+var ours = attribute.NewAllowKeysFilter("outcome", "step", "kind", "answer")
+
+// Bounds of histograms, in seconds.
+var (
+	// latencyBounds are for all of the SDK's: calls to Temporal, and tasks that
+	// wait or run, which have no end.
+	latencyBounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
+	stepBounds    = []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600}
+)
+
+func views() []sdkmetric.View {
+	return []sdkmetric.View{
+		sdkmetric.NewView(
+			sdkmetric.Instrument{Name: "scrapehaul_*", Kind: sdkmetric.InstrumentKindCounter},
+			sdkmetric.Stream{AttributeFilter: ours}),
+		sdkmetric.NewView(
+			sdkmetric.Instrument{Name: "scrapehaul_*", Kind: sdkmetric.InstrumentKindHistogram},
+			sdkmetric.Stream{AttributeFilter: ours, Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: stepBounds}}),
+		sdkmetric.NewView(
+			sdkmetric.Instrument{Name: "temporal_*", Kind: sdkmetric.InstrumentKindHistogram},
+			sdkmetric.Stream{Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: latencyBounds}}),
+	}
+}
+
+// NewMetrics returns metrics that nothing has been counted in.
+func NewMetrics(logger *slog.Logger) (*Metrics, error) {
+	logOpenTelemetry(logger)
+	m := &Metrics{logger: logger, registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(m.registry),
+		otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	if err != nil {
+		return nil, fmt.Errorf("preparing the metrics: %w", err)
+	}
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithView(views()...))
+	m.handler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
+		Meter: provider.Meter("temporal-sdk-go"), OnError: otel.Handle, UseMonotonicCounters: true,
+	})
+	return m, nil
+}
+
+// Handler is the MetricsHandler of the process's Temporal client.
+func (m *Metrics) Handler() client.MetricsHandler { return m.handler }
+
+// Register adds /metrics.
+func (m *Metrics) Register(router gin.IRouter) {
+	router.GET(MetricsPath, gin.WrapH(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelWarn),
+	})))
+}
+
+// logOpenTelemetry has OpenTelemetry log to the process's log: an exporter that
+// fails, for instance, of which nothing else comes.
+func logOpenTelemetry(logger *slog.Logger) {
+	otel.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		logger.Warn("OpenTelemetry", "error", err)
+	}))
+}

@@ -1,0 +1,34 @@
+package programtest
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// variables are those that the worker or the starter reads.
+var variables = regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|OTEL_.*|TASK_QUEUE` + // both
+	`|SPOOL_.*|ARCHIVE_.*|MAPPINGS|MAX_CONCURRENT_IMPORTS|CONNECTIONS_PER_IMPORT|WORKER_STOP_TIMEOUT|WORKER_DEPLOYMENT_NAME|WORKER_BUILD_ID|HEALTH_ADDRESS` + // the worker
+	`|HOLD_BEFORE_DELETE|SOURCE_.*|BATCH_RECORDS|MAX_RECORD_BYTES|WORKER_GONE_AFTER|HEARTBEAT_TIMEOUT` + // the starter
+	`|MAX_REJECTED|MIN_RECORDS_PERCENT|ATTENTION_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_.*|RECONCILE_EVERY|FILTER_.*|STATUS_PAGE_.*|TEMPORAL_UI_URL|METRICS_ADDRESS` +
+	`|NO_COLOR|TERM|COMP_.*)$`) // the terminal
+
+// SetEnvironment makes settings, by the names of their variables, the
+// environment of this process, in place of whatever is meant for a real worker
+// or starter, until the end of the test.
+func SetEnvironment(t testing.TB, settings map[string]string) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); variables.MatchString(name) {
+			t.Setenv(name, "") // restored afterwards
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+	t.Setenv("TEMPORAL_CONFIG_FILE", os.DevNull)
+	for name, value := range settings {
+		t.Setenv(name, value)
+	}
+}

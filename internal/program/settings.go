@@ -1,0 +1,101 @@
+package program
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SettingsError names every setting that is missing or wrong.
+type SettingsError struct {
+	Problems []string
+}
+
+func (e *SettingsError) Error() string {
+	return "these settings have to be put right first:\n  - " + strings.Join(e.Problems, "\n  - ")
+}
+
+// Settings collects what is wrong, so that a person learns all of it at once.
+// Settings arrive as text for the same reason.
+type Settings struct {
+	problems []string
+}
+
+// Problem notes that something is wrong.
+func (s *Settings) Problem(format string, args ...any) {
+	s.problems = append(s.problems, fmt.Sprintf(format, args...))
+}
+
+// Err returns a *SettingsError, or nil when all is well.
+func (s *Settings) Err() error {
+	if len(s.problems) == 0 {
+		return nil
+	}
+	return &SettingsError{Problems: s.problems}
+}
+
+// Required notes a setting that is empty.
+func (s *Settings) Required(name, value, purpose string) {
+	if strings.TrimSpace(value) == "" {
+		s.Problem("%s is missing: %s", name, purpose)
+	}
+}
+
+// Duration reads a duration of at least least.
+func (s *Settings) Duration(name, value string, least time.Duration) time.Duration {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < least {
+		s.Problem("%s is %q: want a duration of at least %s, like 30s, 10m or 24h", name, value, least)
+	}
+	return d
+}
+
+// Int reads a number within limits.
+func (s *Settings) Int(name, value string, least, most int) int {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		upTo := strconv.Itoa(most)
+		if most == math.MaxInt {
+			upTo = "…"
+		}
+		s.Problem("%s is %q: want a number from %d to %s", name, value, least, upTo)
+	}
+	return n
+}
+
+// Bool reads true or false, also as 1 and 0.
+func (s *Settings) Bool(name, value string) bool {
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		s.Problem("%s is %q: want true or false", name, value)
+	}
+	return b
+}
+
+// Address checks a host:port to listen on.
+func (s *Settings) Address(name, value string) {
+	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
+		s.Problem("%s is %q: want host:port or :port", name, value)
+	}
+}
+
+// DatabaseURL checks the URL of a PostgreSQL database. The value is a secret
+// and is not repeated.
+func (s *Settings) DatabaseURL(name, value string) {
+	const want = "want postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or sslmode=disable on a network of your own)" //nolint:gosec // a pattern, no credentials
+	if value == "" {
+		s.Problem("%s is missing: %s", name, want)
+		return
+	}
+	parsed, err := url.Parse(value)
+	switch {
+	case err != nil || (parsed.Scheme != "postgres" && parsed.Scheme != "postgresql"):
+		s.Problem("%s is not the URL of a PostgreSQL database: %s", name, want)
+	case !parsed.Query().Has("sslmode"):
+		s.Problem("%s does not say whether to use TLS: %s", name, want)
+	}
+}

@@ -1,0 +1,14 @@
+package program
+
+import (
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Terminal says whether standard output is a terminal on which a person wants to
+// see more than plain lines: NO_COLOR and TERM=dumb say otherwise.
+func (s Streams) Terminal() bool {
+	file, is := s.Out.(*os.File)
+	return is && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

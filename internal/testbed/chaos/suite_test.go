@@ -1,0 +1,376 @@
+package chaos
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+var report = flag.String("report", "", "write what was observed into this `file`, docs/reliability.md")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The cases mostly wait.
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "8") // a number
+	}
+	code := systemtest.Run(m)
+	if code == 0 {
+		if err := finishReport(*report); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// chaos is a case: all of scrapehaul, to be broken.
+type chaos struct {
+	*systemtest.System
+	*entry
+	spools []string // those that have to be empty in the end
+}
+
+// settings are those of all cases unless they say otherwise: short times, and
+// batches small enough to break an import between them.
+var settings = map[string]string{
+	"HOLD_BEFORE_DELETE": "0",
+	"BATCH_RECORDS":      "200",
+	"HEARTBEAT_TIMEOUT":  "8s",
+	"WORKER_GONE_AFTER":  "30s",
+}
+
+// begin is the start of a case on servers that all share. with are further
+// settings, like "HOLD_BEFORE_DELETE=1h".
+func begin(t *testing.T, happens, holds string, with ...string) *chaos {
+	t.Helper()
+	e := register(t, happens, holds)
+	return e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), with...)
+}
+
+// on is the start of a case on servers of its own.
+func (e *entry) on(t *testing.T, namespace temporaltest.Namespace, databaseURL string, with ...string) *chaos {
+	t.Helper()
+	all := map[string]string{}
+	for name, value := range settings {
+		all[name] = value
+	}
+	for _, setting := range with {
+		name, value, _ := strings.Cut(setting, "=")
+		all[name] = value
+	}
+	return &chaos{entry: e, System: systemtest.NewOn(t, namespace, databaseURL, all, e.cloud...)}
+}
+
+// answersInTime is a cloud that waits for the answer to a notification only as
+// long as the starter may take. Its other times are the service's.
+var answersInTime = webscrapertest.WithWebhookTimings(8*time.Second, 5*time.Second, 10*time.Second)
+
+// recordBytes is the size of a record of webscrapertest.Products.
+const recordBytes = 520
+
+// worker starts a worker on the spool.
+func (c *chaos) worker(spool string) *childprocess.Process {
+	c.T.Helper()
+	if !slices.Contains(c.spools, spool) {
+		c.spools = append(c.spools, spool)
+	}
+	return c.StartWorker(spool)
+}
+
+// kill is kill -9.
+func (c *chaos) kill(worker *childprocess.Process) {
+	c.T.Helper()
+	c.signal(worker, syscall.SIGKILL)
+	<-worker.Done()
+}
+
+func (c *chaos) signal(worker *childprocess.Process, signal syscall.Signal) {
+	c.T.Helper()
+	require.NoError(c.T, syscall.Kill(worker.PID(), signal))
+}
+
+// loseSpool takes the spool away with its host.
+func (c *chaos) loseSpool(spool string) {
+	c.T.Helper()
+	require.NoError(c.T, os.RemoveAll(spool))
+	c.spools = slices.DeleteFunc(c.spools, func(s string) bool { return s == spool })
+}
+
+// finished adds a finished job of n records to the cloud, and notifies.
+func (c *chaos) finished(n int) (id int64) {
+	c.T.Helper()
+	id = c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(n, 1)})
+	c.Notify(id)
+	return id
+}
+
+// Calls of the API, for webscrapertest.Fault.
+const (
+	describeCall = "scraping-job/*" // and with DELETE the deletion
+	downloadCall = "scraping-job/*/json"
+)
+
+// slowDownload lets the next downloads of some thousand records take seconds.
+func (c *chaos) slowDownload(times int) {
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: times, Effect: webscrapertest.Drip(1<<10, time.Millisecond)})
+}
+
+// untilDownloading waits until part of a file is in the spool, and returns how
+// many bytes.
+func (c *chaos) untilDownloading(spool string) (bytes int64) {
+	c.T.Helper()
+	return c.untilPartials(spool, 1)
+}
+
+// untilPartials waits for the parts of so many downloads, of which those that
+// were killed leave theirs.
+func (c *chaos) untilPartials(spool string, n int) (bytes int64) {
+	c.T.Helper()
+	c.WaitFor("a download under way", func() bool {
+		partials, _ := filepath.Glob(filepath.Join(spool, "*.partial-*"))
+		large := 0
+		for _, partial := range partials {
+			if info, err := os.Stat(partial); err == nil && info.Size() >= 1<<20 {
+				bytes = info.Size()
+				large++
+			}
+		}
+		return large == n
+	})
+	return bytes
+}
+
+// requireRest requires that the last download of a file was of its rest only.
+func (c *chaos) requireRest(id int64) {
+	c.T.Helper()
+	var last webscrapertest.Request
+	for _, request := range c.Cloud.Requests() {
+		if request.ID == id && strings.HasSuffix(request.Path, "/json") {
+			last = request
+		}
+	}
+	require.Equal(c.T, http.StatusPartialContent, last.Status)
+	c.observe("the last download was of %s only (Range: %s)", megabytes(last.Bytes), last.Range)
+}
+
+// requireDownloading requires that the download was not over when it was broken.
+func (c *chaos) requireDownloading(id int64) {
+	c.T.Helper()
+	require.Zero(c.T, c.imports(id), "the download was over before it was broken")
+}
+
+// slowImport lets every batch wait for the database, inside its transaction. It
+// needs the schema: a worker has to have been started.
+func (c *chaos) slowImport() {
+	c.DB.MustExec(`
+		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+		CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
+}
+
+// untilImported waits until that many records are committed and not published.
+func (c *chaos) untilImported(id, records int64) {
+	c.T.Helper()
+	c.WaitFor("some batches", func() bool { return c.committed(id) >= records })
+}
+
+// committed is the number of records of an import under way.
+func (c *chaos) committed(id int64) int64 {
+	c.T.Helper()
+	return c.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND state = 'importing'`, id)
+}
+
+// requireHalf requires that the import was not over when it was broken, and
+// that nothing of it can be seen. It returns the committed records.
+func (c *chaos) requireHalf(id, n int64) (records int64) {
+	c.T.Helper()
+	records = c.committed(id)
+	require.NotZero(c.T, records, "the import was over before it was broken")
+	require.Less(c.T, records, n)
+	require.Zero(c.T, c.visible(id), "half an import is visible")
+	return records
+}
+
+func (c *chaos) visible(id int64) int64 {
+	c.T.Helper()
+	return c.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, id)
+}
+
+func (c *chaos) imports(id int64) int64 {
+	c.T.Helper()
+	return c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
+}
+
+// requireImported is the good end: the workflow completed, every record once,
+// no file left, and the job deleted in the cloud after that was verified.
+func (c *chaos) requireImported(id, n int64) {
+	c.T.Helper()
+	result := c.Result(id)
+	require.Equal(c.T, workflows.Deleted, result.Outcome, result.Reason)
+	require.Equal(c.T, [2]int64{n, 0}, [2]int64{result.Records, result.Rejected})
+	c.requireRecords(id, n)
+	c.requireDeletedAfterwards(id)
+	c.requireEmptySpools()
+	c.observe("%s records once, %s, deleted in the cloud after that", grouped(n), times(c.Downloads(id), "download"))
+}
+
+// requireRecords requires the records of one download, each once, and that
+// nothing is left of imports that were not published.
+func (c *chaos) requireRecords(id, n int64) {
+	c.T.Helper()
+	c.RequireRecords(id, n)
+	require.Equal(c.T, min(n, 1), c.Count(
+		`SELECT count(DISTINCT split_part(web_scraper_order, '-', 1)) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, id),
+		"records of two downloads are mixed")
+	require.Equal(c.T, n, c.Count(`SELECT count(*) FROM scrapehaul.import_records
+		WHERE import_id IN (SELECT import_id FROM scrapehaul.imports WHERE scrapingjob_id = $1)`, id), "records of other imports are left")
+}
+
+// requireDeletedAfterwards requires that the job was deleted in the cloud when
+// its last download was published and complete by the job's own count.
+func (c *chaos) requireDeletedAfterwards(id int64) {
+	c.T.Helper()
+	require.True(c.T, c.Cloud.Deleted(id))
+	require.Equal(c.T, int64(1), c.Count(`
+		SELECT count(*) FROM scrapehaul.scraping_jobs
+		WHERE scrapingjob_id = $1 AND published_at <= cloud_deleted_at AND stored_record_count =
+			(SELECT count(*) FROM scrapehaul.import_records WHERE import_id = published_import_id)`, id))
+	var calls []string
+	for _, request := range c.Cloud.Requests() {
+		if request.ID == id {
+			calls = append(calls, request.Method+" "+strings.Replace(request.Path, strconv.FormatInt(id, 10), "*", 1))
+		}
+	}
+	deletion := slices.Index(calls, "DELETE "+describeCall)
+	require.NotContains(c.T, calls[deletion:], "GET "+downloadCall, "deleted before the last download")
+}
+
+func (c *chaos) requireEmptySpools() {
+	c.T.Helper()
+	for _, spool := range c.spools {
+		c.RequireEmptySpool(spool)
+	}
+}
+
+// requireGone is requireImported for a job with late notifications: the last run
+// of its workflow may have found it deleted.
+func (c *chaos) requireGone(id, n int64) {
+	c.T.Helper()
+	result := c.Result(id)
+	require.Contains(c.T, []workflows.Outcome{workflows.Deleted, workflows.NotFound}, result.Outcome, result.Reason)
+	c.completed(id)
+	c.requireRecords(id, n)
+	c.requireDeletedAfterwards(id)
+}
+
+// completed waits for the end of the job's workflow, requires that all its runs
+// completed, and returns how many they were.
+func (c *chaos) completed(id int64) (runs int) {
+	c.T.Helper()
+	var all []*workflowpb.WorkflowExecutionInfo
+	c.WaitFor("the end of all runs", func() bool {
+		last := c.describe(id).GetWorkflowExecutionInfo().GetExecution().GetRunId()
+		all = c.Runs(id)
+		// The list may lag behind.
+		return len(all) > 0 && all[0].GetExecution().GetRunId() == last &&
+			!slices.ContainsFunc(all, func(run *workflowpb.WorkflowExecutionInfo) bool {
+				return run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+			})
+	})
+	for _, run := range all {
+		require.Equal(c.T, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, run.GetStatus())
+	}
+	return len(all)
+}
+
+// describe is the job's last run as Temporal sees it.
+func (c *chaos) describe(id int64) *workflowservice.DescribeWorkflowExecutionResponse {
+	c.T.Helper()
+	description, err := c.Temporal.DescribeWorkflowExecution(c.T.Context(), workflows.WorkflowID(id), "")
+	require.NoError(c.T, err)
+	return description
+}
+
+// requireAttention is the other end: the import needs a person and says why; the
+// job is still in the cloud, and the view has the published records, which are
+// as many as expected.
+func (c *chaos) requireAttention(id, visible int64, sentence string) {
+	c.T.Helper()
+	says := c.Attention(id)
+	require.Contains(c.T, says, sentence)
+	require.Equal(c.T, workflows.StepNeedsAttention, c.Progress(id).Step)
+	c.requireRecords(id, visible)
+	c.requireInCloud(id)
+	c.WaitFor("empty spools", func() bool {
+		return !slices.ContainsFunc(c.spools, func(spool string) bool {
+			files, _ := filepath.Glob(filepath.Join(spool, "[^.]*"))
+			return len(files) > 0
+		})
+	})
+	says, _, _ = strings.Cut(says, ". Signals: ")
+	c.observe("needs attention: “%s”", says)
+}
+
+// requireInCloud requires that nobody has tried to delete the job.
+func (c *chaos) requireInCloud(id int64) {
+	c.T.Helper()
+	require.False(c.T, c.Cloud.Deleted(id))
+	for _, request := range c.Cloud.Requests() {
+		require.False(c.T, request.ID == id && request.Method == "DELETE", "a deletion was tried")
+	}
+}
+
+// requireCancelled is the end of a cancelled import: nothing of it is left.
+func (c *chaos) requireCancelled(id int64) {
+	c.T.Helper()
+	require.NoError(c.T, c.Temporal.CancelWorkflow(c.T.Context(), workflows.WorkflowID(id), ""))
+	c.WaitFor("the end", func() bool {
+		runs := c.Runs(id)
+		return len(runs) == 1 && runs[0].GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED
+	})
+	require.Zero(c.T, c.visible(id))
+	c.requireInCloud(id)
+	c.requireEmptySpools()
+	c.observe("cancelled: nothing visible, no file, the job still in the cloud")
+}
+
+func times(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// grouped is n with commas.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// megabytes is how much n bytes are.
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -1,0 +1,55 @@
+package chaos
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestTemporalRestarted(t *testing.T) {
+	e := register(t, "Temporal is restarted in the import, with its database kept", "the worker comes back to it by itself, nothing is downloaded again")
+	server := temporaltest.NewServer(t)
+	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 2000)
+	server.Stop()
+	c.observe("stopped after %s records", grouped(c.requireHalf(id, many)))
+	server.Start()
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
+}
+
+func TestTemporalDownWhenANotificationComes(t *testing.T) {
+	e := register(t, "a notification comes while Temporal is down", "answered with 503 within 8 s, imported by the vendor's retry")
+	server := temporaltest.NewServer(t)
+	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
+	c.worker(c.Spool)
+	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
+	server.Stop()
+	delivered := make(chan webscrapertest.Delivery, 1)
+	go func() {
+		delivery, err := c.Cloud.SendWebhook(t.Context(), id)
+		if err != nil {
+			t.Error(err)
+		}
+		delivered <- delivery
+	}()
+	c.WaitFor("a refusal", func() bool { return strings.Contains(c.Log.String(), "Notification refused") })
+	server.Start()
+	delivery := <-delivered
+	require.True(t, delivery.Delivered(), "%+v", delivery)
+	var statuses []int
+	for _, attempt := range delivery.Attempts {
+		statuses = append(statuses, attempt.Status)
+	}
+	require.Equal(t, 503, statuses[0], "an answer in time")
+	c.observe("the attempts were answered with %v", statuses)
+	c.requireImported(id, 1000)
+}

@@ -1,0 +1,154 @@
+package chaos
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestThousandNotifications(t *testing.T) {
+	const jobs, each, within = 100, 10, 5 * time.Second
+	e := registerAlone(t, "1,000 notifications in 5 s, of 100 jobs: ten of each, in any order, in part late ones of a job that was continued since",
+		"every one is accepted; each job is imported as it is at its end")
+	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t))
+	c.worker(c.Spool)
+	var ids []int64
+	want := map[int64]int64{} // records of each job
+	for range jobs / 2 {
+		finished := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+		stopped := c.Cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStopped, Records: webscrapertest.Products(10, 1)})
+		want[finished], want[stopped] = 10, 20
+		ids = append(ids, slices.Repeat([]int64{finished, stopped}, each)...)
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	var (
+		all     sync.WaitGroup
+		mu      sync.Mutex
+		slowest time.Duration
+	)
+	begun := time.Now()
+	for i, id := range ids {
+		// The load is the case: so many in that time.
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * within / time.Duration(len(ids)))))
+		all.Go(func() {
+			sent := time.Now()
+			c.Notify(id)
+			mu.Lock()
+			defer mu.Unlock()
+			slowest = max(slowest, time.Since(sent))
+		})
+		// A stopped job goes on after half of its notifications: the others are late.
+		if want[id] == 20 && count(ids[:i+1], id) == each/2 {
+			all.Go(func() {
+				err := c.Cloud.Continue(id, webscrapertest.Products(20, 2))
+				if err == nil {
+					err = c.Cloud.Finish(t.Context(), id, webscrapertest.StatusFinished)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	sending := time.Since(begun)
+	all.Wait()
+	records, runs := int64(0), 0
+	for id, n := range want {
+		c.requireGone(id, n)
+		records += n
+		runs += c.completed(id)
+	}
+	c.requireEmptySpools()
+	c.observe("sent in %.1f s, the slowest answer after %.1f s; %s records once after %d runs, each job deleted in the cloud after that",
+		sending.Seconds(), slowest.Seconds(), grouped(records), runs)
+}
+
+func count(ids []int64, id int64) (n int) {
+	for _, each := range ids {
+		if each == id {
+			n++
+		}
+	}
+	return n
+}
+
+func TestSlowloris(t *testing.T) {
+	const clients = 200
+	c := begin(t, "200 clients send a notification, one byte a second: half of them its header, half of them its body (slowloris)",
+		"they are cut off, and another notification is taken at once")
+	c.worker(c.Spool)
+	webhook, err := url.Parse(c.Webhook)
+	require.NoError(t, err)
+	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n", webhook.RequestURI(), webhook.Host)
+	var (
+		all      sync.WaitGroup
+		mu       sync.Mutex
+		statuses = map[int]int{}
+		longest  time.Duration
+	)
+	for n := range clients {
+		begin := header
+		if n%2 == 0 {
+			begin += "\r\nscrapingjob_id="
+		}
+		connection, err := net.Dial("tcp", webhook.Host)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = connection.Close() })
+		_, err = io.WriteString(connection, begin)
+		require.NoError(t, err)
+		connected := time.Now()
+		all.Go(func() {
+			status := drip(connection)
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[status]++
+			longest = max(longest, time.Since(connected))
+		})
+	}
+	sent := time.Now()
+	id := c.finished(1000)
+	answered := time.Since(sent)
+	require.Less(t, answered, 8*time.Second)
+	all.Wait()
+	require.Equal(t, clients/2, statuses[http.StatusRequestTimeout], "%v", statuses)
+	require.Zero(t, statuses[http.StatusAccepted])
+	require.Less(t, longest, 30*time.Second)
+	c.observe("the notification was accepted after %d ms; all slow clients were cut off within %.0f s, %d of them with 408",
+		answered.Milliseconds(), longest.Seconds(), statuses[http.StatusRequestTimeout])
+	c.requireImported(id, 1000)
+}
+
+// drip writes a byte a second until the server ends the connection, and returns
+// the status that it answered, or 0.
+func drip(connection net.Conn) (status int) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if response, err := http.ReadResponse(bufio.NewReader(connection), nil); err == nil {
+			status = response.StatusCode
+			_, _ = io.Copy(io.Discard, response.Body)
+		}
+	}()
+	for {
+		select {
+		case <-ended:
+			return status
+		case <-time.After(time.Second):
+			_, _ = connection.Write([]byte("x")) // the reader sees the end
+		}
+	}
+}

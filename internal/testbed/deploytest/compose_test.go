@@ -1,0 +1,266 @@
+package deploytest
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../../.."
+
+// ours are the services that run our programs. Which one, the command says.
+var ours = []string{"setup", "starter", "worker"}
+
+func programOf(service types.ServiceConfig) string {
+	return strings.TrimPrefix(service.Command[0], "/")
+}
+
+func secrets() types.Mapping {
+	return types.Mapping{"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url"}
+}
+
+// load reads the file as docker compose does: unknown keys and references to
+// what does not exist are errors. There is no file of settings.
+func load(ctx context.Context, environment types.Mapping) (*types.Project, error) {
+	environment = maps.Clone(environment)
+	environment["SETTINGS_FILE"] = os.DevNull // the developer may have one
+	return loader.LoadWithContext(ctx, types.ConfigDetails{
+		WorkingDir:  root,
+		ConfigFiles: []types.ConfigFile{{Filename: filepath.Join(root, "docker-compose.yml")}},
+		Environment: environment,
+	})
+}
+
+// loadWithEnvFile is what docker compose --env-file reads.
+func loadWithEnvFile(t *testing.T, path string) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")},
+		cli.WithWorkingDirectory(root), cli.WithEnvFiles(path), cli.WithDotEnv, cli.WithDefaultProfiles())
+	require.NoError(t, err)
+	project, err := options.LoadProject(t.Context())
+	require.NoError(t, err)
+	return project
+}
+
+func loadServices(t *testing.T) types.Services {
+	t.Helper()
+	project, err := load(t.Context(), secrets())
+	require.NoError(t, err)
+	return project.Services
+}
+
+func TestComposeHasTheWholeSystem(t *testing.T) {
+	require.Subset(t, slices.Collect(maps.Keys(loadServices(t))),
+		[]string{"postgresql", "temporal", "temporal-ui", "setup", "worker", "starter"})
+}
+
+func TestComposeAsksForTheSecretsItNeeds(t *testing.T) {
+	for name := range secrets() {
+		without := secrets()
+		delete(without, name)
+		_, err := load(t.Context(), without)
+		require.ErrorContains(t, err, name)
+
+		without[name] = ""
+		_, err = load(t.Context(), without)
+		require.ErrorContains(t, err, name, "empty")
+	}
+}
+
+func TestComposeHandsSettingsOn(t *testing.T) {
+	environment := secrets()
+	environment["HOLD_BEFORE_DELETE"] = "never"
+	project, err := load(t.Context(), environment)
+	require.NoError(t, err)
+
+	worker := project.Services["worker"].Environment.ToMapping()
+	starter := project.Services["starter"].Environment.ToMapping()
+	require.Equal(t, "token-of-the-account", worker["WEBSCRAPER_API_TOKEN"])
+	require.Equal(t, "secret-in-the-url", starter["WEBHOOK_TOKENS"])
+	require.Equal(t, "never", starter["HOLD_BEFORE_DELETE"])
+	for _, name := range []string{"TASK_QUEUE", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"} {
+		require.NotEmpty(t, worker[name])
+		require.Equal(t, worker[name], starter[name], "%s of worker and starter", name)
+	}
+}
+
+// decided are the settings that the file itself gives a value.
+var decided = map[string][]string{
+	"worker":  {"DATABASE_URL", "HEALTH_ADDRESS", "SPOOL_DIR"},
+	"starter": {"DATABASE_URL", "LISTEN_ADDRESS", "METRICS_ADDRESS", "WEBSCRAPER_API_TOKEN"},
+}
+
+func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings.env")
+	text := "SETTINGS_FILE=" + file + "\n"
+	for name := range decided {
+		for setting := range settings(t, name) {
+			text += setting + "='given-$" + setting + "'\n" // as the guide says of values with a dollar
+		}
+	}
+	text += "OTEL_EXPORTER_OTLP_ENDPOINT=given-OTEL_EXPORTER_OTLP_ENDPOINT\n"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	services := loadWithEnvFile(t, file).Services
+	for name, fixed := range decided {
+		given := services[name].Environment.ToMapping()
+		require.Equal(t, "given-OTEL_EXPORTER_OTLP_ENDPOINT", given["OTEL_EXPORTER_OTLP_ENDPOINT"])
+		for setting := range settings(t, name) {
+			if !slices.Contains(fixed, setting) {
+				require.Equal(t, "given-$"+setting, given[setting], "%s of %s", setting, name)
+			}
+		}
+	}
+	for _, setting := range []string{"HOLD_BEFORE_DELETE", "RECONCILE_EVERY", "FILTER_SITEMAP_PREFIX", "TASK_QUEUE"} {
+		require.Equal(t, "given-$"+setting, services["setup"].Environment.ToMapping()[setting], "as the starter's")
+	}
+	// The account's token stays with the worker, and those of the webhook with the
+	// starter.
+	require.Empty(t, services["starter"].Environment.ToMapping()["WEBSCRAPER_API_TOKEN"])
+	for _, secret := range []string{"WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET", "STATUS_PAGE_PASSWORD"} {
+		require.Empty(t, services["worker"].Environment.ToMapping()[secret])
+		require.Empty(t, services["setup"].Environment.ToMapping()[secret])
+	}
+}
+
+func TestComposeConnectsToTheDatabaseItStarts(t *testing.T) {
+	services := loadServices(t)
+	server := services["postgresql"].Environment.ToMapping()
+	for _, name := range []string{"worker", "starter"} {
+		url := services[name].Environment.ToMapping()["DATABASE_URL"]
+		require.Equal(t, "postgres://"+server["POSTGRES_USER"]+":"+server["POSTGRES_PASSWORD"]+"@postgresql:5432/"+server["POSTGRES_DB"]+"?sslmode=disable", url)
+	}
+}
+
+func TestComposeGivesTheWorkerTimeToStop(t *testing.T) {
+	timeout, err := time.ParseDuration(settings(t, "worker")["WORKER_STOP_TIMEOUT"])
+	require.NoError(t, err)
+	require.Greater(t, time.Duration(*loadServices(t)["worker"].StopGracePeriod), timeout+healthServerStop)
+}
+
+// healthServerStop is how long the worker waits for requests after its batches.
+const healthServerStop = 10 * time.Second
+
+func TestComposeWaitsOnlyForWhatHappens(t *testing.T) {
+	services := loadDemo(t).Services
+	for name, service := range services {
+		for target, dependency := range service.DependsOn {
+			awaited, exists := services[target]
+			require.True(t, exists, "%s depends on %s", name, target)
+			switch dependency.Condition {
+			case types.ServiceConditionHealthy:
+				require.NotNil(t, awaited.HealthCheck, "%s waits for the health of %s", name, target)
+				require.NotEmpty(t, awaited.HealthCheck.Test)
+			case types.ServiceConditionCompletedSuccessfully:
+				require.Contains(t, []string{"", types.RestartPolicyNo}, awaited.Restart, "%s waits for the end of %s", name, target)
+			default:
+				t.Errorf("%s depends on %s being %q", name, target, dependency.Condition)
+			}
+		}
+	}
+}
+
+var pinned = regexp.MustCompile(`^[^:]+:\d+\.\d+[^:]*$`)
+
+func TestComposePinsForeignImages(t *testing.T) {
+	for name, service := range loadServices(t) {
+		if slices.Contains(ours, name) {
+			continue
+		}
+		require.Regexp(t, pinned, service.Image, name)
+	}
+}
+
+func TestComposePublishesPortsToThisMachineOnly(t *testing.T) {
+	for name, service := range loadDemo(t).Services {
+		for _, port := range service.Ports {
+			require.Equal(t, "127.0.0.1", port.HostIP, "port %s of %s", port.Published, name)
+		}
+	}
+}
+
+func TestComposeConfinesOurServices(t *testing.T) {
+	services := loadDemo(t).Services
+	for _, name := range append([]string{"cloud"}, ours...) {
+		service := services[name]
+		user, _, _ := strings.Cut(service.User, ":")
+		id, err := strconv.Atoi(user)
+		require.NoError(t, err)
+		require.Positive(t, id, "%s runs as root", name)
+		require.True(t, service.ReadOnly)
+		require.Equal(t, []string{"ALL"}, service.CapDrop)
+		require.Equal(t, []string{"no-new-privileges:true"}, service.SecurityOpt)
+	}
+}
+
+func TestComposeSetsOnlyVariablesThatOurProgramsRead(t *testing.T) {
+	services := loadServices(t)
+	for _, name := range ours {
+		read := slices.Concat(slices.Collect(maps.Keys(settings(t, programOf(services[name])))), temporalVariables())
+		// Of the others' secrets it says that there are none.
+		for variable, value := range services[name].Environment.ToMapping() {
+			if value != "" {
+				require.Contains(t, read, variable, name)
+			}
+		}
+	}
+}
+
+func TestComposeRunsCommandsThatExist(t *testing.T) {
+	services := loadDemo(t).Services
+	for _, name := range append([]string{"cloud"}, ours...) {
+		requireCommand(t, services[name].Command)
+		if check := services[name].HealthCheck; check != nil {
+			require.Equal(t, "CMD", check.Test[0], "there is no shell")
+			requireCommand(t, check.Test[1:])
+		}
+	}
+}
+
+func TestDockerfileBuildsWhatComposeRuns(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	dockerfile := string(content)
+	services := loadDemo(t).Services
+	for _, name := range append([]string{"cloud"}, ours...) {
+		service := services[name]
+		require.Contains(t, dockerfile, " ./"+programOf(service), "package built")
+		require.Contains(t, dockerfile, " /out/"+programOf(service), "program copied")
+		require.Contains(t, dockerfile, " AS "+service.Build.Target+"\n", "target")
+		for argument := range service.Build.Args {
+			require.Contains(t, dockerfile, "\nARG "+argument+"=")
+		}
+		for _, volume := range service.Volumes {
+			require.Contains(t, dockerfile, " "+volume.Target+"\n", "a volume begins with the owner of its folder in the image")
+		}
+	}
+	worker := services["worker"]
+	require.Equal(t, worker.Volumes[0].Target, *worker.Environment["SPOOL_DIR"])
+	require.Equal(t, "file://"+worker.Volumes[1].Target, *worker.Environment["ARCHIVE_URL"], "of the demo")
+
+	// The last target is what docker build makes without --target, and its health
+	// check fits both processes.
+	_, image, _ := strings.Cut(dockerfile, " AS scrapehaul\n")
+	require.NotContains(t, image, "\nFROM ")
+	require.Contains(t, image, "\nENV HEALTH_ADDRESS="+settings(t, "starter")["LISTEN_ADDRESS"]+"\n")
+	require.Contains(t, image, ` CMD ["/worker", "healthcheck"]`)
+}
+
+func TestSettingsFilesStayOutOfTheImage(t *testing.T) {
+	for _, file := range []string{".dockerignore", ".gitignore"} {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		require.NoError(t, err)
+		require.Contains(t, strings.Fields(string(content)), ".env", file)
+	}
+}

@@ -1,0 +1,228 @@
+package deploytest
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/webhook"
+)
+
+// object is what is looked at here of an object of Kubernetes. That it has the
+// schema of its kind is another test's business.
+type object struct {
+	Kind     string
+	Metadata struct {
+		Name, Namespace string
+		Labels          map[string]string
+	}
+	Data map[string]string // of a ConfigMap
+	Spec struct {
+		Template struct{ Spec podSpec }
+		Rules    []struct { // of an Ingress
+			HTTP struct{ Paths []struct{ Path string } }
+		}
+	}
+}
+
+type podSpec struct {
+	TerminationGracePeriodSeconds int
+	AutomountServiceAccountToken  *bool
+	EnableServiceLinks            *bool
+	SecurityContext               struct{ RunAsUser int }
+	InitContainers, Containers    []container
+}
+
+type container struct {
+	Name, Image  string
+	Command      []string
+	Env          []variable
+	EnvFrom      []struct{ ConfigMapRef *struct{ Name string } }
+	Ports        []port
+	VolumeMounts []struct{ MountPath string }
+	Lifecycle    struct {
+		PreStop struct{ Sleep struct{ Seconds int } }
+	}
+	StartupProbe, LivenessProbe, ReadinessProbe *probe
+	SecurityContext                             struct{ ReadOnlyRootFilesystem bool }
+}
+
+type variable struct {
+	Name, Value string
+	ValueFrom   *struct {
+		SecretKeyRef *struct {
+			Name, Key string
+			Optional  bool
+		}
+	}
+}
+
+type port struct {
+	Name          string
+	ContainerPort int
+}
+
+type probe struct {
+	HTTPGet        struct{ Path, Port string }
+	TimeoutSeconds int
+}
+
+func (c container) value(t *testing.T, name string) string {
+	t.Helper()
+	i := slices.IndexFunc(c.Env, func(v variable) bool { return v.Name == name })
+	require.GreaterOrEqual(t, i, 0, "%s of %s", name, c.Name)
+	return c.Env[i].Value
+}
+
+// portAddress is where the container listens on a port.
+func (c container) portAddress(name string) string {
+	i := slices.IndexFunc(c.Ports, func(p port) bool { return p.Name == name })
+	return ":" + strconv.Itoa(c.Ports[i].ContainerPort)
+}
+
+func manifests(t *testing.T) (all []object) {
+	t.Helper()
+	read, problems, ok := readBySchema(t, "kubernetes", kubernetes)
+	require.True(t, ok, problems)
+	require.NoError(t, json.Unmarshal(read, &all))
+	return all
+}
+
+// workloads are the objects that run our programs, by kind and name as kubectl
+// has them.
+func workloads(t *testing.T) map[string]podSpec {
+	t.Helper()
+	all := map[string]podSpec{}
+	for _, o := range manifests(t) {
+		if len(o.Spec.Template.Spec.Containers) > 0 {
+			all[strings.ToLower(o.Kind)+"/"+o.Metadata.Name] = o.Spec.Template.Spec
+		}
+	}
+	require.ElementsMatch(t, []string{"job/scrapehaul-setup", "statefulset/scrapehaul-worker", "deployment/scrapehaul-starter"}, slices.Collect(maps.Keys(all)))
+	return all
+}
+
+func TestManifestsRunCommandsThatExist(t *testing.T) {
+	var commands []string
+	for _, pod := range workloads(t) {
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			requireCommand(t, c.Command)
+			commands = append(commands, strings.Join(c.Command, " "))
+		}
+	}
+	require.ElementsMatch(t, []string{"/worker migrate", "/starter setup", "/worker run", "/starter serve"}, commands)
+}
+
+// secretSettings are never in a manifest.
+var secretSettings = []string{
+	"WEBSCRAPER_API_TOKEN", "DATABASE_URL", "WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET",
+	"STATUS_PAGE_USER", "STATUS_PAGE_PASSWORD", "TEMPORAL_API_KEY",
+}
+
+func TestManifestsSetOnlyVariablesThatOurProgramsRead(t *testing.T) {
+	var anyProgram []string
+	for _, pod := range workloads(t) {
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			reads := slices.Concat(slices.Collect(maps.Keys(settings(t, strings.TrimPrefix(c.Command[0], "/")))), temporalVariables())
+			anyProgram = append(anyProgram, reads...)
+			for _, v := range c.Env {
+				require.Contains(t, reads, v.Name, c.Name)
+				if slices.Contains(secretSettings, v.Name) {
+					require.Empty(t, v.Value, "%s of %s", v.Name, c.Name)
+					require.Equal(t, "scrapehaul", v.ValueFrom.SecretKeyRef.Name)
+					require.Equal(t, v.Name, v.ValueFrom.SecretKeyRef.Key, "the secret is made from a file of settings")
+				}
+			}
+		}
+	}
+	for _, o := range manifests(t) {
+		require.NotEqual(t, "Secret", o.Kind)
+		for name := range o.Data {
+			require.Contains(t, anyProgram, name)
+			require.NotContains(t, secretSettings, name)
+		}
+	}
+}
+
+// The account's token is the worker's, the tokens of the webhook the starter's.
+func TestManifestsGiveSecretsOnlyWhereTheyAreNeeded(t *testing.T) {
+	have := map[string][]string{}
+	for _, pod := range workloads(t) {
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			for _, v := range c.Env {
+				if v.ValueFrom != nil && !v.ValueFrom.SecretKeyRef.Optional {
+					have[c.Name] = append(have[c.Name], v.Name)
+				}
+			}
+		}
+	}
+	require.Equal(t, map[string][]string{
+		"migrate": {"DATABASE_URL"},
+		"worker":  {"WEBSCRAPER_API_TOKEN", "DATABASE_URL"},
+		"starter": {"WEBHOOK_TOKENS", "DATABASE_URL"},
+	}, have)
+}
+
+func TestManifestsConfineOurProcesses(t *testing.T) {
+	images := map[string]bool{}
+	for name, pod := range workloads(t) {
+		require.Equal(t, 65532, pod.SecurityContext.RunAsUser, "the account of the image")
+		require.False(t, *pod.AutomountServiceAccountToken, name)
+		require.False(t, *pod.EnableServiceLinks, "%s: they would be TEMPORAL_… variables", name)
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			require.True(t, c.SecurityContext.ReadOnlyRootFilesystem, c.Name)
+			images[c.Image] = true
+		}
+	}
+	require.Len(t, images, 1)
+}
+
+func TestManifestsProbeWhatTheProcessesServe(t *testing.T) {
+	all := workloads(t)
+	for name, served := range map[string][]string{
+		"statefulset/scrapehaul-worker": {"HEALTH_ADDRESS"},
+		"deployment/scrapehaul-starter": {"LISTEN_ADDRESS", "METRICS_ADDRESS"},
+	} {
+		c := all[name].Containers[0]
+		var have, want []string
+		for _, port := range c.Ports {
+			have = append(have, ":"+strconv.Itoa(port.ContainerPort))
+		}
+		for _, setting := range served {
+			want = append(want, c.value(t, setting))
+		}
+		require.Equal(t, want, have, name)
+		require.Equal(t, "/healthz", c.StartupProbe.HTTPGet.Path)
+		require.Equal(t, "/healthz", c.LivenessProbe.HTTPGet.Path, "a restart does not bring Temporal back")
+		require.Equal(t, "/readyz", c.ReadinessProbe.HTTPGet.Path)
+		require.Greater(t, time.Duration(c.ReadinessProbe.TimeoutSeconds)*time.Second, program.HealthTimeout, name)
+	}
+	worker := all["statefulset/scrapehaul-worker"].Containers[0]
+	require.Equal(t, worker.value(t, "SPOOL_DIR"), worker.VolumeMounts[0].MountPath)
+	for _, o := range manifests(t) {
+		if o.Kind == "Ingress" {
+			require.Equal(t, webhook.Path, o.Spec.Rules[0].HTTP.Paths[0].Path)
+		}
+	}
+}
+
+func TestManifestsGiveProcessesTimeToStop(t *testing.T) {
+	all := workloads(t)
+	grace := func(name string) time.Duration {
+		return time.Duration(all[name].TerminationGracePeriodSeconds) * time.Second
+	}
+	timeout, err := time.ParseDuration(all["statefulset/scrapehaul-worker"].Containers[0].value(t, "WORKER_STOP_TIMEOUT"))
+	require.NoError(t, err)
+	require.Greater(t, grace("statefulset/scrapehaul-worker"), timeout+healthServerStop)
+
+	preStop := all["deployment/scrapehaul-starter"].Containers[0].Lifecycle.PreStop.Sleep.Seconds
+	require.Positive(t, preStop)
+	require.Greater(t, grace("deployment/scrapehaul-starter"), time.Duration(preStop)*time.Second+healthServerStop)
+}

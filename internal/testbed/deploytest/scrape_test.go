@@ -1,0 +1,94 @@
+package deploytest
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// scrapeEverything has a worker and a starter go through what can go right and
+// wrong, the loss of Temporal included, and returns their metrics.
+func scrapeEverything(t *testing.T) (texts []string) {
+	t.Helper()
+	server := temporaltest.NewServer(t)
+	s := systemtest.NewOn(t, server.Namespace, postgrestest.NewDatabase(t), map[string]string{"HOLD_BEFORE_DELETE": "0"})
+	s.StartWorker(s.Spool)
+
+	s.Cloud.Inject(webscrapertest.Fault{
+		Path: "scraping-job/*", Times: 1, Effect: webscrapertest.FailWith(http.StatusInternalServerError),
+	})
+	good := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
+	s.Notify(good)
+	require.Equal(t, workflows.Deleted, s.Result(good).Outcome)
+	bad := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`, `{"a":`)})
+	s.Notify(bad)
+	s.Attention(bad)
+	run, err := workflows.Reconcile(t.Context(), s.Temporal, workflows.DefaultTaskQueue, workflows.ReconcileScrapingJobsInput{})
+	require.NoError(t, err)
+	require.NoError(t, run.Get(t.Context(), nil))
+	_, err = s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue}, "WorkflowOfAnotherVersion")
+	require.NoError(t, err)
+	all := func() string { return strings.Join(s.Scrape(), "") }
+	// While Temporal is there: the gauges that come from it are not told without.
+	s.WaitFor("the import that needs attention and the workflow that nobody knows", func() bool {
+		texts = s.Scrape()
+		text := strings.Join(texts, "")
+		return strings.Contains(text, `scrapehaul_imports_needing_attention{kind="RejectedRecords"} 1`) &&
+			strings.Contains(text, "temporal_workflow_task_execution_failed_total{")
+	})
+
+	server.Stop()
+	answer, err := http.Post(s.Webhook, "application/x-www-form-urlencoded",
+		strings.NewReader("scrapingjob_id=1&status=finished&sitemap_id=1&sitemap_name=my-sitemap"))
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	s.WaitFor("failing calls and polls", func() bool {
+		text := all()
+		return strings.Contains(text, "temporal_request_failure_total{") && strings.Contains(text, "temporal_long_request_failure_total{")
+	})
+	texts = append(texts, s.Scrape()...)
+	server.Start()
+	return texts
+}
+
+// series returns the samples of all texts.
+func series(t *testing.T, texts []string) (all []sample) {
+	t.Helper()
+	for _, text := range texts {
+		parser := expfmt.NewTextParser(model.LegacyValidation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+		require.NoError(t, err)
+		for name, family := range families {
+			for _, metric := range family.GetMetric() {
+				suffixes := []string{""}
+				if family.GetType() == dto.MetricType_HISTOGRAM {
+					suffixes = []string{"_bucket", "_sum", "_count"}
+				}
+				for _, suffix := range suffixes {
+					labels := map[string]string{"__name__": name + suffix}
+					if suffix == "_bucket" {
+						labels["le"] = "+Inf"
+					}
+					for _, pair := range metric.GetLabel() {
+						labels[pair.GetName()] = pair.GetValue()
+					}
+					all = append(all, sample{labels})
+				}
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,70 @@
+package doctest
+
+import (
+	"go/ast"
+	"reflect"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// variables are those that the flags of packages name, with their defaults.
+func variables(t *testing.T, packages ...string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, dir := range packages {
+		for _, file := range sourceFiles(t, dir) {
+			ast.Inspect(file, func(node ast.Node) bool {
+				if field, is := node.(*ast.Field); is && field.Tag != nil {
+					text, err := strconv.Unquote(field.Tag.Value)
+					require.NoError(t, err)
+					tag := reflect.StructTag(text)
+					if name := tag.Get("env"); name != "" && found[name] == "" {
+						found[name] = tag.Get("default")
+					}
+				}
+				return true
+			})
+		}
+	}
+	return found
+}
+
+// computed are the defaults that the programs take from the code.
+var computed = map[string]string{
+	"${base_uri}": webscraper.DefaultBaseURI, "${task_queue}": workflows.DefaultTaskQueue, "${hold}": workflows.DefaultHoldBeforeDelete,
+	"${source_format}": workflows.DefaultSourceFormat, "${batch_records}": strconv.Itoa(workflows.DefaultBatchRecords),
+	"${max_record_bytes}":  strconv.Itoa(workflows.DefaultMaxRecordBytes),
+	"${attention_timeout}": workflows.DefaultAttentionTimeout, "${worker_gone_after}": workflows.DefaultWorkerGoneAfter,
+	"${heartbeat_timeout}": workflows.DefaultHeartbeatTimeout,
+}
+
+func TestEverySettingIsListedWithItsDefault(t *testing.T) {
+	configuration := onePage(t, "docs/configuration.md")
+	listed := map[string]string{} // the cell of the default
+	for _, section := range []string{"The worker", "The starter"} {
+		for _, row := range configuration.tables(t, section) {
+			for _, name := range names(row[0]) {
+				listed[name] = row[1]
+			}
+		}
+	}
+	read := variables(t, "worker", "starter", "internal/program")
+	for name, byDefault := range read {
+		cell, is := listed[name]
+		require.True(t, is, "docs/configuration.md does not have %s", name)
+		if value, is := computed[byDefault]; is {
+			byDefault = value
+		}
+		if byDefault != "" && name != "HEALTH_ADDRESS" { // which has one for the healthcheck only
+			require.Equal(t, []string{byDefault}, names(cell), "the default of %s", name)
+		}
+	}
+	for name := range listed {
+		require.Contains(t, read, name, "no program reads it")
+	}
+}

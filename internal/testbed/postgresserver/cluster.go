@@ -1,0 +1,186 @@
+package postgresserver
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+)
+
+const (
+	loopback  = "127.0.0.1"
+	superuser = "scrapehaul"
+
+	// startTimeout is what a server may take until it answers, recovery included.
+	startTimeout = time.Minute
+)
+
+// cluster is a throw-away PostgreSQL cluster and the server that runs on it.
+type cluster struct {
+	dir      string // everything this cluster needs is in it
+	programs string // the folder of initdb and postgres
+	account  *syscall.Credential
+	port     int
+	password string
+	opts     Options
+
+	process *childprocess.Process
+}
+
+func startCluster(ctx context.Context, opts Options) (*cluster, error) {
+	c := &cluster{opts: opts, password: rand.Text()}
+	var err error
+	if c.account, err = accountForRoot(); err != nil {
+		return nil, err
+	}
+	if c.dir, err = makeDir(c.account); err != nil {
+		return nil, err
+	}
+	if err := c.create(ctx); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(c.dir))
+	}
+	return c, nil
+}
+
+// create fills the cluster's folder and starts the server.
+func (c *cluster) create(ctx context.Context) error {
+	var err error
+	if c.programs, err = findPrograms(c.dir, c.opts.Progress); err != nil {
+		return err
+	}
+	if c.port, err = childprocess.FreePort(); err != nil {
+		return err
+	}
+	if err := c.initdb(ctx); err != nil {
+		return err
+	}
+	return c.start(ctx)
+}
+
+func (c *cluster) dataDir() string { return filepath.Join(c.dir, "data") }
+
+// initdb creates the cluster. Everybody on this machine can connect to
+// 127.0.0.1, and a superuser can run programs: so there is a password.
+func (c *cluster) initdb(ctx context.Context) error {
+	passwordFile := filepath.Join(c.dir, "password")
+	if err := os.WriteFile(passwordFile, []byte(c.password), 0o600); err != nil {
+		return err
+	}
+	if err := giveTo(c.account, passwordFile); err != nil {
+		return err
+	}
+	program := filepath.Join(c.programs, "initdb")
+	initdb := exec.CommandContext(ctx, program,
+		"--pgdata", c.dataDir(), "--username", superuser, "--pwfile", passwordFile,
+		"--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync")
+	initdb.Dir = c.dir
+	initdb.Env = environment
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: c.account}
+	if output, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w:\n%s", program, err, output)
+	}
+	return os.Remove(passwordFile)
+}
+
+// environment keeps our PG* variables and locale from the server.
+var environment = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
+
+func (c *cluster) start(ctx context.Context) error {
+	settings := map[string]string{
+		"listen_addresses":        loopback,
+		"port":                    strconv.Itoa(c.port),
+		"unix_socket_directories": "",
+		"max_connections":         "200",
+		"shared_buffers":          "256MB",
+		"max_wal_size":            "2GB",
+	}
+	if c.opts.NoSync {
+		settings["fsync"] = "off"
+		settings["synchronous_commit"] = "off"
+		settings["full_page_writes"] = "off"
+	}
+	args := []string{"-D", c.dataDir()}
+	for name, value := range settings {
+		args = append(args, "-c", name+"="+value)
+	}
+	var err error
+	c.process, err = childprocess.Start(childprocess.Command{
+		Path:       filepath.Join(c.programs, "postgres"),
+		Args:       args,
+		Dir:        c.dir,
+		Env:        environment,
+		Credential: c.account,
+		Log:        c.opts.Log,
+		// The immediate mode: nobody needs the data after us.
+		StopSignal:         syscall.SIGQUIT,
+		OrphanSignal:       syscall.SIGQUIT,
+		RemoveWhenOrphaned: c.dir,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.waitUntilReady(ctx); err != nil {
+		// That Stop fails too when the server has died is no news.
+		_ = c.process.Stop()
+		return err
+	}
+	return nil
+}
+
+func (c *cluster) waitUntilReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	db, err := sql.Open("postgres", c.url().String())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	retry := time.NewTicker(50 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-c.process.Done():
+			return c.process.EndedByItself()
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for PostgreSQL at %s: %w", c.url().Host, errors.Join(ctx.Err(), err))
+		case <-retry.C:
+		}
+	}
+}
+
+// url is that of the database postgres, which every cluster has.
+func (c *cluster) url() *url.URL {
+	return &url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(superuser, c.password),
+		Host:     net.JoinHostPort(loopback, strconv.Itoa(c.port)),
+		Path:     "/postgres",
+		RawQuery: "sslmode=disable",
+	}
+}
+
+func (c *cluster) restart(ctx context.Context) error {
+	if err := c.process.Stop(); err != nil {
+		return err
+	}
+	return c.start(ctx)
+}
+
+func (c *cluster) stop() error {
+	return errors.Join(c.process.Stop(), os.RemoveAll(c.dir))
+}

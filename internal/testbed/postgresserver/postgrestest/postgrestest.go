@@ -1,0 +1,60 @@
+// Package postgrestest gives tests databases in a real PostgreSQL server.
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
+)
+
+// NewDatabase returns the URL of an empty database that the test has to itself,
+// in a server that all tests of this process share: the first call starts it,
+// and it ends when this process does. The database is dropped when the test is
+// over.
+func NewDatabase(t testing.TB) (databaseURL string) {
+	t.Helper()
+	server, err := sharedServer()
+	require.NoError(t, err)
+	return newDatabase(t, server)
+}
+
+// NewServer starts a server that the test has to itself, to restart it, and
+// returns it with the URL of an empty database in it. It is as durable as one in
+// production, and ends with the test.
+func NewServer(t testing.TB) (server *postgresserver.Server, databaseURL string) {
+	t.Helper()
+	server, err := postgresserver.Start(t.Context(), postgresserver.Options{OwnCluster: true, Progress: progress})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server, newDatabase(t, server)
+}
+
+func newDatabase(t testing.TB, server *postgresserver.Server) (databaseURL string) {
+	t.Helper()
+	databaseURL, drop, err := server.CreateDatabase(t.Context(), "scrapehaul_test")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, drop(ctx))
+	})
+	return databaseURL
+}
+
+// sharedServer needs nobody to stop it: no server that we start outlives the
+// process that started it.
+var sharedServer = sync.OnceValues(func() (*postgresserver.Server, error) {
+	return postgresserver.Start(context.Background(), postgresserver.Options{
+		NoSync:   true,
+		Progress: progress,
+	})
+})
+
+func progress(step string) { fmt.Fprintln(os.Stderr, step) }

@@ -1,0 +1,125 @@
+package postgresserver
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+)
+
+// installedIn are the places where packages put PostgreSQL's server programs,
+// which most keep off PATH.
+var installedIn = []string{
+	"/usr/lib/postgresql/*/bin",                               // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                                        // PostgreSQL's own RPMs
+	"/usr/libexec/postgresql*",                                // Alpine
+	"/opt/homebrew/opt/postgresql@*/bin",                      // Homebrew, Apple silicon
+	"/usr/local/opt/postgresql@*/bin",                         // Homebrew, Intel
+	"/Applications/Postgres.app/Contents/Versions/[0-9]*/bin", // Postgres.app
+}
+
+// findPrograms returns a folder with initdb and postgres: an installed one, else
+// one inside dir to which they were downloaded.
+func findPrograms(dir string, progress func(string)) (string, error) {
+	if programs, ok := installedPrograms(); ok {
+		return programs, nil
+	}
+	progress("PostgreSQL is not installed: downloading its programs once, about 30 MB…")
+	programs, err := downloadPrograms(dir)
+	if err != nil {
+		return "", fmt.Errorf("no PostgreSQL: install it (for example the package postgresql of Debian and Homebrew), "+
+			"or set DATABASE_URL to a server that runs: %w", err)
+	}
+	return programs, nil
+}
+
+func installedPrograms() (string, bool) {
+	var candidates []string
+	if postgres, err := exec.LookPath("postgres"); err == nil {
+		candidates = append(candidates, filepath.Dir(postgres))
+	}
+	if bindir, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+		candidates = append(candidates, strings.TrimSpace(string(bindir)))
+	}
+	for _, pattern := range installedIn {
+		matches, err := filepath.Glob(pattern)
+		if err != nil {
+			continue // only a malformed pattern
+		}
+		candidates = append(candidates, newestFirst(matches)...)
+	}
+	for _, programs := range candidates {
+		if hasPrograms(programs) {
+			return programs, true
+		}
+	}
+	return "", false
+}
+
+var majorVersion = regexp.MustCompile(`\d+`)
+
+// newestFirst sorts folders of PostgreSQL versions.
+func newestFirst(dirs []string) []string {
+	version := func(dir string) int {
+		major, _ := strconv.Atoi(majorVersion.FindString(dir)) // no digits: 0, the oldest
+		return major
+	}
+	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(version(b), version(a)) })
+	return dirs
+}
+
+func hasPrograms(dir string) bool {
+	for _, name := range []string{"initdb", "postgres"} {
+		if _, err := exec.LookPath(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// downloadPrograms lets embedded-postgres download and unpack PostgreSQL.
+func downloadPrograms(dir string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err == nil {
+		cache = filepath.Join(cache, "scrapehaul")
+		err = os.MkdirAll(cache, 0o700)
+	}
+	if err != nil {
+		cache = dir // downloaded every time, but it works
+	}
+	port, err := childprocess.FreePort()
+	if err != nil {
+		return "", err
+	}
+	unpacked := filepath.Join(dir, "postgresql")
+	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+		CachePath(cache).
+		BinariesPath(unpacked).
+		RuntimePath(filepath.Join(dir, "unused")).
+		Port(uint32(port)).
+		Logger(io.Discard))
+	// There is no call for the download alone. For root the start fails after it,
+	// as PostgreSQL does not run as root.
+	startErr := server.Start()
+	if startErr == nil {
+		if err := server.Stop(); err != nil {
+			return "", err
+		}
+	}
+	programs := filepath.Join(unpacked, "bin")
+	if !hasPrograms(programs) {
+		return "", errors.Join(errors.New("downloading PostgreSQL"), startErr)
+	}
+	return programs, nil
+}

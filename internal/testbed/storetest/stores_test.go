@@ -1,0 +1,164 @@
+package storetest
+
+import (
+	"encoding/base64"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	_ "gocloud.dev/blob/gcsblob"   // gs://
+	_ "gocloud.dev/blob/s3blob"    // s3://
+
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+)
+
+// bucketName has the archive; there is no other bucket.
+const bucketName = "archive"
+
+// What the stores' servers let in, but for that of Google Cloud Storage, which
+// lets everybody in.
+const (
+	account = "scrapehaul"
+	secret  = "store-secret-zx83"
+)
+
+// azureSecret is a key of an account in Azure.
+var azureSecret = base64.StdEncoding.EncodeToString([]byte(secret))
+
+// stores are those that the worker is built for.
+var stores = []struct {
+	name  string
+	start func(*testing.T) store
+}{
+	{"S3", startS3},
+	{"Google Cloud Storage", startGoogleCloudStorage},
+	{"Azure Blob Storage", startAzureBlobStorage},
+}
+
+// store is a running server with the bucket.
+type store struct {
+	// url is the ARCHIVE_URL of a bucket.
+	url func(bucket string) string
+	// environment is what the worker needs beside it.
+	environment map[string]string
+	// keyVariable of the environment is the secret; empty for none.
+	keyVariable string
+}
+
+// open opens the bucket from the test's side.
+func (s store) open(t *testing.T) *blob.Bucket {
+	t.Helper()
+	for name, value := range s.environment {
+		t.Setenv(name, value)
+	}
+	bucket, err := blob.OpenBucket(t.Context(), s.url(bucketName))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, bucket.Close()) })
+	return bucket
+}
+
+// startS3 starts VersityGW, which checks signatures and checksums. Each folder is
+// a bucket.
+func startS3(t *testing.T) store {
+	dir := t.TempDir()
+	buckets, metadata := filepath.Join(dir, "buckets"), filepath.Join(dir, "metadata")
+	require.NoError(t, os.MkdirAll(filepath.Join(buckets, bucketName), 0o700))
+	require.NoError(t, os.Mkdir(metadata, 0o700))
+	address := startServer(t, func(_ string, address string) childprocess.Command {
+		return childprocess.Command{
+			Path: serverFile(t, "versitygw"), Args: []string{"--port", address, "posix", "--sidecar", metadata, buckets},
+			Env: []string{"ROOT_ACCESS_KEY_ID=" + account, "ROOT_SECRET_ACCESS_KEY=" + secret},
+		}
+	})
+	return store{
+		url: func(bucket string) string {
+			return "s3://" + bucket + "?region=us-east-1&use_path_style=true&endpoint=http://" + address
+		},
+		environment: map[string]string{"AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": secret},
+		keyVariable: "AWS_SECRET_ACCESS_KEY",
+	}
+}
+
+// startGoogleCloudStorage starts fake-gcs-server. Each folder is a bucket.
+func startGoogleCloudStorage(t *testing.T) store {
+	buckets := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(buckets, bucketName), 0o700))
+	address := startServer(t, func(port, address string) childprocess.Command {
+		return childprocess.Command{
+			Path: serverFile(t, "fake-gcs-server"),
+			Args: []string{
+				"-scheme", "http", "-host", "127.0.0.1", "-port", port, "-public-host", address, "-filesystem-root", buckets,
+			},
+		}
+	})
+	return store{
+		url:         func(bucket string) string { return "gs://" + bucket },
+		environment: map[string]string{"STORAGE_EMULATOR_HOST": address},
+	}
+}
+
+// startAzureBlobStorage starts Azurite, Azure's own emulator.
+func startAzureBlobStorage(t *testing.T) store {
+	node := requireAzurite(t)
+	address := startServer(t, func(port, _ string) childprocess.Command {
+		return childprocess.Command{
+			Path: node,
+			Args: []string{
+				azuriteProgram, "--blobPort", port, "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck",
+			},
+			Env: []string{"AZURITE_ACCOUNTS=" + account + ":" + azureSecret},
+		}
+	})
+	azure := store{
+		url:         func(bucket string) string { return "azblob://" + bucket + "?protocol=http&domain=" + address },
+		environment: map[string]string{"AZURE_STORAGE_ACCOUNT": account, "AZURE_STORAGE_KEY": azureSecret},
+		keyVariable: "AZURE_STORAGE_KEY",
+	}
+	var bucket *container.Client
+	require.True(t, azure.open(t).As(&bucket))
+	_, err := bucket.Create(t.Context(), nil)
+	require.NoError(t, err)
+	return azure
+}
+
+// patience is for machines much slower than ours.
+const patience = time.Minute
+
+// startServer starts a server on a port of 127.0.0.1, until the test ends, and
+// returns its address, host:port, once it listens there.
+func startServer(t *testing.T, command func(port, address string) childprocess.Command) (address string) {
+	t.Helper()
+	port, err := childprocess.FreePort()
+	require.NoError(t, err)
+	address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	start := command(strconv.Itoa(port), address)
+	log := new(programtest.Log)
+	start.Log = log
+	if start.Env == nil {
+		start.Env = []string{} // none of ours
+	}
+	server, err := childprocess.Start(start)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, server.Stop())
+		if t.Failed() {
+			t.Logf("%s:\n%s", filepath.Base(start.Path), log)
+		}
+	})
+	require.Eventually(t, func() bool {
+		connection, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		return connection.Close() == nil
+	}, patience, 20*time.Millisecond, "%s does not listen", start.Path)
+	return address
+}

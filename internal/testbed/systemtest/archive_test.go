@@ -1,0 +1,118 @@
+package systemtest_test
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// newArchiving is a system whose workers archive into the folder.
+func newArchiving(t *testing.T) (s *systemtest.System, folder string) {
+	t.Helper()
+	folder = filepath.Join(t.TempDir(), "archive") // which the worker makes
+	return systemtest.New(t, map[string]string{
+		"HOLD_BEFORE_DELETE": "0", "ARCHIVE_URL": "file://" + filepath.ToSlash(folder), "ARCHIVE_RETENTION": "2160h",
+	}), folder
+}
+
+func archivedFiles(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "scrapingjobs", "*", "*"))
+	require.NoError(t, err)
+	return files
+}
+
+// importAndReplaceWorker imports a job, deletes it in the cloud, and leaves its
+// import to a worker on another spool.
+func importAndReplaceWorker(s *systemtest.System, records int) (id int64, spool string) {
+	s.T.Helper()
+	worker := s.StartWorker(s.Spool)
+	id = s.Cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(records, 1)})
+	s.Notify(id)
+	require.Equal(s.T, workflows.Deleted, s.Result(id).Outcome)
+	require.True(s.T, s.Cloud.Deleted(id))
+	require.NoError(s.T, worker.Stop())
+	spool = s.T.TempDir()
+	s.StartWorker(spool)
+	return id, spool
+}
+
+func reimport(s *systemtest.System, id int64) {
+	s.T.Helper()
+	_, err := s.Programs.RunStarter(s.T.Context(), s.Env, "reimport", strconv.FormatInt(id, 10))
+	require.NoError(s.T, err)
+}
+
+func TestDeletedJobIsImportedAgainFromTheArchiveByAnotherWorker(t *testing.T) {
+	s, folder := newArchiving(t)
+	id, spool := importAndReplaceWorker(s, 5000)
+	require.Len(t, archivedFiles(t, folder), 1)
+	deletedBefore := s.Count(`SELECT extract(epoch FROM cloud_deleted_at)::bigint FROM scrapehaul.scraping_jobs`)
+	s.DB.MustExec(`UPDATE scrapehaul.import_records SET data = '{}' WHERE record_number > 100`) // what is to be mended
+
+	reimport(s, id)
+	result := s.Result(id)
+	require.Equal(t, workflows.Restored, result.Outcome, result.Reason)
+	require.Contains(t, result.Reason, "from the archive")
+	require.Equal(t, int64(5000), result.Records)
+	s.RequireRecords(id, 5000)
+	require.Equal(t, int64(5000), s.Count(`SELECT count(*) FROM scrapehaul.import_records`), "the replaced records are removed")
+	require.Equal(t, int64(5000), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE sitemap_name = 'my-sitemap'`))
+	require.Equal(t, deletedBefore, s.Count(`SELECT extract(epoch FROM cloud_deleted_at)::bigint FROM scrapehaul.scraping_jobs`))
+	require.Equal(t, 1, s.Downloads(id))
+	require.Len(t, archivedFiles(t, folder), 1, "it is archived already")
+	s.RequireEmptySpool(spool)
+}
+
+func TestCorruptArchivedFileIsRefusedAndWhatIsPublishedStays(t *testing.T) {
+	s, folder := newArchiving(t)
+	id, spool := importAndReplaceWorker(s, 500)
+	archived := archivedFiles(t, folder)[0]
+	whole, err := os.ReadFile(archived)
+	require.NoError(t, err)
+	corrupt := append([]byte(nil), whole...)
+	corrupt[len(corrupt)-100] ^= 1
+	require.NoError(t, os.WriteFile(archived, corrupt, 0o600))
+
+	reimport(s, id)
+	require.Contains(t, s.Attention(id), "put the archived file right, or remove it")
+	require.Contains(t, s.Attention(id), filepath.Base(archived))
+	s.RequireRecords(id, 500)
+	s.RequireEmptySpool(spool)
+
+	require.NoError(t, os.WriteFile(archived, whole, 0o600))
+	s.Signal(id, workflows.ReimportSignal)
+	require.Equal(t, workflows.Restored, s.Result(id).Outcome)
+	s.RequireRecords(id, 500)
+}
+
+func TestJobImportedBeforeThereWasAnArchiveIsArchivedBeforeItIsDeleted(t *testing.T) {
+	s, folder := newArchiving(t)
+	archiving := s.Env
+	s.Env = s.Env.With("ARCHIVE_URL", "")
+	worker := s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
+	_, err := workflows.Notify(t.Context(), s.Temporal, workflows.DefaultTaskQueue,
+		workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: "1h"})
+	require.NoError(t, err)
+	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	require.NoError(t, worker.Stop())
+	s.Env = archiving
+	s.StartWorker(s.Spool)
+
+	s.Signal(id, workflows.DeleteNowSignal)
+	s.WaitFor("the archived file", func() bool { return len(archivedFiles(t, folder)) == 1 })
+	s.WaitFor("the second hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	require.False(t, s.Cloud.Deleted(id))
+	s.Signal(id, workflows.DeleteNowSignal)
+	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+	s.RequireRecords(id, 500)
+	require.Len(t, archivedFiles(t, folder), 1)
+}

@@ -1,0 +1,76 @@
+package systemtest_test
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// heldImport imports a job of 500 records and returns when it is held.
+func heldImport(s *systemtest.System) (id int64) {
+	s.T.Helper()
+	id = s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
+	s.Notify(id)
+	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	return id
+}
+
+// forgetImports leaves the database as a backup has it that was made before.
+func forgetImports(s *systemtest.System) {
+	s.T.Helper()
+	s.DB.MustExec(`TRUNCATE scrapehaul.scraping_jobs, scrapehaul.imports, scrapehaul.import_records, scrapehaul.rejected_records CASCADE`)
+}
+
+func TestHeldImportsComeBackAfterTheDatabaseWasRestored(t *testing.T) {
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
+	s.StartWorker(s.Spool)
+	asked, unasked := heldImport(s), heldImport(s)
+	forgetImports(s)
+
+	s.Signal(asked, workflows.ReimportSignal)
+	s.WaitFor("the records", func() bool {
+		return s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, asked) == 500
+	})
+
+	s.Signal(unasked, workflows.DeleteNowSignal)
+	require.Contains(t, s.Attention(unasked), "is not the published one")
+	require.False(t, s.Cloud.Deleted(unasked))
+	s.Signal(unasked, workflows.ReimportSignal)
+	s.WaitFor("the hold", func() bool { return s.Progress(unasked).Step == workflows.StepHold })
+	for _, id := range []int64{asked, unasked} {
+		s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+		s.Signal(id, workflows.DeleteNowSignal)
+		require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+		s.RequireRecords(id, 500)
+	}
+}
+
+func TestHeldJobsAreDeletedAfterTemporalWasLost(t *testing.T) {
+	lost := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
+	worker := lost.StartWorker(lost.Spool)
+	id := heldImport(lost)
+	require.NoError(t, worker.Stop())
+
+	empty := temporaltest.NewNamespace(t)
+	s := &systemtest.System{
+		T: t, Programs: lost.Programs, Env: lost.Env, Cloud: lost.Cloud, Temporal: empty.Client, DB: lost.DB, Spool: lost.Spool, Log: lost.Log,
+	}
+	s.Env.TemporalNamespace = empty.Name
+	s.StartWorker(s.Spool)
+	_, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
+	require.NoError(t, err)
+	require.Empty(t, s.Runs(id), "what is published as it is is not due")
+	_, err = s.Programs.RunStarter(t.Context(), s.Env, "import", strconv.FormatInt(id, 10))
+	require.NoError(t, err)
+	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.Signal(id, workflows.DeleteNowSignal)
+	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+	s.RequireRecords(id, 500)
+	require.Equal(t, 1, s.Downloads(id))
+}

@@ -1,0 +1,71 @@
+// Package temporaltest gives tests a real Temporal server.
+package temporaltest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/scrapehaul/scrapehaul/internal/lostquery"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
+)
+
+// Namespace is a Temporal namespace that one test has to itself, so that tests
+// can run side by side and all import the scraping job 1.
+type Namespace struct {
+	HostPort string // of the server, for TEMPORAL_ADDRESS
+	Name     string // for TEMPORAL_NAMESPACE
+	Client   client.Client
+}
+
+// NewNamespace creates a namespace on a server that all tests of this process
+// share: the first call starts it, and it ends when this process does. The
+// client is closed when the test is over.
+func NewNamespace(t testing.TB) Namespace {
+	t.Helper()
+	server, err := sharedServer()
+	require.NoError(t, err)
+
+	name := strings.ToLower(strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())) + "-" + uuid.NewString()[:8]
+	_, err = server.Client().WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
+		Namespace:                        name,
+		WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
+	require.NoError(t, err)
+
+	return dial(t, server.HostPort, name)
+}
+
+func dial(t testing.TB, hostPort, namespace string) Namespace {
+	t.Helper()
+	c, err := client.DialContext(t.Context(), client.Options{
+		HostPort:          hostPort,
+		Namespace:         namespace,
+		Logger:            log.NewStructuredLogger(slog.Default()),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.AskAgain()}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return Namespace{HostPort: hostPort, Name: namespace, Client: c}
+}
+
+// sharedServer needs nobody to stop it: no server outlives the process that
+// started it.
+var sharedServer = sync.OnceValues(func() (*temporalserver.Server, error) {
+	return temporalserver.Start(context.Background(), temporalserver.Options{
+		Progress: func(step string) { fmt.Fprintln(os.Stderr, step) },
+	})
+})

@@ -1,0 +1,160 @@
+package uitest_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+var screenshots = flag.String("screenshots", "", "write pictures of the Temporal UI into this `folder`")
+
+func TestMain(m *testing.M) { systemtest.Main(m) }
+
+// operator looks at all of scrapehaul through the Temporal UI.
+type operator struct {
+	*systemtest.System
+	address string // of the UI
+	tab     context.Context
+}
+
+// newOperator is before an empty namespace that has been set up, with a worker.
+func newOperator(t *testing.T, settings map[string]string) *operator {
+	t.Helper()
+	browsertest.Require(t)
+	server := temporaltest.NewServerWithUI(t)
+	s := systemtest.NewOn(t, server.Namespace, postgrestest.NewDatabase(t), settings)
+	_, err := s.Programs.RunStarter(t.Context(), s.Env, "setup")
+	require.NoError(t, err)
+	// A starter looks for the search attributes when it starts.
+	s.Webhook = s.StartStarter(s.Env)
+	s.Cloud.SetWebhookURL(s.Webhook)
+	s.StartWorker(s.Spool)
+	return &operator{System: s, address: server.UIAddress()}
+}
+
+// openBrowser comes after what takes long: the browser's time is limited.
+func (o *operator) openBrowser() {
+	o.T.Helper()
+	o.tab = browsertest.New(o.T)
+	require.NoError(o.T, chromedp.Do(o.tab, browsertest.View(1300, 860, browsertest.Light)))
+}
+
+// list shows the workflows that the query finds; an empty one finds all.
+func (o *operator) list(query string) {
+	o.T.Helper()
+	address := o.address + "/namespaces/" + o.Env.TemporalNamespace + "/workflows?query=" + url.QueryEscape(query)
+	require.NoError(o.T, chromedp.Do(o.tab, chromedp.Navigate(address)))
+}
+
+// open goes from the list to a job's workflow.
+func (o *operator) open(id int64) {
+	o.T.Helper()
+	o.click("a", workflows.WorkflowID(id))
+	o.see("the workflow", `h1[data-testid="workflow-id-heading"]`, workflows.WorkflowID(id))
+}
+
+// details shows the tab with the summary and the current details.
+func (o *operator) details() {
+	o.T.Helper()
+	o.click(`[data-testid="user-metadata-tab"]`, "")
+}
+
+// signal sends a signal, without input, by the UI's own form.
+func (o *operator) signal(name string) {
+	o.T.Helper()
+	o.click("button", "More Actions")
+	o.click(`[data-testid="signal-button"]`, "")
+	o.click(`dialog[open] [data-testid="signal-select-button"]`, "")
+	o.see("the signals of a workflow", `dialog[open] [role="option"]`, name)
+	o.picture("temporal-ui-signal")
+	o.click(`dialog[open] [role="option"]`, name)
+	o.click(`dialog[open] [data-testid="confirm-modal-button"]`, "Submit")
+	o.waitForText("the UI's confirmation", "Workflow signaled.")
+}
+
+// find is JavaScript: the first element of the selector that can be seen and
+// used and, unless the text is empty, has just that text as its first line. The
+// UI has most of a page's head twice, one of them hidden.
+func find(selector, text string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e =>
+		e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !e.disabled && (%[2]q === "" || e.innerText.trim().split("\n")[0] === %[2]q)
+	)`, selector, text)
+}
+
+// see waits until there is such an element.
+func (o *operator) see(what, selector, text string) {
+	o.T.Helper()
+	o.waitFor(what, find(selector, text)+` !== undefined`)
+}
+
+// click waits for such an element and clicks it.
+func (o *operator) click(selector, text string) {
+	o.T.Helper()
+	o.waitFor(selector+" "+text, `(e => e !== undefined && (e.click(), true))(`+find(selector, text)+`)`)
+}
+
+// waitFor waits until the JavaScript is true.
+func (o *operator) waitFor(what, condition string) {
+	o.T.Helper()
+	o.WaitFor(what+" in the Temporal UI", func() bool {
+		is, err := chromedp.Run(o.tab, chromedp.Evaluate[bool](condition)) // a page that changes answers nothing
+		return err == nil && is
+	})
+}
+
+// waitForText waits until the page and the frames in it, in which the UI shows
+// Markdown, have all of these texts.
+func (o *operator) waitForText(what string, parts ...string) {
+	o.T.Helper()
+	var text string
+	defer func() {
+		if o.T.Failed() {
+			o.T.Logf("the page:\n%s", text)
+		}
+	}()
+	o.WaitFor(what+" in the Temporal UI", func() bool {
+		seen, err := chromedp.Run(o.tab, chromedp.Evaluate[string](
+			`[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].map(d => d?.body?.innerText ?? "").join("\n")`))
+		if err != nil {
+			return false
+		}
+		text = strings.ReplaceAll(seen, "\u2003", "") // the wide space between columns
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
+	})
+}
+
+// requireNothingCut requires that all rows of the tables in the current details
+// are within what the UI shows of them.
+func (o *operator) requireNothingCut() {
+	o.T.Helper()
+	o.waitFor("all rows of the current details", `[...document.querySelectorAll("iframe")].some(f => {
+		const rows = [...(f.contentDocument?.querySelectorAll("tr") ?? [])];
+		return rows.length > 0 && rows.every(row => row.getBoundingClientRect().bottom <= f.clientHeight);
+	})`)
+}
+
+// row is what a row of the current details looks like as text.
+func row(name, format string, values ...any) string {
+	return name + "\t" + fmt.Sprintf(format, values...)
+}
+
+// picture takes a screenshot when they are asked for.
+func (o *operator) picture(name string) {
+	if *screenshots != "" {
+		browsertest.Screenshot(o.T, o.tab, filepath.Join(*screenshots, name+".png"))
+	}
+}
