@@ -66,8 +66,9 @@ func settings(t *testing.T, program string) map[string]string {
 	files, err := filepath.Glob(filepath.Join(root, program, "*.go"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	shared, err := filepath.Glob(filepath.Join(root, "internal", "process", "*.go"))
+	shared, err := filepath.Glob(filepath.Join(root, "internal", "program", "*.go"))
 	require.NoError(t, err)
+	require.NotEmpty(t, shared)
 	defaults := map[string]string{}
 	for _, file := range slices.Concat(files, shared) {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
