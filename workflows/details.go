@@ -12,58 +12,58 @@ import (
 // show tells whoever looks where the import is: the progress query, and the
 // current details in the Temporal UI (tab "User Metadata"), which are Markdown.
 func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {
-	w.progress.Step, w.progress.Signals = step, w.signalsIn(step)
 	w.index(ctx, step)
-	workflow.SetCurrentDetails(ctx, w.details(step, note))
+	w.step = step
+	workflow.SetCurrentDetails(ctx, w.details(note))
 }
 
 // details are short lines in two tables: the UI gives them half of its window,
 // and a list right below a line of text would run on with it.
-func (w *importScrapingJob) details(step Step, note string) string {
-	if step == StepNeedsAttention {
-		note, _, _ = strings.Cut(w.progress.Attention, " Signals: ") // they are in a table of their own
+func (w *importScrapingJob) details(note string) string {
+	if w.question.problem != nil {
+		note = sentence(w.question.problem) + "."
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "**%s**", step)
+	fmt.Fprintf(&text, "**%s**", w.step)
 	if note != "" {
 		fmt.Fprintf(&text, ": %s", escape(note))
 	}
 	text.WriteString("\n")
 	table := rows{&text}
 	table.begin()
-	if w.progress.SitemapName != "" {
-		table.add("sitemap", escape(w.progress.SitemapName))
-		job := escape(w.progress.Status)
-		if w.progress.StoredRecordCount > 0 || step != StepDownload { // which finds out
-			job += ", with " + records(w.progress.StoredRecordCount)
+	if w.job.SitemapName != "" {
+		table.add("sitemap", escape(w.job.SitemapName))
+		job := escape(w.job.Status)
+		if w.job.StoredRecordCount > 0 || w.step != StepDownload { // which finds out
+			job += ", with " + records(w.job.StoredRecordCount)
 		}
 		table.add("job", job)
 	}
-	table.add("published", w.published())
-	if w.progress.Rejected > 0 {
-		table.add("rejected", humanize.Comma(w.progress.Rejected)+", see `scrapehaul.rejected_records`")
+	table.add("published", w.published.summary())
+	if w.published.Rejected > 0 {
+		table.add("rejected", humanize.Comma(w.published.Rejected)+", see `scrapehaul.rejected_records`")
 	} else {
 		table.add("rejected", "0")
 	}
-	if w.progress.Skipped > 0 {
-		table.add("skipped", humanize.Comma(w.progress.Skipped)+", see `scrapehaul.skipped_records`")
+	if w.published.Skipped > 0 {
+		table.add("skipped", humanize.Comma(w.published.Skipped)+", see `scrapehaul.skipped_records`")
 	}
-	if w.progress.Problem != "" {
-		table.add("not done", escape(w.progress.Problem))
+	if w.published.problem != "" {
+		table.add("not done", escape(w.published.problem))
 	}
-	if step == StepDone && w.result.Reason != "" {
-		table.add("because", escape(w.result.Reason))
+	if w.step == StepDone && w.reason != "" {
+		table.add("because", escape(w.reason))
 	}
-	if step == StepDownload || step == StepImport {
+	if w.step == StepDownload || w.step == StepImport {
 		table.add("progress", "heartbeats, see Pending Activities")
 	}
-	if next := w.next(step); next != "" {
+	if next := w.next(); next != "" {
 		table.add("next", escape(next))
 	}
-	if len(w.progress.Signals) > 0 {
+	if signals := w.signalsInStep(); len(signals) > 0 {
 		text.WriteString("\nSignals that make sense now, without input:\n")
 		table.begin()
-		for _, signal := range w.progress.Signals {
+		for _, signal := range signals {
 			table.add("`"+signal+"`", SignalMeaning(signal))
 		}
 	}
@@ -75,27 +75,27 @@ func (w *importScrapingJob) details(step Step, note string) string {
 // too low by that much.
 const mayBeCut = "\n\u00a0\n\n\u00a0\n"
 
-// published says what the view shows of the job.
-func (w *importScrapingJob) published() string {
-	if w.importID == 0 {
+// summary says what the view shows of the job.
+func (p published) summary() string {
+	if p.ImportID == 0 {
 		return "nothing yet"
 	}
-	return fmt.Sprintf("%s, from a file of %s", records(w.progress.Records), humanize.Bytes(uint64(w.result.Bytes)))
+	return fmt.Sprintf("%s, from a file of %s", records(p.Records), humanize.Bytes(uint64(p.Bytes)))
 }
 
 // next says what happens next by itself, and when where that is known.
-func (w *importScrapingJob) next(step Step) string {
-	switch step {
+func (w *importScrapingJob) next() string {
+	switch w.step {
 	case StepDownload:
 		return "its records are imported"
 	case StepImport:
 		return "its records are published in one step"
 	case StepHold:
-		return "deleted in the cloud after " + moment(w.heldUntil)
+		return "deleted in the cloud after " + moment(w.published.heldUntil)
 	case StepDelete:
 		return "the import is done"
 	case StepNeedsAttention:
-		return "fails after " + moment(*w.progress.FailsAfter) + " without a signal"
+		return "fails after " + moment(w.question.deadline) + " without a signal"
 	}
 	return ""
 }
@@ -117,38 +117,6 @@ func records(n int64) string {
 
 // moment is a time, to the minute.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// signalsIn are the signals that make sense in a step.
-func (w *importScrapingJob) signalsIn(step Step) []string {
-	switch step {
-	case StepDone:
-		return nil
-	case StepNeedsAttention:
-		return w.answers
-	case StepHold:
-		return []string{DeleteNowSignal, KeepSignal, AbandonSignal, ReimportSignal}
-	default:
-		return []string{ReimportSignal}
-	}
-}
-
-// SignalMeaning says in a few words what a signal does, or "" if it is none for
-// a person.
-func SignalMeaning(signal string) string {
-	switch signal {
-	case ReimportSignal:
-		return "downloads and imports again, replacing the records"
-	case AcceptSignal:
-		return "goes on all the same, deletion in the cloud included"
-	case DeleteNowSignal:
-		return "ends the hold: the job is deleted in the cloud now"
-	case KeepSignal:
-		return "closes the import; the job stays in the cloud for good"
-	case AbandonSignal:
-		return "gives the import up; the job stays in the cloud"
-	}
-	return ""
-}
 
 // escape keeps a text that comes from outside, such as a sitemap's name, from
 // being read as Markdown or HTML, or from breaking the table.

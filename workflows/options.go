@@ -78,16 +78,14 @@ func (w *importScrapingJob) removal(ctx workflow.Context, taskQueue string) work
 	})
 }
 
-// beginAgain says whether the import can go on with another download, perhaps
-// on another worker, after this error.
-func beginAgain(err error) bool {
+// mayBeginAgain reports whether the import can go on with another download,
+// perhaps on another worker, after this error.
+func mayBeginAgain(err error) bool {
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		return timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 	}
-	return failedWith(err, activities.ErrorFileGone) || failedWith(err, activities.ErrorJobGone) || isSuperseded(err)
+	return failedWith(err, activities.ErrorFileGone) || failedWith(err, activities.ErrorJobGone) || failedWith(err, activities.ErrorSuperseded)
 }
-
-func isSuperseded(err error) bool { return failedWith(err, activities.ErrorSuperseded) }
 
 func failedWith(err error, kind string) bool {
 	failure, ok := errors.AsType[*temporal.ApplicationError](err)

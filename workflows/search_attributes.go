@@ -37,17 +37,17 @@ const (
 	StateNeedsAttention State = "needs-attention"
 )
 
-// stateIn is the state of an import in that step; none leaves it as it was.
-func stateIn(step Step) (state State, is bool) {
+// stateIn is the state of an import in that step, "" when it is done.
+func stateIn(step Step) State {
 	switch step {
-	case StepHold:
-		return StateHolding, true
-	case StepNeedsAttention:
-		return StateNeedsAttention, true
 	case StepDownload, StepImport:
-		return StateImporting, true
+		return StateImporting
+	case StepHold, StepDelete:
+		return StateHolding
+	case StepNeedsAttention:
+		return StateNeedsAttention
 	}
-	return "", false
+	return ""
 }
 
 // searchAttributes are those of an import, as far as the job is known.
@@ -70,15 +70,14 @@ func searchAttributes(job Notification, state State) []temporal.SearchAttributeU
 // take as a Keyword: 255 characters.
 const maxKeyword = 250
 
-// index tells Temporal's search when the state has changed.
-func (w *importScrapingJob) index(ctx workflow.Context, step Step) {
-	state, is := stateIn(step)
-	if !w.settings.searchAttributes || !is || state == w.state {
+// index tells Temporal's search when the next step changes the state.
+func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
+	state := stateIn(next)
+	if !w.settings.searchAttributes || state == "" || state == stateIn(w.step) {
 		return
 	}
-	w.state = state
 	err := workflow.UpsertTypedSearchAttributes(ctx, searchAttributes(Notification{
-		Status: w.described.Status, SitemapName: w.described.SitemapName, CustomID: w.described.CustomID,
+		Status: w.job.Status, SitemapName: w.job.SitemapName, CustomID: w.job.CustomID,
 	}, state)...)
 	if err != nil {
 		w.logger.Warn("The import is not found by its state", "State", state, "Error", err)

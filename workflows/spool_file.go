@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -9,6 +11,8 @@ import (
 // spoolFile is a file, and the task queue of the worker that has it.
 type spoolFile struct {
 	taskQueue, name string
+	bytes           int64
+	sha256, format  string
 }
 
 func (w *importScrapingJob) newFile(ctx workflow.Context) spoolFile {
@@ -20,12 +24,45 @@ func (w *importScrapingJob) downloadSummary() string {
 	return "download scraping job " + WorkflowID(w.id)
 }
 
-// downloadOnWorker downloads on the file's worker, going on with what an
-// interrupted download has left there.
-func (w *importScrapingJob) downloadOnWorker(ctx workflow.Context, file spoolFile, earlier activities.Progress) (download activities.DownloadScrapingJobResult, err error) {
+// resumeDownload goes on with what an interrupted download has left on the file's
+// worker.
+func (w *importScrapingJob) resumeDownload(
+	ctx workflow.Context, file spoolFile, interrupted *activities.Interruption,
+) (download activities.DownloadScrapingJobResult, err error) {
+	w.logger.Info("The download goes on where it was interrupted", "TaskQueue", file.taskQueue, "Reason", interrupted.Reason)
+	w.show(ctx, StepDownload, interrupted.Reason)
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, w.downloadSummary()), a.DownloadScrapingJob,
-		activities.DownloadScrapingJobInput{ScrapingJobID: w.id, File: file.name, Source: w.settings.source, Earlier: &earlier}).Get(ctx, &download)
+		activities.DownloadScrapingJobInput{
+			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, Earlier: &interrupted.Progress,
+		}).Get(ctx, &download)
 	return download, err
+}
+
+// importInput is what the round's file is to be made into.
+func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportRecordsInput {
+	least := w.settings.minRecordsPercent
+	if w.asked.fewer {
+		least = 0
+	}
+	var cloudDeletedAt *time.Time
+	if w.round.restored != nil {
+		cloudDeletedAt = w.published.CloudDeletedAt
+	}
+	return activities.ImportRecordsInput{
+		Job:               w.job,
+		File:              w.round.file.name,
+		Bytes:             w.round.file.bytes,
+		SHA256:            w.round.file.sha256,
+		Format:            w.round.file.format,
+		RunID:             workflow.GetInfo(ctx).WorkflowExecution.RunID,
+		Pass:              w.round.pass,
+		RequestedAt:       w.round.requestedAt,
+		BatchRecords:      w.settings.batchRecords,
+		MaxRecordBytes:    w.settings.maxRecordBytes,
+		MinRecordsPercent: least,
+		Accepted:          w.asked.fewer,
+		CloudDeletedAt:    cloudDeletedAt,
+	}
 }
 
 // removeFile has the file removed, also when ctx has been cancelled. A worker

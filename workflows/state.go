@@ -1,0 +1,223 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// importScrapingJob is one run of the workflow. Its state is grouped by how long
+// it lives.
+type importScrapingJob struct {
+	// Fixed for the run.
+	id       int64
+	settings settings
+	logger   log.Logger
+	signals  signals
+
+	asked     asked
+	round     round
+	published published
+	question  question
+
+	// job is the job as the cloud described it last. Before that it is what signals
+	// say of it, without an ID.
+	job sink.ScrapingJob
+	// step is the one that was shown last.
+	step    Step
+	outcome Outcome
+	reason  string
+
+	// archivedAgain is set when the run has imported again for the archive's sake.
+	archivedAgain bool
+	// downloads counts the spool files; removals are those being removed, which
+	// nothing waits for but the end.
+	downloads int
+	removals  workflow.WaitGroup
+}
+
+// signals are the channels that they come by.
+type signals struct {
+	notifications   workflow.ReceiveChannel
+	reimports       workflow.ReceiveChannel
+	reconciliations workflow.ReceiveChannel
+	decisions       map[string]workflow.ReceiveChannel
+}
+
+// request is what a round is asked for.
+type request int
+
+const (
+	nothing request = iota
+	// check: import if the content has changed.
+	check
+	// reimport: import in any case.
+	reimport
+)
+
+// asked is what signals have asked for.
+type asked struct {
+	// request is what no round has taken up yet.
+	request request
+	// keep is set for good once a person wants the job kept in the cloud.
+	keep bool
+	// fewer is set while a person wants what was withheld as too few published.
+	fewer bool
+	// accepted is the ID of the import that a person has accepted as it is.
+	accepted int64
+}
+
+// round is one way through the phases.
+type round struct {
+	request request
+	// pass counts the imports of the run; requestedAt orders them among all
+	// imports of the job.
+	pass        int
+	requestedAt time.Time
+	// beginnings counts how often the round has begun with a download.
+	beginnings int
+	// restored is the job as the archive has it, when the file comes from there.
+	restored *sink.ScrapingJob
+	file     spoolFile
+}
+
+// published is the import that readers see, with the job that it was made from.
+// Without an ImportID there is none.
+type published struct {
+	sink.PublishedImport
+	// pass is the one of this run that published it, 0 for an earlier run's.
+	pass int
+	// problem is what publishing could not do besides.
+	problem string
+	// heldUntil is until when the cloud's copy stays.
+	heldUntil time.Time
+}
+
+// question is what a person is asked.
+type question struct {
+	problem error // nil while nothing is asked
+	// deadline is when the import fails without an answer. It outlives a question
+	// that only reconciliation has answered.
+	deadline time.Time
+}
+
+var noDeadline time.Time
+
+// phase is what an import does in a step.
+type phase struct {
+	step Step
+	do   func(*importScrapingJob, workflow.Context) (next Step, err error)
+	next []transition
+}
+
+// transition leads to a step, in the case that it names.
+type transition struct {
+	to   Step
+	when string
+}
+
+func phaseOf(step Step) phase {
+	all := phases()
+	return all[slices.IndexFunc(all, func(p phase) bool { return p.step == step })]
+}
+
+// leadsTo reports whether the step may follow. What fails may ask a person.
+func (p phase) leadsTo(step Step) bool {
+	return step == StepNeedsAttention || slices.ContainsFunc(p.next, func(t transition) bool { return t.to == step })
+}
+
+// beginRound takes up what signals have asked for.
+func (w *importScrapingJob) beginRound(ctx workflow.Context) {
+	w.takeSignals()
+	w.round = round{request: w.asked.request, pass: w.round.pass, beginnings: 1}
+	w.asked.request = nothing
+	w.newPass(ctx)
+}
+
+func (w *importScrapingJob) newPass(ctx workflow.Context) {
+	w.round.pass++
+	w.round.requestedAt = workflow.Now(ctx)
+}
+
+// beginsAgain reports whether the round begins again with another download, because
+// a worker, its file or the job went away.
+func (w *importScrapingJob) beginsAgain(ctx workflow.Context, err error) bool {
+	if !mayBeginAgain(err) || w.round.beginnings == maxBeginnings {
+		return false
+	}
+	w.round.beginnings++
+	w.logger.Info("Beginning the import again", "Error", err)
+	if failedWith(err, activities.ErrorSuperseded) {
+		w.newPass(ctx)
+	}
+	return true
+}
+
+// due says which job the round imports. A filter lets pass what a person asks for.
+func (w *importScrapingJob) due() *activities.IfDue {
+	if w.round.request == reimport {
+		return &activities.IfDue{Again: true}
+	}
+	return &activities.IfDue{Filter: w.settings.filter}
+}
+
+// learn notes what the job was found to be.
+func (w *importScrapingJob) learn(described activities.Description) {
+	if found := described.Published; found != nil {
+		if found.ImportID != w.published.ImportID {
+			w.published = published{}
+		}
+		w.published.PublishedImport = *found
+	}
+	if described.Found {
+		w.job = described.Job
+	}
+}
+
+// publish notes what the round has published.
+func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.ImportRecordsResult) {
+	w.asked.fewer = false
+	w.published = published{
+		PublishedImport: sink.PublishedImport{
+			ScrapingJob: w.job,
+			Counts:      sink.Counts{Records: imported.Records, Rejected: imported.Rejected, Skipped: imported.Skipped},
+			ImportID:    imported.ImportID,
+			Bytes:       w.round.file.bytes,
+			SHA256:      w.round.file.sha256,
+		},
+		pass:      w.round.pass,
+		problem:   imported.Problem,
+		heldUntil: workflow.Now(ctx).Add(w.settings.hold),
+	}
+}
+
+// leave is for a job that is not due: what is published goes on to its hold.
+func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Description) Step {
+	switch {
+	case !described.Found:
+		return w.endNotFound(described.Published)
+	case described.Running():
+		return w.end(StillRunning, "the job is \""+described.Job.Status+"\": Web Scraper Cloud notifies again when it ends")
+	case described.Outside != "":
+		return w.end(Filtered, described.Outside)
+	}
+	if w.published.heldUntil.IsZero() {
+		w.published.heldUntil = workflow.Now(ctx).Add(w.settings.hold)
+	}
+	return StepHold
+}
+
+// imported is what the rule of deletion looks at.
+func (w *importScrapingJob) imported() activities.Imported {
+	return activities.Imported{
+		Job:         w.published.ScrapingJob,
+		Counts:      w.published.Counts,
+		MaxRejected: w.settings.maxRejected,
+		Accepted:    w.asked.accepted == w.published.ImportID,
+	}
+}
