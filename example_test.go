@@ -42,8 +42,7 @@ func runHost(ctx context.Context) error {
 	if _, err := postgres.Migrate(ctx, db); err != nil { // makes schema scrapehaul
 		return err
 	}
-	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"), webscraper.WithRetryOn429(false),
-		webscraper.WithPacing(false), webscraper.WithEarlyRefusal(true)) // Temporal does the waiting
+	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"), webscraper.ForTemporal()) // Temporal does the waiting
 	if err != nil {
 		return err
 	}

@@ -167,8 +167,7 @@ func TestHostsMetricsHandlerGetsWhatIsCounted(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(s.Temporal.Close)
-	cloud, err := webscraper.NewClient(systemtest.APIToken,
-		webscraper.WithBaseURI(s.Cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
+	cloud, err := webscraper.NewClient(systemtest.APIToken, webscraper.WithBaseURI(s.Cloud.URL), webscraper.ForTemporal())
 	require.NoError(t, err)
 	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{
 		Client: s.Temporal, Cloud: cloud, DB: s.DB, SpoolDir: t.TempDir(), APICallsPer15Minutes: 100_000,

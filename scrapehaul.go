@@ -41,10 +41,8 @@ type Options struct {
 	// Client is the Temporal client that the host's worker is made from.
 	// Required.
 	Client client.Client
-	// Cloud is the Web Scraper Cloud client. Make it with
-	// webscraper.WithRetryOn429(false), webscraper.WithPacing(false) and
-	// webscraper.WithEarlyRefusal(true): Temporal
-	// does the waiting. Required.
+	// Cloud is the Web Scraper Cloud client, made with [webscraper.ForTemporal].
+	// Required.
 	Cloud *webscraper.Client
 	// DB is the database, opened with the lib/pq driver. The caller applies
 	// [postgres.Migrate] beforehand and closes it afterwards. Required.
@@ -88,8 +86,12 @@ func (o *Options) validate() error {
 	if o.Client == nil {
 		problems = append(problems, errors.New("Client is missing"))
 	}
-	if o.Cloud == nil {
+	switch {
+	case o.Cloud == nil:
 		problems = append(problems, errors.New("Cloud is missing"))
+	case !o.Cloud.IsForTemporal():
+		problems = append(problems, errors.New("Cloud was not made with webscraper.ForTemporal(): "+
+			"it would wait for the API limit within an activity; write webscraper.NewClient(token, webscraper.ForTemporal())"))
 	}
 	if o.DB == nil {
 		problems = append(problems, errors.New("DB is missing"))

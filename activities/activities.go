@@ -15,8 +15,7 @@ import (
 // RecordHook, Slots, ImportConnections and those of the archive are required. A nil *Activities
 // serves workflows as a typed reference to them.
 type Activities struct {
-	// Cloud is the Web Scraper Cloud client. Leave the waiting to Temporal:
-	// make it with webscraper.WithRetryOn429(false) and WithPacing(false).
+	// Cloud is the Web Scraper Cloud client, made with [webscraper.ForTemporal].
 	Cloud *webscraper.Client
 	// Sink keeps the records.
 	Sink sink.RecordSink

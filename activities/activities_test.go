@@ -83,8 +83,7 @@ func openSpool(t *testing.T, dir string, minFree int64) *activities.Spool {
 
 func (w *world) client(token string, options ...webscraper.Option) *webscraper.Client {
 	w.t.Helper()
-	client, err := webscraper.NewClient(token, append(options,
-		webscraper.WithBaseURI(w.cloud.URL), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))...)
+	client, err := webscraper.NewClient(token, append(options, webscraper.WithBaseURI(w.cloud.URL), webscraper.ForTemporal())...)
 	require.NoError(w.t, err)
 	return client
 }

@@ -57,7 +57,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 		defer files.Close()
 		c.BaseURI = files.URL
 	}
-	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI(c.BaseURI), webscraper.WithRetryOn429(false), webscraper.WithPacing(false))
+	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI(c.BaseURI), webscraper.ForTemporal())
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,8 @@ func (d *doctor) checkCloud(ctx context.Context) {
 	var s program.Settings
 	date := &dateOfAnswers{}
 	cloud := d.settings.Client(&s, discard(), webscraper.WithHTTPClient(&http.Client{Transport: date}),
-		webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithTimeout(checkTimeout))
+		webscraper.ForTemporal(), // the doctor does not wait either
+		webscraper.WithTimeout(checkTimeout))
 	if !d.settingsAreRight(&s) {
 		return
 	}

@@ -23,18 +23,16 @@ const (
 // Client calls the Web Scraper Cloud API on behalf of one account. Its methods
 // may be called from many goroutines at once. Make one with [NewClient].
 type Client struct {
-	token        string
-	redactor     *strings.Replacer // removes the token
-	baseURI      *url.URL
-	http         *http.Client
-	logger       *slog.Logger
-	userAgent    string
-	timeout      time.Duration
-	idleTimeout  time.Duration
-	retryOn429   bool
-	refusesEarly bool
-	pacing       bool
-	budget       budget
+	token       string
+	redactor    *strings.Replacer // removes the token
+	baseURI     *url.URL
+	http        *http.Client
+	logger      *slog.Logger
+	userAgent   string
+	timeout     time.Duration
+	idleTimeout time.Duration
+	forTemporal bool // does not wait for the API limit
+	budget      budget
 }
 
 // NewClient returns a client that authenticates with token, the API token of
@@ -57,8 +55,6 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		userAgent:   defaultUserAgent,
 		timeout:     defaultTimeout,
 		idleTimeout: defaultIdleTimeout,
-		retryOn429:  true,
-		pacing:      true,
 	}
 	for _, opt := range opts {
 		if err := opt(c); err != nil {
@@ -80,6 +76,9 @@ func (c *Client) String() string {
 
 // GoString keeps the token out of %#v.
 func (c *Client) GoString() string { return c.String() }
+
+// IsForTemporal reports whether the client was made with [ForTemporal].
+func (c *Client) IsForTemporal() bool { return c.forTemporal }
 
 // RateLimit returns the account's API budget as the last answer told it, and
 // whether any answer has told it yet.

@@ -68,9 +68,12 @@
 //
 // # API limit
 //
-// An account has 200 calls per 15 minutes, downloads included. The client slows
-// down when few are left ([WithPacing]) and sends a refused call again after the
-// delay that the server asks for ([WithRetryOn429]). Both end with the call's
-// context, and can be switched off where something else does the waiting, which
-// finds the delay with [IsRateLimited]; see [WithEarlyRefusal] too. [Client.RateLimit] tells what is left.
+// An account has 200 calls per 15 minutes, downloads included. The client paces
+// itself: once less than a tenth of them is left, it sends calls no faster than
+// the budget renews, one in 4.5 seconds. A call that the API refuses all the same
+// is retried after the delay that the server asks for, up to 4 times; no other
+// call is sent before. A call whose context ends sooner does not wait.
+//
+// Where something else does the waiting, make the client with [ForTemporal].
+// [Client.RateLimit] says what is left.
 package webscraper

@@ -260,8 +260,7 @@ func ExampleIsRateLimited() {
 
 	client, err := webscraper.NewClient(webscrapertest.DefaultToken,
 		webscraper.WithBaseURI(api.URL+webscrapertest.BasePath),
-		webscraper.WithRetryOn429(false),
-		webscraper.WithPacing(false),
+		webscraper.ForTemporal(),
 	)
 	if err != nil {
 		log.Fatal(err)

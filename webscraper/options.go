@@ -82,37 +82,14 @@ func WithIdleTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRetryOn429 says whether a call that the API limit refuses is sent again
-// after the delay that the server asks for; it is, up to 4 times, unless
-// switched off. Switch it off, and [WithPacing] too, where something else does
-// the waiting, such as a job queue. A call whose context ends before that
-// delay is not sent again but returns the error of the refusal at once.
-func WithRetryOn429(retry bool) Option {
+// ForTemporal makes a client whose calls are Temporal activities, or those of
+// any other queue that does the waiting. It neither paces its calls nor retries
+// one that the API limit refuses: the error says how long to wait, see
+// [IsRateLimited]. Until then it refuses further calls itself, with such an
+// error, as a queue may deliver one too early.
+func ForTemporal() Option {
 	return func(c *Client) error {
-		c.retryOn429 = retry
-		return nil
-	}
-}
-
-// WithEarlyRefusal has the client answer calls itself, with an error for which
-// [IsRateLimited] holds, from a 429 until the time that it has named: for callers
-// that do the waiting but may be told to go on too early. Off by default.
-func WithEarlyRefusal(refuse bool) Option {
-	return func(c *Client) error {
-		c.refusesEarly = refuse
-		return nil
-	}
-}
-
-// WithPacing says whether calls are held back so that they do not run into the
-// API limit; they are, unless switched off. Once less than a tenth of the
-// account's budget is left, calls are sent no faster than the budget renews
-// (200 calls per 15 minutes: one in 4.5 seconds), and after a refusal no call
-// is sent before the time at which the server allows the next. A call whose
-// context ends before its turn is sent at once.
-func WithPacing(pace bool) Option {
-	return func(c *Client) error {
-		c.pacing = pace
+		c.forTemporal = true
 		return nil
 	}
 }

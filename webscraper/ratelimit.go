@@ -121,9 +121,10 @@ func (b *budget) take(now time.Time) time.Duration {
 }
 
 // awaitBudget returns when a call may be sent, or when ctx is done. A call
-// whose context would end while it waits does not wait.
+// whose context would end while it waits does not wait, nor does one of a
+// client for Temporal.
 func (c *Client) awaitBudget(ctx context.Context, op string) error {
-	if !c.pacing {
+	if c.forTemporal {
 		return nil
 	}
 	for {

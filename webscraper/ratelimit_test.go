@@ -50,7 +50,7 @@ func TestRefusedCallIsSentAgainAfterTheDelayOfTheServer(t *testing.T) {
 						return
 					}
 					answerJSON(`{"success":true,"data":{"email":"user@example.com"}}`)(w, r)
-				}), webscraper.WithPacing(false))
+				}))
 				start := time.Now()
 				account, err := client.Account(t.Context())
 				require.NoError(t, err)
@@ -61,9 +61,9 @@ func TestRefusedCallIsSentAgainAfterTheDelayOfTheServer(t *testing.T) {
 	}
 }
 
-func TestRefusedCallReturnsTheDelayWithoutRetry(t *testing.T) {
+func TestRefusedCallReturnsTheDelayToTemporal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t, webscraper.WithRetryOn429(false))
+		cloud, client := newCloud(t, webscraper.ForTemporal())
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
 		start := time.Now()
 		_, err := client.Account(t.Context())
@@ -87,9 +87,9 @@ func TestRefusedCallIsGivenUpAfterFiveAttempts(t *testing.T) {
 }
 
 func TestRefusedCallDoesNotWaitPastTheEndOfItsContext(t *testing.T) {
-	for _, pacing := range []bool{true, false} {
+	for _, options := range [][]webscraper.Option{nil, {webscraper.ForTemporal()}} {
 		synctest.Test(t, func(t *testing.T) {
-			cloud, client := newCloud(t, webscraper.WithPacing(pacing))
+			cloud, client := newCloud(t, options...)
 			cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
@@ -211,18 +211,18 @@ func TestCallsSlowDownWhenTheBudgetIsLow(t *testing.T) {
 	}
 	tests := []struct {
 		remaining int
-		pacing    bool
+		options   []webscraper.Option
 		want      time.Duration // for 11 calls
 	}{
-		{20, true, 0},
-		{19, true, 9 * 4500 * time.Millisecond}, // neither the first, which tells, nor the second waits
-		{0, true, 9 * 4500 * time.Millisecond},
-		{19, false, 0},
+		{20, nil, 0},
+		{19, nil, 9 * 4500 * time.Millisecond}, // neither the first, which tells, nor the second waits
+		{0, nil, 9 * 4500 * time.Millisecond},
+		{19, []webscraper.Option{webscraper.ForTemporal()}, 0},
 	}
 	for _, test := range tests {
-		t.Run(fmt.Sprint(test), func(t *testing.T) {
+		t.Run(fmt.Sprint(test.remaining, len(test.options)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client := newPipeClient(t, budget(test.remaining), webscraper.WithPacing(test.pacing))
+				client := newPipeClient(t, budget(test.remaining), test.options...)
 				start := time.Now()
 				for range 11 {
 					require.NoError(t, client.DeleteScrapingJob(t.Context(), 500))
@@ -234,28 +234,24 @@ func TestCallsSlowDownWhenTheBudgetIsLow(t *testing.T) {
 }
 
 func TestRefusalHoldsBackOtherCalls(t *testing.T) {
-	for _, pacing := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
-			cloud, client := newCloud(t, webscraper.WithRetryOn429(false), webscraper.WithPacing(pacing))
-			cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-			_, err := client.Account(t.Context())
-			require.Error(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // too soon for a retry
+		defer cancel()
+		_, err := client.Account(ctx)
+		require.Error(t, err)
 
-			start := time.Now()
-			_, err = client.Account(t.Context())
-			require.NoError(t, err)
-			if pacing {
-				require.Equal(t, 31*time.Second, time.Since(start))
-			} else {
-				require.Zero(t, time.Since(start))
-			}
-		})
-	}
+		start := time.Now()
+		_, err = client.Account(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 31*time.Second, time.Since(start))
+	})
 }
 
 func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t, webscraper.WithRetryOn429(false))
+		cloud, client := newCloud(t, webscraper.ForTemporal())
 		_, known := client.RateLimit()
 		require.False(t, known)
 
@@ -275,17 +271,23 @@ func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-func TestEarlyRefusalSendsNothingBeforeTheTimeThatTheAPINamed(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithToken("token"))
-	server.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(time.Hour)})
-	client, err := webscraper.NewClient("token", webscraper.WithBaseURI(server.URL),
-		webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithEarlyRefusal(true))
-	require.NoError(t, err)
-	for range 3 {
-		_, err = client.Account(t.Context())
-		wait, limited := webscraper.IsRateLimited(err)
-		require.True(t, limited)
-		require.InDelta(t, time.Hour, wait, float64(time.Minute))
-	}
-	require.Len(t, server.Requests(), 1)
+func TestClientForTemporalSendsNothingBeforeTheTimeThatTheAPINamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t, webscraper.ForTemporal())
+		cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(time.Hour)})
+		start := time.Now()
+		for range 3 {
+			_, err := client.Account(t.Context())
+			wait, limited := webscraper.IsRateLimited(err)
+			require.True(t, limited)
+			require.Equal(t, time.Hour+time.Second, wait)
+		}
+		require.Zero(t, time.Since(start))
+		require.Len(t, cloud.Requests(), 1)
+
+		time.Sleep(time.Hour + time.Second)
+		_, err := client.Account(t.Context())
+		require.NoError(t, err)
+		require.Len(t, cloud.Requests(), 2)
+	})
 }

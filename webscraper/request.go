@@ -113,7 +113,7 @@ func (c *Client) withBackoff(ctx context.Context, operation string, attempt func
 		}
 		err := attempt()
 		wait, limited := IsRateLimited(err)
-		if !limited || !c.retryOn429 || n == maxAttempts || endsWithin(ctx, wait) {
+		if !limited || c.forTemporal || n == maxAttempts || endsWithin(ctx, wait) {
 			return err
 		}
 		c.logger.InfoContext(ctx, "refused by the API limit of Web Scraper Cloud", "operation", operation, "wait", wait, "attempt", n)
@@ -123,9 +123,10 @@ func (c *Client) withBackoff(ctx context.Context, operation string, attempt func
 	}
 }
 
-// refuseEarly is what WithEarlyRefusal asks for.
+// refuseEarly refuses a call before the time that the API has named, where
+// Temporal does the waiting: it may deliver a retry twice, and one of them early.
 func (c *Client) refuseEarly(operation string) error {
-	if !c.refusesEarly {
+	if !c.forTemporal {
 		return nil
 	}
 	wait := c.budget.blocked(time.Now())

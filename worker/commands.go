@@ -61,9 +61,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 		deployment:           c.deploymentFlags.parse(&s),
 		temporal:             s.Temporal(logger),
 		tracing:              s.Tracing(),
-		// Temporal does the waiting; on a loaded server it may deliver a retry twice,
-		// and one of them before its time.
-		cloud: c.Client(&s, logger, webscraper.WithRetryOn429(false), webscraper.WithPacing(false), webscraper.WithEarlyRefusal(true)),
+		cloud:                c.Client(&s, logger, webscraper.ForTemporal()),
 	}
 	if err := s.Err(); err != nil {
 		return err

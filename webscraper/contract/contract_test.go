@@ -310,7 +310,7 @@ func TestBothClientsWaitForTheRateLimit(t *testing.T) {
 	require.Equal(t, want, statuses(theirs))
 
 	ours := webscrapertest.NewServer(t, limit)
-	client := newClient(t, ours, webscraper.WithPacing(false))
+	client := newClient(t, ours)
 	for range 2 {
 		_, err := client.Account(t.Context())
 		require.NoError(t, err)

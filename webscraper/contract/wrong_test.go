@@ -88,7 +88,7 @@ func TestAPageOfHTMLCrashesTheirProcess(t *testing.T) {
 
 			server = webscrapertest.NewServer(t)
 			server.Inject(webscrapertest.Fault{Times: 1, Effect: effect})
-			_, err := newClient(t, server, webscraper.WithRetryOn429(false)).Account(t.Context())
+			_, err := newClient(t, server, webscraper.ForTemporal()).Account(t.Context())
 			var apiError *webscraper.Error
 			require.ErrorAs(t, err, &apiError)
 			require.Equal(t, server.Requests()[0].Status, apiError.StatusCode)
