@@ -316,6 +316,7 @@ func TestRefusedRequestForTheRest(t *testing.T) {
 				return
 			}
 			require.Equal(t, []string{a.told.Load().Partial}, a.files())
+			a.steps.Cloud = a.client(apiToken) // which does not wait for the end of the refusal
 			require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.succeeds(webscrapertest.Products(records, 1)).Range)
 		})
 	}
