@@ -207,7 +207,8 @@ func (p *Plugin) StartWorker(
 		steps.Archive = archive.New(p.options.Archive)
 	}
 	registerWorkflows(options.WorkerRegistry)
-	register(options.WorkerRegistry, steps)
+	steps.Register(options.WorkerRegistry)
+	options.WorkerRegistry.RegisterActivityWithOptions(workflows.StartImports, activity.RegisterOptions{Name: workflows.StartImportsName})
 	if err := postgres.CheckSchema(ctx, p.options.DB); err != nil {
 		return fmt.Errorf("the plugin's DB: %w", err)
 	}
@@ -239,7 +240,7 @@ func (p *Plugin) StartWorker(
 
 func (p *Plugin) startFurther(steps *activities.Activities, taskQueue string, options worker.Options) error {
 	further := worker.New(p.options.Client, taskQueue, options)
-	register(further, steps)
+	steps.Register(further)
 	if err := further.Start(); err != nil {
 		return fmt.Errorf("starting the worker on task queue %q: %w", taskQueue, err)
 	}
@@ -291,9 +292,4 @@ func registerWorkflows(registry interface {
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		})
 	}
-}
-
-func register(registry activities.Registry, steps *activities.Activities) {
-	steps.Register(registry)
-	registry.RegisterActivityWithOptions(workflows.StartImports, activity.RegisterOptions{Name: workflows.StartImportsName})
 }

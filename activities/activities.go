@@ -40,13 +40,13 @@ type Activities struct {
 	ArchiveRetention time.Duration
 }
 
-// Registry is the part of a Temporal worker that takes activities.
-type Registry interface {
+// registry is the part of a Temporal worker that takes activities.
+type registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }
 
 // Register registers all activities under their own names.
-func (a *Activities) Register(registry Registry) {
+func (a *Activities) Register(to registry) {
 	for name, method := range map[string]any{
 		"DownloadScrapingJob": a.DownloadScrapingJob,
 		"ImportRecords":       a.ImportRecords,
@@ -59,6 +59,6 @@ func (a *Activities) Register(registry Registry) {
 		"SweepSpool":              a.SweepSpool,
 		"RemoveUnfinishedImports": a.RemoveUnfinishedImports,
 	} {
-		registry.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
+		to.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
 	}
 }

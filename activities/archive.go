@@ -21,8 +21,8 @@ type archiveError struct{ error }
 func (e archiveError) Unwrap() error { return e.error }
 
 func isFromArchive(err error) bool {
-	_, is := errors.AsType[archiveError](err)
-	return is
+	_, ok := errors.AsType[archiveError](err)
+	return ok
 }
 
 // archiveFile archives the file of a published import, unless it is archived

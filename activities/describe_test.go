@@ -89,3 +89,25 @@ func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
 	require.False(t, described.Unchanged())
 	require.Equal(t, int64(5), described.Published.Records)
 }
+
+func TestFilterOfADescriptionIsAskedOfTheAPIOnlyForATag(t *testing.T) {
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{SitemapID: 7, SitemapName: "my-sitemap", Tags: []string{"prices"}})
+	for _, test := range []struct {
+		filter  activities.Filter
+		outside string
+		calls   int
+	}{
+		{activities.Filter{}, "", 1},
+		{activities.Filter{SitemapNamePrefix: "my-", Statuses: []string{"finished"}}, "", 1},
+		{activities.Filter{SitemapNamePrefix: "shop"}, `the sitemap's name "my-sitemap" does not begin with "shop"`, 1},
+		{activities.Filter{Tag: "prices"}, "", 2},
+		{activities.Filter{Tag: "stock"}, `the sitemap "my-sitemap" does not have the tag "stock"`, 2},
+	} {
+		before := len(w.cloud.Requests())
+		described, err := activities.Describe(w.steps, t.Context(), id, test.filter)
+		require.NoError(t, err)
+		require.Equal(t, test.outside, described.Outside)
+		require.Equal(t, test.calls, len(w.cloud.Requests())-before)
+	}
+}

@@ -202,17 +202,3 @@ func goesOn(ctx context.Context, err error) bool {
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
 	return ok && slices.Contains([]string{ErrorCloud, ErrorRateLimited, ErrorWorkerStopping}, failure.Type())
 }
-
-// RemoveFileInput names a file of the spool.
-type RemoveFileInput struct {
-	File string `json:"file"`
-}
-
-// RemoveFile removes the file from the spool, with what broken downloads of it
-// have left. A file that is gone already is no error.
-func (a *Activities) RemoveFile(ctx context.Context, in RemoveFileInput) error {
-	if err := a.Spool.remove(in.File); err != nil {
-		return classify(ctx, fmt.Errorf("removing the spool file: %w", err))
-	}
-	return nil
-}

@@ -194,26 +194,3 @@ func TestFileNamesThatLeadOutOfTheSpoolAreRefused(t *testing.T) {
 	require.Equal(t, []string{file}, w.files())
 	require.Zero(t, w.visible())
 }
-
-func TestRemoveFileTakesTheLeftoversOfBrokenDownloadsToo(t *testing.T) {
-	w := newWorld(t)
-	others := []string{"scrapingjob-1-run-1.jsonl", "scrapingjob-1-run-10.json", "scrapingjob-11-run-1.json.partial-1"}
-	for _, name := range append(others, file, file+".partial-123", file+".partial-456") {
-		w.write(name, "{}")
-	}
-	for range 2 { // a file that is gone is no error
-		_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: file})
-		require.NoError(t, err)
-		require.ElementsMatch(t, others, w.files())
-	}
-}
-
-func TestRemoveFileTakesNamesLiterally(t *testing.T) {
-	w := newWorld(t)
-	w.write("a.partial-1", "{}")
-	for _, name := range []string{"*", "?", "[a]"} {
-		_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: name})
-		require.NoError(t, err)
-	}
-	require.Equal(t, []string{"a.partial-1"}, w.files())
-}

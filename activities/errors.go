@@ -149,8 +149,8 @@ func classifyDatabase(err *pq.Error) (kind string, final bool) {
 // isMappedTableRefusing is about what only a person can change too: keys, rights,
 // triggers and indexes of a table that is not ours.
 func isMappedTableRefusing(err error) bool {
-	_, is := errors.AsType[*postgres.MappedTableError](err)
-	return is && slices.Contains([]pqerror.Class{
+	_, ok := errors.AsType[*postgres.MappedTableError](err)
+	return ok && slices.Contains([]pqerror.Class{
 		pqerror.ClassDataException, pqerror.ClassIntegrityConstraintViolation, pqerror.ClassSyntaxErrorOrAccessRuleViolation,
 		pqerror.ClassInvalidSchemaName, pqerror.ClassPLpgSQLError, pqerror.ClassTriggeredActionException,
 		pqerror.ClassProgramLimitExceeded, pqerror.ClassFeatureNotSupported, pqerror.ClassCardinalityViolation,
@@ -171,19 +171,19 @@ type cloudError struct{ error }
 func (e cloudError) Unwrap() error { return e.error }
 
 func isFromCloud(err error) bool {
-	_, is := errors.AsType[cloudError](err)
-	return is
+	_, ok := errors.AsType[cloudError](err)
+	return ok
 }
 
 func classifyCloud(err error) (kind string, final bool, delay time.Duration) {
 	if delay, limited := webscraper.IsRateLimited(err); limited {
 		return ErrorRateLimited, false, delay
 	}
-	if _, is := errors.AsType[*fs.PathError](err); is {
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return ErrorOther, false, 0 // a download that could not be written
 	}
-	answer, is := errors.AsType[*webscraper.Error](err)
-	if !is {
+	answer, ok := errors.AsType[*webscraper.Error](err)
+	if !ok {
 		return ErrorCloud, false, 0 // no answer, or half of one
 	}
 	switch code := answer.StatusCode; {

@@ -41,7 +41,7 @@ func (hook RecordHook) call(ctx context.Context, job sink.ScrapingJob, number in
 		}
 	}()
 	changed, err = hook(ctx, job, number, record[:len(record):len(record)])
-	if skip, is := errors.AsType[*skipRecord](err); is {
+	if skip, ok := errors.AsType[*skipRecord](err); ok {
 		return nil, skip, nil
 	}
 	if err != nil {

@@ -186,8 +186,8 @@ func (p *importPart) ours(ctx context.Context, data *dataset, flags ...string) (
 		RunID:          "bench",
 		Pass:           1,
 		RequestedAt:    time.Now(),
-		BatchRecords:   workflows.DefaultBatchRecords,
-		MaxRecordBytes: workflows.DefaultMaxRecordBytes,
+		BatchRecords:   workflows.DefaultSettings().BatchRecords,
+		MaxRecordBytes: workflows.DefaultSettings().MaxRecordBytes,
 	}, append(flags, "--spool-dir", spool, "--download", filepath.Join(data.dir, spoolFile))...)
 	p.peaks = append(p.peaks, outcome.PeakRSSMiB)
 	return time.Duration(outcome.Seconds * float64(time.Second)), err

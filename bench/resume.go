@@ -46,7 +46,7 @@ func measureResume(ctx context.Context, s *stage, r *result) error {
 	t := r.table(fmt.Sprintf("resume: a worker killed with SIGKILL in an import of %s records, another one started on its spool at once; medians, rounds: %d",
 		thousands(float64(s.Records)), s.Rounds), "records committed before", "sent again", "downloads", "seconds until the next batch is committed")
 	t.row(thousands(median(kept)), thousands(median(sentAgain)), fmt.Sprintf("%.0f", median(downloads)),
-		fmt.Sprintf("%.1f (HEARTBEAT_TIMEOUT is %s)", median(seconds), workflows.DefaultHeartbeatTimeout))
+		fmt.Sprintf("%.1f (HEARTBEAT_TIMEOUT is %s)", median(seconds), workflows.DefaultSettings().HeartbeatTimeout))
 	r.set("records", float64(s.Records))
 	r.set("records_committed_before", median(kept))
 	r.set("records_sent_again", median(sentAgain))

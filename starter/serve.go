@@ -163,12 +163,9 @@ func (s *webhookServer) learnSearchAttributes(ctx context.Context, temporal clie
 }
 
 func (s *webhookServer) schedule(ctx context.Context, schedules client.ScheduleClient) error {
-	if s.reconcileEvery == 0 {
-		return workflows.UnscheduleReconciliation(ctx, schedules)
-	}
 	settings := s.settings
 	settings.SearchAttributes = s.searchAttributes.Load()
-	if err := workflows.ScheduleReconciliation(ctx, schedules, s.taskQueue, s.reconcileEvery, settings); err != nil {
+	if err := workflows.ScheduleReconciliation(ctx, schedules, s.taskQueue, s.reconcileEvery, settings); err != nil || s.reconcileEvery == 0 {
 		return err
 	}
 	s.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", s.reconcileEvery.String())

@@ -47,7 +47,7 @@ func (c *setupCommand) schedule(
 ) error {
 	const id = workflows.ReconcileScheduleID
 	if every == 0 {
-		if err := workflows.UnscheduleReconciliation(ctx, schedules); err != nil {
+		if err := workflows.ScheduleReconciliation(ctx, schedules, c.TaskQueue, 0, settings); err != nil {
 			return err
 		}
 		fmt.Fprintf(streams.Out, "schedule %s: there is none, as RECONCILE_EVERY is 0\n", id)

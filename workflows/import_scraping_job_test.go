@@ -115,8 +115,8 @@ func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInp
 	w.setFile(in.File, true)
 	if w.onDownload != nil {
 		if err := w.onDownload(); err != nil {
-			failure, is := errors.AsType[*temporal.ApplicationError](err)
-			switch final := is && failure.NonRetryable(); {
+			failure, ok := errors.AsType[*temporal.ApplicationError](err)
+			switch final := ok && failure.NonRetryable(); {
 			case in.IfDue == nil:
 				return result, err
 			case final:
@@ -224,8 +224,8 @@ func TestSettingsReachTheImport(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.run(t, "0")
 	require.Len(t, w.imports, 1)
-	require.Equal(t, workflows.DefaultBatchRecords, w.imports[0].BatchRecords)
-	require.Equal(t, workflows.DefaultMaxRecordBytes, w.imports[0].MaxRecordBytes)
+	require.Equal(t, workflows.DefaultSettings().BatchRecords, w.imports[0].BatchRecords)
+	require.Equal(t, workflows.DefaultSettings().MaxRecordBytes, w.imports[0].MaxRecordBytes)
 	require.Equal(t, w.job, w.imports[0].Job)
 }
 

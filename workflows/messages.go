@@ -1,12 +1,8 @@
 package workflows
 
 import (
-	"fmt"
-	"math"
 	"strconv"
 	"time"
-
-	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 // Names under which the workflow, its task queue, signals and query are known
@@ -69,129 +65,6 @@ type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
-}
-
-// Settings shape an import. They travel in the workflow's input from whoever
-// starts it. The zero value of each stands for its default.
-type Settings struct {
-	// HoldBeforeDelete is how long the job stays in the cloud after its
-	// verified import: a duration like "24h", "0" for none, "never" to keep it
-	// for good. Default "24h".
-	HoldBeforeDelete string `json:"hold_before_delete,omitempty"`
-	// SourceFormat is which of the job's exports is imported: "json" or "csv".
-	// Default "json".
-	SourceFormat string `json:"source_format,omitempty"`
-	// SourceRaw is for the export without the changes of the sitemap's parser.
-	SourceRaw bool `json:"source_raw,omitempty"`
-	// BatchRecords is how many records are committed at a time. Default 5000.
-	BatchRecords int `json:"batch_records,omitempty"`
-	// MaxRecordBytes is the size over which a record is rejected. Default
-	// 16777216 (16 MiB).
-	MaxRecordBytes int `json:"max_record_bytes,omitempty"`
-	// MaxRejected is how many rejected records an import may have and still count
-	// as complete. Default 0.
-	MaxRejected int `json:"max_rejected,omitempty"`
-	// MinRecordsPercent is how many records a finished job has to have to be
-	// published without being asked about, in percent of those that were published
-	// of its sitemap last. Default 0: any number.
-	MinRecordsPercent int `json:"min_records_percent,omitempty"`
-	// AttentionTimeout is how long an import that needs attention waits for a
-	// person's signal before it fails: a duration. Default "168h" (7 days).
-	AttentionTimeout string `json:"attention_timeout,omitempty"`
-	// WorkerGoneAfter is how long the worker that holds the downloaded file may
-	// leave a step waiting before the import begins again on another: a
-	// duration. Default "5m".
-	WorkerGoneAfter string `json:"worker_gone_after,omitempty"`
-	// HeartbeatTimeout is how long a download or an import may be silent before
-	// it is given to another attempt: a duration. Default "30s".
-	HeartbeatTimeout string `json:"heartbeat_timeout,omitempty"`
-	// SearchAttributes says that the namespace has those of SearchAttributes, so
-	// that imports set them. A start that sets others is refused.
-	SearchAttributes bool `json:"search_attributes,omitempty"`
-	// Filter is what a job has to pass to be imported without being asked for by
-	// hand. A re-import takes no notice of it. Default: all pass.
-	Filter activities.Filter `json:"filter,omitzero"`
-}
-
-// Defaults of Settings.
-const (
-	DefaultHoldBeforeDelete = "24h"
-	DefaultSourceFormat     = activities.FormatJSON
-	DefaultBatchRecords     = 5000
-	DefaultMaxRecordBytes   = 16 << 20
-	DefaultAttentionTimeout = "168h"
-	DefaultWorkerGoneAfter  = "5m"
-	DefaultHeartbeatTimeout = "30s"
-	// MaxBatchRecords and MaxMaxRecordBytes are the most that Settings allow.
-	MaxBatchRecords   = 1_000_000
-	MaxMaxRecordBytes = 128 << 20
-	// NeverDelete is the HoldBeforeDelete that keeps the job in the cloud.
-	NeverDelete = "never"
-)
-
-// settings are Settings in force: defaults filled in, durations parsed.
-type settings struct {
-	hold              time.Duration
-	neverDelete       bool
-	source            activities.Source
-	batchRecords      int
-	maxRecordBytes    int
-	maxRejected       int64
-	minRecordsPercent int
-	attentionTimeout  time.Duration
-	workerGoneAfter   time.Duration
-	heartbeatTimeout  time.Duration
-	searchAttributes  bool
-	filter            activities.Filter
-}
-
-// Validate returns one error for each setting that is not valid, naming it, its
-// value and what is expected.
-func (s Settings) Validate() []error {
-	_, problems := s.parse()
-	return problems
-}
-
-func (s Settings) parse() (settings, []error) {
-	var problems []error
-	duration := func(name, value, byDefault string, least time.Duration) time.Duration {
-		if value == "" {
-			value = byDefault
-		}
-		d, err := time.ParseDuration(value)
-		if err != nil || d < least {
-			problems = append(problems, fmt.Errorf("%s is %q: want a duration like %q, at least %s", name, value, byDefault, least))
-		}
-		return d
-	}
-	number := func(name string, value, byDefault, least, most int) int {
-		if value == 0 {
-			value = byDefault
-		}
-		if value < least || value > most {
-			problems = append(problems, fmt.Errorf("%s is %d: want a number from %d to %d", name, value, least, most))
-		}
-		return value
-	}
-	in := settings{neverDelete: s.HoldBeforeDelete == NeverDelete}
-	if !in.neverDelete {
-		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, DefaultHoldBeforeDelete, 0)
-	}
-	var known bool
-	if in.source, known = activities.NewSource(s.SourceFormat, s.SourceRaw); !known {
-		problems = append(problems, fmt.Errorf("source_format is %q: want %q or %q", s.SourceFormat, activities.FormatJSON, activities.FormatCSV))
-	}
-	in.batchRecords = number("batch_records", s.BatchRecords, DefaultBatchRecords, 1, MaxBatchRecords)
-	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, DefaultMaxRecordBytes, 1, MaxMaxRecordBytes)
-	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
-	in.minRecordsPercent = number("min_records_percent", s.MinRecordsPercent, 0, 0, 100)
-	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, DefaultAttentionTimeout, time.Second)
-	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, DefaultWorkerGoneAfter, time.Second)
-	in.searchAttributes = s.SearchAttributes
-	in.filter = s.Filter
-	problems = append(problems, s.Filter.Validate()...)
-	in.heartbeatTimeout = duration("heartbeat_timeout", s.HeartbeatTimeout, DefaultHeartbeatTimeout, time.Second)
-	return in, problems
 }
 
 // Outcome says how an import ended.

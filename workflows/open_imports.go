@@ -39,8 +39,8 @@ type OpenImports struct {
 	NeedAttention map[string]int
 }
 
-// Lister is the part of a Temporal client that lists workflows.
-type Lister interface {
+// lister is the part of a Temporal client that lists workflows.
+type lister interface {
 	ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
 }
 
@@ -48,7 +48,7 @@ type Lister interface {
 // behind, for the open imports of a task queue. It reads 1000 workflows a call.
 // Where a host encrypts its payloads, an import that has ever needed attention
 // counts as activities.ErrorOther until it ends.
-func CountOpenImports(ctx context.Context, c Lister, taskQueue string) (OpenImports, error) {
+func CountOpenImports(ctx context.Context, c lister, taskQueue string) (OpenImports, error) {
 	open := OpenImports{NeedAttention: map[string]int{}}
 	for _, kind := range ProblemKinds() {
 		open.NeedAttention[kind] = 0

@@ -1,7 +1,6 @@
 package workflows_test
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/replaytest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// landings are the folders of histories, each recorded from code that had
-// landed: its day and its commit.
+// landings are the folders of histories, each recorded from merged code: its day
+// and its commit. The first of them is of the baseline, 0.1.0, and is recorded once
+// that is merged; until then the system tests' own histories are all that is
+// replayed.
 func landings(t *testing.T) []string {
 	t.Helper()
 	folders, err := filepath.Glob("testdata/histories/*-*-*-*")
@@ -25,7 +24,7 @@ func landings(t *testing.T) []string {
 	return folders
 }
 
-// Workflows that were begun by landed code have to go on with this code.
+// Workflows that were begun by merged code have to go on with this code.
 // CONTRIBUTING.md says how their histories are recorded. One is never recorded
 // again to make this test pass: a change of the process needs
 // workflow.GetVersion.
@@ -36,16 +35,7 @@ func TestWorkflowsBegunByLandedCodeGoOn(t *testing.T) {
 		require.NotEmpty(t, histories, landing)
 		for _, file := range histories {
 			t.Run(filepath.Base(landing)+"/"+filepath.Base(file), func(t *testing.T) {
-				history := readHistory(t, file)
-				started := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
-				replayer := worker.NewWorkflowReplayer()
-				replayer.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
-				replayer.RegisterWorkflowWithOptions(workflows.ReconcileScrapingJobs, workflow.RegisterOptions{Name: workflows.ReconcileScrapingJobsName})
-				// The workflow's ID is the job's.
-				require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), history,
-					worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
-						ID: started.GetWorkflowId(), RunID: started.GetOriginalExecutionRunId(),
-					}}))
+				require.NoError(t, replaytest.Replay(readHistory(t, file)))
 			})
 		}
 	}

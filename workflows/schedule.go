@@ -18,8 +18,11 @@ const ReconcileScheduleID = "scrapehaul-reconcile"
 
 // ScheduleReconciliation has ReconcileScrapingJobs run every so often, one run
 // at a time. It creates the schedule or updates the one that is there, which
-// stays paused if somebody has paused it.
+// stays paused if somebody has paused it; 0 removes it.
 func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQueue string, every time.Duration, settings Settings) error {
+	if every == 0 {
+		return unschedule(ctx, c)
+	}
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	action := &client.ScheduleWorkflowAction{
 		ID:            ReconcileScheduleID,
@@ -47,10 +50,10 @@ func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQu
 	return nil
 }
 
-// UnscheduleReconciliation removes the schedule, if it is there.
-func UnscheduleReconciliation(ctx context.Context, c client.ScheduleClient) error {
+// unschedule removes the schedule, if it is there.
+func unschedule(ctx context.Context, c client.ScheduleClient) error {
 	err := c.GetHandle(ctx, ReconcileScheduleID).Delete(ctx)
-	if _, is := errors.AsType[*serviceerror.NotFound](err); err == nil || is {
+	if _, ok := errors.AsType[*serviceerror.NotFound](err); err == nil || ok {
 		return nil
 	}
 	return fmt.Errorf("removing the schedule %s: %w", ReconcileScheduleID, err)

@@ -15,49 +15,39 @@ import (
 // Keyword. They are optional: a namespace has to have them registered before a
 // workflow may set them.
 var (
-	// ScrapingJobStatusAttribute is the job's status in Web Scraper Cloud.
-	ScrapingJobStatusAttribute = temporal.NewSearchAttributeKeyKeyword("ScrapingJobStatus")
-	// SitemapNameAttribute is the name of the job's sitemap.
-	SitemapNameAttribute = temporal.NewSearchAttributeKeyKeyword("SitemapName")
-	// CustomIDAttribute is the job's custom_id.
-	CustomIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
-	// ImportStateAttribute is the import's State. Temporal itself tells when it has
-	// ended.
+	// scrapingJobStatusAttribute is the job's status in Web Scraper Cloud.
+	scrapingJobStatusAttribute = temporal.NewSearchAttributeKeyKeyword("ScrapingJobStatus")
+	// sitemapNameAttribute is the name of the job's sitemap.
+	sitemapNameAttribute = temporal.NewSearchAttributeKeyKeyword("SitemapName")
+	// customIDAttribute is the job's custom_id.
+	customIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
+	// ImportStateAttribute is StepImport up to the publishing, then StepHold, or
+	// StepNeedsAttention: each change of it is an event of the import's history.
+	// Temporal itself tells when an import has ended.
 	ImportStateAttribute = temporal.NewSearchAttributeKeyKeyword("ImportState")
 )
 
-// State is what an open import can be searched by; each change of it is an event
-// of the import's history.
-type State string
-
-// The states of an import.
-const (
-	StateImporting      State = "importing"
-	StateHolding        State = "holding"
-	StateNeedsAttention State = "needs-attention"
-)
-
-// stateIn is the state of an import in that step, "" when it is done.
-func stateIn(step Step) State {
+// stateIn is the value of ImportStateAttribute in a step, "" when the import is done.
+func stateIn(step Step) Step {
 	switch step {
 	case StepDownload, StepImport:
-		return StateImporting
+		return StepImport
 	case StepHold, StepDelete:
-		return StateHolding
+		return StepHold
 	case StepNeedsAttention:
-		return StateNeedsAttention
+		return StepNeedsAttention
 	}
 	return ""
 }
 
 // searchAttributes are those of an import, as far as the job is known.
-func searchAttributes(job Notification, state State) []temporal.SearchAttributeUpdate {
+func searchAttributes(job Notification, state Step) []temporal.SearchAttributeUpdate {
 	updates := []temporal.SearchAttributeUpdate{ImportStateAttribute.ValueSet(string(state))}
 	for _, known := range []struct {
 		attribute temporal.SearchAttributeKeyKeyword
 		value     string
 	}{
-		{ScrapingJobStatusAttribute, job.Status}, {SitemapNameAttribute, job.SitemapName}, {CustomIDAttribute, job.CustomID},
+		{scrapingJobStatusAttribute, job.Status}, {sitemapNameAttribute, job.SitemapName}, {customIDAttribute, job.CustomID},
 	} {
 		if known.value != "" {
 			updates = append(updates, known.attribute.ValueSet(truncate(known.value, maxKeyword)))
@@ -87,7 +77,7 @@ func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 // SearchAttributes are all search attributes of imports.
 func SearchAttributes() []temporal.SearchAttributeKeyKeyword {
 	return []temporal.SearchAttributeKeyKeyword{
-		ScrapingJobStatusAttribute, SitemapNameAttribute, CustomIDAttribute, ImportStateAttribute,
+		scrapingJobStatusAttribute, sitemapNameAttribute, customIDAttribute, ImportStateAttribute,
 	}
 }
 

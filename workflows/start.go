@@ -46,7 +46,7 @@ func signalWithStart(
 		StaticSummary: truncate(summary, maxSummary),
 	}
 	if settings.SearchAttributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StateImporting)...)
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StepImport)...)
 	}
 	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
 		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Settings: settings})

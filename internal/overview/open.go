@@ -41,7 +41,7 @@ func (r *Reader) NeedingAttention(ctx context.Context, namespace string) (import
 	registered, err := workflows.RegisteredSearchAttributes(ctx, r.Temporal, namespace)
 	if name := workflows.ImportStateAttribute.GetName(); err == nil && registered[name] == enumspb.INDEXED_VALUE_TYPE_KEYWORD {
 		// A run that was begun before the attribute was registered has none.
-		query += fmt.Sprintf(" AND (%s = %s OR %s IS NULL)", name, quote(string(workflows.StateNeedsAttention)), name)
+		query += fmt.Sprintf(" AND (%s = %s OR %s IS NULL)", name, quote(string(workflows.StepNeedsAttention)), name)
 	}
 	for token := []byte(nil); ; {
 		page, next, err := r.list(ctx, query, attentionPageSize, token)

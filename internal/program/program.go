@@ -40,17 +40,19 @@ type Streams struct {
 // an import have scrapingjob_id and run_id.
 func (s Streams) Logger() *slog.Logger { return newLogger(s.Err) }
 
+var settings = workflows.DefaultSettings()
+
 // defaults are the values that the commands' flags refer to.
 var defaults = kong.Vars{
 	"base_uri":          webscraper.DefaultBaseURI,
 	"task_queue":        workflows.DefaultTaskQueue,
-	"hold":              workflows.DefaultHoldBeforeDelete,
-	"source_format":     workflows.DefaultSourceFormat,
-	"batch_records":     strconv.Itoa(workflows.DefaultBatchRecords),
-	"max_record_bytes":  strconv.Itoa(workflows.DefaultMaxRecordBytes),
-	"attention_timeout": workflows.DefaultAttentionTimeout,
-	"worker_gone_after": workflows.DefaultWorkerGoneAfter,
-	"heartbeat_timeout": workflows.DefaultHeartbeatTimeout,
+	"hold":              settings.HoldBeforeDelete,
+	"source_format":     settings.SourceFormat,
+	"batch_records":     strconv.Itoa(settings.BatchRecords),
+	"max_record_bytes":  strconv.Itoa(settings.MaxRecordBytes),
+	"attention_timeout": settings.AttentionTimeout,
+	"worker_gone_after": settings.WorkerGoneAfter,
+	"heartbeat_timeout": settings.HeartbeatTimeout,
 }
 
 // Main parses the process's arguments into cli, a struct of kong commands whose

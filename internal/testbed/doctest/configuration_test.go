@@ -34,13 +34,15 @@ func variables(t *testing.T, packages ...string) map[string]string {
 	return found
 }
 
+var defaults = workflows.DefaultSettings()
+
 // computed are the defaults that the programs take from the code.
 var computed = map[string]string{
-	"${base_uri}": webscraper.DefaultBaseURI, "${task_queue}": workflows.DefaultTaskQueue, "${hold}": workflows.DefaultHoldBeforeDelete,
-	"${source_format}": workflows.DefaultSourceFormat, "${batch_records}": strconv.Itoa(workflows.DefaultBatchRecords),
-	"${max_record_bytes}":  strconv.Itoa(workflows.DefaultMaxRecordBytes),
-	"${attention_timeout}": workflows.DefaultAttentionTimeout, "${worker_gone_after}": workflows.DefaultWorkerGoneAfter,
-	"${heartbeat_timeout}": workflows.DefaultHeartbeatTimeout,
+	"${base_uri}": webscraper.DefaultBaseURI, "${task_queue}": workflows.DefaultTaskQueue, "${hold}": defaults.HoldBeforeDelete,
+	"${source_format}": defaults.SourceFormat, "${batch_records}": strconv.Itoa(defaults.BatchRecords),
+	"${max_record_bytes}":  strconv.Itoa(defaults.MaxRecordBytes),
+	"${attention_timeout}": defaults.AttentionTimeout, "${worker_gone_after}": defaults.WorkerGoneAfter,
+	"${heartbeat_timeout}": defaults.HeartbeatTimeout,
 }
 
 func TestEverySettingIsListedWithItsDefault(t *testing.T) {

@@ -16,6 +16,9 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/replaytest"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // watchEvery is how often pending activities are looked at. What is missed is
@@ -85,8 +88,8 @@ func (s *System) lookAtPendingActivities(ctx context.Context) {
 	}
 }
 
-// finish looks for secrets in everything that was written, and records the
-// histories if asked to.
+// finish looks for secrets in everything that was written, replays the histories,
+// and records them if asked to.
 func (s *System) finish() {
 	written := map[string]string{
 		"the logs": s.Log.String(), "the pending activities": s.PendingActivities(), "the metrics": strings.Join(s.scraped, ""),
@@ -101,7 +104,13 @@ func (s *System) finish() {
 			require.Contains(s.T, string(plain), `"scrapingjob_id":`+id, "the search sees what payloads hold")
 		}
 		written["the history of workflow "+id] = string(plain)
-		if *record != "" && run.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			continue
+		}
+		if name := run.GetType().GetName(); name == workflows.ImportScrapingJobName || name == workflows.ReconcileScrapingJobsName {
+			require.NoError(s.T, replaytest.Replay(history), "the replay of workflow %s", id)
+		}
+		if *record != "" {
 			name := s.T.Name() + "-" + id + "-" + run.GetExecution().GetRunId()[24:] + ".json" // a run ID begins with the time
 			name = strings.NewReplacer("/", "-", ":", "").Replace(name)                        // as files of a Go module are named
 			require.NoError(s.T, os.WriteFile(filepath.Join(*record, name), []byte(protojson.Format(history)), 0o600))

@@ -68,8 +68,8 @@ func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
 		return 0, err
 	}
 	for _, entry := range entries {
-		id, runID, is := ownerOf(entry.Name())
-		if !is {
+		id, runID, ok := ownerOf(entry.Name())
+		if !ok {
 			continue // not ours
 		}
 		open, err := isOpen(ctx, id, runID)
@@ -96,7 +96,7 @@ func FileName(scrapingJobID int64, runID string, n int) string {
 var fileName = regexp.MustCompile(`^scrapingjob-(\d+)-(.+)-\d+\.json(` + regexp.QuoteMeta(partialSuffix) + `.+)?$`)
 
 // ownerOf reads a FileName, also that of a partial download.
-func ownerOf(name string) (scrapingJobID int64, runID string, is bool) {
+func ownerOf(name string) (scrapingJobID int64, runID string, ok bool) {
 	parts := fileName.FindStringSubmatch(name)
 	if parts == nil {
 		return 0, "", false
@@ -110,73 +110,14 @@ func ownerOf(name string) (scrapingJobID int64, runID string, is bool) {
 func isOpen(ctx context.Context, scrapingJobID int64, runID string) (bool, error) {
 	workflowID := strconv.FormatInt(scrapingJobID, 10)
 	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, workflowID, runID)
-	if _, is := errors.AsType[*serviceerror.NotFound](err); is {
+	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
 		return false, nil
 	}
-	if _, is := errors.AsType[*serviceerror.InvalidArgument](err); is {
+	if _, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok {
 		return false, nil // not the ID of a run
 	}
 	if err != nil {
 		return false, fmt.Errorf("asking Temporal for run %s of workflow %s: %w", runID, workflowID, err)
 	}
 	return run.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
-}
-
-// RemoveUnfinishedImportsResult says what was removed.
-type RemoveUnfinishedImportsResult struct {
-	Imports int `json:"imports"`
-	// ArchivedFiles counts those whose retention was over.
-	ArchivedFiles int `json:"archived_files,omitempty"`
-}
-
-// RemoveUnfinishedImports gives up the imports of runs that have ended without
-// publishing, and removes all records that no reader can see, and the archived
-// files whose retention is over. It also tries again to make the views of sitemaps
-// that publishing could not make.
-func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinishedImportsResult, error) {
-	abandoned, err := a.removeUnfinishedImports(ctx)
-	if err != nil {
-		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
-	}
-	removed, err := a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
-	if err != nil {
-		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
-	}
-	return RemoveUnfinishedImportsResult{Imports: abandoned, ArchivedFiles: removed}, nil
-}
-
-func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {
-	unfinished, err := a.Sink.UnfinishedImports(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, each := range unfinished {
-		activity.RecordHeartbeat(ctx)
-		open, err := isOpen(ctx, each.ScrapingJobID, each.WorkflowRunID)
-		if err != nil {
-			return abandoned, err
-		}
-		if open {
-			continue
-		}
-		if err := a.Sink.AbandonImport(ctx, each.ImportID); err != nil {
-			return abandoned, err
-		}
-		abandoned++
-	}
-	jobs, err := a.Sink.JobsWithUnneededRecords(ctx)
-	if err != nil {
-		return abandoned, err
-	}
-	for _, id := range jobs {
-		progress := func(records int64) { activity.RecordHeartbeat(ctx, Progress{Removed: records}) }
-		if err := a.Sink.RemoveUnneeded(ctx, id, progress); err != nil {
-			return abandoned, err
-		}
-	}
-	problems, err := a.Store.RefreshSitemapViews(ctx)
-	for _, problem := range problems {
-		activity.GetLogger(ctx).Warn("The view of a sitemap was not refreshed", "problem", problem)
-	}
-	return abandoned, err
 }

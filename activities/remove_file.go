@@ -1,0 +1,20 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+)
+
+// RemoveFileInput names a file of the spool.
+type RemoveFileInput struct {
+	File string `json:"file"`
+}
+
+// RemoveFile removes the file from the spool, with what broken downloads of it
+// have left. A file that is gone already is no error.
+func (a *Activities) RemoveFile(ctx context.Context, in RemoveFileInput) error {
+	if err := a.Spool.remove(in.File); err != nil {
+		return classify(ctx, fmt.Errorf("removing the spool file: %w", err))
+	}
+	return nil
+}

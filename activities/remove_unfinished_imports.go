@@ -1,0 +1,66 @@
+package activities
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// RemoveUnfinishedImportsResult says what was removed.
+type RemoveUnfinishedImportsResult struct {
+	Imports int `json:"imports"`
+	// ArchivedFiles counts those whose retention was over.
+	ArchivedFiles int `json:"archived_files,omitempty"`
+}
+
+// RemoveUnfinishedImports gives up the imports of runs that have ended without
+// publishing, and removes all records that no reader can see, and the archived
+// files whose retention is over. It also tries again to make the views of sitemaps
+// that publishing could not make.
+func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinishedImportsResult, error) {
+	abandoned, err := a.removeUnfinishedImports(ctx)
+	if err != nil {
+		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
+	}
+	removed, err := a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
+	if err != nil {
+		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
+	}
+	return RemoveUnfinishedImportsResult{Imports: abandoned, ArchivedFiles: removed}, nil
+}
+
+func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {
+	unfinished, err := a.Sink.UnfinishedImports(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, each := range unfinished {
+		activity.RecordHeartbeat(ctx)
+		open, err := isOpen(ctx, each.ScrapingJobID, each.WorkflowRunID)
+		if err != nil {
+			return abandoned, err
+		}
+		if open {
+			continue
+		}
+		if err := a.Sink.AbandonImport(ctx, each.ImportID); err != nil {
+			return abandoned, err
+		}
+		abandoned++
+	}
+	jobs, err := a.Sink.JobsWithUnneededRecords(ctx)
+	if err != nil {
+		return abandoned, err
+	}
+	for _, id := range jobs {
+		progress := func(records int64) { activity.RecordHeartbeat(ctx, Progress{Removed: records}) }
+		if err := a.Sink.RemoveUnneeded(ctx, id, progress); err != nil {
+			return abandoned, err
+		}
+	}
+	problems, err := a.Store.RefreshSitemapViews(ctx)
+	for _, problem := range problems {
+		activity.GetLogger(ctx).Warn("The view of a sitemap was not refreshed", "problem", problem)
+	}
+	return abandoned, err
+}

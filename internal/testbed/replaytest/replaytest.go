@@ -1,0 +1,26 @@
+// Package replaytest replays histories of workflows with the code of today.
+package replaytest
+
+import (
+	"log/slog"
+
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// Replay returns an error when today's code does not do what the history says.
+func Replay(history *historypb.History) error {
+	started := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
+	replayer := worker.NewWorkflowReplayer()
+	replayer.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
+	replayer.RegisterWorkflowWithOptions(workflows.ReconcileScrapingJobs, workflow.RegisterOptions{Name: workflows.ReconcileScrapingJobsName})
+	// The workflow's ID is the job's.
+	return replayer.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), history,
+		worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
+			ID: started.GetWorkflowId(), RunID: started.GetOriginalExecutionRunId(),
+		}})
+}
