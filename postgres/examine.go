@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,9 +44,6 @@ SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
                AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
 ) AS forbidden`
 
-const selectSchemaVersion = `
-SELECT coalesce(max(version_id), 0) FROM scrapehaul.goose_db_version WHERE is_applied`
-
 const selectViewProblems = `
 SELECT problem FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY sitemap_name`
 
@@ -72,14 +68,8 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	if len(found.Forbidden) > 0 {
 		return found, nil // the version may be one of them
 	}
-	var migrated bool
-	if err := db.GetContext(ctx, &migrated, `SELECT to_regclass('scrapehaul.goose_db_version') IS NOT NULL`); err != nil {
-		return found, fmt.Errorf("looking for the version of schema scrapehaul: %w", err)
-	}
-	if migrated {
-		if err := db.GetContext(ctx, &found.SchemaVersion, selectSchemaVersion); err != nil {
-			return found, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
-		}
+	if found.SchemaVersion, err = schemaVersion(ctx, db); err != nil {
+		return found, err
 	}
 	if found.SchemaVersion == found.WantVersion {
 		if err := db.SelectContext(ctx, &found.ViewProblems, selectViewProblems); err != nil {
@@ -87,16 +77,4 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 		}
 	}
 	return found, nil
-}
-
-func wantedVersion(db *sqlx.DB) (int64, error) {
-	provider, err := migrator(db)
-	if err != nil {
-		return 0, err
-	}
-	sources := provider.ListSources()
-	if len(sources) == 0 {
-		return 0, errors.New("there are no migrations")
-	}
-	return sources[len(sources)-1].Version, nil
 }

@@ -87,14 +87,51 @@ func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 	if err := checkEncoding(ctx, db); err != nil {
 		return err
 	}
-	var missing bool
-	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('scrapehaul.skipped_records') IS NULL`); err != nil {
-		return fmt.Errorf("looking for schema scrapehaul: %w", err)
+	want, err := wantedVersion(db)
+	if err != nil {
+		return err
 	}
-	if missing {
-		return errors.New(`schema scrapehaul is not there yet, or of an earlier version: start a worker, or run "worker migrate"`)
+	version, err := schemaVersion(ctx, db)
+	switch {
+	case err != nil:
+		return err
+	case version == 0:
+		return errors.New(`schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
+	case version < want:
+		return fmt.Errorf(`schema scrapehaul is at version %d of %d: start a worker, or run "worker migrate"`, version, want)
 	}
 	return nil
+}
+
+const selectSchemaVersion = `
+SELECT coalesce(max(version_id), 0) FROM scrapehaul.goose_db_version WHERE is_applied`
+
+// schemaVersion is 0 when nothing has been migrated yet.
+func schemaVersion(ctx context.Context, db *sqlx.DB) (version int64, err error) {
+	var migrated bool
+	if err := db.GetContext(ctx, &migrated, `SELECT to_regclass('scrapehaul.goose_db_version') IS NOT NULL`); err != nil {
+		return 0, fmt.Errorf("looking for the version of schema scrapehaul: %w", err)
+	}
+	if !migrated {
+		return 0, nil
+	}
+	if err := db.GetContext(ctx, &version, selectSchemaVersion); err != nil {
+		return 0, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
+	}
+	return version, nil
+}
+
+// wantedVersion is the one that [Migrate] brings the schema to.
+func wantedVersion(db *sqlx.DB) (int64, error) {
+	provider, err := migrator(db)
+	if err != nil {
+		return 0, err
+	}
+	sources := provider.ListSources()
+	if len(sources) == 0 {
+		return 0, errors.New("there are no migrations")
+	}
+	return sources[len(sources)-1].Version, nil
 }
 
 // checkEncoding makes sure that PostgreSQL checks and keeps every character.

@@ -1,8 +1,6 @@
 package postgres_test
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -34,16 +33,13 @@ func readAll(t *testing.T, db *sqlx.DB) (records []readable) {
 	return records
 }
 
-// Each subtest is a released version of the schema, or the present one.
+// Each subtest is a version of the schema, or the present one as it is filled now.
 func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
 	present := filledDatabase(t)
 	t.Run("present", func(t *testing.T) { requireInOrder(t, connect(t, present)) })
-	released, err := filepath.Glob("testdata/released/version-*.sql")
-	require.NoError(t, err)
 	migrations, err := filepath.Glob("migrations/*.sql")
 	require.NoError(t, err)
-	require.NotEmpty(t, released)
-	for _, file := range released {
+	for _, file := range dumps(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			db := restoredDatabase(t, file)
 			before := readAll(t, db)
@@ -83,7 +79,7 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	require.NoError(t, resumed.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(7), count(t, db, visible+` WHERE scrapingjob_id = $1`, unfinishedJob))
 	require.Equal(t, int64(5+2+7), count(t, db, `SELECT count(*) FROM sitemaps."my-sitemap" WHERE product = 'IdeaTab A3500L'`),
-		"the view has the jobs that were imported before there was one")
+		"the view has the jobs that were imported before")
 
 	unneeded, err := store.JobsWithUnneededRecords(t.Context())
 	require.NoError(t, err)
@@ -106,25 +102,26 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	require.Len(t, history, 2)
 }
 
-// releasedFrom returns databases of the versions from the given one on, migrated, and
-// the present one, by their names.
-func releasedFrom(t *testing.T, least int) map[string]*sqlx.DB {
-	t.Helper()
-	all := map[string]*sqlx.DB{"present": connect(t, filledDatabase(t))}
-	for version := least; ; version++ {
-		file := fmt.Sprintf("testdata/released/version-%d.sql", version)
-		if _, err := os.Stat(file); err != nil {
-			return all
-		}
-		db := restoredDatabase(t, file)
-		_, err := postgres.Migrate(t.Context(), db)
-		require.NoError(t, err)
-		all[filepath.Base(file)] = db
-	}
+func TestASchemaThatIsNotThereIsTold(t *testing.T) {
+	db := connect(t, postgrestest.NewDatabase(t))
+	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), `schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	require.NoError(t, postgres.CheckSchema(t.Context(), db))
+}
+
+// After going back, and while workers are replaced.
+func TestAProgramWorksInTheSchemaOfALaterVersion(t *testing.T) {
+	_, db := newStore(t)
+	db.MustExec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
+	version, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	require.Equal(t, int64(99), version)
+	require.NoError(t, postgres.CheckSchema(t.Context(), db))
 }
 
 func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
-	for name, db := range releasedFrom(t, 2) {
+	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			store := postgres.NewStore(db)
 			givenUp, err := store.GivenUp(t.Context(), []int64{replacedJob, givenUpJob})
@@ -140,7 +137,7 @@ func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
 }
 
 func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
-	for name, db := range releasedFrom(t, 4) {
+	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			published, err := postgres.NewStore(db).PublishedImports(t.Context(), []int64{skippedJob})
 			require.NoError(t, err)
@@ -152,7 +149,7 @@ func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
 }
 
 func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
-	for name, db := range releasedFrom(t, 5) {
+	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			attempt := begin(t, postgres.NewStore(db), hookedRequest())
 			require.True(t, attempt.Published())

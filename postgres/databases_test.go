@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -15,10 +16,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// The databases in testdata/released were filled by code that had landed: one
+// The databases in testdata/databases were filled by code that had landed: one
 // for each version of the schema, written by
 //
-//	go test ./postgres -run TestDatabasesOfAllVersions -dump testdata/released/version-N.sql
+//	go test ./postgres -run TestDatabasesOfAllVersions -dump testdata/databases/version-N.sql
 //
 // of the last commit with that version. They are never written again to make a
 // test pass.
@@ -30,8 +31,8 @@ const (
 	rejectedJob   = 1235 // of another sitemap: 3 records published, 1 rejected
 	unfinishedJob = 1236 // 4 records of 7 committed
 	deletedJob    = 1237 // 2 records published, deleted in the cloud
-	givenUpJob    = 1238 // 2 records committed and abandoned; from version 2 on given up by a person
-	skippedJob    = 1239 // from version 4 on, of a sitemap of its own: 2 records published, 1 skipped; from version 5 on without its view
+	givenUpJob    = 1238 // 2 records committed and abandoned, given up by a person
+	skippedJob    = 1239 // of a sitemap of its own, without its view: 2 records published, 1 skipped
 )
 
 func requestOf(scrapingJobID int64, pass int, bytes int64) sink.ImportRequest {
@@ -116,6 +117,29 @@ func withoutMetaCommands(script []byte) []byte {
 		}
 	}
 	return bytes.Join(kept, nil)
+}
+
+// dumps returns the files of testdata/databases.
+func dumps(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/databases/version-*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	return files
+}
+
+// databases returns, by their names, the database of every version, migrated, and
+// the present one.
+func databases(t *testing.T) map[string]*sqlx.DB {
+	t.Helper()
+	all := map[string]*sqlx.DB{"present": connect(t, filledDatabase(t))}
+	for _, file := range dumps(t) {
+		db := restoredDatabase(t, file)
+		_, err := postgres.Migrate(t.Context(), db)
+		require.NoError(t, err)
+		all[filepath.Base(file)] = db
+	}
+	return all
 }
 
 // restoredDatabase returns a database with what was dumped into the file.

@@ -106,18 +106,21 @@ CREATE TABLE scrapehaul.imports (
     workflow_run_id text NOT NULL,
     pass integer NOT NULL,
     requested_at timestamp with time zone NOT NULL,
-    state text DEFAULT 'importing'::text NOT NULL,
-    fence bigint DEFAULT 1 NOT NULL,
     bytes bigint NOT NULL,
     sha256 text NOT NULL,
+    mapping text DEFAULT ''::text NOT NULL,
+    state text DEFAULT 'importing'::text NOT NULL,
+    fence bigint DEFAULT 1 NOT NULL,
     committed_bytes bigint DEFAULT 0 NOT NULL,
     last_record_number bigint DEFAULT 0 NOT NULL,
     records bigint DEFAULT 0 NOT NULL,
     rejected bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    columns text[] DEFAULT '{}'::text[] NOT NULL,
+    problem text,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     published_at timestamp with time zone,
     records_removed_at timestamp with time zone,
-    columns text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT imports_state_check CHECK ((state = ANY (ARRAY['importing'::text, 'published'::text, 'replaced'::text, 'abandoned'::text])))
 );
 
@@ -137,6 +140,13 @@ COMMENT ON COLUMN scrapehaul.imports.requested_at IS 'When the workflow asked fo
 
 
 --
+-- Name: COLUMN imports.mapping; Type: COMMENT; Schema: scrapehaul; Owner: -
+--
+
+COMMENT ON COLUMN scrapehaul.imports.mapping IS 'Fingerprint of the mapping by which the records become rows of a table too; empty for none. Until they are published, table scrapehaul.mapped_rows_ID holds those rows, ID being the import_id.';
+
+
+--
 -- Name: COLUMN imports.fence; Type: COMMENT; Schema: scrapehaul; Owner: -
 --
 
@@ -144,10 +154,24 @@ COMMENT ON COLUMN scrapehaul.imports.fence IS 'Number of the attempt that may wr
 
 
 --
+-- Name: COLUMN imports.skipped; Type: COMMENT; Schema: scrapehaul; Owner: -
+--
+
+COMMENT ON COLUMN scrapehaul.imports.skipped IS 'Records that a record hook of the worker did not want imported; part of the mark.';
+
+
+--
 -- Name: COLUMN imports.columns; Type: COMMENT; Schema: scrapehaul; Owner: -
 --
 
 COMMENT ON COLUMN scrapehaul.imports.columns IS 'The columns of the records, in the order of their first appearance in the file; part of the mark.';
+
+
+--
+-- Name: COLUMN imports.problem; Type: COMMENT; Schema: scrapehaul; Owner: -
+--
+
+COMMENT ON COLUMN scrapehaul.imports.problem IS 'What publishing could not do besides, in a sentence; it may have been mended since. NULL if there was nothing.';
 
 
 --
@@ -280,6 +304,25 @@ COMMENT ON COLUMN scrapehaul.sitemap_views.problem IS 'Why the view could not be
 
 
 --
+-- Name: skipped_records; Type: TABLE; Schema: scrapehaul; Owner: -
+--
+
+CREATE TABLE scrapehaul.skipped_records (
+    import_id bigint NOT NULL,
+    record_number bigint NOT NULL,
+    raw bytea NOT NULL,
+    reason text NOT NULL
+);
+
+
+--
+-- Name: TABLE skipped_records; Type: COMMENT; Schema: scrapehaul; Owner: -
+--
+
+COMMENT ON TABLE scrapehaul.skipped_records IS 'Records that a record hook of the worker did not want imported, as they came, with its reason.';
+
+
+--
 -- Name: spools; Type: TABLE; Schema: scrapehaul; Owner: -
 --
 
@@ -339,17 +382,15 @@ CREATE VIEW sitemaps.phones AS
 -- Data for Name: given_up_jobs; Type: TABLE DATA; Schema: scrapehaul; Owner: -
 --
 
-INSERT INTO scrapehaul.given_up_jobs VALUES (1238, 'finished', 3, 3, 0, 0, 0, 9, '2026-11-24 13:29:24.457413+00');
+INSERT INTO scrapehaul.given_up_jobs VALUES (1238, 'finished', 3, 3, 0, 0, 0, 9, '2026-11-29 07:59:22.619855+00');
 
 
 --
 -- Data for Name: goose_db_version; Type: TABLE DATA; Schema: scrapehaul; Owner: -
 --
 
-INSERT INTO scrapehaul.goose_db_version VALUES (1, 0, true, '2026-11-24 13:29:23.905455');
-INSERT INTO scrapehaul.goose_db_version VALUES (2, 1, true, '2026-11-24 13:29:23.93398');
-INSERT INTO scrapehaul.goose_db_version VALUES (3, 2, true, '2026-11-24 13:29:23.971897');
-INSERT INTO scrapehaul.goose_db_version VALUES (4, 3, true, '2026-11-24 13:29:23.978573');
+INSERT INTO scrapehaul.goose_db_version VALUES (1, 0, true, '2026-11-29 07:59:22.391455');
+INSERT INTO scrapehaul.goose_db_version VALUES (2, 1, true, '2026-11-29 07:59:22.41799');
 
 
 --
@@ -375,18 +416,21 @@ INSERT INTO scrapehaul.import_records VALUES (5, 1, '{"product": "IdeaTab A3500L
 INSERT INTO scrapehaul.import_records VALUES (5, 2, '{"product": "IdeaTab A3500L", "web-scraper-order": "1614248295-2"}');
 INSERT INTO scrapehaul.import_records VALUES (6, 1, '{"product": "IdeaTab A3500L", "web-scraper-order": "1614248295-1"}');
 INSERT INTO scrapehaul.import_records VALUES (6, 2, '{"product": "IdeaTab A3500L", "web-scraper-order": "1614248295-2"}');
+INSERT INTO scrapehaul.import_records VALUES (7, 1, '{"name": "first"}');
+INSERT INTO scrapehaul.import_records VALUES (7, 3, '{"name": "third"}');
 
 
 --
 -- Data for Name: imports; Type: TABLE DATA; Schema: scrapehaul; Owner: -
 --
 
-INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (1, 1234, 'run', 1, '2026-01-01 00:00:01+00', 'replaced', 1, 3, 'abc', 3, 3, 3, 0, '2026-11-24 13:29:24.043317+00', '2026-11-24 13:29:24.119022+00', NULL, '{web_scraper_order,product}');
-INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (2, 1234, 'run', 2, '2026-01-01 00:00:02+00', 'published', 1, 5, 'abc', 5, 5, 5, 0, '2026-11-24 13:29:24.190287+00', '2026-11-24 13:29:24.273197+00', NULL, '{web_scraper_order,product,price}');
-INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (3, 1235, 'run', 1, '2026-01-01 00:00:01+00', 'published', 1, 4, 'abc', 4, 4, 3, 1, '2026-11-24 13:29:24.288019+00', '2026-11-24 13:29:24.308869+00', NULL, '{web_scraper_order,name}');
-INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (4, 1236, 'run', 1, '2026-01-01 00:00:01+00', 'importing', 1, 7, 'abc', 4, 4, 4, 0, '2026-11-24 13:29:24.355465+00', NULL, NULL, '{web_scraper_order,product}');
-INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (5, 1237, 'run', 1, '2026-01-01 00:00:01+00', 'published', 1, 2, 'abc', 2, 2, 2, 0, '2026-11-24 13:29:24.379856+00', '2026-11-24 13:29:24.4254+00', NULL, '{web_scraper_order,product}');
-INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (6, 1238, 'run', 1, '2026-01-01 00:00:01+00', 'abandoned', 1, 9, 'abc', 2, 2, 2, 0, '2026-11-24 13:29:24.444423+00', NULL, NULL, '{web_scraper_order,product}');
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (1, 1234, 'run', 1, '2026-01-01 00:00:01+00', 3, 'abc', '', 'replaced', 1, 3, 3, 3, 0, 0, '{web_scraper_order,product}', NULL, '2026-11-29 07:59:22.540504+00', '2026-11-29 07:59:22.54909+00', NULL);
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (2, 1234, 'run', 2, '2026-01-01 00:00:02+00', 5, 'abc', '', 'published', 1, 5, 5, 5, 0, 0, '{web_scraper_order,product,price}', NULL, '2026-11-29 07:59:22.559771+00', '2026-11-29 07:59:22.56867+00', NULL);
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (3, 1235, 'run', 1, '2026-01-01 00:00:01+00', 4, 'abc', '', 'published', 1, 4, 4, 3, 1, 0, '{web_scraper_order,name}', NULL, '2026-11-29 07:59:22.576424+00', '2026-11-29 07:59:22.586521+00', NULL);
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (4, 1236, 'run', 1, '2026-01-01 00:00:01+00', 7, 'abc', '', 'importing', 1, 4, 4, 4, 0, 0, '{web_scraper_order,product}', NULL, '2026-11-29 07:59:22.594333+00', NULL, NULL);
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (5, 1237, 'run', 1, '2026-01-01 00:00:01+00', 2, 'abc', '', 'published', 1, 2, 2, 2, 0, 0, '{web_scraper_order,product}', NULL, '2026-11-29 07:59:22.601907+00', '2026-11-29 07:59:22.607873+00', NULL);
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (6, 1238, 'run', 1, '2026-01-01 00:00:01+00', 9, 'abc', '', 'abandoned', 1, 2, 2, 2, 0, 0, '{web_scraper_order,product}', NULL, '2026-11-29 07:59:22.61329+00', NULL, NULL);
+INSERT INTO scrapehaul.imports OVERRIDING SYSTEM VALUE VALUES (7, 1239, 'run', 1, '2026-01-01 00:00:01+00', 3, 'abc', '', 'published', 1, 3, 3, 2, 0, 1, '{name}', 'making view sitemaps."hooked": "hooked" is not a view', '2026-11-29 07:59:22.622865+00', '2026-11-29 07:59:22.633236+00', NULL);
 
 
 --
@@ -400,19 +444,28 @@ INSERT INTO scrapehaul.rejected_records VALUES (3, 4, '\x7b226e616d65223a225c753
 -- Data for Name: scraping_jobs; Type: TABLE DATA; Schema: scrapehaul; Owner: -
 --
 
-INSERT INTO scrapehaul.scraping_jobs VALUES (1234, 12, 'my-sitemap', 'custom-12', 'finished', 3, 3, 0, 0, 0, 5, 2, '2026-11-24 13:29:24.273197+00', NULL);
-INSERT INTO scrapehaul.scraping_jobs VALUES (1235, 13, 'phones', NULL, 'finished', 3, 3, 0, 0, 0, 4, 3, '2026-11-24 13:29:24.308869+00', NULL);
+INSERT INTO scrapehaul.scraping_jobs VALUES (1234, 12, 'my-sitemap', 'custom-12', 'finished', 3, 3, 0, 0, 0, 5, 2, '2026-11-29 07:59:22.56867+00', NULL);
+INSERT INTO scrapehaul.scraping_jobs VALUES (1235, 13, 'phones', NULL, 'finished', 3, 3, 0, 0, 0, 4, 3, '2026-11-29 07:59:22.586521+00', NULL);
 INSERT INTO scrapehaul.scraping_jobs VALUES (1236, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-INSERT INTO scrapehaul.scraping_jobs VALUES (1237, 12, 'my-sitemap', 'custom-12', 'finished', 3, 3, 0, 0, 0, 2, 5, '2026-11-24 13:29:24.4254+00', '2026-11-24 13:29:24.437323+00');
+INSERT INTO scrapehaul.scraping_jobs VALUES (1237, 12, 'my-sitemap', 'custom-12', 'finished', 3, 3, 0, 0, 0, 2, 5, '2026-11-29 07:59:22.607873+00', '2026-11-29 07:59:22.61125+00');
 INSERT INTO scrapehaul.scraping_jobs VALUES (1238, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO scrapehaul.scraping_jobs VALUES (1239, 6, 'hooked', 'custom-12', 'finished', 3, 3, 0, 0, 0, 3, 7, '2026-11-29 07:59:22.633236+00', NULL);
 
 
 --
 -- Data for Name: sitemap_views; Type: TABLE DATA; Schema: scrapehaul; Owner: -
 --
 
-INSERT INTO scrapehaul.sitemap_views VALUES ('my-sitemap', 'my-sitemap', '{web_scraper_order,product,price}', '{web_scraper_order,product,price}', 3, '2026-11-24 13:29:24.273197+00', NULL);
-INSERT INTO scrapehaul.sitemap_views VALUES ('phones', 'phones', '{web_scraper_order,name}', '{web_scraper_order,name}', 2, '2026-11-24 13:29:24.308869+00', NULL);
+INSERT INTO scrapehaul.sitemap_views VALUES ('my-sitemap', 'my-sitemap', '{web_scraper_order,product,price}', '{web_scraper_order,product,price}', 3, '2026-11-29 07:59:22.56867+00', NULL);
+INSERT INTO scrapehaul.sitemap_views VALUES ('phones', 'phones', '{web_scraper_order,name}', '{web_scraper_order,name}', 2, '2026-11-29 07:59:22.586521+00', NULL);
+INSERT INTO scrapehaul.sitemap_views VALUES ('hooked', 'hooked', '{name}', '{name}', 0, NULL, 'making view sitemaps."hooked": "hooked" is not a view');
+
+
+--
+-- Data for Name: skipped_records; Type: TABLE DATA; Schema: scrapehaul; Owner: -
+--
+
+INSERT INTO scrapehaul.skipped_records VALUES (7, 2, '\x7b226e616d65223a227365636f6e64227d', 'sold out');
 
 
 --
@@ -426,14 +479,14 @@ INSERT INTO scrapehaul.spools VALUES ('7c3a', 'scrapingjob-import@7c3a', NULL);
 -- Name: goose_db_version_id_seq; Type: SEQUENCE SET; Schema: scrapehaul; Owner: -
 --
 
-SELECT pg_catalog.setval('scrapehaul.goose_db_version_id_seq', 4, true);
+SELECT pg_catalog.setval('scrapehaul.goose_db_version_id_seq', 2, true);
 
 
 --
 -- Name: imports_import_id_seq; Type: SEQUENCE SET; Schema: scrapehaul; Owner: -
 --
 
-SELECT pg_catalog.setval('scrapehaul.imports_import_id_seq', 6, true);
+SELECT pg_catalog.setval('scrapehaul.imports_import_id_seq', 7, true);
 
 
 --
@@ -501,6 +554,14 @@ ALTER TABLE ONLY scrapehaul.sitemap_views
 
 
 --
+-- Name: skipped_records skipped_records_pkey; Type: CONSTRAINT; Schema: scrapehaul; Owner: -
+--
+
+ALTER TABLE ONLY scrapehaul.skipped_records
+    ADD CONSTRAINT skipped_records_pkey PRIMARY KEY (import_id, record_number);
+
+
+--
 -- Name: spools spools_pkey; Type: CONSTRAINT; Schema: scrapehaul; Owner: -
 --
 
@@ -557,6 +618,14 @@ ALTER TABLE ONLY scrapehaul.imports
 
 ALTER TABLE ONLY scrapehaul.rejected_records
     ADD CONSTRAINT rejected_records_import_id_fkey FOREIGN KEY (import_id) REFERENCES scrapehaul.imports(import_id);
+
+
+--
+-- Name: skipped_records skipped_records_import_id_fkey; Type: FK CONSTRAINT; Schema: scrapehaul; Owner: -
+--
+
+ALTER TABLE ONLY scrapehaul.skipped_records
+    ADD CONSTRAINT skipped_records_import_id_fkey FOREIGN KEY (import_id) REFERENCES scrapehaul.imports(import_id);
 
 
 --
