@@ -19,7 +19,8 @@ import (
 func SpoolTaskQueue(taskQueue, spoolName string) string { return taskQueue + "@" + spoolName }
 
 // RegisterSpool notes in the database that a worker on this spool listens, so
-// that the spool is swept from then on. Workers call it when they start.
+// that the spool is swept from then on. Workers call it when they start; sweeping
+// does so too.
 func (a *Activities) RegisterSpool(ctx context.Context) error {
 	return a.Store.RegisterSpool(ctx, a.Spool.Name(), a.WorkerTaskQueue)
 }
@@ -36,15 +37,11 @@ type ListSpoolsResult struct {
 
 // ListSpools lists the spools that have had a worker within the last day.
 func (a *Activities) ListSpools(ctx context.Context, in ListSpoolsInput) (ListSpoolsResult, error) {
-	spools, err := a.Store.Spools(ctx, SpoolTaskQueue(in.TaskQueue, ""))
+	taskQueues, err := a.Store.SpoolTaskQueues(ctx, SpoolTaskQueue(in.TaskQueue, ""))
 	if err != nil {
 		return ListSpoolsResult{}, classify(ctx, err)
 	}
-	var result ListSpoolsResult
-	for _, spool := range spools {
-		result.TaskQueues = append(result.TaskQueues, spool.TaskQueue)
-	}
-	return result, nil
+	return ListSpoolsResult{TaskQueues: taskQueues}, nil
 }
 
 // SweepSpoolResult says what was removed.
@@ -84,7 +81,7 @@ func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
 		}
 		removed++
 	}
-	return removed, a.Store.SpoolSwept(ctx, a.Spool.Name())
+	return removed, a.RegisterSpool(ctx)
 }
 
 // FileName is the name of a spool file: the n-th download of a run. It ends in

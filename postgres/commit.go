@@ -62,8 +62,8 @@ func (s *batchSource) take(ctx context.Context) (batch *importBatch, turn int) {
 		s.err, s.done = err, true
 		return nil, 0
 	}
-	batch, ours := next.(*importBatch)
-	if !ours {
+	batch, ok := next.(*importBatch)
+	if !ok {
 		s.err, s.done = fmt.Errorf("the batch is a %T: take it from NewBatch", next), true
 		return nil, 0
 	}

@@ -7,21 +7,16 @@ import (
 	"time"
 )
 
-// States of an import in scrapehaul.imports.
-const (
-	StateImporting = "importing" // begun, and not published yet
-	StatePublished = "published" // what readers see
-	StateReplaced  = "replaced"  // by a later import of the job
-	StateAbandoned = "abandoned" // overtaken before it was published
-)
-
-// PastImport is a row of scrapehaul.imports, the history of all imports.
+// PastImport is an import as the history of all imports has it, open ones included.
 type PastImport struct {
 	ImportID      int64          `db:"import_id"`
 	ScrapingJobID int64          `db:"scrapingjob_id"`
 	SitemapName   sql.NullString `db:"sitemap_name"` // null until an import of the job is published
 	WorkflowRunID string         `db:"workflow_run_id"`
-	State         string         `db:"state"`
+	// State is "importing" from the beginning, "published" when readers see the
+	// records, "replaced" when they see a later import of the job instead, and
+	// "abandoned" when it was overtaken before that.
+	State string `db:"state"`
 	// Attempts counts the attempts that have written.
 	Attempts int64 `db:"attempts"`
 	// Records and Rejected are those committed so far, Bytes the whole file's size.
@@ -31,6 +26,10 @@ type PastImport struct {
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
 }
+
+// KeepsRejected says whether its rejected records are kept, for [Store.Rejected]:
+// those of replaced and abandoned imports are removed.
+func (p PastImport) KeepsRejected() bool { return p.State == "importing" || p.State == "published" }
 
 // HistoryQuery chooses a page of the history.
 type HistoryQuery struct {
@@ -60,7 +59,8 @@ ORDER BY import.import_id DESC LIMIT $2`
 ORDER BY import.import_id DESC LIMIT $2`
 )
 
-// History returns a page of the imports, newest first, by when they began.
+// History returns a page of the imports of one job or of all, the one that began
+// last first.
 func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, error) {
 	statement, arguments := selectHistoryOfAll, []any{query.Before, query.Limit}
 	if query.ScrapingJobID != 0 {
@@ -73,7 +73,7 @@ func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, 
 	return imports, nil
 }
 
-// RejectedRecord is a record that JSON or PostgreSQL refused.
+// RejectedRecord is a record that could not be imported, and why.
 type RejectedRecord struct {
 	RecordNumber int64  `db:"record_number"`
 	Reason       string `db:"reason"`
@@ -89,8 +89,7 @@ FROM scrapehaul.rejected_records
 WHERE import_id = $1 ORDER BY record_number LIMIT $2`
 
 // Rejected returns the first rejected records of an import, by their numbers,
-// each with at most beginning bytes of its content. There are none left of an
-// import that has been replaced.
+// each with at most beginning bytes of its content; see [PastImport.KeepsRejected].
 func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) ([]RejectedRecord, error) {
 	var records []RejectedRecord
 	if err := s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning); err != nil {

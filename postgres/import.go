@@ -386,7 +386,7 @@ func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) er
 // PostgreSQL rolls back then. discard takes it from the pool.
 func hangUp(conn *sqlx.Conn) {
 	_ = conn.Raw(func(driverConn any) error {
-		if closer, is := driverConn.(io.Closer); is {
+		if closer, ok := driverConn.(io.Closer); ok {
 			_ = closer.Close() // it is given up either way
 		}
 		return nil // see transaction

@@ -110,7 +110,7 @@ func (w *recordWriter) meet(n int, key []byte) {
 	w.keys = append(w.keys[:n], name)
 	if !w.added[name] && len(w.added) < maxMembers {
 		w.added[name] = true
-		if column, is := columnOf(name); is {
+		if column, ok := columnOf(name); ok {
 			w.columns = append(w.columns, column)
 		}
 	}

@@ -5,31 +5,16 @@ import (
 	"fmt"
 )
 
-// Spool is the spool folder of a worker and the task queue that reaches it.
-type Spool struct {
-	Name      string `db:"name"`
-	TaskQueue string `db:"task_queue"`
-}
-
 const upsertSpool = `
 INSERT INTO scrapehaul.spools (name, task_queue) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET task_queue = excluded.task_queue, awaited_since = NULL`
 
-// RegisterSpool makes a spool known to [Store.Spools], or its task queue when
-// that has changed. A worker calls it whenever it starts.
+// RegisterSpool notes that a worker on a spool folder of that name listens on
+// the task queue, for [Store.SpoolTaskQueues]. A worker calls it whenever it
+// starts, and whenever it has swept the spool.
 func (s *Store) RegisterSpool(ctx context.Context, name, taskQueue string) error {
 	if _, err := s.db.ExecContext(ctx, upsertSpool, name, taskQueue); err != nil {
 		return fmt.Errorf("registering spool %s: %w", name, err)
-	}
-	return nil
-}
-
-const setSpoolSwept = `UPDATE scrapehaul.spools SET awaited_since = NULL WHERE name = $1`
-
-// SpoolSwept notes that the worker of the spool has swept it.
-func (s *Store) SpoolSwept(ctx context.Context, name string) error {
-	if _, err := s.db.ExecContext(ctx, setSpoolSwept, name); err != nil {
-		return fmt.Errorf("noting that spool %s is swept: %w", name, err)
 	}
 	return nil
 }
@@ -42,19 +27,20 @@ WITH awaited AS (
     WHERE starts_with(task_queue, $1)
     RETURNING name, task_queue
 )
-SELECT name, task_queue FROM awaited ORDER BY name`
+SELECT task_queue FROM awaited ORDER BY name`
 
-// Spools returns the spools whose task queue begins with the prefix, ordered by
-// name, for the caller to have them swept: from then on [Store.SpoolSwept] is
-// awaited. A spool for which it has been awaited for over a day is forgotten
-// first, because its worker is gone; time in which nobody asks does not count.
-func (s *Store) Spools(ctx context.Context, taskQueuePrefix string) ([]Spool, error) {
+// SpoolTaskQueues returns those task queues of spools that begin with the
+// prefix, ordered by the spools' names, for the caller to have the spools swept:
+// from then on [Store.RegisterSpool] is awaited. A spool for which it has been
+// awaited for over a day is forgotten first, because its worker is gone; time in
+// which nobody asks does not count.
+func (s *Store) SpoolTaskQueues(ctx context.Context, prefix string) ([]string, error) {
 	if _, err := s.db.ExecContext(ctx, forgetSpools); err != nil {
 		return nil, fmt.Errorf("forgetting the spools of workers that are gone: %w", err)
 	}
-	var spools []Spool
-	if err := s.db.SelectContext(ctx, &spools, awaitSpools, taskQueuePrefix); err != nil {
+	var taskQueues []string
+	if err := s.db.SelectContext(ctx, &taskQueues, awaitSpools, prefix); err != nil {
 		return nil, fmt.Errorf("listing the spools: %w", err)
 	}
-	return spools, nil
+	return taskQueues, nil
 }

@@ -8,27 +8,27 @@ import (
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
-func spools(t *testing.T, store *postgres.Store, prefix string) []postgres.Spool {
+func spoolTaskQueues(t *testing.T, store *postgres.Store, prefix string) []string {
 	t.Helper()
-	found, err := store.Spools(t.Context(), prefix)
+	found, err := store.SpoolTaskQueues(t.Context(), prefix)
 	require.NoError(t, err)
 	return found
 }
 
 func TestSpoolsAreFoundByTheBeginningOfTheirTaskQueue(t *testing.T) {
 	store, _ := newStore(t)
-	require.Empty(t, spools(t, store, ""))
+	require.Empty(t, spoolTaskQueues(t, store, ""))
 	for name, taskQueue := range map[string]string{
 		"b": "import_1-b", "a": "import_1-a", "c": "importX1-c", "d": "other-import_1-d", "e": `100%\-e`, "f": "100-f",
 	} {
 		require.NoError(t, store.RegisterSpool(t.Context(), name, taskQueue))
 	}
-	require.Equal(t, []postgres.Spool{{"a", "import_1-a"}, {"b", "import_1-b"}}, spools(t, store, "import_1"), "a prefix is no pattern")
-	require.Equal(t, []postgres.Spool{{"e", `100%\-e`}}, spools(t, store, `100%\`))
-	require.Len(t, spools(t, store, ""), 6)
+	require.Equal(t, []string{"import_1-a", "import_1-b"}, spoolTaskQueues(t, store, "import_1"), "a prefix is no pattern")
+	require.Equal(t, []string{`100%\-e`}, spoolTaskQueues(t, store, `100%\`))
+	require.Len(t, spoolTaskQueues(t, store, ""), 6)
 
 	require.NoError(t, store.RegisterSpool(t.Context(), "a", "other-a"))
-	require.Equal(t, []postgres.Spool{{"b", "import_1-b"}}, spools(t, store, "import_1"), "a worker can change its task queue")
+	require.Equal(t, []string{"import_1-b"}, spoolTaskQueues(t, store, "import_1"), "a worker can change its task queue")
 }
 
 func TestASpoolThatNobodySweepsForADayIsForgotten(t *testing.T) {
@@ -36,25 +36,23 @@ func TestASpoolThatNobodySweepsForADayIsForgotten(t *testing.T) {
 	hoursPass := func(hours int) {
 		db.MustExec(`UPDATE scrapehaul.spools SET awaited_since = awaited_since - $1 * interval '1 hour'`, hours)
 	}
-	names := func() (names []string) {
-		for _, spool := range spools(t, store, "import-") {
-			names = append(names, spool.Name)
-		}
-		return names
-	}
-	for _, name := range []string{"gone", "restarted", "swept"} {
+	register := func(name string) {
 		require.NoError(t, store.RegisterSpool(t.Context(), name, "import-"+name))
+	}
+	asked := func() []string { return spoolTaskQueues(t, store, "import-") }
+	for _, name := range []string{"gone", "restarted", "swept"} {
+		register(name)
 	}
 	require.NoError(t, store.RegisterSpool(t.Context(), "not asked for", "other"))
 	hoursPass(72) // nobody asks, so nobody can answer
-	require.Equal(t, []string{"gone", "restarted", "swept"}, names())
+	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked())
 	hoursPass(13)
-	require.Equal(t, []string{"gone", "restarted", "swept"}, names())
-	require.NoError(t, store.SpoolSwept(t.Context(), "swept"))
-	require.NoError(t, store.RegisterSpool(t.Context(), "restarted", "import-restarted"))
+	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked())
+	register("restarted")
+	register("swept")
 	hoursPass(13)
-	require.Equal(t, []string{"restarted", "swept"}, names())
-	require.NoError(t, store.SpoolSwept(t.Context(), "gone"), "and a late answer does no harm")
-	require.Equal(t, []string{"restarted", "swept"}, names())
-	require.Len(t, spools(t, store, "other"), 1)
+	require.Equal(t, []string{"import-restarted", "import-swept"}, asked())
+	register("gone")
+	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked(), "a worker that answers late is there after all")
+	require.Len(t, spoolTaskQueues(t, store, "other"), 1)
 }

@@ -253,7 +253,7 @@ func (h *Handler) showImport(c *gin.Context) {
 func (h *Handler) readRejects(ctx context.Context, page *importPage) (err error) {
 	for n := range page.Imports {
 		each := &page.Imports[n]
-		if each.Rejected == 0 || (each.State != postgres.StatePublished && each.State != postgres.StateImporting) {
+		if each.Rejected == 0 || !each.KeepsRejected() {
 			continue
 		}
 		page.RejectsOf = each

@@ -45,7 +45,7 @@ func visibleFromPublish(c *check) {
 	}
 	c.sees("before publishing", 1, 0)
 	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 16, 20)))
-	if _, is := c.published(); is || attempt.Published() {
+	if _, ok := c.published(); ok || attempt.Published() {
 		c.errorf("it counts as published before it is")
 	}
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
@@ -155,7 +155,7 @@ func replaces(c *check) {
 func (c *check) removed(imports int) {
 	jobs, err := c.sink.JobsWithUnneededRecords(c.ctx)
 	c.must("asking for jobs with unneeded records", err)
-	if is := slices.Contains(jobs, c.job); is != (imports > 0) || !slices.IsSorted(jobs) {
+	if listed := slices.Contains(jobs, c.job); listed != (imports > 0) || !slices.IsSorted(jobs) {
 		c.errorf("JobsWithUnneededRecords returns %d; job %d has %d unneeded imports", jobs, c.job, imports)
 	}
 	c.must("removing unneeded records", c.sink.RemoveUnneeded(c.ctx, c.job, func(int64) {}))
@@ -328,7 +328,7 @@ func empty(c *check) {
 }
 
 func keepsTheJob(c *check) {
-	if _, is := c.published(); is {
+	if _, ok := c.published(); ok {
 		c.errorf("a job that was never imported has a published import")
 	}
 	last, err := c.sink.LastOfSitemap(c.ctx, c.request(1, 1).Job.SitemapName)
@@ -337,8 +337,8 @@ func keepsTheJob(c *check) {
 		c.errorf("a sitemap that was never imported has a last job")
 	}
 	attempt := c.publish(1, 10)
-	published, is := c.published()
-	c.equal("PublishedImports has it", is, true)
+	published, ok := c.published()
+	c.equal("PublishedImports has it", ok, true)
 	if published.CloudDeletedAt != nil || time.Since(published.PublishedAt).Abs() > time.Hour {
 		c.errorf("it was published at %s, deleted in the cloud at %v", published.PublishedAt, published.CloudDeletedAt)
 	}

@@ -60,7 +60,7 @@ type failed struct{}
 func (c *check) run(hold func(*check)) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			if _, is := panicked.(failed); !is {
+			if _, ok := panicked.(failed); !ok {
 				panic(panicked)
 			}
 		}
@@ -176,9 +176,9 @@ func mark(records int64) sink.Mark {
 func (c *check) published() (sink.PublishedImport, bool) {
 	imports, err := c.sink.PublishedImports(c.ctx, []int64{c.job, 999_999_999})
 	c.must("asking for published imports", err)
-	published, is := imports[c.job]
-	if len(imports) > 1 || len(imports) == 1 && !is {
+	published, ok := imports[c.job]
+	if len(imports) > 1 || len(imports) == 1 && !ok {
 		c.errorf("PublishedImports of job %d and one that never was returns %d imports", c.job, len(imports))
 	}
-	return published, is
+	return published, ok
 }
