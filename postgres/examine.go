@@ -9,7 +9,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Examination is what [Examine] has found out about a database.
+// Examination is what [Examine] has found out about a database and what the
+// connection's role may do in it.
 type Examination struct {
 	// Clock is the server's.
 	Clock time.Time
@@ -47,7 +48,8 @@ SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
 const selectViewProblems = `
 SELECT problem FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY sitemap_name`
 
-// Examine looks at the database without changing anything.
+// Examine looks at the database without changing anything, so that an operator
+// can be told what keeps imports from working in it.
 func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	var found Examination
 	want, err := wantedVersion(db)

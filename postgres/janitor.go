@@ -30,7 +30,7 @@ SELECT scrapingjob_id FROM scrapehaul.imports WHERE import_id = $1 AND state = '
 const abandonUnfinished = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND state = 'importing'`
 
-// AbandonImport gives up an import whatever attempt holds it. A connection of that
+// AbandonImport abandons an import whatever attempt holds it. A connection of that
 // attempt which hangs in a transaction is ended. The records are removed by
 // [Store.RemoveUnneeded]; see [sink.RecordSink].
 func (s *Store) AbandonImport(ctx context.Context, importID int64) error {

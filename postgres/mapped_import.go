@@ -20,6 +20,8 @@ type MappedTableError struct {
 	Err   error
 }
 
+// Error names the table, and leaves out PostgreSQL's detail where that is the whole
+// row.
 func (e *MappedTableError) Error() string {
 	message := e.Err.Error()
 	// That of other constraints has the whole row, with columns that are none of ours.
@@ -30,6 +32,7 @@ func (e *MappedTableError) Error() string {
 	return fmt.Sprintf("table %s: %s", e.Table, message)
 }
 
+// Unwrap returns what PostgreSQL said.
 func (e *MappedTableError) Unwrap() error { return e.Err }
 
 // mappedRows are the records of an import as rows of a mapping's table. Until
