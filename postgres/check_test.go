@@ -9,6 +9,7 @@ import (
 )
 
 func TestRecordsThatJSONBCannotHoldAreNamed(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, record, reason string }{
 		{"cut line", `{"title":"IdeaTab","pri`, "cut off: the JSON ends in the middle, after 23 bytes"},
 		{"empty", ``, "cut off: the JSON ends in the middle, after 0 bytes"},
@@ -34,6 +35,7 @@ func TestRecordsThatJSONBCannotHoldAreNamed(t *testing.T) {
 }
 
 func TestRecordsThatJSONBHoldsPass(t *testing.T) {
+	t.Parallel()
 	for _, record := range []string{
 		`{}`,
 		` {"a" :	1 }`,

@@ -12,6 +12,7 @@ import (
 )
 
 func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
+	t.Parallel()
 	i := attempt{committedColumns: []string{"before"}}
 	var w recordWriter
 	for _, step := range []struct {
@@ -38,6 +39,7 @@ func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
 }
 
 func TestColumnsAreNoMoreThanAViewCanHave(t *testing.T) {
+	t.Parallel()
 	var (
 		i attempt
 		w recordWriter

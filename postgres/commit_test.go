@@ -44,6 +44,7 @@ const (
 )
 
 func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 6_000))
 	var ends []int64
@@ -75,6 +76,7 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 }
 
 func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 1_000))
 	broken := errors.New("the file cannot be read")
@@ -108,6 +110,7 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 // PostgreSQL may lose the last batches when it crashes, as they are not flushed
 // one by one.
 func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 20))
 	require.NoError(t, commit(t, attempt, 1, 5, plain))
@@ -122,6 +125,7 @@ func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
 // The batch whose turn it is must never wait for a connection that a later one
 // holds, nor lose its own.
 func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.SetMaxOpenConns(2)
 	attempt := begin(t, store, request(1, 400))
@@ -142,6 +146,7 @@ func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
 }
 
 func TestConnectionsGoBackToThePoolAsTheyWere(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.SetMaxOpenConns(1)
 	attempt := begin(t, store, request(1, 10))
@@ -172,6 +177,7 @@ var records = []string{
 // Records are taken on trust as long as PostgreSQL refuses none: it has to
 // refuse the same as CheckRecord, and what it takes has to be what came.
 func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	for i, record := range records {
 		attempt := begin(t, store, request(i+1, 3))
@@ -201,6 +207,7 @@ func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
 }
 
 func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+	t.Parallel()
 	there, err := url.Parse(postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	admin := connect(t, there.String())

@@ -14,6 +14,7 @@ import (
 // lib/pq does not read an error message of over 30,000 bytes to its end, and
 // takes the rest for what comes next.
 func TestTransactionEndsAfterAnErrorTooLongForTheDriver(t *testing.T) {
+	t.Parallel()
 	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAJobIsGivenUpWithItsLatestContent(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	require.NoError(t, store.GiveUp(t.Context(), job(5)))
 	db.MustExec(`UPDATE scrapehaul.given_up_jobs SET given_up_at = now() - interval '1 day'`)
@@ -37,6 +38,7 @@ func TestAJobIsGivenUpWithItsLatestContent(t *testing.T) {
 }
 
 func TestPublishingAJobMakesItNotGivenUpAnyMore(t *testing.T) {
+	t.Parallel()
 	store, _ := newStore(t)
 	other := job(1)
 	other.ScrapingJobID = 999

@@ -10,6 +10,7 @@ import (
 )
 
 func TestHistoryIsReadInPagesNewestFirst(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id, sitemap_name) VALUES (1, 'laptops'), (2, NULL)`)
 	db.MustExec(`INSERT INTO scrapehaul.imports
@@ -48,6 +49,7 @@ func TestHistoryIsReadInPagesNewestFirst(t *testing.T) {
 }
 
 func TestRejectedRecordsAreShownByTheirBeginning(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES (1)`)
 	db.MustExec(`INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, requested_at, bytes, sha256) VALUES (1, 'run', 1, now(), 1, 'abc')`)

@@ -88,6 +88,7 @@ func count(t *testing.T, db *sqlx.DB, query string, args ...any) (n int64) {
 const visible = `SELECT count(*) FROM scrapehaul.scraped_records`
 
 func TestSeveralProcessesMigrateAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	var all sync.WaitGroup
 	for range 5 {
@@ -103,6 +104,7 @@ func TestSeveralProcessesMigrateAtTheSameTime(t *testing.T) {
 }
 
 func TestMigrateIsContentWithASchemaMadeByAnAdministrator(t *testing.T) {
+	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	admin := connect(t, url)
 	role := fmt.Sprintf("importer_%d", time.Now().UnixNano())
@@ -115,6 +117,7 @@ func TestMigrateIsContentWithASchemaMadeByAnAdministrator(t *testing.T) {
 }
 
 func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 7))
 	require.NoError(t, commit(t, attempt, 1, 5, plain))
@@ -154,6 +157,7 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 // What is published may be deleted in the cloud after that, so no setting leaves
 // it to a crash of the database.
 func TestPublishingWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
 	for setting, waits := range map[string]string{"off": "on", "local": "local"} {
 		url := postgrestest.NewDatabase(t) + "&options=-c%20synchronous_commit%3D" + setting
 		db := connect(t, url)
@@ -176,6 +180,7 @@ func TestPublishingWaitsForTheDisk(t *testing.T) {
 }
 
 func TestARetryResumesAfterTheLastCommittedBatch(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	require.NoError(t, commit(t, begin(t, store, request(1, 10)), 1, 6, plain))
 
@@ -191,6 +196,7 @@ func TestARetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 }
 
 func TestAnotherFileOfTheSameImportBeginsAnew(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	first := begin(t, store, request(1, 10))
 	require.NoError(t, commit(t, first, 1, 6, plain))
@@ -206,6 +212,7 @@ func TestAnotherFileOfTheSameImportBeginsAnew(t *testing.T) {
 }
 
 func TestAnOvertakenAttemptCommitsNothing(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	zombie := begin(t, store, request(1, 10))
 	require.NoError(t, commit(t, zombie, 1, 5, plain))
@@ -222,6 +229,7 @@ func TestAnOvertakenAttemptCommitsNothing(t *testing.T) {
 
 // A frozen process keeps its connection, and with it its locks.
 func TestAnAttemptThatHangsInATransactionIsEnded(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	begun := begin(t, store, request(1, 10))
 	hanging, err := db.Beginx()
@@ -238,6 +246,7 @@ func TestAnAttemptThatHangsInATransactionIsEnded(t *testing.T) {
 
 // database/sql can make a broken connection wait for its own transaction.
 func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 1<<40))
 	finished := make(chan struct{})
@@ -256,7 +265,7 @@ func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
 	}()
 	hangs := time.After(time.Minute)
 	for running := true; running; {
-		_, err := db.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'scrapehaul import%'`)
+		_, err := db.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'scrapehaul import%' AND datname = current_database()`)
 		require.NoError(t, err)
 		select {
 		case <-finished:
@@ -272,6 +281,7 @@ func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
 }
 
 func TestAnEarlierRequestNeverReplacesALaterOne(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	early := begin(t, store, request(1, 3))
 	late := begin(t, store, request(2, 5))
@@ -287,6 +297,7 @@ func TestAnEarlierRequestNeverReplacesALaterOne(t *testing.T) {
 }
 
 func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 6))
 	batch := attempt.NewBatch()
@@ -320,6 +331,7 @@ func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
 }
 
 func TestReadersSeeAllOfTheOldImportOrAllOfTheNew(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	publish := func(pass int, records int64) {
 		attempt := begin(t, store, request(pass, records))
@@ -367,6 +379,7 @@ func TestReadersSeeAllOfTheOldImportOrAllOfTheNew(t *testing.T) {
 }
 
 func TestAnAbandonedImportLeavesWhatWasPublished(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	good := begin(t, store, request(1, 5))
 	require.NoError(t, commit(t, good, 1, 5, plain))

@@ -39,6 +39,7 @@ func jobsWithUnneeded(t *testing.T, store *postgres.Store) []int64 {
 }
 
 func TestUnfinishedImportsAreThoseNeitherPublishedNorAbandoned(t *testing.T) {
+	t.Parallel()
 	store, _ := newStore(t)
 	none, err := store.UnfinishedImports(t.Context())
 	require.NoError(t, err)
@@ -66,6 +67,7 @@ func TestUnfinishedImportsAreThoseNeitherPublishedNorAbandoned(t *testing.T) {
 }
 
 func TestAnAttemptAtAnAbandonedImportIsOvertaken(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 10))
 	require.NoError(t, commit(t, attempt, 1, 5, plain))
@@ -83,6 +85,7 @@ func TestAnAttemptAtAnAbandonedImportIsOvertaken(t *testing.T) {
 }
 
 func TestOnlyUnfinishedImportsAreAbandoned(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	done := begin(t, store, request(1, 5))
 	require.NoError(t, commit(t, done, 1, 5, plain))
@@ -113,6 +116,7 @@ func hang(t *testing.T, db *sqlx.DB, work func() error) (result <-chan error) {
 }
 
 func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 10))
 	require.NoError(t, commit(t, attempt, 1, 5, plain))
@@ -132,6 +136,7 @@ func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
 // The COPY waits for a key that another transaction has written, and the batch is
 // more than the connection's buffers hold.
 func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 1<<40))
 	lock := db.MustBegin()
@@ -162,6 +167,7 @@ func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
 // The last moment at which an attempt can hang: all is written, and the
 // import's row is locked.
 func TestAnAttemptThatHangsAfterItsMarkBringsNothingBack(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 10))
 	hanging := db.MustBegin()
@@ -177,6 +183,7 @@ func TestAnAttemptThatHangsAfterItsMarkBringsNothingBack(t *testing.T) {
 }
 
 func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
+	t.Parallel()
 	hangs := map[string]func(t *testing.T, store *postgres.Store, importID int64){
 		"and its import is abandoned": abandon,
 		"and a later attempt begins": func(t *testing.T, store *postgres.Store, _ int64) {
@@ -207,6 +214,7 @@ func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
 }
 
 func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	for pass := 1; pass <= 30; pass++ {
 		attempt := begin(t, store, request(pass, 1<<40))
@@ -235,6 +243,7 @@ func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) 
 }
 
 func TestJobsWithUnneededRecordsAreListedUntilTheyAreRemoved(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	require.Empty(t, jobsWithUnneeded(t, store))
 	for pass := 1; pass <= 3; pass++ {

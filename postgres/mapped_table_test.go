@@ -16,6 +16,7 @@ import (
 )
 
 func TestTableThatIsThereIsCheckedAgainstItsMapping(t *testing.T) {
+	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (url text, price date, active boolean)`)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
@@ -38,6 +39,7 @@ func TestTableThatIsThereIsCheckedAgainstItsMapping(t *testing.T) {
 }
 
 func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
+	t.Parallel()
 	_, db := newStore(t)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(replaceJob))
 	require.NoError(t, err)
@@ -58,6 +60,7 @@ func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
 }
 
 func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
 	require.NoError(t, err)

@@ -66,6 +66,7 @@ func nothingHeld(t *testing.T, db *sqlx.DB) {
 }
 
 func TestMappedRecordsAreRowsFromPublishOn(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
 	batch := attempt.NewBatch()
@@ -90,6 +91,7 @@ func ofSitemap(name string, r sink.ImportRequest) sink.ImportRequest {
 }
 
 func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url varchar(5), price numeric(6,2) CHECK (price > 0), "in Stock" smallint NOT NULL,
 		made timestamptz DEFAULT now(), CHECK (price < 1000))`)
@@ -114,6 +116,7 @@ func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
 }
 
 func TestRecordThatADomainOrAFunctionDoesNotTakeIsRejected(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`CREATE DOMAIN address AS text NOT NULL;
 		CREATE DOMAIN amount AS numeric CHECK (VALUE > 0);
@@ -130,6 +133,7 @@ func TestRecordThatADomainOrAFunctionDoesNotTakeIsRejected(t *testing.T) {
 }
 
 func TestErrorsDoNotHaveTheRowsOfAMappedTable(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint,
 		note text DEFAULT 'confidential', CHECK (price > 0 OR note = ''))`)
@@ -140,6 +144,7 @@ func TestErrorsDoNotHaveTheRowsOfAMappedTable(t *testing.T) {
 }
 
 func TestReimportReplacesTheRowsOfItsJob(t *testing.T) {
+	t.Parallel()
 	for name, file := range map[string]string{"without a key": replaceJob, "with a key": products + "key: [url]\n    mode: replace-job\n"} {
 		t.Run(name, func(t *testing.T) {
 			store, db := newMapped(t, file)
@@ -154,6 +159,7 @@ func TestReimportReplacesTheRowsOfItsJob(t *testing.T) {
 }
 
 func TestOfSeveralRecordsWithOneKeyTheLastCounts(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"upsert", "replace-job"} {
 		store, db := newMapped(t, products+"key: [url]\n    mode: "+mode+"\n")
 		published(t, store, 1, "shop", product("a", "1"), product("b", "2"), product("a", "3"))
@@ -163,6 +169,7 @@ func TestOfSeveralRecordsWithOneKeyTheLastCounts(t *testing.T) {
 }
 
 func TestUpsertLeavesRowsOfLaterJobsAlone(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, upsert)
 	published(t, store, 5, "shop", product("a", "1"), product("b", "1"))
 	published(t, store, 7, "shop", product("b", "2"), product("c", "2"))
@@ -171,6 +178,7 @@ func TestUpsertLeavesRowsOfLaterJobsAlone(t *testing.T) {
 }
 
 func TestAppendChangesNoRowThatIsThere(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, products+"key: [url]\n    mode: append\n")
 	published(t, store, 5, "shop", product("a", "1"), product("a", "2"), product("b", "1"))
 	published(t, store, 7, "shop", product("b", "2"), product("c", "2"))
@@ -182,6 +190,7 @@ func TestAppendChangesNoRowThatIsThere(t *testing.T) {
 const activeProducts = `SELECT url FROM products WHERE active ORDER BY url`
 
 func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"))
 	published(t, store, 2, "shop-2", product("z", "1"))
@@ -196,6 +205,7 @@ func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 }
 
 func TestIncompleteJobDeactivatesNothing(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*sink.ImportRequest){
 		"stopped": func(r *sink.ImportRequest) { r.Job.Status = "stopped" },
 		"short":   func(r *sink.ImportRequest) { r.Job.StoredRecordCount++ },
@@ -220,6 +230,7 @@ func TestIncompleteJobDeactivatesNothing(t *testing.T) {
 }
 
 func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"), product("d", "1"))
 	before := rows(t, db, allProducts)
@@ -245,6 +256,7 @@ func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
 }
 
 func TestImportIntoAMappedTableResumes(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, upsert)
 	first := begin(t, store, ofSitemap("shop", request(1, 40)))
 	require.NoError(t, commit(t, first, 1, 25, `{"url":"%d","price":"1"}`))
@@ -258,6 +270,7 @@ func TestImportIntoAMappedTableResumes(t *testing.T) {
 }
 
 func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
+	t.Parallel()
 	plainStore, db := newStore(t)
 	store := mapped(t, plainStore, db, upsert)
 	half := func(of *postgres.Store) sink.Import {
@@ -287,6 +300,7 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 }
 
 func TestWhatTheTableRefusesAtPublishingPublishesNothing(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	published(t, store, 1, "shop", product("a", "1"))
 	db.MustExec(`CREATE UNIQUE INDEX once ON products (url)`)
@@ -311,6 +325,7 @@ func TestWhatTheTableRefusesAtPublishingPublishesNothing(t *testing.T) {
 }
 
 func TestReadersOfAMappedTableSeeWholeImports(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	publish := func(pass int) {
 		attempt := begin(t, store, ofSitemap("shop", request(pass, 2000)))
@@ -342,6 +357,7 @@ func TestReadersOfAMappedTableSeeWholeImports(t *testing.T) {
 }
 
 func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, strings.Replace(deactivate, "50", "100", 1))
 	var publishing sync.WaitGroup
 	for worker := range int64(4) {
@@ -364,6 +380,7 @@ func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
 // More rows than the statements have memory for: looked up one by one in the
 // other table, without an index, they would take hours.
 func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+	t.Parallel()
 	const many = 60_000
 	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
 	_, err := postgres.Migrate(t.Context(), db)
@@ -384,6 +401,7 @@ func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 // An import that says nothing for some seconds counts as hanging: its attempt is
 // ended, and would wait again from the beginning.
 func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
+	t.Parallel()
 	for name, lock := range map[string]string{
 		"for another import of the table": `SELECT pg_advisory_xact_lock(1835102324, hashtext('public.products'))`,
 		"in a statement":                  `LOCK TABLE products IN EXCLUSIVE MODE`,
@@ -414,6 +432,7 @@ func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
 }
 
 func TestBackupKeepsNoImportFromBeingPublished(t *testing.T) {
+	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
 	require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
@@ -433,6 +452,7 @@ func TestBackupKeepsNoImportFromBeingPublished(t *testing.T) {
 }
 
 func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, price numeric, "in Stock" bigint) PARTITION BY HASH (url);
 		CREATE TABLE public.products_0 PARTITION OF public.products FOR VALUES WITH (MODULUS 2, REMAINDER 0);
@@ -446,6 +466,7 @@ func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
 }
 
 func TestStoreWithMappingsKeepsThePromisesOfASink(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"replace-job", "upsert", "append"} {
 		t.Run(mode, func(t *testing.T) {
 			store, db := newMapped(t, `

@@ -35,6 +35,7 @@ func readAll(t *testing.T, db *sqlx.DB) (records []readable) {
 
 // Each subtest is a version of the schema, or the present one as it is filled now.
 func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
+	t.Parallel()
 	present := filledDatabase(t)
 	t.Run("present", func(t *testing.T) { requireInOrder(t, connect(t, present)) })
 	migrations, err := filepath.Glob("migrations/*.sql")
@@ -103,6 +104,7 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 }
 
 func TestASchemaThatIsNotThereIsTold(t *testing.T) {
+	t.Parallel()
 	db := connect(t, postgrestest.NewDatabase(t))
 	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), `schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
 	_, err := postgres.Migrate(t.Context(), db)
@@ -112,6 +114,7 @@ func TestASchemaThatIsNotThereIsTold(t *testing.T) {
 
 // After going back, and while workers are replaced.
 func TestAProgramWorksInTheSchemaOfALaterVersion(t *testing.T) {
+	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	version, err := postgres.Migrate(t.Context(), db)
@@ -121,6 +124,7 @@ func TestAProgramWorksInTheSchemaOfALaterVersion(t *testing.T) {
 }
 
 func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
+	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			store := postgres.NewStore(db)
@@ -134,6 +138,7 @@ func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
 }
 
 func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
+	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			published, err := postgres.NewStore(db).PublishedImports(t.Context(), []int64{skippedJob})
@@ -146,6 +151,7 @@ func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
 }
 
 func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
+	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			attempt := begin(t, postgres.NewStore(db), hookedRequest())

@@ -9,6 +9,7 @@ import (
 )
 
 func TestRecordsAreWrittenInTheOrderOfJSONB(t *testing.T) {
+	t.Parallel()
 	var w recordWriter
 	for _, test := range []struct{ record, written string }{
 		{`{"title":"1","b":"2","a":"3","price":"4"}`, `{"a":"3","b":"2","price":"4","title":"1"}`},

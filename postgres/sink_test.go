@@ -9,6 +9,7 @@ import (
 )
 
 func TestStoreKeepsThePromisesOfASink(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	require.NoError(t, sinktest.TestRecordSink(t.Context(), store, readRecords(db)))
 }

@@ -83,6 +83,7 @@ func rows(t *testing.T, db *sqlx.DB, query string, args ...any) (all []string) {
 }
 
 func TestASitemapIsAViewWithItsColumns(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "my-sitemap",
 		`{"web-scraper-order":"1-1","web-scraper-start-url":"u","title":"Tab","price":"$1"}`,
@@ -106,6 +107,7 @@ func TestASitemapIsAViewWithItsColumns(t *testing.T) {
 }
 
 func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	long := strings.Repeat("prix-à-l'unité-", 6) // 63 bytes end within a character
 	odd := []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id", "Title", "title", "ctid", "a.b", "%I", "$1", long + "1", long + "2", long + "3"}
@@ -137,6 +139,7 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 }
 
 func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	var record strings.Builder
 	for n := range 2000 {
@@ -148,6 +151,7 @@ func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
 }
 
 func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	first := begin(t, store, request(1, 20))
 	require.NoError(t, commit(t, first, 1, 10, `{"b":"%d"}`))
@@ -161,6 +165,7 @@ func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
 }
 
 func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	var all sync.WaitGroup
 	for id := range int64(24) {
@@ -183,6 +188,7 @@ func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
 }
 
 func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "my-sitemap", `{"a":"1"}`)
 	reader, err := db.Beginx()
@@ -211,6 +217,7 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 }
 
 func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
+	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	admin := connect(t, url)
 	role := fmt.Sprintf("importer_%d", time.Now().UnixNano())

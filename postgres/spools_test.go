@@ -16,6 +16,7 @@ func spoolTaskQueues(t *testing.T, store *postgres.Store, prefix string) []strin
 }
 
 func TestSpoolsAreFoundByTheBeginningOfTheirTaskQueue(t *testing.T) {
+	t.Parallel()
 	store, _ := newStore(t)
 	require.Empty(t, spoolTaskQueues(t, store, ""))
 	for name, taskQueue := range map[string]string{
@@ -32,6 +33,7 @@ func TestSpoolsAreFoundByTheBeginningOfTheirTaskQueue(t *testing.T) {
 }
 
 func TestASpoolThatNobodySweepsForADayIsForgotten(t *testing.T) {
+	t.Parallel()
 	store, db := newStore(t)
 	hoursPass := func(hours int) {
 		db.MustExec(`UPDATE scrapehaul.spools SET awaited_since = awaited_since - $1 * interval '1 hour'`, hours)

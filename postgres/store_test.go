@@ -10,6 +10,7 @@ import (
 )
 
 func TestPublishedImportsAreReadTogether(t *testing.T) {
+	t.Parallel()
 	store, _ := newStore(t)
 	publish := func(id int64) sink.PublishedImport {
 		r := request(1, 3)
