@@ -16,14 +16,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// The databases in testdata/databases were filled by code that had landed: one
-// for each version of the schema, written by
+// The databases in testdata/databases were filled by merged code: one for each
+// version of the schema, written by
 //
 //	go test ./postgres -run TestDatabasesOfAllVersions -dump testdata/databases/version-N.sql
 //
 // of the last commit with that version. They are never written again to make a
 // test pass.
-var dump = flag.String("dump", "", "write the database that the tests fill into this `file`, by pg_dump; only from landed code")
+var dump = flag.String("dump", "", "write the database that the tests fill into this `file`, by pg_dump; only from merged code")
 
 // Scraping jobs of a database that has been in use.
 const (
