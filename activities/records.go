@@ -1,13 +1,12 @@
 package activities
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -80,16 +79,12 @@ type csvRecords struct {
 	rows           *webscraper.CSVReader
 	maxRecordBytes int
 	// keys are the columns with what stands before and after them in the JSON.
-	keys    [][]byte
-	object  bytes.Buffer
-	encoder *json.Encoder // into object
+	keys   [][]byte
+	object []byte
 }
 
 func newCSVRecords(rows *webscraper.CSVReader, maxRecordBytes int) *csvRecords {
-	r := &csvRecords{rows: rows, maxRecordBytes: maxRecordBytes}
-	r.encoder = json.NewEncoder(&r.object)
-	r.encoder.SetEscapeHTML(false)
-	return r
+	return &csvRecords{rows: rows, maxRecordBytes: maxRecordBytes}
 }
 
 func (r *csvRecords) next() bool { return r.rows.Next() }
@@ -113,39 +108,20 @@ func (r *csvRecords) asJSON(values [][]byte) []byte {
 	if r.keys == nil {
 		r.keys = r.encodeKeys()
 	}
-	r.object.Reset()
+	r.object = r.object[:0]
 	for i, value := range values {
-		r.object.Write(r.keys[i])
-		r.encode(value)
+		r.object = append(r.object, r.keys[i]...)
+		r.object = jsontext.AppendQuote(r.object, value)
 	}
-	r.object.WriteByte('}')
-	return r.object.Bytes()
+	r.object = append(r.object, '}')
+	return r.object
 }
 
 func (r *csvRecords) encodeKeys() (keys [][]byte) {
-	before := byte('{')
+	before := "{"
 	for _, column := range r.rows.Columns() {
-		r.object.Reset()
-		r.object.WriteByte(before)
-		r.encode([]byte(column))
-		r.object.WriteByte(':')
-		keys = append(keys, bytes.Clone(r.object.Bytes()))
-		before = ','
+		keys = append(keys, append(jsontext.AppendQuote([]byte(before), []byte(column)), ':'))
+		before = ","
 	}
 	return keys
-}
-
-// encode adds text, which is UTF-8, as a JSON string. Most of it is one as it
-// stands.
-func (r *csvRecords) encode(text []byte) {
-	for _, c := range text {
-		if c < ' ' || c == '"' || c == '\\' {
-			_ = r.encoder.Encode(string(text))    // into memory
-			r.object.Truncate(r.object.Len() - 1) // the newline after it
-			return
-		}
-	}
-	r.object.WriteByte('"')
-	r.object.Write(text)
-	r.object.WriteByte('"')
 }

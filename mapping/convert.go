@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unsafe"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 // Converter makes rows of records. It is not for concurrent use.
@@ -62,7 +64,7 @@ func (m *Mapping) NewConverter() *Converter {
 			source = len(c.found)
 			c.found = append(c.found, nil)
 			c.sources[column.From] = source
-			if other, is := spellings[column.From]; is {
+			if other, ok := spellings[column.From]; ok {
 				c.sources[other] = source
 			}
 		}
@@ -118,27 +120,24 @@ func (c *Converter) checkKey() error {
 	return nil
 }
 
+var errNotAnObject = errors.New("the record is not a JSON object")
+
 // find finds the values of the wanted keys. As in jsonb, the last one of a key
 // counts.
 func (c *Converter) find(record []byte) error {
 	clear(c.found)
-	s := scanner{data: record}
-	more, err := s.open()
-	for more && err == nil {
-		var key, value []byte
-		if key, value, more, err = s.member(); err != nil {
-			return err
-		}
-		if slices.Contains(key, '\\') {
-			begin := len(c.text)
-			c.text = appendUnescaped(c.text, key)
-			key = c.text[begin:]
-		}
+	members := jsontext.MembersOf(record)
+	for member, ok := members.Next(); ok; member, ok = members.Next() {
+		var key []byte
+		c.text, key = jsontext.Unescape(c.text, member.Key())
 		if source, wanted := c.sources[string(key)]; wanted {
-			c.found[source] = value
+			c.found[source] = member.Value()
 		}
 	}
-	return err
+	if !members.Ended() {
+		return errNotAnObject
+	}
+	return nil
 }
 
 // value converts a value as it stands in the JSON, nil for none.
@@ -170,12 +169,8 @@ func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
 	if column.Type == JSONB && len(column.Clean) == 0 {
 		return raw, nil
 	}
-	text := raw[1 : len(raw)-1]
-	if slices.Contains(text, '\\') {
-		begin := len(c.text)
-		c.text = appendUnescaped(c.text, text)
-		text = c.text[begin:]
-	}
+	var text []byte
+	c.text, text = jsontext.Unescape(c.text, raw[1:len(raw)-1])
 	for _, clean := range column.clean {
 		var err error
 		if c.text, text, err = clean(c.text, text); err != nil || text == nil {
@@ -184,7 +179,7 @@ func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
 	}
 	if column.Type == JSONB && !column.parseJSON {
 		begin := len(c.text)
-		c.text = appendQuoted(c.text, text)
+		c.text = jsontext.AppendQuote(c.text, text)
 		return c.text[begin:], nil
 	}
 	if column.parseJSON {
@@ -199,8 +194,8 @@ var errNotABoolean = errors.New("is not one of true, false, yes, no, y, n, on, o
 func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 	switch column.Type {
 	case Numeric, Integer:
-		number, is := parseDecimal(text)
-		if !is {
+		number, ok := parseDecimal(text)
+		if !ok {
 			return nil, errNotANumber
 		}
 		if column.Type == Numeric {
@@ -245,10 +240,7 @@ func parseBoolean(text []byte) ([]byte, error) {
 // shown is a value as an error quotes it, shortened.
 func shown(raw []byte) string {
 	const most = 60 // characters
-	text := string(raw)
-	if raw[0] == '"' {
-		text = string(appendUnescaped(nil, raw[1:len(raw)-1]))
-	}
+	text := plain(raw)
 	characters := 0
 	for i := range text {
 		if characters == most {
@@ -263,12 +255,20 @@ func shown(raw []byte) string {
 	return text
 }
 
+// plain is the text of a string, and any other value as it stands.
+func plain(raw []byte) string {
+	if raw[0] == '"' {
+		_, raw = jsontext.Unescape(nil, raw[1:len(raw)-1])
+	}
+	return string(raw)
+}
+
 // hint is what would make NULL of a value that does not fit.
 func hint(raw []byte) string {
 	if raw[0] != '"' {
 		return ""
 	}
-	switch text := strings.TrimSpace(string(appendUnescaped(nil, raw[1:len(raw)-1]))); {
+	switch text := strings.TrimSpace(plain(raw)); {
 	case text == "" && len(raw) == len(`""`):
 		return "; the cleaner empty-is-null makes it NULL"
 	case text == "":

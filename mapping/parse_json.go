@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 var (
@@ -25,24 +27,23 @@ func parsedJSON(text []byte) ([]byte, error) {
 	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
 		return nil, nil
 	}
+	if jsontext.UnstorableEscape(text) >= 0 {
+		return nil, errJSONEscape
+	}
 	depth := 0
-	for s := (scanner{data: text}); s.at < len(text); {
-		begin := s.at
-		switch c := text[s.at]; {
+	for at := 0; at < len(text); at++ {
+		switch c := text[at]; {
 		case c == '"':
-			s.text()
-			if !hasCharacters(text[begin+1 : s.at-1]) {
-				return nil, errJSONEscape
-			}
-			continue
+			at = jsontext.StringEnd(text, at) - 1
 		case c == '-' || (c >= '0' && c <= '9'):
-			for s.at < len(text) && bytes.IndexByte([]byte("+-.eE0123456789"), text[s.at]) >= 0 {
-				s.at++
+			end := at
+			for end < len(text) && bytes.IndexByte([]byte("+-.eE0123456789"), text[end]) >= 0 {
+				end++
 			}
-			if number, _ := parseDecimal(text[begin:s.at]); number.checkNumeric() != nil {
+			if number, _ := parseDecimal(text[at:end]); number.checkNumeric() != nil {
 				return nil, errTooManyDigits
 			}
-			continue
+			at = end - 1
 		case c == '{' || c == '[':
 			if depth++; depth > maxDepth {
 				return nil, errJSONTooDeep
@@ -50,36 +51,6 @@ func parsedJSON(text []byte) ([]byte, error) {
 		case c == '}' || c == ']':
 			depth--
 		}
-		s.at++
 	}
 	return text, nil
-}
-
-// hasCharacters says whether PostgreSQL has a character for each escape in a
-// JSON string.
-func hasCharacters(text []byte) bool {
-	for {
-		next := bytes.IndexByte(text, '\\')
-		if next < 0 {
-			return true
-		}
-		if text[next+1] != 'u' {
-			text = text[next+2:]
-			continue
-		}
-		unit := utf16Unit(text[next+2:])
-		text = text[next+6:]
-		switch {
-		case unit == 0 || (unit >= 0xDC00 && unit < 0xE000):
-			return false
-		case unit >= 0xD800 && unit < 0xDC00:
-			if !bytes.HasPrefix(text, []byte(`\u`)) {
-				return false
-			}
-			if low := utf16Unit(text[2:]); low < 0xDC00 || low > 0xDFFF {
-				return false
-			}
-			text = text[6:]
-		}
-	}
 }

@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"unicode/utf8"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 // CheckRecord says why data, one record of a download, cannot be stored as a
@@ -24,7 +25,14 @@ func CheckRecord(data []byte) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("invalid UTF-8 at byte %d", invalidUTF8(data))
 	}
-	return checkEscapes(data)
+	if at := jsontext.UnstorableEscape(data); at >= 0 {
+		escape := data[at : at+len(`\u0000`)]
+		if string(escape) == `\u0000` {
+			return fmt.Errorf(`\u0000 at byte %d: PostgreSQL's text cannot hold it`, at+1)
+		}
+		return fmt.Errorf(`lone surrogate %s at byte %d`, escape, at+1)
+	}
+	return nil
 }
 
 // syntaxError describes what json.Valid only answers with false.
@@ -65,42 +73,4 @@ func invalidUTF8(data []byte) int {
 		at += size
 	}
 	return len(data)
-}
-
-// checkEscapes looks at the \u escapes of valid JSON, where a backslash stands
-// in strings only.
-func checkEscapes(data []byte) error {
-	for at := 0; ; {
-		next := bytes.IndexByte(data[at:], '\\')
-		if next < 0 {
-			return nil
-		}
-		at += next
-		if data[at+1] != 'u' {
-			at += 2
-			continue
-		}
-		unit := utf16Unit(data[at:])
-		switch {
-		case unit == 0:
-			return fmt.Errorf(`\u0000 at byte %d: PostgreSQL's text cannot hold it`, at+1)
-		case unit >= 0xD800 && unit < 0xDC00:
-			low := data[at+6:]
-			if !bytes.HasPrefix(low, []byte(`\u`)) || utf16Unit(low) < 0xDC00 || utf16Unit(low) > 0xDFFF {
-				return fmt.Errorf(`lone surrogate %s at byte %d`, data[at:at+6], at+1)
-			}
-			at += 12
-		case unit >= 0xDC00 && unit < 0xE000:
-			return fmt.Errorf(`lone surrogate %s at byte %d`, data[at:at+6], at+1)
-		default:
-			at += 6
-		}
-	}
-}
-
-// utf16Unit reads the four hexadecimal digits of an escape. They are there: the
-// JSON has been found valid.
-func utf16Unit(escape []byte) uint64 {
-	unit, _ := strconv.ParseUint(string(escape[2:6]), 16, 16)
-	return unit
 }

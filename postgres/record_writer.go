@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 // maxMembers bounds what is kept of records with very many members.
@@ -59,40 +61,39 @@ func (w *recordWriter) append(to, record []byte) []byte {
 
 // look takes note of the record's columns and finds its members; what is not JSON
 // is looked through as far as it is. It says whether the members stand apart: the
-// record has nothing but a comma between them and the braces around them, and no
-// text or bracket reaches from one into the next. Then it is JSON in any order of
-// them, or in none.
+// record has nothing but a comma between them and the braces around them. Then it
+// is JSON in any order of them, or in none.
 func (w *recordWriter) look(record []byte) (apart bool) {
 	w.members = w.members[:0]
 	same := true
-	keys := keyScanner{record}
-	apart = bytes.HasPrefix(record, []byte(`{"`))
-	for begin := 1; ; {
+	members := jsontext.MembersOf(record[max(0, bytes.IndexByte(record, '{')):])
+	length := len("{}") - len(",")
+	for len(w.members) < maxMembers {
 		n := len(w.members)
-		if n == maxMembers {
-			apart = false
-			break
+		var text []byte
+		known := n < len(w.keys)
+		if known {
+			text, known = members.NextString(w.keys[n])
 		}
-		if n == len(w.keys) || !keys.skip(w.keys[n]) {
-			key, more := keys.next()
-			if !more {
+		if !known {
+			member, ok := members.Next()
+			if !ok {
 				break
 			}
-			if n == len(w.keys) || w.keys[n] != string(key) {
+			text = member.Text
+			if key := member.Key(); n == len(w.keys) || w.keys[n] != string(key) {
 				same = false
 				w.meet(n, key)
 			}
 		}
-		end := len(record) - len(keys.rest)
-		w.members = append(w.members, record[begin:end])
-		begin = end + 1
-		apart = apart && (bytes.HasPrefix(keys.rest, []byte(`,"`)) || string(keys.rest) == "}")
+		w.members = append(w.members, text)
+		length += len(",") + len(text)
 	}
 	if n := len(w.members); !same || n != len(w.keys) {
 		w.keys = w.keys[:n]
 		w.sort()
 	}
-	return apart && string(keys.rest) == "}"
+	return members.Ended() && length == len(record)
 }
 
 // meet notes the key of the n-th member.

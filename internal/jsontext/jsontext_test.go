@@ -1,0 +1,182 @@
+package jsontext_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
+)
+
+// walked are the members of text, and whether the walk came to the end. Those of
+// the keys guessed are asked for first.
+func walked(text []byte, guesses ...string) (members []string, ended bool) {
+	walk := jsontext.MembersOf(text)
+	for i := 0; ; i++ {
+		if i < len(guesses) {
+			if member, ok := walk.NextString(guesses[i]); ok {
+				members = append(members, string(member))
+				continue
+			}
+		}
+		member, ok := walk.Next()
+		if !ok {
+			return members, walk.Ended()
+		}
+		members = append(members, string(member.Text))
+	}
+}
+
+func TestMembersAreWalkedAsTheyStand(t *testing.T) {
+	for _, test := range []struct {
+		text    string
+		members []string
+		ended   bool
+	}{
+		{`{}`, nil, true},
+		{" \t{\r\n} ", nil, true},
+		{`{"a":"1","b":null}`, []string{`"a":"1"`, `"b":null`}, true},
+		{` { "a\"" : [ "}" , { "b" : 1 } ] , "" :-1.5e3 } rest`, []string{`"a\"" : [ "}" , { "b" : 1 } ]`, `"" :-1.5e3`}, true},
+		{`{"a":"\\","b":"\\\"","c":"","d":{}}`, []string{`"a":"\\"`, `"b":"\\\""`, `"c":""`, `"d":{}`}, true},
+		{`{"a":1,}`, []string{`"a":1`}, false},
+		{`{"a":1 "b":2}`, []string{`"a":1`}, false},
+		{`{"a":"1""b":2}`, []string{`"a":"1"`}, false},
+		{`{"a":1,"b":"x`, []string{`"a":1`}, false},
+		{`{"a":1`, nil, false},
+		{`{"a":}`, nil, false},
+		{`{"a"`, nil, false},
+		{`{"a" 1}`, nil, false},
+		{`{1:2}`, nil, false},
+		{`{`, nil, false},
+		{`[{"a":1}]`, nil, false},
+		{``, nil, false},
+	} {
+		members, ended := walked([]byte(test.text))
+		require.Equal(t, test.members, members, test.text)
+		require.Equal(t, test.ended, ended, test.text)
+		guessed, ended := walked([]byte(test.text), "a", "b", "c")
+		require.Equal(t, test.members, guessed, test.text)
+		require.Equal(t, test.ended, ended, test.text)
+	}
+}
+
+func TestOnlyEscapesWithoutACharacterAreUnstorable(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"a":"b\u0000"}`: 7, `"\ud800x"`: 1, `"\ud800\ud800"`: 1, `"\uD83D"`: 1, `"\n\udc00"`: 3, `"\ud83d\n"`: 1, `"\ud83d\ude00\udE00"`: 13,
+		`"\\u0000"`: -1, `"\\\/\ud83d\ude00\u00e9\ufffd"`: -1, `[]`: -1,
+	} {
+		require.Equal(t, want, jsontext.UnstorableEscape([]byte(text)), text)
+	}
+}
+
+func TestTextWithoutEscapesIsNotCopied(t *testing.T) {
+	buffer, text := make([]byte, 0, 64), []byte("caf\xc3\xa9")
+	longer, same := jsontext.Unescape(buffer, text)
+	require.Empty(t, longer)
+	require.Same(t, &text[0], &same[0])
+	longer, e := jsontext.Unescape(append(buffer, "before"...), []byte(`\u00e9`))
+	require.Equal(t, "beforeé", string(longer))
+	require.Equal(t, "é", string(e))
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	record := []byte(`{"a":"1","b\/":{"c":[1]},"d":"\ud83d\ude00"}`)
+	buffer := make([]byte, 0, 64)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		members := jsontext.MembersOf(record)
+		members.NextString("a")
+		for member, ok := members.Next(); ok; member, ok = members.Next() {
+			buffer, _ = jsontext.Unescape(buffer[:0], member.Key())
+			buffer = jsontext.AppendQuote(buffer[:0], member.Value())
+		}
+	}))
+}
+
+// FuzzText holds all of the package against encoding/json.
+func FuzzText(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":"1","b":null}`, `{"a":{"b":["}"]},"c":1}`, `{"a\"b":"\\","c":"\\\""}`, " {\n\"a\" :\t\"b\"\r} ", `{"":{}}`, `{"a":[1,{"b":2},3],"d":4}`,
+		`{"v":"a","w":null,"a\"é":1}`, ` { "w" : [ "}" , { "v" : "\\" } ] , "v" : -1.5e3 } `, `{"v":"1","\u0076":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud83d"}`,
+		`{"a\"\u00e9":{"v":{}},"v":true,"v":""}`, `{"v":`, `[{"v":1}]`, `{"v":"\u12"}`, `{"v":"\`, `{"b":1,"a":2,}`, `{"b":]1[,"a":2}`, `{"b":1],"a":[2}`,
+		`{"b":"x"y,"a":2}`, `{"b":"\\\/","a":\/}`, `{"b":1,"a"}`, `{"a":"\ude00\ud83d\u0041","b":"\ud83d\ud83d\ude00"}`, ` "\` + "\x01\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		requireQuoted(t, text)
+		requireMembers(t, text)
+		requireStorable(t, text)
+	})
+}
+
+// requireQuoted quotes text and takes the quotes off again.
+func requireQuoted(t *testing.T, text []byte) {
+	quoted := jsontext.AppendQuote([]byte("before"), text)[len("before"):]
+	var decoded string
+	require.NoError(t, json.Unmarshal(quoted, &decoded))
+	require.Equal(t, valid(text), decoded)
+	require.Equal(t, len(quoted), jsontext.StringEnd(quoted, 0))
+	_, unescaped := jsontext.Unescape(nil, quoted[1:len(quoted)-1])
+	require.Equal(t, string(text), string(unescaped))
+}
+
+// requireMembers walks text, whether it is JSON or not.
+func requireMembers(t *testing.T, text []byte) {
+	var keys, members []string
+	walk := jsontext.MembersOf(text)
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	isObject := json.Valid(text) && bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
+	if isObject {
+		_, err := decoder.Token()
+		require.NoError(t, err)
+	}
+	for member, ok := walk.Next(); ok; member, ok = walk.Next() {
+		keys, members = append(keys, string(member.Key())), append(members, string(member.Text))
+		if !isObject {
+			continue
+		}
+		key, err := decoder.Token()
+		require.NoError(t, err)
+		_, unescaped := jsontext.Unescape(nil, member.Key())
+		require.Equal(t, key, valid(unescaped))
+		var value json.RawMessage
+		require.NoError(t, decoder.Decode(&value))
+		require.Equal(t, string(value), string(member.Value()))
+	}
+	if isObject {
+		require.True(t, walk.Ended())
+		require.False(t, decoder.More())
+	}
+	again, ended := walked(text, keys...)
+	require.Equal(t, members, again)
+	require.Equal(t, walk.Ended(), ended)
+	if ended && string(text) == "{"+strings.Join(members, ",")+"}" {
+		slices.Reverse(members)
+		require.Equal(t, isObject, json.Valid([]byte("{"+strings.Join(members, ",")+"}")), "nothing reaches from one member into another")
+	}
+}
+
+// requireStorable compares the strings in text: encoding/json makes U+FFFD of what
+// no character is for.
+func requireStorable(t *testing.T, text []byte) {
+	if !json.Valid(text) || !utf8.Valid(text) || bytes.Contains(bytes.ToLower(text), []byte(`\ufffd`)) || bytes.Contains(text, []byte("\ufffd")) {
+		return
+	}
+	storable := true
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	for token, err := decoder.Token(); err == nil; token, err = decoder.Token() {
+		decoded, _ := token.(string)
+		storable = storable && !strings.ContainsAny(decoded, "\x00\ufffd")
+	}
+	require.Equal(t, storable, jsontext.UnstorableEscape(text) < 0)
+}
+
+// valid is text as encoding/json decodes it: each byte that is not UTF-8 becomes
+// U+FFFD.
+func valid(text []byte) string { return string([]rune(string(text))) }

@@ -1,0 +1,146 @@
+// Package jsontext goes through JSON as it stands, without decoding it into
+// values and without allocating. It checks no more than it needs: of what is not
+// JSON it makes what sense it can, and it always ends.
+package jsontext
+
+import "bytes"
+
+// Members walks the members of a JSON object.
+type Members struct {
+	text []byte
+	// at is where the next member begins, or the brace at the end is. It is the
+	// length of text once that makes no sense.
+	at int
+}
+
+// MembersOf returns a walk that begins before the first member of object.
+func MembersOf(object []byte) Members {
+	at := skipSpace(object, 0)
+	if at == len(object) || object[at] != '{' {
+		return Members{}
+	}
+	return Members{text: object, at: skipSpace(object, at+1)}
+}
+
+// Member is a member of an object as it stands in the JSON.
+type Member struct {
+	// Text is the key with its quotes, the colon and the value.
+	Text               []byte
+	keyEnd, valueStart int
+}
+
+// Key returns the key as it stands between its quotes.
+func (m Member) Key() []byte { return m.Text[1:m.keyEnd] }
+
+// Value returns the value as it stands, a string with its quotes.
+func (m Member) Value() []byte { return m.Text[m.valueStart:] }
+
+// Next goes over the next member. After the last one, and where the text makes
+// no sense, ok is false: see [Members.Ended].
+func (m *Members) Next() (member Member, ok bool) {
+	text, begin := m.text, m.at
+	if begin == len(text) || text[begin] != '"' {
+		return Member{}, false
+	}
+	m.at = len(text)
+	keyEnd := StringEnd(text, begin)
+	colon := skipSpace(text, keyEnd)
+	if keyEnd == 0 || colon == len(text) || text[colon] != ':' {
+		return Member{}, false
+	}
+	value := skipSpace(text, colon+1)
+	var end int
+	if value < len(text) && text[value] == '"' { // as most are
+		end = StringEnd(text, value)
+	} else {
+		end = valueEnd(text, value)
+	}
+	if end <= value {
+		return Member{}, false
+	}
+	m.goOn(end)
+	return Member{Text: text[begin:end], keyEnd: keyEnd - 1 - begin, valueStart: value - begin}, true
+}
+
+// NextString is a faster Next, for a member of that key whose value is a string
+// with no quote in it, without white space between them. If the next member is
+// another, or may be, NextString stays before it and returns false.
+func (m *Members) NextString(key string) (text []byte, ok bool) {
+	text = m.text[m.at:]
+	keyEnd := len(`"`) + len(key)
+	value := keyEnd + len(`":"`)
+	if len(text) < value || text[0] != '"' || string(text[1:keyEnd]) != key || string(text[keyEnd:value]) != `":"` {
+		return nil, false
+	}
+	quote := bytes.IndexByte(text[value:], '"')
+	if quote < 0 || text[value+quote-1] == '\\' {
+		return nil, false
+	}
+	end := value + quote + 1
+	m.goOn(m.at + end)
+	return text[:end], true
+}
+
+// goOn goes from the end of a member to the next one, or to the brace at the end.
+func (m *Members) goOn(end int) {
+	text, at := m.text, end
+	if at+1 < len(text) && text[at] == ',' && text[at+1] == '"' { // as most are
+		m.at = at + 1
+		return
+	}
+	m.at = len(text)
+	at = skipSpace(text, at)
+	if at == len(text) {
+		return
+	}
+	switch text[at] {
+	case '}':
+		m.at = at
+	case ',':
+		if at = skipSpace(text, at+1); at < len(text) && text[at] == '"' {
+			m.at = at
+		}
+	}
+}
+
+// Ended says whether all members of the object have been walked.
+func (m *Members) Ended() bool { return m.at < len(m.text) && m.text[m.at] == '}' }
+
+// valueEnd returns the index after the value that begins at an index, begin if
+// there is none, or 0 if it does not end.
+func valueEnd(text []byte, begin int) int {
+	depth := 0
+	for at := begin; at < len(text); at++ {
+		switch c := text[at]; c {
+		case '"':
+			end := StringEnd(text, at)
+			if depth == 0 || end == 0 {
+				return end
+			}
+			at = end - 1
+		case '{', '[':
+			depth++
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return at
+			}
+		case '}', ']':
+			if c == '}' && depth == 0 {
+				return at
+			}
+			if depth--; depth == 0 {
+				return at + 1
+			}
+		}
+	}
+	return 0
+}
+
+// skipSpace returns the index of the first byte from at on that is not white
+// space.
+func skipSpace(text []byte, at int) int {
+	for at < len(text) && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r' || text[at] == '\n') {
+		at++
+	}
+	return at
+}

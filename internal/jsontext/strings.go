@@ -1,0 +1,149 @@
+package jsontext
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// StringEnd returns the index after the string that begins at an index, or 0 if
+// it does not end.
+func StringEnd(text []byte, begin int) int {
+	for end := begin + 1; ; end++ {
+		quote := bytes.IndexByte(text[end:], '"')
+		if quote < 0 {
+			return 0
+		}
+		end += quote
+		backslashes := 0
+		for text[end-1-backslashes] == '\\' { // ends at the first quote
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return end + 1
+		}
+	}
+}
+
+// Unescape returns what a string stands for, given without its quotes: text
+// itself, or what it has appended to buffer, which it returns longer then. As in
+// encoding/json, a lone surrogate becomes U+FFFD.
+func Unescape(buffer, text []byte) (longer, unescaped []byte) {
+	if bytes.IndexByte(text, '\\') < 0 {
+		return buffer, text
+	}
+	longer = appendUnescaped(buffer, text)
+	return longer, longer[len(buffer):]
+}
+
+func appendUnescaped(buffer, text []byte) []byte {
+	for {
+		next := bytes.IndexByte(text, '\\')
+		if next < 0 || next+1 == len(text) {
+			return append(buffer, text...)
+		}
+		buffer = append(buffer, text[:next]...)
+		c := text[next+1]
+		text = text[next+2:]
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			r, size := decodeEscape(text)
+			buffer = utf8.AppendRune(buffer, r)
+			text = text[size:]
+			continue
+		} // others, such as quotes and slashes, stand for themselves
+		buffer = append(buffer, c)
+	}
+}
+
+// UnstorableEscape returns the index of the first escape in valid JSON that
+// PostgreSQL's text has no character for, \u0000 or a lone surrogate, or -1.
+func UnstorableEscape(text []byte) int {
+	for at := 0; ; {
+		next := bytes.IndexByte(text[at:], '\\') // stands in strings only
+		if next < 0 {
+			return -1
+		}
+		at += next + 2
+		if text[at-1] != 'u' {
+			continue
+		}
+		r, size := decodeEscape(text[at:])
+		if r == 0 || utf16.IsSurrogate(r) {
+			return at - len(`\u`)
+		}
+		at += size
+	}
+}
+
+// decodeEscape reads the digits after \u and, if they are half of a surrogate
+// pair, the escape with the other half. A lone surrogate is returned as it is.
+func decodeEscape(text []byte) (r rune, size int) {
+	r = utf16Unit(text)
+	if utf16.IsSurrogate(r) && bytes.HasPrefix(text[4:], []byte(`\u`)) {
+		if pair := utf16.DecodeRune(r, utf16Unit(text[6:])); pair != utf8.RuneError {
+			return pair, 10
+		}
+	}
+	return r, min(4, len(text))
+}
+
+// utf16Unit reads four hexadecimal digits; U+FFFD if they are not.
+func utf16Unit(text []byte) (unit rune) {
+	if len(text) < 4 {
+		return utf8.RuneError
+	}
+	for _, c := range text[:4] {
+		unit <<= 4
+		switch {
+		case '0' <= c && c <= '9':
+			unit |= rune(c - '0')
+		case 'a' <= c && c <= 'f':
+			unit |= rune(c - 'a' + 10)
+		case 'A' <= c && c <= 'F':
+			unit |= rune(c - 'A' + 10)
+		default:
+			return utf8.RuneError
+		}
+	}
+	return unit
+}
+
+// AppendQuote appends text as a JSON string.
+func AppendQuote(to, text []byte) []byte {
+	const hexDigits = "0123456789abcdef"
+	to = append(to, '"')
+	for {
+		plain := plainLen(text)
+		to = append(to, text[:plain]...)
+		if plain == len(text) {
+			return append(to, '"')
+		}
+		if c := text[plain]; c < ' ' {
+			to = append(to, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
+		} else {
+			to = append(to, '\\', c)
+		}
+		text = text[plain+1:]
+	}
+}
+
+// plainLen is how much of the beginning of text needs no escape.
+func plainLen(text []byte) int {
+	for i, c := range text {
+		if c < ' ' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(text)
+}
