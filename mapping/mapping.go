@@ -79,8 +79,8 @@ type Column struct {
 	// such as web-scraper-order and web_scraper_order, are the same.
 	From string
 	Type Type
-	// Layout is how a Timestamp is written: one of time's, or one of
-	// LayoutRFC3339, LayoutUnix and LayoutUnixMilli. It is empty for other types.
+	// Layout is how a Timestamp is written: one of package time's layouts, or
+	// rfc3339, unix or unix-ms. It is empty for other types.
 	Layout string
 	// TimeZone is the IANA name of the time zone of a Timestamp whose layout has
 	// no offset. It is empty for other types.
@@ -95,23 +95,24 @@ type Column struct {
 	line     int            // in the file
 }
 
-// Type is what a column's values are.
+// Type is the type of a column of the table, as the file writes it.
 type Type string
 
 // Types of columns.
 const (
-	Text      Type = "text"
-	Numeric   Type = "numeric"
-	Integer   Type = "integer" // of 64 bits
-	Boolean   Type = "boolean"
+	Text      Type = "text"      // any value as text
+	Numeric   Type = "numeric"   // a number of any size, with a fraction or without
+	Integer   Type = "integer"   // a whole number of 64 bits
+	Boolean   Type = "boolean"   // true or false
 	Timestamp Type = "timestamp" // a moment, not what a clock shows
-	JSONB     Type = "jsonb"
+	JSONB     Type = "jsonb"     // any value as JSON
 )
 
 // types are all of them, in the order in which they are told.
 var types = []Type{Text, Numeric, Integer, Boolean, Timestamp, JSONB}
 
-// PostgreSQL returns the type's name in PostgreSQL.
+// PostgreSQL returns the name of the type in PostgreSQL, such as bigint for
+// [Integer].
 func (t Type) PostgreSQL() string {
 	switch t {
 	case Integer:
@@ -125,15 +126,15 @@ func (t Type) PostgreSQL() string {
 
 // Layouts that have a name.
 const (
-	LayoutRFC3339   = "rfc3339"
-	LayoutUnix      = "unix"    // whole seconds since 1970
-	LayoutUnixMilli = "unix-ms" // whole milliseconds since 1970
+	layoutRFC3339   = "rfc3339"
+	layoutUnix      = "unix"    // whole seconds since 1970
+	layoutUnixMilli = "unix-ms" // whole milliseconds since 1970
 )
 
-// Mode is what becomes of the rows that are there when a job is published.
+// Mode says what publishing a job does to the rows that the table already holds.
 type Mode string
 
-// Modes.
+// Modes of publishing.
 const (
 	ReplaceJob Mode = "replace-job" // the table holds the rows of each job
 	Upsert     Mode = "upsert"      // one row for each key, the last job's
@@ -143,12 +144,12 @@ const (
 // modes are all of them, in the order in which they are told.
 var modes = []Mode{ReplaceJob, Upsert, Append}
 
-// DeactivateMissing marks the rows that a job has not brought.
+// DeactivateMissing says how rows are marked that the last job has no record for.
 type DeactivateMissing struct {
 	// Column is a boolean column of the table, none of Mapping.Columns.
 	Column string
 	// BrakePercent, from 1 to 100, is how much of the active rows may be
-	// deactivated without a person being asked.
+	// deactivated without asking a person.
 	BrakePercent int
 }
 

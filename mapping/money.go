@@ -30,8 +30,8 @@ var currencyWords = map[string]bool{
 
 // money makes of $1,299.00 the number 1299.00.
 func money(into, text []byte) (longer, cleaned []byte, err error) {
-	longer, cleaned, is := appendAmount(into, bytes.TrimSpace(text), '.', ',')
-	if !is {
+	longer, cleaned, ok := appendAmount(into, bytes.TrimSpace(text), '.', ',')
+	if !ok {
 		err = errNotMoney
 	}
 	return longer, cleaned, err
@@ -39,8 +39,8 @@ func money(into, text []byte) (longer, cleaned []byte, err error) {
 
 // moneyComma makes of 1.299,00 € the number 1299.00.
 func moneyComma(into, text []byte) (longer, cleaned []byte, err error) {
-	longer, cleaned, is := appendAmount(into, bytes.TrimSpace(text), ',', '.')
-	if !is {
+	longer, cleaned, ok := appendAmount(into, bytes.TrimSpace(text), ',', '.')
+	if !ok {
 		err = errNotMoneyComma
 	}
 	return longer, cleaned, err
@@ -48,19 +48,19 @@ func moneyComma(into, text []byte) (longer, cleaned []byte, err error) {
 
 // appendAmount appends the number of an amount of money: a currency before or
 // after it or none, a minus before or after the currency or none.
-func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte, is bool) {
+func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte, ok bool) {
 	const digits = "0123456789"
 	first, last := bytes.IndexAny(text, digits), bytes.LastIndexAny(text, digits)
 	if first < 0 {
 		return to, nil, false
 	}
-	negative, before := cutMinus(text[:first])
+	before, negative := cutMinus(text[:first])
 	if first > 0 && text[first-1] == point && !isCurrency(before) { // $.99, but Rs.500
 		before = bytes.TrimSpace(before[:len(before)-1])
 		first--
 	}
 	if len(before) > 0 && !negative {
-		negative, before = cutLastMinus(before)
+		before, negative = cutLastMinus(before)
 	}
 	after := bytes.TrimSpace(text[last+1:])
 	if (len(before) > 0 && !isCurrency(before)) || (len(after) > 0 && !isCurrency(after)) {
@@ -72,23 +72,23 @@ func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte
 }
 
 // cutMinus cuts a minus, and white space, from the beginning of text.
-func cutMinus(text []byte) (is bool, rest []byte) {
+func cutMinus(text []byte) (rest []byte, ok bool) {
 	for _, minus := range []string{"-", "−"} {
-		if rest, is = bytes.CutPrefix(text, []byte(minus)); is {
-			return true, bytes.TrimSpace(rest)
+		if rest, ok = bytes.CutPrefix(text, []byte(minus)); ok {
+			return bytes.TrimSpace(rest), true
 		}
 	}
-	return false, bytes.TrimSpace(text)
+	return bytes.TrimSpace(text), false
 }
 
 // cutLastMinus cuts a minus, and white space, from the end of text.
-func cutLastMinus(text []byte) (is bool, rest []byte) {
+func cutLastMinus(text []byte) (rest []byte, ok bool) {
 	for _, minus := range []string{"-", "−"} {
-		if rest, is = bytes.CutSuffix(text, []byte(minus)); is {
-			return true, bytes.TrimSpace(rest)
+		if rest, ok = bytes.CutSuffix(text, []byte(minus)); ok {
+			return bytes.TrimSpace(rest), true
 		}
 	}
-	return false, text
+	return text, false
 }
 
 // isCurrency knows $, US$, USD and kr.
@@ -117,7 +117,7 @@ func isUpper(letters []byte) bool {
 
 // appendNumber appends a number as numeric takes it. The whole part may be
 // separated into thousands, all by the same separator.
-func appendNumber(to, text []byte, negative bool, point byte, separates func(rune) bool) (longer, number []byte, is bool) {
+func appendNumber(to, text []byte, negative bool, point byte, separates func(rune) bool) (longer, number []byte, ok bool) {
 	begin := len(to)
 	if negative {
 		to = append(to, '-')
@@ -157,7 +157,7 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 		first--
 	}
 	before = bytes.TrimRightFunc(before, isSymbol) // -$5
-	negative, before := cutLastMinus(before)
+	before, negative := cutLastMinus(before)
 	negative = negative && standsAlone(before)
 	text = text[first:]
 	end := bytes.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789.,'’", r) })
@@ -168,10 +168,10 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 	if isThousands(number, text[len(number):]) {
 		return into, nil, errWhichNumber
 	}
-	longer, cleaned, is := appendNumber(into, number, negative, '.', func(separator rune) bool {
+	longer, cleaned, ok := appendNumber(into, number, negative, '.', func(separator rune) bool {
 		return strings.ContainsRune(",'’", separator)
 	})
-	if !is {
+	if !ok {
 		return into, nil, errWhichNumber
 	}
 	return longer, cleaned, nil

@@ -20,7 +20,7 @@ func resolve(node *yaml.Node) *yaml.Node {
 }
 
 // object reads the values of an object by their keys; what says what it is.
-func (r *reader) object(node *yaml.Node, what string, keys ...string) (values map[string]*yaml.Node, is bool) {
+func (r *reader) object(node *yaml.Node, what string, keys ...string) (values map[string]*yaml.Node, ok bool) {
 	node = resolve(node)
 	if node.Kind != yaml.MappingNode {
 		r.problem(node.Line, "%s is %s: want the keys %s with their values", what, described(node), strings.Join(keys, ", "))

@@ -30,7 +30,7 @@ type decimal struct {
 
 // parseDecimal reads a plain decimal number: digits, at most one point among
 // them, an exponent.
-func parseDecimal(text []byte) (d decimal, is bool) {
+func parseDecimal(text []byte) (d decimal, ok bool) {
 	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
 		d.negative = text[0] == '-'
 		text = text[1:]

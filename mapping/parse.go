@@ -117,8 +117,8 @@ func (r *reader) syntax(data []byte, err error) {
 }
 
 func (r *reader) mappings(root *yaml.Node) {
-	file, is := r.object(root, "the file", "mappings")
-	if !is {
+	file, ok := r.object(root, "the file", "mappings")
+	if !ok {
 		return
 	}
 	list := file["mappings"]
@@ -136,9 +136,9 @@ func (r *reader) mappings(root *yaml.Node) {
 
 // mapping reads one of the list; nil when it is not one at all.
 func (r *reader) mapping(node *yaml.Node) *Mapping {
-	fields, is := r.object(node, "a mapping",
+	fields, ok := r.object(node, "a mapping",
 		"sitemap", "sitemap_prefix", "table", "columns", "key", "mode", "deactivate_missing")
-	if !is {
+	if !ok {
 		return nil
 	}
 	m := &Mapping{line: node.Line}
@@ -211,8 +211,8 @@ func (r *reader) columns(m *Mapping, node *yaml.Node) {
 	}
 	lines := map[string]int{}
 	for _, node := range nodes {
-		column, is := r.column(node)
-		if !is {
+		column, ok := r.column(node)
+		if !ok {
 			continue
 		}
 		if line, twice := lines[column.Name]; twice && column.Name != "" {
@@ -226,9 +226,9 @@ func (r *reader) columns(m *Mapping, node *yaml.Node) {
 // systemColumns are those that PostgreSQL has in every table.
 var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
-func (r *reader) column(node *yaml.Node) (c Column, is bool) {
-	fields, is := r.object(node, "a column", "name", "from", "type", "layout", "time_zone", "clean", "required")
-	if !is {
+func (r *reader) column(node *yaml.Node) (c Column, ok bool) {
+	fields, ok := r.object(node, "a column", "name", "from", "type", "layout", "time_zone", "clean", "required")
+	if !ok {
 		return c, false
 	}
 	c.line = node.Line
@@ -364,8 +364,8 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 }
 
 func (r *reader) deactivateMissing(m *Mapping, node *yaml.Node) {
-	fields, is := r.object(node, "deactivate_missing", "column", "brake_percent")
-	if !is {
+	fields, ok := r.object(node, "deactivate_missing", "column", "brake_percent")
+	if !ok {
 		return
 	}
 	m.DeactivateMissing = new(DeactivateMissing)

@@ -19,21 +19,21 @@ var (
 func parseTimestamp(text, layout string, zone *time.Location) (time.Time, error) {
 	var t time.Time
 	switch layout {
-	case LayoutUnix, LayoutUnixMilli:
+	case layoutUnix, layoutUnixMilli:
 		n, err := strconv.ParseInt(text, 10, 64)
 		switch {
-		case err != nil && layout == LayoutUnix:
+		case err != nil && layout == layoutUnix:
 			return t, errNotUnix
 		case err != nil:
 			return t, errNotMillis
-		case layout == LayoutUnix:
+		case layout == layoutUnix:
 			t = time.Unix(min(max(n, -1e12), 1e12), 0).In(zone) // beyond the years anyway
 		default:
 			t = time.UnixMilli(n).In(zone)
 		}
 	default:
 		format := layout
-		if layout == LayoutRFC3339 {
+		if layout == layoutRFC3339 {
 			format = time.RFC3339
 		}
 		var err error
@@ -56,7 +56,7 @@ func parseTimestamp(text, layout string, zone *time.Location) (time.Time, error)
 // the one that was meant.
 func checkLayout(layout string) error {
 	switch layout {
-	case LayoutRFC3339, LayoutUnix, LayoutUnixMilli:
+	case layoutRFC3339, layoutUnix, layoutUnixMilli:
 		return nil
 	}
 	if strings.Contains(layout, "MST") {
