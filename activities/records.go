@@ -80,7 +80,7 @@ type csvRecords struct {
 	maxRecordBytes int
 	// keys are the columns with what stands before and after them in the JSON.
 	keys   [][]byte
-	object []byte
+	object []byte // the record in hand
 }
 
 func newCSVRecords(rows *webscraper.CSVReader, maxRecordBytes int) *csvRecords {

@@ -96,7 +96,7 @@ func TestValueBecomesOneOfItsColumnsType(t *testing.T) {
 		`type: timestamp, layout: "Jan _2, 2006 3:04 PM -0700"`: {`"Nov  4, 2026 3:04 PM -0500"`: "2026-11-04T15:04:00-05:00"},
 		`type: timestamp, layout: "20060102", clean: [trim]`:    {`20261124`: "2026-11-24T00:00:00Z", `" 20261124 "`: "2026-11-24T00:00:00Z"},
 		`type: jsonb`:                {`{"a": 1}`: `{"a": 1}`, `"a\/b"`: `"a\/b"`, `"[1]"`: `"[1]"`, `1.0`: "1.0", `true`: "true", `null`: null},
-		`type: jsonb, clean: [trim]`: {`" a\"\\\n\u0001\/é "`: `"a\"\\\u000a\u0001/é"`, `[" a "]`: `[" a "]`},
+		`type: jsonb, clean: [trim]`: {`" a\"\\\n\u0001\/é "`: `"a\"\\\n\u0001/é"`, `[" a "]`: `[" a "]`},
 		`type: jsonb, clean: [trim, empty-is-null, parse-json]`:     {`" [1, {\"a\": \"\\u00e9\"}] "`: `[1, {"a": "\u00e9"}]`, `"null"`: null, `" "`: null, `"1"`: "1", `{"a": 1}`: `{"a": 1}`},
 		`from: web-scraper-order, type: text`:                       {`1,"web_scraper_order":"1-1"`: "1-1", `1,"web-scraper-order":"1-2"`: "1-2"},
 		`from: web_scraper_start_url, type: text`:                   {`1,"web-scraper-start-url":"u"`: "u"},

@@ -103,7 +103,7 @@ func FuzzText(f *testing.F) {
 		`{"a":"1","b":null}`, `{"a":{"b":["}"]},"c":1}`, `{"a\"b":"\\","c":"\\\""}`, " {\n\"a\" :\t\"b\"\r} ", `{"":{}}`, `{"a":[1,{"b":2},3],"d":4}`,
 		`{"v":"a","w":null,"a\"é":1}`, ` { "w" : [ "}" , { "v" : "\\" } ] , "v" : -1.5e3 } `, `{"v":"1","\u0076":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud83d"}`,
 		`{"a\"\u00e9":{"v":{}},"v":true,"v":""}`, `{"v":`, `[{"v":1}]`, `{"v":"\u12"}`, `{"v":"\`, `{"b":1,"a":2,}`, `{"b":]1[,"a":2}`, `{"b":1],"a":[2}`,
-		`{"b":"x"y,"a":2}`, `{"b":"\\\/","a":\/}`, `{"b":1,"a"}`, `{"a":"\ude00\ud83d\u0041","b":"\ud83d\ud83d\ude00"}`, ` "\` + "\x01\xff",
+		`{"b":"x"y,"a":2}`, `{"b":"\\\/","a":\/}`, `{"b":1,"a"}`, `{"a":"\ude00\ud83d\u0041","b":"\ud83d\ud83d\ude00"}`, ` "\` + "\x01\xff", "\b\t\n\f\r\x00\x1f\x7f",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -120,6 +120,13 @@ func requireQuoted(t *testing.T, text []byte) {
 	var decoded string
 	require.NoError(t, json.Unmarshal(quoted, &decoded))
 	require.Equal(t, valid(text), decoded)
+	if utf8.Valid(text) && !bytes.ContainsAny(text, "\u2028\u2029") { // which encoding/json escapes for JavaScript
+		var encoded bytes.Buffer
+		encoder := json.NewEncoder(&encoded)
+		encoder.SetEscapeHTML(false)
+		require.NoError(t, encoder.Encode(string(text)))
+		require.Equal(t, strings.TrimSuffix(encoded.String(), "\n"), string(quoted))
+	}
 	require.Equal(t, len(quoted), jsontext.StringEnd(quoted, 0))
 	_, unescaped := jsontext.Unescape(nil, quoted[1:len(quoted)-1])
 	require.Equal(t, string(text), string(unescaped))

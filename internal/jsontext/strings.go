@@ -119,7 +119,10 @@ func utf16Unit(text []byte) (unit rune) {
 	return unit
 }
 
-// AppendQuote appends text as a JSON string.
+// shortEscapes are what control characters have after the backslash, if not u.
+var shortEscapes = [' ']byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
+
+// AppendQuote appends text as a JSON string, escaped where JSON demands it.
 func AppendQuote(to, text []byte) []byte {
 	const hexDigits = "0123456789abcdef"
 	to = append(to, '"')
@@ -129,10 +132,13 @@ func AppendQuote(to, text []byte) []byte {
 		if plain == len(text) {
 			return append(to, '"')
 		}
-		if c := text[plain]; c < ' ' {
-			to = append(to, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
-		} else {
+		switch c := text[plain]; {
+		case c >= ' ': // a quote, a backslash
 			to = append(to, '\\', c)
+		case shortEscapes[c] != 0:
+			to = append(to, '\\', shortEscapes[c])
+		default:
+			to = append(to, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
 		}
 		text = text[plain+1:]
 	}
