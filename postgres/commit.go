@@ -103,6 +103,9 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 	if err == nil {
 		committed(batch)
 		i.endTurn(turn)
+	} else if pq.As(err) != nil {
+		// The server still answers: the batches before this one are committed first.
+		_ = i.waitForTurn(ctx, turn)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
@@ -105,6 +106,35 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 	resumed := begin(t, store, request(1, 1_000))
 	require.Equal(t, resumed.Mark().LastRecordNumber, count(t, db, lastRow))
 	require.Equal(t, resumed.Mark().Records, count(t, db, allRows))
+}
+
+// The second batch fails while the first one is still being copied.
+func TestBatchThatFailsLeavesTheOnesBeforeItCommitted(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	db.MustExec(`
+		CREATE SEQUENCE failures;
+		CREATE FUNCTION wait_or_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF NEW.record_number = 1 THEN PERFORM pg_advisory_xact_lock(17); RETURN NEW; END IF;
+			PERFORM nextval('failures'); -- stays, though the transaction fails
+			RAISE 'broken';
+		END $$;
+		CREATE TRIGGER wait_or_fail BEFORE INSERT ON scrapehaul.import_records
+		FOR EACH ROW WHEN (NEW.record_number IN (1, 11)) EXECUTE FUNCTION wait_or_fail()`)
+	holding, err := db.Beginx()
+	require.NoError(t, err)
+	defer func() { _ = holding.Rollback() }()
+	_, err = holding.Exec(`SELECT pg_advisory_xact_lock(17)`)
+	require.NoError(t, err)
+	attempt := begin(t, store, request(1, 1_000))
+	source := recordBatches(attempt, 2, 10, good)
+	done := make(chan error, 1)
+	go func() { done <- attempt.CommitBatches(t.Context(), 2, source, func(sink.Batch) {}) }()
+	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM failures WHERE is_called`) == 1 }, time.Minute, time.Millisecond)
+	require.NoError(t, holding.Rollback())
+	require.ErrorContains(t, <-done, "broken")
+	require.Equal(t, int64(10), attempt.Mark().Records)
+	require.Equal(t, int64(10), count(t, db, lastRow))
 }
 
 // PostgreSQL may lose the last batches when it crashes, as they are not flushed
