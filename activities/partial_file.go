@@ -130,24 +130,20 @@ func (p *partialFile) copy(ctx context.Context, earlier *os.File) error {
 // a rule. So after one that broke, the next is asked for uncompressed, and so are
 // those that go on with it. When even that one has no validator, the next is
 // compressed again.
-func (p *partialFile) downloadOptions(ctx context.Context) []webscraper.DownloadOption {
+func (p *partialFile) downloadOptions(ctx context.Context) webscraper.DownloadOptions {
 	compressed := !p.earlier.Compressed && p.earlier.Partial == ""
-	options := []webscraper.DownloadOption{
-		webscraper.ResumeFrom(p.written.Load(), p.earlier.Validator),
-		webscraper.OnHeader(func(header webscraper.DownloadHeader) error { return p.begin(ctx, header, compressed) }),
+	return webscraper.DownloadOptions{
+		Offset: p.written.Load(), Validator: p.earlier.Validator, Uncompressed: !compressed,
+		OnHeader: func(begun webscraper.Download, length int64) error { return p.begin(ctx, begun, length, compressed) },
 	}
-	if !compressed {
-		options = append(options, webscraper.Uncompressed())
-	}
-	return options
 }
 
 // begin is told what is known of the body before its first byte. From here on
 // the next attempt goes on with this file.
-func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeader, compressed bool) error {
+func (p *partialFile) begin(ctx context.Context, begun webscraper.Download, length int64, compressed bool) error {
 	// An empty file is not truncated: after that, ext4 starts to write all of it to
 	// the disk when it is closed.
-	if header.Offset == 0 && p.written.Load() > 0 {
+	if begun.Offset == 0 && p.written.Load() > 0 {
 		_, err := p.file.Seek(0, io.SeekStart)
 		if err := errors.Join(err, p.file.Truncate(0)); err != nil {
 			return fmt.Errorf("emptying the spool file: %w", err)
@@ -156,12 +152,12 @@ func (p *partialFile) begin(ctx context.Context, header webscraper.DownloadHeade
 		p.written.Store(0)
 		p.checkedAt = 0
 	}
-	rest := max(0, header.ContentLength)
+	rest := max(0, length)
 	told := &Progress{
-		OfBytes: header.Offset + rest, OfRecords: p.earlier.OfRecords, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue,
+		OfBytes: begun.Offset + rest, OfRecords: p.earlier.OfRecords, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue,
 	}
-	if header.Validator != "" {
-		told.Partial, told.Validator = filepath.Base(p.file.Name()), header.Validator
+	if begun.Validator != "" {
+		told.Partial, told.Validator = filepath.Base(p.file.Name()), begun.Validator
 	}
 	p.told.Store(told)
 	activity.RecordHeartbeat(ctx, p.progress())

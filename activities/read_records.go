@@ -26,9 +26,9 @@ func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Recor
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = webscraper.DefaultMaxRecordBytes
 	}
-	var records recordReader = &jsonRecords{lines: webscraper.NewJSONLinesReader(r, maxRecordBytes), maxRecordBytes: maxRecordBytes}
+	var records recordReader = &jsonRecords{lines: webscraper.NewRowReader(r, webscraper.FormatJSON, maxRecordBytes), maxRecordBytes: maxRecordBytes}
 	if format == FormatCSV {
-		records = newCSVRecords(webscraper.NewCSVReader(r, maxRecordBytes), maxRecordBytes)
+		records = newCSVRecords(webscraper.NewRowReader(r, webscraper.FormatCSV, maxRecordBytes), maxRecordBytes)
 	}
 	return func(yield func(Record, error) bool) {
 		for records.next() {

@@ -3,7 +3,6 @@ package activities
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
@@ -33,20 +32,14 @@ type recordReader interface {
 
 // newRecordReader reads the records of the file after the mark.
 func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink.Mark) (recordReader, error) {
+	rows := func(format webscraper.Format) *webscraper.RowReader {
+		return webscraper.ResumeRowReader(file, format, maxRecordBytes, mark.Bytes, mark.LastRecordNumber)
+	}
 	switch format {
 	case "", FormatJSON:
-		if _, err := file.Seek(mark.Bytes, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("resuming in the spool file: %w", err)
-		}
-		return &jsonRecords{
-			lines:          webscraper.NewJSONLinesReader(file, maxRecordBytes, webscraper.ContinueAfter(mark.Bytes, mark.LastRecordNumber)),
-			maxRecordBytes: maxRecordBytes,
-		}, nil
+		return &jsonRecords{lines: rows(webscraper.FormatJSON), maxRecordBytes: maxRecordBytes}, nil
 	case FormatCSV:
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("reading the header of the spool file: %w", err)
-		}
-		return newCSVRecords(webscraper.ResumeCSVReader(file, maxRecordBytes, mark.Bytes, mark.LastRecordNumber), maxRecordBytes), nil
+		return newCSVRecords(rows(webscraper.FormatCSV), maxRecordBytes), nil
 	default:
 		return nil, fmt.Errorf("the spool file is in format %q, which this worker cannot read: the worker that archived it was of a later version", format)
 	}
@@ -57,7 +50,7 @@ func overLimit(size int64, limit int) string {
 }
 
 type jsonRecords struct {
-	lines          *webscraper.JSONLinesReader
+	lines          *webscraper.RowReader
 	maxRecordBytes int
 }
 
@@ -65,9 +58,9 @@ func (r *jsonRecords) next() bool { return r.lines.Next() }
 func (r *jsonRecords) err() error { return r.lines.Err() }
 
 func (r *jsonRecords) record() record {
-	line := r.lines.Line()
-	read := record{number: line.Number, end: line.End, data: line.Data}
-	if line.TooLong {
+	line := r.lines.Row()
+	read := record{number: line.Number, end: line.End, data: line.Raw}
+	if line.Err != nil {
 		read.refused = overLimit(line.Size, r.maxRecordBytes)
 	}
 	return read
@@ -76,14 +69,14 @@ func (r *jsonRecords) record() record {
 // csvRecords makes of each row what the JSON download holds for the record,
 // columns in the header's order, but for its values: all of them are text.
 type csvRecords struct {
-	rows           *webscraper.CSVReader
+	rows           *webscraper.RowReader
 	maxRecordBytes int
 	// keys are the columns with what stands before and after them in the JSON.
 	keys   [][]byte
 	object []byte // the record in hand
 }
 
-func newCSVRecords(rows *webscraper.CSVReader, maxRecordBytes int) *csvRecords {
+func newCSVRecords(rows *webscraper.RowReader, maxRecordBytes int) *csvRecords {
 	return &csvRecords{rows: rows, maxRecordBytes: maxRecordBytes}
 }
 
@@ -99,14 +92,14 @@ func (r *csvRecords) record() record {
 	case row.Err != nil:
 		read.refused = row.Err.Error()
 	default:
-		read.data = r.asJSON(row.Values)
+		read.data = r.asJSON(row.Columns, row.Values)
 	}
 	return read
 }
 
-func (r *csvRecords) asJSON(values [][]byte) []byte {
+func (r *csvRecords) asJSON(columns []string, values [][]byte) []byte {
 	if r.keys == nil {
-		r.keys = r.encodeKeys()
+		r.keys = r.encodeKeys(columns)
 	}
 	r.object = r.object[:0]
 	for i, value := range values {
@@ -117,9 +110,9 @@ func (r *csvRecords) asJSON(values [][]byte) []byte {
 	return r.object
 }
 
-func (r *csvRecords) encodeKeys() (keys [][]byte) {
+func (r *csvRecords) encodeKeys(columns []string) (keys [][]byte) {
 	before := "{"
-	for _, column := range r.rows.Columns() {
+	for _, column := range columns {
 		keys = append(keys, append(jsontext.AppendQuote([]byte(before), []byte(column)), ':'))
 		before = ","
 	}

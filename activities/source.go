@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -35,14 +36,8 @@ func NewSource(format string, raw bool) (source Source, known bool) {
 }
 
 // export writes the export that is asked for.
-func (a *Activities) export(ctx context.Context, in DownloadScrapingJobInput, w io.Writer, options []webscraper.DownloadOption) (err error) {
-	if in.Source.Raw {
-		options = append(options, webscraper.Raw())
-	}
-	if in.Source.Format == FormatCSV {
-		_, err = a.Cloud.DownloadScrapingJobCSV(ctx, in.ScrapingJobID, w, options...)
-	} else {
-		_, err = a.Cloud.DownloadScrapingJobJSON(ctx, in.ScrapingJobID, w, options...)
-	}
+func (a *Activities) export(ctx context.Context, in DownloadScrapingJobInput, w io.Writer, options webscraper.DownloadOptions) error {
+	options.Raw = in.Source.Raw
+	_, err := a.Cloud.DownloadScrapingJob(ctx, in.ScrapingJobID, w, webscraper.Format(cmp.Or(in.Source.Format, FormatJSON)), options)
 	return err
 }

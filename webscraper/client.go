@@ -69,13 +69,10 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// String names the client without its token.
-func (c *Client) String() string {
-	return "webscraper.Client(" + c.baseURI.String() + ")"
+// Format names the client without its token, whatever the verb.
+func (c *Client) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "webscraper.Client(%s)", c.baseURI)
 }
-
-// GoString keeps the token out of %#v.
-func (c *Client) GoString() string { return c.String() }
 
 // IsForTemporal reports whether the client was made with [ForTemporal].
 func (c *Client) IsForTemporal() bool { return c.forTemporal }

@@ -91,7 +91,7 @@ func TestPrintingAClientHidesTheToken(t *testing.T) {
 	var logged bytes.Buffer
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("made", "client", client)
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("made", "client", client)
-	printed := fmt.Sprintf("%v %+v %#v %s %s", client, client, client, client, logged.String())
+	printed := fmt.Sprintf("%v %+v %#v %s %d %s", client, client, client, client, client, logged.String())
 	require.NotContains(t, printed, token)
 	require.Contains(t, printed, "webscraper.Client(https://api.webscraper.io/api/v1/)")
 }

@@ -9,41 +9,25 @@ import (
 	"time"
 )
 
-// Proxy says through what a scraping job loads its pages: [NoProxy],
-// [DefaultProxy], or the ID of a proxy, for accounts that have a choice.
-type Proxy string
-
-// The proxies that every account has.
+// The proxies that every account has. Accounts that have a choice name another by
+// its ID.
 const (
-	NoProxy      Proxy = "0"
-	DefaultProxy Proxy = "1"
+	NoProxy      = "0"
+	DefaultProxy = "1"
 )
-
-// MarshalJSON writes a proxy of digits as a number, as the API documents it.
-func (p Proxy) MarshalJSON() ([]byte, error) {
-	if n, err := strconv.ParseInt(string(p), 10, 64); err == nil {
-		return strconv.AppendInt(nil, n, 10), nil
-	}
-	return json.Marshal(string(p))
-}
-
-// UnmarshalJSON reads a proxy that is a number, a string or null.
-func (p *Proxy) UnmarshalJSON(data []byte) error {
-	text, err := scalarText(data)
-	*p = Proxy(text)
-	return err
-}
 
 // ScrapingJobConfig is how to run a sitemap.
 type ScrapingJobConfig struct {
 	SitemapID int64
-	Driver    Driver
+	// Driver is [DriverFast] or [DriverFullJS].
+	Driver string
 	// PageLoadDelay is how long to wait for a page after it was loaded, and
 	// RequestInterval the time between two pages. Both are sent in whole
 	// milliseconds.
 	PageLoadDelay, RequestInterval time.Duration
-	// Proxy may be empty, which leaves the choice to Web Scraper Cloud.
-	Proxy Proxy
+	// Proxy is [NoProxy], [DefaultProxy] or the ID of a proxy. It may be empty,
+	// which leaves the choice to Web Scraper Cloud.
+	Proxy string
 	// StartURLs, if there are any, replace those of the sitemap.
 	StartURLs []string
 	// CustomID, if not empty, comes back in the job and in its webhook
@@ -65,20 +49,36 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 		Driver:          config.Driver,
 		PageLoadDelay:   config.PageLoadDelay.Milliseconds(),
 		RequestInterval: config.RequestInterval.Milliseconds(),
-		Proxy:           config.Proxy,
+		Proxy:           wireProxy(config.Proxy),
 		StartURLs:       config.StartURLs,
 		CustomID:        config.CustomID,
 	}, &created)
 	return int64(created.ID), err
 }
 
+// wireProxy is a proxy as the API spells it: of digits, it is a number.
+type wireProxy string
+
+func (p wireProxy) MarshalJSON() ([]byte, error) {
+	if n, err := strconv.ParseInt(string(p), 10, 64); err == nil {
+		return strconv.AppendInt(nil, n, 10), nil
+	}
+	return json.Marshal(string(p))
+}
+
+func (p *wireProxy) UnmarshalJSON(data []byte) error {
+	text, err := scalarText(data)
+	*p = wireProxy(text)
+	return err
+}
+
 // wireScrapingJobConfig is a ScrapingJobConfig as the API spells it.
 type wireScrapingJobConfig struct {
-	SitemapID       int64    `json:"sitemap_id"`
-	Driver          Driver   `json:"driver"`
-	PageLoadDelay   int64    `json:"page_load_delay"`
-	RequestInterval int64    `json:"request_interval"`
-	Proxy           Proxy    `json:"proxy,omitempty"`
-	StartURLs       []string `json:"start_urls,omitempty"`
-	CustomID        string   `json:"custom_id,omitempty"`
+	SitemapID       int64     `json:"sitemap_id"`
+	Driver          string    `json:"driver"`
+	PageLoadDelay   int64     `json:"page_load_delay"`
+	RequestInterval int64     `json:"request_interval"`
+	Proxy           wireProxy `json:"proxy,omitempty"`
+	StartURLs       []string  `json:"start_urls,omitempty"`
+	CustomID        string    `json:"custom_id,omitempty"`
 }

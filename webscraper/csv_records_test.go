@@ -37,7 +37,7 @@ func TestCSVRecords(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got [][]webscraper.Field
-			for record, err := range webscraper.ReadCSVRecords(strings.NewReader(test.file), 0) {
+			for record, err := range webscraper.ReadRecords(strings.NewReader(test.file), webscraper.FormatCSV, 0) {
 				require.NoError(t, err)
 				got = append(got, record.Fields)
 				require.EqualValues(t, len(got), record.Number)
@@ -68,7 +68,7 @@ func TestBadCSVRecordIsReportedWithItsPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var fields [][]webscraper.Field
 			var errs []error
-			for record, err := range webscraper.ReadCSVRecords(strings.NewReader(before+test.bad+"\"6\",\"7\"\n"), 100) {
+			for record, err := range webscraper.ReadRecords(strings.NewReader(before+test.bad+"\"6\",\"7\"\n"), webscraper.FormatCSV, 100) {
 				if err != nil {
 					errs = append(errs, err)
 					continue
@@ -95,7 +95,7 @@ func TestBadCSVRecordIsReportedWithItsPlace(t *testing.T) {
 func TestCSVLimitIsThatOfARecord(t *testing.T) {
 	const count = 100_000
 	records := 0
-	for _, err := range webscraper.ReadCSVRecords(strings.NewReader("a,b\n"+strings.Repeat("\"1\",\"2\"\n", count)), 7) {
+	for _, err := range webscraper.ReadRecords(strings.NewReader("a,b\n"+strings.Repeat("\"1\",\"2\"\n", count)), webscraper.FormatCSV, 7) {
 		require.NoError(t, err)
 		records++
 	}
@@ -112,7 +112,7 @@ func TestCSVReadErrorEndsTheRecords(t *testing.T) {
 	}
 	for beginning, want := range tests {
 		var last error
-		for _, err := range webscraper.ReadCSVRecords(io.MultiReader(strings.NewReader(beginning), iotest.ErrReader(broken)), 0) {
+		for _, err := range webscraper.ReadRecords(io.MultiReader(strings.NewReader(beginning), iotest.ErrReader(broken)), webscraper.FormatCSV, 0) {
 			require.NoError(t, last)
 			last = err
 		}
@@ -125,17 +125,17 @@ func TestCSVAndJSONHoldTheSameRecords(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 	var jsonFile, csvFile bytes.Buffer
-	_, err := client.DownloadScrapingJobJSON(t.Context(), id, &jsonFile)
+	_, err := client.DownloadScrapingJob(t.Context(), id, &jsonFile, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.NoError(t, err)
-	_, err = client.DownloadScrapingJobCSV(t.Context(), id, &csvFile)
+	_, err = client.DownloadScrapingJob(t.Context(), id, &csvFile, webscraper.FormatCSV, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 
 	var fromJSON, fromCSV []webscraper.Record
-	for record, err := range webscraper.ReadJSONRecords(&jsonFile, 0) {
+	for record, err := range webscraper.ReadRecords(&jsonFile, webscraper.FormatJSON, 0) {
 		require.NoError(t, err)
 		fromJSON = append(fromJSON, record)
 	}
-	for record, err := range webscraper.ReadCSVRecords(&csvFile, 0) {
+	for record, err := range webscraper.ReadRecords(&csvFile, webscraper.FormatCSV, 0) {
 		require.NoError(t, err)
 		fromCSV = append(fromCSV, record)
 	}
@@ -146,7 +146,7 @@ func TestCSVAndJSONHoldTheSameRecords(t *testing.T) {
 func FuzzReadCSVRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var last error
-		for record, err := range webscraper.ReadCSVRecords(bytes.NewReader(file), 1000) {
+		for record, err := range webscraper.ReadRecords(bytes.NewReader(file), webscraper.FormatCSV, 1000) {
 			last = err
 			if err == nil {
 				require.NotEmpty(t, record.Fields)

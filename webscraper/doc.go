@@ -36,23 +36,22 @@
 // # Records
 //
 // [Client.DownloadScrapingJobFile] downloads to a file that appears when it is
-// complete; [Client.DownloadScrapingJobJSON] and its like write to any
-// [io.Writer], and can continue where an earlier attempt broke. A download of a
-// job that has not ended succeeds with some of its records, or none, so compare
-// with StoredRecordCount before deleting anything.
+// complete; [Client.DownloadScrapingJob] writes to any [io.Writer], and can
+// continue where an earlier attempt broke. A download of a job that has not ended
+// succeeds with some of its records, or none, so compare with StoredRecordCount
+// before deleting anything.
 //
-// [ReadJSONRecords] and [ReadCSVRecords] read a download record by record in
-// constant memory:
+// [ReadRecords] reads a download record by record in constant memory:
 //
-//	for record, err := range webscraper.ReadJSONRecords(file, 0) {
+//	for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
 //		if err != nil {
 //			return err // or, for a *RecordError, skip the record
 //		}
 //		fmt.Println(record.Text("product"), record.Text("price"))
 //	}
 //
-// [JSONLinesReader] and [CSVReader] read lines and rows with their place in the
-// file, for an import that goes on where it stopped.
+// [RowReader] reads rows with their place in the file, for an import that goes on
+// where it stopped.
 //
 // # Errors
 //

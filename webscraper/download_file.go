@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -24,10 +23,10 @@ const maxResumes = 3
 //
 // A download that breaks off once the server has begun to send it is continued,
 // up to 3 times: from where it broke if the server says that the file is still
-// the same, from the beginning otherwise. [OnHeader] is called each time;
-// [ResumeFrom] has no effect. See [Client.DownloadScrapingJobJSON] for errors
-// and for the file of a job that has not ended.
-func (c *Client) DownloadScrapingJobFile(ctx context.Context, id int64, path string, format Format, opts ...DownloadOption) (Download, error) {
+// the same, from the beginning otherwise. OnHeader is called each time; Offset and
+// Validator have no effect. See [Client.DownloadScrapingJob] for errors and for
+// the file of a job that has not ended.
+func (c *Client) DownloadScrapingJobFile(ctx context.Context, id int64, path string, format Format, opts DownloadOptions) (Download, error) {
 	var d Download
 	err := replaceFile(path, func(file *os.File) (err error) {
 		d, err = c.downloadResuming(ctx, id, file, format, opts)
@@ -40,21 +39,28 @@ func (c *Client) DownloadScrapingJobFile(ctx context.Context, id int64, path str
 }
 
 // downloadResuming downloads to file, and continues a download that breaks off.
-func (c *Client) downloadResuming(ctx context.Context, id int64, file *os.File, format Format, opts []DownloadOption) (Download, error) {
+func (c *Client) downloadResuming(ctx context.Context, id int64, file *os.File, format Format, opts DownloadOptions) (Download, error) {
 	var have Download // what the file holds
 	begun := false
 	// What the server does not continue begins anew.
-	truncate := OnHeader(func(h DownloadHeader) error {
+	onHeader := opts.OnHeader
+	opts.OnHeader = func(d Download, length int64) error {
+		if onHeader != nil {
+			if err := onHeader(d, length); err != nil {
+				return err
+			}
+		}
 		begun = true
-		have = Download{Bytes: h.Offset, Validator: h.Validator}
-		if err := file.Truncate(h.Offset); err != nil {
+		have = Download{Bytes: d.Offset, Validator: d.Validator}
+		if err := file.Truncate(d.Offset); err != nil {
 			return err
 		}
-		_, err := file.Seek(h.Offset, io.SeekStart)
+		_, err := file.Seek(d.Offset, io.SeekStart)
 		return err
-	})
+	}
 	for n := 0; ; n++ {
-		d, err := c.download(ctx, id, format, file, append(slices.Clone(opts), truncate, ResumeFrom(have.Bytes, have.Validator)))
+		opts.Offset, opts.Validator = have.Bytes, have.Validator
+		d, err := c.DownloadScrapingJob(ctx, id, file, format, opts)
 		have.Bytes += d.Bytes
 		if err == nil {
 			return have, nil
@@ -63,7 +69,7 @@ func (c *Client) downloadResuming(ctx context.Context, id int64, file *os.File, 
 			return Download{}, err
 		}
 		// What is sent uncompressed can be continued, should it break again.
-		opts = append(slices.Clone(opts), Uncompressed())
+		opts.Uncompressed = true
 		wait := time.Second << n
 		c.logger.InfoContext(ctx, "continuing a broken download from Web Scraper Cloud", "scrapingjob_id", id, "format", format,
 			"bytes", have.Bytes, "wait", wait, "error", err)

@@ -53,7 +53,7 @@ func TestDownloadFileReplacesTheFile(t *testing.T) {
 	path := filepath.Join(dir, "products.json")
 	require.NoError(t, os.WriteFile(path, []byte("old"), 0o644))
 
-	d, err := client.DownloadScrapingJobFile(t.Context(), id, path, webscraper.FormatJSON)
+	d, err := client.DownloadScrapingJobFile(t.Context(), id, path, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 	require.EqualValues(t, 520_000, d.Bytes)
 	requireFile(t, path, fileOf(t, records))
@@ -67,7 +67,7 @@ func TestDownloadFileWorksInTheWorkingFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`)})
-	_, err := client.DownloadScrapingJobFile(t.Context(), id, "a.csv", webscraper.FormatCSV)
+	_, err := client.DownloadScrapingJobFile(t.Context(), id, "a.csv", webscraper.FormatCSV, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 	requireOnly(t, ".", "a.csv")
 }
@@ -76,7 +76,7 @@ func TestGoodFileSurvivesEveryFailure(t *testing.T) {
 	full := errors.New("the disk is full")
 	tests := map[string]struct {
 		effect webscrapertest.Effect
-		opts   []webscraper.DownloadOption
+		opts   webscraper.DownloadOptions
 		cancel bool
 	}{
 		"not found":        {effect: webscrapertest.FailWith(404)},
@@ -84,7 +84,7 @@ func TestGoodFileSurvivesEveryFailure(t *testing.T) {
 		"no connection":    {effect: webscrapertest.Reset()},
 		"broken for good":  {effect: webscrapertest.Truncate(1000)},
 		"silent for good":  {effect: webscrapertest.HangAt(1000)},
-		"refused by hook":  {effect: webscrapertest.Drip(1000, 0), opts: []webscraper.DownloadOption{webscraper.OnHeader(func(webscraper.DownloadHeader) error { return full })}},
+		"refused by hook":  {effect: webscrapertest.Drip(1000, 0), opts: webscraper.DownloadOptions{OnHeader: func(webscraper.Download, int64) error { return full }}},
 		"canceled":         {effect: webscrapertest.HangAt(1000), cancel: true},
 		"canceled waiting": {effect: webscrapertest.Truncate(1000), cancel: true},
 	}
@@ -102,7 +102,7 @@ func TestGoodFileSurvivesEveryFailure(t *testing.T) {
 				if test.cancel {
 					time.AfterFunc(time.Millisecond, cancel)
 				}
-				d, err := client.DownloadScrapingJobFile(ctx, id, path, webscraper.FormatJSON, test.opts...)
+				d, err := client.DownloadScrapingJobFile(ctx, id, path, webscraper.FormatJSON, test.opts)
 				require.Error(t, err)
 				require.Equal(t, test.cancel, errors.Is(err, context.Canceled))
 				require.Zero(t, d)
@@ -177,7 +177,7 @@ func TestBrokenDownloadToFileIsCompleted(t *testing.T) {
 					cloud.Inject(webscrapertest.Fault{Times: 1, Effect: effect})
 				}
 				path := filepath.Join(t.TempDir(), "products.json")
-				d, err := client.DownloadScrapingJobFile(t.Context(), id, path, webscraper.FormatJSON)
+				d, err := client.DownloadScrapingJobFile(t.Context(), id, path, webscraper.FormatJSON, webscraper.DownloadOptions{})
 				require.NoError(t, err)
 				want := fileOf(t, test.want)
 				require.EqualValues(t, len(want), d.Bytes)

@@ -29,12 +29,12 @@ func TestDownloadWritesTheWholeFile(t *testing.T) {
 	require.NoError(t, err)
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: records})
-	for name, opts := range map[string][]webscraper.DownloadOption{
-		"compressed": nil, "uncompressed": {webscraper.Uncompressed()},
+	for name, opts := range map[string]webscraper.DownloadOptions{
+		"compressed": {}, "uncompressed": {Uncompressed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
-			d, err := client.DownloadScrapingJobJSON(t.Context(), id, &got, opts...)
+			d, err := client.DownloadScrapingJob(t.Context(), id, &got, webscraper.FormatJSON, opts)
 			require.NoError(t, err)
 			require.Equal(t, int64(len(want)), d.Bytes)
 			require.Zero(t, d.Offset)
@@ -50,17 +50,17 @@ func TestDownloadFormats(t *testing.T) {
 		Unparsed: webscrapertest.JSONLines(`{"title":" Cat "}`),
 	})
 	var b bytes.Buffer
-	_, err := client.DownloadScrapingJobJSON(t.Context(), id, &b, webscraper.Raw())
+	_, err := client.DownloadScrapingJob(t.Context(), id, &b, webscraper.FormatJSON, webscraper.DownloadOptions{Raw: true})
 	require.NoError(t, err)
 	require.Equal(t, "{\"title\":\" Cat \"}\n", b.String())
 
 	b.Reset()
-	_, err = client.DownloadScrapingJobCSV(t.Context(), id, &b)
+	_, err = client.DownloadScrapingJob(t.Context(), id, &b, webscraper.FormatCSV, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 	require.Contains(t, b.String(), "\"Cat\"\r\n")
 
 	b.Reset()
-	_, err = client.DownloadScrapingJobXLSX(t.Context(), id, &b)
+	_, err = client.DownloadScrapingJob(t.Context(), id, &b, webscraper.FormatXLSX, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(b.String(), "PK"), "a ZIP archive")
 }
@@ -73,7 +73,7 @@ func TestDownloadOfAnUnfinishedJobCanBeEmpty(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{"plain": answer(200, "application/json", ""), "gzip": gzipped} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, handler)
-			d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			d, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 			require.NoError(t, err)
 			require.Zero(t, d.Bytes)
 		})
@@ -83,7 +83,7 @@ func TestDownloadOfAnUnfinishedJobCanBeEmpty(t *testing.T) {
 func TestDownloadOfAnUnknownJobWritesNothing(t *testing.T) {
 	_, client := newCloud(t)
 	var b bytes.Buffer
-	_, err := client.DownloadScrapingJobJSON(t.Context(), 404, &b)
+	_, err := client.DownloadScrapingJob(t.Context(), 404, &b, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.True(t, webscraper.IsNotFound(err))
 	require.ErrorContains(t, err, "webscraper: download scraping job 404 as json: GET /api/v1/scraping-job/404/json: 404 Not Found")
 	require.Zero(t, b.Len())
@@ -121,7 +121,7 @@ func TestShortBodyIsAnError(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, test.handler)
-			_, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			_, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 			require.ErrorContains(t, err, "webscraper: download scraping job 500 as json: ")
 			require.ErrorContains(t, err, test.want)
@@ -135,7 +135,7 @@ func TestShortBodyIsAnErrorWithATransportThatDoesNotCheck(t *testing.T) {
 	})
 	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
-	d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+	d, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.EqualValues(t, 5, d.Bytes)
 }
@@ -153,7 +153,7 @@ func TestDamagedGzipIsAnError(t *testing.T) {
 				w.Header().Set("Content-Encoding", test.encoding)
 				send(w, string(compressed))
 			}))
-			_, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			_, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 			require.ErrorContains(t, err, test.want)
 		})
 	}
@@ -162,12 +162,12 @@ func TestDamagedGzipIsAnError(t *testing.T) {
 func TestSilentServerIsAnErrorAfterTheIdleTimeout(t *testing.T) {
 	tests := map[string]struct {
 		effect webscrapertest.Effect
-		opts   []webscraper.DownloadOption
+		opts   webscraper.DownloadOptions
 		bytes  int64
 	}{
-		"before the answer": {webscrapertest.Hang(), nil, 0},
-		"in the body":       {webscrapertest.HangAt(1000), []webscraper.DownloadOption{webscraper.Uncompressed()}, 1000},
-		"in gzip":           {webscrapertest.HangAt(5), nil, 0},
+		"before the answer": {webscrapertest.Hang(), webscraper.DownloadOptions{}, 0},
+		"in the body":       {webscrapertest.HangAt(1000), webscraper.DownloadOptions{Uncompressed: true}, 1000},
+		"in gzip":           {webscrapertest.HangAt(5), webscraper.DownloadOptions{}, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestSilentServerIsAnErrorAfterTheIdleTimeout(t *testing.T) {
 				id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 				cloud.Inject(webscrapertest.Fault{Effect: test.effect})
 				start := time.Now()
-				d, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard, test.opts...)
+				d, err := client.DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, test.opts)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.ErrorContains(t, err, "the server sent nothing for 20s")
 				require.Equal(t, 20*time.Second, time.Since(start))
@@ -194,7 +194,7 @@ func TestSilentErrorBodyIsGivenUpToo(t *testing.T) {
 			http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}), webscraper.WithIdleTimeout(20*time.Second))
-		_, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+		_, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 		require.ErrorContains(t, err, `502 Bad Gateway: the body is not the API's JSON (Content-Type "text/html; charset=utf-8"): "<html>"`)
 	})
 }
@@ -205,7 +205,7 @@ func TestSlowDownloadIsNoFault(t *testing.T) {
 		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.Drip(100, 19*time.Second)})
 		start := time.Now()
-		d, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard, webscraper.Uncompressed())
+		d, err := client.DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 		require.NoError(t, err)
 		require.EqualValues(t, 5200, d.Bytes)
 		require.Equal(t, 52*19*time.Second, time.Since(start))
@@ -216,10 +216,10 @@ func TestSlowWriterIsNoFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t, webscraper.WithIdleTimeout(20*time.Second))
 		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)})
-		_, err := client.DownloadScrapingJobJSON(t.Context(), id, writerFunc(func(p []byte) (int, error) {
+		_, err := client.DownloadScrapingJob(t.Context(), id, writerFunc(func(p []byte) (int, error) {
 			time.Sleep(time.Hour) // of the bubble's clock
 			return len(p), nil
-		}), webscraper.Uncompressed())
+		}), webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 		require.NoError(t, err)
 	})
 }
@@ -231,7 +231,7 @@ func TestCanceledDownloadMatchesItsContext(t *testing.T) {
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.HangAt(100)})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		_, err := client.DownloadScrapingJobJSON(ctx, id, io.Discard)
+		_, err := client.DownloadScrapingJob(ctx, id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
@@ -240,22 +240,24 @@ func TestHeaderIsSeenBeforeTheFirstByte(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	var written bytes.Buffer
-	var header webscraper.DownloadHeader
-	onHeader := webscraper.OnHeader(func(h webscraper.DownloadHeader) error {
+	var begun webscraper.Download
+	var length int64
+	onHeader := func(d webscraper.Download, n int64) error {
 		require.Zero(t, written.Len())
-		header = h
+		begun, length = d, n
 		return nil
-	})
-	d, err := client.DownloadScrapingJobJSON(t.Context(), id, &written, onHeader, webscraper.Uncompressed())
+	}
+	d, err := client.DownloadScrapingJob(t.Context(), id, &written, webscraper.FormatJSON, webscraper.DownloadOptions{OnHeader: onHeader, Uncompressed: true})
 	require.NoError(t, err)
-	require.EqualValues(t, 5200, header.ContentLength)
-	require.NotEmpty(t, header.Validator)
-	require.Equal(t, header.Validator, d.Validator)
+	require.EqualValues(t, 5200, length)
+	require.NotEmpty(t, begun.Validator)
+	require.Equal(t, begun.Validator, d.Validator)
 
 	written.Reset()
-	_, err = client.DownloadScrapingJobJSON(t.Context(), id, &written, onHeader)
+	_, err = client.DownloadScrapingJob(t.Context(), id, &written, webscraper.FormatJSON, webscraper.DownloadOptions{OnHeader: onHeader})
 	require.NoError(t, err)
-	require.Equal(t, webscraper.DownloadHeader{ContentLength: -1}, header, "compressed")
+	require.Zero(t, begun, "compressed")
+	require.EqualValues(t, -1, length)
 }
 
 func TestHeaderHookCanRefuseTheDownload(t *testing.T) {
@@ -263,8 +265,9 @@ func TestHeaderHookCanRefuseTheDownload(t *testing.T) {
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	full := errors.New("5200 bytes do not fit")
 	var written bytes.Buffer
-	_, err := client.DownloadScrapingJobJSON(t.Context(), id, &written,
-		webscraper.OnHeader(func(webscraper.DownloadHeader) error { return full }))
+	_, err := client.DownloadScrapingJob(t.Context(), id, &written, webscraper.FormatJSON, webscraper.DownloadOptions{
+		OnHeader: func(webscraper.Download, int64) error { return full },
+	})
 	require.ErrorIs(t, err, full)
 	require.Zero(t, written.Len())
 }
@@ -281,7 +284,7 @@ func TestWriteErrorEndsTheDownload(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			d, err := client.DownloadScrapingJobJSON(t.Context(), id, test.writer)
+			d, err := client.DownloadScrapingJob(t.Context(), id, test.writer, webscraper.FormatJSON, webscraper.DownloadOptions{})
 			require.ErrorIs(t, err, test.want)
 			require.ErrorContains(t, err, "write after 3 bytes")
 			require.EqualValues(t, 3, d.Bytes)
@@ -297,7 +300,7 @@ func downloadOf(t *testing.T, w io.Writer, body func(context.Context) io.Reader)
 	})
 	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
-	_, err = client.DownloadScrapingJobJSON(t.Context(), 500, w)
+	_, err = client.DownloadScrapingJob(t.Context(), 500, w, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	return err
 }
 
@@ -345,13 +348,13 @@ func TestDownloadIsReadWhileItIsWritten(t *testing.T) {
 	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
 	var written bytes.Buffer
-	_, err = client.DownloadScrapingJobJSON(t.Context(), 500, writerFunc(func(p []byte) (int, error) {
+	_, err = client.DownloadScrapingJob(t.Context(), 500, writerFunc(func(p []byte) (int, error) {
 		if written.Len() == 0 {
 			assert.Eventually(t, func() bool { return read.Load() > 1<<20 }, 10*time.Second, time.Millisecond)
 		}
 		assert.LessOrEqual(t, read.Load(), int64(written.Len())+4<<20, "no more than a part is held in memory")
 		return written.Write(p)
-	}))
+	}), webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want, written.Bytes()))
 }
@@ -366,7 +369,7 @@ func TestDownloadNeedsLittleMemory(t *testing.T) {
 	require.NoError(t, err)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+	d, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	runtime.ReadMemStats(&after)
 	require.NoError(t, err)
 	require.EqualValues(t, size, d.Bytes)

@@ -4,19 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"strings"
 
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-func ExampleReadJSONRecords() {
+func ExampleReadRecords() {
 	file := strings.NewReader(`{"web-scraper-order":"1614248295-1","product":"IdeaTab A3500L","rating":4.50}
 {"web-scraper-order":"1614248295-2","product":"Memo Pad HD 7","rating":null}
 {"web-scraper-order":"1614248295-3","prod
 `)
-	for record, err := range webscraper.ReadJSONRecords(file, 0) {
+	for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
 		var bad *webscraper.RecordError
 		if errors.As(err, &bad) {
 			fmt.Println("skipped:", err)
@@ -33,10 +32,10 @@ func ExampleReadJSONRecords() {
 	// skipped: webscraper: line 3 (byte 155): not JSON at byte 41 of the line: unexpected end of JSON input
 }
 
-func ExampleReadCSVRecords() {
+func ExampleReadRecords_csv() {
 	file := strings.NewReader("\ufeffweb-scraper-order,title,Color\r\n" +
 		"\"1494492462-1\",\"Fluffy\nCat\",\"blue\"\r\n")
-	for record, err := range webscraper.ReadCSVRecords(file, 0) {
+	for record, err := range webscraper.ReadRecords(file, webscraper.FormatCSV, 0) {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -50,24 +49,21 @@ func ExampleReadCSVRecords() {
 	// Color: "blue"
 }
 
-func ExampleJSONLinesReader() {
+func ExampleRowReader() {
 	file := strings.NewReader("{\"product\":\"IdeaTab A3500L\"}\n{\"product\":\"Memo Pad HD 7\"}\n")
 	var imported struct{ end, number int64 } // kept with the imported records
 	for range 2 {
-		if _, err := file.Seek(imported.end, io.SeekStart); err != nil {
-			log.Fatal(err)
-		}
-		lines := webscraper.NewJSONLinesReader(file, 0, webscraper.ContinueAfter(imported.end, imported.number))
-		if lines.Next() {
-			line := lines.Line()
+		rows := webscraper.ResumeRowReader(file, webscraper.FormatJSON, 0, imported.end, imported.number)
+		if rows.Next() {
+			row := rows.Row()
 			var record struct{ Product string }
-			if err := json.Unmarshal(line.Data, &record); err != nil {
-				log.Fatalf("record %d at byte %d: %v", line.Number, line.Offset, err)
+			if err := json.Unmarshal(row.Raw, &record); err != nil {
+				log.Fatalf("record %d at byte %d: %v", row.Number, row.Offset, err)
 			}
-			fmt.Println(line.Number, record.Product)
-			imported.end, imported.number = line.End, line.Number
+			fmt.Println(row.Number, record.Product)
+			imported.end, imported.number = row.End, row.Number
 		}
-		if err := lines.Err(); err != nil {
+		if err := rows.Err(); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -57,7 +57,7 @@ func Example_importOnWebhook() {
 		}
 		defer os.RemoveAll(folder)
 		path := filepath.Join(folder, "records.json")
-		if _, err := client.DownloadScrapingJobFile(ctx, id, path, webscraper.FormatJSON); err != nil {
+		if _, err := client.DownloadScrapingJobFile(ctx, id, path, webscraper.FormatJSON, webscraper.DownloadOptions{}); err != nil {
 			return err
 		}
 		file, err := os.Open(path)
@@ -66,11 +66,11 @@ func Example_importOnWebhook() {
 		}
 		defer file.Close()
 		var count int64
-		for record, err := range webscraper.ReadJSONRecords(file, 0) {
+		for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
 			if err != nil {
 				return err
 			}
-			fmt.Println(record.Order(), record.Text("product"), record.Text("price"))
+			fmt.Println(record.Text("web-scraper-order"), record.Text("product"), record.Text("price"))
 			count++
 		}
 		if count != job.StoredRecordCount {
@@ -183,7 +183,7 @@ func ExampleClient_DownloadScrapingJobFile() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "products.json")
-	download, err := client.DownloadScrapingJobFile(context.Background(), id, path, webscraper.FormatJSON)
+	download, err := client.DownloadScrapingJobFile(context.Background(), id, path, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	if err != nil {
 		log.Fatal(err) // a products.json that was there before is still there
 	}
@@ -192,7 +192,7 @@ func ExampleClient_DownloadScrapingJobFile() {
 }
 
 // Continue a download that broke, where DownloadScrapingJobFile does not fit.
-func ExampleResumeFrom() {
+func ExampleDownloadOptions() {
 	cloud := webscrapertest.New()
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(400_000)})
@@ -205,17 +205,18 @@ func ExampleResumeFrom() {
 		log.Fatal(err)
 	}
 	var file strings.Builder
-	first, err := client.DownloadScrapingJobJSON(ctx, id, &file, webscraper.Uncompressed())
+	first, err := client.DownloadScrapingJob(ctx, id, &file, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 	fmt.Println(first.Bytes, errors.Is(err, io.ErrUnexpectedEOF))
 
-	second, err := client.DownloadScrapingJobJSON(ctx, id, &file,
-		webscraper.ResumeFrom(first.Bytes, first.Validator),
-		webscraper.OnHeader(func(h webscraper.DownloadHeader) error {
-			if h.Offset == 0 {
+	second, err := client.DownloadScrapingJob(ctx, id, &file, webscraper.FormatJSON, webscraper.DownloadOptions{
+		Offset: first.Bytes, Validator: first.Validator,
+		OnHeader: func(begun webscraper.Download, _ int64) error {
+			if begun.Offset == 0 {
 				file.Reset() // the server sends the whole file again
 			}
 			return nil
-		}))
+		},
+	})
 	fmt.Println(second.Offset, second.Bytes, err)
 	fmt.Println(file.Len())
 	// Output:
@@ -288,7 +289,7 @@ func ExampleClient_EnableSitemapScheduler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = client.EnableSitemapScheduler(ctx, sitemapID, webscraper.SchedulerConfig{
+	err = client.EnableSitemapScheduler(ctx, sitemapID, webscraper.Scheduler{
 		CronMinute: "30", CronHour: "6", CronDay: "*", CronMonth: "*", CronWeekday: "1-5",
 		CronTimezone:    "Europe/Riga",
 		RequestInterval: 2 * time.Second,

@@ -5,61 +5,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"unicode/utf8"
 )
 
-// ReadJSONRecords reads the records of a JSON Lines file, such as one from
-// [Client.DownloadScrapingJobJSON]. It holds one record in memory; the limit of
-// its length is maxRecordBytes, and [DefaultMaxRecordBytes] if that is 0. Blank
-// lines, \r\n and a byte order mark at the beginning are passed over.
-//
-// A line that is not a record, because it was cut, is not an object, is not
-// UTF-8 or is too long, yields a [*RecordError], after which the reading goes on
-// with the next line. An error of r is the last thing yielded. As everywhere in
-// encoding/json, half a surrogate pair (\ud800) becomes U+FFFD, and of two
-// columns with the same name the last counts.
-//
-// To decode records into a struct of your own, use [JSONLinesReader] and
-// json.Unmarshal.
-func ReadJSONRecords(r io.Reader, maxRecordBytes int) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		lines := NewJSONLinesReader(r, maxRecordBytes)
-		for lines.Next() {
-			line := lines.Line()
-			fields, err := parseJSONRecord(line, lines.max)
-			if err != nil {
-				err = &RecordError{Line: lines.lines, Offset: line.Offset, Err: err}
-			}
-			if !yield(Record{Number: line.Number, Fields: fields}, err) {
-				return
-			}
-		}
-		if err := lines.Err(); err != nil {
-			yield(Record{}, err)
-		}
-	}
-}
-
-func parseJSONRecord(line Line, limit int) ([]Field, error) {
-	if line.TooLong {
-		return nil, fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, line.Size, limit)
-	}
-	if !utf8.Valid(line.Data) {
+// parseJSONRecord returns the members of the object that a line is to be.
+func parseJSONRecord(line *Row) ([]Field, error) {
+	if !utf8.Valid(line.Raw) {
 		return nil, errNotUTF8
 	}
 	var syntaxErr *json.SyntaxError
-	if err := json.Unmarshal(line.Data, new(json.RawMessage)); errors.As(err, &syntaxErr) {
+	if err := json.Unmarshal(line.Raw, new(json.RawMessage)); errors.As(err, &syntaxErr) {
 		if line.Unterminated {
 			return nil, fmt.Errorf("the last line has no newline and is not complete JSON: %w", err)
 		}
 		return nil, fmt.Errorf("not JSON at byte %d of the line: %w", syntaxErr.Offset, err)
 	}
-	if line.Data[0] != '{' {
-		return nil, fmt.Errorf("not a JSON object: %.40q", line.Data)
+	if line.Raw[0] != '{' {
+		return nil, fmt.Errorf("not a JSON object: %.40q", line.Raw)
 	}
-	return objectFields(line.Data)
+	return objectFields(line.Raw)
 }
 
 // objectFields returns the members of a JSON object that is known to be valid.

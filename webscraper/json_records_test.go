@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -21,7 +20,7 @@ func TestJSONRecordKeepsItsColumnsAndDigits(t *testing.T) {
 	const file = `{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/webscraper.io\/","b":"x","a":"","n":12345678901234567890.10,"e":1E400,` +
 		`"none":null,"yes":true,"no":false,"list":[1, 2],"object":{"z":1.0,"a":2},"Größe %*\/":"ä\u00e4\ud83d\ude00"}` + "\n"
 	var records []webscraper.Record
-	for record, err := range webscraper.ReadJSONRecords(strings.NewReader(file), 0) {
+	for record, err := range webscraper.ReadRecords(strings.NewReader(file), webscraper.FormatJSON, 0) {
 		require.NoError(t, err)
 		records = append(records, record)
 	}
@@ -67,9 +66,9 @@ func TestBuiltInColumnsHaveTwoSpellings(t *testing.T) {
 		`{}`:                         {"", ""},
 	}
 	for line, want := range tests {
-		for record, err := range webscraper.ReadJSONRecords(strings.NewReader(line), 0) {
+		for record, err := range webscraper.ReadRecords(strings.NewReader(line), webscraper.FormatJSON, 0) {
 			require.NoError(t, err)
-			require.Equal(t, want, [2]string{record.Order(), record.StartURL()}, line)
+			require.Equal(t, want, [2]string{record.Text("web-scraper-order"), record.Text("web_scraper_start_url")}, line)
 		}
 	}
 }
@@ -95,7 +94,7 @@ func TestBadLineIsReportedWithItsPlaceAndSkipped(t *testing.T) {
 			file := "{\"n\":1}\n\n" + test.bad + "\n{\"n\":2}\n"
 			var numbers []int64
 			var errs []error
-			for record, err := range webscraper.ReadJSONRecords(strings.NewReader(file), 100) {
+			for record, err := range webscraper.ReadRecords(strings.NewReader(file), webscraper.FormatJSON, 100) {
 				numbers = append(numbers, record.Number)
 				if err != nil {
 					require.Empty(t, record.Fields)
@@ -116,7 +115,7 @@ func TestBadLineIsReportedWithItsPlaceAndSkipped(t *testing.T) {
 
 func TestCutLastLineIsReported(t *testing.T) {
 	var last error
-	for _, err := range webscraper.ReadJSONRecords(strings.NewReader("{\"a\":1}\n{\"a\":"), 0) {
+	for _, err := range webscraper.ReadRecords(strings.NewReader("{\"a\":1}\n{\"a\":"), webscraper.FormatJSON, 0) {
 		last = err
 	}
 	require.EqualError(t, last, "webscraper: line 2 (byte 8): the last line has no newline and is not complete JSON: unexpected end of JSON input")
@@ -124,7 +123,7 @@ func TestCutLastLineIsReported(t *testing.T) {
 
 func TestLastLineNeedsNoNewline(t *testing.T) {
 	count := 0
-	for _, err := range webscraper.ReadJSONRecords(strings.NewReader(bom+"{\"a\":1}\r\n{\"a\":2}"), 0) {
+	for _, err := range webscraper.ReadRecords(strings.NewReader(bom+"{\"a\":1}\r\n{\"a\":2}"), webscraper.FormatJSON, 0) {
 		require.NoError(t, err)
 		count++
 	}
@@ -132,7 +131,7 @@ func TestLastLineNeedsNoNewline(t *testing.T) {
 }
 
 func TestSecondColumnOfANameReplacesTheFirst(t *testing.T) {
-	for record, err := range webscraper.ReadJSONRecords(strings.NewReader(`{"a":1,"b":2,"a":3}`), 0) {
+	for record, err := range webscraper.ReadRecords(strings.NewReader(`{"a":1,"b":2,"a":3}`), webscraper.FormatJSON, 0) {
 		require.NoError(t, err)
 		require.Equal(t, []webscraper.Field{{Column: "a", Value: json.Number("3")}, {Column: "b", Value: json.Number("2")}}, record.Fields)
 	}
@@ -141,7 +140,7 @@ func TestSecondColumnOfANameReplacesTheFirst(t *testing.T) {
 func TestReadErrorEndsTheRecords(t *testing.T) {
 	broken := errors.New("the disk is broken")
 	var errs []error
-	for _, err := range webscraper.ReadJSONRecords(io.MultiReader(strings.NewReader("{\"a\":1}\n{"), iotest.ErrReader(broken)), 0) {
+	for _, err := range webscraper.ReadRecords(io.MultiReader(strings.NewReader("{\"a\":1}\n{"), iotest.ErrReader(broken)), webscraper.FormatJSON, 0) {
 		errs = append(errs, err)
 	}
 	require.Len(t, errs, 2)
@@ -151,11 +150,11 @@ func TestReadErrorEndsTheRecords(t *testing.T) {
 }
 
 func TestReadingRecordsCanBeStopped(t *testing.T) {
-	for _, err := range webscraper.ReadJSONRecords(webscrapertest.Products(3, 1).Open(), 0) {
+	for _, err := range webscraper.ReadRecords(webscrapertest.Products(3, 1).Open(), webscraper.FormatJSON, 0) {
 		require.NoError(t, err)
 		break
 	}
-	for _, err := range webscraper.ReadJSONRecords(strings.NewReader("bad\nbad\n"), 0) {
+	for _, err := range webscraper.ReadRecords(strings.NewReader("bad\nbad\n"), webscraper.FormatJSON, 0) {
 		require.Error(t, err)
 		break
 	}
@@ -163,9 +162,9 @@ func TestReadingRecordsCanBeStopped(t *testing.T) {
 
 func TestWrappedEndOfFileIsNoEnd(t *testing.T) {
 	broken := fmt.Errorf("connection lost: %w", io.EOF)
-	for _, read := range []func(io.Reader, int) iter.Seq2[webscraper.Record, error]{webscraper.ReadJSONRecords, webscraper.ReadCSVRecords} {
+	for _, format := range []webscraper.Format{webscraper.FormatJSON, webscraper.FormatCSV} {
 		var last error
-		for _, err := range read(io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(broken)), 0) {
+		for _, err := range webscraper.ReadRecords(io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(broken)), format, 0) {
 			last = err
 		}
 		require.ErrorContains(t, last, "connection lost")
@@ -174,13 +173,13 @@ func TestWrappedEndOfFileIsNoEnd(t *testing.T) {
 
 func FuzzReadJSONRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
-		lines := webscraper.NewJSONLinesReader(strings.NewReader(string(file)), 1000)
-		for record, err := range webscraper.ReadJSONRecords(strings.NewReader(string(file)), 1000) {
+		lines := webscraper.NewRowReader(strings.NewReader(string(file)), webscraper.FormatJSON, 1000)
+		for record, err := range webscraper.ReadRecords(strings.NewReader(string(file)), webscraper.FormatJSON, 1000) {
 			require.True(t, lines.Next(), "as many records as lines")
-			line := lines.Line()
+			line := lines.Row()
 			require.Equal(t, line.Number, record.Number)
-			want, invalid := decodeObject(line.Data)
-			valid := !line.TooLong && line.Data[0] == '{' && invalid == nil
+			want, invalid := decodeObject(line.Raw)
+			valid := line.Err == nil && line.Raw[0] == '{' && invalid == nil
 			if err != nil {
 				var recordErr *webscraper.RecordError
 				require.ErrorAs(t, err, &recordErr)

@@ -208,9 +208,9 @@ func TestProblematicURLsAreListed(t *testing.T) {
 		got = append(got, u)
 	}
 	require.Equal(t, []webscraper.ProblematicURL{
-		{URL: "https://example.com/a", Type: webscraper.ProblematicURLEmpty},
-		{URL: "https://example.com/a", Type: webscraper.ProblematicURLFailed},
-		{URL: "https://example.com/b", Type: webscraper.ProblematicURLNoValue},
+		{URL: "https://example.com/a", Type: "empty"},
+		{URL: "https://example.com/a", Type: "failed"},
+		{URL: "https://example.com/b", Type: "no_value"},
 	}, got)
 }
 

@@ -8,21 +8,13 @@ import (
 	"net/url"
 )
 
-// ProblematicURLType is what was wrong with a page.
-type ProblematicURLType string
-
-// The types of the API; no_value is not in its documentation.
-const (
-	ProblematicURLEmpty   ProblematicURLType = "empty"
-	ProblematicURLFailed  ProblematicURLType = "failed"
-	ProblematicURLNoValue ProblematicURLType = "no_value"
-)
-
-// ProblematicURL is a page that a scraping job could not load, that gave no
-// record, or that gave one without values.
+// ProblematicURL is a page that a scraping job got nothing from.
 type ProblematicURL struct {
-	URL  string             `json:"url"`
-	Type ProblematicURLType `json:"type"`
+	URL string `json:"url"`
+	// Type is "failed" for a page that could not be loaded, "empty" for one that
+	// gave no record, and "no_value", which the API does not document, for one that
+	// gave a record without values.
+	Type string `json:"type"`
 }
 
 // ProblematicURLs lists the problematic pages of a scraping job, in the way of

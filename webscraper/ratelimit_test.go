@@ -149,7 +149,7 @@ func TestRefusedDownloadIsSentAgain(t *testing.T) {
 		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`)})
 		cloud.Inject(webscrapertest.Fault{Times: 2, Effect: webscrapertest.TooManyRequests(time.Second)})
 		var b strings.Builder
-		_, err := client.DownloadScrapingJobJSON(t.Context(), id, &b)
+		_, err := client.DownloadScrapingJob(t.Context(), id, &b, webscraper.FormatJSON, webscraper.DownloadOptions{})
 		require.NoError(t, err)
 		require.Equal(t, "{\"a\":\"1\"}\n", b.String())
 	})
@@ -185,7 +185,7 @@ func TestManyCallsAtOnceAllSucceed(t *testing.T) {
 		for n := range calls {
 			go func() {
 				if n%2 == 0 {
-					_, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard)
+					_, err := client.DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 					errs <- err
 					return
 				}

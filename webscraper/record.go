@@ -34,13 +34,33 @@ type Field struct {
 
 // Value returns the value of a column, of the types that [Field] lists, and
 // whether the record has that column.
-func (r Record) Value(column string) (any, bool) {
-	for _, field := range r.Fields {
-		if field.Column == column {
-			return field.Value, true
+//
+// The built-in columns web-scraper-order and web-scraper-start-url, which newer
+// exports spell web_scraper_order and web_scraper_start_url, are found by either
+// name. The order, "<unix seconds>-<n>", is unique within one file, and different
+// whenever a page is scraped anew.
+func (r Record) Value(column string) (value any, ok bool) {
+	for _, spelling := range spellings(column) {
+		for _, field := range r.Fields {
+			if field.Column == spelling {
+				return field.Value, true
+			}
 		}
 	}
 	return nil, false
+}
+
+// spellings are the names that a column may have in the file, the given one first.
+func spellings(column string) []string {
+	if other, ok := otherSpelling[column]; ok {
+		return []string{column, other}
+	}
+	return []string{column}
+}
+
+var otherSpelling = map[string]string{
+	"web-scraper-order": "web_scraper_order", "web_scraper_order": "web-scraper-order",
+	"web-scraper-start-url": "web_scraper_start_url", "web_scraper_start_url": "web-scraper-start-url",
 }
 
 // Text returns the value of a column as text: a string as it is, a number as
@@ -60,28 +80,6 @@ func (r Record) Text(column string) string {
 	default:
 		return ""
 	}
-}
-
-// Order returns the built-in column web-scraper-order, which newer exports
-// spell web_scraper_order: "<unix seconds>-<n>", unique within one file, and
-// different whenever a page is scraped anew.
-func (r Record) Order() string {
-	return r.builtIn("web-scraper-order", "web_scraper_order")
-}
-
-// StartURL returns the built-in column web-scraper-start-url, which newer
-// exports spell web_scraper_start_url.
-func (r Record) StartURL() string {
-	return r.builtIn("web-scraper-start-url", "web_scraper_start_url")
-}
-
-func (r Record) builtIn(spellings ...string) string {
-	for _, column := range spellings {
-		if _, ok := r.Value(column); ok {
-			return r.Text(column)
-		}
-	}
-	return ""
 }
 
 // MarshalJSON writes the record as an object with its columns in order.

@@ -18,37 +18,37 @@ var (
 )
 
 // resuming reports whether the rest of a file is asked for.
-func (o downloadOptions) resuming() bool { return o.offset > 0 && o.validator != "" }
+func (o DownloadOptions) resuming() bool { return o.Offset > 0 && o.Validator != "" }
 
 // requestHeader returns the header that asks for the file, or for its rest.
-func (o downloadOptions) requestHeader() http.Header {
+func (o DownloadOptions) requestHeader() http.Header {
 	h := http.Header{"Accept-Encoding": {"gzip"}}
-	if o.uncompressed || o.resuming() { // an offset counts uncompressed bytes
+	if o.Uncompressed || o.resuming() { // an offset counts uncompressed bytes
 		h.Set("Accept-Encoding", "identity")
 	}
 	if o.resuming() {
-		h.Set("Range", fmt.Sprintf("bytes=%d-", o.offset))
-		h.Set("If-Range", o.validator)
+		h.Set("Range", fmt.Sprintf("bytes=%d-", o.Offset))
+		h.Set("If-Range", o.Validator)
 	}
 	return h
 }
 
-// answerHeader returns what an answer to requestHeader is about to send; its
-// ContentLength is that of the body on the wire.
-func (o downloadOptions) answerHeader(resp *http.Response) (DownloadHeader, error) {
+// answerHeader returns what an answer to requestHeader is about to send, and the
+// size of its body on the wire, or -1.
+func (o DownloadOptions) answerHeader(resp *http.Response) (begun Download, size int64, err error) {
 	switch {
 	case resp.StatusCode == http.StatusOK:
-		return DownloadHeader{Validator: validator(resp.Header), ContentLength: resp.ContentLength}, nil
+		return Download{Validator: validator(resp.Header)}, resp.ContentLength, nil
 	case o.resuming() && resp.StatusCode == http.StatusPartialContent:
 		rest, ok := restOfFile(resp.Header, o)
 		if !ok {
-			return DownloadHeader{}, errNotResumable
+			return Download{}, 0, errNotResumable
 		}
-		return DownloadHeader{Offset: o.offset, Validator: o.validator, ContentLength: rest}, nil
+		return Download{Offset: o.Offset, Validator: o.Validator}, rest, nil
 	case o.resuming() && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		return DownloadHeader{}, errNotResumable
+		return Download{}, 0, errNotResumable
 	default:
-		return DownloadHeader{}, errUnexpectedStatus
+		return Download{}, 0, errUnexpectedStatus
 	}
 }
 
@@ -71,9 +71,9 @@ func validator(h http.Header) string {
 }
 
 // restOfFile returns how many bytes the body of a 206 has, and whether they are
-// the file from o.offset to its end, of the content that o.validator stands for.
-func restOfFile(h http.Header, o downloadOptions) (int64, bool) {
-	if etag := h.Get("ETag"); etag != "" && strings.HasPrefix(o.validator, `"`) && etag != o.validator {
+// the file from o.Offset to its end, of the content that o.Validator stands for.
+func restOfFile(h http.Header, o DownloadOptions) (int64, bool) {
+	if etag := h.Get("ETag"); etag != "" && strings.HasPrefix(o.Validator, `"`) && etag != o.Validator {
 		return 0, false
 	}
 	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -93,5 +93,5 @@ func restOfFile(h http.Header, o downloadOptions) (int64, bool) {
 			return 0, false
 		}
 	}
-	return n[2] - n[0], n[0] == o.offset && n[1] == n[2]-1 && n[1] >= n[0]
+	return n[2] - n[0], n[0] == o.Offset && n[1] == n[2]-1 && n[1] >= n[0]
 }

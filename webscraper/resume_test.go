@@ -24,18 +24,21 @@ func TestBrokenDownloadIsContinued(t *testing.T) {
 	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(1000)})
 
 	var got bytes.Buffer
-	broken, err := client.DownloadScrapingJobJSON(t.Context(), id, &got)
+	broken, err := client.DownloadScrapingJob(t.Context(), id, &got, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.EqualValues(t, 1000, broken.Bytes)
 	require.NotEmpty(t, broken.Validator)
 
-	var header webscraper.DownloadHeader
-	d, err := client.DownloadScrapingJobJSON(t.Context(), id, &got,
-		webscraper.ResumeFrom(broken.Bytes, broken.Validator),
-		webscraper.OnHeader(func(h webscraper.DownloadHeader) error { header = h; return nil }))
+	var begun webscraper.Download
+	var length int64
+	d, err := client.DownloadScrapingJob(t.Context(), id, &got, webscraper.FormatJSON, webscraper.DownloadOptions{
+		Offset: broken.Bytes, Validator: broken.Validator,
+		OnHeader: func(d webscraper.Download, n int64) error { begun, length = d, n; return nil },
+	})
 	require.NoError(t, err)
 	require.Equal(t, webscraper.Download{Offset: 1000, Bytes: 4200, Validator: broken.Validator}, d)
-	require.Equal(t, webscraper.DownloadHeader{Offset: 1000, ContentLength: 4200, Validator: broken.Validator}, header)
+	require.Equal(t, webscraper.Download{Offset: 1000, Validator: broken.Validator}, begun)
+	require.EqualValues(t, 4200, length)
 	require.Equal(t, string(want), got.String())
 	require.Equal(t, "bytes=1000-", cloud.Requests()[1].Range)
 }
@@ -44,13 +47,13 @@ func TestDownloadThatChangedStartsAgain(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(1000)})
-	broken, err := client.DownloadScrapingJobJSON(t.Context(), id, io.Discard)
+	broken, err := client.DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.Error(t, err)
 	changed := webscrapertest.Products(10, 2)
 	require.NoError(t, cloud.SetRecords(id, changed))
 
 	var got bytes.Buffer
-	d, err := client.DownloadScrapingJobJSON(t.Context(), id, &got, webscraper.ResumeFrom(broken.Bytes, broken.Validator))
+	d, err := client.DownloadScrapingJob(t.Context(), id, &got, webscraper.FormatJSON, webscraper.DownloadOptions{Offset: broken.Bytes, Validator: broken.Validator})
 	require.NoError(t, err)
 	want, err := io.ReadAll(changed.Open())
 	require.NoError(t, err)
@@ -110,7 +113,7 @@ func TestOnlyAProvenRestIsAppended(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, test.handler)
 			var got strings.Builder
-			d, err := client.DownloadScrapingJobJSON(t.Context(), 500, &got, webscraper.ResumeFrom(4, `"v1"`))
+			d, err := client.DownloadScrapingJob(t.Context(), 500, &got, webscraper.FormatJSON, webscraper.DownloadOptions{Offset: 4, Validator: `"v1"`})
 			require.NoError(t, err)
 			require.Equal(t, test.offset, d.Offset)
 			require.Equal(t, file[test.offset:], got.String())
@@ -125,16 +128,16 @@ func TestRestThatBreaksOffIsAnError(t *testing.T) {
 		http.NewResponseController(w).Flush() // so that there is no Content-Length
 		send(w, "456")
 	}))
-	d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard, webscraper.ResumeFrom(4, `"v1"`))
+	d, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Offset: 4, Validator: `"v1"`})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.Equal(t, webscraper.Download{Offset: 4, Bytes: 3, Validator: `"v1"`}, d)
 }
 
 func TestRestThatWasNotAskedForIsAnError(t *testing.T) {
 	client := newClient(t, answer(http.StatusPartialContent, "application/json", "456789"))
-	for _, resume := range []webscraper.DownloadOption{webscraper.ResumeFrom(0, `"v1"`), webscraper.ResumeFrom(4, "")} {
+	for _, resume := range []webscraper.DownloadOptions{{Validator: `"v1"`}, {Offset: 4}} {
 		var got strings.Builder
-		_, err := client.DownloadScrapingJobJSON(t.Context(), 500, &got, resume)
+		_, err := client.DownloadScrapingJob(t.Context(), 500, &got, webscraper.FormatJSON, resume)
 		require.ErrorContains(t, err, "206 Partial Content")
 		require.Zero(t, got.Len())
 	}
@@ -159,7 +162,7 @@ func TestValidatorIdentifiesTheContentStrictly(t *testing.T) {
 				w.Header().Set("ETag", test.etag)
 				w.Header().Set("Last-Modified", test.lastModified)
 			}))
-			d, err := client.DownloadScrapingJobJSON(t.Context(), 500, io.Discard)
+			d, err := client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 			require.NoError(t, err)
 			require.Equal(t, test.want, d.Validator)
 		})

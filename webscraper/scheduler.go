@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// SchedulerConfig is when and how Web Scraper Cloud runs a sitemap by itself.
-type SchedulerConfig struct {
+// Scheduler is when and how Web Scraper Cloud runs a sitemap by itself.
+type Scheduler struct {
+	// Enabled says whether it does. [Client.EnableSitemapScheduler] does not look
+	// at it.
+	Enabled bool
 	// The five fields of a cron expression, such as "*/10" or "*".
 	CronMinute, CronHour, CronDay, CronMonth, CronWeekday string
 	// CronTimezone is the IANA name of the time zone that the fields are in,
@@ -17,14 +20,7 @@ type SchedulerConfig struct {
 	// RequestInterval, PageLoadDelay, Driver and Proxy are those of
 	// [ScrapingJobConfig].
 	RequestInterval, PageLoadDelay time.Duration
-	Driver                         Driver
-	Proxy                          Proxy
-}
-
-// Scheduler is the scheduler of a sitemap.
-type Scheduler struct {
-	Enabled bool
-	SchedulerConfig
+	Driver, Proxy                  string
 }
 
 // SitemapScheduler returns the scheduler of a sitemap.
@@ -36,47 +32,45 @@ func (c *Client) SitemapScheduler(ctx context.Context, sitemapID int64) (*Schedu
 	}
 	var w struct {
 		Enabled wireBool `json:"scheduler_enabled"`
-		wireSchedulerConfig
+		wireScheduler
 	}
 	if err := c.call(ctx, req, &w); err != nil {
 		return nil, err
 	}
 	return &Scheduler{
-		Enabled: bool(w.Enabled),
-		SchedulerConfig: SchedulerConfig{
-			CronMinute:      string(w.CronMinute),
-			CronHour:        string(w.CronHour),
-			CronDay:         string(w.CronDay),
-			CronMonth:       string(w.CronMonth),
-			CronWeekday:     string(w.CronWeekday),
-			CronTimezone:    string(w.CronTimezone),
-			RequestInterval: time.Duration(w.RequestInterval) * time.Millisecond,
-			PageLoadDelay:   time.Duration(w.PageLoadDelay) * time.Millisecond,
-			Driver:          w.Driver,
-			Proxy:           w.Proxy,
-		},
+		Enabled:         bool(w.Enabled),
+		CronMinute:      string(w.CronMinute),
+		CronHour:        string(w.CronHour),
+		CronDay:         string(w.CronDay),
+		CronMonth:       string(w.CronMonth),
+		CronWeekday:     string(w.CronWeekday),
+		CronTimezone:    string(w.CronTimezone),
+		RequestInterval: time.Duration(w.RequestInterval) * time.Millisecond,
+		PageLoadDelay:   time.Duration(w.PageLoadDelay) * time.Millisecond,
+		Driver:          w.Driver,
+		Proxy:           string(w.Proxy),
 	}, nil
 }
 
 // EnableSitemapScheduler makes Web Scraper Cloud run a sitemap by itself. What
 // the API refuses is in [Error.ValidationErrors].
-func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, config SchedulerConfig) error {
+func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, scheduler Scheduler) error {
 	req := request{
 		operation: fmt.Sprintf("enable scheduler of sitemap %d", sitemapID),
 		method:    http.MethodPost,
 		path:      fmt.Sprintf("sitemap/%d/enable-scheduler", sitemapID),
 	}
-	err := c.callWithBody(ctx, req, wireSchedulerConfig{
-		CronMinute:      wireText(config.CronMinute),
-		CronHour:        wireText(config.CronHour),
-		CronDay:         wireText(config.CronDay),
-		CronMonth:       wireText(config.CronMonth),
-		CronWeekday:     wireText(config.CronWeekday),
-		CronTimezone:    wireText(config.CronTimezone),
-		RequestInterval: wireInt(config.RequestInterval.Milliseconds()),
-		PageLoadDelay:   wireInt(config.PageLoadDelay.Milliseconds()),
-		Driver:          config.Driver,
-		Proxy:           config.Proxy,
+	err := c.callWithBody(ctx, req, wireScheduler{
+		CronMinute:      wireText(scheduler.CronMinute),
+		CronHour:        wireText(scheduler.CronHour),
+		CronDay:         wireText(scheduler.CronDay),
+		CronMonth:       wireText(scheduler.CronMonth),
+		CronWeekday:     wireText(scheduler.CronWeekday),
+		CronTimezone:    wireText(scheduler.CronTimezone),
+		RequestInterval: wireInt(scheduler.RequestInterval.Milliseconds()),
+		PageLoadDelay:   wireInt(scheduler.PageLoadDelay.Milliseconds()),
+		Driver:          scheduler.Driver,
+		Proxy:           wireProxy(scheduler.Proxy),
 	}, nil)
 	return err
 }
@@ -92,16 +86,16 @@ func (c *Client) DisableSitemapScheduler(ctx context.Context, sitemapID int64) e
 	return err
 }
 
-// wireSchedulerConfig is a SchedulerConfig as the API spells it.
-type wireSchedulerConfig struct {
-	CronMinute      wireText `json:"cron_minute"`
-	CronHour        wireText `json:"cron_hour"`
-	CronDay         wireText `json:"cron_day"`
-	CronMonth       wireText `json:"cron_month"`
-	CronWeekday     wireText `json:"cron_weekday"`
-	RequestInterval wireInt  `json:"request_interval"` // milliseconds
-	PageLoadDelay   wireInt  `json:"page_load_delay"`  // milliseconds
-	CronTimezone    wireText `json:"cron_timezone"`
-	Driver          Driver   `json:"driver"`
-	Proxy           Proxy    `json:"proxy,omitempty"`
+// wireScheduler is a Scheduler as the API spells it.
+type wireScheduler struct {
+	CronMinute      wireText  `json:"cron_minute"`
+	CronHour        wireText  `json:"cron_hour"`
+	CronDay         wireText  `json:"cron_day"`
+	CronMonth       wireText  `json:"cron_month"`
+	CronWeekday     wireText  `json:"cron_weekday"`
+	RequestInterval wireInt   `json:"request_interval"` // milliseconds
+	PageLoadDelay   wireInt   `json:"page_load_delay"`  // milliseconds
+	CronTimezone    wireText  `json:"cron_timezone"`
+	Driver          string    `json:"driver"`
+	Proxy           wireProxy `json:"proxy,omitempty"`
 }

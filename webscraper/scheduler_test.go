@@ -13,14 +13,15 @@ import (
 func TestScheduler(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddSitemap(webscrapertest.Sitemap{Name: "shop"})
-	config := webscraper.SchedulerConfig{
+	config := webscraper.Scheduler{
 		CronMinute: "*/10", CronHour: "*", CronDay: "*", CronMonth: "*", CronWeekday: "*", CronTimezone: "Europe/Riga",
 		RequestInterval: 2 * time.Second, PageLoadDelay: 3 * time.Second, Driver: webscraper.DriverFast, Proxy: webscraper.DefaultProxy,
 	}
 	require.NoError(t, client.EnableSitemapScheduler(t.Context(), id, config))
 	scheduler, err := client.SitemapScheduler(t.Context(), id)
 	require.NoError(t, err)
-	require.Equal(t, &webscraper.Scheduler{Enabled: true, SchedulerConfig: config}, scheduler)
+	config.Enabled = true
+	require.Equal(t, &config, scheduler)
 
 	require.NoError(t, client.DisableSitemapScheduler(t.Context(), id))
 	scheduler, err = client.SitemapScheduler(t.Context(), id)
@@ -40,7 +41,7 @@ func TestSchedulerSendsAndDecodesTheDocumentedShape(t *testing.T) {
 	require.Equal(t, webscraper.NoProxy, scheduler.Proxy)
 
 	recorded.data = `"ok"`
-	require.NoError(t, client.EnableSitemapScheduler(t.Context(), 123, scheduler.SchedulerConfig))
+	require.NoError(t, client.EnableSitemapScheduler(t.Context(), 123, *scheduler))
 	require.Equal(t, "POST /api/v1/sitemap/123/enable-scheduler", recorded.request)
 	require.JSONEq(t, `{`+documented, recorded.body)
 }

@@ -14,19 +14,25 @@ import (
 // status that has no constant here; it is kept as it is.
 type Status string
 
-// The statuses that Web Scraper Cloud documents, and shelved, a historic one.
+// The ways in which a job ends.
 const (
-	StatusWaitingToBeScheduled Status = "waiting-to-be-scheduled"
-	StatusScheduling           Status = "scheduling"
-	StatusScheduled            Status = "scheduled"
-	StatusStarted              Status = "started"
-	StatusFinished             Status = "finished"
+	// StatusFinished means that the job has scraped all that it could.
+	StatusFinished Status = "finished"
 	// StatusFailed means that more than half of the pages failed. What was
 	// scraped can be downloaded, and the job can be continued.
 	StatusFailed Status = "failed"
 	// StatusStopped means that a person stopped the job.
 	StatusStopped Status = "stopped"
-	StatusShelved Status = "shelved"
+
+	statusShelved Status = "shelved" // a historic one
+)
+
+// The statuses before.
+const (
+	statusWaitingToBeScheduled Status = "waiting-to-be-scheduled"
+	statusScheduling           Status = "scheduling"
+	statusScheduled            Status = "scheduled"
+	statusStarted              Status = "started"
 )
 
 // Terminal reports whether the job has ended: finished, failed, stopped or
@@ -34,7 +40,7 @@ const (
 // same ID. A status that is not known is not terminal.
 func (s Status) Terminal() bool {
 	switch s {
-	case StatusFinished, StatusFailed, StatusStopped, StatusShelved:
+	case StatusFinished, StatusFailed, StatusStopped, statusShelved:
 		return true
 	}
 	return false
@@ -45,20 +51,17 @@ func (s Status) Terminal() bool {
 // not running.
 func (s Status) Running() bool {
 	switch s {
-	case StatusWaitingToBeScheduled, StatusScheduling, StatusScheduled, StatusStarted:
+	case statusWaitingToBeScheduled, statusScheduling, statusScheduled, statusStarted:
 		return true
 	}
 	return false
 }
 
-// Driver is how the pages of a scraping job are loaded.
-type Driver string
-
-// The drivers of Web Scraper Cloud: plain HTML, and a browser that runs the
-// pages' JavaScript.
+// The drivers of Web Scraper Cloud, which load the pages: plain HTML, and a
+// browser that runs the pages' JavaScript.
 const (
-	DriverFast   Driver = "fast"
-	DriverFullJS Driver = "fulljs"
+	DriverFast   = "fast"
+	DriverFullJS = "fulljs"
 )
 
 // ScrapingJob is one run of a sitemap in Web Scraper Cloud.
@@ -79,7 +82,8 @@ type ScrapingJob struct {
 	StoredRecordCount int64
 	// RequestInterval and PageLoadDelay have a resolution of a millisecond.
 	RequestInterval, PageLoadDelay time.Duration
-	Driver                         Driver
+	// Driver is [DriverFast] or [DriverFullJS].
+	Driver string
 	// Scheduled says that the sitemap's scheduler started the job.
 	Scheduled bool
 	// TimeCreated is in UTC, with a resolution of a second; zero if unknown.
@@ -178,7 +182,7 @@ type wireScrapingJob struct {
 	StoredRecordCount wireInt  `json:"stored_record_count"`
 	RequestInterval   wireInt  `json:"request_interval"` // milliseconds
 	PageLoadDelay     wireInt  `json:"page_load_delay"`  // milliseconds
-	Driver            Driver   `json:"driver"`
+	Driver            string   `json:"driver"`
 	Scheduled         wireBool `json:"scheduled"`
 	TimeCreated       wireInt  `json:"time_created"`      // unix seconds
 	ScrapingDuration  wireInt  `json:"scraping_duration"` // seconds

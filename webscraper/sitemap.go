@@ -35,18 +35,12 @@ func (c *Client) Sitemap(ctx context.Context, id int64) (*Sitemap, error) {
 	return sitemap.sitemap(), nil
 }
 
-// ListSitemapsOptions narrows a list of sitemaps; its zero value lists all.
-type ListSitemapsOptions struct {
-	// Tag, if not empty, keeps the sitemaps with that tag.
-	Tag string
-}
-
-// Sitemaps lists the account's sitemaps without their definitions, in the way
-// of [Client.ScrapingJobs].
-func (c *Client) Sitemaps(ctx context.Context, opts ListSitemapsOptions) iter.Seq2[*Sitemap, error] {
+// Sitemaps lists the account's sitemaps without their definitions, in the way of
+// [Client.ScrapingJobs]. The tag, if not empty, keeps the sitemaps that have it.
+func (c *Client) Sitemaps(ctx context.Context, tag string) iter.Seq2[*Sitemap, error] {
 	query := url.Values{}
-	if opts.Tag != "" {
-		query.Set("tag", opts.Tag)
+	if tag != "" {
+		query.Set("tag", tag)
 	}
 	return list(ctx, c, request{
 		operation: "list sitemaps",

@@ -29,7 +29,7 @@ func TestSitemapCalls(t *testing.T) {
 	require.JSONEq(t, string(definition), string(sitemap.Definition))
 
 	cloud.AddSitemap(webscrapertest.Sitemap{ID: 900, Name: "tagged", Tags: []string{"nightly"}})
-	for sitemap, err := range client.Sitemaps(t.Context(), webscraper.ListSitemapsOptions{Tag: "nightly"}) {
+	for sitemap, err := range client.Sitemaps(t.Context(), "nightly") {
 		require.NoError(t, err)
 		require.Equal(t, &webscraper.Sitemap{ID: 900, Name: "tagged"}, sitemap)
 	}

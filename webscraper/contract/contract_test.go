@@ -76,7 +76,7 @@ var operations = []operation{
 		name:   "list the sitemaps one by one",
 		theirs: onClient("getSitemaps").then("fetchRecords"),
 		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
-			return collect(client.Sitemaps(ctx, webscraper.ListSitemapsOptions{}), func(sitemap *webscraper.Sitemap) any {
+			return collect(client.Sitemaps(ctx, ""), func(sitemap *webscraper.Sitemap) any {
 				return map[string]any{"id": sitemap.ID, "name": sitemap.Name}
 			})
 		},
@@ -85,7 +85,7 @@ var operations = []operation{
 		name:   "enable a scheduler",
 		theirs: onClient("enableSitemapScheduler", 123, schedulerConfig),
 		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
-			return "ok", client.EnableSitemapScheduler(ctx, 123, webscraper.SchedulerConfig{
+			return "ok", client.EnableSitemapScheduler(ctx, 123, webscraper.Scheduler{
 				CronMinute: "*/10", CronHour: "*", CronDay: "*", CronMonth: "*", CronWeekday: "*", CronTimezone: "Europe/Riga",
 				RequestInterval: 2100 * time.Millisecond, PageLoadDelay: 2200 * time.Millisecond,
 				Driver: webscraper.DriverFast, Proxy: webscraper.DefaultProxy,

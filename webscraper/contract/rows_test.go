@@ -53,7 +53,7 @@ func TestBothClientsReadTheSameRows(t *testing.T) {
 			}
 			client := newClient(t, server)
 			for _, format := range []webscraper.Format{webscraper.FormatJSON, webscraper.FormatCSV} {
-				_, err := client.DownloadScrapingJobFile(t.Context(), id, ours+"."+string(format), format)
+				_, err := client.DownloadScrapingJobFile(t.Context(), id, ours+"."+string(format), format, webscraper.DownloadOptions{})
 				require.NoError(t, err)
 				require.Equal(t, readFile(t, theirs+"."+string(format)), readFile(t, ours+"."+string(format)))
 			}
@@ -73,7 +73,7 @@ func TestBothClientsReadTheSameRows(t *testing.T) {
 func readRows(t *testing.T, content string) (rows []any, errs []error) {
 	t.Helper()
 	rows = []any{}
-	for record, err := range webscraper.ReadJSONRecords(strings.NewReader(content), 0) {
+	for record, err := range webscraper.ReadRecords(strings.NewReader(content), webscraper.FormatJSON, 0) {
 		if err != nil {
 			errs = append(errs, err)
 			continue

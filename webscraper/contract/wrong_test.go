@@ -59,13 +59,13 @@ func TestATruncatedDownloadEndsTheirProcessWithoutAWord(t *testing.T) {
 	require.Empty(t, process.outcomes, "its promise is neither kept nor broken")
 
 	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
-	download, err := newClient(t, server).DownloadScrapingJobJSON(t.Context(), id, io.Discard, webscraper.Uncompressed())
+	download, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.EqualValues(t, 100_000, download.Bytes)
 
 	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
 	file := filepath.Join(t.TempDir(), "ours")
-	_, err = newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON)
+	_, err = newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.NoError(t, err)
 	require.Len(t, readFile(t, file), 520_000)
 }
@@ -101,7 +101,7 @@ func TestAnErrorDeletesTheirGoodFileNotOurs(t *testing.T) {
 	server := webscrapertest.NewServer(t)
 	file := filepath.Join(t.TempDir(), "records.json")
 	require.NoError(t, os.WriteFile(file, []byte("of yesterday"), 0o600))
-	_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), 7, file, webscraper.FormatJSON)
+	_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), 7, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.True(t, webscraper.IsNotFound(err), "%v", err)
 	require.Equal(t, "of yesterday", readFile(t, file))
 
@@ -130,7 +130,7 @@ func TestTheyWaitForeverWeDoNot(t *testing.T) {
 
 	for _, effect := range []webscrapertest.Effect{webscrapertest.Hang(), webscrapertest.HangAt(1000)} {
 		server, id, injection := newBroken(t, effect)
-		_, err := newClient(t, server, webscraper.WithIdleTimeout(100*time.Millisecond)).DownloadScrapingJobJSON(t.Context(), id, io.Discard)
+		_, err := newClient(t, server, webscraper.WithIdleTimeout(100*time.Millisecond)).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 1, injection.Hits())
 	}
@@ -153,7 +153,7 @@ func TestALineThatIsNoRecordStopsTheirReaderNotOurs(t *testing.T) {
 			server := webscrapertest.NewServer(t)
 			id := server.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(tt.content, int64(tt.rows))})
 			file := filepath.Join(t.TempDir(), "records.json")
-			_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON)
+			_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
 			require.NoError(t, err)
 			require.Equal(t, tt.content, readFile(t, file))
 			rows, errs := readRows(t, tt.content)
@@ -183,7 +183,7 @@ func TestTheirNumbersLoseDigitsOursDoNot(t *testing.T) {
 	records, err := os.Open(file)
 	require.NoError(t, err)
 	defer records.Close()
-	for record, err := range webscraper.ReadJSONRecords(records, 0) {
+	for record, err := range webscraper.ReadRecords(records, webscraper.FormatJSON, 0) {
 		require.NoError(t, err)
 		value, _ := record.Value("ean")
 		require.Equal(t, json.Number(ean), value)

@@ -10,36 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// CSVRow is one row of a CSV file, below the header.
-type CSVRow struct {
-	// Number counts the rows that are not blank, beginning with 1.
-	Number int64
-	// Offset is the position in the file of the row's first byte, and End the
-	// position just after its line end.
-	Offset, End int64
-	// Raw is the row as it stands in the file, without its line end. Of a row
-	// that is too long it is the first 64 KiB. Like Values it is valid until the
-	// next call of Next.
-	Raw []byte
-	// Size is the length of the whole row in bytes, without its line end.
-	Size int64
-	// Values has one value for each column; nil beside an Err.
-	Values [][]byte
-	// Err says why the row is not a record: [ErrRecordTooLong],
-	// [csv.ErrFieldCount], [csv.ErrQuote], [csv.ErrBareQuote], each with details,
-	// that it is not UTF-8, or what is wrong with the header.
-	Err error
-}
-
-// CSVReader reads the rows of a CSV file, such as a download of a scraping job:
-// a byte order mark, one line with the names of the columns, and values that may
-// contain newlines, which stay as they are. Blank lines are passed over. It
-// needs memory for one row.
-//
-// After a row that is not a record it goes on with the next one: that begins
-// after the next newline outside of quotes, so that a quote that is never closed
-// takes the rest of the file along.
-type CSVReader struct {
+// csvRows splits a CSV file into the rows below its header, and those into values.
+type csvRows struct {
 	br      *bufio.Reader
 	max     int
 	columns []string
@@ -51,88 +23,71 @@ type CSVReader struct {
 	long     []byte // collects a row that did not come in one piece
 	unquoted []byte // holds the values that had quotes in them
 	values   [][]byte
-	row      CSVRow
+	row      Row
 	offset   int64 // of the next byte
 	rows     int64 // rows returned so far
 	lines    int64 // lines read so far, blank ones included
 	rowLine  int64 // the row's first line
 	ended    bool  // the end of the file was reached
-	err      error
+	failure  error
 }
 
-// NewCSVReader returns a reader of the rows of r. Rows longer than
-// maxRecordBytes, quotes and newlines included, are not kept in memory but have
-// [ErrRecordTooLong] as their Err; 0 means [DefaultMaxRecordBytes].
-func NewCSVReader(r io.Reader, maxRecordBytes int) *CSVReader {
-	if maxRecordBytes <= 0 {
-		maxRecordBytes = DefaultMaxRecordBytes
-	}
-	return &CSVReader{br: bufio.NewReaderSize(r, maxPrefixBytes), max: maxRecordBytes}
+func newCSVRows(r io.Reader, maxRecordBytes int) *csvRows {
+	return &csvRows{br: bufio.NewReaderSize(r, maxPrefixBytes), max: maxRecordBytes}
 }
 
-// ResumeCSVReader returns a reader that goes on where another one stopped: end
-// and number are the End and the Number of the last row that was dealt with,
-// both 0 for none. The file has to stand at its beginning: the header is read
-// first.
-func ResumeCSVReader(file io.ReadSeeker, maxRecordBytes int, end, number int64) *CSVReader {
-	r := NewCSVReader(file, maxRecordBytes)
-	r.resume = func() error {
-		if end <= r.offset {
-			return nil
-		}
-		if _, err := file.Seek(end, io.SeekStart); err != nil {
-			return fmt.Errorf("webscraper: resume CSV at byte %d: %w", end, err)
-		}
-		r.br.Reset(file)
-		r.offset, r.rows = end, number
-		return nil
-	}
-	return r
-}
-
-// Next reads the next row. It returns false at the end of the file and at an
-// error of the underlying reader, which [CSVReader.Err] returns. What was read of
-// a row before such an error is not returned.
-func (r *CSVReader) Next() bool {
+func (r *csvRows) next() bool {
 	if !r.begun {
 		r.begun = true
 		r.readHeader()
-		if r.err == nil && r.resume != nil {
-			r.err = r.resume()
+		if r.failure == nil && r.resume != nil {
+			r.failure = r.resume()
 		}
 	}
-	for !r.ended && r.err == nil {
+	for !r.ended && r.failure == nil {
 		if r.read(true) {
 			r.rows++
 			r.row.Number = r.rows
-			r.row.Values, r.row.Err = r.parse()
+			if r.row.Values, r.row.Err = r.parse(); r.row.Err == nil {
+				r.row.Columns = r.columns
+			}
 			return true
 		}
 	}
-	r.row = CSVRow{}
+	r.row = Row{}
 	return false
 }
 
-// Row returns the row that the last call of Next read.
-func (r *CSVReader) Row() CSVRow { return r.row }
+func (r *csvRows) current() *Row { return &r.row }
+func (r *csvRows) line() int64   { return r.rowLine }
+func (r *csvRows) err() error    { return r.failure }
 
-// Columns returns the names in the header, in their order. They are known once
-// Next has been called.
-func (r *CSVReader) Columns() []string { return r.columns }
-
-// Err returns the error that ended the reading; nil at the end of the file.
-func (r *CSVReader) Err() error { return r.err }
+// goOn has the next row be the one after end.
+func (r *csvRows) goOn(file io.ReadSeeker, end, number int64) error {
+	if end <= r.offset {
+		return nil
+	}
+	if _, err := file.Seek(end, io.SeekStart); err != nil {
+		return fmt.Errorf("webscraper: resume CSV at byte %d: %w", end, err)
+	}
+	r.br.Reset(file)
+	r.offset, r.rows = end, number
+	return nil
+}
 
 // readHeader reads the first line that is not blank. It is not quoted, so that a
 // quote in it is part of a name.
-func (r *CSVReader) readHeader() {
+func (r *csvRows) readHeader() {
+	if r.failure != nil {
+		return
+	}
 	// An error of Peek comes again when the line is read.
 	if mark, _ := r.br.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
 		n, _ := r.br.Discard(len(byteOrderMark))
 		r.offset += int64(n)
 	}
 	for !r.read(false) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
-		if r.ended || r.err != nil {
+		if r.ended || r.failure != nil {
 			return
 		}
 	}
@@ -155,8 +110,8 @@ func (r *CSVReader) readHeader() {
 // read reads up to the next newline, or, if quotes count, to the next one
 // outside of quotes, or to the end of the file. It reports whether it found
 // something that is not blank.
-func (r *CSVReader) read(quotes bool) bool {
-	row := CSVRow{Offset: r.offset}
+func (r *csvRows) read(quotes bool) bool {
+	row := Row{Offset: r.offset}
 	var raw, chunk []byte
 	var place csvPlace
 	r.long = r.long[:0]
@@ -176,7 +131,7 @@ func (r *CSVReader) read(quotes bool) bool {
 		case err == io.EOF: // itself: a reader may wrap it in an error that is not the end
 			r.ended, more = true, false
 		default:
-			r.err = fmt.Errorf("webscraper: read CSV at byte %d: %w", row.Offset, err)
+			r.failure = fmt.Errorf("webscraper: read CSV at byte %d: %w", row.Offset, err)
 			return false
 		}
 		row.Size += int64(len(chunk))
@@ -204,7 +159,7 @@ func trimLineEnd(line []byte) []byte {
 // collect adds chunk to what was read of the row and returns it all, or as much
 // as is kept of a row that is too long. A row that came in one chunk is not
 // copied.
-func (r *CSVReader) collect(chunk []byte, more bool) []byte {
+func (r *csvRows) collect(chunk []byte, more bool) []byte {
 	if len(r.long) == 0 && !more {
 		return chunk
 	}
@@ -215,9 +170,9 @@ func (r *CSVReader) collect(chunk []byte, more bool) []byte {
 }
 
 // parse returns the row's values, or why it is not a record.
-func (r *CSVReader) parse() ([][]byte, error) {
+func (r *csvRows) parse() ([][]byte, error) {
 	if r.row.Size > int64(r.max) {
-		return nil, fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, r.row.Size, r.max)
+		return nil, tooLong(r.row.Size, r.max)
 	}
 	if r.headerErr != nil {
 		return nil, fmt.Errorf("the header is not readable: %w", r.headerErr)
@@ -243,7 +198,7 @@ func (r *CSVReader) parse() ([][]byte, error) {
 }
 
 // cutValue cuts a row after its first value; more says whether a comma follows.
-func (r *CSVReader) cutValue(row []byte) (value, rest []byte, more bool, err error) {
+func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error) {
 	if len(row) == 0 || row[0] != '"' {
 		value, rest, more = bytes.Cut(row, []byte(","))
 		if bytes.IndexByte(value, '"') >= 0 {

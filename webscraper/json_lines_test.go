@@ -17,55 +17,55 @@ import (
 const bom = "\ufeff"
 
 // readLines reads all lines, with copies of their data.
-func readLines(t *testing.T, r *webscraper.JSONLinesReader) []webscraper.Line {
+func readLines(t *testing.T, r *webscraper.RowReader) []webscraper.Row {
 	t.Helper()
-	var lines []webscraper.Line
+	var lines []webscraper.Row
 	for r.Next() {
-		line := r.Line()
-		line.Data = bytes.Clone(line.Data)
+		line := r.Row()
+		line.Raw = bytes.Clone(line.Raw)
 		lines = append(lines, line)
 	}
 	require.NoError(t, r.Err())
 	require.False(t, r.Next(), "the end stays the end")
-	require.Zero(t, r.Line())
+	require.Zero(t, r.Row())
 	return lines
 }
 
 func TestLinesHaveTheirPlaceInTheFile(t *testing.T) {
-	line := func(number, offset, end, size int64, data string) webscraper.Line {
-		return webscraper.Line{Number: number, Offset: offset, End: end, Size: size, Data: []byte(data)}
+	line := func(number, offset, end, size int64, data string) webscraper.Row {
+		return webscraper.Row{Number: number, Offset: offset, End: end, Size: size, Raw: []byte(data)}
 	}
-	cut := func(line webscraper.Line) webscraper.Line {
+	cut := func(line webscraper.Row) webscraper.Row {
 		line.Unterminated = true
 		return line
 	}
 	tests := map[string]struct {
 		file string
-		want []webscraper.Line
+		want []webscraper.Row
 	}{
-		"two lines":           {"{1}\n{22}\n", []webscraper.Line{line(1, 0, 4, 3, "{1}"), line(2, 4, 9, 4, "{22}")}},
-		"no newline at end":   {"{1}\n{22}", []webscraper.Line{line(1, 0, 4, 3, "{1}"), cut(line(2, 4, 8, 4, "{22}"))}},
-		"CRLF":                {"{1}\r\n{22}\r\n", []webscraper.Line{line(1, 0, 5, 4, "{1}"), line(2, 5, 11, 5, "{22}")}},
-		"CR at the end":       {"{1}\r", []webscraper.Line{cut(line(1, 0, 4, 4, "{1}"))}},
-		"blank lines":         {"\n{1}\n \t\r\n\n{22}\n\n", []webscraper.Line{line(1, 1, 5, 3, "{1}"), line(2, 10, 15, 4, "{22}")}},
-		"surrounding spaces":  {"\t {1} \r\n", []webscraper.Line{line(1, 0, 8, 7, "{1}")}},
-		"byte order mark":     {bom + "{1}\n{22}\n", []webscraper.Line{line(1, 3, 7, 3, "{1}"), line(2, 7, 12, 4, "{22}")}},
-		"mark in the middle":  {"{1}\n" + bom + "{22}\n", []webscraper.Line{line(1, 0, 4, 3, "{1}"), line(2, 4, 12, 7, bom+"{22}")}},
-		"mark and blank line": {bom + "\n{1}\n", []webscraper.Line{line(1, 4, 8, 3, "{1}")}},
+		"two lines":           {"{1}\n{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 9, 4, "{22}")}},
+		"no newline at end":   {"{1}\n{22}", []webscraper.Row{line(1, 0, 4, 3, "{1}"), cut(line(2, 4, 8, 4, "{22}"))}},
+		"CRLF":                {"{1}\r\n{22}\r\n", []webscraper.Row{line(1, 0, 5, 4, "{1}"), line(2, 5, 11, 5, "{22}")}},
+		"CR at the end":       {"{1}\r", []webscraper.Row{cut(line(1, 0, 4, 4, "{1}"))}},
+		"blank lines":         {"\n{1}\n \t\r\n\n{22}\n\n", []webscraper.Row{line(1, 1, 5, 3, "{1}"), line(2, 10, 15, 4, "{22}")}},
+		"surrounding spaces":  {"\t {1} \r\n", []webscraper.Row{line(1, 0, 8, 7, "{1}")}},
+		"byte order mark":     {bom + "{1}\n{22}\n", []webscraper.Row{line(1, 3, 7, 3, "{1}"), line(2, 7, 12, 4, "{22}")}},
+		"mark in the middle":  {"{1}\n" + bom + "{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 12, 7, bom+"{22}")}},
+		"mark and blank line": {bom + "\n{1}\n", []webscraper.Row{line(1, 4, 8, 3, "{1}")}},
 		"only a mark":         {bom, nil},
-		"part of a mark":      {bom[:2], []webscraper.Line{cut(line(1, 0, 2, 2, bom[:2]))}},
+		"part of a mark":      {bom[:2], []webscraper.Row{cut(line(1, 0, 2, 2, bom[:2]))}},
 		"empty":               {"", nil},
 		"only blank lines":    {"\n\n \n  ", nil},
-		"NUL and invalid":     {"\x00\xff\n", []webscraper.Line{line(1, 0, 3, 2, "\x00\xff")}},
+		"NUL and invalid":     {"\x00\xff\n", []webscraper.Row{line(1, 0, 3, 2, "\x00\xff")}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, test.want, readLines(t, webscraper.NewJSONLinesReader(strings.NewReader(test.file), 0)))
+			require.Equal(t, test.want, readLines(t, webscraper.NewRowReader(strings.NewReader(test.file), webscraper.FormatJSON, 0)))
 			// However the bytes arrive.
 			slow := iotest.OneByteReader(strings.NewReader(test.file))
-			require.Equal(t, test.want, readLines(t, webscraper.NewJSONLinesReader(slow, 0)))
+			require.Equal(t, test.want, readLines(t, webscraper.NewRowReader(slow, webscraper.FormatJSON, 0)))
 			eager := iotest.DataErrReader(strings.NewReader(test.file))
-			require.Equal(t, test.want, readLines(t, webscraper.NewJSONLinesReader(eager, 0)))
+			require.Equal(t, test.want, readLines(t, webscraper.NewRowReader(eager, webscraper.FormatJSON, 0)))
 		})
 	}
 }
@@ -75,10 +75,10 @@ func TestLongLinesAreReadWholeUpToTheLimit(t *testing.T) {
 	for _, size := range []int{60_000, 65_535, 65_536, 65_537, 131_072, limit - 1, limit} {
 		for _, ending := range []string{"\n", "\r\n", ""} {
 			record := strings.Repeat("x", size)
-			lines := readLines(t, webscraper.NewJSONLinesReader(strings.NewReader("{1}\n"+record+ending), limit))
+			lines := readLines(t, webscraper.NewRowReader(strings.NewReader("{1}\n"+record+ending), webscraper.FormatJSON, limit))
 			require.Len(t, lines, 2)
-			require.True(t, record == string(lines[1].Data), "%d bytes", size)
-			require.False(t, lines[1].TooLong, "%d bytes", size)
+			require.True(t, record == string(lines[1].Raw), "%d bytes", size)
+			require.NoError(t, lines[1].Err, "%d bytes", size)
 			require.EqualValues(t, 4, lines[1].Offset)
 			require.EqualValues(t, 4+size+len(ending), lines[1].End)
 			require.Equal(t, ending == "", lines[1].Unterminated)
@@ -92,15 +92,15 @@ func TestTooLongLineIsPassedOver(t *testing.T) {
 			for _, ending := range []string{"\n", "\r\n"} {
 				record := strings.Repeat("x", size)
 				file := "{1}\n" + record + ending + "{2}\n"
-				lines := readLines(t, webscraper.NewJSONLinesReader(strings.NewReader(file), limit))
+				lines := readLines(t, webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatJSON, limit))
 				require.Len(t, lines, 3)
 				long := lines[1]
-				require.True(t, long.TooLong, "%d bytes", size)
+				require.ErrorIs(t, long.Err, webscraper.ErrRecordTooLong, "%d bytes", size)
 				require.EqualValues(t, size+len(ending)-1, long.Size)
-				require.True(t, strings.Repeat("x", min(size, 64<<10)) == string(long.Data))
+				require.True(t, strings.Repeat("x", min(size, 64<<10)) == string(long.Raw))
 				require.EqualValues(t, 4, long.Offset)
 				require.Equal(t, lines[2].Offset, long.End)
-				require.Equal(t, "{2}", string(lines[2].Data))
+				require.Equal(t, "{2}", string(lines[2].Raw))
 				require.EqualValues(t, 3, lines[2].Number)
 			}
 		}
@@ -109,29 +109,28 @@ func TestTooLongLineIsPassedOver(t *testing.T) {
 
 func TestBlankLineIsNeverTooLong(t *testing.T) {
 	file := strings.Repeat(" ", 300_000) + "\n{1}\n"
-	lines := readLines(t, webscraper.NewJSONLinesReader(strings.NewReader(file), 10))
+	lines := readLines(t, webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatJSON, 10))
 	require.Len(t, lines, 1)
-	require.Equal(t, "{1}", string(lines[0].Data))
+	require.Equal(t, "{1}", string(lines[0].Raw))
 }
 
 func TestReadingContinuesAfterAnyLine(t *testing.T) {
 	file := bom + "{1}\n\n{22}\r\n" + strings.Repeat("x", 100_000) + "\n {4}\n{5}"
-	all := readLines(t, webscraper.NewJSONLinesReader(strings.NewReader(file), 0))
+	all := readLines(t, webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatJSON, 0))
 	require.Len(t, all, 5)
 	for i, line := range all {
-		rest := strings.NewReader(file[line.End:])
-		got := readLines(t, webscraper.NewJSONLinesReader(rest, 0, webscraper.ContinueAfter(line.End, line.Number)))
-		require.Equal(t, all[i+1:], append([]webscraper.Line{}, got...))
+		got := readLines(t, webscraper.ResumeRowReader(strings.NewReader(file), webscraper.FormatJSON, 0, line.End, line.Number))
+		require.Equal(t, all[i+1:], append([]webscraper.Row{}, got...))
 	}
-	none := readLines(t, webscraper.NewJSONLinesReader(strings.NewReader(file), 0, webscraper.ContinueAfter(0, 0)))
+	none := readLines(t, webscraper.ResumeRowReader(strings.NewReader(file), webscraper.FormatJSON, 0, 0, 0))
 	require.Equal(t, all, none)
 }
 
 func TestReadErrorIsNotTheEndOfTheFile(t *testing.T) {
 	broken := errors.New("the disk is broken")
-	r := webscraper.NewJSONLinesReader(io.MultiReader(strings.NewReader("{1}\n{2"), iotest.ErrReader(broken)), 0)
+	r := webscraper.NewRowReader(io.MultiReader(strings.NewReader("{1}\n{2"), iotest.ErrReader(broken)), webscraper.FormatJSON, 0)
 	require.True(t, r.Next())
-	require.Equal(t, "{1}", string(r.Line().Data))
+	require.Equal(t, "{1}", string(r.Row().Raw))
 	require.False(t, r.Next(), "half a line is no line")
 	require.ErrorIs(t, r.Err(), broken)
 	require.EqualError(t, r.Err(), "webscraper: read JSON Lines at byte 6: the disk is broken")
@@ -141,13 +140,13 @@ func TestReadErrorIsNotTheEndOfTheFile(t *testing.T) {
 
 func TestLinesAreReadWithoutAllocating(t *testing.T) {
 	file := bytes.Repeat([]byte(`{"product":"IdeaTab A3500L"}`+"\n"), 10_000)
-	reader := webscraper.NewJSONLinesReader(bytes.NewReader(file), 0)
+	reader := webscraper.NewRowReader(bytes.NewReader(file), webscraper.FormatJSON, 0)
 	require.Zero(t, testing.AllocsPerRun(9_000, func() { reader.Next() }))
 }
 
-func FuzzJSONLinesReader(f *testing.F) {
+func FuzzJSONLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, limit uint8) {
-		lines := readLines(t, webscraper.NewJSONLinesReader(bytes.NewReader(file), int(limit)))
+		lines := readLines(t, webscraper.NewRowReader(bytes.NewReader(file), webscraper.FormatJSON, int(limit)))
 		end := int64(0)
 		for i, line := range lines {
 			require.EqualValues(t, i+1, line.Number)
@@ -159,21 +158,21 @@ func FuzzJSONLinesReader(f *testing.F) {
 			}
 			require.Equal(t, end, line.End)
 			whole := string(file[line.Offset : line.Offset+line.Size])
-			if line.TooLong {
+			if line.Err != nil {
 				whole = whole[:min(len(whole), 64<<10)]
 			}
-			require.Equal(t, strings.Trim(whole, " \t\r"), string(line.Data))
+			require.Equal(t, strings.Trim(whole, " \t\r"), string(line.Raw))
 			require.Equal(t, line.Unterminated, line.End == int64(len(file)) && !bytes.HasSuffix(file, []byte("\n")))
 		}
 	})
 }
 
-func BenchmarkJSONLinesReader(b *testing.B) {
+func BenchmarkJSONLines(b *testing.B) {
 	line := fmt.Sprintf("{%q:%q}\n", "description", strings.Repeat("x", 500))
 	file := strings.Repeat(line, 10_000)
 	b.SetBytes(int64(len(file)))
 	for b.Loop() {
-		reader := webscraper.NewJSONLinesReader(strings.NewReader(file), 0)
+		reader := webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatJSON, 0)
 		for reader.Next() {
 		}
 	}

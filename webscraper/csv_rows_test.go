@@ -11,19 +11,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// csvRow is a CSVRow that keeps.
+// csvRow is a Row that keeps.
 type csvRow struct {
-	webscraper.CSVRow
+	webscraper.Row
 	raw    string
 	values []string
 	err    string
 }
 
-func readCSVRows(t *testing.T, reader *webscraper.CSVReader) (rows []csvRow) {
+func readCSVRows(t *testing.T, reader *webscraper.RowReader) (rows []csvRow) {
 	t.Helper()
 	for reader.Next() {
 		row := reader.Row()
-		kept := csvRow{CSVRow: row, raw: string(row.Raw)}
+		kept := csvRow{Row: row, raw: string(row.Raw)}
 		for _, value := range row.Values {
 			kept.values = append(kept.values, string(value))
 		}
@@ -39,13 +39,12 @@ func readCSVRows(t *testing.T, reader *webscraper.CSVReader) (rows []csvRow) {
 
 func TestCSVRowsTellWhereTheyAreAndHowTheyStandThere(t *testing.T) {
 	const file = bom + "a,b\r\n\"1\",\"x \"\"y\"\"\r\nz\"\r\n\r\n\"2\"\n3,4"
-	reader := webscraper.NewCSVReader(strings.NewReader(file), 0)
-	rows := readCSVRows(t, reader)
-	require.Equal(t, []string{"a", "b"}, reader.Columns())
+	rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatCSV, 0))
+	columns := []string{"a", "b"}
 	require.Equal(t, []csvRow{
-		{CSVRow: webscraper.CSVRow{Number: 1, Offset: 8, End: 26, Size: 16}, raw: "\"1\",\"x \"\"y\"\"\r\nz\"", values: []string{"1", "x \"y\"\r\nz"}},
-		{CSVRow: webscraper.CSVRow{Number: 2, Offset: 28, End: 32, Size: 3}, raw: `"2"`, err: "wrong number of fields: 1 values for 2 columns"},
-		{CSVRow: webscraper.CSVRow{Number: 3, Offset: 32, End: 35, Size: 3}, raw: "3,4", values: []string{"3", "4"}},
+		{Row: webscraper.Row{Number: 1, Offset: 8, End: 26, Size: 16, Columns: columns}, raw: "\"1\",\"x \"\"y\"\"\r\nz\"", values: []string{"1", "x \"y\"\r\nz"}},
+		{Row: webscraper.Row{Number: 2, Offset: 28, End: 32, Size: 3}, raw: `"2"`, err: "wrong number of fields: 1 values for 2 columns"},
+		{Row: webscraper.Row{Number: 3, Offset: 32, End: 35, Size: 3, Columns: columns}, raw: "3,4", values: []string{"3", "4"}},
 	}, rows)
 }
 
@@ -55,7 +54,7 @@ func TestRowsUnderAHeaderThatIsNotReadableAreNoRecords(t *testing.T) {
 		"too long":  {strings.Repeat("a", 101), "the header is not readable: it is 101 bytes long, of 100 allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows := readCSVRows(t, webscraper.NewCSVReader(strings.NewReader(test.header+"\n\"1\",\"2\"\n\"3\",\"4\"\n"), 100))
+			rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader(test.header+"\n\"1\",\"2\"\n\"3\",\"4\"\n"), webscraper.FormatCSV, 100))
 			require.Len(t, rows, 2)
 			for _, row := range rows {
 				require.Equal(t, test.want, row.err)
@@ -66,7 +65,7 @@ func TestRowsUnderAHeaderThatIsNotReadableAreNoRecords(t *testing.T) {
 
 func TestBeginningOfACSVRowThatIsTooLongIsKept(t *testing.T) {
 	long := "\"1\n2\n" + strings.Repeat("x", 300_000) + "\n3\""
-	rows := readCSVRows(t, webscraper.NewCSVReader(strings.NewReader("a\n"+long+"\n\"after\"\n"), 100_000))
+	rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader("a\n"+long+"\n\"after\"\n"), webscraper.FormatCSV, 100_000))
 	require.Len(t, rows, 2)
 	require.Equal(t, long[:64<<10], rows[0].raw)
 	require.EqualValues(t, len(long), rows[0].Size)
@@ -76,34 +75,34 @@ func TestBeginningOfACSVRowThatIsTooLongIsKept(t *testing.T) {
 
 func TestCSVRowsAreReadWithoutAllocating(t *testing.T) {
 	file := "a,b\r\n" + strings.Repeat("\"IdeaTab \"\"A3500L\"\"\",\"one\ntwo\"\r\n", 10_000)
-	reader := webscraper.NewCSVReader(strings.NewReader(file), 0)
+	reader := webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatCSV, 0)
 	reader.Next()
 	require.Zero(t, testing.AllocsPerRun(9_000, func() { reader.Next() }))
 }
 
 // The rows after every row are those that a reader finds which goes on there.
-func FuzzResumeCSVReader(f *testing.F) {
+func FuzzResumedCSVRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, limit uint8) {
-		rows := readCSVRows(t, webscraper.NewCSVReader(bytes.NewReader(file), int(limit)))
+		rows := readCSVRows(t, webscraper.NewRowReader(bytes.NewReader(file), webscraper.FormatCSV, int(limit)))
 		for i, row := range rows {
 			require.EqualValues(t, i+1, row.Number)
 			end := row.Offset + row.Size
 			require.Equal(t, string(file[row.Offset:end]), row.raw)
 			require.Contains(t, []string{"", "\n", "\r", "\r\n"}, string(file[end:row.End]))
 
-			resumed := readCSVRows(t, webscraper.ResumeCSVReader(bytes.NewReader(file), int(limit), row.End, row.Number))
+			resumed := readCSVRows(t, webscraper.ResumeRowReader(bytes.NewReader(file), webscraper.FormatCSV, int(limit), row.End, row.Number))
 			require.Len(t, resumed, len(rows)-i-1)
 			for j := range resumed {
 				require.Equal(t, rows[i+1+j], resumed[j])
 			}
 		}
-		require.Equal(t, len(rows), len(readCSVRows(t, webscraper.ResumeCSVReader(bytes.NewReader(file), int(limit), 0, 0))))
+		require.Equal(t, len(rows), len(readCSVRows(t, webscraper.ResumeRowReader(bytes.NewReader(file), webscraper.FormatCSV, int(limit), 0, 0))))
 	})
 }
 
 // What encoding/csv reads is read in the same way, save that it changes \r\n in
 // values.
-func FuzzCSVReaderAgreesWithEncodingCSV(f *testing.F) {
+func FuzzCSVRowsAgreeWithEncodingCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if bytes.ContainsRune(body, '\r') {
 			t.Skip("encoding/csv reads it in its own way")
@@ -115,7 +114,7 @@ func FuzzCSVReaderAgreesWithEncodingCSV(f *testing.F) {
 			t.Skip("no CSV file of two columns")
 		}
 		var got [][]string
-		for _, row := range readCSVRows(t, webscraper.NewCSVReader(strings.NewReader("a,b\n"+string(body)), 0)) {
+		for _, row := range readCSVRows(t, webscraper.NewRowReader(strings.NewReader("a,b\n"+string(body)), webscraper.FormatCSV, 0)) {
 			require.Empty(t, row.err)
 			got = append(got, row.values)
 		}

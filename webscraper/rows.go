@@ -1,0 +1,124 @@
+package webscraper
+
+import (
+	"fmt"
+	"io"
+)
+
+// DefaultMaxRecordBytes is the limit of a record's length where none is given:
+// 16 MiB.
+const DefaultMaxRecordBytes = 16 << 20
+
+const (
+	// maxPrefixBytes is how much is kept of a row that is too long.
+	maxPrefixBytes = 64 << 10
+	byteOrderMark  = "\uFEFF"
+)
+
+// Row is one record as it stands in a file: a line of JSON Lines, or a row of CSV
+// below the header.
+type Row struct {
+	// Number counts the rows that are not blank, beginning with 1.
+	Number int64
+	// Offset is the position in the file of the row's first byte, and End the
+	// position just after its line end.
+	Offset, End int64
+	// Raw is the row without its line end, and, in JSON Lines, without white space
+	// around it. Of a row that is too long it is the first 64 KiB. Like Values it
+	// is valid until the next call of Next.
+	Raw []byte
+	// Size is the length of the whole row in bytes: in JSON Lines up to its newline,
+	// in CSV without its line end.
+	Size int64
+	// Columns are the names in the header of a CSV file, and Values has one value
+	// for each; both are nil beside an Err, and in JSON Lines.
+	Columns []string
+	Values  [][]byte
+	// Err says why the row is not a record: [ErrRecordTooLong], or in CSV also
+	// [csv.ErrFieldCount], [csv.ErrQuote] or [csv.ErrBareQuote], each with details,
+	// that it is not UTF-8, or what is wrong with the header.
+	Err error
+	// Unterminated says that a file of JSON Lines ends without a newline after this
+	// row, so that it may have been cut.
+	Unterminated bool
+}
+
+// RowReader reads a download of a scraping job row by row. A byte order mark at
+// the beginning and blank lines are passed over. It needs memory for one record,
+// and allocates none for a row of usual length.
+//
+// It does not look into the JSON of a line: see [ReadRecords] for that. Of CSV
+// the first line has the names of the columns; newlines in values stay as they
+// are. After a row that is not a record it goes on after the next newline outside
+// of quotes, so that a quote that is never closed takes the rest of the file
+// along.
+type RowReader struct {
+	rows rows
+}
+
+// rows are the rows of one format.
+type rows interface {
+	next() bool
+	current() *Row
+	// line is the current row's first line, blank ones included.
+	line() int64
+	err() error
+}
+
+// NewRowReader returns a reader of the rows of r, which is in [FormatJSON] or
+// [FormatCSV]. Rows longer than maxRecordBytes, quotes and newlines included, are
+// not kept in memory but have [ErrRecordTooLong] as their Err; 0 means
+// [DefaultMaxRecordBytes].
+func NewRowReader(r io.Reader, format Format, maxRecordBytes int) *RowReader {
+	if maxRecordBytes <= 0 {
+		maxRecordBytes = DefaultMaxRecordBytes
+	}
+	switch format {
+	case FormatJSON:
+		return &RowReader{newJSONLines(r, maxRecordBytes)}
+	case FormatCSV:
+		return &RowReader{newCSVRows(r, maxRecordBytes)}
+	default:
+		return &RowReader{noRows{fmt.Errorf("webscraper: there is no reading of the format %q: want %q or %q", format, FormatJSON, FormatCSV)}}
+	}
+}
+
+// ResumeRowReader returns a reader that goes on in the file where another one
+// stopped: end and number are the End and the Number of the last row that was
+// dealt with, both 0 for none.
+func ResumeRowReader(file io.ReadSeeker, format Format, maxRecordBytes int, end, number int64) *RowReader {
+	r := NewRowReader(file, format, maxRecordBytes)
+	switch rows := r.rows.(type) {
+	case *jsonLines:
+		rows.resume = func() error { return rows.goOn(file, end, number) }
+	case *csvRows:
+		if _, err := file.Seek(0, io.SeekStart); err != nil { // the header is read first
+			rows.failure = fmt.Errorf("webscraper: resume CSV at its header: %w", err)
+		}
+		rows.resume = func() error { return rows.goOn(file, end, number) }
+	}
+	return r
+}
+
+// Next reads the next row. It returns false at the end of the file and at an error
+// of the underlying reader, which [RowReader.Err] returns. What was read of a row
+// before such an error is not returned.
+func (r *RowReader) Next() bool { return r.rows.next() }
+
+// Row returns the row that the last call of Next read.
+func (r *RowReader) Row() Row { return *r.rows.current() }
+
+// Err returns the error that ended the reading; nil at the end of the file.
+func (r *RowReader) Err() error { return r.rows.err() }
+
+// noRows are those of a format that cannot be read.
+type noRows struct{ failure error }
+
+func (noRows) next() bool    { return false }
+func (noRows) current() *Row { return &Row{} }
+func (noRows) line() int64   { return 0 }
+func (n noRows) err() error  { return n.failure }
+
+func tooLong(size int64, limit int) error {
+	return fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, size, limit)
+}
