@@ -44,7 +44,7 @@ func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.Sy
 	require.NoError(t, err)
 	s := &systemtest.System{
 		T:        t,
-		Cloud:    webscrapertest.NewServer(t, webscrapertest.WithToken(systemtest.APIToken)),
+		Cloud:    webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{systemtest.APIToken}}),
 		Temporal: temporaltest.NewNamespace(t).Client,
 		DB:       db,
 		Spool:    t.TempDir(),
@@ -88,8 +88,8 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	t.Cleanup(site.Close)
 	s.Cloud.SetWebhookURL(site.URL + "/partners" + webhook.Path + "?token=" + systemtest.WebhookToken)
 
-	id := s.Cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: webscrapertest.Products(500, 1)})
-	require.NoError(t, s.Cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
+	id := s.Cloud.AddJob(webscrapertest.Job{Status: "started", Records: webscrapertest.Products(500, 1)})
+	require.NoError(t, s.Cloud.Finish(t.Context(), id, "finished"))
 	result := s.Result(id)
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
 	s.RequireRecords(id, 500)

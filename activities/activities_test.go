@@ -45,11 +45,15 @@ type world struct {
 	steps *activities.Activities
 }
 
-func newWorld(t *testing.T, options ...webscrapertest.Option) *world {
+func newWorld(t *testing.T, changes ...func(*webscrapertest.Options)) *world {
 	t.Helper()
+	options := webscrapertest.Options{Tokens: []string{apiToken}}
+	for _, change := range changes {
+		change(&options)
+	}
 	w := &world{
 		t:     t,
-		cloud: webscrapertest.NewServer(t, append(options, webscrapertest.WithToken(apiToken))...),
+		cloud: webscrapertest.NewServer(t, options),
 		db:    connect(t, postgrestest.NewDatabase(t)),
 		spool: t.TempDir(),
 	}
@@ -65,6 +69,9 @@ func newWorld(t *testing.T, options ...webscrapertest.Option) *world {
 	}
 	return w
 }
+
+func noGzip(o *webscrapertest.Options)   { o.NoGzip = true }
+func noRanges(o *webscrapertest.Options) { o.NoRanges = true }
 
 func connect(t *testing.T, databaseURL string) *sqlx.DB {
 	t.Helper()

@@ -77,7 +77,7 @@ func TestPublishedFileIsArchivedOnce(t *testing.T) {
 	require.NoError(t, w.cloud.SetRecords(id, webscrapertest.Products(100, 2)))
 	w.imported(id, 3)
 	require.Len(t, w.archived(bucket), 2)
-	require.NoError(t, w.cloud.SetStatus(id, webscrapertest.StatusStopped))
+	require.NoError(t, w.cloud.SetStatus(id, "stopped"))
 	w.imported(id, 4)
 	require.Len(t, w.archived(bucket), 3, "the job is another one")
 }

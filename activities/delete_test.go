@@ -111,11 +111,11 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			reason:  "import 1 is not the published one",
 		},
 		{
-			name: "the job was stopped", job: webscrapertest.Job{Records: twenty, Status: webscrapertest.StatusStopped},
+			name: "the job was stopped", job: webscrapertest.Job{Records: twenty, Status: "stopped"},
 			reason: `the job is "stopped": it can still be continued in Web Scraper Cloud`,
 		},
 		{
-			name: "the job has failed", job: webscrapertest.Job{Records: twenty, Status: webscrapertest.StatusFailed},
+			name: "the job has failed", job: webscrapertest.Job{Records: twenty, Status: "failed"},
 			reason: `the job is "failed": it can still be continued in Web Scraper Cloud`,
 		},
 	} {
@@ -157,7 +157,7 @@ func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {
 			return cloud.SetRecords(id, webscrapertest.Products(30, 2))
 		},
 		"it was stopped": func(cloud *webscrapertest.Server, id int64) error {
-			return cloud.SetStatus(id, webscrapertest.StatusStopped)
+			return cloud.SetStatus(id, "stopped")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{
-		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: webscrapertest.StatusStopped,
+		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
 		Records: webscrapertest.Products(20, 1),
 		Pages:   webscrapertest.Pages{Scheduled: 9, Executed: 8, Failed: 3, Empty: 2, NoValue: 1},
 	})
@@ -58,7 +58,7 @@ func TestDescribeComparesStatusAndCounts(t *testing.T) {
 		"the same":              {func(*sink.ScrapingJob) {}, true},
 		"another sitemap name":  {func(j *sink.ScrapingJob) { j.SitemapName = "its former name" }, true},
 		"another custom ID":     {func(j *sink.ScrapingJob) { j.CustomID = "its former ID" }, true},
-		"another status":        {func(j *sink.ScrapingJob) { j.Status = webscrapertest.StatusFailed }, false},
+		"another status":        {func(j *sink.ScrapingJob) { j.Status = "failed" }, false},
 		"more records":          {func(j *sink.ScrapingJob) { j.StoredRecordCount-- }, false},
 		"more pages scheduled":  {func(j *sink.ScrapingJob) { j.JobsScheduled-- }, false},
 		"more pages executed":   {func(j *sink.ScrapingJob) { j.JobsExecuted-- }, false},

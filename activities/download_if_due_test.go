@@ -68,7 +68,7 @@ func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
 		"503":    {webscrapertest.FailWithHTML(503), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAttempts(t, webscrapertest.WithoutGzip())
+			a := newAttempts(t, noGzip)
 			a.inject(c.effect)
 			interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
 			require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestADownloadThatMeetsTheLimitWaitsForIt(t *testing.T) {
 // whoever asks first.
 func TestDownloadGoesOnWhereItsFileIs(t *testing.T) {
 	begun := func(t *testing.T) *attempts {
-		a := newAttempts(t, webscrapertest.WithoutGzip())
+		a := newAttempts(t, noGzip)
 		a.inject(webscrapertest.Truncate(nineTenths))
 		_, err := a.runIfDue(a.next(), activities.IfDue{})
 		require.NoError(t, err)

@@ -25,12 +25,12 @@ import (
 )
 
 func TestDownloadIsAWholeFileThatOnlyItsOwnerReads(t *testing.T) {
-	for name, options := range map[string][]webscrapertest.Option{
+	for name, changes := range map[string][]func(*webscrapertest.Options){
 		"compressed":   nil,
-		"uncompressed": {webscrapertest.WithoutGzip()},
+		"uncompressed": {noGzip},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, options...)
+			w := newWorld(t, changes...)
 			records := webscrapertest.Products(1000, 1)
 			want, err := io.ReadAll(records.Open())
 			require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestDownloadIsAWholeFileThatOnlyItsOwnerReads(t *testing.T) {
 			require.Equal(t, []string{file}, w.files(), "nothing else is left")
 
 			sent := w.lastAnswered().Bytes
-			require.Equal(t, options == nil, sent < download.Bytes, "%d bytes were sent", sent)
+			require.Equal(t, changes == nil, sent < download.Bytes, "%d bytes were sent", sent)
 		})
 	}
 }
@@ -86,7 +86,7 @@ func TestFullDiskIsNoticedBeforeTheDownload(t *testing.T) {
 }
 
 func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
-	w := newWorld(t, webscrapertest.WithoutGzip())
+	w := newWorld(t, noGzip)
 	free, err := activities.FreeBytes(w.spool)
 	require.NoError(t, err)
 	const records = 20_000_000 // 10 GB, of which half fits

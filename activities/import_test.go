@@ -262,22 +262,22 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 		require.Equal(t, !want, result.TooFew)
 		return result
 	}
-	published(add("laptops", webscrapertest.StatusFinished, 0), true) // the first one
-	published(add("laptops", webscrapertest.StatusFinished, 100), true)
-	published(add("books", webscrapertest.StatusFinished, 10), true)
-	few := add("laptops", webscrapertest.StatusFinished, 89)
+	published(add("laptops", "finished", 0), true) // the first one
+	published(add("laptops", "finished", 100), true)
+	published(add("books", "finished", 10), true)
+	few := add("laptops", "finished", 89)
 	result := published(few, false)
 	require.Equal(t, fmt.Sprintf("the job has 89 records, fewer than 90 %% of the 100 that were published of its sitemap last, from job %d (MIN_RECORDS_PERCENT)",
 		few.Job.ScrapingJobID-2), result.Reason)
 	require.Equal(t, int64(110), w.visible())
 	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "what is withheld is removed")
-	published(add("laptops", webscrapertest.StatusStopped, 5), true) // has the beginning of them by its nature
-	published(add("laptops", webscrapertest.StatusFinished, 0), false)
-	published(add("laptops", webscrapertest.StatusFinished, 90), true)
-	accepted := add("laptops", webscrapertest.StatusFinished, 1)
+	published(add("laptops", "stopped", 5), true) // has the beginning of them by its nature
+	published(add("laptops", "finished", 0), false)
+	published(add("laptops", "finished", 90), true)
+	accepted := add("laptops", "finished", 1)
 	accepted.MinRecordsPercent = 0
 	published(accepted, true)
-	published(add("laptops", webscrapertest.StatusFinished, 1), true)
+	published(add("laptops", "finished", 1), true)
 }
 
 func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
@@ -295,7 +295,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 		{"nothing came", 1, 20, 0, false},
 		{"the job itself has shrunk", 20, 15, 15, true},
 	} {
-		for _, status := range []string{webscrapertest.StatusFinished, webscrapertest.StatusStopped} {
+		for _, status := range []string{"finished", "stopped"} {
 			t.Run(status+" and "+c.name, func(t *testing.T) {
 				w := newWorld(t)
 				id := w.cloud.AddJob(webscrapertest.Job{})

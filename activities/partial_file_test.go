@@ -43,8 +43,8 @@ type attempts struct {
 	told atomic.Pointer[activities.Progress]
 }
 
-func newAttempts(t *testing.T, options ...webscrapertest.Option) *attempts {
-	w := newWorld(t, options...)
+func newAttempts(t *testing.T, changes ...func(*webscrapertest.Options)) *attempts {
+	w := newWorld(t, changes...)
 	return &attempts{world: w, id: w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1)})}
 }
 
@@ -190,7 +190,7 @@ func TestLostHeartbeatMixesNothing(t *testing.T) {
 }
 
 func TestServerWithoutValidatorsSendsTheWholeFile(t *testing.T) {
-	a := newAttempts(t, webscrapertest.WithoutRanges())
+	a := newAttempts(t, noRanges)
 	for range 2 {
 		a.breaks(webscrapertest.ResetAt(10_000))
 		require.True(t, a.told.Load().Compressed)
@@ -206,7 +206,7 @@ func TestServerWithoutValidatorsSendsTheWholeFile(t *testing.T) {
 }
 
 func TestServerThatIgnoresRangesSendsTheWholeFile(t *testing.T) {
-	a := newAttempts(t, webscrapertest.WithoutRanges())
+	a := newAttempts(t, noRanges)
 	partial := file + ".partial-1"
 	a.write(partial, strings.Repeat("other", 1000))
 	a.told.Store(&activities.Progress{Partial: partial, Validator: `"other"`})
@@ -349,7 +349,7 @@ func (a *attempts) hangs(env *testsuite.TestActivityEnvironment, bytes int64, ef
 }
 
 func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
-	a := newAttempts(t, webscrapertest.WithoutGzip())
+	a := newAttempts(t, noGzip)
 	stop := make(chan struct{})
 	env := a.next()
 	env.SetWorkerStopChannel(stop)
@@ -383,7 +383,7 @@ func TestOnlyADownloadThatNobodyGoesOnWithLeavesNothing(t *testing.T) {
 		"the worker did not wait":  {context.Canceled, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAttempts(t, webscrapertest.WithoutGzip())
+			a := newAttempts(t, noGzip)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			env := a.next()
 			env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
@@ -411,7 +411,7 @@ func TestLateAttemptDoesNoHarm(t *testing.T) {
 		"other content": {webscrapertest.Products(records, 2), more},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAttempts(t, webscrapertest.WithoutGzip())
+			a := newAttempts(t, noGzip)
 			lateGoesOn, goesOn := make(chan struct{}), make(chan struct{})
 			late := a.hangs(a.next(), nineTenths, pauseAt(nineTenths, lateGoesOn))
 			require.NoError(t, a.cloud.SetRecords(a.id, c.content))

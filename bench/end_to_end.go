@@ -179,7 +179,7 @@ func (s *system) waitForDeleted(ctx context.Context, ids []int64, records int) e
 
 func (s *system) notify(ctx context.Context, id int64) error {
 	delivery, err := s.cloud.SendWebhook(ctx, id)
-	if err == nil && !delivery.Delivered() {
+	if err == nil && !delivery.Delivered {
 		err = fmt.Errorf("the webhook did not take the notification of job %d: %s", id,
 			strings.TrimSpace(delivery.Attempts[len(delivery.Attempts)-1].Body))
 	}

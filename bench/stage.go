@@ -113,7 +113,7 @@ func (s *stage) temporal(ctx context.Context) (*temporalserver.Server, error) {
 // cloud serves a stand-in without a rate limit and without compression, which
 // on one machine would be measured too.
 func (s *stage) cloud(ctx context.Context) (cloud *webscrapertest.Cloud, baseURI string, err error) {
-	cloud = webscrapertest.New(webscrapertest.WithToken(apiToken), webscrapertest.WithRateLimit(0, 0), webscrapertest.WithoutGzip())
+	cloud = webscrapertest.New(webscrapertest.Options{Tokens: []string{apiToken}, NoRateLimit: true, NoGzip: true})
 	url, err := s.serve(ctx, cloud)
 	return cloud, url + webscrapertest.BasePath, err
 }

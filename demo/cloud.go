@@ -36,7 +36,7 @@ const createdJobRecords = 1_000
 // newCloud returns the stand-in with the demo's jobs, which are being scraped
 // and finish a few seconds after now. So do those created through the API.
 func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
-	cloud := webscrapertest.New(webscrapertest.WithToken(token), webscrapertest.WithLogger(logger), webscrapertest.WithScraper(scrape))
+	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Scraper: scrape})
 	for i, j := range jobs {
 		cloud.AddJob(webscrapertest.Job{
 			ID:          j.id,

@@ -24,15 +24,16 @@ const (
 
 func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 	for name, c := range map[string]struct {
-		option webscrapertest.Option
-		want   string
+		options webscrapertest.Options
+		want    string
 	}{
-		"limited":   {webscrapertest.WithRateLimit(50, 15*time.Minute), `API calls left +49 of 50 per 15 minutes\n`},
-		"unlimited": {webscrapertest.WithRateLimit(0, time.Minute), `API calls left +unknown: the API did not say\n`},
+		"limited":   {webscrapertest.Options{RateLimitCalls: 50}, `API calls left +49 of 50 per 15 minutes\n`},
+		"unlimited": {webscrapertest.Options{NoRateLimit: true}, `API calls left +unknown: the API did not say\n`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken), c.option, webscrapertest.WithAccount(
-				webscrapertest.Account{Email: "ada@example.org", Firstname: "Ada", Lastname: "Lovelace", PageCredits: 1234}))
+			c.options.Tokens = []string{apiToken}
+			c.options.Account = webscrapertest.Account{Email: "ada@example.org", Firstname: "Ada", Lastname: "Lovelace", PageCredits: 1234}
+			cloud := webscrapertest.NewServer(t, c.options)
 			programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 			code, out, problems := runStarter("account")
 			require.Equal(t, program.ExitOK, code, problems)
@@ -42,7 +43,7 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 }
 
 func TestWrongAPITokenIsNotRepeated(t *testing.T) {
-	cloud := webscrapertest.NewServer(t)
+	cloud := webscrapertest.NewServer(t, webscrapertest.Options{})
 	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 	code, out, problems := runStarter("account")
 	require.Equal(t, program.ExitFailed, code)
@@ -64,7 +65,7 @@ func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
 }
 
 func TestJobsAreListedWithTheirImports(t *testing.T) {
-	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken))
+	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{apiToken}})
 	database := postgrestest.NewDatabase(t)
 	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database})
 	code, _, problems := runStarter("jobs")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -35,7 +36,7 @@ func onTerminal(t *testing.T, args ...string) (code int, screen string) {
 }
 
 func TestStatusOnATerminalFollowsTheImportUntilItHolds(t *testing.T) {
-	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "1s"}, webscrapertest.WithoutGzip())
+	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "1s"}, systemtest.NoGzip)
 	t.Setenv("TERM", "xterm")
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 10*time.Millisecond)})
 	_, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(2000, 1)})

@@ -20,9 +20,9 @@ func TestMain(m *testing.M) { systemtest.Main(m) }
 
 // newSystem starts everything but workers, and makes this process's commands
 // work with it.
-func newSystem(t *testing.T, settings map[string]string, options ...webscrapertest.Option) *systemtest.System {
+func newSystem(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *systemtest.System {
 	t.Helper()
-	s := systemtest.New(t, settings, options...)
+	s := systemtest.New(t, settings, changes...)
 	programtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": s.Env.TemporalAddress, "TEMPORAL_NAMESPACE": s.Env.TemporalNamespace,
 		"WEBSCRAPER_API_TOKEN": systemtest.APIToken, "WEBSCRAPER_API_BASE_URI": s.Cloud.URL,
@@ -78,7 +78,7 @@ func shows(parts ...string) func(int, string) bool {
 }
 
 func TestStatusOfAnImportUnderWayShowsHowFarItIs(t *testing.T) {
-	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, webscrapertest.WithoutGzip())
+	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, systemtest.NoGzip)
 	s.StartWorker(s.Spool)
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 20*time.Millisecond)})
 	id, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops \x1b[31m", Records: webscrapertest.Products(5000, 1)})

@@ -48,7 +48,7 @@ func newSite(t *testing.T, settings map[string]string) *site {
 	for name, value := range settings {
 		all[name] = value
 	}
-	s := &site{System: systemtest.New(t, all, webscrapertest.WithoutGzip())}
+	s := &site{System: systemtest.New(t, all, systemtest.NoGzip)}
 	t.Cleanup(func() { require.NotContains(t, s.Log.String(), password) })
 	webhook, err := url.Parse(s.Webhook)
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestWrongTokenIsUnauthorized(t *testing.T) {
-	cloud := webscrapertest.New(webscrapertest.WithToken("another"))
+	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{"another"}})
 	client := newClient(t, cloud)
 	_, err := client.Account(t.Context())
 	require.True(t, webscraper.IsUnauthorized(err))

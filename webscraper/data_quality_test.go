@@ -36,7 +36,7 @@ func TestDataQualityWithoutColumnLimits(t *testing.T) {
 
 func TestDataQualityOfARunningJobIsAValidationError(t *testing.T) {
 	cloud, client := newCloud(t)
-	id := cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStarted})
+	id := cloud.AddJob(webscrapertest.Job{Status: "started"})
 	_, err := client.ScrapingJobDataQuality(t.Context(), id)
 	var apiErr *webscraper.Error
 	require.ErrorAs(t, err, &apiErr)

@@ -117,7 +117,7 @@ func TestBrokenDownloadToFileIsCompleted(t *testing.T) {
 	records, changed, shorter := webscrapertest.Products(100, 1), webscrapertest.Products(100, 2), webscrapertest.Products(10, 2)
 	tests := map[string]struct {
 		effects []webscrapertest.Effect // of one request each
-		options []webscrapertest.Option
+		options webscrapertest.Options
 		want    webscrapertest.Records
 		ranges  []string // of the requests
 	}{
@@ -159,7 +159,7 @@ func TestBrokenDownloadToFileIsCompleted(t *testing.T) {
 		},
 		"server without ranges": {
 			effects: []webscrapertest.Effect{webscrapertest.Truncate(30_000)},
-			options: []webscrapertest.Option{webscrapertest.WithoutRanges()},
+			options: webscrapertest.Options{NoRanges: true},
 			want:    records, ranges: []string{"", ""},
 		},
 		"compressed, which has only a weak entity tag": {
@@ -170,7 +170,8 @@ func TestBrokenDownloadToFileIsCompleted(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cloud := webscrapertest.New(append(test.options, webscrapertest.WithToken(token))...)
+				test.options.Tokens = []string{token}
+				cloud := webscrapertest.New(test.options)
 				client := newPipeClient(t, cloud)
 				id := cloud.AddJob(webscrapertest.Job{Records: records})
 				for _, effect := range test.effects {

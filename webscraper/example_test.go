@@ -27,7 +27,7 @@ import (
 // would put the import in a queue, to answer within the 10 seconds that the
 // notification waits.
 func Example_importOnWebhook() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(
 		`{"web-scraper-order":"1614248295-1","product":"IdeaTab A3500L","price":"$88.99"}`,
 		`{"web-scraper-order":"1614248295-2","product":"Memo Pad HD 7","price":"$101.99"}`,
@@ -106,9 +106,9 @@ func Example_importOnWebhook() {
 }
 
 func ExampleClient_ScrapingJobs() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	cloud.AddJob(webscrapertest.Job{ID: 500, SitemapID: 12, Records: webscrapertest.Products(20, 1)})
-	cloud.AddJob(webscrapertest.Job{ID: 501, SitemapID: 12, Status: webscrapertest.StatusScheduling})
+	cloud.AddJob(webscrapertest.Job{ID: 501, SitemapID: 12, Status: "scheduling"})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
 
@@ -129,7 +129,7 @@ func ExampleClient_ScrapingJobs() {
 }
 
 func ExampleClient_CreateScrapingJob() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
 
@@ -168,7 +168,7 @@ func ExampleClient_CreateScrapingJob() {
 }
 
 func ExampleClient_DownloadScrapingJobFile() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
@@ -193,7 +193,7 @@ func ExampleClient_DownloadScrapingJobFile() {
 
 // Continue a download that broke, where DownloadScrapingJobFile does not fit.
 func ExampleDownloadOptions() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(400_000)})
 	api := httptest.NewServer(cloud)
@@ -227,8 +227,8 @@ func ExampleDownloadOptions() {
 
 // Decode records into a struct, and go on where an earlier import stopped.
 func ExampleError() {
-	cloud := webscrapertest.New()
-	running := cloud.AddJob(webscrapertest.Job{ID: 500, Status: webscrapertest.StatusStarted})
+	cloud := webscrapertest.New(webscrapertest.Options{})
+	running := cloud.AddJob(webscrapertest.Job{ID: 500, Status: "started"})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
 
@@ -254,7 +254,7 @@ func ExampleError() {
 
 // Let a job queue wait for the API limit, instead of the client.
 func ExampleIsRateLimited() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
@@ -279,7 +279,7 @@ func ExampleIsRateLimited() {
 }
 
 func ExampleClient_EnableSitemapScheduler() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	sitemapID := cloud.AddSitemap(webscrapertest.Sitemap{Name: "webscraper-io-landing"})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
@@ -309,7 +309,7 @@ func ExampleClient_EnableSitemapScheduler() {
 }
 
 func ExampleClient_ScrapingJobDataQuality() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"title":"IdeaTab A3500L"}`, `{"title":""}`)})
 	api := httptest.NewServer(cloud)
 	defer api.Close()

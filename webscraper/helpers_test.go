@@ -31,7 +31,7 @@ func newClient(t *testing.T, handler http.Handler, opts ...webscraper.Option) *w
 // they share its clock: no time passes but that which both wait.
 func newCloud(t *testing.T, opts ...webscraper.Option) (*webscrapertest.Cloud, *webscraper.Client) {
 	t.Helper()
-	cloud := webscrapertest.New(webscrapertest.WithToken(token))
+	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{token}})
 	return cloud, newPipeClient(t, cloud, opts...)
 }
 

@@ -158,7 +158,7 @@ func TestHealthcheckOfADeadWorkerFails(t *testing.T) {
 }
 
 func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
-	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken(apiToken))
+	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{apiToken}})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s := realSettings(t)
 	s["WEBSCRAPER_API_BASE_URI"] = cloud.URL

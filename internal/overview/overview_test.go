@@ -40,7 +40,7 @@ func atStep(step workflows.Step) func(overview.Import) bool {
 }
 
 func TestDownloadUnderWayTellsItsHeartbeat(t *testing.T) {
-	s := systemtest.New(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, webscrapertest.WithoutGzip())
+	s := systemtest.New(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, systemtest.NoGzip)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(5000, 1)})
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 20*time.Millisecond)})
@@ -89,7 +89,7 @@ func TestOpenImportsAreListedNewestFirst(t *testing.T) {
 		ids = append([]int64{id}, ids...)
 		eventually(s, id, "the hold", atStep(workflows.StepHold))
 	}
-	done := s.Cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStopped, Records: webscrapertest.Products(20, 1)})
+	done := s.Cloud.AddJob(webscrapertest.Job{Status: "stopped", Records: webscrapertest.Products(20, 1)})
 	s.Notify(done)
 	s.Result(done)
 

@@ -208,7 +208,7 @@ var schedulerConfig = map[string]any{
 // newTwin is a stand-in like every other that it makes, down to the clock.
 func newTwin(t *testing.T) *webscrapertest.Server {
 	t.Helper()
-	server := webscrapertest.NewServer(t, webscrapertest.WithClock(func() time.Time { return time.Unix(1_700_000_000, 0) }))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: func() time.Time { return time.Unix(1_700_000_000, 0) }})
 	server.AddJob(webscrapertest.Job{
 		ID: 2000, SitemapID: 90, SitemapName: "café/menu", CustomID: "nightly",
 		Records:   webscrapertest.Products(1000, 1),
@@ -281,7 +281,7 @@ func TestEveryMethodOfTheVendorsClientIsCalled(t *testing.T) {
 
 func TestVendorsPagesAreTheStandIns(t *testing.T) {
 	t.Parallel()
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for range 120 {
 		server.AddSitemap(webscrapertest.Sitemap{})
 	}
@@ -300,7 +300,7 @@ func TestVendorsPagesAreTheStandIns(t *testing.T) {
 // Both wait for Retry-After and one second more.
 func TestBothClientsWaitForTheRateLimit(t *testing.T) {
 	t.Parallel()
-	limit := webscrapertest.WithRateLimit(1, time.Second)
+	limit := webscrapertest.Options{RateLimitCalls: 1, RateLimitWindow: time.Second}
 	want := []int{http.StatusOK, http.StatusTooManyRequests, http.StatusOK}
 
 	theirs := webscrapertest.NewServer(t, limit)

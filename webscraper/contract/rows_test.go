@@ -39,7 +39,7 @@ func TestBothClientsReadTheSameRows(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := webscrapertest.NewServer(t)
+			server := webscrapertest.NewServer(t, webscrapertest.Options{})
 			id := server.AddJob(webscrapertest.Job{Records: tt.records})
 			folder := t.TempDir()
 			theirs, ours := filepath.Join(folder, "theirs"), filepath.Join(folder, "ours")

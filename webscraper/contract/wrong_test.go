@@ -23,7 +23,7 @@ import (
 
 func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
 	t.Parallel()
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for range 250 {
 		server.AddJob(webscrapertest.Job{})
 	}
@@ -46,7 +46,7 @@ func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
 // suffers.
 func newBroken(t *testing.T, effect webscrapertest.Effect) (server *webscrapertest.Server, id int64, injection *webscrapertest.Injection) {
 	t.Helper()
-	server = webscrapertest.NewServer(t)
+	server = webscrapertest.NewServer(t, webscrapertest.Options{})
 	id = server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	return server, id, server.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: effect})
 }
@@ -78,7 +78,7 @@ func TestAPageOfHTMLCrashesTheirProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := webscrapertest.NewServer(t)
+			server := webscrapertest.NewServer(t, webscrapertest.Options{})
 			server.Inject(webscrapertest.Fault{Times: 1, Effect: effect})
 			process := runVendor(t.Context(), t, server, onClient("getAccountInfo"))
 			var exit *exec.ExitError
@@ -86,7 +86,7 @@ func TestAPageOfHTMLCrashesTheirProcess(t *testing.T) {
 			require.Contains(t, process.stderr, "SyntaxError")
 			require.Empty(t, process.outcomes)
 
-			server = webscrapertest.NewServer(t)
+			server = webscrapertest.NewServer(t, webscrapertest.Options{})
 			server.Inject(webscrapertest.Fault{Times: 1, Effect: effect})
 			_, err := newClient(t, server, webscraper.ForTemporal()).Account(t.Context())
 			var apiError *webscraper.Error
@@ -98,7 +98,7 @@ func TestAPageOfHTMLCrashesTheirProcess(t *testing.T) {
 
 func TestAnErrorDeletesTheirGoodFileNotOurs(t *testing.T) {
 	t.Parallel()
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	file := filepath.Join(t.TempDir(), "records.json")
 	require.NoError(t, os.WriteFile(file, []byte("of yesterday"), 0o600))
 	_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), 7, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
@@ -150,7 +150,7 @@ func TestALineThatIsNoRecordStopsTheirReaderNotOurs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := webscrapertest.NewServer(t)
+			server := webscrapertest.NewServer(t, webscrapertest.Options{})
 			id := server.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(tt.content, int64(tt.rows))})
 			file := filepath.Join(t.TempDir(), "records.json")
 			_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
@@ -174,7 +174,7 @@ func TestALineThatIsNoRecordStopsTheirReaderNotOurs(t *testing.T) {
 func TestTheirNumbersLoseDigitsOursDoNot(t *testing.T) {
 	t.Parallel()
 	const ean = "123456789012345678901234567890.10"
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"ean":` + ean + `}`)})
 	file := filepath.Join(t.TempDir(), "records.json")
 	outcomes := callVendor(t, server, onClient("downloadScrapingJobJSON", id, file), onReader(file, "toArray"))

@@ -15,7 +15,7 @@ import (
 const occured = `{"success":false,"error":"An error occured"}`
 
 func TestJobObjectIsTheServicesByteForByte(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithClock(newClock().Now))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: newClock().Now})
 	server.AddJob(webscrapertest.Job{
 		ID: 1234, SitemapID: 12, SitemapName: "café/menu", CustomID: "custom-scraping-job-12",
 		Records:          webscrapertest.Products(3, 1),
@@ -36,14 +36,14 @@ func TestJobObjectIsTheServicesByteForByte(t *testing.T) {
 }
 
 func TestJobWithoutCustomIDHasNull(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{})
 	require.EqualValues(t, 500, id)
 	require.Contains(t, get(t, server, "scraping-job/500").body, `"custom_id":null,"sitemap_name":"sitemap-500"`)
 }
 
 func TestRequestsForWhatIsNotThereAre404(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for _, path := range []string{
 		"scraping-job/1", "scraping-job/0", "scraping-job/x", "scraping-job/99999999999999999999", "scraping-job/1/json", "scraping-job/1/csv",
 		"scraping-job/1/xlsx", "scraping-job/1/problematic-urls", "scraping-job/1/data-quality", "sitemap/1", "sitemap/1/scheduler", "nothing",
@@ -55,7 +55,7 @@ func TestRequestsForWhatIsNotThereAre404(t *testing.T) {
 }
 
 func TestWrongTokenIs401(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithToken("old"), webscrapertest.WithToken("new"))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{"old", "new"}})
 	for token, want := range map[string]int{
 		"old": http.StatusOK, "new": http.StatusOK, "other": http.StatusUnauthorized, "": http.StatusUnauthorized,
 		webscrapertest.DefaultToken: http.StatusUnauthorized,
@@ -69,7 +69,7 @@ func TestWrongTokenIs401(t *testing.T) {
 }
 
 func TestDeletedJobIsGone(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{})
 	require.False(t, server.Deleted(id))
 	got := call(t, server, http.MethodDelete, fmt.Sprintf("scraping-job/%d", id), "")
@@ -79,7 +79,7 @@ func TestDeletedJobIsGone(t *testing.T) {
 	require.False(t, ok)
 	require.Equal(t, http.StatusNotFound, get(t, server, fmt.Sprintf("scraping-job/%d", id)).status)
 	require.Equal(t, http.StatusNotFound, call(t, server, http.MethodDelete, fmt.Sprintf("scraping-job/%d", id), "").status)
-	require.Error(t, server.SetStatus(id, webscrapertest.StatusFinished))
+	require.Error(t, server.SetStatus(id, "finished"))
 	require.Contains(t, get(t, server, "scraping-jobs").body, `"data":[],`)
 }
 
@@ -102,7 +102,7 @@ func getList(t *testing.T, server *webscrapertest.Server, path string) list {
 }
 
 func TestListsHavePagesOf100(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for range 250 {
 		server.AddJob(webscrapertest.Job{SitemapID: 7})
 	}
@@ -128,7 +128,7 @@ func TestListsHavePagesOf100(t *testing.T) {
 }
 
 func TestListsAreFilteredBySitemapAndTag(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7, Tags: []string{"shops"}})
 	a := server.AddJob(webscrapertest.Job{SitemapID: 7, Tags: []string{"daily"}})
 	b := server.AddJob(webscrapertest.Job{SitemapID: 8, Tags: []string{"daily", "eu"}})
@@ -148,19 +148,19 @@ func TestListsAreFilteredBySitemapAndTag(t *testing.T) {
 }
 
 func TestAccount(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	require.Equal(t, `{"success":true,"data":{"email":"user@example.com","firstname":"John","lastname":"Deere","page_credits":500}}`,
 		get(t, server, "account").body)
 }
 
 func TestAccountCanBeSet(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithAccount(webscrapertest.Account{Email: "me@example.com", PageCredits: 7}))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Account: webscrapertest.Account{Email: "me@example.com", PageCredits: 7}})
 	require.Equal(t, `{"success":true,"data":{"email":"me@example.com","firstname":"","lastname":"","page_credits":7}}`,
 		get(t, server, "account").body)
 }
 
 func TestProblematicURLs(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{ProblematicURLs: []webscrapertest.ProblematicURL{{URL: "https://example.com/a", Type: "empty"}}})
 	require.Equal(t, `{"success":true,"data":[{"url":"https:\/\/example.com\/a","type":"empty"}],`+
 		`"current_page":1,"last_page":1,"total":1,"per_page":100}`,
@@ -168,7 +168,7 @@ func TestProblematicURLs(t *testing.T) {
 }
 
 func TestDataQuality(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	good := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"web-scraper-order":"1-1","title":"a"}`)})
 	require.Equal(t, `{"success":true,"data":{"min_record_count":{"got":1,"expected":1,"success":true},`+
 		`"max_failed_pages_percent":{"got":0,"expected":5,"success":true},"max_empty_pages_percent":{"got":0,"expected":5,"success":true},`+
@@ -188,14 +188,14 @@ func TestDataQuality(t *testing.T) {
 	require.Contains(t, get(t, server, fmt.Sprintf("scraping-job/%d/data-quality", empty)).body,
 		`{"min_record_count":{"got":0,"expected":1,"success":false}`)
 
-	running := server.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStarted})
+	running := server.AddJob(webscrapertest.Job{Status: "started"})
 	require.Equal(t, `{"success":false,"validationErrors":{"scraping_job_id":["Data quality check not available yet, scraping job not finished"]}}`,
 		get(t, server, fmt.Sprintf("scraping-job/%d/data-quality", running)).body)
 }
 
 func TestRateLimitCountsCallsInWindows(t *testing.T) {
 	clock := newClock()
-	server := webscrapertest.NewServer(t, webscrapertest.WithRateLimit(2, time.Minute), webscrapertest.WithClock(clock.Now))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{RateLimitCalls: 2, RateLimitWindow: time.Minute, Clock: clock.Now})
 	for _, remaining := range []string{"1", "0"} {
 		got := get(t, server, "account")
 		require.Equal(t, http.StatusOK, got.status)
@@ -218,7 +218,7 @@ func TestRateLimitCountsCallsInWindows(t *testing.T) {
 }
 
 func TestRateLimitCanBeTurnedOff(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithRateLimit(0, 0))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{NoRateLimit: true})
 	for range 201 {
 		got := get(t, server, "account")
 		require.Equal(t, http.StatusOK, got.status)
@@ -227,7 +227,7 @@ func TestRateLimitCanBeTurnedOff(t *testing.T) {
 }
 
 func TestRequestsTellWhatWasCalledWithoutTheToken(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithClock(newClock().Now))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: newClock().Now})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"b"}`)})
 	get(t, server, "scraping-jobs?page=2&tag=x")
 	get(t, server, fmt.Sprintf("scraping-job/%d/json", id), "Range: bytes=2-3")
@@ -250,13 +250,25 @@ func TestDefinitionsThatMakeNoSensePanic(t *testing.T) {
 		"negative id":           {ID: -1},
 		"negative sitemap id":   {SitemapID: -1},
 		"id that is taken":      {ID: 500},
-		"end that is no end":    {Timeline: webscrapertest.Timeline{Ends: webscrapertest.StatusStarted}},
+		"end that is no end":    {Timeline: webscrapertest.Timeline{Ends: "started"}},
 		"negative record count": {StoredRecordCount: new(int64(-1))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cloud := webscrapertest.New()
+			cloud := webscrapertest.New(webscrapertest.Options{})
 			cloud.AddJob(webscrapertest.Job{ID: 500})
 			require.Panics(t, func() { cloud.AddJob(definition) })
+		})
+	}
+}
+
+func TestOptionsThatMakeNoSensePanic(t *testing.T) {
+	for name, options := range map[string]webscrapertest.Options{
+		"empty token":     {Tokens: []string{"token", ""}},
+		"negative calls":  {RateLimitCalls: -1},
+		"negative window": {RateLimitWindow: -time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Panics(t, func() { webscrapertest.New(options) })
 		})
 	}
 }

@@ -37,28 +37,28 @@ type Cloud struct {
 	faults        []*Injection
 }
 
-// New makes a Cloud without any jobs. Where jobs have a [Timeline], let
+// New makes a Cloud without any jobs. It panics on options that make no sense. Where jobs have a [Timeline], let
 // [Cloud.Run] run beside it.
-func New(opts ...Option) *Cloud {
+func New(options Options) *Cloud {
+	options = options.withDefaults()
 	c := &Cloud{
-		tokens:  make(map[string]bool),
-		account: Account{Email: "user@example.com", Firstname: "John", Lastname: "Deere", PageCredits: 500},
-		limit:   rateLimit{calls: defaultCalls, per: defaultPer},
-		now:     time.Now,
-		logger:  slog.New(slog.DiscardHandler),
-		scrape:  func(j Job) Job { return j },
+		tokens:   make(map[string]bool),
+		account:  options.Account,
+		limit:    rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
+		now:      options.Clock,
+		logger:   options.Logger,
+		noRanges: options.NoRanges,
+		noGzip:   options.NoGzip,
+		scrape:   options.Scraper,
 		// As in the service's documentation, ids start at 500 and 123.
 		jobs:          make(map[int64]*job),
 		lastJobID:     499,
 		sitemaps:      make(map[int64]*sitemap),
 		lastSitemapID: 122,
-		webhook:       defaultWebhookSettings(),
+		webhook:       newWebhookSettings(options),
 	}
-	for _, opt := range opts {
-		opt(c)
-	}
-	if len(c.tokens) == 0 {
-		c.tokens[DefaultToken] = true
+	for _, token := range options.Tokens {
+		c.tokens[token] = true
 	}
 	c.api = c.authenticate(c.limitRate(c.routes()))
 	return c

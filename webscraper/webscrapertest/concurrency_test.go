@@ -13,7 +13,7 @@ import (
 // The race detector judges this one.
 func TestCloudIsSafeForConcurrentUse(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
-	server := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(receiver.URL), webscrapertest.WithRateLimit(0, 0))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL, NoRateLimit: true})
 	injection := server.Inject(webscrapertest.Fault{
 		Path: "scraping-job/*/json", Times: 3, Effect: webscrapertest.ChangeRecords(webscrapertest.Products(3, 1)),
 	})
@@ -29,7 +29,7 @@ func TestCloudIsSafeForConcurrentUse(t *testing.T) {
 				err = server.Continue(id, webscrapertest.Products(20, 2))
 			}
 			if err == nil {
-				err = server.Finish(t.Context(), id, webscrapertest.StatusFinished)
+				err = server.Finish(t.Context(), id, "finished")
 			}
 			if err == nil {
 				_, err = send(t, server, http.MethodDelete, jobPath(id, ""), "")

@@ -47,7 +47,7 @@ func atLeast(got, expected int64) qualityCheck { return qualityCheck{got, expect
 func atMost(got, expected int64) qualityCheck { return qualityCheck{got, expected, got <= expected} }
 
 func (c *Cloud) getDataQuality(w http.ResponseWriter, _ *http.Request, j job) {
-	if !Terminal(j.Status) {
+	if !terminal(j.Status) {
 		writeValidationErrors(w, map[string][]string{
 			"scraping_job_id": {"Data quality check not available yet, scraping job not finished"},
 		})

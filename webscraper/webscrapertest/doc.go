@@ -6,12 +6,12 @@
 // test. Define jobs with [Cloud.AddJob] and point a client at the server's URL
 // with the token [DefaultToken]:
 //
-//	cloud := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(myServer.URL))
+//	cloud := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: myServer.URL})
 //	id := cloud.AddJob(webscrapertest.Job{
-//		Status:  webscrapertest.StatusStarted,
+//		Status:  "started",
 //		Records: webscrapertest.Products(5000, 1),
 //	})
-//	err := cloud.Finish(ctx, id, webscrapertest.StatusFinished) // sends the webhook
+//	err := cloud.Finish(ctx, id, "finished") // sends the webhook
 //
 // # Jobs
 //
@@ -20,8 +20,8 @@
 // need no memory. A job keeps its status until it is changed by
 // [Cloud.Finish], [Cloud.SetStatus] or [Cloud.Continue], or goes through its
 // statuses on its own clock, its records and counters growing, when it has a
-// [Timeline]. Jobs that are created through the API do what [WithScraper]
-// says.
+// [Timeline]. Jobs that are created through the API do what
+// [Options] say.
 //
 // [Cloud.Job], [Cloud.Deleted], [Cloud.Requests] and the [Delivery] of
 // [Cloud.SendWebhook] tell what happened.
@@ -51,7 +51,7 @@
 // stand-in decides: validation errors have status 422; a wrong token has 401,
 // with the body of other errors; so has the 429 of the rate limit; lists are in
 // order of id; a job without custom_id has none in its webhook; JSON downloads
-// have an ETag and serve ranges, which [WithoutRanges] turns off, CSV and XLSX
+// have an ETag and serve ranges, which [Options] can turn off, CSV and XLSX
 // do not; the scheduler of a sitemap that never had one is at its defaults; a
 // job that is continued keeps its download until it ends.
 package webscrapertest

@@ -26,7 +26,7 @@ const (
 func jobPath(id int64, rest string) string { return fmt.Sprintf("scraping-job/%d%s", id, rest) }
 
 func TestJSONDownloadIsTheRecordsWithoutEnvelope(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(first, second)})
 	got := get(t, server, jobPath(id, "/json"))
 	require.Equal(t, http.StatusOK, got.status)
@@ -36,7 +36,7 @@ func TestJSONDownloadIsTheRecordsWithoutEnvelope(t *testing.T) {
 }
 
 func TestRawBodyIsTheDownloadOfEveryFormat(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	const body = "\xef\xbb\xbf{\"a\""
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(body, 7)})
 	for _, format := range []string{"/json", "/csv", "/xlsx"} {
@@ -46,7 +46,7 @@ func TestRawBodyIsTheDownloadOfEveryFormat(t *testing.T) {
 }
 
 func TestDownloadOfAJobThatHasNotEndedIs200AndPartial(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	lines := webscrapertest.JSONLines(first, second)
 	for _, tt := range []struct {
 		name   string
@@ -54,10 +54,10 @@ func TestDownloadOfAJobThatHasNotEndedIs200AndPartial(t *testing.T) {
 		stored int
 		want   string
 	}{
-		{"nothing yet", webscrapertest.Job{Status: webscrapertest.StatusScheduling, Records: lines}, 0, ""},
-		{"one record so far", webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: lines, StoredRecordCount: new(int64(1))}, 1, first + "\n"},
-		{"raw body", webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: webscrapertest.RawBody("x", 1)}, 0, ""},
-		{"raw body without records", webscrapertest.Job{Status: webscrapertest.StatusStarted, Records: webscrapertest.RawBody("x", 0)}, 0, ""},
+		{"nothing yet", webscrapertest.Job{Status: "scheduling", Records: lines}, 0, ""},
+		{"one record so far", webscrapertest.Job{Status: "started", Records: lines, StoredRecordCount: new(int64(1))}, 1, first + "\n"},
+		{"raw body", webscrapertest.Job{Status: "started", Records: webscrapertest.RawBody("x", 1)}, 0, ""},
+		{"raw body without records", webscrapertest.Job{Status: "started", Records: webscrapertest.RawBody("x", 0)}, 0, ""},
 		{"wrong count at the end", webscrapertest.Job{Records: lines, StoredRecordCount: new(int64(9))}, 9, first + "\n" + second + "\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestDownloadOfAJobThatHasNotEndedIs200AndPartial(t *testing.T) {
 }
 
 func TestRawParameterDownloadsUnparsedRecords(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{
 		Records:  webscrapertest.JSONLines(`{"price":"9.99"}`),
 		Unparsed: webscrapertest.JSONLines(`{"price":"$9.99"}`),
@@ -84,7 +84,7 @@ func TestRawParameterDownloadsUnparsedRecords(t *testing.T) {
 }
 
 func TestCSVDownloadHasTheServicesQuirks(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(first, second)})
 	body := get(t, server, jobPath(id, "/csv")).body
 	require.Equal(t, "\ufeffweb-scraper-order,web-scraper-start-url,product,price,tags,stock\r\n"+
@@ -96,13 +96,13 @@ func TestCSVDownloadHasTheServicesQuirks(t *testing.T) {
 }
 
 func TestCSVOfAJobWithoutRecordsHasTheSitemapsColumns(t *testing.T) {
-	server := webscrapertest.NewServer(t)
-	id := server.AddJob(webscrapertest.Job{Status: webscrapertest.StatusScheduled})
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
+	id := server.AddJob(webscrapertest.Job{Status: "scheduled"})
 	require.Equal(t, "\ufeffweb-scraper-order,web-scraper-start-url,product\r\n", get(t, server, jobPath(id, "/csv")).body)
 }
 
 func TestXLSXDownloadIsAWorkbook(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(first, `{"product":"<A & B>","note":" x "}`)})
 	got := get(t, server, jobPath(id, "/xlsx"))
 	require.Equal(t, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", got.header.Get("Content-Type"))
@@ -139,7 +139,7 @@ func readXLSX(t *testing.T, body string) [][]string {
 }
 
 func TestDownloadsAreCompressedWhenAskedFor(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 	for _, format := range []string{"/json", "/csv"} {
 		plain := get(t, server, jobPath(id, format))
@@ -157,7 +157,7 @@ func TestDownloadsAreCompressedWhenAskedFor(t *testing.T) {
 }
 
 func TestCompressionCanBeTurnedOff(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithoutGzip())
+	server := webscrapertest.NewServer(t, webscrapertest.Options{NoGzip: true})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(first)})
 	got := get(t, server, jobPath(id, "/json"), "Accept-Encoding: gzip")
 	require.Empty(t, got.header.Get("Content-Encoding"))
@@ -165,7 +165,7 @@ func TestCompressionCanBeTurnedOff(t *testing.T) {
 }
 
 func TestDownloadResumesOnTheSameContentOnly(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	path := jobPath(id, "/json")
 	whole := get(t, server, path)
@@ -191,7 +191,7 @@ func TestDownloadResumesOnTheSameContentOnly(t *testing.T) {
 }
 
 func TestRangesCanBeTurnedOff(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.WithoutRanges())
+	server := webscrapertest.NewServer(t, webscrapertest.Options{NoRanges: true})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	got := get(t, server, jobPath(id, "/json"), "Range: bytes=1000-")
 	require.Equal(t, http.StatusOK, got.status)
@@ -205,13 +205,13 @@ func TestRangesCanBeTurnedOff(t *testing.T) {
 }
 
 func TestUnreadableLinesAreCutInTables(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1","b":"2"}`, `["a"]`, `{"b":"3","a"`, ``)})
 	require.Equal(t, "\ufeffa,b\r\n\"1\",\"2\"\r\n\"\",\"\"\r\n\"\",\"3\"\r\n\"\",\"\"\r\n", get(t, server, jobPath(id, "/csv")).body)
 }
 
 func TestCompressedDownloadHoldsEveryRecord(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	const n = 20_000
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(n, 1)})
 	response, err := http.Get(server.URL + jobPath(id, "/json?api_token="+webscrapertest.DefaultToken))

@@ -29,7 +29,7 @@ func FailWithHTML(status int) Effect {
 
 // TooManyRequests answers 429 with Retry-After in whole seconds, rounded up,
 // and a body that is not JSON. For the service's own limit see
-// [WithRateLimit].
+// [Options].
 func TooManyRequests(retryAfter time.Duration) Effect {
 	return instead(func(c *Cloud, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-RateLimit-Limit", strconv.Itoa(cmp.Or(c.limit.calls, defaultCalls)))

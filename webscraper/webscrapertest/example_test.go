@@ -13,7 +13,7 @@ import (
 // A job finishes; the code under test gets the webhook and downloads the
 // records.
 func Example() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
 
@@ -36,10 +36,10 @@ func Example() {
 	cloud.SetWebhookURL(importer.URL)
 	id := cloud.AddJob(webscrapertest.Job{
 		SitemapName: "tablets",
-		Status:      webscrapertest.StatusStarted,
+		Status:      "started",
 		Records:     webscrapertest.JSONLines(`{"web-scraper-order":"1614248295-1","product":"IdeaTab A3500L"}`),
 	})
-	if err := cloud.Finish(context.Background(), id, webscrapertest.StatusFinished); err != nil {
+	if err := cloud.Finish(context.Background(), id, "finished"); err != nil {
 		panic(err)
 	}
 	// Output:
@@ -49,7 +49,7 @@ func Example() {
 
 // The next two calls fail as behind a broken proxy, then all is well again.
 func ExampleCloud_Inject() {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
 

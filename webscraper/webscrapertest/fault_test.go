@@ -19,14 +19,14 @@ const size = 100 * 520
 // faulty is a server with a job of 100 records whose JSON download suffers.
 func faulty(t *testing.T, effect webscrapertest.Effect) (*webscrapertest.Server, string, *webscrapertest.Injection) {
 	t.Helper()
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 	injection := server.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: effect})
 	return server, jobPath(id, "/json"), injection
 }
 
 func TestFaultHappensToTheNextMatchingRequests(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{})
 	injection := server.Inject(webscrapertest.Fault{
 		Method: http.MethodGet, Path: "scraping-job/*", After: 1, Times: 2, Effect: webscrapertest.FailWith(http.StatusInternalServerError),
@@ -44,7 +44,7 @@ func TestFaultHappensToTheNextMatchingRequests(t *testing.T) {
 }
 
 func TestFaultWithoutTimesLastsUntilItIsRemoved(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	broken := server.Inject(webscrapertest.Fault{Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)})
 	other := server.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
 	for range 3 {
@@ -194,7 +194,7 @@ func TestChangeRecordsChangesTheJobBetweenDownloads(t *testing.T) {
 }
 
 func TestFaultsThatMakeNoSensePanic(t *testing.T) {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	require.Panics(t, func() { cloud.Inject(webscrapertest.Fault{}) })
 	require.Panics(t, func() { webscrapertest.Truncate(-1) })
 	require.Panics(t, func() { webscrapertest.TruncateSilently(-1) })

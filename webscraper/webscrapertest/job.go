@@ -10,25 +10,25 @@ import (
 
 // The statuses of a scraping job, in the order in which it goes through them.
 const (
-	StatusWaitingToBeScheduled = "waiting-to-be-scheduled"
-	StatusScheduling           = "scheduling"
-	StatusScheduled            = "scheduled"
-	StatusStarted              = "started"
+	statusWaitingToBeScheduled = "waiting-to-be-scheduled"
+	statusScheduling           = "scheduling"
+	statusScheduled            = "scheduled"
+	statusStarted              = "started"
 
-	StatusFinished = "finished"
-	StatusFailed   = "failed"  // more than half of the pages failed
-	StatusStopped  = "stopped" // by a person
-	StatusShelved  = "shelved" // of old jobs
+	statusFinished = "finished"
+	statusFailed   = "failed"  // more than half of the pages failed
+	statusStopped  = "stopped" // by a person
+	statusShelved  = "shelved" // of old jobs
 )
 
 var (
-	runningStatuses  = []string{StatusWaitingToBeScheduled, StatusScheduling, StatusScheduled, StatusStarted}
-	terminalStatuses = []string{StatusFinished, StatusFailed, StatusStopped, StatusShelved}
+	runningStatuses  = []string{statusWaitingToBeScheduled, statusScheduling, statusScheduled, statusStarted}
+	terminalStatuses = []string{statusFinished, statusFailed, statusStopped, statusShelved}
 	drivers          = []string{"fast", "fulljs"}
 )
 
-// Terminal reports whether a job of that status has ended.
-func Terminal(status string) bool { return slices.Contains(terminalStatuses, status) }
+// terminal reports whether a job of that status has ended.
+func terminal(status string) bool { return slices.Contains(terminalStatuses, status) }
 
 // Job defines a scraping job of the cloud. Every field may be left out.
 type Job struct {
@@ -36,7 +36,7 @@ type Job struct {
 	SitemapID   int64    // 0: as the job's ID
 	SitemapName string   // "": the sitemap's name, "sitemap-<SitemapID>" for a new one
 	CustomID    string   // "": null in the API, absent from the webhook
-	Status      string   // "": StatusFinished
+	Status      string   // "": "finished"; the others are listed at [Cloud.SetStatus]
 	Tags        []string // for the tag parameter of the list
 
 	// Timeline makes the job go through its statuses on its own clock, from
@@ -94,14 +94,14 @@ func (j Job) validate() error {
 }
 
 func validateStatus(status string) error {
-	if Terminal(status) || slices.Contains(runningStatuses, status) {
+	if terminal(status) || slices.Contains(runningStatuses, status) {
 		return nil
 	}
 	return fmt.Errorf("status is %q, want one of %q or %q", status, runningStatuses, terminalStatuses)
 }
 
 func (j Job) withDefaults(now time.Time) Job {
-	j.Status = cmp.Or(j.Status, StatusFinished)
+	j.Status = cmp.Or(j.Status, statusFinished)
 	j.Driver = cmp.Or(j.Driver, drivers[0])
 	j.RequestInterval = cmp.Or(j.RequestInterval, 2*time.Second)
 	j.PageLoadDelay = cmp.Or(j.PageLoadDelay, 2*time.Second)
@@ -135,7 +135,7 @@ func newJob(definition Job, now time.Time) *job {
 
 func (j *job) setStatus(status string) {
 	j.Status, j.running, j.scraped = status, false, 0
-	if Terminal(status) && j.continued != nil {
+	if terminal(status) && j.continued != nil {
 		j.setRecords(*j.continued)
 	}
 }
@@ -146,7 +146,7 @@ func (j *job) setRecords(records Records) {
 }
 
 func (j *job) continueWith(records Records, now time.Time) {
-	j.setStatus(StatusScheduling)
+	j.setStatus(statusScheduling)
 	j.continued = &records
 	if j.Timeline.set() {
 		j.running = true
@@ -155,7 +155,7 @@ func (j *job) continueWith(records Records, now time.Time) {
 }
 
 // complete reports whether a download holds all of the job's records.
-func (j *job) complete() bool { return Terminal(j.Status) || j.continued != nil }
+func (j *job) complete() bool { return terminal(j.Status) || j.continued != nil }
 
 // storedRecordCount is the count that the API reports.
 func (j *job) storedRecordCount() int64 {

@@ -46,7 +46,9 @@ func (c *Cloud) Deleted(id int64) bool {
 
 // SetStatus changes the status of a job without sending a webhook; see
 // [Cloud.Finish]. A job with a [Timeline] leaves it. It fails for an unknown
-// or deleted job and for a status that is not one of the service's.
+// or deleted job and for a status that is not one of the service's:
+// "waiting-to-be-scheduled", "scheduling", "scheduled" and "started" on the way,
+// "finished", "failed", "stopped" and "shelved" at the end.
 func (c *Cloud) SetStatus(id int64, status string) error {
 	err := validateStatus(status)
 	if err == nil {
@@ -77,7 +79,7 @@ func (c *Cloud) Continue(id int64, records Records) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	j, err := c.job(id)
-	if err == nil && !Terminal(j.Status) {
+	if err == nil && !terminal(j.Status) {
 		err = fmt.Errorf("it is %q, want a job that has ended", j.Status)
 	}
 	if err != nil {

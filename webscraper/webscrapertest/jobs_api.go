@@ -46,7 +46,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 		Proxy:           form.text("proxy"),
 		StartURLs:       form.stringList("start_urls"),
 		CustomID:        form.string("custom_id", optional),
-		Status:          StatusWaitingToBeScheduled,
+		Status:          statusWaitingToBeScheduled,
 	}
 	if form.refused(w) {
 		return

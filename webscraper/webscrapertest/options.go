@@ -1,87 +1,88 @@
 package webscrapertest
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
 )
 
-// DefaultToken is the API token of a Cloud made without [WithToken].
+// DefaultToken is the API token of a Cloud made without tokens of its own.
 const DefaultToken = "webscrapertest-token"
 
-// Option changes a default of [New] or [NewServer].
-type Option func(*Cloud)
+// Options are what a [Cloud] is made with. Their zero value is the service as it
+// is, with some user's account.
+type Options struct {
+	// Tokens are accepted as the api_token of a request. Default: [DefaultToken].
+	Tokens []string
+	// Account is what the account call answers. Default: John Deere, with 500 page
+	// credits.
+	Account Account
+	// WebhookURL is that of [Cloud.SetWebhookURL]. Default: no notifications.
+	WebhookURL string
+	// Scraper decides what a job created through the API does: it gets the job's
+	// definition, without an ID yet and waiting to be scheduled, and returns it with
+	// a [Timeline] and Records. Default: such a job waits until it is moved on.
+	Scraper func(Job) Job
 
-// WithToken accepts token as the api_token of a request. Give it several
-// times to accept several; the default is [DefaultToken] alone.
-// An empty one panics: every request without a token would have it.
-func WithToken(token string) Option {
-	if token == "" {
-		panic("webscrapertest: WithToken: the token is empty")
+	// RateLimitCalls are allowed in each RateLimitWindow; those beyond get 429.
+	// Default: the service's 200 calls in 15 minutes.
+	RateLimitCalls  int
+	RateLimitWindow time.Duration
+	// NoRateLimit turns the limit and its headers off.
+	NoRateLimit bool
+
+	// WebhookTimeout is how long a webhook may take to answer; the others are the
+	// delays before its first and its second retry. Default: the service's 10 s, 5 s
+	// and 10 s.
+	WebhookTimeout, WebhookFirstRetry, WebhookSecondRetry time.Duration
+
+	// NoRanges makes downloads ignore Range headers and carry no ETag, as a service
+	// would that cannot resume. By default ranges are served; whether the real
+	// service does is not documented.
+	NoRanges bool
+	// NoGzip never compresses downloads, so that a benchmark on one machine does not
+	// measure the compression too.
+	NoGzip bool
+
+	// Clock says the time: for time_created, the rate limit and the progress of
+	// jobs. Default: time.Now.
+	Clock func() time.Time
+	// Logger logs each API call and each webhook attempt, without their secrets.
+	// Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// withDefaults panics where the options make no sense.
+func (o Options) withDefaults() Options {
+	if len(o.Tokens) == 0 {
+		o.Tokens = []string{DefaultToken}
 	}
-	return func(c *Cloud) { c.tokens[token] = true }
-}
-
-// WithWebhookURL sends the notification of each job that ends to url; see
-// [Cloud.SetWebhookURL].
-func WithWebhookURL(url string) Option {
-	return func(c *Cloud) { c.webhook.url = url }
-}
-
-// WithAccount changes what the account call answers.
-func WithAccount(account Account) Option {
-	return func(c *Cloud) { c.account = account }
-}
-
-// WithScraper decides what a job created through the API does: scrape gets its
-// definition, without an ID yet and waiting to be scheduled, and returns it with
-// a [Timeline] and Records. By default such a job waits until it is moved on.
-func WithScraper(scrape func(Job) Job) Option {
-	return func(c *Cloud) { c.scrape = scrape }
-}
-
-// WithRateLimit answers 429 after so many calls in each window of per. The
-// default is the service's: 200 calls per 15 minutes. 0 calls turn the limit
-// and its headers off. It panics when calls is negative, or per is not
-// positive while there is a limit.
-func WithRateLimit(calls int, per time.Duration) Option {
-	if calls < 0 || calls > 0 && per <= 0 {
-		panic(fmt.Sprintf("webscrapertest: WithRateLimit(%d, %s): want calls of at least 0 and a positive duration", calls, per))
+	for _, token := range o.Tokens {
+		if token == "" { // which every request without a token would have
+			panic("webscrapertest: Options: one of the Tokens is empty")
+		}
 	}
-	return func(c *Cloud) { c.limit.calls, c.limit.per = calls, per }
-}
-
-// WithClock tells the cloud the time: for time_created, the rate limit and the
-// progress of jobs. The default is time.Now.
-func WithClock(now func() time.Time) Option {
-	return func(c *Cloud) { c.now = now }
-}
-
-// WithWebhookTimings changes how long a webhook may take to answer, and the
-// delays before its first and its second retry. The defaults are the
-// service's: 10 s, 5 s and 10 s.
-func WithWebhookTimings(timeout, firstRetry, secondRetry time.Duration) Option {
-	return func(c *Cloud) {
-		c.webhook.timeout = timeout
-		c.webhook.delays = []time.Duration{0, firstRetry, secondRetry}
+	if o.RateLimitCalls < 0 || o.RateLimitWindow < 0 {
+		panic(fmt.Sprintf("webscrapertest: Options: RateLimitCalls is %d and RateLimitWindow %s, want positive ones", o.RateLimitCalls, o.RateLimitWindow))
 	}
-}
-
-// WithLogger logs each API call and each webhook attempt, without their
-// secrets. The default logs nothing.
-func WithLogger(logger *slog.Logger) Option {
-	return func(c *Cloud) { c.logger = logger }
-}
-
-// WithoutRanges makes downloads ignore Range headers and carry no ETag, as a
-// service would that cannot resume. By default ranges are served; whether the
-// real service does is not documented.
-func WithoutRanges() Option {
-	return func(c *Cloud) { c.noRanges = true }
-}
-
-// WithoutGzip never compresses downloads, so that a benchmark on one machine
-// does not measure the compression too.
-func WithoutGzip() Option {
-	return func(c *Cloud) { c.noGzip = true }
+	o.RateLimitCalls = cmp.Or(o.RateLimitCalls, defaultCalls)
+	o.RateLimitWindow = cmp.Or(o.RateLimitWindow, defaultPer)
+	if o.NoRateLimit {
+		o.RateLimitCalls = 0
+	}
+	o.WebhookTimeout = cmp.Or(o.WebhookTimeout, 10*time.Second)
+	o.WebhookFirstRetry = cmp.Or(o.WebhookFirstRetry, 5*time.Second)
+	o.WebhookSecondRetry = cmp.Or(o.WebhookSecondRetry, 10*time.Second)
+	o.Account = cmp.Or(o.Account, Account{Email: "user@example.com", Firstname: "John", Lastname: "Deere", PageCredits: 500})
+	if o.Scraper == nil {
+		o.Scraper = func(j Job) Job { return j }
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
 }

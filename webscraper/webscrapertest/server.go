@@ -17,9 +17,9 @@ type Server struct {
 
 // NewServer starts a Cloud on a local port and runs it, see [Cloud.Run], until
 // the end of the test.
-func NewServer(t testing.TB, opts ...Option) *Server {
+func NewServer(t testing.TB, options Options) *Server {
 	t.Helper()
-	cloud := New(opts...)
+	cloud := New(options)
 	server := httptest.NewServer(cloud)
 	t.Cleanup(func() {
 		server.CloseClientConnections() // ends requests that hang

@@ -17,7 +17,7 @@ const sitemapJSON = `{
 }`
 
 func TestSitemapIsEchoedCompactly(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	require.Equal(t, `{"success":true,"data":{"id":123}}`, call(t, server, http.MethodPost, "sitemap", sitemapJSON).body)
 	var got struct {
 		Data struct{ Name, Sitemap string }
@@ -30,7 +30,7 @@ func TestSitemapIsEchoedCompactly(t *testing.T) {
 }
 
 func TestSitemapIsUpdatedAndDeleted(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7, Name: "old"})
 	require.Equal(t, `{"success":true,"data":"ok"}`, call(t, server, http.MethodPut, "sitemap/7", sitemapJSON).body)
 	require.Contains(t, get(t, server, "sitemap/7").body, `"name":"webscraper-io-landing"`)
@@ -40,7 +40,7 @@ func TestSitemapIsUpdatedAndDeleted(t *testing.T) {
 }
 
 func TestSitemapIsValidated(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	const suspicious = `"sitemap_object":["Sitemap has a suspicious attribute somewhere."]`
 	const noStart = `"sitemap_object.startUrl":["The sitemap object.start url field is required."]`
@@ -59,7 +59,7 @@ func TestSitemapIsValidated(t *testing.T) {
 }
 
 func TestSchedulerIsEnabledAndDisabled(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	require.Contains(t, get(t, server, "sitemap/7/scheduler").body, `"scheduler_enabled":false`)
 	const config = `"cron_minute":"*\/10","cron_hour":"*","cron_day":"*","cron_month":"*","cron_weekday":"*",` +
@@ -71,7 +71,7 @@ func TestSchedulerIsEnabledAndDisabled(t *testing.T) {
 }
 
 func TestSchedulerIsValidated(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	got := call(t, server, http.MethodPost, "sitemap/7/enable-scheduler",
 		`{"cron_minute":5,"cron_hour":"*","cron_day":"*","cron_month":"*","cron_weekday":"*",`+
@@ -85,10 +85,10 @@ func TestSchedulerIsValidated(t *testing.T) {
 
 func TestJobIsCreatedAndWaits(t *testing.T) {
 	var asked webscrapertest.Job
-	server := webscrapertest.NewServer(t, webscrapertest.WithScraper(func(job webscrapertest.Job) webscrapertest.Job {
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Scraper: func(job webscrapertest.Job) webscrapertest.Job {
 		asked = job
 		return job
-	}))
+	}})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7, Name: "shop"})
 	got := call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":"7","driver":"fulljs","page_load_delay":3000,`+
 		`"request_interval":"2500","proxy":1,"start_urls":["http://example.com"],"custom_id":"mine"}`)
@@ -103,7 +103,7 @@ func TestJobIsCreatedAndWaits(t *testing.T) {
 }
 
 func TestJobToCreateIsValidated(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for body, want := range map[string]string{
 		``:                  `"sitemap_id":["The sitemap id field is required."]`,
 		`{"sitemap_id":9}`:  `"sitemap_id":["The selected sitemap id is invalid."]`,

@@ -11,20 +11,20 @@ import (
 
 // Timeline is how long a job stays in each status on the way to its end. Its
 // records and counters grow while it is started. The time is the cloud's clock,
-// see [WithClock]; the webhook at the end is sent by [Cloud.Run].
+// see [Options]; the webhook at the end is sent by [Cloud.Run].
 type Timeline struct {
 	WaitingToBeScheduled time.Duration
 	Scheduling           time.Duration
 	Scheduled            time.Duration
 	Started              time.Duration
 
-	Ends string // the terminal status; "": StatusFinished
+	Ends string // the terminal status; "": "finished"
 }
 
 func (t Timeline) set() bool { return t != Timeline{} }
 
 func (t Timeline) validate() error {
-	if t.Ends != "" && !Terminal(t.Ends) {
+	if t.Ends != "" && !terminal(t.Ends) {
 		return fmt.Errorf("Timeline.Ends is %q, want one of %q", t.Ends, terminalStatuses)
 	}
 	return nil
@@ -40,14 +40,14 @@ func (j *job) advance(now time.Time) {
 		status string
 		length time.Duration
 	}{
-		{StatusWaitingToBeScheduled, j.Timeline.WaitingToBeScheduled},
-		{StatusScheduling, j.Timeline.Scheduling},
-		{StatusScheduled, j.Timeline.Scheduled},
-		{StatusStarted, j.Timeline.Started},
+		{statusWaitingToBeScheduled, j.Timeline.WaitingToBeScheduled},
+		{statusScheduling, j.Timeline.Scheduling},
+		{statusScheduled, j.Timeline.Scheduled},
+		{statusStarted, j.Timeline.Started},
 	} {
 		if elapsed < stay.length {
 			j.Status = stay.status
-			if stay.status == StatusStarted {
+			if stay.status == statusStarted {
 				j.scraped = float64(elapsed) / float64(stay.length)
 				j.ScrapingDuration = elapsed
 			}
@@ -55,7 +55,7 @@ func (j *job) advance(now time.Time) {
 		}
 		elapsed -= stay.length
 	}
-	j.setStatus(cmp.Or(j.Timeline.Ends, StatusFinished))
+	j.setStatus(cmp.Or(j.Timeline.Ends, statusFinished))
 	j.ScrapingDuration = j.Timeline.Started
 	j.unannounced = j.form()
 }

@@ -30,7 +30,7 @@ func getJob(t *testing.T, server *webscrapertest.Server, id int64) wireJob {
 
 func TestJobGoesThroughItsTimeline(t *testing.T) {
 	clock := newClock()
-	server := webscrapertest.NewServer(t, webscrapertest.WithClock(clock.Now))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: clock.Now})
 	id := server.AddJob(webscrapertest.Job{
 		Timeline: webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 10 * time.Second},
 		Records:  webscrapertest.Products(100, 1),
@@ -66,8 +66,8 @@ func TestJobGoesThroughItsTimeline(t *testing.T) {
 func TestJobSendsItsWebhookAtTheEndOfItsTimeline(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
 	clock := newClock()
-	server := webscrapertest.NewServer(t, webscrapertest.WithClock(clock.Now), webscrapertest.WithWebhookURL(receiver.URL))
-	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Minute, Ends: webscrapertest.StatusFailed}})
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: clock.Now, WebhookURL: receiver.URL})
+	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Minute, Ends: "failed"}})
 	require.Equal(t, "started", getJob(t, server, id).Status)
 	clock.Advance(time.Minute)
 	require.Equal(t, "failed", (<-receiver.forms).Get("status"))
@@ -81,9 +81,9 @@ func TestJobSendsItsWebhookAtTheEndOfItsTimeline(t *testing.T) {
 
 func TestJobThatIsFinishedByHandLeavesItsTimeline(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
-	server := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(receiver.URL))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL})
 	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Hour}, Records: webscrapertest.Products(5, 1)})
-	require.NoError(t, server.Finish(t.Context(), id, webscrapertest.StatusStopped))
+	require.NoError(t, server.Finish(t.Context(), id, "stopped"))
 	require.Equal(t, "stopped", (<-receiver.forms).Get("status"))
 	got := getJob(t, server, id)
 	require.Equal(t, "stopped", got.Status)
@@ -92,12 +92,11 @@ func TestJobThatIsFinishedByHandLeavesItsTimeline(t *testing.T) {
 
 func TestJobCreatedThroughTheAPIRunsAsItsScraperSays(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
-	server := webscrapertest.NewServer(t, webscrapertest.WithWebhookURL(receiver.URL),
-		webscrapertest.WithScraper(func(job webscrapertest.Job) webscrapertest.Job {
-			job.Timeline = webscrapertest.Timeline{Started: time.Millisecond}
-			job.Records = webscrapertest.Products(3, job.SitemapID)
-			return job
-		}))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL, Scraper: func(job webscrapertest.Job) webscrapertest.Job {
+		job.Timeline = webscrapertest.Timeline{Started: time.Millisecond}
+		job.Records = webscrapertest.Products(3, job.SitemapID)
+		return job
+	}})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	require.Equal(t, http.StatusOK, call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":7,"custom_id":"c"}`).status)
 	form := <-receiver.forms
@@ -107,25 +106,25 @@ func TestJobCreatedThroughTheAPIRunsAsItsScraperSays(t *testing.T) {
 }
 
 func TestContinuedJobKeepsItsRecordsUntilItEnds(t *testing.T) {
-	server := webscrapertest.NewServer(t)
+	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines("{}"), StoredRecordCount: new(int64(4))})
 	require.NoError(t, server.Continue(id, webscrapertest.JSONLines("{}", "{}")))
 	require.Equal(t, "{}\n", get(t, server, jobPath(id, "/json")).body)
 	require.Equal(t, wireJob{Status: "scheduling", Stored: 4, Scheduled: 4, Executed: 4}, getJob(t, server, id))
-	require.NoError(t, server.SetStatus(id, webscrapertest.StatusStarted))
+	require.NoError(t, server.SetStatus(id, "started"))
 	require.Equal(t, "{}\n", get(t, server, jobPath(id, "/json")).body)
-	require.NoError(t, server.SetStatus(id, webscrapertest.StatusFinished))
+	require.NoError(t, server.SetStatus(id, "finished"))
 	require.Equal(t, "{}\n{}\n", get(t, server, jobPath(id, "/json")).body)
 	require.Equal(t, wireJob{Status: "finished", Stored: 2, Scheduled: 2, Executed: 2}, getJob(t, server, id))
 	job, ok := server.Job(id)
 	require.True(t, ok)
-	require.Equal(t, webscrapertest.StatusFinished, job.Status)
+	require.Equal(t, "finished", job.Status)
 }
 
 func TestWebhookOfAJobThatIsContinuedAtOnceTellsItsEnd(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
 	clock := newClock()
-	server := webscrapertest.NewServer(t, webscrapertest.WithClock(clock.Now), webscrapertest.WithWebhookURL(receiver.URL))
+	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: clock.Now, WebhookURL: receiver.URL})
 	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Minute}})
 	clock.Advance(time.Minute)
 	require.NoError(t, server.Continue(id, webscrapertest.Records{}))

@@ -14,13 +14,8 @@ import (
 
 // Delivery is what became of one webhook notification.
 type Delivery struct {
-	JobID    int64
-	Attempts []Attempt // one to three
-}
-
-// Delivered reports whether the server took the notification.
-func (d Delivery) Delivered() bool {
-	return len(d.Attempts) > 0 && d.Attempts[len(d.Attempts)-1].failure() == nil
+	Delivered bool      // whether the server took it
+	Attempts  []Attempt // one to three
 }
 
 // Attempt is one request of a notification.
@@ -46,14 +41,15 @@ type webhookSettings struct {
 	delays  []time.Duration // before each attempt
 }
 
-func defaultWebhookSettings() webhookSettings {
+func newWebhookSettings(options Options) webhookSettings {
 	return webhookSettings{
 		// A redirect is an answer: of a status of 300 or more, it is a failure.
 		client: &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		timeout: 10 * time.Second,
-		delays:  []time.Duration{0, 5 * time.Second, 10 * time.Second},
+		url:     options.WebhookURL,
+		timeout: options.WebhookTimeout,
+		delays:  []time.Duration{0, options.WebhookFirstRetry, options.WebhookSecondRetry},
 	}
 }
 
@@ -69,7 +65,7 @@ func (c *Cloud) SetWebhookURL(url string) {
 // webhook URL, by the rules of [Cloud.SendWebhook]. It returns when the
 // notification was taken, or with an error when it was given up.
 func (c *Cloud) Finish(ctx context.Context, id int64, status string) error {
-	if !Terminal(status) {
+	if !terminal(status) {
 		return fmt.Errorf("finish job %d: status is %q, want one of %q", id, status, terminalStatuses)
 	}
 	if err := c.SetStatus(id, status); err != nil {
@@ -85,7 +81,7 @@ func (c *Cloud) Finish(ctx context.Context, id int64, status string) error {
 	if err != nil {
 		return err
 	}
-	if !delivery.Delivered() {
+	if !delivery.Delivered {
 		attempts := len(delivery.Attempts)
 		return fmt.Errorf("finish job %d: the webhook was given up after %d attempts: %w",
 			id, attempts, delivery.Attempts[attempts-1].failure())
@@ -122,9 +118,9 @@ func (c *Cloud) deliver(ctx context.Context, id int64, form url.Values) (Deliver
 	c.mu.Lock()
 	settings := c.webhook
 	c.mu.Unlock()
-	delivery := Delivery{JobID: id}
+	var delivery Delivery
 	if settings.url == "" {
-		return delivery, fmt.Errorf("send the webhook of job %d: no webhook URL is set; use WithWebhookURL or SetWebhookURL", id)
+		return delivery, fmt.Errorf("send the webhook of job %d: no webhook URL is set; use Options.WebhookURL or SetWebhookURL", id)
 	}
 	for _, delay := range settings.delays {
 		select {
@@ -135,7 +131,7 @@ func (c *Cloud) deliver(ctx context.Context, id int64, form url.Values) (Deliver
 		attempt := post(ctx, settings, form)
 		delivery.Attempts = append(delivery.Attempts, attempt)
 		c.logger.Debug("webhook", "scrapingjob_id", id, "attempt", len(delivery.Attempts), "status", attempt.Status, "error", attempt.Err)
-		if attempt.failure() == nil {
+		if delivery.Delivered = attempt.failure() == nil; delivery.Delivered {
 			break
 		}
 	}

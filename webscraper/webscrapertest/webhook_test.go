@@ -46,26 +46,27 @@ func newReceiver(t *testing.T, statuses ...int) receiver {
 	return r
 }
 
-func fast() webscrapertest.Option {
-	return webscrapertest.WithWebhookTimings(10*time.Second, time.Millisecond, time.Millisecond)
+// fast are the options of a cloud that retries at once.
+func fast(webhookURL string) webscrapertest.Options {
+	return webscrapertest.Options{WebhookURL: webhookURL, WebhookFirstRetry: time.Millisecond, WebhookSecondRetry: time.Millisecond}
 }
 
 func TestWebhookIsAFormOfTheJob(t *testing.T) {
 	receiver := newReceiver(t, http.StatusAccepted)
-	cloud := webscrapertest.New(webscrapertest.WithWebhookURL(receiver.URL + "/?token=secret"))
+	cloud := webscrapertest.New(webscrapertest.Options{WebhookURL: receiver.URL + "/?token=secret"})
 	id := cloud.AddJob(webscrapertest.Job{
-		ID: 1234, SitemapID: 12, SitemapName: "my sitemap", CustomID: "custom-12", Status: webscrapertest.StatusStarted,
+		ID: 1234, SitemapID: 12, SitemapName: "my sitemap", CustomID: "custom-12", Status: "started",
 	})
-	require.NoError(t, cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
+	require.NoError(t, cloud.Finish(t.Context(), id, "finished"))
 	require.Equal(t, url.Values{
 		"scrapingjob_id": {"1234"}, "status": {"finished"}, "sitemap_id": {"12"}, "sitemap_name": {"my sitemap"}, "custom_id": {"custom-12"},
 	}, <-receiver.forms)
 
-	plain := cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStopped})
+	plain := cloud.AddJob(webscrapertest.Job{Status: "stopped"})
 	delivery, err := cloud.SendWebhook(t.Context(), plain)
 	require.NoError(t, err)
-	require.True(t, delivery.Delivered())
-	require.Equal(t, webscrapertest.Delivery{JobID: plain, Attempts: []webscrapertest.Attempt{{Status: 202, Body: "thanks"}}}, delivery)
+	require.True(t, delivery.Delivered)
+	require.Equal(t, webscrapertest.Delivery{Delivered: true, Attempts: []webscrapertest.Attempt{{Status: 202, Body: "thanks"}}}, delivery)
 	require.NotContains(t, <-receiver.forms, "custom_id")
 }
 
@@ -84,11 +85,11 @@ func TestWebhookIsRetriedTwiceAndGivenUp(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			receiver := newReceiver(t, tt.statuses...)
-			cloud := webscrapertest.New(fast(), webscrapertest.WithWebhookURL(receiver.URL))
+			cloud := webscrapertest.New(fast(receiver.URL))
 			id := cloud.AddJob(webscrapertest.Job{})
 			delivery, err := cloud.SendWebhook(t.Context(), id)
 			require.NoError(t, err)
-			require.Equal(t, tt.delivered, delivery.Delivered())
+			require.Equal(t, tt.delivered, delivery.Delivered)
 			require.Len(t, delivery.Attempts, tt.attempts)
 			require.Len(t, receiver.forms, tt.attempts)
 			for i, attempt := range delivery.Attempts {
@@ -104,10 +105,11 @@ func TestWebhookTimesOut(t *testing.T) {
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-released }))
 	defer slow.Close()
 	defer close(released)
-	cloud := webscrapertest.New(webscrapertest.WithWebhookURL(slow.URL),
-		webscrapertest.WithWebhookTimings(20*time.Millisecond, time.Millisecond, time.Millisecond))
+	options := fast(slow.URL)
+	options.WebhookTimeout = 20 * time.Millisecond
+	cloud := webscrapertest.New(options)
 	id := cloud.AddJob(webscrapertest.Job{})
-	err := cloud.Finish(t.Context(), id, webscrapertest.StatusFinished)
+	err := cloud.Finish(t.Context(), id, "finished")
 	require.EqualError(t, err, "finish job 500: the webhook was given up after 3 attempts: no answer within 20ms")
 }
 
@@ -115,15 +117,16 @@ func TestWebhookSecretStaysOutOfErrorsAndLogs(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	var logged bytes.Buffer
-	cloud := webscrapertest.New(fast(), webscrapertest.WithWebhookURL(closed.URL+"/?token=secret"),
-		webscrapertest.WithLogger(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	options := fast(closed.URL + "/?token=secret")
+	options.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cloud := webscrapertest.New(options)
 	id := cloud.AddJob(webscrapertest.Job{})
-	err := cloud.Finish(t.Context(), id, webscrapertest.StatusFinished)
+	err := cloud.Finish(t.Context(), id, "finished")
 	require.ErrorContains(t, err, "the webhook was given up after 3 attempts")
 	require.NotContains(t, err.Error(), "secret")
 
 	cloud.SetWebhookURL("http://[::1?token=secret")
-	err = cloud.Finish(t.Context(), id, webscrapertest.StatusFinished)
+	err = cloud.Finish(t.Context(), id, "finished")
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "secret")
 
@@ -136,7 +139,7 @@ func TestWebhookSecretStaysOutOfErrorsAndLogs(t *testing.T) {
 
 func TestWebhookStopsWithItsContext(t *testing.T) {
 	receiver := newReceiver(t, http.StatusInternalServerError)
-	cloud := webscrapertest.New(webscrapertest.WithWebhookTimings(10*time.Second, time.Hour, time.Hour), webscrapertest.WithWebhookURL(receiver.URL))
+	cloud := webscrapertest.New(webscrapertest.Options{WebhookURL: receiver.URL, WebhookFirstRetry: time.Hour, WebhookSecondRetry: time.Hour})
 	id := cloud.AddJob(webscrapertest.Job{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -149,12 +152,12 @@ func TestWebhookStopsWithItsContext(t *testing.T) {
 }
 
 func TestWebhookNeedsAJobAndAURL(t *testing.T) {
-	cloud := webscrapertest.New()
+	cloud := webscrapertest.New(webscrapertest.Options{})
 	_, err := cloud.SendWebhook(t.Context(), 7)
 	require.EqualError(t, err, "send the webhook of job 7: the cloud has no such job")
 	id := cloud.AddJob(webscrapertest.Job{})
 	_, err = cloud.SendWebhook(t.Context(), id)
-	require.EqualError(t, err, "send the webhook of job 500: no webhook URL is set; use WithWebhookURL or SetWebhookURL")
-	require.NoError(t, cloud.Finish(t.Context(), id, webscrapertest.StatusFinished), "a cloud without webhook is silent")
-	require.ErrorContains(t, cloud.Finish(t.Context(), id, webscrapertest.StatusStarted), `status is "started", want one of`)
+	require.EqualError(t, err, "send the webhook of job 500: no webhook URL is set; use Options.WebhookURL or SetWebhookURL")
+	require.NoError(t, cloud.Finish(t.Context(), id, "finished"), "a cloud without webhook is silent")
+	require.ErrorContains(t, cloud.Finish(t.Context(), id, "started"), `status is "started", want one of`)
 }

@@ -20,7 +20,7 @@ func TestWebhookKeepsTheServicesTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var attempts []time.Duration
-		cloud := New(WithWebhookURL("http://importer.test/"))
+		cloud := New(Options{WebhookURL: "http://importer.test/"})
 		cloud.webhook.client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 			attempts = append(attempts, time.Since(start))
 			if len(attempts) == 1 {
@@ -35,6 +35,6 @@ func TestWebhookKeepsTheServicesTimes(t *testing.T) {
 		require.Equal(t, []time.Duration{0, 15 * time.Second, 25 * time.Second}, attempts)
 		require.EqualError(t, delivery.Attempts[0].Err, "no answer within 10s")
 		require.Equal(t, http.StatusBadGateway, delivery.Attempts[2].Status)
-		require.False(t, delivery.Delivered())
+		require.False(t, delivery.Delivered)
 	})
 }

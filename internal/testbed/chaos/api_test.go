@@ -83,7 +83,9 @@ func TestBudgetSpent(t *testing.T) {
 	const jobs, window = 300, 5 * time.Second // for the API's 15 minutes, and the workers' too
 	e := register(t, "300 jobs finish at once, which takes 1,200 calls; the API allows 200 in a window",
 		"the small calls are paced, refused ones wait, none gives up, no import fails")
-	e.cloud = append(e.cloud, webscrapertest.WithRateLimit(200, window))
+	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
+		o.NoRateLimit, o.RateLimitWindow = false, window
+	})
 	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "API_CALLS_PER_15_MINUTES=36000")
 	c.worker(c.Spool)
 	c.worker(t.TempDir())

@@ -22,7 +22,7 @@ func TestAllNotificationsLost(t *testing.T) {
 	server.Stop()
 	delivery, err := c.Cloud.SendWebhook(t.Context(), id)
 	require.NoError(t, err)
-	require.False(t, delivery.Delivered())
+	require.False(t, delivery.Delivered)
 	require.Len(t, delivery.Attempts, 3)
 	server.Start()
 	c.reconcile("1 of 1 jobs are due")

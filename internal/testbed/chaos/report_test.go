@@ -37,7 +37,7 @@ type entry struct {
 	file           string
 	line           int
 	happens, holds string
-	cloud          []webscrapertest.Option
+	cloud          []func(*webscrapertest.Options)
 
 	mu       sync.Mutex
 	observed []string
@@ -67,7 +67,7 @@ func register(t *testing.T, happens, holds string) *entry {
 // those that run side by side.
 func registerAlone(t *testing.T, happens, holds string) *entry {
 	t.Helper()
-	e := &entry{happens: happens, holds: holds, cloud: []webscrapertest.Option{webscrapertest.WithRateLimit(0, 0), answersInTime}}
+	e := &entry{happens: happens, holds: holds, cloud: []func(*webscrapertest.Options){noRateLimit, answersInTime}}
 	for depth := 1; !slices.ContainsFunc(subjects, func(s struct{ file, title string }) bool { return s.file == e.file }); depth++ {
 		_, path, line, ok := runtime.Caller(depth)
 		if !ok {

@@ -40,7 +40,7 @@ func TestSoak(t *testing.T) {
 	t.Logf("SOAK_SEED=%d SOAK_JOBS=%d", seed, jobs)
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := &chaos{entry: &entry{}, System: systemtest.NewOn(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), settings,
-		webscrapertest.WithRateLimit(0, 0), answersInTime)}
+		noRateLimit, answersInTime)}
 
 	spools := []string{t.TempDir(), t.TempDir()}
 	workers := []*childprocess.Process{c.worker(spools[0]), c.worker(spools[1])}

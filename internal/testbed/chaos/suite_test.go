@@ -86,7 +86,9 @@ func (e *entry) on(t *testing.T, namespace temporaltest.Namespace, databaseURL s
 
 // answersInTime is a cloud that waits for the answer to a notification only as
 // long as the starter may take. Its other times are the service's.
-var answersInTime = webscrapertest.WithWebhookTimings(8*time.Second, 5*time.Second, 10*time.Second)
+func answersInTime(o *webscrapertest.Options) { o.WebhookTimeout = 8 * time.Second }
+
+func noRateLimit(o *webscrapertest.Options) { o.NoRateLimit = true }
 
 // recordBytes is the size of a record of webscrapertest.Products.
 const recordBytes = 520

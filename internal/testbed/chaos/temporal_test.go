@@ -44,7 +44,7 @@ func TestTemporalDownWhenANotificationComes(t *testing.T) {
 	c.WaitFor("a refusal", func() bool { return strings.Contains(c.Log.String(), "Notification refused") })
 	server.Start()
 	delivery := <-delivered
-	require.True(t, delivery.Delivered(), "%+v", delivery)
+	require.True(t, delivery.Delivered, "%+v", delivery)
 	var statuses []int
 	for _, attempt := range delivery.Attempts {
 		statuses = append(statuses, attempt.Status)

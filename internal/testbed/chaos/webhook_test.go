@@ -30,7 +30,7 @@ func TestThousandNotifications(t *testing.T) {
 	want := map[int64]int64{} // records of each job
 	for range jobs / 2 {
 		finished := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
-		stopped := c.Cloud.AddJob(webscrapertest.Job{Status: webscrapertest.StatusStopped, Records: webscrapertest.Products(10, 1)})
+		stopped := c.Cloud.AddJob(webscrapertest.Job{Status: "stopped", Records: webscrapertest.Products(10, 1)})
 		want[finished], want[stopped] = 10, 20
 		ids = append(ids, slices.Repeat([]int64{finished, stopped}, each)...)
 	}
@@ -56,7 +56,7 @@ func TestThousandNotifications(t *testing.T) {
 			all.Go(func() {
 				err := c.Cloud.Continue(id, webscrapertest.Products(20, 2))
 				if err == nil {
-					err = c.Cloud.Finish(t.Context(), id, webscrapertest.StatusFinished)
+					err = c.Cloud.Finish(t.Context(), id, "finished")
 				}
 				if err != nil {
 					t.Error(err)

@@ -17,7 +17,7 @@ import (
 // settings, until their readiness probes are content. Only where the API is, and
 // how fast it may be called, is the test's.
 func TestManifestsBringUpWhatImports(t *testing.T) {
-	cloud := webscrapertest.NewServer(t, webscrapertest.WithToken("token-of-the-account"))
+	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{"token-of-the-account"}})
 	secret := map[string]string{
 		"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url",
 		"DATABASE_URL": "postgres://scrapehaul:secret@postgresql/scrapehaul?sslmode=disable",
@@ -64,8 +64,8 @@ func TestManifestsBringUpWhatImports(t *testing.T) {
 		}, c.log.String)
 	}
 	cloud.SetWebhookURL(c.here.Replace("http://:8080" + webhook.Path + "?token=" + secret["WEBHOOK_TOKENS"]))
-	job := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1), Status: webscrapertest.StatusStarted})
-	require.NoError(t, cloud.Finish(t.Context(), job, webscrapertest.StatusFinished))
+	job := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1), Status: "started"})
+	require.NoError(t, cloud.Finish(t.Context(), job, "finished"))
 	c.waitFor("the records", func() bool {
 		var n int
 		require.NoError(t, c.db.Get(&n, `SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, job))

@@ -25,9 +25,9 @@ func TestNotificationBecomesVerifiedRows(t *testing.T) {
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{
 		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12",
-		Status: webscrapertest.StatusStarted, Records: webscrapertest.Products(5000, 1),
+		Status: "started", Records: webscrapertest.Products(5000, 1),
 	})
-	require.NoError(t, s.Cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
+	require.NoError(t, s.Cloud.Finish(t.Context(), id, "finished"))
 
 	result := s.Result(id)
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
@@ -95,7 +95,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 	require.NoError(t, s.Cloud.Continue(id, webscrapertest.Products(3000, 2)))
 	s.Notify(id) // late: the job runs again, nothing is imported
 	require.Equal(t, workflows.StillRunning, s.Result(id).Outcome)
-	require.NoError(t, s.Cloud.Finish(t.Context(), id, webscrapertest.StatusFinished))
+	require.NoError(t, s.Cloud.Finish(t.Context(), id, "finished"))
 	s.WaitFor("the second import", func() bool {
 		p := s.Progress(id)
 		return p.Step == workflows.StepHold && p.Records == 3000
@@ -157,7 +157,7 @@ func TestWrongRecordsAreRejectedAndTheirNeighboursImported(t *testing.T) {
 func TestJobsThatAreNotFinishedStayInTheCloud(t *testing.T) {
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
-	for _, status := range []string{webscrapertest.StatusStopped, webscrapertest.StatusFailed} {
+	for _, status := range []string{"stopped", "failed"} {
 		id := s.Cloud.AddJob(webscrapertest.Job{Status: status, Records: webscrapertest.Products(20, 1)})
 		s.Notify(id)
 		require.Equal(t, workflows.Kept, s.Result(id).Outcome)
@@ -217,7 +217,7 @@ func TestStarterListsJobsAndBudget(t *testing.T) {
 	s.StartWorker(s.Spool)
 	imported := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(100, 1)})
 	continued := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "books", Records: webscrapertest.Products(50, 1)})
-	s.Cloud.AddJob(webscrapertest.Job{SitemapName: "phones", Status: webscrapertest.StatusStopped, Records: webscrapertest.Products(7, 1)})
+	s.Cloud.AddJob(webscrapertest.Job{SitemapName: "phones", Status: "stopped", Records: webscrapertest.Products(7, 1)})
 	for _, id := range []int64{imported, continued} {
 		s.Notify(id)
 		s.Result(id)

@@ -23,8 +23,8 @@ func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
 	add := func(status string, records int) int64 {
 		return s.Cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Status: status, Records: webscrapertest.Products(records, 1)})
 	}
-	lost, imported := add(webscrapertest.StatusFinished, 100), add(webscrapertest.StatusStopped, 50)
-	add(webscrapertest.StatusStarted, 10)
+	lost, imported := add("finished", 100), add("stopped", 50)
+	add("started", 10)
 	s.Notify(imported)
 	s.Result(imported)
 
@@ -89,11 +89,11 @@ func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
 			SitemapID: sitemapID, SitemapName: sitemap, Status: status, Tags: tags, Records: webscrapertest.Products(10, 1),
 		})
 	}
-	inside := add(1, "shop-a", webscrapertest.StatusFinished, "prices")
-	lost := add(1, "shop-a", webscrapertest.StatusStopped, "prices")
-	otherName := add(2, "news", webscrapertest.StatusFinished, "prices")
-	otherStatus := add(1, "shop-a", webscrapertest.StatusFailed, "prices")
-	otherTag := add(3, "shop-b", webscrapertest.StatusFinished, "stock")
+	inside := add(1, "shop-a", "finished", "prices")
+	lost := add(1, "shop-a", "stopped", "prices")
+	otherName := add(2, "news", "finished", "prices")
+	otherStatus := add(1, "shop-a", "failed", "prices")
+	otherTag := add(3, "shop-b", "finished", "stock")
 	for _, id := range []int64{inside, otherName, otherStatus, otherTag} {
 		s.Notify(id)
 	}
@@ -143,7 +143,7 @@ func TestJanitorRemovesWhatTerminatedRunsLeave(t *testing.T) {
 	s.WaitFor("its download", func() bool { return len(partial()) == 1 })
 
 	// Otherwise the reconciliation would import it.
-	require.NoError(t, s.Cloud.SetStatus(id, webscrapertest.StatusStarted))
+	require.NoError(t, s.Cloud.SetStatus(id, "started"))
 	output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
 	require.Contains(t, output, "removed what ended runs had left: 1 unpublished imports, 1 spool files")

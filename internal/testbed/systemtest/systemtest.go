@@ -96,22 +96,29 @@ type System struct {
 
 // New starts everything but workers, on servers that all tests of the process
 // share.
-func New(t *testing.T, settings map[string]string, options ...webscrapertest.Option) *System {
+func New(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *System {
 	t.Helper()
-	return NewOn(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), settings, options...)
+	return NewOn(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), settings, changes...)
 }
+
+// NoGzip has the cloud not compress downloads.
+func NoGzip(o *webscrapertest.Options) { o.NoGzip = true }
 
 // NewOn is [New] on servers of the test's own.
 func NewOn(
-	t *testing.T, namespace temporaltest.Namespace, databaseURL string, settings map[string]string, options ...webscrapertest.Option,
+	t *testing.T, namespace temporaltest.Namespace, databaseURL string, settings map[string]string, changes ...func(*webscrapertest.Options),
 ) *System {
 	t.Helper()
 	built, err := programs()
 	require.NoError(t, err)
+	cloud := webscrapertest.Options{Tokens: []string{APIToken}}
+	for _, change := range changes {
+		change(&cloud)
+	}
 	s := &System{
 		T:        t,
 		Programs: built,
-		Cloud:    webscrapertest.NewServer(t, append(options, webscrapertest.WithToken(APIToken))...),
+		Cloud:    webscrapertest.NewServer(t, cloud),
 		Temporal: namespace.Client,
 		Spool:    t.TempDir(),
 		Log:      new(programtest.Log),
@@ -186,7 +193,7 @@ func (s *System) StartWorker(spool string) *childprocess.Process {
 // taken.
 func (s *System) Notify(id int64) {
 	delivery, err := s.Cloud.SendWebhook(context.Background(), id)
-	if err != nil || !delivery.Delivered() {
+	if err != nil || !delivery.Delivered {
 		s.T.Errorf("notification of %d: %+v, %v", id, delivery, err)
 	}
 }
