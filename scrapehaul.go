@@ -25,11 +25,10 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultSpoolMinFree         = 512 << 20
-	DefaultMaxConcurrentImports = 4
-	DefaultConnectionsPerImport = 2
-	// DefaultAPICallsPer15Minutes is the limit of Web Scraper Cloud.
-	DefaultAPICallsPer15Minutes = 200
+	defaultSpoolMinFree         = 512 << 20
+	defaultMaxConcurrentImports = 4
+	defaultConnectionsPerImport = 2
+	defaultAPICallsPer15Minutes = 200 // the limit of Web Scraper Cloud
 )
 
 // callsOfATask is how many API calls a task of the paced task queue makes: a job
@@ -60,18 +59,18 @@ type Options struct {
 	// SpoolDir keeps downloaded files until they are imported. Required.
 	SpoolDir string
 	// SpoolMinFree is how many bytes of the spool's file system downloads leave
-	// free. Default DefaultSpoolMinFree.
+	// free. Default 512 MiB.
 	SpoolMinFree int64
 	// MaxConcurrentImports is how many downloads and imports this worker runs at
-	// a time. Default DefaultMaxConcurrentImports.
+	// a time. Default 4.
 	MaxConcurrentImports int
 	// ConnectionsPerImport is how many connections to the database an import
 	// writes over at a time: as many of PostgreSQL's cores as one import is to
-	// have. Default DefaultConnectionsPerImport.
+	// have. Default 2.
 	ConnectionsPerImport int
 	// APICallsPer15Minutes is how many calls of the API all workers of the task
 	// queue together make: the account's limit. The worker that started
-	// last decides. Default DefaultAPICallsPer15Minutes.
+	// last decides. Default 200.
 	APICallsPer15Minutes int
 	// Archive, if set, keeps the file of every published import, so that a job can
 	// be imported again after it was deleted in the cloud. Set it on all workers
@@ -149,16 +148,16 @@ func NewPlugin(options Options) (*Plugin, error) {
 		return nil, fmt.Errorf("scrapehaul options: %w", err)
 	}
 	if options.SpoolMinFree == 0 {
-		options.SpoolMinFree = DefaultSpoolMinFree
+		options.SpoolMinFree = defaultSpoolMinFree
 	}
 	if options.APICallsPer15Minutes == 0 {
-		options.APICallsPer15Minutes = DefaultAPICallsPer15Minutes
+		options.APICallsPer15Minutes = defaultAPICallsPer15Minutes
 	}
 	if options.MaxConcurrentImports == 0 {
-		options.MaxConcurrentImports = DefaultMaxConcurrentImports
+		options.MaxConcurrentImports = defaultMaxConcurrentImports
 	}
 	if options.ConnectionsPerImport == 0 {
-		options.ConnectionsPerImport = DefaultConnectionsPerImport
+		options.ConnectionsPerImport = defaultConnectionsPerImport
 	}
 	spool, err := activities.OpenSpool(options.SpoolDir, options.SpoolMinFree)
 	if err != nil {

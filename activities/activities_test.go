@@ -38,7 +38,7 @@ const (
 // world is a worker with its activities, a cloud, a database and a spool.
 type world struct {
 	t     *testing.T
-	cloud *webscrapertest.Server
+	cloud *webscrapertest.Cloud
 	db    *sqlx.DB
 	spool string
 	// steps can be changed between two activities.

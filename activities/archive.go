@@ -74,23 +74,19 @@ func (a *Activities) putIntoArchive(ctx context.Context, in ImportRecordsInput, 
 // latestIs says whether the newest archived file of the job is this one, of the
 // job as it is now. One that cannot be read is not.
 func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool, error) {
-	key, err := a.Archive.Latest(ctx, in.Job.ScrapingJobID)
-	if err != nil || key == "" {
-		return false, err
-	}
-	reader, err := a.Archive.Open(ctx, key)
+	latest, content, err := a.Archive.OpenLatest(ctx, in.Job.ScrapingJobID)
 	if errors.Is(err, archive.ErrCorrupt) {
 		return false, nil
 	}
-	if err != nil {
+	if err != nil || content == nil {
 		return false, err
 	}
-	defer reader.Close()
+	defer content.Close()
 	var job sink.ScrapingJob
-	if err := json.Unmarshal(reader.File.Job, &job); err != nil {
+	if err := json.Unmarshal(latest.Job, &job); err != nil {
 		return false, nil //nolint:nilerr // as good as corrupt
 	}
-	return reader.File.SHA256 == in.SHA256 && job == in.Job, nil
+	return latest.SHA256 == in.SHA256 && job == in.Job, nil
 }
 
 // unarchived says whether the file of the job's published import ought to be in
@@ -138,35 +134,31 @@ func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, r
 func (a *Activities) restoreLatest(
 	ctx context.Context, in DownloadScrapingJobInput, result *DownloadScrapingJobResult, read, ofBytes *atomic.Int64,
 ) (err error) {
-	key, err := a.Archive.Latest(ctx, in.ScrapingJobID)
+	latest, content, err := a.Archive.OpenLatest(ctx, in.ScrapingJobID)
 	if err != nil {
 		return archiveError{err}
 	}
-	if key == "" {
+	if content == nil {
 		return nil
 	}
-	reader, err := a.Archive.Open(ctx, key)
-	if err != nil {
-		return archiveError{err}
-	}
-	defer func() { err = errors.Join(err, reader.Close()) }()
-	ofBytes.Store(reader.File.Bytes)
+	defer func() { err = errors.Join(err, content.Close()) }()
+	ofBytes.Store(latest.Bytes)
 	var job sink.ScrapingJob
-	if err := json.Unmarshal(reader.File.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
-		return archiveError{fmt.Errorf("%w: %s is not of scraping job %d", archive.ErrCorrupt, key, in.ScrapingJobID)}
+	if err := json.Unmarshal(latest.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
+		return archiveError{fmt.Errorf("%w: the newest file of scraping job %d is of another job", archive.ErrCorrupt, in.ScrapingJobID)}
 	}
-	if err := a.Spool.checkFree(reader.File.Bytes); err != nil {
+	if err := a.Spool.checkFree(latest.Bytes); err != nil {
 		return err
 	}
-	from := &countingReader{Reader: reader, ctx: ctx, read: read}
-	err = a.Spool.fill(in.File, from, reader.File.SHA256)
+	from := &countingReader{Reader: content, ctx: ctx, read: read}
+	err = a.Spool.fill(in.File, from, latest.SHA256)
 	if from.err != nil {
 		return archiveError{from.err}
 	}
 	if err != nil {
 		return err
 	}
-	result.Bytes, result.SHA256, result.Format = reader.File.Bytes, reader.File.SHA256, reader.File.Format
+	result.Bytes, result.SHA256, result.Format = latest.Bytes, latest.SHA256, latest.Format
 	result.Archived = &job
 	return nil
 }

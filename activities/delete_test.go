@@ -149,14 +149,14 @@ func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
 }
 
 func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {
-	for name, change := range map[string]func(*webscrapertest.Server, int64) error{
-		"it runs": func(cloud *webscrapertest.Server, id int64) error {
+	for name, change := range map[string]func(*webscrapertest.Cloud, int64) error{
+		"it runs": func(cloud *webscrapertest.Cloud, id int64) error {
 			return cloud.Continue(id, webscrapertest.Products(30, 2))
 		},
-		"it has other counts": func(cloud *webscrapertest.Server, id int64) error {
+		"it has other counts": func(cloud *webscrapertest.Cloud, id int64) error {
 			return cloud.SetRecords(id, webscrapertest.Products(30, 2))
 		},
-		"it was stopped": func(cloud *webscrapertest.Server, id int64) error {
+		"it was stopped": func(cloud *webscrapertest.Cloud, id int64) error {
 			return cloud.SetStatus(id, "stopped")
 		},
 	} {

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	// ErrOtherContent is returned by Put when the content is not what its File
+	// ErrOtherContent is the error of [Archive.Put] when the content is not what its File
 	// says. Nothing was archived.
 	ErrOtherContent = errors.New("the content is not that of the file")
 	// ErrCorrupt is returned when a blob of the archive is not as it was written.
@@ -49,7 +49,7 @@ type Archive struct {
 func New(bucket *blob.Bucket) *Archive { return &Archive{bucket: bucket} }
 
 // Put archives the file. A blob is there only when it is whole; putting the same
-// File again replaces it by itself. It returns ErrOtherContent when the content
+// File again replaces it by itself. It returns [ErrOtherContent] when the content
 // does not have the File's size and SHA-256.
 func (a *Archive) Put(ctx context.Context, file File, content io.Reader) error {
 	if err := a.put(ctx, file, content); err != nil {
@@ -121,9 +121,9 @@ func (a *Archive) Has(ctx context.Context, scrapingJobID int64, sha256 string) (
 	return found, err
 }
 
-// Latest returns the key of the file of the job that was requested last, or ""
+// latest returns the key of the file of the job that was requested last, or ""
 // when none is archived.
-func (a *Archive) Latest(ctx context.Context, scrapingJobID int64) (key string, err error) {
+func (a *Archive) latest(ctx context.Context, scrapingJobID int64) (key string, err error) {
 	var latest entry
 	err = a.list(ctx, jobPrefix(scrapingJobID), func(e entry) error {
 		if e.sha256 != "" && e.requestedAt.After(latest.requestedAt) {

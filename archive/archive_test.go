@@ -78,16 +78,14 @@ func keys(t *testing.T, bucket *blob.Bucket) (keys []string) {
 func read(t *testing.T, bucket *blob.Bucket, scrapingJobID int64) (archive.File, string, error) {
 	t.Helper()
 	a := archive.New(bucket)
-	key, err := a.Latest(t.Context(), scrapingJobID)
-	require.NoError(t, err)
-	require.NotEmpty(t, key)
-	reader, err := a.Open(t.Context(), key)
+	file, content, err := a.OpenLatest(t.Context(), scrapingJobID)
 	if err != nil {
 		return archive.File{}, "", err
 	}
-	defer func() { require.NoError(t, reader.Close()) }()
-	text, err := io.ReadAll(reader)
-	return reader.File, string(text), err
+	require.NotNil(t, content)
+	defer func() { require.NoError(t, content.Close()) }()
+	text, err := io.ReadAll(content)
+	return file, string(text), err
 }
 
 func TestFileComesBackAsItWasArchived(t *testing.T) {
@@ -124,9 +122,9 @@ func TestArchivedFileIsOrdinaryZstd(t *testing.T) {
 func TestLatestIsTheFileThatWasRequestedLast(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		a := archive.New(bucket)
-		key, err := a.Latest(t.Context(), 12)
+		_, none, err := a.OpenLatest(t.Context(), 12)
 		require.NoError(t, err)
-		require.Empty(t, key)
+		require.Nil(t, none)
 
 		newest := content("newest")
 		put(t, bucket, describe(12, requestedAt.Add(time.Microsecond), newest), newest)
@@ -231,7 +229,7 @@ func TestBucketThatCannotBeReadIsNotTakenForACorruptFile(t *testing.T) {
 		put(t, bucket, describe(12, requestedAt, text), text)
 		key := keys(t, bucket)[0]
 		require.NoError(t, bucket.Delete(t.Context(), key))
-		_, err := archive.New(bucket).Open(t.Context(), key)
+		_, err := archive.Open(archive.New(bucket), t.Context(), key)
 		require.ErrorContains(t, err, "reading "+key+" of the archive: ")
 		require.NotErrorIs(t, err, archive.ErrCorrupt)
 	})
@@ -263,7 +261,7 @@ func TestWhatAKilledProcessLeftIsNoFileAndIsRemovedInTime(t *testing.T) {
 		require.NoError(t, os.Chtimes(path, time.Now(), time.Now().Add(-age)))
 	}
 	a := archive.New(bucket)
-	key, err := a.Latest(t.Context(), 12)
+	key, err := archive.Latest(a, t.Context(), 12)
 	require.NoError(t, err)
 	require.Equal(t, whole, key)
 	removed, err := a.RemoveOlder(t.Context(), time.Time{}, func(int) {})

@@ -58,11 +58,9 @@ func readHeader(from io.Reader) (file File, err error) {
 	return file, nil
 }
 
-// Reader reads a file of the archive. It is not safe for concurrent use.
-type Reader struct {
-	// File is what the file has to be.
-	File File
-
+// reader reads a file of the archive.
+type reader struct {
+	file    File // what it has to be
 	key     string
 	source  *source
 	decoder *zstd.Decoder
@@ -70,37 +68,48 @@ type Reader struct {
 	read    int64
 }
 
-// Open opens the file with the key that Latest has returned. The error matches
-// ErrCorrupt when it is not a file of the archive any more.
-func (a *Archive) Open(ctx context.Context, key string) (*Reader, error) {
-	reader, err := a.bucket.NewReader(ctx, key, nil)
+// OpenLatest opens the file of the job that was requested last; the content is nil
+// when none is archived. It is read as it was downloaded, and ends with [io.EOF]
+// only after all of it was read and is what was archived. Otherwise the error
+// matches [ErrCorrupt], or says that the bucket cannot be read.
+func (a *Archive) OpenLatest(ctx context.Context, scrapingJobID int64) (file File, content io.ReadCloser, err error) {
+	key, err := a.latest(ctx, scrapingJobID)
+	if err != nil || key == "" {
+		return File{}, nil, err
+	}
+	r, err := a.open(ctx, key)
+	if err != nil {
+		return File{}, nil, err
+	}
+	return r.file, r, nil
+}
+
+func (a *Archive) open(ctx context.Context, key string) (*reader, error) {
+	from, err := a.bucket.NewReader(ctx, key, nil)
 	if err != nil {
 		return nil, redacted(fmt.Errorf("reading %s of the archive: %w", key, err))
 	}
-	r := &Reader{key: key, source: &source{blob: reader}, hash: sha256.New()}
-	r.File, err = readHeader(r.source)
+	r := &reader{key: key, source: &source{blob: from}, hash: sha256.New()}
+	r.file, err = readHeader(r.source)
 	if err == nil {
 		r.decoder, err = zstd.NewReader(r.source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	}
 	if err != nil {
-		return nil, errors.Join(r.failed(err), reader.Close())
+		return nil, errors.Join(r.failed(err), from.Close())
 	}
 	return r, nil
 }
 
-// Read reads the file as it was downloaded. It ends with io.EOF only after all of
-// it was read and is what was archived; otherwise with an error that matches
-// ErrCorrupt, or says that the bucket cannot be read.
-func (r *Reader) Read(p []byte) (int, error) {
+func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.decoder.Read(p)
 	r.hash.Write(p[:n])
 	r.read += int64(n)
 	switch {
-	case r.read > r.File.Bytes:
-		return n, r.failed(fmt.Errorf("it has more than its %d bytes", r.File.Bytes))
+	case r.read > r.file.Bytes:
+		return n, r.failed(fmt.Errorf("it has more than its %d bytes", r.file.Bytes))
 	case errors.Is(err, io.EOF):
-		if sum := hex.EncodeToString(r.hash.Sum(nil)); r.read != r.File.Bytes || sum != r.File.SHA256 {
-			return n, r.failed(fmt.Errorf("it has %d bytes and SHA-256 %s, want %d and %s", r.read, sum, r.File.Bytes, r.File.SHA256))
+		if sum := hex.EncodeToString(r.hash.Sum(nil)); r.read != r.file.Bytes || sum != r.file.SHA256 {
+			return n, r.failed(fmt.Errorf("it has %d bytes and SHA-256 %s, want %d and %s", r.read, sum, r.file.Bytes, r.file.SHA256))
 		}
 		return n, io.EOF
 	case err != nil:
@@ -110,7 +119,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 }
 
 // failed tells a bucket that cannot be read from a blob that is corrupt.
-func (r *Reader) failed(err error) error {
+func (r *reader) failed(err error) error {
 	if r.source.err != nil {
 		return redacted(fmt.Errorf("reading %s of the archive: %w", r.key, r.source.err))
 	}
@@ -120,8 +129,7 @@ func (r *Reader) failed(err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, r.key, err)
 }
 
-// Close ends the reading.
-func (r *Reader) Close() error {
+func (r *reader) Close() error {
 	r.decoder.Close()
 	return r.source.blob.Close()
 }

@@ -21,7 +21,6 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 
-	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
@@ -45,6 +44,9 @@ type activityOutcome struct {
 	Seconds    float64 `json:"seconds"` // of the activity alone
 	PeakRSSMiB float64 `json:"peak_rss_mib"`
 }
+
+// connectionsPerImport is the plugin's default.
+const connectionsPerImport = 2
 
 // Run reads the activity's input from standard input.
 func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err error) {
@@ -83,7 +85,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 		}
 	}
 	store := postgres.NewStore(db).WithMappings(mappings)
-	steps := &activities.Activities{Cloud: cloud, Sink: store, Spool: spool, ImportConnections: scrapehaul.DefaultConnectionsPerImport}
+	steps := &activities.Activities{Cloud: cloud, Sink: store, Spool: spool, ImportConnections: connectionsPerImport}
 	steps.Register(env)
 
 	// A worker hashes its own program, among others, before its first activity.

@@ -486,7 +486,7 @@ mappings:
 	}
 }
 
-func readRecords(db *sqlx.DB) sinktest.Reader {
+func readRecords(db *sqlx.DB) func(context.Context, int64) (sinktest.Records, error) {
 	return func(ctx context.Context, scrapingJobID int64) (sinktest.Records, error) {
 		var rows []struct {
 			Number int64           `db:"record_number"`

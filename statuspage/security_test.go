@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
-	"github.com/scrapehaul/scrapehaul/statuspage"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -76,7 +75,7 @@ func TestPagesMayNotBeFramedCachedOrScripted(t *testing.T) {
 	cookie := s.visitor().get("").header.Get("Set-Cookie")
 	require.Contains(t, cookie, "HttpOnly")
 	require.Contains(t, cookie, "SameSite=Strict")
-	require.Contains(t, cookie, "Path="+statuspage.Path)
+	require.Contains(t, cookie, "Path=/imports")
 	require.NotContains(t, cookie, "Secure", "over HTTP the browser would drop it")
 	v = s.visitor()
 	v.header.Set("X-Forwarded-Proto", "https")
@@ -137,7 +136,7 @@ func TestForgedAnswersChangeNothing(t *testing.T) {
 	v.header = http.Header{"Sec-Fetch-Site": {"same-origin"}}
 	done := v.post(path+"/keep", valid)
 	require.Equal(t, http.StatusSeeOther, done.status)
-	require.Equal(t, statuspage.Path+path, done.header.Get("Location"))
+	require.Equal(t, "/imports"+path, done.header.Get("Location"))
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)
 	require.Contains(t, v.get(path).body, "Keep was sent to the import of scraping job "+workflows.WorkflowID(id))
 	require.NotContains(t, v.get(path).body, "Keep was sent", "once is enough")

@@ -18,9 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
-// Path is where [Handler.Register] puts the page; an import's own page is below
-// it: /imports/1234.
-const Path = "/imports"
+const pagePath = "/imports"
 
 // MinPassword is how many characters the password needs to have.
 const MinPassword = 12
@@ -132,19 +130,20 @@ func New(options Options) (*Handler, error) {
 
 const stylePath = "/style.css"
 
-// Register adds the page and what is below it to the router at [Path].
+// Register adds the page and what is below it to the router at /imports; an import's own page
+// is at /imports/1234.
 func (h *Handler) Register(router gin.IRoutes) {
-	router.GET(Path, h.guard, h.showOverview)
-	router.GET(Path+stylePath, h.guard, showStyle)
-	router.GET(Path+"/:id", h.guard, h.showImport)
-	router.GET(Path+"/:id/:signal", h.guard, h.confirm)
-	router.POST(Path+"/:id/:signal", h.guard, h.signal)
+	router.GET(pagePath, h.guard, h.showOverview)
+	router.GET(pagePath+stylePath, h.guard, showStyle)
+	router.GET(pagePath+"/:id", h.guard, h.showImport)
+	router.GET(pagePath+"/:id/:signal", h.guard, h.confirm)
+	router.POST(pagePath+"/:id/:signal", h.guard, h.signal)
 }
 
 // base is where the page is on this engine: below the prefix of a group too.
 func base(c *gin.Context) string {
 	route := c.FullPath()
-	return route[:strings.LastIndex(route, Path)+len(Path)]
+	return route[:strings.LastIndex(route, pagePath)+len(pagePath)]
 }
 
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -19,7 +19,6 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
-	"github.com/scrapehaul/scrapehaul/statuspage"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -56,7 +55,7 @@ func newSite(t *testing.T, settings map[string]string) *site {
 	return s
 }
 
-func (s *site) url(path string) string { return "http://" + s.address + statuspage.Path + path }
+func (s *site) url(path string) string { return "http://" + s.address + "/imports" + path }
 
 // addRejecting adds a job of which one record is rejected.
 func (s *site) addRejecting(sitemap string) (id int64) {
@@ -80,7 +79,7 @@ func (s *site) terminate(id int64) {
 func (s *site) browser() context.Context {
 	s.T.Helper()
 	tab := browsertest.New(s.T)
-	require.NoError(s.T, chromedp.Do(tab, chromedp.Navigate("http://"+user+":"+password+"@"+s.address+statuspage.Path)))
+	require.NoError(s.T, chromedp.Do(tab, chromedp.Navigate("http://"+user+":"+password+"@"+s.address+"/imports")))
 	return tab
 }
 

@@ -26,7 +26,7 @@ func FuzzDecode(f *testing.F) {
 			var refused *refusal
 			require.True(t, errors.As(err, &refused))
 			require.Equal(t, http.StatusBadRequest, refused.status)
-			require.NotEmpty(t, refused.Refused.Error)
+			require.NotEmpty(t, refused.refusedBody.Error)
 			return
 		}
 		form, err := url.ParseQuery(body)

@@ -22,8 +22,8 @@ import (
 // query: /webhooks/webscraper?token=SECRET.
 const Path = "/webhooks/webscraper"
 
-// MaxBodyBytes is the size over which a body is refused.
-const MaxBodyBytes = 64 << 10
+// maxBodyBytes is the size over which a body is refused.
+const maxBodyBytes = 64 << 10
 
 // The vendor gives up after 10 s. Reading and signalling share 7.5 of them: the
 // Temporal client gives a call half of what is left, and repeats it in the rest
@@ -53,7 +53,7 @@ type Options struct {
 	TaskQueue string
 	// Settings shape the imports that notifications start. Notifications that
 	// their filter does not let pass, as far as the sitemap's name and the status
-	// tell, are answered with [Filtered].
+	// tell, start nothing.
 	Settings workflows.Settings
 	// SearchAttributes, if set, is asked at each notification whether the namespace
 	// has the imports' search attributes, in place of what Settings says.
@@ -114,28 +114,34 @@ func New(options Options) (*Handler, error) {
 	return h, nil
 }
 
-// Register adds the handler to the router at [Path].
+// Register adds the handler to the router at [Path]. It answers a notification
+//
+//   - with 202 and {"workflow_id":"1234","run_id":"…"} when its workflow has it,
+//   - with 202 and {"outcome":"filtered","reason":"…"} when the filter does not let
+//     it pass,
+//   - with 400, 401, 408, 413 or 415 when it is not acceptable, and {"error":"…"},
+//     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
+//   - with 503 and {"error":"…"} when Temporal cannot be reached, so that it is sent
+//     again.
 func (h *Handler) Register(router gin.IRouter) {
-	router.POST(Path, h.Handle)
+	router.POST(Path, h.handle)
 }
 
-// Accepted is the body of the answer 202 to a notification that its workflow
-// has: {"workflow_id":"1234","run_id":"…"}.
-type Accepted struct {
+// acceptedBody is that of the answer 202 to a notification that its workflow has.
+type acceptedBody struct {
 	WorkflowID string `json:"workflow_id"`
 	RunID      string `json:"run_id"`
 }
 
-// Filtered is the body of the answer 202 to a notification outside of
-// the settings' filter, of which nothing comes: {"outcome":"filtered","reason":"…"}.
-type Filtered struct {
+// filteredBody is that of the answer 202 to a notification outside of the
+// settings' filter, of which nothing comes.
+type filteredBody struct {
 	Outcome workflows.Outcome `json:"outcome"` // always workflows.Filtered
 	Reason  string            `json:"reason"`  // one sentence
 }
 
-// Refused is the body of every other answer: {"error":"…"}, and for a form with
-// bad fields {"error":"…","fields":{"status":"is missing"}}.
-type Refused struct {
+// refusedBody is that of every other answer.
+type refusedBody struct {
 	Error string `json:"error"`
 	// Fields holds what is wrong with each bad field of the form.
 	Fields map[string]string `json:"fields,omitempty"`
@@ -144,20 +150,16 @@ type Refused struct {
 // refusal is an error with the status that it is answered with.
 type refusal struct {
 	status int
-	Refused
+	refusedBody
 }
 
-func (r *refusal) Error() string { return r.Refused.Error }
+func (r *refusal) Error() string { return r.refusedBody.Error }
 
 func refuse(status int, format string, args ...any) error {
-	return &refusal{status: status, Refused: Refused{Error: fmt.Sprintf(format, args...)}}
+	return &refusal{status: status, refusedBody: refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
-// Handle answers one notification: 202 with [Accepted] when its workflow has
-// it, 202 with [Filtered] when the filter does not let it pass; with [Refused]
-// 401, 408, 413, 415 or 400 when it is not acceptable, 503 when Temporal cannot
-// be reached, so that it is sent again.
-func (h *Handler) Handle(c *gin.Context) {
+func (h *Handler) handle(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), answerWithin)
 	defer cancel()
 	notification, err := h.receive(c)
@@ -170,7 +172,7 @@ func (h *Handler) Handle(c *gin.Context) {
 	if reason := h.options.Settings.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
 		h.counters.count(answerFiltered)
-		c.JSON(http.StatusAccepted, Filtered{Outcome: workflows.Filtered, Reason: reason})
+		c.JSON(http.StatusAccepted, filteredBody{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
 	settings := h.options.Settings
@@ -184,14 +186,14 @@ func (h *Handler) Handle(c *gin.Context) {
 	}
 	log.Info("Notification accepted", "run_id", run.GetRunID())
 	h.counters.count(answerAccepted)
-	c.JSON(http.StatusAccepted, Accepted{WorkflowID: run.GetID(), RunID: run.GetRunID()})
+	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
 func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		// The cause is for the log: it may name hosts and namespaces.
-		refused = &refusal{status: http.StatusServiceUnavailable, Refused: Refused{Error: "Temporal cannot be reached: send the notification again"}}
+		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "Temporal cannot be reached: send the notification again"}}
 	}
 	log := h.options.Logger
 	if notification.ScrapingJobID != 0 {
@@ -199,7 +201,7 @@ func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	}
 	log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
 	h.counters.countRefusal(refused.status)
-	c.AbortWithStatusJSON(refused.status, refused.Refused)
+	c.AbortWithStatusJSON(refused.status, refused.refusedBody)
 }
 
 // receive returns a notification that is authentic and complete.
@@ -231,7 +233,7 @@ func readForm(c *gin.Context) ([]byte, error) {
 	if !strings.EqualFold(c.ContentType(), formType) {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s", quote(c.ContentType()), formType)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBodyBytes))
 	if err == nil {
 		// After an error the deadline stays, so that the server does not wait for
 		// the rest of the body either.
@@ -240,7 +242,7 @@ func readForm(c *gin.Context) ([]byte, error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is over %d bytes", MaxBodyBytes)
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is over %d bytes", maxBodyBytes)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuse(http.StatusRequestTimeout, "the body did not arrive within %s", readTimeout)
 	case err != nil:

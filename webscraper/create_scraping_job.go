@@ -19,7 +19,8 @@ const (
 // ScrapingJobConfig is how to run a sitemap.
 type ScrapingJobConfig struct {
 	SitemapID int64
-	// Driver is [DriverFast] or [DriverFullJS].
+	// Driver loads the pages: "fast" plain HTML, "fulljs" a browser that runs their
+	// JavaScript.
 	Driver string
 	// PageLoadDelay is how long to wait for a page after it was loaded, and
 	// RequestInterval the time between two pages. Both are sent in whole

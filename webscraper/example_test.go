@@ -151,7 +151,7 @@ func ExampleClient_CreateScrapingJob() {
 	}
 	id, err := client.CreateScrapingJob(ctx, webscraper.ScrapingJobConfig{
 		SitemapID:       sitemapID,
-		Driver:          webscraper.DriverFast,
+		Driver:          "fast",
 		PageLoadDelay:   2 * time.Second,
 		RequestInterval: 2 * time.Second,
 		CustomID:        "custom-scraping-job-12",
@@ -294,7 +294,7 @@ func ExampleClient_EnableSitemapScheduler() {
 		CronTimezone:    "Europe/Riga",
 		RequestInterval: 2 * time.Second,
 		PageLoadDelay:   2 * time.Second,
-		Driver:          webscraper.DriverFast,
+		Driver:          "fast",
 		Proxy:           webscraper.NoProxy,
 	})
 	if err != nil {

@@ -15,7 +15,7 @@ func TestScheduler(t *testing.T) {
 	id := cloud.AddSitemap(webscrapertest.Sitemap{Name: "shop"})
 	config := webscraper.Scheduler{
 		CronMinute: "*/10", CronHour: "*", CronDay: "*", CronMonth: "*", CronWeekday: "*", CronTimezone: "Europe/Riga",
-		RequestInterval: 2 * time.Second, PageLoadDelay: 3 * time.Second, Driver: webscraper.DriverFast, Proxy: webscraper.DefaultProxy,
+		RequestInterval: 2 * time.Second, PageLoadDelay: 3 * time.Second, Driver: "fast", Proxy: webscraper.DefaultProxy,
 	}
 	require.NoError(t, client.EnableSitemapScheduler(t.Context(), id, config))
 	scheduler, err := client.SitemapScheduler(t.Context(), id)

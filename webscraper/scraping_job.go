@@ -57,13 +57,6 @@ func (s Status) Running() bool {
 	return false
 }
 
-// The drivers of Web Scraper Cloud, which load the pages: plain HTML, and a
-// browser that runs the pages' JavaScript.
-const (
-	DriverFast   = "fast"
-	DriverFullJS = "fulljs"
-)
-
 // ScrapingJob is one run of a sitemap in Web Scraper Cloud.
 type ScrapingJob struct {
 	ID int64
@@ -82,7 +75,8 @@ type ScrapingJob struct {
 	StoredRecordCount int64
 	// RequestInterval and PageLoadDelay have a resolution of a millisecond.
 	RequestInterval, PageLoadDelay time.Duration
-	// Driver is [DriverFast] or [DriverFullJS].
+	// Driver loads the pages: "fast" plain HTML, "fulljs" a browser that runs their
+	// JavaScript.
 	Driver string
 	// Scheduled says that the sitemap's scheduler started the job.
 	Scheduled bool

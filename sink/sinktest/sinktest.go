@@ -16,12 +16,9 @@ import (
 // There are none when no import of it is published.
 type Records map[int64]json.RawMessage
 
-// Reader reads what readers see of a scraping job now.
-type Reader func(ctx context.Context, scrapingJobID int64) (Records, error)
-
 // TestRecordSink checks that a sink keeps the promises of [sink.RecordSink]: it
 // imports, breaks off, resumes, overtakes, replaces, abandons and removes, and
-// looks through read at what readers see in between. It uses scraping jobs with
+// looks through read at what readers see of a scraping job in between. It uses scraping jobs with
 // IDs from 1 to 99, of which the sink must know nothing, and leaves published
 // imports of them behind. Records are JSON objects, and compared as such.
 //
@@ -33,7 +30,7 @@ type Reader func(ctx context.Context, scrapingJobID int64) (Records, error)
 //			t.Fatal(err)
 //		}
 //	}
-func TestRecordSink(ctx context.Context, s sink.RecordSink, read Reader) error {
+func TestRecordSink(ctx context.Context, s sink.RecordSink, read func(ctx context.Context, scrapingJobID int64) (Records, error)) error {
 	var problems []error
 	for i, each := range promises {
 		c := &check{ctx: ctx, sink: s, read: read, job: int64(i + 1)}
@@ -49,7 +46,7 @@ func TestRecordSink(ctx context.Context, s sink.RecordSink, read Reader) error {
 type check struct {
 	ctx      context.Context
 	sink     sink.RecordSink
-	read     Reader
+	read     func(context.Context, int64) (Records, error)
 	job      int64
 	problems []error
 }

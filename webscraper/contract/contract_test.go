@@ -88,7 +88,7 @@ var operations = []operation{
 			return "ok", client.EnableSitemapScheduler(ctx, 123, webscraper.Scheduler{
 				CronMinute: "*/10", CronHour: "*", CronDay: "*", CronMonth: "*", CronWeekday: "*", CronTimezone: "Europe/Riga",
 				RequestInterval: 2100 * time.Millisecond, PageLoadDelay: 2200 * time.Millisecond,
-				Driver: webscraper.DriverFast, Proxy: webscraper.DefaultProxy,
+				Driver: "fast", Proxy: webscraper.DefaultProxy,
 			})
 		},
 	},
@@ -117,7 +117,7 @@ var operations = []operation{
 		}),
 		ours: func(ctx context.Context, client *webscraper.Client) (any, error) {
 			return client.CreateScrapingJob(ctx, webscraper.ScrapingJobConfig{
-				SitemapID: 123, Driver: webscraper.DriverFullJS, PageLoadDelay: 2200 * time.Millisecond, RequestInterval: 2100 * time.Millisecond,
+				SitemapID: 123, Driver: "fulljs", PageLoadDelay: 2200 * time.Millisecond, RequestInterval: 2100 * time.Millisecond,
 				Proxy: webscraper.DefaultProxy, StartURLs: []string{"https://webscraper.io/test-sites"}, CustomID: "mine",
 			})
 		},
@@ -206,7 +206,7 @@ var schedulerConfig = map[string]any{
 }
 
 // newTwin is a stand-in like every other that it makes, down to the clock.
-func newTwin(t *testing.T) *webscrapertest.Server {
+func newTwin(t *testing.T) *webscrapertest.Cloud {
 	t.Helper()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: func() time.Time { return time.Unix(1_700_000_000, 0) }})
 	server.AddJob(webscrapertest.Job{
@@ -318,7 +318,7 @@ func TestBothClientsWaitForTheRateLimit(t *testing.T) {
 	require.Equal(t, want, statuses(ours))
 }
 
-func statuses(server *webscrapertest.Server) []int {
+func statuses(server *webscrapertest.Cloud) []int {
 	var statuses []int
 	for _, request := range server.Requests() {
 		statuses = append(statuses, request.Status)

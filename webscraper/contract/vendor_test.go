@@ -66,7 +66,7 @@ type vendorProcess struct {
 }
 
 // runVendor makes calls one after the other in one process.
-func runVendor(ctx context.Context, t *testing.T, server *webscrapertest.Server, calls ...vendorCall) vendorProcess {
+func runVendor(ctx context.Context, t *testing.T, server *webscrapertest.Cloud, calls ...vendorCall) vendorProcess {
 	t.Helper()
 	node := requireVendor(t)
 	script, err := json.Marshal(calls)
@@ -85,7 +85,7 @@ func runVendor(ctx context.Context, t *testing.T, server *webscrapertest.Server,
 }
 
 // callVendor makes calls that must all be settled.
-func callVendor(t *testing.T, server *webscrapertest.Server, calls ...vendorCall) []vendorOutcome {
+func callVendor(t *testing.T, server *webscrapertest.Cloud, calls ...vendorCall) []vendorOutcome {
 	t.Helper()
 	process := runVendor(t.Context(), t, server, calls...)
 	require.NoError(t, process.err, process.stderr)
@@ -94,7 +94,7 @@ func callVendor(t *testing.T, server *webscrapertest.Server, calls ...vendorCall
 }
 
 // newClient is our client of a stand-in.
-func newClient(t *testing.T, server *webscrapertest.Server, opts ...webscraper.Option) *webscraper.Client {
+func newClient(t *testing.T, server *webscrapertest.Cloud, opts ...webscraper.Option) *webscraper.Client {
 	t.Helper()
 	client, err := webscraper.NewClient(webscrapertest.DefaultToken, append(opts, webscraper.WithBaseURI(server.URL))...)
 	require.NoError(t, err)

@@ -44,7 +44,7 @@ func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
 
 // newBroken is a stand-in with a job of 1,000 records whose next download
 // suffers.
-func newBroken(t *testing.T, effect webscrapertest.Effect) (server *webscrapertest.Server, id int64, injection *webscrapertest.Injection) {
+func newBroken(t *testing.T, effect webscrapertest.Effect) (server *webscrapertest.Cloud, id int64, injection *webscrapertest.Injection) {
 	t.Helper()
 	server = webscrapertest.NewServer(t, webscrapertest.Options{})
 	id = server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})

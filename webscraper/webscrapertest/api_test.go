@@ -92,7 +92,7 @@ type list struct {
 	PerPage     int `json:"per_page"`
 }
 
-func getList(t *testing.T, server *webscrapertest.Server, path string) list {
+func getList(t *testing.T, server *webscrapertest.Cloud, path string) list {
 	t.Helper()
 	var l list
 	require.NoError(t, json.Unmarshal([]byte(get(t, server, path).body), &l))

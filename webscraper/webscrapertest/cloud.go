@@ -17,6 +17,10 @@ const BasePath = "/api/v1/"
 // Cloud under [BasePath] and sends its webhooks. All its methods may be called
 // at the same time. Make one with [New] or [NewServer].
 type Cloud struct {
+	// URL is the base URI for clients of a Cloud that [NewServer] has made, such as
+	// "http://127.0.0.1:12345/api/v1/".
+	URL string
+
 	tokens   map[string]bool
 	account  Account
 	limit    rateLimit

@@ -17,7 +17,7 @@ import (
 const size = 100 * 520
 
 // faulty is a server with a job of 100 records whose JSON download suffers.
-func faulty(t *testing.T, effect webscrapertest.Effect) (*webscrapertest.Server, string, *webscrapertest.Injection) {
+func faulty(t *testing.T, effect webscrapertest.Effect) (*webscrapertest.Cloud, string, *webscrapertest.Injection) {
 	t.Helper()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})

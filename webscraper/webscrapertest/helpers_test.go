@@ -21,7 +21,7 @@ type answer struct {
 
 // send makes an API request with the default token. It is given headers as
 // "Name: value".
-func send(t *testing.T, server *webscrapertest.Server, method, path, body string, headers ...string) (answer, error) {
+func send(t *testing.T, server *webscrapertest.Cloud, method, path, body string, headers ...string) (answer, error) {
 	t.Helper()
 	target := server.URL + path
 	if !strings.Contains(path, "api_token=") {
@@ -51,14 +51,14 @@ func send(t *testing.T, server *webscrapertest.Server, method, path, body string
 	return answer{response.StatusCode, response.Header, string(content)}, err
 }
 
-func call(t *testing.T, server *webscrapertest.Server, method, path, body string, headers ...string) answer {
+func call(t *testing.T, server *webscrapertest.Cloud, method, path, body string, headers ...string) answer {
 	t.Helper()
 	got, err := send(t, server, method, path, body, headers...)
 	require.NoError(t, err)
 	return got
 }
 
-func get(t *testing.T, server *webscrapertest.Server, path string, headers ...string) answer {
+func get(t *testing.T, server *webscrapertest.Cloud, path string, headers ...string) answer {
 	t.Helper()
 	return call(t, server, http.MethodGet, path, "", headers...)
 }

@@ -7,17 +7,9 @@ import (
 	"testing"
 )
 
-// Server is a Cloud on a local port.
-type Server struct {
-	*Cloud
-	// URL is the base URI for clients, BasePath with its final slash included:
-	// "http://127.0.0.1:12345/api/v1/".
-	URL string
-}
-
-// NewServer starts a Cloud on a local port and runs it, see [Cloud.Run], until
-// the end of the test.
-func NewServer(t testing.TB, options Options) *Server {
+// NewServer starts a Cloud on a local port, its URL, and runs it, see [Cloud.Run],
+// until the end of the test.
+func NewServer(t testing.TB, options Options) *Cloud {
 	t.Helper()
 	cloud := New(options)
 	server := httptest.NewServer(cloud)
@@ -32,5 +24,6 @@ func NewServer(t testing.TB, options Options) *Server {
 		cancel()
 		running.Wait()
 	})
-	return &Server{Cloud: cloud, URL: server.URL + BasePath}
+	cloud.URL = server.URL + BasePath
+	return cloud
 }

@@ -21,7 +21,7 @@ type wireJob struct {
 	Duration  int `json:"scraping_duration"`
 }
 
-func getJob(t *testing.T, server *webscrapertest.Server, id int64) wireJob {
+func getJob(t *testing.T, server *webscrapertest.Cloud, id int64) wireJob {
 	t.Helper()
 	var got struct{ Data wireJob }
 	require.NoError(t, json.Unmarshal([]byte(get(t, server, jobPath(id, "")).body), &got))

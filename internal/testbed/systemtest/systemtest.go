@@ -82,7 +82,7 @@ type System struct {
 	T        *testing.T
 	Programs builtprograms.Programs
 	Env      builtprograms.Environment
-	Cloud    *webscrapertest.Server
+	Cloud    *webscrapertest.Cloud
 	Temporal client.Client
 	DB       *sqlx.DB
 	Spool    string // a folder for the first worker

@@ -1,0 +1,6 @@
+package archive
+
+var (
+	Latest = (*Archive).latest
+	Open   = (*Archive).open
+)
