@@ -101,7 +101,7 @@ func jobsWithImports(ctx context.Context, cloud *webscraper.Client, store *postg
 			}
 			listed := listedJob{ScrapingJob: activities.NewScrapingJob(job)}
 			imports, err := store.PublishedImports(ctx, []int64{job.ID})
-			if published, is := imports[job.ID]; is {
+			if published, ok := imports[job.ID]; ok {
 				listed.RunAgain = !listed.SameContent(published.ScrapingJob)
 				listed.Published = &published
 			}

@@ -91,7 +91,7 @@ func printActivity(row func(name, format string, args ...any), i overview.Import
 		text += ", last heartbeat " + since(*a.LastHeartbeat, now) + " ago"
 	}
 	row("activity", "%s", text)
-	if amount, is := pace.Amount(now); is {
+	if amount, ok := pace.Amount(now); ok {
 		row("done", "%s", amountText(amount, pace, now))
 	}
 	if a.LastFailure != "" {

@@ -70,8 +70,8 @@ func (d *doctor) line(kind, format string, args ...any) {
 
 // settingsAreRight writes a line for each setting that is missing or wrong.
 func (d *doctor) settingsAreRight(s *program.Settings) bool {
-	wrong, is := errors.AsType[*program.SettingsError](s.Err())
-	if !is {
+	wrong, ok := errors.AsType[*program.SettingsError](s.Err())
+	if !ok {
 		return true
 	}
 	for _, problem := range wrong.Problems {

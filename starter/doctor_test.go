@@ -128,7 +128,7 @@ func requireFixes(t *testing.T, out string, want ...string) {
 	t.Helper()
 	var fixes []string
 	for line := range strings.Lines(out) {
-		if fix, is := strings.CutPrefix(line, "fix   "); is {
+		if fix, ok := strings.CutPrefix(line, "fix   "); ok {
 			fixes = append(fixes, fix)
 		}
 	}

@@ -81,8 +81,8 @@ func newProgressBar(streams program.Streams) *progressBar {
 // draw shows what is known now. Each new step leaves a line above the bar.
 func (b *progressBar) draw(i overview.Import, pace *overview.Pace, now time.Time) {
 	step, state := stepOf(i), plain(i.Next(now))
-	amount, is := pace.Amount(now)
-	if is {
+	amount, ok := pace.Amount(now)
+	if ok {
 		state = amountText(amount, pace, now)
 	}
 	if step != b.drawn {

@@ -118,7 +118,7 @@ type importView struct {
 
 func viewOf(i overview.Import, now time.Time) importView {
 	view := importView{Import: i, NeedsAttention: i.NeedsAttention(), Next: i.Next(now)}
-	if amount, is := i.Amount(); is {
+	if amount, ok := i.Amount(); ok {
 		view.Amount = &amount
 	}
 	for _, each := range commandsFor(i) {

@@ -78,8 +78,8 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 	var problems []error
 	for _, attribute := range workflows.SearchAttributes() {
 		name, want := attribute.GetName(), attribute.GetValueType()
-		switch have, is := registered[name]; {
-		case !is:
+		switch have, ok := registered[name]; {
+		case !ok:
 			missing[name], done[name] = want, "registered"
 		case have == want:
 			done[name] = "was there already"
@@ -121,7 +121,7 @@ func whyNotRegistered(err error, namespace string, missing map[string]enumspb.In
 	}
 	var flags strings.Builder
 	for _, attribute := range workflows.SearchAttributes() {
-		if _, is := missing[attribute.GetName()]; is {
+		if _, ok := missing[attribute.GetName()]; ok {
 			fmt.Fprintf(&flags, " --search-attribute %s=Keyword", attribute.GetName())
 		}
 	}
@@ -130,7 +130,7 @@ func whyNotRegistered(err error, namespace string, missing map[string]enumspb.In
 }
 
 func isNotFound(err error) bool {
-	_, is := errors.AsType[*serviceerror.NotFound](err)
+	_, ok := errors.AsType[*serviceerror.NotFound](err)
 	_, namespace := errors.AsType[*serviceerror.NamespaceNotFound](err)
-	return is || namespace
+	return ok || namespace
 }

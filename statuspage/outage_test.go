@@ -47,8 +47,8 @@ func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
 		status, body := get("/admin/imports")
 		require.Equal(t, http.StatusOK, status)
 		for _, name := range []string{"Temporal", "PostgreSQL"} {
-			_, after, is := strings.Cut(body, "<strong>"+name+" cannot be read</strong> since <time datetime=\"")
-			require.True(t, is, body)
+			_, after, ok := strings.Cut(body, "<strong>"+name+" cannot be read</strong> since <time datetime=\"")
+			require.True(t, ok, body)
 			at, _, _ := strings.Cut(after, `"`)
 			since = append(since, at)
 		}

@@ -200,8 +200,8 @@ type importPage struct {
 }
 
 func (h *Handler) showImport(c *gin.Context) {
-	id, is := h.scrapingJobID(c)
-	if !is {
+	id, ok := h.scrapingJobID(c)
+	if !ok {
 		return
 	}
 	page := importPage{frame: h.frame(c, "Scraping job "+workflows.WorkflowID(id)), ScrapingJobID: id}
@@ -264,7 +264,7 @@ func (h *Handler) readRejects(ctx context.Context, page *importPage) (err error)
 }
 
 // scrapingJobID reads the ID of the path, or answers that there is no such page.
-func (h *Handler) scrapingJobID(c *gin.Context) (id int64, is bool) {
+func (h *Handler) scrapingJobID(c *gin.Context) (id int64, ok bool) {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err != nil || id <= 0 || workflows.WorkflowID(id) != c.Param("id") {
 		h.refuse(c, http.StatusNotFound, "There is no such page",

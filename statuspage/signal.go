@@ -37,8 +37,8 @@ func (h *Handler) confirm(c *gin.Context) {
 // answerable returns the import of the path and the signal that is to be sent to
 // it, or says why it makes no sense.
 func (h *Handler) answerable(c *gin.Context) (found overview.Import, what action, ok bool) {
-	id, is := h.scrapingJobID(c)
-	if !is {
+	id, ok := h.scrapingJobID(c)
+	if !ok {
 		return found, what, false
 	}
 	signal := c.Param("signal")

@@ -168,8 +168,8 @@ func next(i overview.Import) (what string, at *time.Time) {
 }
 
 func viewPace(pace *overview.Pace, now time.Time) *progressView {
-	amount, is := pace.Amount(now)
-	if !is {
+	amount, ok := pace.Amount(now)
+	if !ok {
 		return nil
 	}
 	count, unit := number, " records"

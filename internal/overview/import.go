@@ -87,7 +87,7 @@ func (r *Reader) Import(ctx context.Context, scrapingJobID int64) (Import, error
 func (r *Reader) describe(ctx context.Context, scrapingJobID int64, runID string) (Import, error) {
 	id := workflows.WorkflowID(scrapingJobID)
 	described, err := r.Temporal.DescribeWorkflowExecution(ctx, id, runID)
-	if _, is := errors.AsType[*serviceerror.NotFound](err); is {
+	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
 		return Import{}, fmt.Errorf("scraping job %s: %w", id, ErrNotFound)
 	}
 	if err != nil {
@@ -194,7 +194,7 @@ func text(payload *commonpb.Payload) (s string) {
 }
 
 // scrapingJobID reads the ID of an import's workflow.
-func scrapingJobID(workflowID string) (id int64, is bool) {
+func scrapingJobID(workflowID string) (id int64, ok bool) {
 	id, err := strconv.ParseInt(workflowID, 10, 64)
 	return id, err == nil && id > 0
 }

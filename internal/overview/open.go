@@ -95,8 +95,8 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(atATime)
 	for n, run := range runs {
-		id, is := scrapingJobID(run.GetExecution().GetWorkflowId())
-		if !is {
+		id, ok := scrapingJobID(run.GetExecution().GetWorkflowId())
+		if !ok {
 			continue
 		}
 		group.Go(func() error {

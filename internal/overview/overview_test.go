@@ -46,8 +46,8 @@ func TestDownloadUnderWayTellsItsHeartbeat(t *testing.T) {
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 20*time.Millisecond)})
 	s.Notify(id)
 	found := eventually(s, id, "a heartbeat", func(i overview.Import) bool {
-		amount, is := i.Amount()
-		return is && amount.Done > 0
+		amount, ok := i.Amount()
+		return ok && amount.Done > 0
 	})
 	require.True(t, found.Open)
 	require.Equal(t, "Running", found.Status)

@@ -24,7 +24,7 @@ const (
 
 // Amount tells from the heartbeat of the pending activity how far the step is.
 // There is none while the import does neither download nor import records.
-func (i Import) Amount() (amount Amount, is bool) {
+func (i Import) Amount() (amount Amount, ok bool) {
 	if i.Activity == nil || i.Activity.LastHeartbeat == nil || i.Activity.Heartbeat.Waiting {
 		return Amount{}, false
 	}
@@ -69,8 +69,8 @@ const (
 // Look takes note of what the import's heartbeat tells. A look that shows
 // nothing new changes nothing.
 func (p *Pace) Look(i Import) {
-	amount, is := i.Amount()
-	if !is {
+	amount, ok := i.Amount()
+	if !ok {
 		*p = Pace{}
 		return
 	}
@@ -110,7 +110,7 @@ func (p *Pace) PerSecond() (rate float64, known bool) { return p.rate, p.rate > 
 
 // Amount estimates how much is done now; is false when the import has no step
 // under way that can be measured.
-func (p *Pace) Amount(now time.Time) (amount Amount, is bool) {
+func (p *Pace) Amount(now time.Time) (amount Amount, ok bool) {
 	amount = p.amount
 	if p.rate > 0 {
 		passed := min(max(now.Sub(p.at), 0), countOnFor)
@@ -125,8 +125,8 @@ func (p *Pace) Amount(now time.Time) (amount Amount, is bool) {
 // Remaining estimates how long the step still takes; known is false when the
 // speed or the whole amount is not.
 func (p *Pace) Remaining(now time.Time) (remaining time.Duration, known bool) {
-	amount, is := p.Amount(now)
-	if !is || p.rate <= 0 || amount.Of == 0 {
+	amount, ok := p.Amount(now)
+	if !ok || p.rate <= 0 || amount.Of == 0 {
 		return 0, false
 	}
 	return time.Duration(float64(amount.Of-amount.Done) / p.rate * float64(time.Second)), true

@@ -35,8 +35,8 @@ func TestPaceCountsOnBetweenHeartbeats(t *testing.T) {
 	require.True(t, known)
 	require.InDelta(t, 100, rate, 0.001, "since the attempt's beginning")
 
-	amount, is := pace.Amount(after(15))
-	require.True(t, is)
+	amount, ok := pace.Amount(after(15))
+	require.True(t, ok)
 	require.Equal(t, overview.Amount{Unit: overview.Records, Done: 1500, Of: 10_000}, amount)
 	remaining, known := pace.Remaining(after(15))
 	require.True(t, known)
@@ -102,8 +102,8 @@ func TestDownloadIsMeasuredInBytes(t *testing.T) {
 	download.Activity.Heartbeat = activities.Progress{Bytes: 5000}
 	var pace overview.Pace
 	pace.Look(download)
-	amount, is := pace.Amount(after(10))
-	require.True(t, is)
+	amount, ok := pace.Amount(after(10))
+	require.True(t, ok)
 	require.Equal(t, overview.Amount{Unit: overview.Bytes, Done: 5000}, amount)
 	_, known := pace.Remaining(after(10))
 	require.False(t, known, "the whole is not known")
@@ -121,16 +121,16 @@ func TestWhatIsNotMeasuredHasNoPace(t *testing.T) {
 	waiting := importing(1, 20, 1000)
 	waiting.Activity.Heartbeat.Waiting = true
 	pace.Look(waiting)
-	_, is := pace.Amount(after(20))
-	require.False(t, is, "it waits for a slot")
+	_, ok := pace.Amount(after(20))
+	require.False(t, ok, "it waits for a slot")
 
 	pace.Look(importing(1, 10, 1000))
 	described := importing(1, 10, 1000)
 	described.Activity.Name = "DeleteScrapingJob"
 	pace.Look(described)
-	_, is = pace.Amount(after(10))
-	require.False(t, is)
+	_, ok = pace.Amount(after(10))
+	require.False(t, ok)
 	pace.Look(overview.Import{})
-	_, is = pace.Amount(after(10))
-	require.False(t, is)
+	_, ok = pace.Amount(after(10))
+	require.False(t, ok)
 }

@@ -182,7 +182,7 @@ func testsOf(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	for _, file := range testFiles(t, dir) {
 		for _, declaration := range file.Decls {
-			if function, is := declaration.(*ast.FuncDecl); is && strings.HasPrefix(function.Name.Name, "Test") {
+			if function, ok := declaration.(*ast.FuncDecl); ok && strings.HasPrefix(function.Name.Name, "Test") {
 				names = append(names, function.Name.Name)
 			}
 		}

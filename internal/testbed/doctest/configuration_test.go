@@ -19,7 +19,7 @@ func variables(t *testing.T, packages ...string) map[string]string {
 	for _, dir := range packages {
 		for _, file := range sourceFiles(t, dir) {
 			ast.Inspect(file, func(node ast.Node) bool {
-				if field, is := node.(*ast.Field); is && field.Tag != nil {
+				if field, ok := node.(*ast.Field); ok && field.Tag != nil {
 					text, err := strconv.Unquote(field.Tag.Value)
 					require.NoError(t, err)
 					tag := reflect.StructTag(text)
@@ -57,9 +57,9 @@ func TestEverySettingIsListedWithItsDefault(t *testing.T) {
 	}
 	read := variables(t, "worker", "starter", "internal/program")
 	for name, byDefault := range read {
-		cell, is := listed[name]
-		require.True(t, is, "docs/configuration.md does not have %s", name)
-		if value, is := computed[byDefault]; is {
+		cell, ok := listed[name]
+		require.True(t, ok, "docs/configuration.md does not have %s", name)
+		if value, ok := computed[byDefault]; ok {
 			byDefault = value
 		}
 		if byDefault != "" && name != "HEALTH_ADDRESS" { // which has one for the healthcheck only

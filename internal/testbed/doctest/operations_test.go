@@ -45,15 +45,15 @@ func errorTypes(t *testing.T, dir string) (values []string) {
 	named := regexp.MustCompile(`^[Ee]rror[A-Z]`)
 	for _, file := range sourceFiles(t, dir) {
 		ast.Inspect(file, func(node ast.Node) bool {
-			spec, is := node.(*ast.ValueSpec)
-			if !is {
+			spec, ok := node.(*ast.ValueSpec)
+			if !ok {
 				return true
 			}
 			for i, name := range spec.Names {
 				if !named.MatchString(name.Name) || i >= len(spec.Values) {
 					continue
 				}
-				if literal, is := spec.Values[i].(*ast.BasicLit); is && literal.Kind == token.STRING {
+				if literal, ok := spec.Values[i].(*ast.BasicLit); ok && literal.Kind == token.STRING {
 					value, err := strconv.Unquote(literal.Value)
 					require.NoError(t, err)
 					values = append(values, value)
@@ -107,15 +107,15 @@ func TestEveryFindingOfTheDoctorIsListed(t *testing.T) {
 	var findings []string
 	for _, file := range sourceFiles(t, "starter") {
 		ast.Inspect(file, func(node ast.Node) bool {
-			call, is := node.(*ast.CallExpr)
-			if !is || len(call.Args) == 0 {
+			call, ok := node.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
 				return true
 			}
-			if method, is := call.Fun.(*ast.SelectorExpr); !is || method.Sel.Name != "fix" {
+			if method, ok := call.Fun.(*ast.SelectorExpr); !ok || method.Sel.Name != "fix" {
 				return true
 			}
-			literal, is := call.Args[0].(*ast.BasicLit)
-			require.True(t, is, "a finding is not a literal")
+			literal, ok := call.Args[0].(*ast.BasicLit)
+			require.True(t, ok, "a finding is not a literal")
 			format, err := strconv.Unquote(literal.Value)
 			require.NoError(t, err)
 			if format != "%s" { // what settings have to say

@@ -20,8 +20,8 @@ func subcommands(t *testing.T, program string) (all []string) {
 	t.Helper()
 	for _, file := range sourceFiles(t, program) {
 		ast.Inspect(file, func(node ast.Node) bool {
-			spec, is := node.(*ast.TypeSpec)
-			if !is || spec.Name.Name != "commands" {
+			spec, ok := node.(*ast.TypeSpec)
+			if !ok || spec.Name.Name != "commands" {
 				return true
 			}
 			for _, field := range spec.Type.(*ast.StructType).Fields.List {

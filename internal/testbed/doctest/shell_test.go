@@ -141,7 +141,7 @@ func (s *shell) execute(t *testing.T, where, command string) {
 		}
 	}
 	settings, program := splitSettings(command)
-	if ready, is := serving[program]; is {
+	if ready, ok := serving[program]; ok {
 		s.serve(t, settings, program, ready)
 		return
 	}

@@ -111,8 +111,8 @@ func (o *operator) click(selector, text string) {
 func (o *operator) waitFor(what, condition string) {
 	o.T.Helper()
 	o.WaitFor(what+" in the Temporal UI", func() bool {
-		is, err := chromedp.Run(o.tab, chromedp.Evaluate[bool](condition)) // a page that changes answers nothing
-		return err == nil && is
+		ok, err := chromedp.Run(o.tab, chromedp.Evaluate[bool](condition)) // a page that changes answers nothing
+		return err == nil && ok
 	})
 }
 

@@ -86,7 +86,7 @@ func (c *checker) problem(format string, args ...any) {
 // find returns the object of that kind and name, nil if there is none.
 func find[T object](c *checker, name string) (found T) {
 	for _, each := range c.objects {
-		if o, is := each.(T); is && o.GetName() == name {
+		if o, ok := each.(T); ok && o.GetName() == name {
 			return o
 		}
 	}
@@ -98,7 +98,7 @@ func (c *checker) checkMetadata(o object) {
 		c.problem("%T %s: %s", o, o.GetName(), problem)
 	}
 	namespace := o.GetNamespace()
-	if own, is := o.(*corev1.Namespace); is {
+	if own, ok := o.(*corev1.Namespace); ok {
 		namespace = own.Name
 	}
 	if namespace == "" || find[*corev1.Namespace](c, namespace) == nil {

@@ -38,7 +38,7 @@ func readDockerfile(path string) (stages []stage, err error) {
 	names := map[string]bool{}
 	for _, each := range read {
 		for _, command := range each.Commands {
-			if copied, is := command.(*instructions.CopyCommand); is && copied.From != "" && !names[copied.From] {
+			if copied, ok := command.(*instructions.CopyCommand); ok && copied.From != "" && !names[copied.From] {
 				problems = append(problems, fmt.Errorf("%s: COPY --from=%s: there is no such stage before", path, copied.From))
 			}
 		}
