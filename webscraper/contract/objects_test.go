@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -36,7 +37,7 @@ func getScheduler(id int64) func(context.Context, *webscraper.Client) (any, erro
 			"request_interval":  scheduler.RequestInterval.Milliseconds(),
 			"page_load_delay":   scheduler.PageLoadDelay.Milliseconds(),
 			"driver":            scheduler.Driver,
-			"proxy":             scheduler.Proxy,
+			"proxy":             json.Number(scheduler.Proxy), // a number on the wire
 		}, nil
 	}
 }
