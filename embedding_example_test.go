@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file://
 
@@ -63,7 +64,7 @@ func ExampleOptions_archive() {
 	}
 }
 
-func pluginWithArchive(ctx context.Context, temporal client.Client, cloud *webscraper.Client, db *sqlx.DB) (*scrapehaul.Plugin, error) {
+func pluginWithArchive(ctx context.Context, temporal client.Client, cloud *webscraper.Client, db *sqlx.DB) (worker.Plugin, error) {
 	archive, err := blob.OpenBucket(ctx, "file:///var/archive?create_dir=true")
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func ExampleOptions_recordHook() {
 	}
 }
 
-func pluginWithHook(temporal client.Client, cloud *webscraper.Client, db *sqlx.DB) (*scrapehaul.Plugin, error) {
+func pluginWithHook(temporal client.Client, cloud *webscraper.Client, db *sqlx.DB) (worker.Plugin, error) {
 	mappings, err := mapping.ReadFile("/etc/prices/mappings.yaml")
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ const hostQueue = "prices"
 
 // newHost is a program that knows nothing of our processes: what it embeds, it
 // embeds itself.
-func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.System, *scrapehaul.Plugin) {
+func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.System, worker.Plugin) {
 	t.Helper()
 	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
 	require.NoError(t, err)
@@ -75,15 +75,13 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	require.NoError(t, host.Start())
 	t.Cleanup(host.Stop)
 
-	handler, err := webhook.New(webhook.Options{
-		Client: s.Temporal, Tokens: []string{systemtest.WebhookToken}, TaskQueue: hostQueue,
-		Settings: workflows.Settings{HoldBeforeDelete: "0"},
-	})
-	require.NoError(t, err)
 	gin.SetMode(gin.TestMode)
 	engine := gin.New()
 	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
-	handler.Register(engine.Group("/partners"))
+	require.NoError(t, webhook.Register(engine.Group("/partners"), webhook.Options{
+		Client: s.Temporal, Tokens: []string{systemtest.WebhookToken}, TaskQueue: hostQueue,
+		Settings: workflows.Settings{HoldBeforeDelete: "0"},
+	}))
 	site := httptest.NewServer(engine)
 	t.Cleanup(site.Close)
 	s.Cloud.SetWebhookURL(site.URL + "/partners" + webhook.Path + "?token=" + systemtest.WebhookToken)
@@ -137,7 +135,7 @@ func TestHostKeepsRecordsInASinkOfItsOwn(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, elsewhere.Close()) })
 	_, err = postgres.Migrate(t.Context(), elsewhere)
 	require.NoError(t, err)
-	s, plugin := newHost(t, func(o *scrapehaul.Options) { o.RecordSink = postgres.NewStore(elsewhere) })
+	s, plugin := newHost(t, func(o *scrapehaul.Options) { o.RecordSink = postgres.NewStore(elsewhere, nil) })
 	host := worker.New(s.Temporal, hostQueue, worker.Options{Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second})
 	require.NoError(t, host.Start())
 	t.Cleanup(host.Stop)

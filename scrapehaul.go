@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -35,7 +34,7 @@ const (
 // is described and downloaded, and described and deleted.
 const callsOfATask = 2
 
-// Options are what a Plugin needs.
+// Options are what the plugin needs.
 type Options struct {
 	// Client is the Temporal client that the host's worker is made from.
 	// Required.
@@ -119,15 +118,7 @@ func (o *Options) validate() error {
 	return errors.Join(problems...)
 }
 
-// Plugin brings scrapehaul to a Temporal worker: set it in worker.Options of
-// the worker on the task queue that notifications go to. It registers the
-// workflows and the activities, and, from the worker's start to its stop, runs
-// two more workers for activities: one on the task queue of this worker's spool,
-// because a file can only be imported where it was downloaded, and one on the
-// task queue of the API's small calls, whose pace Temporal keeps.
-//
-// A Plugin serves one worker. Set it on the worker, not on the client.
-type Plugin struct {
+type plugin struct {
 	worker.PluginBase
 	options Options
 	spool   *activities.Spool
@@ -139,11 +130,17 @@ type Plugin struct {
 	running     []worker.Worker // the further workers
 }
 
-var _ worker.Plugin = (*Plugin)(nil)
-
-// NewPlugin returns a Plugin, or an error that names every option that is not
-// valid. It prepares the spool folder.
-func NewPlugin(options Options) (*Plugin, error) {
+// NewPlugin returns a plugin that brings scrapehaul to a Temporal worker, or an error
+// that names every option that is not valid: set it in worker.Options of the worker
+// on the task queue that notifications go to. It prepares the spool folder.
+//
+// The plugin registers the workflows and the activities, and, from the worker's start
+// to its stop, runs two more workers for activities: one on the task queue of this
+// worker's spool, because a file can only be imported where it was downloaded, and
+// one on the task queue of the API's small calls, whose pace Temporal keeps.
+//
+// It serves one worker. Set it on the worker, not on the client.
+func NewPlugin(options Options) (worker.Plugin, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("scrapehaul options: %w", err)
 	}
@@ -163,14 +160,14 @@ func NewPlugin(options Options) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Plugin{options: options, spool: spool}, nil
+	return &plugin{options: options, spool: spool}, nil
 }
 
 // Name identifies the plugin.
-func (*Plugin) Name() string { return "scrapehaul.Importer" }
+func (*plugin) Name() string { return "scrapehaul.Importer" }
 
 // ConfigureWorker takes note of the worker's options; see [worker.Plugin].
-func (p *Plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigureWorkerOptions) error {
+func (p *plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigureWorkerOptions) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.taskQueue != "" {
@@ -184,20 +181,20 @@ func (p *Plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigu
 
 // StartWorker registers the workflows and the activities, makes the spool known
 // and starts the further workers; see [worker.Plugin].
-func (p *Plugin) StartWorker(
+func (p *plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
-	store := postgres.NewStore(p.options.DB).WithMappings(p.options.Mappings)
+	store := postgres.NewStore(p.options.DB, p.options.Mappings)
 	steps := &activities.Activities{
-		Cloud:             p.options.Cloud,
-		Sink:              p.options.RecordSink,
-		Store:             store,
-		Spool:             p.spool,
-		Slots:             activities.NewSlots(p.options.MaxConcurrentImports),
-		ImportConnections: p.options.ConnectionsPerImport,
-		WorkerTaskQueue:   activities.SpoolTaskQueue(p.taskQueue, p.spool.Name()),
-		ArchiveRetention:  p.options.ArchiveRetention,
-		RecordHook:        p.options.RecordHook,
+		Cloud:                p.options.Cloud,
+		Sink:                 p.options.RecordSink,
+		Store:                store,
+		Spool:                p.spool,
+		MaxConcurrentImports: p.options.MaxConcurrentImports,
+		ImportConnections:    p.options.ConnectionsPerImport,
+		WorkerTaskQueue:      p.spool.TaskQueue(p.taskQueue),
+		ArchiveRetention:     p.options.ArchiveRetention,
+		RecordHook:           p.options.RecordHook,
 	}
 	if steps.Sink == nil {
 		steps.Sink = store
@@ -207,7 +204,7 @@ func (p *Plugin) StartWorker(
 	}
 	registerWorkflows(options.WorkerRegistry)
 	steps.Register(options.WorkerRegistry)
-	options.WorkerRegistry.RegisterActivityWithOptions(workflows.StartImports, activity.RegisterOptions{Name: workflows.StartImportsName})
+	workflows.RegisterActivities(options.WorkerRegistry)
 	if err := postgres.CheckSchema(ctx, p.options.DB); err != nil {
 		return fmt.Errorf("the plugin's DB: %w", err)
 	}
@@ -237,7 +234,7 @@ func (p *Plugin) StartWorker(
 	return err
 }
 
-func (p *Plugin) startFurther(steps *activities.Activities, taskQueue string, options worker.Options) error {
+func (p *plugin) startFurther(steps *activities.Activities, taskQueue string, options worker.Options) error {
 	further := worker.New(p.options.Client, taskQueue, options)
 	steps.Register(further)
 	if err := further.Start(); err != nil {
@@ -249,7 +246,7 @@ func (p *Plugin) startFurther(steps *activities.Activities, taskQueue string, op
 	return nil
 }
 
-func (p *Plugin) stopFurther() {
+func (p *plugin) stopFurther() {
 	p.mu.Lock()
 	running := p.running
 	p.running = nil
@@ -262,7 +259,7 @@ func (p *Plugin) stopFurther() {
 }
 
 // StopWorker stops all the workers at the same time; see [worker.Plugin].
-func (p *Plugin) StopWorker(
+func (p *plugin) StopWorker(
 	ctx context.Context, options worker.PluginStopWorkerOptions, next func(context.Context, worker.PluginStopWorkerOptions),
 ) {
 	var stopping sync.WaitGroup
@@ -272,7 +269,7 @@ func (p *Plugin) StopWorker(
 }
 
 // ReplayWorkflow registers the workflows with a replayer; see [worker.Plugin].
-func (p *Plugin) ReplayWorkflow(
+func (p *plugin) ReplayWorkflow(
 	ctx context.Context, options worker.PluginReplayWorkflowOptions, next func(context.Context, worker.PluginReplayWorkflowOptions) error,
 ) error {
 	registerWorkflows(options.WorkflowReplayRegistry)

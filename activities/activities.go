@@ -12,7 +12,7 @@ import (
 )
 
 // Activities has the activities of an import as its methods. All fields but
-// RecordHook, Slots, ImportConnections and those of the archive are required. A nil *Activities
+// RecordHook, MaxConcurrentImports, ImportConnections and those of the archive are required. A nil *Activities
 // serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client, made with [webscraper.ForTemporal].
@@ -25,8 +25,9 @@ type Activities struct {
 	RecordHook RecordHook
 	// Spool keeps downloaded files until they are imported.
 	Spool *Spool
-	// Slots bound the downloads and imports that run at a time; nil bounds nothing.
-	Slots *Slots
+	// MaxConcurrentImports is how many downloads and imports run at a time; 0 bounds
+	// nothing.
+	MaxConcurrentImports int
 	// ImportConnections is how many batches an import commits at a time, each over
 	// a connection of its own; 0 means 1.
 	ImportConnections int
@@ -38,6 +39,8 @@ type Activities struct {
 	Archive *archive.Archive
 	// ArchiveRetention is how long the archive keeps a file; 0 means for good.
 	ArchiveRetention time.Duration
+
+	slots *slots
 }
 
 // registry is the part of a Temporal worker that takes activities.
@@ -47,6 +50,9 @@ type registry interface {
 
 // Register registers all activities under their own names.
 func (a *Activities) Register(to registry) {
+	if a.slots == nil && a.MaxConcurrentImports > 0 { // the first time
+		a.slots = newSlots(a.MaxConcurrentImports)
+	}
 	for name, method := range map[string]any{
 		"DownloadScrapingJob": a.DownloadScrapingJob,
 		"ImportRecords":       a.ImportRecords,

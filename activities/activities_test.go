@@ -61,8 +61,8 @@ func newWorld(t *testing.T, changes ...func(*webscrapertest.Options)) *world {
 	require.NoError(t, err)
 	w.steps = &activities.Activities{
 		Cloud:             w.client(apiToken),
-		Sink:              postgres.NewStore(w.db),
-		Store:             postgres.NewStore(w.db),
+		Sink:              postgres.NewStore(w.db, nil),
+		Store:             postgres.NewStore(w.db, nil),
 		ImportConnections: 3,
 		Spool:             openSpool(t, w.spool, 0),
 		WorkerTaskQueue:   queue,

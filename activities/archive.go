@@ -115,7 +115,7 @@ func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, r
 	if a.Archive == nil {
 		return result, nil
 	}
-	release, err := waitForSlot(ctx, Progress{}, a.Slots.takeForDownload)
+	release, err := waitForSlot(ctx, Progress{}, a.slots.takeForDownload)
 	if err != nil {
 		return result, err
 	}

@@ -298,7 +298,7 @@ func TestArchivedFilesAreRemovedWhenTheirRetentionIsOver(t *testing.T) {
 	}
 	sweep := func() int {
 		t.Helper()
-		result, err := run[activities.RemoveUnfinishedImportsResult](w, "RemoveUnfinishedImports", nil)
+		result, err := run[activities.Removed](w, "RemoveUnfinishedImports", nil)
 		require.NoError(t, err)
 		return result.ArchivedFiles
 	}

@@ -8,13 +8,15 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Imported is what an import has made of a scraping job, and what a person allows
-// of it: all that decides whether the job may be deleted in Web Scraper Cloud.
-type Imported struct {
+// DeleteScrapingJobInput is what an import has made of a scraping job, and what a
+// person allows of it: all that decides whether the job may be deleted in Web
+// Scraper Cloud.
+type DeleteScrapingJobInput struct {
 	// Job is the job as it was when it was imported.
 	Job sink.ScrapingJob `json:"job"`
-	// Counts are those of the import's records.
-	Counts sink.Counts `json:"counts"`
+	// ImportID is the import, Counts are those of its records.
+	ImportID int64       `json:"import_id"`
+	Counts   sink.Counts `json:"counts"`
 	// MaxRejected is how many rejected records there may be. Accepted says that a
 	// person wants the job deleted however many there are, and in spite of a
 	// count that does not match.
@@ -22,27 +24,20 @@ type Imported struct {
 	Accepted    bool  `json:"accepted,omitempty"`
 }
 
-// Objection is why a scraping job has to stay in Web Scraper Cloud.
-type Objection struct {
-	// Kind is ErrorRejectedRecords or ErrorCountMismatch when a person may accept
-	// the import all the same, "" when the job stays whatever a person says.
-	Kind string
-	// Reason is one sentence, without a full stop.
-	Reason string
-}
-
-// WhyKeep is the rule of deletion: why the job has to stay in Web Scraper Cloud,
-// nil when it may be deleted there.
-func (i Imported) WhyKeep() *Objection {
+// WhyKeep is the rule of deletion: why the job has to stay in Web Scraper Cloud, in
+// one sentence without a full stop, or "" when it may be deleted there. The kind is
+// ErrorRejectedRecords or ErrorCountMismatch when a person may accept the import all
+// the same, "" when the job stays whatever a person says.
+func (in DeleteScrapingJobInput) WhyKeep() (kind, reason string) {
 	switch {
-	case !i.Accepted && i.Counts.Rejected > i.MaxRejected:
-		return &Objection{ErrorRejectedRecords, recordsWere(i.Counts.Rejected) + " rejected (see scrapehaul.rejected_records)"}
-	case !finished(i.Job):
-		return &Objection{Reason: fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", i.Job.Status)}
-	case !i.Accepted && i.Counts.All() != i.Job.StoredRecordCount:
-		return &Objection{ErrorCountMismatch, fmt.Sprintf("%s imported, but the job has stored %d", recordsWere(i.Counts.Records), i.Job.StoredRecordCount)}
+	case !in.Accepted && in.Counts.Rejected > in.MaxRejected:
+		return ErrorRejectedRecords, recordsWere(in.Counts.Rejected) + " rejected (see scrapehaul.rejected_records)"
+	case !finished(in.Job):
+		return "", fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", in.Job.Status)
+	case !in.Accepted && in.Counts.All() != in.Job.StoredRecordCount:
+		return ErrorCountMismatch, fmt.Sprintf("%s imported, but the job has stored %d", recordsWere(in.Counts.Records), in.Job.StoredRecordCount)
 	}
-	return nil
+	return "", ""
 }
 
 func recordsWere(n int64) string {
@@ -50,13 +45,6 @@ func recordsWere(n int64) string {
 		return "1 record was"
 	}
 	return fmt.Sprintf("%d records were", n)
-}
-
-// DeleteScrapingJobInput names the import that makes the job's copy in the cloud
-// dispensable.
-type DeleteScrapingJobInput struct {
-	Imported
-	ImportID int64 `json:"import_id"`
 }
 
 // DeleteScrapingJobResult says whether the job is gone from the cloud.
@@ -136,8 +124,6 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
 			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), nil
 	}
-	if objection := in.WhyKeep(); objection != nil {
-		return objection.Reason, nil
-	}
-	return "", nil
+	_, reason = in.WhyKeep()
+	return reason, nil
 }

@@ -26,8 +26,7 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 	id = w.cloud.AddJob(job)
 	imported, result := w.imported(id, 1)
 	return id, activities.DeleteScrapingJobInput{
-		Imported: activities.Imported{Job: imported.Job, Counts: sink.Counts{Records: result.Records, Rejected: result.Rejected}},
-		ImportID: result.ImportID,
+		Job: imported.Job, ImportID: result.ImportID, Counts: sink.Counts{Records: result.Records, Rejected: result.Rejected},
 	}
 }
 

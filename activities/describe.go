@@ -25,21 +25,21 @@ type Description struct {
 // Running reports whether the job is still being scraped, or is about to be.
 func (d Description) Running() bool { return webscraper.Status(d.Job.Status).Running() }
 
-// Unchanged reports whether the published import was made from the job's present
+// unchanged reports whether the published import was made from the job's present
 // content.
-func (d Description) Unchanged() bool {
+func (d Description) unchanged() bool {
 	return d.Found && d.Published != nil && d.Job.SameContent(d.Published.ScrapingJob)
 }
 
 // Due reports whether the job has to be downloaded and imported: it has ended, the
 // filter lets it pass, and its content is not published yet, or to be imported again.
 func (d Description) Due(again bool) bool {
-	return d.Found && !d.Running() && d.Outside == "" && (again || !d.Unchanged())
+	return d.Found && !d.Running() && d.Outside == "" && (again || !d.unchanged())
 }
 
 // finished reports whether the job came to its end by itself: only then can nobody
 // continue it.
-func finished(job sink.ScrapingJob) bool { return job.Status == string(webscraper.StatusFinished) }
+func finished(job sink.ScrapingJob) bool { return job.Status == "finished" }
 
 // NewScrapingJob takes from the job object what matters to an import.
 func NewScrapingJob(job *webscraper.ScrapingJob) sink.ScrapingJob {

@@ -121,7 +121,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, nil
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
-	if !ok || failure.Type() == ErrorRateLimited {
+	if !ok || failure.Type() == errorRateLimited {
 		return result, err // cancelled; or Temporal waits for as long as the API says
 	}
 	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
@@ -150,7 +150,7 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 			reached = partial.progress()
 		}
 	}()
-	release, err := waitForSlot(ctx, earlier, a.Slots.takeForDownload)
+	release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
 	if err != nil {
 		return result, reached, err
 	}
@@ -200,5 +200,5 @@ func goesOn(ctx context.Context, err error) bool {
 		return !notFound && !temporal.IsCanceledError(cause)
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
-	return ok && slices.Contains([]string{ErrorCloud, ErrorRateLimited, ErrorWorkerStopping}, failure.Type())
+	return ok && slices.Contains([]string{errorCloud, errorRateLimited, errorWorkerStopping}, failure.Type())
 }

@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
@@ -87,7 +88,7 @@ func TestFullDiskIsNoticedBeforeTheDownload(t *testing.T) {
 
 func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
 	w := newWorld(t, noGzip)
-	free, err := activities.FreeBytes(w.spool)
+	free, err := diskspace.Free(w.spool)
 	require.NoError(t, err)
 	const records = 20_000_000 // 10 GB, of which half fits
 	w.steps.Spool = openSpool(t, w.spool, free-records*520/2)
@@ -100,7 +101,7 @@ func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
 
 func TestStoppingWorkerGivesTheDownloadBack(t *testing.T) {
 	w := newWorld(t)
-	w.steps.Slots = activities.NewSlots(1)
+	w.steps.MaxConcurrentImports = 1
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	hang := w.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Effect: webscrapertest.HangAt(10_000)})
 	stop := make(chan struct{})

@@ -25,40 +25,40 @@ import (
 
 // Types of the errors that activities return, as seen in the Temporal UI.
 const (
-	// ErrorRateLimited: the API's limit is spent; retried when it says so.
-	ErrorRateLimited = "RateLimited"
-	// ErrorCloud: Web Scraper Cloud failed or could not be reached; retried.
-	ErrorCloud = "CloudUnavailable"
-	// ErrorRequestRefused: Web Scraper Cloud refuses the request, now and
+	// errorRateLimited: the API's limit is spent; retried when it says so.
+	errorRateLimited = "RateLimited"
+	// errorCloud: Web Scraper Cloud failed or could not be reached; retried.
+	errorCloud = "CloudUnavailable"
+	// errorRequestRefused: Web Scraper Cloud refuses the request, now and
 	// later: a wrong token, say. Not retried.
-	ErrorRequestRefused = "RequestRefused"
+	errorRequestRefused = "RequestRefused"
 	// ErrorJobGone: Web Scraper Cloud does not know the job any more. The import
 	// has to begin again with the description, which says the rest.
 	ErrorJobGone = "JobGone"
-	// ErrorDatabase: PostgreSQL failed or could not be reached; retried.
-	ErrorDatabase = "DatabaseUnavailable"
-	// ErrorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
+	// errorDatabase: PostgreSQL failed or could not be reached; retried.
+	errorDatabase = "DatabaseUnavailable"
+	// errorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
 	// missing table or right, say. Not retried.
-	ErrorDatabaseRefuses = "DatabaseRefuses"
-	// ErrorDiskFull: the spool's file system is full; retried.
-	ErrorDiskFull = "DiskFull"
-	// ErrorWorkerStopping: the worker is being stopped; retried.
-	ErrorWorkerStopping = "WorkerStopping"
+	errorDatabaseRefuses = "DatabaseRefuses"
+	// errorDiskFull: the spool's file system is full; retried.
+	errorDiskFull = "DiskFull"
+	// errorWorkerStopping: the worker is being stopped; retried.
+	errorWorkerStopping = "WorkerStopping"
 	// ErrorFileGone: the spool file is not there as it was. The import has to
 	// begin again with the download.
 	ErrorFileGone = "FileGone"
 	// ErrorSuperseded: a later import of the job was requested. The import has
 	// to begin again, if it is still wanted.
 	ErrorSuperseded = "Superseded"
-	// ErrorArchive: the archive failed or could not be reached; retried.
-	ErrorArchive = "ArchiveUnavailable"
-	// ErrorArchiveCorrupt: an archived file is not as it was written. Not retried.
-	ErrorArchiveCorrupt = "ArchiveCorrupt"
+	// errorArchive: the archive failed or could not be reached; retried.
+	errorArchive = "ArchiveUnavailable"
+	// errorArchiveCorrupt: an archived file is not as it was written. Not retried.
+	errorArchiveCorrupt = "ArchiveCorrupt"
 	// ErrorMappedTable: PostgreSQL refuses to bring records into the table of a
 	// mapping, now and later: another row has the key, say. Not retried.
 	ErrorMappedTable = "MappedTableRefuses"
-	// ErrorRecordHook: the record hook of the worker's host failed; retried.
-	ErrorRecordHook = "RecordHookFailed"
+	// errorRecordHook: the record hook of the worker's host failed; retried.
+	errorRecordHook = "RecordHookFailed"
 	// ErrorRejectedRecords and ErrorCountMismatch: the rule of deletion, WhyKeep,
 	// wants a person to look first.
 	ErrorRejectedRecords = "RejectedRecords"
@@ -66,6 +66,15 @@ const (
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
 )
+
+// ErrorKinds are all of these types.
+func ErrorKinds() []string {
+	return []string{
+		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, errorDiskFull,
+		errorWorkerStopping, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
+		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther,
+	}
+}
 
 var (
 	errDiskFull       = errors.New("the spool's disk is full")
@@ -85,17 +94,17 @@ func classify(ctx context.Context, err error) error {
 	kind, options := ErrorOther, temporal.ApplicationErrorOptions{}
 	switch {
 	case errors.Is(err, errWorkerStopping):
-		kind = ErrorWorkerStopping
+		kind = errorWorkerStopping
 	case errors.Is(err, errRecordHook):
-		kind = ErrorRecordHook
+		kind = errorRecordHook
 	case errors.Is(err, errFileGone):
 		kind, options.NonRetryable = ErrorFileGone, true
 	case errors.Is(err, archive.ErrCorrupt):
-		kind, options.NonRetryable = ErrorArchiveCorrupt, true
+		kind, options.NonRetryable = errorArchiveCorrupt, true
 	case isFromArchive(err):
-		kind = ErrorArchive
+		kind = errorArchive
 	case errors.Is(err, errDiskFull), errors.Is(err, syscall.ENOSPC):
-		kind = ErrorDiskFull
+		kind = errorDiskFull
 	case errors.Is(err, sink.ErrSuperseded):
 		kind, options.NonRetryable = ErrorSuperseded, true
 	case pq.As(err) != nil:
@@ -108,7 +117,7 @@ func classify(ctx context.Context, err error) error {
 	case isFromCloud(err):
 		kind, options.NonRetryable, options.NextRetryDelay = classifyCloud(err)
 	case isBrokenConnection(err):
-		kind = ErrorDatabase // the only connections that are not to the cloud
+		kind = errorDatabase // the only connections that are not to the cloud
 	}
 	message := advice(kind, err) + err.Error()
 	if len(message) > maxMessage {
@@ -124,11 +133,11 @@ func advice(kind string, err error) string {
 	switch {
 	case webscraper.IsUnauthorized(err):
 		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
-	case kind == ErrorDatabaseRefuses:
+	case kind == errorDatabaseRefuses:
 		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
 	case kind == ErrorMappedTable:
 		return "Nothing was published; put the table or its mapping (MAPPINGS of the workers) right: "
-	case kind == ErrorArchiveCorrupt:
+	case kind == errorArchiveCorrupt:
 		return "Nothing was imported; put the archived file right, or remove it, so that the one before it is taken: "
 	}
 	return ""
@@ -140,9 +149,9 @@ func advice(kind string, err error) string {
 func classifyDatabase(err *pq.Error) (kind string, final bool) {
 	switch err.Code.Class() {
 	case pqerror.ClassSyntaxErrorOrAccessRuleViolation, pqerror.ClassInvalidSchemaName:
-		return ErrorDatabaseRefuses, true
+		return errorDatabaseRefuses, true
 	default:
-		return ErrorDatabase, false
+		return errorDatabase, false
 	}
 }
 
@@ -177,19 +186,19 @@ func isFromCloud(err error) bool {
 
 func classifyCloud(err error) (kind string, final bool, delay time.Duration) {
 	if delay, limited := webscraper.IsRateLimited(err); limited {
-		return ErrorRateLimited, false, delay
+		return errorRateLimited, false, delay
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return ErrorOther, false, 0 // a download that could not be written
 	}
 	answer, ok := errors.AsType[*webscraper.Error](err)
 	if !ok {
-		return ErrorCloud, false, 0 // no answer, or half of one
+		return errorCloud, false, 0 // no answer, or half of one
 	}
 	switch code := answer.StatusCode; {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code < 400, code >= 500:
-		return ErrorCloud, false, 0
+		return errorCloud, false, 0
 	default:
-		return ErrorRequestRefused, true, 0
+		return errorRequestRefused, true, 0
 	}
 }

@@ -129,7 +129,7 @@ func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
 			mappings, err := mapping.Parse("mappings.yaml", []byte(
 				"mappings: [{sitemap: shop, table: products, columns: [{name: url, type: text}], mode: replace-job}]"))
 			require.NoError(t, err)
-			w.steps.Sink = postgres.NewStore(w.db).WithMappings(mappings)
+			w.steps.Sink = postgres.NewStore(w.db, mappings)
 			in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(`{"url":"` + long.String() + `"}`)}), 1)
 			_, err = w.tryImport(in)
 			requireFailure(t, err, activities.ErrorMappedTable, false)
@@ -149,7 +149,7 @@ func TestDatabaseThatIsGoneIsRetried(t *testing.T) {
 		"the connection ends": closingServer(t),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.steps.Sink = postgres.NewStore(connect(t, "postgres://importer:"+password+"@"+address+"/scrapehaul?sslmode=disable"))
+			w.steps.Sink = postgres.NewStore(connect(t, "postgres://importer:"+password+"@"+address+"/scrapehaul?sslmode=disable"), nil)
 			for activity, input := range databaseSteps(in) {
 				_, err := run[any](w, activity, input)
 				requireFailure(t, err, activities.ErrorDatabase, true)
@@ -163,7 +163,7 @@ func databaseSteps(in activities.ImportRecordsInput) map[string]any {
 	return map[string]any{
 		"DownloadScrapingJob": activities.DownloadScrapingJobInput{ScrapingJobID: in.Job.ScrapingJobID, File: file, IfDue: &activities.IfDue{}},
 		"ImportRecords":       in,
-		"DeleteScrapingJob":   activities.DeleteScrapingJobInput{Imported: activities.Imported{Job: in.Job}, ImportID: 1},
+		"DeleteScrapingJob":   activities.DeleteScrapingJobInput{Job: in.Job, ImportID: 1},
 	}
 }
 

@@ -36,7 +36,7 @@ func TestDueIsWhatHasEndedAndIsNotPublishedAsItIs(t *testing.T) {
 	require.NoError(t, w.cloud.SetRecords(2, webscrapertest.Products(30, 2)))
 	require.ElementsMatch(t, []int64{2, 3, 4, 5}, w.findDue(activities.Filter{}), "it has run again")
 
-	_, err := run[any](w, "GiveUpScrapingJob", activities.GiveUpScrapingJobInput{Job: w.describe(3).Job})
+	_, err := run[any](w, "GiveUpScrapingJob", w.describe(3).Job)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []int64{2, 4, 5}, w.findDue(activities.Filter{}))
 	require.NoError(t, w.cloud.SetRecords(3, webscrapertest.Products(30, 3)))

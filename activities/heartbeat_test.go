@@ -22,7 +22,7 @@ import (
 // where the download broke, nor end the download that follows.
 func TestDownloadGoesOnAfterItHasWaitedForASlot(t *testing.T) {
 	a := newAttempts(t)
-	a.steps.Slots = activities.NewSlots(1)
+	a.steps.MaxConcurrentImports = 1
 	namespace := temporaltest.NewNamespace(t)
 	onWorker := worker.New(namespace.Client, queue, worker.Options{})
 	a.steps.Register(onWorker)

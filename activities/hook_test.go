@@ -43,8 +43,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 
 	// Skipped records are no reason to keep the job in the cloud; rejected ones are.
 	deletion := activities.DeleteScrapingJobInput{
-		Imported: activities.Imported{Job: in.Job, Counts: sink.Counts{Records: 1, Rejected: 3, Skipped: 1}, MaxRejected: 3},
-		ImportID: result.ImportID,
+		Job: in.Job, ImportID: result.ImportID, Counts: sink.Counts{Records: 1, Rejected: 3, Skipped: 1}, MaxRejected: 3,
 	}
 	deleted, err := run[activities.DeleteScrapingJobResult](w, "DeleteScrapingJob", deletion)
 	require.NoError(t, err)

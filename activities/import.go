@@ -82,7 +82,7 @@ func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (
 }
 
 func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (result ImportRecordsResult, err error) {
-	release, err := waitForSlot(ctx, lastProgress(ctx), a.Slots.takeForImport)
+	release, err := waitForSlot(ctx, lastProgress(ctx), a.slots.takeForImport)
 	if err != nil {
 		return result, err
 	}

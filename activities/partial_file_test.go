@@ -359,14 +359,14 @@ func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
 	a.requireLeft(nineTenths)
 
 	// So does one that stops before there is a slot for the next attempt.
-	a.steps.Slots = activities.NewSlots(0)
+	activities.FillSlots(a.steps)
 	env = a.next()
 	env.SetWorkerStopChannel(stop)
 	_, err := a.run(env)
 	requireFailure(t, err, activities.ErrorWorkerStopping, true)
 	a.requireLeft(nineTenths)
 
-	a.steps.Slots = nil
+	activities.UnboundSlots(a.steps)
 	require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.succeeds(webscrapertest.Products(records, 1)).Range)
 }
 

@@ -21,10 +21,10 @@ type Record struct {
 
 // ReadRecords reads the records of a download without importing them. The
 // format is FormatCSV, or else FormatJSON; maxRecordBytes is the limit of a
-// record's length, 0 for the usual one. An error ends the records.
+// record's length, 0 for 16 MiB. An error ends the records.
 func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Record, error] {
 	if maxRecordBytes <= 0 {
-		maxRecordBytes = webscraper.DefaultMaxRecordBytes
+		maxRecordBytes = 16 << 20
 	}
 	var records recordReader = &jsonRecords{lines: webscraper.NewRowReader(r, webscraper.FormatJSON, maxRecordBytes), maxRecordBytes: maxRecordBytes}
 	if format == FormatCSV {

@@ -6,27 +6,20 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// RemoveUnfinishedImportsResult says what was removed.
-type RemoveUnfinishedImportsResult struct {
-	Imports int `json:"imports"`
-	// ArchivedFiles counts those whose retention was over.
-	ArchivedFiles int `json:"archived_files,omitempty"`
-}
-
 // RemoveUnfinishedImports gives up the imports of runs that have ended without
 // publishing, and removes all records that no reader can see, and the archived
 // files whose retention is over. It also tries again to make the views of sitemaps
 // that publishing could not make.
-func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (RemoveUnfinishedImportsResult, error) {
+func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (Removed, error) {
 	abandoned, err := a.removeUnfinishedImports(ctx)
 	if err != nil {
-		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
+		return Removed{}, classify(ctx, err)
 	}
 	removed, err := a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
 	if err != nil {
-		return RemoveUnfinishedImportsResult{}, classify(ctx, err)
+		return Removed{}, classify(ctx, err)
 	}
-	return RemoveUnfinishedImportsResult{Imports: abandoned, ArchivedFiles: removed}, nil
+	return Removed{Imports: abandoned, ArchivedFiles: removed}, nil
 }
 
 func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {

@@ -6,22 +6,21 @@ import (
 	"sync"
 )
 
-// Slots bounds how many downloads and imports a worker runs at a time. They
+// slots bounds how many downloads and imports a worker runs at a time. They
 // wait for their turn inside the activity, with heartbeats, so that a busy
 // worker is not taken for one that is gone. Imports go first: the spool is to
 // become empty before it is filled further. Nil bounds nothing.
-type Slots struct {
+type slots struct {
 	mu        sync.Mutex
 	free      int
 	imports   []chan struct{}
 	downloads []chan struct{}
 }
 
-// NewSlots returns n free slots.
-func NewSlots(n int) *Slots { return &Slots{free: n} }
+func newSlots(n int) *slots { return &slots{free: n} }
 
 // takeForDownload waits for a slot, or for ctx to end.
-func (s *Slots) takeForDownload(ctx context.Context) (release func(), err error) {
+func (s *slots) takeForDownload(ctx context.Context) (release func(), err error) {
 	if s == nil {
 		return func() {}, nil
 	}
@@ -29,14 +28,14 @@ func (s *Slots) takeForDownload(ctx context.Context) (release func(), err error)
 }
 
 // takeForImport waits for a slot, or for ctx to end.
-func (s *Slots) takeForImport(ctx context.Context) (release func(), err error) {
+func (s *slots) takeForImport(ctx context.Context) (release func(), err error) {
 	if s == nil {
 		return func() {}, nil
 	}
 	return s.take(ctx, &s.imports)
 }
 
-func (s *Slots) take(ctx context.Context, queue *[]chan struct{}) (release func(), err error) {
+func (s *slots) take(ctx context.Context, queue *[]chan struct{}) (release func(), err error) {
 	s.mu.Lock()
 	if s.free > 0 {
 		s.free--
@@ -61,14 +60,14 @@ func (s *Slots) take(ctx context.Context, queue *[]chan struct{}) (release func(
 	return nil, context.Cause(ctx)
 }
 
-func (s *Slots) release() {
+func (s *slots) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pass()
 }
 
 // pass gives a slot to whoever is next.
-func (s *Slots) pass() {
+func (s *slots) pass() {
 	for _, queue := range []*[]chan struct{}{&s.imports, &s.downloads} {
 		if len(*queue) > 0 {
 			close((*queue)[0])

@@ -10,7 +10,7 @@ import (
 
 func TestImportsTakeTheirTurnBeforeDownloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots := NewSlots(1)
+		slots := newSlots(1)
 		releaseFirst, err := slots.takeForDownload(t.Context())
 		require.NoError(t, err)
 
@@ -39,7 +39,7 @@ func TestImportsTakeTheirTurnBeforeDownloads(t *testing.T) {
 
 func TestWhoGivesUpWaitingTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots := NewSlots(1)
+		slots := newSlots(1)
 		release, err := slots.takeForImport(t.Context())
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -22,19 +22,6 @@ type Source struct {
 	Raw bool `json:"raw,omitempty"`
 }
 
-// NewSource returns a source in the form in which it travels: JSON has no
-// format. It says whether there is such a format to import from.
-func NewSource(format string, raw bool) (source Source, known bool) {
-	switch format {
-	case "", FormatJSON:
-		return Source{Raw: raw}, true
-	case FormatCSV:
-		return Source{Format: FormatCSV, Raw: raw}, true
-	default:
-		return Source{}, false
-	}
-}
-
 // export writes the export that is asked for.
 func (a *Activities) export(ctx context.Context, in DownloadScrapingJobInput, w io.Writer, options webscraper.DownloadOptions) error {
 	options.Raw = in.Source.Raw

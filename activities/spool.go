@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 )
 
 // spoolNameFile holds the spool's name. It outlives the worker's process, so
@@ -46,8 +48,11 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	return &Spool{dir: dir, name: name, minFree: minFree, written: map[string]string{}}, nil
 }
 
-// Name is unique to the spool and stays the same as long as the folder does.
-func (s *Spool) Name() string { return s.name }
+// TaskQueue is the worker-specific task queue of the spool, beside the one that all
+// workers listen on. It stays the same as long as the folder does.
+func (s *Spool) TaskQueue(taskQueue string) string { return taskQueue + spoolSeparator + s.name }
+
+const spoolSeparator = "@"
 
 // spoolName reads the name from the file or gives one.
 func spoolName(path string) (string, error) {
@@ -146,9 +151,9 @@ func globEscape(path string) string {
 // checkFree returns errDiskFull when writing that many more bytes would leave
 // less than minFree.
 func (s *Spool) checkFree(bytes int64) error {
-	free, err := freeBytes(s.dir)
+	free, err := diskspace.Free(s.dir)
 	if err != nil {
-		return fmt.Errorf("asking for the free space of the spool folder: %w", err)
+		return err
 	}
 	if free-bytes < s.minFree {
 		return fmt.Errorf("%w: %s has %d bytes free, %d more are to be written and %d have to stay free (SPOOL_MIN_FREE)",

@@ -14,10 +14,10 @@ import (
 
 func TestSpoolKeepsItsName(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "if need be")
-	name := openSpool(t, dir, 0).Name()
+	name := openSpool(t, dir, 0).TaskQueue(queue)
 	require.NotEmpty(t, name)
-	require.Equal(t, name, openSpool(t, dir, 0).Name())
-	require.NotEqual(t, name, openSpool(t, t.TempDir(), 0).Name())
+	require.Equal(t, name, openSpool(t, dir, 0).TaskQueue(queue))
+	require.NotEqual(t, name, openSpool(t, t.TempDir(), 0).TaskQueue(queue))
 
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestWorkersThatOpenASpoolTogetherGetOneName(t *testing.T) {
 					t.Errorf("opening the spool: %v", err)
 					return
 				}
-				names[i] = spool.Name()
+				names[i] = spool.TaskQueue(queue)
 			})
 		}
 		close(start)

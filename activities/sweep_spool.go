@@ -14,20 +14,11 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// SpoolTaskQueue is the worker-specific task queue of a spool, beside the one
-// that all workers listen on.
-func SpoolTaskQueue(taskQueue, spoolName string) string { return taskQueue + "@" + spoolName }
-
 // RegisterSpool notes in the database that a worker on this spool listens, so
 // that the spool is swept from then on. Workers call it when they start; sweeping
 // does so too.
 func (a *Activities) RegisterSpool(ctx context.Context) error {
-	return a.Store.RegisterSpool(ctx, a.Spool.Name(), a.WorkerTaskQueue)
-}
-
-// ListSpoolsInput names the task queue that the spools' workers listen on too.
-type ListSpoolsInput struct {
-	TaskQueue string `json:"task_queue"`
+	return a.Store.RegisterSpool(ctx, a.Spool.name, a.WorkerTaskQueue)
 }
 
 // ListSpoolsResult has the worker-specific task queues.
@@ -35,28 +26,33 @@ type ListSpoolsResult struct {
 	TaskQueues []string `json:"task_queues"`
 }
 
-// ListSpools lists the spools that have had a worker within the last day.
-func (a *Activities) ListSpools(ctx context.Context, in ListSpoolsInput) (ListSpoolsResult, error) {
-	taskQueues, err := a.Store.SpoolTaskQueues(ctx, SpoolTaskQueue(in.TaskQueue, ""))
+// ListSpools lists the spools beside the task queue that it is called on, as far as they have had a worker within the last day.
+func (a *Activities) ListSpools(ctx context.Context) (ListSpoolsResult, error) {
+	taskQueues, err := a.Store.SpoolTaskQueues(ctx, activity.GetInfo(ctx).TaskQueue+spoolSeparator)
 	if err != nil {
 		return ListSpoolsResult{}, classify(ctx, err)
 	}
 	return ListSpoolsResult{TaskQueues: taskQueues}, nil
 }
 
-// SweepSpoolResult says what was removed.
-type SweepSpoolResult struct {
-	Files int `json:"files"`
+// Removed counts what was removed.
+type Removed struct {
+	// Imports were begun by runs that have ended without publishing them.
+	Imports int `json:"imports,omitempty"`
+	// Files are those of the spool.
+	Files int `json:"files,omitempty"`
+	// ArchivedFiles are those whose retention was over.
+	ArchivedFiles int `json:"archived_files,omitempty"`
 }
 
 // SweepSpool removes the spool's files of runs that have ended: a run that was
 // terminated could not do so itself.
-func (a *Activities) SweepSpool(ctx context.Context) (SweepSpoolResult, error) {
+func (a *Activities) SweepSpool(ctx context.Context) (Removed, error) {
 	removed, err := a.sweepSpool(ctx)
 	if err != nil {
-		return SweepSpoolResult{}, classify(ctx, fmt.Errorf("sweeping the spool: %w", err))
+		return Removed{}, classify(ctx, fmt.Errorf("sweeping the spool: %w", err))
 	}
-	return SweepSpoolResult{Files: removed}, nil
+	return Removed{Files: removed}, nil
 }
 
 func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {

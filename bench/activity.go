@@ -84,7 +84,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 			return err
 		}
 	}
-	store := postgres.NewStore(db).WithMappings(mappings)
+	store := postgres.NewStore(db, mappings)
 	steps := &activities.Activities{Cloud: cloud, Sink: store, Spool: spool, ImportConnections: connectionsPerImport}
 	steps.Register(env)
 

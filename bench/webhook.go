@@ -46,15 +46,14 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	p := &webhookPart{stage: s, temporal: server.Client()}
-	handler, err := webhook.New(webhook.Options{
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	err = webhook.Register(engine, webhook.Options{
 		Client: p.temporal, Tokens: []string{webhookToken}, TaskQueue: webhookQueue, Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	})
 	if err != nil {
 		return err
 	}
-	gin.SetMode(gin.ReleaseMode)
-	engine := gin.New()
-	handler.Register(engine)
 	base, err := s.serve(ctx, engine)
 	if err != nil {
 		return err

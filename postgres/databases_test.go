@@ -56,7 +56,7 @@ func filledDatabase(t *testing.T) (url string) {
 	db := connect(t, url)
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
-	store := postgres.NewStore(db)
+	store := postgres.NewStore(db, nil)
 	publish := func(attempt sink.Import) {
 		t.Helper()
 		require.NoError(t, attempt.Publish(t.Context(), func() {}))

@@ -23,7 +23,7 @@ func newStore(t *testing.T) (*postgres.Store, *sqlx.DB) {
 	db := connect(t, postgrestest.NewDatabase(t))
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
-	return postgres.NewStore(db), db
+	return postgres.NewStore(db, nil), db
 }
 
 func connect(t *testing.T, url string) *sqlx.DB {
@@ -169,7 +169,7 @@ func TestPublishingWaitsForTheDisk(t *testing.T) {
 		db.MustExec(`CREATE TRIGGER note_setting AFTER UPDATE ON scrapehaul.imports
 			FOR EACH ROW WHEN (NEW.state = 'published') EXECUTE FUNCTION note_setting()`)
 
-		attempt := begin(t, postgres.NewStore(db), request(1, 2))
+		attempt := begin(t, postgres.NewStore(db, nil), request(1, 2))
 		require.NoError(t, commit(t, attempt, 1, 2, plain))
 		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		var was []string

@@ -38,19 +38,19 @@ const (
 	replaceJob = products + "mode: replace-job\n"
 )
 
-// mapped is a store with mappings, on the database of another.
-func mapped(t *testing.T, store *postgres.Store, db *sqlx.DB, file string) *postgres.Store {
+// mapped is a store with mappings.
+func mapped(t *testing.T, db *sqlx.DB, file string) *postgres.Store {
 	t.Helper()
 	mappings, err := mapping.Parse("mappings.yaml", []byte(file))
 	require.NoError(t, err)
 	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
-	return store.WithMappings(mappings)
+	return postgres.NewStore(db, mappings)
 }
 
 func newMapped(t *testing.T, file string) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
-	store, db := newStore(t)
-	return mapped(t, store, db, file), db
+	_, db := newStore(t)
+	return mapped(t, db, file), db
 }
 
 func product(url, price string) string {
@@ -92,10 +92,10 @@ func ofSitemap(name string, r sink.ImportRequest) sink.ImportRequest {
 
 func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
 	t.Parallel()
-	store, db := newStore(t)
+	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url varchar(5), price numeric(6,2) CHECK (price > 0), "in Stock" smallint NOT NULL,
 		made timestamptz DEFAULT now(), CHECK (price < 1000))`)
-	store = mapped(t, store, db, replaceJob)
+	store := mapped(t, db, replaceJob)
 	published(t, store, 1, "shop",
 		product("good", "1.00"),
 		product("price", "cheap"),
@@ -117,12 +117,12 @@ func TestRecordThatDoesNotFitIsRejectedFromBoth(t *testing.T) {
 
 func TestRecordThatADomainOrAFunctionDoesNotTakeIsRejected(t *testing.T) {
 	t.Parallel()
-	store, db := newStore(t)
+	_, db := newStore(t)
 	db.MustExec(`CREATE DOMAIN address AS text NOT NULL;
 		CREATE DOMAIN amount AS numeric CHECK (VALUE > 0);
 		CREATE FUNCTION in_store(n bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF n = 0 THEN RAISE 'sold out'; END IF; RETURN true; END $$;
 		CREATE TABLE public.products (scrapingjob_id bigint, url address, price amount, "in Stock" bigint CHECK (in_store("in Stock")))`)
-	store = mapped(t, store, db, replaceJob)
+	store := mapped(t, db, replaceJob)
 	published(t, store, 1, "shop", product("good", "1"), product("price", "-1"), `{"price":"1"}`, `{"url":"stock","stock":0}`, product("last", "2"))
 	require.Equal(t, []string{"1 good 1 7", "1 last 2 7"}, rows(t, db, allProducts))
 	require.Equal(t, []string{
@@ -134,10 +134,10 @@ func TestRecordThatADomainOrAFunctionDoesNotTakeIsRejected(t *testing.T) {
 
 func TestErrorsDoNotHaveTheRowsOfAMappedTable(t *testing.T) {
 	t.Parallel()
-	store, db := newStore(t)
+	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint,
 		note text DEFAULT 'confidential', CHECK (price > 0 OR note = ''))`)
-	store = mapped(t, store, db, replaceJob)
+	store := mapped(t, db, replaceJob)
 	_, err := publishRecords(t.Context(), store, 1, "shop", product("a", "-1"))
 	require.ErrorContains(t, err, `violates check constraint "products_check"`)
 	require.NotContains(t, err.Error(), "confidential")
@@ -272,7 +272,7 @@ func TestImportIntoAMappedTableResumes(t *testing.T) {
 func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 	t.Parallel()
 	plainStore, db := newStore(t)
-	store := mapped(t, plainStore, db, upsert)
+	store := mapped(t, db, upsert)
 	half := func(of *postgres.Store) sink.Import {
 		attempt := begin(t, of, ofSitemap("shop", request(1, 40)))
 		require.Zero(t, attempt.Mark())
@@ -282,7 +282,7 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 	half(store)
 	half(plainStore) // a worker without the mapping
 	half(store)
-	half(mapped(t, plainStore, db, strings.Replace(upsert, "money", "money-comma", 1)))
+	half(mapped(t, db, strings.Replace(upsert, "money", "money-comma", 1)))
 	attempt := half(store)
 	db.MustExec(fmt.Sprintf(`DELETE FROM scrapehaul.mapped_rows_%d WHERE url = '7'`, attempt.ID()))
 
@@ -385,7 +385,7 @@ func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
-	store := mapped(t, postgres.NewStore(db), db, deactivate)
+	store := mapped(t, db, deactivate)
 	published(t, store, 1, "shop")
 	const urls = `rpad(md5(i::text), 1700, 'x'), i, 7`
 	db.MustExec(`INSERT INTO products (scrapingjob_id, url, price, "in Stock") SELECT 1, `+urls+` FROM generate_series(1, $1::bigint) AS i`, many)
@@ -453,11 +453,11 @@ func TestBackupKeepsNoImportFromBeingPublished(t *testing.T) {
 
 func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
 	t.Parallel()
-	store, db := newStore(t)
+	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, price numeric, "in Stock" bigint) PARTITION BY HASH (url);
 		CREATE TABLE public.products_0 PARTITION OF public.products FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 		CREATE TABLE public.products_1 PARTITION OF public.products FOR VALUES WITH (MODULUS 2, REMAINDER 1)`)
-	store = mapped(t, store, db, replaceJob)
+	store := mapped(t, db, replaceJob)
 	for job := range int64(5) {
 		published(t, store, 1+job, "shop", product("a", "1"), product("b", "1"), product("c", "1"), product("d", "1"))
 	}

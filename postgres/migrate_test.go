@@ -58,7 +58,7 @@ func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
 // and that work goes on where it was left.
 func requireInOrder(t *testing.T, db *sqlx.DB) {
 	t.Helper()
-	store := postgres.NewStore(db)
+	store := postgres.NewStore(db, nil)
 	require.Equal(t, int64(5+3+2), count(t, db, visible+` WHERE scrapingjob_id <> $1`, skippedJob))
 
 	published, err := store.PublishedImports(t.Context(), []int64{replacedJob, rejectedJob, unfinishedJob, deletedJob, givenUpJob})
@@ -127,7 +127,7 @@ func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
-			store := postgres.NewStore(db)
+			store := postgres.NewStore(db, nil)
 			givenUp, err := store.GivenUp(t.Context(), []int64{replacedJob, givenUpJob})
 			require.NoError(t, err)
 			require.Len(t, givenUp, 1)
@@ -141,7 +141,7 @@ func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
-			published, err := postgres.NewStore(db).PublishedImports(t.Context(), []int64{skippedJob})
+			published, err := postgres.NewStore(db, nil).PublishedImports(t.Context(), []int64{skippedJob})
 			require.NoError(t, err)
 			require.Equal(t, sink.Counts{Records: 2, Skipped: 1}, published[skippedJob].Counts)
 			require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = $1 AND reason = 'sold out'`,
@@ -154,7 +154,7 @@ func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
-			attempt := begin(t, postgres.NewStore(db), hookedRequest())
+			attempt := begin(t, postgres.NewStore(db, nil), hookedRequest())
 			require.True(t, attempt.Published())
 			require.Equal(t, `making view sitemaps."hooked": "hooked" is not a view`, attempt.Problem())
 		})

@@ -228,7 +228,7 @@ func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
 
-	store := postgres.NewStore(db)
+	store := postgres.NewStore(db, nil)
 	attempt, err := publishRecords(t.Context(), store, 1, "my-sitemap", `{"a":"1"}`)
 	require.NoError(t, err)
 	require.Contains(t, attempt.Problem(), `schema "sitemaps" does not exist`)

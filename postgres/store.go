@@ -23,15 +23,11 @@ type Store struct {
 
 var _ sink.RecordSink = (*Store)(nil)
 
-// NewStore returns a Store on db, which stays the caller's to close.
-func NewStore(db *sqlx.DB) *Store {
-	return &Store{db: db}
-}
-
-// WithMappings returns a Store that makes of the records of mapped sitemaps rows
-// of the mappings' tables too. Call [PrepareMappedTables] once before.
-func (s *Store) WithMappings(mappings *mapping.Mappings) *Store {
-	return &Store{db: s.db, mappings: mappings}
+// NewStore returns a Store on db, which stays the caller's to close. It makes of the
+// records of mapped sitemaps rows of the mappings' tables too, if there are mappings:
+// call [PrepareMappedTables] once before.
+func NewStore(db *sqlx.DB, mappings *mapping.Mappings) *Store {
+	return &Store{db: db, mappings: mappings}
 }
 
 const selectPublished = `

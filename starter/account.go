@@ -79,7 +79,7 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	if c.JSON {
 		list = printJobsJSON
 	}
-	return list(streams.Out, jobsWithImports(ctx, cloud, postgres.NewStore(db),
+	return list(streams.Out, jobsWithImports(ctx, cloud, postgres.NewStore(db, nil),
 		webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}))
 }
 

@@ -106,7 +106,7 @@ const date = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$`
 // publish publishes an import of one record, and one rejected, for the job.
 func publish(t *testing.T, db *sqlx.DB, job sink.ScrapingJob) {
 	t.Helper()
-	attempt, err := postgres.NewStore(db).BeginImport(t.Context(), sink.ImportRequest{
+	attempt, err := postgres.NewStore(db, nil).BeginImport(t.Context(), sink.ImportRequest{
 		Job: job, WorkflowRunID: "run", Pass: 1, RequestedAt: time.Now(), Bytes: 2, SHA256: "abc",
 	})
 	require.NoError(t, err)

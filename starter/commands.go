@@ -14,7 +14,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/webhook"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -71,11 +71,13 @@ func (f *importFlags) settings(s *program.Settings) workflows.Settings {
 	s.Duration("WORKER_GONE_AFTER", f.WorkerGoneAfter, least)
 	s.Duration("HEARTBEAT_TIMEOUT", f.HeartbeatTimeout, least)
 	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
-	source := f.source(s)
+	if f.SourceFormat != activities.FormatJSON && f.SourceFormat != activities.FormatCSV {
+		s.Problem("SOURCE_FORMAT is %q: want json or csv", f.SourceFormat)
+	}
 	return workflows.Settings{
 		HoldBeforeDelete:  f.HoldBeforeDelete,
-		SourceFormat:      source.Format,
-		SourceRaw:         source.Raw,
+		SourceFormat:      f.SourceFormat,
+		SourceRaw:         s.Bool("SOURCE_RAW", f.SourceRaw),
 		BatchRecords:      s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
 		MaxRecordBytes:    s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
 		MaxRejected:       s.Int("MAX_REJECTED", f.MaxRejected, 0, math.MaxInt),
@@ -84,14 +86,6 @@ func (f *importFlags) settings(s *program.Settings) workflows.Settings {
 		WorkerGoneAfter:   f.WorkerGoneAfter,
 		HeartbeatTimeout:  f.HeartbeatTimeout,
 	}
-}
-
-func (f *importFlags) source(s *program.Settings) activities.Source {
-	source, known := activities.NewSource(f.SourceFormat, s.Bool("SOURCE_RAW", f.SourceRaw))
-	if !known || f.SourceFormat == "" {
-		s.Problem("SOURCE_FORMAT is %q: want json or csv", f.SourceFormat)
-	}
-	return source
 }
 
 // filterFlags say which jobs are imported without being asked for by hand.
@@ -146,8 +140,8 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	}
 	server.settings.Filter = c.filter(&s)
 	c.statusPageFlags.validate(&s)
-	if n := len(c.SignatureSecret); n > 0 && n < webhook.MinSignatureSecret {
-		s.Problem("WEBHOOK_SIGNATURE_SECRET is %d bytes long: want at least %d, or none to go without signatures", n, webhook.MinSignatureSecret)
+	if n := len(c.SignatureSecret); n > 0 && n < validate.MinSignatureSecret {
+		s.Problem("WEBHOOK_SIGNATURE_SECRET is %d bytes long: want at least %d, or none to go without signatures", n, validate.MinSignatureSecret)
 	}
 	if err := s.Err(); err != nil {
 		return err

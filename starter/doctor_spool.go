@@ -5,7 +5,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 )
 
 // checkSpool looks at the worker's folder where it is on this machine.
@@ -23,7 +23,7 @@ func (d *doctor) checkSpool() {
 		d.fix("the spool folder SPOOL_DIR: %v: make it, for the user that workers run as", err)
 		return
 	}
-	free, err := activities.FreeSpace(dir)
+	free, err := diskspace.Free(dir)
 	switch {
 	case err != nil:
 		d.fix("the spool folder SPOOL_DIR: %v", err)

@@ -54,7 +54,13 @@ func (s *webhookServer) run(ctx context.Context) error {
 		return fmt.Errorf("preparing the Temporal client for %s: %w", s.temporal.HostPort, err)
 	}
 	defer temporal.Close()
-	handler, err := webhook.New(webhook.Options{
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New() // without gin's logger, which would log the token
+	engine.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, problem any) {
+		s.logger.Error("Panic while serving", "path", c.Request.URL.Path, "panic", fmt.Sprint(problem))
+		c.AbortWithStatus(http.StatusInternalServerError)
+	}))
+	err = webhook.Register(engine, webhook.Options{
 		Client: temporal, Tokens: s.tokens, SignatureSecret: s.signatureSecret,
 		TaskQueue: s.taskQueue, Settings: s.settings, SearchAttributes: s.searchAttributes.Load,
 		Logger: s.logger, MetricsHandler: s.temporal.MetricsHandler,
@@ -62,13 +68,6 @@ func (s *webhookServer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gin.SetMode(gin.ReleaseMode)
-	engine := gin.New() // without gin's logger, which would log the token
-	engine.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, problem any) {
-		s.logger.Error("Panic while serving", "path", c.Request.URL.Path, "panic", fmt.Sprint(problem))
-		c.AbortWithStatus(http.StatusInternalServerError)
-	}))
-	handler.Register(engine)
 	shutPage, err := s.statusPage.register(engine, temporal, s.temporal.Namespace, s.taskQueue, s.logger)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/statuspage"
 )
@@ -34,16 +35,16 @@ func (f *statusPageFlags) validate(s *program.Settings) {
 	switch {
 	case f.StatusPageUser == "":
 		s.Problem("STATUS_PAGE_USER is missing: STATUS_PAGE_PASSWORD is set, and the status page needs both, or none to go without the page")
-	case statuspage.ValidateUser(f.StatusPageUser) != nil:
+	case validate.User(f.StatusPageUser) != nil:
 		s.Problem("STATUS_PAGE_USER has a colon: want a name without one")
 	}
 	switch {
 	case f.StatusPagePassword == "":
 		s.Problem("STATUS_PAGE_PASSWORD is missing: STATUS_PAGE_USER is set, and the status page needs both, or none to go without the page")
-	case statuspage.ValidatePassword(f.StatusPagePassword) != nil:
-		s.Problem("STATUS_PAGE_PASSWORD is too short: want at least %d characters", statuspage.MinPassword)
+	case validate.Password(f.StatusPagePassword) != nil:
+		s.Problem("STATUS_PAGE_PASSWORD is too short: want at least %d characters", validate.MinPassword)
 	}
-	if statuspage.ValidateTemporalUIURL(f.TemporalUIURL) != nil {
+	if validate.TemporalUIURL(f.TemporalUIURL) != nil {
 		s.Problem("TEMPORAL_UI_URL is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query and fragment")
 	}
 	f.DatabaseFlags.Validate(s)
@@ -60,14 +61,13 @@ func (f *statusPageFlags) register(router gin.IRoutes, temporal client.Client, n
 		return nil, err
 	}
 	shut = func() { _ = db.Close() } // nothing is written
-	page, err := statuspage.New(statuspage.Options{
-		Client: temporal, Namespace: namespace, TaskQueue: taskQueue, Store: postgres.NewStore(db),
+	err = statuspage.Register(router, statuspage.Options{
+		Client: temporal, Namespace: namespace, TaskQueue: taskQueue, Store: postgres.NewStore(db, nil),
 		User: f.StatusPageUser, Password: f.StatusPagePassword, TemporalUIURL: f.TemporalUIURL, Logger: logger,
 	})
 	if err != nil {
 		shut()
 		return nil, fmt.Errorf("preparing the status page: %w", err)
 	}
-	page.Register(router)
 	return shut, nil
 }

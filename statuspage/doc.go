@@ -3,11 +3,9 @@
 //
 // Mount it on any gin engine:
 //
-//	page, err := statuspage.New(statuspage.Options{
-//		Client: temporal, Namespace: "default", Store: postgres.NewStore(db), User: "operator", Password: password,
+//	err := statuspage.Register(engine, statuspage.Options{
+//		Client: temporal, Namespace: "default", Store: postgres.NewStore(db, nil), User: "operator", Password: password,
 //	})
-//	…
-//	page.Register(engine)
 //
 // Whoever knows the credentials can have jobs deleted in the cloud. They travel
 // with every request: serve the page through TLS, on a network of your own, or

@@ -15,7 +15,7 @@ import (
 )
 
 // A host shows the page below a path of its own: /admin/imports.
-func ExampleHandler_Register() {
+func ExampleRegister() {
 	// Lazy clients let the host start without Temporal and PostgreSQL: until they
 	// are there, the page says so.
 	options := envconfig.MustLoadDefaultClientOptions()
@@ -27,18 +27,17 @@ func ExampleHandler_Register() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page, err := statuspage.New(statuspage.Options{
+	engine := gin.New()
+	err = statuspage.Register(engine.Group("/admin"), statuspage.Options{
 		Client:    temporal,
 		Namespace: "default",
 		TaskQueue: "prices", // where the worker with the plugin listens
-		Store:     postgres.NewStore(db),
+		Store:     postgres.NewStore(db, nil),
 		User:      "operator",
 		Password:  os.Getenv("PAGE_PASSWORD"),
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	engine := gin.New()
-	page.Register(engine.Group("/admin"))
 	log.Fatal(engine.Run())
 }

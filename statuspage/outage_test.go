@@ -27,13 +27,11 @@ func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
 	db, err := sqlx.Open("postgres", "postgres://me:database-password@"+nobody+"/db?sslmode=disable")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	page, err := statuspage.New(statuspage.Options{
-		Client: temporal, Namespace: "default", Store: postgres.NewStore(db), User: user, Password: password,
-	})
-	require.NoError(t, err)
 	gin.SetMode(gin.TestMode)
 	engine := gin.New()
-	page.Register(engine.Group("/admin")) // links stay below the host's own prefix
+	require.NoError(t, statuspage.Register(engine.Group("/admin"), statuspage.Options{ // links stay below the host's own prefix
+		Client: temporal, Namespace: "default", Store: postgres.NewStore(db, nil), User: user, Password: password,
+	}))
 
 	get := func(path string) (status int, body string) {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
@@ -75,7 +73,7 @@ func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
 }
 
 func TestOptionsThatAreNotValidAreNamed(t *testing.T) {
-	_, err := statuspage.New(statuspage.Options{User: "a:b", Password: "short-zx88", TemporalUIURL: "temporal:8233"})
+	err := statuspage.Register(gin.New(), statuspage.Options{User: "a:b", Password: "short-zx88", TemporalUIURL: "temporal:8233"})
 	for _, part := range []string{"Client is missing", "Namespace is missing", "Store is missing", "User has a colon", "Password is 10 characters long", "TemporalUIURL is none"} {
 		require.ErrorContains(t, err, part)
 	}

@@ -41,7 +41,7 @@ type frame struct {
 	Token   string // of the page's forms
 }
 
-func (h *Handler) frame(c *gin.Context, title string) frame {
+func (h *handler) frame(c *gin.Context, title string) frame {
 	return frame{Base: base(c), Title: title, Now: time.Now().UTC(), Paused: c.Query("reload") == "off", Token: h.credentials.formToken(c)}
 }
 
@@ -103,7 +103,7 @@ func (v pastView) Took() string {
 	return took(v.PublishedAt.Time.Sub(v.StartedAt))
 }
 
-func (h *Handler) showOverview(c *gin.Context) {
+func (h *handler) showOverview(c *gin.Context) {
 	page := overviewPage{frame: h.frame(c, "Imports")}
 	token, err := base64.RawURLEncoding.DecodeString(c.Query("open"))
 	before, wrong := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
@@ -141,7 +141,7 @@ func (f *frame) note(outages ...*outage) {
 
 // readOpen reads a page of the open imports, and with the first one all that
 // need attention.
-func (h *Handler) readOpen(ctx context.Context, token []byte, page *overviewPage) error {
+func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage) error {
 	open, next, err := h.reader.Open(ctx, openPerPage, token)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (h *Handler) readOpen(ctx context.Context, token []byte, page *overviewPage
 	return nil
 }
 
-func (h *Handler) readHistory(ctx context.Context, query postgres.HistoryQuery) (history, error) {
+func (h *handler) readHistory(ctx context.Context, query postgres.HistoryQuery) (history, error) {
 	query.Limit = historyPerPage + 1 // one more, to know whether there is one
 	past, err := h.options.Store.History(ctx, query)
 	if err != nil {
@@ -199,7 +199,7 @@ type importPage struct {
 	history
 }
 
-func (h *Handler) showImport(c *gin.Context) {
+func (h *handler) showImport(c *gin.Context) {
 	id, ok := h.scrapingJobID(c)
 	if !ok {
 		return
@@ -250,7 +250,7 @@ func (h *Handler) showImport(c *gin.Context) {
 
 // readRejects reads the rejected records of the newest import on the page that
 // has some. Those of replaced imports are removed.
-func (h *Handler) readRejects(ctx context.Context, page *importPage) (err error) {
+func (h *handler) readRejects(ctx context.Context, page *importPage) (err error) {
 	for n := range page.Imports {
 		each := &page.Imports[n]
 		if each.Rejected == 0 || !each.KeepsRejected() {
@@ -264,7 +264,7 @@ func (h *Handler) readRejects(ctx context.Context, page *importPage) (err error)
 }
 
 // scrapingJobID reads the ID of the path, or answers that there is no such page.
-func (h *Handler) scrapingJobID(c *gin.Context) (id int64, ok bool) {
+func (h *handler) scrapingJobID(c *gin.Context) (id int64, ok bool) {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err != nil || id <= 0 || workflows.WorkflowID(id) != c.Param("id") {
 		h.refuse(c, http.StatusNotFound, "There is no such page",
@@ -281,7 +281,7 @@ type problemPage struct {
 }
 
 // refuse answers with a page that says what to do.
-func (h *Handler) refuse(c *gin.Context, status int, title, text string) {
+func (h *handler) refuse(c *gin.Context, status int, title, text string) {
 	page := problemPage{frame: h.frame(c, title), Text: text}
 	if id, err := strconv.ParseInt(c.Param("id"), 10, 64); err == nil && id > 0 && status != http.StatusNotFound && status != http.StatusUnauthorized {
 		page.ID = workflows.WorkflowID(id)
@@ -295,7 +295,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 }).ParseFS(files, "templates/*.html"))
 
 // render writes the page whole, or says that it cannot be shown.
-func (h *Handler) render(c *gin.Context, status int, name string, page any) {
+func (h *handler) render(c *gin.Context, status int, name string, page any) {
 	var text bytes.Buffer
 	if err := pages.ExecuteTemplate(&text, name, page); err != nil {
 		h.options.Logger.Error("A page could not be made", "template", name, "error", err)

@@ -23,7 +23,7 @@ type confirmPage struct {
 }
 
 // confirm asks once more whether a signal is to be sent.
-func (h *Handler) confirm(c *gin.Context) {
+func (h *handler) confirm(c *gin.Context) {
 	found, what, ok := h.answerable(c)
 	if !ok {
 		return
@@ -36,7 +36,7 @@ func (h *Handler) confirm(c *gin.Context) {
 
 // answerable returns the import of the path and the signal that is to be sent to
 // it, or says why it makes no sense.
-func (h *Handler) answerable(c *gin.Context) (found overview.Import, what action, ok bool) {
+func (h *handler) answerable(c *gin.Context) (found overview.Import, what action, ok bool) {
 	id, ok := h.scrapingJobID(c)
 	if !ok {
 		return found, what, false
@@ -83,7 +83,7 @@ func whyNot(i overview.Import) string {
 }
 
 // signal sends the signal of the path and shows the import with what was done.
-func (h *Handler) signal(c *gin.Context) {
+func (h *handler) signal(c *gin.Context) {
 	if err := c.Request.ParseForm(); err != nil {
 		status := http.StatusBadRequest
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -133,12 +133,12 @@ const (
 	noticeSeconds = 60
 )
 
-func (h *Handler) leaveNotice(c *gin.Context, scrapingJobID int64, signal string) {
+func (h *handler) leaveNotice(c *gin.Context, scrapingJobID int64, signal string) {
 	value := workflows.WorkflowID(scrapingJobID) + "_" + signal
 	setCookie(c, noticeCookie, value+"."+h.credentials.sign("notice", value), noticeSeconds)
 }
 
-func (h *Handler) takeNotice(c *gin.Context) string {
+func (h *handler) takeNotice(c *gin.Context) string {
 	value, valid := h.credentials.signedCookie(c, noticeCookie, "notice")
 	if !valid {
 		return ""

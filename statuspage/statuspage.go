@@ -6,24 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
 const pagePath = "/imports"
 
-// MinPassword is how many characters the password needs to have.
-const MinPassword = 12
-
-// Options are what a Handler needs.
+// Options are what the page needs.
 type Options struct {
 	// Client reaches Temporal. Required.
 	Client client.Client
@@ -35,7 +31,7 @@ type Options struct {
 	// Store is where the history is read. Required.
 	Store *postgres.Store
 	// User and Password are asked for by HTTP Basic authentication. Both are
-	// required; the password has at least [MinPassword] characters.
+	// required; the password has at least 12 characters.
 	User, Password string
 	// TemporalUIURL is the Temporal UI to link to, such as
 	// "https://temporal.example.com". Default: no links.
@@ -56,46 +52,12 @@ func (o *Options) validate() error {
 	if o.Store == nil {
 		problems = append(problems, errors.New("Store is missing"))
 	}
-	problems = append(problems, ValidateUser(o.User), ValidatePassword(o.Password), ValidateTemporalUIURL(o.TemporalUIURL))
+	problems = append(problems, validate.User(o.User), validate.Password(o.Password), validate.TemporalUIURL(o.TemporalUIURL))
 	return errors.Join(problems...)
 }
 
-// ValidateUser says what is wrong with a user's name, or returns nil.
-func ValidateUser(user string) error {
-	switch {
-	case user == "":
-		return errors.New("User is missing")
-	case strings.Contains(user, ":"):
-		return errors.New("User has a colon, which HTTP Basic authentication has no place for")
-	}
-	return nil
-}
-
-// ValidatePassword says what is wrong with a password, without repeating it, or
-// returns nil.
-func ValidatePassword(password string) error {
-	if n := utf8.RuneCountInString(password); n < MinPassword {
-		return fmt.Errorf("Password is %d characters long: want at least %d", n, MinPassword)
-	}
-	return nil
-}
-
-// ValidateTemporalUIURL says what is wrong with the URL of a Temporal UI, or
-// returns nil. An empty one is valid.
-func ValidateTemporalUIURL(address string) error {
-	if address == "" {
-		return nil
-	}
-	parsed, err := url.Parse(address)
-	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Host == "" ||
-		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return errors.New("TemporalUIURL is none: want one like https://temporal.example.com, without credentials, query and fragment")
-	}
-	return nil
-}
-
-// Handler serves the page.
-type Handler struct {
+// handler serves the page.
+type handler struct {
 	options     Options
 	reader      overview.Reader
 	credentials credentials
@@ -105,10 +67,14 @@ type Handler struct {
 	paces       paces
 }
 
-// New returns a Handler, or an error that names every option that is not valid.
-func New(options Options) (*Handler, error) {
+const stylePath = "/style.css"
+
+// Register adds the page and what is below it to the router at /imports, or returns
+// an error that names every option that is not valid; an import's own page is at
+// /imports/1234.
+func Register(router gin.IRoutes, options Options) error {
 	if err := options.validate(); err != nil {
-		return nil, fmt.Errorf("status page options: %w", err)
+		return fmt.Errorf("status page options: %w", err)
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -116,28 +82,22 @@ func New(options Options) (*Handler, error) {
 	options.TemporalUIURL = strings.TrimRight(options.TemporalUIURL, "/")
 	known, err := newCredentials(options.User, options.Password)
 	if err != nil {
-		return nil, fmt.Errorf("status page: deriving a key from the password: %w", err)
+		return fmt.Errorf("status page: deriving a key from the password: %w", err)
 	}
-	return &Handler{
+	h := &handler{
 		options:     options,
 		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue},
 		credentials: known,
 		crossOrigin: http.NewCrossOriginProtection(),
 		temporal:    source{name: "Temporal", logger: options.Logger},
 		postgres:    source{name: "PostgreSQL", logger: options.Logger},
-	}, nil
-}
-
-const stylePath = "/style.css"
-
-// Register adds the page and what is below it to the router at /imports; an import's own page
-// is at /imports/1234.
-func (h *Handler) Register(router gin.IRoutes) {
+	}
 	router.GET(pagePath, h.guard, h.showOverview)
 	router.GET(pagePath+stylePath, h.guard, showStyle)
 	router.GET(pagePath+"/:id", h.guard, h.showImport)
 	router.GET(pagePath+"/:id/:signal", h.guard, h.confirm)
 	router.POST(pagePath+"/:id/:signal", h.guard, h.signal)
+	return nil
 }
 
 // base is where the page is on this engine: below the prefix of a group too.
@@ -152,7 +112,7 @@ const contentSecurityPolicy = "default-src 'none'; style-src 'self'; form-action
 const maxFormBytes = 4 << 10
 
 // guard lets pass who knows the credentials, and only what comes from this page.
-func (h *Handler) guard(c *gin.Context) {
+func (h *handler) guard(c *gin.Context) {
 	for name, value := range map[string]string{
 		"Content-Security-Policy":      contentSecurityPolicy,
 		"Cross-Origin-Opener-Policy":   "same-origin",

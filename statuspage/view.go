@@ -93,11 +93,11 @@ func actions(i overview.Import) []action {
 
 // seen stands for what a signal answers: the problem, and what is published, as
 // they were shown.
-func (h *Handler) seen(i overview.Import) string {
+func (h *handler) seen(i overview.Import) string {
 	return h.credentials.sign("seen", fmt.Sprintf("%s %d %d %s", i.RunID, i.Progress.Records, i.Progress.Rejected, i.Progress.Attention))
 }
 
-func (h *Handler) viewImports(imports []overview.Import, now time.Time) []importView {
+func (h *handler) viewImports(imports []overview.Import, now time.Time) []importView {
 	views := make([]importView, 0, len(imports))
 	for _, each := range imports {
 		views = append(views, h.viewImport(each, now))
@@ -105,7 +105,7 @@ func (h *Handler) viewImports(imports []overview.Import, now time.Time) []import
 	return views
 }
 
-func (h *Handler) viewImport(i overview.Import, now time.Time) importView {
+func (h *handler) viewImport(i overview.Import, now time.Time) importView {
 	pace := h.paces.look(i, now)
 	v := importView{
 		Import: i, Sitemap: i.Progress.SitemapName, Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
@@ -188,7 +188,7 @@ func viewPace(pace *overview.Pace, now time.Time) *progressView {
 }
 
 // temporalUI is where the Temporal UI shows a run.
-func (h *Handler) temporalUI(scrapingJobID int64, runID string) string {
+func (h *handler) temporalUI(scrapingJobID int64, runID string) string {
 	if h.options.TemporalUIURL == "" || runID == "" {
 		return ""
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func TestHeldImportsAreInTheOrderOfTheirDeletionWhateverIsPending(t *testing.T) {
-	h := Handler{}
+	h := handler{}
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	held := func(id int64, after time.Duration, pending *overview.Activity) overview.Import {
 		until := at.Add(after)

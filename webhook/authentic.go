@@ -7,14 +7,11 @@ import (
 	"encoding/hex"
 )
 
-// MinSignatureSecret is how many bytes a signature's secret needs to have.
-const MinSignatureSecret = 16
-
 const signatureHeader = "Signature"
 
 // authentic compares hashes, so that neither time nor length tells anything,
 // and always with all tokens.
-func (h *Handler) authentic(token string) bool {
+func (h *handler) authentic(token string) bool {
 	given := sha256.Sum256([]byte(token))
 	match := 0
 	for i := range h.tokens {
@@ -25,7 +22,7 @@ func (h *Handler) authentic(token string) bool {
 
 // signed says whether the body is signed as the options want it, which may be
 // not at all.
-func (h *Handler) signed(signature string, body []byte) bool {
+func (h *handler) signed(signature string, body []byte) bool {
 	if h.options.SignatureSecret == "" {
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -95,7 +96,7 @@ func TestSignatureIsNotLookedAtWithoutASecret(t *testing.T) {
 
 func TestShortSignatureSecretIsAProblemAndNotRepeated(t *testing.T) {
 	short := signatureSecret[1:]
-	_, err := webhook.New(webhook.Options{Client: &temporal{}, Tokens: []string{token}, SignatureSecret: short})
+	err := webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{token}, SignatureSecret: short})
 	require.ErrorContains(t, err, "SignatureSecret is 15 bytes long: want at least 16")
 	require.NotContains(t, err.Error(), short)
 }

@@ -7,9 +7,7 @@
 //
 // Mount it on any gin engine:
 //
-//	handler, err := webhook.New(webhook.Options{Client: temporal, Tokens: tokens})
-//	…
-//	handler.Register(engine)
+//	err := webhook.Register(engine, webhook.Options{Client: temporal, Tokens: tokens})
 //
 // The token is part of the URL. A logging middleware of yours has to leave the
 // query string out, for gin's own: gin.LoggerConfig{SkipQueryString: true}.

@@ -15,14 +15,17 @@ import (
 )
 
 // A host's own gin engine receives the notifications.
-func ExampleHandler_Register() {
+func ExampleRegister() {
 	// A lazy client lets the host start without Temporal: until that is there,
 	// notifications are answered with 503, and sent again.
 	temporal, err := client.NewLazyClient(envconfig.MustLoadDefaultClientOptions())
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := webhook.New(webhook.Options{
+	engine := gin.New()
+	engine.Use(gin.LoggerWithConfig(gin.LoggerConfig{SkipQueryString: true})) // which holds the token
+	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
+	err = webhook.Register(engine, webhook.Options{
 		Client:    temporal,
 		Tokens:    []string{os.Getenv("WEBHOOK_TOKEN")},
 		TaskQueue: "prices", // where the worker with the plugin listens
@@ -31,10 +34,6 @@ func ExampleHandler_Register() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	engine := gin.New()
-	engine.Use(gin.LoggerWithConfig(gin.LoggerConfig{SkipQueryString: true})) // which holds the token
-	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
-	handler.Register(engine)
 	server := http.Server{
 		Addr:              ":8080",
 		Handler:           engine,

@@ -15,10 +15,11 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Path is where [Handler.Register] puts the handler; the token goes into the
+// Path is where [handler.Register] puts the handler; the token goes into the
 // query: /webhooks/webscraper?token=SECRET.
 const Path = "/webhooks/webscraper"
 
@@ -33,7 +34,7 @@ const (
 	answerWithin = 7500 * time.Millisecond
 )
 
-// Options are what a Handler needs.
+// Options are what the webhook needs.
 type Options struct {
 	// Client reaches Temporal. Required.
 	Client workflows.Client
@@ -79,24 +80,33 @@ func (o *Options) validate() error {
 			problems = append(problems, fmt.Errorf("Tokens[%d] is empty", i))
 		}
 	}
-	if n := len(o.SignatureSecret); n > 0 && n < MinSignatureSecret {
+	if n := len(o.SignatureSecret); n > 0 && n < validate.MinSignatureSecret {
 		problems = append(problems, fmt.Errorf(
-			"SignatureSecret is %d bytes long: want at least %d, or none to go without signatures", n, MinSignatureSecret))
+			"SignatureSecret is %d bytes long: want at least %d, or none to go without signatures", n, validate.MinSignatureSecret))
 	}
 	return errors.Join(append(problems, o.Settings.Validate()...)...)
 }
 
-// Handler receives notifications.
-type Handler struct {
+// handler receives notifications.
+type handler struct {
 	options  Options
 	tokens   [][sha256.Size]byte
 	counters counters
 }
 
-// New returns a Handler, or an error that names every option that is not valid.
-func New(options Options) (*Handler, error) {
+// Register adds the webhook to the router at [Path], or returns an error that names
+// every option that is not valid. It answers a notification
+//
+//   - with 202 and {"workflow_id":"1234","run_id":"…"} when its workflow has it,
+//   - with 202 and {"outcome":"filtered","reason":"…"} when the filter does not let
+//     it pass,
+//   - with 400, 401, 408, 413 or 415 when it is not acceptable, and {"error":"…"},
+//     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
+//   - with 503 and {"error":"…"} when Temporal cannot be reached, so that it is sent
+//     again.
+func Register(router gin.IRouter, options Options) error {
 	if err := options.validate(); err != nil {
-		return nil, fmt.Errorf("webhook options: %w", err)
+		return fmt.Errorf("webhook options: %w", err)
 	}
 	if options.TaskQueue == "" {
 		options.TaskQueue = workflows.DefaultTaskQueue
@@ -107,24 +117,12 @@ func New(options Options) (*Handler, error) {
 	if options.MetricsHandler == nil {
 		options.MetricsHandler = client.MetricsNopHandler
 	}
-	h := &Handler{options: options, counters: newCounters(options.MetricsHandler)}
+	h := &handler{options: options, counters: newCounters(options.MetricsHandler)}
 	for _, token := range options.Tokens {
 		h.tokens = append(h.tokens, sha256.Sum256([]byte(token)))
 	}
-	return h, nil
-}
-
-// Register adds the handler to the router at [Path]. It answers a notification
-//
-//   - with 202 and {"workflow_id":"1234","run_id":"…"} when its workflow has it,
-//   - with 202 and {"outcome":"filtered","reason":"…"} when the filter does not let
-//     it pass,
-//   - with 400, 401, 408, 413 or 415 when it is not acceptable, and {"error":"…"},
-//     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
-//   - with 503 and {"error":"…"} when Temporal cannot be reached, so that it is sent
-//     again.
-func (h *Handler) Register(router gin.IRouter) {
 	router.POST(Path, h.handle)
+	return nil
 }
 
 // acceptedBody is that of the answer 202 to a notification that its workflow has.
@@ -159,7 +157,7 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status: status, refusedBody: refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
-func (h *Handler) handle(c *gin.Context) {
+func (h *handler) handle(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), answerWithin)
 	defer cancel()
 	notification, err := h.receive(c)
@@ -189,7 +187,7 @@ func (h *Handler) handle(c *gin.Context) {
 	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
-func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
+func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		// The cause is for the log: it may name hosts and namespaces.
@@ -205,7 +203,7 @@ func (h *Handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 }
 
 // receive returns a notification that is authentic and complete.
-func (h *Handler) receive(c *gin.Context) (workflows.Notification, error) {
+func (h *handler) receive(c *gin.Context) (workflows.Notification, error) {
 	var none workflows.Notification
 	// Whatever is refused, the server waits for the rest of the body before it
 	// answers: nobody may keep it waiting. A test's recorder has no deadlines,

@@ -77,10 +77,8 @@ func serve(t *testing.T, c workflows.Client, change ...func(*webhook.Options)) s
 	for _, change := range change {
 		change(&options)
 	}
-	handler, err := webhook.New(options)
-	require.NoError(t, err)
 	engine := gin.New() // a host's own
-	handler.Register(engine)
+	require.NoError(t, webhook.Register(engine, options))
 	s := server{httptest.NewServer(engine), &log}
 	t.Cleanup(s.Close)
 	return s
@@ -249,10 +247,10 @@ func TestAnswerComesInTimeWhenTheBodyDoesNot(t *testing.T) {
 }
 
 func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
-	_, err := webhook.New(webhook.Options{Settings: workflows.Settings{HoldBeforeDelete: "soon"}})
+	err := webhook.Register(gin.New(), webhook.Options{Settings: workflows.Settings{HoldBeforeDelete: "soon"}})
 	require.ErrorContains(t, err, "Client is missing")
 	require.ErrorContains(t, err, "Tokens is empty")
 	require.ErrorContains(t, err, `hold_before_delete is "soon"`)
-	_, err = webhook.New(webhook.Options{Client: &temporal{}, Tokens: []string{"a", ""}})
+	err = webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{"a", ""}})
 	require.ErrorContains(t, err, "Tokens[1] is empty")
 }

@@ -7,7 +7,7 @@ import (
 
 // ReadRecords reads the records of a download of a scraping job, in [FormatJSON]
 // or [FormatCSV], as [RowReader] reads its rows. It holds one record in memory; the
-// limit of its length is maxRecordBytes, and [DefaultMaxRecordBytes] if that is 0.
+// limit of its length is maxRecordBytes, and 16 MiB if that is 0.
 //
 // A row that is not a record yields a [*RecordError], after which the reading goes
 // on: a line of JSON Lines that was cut or is not an object, a row of CSV that has

@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// DefaultMaxRecordBytes is the limit of a record's length where none is given:
+// defaultMaxRecordBytes is the limit of a record's length where none is given:
 // 16 MiB.
-const DefaultMaxRecordBytes = 16 << 20
+const defaultMaxRecordBytes = 16 << 20
 
 const (
 	// maxPrefixBytes is how much is kept of a row that is too long.
@@ -68,10 +68,10 @@ type rows interface {
 // NewRowReader returns a reader of the rows of r, which is in [FormatJSON] or
 // [FormatCSV]. Rows longer than maxRecordBytes, quotes and newlines included, are
 // not kept in memory but have [ErrRecordTooLong] as their Err; 0 means
-// [DefaultMaxRecordBytes].
+// 16 MiB.
 func NewRowReader(r io.Reader, format Format, maxRecordBytes int) *RowReader {
 	if maxRecordBytes <= 0 {
-		maxRecordBytes = DefaultMaxRecordBytes
+		maxRecordBytes = defaultMaxRecordBytes
 	}
 	switch format {
 	case FormatJSON:

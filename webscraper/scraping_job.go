@@ -10,21 +10,19 @@ import (
 	"time"
 )
 
-// Status is where a scraping job is in its life. The API may answer with a
-// status that has no constant here; it is kept as it is.
+// Status is where a scraping job is in its life, in the API's own words:
+// "waiting-to-be-scheduled", "scheduling", "scheduled" and "started", then
+// "finished", "failed" (over half of the pages failed; the job can be continued),
+// "stopped" (by a person) or the historic "shelved". One that is not among them is
+// kept as it is.
 type Status string
 
 // The ways in which a job ends.
 const (
-	// StatusFinished means that the job has scraped all that it could.
-	StatusFinished Status = "finished"
-	// StatusFailed means that more than half of the pages failed. What was
-	// scraped can be downloaded, and the job can be continued.
-	StatusFailed Status = "failed"
-	// StatusStopped means that a person stopped the job.
-	StatusStopped Status = "stopped"
-
-	statusShelved Status = "shelved" // a historic one
+	statusFinished Status = "finished"
+	statusFailed   Status = "failed"
+	statusStopped  Status = "stopped"
+	statusShelved  Status = "shelved"
 )
 
 // The statuses before.
@@ -40,7 +38,7 @@ const (
 // same ID. A status that is not known is not terminal.
 func (s Status) Terminal() bool {
 	switch s {
-	case StatusFinished, StatusFailed, StatusStopped, statusShelved:
+	case statusFinished, statusFailed, statusStopped, statusShelved:
 		return true
 	}
 	return false

@@ -58,7 +58,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	case w.asked.request == nothing:
 		return "", problem
 	}
-	return StepDone, nil
+	return stepDone, nil
 }
 
 // giveUp keeps reconciliation from starting again what a person has closed
@@ -68,7 +68,7 @@ func (w *importScrapingJob) giveUp(ctx workflow.Context) {
 		return
 	}
 	err := workflow.ExecuteActivity(shortStep(ctx, "leave scraping job "+WorkflowID(w.id)+" to itself"), a.GiveUpScrapingJob,
-		activities.GiveUpScrapingJobInput{Job: w.job}).Get(ctx, nil)
+		w.job).Get(ctx, nil)
 	if err != nil {
 		w.logger.Warn("The job was not noted as given up: reconciliation may import it", "Error", err)
 	}

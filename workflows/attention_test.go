@@ -44,7 +44,7 @@ func withheld(r *activities.ImportRecordsResult) error {
 
 func refused(r *activities.ImportRecordsResult) error {
 	r.Published = false
-	return temporal.NewNonRetryableApplicationError("no table", activities.ErrorDatabaseRefuses, nil)
+	return temporal.NewNonRetryableApplicationError("no table", "DatabaseRefuses", nil)
 }
 
 func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {

@@ -51,7 +51,7 @@ func (w *importScrapingJob) details(note string) string {
 	if w.published.problem != "" {
 		table.add("not done", escape(w.published.problem))
 	}
-	if w.step == StepDone && w.reason != "" {
+	if w.step == stepDone && w.reason != "" {
 		table.add("because", escape(w.reason))
 	}
 	if w.step == StepDownload || w.step == StepImport {

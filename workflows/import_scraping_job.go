@@ -31,7 +31,7 @@ func phases() []phase {
 		{StepDownload, (*importScrapingJob).fetch, []transition{
 			{StepImport, "due"},
 			{StepHold, "published already"},
-			{StepDone, "running, filtered or not found"},
+			{stepDone, "running, filtered or not found"},
 			{StepDownload, "job or worker gone"},
 		}},
 		{StepImport, (*importScrapingJob).load, []transition{
@@ -40,14 +40,14 @@ func phases() []phase {
 		}},
 		{StepHold, (*importScrapingJob).hold, []transition{
 			{StepDelete, "hold over, or delete-now"},
-			{StepDone, "to be kept, closed, or a signal"},
+			{stepDone, "to be kept, closed, or a signal"},
 		}},
 		{StepDelete, (*importScrapingJob).remove, []transition{
-			{StepDone, "deleted, or changed since"},
+			{stepDone, "deleted, or changed since"},
 		}},
 		{StepNeedsAttention, (*importScrapingJob).ask, []transition{
 			{StepHold, "accept"},
-			{StepDone, "closed, a signal, or nobody answers"},
+			{stepDone, "closed, a signal, or nobody answers"},
 		}},
 	}
 }
@@ -58,7 +58,7 @@ func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, 
 		err := w.goThrough(ctx)
 		if w.awaitQuiet(ctx) {
 			if ctx.Err() == nil {
-				w.show(ctx, StepDone, string(w.outcome))
+				w.show(ctx, stepDone, string(w.outcome))
 			}
 			return w.result(), err
 		}
@@ -69,7 +69,7 @@ func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, 
 // signal wants another round.
 func (w *importScrapingJob) goThrough(ctx workflow.Context) error {
 	w.beginRound(ctx)
-	for step := StepDownload; step != StepDone; {
+	for step := StepDownload; step != stepDone; {
 		at := phaseOf(step)
 		next, err := at.do(w, ctx)
 		switch {
@@ -150,14 +150,14 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	w.question.deadline = noDeadline // whatever was asked is answered
-	objection := w.imported().WhyKeep()
+	kind, reason := w.deletion().WhyKeep()
 	switch {
-	case objection != nil && objection.Kind != "":
-		return "", needsPerson(objection.Kind, objection.Reason)
+	case kind != "":
+		return "", needsPerson(kind, reason)
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
-	case objection != nil:
-		return w.endKept(objection.Reason), nil
+	case reason != "":
+		return w.endKept(reason), nil
 	case w.asked.keep:
 		return w.endKept(keptByPerson), nil
 	case w.settings.neverDelete:
@@ -170,7 +170,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	case err != nil:
 		return "", err
 	case w.asked.request != nothing, w.closes(decision):
-		return StepDone, nil
+		return stepDone, nil
 	}
 	return StepDelete, nil
 }
@@ -180,7 +180,7 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepDelete, "")
 	var deleted activities.DeleteScrapingJobResult
 	err := workflow.ExecuteActivity(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
-		activities.DeleteScrapingJobInput{Imported: w.imported(), ImportID: w.published.ImportID}).Get(ctx, &deleted)
+		w.deletion()).Get(ctx, &deleted)
 	switch {
 	case err != nil:
 		return "", err
@@ -194,5 +194,5 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	default:
 		return "", needsPerson(errorUnverified, deleted.Reason)
 	}
-	return StepDone, nil
+	return stepDone, nil
 }

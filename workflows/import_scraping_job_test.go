@@ -95,8 +95,8 @@ func (w *world) describe(filter activities.Filter) *activities.Description {
 	return &activities.Description{Found: w.found, Job: w.job, Published: w.published, Outside: outside, WorkerTaskQueue: "worker"}
 }
 
-func (w *world) giveUp(_ context.Context, in activities.GiveUpScrapingJobInput) error {
-	w.givenUp = append(w.givenUp, in.Job)
+func (w *world) giveUp(_ context.Context, job sink.ScrapingJob) error {
+	w.givenUp = append(w.givenUp, job)
 	return nil
 }
 
@@ -392,7 +392,7 @@ func TestSignalAtTheMomentOfDeletionDoesNotChangeTheOutcome(t *testing.T) {
 
 func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 	gone := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
-	broken := temporal.NewApplicationError("broken", activities.ErrorCloud)
+	broken := temporal.NewApplicationError("broken", "CloudUnavailable")
 	fileGone := temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
 	superseded := temporal.NewNonRetryableApplicationError("superseded", activities.ErrorSuperseded, nil)
 	for _, test := range []struct {
@@ -443,7 +443,7 @@ func TestInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
 			return nil
 		}
 		interrupted = true
-		return temporal.NewApplicationError("broken", activities.ErrorCloud)
+		return temporal.NewApplicationError("broken", "CloudUnavailable")
 	}
 	var downloads []activities.DownloadScrapingJobInput
 	w.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, args converter.EncodedValues) {
@@ -470,7 +470,7 @@ func TestSignalWhileAnImportFailsIsItsNextAttempt(t *testing.T) {
 		}
 		w.SignalWorkflow(workflows.ReimportSignal, nil)
 		r.Published = false
-		return temporal.NewNonRetryableApplicationError("no table", activities.ErrorDatabaseRefuses, nil)
+		return temporal.NewNonRetryableApplicationError("no table", "DatabaseRefuses", nil)
 	}
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 2)
@@ -502,7 +502,7 @@ func TestFileIsRemovedWhenTheImportFailsOrIsCancelled(t *testing.T) {
 	t.Run("failed", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(*activities.ImportRecordsResult) error {
-			return temporal.NewNonRetryableApplicationError("no table", activities.ErrorDatabaseRefuses, nil)
+			return temporal.NewNonRetryableApplicationError("no table", "DatabaseRefuses", nil)
 		}
 		w.execute("0")
 		require.ErrorContains(t, w.GetWorkflowError(), "no table")

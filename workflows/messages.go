@@ -19,10 +19,10 @@ const (
 	// ReimportSignal asks for the job to be downloaded and imported again,
 	// replacing its records. It has no payload.
 	ReimportSignal = "reimport"
-	// ReconciliationSignal says that reconciliation has found the job ended and
+	// reconciliationSignal says that reconciliation has found the job ended and
 	// not published as it is. Its payload is the job, an sink.ScrapingJob: a
 	// run that is at work on this very content takes no notice.
-	ReconciliationSignal = "reconciliation"
+	reconciliationSignal = "reconciliation"
 	// AbandonSignal closes an import that needs attention or holds; the job stays
 	// in the cloud. Like the following ones it has no payload, and does nothing
 	// in a state where it makes no sense.
@@ -118,7 +118,7 @@ const (
 	StepImport   Step = "importing"
 	StepHold     Step = "holding"
 	StepDelete   Step = "deleting in the cloud"
-	StepDone     Step = "done"
+	stepDone     Step = "done"
 	// StepNeedsAttention stands apart: the import waits for a person's signal.
 	StepNeedsAttention Step = "needs-attention"
 )

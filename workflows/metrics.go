@@ -41,13 +41,7 @@ const problemTimeout = "Timeout"
 // ProblemKinds are the kinds of what can be put before a person, which are types
 // of errors: an import that needs attention has one of them.
 func ProblemKinds() []string {
-	return []string{
-		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, errorWithheld, errorTooFew, errorUnverified, problemTimeout,
-		activities.ErrorRateLimited, activities.ErrorCloud, activities.ErrorRequestRefused, activities.ErrorJobGone,
-		activities.ErrorDatabase, activities.ErrorDatabaseRefuses, activities.ErrorDiskFull, activities.ErrorWorkerStopping,
-		activities.ErrorFileGone, activities.ErrorSuperseded, activities.ErrorArchive, activities.ErrorArchiveCorrupt,
-		activities.ErrorMappedTable, activities.ErrorRecordHook, activities.ErrorOther,
-	}
+	return append(activities.ErrorKinds(), errorWithheld, errorTooFew, errorUnverified, problemTimeout)
 }
 
 // InitMetrics lets the counters of the workflow begin at 0 on a handler that

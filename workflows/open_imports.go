@@ -29,29 +29,20 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 	}
 }
 
-// OpenImports counts the imports whose workflow is running.
-type OpenImports struct {
-	// All are all of them, those that hold and those that need attention
-	// included.
-	All int
-	// NeedAttention are those that wait for a person, by the kind of the problem:
-	// all of ProblemKinds are there.
-	NeedAttention map[string]int
-}
-
 // lister is the part of a Temporal client that lists workflows.
 type lister interface {
 	ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
 }
 
 // CountOpenImports asks Temporal's list of workflows, which is some seconds
-// behind, for the open imports of a task queue. It reads 1000 workflows a call.
+// behind, for the imports of a task queue whose workflow is running: all of them, and
+// those that wait for a person by the kind of the problem, each of ProblemKinds. It reads 1000 workflows a call.
 // Where a host encrypts its payloads, an import that has ever needed attention
 // counts as activities.ErrorOther until it ends.
-func CountOpenImports(ctx context.Context, c lister, taskQueue string) (OpenImports, error) {
-	open := OpenImports{NeedAttention: map[string]int{}}
+func CountOpenImports(ctx context.Context, c lister, taskQueue string) (all int, needAttention map[string]int, err error) {
+	needAttention = map[string]int{}
 	for _, kind := range ProblemKinds() {
-		open.NeedAttention[kind] = 0
+		needAttention[kind] = 0
 	}
 	request := &workflowservice.ListWorkflowExecutionsRequest{
 		Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND TaskQueue = '%s'",
@@ -61,9 +52,9 @@ func CountOpenImports(ctx context.Context, c lister, taskQueue string) (OpenImpo
 	for {
 		page, err := c.ListWorkflow(ctx, request)
 		if err != nil {
-			return OpenImports{}, fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
+			return 0, nil, fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
 		}
-		open.All += len(page.GetExecutions())
+		all += len(page.GetExecutions())
 		for _, each := range page.GetExecutions() {
 			payload, needs := each.GetMemo().GetFields()[attentionMemo]
 			if !needs {
@@ -73,10 +64,10 @@ func CountOpenImports(ctx context.Context, c lister, taskQueue string) (OpenImpo
 			if err := converter.GetDefaultDataConverter().FromPayload(payload, &kind); err != nil {
 				kind = activities.ErrorOther
 			}
-			open.NeedAttention[kind]++
+			needAttention[kind]++
 		}
 		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
-			return open, nil
+			return all, needAttention, nil
 		}
 	}
 }

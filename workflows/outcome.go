@@ -11,7 +11,7 @@ const keptByPerson = "a person decided to keep the job in the cloud"
 
 func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
 	w.outcome, w.reason = outcome, reason
-	return StepDone
+	return stepDone
 }
 
 // endKept ends with what was imported, by this run or before it.
@@ -27,7 +27,7 @@ func (w *importScrapingJob) endKept(reason string) Step {
 func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	switch {
 	case w.outcome == Deleted:
-		return StepDone
+		return stepDone
 	case published != nil:
 		return w.end(NotFound, fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
 			published.Records, published.PublishedAt.UTC().Format(time.RFC3339)))

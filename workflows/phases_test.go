@@ -31,8 +31,8 @@ func diagram() string {
 			draw(name.Replace(string(p.step)), name.Replace(string(StepNeedsAttention)), "a problem")
 		}
 	}
-	draw(string(StepDone), string(StepDownload), "a signal has come")
-	draw(string(StepDone), "[*]", "none has")
+	draw(string(stepDone), string(StepDownload), "a signal has come")
+	draw(string(stepDone), "[*]", "none has")
 	text.WriteString("```\n")
 	return text.String()
 }

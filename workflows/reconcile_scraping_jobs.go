@@ -18,8 +18,7 @@ import (
 const (
 	// ReconcileScrapingJobsName is the workflow's registered name.
 	ReconcileScrapingJobsName = "ReconcileScrapingJobs"
-	// StartImportsName is the registered name of its activity StartImports.
-	StartImportsName = "StartImports"
+	startImportsName          = "StartImports"
 )
 
 // maxListedJobs bounds the jobs that the result of a reconciliation lists, for
@@ -33,15 +32,10 @@ type ReconcileScrapingJobsInput struct {
 	Settings Settings `json:"settings"`
 	// DryRun only looks: nothing is started, nothing removed.
 	DryRun bool `json:"dry_run,omitempty"`
-	// Continued is set when a run goes on where the one before ended, because of
-	// the length of its history.
-	Continued *ReconcileProgress `json:"continued,omitempty"`
-}
-
-// ReconcileProgress is where a reconciliation goes on.
-type ReconcileProgress struct {
-	Page   int                         `json:"page"`
-	Result ReconcileScrapingJobsResult `json:"result"`
+	// Page and Result are set when a run goes on where the one before ended, because
+	// of the length of its history.
+	Page   int                         `json:"page,omitempty"`
+	Result ReconcileScrapingJobsResult `json:"result,omitzero"`
 }
 
 // ReconcileScrapingJobsResult is the result of ReconcileScrapingJobs.
@@ -69,16 +63,13 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	if len(problems) > 0 {
 		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
 	}
-	r := reconciliation{in: in, settings: settings, page: 1}
+	r := reconciliation{in: in, settings: settings, page: max(in.Page, 1), result: in.Result}
 	// What takes long to remove, or cannot be, keeps no job waiting.
 	removed, setRemoved := workflow.NewFuture(ctx)
-	if in.Continued != nil || in.DryRun {
+	if in.Page > 0 || in.DryRun {
 		setRemoved.SetValue(nil)
 	} else {
 		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeLeftovers(ctx)) })
-	}
-	if in.Continued != nil {
-		r.page, r.result = in.Continued.Page, in.Continued.Result
 	}
 	more, err := r.startDueImports(ctx)
 	leftovers := removed.Get(ctx, nil)
@@ -86,7 +77,7 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	case err != nil:
 		return r.result, err
 	case more:
-		in.Continued = &ReconcileProgress{Page: r.page, Result: r.result}
+		in.Page, in.Result = r.page, r.result
 		return r.result, workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, in)
 	}
 	return r.result, leftovers
@@ -121,12 +112,12 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 		if r.in.DryRun || len(page.Due) == 0 {
 			continue
 		}
-		start := StartImportsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName, Settings: r.in.Settings}
+		start := startImportsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName, Settings: r.in.Settings}
 		for _, due := range page.Due {
 			start.Jobs = append(start.Jobs, due.Job)
 		}
 		summary := fmt.Sprintf("start %d imports", len(start.Jobs))
-		if err := workflow.ExecuteActivity(shortStep(ctx, summary), StartImports, start).Get(ctx, nil); err != nil {
+		if err := workflow.ExecuteActivity(shortStep(ctx, summary), startImportsName, start).Get(ctx, nil); err != nil {
 			return false, err
 		}
 	}
@@ -138,8 +129,7 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 // worker now is swept another time.
 func (r *reconciliation) removeLeftovers(ctx workflow.Context) error {
 	var spools activities.ListSpoolsResult
-	err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools,
-		activities.ListSpoolsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName}).Get(ctx, &spools)
+	err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools).Get(ctx, &spools)
 	if err != nil {
 		return err
 	}
@@ -147,11 +137,11 @@ func (r *reconciliation) removeLeftovers(ctx workflow.Context) error {
 	for _, queue := range spools.TaskQueues {
 		sweeps = append(sweeps, workflow.ExecuteActivity(sweep(ctx, queue), a.SweepSpool))
 	}
-	var removed activities.RemoveUnfinishedImportsResult
+	var removed activities.Removed
 	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports).Get(ctx, &removed)
 	r.result.RemovedImports, r.result.RemovedArchivedFiles = removed.Imports, removed.ArchivedFiles
 	for _, each := range sweeps {
-		var swept activities.SweepSpoolResult
+		var swept activities.Removed
 		if err := each.Get(ctx, &swept); err != nil {
 			workflow.GetLogger(ctx).Info("A spool was not swept", "Error", err)
 			continue
@@ -191,19 +181,19 @@ func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
 	})
 }
 
-// StartImportsInput names the jobs to import.
-type StartImportsInput struct {
+// startImportsInput names the jobs to import.
+type startImportsInput struct {
 	TaskQueue string             `json:"task_queue"`
 	Settings  Settings           `json:"settings"`
 	Jobs      []sink.ScrapingJob `json:"jobs"`
 }
 
-// StartImports is an activity: it tells the workflow of each job, starting it
+// startImports is an activity: it tells the workflow of each job, starting it
 // if it is not running, that reconciliation has found the job due. Jobs told
 // twice are imported once.
-func StartImports(ctx context.Context, in StartImportsInput) error {
+func startImports(ctx context.Context, in startImportsInput) error {
 	for _, job := range in.Jobs {
-		_, err := signalWithStart(ctx, activity.GetClient(ctx), in.TaskQueue, ReconciliationSignal, job,
+		_, err := signalWithStart(ctx, activity.GetClient(ctx), in.TaskQueue, reconciliationSignal, job,
 			Notification{ScrapingJobID: job.ScrapingJobID, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
 			job.SitemapName+" · "+job.Status, in.Settings)
 		if err != nil {
@@ -211,4 +201,12 @@ func StartImports(ctx context.Context, in StartImportsInput) error {
 		}
 	}
 	return nil
+}
+
+// RegisterActivities registers the one activity of reconciliation that reaches
+// Temporal and not the cloud or the database. All others are activities.Activities'.
+func RegisterActivities(registry interface {
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}) {
+	registry.RegisterActivityWithOptions(startImports, activity.RegisterOptions{Name: startImportsName})
 }

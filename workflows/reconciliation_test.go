@@ -153,7 +153,7 @@ type account struct {
 
 	onStart    func()
 	listSpools func() (activities.ListSpoolsResult, error)
-	sweep      func() (activities.SweepSpoolResult, error)
+	sweep      func() (activities.Removed, error)
 }
 
 func newAccount(pages ...[]activities.DueScrapingJob) *account {
@@ -162,7 +162,7 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 	a.listSpools = func() (activities.ListSpoolsResult, error) {
 		return activities.ListSpoolsResult{TaskQueues: []string{"queue@one", "queue@two"}}, nil
 	}
-	a.sweep = func() (activities.SweepSpoolResult, error) { return activities.SweepSpoolResult{Files: 2}, nil }
+	a.sweep = func() (activities.Removed, error) { return activities.Removed{Files: 2}, nil }
 	a.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ReconcileScheduleID, TaskQueue: "queue"})
 	a.RegisterWorkflowWithOptions(workflows.ReconcileScrapingJobs, workflow.RegisterOptions{Name: workflows.ReconcileScrapingJobsName})
 	for name, step := range map[string]any{
@@ -180,12 +180,12 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 			}
 			return nil
 		},
-		"ListSpools": func(context.Context, activities.ListSpoolsInput) (activities.ListSpoolsResult, error) {
+		"ListSpools": func(context.Context) (activities.ListSpoolsResult, error) {
 			return a.listSpools()
 		},
-		"SweepSpool": func(context.Context) (activities.SweepSpoolResult, error) { return a.sweep() },
-		"RemoveUnfinishedImports": func(context.Context) (activities.RemoveUnfinishedImportsResult, error) {
-			return activities.RemoveUnfinishedImportsResult{Imports: 1}, nil
+		"SweepSpool": func(context.Context) (activities.Removed, error) { return a.sweep() },
+		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) {
+			return activities.Removed{Imports: 1}, nil
 		},
 	} {
 		a.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
@@ -248,9 +248,9 @@ func TestLongReconciliationGoesOnAsNewRun(t *testing.T) {
 	require.ErrorAs(t, a.GetWorkflowError(), &again)
 
 	a = newAccount(due(1), due(2))
-	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{Continued: &workflows.ReconcileProgress{
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{
 		Page: 2, Result: workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1), RemovedFiles: 4},
-	}})
+	})
 	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, Jobs: due(1, 2), RemovedFiles: 4}, result)
 	require.Equal(t, [][]int64{{2}}, a.started)
 }
@@ -258,8 +258,8 @@ func TestLongReconciliationGoesOnAsNewRun(t *testing.T) {
 func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 	t.Run("a spool without a worker", func(t *testing.T) {
 		a := newAccount(due(1))
-		a.sweep = func() (activities.SweepSpoolResult, error) {
-			return activities.SweepSpoolResult{}, temporal.NewNonRetryableApplicationError("gone", "Gone", nil)
+		a.sweep = func() (activities.Removed, error) {
+			return activities.Removed{}, temporal.NewNonRetryableApplicationError("gone", "Gone", nil)
 		}
 		require.Zero(t, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).RemovedFiles)
 		require.Len(t, a.started, 1)
@@ -268,9 +268,9 @@ func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 		a := newAccount(due(1))
 		imported := make(chan struct{})
 		a.onStart = func() { close(imported) }
-		a.sweep = func() (activities.SweepSpoolResult, error) {
+		a.sweep = func() (activities.Removed, error) {
 			<-imported
-			return activities.SweepSpoolResult{Files: 1}, nil
+			return activities.Removed{Files: 1}, nil
 		}
 		require.Equal(t, 2, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).RemovedFiles)
 	})

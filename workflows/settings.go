@@ -120,8 +120,12 @@ func (s Settings) parse() (settings, []error) {
 	if !in.neverDelete {
 		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, defaults.HoldBeforeDelete, 0)
 	}
-	var known bool
-	if in.source, known = activities.NewSource(s.SourceFormat, s.SourceRaw); !known {
+	in.source.Raw = s.SourceRaw
+	switch s.SourceFormat {
+	case "", activities.FormatJSON:
+	case activities.FormatCSV:
+		in.source.Format = activities.FormatCSV
+	default:
 		problems = append(problems, fmt.Errorf("source_format is %q: want %q or %q", s.SourceFormat, activities.FormatJSON, activities.FormatCSV))
 	}
 	in.batchRecords = number("batch_records", s.BatchRecords, defaults.BatchRecords, 1, MaxBatchRecords)

@@ -21,7 +21,7 @@ func listen(ctx workflow.Context) signals {
 	s := signals{
 		notifications:   channel(NotificationSignal, "Web Scraper Cloud has sent a notification: imports what has changed"),
 		reimports:       channel(ReimportSignal, SignalMeaning(ReimportSignal)),
-		reconciliations: channel(ReconciliationSignal, "Reconciliation has found the job due"),
+		reconciliations: channel(reconciliationSignal, "Reconciliation has found the job due"),
 		decisions:       map[string]workflow.ReceiveChannel{},
 	}
 	for _, signal := range decisionSignals {
@@ -126,7 +126,7 @@ func (w *importScrapingJob) drain(signal string) (arrived bool) {
 // signalsInStep are the signals that make sense now.
 func (w *importScrapingJob) signalsInStep() []string {
 	switch {
-	case w.step == StepDone:
+	case w.step == stepDone:
 		return nil
 	case w.question.problem != nil:
 		return append(w.question.decisions(), ReimportSignal)

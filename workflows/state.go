@@ -212,10 +212,11 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 	return StepHold
 }
 
-// imported is what the rule of deletion looks at.
-func (w *importScrapingJob) imported() activities.Imported {
-	return activities.Imported{
+// deletion is what the rule of deletion looks at, here and in the activity.
+func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
+	return activities.DeleteScrapingJobInput{
 		Job:         w.published.ScrapingJob,
+		ImportID:    w.published.ImportID,
 		Counts:      w.published.Counts,
 		MaxRejected: w.settings.maxRejected,
 		Accepted:    w.asked.accepted == w.published.ImportID,

@@ -79,8 +79,10 @@ type importsWatch struct {
 
 	mu    sync.Mutex
 	asked time.Time
-	open  workflows.OpenImports
 	known bool
+	// all are the open imports, needAttention those of them by the kind of the problem.
+	all           int
+	needAttention map[string]int
 }
 
 func (*importsWatch) Describe(to chan<- *prometheus.Desc) {
@@ -89,28 +91,26 @@ func (*importsWatch) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (w *importsWatch) Collect(to chan<- prometheus.Metric) {
-	open, known := w.count()
-	if !known {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.asked) >= openImportsEvery {
+		w.count()
+	}
+	if !w.known {
 		return
 	}
-	gauge(to, openImports, open.All)
-	for kind, n := range open.NeedAttention {
+	gauge(to, openImports, w.all)
+	for kind, n := range w.needAttention {
 		gauge(to, needingAttention, n, kind)
 	}
 }
 
-func (w *importsWatch) count() (open workflows.OpenImports, known bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if time.Since(w.asked) < openImportsEvery {
-		return w.open, w.known
-	}
+func (w *importsWatch) count() {
 	ctx, cancel := context.WithTimeout(context.Background(), openImportsTimeout)
 	defer cancel()
-	open, err := workflows.CountOpenImports(ctx, w.temporal, w.taskQueue)
+	all, needAttention, err := workflows.CountOpenImports(ctx, w.temporal, w.taskQueue)
 	if err != nil {
 		w.metrics.logger.Warn("The open imports were not counted", "error", err)
 	}
-	w.asked, w.open, w.known = time.Now(), open, err == nil
-	return w.open, w.known
+	w.asked, w.known, w.all, w.needAttention = time.Now(), err == nil, all, needAttention
 }

@@ -11,8 +11,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 func TestSpoolBelowItsReserve(t *testing.T) {
@@ -58,7 +56,7 @@ func (c *chaos) untilDiskFull(id int64) {
 	c.T.Helper()
 	c.WaitFor("a full disk", func() bool {
 		for _, pending := range c.describe(id).GetPendingActivities() {
-			if pending.GetLastFailure().GetApplicationFailureInfo().GetType() == activities.ErrorDiskFull {
+			if pending.GetLastFailure().GetApplicationFailureInfo().GetType() == "DiskFull" {
 				return true
 			}
 		}

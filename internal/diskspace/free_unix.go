@@ -1,11 +1,11 @@
 //go:build unix
 
-package activities
+package diskspace
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what an ordinary user may still write to dir's file system.
-func freeBytes(dir string) (int64, error) {
+// free is what an ordinary user may still write to dir's file system.
+func free(dir string) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return 0, err

@@ -1,9 +1,9 @@
-package activities
+package diskspace
 
 import "golang.org/x/sys/windows"
 
-// freeBytes is what this user may still write to dir's file system.
-func freeBytes(dir string) (int64, error) {
+// free is what this user may still write to dir's file system.
+func free(dir string) (int64, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

@@ -1,0 +1,9 @@
+package workflows
+
+// What only reconciliation sends and calls.
+const (
+	ReconciliationSignal = reconciliationSignal
+	StartImportsName     = startImportsName
+)
+
+type StartImportsInput = startImportsInput
