@@ -61,11 +61,11 @@ type Server struct {
 // program is, in this order,
 //
 //   - the temporal on PATH, unless it is too old for the flags used here;
-//   - the one that was built before, in the user's cache folder;
-//   - built now from the module in the cli folder, which takes some minutes, and
-//     only once however many processes ask for it at the same time;
-//   - downloaded by the Temporal SDK, when there is no Go toolchain or no module
-//     proxy to build it with.
+//   - the one that was downloaded or built before, in the user's cache folder;
+//   - downloaded now, if a download answers within 5 seconds;
+//   - built now from the module in the cli folder, which takes some minutes.
+//
+// However many processes ask for it at the same time, one downloads or builds.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	program, err := findProgram(ctx, opts.progress())
 	if err != nil {

@@ -1,0 +1,160 @@
+package temporalserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// cliVersion is what is downloaded or built: the version that cli/go.mod
+// requires; a test holds the two together. Later versions of the CLI do not build
+// outside their own repository.
+const cliVersion = "v1.5.1"
+
+// cachedProgram returns the CLI from the user's cache folder, into which it is
+// downloaded or built before if it is missing.
+func cachedProgram(ctx context.Context, progress func(string)) (string, error) {
+	dir, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	name := "temporal-" + cliVersion
+	module, moduleErr := cliModule(ctx)
+	if moduleErr == nil {
+		sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
+		if err != nil {
+			return "", err
+		}
+		name += fmt.Sprintf("-%.6x", sha256.Sum256(sums))
+	}
+	return obtainOnce(ctx, filepath.Join(dir, name), progress, func(ctx context.Context, target string) error {
+		return obtain(ctx, newDownloads(), target, progress, func(ctx context.Context, target string) error {
+			if moduleErr != nil {
+				return moduleErr
+			}
+			return build(ctx, module, target)
+		})
+	})
+}
+
+// obtain downloads the CLI into target if a download answers, and builds it
+// otherwise. Where it cannot be built either, a slow download is better than
+// none.
+func obtain(
+	ctx context.Context, from downloads, target string, progress func(string), build func(ctx context.Context, target string) error,
+) error {
+	downloadErr := from.program(ctx, target)
+	if downloadErr == nil || ctx.Err() != nil {
+		return downloadErr
+	}
+	progress("building the Temporal CLI " + cliVersion + " once, about 3 minutes on 2 cores, for want of a download: " + downloadErr.Error())
+	buildErr := build(ctx, target)
+	if buildErr == nil || ctx.Err() != nil {
+		return buildErr
+	}
+	progress("could not build the Temporal CLI, trying once more to download it: " + buildErr.Error())
+	if downloadErr = from.patient().program(ctx, target); downloadErr != nil {
+		return errors.Join(buildErr, downloadErr)
+	}
+	return nil
+}
+
+// cacheDir is a folder of this user only, as programs in it are executed.
+func cacheDir() (string, error) {
+	if cache, err := os.UserCacheDir(); err == nil {
+		dir := filepath.Join(cache, "scrapehaul")
+		if err := privateDir(dir); err == nil {
+			return dir, nil
+		}
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("scrapehaul-%d", os.Getuid()))
+	return dir, privateDir(dir)
+}
+
+// privateDir makes dir and checks that only this user can write to it. In a
+// temporary folder somebody else may have made one of that name before.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(owner.Uid) != os.Getuid() || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not a folder that only you can write to: remove it", dir)
+	}
+	probe, err := os.CreateTemp(dir, "writable-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// obtainOnce returns program, and before that obtains it if it is missing. Of
+// several processes that ask at the same time one does and the others wait.
+func obtainOnce(
+	ctx context.Context, program string, progress func(string), obtain func(ctx context.Context, target string) error,
+) (_ string, err error) {
+	if isFile(program) {
+		return program, nil
+	}
+	lock := flock.New(program + ".lock")
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		progress("waiting for another process that downloads or builds the Temporal CLI, a few minutes at most…")
+		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
+	}
+	if err != nil {
+		return "", fmt.Errorf("locking %s: %w", lock.Path(), err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if isFile(program) {
+		return program, nil
+	}
+	if err := removeUnfinished(program); err != nil {
+		return "", err
+	}
+	progress("downloading the Temporal CLI " + cliVersion + " once…")
+	started := time.Now()
+	target := fmt.Sprintf("%s.unfinished-%d", program, os.Getpid())
+	if err := obtain(ctx, target); err != nil {
+		return "", errors.Join(err, removeIfExists(target))
+	}
+	if err := os.Rename(target, program); err != nil {
+		return "", err
+	}
+	progress(fmt.Sprintf("have the Temporal CLI after %s", time.Since(started).Round(time.Second)))
+	return program, nil
+}
+
+// removeUnfinished removes what processes that were killed have left. The lock
+// says that nobody works on it any more.
+func removeUnfinished(program string) error {
+	left, err := filepath.Glob(program + ".unfinished-*")
+	for _, each := range left {
+		err = errors.Join(err, removeIfExists(each))
+	}
+	return err
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func removeIfExists(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
