@@ -16,6 +16,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 // TestMain is the benchmark's program when that runs an activity in a process
@@ -41,6 +42,7 @@ func TestMedianAndPercentile(t *testing.T) {
 }
 
 func TestJSONHasThePromisedKeys(t *testing.T) {
+	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1",
 		"--records", "2000", "--requests", "20", "--jobs", "1", "import", "mapping", "download", "end-to-end", "webhook")
 	require.Equal(t, program.ExitOK, code, problems)
@@ -62,6 +64,7 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 }
 
 func TestScaleHasThePromisedKeys(t *testing.T) {
+	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1",
 		"--records", "40000", "--scale-jobs", "8", "--scale-records", "100", "--fair-jobs", "2", "scale")
 	require.Equal(t, program.ExitOK, code, problems)

@@ -11,9 +11,11 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
+	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	code, out, problems := programtest.Run("demo", new(commands), "--once")

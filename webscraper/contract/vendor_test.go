@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/nodepackage"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -105,6 +106,7 @@ func newClient(t *testing.T, server *webscrapertest.Cloud, opts ...webscraper.Op
 // package installed.
 func requireVendor(t *testing.T) string {
 	t.Helper()
+	fulltier.Needs(t, "Node.js and npm")
 	node, err := installVendor()
 	if errors.Is(err, nodepackage.ErrNoNode) {
 		t.Skipf("the contract test runs the vendor's Node.js client: %s", err)

@@ -13,6 +13,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 // Patience bounds everything that a test does in its browser. It is for
@@ -51,9 +53,10 @@ func New(t testing.TB) context.Context {
 }
 
 // Require returns the browser's program. Where there is none the test is skipped,
-// unless CI is true: there it fails. A test that has much to start begins with it.
+// unless CI is true: there it fails; and it is in the full tier only. A test that has much to start begins with it.
 func Require(t testing.TB) (program string) {
 	t.Helper()
+	fulltier.Needs(t, "a browser")
 	for _, name := range names {
 		if program, err := exec.LookPath(name); err == nil {
 			return program

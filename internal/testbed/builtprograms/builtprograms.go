@@ -31,9 +31,10 @@ type Programs struct {
 	Worker, Starter string
 }
 
-// Build builds both programs into dir, with build tags such as "s3".
+// Build builds both programs into dir, as the Dockerfile does, with build tags
+// such as "s3".
 func Build(ctx context.Context, dir string, tags ...string) (Programs, error) {
-	build := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", dir+string(filepath.Separator),
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-tags", strings.Join(tags, ","), "-o", dir+string(filepath.Separator),
 		module+"/worker", module+"/starter")
 	if output, err := build.CombinedOutput(); err != nil {
 		return Programs{}, fmt.Errorf("building the worker and the starter: %w\n%s", err, output)

@@ -36,7 +36,7 @@ type containers struct {
 // database of these names; services and this host listen on ports of their own,
 // and volumes, by where they are mounted, are folders.
 func newContainers(t *testing.T, temporal, databaseURL string, services []string, volumes map[string]string) *containers {
-	require.NoError(t, buildPrograms()) // before ports are chosen, which are free for a minute
+	requirePrograms(t) // before ports are chosen, which are free for a minute
 	c := &containers{t: t, dir: t.TempDir(), log: new(programtest.Log)}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 // buildPrograms builds what the Dockerfile builds, and what reads it, once, into
@@ -41,10 +43,17 @@ var buildPrograms = sync.OnceValue(func() (err error) {
 
 var programDir string
 
+// requirePrograms has them built.
+func requirePrograms(t *testing.T) {
+	t.Helper()
+	fulltier.Needs(t, "the built programs")
+	require.NoError(t, buildPrograms())
+}
+
 // programFile is the built program that lies in the image at that path.
 func programFile(t *testing.T, inImage string) string {
 	t.Helper()
-	require.NoError(t, buildPrograms())
+	requirePrograms(t)
 	return filepath.Join(programDir, filepath.Base(inImage))
 }
 

@@ -126,7 +126,7 @@ func requireElsewhere(t *testing.T, where, command string) {
 }
 
 // flagsOfGo are those of go test itself, with whether they have a value.
-var flagsOfGo = map[string]bool{"-run": true, "-v": false, "-count": true, "-timeout": true, "-race": false, "-parallel": true, "-fuzz": true}
+var flagsOfGo = map[string]bool{"-run": true, "-v": false, "-count": true, "-timeout": true, "-race": false, "-parallel": true, "-fuzz": true, "-short": false}
 
 // requireGoTest requires that the packages exist, that -run means some of their
 // tests, and that they have the other flags.

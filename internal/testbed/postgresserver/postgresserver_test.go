@@ -12,6 +12,8 @@ import (
 
 	_ "github.com/lib/pq"
 	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 // A test that looks at two processes runs the test program again with this set.
@@ -26,6 +28,7 @@ func TestMain(m *testing.M) {
 
 func startServer(t *testing.T, opts Options) *Server {
 	t.Helper()
+	fulltier.Needs(t, "a PostgreSQL server")
 	opts.OwnCluster = true
 	opts.Progress = progressToStderr
 	server, err := Start(t.Context(), opts)
@@ -143,6 +146,7 @@ func TestWrongDatabaseURLIsReportedWithoutItsPassword(t *testing.T) {
 }
 
 func TestServerDiesWithItsKilledProcessAndLeavesNothing(t *testing.T) {
+	fulltier.Needs(t, "a PostgreSQL server")
 	t.Parallel()
 	process := exec.Command(os.Args[0])
 	process.Env = append(os.Environ(), roleVariable+"=server")

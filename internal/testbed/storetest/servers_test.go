@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/nodepackage"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 )
@@ -41,6 +42,7 @@ var serverDir string
 
 func serverFile(t *testing.T, name string) string {
 	t.Helper()
+	fulltier.Needs(t, "the stores' servers")
 	require.NoError(t, buildServers())
 	return filepath.Join(serverDir, name)
 }
@@ -52,6 +54,7 @@ var azuriteProgram = filepath.Join("azurite", "node_modules", "azurite", "dist",
 // requireAzurite is the node command, with Azurite installed.
 func requireAzurite(t *testing.T) string {
 	t.Helper()
+	fulltier.Needs(t, "Node.js and npm")
 	node, err := installAzurite()
 	if errors.Is(err, nodepackage.ErrNoNode) {
 		t.Skipf("Azure Blob Storage is tested with Azurite: %s", err)

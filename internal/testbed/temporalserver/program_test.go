@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 func TestTooOldProgramOnPathIsPassedOver(t *testing.T) {
@@ -19,6 +21,7 @@ func TestTooOldProgramOnPathIsPassedOver(t *testing.T) {
 }
 
 func TestObtainedProgramPassesForOneOnPath(t *testing.T) {
+	fulltier.Needs(t, "the Temporal CLI")
 	built, err := cachedProgram(t.Context(), progressToStderr)
 	require.NoError(t, err)
 	path := t.TempDir()

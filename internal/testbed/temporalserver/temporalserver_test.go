@@ -18,6 +18,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 // Some tests look at several processes. With roleVariable set, the test program
@@ -37,6 +39,7 @@ func TestMain(m *testing.M) {
 
 func startServer(t *testing.T, opts Options) *Server {
 	t.Helper()
+	fulltier.Needs(t, "a Temporal server")
 	opts.Progress = progressToStderr
 	server, err := Start(t.Context(), opts)
 	require.NoError(t, err)
@@ -111,6 +114,7 @@ func TestNewSearchAttributeCanBeUsedAtOnce(t *testing.T) {
 }
 
 func TestServerThatCannotStartIsAnErrorWithItsReason(t *testing.T) {
+	fulltier.Needs(t, "a Temporal server")
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -121,6 +125,7 @@ func TestServerThatCannotStartIsAnErrorWithItsReason(t *testing.T) {
 }
 
 func TestServerDiesWithItsKilledProcess(t *testing.T) {
+	fulltier.Needs(t, "a Temporal server")
 	t.Parallel()
 	process := exec.Command(os.Args[0])
 	process.Env = append(os.Environ(), roleVariable+"=server")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 )
 
@@ -20,6 +21,7 @@ import (
 // over.
 func NewDatabase(t testing.TB) (databaseURL string) {
 	t.Helper()
+	fulltier.Needs(t, "a PostgreSQL server")
 	server, err := sharedServer()
 	require.NoError(t, err)
 	return newDatabase(t, server)
@@ -30,6 +32,7 @@ func NewDatabase(t testing.TB) (databaseURL string) {
 // production, and ends with the test.
 func NewServer(t testing.TB) (server *postgresserver.Server, databaseURL string) {
 	t.Helper()
+	fulltier.Needs(t, "a PostgreSQL server")
 	server, err := postgresserver.Start(t.Context(), postgresserver.Options{OwnCluster: true, Progress: progress})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })

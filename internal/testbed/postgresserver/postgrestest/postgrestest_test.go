@@ -7,10 +7,12 @@ import (
 	_ "github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
 func TestDatabaseLivesAsLongAsItsTest(t *testing.T) {
+	fulltier.Needs(t, "a PostgreSQL server")
 	var databaseURL string
 	t.Run("test", func(t *testing.T) {
 		databaseURL = postgrestest.NewDatabase(t)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
@@ -38,6 +39,7 @@ func NewServerWithUI(t testing.TB) *Server {
 
 func newServer(t testing.TB, options temporalserver.Options) *Server {
 	t.Helper()
+	fulltier.Needs(t, "a Temporal server")
 	options.DBFilename = filepath.Join(t.TempDir(), "temporal.db")
 	options.Progress = func(step string) { fmt.Fprintln(os.Stderr, step) }
 	s := &Server{t: t, options: options}

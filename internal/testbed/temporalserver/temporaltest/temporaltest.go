@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/scrapehaul/scrapehaul/internal/lostquery"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
@@ -36,6 +37,7 @@ type Namespace struct {
 // client is closed when the test is over.
 func NewNamespace(t testing.TB) Namespace {
 	t.Helper()
+	fulltier.Needs(t, "a Temporal server")
 	server, err := sharedServer()
 	require.NoError(t, err)
 

@@ -1,0 +1,14 @@
+// Package fulltier is where tests that need more than Go leave the fast tier,
+// go test -short.
+package fulltier
+
+import "testing"
+
+// Needs skips the test in the fast tier, and says what it needs. In the full
+// tier, go test, it does nothing.
+func Needs(t testing.TB, what string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("not in the fast tier (-short): needs %s", what)
+	}
+}
