@@ -48,8 +48,7 @@ func giveTo(account *syscall.Credential, path string) error {
 }
 
 // makeDir makes a folder that the account, and nobody else but root, can use.
-func makeDir(account *syscall.Credential) (string, error) {
-	parent := os.TempDir()
+func makeDir(account *syscall.Credential, parent string) (string, error) {
 	if account != nil && !reachableByAll(parent) {
 		// For example a TMPDIR below root's home.
 		parent = "/tmp"

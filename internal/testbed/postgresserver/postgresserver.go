@@ -24,7 +24,8 @@ type Options struct {
 	// restart it.
 	OwnCluster bool
 	// NoSync makes the server we start faster and lets it lose everything when the
-	// machine loses power, which tests can live with.
+	// machine loses power, which tests can live with. Where there is room, its
+	// data are in memory.
 	NoSync bool
 
 	// Progress is told about steps that take long; nil means silence.
