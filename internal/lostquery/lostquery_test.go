@@ -69,6 +69,7 @@ func losing(t *testing.T, lost int64) (asking client.Client, id string, q *queri
 }
 
 func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	asking, id, q := losing(t, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
@@ -81,6 +82,7 @@ func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
 }
 
 func TestQueryThatNobodyAnswersEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
 	asking, id, q := losing(t, 1000)
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
@@ -90,6 +92,7 @@ func TestQueryThatNobodyAnswersEndsAtItsDeadline(t *testing.T) {
 }
 
 func TestQueryThatIsRefusedIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
 	asking, id, q := losing(t, 0)
 	_, err := asking.QueryWorkflow(t.Context(), id, "", "time")
 	var failed *serviceerror.QueryFailed

@@ -40,6 +40,7 @@ func atStep(step workflows.Step) func(overview.Import) bool {
 }
 
 func TestDownloadUnderWayTellsItsHeartbeat(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, systemtest.NoGzip)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(5000, 1)})
@@ -65,6 +66,7 @@ func TestDownloadUnderWayTellsItsHeartbeat(t *testing.T) {
 }
 
 func TestFailedAttemptTellsWhyAndWhenTheNextBegins(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -80,6 +82,7 @@ func TestFailedAttemptTellsWhyAndWhenTheNextBegins(t *testing.T) {
 }
 
 func TestOpenImportsAreListedNewestFirst(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
 	var ids []int64
@@ -148,6 +151,7 @@ func requireNeedingAttention(t *testing.T, s *systemtest.System, namespace strin
 }
 
 func TestImportsThatNeedAttentionAreFound(t *testing.T) {
+	t.Parallel()
 	s, attention, _ := needingAttention(t)
 	namespace := s.Env.TemporalNamespace
 	registered, err := workflows.SearchAttributesRegistered(t.Context(), s.Temporal, namespace)
@@ -173,6 +177,7 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 }
 
 func TestSearchAttributeOfAnotherTypeIsNotRegistered(t *testing.T) {
+	t.Parallel()
 	namespace := temporaltest.NewNamespace(t)
 	types := map[string]enumspb.IndexedValueType{}
 	for _, attribute := range workflows.SearchAttributes() {
@@ -194,6 +199,7 @@ func TestSearchAttributeOfAnotherTypeIsNotRegistered(t *testing.T) {
 }
 
 func TestClosedImportSaysHowItEnded(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "ATTENTION_TIMEOUT": "1s"})
 	s.StartWorker(s.Spool)
 	deleted := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
@@ -226,6 +232,7 @@ func TestClosedImportSaysHowItEnded(t *testing.T) {
 }
 
 func TestUnknownJobIsNotFound(t *testing.T) {
+	t.Parallel()
 	namespace := temporaltest.NewNamespace(t)
 	r := overview.Reader{Temporal: namespace.Client}
 	_, err := r.Import(t.Context(), 1234)
@@ -242,6 +249,7 @@ func TestUnknownJobIsNotFound(t *testing.T) {
 // A worker that is there answers for 50 imports in some tenths of a second; one
 // that is not must not keep the operator waiting.
 func TestFiftyImportsWithoutAWorkerAreListedInSeconds(t *testing.T) {
+	t.Parallel()
 	const jobs = 50
 	namespace := temporaltest.NewNamespace(t)
 	r := overview.Reader{Temporal: namespace.Client, TaskQueue: "nobody"}
@@ -269,6 +277,7 @@ func TestFiftyImportsWithoutAWorkerAreListedInSeconds(t *testing.T) {
 }
 
 func TestFiftyHeldImportsAreListedWithTheirProgress(t *testing.T) {
+	t.Parallel()
 	const jobs = 50
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)

@@ -51,6 +51,7 @@ func reimport(s *systemtest.System, id int64) {
 }
 
 func TestDeletedJobIsImportedAgainFromTheArchiveByAnotherWorker(t *testing.T) {
+	t.Parallel()
 	s, folder := newArchiving(t)
 	id, spool := importAndReplaceWorker(s, 5000)
 	require.Len(t, archivedFiles(t, folder), 1)
@@ -72,6 +73,7 @@ func TestDeletedJobIsImportedAgainFromTheArchiveByAnotherWorker(t *testing.T) {
 }
 
 func TestCorruptArchivedFileIsRefusedAndWhatIsPublishedStays(t *testing.T) {
+	t.Parallel()
 	s, folder := newArchiving(t)
 	id, spool := importAndReplaceWorker(s, 500)
 	archived := archivedFiles(t, folder)[0]
@@ -94,6 +96,7 @@ func TestCorruptArchivedFileIsRefusedAndWhatIsPublishedStays(t *testing.T) {
 }
 
 func TestJobImportedBeforeThereWasAnArchiveIsArchivedBeforeItIsDeleted(t *testing.T) {
+	t.Parallel()
 	s, folder := newArchiving(t)
 	archiving := s.Env
 	s.Env = s.Env.With("ARCHIVE_URL", "")

@@ -14,6 +14,7 @@ import (
 
 // The worker is killed in the import; another one goes on with its file.
 func TestKilledImportOfUnparsedCSVGoesOnAfterItsLastBatch(t *testing.T) {
+	t.Parallel()
 	const records = 10_000
 	s := systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "0", "SOURCE_FORMAT": "csv", "SOURCE_RAW": "true", "BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s",

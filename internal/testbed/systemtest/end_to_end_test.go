@@ -21,6 +21,7 @@ import (
 func TestMain(m *testing.M) { systemtest.Main(m) }
 
 func TestNotificationBecomesVerifiedRows(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{
@@ -46,6 +47,7 @@ func TestNotificationBecomesVerifiedRows(t *testing.T) {
 }
 
 func TestFiftyIdenticalNotificationsAreOneImport(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 	var all sync.WaitGroup
@@ -68,6 +70,7 @@ func TestFiftyIdenticalNotificationsAreOneImport(t *testing.T) {
 }
 
 func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)})
@@ -109,6 +112,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 }
 
 func TestWrongRecordsAreRejectedAndTheirNeighboursImported(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "MAX_RECORD_BYTES": "1000"})
 	s.StartWorker(s.Spool)
 	long := `{"long":"` + strings.Repeat("x", 1000) + `"}`
@@ -155,6 +159,7 @@ func TestWrongRecordsAreRejectedAndTheirNeighboursImported(t *testing.T) {
 }
 
 func TestJobsThatAreNotFinishedStayInTheCloud(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
 	for _, status := range []string{"stopped", "failed"} {
@@ -173,6 +178,7 @@ func TestJobsThatAreNotFinishedStayInTheCloud(t *testing.T) {
 }
 
 func TestTestButtonOfTheDashboardIsNoFailure(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
 	run, err := workflows.Notify(t.Context(), s.Temporal, workflows.DefaultTaskQueue, workflows.Notification{ScrapingJobID: 999}, workflows.Settings{})
@@ -182,6 +188,7 @@ func TestTestButtonOfTheDashboardIsNoFailure(t *testing.T) {
 }
 
 func TestOperatorImportsAgainByHand(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
@@ -211,6 +218,7 @@ func TestOperatorImportsAgainByHand(t *testing.T) {
 }
 
 func TestStarterListsJobsAndBudget(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	_, err := s.Programs.RunStarter(t.Context(), s.Env, "jobs")
 	require.ErrorContains(t, err, "schema scrapehaul is not there yet")
@@ -239,6 +247,7 @@ func TestStarterListsJobsAndBudget(t *testing.T) {
 }
 
 func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "500"})
 	worker := s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(200_000, 1)})
@@ -258,6 +267,7 @@ func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
 }
 
 func TestMillionRecordsNeedLittleMemory(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	worker := s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1_000_000, 1)})
@@ -283,6 +293,7 @@ func peakMemoryMiB(t *testing.T, pid int) int {
 }
 
 func TestSecretsAppearNowhere(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "HEARTBEAT_TIMEOUT": "2s"})
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5_000, 1)})
@@ -303,6 +314,7 @@ func TestSecretsAppearNowhere(t *testing.T) {
 }
 
 func TestSmallCallsKeepThePaceOfTheBudget(t *testing.T) {
+	t.Parallel()
 	const jobs, aSecond = 16, 4 // each is described and downloaded
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": strconv.Itoa(2 * aSecond * 900)})
 	var ids []int64

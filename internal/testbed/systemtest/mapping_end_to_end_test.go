@@ -45,6 +45,7 @@ func imported(s *systemtest.System, products int) (id int64) {
 
 // The worker is killed in the import; another one goes on.
 func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
+	t.Parallel()
 	const records = 10_000
 	s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"})
 	id := killAfterSomeBatches(s, webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
@@ -60,6 +61,7 @@ func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 }
 
 func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
+	t.Parallel()
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)
 	first := imported(s, 100)
@@ -79,6 +81,7 @@ func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
 }
 
 func TestOperatorLearnsWhyNoRowsWereDeactivated(t *testing.T) {
+	t.Parallel()
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)
 	imported(s, 10)
@@ -95,6 +98,7 @@ func TestOperatorLearnsWhyNoRowsWereDeactivated(t *testing.T) {
 }
 
 func TestTableThatRefusesRowsNeedsAttentionAndNothingIsPublished(t *testing.T) {
+	t.Parallel()
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)
 	s.DB.MustExec(`

@@ -18,6 +18,7 @@ import (
 )
 
 func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	s.StartWorker(s.Spool)
 	add := func(status string, records int) int64 {
@@ -55,6 +56,7 @@ func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
 }
 
 func TestScheduleFindsLostJobsByItself(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "RECONCILE_EVERY": "1s"})
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
@@ -80,6 +82,7 @@ func TestScheduleFindsLostJobsByItself(t *testing.T) {
 }
 
 func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "never", "FILTER_SITEMAP_PREFIX": "shop-", "FILTER_TAG": "prices", "FILTER_STATUSES": "finished,stopped",
 	})
@@ -117,6 +120,7 @@ func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
 }
 
 func TestJanitorRemovesWhatTerminatedRunsLeave(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "500", "HEARTBEAT_TIMEOUT": "3s"})
 	worker := s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(200_000, 1)})

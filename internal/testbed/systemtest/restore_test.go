@@ -28,6 +28,7 @@ func forgetImports(s *systemtest.System) {
 }
 
 func TestHeldImportsComeBackAfterTheDatabaseWasRestored(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
 	s.StartWorker(s.Spool)
 	asked, unasked := heldImport(s), heldImport(s)
@@ -52,6 +53,7 @@ func TestHeldImportsComeBackAfterTheDatabaseWasRestored(t *testing.T) {
 }
 
 func TestHeldJobsAreDeletedAfterTemporalWasLost(t *testing.T) {
+	t.Parallel()
 	lost := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
 	worker := lost.StartWorker(lost.Spool)
 	id := heldImport(lost)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -70,11 +71,22 @@ func Main(m *testing.M) {
 // that are built with tags.
 func Run(m *testing.M, tags ...string) (code int) {
 	buildTags = tags
+	sideBySide(4)
 	code = m.Run()
 	if programDir != "" {
 		_ = os.RemoveAll(programDir)
 	}
 	return code
+}
+
+// sideBySide runs so many parallel tests at a time, unless the command line says
+// how many: system tests mostly wait, whatever the number of cores.
+func sideBySide(tests int) {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(tests)) // a number
+	}
 }
 
 // System is all of scrapehaul around one test.

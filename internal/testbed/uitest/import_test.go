@@ -31,6 +31,7 @@ func (o *operator) addCut(sitemap string) (id int64) {
 }
 
 func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
+	t.Parallel()
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "24h"})
 	held, cut := o.addHeld(), o.addCut("tires-and-wheels")
 	o.openBrowser()
@@ -68,6 +69,7 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 }
 
 func TestOperatorSeesADownloadMove(t *testing.T) {
+	t.Parallel()
 	o := newOperator(t, nil)
 	id := o.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100_000, 1)})
 	o.Cloud.Inject(webscrapertest.Fault{
@@ -89,6 +91,7 @@ func TestOperatorSeesADownloadMove(t *testing.T) {
 }
 
 func TestOperatorImportsAgainByTheSignalForm(t *testing.T) {
+	t.Parallel()
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "24h"})
 	id := o.addHeld()
 	const published = `SELECT import_id FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND state = 'published'`
@@ -108,6 +111,7 @@ func TestOperatorImportsAgainByTheSignalForm(t *testing.T) {
 }
 
 func TestOperatorAcceptsRejectsByTheSignalForm(t *testing.T) {
+	t.Parallel()
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	const odd = "a|b *c* <b>d_e_f</b> `g` [h](i) & ~~j~~"
 	id := o.addCut(odd)
