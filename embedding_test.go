@@ -61,6 +61,7 @@ func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.Sy
 }
 
 func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
+	t.Parallel()
 	s, plugin := newHost(t)
 	host := worker.New(s.Temporal, hostQueue, worker.Options{
 		Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second,
@@ -103,6 +104,7 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 
 // The hook is slower than the heartbeat timeout allows a batch to be.
 func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
+	t.Parallel()
 	const records = 60
 	var calls atomic.Int64
 	s, plugin := newHost(t, func(o *scrapehaul.Options) {
@@ -130,6 +132,7 @@ func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
 }
 
 func TestHostKeepsRecordsInASinkOfItsOwn(t *testing.T) {
+	t.Parallel()
 	elsewhere, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, elsewhere.Close()) })
@@ -152,6 +155,7 @@ func TestHostKeepsRecordsInASinkOfItsOwn(t *testing.T) {
 }
 
 func TestPluginServesOneWorker(t *testing.T) {
+	t.Parallel()
 	s, plugin := newHost(t)
 	options := worker.Options{Plugins: []worker.Plugin{plugin}}
 	worker.New(s.Temporal, hostQueue, options)
@@ -161,6 +165,7 @@ func TestPluginServesOneWorker(t *testing.T) {
 }
 
 func TestPluginWantsAClientForTemporal(t *testing.T) {
+	t.Parallel()
 	plain, err := webscraper.NewClient("token")
 	require.NoError(t, err)
 	_, err = scrapehaul.NewPlugin(scrapehaul.Options{Cloud: plain})
@@ -175,6 +180,7 @@ func TestPluginWantsAClientForTemporal(t *testing.T) {
 }
 
 func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
+	t.Parallel()
 	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour})
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",

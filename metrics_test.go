@@ -28,6 +28,7 @@ func requireMetrics(s *systemtest.System, lines ...string) {
 }
 
 func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
+	t.Parallel()
 	const sitemap = "sitemap-zx99"
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "1000"})
 	first := s.StartWorker(s.Spool)
@@ -104,6 +105,7 @@ func requireFewSeries(s *systemtest.System, ids []int64, sitemap string) {
 }
 
 func TestImportThatHeldIsNotCountedAsNeedingAttention(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -158,6 +160,7 @@ func (c counting) count(name string) int64 {
 }
 
 func TestHostsMetricsHandlerGetsWhatIsCounted(t *testing.T) {
+	t.Parallel()
 	s, _ := newHost(t)
 	namespace := temporaltest.NewNamespace(t)
 	metrics := counting{MetricsHandler: client.MetricsNopHandler, mu: new(sync.Mutex), counts: map[string]int64{}}

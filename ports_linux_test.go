@@ -13,6 +13,7 @@ import (
 )
 
 func TestProcessesServeNothingThatIsNotAskedFor(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HEALTH_ADDRESS": "", "METRICS_ADDRESS": ""})
 	worker := s.StartWorker(s.Spool)
 	starter, _, err := s.Programs.StartStarter(s.Env)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestTracesShowTheImportAndNoSecrets(t *testing.T) {
+	t.Parallel()
 	received := new(programtest.Log)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(received, r.Body)
@@ -42,6 +43,7 @@ func TestTracesShowTheImportAndNoSecrets(t *testing.T) {
 }
 
 func TestTracesThatNobodyTakesAreAWarning(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + programtest.ClosedPort(t),
 		"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_EXPORT_TIMEOUT": "500",
@@ -54,6 +56,7 @@ func TestTracesThatNobodyTakesAreAWarning(t *testing.T) {
 }
 
 func TestEveryLineOfTheLogAboutAnImportNamesIt(t *testing.T) {
+	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.FailWith(http.StatusInternalServerError)})

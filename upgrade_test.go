@@ -52,6 +52,7 @@ func (s *versionedSystem) build(id int64) string {
 }
 
 func TestImportHeldByOneBuildIsFinishedByTheNext(t *testing.T) {
+	t.Parallel()
 	s := newVersionedSystem(t)
 	first := s.startBuild("1")
 	s.setCurrent("1")
@@ -77,6 +78,7 @@ func TestImportHeldByOneBuildIsFinishedByTheNext(t *testing.T) {
 }
 
 func TestHeldImportsGoOnWhenVersioningIsTurnedOnAndOff(t *testing.T) {
+	t.Parallel()
 	s := newVersionedSystem(t)
 	versioned := s.Env
 	s.Env = s.Env.With("WORKER_DEPLOYMENT_NAME", "")
@@ -113,6 +115,7 @@ func TestHeldImportsGoOnWhenVersioningIsTurnedOnAndOff(t *testing.T) {
 // The workers' further task queues are not versioned: a file is imported where
 // it is, whatever build is current.
 func TestFileIsImportedByItsWorkerThoughAnotherBuildIsCurrent(t *testing.T) {
+	t.Parallel()
 	s := newVersionedSystem(t)
 	s.startBuild("1")
 	s.setCurrent("1")

@@ -62,6 +62,7 @@ func (w *world) tryAgain(id int64, again bool) (activities.DownloadScrapingJobRe
 }
 
 func TestPublishedFileIsArchivedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)})
@@ -83,6 +84,7 @@ func TestPublishedFileIsArchivedOnce(t *testing.T) {
 }
 
 func TestImportThatIsWithheldIsNotArchived(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)})
@@ -94,6 +96,7 @@ func TestImportThatIsWithheldIsNotArchived(t *testing.T) {
 }
 
 func TestImportStaysPublishedWhileItsFileCannotBeArchived(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir, bucket := w.archiving()
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
@@ -116,6 +119,7 @@ func TestImportStaysPublishedWhileItsFileCannotBeArchived(t *testing.T) {
 }
 
 func TestFileThatChangedOnTheDiskIsNotArchived(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in, _ := w.imported(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	_, bucket := w.archiving()
@@ -127,6 +131,7 @@ func TestFileThatChangedOnTheDiskIsNotArchived(t *testing.T) {
 }
 
 func TestStoppingWorkerLeavesNoHalfArchivedFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)})
 	in, _ := w.imported(id, 1)
@@ -147,6 +152,7 @@ func TestStoppingWorkerLeavesNoHalfArchivedFile(t *testing.T) {
 }
 
 func TestJobIsNotDeletedBeforeItsFileIsArchived(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	w.archiving()
@@ -164,6 +170,7 @@ func TestJobIsNotDeletedBeforeItsFileIsArchived(t *testing.T) {
 }
 
 func TestJobWhoseRetentionIsOverNeedsNoArchivedFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	w.archiving()
@@ -174,6 +181,7 @@ func TestJobWhoseRetentionIsOverNeedsNoArchivedFile(t *testing.T) {
 }
 
 func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
 	before := w.gone(95)
@@ -206,6 +214,7 @@ func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
 
 // Whatever is imported now, the archived file is what it was.
 func TestArchivedCSVComesBackAsCSV(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)})
@@ -232,6 +241,7 @@ func TestArchivedCSVComesBackAsCSV(t *testing.T) {
 }
 
 func TestJobThatIsGoneIsLeftAloneUnlessItIsToComeFromTheArchive(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
 	id := w.gone(20).Job.ScrapingJobID
@@ -252,6 +262,7 @@ func TestJobThatIsGoneIsLeftAloneUnlessItIsToComeFromTheArchive(t *testing.T) {
 }
 
 func TestCorruptArchivedFileIsNotImported(t *testing.T) {
+	t.Parallel()
 	for name, corrupt := range map[string]func([]byte) []byte{
 		"cut":            func(packed []byte) []byte { return packed[:len(packed)-10] },
 		"changed":        func(packed []byte) []byte { packed[len(packed)-20] ^= 1; return packed },
@@ -276,6 +287,7 @@ func TestCorruptArchivedFileIsNotImported(t *testing.T) {
 }
 
 func TestRestoredFileLeavesTheDiskFree(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.archiving()
 	id := w.gone(95).Job.ScrapingJobID
@@ -286,6 +298,7 @@ func TestRestoredFileLeavesTheDiskFree(t *testing.T) {
 }
 
 func TestArchivedFilesAreRemovedWhenTheirRetentionIsOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})

@@ -70,6 +70,7 @@ func (w *world) rejected() (rejected []rejectedRecord) {
 }
 
 func TestRecordsOfCSVAreThoseOfJSON(t *testing.T) {
+	t.Parallel()
 	for name, records := range map[string]webscrapertest.Records{
 		"products": webscrapertest.Products(95, 1),
 		"what has to be quoted": webscrapertest.JSONLines(
@@ -97,6 +98,7 @@ func TestRecordsOfCSVAreThoseOfJSON(t *testing.T) {
 
 // CSV has no types and a value for every column.
 func TestWhatCSVCannotTellIsText(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(
 		`{"a":"","b":null,"c":1.50,"d":true,"e":["x"]}`, `{"a":"only this column"}`)})
@@ -109,6 +111,7 @@ func TestWhatCSVCannotTellIsText(t *testing.T) {
 }
 
 func TestImportOfCSVResumesAtEveryBatch(t *testing.T) {
+	t.Parallel()
 	rows := []string{
 		`"one"`, "\"two\nlines\"", `"with ""quotes"""`, "\"too many\n\",\"values\"", `""`, "\"\r\n\"\r\n", `"a,b"`, `"too","many"`, `""""`, "\"last\n\"",
 	}
@@ -142,6 +145,7 @@ func TestImportOfCSVResumesAtEveryBatch(t *testing.T) {
 }
 
 func TestCSVWithoutRecordsIsAnEmptyImport(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string]string{
 		"empty": "", "only a mark": bom, "only a header": bom + "a,b\r\n", "a header without newline": "a,b", "blank lines": "\r\n\na,b\r\n\r\n\n",
 	} {
@@ -156,6 +160,7 @@ func TestCSVWithoutRecordsIsAnEmptyImport(t *testing.T) {
 }
 
 func TestRowsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
+	t.Parallel()
 	long := `"x","` + strings.Repeat("long\n", 40_000) + `"`
 	rows := []string{
 		`"1","first"`, long, `"only one"`, "\"\xff\",\"not UTF-8\"", `"2","second"`, `"3"x,"misplaced"`, `3"x,bare`, "\"<b>\",\"\x00\"", `"4","third"`, "\"5\",\"cut in the va",
@@ -186,6 +191,7 @@ func TestRowsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 }
 
 func TestSourceIsWhatIsDownloaded(t *testing.T) {
+	t.Parallel()
 	parsed, unparsed := `{"price":"9.99"}`, `{"price":"$9.99"}`
 	for _, test := range []struct {
 		source        activities.Source
@@ -210,6 +216,7 @@ func TestSourceIsWhatIsDownloaded(t *testing.T) {
 }
 
 func TestBrokenDownloadOfCSVGoesOnWhereItBroke(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.source = activities.Source{Format: activities.FormatCSV}
 	body := "n\r\n" + strings.Repeat("\"two\nlines\"\r\n", 50_000)
@@ -224,6 +231,7 @@ func TestBrokenDownloadOfCSVGoesOnWhereItBroke(t *testing.T) {
 }
 
 func TestFileOfAFormatThatIsNotKnownIsNotGuessed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloadedCSV("a\n1\n", 1)
 	in.Format = "parquet"

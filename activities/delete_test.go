@@ -33,6 +33,7 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 const notedDeletions = `SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at IS NOT NULL`
 
 func TestVerifiedJobIsDeletedInTheCloud(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in))
@@ -45,6 +46,7 @@ func TestVerifiedJobIsDeletedInTheCloud(t *testing.T) {
 }
 
 func TestJobThatIsGoneCountsAsDeleted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	// Somebody else is faster, between our look and our deletion.
@@ -56,6 +58,7 @@ func TestJobThatIsGoneCountsAsDeleted(t *testing.T) {
 }
 
 func TestDeletionThatFailsIsRetriedAndNotNoted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Times: 1, Effect: webscrapertest.Reset()})
@@ -68,6 +71,7 @@ func TestDeletionThatFailsIsRetriedAndNotNoted(t *testing.T) {
 }
 
 func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
+	t.Parallel()
 	twenty := webscrapertest.Products(20, 1)
 	for _, c := range []struct {
 		name    string
@@ -133,6 +137,7 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 }
 
 func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
+	t.Parallel()
 	for name, allow := range map[string]func(*activities.DeleteScrapingJobInput){
 		"allowed":  func(in *activities.DeleteScrapingJobInput) { in.MaxRejected = 1 },
 		"accepted": func(in *activities.DeleteScrapingJobInput) { in.Accepted = true },
@@ -148,6 +153,7 @@ func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
 }
 
 func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*webscrapertest.Cloud, int64) error{
 		"it runs": func(cloud *webscrapertest.Cloud, id int64) error {
 			return cloud.Continue(id, webscrapertest.Products(30, 2))
@@ -175,6 +181,7 @@ func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {
 }
 
 func TestRenamedJobIsDeleted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{SitemapName: "my-sitemap", CustomID: "custom-12", Records: webscrapertest.Products(20, 1)})
 	in.Job.SitemapName, in.Job.CustomID = "its former name", "its former ID"

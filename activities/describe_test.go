@@ -12,6 +12,7 @@ import (
 )
 
 func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{
 		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
@@ -29,11 +30,13 @@ func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 }
 
 func TestDescribeOfAnUnknownJobIsNoError(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	require.Equal(t, activities.Description{WorkerTaskQueue: queue}, w.describe(999))
 }
 
 func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	in, imported := w.imported(id, 1)
@@ -51,6 +54,7 @@ func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {
 
 // The published import stands for the job as it was; the cloud has what it has.
 func TestDescribeComparesStatusAndCounts(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		before    func(*sink.ScrapingJob)
 		unchanged bool
@@ -79,6 +83,7 @@ func TestDescribeComparesStatusAndCounts(t *testing.T) {
 }
 
 func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
 	w.imported(id, 1)
@@ -91,6 +96,7 @@ func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
 }
 
 func TestFilterOfADescriptionIsAskedOfTheAPIOnlyForATag(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapID: 7, SitemapName: "my-sitemap", Tags: []string{"prices"}})
 	for _, test := range []struct {

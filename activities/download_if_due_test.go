@@ -26,6 +26,7 @@ func (a *attempts) goOn(interrupted activities.DownloadScrapingJobResult) (activ
 }
 
 func TestOnlyADueJobIsDownloaded(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	download, err := a.runIfDue(a.next(), activities.IfDue{})
 	require.NoError(t, err)
@@ -60,6 +61,7 @@ func TestOnlyADueJobIsDownloaded(t *testing.T) {
 }
 
 func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		effect webscrapertest.Effect
 		left   int64
@@ -88,6 +90,7 @@ func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
 }
 
 func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for kind, effect := range map[string]webscrapertest.Effect{
 		activities.ErrorRequestRefused: webscrapertest.FailWith(401),
 		activities.ErrorJobGone:        webscrapertest.FailWith(404),
@@ -105,6 +108,7 @@ func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
 }
 
 func TestADownloadThatMeetsTheLimitWaitsForIt(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.inject(webscrapertest.TooManyRequests(7 * time.Second))
 	_, err := a.runIfDue(a.next(), activities.IfDue{})
@@ -118,6 +122,7 @@ func TestADownloadThatMeetsTheLimitWaitsForIt(t *testing.T) {
 // A worker was killed while it downloaded, and Temporal gives the activity to
 // whoever asks first.
 func TestDownloadGoesOnWhereItsFileIs(t *testing.T) {
+	t.Parallel()
 	begun := func(t *testing.T) *attempts {
 		a := newAttempts(t, noGzip)
 		a.inject(webscrapertest.Truncate(nineTenths))

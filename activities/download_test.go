@@ -26,6 +26,7 @@ import (
 )
 
 func TestDownloadIsAWholeFileThatOnlyItsOwnerReads(t *testing.T) {
+	t.Parallel()
 	for name, changes := range map[string][]func(*webscrapertest.Options){
 		"compressed":   nil,
 		"uncompressed": {noGzip},
@@ -58,6 +59,7 @@ func TestDownloadIsAWholeFileThatOnlyItsOwnerReads(t *testing.T) {
 }
 
 func TestDownloadOfAnEmptyJobIsAnEmptyFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	download, err := w.tryDownload(w.cloud.AddJob(webscrapertest.Job{}))
 	require.NoError(t, err)
@@ -66,6 +68,7 @@ func TestDownloadOfAnEmptyJobIsAnEmptyFile(t *testing.T) {
 }
 
 func TestDownloadReplacesTheFileOfAnEarlierAttempt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write(file, strings.Repeat("earlier", 1000))
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":1}`)})
@@ -77,6 +80,7 @@ func TestDownloadReplacesTheFileOfAnEarlierAttempt(t *testing.T) {
 }
 
 func TestFullDiskIsNoticedBeforeTheDownload(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.steps.Spool = openSpool(t, w.spool, math.MaxInt64/2)
 	_, err := w.tryDownload(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)}))
@@ -87,6 +91,7 @@ func TestFullDiskIsNoticedBeforeTheDownload(t *testing.T) {
 }
 
 func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, noGzip)
 	free, err := diskspace.Free(w.spool)
 	require.NoError(t, err)
@@ -100,6 +105,7 @@ func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
 }
 
 func TestStoppingWorkerGivesTheDownloadBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.steps.MaxConcurrentImports = 1
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
@@ -134,6 +140,7 @@ func TestStoppingWorkerGivesTheDownloadBack(t *testing.T) {
 }
 
 func TestDownloadThatWaitsIsKnownToBeAlive(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 	heartbeat := make(chan struct{}, 1)
@@ -170,6 +177,7 @@ func TestDownloadThatWaitsIsKnownToBeAlive(t *testing.T) {
 }
 
 func TestFileNamesThatLeadOutOfTheSpoolAreRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	in := w.downloaded(id, 1)

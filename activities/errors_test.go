@@ -21,6 +21,7 @@ import (
 )
 
 func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
+	t.Parallel()
 	const small, download = "FindDueScrapingJobs", "DownloadScrapingJob"
 	invalid := func(_ *webscrapertest.Cloud, _ http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +76,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 }
 
 func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
+	t.Parallel()
 	const wrong = "withdrawn-token-zx83"
 	w := newWorld(t)
 	w.steps.Cloud = w.client(wrong)
@@ -87,6 +89,7 @@ func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
 }
 
 func TestCloudThatIsNotThereIsRetried(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var err error
 	w.steps.Cloud, err = webscraper.NewClient(apiToken, webscraper.WithBaseURI("http://"+closedPort(t)))
@@ -98,6 +101,7 @@ func TestCloudThatIsNotThereIsRetried(t *testing.T) {
 }
 
 func TestDatabaseWithoutTheSchemaNeedsAPerson(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
 	in := w.downloaded(id, 1)
@@ -110,6 +114,7 @@ func TestDatabaseWithoutTheSchemaNeedsAPerson(t *testing.T) {
 }
 
 func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
+	t.Parallel()
 	var long strings.Builder // cannot be compressed to what an index takes
 	for n := range 300 {     // 19 KB
 		fmt.Fprintf(&long, "%x", sha256.Sum256([]byte{byte(n), byte(n >> 8)}))
@@ -141,6 +146,7 @@ func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
 }
 
 func TestDatabaseThatIsGoneIsRetried(t *testing.T) {
+	t.Parallel()
 	const password = "password-zx84"
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
@@ -168,6 +174,7 @@ func databaseSteps(in activities.ImportRecordsInput) map[string]any {
 }
 
 func TestLongErrorIsCutToTextThatTemporalTakes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, shift := range []string{"", "a"} { // one of them puts the cut inside a character
 		_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: shift + strings.Repeat("é", 5000) + "/"})

@@ -20,6 +20,7 @@ func (w *world) findDue(filter activities.Filter) (due []int64) {
 }
 
 func TestDueIsWhatHasEndedAndIsNotPublishedAsItIs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	add := func(id int64, status string) {
 		w.cloud.AddJob(webscrapertest.Job{ID: id, SitemapName: "my-sitemap", Status: status, Records: webscrapertest.Products(20, id)})
@@ -44,6 +45,7 @@ func TestDueIsWhatHasEndedAndIsNotPublishedAsItIs(t *testing.T) {
 }
 
 func TestPagesOfTheAccountsJobsEndWithTheLast(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for id := range int64(150) {
 		w.cloud.AddJob(webscrapertest.Job{ID: id + 1})

@@ -21,6 +21,7 @@ import (
 // With a real server: the heartbeats from the wait for a slot must neither hide
 // where the download broke, nor end the download that follows.
 func TestDownloadGoesOnAfterItHasWaitedForASlot(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.steps.MaxConcurrentImports = 1
 	namespace := temporaltest.NewNamespace(t)

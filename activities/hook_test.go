@@ -16,6 +16,7 @@ import (
 )
 
 func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
 		`{"price":"1"}`, `{"cut":`, `{"price":"3"}`, `["no object"]`, `{"price":"5"}`)})
@@ -51,6 +52,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 }
 
 func TestSlowRecordHookDoesNotKeepAWorkerFromStopping(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)}), 1)
 	in.BatchRecords = 1000
@@ -75,6 +77,7 @@ func TestSlowRecordHookDoesNotKeepAWorkerFromStopping(t *testing.T) {
 }
 
 func TestFailedRecordHookIsRetriedFromTheLastBatch(t *testing.T) {
+	t.Parallel()
 	for name, failure := range map[string]func() error{
 		"an error": func() error { return errors.New("the exchange rates cannot be reached") },
 		"a panic":  func() error { panic("assignment to entry in nil map") },

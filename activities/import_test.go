@@ -21,6 +21,7 @@ import (
 const committedBatches = `SELECT count(DISTINCT xmin::text) FROM scrapehaul.import_records`
 
 func TestImportCommitsInBatchesAndPublishes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	var heartbeats []activities.Progress
@@ -43,6 +44,7 @@ func TestImportCommitsInBatchesAndPublishes(t *testing.T) {
 }
 
 func TestLongRecordsMakeSmallerBatches(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	long := `{"a":"` + strings.Repeat("x", 3<<20) + `"}`
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(long, long, long, long)}), 1)
@@ -54,6 +56,7 @@ func TestLongRecordsMakeSmallerBatches(t *testing.T) {
 }
 
 func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	w.db.MustExec(`
@@ -78,6 +81,7 @@ func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 // A late attempt at the download may have put another file there, of the same
 // size: the two must not be glued together.
 func TestImportIsNotResumedWithAnotherFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	stop := make(chan struct{})
@@ -98,6 +102,7 @@ func TestImportIsNotResumedWithAnotherFile(t *testing.T) {
 }
 
 func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.db.MustExec(`DROP SCHEMA sitemaps`)
 	in, first := w.imported(w.cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(95, 1)}), 1)
@@ -114,6 +119,7 @@ func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
 }
 
 func TestImportReadsWhateverEndsALine(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		body string
 		want []string // the values of "n"
@@ -145,6 +151,7 @@ func TestImportReadsWhateverEndsALine(t *testing.T) {
 }
 
 func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	long := `{"long":"` + strings.Repeat("x", 200_000) + `"}`
 	body := strings.Join([]string{`{"n":1}`, long, `{"nul":"\u0000"}`, `[1]`, `{"n":2}`, `{"n":`}, "\n")
@@ -179,6 +186,7 @@ func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 }
 
 func TestImportWithoutItsFileHasToBeginAgain(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(path string) error{
 		"the file is gone":    os.Remove,
 		"the file is shorter": func(path string) error { return os.Truncate(path, 100) },
@@ -199,6 +207,7 @@ func TestImportWithoutItsFileHasToBeginAgain(t *testing.T) {
 // Nothing waits until a download is on the disk, so when the host crashes, some
 // of it can be lost in a file of the right size.
 func TestImportWithoutTheWriterOfItsFileReadsItTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)}), 1)
 	path := filepath.Join(w.spool, file)
@@ -221,6 +230,7 @@ func TestImportWithoutTheWriterOfItsFileReadsItTwice(t *testing.T) {
 }
 
 func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":2}`+"\n"+`{"n":`, 3)})
 	w.imported(id, 1)
@@ -236,6 +246,7 @@ func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {
 }
 
 func TestImportThatWasRequestedEarlierReplacesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	w.imported(id, 2)
@@ -247,6 +258,7 @@ func TestImportThatWasRequestedEarlierReplacesNothing(t *testing.T) {
 }
 
 func TestTooFewRecordsAreNotPublished(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	add := func(sitemap, status string, records int) activities.ImportRecordsInput {
 		t.Helper()
@@ -281,6 +293,7 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 }
 
 func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name      string
 		before    int64 // records published before; 0 for none
@@ -324,6 +337,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 }
 
 func TestStoppingWorkerCommitsTheBatchInHandAndGivesTheImportBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	stop := make(chan struct{})
@@ -344,6 +358,7 @@ func TestStoppingWorkerCommitsTheBatchInHandAndGivesTheImportBack(t *testing.T) 
 }
 
 func TestImportKeepsTheJobAsItWasDescribed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{
 		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Records: webscrapertest.Products(5, 1),

@@ -122,6 +122,7 @@ func (a *attempts) requireLeft(bytes int64) {
 }
 
 func TestBrokenDownloadGoesOnWhereItBroke(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.ResetAt(10_000))
 	require.Empty(t, a.files(), "what came compressed is of no use")
@@ -144,6 +145,7 @@ func TestBrokenDownloadGoesOnWhereItBroke(t *testing.T) {
 }
 
 func TestDownloadIsCompressedUntilOneHasBroken(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.FailWith(http.StatusServiceUnavailable))
 	request := a.succeeds(webscrapertest.Products(records, 1))
@@ -151,6 +153,7 @@ func TestDownloadIsCompressedUntilOneHasBroken(t *testing.T) {
 }
 
 func TestDownloadOfOtherContentBeginsAnew(t *testing.T) {
+	t.Parallel()
 	changed := webscrapertest.Products(records, 2)
 	for name, after := range map[string]int64{"shorter": size / 10, "as long": nineTenths, "longer": size - 1} {
 		t.Run(name, func(t *testing.T) {
@@ -174,6 +177,7 @@ func TestDownloadOfOtherContentBeginsAnew(t *testing.T) {
 // The worker was killed before its heartbeat was sent, and the content is back
 // to what the heartbeat before that told of.
 func TestLostHeartbeatMixesNothing(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
 	before := a.told.Load()
@@ -190,6 +194,7 @@ func TestLostHeartbeatMixesNothing(t *testing.T) {
 }
 
 func TestServerWithoutValidatorsSendsTheWholeFile(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t, noRanges)
 	for range 2 {
 		a.breaks(webscrapertest.ResetAt(10_000))
@@ -206,6 +211,7 @@ func TestServerWithoutValidatorsSendsTheWholeFile(t *testing.T) {
 }
 
 func TestServerThatIgnoresRangesSendsTheWholeFile(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t, noRanges)
 	partial := file + ".partial-1"
 	a.write(partial, strings.Repeat("other", 1000))
@@ -216,6 +222,7 @@ func TestServerThatIgnoresRangesSendsTheWholeFile(t *testing.T) {
 }
 
 func TestDownloadWithoutItsPartialFileBeginsAnew(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(path string) error{
 		"gone":  os.Remove,
 		"empty": func(path string) error { return os.Truncate(path, 0) },
@@ -230,6 +237,7 @@ func TestDownloadWithoutItsPartialFileBeginsAnew(t *testing.T) {
 }
 
 func TestPartialFileOfAnotherDownloadIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
 	require.NoError(t, os.WriteFile(outside, []byte("mine"), 0o600))
 	const other = "scrapingjob-1-run-10.json.partial-1"
@@ -262,6 +270,7 @@ func TestPartialFileOfAnotherDownloadIsLeftAlone(t *testing.T) {
 }
 
 func TestLinkOutOfTheSpoolIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
 	partial := filepath.Join(a.spool, a.told.Load().Partial)
@@ -275,6 +284,7 @@ func TestLinkOutOfTheSpoolIsNotFollowed(t *testing.T) {
 }
 
 func TestFullDiskTakesThePartialFileAlong(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
 	a.steps.Spool = openSpool(t, a.spool, math.MaxInt64/2)
@@ -287,6 +297,7 @@ func TestFullDiskTakesThePartialFileAlong(t *testing.T) {
 }
 
 func TestDownloadBeginsAnewWhenThereIsNoRoomForTwo(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
 	require.NoError(t, os.Truncate(filepath.Join(a.spool, a.told.Load().Partial), 1<<40)) // occupies nothing
@@ -294,6 +305,7 @@ func TestDownloadBeginsAnewWhenThereIsNoRoomForTwo(t *testing.T) {
 }
 
 func TestRefusedRequestForTheRest(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		effect webscrapertest.Effect
 		kind   string
@@ -349,6 +361,7 @@ func (a *attempts) hangs(env *testsuite.TestActivityEnvironment, bytes int64, ef
 }
 
 func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
+	t.Parallel()
 	a := newAttempts(t, noGzip)
 	stop := make(chan struct{})
 	env := a.next()
@@ -371,6 +384,7 @@ func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
 }
 
 func TestOnlyADownloadThatNobodyGoesOnWithLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		cause  error
 		goesOn bool
@@ -402,6 +416,7 @@ func TestOnlyADownloadThatNobodyGoesOnWithLeavesNothing(t *testing.T) {
 // A late attempt, which Temporal has given up, goes on writing while another one
 // downloads the same file.
 func TestLateAttemptDoesNoHarm(t *testing.T) {
+	t.Parallel()
 	const more = 1000 // than it had when the other one began
 	for name, c := range map[string]struct {
 		content webscrapertest.Records

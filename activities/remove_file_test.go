@@ -9,6 +9,7 @@ import (
 )
 
 func TestRemoveFileTakesTheLeftoversOfBrokenDownloadsToo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	others := []string{"scrapingjob-1-run-1.jsonl", "scrapingjob-1-run-10.json", "scrapingjob-11-run-1.json.partial-1"}
 	for _, name := range append(others, file, file+".partial-123", file+".partial-456") {
@@ -22,6 +23,7 @@ func TestRemoveFileTakesTheLeftoversOfBrokenDownloadsToo(t *testing.T) {
 }
 
 func TestRemoveFileTakesNamesLiterally(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("a.partial-1", "{}")
 	for _, name := range []string{"*", "?", "[a]"} {

@@ -45,6 +45,7 @@ func (s *site) enter(tab context.Context, heading string) {
 }
 
 func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
 	id := s.addRejecting("tires-and-wheels")
@@ -83,6 +84,7 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 }
 
 func TestRunningImportIsSeenMoving(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(100_000, 1)})
@@ -116,6 +118,7 @@ func TestRunningImportIsSeenMoving(t *testing.T) {
 }
 
 func TestPageWorksWithoutWorkerTemporalOrPostgreSQL(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	s.Notify(id)

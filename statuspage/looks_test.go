@@ -120,6 +120,7 @@ func (s *site) addHistory(n int) {
 }
 
 func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
+	t.Parallel()
 	s, rejecting := busySite(t)
 	tab := s.browser()
 	require.NoError(t, chromedp.Do(tab, browsertest.View(1000, 1150, browsertest.Light)))

@@ -20,6 +20,7 @@ import (
 )
 
 func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
+	t.Parallel()
 	nobody := programtest.ClosedPort(t)
 	temporal, err := client.NewLazyClient(client.Options{HostPort: nobody})
 	require.NoError(t, err)
@@ -63,6 +64,7 @@ func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
 }
 
 func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "48h"})
 	s.StartWorker(s.Spool)
 	s.DB.MustExec(`DROP SCHEMA sitemaps CASCADE`)
@@ -73,6 +75,7 @@ func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
 }
 
 func TestOptionsThatAreNotValidAreNamed(t *testing.T) {
+	t.Parallel()
 	err := statuspage.Register(gin.New(), statuspage.Options{User: "a:b", Password: "short-zx88", TemporalUIURL: "temporal:8233"})
 	for _, part := range []string{"Client is missing", "Namespace is missing", "Store is missing", "User has a colon", "Password is 10 characters long", "TemporalUIURL is none"} {
 		require.ErrorContains(t, err, part)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestThereIsNoPageWithoutCredentialsInTheSettings(t *testing.T) {
+	t.Parallel()
 	s := &site{System: systemtest.New(t, nil)}
 	webhook, err := url.Parse(s.Webhook)
 	require.NoError(t, err)
@@ -23,6 +24,7 @@ func TestThereIsNoPageWithoutCredentialsInTheSettings(t *testing.T) {
 }
 
 func TestNothingIsShownWithoutThePassword(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	for _, wrong := range []string{"", "wrong", password + "x", strings.ToUpper(password)} {
 		v := s.visitor()
@@ -42,6 +44,7 @@ func TestNothingIsShownWithoutThePassword(t *testing.T) {
 }
 
 func TestPasswordsCannotBeGuessedInALoop(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	operator := s.visitor()
 	require.Equal(t, http.StatusOK, operator.get("").status)
@@ -60,6 +63,7 @@ func TestPasswordsCannotBeGuessedInALoop(t *testing.T) {
 }
 
 func TestPagesMayNotBeFramedCachedOrScripted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	v := s.visitor()
 	for _, path := range []string{"", "/style.css", "/nothing"} {
@@ -83,6 +87,7 @@ func TestPagesMayNotBeFramedCachedOrScripted(t *testing.T) {
 }
 
 func TestForgedAnswersChangeNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, nil)
 	s.StartWorker(s.Spool)
 	id := s.addRejecting("tires")
