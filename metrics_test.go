@@ -110,7 +110,7 @@ func TestImportThatHeldIsNotCountedAsNeedingAttention(t *testing.T) {
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.Notify(id)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	requireMetrics(s, `scrapehaul_open_imports 1`)
 	_, needAttention, err := workflows.CountOpenImports(t.Context(), s.Temporal, workflows.DefaultTaskQueue)
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ func TestImportHeldByOneBuildIsFinishedByTheNext(t *testing.T) {
 	s.setCurrent("1")
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 	s.Notify(id)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	require.Equal(t, "1", s.build(id))
 
 	s.startBuild("2")
@@ -73,7 +73,7 @@ func TestImportHeldByOneBuildIsFinishedByTheNext(t *testing.T) {
 
 	next := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(300, 2)})
 	s.Notify(next)
-	s.WaitFor("the next import", func() bool { return s.Progress(next).Records == 300 })
+	s.WaitForAnswer("the next import", func() bool { return s.Progress(next).Records == 300 })
 	require.Equal(t, "2", s.build(next))
 }
 
@@ -86,7 +86,7 @@ func TestHeldImportsGoOnWhenVersioningIsTurnedOnAndOff(t *testing.T) {
 	held := func() (id int64) {
 		id = s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 		s.Notify(id)
-		s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+		s.WaitForStep(id, workflows.StepHold)
 		return id
 	}
 	finish := func(id int64) {
@@ -131,7 +131,7 @@ func TestFileIsImportedByItsWorkerThoughAnotherBuildIsCurrent(t *testing.T) {
 	s.startBuild("2")
 	s.setCurrent("2")
 	require.NoError(t, hinder.Rollback())
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	s.Signal(id, workflows.DeleteNowSignal)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	require.Equal(t, "2", s.build(id))

@@ -43,7 +43,7 @@ func addJob(s *systemtest.System, job webscrapertest.Job) (id int64, argument st
 func held(s *systemtest.System) (id int64, argument string) {
 	s.T.Helper()
 	id, argument = addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	return id, argument
 }
 

@@ -127,7 +127,7 @@ func TestPageWorksWithoutWorkerTemporalOrPostgreSQL(t *testing.T) {
 	s.WaitFor("the open import", func() bool { return strings.Contains(v.get("").body, "no worker tells the progress") })
 	require.Contains(t, v.get("").body, "<strong>PostgreSQL cannot be read</strong> since <time")
 	s.StartWorker(s.Spool)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	s.WaitFor("all of it", func() bool {
 		body := v.get("").body
 		return !strings.Contains(body, "cannot be") && strings.Contains(body, "held before deletion")

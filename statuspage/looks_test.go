@@ -80,13 +80,13 @@ func busySite(t *testing.T) (s *site, rejecting int64) {
 		id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Records: webscrapertest.Products(40_000+20_000*n, 1)})
 		s.drip(id)
 		s.Notify(id)
-		s.WaitFor("the download", func() bool { return s.Progress(id).Step == workflows.StepDownload })
+		s.WaitForStep(id, workflows.StepDownload)
 		t.Cleanup(func() { s.terminate(id) })
 	}
 	for _, sitemap := range []string{"books", "цены-на-электронику", "أسعار المنتجات"} {
 		id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Records: webscrapertest.Products(1200, 1)})
 		s.Notify(id)
-		s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+		s.WaitForStep(id, workflows.StepHold)
 	}
 	rejecting = s.addRejecting("tires-and-wheels")
 	s.Notify(rejecting)

@@ -70,7 +70,7 @@ func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
 	s.DB.MustExec(`DROP SCHEMA sitemaps CASCADE`)
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "tires", Records: webscrapertest.Products(20, 1)})
 	s.Notify(id)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	require.Regexp(t, `<dt>Not done</dt><dd>[^<]*schema &#34;sitemaps&#34; does not exist`, s.visitor().get("/"+workflows.WorkflowID(id)).body)
 }
 

@@ -36,7 +36,7 @@ func (c *chaos) inEveryState(do func(id int64)) (id int64) {
 
 func (c *chaos) untilHold(id int64) {
 	c.T.Helper()
-	c.WaitFor("the hold", func() bool { return c.Progress(id).Step == workflows.StepHold })
+	c.WaitForStep(id, workflows.StepHold)
 }
 
 func TestDecisionsThatNobodyAskedFor(t *testing.T) {
@@ -69,7 +69,9 @@ func TestReimportsAtEveryStep(t *testing.T) {
 		"HOLD_BEFORE_DELETE=1h")
 	id := c.inEveryState(func(id int64) { c.Signal(id, workflows.ReimportSignal) })
 	held := func(imports int64) {
-		c.WaitFor("the hold", func() bool { return c.imports(id) == imports && c.Progress(id).Step == workflows.StepHold })
+		c.WaitFor("the import", func() bool { return c.imports(id) == imports })
+		c.WaitForStep(id, workflows.StepHold)
+		require.Equal(t, imports, c.imports(id))
 	}
 	held(2)
 	c.Signal(id, workflows.ReimportSignal)
@@ -110,7 +112,7 @@ func TestEverySignalInAttention(t *testing.T) {
 		for _, signal := range []string{workflows.NotificationSignal, workflows.ReimportSignal} {
 			calls := c.calls(id)
 			c.Signal(id, signal)
-			c.WaitFor("another look", func() bool { return c.calls(id) > calls && c.Progress(id).Attention != "" })
+			c.WaitForAnswer("another look", func() bool { return c.calls(id) > calls && c.Progress(id).Attention != "" })
 		}
 		c.Signal(id, workflows.DeleteNowSignal)
 		c.requireInCloud(id)

@@ -292,7 +292,7 @@ func (c *chaos) requireGone(id, n int64) {
 func (c *chaos) completed(id int64) (runs int) {
 	c.T.Helper()
 	var all []*workflowpb.WorkflowExecutionInfo
-	c.WaitFor("the end of all runs", func() bool {
+	c.WaitForAnswer("the end of all runs", func() bool {
 		last := c.describe(id).GetWorkflowExecutionInfo().GetExecution().GetRunId()
 		all = c.Runs(id)
 		// The list may lag behind.
@@ -348,7 +348,7 @@ func (c *chaos) requireInCloud(id int64) {
 func (c *chaos) requireCancelled(id int64) {
 	c.T.Helper()
 	require.NoError(c.T, c.Temporal.CancelWorkflow(c.T.Context(), workflows.WorkflowID(id), ""))
-	c.WaitFor("the end", func() bool {
+	c.WaitForAnswer("the end", func() bool {
 		runs := c.Runs(id)
 		return len(runs) == 1 && runs[0].GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED
 	})

@@ -73,7 +73,7 @@ func TestKilledInTheHold(t *testing.T) {
 		"HOLD_BEFORE_DELETE=10s")
 	worker := c.worker(c.Spool)
 	id := c.finished(1000)
-	c.WaitFor("the hold", func() bool { return c.Progress(id).Step == workflows.StepHold })
+	c.WaitForStep(id, workflows.StepHold)
 	c.WaitFor("the file's removal", func() bool { return len(c.describe(id).GetPendingActivities()) == 0 })
 	c.kill(worker)
 	require.False(t, c.Cloud.Deleted(id))

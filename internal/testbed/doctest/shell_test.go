@@ -61,7 +61,7 @@ func newShell(t *testing.T) *shell {
 		}
 		s.Cloud.AddJob(webscrapertest.Job{ID: id, SitemapName: "my-sitemap", Records: records})
 		s.Notify(id)
-		s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+		s.WaitForStep(id, workflows.StepHold)
 	}
 	s.environment = append(s.Env.Variables(),
 		"PATH="+strings.Join([]string{filepath.Dir(s.Programs.Worker), temporalCLI(t), os.Getenv("PATH"), postgresqlPrograms(t)}, string(filepath.ListSeparator)),
@@ -101,7 +101,7 @@ func (s *shell) heldJob() int64 {
 	s.T.Helper()
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(10, 1)})
 	s.Notify(id)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	return id
 }
 

@@ -105,14 +105,14 @@ func TestJobImportedBeforeThereWasAnArchiveIsArchivedBeforeItIsDeleted(t *testin
 	_, err := workflows.Notify(t.Context(), s.Temporal, workflows.DefaultTaskQueue,
 		workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: "1h"})
 	require.NoError(t, err)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	require.NoError(t, worker.Stop())
 	s.Env = archiving
 	s.StartWorker(s.Spool)
 
 	s.Signal(id, workflows.DeleteNowSignal)
 	s.WaitFor("the archived file", func() bool { return len(archivedFiles(t, folder)) == 1 })
-	s.WaitFor("the second hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	require.False(t, s.Cloud.Deleted(id))
 	s.Signal(id, workflows.DeleteNowSignal)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)

@@ -75,7 +75,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)})
 	s.Notify(id)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 
 	// A reader polls throughout: it may see the old or the new, never both.
 	done := make(chan struct{})
@@ -99,7 +99,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 	s.Notify(id) // late: the job runs again, nothing is imported
 	require.Equal(t, workflows.StillRunning, s.Result(id).Outcome)
 	require.NoError(t, s.Cloud.Finish(t.Context(), id, "finished"))
-	s.WaitFor("the second import", func() bool {
+	s.WaitForAnswer("the second import", func() bool {
 		p := s.Progress(id)
 		return p.Step == workflows.StepHold && p.Records == 3000
 	})

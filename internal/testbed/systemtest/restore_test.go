@@ -17,7 +17,7 @@ func heldImport(s *systemtest.System) (id int64) {
 	s.T.Helper()
 	id = s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 	s.Notify(id)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	return id
 }
 
@@ -43,9 +43,9 @@ func TestHeldImportsComeBackAfterTheDatabaseWasRestored(t *testing.T) {
 	require.Contains(t, s.Attention(unasked), "is not the published one")
 	require.False(t, s.Cloud.Deleted(unasked))
 	s.Signal(unasked, workflows.ReimportSignal)
-	s.WaitFor("the hold", func() bool { return s.Progress(unasked).Step == workflows.StepHold })
+	s.WaitForStep(unasked, workflows.StepHold)
 	for _, id := range []int64{asked, unasked} {
-		s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+		s.WaitForStep(id, workflows.StepHold)
 		s.Signal(id, workflows.DeleteNowSignal)
 		require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 		s.RequireRecords(id, 500)
@@ -70,7 +70,7 @@ func TestHeldJobsAreDeletedAfterTemporalWasLost(t *testing.T) {
 	require.Empty(t, s.Runs(id), "what is published as it is is not due")
 	_, err = s.Programs.RunStarter(t.Context(), s.Env, "import", strconv.FormatInt(id, 10))
 	require.NoError(t, err)
-	s.WaitFor("the hold", func() bool { return s.Progress(id).Step == workflows.StepHold })
+	s.WaitForStep(id, workflows.StepHold)
 	s.Signal(id, workflows.DeleteNowSignal)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	s.RequireRecords(id, 500)

@@ -225,6 +225,19 @@ func (s *System) WaitFor(what string, condition func() bool) {
 	require.Eventually(s.T, condition, patience, 20*time.Millisecond, what)
 }
 
+// WaitForAnswer is WaitFor for what Temporal is asked: less often, as every
+// question is work for the server, and for a worker if it is a query.
+func (s *System) WaitForAnswer(what string, condition func() bool) {
+	s.T.Helper()
+	require.Eventually(s.T, condition, patience, 100*time.Millisecond, what)
+}
+
+// WaitForStep polls until the import is at the step.
+func (s *System) WaitForStep(id int64, step workflows.Step) {
+	s.T.Helper()
+	s.WaitForAnswer(string(step), func() bool { return s.Progress(id).Step == step })
+}
+
 // Progress asks the workflow of the job; it is empty when nobody answers.
 func (s *System) Progress(id int64) (progress workflows.Progress) {
 	answer, err := s.Temporal.QueryWorkflow(s.T.Context(), workflows.WorkflowID(id), "", workflows.ProgressQuery)
@@ -237,7 +250,7 @@ func (s *System) Progress(id int64) (progress workflows.Progress) {
 // Attention waits until the import needs a person, and returns what it says.
 func (s *System) Attention(id int64) (says string) {
 	s.T.Helper()
-	s.WaitFor("attention", func() bool {
+	s.WaitForAnswer("attention", func() bool {
 		says = s.Progress(id).Attention
 		return says != ""
 	})

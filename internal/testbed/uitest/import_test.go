@@ -16,7 +16,7 @@ import (
 func (o *operator) addHeld() (id int64) {
 	id = o.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops_shop_de", Records: webscrapertest.Products(5000, 1)})
 	o.Notify(id)
-	o.WaitFor("the hold", func() bool { return o.Progress(id).Step == workflows.StepHold })
+	o.WaitForStep(id, workflows.StepHold)
 	return id
 }
 
