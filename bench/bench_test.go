@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
@@ -104,23 +103,27 @@ func TestUnknownPartIsRefused(t *testing.T) {
 	programtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0")
 }
 
-func TestActionsOfARecordedImport(t *testing.T) {
-	file, err := os.Open("../workflows/testdata/histories/2026-11-23-a60e2c5/TestNotificationBecomesVerifiedRows-500-0206cf7f.json")
-	require.NoError(t, err)
-	defer file.Close()
-	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
-	require.NoError(t, err)
-	require.Equal(t, 7, billableActions(history.GetEvents()), "a start, a signal, five activities")
+func TestActionsOfAnImport(t *testing.T) {
+	events := []*historypb.HistoryEvent{
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED},
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED},
+	}
+	for range 3 {
+		events = append(events, &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED},
+			&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED}, started(1))
+	}
+	require.Equal(t, 5, billableActions(events), "a start, a signal, three activities")
+}
+
+func started(attempt int32) *historypb.HistoryEvent {
+	return &historypb.HistoryEvent{
+		EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED,
+		Attributes: &historypb.HistoryEvent_ActivityTaskStartedEventAttributes{
+			ActivityTaskStartedEventAttributes: &historypb.ActivityTaskStartedEventAttributes{Attempt: attempt},
+		},
+	}
 }
 
 func TestEveryAttemptIsAnAction(t *testing.T) {
-	require.Equal(t, 3, billableActions([]*historypb.HistoryEvent{
-		{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED},
-		{
-			EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED,
-			Attributes: &historypb.HistoryEvent_ActivityTaskStartedEventAttributes{
-				ActivityTaskStartedEventAttributes: &historypb.ActivityTaskStartedEventAttributes{Attempt: 3},
-			},
-		},
-	}))
+	require.Equal(t, 3, billableActions([]*historypb.HistoryEvent{{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED}, started(3)}))
 }
