@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/temporal"
@@ -78,15 +79,14 @@ func (w *importScrapingJob) giveUp(ctx workflow.Context) {
 // ask for it: some problems only a person can solve, and some it would take
 // importing all the records each time to find unsolved.
 func (q question) retryable() bool {
-	return q.problem != nil && !q.acceptable() && !failedWith(q.problem, errorWithheld) && !failedWith(q.problem, errorUnverified) &&
-		!failedWith(q.problem, activities.ErrorMappedTable)
+	return q.problem != nil && !q.acceptable() &&
+		!slices.Contains([]string{errorWithheld, errorUnverified, activities.ErrorMappedTable}, problemKind(q.problem))
 }
 
 // acceptable reports whether a person may go on in spite of the problem: the
 // records that were good are published, or will be.
 func (q question) acceptable() bool {
-	return failedWith(q.problem, activities.ErrorRejectedRecords) || failedWith(q.problem, activities.ErrorCountMismatch) ||
-		failedWith(q.problem, errorTooFew)
+	return slices.Contains([]string{activities.ErrorRejectedRecords, activities.ErrorCountMismatch, errorTooFew}, problemKind(q.problem))
 }
 
 // decisions are the signals that answer the question, beside those that want

@@ -9,6 +9,44 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
+// result is that of the run, as far as it has come.
+func (w *importScrapingJob) result() ImportScrapingJobResult {
+	return ImportScrapingJobResult{
+		ScrapingJobID: w.id,
+		Records:       w.published.Records,
+		Rejected:      w.published.Rejected,
+		Skipped:       w.published.Skipped,
+		Bytes:         w.published.Bytes,
+		SHA256:        w.published.SHA256,
+		Outcome:       w.outcome,
+		Reason:        w.reason,
+		Problem:       w.published.problem,
+	}
+}
+
+// progress answers the query.
+func (w *importScrapingJob) progress() (Progress, error) {
+	p := Progress{
+		ScrapingJobID:     w.id,
+		SitemapName:       w.job.SitemapName,
+		Status:            w.job.Status,
+		Step:              w.step,
+		StoredRecordCount: w.job.StoredRecordCount,
+		Records:           w.published.Records,
+		Rejected:          w.published.Rejected,
+		Skipped:           w.published.Skipped,
+		Problem:           w.published.problem,
+		Signals:           w.signalsInStep(),
+	}
+	switch {
+	case w.question.problem != nil:
+		p.Attention, p.FailsAfter = w.question.text(), &w.question.deadline
+	case w.step == StepHold:
+		p.DeleteAfter = &w.published.heldUntil
+	}
+	return p, nil
+}
+
 // show tells whoever looks where the import is: the progress query, and the
 // current details in the Temporal UI (tab "User Metadata"), which are Markdown.
 func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/workflow"
@@ -19,9 +20,9 @@ import (
 func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
 	w, err := setup(ctx, in)
 	if err != nil {
-		return ended(ctx)(ImportScrapingJobResult{}, err)
+		return ended(ctx, ImportScrapingJobResult{}, err)
 	}
-	return ended(ctx)(w.run(ctx))
+	return w.run(ctx)
 }
 
 // phases are the process: what each step does, and where it leads. A step that
@@ -60,7 +61,7 @@ func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, 
 			if ctx.Err() == nil {
 				w.show(ctx, stepDone, string(w.outcome))
 			}
-			return w.result(), err
+			return ended(ctx, w.result(), err)
 		}
 	}
 }
@@ -95,7 +96,7 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepDownload, "")
 	file := w.newFile(ctx)
 	var download activities.DownloadScrapingJobResult
-	err := workflow.ExecuteActivity(w.settings.cloudDownload(ctx, w.downloadSummary()), a.DownloadScrapingJob,
+	err := workflow.ExecuteActivity(w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id)), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
 			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, IfDue: w.due(),
 		}).Get(ctx, &download)
@@ -149,7 +150,7 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // hold verifies what is published and waits until the job may be deleted in the
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
-	w.question.deadline = noDeadline // whatever was asked is answered
+	w.question.deadline = time.Time{} // whatever was asked is answered
 	kind, reason := w.deletion().WhyKeep()
 	switch {
 	case kind != "":

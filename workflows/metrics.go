@@ -59,23 +59,21 @@ func InitMetrics(handler client.MetricsHandler) {
 	}
 }
 
-// ended returns a function that counts and logs the end of an import and returns
-// what it is given. It must not be deferred: a workflow that leaves the worker's
-// cache runs its deferred functions too.
-func ended(ctx workflow.Context) func(ImportScrapingJobResult, error) (ImportScrapingJobResult, error) {
-	return func(result ImportScrapingJobResult, err error) (ImportScrapingJobResult, error) {
-		outcome, reason := string(result.Outcome), result.Reason
-		switch {
-		case temporal.IsCanceledError(err):
-			outcome, reason = outcomeCanceled, ""
-		case err != nil:
-			outcome, reason = outcomeFailed, sentence(err)
-		}
-		workflow.GetMetricsHandler(ctx).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
-		workflow.GetLogger(ctx).Info("The import has ended", "Outcome", outcome, "Reason", reason,
-			"Records", result.Records, "Rejected", result.Rejected, "Bytes", result.Bytes)
-		return result, err
+// ended counts and logs the end of an import and returns what it is given. It must
+// not be deferred: a workflow that leaves the worker's cache runs its deferred
+// functions too.
+func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (ImportScrapingJobResult, error) {
+	outcome, reason := string(result.Outcome), result.Reason
+	switch {
+	case temporal.IsCanceledError(err):
+		outcome, reason = outcomeCanceled, ""
+	case err != nil:
+		outcome, reason = outcomeFailed, sentence(err)
 	}
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
+	workflow.GetLogger(ctx).Info("The import has ended", "Outcome", outcome, "Reason", reason,
+		"Records", result.Records, "Rejected", result.Rejected, "Bytes", result.Bytes)
+	return result, err
 }
 
 func (w *importScrapingJob) countProblem(ctx workflow.Context, problem error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
@@ -29,17 +30,12 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 	}
 }
 
-// lister is the part of a Temporal client that lists workflows.
-type lister interface {
-	ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
-}
-
 // CountOpenImports asks Temporal's list of workflows, which is some seconds
 // behind, for the imports of a task queue whose workflow is running: all of them, and
 // those that wait for a person by the kind of the problem, each of ProblemKinds. It reads 1000 workflows a call.
 // Where a host encrypts its payloads, an import that has ever needed attention
 // counts as activities.ErrorOther until it ends.
-func CountOpenImports(ctx context.Context, c lister, taskQueue string) (all int, needAttention map[string]int, err error) {
+func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (all int, needAttention map[string]int, err error) {
 	needAttention = map[string]int{}
 	for _, kind := range ProblemKinds() {
 		needAttention[kind] = 0

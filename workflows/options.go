@@ -21,6 +21,11 @@ const (
 	importTimeout   = 24 * time.Hour
 )
 
+// attempts are made with growing waits between them, of a minute at most.
+func attempts(most int32) *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: most}
+}
+
 // cloudCall is for the small calls of the API. With the waits between them,
 // the attempts last for about an hour of trouble; one that meets the rate limit
 // waits for as long as the API says. Waiting for its turn has no limit: however
@@ -31,11 +36,7 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 		StartToCloseTimeout: 5 * time.Minute,
 		HeartbeatTimeout:    s.heartbeatTimeout,
 		Summary:             summary,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second,
-			MaximumInterval: time.Minute,
-			MaximumAttempts: 60,
-		},
+		RetryPolicy:         attempts(60),
 	})
 }
 
@@ -54,28 +55,15 @@ func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, sta
 		StartToCloseTimeout:    startToClose,
 		HeartbeatTimeout:       w.settings.heartbeatTimeout,
 		Summary:                summary,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second,
-			MaximumInterval: time.Minute,
-			MaximumAttempts: 40,
-		},
+		RetryPolicy:            attempts(40),
 	})
 }
 
 // removal is for the file's removal, which also happens after a cancellation. A
 // worker that is gone has taken its disk along.
 func (w *importScrapingJob) removal(ctx workflow.Context, taskQueue string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              taskQueue,
-		ScheduleToStartTimeout: w.settings.workerGoneAfter,
-		StartToCloseTimeout:    time.Minute,
-		Summary:                "remove the downloaded file",
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second,
-			MaximumInterval: time.Minute,
-			MaximumAttempts: 10,
-		},
-	})
+	ctx = w.onWorker(ctx, taskQueue, time.Minute, "remove the downloaded file")
+	return workflow.WithRetryPolicy(workflow.WithHeartbeatTimeout(ctx, 0), *attempts(10))
 }
 
 // mayBeginAgain reports whether the import can go on with another download,

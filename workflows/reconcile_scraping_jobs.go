@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -156,29 +155,20 @@ func shortStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
 		Summary:             summary,
-		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: 10},
+		RetryPolicy:         attempts(10),
 	})
 }
 
 // longStep is for one that may remove millions of records; it heartbeats.
 func longStep(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 12 * time.Hour,
-		HeartbeatTimeout:    time.Minute,
-		Summary:             summary,
-		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: 10},
-	})
+	return workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(shortStep(ctx, summary), 12*time.Hour), time.Minute)
 }
 
 // sweep is for a step on a worker that may be gone.
 func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              taskQueue,
-		ScheduleToStartTimeout: 30 * time.Second,
-		StartToCloseTimeout:    5 * time.Minute,
-		Summary:                "sweep the spool",
-		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 3},
-	})
+	ctx = workflow.WithStartToCloseTimeout(shortStep(ctx, "sweep the spool"), 5*time.Minute)
+	ctx = workflow.WithScheduleToStartTimeout(workflow.WithTaskQueue(ctx, taskQueue), 30*time.Second)
+	return workflow.WithRetryPolicy(ctx, *attempts(3))
 }
 
 // startImportsInput names the jobs to import.

@@ -21,7 +21,11 @@ const ReconcileScheduleID = "scrapehaul-reconcile"
 // stays paused if somebody has paused it; 0 removes it.
 func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQueue string, every time.Duration, settings Settings) error {
 	if every == 0 {
-		return unschedule(ctx, c)
+		err := c.GetHandle(ctx, ReconcileScheduleID).Delete(ctx)
+		if _, ok := errors.AsType[*serviceerror.NotFound](err); err != nil && !ok {
+			return fmt.Errorf("removing the schedule %s: %w", ReconcileScheduleID, err)
+		}
+		return nil
 	}
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	action := &client.ScheduleWorkflowAction{
@@ -48,15 +52,6 @@ func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQu
 		return fmt.Errorf("putting up the schedule %s: %w", ReconcileScheduleID, err)
 	}
 	return nil
-}
-
-// unschedule removes the schedule, if it is there.
-func unschedule(ctx context.Context, c client.ScheduleClient) error {
-	err := c.GetHandle(ctx, ReconcileScheduleID).Delete(ctx)
-	if _, ok := errors.AsType[*serviceerror.NotFound](err); err == nil || ok {
-		return nil
-	}
-	return fmt.Errorf("removing the schedule %s: %w", ReconcileScheduleID, err)
 }
 
 // Reconcile runs ReconcileScrapingJobs now, beside the schedule, or joins the

@@ -14,20 +14,13 @@ import (
 // they count when several have come.
 var decisionSignals = []string{AbandonSignal, KeepSignal, AcceptSignal, DeleteNowSignal}
 
-func listen(ctx workflow.Context) signals {
-	channel := func(name, description string) workflow.ReceiveChannel {
-		return workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: description})
+// listen returns the channels of all signals by their names.
+func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
+	channels := map[string]workflow.ReceiveChannel{}
+	for _, name := range append([]string{NotificationSignal, ReimportSignal, reconciliationSignal}, decisionSignals...) {
+		channels[name] = workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: SignalMeaning(name)})
 	}
-	s := signals{
-		notifications:   channel(NotificationSignal, "Web Scraper Cloud has sent a notification: imports what has changed"),
-		reimports:       channel(ReimportSignal, SignalMeaning(ReimportSignal)),
-		reconciliations: channel(reconciliationSignal, "Reconciliation has found the job due"),
-		decisions:       map[string]workflow.ReceiveChannel{},
-	}
-	for _, signal := range decisionSignals {
-		s.decisions[signal] = channel(signal, SignalMeaning(signal))
-	}
-	return s
+	return channels
 }
 
 // takeSignals notes what the signals that have arrived ask for. Those of people and
@@ -35,33 +28,27 @@ func listen(ctx workflow.Context) signals {
 func (w *importScrapingJob) takeSignals() {
 	for {
 		var notification converter.RawValue // which any input is
-		if !w.signals.notifications.ReceiveAsync(&notification) {
+		if !w.signals[NotificationSignal].ReceiveAsync(&notification) {
 			break
 		}
-		w.asked.request, w.question.deadline = max(w.asked.request, check), noDeadline
-		w.hearNotification(notification)
+		w.asked.request, w.question.deadline = max(w.asked.request, check), time.Time{}
+		var said Notification // one that was sent by hand may say anything
+		if notification.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(notification.Payload(), &said) == nil {
+			w.hear(said.SitemapName, said.Status, 0)
+		}
 	}
-	for w.signals.reimports.ReceiveAsync(nil) {
-		w.asked.request, w.question.deadline = max(w.asked.request, reimport), noDeadline
+	for w.signals[ReimportSignal].ReceiveAsync(nil) {
+		w.asked.request, w.question.deadline = max(w.asked.request, reimport), time.Time{}
 	}
 	for {
 		var found sink.ScrapingJob
-		if !w.signals.reconciliations.ReceiveAsync(&found) {
+		if !w.signals[reconciliationSignal].ReceiveAsync(&found) {
 			return
 		}
 		if w.question.retryable() || !found.SameContent(w.job) {
 			w.asked.request = max(w.asked.request, check)
 		}
 		w.hear(found.SitemapName, found.Status, found.StoredRecordCount)
-	}
-}
-
-// hearNotification takes what a notification says of the job. One that was sent by
-// hand may say anything.
-func (w *importScrapingJob) hearNotification(notification converter.RawValue) {
-	var said Notification
-	if notification.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(notification.Payload(), &said) == nil {
-		w.hear(said.SitemapName, said.Status, 0)
 	}
 }
 
@@ -79,7 +66,9 @@ func (w *importScrapingJob) hear(sitemapName, status string, storedRecordCount i
 func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
 	w.takeSignals()
 	if w.asked.request == nothing || ctx.Err() != nil {
-		w.awaitRemovals(ctx)
+		disconnected, cancel := workflow.NewDisconnectedContext(ctx)
+		defer cancel()
+		w.removals.Wait(disconnected)
 		w.takeSignals()
 	}
 	return w.asked.request == nothing || ctx.Err() != nil
@@ -116,7 +105,7 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, deadline time.Ti
 
 // drain takes all signals of that name that have arrived.
 func (w *importScrapingJob) drain(signal string) (arrived bool) {
-	for w.signals.decisions[signal].ReceiveAsync(nil) {
+	for w.signals[signal].ReceiveAsync(nil) {
 		arrived = true
 	}
 	w.asked.keep = w.asked.keep || arrived && signal == KeepSignal
@@ -136,8 +125,8 @@ func (w *importScrapingJob) signalsInStep() []string {
 	return []string{ReimportSignal}
 }
 
-// SignalMeaning says in a few words what a signal does, or "" if it is none for
-// a person.
+// SignalMeaning says in a few words what a signal does, or "" if there is none of
+// that name.
 func SignalMeaning(signal string) string {
 	switch signal {
 	case ReimportSignal:
@@ -150,6 +139,10 @@ func SignalMeaning(signal string) string {
 		return "closes the import; the job stays in the cloud for good"
 	case AbandonSignal:
 		return "gives the import up; the job stays in the cloud"
+	case NotificationSignal:
+		return "imports what has changed: Web Scraper Cloud has sent a notification"
+	case reconciliationSignal:
+		return "imports what has changed: reconciliation has found the job due"
 	}
 	return ""
 }

@@ -20,10 +20,6 @@ func (w *importScrapingJob) newFile(ctx workflow.Context) spoolFile {
 	return spoolFile{name: activities.FileName(w.id, workflow.GetInfo(ctx).WorkflowExecution.RunID, w.downloads)}
 }
 
-func (w *importScrapingJob) downloadSummary() string {
-	return "download scraping job " + WorkflowID(w.id)
-}
-
 // resumeDownload goes on with what an interrupted download has left on the file's
 // worker.
 func (w *importScrapingJob) resumeDownload(
@@ -31,7 +27,7 @@ func (w *importScrapingJob) resumeDownload(
 ) (download activities.DownloadScrapingJobResult, err error) {
 	w.logger.Info("The download goes on where it was interrupted", "TaskQueue", file.taskQueue, "Reason", interrupted.Reason)
 	w.show(ctx, StepDownload, interrupted.Reason)
-	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, w.downloadSummary()), a.DownloadScrapingJob,
+	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, "download scraping job "+WorkflowID(w.id)), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
 			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, Earlier: &interrupted.Progress,
 		}).Get(ctx, &download)
@@ -78,10 +74,4 @@ func (w *importScrapingJob) removeFile(ctx workflow.Context, file spoolFile) {
 			w.logger.Warn("The spool file was not removed", "TaskQueue", file.taskQueue, "File", file.name, "Error", err)
 		}
 	})
-}
-
-func (w *importScrapingJob) awaitRemovals(ctx workflow.Context) {
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	w.removals.Wait(ctx)
 }

@@ -1,10 +1,14 @@
 package workflows
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -18,7 +22,7 @@ type importScrapingJob struct {
 	id       int64
 	settings settings
 	logger   log.Logger
-	signals  signals
+	signals  map[string]workflow.ReceiveChannel
 
 	asked     asked
 	round     round
@@ -41,12 +45,34 @@ type importScrapingJob struct {
 	removals  workflow.WaitGroup
 }
 
-// signals are the channels that they come by.
-type signals struct {
-	notifications   workflow.ReceiveChannel
-	reimports       workflow.ReceiveChannel
-	reconciliations workflow.ReceiveChannel
-	decisions       map[string]workflow.ReceiveChannel
+// a names the activities; it is never called.
+var a *activities.Activities
+
+func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob, error) {
+	workflowID := workflow.GetInfo(ctx).WorkflowExecution.ID
+	id, err := strconv.ParseInt(workflowID, 10, 64)
+	if err != nil || id <= 0 || WorkflowID(id) != workflowID || (in.ScrapingJobID != 0 && in.ScrapingJobID != id) {
+		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
+	}
+	parsed, problems := in.Settings.parse()
+	if len(problems) > 0 {
+		return nil, invalidInput(errors.Join(problems...))
+	}
+	w := &importScrapingJob{
+		id:       id,
+		settings: parsed,
+		logger:   log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
+		signals:  listen(ctx),
+		asked:    asked{request: check},
+		step:     StepDownload,
+		removals: workflow.NewWaitGroup(ctx),
+	}
+	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
+		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
+}
+
+func invalidInput(err error) error {
+	return temporal.NewNonRetryableApplicationError(err.Error(), "InvalidInput", nil)
 }
 
 // request is what a round is asked for.
@@ -105,8 +131,6 @@ type question struct {
 	// that only reconciliation has answered.
 	deadline time.Time
 }
-
-var noDeadline time.Time
 
 // phase is what an import does in a step.
 type phase struct {
@@ -221,4 +245,45 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 		MaxRejected: w.settings.maxRejected,
 		Accepted:    w.asked.accepted == w.published.ImportID,
 	}
+}
+
+const keptByPerson = "a person decided to keep the job in the cloud"
+
+func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
+	w.outcome, w.reason = outcome, reason
+	return stepDone
+}
+
+// endKept ends with what was imported, by this run or before it.
+func (w *importScrapingJob) endKept(reason string) Step {
+	if w.published.pass > 0 {
+		return w.end(Kept, reason)
+	}
+	return w.end(Unchanged, reason)
+}
+
+// endNotFound leaves the outcome as it is when a signal has come in while this
+// run deleted the job.
+func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
+	switch {
+	case w.outcome == Deleted:
+		return stepDone
+	case published != nil:
+		return w.end(NotFound, fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
+			published.Records, published.PublishedAt.UTC().Format(time.RFC3339)))
+	}
+	return w.end(NotFound, "Web Scraper Cloud does not know this job")
+}
+
+// closes ends the import when the decision is to.
+func (w *importScrapingJob) closes(decision string) bool {
+	switch decision {
+	case KeepSignal:
+		w.endKept(keptByPerson)
+	case AbandonSignal:
+		w.end(Abandoned, "a person gave the import up")
+	default:
+		return false
+	}
+	return true
 }
