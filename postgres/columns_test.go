@@ -79,8 +79,8 @@ func FuzzColumns(f *testing.F) {
 			require.NoError(t, err)
 			var value json.RawMessage
 			require.NoError(t, decoder.Decode(&value))
-			name, is := columnOf(strings.ReplaceAll(key.(string), `\`, `\\`))
-			if is && !strings.ContainsRune(name, '�') && !slices.Contains(want, name) {
+			name, ok := columnOf(strings.ReplaceAll(key.(string), `\`, `\\`))
+			if ok && !strings.ContainsRune(name, '�') && !slices.Contains(want, name) {
 				want = append(want, name)
 			}
 		}

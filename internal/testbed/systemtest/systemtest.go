@@ -35,7 +35,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-var record = flag.String("record", "", "write the histories of the end-to-end tests into this `folder`; only from landed code")
+var record = flag.String("record", "", "write the histories of the end-to-end tests into this `folder`; only from merged code")
 
 // Secrets that must not appear where people look.
 const (
