@@ -12,8 +12,8 @@ import (
 )
 
 // Activities has the activities of an import as its methods. All fields but
-// RecordHook, MaxConcurrentImports, ImportConnections and those of the archive are required. A nil *Activities
-// serves workflows as a typed reference to them.
+// RecordHook, MaxConcurrentImports, ImportConnections and those of the archive are
+// required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client, made with [webscraper.ForTemporal].
 	Cloud *webscraper.Client

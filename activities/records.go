@@ -41,7 +41,7 @@ func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink
 	case FormatCSV:
 		return newCSVRecords(rows(webscraper.FormatCSV), maxRecordBytes), nil
 	default:
-		return nil, fmt.Errorf("the spool file is in format %q, which this worker cannot read: the worker that archived it was of a later version", format)
+		return nil, fmt.Errorf("the spool file is in format %q, which this worker cannot read: run the version of the worker that archived it, or a later one", format)
 	}
 }
 

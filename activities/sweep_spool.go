@@ -26,7 +26,8 @@ type ListSpoolsResult struct {
 	TaskQueues []string `json:"task_queues"`
 }
 
-// ListSpools lists the spools beside the task queue that it is called on, as far as they have had a worker within the last day.
+// ListSpools lists the spools of the task queue that it runs on, those that have had
+// a worker within the last day.
 func (a *Activities) ListSpools(ctx context.Context) (ListSpoolsResult, error) {
 	taskQueues, err := a.Store.SpoolTaskQueues(ctx, activity.GetInfo(ctx).TaskQueue+spoolSeparator)
 	if err != nil {
