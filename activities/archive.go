@@ -145,7 +145,7 @@ func (a *Activities) restoreLatest(
 	ofBytes.Store(latest.Bytes)
 	var job sink.ScrapingJob
 	if err := json.Unmarshal(latest.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
-		return archiveError{fmt.Errorf("%w: the newest file of scraping job %d is of another job", archive.ErrCorrupt, in.ScrapingJobID)}
+		return archiveError{fmt.Errorf("%w: the newest file of scraping job %d has the job object of another job", archive.ErrCorrupt, in.ScrapingJobID)}
 	}
 	if err := a.Spool.checkFree(latest.Bytes); err != nil {
 		return err

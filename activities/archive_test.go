@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -259,6 +260,25 @@ func TestJobThatIsGoneIsLeftAloneUnlessItIsToComeFromTheArchive(t *testing.T) {
 	w.steps.Archive = nil
 	leave(true, "there is no archive")
 	require.Equal(t, int64(20), w.visible())
+}
+
+func TestArchivedFileOfAnotherJobIsNotImported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, bucket := w.archiving()
+	id := w.gone(95).Job.ScrapingJobID
+	key := w.archived(bucket)[0]
+	other := w.gone(20).Job.ScrapingJobID
+	for _, each := range w.archived(bucket) {
+		if each != key {
+			require.NoError(t, bucket.Copy(t.Context(), key, each, nil))
+		}
+	}
+	_, err := w.tryAgain(id, true)
+	requireFailure(t, err, activities.ErrorArchiveCorrupt, false)
+	require.ErrorContains(t, err, key)
+	require.ErrorContains(t, err, fmt.Sprintf("it is of scraping job %d", other))
+	require.Empty(t, w.files())
 }
 
 func TestCorruptArchivedFileIsNotImported(t *testing.T) {

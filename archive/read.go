@@ -81,6 +81,9 @@ func (a *Archive) OpenLatest(ctx context.Context, scrapingJobID int64) (file Fil
 	if err != nil {
 		return File{}, nil, err
 	}
+	if r.file.ScrapingJobID != scrapingJobID {
+		return File{}, nil, errors.Join(r.failed(fmt.Errorf("it is of scraping job %d", r.file.ScrapingJobID)), r.Close())
+	}
 	return r.file, r, nil
 }
 
