@@ -67,6 +67,9 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 		done = "nothing was started"
 	}
 	fmt.Fprintf(out, "%d of %d jobs are due: %s\n", result.Due, result.Listed, done)
+	if result.TriedAgain > 0 {
+		fmt.Fprintf(out, "%d imports that need attention try again\n", result.TriedAgain)
+	}
 	if result.RemovedImports > 0 || result.RemovedFiles > 0 {
 		fmt.Fprintf(out, "removed what ended runs had left: %d unpublished imports, %d spool files\n", result.RemovedImports, result.RemovedFiles)
 	}

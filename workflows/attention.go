@@ -43,23 +43,27 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	w.countProblem(ctx, problem)
 	w.show(ctx, StepNeedsAttention, "")
 	w.noteAttention(ctx, problem)
-	decision, err := w.awaitDecision(ctx, w.question.deadline, "waiting for a person", w.question.decisions()...)
+	accepts, err := w.awaitDecision(ctx, w.question.text(), w.question.deadline, "waiting for a person", w.question.goesOn())
 	w.noteAttention(ctx, nil)
 	switch {
 	case err != nil:
 		return "", err
-	case decision == AcceptSignal && failedWith(problem, errorTooFew):
+	case accepts && failedWith(problem, errorTooFew):
 		w.asked.fewer = true
 		w.asked.request = max(w.asked.request, reimport) // what was withheld is gone
-	case decision == AcceptSignal:
+	case accepts:
 		w.asked.accepted = w.published.ImportID
-		return StepHold, nil
-	case w.closes(decision):
-		w.giveUp(ctx)
-	case w.asked.request == nothing:
-		return "", problem
 	}
-	return stepDone, nil
+	switch {
+	case w.asked.request != nothing:
+		return stepDone, nil
+	case w.asked.close != "":
+		w.giveUp(ctx)
+		return w.close(), nil
+	case accepts:
+		return StepHold, nil
+	}
+	return "", problem
 }
 
 // giveUp keeps reconciliation from starting again what a person has closed
@@ -76,26 +80,39 @@ func (w *importScrapingJob) giveUp(ctx workflow.Context) {
 }
 
 // retryable reports whether another attempt can help, so that reconciliation may
-// ask for it: some problems only a person can solve, and some it would take
-// importing all the records each time to find unsolved.
-func (q question) retryable() bool {
-	return q.problem != nil && !q.acceptable() &&
-		!slices.Contains([]string{errorWithheld, errorUnverified, activities.ErrorMappedTable}, problemKind(q.problem))
+// ask for it.
+func (q question) retryable() bool { return q.problem != nil && retryable(problemKind(q.problem)) }
+
+// retryable reports whether another attempt can mend a problem of that kind: some
+// only a person can, and of some it would take importing all the records each time
+// to find them unsolved.
+func retryable(kind string) bool {
+	return kind != "" && !acceptable(kind) && !slices.Contains([]string{errorWithheld, errorUnverified, activities.ErrorMappedTable}, kind)
 }
 
 // acceptable reports whether a person may go on in spite of the problem: the
 // records that were good are published, or will be.
-func (q question) acceptable() bool {
-	return slices.Contains([]string{activities.ErrorRejectedRecords, activities.ErrorCountMismatch, errorTooFew}, problemKind(q.problem))
+func (q question) acceptable() bool { return q.problem != nil && acceptable(problemKind(q.problem)) }
+
+func acceptable(kind string) bool {
+	return slices.Contains([]string{activities.ErrorRejectedRecords, activities.ErrorCountMismatch, errorTooFew}, kind)
 }
 
-// decisions are the signals that answer the question, beside those that want
-// another round.
-func (q question) decisions() []string {
+// goesOn is the signal that answers the question by going on, "" if there is none.
+func (q question) goesOn() string {
 	if q.acceptable() {
-		return []string{AbandonSignal, KeepSignal, AcceptSignal}
+		return AcceptSignal
 	}
-	return []string{AbandonSignal, KeepSignal}
+	return ""
+}
+
+// signals are those that make sense as an answer.
+func (q question) signals() []string {
+	signals := []string{AbandonSignal, KeepSignal}
+	if q.acceptable() {
+		signals = append(signals, AcceptSignal)
+	}
+	return append(signals, ReimportSignal)
 }
 
 // text is the question with its answers.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -159,30 +160,46 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
 	case reason != "":
 		return w.endKept(reason), nil
-	case w.asked.keep:
-		return w.endKept(keptByPerson), nil
+	case w.asked.close != "":
+		return w.close(), nil
 	case w.settings.neverDelete:
 		return w.endKept(`hold_before_delete is "never"`), nil
 	}
 	w.show(ctx, StepHold, "")
-	decision, err := w.awaitDecision(ctx, w.published.heldUntil, "hold before deleting scraping job "+WorkflowID(w.id),
-		DeleteNowSignal, KeepSignal, AbandonSignal)
+	deleteNow, err := w.awaitDecision(ctx, "", w.published.heldUntil, "hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal)
+	if deleteNow {
+		w.published.heldUntil = workflow.Now(ctx) // also for the round that was asked for besides
+	}
 	switch {
 	case err != nil:
 		return "", err
-	case w.asked.request != nothing, w.closes(decision):
+	case w.asked.request != nothing:
 		return stepDone, nil
+	case w.asked.close != "":
+		return w.close(), nil
 	}
 	return StepDelete, nil
 }
 
-// remove deletes the job in the cloud, after the activity's own look.
+// remove deletes the job in the cloud, after the activity's own look. A person
+// who closes the import meanwhile ends the attempts.
 func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepDelete, "")
+	calling, cancel := workflow.WithCancel(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)))
+	defer cancel()
+	deletion := workflow.ExecuteActivity(workflow.WithWaitForCancellation(calling, true), a.DeleteScrapingJob, w.deletion())
+	err := workflow.Await(ctx, func() bool {
+		w.takeSignals()
+		return w.asked.close != "" || deletion.IsReady()
+	})
+	if err == nil && !deletion.IsReady() {
+		cancel()
+	}
 	var deleted activities.DeleteScrapingJobResult
-	err := workflow.ExecuteActivity(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)), a.DeleteScrapingJob,
-		w.deletion()).Get(ctx, &deleted)
+	err = deletion.Get(ctx, &deleted)
 	switch {
+	case temporal.IsCanceledError(err) && ctx.Err() == nil:
+		return w.close(), nil
 	case err != nil:
 		return "", err
 	case deleted.Deleted:

@@ -56,6 +56,8 @@ type world struct {
 	onImport   func(*activities.ImportRecordsResult) error
 	onRemove   func()
 	onDelete   func(*activities.DeleteScrapingJobResult)
+	// deleteFails is asked after onDelete.
+	deleteFails func() error
 }
 
 func newWorld(t *testing.T, status string) *world {
@@ -174,6 +176,11 @@ func (w *world) delete(context.Context, activities.DeleteScrapingJobInput) (acti
 	result := activities.DeleteScrapingJobResult{Deleted: true}
 	if w.onDelete != nil {
 		w.onDelete(&result)
+	}
+	if w.deleteFails != nil {
+		if err := w.deleteFails(); err != nil {
+			return result, err
+		}
 	}
 	if result.Deleted {
 		w.found = false

@@ -20,19 +20,21 @@ const (
 	// replacing its records. It has no payload.
 	ReimportSignal = "reimport"
 	// reconciliationSignal says that reconciliation has found the job ended and
-	// not published as it is. Its payload is the job, an sink.ScrapingJob: a
-	// run that is at work on this very content takes no notice.
+	// not published as it is. Its payload is the job, a sink.ScrapingJob: a
+	// run that is at work on this very content takes no notice. Without a payload it
+	// asks an import that needs attention to try again.
 	reconciliationSignal = "reconciliation"
-	// AbandonSignal closes an import that needs attention or holds; the job stays
-	// in the cloud. Like the following ones it has no payload, and does nothing
-	// in a state where it makes no sense.
+	// AbandonSignal closes the import; the job stays in the cloud. What other
+	// signals ask for besides is done before. Like the following ones it has no
+	// payload.
 	AbandonSignal = "abandon"
-	// AcceptSignal goes on, deletion included, with an import that needs
-	// attention because of rejected records or a count that does not match.
-	AcceptSignal = "accept"
-	// KeepSignal closes an import that needs attention or holds, as complete, and
-	// keeps this run from ever deleting the job in the cloud.
+	// KeepSignal closes the import, as AbandonSignal does, as complete.
 	KeepSignal = "keep"
+	// AcceptSignal goes on, deletion included, with an import that needs
+	// attention because of rejected records or a count that does not match. It and
+	// DeleteNowSignal count only for the import, and the question, that was there to
+	// be seen.
+	AcceptSignal = "accept"
 	// DeleteNowSignal ends the hold.
 	DeleteNowSignal = "delete-now"
 	// ProgressQuery answers with a Progress.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -40,6 +41,21 @@ func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (a
 	for _, kind := range ProblemKinds() {
 		needAttention[kind] = 0
 	}
+	err = eachOpenImport(ctx, c, taskQueue, func(_ *commonpb.WorkflowExecution, problem string) {
+		all++
+		if problem != "" {
+			needAttention[problem]++
+		}
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return all, needAttention, nil
+}
+
+// eachOpenImport calls do with the kind of the problem that the import waits for a
+// person with, "" if it does not wait.
+func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, problem string)) error {
 	request := &workflowservice.ListWorkflowExecutionsRequest{
 		Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND TaskQueue = '%s'",
 			ImportScrapingJobName, strings.ReplaceAll(taskQueue, "'", "''")),
@@ -48,22 +64,19 @@ func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (a
 	for {
 		page, err := c.ListWorkflow(ctx, request)
 		if err != nil {
-			return 0, nil, fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
+			return fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
 		}
-		all += len(page.GetExecutions())
 		for _, each := range page.GetExecutions() {
-			payload, needs := each.GetMemo().GetFields()[attentionMemo]
-			if !needs {
-				continue
+			var problem string
+			if payload, needs := each.GetMemo().GetFields()[attentionMemo]; needs {
+				if err := converter.GetDefaultDataConverter().FromPayload(payload, &problem); err != nil {
+					problem = activities.ErrorOther
+				}
 			}
-			var kind string
-			if err := converter.GetDefaultDataConverter().FromPayload(payload, &kind); err != nil {
-				kind = activities.ErrorOther
-			}
-			needAttention[kind]++
+			do(each.GetExecution(), problem)
 		}
 		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
-			return all, needAttention, nil
+			return nil
 		}
 	}
 }

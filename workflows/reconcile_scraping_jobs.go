@@ -43,6 +43,8 @@ type ReconcileScrapingJobsResult struct {
 	// have ended and are not published as they are.
 	Listed int `json:"listed"`
 	Due    int `json:"due"`
+	// TriedAgain counts the imports that needed attention and were asked to try again.
+	TriedAgain int `json:"tried_again,omitempty"`
 	// Jobs are the due ones, the first 1000 of them.
 	Jobs []activities.DueScrapingJob `json:"jobs,omitempty"`
 	// RemovedImports and RemovedFiles count what runs that no longer exist had
@@ -71,6 +73,9 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeLeftovers(ctx)) })
 	}
 	more, err := r.startDueImports(ctx)
+	if !in.DryRun && !more && err == nil {
+		err = r.tryAgain(ctx)
+	}
 	leftovers := removed.Get(ctx, nil)
 	switch {
 	case err != nil:
@@ -193,10 +198,11 @@ func startImports(ctx context.Context, in startImportsInput) error {
 	return nil
 }
 
-// RegisterActivities registers the one activity of reconciliation that reaches
+// RegisterActivities registers the activities of reconciliation that reach
 // Temporal and not the cloud or the database. All others are activities.Activities'.
 func RegisterActivities(registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }) {
 	registry.RegisterActivityWithOptions(startImports, activity.RegisterOptions{Name: startImportsName})
+	registry.RegisterActivityWithOptions(tryAgain, activity.RegisterOptions{Name: tryAgainName})
 }

@@ -1,7 +1,7 @@
 package workflows
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/converter"
@@ -10,14 +10,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// decisionSignals are those by which a person decides, in the order in which
-// they count when several have come.
-var decisionSignals = []string{AbandonSignal, KeepSignal, AcceptSignal, DeleteNowSignal}
-
 // listen returns the channels of all signals by their names.
 func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 	channels := map[string]workflow.ReceiveChannel{}
-	for _, name := range append([]string{NotificationSignal, ReimportSignal, reconciliationSignal}, decisionSignals...) {
+	for _, name := range []string{
+		NotificationSignal, ReimportSignal, reconciliationSignal, AbandonSignal, KeepSignal, AcceptSignal, DeleteNowSignal,
+	} {
 		channels[name] = workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: SignalMeaning(name)})
 	}
 	return channels
@@ -37,19 +35,35 @@ func (w *importScrapingJob) takeSignals() {
 			w.hear(said.SitemapName, said.Status, 0)
 		}
 	}
-	for w.signals[ReimportSignal].ReceiveAsync(nil) {
+	if w.arrived(ReimportSignal) {
 		w.asked.request, w.question.deadline = max(w.asked.request, reimport), time.Time{}
+	}
+	for _, signal := range []string{KeepSignal, AbandonSignal} {
+		if w.arrived(signal) {
+			w.asked.close = signal
+		}
 	}
 	for {
 		var found sink.ScrapingJob
 		if !w.signals[reconciliationSignal].ReceiveAsync(&found) {
 			return
 		}
-		if w.question.retryable() || !found.SameContent(w.job) {
+		switch due := found.ScrapingJobID != 0; {
+		case w.question.retryable():
+			w.asked.request = max(w.asked.request, w.askedAgain())
+		case due && !found.SameContent(w.job):
 			w.asked.request = max(w.asked.request, check)
 		}
 		w.hear(found.SitemapName, found.Status, found.StoredRecordCount)
 	}
+}
+
+// askedAgain is the request for the round that has failed: for what it has not done.
+func (w *importScrapingJob) askedAgain() request {
+	if w.published.pass == w.round.pass {
+		return check
+	}
+	return w.round.request
 }
 
 // hear notes what a signal says of the job, for people to see until the cloud has
@@ -74,42 +88,43 @@ func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
 	return w.asked.request == nothing || ctx.Err() != nil
 }
 
-// awaitDecision waits for one of the signals, for one that wants another round (it
-// has been asked for then), or until the deadline. Decisions that make no sense here
-// are dropped.
-func (w *importScrapingJob) awaitDecision(ctx workflow.Context, deadline time.Time, summary string, signals ...string) (decision string, err error) {
+// awaitDecision waits for a person to close the import or to go on by the signal
+// that does so here, for a signal that wants another round, or until the deadline.
+// Several may come at once; then goesOn and w.asked have them all.
+//
+// What goes on leads to deletion. It counts only for what a person can have seen: this
+// import, with this question about it.
+func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string, deadline time.Time, summary, goOn string) (goesOn bool, err error) {
+	if about := fmt.Sprintf("import %d: %s", w.published.ImportID, question); about != w.asked.about {
+		w.asked.about = about
+		w.arrived(AcceptSignal)
+		w.arrived(DeleteNowSignal)
+	}
 	decided := func() bool {
 		w.takeSignals()
-		for _, signal := range decisionSignals {
-			if w.drain(signal) && decision == "" && slices.Contains(signals, signal) {
-				decision = signal
-			}
+		for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
+			goesOn = w.arrived(signal) && signal == goOn || goesOn
 		}
-		return w.asked.request != nothing || decision != ""
+		return w.asked.request != nothing || w.asked.close != "" || goesOn
 	}
-	// These lead to deletion: what was sent before this state could be seen was
-	// not meant for it.
-	w.drain(AcceptSignal)
-	w.drain(DeleteNowSignal)
 	wait := deadline.Sub(workflow.Now(ctx))
 	if decided() || wait <= 0 {
-		return decision, nil
+		return goesOn, nil
 	}
 	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when the wait ends before
 	defer cancel()
 	_, err = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary},
 	}, decided)
-	return decision, err
+	return goesOn, err
 }
 
-// drain takes all signals of that name that have arrived.
-func (w *importScrapingJob) drain(signal string) (arrived bool) {
+// arrived takes all signals of that name that have arrived.
+func (w *importScrapingJob) arrived(signal string) (some bool) {
 	for w.signals[signal].ReceiveAsync(nil) {
-		arrived = true
+		some = true
 	}
-	w.asked.keep = w.asked.keep || arrived && signal == KeepSignal
-	return arrived
+	return some
 }
 
 // signalsInStep are the signals that make sense now.
@@ -118,9 +133,11 @@ func (w *importScrapingJob) signalsInStep() []string {
 	case w.step == stepDone:
 		return nil
 	case w.question.problem != nil:
-		return append(w.question.decisions(), ReimportSignal)
+		return w.question.signals()
 	case w.step == StepHold:
 		return []string{DeleteNowSignal, KeepSignal, AbandonSignal, ReimportSignal}
+	case w.step == StepDelete:
+		return []string{KeepSignal, AbandonSignal, ReimportSignal}
 	}
 	return []string{ReimportSignal}
 }

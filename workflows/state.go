@@ -90,8 +90,11 @@ const (
 type asked struct {
 	// request is what no round has taken up yet.
 	request request
-	// keep is set for good once a person wants the job kept in the cloud.
-	keep bool
+	// close is KeepSignal or AbandonSignal for good once a person has closed the
+	// import: rounds that are asked for are still made, and the job stays in the cloud.
+	close string
+	// about is what accept and delete-now were offered for last.
+	about string
 	// fewer is set while a person wants what was withheld as too few published.
 	fewer bool
 	// accepted is the ID of the import that a person has accepted as it is.
@@ -182,10 +185,14 @@ func (w *importScrapingJob) beginsAgain(ctx workflow.Context, err error) bool {
 	return true
 }
 
-// due says which job the round imports. A filter lets pass what a person asks for.
+// due says which job the round imports. A filter lets pass what a person asks for,
+// and what the run has published.
 func (w *importScrapingJob) due() *activities.IfDue {
-	if w.round.request == reimport {
+	switch {
+	case w.round.request == reimport:
 		return &activities.IfDue{Again: true}
+	case w.published.pass > 0:
+		return &activities.IfDue{}
 	}
 	return &activities.IfDue{Filter: w.settings.filter}
 }
@@ -247,8 +254,6 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 	}
 }
 
-const keptByPerson = "a person decided to keep the job in the cloud"
-
 func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
 	w.outcome, w.reason = outcome, reason
 	return stepDone
@@ -275,15 +280,10 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	return w.end(NotFound, "Web Scraper Cloud does not know this job")
 }
 
-// closes ends the import when the decision is to.
-func (w *importScrapingJob) closes(decision string) bool {
-	switch decision {
-	case KeepSignal:
-		w.endKept(keptByPerson)
-	case AbandonSignal:
-		w.end(Abandoned, "a person gave the import up")
-	default:
-		return false
+// close ends the import as a person has decided.
+func (w *importScrapingJob) close() Step {
+	if w.asked.close == AbandonSignal {
+		return w.end(Abandoned, "a person gave the import up")
 	}
-	return true
+	return w.endKept("a person decided to keep the job in the cloud")
 }

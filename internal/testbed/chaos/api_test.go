@@ -122,13 +122,15 @@ func TestTokenWithdrawn(t *testing.T) {
 }
 
 func TestTokenWithdrawnBeforeTheDeletion(t *testing.T) {
-	c := begin(t, "the API token is withdrawn (401) between the import and the deletion", "the records are published; deleted when it is mended, without another download")
+	c := begin(t, "the API token is withdrawn (401) between the import and the deletion",
+		"the records are published; once it is right, reconciliation has the job deleted, without another download")
 	fault := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, After: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.requireAttention(id, 1000, "refuses the API token")
 	fault.Remove()
-	c.Signal(id, workflows.NotificationSignal)
+	c.WaitFor("Temporal's list", func() bool { return c.listedAttention() == 1 })
+	c.reconcile("1 imports that need attention try again")
 	c.requireImported(id, 1000)
 	require.Equal(t, 1, c.Downloads(id))
 }

@@ -97,3 +97,14 @@ func (c *chaos) reconcile(says string) {
 	require.Contains(c.T, output, says)
 	c.observe("“%s”", says)
 }
+
+// listedAttention counts the imports that Temporal's list, which is behind, has as
+// needing attention.
+func (c *chaos) listedAttention() (n int) {
+	_, kinds, err := workflows.CountOpenImports(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue)
+	require.NoError(c.T, err)
+	for _, each := range kinds {
+		n += each
+	}
+	return n
+}

@@ -91,6 +91,37 @@ func TestKeepAtEveryStep(t *testing.T) {
 	c.observe("%s records once, outcome %s: “%s”", grouped(many), result.Outcome, result.Reason)
 }
 
+func TestDecisionsBesideNotifications(t *testing.T) {
+	c := begin(t, "while no worker runs, held imports get `keep`, `abandon` or `delete-now` and a notification each, so that both reach them together",
+		"both are acted on: another look, and what the person has decided", "HOLD_BEFORE_DELETE=1h")
+	worker := c.worker(c.Spool)
+	decisions := map[string]workflows.Outcome{
+		workflows.KeepSignal: workflows.Kept, workflows.AbandonSignal: workflows.Abandoned, workflows.DeleteNowSignal: workflows.Deleted,
+	}
+	jobs := map[string]int64{}
+	for decision := range decisions {
+		jobs[decision] = c.finished(100)
+	}
+	for _, id := range jobs {
+		c.untilHold(id)
+	}
+	worker.Stop()
+	for decision, id := range jobs {
+		c.Signal(id, decision)
+		c.Notify(id)
+	}
+	c.worker(c.Spool)
+	for decision, outcome := range decisions {
+		id := jobs[decision]
+		result := c.Result(id)
+		require.Equal(t, outcome, result.Outcome, result.Reason)
+		require.Equal(t, outcome == workflows.Deleted, c.Cloud.Deleted(id))
+		require.Equal(t, int64(100), c.visible(id))
+		require.GreaterOrEqual(t, c.calls(id), 2)
+		c.observe("`%s`: %s", decision, result.Outcome)
+	}
+}
+
 func TestEverySignalInAttention(t *testing.T) {
 	c := begin(t, "every signal to imports that need attention because of a count that does not match",
 		"`delete-now` does nothing, `accept` deletes, `keep` and `abandon` close, a notification and `reimport` try again")
