@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -48,13 +50,14 @@ type world struct {
 	described int
 	downloads []activities.DownloadScrapingJobInput
 	imports   []activities.ImportRecordsInput
+	deletes   []activities.DeleteScrapingJobInput
 	deletions []time.Duration // since the start
 
 	// Hooks change what a step does; nil does nothing.
 	onDescribe func()
 	onDownload func() error
 	onImport   func(*activities.ImportRecordsResult) error
-	onRemove   func()
+	onRemove   func() error
 	onDelete   func(*activities.DeleteScrapingJobResult)
 	// deleteFails is asked after onDelete.
 	deleteFails func() error
@@ -63,6 +66,7 @@ type world struct {
 func newWorld(t *testing.T, status string) *world {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	w := &world{
 		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
 		found:                   true,
@@ -150,13 +154,15 @@ func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInpu
 			ImportID: result.ImportID, Bytes: in.Bytes, SHA256: in.SHA256,
 		}
 	}
-	_ = w.removeFile(context.Background(), activities.RemoveFileInput{File: in.File})
+	w.setFile(in.File, false)
 	return result, nil
 }
 
 func (w *world) removeFile(_ context.Context, in activities.RemoveFileInput) error {
 	if w.onRemove != nil {
-		w.onRemove()
+		if err := w.onRemove(); err != nil {
+			return err
+		}
 	}
 	w.setFile(in.File, false)
 	return nil
@@ -172,7 +178,8 @@ func (w *world) setFile(name string, there bool) {
 	}
 }
 
-func (w *world) delete(context.Context, activities.DeleteScrapingJobInput) (activities.DeleteScrapingJobResult, error) {
+func (w *world) delete(_ context.Context, in activities.DeleteScrapingJobInput) (activities.DeleteScrapingJobResult, error) {
+	w.deletes = append(w.deletes, in)
 	result := activities.DeleteScrapingJobResult{Deleted: true}
 	if w.onDelete != nil {
 		w.onDelete(&result)
@@ -484,13 +491,32 @@ func TestSignalWhileAnImportFailsIsItsNextAttempt(t *testing.T) {
 }
 
 func TestSignalWhileTheFileIsBeingRemovedIsNotLost(t *testing.T) {
-	w := newWorld(t, "stopped")
-	w.onRemove = func() {
+	w := newWorld(t, "finished")
+	w.onImport = func(*activities.ImportRecordsResult) error {
 		if len(w.imports) == 1 {
-			w.SignalWorkflow(workflows.ReimportSignal, nil)
+			return temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
+		}
+		return nil
+	}
+	notFound := make(chan struct{})
+	w.onDescribe = func() {
+		if w.described == 2 {
+			w.found = false
 		}
 	}
-	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
+	w.SetOnActivityCompletedListener(func(info *activity.Info, _ converter.EncodedValue, _ error) {
+		if info.ActivityType.Name == "DownloadScrapingJob" && w.described == 2 {
+			w.RegisterDelayedCallback(func() { close(notFound) }, 0) // after the workflow has learned of it
+		}
+	})
+	w.onRemove = func() error { // all that is left to do
+		<-notFound
+		w.found = true
+		w.SignalWorkflowSkippingWorkflowTask(workflows.ReimportSignal, nil)
+		return nil
+	}
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Equal(t, 3, w.described)
 	require.Len(t, w.imports, 2)
 }
 

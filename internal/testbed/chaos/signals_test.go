@@ -105,7 +105,7 @@ func TestDecisionsBesideNotifications(t *testing.T) {
 	for _, id := range jobs {
 		c.untilHold(id)
 	}
-	worker.Stop()
+	require.NoError(t, worker.Stop())
 	for decision, id := range jobs {
 		c.Signal(id, decision)
 		c.Notify(id)
