@@ -1,0 +1,171 @@
+// Package networkproxy is the network between a test and a server: one that is
+// slow, or forgets its connections.
+package networkproxy
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Proxy passes the connections to one server on. Its methods are safe for
+// concurrent use.
+type Proxy struct {
+	server     string
+	delay      atomic.Int64 // one way
+	roundTrips atomic.Int64
+	ctx        context.Context // ends with the test
+
+	mu    sync.Mutex
+	links map[*link]bool
+}
+
+// New starts a proxy to the server of the URL, and returns it with the URL that
+// goes through it. It ends with the test.
+func New(t testing.TB, serverURL string) (p *Proxy, throughProxy string) {
+	t.Helper()
+	at, err := url.Parse(serverURL)
+	require.NoError(t, err)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	p = &Proxy{server: at.Host, ctx: ctx, links: map[*link]bool{}}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.pass(client) })
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		_ = listener.Close()
+		running.Wait()
+	})
+	at.Host = listener.Addr().String()
+	return p, at.String()
+}
+
+// SetRoundTrip has every round trip take so much longer, from now on.
+func (p *Proxy) SetRoundTrip(d time.Duration) { p.delay.Store(int64(d / 2)) }
+
+// RoundTrips counts, of all connections, how often the client has sent something
+// after an answer.
+func (p *Proxy) RoundTrips() int64 { return p.roundTrips.Load() }
+
+// Silence has the connections that there are pass nothing on any more, and tell
+// neither side: as when a NAT forgets them. New ones work.
+func (p *Proxy) Silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for link := range p.links {
+		link.silence()
+	}
+}
+
+// link is a connection through the proxy.
+type link struct {
+	silent  chan struct{}
+	silence func()
+	// answered is set when the server was the last to send.
+	answered atomic.Bool
+}
+
+func (p *Proxy) pass(client net.Conn) {
+	l := &link{silent: make(chan struct{})}
+	l.silence = sync.OnceFunc(func() { close(l.silent) })
+	l.answered.Store(true)
+	p.mu.Lock()
+	p.links[l] = true
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.links, l)
+	}()
+	defer func() { _ = client.Close() }()
+	server, err := new(net.Dialer).DialContext(p.ctx, "tcp", p.server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	ended := make(chan struct{}, 2)
+	pass := func(to, from net.Conn, note func()) {
+		p.copy(l, to, from, note)
+		ended <- struct{}{}
+	}
+	go pass(server, client, func() {
+		if l.answered.CompareAndSwap(true, false) {
+			p.roundTrips.Add(1)
+		}
+	})
+	go pass(client, server, func() { l.answered.Store(true) })
+	select {
+	case <-ended:
+		select {
+		case <-l.silent: // neither side learns that the other one has gone
+			<-p.ctx.Done()
+		default:
+		}
+	case <-p.ctx.Done():
+	}
+}
+
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
+// copy passes on what comes from one side, each part of it as late as the network
+// has it, until that side ends or the connection is silent.
+func (p *Proxy) copy(l *link, to io.Writer, from io.Reader, note func()) {
+	chunks := make(chan chunk, 1024) // more are not under way
+	go func() {
+		defer close(chunks)
+		for {
+			data := make([]byte, 32<<10)
+			n, err := from.Read(data)
+			if n > 0 {
+				note()
+				select {
+				case chunks <- chunk{data[:n], time.Now().Add(time.Duration(p.delay.Load()))}:
+				case <-l.silent:
+					return
+				case <-p.ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-l.silent:
+			return
+		case c, more := <-chunks:
+			if !more {
+				return
+			}
+			select {
+			case <-time.After(time.Until(c.due)):
+			case <-l.silent:
+				return
+			}
+			if _, err := to.Write(c.data); err != nil {
+				return
+			}
+		}
+	}
+}
