@@ -87,7 +87,17 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		return result, err
 	}
 	defer release()
-	attempt, err := a.Sink.BeginImport(ctx, sink.ImportRequest{
+	var attempt sink.Import
+	reached := func(removed int64) Progress {
+		at := Progress{OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed}
+		if attempt != nil {
+			mark := attempt.Mark()
+			at.Bytes, at.Records, at.Rejected, at.Skipped = mark.Bytes, mark.Records, mark.Rejected, mark.Skipped
+		}
+		return at
+	}
+	heartbeat := func() { activity.RecordHeartbeat(ctx, reached(0)) }
+	attempt, err = a.Sink.BeginImport(ctx, sink.ImportRequest{
 		Job:            in.Job,
 		WorkflowRunID:  in.RunID,
 		Pass:           in.Pass,
@@ -96,20 +106,13 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
 		Accepted:       in.Accepted,
+		Progress:       heartbeat,
 	})
 	if err != nil {
 		return result, err
 	}
 	count := countCommitted(ctx, attempt.Mark)
 	defer count()
-	reached := func(removed int64) Progress {
-		mark := attempt.Mark()
-		return Progress{
-			Bytes: mark.Bytes, OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed,
-			Records: mark.Records, Rejected: mark.Rejected, Skipped: mark.Skipped,
-		}
-	}
-	heartbeat := func() { activity.RecordHeartbeat(ctx, reached(0)) }
 	progress := func(removed int64) {
 		count()
 		activity.RecordHeartbeat(ctx, reached(removed))

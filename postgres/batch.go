@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -32,10 +33,12 @@ type importBatch struct {
 }
 
 type batchRecord struct {
-	number     int64
-	start, end int // in data
-	mapped     int // in mapped: the end of its row
+	number int64
+	json   span // in data
+	row    span // in mapped
 }
+
+type span struct{ start, end int }
 
 type reject struct {
 	number int64
@@ -61,6 +64,7 @@ func (b *importBatch) Add(number int64, data []byte) {
 	} else {
 		b.unchecked = true
 	}
+	row := span{start: len(b.mapped)}
 	if b.of.mapped != nil {
 		var err error
 		if b.mapped, err = b.of.mapped.appendRow(b.mapped, number, data); err != nil {
@@ -68,9 +72,9 @@ func (b *importBatch) Add(number int64, data []byte) {
 			return
 		}
 	}
-	start := len(b.data)
+	row.end = len(b.mapped)
 	b.data = append(b.data, data...)
-	b.records = append(b.records, batchRecord{number: number, start: start, end: len(b.data), mapped: len(b.mapped)})
+	b.records = append(b.records, batchRecord{number: number, json: span{len(b.data) - len(data), len(b.data)}, row: row})
 }
 
 // Reject takes one record that cannot be imported, copying raw.
@@ -124,37 +128,45 @@ func (b *importBatch) check() {
 }
 
 // json is a record as it came.
-func (b *importBatch) json(record batchRecord) []byte { return b.data[record.start:record.end] }
+func (b *importBatch) json(record batchRecord) []byte {
+	return b.data[record.json.start:record.json.end]
+}
 
-// rows yields the COPY data of the records, in chunks that end before a newline
-// and are valid until the next one.
-func (b *importBatch) rows(yield func(chunk []byte) bool) {
-	b.chunk = b.chunk[:0]
-	for i, record := range b.records {
-		b.chunk = append(b.chunk, b.of.rowPrefix...)
-		b.chunk = strconv.AppendInt(b.chunk, record.number, 10)
-		b.chunk = append(b.chunk, '\t')
-		b.chunk = b.writer.append(b.chunk, b.json(record))
-		if len(b.chunk) < copyChunkBytes && i < len(b.records)-1 {
-			b.chunk = append(b.chunk, '\n')
-			continue
-		}
-		if !yield(b.chunk) {
-			return
-		}
+// rows yields the COPY data of records, in chunks that end before a newline and
+// are valid until the next one.
+func (b *importBatch) rows(records []batchRecord) iter.Seq[[]byte] {
+	return func(yield func(chunk []byte) bool) {
 		b.chunk = b.chunk[:0]
+		for i, record := range records {
+			b.chunk = append(b.chunk, b.of.rowPrefix...)
+			b.chunk = strconv.AppendInt(b.chunk, record.number, 10)
+			b.chunk = append(b.chunk, '\t')
+			b.chunk = b.writer.append(b.chunk, b.json(record))
+			if len(b.chunk) < copyChunkBytes && i < len(records)-1 {
+				b.chunk = append(b.chunk, '\n')
+				continue
+			}
+			if !yield(b.chunk) {
+				return
+			}
+			b.chunk = b.chunk[:0]
+		}
 	}
 }
 
-// mappedRows yields the COPY data of the rows of the mapping's table, likewise.
-func (b *importBatch) mappedRows(yield func(chunk []byte) bool) {
-	for rows := b.mapped; len(rows) > 0; {
-		end := min(copyChunkBytes, len(rows))
-		end += bytes.IndexByte(rows[end-1:], '\n') - 1
-		if !yield(rows[:end]) {
-			return
+// mappedRows yields the COPY data of the records' rows of the mapping's table,
+// likewise.
+func (b *importBatch) mappedRows(records []batchRecord) iter.Seq[[]byte] {
+	return func(yield func(chunk []byte) bool) {
+		for i := 0; i < len(records); {
+			chunk := records[i].row
+			for i++; i < len(records) && records[i].row.start == chunk.end && chunk.end-chunk.start < copyChunkBytes; i++ {
+				chunk.end = records[i].row.end
+			}
+			if !yield(b.mapped[chunk.start : chunk.end-1]) {
+				return
+			}
 		}
-		rows = rows[end+1:]
 	}
 }
 
@@ -191,29 +203,6 @@ func appendEscaped(to, data []byte) []byte {
 
 func hasWhitespaceToEscape(data []byte) bool {
 	return bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0
-}
-
-// unescaped undoes appendEscaped.
-func unescaped(data []byte) []byte {
-	plain := make([]byte, 0, len(data))
-	for {
-		next := bytes.IndexByte(data, '\\')
-		if next < 0 {
-			return append(plain, data...)
-		}
-		plain = append(plain, data[:next]...)
-		switch c := data[next+1]; c {
-		case 't':
-			plain = append(plain, '\t')
-		case 'r':
-			plain = append(plain, '\r')
-		case 'n':
-			plain = append(plain, '\n')
-		default:
-			plain = append(plain, c)
-		}
-		data = data[next+2:]
-	}
 }
 
 // asString is b without a copy, for a callee that does not keep it.

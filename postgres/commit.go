@@ -98,7 +98,7 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 		err = i.commit(ctx, conn, batch, turn, copyRecords)
 	}
 	if refused(err) || i.mapped.refuses(err) {
-		err = i.commit(ctx, conn, batch, turn, insertOneByOne)
+		err = i.commit(ctx, conn, batch, turn, copyAccepted)
 	}
 	if err == nil {
 		committed(batch)

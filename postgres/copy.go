@@ -19,21 +19,44 @@ COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN`
 // and is sent from 63 KiB on.
 const copyChunkBytes = 63 << 10
 
-// copyRecords writes all records with one COPY. It refuses none by itself: an
-// error of PostgreSQL sinks the whole batch.
-func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
-	var copyErr error
-	err := tx.conn.Raw(func(driverConn any) error {
-		copyErr = copyBatch(ctx, driverConn, copyStatement, batch.rows, len(batch.records))
-		if mapped := batch.of.mapped; mapped != nil && copyErr == nil {
-			copyErr = copyBatch(ctx, driverConn, mapped.copy, batch.mappedRows, len(batch.records))
-		}
-		return nil // see transaction
-	})
-	return nil, errors.Join(copyErr, err)
+// table is one that the records of a batch are copied into.
+type table struct {
+	copy    string
+	rows    func([]batchRecord) iter.Seq[[]byte]
+	refuses func(error) bool // a record, as opposed to failing
 }
 
-func copyBatch(ctx context.Context, driverConn any, statementText string, rows iter.Seq[[]byte], records int) error {
+// tables are scrapehaul.import_records and, with a mapping, the one that holds its
+// rows.
+func (b *importBatch) tables() []table {
+	tables := []table{{copyStatement, b.rows, refused}}
+	if mapped := b.of.mapped; mapped != nil {
+		tables = append(tables, table{mapped.copy, b.mappedRows, func(err error) bool { return refused(err) || mapped.refuses(err) }})
+	}
+	return tables
+}
+
+// copyRecords writes all records with one COPY a table. It refuses none by itself:
+// an error of PostgreSQL sinks the whole batch.
+func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
+	for _, into := range batch.tables() {
+		if err := copyInto(ctx, tx, into, batch, batch.records); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+func copyInto(ctx context.Context, tx transaction, into table, batch *importBatch, records []batchRecord) error {
+	var copyErr error
+	err := tx.conn.Raw(func(driverConn any) error {
+		copyErr = copyBatch(ctx, driverConn, into.copy, into.rows(records), len(records), batch.of.progress)
+		return nil // see transaction
+	})
+	return errors.Join(copyErr, err)
+}
+
+func copyBatch(ctx context.Context, driverConn any, statementText string, rows iter.Seq[[]byte], records int, progress func()) error {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
@@ -42,14 +65,14 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 	if err != nil {
 		return err
 	}
-	copied, err := copyRows(ctx, statement, rows)
+	copied, err := copyRows(ctx, statement, rows, progress)
 	if err == nil && copied != int64(records) {
 		err = fmt.Errorf("COPY took %d records of %d", copied, records)
 	}
 	return errors.Join(err, statement.Close())
 }
 
-func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte]) (int64, error) {
+func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte], progress func()) (int64, error) {
 	// The interface is lib/pq's own; database/sql has none for COPY.
 	copier, ok := statement.(interface {
 		CopyData(ctx context.Context, line string) (driver.Result, error)
@@ -64,6 +87,7 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte])
 		if _, err := copier.CopyData(unwatched, asString(chunk)); err != nil {
 			return 0, err
 		}
+		progress() // a slow network takes long for a batch
 	}
 	result, err := statement.Exec(nil) //nolint:staticcheck // the end of COPY has no other form in lib/pq
 	if err != nil {
@@ -72,41 +96,85 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte])
 	return result.RowsAffected()
 }
 
-const insertRecord = `
-INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ($1, $2, $3::jsonb)`
-
-// insertOneByOne writes the records so that one refused by PostgreSQL leaves
-// the others in place. It is for the rare batch that COPY cannot take.
-func insertOneByOne(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
+// copyAccepted writes the records but for those that PostgreSQL refuses: it finds
+// them by halving, so that one among 5,000 costs some 20 COPYs, and not a
+// statement for each record.
+func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
 	var rejects []reject
-	mapped, begin := batch.of.mapped, 0
-	for _, record := range batch.records {
-		if _, err := tx.ExecContext(ctx, `SAVEPOINT record`); err != nil {
+	records := batch.records
+	for n, into := range batch.tables() {
+		halves := &halves{table: into, tx: tx, batch: batch}
+		if _, err := tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
 			return nil, err
 		}
-		data := batch.json(record)
-		batch.writer.look(data)
-		_, err := tx.ExecContext(ctx, insertRecord, batch.of.id, record.number, string(data))
-		if mapped != nil {
-			if err == nil {
-				err = mapped.insertRow(ctx, tx, batch.mapped[begin:record.mapped])
+		if err := halves.copy(ctx, records, false); err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, `RELEASE SAVEPOINT piece`); err != nil {
+			return nil, err
+		}
+		if n > 0 { // the tables before have them
+			if err := deleteRecords(ctx, tx, batch.of.id, halves.refused); err != nil {
+				return nil, err
 			}
-			begin = record.mapped
 		}
-		after := `RELEASE SAVEPOINT record`
-		if refused(err) || mapped.refuses(err) {
-			reason := "PostgreSQL refuses it: " + mapped.naming(pq.As(err).Message)
-			rejects = append(rejects, reject{number: record.number, raw: data, reason: reason})
-			after, err = `ROLLBACK TO SAVEPOINT record`, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if _, err := tx.ExecContext(ctx, after); err != nil {
-			return nil, err
-		}
+		records, rejects = halves.accepted, append(rejects, halves.refused...)
 	}
 	return rejects, nil
+}
+
+// halves copies records into a table, in pieces that PostgreSQL accepts.
+type halves struct {
+	table
+	tx       transaction
+	batch    *importBatch
+	accepted []batchRecord
+	refused  []reject
+}
+
+// copy copies the records; known is set when PostgreSQL is known to refuse one of
+// them.
+func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if !known || len(records) == 1 {
+		err := copyInto(ctx, h.tx, h.table, h.batch, records)
+		next := `RELEASE SAVEPOINT piece; SAVEPOINT piece`
+		switch refuses := h.refuses(err); {
+		case err != nil && !refuses:
+			return err
+		case refuses:
+			next = `ROLLBACK TO SAVEPOINT piece`
+			if len(records) == 1 {
+				reason := "PostgreSQL refuses it: " + h.batch.of.mapped.naming(pq.As(err).Message)
+				h.refused = append(h.refused, reject{number: records[0].number, raw: h.batch.json(records[0]), reason: reason})
+			}
+		default:
+			h.accepted = append(h.accepted, records...)
+		}
+		if _, execErr := h.tx.ExecContext(ctx, next); execErr != nil {
+			return execErr
+		}
+		h.batch.of.progress()
+		if err == nil || len(records) == 1 {
+			return nil
+		}
+	}
+	before, half := len(h.refused), len(records)/2
+	if err := h.copy(ctx, records[:half], false); err != nil {
+		return err
+	}
+	return h.copy(ctx, records[half:], len(h.refused) == before)
+}
+
+func deleteRecords(ctx context.Context, tx transaction, importID int64, records []reject) error {
+	numbers := pq.Int64Array{}
+	for _, record := range records {
+		numbers = append(numbers, record.number)
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM scrapehaul.import_records WHERE import_id = $1 AND record_number = ANY($2)`, importID, numbers)
+	return err
 }
 
 // refused says whether PostgreSQL refused what a record holds, as opposed to

@@ -62,6 +62,13 @@ func (i *attempt) Mark() sink.Mark {
 // table not deactivated.
 func (i *attempt) Problem() string { return i.problem }
 
+// progress is called as often as a step that takes long gets somewhere.
+func (i *attempt) progress() {
+	if i.request.Progress != nil {
+		i.request.Progress()
+	}
+}
+
 // Published says whether the import has been published, by an earlier attempt
 // too.
 func (i *attempt) Published() bool { return i.published }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -43,18 +42,11 @@ type mappedRows struct {
 	converter *mapping.Converter
 	importID  int64
 	copy      string // the COPY statement
-	insert    string // the same for one row
 }
 
 func newMappedRows(of *mapping.Mapping, importID int64) *mappedRows {
 	m := &mappedRows{Mapping: of, converter: of.NewConverter(), importID: importID}
-	columns := m.columnList("")
-	m.copy = fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", m.holding(), heldNumber, columns)
-	var values strings.Builder
-	for i := range m.Columns {
-		fmt.Fprintf(&values, ", $%d", i+2)
-	}
-	m.insert = fmt.Sprintf("INSERT INTO %s (%s, %s) VALUES ($1%s)", m.holding(), heldNumber, columns, values.String())
+	m.copy = fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", m.holding(), heldNumber, m.columnList(""))
 	return m
 }
 
@@ -195,20 +187,6 @@ func (m *mappedRows) appendRow(to []byte, number int64, record []byte) ([]byte, 
 		}
 	}
 	return append(to, '\n'), nil
-}
-
-// insertRow inserts one row, given as COPY data.
-func (m *mappedRows) insertRow(ctx context.Context, tx transaction, row []byte) error {
-	var values []any
-	for value := range bytes.SplitSeq(bytes.TrimSuffix(row, []byte("\n")), []byte("\t")) {
-		if string(value) == `\N` {
-			values = append(values, nil)
-		} else {
-			values = append(values, string(unescaped(value)))
-		}
-	}
-	_, err := tx.ExecContext(ctx, m.insert, values...)
-	return err
 }
 
 // naming has the message name the mapping's table, which people know.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,7 +55,7 @@ func FuzzRecordWriter(f *testing.F) {
 		w.append(nil, before)
 		row := w.append(nil, record)
 		require.Equal(t, -1, bytes.IndexAny(row, "\t\r\n"))
-		written := unescaped(row)
+		written := []byte(unescaped.Replace(string(row)))
 		require.Equal(t, json.Valid(record), json.Valid(written), "%q", written)
 		if !json.Valid(record) {
 			return
@@ -62,6 +63,9 @@ func FuzzRecordWriter(f *testing.F) {
 		require.Equal(t, decoded(t, record), decoded(t, written))
 	})
 }
+
+// unescaped undoes appendEscaped.
+var unescaped = strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r")
 
 func decoded(t *testing.T, data []byte) (value any) {
 	t.Helper()

@@ -148,6 +148,9 @@ type ImportRequest struct {
 	// Accepted says that a person wants the records published as they are. It
 	// identifies nothing.
 	Accepted bool
+	// Progress, if it is set, is called several times a minute while BeginImport or
+	// the commit of a batch takes long, by any goroutine.
+	Progress func()
 }
 
 // ScrapingJob is the part of the job object of Web Scraper Cloud that matters to
