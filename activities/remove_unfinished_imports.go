@@ -51,7 +51,7 @@ func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int
 			return abandoned, err
 		}
 	}
-	problems, err := a.Store.RefreshSitemapViews(ctx)
+	problems, err := a.Store.RefreshSitemapViews(ctx, func() { activity.RecordHeartbeat(ctx) })
 	for _, problem := range problems {
 		activity.GetLogger(ctx).Warn("The view of a sitemap was not refreshed", "problem", problem)
 	}

@@ -104,7 +104,10 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 		committed(batch)
 		i.endTurn(turn)
 	} else if pq.As(err) != nil {
-		// The server still answers: the batches before this one are committed first.
+		// The server still answers: the batches before this one are committed first, if
+		// they are not on a connection where nobody answers any more.
+		ctx, cancel := context.WithTimeout(ctx, i.patience)
+		defer cancel()
 		_ = i.waitForTurn(ctx, turn)
 	}
 	return err

@@ -135,6 +135,18 @@ func TestBatchThatFailsLeavesTheOnesBeforeItCommitted(t *testing.T) {
 	require.ErrorContains(t, <-done, "broken")
 	require.Equal(t, int64(10), attempt.Mark().Records)
 	require.Equal(t, int64(10), count(t, db, lastRow))
+
+	_, err = db.Exec(`DELETE FROM scrapehaul.import_records`)
+	require.NoError(t, err)
+	holding, err = db.Beginx()
+	require.NoError(t, err)
+	defer func() { _ = holding.Rollback() }()
+	_, err = holding.Exec(`SELECT pg_advisory_xact_lock(17)`)
+	require.NoError(t, err)
+	attempt = begin(t, store, request(2, 1_000))
+	postgres.SetPatience(attempt, time.Second)
+	require.ErrorContains(t, attempt.CommitBatches(t.Context(), 2, recordBatches(attempt, 2, 10, good), func(sink.Batch) {}), "broken",
+		"but it does not wait for one that hangs")
 }
 
 // PostgreSQL may lose the last batches when it crashes, as they are not flushed

@@ -22,7 +22,7 @@ SET status = excluded.status, jobs_scheduled = excluded.jobs_scheduled, jobs_exe
 // scraping job, so that nothing but a person starts it again. It replaces the
 // content noted before; publishing an import of the job removes the note.
 func (s *Store) GiveUp(ctx context.Context, job sink.ScrapingJob) error {
-	_, err := s.db.ExecContext(ctx, upsertGivenUp, job.ScrapingJobID, job.Status, job.JobsScheduled, job.JobsExecuted,
+	_, err := s.exec(ctx, upsertGivenUp, job.ScrapingJobID, job.Status, job.JobsScheduled, job.JobsExecuted,
 		job.JobsFailed, job.JobsEmpty, job.JobsNoValue, job.StoredRecordCount)
 	if err != nil {
 		return fmt.Errorf("noting that scraping job %d is given up: %w", job.ScrapingJobID, err)

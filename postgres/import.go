@@ -46,6 +46,8 @@ type attempt struct {
 	// whenever it changes.
 	turn      int
 	turnEnded chan struct{}
+	// patience is how long a batch that has failed waits for those before it.
+	patience time.Duration
 }
 
 // ID is the import's key in scrapehaul.imports.
@@ -124,10 +126,8 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(request.Job.ScrapingJobID)); err != nil {
 		return nil, doing(err)
 	}
-	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{})}
-	err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
-		return inTx(ctx, conn, func(tx transaction) error { return attempt.begin(ctx, tx) })
-	})
+	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{}), patience: 30 * time.Second}
+	err := s.inTx(ctx, func(tx transaction) error { return attempt.begin(ctx, tx) })
 	if err != nil {
 		return nil, doing(err)
 	}
@@ -166,6 +166,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		if err == nil && of != nil {
 			i.mapped = newMappedRows(of, row.ImportID)
 			var complete bool
+			tx.progress = i.progress // it counts the rows
 			if complete, err = i.mapped.complete(ctx, tx, row.Records); err == nil && !complete {
 				err = sql.ErrNoRows // begin anew
 			}
@@ -225,7 +226,10 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, mark.Bytes, i.request.Bytes)
 	}
 	err := i.onConnection(ctx, func(conn *sqlx.Conn) error {
-		return inTx(ctx, conn, func(tx transaction) error { return i.publish(ctx, tx, progress) })
+		return inTx(ctx, conn, func(tx transaction) error {
+			tx.progress = progress
+			return i.publish(ctx, tx)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
@@ -234,7 +238,7 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	return nil
 }
 
-func (i *attempt) publish(ctx context.Context, tx transaction, progress func()) error {
+func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	if _, err := tx.ExecContext(ctx, waitForFlushing); err != nil {
 		return err
 	}
@@ -264,7 +268,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction, progress func()) 
 	}
 	var problems []string
 	if i.mapped != nil {
-		problem, err := i.mapped.publish(ctx, tx, i.request, i.Mark(), progress)
+		problem, err := i.mapped.publish(ctx, tx, i.request, i.Mark())
 		if err != nil {
 			return err
 		}
@@ -295,7 +299,7 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND fence
 
 // Abandon leaves the records for [Store.RemoveUnneeded].
 func (i *attempt) Abandon(ctx context.Context) error {
-	if err := exactlyOne(i.store.db.ExecContext(ctx, setAbandoned, i.id, i.fence)); err != nil {
+	if err := exactlyOne(i.store.exec(ctx, setAbandoned, i.id, i.fence)); err != nil {
 		return fmt.Errorf("abandoning import %d: %w", i.id, err)
 	}
 	return nil
@@ -345,6 +349,8 @@ func applicationName(scrapingJobID int64) string {
 type transaction struct {
 	*sqlx.Tx
 	conn *sqlx.Conn
+	// progress, if it is set, is called several times a minute while a statement runs.
+	progress func()
 }
 
 // onConnection runs work on a connection of its own, which is discarded after an
@@ -365,10 +371,15 @@ func (s *Store) onConnection(ctx context.Context, work func(*sqlx.Conn) error) e
 // of one is binary, which a history of Temporal cannot hold.
 var errUnreadable = errors.New("PostgreSQL has refused it with a message of over 30,000 bytes, which the driver does not read: PostgreSQL's log has it")
 
+// readCommitted is what all transactions rely on, whatever the owner of the database
+// or the role has set: after having waited for a lock, they see what was committed
+// meanwhile.
+var readCommitted = sql.TxOptions{Isolation: sql.LevelReadCommitted}
+
 // inTx runs work in a transaction. The connection can be used again only after
 // no error, or after PostgreSQL has refused what a record holds.
 func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) error {
-	tx, err := conn.BeginTxx(ctx, nil)
+	tx, err := conn.BeginTxx(ctx, &readCommitted)
 	if err != nil {
 		return err
 	}

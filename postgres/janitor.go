@@ -49,7 +49,7 @@ func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(scrapingJobID)); err != nil {
 		return doing(err)
 	}
-	if _, err := s.db.ExecContext(ctx, abandonUnfinished, importID); err != nil {
+	if _, err := s.exec(ctx, abandonUnfinished, importID); err != nil {
 		return doing(err)
 	}
 	return nil
@@ -72,4 +72,89 @@ func (s *Store) JobsWithUnneededRecords(ctx context.Context) ([]int64, error) {
 		return nil, fmt.Errorf("listing the scraping jobs with unneeded records: %w", err)
 	}
 	return scrapingJobIDs, nil
+}
+
+const selectUnneededImports = `
+SELECT import_id FROM scrapehaul.imports
+WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
+ORDER BY import_id`
+
+// An import that was published while somebody read its held rows has left them.
+const selectHolding = `
+SELECT import_id FROM scrapehaul.imports
+WHERE scrapingjob_id = $1 AND state <> 'importing' AND mapping <> ''
+  AND to_regclass('scrapehaul.mapped_rows_' || import_id) IS NOT NULL`
+
+// Of one of the tables with the records of an import.
+const deleteRecordsBatch = `
+WITH batch AS (
+    SELECT record_number FROM %[1]s
+    WHERE import_id = $1 AND record_number > $2 ORDER BY record_number LIMIT $3
+), deleted AS (
+    DELETE FROM %[1]s AS record USING batch
+    WHERE record.import_id = $1 AND record.record_number = batch.record_number
+)
+SELECT max(record_number) FROM batch`
+
+// removeBatchRecords is how many records are removed in one transaction: some
+// tenths of a second, so that a reader or a vacuum never waits long.
+const removeBatchRecords = 20_000
+
+const setRemoved = `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`
+
+// RemoveUnneeded removes the records of a scraping job's replaced and
+// abandoned imports, batch by batch; their rows in scrapehaul.imports stay as
+// its history. progress is called with the number of records looked through so far.
+func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progress func(records int64)) error {
+	var imports []int64
+	if err := s.db.SelectContext(ctx, &imports, selectUnneededImports, scrapingJobID); err != nil {
+		return fmt.Errorf("listing the replaced imports of scraping job %d: %w", scrapingJobID, err)
+	}
+	var removed int64
+	for _, id := range imports {
+		for _, table := range []string{"scrapehaul.import_records", "scrapehaul.rejected_records", "scrapehaul.skipped_records"} {
+			n, err := s.removeRecords(ctx, table, id, func(records int64) { progress(removed + records) })
+			if err != nil {
+				return fmt.Errorf("removing the records of replaced import %d: %w", id, err)
+			}
+			removed += n
+		}
+		if _, err := s.exec(ctx, setRemoved, id); err != nil {
+			return fmt.Errorf("noting that replaced import %d is removed: %w", id, err)
+		}
+	}
+	return s.dropHoldings(ctx, scrapingJobID, func() { progress(removed) })
+}
+
+func (s *Store) removeRecords(ctx context.Context, table string, importID int64, progress func(records int64)) (removed int64, err error) {
+	statement := fmt.Sprintf(deleteRecordsBatch, table)
+	for {
+		var last sql.NullInt64
+		err := s.inTx(ctx, func(tx transaction) error {
+			tx.progress = func() { progress(removed) }
+			return tx.GetContext(ctx, &last, statement, importID, removed, removeBatchRecords)
+		})
+		if err != nil || !last.Valid {
+			return removed, err
+		}
+		removed = last.Int64
+		progress(removed)
+	}
+}
+
+func (s *Store) dropHoldings(ctx context.Context, scrapingJobID int64, progress func()) error {
+	var holding []int64
+	if err := s.db.SelectContext(ctx, &holding, selectHolding, scrapingJobID); err != nil {
+		return fmt.Errorf("looking for held rows of scraping job %d: %w", scrapingJobID, err)
+	}
+	for _, id := range holding {
+		err := s.inTx(ctx, func(tx transaction) error {
+			tx.progress = progress
+			return dropHolding(ctx, tx, id)
+		})
+		if err != nil {
+			return fmt.Errorf("removing the held rows of import %d: %w", id, err)
+		}
+	}
+	return nil
 }

@@ -264,3 +264,34 @@ func TestJobsWithUnneededRecordsAreListedUntilTheyAreRemoved(t *testing.T) {
 	require.Empty(t, jobsWithUnneeded(t, store))
 	require.Equal(t, int64(5+4), count(t, db, allRecords), "the published and the running import keep theirs")
 }
+
+func TestRemovalTellsOfProgressWhileItWaits(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 50_000))
+	db.MustExec(`INSERT INTO scrapehaul.rejected_records SELECT $1, n, 'raw', 'reason' FROM generate_series(1, 50000) AS n`, attempt.ID())
+	abandon(t, store, attempt.ID())
+	other := db.MustBegin()
+	defer func() { _ = other.Rollback() }()
+	other.MustExec(`SELECT FROM scrapehaul.rejected_records WHERE record_number = 45000 FOR UPDATE`)
+	told := make(chan int64, 1000)
+	done := make(chan error, 1)
+	go func() {
+		done <- store.RemoveUnneeded(context.Background(), jobID, func(records int64) { told <- records })
+	}()
+	for waiting := 0; waiting < 2; {
+		select {
+		case records := <-told:
+			if records == 40_000 {
+				waiting++
+			}
+		case err := <-done:
+			t.Fatalf("it does not wait: %v", err)
+		case <-time.After(time.Minute):
+			t.Fatal("nothing is told")
+		}
+	}
+	require.NoError(t, other.Rollback())
+	require.NoError(t, <-done)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records`))
+}

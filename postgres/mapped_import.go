@@ -141,7 +141,7 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 // complete says whether there is a row for every record that has been committed:
 // not after a crash of PostgreSQL, nor when a worker that knows nothing of the
 // mapping has committed records alone.
-func (m *mappedRows) complete(ctx context.Context, tx getter, records int64) (bool, error) {
+func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64) (bool, error) {
 	var exists bool
 	if err := tx.GetContext(ctx, &exists, `SELECT to_regclass($1) IS NOT NULL`, m.holding()); err != nil || !exists {
 		return false, err
@@ -149,10 +149,6 @@ func (m *mappedRows) complete(ctx context.Context, tx getter, records int64) (bo
 	var held int64
 	err := tx.GetContext(ctx, &held, "SELECT count(*) FROM "+m.holding())
 	return held == records, err
-}
-
-type getter interface {
-	GetContext(ctx context.Context, into any, query string, args ...any) error
 }
 
 // dropHolding drops the table, unless somebody reads it, such as a backup, which

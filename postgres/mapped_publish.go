@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lib/pq"
@@ -46,9 +44,8 @@ var errIncomplete = errors.New("rows that were committed for the mapped table ar
 // publish brings the rows into the mapping's table. problem says what was left
 // out besides.
 func (m *mappedRows) publish(
-	ctx context.Context, of transaction, request sink.ImportRequest, mark sink.Mark, progress func(),
+	ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark,
 ) (problem string, err error) {
-	tx := telling{of, progress}
 	if err := m.lock(ctx, tx); err != nil {
 		return "", m.failed(err)
 	}
@@ -102,7 +99,7 @@ func (m *mappedRows) publish(
 }
 
 // lock waits for the imports that are being published into the table.
-func (m *mappedRows) lock(ctx context.Context, tx telling) error {
+func (m *mappedRows) lock(ctx context.Context, tx transaction) error {
 	for {
 		var locked bool
 		if err := tx.GetContext(ctx, &locked, lockMappedTable, mappedTableLock, m.Table.String()); err != nil || locked {
@@ -115,51 +112,6 @@ func (m *mappedRows) lock(ctx context.Context, tx telling) error {
 		case <-time.After(lockEvery):
 		}
 	}
-}
-
-// telling is a transaction whose statements may be many and take long: progress is
-// called while each of them runs and after it.
-type telling struct {
-	transaction
-	progress func()
-}
-
-const (
-	tellEvery = 2 * time.Second
-	// tellFor is how long a statement may run. After that it counts as hanging, and
-	// the heartbeat timeout ends the attempt.
-	tellFor = 30 * time.Minute
-)
-
-func (t telling) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
-	t.while(func() { result, err = t.transaction.ExecContext(ctx, query, args...) })
-	return result, err
-}
-
-func (t telling) GetContext(ctx context.Context, into any, query string, args ...any) (err error) {
-	t.while(func() { err = t.transaction.GetContext(ctx, into, query, args...) })
-	return err
-}
-
-func (t telling) while(run func()) {
-	done := make(chan struct{})
-	var all sync.WaitGroup
-	all.Go(func() {
-		ticker := time.NewTicker(tellEvery)
-		defer ticker.Stop()
-		for range tellFor / tellEvery {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-				t.progress()
-			}
-		}
-	})
-	run()
-	close(done)
-	all.Wait()
-	t.progress()
 }
 
 // merge is the statement that makes rows of the records of job $1 with numbers
@@ -222,7 +174,7 @@ SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.impor
 // deactivated, with the job and the sitemap as $1 to $3, "" if there are to be none;
 // or why a person has to decide about them. A job that has not brought everything
 // shows of no row that it is missing.
-func (m *mappedRows) missing(ctx context.Context, tx telling, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
+func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.ImportRequest, mark sink.Mark) (condition, problem string, err error) {
 	job := request.Job
 	if m.DeactivateMissing == nil || job.Status != "finished" {
 		return "", "", nil

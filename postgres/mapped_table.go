@@ -21,7 +21,7 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 		return nil
 	}
 	var problems []error
-	tx, err := db.BeginTxx(ctx, nil)
+	tx, err := db.BeginTxx(ctx, &readCommitted)
 	if err != nil {
 		return fmt.Errorf("preparing the tables of the mappings: %w", err)
 	}

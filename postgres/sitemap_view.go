@@ -9,7 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 )
@@ -196,19 +195,19 @@ SELECT sitemap_name FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDE
 
 // RefreshSitemapViews tries again to make the views that could not be made or
 // refreshed when an import was published, and returns the problems that are
-// left, a sentence each.
-func (s *Store) RefreshSitemapViews(ctx context.Context) (problems []string, err error) {
+// left, a sentence each. progress is called after each view: one that somebody reads
+// is waited for.
+func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (problems []string, err error) {
 	var sitemaps []string
 	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsWithProblems); err != nil {
 		return nil, fmt.Errorf("looking for views of sitemaps that were not refreshed: %w", err)
 	}
 	for _, sitemap := range sitemaps {
 		var problem string
-		err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
-			return inTx(ctx, conn, func(tx transaction) (err error) {
-				problem, err = refreshView(ctx, tx, sitemap, nil)
-				return err
-			})
+		err := s.inTx(ctx, func(tx transaction) (err error) {
+			tx.progress = progress
+			problem, err = refreshView(ctx, tx, sitemap, nil)
+			return err
 		})
 		if err != nil {
 			return problems, fmt.Errorf("refreshing the view of sitemap %q: %w", sitemap, err)

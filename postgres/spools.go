@@ -13,7 +13,7 @@ ON CONFLICT (name) DO UPDATE SET task_queue = excluded.task_queue, awaited_since
 // the task queue, for [Store.SpoolTaskQueues]. A worker calls it whenever it
 // starts, and whenever it has swept the spool.
 func (s *Store) RegisterSpool(ctx context.Context, name, taskQueue string) error {
-	if _, err := s.db.ExecContext(ctx, upsertSpool, name, taskQueue); err != nil {
+	if _, err := s.exec(ctx, upsertSpool, name, taskQueue); err != nil {
 		return fmt.Errorf("registering spool %s: %w", name, err)
 	}
 	return nil
@@ -35,11 +35,12 @@ SELECT task_queue FROM awaited ORDER BY name`
 // awaited for over a day is forgotten first, because its worker is gone; time in
 // which nobody asks does not count.
 func (s *Store) SpoolTaskQueues(ctx context.Context, prefix string) ([]string, error) {
-	if _, err := s.db.ExecContext(ctx, forgetSpools); err != nil {
+	if _, err := s.exec(ctx, forgetSpools); err != nil {
 		return nil, fmt.Errorf("forgetting the spools of workers that are gone: %w", err)
 	}
 	var taskQueues []string
-	if err := s.db.SelectContext(ctx, &taskQueues, awaitSpools, prefix); err != nil {
+	err := s.inTx(ctx, func(tx transaction) error { return tx.SelectContext(ctx, &taskQueues, awaitSpools, prefix) })
+	if err != nil {
 		return nil, fmt.Errorf("listing the spools: %w", err)
 	}
 	return taskQueues, nil

@@ -101,91 +101,25 @@ UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = coalesce(cloud_deleted_at
 // SetCloudDeleted notes that the scraping job has been deleted in Web Scraper
 // Cloud. The first time noted stays.
 func (s *Store) SetCloudDeleted(ctx context.Context, scrapingJobID int64) error {
-	if _, err := s.db.ExecContext(ctx, setCloudDeleted, scrapingJobID); err != nil {
+	if _, err := s.exec(ctx, setCloudDeleted, scrapingJobID); err != nil {
 		return fmt.Errorf("noting that scraping job %d is deleted in the cloud: %w", scrapingJobID, err)
 	}
 	return nil
 }
 
-const selectUnneededImports = `
-SELECT import_id FROM scrapehaul.imports
-WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
-ORDER BY import_id`
-
-// An import that was published while somebody read its held rows has left them.
-const selectHolding = `
-SELECT import_id FROM scrapehaul.imports
-WHERE scrapingjob_id = $1 AND state <> 'importing' AND mapping <> ''
-  AND to_regclass('scrapehaul.mapped_rows_' || import_id) IS NOT NULL`
-
-const deleteRecordsBatch = `
-WITH batch AS (
-    SELECT record_number FROM scrapehaul.import_records
-    WHERE import_id = $1 AND record_number > $2 ORDER BY record_number LIMIT $3
-), deleted AS (
-    DELETE FROM scrapehaul.import_records AS record USING batch
-    WHERE record.import_id = $1 AND record.record_number = batch.record_number
-)
-SELECT max(record_number) FROM batch`
-
-const (
-	deleteRejected = `DELETE FROM scrapehaul.rejected_records WHERE import_id = $1`
-	deleteSkipped  = `DELETE FROM scrapehaul.skipped_records WHERE import_id = $1`
-)
-
-// removeBatchRecords is how many records are removed in one transaction: some
-// tenths of a second, so that a reader or a vacuum never waits long.
-const removeBatchRecords = 20_000
-
-// RemoveUnneeded removes the records of a scraping job's replaced and
-// abandoned imports, batch by batch; their rows in scrapehaul.imports stay as
-// its history. progress is called after each batch with the number of records
-// looked through so far.
-func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progress func(records int64)) error {
-	var imports []int64
-	if err := s.db.SelectContext(ctx, &imports, selectUnneededImports, scrapingJobID); err != nil {
-		return fmt.Errorf("listing the replaced imports of scraping job %d: %w", scrapingJobID, err)
-	}
-	var removed int64
-	for _, id := range imports {
-		for after := int64(0); ; {
-			var last sql.NullInt64
-			if err := s.db.GetContext(ctx, &last, deleteRecordsBatch, id, after, removeBatchRecords); err != nil {
-				return fmt.Errorf("removing the records of replaced import %d: %w", id, err)
-			}
-			if !last.Valid {
-				break
-			}
-			removed += last.Int64 - after
-			after = last.Int64
-			progress(removed)
-		}
-		for _, statement := range []string{deleteRejected, deleteSkipped} {
-			if _, err := s.db.ExecContext(ctx, statement, id); err != nil {
-				return fmt.Errorf("removing the rejected and skipped records of replaced import %d: %w", id, err)
-			}
-		}
-		if _, err := s.db.ExecContext(ctx, `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`, id); err != nil {
-			return fmt.Errorf("noting that replaced import %d is removed: %w", id, err)
-		}
-	}
-	return s.dropHoldings(ctx, scrapingJobID)
+// inTx runs work in a transaction on a connection of its own.
+func (s *Store) inTx(ctx context.Context, work func(transaction) error) error {
+	return s.onConnection(ctx, func(conn *sqlx.Conn) error { return inTx(ctx, conn, work) })
 }
 
-func (s *Store) dropHoldings(ctx context.Context, scrapingJobID int64) error {
-	var holding []int64
-	if err := s.db.SelectContext(ctx, &holding, selectHolding, scrapingJobID); err != nil {
-		return fmt.Errorf("looking for held rows of scraping job %d: %w", scrapingJobID, err)
-	}
-	for _, id := range holding {
-		err := s.onConnection(ctx, func(conn *sqlx.Conn) error {
-			return inTx(ctx, conn, func(tx transaction) error { return dropHolding(ctx, tx, id) })
-		})
-		if err != nil {
-			return fmt.Errorf("removing the held rows of import %d: %w", id, err)
-		}
-	}
-	return nil
+// exec runs one statement that changes rows. By itself it would fail where another
+// one has just changed them, in a database with another default isolation.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (result sql.Result, err error) {
+	err = s.inTx(ctx, func(tx transaction) (err error) {
+		result, err = tx.ExecContext(ctx, statement, args...)
+		return err
+	})
+	return result, err
 }
 
 // discard closes the connection instead of returning it to the pool.
