@@ -107,11 +107,10 @@ func classify(ctx context.Context, err error) error {
 		kind = errorDiskFull
 	case errors.Is(err, sink.ErrSuperseded):
 		kind, options.NonRetryable = ErrorSuperseded, true
+	case isMappedTableRefusing(err):
+		kind, options.NonRetryable = ErrorMappedTable, true
 	case pq.As(err) != nil:
 		kind, options.NonRetryable = classifyDatabase(pq.As(err))
-		if isMappedTableRefusing(err) {
-			kind, options.NonRetryable = ErrorMappedTable, true
-		}
 	case webscraper.IsNotFound(err):
 		kind, options.NonRetryable = ErrorJobGone, true
 	case isFromCloud(err):
@@ -158,12 +157,16 @@ func classifyDatabase(err *pq.Error) (kind string, final bool) {
 // isMappedTableRefusing is about what only a person can change too: keys, rights,
 // triggers and indexes of a table that is not ours.
 func isMappedTableRefusing(err error) bool {
-	_, ok := errors.AsType[*postgres.MappedTableError](err)
-	return ok && slices.Contains([]pqerror.Class{
+	refusal, ok := errors.AsType[*postgres.MappedTableError](err)
+	if !ok || len(refusal.Mend) > 0 {
+		return ok
+	}
+	refused := pq.As(err)
+	return refused != nil && (refused.Code == pqerror.ObjectNotInPrerequisiteState || slices.Contains([]pqerror.Class{
 		pqerror.ClassDataException, pqerror.ClassIntegrityConstraintViolation, pqerror.ClassSyntaxErrorOrAccessRuleViolation,
 		pqerror.ClassInvalidSchemaName, pqerror.ClassPLpgSQLError, pqerror.ClassTriggeredActionException,
 		pqerror.ClassProgramLimitExceeded, pqerror.ClassFeatureNotSupported, pqerror.ClassCardinalityViolation,
-	}, pq.As(err).Code.Class())
+	}, refused.Code.Class()))
 }
 
 // isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL

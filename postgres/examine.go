@@ -42,7 +42,7 @@ SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
     SELECT 'table ' || relname FROM pg_class
     WHERE relnamespace = to_regnamespace('scrapehaul') AND relkind IN ('r', 'p')
       AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
-               AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+               AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE') AND NOT row_security_active(oid))
 ) AS forbidden`
 
 const selectViewProblems = `

@@ -80,7 +80,12 @@ SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requ
 
 const terminateAttempts = `
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name = $1 AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()`
+WHERE application_name = $1 AND datname = current_database() AND pid <> pg_backend_pid()
+  AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+  AND ((SELECT rolsuper FROM pg_roles WHERE oid = usesysid) <= (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))`
+
+// A role that another one has become by SET ROLE may not end what that one has begun.
+const becomeSessionUser = `SET LOCAL ROLE NONE`
 
 const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
@@ -123,7 +128,7 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 	}
 	// An attempt that hangs in a transaction would hold its locks for as long
 	// as its connection lives.
-	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(request.Job.ScrapingJobID)); err != nil {
+	if err := s.terminateAttempts(ctx, request.Job.ScrapingJobID); err != nil {
 		return nil, doing(err)
 	}
 	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{}), patience: 30 * time.Second}
@@ -132,6 +137,18 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 		return nil, doing(err)
 	}
 	return attempt, nil
+}
+
+// terminateAttempts ends the connections of earlier attempts, whatever role each has
+// come as.
+func (s *Store) terminateAttempts(ctx context.Context, scrapingJobID int64) error {
+	return s.inTx(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, becomeSessionUser); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, terminateAttempts, applicationName(scrapingJobID))
+		return err
+	})
 }
 
 // begin finds the import of the request or makes it.

@@ -46,7 +46,7 @@ func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 		return doing(err)
 	}
 	// One that hangs after its mark holds the lock on the import's row.
-	if _, err := s.db.ExecContext(ctx, terminateAttempts, applicationName(scrapingJobID)); err != nil {
+	if err := s.terminateAttempts(ctx, scrapingJobID); err != nil {
 		return doing(err)
 	}
 	if _, err := s.exec(ctx, abandonUnfinished, importID); err != nil {

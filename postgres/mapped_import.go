@@ -17,16 +17,25 @@ import (
 type MappedTableError struct {
 	Table mapping.Table
 	Err   error
+	// Mend are the statements that make the table as its mapping wants it, where
+	// they are known.
+	Mend []string
 }
 
 // Error names the table, and leaves out PostgreSQL's detail where that is the whole
 // row.
 func (e *MappedTableError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("table %s is not as its mapping wants it, run: %s", e.Table, strings.Join(e.Mend, " "))
+	}
 	message := e.Err.Error()
 	// That of other constraints has the whole row, with columns that are none of ours.
 	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" &&
 		refused.Code != pqerror.NotNullViolation && refused.Code != pqerror.CheckViolation {
 		message += " (" + refused.Detail + ")"
+	}
+	if len(e.Mend) > 0 {
+		message += ", run: " + strings.Join(e.Mend, " ")
 	}
 	return fmt.Sprintf("table %s: %s", e.Table, message)
 }
@@ -111,7 +120,14 @@ WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
 // PostgreSQL writes no WAL for the table, and empties it after a crash: the import
 // begins anew then.
 func (m *mappedRows) create(ctx context.Context, tx transaction) error {
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS %s, %s FROM %s WITH NO DATA",
+	missing, err := missingInTable(ctx, tx, m.Mapping)
+	if err == nil && len(missing) > 0 { // since the worker's start
+		return &MappedTableError{Table: m.Table, Mend: missing}
+	}
+	if err != nil {
+		return m.failed(err)
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS %s, %s FROM %s WITH NO DATA",
 		m.holding(), heldNumber, m.columnList(""), m.table()))
 	if err != nil {
 		return m.failed(err)

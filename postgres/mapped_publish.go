@@ -64,6 +64,9 @@ func (m *mappedRows) publish(
 			return "", m.failed(err)
 		}
 	}
+	if _, err := tx.ExecContext(ctx, refuseHiding, m.table()); err != nil {
+		return "", m.failed(err)
+	}
 	missing, problem, err := m.missing(ctx, tx, request, mark)
 	if err != nil {
 		return "", err

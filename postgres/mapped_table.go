@@ -26,16 +26,20 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 		return fmt.Errorf("preparing the tables of the mappings: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after the commit
+	in := transaction{Tx: tx}
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
 		return fmt.Errorf("preparing the tables of the mappings: %w", err)
 	}
 	for _, m := range mappings.All() {
-		missing, err := prepareMappedTable(ctx, tx, m)
-		if err != nil {
-			return &MappedTableError{Table: m.Table, Err: err}
+		missing, err := prepareMappedTable(ctx, in, m)
+		if err == nil && len(missing) == 0 {
+			missing, err = tryHolding(ctx, in, m)
 		}
-		if len(missing) > 0 {
-			problems = append(problems, fmt.Errorf("table %s is not as its mapping wants it, run: %s", m.Table, strings.Join(missing, " ")))
+		switch {
+		case err != nil:
+			return &MappedTableError{Table: m.Table, Err: err, Mend: missing}
+		case len(missing) > 0:
+			problems = append(problems, &MappedTableError{Table: m.Table, Mend: missing})
 		}
 	}
 	if len(problems) > 0 {
@@ -51,7 +55,7 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 const selectKind = `
 SELECT coalesce((SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)), '')`
 
-func prepareMappedTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missing []string, err error) {
+func prepareMappedTable(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
 	var kind string
 	if err := tx.GetContext(ctx, &kind, selectKind, quoted(m.Table)); err != nil {
 		return nil, err
@@ -68,7 +72,14 @@ func prepareMappedTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (m
 			return nil, fmt.Errorf("making it, by %q: %w", statement, err)
 		}
 	}
-	return nil, nil
+	// Ours without a key has no replica identity yet.
+	missing, err = missingReplicaIdentity(ctx, tx, m)
+	for _, statement := range missing {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return nil, fmt.Errorf("making it, by %q: %w", statement, err)
+		}
+	}
+	return nil, err
 }
 
 // createTable makes the table, but not its schema: who may use that is for its
@@ -149,10 +160,10 @@ SELECT EXISTS (
       AND (SELECT array_agg(attname::text ORDER BY attname::text COLLATE "C") FROM pg_attribute
            WHERE attrelid = indrelid AND attnum = ANY(indkey[:indnkeyatts - 1])) = $2)`
 
-func missingInTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missing []string, err error) {
+func missingInTable(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
 	var found []tableColumn
-	if err := tx.SelectContext(ctx, &found, selectTableColumns, quoted(m.Table)); err != nil {
-		return nil, err
+	if err := tx.SelectContext(ctx, &found, selectTableColumns, quoted(m.Table)); err != nil || len(found) == 0 {
+		return nil, err // one that is not there is nobody's to mend
 	}
 	wanted := map[string]bool{}
 	want := func(name string, t mapping.Type, definition string) {
@@ -191,6 +202,13 @@ func missingInTable(ctx context.Context, tx *sqlx.Tx, m *mapping.Mapping) (missi
 		if !has {
 			missing = append(missing, fmt.Sprintf("CREATE UNIQUE INDEX ON %s (%s);", quoted(m.Table), nameList("", key)))
 		}
+	}
+	for _, further := range []func(context.Context, transaction, *mapping.Mapping) ([]string, error){missingReplicaIdentity, missingPolicy} {
+		more, err := further(ctx, tx, m)
+		if err != nil {
+			return nil, err
+		}
+		missing = append(missing, more...)
 	}
 	return missing, nil
 }

@@ -62,6 +62,8 @@ func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
 func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
+	_, err := postgres.Migrate(t.Context(), connect(t, url))
+	require.NoError(t, err)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
 	require.NoError(t, err)
 	var all sync.WaitGroup

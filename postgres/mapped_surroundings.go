@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// What is around a mapped table, and is none of its columns: publications, row-level
+// security, event triggers.
+
+// Of a table in partitions, what changes are its partitions, and what is published
+// may be a table that they belong to.
+const selectUnidentified = `
+SELECT DISTINCT ON (relation.oid) namespace.nspname AS schema, relation.relname AS name, publication.pubname AS publication
+FROM (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_tree(to_regclass($1))) AS part (relid)
+JOIN pg_class AS relation ON relation.oid = part.relid AND relation.relkind = 'r'
+JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+JOIN pg_publication_tables AS published ON to_regclass(format('%I.%I', published.schemaname, published.tablename)) = relation.oid
+     OR to_regclass(format('%I.%I', published.schemaname, published.tablename)) IN (SELECT relid FROM pg_partition_ancestors(relation.oid))
+JOIN pg_publication AS publication ON publication.pubname = published.pubname
+WHERE ($2 AND publication.pubupdate OR $3 AND publication.pubdelete)
+  AND NOT CASE relation.relreplident
+      WHEN 'f' THEN true
+      WHEN 'd' THEN EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisprimary AND indimmediate)
+      WHEN 'i' THEN EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisreplident)
+      ELSE false END`
+
+// missingReplicaIdentity returns the statements that let PostgreSQL publish the
+// changes of rows, without which it refuses them.
+func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
+	updates, deletes := m.Mode == mapping.Upsert || m.Mode == mapping.ReplaceJob && len(m.Key) > 0, m.Mode != mapping.Upsert
+	var found []struct{ Schema, Name, Publication string }
+	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates, deletes); err != nil {
+		return nil, err
+	}
+	for _, each := range found {
+		missing = append(missing, fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; -- publication %s has its changes",
+			quoted(mapping.Table{Schema: each.Schema, Name: each.Name}), pq.QuoteIdentifier(each.Publication)))
+	}
+	return missing, nil
+}
+
+// hidesRows says whether row-level security may hide rows of table $1 from the role,
+// so that what is to be deleted or counted stays, and nothing says so. A policy of
+// which every row is true hides none.
+const hidesRows = `
+row_security_active(to_regclass($1)) AND (` + hasRestrictive + ` OR NOT EXISTS (
+    SELECT FROM pg_policy AS policy WHERE polrelid = to_regclass($1) AND polpermissive AND polcmd = '*' AND ` + concernsRole + `
+      AND pg_get_expr(polqual, polrelid) = 'true' AND coalesce(pg_get_expr(polwithcheck, polrelid), 'true') = 'true'))`
+
+const hasRestrictive = `EXISTS (
+    SELECT FROM pg_policy AS policy WHERE polrelid = to_regclass($1) AND NOT polpermissive AND ` + concernsRole + `)`
+
+const concernsRole = `EXISTS (SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))`
+
+const selectHidesRows = `SELECT ` + hidesRows + ` AS hides, ` + hasRestrictive + ` AS restrictive, current_user AS role`
+
+// refuseHiding has a statement fail that row-level security would hide rows from: it
+// may have been set up since the table was checked.
+const refuseHiding = `SELECT set_config('row_security', 'off', true) WHERE ` + hidesRows
+
+func missingPolicy(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
+	var found struct {
+		Hides, Restrictive bool
+		Role               string
+	}
+	if err := tx.GetContext(ctx, &found, selectHidesRows, quoted(m.Table)); err != nil || !found.Hides {
+		return nil, err
+	}
+	role := pq.QuoteIdentifier(found.Role)
+	statement := fmt.Sprintf("CREATE POLICY scrapehaul ON %s TO %s USING (true) WITH CHECK (true);", quoted(m.Table), role)
+	if found.Restrictive {
+		statement = fmt.Sprintf("ALTER ROLE %s BYPASSRLS;", role)
+	}
+	return []string{statement + " -- its row-level security hides rows from the role"}, nil
+}
+
+// Those that run with the rights of whoever makes a table.
+const selectEventTriggers = `
+SELECT trigger.evtname AS name, format('%I.%I()', function.pronamespace::regnamespace::name, function.proname) AS function
+FROM pg_event_trigger AS trigger JOIN pg_proc AS function ON function.oid = trigger.evtfoid
+WHERE trigger.evtenabled <> 'D' AND NOT function.prosecdef ORDER BY trigger.evtname`
+
+// tryHolding makes and drops a table for rows of an import, as every import does, and
+// undoes it. mend is what may be at fault.
+func tryHolding(ctx context.Context, tx transaction, m *mapping.Mapping) (mend []string, err error) {
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT trial`); err != nil {
+		return nil, err
+	}
+	of := newMappedRows(m, 0)
+	tried := of.create(ctx, tx)
+	if tried == nil {
+		_, tried = tx.ExecContext(ctx, "DROP TABLE "+of.holding())
+	}
+	if tried != nil && pq.As(tried) == nil {
+		return nil, tried
+	}
+	if _, err := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT trial`); err != nil || tried == nil {
+		return nil, err
+	}
+	var triggers []struct{ Name, Function string }
+	if pq.As(tried).Code == pqerror.InsufficientPrivilege {
+		if err := tx.SelectContext(ctx, &triggers, selectEventTriggers); err != nil {
+			return nil, err
+		}
+	}
+	for _, each := range triggers {
+		mend = append(mend, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %s runs it for every table that is made",
+			each.Function, pq.QuoteIdentifier(each.Name)))
+	}
+	refused := pq.As(tried)
+	return mend, fmt.Errorf("making a table that holds rows until they are published: %w %s", refused, strings.ReplaceAll(refused.Where, "\n", ", "))
+}
