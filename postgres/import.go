@@ -249,6 +249,7 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 		})
 	})
 	if err != nil {
+		i.addMend(ctx, err)
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
 	}
 	i.published = true

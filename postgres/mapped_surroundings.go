@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -79,6 +80,19 @@ func missingPolicy(ctx context.Context, tx transaction, m *mapping.Mapping) (mis
 		statement = fmt.Sprintf("ALTER ROLE %s BYPASSRLS;", role)
 	}
 	return []string{statement + " -- its row-level security hides rows from the role"}, nil
+}
+
+// addMend adds to what the table has refused the statements that mend it, if it is
+// not any more as it was when the import began.
+func (i *attempt) addMend(ctx context.Context, err error) {
+	refusal, ok := errors.AsType[*MappedTableError](err)
+	if !ok || pq.As(err) == nil {
+		return
+	}
+	_ = i.store.inTx(ctx, func(tx transaction) error { // what was refused is the error
+		refusal.Mend, err = missingInTable(ctx, tx, i.mapped.Mapping)
+		return err
+	})
 }
 
 // Those that run with the rights of whoever makes a table.

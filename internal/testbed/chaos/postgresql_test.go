@@ -1,12 +1,22 @@
 package chaos
 
 import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/networkproxy"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 func TestPostgreSQLRestarted(t *testing.T) {
@@ -47,4 +57,127 @@ func TestConnectionsTerminated(t *testing.T) {
 func (c *chaos) terminateConnections() int64 {
 	return c.Count(`SELECT count(*) FILTER (WHERE pg_terminate_backend(pid) AND xact_start IS NOT NULL) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+}
+
+// ownDatabase is a database of which the owner has changed something.
+func ownDatabase(t *testing.T, statements ...string) (databaseURL string) {
+	t.Helper()
+	databaseURL = postgrestest.NewDatabase(t)
+	db, err := sqlx.Open("postgres", databaseURL)
+	require.NoError(t, err)
+	defer db.Close()
+	for _, statement := range statements {
+		db.MustExec(statement)
+	}
+	return databaseURL
+}
+
+func TestDatabaseOfAnotherIsolation(t *testing.T) {
+	for _, isolation := range []string{"repeatable read", "serializable"} {
+		t.Run(isolation, func(t *testing.T) {
+			e := register(t, "the owner of the database has set `default_transaction_isolation` to `"+isolation+"`, and an import has four connections",
+				"its transactions state the isolation that they need: one attempt, and all is published")
+			c := e.on(t, temporaltest.NewNamespace(t), ownDatabase(t,
+				`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = "`+isolation+`"', current_database()); END $$`), "CONNECTIONS_PER_IMPORT=4")
+			c.worker(c.Spool)
+			id := c.finished(many)
+			c.requireImported(id, many)
+			require.Equal(t, int64(1), c.attempts(id))
+		})
+	}
+}
+
+// attempts is how many attempts the last import of a job has had.
+func (c *chaos) attempts(id int64) int64 {
+	c.T.Helper()
+	return c.Count(`SELECT fence FROM scrapehaul.imports WHERE scrapingjob_id = $1 ORDER BY import_id DESC LIMIT 1`, id)
+}
+
+// mapped has the job's sitemap mapped to table products, which has to be there as
+// the statement makes it.
+func (c *chaos) mapped(statements string) {
+	c.T.Helper()
+	file := filepath.Join(c.T.TempDir(), "mappings.yaml")
+	require.NoError(c.T, os.WriteFile(file, []byte(`
+mappings:
+  - sitemap: shop
+    table: products
+    columns: [{name: scraped, from: web-scraper-order, type: text}, {name: price, type: numeric, clean: [trim, money]}]
+    mode: replace-job
+`), 0o600))
+	c.DB.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, scraped text, price numeric); ` + statements)
+	c.Env = c.Env.With("MAPPINGS", file)
+}
+
+func TestMappedTableRefusesRecordsOverASlowNetwork(t *testing.T) {
+	c := begin(t, "a mapped table refuses three records of 20,000, and every answer of PostgreSQL takes 5 ms",
+		"they are found by halving, within the heartbeat timeout: one attempt, and the other rows are there", "BATCH_RECORDS=5000", "MAX_REJECTED=3")
+	c.mapped(`ALTER TABLE public.products ADD CHECK (scraped !~ '-(1|7007|20000)$')`)
+	proxy, through := networkproxy.New(t, c.Env.DatabaseURL)
+	c.Env.DatabaseURL = through
+	c.worker(c.Spool)
+	proxy.SetRoundTrip(5 * time.Millisecond)
+	begun, before := time.Now(), proxy.RoundTrips()
+	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(many, 1)})
+	c.Notify(id)
+	result := c.Result(id)
+	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+	require.Equal(t, int64(many-3), c.Count(`SELECT count(*) FROM public.products`))
+	require.Equal(t, int64(3), c.Count(`SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'PostgreSQL refuses it: %"products_scraped_check"'`))
+	require.Equal(t, int64(1), c.attempts(id))
+	c.observe("imported by one attempt, with %s round trips, in %s s", grouped(proxy.RoundTrips()-before), fmt.Sprintf("%.0f", time.Since(begun).Seconds()))
+}
+
+func TestMappedTableWithRowLevelSecurity(t *testing.T) {
+	c := begin(t, "a mapped table has row-level security, by which the worker's role sees none of its rows",
+		"the worker says so, and the statement that mends it, and ends; after that a re-import replaces the rows", "HOLD_BEFORE_DELETE=1h")
+	role := fmt.Sprintf("importer_%d", time.Now().UnixNano())
+	c.mapped(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'; CREATE SCHEMA scrapehaul AUTHORIZATION ` + role + `; GRANT ALL ON public.products TO ` + role + `;
+		ALTER TABLE public.products ENABLE ROW LEVEL SECURITY; CREATE POLICY adds ON public.products FOR INSERT WITH CHECK (true)`)
+	t.Cleanup(func() { c.DB.MustExec(`DROP OWNED BY ` + role + ` CASCADE; DROP ROLE ` + role) })
+	at, err := url.Parse(c.Env.DatabaseURL)
+	require.NoError(t, err)
+	at.User = url.UserPassword(role, "secret")
+	c.Env.DatabaseURL = at.String()
+	_, err = c.Programs.StartWorker(c.Env, c.Spool)
+	require.Error(t, err)
+	const statement = `CREATE POLICY scrapehaul ON "public"."products" TO "%s" USING (true) WITH CHECK (true);`
+	mend := fmt.Sprintf(statement, role)
+	require.Contains(t, c.Log.String(), "table public.products is not as its mapping wants it, run: "+mend)
+
+	c.DB.MustExec(mend)
+	c.worker(c.Spool)
+	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 1)})
+	c.Notify(id)
+	c.WaitForStep(id, workflows.StepHold)
+	c.Signal(id, workflows.ReimportSignal)
+	c.WaitFor("the second import", func() bool { return c.Downloads(id) == 2 && c.Progress(id).Step == workflows.StepHold })
+	require.Equal(t, int64(100), c.Count(`SELECT count(*) FROM public.products`))
+	c.Signal(id, workflows.DeleteNowSignal)
+	require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
+	c.observe("refused with: run %s", fmt.Sprintf(statement, "importer"))
+}
+
+func TestMappedTableIsPublishedWithoutReplicaIdentity(t *testing.T) {
+	c := begin(t, "a publication of all tables is made while an import into a mapped table without a primary key is under way",
+		"nothing is published; a person learns the cause and the statement that mends it")
+	c.mapped("")
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(many, 1)})
+	c.Notify(id)
+	c.untilImported(id, 2000)
+	c.DB.MustExec(`CREATE PUBLICATION changes FOR ALL TABLES`)
+	const mend = `ALTER TABLE "public"."products" REPLICA IDENTITY FULL;`
+	says := c.Attention(id)
+	require.Contains(t, says, mend)
+	require.Contains(t, says, `cannot delete from table "products" because it does not have a replica identity and publishes deletes`)
+	require.Zero(t, c.visible(id)+c.Count(`SELECT count(*) FROM public.products`))
+	c.requireInCloud(id)
+
+	c.observe("needs attention: %s", strings.Split(says, ". Signals: ")[0])
+	c.DB.MustExec(mend)
+	c.Signal(id, workflows.ReimportSignal)
+	c.requireImported(id, many)
+	require.Equal(t, int64(many), c.Count(`SELECT count(*) FROM public.products`))
 }
