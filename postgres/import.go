@@ -134,6 +134,7 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{}), patience: 30 * time.Second}
 	err := s.inTx(ctx, func(tx transaction) error { return attempt.begin(ctx, tx) })
 	if err != nil {
+		attempt.addMend(ctx, err)
 		return nil, doing(err)
 	}
 	return attempt, nil
@@ -301,7 +302,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	}
 	if i.mapped != nil {
 		if err := dropHolding(ctx, tx, i.id); err != nil {
-			return err
+			return i.mapped.failed(err)
 		}
 	}
 	i.problem = strings.Join(slices.DeleteFunc(problems, func(p string) bool { return p == "" }), "; ")

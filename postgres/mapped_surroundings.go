@@ -12,8 +12,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// What is around a mapped table, and is none of its columns: publications, row-level
-// security, event triggers.
+// What is around a mapped table, and is none of its columns: rights, publications,
+// row-level security, event triggers.
+
+// changes says what is done to rows that are there.
+func changes(m *mapping.Mapping) (updates, deletes bool) {
+	return m.Mode == mapping.Upsert || m.Mode == mapping.ReplaceJob && len(m.Key) > 0, m.Mode != mapping.Upsert
+}
 
 // Of a table in partitions, what changes are its partitions, and what is published
 // may be a table that they belong to.
@@ -35,7 +40,7 @@ WHERE ($2 AND publication.pubupdate OR $3 AND publication.pubdelete)
 // missingReplicaIdentity returns the statements that let PostgreSQL publish the
 // changes of rows, without which it refuses them.
 func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	updates, deletes := m.Mode == mapping.Upsert || m.Mode == mapping.ReplaceJob && len(m.Key) > 0, m.Mode != mapping.Upsert
+	updates, deletes := changes(m)
 	var found []struct{ Schema, Name, Publication string }
 	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates, deletes); err != nil {
 		return nil, err
@@ -82,24 +87,63 @@ func missingPolicy(ctx context.Context, tx transaction, m *mapping.Mapping) (mis
 	return []string{statement + " -- its row-level security hides rows from the role"}, nil
 }
 
+const selectForbiddenRights = `
+SELECT current_user AS role, array_to_string(ARRAY(
+    SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], ARRAY[true, true, $2, $3]) AS of (privilege, needed)
+    WHERE needed AND NOT CASE privilege WHEN 'DELETE' THEN has_table_privilege(to_regclass($1), privilege)
+                                        ELSE has_any_column_privilege(to_regclass($1), privilege) END), ', ') AS rights`
+
+func missingRights(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
+	updates, deletes := changes(m)
+	var found struct{ Role, Rights string }
+	if err := tx.GetContext(ctx, &found, selectForbiddenRights, quoted(m.Table), updates, deletes); err != nil || found.Rights == "" {
+		return nil, err
+	}
+	return []string{fmt.Sprintf("GRANT %s ON %s TO %s;", found.Rights, quoted(m.Table), pq.QuoteIdentifier(found.Role))}, nil
+}
+
 // addMend adds to what the table has refused the statements that mend it, if it is
-// not any more as it was when the import began.
+// not any more as it was at the worker's start.
 func (i *attempt) addMend(ctx context.Context, err error) {
 	refusal, ok := errors.AsType[*MappedTableError](err)
-	if !ok || pq.As(err) == nil {
+	if !ok || pq.As(err) == nil || len(refusal.Mend) > 0 {
 		return
 	}
 	_ = i.store.inTx(ctx, func(tx transaction) error { // what was refused is the error
-		refusal.Mend, err = missingInTable(ctx, tx, i.mapped.Mapping)
+		if refusal.Mend, err = missingInTable(ctx, tx, i.mapped.Mapping); err != nil {
+			return err
+		}
+		further, err := refusedByEventTrigger(ctx, tx, pq.As(refusal.Err))
+		refusal.Mend = append(refusal.Mend, further...)
 		return err
 	})
 }
 
 // Those that run with the rights of whoever makes a table.
 const selectEventTriggers = `
-SELECT trigger.evtname AS name, format('%I.%I()', function.pronamespace::regnamespace::name, function.proname) AS function
+SELECT trigger.evtname AS name, function.proname || '()' AS signature,
+       format('%I.%I()', function.pronamespace::regnamespace::name, function.proname) AS function
 FROM pg_event_trigger AS trigger JOIN pg_proc AS function ON function.oid = trigger.evtfoid
 WHERE trigger.evtenabled <> 'D' AND NOT function.prosecdef ORDER BY trigger.evtname`
+
+// refusedByEventTrigger returns the statements that let the event triggers do what
+// they were refused for the role of the worker.
+func refusedByEventTrigger(ctx context.Context, tx transaction, refused *pq.Error) (mend []string, err error) {
+	if refused.Code != pqerror.InsufficientPrivilege {
+		return nil, nil
+	}
+	var triggers []struct{ Name, Signature, Function string }
+	if err := tx.SelectContext(ctx, &triggers, selectEventTriggers); err != nil {
+		return nil, err
+	}
+	for _, each := range triggers {
+		if strings.Contains(refused.Where, each.Signature) {
+			mend = append(mend, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %s runs it for every table that is made",
+				each.Function, pq.QuoteIdentifier(each.Name)))
+		}
+	}
+	return mend, nil
+}
 
 // tryHolding makes and drops a table for rows of an import, as every import does, and
 // undoes it. mend is what may be at fault.
@@ -112,22 +156,15 @@ func tryHolding(ctx context.Context, tx transaction, m *mapping.Mapping) (mend [
 	if tried == nil {
 		_, tried = tx.ExecContext(ctx, "DROP TABLE "+of.holding())
 	}
-	if tried != nil && pq.As(tried) == nil {
+	refused := pq.As(tried)
+	if tried != nil && refused == nil {
 		return nil, tried
 	}
 	if _, err := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT trial`); err != nil || tried == nil {
 		return nil, err
 	}
-	var triggers []struct{ Name, Function string }
-	if pq.As(tried).Code == pqerror.InsufficientPrivilege {
-		if err := tx.SelectContext(ctx, &triggers, selectEventTriggers); err != nil {
-			return nil, err
-		}
+	if mend, err = refusedByEventTrigger(ctx, tx, refused); err != nil {
+		return nil, err
 	}
-	for _, each := range triggers {
-		mend = append(mend, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %s runs it for every table that is made",
-			each.Function, pq.QuoteIdentifier(each.Name)))
-	}
-	refused := pq.As(tried)
-	return mend, fmt.Errorf("making a table that holds rows until they are published: %w %s", refused, strings.ReplaceAll(refused.Where, "\n", ", "))
+	return mend, fmt.Errorf("making a table that holds rows until they are published: %w", refused)
 }

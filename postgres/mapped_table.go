@@ -203,7 +203,7 @@ func missingInTable(ctx context.Context, tx transaction, m *mapping.Mapping) (mi
 			missing = append(missing, fmt.Sprintf("CREATE UNIQUE INDEX ON %s (%s);", quoted(m.Table), nameList("", key)))
 		}
 	}
-	for _, further := range []func(context.Context, transaction, *mapping.Mapping) ([]string, error){missingReplicaIdentity, missingPolicy} {
+	for _, further := range []func(context.Context, transaction, *mapping.Mapping) ([]string, error){missingRights, missingReplicaIdentity, missingPolicy} {
 		more, err := further(ctx, tx, m)
 		if err != nil {
 			return nil, err
