@@ -78,15 +78,6 @@ func (i *attempt) Published() bool { return i.published }
 const isSuperseded = `
 SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requested_at > $2)`
 
-const terminateAttempts = `
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name = $1 AND datname = current_database() AND pid <> pg_backend_pid()
-  AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
-  AND ((SELECT rolsuper FROM pg_roles WHERE oid = usesysid) <= (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))`
-
-// A role that another one has become by SET ROLE may not end what that one has begun.
-const becomeSessionUser = `SET LOCAL ROLE NONE`
-
 const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
 ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
@@ -138,18 +129,6 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 		return nil, doing(err)
 	}
 	return attempt, nil
-}
-
-// terminateAttempts ends the connections of earlier attempts, whatever role each has
-// come as.
-func (s *Store) terminateAttempts(ctx context.Context, scrapingJobID int64) error {
-	return s.inTx(ctx, func(tx transaction) error {
-		if _, err := tx.ExecContext(ctx, becomeSessionUser); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, terminateAttempts, applicationName(scrapingJobID))
-		return err
-	})
 }
 
 // begin finds the import of the request or makes it.
@@ -354,12 +333,6 @@ func (i *attempt) onConnection(ctx context.Context, work func(*sqlx.Conn) error)
 		_, err := conn.ExecContext(ctx, `RESET application_name`)
 		return err
 	})
-}
-
-// applicationName marks the connections that write an import of a scraping job,
-// for terminateAttempts and for whoever looks into pg_stat_activity.
-func applicationName(scrapingJobID int64) string {
-	return fmt.Sprintf("scrapehaul import of scraping job %d", scrapingJobID)
 }
 
 // transaction is a transaction and the connection it is on. Statements go

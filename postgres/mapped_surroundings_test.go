@@ -183,6 +183,9 @@ func TestEventTriggerThatRefusesTheRoleIsToldAtTheStart(t *testing.T) {
 		CREATE EVENT TRIGGER log_ddl ON ddl_command_end EXECUTE FUNCTION public.log_ddl()`)
 	err := postgres.PrepareMappedTables(t.Context(), db, parsed(t, replaceJob))
 	require.ErrorContains(t, err, `table public.products: making a table that holds rows until they are published: pq: permission denied for table ddl_log`)
+	attempt, viewErr := publishRecords(t.Context(), postgres.NewStore(db, nil), 7, "news", `{"a":"1"}`)
+	require.NoError(t, viewErr, "what is not mapped is published")
+	require.Contains(t, attempt.Problem(), `making view sitemaps."news": permission denied for table ddl_log`)
 	require.ErrorContains(t, err, `run: ALTER FUNCTION public.log_ddl() SECURITY DEFINER; -- event trigger "log_ddl" runs it for every table that is made`)
 	mend(t, admin, err)
 	store := mapped(t, db, replaceJob)
@@ -194,13 +197,26 @@ func TestEventTriggerThatRefusesTheRoleIsToldAtTheStart(t *testing.T) {
 	admin.MustExec(`ALTER FUNCTION public.log_ddl() SECURITY INVOKER`)
 	_, err = store.BeginImport(t.Context(), ofSitemap("shop", request(1, 1)))
 	mend(t, admin, err)
-	attempt := begin(t, store, ofSitemap("shop", request(1, 1)))
-	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"b","price":"%d"}`))
+	dropped := begin(t, store, ofSitemap("shop", request(1, 1)))
+	require.NoError(t, commit(t, dropped, 1, 1, `{"url":"b","price":"%d"}`))
 	admin.MustExec(`DROP EVENT TRIGGER log_ddl; ALTER FUNCTION public.log_ddl() SECURITY INVOKER;
 		CREATE EVENT TRIGGER log_drops ON sql_drop EXECUTE FUNCTION public.log_ddl()`)
-	mend(t, admin, attempt.Publish(t.Context(), func() {}))
+	mend(t, admin, dropped.Publish(t.Context(), func() {}))
 	require.NoError(t, begin(t, store, ofSitemap("shop", request(1, 1))).Publish(t.Context(), func() {}))
 	nothingHeld(t, db)
+}
+
+func TestRowLevelSecurityOfTheSchemaIsFound(t *testing.T) {
+	t.Parallel()
+	admin, db, role := asRole(t)
+	admin.MustExec(`ALTER TABLE scrapehaul.imports ENABLE ROW LEVEL SECURITY`)
+	found, err := postgres.Examine(t.Context(), db)
+	require.NoError(t, err)
+	require.Empty(t, found.Forbidden, "it is not for the owner")
+	admin.MustExec(`ALTER TABLE scrapehaul.imports OWNER TO CURRENT_USER; GRANT ALL ON scrapehaul.imports TO ` + role)
+	found, err = postgres.Examine(t.Context(), db)
+	require.NoError(t, err)
+	require.Equal(t, []string{"table imports"}, found.Forbidden)
 }
 
 func TestRightsThatAreMissingAreToldAtTheStart(t *testing.T) {
