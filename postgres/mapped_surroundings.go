@@ -27,8 +27,10 @@ SELECT DISTINCT ON (relation.oid) namespace.nspname AS schema, relation.relname 
 FROM (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_tree(to_regclass($1))) AS part (relid)
 JOIN pg_class AS relation ON relation.oid = part.relid AND relation.relkind = 'r'
 JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
-JOIN pg_publication_tables AS published ON to_regclass(format('%I.%I', published.schemaname, published.tablename)) = relation.oid
-     OR to_regclass(format('%I.%I', published.schemaname, published.tablename)) IN (SELECT relid FROM pg_partition_ancestors(relation.oid))
+CROSS JOIN LATERAL (SELECT relation.oid UNION SELECT relid FROM pg_partition_ancestors(relation.oid)) AS above (oid)
+JOIN pg_class AS named ON named.oid = above.oid
+JOIN pg_namespace AS of_named ON of_named.oid = named.relnamespace
+JOIN pg_publication_tables AS published ON published.schemaname = of_named.nspname AND published.tablename = named.relname
 JOIN pg_publication AS publication ON publication.pubname = published.pubname
 WHERE ($2 AND publication.pubupdate OR $3 AND publication.pubdelete)
   AND NOT CASE relation.relreplident

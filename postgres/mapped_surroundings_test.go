@@ -149,6 +149,14 @@ func TestPublicationOfAMappedTableWithoutReplicaIdentityIsToldAtTheStart(t *test
 	}
 }
 
+func TestPublicationOfTablesThatTheRoleMayNotSeeIsNoProblem(t *testing.T) {
+	t.Parallel()
+	admin, db, role := asRole(t)
+	admin.MustExec(productsTable + `ALTER TABLE public.products REPLICA IDENTITY FULL; GRANT ALL ON public.products TO ` + role + `;
+		CREATE SCHEMA hidden; CREATE TABLE hidden.products (id int); CREATE PUBLICATION changes FOR ALL TABLES`)
+	published(t, mapped(t, db, replaceJob), 1, "shop", product("a", "1"))
+}
+
 // What is made of our own tables has to be published, too.
 func TestTablesOfTheSchemaCanBePublished(t *testing.T) {
 	t.Parallel()
