@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -35,77 +34,6 @@ type commands struct {
 	Completion program.CompletionCommand `cmd:"" help:"Print what a shell needs to complete the command line: source <(starter completion bash)."`
 }
 
-// scheduleFlags say how often the reconciliation runs.
-type scheduleFlags struct {
-	ReconcileEvery string `env:"RECONCILE_EVERY" default:"15m" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${default}."`
-}
-
-func (f *scheduleFlags) every(s *program.Settings) time.Duration {
-	return s.Duration("RECONCILE_EVERY", f.ReconcileEvery, 0)
-}
-
-// importFlags are the settings of the imports that a command starts. They are
-// text, so that all that is wrong is told at once.
-type importFlags struct {
-	TaskQueue         string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
-	HoldBeforeDelete  string `env:"HOLD_BEFORE_DELETE" default:"${hold}" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${default}."`
-	SourceFormat      string `env:"SOURCE_FORMAT" default:"${source_format}" placeholder:"FORMAT" help:"Export to import from: json or csv. Default: ${default}."`
-	SourceRaw         string `env:"SOURCE_RAW" default:"false" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: ${default}."`
-	BatchRecords      string `env:"BATCH_RECORDS" default:"${batch_records}" placeholder:"N" help:"Records committed at a time. Default: ${default}."`
-	MaxRecordBytes    string `env:"MAX_RECORD_BYTES" default:"${max_record_bytes}" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${default}."`
-	MaxRejected       string `env:"MAX_REJECTED" default:"0" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: ${default}."`
-	MinRecordsPercent string `env:"MIN_RECORDS_PERCENT" default:"0" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about. Default: ${default}, any number."`
-	AttentionTimeout  string `env:"ATTENTION_TIMEOUT" default:"${attention_timeout}" help:"How long an import that needs attention waits for a person before it fails. Default: ${default}."`
-	WorkerGoneAfter   string `env:"WORKER_GONE_AFTER" default:"${worker_gone_after}" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${default}."`
-	HeartbeatTimeout  string `env:"HEARTBEAT_TIMEOUT" default:"${heartbeat_timeout}" help:"How long a download or an import may be silent before another attempt takes over. Default: ${default}."`
-}
-
-func (f *importFlags) settings(s *program.Settings) workflows.Settings {
-	const least = time.Second
-	if f.HoldBeforeDelete != workflows.NeverDelete {
-		if d, err := time.ParseDuration(f.HoldBeforeDelete); err != nil || d < 0 {
-			s.Problem("HOLD_BEFORE_DELETE is %q: want a duration like 24h, 0, or never", f.HoldBeforeDelete)
-		}
-	}
-	s.Duration("ATTENTION_TIMEOUT", f.AttentionTimeout, least)
-	s.Duration("WORKER_GONE_AFTER", f.WorkerGoneAfter, least)
-	s.Duration("HEARTBEAT_TIMEOUT", f.HeartbeatTimeout, least)
-	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
-	if f.SourceFormat != activities.FormatJSON && f.SourceFormat != activities.FormatCSV {
-		s.Problem("SOURCE_FORMAT is %q: want json or csv", f.SourceFormat)
-	}
-	return workflows.Settings{
-		HoldBeforeDelete:  f.HoldBeforeDelete,
-		SourceFormat:      f.SourceFormat,
-		SourceRaw:         s.Bool("SOURCE_RAW", f.SourceRaw),
-		BatchRecords:      s.Int("BATCH_RECORDS", f.BatchRecords, 1, workflows.MaxBatchRecords),
-		MaxRecordBytes:    s.Int("MAX_RECORD_BYTES", f.MaxRecordBytes, 1, workflows.MaxMaxRecordBytes),
-		MaxRejected:       s.Int("MAX_REJECTED", f.MaxRejected, 0, math.MaxInt),
-		MinRecordsPercent: s.Int("MIN_RECORDS_PERCENT", f.MinRecordsPercent, 0, 100),
-		AttentionTimeout:  f.AttentionTimeout,
-		WorkerGoneAfter:   f.WorkerGoneAfter,
-		HeartbeatTimeout:  f.HeartbeatTimeout,
-	}
-}
-
-// filterFlags say which jobs are imported without being asked for by hand.
-type filterFlags struct {
-	SitemapPrefix string   `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only jobs of sitemaps whose name begins with it."`
-	Tag           string   `name:"filter-tag" env:"FILTER_TAG" help:"Only jobs of sitemaps with this tag."`
-	Statuses      []string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Only jobs that are finished, stopped or failed. Default: all that have ended."`
-}
-
-func (f *filterFlags) filter(s *program.Settings) activities.Filter {
-	filter := activities.Filter{SitemapNamePrefix: f.SitemapPrefix, Tag: f.Tag}
-	for _, status := range f.Statuses {
-		filter.Statuses = append(filter.Statuses, strings.TrimSpace(status))
-	}
-	for _, problem := range filter.Validate() {
-		s.Problem("FILTER_STATUSES: %v", problem)
-	}
-	return filter
-}
-
 type serveCommand struct {
 	importFlags
 	filterFlags
@@ -115,6 +43,8 @@ type serveCommand struct {
 	WebhookTokens   string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
 	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
 	MetricsAddress  string `env:"METRICS_ADDRESS" placeholder:"HOST:PORT" help:"Serve /metrics there, apart from the webhook. Off unless set."`
+
+	lookEvery time.Duration `kong:"-"` // at the schedule's settings; 0: a minute
 }
 
 // Run validates all settings and serves until ctx ends.
@@ -122,14 +52,14 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	logger := streams.Logger()
 	var s program.Settings
 	s.Address("LISTEN_ADDRESS", c.ListenAddress)
+	given := givenBy(c.importFlags, c.filterFlags, c.scheduleFlags)
+	given.validate(&s)
 	server := webhookServer{
 		logger:          logger,
 		listenAddress:   c.ListenAddress,
 		tokens:          c.tokens(&s),
-		taskQueue:       c.TaskQueue,
+		taskQueue:       c.taskQueue(),
 		signatureSecret: c.SignatureSecret,
-		settings:        c.settings(&s),
-		reconcileEvery:  c.every(&s),
 		temporal:        s.Temporal(logger),
 		statusPage:      c.statusPageFlags,
 		metricsAddress:  c.MetricsAddress,
@@ -138,7 +68,6 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	if c.MetricsAddress != "" {
 		s.Address("METRICS_ADDRESS", c.MetricsAddress)
 	}
-	server.settings.Filter = c.filter(&s)
 	c.statusPageFlags.validate(&s)
 	if n := len(c.SignatureSecret); n > 0 && n < validate.MinSignatureSecret {
 		s.Problem("WEBHOOK_SIGNATURE_SECRET is %d bytes long: want at least %d, or none to go without signatures", n, validate.MinSignatureSecret)
@@ -146,6 +75,8 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
+	given["TASK_QUEUE"] = server.taskQueue // it serves another one never
+	server.settings = newCurrentSettings(server.temporal.Namespace, given, c.ListenAddress, cmp.Or(c.lookEvery, time.Minute), logger)
 	return server.run(ctx)
 }
 
@@ -169,8 +100,9 @@ type importCommand struct {
 
 // Run starts the imports and says which workflow has each.
 func (c *importCommand) Run(ctx context.Context, streams program.Streams) error {
-	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, settings workflows.Settings) (client.WorkflowRun, error) {
-		return workflows.Notify(ctx, t, c.TaskQueue, workflows.Notification{ScrapingJobID: id}, settings)
+	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
+		i.Settings.Filter = activities.Filter{} // the job is asked for by hand
+		return workflows.Notify(ctx, t, i.TaskQueue, workflows.Notification{ScrapingJobID: id}, i.Settings)
 	})
 }
 
@@ -181,16 +113,41 @@ type reimportCommand struct {
 
 // Run signals the re-imports and says which workflow has each.
 func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) error {
-	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, settings workflows.Settings) (client.WorkflowRun, error) {
-		return workflows.Reimport(ctx, t, c.TaskQueue, id, settings)
+	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
+		return workflows.Reimport(ctx, t, i.TaskQueue, id, i.Settings)
 	})
 }
 
-// withSearchAttributes are the settings for a namespace that may have those of
-// imports; one that does not tell counts as one without.
-func withSearchAttributes(ctx context.Context, temporal client.Client, namespace string, settings workflows.Settings) workflows.Settings {
-	settings.SearchAttributes, _ = workflows.SearchAttributesRegistered(ctx, temporal, namespace)
-	return settings
+// installation connects to Temporal and returns what the schedule keeps, with what
+// was given in its place for the imports of this command.
+func (g given) installation(ctx context.Context, s *program.Settings, streams program.Streams) (client.Client, workflows.Installation, error) {
+	var none workflows.Installation
+	g.validate(s)
+	options := s.Temporal(discard())
+	if err := s.Err(); err != nil {
+		return nil, none, err
+	}
+	temporal, err := dial(ctx, options)
+	if err != nil {
+		return nil, none, err
+	}
+	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
+	if err != nil {
+		temporal.Close()
+		return nil, none, err
+	}
+	if i == nil {
+		fmt.Fprintf(streams.Err, "there is no schedule %s yet (starter setup): what is not given here is as by default\n", workflows.ReconcileScheduleID)
+		i = new(workflows.DefaultInstallation())
+		g.apply(i)
+	} else {
+		for _, each := range g.apply(i) {
+			fmt.Fprintf(streams.Err, "for this command only: %s is %s, not %s as in the schedule %s\n", each.name, each.to, each.from, workflows.ReconcileScheduleID)
+		}
+	}
+	// A namespace that does not tell counts as one without them.
+	i.Settings.SearchAttributes, _ = workflows.SearchAttributesRegistered(ctx, temporal, options.Namespace)
+	return temporal, *i, nil
 }
 
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
@@ -204,27 +161,21 @@ func dial(ctx context.Context, options client.Options) (client.Client, error) {
 // start does one thing for each scraping job, and goes on with the others when
 // one fails.
 func (f *importFlags) start(ctx context.Context, streams program.Streams, arguments []string,
-	one func(client.Client, int64, workflows.Settings) (client.WorkflowRun, error),
+	one func(client.Client, int64, workflows.Installation) (client.WorkflowRun, error),
 ) error {
 	var s program.Settings
-	settings := f.settings(&s)
-	options := s.Temporal(slog.New(slog.DiscardHandler))
 	var ids []int64
 	for _, argument := range arguments {
 		ids = append(ids, scrapingJobID(&s, argument))
 	}
-	if err := s.Err(); err != nil {
-		return err
-	}
-	temporal, err := dial(ctx, options)
+	temporal, installation, err := givenBy(*f).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	settings = withSearchAttributes(ctx, temporal, options.Namespace, settings)
 	var failures []error
 	for _, id := range ids {
-		run, err := one(temporal, id, settings)
+		run, err := one(temporal, id, installation)
 		if err != nil {
 			failures = append(failures, err)
 			continue

@@ -14,7 +14,8 @@ import (
 
 // doctorCommand's settings are those of the worker and the starter together.
 type doctorCommand struct {
-	temporalFlags
+	importFlags
+	filterFlags
 	scheduleFlags
 	program.CloudFlags
 	program.DatabaseFlags
@@ -22,7 +23,8 @@ type doctorCommand struct {
 	SpoolDir      string `env:"SPOOL_DIR" placeholder:"DIR" help:"The worker's folder for downloaded files, if it is on this machine."`
 	SpoolMinFree  string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
 
-	now func() time.Time `kong:"-"` // nil: time.Now
+	now       func() time.Time `kong:"-"` // nil: time.Now
+	pollLasts time.Duration    `kong:"-"` // 0: pollLasts
 }
 
 // checkTimeout bounds each check. It is below the 10 seconds of the Temporal
@@ -34,10 +36,12 @@ const maxSkew = 5 * time.Second
 
 // doctor runs checks, writes a line for each, and counts what is wrong.
 type doctor struct {
-	settings *doctorCommand
-	out      io.Writer
-	now      func() time.Time
-	wrong    int
+	settings  *doctorCommand
+	out       io.Writer
+	now       func() time.Time
+	taskQueue string        // of the workers
+	ahead     time.Duration // Temporal's clock of ours
+	wrong     int
 }
 
 // Run goes on when a check fails, and fails at the end.

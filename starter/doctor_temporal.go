@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -42,9 +43,9 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	}
 	d.ok("namespace %s exists", s.Namespace)
 	d.checkMaySignal(ctx, temporal, s.Namespace)
+	d.checkSchedule(ctx, temporal, s.Namespace)
 	d.checkTemporalClock(ctx, temporal, s.Namespace)
 	d.checkPollers(ctx, temporal)
-	d.checkSchedule(ctx, temporal)
 	d.checkSearchAttributes(ctx, temporal, s.Namespace)
 }
 
@@ -52,7 +53,7 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 func (d *doctor) temporalSettings() *client.Options {
 	var s program.Settings
 	options := s.Temporal(discard())
-	s.Required("TASK_QUEUE", d.settings.TaskQueue, "the same as the workers'")
+	d.given().validate(&s)
 	if !d.settingsAreRight(&s) {
 		return nil
 	}
@@ -89,7 +90,7 @@ func (d *doctor) checkMaySignal(ctx context.Context, temporal client.Client, nam
 func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client, namespace string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	queue := &taskqueuepb.TaskQueue{Name: d.settings.TaskQueue + "@doctor", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
+	queue := &taskqueuepb.TaskQueue{Name: d.taskQueue + "@doctor", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
 	identity := uuid.NewString()
 	before := d.now()
 	var refused error // read after ended
@@ -110,7 +111,9 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 		}
 		for _, poller := range described.GetPollers() {
 			if poller.GetIdentity() == identity {
-				d.checkClock("Temporal", poller.GetLastAccessTime().AsTime(), before, d.now())
+				after := d.now()
+				d.ahead = poller.GetLastAccessTime().AsTime().Sub(after)
+				d.checkClock("Temporal", poller.GetLastAccessTime().AsTime(), before, after)
 				return
 			}
 		}
@@ -123,68 +126,97 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 	}
 }
 
+// pollLasts is the longest that Temporal lets a poll wait for a task, 60 seconds, and
+// some for the way. It remembers each worker that has polled within five minutes; one
+// that lives has begun or ended a poll within this time.
+const pollLasts = 70 * time.Second
+
 // checkPollers looks for workers on the task queues that imports need.
 func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 	for _, each := range []struct {
 		queue string
 		kind  enumspb.TaskQueueType
 	}{
-		{d.settings.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW},
-		{d.settings.TaskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY},
-		{workflows.CloudTaskQueue(d.settings.TaskQueue), enumspb.TASK_QUEUE_TYPE_ACTIVITY},
+		{d.taskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW},
+		{d.taskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY},
+		{workflows.CloudTaskQueue(d.taskQueue), enumspb.TASK_QUEUE_TYPE_ACTIVITY},
 	} {
 		kind := strings.ToLower(each.kind.String())
 		described, err := within(ctx, func(ctx context.Context) (*workflowservice.DescribeTaskQueueResponse, error) {
 			return temporal.DescribeTaskQueue(ctx, each.queue, each.kind)
 		})
-		switch {
+		switch living := d.living(described.GetPollers()); {
 		case err != nil:
 			d.fix("workers on task queue %s for %s tasks: %v", each.queue, kind, err)
-		case len(described.GetPollers()) == 0:
-			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, d.settings.TaskQueue)
+		case living == 0:
+			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, d.taskQueue)
 		default:
-			d.ok("workers poll task queue %s for %s tasks: %d", each.queue, kind, len(described.GetPollers()))
+			d.ok("workers poll task queue %s for %s tasks: %d", each.queue, kind, living)
 		}
 	}
 }
 
-func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client) {
-	var s program.Settings
-	every := d.settings.every(&s)
-	if !d.settingsAreRight(&s) {
-		return
+// living counts the workers that have polled lately, by Temporal's clock. A worker
+// has the same identity when it is started again.
+func (d *doctor) living(pollers []*taskqueuepb.PollerInfo) (n int) {
+	since := d.now().Add(d.ahead - cmp.Or(d.settings.pollLasts, pollLasts))
+	for _, poller := range pollers {
+		if poller.GetLastAccessTime().AsTime().After(since) {
+			n++
+		}
 	}
-	const id = workflows.ReconcileScheduleID
-	there, err := within(ctx, func(ctx context.Context) (*client.ScheduleDescription, error) {
-		return temporal.ScheduleClient().GetHandle(ctx, id).Describe(ctx)
-	})
-	switch {
-	case isNotFound(err) && every == 0:
-		d.ok("there is no schedule %s, as RECONCILE_EVERY is 0", id)
-	case isNotFound(err):
-		d.fix("the schedule %s is not there: run starter setup, or start the starter", id)
-	case err != nil:
-		d.fix("the schedule %s: %v", id, err)
-	case every == 0:
-		d.fix("the schedule %s is there, though RECONCILE_EVERY is 0: run starter setup, or set RECONCILE_EVERY", id)
-	default:
-		d.checkScheduleIs(there, every)
-	}
+	return n
 }
 
-func (d *doctor) checkScheduleIs(there *client.ScheduleDescription, every time.Duration) {
+func (d *doctor) given() given {
+	return givenBy(d.settings.importFlags, d.settings.filterFlags, d.settings.scheduleFlags)
+}
+
+// checkSchedule compares the settings that the schedule keeps with those that the
+// doctor and the starters were given.
+func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client, namespace string) {
 	const id = workflows.ReconcileScheduleID
-	action, _ := there.Schedule.Action.(*client.ScheduleWorkflowAction)
-	intervals := there.Schedule.Spec.Intervals
+	d.taskQueue = d.settings.importFlags.taskQueue()
+	there, err := within(ctx, func(ctx context.Context) (*workflows.Installation, error) {
+		return workflows.ReadInstallation(ctx, temporal, namespace)
+	})
 	switch {
-	case there.Schedule.State.Paused:
-		d.fix("the schedule %s is paused (%s): temporal schedule toggle --unpause -s %s", id, there.Schedule.State.Note, id)
-	case action == nil || action.TaskQueue != d.settings.TaskQueue:
-		d.fix("the schedule %s is for another task queue than %s: see TASK_QUEUE, or run starter setup", id, d.settings.TaskQueue)
-	case len(intervals) != 1 || intervals[0].Every != every:
-		d.fix("the schedule %s is not every %s, as RECONCILE_EVERY says: run starter setup", id, every)
+	case err != nil:
+		d.fix("the settings of imports: %v", err)
+		return
+	case there == nil:
+		d.fix("the schedule %s is not there: run starter setup, or start the starter", id)
+		return
+	case there.PausedBecause != nil:
+		d.fix("the schedule %s is paused (%s): temporal schedule toggle --unpause -s %s", id, *there.PausedBecause, id)
+	case there.Every == 0:
+		d.ok("the schedule %s is there, and paused, as RECONCILE_EVERY is 0", id)
 	default:
-		d.ok("the schedule %s is there, every %s", id, every)
+		d.ok("the schedule %s is there, every %s", id, there.Every)
+	}
+	if d.settings.TaskQueue == nil {
+		d.taskQueue = there.TaskQueue
+	}
+	d.compareSettings(*there)
+}
+
+func (d *doctor) compareSettings(there workflows.Installation) {
+	const id = workflows.ReconcileScheduleID
+	wrong := d.wrong
+	here := there
+	for _, each := range d.given().apply(&here) {
+		d.fix("%s is %s here, and %s in the schedule %s: run starter setup here to have it there, or take it out of this environment",
+			each.name, each.to, each.from, id)
+	}
+	starters := living(there.Starters, d.now())
+	for _, starter := range starters {
+		for _, each := range disagreements(there, starter) {
+			d.fix("the starter on %s was given %s=%s at %s, and the schedule %s has %s: change it there too, or its next start brings that back",
+				starter.Name, each.name, each.to, starter.StartedAt.Format(time.DateTime), id, each.from)
+		}
+	}
+	if d.wrong == wrong {
+		d.ok("the settings of imports in the schedule %s are those that its starters (%d) and this one were given", id, len(starters))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -64,7 +66,8 @@ func TestDoctorFindsAllWell(t *testing.T) {
 		"Temporal at ", "namespace ", "workflows of namespace ", "Temporal and this machine have the same time",
 		"workers poll task queue scrapingjob-import for workflow tasks", "workers poll task queue scrapingjob-import for activity tasks",
 		"workers poll task queue scrapingjob-import@webscraper-cloud for activity tasks",
-		"the schedule scrapehaul-reconcile is there, every 24h0m0s", "the search attributes are registered",
+		"the schedule scrapehaul-reconcile is there, every 24h0m0s",
+		"the settings of imports in the schedule scrapehaul-reconcile are those that its starters (1) and this one were given", "the search attributes are registered",
 		"PostgreSQL answers", "PostgreSQL and this machine have the same time", "the database may be written to", "schema scrapehaul is at version ",
 		"Web Scraper Cloud takes WEBSCRAPER_API_TOKEN", "Web Scraper Cloud and this machine have the same time",
 		"WEBHOOK_TOKENS are long enough", "the spool folder ",
@@ -86,15 +89,18 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 		"no such namespace":      {map[string]string{"TEMPORAL_NAMESPACE": "nowhere"}, []string{"namespace nowhere, and all that depends on it: it does not exist"}},
 		"wrong Temporal setting": {map[string]string{"TEMPORAL_PROFILE": "production"}, []string{"the TEMPORAL_* variables or the profile file they name: "}},
 		"another task queue": {map[string]string{"TASK_QUEUE": "elsewhere"}, []string{
+			"TASK_QUEUE is elsewhere here, and scrapingjob-import in the schedule scrapehaul-reconcile: ",
 			"no worker polls task queue elsewhere for workflow tasks: start one",
 			"no worker polls task queue elsewhere for activity tasks: ",
 			"no worker polls task queue elsewhere@webscraper-cloud for activity tasks: ",
-			"the schedule scrapehaul-reconcile is for another task queue than elsewhere: ",
 		}},
-		"schedule of another time":   {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"the schedule scrapehaul-reconcile is not every 1h0m0s, as RECONCILE_EVERY says: run starter setup"}},
-		"schedule that should be no": {map[string]string{"RECONCILE_EVERY": "0"}, []string{"the schedule scrapehaul-reconcile is there, though RECONCILE_EVERY is 0: "}},
-		"wrong interval":             {map[string]string{"RECONCILE_EVERY": "soon"}, []string{`RECONCILE_EVERY is "soon": `}},
-		"no database setting":        {map[string]string{"DATABASE_URL": ""}, []string{"DATABASE_URL is missing: "}},
+		"schedule of another time": {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"RECONCILE_EVERY is 1h here, and 24h in the schedule scrapehaul-reconcile: run starter setup"}},
+		"other settings": {map[string]string{"HOLD_BEFORE_DELETE": "0", "FILTER_TAG": "prices", "MAX_REJECTED": "00", "ATTENTION_TIMEOUT": "10080m"}, []string{
+			"HOLD_BEFORE_DELETE is 0s here, and 24h in the schedule scrapehaul-reconcile: ",
+			`FILTER_TAG is prices here, and "" in the schedule scrapehaul-reconcile: `,
+		}},
+		"wrong interval":      {map[string]string{"RECONCILE_EVERY": "soon"}, []string{`RECONCILE_EVERY is "soon": `}},
+		"no database setting": {map[string]string{"DATABASE_URL": ""}, []string{"DATABASE_URL is missing: "}},
 		"database is away": {map[string]string{"DATABASE_URL": "postgres://importer:" + password + "@" + nobody + "/scrapes?sslmode=disable"},
 			[]string{"PostgreSQL, and all that depends on it: connecting with DATABASE_URL: "}},
 		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{fmt.Sprintf("schema scrapehaul is at version 0 of %d: start a worker, or run worker migrate", newestVersion(s))}},
@@ -205,6 +211,52 @@ func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {
 	requireFixes(t, out, "the schedule scrapehaul-reconcile is not there: run starter setup")
 }
 
+func TestDoctorComparesWhatStartersWereGiven(t *testing.T) {
+	s := wellSystem(t)
+	setUp(t, "RECONCILE_EVERY=24h", "MAX_REJECTED=5")
+	_, out, _ := runDoctor(t)
+	requireFixes(t, out)
+	out = setUp(t, "RECONCILE_EVERY=1h")
+	require.Regexp(t, `(?m)^the starter on \S+:0 was given RECONCILE_EVERY=24h: change it there too, or its next start brings that back$`, out)
+	t.Setenv("RECONCILE_EVERY", "1h")
+	_, out, _ = runDoctor(t)
+	requireFixes(t, out, "the starter on ")
+	require.Regexp(t, `(?m)^fix   the starter on \S+:0 was given RECONCILE_EVERY=24h at 20\d\d-\S+ \S+, and the schedule scrapehaul-reconcile has 1h: change it there too`, out)
+	for _, args := range [][]string{{"--task-queue", "elsewhere", "--move-task-queue"}, {"--task-queue", "scrapingjob-import", "--move-task-queue"}} {
+		code, _, problems := runStarter(append([]string{"setup"}, args...)...)
+		require.Equal(t, program.ExitOK, code, problems)
+		_, out, _ = runDoctor(t)
+		require.Equal(t, args[1] == "elsewhere", strings.Contains(out, "was given TASK_QUEUE=scrapingjob-import at "), out)
+	}
+	require.NotEmpty(t, s)
+}
+
+func TestDoctorCountsTheWorkersThatLive(t *testing.T) {
+	s := newSystem(t, nil)
+	polls := func(workers string) func() bool {
+		return func() bool {
+			_, out, _ := runDoctor(t)
+			return strings.Count(out, "tasks: "+workers+"\n") == 3
+		}
+	}
+	worker := s.StartWorker(s.Spool)
+	s.WaitFor("a worker", polls("1"))
+	require.NoError(t, worker.Stop())
+	again := s.StartWorker(s.Spool)
+	other := s.StartWorker(t.TempDir())
+	s.WaitFor("two workers, one of them for the second time", polls("2"))
+	for _, each := range []*childprocess.Process{again, other} {
+		require.NoError(t, syscall.Kill(each.PID(), syscall.SIGKILL))
+		<-each.Done()
+	}
+	// Temporal remembers them for five minutes, longer than the test waits.
+	impatient := &commands{Doctor: doctorCommand{pollLasts: time.Second}}
+	s.WaitFor("nobody", func() bool {
+		_, out, _ := programtest.Run("starter", impatient, "doctor")
+		return strings.Count(out, "fix   no worker polls task queue ") == 3
+	})
+}
+
 func TestDoctorHintsAtSearchAttributes(t *testing.T) {
 	s := newSystem(t, nil)
 	s.StartWorker(s.Spool)
@@ -215,7 +267,7 @@ func TestDoctorHintsAtSearchAttributes(t *testing.T) {
 		return code == program.ExitOK
 	})
 	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
-	require.Contains(t, out, "ok    there is no schedule scrapehaul-reconcile, as RECONCILE_EVERY is 0")
+	require.Contains(t, out, "ok    the schedule scrapehaul-reconcile is there, and paused, as RECONCILE_EVERY is 0")
 }
 
 func TestDoctorFindsClocksThatDiffer(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"text/tabwriter"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -20,23 +19,17 @@ type reconcileCommand struct {
 // Run has a worker reconcile now and says what it found.
 func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	settings := c.settings(&s)
-	settings.Filter = c.filter(&s)
-	options := s.Temporal(slog.New(slog.DiscardHandler))
-	if err := s.Err(); err != nil {
-		return err
-	}
-	temporal, err := dial(ctx, options)
+	temporal, installation, err := givenBy(c.importFlags, c.filterFlags).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	settings = withSearchAttributes(ctx, temporal, options.Namespace, settings)
-	run, err := workflows.Reconcile(ctx, temporal, c.TaskQueue, workflows.ReconcileScrapingJobsInput{Settings: settings, DryRun: c.DryRun})
+	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue,
+		workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "workflow %s, run %s: waiting for a worker on task queue %s to do it\n", run.GetID(), run.GetRunID(), c.TaskQueue)
+	fmt.Fprintf(streams.Err, "workflow %s, run %s: waiting for a worker on task queue %s to do it\n", run.GetID(), run.GetRunID(), installation.TaskQueue)
 	var result workflows.ReconcileScrapingJobsResult
 	if err := run.Get(ctx, &result); err != nil {
 		return fmt.Errorf("reconciling: %w", err)

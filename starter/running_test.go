@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,7 +28,8 @@ type runningStarter struct {
 // startStarter starts the program and returns when it serves.
 func startStarter(t *testing.T) *runningStarter {
 	t.Helper()
-	s := &runningStarter{Running: programtest.Start(t, "starter", new(commands), "serve"), t: t}
+	// It keeps up with the schedule at once.
+	s := &runningStarter{Running: programtest.Start(t, "starter", &commands{Serve: serveCommand{lookEvery: 50 * time.Millisecond}}, "serve"), t: t}
 	t.Cleanup(func() {
 		s.Stop()
 		for _, token := range []string{oldToken, newToken} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -20,49 +21,63 @@ type setupCommand struct {
 	importFlags
 	filterFlags
 	scheduleFlags
+	MoveTaskQueue bool `help:"Have the schedule of another task queue start the imports on TASK_QUEUE from now on."`
 }
 
-// Run prepares the Temporal namespace. Running it again changes nothing.
+// Run prepares the Temporal namespace. Running it again changes nothing but what
+// is given.
 func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	settings := c.settings(&s)
-	settings.Filter = c.filter(&s)
-	every := c.every(&s)
-	flags := temporalFlags{TaskQueue: c.TaskQueue}
-	temporal, options, err := flags.connect(ctx, &s)
+	given := givenBy(c.importFlags, c.filterFlags, c.scheduleFlags)
+	given.validate(&s)
+	if c.MoveTaskQueue && c.TaskQueue == nil {
+		s.Required("TASK_QUEUE", "", "where --move-task-queue moves imports to")
+	}
+	options := s.Temporal(discard())
+	if err := s.Err(); err != nil {
+		return err
+	}
+	temporal, err := dial(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	// One can be set up without the other.
 	err = registerSearchAttributes(ctx, temporal, options.Namespace, streams)
-	settings.SearchAttributes = err == nil
-	return errors.Join(err, c.schedule(ctx, temporal.ScheduleClient(), every, settings, streams))
+	kept := &store{temporal: temporal, namespace: options.Namespace, given: given, move: c.MoveTaskQueue}
+	if err == nil {
+		kept.searchAttributes = new(true)
+	}
+	return errors.Join(err, kept.print(ctx, streams.Out))
 }
 
-// schedule puts up the schedule of the reconciliation, or removes it, and says
-// so.
-func (c *setupCommand) schedule(
-	ctx context.Context, schedules client.ScheduleClient, every time.Duration, settings workflows.Settings, streams program.Streams,
-) error {
-	const id = workflows.ReconcileScheduleID
-	if every == 0 {
-		if err := workflows.ScheduleReconciliation(ctx, schedules, c.TaskQueue, 0, settings); err != nil {
-			return err
-		}
-		fmt.Fprintf(streams.Out, "schedule %s: there is none, as RECONCILE_EVERY is 0\n", id)
-		return nil
-	}
-	done := "brought up to date"
-	if _, err := schedules.GetHandle(ctx, id).Describe(ctx); isNotFound(err) {
-		done = "put up"
-	} else if err != nil {
-		return fmt.Errorf("looking for the schedule %s: %w", id, err)
-	}
-	if err := workflows.ScheduleReconciliation(ctx, schedules, c.TaskQueue, every, settings); err != nil {
+// print puts up the schedule of the reconciliation, or changes it, and says what it
+// has now.
+func (s *store) print(ctx context.Context, out io.Writer) error {
+	changes, err := s.write(ctx, nil)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Out, "schedule %s: %s, every %s\n", id, done, every)
+	done := "as it was"
+	switch {
+	case s.isNew:
+		done = "put up"
+	case len(changes) > 0:
+		done = "brought up to date"
+	}
+	every := "every " + s.written.Every.String()
+	if s.written.Every == 0 {
+		every = "paused, as RECONCILE_EVERY is 0"
+	}
+	fmt.Fprintf(out, "schedule %s: %s, %s\n", workflows.ReconcileScheduleID, done, every)
+	for _, each := range changes {
+		fmt.Fprintln(out, each)
+	}
+	for _, starter := range living(s.written.Starters, time.Now()) {
+		for _, each := range disagreements(s.written, starter) {
+			fmt.Fprintf(out, "the starter on %s was given %s=%s: change it there too, or its next start brings that back\n", starter.Name, each.name, each.to)
+		}
+	}
 	return nil
 }
 

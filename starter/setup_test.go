@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,18 +64,36 @@ func TestSetupTwiceChangesNothingMore(t *testing.T) {
 	code, out, problems = runStarter("setup", "--reconcile-every", "1h")
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "search attribute ImportState: was there already\n")
-	require.Contains(t, out, "schedule scrapehaul-reconcile: brought up to date, every 1h0m0s\n")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: brought up to date, every 1h0m0s\nRECONCILE_EVERY: 15m → 1h\n")
 	there, err := schedule.Describe(t.Context())
 	require.NoError(t, err)
 	require.True(t, there.Schedule.State.Paused, "as somebody left it")
 
-	for range 2 {
-		code, out, problems = runStarter("setup", "--reconcile-every", "0")
+	code, out, problems = runStarter("setup")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.True(t, strings.HasSuffix(out, "schedule scrapehaul-reconcile: as it was, every 1h0m0s\n"), out)
+}
+
+func TestScheduleOfNoReconciliationIsThereAndPaused(t *testing.T) {
+	namespace := newNamespace(t)
+	schedule := namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
+	setup := func(every, says string) (state client.ScheduleState) {
+		code, out, problems := runStarter("setup", "--reconcile-every", every)
 		require.Equal(t, program.ExitOK, code, problems)
-		require.Contains(t, out, "schedule scrapehaul-reconcile: there is none, as RECONCILE_EVERY is 0\n")
-		_, err = schedule.Describe(t.Context())
-		require.Error(t, err)
+		require.Contains(t, out, "schedule scrapehaul-reconcile: "+says)
+		there, err := schedule.Describe(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, every == "0", len(there.Info.NextActionTimes) == 0)
+		return *there.Schedule.State
 	}
+	never := client.ScheduleState{Paused: true, Note: "RECONCILE_EVERY is 0"}
+	require.Equal(t, never, setup("0", "put up, paused, as RECONCILE_EVERY is 0\nRECONCILE_EVERY: 15m → 0s\n"))
+	require.Equal(t, client.ScheduleState{}, setup("1h", "brought up to date, every 1h0m0s\nRECONCILE_EVERY: 0s → 1h\n"))
+	require.Equal(t, never, setup("0", "brought up to date, paused, as RECONCILE_EVERY is 0\n"))
+	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{Note: "by a person"}))
+	byAPerson := client.ScheduleState{Paused: true, Note: "by a person"}
+	require.Equal(t, byAPerson, setup("1h", "brought up to date, every 1h0m0s\n"))
+	require.Equal(t, byAPerson, setup("0", "brought up to date, paused"))
 }
 
 func TestSetupSaysWhichSearchAttributeIsOfAnotherType(t *testing.T) {

@@ -56,9 +56,9 @@ type Options struct {
 	// their filter does not let pass, as far as the sitemap's name and the status
 	// tell, start nothing.
 	Settings workflows.Settings
-	// SearchAttributes, if set, is asked at each notification whether the namespace
-	// has the imports' search attributes, in place of what Settings says.
-	SearchAttributes func() bool
+	// CurrentSettings, if set, is asked at each notification for the settings, in
+	// place of Settings. Its error is answered with 503.
+	CurrentSettings func(context.Context) (workflows.Settings, error)
 	// Logger gets one line for each notification. Default slog.Default().
 	Logger *slog.Logger
 	// MetricsHandler gets the counter scrapehaul_notifications with the tag
@@ -167,15 +167,18 @@ func (h *handler) handle(c *gin.Context) {
 	}
 	log := h.options.Logger.With("scrapingjob_id", notification.ScrapingJobID,
 		"status", notification.Status, "sitemap_name", notification.SitemapName)
-	if reason := h.options.Settings.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
+	settings := h.options.Settings
+	if h.options.CurrentSettings != nil {
+		if settings, err = h.options.CurrentSettings(ctx); err != nil {
+			h.answerRefusal(c, notification, err)
+			return
+		}
+	}
+	if reason := settings.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
 		h.counters.count(answerFiltered)
 		c.JSON(http.StatusAccepted, filteredBody{Outcome: workflows.Filtered, Reason: reason})
 		return
-	}
-	settings := h.options.Settings
-	if h.options.SearchAttributes != nil {
-		settings.SearchAttributes = h.options.SearchAttributes()
 	}
 	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, settings)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -71,6 +73,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stopTracing()
+	w.temporal.Identity = identity(w.spoolDir)
 	temporal, err := client.DialContext(ctx, w.temporal)
 	if err != nil {
 		return fmt.Errorf("connecting to Temporal at %s: %w", w.temporal.HostPort, err)
@@ -126,6 +129,17 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		w.logger.Info("Worker stopping: batches under way are finished first")
 		return nil
 	}
+}
+
+// identity is the same for a worker that is started again, as Temporal remembers for
+// minutes who has polled.
+func identity(spoolDir string) string {
+	host, err := os.Hostname()
+	folder, err2 := filepath.Abs(spoolDir)
+	if err != nil || err2 != nil {
+		return "" // that of the SDK
+	}
+	return host + ":" + folder
 }
 
 // prepareMetrics returns nil when nobody can ask for them.

@@ -18,7 +18,8 @@ const ReconcileScheduleID = "scrapehaul-reconcile"
 
 // ScheduleReconciliation has ReconcileScrapingJobs run every so often, one run
 // at a time. It creates the schedule or updates the one that is there, which
-// stays paused if somebody has paused it; 0 removes it.
+// stays paused if somebody has paused it; 0 removes it. The schedule of another
+// task queue is refused: there is one in a namespace.
 func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQueue string, every time.Duration, settings Settings) error {
 	if every == 0 {
 		err := c.GetHandle(ctx, ReconcileScheduleID).Delete(ctx)
@@ -27,23 +28,16 @@ func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQu
 		}
 		return nil
 	}
-	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
-	action := &client.ScheduleWorkflowAction{
-		ID:            ReconcileScheduleID,
-		Workflow:      ReconcileScrapingJobsName,
-		TaskQueue:     taskQueue,
-		Args:          []any{ReconcileScrapingJobsInput{Settings: settings}},
-		StaticSummary: "find scraping jobs that are not imported",
-	}
-	_, err := c.Create(ctx, client.ScheduleOptions{
-		ID: ReconcileScheduleID, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		CatchupWindow: time.Minute, // one look is as good as the ones that were missed
-	})
+	wanted := scheduleOptions(Installation{TaskQueue: taskQueue, Every: every, Settings: settings})
+	_, err := c.Create(ctx, wanted)
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		err = c.GetHandle(ctx, ReconcileScheduleID).Update(ctx, client.ScheduleUpdateOptions{
 			DoUpdate: func(there client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 				schedule := there.Description.Schedule
-				schedule.Spec, schedule.Action = &spec, action
+				if action, ok := schedule.Action.(*client.ScheduleWorkflowAction); ok && action.TaskQueue != taskQueue {
+					return nil, fmt.Errorf("it is for task queue %q, and not %q: give each its namespace, or remove the schedule first", action.TaskQueue, taskQueue)
+				}
+				schedule.Spec, schedule.Action = &wanted.Spec, wanted.Action
 				return &client.ScheduleUpdate{Schedule: &schedule}, nil
 			},
 		})
@@ -52,6 +46,29 @@ func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQu
 		return fmt.Errorf("putting up the schedule %s: %w", ReconcileScheduleID, err)
 	}
 	return nil
+}
+
+func scheduleOptions(i Installation) client.ScheduleOptions {
+	action := &client.ScheduleWorkflowAction{
+		ID:            ReconcileScheduleID,
+		Workflow:      ReconcileScrapingJobsName,
+		TaskQueue:     i.TaskQueue,
+		Args:          []any{ReconcileScrapingJobsInput{Settings: i.Settings}},
+		StaticSummary: "find scraping jobs that are not imported",
+	}
+	if len(i.Starters) > 0 {
+		action.Memo = map[string]any{startersMemo: i.Starters}
+	}
+	options := client.ScheduleOptions{
+		ID: ReconcileScheduleID, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+		CatchupWindow: time.Minute, // one look is as good as the ones that were missed
+	}
+	if i.Every == 0 {
+		options.Paused, options.Note = true, neverNote
+	} else {
+		options.Spec.Intervals = []client.ScheduleIntervalSpec{{Every: i.Every}}
+	}
+	return options
 }
 
 // Reconcile runs ReconcileScrapingJobs now, beside the schedule, or joins the

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -63,6 +64,19 @@ func DefaultSettings() Settings {
 	}
 }
 
+// withDefaults has the defaults where s names nothing.
+func (s Settings) withDefaults() Settings {
+	d := DefaultSettings()
+	s.HoldBeforeDelete = cmp.Or(s.HoldBeforeDelete, d.HoldBeforeDelete)
+	s.SourceFormat = cmp.Or(s.SourceFormat, d.SourceFormat)
+	s.BatchRecords = cmp.Or(s.BatchRecords, d.BatchRecords)
+	s.MaxRecordBytes = cmp.Or(s.MaxRecordBytes, d.MaxRecordBytes)
+	s.AttentionTimeout = cmp.Or(s.AttentionTimeout, d.AttentionTimeout)
+	s.WorkerGoneAfter = cmp.Or(s.WorkerGoneAfter, d.WorkerGoneAfter)
+	s.HeartbeatTimeout = cmp.Or(s.HeartbeatTimeout, d.HeartbeatTimeout)
+	return s
+}
+
 const (
 	// NeverDelete is the HoldBeforeDelete that keeps the job in the cloud.
 	NeverDelete = "never"
@@ -97,41 +111,35 @@ func (s Settings) Validate() []error {
 func (s Settings) parse() (settings, []error) {
 	var problems []error
 	duration := func(name, value, byDefault string, least time.Duration) time.Duration {
-		if value == "" {
-			value = byDefault
-		}
 		d, err := time.ParseDuration(value)
 		if err != nil || d < least {
 			problems = append(problems, fmt.Errorf("%s is %q: want a duration like %q, at least %s", name, value, byDefault, least))
 		}
 		return d
 	}
-	number := func(name string, value, byDefault, least, most int) int {
-		if value == 0 {
-			value = byDefault
-		}
+	number := func(name string, value, least, most int) int {
 		if value < least || value > most {
 			problems = append(problems, fmt.Errorf("%s is %d: want a number from %d to %d", name, value, least, most))
 		}
 		return value
 	}
-	defaults := DefaultSettings()
+	s, defaults := s.withDefaults(), DefaultSettings()
 	in := settings{neverDelete: s.HoldBeforeDelete == NeverDelete}
 	if !in.neverDelete {
 		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, defaults.HoldBeforeDelete, 0)
 	}
 	in.source.Raw = s.SourceRaw
 	switch s.SourceFormat {
-	case "", activities.FormatJSON:
+	case activities.FormatJSON:
 	case activities.FormatCSV:
 		in.source.Format = activities.FormatCSV
 	default:
 		problems = append(problems, fmt.Errorf("source_format is %q: want %q or %q", s.SourceFormat, activities.FormatJSON, activities.FormatCSV))
 	}
-	in.batchRecords = number("batch_records", s.BatchRecords, defaults.BatchRecords, 1, MaxBatchRecords)
-	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, defaults.MaxRecordBytes, 1, MaxMaxRecordBytes)
-	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, 0, math.MaxInt))
-	in.minRecordsPercent = number("min_records_percent", s.MinRecordsPercent, 0, 0, 100)
+	in.batchRecords = number("batch_records", s.BatchRecords, 1, MaxBatchRecords)
+	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, 1, MaxMaxRecordBytes)
+	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, math.MaxInt))
+	in.minRecordsPercent = number("min_records_percent", s.MinRecordsPercent, 0, 100)
 	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, defaults.AttentionTimeout, time.Second)
 	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, defaults.WorkerGoneAfter, time.Second)
 	in.searchAttributes = s.SearchAttributes

@@ -53,6 +53,7 @@ var defaults = kong.Vars{
 	"attention_timeout": settings.AttentionTimeout,
 	"worker_gone_after": settings.WorkerGoneAfter,
 	"heartbeat_timeout": settings.HeartbeatTimeout,
+	"reconcile_every":   ShortDuration(workflows.DefaultInstallation().Every),
 }
 
 // Main parses the process's arguments into cli, a struct of kong commands whose

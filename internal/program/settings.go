@@ -54,6 +54,17 @@ func (s *Settings) Duration(name, value string, least time.Duration) time.Durati
 	return d
 }
 
+// ShortDuration is the text of a duration as people write it: 24h, not 24h0m0s.
+func ShortDuration(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-len("0s")]
+		}
+	}
+	return text
+}
+
 // Int reads a number within limits.
 func (s *Settings) Int(name, value string, least, most int) int {
 	n, err := strconv.Atoi(value)

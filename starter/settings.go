@@ -1,0 +1,231 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// importFlags are settings that the schedule of the reconciliation keeps for all
+// starters of the namespace. One that is nil was not given, neither as a flag nor
+// as a variable: what the schedule has stays in force.
+type importFlags struct {
+	TaskQueue         *string `env:"TASK_QUEUE" help:"Task queue that the workers listen on. Default: ${task_queue}."`
+	HoldBeforeDelete  *string `env:"HOLD_BEFORE_DELETE" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${hold}."`
+	SourceFormat      *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export to import from: json or csv. Default: ${source_format}."`
+	SourceRaw         *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: false."`
+	BatchRecords      *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records committed at a time. Default: ${batch_records}."`
+	MaxRecordBytes    *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${max_record_bytes}."`
+	MaxRejected       *string `env:"MAX_REJECTED" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: 0."`
+	MinRecordsPercent *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about; 0 for any number. Default: 0."`
+	AttentionTimeout  *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a person before it fails. Default: ${attention_timeout}."`
+	WorkerGoneAfter   *string `env:"WORKER_GONE_AFTER" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${worker_gone_after}."`
+	HeartbeatTimeout  *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may be silent before another attempt takes over. Default: ${heartbeat_timeout}."`
+}
+
+func (f *importFlags) taskQueue() string {
+	if f.TaskQueue == nil {
+		return workflows.DefaultTaskQueue
+	}
+	return *f.TaskQueue
+}
+
+// filterFlags say which jobs are imported without being asked for by hand.
+type filterFlags struct {
+	SitemapPrefix *string `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only jobs of sitemaps whose name begins with it."`
+	Tag           *string `name:"filter-tag" env:"FILTER_TAG" help:"Only jobs of sitemaps with this tag."`
+	Statuses      *string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Only jobs that are finished, stopped or failed. Default: all that have ended."`
+}
+
+// scheduleFlags say how often the reconciliation runs.
+type scheduleFlags struct {
+	ReconcileEvery *string `env:"RECONCILE_EVERY" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${reconcile_every}."`
+}
+
+// given are explicit settings by the names of their variables.
+type given map[string]string
+
+// givenBy collects what flags of the types above were given.
+func givenBy(flags ...any) given {
+	g := given{}
+	for _, each := range flags {
+		group := reflect.ValueOf(each)
+		for i := range group.NumField() {
+			if text, _ := group.Field(i).Interface().(*string); text != nil {
+				g[group.Type().Field(i).Tag.Get("env")] = *text
+			}
+		}
+	}
+	return g
+}
+
+// setting is one of an installation, as text for people and for flags.
+type setting struct {
+	name string
+	text func(*workflows.Installation) string
+	set  func(*workflows.Installation, *program.Settings, string)
+}
+
+// importSettings are all of them, in the order in which they are printed.
+var importSettings = []setting{
+	of("TASK_QUEUE", taskQueue, func(i *workflows.Installation) *string { return &i.TaskQueue }),
+	of("RECONCILE_EVERY", atLeast(0), func(i *workflows.Installation) *time.Duration { return &i.Every }),
+	of("HOLD_BEFORE_DELETE", hold, func(i *workflows.Installation) *string { return &i.Settings.HoldBeforeDelete }),
+	of("FILTER_SITEMAP_PREFIX", anything, func(i *workflows.Installation) *string { return &i.Settings.Filter.SitemapNamePrefix }),
+	of("FILTER_TAG", anything, func(i *workflows.Installation) *string { return &i.Settings.Filter.Tag }),
+	of("FILTER_STATUSES", statuses, func(i *workflows.Installation) *[]string { return &i.Settings.Filter.Statuses }),
+	of("SOURCE_FORMAT", format, func(i *workflows.Installation) *string { return &i.Settings.SourceFormat }),
+	of("SOURCE_RAW", (*program.Settings).Bool, func(i *workflows.Installation) *bool { return &i.Settings.SourceRaw }),
+	of("BATCH_RECORDS", number(1, workflows.MaxBatchRecords), func(i *workflows.Installation) *int { return &i.Settings.BatchRecords }),
+	of("MAX_RECORD_BYTES", number(1, workflows.MaxMaxRecordBytes), func(i *workflows.Installation) *int { return &i.Settings.MaxRecordBytes }),
+	of("MAX_REJECTED", number(0, math.MaxInt), func(i *workflows.Installation) *int { return &i.Settings.MaxRejected }),
+	of("MIN_RECORDS_PERCENT", number(0, 100), func(i *workflows.Installation) *int { return &i.Settings.MinRecordsPercent }),
+	of("ATTENTION_TIMEOUT", short(time.Second), func(i *workflows.Installation) *string { return &i.Settings.AttentionTimeout }),
+	of("WORKER_GONE_AFTER", short(time.Second), func(i *workflows.Installation) *string { return &i.Settings.WorkerGoneAfter }),
+	of("HEARTBEAT_TIMEOUT", short(time.Second), func(i *workflows.Installation) *string { return &i.Settings.HeartbeatTimeout }),
+}
+
+func of[T any](name string, parse func(s *program.Settings, name, text string) T, at func(*workflows.Installation) *T) setting {
+	return setting{
+		name: name,
+		text: func(i *workflows.Installation) string {
+			switch value := any(*at(i)).(type) {
+			case time.Duration:
+				return program.ShortDuration(value)
+			case []string:
+				return strings.Join(value, ",")
+			default:
+				return fmt.Sprint(value)
+			}
+		},
+		set: func(i *workflows.Installation, s *program.Settings, text string) { *at(i) = parse(s, name, text) },
+	}
+}
+
+func taskQueue(s *program.Settings, name, text string) string {
+	s.Required(name, text, "the same as the workers'")
+	return text
+}
+
+func anything(_ *program.Settings, _, text string) string { return text }
+
+func hold(s *program.Settings, name, text string) string {
+	if text == workflows.NeverDelete {
+		return text
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		s.Problem("%s is %q: want a duration like 24h, 0, or never", name, text)
+	}
+	return program.ShortDuration(d)
+}
+
+func format(s *program.Settings, name, text string) string {
+	if text != activities.FormatJSON && text != activities.FormatCSV {
+		s.Problem("%s is %q: want json or csv", name, text)
+	}
+	return text
+}
+
+func statuses(s *program.Settings, name, text string) (filter []string) {
+	for status := range strings.SplitSeq(text, ",") {
+		if status = strings.TrimSpace(status); status != "" {
+			filter = append(filter, status)
+		}
+	}
+	for _, problem := range (activities.Filter{Statuses: filter}).Validate() {
+		s.Problem("%s: %v", name, problem)
+	}
+	return filter
+}
+
+func number(least, most int) func(*program.Settings, string, string) int {
+	return func(s *program.Settings, name, text string) int { return s.Int(name, text, least, most) }
+}
+
+func atLeast(least time.Duration) func(*program.Settings, string, string) time.Duration {
+	return func(s *program.Settings, name, text string) time.Duration { return s.Duration(name, text, least) }
+}
+
+func short(least time.Duration) func(*program.Settings, string, string) string {
+	return func(s *program.Settings, name, text string) string {
+		return program.ShortDuration(s.Duration(name, text, least))
+	}
+}
+
+// validate notes in s what is wrong.
+func (g given) validate(s *program.Settings) {
+	i := workflows.DefaultInstallation()
+	for _, each := range importSettings {
+		if text, ok := g[each.name]; ok {
+			each.set(&i, s, text)
+		}
+	}
+}
+
+// change is one of a setting; its texts are for people.
+type change struct{ name, from, to string }
+
+func (c change) String() string { return c.name + ": " + c.from + " → " + c.to }
+
+// apply brings what was given, which is valid, into the installation, and returns
+// what is another one now.
+func (g given) apply(i *workflows.Installation) (changes []change) {
+	for _, each := range importSettings {
+		text, ok := g[each.name]
+		if !ok {
+			continue
+		}
+		from := each.text(i)
+		each.set(i, new(program.Settings), text)
+		if to := each.text(i); to != from {
+			changes = append(changes, change{each.name, shown(from), shown(to)})
+		}
+	}
+	return changes
+}
+
+func shown(text string) string {
+	if text == "" {
+		return `""`
+	}
+	return text
+}
+
+// disagreements are what would change if the starter's note were applied.
+func disagreements(i workflows.Installation, starter workflows.Starter) []change {
+	return given(starter.Given).apply(&i)
+}
+
+// maxStarters bounds the notes, and seenWithin how old one may be: a starter that
+// was killed has left its own.
+const (
+	maxStarters = 16
+	noteEvery   = time.Hour
+	seenWithin  = 3 * noteEvery
+)
+
+// living are the starters that are there, the latest first.
+func living(starters []workflows.Starter, now time.Time) []workflows.Starter {
+	kept := slices.DeleteFunc(slices.Clone(starters), func(s workflows.Starter) bool { return now.Sub(s.SeenAt) > seenWithin })
+	slices.SortStableFunc(kept, func(a, b workflows.Starter) int { return b.SeenAt.Compare(a.SeenAt) })
+	return kept[:min(len(kept), maxStarters)]
+}
+
+// note puts the starter's note among the others, in place of an earlier one of its name.
+func note(i *workflows.Installation, starter workflows.Starter, given given) {
+	starter.Given = maps.Clone(given)
+	i.Starters = living(append(without(i.Starters, starter.Name), starter), starter.SeenAt)
+}
+
+func without(starters []workflows.Starter, name string) []workflows.Starter {
+	return slices.DeleteFunc(slices.Clone(starters), func(s workflows.Starter) bool { return s.Name == name })
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// inShell runs a command with these settings, NAME=value, and those of the test's
+// environment.
+func inShell(t *testing.T, settings []string, args ...string) (code int, out, problems string) {
+	t.Run(strings.Join(append(settings, args...), " "), func(t *testing.T) {
+		for _, setting := range settings {
+			name, value, _ := strings.Cut(setting, "=")
+			t.Setenv(name, value)
+		}
+		code, out, problems = runStarter(args...)
+	})
+	return code, out, problems
+}
+
+func setUp(t *testing.T, settings ...string) (out string) {
+	t.Helper()
+	code, out, problems := inShell(t, settings, "setup")
+	require.Equal(t, program.ExitOK, code, problems)
+	return out
+}
+
+func installation(t *testing.T, namespace temporaltest.Namespace) workflows.Installation {
+	t.Helper()
+	there, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
+	require.NoError(t, err)
+	require.NotNil(t, there)
+	return *there
+}
+
+// reconciledWith reads the settings of a reconciliation by hand, which waits for a
+// worker, and ends it.
+func reconciledWith(t *testing.T, namespace temporaltest.Namespace, args ...string) (in workflows.ReconcileScrapingJobsInput, problems string) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _, problems = runStarter(append([]string{"reconcile"}, args...)...)
+	}()
+	const id = workflows.ReconcileScheduleID + "-by-hand"
+	require.Eventually(t, func() bool {
+		return namespace.Client.TerminateWorkflow(t.Context(), id, "", "seen enough") == nil
+	}, waitAtMost, pollEvery)
+	<-ended
+	events := namespace.Client.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	started, err := events.Next()
+	require.NoError(t, err)
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(started.GetWorkflowExecutionStartedEventAttributes().GetInput(), &in))
+	return in, problems
+}
+
+func TestCommandsInAnotherShellUseTheSettingsThatAreThere(t *testing.T) {
+	namespace := newNamespace(t)
+	out := setUp(t, "HOLD_BEFORE_DELETE=never", "FILTER_SITEMAP_PREFIX=shop-", "TASK_QUEUE=prices")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: put up, every 15m0s\n"+
+		"TASK_QUEUE: scrapingjob-import → prices\nHOLD_BEFORE_DELETE: 24h → never\nFILTER_SITEMAP_PREFIX: \"\" → shop-\n")
+
+	require.Contains(t, setUp(t), "schedule scrapehaul-reconcile: as it was, every 15m0s\n")
+	there := installation(t, namespace)
+	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
+	require.Equal(t, "shop-", there.Settings.Filter.SitemapNamePrefix)
+	require.Equal(t, "prices", there.TaskQueue)
+
+	for id, command := range map[string]string{"1": "import", "2": "reimport"} {
+		code, _, problems := runStarter(command, id)
+		require.Equal(t, program.ExitOK, code, problems)
+		require.Empty(t, problems)
+		input, _, queue := startedWith(t, namespace, id)
+		require.Equal(t, "never", input.Settings.HoldBeforeDelete, command)
+		require.Equal(t, command == "reimport", input.Settings.Filter.SitemapNamePrefix == "shop-", "who asks for a job by hand wants it")
+		require.Equal(t, "prices", queue)
+	}
+	in, _ := reconciledWith(t, namespace)
+	require.Equal(t, "never", in.Settings.HoldBeforeDelete)
+	require.Equal(t, "shop-", in.Settings.Filter.SitemapNamePrefix)
+}
+
+func TestWhatIsGivenToACommandIsForItsImportsOnly(t *testing.T) {
+	namespace := newNamespace(t)
+	setUp(t, "HOLD_BEFORE_DELETE=never")
+	code, _, problems := inShell(t, []string{"BATCH_RECORDS=77"}, "reimport", "--hold-before-delete", "60m", "1")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Equal(t, "for this command only: HOLD_BEFORE_DELETE is 1h, not never as in the schedule scrapehaul-reconcile\n"+
+		"for this command only: BATCH_RECORDS is 77, not 5000 as in the schedule scrapehaul-reconcile\n", problems)
+	input, _, _ := startedWith(t, namespace, "1")
+	require.Equal(t, "1h", input.Settings.HoldBeforeDelete)
+	require.Equal(t, 77, input.Settings.BatchRecords)
+	in, problems := reconciledWith(t, namespace, "--filter-tag", "prices")
+	require.Contains(t, problems, `for this command only: FILTER_TAG is prices, not "" as in the schedule`)
+	require.Equal(t, "prices", in.Settings.Filter.Tag)
+	require.Equal(t, "never", in.Settings.HoldBeforeDelete)
+	require.Equal(t, "never", installation(t, namespace).Settings.HoldBeforeDelete)
+}
+
+func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
+	namespace := newNamespace(t)
+	changed := []string{
+		"TASK_QUEUE=prices", "RECONCILE_EVERY=1h", "HOLD_BEFORE_DELETE=0", "FILTER_SITEMAP_PREFIX=shop-", "FILTER_TAG=prices", "FILTER_STATUSES=finished, failed",
+		"SOURCE_FORMAT=csv", "SOURCE_RAW=true", "BATCH_RECORDS=1", "MAX_RECORD_BYTES=2", "MAX_REJECTED=3", "MIN_RECORDS_PERCENT=4",
+		"ATTENTION_TIMEOUT=90m", "WORKER_GONE_AFTER=1m30s", "HEARTBEAT_TIMEOUT=2s",
+	}
+	setUp(t, changed...)
+	there := installation(t, namespace)
+	require.Equal(t, workflows.Installation{
+		TaskQueue: "prices", Every: time.Hour,
+		Settings: workflows.Settings{
+			HoldBeforeDelete: "0s", SourceFormat: "csv", SourceRaw: true, BatchRecords: 1, MaxRecordBytes: 2, MaxRejected: 3, MinRecordsPercent: 4,
+			AttentionTimeout: "1h30m", WorkerGoneAfter: "1m30s", HeartbeatTimeout: "2s", SearchAttributes: there.Settings.SearchAttributes,
+			Filter: activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"finished", "failed"}},
+		},
+	}, there)
+	require.Len(t, importSettings, len(changed))
+
+	back := map[string]string{
+		"RECONCILE_EVERY": "15m", "FILTER_SITEMAP_PREFIX": "", "FILTER_TAG": "", "FILTER_STATUSES": "", "SOURCE_FORMAT": "json", "SOURCE_RAW": "false",
+		"HOLD_BEFORE_DELETE": "24h", "BATCH_RECORDS": "5000", "MAX_RECORD_BYTES": "16777216", "MAX_REJECTED": "0", "MIN_RECORDS_PERCENT": "0",
+		"ATTENTION_TIMEOUT": "168h", "WORKER_GONE_AFTER": "5m", "HEARTBEAT_TIMEOUT": "30s",
+	}
+	var settings []string
+	for _, name := range slices.Sorted(maps.Keys(back)) {
+		settings = append(settings, name+"="+back[name])
+	}
+	out := setUp(t, settings...)
+	require.Equal(t, len(back), strings.Count(out, " → "), out)
+	require.Contains(t, out, "HOLD_BEFORE_DELETE: 0s → 24h\n")
+	require.Contains(t, out, "FILTER_STATUSES: finished,failed → \"\"\n")
+	want := workflows.DefaultInstallation()
+	want.TaskQueue, want.Settings.SearchAttributes = "prices", there.Settings.SearchAttributes
+	require.Equal(t, want, installation(t, namespace))
+}
+
+func TestRunningStarterUsesTheSettingsThatAreThere(t *testing.T) {
+	namespace := newNamespace(t)
+	t.Setenv("WEBHOOK_TOKENS", oldToken)
+	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
+	setUp(t, "HOLD_BEFORE_DELETE=never", "FILTER_STATUSES=stopped")
+	t.Setenv("BATCH_RECORDS", "77")
+	s := startStarter(t)
+	answered := s.post(oldToken)
+	require.Equal(t, http.StatusAccepted, answered.status)
+	require.Contains(t, answered.body, "filtered", "by a filter that this starter was not given")
+	changed := s.WaitForLog("Setting changed for all starters")
+	require.Equal(t, []any{"BATCH_RECORDS", "5000", "77"}, []any{changed["name"], changed["old"], changed["new"]})
+
+	setUp(t, "FILTER_STATUSES=")
+	require.Eventually(t, func() bool { return strings.Contains(s.post(oldToken).body, "workflow_id") }, waitAtMost, pollEvery)
+	input, _, _ := startedWith(t, namespace, "1234")
+	require.Equal(t, "never", input.Settings.HoldBeforeDelete)
+	require.Equal(t, 77, input.Settings.BatchRecords)
+
+	// Whoever removes the schedule does not take the settings away.
+	require.NoError(t, namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Delete(t.Context()))
+	require.Eventually(t, func() bool {
+		there, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
+		return err == nil && there != nil && there.Settings.HoldBeforeDelete == "never" && len(there.Starters) == 1
+	}, waitAtMost, pollEvery)
+	require.Equal(t, program.ExitOK, s.Stop())
+	require.Empty(t, installation(t, namespace).Starters, "one that has ended says nothing more")
+}
+
+func TestAnotherTaskQueueIsRefused(t *testing.T) {
+	namespace := newNamespace(t)
+	t.Setenv("WEBHOOK_TOKENS", oldToken)
+	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
+	setUp(t, "TASK_QUEUE=prices")
+	const says = "this namespace has another installation: the schedule scrapehaul-reconcile of "
+	for _, command := range []string{"setup", "serve"} {
+		code, _, problems := inShell(t, []string{"TASK_QUEUE=stocks"}, command)
+		require.Equal(t, program.ExitFailed, code)
+		require.Contains(t, problems, "starter: "+says+namespace.Name+" is for task queue prices, and TASK_QUEUE is stocks: give each installation a namespace of its own")
+		require.Contains(t, problems, "starter setup --move-task-queue")
+		require.Equal(t, "prices", installation(t, namespace).TaskQueue)
+	}
+	code, _, problems := runStarter("serve")
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, problems, "and TASK_QUEUE is scrapingjob-import", "what it would serve unless told otherwise")
+
+	code, _, problems = runStarter("setup", "--move-task-queue")
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "starter", problems, "TASK_QUEUE is missing: ")
+	code, out, problems := runStarter("setup", "--move-task-queue", "--task-queue", "stocks")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Contains(t, out, "TASK_QUEUE: prices → stocks\n")
+	require.Equal(t, "stocks", installation(t, namespace).TaskQueue)
+}
+
+func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {
+	namespace := newNamespace(t)
+	setUp(t)
+	var group sync.WaitGroup
+	for _, g := range []given{{"HOLD_BEFORE_DELETE": "never"}, {"BATCH_RECORDS": "77"}, {"FILTER_TAG": "prices"}, {"MAX_REJECTED": "5"}, {"RECONCILE_EVERY": "1h"}} {
+		group.Go(func() {
+			_, err := (&store{temporal: namespace.Client, namespace: namespace.Name, given: g}).write(t.Context(), nil)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	there := installation(t, namespace)
+	require.Equal(t, []any{"never", 77, "prices", 5, time.Hour}, []any{
+		there.Settings.HoldBeforeDelete, there.Settings.BatchRecords, there.Settings.Filter.Tag, there.Settings.MaxRejected, there.Every,
+	})
+}
+
+func TestNotesOfStartersAreBounded(t *testing.T) {
+	now := time.Now()
+	var i workflows.Installation
+	for n := range 3 * maxStarters {
+		note(&i, workflows.Starter{Name: string(rune('a' + n)), SeenAt: now.Add(time.Duration(n) * time.Second)}, given{})
+	}
+	require.Len(t, i.Starters, maxStarters)
+	require.Equal(t, string(rune('a'+3*maxStarters-1)), i.Starters[0].Name, "the latest are kept")
+	note(&i, workflows.Starter{Name: "later", SeenAt: now.Add(seenWithin + time.Hour)}, given{})
+	require.Len(t, i.Starters, 1, "those that were killed are forgotten")
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// errTaskQueue ends a starter: the namespace is another installation's.
+var errTaskQueue = errors.New("this namespace has another installation")
+
+// store writes what was given into the schedule of the reconciliation, the one home
+// of the settings that shape imports.
+type store struct {
+	temporal         client.Client
+	namespace        string
+	given            given
+	move             bool  // to the task queue that was given
+	searchAttributes *bool // nil: not known, so as they are
+
+	written workflows.Installation
+	isNew   bool
+}
+
+// write returns what it has changed. more is done to the installation besides, if
+// it is not nil.
+func (s *store) write(ctx context.Context, more func(*workflows.Installation)) (changes []change, err error) {
+	err = workflows.ChangeInstallation(ctx, s.temporal, s.namespace, func(i *workflows.Installation, isNew bool) error {
+		if isNew && s.written.TaskQueue != "" {
+			*i = s.written // somebody has removed it
+		}
+		was := i.TaskQueue
+		made := s.given.apply(i)
+		if i.TaskQueue != was && !isNew && !s.move {
+			return fmt.Errorf("%w: the schedule %s of %s is for task queue %s, and TASK_QUEUE is %s: give each installation a namespace of its own "+
+				"(TEMPORAL_NAMESPACE), or set TASK_QUEUE=%s; to move the one that is there, run starter setup --move-task-queue",
+				errTaskQueue, workflows.ReconcileScheduleID, s.namespace, was, i.TaskQueue, was)
+		}
+		if s.searchAttributes != nil {
+			i.Settings.SearchAttributes = *s.searchAttributes
+		}
+		if more != nil {
+			more(i)
+		}
+		// It is asked once more what it changes, to see that it is there.
+		if len(made) > 0 {
+			changes = made
+		}
+		s.written, s.isNew = *i, s.isNew || isNew
+		return nil
+	})
+	return changes, err
+}
+
+// currentSettings are those of the schedule, as a running starter knows them.
+type currentSettings struct {
+	given     given
+	namespace string
+	lookEvery time.Duration
+	logger    *slog.Logger
+	starter   workflows.Starter
+
+	known  chan struct{} // closed when they have been read
+	latest atomic.Pointer[workflows.Settings]
+}
+
+func newCurrentSettings(namespace string, given given, listenAddress string, lookEvery time.Duration, logger *slog.Logger) *currentSettings {
+	host, _ := os.Hostname() // "" is a name as good as another
+	if _, port, _ := net.SplitHostPort(listenAddress); port != "" {
+		host += ":" + port
+	}
+	return &currentSettings{
+		given: given, namespace: namespace, lookEvery: lookEvery, logger: logger, known: make(chan struct{}),
+		starter: workflows.Starter{Name: host, StartedAt: time.Now().UTC().Truncate(time.Second)},
+	}
+}
+
+// settingsWithin is how long a notification waits for a starter that has just begun.
+const settingsWithin = 3 * time.Second
+
+// get fails as long as they are not known: an import must not be started with a
+// shorter hold than the schedule says.
+func (c *currentSettings) get(ctx context.Context) (workflows.Settings, error) {
+	ctx, cancel := context.WithTimeout(ctx, settingsWithin)
+	defer cancel()
+	select {
+	case <-c.known:
+		return *c.latest.Load(), nil
+	case <-ctx.Done():
+		return workflows.Settings{}, fmt.Errorf("the settings of imports have not been read yet from the schedule %s", workflows.ReconcileScheduleID)
+	}
+}
+
+// prepareAgainAfter is the pause between two attempts to reach Temporal.
+const prepareAgainAfter = 5 * time.Second
+
+// keep writes what was given, and keeps up with the schedule until ctx ends. It
+// returns early only when the namespace is another installation's.
+func (c *currentSettings) keep(ctx context.Context, temporal client.Client) error {
+	kept := &store{temporal: temporal, namespace: c.namespace, given: c.given}
+	for told := false; ; told = true {
+		err := c.begin(ctx, kept)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, errTaskQueue) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !told {
+			c.logger.Warn("The reconciliation is not scheduled yet: retrying", "error", err)
+		}
+		if !wait(ctx, prepareAgainAfter) {
+			return nil
+		}
+	}
+	// Later on only the note is the starter's to write.
+	kept.given, kept.searchAttributes = given{}, nil
+	for wait(ctx, c.lookEvery) {
+		if err := c.look(ctx, kept); err != nil && ctx.Err() == nil {
+			c.logger.Warn("The settings of imports could not be looked at: going on with those known", "error", err)
+		}
+	}
+	c.leave(ctx, kept)
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// begin writes what was given, with the starter's note of it.
+func (c *currentSettings) begin(ctx context.Context, kept *store) error {
+	registered, err := workflows.SearchAttributesRegistered(ctx, kept.temporal, c.namespace)
+	if _, unreachable := errors.AsType[*serviceerror.Unavailable](err); unreachable || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if err == nil {
+		kept.searchAttributes = &registered
+	}
+	changes, err := kept.write(ctx, c.note)
+	if err != nil {
+		return err
+	}
+	if !kept.written.Settings.SearchAttributes {
+		c.logger.Info("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup", "namespace", c.namespace)
+	}
+	for _, each := range changes {
+		c.logger.Info("Setting changed for all starters", "name", each.name, "old", each.from, "new", each.to)
+	}
+	c.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", kept.written.Every.String())
+	c.latest.Store(new(kept.written.Settings))
+	close(c.known)
+	return nil
+}
+
+// note is renewed with time: those of starters that were killed are forgotten.
+func (c *currentSettings) note(i *workflows.Installation) {
+	if now := time.Now().UTC().Truncate(time.Second); now.Sub(c.starter.SeenAt) >= noteEvery {
+		c.starter.SeenAt = now
+	}
+	note(i, c.starter, c.given)
+}
+
+// look takes what another has changed, and renews the note when it is time. A
+// schedule that was removed is put up again as it was.
+func (c *currentSettings) look(ctx context.Context, kept *store) error {
+	there, err := workflows.ReadInstallation(ctx, kept.temporal, c.namespace)
+	switch {
+	case err != nil:
+	case there == nil, time.Since(c.starter.SeenAt) >= noteEvery:
+		_, err = kept.write(ctx, c.note)
+	default:
+		kept.written = *there
+	}
+	if err == nil {
+		c.latest.Store(new(kept.written.Settings))
+	}
+	return err
+}
+
+// leave takes the note away.
+func (c *currentSettings) leave(ctx context.Context, kept *store) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settingsWithin)
+	defer cancel()
+	// Without Temporal it is forgotten after some hours.
+	_, _ = kept.write(ctx, func(i *workflows.Installation) { i.Starters = without(i.Starters, c.starter.Name) })
+}
