@@ -131,16 +131,22 @@ func describeSchedule(ctx context.Context, c client.Client, namespace string) (*
 	return there, nil
 }
 
-// retry makes a call as the SDK makes its own. Temporal refuses a second description
-// of a schedule while it works on one.
+// retryFor is how long a schedule may not be there to be read.
+const retryFor = 30 * time.Second
+
+// retry makes a call as the SDK makes its own, and again while Temporal is away, works
+// on another description of the schedule, or has just begun, so that none of its own
+// workers answers.
 func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	for wait := 50 * time.Millisecond; ; wait *= 2 {
+	until := time.Now().Add(retryFor)
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		calling, stop := context.WithTimeout(ctx, 10*time.Second)
 		answer, err := call(calling)
 		stop()
 		_, busy := errors.AsType[*serviceerror.ResourceExhausted](err)
 		_, away := errors.AsType[*serviceerror.Unavailable](err)
-		if !busy && !away || wait > 5*time.Second {
+		_, begun := errors.AsType[*serviceerror.FailedPrecondition](err)
+		if !busy && !away && !begun || time.Now().After(until) {
 			return answer, err
 		}
 		select {

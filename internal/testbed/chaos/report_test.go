@@ -30,6 +30,7 @@ var subjects = []struct{ file, title string }{
 	{"webhook_test.go", "Webhooks"},
 	{"signals_test.go", "Signals"},
 	{"reconcile_test.go", "Reconciliation"},
+	{"settings_test.go", "Settings"},
 }
 
 // entry is a case's row of the page.

@@ -3,14 +3,18 @@ package doctest
 import (
 	"go/ast"
 	"reflect"
+	"regexp"
 	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
+
+var saidDefault = regexp.MustCompile(`Default: (\$\{\w+\}|\w+)\.$`)
 
 // variables are those that the flags of packages name, with their defaults.
 func variables(t *testing.T, packages ...string) map[string]string {
@@ -25,6 +29,9 @@ func variables(t *testing.T, packages ...string) map[string]string {
 					tag := reflect.StructTag(text)
 					if name := tag.Get("env"); name != "" && found[name] == "" {
 						found[name] = tag.Get("default")
+						if said := saidDefault.FindStringSubmatch(tag.Get("help")); said != nil && found[name] == "" {
+							found[name] = said[1] // of a setting that the schedule may have
+						}
 					}
 				}
 				return true
@@ -42,7 +49,7 @@ var computed = map[string]string{
 	"${source_format}": defaults.SourceFormat, "${batch_records}": strconv.Itoa(defaults.BatchRecords),
 	"${max_record_bytes}":  strconv.Itoa(defaults.MaxRecordBytes),
 	"${attention_timeout}": defaults.AttentionTimeout, "${worker_gone_after}": defaults.WorkerGoneAfter,
-	"${heartbeat_timeout}": defaults.HeartbeatTimeout,
+	"${heartbeat_timeout}": defaults.HeartbeatTimeout, "${reconcile_every}": program.ShortDuration(workflows.DefaultInstallation().Every),
 }
 
 func TestEverySettingIsListedWithItsDefault(t *testing.T) {
