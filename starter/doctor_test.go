@@ -96,7 +96,7 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 		}},
 		"schedule of another time": {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"RECONCILE_EVERY is 1h here, and 24h in the schedule scrapehaul-reconcile: run starter setup"}},
 		"other settings": {map[string]string{"HOLD_BEFORE_DELETE": "0", "FILTER_TAG": "prices", "MAX_REJECTED": "00", "ATTENTION_TIMEOUT": "10080m"}, []string{
-			"HOLD_BEFORE_DELETE is 0s here, and 24h in the schedule scrapehaul-reconcile: ",
+			"HOLD_BEFORE_DELETE is 0 here, and 24h in the schedule scrapehaul-reconcile: ",
 			`FILTER_TAG is prices here, and "" in the schedule scrapehaul-reconcile: `,
 		}},
 		"wrong interval":      {map[string]string{"RECONCILE_EVERY": "soon"}, []string{`RECONCILE_EVERY is "soon": `}},

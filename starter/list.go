@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // listPage is how many imports are read together.
@@ -24,18 +24,34 @@ const listDefault = 200
 // temporalFlags are the settings of the commands that read imports. The
 // connection itself is in the TEMPORAL_* variables.
 type temporalFlags struct {
-	TaskQueue string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the workers listen on. Default: ${default}."`
+	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" help:"Task queue that the workers listen on. Default: the one of the schedule, or ${task_queue}."`
+
+	taskQueue string // set by connect
 }
 
 // connect returns a client with the options it was made from.
 func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (client.Client, client.Options, error) {
-	options := s.Temporal(slog.New(slog.DiscardHandler))
-	s.Required("TASK_QUEUE", f.TaskQueue, "the same as the workers'")
+	options := s.Temporal(discard())
+	if f.GivenTaskQueue != nil {
+		f.taskQueue = taskQueue(s, "TASK_QUEUE", *f.GivenTaskQueue)
+	}
 	if err := s.Err(); err != nil {
 		return nil, options, err
 	}
 	temporal, err := dial(ctx, options)
-	return temporal, options, err
+	if err != nil || f.taskQueue != "" {
+		return temporal, options, err
+	}
+	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
+	if err != nil {
+		temporal.Close()
+		return nil, options, fmt.Errorf("which task queue the workers listen on, as TASK_QUEUE is not set: %w", err)
+	}
+	if i == nil {
+		i = new(workflows.DefaultInstallation())
+	}
+	f.taskQueue = i.TaskQueue
+	return temporal, options, nil
 }
 
 type listCommand struct {
@@ -56,7 +72,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.TaskQueue}
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}
 	if !c.NeedsAttention {
 		return listOpen(ctx, reader, c.Limit, c.JSON, streams)
 	}
@@ -71,7 +87,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	case len(imports) > 0:
 		return program.ErrNeedsAttention
 	case unknown > 0:
-		return fmt.Errorf("of %d open imports it is not known whether they need attention: no worker answers for task queue %s", unknown, c.TaskQueue)
+		return fmt.Errorf("of %d open imports it is not known whether they need attention: no worker answers for task queue %s", unknown, c.taskQueue)
 	}
 	return nil
 }

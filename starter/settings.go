@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -222,10 +221,7 @@ func living(starters []workflows.Starter, now time.Time) []workflows.Starter {
 
 // note puts the starter's note among the others, in place of an earlier one of its name.
 func note(i *workflows.Installation, starter workflows.Starter, given given) {
-	starter.Given = maps.Clone(given)
-	i.Starters = living(append(without(i.Starters, starter.Name), starter), starter.SeenAt)
-}
-
-func without(starters []workflows.Starter, name string) []workflows.Starter {
-	return slices.DeleteFunc(slices.Clone(starters), func(s workflows.Starter) bool { return s.Name == name })
+	starter.Given = given
+	others := slices.DeleteFunc(slices.Clone(i.Starters), func(s workflows.Starter) bool { return s.Name == starter.Name })
+	i.Starters = living(append(others, starter), starter.SeenAt)
 }

@@ -69,6 +69,16 @@ func reconciledWith(t *testing.T, namespace temporaltest.Namespace, args ...stri
 	return in, problems
 }
 
+// eventuallyListed waits for Temporal's list, which is behind.
+func eventuallyListed(t *testing.T) (out string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, out, _ = runStarter("list")
+		return strings.Count(out, "\n") > 2
+	}, waitAtMost, pollEvery)
+	return out
+}
+
 func TestCommandsInAnotherShellUseTheSettingsThatAreThere(t *testing.T) {
 	namespace := newNamespace(t)
 	out := setUp(t, "HOLD_BEFORE_DELETE=never", "FILTER_SITEMAP_PREFIX=shop-", "TASK_QUEUE=prices")
@@ -90,6 +100,7 @@ func TestCommandsInAnotherShellUseTheSettingsThatAreThere(t *testing.T) {
 		require.Equal(t, command == "reimport", input.Settings.Filter.SitemapNamePrefix == "shop-", "who asks for a job by hand wants it")
 		require.Equal(t, "prices", queue)
 	}
+	require.Contains(t, eventuallyListed(t), "\n1 ", "of this task queue")
 	in, _ := reconciledWith(t, namespace)
 	require.Equal(t, "never", in.Settings.HoldBeforeDelete)
 	require.Equal(t, "shop-", in.Settings.Filter.SitemapNamePrefix)
@@ -124,7 +135,7 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	require.Equal(t, workflows.Installation{
 		TaskQueue: "prices", Every: time.Hour,
 		Settings: workflows.Settings{
-			HoldBeforeDelete: "0s", SourceFormat: "csv", SourceRaw: true, BatchRecords: 1, MaxRecordBytes: 2, MaxRejected: 3, MinRecordsPercent: 4,
+			HoldBeforeDelete: "0", SourceFormat: "csv", SourceRaw: true, BatchRecords: 1, MaxRecordBytes: 2, MaxRejected: 3, MinRecordsPercent: 4,
 			AttentionTimeout: "1h30m", WorkerGoneAfter: "1m30s", HeartbeatTimeout: "2s", SearchAttributes: there.Settings.SearchAttributes,
 			Filter: activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"finished", "failed"}},
 		},
@@ -142,7 +153,7 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	}
 	out := setUp(t, settings...)
 	require.Equal(t, len(back), strings.Count(out, " → "), out)
-	require.Contains(t, out, "HOLD_BEFORE_DELETE: 0s → 24h\n")
+	require.Contains(t, out, "HOLD_BEFORE_DELETE: 0 → 24h\n")
 	require.Contains(t, out, "FILTER_STATUSES: finished,failed → \"\"\n")
 	want := workflows.DefaultInstallation()
 	want.TaskQueue, want.Settings.SearchAttributes = "prices", there.Settings.SearchAttributes
@@ -191,6 +202,8 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 		require.Contains(t, problems, "starter setup --move-task-queue")
 		require.Equal(t, "prices", installation(t, namespace).TaskQueue)
 	}
+	require.ErrorContains(t, workflows.ScheduleReconciliation(t.Context(), namespace.Client.ScheduleClient(), "stocks", time.Hour, workflows.Settings{}),
+		`putting up the schedule scrapehaul-reconcile: it is for task queue "prices", and not "stocks": `)
 	code, _, problems := runStarter("serve")
 	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "and TASK_QUEUE is scrapingjob-import", "what it would serve unless told otherwise")
@@ -221,6 +234,31 @@ func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {
 	require.Equal(t, []any{"never", 77, "prices", 5, time.Hour}, []any{
 		there.Settings.HoldBeforeDelete, there.Settings.BatchRecords, there.Settings.Filter.Tag, there.Settings.MaxRejected, there.Every,
 	})
+}
+
+func TestNoteOfAStarterIsRenewed(t *testing.T) {
+	namespace := newNamespace(t)
+	c := newCurrentSettings(namespace.Name, given{"HOLD_BEFORE_DELETE": "never"}, ":8080", time.Hour, discard())
+	kept := &store{temporal: namespace.Client, namespace: namespace.Name, given: c.given}
+	require.NoError(t, c.begin(t.Context(), kept))
+	begun := installation(t, namespace).Starters
+	require.Len(t, begun, 1)
+	require.Regexp(t, `^\S+:8080$`, begun[0].Name)
+	require.Equal(t, map[string]string{"HOLD_BEFORE_DELETE": "never"}, begun[0].Given)
+	require.NoError(t, c.look(t.Context(), kept))
+	require.Equal(t, begun, installation(t, namespace).Starters, "not yet")
+	c.starter.SeenAt = c.starter.SeenAt.Add(-noteEvery)
+	require.NoError(t, c.look(t.Context(), kept))
+	require.False(t, installation(t, namespace).Starters[0].SeenAt.Before(begun[0].SeenAt))
+
+	// Another of this name, started meanwhile, says its own.
+	later := newCurrentSettings(namespace.Name, given{}, ":8080", time.Hour, discard())
+	later.starter.StartedAt = later.starter.StartedAt.Add(time.Second)
+	require.NoError(t, later.begin(t.Context(), &store{temporal: namespace.Client, namespace: namespace.Name}))
+	c.leave(t.Context(), kept)
+	left := installation(t, namespace).Starters
+	require.Len(t, left, 1)
+	require.Equal(t, later.starter.StartedAt, left[0].StartedAt)
 }
 
 func TestNotesOfStartersAreBounded(t *testing.T) {

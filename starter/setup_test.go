@@ -87,8 +87,8 @@ func TestScheduleOfNoReconciliationIsThereAndPaused(t *testing.T) {
 		return *there.Schedule.State
 	}
 	never := client.ScheduleState{Paused: true, Note: "RECONCILE_EVERY is 0"}
-	require.Equal(t, never, setup("0", "put up, paused, as RECONCILE_EVERY is 0\nRECONCILE_EVERY: 15m → 0s\n"))
-	require.Equal(t, client.ScheduleState{}, setup("1h", "brought up to date, every 1h0m0s\nRECONCILE_EVERY: 0s → 1h\n"))
+	require.Equal(t, never, setup("0", "put up, paused, as RECONCILE_EVERY is 0\nRECONCILE_EVERY: 15m → 0\n"))
+	require.Equal(t, client.ScheduleState{}, setup("1h", "brought up to date, every 1h0m0s\nRECONCILE_EVERY: 0 → 1h\n"))
 	require.Equal(t, never, setup("0", "brought up to date, paused, as RECONCILE_EVERY is 0\n"))
 	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{Note: "by a person"}))
 	byAPerson := client.ScheduleState{Paused: true, Note: "by a person"}

@@ -27,7 +27,7 @@ func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error 
 		return err
 	}
 	defer temporal.Close()
-	found, err := (&overview.Reader{Temporal: temporal, TaskQueue: c.TaskQueue}).Import(ctx, id)
+	found, err := (&overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}).Import(ctx, id)
 	if err != nil {
 		return explain(err, id)
 	}

@@ -30,7 +30,7 @@ func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error 
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.TaskQueue}
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}
 	if id == 0 {
 		return listOpen(ctx, reader, listDefault, c.JSON, streams)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -128,10 +129,12 @@ func (c *currentSettings) keep(ctx context.Context, temporal client.Client) erro
 	}
 	// Later on only the note is the starter's to write.
 	kept.given, kept.searchAttributes = given{}, nil
-	for wait(ctx, c.lookEvery) {
-		if err := c.look(ctx, kept); err != nil && ctx.Err() == nil {
-			c.logger.Warn("The settings of imports could not be looked at: going on with those known", "error", err)
+	for told := false; wait(ctx, c.lookEvery); {
+		err := c.look(ctx, kept)
+		if err != nil && !told && ctx.Err() == nil {
+			c.logger.Warn("The settings of imports cannot be looked at: going on with those known", "error", err)
 		}
+		told = err != nil
 	}
 	c.leave(ctx, kept)
 	return nil
@@ -165,7 +168,9 @@ func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 	for _, each := range changes {
 		c.logger.Info("Setting changed for all starters", "name", each.name, "old", each.from, "new", each.to)
 	}
-	c.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", kept.written.Every.String())
+	if kept.written.Every > 0 {
+		c.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", kept.written.Every.String())
+	}
 	c.latest.Store(new(kept.written.Settings))
 	close(c.known)
 	return nil
@@ -196,10 +201,14 @@ func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	return err
 }
 
-// leave takes the note away.
+// leave takes the note away, unless another of this name has begun.
 func (c *currentSettings) leave(ctx context.Context, kept *store) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settingsWithin)
 	defer cancel()
 	// Without Temporal it is forgotten after some hours.
-	_, _ = kept.write(ctx, func(i *workflows.Installation) { i.Starters = without(i.Starters, c.starter.Name) })
+	_, _ = kept.write(ctx, func(i *workflows.Installation) {
+		i.Starters = slices.DeleteFunc(i.Starters, func(s workflows.Starter) bool {
+			return s.Name == c.starter.Name && s.StartedAt.Equal(c.starter.StartedAt)
+		})
+	})
 }

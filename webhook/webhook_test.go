@@ -203,6 +203,23 @@ func TestNotificationIsToBeSentAgainWhenTemporalFails(t *testing.T) {
 	require.Contains(t, s.log.String(), "internal-name", "the cause is in the log")
 }
 
+func TestNotificationIsToBeSentAgainWhileTheSettingsAreNotKnown(t *testing.T) {
+	var c temporal
+	known := errors.New("the settings are not known")
+	s := serve(t, &c, func(o *webhook.Options) {
+		o.CurrentSettings = func(context.Context) (workflows.Settings, error) {
+			return workflows.Settings{HoldBeforeDelete: "never"}, known
+		}
+	})
+	status, _ := s.post(t, token, form, vendorsExample)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Empty(t, c.signals, "rather than with a shorter hold")
+	known = nil
+	status, _ = s.post(t, token, form, vendorsExample)
+	require.Equal(t, http.StatusAccepted, status)
+	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "never"}}}, c.signals[0].args)
+}
+
 func TestAnswerComesInTimeWhenTemporalCannotBeReached(t *testing.T) {
 	// A listener that never answers is worse than a closed port.
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

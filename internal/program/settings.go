@@ -56,6 +56,9 @@ func (s *Settings) Duration(name, value string, least time.Duration) time.Durati
 
 // ShortDuration is the text of a duration as people write it: 24h, not 24h0m0s.
 func ShortDuration(d time.Duration) string {
+	if d == 0 {
+		return "0"
+	}
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(text, zero) {

@@ -35,6 +35,14 @@ func TestSettingsThatAreRightAreRead(t *testing.T) {
 	require.NoError(t, s.Err())
 }
 
+func TestShortDurationsAreAsPeopleWriteThem(t *testing.T) {
+	for _, text := range []string{"0", "30s", "10m", "24h", "1h30m", "1m30s", "168h", "1h0m1s", "500ms"} {
+		d, err := time.ParseDuration(text)
+		require.NoError(t, err)
+		require.Equal(t, text, program.ShortDuration(d))
+	}
+}
+
 func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 	const password = "password-zx84"
 	for _, c := range []struct {
