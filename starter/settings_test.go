@@ -236,6 +236,21 @@ func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {
 	})
 }
 
+func TestChangeBetweenReadingAndWritingIsNotLost(t *testing.T) {
+	namespace := newNamespace(t)
+	setUp(t)
+	var between sync.Once
+	kept := &store{temporal: namespace.Client, namespace: namespace.Name, given: given{"HOLD_BEFORE_DELETE": "never"}}
+	changes, err := kept.write(t.Context(), func(*workflows.Installation) {
+		between.Do(func() { setUp(t, "BATCH_RECORDS=77") })
+	})
+	require.NoError(t, err)
+	require.Equal(t, []change{{"HOLD_BEFORE_DELETE", "24h", "never"}}, changes)
+	there := installation(t, namespace)
+	require.Equal(t, 77, there.Settings.BatchRecords)
+	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
+}
+
 func TestNoteOfAStarterIsRenewed(t *testing.T) {
 	namespace := newNamespace(t)
 	c := newCurrentSettings(namespace.Name, given{"HOLD_BEFORE_DELETE": "never"}, ":8080", time.Hour, discard())
