@@ -146,7 +146,11 @@ func (b *batches) fill(batch sink.Batch) (more bool, err error) {
 // take adds the record to the batch, in one way or another. The hook gets JSON
 // objects only; all else is the sink's to reject.
 func (b *batches) take(batch sink.Batch, record record) error {
-	if record.refused != "" {
+	switch {
+	case record.cut:
+		batch.Cut(record.number, record.data, record.refused)
+		return nil
+	case record.refused != "":
 		batch.Reject(record.number, record.data, record.refused)
 		return nil
 	}

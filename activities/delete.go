@@ -3,6 +3,9 @@ package activities
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -17,9 +20,8 @@ type DeleteScrapingJobInput struct {
 	// ImportID is the import, Counts are those of its records.
 	ImportID int64       `json:"import_id"`
 	Counts   sink.Counts `json:"counts"`
-	// MaxRejected is how many rejected records there may be. Accepted says that a
-	// person wants the job deleted however many there are, and in spite of a
-	// count that does not match.
+	// MaxRejected is how many records may be rejected or left unmapped. Accepted says
+	// that a person wants the job deleted in spite of all that WhyKeep tells.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
 	Accepted    bool  `json:"accepted,omitempty"`
 }
@@ -27,17 +29,68 @@ type DeleteScrapingJobInput struct {
 // WhyKeep is the rule of deletion: why the job has to stay in Web Scraper Cloud, in
 // one sentence without a full stop, or "" when it may be deleted there. The kind is
 // ErrorRejectedRecords or ErrorCountMismatch when a person may accept the import all
-// the same, "" when the job stays whatever a person says.
+// the same, "" when the job stays whatever a person says. What is accepted is all
+// that is wrong with the import, so the sentence tells all of it.
 func (in DeleteScrapingJobInput) WhyKeep() (kind, reason string) {
+	var reasons []string
+	if in.Counts.All() != in.Job.StoredRecordCount {
+		kind = ErrorCountMismatch
+		held := recordsWere(in.Counts.Records) + " imported"
+		if in.Counts.All() != in.Counts.Records {
+			held = recordsWere(in.Counts.All()) + " in the file"
+		}
+		reasons = append(reasons, fmt.Sprintf("%s, but the job has stored %d", held, in.Job.StoredRecordCount))
+	}
+	if in.Counts.Bad() > in.MaxRejected || in.Counts.Cut > 0 {
+		kind = ErrorRejectedRecords
+		reasons = append(in.bad(), reasons...)
+	}
 	switch {
-	case !in.Accepted && in.Counts.Rejected > in.MaxRejected:
-		return ErrorRejectedRecords, recordsWere(in.Counts.Rejected) + " rejected (see scrapehaul.rejected_records)"
+	case kind != "" && !in.Accepted:
+		return kind, strings.Join(reasons, "; ")
 	case !finished(in.Job):
 		return "", fmt.Sprintf("the job is %q: it can still be continued in Web Scraper Cloud", in.Job.Status)
-	case !in.Accepted && in.Counts.All() != in.Job.StoredRecordCount:
-		return ErrorCountMismatch, fmt.Sprintf("%s imported, but the job has stored %d", recordsWere(in.Counts.Records), in.Job.StoredRecordCount)
 	}
 	return "", ""
+}
+
+// bad says what the records are like that are not wherever they ought to be.
+func (in DeleteScrapingJobInput) bad() (reasons []string) {
+	if n := in.Counts.Rejected; n > 0 {
+		reasons = append(reasons, recordsWere(n)+" rejected (see scrapehaul.rejected_records)")
+	}
+	if n := in.Counts.Cut; n > 0 {
+		reasons = append(reasons, fmt.Sprintf("of %d of them only the first 64 KiB are kept, and nothing in an archive", n))
+	}
+	if n := in.Counts.Unmapped; n > 0 {
+		reasons = append(reasons, recordsWere(n)+" imported without a row in the mapped table (see scrapehaul.unmapped_records)")
+	}
+	return reasons
+}
+
+// Missing says how many of the job's records are not here as they are in the cloud,
+// for a person who is to accept that.
+func (in DeleteScrapingJobInput) Missing() string {
+	stored := humanize.Comma(in.Job.StoredRecordCount)
+	var missing []string
+	add := func(n int64, where string) {
+		if n <= 0 {
+			return
+		}
+		text := humanize.Comma(n)
+		if len(missing) == 0 {
+			text += " of its " + stored + " records"
+		}
+		missing = append(missing, text+" "+where)
+	}
+	add(in.Counts.Rejected, "only in scrapehaul.rejected_records")
+	add(in.Counts.Cut, "only in part")
+	add(in.Counts.Unmapped, "without a row in the mapped table")
+	add(in.Job.StoredRecordCount-in.Counts.All(), "nowhere here")
+	if in.Counts.All() > in.Job.StoredRecordCount {
+		missing = append(missing, humanize.Comma(in.Counts.All())+" here instead of "+stored)
+	}
+	return strings.Join(missing, ", ")
 }
 
 func recordsWere(n int64) string {
@@ -120,7 +173,18 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 		return "", err
 	case !published:
 		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
-	case counted != in.Counts:
+	}
+	if counted.Cut > 0 { // unless the archive has them
+		archived, err := a.published(ctx, in.Job.ScrapingJobID)
+		if err != nil {
+			return "", err
+		}
+		if archived != nil {
+			counted.Cut = archived.Cut
+		}
+	}
+	in.Counts.Unmapped, in.Counts.Cut = counted.Unmapped, counted.Cut // which an earlier version has not told
+	if counted != in.Counts {
 		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
 			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), nil
 	}

@@ -73,13 +73,24 @@ func (a *Activities) describe(ctx context.Context, id int64, filter Filter) (Des
 	return described, err
 }
 
-// published returns the published import of a job, nil when there is none.
+// published returns the published import of a job, nil when there is none. No record
+// is cut whose file is in the archive.
 func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.PublishedImport, error) {
 	imports, err := a.Sink.PublishedImports(ctx, []int64{scrapingJobID})
-	if published, ok := imports[scrapingJobID]; ok {
-		return &published, err
+	published, ok := imports[scrapingJobID]
+	if err != nil || !ok {
+		return nil, err
 	}
-	return nil, err
+	if published.Cut > 0 && a.Archive != nil {
+		archived, err := a.Archive.Has(ctx, scrapingJobID, published.SHA256)
+		if err != nil {
+			return nil, archiveError{err}
+		}
+		if archived {
+			published.Cut = 0
+		}
+	}
+	return &published, nil
 }
 
 // scrapingJob asks the cloud for the job; found is false when it has none.

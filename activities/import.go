@@ -32,8 +32,14 @@ type ImportRecordsInput struct {
 	RunID       string    `json:"run_id"`
 	Pass        int       `json:"pass"`
 	RequestedAt time.Time `json:"requested_at"`
-	// Accepted says that a person wants the records published however few they are.
+	// AcceptedRecords is set when a person wants the records published although an
+	// import of so many good ones was withheld; one of fewer is withheld again.
+	AcceptedRecords *int64 `json:"accepted_records,omitempty"`
+	// Accepted says that a person wants published what the sink has withheld.
 	Accepted bool `json:"accepted,omitempty"`
+	// MaxRejected is how many records may be rejected, or left unmapped, in an import
+	// that counts as complete.
+	MaxRejected int64 `json:"max_rejected,omitempty"`
 	// BatchRecords is how many records are committed at a time.
 	BatchRecords int `json:"batch_records"`
 	// MaxRecordBytes is the size over which a record is rejected.
@@ -52,16 +58,27 @@ type ImportRecordsResult struct {
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
 	Skipped  int64 `json:"skipped,omitempty"`
-	// Published is false when readers go on seeing the import before; Reason
-	// says why.
+	Unmapped int64 `json:"unmapped,omitempty"`
+	// Cut counts the rejected records of which only the beginning is kept, in the
+	// archive neither.
+	Cut int64 `json:"cut,omitempty"`
+	// Published is false when readers go on seeing the import before until a person
+	// decides; Reason says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// TooFew is set when a person may accept it as it is: the reason is
-	// MinRecordsPercent, or the sink's.
+	// TooFew is set with it. Without it, a worker of version 0.1.0 has withheld a
+	// short download, which nobody can accept. BySink says that the reason is the
+	// sink's.
 	TooFew bool `json:"too_few,omitempty"`
+	BySink bool `json:"by_sink,omitempty"`
 	// Problem says in one sentence what was not done besides publishing the
 	// records; only the attempt that published knows it.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Counts are those of the import's records.
+func (r ImportRecordsResult) Counts() sink.Counts {
+	return sink.Counts{Records: r.Records, Rejected: r.Rejected, Skipped: r.Skipped, Unmapped: r.Unmapped, Cut: r.Cut}
 }
 
 // ImportRecords imports the records of a downloaded file batch by batch,
@@ -69,9 +86,9 @@ type ImportRecordsResult struct {
 // removes the records that they replace. A retry resumes after the last committed
 // batch; a retry of an import that has been published only finishes the rest.
 //
-// A finished job's download that holds fewer records than the job has stored
-// is published as well, unless more of them are published already. One that has
-// fewer than MinRecordsPercent is not published.
+// A download that holds fewer records than the job has stored is published as well.
+// An import that is worse than the published one of the job, or that has fewer
+// records than MinRecordsPercent, is withheld until a person accepts it.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	result, err := a.importRecords(ctx, in)
 	if err != nil {
@@ -139,29 +156,25 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	mark := attempt.Mark()
 	result.ImportID, result.Records, result.Rejected, result.Skipped = attempt.ID(), mark.Records, mark.Rejected, mark.Skipped
+	result.Unmapped = mark.Unmapped
+	if a.Archive == nil || !attempt.Published() {
+		result.Cut = mark.Cut
+	}
 	result.Published, result.Problem = attempt.Published(), attempt.Problem()
 	return result, nil
 }
 
 // publish publishes what is loaded, or abandons it and notes in the result why.
 func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt sink.Import, result *ImportRecordsResult, progress func()) (err error) {
-	mark := attempt.Mark()
-	if result.Reason, err = a.whyWithhold(ctx, in.Job, mark); err != nil {
+	if result.Reason, err = a.whyWithhold(ctx, in, attempt); err != nil {
 		return err
-	}
-	if result.Reason == "" {
-		result.Reason, err = a.whyTooFew(ctx, in, mark)
-		if err != nil {
-			return err
-		}
-		result.TooFew = result.Reason != ""
 	}
 	if result.Reason == "" {
 		err = attempt.Publish(ctx, progress)
 		withheld, ok := errors.AsType[*sink.WithheldError](err)
 		switch {
 		case ok:
-			result.Reason, result.TooFew = withheld.Reason, true
+			result.Reason, result.BySink = withheld.Reason, true
 		case err != nil:
 			return err
 		default:
@@ -171,6 +184,7 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 			return nil
 		}
 	}
+	result.TooFew = true
 	return attempt.Abandon(ctx)
 }
 
@@ -246,32 +260,4 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 		return fmt.Errorf("%w: %s has SHA-256 %s, what was downloaded had %s", errFileGone, in.File, sum, in.SHA256)
 	}
 	return nil
-}
-
-// whyWithhold protects what readers have from a download that came out short:
-// the reason why the import is not to be published, or "".
-func (a *Activities) whyWithhold(ctx context.Context, job sink.ScrapingJob, mark sink.Mark) (reason string, err error) {
-	if mark.All() >= job.StoredRecordCount {
-		return "", nil
-	}
-	published, err := a.published(ctx, job.ScrapingJobID)
-	if err != nil || published == nil || published.Records <= mark.Records {
-		return "", err
-	}
-	return fmt.Sprintf("the download held %d records, but the job has stored %d: the %d records published before stay",
-		mark.All(), job.StoredRecordCount, published.Records), nil
-}
-
-// whyTooFew protects readers from an export that is empty or has shrunk, because
-// the site has changed for instance.
-func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, mark sink.Mark) (reason string, err error) {
-	if in.Accepted || in.MinRecordsPercent == 0 || !finished(in.Job) {
-		return "", nil
-	}
-	last, err := a.Sink.LastOfSitemap(ctx, in.Job.SitemapName)
-	if err != nil || last == nil || 100*mark.Records >= int64(in.MinRecordsPercent)*last.Records {
-		return "", err
-	}
-	return fmt.Sprintf("the job has %d records, fewer than %d %% of the %d that were published of its sitemap last, from job %d (MIN_RECORDS_PERCENT)",
-		mark.Records, in.MinRecordsPercent, last.Records, last.ScrapingJobID), nil
 }

@@ -20,6 +20,7 @@ type record struct {
 	// the next record is read.
 	data    []byte
 	refused string
+	cut     bool // data is its beginning
 }
 
 // recordReader reads the records of a file one by one. next returns false at the
@@ -59,7 +60,7 @@ func (r *jsonRecords) err() error { return r.lines.Err() }
 
 func (r *jsonRecords) record() record {
 	line := r.lines.Row()
-	read := record{number: line.Number, end: line.End, data: line.Raw}
+	read := record{number: line.Number, end: line.End, data: line.Raw, cut: line.Cut}
 	if line.Err != nil {
 		read.refused = overLimit(line.Size, r.maxRecordBytes)
 	}
@@ -85,7 +86,7 @@ func (r *csvRecords) err() error { return r.rows.Err() }
 
 func (r *csvRecords) record() record {
 	row := r.rows.Row()
-	read := record{number: row.Number, end: row.End, data: row.Raw}
+	read := record{number: row.Number, end: row.End, data: row.Raw, cut: row.Cut}
 	switch {
 	case errors.Is(row.Err, webscraper.ErrRecordTooLong):
 		read.refused = overLimit(row.Size, r.maxRecordBytes)

@@ -44,6 +44,7 @@ type reject struct {
 	number int64
 	raw    []byte
 	reason string
+	cut    bool // raw is its beginning
 }
 
 // NewBatch returns an empty batch for the import.
@@ -81,6 +82,12 @@ func (b *importBatch) Add(number int64, data []byte) {
 func (b *importBatch) Reject(number int64, raw []byte, reason string) {
 	b.rejects = append(b.rejects, reject{number: number, raw: append([]byte{}, raw...), reason: reason})
 	b.rejectBytes += len(raw)
+}
+
+// Cut is Reject for a record of which only the beginning is at hand.
+func (b *importBatch) Cut(number int64, beginning []byte, reason string) {
+	b.Reject(number, beginning, reason)
+	b.rejects[len(b.rejects)-1].cut = true
 }
 
 // Skip takes one record that is not to be imported, copying raw.

@@ -115,7 +115,8 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 
 const advanceMark = `
 UPDATE scrapehaul.imports
-SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9
+SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9,
+    unmapped = $10, cut = $11
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
 
 // A batch need not be on PostgreSQL's disk before the next one begins: publishing
@@ -144,7 +145,11 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 			}
 		}
 		rejects := append(refused, batch.rejects...)
-		if err := insertAside(ctx, tx, insertRejected, i.id, rejects); err != nil {
+		var cut pq.BoolArray
+		for _, each := range rejects {
+			cut = append(cut, each.cut)
+		}
+		if err := insertAside(ctx, tx, insertRejected, i.id, rejects, cut); err != nil {
 			return err
 		}
 		if err := insertAside(ctx, tx, insertSkipped, i.id, batch.skips); err != nil {
@@ -161,12 +166,14 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 				Records:  mark.Records + int64(len(batch.records)-len(refused)),
 				Rejected: mark.Rejected + int64(len(rejects)),
 				Skipped:  mark.Skipped + int64(len(batch.skips)),
+				Unmapped: mark.Unmapped,
+				Cut:      mark.Cut + int64(len(slices.DeleteFunc(cut, func(is bool) bool { return !is }))),
 			},
 		}
 		columns = i.newColumns(batch.writer.columns)
 		// Last, so that the row is locked for a moment only.
 		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(columns), next.Skipped))
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(columns), next.Skipped, next.Unmapped, next.Cut))
 	})
 	if err != nil {
 		return err
@@ -218,15 +225,17 @@ func (i *attempt) endTurn(turn int) {
 }
 
 const (
-	insertRejected = `INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)` + valuesAside
-	insertSkipped  = `INSERT INTO scrapehaul.skipped_records (import_id, record_number, raw, reason)` + valuesAside
+	insertRejected = `
+INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason, cut)
+SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[]), unnest($5::boolean[])`
 
-	valuesAside = `
+	insertSkipped = `
+INSERT INTO scrapehaul.skipped_records (import_id, record_number, raw, reason)
 SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
 )
 
-// insertAside writes records that are not imported.
-func insertAside(ctx context.Context, tx transaction, statement string, importID int64, records []reject) error {
+// insertAside writes records that are not imported; more are the further columns.
+func insertAside(ctx context.Context, tx transaction, statement string, importID int64, records []reject, more ...any) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -240,6 +249,6 @@ func insertAside(ctx context.Context, tx transaction, statement string, importID
 		raws = append(raws, r.raw)
 		reasons = append(reasons, r.reason)
 	}
-	_, err := tx.ExecContext(ctx, statement, importID, numbers, raws, reasons)
+	_, err := tx.ExecContext(ctx, statement, append([]any{importID, numbers, raws, reasons}, more...)...)
 	return err
 }

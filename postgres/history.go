@@ -19,9 +19,11 @@ type PastImport struct {
 	State string `db:"state"`
 	// Attempts counts the attempts that have written.
 	Attempts int64 `db:"attempts"`
-	// Records and Rejected are those committed so far, Bytes the whole file's size.
+	// Records, Rejected and Unmapped are those committed so far, Bytes the whole
+	// file's size.
 	Records     int64        `db:"records"`
 	Rejected    int64        `db:"rejected"`
+	Unmapped    int64        `db:"unmapped"`
 	Bytes       int64        `db:"bytes"`
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
@@ -47,7 +49,7 @@ type HistoryQuery struct {
 const (
 	selectHistory = `
 SELECT import.import_id, import.scrapingjob_id, job.sitemap_name, import.workflow_run_id, import.state,
-       import.fence AS attempts, import.records, import.rejected, import.bytes, import.started_at, import.published_at
+       import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at
 FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
 WHERE ($1::bigint = 0 OR import.import_id < $1)`

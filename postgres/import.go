@@ -85,7 +85,7 @@ ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns, coalesce(problem, '') AS problem
+SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns, coalesce(problem, '') AS problem
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -94,7 +94,7 @@ const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state = 'importing' AND mapping = $6
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns`
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns`
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
@@ -102,7 +102,24 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND 
 const insertImport = `
 INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, mapping, requested_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, columns`
+RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns`
+
+// selectReasons has the reasons for records that are not where they ought to be.
+const selectReasons = `
+SELECT min(record_number) AS record_number, reason FROM (
+    SELECT record_number, reason FROM scrapehaul.rejected_records WHERE import_id = $1
+    UNION ALL SELECT record_number, reason FROM scrapehaul.unmapped_records WHERE import_id = $1
+) AS records
+GROUP BY reason ORDER BY record_number LIMIT $2`
+
+// Reasons returns why records were rejected or left unmapped; see [sink.Import].
+func (i *attempt) Reasons(ctx context.Context, limit int) ([]sink.Reason, error) {
+	var reasons []sink.Reason
+	if err := i.store.db.SelectContext(ctx, &reasons, selectReasons, i.id, limit); err != nil {
+		return nil, fmt.Errorf("reading why records of import %d were rejected: %w", i.id, err)
+	}
+	return reasons, nil
+}
 
 // BeginImport begins an attempt at an import, or resumes one; see
 // [sink.RecordSink].

@@ -112,7 +112,7 @@ func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progres
 	}
 	var removed int64
 	for _, id := range imports {
-		for _, table := range []string{"scrapehaul.import_records", "scrapehaul.rejected_records", "scrapehaul.skipped_records"} {
+		for _, table := range []string{"scrapehaul.import_records", "scrapehaul.rejected_records", "scrapehaul.skipped_records", "scrapehaul.unmapped_records"} {
 			n, err := s.removeRecords(ctx, table, id, func(records int64) { progress(removed + records) })
 			if err != nil {
 				return fmt.Errorf("removing the records of replaced import %d: %w", id, err)

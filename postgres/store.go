@@ -34,7 +34,7 @@ const selectPublished = `
 SELECT job.scrapingjob_id, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id,
        job.status, job.jobs_scheduled, job.jobs_executed, job.jobs_failed, job.jobs_empty, job.jobs_no_value,
        job.stored_record_count, job.published_at, job.cloud_deleted_at,
-       import.import_id, import.records, import.rejected, import.skipped, import.bytes, import.sha256
+       import.import_id, import.records, import.rejected, import.skipped, import.unmapped, import.cut, import.bytes, import.sha256
 FROM scrapehaul.scraping_jobs AS job
 JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
 
@@ -78,7 +78,9 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 const countPublished = `
 SELECT (SELECT count(*) FROM scrapehaul.import_records WHERE import_id = job.published_import_id) AS records,
        (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id) AS rejected,
-       (SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = job.published_import_id) AS skipped
+       (SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = job.published_import_id) AS skipped,
+       (SELECT count(*) FROM scrapehaul.unmapped_records WHERE import_id = job.published_import_id) AS unmapped,
+       (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id AND cut) AS cut
 FROM scrapehaul.scraping_jobs AS job
 WHERE job.scrapingjob_id = $1 AND job.published_import_id = $2`
 

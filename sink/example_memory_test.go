@@ -28,6 +28,7 @@ type memoryImport struct {
 	removed     bool
 	mark        sink.Mark
 	records     sinktest.Records
+	reasons     []sink.Reason
 	started     time.Time
 	publishedAt time.Time
 	deletedAt   *time.Time // in the cloud
@@ -125,10 +126,12 @@ func (a *memoryAttempt) commit(batch *memoryBatch) error {
 		return err
 	}
 	maps.Copy(a.of.records, batch.records)
+	a.of.reasons = append(a.of.reasons, batch.reasons...)
 	mark := &a.of.mark
 	mark.Bytes, mark.LastRecordNumber = batch.end, batch.last
 	mark.Records += int64(len(batch.records))
-	mark.Rejected += batch.rejected
+	mark.Rejected += int64(len(batch.reasons))
+	mark.Cut += batch.cut
 	mark.Skipped += batch.skipped
 	return nil
 }
@@ -152,6 +155,18 @@ func (a *memoryAttempt) Publish(context.Context, func()) error {
 	return nil
 }
 
+func (a *memoryAttempt) Reasons(_ context.Context, limit int) (first []sink.Reason, _ error) {
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	for _, each := range a.of.reasons {
+		same := func(r sink.Reason) bool { return r.Reason == each.Reason }
+		if len(first) < limit && !slices.ContainsFunc(first, same) {
+			first = append(first, each)
+		}
+	}
+	return first, nil
+}
+
 func (a *memoryAttempt) Abandon(context.Context) error {
 	a.sink.mu.Lock()
 	defer a.sink.mu.Unlock()
@@ -163,10 +178,11 @@ func (a *memoryAttempt) Abandon(context.Context) error {
 }
 
 type memoryBatch struct {
-	records           sinktest.Records
-	rejected, skipped int64
-	bytes             int
-	end, last         int64
+	records      sinktest.Records
+	reasons      []sink.Reason // of those that were rejected
+	cut, skipped int64
+	bytes        int
+	end, last    int64
 }
 
 func (b *memoryBatch) Add(number int64, data []byte) {
@@ -181,12 +197,21 @@ func (b *memoryBatch) Add(number int64, data []byte) {
 	b.bytes += len(data)
 }
 
-func (b *memoryBatch) Reject(_ int64, raw []byte, _ string) { b.rejected++; b.bytes += len(raw) }
-func (b *memoryBatch) Skip(_ int64, raw []byte, _ string)   { b.skipped++; b.bytes += len(raw) }
-func (b *memoryBatch) EndsAt(bytes, last int64)             { b.end, b.last = bytes, last }
-func (b *memoryBatch) Len() int                             { return len(b.records) + int(b.rejected+b.skipped) }
-func (b *memoryBatch) Bytes() int                           { return b.bytes }
-func (b *memoryBatch) Reset()                               { *b = memoryBatch{} }
+func (b *memoryBatch) Reject(number int64, raw []byte, reason string) {
+	b.reasons = append(b.reasons, sink.Reason{RecordNumber: number, Reason: reason})
+	b.bytes += len(raw)
+}
+
+func (b *memoryBatch) Cut(number int64, beginning []byte, reason string) {
+	b.Reject(number, beginning, reason)
+	b.cut++
+}
+
+func (b *memoryBatch) Skip(_ int64, raw []byte, _ string) { b.skipped++; b.bytes += len(raw) }
+func (b *memoryBatch) EndsAt(bytes, last int64)           { b.end, b.last = bytes, last }
+func (b *memoryBatch) Len() int                           { return len(b.records) + len(b.reasons) + int(b.skipped) }
+func (b *memoryBatch) Bytes() int                         { return b.bytes }
+func (b *memoryBatch) Reset()                             { *b = memoryBatch{} }
 
 // published is called with the lock held.
 func (s *memorySink) published(scrapingJobID int64) *memoryImport {

@@ -98,6 +98,9 @@ type Import interface {
 	// It returns [ErrOvertaken] when this attempt may no longer write, and a
 	// [*WithheldError] when a person has to decide first.
 	Publish(ctx context.Context, progress func()) error
+	// Reasons returns why the first records, by their numbers, were rejected or left
+	// unmapped, at most limit of them, no two with the same text.
+	Reasons(ctx context.Context, limit int) ([]Reason, error)
 	// Problem says in one sentence what Publish, of an earlier attempt too, could not
 	// do besides publishing the records, "" if there is nothing to say.
 	Problem() string
@@ -112,8 +115,10 @@ type Batch interface {
 	// reason, now or when it is committed, and its neighbours are kept.
 	Add(number int64, data []byte)
 	// Reject takes one record that cannot be imported, and Skip one that is not to
-	// be, copying raw, with the reason for a person to read.
+	// be, copying raw, with the reason for a person to read. Cut is Reject for a
+	// record of which only the beginning is at hand.
 	Reject(number int64, raw []byte, reason string)
+	Cut(number int64, beginning []byte, reason string)
 	Skip(number int64, raw []byte, reason string)
 	// EndsAt sets the mark that the batch's commit sets: bytes is the offset in the
 	// file after the batch, lastRecordNumber the number of the last record before
@@ -185,10 +190,27 @@ type Counts struct {
 	// to be.
 	Rejected int64 `json:"rejected" db:"rejected"`
 	Skipped  int64 `json:"skipped,omitempty" db:"skipped"`
+	// Unmapped are those of Records that have no row in the table that a mapping
+	// fills, Cut those of Rejected of which only the beginning is kept.
+	Unmapped int64 `json:"unmapped,omitempty" db:"unmapped"`
+	Cut      int64 `json:"cut,omitempty" db:"cut"`
 }
 
 // All is how many records the file has held.
 func (c Counts) All() int64 { return c.Records + c.Rejected + c.Skipped }
+
+// Good is how many records are wherever they ought to be.
+func (c Counts) Good() int64 { return c.Records - c.Unmapped }
+
+// Bad is how many records were rejected or left unmapped.
+func (c Counts) Bad() int64 { return c.Rejected + c.Unmapped }
+
+// Reason says why a record, the first of those it is true of, was rejected or left
+// unmapped.
+type Reason struct {
+	RecordNumber int64  `db:"record_number"`
+	Reason       string `db:"reason"` // a sentence without a full stop
+}
 
 // Mark is how far an import is kept.
 type Mark struct {

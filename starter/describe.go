@@ -56,24 +56,30 @@ func printPublished(row func(name, format string, args ...any), i overview.Impor
 	problem := ""
 	if i.Result != nil {
 		problem = i.Result.Problem
-		row("published", "%s", published(i.Result.Records, i.Result.Rejected, i.Result.Skipped))
+		row("published", "%s", published(i.Result.Records, i.Result.Rejected, i.Result.Cut, i.Result.Skipped, i.Result.Unmapped))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
 			row("because", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
 		problem = i.Progress.Problem
-		row("published", "%s", published(i.Progress.Records, i.Progress.Rejected, i.Progress.Skipped))
+		row("published", "%s", published(i.Progress.Records, i.Progress.Rejected, i.Progress.Cut, i.Progress.Skipped, i.Progress.Unmapped))
 	}
 	if problem != "" {
 		row("not done", "%s", problem)
 	}
 }
 
-func published(records, rejected, skipped int64) string {
+func published(records, rejected, cut, skipped, unmapped int64) string {
 	text := fmt.Sprintf("%d records, %d rejected", records, rejected)
+	if cut > 0 {
+		text += fmt.Sprintf(" (%d kept only in part)", cut)
+	}
 	if skipped > 0 {
 		text += fmt.Sprintf(", %d skipped", skipped)
+	}
+	if unmapped > 0 {
+		text += fmt.Sprintf(", %d without a row in the mapped table", unmapped)
 	}
 	return text
 }
@@ -153,7 +159,7 @@ func commandsFor(i overview.Import) []command {
 	}
 	var commands []command
 	for _, signal := range i.Progress.Signals {
-		commands = append(commands, command{signalCommandLine(i.ScrapingJobID, signal), workflows.SignalMeaning(signal)})
+		commands = append(commands, command{signalCommandLine(i.ScrapingJobID, signal), i.Progress.Meaning(signal)})
 	}
 	return commands
 }

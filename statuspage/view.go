@@ -71,10 +71,10 @@ var offered = []string{
 	workflows.ReimportSignal, workflows.KeepSignal, workflows.AcceptSignal, workflows.DeleteNowSignal, workflows.AbandonSignal,
 }
 
-func newAction(signal string) action {
+func newAction(i overview.Import, signal string) action {
 	// The others delete in the cloud, or give up.
 	harmless := signal == workflows.ReimportSignal || signal == workflows.KeepSignal
-	return action{Signal: signal, Label: labels[signal], Meaning: workflows.SignalMeaning(signal), Confirm: !harmless}
+	return action{Signal: signal, Label: labels[signal], Meaning: i.Progress.Meaning(signal), Confirm: !harmless}
 }
 
 // actions are the signals that a person may send now.
@@ -85,7 +85,7 @@ func actions(i overview.Import) []action {
 	var all []action
 	for _, signal := range offered {
 		if slices.Contains(i.Progress.Signals, signal) {
-			all = append(all, newAction(signal))
+			all = append(all, newAction(i, signal))
 		}
 	}
 	return all

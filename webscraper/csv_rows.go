@@ -147,6 +147,7 @@ func (r *csvRows) read(quotes bool) bool {
 	}
 	if row.Size > int64(r.max) {
 		row.Raw = row.Raw[:min(len(row.Raw), maxPrefixBytes)]
+		row.Cut = int64(len(row.Raw)) < row.Size
 	}
 	r.row = row
 	return row.Size > 0

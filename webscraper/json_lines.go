@@ -105,6 +105,7 @@ func (r *jsonLines) readLine() bool {
 	if length > int64(r.max) {
 		line.Err = tooLong(line.Size, r.max)
 		data = data[:min(len(data), maxPrefixBytes)]
+		line.Cut = int64(len(data)) < line.Size
 	}
 	line.Raw = bytes.Trim(data, lineWhiteSpace)
 	r.row = line

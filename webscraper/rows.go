@@ -30,6 +30,8 @@ type Row struct {
 	// Size is the length of the whole row in bytes: in JSON Lines up to its newline,
 	// in CSV without its line end.
 	Size int64
+	// Cut says that Raw is not all of the row.
+	Cut bool
 	// Columns are the names in the header of a CSV file, and Values has one value
 	// for each; both are nil beside an Err, and in JSON Lines.
 	Columns []string

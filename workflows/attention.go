@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -15,13 +16,80 @@ import (
 // Types of the errors that only a person can get an import past, beside those of
 // the activities.
 const (
-	errorWithheld   = "ShortDownload"
 	errorTooFew     = "TooFewRecords"
 	errorUnverified = "Unverified"
+	// shortDownload is what version 0.1.0 has called TooFewRecords, in some cases:
+	// its histories have the kind.
+	shortDownload = "ShortDownload"
 )
 
-func needsPerson(kind, reason string) error {
-	return temporal.NewNonRetryableApplicationError(reason, kind, nil)
+// needsPerson is the error for a problem that a person has to decide about; details
+// are its offer, if there is one.
+func needsPerson(kind, reason string, details ...any) error {
+	return temporal.NewNonRetryableApplicationError(reason, kind, nil, details...)
+}
+
+// offer is what the signal accept does about a problem.
+type offer struct {
+	// Does is the rest of a sentence that begins with "accept".
+	Does string `json:"accept"`
+	// Records is how many good records an import has that was withheld, by the sink
+	// if BySink is set.
+	Records int64 `json:"records,omitempty"`
+	BySink  bool  `json:"by_sink,omitempty"`
+}
+
+// offer is nil when nobody can accept what is asked about.
+func (q question) offer() *offer {
+	failure, ok := errors.AsType[*temporal.ApplicationError](q.problem)
+	var made offer
+	if !ok || !failure.HasDetails() || failure.Details(&made) != nil || made.Does == "" {
+		return nil
+	}
+	return &made
+}
+
+// withheld is the problem that an import was not published.
+func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
+	if !imported.TooFew {
+		return needsPerson(shortDownload, imported.Reason)
+	}
+	does := "publishes " + records(imported.Records)
+	if imported.Unmapped > 0 {
+		does += ", " + humanize.Comma(imported.Unmapped) + " of them without a row in the mapped table,"
+	}
+	if w.published.ImportID != 0 {
+		does += " instead of " + humanize.Comma(w.published.Records)
+	}
+	after := activities.DeleteScrapingJobInput{Job: w.job, Counts: imported.Counts(), MaxRejected: w.settings.maxRejected}
+	switch kind, reason := after.WhyKeep(); {
+	case w.keeps():
+		does += ", and the job stays in the cloud"
+	case kind != "":
+		does += ", and the job stays in the cloud until a person accepts that, too"
+	case reason != "":
+		does += ", and the job stays in the cloud"
+	default:
+		does += ", and the job is deleted in the cloud after its hold"
+	}
+	return needsPerson(errorTooFew, imported.Reason, offer{Does: does, Records: imported.Counts().Good(), BySink: imported.BySink})
+}
+
+// incomplete is the problem that what is published is not all of the job.
+func (w *importScrapingJob) incomplete(kind, reason string) error {
+	accepted := w.deletion()
+	accepted.Accepted = true
+	does := "closes the import as it is, and the job stays in the cloud"
+	if _, keep := accepted.WhyKeep(); keep == "" && !w.keeps() {
+		does = "lets the job be deleted in the cloud, with " + accepted.Missing()
+	}
+	return needsPerson(kind, reason, offer{Does: does})
+}
+
+// keeps reports whether the job stays in the cloud, or is not there, whatever is
+// published.
+func (w *importScrapingJob) keeps() bool {
+	return w.settings.neverDelete || w.asked.close != "" || w.round.restored != nil
 }
 
 // pose puts a problem before a person. What reconciliation found earlier is what
@@ -49,7 +117,11 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	case err != nil:
 		return "", err
 	case accepts && failedWith(problem, errorTooFew):
-		w.asked.fewer = true
+		if made := w.question.offer(); made.BySink {
+			w.asked.bySink = true
+		} else {
+			w.asked.fewer = &made.Records
+		}
 		w.asked.request = max(w.asked.request, reimport) // what was withheld is gone
 	case accepts:
 		w.asked.accepted = w.published.ImportID
@@ -87,7 +159,7 @@ func (q question) retryable() bool { return q.problem != nil && retryable(proble
 // only a person can, and of some it would take importing all the records each time
 // to find them unsolved.
 func retryable(kind string) bool {
-	return kind != "" && !acceptable(kind) && !slices.Contains([]string{errorWithheld, errorUnverified, activities.ErrorMappedTable}, kind)
+	return kind != "" && !acceptable(kind) && !slices.Contains([]string{shortDownload, errorUnverified, activities.ErrorMappedTable}, kind)
 }
 
 // acceptable reports whether a person may go on in spite of the problem: the
@@ -118,8 +190,8 @@ func (q question) signals() []string {
 // text is the question with its answers.
 func (q question) text() string {
 	continues := "reimport tries again, abandon and keep close it without deleting anything"
-	if q.acceptable() {
-		continues = "accept goes on all the same, deletion in the cloud included; " + continues
+	if made := q.offer(); made != nil {
+		continues = "accept " + made.Does + "; " + continues
 	}
 	return sentence(q.problem) + ". Signals: " + continues + "."
 }

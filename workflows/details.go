@@ -16,6 +16,8 @@ func (w *importScrapingJob) result() ImportScrapingJobResult {
 		Records:       w.published.Records,
 		Rejected:      w.published.Rejected,
 		Skipped:       w.published.Skipped,
+		Unmapped:      w.published.Unmapped,
+		Cut:           w.published.Cut,
 		Bytes:         w.published.Bytes,
 		SHA256:        w.published.SHA256,
 		Outcome:       w.outcome,
@@ -35,12 +37,17 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		Records:           w.published.Records,
 		Rejected:          w.published.Rejected,
 		Skipped:           w.published.Skipped,
+		Unmapped:          w.published.Unmapped,
+		Cut:               w.published.Cut,
 		Problem:           w.published.problem,
 		Signals:           w.signalsInStep(),
 	}
 	switch {
 	case w.question.problem != nil:
 		p.Attention, p.FailsAfter = w.question.text(), &w.question.deadline
+		if made := w.question.offer(); made != nil {
+			p.Accept = made.Does
+		}
 	case w.step == StepHold:
 		p.DeleteAfter = &w.published.heldUntil
 	}
@@ -79,12 +86,19 @@ func (w *importScrapingJob) details(note string) string {
 	}
 	table.add("published", w.published.summary())
 	if w.published.Rejected > 0 {
-		table.add("rejected", humanize.Comma(w.published.Rejected)+", see `scrapehaul.rejected_records`")
+		rejected := humanize.Comma(w.published.Rejected)
+		if w.published.Cut > 0 {
+			rejected += ", " + humanize.Comma(w.published.Cut) + " of them kept only in part"
+		}
+		table.add("rejected", rejected+", see `scrapehaul.rejected_records`")
 	} else {
 		table.add("rejected", "0")
 	}
 	if w.published.Skipped > 0 {
 		table.add("skipped", humanize.Comma(w.published.Skipped)+", see `scrapehaul.skipped_records`")
+	}
+	if w.published.Unmapped > 0 {
+		table.add("unmapped", humanize.Comma(w.published.Unmapped)+", see `scrapehaul.unmapped_records`")
 	}
 	if w.published.problem != "" {
 		table.add("not done", escape(w.published.problem))
@@ -101,8 +115,9 @@ func (w *importScrapingJob) details(note string) string {
 	if signals := w.signalsInStep(); len(signals) > 0 {
 		text.WriteString("\nSignals that make sense now, without input:\n")
 		table.begin()
+		now, _ := w.progress()
 		for _, signal := range signals {
-			table.add("`"+signal+"`", SignalMeaning(signal))
+			table.add("`"+signal+"`", escape(now.Meaning(signal)))
 		}
 	}
 	text.WriteString(mayBeCut)

@@ -139,10 +139,8 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 	case err != nil:
 		w.removeFile(ctx, file)
 		return "", err
-	case imported.TooFew:
-		return "", needsPerson(errorTooFew, imported.Reason)
 	case !imported.Published:
-		return "", needsPerson(errorWithheld, imported.Reason)
+		return "", w.withheld(imported)
 	}
 	w.publish(ctx, imported)
 	return StepHold, nil
@@ -152,10 +150,10 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	w.question.deadline = time.Time{} // whatever was asked is answered
-	kind, reason := w.deletion().WhyKeep()
+	kind, reason := w.whyKeep(ctx)
 	switch {
 	case kind != "":
-		return "", needsPerson(kind, reason)
+		return "", w.incomplete(kind, reason)
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
 	case reason != "":

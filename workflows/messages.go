@@ -30,8 +30,8 @@ const (
 	AbandonSignal = "abandon"
 	// KeepSignal closes the import, as AbandonSignal does, as complete.
 	KeepSignal = "keep"
-	// AcceptSignal goes on, deletion included, with an import that needs
-	// attention because of rejected records or a count that does not match. It and
+	// AcceptSignal goes on with an import that needs attention because of what its
+	// records are or how many: what that does is part of the question. It and
 	// DeleteNowSignal count only for the import, and the question, that was there to
 	// be seen.
 	AcceptSignal = "accept"
@@ -100,6 +100,10 @@ type ImportScrapingJobResult struct {
 	Records       int64 `json:"records"`
 	Rejected      int64 `json:"rejected"`
 	Skipped       int64 `json:"skipped,omitempty"` // by a record hook
+	// Unmapped are those of Records without a row in the mapped table, Cut those of
+	// Rejected of which only the beginning is kept.
+	Unmapped int64 `json:"unmapped,omitempty"`
+	Cut      int64 `json:"cut,omitempty"`
 	// Bytes and SHA256 (lower-case hex) are those of the downloaded file.
 	Bytes   int64   `json:"bytes"`
 	SHA256  string  `json:"sha256"`
@@ -134,17 +138,21 @@ type Progress struct {
 	Step          Step   `json:"step"`
 	// StoredRecordCount is how many records the job has by its own account.
 	StoredRecordCount int64 `json:"stored_record_count"`
-	// Records, Rejected and Skipped are those of the published import.
+	// Records to Cut are those of the published import.
 	Records  int64 `json:"records"`
 	Rejected int64 `json:"rejected"`
 	Skipped  int64 `json:"skipped,omitempty"`
+	Unmapped int64 `json:"unmapped,omitempty"`
+	Cut      int64 `json:"cut,omitempty"`
 	// Problem is that of the result.
 	Problem string `json:"problem,omitempty"`
 	// Attention says what is wrong, and which signals continue, when the step is
 	// StepNeedsAttention.
 	Attention string `json:"attention,omitempty"`
-	// Signals are those that make sense now, all of them without input.
+	// Signals are those that make sense now, all of them without input. Accept says
+	// what AcceptSignal does, if it is one of them.
 	Signals []string `json:"signals,omitempty"`
+	Accept  string   `json:"accept,omitempty"`
 	// DeleteAfter is when the hold ends.
 	DeleteAfter *time.Time `json:"delete_after,omitempty"`
 	// FailsAfter is when the wait for a person ends.

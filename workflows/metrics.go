@@ -41,7 +41,7 @@ const problemTimeout = "Timeout"
 // ProblemKinds are the kinds of what can be put before a person, which are types
 // of errors: an import that needs attention has one of them.
 func ProblemKinds() []string {
-	return append(activities.ErrorKinds(), errorWithheld, errorTooFew, errorUnverified, problemTimeout)
+	return append(activities.ErrorKinds(), errorTooFew, errorUnverified, problemTimeout)
 }
 
 // InitMetrics lets the counters of the workflow begin at 0 on a handler that
@@ -82,7 +82,7 @@ func (w *importScrapingJob) countProblem(ctx workflow.Context, problem error) {
 
 func problemKind(problem error) string {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](problem); ok {
-		if slices.Contains(ProblemKinds(), failure.Type()) {
+		if slices.Contains(ProblemKinds(), failure.Type()) || failure.Type() == shortDownload {
 			return failure.Type()
 		}
 		return activities.ErrorOther

@@ -142,6 +142,14 @@ func (w *importScrapingJob) signalsInStep() []string {
 	return []string{ReimportSignal}
 }
 
+// Meaning says in a few words what a signal would do now.
+func (p Progress) Meaning(signal string) string {
+	if signal == AcceptSignal && p.Accept != "" {
+		return p.Accept
+	}
+	return SignalMeaning(signal)
+}
+
 // SignalMeaning says in a few words what a signal does, or "" if there is none of
 // that name.
 func SignalMeaning(signal string) string {
@@ -149,7 +157,7 @@ func SignalMeaning(signal string) string {
 	case ReimportSignal:
 		return "downloads and imports again, replacing the records"
 	case AcceptSignal:
-		return "goes on all the same, deletion in the cloud included"
+		return "goes on all the same, as the question says"
 	case DeleteNowSignal:
 		return "ends the hold: the job is deleted in the cloud now"
 	case KeepSignal:

@@ -36,10 +36,6 @@ func (w *importScrapingJob) resumeDownload(
 
 // importInput is what the round's file is to be made into.
 func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportRecordsInput {
-	least := w.settings.minRecordsPercent
-	if w.asked.fewer {
-		least = 0
-	}
 	var cloudDeletedAt *time.Time
 	if w.round.restored != nil {
 		cloudDeletedAt = w.published.CloudDeletedAt
@@ -55,8 +51,10 @@ func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportR
 		RequestedAt:       w.round.requestedAt,
 		BatchRecords:      w.settings.batchRecords,
 		MaxRecordBytes:    w.settings.maxRecordBytes,
-		MinRecordsPercent: least,
-		Accepted:          w.asked.fewer,
+		MaxRejected:       w.settings.maxRejected,
+		MinRecordsPercent: w.settings.minRecordsPercent,
+		AcceptedRecords:   w.asked.fewer,
+		Accepted:          w.asked.bySink,
 		CloudDeletedAt:    cloudDeletedAt,
 	}
 }

@@ -95,8 +95,10 @@ type asked struct {
 	close string
 	// about is what accept and delete-now were offered for last.
 	about string
-	// fewer is set while a person wants what was withheld as too few published.
-	fewer bool
+	// fewer is set while a person wants an import published although it was withheld
+	// for having so few good records, bySink while one that the sink has withheld.
+	fewer  *int64
+	bySink bool
 	// accepted is the ID of the import that a person has accepted as it is.
 	accepted int64
 }
@@ -212,11 +214,11 @@ func (w *importScrapingJob) learn(described activities.Description) {
 
 // publish notes what the round has published.
 func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.ImportRecordsResult) {
-	w.asked.fewer = false
+	w.asked.fewer, w.asked.bySink = nil, false
 	w.published = published{
 		PublishedImport: sink.PublishedImport{
 			ScrapingJob: w.job,
-			Counts:      sink.Counts{Records: imported.Records, Rejected: imported.Rejected, Skipped: imported.Skipped},
+			Counts:      imported.Counts(),
 			ImportID:    imported.ImportID,
 			Bytes:       w.round.file.bytes,
 			SHA256:      w.round.file.sha256,
@@ -254,6 +256,20 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 	}
 }
 
+// whyKeep applies the rule of deletion to what is published: what is compared before
+// a deletion is compared before silence too. Runs that version 0.1.0 has begun do
+// not compare what is never deleted.
+func (w *importScrapingJob) whyKeep(ctx workflow.Context) (kind, reason string) {
+	rule := w.deletion()
+	kind, reason = rule.WhyKeep()
+	if kind == activities.ErrorCountMismatch && w.published.Status != "finished" &&
+		workflow.GetVersion(ctx, "compare-all", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		rule.Accepted = true
+		kind, reason = rule.WhyKeep()
+	}
+	return kind, reason
+}
+
 func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
 	w.outcome, w.reason = outcome, reason
 	return stepDone
@@ -274,8 +290,12 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	case w.outcome == Deleted:
 		return stepDone
 	case published != nil:
-		return w.end(NotFound, fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
-			published.Records, published.PublishedAt.UTC().Format(time.RFC3339)))
+		reason := fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
+			published.Records, published.PublishedAt.UTC().Format(time.RFC3339))
+		if missing := w.deletion().Missing(); missing != "" {
+			reason += ", with " + missing
+		}
+		return w.end(NotFound, reason)
 	}
 	return w.end(NotFound, "Web Scraper Cloud does not know this job")
 }

@@ -219,31 +219,36 @@ func abandonsUnfinished(c *check) {
 }
 
 func rejects(c *check) {
-	attempt := c.begin(c.request(1, 5))
+	attempt := c.begin(c.request(1, 7))
 	b := attempt.NewBatch()
 	b.Add(1, []byte(object(1, 1)))
-	b.Add(2, []byte(`{"cut":`)) // kept or rejected: that is the sink's
+	b.Reject(2, []byte("\xff\x00"), "it is odd")
 	b.Add(3, []byte(object(1, 3)))
-	b.Reject(4, []byte("\xff\x00"), "it is too long")
+	b.Reject(4, []byte("\xff"), "it is odd")
 	b.Skip(5, []byte(object(1, 5)), "it is not wanted")
-	b.EndsAt(50, 5)
-	c.equal("the batch's length", b.Len(), 5)
+	b.Cut(6, []byte("its beginning"), "it is too long")
+	b.Add(7, []byte(`{"cut":`)) // kept or rejected: that is the sink's
+	b.EndsAt(70, 7)
+	c.equal("the batch's length", b.Len(), 7)
 	if b.Bytes() <= 0 {
 		c.errorf("the batch says that it takes %d bytes", b.Bytes())
 	}
 	c.must("committing", commit(c.ctx, attempt, b))
 	kept := attempt.Mark()
-	if kept.All() != 5 || kept.Records < 2 || kept.Rejected < 1 || kept.Skipped != 1 {
-		c.errorf("of 5 records, one cut off, one rejected and one skipped, the mark counts %+v", kept.Counts)
+	if kept.All() != 7 || kept.Records < 2 || kept.Rejected < 3 || kept.Skipped != 1 || kept.Cut != 1 {
+		c.errorf("of 7 records, one that is no JSON, three rejected (of one the beginning is kept) and one skipped, the mark counts %+v", kept.Counts)
 	}
+	reasons, err := attempt.Reasons(c.ctx, 2)
+	c.must("asking for the reasons", err)
+	c.equal("the first two reasons", reasons, []sink.Reason{{RecordNumber: 2, Reason: "it is odd"}, {RecordNumber: 6, Reason: "it is too long"}})
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
 	counts, _, err := c.sink.CountPublished(c.ctx, c.job, attempt.ID())
 	c.must("counting", err)
 	c.equal("the counts", counts, kept.Counts)
 	visible, err := c.read(c.ctx, c.job)
 	c.must("reading", err)
-	if int64(len(visible)) != kept.Records || visible[1] == nil || visible[3] == nil || visible[4] != nil || visible[5] != nil {
-		c.errorf("readers see %d records, want %d, with 1 and 3 and without 4 and 5", len(visible), kept.Records)
+	if int64(len(visible)) != kept.Records || visible[1] == nil || visible[3] == nil || visible[4] != nil || visible[5] != nil || visible[6] != nil {
+		c.errorf("readers see %d records, want %d, with 1 and 3 and without 4, 5 and 6", len(visible), kept.Records)
 	}
 }
 
@@ -289,6 +294,7 @@ func reused(c *check) {
 	attempt := c.begin(c.request(1, 300))
 	b := batch(attempt, 9, 1, 50)
 	b.Reject(51, []byte("x"), "never committed")
+	b.Cut(53, []byte("x"), "never committed")
 	b.Skip(52, []byte("x"), "never committed")
 	b.Reset()
 	c.equal("the length of an empty batch", b.Len(), 0)
