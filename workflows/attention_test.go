@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -17,14 +18,18 @@ import (
 // start, with what it tells the person.
 func (w *world) asks(t *testing.T, then func(attention string)) {
 	t.Helper()
-	w.RegisterDelayedCallback(func() {
-		answer, err := w.QueryWorkflow(workflows.ProgressQuery)
-		require.NoError(t, err)
-		var progress workflows.Progress
-		require.NoError(t, answer.Get(&progress))
-		require.Equal(t, workflows.StepNeedsAttention, progress.Step)
-		then(progress.Attention)
-	}, time.Hour)
+	w.RegisterDelayedCallback(func() { then(w.attention(t)) }, time.Hour)
+}
+
+// attention is what the import tells the person whom it waits for.
+func (w *world) attention(t *testing.T) string {
+	t.Helper()
+	answer, err := w.QueryWorkflow(workflows.ProgressQuery)
+	require.NoError(t, err)
+	var progress workflows.Progress
+	require.NoError(t, answer.Get(&progress))
+	require.Equal(t, workflows.StepNeedsAttention, progress.Step)
+	return progress.Attention
 }
 
 func rejects(r *activities.ImportRecordsResult) error {
@@ -38,7 +43,7 @@ func tooFew(r *activities.ImportRecordsResult) error {
 }
 
 func withheld(r *activities.ImportRecordsResult) error {
-	r.Published, r.Reason = false, "the download came out short"
+	r.Published, r.TooFew, r.Reason = false, true, "the download came out short"
 	return nil
 }
 
@@ -50,7 +55,7 @@ func refused(r *activities.ImportRecordsResult) error {
 func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 	const (
 		closeIt  = "reimport tries again, abandon and keep close it without deleting anything."
-		acceptIt = "accept goes on all the same, deletion in the cloud included; "
+		acceptIt = "accept lets the job be deleted in the cloud, with 1 of its 20 records "
 	)
 	for _, test := range []struct {
 		name     string
@@ -60,12 +65,12 @@ func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 		outcome  workflows.Outcome
 		deleted  bool
 	}{
-		{"rejects accepted", rejects, "accept", "1 record was rejected (see scrapehaul.rejected_records). Signals: " + acceptIt + closeIt, workflows.Deleted, true},
+		{"rejects accepted", rejects, "accept", "1 record was rejected (see scrapehaul.rejected_records). Signals: " + acceptIt + "only in scrapehaul.rejected_records; " + closeIt, workflows.Deleted, true},
 		{"rejects abandoned", rejects, "abandon", "", workflows.Abandoned, false},
 		{"rejects kept", rejects, "keep", "", workflows.Kept, false},
-		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + closeIt, workflows.Deleted, true},
+		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + "nowhere here; " + closeIt, workflows.Deleted, true},
 		{"mismatch abandoned", tooFew, "abandon", "", workflows.Abandoned, false},
-		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: " + closeIt, workflows.Abandoned, false},
+		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: accept publishes 20 records, and the job is deleted in the cloud after its hold; " + closeIt, workflows.Abandoned, false},
 		{"error abandoned", refused, "abandon", "no table. Signals: " + closeIt, workflows.Abandoned, false},
 		{"error kept", refused, "keep", "", workflows.Unchanged, false},
 	} {
@@ -90,19 +95,20 @@ func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.MinRecordsPercent = 80
 	w.onImport = func(r *activities.ImportRecordsResult) error {
-		if w.imports[len(w.imports)-1].MinRecordsPercent == 80 {
+		if w.imports[len(w.imports)-1].AcceptedRecords == nil {
 			r.Published, r.TooFew, r.Reason = false, true, "the job has 20 records"
 		}
 		return nil
 	}
 	w.asks(t, func(attention string) {
-		require.Equal(t, "the job has 20 records. Signals: accept goes on all the same, deletion in the cloud included; "+
+		require.Equal(t, "the job has 20 records. Signals: accept publishes 20 records, and the job is deleted in the cloud after its hold; "+
 			"reimport tries again, abandon and keep close it without deleting anything.", attention)
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 2)
-	require.Zero(t, w.imports[1].MinRecordsPercent)
+	require.Equal(t, int64(20), *w.imports[1].AcceptedRecords)
+	require.False(t, w.imports[1].Accepted, "what the sink may withhold is another question")
 }
 
 func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
@@ -244,7 +250,7 @@ func TestSignalsThatMakeNoSenseDoNothing(t *testing.T) {
 	})
 	t.Run("while it needs attention", func(t *testing.T) {
 		w := newWorld(t, "finished")
-		w.onImport = withheld
+		w.onImport = refused
 		w.asks(t, func(string) {
 			w.SignalWorkflow(workflows.AcceptSignal, nil) // nothing was published
 			w.SignalWorkflow(workflows.DeleteNowSignal, nil)
@@ -285,4 +291,93 @@ func TestAbandonWhileImportingClosesWithoutDeleting(t *testing.T) {
 	}
 	require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
 	require.Empty(t, w.deletions)
+}
+
+// A person who accepts is told in numbers what that does, and it does no more.
+func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.settings.MaxRejected = 7
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}}
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		r.Records, r.Rejected = 5, 15
+		if len(w.imports) == 1 {
+			r.Published, r.TooFew, r.Reason = false, true, "the import has 5 good records"
+		}
+		return nil
+	}
+	w.signalAfter(time.Minute, workflows.ReimportSignal)
+	w.asks(t, func(attention string) {
+		require.Equal(t, int64(7), w.imports[0].MaxRejected)
+		require.Contains(t, attention, "accept publishes 5 records instead of 20, and the job stays in the cloud until a person accepts that, too; ")
+		w.SignalWorkflow(workflows.AcceptSignal, nil)
+		w.RegisterDelayedCallback(func() {
+			require.Equal(t, int64(5), *w.imports[1].AcceptedRecords)
+			require.Equal(t, int64(5), w.published.Records)
+			require.Contains(t, w.attention(t), "15 records were rejected (see scrapehaul.rejected_records). "+
+				"Signals: accept lets the job be deleted in the cloud, with 15 of its 20 records only in scrapehaul.rejected_records; ")
+			w.SignalWorkflow(workflows.KeepSignal, nil)
+		}, time.Hour)
+	})
+	require.Equal(t, workflows.Kept, w.run(t, "24h").Outcome)
+	require.Empty(t, w.deletions)
+}
+
+func TestWhatTheSinkWithholdsIsAQuestionOfItsOwn(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		in := w.imports[len(w.imports)-1]
+		switch {
+		case in.AcceptedRecords == nil:
+			r.Published, r.TooFew, r.Reason = false, true, "too few records"
+		case !in.Accepted:
+			r.Published, r.TooFew, r.BySink, r.Reason = false, true, true, "too many rows"
+		}
+		return nil
+	}
+	w.asks(t, func(attention string) {
+		require.Contains(t, attention, "too few records")
+		w.SignalWorkflow(workflows.AcceptSignal, nil)
+		w.RegisterDelayedCallback(func() {
+			require.Contains(t, w.attention(t), "too many rows")
+			w.SignalWorkflow(workflows.AcceptSignal, nil)
+		}, time.Hour)
+	})
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Len(t, w.imports, 3)
+}
+
+func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.settings.MaxRejected = 5
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		r.Records, r.Rejected, r.Cut = 18, 2, 1
+		return nil
+	}
+	w.asks(t, func(attention string) {
+		require.Contains(t, attention, "2 records were rejected (see scrapehaul.rejected_records); of 1 of them only the first 64 KiB are kept, and nothing in an archive. "+
+			"Signals: accept lets the job be deleted in the cloud, with 2 of its 20 records only in scrapehaul.rejected_records, 1 only in part; ")
+		require.Empty(t, w.deletions)
+		w.SignalWorkflow(workflows.AcceptSignal, nil)
+	})
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+}
+
+// What is compared before a deletion is compared before silence too.
+func TestShortDownloadOfAJobThatIsNotDeletedIsToldAPerson(t *testing.T) {
+	for _, test := range []struct{ name, status, hold string }{
+		{"stopped", "stopped", "0"}, {"failed", "failed", "0"}, {"never deleted", "finished", workflows.NeverDelete},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, test.status)
+			w.settings.MaxRejected = 5
+			w.onImport = tooFew
+			w.asks(t, func(attention string) {
+				require.Contains(t, attention, "19 records were imported, but the job has stored 20. "+
+					"Signals: accept closes the import as it is, and the job stays in the cloud; ")
+				w.SignalWorkflow(workflows.AcceptSignal, nil)
+			})
+			require.Equal(t, workflows.Kept, w.run(t, test.hold).Outcome)
+			require.Empty(t, w.deletions)
+		})
+	}
 }
