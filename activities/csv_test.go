@@ -171,7 +171,7 @@ func TestRowsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 	in.BatchRecords = 2
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 3, Rejected: 7, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 3, Rejected: 7, Cut: 1, Published: true}, result)
 	require.Equal(t, []string{"first", "second", "third"}, w.values("text"))
 
 	rejected := w.rejected()

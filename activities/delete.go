@@ -57,10 +57,11 @@ func (in DeleteScrapingJobInput) WhyKeep() (kind, reason string) {
 // bad says what the records are like that are not wherever they ought to be.
 func (in DeleteScrapingJobInput) bad() (reasons []string) {
 	if n := in.Counts.Rejected; n > 0 {
-		reasons = append(reasons, recordsWere(n)+" rejected (see scrapehaul.rejected_records)")
-	}
-	if n := in.Counts.Cut; n > 0 {
-		reasons = append(reasons, fmt.Sprintf("of %d of them only the first 64 KiB are kept, and nothing in an archive", n))
+		reason := recordsWere(n) + " rejected"
+		if cut := in.Counts.Cut; cut > 0 {
+			reason += fmt.Sprintf(", %d of them kept only in part, by the first 64 KiB", cut)
+		}
+		reasons = append(reasons, reason+" (see scrapehaul.rejected_records)")
 	}
 	if n := in.Counts.Unmapped; n > 0 {
 		reasons = append(reasons, recordsWere(n)+" imported without a row in the mapped table (see scrapehaul.unmapped_records)")

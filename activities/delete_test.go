@@ -2,12 +2,13 @@ package activities_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -26,7 +27,7 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 	id = w.cloud.AddJob(job)
 	imported, result := w.imported(id, 1)
 	return id, activities.DeleteScrapingJobInput{
-		Job: imported.Job, ImportID: result.ImportID, Counts: sink.Counts{Records: result.Records, Rejected: result.Rejected},
+		Job: imported.Job, ImportID: result.ImportID, Counts: result.Counts(),
 	}
 }
 
@@ -98,7 +99,7 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			reason: "1 record was imported, but the job has stored 2",
 		},
 		{
-			name: "records were rejected", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":`, 1)},
+			name: "records were rejected", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":`, 2)},
 			reason: "1 record was rejected (see scrapehaul.rejected_records)",
 		},
 		{
@@ -150,6 +151,48 @@ func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
 			require.True(t, w.cloud.Deleted(id))
 		})
 	}
+}
+
+// However many records may be rejected, what is kept only in part is asked about.
+func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
+	t.Parallel()
+	const reason = "1 record was rejected, 1 of them kept only in part, by the first 64 KiB (see scrapehaul.rejected_records)"
+	long := `{"long":"` + strings.Repeat("x", 100_000) + `"}`
+	prepare := func(w *world, archiving bool) (bucket *blob.Bucket, in activities.DeleteScrapingJobInput) {
+		if archiving {
+			_, bucket = w.archiving()
+		}
+		imported := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"n":1}`, long)}), 1)
+		imported.MaxRecordBytes = 1000
+		result, err := w.tryImport(imported)
+		require.NoError(t, err)
+		return bucket, activities.DeleteScrapingJobInput{Job: imported.Job, ImportID: result.ImportID, Counts: result.Counts(), MaxRejected: 1}
+	}
+	t.Run("not archived", func(t *testing.T) {
+		w := newWorld(t)
+		_, in := prepare(w, false)
+		require.Equal(t, int64(1), in.Counts.Cut)
+		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in))
+		in.Counts.Cut = 0 // as version 0.1.0 counts
+		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in))
+		in.Accepted = true
+		require.True(t, w.delete(in).Deleted)
+	})
+	t.Run("archived", func(t *testing.T) {
+		w := newWorld(t)
+		_, in := prepare(w, true)
+		require.Zero(t, in.Counts.Cut)
+		require.Zero(t, w.describe(in.Job.ScrapingJobID).Published.Cut)
+		require.True(t, w.delete(in).Deleted)
+	})
+	t.Run("archived no more", func(t *testing.T) {
+		w := newWorld(t)
+		bucket, in := prepare(w, true)
+		for _, key := range w.archived(bucket) {
+			require.NoError(t, bucket.Delete(t.Context(), key))
+		}
+		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in))
+	})
 }
 
 func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {

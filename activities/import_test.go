@@ -160,7 +160,7 @@ func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 	in.BatchRecords = 2
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 2, Rejected: 4, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 2, Rejected: 4, Cut: 1, Published: true}, result)
 
 	var rejected []struct {
 		Number int64  `db:"record_number"`
@@ -235,12 +235,12 @@ func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":2}`+"\n"+`{"n":`, 3)})
 	w.imported(id, 1)
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records`))
-	require.NoError(t, w.cloud.SetRecords(id, webscrapertest.JSONLines(`{"n":3}`)))
+	require.NoError(t, w.cloud.SetRecords(id, webscrapertest.JSONLines(`{"n":3}`, `{"n":4}`, `{"n":5}`)))
 
 	_, result := w.imported(id, 2)
 	require.True(t, result.Published)
-	require.Equal(t, int64(1), w.visible())
-	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.import_records`))
+	require.Equal(t, int64(3), w.visible())
+	require.Equal(t, int64(3), w.count(`SELECT count(*) FROM scrapehaul.import_records`))
 	require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.rejected_records`))
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports WHERE state = 'replaced' AND records_removed_at IS NOT NULL`))
 }
@@ -287,7 +287,10 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	published(add("laptops", "finished", 0), false)
 	published(add("laptops", "finished", 90), true)
 	accepted := add("laptops", "finished", 1)
-	accepted.MinRecordsPercent = 0
+	accepted.AcceptedRecords = new(int64(2))
+	published(accepted, false) // of two
+	accepted = add("laptops", "finished", 1)
+	accepted.AcceptedRecords = new(int64(1))
 	published(accepted, true)
 	published(add("laptops", "finished", 1), true)
 }
@@ -306,7 +309,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 		{"as many are published before", 15, 20, 15, true},
 		{"more are published before", 16, 20, 15, false},
 		{"nothing came", 1, 20, 0, false},
-		{"the job itself has shrunk", 20, 15, 15, true},
+		{"the job itself has shrunk", 20, 15, 15, false},
 	} {
 		for _, status := range []string{"finished", "stopped"} {
 			t.Run(status+" and "+c.name, func(t *testing.T) {
@@ -327,12 +330,61 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 					require.Empty(t, result.Reason)
 					require.Equal(t, c.download, w.visible())
 				} else {
-					require.Contains(t, result.Reason, "the job has stored 20")
+					require.Equal(t, fmt.Sprintf("the import has %d good records, and the job has stored %d: the %d published before stay",
+						c.download, c.stored, c.before), result.Reason)
+					require.True(t, result.TooFew)
 					require.Equal(t, c.before, w.visible())
 				}
 				require.Equal(t, w.visible(), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "nothing else is left")
 			})
 		}
+	}
+}
+
+func TestImportNeverReplacesABetterOneWithoutAPerson(t *testing.T) {
+	t.Parallel()
+	const good, bad = `{"n":1}`, `{"n":`
+	lines := func(goods, bads int) webscrapertest.Records {
+		body := strings.Repeat(bad+"\n", bads) + strings.Repeat(good+"\n", goods)
+		return webscrapertest.RawBody(body, int64(goods+bads))
+	}
+	for _, c := range []struct {
+		name        string
+		before, now [2]int // good and bad records
+		maxRejected int64
+		reason      string // "" when it is published
+	}{
+		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected ones, and the job has stored 200: the 200 published before stay (record 1: "},
+		{"some are rejected", [2]int{200, 0}, [2]int{199, 1}, 0, "the import has 199 good records, 1 rejected ones"},
+		{"more are rejected than before, of more", [2]int{200, 3}, [2]int{300, 4}, 0, "the import has 300 good records, 4 rejected ones"},
+		{"a small share is rejected", [2]int{200, 0}, [2]int{400, 4}, 0, ""},
+		{"as many are allowed", [2]int{20, 0}, [2]int{20, 4}, 4, ""},
+		{"as many were rejected before", [2]int{20, 4}, [2]int{20, 4}, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.cloud.AddJob(webscrapertest.Job{Records: lines(c.before[0], c.before[1])})
+			w.imported(id, 1)
+			require.NoError(t, w.cloud.SetRecords(id, lines(c.now[0], c.now[1])))
+			in := w.downloaded(id, 2)
+			in.MaxRejected = c.maxRejected
+			result, err := w.tryImport(in)
+			require.NoError(t, err)
+			require.Equal(t, c.reason == "", result.Published, result.Reason)
+			if c.reason == "" {
+				require.Equal(t, int64(c.now[0]), w.visible())
+				return
+			}
+			require.Contains(t, result.Reason, c.reason)
+			require.Equal(t, int64(c.before[0]), w.visible())
+
+			in = w.downloaded(id, 3)
+			in.AcceptedRecords = &result.Records
+			accepted, err := w.tryImport(in)
+			require.NoError(t, err)
+			require.True(t, accepted.Published)
+			require.Equal(t, int64(c.now[0]), w.visible())
+		})
 	}
 }
 

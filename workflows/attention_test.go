@@ -354,7 +354,7 @@ func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T
 		return nil
 	}
 	w.asks(t, func(attention string) {
-		require.Contains(t, attention, "2 records were rejected (see scrapehaul.rejected_records); of 1 of them only the first 64 KiB are kept, and nothing in an archive. "+
+		require.Contains(t, attention, "2 records were rejected, 1 of them kept only in part, by the first 64 KiB (see scrapehaul.rejected_records). "+
 			"Signals: accept lets the job be deleted in the cloud, with 2 of its 20 records only in scrapehaul.rejected_records, 1 only in part; ")
 		require.Empty(t, w.deletions)
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
