@@ -21,6 +21,8 @@ type importBatch struct {
 	mapped  []byte
 	rejects []reject
 	skips   []reject
+	// unmapped are those of records that have no row in mapped, with the reason only.
+	unmapped []reject
 	// rejectBytes counts what rejects and skips hold, so that Bytes bounds the memory.
 	rejectBytes int
 	// writer and chunk are for the COPY data of the records.
@@ -69,8 +71,7 @@ func (b *importBatch) Add(number int64, data []byte) {
 	if b.of.mapped != nil {
 		var err error
 		if b.mapped, err = b.of.mapped.appendRow(b.mapped, number, data); err != nil {
-			b.Reject(number, data, err.Error())
-			return
+			b.unmapped = append(b.unmapped, reject{number: number, reason: err.Error()})
 		}
 	}
 	row.end = len(b.mapped)
@@ -113,7 +114,7 @@ func (b *importBatch) Bytes() int { return len(b.data) + len(b.mapped) + b.rejec
 func (b *importBatch) Reset() {
 	b.data, b.mapped = b.data[:0], b.mapped[:0]
 	b.records = b.records[:0]
-	b.rejects, b.skips = b.rejects[:0], b.skips[:0]
+	b.rejects, b.skips, b.unmapped = b.rejects[:0], b.skips[:0], b.unmapped[:0]
 	b.rejectBytes = 0
 	b.writer.reset()
 	if cap(b.chunk) > 2*copyChunkBytes { // there was a very long record

@@ -88,8 +88,8 @@ func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed
 	return more, err
 }
 
-// commitOn commits the batch. A record that PostgreSQL refuses is rejected with
-// the reason while the others of the batch are imported.
+// commitOn commits the batch. A record that PostgreSQL refuses is rejected, or left
+// unmapped, with the reason, while the others of the batch are imported.
 func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, committed func(sink.Batch)) error {
 	err := i.commit(ctx, conn, batch, turn, copyRecords)
 	if refused(err) && batch.unchecked {
@@ -124,9 +124,10 @@ WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes 
 // from the end, with their marks; advanceMark notices.
 const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
 
-// writeRecords writes the batch's records inside a transaction and returns
-// those that PostgreSQL refused.
-type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused []reject, err error)
+// writeRecords writes the batch's records inside a transaction and returns those
+// that PostgreSQL refused, and those of the others that have no row in the mapping's
+// table.
+type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error)
 
 func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, write writeRecords) error {
 	var (
@@ -137,23 +138,20 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 		if _, err := tx.ExecContext(ctx, leaveFlushing); err != nil {
 			return err
 		}
-		var refused []reject
+		var refused, unmapped []reject
 		if len(batch.records) > 0 {
 			var err error
-			if refused, err = write(ctx, tx, batch); err != nil {
+			if refused, unmapped, err = write(ctx, tx, batch); err != nil {
 				return err
 			}
 		}
 		rejects := append(refused, batch.rejects...)
-		var cut pq.BoolArray
-		for _, each := range rejects {
-			cut = append(cut, each.cut)
-		}
-		if err := insertAside(ctx, tx, insertRejected, i.id, rejects, cut); err != nil {
-			return err
-		}
-		if err := insertAside(ctx, tx, insertSkipped, i.id, batch.skips); err != nil {
-			return err
+		for statement, records := range map[string][]reject{
+			insertRejected: rejects, insertSkipped: batch.skips, insertUnmapped: unmapped,
+		} {
+			if err := insertAside(ctx, tx, statement, i.id, records); err != nil {
+				return err
+			}
 		}
 		if err := i.waitForTurn(ctx, turn); err != nil {
 			return err
@@ -166,9 +164,14 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 				Records:  mark.Records + int64(len(batch.records)-len(refused)),
 				Rejected: mark.Rejected + int64(len(rejects)),
 				Skipped:  mark.Skipped + int64(len(batch.skips)),
-				Unmapped: mark.Unmapped,
-				Cut:      mark.Cut + int64(len(slices.DeleteFunc(cut, func(is bool) bool { return !is }))),
+				Unmapped: mark.Unmapped + int64(len(unmapped)),
+				Cut:      mark.Cut,
 			},
+		}
+		for _, each := range rejects {
+			if each.cut {
+				next.Cut++
+			}
 		}
 		columns = i.newColumns(batch.writer.columns)
 		// Last, so that the row is locked for a moment only.
@@ -227,15 +230,22 @@ func (i *attempt) endTurn(turn int) {
 const (
 	insertRejected = `
 INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason, cut)
-SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[]), unnest($5::boolean[])`
+SELECT $1, record_number, raw, reason, cut` + fromAside
 
 	insertSkipped = `
 INSERT INTO scrapehaul.skipped_records (import_id, record_number, raw, reason)
-SELECT $1, unnest($2::bigint[]), unnest($3::bytea[]), unnest($4::text[])`
+SELECT $1, record_number, raw, reason` + fromAside
+
+	insertUnmapped = `
+INSERT INTO scrapehaul.unmapped_records (import_id, record_number, reason)
+SELECT $1, record_number, reason` + fromAside
+
+	fromAside = `
+FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::boolean[]) AS aside (record_number, raw, reason, cut)`
 )
 
-// insertAside writes records that are not imported; more are the further columns.
-func insertAside(ctx context.Context, tx transaction, statement string, importID int64, records []reject, more ...any) error {
+// insertAside notes records that are not where they ought to be.
+func insertAside(ctx context.Context, tx transaction, statement string, importID int64, records []reject) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -243,12 +253,14 @@ func insertAside(ctx context.Context, tx transaction, statement string, importID
 		numbers pq.Int64Array
 		raws    pq.ByteaArray
 		reasons pq.StringArray
+		cut     pq.BoolArray
 	)
 	for _, r := range records {
 		numbers = append(numbers, r.number)
 		raws = append(raws, r.raw)
 		reasons = append(reasons, r.reason)
+		cut = append(cut, r.cut)
 	}
-	_, err := tx.ExecContext(ctx, statement, append([]any{importID, numbers, raws, reasons}, more...)...)
+	_, err := tx.ExecContext(ctx, statement, importID, numbers, raws, reasons, cut)
 	return err
 }

@@ -19,9 +19,11 @@ COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN`
 // and is sent from 63 KiB on.
 const copyChunkBytes = 63 << 10
 
-// table is one that the records of a batch are copied into.
+// table is one that the records of a batch, or those of them that takes says, are
+// copied into.
 type table struct {
 	copy    string
+	takes   func([]batchRecord) []batchRecord
 	rows    func([]batchRecord) iter.Seq[[]byte]
 	refuses func(error) bool // a record, as opposed to failing
 }
@@ -29,22 +31,32 @@ type table struct {
 // tables are scrapehaul.import_records and, with a mapping, the one that holds its
 // rows.
 func (b *importBatch) tables() []table {
-	tables := []table{{copyStatement, b.rows, refused}}
+	all := func(records []batchRecord) []batchRecord { return records }
+	tables := []table{{copyStatement, all, b.rows, refused}}
 	if mapped := b.of.mapped; mapped != nil {
-		tables = append(tables, table{mapped.copy, b.mappedRows, func(err error) bool { return refused(err) || mapped.refuses(err) }})
+		refuses := func(err error) bool { return refused(err) || mapped.refuses(err) }
+		tables = append(tables, table{mapped.copy, b.withRow, b.mappedRows, refuses})
 	}
 	return tables
 }
 
+// withRow returns those of the records that fit the mapping.
+func (b *importBatch) withRow(records []batchRecord) []batchRecord {
+	if len(b.unmapped) == 0 {
+		return records
+	}
+	return slices.DeleteFunc(slices.Clone(records), func(record batchRecord) bool { return record.row.start == record.row.end })
+}
+
 // copyRecords writes all records with one COPY a table. It refuses none by itself:
 // an error of PostgreSQL sinks the whole batch.
-func copyRecords(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
+func copyRecords(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
 	for _, into := range batch.tables() {
-		if err := copyInto(ctx, tx, into, batch, batch.records); err != nil {
-			return nil, err
+		if err := copyInto(ctx, tx, into, batch, into.takes(batch.records)); err != nil {
+			return nil, nil, err
 		}
 	}
-	return nil, nil
+	return nil, batch.unmapped, nil
 }
 
 func copyInto(ctx context.Context, tx transaction, into table, batch *importBatch, records []batchRecord) error {
@@ -98,29 +110,33 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte],
 
 // copyAccepted writes the records but for those that PostgreSQL refuses: it finds
 // them by halving, so that one among 5,000 costs some 20 COPYs, and not a
-// statement for each record.
-func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) ([]reject, error) {
-	var rejects []reject
+// statement for each record. What only the mapping's table refuses is imported
+// without a row there.
+func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
 	records := batch.records
 	for n, into := range batch.tables() {
 		halves := &halves{table: into, tx: tx, batch: batch}
 		if _, err := tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if err := halves.copy(ctx, records, false); err != nil {
-			return nil, err
+		if err := halves.copy(ctx, into.takes(records), false); err != nil {
+			return nil, nil, err
 		}
 		if _, err := tx.ExecContext(ctx, `RELEASE SAVEPOINT piece`); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if n > 0 { // the tables before have them
-			if err := deleteRecords(ctx, tx, batch.of.id, halves.refused); err != nil {
-				return nil, err
-			}
+		if n == 0 {
+			records, refused = halves.accepted, halves.refused
+		} else {
+			unmapped = halves.refused
 		}
-		records, rejects = halves.accepted, append(rejects, halves.refused...)
 	}
-	return rejects, nil
+	for _, each := range batch.unmapped {
+		if !slices.ContainsFunc(refused, func(r reject) bool { return r.number == each.number }) {
+			unmapped = append(unmapped, each)
+		}
+	}
+	return refused, unmapped, nil
 }
 
 // halves copies records into a table, in pieces that PostgreSQL accepts.
@@ -166,15 +182,6 @@ func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) er
 		return err
 	}
 	return h.copy(ctx, records[half:], len(h.refused) == before)
-}
-
-func deleteRecords(ctx context.Context, tx transaction, importID int64, records []reject) error {
-	numbers := pq.Int64Array{}
-	for _, record := range records {
-		numbers = append(numbers, record.number)
-	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM scrapehaul.import_records WHERE import_id = $1 AND record_number = ANY($2)`, importID, numbers)
-	return err
 }
 
 // refused says whether PostgreSQL refused what a record holds, as opposed to

@@ -33,6 +33,7 @@ const (
 	deletedJob    = 1237 // 2 records published, deleted in the cloud
 	givenUpJob    = 1238 // 2 records committed and abandoned, given up by a person
 	skippedJob    = 1239 // of a sitemap of its own, without its view: 2 records published, 1 skipped
+	partJob       = 1240 // of a mapped sitemap: 2 records published, 1 of them without a row; 1 rejected and cut
 )
 
 func requestOf(scrapingJobID int64, pass int, bytes int64) sink.ImportRequest {
@@ -100,6 +101,15 @@ func filledDatabase(t *testing.T) (url string) {
 	db.MustExec(`CREATE TABLE sitemaps.hooked ()`) // where the view would be
 	publish(skipped)
 	db.MustExec(`DROP TABLE sitemaps.hooked`)
+
+	inPart := begin(t, mapped(t, db, replaceJob), ofSitemap("shop", requestOf(partJob, 1, 3)))
+	batch = inPart.NewBatch()
+	batch.Add(1, []byte(product("fits", "1")))
+	batch.Add(2, []byte(product("does not", "cheap")))
+	batch.Cut(3, []byte(`{"long":"`), "it is too long")
+	batch.EndsAt(3, 3)
+	require.NoError(t, commitBatch(t.Context(), inPart, batch))
+	publish(inPart)
 	if *dump != "" {
 		written, err := exec.Command("pg_dump", "--inserts", "--no-owner", "--no-privileges", "--schema=scrapehaul", "--schema=sitemaps", url).Output()
 		require.NoError(t, err)

@@ -181,7 +181,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 			i.mapped = newMappedRows(of, row.ImportID)
 			var complete bool
 			tx.progress = i.progress // it counts the rows
-			if complete, err = i.mapped.complete(ctx, tx, row.Records); err == nil && !complete {
+			if complete, err = i.mapped.complete(ctx, tx, row.Good()); err == nil && !complete {
 				err = sql.ErrNoRows // begin anew
 			}
 		}

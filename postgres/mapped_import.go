@@ -114,8 +114,8 @@ WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
 )
 
 // create makes the table that holds the rows. It checks what the mapping's table
-// checks of a row by itself, so that a record which does not fit is rejected with
-// its batch, and not found when all of them are published.
+// checks of a row by itself, so that a record which does not fit is found with its
+// batch, and not when all of them are published.
 //
 // PostgreSQL writes no WAL for the table, and empties it after a crash: the import
 // begins anew then.
@@ -154,8 +154,8 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	return m.failed(err)
 }
 
-// complete says whether there is a row for every record that has been committed:
-// not after a crash of PostgreSQL, nor when a worker that knows nothing of the
+// complete says whether there is a row for every record that has been committed and
+// fits: not after a crash of PostgreSQL, nor when a worker that knows nothing of the
 // mapping has committed records alone.
 func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64) (bool, error) {
 	var exists bool

@@ -49,7 +49,7 @@ func (m *mappedRows) publish(
 	if err := m.lock(ctx, tx); err != nil {
 		return "", m.failed(err)
 	}
-	complete, err := m.complete(ctx, tx, mark.Records)
+	complete, err := m.complete(ctx, tx, mark.Good())
 	if err == nil && !complete {
 		err = errIncomplete
 	}
@@ -171,7 +171,7 @@ const hasLaterWhole = `
 SELECT EXISTS (SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
                WHERE (job.sitemap_id = nullif($2::bigint, 0) OR job.sitemap_name = $3) AND job.scrapingjob_id > $1
                  AND job.status = 'finished' AND import.mapping <> ''
-                 AND import.rejected = 0 AND import.records + import.skipped >= job.stored_record_count)`
+                 AND import.rejected = 0 AND import.unmapped = 0 AND import.records + import.skipped >= job.stored_record_count)`
 
 // missing returns the condition of the rows, called present, that are to be
 // deactivated, with the job and the sitemap as $1 to $3, "" if there are to be none;
@@ -182,9 +182,9 @@ func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.I
 	if m.DeactivateMissing == nil || job.Status != "finished" {
 		return "", "", nil
 	}
-	if mark.Rejected > 0 || mark.All() < job.StoredRecordCount {
-		return "", fmt.Sprintf("rows of table %s that job %d has not brought were not deactivated: of its %d records %d were rejected, and %d are not in the file",
-			m.Table, job.ScrapingJobID, job.StoredRecordCount, mark.Rejected, max(0, job.StoredRecordCount-mark.All())), nil
+	if mark.Bad() > 0 || mark.All() < job.StoredRecordCount {
+		return "", fmt.Sprintf("rows of table %s that job %d has not brought were not deactivated: of its %d records %d were rejected, %d do not fit the table, and %d are not in the file",
+			m.Table, job.ScrapingJobID, job.StoredRecordCount, mark.Rejected, mark.Unmapped, max(0, job.StoredRecordCount-mark.All())), nil
 	}
 	of := []any{job.ScrapingJobID, job.SitemapID, job.SitemapName}
 	var later bool

@@ -59,7 +59,7 @@ func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
 func requireInOrder(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	store := postgres.NewStore(db, nil)
-	require.Equal(t, int64(5+3+2), count(t, db, visible+` WHERE scrapingjob_id <> $1`, skippedJob))
+	require.Equal(t, int64(5+3+2), count(t, db, visible+` WHERE scrapingjob_id NOT IN ($1, $2)`, skippedJob, partJob))
 
 	published, err := store.PublishedImports(t.Context(), []int64{replacedJob, rejectedJob, unfinishedJob, deletedJob, givenUpJob})
 	require.NoError(t, err)
@@ -148,6 +148,41 @@ func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
 				published[skippedJob].ImportID))
 		})
 	}
+}
+
+func TestDatabasesKeepWhatIsKeptInPart(t *testing.T) {
+	t.Parallel()
+	for name, db := range databases(t) {
+		if name == "version-1.sql" { // has nothing like it
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			published, err := postgres.NewStore(db, nil).PublishedImports(t.Context(), []int64{partJob})
+			require.NoError(t, err)
+			require.Equal(t, sink.Counts{Records: 2, Rejected: 1, Unmapped: 1, Cut: 1}, published[partJob].Counts)
+			require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.unmapped_records WHERE import_id = $1 AND reason LIKE 'column "price"%'`,
+				published[partJob].ImportID))
+		})
+	}
+}
+
+func TestMigrationFindsWhatTheFirstVersionHasKeptInPart(t *testing.T) {
+	t.Parallel()
+	db := restoredDatabase(t, "testdata/databases/version-1.sql")
+	db.MustExec(`
+		INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason)
+		SELECT published_import_id, 5, convert_to(repeat('x', 65536), 'UTF8'), '70000 bytes long, over the limit of 1000 (MAX_RECORD_BYTES)'
+		FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1`, rejectedJob)
+	db.MustExec(`UPDATE scrapehaul.imports SET rejected = 2 WHERE scrapingjob_id = $1`, rejectedJob)
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	store := postgres.NewStore(db, nil)
+	published, err := store.PublishedImports(t.Context(), []int64{rejectedJob})
+	require.NoError(t, err)
+	require.Equal(t, sink.Counts{Records: 3, Rejected: 2, Cut: 1}, published[rejectedJob].Counts)
+	counted, _, err := store.CountPublished(t.Context(), rejectedJob, published[rejectedJob].ImportID)
+	require.NoError(t, err)
+	require.Equal(t, published[rejectedJob].Counts, counted)
 }
 
 func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {

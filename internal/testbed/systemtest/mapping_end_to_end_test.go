@@ -89,8 +89,8 @@ func TestOperatorLearnsWhyNoRowsWereDeactivated(t *testing.T) {
 	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
 		`{"web-scraper-order":"2-1","product":"a","price":"$1.00"}`, `{"web-scraper-order":"2-2","product":"b","price":"cheap"}`)})
 	s.Notify(second)
-	s.Attention(second) // for the rejected record
-	const why = "were not deactivated: of its 2 records 1 were rejected"
+	s.Attention(second) // for the record that does not fit
+	const why = "were not deactivated: of its 2 records 0 were rejected, 1 do not fit the table"
 	require.Contains(t, s.Progress(second).Problem, why)
 	s.Signal(second, workflows.AcceptSignal)
 	require.Contains(t, s.Result(second).Problem, why)
