@@ -34,7 +34,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	first := s.StartWorker(s.Spool)
 	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_total{outcome="failed"} 0`,
 		`scrapehaul_problems_total{kind="RejectedRecords"} 0`, `scrapehaul_imports_needing_attention{kind="RejectedRecords"} 0`,
-		`scrapehaul_records_total 0`, `scrapehaul_rejected_records_total 0`)
+		`scrapehaul_records_total 0`, `scrapehaul_rejected_records_total 0`, `scrapehaul_unmapped_records_total 0`)
 
 	var ids []int64
 	add := func(records webscrapertest.Records) int64 {

@@ -17,6 +17,7 @@ type Progress struct {
 	Records  int64 `json:"records,omitempty"`
 	Rejected int64 `json:"rejected,omitempty"`
 	Skipped  int64 `json:"skipped,omitempty"`
+	Unmapped int64 `json:"unmapped,omitempty"`
 	// OfRecords is how many records the job has by its own account.
 	OfRecords int64 `json:"of_records,omitempty"`
 	// Removed counts the records of replaced imports that are gone.

@@ -110,6 +110,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		if attempt != nil {
 			mark := attempt.Mark()
 			at.Bytes, at.Records, at.Rejected, at.Skipped = mark.Bytes, mark.Records, mark.Rejected, mark.Skipped
+			at.Unmapped = mark.Unmapped
 		}
 		return at
 	}

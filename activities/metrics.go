@@ -14,10 +14,11 @@ import (
 // all of Temporal's they carry the SDK's own tags, the activity's type and the
 // task queue among them.
 const (
-	// recordsMetric, rejectedMetric and bytesMetric are counters of what has been
-	// committed, batch by batch: of the file, bytes.
+	// recordsMetric, rejectedMetric, unmappedMetric and bytesMetric are counters of
+	// what has been committed, batch by batch: of the file, bytes.
 	recordsMetric  = "scrapehaul_records"
 	rejectedMetric = "scrapehaul_rejected_records"
+	unmappedMetric = "scrapehaul_unmapped_records"
 	bytesMetric    = "scrapehaul_bytes"
 	// stepMetric is a timer, with the tag "step": how long a step of an import
 	// has taken, from the moment it was due to its end, with all attempts and all
@@ -39,7 +40,7 @@ const (
 // drops the SDK's own tags: what is counted for the first time is seen as an
 // increase then.
 func InitMetrics(handler client.MetricsHandler) {
-	for _, name := range []string{recordsMetric, rejectedMetric, bytesMetric} {
+	for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric} {
 		handler.Counter(name).Inc(0)
 	}
 }
@@ -61,6 +62,7 @@ func countCommitted(ctx context.Context, mark func() sink.Mark) (count func()) {
 		now := mark()
 		handler.Counter(recordsMetric).Inc(now.Records - counted.Records)
 		handler.Counter(rejectedMetric).Inc(now.Rejected - counted.Rejected)
+		handler.Counter(unmappedMetric).Inc(now.Unmapped - counted.Unmapped)
 		handler.Counter(bytesMetric).Inc(now.Bytes - counted.Bytes)
 		counted = now
 	}

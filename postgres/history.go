@@ -29,7 +29,7 @@ type PastImport struct {
 	PublishedAt sql.NullTime `db:"published_at"`
 }
 
-// KeepsRejected says whether its rejected records are kept, for [Store.Rejected]:
+// KeepsRejected says whether its rejected and unmapped records are kept, for [Store.Rejected]:
 // those of replaced and abandoned imports are removed.
 func (p PastImport) KeepsRejected() bool { return p.State == "importing" || p.State == "published" }
 
@@ -75,8 +75,13 @@ func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, 
 	return imports, nil
 }
 
-// RejectedRecord is a record that could not be imported, and why.
+// Bad is how many records were rejected or left unmapped.
+func (p PastImport) Bad() int64 { return p.Rejected + p.Unmapped }
+
+// RejectedRecord is a record that could not be imported, or has no row in the table
+// of its mapping, and why.
 type RejectedRecord struct {
+	Unmapped     bool   `db:"unmapped"`
 	RecordNumber int64  `db:"record_number"`
 	Reason       string `db:"reason"`
 	// Beginning is the first bytes of the record as it came: any bytes.
@@ -86,12 +91,16 @@ type RejectedRecord struct {
 }
 
 const selectRejected = `
-SELECT record_number, reason, substring(raw FROM 1 FOR $3) AS beginning, length(raw) AS bytes
-FROM scrapehaul.rejected_records
-WHERE import_id = $1 ORDER BY record_number LIMIT $2`
+(SELECT record_number, reason, substring(raw FROM 1 FOR $3) AS beginning, length(raw) AS bytes, false AS unmapped
+ FROM scrapehaul.rejected_records WHERE import_id = $1 ORDER BY record_number LIMIT $2)
+UNION ALL
+(SELECT record_number, reason, substring(convert_to(data::text, 'UTF8') FROM 1 FOR $3), octet_length(data::text), true
+ FROM scrapehaul.unmapped_records JOIN scrapehaul.import_records USING (import_id, record_number)
+ WHERE import_id = $1 ORDER BY record_number LIMIT $2)
+ORDER BY record_number LIMIT $2`
 
-// Rejected returns the first rejected records of an import, by their numbers,
-// each with at most beginning bytes of its content; see [PastImport.KeepsRejected].
+// Rejected returns the first records of an import, by their numbers, that were
+// rejected or left unmapped, each with at most beginning bytes of its content; see [PastImport.KeepsRejected].
 func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) ([]RejectedRecord, error) {
 	var records []RejectedRecord
 	if err := s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning); err != nil {

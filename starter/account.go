@@ -136,6 +136,9 @@ func printJobs(out io.Writer, jobs iter.Seq2[listedJob, error]) error {
 			if published.Rejected > 0 {
 				imported += fmt.Sprintf(" (%d rejected)", published.Rejected)
 			}
+			if published.Unmapped > 0 {
+				imported += fmt.Sprintf(" (%d without a row in the mapped table)", published.Unmapped)
+			}
 			if job.RunAgain {
 				imported += " (has run again since)"
 			}

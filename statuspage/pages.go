@@ -193,7 +193,8 @@ type importPage struct {
 	ScrapingJobID int64
 	// Import is nil when Temporal knows none, or cannot be asked.
 	Import *importView
-	// Rejects are the first rejected records of import RejectsOf.
+	// Rejects are the first records of import RejectsOf that were rejected or left
+	// unmapped.
 	Rejects   []postgres.RejectedRecord
 	RejectsOf *pastView
 	history
@@ -248,12 +249,12 @@ func (h *handler) showImport(c *gin.Context) {
 	h.render(c, http.StatusOK, "import.html", page)
 }
 
-// readRejects reads the rejected records of the newest import on the page that
+// readRejects reads the rejected and unmapped records of the newest import on the page that
 // has some. Those of replaced imports are removed.
 func (h *handler) readRejects(ctx context.Context, page *importPage) (err error) {
 	for n := range page.Imports {
 		each := &page.Imports[n]
-		if each.Rejected == 0 || !each.KeepsRejected() {
+		if each.Bad() == 0 || !each.KeepsRejected() {
 			continue
 		}
 		page.RejectsOf = each

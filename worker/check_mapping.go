@@ -24,7 +24,7 @@ type checkMappingCommand struct {
 
 // Help says what it needs, and its exit status.
 func (checkMappingCommand) Help() string {
-	return "It needs neither the database nor any setting. Exit status 1: the file has problems, or records of the sample would be rejected."
+	return "It needs neither the database nor any setting. Exit status 1: the file has problems, or records of the sample would have no row."
 }
 
 // Run checks the file, and shows how the records of the sample would land.
@@ -82,7 +82,7 @@ func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mapp
 	return mappings.All()[0]
 }
 
-// convert converts the whole sample. It fails when a record would be rejected.
+// convert converts the whole sample. It fails when a record would have no row.
 func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *mapping.Mapping, rows int) (err error) {
 	sample, format := io.Reader(os.Stdin), activities.FormatJSON
 	if c.Sample != "-" {
@@ -110,7 +110,7 @@ func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *map
 		return err
 	}
 	if trial.rejected > 0 {
-		return fmt.Errorf("%d of %s would be rejected", trial.rejected, count(trial.records(), "record"))
+		return fmt.Errorf("%d of %s would have no row", trial.rejected, count(trial.records(), "record"))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ ok
 func TestCheckMappingShowsHowRecordsWouldLand(t *testing.T) {
 	code, out, problems := checkMapping(t, exampleMappings, exampleSample, "--sitemap", "books")
 	require.Equal(t, program.ExitFailed, code)
-	require.Equal(t, "worker: 1 of 4 records would be rejected\n", problems)
+	require.Equal(t, "worker: 1 of 4 records would have no row\n", problems)
 	require.Equal(t, `books -> shop.books: upsert, 7 columns, key url; missing rows get active = false, up to 20 % of the active ones
 
 RECORD  url                         title                 price    stock   in_stock  seen_at                    details
@@ -61,7 +61,7 @@ RECORD  url                         title                 price    stock   in_st
 4       https://books.example/1000  A Light in the Attic  12.50    3       true      2026-11-24T15:06:00+02:00  {"pages":176,"languages":["en","lv"]}
 
 3 records would land, as 2 rows: the others have the key (url) of another one
-1 record would be rejected
+1 record would have no row
   record 3: column "price": "on request" is not an amount that the cleaner money knows, such as $1,299.00
 `, out)
 }
@@ -91,8 +91,8 @@ func TestCheckMappingConvertsTheWholeSampleAndShowsTheFirstRows(t *testing.T) {
 	file, path := fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", sample.String())
 	code, out, problems := checkMapping(t, file, path)
 	require.Equal(t, program.ExitFailed, code)
-	require.Equal(t, "worker: 50 of 1000 records would be rejected\n", problems)
-	require.Contains(t, out, "\n10      9       x\n\n950 records would land\n50 records would be rejected\n  record 510: column \"v\": \"nine\" is not a number\n")
+	require.Equal(t, "worker: 50 of 1000 records would have no row\n", problems)
+	require.Contains(t, out, "\n10      9       x\n\n950 records would land\n50 records would have no row\n  record 510: column \"v\": \"nine\" is not a number\n")
 	require.Contains(t, out, "  record 600: column \"v\": \"nine\" is not a number\n  and 40 more\n")
 
 	_, out, _ = checkMapping(t, file, path, "--rows", "2")
@@ -122,7 +122,7 @@ RECORD  v       w
 
 7 records would land
 column "v" is NULL in all of them: look whether the export has "v", and what the cleaners make of it
-0 records would be rejected
+0 records would have no row
 `, out)
 }
 
@@ -130,8 +130,8 @@ func TestCheckMappingReadsCSV(t *testing.T) {
 	sample := fileOf(t, "sample.CSV", "\ufeffv,other\r\n\"1\",\"a \"\"b\"\"\nc\"\r\n\"x\",\"\"\r\n\"2\"\r\n")
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
 	require.Equal(t, program.ExitFailed, code)
-	require.Equal(t, "worker: 2 of 3 records would be rejected\n", problems)
-	require.Contains(t, out, "\n1       1       a \"b\"\\nc\n\n1 record would land\n2 records would be rejected\n  record 2: column \"v\": \"x\" is not a number\n  record 3: wrong number of fields")
+	require.Equal(t, "worker: 2 of 3 records would have no row\n", problems)
+	require.Contains(t, out, "\n1       1       a \"b\"\\nc\n\n1 record would land\n2 records would have no row\n  record 2: column \"v\": \"x\" is not a number\n  record 3: wrong number of fields")
 }
 
 func TestCheckMappingReadsStandardInput(t *testing.T) {
@@ -145,7 +145,7 @@ func TestCheckMappingReadsStandardInput(t *testing.T) {
 	})
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), "-")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Contains(t, out, "\n1 record would land\n0 records would be rejected\n")
+	require.Contains(t, out, "\n1 record would land\n0 records would have no row\n")
 }
 
 func TestCheckMappingRejectsWhatAnImportRejects(t *testing.T) {
@@ -161,7 +161,7 @@ func TestCheckMappingRejectsWhatAnImportRejects(t *testing.T) {
 func TestCheckMappingOfAnEmptySample(t *testing.T) {
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", ""))
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Equal(t, "s -> public.t: replace-job, 2 columns\n\n0 records would land\n0 records would be rejected\n", out)
+	require.Equal(t, "s -> public.t: replace-job, 2 columns\n\n0 records would land\n0 records would have no row\n", out)
 }
 
 func TestCheckMappingTellsAllThatIsWrongWithTheFile(t *testing.T) {

@@ -105,7 +105,7 @@ func (t *mappingTrial) print(out io.Writer) error {
 			fmt.Fprintf(out, "column %q is NULL in all of them: look whether the export has %q, and what the cleaners make of it\n", column.Name, column.From)
 		}
 	}
-	fmt.Fprintf(out, "%s would be rejected\n", count(t.rejected, "record"))
+	fmt.Fprintf(out, "%s would have no row\n", count(t.rejected, "record"))
 	for _, reason := range t.reasons {
 		fmt.Fprintln(out, "  "+reason)
 	}
