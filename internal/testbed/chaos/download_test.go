@@ -88,7 +88,7 @@ func TestShortDownloadReplacesNothing(t *testing.T) {
 	c.WaitForStep(id, workflows.StepHold)
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Empty()})
 	c.Signal(id, workflows.ReimportSignal)
-	c.requireAttention(id, many, "the download held 0 records, but the job has stored 20000: the 20000 records published before stay")
+	c.requireAttention(id, many, "the import has 0 good records, and the job has stored 20000: the 20000 published before stay")
 	c.Signal(id, workflows.NotificationSignal)
 	c.WaitForStep(id, workflows.StepHold)
 	c.Signal(id, workflows.DeleteNowSignal)

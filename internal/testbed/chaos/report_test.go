@@ -31,6 +31,7 @@ var subjects = []struct{ file, title string }{
 	{"signals_test.go", "Signals"},
 	{"reconcile_test.go", "Reconciliation"},
 	{"settings_test.go", "Settings"},
+	{"decide_test.go", "What a person decides"},
 }
 
 // entry is a case's row of the page.

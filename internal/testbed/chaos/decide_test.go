@@ -1,0 +1,131 @@
+package chaos
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// untilAsked waits for a question with that text, and observes it.
+func (c *chaos) untilAsked(id int64, text string) {
+	c.T.Helper()
+	c.WaitForAnswer("the question: "+text, func() bool { return strings.Contains(c.Progress(id).Attention, text) })
+	says := c.Progress(id).Attention
+	c.requireInCloud(id)
+	says, _, _ = strings.Cut(says, "; reimport tries again")
+	c.observe("needs attention: “%s”", says)
+}
+
+func TestReimportWithAWrongMapping(t *testing.T) {
+	const n = 5000
+	file := filepath.Join(t.TempDir(), "mappings.yaml")
+	mapPrice := func(price string) {
+		require.NoError(t, os.WriteFile(file, []byte(`
+mappings:
+  - sitemap: shop
+    table: products
+    columns: [{name: product, type: text}, {name: price, `+price+`}]
+    mode: replace-job
+`), 0o600))
+	}
+	mapPrice("type: numeric, clean: [money]")
+	c := begin(t, "a published job is imported again with a mapping that has a wrong type",
+		"readers keep what they have until a person accepts; that publishes, and deletes nothing", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
+	worker := c.worker(c.Spool)
+	restart := func() {
+		require.NoError(t, worker.Stop())
+		worker = c.worker(c.Spool)
+	}
+	rows := func() int64 { return c.Count(`SELECT count(*) FROM products WHERE price > 0`) }
+	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(n, 1)})
+	c.Notify(id)
+	c.untilHold(id)
+	require.Equal(t, int64(n), rows())
+
+	mapPrice("type: integer")
+	restart()
+	c.Signal(id, workflows.ReimportSignal)
+	c.untilAsked(id, `the 5000 published before stay (record 1: column "price": `)
+	require.Contains(t, c.Progress(id).Attention, "accept publishes 5,000 records, 5,000 of them without a row in the mapped table, instead of 5,000, "+
+		"and the job stays in the cloud until a person accepts that, too")
+	c.requireRecords(id, n)
+	require.Equal(t, int64(n), rows())
+
+	c.Signal(id, workflows.AcceptSignal)
+	c.untilAsked(id, "5000 records were imported without a row in the mapped table")
+	c.requireRecords(id, n)
+	require.Zero(t, rows())
+
+	mapPrice("type: numeric, clean: [money]")
+	restart()
+	c.Signal(id, workflows.ReimportSignal)
+	c.untilHold(id)
+	require.Equal(t, int64(n), rows())
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, n)
+}
+
+func TestReimportOfFewerRecords(t *testing.T) {
+	c := begin(t, "a published job of 1,000 records has 800 by its own count, and is notified of",
+		"readers keep the 1,000 until a person accepts the 800", "HOLD_BEFORE_DELETE=1h")
+	c.worker(c.Spool)
+	id := c.finished(1000)
+	c.untilHold(id)
+	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(800, 2)))
+	c.Notify(id)
+	c.untilAsked(id, "accept publishes 800 records instead of 1,000, and the job is deleted in the cloud after its hold")
+	c.requireRecords(id, 1000)
+	c.Signal(id, workflows.AcceptSignal)
+	c.untilHold(id)
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, 800)
+}
+
+func TestReimportWithManyRejectedRecords(t *testing.T) {
+	c := begin(t, "a published job of 1,000 records has 1,500 when it is imported again, and 500 others that are cut off",
+		"readers keep the 1,000, and `keep` leaves it at that", "HOLD_BEFORE_DELETE=1h")
+	c.worker(c.Spool)
+	id := c.finished(1000)
+	c.untilHold(id)
+	body := strings.Repeat(`{"a":1}`+"\n", 1500) + strings.Repeat(`{"a":`+"\n", 500)
+	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.RawBody(body, 2000)))
+	c.Notify(id)
+	c.untilAsked(id, "the import has 1500 good records, 500 rejected ones, and the job has stored 2000: the 1000 published before stay (record 1501: ")
+	c.requireRecords(id, 1000)
+	c.Signal(id, workflows.KeepSignal)
+	require.Equal(t, int64(1000), c.Result(id).Records)
+	c.requireRecords(id, 1000)
+	c.requireInCloud(id)
+}
+
+func TestOverLongRecord(t *testing.T) {
+	c := begin(t, "a record is over `MAX_RECORD_BYTES`, and one may be rejected", "its rest is only in the cloud: a person is asked before it is deleted there",
+		"MAX_RECORD_BYTES=1000", "MAX_REJECTED=1")
+	c.worker(c.Spool)
+	long := `{"long":"` + strings.Repeat("x", 100_000) + `"}`
+	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":1}`, long)})
+	c.Notify(id)
+	c.untilAsked(id, "1 record was rejected, 1 of them kept only in part, by the first 64 KiB")
+	require.Contains(t, c.Progress(id).Attention, "accept lets the job be deleted in the cloud, with 1 of its 2 records only in scrapehaul.rejected_records, 1 only in part")
+	c.Signal(id, workflows.AcceptSignal)
+	require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
+}
+
+func TestShortDownloadOfAStoppedJob(t *testing.T) {
+	c := begin(t, "the download of a stopped job, which is never deleted, is short by a record", "a person is asked; `reimport` mends it")
+	c.worker(c.Spool)
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.TruncateSilently(19 * recordBytes)})
+	id := c.Cloud.AddJob(webscrapertest.Job{Status: "stopped", Records: webscrapertest.Products(20, 1)})
+	c.Notify(id)
+	c.untilAsked(id, "19 records were imported, but the job has stored 20. Signals: accept closes the import as it is, and the job stays in the cloud")
+	c.Signal(id, workflows.ReimportSignal)
+	require.Equal(t, workflows.Kept, c.Result(id).Outcome)
+	c.requireRecords(id, 20)
+	c.requireInCloud(id)
+}
