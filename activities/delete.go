@@ -184,7 +184,9 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 			counted.Cut = archived.Cut
 		}
 	}
-	in.Counts.Unmapped, in.Counts.Cut = counted.Unmapped, counted.Cut // which an earlier version has not told
+	// Whoever has accepted the import was told of so many.
+	in.Accepted = in.Accepted && counted.Unmapped <= in.Counts.Unmapped && counted.Cut <= in.Counts.Cut
+	in.Counts.Unmapped, in.Counts.Cut = counted.Unmapped, counted.Cut
 	if counted != in.Counts {
 		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
 			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), nil

@@ -173,9 +173,9 @@ func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
 		_, in := prepare(w, false)
 		require.Equal(t, int64(1), in.Counts.Cut)
 		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in))
-		in.Counts.Cut = 0 // as version 0.1.0 counts
-		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in))
-		in.Accepted = true
+		in.Counts.Cut, in.Accepted = 0, true
+		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in), "whoever has accepted something else was not told")
+		in.Counts.Cut = 1
 		require.True(t, w.delete(in).Deleted)
 	})
 	t.Run("archived", func(t *testing.T) {

@@ -70,7 +70,7 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 	require.Contains(t, text, `["<script>alert(1)</script>"]`)
 	s.tabTo(tab, "Accept…")
 	s.enter(tab, "Accept scraping job "+number+"?")
-	require.Contains(t, s.text(tab), "deletion in the cloud included")
+	require.Contains(t, s.text(tab), "lets the job be deleted in the cloud, with 1 of its ")
 	require.Equal(t, workflows.StepNeedsAttention, s.Progress(id).Step, "it only asks")
 	s.tabTo(tab, "Accept")
 	s.enter(tab, "Scraping job "+number)

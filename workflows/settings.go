@@ -26,8 +26,8 @@ type Settings struct {
 	// MaxRecordBytes is the size over which a record is rejected. Default
 	// 16777216 (16 MiB).
 	MaxRecordBytes int `json:"max_record_bytes,omitempty"`
-	// MaxRejected is how many rejected records an import may have and still count
-	// as complete. Default 0.
+	// MaxRejected is how many records of an import may be rejected, or have no row in
+	// a mapped table, so that it still counts as complete. Default 0.
 	MaxRejected int `json:"max_rejected,omitempty"`
 	// MinRecordsPercent is how many records a finished job has to have to be
 	// published without being asked about, in percent of those that were published

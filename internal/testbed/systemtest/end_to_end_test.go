@@ -210,7 +210,7 @@ func TestOperatorImportsAgainByHand(t *testing.T) {
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()})
 	_, err = s.Programs.RunStarter(t.Context(), s.Env, "reimport", number)
 	require.NoError(t, err)
-	require.Contains(t, s.Attention(id), "the 100 records published before stay")
+	require.Contains(t, s.Attention(id), "the 100 published before stay")
 	s.RequireRecords(id, 100)
 	s.Signal(id, workflows.NotificationSignal)
 	require.Equal(t, workflows.Unchanged, s.Result(id).Outcome)

@@ -63,7 +63,7 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o.details()
 	o.waitForText("what is wrong", "needs-attention: 1 record was rejected", row("sitemap", "tires-and-wheels"),
 		row("published", "1,999 records, from a file of 90 kB"), row("rejected", "1, see scrapehaul.rejected_records"),
-		row("next", "fails after "), row("accept", "goes on all the same, deletion in the cloud included"))
+		row("next", "fails after "), row("accept", "lets the job be deleted in the cloud, with 1 of its 2,000 records only in scrapehaul.rejected_records"))
 	o.requireNothingCut()
 	o.picture("temporal-ui-attention")
 }
