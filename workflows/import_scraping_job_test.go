@@ -150,7 +150,7 @@ func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInpu
 	}
 	if result.Published {
 		w.published = &sink.PublishedImport{
-			ScrapingJob: in.Job, Counts: sink.Counts{Records: result.Records, Rejected: result.Rejected},
+			ScrapingJob: in.Job, Counts: result.Counts(),
 			ImportID: result.ImportID, Bytes: in.Bytes, SHA256: in.SHA256,
 		}
 	}

@@ -89,7 +89,7 @@ var (
 	modelCalls = []int{0, 0, 0, 0, 0, 0, lateRemoval, lateRemoval, 1, 2, 3, 4, 5, 6, 7, 8} // 0 for none
 	modelFates = map[string][]string{
 		"download": {"retry", "refused", "job gone", "timeout", "spent"},
-		"import":   {"retry", "refused", "file gone", "superseded", "worker gone", "rejects", "short", "withheld", "too few", "spent"},
+		"import":   {"retry", "refused", "file gone", "superseded", "worker gone", "rejects", "cut", "short", "withheld", "too few", "spent"},
 		"delete":   {"retry", "refused", "changed", "unarchived", "unverified", "spent"},
 		"remove":   {"retry", "retry", "retry"},
 	}
@@ -318,12 +318,16 @@ func (m *model) imported(r *activities.ImportRecordsResult, fate string) error {
 	switch fate {
 	case "rejects":
 		r.Records, r.Rejected = r.Records-1, 1
+	case "cut":
+		r.Records, r.Rejected, r.Cut = r.Records-1, 1, 1
 	case "short":
 		r.Records--
 	case "withheld":
-		r.Published, r.Reason = false, fate
-	case "too few":
 		if !in.Accepted {
+			r.Published, r.TooFew, r.BySink, r.Reason = false, true, true, fate
+		}
+	case "too few":
+		if in.AcceptedRecords == nil {
 			r.Published, r.TooFew, r.Reason = false, true, fate
 		}
 	default:
@@ -407,6 +411,10 @@ func (m *model) check() {
 		require.NotEmpty(m.t, result.Outcome)
 	}
 	require.Less(m.t, m.Now().Sub(lastSent), 30*24*time.Hour, "waits for ever")
+	if p := m.published; p != nil && result.Outcome == workflows.Kept && p.All() != p.StoredRecordCount {
+		require.True(m.t, m.givenSince(moment{}, workflows.AcceptSignal, workflows.KeepSignal, workflows.AbandonSignal),
+			"what came out short ends in silence")
+	}
 	for _, s := range m.sent {
 		undisturbed := s.with == m.happened && s.clock > m.troubledAt && !m.changed
 		beside := func(signals ...string) bool { return m.givenSince(s.moment, signals...) }
