@@ -61,6 +61,13 @@ func TestRejectedRecordsAreShownByTheirBeginning(t *testing.T) {
 		{RecordNumber: 1, Reason: "reason 1", Beginning: []byte("\xff\x00xx"), Bytes: 102},
 		{RecordNumber: 2, Reason: "reason 2", Beginning: []byte("\xff\x00xx"), Bytes: 202},
 	}, rejected)
+
+	db.MustExec(`INSERT INTO scrapehaul.import_records VALUES (1, 5, '{"ü":1}'), (1, 6, '{}')`)
+	db.MustExec(`INSERT INTO scrapehaul.unmapped_records VALUES (1, 5, 'reason 5'), (1, 6, 'reason 6')`)
+	rejected, err = store.Rejected(t.Context(), 1, 4, 4)
+	require.NoError(t, err)
+	require.Len(t, rejected, 4)
+	require.Equal(t, postgres.RejectedRecord{RecordNumber: 5, Reason: "reason 5", Beginning: []byte(`{"ü`), Bytes: 9, Unmapped: true}, rejected[3])
 	rejected, err = store.Rejected(t.Context(), 2, 2, 4)
 	require.NoError(t, err)
 	require.Empty(t, rejected)

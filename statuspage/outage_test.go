@@ -3,6 +3,8 @@ package statuspage_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -72,6 +74,23 @@ func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
 	s.Notify(id)
 	s.WaitForStep(id, workflows.StepHold)
 	require.Regexp(t, `<dt>Not done</dt><dd>[^<]*schema &#34;sitemaps&#34; does not exist`, s.visitor().get("/"+workflows.WorkflowID(id)).body)
+}
+
+func TestPageListsTheRecordsThatDoNotFitTheirMapping(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "mappings.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("mappings: [{sitemap: tires, table: tires, columns: [{name: width, type: integer}], mode: replace-job}]"), 0o600))
+	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "48h", "MAPPINGS": file})
+	s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "tires", Records: webscrapertest.JSONLines(`{"width":"205"}`, `{"width":"wide"}`, `{"width":`)})
+	s.Notify(id)
+	s.Attention(id)
+	body := s.visitor().get("/" + workflows.WorkflowID(id)).body
+	require.Contains(t, body, "<dt>Without a row in the mapped table</dt><dd>1</dd>")
+	require.Contains(t, body, `Records that are rejected or do not fit the mapped table <span class="count">2</span>`)
+	require.Contains(t, body, "<strong>Record 2</strong> does not fit: column &#34;width&#34;: &#34;wide&#34; is not a number")
+	require.Contains(t, body, "<strong>Record 3</strong>: ")
+	require.Contains(t, body, "1 + 1 unmapped")
 }
 
 func TestOptionsThatAreNotValidAreNamed(t *testing.T) {
