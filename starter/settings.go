@@ -23,7 +23,7 @@ type importFlags struct {
 	SourceRaw         *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: false."`
 	BatchRecords      *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records committed at a time. Default: ${batch_records}."`
 	MaxRecordBytes    *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${max_record_bytes}."`
-	MaxRejected       *string `env:"MAX_REJECTED" placeholder:"N" help:"Rejected records up to which an import counts as complete. Default: 0."`
+	MaxRejected       *string `env:"MAX_REJECTED" placeholder:"N" help:"Records, rejected or without a row in a mapped table, up to which an import counts as complete. Default: 0."`
 	MinRecordsPercent *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about; 0 for any number. Default: 0."`
 	AttentionTimeout  *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a person before it fails. Default: ${attention_timeout}."`
 	WorkerGoneAfter   *string `env:"WORKER_GONE_AFTER" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${worker_gone_after}."`
