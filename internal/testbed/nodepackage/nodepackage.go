@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/gofrs/flock"
 )
@@ -53,7 +54,7 @@ func installed(dir, name string) bool {
 	}
 	return readJSON(filepath.Join(dir, "package.json"), &wanted) == nil &&
 		readJSON(filepath.Join(dir, "node_modules", filepath.FromSlash(name), "package.json"), &installed) == nil &&
-		installed.Version == wanted.Dependencies[name]
+		installed.Version == wanted.Dependencies[name][strings.LastIndex(wanted.Dependencies[name], "@")+1:] // of an alias: npm:NAME@VERSION
 }
 
 func readJSON(file string, into any) error {

@@ -3,7 +3,6 @@ package postgresserver
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -104,10 +103,7 @@ func (c *cluster) dataDir() string { return filepath.Join(c.dir, "data") }
 // 127.0.0.1, and a superuser can run programs: so there is a password.
 func (c *cluster) initdb(ctx context.Context) error {
 	passwordFile := filepath.Join(c.dir, "password")
-	if err := os.WriteFile(passwordFile, []byte(c.password), 0o600); err != nil {
-		return err
-	}
-	if err := giveTo(c.account, passwordFile); err != nil {
+	if err := writeFor(c.account, passwordFile, c.password); err != nil {
 		return err
 	}
 	program := filepath.Join(c.programs, "initdb")
@@ -161,37 +157,12 @@ func (c *cluster) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.waitUntilReady(ctx); err != nil {
+	if err := waitFor(ctx, c.url(), c.process); err != nil {
 		// That Stop fails too when the server has died is no news.
 		_ = c.process.Stop()
 		return err
 	}
 	return nil
-}
-
-func (c *cluster) waitUntilReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	db, err := sql.Open("postgres", c.url().String())
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	retry := time.NewTicker(50 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		err := db.PingContext(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-c.process.Done():
-			return c.process.EndedByItself()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for PostgreSQL at %s: %w", c.url().Host, errors.Join(ctx.Err(), err))
-		case <-retry.C:
-		}
-	}
 }
 
 // url is that of the database postgres, which every cluster has.

@@ -3,6 +3,7 @@ package postgrestest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -49,6 +50,31 @@ func newDatabase(t testing.TB, server *postgresserver.Server) (databaseURL strin
 		require.NoError(t, drop(ctx))
 	})
 	return databaseURL
+}
+
+// NewStandby starts a hot standby of a server of NewServer, which ends with the test.
+func NewStandby(t testing.TB, server *postgresserver.Server) (standby *postgresserver.Server) {
+	t.Helper()
+	standby, err := server.StartStandby(t.Context())
+	if errors.Is(err, postgresserver.ErrNoBaseBackup) {
+		t.Skipf("a standby: %s", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, standby.Stop()) })
+	return standby
+}
+
+// NewPgBouncer starts PgBouncer in that pool_mode before the database, and returns
+// the URL that goes through it. It ends with the test.
+func NewPgBouncer(t testing.TB, databaseURL, poolMode string) (throughIt string) {
+	t.Helper()
+	throughIt, stop, err := postgresserver.StartPgBouncer(t.Context(), databaseURL, poolMode)
+	if errors.Is(err, postgresserver.ErrNoPgBouncer) {
+		t.Skipf("pool_mode %s: %s", poolMode, err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	return throughIt
 }
 
 // sharedServer needs nobody to stop it: no server that we start outlives the
