@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
@@ -37,7 +36,7 @@ const hostQueue = "prices"
 // embeds itself.
 func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.System, worker.Plugin) {
 	t.Helper()
-	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
+	db, err := postgres.Open(postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = postgres.Migrate(t.Context(), db)
@@ -133,7 +132,7 @@ func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
 
 func TestHostKeepsRecordsInASinkOfItsOwn(t *testing.T) {
 	t.Parallel()
-	elsewhere, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
+	elsewhere, err := postgres.Open(postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, elsewhere.Close()) })
 	_, err = postgres.Migrate(t.Context(), elsewhere)

@@ -6,8 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // the driver "postgres"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/worker"
@@ -34,7 +32,7 @@ func runHost(ctx context.Context) error {
 		return err
 	}
 	defer temporal.Close()
-	db, err := sqlx.Open("postgres", os.Getenv("DATABASE_URL"))
+	db, err := postgres.Open(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func noRanges(o *webscrapertest.Options) { o.NoRanges = true }
 
 func connect(t *testing.T, databaseURL string) *sqlx.DB {
 	t.Helper()
-	db, err := sqlx.Open("postgres", databaseURL)
+	db, err := postgres.Open(databaseURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db

@@ -17,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 
@@ -63,7 +62,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 	if err != nil {
 		return err
 	}
-	db, err := sqlx.Open("postgres", os.Getenv("DATABASE_URL"))
+	db, err := postgres.Open(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err
 	}

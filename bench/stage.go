@@ -76,7 +76,7 @@ func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, 
 	if err != nil {
 		return nil, "", err
 	}
-	if db, err = sqlx.Open("postgres", databaseURL); err != nil {
+	if db, err = postgres.Open(databaseURL); err != nil {
 		return nil, "", err
 	}
 	s.onStop(db.Close)

@@ -17,6 +17,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
+	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
 const (
@@ -183,7 +184,7 @@ func (d *demo) startPostgreSQL(ctx context.Context, log io.Writer) error {
 		return drop(ctx)
 	})
 	d.databaseURL = url
-	if d.db, err = sqlx.Open("postgres", url); err != nil {
+	if d.db, err = postgres.Open(url); err != nil {
 		return err
 	}
 	d.onStop(d.db.Close)

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -20,19 +22,27 @@ func (i *attempt) CommitBatches(caller context.Context, connections int, next fu
 	ctx, fail := context.WithCancelCause(caller)
 	defer fail(nil)
 	source := &batchSource{next: next, turn: i.turn}
-	var running sync.WaitGroup
+	var (
+		running sync.WaitGroup
+		stuck   atomic.Pointer[error] // where the caller's end has met a statement
+	)
 	for range connections {
 		running.Go(func() {
 			for more := true; more; {
 				var err error
 				if more, err = i.commitNext(ctx, source, committed); err != nil {
 					fail(err) // the first error counts
+					if !errors.Is(err, context.Cause(ctx)) {
+						stuck.Store(&err)
+					}
 				}
 			}
 		})
 	}
 	running.Wait()
 	switch {
+	case caller.Err() != nil && stuck.Load() != nil:
+		return fmt.Errorf("%w: %w", caller.Err(), *stuck.Load())
 	case caller.Err() != nil:
 		return caller.Err()
 	case ctx.Err() != nil:

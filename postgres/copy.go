@@ -71,7 +71,7 @@ func copyInto(ctx context.Context, tx transaction, into table, batch *importBatc
 func copyBatch(ctx context.Context, driverConn any, statementText string, rows iter.Seq[[]byte], records int, progress func()) error {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
-		return fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", driverConn)
+		return fmt.Errorf("COPY needs the lib/pq driver (postgres.Open), not %T", driverConn)
 	}
 	statement, err := preparer.PrepareContext(ctx, statementText)
 	if err != nil {
@@ -90,7 +90,7 @@ func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte],
 		CopyData(ctx context.Context, line string) (driver.Result, error)
 	})
 	if !ok {
-		return 0, fmt.Errorf("COPY needs the lib/pq driver (sqlx.Open(\"postgres\", …)), not %T", statement)
+		return 0, fmt.Errorf("COPY needs the lib/pq driver (postgres.Open), not %T", statement)
 	}
 	// lib/pq watches the context of the transaction. For each CopyData it would
 	// watch its context too, with a goroutine of its own.

@@ -8,6 +8,6 @@
 // shows the published import of each scraping job and changes from one import
 // to the next in a single step.
 //
-// The database handle has to be opened with the lib/pq driver ("postgres"):
-// COPY uses its raw interface.
+// Take the database handle from [Open], or open one of your own with the lib/pq
+// driver ("postgres"): COPY uses its raw interface.
 package postgres

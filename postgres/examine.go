@@ -24,6 +24,15 @@ type Examination struct {
 	Forbidden []string
 	// MayCreate is set when the role may create schema scrapehaul, or migrate it.
 	MayCreate bool
+	// Timeouts are those that are set for the role or the database, like
+	// "statement_timeout=5s (role importer)". The connections of [Open] lift them.
+	Timeouts []string
+	// Replicas is how many standbys are attached, Synchronous whether a commit waits
+	// for any.
+	Replicas    int
+	Synchronous bool
+	// PooledTransactions is set behind a pooler that keeps no sessions.
+	PooledTransactions bool
 	// ViewProblems say which views of sitemaps are not as they should be, and why.
 	ViewProblems []string
 }
@@ -34,6 +43,23 @@ SELECT clock_timestamp() AS clock,
        to_regnamespace('scrapehaul') IS NOT NULL AS schema_is_there,
        coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'scrapehaul'),
                 has_database_privilege(current_database(), 'CREATE')) AS may_create`
+
+// Of walsenders another role may see the process only; logical ones are known by
+// their slots.
+const examineReplicas = `
+SELECT (SELECT count(*) FROM pg_stat_replication
+        WHERE coalesce(state, '') <> 'backup' AND pid NOT IN
+              (SELECT active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND active_pid IS NOT NULL)),
+       current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`
+
+const selectTimeouts = `
+SELECT coalesce(array_agg(setting || ' (' || concat_ws(' in ', 'role ' || rolname, 'database ' || datname) || ')' ORDER BY setting), '{}')
+FROM pg_db_role_setting
+CROSS JOIN unnest(setconfig) AS setting
+LEFT JOIN pg_roles ON pg_roles.oid = setrole
+LEFT JOIN pg_database ON pg_database.oid = setdatabase
+WHERE split_part(setting, '=', 1) IN ` + lifted + ` AND split_part(setting, '=', 2) <> '0'
+  AND (setrole = 0 OR rolname = session_user) AND (setdatabase = 0 OR datname = current_database())`
 
 const selectForbidden = `
 SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
@@ -49,7 +75,8 @@ const selectViewProblems = `
 SELECT problem FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY sitemap_name`
 
 // Examine looks at the database without changing anything, so that an operator
-// can be told what keeps imports from working in it.
+// can be told what keeps imports from working in it. It takes two connections of
+// the pool.
 func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	var found Examination
 	want, err := wantedVersion(db)
@@ -60,6 +87,15 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	var there bool
 	if err := db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &there, &found.MayCreate); err != nil {
 		return found, fmt.Errorf("examining the database: %w", err)
+	}
+	if err := db.QueryRowxContext(ctx, examineReplicas).Scan(&found.Replicas, &found.Synchronous); err != nil {
+		return found, fmt.Errorf("counting the replicas: %w", err)
+	}
+	if err := db.QueryRowxContext(ctx, selectTimeouts).Scan(pq.Array(&found.Timeouts)); err != nil {
+		return found, fmt.Errorf("reading the settings of the role and the database: %w", err)
+	}
+	if found.PooledTransactions, err = sharesBackends(ctx, db); err != nil {
+		return found, fmt.Errorf("looking whether a connection is a session: %w", err)
 	}
 	if !there {
 		return found, nil

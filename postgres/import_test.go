@@ -20,7 +20,12 @@ const jobID = 1234
 
 func newStore(t *testing.T) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
-	db := connect(t, postgrestest.NewDatabase(t))
+	return newStoreOn(t, postgrestest.NewDatabase(t))
+}
+
+func newStoreOn(t *testing.T, databaseURL string) (*postgres.Store, *sqlx.DB) {
+	t.Helper()
+	db := connect(t, databaseURL)
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
 	return postgres.NewStore(db, nil), db
@@ -28,7 +33,7 @@ func newStore(t *testing.T) (*postgres.Store, *sqlx.DB) {
 
 func connect(t *testing.T, url string) *sqlx.DB {
 	t.Helper()
-	db, err := sqlx.Open("postgres", url)
+	db, err := postgres.Open(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db

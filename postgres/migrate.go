@@ -14,19 +14,20 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrationLock is the key of the advisory lock that lets one process migrate
-// at a time: "scrapehl" in ASCII.
-const migrationLock int64 = 0x7363726170656861
-
 // Migrate brings schema scrapehaul of the database to the version this code
 // needs and returns that version. Any number of processes may call it at the
 // same time: an advisory lock lets one of them work while the others wait.
+// When that takes more than some seconds, report is called with a sentence that
+// says who holds the lock, and after two minutes Migrate returns it as an error.
 // It takes two connections of the pool. The role needs CREATE on the database,
 // or a schema scrapehaul of its own made beforehand, and a schema sitemaps if
 // there are to be views of sitemaps. The database's encoding has
-// to be UTF8.
-func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
+// to be UTF8, and a pooler in between has to keep a session on one connection.
+func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) (version int64, err error) {
 	if err := checkEncoding(ctx, db); err != nil {
+		return 0, err
+	}
+	if err := checkPooling(ctx, db); err != nil {
 		return 0, err
 	}
 	// A connection of its own: the lock belongs to it until it is closed.
@@ -35,8 +36,8 @@ func Migrate(ctx context.Context, db *sqlx.DB) (version int64, err error) {
 		return 0, fmt.Errorf("connecting to migrate the database: %w", err)
 	}
 	defer func() { err = errors.Join(err, discard(lock)) }()
-	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
-		return 0, fmt.Errorf("waiting for the migration lock: %w", err)
+	if err := waitForMigrationLock(ctx, lock, report); err != nil {
+		return 0, err
 	}
 	if err := createSchemas(ctx, lock); err != nil {
 		return 0, err

@@ -75,26 +75,32 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 	return published, nil
 }
 
+// countPublished answers in one row whatever there is: a standby can be behind.
 const countPublished = `
-SELECT (SELECT count(*) FROM scrapehaul.import_records WHERE import_id = job.published_import_id) AS records,
+SELECT pg_is_in_recovery() AS standby, job.scrapingjob_id IS NOT NULL AS published,
+       (SELECT count(*) FROM scrapehaul.import_records WHERE import_id = job.published_import_id) AS records,
        (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id) AS rejected,
        (SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = job.published_import_id) AS skipped,
        (SELECT count(*) FROM scrapehaul.unmapped_records WHERE import_id = job.published_import_id) AS unmapped,
        (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id AND cut) AS cut
-FROM scrapehaul.scraping_jobs AS job
-WHERE job.scrapingjob_id = $1 AND job.published_import_id = $2`
+FROM (SELECT) AS always
+LEFT JOIN scrapehaul.scraping_jobs AS job ON job.scrapingjob_id = $1 AND job.published_import_id = $2`
 
-// CountPublished counts the records in the tables themselves; see
-// [sink.RecordSink].
+// CountPublished counts the records in the tables themselves, and never on a
+// standby; see [sink.RecordSink].
 func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts sink.Counts, published bool, err error) {
-	err = s.db.GetContext(ctx, &counts, countPublished, scrapingJobID, importID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return sink.Counts{}, false, nil
+	var row struct {
+		Standby, Published bool
+		sink.Counts
+	}
+	err = s.db.GetContext(ctx, &row, countPublished, scrapingJobID, importID)
+	if err == nil && row.Standby {
+		err = ErrStandby
 	}
 	if err != nil {
 		return sink.Counts{}, false, fmt.Errorf("counting the records of import %d: %w", importID, err)
 	}
-	return counts, true, nil
+	return row.Counts, row.Published, nil
 }
 
 const setCloudDeleted = `

@@ -5,7 +5,6 @@ import (
 	"os"
 
 	"github.com/gin-gonic/gin"
-	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq" // the driver "postgres"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
@@ -23,7 +22,7 @@ func ExampleRegister() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	db, err := sqlx.Open("postgres", os.Getenv("DATABASE_URL"))
+	db, err := postgres.Open(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		log.Fatal(err)
 	}

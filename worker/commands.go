@@ -103,7 +103,7 @@ func (c *migrateCommand) Run(ctx context.Context, streams program.Streams) error
 	if err := s.Err(); err != nil {
 		return err
 	}
-	db, version, err := c.Open(ctx, 2)
+	db, version, err := c.Open(ctx, 2, streams.Logger())
 	if err != nil {
 		return err
 	}

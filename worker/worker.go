@@ -50,7 +50,7 @@ type importWorker struct {
 // run works until ctx ends or the worker cannot go on, then finishes what is
 // under way within the stop timeout.
 func (w *importWorker) run(ctx context.Context) (err error) {
-	db, version, err := w.database.Open(ctx, w.maxConnections)
+	db, version, err := w.database.Open(ctx, w.maxConnections, w.logger)
 	if err != nil {
 		return err
 	}

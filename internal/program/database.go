@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"log/slog"
 
 	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // the driver "postgres"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
@@ -23,24 +22,23 @@ func (f *DatabaseFlags) Validate(s *Settings) { s.DatabaseURL("DATABASE_URL", f.
 // Connect returns a pool of at most that many connections, which are made when
 // they are needed.
 func (f *DatabaseFlags) Connect(maxConnections int) (*sqlx.DB, error) {
-	db, err := sqlx.Open("postgres", f.DatabaseURL)
+	db, err := postgres.Open(f.DatabaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("opening the database of DATABASE_URL: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL %w", err)
 	}
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
-	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, nil
 }
 
 // Open connects to the database and brings its schema up to date; it returns
-// the schema's version.
-func (f *DatabaseFlags) Open(ctx context.Context, maxConnections int) (*sqlx.DB, int64, error) {
+// the schema's version. It logs what keeps it waiting.
+func (f *DatabaseFlags) Open(ctx context.Context, maxConnections int, logger *slog.Logger) (*sqlx.DB, int64, error) {
 	db, err := f.Connect(maxConnections)
 	if err != nil {
 		return nil, 0, err
 	}
-	version, err := postgres.Migrate(ctx, db)
+	version, err := postgres.Migrate(ctx, db, func(sentence string) { logger.Warn(sentence) })
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("the database of DATABASE_URL: %w", err), db.Close())
 	}

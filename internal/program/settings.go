@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
 // SettingsError names every setting that is missing or wrong.
@@ -105,11 +106,7 @@ func (s *Settings) DatabaseURL(name, value string) {
 		s.Problem("%s is missing: %s", name, want)
 		return
 	}
-	parsed, err := url.Parse(value)
-	switch {
-	case err != nil || (parsed.Scheme != "postgres" && parsed.Scheme != "postgresql"):
-		s.Problem("%s is not the URL of a PostgreSQL database: %s", name, want)
-	case !parsed.Query().Has("sslmode"):
-		s.Problem("%s does not say whether to use TLS: %s", name, want)
+	if err := postgres.CheckDatabaseURL(value); err != nil {
+		s.Problem("%s %v: %s", name, err, want)
 	}
 }

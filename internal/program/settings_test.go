@@ -67,7 +67,7 @@ func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "") }, `DATABASE_URL is missing: want postgres://`},
 		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "mysql://me:"+password+"@db/scrapes") }, `DATABASE_URL is not the URL of a PostgreSQL database`},
 		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "host=db password="+password) }, `DATABASE_URL is not the URL of a PostgreSQL database`},
-		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "postgres://me:"+password+"%@db/scrapes") }, `DATABASE_URL is not the URL of a PostgreSQL database`},
+		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "postgres://me:"+password+"%%20@db/scrapes") }, `DATABASE_URL has a % in its user or password that begins no escape: write it as %25`},
 		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "postgres://me:"+password+"@db/scrapes") }, `DATABASE_URL does not say whether to use TLS`},
 	} {
 		var s program.Settings

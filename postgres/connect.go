@@ -1,0 +1,208 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+const (
+	// connectTimeout is for each host, unless the URL says another one.
+	connectTimeout = 10 * time.Second
+	// answerWithin is how long PostgreSQL has to answer to a statement whose
+	// context is over. lib/pq itself would wait for ever.
+	answerWithin = 3 * time.Second
+	// maxLifetime lets the pool follow a server that has moved.
+	maxLifetime = 30 * time.Minute
+	maxIdleTime = 5 * time.Minute
+)
+
+// Open returns a pool of connections to the database of that URL, which are made
+// when they are needed. It is what a [Store] wants: its connections end with the
+// context of a statement even if nobody answers, lift the timeouts that are set for
+// the role or the database, and lead to a server that may be written to.
+func Open(databaseURL string) (*sqlx.DB, error) {
+	to, err := parseDatabaseURL(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	witness := sql.OpenDB(&connector{target: to})
+	witness.SetMaxOpenConns(1)
+	witness.SetMaxIdleConns(-1) // a new connection each time: others may be silent too
+	db := sql.OpenDB(&connector{target: to, witness: witness})
+	db.SetConnMaxLifetime(maxLifetime)
+	db.SetConnMaxIdleTime(maxIdleTime)
+	return sqlx.NewDb(db, "postgres"), nil
+}
+
+// connector makes the connections of a pool.
+type connector struct {
+	target target
+	// witness tells what the server knows of a connection; nil for the witness.
+	witness *sql.DB
+	// generation counts when connections have turned out to be silent or read-only:
+	// all others of that time are then discarded as well.
+	generation atomic.Int64
+}
+
+func (c *connector) Driver() driver.Driver { return &pq.Driver{} }
+
+// Close is called with that of the pool.
+func (c *connector) Close() error {
+	if c.witness == nil {
+		return nil
+	}
+	return c.witness.Close()
+}
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	generation := c.generation.Load()
+	sockets := &sockets{dialer: c.target.tcp.dialer()}
+	// lib/pq looks at the context only while it dials.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.target.config.Multi)+2)*c.target.config.ConnectTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, sockets.hangUp)
+	defer stop()
+	connect, err := pq.NewConnectorConfig(c.target.config)
+	if err != nil {
+		return nil, err
+	}
+	connect.Dialer(sockets)
+	conn, err := connect.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	full, ok := conn.(pqConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("lib/pq's connection is a %T", conn), conn.Close())
+	}
+	connection := &connection{pqConn: full, of: c, sockets: sockets, generation: generation}
+	sockets.connected.Store(true)
+	if err := connection.begin(ctx); err != nil {
+		return nil, errors.Join(err, connection.Close())
+	}
+	if !stop() {
+		return nil, errors.Join(context.Cause(ctx), connection.Close())
+	}
+	return connection, nil
+}
+
+// sockets are those of one connection: its own, and one for each request to
+// cancel what it does, which lib/pq makes when a context is over.
+type sockets struct {
+	dialer    *net.Dialer
+	connected atomic.Bool // the first one is
+
+	mu      sync.Mutex
+	own     net.Conn
+	expires time.Time
+
+	moved atomic.Int64 // when the own one has last sent or received, in Unix nanoseconds
+}
+
+var (
+	_ pq.Dialer        = (*sockets)(nil)
+	_ pq.DialerContext = (*sockets)(nil)
+)
+
+func (s *sockets) Dial(network, address string) (net.Conn, error) {
+	return s.DialContext(context.Background(), network, address)
+}
+
+func (s *sockets) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return s.DialContext(ctx, network, address)
+}
+
+func (s *sockets) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	toCancel := s.connected.Load()
+	if toCancel {
+		s.expireIn(answerWithin)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+	}
+	socket, err := s.dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if toCancel {
+		return socket, socket.SetDeadline(time.Now().Add(answerWithin))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own = socket
+	return ownSocket{socket, s}, nil
+}
+
+// quiet is how long the connection has neither sent nor received.
+func (s *sockets) quiet() time.Duration { return time.Since(time.Unix(0, s.moved.Load())) }
+
+type ownSocket struct {
+	net.Conn
+	of *sockets
+}
+
+func (o ownSocket) Read(p []byte) (int, error) {
+	n, err := o.Conn.Read(p)
+	o.of.moved.Store(time.Now().UnixNano())
+	return n, err
+}
+
+func (o ownSocket) Write(p []byte) (int, error) {
+	n, err := o.Conn.Write(p)
+	o.of.moved.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// expireIn ends the connection after that time. The first call counts.
+func (s *sockets) expireIn(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.own != nil && s.expires.IsZero() {
+		s.expires = time.Now().Add(d)
+		_ = s.own.SetDeadline(s.expires) // a closed one needs none
+	}
+}
+
+// hangUp ends what waits for the other side.
+func (s *sockets) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expires = time.Now()
+	if s.own != nil {
+		_ = s.own.SetDeadline(s.expires) // a closed one needs none
+	}
+}
+
+// expired says that the time to answer is over.
+func (s *sockets) expired() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.expires.IsZero() && !time.Now().Before(s.expires)
+}
+
+// pqConn is what a connection of lib/pq can do.
+type pqConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+	driver.NamedValueChecker
+	io.Closer
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// connection is one of lib/pq that is watched.
+type connection struct {
+	pqConn
+	of         *connector
+	sockets    *sockets
+	generation int64
+	pid        int64
+	unusable   atomic.Bool
+}
+
+// lifted are the timeouts that end what takes long. An import takes long, and its
+// heartbeat ends it. Those that a version does not have are not in pg_settings.
+// Startup parameters would say the same, but PgBouncer refuses them.
+const lifted = `('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')`
+
+const beginSession = `
+SELECT pg_backend_pid(), pg_is_in_recovery(),
+       (SELECT count(set_config(name, '0', false)) FROM pg_settings WHERE name IN ` + lifted + ` AND setting <> '0')`
+
+// ErrStandby is for a server that does not have what was published last, perhaps.
+var ErrStandby = errors.New("the server is a standby: imports need the primary server")
+
+// begin makes a session of the connection.
+func (c *connection) begin(ctx context.Context) error {
+	rows, err := c.pqConn.QueryContext(ctx, beginSession, nil)
+	if err != nil {
+		return fmt.Errorf("beginning a session: %w", err)
+	}
+	values := make([]driver.Value, len(rows.Columns()))
+	if err := errors.Join(rows.Next(values), rows.Close()); err != nil {
+		return fmt.Errorf("beginning a session: %w", err)
+	}
+	c.pid, _ = values[0].(int64)
+	if values[1] != false {
+		return ErrStandby
+	}
+	return nil
+}
+
+func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	w := c.watch(ctx)
+	result, err := c.pqConn.ExecContext(ctx, query, args)
+	return result, w.end(err)
+}
+
+func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	w := c.watch(ctx)
+	rows, err := c.pqConn.QueryContext(ctx, query, args)
+	return rows, w.end(err)
+}
+
+func (c *connection) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	w := c.watch(ctx)
+	statement, err := c.pqConn.PrepareContext(ctx, query)
+	return statement, w.end(err)
+}
+
+func (c *connection) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	w := c.watch(ctx)
+	tx, err := c.pqConn.BeginTx(ctx, options)
+	return tx, w.end(err)
+}
+
+// note looks for errors that are the whole connection's.
+func (c *connection) note(err error) {
+	if pq.As(err, pqerror.ReadOnlySQLTransaction) != nil {
+		c.unusable.Store(true)
+		c.of.generation.Add(1)
+	}
+}
+
+func (c *connection) IsValid() bool {
+	return !c.unusable.Load() && c.generation == c.of.generation.Load() && c.pqConn.IsValid()
+}
+
+func (c *connection) ResetSession(ctx context.Context) error {
+	if !c.IsValid() {
+		return driver.ErrBadConn
+	}
+	return c.pqConn.ResetSession(ctx)
+}
+
+// Close never waits for the other side.
+func (c *connection) Close() error {
+	if c.sockets.expired() {
+		c.of.generation.Add(1) // those of the same time may be silent as well
+	}
+	c.sockets.expireIn(answerWithin)
+	return c.pqConn.Close()
+}

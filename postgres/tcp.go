@@ -1,0 +1,38 @@
+package postgres
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// tcpOptions end a connection whose other side no longer acknowledges anything.
+type tcpOptions struct {
+	keepAlive   net.KeepAliveConfig
+	userTimeout time.Duration
+}
+
+func defaultTCPOptions() tcpOptions {
+	return tcpOptions{
+		keepAlive:   net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+		userTimeout: 30 * time.Second,
+	}
+}
+
+func (o tcpOptions) dialer() *net.Dialer {
+	dialer := &net.Dialer{KeepAliveConfig: o.keepAlive}
+	if !o.keepAlive.Enable {
+		dialer.KeepAlive = -1 // or it would be on
+	}
+	dialer.Control = func(network, _ string, conn syscall.RawConn) (err error) {
+		if network == "unix" || o.userTimeout == 0 {
+			return nil
+		}
+		controlErr := conn.Control(func(socket uintptr) { err = setUserTimeout(socket, o.userTimeout) })
+		if controlErr != nil {
+			return controlErr
+		}
+		return err
+	}
+	return dialer
+}
