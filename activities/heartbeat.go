@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -53,9 +55,9 @@ func nothingToTell() Progress { return Progress{} }
 // heartbeat timeout, also while nothing moves, until it is stopped. It is for
 // steps that notice by themselves when they hang.
 //
-// ctx has to be the activity's own: the SDK sends a heartbeat later than it was
-// recorded, with the context it was recorded with, and if that has ended in the
-// meantime, it cancels the activity.
+// ctx has to be the activity's own, or that of endWhenSilent: the SDK sends a
+// heartbeat later than it was recorded, with the context it was recorded with, and
+// if that has ended in the meantime, it cancels the activity.
 func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func()) {
 	timeout := activity.GetInfo(ctx).HeartbeatTimeout
 	if timeout <= 0 {
@@ -73,7 +75,7 @@ func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func(
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				activity.RecordHeartbeat(ctx, progress())
+				recordHeartbeat(ctx, progress())
 			}
 		}
 	})
@@ -81,6 +83,47 @@ func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func(
 		close(stopped)
 		running.Wait()
 	}
+}
+
+// silence is over an attempt: Temporal gives up one that does not heartbeat, and
+// then it has to end, or it would hold its slot and its locks for as long as it hangs.
+type silence struct {
+	of    context.Context //nolint:containedctx // the activity's own
+	after time.Duration
+	timer *time.Timer
+}
+
+type silenceKey struct{}
+
+// endWhenSilent returns a context that ends when there has been no recordHeartbeat
+// with it for almost the heartbeat timeout: what the attempt then says is known
+// before Temporal ends it without a word. stop adds that to the attempt's error.
+func endWhenSilent(ctx context.Context) (watched context.Context, stop func(error) error) {
+	timeout := activity.GetInfo(ctx).HeartbeatTimeout
+	if timeout <= 0 {
+		return ctx, func(err error) error { return err }
+	}
+	watched, cancel := context.WithCancelCause(ctx)
+	silent := fmt.Errorf("no progress for %s (HEARTBEAT_TIMEOUT)", timeout)
+	s := &silence{of: ctx, after: timeout * 9 / 10}
+	s.timer = time.AfterFunc(s.after, func() { cancel(silent) })
+	return context.WithValue(watched, silenceKey{}, s), func(err error) error {
+		s.timer.Stop()
+		if err != nil && errors.Is(context.Cause(watched), silent) {
+			err = fmt.Errorf("%w: %w", silent, err)
+		}
+		cancel(nil)
+		return err
+	}
+}
+
+// recordHeartbeat is activity.RecordHeartbeat, also with a context of endWhenSilent.
+func recordHeartbeat(ctx context.Context, progress Progress) {
+	if s, ok := ctx.Value(silenceKey{}).(*silence); ok {
+		s.timer.Reset(s.after)
+		ctx = s.of
+	}
+	activity.RecordHeartbeat(ctx, progress)
 }
 
 // waitForSlot heartbeats while it waits, and repeats what earlier attempts have

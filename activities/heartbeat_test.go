@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -99,5 +101,44 @@ func answerAfter(begin <-chan struct{}, effect webscrapertest.Effect) webscraper
 			case <-r.Context().Done():
 			}
 		})
+	}
+}
+
+// silentSink begins an import and never learns that it has.
+type silentSink struct{ sink.RecordSink }
+
+func (silentSink) BeginImport(ctx context.Context, _ sink.ImportRequest) (sink.Import, error) {
+	<-ctx.Done()
+	return nil, fmt.Errorf("asking for the row: %w", ctx.Err())
+}
+
+// Else it would hold its slot for as long as it hangs.
+func TestAttemptWithoutProgressEndsAndSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
+	w.steps.Sink = silentSink{w.steps.Sink}
+	w.steps.MaxConcurrentImports = 1
+	namespace := temporaltest.NewNamespace(t)
+	onWorker := worker.New(namespace.Client, queue, worker.Options{})
+	w.steps.Register(onWorker)
+	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
+		return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: 2 * waitAtMost,
+			HeartbeatTimeout:    3 * time.Second,
+			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		}), "ImportRecords", in).Get(ctx, nil)
+	}, workflow.RegisterOptions{Name: "Import"})
+	require.NoError(t, onWorker.Start())
+	t.Cleanup(onWorker.Stop)
+
+	var runs []client.WorkflowRun
+	for _, id := range []string{"first", "second"} { // one of them has the slot first
+		run, err := namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: queue}, "Import")
+		require.NoError(t, err)
+		runs = append(runs, run)
+	}
+	for _, run := range runs {
+		require.ErrorContains(t, run.Get(t.Context(), nil), "no progress for 3s (HEARTBEAT_TIMEOUT): asking for the row: context canceled")
 	}
 }

@@ -104,6 +104,8 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		return result, err
 	}
 	defer release()
+	ctx, stop := endWhenSilent(ctx)
+	defer func() { err = stop(err) }()
 	var attempt sink.Import
 	reached := func(removed int64) Progress {
 		at := Progress{OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed}
@@ -114,7 +116,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		}
 		return at
 	}
-	heartbeat := func() { activity.RecordHeartbeat(ctx, reached(0)) }
+	heartbeat := func() { recordHeartbeat(ctx, reached(0)) }
 	attempt, err = a.Sink.BeginImport(ctx, sink.ImportRequest{
 		Job:            in.Job,
 		WorkflowRunID:  in.RunID,
@@ -133,7 +135,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	defer count()
 	progress := func(removed int64) {
 		count()
-		activity.RecordHeartbeat(ctx, reached(removed))
+		recordHeartbeat(ctx, reached(removed))
 	}
 	progress(0)
 	if !attempt.Published() {
