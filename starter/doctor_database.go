@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -14,13 +15,16 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	if !d.settingsAreRight(&s) {
 		return
 	}
-	db, err := d.settings.Connect(1)
+	db, err := d.settings.Connect(2)
 	if err != nil {
 		d.fix("PostgreSQL: %v", err)
 		return
 	}
 	defer func() { _ = db.Close() }() // nothing is written
-	if _, err := within(ctx, func(ctx context.Context) (any, error) { return nil, db.PingContext(ctx) }); err != nil {
+	if _, err := within(ctx, func(ctx context.Context) (any, error) { return nil, db.PingContext(ctx) }); errors.Is(err, postgres.ErrStandby) {
+		d.checkReadOnly(true)
+		return
+	} else if err != nil {
 		d.fix("PostgreSQL, and all that depends on it: connecting with DATABASE_URL: %v", err)
 		return
 	}
@@ -35,11 +39,24 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	d.checkSchema(found)
 }
 
-func (d *doctor) checkSchema(found postgres.Examination) {
-	if found.ReadOnly {
+func (d *doctor) checkReadOnly(readOnly bool) {
+	if readOnly {
 		d.fix("the database is read-only: DATABASE_URL has to lead to the primary server, and a role that may write")
 	} else {
 		d.ok("the database may be written to")
+	}
+}
+
+func (d *doctor) checkSchema(found postgres.Examination) {
+	d.checkReadOnly(found.ReadOnly)
+	if found.PooledTransactions {
+		d.fix("DATABASE_URL leads to a pooler that keeps no sessions: set PgBouncer's pool_mode to session, or use the address of PostgreSQL itself")
+	}
+	if len(found.Timeouts) > 0 {
+		d.line("hint", "%s: our own connections lift that, since heartbeats end what takes too long", strings.Join(found.Timeouts, ", "))
+	}
+	if found.Replicas > 0 && !found.Synchronous {
+		d.line("hint", "standby servers attached: %d; no commit waits for them (synchronous_standby_names), so a failover can lose what was published last", found.Replicas)
 	}
 	switch {
 	case len(found.Forbidden) > 0:

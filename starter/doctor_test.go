@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -292,4 +293,29 @@ func TestDoctorNamesTheAPIsAnswer(t *testing.T) {
 	s.Cloud.Inject(webscrapertest.Fault{Path: "account", Times: 1, Effect: webscrapertest.TooManyRequests(time.Minute)})
 	_, out, _ = runDoctor(t)
 	requireFixes(t, out, "Web Scraper Cloud: the account's API calls are used up for now: ")
+}
+
+func TestDoctorHintsAtTimeoutsAndReplicasThatNoCommitWaitsFor(t *testing.T) {
+	wellSystem(t)
+	server, database := postgrestest.NewServer(t)
+	t.Setenv("DATABASE_URL", database)
+	address, err := url.Parse(database)
+	require.NoError(t, err)
+	name := strings.TrimPrefix(address.Path, "/")
+	db := sqlx.MustOpen("postgres", database)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db.MustExec(`ALTER DATABASE ` + name + ` SET statement_timeout = '5s'`)
+	standby := postgrestest.NewStandby(t, server)
+
+	_, out, _ := runDoctor(t)
+	require.Contains(t, out, "hint  statement_timeout=5s (database "+name+"): ")
+	require.Contains(t, out, "hint  standby servers attached: 1; no commit waits for them (synchronous_standby_names), ")
+
+	t.Setenv("DATABASE_URL", standby.URL(name))
+	_, out, _ = runDoctor(t)
+	requireFixes(t, out, "the database is read-only: ")
+
+	t.Setenv("DATABASE_URL", postgrestest.NewPgBouncer(t, database, "transaction"))
+	_, out, _ = runDoctor(t)
+	requireFixes(t, out, "DATABASE_URL leads to a pooler that keeps no sessions: ", "schema scrapehaul is at version 0 of ")
 }
