@@ -23,6 +23,7 @@ const page = "../../../docs/reliability.md"
 var subjects = []struct{ file, title string }{
 	{"worker_test.go", "The worker"},
 	{"postgresql_test.go", "PostgreSQL"},
+	{"connection_test.go", "Connections to PostgreSQL"},
 	{"temporal_test.go", "Temporal"},
 	{"download_test.go", "Downloads"},
 	{"api_test.go", "API calls"},

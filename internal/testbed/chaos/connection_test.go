@@ -1,0 +1,162 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/networkproxy"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestConnectionsGoSilent(t *testing.T) {
+	c := begin(t, "All connections to PostgreSQL go silent in the import, as when a NAT forgets them; the worker has one slot, and another job waits",
+		"within twice HEARTBEAT_TIMEOUT the import goes on over new connections; the other job has its turn", "MAX_CONCURRENT_IMPORTS=1")
+	proxy, through := networkproxy.New(t, c.Env.DatabaseURL)
+	c.Env.DatabaseURL = through
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 3000)
+	proxy.Silence()
+	begun, before := time.Now(), c.requireHalf(id, many)
+	other := c.finished(100)
+	c.WaitFor("more batches", func() bool { return c.committed(id) > before+1000 || c.visible(id) > 0 })
+	took := time.Since(begun)
+	require.Less(t, took, 16*time.Second, "twice HEARTBEAT_TIMEOUT")
+	c.observe("silent after %s records; it goes on after %.0f s", grouped(before), took.Seconds())
+	c.requireImported(id, many)
+	c.requireImported(other, 100)
+	require.Equal(t, 1, c.Downloads(id))
+	require.Equal(t, int64(1), c.imports(id))
+}
+
+func TestBackendFrozen(t *testing.T) {
+	e := register(t, "PostgreSQL's process for a batch is frozen (SIGSTOP) with the import's row locked; a minute later it goes on",
+		"it is said within a minute which process is in the way; the import goes on after that")
+	_, databaseURL := postgrestest.NewServer(t)
+	c := e.on(t, temporaltest.NewNamespace(t), databaseURL)
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 3000)
+	var pid int
+	c.WaitFor("a row that is locked", func() bool {
+		return c.DB.Get(&pid, `SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%UPDATE scrapehaul.imports%'`) == nil
+	})
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	begun := time.Now()
+	says := fmt.Sprintf("waiting for a lock of PostgreSQL's process %d (scrapehaul import of scraping job %d, ", pid, id)
+	var failure string
+	c.WaitForAnswer("a sentence", func() bool {
+		for _, pending := range c.describe(id).GetPendingActivities() {
+			failure = pending.GetLastFailure().GetMessage()
+		}
+		return strings.Contains(failure, says)
+	})
+	took := time.Since(begun)
+	require.Less(t, took, time.Minute)
+	require.Contains(t, c.Log.String(), says)
+	c.observe("after %.0f s the failure says: “…%s…)”", took.Seconds(), says)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	c.requireImported(id, many)
+}
+
+func TestMigrationLockHeld(t *testing.T) {
+	c := begin(t, "Somebody holds the lock of the migrations while a worker starts", "the worker says after some seconds who holds it, and works as soon as it is free")
+	holder, err := c.DB.Connx(t.Context())
+	require.NoError(t, err)
+	_, err = holder.ExecContext(t.Context(), `SELECT set_config('application_name', 'a person', false), pg_advisory_lock(x'7363726170656861'::bigint)`)
+	require.NoError(t, err)
+	released := make(chan error, 1)
+	go func() {
+		for begun := time.Now(); !strings.Contains(c.Log.String(), "(a person, ") && time.Since(begun) < 20*time.Second; {
+			time.Sleep(20 * time.Millisecond)
+		}
+		_, err := holder.ExecContext(t.Context(), `SELECT pg_advisory_unlock_all()`)
+		released <- err
+	}()
+	c.worker(c.Spool)
+	require.NoError(t, <-released)
+	require.NoError(t, holder.Close())
+	require.Contains(t, c.Log.String(), "the migration lock of schema scrapehaul is held by PostgreSQL's process ")
+	c.observe("“waiting: the migration lock of schema scrapehaul is held by PostgreSQL's process … (a person, user …)”")
+	c.requireImported(c.finished(100), 100)
+}
+
+func TestTimeoutsOfTheDatabase(t *testing.T) {
+	c := begin(t, "The database has statement_timeout, idle_in_transaction_session_timeout and lock_timeout of 100 ms, and batches and publishing take longer; the sitemap is mapped",
+		"imports lift them")
+	name := path.Base(c.Env.DatabaseURL[:strings.Index(c.Env.DatabaseURL, "?")])
+	for _, timeout := range []string{"statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"} {
+		c.DB.MustExec(`ALTER DATABASE ` + name + ` SET ` + timeout + ` = '100ms'`)
+	}
+	c.DB.MustExec(`CREATE TABLE public.timed (scrapingjob_id bigint, product text)`)
+	mappings := filepath.Join(t.TempDir(), "mappings.yaml")
+	require.NoError(t, os.WriteFile(mappings, []byte("mappings: [{sitemap: timed, table: timed, columns: [{name: product, type: text}], mode: replace-job}]"), 0o600))
+	c.Env = c.Env.With("MAPPINGS", mappings)
+	c.worker(c.Spool)
+	c.DB.MustExec(`
+		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+		CREATE TRIGGER slow AFTER UPDATE OF state, committed_bytes ON scrapehaul.imports FOR EACH STATEMENT EXECUTE FUNCTION scrapehaul.slow()`)
+	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "timed", Records: webscrapertest.Products(1000, 1)})
+	c.Notify(id)
+	c.requireImported(id, 1000)
+	require.Equal(t, int64(1000), c.Count(`SELECT count(*) FROM public.timed`))
+}
+
+func TestServerBecomesReadOnly(t *testing.T) {
+	e := register(t, "PostgreSQL becomes read-only in the import (default_transaction_read_only), and may be written to again later",
+		"nothing is lost, nothing is deleted meanwhile, and the import goes on by itself")
+	_, databaseURL := postgrestest.NewServer(t)
+	c := e.on(t, temporaltest.NewNamespace(t), databaseURL)
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 3000)
+	readOnly := func(value string) {
+		conn, err := c.DB.Connx(t.Context())
+		require.NoError(t, err)
+		for _, statement := range []string{`SET default_transaction_read_only = off`, `ALTER SYSTEM SET default_transaction_read_only = ` + value, `SELECT pg_reload_conf()`} {
+			_, err := conn.ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		require.NoError(t, conn.Close())
+	}
+	readOnly("on")
+	// Transactions say that they write. What is not in one fails.
+	_ = c.terminateConnections()
+	c.WaitForAnswer("a refusal", func() bool {
+		for _, pending := range c.describe(id).GetPendingActivities() {
+			if strings.Contains(pending.GetLastFailure().GetMessage(), "read-only transaction") {
+				return true
+			}
+		}
+		return c.visible(id) > 0
+	})
+	readOnly("off")
+	c.requireImported(id, many)
+	require.Equal(t, int64(1), c.imports(id))
+}
+
+func TestThroughPgBouncer(t *testing.T) {
+	c := begin(t, "Worker and starter reach PostgreSQL through PgBouncer in session mode, and all its connections are terminated in the import", "works as without it")
+	c.Env.DatabaseURL = postgrestest.NewPgBouncer(t, c.Env.DatabaseURL, "session")
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 3000)
+	c.WaitFor("a batch under way", func() bool { return c.terminateConnections() > 0 })
+	c.requireImported(id, many)
+	require.Equal(t, int64(1), c.imports(id))
+}
