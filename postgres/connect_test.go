@@ -210,14 +210,14 @@ func TestStandbyAnswersNothing(t *testing.T) {
 
 	standby := postgrestest.NewStandby(t, server)
 	name := path.Base(mustParse(t, database).Path)
-	require.ErrorIs(t, connect(t, standby.URL(name)).Ping(), postgres.ErrStandby)
+	require.ErrorIs(t, connect(t, standby.URL(name)).Ping(), postgres.ErrReadOnly)
 	// A host's own pool may lead there all the same.
 	own, err := sqlx.Open("postgres", standby.URL(name))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, own.Close()) })
 	for _, importID := range []int64{attempt.ID(), attempt.ID() + 1} {
 		_, _, err = postgres.NewStore(own, nil).CountPublished(t.Context(), jobID, importID)
-		require.ErrorIs(t, err, postgres.ErrStandby)
+		require.ErrorIs(t, err, postgres.ErrReadOnly)
 	}
 	_, err = postgres.NewStore(own, nil).BeginImport(t.Context(), request(2, 2))
 	require.ErrorContains(t, err, "during recovery")
@@ -233,9 +233,15 @@ func TestStandbyAnswersNothing(t *testing.T) {
 
 func TestConnectionsToAServerThatBecomesReadOnlyAreThrownAway(t *testing.T) {
 	t.Parallel()
-	_, db := newStore(t)
+	store, db := newStore(t)
+	attempt := publishOne(t, store)
+	again := begin(t, store, request(2, 1))
 	db.MustExec(`SET default_transaction_read_only = on`) // of the one connection that there is
-	_, err := db.Exec(`UPDATE scrapehaul.imports SET state = state`)
+	_, _, err := store.CountPublished(t.Context(), jobID, attempt.ID())
+	require.ErrorIs(t, err, postgres.ErrReadOnly)
+	require.ErrorIs(t, commit(t, again, 1, 1, plain), postgres.ErrReadOnly)
+	db.MustExec(`SET default_transaction_read_only = on`)
+	_, err = db.Exec(`UPDATE scrapehaul.imports SET state = state`)
 	require.ErrorContains(t, err, "read-only")
 	db.MustExec(`UPDATE scrapehaul.imports SET state = state`)
 }

@@ -30,8 +30,9 @@ const beginSession = `
 SELECT pg_backend_pid(), pg_is_in_recovery(),
        (SELECT count(set_config(name, '0', false)) FROM pg_settings WHERE name IN ` + lifted + ` AND setting <> '0')`
 
-// ErrStandby is for a server that does not have what was published last, perhaps.
-var ErrStandby = errors.New("the server is a standby: imports need the primary server")
+// ErrReadOnly is for a server that does not have what was published last, perhaps: a
+// standby, or a primary server of before that was made read-only.
+var ErrReadOnly = errors.New("the server is a standby or read-only: imports need the primary server")
 
 // begin makes a session of the connection.
 func (c *connection) begin(ctx context.Context) error {
@@ -45,7 +46,7 @@ func (c *connection) begin(ctx context.Context) error {
 	}
 	c.pid, _ = values[0].(int64)
 	if values[1] != false {
-		return ErrStandby
+		return ErrReadOnly
 	}
 	return nil
 }

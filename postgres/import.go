@@ -336,13 +336,22 @@ func exactlyOne(result sql.Result, err error) error {
 	return nil
 }
 
+// Transactions say that they write, so that they would do so on a server that was
+// made read-only, too.
+const nameConnection = `
+SELECT current_setting('transaction_read_only')::boolean FROM set_config('application_name', $1, false)`
+
 // onConnection is the store's, on a connection that terminateAttempts finds. The
 // name is set outside of any transaction: when a rollback takes it back,
 // PostgreSQL says so, and lib/pq takes that for the connection's end in a COPY.
 func (i *attempt) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
 	return i.store.onConnection(ctx, func(conn *sqlx.Conn) error {
-		if _, err := conn.ExecContext(ctx, `SELECT set_config('application_name', $1, false)`, applicationName(i.request.Job.ScrapingJobID)); err != nil {
+		var readOnly bool
+		if err := conn.GetContext(ctx, &readOnly, nameConnection, applicationName(i.request.Job.ScrapingJobID)); err != nil {
 			return err
+		}
+		if readOnly {
+			return ErrReadOnly
 		}
 		if err := work(conn); err != nil {
 			return err

@@ -77,7 +77,7 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 
 // countPublished answers in one row whatever there is: a standby can be behind.
 const countPublished = `
-SELECT pg_is_in_recovery() AS standby, job.scrapingjob_id IS NOT NULL AS published,
+SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS read_only, job.scrapingjob_id IS NOT NULL AS published,
        (SELECT count(*) FROM scrapehaul.import_records WHERE import_id = job.published_import_id) AS records,
        (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id) AS rejected,
        (SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = job.published_import_id) AS skipped,
@@ -87,15 +87,16 @@ FROM (SELECT) AS always
 LEFT JOIN scrapehaul.scraping_jobs AS job ON job.scrapingjob_id = $1 AND job.published_import_id = $2`
 
 // CountPublished counts the records in the tables themselves, and never on a
-// standby; see [sink.RecordSink].
+// standby or a read-only server; see [sink.RecordSink].
 func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts sink.Counts, published bool, err error) {
 	var row struct {
-		Standby, Published bool
+		ReadOnly  bool `db:"read_only"`
+		Published bool
 		sink.Counts
 	}
 	err = s.db.GetContext(ctx, &row, countPublished, scrapingJobID, importID)
-	if err == nil && row.Standby {
-		err = ErrStandby
+	if err == nil && row.ReadOnly {
+		err = ErrReadOnly
 	}
 	if err != nil {
 		return sink.Counts{}, false, fmt.Errorf("counting the records of import %d: %w", importID, err)

@@ -21,7 +21,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 		return
 	}
 	defer func() { _ = db.Close() }() // nothing is written
-	if _, err := within(ctx, func(ctx context.Context) (any, error) { return nil, db.PingContext(ctx) }); errors.Is(err, postgres.ErrStandby) {
+	if _, err := within(ctx, func(ctx context.Context) (any, error) { return nil, db.PingContext(ctx) }); errors.Is(err, postgres.ErrReadOnly) {
 		d.checkReadOnly(true)
 		return
 	} else if err != nil {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/networkproxy"
@@ -20,7 +22,7 @@ import (
 
 func TestConnectionsGoSilent(t *testing.T) {
 	c := begin(t, "All connections to PostgreSQL go silent in the import, as when a NAT forgets them; the worker has one slot, and another job waits",
-		"within twice HEARTBEAT_TIMEOUT the import goes on over new connections; the other job has its turn", "MAX_CONCURRENT_IMPORTS=1")
+		"within twice HEARTBEAT_TIMEOUT the import goes on over new connections; the other job has its turn", "MAX_CONCURRENT_IMPORTS=1", "HEARTBEAT_TIMEOUT=12s")
 	proxy, through := networkproxy.New(t, c.Env.DatabaseURL)
 	c.Env.DatabaseURL = through
 	c.worker(c.Spool)
@@ -32,8 +34,8 @@ func TestConnectionsGoSilent(t *testing.T) {
 	other := c.finished(100)
 	c.WaitFor("more batches", func() bool { return c.committed(id) > before+1000 || c.visible(id) > 0 })
 	took := time.Since(begun)
-	require.Less(t, took, 16*time.Second, "twice HEARTBEAT_TIMEOUT")
-	c.observe("silent after %s records; it goes on after %.0f s", grouped(before), took.Seconds())
+	require.Less(t, took, 24*time.Second, "twice HEARTBEAT_TIMEOUT")
+	c.observe("silent after %s records; it goes on after %.0f s (HEARTBEAT_TIMEOUT: 12 s)", grouped(before), took.Seconds())
 	c.requireImported(id, many)
 	c.requireImported(other, 100)
 	require.Equal(t, 1, c.Downloads(id))
@@ -57,13 +59,7 @@ func TestBackendFrozen(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	begun := time.Now()
 	says := fmt.Sprintf("waiting for a lock of PostgreSQL's process %d (scrapehaul import of scraping job %d, ", pid, id)
-	var failure string
-	c.WaitForAnswer("a sentence", func() bool {
-		for _, pending := range c.describe(id).GetPendingActivities() {
-			failure = pending.GetLastFailure().GetMessage()
-		}
-		return strings.Contains(failure, says)
-	})
+	c.failure(id, says)
 	took := time.Since(begun)
 	require.Less(t, took, time.Minute)
 	require.Contains(t, c.Log.String(), says)
@@ -134,16 +130,10 @@ func TestServerBecomesReadOnly(t *testing.T) {
 		require.NoError(t, conn.Close())
 	}
 	readOnly("on")
-	// Transactions say that they write. What is not in one fails.
-	_ = c.terminateConnections()
-	c.WaitForAnswer("a refusal", func() bool {
-		for _, pending := range c.describe(id).GetPendingActivities() {
-			if strings.Contains(pending.GetLastFailure().GetMessage(), "read-only transaction") {
-				return true
-			}
-		}
-		return c.visible(id) > 0
-	})
+	c.failure(id, "the server is a standby or read-only")
+	records := c.requireHalf(id, many)
+	c.requireInCloud(id)
+	c.observe("read-only after %s records", grouped(records))
 	readOnly("off")
 	c.requireImported(id, many)
 	require.Equal(t, int64(1), c.imports(id))
@@ -159,4 +149,44 @@ func TestThroughPgBouncer(t *testing.T) {
 	c.WaitFor("a batch under way", func() bool { return c.terminateConnections() > 0 })
 	c.requireImported(id, many)
 	require.Equal(t, int64(1), c.imports(id))
+}
+
+func TestFailover(t *testing.T) {
+	e := register(t, "The primary server is lost in the import, and its asynchronous standby is promoted later; DATABASE_URL names both",
+		"nothing is asked of the standby before; the import goes on after what has been replicated")
+	server, databaseURL := postgrestest.NewServer(t)
+	standby := postgrestest.NewStandby(t, server)
+	first, err := url.Parse(databaseURL)
+	require.NoError(t, err)
+	name := strings.TrimPrefix(first.Path, "/")
+	second, err := url.Parse(standby.URL(name))
+	require.NoError(t, err)
+	both := *first
+	both.Host = ""
+	both.RawQuery += "&target_session_attrs=primary&host=" + first.Hostname() + "," + second.Hostname() + "&port=" + first.Port() + "," + second.Port()
+	c := e.on(t, temporaltest.NewNamespace(t), both.String())
+	c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	records := c.requireHalf(id, many)
+	require.NoError(t, server.Lose())
+	c.failure(id, "hot standby mode")
+	db := sqlx.MustOpen("postgres", second.String())
+	defer db.Close()
+	db.MustExec(`SELECT pg_promote()`)
+	c.observe("lost after %s records, no answer from the standby before it is promoted", grouped(records))
+	c.requireImported(id, many)
+}
+
+// failure waits until an attempt of the import has failed with that, and returns it.
+func (c *chaos) failure(id int64, says string) (message string) {
+	c.T.Helper()
+	c.WaitForAnswer(says, func() bool {
+		for _, pending := range c.describe(id).GetPendingActivities() {
+			message = pending.GetLastFailure().GetMessage()
+		}
+		return strings.Contains(message, says)
+	})
+	return message
 }

@@ -37,6 +37,7 @@ type cluster struct {
 	opts     Options
 
 	process *childprocess.Process
+	lost    bool // the server has ended for good
 }
 
 func startCluster(ctx context.Context, opts Options) (*cluster, error) {

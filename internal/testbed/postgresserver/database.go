@@ -35,6 +35,9 @@ func (s *Server) CreateDatabase(ctx context.Context, prefix string) (databaseURL
 }
 
 func (s *Server) drop(ctx context.Context, name string) error {
+	if s.cluster != nil && s.cluster.lost {
+		return nil
+	}
 	_, err := s.admin.ExecContext(ctx, "DROP DATABASE IF EXISTS "+pq.QuoteIdentifier(name)+" WITH (FORCE)")
 	if err != nil {
 		return fmt.Errorf("dropping the database %s: %w", name, err)

@@ -61,3 +61,13 @@ func (s *Server) URL(database string) string {
 	u.Path = "/" + database
 	return u.String()
 }
+
+// Lose ends a server that we started, in the immediate mode, for good. Stop still
+// removes its data.
+func (s *Server) Lose() error {
+	if s.cluster == nil {
+		return ErrNotOurs
+	}
+	s.cluster.lost = true
+	return s.cluster.process.Stop()
+}
