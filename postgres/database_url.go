@@ -14,8 +14,11 @@ import (
 	"github.com/lib/pq"
 )
 
+// A pattern, and no credentials.
+const wantDatabaseURL = ": want postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or sslmode=disable on a network of your own)"
+
 // errNotDatabaseURL says no more: what is wrong with the text may be the password.
-var errNotDatabaseURL = errors.New("is not the URL of a PostgreSQL database")
+var errNotDatabaseURL = errors.New("is not the URL of a PostgreSQL database" + wantDatabaseURL)
 
 var (
 	scheme     = regexp.MustCompile(`^postgres(ql)?://`)
@@ -57,9 +60,12 @@ type target struct {
 // CheckDatabaseURL says what is wrong with the URL of a database, in a sentence
 // that goes on after the name of the setting and never holds the password.
 func CheckDatabaseURL(databaseURL string) error {
+	if databaseURL == "" {
+		return errors.New("is missing" + wantDatabaseURL)
+	}
 	to, err := parseDatabaseURL(databaseURL)
 	if err == nil && !to.saysTLS {
-		err = errors.New("does not say whether to use TLS")
+		err = errors.New("does not say whether to use TLS" + wantDatabaseURL)
 	}
 	return err
 }
