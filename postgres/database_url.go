@@ -14,8 +14,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// A pattern, and no credentials.
-const wantDatabaseURL = ": want postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or sslmode=disable on a network of your own)"
+// wantDatabaseURL is how a URL looks.
+const wantDatabaseURL = ": want postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or sslmode=disable on a network of your own)" //nolint:gosec // a pattern, no credentials
 
 // errNotDatabaseURL says no more: what is wrong with the text may be the password.
 var errNotDatabaseURL = errors.New("is not the URL of a PostgreSQL database" + wantDatabaseURL)

@@ -111,6 +111,17 @@ func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
 	}
 }
 
+func TestPoolerThatKeepsNoSessionsEndsTheWorker(t *testing.T) {
+	programtest.SetEnvironment(t, map[string]string{
+		"WEBSCRAPER_API_TOKEN": apiToken,
+		"DATABASE_URL":         postgrestest.NewPgBouncer(t, postgrestest.NewDatabase(t), "transaction"),
+		"SPOOL_DIR":            t.TempDir(),
+	})
+	code, _, problems := runWorker()
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, problems, "worker: the database of DATABASE_URL: a pooler in between gives a connection of PostgreSQL away after every transaction: set PgBouncer's pool_mode to session")
+}
+
 func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
 	address := programtest.ClosedPort(t)
 	programtest.SetEnvironment(t, map[string]string{
