@@ -9,5 +9,5 @@ import (
 func TestOldestAndNewestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	// Left out are those that take long and ask PostgreSQL for nothing special.
-	postgrestest.RunOnOtherVersions(t, "..", "TestManyRows|TestConnection|TestPublishingTells|TestBackup|TestStoreWithMappings")
+	postgrestest.RunOnOtherVersions(t, "..", "TestManyRows|TestConnection|Tells|TestBackup|TestStoreWithMappings|TestImportsDoNot|TestRefusedRecords|TestWaitForALock|TestALost")
 }
