@@ -21,11 +21,14 @@ func (s *Store) RegisterSpool(ctx context.Context, name, taskQueue string) error
 
 const forgetSpools = `DELETE FROM scrapehaul.spools WHERE awaited_since < now() - interval '1 day'`
 
+// The rows are locked in one order: two that ask at once never wait for each other.
 const awaitSpools = `
-WITH awaited AS (
-    UPDATE scrapehaul.spools SET awaited_since = coalesce(awaited_since, now())
-    WHERE starts_with(task_queue, $1)
-    RETURNING name, task_queue
+WITH locked AS MATERIALIZED (
+    SELECT name FROM scrapehaul.spools WHERE starts_with(task_queue, $1) ORDER BY name FOR UPDATE
+), awaited AS (
+    UPDATE scrapehaul.spools AS spool SET awaited_since = coalesce(spool.awaited_since, now())
+    FROM locked WHERE spool.name = locked.name
+    RETURNING spool.name, spool.task_queue
 )
 SELECT task_queue FROM awaited ORDER BY name`
 
