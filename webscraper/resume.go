@@ -73,7 +73,11 @@ func validator(h http.Header) string {
 // restOfFile returns how many bytes the body of a 206 has, and whether they are
 // the file from o.Offset to its end, of the content that o.Validator stands for.
 func restOfFile(h http.Header, o DownloadOptions) (int64, bool) {
-	if etag := h.Get("ETag"); etag != "" && strings.HasPrefix(o.Validator, `"`) && etag != o.Validator {
+	identifiedBy := "Last-Modified"
+	if strings.HasPrefix(o.Validator, `"`) {
+		identifiedBy = "ETag"
+	}
+	if got := h.Get(identifiedBy); got != "" && got != o.Validator {
 		return 0, false
 	}
 	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {

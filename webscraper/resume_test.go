@@ -121,6 +121,39 @@ func TestOnlyAProvenRestIsAppended(t *testing.T) {
 	}
 }
 
+func TestRestOfAnotherTimeIsNotAppended(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Second)
+	date := func(ago time.Duration) string { return now.Add(-ago).Format(http.TimeFormat) }
+	for name, c := range map[string]struct {
+		lastModified string
+		offset       int64
+	}{
+		"the same":  {date(time.Hour), 4},
+		"not given": {"", 4},
+		"later":     {date(time.Minute), 0},
+		"nonsense":  {"yesterday", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Last-Modified", c.lastModified)
+				if r.Header.Get("Range") == "" {
+					send(w, "abcdefghij")
+					return
+				}
+				w.Header().Set("Content-Range", "bytes 4-9/10")
+				w.WriteHeader(http.StatusPartialContent)
+				send(w, "efghij")
+			}))
+			var got strings.Builder
+			d, err := client.DownloadScrapingJob(t.Context(), 500, &got, webscraper.FormatJSON,
+				webscraper.DownloadOptions{Offset: 4, Validator: date(time.Hour)})
+			require.NoError(t, err)
+			require.Equal(t, c.offset, d.Offset)
+			require.Equal(t, "abcdefghij"[c.offset:], got.String())
+		})
+	}
+}
+
 func TestRestThatBreaksOffIsAnError(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Range", "bytes 4-9/10")
