@@ -13,14 +13,14 @@ import (
 const maxErrorBytes = 64 << 10
 
 // answerError turns an answer with an unexpected status into an [*Error].
-func (c *Client) answerError(req request, resp *http.Response, body io.Reader) error {
+func (c *Client) answerError(req request, resp *http.Response, body io.Reader) *Error {
 	// What could be read says more than why the rest could not.
 	text, _ := io.ReadAll(io.LimitReader(body, maxErrorBytes))
 	return c.bodyError(req, resp, text)
 }
 
 // bodyError turns an answer that is not the promised one into an [*Error].
-func (c *Client) bodyError(req request, resp *http.Response, body []byte) error {
+func (c *Client) bodyError(req request, resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Operation:  req.operation,
 		Method:     req.method,
@@ -37,7 +37,7 @@ func (c *Client) bodyError(req request, resp *http.Response, body []byte) error 
 	message, ok := firstString(env.Error, env.Message)
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
-		e.Message = "redirected to " + c.redirectTarget(resp) + ", which is not followed; check the base URI"
+		return c.redirectError(req, resp, resp.Request.URL, "check the base URI")
 	case ok:
 		e.Message = c.shorten(message, 500)
 	case e.ValidationErrors != nil:
@@ -50,16 +50,6 @@ func (c *Client) bodyError(req request, resp *http.Response, body []byte) error 
 		e.Message = "the body says neither success nor error: " + c.excerpt(string(body))
 	}
 	return e
-}
-
-// redirectTarget returns where a redirect points, without query.
-func (c *Client) redirectTarget(resp *http.Response) string {
-	target, err := resp.Location()
-	if err != nil {
-		return "nowhere"
-	}
-	target.User, target.RawQuery, target.Fragment = nil, "", ""
-	return c.shorten(target.String(), 200)
 }
 
 // validationErrors decodes {"field":["complaint",…],…}. Anything else, such as

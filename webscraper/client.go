@@ -62,7 +62,8 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		}
 	}
 	// The token is in the query of every request: following a redirect would
-	// hand it to whatever host the server names, in the Referer header.
+	// hand it to whatever host the server names, in the Referer header. Those of
+	// downloads are followed without it.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}

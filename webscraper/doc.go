@@ -61,9 +61,9 @@
 // call that takes too long, see [WithTimeout] and [WithIdleTimeout], matches
 // [context.DeadlineExceeded].
 //
-// The API takes the token in the query of every URL. The client therefore
-// follows no redirects, and keeps the query and the token out of its errors and
-// logs, also where the server's text repeats the token.
+// The API takes the token in the query of every URL. The client therefore follows
+// redirects of downloads only, without the token, and keeps the query and the
+// token out of its errors and logs, also where the server's text repeats the token.
 //
 // # API limit
 //

@@ -96,6 +96,10 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 	defer silence.Stop()
 	req.header = o.requestHeader()
 	resp, err := c.roundTrip(ctx, req)
+	var host string
+	if err == nil {
+		resp, host, err = c.followDownload(ctx, req, resp)
+	}
 	silence.Stop()
 	if err != nil {
 		return Download{}, err
@@ -105,7 +109,7 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 
 	d, size, err := o.answerHeader(resp)
 	if errors.Is(err, errUnexpectedStatus) {
-		err = c.answerError(req, resp, wire)
+		err = c.answerError(req, resp, wire).redirected(host)
 	}
 	if err != nil {
 		return Download{}, err

@@ -21,6 +21,9 @@ type Error struct {
 	// Method and Path are those of the request, the path without its query; empty
 	// for a call that was not sent.
 	Method, Path string
+	// RedirectedTo is the scheme and host that a download was redirected to and that
+	// has answered; empty when it was the API.
+	RedirectedTo string
 	// StatusCode is the HTTP status of the answer.
 	StatusCode int
 	// Message is what the server said, such as "An error occured" (their
@@ -60,6 +63,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// redirected is the error as an answer of another host than the API, unless that
+// is "". What it has said may repeat its URL, which may be signed.
+func (e *Error) redirected(host string) *Error {
+	if host != "" {
+		e.RedirectedTo, e.Message, e.ValidationErrors = host, "answered by "+host+", where the API has redirected the download", nil
+	}
+	return e
+}
+
 // IsNotFound reports whether err says that the scraping job or sitemap does
 // not exist, or no longer does (404).
 func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
@@ -79,7 +91,7 @@ func IsRateLimited(err error) (time.Duration, bool) {
 
 func hasStatus(err error, status int) bool {
 	var apiErr *Error
-	return errors.As(err, &apiErr) && apiErr.StatusCode == status
+	return errors.As(err, &apiErr) && apiErr.StatusCode == status && apiErr.RedirectedTo == ""
 }
 
 // timeoutError says that this client gave up waiting. Like the timeouts of

@@ -22,7 +22,7 @@ func WithBaseURI(uri string) Option {
 
 // WithHTTPClient sets the HTTP client whose transport, cookie jar and timeout
 // are used, for example for a proxy or for tracing. It is copied; the copy
-// follows no redirects. Its Timeout, if set, bounds whole downloads too.
+// follows redirects of downloads only. Its Timeout, if set, bounds whole downloads too.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *Client) error {
 		if hc == nil {

@@ -149,7 +149,7 @@ func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, er
 	start := time.Now()
 	resp, err := c.http.Do(httpReq)
 	if err != nil {
-		return nil, fmt.Errorf("webscraper: %s: %s %s: %w", req.operation, req.method, httpReq.URL.Path, c.transportError(ctx, err))
+		return nil, c.requestError(ctx, req, httpReq, err)
 	}
 	resp.Request = httpReq // a RoundTripper need not set it
 	c.budget.observe(resp.StatusCode, resp.Header, time.Now())
@@ -159,8 +159,16 @@ func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, er
 	return resp, nil
 }
 
+// requestError says which request got no answer, and why.
+func (c *Client) requestError(ctx context.Context, req request, sent *http.Request, err error) error {
+	return fmt.Errorf("webscraper: %s: %s %s: %w", req.operation, req.method, sent.URL.Path, c.transportError(ctx, err))
+}
+
+// tokenParameter is the parameter of a URL's query that has the token.
+const tokenParameter = "api_token"
+
 func (c *Client) newHTTPRequest(ctx context.Context, req request) (*http.Request, error) {
-	query := url.Values{"api_token": {c.token}}
+	query := url.Values{tokenParameter: {c.token}}
 	for key, values := range req.query {
 		query[key] = values
 	}

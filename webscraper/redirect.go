@@ -1,0 +1,88 @@
+package webscraper
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// maxRedirects is how many redirects of a download are followed.
+const maxRedirects = 5
+
+// followDownload follows where the API redirects a download to, such as a signed
+// URL of a file store, as the vendor's own client does. The request goes there
+// without the token, and without a Referer, which would have it. host is the last
+// one, "" when the download was not redirected.
+func (c *Client) followDownload(ctx context.Context, req request, resp *http.Response) (last *http.Response, host string, err error) {
+	api, from := resp.Request, resp.Request.URL
+	for n := 1; isRedirect(resp.StatusCode); n++ {
+		_ = resp.Body.Close()
+		target, why := c.redirectTarget(from, resp, n)
+		if why != "" {
+			return nil, "", c.redirectError(req, resp, from, why)
+		}
+		next := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: api.Header.Clone()}).WithContext(ctx)
+		if resp, err = c.http.Do(next); err != nil {
+			return nil, "", c.requestError(ctx, req, api, err)
+		}
+		resp.Request = api // whose path errors name
+		from, host = target, target.Scheme+"://"+target.Host
+		c.logger.DebugContext(ctx, "a download was redirected", "operation", req.operation, "host", host, "status", resp.StatusCode)
+	}
+	return resp, host, nil
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// redirectTarget is where the n-th redirect in a row leads, or why it is not
+// followed. The parameter with the token, if it is repeated, stays behind.
+func (c *Client) redirectTarget(from *url.URL, resp *http.Response, n int) (target *url.URL, why string) {
+	location := resp.Header.Get("Location")
+	target, err := from.Parse(location)
+	if err != nil || location == "" {
+		return nil, "check the base URI"
+	}
+	if query := target.Query(); query.Has(tokenParameter) {
+		query.Del(tokenParameter)
+		target.RawQuery = query.Encode()
+	}
+	target.Fragment = ""
+	switch {
+	case n > maxRedirects:
+		return nil, "too many redirects in a row"
+	case target.Scheme != "https" && (target.Scheme != "http" || c.baseURI.Scheme == "https"):
+		return nil, "it does not lead to https"
+	case c.repeatsToken(target):
+		return nil, "its URL has the API token"
+	}
+	return target, ""
+}
+
+func (c *Client) repeatsToken(target *url.URL) bool {
+	query, _ := url.QueryUnescape(target.RawQuery)
+	for _, text := range []string{target.String(), target.Host, target.Path, query} {
+		if c.redact(text) != text {
+			return true
+		}
+	}
+	return false
+}
+
+// redirectError is the error of a redirect that is not followed.
+func (c *Client) redirectError(req request, resp *http.Response, from *url.URL, why string) *Error {
+	shown := "nowhere" // without the query
+	if target, err := from.Parse(resp.Header.Get("Location")); err == nil && resp.Header.Get("Location") != "" {
+		target.User, target.RawQuery, target.Fragment = nil, "", ""
+		shown = c.shorten(target.String(), 200)
+	}
+	return &Error{
+		Operation: req.operation, Method: req.method, Path: resp.Request.URL.Path, StatusCode: resp.StatusCode,
+		Message: "redirected to " + shown + ", which is not followed; " + why,
+	}
+}

@@ -1,0 +1,150 @@
+package webscraper_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+const signature = "X-Signature=s1gned"
+
+// fileStore is another host that has a file, and notes what it is asked.
+func fileStore(t *testing.T, answer http.HandlerFunc) (url string, seen *[]*http.Request) {
+	t.Helper()
+	seen = new([]*http.Request)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*seen = append(*seen, r)
+		answer(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, seen
+}
+
+func serveFile(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("ETag", `"v1"`)
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader("0123456789"))
+}
+
+func TestDownloadFollowsARedirectWithoutTheToken(t *testing.T) {
+	store, seen := fileStore(t, serveFile)
+	for name, target := range map[string]string{
+		"as it is":           "/file?" + signature,
+		"echoing the token":  "/file?api_token=" + strings.ReplaceAll(token, "+", "%2B") + "&" + signature,
+		"with a fragment":    "/file?" + signature + "#" + "part",
+		"by another address": "/moved",
+	} {
+		t.Run(name, func(t *testing.T) {
+			*seen = nil
+			client := newClient(t, http.RedirectHandler(store+target, http.StatusFound))
+			var got strings.Builder
+			d, err := client.DownloadScrapingJob(t.Context(), 500, &got, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+			require.NoError(t, err)
+			require.Equal(t, "0123456789", got.String())
+
+			resumed, err := client.DownloadScrapingJob(t.Context(), 500, &got, webscraper.FormatJSON,
+				webscraper.DownloadOptions{Offset: 4, Validator: d.Validator})
+			require.NoError(t, err)
+			require.EqualValues(t, 4, resumed.Offset)
+			require.Equal(t, "0123456789456789", got.String())
+
+			require.Len(t, *seen, 2)
+			for _, r := range *seen {
+				require.Empty(t, r.URL.Query()["api_token"])
+				require.NotContains(t, r.URL.String(), token[:5])
+				for _, header := range []string{"Authorization", "Cookie", "Referer"} {
+					require.Empty(t, r.Header[header])
+				}
+			}
+			require.Equal(t, "bytes=4-", (*seen)[1].Header.Get("Range"))
+			require.Equal(t, `"v1"`, (*seen)[1].Header.Get("If-Range"))
+		})
+	}
+}
+
+func TestDownloadFollowsRedirectsOfFiveHosts(t *testing.T) {
+	target, _ := fileStore(t, serveFile)
+	for n := 1; n <= 6; n++ {
+		client := newClient(t, http.RedirectHandler(target, http.StatusTemporaryRedirect))
+		_, err := client.DownloadScrapingJob(t.Context(), 500, &strings.Builder{}, webscraper.FormatJSON, webscraper.DownloadOptions{})
+		if n <= 5 {
+			require.NoError(t, err, "%d redirects", n)
+		} else {
+			require.ErrorContains(t, err, "303 See Other: redirected to http://127.0.0.1")
+			require.ErrorContains(t, err, "too many redirects in a row")
+		}
+		next := target
+		target, _ = fileStore(t, http.RedirectHandler(next, http.StatusSeeOther).ServeHTTP)
+	}
+}
+
+func TestDownloadIsNotRedirectedWhereItMayNotGo(t *testing.T) {
+	followed := func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host != "api.webscraper.io" {
+			return nil, errors.New("followed")
+		}
+		return &http.Response{StatusCode: 302, Header: http.Header{"Location": {r.Header.Get("User-Agent")}}, Body: http.NoBody}, nil
+	}
+	for target, want := range map[string]string{
+		"http://files.test/signed?" + signature:         "it does not lead to https",
+		"ftp://files.test/signed?" + signature:          "it does not lead to https",
+		"https://files.test/" + token + "?" + signature: "its URL has the API token",
+		"": "redirected to nowhere",
+	} {
+		client, err := webscraper.NewClient(token, webscraper.WithUserAgent(target),
+			webscraper.WithHTTPClient(&http.Client{Transport: roundTripFunc(followed)}))
+		require.NoError(t, err)
+		_, err = client.DownloadScrapingJob(t.Context(), 500, &strings.Builder{}, webscraper.FormatJSON, webscraper.DownloadOptions{})
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "which is not followed")
+		require.NotContains(t, err.Error(), "s1gned")
+		require.NotContains(t, err.Error(), token)
+	}
+}
+
+// What another host says is neither about the token, nor about the job, nor
+// about the API's budget.
+func TestAnswerOfAnotherHostIsNotTheAPIs(t *testing.T) {
+	for _, status := range []int{401, 403, 404, 429, 503} {
+		store, _ := fileStore(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-RateLimit-Remaining", "0")
+			w.WriteHeader(status)
+			send(w, "not with "+r.URL.String())
+		})
+		client := newClient(t, http.RedirectHandler(store+"/file?"+signature, http.StatusFound), webscraper.ForTemporal())
+		_, err := client.DownloadScrapingJob(t.Context(), 500, &strings.Builder{}, webscraper.FormatJSON, webscraper.DownloadOptions{})
+		var answer *webscraper.Error
+		require.ErrorAs(t, err, &answer)
+		require.Equal(t, status, answer.StatusCode)
+		require.Equal(t, store, answer.RedirectedTo)
+		require.ErrorContains(t, err, "answered by "+store+", where the API has redirected the download")
+		require.NotContains(t, err.Error(), "s1gned")
+		require.False(t, webscraper.IsUnauthorized(err) || webscraper.IsNotFound(err))
+		_, seen := client.RateLimit()
+		require.False(t, seen)
+	}
+}
+
+func TestConnectionToAnotherHostThatBreaksIsInterrupted(t *testing.T) {
+	store, seen := fileStore(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") == "" {
+			w.Header().Set("ETag", `"v1"`)
+			w.Header().Set("Content-Length", "10")
+			send(w, "0123")
+			return
+		}
+		serveFile(w, r)
+	})
+	client := newClient(t, http.RedirectHandler(store+"/file?"+signature, http.StatusFound))
+	path := t.TempDir() + "/file"
+	d, err := client.DownloadScrapingJobFile(t.Context(), 500, path, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+	require.NoError(t, err)
+	require.EqualValues(t, 10, d.Bytes)
+	require.Len(t, *seen, 2)
+}
