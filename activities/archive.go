@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gocloud.dev/gcerrors"
+
 	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -23,6 +25,18 @@ func (e archiveError) Unwrap() error { return e.error }
 func isFromArchive(err error) bool {
 	_, ok := errors.AsType[archiveError](err)
 	return ok
+}
+
+// archiveVerdict is final where the bucket is missing, or refuses.
+func archiveVerdict(err error) verdict {
+	switch gcerrors.Code(err) {
+	case gcerrors.PermissionDenied, gcerrors.NotFound, gcerrors.InvalidArgument, gcerrors.FailedPrecondition, gcerrors.Unimplemented:
+		return doubted
+	}
+	if kind, v, ok := fileVerdict(err); ok && kind == errorSpool {
+		return v // an archive that is a folder
+	}
+	return retried
 }
 
 // archiveFile archives the file of a published import, unless it is archived

@@ -170,7 +170,7 @@ func (b *batches) take(batch sink.Batch, record record) error {
 			return nil
 		}
 		if data = changed; !isObject(data) {
-			return fmt.Errorf("%w on record %d: what it returned is no JSON object", errRecordHook, record.number)
+			return fmt.Errorf("%w on record %d: what it returned is no JSON object", errHookBroken, record.number)
 		}
 	}
 	batch.Add(record.number, data)

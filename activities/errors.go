@@ -5,16 +5,14 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"io/fs"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/scrapehaul/scrapehaul/archive"
@@ -38,10 +36,13 @@ const (
 	// errorDatabase: PostgreSQL failed or could not be reached; retried.
 	errorDatabase = "DatabaseUnavailable"
 	// errorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
-	// missing table or right, say. Not retried.
+	// missing table or right, say. What may be a race is retried a few times.
 	errorDatabaseRefuses = "DatabaseRefuses"
 	// errorDiskFull: the spool's file system is full; retried.
 	errorDiskFull = "DiskFull"
+	// errorSpool: the spool cannot be read or written, for good: a missing right, say.
+	// Retried a few times, as another worker may have a better one.
+	errorSpool = "SpoolUnusable"
 	// errorWorkerStopping: the worker is being stopped; retried.
 	errorWorkerStopping = "WorkerStopping"
 	// ErrorFileGone: the spool file is not there as it was. The import has to
@@ -50,14 +51,16 @@ const (
 	// ErrorSuperseded: a later import of the job was requested. The import has
 	// to begin again, if it is still wanted.
 	ErrorSuperseded = "Superseded"
-	// errorArchive: the archive failed or could not be reached; retried.
+	// errorArchive: the archive failed or could not be reached; retried, unless it
+	// refuses.
 	errorArchive = "ArchiveUnavailable"
 	// errorArchiveCorrupt: an archived file is not as it was written. Not retried.
 	errorArchiveCorrupt = "ArchiveCorrupt"
 	// ErrorMappedTable: PostgreSQL refuses to bring records into the table of a
 	// mapping, now and later: another row has the key, say. Not retried.
 	ErrorMappedTable = "MappedTableRefuses"
-	// errorRecordHook: the record hook of the worker's host failed; retried.
+	// errorRecordHook: the record hook of the worker's host failed; retried, a few
+	// times only after a panic.
 	errorRecordHook = "RecordHookFailed"
 	// ErrorRejectedRecords and ErrorCountMismatch: the rule of deletion, WhyKeep,
 	// wants a person to look first.
@@ -71,7 +74,7 @@ const (
 func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, errorDiskFull,
-		errorWorkerStopping, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
+		errorSpool, errorWorkerStopping, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
 		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther,
 	}
 }
@@ -85,38 +88,20 @@ var (
 // maxMessage keeps an error's text well below Temporal's limit for a payload.
 const maxMessage = 2000
 
-// classify turns an error into what Temporal is to do about it. It is the one
-// place that decides between retrying, waiting and giving up.
+// classify turns an error into what Temporal is to do about it.
 func classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return ctx.Err() // cancelled by Temporal, which knows why
 	}
-	kind, options := ErrorOther, temporal.ApplicationErrorOptions{}
-	switch {
-	case errors.Is(err, errWorkerStopping):
-		kind = errorWorkerStopping
-	case errors.Is(err, errRecordHook):
-		kind = errorRecordHook
-	case errors.Is(err, errFileGone):
-		kind, options.NonRetryable = ErrorFileGone, true
-	case errors.Is(err, archive.ErrCorrupt):
-		kind, options.NonRetryable = errorArchiveCorrupt, true
-	case isFromArchive(err):
-		kind = errorArchive
-	case errors.Is(err, errDiskFull), errors.Is(err, syscall.ENOSPC):
-		kind = errorDiskFull
-	case errors.Is(err, sink.ErrSuperseded):
-		kind, options.NonRetryable = ErrorSuperseded, true
-	case isMappedTableRefusing(err):
-		kind, options.NonRetryable = ErrorMappedTable, true
-	case pq.As(err) != nil:
-		kind, options.NonRetryable = classifyDatabase(pq.As(err))
-	case webscraper.IsNotFound(err):
-		kind, options.NonRetryable = ErrorJobGone, true
-	case isFromCloud(err):
-		kind, options.NonRetryable, options.NextRetryDelay = classifyCloud(err)
-	case isBrokenConnection(err):
-		kind = errorDatabase // the only connections that are not to the cloud
+	kind, v, delay := judge(err)
+	options := temporal.ApplicationErrorOptions{NextRetryDelay: delay}
+	switch v {
+	case retriedAtOnce:
+		options.NextRetryDelay = time.Second
+	case doubted:
+		options.NonRetryable = activity.GetInfo(ctx).Attempt >= doubtedAttempts
+	case final:
+		options.NonRetryable = true
 	}
 	message := advice(kind, err) + err.Error()
 	if len(message) > maxMessage {
@@ -127,11 +112,51 @@ func classify(ctx context.Context, err error) error {
 	return temporal.NewApplicationErrorWithOptions(message, kind, options)
 }
 
+// judge is the one place that says what kind of problem an error is, and what is
+// to be done about it. errors_test.go has the whole table.
+func judge(err error) (kind string, v verdict, delay time.Duration) {
+	switch {
+	case errors.Is(err, errWorkerStopping):
+		return errorWorkerStopping, retried, 0
+	case errors.Is(err, errHookBroken):
+		return errorRecordHook, doubted, 0
+	case errors.Is(err, errRecordHook):
+		return errorRecordHook, retried, 0
+	case errors.Is(err, errFileGone):
+		return ErrorFileGone, final, 0
+	case errors.Is(err, archive.ErrCorrupt):
+		return errorArchiveCorrupt, final, 0
+	case isFromArchive(err):
+		return errorArchive, archiveVerdict(err), 0
+	case errors.Is(err, sink.ErrSuperseded):
+		return ErrorSuperseded, final, 0
+	case isFromCloud(err):
+		return cloudVerdict(err)
+	case namesWhatMendsIt(err):
+		return ErrorMappedTable, final, 0
+	case pq.As(err) != nil:
+		kind, v = databaseVerdict(err)
+		return kind, v, 0
+	case isCertificateError(err):
+		return errorDatabaseRefuses, final, 0
+	case isBrokenConnection(err):
+		return errorDatabase, retried, 0 // the only connections that are not to the cloud
+	}
+	if kind, v, ok := fileVerdict(err); ok {
+		return kind, v, 0
+	}
+	return ErrorOther, retried, 0
+}
+
 // advice says what a person is to do about what retrying cannot mend.
 func advice(kind string, err error) string {
 	switch {
 	case webscraper.IsUnauthorized(err):
 		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
+	case kind == errorSpool:
+		return "A file cannot be read or written, see that SPOOL_DIR of the workers is a folder of theirs: "
+	case kind == errorDatabaseRefuses && !isAboutTheSchema(err):
+		return "PostgreSQL refuses what has to be written, and no retry helps: "
 	case kind == errorDatabaseRefuses:
 		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
 	case kind == ErrorMappedTable:
@@ -142,31 +167,19 @@ func advice(kind string, err error) string {
 	return ""
 }
 
-// classifyDatabase gives up on what only a person can change: missing tables
-// and rights. The rest, a wrong password included, can be mended while the
-// activity is retried.
-func classifyDatabase(err *pq.Error) (kind string, final bool) {
-	switch err.Code.Class() {
-	case pqerror.ClassSyntaxErrorOrAccessRuleViolation, pqerror.ClassInvalidSchemaName:
-		return errorDatabaseRefuses, true
-	default:
-		return errorDatabase, false
-	}
+// isAboutTheSchema reports whether a table, a column or a right is missing.
+func isAboutTheSchema(err error) bool {
+	refused := pq.As(err)
+	return refused != nil && slices.Contains([]pqerror.Class{
+		pqerror.ClassSyntaxErrorOrAccessRuleViolation, pqerror.ClassInvalidSchemaName, pqerror.ClassInvalidCatalogName,
+	}, refused.Code.Class())
 }
 
-// isMappedTableRefusing is about what only a person can change too: keys, rights,
-// triggers and indexes of a table that is not ours.
-func isMappedTableRefusing(err error) bool {
+// namesWhatMendsIt reports whether a mapped table was looked at and cannot take the
+// records.
+func namesWhatMendsIt(err error) bool {
 	refusal, ok := errors.AsType[*postgres.MappedTableError](err)
-	if !ok || len(refusal.Mend) > 0 {
-		return ok
-	}
-	refused := pq.As(err)
-	return refused != nil && (refused.Code == pqerror.ObjectNotInPrerequisiteState || slices.Contains([]pqerror.Class{
-		pqerror.ClassDataException, pqerror.ClassIntegrityConstraintViolation, pqerror.ClassSyntaxErrorOrAccessRuleViolation,
-		pqerror.ClassInvalidSchemaName, pqerror.ClassPLpgSQLError, pqerror.ClassTriggeredActionException,
-		pqerror.ClassProgramLimitExceeded, pqerror.ClassFeatureNotSupported, pqerror.ClassCardinalityViolation,
-	}, refused.Code.Class()))
+	return ok && len(refusal.Mend) > 0
 }
 
 // isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL
@@ -185,23 +198,4 @@ func (e cloudError) Unwrap() error { return e.error }
 func isFromCloud(err error) bool {
 	_, ok := errors.AsType[cloudError](err)
 	return ok
-}
-
-func classifyCloud(err error) (kind string, final bool, delay time.Duration) {
-	if delay, limited := webscraper.IsRateLimited(err); limited {
-		return errorRateLimited, false, delay
-	}
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
-		return ErrorOther, false, 0 // a download that could not be written
-	}
-	answer, ok := errors.AsType[*webscraper.Error](err)
-	if !ok {
-		return errorCloud, false, 0 // no answer, or half of one
-	}
-	switch code := answer.StatusCode; {
-	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code < 400, code >= 500:
-		return errorCloud, false, 0
-	default:
-		return errorRequestRefused, true, 0
-	}
 }

@@ -3,6 +3,16 @@ package activities
 // Describe is the first half of DownloadScrapingJob.
 var Describe = (*Activities).describe
 
+// Judge says what kind of problem an error is, and what is done about it.
+func Judge(err error) (kind, verdict string) {
+	kind, v, _ := judge(err)
+	return kind, []string{"retried", "retried at once", "doubted", "final"}[v]
+}
+
+// FromCloud and FromArchive are the errors of these.
+func FromCloud(err error) error   { return cloudError{err} }
+func FromArchive(err error) error { return archiveError{err} }
+
 // Error types that only the operator sees.
 const (
 	ErrorRateLimited     = errorRateLimited
@@ -11,6 +21,7 @@ const (
 	ErrorDatabase        = errorDatabase
 	ErrorDatabaseRefuses = errorDatabaseRefuses
 	ErrorDiskFull        = errorDiskFull
+	ErrorSpool           = errorSpool
 	ErrorWorkerStopping  = errorWorkerStopping
 	ErrorArchive         = errorArchive
 	ErrorArchiveCorrupt  = errorArchiveCorrupt

@@ -30,14 +30,18 @@ func (s *skipRecord) Error() string { return "record skipped: " + s.reason }
 // Skipped records count as imported when the import is verified.
 func SkipRecord(reason string) error { return &skipRecord{reason} }
 
-var errRecordHook = errors.New("the record hook failed")
+var (
+	errRecordHook = errors.New("the record hook failed")
+	// errHookBroken is one that the host's code has to be changed for.
+	errHookBroken = fmt.Errorf("%w", errRecordHook)
+)
 
 // call says of a record that is to be skipped why. A panic becomes an error: it
 // would take the worker along, with all else that runs there.
 func (hook RecordHook) call(ctx context.Context, job sink.ScrapingJob, number int64, record []byte) (changed []byte, skip *skipRecord, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			err = fmt.Errorf("%w on record %d: panic: %v", errRecordHook, number, panicked)
+			err = fmt.Errorf("%w on record %d: panic: %v", errHookBroken, number, panicked)
 		}
 	}()
 	changed, err = hook(ctx, job, number, record[:len(record):len(record)])

@@ -60,7 +60,7 @@ func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	w.db.MustExec(`
-		CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk of the database is broken'; END $$;
+		CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk of the database is broken' USING ERRCODE = 'io_error'; END $$;
 		CREATE TRIGGER fail BEFORE INSERT ON scrapehaul.import_records FOR EACH ROW WHEN (NEW.record_number = 37) EXECUTE FUNCTION fail()`)
 	_, err := w.tryImport(in)
 	requireFailure(t, err, activities.ErrorDatabase, true)

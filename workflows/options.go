@@ -21,9 +21,10 @@ const (
 	importTimeout   = 24 * time.Hour
 )
 
-// attempts are made with growing waits between them, of a minute at most.
+// attempts are made with growing waits between them, of a minute at most. One that
+// panics, as Go's nil pointers do, would do so again.
 func attempts(most int32) *temporal.RetryPolicy {
-	return &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: most}
+	return &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: most, NonRetryableErrorTypes: []string{"PanicError"}}
 }
 
 // cloudCall is for the small calls of the API. With the waits between them,
