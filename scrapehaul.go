@@ -221,6 +221,9 @@ func (p *plugin) StartWorker(
 	}
 	paced := further
 	paced.TaskQueueActivitiesPerSecond = float64(p.options.APICallsPer15Minutes) / callsOfATask / (15 * time.Minute).Seconds()
+	if err := leaveToRoomierWorkers(&paced, p.spool.HasRoom); err != nil {
+		return err
+	}
 	err := p.startFurther(steps, steps.WorkerTaskQueue, further)
 	if err == nil {
 		err = p.startFurther(steps, workflows.CloudTaskQueue(p.taskQueue), paced)

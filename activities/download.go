@@ -68,7 +68,7 @@ type Interruption struct {
 // A retry goes on where the attempt before broke off, if that has left the
 // beginning of the file and the server says that the content is still the same;
 // otherwise it begins anew. With IfDue an attempt may come to any worker, so it
-// leaves going on to the one that has begun. A job to be imported again that the
+// leaves going on to the one that has the beginning. A job to be imported again that the
 // cloud does not know any more comes from the archive.
 func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	var result DownloadScrapingJobResult
@@ -76,7 +76,7 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	if in.IfDue != nil {
 		result, err = a.downloadIfDue(ctx, in)
 	} else {
-		result, _, err = a.download(ctx, in, earlierProgress(ctx, in))
+		result, err = a.goOn(ctx, in)
 	}
 	if err != nil {
 		return DownloadScrapingJobResult{}, classify(ctx, err)
@@ -96,6 +96,18 @@ func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress 
 	return *in.Earlier
 }
 
+// goOn downloads in any case. A worker that was chosen for what it had of the file,
+// and has no room for the rest, gives the job back to all.
+func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
+	result, left, err := a.download(ctx, in, earlierProgress(ctx, in))
+	if err != nil && in.Earlier != nil && left.Partial == "" {
+		if kind, _, _ := judge(err); kind == ErrorDiskFull {
+			return result, fmt.Errorf("%w: %w", errHandedBack, err)
+		}
+	}
+	return result, err
+}
+
 func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobInput) (result DownloadScrapingJobResult, err error) {
 	earlier := lastProgress(ctx)
 	described, err := a.describeHeartbeating(ctx, earlier, in)
@@ -103,7 +115,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, err
 	}
 	result.Described = &described
-	if earlier.WorkerTaskQueue != "" && earlier.WorkerTaskQueue != a.WorkerTaskQueue {
+	if earlier.Partial != "" && earlier.WorkerTaskQueue != "" && earlier.WorkerTaskQueue != a.WorkerTaskQueue {
 		described.WorkerTaskQueue = earlier.WorkerTaskQueue
 		result.Interrupted = &Interruption{Reason: "the attempt that had begun it was not heard of any more", Progress: earlier}
 		return result, nil
@@ -121,8 +133,10 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, nil
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
-	if !ok || failure.Type() == errorRateLimited {
-		return result, err // cancelled; or Temporal waits for as long as the API says
+	if !ok || failure.Type() == errorRateLimited || progress.Partial == "" && !failure.NonRetryable() {
+		// Cancelled; or Temporal waits for as long as the API says; or there is nothing
+		// to go on with, so that any worker may take the next attempt.
+		return result, err
 	}
 	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
 	return result, nil

@@ -3,6 +3,8 @@ package activities_test
 import (
 	"errors"
 	"fmt"
+	"math"
+	"net/http"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -62,31 +65,95 @@ func TestOnlyADueJobIsDownloaded(t *testing.T) {
 
 func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
 	t.Parallel()
+	a := newAttempts(t, noGzip)
+	a.inject(webscrapertest.Truncate(nineTenths))
+	interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
+	require.NoError(t, err)
+	require.NotEmpty(t, interrupted.Interrupted.Reason)
+	require.Equal(t, int64(nineTenths), interrupted.Interrupted.Progress.Bytes)
+	require.Equal(t, queue, interrupted.Described.WorkerTaskQueue)
+
+	download, err := a.goOn(interrupted)
+	require.NoError(t, err)
+	a.requireFile(download, webscrapertest.Products(records, 1))
+	require.Equal(t, []string{file}, a.files(), "nothing else is left")
+	require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
+}
+
+// A job is bound to a worker only once there is a file to go on with.
+func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
-		effect webscrapertest.Effect
-		left   int64
+		kind   string
+		happen func(a *attempts) (restore func())
 	}{
-		"broken": {webscrapertest.Truncate(nineTenths), nineTenths},
-		"503":    {webscrapertest.FailWithHTML(503), 0},
+		"503": {activities.ErrorCloud, func(a *attempts) func() {
+			a.inject(webscrapertest.FailWithHTML(503))
+			return func() {}
+		}},
+		"broken, and the cloud continues nothing": {activities.ErrorCloud, func(a *attempts) func() {
+			removed := a.inject(func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Length", "1000")
+					_, _ = w.Write([]byte("{"))
+				})
+			})
+			return removed.Remove
+		}},
+		"no room": {activities.ErrorDiskFull, func(a *attempts) func() {
+			roomy := a.steps.Spool
+			a.steps.Spool = openSpool(a.t, a.spool, math.MaxInt64/2)
+			return func() { a.steps.Spool = roomy }
+		}},
+		"no room for all of it": {activities.ErrorDiskFull, func(a *attempts) func() {
+			free, err := diskspace.Free(a.spool)
+			require.NoError(a.t, err)
+			roomy, small := a.steps.Spool, a.id
+			a.steps.Spool = openSpool(a.t, a.spool, free-10_000_000*520)
+			a.id = a.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20_000_000, 1)})
+			return func() { a.steps.Spool, a.id = roomy, small }
+		}},
+		"the worker stops, and has no slot free": {activities.ErrorWorkerStopping, func(a *attempts) func() {
+			activities.FillSlots(a.steps)
+			return func() { activities.UnboundSlots(a.steps) }
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAttempts(t, noGzip)
-			a.inject(c.effect)
-			interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
-			require.NoError(t, err)
-			require.NotEmpty(t, interrupted.Interrupted.Reason)
-			require.Equal(t, c.left, interrupted.Interrupted.Progress.Bytes)
-			require.Equal(t, queue, interrupted.Described.WorkerTaskQueue)
-
-			download, err := a.goOn(interrupted)
-			require.NoError(t, err)
-			a.requireFile(download, webscrapertest.Products(records, 1))
-			require.Equal(t, []string{file}, a.files(), "nothing else is left")
-			if c.left > 0 {
-				require.Equal(t, fmt.Sprintf("bytes=%d-", c.left), a.lastRequest().Range)
+			restore := c.happen(a)
+			env := a.next()
+			if c.kind == activities.ErrorWorkerStopping {
+				stopped := make(chan struct{})
+				close(stopped)
+				env.SetWorkerStopChannel(stopped)
 			}
+			_, err := a.runIfDue(env, activities.IfDue{})
+			requireFailure(t, err, c.kind, true)
+			require.Empty(t, a.files())
+			restore()
+
+			a.steps.WorkerTaskQueue = "another worker"
+			download, err := a.runIfDue(a.next(), activities.IfDue{})
+			require.NoError(t, err)
+			require.Nil(t, download.Interrupted)
+			require.Equal(t, "another worker", download.Described.WorkerTaskQueue)
+			download.Described = nil
+			a.requireFile(download, webscrapertest.Products(records, 1))
 		})
 	}
+}
+
+func TestWorkerThatHasNoRoomForTheRestGivesTheDownloadBack(t *testing.T) {
+	t.Parallel()
+	a := newAttempts(t, noGzip)
+	a.inject(webscrapertest.Truncate(nineTenths))
+	interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
+	require.NoError(t, err)
+	a.steps.Spool = openSpool(t, a.spool, math.MaxInt64/2)
+	_, err = a.goOn(interrupted)
+	requireFailure(t, err, activities.ErrorDiskFull, false)
+	require.Empty(t, a.files())
 }
 
 func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {

@@ -38,8 +38,9 @@ const (
 	// errorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
 	// missing table or right, say. What may be a race is retried a few times.
 	errorDatabaseRefuses = "DatabaseRefuses"
-	// errorDiskFull: the spool's file system is full; retried.
-	errorDiskFull = "DiskFull"
+	// ErrorDiskFull: the spool's file system is full; retried. The import has to
+	// begin again where the worker cannot go on with what it has downloaded.
+	ErrorDiskFull = "DiskFull"
 	// errorSpool: the spool cannot be read or written, for good: a missing right, say.
 	// Retried a few times, as another worker may have a better one.
 	errorSpool = "SpoolUnusable"
@@ -73,7 +74,7 @@ const (
 // ErrorKinds are all of these types.
 func ErrorKinds() []string {
 	return []string{
-		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, errorDiskFull,
+		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
 		errorSpool, errorWorkerStopping, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
 		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther,
 	}
@@ -82,6 +83,7 @@ func ErrorKinds() []string {
 var (
 	errDiskFull       = errors.New("the spool's disk is full")
 	errFileGone       = errors.New("the spool file is gone")
+	errHandedBack     = errors.New("the download begins again, on any worker")
 	errWorkerStopping = errors.New("the worker is stopping; another attempt will go on from here")
 )
 
@@ -118,6 +120,8 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 	switch {
 	case errors.Is(err, errWorkerStopping):
 		return errorWorkerStopping, retried, 0
+	case errors.Is(err, errHandedBack):
+		return ErrorDiskFull, final, 0
 	case errors.Is(err, errHookBroken):
 		return errorRecordHook, doubted, 0
 	case errors.Is(err, errRecordHook):

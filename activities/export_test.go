@@ -20,7 +20,6 @@ const (
 	ErrorRequestRefused  = errorRequestRefused
 	ErrorDatabase        = errorDatabase
 	ErrorDatabaseRefuses = errorDatabaseRefuses
-	ErrorDiskFull        = errorDiskFull
 	ErrorSpool           = errorSpool
 	ErrorWorkerStopping  = errorWorkerStopping
 	ErrorArchive         = errorArchive

@@ -188,22 +188,34 @@ func (p *partialFile) Write(b []byte) (int, error) {
 func (p *partialFile) sha256() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 
 // leave ends an attempt that has failed. If another one goes on, it leaves the
-// file that heartbeats have told of. The rest is removed, by RemoveFile if that
-// is not possible now.
+// file that heartbeats have told of, or the earlier one; without either, no worker
+// is better than another. The rest is removed, by RemoveFile if that is not
+// possible now.
 func (p *partialFile) leave(ctx context.Context, goesOn bool) {
+	told := p.told.Load()
 	if !goesOn {
 		p.removeEarlier()
 	}
-	if p.file == nil {
-		return
+	kept := goesOn && told.Partial != ""
+	if p.file != nil {
+		err := p.file.Close()
+		mine := told.Partial == filepath.Base(p.file.Name())
+		if mine {
+			kept = kept && err == nil && p.written.Load() > 0
+		}
+		if !kept || !mine {
+			_ = os.Remove(p.file.Name())
+		}
 	}
-	err := p.file.Close()
-	told := p.told.Load().Partial == filepath.Base(p.file.Name())
-	if err == nil && goesOn && told && p.written.Load() > 0 {
-		activity.RecordHeartbeat(ctx, p.progress()) // the last one is all that the next attempt gets
-		return
+	// The last heartbeat is all that the next attempt gets.
+	switch {
+	case kept && p.file != nil:
+		activity.RecordHeartbeat(ctx, p.progress())
+	case !kept && ctx.Err() == nil:
+		p.told.Store(&Progress{Compressed: told.Compressed, OfRecords: told.OfRecords})
+		p.written.Store(0)
+		activity.RecordHeartbeat(ctx, p.progress())
 	}
-	_ = os.Remove(p.file.Name())
 }
 
 // removeEarlier removes the file of the attempt before. Where that is not

@@ -96,7 +96,7 @@ func fileVerdict(err error) (kind string, v verdict, ok bool) {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
 	case errors.Is(err, errDiskFull), errno == syscall.ENOSPC, errno == syscall.EDQUOT:
-		return errorDiskFull, retried, true
+		return ErrorDiskFull, retried, true
 	case !path && !link:
 		return "", retried, false
 	case slices.Contains([]syscall.Errno{

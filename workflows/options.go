@@ -73,7 +73,8 @@ func mayBeginAgain(err error) bool {
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		return timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 	}
-	return failedWith(err, activities.ErrorFileGone) || failedWith(err, activities.ErrorJobGone) || failedWith(err, activities.ErrorSuperseded)
+	return failedWith(err, activities.ErrorFileGone) || failedWith(err, activities.ErrorJobGone) || failedWith(err, activities.ErrorSuperseded) ||
+		failedWith(err, activities.ErrorDiskFull)
 }
 
 func failedWith(err error, kind string) bool {

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -27,6 +29,29 @@ func TestSpoolBelowItsReserve(t *testing.T) {
 	c.worker(c.Spool)
 	c.requireImported(id, many)
 	require.Equal(t, 1, c.Downloads(id))
+}
+
+func TestWorkerWithoutRoomBesideOthers(t *testing.T) {
+	const jobs = 20
+	c := begin(t, fmt.Sprintf("the spool's disk of one of two workers is full, and %d jobs finish", jobs),
+		"the other one imports them all; none is bound to the full one")
+	roomy := c.Env
+	c.Env = roomy.With("SPOOL_MIN_FREE", strconv.Itoa(math.MaxInt))
+	c.worker(c.Spool)
+	first := c.finished(100)
+	c.untilDiskFull(first)
+	c.Env = roomy
+	c.worker(t.TempDir())
+	ids := []int64{first}
+	for range jobs - 1 {
+		ids = append(ids, c.finished(100))
+	}
+	begun := time.Now()
+	for _, id := range ids {
+		c.requireGone(id, 100)
+	}
+	c.requireEmptySpools()
+	c.observe("imported within %.0f s", time.Since(begun).Seconds())
 }
 
 func TestDiskFull(t *testing.T) {

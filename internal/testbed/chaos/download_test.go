@@ -1,11 +1,18 @@
 package chaos
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -142,4 +149,36 @@ func (c *chaos) deleteInCloud(id int64) {
 	client, err := webscraper.NewClient(c.Env.APIToken, webscraper.WithBaseURI(c.Cloud.URL))
 	require.NoError(c.T, err)
 	require.NoError(c.T, client.DeleteScrapingJob(c.T.Context(), id))
+}
+
+func TestDownloadFromAnotherHost(t *testing.T) {
+	c := begin(t, "the API redirects downloads to a signed URL of another host, where the first breaks off",
+		"followed, and resumed, without the API token")
+	stored, err := io.ReadAll(webscrapertest.Products(many, 1).Open())
+	require.NoError(t, err)
+	var seen []*http.Request // one at a time
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r)
+		w.Header().Set("ETag", `"stored"`)
+		if len(seen) == 1 {
+			w.Header().Set("Content-Length", strconv.Itoa(len(stored)))
+			_, _ = w.Write(stored[:len(stored)/2])
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(stored))
+	}))
+	defer store.Close()
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: func(*webscrapertest.Cloud, http.Handler) http.Handler {
+		return http.RedirectHandler(store.URL+"/file?signature=5ecret", http.StatusFound)
+	}})
+	c.worker(c.Spool)
+	id := c.finished(many)
+	c.requireImported(id, many)
+	require.Len(t, seen, 2)
+	require.Equal(t, fmt.Sprintf("bytes=%d-", len(stored)/2), seen[1].Header.Get("Range"))
+	for _, r := range seen {
+		require.NotContains(t, fmt.Sprint(r.URL, r.Header), systemtest.APIToken)
+	}
+	require.NotContains(t, c.Log.String(), "5ecret")
+	c.observe("the other host saw `%s`, then `Range: %s`", seen[0].RequestURI[:len("/file")], seen[1].Header.Get("Range"))
 }
