@@ -285,6 +285,7 @@ func registerWorkflows(registry interface {
 	for name, each := range map[string]any{
 		workflows.ImportScrapingJobName:     workflows.ImportScrapingJob,
 		workflows.ReconcileScrapingJobsName: workflows.ReconcileScrapingJobs,
+		workflows.RemoveLeftoversName:       workflows.RemoveLeftovers,
 	} {
 		// On a versioned worker: an import that waits for days keeps no build alive.
 		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	}
 	d.ok("namespace %s exists", s.Namespace)
 	d.checkMaySignal(ctx, temporal, s.Namespace)
+	d.checkIDs(ctx, temporal, s.Namespace)
 	d.checkSchedule(ctx, temporal, s.Namespace)
 	d.checkTemporalClock(ctx, temporal, s.Namespace)
 	d.checkPollers(ctx, temporal)
@@ -83,6 +85,34 @@ func (d *doctor) checkMaySignal(ctx context.Context, temporal client.Client, nam
 		return
 	}
 	d.fix("signalling workflows of namespace %s: %v: give TEMPORAL_API_KEY or the certificate the right to write there", namespace, err)
+}
+
+// checkIDs looks for a workflow that keeps a scraping job's import from starting,
+// among the first thousand whose IDs begin with a digit.
+func (d *doctor) checkIDs(ctx context.Context, temporal client.Client, namespace string) {
+	var begins []string
+	for digit := '1'; digit <= '9'; digit++ {
+		begins = append(begins, fmt.Sprintf("WorkflowId STARTS_WITH '%c'", digit))
+	}
+	listed, err := within(ctx, func(ctx context.Context) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+		return temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			PageSize: 1000,
+			Query: fmt.Sprintf("ExecutionStatus = 'Running' AND WorkflowType != '%s' AND (%s)",
+				workflows.ImportScrapingJobName, strings.Join(begins, " OR ")),
+		})
+	})
+	if err != nil {
+		d.fix("the workflows of namespace %s: %v", namespace, err)
+		return
+	}
+	for _, each := range listed.GetExecutions() {
+		if id, err := strconv.ParseInt(each.GetExecution().GetWorkflowId(), 10, 64); err == nil {
+			d.fix("workflow %d is a %s, and imports need such IDs: give them a namespace of their own, or notifications of that job are refused",
+				id, each.GetType().GetName())
+			return
+		}
+	}
+	d.ok("no other workflow of namespace %s has the ID of an import", namespace)
 }
 
 // checkTemporalClock polls a task queue of its own, where there is never

@@ -129,6 +129,28 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 	}
 }
 
+func TestDoctorFindsAWorkflowThatHasAnImportsID(t *testing.T) {
+	s := wellSystem(t)
+	order, err := s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "4711", TaskQueue: "orders"}, "OrderWorkflow")
+	require.NoError(t, err)
+	for _, id := range []string{"4711-invoice", "order-4711"} {
+		_, err := s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "orders"}, "OrderWorkflow")
+		require.NoError(t, err)
+	}
+	s.WaitFor("the finding", func() bool {
+		_, out, _ := runDoctor(t)
+		return strings.Contains(out, "fix   workflow 4711 is a OrderWorkflow, and imports need such IDs: ")
+	})
+	code, _, problems := runStarter("import", "4711")
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, problems, "workflow 4711 is a OrderWorkflow: another workflow has the scraping job's number as its ID: ")
+	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), order.GetID(), "", "ended"))
+	s.WaitFor("all to be well", func() bool {
+		code, _, _ := runDoctor(t)
+		return code == program.ExitOK
+	})
+}
+
 // requireFixes requires these lines and no others that are not ok, each by its
 // beginning.
 func requireFixes(t *testing.T, out string, want ...string) {

@@ -30,7 +30,7 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 		return answer.body
 	}
 	require.Equal(t, http.StatusNotFound, s.get("/metrics").status, "where the world can reach it")
-	for _, answer := range []string{"accepted", "filtered", "unauthorized", "malformed", "temporal-unavailable"} {
+	for _, answer := range []string{"accepted", "filtered", "unauthorized", "malformed", "temporal-unavailable", "id-taken"} {
 		require.Contains(t, metrics(), `scrapehaul_notifications_total{answer="`+answer+`"} 0`+"\n")
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -60,8 +61,14 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 		done = "nothing was started"
 	}
 	fmt.Fprintf(out, "%d of %d jobs are due: %s\n", result.Due, result.Listed, done)
+	if result.Refused > 0 {
+		fmt.Fprintf(out, "%d of them could not be started, and are due the next time:\n  %s\n", result.Refused, strings.Join(result.WhyRefused, "\n  "))
+	}
 	if result.TriedAgain > 0 {
 		fmt.Fprintf(out, "%d imports that need attention try again\n", result.TriedAgain)
+	}
+	if result.Removing {
+		fmt.Fprintln(out, "what ended runs have left is still being removed, by workflow scrapehaul-reconcile-leftovers")
 	}
 	if result.RemovedImports > 0 || result.RemovedFiles > 0 {
 		fmt.Fprintf(out, "removed what ended runs had left: %d unpublished imports, %d spool files\n", result.RemovedImports, result.RemovedFiles)

@@ -19,6 +19,7 @@ const (
 	answerUnauthorized = "unauthorized"         // 401
 	answerMalformed    = "malformed"            // any other refusal that is the sender's
 	answerUnavailable  = "temporal-unavailable" // 503
+	answerIDTaken      = "id-taken"             // 503 too
 )
 
 // counters count the notifications by their answer, from 0.
@@ -26,7 +27,7 @@ type counters map[string]client.MetricsCounter
 
 func newCounters(handler client.MetricsHandler) counters {
 	all := counters{}
-	for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerUnavailable} {
+	for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerUnavailable, answerIDTaken} {
 		all[answer] = handler.WithTags(map[string]string{answerTag: answer}).Counter(notificationsMetric)
 		all[answer].Inc(0)
 	}

@@ -62,8 +62,8 @@ type Options struct {
 	// Logger gets one line for each notification. Default slog.Default().
 	Logger *slog.Logger
 	// MetricsHandler gets the counter scrapehaul_notifications with the tag
-	// "answer": accepted, filtered, unauthorized, malformed or
-	// temporal-unavailable. Default client.MetricsNopHandler.
+	// "answer": accepted, filtered, unauthorized, malformed, temporal-unavailable or
+	// id-taken. Default client.MetricsNopHandler.
 	MetricsHandler client.MetricsHandler
 }
 
@@ -102,8 +102,8 @@ type handler struct {
 //     it pass,
 //   - with 400, 401, 408, 413 or 415 when it is not acceptable, and {"error":"…"},
 //     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
-//   - with 503 and {"error":"…"} when Temporal cannot be reached, so that it is sent
-//     again.
+//   - with 503 and {"error":"…"} when Temporal cannot be reached, or a workflow of
+//     another type has the job's number as its ID, so that it is sent again.
 func Register(router gin.IRouter, options Options) error {
 	if err := options.validate(); err != nil {
 		return fmt.Errorf("webhook options: %w", err)
@@ -192,7 +192,11 @@ func (h *handler) handle(c *gin.Context) {
 
 func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
-	if !errors.As(err, &refused) {
+	idTaken := errors.Is(err, workflows.ErrOtherWorkflow)
+	switch {
+	case idTaken:
+		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "another workflow has the ID of this job's: see the log"}}
+	case !errors.As(err, &refused):
 		// The cause is for the log: it may name hosts and namespaces.
 		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "Temporal cannot be reached: send the notification again"}}
 	}
@@ -201,7 +205,11 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 		log = log.With("scrapingjob_id", notification.ScrapingJobID)
 	}
 	log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
-	h.counters.countRefusal(refused.status)
+	if idTaken {
+		h.counters.count(answerIDTaken)
+	} else {
+		h.counters.countRefusal(refused.status)
+	}
 	c.AbortWithStatusJSON(refused.status, refused.refusedBody)
 }
 

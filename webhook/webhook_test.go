@@ -19,6 +19,11 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -29,7 +34,8 @@ const token = "first-secret"
 
 // temporal notes what the handler asks for.
 type temporal struct {
-	err error
+	err     error
+	running string // the type of the workflow that runs under the ID, if one does
 
 	mu      sync.Mutex
 	signals []signal
@@ -47,6 +53,15 @@ type run struct{ client.WorkflowRun }
 
 func (run) GetID() string    { return "1234" }
 func (run) GetRunID() string { return "the-run" }
+
+func (t *temporal) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if t.running == "" {
+		return nil, serviceerror.NewNotFound("no such workflow")
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
+		Type: &commonpb.WorkflowType{Name: t.running}, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+	}}, nil
+}
 
 func (t *temporal) SignalWithStartWorkflow(
 	ctx context.Context, id, name string, payload any, options client.StartWorkflowOptions, workflow any, args ...any,
@@ -129,6 +144,21 @@ func TestNotificationSignalsTheWorkflowOfItsJob(t *testing.T) {
 		ScrapingJobID: 1234, Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
 	}, got.payload)
 	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
+}
+
+func TestWorkflowOfAnotherTypeWithTheJobsNumberIsNotSignalled(t *testing.T) {
+	c := temporal{running: "OrderWorkflow"}
+	s := serve(t, &c)
+	status, answer := s.post(t, token, form, vendorsExample)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, map[string]any{"error": "another workflow has the ID of this job's: see the log"}, answer)
+	require.Empty(t, c.signals)
+	require.Contains(t, s.log.String(), "workflow 1234 is a OrderWorkflow: ")
+	require.Contains(t, s.log.String(), "a namespace of their own")
+
+	c.running = workflows.ImportScrapingJobName
+	status, _ = s.post(t, token, form, vendorsExample)
+	require.Equal(t, http.StatusAccepted, status)
 }
 
 func TestNotificationsOfEveryKindAreAccepted(t *testing.T) {

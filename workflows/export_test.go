@@ -6,4 +6,9 @@ const (
 	StartImportsName     = startImportsName
 )
 
-type StartImportsInput = startImportsInput
+type (
+	StartImportsInput  = startImportsInput
+	StartImportsResult = startImportsResult
+)
+
+var StartEach = startEach

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
 
@@ -23,6 +24,9 @@ const (
 // maxListedJobs bounds the jobs that the result of a reconciliation lists, for
 // Temporal's limit on payloads.
 const maxListedJobs = 1000
+
+// maxListedRefusals bounds the reasons that it lists.
+const maxListedRefusals = 10
 
 // ReconcileScrapingJobsInput is the input of ReconcileScrapingJobs.
 type ReconcileScrapingJobsInput struct {
@@ -47,6 +51,13 @@ type ReconcileScrapingJobsResult struct {
 	TriedAgain int `json:"tried_again,omitempty"`
 	// Jobs are the due ones, the first 1000 of them.
 	Jobs []activities.DueScrapingJob `json:"jobs,omitempty"`
+	// Refused counts the imports of due jobs that Temporal has refused to start, and
+	// WhyRefused says why of the first 10. The next reconciliation tries again.
+	Refused    int      `json:"refused,omitempty"`
+	WhyRefused []string `json:"why_refused,omitempty"`
+	// Removing is set when leftovers are still being removed, by a workflow of its
+	// own: they are not counted here.
+	Removing bool `json:"removing,omitempty"`
 	// RemovedImports and RemovedFiles count what runs that no longer exist had
 	// left: unpublished imports and spool files.
 	RemovedImports int `json:"removed_imports"`
@@ -70,7 +81,7 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	if in.Page > 0 || in.DryRun {
 		setRemoved.SetValue(nil)
 	} else {
-		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeLeftovers(ctx)) })
+		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeBeside(ctx)) })
 	}
 	more, err := r.startDueImports(ctx)
 	if !in.DryRun && !more && err == nil {
@@ -121,38 +132,22 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 			start.Jobs = append(start.Jobs, due.Job)
 		}
 		summary := fmt.Sprintf("start %d imports", len(start.Jobs))
-		if err := workflow.ExecuteActivity(shortStep(ctx, summary), startImportsName, start).Get(ctx, nil); err != nil {
+		var started startImportsResult
+		if err := workflow.ExecuteActivity(shortStep(ctx, summary), startImportsName, start).Get(ctx, &started); err != nil {
 			return false, err
 		}
+		r.refused(ctx, started.Refused)
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due))
 	return false, nil
 }
 
-// removeLeftovers has every spool swept by a worker on it. One that has no
-// worker now is swept another time.
-func (r *reconciliation) removeLeftovers(ctx workflow.Context) error {
-	var spools activities.ListSpoolsResult
-	err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools).Get(ctx, &spools)
-	if err != nil {
-		return err
+func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
+	for _, reason := range reasons {
+		workflow.GetLogger(ctx).Warn("An import was not started", "Reason", reason)
 	}
-	var sweeps []workflow.Future
-	for _, queue := range spools.TaskQueues {
-		sweeps = append(sweeps, workflow.ExecuteActivity(sweep(ctx, queue), a.SweepSpool))
-	}
-	var removed activities.Removed
-	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports).Get(ctx, &removed)
-	r.result.RemovedImports, r.result.RemovedArchivedFiles = removed.Imports, removed.ArchivedFiles
-	for _, each := range sweeps {
-		var swept activities.Removed
-		if err := each.Get(ctx, &swept); err != nil {
-			workflow.GetLogger(ctx).Info("A spool was not swept", "Error", err)
-			continue
-		}
-		r.result.RemovedFiles += swept.Files
-	}
-	return err
+	r.result.Refused += len(reasons)
+	r.result.WhyRefused = append(r.result.WhyRefused, reasons[:min(len(reasons), maxListedRefusals-len(r.result.WhyRefused))]...)
 }
 
 // shortStep is for steps of a minute that need neither the API nor a file.
@@ -169,13 +164,6 @@ func longStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(shortStep(ctx, summary), 12*time.Hour), time.Minute)
 }
 
-// sweep is for a step on a worker that may be gone.
-func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
-	ctx = workflow.WithStartToCloseTimeout(shortStep(ctx, "sweep the spool"), 5*time.Minute)
-	ctx = workflow.WithScheduleToStartTimeout(workflow.WithTaskQueue(ctx, taskQueue), 30*time.Second)
-	return workflow.WithRetryPolicy(ctx, *attempts(3))
-}
-
 // startImportsInput names the jobs to import.
 type startImportsInput struct {
 	TaskQueue string             `json:"task_queue"`
@@ -183,19 +171,42 @@ type startImportsInput struct {
 	Jobs      []sink.ScrapingJob `json:"jobs"`
 }
 
+// startImportsResult says which of the jobs Temporal has refused to start: the next
+// reconciliation finds them due again.
+type startImportsResult struct {
+	Refused []string `json:"refused,omitempty"`
+}
+
 // startImports is an activity: it tells the workflow of each job, starting it
 // if it is not running, that reconciliation has found the job due. Jobs told
 // twice are imported once.
-func startImports(ctx context.Context, in startImportsInput) error {
+func startImports(ctx context.Context, in startImportsInput) (startImportsResult, error) {
+	return startEach(ctx, activity.GetClient(ctx), in)
+}
+
+// startEach lets no job's refusal keep another from starting.
+func startEach(ctx context.Context, c Client, in startImportsInput) (result startImportsResult, err error) {
+	var failures []error
 	for _, job := range in.Jobs {
-		_, err := signalWithStart(ctx, activity.GetClient(ctx), in.TaskQueue, reconciliationSignal, job,
+		_, err := signalWithStart(ctx, c, in.TaskQueue, reconciliationSignal, job,
 			Notification{ScrapingJobID: job.ScrapingJobID, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
 			job.SitemapName+" · "+job.Status, in.Settings)
-		if err != nil {
-			return err
+		switch {
+		case isRefusal(err):
+			result.Refused = append(result.Refused, err.Error())
+		case err != nil:
+			failures = append(failures, err)
 		}
 	}
-	return nil
+	return result, errors.Join(failures...)
+}
+
+// isRefusal reports whether Temporal refuses to signal this one workflow, such as
+// one that has had too many signals.
+func isRefusal(err error) bool {
+	_, invalid := errors.AsType[*serviceerror.InvalidArgument](err)
+	_, precondition := errors.AsType[*serviceerror.FailedPrecondition](err)
+	return invalid || precondition || errors.Is(err, ErrOtherWorkflow)
 }
 
 // RegisterActivities registers the activities of reconciliation that reach

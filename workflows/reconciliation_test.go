@@ -8,6 +8,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -149,10 +154,12 @@ type account struct {
 	*testsuite.TestWorkflowEnvironment
 	pages   [][]activities.DueScrapingJob
 	started [][]int64
+	refused []string // of each page
 
 	onStart    func()
 	listSpools func() (activities.ListSpoolsResult, error)
 	sweep      func() (activities.Removed, error)
+	remove     func() (activities.Removed, error)
 }
 
 func newAccount(pages ...[]activities.DueScrapingJob) *account {
@@ -162,13 +169,15 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 		return activities.ListSpoolsResult{TaskQueues: []string{"queue@one", "queue@two"}}, nil
 	}
 	a.sweep = func() (activities.Removed, error) { return activities.Removed{Files: 2}, nil }
+	a.remove = func() (activities.Removed, error) { return activities.Removed{Imports: 1}, nil }
 	a.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflows.ReconcileScheduleID, TaskQueue: "queue"})
 	a.RegisterWorkflowWithOptions(workflows.ReconcileScrapingJobs, workflow.RegisterOptions{Name: workflows.ReconcileScrapingJobsName})
+	a.RegisterWorkflowWithOptions(workflows.RemoveLeftovers, workflow.RegisterOptions{Name: workflows.RemoveLeftoversName})
 	for name, step := range map[string]any{
 		"FindDueScrapingJobs": func(_ context.Context, in activities.FindDueScrapingJobsInput) (activities.FindDueScrapingJobsResult, error) {
 			return activities.FindDueScrapingJobsResult{Listed: 100, Due: a.pages[in.Page-1], Last: in.Page == len(a.pages)}, nil
 		},
-		workflows.StartImportsName: func(_ context.Context, in workflows.StartImportsInput) error {
+		workflows.StartImportsName: func(_ context.Context, in workflows.StartImportsInput) (workflows.StartImportsResult, error) {
 			var ids []int64
 			for _, job := range in.Jobs {
 				ids = append(ids, job.ScrapingJobID)
@@ -177,15 +186,13 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 			if a.onStart != nil {
 				a.onStart()
 			}
-			return nil
+			return workflows.StartImportsResult{Refused: a.refused}, nil
 		},
 		"ListSpools": func(context.Context) (activities.ListSpoolsResult, error) {
 			return a.listSpools()
 		},
 		"SweepSpool": func(context.Context) (activities.Removed, error) { return a.sweep() },
-		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) {
-			return activities.Removed{Imports: 1}, nil
-		},
+		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) { return a.remove() },
 		"TryAgain": func(context.Context) (map[string]int, error) { return map[string]int{"imports": 5}, nil },
 	} {
 		a.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
@@ -283,6 +290,89 @@ func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 		require.ErrorContains(t, a.GetWorkflowError(), "the database is down")
 		require.Len(t, a.started, 1)
 	})
+}
+
+func TestRemovalThatTakesHoursGoesOnBeside(t *testing.T) {
+	for name, within := range map[string]time.Duration{"in time": 9 * time.Minute, "later": 3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(due(1))
+			a.remove = func() (activities.Removed, error) {
+				a.remove = func() (activities.Removed, error) { return activities.Removed{Imports: 7}, nil }
+				return activities.Removed{}, temporal.NewApplicationErrorWithOptions("not done", "Later",
+					temporal.ApplicationErrorOptions{NextRetryDelay: within})
+			}
+			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+			require.Len(t, a.started, 1)
+			require.Equal(t, within > time.Hour, result.Removing)
+			require.Equal(t, within < time.Hour, result.RemovedImports == 7)
+		})
+	}
+}
+
+func TestRefusedStartsAreReported(t *testing.T) {
+	a := newAccount(due(1), due(2), due(3), due(4))
+	a.refused = []string{"one", "two", "three"}
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, 12, result.Refused)
+	require.Len(t, result.WhyRefused, 10)
+	require.Len(t, a.started, 4)
+}
+
+// signals is a Temporal client that refuses some workflows.
+type signals struct {
+	client.Client
+	sent    []string
+	refuses func(workflowID string) error
+}
+
+func (s *signals) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if id != "5" {
+		return nil, serviceerror.NewNotFound("no such workflow")
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
+		Type: &commonpb.WorkflowType{Name: "OrderWorkflow"}, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+	}}, nil
+}
+
+func (s *signals) SignalWithStartWorkflow(_ context.Context, id, _ string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	if err := s.refuses(id); err != nil {
+		return nil, err
+	}
+	s.sent = append(s.sent, id)
+	return nil, nil
+}
+
+func TestOneRefusedJobKeepsNoOtherFromStarting(t *testing.T) {
+	var in workflows.StartImportsInput
+	for id := range int64(9) {
+		in.Jobs = append(in.Jobs, sink.ScrapingJob{ScrapingJobID: id + 1})
+	}
+	for name, c := range map[string]struct {
+		refusal error
+		retried bool
+	}{
+		"too many signals":     {serviceerror.NewInvalidArgument("exceeded workflow execution limit for signal events"), false},
+		"Temporal unavailable": {serviceerror.NewUnavailable("shard"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			temporal := &signals{refuses: func(id string) error {
+				if id == "3" {
+					return c.refusal
+				}
+				return nil
+			}}
+			result, err := workflows.StartEach(t.Context(), temporal, in)
+			require.Equal(t, []string{"1", "2", "4", "6", "7", "8", "9"}, temporal.sent)
+			if c.retried {
+				require.ErrorContains(t, err, "shard")
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, result.Refused, 2)
+			require.Contains(t, result.Refused[0], "workflow 3: exceeded workflow execution limit")
+			require.Contains(t, result.Refused[1], "workflow 5 is a OrderWorkflow: another workflow has")
+		})
+	}
 }
 
 func TestWrongSettingsOfAReconciliationAreRefused(t *testing.T) {

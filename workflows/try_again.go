@@ -46,6 +46,8 @@ func tryAgain(ctx context.Context) (result tryAgainResult, err error) {
 		switch {
 		case err == nil:
 			result.Imports++
+		case isRefusal(err):
+			activity.GetLogger(ctx).Warn("An import was not asked to try again", "workflow_id", run.GetWorkflowId(), "error", err)
 		case !ended:
 			failures = append(failures, fmt.Errorf("signalling %q to workflow %s: %w", reconciliationSignal, run.GetWorkflowId(), err))
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
@@ -70,6 +71,54 @@ func TestReconciliationGoesOnWhenTheTokenIsRight(t *testing.T) {
 	refusal.Remove()
 	c.reconcile("1 of 1 jobs are due")
 	c.requireImported(id, 1000)
+}
+
+func TestRemovalThatTakesLong(t *testing.T) {
+	c := begin(t, "removing what a terminated import has left takes for ever (here: PostgreSQL waits in it)",
+		"it goes on beside; the next reconciliation begins, and imports what is due")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	terminated := c.finished(many)
+	c.untilImported(terminated, 2000)
+	c.kill(worker)
+	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(terminated), "", "chaos"))
+	c.DB.MustExec(`
+		CREATE FUNCTION scrapehaul.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$;
+		CREATE TRIGGER wait AFTER UPDATE OF state ON scrapehaul.imports FOR EACH STATEMENT EXECUTE FUNCTION scrapehaul.wait()`)
+	c.worker(c.Spool)
+	scheduled := client.StartWorkflowOptions{ID: workflows.ReconcileScheduleID + "-scheduled", TaskQueue: workflows.DefaultTaskQueue}
+	_, err := c.Temporal.ExecuteWorkflow(t.Context(), scheduled, workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
+	require.NoError(t, err)
+	c.WaitFor("the removal", func() bool {
+		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`) > 0
+	})
+	c.reconcile("is still being removed")
+	c.DB.MustExec(`DROP TRIGGER wait ON scrapehaul.imports`)
+	c.DB.MustExec(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`)
+	c.requireImported(terminated, many)
+}
+
+func TestRefusedSignal(t *testing.T) {
+	c := begin(t, "Temporal refuses to signal the import of one of three jobs (here: a workflow of another type runs under its number)",
+		"its notification is answered with 503, reconciliation starts the others and reports it")
+	c.worker(c.Spool)
+	var ids []int64
+	for range 3 {
+		ids = append(ids, c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)}))
+	}
+	taken := workflows.WorkflowID(ids[1])
+	_, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: taken, TaskQueue: "orders"}, "OrderWorkflow")
+	require.NoError(t, err)
+	delivery, err := c.Cloud.SendWebhook(t.Context(), ids[1])
+	require.NoError(t, err)
+	require.False(t, delivery.Delivered)
+	c.observe("the notification: %d", delivery.Attempts[0].Status)
+	c.reconcile("1 of them could not be started, and are due the next time:\n  workflow " + taken + " is a OrderWorkflow")
+	c.requireImported(ids[0], 100)
+	c.requireImported(ids[2], 100)
+	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
+	c.reconcile("1 of 1 jobs are due")
+	c.requireImported(ids[1], 100)
 }
 
 func TestGivenUp(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,14 +100,15 @@ func (s *System) finish() {
 		// In this form payloads are as they are, not in base64.
 		plain, err := proto.Marshal(history)
 		require.NoError(s.T, err)
-		if _, err := strconv.ParseInt(id, 10, 64); err == nil {
+		name := run.GetType().GetName()
+		if name == workflows.ImportScrapingJobName {
 			require.Contains(s.T, string(plain), `"scrapingjob_id":`+id, "the search sees what payloads hold")
 		}
 		written["the history of workflow "+id] = string(plain)
 		if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 			continue
 		}
-		if name := run.GetType().GetName(); name == workflows.ImportScrapingJobName || name == workflows.ReconcileScrapingJobsName {
+		if slices.Contains([]string{workflows.ImportScrapingJobName, workflows.ReconcileScrapingJobsName, workflows.RemoveLeftoversName}, name) {
 			require.NoError(s.T, replaytest.Replay(history), "the replay of workflow %s", id)
 		}
 		if *record != "" {

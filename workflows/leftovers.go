@@ -1,0 +1,82 @@
+package workflows
+
+import (
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+)
+
+// RemoveLeftoversName is the registered name of [RemoveLeftovers].
+const RemoveLeftoversName = "RemoveLeftovers"
+
+const leftoversID = ReconcileScheduleID + "-leftovers"
+
+// leftoversWithin is how long a reconciliation waits for the removal, to say what was
+// removed.
+const leftoversWithin = 10 * time.Minute
+
+// removeBeside has leftovers removed by a workflow of its own, one at a time, that
+// goes on when this one ends: removing millions of records keeps no reconciliation
+// from beginning.
+func (r *reconciliation) removeBeside(ctx workflow.Context) error {
+	if workflow.GetVersion(ctx, "leftovers-beside", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		removed, err := RemoveLeftovers(ctx)
+		r.result.count(removed)
+		return err
+	}
+	removal := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID: leftoversID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "remove what ended runs have left",
+	}), RemoveLeftoversName)
+	err := removal.GetChildWorkflowExecution().Get(ctx, nil)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		r.result.Removing = true
+		return nil
+	}
+	ended, err := workflow.AwaitWithTimeout(ctx, leftoversWithin, removal.IsReady)
+	if err != nil || !ended {
+		r.result.Removing = true
+		return err
+	}
+	var removed activities.Removed
+	err = removal.Get(ctx, &removed)
+	r.result.count(removed)
+	return err
+}
+
+func (r *ReconcileScrapingJobsResult) count(removed activities.Removed) {
+	r.RemovedImports, r.RemovedFiles, r.RemovedArchivedFiles = removed.Imports, removed.Files, removed.ArchivedFiles
+}
+
+// RemoveLeftovers removes what runs that no longer exist have left. It has every
+// spool swept by a worker on it. One that has no worker now is swept another time.
+func RemoveLeftovers(ctx workflow.Context) (all activities.Removed, err error) {
+	var spools activities.ListSpoolsResult
+	if err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools).Get(ctx, &spools); err != nil {
+		return all, err
+	}
+	var sweeps []workflow.Future
+	for _, queue := range spools.TaskQueues {
+		sweeps = append(sweeps, workflow.ExecuteActivity(sweep(ctx, queue), a.SweepSpool))
+	}
+	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports).Get(ctx, &all)
+	for _, each := range sweeps {
+		var swept activities.Removed
+		if err := each.Get(ctx, &swept); err != nil {
+			workflow.GetLogger(ctx).Info("A spool was not swept", "Error", err)
+			continue
+		}
+		all.Files += swept.Files
+	}
+	return all, err
+}
+
+// sweep is for a step on a worker that may be gone.
+func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
+	ctx = workflow.WithStartToCloseTimeout(shortStep(ctx, "sweep the spool"), 5*time.Minute)
+	ctx = workflow.WithScheduleToStartTimeout(workflow.WithTaskQueue(ctx, taskQueue), 30*time.Second)
+	return workflow.WithRetryPolicy(ctx, *attempts(3))
+}
