@@ -23,7 +23,7 @@ func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportS
 	if err != nil {
 		return ended(ctx, ImportScrapingJobResult{}, err)
 	}
-	return w.run(ctx)
+	return w.run(ctx, in)
 }
 
 // phases are the process: what each step does, and where it leads. A step that
@@ -55,7 +55,7 @@ func phases() []phase {
 }
 
 // run goes through rounds until no signal asks for another one.
-func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, error) {
+func (w *importScrapingJob) run(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
 	for {
 		err := w.goThrough(ctx)
 		if w.awaitQuiet(ctx) {
@@ -63,6 +63,12 @@ func (w *importScrapingJob) run(ctx workflow.Context) (ImportScrapingJobResult, 
 				w.show(ctx, stepDone, string(w.outcome))
 			}
 			return ended(ctx, w.result(), err)
+		}
+		if isLong(ctx) {
+			if err := w.continueAsNew(ctx, in); !temporal.IsCanceledError(err) {
+				return w.result(), err
+			}
+			return ended(ctx, w.result(), ctx.Err())
 		}
 	}
 }
@@ -149,11 +155,17 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // hold verifies what is published and waits until the job may be deleted in the
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
-	w.question.deadline = time.Time{} // whatever was asked is answered
 	kind, reason := w.whyKeep(ctx)
+	var problem error
+	if kind != "" {
+		problem = w.incomplete(kind, reason)
+	}
+	if problem == nil || w.about(question{problem: problem}.text()) != w.asked.about {
+		w.question.deadline = time.Time{} // whatever was asked is answered
+	}
 	switch {
-	case kind != "":
-		return "", w.incomplete(kind, reason)
+	case problem != nil:
+		return "", problem
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
 	case reason != "":

@@ -67,6 +67,8 @@ type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
+	// Carried is set when the run goes on with another one's import.
+	Carried *Carried `json:"carried,omitempty"`
 }
 
 // Outcome says how an import ended.

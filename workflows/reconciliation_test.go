@@ -191,9 +191,9 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 		"ListSpools": func(context.Context) (activities.ListSpoolsResult, error) {
 			return a.listSpools()
 		},
-		"SweepSpool": func(context.Context) (activities.Removed, error) { return a.sweep() },
+		"SweepSpool":              func(context.Context) (activities.Removed, error) { return a.sweep() },
 		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) { return a.remove() },
-		"TryAgain": func(context.Context) (map[string]int, error) { return map[string]int{"imports": 5}, nil },
+		"TryAgain":                func(context.Context) (map[string]int, error) { return map[string]int{"imports": 5}, nil },
 	} {
 		a.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}

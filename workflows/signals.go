@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/converter"
@@ -95,32 +96,52 @@ func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
 // What goes on leads to deletion. It counts only for what a person can have seen: this
 // import, with this question about it.
 func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string, deadline time.Time, summary, goOn string) (goesOn bool, err error) {
-	if about := fmt.Sprintf("import %d: %s", w.published.ImportID, question); about != w.asked.about {
+	if about := w.about(question); about != w.asked.about {
 		w.asked.about = about
 		w.arrived(AcceptSignal)
 		w.arrived(DeleteNowSignal)
 	}
-	decided := func() bool {
+	decidedOrChanged := func(least request) bool {
 		w.takeSignals()
 		for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
 			goesOn = w.arrived(signal) && signal == goOn || goesOn
 		}
-		return w.asked.request != nothing || w.asked.close != "" || goesOn
+		if isLong(ctx) {
+			w.asked.request = max(w.asked.request, check) // which another run makes
+		}
+		return w.asked.request >= least || w.asked.close != "" || goesOn
 	}
+	decided := func() bool { return decidedOrChanged(check) }
 	wait := deadline.Sub(workflow.Now(ctx))
-	if decided() || wait <= 0 {
-		return goesOn, nil
+	if !decided() && wait > 0 {
+		err = await(ctx, wait, summary, decided)
 	}
+	if more := w.untilNextCheck(ctx); err == nil && more > 0 && !isLong(ctx) &&
+		workflow.GetVersion(ctx, "checks-apart", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		err = await(ctx, more, "waiting for more notifications", func() bool { return decidedOrChanged(reimport) || isLong(ctx) })
+	}
+	return goesOn, err
+}
+
+// about is what a person decides: this question about this import.
+func (w *importScrapingJob) about(question string) string {
+	return fmt.Sprintf("import %d: %s", w.published.ImportID, question)
+}
+
+// await waits until there is something, or for so long.
+func await(ctx workflow.Context, wait time.Duration, summary string, something func() bool) error {
 	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when the wait ends before
 	defer cancel()
-	_, err = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary},
-	}, decided)
-	return goesOn, err
+	}, something)
+	return err
 }
 
 // arrived takes all signals of that name that have arrived.
 func (w *importScrapingJob) arrived(signal string) (some bool) {
+	some = slices.Contains(w.asked.waiting, signal)
+	w.asked.waiting = slices.DeleteFunc(w.asked.waiting, func(s string) bool { return s == signal })
 	for w.signals[signal].ReceiveAsync(nil) {
 		some = true
 	}

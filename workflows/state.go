@@ -37,6 +37,8 @@ type importScrapingJob struct {
 	outcome Outcome
 	reason  string
 
+	// checks counts the rounds since the last publishing.
+	checks int
 	// archivedAgain is set when the run has imported again for the archive's sake.
 	archivedAgain bool
 	// downloads counts the spool files; removals are those being removed, which
@@ -67,6 +69,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		step:     StepDownload,
 		removals: workflow.NewWaitGroup(ctx),
 	}
+	w.takeOver(in.Carried)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
 }
@@ -101,6 +104,8 @@ type asked struct {
 	bySink bool
 	// accepted is the ID of the import that a person has accepted as it is.
 	accepted int64
+	// waiting are signals that an earlier run has got, as if they arrived now.
+	waiting []string
 }
 
 // round is one way through the phases.
@@ -165,6 +170,7 @@ func (w *importScrapingJob) beginRound(ctx workflow.Context) {
 	w.takeSignals()
 	w.round = round{request: w.asked.request, pass: w.round.pass, beginnings: 1}
 	w.asked.request = nothing
+	w.checks++
 	w.newPass(ctx)
 }
 
@@ -215,6 +221,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 // publish notes what the round has published.
 func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.ImportRecordsResult) {
 	w.asked.fewer, w.asked.bySink = nil, false
+	w.checks = 0
 	w.published = published{
 		PublishedImport: sink.PublishedImport{
 			ScrapingJob: w.job,

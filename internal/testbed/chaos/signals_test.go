@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -186,6 +187,31 @@ func TestNotificationsAtTheMomentOfClosing(t *testing.T) {
 	c.requireInCloud(id)
 	c.requireEmptySpools()
 	c.observe("%d runs with %d imports, all completed; the %d records of the last one once", runs, c.imports(id), notifications)
+}
+
+func TestThousandsOfNotificationsInTheHold(t *testing.T) {
+	const notifications = 3000
+	c := begin(t, fmt.Sprintf("%s notifications of one job while it is held (Temporal refuses more than 10,000 signals to a run)", grouped(notifications)),
+		"new runs go on with the import; nothing is downloaded again, and the API is asked now and then", "HOLD_BEFORE_DELETE=24h")
+	c.worker(c.Spool)
+	id := c.finished(1000)
+	c.untilHold(id)
+	until := *c.Progress(id).DeleteAfter
+	var all errgroup.Group
+	all.SetLimit(8)
+	for range notifications {
+		all.Go(func() error {
+			return c.Temporal.SignalWorkflow(t.Context(), workflows.WorkflowID(id), "", workflows.NotificationSignal, workflows.Notification{ScrapingJobID: id})
+		})
+	}
+	require.NoError(t, all.Wait())
+	c.WaitForAnswer("the hold of a later run", func() bool { return len(c.Runs(id)) > 1 && c.Progress(id).Step == workflows.StepHold })
+	require.Equal(t, until, *c.Progress(id).DeleteAfter, "the same hold")
+	require.Less(t, c.calls(id), 30)
+	c.observe("%d runs, the job was described %d times", len(c.Runs(id)), c.calls(id))
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, 1000)
+	require.Equal(t, 1, c.Downloads(id))
 }
 
 func TestNotificationsWhileTheJobIsDeleted(t *testing.T) {

@@ -1,0 +1,93 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// Carried is what a run leaves to the one that goes on with its import. Temporal
+// bounds a run's history, and refuses to signal one that has had 10,000 signals.
+type Carried struct {
+	Request  request `json:"request,omitempty"`
+	Close    string  `json:"close,omitempty"`
+	About    string  `json:"about,omitempty"`
+	Fewer    *int64  `json:"fewer,omitempty"`
+	BySink   bool    `json:"by_sink,omitempty"`
+	Accepted int64   `json:"accepted,omitempty"`
+	// Waiting are the signals that have arrived and count only when they are asked for.
+	Waiting []string `json:"waiting,omitempty"`
+
+	Published        sink.PublishedImport `json:"published,omitzero"`
+	PublishedPass    int                  `json:"published_pass,omitempty"`
+	PublishedProblem string               `json:"published_problem,omitempty"`
+	HeldUntil        time.Time            `json:"held_until,omitzero"`
+	Deadline         time.Time            `json:"deadline,omitzero"` // of the question
+
+	Job           sink.ScrapingJob `json:"job,omitzero"`
+	Outcome       Outcome          `json:"outcome,omitempty"`
+	Reason        string           `json:"reason,omitempty"`
+	ArchivedAgain bool             `json:"archived_again,omitempty"`
+	Pass          int              `json:"pass,omitempty"`
+	RequestedAt   time.Time        `json:"requested_at,omitzero"`
+	Checks        int              `json:"checks,omitempty"`
+}
+
+// takeOver goes on where the run before has ended.
+func (w *importScrapingJob) takeOver(c *Carried) {
+	if c == nil {
+		return
+	}
+	w.asked = asked{request: c.Request, close: c.Close, about: c.About, fewer: c.Fewer, bySink: c.BySink, accepted: c.Accepted, waiting: c.Waiting}
+	w.published = published{PublishedImport: c.Published, pass: c.PublishedPass, problem: c.PublishedProblem, heldUntil: c.HeldUntil}
+	w.question.deadline = c.Deadline
+	w.round = round{pass: c.Pass, requestedAt: c.RequestedAt}
+	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
+}
+
+// isLong reports whether another run has to go on, long before Temporal refuses
+// anything.
+func isLong(ctx workflow.Context) bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() }
+
+// continueAsNew ends the run between two rounds, when it has no file left to remove,
+// and hands over all that signals have said.
+func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapingJobInput) error {
+	disconnected, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	w.removals.Wait(disconnected)
+	w.takeSignals()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var waiting []string
+	for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
+		if w.arrived(signal) {
+			waiting = append(waiting, signal)
+		}
+	}
+	in.Carried = &Carried{
+		Request: w.asked.request, Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink,
+		Accepted: w.asked.accepted, Waiting: waiting,
+		Published: w.published.PublishedImport, PublishedPass: w.published.pass, PublishedProblem: w.published.problem,
+		HeldUntil: w.published.heldUntil, Deadline: w.question.deadline,
+		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,
+		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
+	}
+	w.logger.Info("A new run goes on with the import", "Requests", w.checks)
+	return workflow.NewContinueAsNewError(ctx, ImportScrapingJobName, in)
+}
+
+// maxBetweenChecks is the longest wait between two looks for what has changed.
+const maxBetweenChecks = time.Minute
+
+// untilNextCheck is how long one more notification waits for others, twice as long
+// with each that has found nothing new: thousands of them are some calls of the API.
+func (w *importScrapingJob) untilNextCheck(ctx workflow.Context) time.Duration {
+	if w.checks == 0 || w.asked.request != check {
+		return 0
+	}
+	between := min(maxBetweenChecks, time.Second<<min(w.checks, 10))
+	return w.round.requestedAt.Add(between).Sub(workflow.Now(ctx))
+}

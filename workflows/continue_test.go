@@ -1,0 +1,150 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// continued executes the workflow until its history is long, and returns the world
+// and the input of the run that goes on.
+func (w *world) continued(t *testing.T, hold string) (next *world, in workflows.ImportScrapingJobInput) {
+	t.Helper()
+	w.SetContinueAsNewSuggested(false)
+	w.execute(hold)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.GetWorkflowError(), &again)
+	require.Empty(t, w.files, "spool files are left")
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+
+	next = newWorld(t, w.job.Status)
+	next.start, next.job, next.found, next.published, next.imports = w.start, w.job, w.found, w.published, w.imports
+	next.onImport = w.onImport
+	next.SetStartTime(w.Now())
+	return next, in
+}
+
+// isLongWith lets the history become long in the task that has the signals: Temporal
+// lets no run go on as new that has not seen all of them.
+func (w *world) isLongWith(signals ...string) {
+	w.RegisterDelayedCallback(func() { w.SetContinueAsNewSuggested(true) }, 0)
+	w.together(signals...)
+}
+
+func (w *world) goOn(t *testing.T, in workflows.ImportScrapingJobInput) (result workflows.ImportScrapingJobResult) {
+	t.Helper()
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, in)
+	require.NoError(t, w.GetWorkflowError())
+	require.NoError(t, w.GetWorkflowResult(&result))
+	return result
+}
+
+func TestLongImportGoesOnAsNewRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		together []string // after 2 h
+		outcome  workflows.Outcome
+		deleted  time.Duration // after the start
+		imports  int
+	}{
+		"a notification":            {[]string{workflows.NotificationSignal}, workflows.Deleted, 24 * time.Hour, 1},
+		"and a re-import":           {[]string{workflows.NotificationSignal, workflows.ReimportSignal}, workflows.Deleted, 26 * time.Hour, 2},
+		"and keep":                  {[]string{workflows.KeepSignal, workflows.NotificationSignal}, workflows.Kept, 0, 1},
+		"and abandon":               {[]string{workflows.NotificationSignal, workflows.AbandonSignal}, workflows.Abandoned, 0, 1},
+		"and delete-now":            {[]string{workflows.NotificationSignal, workflows.DeleteNowSignal}, workflows.Deleted, 2 * time.Hour, 1},
+		"delete-now, and it is all": {[]string{workflows.DeleteNowSignal}, workflows.Deleted, 2 * time.Hour, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.RegisterDelayedCallback(func() {
+				w.isLongWith(c.together...)
+			}, 2*time.Hour)
+			next, in := w.continued(t, "24h")
+			result := next.goOn(t, in)
+			require.Equal(t, c.outcome, result.Outcome, result.Reason)
+			require.Equal(t, int64(20), result.Records)
+			require.Len(t, next.imports, c.imports)
+			require.Equal(t, 1, next.described)
+			if c.deleted == 0 {
+				require.Empty(t, next.deletions)
+				return
+			}
+			require.Len(t, next.deletions, 1)
+			require.InDelta(t, c.deleted.Seconds(), next.deletions[0].Seconds(), 5)
+		})
+	}
+}
+
+func TestQuestionIsTheSameForTheRunThatGoesOn(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = rejects
+	w.RegisterDelayedCallback(func() {
+		w.isLongWith(workflows.ReconciliationSignal)
+	}, 2*time.Hour)
+	next, in := w.continued(t, "24h")
+	answered := false
+	next.asks(t, func(string) {
+		answered = true
+		next.SignalWorkflow(workflows.AcceptSignal, nil)
+	})
+	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.True(t, answered)
+	require.Len(t, next.imports, 1)
+
+	w = newWorld(t, "finished")
+	w.onImport = rejects
+	w.RegisterDelayedCallback(func() {
+		w.isLongWith(workflows.NotificationSignal, workflows.AcceptSignal)
+	}, 2*time.Hour)
+	next, in = w.continued(t, "24h")
+	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome, "what was accepted stays accepted")
+}
+
+func TestWaitForAPersonEndsThoughRunsGoOn(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = rejects
+	w.RegisterDelayedCallback(func() {
+		w.isLongWith(workflows.ReconciliationSignal)
+	}, 100*time.Hour)
+	next, in := w.continued(t, "24h")
+	next.ExecuteWorkflow(workflows.ImportScrapingJobName, in)
+	require.ErrorContains(t, next.GetWorkflowError(), "rejected")
+	require.InDelta(t, (168 * time.Hour).Seconds(), next.Now().Sub(w.start).Seconds(), 5)
+}
+
+func TestThousandsOfNotificationsAreSomeCalls(t *testing.T) {
+	for name, onImport := range map[string]func(*activities.ImportRecordsResult) error{"in the hold": nil, "in attention": rejects} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.onImport = onImport
+			left := 3000
+			var send func()
+			send = func() {
+				w.SignalWorkflow(workflows.NotificationSignal, nil)
+				if left--; left > 0 {
+					w.RegisterDelayedCallback(send, 20*time.Millisecond) // a minute in all
+				}
+			}
+			w.RegisterDelayedCallback(send, time.Hour)
+			w.signalAfter(2*time.Hour, workflows.AcceptSignal)
+			require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+			require.LessOrEqual(t, w.described, 10)
+			require.Len(t, w.imports, 1)
+		})
+	}
+}
+
+func TestDecisionsDoNotWaitForMoreNotifications(t *testing.T) {
+	w := newWorld(t, "finished")
+	for n := range 20 {
+		w.signalAfter(time.Hour+time.Duration(n)*10*time.Second, workflows.NotificationSignal)
+	}
+	w.signalAfter(time.Hour+201*time.Second, workflows.DeleteNowSignal)
+	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+	require.InDelta(t, (time.Hour + 201*time.Second).Seconds(), w.deletions[0].Seconds(), 1)
+}
