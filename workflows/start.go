@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -57,28 +58,40 @@ func signalWithStart(
 	if settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StepImport)...)
 	}
-	if err := checkID(ctx, c, id); err != nil {
-		return nil, err
-	}
+	begun := time.Now()
 	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
 		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Settings: settings})
 	if err != nil {
 		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
 	}
+	if !startedSince(begun, run.GetRunID()) {
+		if err := checkType(ctx, c, run); err != nil {
+			return nil, err
+		}
+	}
 	return run, nil
 }
 
-// checkID returns ErrOtherWorkflow when the ID is in use: the signal would go to
-// whichever workflow runs under it, and nobody would import the job. What Temporal
-// does not tell is left to the signal.
-func checkID(ctx context.Context, c Client, id string) error {
-	there, err := c.DescribeWorkflowExecution(ctx, id, "")
-	if err != nil {
-		return nil //nolint:nilerr // there is none, or the signal fails as well
+// clocksDiffer is by how much the clocks of Temporal and this machine may.
+const clocksDiffer = 2 * time.Second
+
+// startedSince reports whether a run was started by a signal that was sent then: a
+// run's ID begins with its time, in milliseconds (UUID version 7). It spares most
+// notifications a call.
+func startedSince(sent time.Time, runID string) bool {
+	if len(runID) != 36 || runID[14] != '7' {
+		return false
 	}
-	info := there.GetWorkflowExecutionInfo()
-	if name := info.GetType().GetName(); name != ImportScrapingJobName && info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return fmt.Errorf("workflow %s is a %s: %w", id, name, ErrOtherWorkflow)
+	milliseconds, err := strconv.ParseInt(runID[:8]+runID[9:13], 16, 64)
+	return err == nil && time.UnixMilli(milliseconds).After(sent.Add(-clocksDiffer))
+}
+
+// checkType returns ErrOtherWorkflow when the run that has the signal imports
+// nothing. What Temporal does not tell is no reason to send the signal again.
+func checkType(ctx context.Context, c Client, run client.WorkflowRun) error {
+	there, err := c.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
+	if name := there.GetWorkflowExecutionInfo().GetType().GetName(); err == nil && name != ImportScrapingJobName {
+		return fmt.Errorf("workflow %s is a %s: %w", run.GetID(), name, ErrOtherWorkflow)
 	}
 	return nil
 }
