@@ -49,11 +49,11 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	type row struct {
 		errs, kind, verdict, why string
 	}
-	check := func(table []row, make func(name string) error) (seen map[string]bool) {
+	check := func(table []row, errorOf func(name string) error) (seen map[string]bool) {
 		seen = map[string]bool{}
 		for _, row := range table {
 			for name := range strings.FieldsSeq(row.errs) {
-				kind, verdict := activities.Judge(make(name))
+				kind, verdict := activities.Judge(errorOf(name))
 				require.Equal(t, [2]string{row.kind, row.verdict}, [2]string{kind, verdict}, "%s: %s", name, row.why)
 				require.False(t, seen[name], name)
 				seen[name] = true
@@ -174,6 +174,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		"archive":           activities.FromArchive(unreachable),
 		"archive-no-right":  activities.FromArchive(&fs.PathError{Op: "open", Err: syscall.EACCES}),
 		"archive-no-bucket": activities.FromArchive(noBucket),
+		"mapped-mend":       &postgres.MappedTableError{Err: errors.New("no replica identity"), Mend: []string{"ALTER TABLE …"}},
 		"superseded":        sink.ErrSuperseded,
 		"else":              errors.New("something else"),
 	}
@@ -184,6 +185,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		{"database-untrust", refuses, final, "who answers is not the database"},
 		{"archive", activities.ErrorArchive, retried, "the store, or what is between"},
 		{"archive-no-right archive-no-bucket", activities.ErrorArchive, doubted, "the bucket is missing, or not ours to write"},
+		{"mapped-mend", mapped, final, "the sentence has the statement that mends it"},
 		{"superseded", activities.ErrorSuperseded, final, "the import begins again, if it is still wanted"},
 		{"else", activities.ErrorOther, retried, "nobody knows"},
 	}, func(name string) error { return others[name] })
