@@ -120,6 +120,8 @@ func TestRefusedSignal(t *testing.T) {
 		return !delivery.Delivered && delivery.Attempts[0].Status == http.StatusServiceUnavailable
 	})
 	c.reconcile("1 of them could not be started, and are due the next time")
+	c.Result(ids[0])
+	c.Result(ids[2])
 	c.requireImported(ids[0], 100)
 	c.requireImported(ids[2], 100)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
