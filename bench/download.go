@@ -99,10 +99,13 @@ func (p *downloadPart) checked(run func(context.Context) (time.Duration, error))
 }
 
 func (p *downloadPart) ours(ctx context.Context) (time.Duration, error) {
-	outcome, err := runActivity(ctx, "", "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: p.id, File: downloadedFile},
+	outcome, err := runActivity(ctx, noDatabase, "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: p.id, File: downloadedFile},
 		"--spool-dir", p.dir, "--base-uri", p.baseURI)
 	return time.Duration(outcome.Seconds * float64(time.Second)), err
 }
+
+// noDatabase is never connected to: the download needs none.
+const noDatabase = "postgres://127.0.0.1:1/none?sslmode=disable"
 
 func (p *downloadPart) runCurl(ctx context.Context) (time.Duration, error) {
 	from := fmt.Sprintf("%sscraping-job/%d/json?%s", p.baseURI, p.id, url.Values{"api_token": {apiToken}}.Encode())
