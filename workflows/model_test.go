@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 	"pgregory.net/rapid"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -60,6 +61,7 @@ type happening struct {
 	after time.Duration // the one before
 	what  []string      // signals, and changes of the job
 	which int           // of the answers
+	long  bool          // the history is then
 	// together has the signals reach the workflow in one task: that which the call
 	// ends in, if they come with one.
 	together bool
@@ -121,36 +123,21 @@ func TestNoSequenceOfEventsLosesASignalOrARecord(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := &model{world: newWorld(t, "finished"), t: r, publishedAt: map[int64]moment{}}
 		m.job.Status = rapid.SampledFrom([]string{"finished", "finished", "stopped", "failed"}).Draw(r, "status")
-		for run := range rapid.IntRange(1, 2).Draw(r, "runs") {
+		for run := range rapid.IntRange(1, 2).Draw(r, "imports") {
 			if run > 0 {
-				before := m.world
-				m.world = newWorld(t, "")
-				m.SetStartTime(before.Now())
-				m.start = before.Now()
-				m.job, m.found, m.published, m.imports = before.job, before.found, before.published, before.imports
+				m.goesOn(t)
+				m.start = m.Now()
 			}
-			m.run(fmt.Sprintf("run %d ", run+1))
+			m.runs(t, fmt.Sprintf("import %d ", run+1))
 		}
 	})
 }
 
-func (m *model) run(name string) {
+// runs is one import, of as many runs as it takes.
+func (m *model) runs(t *testing.T, name string) {
 	m.calls, m.running, m.atCall, m.given, m.sent, m.describedAt, m.deleting = 0, 0, map[int][]happening{}, nil, nil, nil, nil
 	m.changed = false
 	m.fates, m.fate, m.attempts = map[string][]string{}, map[string]string{}, map[string]int32{}
-	m.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.attempts[modelSteps[info.ActivityType.Name]] = info.Attempt
-		if info.Attempt == 1 {
-			m.running++
-		}
-	})
-	m.SetOnActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.running--
-	})
 	for _, step := range slices.Sorted(maps.Keys(modelFates)) {
 		fate := rapid.SampledFrom(append([]string{"well", "well", "well"}, modelFates[step]...))
 		m.fates[step] = rapid.SliceOfN(fate, 0, 3).Draw(m.t, name+step)
@@ -172,17 +159,55 @@ func (m *model) run(name string) {
 			m.happens(h, false, func() {})
 		}, at)
 	}
+	m.listens()
+	m.execute(modelHold.String())
+	for again := new(workflow.ContinueAsNewError); errors.As(m.GetWorkflowError(), &again); {
+		var in workflows.ImportScrapingJobInput
+		require.NoError(m.t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+		start := m.start
+		m.goesOn(t)
+		m.start = start
+		m.listens()
+		m.ExecuteWorkflow(workflows.ImportScrapingJobName, in)
+	}
+	m.check()
+}
+
+// goesOn makes an environment for the next run, in the world as the one before has
+// left it.
+func (m *model) goesOn(t *testing.T) {
+	before := m.world
+	m.world = newWorld(t, "")
+	m.SetStartTime(before.Now())
+	m.job, m.found, m.published, m.imports = before.job, before.found, before.published, before.imports
+}
+
+// listens has the steps do what happens to them.
+func (m *model) listens() {
+	m.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.attempts[modelSteps[info.ActivityType.Name]] = info.Attempt
+		if info.Attempt == 1 {
+			m.running++
+		}
+	})
+	m.SetOnActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.running--
+	})
 	m.onDescribe = func() {
+		m.mu.Lock()
+		m.describedAt = append(m.describedAt, m.clock) // what comes with the call is later
+		m.mu.Unlock()
 		m.begins("")
 		m.change()
-		m.describedAt = append(m.describedAt, m.clock)
 	}
 	m.onDownload = func() error { return m.failure(m.begins("download")) }
 	m.onImport = func(r *activities.ImportRecordsResult) error { return m.imported(r, m.begins("import")) }
 	m.onRemove = func() error { return m.failure(m.begins("remove")) }
 	m.onDelete = m.deletion
-	m.execute(modelHold.String())
-	m.check()
 }
 
 func drawHappening(t *rapid.T) happening {
@@ -193,6 +218,7 @@ func drawHappening(t *rapid.T) happening {
 			time.Nanosecond, time.Millisecond, time.Second, time.Minute, time.Hour, modelHold - time.Second, modelHold, 170 * time.Hour,
 		}).Draw(t, "after"),
 		what:     rapid.SliceOfN(rapid.SampledFrom(all), 1, 3).Draw(t, "what"),
+		long:     rapid.IntRange(0, 3).Draw(t, "long") == 3,
 		which:    rapid.IntRange(0, 3).Draw(t, "which"),
 		together: rapid.Bool().Draw(t, "together"),
 	}
@@ -209,6 +235,9 @@ func (m *model) happens(h happening, withCall bool, done func()) {
 		}, 0)
 	}
 	locked(func() { m.happened++ })
+	if h.long {
+		locked(func() { m.SetContinueAsNewSuggested(true) })
+	}
 	for i, what := range h.what {
 		if modelChanges[what] != nil {
 			locked(func() { m.changes, m.changed = append(m.changes, what), true })
@@ -420,7 +449,7 @@ func (m *model) check() {
 		beside := func(signals ...string) bool { return m.givenSince(s.moment, signals...) }
 		switch s.signal {
 		case workflows.NotificationSignal, workflows.ReimportSignal:
-			require.True(m.t, slices.ContainsFunc(m.describedAt, func(clock int) bool { return clock > s.clock }),
+			require.True(m.t, slices.ContainsFunc(m.describedAt, func(clock int) bool { return clock >= s.clock }),
 				"%s at %d is lost: the job is not looked at after it", s.signal, s.clock)
 		case workflows.KeepSignal, workflows.AbandonSignal:
 			for _, deleting := range m.deleting {
