@@ -76,6 +76,21 @@ func TestDiskFull(t *testing.T) {
 	c.requireImported(id, many)
 }
 
+func TestSpoolFolderGone(t *testing.T) {
+	c := begin(t, "a file is where the worker's spool folder has been", "a person is told within a minute; once the folder is there, reconciliation has the job imported")
+	c.worker(c.Spool)
+	require.NoError(t, os.RemoveAll(c.Spool))
+	require.NoError(t, os.WriteFile(c.Spool, nil, 0o600))
+	begun := time.Now()
+	id := c.finished(1000)
+	c.requireAttention(id, 0, "SPOOL_DIR")
+	require.Less(t, time.Since(begun), time.Minute)
+	require.NoError(t, os.Remove(c.Spool))
+	require.NoError(t, os.Mkdir(c.Spool, 0o700))
+	c.reconcile("1 of 1 jobs are due")
+	c.requireImported(id, 1000)
+}
+
 // untilDiskFull waits until the download is being retried because of that.
 func (c *chaos) untilDiskFull(id int64) {
 	c.T.Helper()

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -127,6 +128,28 @@ func TestRefusedSignal(t *testing.T) {
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
 	c.reconcile("1 of 1 jobs are due")
 	c.requireImported(ids[1], 100)
+}
+
+func TestRotatedToken(t *testing.T) {
+	const jobs = 10
+	c := begin(t, fmt.Sprintf("the API token is rotated: the deletions of %d published jobs are refused (401), and nobody sends a signal", jobs),
+		"once it is right, one reconciliation has all of them deleted, without another download")
+	refusal := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
+	c.worker(c.Spool)
+	var ids []int64
+	for range jobs {
+		ids = append(ids, c.finished(100))
+	}
+	c.WaitFor("all of them in Temporal's list", func() bool { return c.listedAttention() == jobs })
+	refusal.Remove()
+	c.reconcile(fmt.Sprintf("0 of %d jobs are due", jobs))
+	for _, id := range ids {
+		require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
+		c.requireRecords(id, 100)
+		c.requireDeletedAfterwards(id)
+		require.Equal(t, 1, c.Downloads(id))
+	}
+	c.observe("%d jobs deleted in the cloud", jobs)
 }
 
 func TestGivenUp(t *testing.T) {

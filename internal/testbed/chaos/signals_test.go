@@ -123,6 +123,40 @@ func TestDecisionsBesideNotifications(t *testing.T) {
 	}
 }
 
+func TestDeleteNowBesideAReimport(t *testing.T) {
+	c := begin(t, "while no worker runs, a held import gets `delete-now` and `reimport`, so that both reach it together",
+		"imported again, and held anew: nobody has looked at that import", "HOLD_BEFORE_DELETE=1h")
+	worker := c.worker(c.Spool)
+	id := c.finished(1000)
+	c.untilHold(id)
+	require.NoError(t, worker.Stop())
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.Signal(id, workflows.ReimportSignal)
+	c.worker(c.Spool)
+	c.WaitFor("the import", func() bool { return c.imports(id) == 2 })
+	c.untilHold(id)
+	c.requireInCloud(id)
+	c.observe("held after %s", times(2, "import"))
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireImported(id, 1000)
+}
+
+func TestKeepWhileTheDeletionIsTriedAgain(t *testing.T) {
+	c := begin(t, "the deletion is answered with 503 again and again, and a person sends `keep`", "no further attempt: the job stays in the cloud")
+	outage := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusServiceUnavailable)})
+	c.worker(c.Spool)
+	id := c.finished(1000)
+	c.WaitFor("two attempts", func() bool { return outage.Hits() >= 2 })
+	c.Signal(id, workflows.KeepSignal)
+	result := c.Result(id)
+	require.Equal(t, workflows.Kept, result.Outcome, result.Reason)
+	outage.Remove()
+	c.requireRecords(id, 1000)
+	require.False(t, c.Cloud.Deleted(id))
+	c.requireEmptySpools()
+	c.observe("outcome %s: “%s”", result.Outcome, result.Reason)
+}
+
 func TestEverySignalInAttention(t *testing.T) {
 	c := begin(t, "every signal to imports that need attention because of a count that does not match",
 		"`delete-now` does nothing, `accept` deletes, `keep` and `abandon` close, a notification and `reimport` try again")

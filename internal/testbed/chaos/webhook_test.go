@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 func TestThousandNotifications(t *testing.T) {
@@ -151,4 +153,22 @@ func drip(connection net.Conn) (status int) {
 			_, _ = connection.Write([]byte("x")) // the reader sees the end
 		}
 	}
+}
+
+func TestNotificationOfATakenNumber(t *testing.T) {
+	c := begin(t, "a workflow of another type runs under the job's number, and the job is notified of", "503 and a line in the log each time; imported once the number is free")
+	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
+	taken := workflows.WorkflowID(id)
+	_, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: taken, TaskQueue: "orders"}, "OrderWorkflow")
+	require.NoError(t, err)
+	c.worker(c.Spool)
+	c.WaitFor("a refusal", func() bool { // a run of this moment may be one that the notification has started
+		delivery, err := c.Cloud.SendWebhook(t.Context(), id)
+		require.NoError(t, err)
+		return !delivery.Delivered && delivery.Attempts[0].Status == http.StatusServiceUnavailable
+	})
+	require.Contains(t, c.Log.String(), "OrderWorkflow")
+	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
+	c.Notify(id)
+	c.requireImported(id, 100)
 }
