@@ -22,6 +22,7 @@ func (c *Client) followDownload(ctx context.Context, req request, resp *http.Res
 			return nil, "", c.redirectError(req, resp, from, why)
 		}
 		next := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: api.Header.Clone()}).WithContext(ctx)
+		next.Header.Del("Cookie") // which the client's jar has added for the API
 		if resp, err = c.http.Do(next); err != nil {
 			return nil, "", c.requestError(ctx, req, api, err)
 		}

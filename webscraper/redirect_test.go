@@ -3,7 +3,9 @@ package webscraper_test
 import (
 	"errors"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +68,24 @@ func TestDownloadFollowsARedirectWithoutTheToken(t *testing.T) {
 			require.Equal(t, `"v1"`, (*seen)[1].Header.Get("If-Range"))
 		})
 	}
+}
+
+func TestCookiesOfTheAPIStayWithIt(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	jar.SetCookies(&url.URL{Scheme: "https", Host: "api.webscraper.io"}, []*http.Cookie{{Name: "session", Value: "s3cret"}})
+	var cookies []string
+	client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Jar: jar, Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		cookies = append(cookies, r.Header.Get("Cookie"))
+		if r.URL.Host == "api.webscraper.io" {
+			return &http.Response{StatusCode: 302, Header: http.Header{"Location": {"https://files.test/file"}}, Body: http.NoBody}, nil
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	})}))
+	require.NoError(t, err)
+	_, err = client.DownloadScrapingJob(t.Context(), 500, &strings.Builder{}, webscraper.FormatJSON, webscraper.DownloadOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"session=s3cret", ""}, cookies)
 }
 
 func TestDownloadFollowsRedirectsOfFiveHosts(t *testing.T) {
