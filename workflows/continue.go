@@ -68,7 +68,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 		}
 	}
 	in.Carried = &Carried{
-		Request: w.asked.request, Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink,
+		Request: w.nextRequest(ctx), Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink,
 		Accepted: w.asked.accepted, Waiting: waiting,
 		Published: w.published.PublishedImport, PublishedPass: w.published.pass, PublishedProblem: w.published.problem,
 		HeldUntil: w.published.heldUntil, Deadline: w.question.deadline,

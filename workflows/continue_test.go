@@ -117,6 +117,15 @@ func TestWaitForAPersonEndsThoughRunsGoOn(t *testing.T) {
 	require.InDelta(t, (168 * time.Hour).Seconds(), next.Now().Sub(w.start).Seconds(), 5)
 }
 
+func TestReimportThatFailedGoesOnAsNewRun(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.reimportFails()
+	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.AcceptSignal) }, 2*time.Hour) // which nobody has asked for
+	next, in := w.continued(t, "24h")
+	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Len(t, next.imports, 2)
+}
+
 func TestThousandsOfNotificationsAreSomeCalls(t *testing.T) {
 	for name, onImport := range map[string]func(*activities.ImportRecordsResult) error{"in the hold": nil, "in attention": rejects} {
 		t.Run(name, func(t *testing.T) {

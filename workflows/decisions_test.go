@@ -166,21 +166,39 @@ func TestPublishedImportWhoseDeletionFailedGoesOnWithReconciliation(t *testing.T
 	require.Len(t, w.deletions, 1)
 }
 
-func TestReimportThatFailedIsTriedAgainAsOne(t *testing.T) {
-	w := newWorld(t, "finished")
+// reimportFails has a person import again what is published, which fails at first.
+func (w *world) reimportFails() {
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}}
 	w.onDescribe = func() {
 		if w.described == 1 {
 			w.SignalWorkflow(workflows.ReimportSignal, nil)
 		}
 	}
+	failed := false
 	w.onImport = func(r *activities.ImportRecordsResult) error {
-		if len(w.imports) == 1 {
-			return refused(r)
+		if failed {
+			return nil
 		}
-		return nil
+		failed = true
+		return refused(r)
 	}
-	w.signalAfter(2*time.Hour, workflows.ReconciliationSignal)
-	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
-	require.Len(t, w.imports, 2)
+}
+
+func TestReimportThatFailedIsTriedAgainAsOne(t *testing.T) {
+	for _, signal := range []string{workflows.ReconciliationSignal, workflows.NotificationSignal} {
+		t.Run(signal, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.reimportFails()
+			w.signalAfter(2*time.Hour, signal)
+			require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
+			require.Len(t, w.imports, 2)
+		})
+	}
+	t.Run("not once a person has closed it", func(t *testing.T) {
+		w := newWorld(t, "finished")
+		w.reimportFails()
+		w.RegisterDelayedCallback(func() { w.together(workflows.NotificationSignal, workflows.KeepSignal) }, 2*time.Hour)
+		require.Equal(t, workflows.Unchanged, w.run(t, "24h").Outcome)
+		require.Len(t, w.imports, 1)
+	})
 }

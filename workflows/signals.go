@@ -67,6 +67,16 @@ func (w *importScrapingJob) askedAgain() request {
 	return w.round.request
 }
 
+// nextRequest is what the next round is asked for: with a notification, a re-import
+// that has failed is made again, as the person who wanted it still does.
+func (w *importScrapingJob) nextRequest(ctx workflow.Context) request {
+	if w.asked.request == check && w.asked.close == "" && w.askedAgain() == reimport &&
+		workflow.GetVersion(ctx, "reimport-again", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		return reimport
+	}
+	return w.asked.request
+}
+
 // hear notes what a signal says of the job, for people to see until the cloud has
 // described it.
 func (w *importScrapingJob) hear(sitemapName, status string, storedRecordCount int64) {

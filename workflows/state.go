@@ -168,7 +168,7 @@ func (p phase) leadsTo(step Step) bool {
 // beginRound takes up what signals have asked for.
 func (w *importScrapingJob) beginRound(ctx workflow.Context) {
 	w.takeSignals()
-	w.round = round{request: w.asked.request, pass: w.round.pass, beginnings: 1}
+	w.round = round{request: w.nextRequest(ctx), pass: w.round.pass, beginnings: 1}
 	w.asked.request = nothing
 	w.checks++
 	w.newPass(ctx)
