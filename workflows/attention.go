@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/temporal"
@@ -62,13 +63,13 @@ func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) er
 		does += " instead of " + humanize.Comma(w.published.Records)
 	}
 	after := activities.DeleteScrapingJobInput{Job: w.job, Counts: imported.Counts(), MaxRejected: w.settings.maxRejected}
-	switch kind, reason := after.WhyKeep(); {
-	case w.keeps():
+	kind, _ := after.WhyKeep()
+	after.Accepted = true
+	switch _, reason := after.WhyKeep(); {
+	case w.keeps() || reason != "":
 		does += ", and the job stays in the cloud"
 	case kind != "":
 		does += ", and the job stays in the cloud until a person accepts that, too"
-	case reason != "":
-		does += ", and the job stays in the cloud"
 	default:
 		does += ", and the job is deleted in the cloud after its hold"
 	}
@@ -93,10 +94,14 @@ func (w *importScrapingJob) keeps() bool {
 }
 
 // pose puts a problem before a person. What reconciliation found earlier is what
-// has just failed.
+// has just failed. A question that only a person can answer has all its time,
+// however long others were asked before.
 func (w *importScrapingJob) pose(problem error) {
 	w.takeSignals()
 	w.question.problem = problem
+	if !w.question.retryable() && w.about(w.question.text()) != w.asked.about {
+		w.question.deadline = time.Time{}
+	}
 }
 
 // ask waits for a person's decision, a signal that wants another round, or the

@@ -203,6 +203,34 @@ func TestImportFailsWhenNobodyDecides(t *testing.T) {
 	require.Empty(t, w.deletions)
 }
 
+func TestQuestionThatOnlyAPersonAnswersHasItsOwnTime(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = refused
+	w.RegisterDelayedCallback(func() {
+		w.onImport = func(r *activities.ImportRecordsResult) error {
+			r.Published = false
+			return temporal.NewNonRetryableApplicationError("another row has the key", activities.ErrorMappedTable, nil)
+		}
+		w.SignalWorkflow(workflows.ReconciliationSignal, nil)
+	}, 167*time.Hour)
+	w.execute("0")
+	require.ErrorContains(t, w.GetWorkflowError(), "another row has the key")
+	require.InDelta(t, (167+168)*time.Hour.Seconds(), w.Now().Sub(w.start).Seconds(), 60)
+}
+
+func TestWithheldImportOfAStoppedJobStaysInTheCloudWhateverIsAccepted(t *testing.T) {
+	w := newWorld(t, "stopped")
+	w.onImport = func(r *activities.ImportRecordsResult) error {
+		_ = rejects(r)
+		return withheld(r)
+	}
+	w.asks(t, func(attention string) {
+		require.Contains(t, attention, "accept publishes 19 records, and the job stays in the cloud; ")
+		w.SignalWorkflow(workflows.AbandonSignal, nil)
+	})
+	require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
+}
+
 func TestAPersonEndsTheHold(t *testing.T) {
 	for _, test := range []struct {
 		signal  string

@@ -156,16 +156,11 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	kind, reason := w.whyKeep(ctx)
-	var problem error
 	if kind != "" {
-		problem = w.incomplete(kind, reason)
+		return "", w.incomplete(kind, reason)
 	}
-	if problem == nil || w.about(question{problem: problem}.text()) != w.asked.about {
-		w.question.deadline = time.Time{} // whatever was asked is answered
-	}
+	w.question.deadline = time.Time{} // whatever was asked is answered
 	switch {
-	case problem != nil:
-		return "", problem
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
 	case reason != "":
