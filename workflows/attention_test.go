@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
@@ -159,6 +160,17 @@ func TestImportNeedsAttentionWhenItsRetriesAreSpent(t *testing.T) {
 		w.SignalWorkflow(workflows.ReimportSignal, nil)
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+}
+
+func TestPersonIsAskedForRoomOnceAllWorkersHaveBeenTried(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.OnActivity("DownloadScrapingJob", mock.Anything, mock.Anything).
+		Return(activities.DownloadScrapingJobResult{}, temporal.NewApplicationError("the spool's disk is full", activities.ErrorDiskFull))
+	w.RegisterDelayedCallback(func() {
+		require.Contains(t, w.attention(t), "the spool's disk is full")
+		w.SignalWorkflow(workflows.AbandonSignal, nil)
+	}, 90*time.Minute)
+	require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
 }
 
 func TestFewRejectsCanBeAllowed(t *testing.T) {

@@ -407,6 +407,7 @@ func TestSignalAtTheMomentOfDeletionDoesNotChangeTheOutcome(t *testing.T) {
 func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 	gone := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 	broken := temporal.NewApplicationError("broken", "CloudUnavailable")
+	full := temporal.NewNonRetryableApplicationError("full", activities.ErrorDiskFull, nil)
 	fileGone := temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
 	superseded := temporal.NewNonRetryableApplicationError("superseded", activities.ErrorSuperseded, nil)
 	for _, test := range []struct {
@@ -416,6 +417,7 @@ func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 		samePass   bool
 	}{
 		{"worker gone before the download goes on", []error{broken, gone}, nil, true},
+		{"no room for the rest", []error{broken, full}, nil, true},
 		{"worker gone before the import", nil, gone, true},
 		{"file gone", nil, fileGone, true},
 		{"superseded", nil, superseded, false},

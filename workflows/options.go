@@ -73,8 +73,17 @@ func mayBeginAgain(err error) bool {
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		return timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 	}
-	return failedWith(err, activities.ErrorFileGone) || failedWith(err, activities.ErrorJobGone) || failedWith(err, activities.ErrorSuperseded) ||
-		failedWith(err, activities.ErrorDiskFull)
+	failure, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok {
+		return false
+	}
+	switch failure.Type() {
+	case activities.ErrorFileGone, activities.ErrorJobGone, activities.ErrorSuperseded:
+		return true
+	case activities.ErrorDiskFull:
+		return failure.NonRetryable() // of the one worker with the beginning; otherwise all have been tried for an hour
+	}
+	return false
 }
 
 func failedWith(err error, kind string) bool {
