@@ -8,9 +8,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Carried is what a run leaves to the one that goes on with its import. Temporal
+// carried is what a run leaves to the one that goes on with its import. Temporal
 // bounds a run's history, and refuses to signal one that has had 10,000 signals.
-type Carried struct {
+type carried struct {
 	Request  request `json:"request,omitempty"`
 	Close    string  `json:"close,omitempty"`
 	About    string  `json:"about,omitempty"`
@@ -36,7 +36,7 @@ type Carried struct {
 }
 
 // takeOver goes on where the run before has ended.
-func (w *importScrapingJob) takeOver(c *Carried) {
+func (w *importScrapingJob) takeOver(c *carried) {
 	if c == nil {
 		return
 	}
@@ -67,7 +67,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 			waiting = append(waiting, signal)
 		}
 	}
-	in.Carried = &Carried{
+	in.Carried = &carried{
 		Request: w.nextRequest(ctx), Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink,
 		Accepted: w.asked.accepted, Waiting: waiting,
 		Published: w.published.PublishedImport, PublishedPass: w.published.pass, PublishedProblem: w.published.problem,

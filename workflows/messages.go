@@ -68,7 +68,7 @@ type ImportScrapingJobInput struct {
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
 	// Carried is set when the run goes on with another one's import.
-	Carried *Carried `json:"carried,omitempty"`
+	Carried *carried `json:"carried,omitempty"`
 }
 
 // Outcome says how an import ended.
