@@ -148,6 +148,24 @@ func TestThousandsOfNotificationsAreSomeCalls(t *testing.T) {
 	}
 }
 
+func TestQuestionThatMeetsNotificationsTellsNoTimeLongPast(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onImport = rejects
+	for n := range 20 {
+		w.signalAfter(time.Hour+time.Duration(n)*10*time.Second, workflows.NotificationSignal)
+	}
+	w.RegisterDelayedCallback(func() {
+		answer, err := w.QueryWorkflow(workflows.ProgressQuery)
+		require.NoError(t, err)
+		var progress workflows.Progress
+		require.NoError(t, answer.Get(&progress))
+		require.Equal(t, workflows.StepNeedsAttention, progress.Step)
+		require.Nil(t, progress.FailsAfter, "as it is asked anew")
+		w.SignalWorkflow(workflows.AcceptSignal, nil)
+	}, time.Hour+195*time.Second)
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+}
+
 func TestDecisionsDoNotWaitForMoreNotifications(t *testing.T) {
 	w := newWorld(t, "finished")
 	for n := range 20 {

@@ -44,7 +44,10 @@ func (w *importScrapingJob) progress() (Progress, error) {
 	}
 	switch {
 	case w.question.problem != nil:
-		p.Attention, p.FailsAfter = w.question.text(), &w.question.deadline
+		p.Attention = w.question.text()
+		if !w.question.deadline.IsZero() { // or a notification has come, and it is asked anew soon
+			p.FailsAfter = &w.question.deadline
+		}
 		if made := w.question.offer(); made != nil {
 			p.Accept = made.Does
 		}
