@@ -157,6 +157,8 @@ func advice(kind string, err error) string {
 	switch {
 	case webscraper.IsUnauthorized(err):
 		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
+	case isCertificateError(err):
+		return "The workers do not trust the certificate of what answers: "
 	case kind == errorSpool:
 		return "A file cannot be read or written, see that SPOOL_DIR of the workers is a folder of theirs: "
 	case kind == errorDatabaseRefuses && !isAboutTheSchema(err):

@@ -191,6 +191,14 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	}, func(name string) error { return others[name] })
 }
 
+func TestCertificateThatIsNotTrustedIsNoRefusalOfWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	untrusted := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+	for _, err := range []error{untrusted, activities.FromCloud(untrusted)} {
+		require.Equal(t, "The workers do not trust the certificate of what answers: ", activities.Advice(err))
+	}
+}
+
 // A worker's attempts at what is doubted end within a minute.
 func TestWhatAFewAttemptsDoNotMendNeedsAPerson(t *testing.T) {
 	t.Parallel()

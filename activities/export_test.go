@@ -9,6 +9,12 @@ func Judge(err error) (kind, verdict string) {
 	return kind, []string{"retried", "retried at once", "doubted", "final"}[v]
 }
 
+// Advice is the beginning of what a person is told of an error.
+func Advice(err error) string {
+	kind, _, _ := judge(err)
+	return advice(kind, err)
+}
+
 // FromCloud and FromArchive are the errors of these.
 func FromCloud(err error) error   { return cloudError{err} }
 func FromArchive(err error) error { return archiveError{err} }
