@@ -387,6 +387,25 @@ func TestWhatTheSinkWithholdsIsAQuestionOfItsOwn(t *testing.T) {
 	require.Len(t, w.imports, 3)
 }
 
+func TestAcceptanceOfWhatWasWithheldIsNotOfAnotherContent(t *testing.T) {
+	for _, bySink := range []bool{false, true} {
+		w := newWorld(t, "finished")
+		w.onImport = func(r *activities.ImportRecordsResult) error {
+			r.BySink = bySink
+			return withheld(r)
+		}
+		w.asks(t, func(string) {
+			w.job.StoredRecordCount = 25 // and no notification has told
+			w.SignalWorkflow(workflows.AcceptSignal, nil)
+			w.signalAfter(time.Hour, workflows.AbandonSignal)
+		})
+		require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
+		require.Len(t, w.imports, 2)
+		require.False(t, w.imports[1].Accepted)
+		require.Nil(t, w.imports[1].AcceptedRecords)
+	}
+}
+
 func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.MaxRejected = 5

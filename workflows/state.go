@@ -214,6 +214,9 @@ func (w *importScrapingJob) learn(described activities.Description) {
 		w.published.PublishedImport = *found
 	}
 	if described.Found {
+		if !described.Job.SameContent(w.job) {
+			w.asked.fewer, w.asked.bySink = nil, false // which were about what the job had
+		}
 		w.job = described.Job
 	}
 }
