@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -138,7 +137,7 @@ func (s *sockets) DialContext(ctx context.Context, network, address string) (net
 		return nil, err
 	}
 	if toCancel {
-		return socket, socket.SetDeadline(time.Now().Add(answerWithin))
+		return socket, nil // connect_timeout ends it
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,6 +147,9 @@ func (s *sockets) DialContext(ctx context.Context, network, address string) (net
 
 // quiet is how long the connection has neither sent nor received.
 func (s *sockets) quiet() time.Duration { return time.Since(time.Unix(0, s.moved.Load())) }
+
+// maxWrite is more than lib/pq sends of a COPY at a time.
+const maxWrite = 128 << 10
 
 type ownSocket struct {
 	net.Conn
@@ -160,9 +162,14 @@ func (o ownSocket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (o ownSocket) Write(p []byte) (int, error) {
-	n, err := o.Conn.Write(p)
-	o.of.moved.Store(time.Now().UnixNano())
+// Write sends a piece at a time: a long statement over a slow network is not quiet.
+func (o ownSocket) Write(p []byte) (n int, err error) {
+	for len(p) > 0 && err == nil {
+		var sent int
+		sent, err = o.Conn.Write(p[:min(len(p), maxWrite)])
+		n, p = n+sent, p[sent:]
+		o.of.moved.Store(time.Now().UnixNano())
+	}
 	return n, err
 }
 
@@ -170,8 +177,10 @@ func (o ownSocket) Write(p []byte) (int, error) {
 func (s *sockets) expireIn(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own != nil && s.expires.IsZero() {
+	if s.expires.IsZero() {
 		s.expires = time.Now().Add(d)
+	}
+	if s.own != nil {
 		_ = s.own.SetDeadline(s.expires) // a closed one needs none
 	}
 }
@@ -204,5 +213,4 @@ type pqConn interface {
 	driver.SessionResetter
 	driver.Validator
 	driver.NamedValueChecker
-	io.Closer
 }

@@ -53,8 +53,11 @@ func sharesBackends(ctx context.Context, db *sqlx.DB) (shared bool, err error) {
 	if err := tx.GetContext(ctx, &pids[2], backendPID); err != nil {
 		return false, err
 	}
+	if pids[0] != pids[1] || pids[0] == pids[2] {
+		return true, nil // and a pooler of one connection would keep the next one waiting
+	}
 	if err := one.GetContext(ctx, &pids[3], backendPID); err != nil {
 		return false, err
 	}
-	return pids[0] != pids[1] || pids[0] != pids[3] || pids[0] == pids[2], nil
+	return pids[0] != pids[3], nil
 }

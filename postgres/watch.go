@@ -7,19 +7,23 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
-const (
+// Variables for the tests.
+var (
 	// askAfter and askEvery are when the server is asked what a statement waits for.
 	askAfter = 3 * time.Second
 	askEvery = 5 * time.Second
-	// askTimeout is for the witness.
-	askTimeout = 5 * time.Second
+	// maxLockWait ends the wait for a lock, so that a person learns of it within a
+	// minute.
+	maxLockWait = 50 * time.Second
 )
 
-// maxLockWait ends the wait for a lock, so that a person learns of it within a
-// minute; a variable for the test.
-var maxLockWait = 50 * time.Second
+// askTimeout is for the witness.
+const askTimeout = 5 * time.Second
 
 // silentAfter is longer than what is in the buffers of a slow network takes to arrive.
 const silentAfter = 10 * time.Second
@@ -41,16 +45,16 @@ SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1
 type watch struct {
 	of    *connection
 	ctx   context.Context //nolint:containedctx // that of the statement
-	begun time.Time
 	timer *time.Timer
 
 	mu      sync.Mutex
 	ended   bool
-	waiting string // for what
+	free    time.Time // when it is last known to have waited for no lock
+	waiting string    // for what
 }
 
 func (c *connection) watch(ctx context.Context) *watch {
-	w := &watch{of: c, ctx: ctx, begun: time.Now()}
+	w := &watch{of: c, ctx: ctx, free: time.Now()}
 	if c.of.witness != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -78,10 +82,11 @@ func (w *watch) ask() {
 		return
 	default:
 		w.waiting = waiting
-		if waiting != "" && time.Since(w.begun) >= maxLockWait-askEvery/2 {
+		if waiting == "" {
+			w.free = time.Now()
+		} else if time.Since(w.free) >= maxLockWait-askEvery/2 {
 			// The statement then returns with an error.
 			_, _ = w.of.of.witness.ExecContext(ctx, `SELECT pg_cancel_backend($1::int)`, w.of.pid)
-			return
 		}
 	}
 	w.timer.Reset(askEvery)
@@ -98,6 +103,9 @@ func (w *watch) end(err error) error {
 	w.of.note(err)
 	if err == nil || w.waiting == "" || errors.Is(err, driver.ErrBadConn) {
 		return err
+	}
+	if pq.As(err) != nil && pq.As(err, pqerror.QueryCanceled, pqerror.LockNotAvailable) == nil {
+		return err // it has got the lock since
 	}
 	return fmt.Errorf("waiting for a lock of PostgreSQL's %s, which pg_terminate_backend ends: %w", w.waiting, err)
 }

@@ -1,22 +1,32 @@
 package postgres
 
 import (
+	"io"
+	"net"
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
-func TestWaitForALockEndsByItselfAndNamesWhoHoldsIt(t *testing.T) {
-	database, most := postgrestest.NewDatabase(t), maxLockWait
-	t.Cleanup(func() { maxLockWait = most })
-	maxLockWait = 5 * time.Second
-	db, err := Open(database)
+// askOften makes the tests shorter.
+func askOften(t *testing.T, most time.Duration) *sqlx.DB {
+	t.Helper()
+	after, every, before := askAfter, askEvery, maxLockWait
+	t.Cleanup(func() { askAfter, askEvery, maxLockWait = after, every, before })
+	askAfter, askEvery, maxLockWait = 100*time.Millisecond, 200*time.Millisecond, most
+	db, err := Open(postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	db.MustExec(`CREATE TABLE locked ()`)
+	return db
+}
+
+func TestWaitForALockEndsByItselfAndNamesWhoHoldsIt(t *testing.T) {
+	db := askOften(t, time.Second)
 	tx, err := db.Beginx()
 	require.NoError(t, err)
 	tx.MustExec(`LOCK TABLE locked`)
@@ -25,4 +35,43 @@ func TestWaitForALockEndsByItselfAndNamesWhoHoldsIt(t *testing.T) {
 	require.ErrorContains(t, err, "waiting for a lock of PostgreSQL's process ")
 	require.NoError(t, tx.Commit())
 	db.MustExec(`DROP TABLE locked`)
+}
+
+func TestStatementThatTakesLongMayWaitForLocksNowAndThen(t *testing.T) {
+	db := askOften(t, 3*time.Second)
+	tx, err := db.Beginx()
+	require.NoError(t, err)
+	tx.MustExec(`LOCK TABLE locked`)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := db.Exec(`SELECT pg_sleep(3); LOCK TABLE locked; SELECT 1 / 0`)
+		ended <- err
+	}()
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'locked'::regclass AND NOT granted)`)
+		return err == nil && waits
+	}, time.Minute, 10*time.Millisecond)
+	tx.MustExec(`SELECT pg_sleep(1)`) // the server is asked meanwhile
+	require.NoError(t, tx.Commit())
+	err = <-ended
+	require.ErrorContains(t, err, "division by zero")
+	require.NotContains(t, err.Error(), "waiting for a lock", "which it has got")
+}
+
+func TestLongStatementOverASlowNetworkIsNotQuiet(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	s := &sockets{}
+	written := make(chan error, 1)
+	go func() {
+		_, err := ownSocket{client, s}.Write(make([]byte, 2*maxWrite))
+		written <- err
+	}()
+	_, err := io.ReadFull(server, make([]byte, maxWrite+1))
+	require.NoError(t, err)
+	require.Less(t, s.quiet(), time.Minute)
+	_, err = io.ReadFull(server, make([]byte, maxWrite-1))
+	require.NoError(t, err)
+	require.NoError(t, <-written)
 }
