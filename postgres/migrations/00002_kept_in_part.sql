@@ -3,6 +3,11 @@
 
 -- +goose Up
 
+-- In the order in which imports that are under way lock the tables.
+ALTER TABLE scrapehaul.rejected_records ADD COLUMN cut boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN scrapehaul.rejected_records.cut IS
+    'raw is only the beginning of the record.';
+
 ALTER TABLE scrapehaul.imports
     ADD COLUMN unmapped bigint NOT NULL DEFAULT 0,
     ADD COLUMN cut      bigint NOT NULL DEFAULT 0;
@@ -11,9 +16,6 @@ COMMENT ON COLUMN scrapehaul.imports.unmapped IS
 COMMENT ON COLUMN scrapehaul.imports.cut IS
     'Those of rejected of which only the beginning is kept; part of the mark.';
 
-ALTER TABLE scrapehaul.rejected_records ADD COLUMN cut boolean NOT NULL DEFAULT false;
-COMMENT ON COLUMN scrapehaul.rejected_records.cut IS
-    'raw is only the beginning of the record.';
 UPDATE scrapehaul.rejected_records SET cut = true
 WHERE length(raw) = 65536 AND reason LIKE '%(MAX_RECORD_BYTES)';
 UPDATE scrapehaul.imports SET cut = rejected.cut
