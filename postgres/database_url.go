@@ -20,6 +20,8 @@ const wantDatabaseURL = ": want postgres://USER:PASSWORD@HOST:5432/DATABASE?sslm
 // errNotDatabaseURL says no more: what is wrong with the text may be the password.
 var errNotDatabaseURL = errors.New("is not the URL of a PostgreSQL database" + wantDatabaseURL)
 
+var errUnclearEnd = errors.New("has a password or a database whose end is not clear: write / as %2F, @ as %40, # as %23 and ? as %3F in them")
+
 var (
 	scheme     = regexp.MustCompile(`^postgres(ql)?://`)
 	hostList   = regexp.MustCompile(`^` + oneHost + `(,` + oneHost + `)*$`)
@@ -86,7 +88,7 @@ func parseDatabaseURL(databaseURL string) (target, error) {
 	rest, query, _ := strings.Cut(rest, "?")
 	hosts, database, _ := strings.Cut(rest, "/")
 	if strings.ContainsAny(database, "@/#") {
-		return to, errors.New("has a password or a database whose end is not clear: write / as %2F, @ as %40, # as %23 and ? as %3F in them")
+		return to, errUnclearEnd
 	}
 	if values["dbname"], err = url.PathUnescape(database); err != nil {
 		return to, errNotDatabaseURL
@@ -206,6 +208,9 @@ func (t *target) configure(values map[string]string) error {
 			return fmt.Errorf("has the parameter %s: %s", name, advice)
 		}
 		if !slices.Contains(driverParameters, name) && !slices.Contains(runtimeParameters, strings.ToLower(name)) {
+			if strings.Contains(name+values[name], "@") { // and may be of the password
+				return errUnclearEnd
+			}
 			return fmt.Errorf("has the parameter %q, which is unknown: run-time parameters of PostgreSQL are written options=-c%%20NAME%%3DVALUE", name)
 		}
 		if values[name] != "" {

@@ -72,6 +72,7 @@ func TestDatabaseURLsOfUnclearMeaningAreRefusedWithoutTheirPassword(t *testing.T
 		"postgres://me:sesame@d b/app":                                                    "is not the URL of a PostgreSQL database",
 		"postgres://me:sesame@db":                                                         "does not say whether to use TLS",
 		"postgres://me:sesame@x/y@db/app?sslmode=disable":                                 "has a password or a database whose end is not clear",
+		"postgres://me:x@y?sesame@db/app?sslmode=disable":                                 "has a password or a database whose end is not clear",
 		"postgres://me:100%25%sesame@db/app?sslmode=disable":                              "has a % in its user or password that begins no escape",
 		"postgres://me:sesame@db:99999/app?sslmode=disable":                               "cannot be used: pq: wrong value for \"port\"",
 		"postgres://me:sesame@db/app?sslmode=require&channel_binding=require":             "has channel_binding=require, which the driver cannot do",
