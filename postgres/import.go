@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -358,73 +357,5 @@ func (i *attempt) onConnection(ctx context.Context, work func(*sqlx.Conn) error)
 		}
 		_, err := conn.ExecContext(ctx, `RESET application_name`)
 		return err
-	})
-}
-
-// transaction is a transaction and the connection it is on. Statements go
-// through the transaction: one through the connection would, when that breaks,
-// wait for the transaction's end for ever.
-type transaction struct {
-	*sqlx.Tx
-	conn *sqlx.Conn
-	// progress, if it is set, is called several times a minute while a statement runs.
-	progress func()
-}
-
-// onConnection runs work on a connection of its own, which is discarded after an
-// error: a broken COPY can leave it in any state.
-func (s *Store) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
-	conn, err := s.db.Connx(ctx)
-	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
-	}
-	if err := work(conn); err != nil {
-		_ = discard(conn)
-		return err
-	}
-	return conn.Close()
-}
-
-// errUnreadable is for an error message that lib/pq does not read: what it makes
-// of one is binary, which a history of Temporal cannot hold.
-var errUnreadable = errors.New("PostgreSQL has refused it with a message of over 30,000 bytes, which the driver does not read: PostgreSQL's log has it")
-
-// readCommitted is what all transactions rely on, whatever the owner of the database
-// or the role has set: after having waited for a lock, they see what was committed
-// meanwhile.
-var readCommitted = sql.TxOptions{Isolation: sql.LevelReadCommitted}
-
-// inTx runs work in a transaction. The connection can be used again only after
-// no error, or after PostgreSQL has refused what a record holds.
-func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) error {
-	tx, err := conn.BeginTxx(ctx, &readCommitted)
-	if err != nil {
-		return err
-	}
-	if err := work(transaction{Tx: tx, conn: conn}); err != nil {
-		// After an error that is not PostgreSQL's, what is still to be read from
-		// the connection is unknown, and lib/pq can wait for ever for the answer to
-		// ROLLBACK: so it does after an error message of over 30,000 bytes, which it
-		// does not read to its end.
-		if pq.As(err) == nil {
-			hangUp(conn)
-			if strings.Contains(err.Error(), "pq: server error: ") {
-				err = errUnreadable
-			}
-		}
-		_ = tx.Rollback() // the error says it all
-		return err
-	}
-	return tx.Commit()
-}
-
-// hangUp closes the driver's connection, also within a transaction, which
-// PostgreSQL rolls back then. discard takes it from the pool.
-func hangUp(conn *sqlx.Conn) {
-	_ = conn.Raw(func(driverConn any) error {
-		if closer, ok := driverConn.(io.Closer); ok {
-			_ = closer.Close() // it is given up either way
-		}
-		return nil // see transaction
 	})
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -114,28 +113,4 @@ func (s *Store) SetCloudDeleted(ctx context.Context, scrapingJobID int64) error 
 		return fmt.Errorf("noting that scraping job %d is deleted in the cloud: %w", scrapingJobID, err)
 	}
 	return nil
-}
-
-// inTx runs work in a transaction on a connection of its own.
-func (s *Store) inTx(ctx context.Context, work func(transaction) error) error {
-	return s.onConnection(ctx, func(conn *sqlx.Conn) error { return inTx(ctx, conn, work) })
-}
-
-// exec runs one statement that changes rows. By itself it would fail where another
-// one has just changed them, in a database with another default isolation.
-func (s *Store) exec(ctx context.Context, statement string, args ...any) (result sql.Result, err error) {
-	err = s.inTx(ctx, func(tx transaction) (err error) {
-		result, err = tx.ExecContext(ctx, statement, args...)
-		return err
-	})
-	return result, err
-}
-
-// discard closes the connection instead of returning it to the pool.
-func discard(conn *sqlx.Conn) error {
-	err := conn.Raw(func(any) error { return driver.ErrBadConn })
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
-		return nil
-	}
-	return err
 }
