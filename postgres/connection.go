@@ -52,25 +52,25 @@ func (c *connection) begin(ctx context.Context) error {
 }
 
 func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	w := c.watch(ctx)
+	w := c.watch()
 	result, err := c.pqConn.ExecContext(ctx, query, args)
 	return result, w.end(err)
 }
 
 func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	w := c.watch(ctx)
+	w := c.watch()
 	rows, err := c.pqConn.QueryContext(ctx, query, args)
 	return rows, w.end(err)
 }
 
 func (c *connection) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	w := c.watch(ctx)
+	w := c.watch()
 	statement, err := c.pqConn.PrepareContext(ctx, query)
 	return statement, w.end(err)
 }
 
 func (c *connection) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
-	w := c.watch(ctx)
+	w := c.watch()
 	tx, err := c.pqConn.BeginTx(ctx, options)
 	return tx, w.end(err)
 }

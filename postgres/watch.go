@@ -44,7 +44,6 @@ SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1
 // watch is over one statement.
 type watch struct {
 	of    *connection
-	ctx   context.Context //nolint:containedctx // that of the statement
 	timer *time.Timer
 
 	mu      sync.Mutex
@@ -53,8 +52,8 @@ type watch struct {
 	waiting string    // for what
 }
 
-func (c *connection) watch(ctx context.Context) *watch {
-	w := &watch{of: c, ctx: ctx, free: time.Now()}
+func (c *connection) watch() *watch {
+	w := &watch{of: c, free: time.Now()}
 	if c.of.witness != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -64,7 +63,7 @@ func (c *connection) watch(ctx context.Context) *watch {
 }
 
 func (w *watch) ask() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), askTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	var (
 		silent  bool
