@@ -231,6 +231,26 @@ func TestStandbyAnswersNothing(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
+func TestAHostsOwnPoolImportsAsWell(t *testing.T) {
+	t.Parallel()
+	own, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, own.Close()) })
+	_, err = postgres.Migrate(t.Context(), own)
+	require.NoError(t, err)
+	own.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url varchar(20), price numeric, "in Stock" bigint)`)
+	attempt := begin(t, mapped(t, own, replaceJob), ofSitemap("shop", request(1, 3)))
+	batch := attempt.NewBatch()
+	batch.Add(1, []byte(product("good 1", "1")))
+	batch.Add(2, []byte(product("longer than its column is", "1")))
+	batch.Add(3, []byte(`{"url":"\u0000"}`))
+	batch.EndsAt(3, 3)
+	require.NoError(t, commitBatch(t.Context(), attempt, batch))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	require.Equal(t, sink.Counts{Records: 2, Rejected: 1, Unmapped: 1}, attempt.Mark().Counts)
+	require.Equal(t, int64(1), count(t, own, `SELECT count(*) FROM products`))
+}
+
 func TestConnectionsToAServerThatBecomesReadOnlyAreThrownAway(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
