@@ -195,6 +195,13 @@ func (s *sockets) hangUp() {
 	}
 }
 
+// ends says that the connection has been told to end.
+func (s *sockets) ends() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.expires.IsZero()
+}
+
 // expired says that the time to answer is over.
 func (s *sockets) expired() bool {
 	s.mu.Lock()

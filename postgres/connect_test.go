@@ -94,6 +94,22 @@ func TestConnectionThatIsSilentIsNoticedWithoutAnEndOfTheContext(t *testing.T) {
 	require.NoError(t, db.PingContext(t.Context()), "the next connection works")
 }
 
+// lib/pq takes it for one that may be used again.
+func TestConnectionOfAPreparedStatementThatIsCanceledIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	db := connect(t, postgrestest.NewDatabase(t))
+	db.SetMaxOpenConns(1)
+	statement, err := db.Preparex(`SELECT pg_sleep($1)`)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, statement.Close()) })
+	before := count(t, db, `SELECT pg_backend_pid()`)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = statement.ExecContext(ctx, 60)
+	require.Error(t, err)
+	require.NotEqual(t, before, count(t, db, `SELECT pg_backend_pid()`))
+}
+
 func TestConnectionsAreMadeWithinABoundAlthoughNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewDatabase(t)

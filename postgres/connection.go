@@ -84,7 +84,7 @@ func (c *connection) note(err error) {
 }
 
 func (c *connection) IsValid() bool {
-	return !c.unusable.Load() && c.generation == c.of.generation.Load() && c.pqConn.IsValid()
+	return !c.unusable.Load() && !c.sockets.ends() && c.generation == c.of.generation.Load() && c.pqConn.IsValid()
 }
 
 func (c *connection) ResetSession(ctx context.Context) error {
