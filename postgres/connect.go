@@ -29,7 +29,8 @@ const (
 // Open returns a pool of connections to the database of that URL, which are made
 // when they are needed. It is what a [Store] wants: its connections end with the
 // context of a statement even if nobody answers, lift the timeouts that are set for
-// the role or the database, and lead to a server that may be written to.
+// the role or the database, and lead to a server that may be written to. Beyond the
+// limits of the pool there is one more while a statement takes long.
 func Open(databaseURL string) (*sqlx.DB, error) {
 	to, err := parseDatabaseURL(databaseURL)
 	if err != nil {
