@@ -76,7 +76,7 @@ type setting struct {
 // importSettings are all of them, in the order in which they are printed.
 var importSettings = []setting{
 	of("TASK_QUEUE", taskQueue, func(i *workflows.Installation) *string { return &i.TaskQueue }),
-	of("RECONCILE_EVERY", atLeast(0), func(i *workflows.Installation) *time.Duration { return &i.Every }),
+	of("RECONCILE_EVERY", interval, func(i *workflows.Installation) *time.Duration { return &i.Every }),
 	of("HOLD_BEFORE_DELETE", hold, func(i *workflows.Installation) *string { return &i.Settings.HoldBeforeDelete }),
 	of("FILTER_SITEMAP_PREFIX", anything, func(i *workflows.Installation) *string { return &i.Settings.Filter.SitemapNamePrefix }),
 	of("FILTER_TAG", anything, func(i *workflows.Installation) *string { return &i.Settings.Filter.Tag }),
@@ -87,9 +87,9 @@ var importSettings = []setting{
 	of("MAX_RECORD_BYTES", number(1, workflows.MaxMaxRecordBytes), func(i *workflows.Installation) *int { return &i.Settings.MaxRecordBytes }),
 	of("MAX_REJECTED", number(0, math.MaxInt), func(i *workflows.Installation) *int { return &i.Settings.MaxRejected }),
 	of("MIN_RECORDS_PERCENT", number(0, 100), func(i *workflows.Installation) *int { return &i.Settings.MinRecordsPercent }),
-	of("ATTENTION_TIMEOUT", short(time.Second), func(i *workflows.Installation) *string { return &i.Settings.AttentionTimeout }),
-	of("WORKER_GONE_AFTER", short(time.Second), func(i *workflows.Installation) *string { return &i.Settings.WorkerGoneAfter }),
-	of("HEARTBEAT_TIMEOUT", short(time.Second), func(i *workflows.Installation) *string { return &i.Settings.HeartbeatTimeout }),
+	of("ATTENTION_TIMEOUT", timeout, func(i *workflows.Installation) *string { return &i.Settings.AttentionTimeout }),
+	of("WORKER_GONE_AFTER", timeout, func(i *workflows.Installation) *string { return &i.Settings.WorkerGoneAfter }),
+	of("HEARTBEAT_TIMEOUT", timeout, func(i *workflows.Installation) *string { return &i.Settings.HeartbeatTimeout }),
 }
 
 func of[T any](name string, parse func(s *program.Settings, name, text string) T, at func(*workflows.Installation) *T) setting {
@@ -150,14 +150,10 @@ func number(least, most int) func(*program.Settings, string, string) int {
 	return func(s *program.Settings, name, text string) int { return s.Int(name, text, least, most) }
 }
 
-func atLeast(least time.Duration) func(*program.Settings, string, string) time.Duration {
-	return func(s *program.Settings, name, text string) time.Duration { return s.Duration(name, text, least) }
-}
+func interval(s *program.Settings, name, text string) time.Duration { return s.Duration(name, text, 0) }
 
-func short(least time.Duration) func(*program.Settings, string, string) string {
-	return func(s *program.Settings, name, text string) string {
-		return program.ShortDuration(s.Duration(name, text, least))
-	}
+func timeout(s *program.Settings, name, text string) string {
+	return program.ShortDuration(s.Duration(name, text, time.Second))
 }
 
 // validate notes in s what is wrong.
