@@ -27,7 +27,7 @@ type commands struct {
 	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
 	Jobs        jobsCommand        `cmd:"" help:"List the account's scraping jobs, and whether and when each was imported."`
 	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud account and what is left of its API budget."`
-	Setup       setupCommand       `cmd:"" help:"Register the search attributes in Temporal and put up the schedule of the reconciliation."`
+	Setup       setupCommand       `cmd:"" help:"Register the search attributes in Temporal, and put up the schedule of the reconciliation or change its settings."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
 
@@ -75,7 +75,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	given["TASK_QUEUE"] = server.taskQueue // it serves another one never
+	given["TASK_QUEUE"] = server.taskQueue // it serves no other
 	server.settings = newCurrentSettings(server.temporal.Namespace, given, c.ListenAddress, cmp.Or(c.lookEvery, time.Minute), logger)
 	return server.run(ctx)
 }

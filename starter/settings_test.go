@@ -274,6 +274,12 @@ func TestNoteOfAStarterIsRenewed(t *testing.T) {
 	left := installation(t, namespace).Starters
 	require.Len(t, left, 1)
 	require.Equal(t, later.starter.StartedAt, left[0].StartedAt)
+
+	require.NoError(t, namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Delete(t.Context()))
+	later.leave(t.Context(), kept)
+	gone, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
+	require.NoError(t, err)
+	require.Nil(t, gone, "a starter that ends puts up no schedule")
 }
 
 func TestNotesOfStartersAreBounded(t *testing.T) {

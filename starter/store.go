@@ -73,6 +73,7 @@ type currentSettings struct {
 
 	known  chan struct{} // closed when they have been read
 	latest atomic.Pointer[workflows.Settings]
+	why    atomic.Pointer[error] // of the last attempt to read them, if it failed
 }
 
 func newCurrentSettings(namespace string, given given, listenAddress string, lookEvery time.Duration, logger *slog.Logger) *currentSettings {
@@ -98,7 +99,11 @@ func (c *currentSettings) get(ctx context.Context) (workflows.Settings, error) {
 	case <-c.known:
 		return *c.latest.Load(), nil
 	case <-ctx.Done():
-		return workflows.Settings{}, fmt.Errorf("the settings of imports have not been read yet from the schedule %s", workflows.ReconcileScheduleID)
+		err := ctx.Err()
+		if why := c.why.Load(); why != nil {
+			err = *why
+		}
+		return workflows.Settings{}, fmt.Errorf("the settings of imports are not known yet: %w", err)
 	}
 }
 
@@ -121,8 +126,9 @@ func (c *currentSettings) keep(ctx context.Context, temporal client.Client) erro
 			return nil
 		}
 		if !told {
-			c.logger.Warn("The reconciliation is not scheduled yet: retrying", "error", err)
+			c.logger.Warn("The settings of imports cannot be read or written yet: retrying", "schedule", workflows.ReconcileScheduleID, "error", err)
 		}
+		c.why.Store(&err)
 		if !wait(ctx, prepareAgainAfter) {
 			return nil
 		}
@@ -201,11 +207,14 @@ func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	return err
 }
 
-// leave takes the note away, unless another of this name has begun.
+// leave takes the note away, unless another of this name has begun, or somebody has
+// removed the schedule.
 func (c *currentSettings) leave(ctx context.Context, kept *store) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settingsWithin)
 	defer cancel()
-	// Without Temporal it is forgotten after some hours.
+	if there, err := workflows.ReadInstallation(ctx, kept.temporal, c.namespace); there == nil || err != nil {
+		return // without Temporal it is forgotten after some hours
+	}
 	_, _ = kept.write(ctx, func(i *workflows.Installation) {
 		i.Starters = slices.DeleteFunc(i.Starters, func(s workflows.Starter) bool {
 			return s.Name == c.starter.Name && s.StartedAt.Equal(c.starter.StartedAt)
