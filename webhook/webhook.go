@@ -195,7 +195,7 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	idTaken := errors.Is(err, workflows.ErrOtherWorkflow)
 	switch {
 	case idTaken:
-		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "another workflow has the ID of this job's: see the log"}}
+		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "another workflow has this job's ID: see the log"}}
 	case !errors.As(err, &refused):
 		// The cause is for the log: it may name hosts and namespaces.
 		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "Temporal cannot be reached: send the notification again"}}

@@ -147,7 +147,7 @@ func TestWorkflowOfAnotherTypeWithTheJobsNumberIsNoticed(t *testing.T) {
 	s := serve(t, &c)
 	status, answer := s.post(t, token, form, vendorsExample)
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Equal(t, map[string]any{"error": "another workflow has the ID of this job's: see the log"}, answer)
+	require.Equal(t, map[string]any{"error": "another workflow has this job's ID: see the log"}, answer)
 	require.Contains(t, s.log.String(), "workflow 1234 is a OrderWorkflow: ")
 	require.Contains(t, s.log.String(), "a namespace of their own")
 
