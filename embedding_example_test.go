@@ -34,7 +34,7 @@ func Example_reconciliation() {
 
 func reconcileAndImport(ctx context.Context, temporal client.Client) error {
 	settings := workflows.Settings{HoldBeforeDelete: "72h", Filter: activities.Filter{SitemapNamePrefix: "prices-"}}
-	if err := workflows.ScheduleReconciliation(ctx, temporal.ScheduleClient(), "prices", 15*time.Minute, settings); err != nil {
+	if err := workflows.ScheduleReconciliation(ctx, temporal, "default", "prices", 15*time.Minute, settings); err != nil {
 		return err
 	}
 	if _, err := workflows.Notify(ctx, temporal, "prices", workflows.Notification{ScrapingJobID: 1234}, settings); err != nil {

@@ -202,8 +202,8 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 		require.Contains(t, problems, "starter setup --move-task-queue")
 		require.Equal(t, "prices", installation(t, namespace).TaskQueue)
 	}
-	require.ErrorContains(t, workflows.ScheduleReconciliation(t.Context(), namespace.Client.ScheduleClient(), "stocks", time.Hour, workflows.Settings{}),
-		`putting up the schedule scrapehaul-reconcile: it is for task queue "prices", and not "stocks": `)
+	require.ErrorContains(t, workflows.ScheduleReconciliation(t.Context(), namespace.Client, namespace.Name, "stocks", time.Hour, workflows.Settings{}),
+		"the schedule scrapehaul-reconcile of "+namespace.Name+` is for task queue "prices", and not "stocks": `)
 	code, _, problems := runStarter("serve")
 	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "and TASK_QUEUE is scrapingjob-import", "what it would serve unless told otherwise")
@@ -215,6 +215,13 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "TASK_QUEUE: prices → stocks\n")
 	require.Equal(t, "stocks", installation(t, namespace).TaskQueue)
+
+	// A host puts up its own.
+	settings := workflows.Settings{HoldBeforeDelete: "never"}
+	require.NoError(t, workflows.ScheduleReconciliation(t.Context(), namespace.Client, namespace.Name, "stocks", time.Hour, settings))
+	there := installation(t, namespace)
+	require.Equal(t, time.Hour, there.Every)
+	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
 }
 
 func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {

@@ -2,14 +2,11 @@ package workflows
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 )
 
 // ReconcileScheduleID is the ID of the Temporal Schedule that runs
@@ -17,35 +14,18 @@ import (
 const ReconcileScheduleID = "scrapehaul-reconcile"
 
 // ScheduleReconciliation has ReconcileScrapingJobs run every so often, one run
-// at a time. It creates the schedule or updates the one that is there, which
-// stays paused if somebody has paused it; 0 removes it. The schedule of another
+// at a time. It creates the schedule or changes the one that is there, which
+// stays paused if somebody has paused it; 0 pauses it. The schedule of another
 // task queue is refused: there is one in a namespace.
-func ScheduleReconciliation(ctx context.Context, c client.ScheduleClient, taskQueue string, every time.Duration, settings Settings) error {
-	if every == 0 {
-		err := c.GetHandle(ctx, ReconcileScheduleID).Delete(ctx)
-		if _, ok := errors.AsType[*serviceerror.NotFound](err); err != nil && !ok {
-			return fmt.Errorf("removing the schedule %s: %w", ReconcileScheduleID, err)
+func ScheduleReconciliation(ctx context.Context, c client.Client, namespace, taskQueue string, every time.Duration, settings Settings) error {
+	return ChangeInstallation(ctx, c, namespace, func(i *Installation, isNew bool) error {
+		if i.TaskQueue != taskQueue && !isNew {
+			return fmt.Errorf("the schedule %s of %s is for task queue %q, and not %q: give each its namespace, or remove the schedule first",
+				ReconcileScheduleID, namespace, i.TaskQueue, taskQueue)
 		}
+		i.TaskQueue, i.Every, i.Settings = taskQueue, every, settings.withDefaults()
 		return nil
-	}
-	wanted := scheduleOptions(Installation{TaskQueue: taskQueue, Every: every, Settings: settings})
-	_, err := c.Create(ctx, wanted)
-	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		err = c.GetHandle(ctx, ReconcileScheduleID).Update(ctx, client.ScheduleUpdateOptions{
-			DoUpdate: func(there client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-				schedule := there.Description.Schedule
-				if action, ok := schedule.Action.(*client.ScheduleWorkflowAction); ok && action.TaskQueue != taskQueue {
-					return nil, fmt.Errorf("it is for task queue %q, and not %q: give each its namespace, or remove the schedule first", action.TaskQueue, taskQueue)
-				}
-				schedule.Spec, schedule.Action = &wanted.Spec, wanted.Action
-				return &client.ScheduleUpdate{Schedule: &schedule}, nil
-			},
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("putting up the schedule %s: %w", ReconcileScheduleID, err)
-	}
-	return nil
+	})
 }
 
 func scheduleOptions(i Installation) client.ScheduleOptions {

@@ -37,7 +37,9 @@ func TestStarterBeforeTemporal(t *testing.T) {
 	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
 	server.Stop()
 	c.StartStarter(c.Env.With("RECONCILE_EVERY", "1h"))
-	c.WaitFor("an attempt", func() bool { return strings.Contains(c.Log.String(), "The settings of imports cannot be read or written yet") })
+	c.WaitFor("an attempt", func() bool {
+		return strings.Contains(c.Log.String(), "The settings of imports cannot be read or written yet")
+	})
 	server.Start()
 	schedule := c.Temporal.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
 	c.WaitFor("the schedule", func() bool {
