@@ -66,7 +66,7 @@ type ImportRecordsResult struct {
 	// decides; Reason says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// TooFew is set with it. Without it, a worker of version 0.1.0 has withheld a
+	// TooFew is set with it. Without it, a worker of an earlier build has withheld a
 	// short download, which nobody can accept. BySink says that the reason is the
 	// sink's.
 	TooFew bool `json:"too_few,omitempty"`

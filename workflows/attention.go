@@ -19,8 +19,8 @@ import (
 const (
 	errorTooFew     = "TooFewRecords"
 	errorUnverified = "Unverified"
-	// shortDownload is what version 0.1.0 has called TooFewRecords, in some cases:
-	// its histories have the kind.
+	// shortDownload is what earlier builds have called TooFewRecords, in some cases:
+	// their histories have the kind.
 	shortDownload = "ShortDownload"
 )
 

@@ -267,7 +267,7 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 }
 
 // whyKeep applies the rule of deletion to what is published: what is compared before
-// a deletion is compared before silence too. Runs that version 0.1.0 has begun do
+// a deletion is compared before silence too. Runs that earlier builds have begun do
 // not compare what is never deleted.
 func (w *importScrapingJob) whyKeep(ctx workflow.Context) (kind, reason string) {
 	rule := w.deletion()
