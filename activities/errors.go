@@ -92,7 +92,7 @@ const maxMessage = 2000
 
 // classify turns an error into what Temporal is to do about it.
 func classify(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 		return ctx.Err() // cancelled by Temporal, which knows why
 	}
 	kind, v, delay := judge(err)

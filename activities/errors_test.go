@@ -454,3 +454,11 @@ func listen(t *testing.T) net.Listener {
 	require.NoError(t, err)
 	return listener
 }
+
+// What net/http returns of a cancelled body is the cause, which is no context.Canceled.
+func TestCancelledStepIsCancelledWhateverItWasDoing(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := temporal.NewCanceledError()
+	cancel(cause)
+	require.Equal(t, context.Canceled, activities.Classify(ctx, fmt.Errorf("the body broke off: %w", cause)))
+}

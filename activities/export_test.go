@@ -3,6 +3,9 @@ package activities
 // Describe is the first half of DownloadScrapingJob.
 var Describe = (*Activities).describe
 
+// Classify turns an error into what Temporal is to do about it.
+var Classify = classify
+
 // Judge says what kind of problem an error is, and what is done about it.
 func Judge(err error) (kind, verdict string) {
 	kind, v, _ := judge(err)

@@ -89,7 +89,7 @@ func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, 
 // beginning.
 func emptyTables(ctx context.Context, db *sqlx.DB) error {
 	for _, statement := range []string{
-		`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.skipped_records, scrapehaul.imports, scrapehaul.scraping_jobs`,
+		`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.skipped_records, scrapehaul.unmapped_records, scrapehaul.imports, scrapehaul.scraping_jobs`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
