@@ -129,7 +129,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		require.True(t, http.StatusText(status) == "" || statuses[strconv.Itoa(status)], "status %d is not in the table", status)
 	}
 	check([]row{
-		{"401 403 404 410", activities.ErrorRequestRefused, final, "neither the token nor the job is what another host speaks of"},
+		{"401 403 404 410", activities.ErrorRequestRefused, doubted, "neither the token nor the job is what another host speaks of: its URL has expired, say"},
 		{"429", activities.ErrorRateLimited, retried, "when it says"},
 		{"500 503", activities.ErrorCloud, retried, "the server's trouble"},
 	}, func(status string) error {

@@ -121,7 +121,11 @@ func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 	}
 	answer, ok := errors.AsType[*webscraper.Error](err)
 	switch {
-	case isCertificateError(err), ok && statusVerdict(answer.StatusCode) == final:
+	case isCertificateError(err):
+		return errorRequestRefused, final, 0
+	case ok && statusVerdict(answer.StatusCode) == final && answer.RedirectedTo != "":
+		return errorRequestRefused, doubted, 0 // the signed URL has expired, say: the API gives another one
+	case ok && statusVerdict(answer.StatusCode) == final:
 		return errorRequestRefused, final, 0
 	}
 	return errorCloud, retried, 0 // no answer, or half of one, or one that may pass
