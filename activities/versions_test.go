@@ -1,0 +1,13 @@
+package activities_test
+
+import (
+	"testing"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+)
+
+func TestOldestAndNewestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	// Left out are those that take long and ask PostgreSQL for nothing special.
+	postgrestest.RunOnOtherVersions(t, "..", "TestCloud|TestDownload|TestAnswers|TestRedirect|TestDatabaseThatIsGone")
+}
