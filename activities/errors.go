@@ -115,7 +115,7 @@ func classify(ctx context.Context, err error) error {
 }
 
 // judge is the one place that says what kind of problem an error is, and what is
-// to be done about it. errors_test.go has the whole table.
+// to be done about it. verdict_test.go has the whole table.
 func judge(err error) (kind string, v verdict, delay time.Duration) {
 	switch {
 	case errors.Is(err, errWorkerStopping):

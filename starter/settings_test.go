@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -222,6 +223,29 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 	there := installation(t, namespace)
 	require.Equal(t, time.Hour, there.Every)
 	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
+}
+
+func TestHostThatEncryptsPayloadsSchedulesReconciliationAgain(t *testing.T) {
+	namespace := newNamespace(t)
+	encrypting, err := client.DialContext(t.Context(), client.Options{
+		HostPort: namespace.HostPort, Namespace: namespace.Name,
+		DataConverter: converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true})),
+	})
+	require.NoError(t, err)
+	defer encrypting.Close()
+	for _, every := range []time.Duration{time.Hour, 2 * time.Hour, 0, time.Hour} {
+		require.NoError(t, workflows.ScheduleReconciliation(t.Context(), encrypting, namespace.Name, "prices", every, workflows.Settings{HoldBeforeDelete: "never"}))
+		there, err := encrypting.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Describe(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, every == 0, there.Schedule.State.Paused)
+		if every > 0 {
+			require.Equal(t, every, there.Schedule.Spec.Intervals[0].Every)
+		}
+		_, err = workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
+		require.ErrorContains(t, err, "encrypts", "in plain text")
+	}
+	require.ErrorContains(t, workflows.ScheduleReconciliation(t.Context(), encrypting, namespace.Name, "stocks", time.Hour, workflows.Settings{}),
+		`is for task queue "prices", and not "stocks"`)
 }
 
 func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {

@@ -56,6 +56,9 @@ const (
 	maxChanges = 10
 )
 
+// errUnreadable is for the schedule of a host whose client encrypts payloads.
+var errUnreadable = errors.New("whoever has put it up encrypts them")
+
 var payloads = converter.GetDefaultDataConverter()
 
 // ReadInstallation returns nil when the namespace has none yet.
@@ -165,7 +168,7 @@ func installationOf(schedule *schedulepb.Schedule) (*Installation, error) {
 	}
 	var in ReconcileScrapingJobsInput
 	if err := payloads.FromPayloads(action.GetInput(), &in); err != nil {
-		return nil, fmt.Errorf("reading the settings in the schedule %s: %w", ReconcileScheduleID, err)
+		return nil, fmt.Errorf("reading the settings in the schedule %s: %w: %w", ReconcileScheduleID, errUnreadable, err)
 	}
 	i := &Installation{TaskQueue: action.GetTaskQueue().GetName(), Settings: in.Settings.withDefaults()}
 	if noted := action.GetMemo().GetFields()[startersMemo]; noted != nil {

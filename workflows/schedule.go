@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,14 +19,52 @@ const ReconcileScheduleID = "scrapehaul-reconcile"
 // stays paused if somebody has paused it; 0 pauses it. The schedule of another
 // task queue is refused: there is one in a namespace.
 func ScheduleReconciliation(ctx context.Context, c client.Client, namespace, taskQueue string, every time.Duration, settings Settings) error {
-	return ChangeInstallation(ctx, c, namespace, func(i *Installation, isNew bool) error {
-		if i.TaskQueue != taskQueue && !isNew {
-			return fmt.Errorf("the schedule %s of %s is for task queue %q, and not %q: give each its namespace, or remove the schedule first",
-				ReconcileScheduleID, namespace, i.TaskQueue, taskQueue)
+	wanted := Installation{TaskQueue: taskQueue, Every: every, Settings: settings.withDefaults()}
+	refusal := func(there string) error {
+		if there == taskQueue {
+			return nil
 		}
-		i.TaskQueue, i.Every, i.Settings = taskQueue, every, settings.withDefaults()
+		return fmt.Errorf("the schedule %s of %s is for task queue %q, and not %q: give each its namespace, or remove the schedule first",
+			ReconcileScheduleID, namespace, there, taskQueue)
+	}
+	err := ChangeInstallation(ctx, c, namespace, func(i *Installation, isNew bool) error {
+		if !isNew {
+			if err := refusal(i.TaskQueue); err != nil {
+				return err
+			}
+		}
+		i.TaskQueue, i.Every, i.Settings = wanted.TaskQueue, wanted.Every, wanted.Settings
 		return nil
 	})
+	if errors.Is(err, errUnreadable) {
+		return replaceSchedule(ctx, c.ScheduleClient(), wanted, refusal)
+	}
+	return err
+}
+
+// replaceSchedule is for a client that encrypts payloads: only the SDK's own update
+// does.
+func replaceSchedule(ctx context.Context, c client.ScheduleClient, wanted Installation, refusal func(taskQueue string) error) error {
+	options := scheduleOptions(wanted)
+	err := c.GetHandle(ctx, ReconcileScheduleID).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(there client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			schedule := there.Description.Schedule
+			if action, ok := schedule.Action.(*client.ScheduleWorkflowAction); ok {
+				if err := refusal(action.TaskQueue); err != nil {
+					return nil, err
+				}
+			}
+			schedule.Action, schedule.Spec = options.Action, &options.Spec
+			if schedule.State.Note == neverNote || !schedule.State.Paused {
+				schedule.State.Paused, schedule.State.Note = options.Paused, options.Note
+			}
+			return &client.ScheduleUpdate{Schedule: &schedule}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("updating the schedule %s: %w", ReconcileScheduleID, err)
+	}
+	return nil
 }
 
 func scheduleOptions(i Installation) client.ScheduleOptions {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/networkproxy"
@@ -76,9 +77,7 @@ func TestMigrationLockHeld(t *testing.T) {
 	require.NoError(t, err)
 	released := make(chan error, 1)
 	go func() {
-		for begun := time.Now(); !strings.Contains(c.Log.String(), "(a person, ") && time.Since(begun) < 20*time.Second; {
-			time.Sleep(20 * time.Millisecond)
-		}
+		assert.Eventually(t, func() bool { return strings.Contains(c.Log.String(), "(a person, ") }, 20*time.Second, 20*time.Millisecond)
 		_, err := holder.ExecContext(t.Context(), `SELECT pg_advisory_unlock_all()`)
 		released <- err
 	}()
