@@ -446,7 +446,9 @@ func (m *model) check() {
 	}
 	for _, s := range m.sent {
 		undisturbed := s.with == m.happened && s.clock > m.troubledAt && !m.changed
-		beside := func(signals ...string) bool { return m.givenSince(s.moment, signals...) }
+		beside := func(signals ...string) bool { // later, or taken in one task with it
+			return slices.ContainsFunc(m.given, func(g sent) bool { return g.with >= s.with && slices.Contains(signals, g.signal) })
+		}
 		switch s.signal {
 		case workflows.NotificationSignal, workflows.ReimportSignal:
 			require.True(m.t, slices.ContainsFunc(m.describedAt, func(clock int) bool { return clock >= s.clock }),
