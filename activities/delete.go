@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -24,6 +25,8 @@ type DeleteScrapingJobInput struct {
 	// that a person wants the job deleted in spite of all that WhyKeep tells.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
 	Accepted    bool  `json:"accepted,omitempty"`
+	// ByHand is set when a person has asked for it: calls of the API go first.
+	ByHand bool `json:"by_hand,omitempty"`
 }
 
 // WhyKeep is the rule of deletion: why the job has to stay in Web Scraper Cloud, in
@@ -104,6 +107,8 @@ func recordsWere(n int64) string {
 // DeleteScrapingJobResult says whether the job is gone from the cloud.
 type DeleteScrapingJobResult struct {
 	Deleted bool `json:"deleted"`
+	// Wait is that of [DownloadScrapingJobResult].
+	Wait time.Duration `json:"wait,omitempty"`
 	// Changed is set when the job has run again since, or runs now: there may
 	// be records in the cloud that have not been imported.
 	Changed bool `json:"changed,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
@@ -22,6 +23,8 @@ type DownloadScrapingJobInput struct {
 	// IfDue has the job described first, and downloaded only if it is due. Without
 	// it the job is downloaded in any case.
 	IfDue *IfDue `json:"if_due,omitempty"`
+	// ByHand is set when a person has asked for it: calls of the API go first.
+	ByHand bool `json:"by_hand,omitempty"`
 	// Earlier is what an interrupted download has left on this worker.
 	Earlier *Progress `json:"earlier,omitempty"`
 }
@@ -36,7 +39,11 @@ type IfDue struct {
 
 // DownloadScrapingJobResult describes the file.
 type DownloadScrapingJobResult struct {
-	Bytes int64 `json:"bytes"`
+	// Wait is set when the account has no call of the API left: nothing was done, and
+	// the activity is to be executed again after that time, which has been promised to
+	// this workflow.
+	Wait  time.Duration `json:"wait,omitempty"`
+	Bytes int64         `json:"bytes"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
 	// Format is the file's, if it is not JSON. One from the archive need not be in

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -12,10 +13,14 @@ type FindDueScrapingJobsInput struct {
 	// Page is 1-based.
 	Page   int    `json:"page"`
 	Filter Filter `json:"filter,omitzero"`
+	// ByHand is set when a person has asked for it: calls of the API go first.
+	ByHand bool `json:"by_hand,omitempty"`
 }
 
 // FindDueScrapingJobsResult is what is to be done about the jobs of a page.
 type FindDueScrapingJobsResult struct {
+	// Wait is that of [DownloadScrapingJobResult].
+	Wait time.Duration `json:"wait,omitempty"`
 	// Listed counts the jobs of the page.
 	Listed int `json:"listed"`
 	// Due are those that have ended and are not published as they are.
