@@ -48,7 +48,7 @@ func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.Sy
 		DB:       db,
 		Spool:    t.TempDir(),
 	}
-	cloud, err := webscraper.NewClient(systemtest.APIToken, webscraper.WithBaseURI(s.Cloud.URL), webscraper.ForTemporal())
+	cloud, err := webscraper.NewClient(systemtest.APIToken, webscraper.WithBaseURI(s.Cloud.URL))
 	require.NoError(t, err)
 	options := scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool, APICallsPer15Minutes: 100_000}
 	for _, change := range changes {
@@ -161,21 +161,6 @@ func TestPluginServesOneWorker(t *testing.T) {
 	require.PanicsWithError(t, `the plugin is on the worker of task queue "prices" already: make one for each worker`, func() {
 		worker.New(s.Temporal, "another", options)
 	})
-}
-
-func TestPluginWantsAClientForTemporal(t *testing.T) {
-	t.Parallel()
-	plain, err := webscraper.NewClient("token")
-	require.NoError(t, err)
-	_, err = scrapehaul.NewPlugin(scrapehaul.Options{Cloud: plain})
-	require.ErrorContains(t, err, "Cloud was not made with webscraper.ForTemporal(): it would wait for the API limit within an activity; "+
-		"write webscraper.NewClient(token, webscraper.ForTemporal())")
-
-	forTemporal, err := webscraper.NewClient("token", webscraper.ForTemporal())
-	require.NoError(t, err)
-	_, err = scrapehaul.NewPlugin(scrapehaul.Options{Cloud: forTemporal})
-	require.ErrorContains(t, err, "Client is missing")
-	require.NotContains(t, err.Error(), "Cloud")
 }
 
 func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {

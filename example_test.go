@@ -40,7 +40,7 @@ func runHost(ctx context.Context) error {
 	if _, err := postgres.Migrate(ctx, db); err != nil { // makes schema scrapehaul
 		return err
 	}
-	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"), webscraper.ForTemporal()) // Temporal does the waiting
+	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"))
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func TestHostsMetricsHandlerGetsWhatIsCounted(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(s.Temporal.Close)
-	cloud, err := webscraper.NewClient(systemtest.APIToken, webscraper.WithBaseURI(s.Cloud.URL), webscraper.ForTemporal())
+	cloud, err := webscraper.NewClient(systemtest.APIToken, webscraper.WithBaseURI(s.Cloud.URL))
 	require.NoError(t, err)
 	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{
 		Client: s.Temporal, Cloud: cloud, DB: s.DB, SpoolDir: t.TempDir(), APICallsPer15Minutes: 100_000,

@@ -39,8 +39,8 @@ type Options struct {
 	// Client is the Temporal client that the host's worker is made from.
 	// Required.
 	Client client.Client
-	// Cloud is the Web Scraper Cloud client, made with [webscraper.ForTemporal].
-	// Required.
+	// Cloud is the Web Scraper Cloud client. Its calls are counted in DB, together with
+	// those of all other workers. Required.
 	Cloud *webscraper.Client
 	// DB is the database, opened with the lib/pq driver. The caller applies
 	// [postgres.Migrate] beforehand and closes it afterwards. Required.
@@ -67,9 +67,8 @@ type Options struct {
 	// writes over at a time: as many of PostgreSQL's cores as one import is to
 	// have. Default 2.
 	ConnectionsPerImport int
-	// APICallsPer15Minutes is how many calls of the API all workers of the task
-	// queue together make: the account's limit. The worker that started
-	// last decides. Default 200.
+	// APICallsPer15Minutes is how many calls of the API all workers on DB together make:
+	// the account's limit. When workers differ, the lowest counts. Default 200.
 	APICallsPer15Minutes int
 	// Archive, if set, keeps the file of every published import, so that a job can
 	// be imported again after it was deleted in the cloud. Set it on all workers
@@ -84,12 +83,8 @@ func (o *Options) validate() error {
 	if o.Client == nil {
 		problems = append(problems, errors.New("Client is missing"))
 	}
-	switch {
-	case o.Cloud == nil:
+	if o.Cloud == nil {
 		problems = append(problems, errors.New("Cloud is missing"))
-	case !o.Cloud.IsForTemporal():
-		problems = append(problems, errors.New("Cloud was not made with webscraper.ForTemporal(): "+
-			"it would wait for the API limit within an activity; write webscraper.NewClient(token, webscraper.ForTemporal())"))
 	}
 	if o.DB == nil {
 		problems = append(problems, errors.New("DB is missing"))
@@ -185,8 +180,10 @@ func (p *plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
 	store := postgres.NewStore(p.options.DB, p.options.Mappings)
+	ledger := postgres.NewLedger(p.options.DB, postgres.DefaultAccount, p.options.APICallsPer15Minutes)
 	steps := &activities.Activities{
-		Cloud:                p.options.Cloud,
+		Cloud:                p.options.Cloud.WithBudget(ledger),
+		Ledger:               ledger,
 		Sink:                 p.options.RecordSink,
 		Store:                store,
 		Spool:                p.spool,

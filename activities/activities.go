@@ -15,8 +15,10 @@ import (
 // RecordHook, MaxConcurrentImports, ImportConnections and those of the archive are
 // required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
-	// Cloud is the Web Scraper Cloud client, made with [webscraper.ForTemporal].
+	// Cloud is the Web Scraper Cloud client, with Ledger as its budget.
 	Cloud *webscraper.Client
+	// Ledger counts the account's calls of the API.
+	Ledger *postgres.Ledger
 	// Sink keeps the records.
 	Sink sink.RecordSink
 	// Store keeps the rest: which jobs are given up, and the spools.
@@ -41,6 +43,7 @@ type Activities struct {
 	ArchiveRetention time.Duration
 
 	slots *slots
+	looks looks
 }
 
 // registry is the part of a Temporal worker that takes activities.

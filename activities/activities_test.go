@@ -37,10 +37,11 @@ const (
 
 // world is a worker with its activities, a cloud, a database and a spool.
 type world struct {
-	t     *testing.T
-	cloud *webscrapertest.Cloud
-	db    *sqlx.DB
-	spool string
+	t      *testing.T
+	cloud  *webscrapertest.Cloud
+	db     *sqlx.DB
+	spool  string
+	ledger *postgres.Ledger
 	// steps can be changed between two activities.
 	steps *activities.Activities
 }
@@ -59,8 +60,10 @@ func newWorld(t *testing.T, changes ...func(*webscrapertest.Options)) *world {
 	}
 	_, err := postgres.Migrate(t.Context(), w.db)
 	require.NoError(t, err)
+	w.ledger = postgres.NewLedger(w.db, postgres.DefaultAccount, 1_000_000)
 	w.steps = &activities.Activities{
 		Cloud:             w.client(apiToken),
+		Ledger:            w.ledger,
 		Sink:              postgres.NewStore(w.db, nil),
 		Store:             postgres.NewStore(w.db, nil),
 		ImportConnections: 3,
@@ -90,9 +93,9 @@ func openSpool(t *testing.T, dir string, minFree int64) *activities.Spool {
 
 func (w *world) client(token string, options ...webscraper.Option) *webscraper.Client {
 	w.t.Helper()
-	client, err := webscraper.NewClient(token, append(options, webscraper.WithBaseURI(w.cloud.URL), webscraper.ForTemporal())...)
+	client, err := webscraper.NewClient(token, append(options, webscraper.WithBaseURI(w.cloud.URL))...)
 	require.NoError(w.t, err)
-	return client
+	return client.WithBudget(w.ledger)
 }
 
 // environment is what an activity runs in, as on a worker.

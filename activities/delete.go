@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -130,16 +131,30 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	if err != nil {
 		return DeleteScrapingJobResult{}, classify(ctx, err)
 	}
-	timeStep(ctx, stepDelete)
+	if result.Wait == 0 {
+		timeStep(ctx, stepDelete)
+	}
 	return result, nil
 }
 
-func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
+	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, look: true}
+	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
+		result, err = a.verifyAndDelete(looking, calling, in)
+		return err
+	})
+	if err != nil || wait > 0 {
+		return DeleteScrapingJobResult{Wait: wait}, err
+	}
+	return result, nil
+}
+
+func (a *Activities) verifyAndDelete(looking, ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	id := in.Job.ScrapingJobID
 	if reason, err := a.whyKeep(ctx, in); err != nil || reason != "" {
 		return DeleteScrapingJobResult{Reason: reason}, err
 	}
-	job, found, err := a.scrapingJob(ctx, id)
+	job, found, err := a.scrapingJob(looking, id)
 	if err != nil {
 		return DeleteScrapingJobResult{}, err
 	}

@@ -95,7 +95,7 @@ func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.
 
 // scrapingJob asks the cloud for the job; found is false when it has none.
 func (a *Activities) scrapingJob(ctx context.Context, id int64) (job sink.ScrapingJob, found bool, err error) {
-	described, err := a.Cloud.ScrapingJob(ctx, id)
+	described, err := a.look(ctx, id)
 	if webscraper.IsNotFound(err) {
 		return sink.ScrapingJob{}, false, nil
 	}

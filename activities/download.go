@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 // DownloadScrapingJobInput names the job and the file to make.
@@ -106,7 +109,15 @@ func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress 
 // goOn downloads in any case. A worker that was chosen for what it had of the file,
 // and has no room for the rest, gives the job back to all.
 func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
-	result, left, err := a.download(ctx, in, earlierProgress(ctx, in))
+	var result DownloadScrapingJobResult
+	var left Progress
+	wait, err := a.calling(ctx, calls{class: postgres.CallsForDownloads, byHand: in.ByHand}, func(_, ctx context.Context) (err error) {
+		result, left, err = a.download(ctx, in, earlierProgress(ctx, in))
+		return err
+	})
+	if wait > 0 {
+		return result, notNow(in.ScrapingJobID, wait)
+	}
 	if err != nil && in.Earlier != nil && left.Partial == "" {
 		if kind, _, _ := judge(err); kind == ErrorDiskFull {
 			return result, fmt.Errorf("%w: %w", errHandedBack, err)
@@ -115,9 +126,37 @@ func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (Dow
 	return result, err
 }
 
+// notNow has Temporal wait, which keeps the heartbeat: it tells of the beginning of the
+// file.
+func notNow(scrapingJobID int64, wait time.Duration) error {
+	return cloudError{&webscraper.Error{
+		Operation:  fmt.Sprintf("download scraping job %d", scrapingJobID),
+		StatusCode: http.StatusTooManyRequests,
+		RetryAfter: wait,
+		Message:    "the account has no call left for " + wait.Round(time.Second).String(),
+	}}
+}
+
 func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobInput) (result DownloadScrapingJobResult, err error) {
 	earlier := lastProgress(ctx)
-	described, err := a.describeHeartbeating(ctx, earlier, in)
+	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, look: true}
+	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
+		result, err = a.lookAndDownload(looking, calling, in, earlier)
+		return err
+	})
+	switch {
+	case wait > 0 && earlier.Partial != "":
+		return result, notNow(in.ScrapingJobID, wait)
+	case wait > 0:
+		return DownloadScrapingJobResult{Wait: wait}, nil
+	}
+	return result, err
+}
+
+func (a *Activities) lookAndDownload(
+	looking, ctx context.Context, in DownloadScrapingJobInput, earlier Progress,
+) (result DownloadScrapingJobResult, err error) {
+	described, err := a.describeHeartbeating(looking, earlier, in)
 	if err != nil {
 		return result, err
 	}

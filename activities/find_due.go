@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -41,9 +42,16 @@ type DueScrapingJob struct {
 // are not due until they have run again.
 func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
-	result, err := a.findDue(ctx, in)
+	var result FindDueScrapingJobsResult
+	wait, err := a.calling(ctx, calls{class: postgres.CallsForLists, byHand: in.ByHand}, func(_, calling context.Context) (err error) {
+		result, err = a.findDue(calling, in)
+		return err
+	})
 	if err != nil {
 		return FindDueScrapingJobsResult{}, classify(ctx, err)
+	}
+	if wait > 0 {
+		return FindDueScrapingJobsResult{Wait: wait}, nil
 	}
 	return result, nil
 }

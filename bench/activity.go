@@ -47,6 +47,9 @@ type activityOutcome struct {
 // connectionsPerImport is the plugin's default.
 const connectionsPerImport = 2
 
+// liftedLimit is no limit: one activity is measured.
+const liftedLimit = 1_000_000
+
 // Run reads the activity's input from standard input.
 func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err error) {
 	input, err := io.ReadAll(os.Stdin)
@@ -58,7 +61,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 		defer files.Close()
 		c.BaseURI = files.URL
 	}
-	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI(c.BaseURI), webscraper.ForTemporal())
+	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI(c.BaseURI))
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,8 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 		}
 	}
 	store := postgres.NewStore(db, mappings)
-	steps := &activities.Activities{Cloud: cloud, Sink: store, Spool: spool, ImportConnections: connectionsPerImport}
+	ledger := postgres.NewLedger(db, postgres.DefaultAccount, liftedLimit)
+	steps := &activities.Activities{Cloud: cloud.WithBudget(ledger), Ledger: ledger, Sink: store, Spool: spool, ImportConnections: connectionsPerImport}
 	steps.Register(env)
 
 	// A worker hashes its own program, among others, before its first activity.

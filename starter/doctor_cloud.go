@@ -14,7 +14,6 @@ func (d *doctor) checkCloud(ctx context.Context) {
 	var s program.Settings
 	date := &dateOfAnswers{}
 	cloud := d.settings.Client(&s, discard(), webscraper.WithHTTPClient(&http.Client{Transport: date}),
-		webscraper.ForTemporal(), // the doctor does not wait either
 		webscraper.WithTimeout(checkTimeout))
 	if !d.settingsAreRight(&s) {
 		return

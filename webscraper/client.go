@@ -31,8 +31,8 @@ type Client struct {
 	userAgent   string
 	timeout     time.Duration
 	idleTimeout time.Duration
-	forTemporal bool // does not wait for the API limit
-	budget      budget
+	limits      *limits
+	budget      Budget // nil: the client itself waits
 }
 
 // NewClient returns a client that authenticates with token, the API token of
@@ -51,6 +51,7 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		redactor:    newRedactor(token),
 		baseURI:     baseURI,
 		http:        &http.Client{},
+		limits:      &limits{},
 		logger:      slog.New(slog.DiscardHandler),
 		userAgent:   defaultUserAgent,
 		timeout:     defaultTimeout,
@@ -75,13 +76,19 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "webscraper.Client(%s)", c.baseURI)
 }
 
-// IsForTemporal reports whether the client was made with [ForTemporal].
-func (c *Client) IsForTemporal() bool { return c.forTemporal }
+// WithBudget returns a client of the same account whose calls a budget decides about:
+// it neither waits for the API limit nor retries what that refuses. The error says how
+// long to wait, see [IsRateLimited].
+func (c *Client) WithBudget(budget Budget) *Client {
+	clone := *c
+	clone.budget = budget
+	return &clone
+}
 
 // RateLimit returns the account's API budget as the last answer told it, and
 // whether any answer has told it yet.
 func (c *Client) RateLimit() (RateLimit, bool) {
-	return c.budget.lastSeen()
+	return c.limits.lastSeen()
 }
 
 func checkToken(token string) error {

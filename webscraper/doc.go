@@ -67,12 +67,10 @@
 //
 // # API limit
 //
-// An account has 200 calls per 15 minutes, downloads included. The client paces
-// itself: once less than a tenth of them is left, it sends calls no faster than
-// the budget renews, one in 4.5 seconds. A call that the API refuses all the same
-// is retried after the delay that the server asks for, up to 4 times; no other
+// An account has 200 calls per 15 minutes, downloads included. A call that the API
+// refuses is retried after the delay that the server asks for, up to 4 times; no other
 // call is sent before. A call whose context ends sooner does not wait.
 //
-// Where something else does the waiting, make the client with [ForTemporal].
-// [Client.RateLimit] says what is left.
+// Where several processes share the account, or something else does the waiting, give
+// the client a [Budget], see [Client.WithBudget]. [Client.RateLimit] says what is left.
 package webscraper

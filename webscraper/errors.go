@@ -82,11 +82,12 @@ func IsUnauthorized(err error) bool { return hasStatus(err, http.StatusUnauthori
 // IsRateLimited reports whether err says that the API limit is reached (429),
 // and how long to wait before the next call.
 func IsRateLimited(err error) (time.Duration, bool) {
-	var apiErr *Error
-	if errors.As(err, &apiErr) && apiErr.StatusCode == http.StatusTooManyRequests {
-		return apiErr.RetryAfter, true
+	if !hasStatus(err, http.StatusTooManyRequests) {
+		return 0, false
 	}
-	return 0, false
+	var apiErr *Error
+	errors.As(err, &apiErr)
+	return apiErr.RetryAfter, true
 }
 
 func hasStatus(err error, status int) bool {

@@ -252,21 +252,20 @@ func ExampleError() {
 	// [Data quality check not available yet, scraping job not finished]
 }
 
-// Let a job queue wait for the API limit, instead of the client.
+// A call does not wait for the API limit beyond the end of its context.
 func ExampleIsRateLimited() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
 	api := httptest.NewServer(cloud)
 	defer api.Close()
 
-	client, err := webscraper.NewClient(webscrapertest.DefaultToken,
-		webscraper.WithBaseURI(api.URL+webscrapertest.BasePath),
-		webscraper.ForTemporal(),
-	)
+	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = client.Account(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err = client.Account(ctx)
 	if wait, limited := webscraper.IsRateLimited(err); limited {
 		fmt.Println("again in", wait)
 	}

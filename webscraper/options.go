@@ -81,15 +81,3 @@ func WithIdleTimeout(d time.Duration) Option {
 		return nil
 	}
 }
-
-// ForTemporal makes a client whose calls are Temporal activities, or those of
-// any other queue that does the waiting. It neither paces its calls nor retries
-// one that the API limit refuses: the error says how long to wait, see
-// [IsRateLimited]. Until then it refuses further calls itself, with such an
-// error, as a queue may deliver one too early.
-func ForTemporal() Option {
-	return func(c *Client) error {
-		c.forTemporal = true
-		return nil
-	}
-}

@@ -3,6 +3,7 @@ package webscraper
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -57,86 +58,105 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 			return time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second + retryAfterMargin
 		}
 		if at, err := http.ParseTime(value); err == nil {
+			now = serverTime(h, now)
 			return min(max(at.Sub(now), 0), maxRetryAfter) + retryAfterMargin
 		}
 	}
 	if limit, ok := parseRateLimit(h); ok && !limit.Reset.IsZero() {
+		now = serverTime(h, now)
 		// More than a window can only be a difference between two clocks.
 		return min(max(limit.Reset.Sub(now), 0), rateLimitWindow) + retryAfterMargin
 	}
 	return 0
 }
 
-// budget remembers the account's API budget and says when the next call may be
-// sent. Its zero value knows no limit.
-type budget struct {
+// serverTime is the time by the clock that times in the headers are told by.
+func serverTime(h http.Header, now time.Time) time.Time {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		return date
+	}
+	return now
+}
+
+// Budget decides about each call before it is sent, in place of the client's own
+// waiting: where several processes share an account. See [Client.WithBudget].
+type Budget interface {
+	// Take takes one call. A positive wait says that there is none before that time:
+	// the call is not sent, and its error is that of a refusal, see [IsRateLimited].
+	// Otherwise answered takes in what the answer says: the limit and what remains
+	// of it, both 0 if it does not say, and for how long the API refuses calls, 0
+	// if it does not.
+	Take(ctx context.Context) (answered func(ctx context.Context, limit, remaining int, refused time.Duration) error, wait time.Duration, err error)
+}
+
+// limits remembers what the API has said last. Its zero value knows no limit.
+type limits struct {
 	mu           sync.Mutex
 	limit        RateLimit
 	known        bool
 	blockedUntil time.Time // set by a refusal
-	next         time.Time // earliest time of the next call while the budget is low
 }
 
-func (b *budget) lastSeen() (RateLimit, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.limit, b.known
+func (l *limits) lastSeen() (RateLimit, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit, l.known
 }
 
-// observe takes in what an answer tells about the budget.
-func (b *budget) observe(status int, h http.Header, now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// observe takes in what an answer says, and returns for how long it refuses calls.
+func (l *limits) observe(status int, h http.Header, now time.Time) (refused time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if limit, ok := parseRateLimit(h); ok {
-		b.limit, b.known = limit, true
+		l.limit, l.known = limit, true
 	}
 	if status == http.StatusTooManyRequests {
-		b.blockedUntil = now.Add(cmp.Or(retryAfter(h, now), defaultRetryAfter))
+		refused = cmp.Or(retryAfter(h, now), defaultRetryAfter)
+		l.blockedUntil = now.Add(refused)
 	}
+	return refused
 }
 
 // blocked is how long the API refuses calls, by its last refusal.
-func (b *budget) blocked(now time.Time) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return max(b.blockedUntil.Sub(now), 0)
+func (l *limits) blocked(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.blockedUntil.Sub(now), 0)
 }
 
-// take returns 0 if a call may be sent now, which it then counts as sent, and
-// otherwise how long to wait before asking again.
-func (b *budget) take(now time.Time) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if wait := b.blockedUntil.Sub(now); wait > 0 {
-		return wait
-	}
-	if !b.known || b.limit.Remaining >= b.limit.Limit/10 {
-		return 0
-	}
-	if wait := b.next.Sub(now); wait > 0 {
-		return wait
-	}
-	b.next = now.Add(rateLimitWindow / time.Duration(b.limit.Limit))
-	return 0
-}
-
-// awaitBudget returns when a call may be sent, or when ctx is done. A call
-// whose context would end while it waits does not wait, nor does one of a
-// client for Temporal.
-func (c *Client) awaitBudget(ctx context.Context, op string) error {
-	if c.forTemporal {
+// awaitLimit returns when a call may be sent, or when ctx is done. A call whose
+// context would end while it waits does not wait, and a budget does not let it.
+func (c *Client) awaitLimit(ctx context.Context, op string) error {
+	wait := c.limits.blocked(time.Now())
+	if wait == 0 || c.budget != nil || endsWithin(ctx, wait) {
 		return nil
 	}
-	for {
-		wait := c.budget.take(time.Now())
-		if wait == 0 || endsWithin(ctx, wait) {
-			return nil
-		}
-		c.logger.InfoContext(ctx, "waiting for the API limit of Web Scraper Cloud", "operation", op, "wait", wait)
-		if err := sleep(ctx, wait); err != nil {
-			return err
+	c.logger.InfoContext(ctx, "waiting for the API limit of Web Scraper Cloud", "operation", op, "wait", wait)
+	return sleep(ctx, wait)
+}
+
+// take asks the budget for a call, if there is one.
+func (c *Client) take(ctx context.Context, req request) (answered func(*http.Response), err error) {
+	if c.budget == nil {
+		return func(resp *http.Response) { c.limits.observe(resp.StatusCode, resp.Header, time.Now()) }, nil
+	}
+	tell, wait, err := c.budget.Take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("webscraper: %s: %w", req.operation, err)
+	}
+	if wait > 0 {
+		return nil, &Error{
+			Operation: req.operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
+			Message: "not sent, as the account has no call left for " + wait.Round(time.Second).String(),
 		}
 	}
+	return func(resp *http.Response) {
+		refused := c.limits.observe(resp.StatusCode, resp.Header, time.Now())
+		limit, _ := parseRateLimit(resp.Header)
+		if err := tell(ctx, limit.Limit, limit.Remaining, refused); err != nil {
+			c.logger.WarnContext(ctx, "the budget does not know what the API has said of its limit", "operation", req.operation, "error", err)
+		}
+	}, nil
 }
 
 // endsWithin reports whether ctx has a deadline sooner than d from now.

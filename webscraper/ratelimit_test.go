@@ -2,7 +2,6 @@ package webscraper_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -61,20 +60,6 @@ func TestRefusedCallIsSentAgainAfterTheDelayOfTheServer(t *testing.T) {
 	}
 }
 
-func TestRefusedCallReturnsTheDelayToTemporal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t, webscraper.ForTemporal())
-		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		start := time.Now()
-		_, err := client.Account(t.Context())
-		wait, limited := webscraper.IsRateLimited(err)
-		require.True(t, limited)
-		require.Equal(t, 31*time.Second, wait)
-		require.Zero(t, time.Since(start))
-		require.Len(t, cloud.Requests(), 1)
-	})
-}
-
 func TestRefusedCallIsGivenUpAfterFiveAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t)
@@ -87,21 +72,19 @@ func TestRefusedCallIsGivenUpAfterFiveAttempts(t *testing.T) {
 }
 
 func TestRefusedCallDoesNotWaitPastTheEndOfItsContext(t *testing.T) {
-	for _, options := range [][]webscraper.Option{nil, {webscraper.ForTemporal()}} {
-		synctest.Test(t, func(t *testing.T) {
-			cloud, client := newCloud(t, options...)
-			cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			start := time.Now()
-			for range 2 {
-				_, err := client.Account(ctx)
-				_, limited := webscraper.IsRateLimited(err)
-				require.True(t, limited)
-			}
-			require.Zero(t, time.Since(start))
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		for range 2 {
+			_, err := client.Account(ctx)
+			_, limited := webscraper.IsRateLimited(err)
+			require.True(t, limited)
+		}
+		require.Zero(t, time.Since(start))
+	})
 }
 
 func TestWaitingForTheLimitEndsWithTheContext(t *testing.T) {
@@ -201,38 +184,6 @@ func TestManyCallsAtOnceAllSucceed(t *testing.T) {
 	})
 }
 
-func TestCallsSlowDownWhenTheBudgetIsLow(t *testing.T) {
-	budget := func(remaining int) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("X-RateLimit-Limit", "200")
-			w.Header().Set("X-RateLimit-Remaining", strconv.Itoa(remaining))
-			answerJSON(`{"success":true,"data":"ok"}`)(w, r)
-		}
-	}
-	tests := []struct {
-		remaining int
-		options   []webscraper.Option
-		want      time.Duration // for 11 calls
-	}{
-		{20, nil, 0},
-		{19, nil, 9 * 4500 * time.Millisecond}, // neither the first, which tells, nor the second waits
-		{0, nil, 9 * 4500 * time.Millisecond},
-		{19, []webscraper.Option{webscraper.ForTemporal()}, 0},
-	}
-	for _, test := range tests {
-		t.Run(fmt.Sprint(test.remaining, len(test.options)), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				client := newPipeClient(t, budget(test.remaining), test.options...)
-				start := time.Now()
-				for range 11 {
-					require.NoError(t, client.DeleteScrapingJob(t.Context(), 500))
-				}
-				require.Equal(t, test.want, time.Since(start))
-			})
-		})
-	}
-}
-
 func TestRefusalHoldsBackOtherCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t)
@@ -251,7 +202,7 @@ func TestRefusalHoldsBackOtherCalls(t *testing.T) {
 
 func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t, webscraper.ForTemporal())
+		cloud, client := newCloud(t)
 		_, known := client.RateLimit()
 		require.False(t, known)
 
@@ -262,7 +213,9 @@ func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 199}, limit)
 
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		_, err = client.Account(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // too soon for a retry
+		defer cancel()
+		_, err = client.Account(ctx)
 		require.Error(t, err)
 		limit, _ = client.RateLimit()
 		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 0, Reset: time.Now().Add(30 * time.Second).UTC()}, limit)
@@ -271,23 +224,74 @@ func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-func TestClientForTemporalSendsNothingBeforeTheTimeThatTheAPINamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t, webscraper.ForTemporal())
-		cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(time.Hour)})
-		start := time.Now()
-		for range 3 {
-			_, err := client.Account(t.Context())
-			wait, limited := webscraper.IsRateLimited(err)
-			require.True(t, limited)
-			require.Equal(t, time.Hour+time.Second, wait)
-		}
-		require.Zero(t, time.Since(start))
-		require.Len(t, cloud.Requests(), 1)
+// tickets is a budget of so many calls.
+type tickets struct {
+	left int
+	wait time.Duration // for the next one, when there is none
+	told [][3]any
+}
 
-		time.Sleep(time.Hour + time.Second)
-		_, err := client.Account(t.Context())
+func (b *tickets) Take(context.Context) (func(context.Context, int, int, time.Duration) error, time.Duration, error) {
+	if b.left == 0 {
+		return nil, b.wait, nil
+	}
+	b.left--
+	return func(_ context.Context, limit, remaining int, refused time.Duration) error {
+		b.told = append(b.told, [3]any{limit, remaining, refused})
+		return nil
+	}, 0, nil
+}
+
+func TestBudgetDecidesAboutEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`)})
+		budget := &tickets{left: 2, wait: 7 * time.Minute}
+		client = client.WithBudget(budget)
+		start := time.Now()
+		_, err := client.ScrapingJob(t.Context(), id)
 		require.NoError(t, err)
+		_, err = client.DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
+		require.NoError(t, err)
+		_, err = client.Account(t.Context())
+		wait, limited := webscraper.IsRateLimited(err)
+		require.True(t, limited)
+		require.Equal(t, 7*time.Minute, wait)
+		require.EqualError(t, err, "webscraper: get account: 429 Too Many Requests: not sent, as the account has no call left for 7m0s")
+		require.Zero(t, time.Since(start), "it does not wait")
 		require.Len(t, cloud.Requests(), 2)
+		require.Equal(t, [][3]any{{200, 199, time.Duration(0)}, {200, 198, time.Duration(0)}}, budget.told)
+	})
+}
+
+func TestBudgetIsToldOfARefusalAndNothingIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := newCloud(t)
+		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
+		budget := &tickets{left: 5}
+		start := time.Now()
+		_, err := client.WithBudget(budget).Account(t.Context())
+		wait, limited := webscraper.IsRateLimited(err)
+		require.True(t, limited)
+		require.Equal(t, 31*time.Second, wait)
+		require.Zero(t, time.Since(start))
+		require.Equal(t, [][3]any{{200, 0, 31 * time.Second}}, budget.told)
+		require.Len(t, cloud.Requests(), 1)
+	})
+}
+
+func TestResetIsToldByTheClockOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		theirs := time.Now().Add(time.Hour)
+		client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", theirs.UTC().Format(http.TimeFormat))
+			w.Header().Set("X-RateLimit-Limit", "200")
+			w.Header().Set("X-RateLimit-Remaining", "0")
+			w.Header().Set("X-RateLimit-Reset", unix(theirs.Add(40*time.Second)))
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		_, err := client.WithBudget(&tickets{left: 1}).Account(t.Context())
+		wait, _ := webscraper.IsRateLimited(err)
+		require.Equal(t, 41*time.Second, wait)
 	})
 }

@@ -137,7 +137,7 @@ func TestAnswerOfAnotherHostIsNotTheAPIs(t *testing.T) {
 			w.WriteHeader(status)
 			send(w, "not with "+r.URL.String())
 		})
-		client := newClient(t, http.RedirectHandler(store+"/file?"+signature, http.StatusFound), webscraper.ForTemporal())
+		client := newClient(t, http.RedirectHandler(store+"/file?"+signature, http.StatusFound))
 		_, err := client.DownloadScrapingJob(t.Context(), 500, &strings.Builder{}, webscraper.FormatJSON, webscraper.DownloadOptions{})
 		var answer *webscraper.Error
 		require.ErrorAs(t, err, &answer)

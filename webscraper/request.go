@@ -105,15 +105,12 @@ func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
 // withBackoff makes attempts until one is not refused by the API limit.
 func (c *Client) withBackoff(ctx context.Context, operation string, attempt func() error) error {
 	for n := 1; ; n++ {
-		if err := c.awaitBudget(ctx, operation); err != nil {
+		if err := c.awaitLimit(ctx, operation); err != nil {
 			return fmt.Errorf("webscraper: %s: wait for the API limit: %w", operation, err)
-		}
-		if err := c.refuseEarly(operation); err != nil {
-			return err
 		}
 		err := attempt()
 		wait, limited := IsRateLimited(err)
-		if !limited || c.forTemporal || n == maxAttempts || endsWithin(ctx, wait) {
+		if !limited || c.budget != nil || n == maxAttempts || endsWithin(ctx, wait) {
 			return err
 		}
 		c.logger.InfoContext(ctx, "refused by the API limit of Web Scraper Cloud", "operation", operation, "wait", wait, "attempt", n)
@@ -123,25 +120,13 @@ func (c *Client) withBackoff(ctx context.Context, operation string, attempt func
 	}
 }
 
-// refuseEarly refuses a call before the time that the API has named, where
-// Temporal does the waiting: it may deliver a retry twice, and one of them early.
-func (c *Client) refuseEarly(operation string) error {
-	if !c.forTemporal {
-		return nil
-	}
-	wait := c.budget.blocked(time.Now())
-	if wait == 0 {
-		return nil
-	}
-	return &Error{
-		Operation: operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
-		Message: "not sent, as the API has refused a call and named a time that is still to come",
-	}
-}
-
 // roundTrip sends req once and returns the answer, whatever its status. Its
 // body must be closed.
 func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, error) {
+	answered, err := c.take(ctx, req)
+	if err != nil {
+		return nil, err
+	}
 	httpReq, err := c.newHTTPRequest(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("webscraper: %s: %w", req.operation, c.transportError(ctx, err))
@@ -152,7 +137,7 @@ func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, er
 		return nil, c.requestError(ctx, req, httpReq, err)
 	}
 	resp.Request = httpReq // a RoundTripper need not set it
-	c.budget.observe(resp.StatusCode, resp.Header, time.Now())
+	answered(resp)
 	c.logger.DebugContext(ctx, "Web Scraper Cloud answered", "operation", req.operation, "method", req.method,
 		"path", httpReq.URL.Path, "status", resp.StatusCode, "duration", time.Since(start),
 		"rate_limit_remaining", resp.Header.Get("X-RateLimit-Remaining"))

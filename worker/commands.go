@@ -8,7 +8,6 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
-	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 type commands struct {
@@ -30,7 +29,7 @@ type runCommand struct {
 	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
 	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
 	Mappings             string `env:"MAPPINGS" placeholder:"FILE" help:"File of mappings: records become rows of tables with typed columns too (docs/mapping.md). The same on all workers. Off unless set."`
-	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls: Temporal hands out small calls no faster, to all workers together. Default: ${default}."`
+	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls, for all workers together. Default: ${default}."`
 	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
 	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
 	HealthAddress        string `env:"HEALTH_ADDRESS" placeholder:"HOST:PORT" help:"Serve /healthz, /readyz and /metrics there. Off unless set."`
@@ -61,7 +60,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 		deployment:           c.deploymentFlags.parse(&s),
 		temporal:             s.Temporal(logger),
 		tracing:              s.Tracing(),
-		cloud:                c.Client(&s, logger, webscraper.ForTemporal()),
+		cloud:                c.Client(&s, logger),
 	}
 	if err := s.Err(); err != nil {
 		return err

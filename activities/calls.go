@@ -1,0 +1,68 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// calls says what the calls of an activity are for.
+type calls struct {
+	class postgres.Class
+	// byHand puts them first: a person has asked for it.
+	byHand bool
+	// look is set when the job is looked at before.
+	look bool
+}
+
+// calling does what makes calls of the API, out of the account's budget: looking is the
+// context for looks at jobs, calling that for the one call besides. If the budget has
+// none, or the API refuses one, wait is the time that the workflow has been promised,
+// and what else do has begun is in vain.
+func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking, calling context.Context) error) (wait time.Duration, err error) {
+	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1}
+	shared := purpose.look && !purpose.byHand && a.looks.areShared()
+	switch {
+	case shared:
+		request.Look = true
+	case purpose.look:
+		request.Calls = 2
+	}
+	if purpose.byHand {
+		request.Class = postgres.CallsByHand
+	}
+	grant, wait, err := a.Ledger.Reserve(ctx, request)
+	if err != nil || wait > 0 {
+		return wait, err
+	}
+	calling := grant.Context(ctx)
+	looking := calling
+	if shared {
+		looking = context.WithValue(grant.Shared(ctx), sharedLookKey{}, true)
+	}
+	err = do(looking, calling)
+	a.release(ctx, grant)
+	refusedFor, limited := webscraper.IsRateLimited(err)
+	if !limited {
+		return 0, err
+	}
+	// A place among those who wait.
+	grant, wait, err = a.Ledger.Reserve(ctx, request)
+	if err == nil && wait == 0 {
+		a.release(ctx, grant)
+		wait = refusedFor
+	}
+	return wait, err
+}
+
+// release gives back what is left. Otherwise it is unused until the window ends, which
+// is no reason to do anything again.
+func (a *Activities) release(ctx context.Context, grant *postgres.Grant) {
+	if err := grant.Release(ctx); err != nil {
+		activity.GetLogger(ctx).Warn("Calls of the API that were not made count as made", "Error", err)
+	}
+}

@@ -1,0 +1,160 @@
+package activities_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// limit gives the account so many calls in each window.
+func (w *world) limit(calls int) {
+	w.ledger = postgres.NewLedger(w.db, postgres.DefaultAccount, calls)
+	w.steps.Ledger = w.ledger
+	w.steps.Cloud = w.client(apiToken)
+}
+
+// calls are the API's calls so far, without the ID of the job.
+func (w *world) calls() map[string]int {
+	calls := map[string]int{}
+	for _, r := range w.cloud.Requests() {
+		kind := strings.TrimPrefix(r.Path, webscrapertest.BasePath)
+		switch {
+		case strings.HasSuffix(kind, "/json"):
+			kind = "download"
+		case r.Method == http.MethodDelete:
+			kind = "delete"
+		case strings.HasPrefix(kind, "scraping-job/"):
+			kind = "look"
+		}
+		calls[kind]++
+	}
+	return calls
+}
+
+func (w *world) downloadIfDue(id int64, name string) (activities.DownloadScrapingJobResult, error) {
+	return run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob",
+		activities.DownloadScrapingJobInput{ScrapingJobID: id, File: name, IfDue: &activities.IfDue{}})
+}
+
+func TestWithoutACallLeftNothingIsSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.limit(2)
+	one := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	another := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+	downloaded, err := w.downloadIfDue(one, "one.json")
+	require.NoError(t, err)
+	require.Positive(t, downloaded.Bytes)
+	require.Zero(t, downloaded.Wait)
+
+	waits, err := w.downloadIfDue(another, "another.json")
+	require.NoError(t, err)
+	require.InDelta(t, 15*time.Minute, waits.Wait, float64(time.Minute))
+	require.Equal(t, activities.DownloadScrapingJobResult{Wait: waits.Wait}, waits)
+	require.Equal(t, map[string]int{"look": 1, "download": 1}, w.calls())
+
+	listed, err := run[activities.FindDueScrapingJobsResult](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Page: 1})
+	require.NoError(t, err)
+	require.Positive(t, listed.Wait)
+	require.Equal(t, map[string]int{"look": 1, "download": 1}, w.calls())
+}
+
+func TestLooksAtAJobThatIsNotDueCostOneCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{Status: "started"})
+	_, err := w.downloadIfDue(id, file)
+	require.NoError(t, err)
+	state, err := w.ledger.State(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, state.Taken)
+}
+
+func TestAfterARefusalOfTheAPINothingIsSentBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(90 * time.Second)})
+	for range 3 {
+		listed, err := run[activities.FindDueScrapingJobsResult](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Page: 1})
+		require.NoError(t, err)
+		require.InDelta(t, 91*time.Second, listed.Wait, float64(10*time.Second))
+	}
+	require.Len(t, w.cloud.Requests(), 1)
+}
+
+func TestJobsThatComeTogetherAreLookedAtTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const jobs = 30
+	var ids []int64
+	for range jobs {
+		ids = append(ids, w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)}))
+	}
+	var running sync.WaitGroup
+	for _, id := range ids {
+		running.Go(func() {
+			download, err := w.downloadIfDue(id, "job-"+time.Now().Format("150405.000000000")+".json")
+			if err != nil || download.Described == nil || download.Described.Job.ScrapingJobID != id || download.Bytes == 0 {
+				t.Errorf("job %d: %+v, %v", id, download, err)
+			}
+		})
+	}
+	running.Wait()
+	calls := w.calls()
+	require.Equal(t, jobs, calls["download"])
+	require.LessOrEqual(t, calls["look"]+calls["scraping-jobs"], jobs/3)
+	state, err := w.ledger.State(t.Context())
+	require.NoError(t, err)
+	require.Len(t, w.cloud.Requests(), state.Taken, "each is counted once")
+}
+
+func TestJobThatAListDoesNotHaveIsLookedAtByItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var together []int64
+	for range 10 {
+		together = append(together, w.cloud.AddJob(webscrapertest.Job{Status: "started"}))
+	}
+	together = append(together, 999_999)
+	var running sync.WaitGroup
+	for _, id := range together {
+		running.Go(func() {
+			download, err := w.downloadIfDue(id, file)
+			if err != nil || download.Described == nil || download.Described.Found == (id == 999_999) {
+				t.Errorf("job %d: %+v, %v", id, download, err)
+			}
+		})
+	}
+	running.Wait()
+	require.Positive(t, w.calls()["scraping-jobs"])
+}
+
+// Jobs in the middle of a long list: lists are given up for a time.
+func TestListsThatServeNobodyAreNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var ids []int64
+	for range 400 {
+		ids = append(ids, w.cloud.AddJob(webscrapertest.Job{Status: "started"}))
+	}
+	for round := range 5 {
+		var running sync.WaitGroup
+		for _, id := range ids[150+10*round : 160+10*round] {
+			running.Go(func() {
+				if _, err := w.downloadIfDue(id, file); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		running.Wait()
+	}
+	require.LessOrEqual(t, w.calls()["scraping-jobs"], 3)
+}

@@ -1,0 +1,452 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Ledger counts the calls of the API that an account of Web Scraper Cloud makes, in
+// windows as the service does: so many calls from the first of them on. It is one for
+// all processes on the database, whose clock alone counts. As long as the window has
+// calls, they are taken at once; after that each who asks is promised a time in a
+// later window. It is a webscraper.Budget.
+//
+// Where calls are scarce, a person's go first, then downloads, then deletions, then
+// lists; but what has waited for some windows goes before what comes new. Some calls
+// of each window are for people only.
+type Ledger struct {
+	db      *sqlx.DB
+	account string
+	calls   int
+
+	mu   sync.Mutex
+	seen seen
+}
+
+// seen is what this process knows of the window: most answers tell nothing new.
+type seen struct {
+	window   int64
+	answered bool
+	limit    int // by the service; 0 before it has said it
+	used     int // of the limit, by the service
+	counted  int // by the ledger
+}
+
+// DefaultAccount is the key of the only account of an installation.
+const DefaultAccount = "default"
+
+// documentedCalls is the limit that the API documents.
+const documentedCalls = 200
+
+// NewLedger returns the ledger of an account, known by a key that is no secret, with
+// so many calls in each window of 15 minutes. If others have another limit for the
+// account, the lowest counts; 0 is that of the others.
+func NewLedger(db *sqlx.DB, account string, calls int) *Ledger {
+	return &Ledger{db: db, account: account, calls: calls}
+}
+
+// Class says what calls are for.
+type Class int
+
+// The classes, in the order in which they go.
+const (
+	CallsByHand Class = iota
+	CallsForDownloads
+	CallsForDeletions
+	CallsForLists
+)
+
+// behind is by how many windows a class is put behind downloads that are asked for at
+// the same time.
+func (c Class) behind() float64 { return [...]float64{-1000, 0, 4, 8}[c] }
+
+const (
+	// shareForPeople and shareForLooks are those of a window's calls that are left to
+	// people, and to the looks that many jobs share.
+	shareForPeople = 40
+	shareForLooks  = 20
+	// longestPromise, in windows, is after how long one who waits asks again, since
+	// the limit may be another one by then.
+	longestPromise = 4
+	// lapse is after which part of a window those who have not come for their calls
+	// do not keep others waiting.
+	lapse = 0.25
+	// maxPatience is for how long Reserve itself waits.
+	maxPatience = 5 * time.Second
+	// lockPatience is for the ledger's row, which is locked for some milliseconds.
+	lockPatience = "5s"
+	// lateness is by how much a promise is later than the window.
+	lateness = 50 * time.Millisecond
+)
+
+// Request asks for calls.
+type Request struct {
+	// Holder is who waits if there are none, a workflow by its ID.
+	Holder string
+	Class  Class
+	// Calls is how many are made for this alone. Look is set when one more is needed,
+	// which others may share.
+	Calls int
+	Look  bool
+}
+
+func (r Request) needs() int {
+	if r.Look {
+		return r.Calls + 1
+	}
+	return r.Calls
+}
+
+// window is a row of api_budgets.
+type window struct {
+	Number    int64
+	Length    float64 // seconds, as the following
+	Calls     int
+	Taken     int
+	Elsewhere int
+	Answered  bool
+	Left      float64 // until it resets
+	Ahead     int     // calls of those who wait and go first
+}
+
+// open is the window at the time of a call: after the old one's end a new one.
+func (w window) open(calls int) window {
+	calls = cmp.Or(calls, w.Calls, documentedCalls)
+	if w.Left > 0 {
+		w.Calls = min(w.Calls, calls)
+		return w
+	}
+	return window{Number: w.Number + 1, Length: w.Length, Calls: calls, Left: w.Length, Ahead: w.Ahead}
+}
+
+// of are the window's calls that a class may take. However few they are, what is asked
+// for is possible.
+func (w window) of(class Class, least int) int {
+	if class != CallsByHand {
+		w.Calls -= w.Calls / shareForPeople
+	}
+	return max(w.Calls, least)
+}
+
+// wait is how long a request has to wait, 0 if it has not.
+func (w window) wait(r Request) time.Duration {
+	calls := w.of(r.Class, r.needs())
+	left := calls - w.Taken - w.Elsewhere
+	if w.Ahead+r.needs() <= left {
+		return 0
+	}
+	missing := w.Ahead + r.Calls - max(left, 0)
+	each := max(calls-calls/shareForLooks, 1)
+	later := max((missing+each-1)/each, 1) - 1
+	return min(seconds(w.Left+float64(later)*w.Length)+lateness, seconds(longestPromise*w.Length))
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// Reserve takes calls. If there are none, it returns for how long the holder waits
+// before it asks again: its place is kept. A few seconds it waits itself.
+func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration, error) {
+	for begun := time.Now(); ; {
+		number, wait, err := l.reserve(ctx, r)
+		if err != nil {
+			return nil, 0, fmt.Errorf("taking calls of the API from the account's budget: %w", err)
+		}
+		if wait == 0 {
+			return &Grant{ledger: l, class: r.Class, window: number, left: r.Calls}, 0, nil
+		}
+		if time.Since(begun)+wait > maxPatience {
+			return nil, wait, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, 0, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+const (
+	// What a crash of PostgreSQL forgets of the last calls, the service says.
+	impatient = `SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('synchronous_commit', 'off', true)`
+
+	insertBudget = `INSERT INTO scrapehaul.api_budgets (account) VALUES ($1) ON CONFLICT DO NOTHING`
+
+	lockBudget = `SELECT window_number FROM scrapehaul.api_budgets WHERE account = $1 FOR UPDATE`
+
+	// selectWindow is for after the lock, whatever was waited for it.
+	selectWindow = `
+SELECT window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, elsewhere, answered,
+       coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left,
+       (SELECT coalesce(sum(wait.calls), 0) FROM scrapehaul.api_waits AS wait
+        WHERE wait.account = $1 AND wait.holder <> $2 AND wait.until > clock_timestamp() - $4::float8 * budget.window_length
+              AND wait.place < least(clock_timestamp() + $3::float8 * budget.window_length,
+                                     (SELECT place FROM scrapehaul.api_waits WHERE account = $1 AND holder = $2))) AS ahead
+FROM scrapehaul.api_budgets AS budget
+WHERE account = $1`
+
+	updateWindow = `
+UPDATE scrapehaul.api_budgets
+SET window_number = $2, calls = $3, taken = $4, elsewhere = $5, answered = $6, resets_at = coalesce(clock_timestamp() + $7 * interval '1 second', resets_at)
+WHERE account = $1`
+
+	// A place once had is kept, unless a better one is asked for.
+	upsertWait = `
+INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until)
+SELECT account, $2, $3, clock_timestamp() + $4 * window_length, clock_timestamp() + $5 * interval '1 second'
+FROM scrapehaul.api_budgets WHERE account = $1
+ON CONFLICT (account, holder) DO UPDATE
+SET calls = excluded.calls, place = least(api_waits.place, excluded.place), until = excluded.until`
+
+	deleteWaits = `
+DELETE FROM scrapehaul.api_waits
+WHERE account = $1 AND (holder = $2 OR until < clock_timestamp() - interval '1 day')`
+)
+
+// change looks at the window of now, with the ledger locked, and keeps what work makes
+// of it.
+func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction, now *window) error) error {
+	store := &Store{db: l.db}
+	return store.inTx(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, impatient); err != nil {
+			return err
+		}
+		var number int64
+		err := tx.GetContext(ctx, &number, lockBudget, l.account)
+		if errors.Is(err, sql.ErrNoRows) {
+			if _, err = tx.ExecContext(ctx, insertBudget, l.account); err == nil {
+				err = tx.GetContext(ctx, &number, lockBudget, l.account)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		var now window
+		if err := tx.GetContext(ctx, &now, selectWindow, l.account, r.Holder, r.Class.behind(), lapse); err != nil {
+			return err
+		}
+		before := now
+		if err := work(tx, &now); err != nil || now == before {
+			return err
+		}
+		var left *float64
+		if now.Left != before.Left {
+			left = &now.Left
+		}
+		_, err = tx.ExecContext(ctx, updateWindow, l.account, now.Number, now.Calls, now.Taken, now.Elsewhere, now.Answered, left)
+		return err
+	})
+}
+
+// reserve takes the calls, or notes that they are waited for.
+func (l *Ledger) reserve(ctx context.Context, r Request) (number int64, wait time.Duration, err error) {
+	err = l.change(ctx, r, func(tx transaction, now *window) error {
+		w := now.open(l.calls)
+		if wait = w.wait(r); wait > 0 {
+			_, err := tx.ExecContext(ctx, upsertWait, l.account, r.Holder, r.Calls, r.Class.behind(), wait.Seconds())
+			return err
+		}
+		w.Taken += r.Calls
+		*now, number = w, w.Number
+		l.count(w)
+		_, err := tx.ExecContext(ctx, deleteWaits, l.account, r.Holder)
+		return err
+	})
+	return number, wait, err
+}
+
+// Grant has calls that were taken for somebody. What is made with a context of it is of
+// these calls.
+type Grant struct {
+	ledger *Ledger
+	class  Class
+	window int64
+
+	mu   sync.Mutex
+	left int
+}
+
+type grantKey struct{}
+
+// Context returns a context whose calls are the grant's.
+func (g *Grant) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, grantKey{}, g)
+}
+
+// Shared returns a context whose calls are taken one by one, none of them from the
+// grant: others have a share in them.
+func (g *Grant) Shared(ctx context.Context) context.Context {
+	return context.WithValue(ctx, grantKey{}, &Grant{class: g.class})
+}
+
+func (g *Grant) take() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.left--
+	return g.left >= 0
+}
+
+// Release gives back the calls that were not made.
+func (g *Grant) Release(ctx context.Context) error {
+	g.mu.Lock()
+	left := g.left
+	g.left = 0
+	g.mu.Unlock()
+	if left <= 0 {
+		return nil
+	}
+	ctx, cancel := aftermath(ctx)
+	defer cancel()
+	err := g.ledger.change(ctx, Request{}, func(_ transaction, now *window) error {
+		if now.Number == g.window {
+			now.Taken = max(now.Taken-left, 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("giving %d calls back to the account's budget: %w", left, err)
+	}
+	return nil
+}
+
+// aftermath is for what has to be written after a call, however that ended.
+func aftermath(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), maxPatience)
+}
+
+// Take takes one call, of the grant of the context if it has one; see
+// webscraper.Budget.
+func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, int, time.Duration) error, wait time.Duration, err error) {
+	r := Request{Calls: 1, Class: CallsByHand}
+	if grant, ok := ctx.Value(grantKey{}).(*Grant); ok {
+		if grant.take() {
+			return l.answers(grant.window), 0, nil
+		}
+		r.Class = grant.class
+	}
+	var number int64
+	err = l.change(ctx, r, func(_ transaction, now *window) error {
+		w := now.open(l.calls)
+		w.Ahead = 0 // it belongs to what had its turn
+		if wait = w.wait(r); wait > 0 {
+			return nil
+		}
+		w.Taken++
+		*now, number = w, w.Number
+		l.count(w)
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("taking a call of the API from the account's budget: %w", err)
+	}
+	return l.answers(number), wait, nil
+}
+
+// count notes what the ledger says.
+func (l *Ledger) count(w window) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen.window != w.Number {
+		l.seen = seen{window: w.Number}
+	}
+	l.seen.answered = l.seen.answered || w.Answered
+	l.seen.counted = max(l.seen.counted, w.Taken+w.Elsewhere)
+}
+
+// answers returns what takes in the answer to a call of a window: the limit and how
+// much of it is left, 0 if it does not say, and for how long the service refuses calls,
+// 0 if it does not.
+func (l *Ledger) answers(number int64) func(ctx context.Context, limit, remaining int, refused time.Duration) error {
+	l.mu.Lock()
+	usedBefore := 0
+	if l.seen.window == number {
+		usedBefore = l.seen.used
+	}
+	l.mu.Unlock()
+	return func(ctx context.Context, limit, remaining int, refused time.Duration) error {
+		used := limit - remaining
+		// Each call counts, so an answer that knows of no more than those before the
+		// call is of a window that the service has begun since.
+		renewed := limit > 0 && refused == 0 && usedBefore > 0 && used <= usedBefore
+		if !l.isNews(number, limit, used, renewed || refused > 0) {
+			return nil
+		}
+		ctx, cancel := aftermath(ctx)
+		defer cancel()
+		err := l.change(ctx, Request{}, func(_ transaction, now *window) error {
+			now.learn(number, limit, used, renewed, refused)
+			l.count(*now)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("noting what the API says of its limit: %w", err)
+		}
+		return nil
+	}
+}
+
+func (l *Ledger) isNews(number int64, limit, used int, certainly bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen.window != number {
+		return certainly
+	}
+	news := certainly || !l.seen.answered || limit != l.seen.limit || used > l.seen.counted
+	l.seen.answered, l.seen.limit, l.seen.used = true, limit, max(l.seen.used, used)
+	return news
+}
+
+// learn corrects the window by an answer to one of its calls.
+func (w *window) learn(number int64, limit, used int, renewed bool, refused time.Duration) {
+	if limit > 0 && w.Number == number {
+		w.Calls = min(w.Calls, limit)
+	}
+	switch {
+	case refused > 0: // also what this window has begun too early for
+		w.Elsewhere = max(w.Elsewhere, w.Calls-w.Taken)
+		w.Left, w.Answered = refused.Seconds(), true
+	case w.Number != number:
+	case renewed:
+		// Those that are on their way are counted in the service's new window.
+		*w = window{Number: w.Number + 1, Length: w.Length, Calls: w.Calls, Taken: used, Answered: true, Left: w.Length}
+	default:
+		if !w.Answered { // the service's window began before it answered
+			w.Answered, w.Left = true, max(w.Left, w.Length)
+		}
+		w.Elsewhere = max(w.Elsewhere, used-w.Taken)
+	}
+}
+
+// State is what the ledger says of an account.
+type State struct {
+	// Calls is how many calls the window has, Taken and Elsewhere how many of them
+	// were made by scrapehaul and by others.
+	Calls     int `json:"calls"`
+	Taken     int `json:"taken"`
+	Elsewhere int `json:"elsewhere"`
+	// Resets is when the next window may begin; in the past, if none is open.
+	Resets time.Time `json:"resets"`
+	// Waiting is how many imports wait for a later window.
+	Waiting int `json:"waiting"`
+}
+
+const selectState = `
+SELECT calls, taken, elsewhere, coalesce(nullif(resets_at, '-infinity'), 'epoch') AS resets,
+       (SELECT count(*) FROM scrapehaul.api_waits AS wait
+        WHERE wait.account = budget.account AND until > clock_timestamp() - $2::float8 * window_length) AS waiting
+FROM scrapehaul.api_budgets AS budget WHERE account = $1`
+
+// State reads the ledger. Before the first call it is the zero State.
+func (l *Ledger) State(ctx context.Context) (State, error) {
+	var state State
+	if err := l.db.GetContext(ctx, &state, selectState, l.account, lapse); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return State{}, fmt.Errorf("reading the account's budget of API calls: %w", err)
+	}
+	return state, nil
+}
