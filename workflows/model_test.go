@@ -446,9 +446,11 @@ func (m *model) check() {
 	}
 	for _, s := range m.sent {
 		undisturbed := s.with == m.happened && s.clock > m.troubledAt && !m.changed
-		beside := func(signals ...string) bool { // later, or taken in one task with it
-			return slices.ContainsFunc(m.given, func(g sent) bool { return g.with >= s.with && slices.Contains(signals, g.signal) })
-		}
+		closed := m.givenSince(moment{}, workflows.KeepSignal, workflows.AbandonSignal) // for good, even if it is not yet done then
+		again := slices.ContainsFunc(m.given, func(g sent) bool {                       // with no look between the two
+			return g.signal == workflows.ReimportSignal &&
+				!slices.ContainsFunc(m.describedAt, func(clock int) bool { return g.clock <= clock && clock < s.clock })
+		})
 		switch s.signal {
 		case workflows.NotificationSignal, workflows.ReimportSignal:
 			require.True(m.t, slices.ContainsFunc(m.describedAt, func(clock int) bool { return clock >= s.clock }),
@@ -460,12 +462,11 @@ func (m *model) check() {
 			}
 			require.NoError(m.t, m.GetWorkflowError(), "%s is lost: a person is still asked", s.signal)
 		case workflows.AcceptSignal:
-			if undisturbed && slices.Contains(s.before.Signals, s.signal) && !beside(workflows.ReimportSignal) {
+			if undisturbed && slices.Contains(s.before.Signals, s.signal) && !again {
 				require.NoError(m.t, m.GetWorkflowError(), "accept is lost: a person is still asked")
 			}
 		case workflows.DeleteNowSignal:
-			closing := beside(workflows.KeepSignal, workflows.AbandonSignal, workflows.ReimportSignal)
-			if undisturbed && s.before.Step == workflows.StepHold && !closing {
+			if undisturbed && s.before.Step == workflows.StepHold && !closed && !again {
 				require.NotEmpty(m.t, m.deleting)
 				require.Less(m.t, m.deleting[len(m.deleting)-1].at.Sub(s.at), time.Minute, "delete-now is lost")
 			}
