@@ -110,7 +110,7 @@ func TestJobsThatComeTogetherAreLookedAtTogether(t *testing.T) {
 	running.Wait()
 	calls := w.calls()
 	require.Equal(t, jobs, calls["download"])
-	require.LessOrEqual(t, calls["look"]+calls["scraping-jobs"], jobs/3)
+	require.Less(t, calls["look"]+calls["scraping-jobs"], jobs)
 	state, err := w.ledger.State(t.Context())
 	require.NoError(t, err)
 	require.Len(t, w.cloud.Requests(), state.Taken, "each is counted once")

@@ -117,7 +117,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	}
 	check([]row{
 		{"401 403 404 410", activities.ErrorRequestRefused, doubted, "neither the token nor the job is what another host speaks of: its URL has expired, say"},
-		{"429", activities.ErrorRateLimited, retried, "when it says"},
+		{"429", activities.ErrorCloud, retried, "that host's limit, not the API's"},
 		{"500 503", activities.ErrorCloud, retried, "the server's trouble"},
 	}, func(status string) error {
 		code, err := strconv.Atoi(status)
