@@ -30,9 +30,8 @@ const (
 	defaultAPICallsPer15Minutes = 200 // the limit of Web Scraper Cloud
 )
 
-// callsOfATask is how many API calls a task of the paced task queue makes: a job
-// is described and downloaded, and described and deleted.
-const callsOfATask = 2
+// downloadPollers are few: each has a slot reserved while it waits for a task.
+const downloadPollers = 2
 
 // Options are what the plugin needs.
 type Options struct {
@@ -132,7 +131,7 @@ type plugin struct {
 // The plugin registers the workflows and the activities, and, from the worker's start
 // to its stop, runs two more workers for activities: one on the task queue of this
 // worker's spool, because a file can only be imported where it was downloaded, and
-// one on the task queue of the API's small calls, whose pace Temporal keeps.
+// one on the task queue of downloads, which it polls while it has room for one.
 //
 // It serves one worker. Set it on the worker, not on the client.
 func NewPlugin(options Options) (worker.Plugin, error) {
@@ -216,14 +215,16 @@ func (p *plugin) StartWorker(
 		WorkerStopTimeout:     p.stopTimeout,
 		OnFatalError:          p.onFatal,
 	}
-	paced := further
-	paced.TaskQueueActivitiesPerSecond = float64(p.options.APICallsPer15Minutes) / callsOfATask / (15 * time.Minute).Seconds()
-	if err := leaveToRoomierWorkers(&paced, p.spool.HasRoom); err != nil {
+	roomy := further
+	roomy.MaxConcurrentActivityTaskPollers = downloadPollers
+	tuner, err := worker.NewCompositeTuner(worker.CompositeTunerOptions{ActivitySlotSupplier: steps.DownloadSlots()})
+	if err != nil {
 		return err
 	}
-	err := p.startFurther(steps, steps.WorkerTaskQueue, further)
+	roomy.Tuner = tuner
+	err = p.startFurther(steps, steps.WorkerTaskQueue, further)
 	if err == nil {
-		err = p.startFurther(steps, workflows.CloudTaskQueue(p.taskQueue), paced)
+		err = p.startFurther(steps, workflows.DownloadTaskQueue(p.taskQueue), roomy)
 	}
 	if err == nil {
 		err = next(ctx, options)

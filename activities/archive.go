@@ -129,16 +129,11 @@ func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, r
 	if a.Archive == nil {
 		return result, nil
 	}
-	release, err := waitForSlot(ctx, Progress{}, a.slots.takeForDownload)
-	if err != nil {
-		return result, err
-	}
-	defer release()
 	var read, ofBytes atomic.Int64
 	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: ofBytes.Load()} })()
 	ctx, cancel := cancelOnWorkerStop(ctx)
 	defer cancel()
-	err = a.restoreLatest(ctx, in, &result, &read, &ofBytes)
+	err := a.restoreLatest(ctx, in, &result, &read, &ofBytes)
 	if err != nil && errors.Is(context.Cause(ctx), errWorkerStopping) {
 		err = errWorkerStopping
 	}

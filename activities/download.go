@@ -139,6 +139,11 @@ func notNow(scrapingJobID int64, wait time.Duration) error {
 
 func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobInput) (result DownloadScrapingJobResult, err error) {
 	earlier := lastProgress(ctx)
+	release, err := waitForSlot(ctx, earlier, a.slots.takeReserved)
+	if err != nil {
+		return result, err
+	}
+	defer release()
 	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, look: true}
 	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
 		result, err = a.lookAndDownload(looking, calling, in, earlier)
@@ -210,11 +215,13 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 			reached = partial.progress()
 		}
 	}()
-	release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
-	if err != nil {
-		return result, reached, err
+	if in.IfDue == nil {
+		release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
+		if err != nil {
+			return result, reached, err
+		}
+		defer release()
 	}
-	defer release()
 	if err := a.Spool.checkFree(0); err != nil {
 		return result, reached, err
 	}

@@ -111,6 +111,10 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 			a.id = a.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20_000_000, 1)})
 			return func() { a.steps.Spool, a.id = roomy, small }
 		}},
+		"no slot, since an import has taken it": {activities.ErrorWorkerBusy, func(a *attempts) func() {
+			activities.FillSlots(a.steps)
+			return func() { activities.UnboundSlots(a.steps) }
+		}},
 		"the worker stops, and has no slot free": {activities.ErrorWorkerStopping, func(a *attempts) func() {
 			activities.FillSlots(a.steps)
 			return func() { activities.UnboundSlots(a.steps) }
@@ -129,6 +133,9 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 			_, err := a.runIfDue(env, activities.IfDue{})
 			requireFailure(t, err, c.kind, true)
 			require.Empty(t, a.files())
+			if c.kind == activities.ErrorWorkerBusy {
+				require.Empty(t, a.cloud.Requests(), "the API's budget is spared")
+			}
 			restore()
 
 			a.steps.WorkerTaskQueue = "another worker"

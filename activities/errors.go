@@ -46,6 +46,9 @@ const (
 	errorSpool = "SpoolUnusable"
 	// errorWorkerStopping: the worker is being stopped; retried.
 	errorWorkerStopping = "WorkerStopping"
+	// errorWorkerBusy: the worker has no slot for a download that any worker may
+	// take; retried.
+	errorWorkerBusy = "WorkerBusy"
 	// ErrorFileGone: the spool file is not there as it was. The import has to
 	// begin again with the download.
 	ErrorFileGone = "FileGone"
@@ -75,7 +78,7 @@ const (
 func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
-		errorSpool, errorWorkerStopping, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
+		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
 		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther,
 	}
 }
@@ -84,6 +87,7 @@ var (
 	errDiskFull       = errors.New("the spool's disk is full")
 	errFileGone       = errors.New("the spool file is gone")
 	errHandedBack     = errors.New("the download begins again, on any worker")
+	errWorkerBusy     = errors.New("the worker has no slot free (MAX_CONCURRENT_IMPORTS); the download goes to whichever has one")
 	errWorkerStopping = errors.New("the worker is stopping; another attempt will go on from here")
 )
 
@@ -120,6 +124,8 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 	switch {
 	case errors.Is(err, errWorkerStopping):
 		return errorWorkerStopping, retried, 0
+	case errors.Is(err, errWorkerBusy):
+		return errorWorkerBusy, retried, 0
 	case errors.Is(err, errHandedBack):
 		return ErrorDiskFull, final, 0
 	case errors.Is(err, errHookBroken):

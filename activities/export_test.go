@@ -31,6 +31,7 @@ const (
 	ErrorDatabaseRefuses = errorDatabaseRefuses
 	ErrorSpool           = errorSpool
 	ErrorWorkerStopping  = errorWorkerStopping
+	ErrorWorkerBusy      = errorWorkerBusy
 	ErrorArchive         = errorArchive
 	ErrorArchiveCorrupt  = errorArchiveCorrupt
 	ErrorRecordHook      = errorRecordHook

@@ -148,8 +148,8 @@ func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// HasRoom reports whether a download may begin.
-func (s *Spool) HasRoom() bool { return !errors.Is(s.checkFree(0), errDiskFull) }
+// hasRoom reports whether a download may begin.
+func (s *Spool) hasRoom() bool { return !errors.Is(s.checkFree(0), errDiskFull) }
 
 // checkFree returns errDiskFull when writing that many more bytes would leave
 // less than minFree.

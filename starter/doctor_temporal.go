@@ -161,15 +161,17 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 // that lives has begun or ended a poll within this time.
 const pollLasts = 70 * time.Second
 
-// checkPollers looks for workers on the task queues that imports need.
+// checkPollers looks for workers on the task queues that imports need. That of
+// downloads is polled only by a worker that has room for one.
 func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
+	running := false
 	for _, each := range []struct {
 		queue string
 		kind  enumspb.TaskQueueType
 	}{
 		{d.taskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW},
 		{d.taskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY},
-		{workflows.CloudTaskQueue(d.taskQueue), enumspb.TASK_QUEUE_TYPE_ACTIVITY},
+		{workflows.DownloadTaskQueue(d.taskQueue), enumspb.TASK_QUEUE_TYPE_ACTIVITY},
 	} {
 		kind := strings.ToLower(each.kind.String())
 		described, err := within(ctx, func(ctx context.Context) (*workflowservice.DescribeTaskQueueResponse, error) {
@@ -178,10 +180,13 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 		switch living := d.living(described.GetPollers()); {
 		case err != nil:
 			d.fix("workers on task queue %s for %s tasks: %v", each.queue, kind, err)
+		case living == 0 && running:
+			d.line("hint", "no worker polls task queue %s for %s tasks: those that run have all their slots (MAX_CONCURRENT_IMPORTS) in use", each.queue, kind)
 		case living == 0:
 			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, d.taskQueue)
 		default:
 			d.ok("workers poll task queue %s for %s tasks: %d", each.queue, kind, living)
+			running = each.kind == enumspb.TASK_QUEUE_TYPE_ACTIVITY
 		}
 	}
 }

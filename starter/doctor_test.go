@@ -66,7 +66,7 @@ func TestDoctorFindsAllWell(t *testing.T) {
 	for _, want := range []string{
 		"Temporal at ", "namespace ", "workflows of namespace ", "Temporal and this machine have the same time",
 		"workers poll task queue scrapingjob-import for workflow tasks", "workers poll task queue scrapingjob-import for activity tasks",
-		"workers poll task queue scrapingjob-import@webscraper-cloud for activity tasks",
+		"workers poll task queue scrapingjob-import@downloads for activity tasks",
 		"the schedule scrapehaul-reconcile is there, every 24h0m0s",
 		"the settings of imports in the schedule scrapehaul-reconcile are those that its starters (1) and this one were given", "the search attributes are registered",
 		"PostgreSQL answers", "PostgreSQL and this machine have the same time", "the database may be written to", "schema scrapehaul is at version ",
@@ -93,7 +93,7 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 			"TASK_QUEUE is elsewhere here, and scrapingjob-import in the schedule scrapehaul-reconcile: ",
 			"no worker polls task queue elsewhere for workflow tasks: start one",
 			"no worker polls task queue elsewhere for activity tasks: ",
-			"no worker polls task queue elsewhere@webscraper-cloud for activity tasks: ",
+			"no worker polls task queue elsewhere@downloads for activity tasks: ",
 		}},
 		"schedule of another time": {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"RECONCILE_EVERY is 1h here, and 24h in the schedule scrapehaul-reconcile: run starter setup"}},
 		"other settings": {map[string]string{"HOLD_BEFORE_DELETE": "0", "FILTER_TAG": "prices", "MAX_REJECTED": "00", "ATTENTION_TIMEOUT": "10080m"}, []string{

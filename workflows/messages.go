@@ -41,10 +41,10 @@ const (
 	ProgressQuery = "progress"
 )
 
-// CloudTaskQueue is the task queue, beside the one that workers listen on, of
-// the small calls to the API of Web Scraper Cloud. Temporal hands its tasks out
-// no faster than the account's API budget allows, to all workers together.
-func CloudTaskQueue(taskQueue string) string { return taskQueue + "@webscraper-cloud" }
+// DownloadTaskQueue is the task queue, beside the one that workers listen on, of
+// downloads that any worker may take. A worker polls it only while it has room for
+// one.
+func DownloadTaskQueue(taskQueue string) string { return taskQueue + "@downloads" }
 
 // WorkflowID is the ID of the workflow that imports a scraping job: the job's
 // own ID in decimal, so that any number of notifications is one workflow.

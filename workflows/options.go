@@ -33,7 +33,6 @@ func attempts(most int32) *temporal.RetryPolicy {
 // many jobs finish at once, each has its turn.
 func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:           CloudTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: 5 * time.Minute,
 		HeartbeatTimeout:    s.heartbeatTimeout,
 		Summary:             summary,
@@ -41,10 +40,12 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 	})
 }
 
-// cloudDownload is a cloudCall that downloads too, which takes longer. A
-// cancelled import waits for its end: only the activity knows where the file is.
+// cloudDownload is a cloudCall that downloads too, which takes longer, on a worker
+// that has room. A cancelled import waits for its end: only the activity knows where
+// the file is.
 func (s *settings) cloudDownload(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(s.cloudCall(ctx, summary), downloadTimeout), true)
+	ctx = workflow.WithTaskQueue(s.cloudCall(ctx, summary), DownloadTaskQueue(workflow.GetInfo(ctx).TaskQueueName))
+	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
 }
 
 // onWorker is for the steps that need the worker with the file: they wait on

@@ -234,26 +234,22 @@ func TestCancelledInTheImport(t *testing.T) {
 	c.requireCancelled(id)
 }
 
-func TestWorkerStopsWhileAJobWaitsForItsSlot(t *testing.T) {
-	c := begin(t, "a worker with one slot stops while a second job waits for it; another worker is there",
+func TestIdleWorkerBesideABusyOne(t *testing.T) {
+	c := begin(t, "a worker with one slot is amid a download while a second job finishes; another worker starts; the first one stops",
 		"the waiting job is bound to nobody: the other worker has it at once", "MAX_CONCURRENT_IMPORTS=1", "WORKER_GONE_AFTER=5m")
 	worker := c.worker(c.Spool)
 	c.slowDownload(1)
 	first := c.finished(many)
 	c.untilDownloading(c.Spool)
 	second := c.finished(1000)
-	c.WaitFor("the second job's task", func() bool {
-		pending := c.describe(second).GetPendingActivities()
-		return len(pending) > 0 && pending[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
-	})
-	stopping := make(chan error, 1)
-	go func() { stopping <- worker.Stop() }()
+	c.WaitFor("the second job's download to be due", func() bool { return len(c.describe(second).GetPendingActivities()) > 0 })
 	c.worker(t.TempDir())
 	begun := time.Now()
 	c.Result(second)
-	c.requireRecords(second, 1000)
 	require.Less(t, time.Since(begun), time.Minute)
-	require.NoError(t, <-stopping)
+	c.requireRecords(second, 1000)
+	c.requireDownloading(first)
+	require.NoError(t, worker.Stop())
 	c.worker(c.Spool) // what the first one has kept is there
 	c.Result(first)
 	c.requireImported(second, 1000)
