@@ -103,7 +103,8 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepDownload, "")
 	file := w.newFile(ctx)
 	var download activities.DownloadScrapingJobResult
-	err := workflow.ExecuteActivity(w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id)), a.DownloadScrapingJob,
+	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.request == reimport)
+	err := workflow.ExecuteActivity(downloading, a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
 			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, IfDue: w.due(),
 		}).Get(ctx, &download)

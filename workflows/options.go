@@ -41,10 +41,13 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 }
 
 // cloudDownload is a cloudCall that downloads too, which takes longer, on a worker
-// that has room. A cancelled import waits for its end: only the activity knows where
-// the file is.
-func (s *settings) cloudDownload(ctx workflow.Context, summary string) workflow.Context {
+// that has room; what a person has asked for goes first. A cancelled import waits for
+// its end: only the activity knows where the file is.
+func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bool) workflow.Context {
 	ctx = workflow.WithTaskQueue(s.cloudCall(ctx, summary), DownloadTaskQueue(workflow.GetInfo(ctx).TaskQueueName))
+	if byHand {
+		ctx = workflow.WithPriority(ctx, temporal.Priority{PriorityKey: 1})
+	}
 	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
 }
 

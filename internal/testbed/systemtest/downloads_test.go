@@ -1,0 +1,34 @@
+package systemtest_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// Servers that keep priorities hand it out before the others; others ignore it.
+func TestDownloadThatAPersonAsksForGoesFirst(t *testing.T) {
+	t.Parallel()
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
+	s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
+	s.Notify(id)
+	s.WaitForStep(id, workflows.StepHold)
+	s.Signal(id, workflows.ReimportSignal)
+	s.WaitForAnswer("the second import", func() bool { return s.Downloads(id) == 2 && s.Progress(id).Step == workflows.StepHold })
+	s.Signal(id, workflows.DeleteNowSignal)
+	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+	var priorities []int32
+	for _, event := range s.History(s.Runs(id)[0]).GetEvents() {
+		scheduled := event.GetActivityTaskScheduledEventAttributes()
+		if scheduled.GetActivityType().GetName() == "DownloadScrapingJob" {
+			require.Equal(t, workflows.DownloadTaskQueue(workflows.DefaultTaskQueue), scheduled.GetTaskQueue().GetName())
+			priorities = append(priorities, scheduled.GetPriority().GetPriorityKey())
+		}
+	}
+	require.Equal(t, []int32{0, 1}, priorities, "0 is as 3, of 5")
+}
