@@ -26,7 +26,7 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 	}
 	defer temporal.Close()
 	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue,
-		workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun})
+		workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, ByHand: true})
 	if err != nil {
 		return err
 	}

@@ -4,14 +4,19 @@ package workflows
 const (
 	ReconciliationSignal = reconciliationSignal
 	StartImportsName     = startImportsName
+	TryAgainName         = tryAgainName
+	AttentionMemo        = attentionMemo
 )
 
 type (
 	StartImportsInput  = startImportsInput
 	StartImportsResult = startImportsResult
+	TryAgainResult     = tryAgainResult
+	Signalling         = signalling
 )
 
 var (
 	StartEach    = startEach
+	TryEachAgain = tryEachAgain
 	StartedSince = startedSince
 )

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
@@ -35,6 +37,8 @@ type ReconcileScrapingJobsInput struct {
 	Settings Settings `json:"settings"`
 	// DryRun only looks: nothing is started, nothing removed.
 	DryRun bool `json:"dry_run,omitempty"`
+	// ByHand is set when a person waits for the result: calls of the API go first.
+	ByHand bool `json:"by_hand,omitempty"`
 	// Page and Result are set when a run goes on where the one before ended, because
 	// of the length of its history.
 	Page   int                         `json:"page,omitempty"`
@@ -109,37 +113,65 @@ type reconciliation struct {
 // another run has to go on. A job that moves to an earlier page while another one
 // is deleted is looked at by the next reconciliation.
 func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err error) {
-	for last := false; !last; r.page++ {
+	for last := false; !last; {
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return true, nil
 		}
-		workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %d jobs listed, %d of them due", r.page, r.result.Listed, r.result.Due))
+		r.show(ctx, "")
 		var page activities.FindDueScrapingJobsResult
 		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
-			activities.FindDueScrapingJobsInput{Page: r.page, Filter: r.in.Settings.Filter}).Get(ctx, &page)
+			activities.FindDueScrapingJobsInput{Page: r.page, Filter: r.in.Settings.Filter, ByHand: r.in.ByHand}).Get(ctx, &page)
+		switch {
+		case err != nil:
+		case page.Wait > 0:
+			err = r.awaitCall(ctx, page.Wait)
+		default:
+			last = page.Last
+			r.page++
+			err = r.startImports(ctx, page)
+		}
 		if err != nil {
 			return false, err
 		}
-		last = page.Last
-		r.result.Listed += page.Listed
-		r.result.Due += len(page.Due)
-		r.result.Jobs = append(r.result.Jobs, page.Due[:min(len(page.Due), maxListedJobs-len(r.result.Jobs))]...)
-		if r.in.DryRun || len(page.Due) == 0 {
-			continue
-		}
-		start := startImportsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName, Settings: r.in.Settings}
-		for _, due := range page.Due {
-			start.Jobs = append(start.Jobs, due.Job)
-		}
-		summary := fmt.Sprintf("start %d imports", len(start.Jobs))
-		var started startImportsResult
-		if err := workflow.ExecuteActivity(shortStep(ctx, summary), startImportsName, start).Get(ctx, &started); err != nil {
-			return false, err
-		}
-		r.refused(ctx, started.Refused)
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due))
+	workflow.SetCurrentDetails(ctx, r.counts())
 	return false, nil
+}
+
+// awaitCall waits for the call that the account has promised to this workflow.
+func (r *reconciliation) awaitCall(ctx workflow.Context, wait time.Duration) error {
+	what := "wait for the API's limit of calls until " + workflow.Now(ctx).Add(wait).UTC().Format("2006-01-02 15:04:05 UTC")
+	r.show(ctx, "; "+what)
+	return workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
+}
+
+func (r *reconciliation) show(ctx workflow.Context, note string) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %s%s", r.page, r.counts(), note))
+}
+
+func (r *reconciliation) counts() string {
+	return fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due)
+}
+
+// startImports starts those of a page that are due.
+func (r *reconciliation) startImports(ctx workflow.Context, page activities.FindDueScrapingJobsResult) error {
+	r.result.Listed += page.Listed
+	r.result.Due += len(page.Due)
+	r.result.Jobs = append(r.result.Jobs, page.Due[:min(len(page.Due), maxListedJobs-len(r.result.Jobs))]...)
+	if r.in.DryRun || len(page.Due) == 0 {
+		return nil
+	}
+	start := startImportsInput{TaskQueue: workflow.GetInfo(ctx).TaskQueueName, Settings: r.in.Settings}
+	for _, due := range page.Due {
+		start.Jobs = append(start.Jobs, due.Job)
+	}
+	summary := fmt.Sprintf("start %d imports", len(start.Jobs))
+	var started startImportsResult
+	if err := workflow.ExecuteActivity(longStep(ctx, summary), startImportsName, start).Get(ctx, &started); err != nil {
+		return err
+	}
+	r.refused(ctx, started.Refused)
+	return nil
 }
 
 func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
@@ -150,16 +182,20 @@ func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
 	r.result.WhyRefused = append(r.result.WhyRefused, reasons[:min(len(reasons), maxListedRefusals-len(r.result.WhyRefused))]...)
 }
 
+// stepAttempts are how often a step of reconciliation is tried, for about five minutes.
+const stepAttempts = 10
+
 // shortStep is for steps of a minute that need neither the API nor a file.
 func shortStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
 		Summary:             summary,
-		RetryPolicy:         attempts(10),
+		RetryPolicy:         attempts(stepAttempts),
 	})
 }
 
-// longStep is for one that may remove millions of records; it heartbeats.
+// longStep is for one that may remove millions of records, or signal to thousands
+// of workflows; it heartbeats.
 func longStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(shortStep(ctx, summary), 12*time.Hour), time.Minute)
 }
@@ -171,7 +207,7 @@ type startImportsInput struct {
 	Jobs      []sink.ScrapingJob `json:"jobs"`
 }
 
-// startImportsResult says which of the jobs Temporal has refused to start: the next
+// startImportsResult says which of the jobs could not be started: the next
 // reconciliation finds them due again.
 type startImportsResult struct {
 	Refused []string `json:"refused,omitempty"`
@@ -184,21 +220,35 @@ func startImports(ctx context.Context, in startImportsInput) (startImportsResult
 	return startEach(ctx, activity.GetClient(ctx), in)
 }
 
-// startEach lets no job's refusal keep another from starting.
-func startEach(ctx context.Context, c Client, in startImportsInput) (result startImportsResult, err error) {
-	var failures []error
+// startEach lets no job keep another from starting. One that fails in the last attempt
+// too counts as refused.
+func startEach(ctx context.Context, c Client, in startImportsInput) (startImportsResult, error) {
+	jobs := map[int64]sink.ScrapingJob{}
 	for _, job := range in.Jobs {
-		_, err := signalWithStart(ctx, c, in.TaskQueue, reconciliationSignal, job,
-			Notification{ScrapingJobID: job.ScrapingJobID, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
-			job.SitemapName+" · "+job.Status, in.Settings)
-		switch {
-		case isRefusal(err):
-			result.Refused = append(result.Refused, err.Error())
-		case err != nil:
-			failures = append(failures, err)
-		}
+		jobs[job.ScrapingJobID] = job
 	}
-	return result, errors.Join(failures...)
+	progress := resumeSignalling(ctx)
+	failures, err := progress.each(ctx, slices.Collect(maps.Keys(jobs)), func(ctx context.Context, id int64) (bool, error) {
+		job := jobs[id]
+		_, err := signalWithStart(ctx, c, in.TaskQueue, reconciliationSignal, job,
+			Notification{ScrapingJobID: id, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
+			job.SitemapName+" · "+job.Status, in.Settings)
+		if isRefusal(err) {
+			progress.Refused = append(progress.Refused, err.Error())
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return startImportsResult{}, err
+	}
+	if activity.GetInfo(ctx).Attempt < stepAttempts {
+		return startImportsResult{Refused: progress.Refused}, someFailed(failures)
+	}
+	for _, failure := range failures {
+		progress.Refused = append(progress.Refused, failure.Error())
+	}
+	return startImportsResult{Refused: progress.Refused}, nil
 }
 
 // isRefusal reports whether Temporal refuses to signal this one workflow, such as

@@ -8,10 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	commonpb "go.temporal.io/api/common/v1"
-	"go.temporal.io/api/serviceerror"
-	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -154,6 +151,10 @@ type account struct {
 	pages   [][]activities.DueScrapingJob
 	started [][]int64
 	refused []string // of each page
+	waits   []time.Duration
+	lists   []activities.FindDueScrapingJobsInput
+	// temporal, if set, gets the signals of StartImports and TryAgain.
+	temporal *signals
 
 	onStart    func()
 	listSpools func() (activities.ListSpoolsResult, error)
@@ -174,9 +175,18 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 	a.RegisterWorkflowWithOptions(workflows.RemoveLeftovers, workflow.RegisterOptions{Name: workflows.RemoveLeftoversName})
 	for name, step := range map[string]any{
 		"FindDueScrapingJobs": func(_ context.Context, in activities.FindDueScrapingJobsInput) (activities.FindDueScrapingJobsResult, error) {
+			a.lists = append(a.lists, in)
+			if len(a.waits) > 0 {
+				wait := a.waits[0]
+				a.waits = a.waits[1:]
+				return activities.FindDueScrapingJobsResult{Wait: wait}, nil
+			}
 			return activities.FindDueScrapingJobsResult{Listed: 100, Due: a.pages[in.Page-1], Last: in.Page == len(a.pages)}, nil
 		},
-		workflows.StartImportsName: func(_ context.Context, in workflows.StartImportsInput) (workflows.StartImportsResult, error) {
+		workflows.StartImportsName: func(ctx context.Context, in workflows.StartImportsInput) (workflows.StartImportsResult, error) {
+			if a.temporal != nil {
+				return workflows.StartEach(ctx, a.temporal, in)
+			}
 			var ids []int64
 			for _, job := range in.Jobs {
 				ids = append(ids, job.ScrapingJobID)
@@ -192,7 +202,12 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 		},
 		"SweepSpool":              func(context.Context) (activities.Removed, error) { return a.sweep() },
 		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) { return a.remove() },
-		"TryAgain":                func(context.Context) (map[string]int, error) { return map[string]int{"imports": 5}, nil },
+		workflows.TryAgainName: func(ctx context.Context) (workflows.TryAgainResult, error) {
+			if a.temporal != nil {
+				return workflows.TryEachAgain(ctx, a.temporal)
+			}
+			return workflows.TryAgainResult{Imports: 5}, nil
+		},
 	} {
 		a.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}
@@ -244,6 +259,32 @@ func TestResultListsAThousandJobsAtMost(t *testing.T) {
 	require.Equal(t, 1100, result.Due)
 	require.Len(t, result.Jobs, 1000)
 	require.Len(t, a.started, 11)
+}
+
+func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
+	a := newAccount(due(1), due(2))
+	begun := a.Now()
+	a.waits = []time.Duration{7 * time.Minute, 20 * time.Second}
+	var timers, shown []string
+	a.SetOnTimerScheduledListener(func(_ string, wait time.Duration) {
+		timers = append(timers, wait.String())
+		a.RegisterDelayedCallback(func() {
+			details, err := a.QueryWorkflow("__temporal_workflow_metadata")
+			require.NoError(t, err)
+			var metadata sdkpb.WorkflowMetadata
+			require.NoError(t, details.Get(&metadata))
+			shown = append(shown, metadata.GetCurrentDetails())
+		}, time.Second)
+	})
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: true, DryRun: true})
+	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, Jobs: due(1, 2)}, result)
+	require.Equal(t, []activities.FindDueScrapingJobsInput{
+		{Page: 1, ByHand: true}, {Page: 1, ByHand: true}, {Page: 1, ByHand: true}, {Page: 2, ByHand: true},
+	}, a.lists)
+	require.Equal(t, []string{"7m0s", "20s"}, timers)
+	require.WithinRange(t, a.Now(), begun.Add(440*time.Second), begun.Add(450*time.Second))
+	require.Equal(t, "page 1; 0 jobs listed, 0 of them due; wait for the API's limit of calls until "+
+		begun.Add(7*time.Minute).UTC().Format("2006-01-02 15:04:05 UTC"), shown[0])
 }
 
 func TestLongReconciliationGoesOnAsNewRun(t *testing.T) {
@@ -315,74 +356,6 @@ func TestRefusedStartsAreReported(t *testing.T) {
 	require.Equal(t, 12, result.Refused)
 	require.Len(t, result.WhyRefused, 10)
 	require.Len(t, a.started, 4)
-}
-
-// signals is a Temporal client that refuses some workflows.
-type signals struct {
-	client.Client
-	sent      []string
-	described []string
-	refuses   func(workflowID string) error
-}
-
-type signalled struct {
-	client.WorkflowRun
-	id string
-}
-
-func (s signalled) GetID() string    { return s.id }
-func (s signalled) GetRunID() string { return "01a22700-733b-7b12-9dd7-b2451d188c30" } // of 2026
-
-func (s *signals) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	s.described = append(s.described, id)
-	name := workflows.ImportScrapingJobName
-	if id == "5" {
-		name = "OrderWorkflow"
-	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
-		Type: &commonpb.WorkflowType{Name: name},
-	}}, nil
-}
-
-func (s *signals) SignalWithStartWorkflow(_ context.Context, id, _ string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
-	if err := s.refuses(id); err != nil {
-		return nil, err
-	}
-	s.sent = append(s.sent, id)
-	return signalled{id: id}, nil
-}
-
-func TestOneRefusedJobKeepsNoOtherFromStarting(t *testing.T) {
-	var in workflows.StartImportsInput
-	for id := range int64(9) {
-		in.Jobs = append(in.Jobs, sink.ScrapingJob{ScrapingJobID: id + 1})
-	}
-	for name, c := range map[string]struct {
-		refusal error
-		retried bool
-	}{
-		"too many signals":     {serviceerror.NewInvalidArgument("exceeded workflow execution limit for signal events"), false},
-		"Temporal unavailable": {serviceerror.NewUnavailable("shard"), true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			temporal := &signals{refuses: func(id string) error {
-				if id == "3" {
-					return c.refusal
-				}
-				return nil
-			}}
-			result, err := workflows.StartEach(t.Context(), temporal, in)
-			require.Equal(t, []string{"1", "2", "4", "5", "6", "7", "8", "9"}, temporal.sent)
-			if c.retried {
-				require.ErrorContains(t, err, "shard")
-				return
-			}
-			require.NoError(t, err)
-			require.Len(t, result.Refused, 2)
-			require.Contains(t, result.Refused[0], "workflow 3: exceeded workflow execution limit")
-			require.Contains(t, result.Refused[1], "workflow 5 is a OrderWorkflow: another workflow has")
-		})
-	}
 }
 
 func TestWrongSettingsOfAReconciliationAreRefused(t *testing.T) {

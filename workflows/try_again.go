@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -33,24 +35,34 @@ func (r *reconciliation) tryAgain(ctx workflow.Context) error {
 
 // tryAgain is an activity. Each import decides by itself whether trying again can
 // help.
-func tryAgain(ctx context.Context) (result tryAgainResult, err error) {
-	var failures []error
-	c := activity.GetClient(ctx)
-	err = eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, problem string) {
-		if !retryable(problem) {
-			return
-		}
-		activity.RecordHeartbeat(ctx)
-		err := c.SignalWorkflow(ctx, run.GetWorkflowId(), run.GetRunId(), reconciliationSignal, nil)
-		_, ended := errors.AsType[*serviceerror.NotFound](err)
-		switch {
-		case err == nil:
-			result.Imports++
-		case isRefusal(err):
-			activity.GetLogger(ctx).Warn("An import was not asked to try again", "workflow_id", run.GetWorkflowId(), "error", err)
-		case !ended:
-			failures = append(failures, fmt.Errorf("signalling %q to workflow %s: %w", reconciliationSignal, run.GetWorkflowId(), err))
+func tryAgain(ctx context.Context) (tryAgainResult, error) {
+	return tryEachAgain(ctx, activity.GetClient(ctx))
+}
+
+func tryEachAgain(ctx context.Context, c client.Client) (tryAgainResult, error) {
+	progress := resumeSignalling(ctx)
+	var jobs []int64
+	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, problem string) {
+		activity.RecordHeartbeat(ctx, progress)
+		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && retryable(problem) {
+			jobs = append(jobs, job)
 		}
 	})
-	return result, errors.Join(append(failures, err)...)
+	if err != nil {
+		return tryAgainResult{}, err
+	}
+	failures, err := progress.each(ctx, jobs, func(ctx context.Context, job int64) (bool, error) {
+		id := WorkflowID(job)
+		err := c.SignalWorkflow(ctx, id, "", reconciliationSignal, nil)
+		_, ended := errors.AsType[*serviceerror.NotFound](err)
+		switch {
+		case err == nil || ended:
+			return err == nil, nil
+		case isRefusal(err):
+			activity.GetLogger(ctx).Warn("An import was not asked to try again", "workflow_id", id, "error", err)
+			return false, nil
+		}
+		return false, fmt.Errorf("signalling %q to workflow %s: %w", reconciliationSignal, id, err)
+	})
+	return tryAgainResult{Imports: progress.Sent}, errors.Join(err, someFailed(failures))
 }
