@@ -59,7 +59,8 @@ type Options struct {
 	// CurrentSettings, if set, is asked at each notification for the settings, in
 	// place of Settings. Its error is answered with 503.
 	CurrentSettings func(context.Context) (workflows.Settings, error)
-	// Logger gets one line for each notification. Default slog.Default().
+	// Logger gets one line for each notification; "coalesced" is how many of them the
+	// signal stands for. Default slog.Default().
 	Logger *slog.Logger
 	// MetricsHandler gets the counter scrapehaul_notifications with the tag
 	// "answer": accepted, filtered, unauthorized, malformed, temporal-unavailable or
@@ -92,6 +93,7 @@ type handler struct {
 	options  Options
 	tokens   [][sha256.Size]byte
 	counters counters
+	signals  coalescing
 }
 
 // Register adds the webhook to the router at [Path], or returns an error that names
@@ -104,6 +106,9 @@ type handler struct {
 //     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
 //   - with 503 and {"error":"…"} when Temporal cannot be reached, or a workflow of
 //     another type has the job's number as its ID, so that it is sent again.
+//
+// Notifications of one job that come within a second of each other share a signal,
+// which has what the last of them says; each is answered after it.
 func Register(router gin.IRouter, options Options) error {
 	if err := options.validate(); err != nil {
 		return fmt.Errorf("webhook options: %w", err)
@@ -118,6 +123,10 @@ func Register(router gin.IRouter, options Options) error {
 		options.MetricsHandler = client.MetricsNopHandler
 	}
 	h := &handler{options: options, counters: newCounters(options.MetricsHandler)}
+	h.signals.next = map[int64]*sharedSignal{}
+	h.signals.notify = func(ctx context.Context, n workflows.Notification, settings workflows.Settings) (client.WorkflowRun, error) {
+		return workflows.Notify(ctx, options.Client, options.TaskQueue, n, settings)
+	}
 	for _, token := range options.Tokens {
 		h.tokens = append(h.tokens, sha256.Sum256([]byte(token)))
 	}
@@ -180,12 +189,12 @@ func (h *handler) handle(c *gin.Context) {
 		c.JSON(http.StatusAccepted, filteredBody{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
-	run, err := workflows.Notify(ctx, h.options.Client, h.options.TaskQueue, notification, settings)
+	run, shared, err := h.signals.signal(ctx, notification, settings)
 	if err != nil {
 		h.answerRefusal(c, notification, err)
 		return
 	}
-	log.Info("Notification accepted", "run_id", run.GetRunID())
+	log.Info("Notification accepted", "run_id", run.GetRunID(), "coalesced", shared)
 	h.counters.count(answerAccepted)
 	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
