@@ -213,7 +213,7 @@ func TestNotificationsAtTheMomentOfClosing(t *testing.T) {
 		c.WaitFor("the import before", func() bool { return c.visible(id) == int64(n-1) })
 		time.Sleep(rand.N(300 * time.Millisecond)) // before, at or after it: chance is the point
 		require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(n, int64(n))))
-		c.Notify(id)
+		c.notifyAtOnce(id, "never")
 	}
 	runs := c.completed(id)
 	require.Greater(t, runs, 1, "no notification met a closed workflow")
@@ -248,6 +248,13 @@ func TestThousandsOfNotificationsInTheHold(t *testing.T) {
 	require.Equal(t, 1, c.Downloads(id))
 }
 
+// notifyAtOnce is a notification that shares its signal with no other, as with many
+// starters.
+func (c *chaos) notifyAtOnce(id int64, hold string) {
+	_, err := workflows.Notify(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue, workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: hold})
+	require.NoError(c.T, err)
+}
+
 func TestNotificationsWhileTheJobIsDeleted(t *testing.T) {
 	c := begin(t, "twenty notifications and a `reimport` while the job is being deleted in the cloud", "deleted once, and its records stay")
 	c.worker(c.Spool)
@@ -255,7 +262,7 @@ func TestNotificationsWhileTheJobIsDeleted(t *testing.T) {
 	id := c.finished(1000)
 	c.WaitFor("the deletion", func() bool { return deletion.Hits() == 1 })
 	for range 20 {
-		c.Notify(id)
+		c.notifyAtOnce(id, "0")
 	}
 	_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, id, workflows.Settings{HoldBeforeDelete: "0"})
 	require.NoError(t, err)
