@@ -37,6 +37,9 @@ func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
 	output, err = s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
 	require.Contains(t, output, "1 of 3 jobs are due: their imports are started\n")
+	begun, err := s.Temporal.GetWorkflowHistory(t.Context(), workflows.ReconcileScheduleID+"-by-hand", "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+	require.NoError(t, err)
+	require.Contains(t, begun.GetWorkflowExecutionStartedEventAttributes().GetInput().String(), "by_hand")
 	require.Equal(t, workflows.Kept, s.Result(lost).Outcome)
 	s.RequireRecords(lost, 100)
 
