@@ -43,7 +43,8 @@ type Activities struct {
 	ArchiveRetention time.Duration
 
 	slots *slots
-	looks looks
+	// What comes together is at different places of the account's list.
+	downloadLooks, deletionLooks looks
 }
 
 // registry is the part of a Temporal worker that takes activities.
@@ -56,6 +57,7 @@ func (a *Activities) Register(to registry) {
 	if a.slots == nil && a.MaxConcurrentImports > 0 { // the first time
 		a.slots = newSlots(a.MaxConcurrentImports)
 	}
+	a.downloadLooks.gather, a.deletionLooks.gather = gatherDownloads, gatherDeletions
 	for name, method := range map[string]any{
 		"DownloadScrapingJob": a.DownloadScrapingJob,
 		"ImportRecords":       a.ImportRecords,

@@ -15,8 +15,8 @@ type calls struct {
 	class postgres.Class
 	// byHand puts them first: a person has asked for it.
 	byHand bool
-	// look is set when the job is looked at before.
-	look bool
+	// looks is set when the job is looked at before.
+	looks *looks
 }
 
 // calling does what makes calls of the API, out of the account's budget: looking is the
@@ -25,11 +25,11 @@ type calls struct {
 // and what else do has begun is in vain.
 func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking, calling context.Context) error) (wait time.Duration, err error) {
 	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1}
-	shared := purpose.look && !purpose.byHand && a.looks.areShared()
+	shared := purpose.looks != nil && !purpose.byHand && purpose.looks.areShared()
 	switch {
 	case shared:
 		request.Look = true
-	case purpose.look:
+	case purpose.looks != nil:
 		request.Calls = 2
 	}
 	if purpose.byHand {
@@ -42,7 +42,7 @@ func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking
 	calling := grant.Context(ctx)
 	looking := calling
 	if shared {
-		looking = context.WithValue(grant.Shared(ctx), sharedLookKey{}, true)
+		looking = a.withSharedLook(grant.Shared(ctx), purpose.looks)
 	}
 	err = do(looking, calling)
 	a.release(ctx, grant)

@@ -138,7 +138,7 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 }
 
 func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
-	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, look: true}
+	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &a.deletionLooks}
 	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
 		result, err = a.verifyAndDelete(looking, calling, in)
 		return err

@@ -111,8 +111,14 @@ func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress 
 func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	var result DownloadScrapingJobResult
 	var left Progress
+	earlier := earlierProgress(ctx, in)
+	release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
+	if err != nil {
+		return result, err
+	}
+	defer release()
 	wait, err := a.calling(ctx, calls{class: postgres.CallsForDownloads, byHand: in.ByHand}, func(_, ctx context.Context) (err error) {
-		result, left, err = a.download(ctx, in, earlierProgress(ctx, in))
+		result, left, err = a.download(ctx, in, earlier)
 		return err
 	})
 	if wait > 0 {
@@ -144,7 +150,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, err
 	}
 	defer release()
-	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, look: true}
+	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &a.downloadLooks}
 	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
 		result, err = a.lookAndDownload(looking, calling, in, earlier)
 		return err
@@ -215,13 +221,6 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 			reached = partial.progress()
 		}
 	}()
-	if in.IfDue == nil {
-		release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
-		if err != nil {
-			return result, reached, err
-		}
-		defer release()
-	}
 	if err := a.Spool.checkFree(0); err != nil {
 		return result, reached, err
 	}

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -12,21 +14,27 @@ const (
 	// looksApart is after how long without a look the next one is for itself: it does
 	// not wait for others.
 	looksApart = time.Second
-	// looksGather is for how long the following wait for each other.
-	looksGather = 100 * time.Millisecond
-	// fewestLooks are worth a list.
-	fewestLooks = 3
+	// A look before a download waits for others with a slot in hand; one before a
+	// deletion keeps nobody waiting.
+	gatherDownloads = 100 * time.Millisecond
+	gatherDeletions = 500 * time.Millisecond
+	// listServes is for how long a list serves those who had asked before it.
+	listServes = 5 * time.Second
 	// listsPause is for how long there are no lists after some in vain.
-	listsPause   = 10 * time.Minute
-	groupTimeout = time.Minute
+	listsPause = 10 * time.Minute
+	// listTimeout is for one, with its answer.
+	listTimeout = time.Minute
 )
 
 // looks lets looks at jobs that come together share a call: a page of the account's
-// list has 100 whole job objects. The zero value is ready for use.
+// list has 100 whole job objects.
 type looks struct {
+	gather time.Duration
+
 	mu     sync.Mutex
-	last   time.Time
+	last   time.Time  // when the last look was asked for
 	group  *lookGroup // what gathers
+	listed *lookGroup // what was listed last
 	pauses time.Time  // until when there are no lists
 	inVain int        // how many lists in a row had less than two of the jobs
 	// The API does not say in which order it lists, and what comes together was made,
@@ -35,14 +43,32 @@ type looks struct {
 	fromEnd  bool
 }
 
+// lookGroup are looks that share a list.
 type lookGroup struct {
-	ids  []int64
-	done chan struct{}
-	jobs map[int64]*webscraper.ScrapingJob // of those that a list has had
-	err  error
+	ids   []int64
+	begun time.Time // the list
+	done  chan struct{}
+	jobs  map[int64]*webscraper.ScrapingJob // of those that it has had
+	err   error
+}
+
+// sharedLook is a look that may share a list: one that is begun after it was asked for.
+type sharedLook struct {
+	looks *looks
+	asked time.Time // zero for now
 }
 
 type sharedLookKey struct{}
+
+// withSharedLook has the look share a list. That before a download was asked for when
+// the activity was scheduled.
+func (a *Activities) withSharedLook(ctx context.Context, l *looks) context.Context {
+	shared := sharedLook{looks: l}
+	if info := activity.GetInfo(ctx); l == &a.downloadLooks && info.Attempt == 1 {
+		shared.asked = time.Now().Add(-info.StartedTime.Sub(info.ScheduledTime)) // both by Temporal's clock
+	}
+	return context.WithValue(ctx, sharedLookKey{}, shared)
+}
 
 // areShared reports whether looks are worth gathering at present.
 func (l *looks) areShared() bool {
@@ -53,8 +79,8 @@ func (l *looks) areShared() bool {
 
 // look asks the cloud for a job, and may share the call with others.
 func (a *Activities) look(ctx context.Context, id int64) (*webscraper.ScrapingJob, error) {
-	if ctx.Value(sharedLookKey{}) != nil {
-		if group := a.joinLooks(ctx, id); group != nil {
+	if shared, ok := ctx.Value(sharedLookKey{}).(sharedLook); ok {
+		if group := a.joinLooks(ctx, shared, id); group != nil {
 			select {
 			case <-group.done:
 			case <-ctx.Done():
@@ -69,10 +95,14 @@ func (a *Activities) look(ctx context.Context, id int64) (*webscraper.ScrapingJo
 }
 
 // joinLooks returns the group that looks at the job, or nil if nobody else looks.
-func (a *Activities) joinLooks(ctx context.Context, id int64) *lookGroup {
-	l := &a.looks
+func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64) *lookGroup {
+	l := shared.looks
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if listed := l.listed; listed != nil && !shared.asked.IsZero() && listed.begun.After(shared.asked) &&
+		time.Since(listed.begun) < listServes && listed.jobs[id] != nil {
+		return listed
+	}
 	alone := time.Since(l.last) > looksApart
 	l.last = time.Now()
 	switch {
@@ -82,47 +112,46 @@ func (a *Activities) joinLooks(ctx context.Context, id int64) *lookGroup {
 		return nil
 	default:
 		l.group = &lookGroup{ids: []int64{id}, done: make(chan struct{})}
-		time.AfterFunc(looksGather, func() { a.lookTogether(context.WithoutCancel(ctx)) })
+		time.AfterFunc(l.gather, func() { a.lookTogether(context.WithoutCancel(ctx), l) })
 	}
 	return l.group
 }
 
-// lookTogether is one list, if that is worth it. What it does not have, each looks at
+// lookTogether is one list, if there are several. What it does not have, each looks at
 // for itself.
-func (a *Activities) lookTogether(ctx context.Context) {
-	l := &a.looks
+func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 	l.mu.Lock()
 	group := l.group
-	l.group = nil
+	l.group, group.begun = nil, time.Now()
 	page := 1
 	if l.fromEnd {
 		page = max(l.lastPage, 1)
 	}
 	l.mu.Unlock()
 	defer close(group.done)
-	if len(group.ids) < fewestLooks {
+	if len(group.ids) == 1 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	listed, lastPage, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, page)
+	jobs, lastPage, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, page)
 	if err != nil {
 		group.err = err
 		return
 	}
-	group.jobs = make(map[int64]*webscraper.ScrapingJob, len(listed))
-	for _, job := range listed {
-		group.jobs[job.ID] = job
+	listed := make(map[int64]*webscraper.ScrapingJob, len(jobs))
+	for _, job := range jobs {
+		listed[job.ID] = job
 	}
 	found := 0
 	for _, id := range group.ids {
-		if group.jobs[id] != nil {
+		if listed[id] != nil {
 			found++
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lastPage = lastPage
+	group.jobs, l.listed, l.lastPage = listed, group, lastPage
 	if found > 1 {
 		l.inVain = 0
 		return
