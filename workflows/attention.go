@@ -96,8 +96,8 @@ func (w *importScrapingJob) keeps() bool {
 // pose puts a problem before a person. What reconciliation found earlier is what
 // has just failed. A question that only a person can answer has all its time,
 // however long others were asked before.
-func (w *importScrapingJob) pose(problem error) {
-	w.takeSignals()
+func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
+	w.takeSignals(ctx)
 	w.question.problem = problem
 	if !w.question.retryable() && w.about(w.question.text()) != w.asked.about {
 		w.question.deadline = time.Time{}

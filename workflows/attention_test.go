@@ -121,13 +121,19 @@ func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
 		return nil
 	}
 	w.RegisterDelayedCallback(func() {
-		answer, err := w.QueryWorkflow("__temporal_workflow_metadata") // what the UI asks for
-		require.NoError(t, err)
-		var metadata sdkpb.WorkflowMetadata
-		require.NoError(t, answer.Get(&metadata))
-		require.Contains(t, metadata.GetCurrentDetails(), "| not done\u2003 | "+problem+" |")
+		require.Contains(t, w.details(t), "| not done\u2003 | "+problem+" |")
 	}, time.Hour)
 	require.Equal(t, problem, w.run(t, "48h").Problem)
+}
+
+// details are what the UI shows.
+func (w *world) details(t *testing.T) string {
+	t.Helper()
+	answer, err := w.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(t, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(t, answer.Get(&metadata))
+	return metadata.GetCurrentDetails()
 }
 
 func TestSignalsContinueAnImportThatNeedsAttention(t *testing.T) {

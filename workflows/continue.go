@@ -11,12 +11,14 @@ import (
 // carried is what a run leaves to the one that goes on with its import. Temporal
 // bounds a run's history, and refuses to signal one that has had 10,000 signals.
 type carried struct {
-	Request  request `json:"request,omitempty"`
-	Close    string  `json:"close,omitempty"`
-	About    string  `json:"about,omitempty"`
-	Fewer    *int64  `json:"fewer,omitempty"`
-	BySink   bool    `json:"by_sink,omitempty"`
-	Accepted int64   `json:"accepted,omitempty"`
+	Request  request   `json:"request,omitempty"`
+	ByHand   bool      `json:"by_hand,omitempty"`
+	EndedAt  time.Time `json:"ended_at,omitzero"`
+	Close    string    `json:"close,omitempty"`
+	About    string    `json:"about,omitempty"`
+	Fewer    *int64    `json:"fewer,omitempty"`
+	BySink   bool      `json:"by_sink,omitempty"`
+	Accepted int64     `json:"accepted,omitempty"`
 	// Waiting are the signals that have arrived and count only when they are asked for.
 	Waiting []string `json:"waiting,omitempty"`
 
@@ -24,6 +26,7 @@ type carried struct {
 	PublishedPass    int                  `json:"published_pass,omitempty"`
 	PublishedProblem string               `json:"published_problem,omitempty"`
 	HeldUntil        time.Time            `json:"held_until,omitzero"`
+	DeleteNow        bool                 `json:"delete_now,omitempty"`
 	Deadline         time.Time            `json:"deadline,omitzero"` // of the question
 
 	Job           sink.ScrapingJob `json:"job,omitzero"`
@@ -36,12 +39,17 @@ type carried struct {
 }
 
 // takeOver goes on where the run before has ended.
-func (w *importScrapingJob) takeOver(c *carried) {
+func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	if c == nil {
 		return
 	}
-	w.asked = asked{request: c.Request, close: c.Close, about: c.About, fewer: c.Fewer, bySink: c.BySink, accepted: c.Accepted, waiting: c.Waiting}
-	w.published = published{PublishedImport: c.Published, pass: c.PublishedPass, problem: c.PublishedProblem, heldUntil: c.HeldUntil}
+	w.asked = asked{
+		request: c.Request, byHand: c.ByHand, heardAt: workflow.Now(ctx), endedAt: c.EndedAt,
+		close: c.Close, about: c.About, fewer: c.Fewer, bySink: c.BySink, accepted: c.Accepted, waiting: c.Waiting,
+	}
+	w.published = published{
+		PublishedImport: c.Published, pass: c.PublishedPass, problem: c.PublishedProblem, heldUntil: c.HeldUntil, deleteNow: c.DeleteNow,
+	}
 	w.question.deadline = c.Deadline
 	w.round = round{pass: c.Pass, requestedAt: c.RequestedAt}
 	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
@@ -57,7 +65,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 	disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	w.removals.Wait(disconnected)
-	w.takeSignals()
+	w.takeSignals(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -68,26 +76,13 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 		}
 	}
 	in.Carried = &carried{
-		Request: w.nextRequest(ctx), Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink,
-		Accepted: w.asked.accepted, Waiting: waiting,
+		Request: w.nextRequest(ctx), ByHand: w.asked.byHand || len(waiting) > 0, EndedAt: w.asked.endedAt,
+		Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink, Accepted: w.asked.accepted, Waiting: waiting,
 		Published: w.published.PublishedImport, PublishedPass: w.published.pass, PublishedProblem: w.published.problem,
-		HeldUntil: w.published.heldUntil, Deadline: w.question.deadline,
+		HeldUntil: w.published.heldUntil, DeleteNow: w.published.deleteNow, Deadline: w.question.deadline,
 		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,
 		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
 	}
 	w.logger.Info("A new run goes on with the import", "Requests", w.checks)
 	return workflow.NewContinueAsNewError(ctx, ImportScrapingJobName, in)
-}
-
-// maxBetweenChecks is the longest wait between two looks for what has changed.
-const maxBetweenChecks = time.Minute
-
-// untilNextCheck is how long one more notification waits for others, twice as long
-// with each that has found nothing new: thousands of them are some calls of the API.
-func (w *importScrapingJob) untilNextCheck(ctx workflow.Context) time.Duration {
-	if w.checks == 0 || w.asked.request != check {
-		return 0
-	}
-	between := min(maxBetweenChecks, time.Second<<min(w.checks, 10))
-	return w.round.requestedAt.Add(between).Sub(workflow.Now(ctx))
 }

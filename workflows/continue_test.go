@@ -21,8 +21,13 @@ func (w *world) continued(t *testing.T, hold string) (next *world, in workflows.
 	var again *workflow.ContinueAsNewError
 	require.ErrorAs(t, w.GetWorkflowError(), &again)
 	require.Empty(t, w.files, "spool files are left")
-	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+	return w.next(t, again)
+}
 
+// next is the world for the run that goes on, and its input.
+func (w *world) next(t *testing.T, again *workflow.ContinueAsNewError) (next *world, in workflows.ImportScrapingJobInput) {
+	t.Helper()
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
 	next = newWorld(t, w.job.Status)
 	next.start, next.job, next.found, next.published, next.imports = w.start, w.job, w.found, w.published, w.imports
 	next.onImport = w.onImport

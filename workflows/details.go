@@ -54,6 +54,9 @@ func (w *importScrapingJob) progress() (Progress, error) {
 	case w.step == StepHold:
 		p.DeleteAfter = &w.published.heldUntil
 	}
+	if w.waitsFor != "" {
+		p.WaitsFor, p.WaitsUntil = w.waitsFor, &w.waitsUntil
+	}
 	return p, nil
 }
 
@@ -68,8 +71,11 @@ func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {
 // details are short lines in two tables: the UI gives them half of its window,
 // and a list right below a line of text would run on with it.
 func (w *importScrapingJob) details(note string) string {
-	if w.question.problem != nil {
+	switch {
+	case w.question.problem != nil:
 		note = sentence(w.question.problem) + "."
+	case w.waitsFor != "":
+		note = "waits for " + w.waitsFor + ", until " + w.waitsUntil.UTC().Format("15:04:05 UTC")
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "**%s**", w.step)
@@ -109,7 +115,7 @@ func (w *importScrapingJob) details(note string) string {
 	if w.step == stepDone && w.reason != "" {
 		table.add("because", escape(w.reason))
 	}
-	if w.step == StepDownload || w.step == StepImport {
+	if (w.step == StepDownload || w.step == StepImport) && w.waitsFor == "" {
 		table.add("progress", "heartbeats, see Pending Activities")
 	}
 	if next := w.next(); next != "" {

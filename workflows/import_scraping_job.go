@@ -33,7 +33,7 @@ func phases() []phase {
 		{StepDownload, (*importScrapingJob).fetch, []transition{
 			{StepImport, "due"},
 			{StepHold, "published already"},
-			{stepDone, "running, filtered or not found"},
+			{stepDone, "not due, or to be looked at again"},
 			{StepDownload, "job or worker gone"},
 		}},
 		{StepImport, (*importScrapingJob).load, []transition{
@@ -45,7 +45,8 @@ func phases() []phase {
 			{stepDone, "to be kept, closed, or a signal"},
 		}},
 		{StepDelete, (*importScrapingJob).remove, []transition{
-			{stepDone, "deleted, or changed since"},
+			{stepDone, "deleted, changed since, closed, or a signal"},
+			{StepDelete, "no call of the API was left"},
 		}},
 		{StepNeedsAttention, (*importScrapingJob).ask, []transition{
 			{StepHold, "accept"},
@@ -54,10 +55,13 @@ func phases() []phase {
 	}
 }
 
-// run goes through rounds until no signal asks for another one.
+// run goes through rounds until nothing asks for another one.
 func (w *importScrapingJob) run(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
 	for {
-		err := w.goThrough(ctx)
+		goes, err := w.awaitRound(ctx)
+		if goes {
+			err = w.goThrough(ctx)
+		}
 		if w.awaitQuiet(ctx) {
 			if ctx.Err() == nil {
 				w.show(ctx, stepDone, string(w.outcome))
@@ -87,7 +91,7 @@ func (w *importScrapingJob) goThrough(ctx workflow.Context) error {
 		case at.leadsTo(StepDownload) && w.beginsAgain(ctx, err):
 			next = StepDownload
 		default:
-			w.pose(err)
+			w.pose(ctx, err)
 			next = StepNeedsAttention
 		}
 		if !at.leadsTo(next) {
@@ -106,10 +110,15 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.request == reimport)
 	err := workflow.ExecuteActivity(downloading, a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
-			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, IfDue: w.due(),
+			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, IfDue: w.due(), ByHand: w.round.byHand,
 		}).Get(ctx, &download)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case download.Wait > 0:
+		err := w.awaitCalls(ctx, download.Wait, func() bool { return w.wantedSooner() || isLong(ctx) })
+		w.checks-- // it was no look
+		return w.lookAgain(), err
 	}
 	described := *download.Described
 	file.taskQueue = described.WorkerTaskQueue
@@ -121,6 +130,9 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	case !described.Due(w.due().Again):
 		if download.Interrupted != nil {
 			w.removeFile(ctx, file)
+		}
+		if again, err := w.awaitEnd(ctx, described); again || err != nil {
+			return w.lookAgain(), err
 		}
 		return w.leave(ctx, described), nil
 	}
@@ -174,7 +186,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepHold, "")
 	deleteNow, err := w.awaitDecision(ctx, "", w.published.heldUntil, "hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal)
 	if deleteNow {
-		w.published.heldUntil = workflow.Now(ctx) // also for the round that was asked for besides
+		w.published.heldUntil, w.published.deleteNow = workflow.Now(ctx), true // also for the round that was asked for besides
 	}
 	switch {
 	case err != nil:
@@ -195,7 +207,7 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	defer cancel()
 	deletion := workflow.ExecuteActivity(workflow.WithWaitForCancellation(calling, true), a.DeleteScrapingJob, w.deletion())
 	err := workflow.Await(ctx, func() bool {
-		w.takeSignals()
+		w.takeSignals(ctx)
 		return w.asked.close != "" || deletion.IsReady()
 	})
 	if err == nil && !deletion.IsReady() {
@@ -208,6 +220,8 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 		return w.close(), nil
 	case err != nil:
 		return "", err
+	case deleted.Wait > 0:
+		return w.awaitDeletion(ctx, deleted.Wait)
 	case deleted.Deleted:
 		return w.end(Deleted, ""), nil
 	case deleted.Unarchived && !w.archivedAgain:
@@ -219,4 +233,26 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 		return "", needsPerson(errorUnverified, deleted.Reason)
 	}
 	return stepDone, nil
+}
+
+// awaitDeletion waits until the account has a call for the deletion. Meanwhile the
+// import is closed, looked at again or deleted at once as in the hold.
+func (w *importScrapingJob) awaitDeletion(ctx workflow.Context, wait time.Duration) (Step, error) {
+	err := w.awaitCalls(ctx, wait, func() bool {
+		deleteNow := w.arrived(DeleteNowSignal) && !w.deletion().ByHand
+		w.published.deleteNow = w.published.deleteNow || deleteNow
+		return deleteNow || w.asked.request == reimport || w.asked.close != "" || isLong(ctx)
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case isLong(ctx):
+		w.asked.request = max(w.asked.request, check) // which another run makes
+		return stepDone, nil
+	case w.asked.request == reimport:
+		return stepDone, nil
+	case w.asked.close != "":
+		return w.close(), nil
+	}
+	return StepDelete, nil
 }

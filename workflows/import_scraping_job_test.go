@@ -54,6 +54,7 @@ type world struct {
 	deletions []time.Duration // since the start
 
 	// Hooks change what a step does; nil does nothing.
+	onCall     func() (wait time.Duration) // of the API, before all else
 	onDescribe func()
 	onDownload func() error
 	onImport   func(*activities.ImportRecordsResult) error
@@ -101,6 +102,14 @@ func (w *world) describe(filter activities.Filter) *activities.Description {
 	return &activities.Description{Found: w.found, Job: w.job, Published: w.published, Outside: outside, WorkerTaskQueue: "worker"}
 }
 
+// call is how long the account has no call of the API.
+func (w *world) call() time.Duration {
+	if w.onCall == nil {
+		return 0
+	}
+	return w.onCall()
+}
+
 func (w *world) giveUp(_ context.Context, job sink.ScrapingJob) error {
 	w.givenUp = append(w.givenUp, job)
 	return nil
@@ -110,6 +119,9 @@ func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInp
 	w.downloads = append(w.downloads, in)
 	var result activities.DownloadScrapingJobResult
 	if in.IfDue != nil {
+		if wait := w.call(); wait > 0 {
+			return activities.DownloadScrapingJobResult{Wait: wait}, nil
+		}
 		result.Described = w.describe(in.IfDue.Filter)
 		if !w.found && in.IfDue.Again {
 			result.Archived = w.archived
@@ -180,6 +192,9 @@ func (w *world) setFile(name string, there bool) {
 
 func (w *world) delete(_ context.Context, in activities.DeleteScrapingJobInput) (activities.DeleteScrapingJobResult, error) {
 	w.deletes = append(w.deletes, in)
+	if wait := w.call(); wait > 0 {
+		return activities.DeleteScrapingJobResult{Wait: wait}, nil
+	}
 	result := activities.DeleteScrapingJobResult{Deleted: true}
 	if w.onDelete != nil {
 		w.onDelete(&result)

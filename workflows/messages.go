@@ -160,7 +160,8 @@ type Progress struct {
 	// FailsAfter is when the wait for a person ends.
 	FailsAfter *time.Time `json:"fails_after,omitempty"`
 	// WaitsFor says what the import waits for by itself, and WaitsUntil until when:
-	// "the API's limit of calls", "Web Scraper Cloud to say that the job has ended".
+	// "the API's limit of calls", "Web Scraper Cloud to say that the job has ended",
+	// "more notifications".
 	WaitsFor   string     `json:"waits_for,omitempty"`
 	WaitsUntil *time.Time `json:"waits_until,omitempty"`
 }

@@ -65,6 +65,7 @@ type happening struct {
 	// together has the signals reach the workflow in one task: that which the call
 	// ends in, if they come with one.
 	together bool
+	ended    bool // notifications say that the job has
 }
 
 // sent is a signal to the running workflow.
@@ -88,8 +89,9 @@ var (
 		"stops":         func(w *world) { w.job.Status = "stopped" },
 		"gone":          func(w *world) { w.found = false },
 	}
-	modelCalls = []int{0, 0, 0, 0, 0, 0, lateRemoval, lateRemoval, 1, 2, 3, 4, 5, 6, 7, 8} // 0 for none
+	modelCalls = []int{0, 0, 0, 0, 0, 0, 0, lateRemoval, lateRemoval, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} // 0 for none
 	modelFates = map[string][]string{
+		"call":     {"1s", "10m"}, // until the account has one
 		"download": {"retry", "refused", "job gone", "timeout", "spent"},
 		"import":   {"retry", "refused", "file gone", "superseded", "worker gone", "rejects", "cut", "short", "withheld", "too few", "spent"},
 		"delete":   {"retry", "refused", "changed", "unarchived", "unverified", "spent"},
@@ -204,6 +206,10 @@ func (m *model) listens() {
 		m.begins("")
 		m.change()
 	}
+	m.onCall = func() time.Duration {
+		wait, _ := time.ParseDuration(m.begins("call"))
+		return wait
+	}
 	m.onDownload = func() error { return m.failure(m.begins("download")) }
 	m.onImport = func(r *activities.ImportRecordsResult) error { return m.imported(r, m.begins("import")) }
 	m.onRemove = func() error { return m.failure(m.begins("remove")) }
@@ -221,6 +227,7 @@ func drawHappening(t *rapid.T) happening {
 		long:     rapid.IntRange(0, 3).Draw(t, "long") == 3,
 		which:    rapid.IntRange(0, 3).Draw(t, "which"),
 		together: rapid.Bool().Draw(t, "together"),
+		ended:    rapid.Bool().Draw(t, "ended"),
 	}
 }
 
@@ -256,10 +263,14 @@ func (m *model) happens(h happening, withCall bool, done func()) {
 			now = sent{moment: moment{m.clock, m.Now()}, signal: what, before: m.progress(), with: m.happened}
 			m.given = append(m.given, now)
 		})
+		var payload any
+		if h.ended && what == workflows.NotificationSignal {
+			payload = workflows.Notification{ScrapingJobID: jobID, Status: "finished"}
+		}
 		if h.together && (withCall || i < len(h.what)-1) {
-			m.SignalWorkflowSkippingWorkflowTask(what, nil)
+			m.SignalWorkflowSkippingWorkflowTask(what, payload)
 		} else {
-			m.SignalWorkflow(what, nil)
+			m.SignalWorkflow(what, payload)
 		}
 		locked(func() {
 			if !m.IsWorkflowCompleted() {
@@ -392,7 +403,9 @@ func (m *model) deletion(r *activities.DeleteScrapingJobResult) {
 	whole := in.Counts.Rejected == 0 && in.Counts.All() == in.Job.StoredRecordCount
 	m.wrong(in.Job.Status != "finished", "deletes a job that is %q", in.Job.Status)
 	m.wrong(!whole && !m.givenSince(published, workflows.AcceptSignal), "deletes what is not whole, and nobody has accepted it")
-	m.wrong(now.at.Before(published.at.Add(modelHold)) && !m.givenSince(published, workflows.DeleteNowSignal), "deletes before the hold is over")
+	early := now.at.Before(published.at.Add(modelHold))
+	m.wrong(early && !m.givenSince(published, workflows.DeleteNowSignal), "deletes before the hold is over")
+	m.wrong(early && !in.ByHand, "does not say that a person wants it deleted")
 	m.deleting = append(m.deleting, now)
 	m.deleteFails = func() error { return nil }
 	switch {
@@ -457,16 +470,18 @@ func (m *model) check() {
 				"%s at %d is lost: the job is not looked at after it", s.signal, s.clock)
 		case workflows.KeepSignal, workflows.AbandonSignal:
 			for _, deleting := range m.deleting {
-				inFlight := s.before.Step == workflows.StepDelete
+				inFlight := s.before.Step == workflows.StepDelete && s.before.WaitsFor == ""
 				require.True(m.t, deleting.clock < s.clock || inFlight, "%s at %d is lost: the job is deleted after it", s.signal, s.clock)
 			}
-			require.NoError(m.t, m.GetWorkflowError(), "%s is lost: a person is still asked", s.signal)
+			if s.before.Step != workflows.StepNeedsAttention || slices.Contains(s.before.Signals, s.signal) { // or its time is over
+				require.NoError(m.t, m.GetWorkflowError(), "%s is lost: a person is still asked", s.signal)
+			}
 		case workflows.AcceptSignal:
 			if undisturbed && slices.Contains(s.before.Signals, s.signal) && !again {
 				require.NoError(m.t, m.GetWorkflowError(), "accept is lost: a person is still asked")
 			}
 		case workflows.DeleteNowSignal:
-			if undisturbed && s.before.Step == workflows.StepHold && !closed && !again {
+			if undisturbed && slices.Contains(s.before.Signals, s.signal) && !closed && !again {
 				require.NotEmpty(m.t, m.deleting)
 				require.Less(m.t, m.deleting[len(m.deleting)-1].at.Sub(s.at), time.Minute, "delete-now is lost")
 			}

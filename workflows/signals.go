@@ -24,24 +24,31 @@ func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 
 // takeSignals notes what the signals that have arrived ask for. Those of people and
 // of the cloud set the deadline of a question anew.
-func (w *importScrapingJob) takeSignals() {
+func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	for {
 		var notification converter.RawValue // which any input is
 		if !w.signals[NotificationSignal].ReceiveAsync(&notification) {
 			break
 		}
-		w.asked.request, w.question.deadline = max(w.asked.request, check), time.Time{}
+		w.askCheck(ctx)
+		w.question.deadline = time.Time{}
 		var said Notification // one that was sent by hand may say anything
 		if notification.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(notification.Payload(), &said) == nil {
 			w.hear(said.SitemapName, said.Status, 0)
 		}
+		switch said.Status {
+		case "":
+			w.asked.byHand = true
+		case "finished", "stopped", "failed":
+			w.asked.endedAt = workflow.Now(ctx)
+		}
 	}
 	if w.arrived(ReimportSignal) {
-		w.asked.request, w.question.deadline = max(w.asked.request, reimport), time.Time{}
+		w.asked.request, w.asked.byHand, w.question.deadline = max(w.asked.request, reimport), true, time.Time{}
 	}
 	for _, signal := range []string{KeepSignal, AbandonSignal} {
 		if w.arrived(signal) {
-			w.asked.close = signal
+			w.asked.close, w.asked.byHand = signal, true
 		}
 	}
 	for {
@@ -53,10 +60,15 @@ func (w *importScrapingJob) takeSignals() {
 		case w.question.retryable():
 			w.asked.request = max(w.asked.request, w.askedAgain())
 		case due && !found.SameContent(w.job):
-			w.asked.request = max(w.asked.request, check)
+			w.askCheck(ctx)
 		}
 		w.hear(found.SitemapName, found.Status, found.StoredRecordCount)
 	}
+}
+
+// askCheck notes that a signal asks for a look.
+func (w *importScrapingJob) askCheck(ctx workflow.Context) {
+	w.asked.request, w.asked.heardAt = max(w.asked.request, check), workflow.Now(ctx)
 }
 
 // askedAgain is the request for the round that has failed: for what it has not done.
@@ -89,12 +101,12 @@ func (w *importScrapingJob) hear(sitemapName, status string, storedRecordCount i
 // ends: it was cancelled, or no signal asks for another round. The last wait comes
 // before the last look for signals.
 func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
-	w.takeSignals()
+	w.takeSignals(ctx)
 	if w.asked.request == nothing || ctx.Err() != nil {
 		disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
 		w.removals.Wait(disconnected)
-		w.takeSignals()
+		w.takeSignals(ctx)
 	}
 	return w.asked.request == nothing || ctx.Err() != nil
 }
@@ -112,7 +124,7 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 		w.arrived(DeleteNowSignal)
 	}
 	decidedOrChanged := func(least request) bool {
-		w.takeSignals()
+		w.takeSignals(ctx)
 		for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
 			goesOn = w.arrived(signal) && signal == goOn || goesOn
 		}
@@ -126,10 +138,16 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	if !decided() && wait > 0 {
 		err = await(ctx, wait, summary, decided)
 	}
-	if more := w.untilNextCheck(ctx); err == nil && more > 0 && !isLong(ctx) &&
-		workflow.GetVersion(ctx, "checks-apart", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
-		err = await(ctx, more, "waiting for more notifications", func() bool { return decidedOrChanged(reimport) || isLong(ctx) })
+	if more := w.untilNextCheck(ctx); err == nil && more > 0 && !isLong(ctx) {
+		enough := func() bool { return decidedOrChanged(reimport) || isLong(ctx) }
+		switch {
+		case waits(ctx):
+			err = w.awaitCalm(ctx, enough)
+		case workflow.GetVersion(ctx, "checks-apart", workflow.DefaultVersion, 1) != workflow.DefaultVersion:
+			err = await(ctx, more, waitForMore, enough)
+		}
 	}
+	w.asked.byHand = w.asked.byHand || goesOn
 	return goesOn, err
 }
 
@@ -165,12 +183,20 @@ func (w *importScrapingJob) signalsInStep() []string {
 		return nil
 	case w.question.problem != nil:
 		return w.question.signals()
-	case w.step == StepHold:
-		return []string{DeleteNowSignal, KeepSignal, AbandonSignal, ReimportSignal}
-	case w.step == StepDelete:
-		return []string{KeepSignal, AbandonSignal, ReimportSignal}
+	case w.step == StepHold, w.step == StepDelete:
+		signals := []string{KeepSignal, AbandonSignal, ReimportSignal}
+		if w.mayDeleteNow() {
+			signals = slices.Insert(signals, 0, DeleteNowSignal)
+		}
+		return signals
 	}
 	return []string{ReimportSignal}
+}
+
+// mayDeleteNow reports whether a person has something to gain by it.
+func (w *importScrapingJob) mayDeleteNow() bool {
+	sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand
+	return sooner && w.asked.close == "" && w.asked.request != reimport
 }
 
 // Meaning says in a few words what a signal would do now.

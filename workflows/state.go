@@ -36,6 +36,10 @@ type importScrapingJob struct {
 	step    Step
 	outcome Outcome
 	reason  string
+	// waitsFor is what the import waits for by itself, "" while it does not, and
+	// waitsUntil is until when.
+	waitsFor   string
+	waitsUntil time.Time
 
 	// checks counts the rounds since the last publishing.
 	checks int
@@ -69,7 +73,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		step:     StepDownload,
 		removals: workflow.NewWaitGroup(ctx),
 	}
-	w.takeOver(in.Carried)
+	w.takeOver(ctx, in.Carried)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
 }
@@ -91,8 +95,12 @@ const (
 
 // asked is what signals have asked for.
 type asked struct {
-	// request is what no round has taken up yet.
+	// request is what no round has taken up yet, byHand whether a person wants it.
 	request request
+	byHand  bool
+	// heardAt is when a signal has asked for it last, endedAt when a notification has
+	// said last that the job has ended.
+	heardAt, endedAt time.Time
 	// close is KeepSignal or AbandonSignal for good once a person has closed the
 	// import: rounds that are asked for are still made, and the job stays in the cloud.
 	close string
@@ -111,6 +119,7 @@ type asked struct {
 // round is one way through the phases.
 type round struct {
 	request request
+	byHand  bool
 	// pass counts the imports of the run; requestedAt orders them among all
 	// imports of the job.
 	pass        int
@@ -130,8 +139,10 @@ type published struct {
 	pass int
 	// problem is what publishing could not do besides.
 	problem string
-	// heldUntil is until when the cloud's copy stays.
+	// heldUntil is until when the cloud's copy stays, deleteNow whether a person has
+	// ended the hold.
 	heldUntil time.Time
+	deleteNow bool
 }
 
 // question is what a person is asked.
@@ -167,11 +178,18 @@ func (p phase) leadsTo(step Step) bool {
 
 // beginRound takes up what signals have asked for.
 func (w *importScrapingJob) beginRound(ctx workflow.Context) {
-	w.takeSignals()
-	w.round = round{request: w.nextRequest(ctx), pass: w.round.pass, beginnings: 1}
-	w.asked.request = nothing
+	w.takeSignals(ctx)
+	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.byHand, pass: w.round.pass, beginnings: 1}
+	w.asked.request, w.asked.byHand, w.asked.heardAt = nothing, false, time.Time{}
 	w.checks++
 	w.newPass(ctx)
+}
+
+// lookAgain leaves what the round was asked for to another one.
+func (w *importScrapingJob) lookAgain() Step {
+	w.asked.request = max(w.asked.request, w.round.request)
+	w.asked.byHand = w.asked.byHand || w.round.byHand
+	return stepDone
 }
 
 func (w *importScrapingJob) newPass(ctx workflow.Context) {
@@ -257,12 +275,14 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 
 // deletion is what the rule of deletion looks at, here and in the activity.
 func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
+	accepted := w.asked.accepted == w.published.ImportID
 	return activities.DeleteScrapingJobInput{
 		Job:         w.published.ScrapingJob,
 		ImportID:    w.published.ImportID,
 		Counts:      w.published.Counts,
 		MaxRejected: w.settings.maxRejected,
-		Accepted:    w.asked.accepted == w.published.ImportID,
+		Accepted:    accepted,
+		ByHand:      accepted || w.published.deleteNow,
 	}
 }
 
