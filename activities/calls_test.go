@@ -137,24 +137,47 @@ func TestJobThatAListDoesNotHaveIsLookedAtByItself(t *testing.T) {
 	require.Positive(t, w.calls()["scraping-jobs"])
 }
 
-// Jobs in the middle of a long list: lists are given up for a time.
+func (w *world) lookTogether(ids []int64) {
+	var running sync.WaitGroup
+	for _, id := range ids {
+		running.Go(func() {
+			if _, err := w.downloadIfDue(id, file); err != nil {
+				w.t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+}
+
+func (w *world) runningJobs(n int) (ids []int64) {
+	for range n {
+		ids = append(ids, w.cloud.AddJob(webscrapertest.Job{Status: "started"}))
+	}
+	return ids
+}
+
+func TestListsFindTheirPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.runningJobs(1500)
+	for round := range 6 {
+		w.lookTogether(ids[720+10*round : 730+10*round])
+	}
+	calls := w.calls()
+	require.Less(t, calls["look"], 45, "the first lists are elsewhere")
+	require.Positive(t, calls["scraping-jobs"])
+}
+
 func TestListsThatServeNobodyAreNotAskedForAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var ids []int64
-	for range 400 {
-		ids = append(ids, w.cloud.AddJob(webscrapertest.Job{Status: "started"}))
-	}
-	for round := range 5 {
-		var running sync.WaitGroup
-		for _, id := range ids[150+10*round : 160+10*round] {
-			running.Go(func() {
-				if _, err := w.downloadIfDue(id, file); err != nil {
-					t.Error(err)
-				}
-			})
+	ids := w.runningJobs(1000)
+	for round := range 8 {
+		var apart []int64
+		for n := range 10 {
+			apart = append(apart, ids[100*n+round])
 		}
-		running.Wait()
+		w.lookTogether(apart)
 	}
-	require.LessOrEqual(t, w.calls()["scraping-jobs"], 3)
+	require.LessOrEqual(t, w.calls()["scraping-jobs"], 5)
 }

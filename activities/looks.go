@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +22,10 @@ const (
 	gatherDeletions = 500 * time.Millisecond
 	// listServes is for how long a list serves those who had asked before it.
 	listServes = 5 * time.Second
-	// listsPause is for how long there are no lists after some in vain.
-	listsPause = 10 * time.Minute
+	// After listsInVain lists in a row, each nearer to the jobs, there are none for
+	// listsPause.
+	listsInVain = 4
+	listsPause  = 10 * time.Minute
 	// listTimeout is for one, with its answer.
 	listTimeout = time.Minute
 )
@@ -37,10 +41,6 @@ type looks struct {
 	listed *lookGroup // what was listed last
 	pauses time.Time  // until when there are no lists
 	inVain int        // how many lists in a row had less than two of the jobs
-	// The API does not say in which order it lists, and what comes together was made,
-	// and so is listed, together: at one of the ends.
-	lastPage int
-	fromEnd  bool
 }
 
 // lookGroup are looks that share a list.
@@ -48,8 +48,34 @@ type lookGroup struct {
 	ids   []int64
 	begun time.Time // the list
 	done  chan struct{}
-	jobs  map[int64]*webscraper.ScrapingJob // of those that it has had
+	page  listedPage
+	jobs  map[int64]*webscraper.ScrapingJob // of the page
 	err   error
+}
+
+// listedPage is where in the account's list a page is.
+type listedPage struct {
+	number, last    int
+	lowest, highest int64 // IDs
+	descending      bool
+}
+
+// towards is the page that a job is expected on, by those that this one has: what
+// comes together was made together, so that a list has it together. The API does not
+// say in which order it lists.
+func (p listedPage) towards(id int64) int {
+	width := p.highest - p.lowest + 1
+	away := int64(0)
+	switch {
+	case id > p.highest:
+		away = 1 + (id-p.highest)/width
+	case id < p.lowest:
+		away = -1 - (p.lowest-id)/width
+	}
+	if p.descending {
+		away = -away
+	}
+	return int(min(max(int64(p.number)+away, 1), int64(max(p.last, 1))))
 }
 
 // sharedLook is a look that may share a list: one that is begun after it was asked for.
@@ -123,9 +149,10 @@ func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 	l.mu.Lock()
 	group := l.group
 	l.group, group.begun = nil, time.Now()
-	page := 1
-	if l.fromEnd {
-		page = max(l.lastPage, 1)
+	group.page.number = 1
+	if l.listed != nil {
+		slices.Sort(group.ids)
+		group.page.number = l.listed.page.towards(group.ids[len(group.ids)/2])
 	}
 	l.mu.Unlock()
 	defer close(group.done)
@@ -134,30 +161,35 @@ func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	jobs, lastPage, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, page)
+	jobs, last, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, group.page.number)
 	if err != nil {
 		group.err = err
 		return
 	}
-	listed := make(map[int64]*webscraper.ScrapingJob, len(jobs))
-	for _, job := range jobs {
-		listed[job.ID] = job
-	}
-	found := 0
-	for _, id := range group.ids {
-		if listed[id] != nil {
-			found++
-		}
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	group.jobs, l.listed, l.lastPage = listed, group, lastPage
-	if found > 1 {
-		l.inVain = 0
-		return
+	l.listed = nil
+	if group.take(jobs, last); len(jobs) > 0 {
+		l.listed = group
 	}
-	l.fromEnd = !l.fromEnd
-	if l.inVain++; l.inVain == 2 { // at both ends
+	found := slices.DeleteFunc(group.ids, func(id int64) bool { return group.jobs[id] == nil })
+	if l.inVain++; len(found) > 1 {
+		l.inVain = 0
+	}
+	if l.inVain == listsInVain {
 		l.inVain, l.pauses = 0, time.Now().Add(listsPause)
+	}
+}
+
+// take takes in the page.
+func (g *lookGroup) take(jobs []*webscraper.ScrapingJob, last int) {
+	g.jobs = make(map[int64]*webscraper.ScrapingJob, len(jobs))
+	for _, job := range jobs {
+		g.jobs[job.ID] = job
+	}
+	if len(jobs) > 0 {
+		ids := slices.Collect(maps.Keys(g.jobs))
+		g.page.last, g.page.lowest, g.page.highest = last, slices.Min(ids), slices.Max(ids)
+		g.page.descending = jobs[0].ID > jobs[len(jobs)-1].ID
 	}
 }
