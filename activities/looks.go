@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -48,8 +47,8 @@ type lookGroup struct {
 	ids   []int64
 	begun time.Time // the list
 	done  chan struct{}
-	page  listedPage
-	jobs  map[int64]*webscraper.ScrapingJob // of the page
+	page  listedPage                        // the last
+	jobs  map[int64]*webscraper.ScrapingJob // of all its pages
 	err   error
 }
 
@@ -112,7 +111,7 @@ func (a *Activities) look(ctx context.Context, id int64) (*webscraper.ScrapingJo
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)
 			}
-			if job, ok := group.jobs[id]; ok || group.err != nil {
+			if job := group.jobs[id]; job != nil || group.err != nil {
 				return job, group.err
 			}
 		}
@@ -143,37 +142,43 @@ func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64)
 	return l.group
 }
 
-// lookTogether is one list, if there are several. What it does not have, each looks at
-// for itself.
+// lookTogether lists the account's jobs for a group, if it is one: page by page, as
+// long as each has several of them. The others are looked at one by one.
 func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 	l.mu.Lock()
 	group := l.group
 	l.group, group.begun = nil, time.Now()
-	group.page.number = 1
 	if l.listed != nil {
-		slices.Sort(group.ids)
-		group.page.number = l.listed.page.towards(group.ids[len(group.ids)/2])
+		group.page = l.listed.page
 	}
 	l.mu.Unlock()
 	defer close(group.done)
-	if len(group.ids) == 1 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	jobs, last, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, group.page.number)
-	if err != nil {
-		group.err = err
-		return
+	slices.Sort(group.ids)
+	inVain := false
+	for rest := group.ids; len(rest) > 1 && !inVain; {
+		number := group.page.towards(rest[len(rest)/2])
+		jobs, last, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, number)
+		if err != nil {
+			group.err = err
+			return
+		}
+		group.add(number, jobs, last)
+		missing := slices.DeleteFunc(slices.Clone(rest), func(id int64) bool { return group.jobs[id] != nil })
+		rest, inVain = missing, len(missing) > len(rest)-2
 	}
+	l.take(group, inVain)
+}
+
+// take takes in what was listed.
+func (l *looks) take(group *lookGroup, inVain bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.listed = nil
-	if group.take(jobs, last); len(jobs) > 0 {
+	if len(group.jobs) > 0 {
 		l.listed = group
 	}
-	found := slices.DeleteFunc(group.ids, func(id int64) bool { return group.jobs[id] == nil })
-	if l.inVain++; len(found) > 1 {
+	if l.inVain++; !inVain {
 		l.inVain = 0
 	}
 	if l.inVain == listsInVain {
@@ -181,15 +186,18 @@ func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 	}
 }
 
-// take takes in the page.
-func (g *lookGroup) take(jobs []*webscraper.ScrapingJob, last int) {
-	g.jobs = make(map[int64]*webscraper.ScrapingJob, len(jobs))
+// add adds a page to what the group has.
+func (g *lookGroup) add(number int, jobs []*webscraper.ScrapingJob, last int) {
+	if len(jobs) == 0 { // the list has become shorter
+		g.page = listedPage{}
+		return
+	}
+	g.page = listedPage{number: number, last: last, lowest: jobs[0].ID, highest: jobs[0].ID, descending: jobs[0].ID > jobs[len(jobs)-1].ID}
+	if g.jobs == nil {
+		g.jobs = map[int64]*webscraper.ScrapingJob{}
+	}
 	for _, job := range jobs {
 		g.jobs[job.ID] = job
-	}
-	if len(jobs) > 0 {
-		ids := slices.Collect(maps.Keys(g.jobs))
-		g.page.last, g.page.lowest, g.page.highest = last, slices.Min(ids), slices.Max(ids)
-		g.page.descending = jobs[0].ID > jobs[len(jobs)-1].ID
+		g.page.lowest, g.page.highest = min(g.page.lowest, job.ID), max(g.page.highest, job.ID)
 	}
 }

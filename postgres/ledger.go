@@ -114,6 +114,7 @@ type window struct {
 	Answered  bool
 	Left      float64 // until it resets
 	Ahead     int     // calls of those who wait and go first
+	Due       int     // of these, what was promised for this window
 }
 
 // open is the window at the time of a call: after the old one's end a new one.
@@ -123,7 +124,7 @@ func (w window) open(calls int) window {
 		w.Calls = min(w.Calls, calls)
 		return w
 	}
-	return window{Number: w.Number + 1, Length: w.Length, Calls: calls, Left: w.Length, Ahead: w.Ahead}
+	return window{Number: w.Number + 1, Length: w.Length, Calls: calls, Left: w.Length, Ahead: w.Ahead, Due: w.Due}
 }
 
 // of are the window's calls that a class may take. However few they are, what is asked
@@ -139,7 +140,7 @@ func (w window) of(class Class, least int) int {
 func (w window) wait(r Request) time.Duration {
 	calls := w.of(r.Class, r.needs())
 	left := calls - w.Taken - w.Elsewhere
-	if w.Ahead+r.needs() <= left {
+	if w.Due+r.needs() <= left {
 		return 0
 	}
 	missing := w.Ahead + r.Calls - max(left, 0)
@@ -180,15 +181,20 @@ const (
 
 	lockBudget = `SELECT window_number FROM scrapehaul.api_budgets WHERE account = $1 FOR UPDATE`
 
-	// selectWindow is for after the lock, whatever was waited for it.
+	// selectWindow is for after the lock, whatever was waited for it. Those who go
+	// first and come within the window are due.
 	selectWindow = `
 SELECT window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, elsewhere, answered,
-       coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left,
-       (SELECT coalesce(sum(wait.calls), 0) FROM scrapehaul.api_waits AS wait
-        WHERE wait.account = $1 AND wait.holder <> $2 AND wait.until > clock_timestamp() - $4::float8 * budget.window_length
-              AND wait.place < least(clock_timestamp() + $3::float8 * budget.window_length,
-                                     (SELECT place FROM scrapehaul.api_waits WHERE account = $1 AND holder = $2))) AS ahead
-FROM scrapehaul.api_budgets AS budget
+       coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left, ahead, due
+FROM scrapehaul.api_budgets AS budget,
+     LATERAL (SELECT coalesce(sum(wait.calls), 0) AS ahead,
+                     coalesce(sum(wait.calls) FILTER (
+                         WHERE until < greatest(resets_at, CASE WHEN resets_at < clock_timestamp() THEN clock_timestamp() + window_length END)
+                                       - $4::float8 * window_length), 0) AS due
+              FROM scrapehaul.api_waits AS wait
+              WHERE wait.account = $1 AND wait.holder <> $2 AND wait.until > clock_timestamp() - $4::float8 * window_length
+                    AND wait.place < least(clock_timestamp() + $3::float8 * window_length,
+                                           (SELECT place FROM scrapehaul.api_waits WHERE account = $1 AND holder = $2))) AS waiting
 WHERE account = $1`
 
 	updateWindow = `
@@ -333,7 +339,7 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 	var number int64
 	err = l.change(ctx, r, func(_ transaction, now *window) error {
 		w := now.open(l.calls)
-		w.Ahead = 0 // it belongs to what had its turn
+		w.Ahead, w.Due = 0, 0 // it belongs to what had its turn
 		if wait = w.wait(r); wait > 0 {
 			return nil
 		}

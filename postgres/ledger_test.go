@@ -102,7 +102,8 @@ func TestThoseWhoWaitArePromisedTheirWindows(t *testing.T) {
 	for n := range 94 {
 		require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(n), 1), "each gets what it was promised")
 	}
-	requireAbout(t, 2*quarter, asks(t, ledger, postgres.CallsForDownloads, "comes new", 4))
+	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "comes new", 4), "nobody else comes in this window")
+	requireAbout(t, 2*quarter, asks(t, ledger, postgres.CallsForDownloads, "comes later", 1))
 }
 
 func TestOrderWhereCallsAreScarce(t *testing.T) {
