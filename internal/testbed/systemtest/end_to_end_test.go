@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -313,30 +314,29 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	// The test's end searches all of it, as that of every other test.
 }
 
-func TestSmallCallsKeepThePaceOfTheBudget(t *testing.T) {
+func TestJobsThatFinishAtOnceSpendTheWindowAtOnce(t *testing.T) {
 	t.Parallel()
-	const jobs, aSecond = 16, 4 // each is described and downloaded
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "API_CALLS_PER_15_MINUTES": strconv.Itoa(2 * aSecond * 900)})
-	var ids []int64
-	for range jobs {
-		id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
-		s.Notify(id)
-		ids = append(ids, id)
-	}
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "API_CALLS_PER_15_MINUTES": "200"})
 	s.StartWorker(s.Spool)
 	s.StartWorker(t.TempDir())
+	var ids []int64
+	for range 30 {
+		ids = append(ids, s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)}))
+	}
+	var notified sync.WaitGroup
 	for _, id := range ids {
-		require.Equal(t, workflows.Kept, s.Result(id).Outcome)
+		notified.Go(func() { s.Notify(id) })
 	}
-	var described []time.Time
+	notified.Wait()
+	for _, id := range ids {
+		require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+		s.RequireRecords(id, 20)
+	}
 	for _, request := range s.Cloud.Requests() {
-		if strings.HasSuffix(request.Path, fmt.Sprintf("scraping-job/%d", request.ID)) {
-			described = append(described, request.Time)
-		}
+		require.NotEqual(t, http.StatusTooManyRequests, request.Status)
 	}
-	require.Len(t, described, jobs)
-	// Temporal keeps a task queue in four partitions, each with its share of the
-	// pace, and may let one or two tasks through each before the pace holds.
-	const atOnce = 4 * 2
-	require.GreaterOrEqual(t, described[jobs-1].Sub(described[0]), (jobs-atOnce)*time.Second/aSecond)
+	state, err := postgres.NewLedger(s.DB, postgres.DefaultAccount, 0).State(t.Context())
+	require.NoError(t, err)
+	require.Len(t, s.Cloud.Requests(), state.Taken, "the workers count in one ledger")
+	require.Zero(t, state.Waiting)
 }
