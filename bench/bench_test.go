@@ -82,6 +82,23 @@ func TestScaleHasThePromisedKeys(t *testing.T) {
 	require.Less(t, measured.Scale["fair"]["large_done"], 1.0, "the small jobs are published before the large one")
 }
 
+func TestBudgetHasThePromisedKeys(t *testing.T) {
+	fulltier.Needs(t, "Temporal and PostgreSQL servers")
+	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1", "--budget-window", "5s", "budget")
+	require.Equal(t, program.ExitOK, code, problems)
+	var measured struct {
+		Budget map[string]float64 `json:"budget"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
+	for _, key := range []string{
+		"one_deleted_s", "forty_published_s", "forty_deleted_s", "three_hundred_vs_floor", "calls_per_job", "one_history_events",
+	} {
+		require.Positive(t, measured.Budget[key], key)
+	}
+	require.Contains(t, measured.Budget, "refused")
+	require.Contains(t, problems, "shortened to 5s, a 180th")
+}
+
 func TestComputingTakesCPUTime(t *testing.T) {
 	before, known := cpuSeconds(os.Getpid())
 	if !known {
@@ -98,9 +115,9 @@ func TestComputingTakesCPUTime(t *testing.T) {
 }
 
 func TestUnknownPartIsRefused(t *testing.T) {
-	code, _, problems := programtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0")
+	code, _, problems := programtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0", "--budget-window", "0s")
 	require.Equal(t, program.ExitSettings, code)
-	programtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0")
+	programtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0", "--budget-window is 0s")
 }
 
 func TestActionsOfAnImport(t *testing.T) {

@@ -30,7 +30,7 @@ type downloadPart struct {
 }
 
 func measureDownload(ctx context.Context, s *stage, r *result) error {
-	cloud, baseURI, err := s.cloud(ctx)
+	cloud, baseURI, err := s.cloud(ctx, apiLimit{})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ const (
 	// largeJobTimes the records of the other parts make the large job.
 	largeJobTimes = 5
 	// countedJobs are small jobs whose Actions and API calls are counted.
-	countedJobs = 10
+	countedJobs = 40
 	// notificationsAtATime is how many webhooks the cloud sends at once.
 	notificationsAtATime = 16
 )
@@ -23,29 +23,36 @@ const (
 // measureEndToEnd takes the time from the first notification until the last
 // job is published, with one worker and one starter as they are in production.
 func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
-	sys, err := s.system(ctx)
-	if err != nil {
-		return err
-	}
-	worker, err := sys.startWorker(sys.temporal.HostPort)
-	if err != nil {
-		return err
-	}
-	t := r.table(fmt.Sprintf("end-to-end: from the notification until the records are published; small jobs have %d; medians, rounds: %d",
+	t := r.table(fmt.Sprintf("end-to-end: from the notification until the records are published; small jobs have %d; medians, rounds: %d"+limitIsLifted,
 		smallJobRecords, s.Rounds), "jobs", "seconds", "jobs/minute", "records/s")
-	for _, n := range s.Jobs {
-		if err := sys.measureSmallJobs(ctx, n, r, t); err != nil {
-			return fmt.Errorf("%d small jobs: %w", n, err)
+	err := s.apart("times", func(s *stage) error {
+		sys, err := s.system(ctx, lifted, noReconciliation)
+		if err != nil {
+			return err
 		}
+		if _, err := sys.startWorker(sys.temporal.HostPort); err != nil {
+			return err
+		}
+		for _, n := range s.Jobs {
+			if err := sys.measureSmallJobs(ctx, n, r, t); err != nil {
+				return fmt.Errorf("%d small jobs: %w", n, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if err := worker.Stop(); err != nil {
+	sys, err := s.system(ctx, apiLimit{}, noReconciliation)
+	if err != nil {
 		return err
 	}
 	proxy, err := s.countingProxy(sys.temporal.Client())
 	if err != nil {
 		return err
 	}
-	if worker, err = sys.startWorker(proxy.address); err != nil {
+	worker, err := sys.startWorker(proxy.address)
+	if err != nil {
 		return err
 	}
 	costs := r.table("end-to-end: what a job costs",
@@ -109,7 +116,7 @@ func (s *system) measureCosts(ctx context.Context, proxy *countingProxy, n, reco
 	r.set(key+"history_events", perJob(events))
 	r.set(key+"actions", perJob(actions))
 	r.set(key+"api_calls", perJob(calls))
-	costs.row(fmt.Sprintf("a job of %s records", thousands(float64(records))), fmt.Sprintf("%.1f", perJob(events)),
+	costs.row(fmt.Sprintf("a job of %s records, %d at once", thousands(float64(records)), n), fmt.Sprintf("%.1f", perJob(events)),
 		fmt.Sprintf("%.1f", perJob(actions)), fmt.Sprintf("%.1f", perJob(calls)))
 	if n == 1 {
 		r.set(key+"records", float64(records))

@@ -37,7 +37,7 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 		medianBeside, lastBeside = append(medianBeside, beside.median), append(lastBeside, beside.last)
 		largeDone, largeSeconds = append(largeDone, large.done), append(largeSeconds, large.seconds)
 	}
-	t := r.table(fmt.Sprintf("scale: %d jobs of %s records notified when a job of %s has begun to be imported, one worker; medians, rounds: %d",
+	t := r.table(fmt.Sprintf("scale: %d jobs of %s records notified when a job of %s has begun to be imported, one worker; medians, rounds: %d"+limitIsLifted,
 		s.FairJobs, thousands(fairJobRecords), thousands(float64(s.Records*largeJobTimes)), s.Rounds),
 		"seconds until it is published", "without the large job", "beside it", "ratio")
 	for _, row := range []struct {

@@ -27,7 +27,7 @@ const killStep = 15 * time.Millisecond
 // measureResume kills a worker with SIGKILL in the middle of an import, starts
 // another one on its spool at once, and waits for the end.
 func measureResume(ctx context.Context, s *stage, r *result) error {
-	sys, err := s.system(ctx)
+	sys, err := s.system(ctx, apiLimit{}, noReconciliation)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
@@ -26,6 +27,7 @@ var parts = []part{
 	{"webhook", measureWebhook},
 	{"resume", measureResume},
 	{"scale", measureScale},
+	{"budget", measureBudget},
 }
 
 func partNames() []string {
@@ -46,6 +48,8 @@ type sizes struct {
 	ScaleJobs    int `default:"200" placeholder:"N" help:"Jobs that are notified at once, for each number of workers. Default: ${default}."`
 	ScaleRecords int `default:"10000" placeholder:"N" help:"Records of each of them. Default: ${default}."`
 	FairJobs     int `default:"50" placeholder:"N" help:"Small jobs that come while scale's large one is imported. Default: ${default}."`
+
+	BudgetWindow time.Duration `default:"60s" placeholder:"DURATION" help:"How long the API's window of 15 minutes is for the 300 jobs of budget, in whole seconds. Default: ${default}."`
 }
 
 func (s *sizes) validate(problems *program.Settings) {
@@ -57,11 +61,14 @@ func (s *sizes) validate(problems *program.Settings) {
 			problems.Problem("%s is %d: want at least 1", name, value)
 		}
 	}
+	if s.BudgetWindow < time.Second {
+		problems.Problem("--budget-window is %s: want at least 1s", s.BudgetWindow)
+	}
 }
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, download, end-to-end, webhook, resume, scale. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, download, end-to-end, webhook, resume, scale, budget. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 	Page  string   `placeholder:"FILE" help:"Put the figures into this page too, in place of those of the parts that it has: docs/performance.md."`
 }

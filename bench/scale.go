@@ -35,7 +35,7 @@ type fleet struct {
 }
 
 func measureScale(ctx context.Context, s *stage, r *result) error {
-	sys, err := s.system(ctx)
+	sys, err := s.system(ctx, lifted, noReconciliation)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (p *scalePart) measureFleets(ctx context.Context, r *result) error {
 		return err
 	}
 	jobs, records := float64(p.ScaleJobs), float64(p.ScaleRecords)
-	t := r.table(fmt.Sprintf("scale: %s jobs of %s records notified at once, one task queue; medians, rounds: %d",
+	t := r.table(fmt.Sprintf("scale: %s jobs of %s records notified at once, one task queue; medians, rounds: %d"+limitIsLifted,
 		thousands(jobs), thousands(records), p.Rounds),
 		"workers", "seconds", "jobs/minute", "records/s", "against one", "jobs of each", "peak memory of one")
 	for _, n := range workerCounts {

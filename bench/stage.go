@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,24 @@ const (
 	webhookToken = "bench-webhook-token"
 )
 
+// apiLimit is the limit of the API's calls, for the stand-in and the programs.
+// What is zero is as the service has it: 200 calls, 15 minutes.
+type apiLimit struct {
+	calls  int
+	window time.Duration
+}
+
+// lifted is for what needs more calls than the service allows, which its table
+// then says: limitIsLifted.
+var lifted = apiLimit{calls: 1_000_000}
+
+const limitIsLifted = "\nThe API's limit is lifted: these jobs need more than its 200 calls in 15 minutes."
+
+// shortenWindow has the ledger count in windows of another length.
+const shortenWindow = `
+INSERT INTO scrapehaul.api_budgets (account, window_length) VALUES ('default', make_interval(secs => $1))
+ON CONFLICT (account) DO UPDATE SET window_length = excluded.window_length`
+
 // stage is what one part is measured on: servers of its own, started when they
 // are asked for and stopped with the part, so that no part meets the leftovers
 // of another.
@@ -37,22 +56,31 @@ type stage struct {
 	told  io.Writer // of what takes long
 	begun time.Time
 	stops []func() error // in the order of the starts
+
+	programs *builtprograms.Programs // built for the first system
 }
 
 func onStage(
 	ctx context.Context, sizes sizes, dir string, log, told io.Writer, r *result, measure func(context.Context, *stage, *result) error,
-) (err error) {
-	s := &stage{sizes: sizes, dir: filepath.Join(dir, r.part), log: log, told: told, begun: time.Now()}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
+) error {
+	s := &stage{sizes: sizes, dir: dir, log: log, told: told, begun: time.Now(), programs: new(builtprograms.Programs)}
+	return s.apart(r.part, func(s *stage) error { return measure(ctx, s, r) })
+}
+
+// apart measures something on another stage, in a folder of this one's.
+func (s *stage) apart(name string, measure func(*stage) error) (err error) {
+	own := *s
+	own.dir, own.stops = filepath.Join(s.dir, name), nil
+	if err := os.Mkdir(own.dir, 0o700); err != nil {
 		return err
 	}
 	defer func() {
-		for i := len(s.stops) - 1; i >= 0; i-- {
-			err = errors.Join(err, s.stops[i]())
+		for i := len(own.stops) - 1; i >= 0; i-- {
+			err = errors.Join(err, own.stops[i]())
 		}
-		err = errors.Join(err, os.RemoveAll(s.dir))
+		err = errors.Join(err, os.RemoveAll(own.dir))
 	}()
-	return measure(ctx, s, r)
+	return measure(&own)
 }
 
 func (s *stage) onStop(stop func() error) { s.stops = append(s.stops, stop) }
@@ -109,10 +137,12 @@ func (s *stage) temporal(ctx context.Context) (*temporalserver.Server, error) {
 	return server, nil
 }
 
-// cloud serves a stand-in without a rate limit and without compression, which
-// on one machine would be measured too.
-func (s *stage) cloud(ctx context.Context) (cloud *webscrapertest.Cloud, baseURI string, err error) {
-	cloud = webscrapertest.New(webscrapertest.Options{Tokens: []string{apiToken}, NoRateLimit: true, NoGzip: true})
+// cloud serves a stand-in without compression, which on one machine would be
+// measured too.
+func (s *stage) cloud(ctx context.Context, limit apiLimit) (cloud *webscrapertest.Cloud, baseURI string, err error) {
+	cloud = webscrapertest.New(webscrapertest.Options{
+		Tokens: []string{apiToken}, NoGzip: true, RateLimitCalls: limit.calls, RateLimitWindow: limit.window,
+	})
 	url, err := s.serve(ctx, cloud)
 	return cloud, url + webscrapertest.BasePath, err
 }
@@ -135,19 +165,25 @@ type system struct {
 	temporal *temporalserver.Server
 	cloud    *webscrapertest.Cloud
 	db       *sqlx.DB
-	programs builtprograms.Programs
 	env      builtprograms.Environment
 	spool    string
 }
 
-// system starts the starter, and all that it and a worker need.
-func (s *stage) system(ctx context.Context) (*system, error) {
+// noReconciliation is a setting for what a reconciliation at its quarter of an
+// hour would disturb.
+var noReconciliation = map[string]string{"RECONCILE_EVERY": "0"}
+
+// system starts the starter, and all that it and a worker need. Nothing is held
+// before it is deleted; other settings have their defaults, unless they are given.
+func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]string) (*system, error) {
 	sys := &system{stage: s, spool: filepath.Join(s.dir, "spool")}
 	var err error
 	var databaseURL, baseURI string
-	s.step("Building the worker and the starter")
-	if sys.programs, err = builtprograms.Build(ctx, s.dir); err != nil {
-		return nil, err
+	if s.programs.Worker == "" {
+		s.step("Building the worker and the starter")
+		if *s.programs, err = builtprograms.Build(ctx, filepath.Dir(s.dir)); err != nil {
+			return nil, err
+		}
 	}
 	if sys.db, databaseURL, err = s.database(ctx); err != nil {
 		return nil, err
@@ -155,7 +191,7 @@ func (s *stage) system(ctx context.Context) (*system, error) {
 	if sys.temporal, err = s.temporal(ctx); err != nil {
 		return nil, err
 	}
-	if sys.cloud, baseURI, err = s.cloud(ctx); err != nil {
+	if sys.cloud, baseURI, err = s.cloud(ctx, limit); err != nil {
 		return nil, err
 	}
 	sys.env = builtprograms.Environment{
@@ -165,12 +201,16 @@ func (s *stage) system(ctx context.Context) (*system, error) {
 		APIBaseURI:        baseURI,
 		APIToken:          apiToken,
 		WebhookToken:      webhookToken,
-		Settings: map[string]string{
-			"HOLD_BEFORE_DELETE":       "0",
-			"RECONCILE_EVERY":          "0",
-			"API_CALLS_PER_15_MINUTES": "1000000", // the pace of the real API is not what is measured
-		},
-		Log: s.log,
+		Settings:          settings,
+		Log:               s.log,
+	}.With("HOLD_BEFORE_DELETE", "0")
+	if limit.calls != 0 {
+		sys.env = sys.env.With("API_CALLS_PER_15_MINUTES", strconv.Itoa(limit.calls))
+	}
+	if limit.window != 0 {
+		if _, err := sys.db.ExecContext(ctx, shortenWindow, limit.window.Seconds()); err != nil {
+			return nil, fmt.Errorf("shortening the window: %w", err)
+		}
 	}
 	starter, webhookURL, err := sys.programs.StartStarter(sys.env)
 	if err != nil {
