@@ -23,10 +23,11 @@ const downloadedFile = "download.json"
 // timed without their start: curl by its own clock.
 type downloadPart struct {
 	*stage
-	baseURI string
-	id      int64
-	bytes   int64
-	curl    string // "" when there is none
+	databaseURL string // of the ledger of calls
+	baseURI     string
+	id          int64
+	bytes       int64
+	curl        string // "" when there is none
 }
 
 func measureDownload(ctx context.Context, s *stage, r *result) error {
@@ -34,8 +35,12 @@ func measureDownload(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
+	_, databaseURL, err := s.database(ctx)
+	if err != nil {
+		return err
+	}
 	records := webscrapertest.Products(s.Records, 1)
-	p := &downloadPart{stage: s, baseURI: baseURI, id: cloud.AddJob(webscrapertest.Job{Records: records})}
+	p := &downloadPart{stage: s, databaseURL: databaseURL, baseURI: baseURI, id: cloud.AddJob(webscrapertest.Job{Records: records})}
 	if p.bytes, err = records.Open().Seek(0, 2); err != nil {
 		return err
 	}
@@ -99,13 +104,10 @@ func (p *downloadPart) checked(run func(context.Context) (time.Duration, error))
 }
 
 func (p *downloadPart) ours(ctx context.Context) (time.Duration, error) {
-	outcome, err := runActivity(ctx, noDatabase, "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: p.id, File: downloadedFile},
+	outcome, err := runActivity(ctx, p.databaseURL, "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: p.id, File: downloadedFile},
 		"--spool-dir", p.dir, "--base-uri", p.baseURI)
 	return time.Duration(outcome.Seconds * float64(time.Second)), err
 }
-
-// noDatabase is never connected to: the download needs none.
-const noDatabase = "postgres://127.0.0.1:1/none?sslmode=disable"
 
 func (p *downloadPart) runCurl(ctx context.Context) (time.Duration, error) {
 	from := fmt.Sprintf("%sscraping-job/%d/json?%s", p.baseURI, p.id, url.Values{"api_token": {apiToken}}.Encode())

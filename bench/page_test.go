@@ -11,6 +11,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
 // performancePage is a copy of the page that is published.
@@ -24,6 +25,7 @@ func performancePage(t *testing.T) (file, text string) {
 }
 
 func TestFiguresOfThePageAreThoseOfARun(t *testing.T) {
+	fulltier.Needs(t, "a PostgreSQL server")
 	file, before := performancePage(t)
 	code, out, problems := programtest.Run("bench", new(commands), "--page", file, "--rounds", "1", "--records", "2000", "download")
 	require.Equal(t, program.ExitOK, code, problems)
