@@ -123,7 +123,11 @@ func (c *jobCosts) report(s *stage, r *result) {
 		if cost.perRecord {
 			perRecord = strconv.FormatFloat(perJob/float64(s.ScaleRecords), 'g', 4, 64)
 		}
-		t.row(cost.title, thousands(perJob), perRecord)
+		digits := thousands(perJob)
+		if perJob < 10 {
+			digits = fmt.Sprintf("%.1f", perJob)
+		}
+		t.row(cost.title, digits, perRecord)
 		r.set("job."+cost.key, perJob)
 	}
 }
