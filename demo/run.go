@@ -135,8 +135,7 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 		APIToken:          apiToken,
 		WebhookToken:      webhookToken,
 		Settings: map[string]string{
-			"HOLD_BEFORE_DELETE":       hold.String(),
-			"API_CALLS_PER_15_MINUTES": "20000", // nobody wants to wait for the pace of the real API
+			"HOLD_BEFORE_DELETE": hold.String(),
 		},
 		Log: logFile,
 	}
