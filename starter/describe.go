@@ -41,7 +41,7 @@ func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time
 	printPublished(row, i)
 	printActivity(row, i, pace, now)
 	row("workflow", "run %s, %s", i.RunID, ranFrom(i, now))
-	row("next", "%s", i.Next(now))
+	row("next", "%s", i.Next().In(now))
 	for n, each := range commandsFor(i) {
 		name := ""
 		if n == 0 {

@@ -133,7 +133,7 @@ type importView struct {
 }
 
 func viewOf(i overview.Import, now time.Time) importView {
-	view := importView{Import: i, NeedsAttention: i.NeedsAttention(), Next: i.Next(now)}
+	view := importView{Import: i, NeedsAttention: i.NeedsAttention(), Next: i.Next().In(now)}
 	if amount, ok := i.Amount(); ok {
 		view.Amount = &amount
 	}
@@ -162,7 +162,7 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "JOB\tSITEMAP\tSTEP\tRECORDS\tSTARTED\tNEXT")
 	for _, i := range imports {
-		sitemap, next := i.Progress.SitemapName, i.Next(now)
+		sitemap, next := i.Progress.SitemapName, i.Next().In(now)
 		if sitemap == "" {
 			sitemap = i.Summary
 		}

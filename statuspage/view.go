@@ -16,9 +16,8 @@ type importView struct {
 	Sitemap string // "" if nobody knows
 	// Says is the reason for attention, the result, or why nothing is known.
 	Says     string
-	Next     string     // what happens next
-	NextAt   *time.Time // and when, if that is known
-	About    string     // or in how long, about, as an estimate: 12 min
+	Next     overview.Next
+	About    string // in how long, about, as an estimate: 12 min
 	Progress *progressView
 	Actions  []action
 	UI       string // of the run in the Temporal UI, or ""
@@ -115,8 +114,10 @@ func (h *handler) viewImport(i overview.Import, now time.Time) importView {
 	}
 	v.Progress = viewPace(&pace, now)
 	v.Says = says(i)
-	v.Next, v.NextAt = next(i)
-	if remaining, known := pace.Remaining(now); known && v.NextAt == nil && i.Open {
+	if i.Open {
+		v.Next = i.Next()
+	}
+	if remaining, known := pace.Remaining(now); known && v.Next.At == nil && i.Open {
 		v.About = about(remaining)
 	}
 	return v
@@ -136,35 +137,6 @@ func says(i overview.Import) string {
 	}
 	problem, _, _ := strings.Cut(i.Progress.Attention, ". Signals:")
 	return problem
-}
-
-// next says what happens next, and when if that is certain.
-func next(i overview.Import) (what string, at *time.Time) {
-	switch {
-	case !i.Open:
-		return "", nil
-	case i.Activity != nil && i.Activity.Paused:
-		return "goes on when somebody unpauses the activity in Temporal", nil
-	case i.Activity != nil && i.Activity.NextAttempt != nil:
-		return fmt.Sprintf("attempt %d begins", i.Activity.Attempt), i.Activity.NextAttempt
-	case i.Activity != nil && i.Activity.StartedAt == nil && i.Activity.Attempt <= 1:
-		return "begins when a worker takes it", nil
-	case i.Activity != nil && i.Activity.Heartbeat.Waiting:
-		return "begins when the worker has a slot free", nil
-	}
-	switch i.Progress.Step {
-	case workflows.StepDownload:
-		return "its records are imported", nil
-	case workflows.StepImport:
-		return "the records are published", nil
-	case workflows.StepHold:
-		return "the job is deleted in the cloud", i.Progress.DeleteAfter
-	case workflows.StepDelete:
-		return "the import is done", nil
-	case workflows.StepNeedsAttention:
-		return "without an answer the import fails", i.Progress.FailsAfter
-	}
-	return "", nil
 }
 
 func viewPace(pace *overview.Pace, now time.Time) *progressView {

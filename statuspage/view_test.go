@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -25,4 +26,23 @@ func TestHeldImportsAreInTheOrderOfTheirDeletionWhateverIsPending(t *testing.T) 
 		held(2, time.Hour, &overview.Activity{Name: "RemoveFile", Attempt: 1}), // no worker has taken it yet
 	}, at))
 	require.Equal(t, []int64{2, 1}, []int64{sorted[0].ScrapingJobID, sorted[1].ScrapingJobID})
+}
+
+func TestPageSaysWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
+	h := handler{}
+	now := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	until := now.Add(7 * time.Minute)
+	waiting := overview.Import{
+		ScrapingJobID: 500, Open: true, ProgressKnown: true,
+		Progress: workflows.Progress{Step: workflows.StepDownload, WaitsFor: "the API's limit of calls", WaitsUntil: &until},
+	}
+	busy := overview.Import{
+		ScrapingJobID: 501, Open: true, ProgressKnown: true,
+		Progress: workflows.Progress{Step: workflows.StepDownload}, Activity: &overview.Activity{Name: "DownloadScrapingJob", Attempt: 1},
+	}
+	var text strings.Builder
+	page := overviewPage{frame: frame{Now: now}, Running: h.viewImports([]overview.Import{waiting, busy}, now)}
+	require.NoError(t, pages.ExecuteTemplate(&text, "overview.html", page))
+	require.Contains(t, text.String(), `Next: waits for the API&#39;s limit of calls until <time datetime="2026-01-01T10:07:00Z">2026-01-01 10:07:00 UTC</time> <span class="relative">(in 7 min)</span></p>`)
+	require.Contains(t, text.String(), `Next: a worker takes up DownloadScrapingJob, as soon as one has a slot free (MAX_CONCURRENT_IMPORTS) and room in its spool</p>`)
 }

@@ -30,7 +30,10 @@ type Activity struct {
 	LastFailure string `json:"last_failure,omitempty"`
 }
 
-const removeFile = "RemoveFile" // nothing waits for it but the import's end
+const (
+	download   = "DownloadScrapingJob" // only a worker with a slot and room in its spool takes it
+	removeFile = "RemoveFile"          // nothing waits for it but the import's end
+)
 
 // pendingActivity picks the one that the import waits for.
 func pendingActivity(pending []*workflowpb.PendingActivityInfo) *Activity {

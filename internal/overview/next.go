@@ -7,63 +7,87 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Next says in a few words what happens next to the import, and when that is
-// known, in now's time zone.
-func (i Import) Next(now time.Time) string {
+// Next is what happens next to an import, in a few words.
+type Next struct {
+	What string
+	// At is when, or until when the import waits at most; nil if that is not known.
+	At *time.Time
+	// Waits is set when What is a wait: At is its end.
+	Waits bool
+}
+
+// Preposition stands between What and At.
+func (n Next) Preposition() string {
+	if n.Waits {
+		return "until"
+	}
+	return "at"
+}
+
+// In is a line, with the time in now's time zone.
+func (n Next) In(now time.Time) string {
+	if n.At == nil {
+		return n.What
+	}
+	in := n.At.Sub(now).Round(time.Second)
+	switch {
+	case in <= 0 && n.Waits:
+		return n.What
+	case in <= 0:
+		return n.What + " now"
+	}
+	at, layout := n.At.In(now.Location()), time.DateTime
+	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		layout = time.TimeOnly
+	}
+	return fmt.Sprintf("%s %s %s, in %s", n.What, n.Preposition(), at.Format(layout), in)
+}
+
+// Next says what happens next to the import.
+func (i Import) Next() Next {
 	switch {
 	case i.Result != nil:
-		return "nothing: this import is done"
+		return Next{What: "nothing: this import is done"}
 	case !i.Open:
-		return "nothing by this run: reconciliation begins another one if the job is due"
+		return Next{What: "nothing by this run: reconciliation begins another one if the job is due"}
 	case i.NeedsAttention():
-		next := "a person decides; without a signal in time the import fails"
-		if i.Progress.FailsAfter != nil {
-			next += " " + when(*i.Progress.FailsAfter, now)
-		}
-		return next
+		return Next{What: "a person decides; without a signal in time the import fails", At: i.Progress.FailsAfter}
+	case i.Progress.WaitsFor != "":
+		return Next{What: "waits for " + i.Progress.WaitsFor, At: i.Progress.WaitsUntil, Waits: true}
 	case i.Activity != nil:
-		if next := i.Activity.next(now); next != "" {
+		if next := i.Activity.next(); next.What != "" {
 			return next
 		}
 	}
 	if !i.ProgressKnown {
-		return "it goes on as soon as a worker is there"
+		return Next{What: "it goes on as soon as a worker is there"}
 	}
 	switch i.Progress.Step {
 	case workflows.StepDownload:
-		return "the records are imported"
+		return Next{What: "the records are imported"}
 	case workflows.StepImport:
-		return "the import is published, in place of an earlier one"
+		return Next{What: "the import is published, in place of an earlier one"}
 	case workflows.StepHold:
-		if i.Progress.DeleteAfter != nil {
-			return "the job is deleted in the cloud " + when(*i.Progress.DeleteAfter, now)
-		}
-		return "the job is deleted in the cloud"
+		return Next{What: "the job is deleted in the cloud", At: i.Progress.DeleteAfter}
 	case workflows.StepDelete:
-		return "the import is done"
+		return Next{What: "the import is done"}
 	}
-	return "the import goes on by itself"
+	return Next{What: "the import goes on by itself"}
 }
 
-// next says what the activity waits for, or "" while it is at work.
-func (a *Activity) next(now time.Time) string {
+// next says what the activity waits for, or nothing while it is at work.
+func (a *Activity) next() Next {
 	switch {
 	case a.Paused:
-		return "nothing before somebody unpauses the activity " + a.Name
+		return Next{What: "nothing before somebody unpauses the activity " + a.Name}
 	case a.NextAttempt != nil:
-		return fmt.Sprintf("attempt %d of %s begins %s", a.Attempt, a.Name, when(*a.NextAttempt, now))
+		return Next{What: fmt.Sprintf("attempt %d of %s begins", a.Attempt, a.Name), At: a.NextAttempt}
+	case a.StartedAt == nil && a.Name == download:
+		return Next{What: "a worker takes up " + download + ", as soon as one has a slot free (MAX_CONCURRENT_IMPORTS) and room in its spool"}
 	case a.StartedAt == nil:
-		return fmt.Sprintf("a worker takes up %s", a.Name)
+		return Next{What: "a worker takes up " + a.Name}
 	case a.Heartbeat.Waiting:
-		return "the worker begins as soon as it has a slot free (MAX_CONCURRENT_IMPORTS)"
+		return Next{What: "the worker begins as soon as it has a slot free (MAX_CONCURRENT_IMPORTS)"}
 	}
-	return ""
-}
-
-func when(at, now time.Time) string {
-	in := at.Sub(now).Round(time.Second)
-	if in <= 0 {
-		return "now"
-	}
-	return fmt.Sprintf("at %s, in %s", at.In(now.Location()).Format(time.DateTime), in)
+	return Next{}
 }

@@ -34,7 +34,7 @@ func (i Import) Amount() (amount Amount, ok bool) {
 		if done := told.Records + told.Rejected; done > 0 && i.Progress.StoredRecordCount > 0 {
 			return Amount{Records, done, max(done, i.Progress.StoredRecordCount)}, true
 		}
-	case "DownloadScrapingJob":
+	case download:
 	default:
 		return Amount{}, false
 	}
