@@ -7,8 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -77,36 +75,6 @@ func TestStormOf429(t *testing.T) {
 	}
 	c.requireEmptySpools()
 	c.observe("%d × 1,000 records once, deleted in the cloud after that; %d calls were refused, none repeated before its time", jobs, storm)
-}
-
-func TestBudgetSpent(t *testing.T) {
-	const jobs, window = 300, 5 * time.Second // for the API's 15 minutes, and the workers' too
-	e := register(t, "300 jobs finish at once, which takes 1,200 calls; the API allows 200 in a window",
-		"the small calls are paced, refused ones wait, none gives up, no import fails")
-	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
-		o.NoRateLimit, o.RateLimitWindow = false, window
-	})
-	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "API_CALLS_PER_15_MINUTES=36000")
-	c.worker(c.Spool)
-	c.worker(t.TempDir())
-	var ids []int64
-	for range jobs {
-		ids = append(ids, c.finished(20))
-	}
-	for _, id := range ids {
-		c.requireGone(id, 20)
-		require.Len(t, c.Runs(id), 1)
-	}
-	c.requireEmptySpools()
-	calls, refused := c.Cloud.Requests(), 0
-	for _, call := range calls {
-		if call.Status == http.StatusTooManyRequests {
-			refused++
-		}
-	}
-	took := calls[len(calls)-1].Time.Sub(calls[0].Time)
-	c.observe("%d × 20 records once, deleted in the cloud after that, within %.0f windows; %d calls, of which %d were refused",
-		jobs, took.Seconds()/window.Seconds(), len(calls), refused)
 }
 
 func TestTokenWithdrawn(t *testing.T) {

@@ -27,6 +27,7 @@ var subjects = []struct{ file, title string }{
 	{"temporal_test.go", "Temporal"},
 	{"download_test.go", "Downloads"},
 	{"api_test.go", "API calls"},
+	{"budget_test.go", "The API's limit of calls"},
 	{"disk_test.go", "The disk"},
 	{"webhook_test.go", "Webhooks"},
 	{"signals_test.go", "Signals"},

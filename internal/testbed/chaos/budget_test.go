@@ -1,0 +1,268 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// A window of the API with few calls, short enough for a test.
+const (
+	windowCalls  = 20
+	windowLength = 10 * time.Second
+)
+
+// otherProgram marks the calls of a program that is none of ours, in their query.
+const otherProgram = "other-program"
+
+// beginWithWindow is the start of a case where the API allows so many calls in each
+// window, with a worker.
+func beginWithWindow(t *testing.T, calls int, length time.Duration, happens, holds string) *chaos {
+	t.Helper()
+	e := register(t, happens, holds)
+	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
+		o.NoRateLimit, o.RateLimitCalls, o.RateLimitWindow = false, calls, length
+	})
+	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "API_CALLS_PER_15_MINUTES="+strconv.Itoa(calls))
+	c.worker(c.Spool)
+	c.DB.MustExec(`INSERT INTO scrapehaul.api_budgets (account, window_length) VALUES ('default', make_interval(secs => $1))
+		ON CONFLICT (account) DO UPDATE SET window_length = excluded.window_length`, length.Seconds())
+	return c
+}
+
+// finishTogether adds finished jobs of 20 records, and notifies.
+func (c *chaos) finishTogether(jobs int) (ids []int64) {
+	c.T.Helper()
+	for range jobs {
+		ids = append(ids, c.finished(20))
+	}
+	return ids
+}
+
+// requireAllGone is the good end of jobs that share a window: each is imported by
+// one run, and none of their calls was refused more than once.
+func (c *chaos) requireAllGone(ids []int64) {
+	c.T.Helper()
+	for _, id := range ids {
+		c.requireGone(id, 20)
+		require.Len(c.T, c.Runs(id), 1)
+	}
+	c.requireEmptySpools()
+	calls, refused, ofJob := 0, 0, map[int64]int{}
+	var first, last time.Time
+	for _, call := range c.Cloud.Requests() {
+		if call.Query.Get(otherProgram) != "" {
+			continue
+		}
+		if calls++; calls == 1 {
+			first = call.Time
+		}
+		last = call.Time
+		if call.Status != http.StatusTooManyRequests {
+			continue
+		}
+		refused++
+		if call.ID != 0 { // else a list, which is for several jobs
+			ofJob[call.ID]++
+			require.Equal(c.T, 1, ofJob[call.ID], "calls of scraping job %d were refused more than once", call.ID)
+		}
+	}
+	c.observe("%d × 20 records once, deleted in the cloud after that, in %.0f s; %d calls, of which %d were refused, none of a job twice",
+		len(ids), last.Sub(first).Seconds(), calls, refused)
+}
+
+// untilAnImportWaits waits until an import says that it waits for the API's limit,
+// and how long.
+func (c *chaos) untilAnImportWaits(ids []int64) {
+	c.T.Helper()
+	c.WaitForAnswer("an import that says that it waits", func() bool {
+		for _, id := range ids {
+			if p := c.Progress(id); p.WaitsFor == "the API's limit of calls" && p.WaitsUntil != nil {
+				require.WithinDuration(c.T, time.Now(), *p.WaitsUntil, time.Minute)
+				return true
+			}
+		}
+		return false
+	})
+	c.observe("“waits for the API's limit of calls until …”")
+}
+
+func TestBudgetSpent(t *testing.T) {
+	const jobs, window = 300, 5 * time.Second // for the API's 15 minutes
+	c := beginWithWindow(t, 200, window, "300 jobs finish at once, which takes some 1,000 calls; the API allows 200 in a window",
+		"the calls of a window are made at once, those beyond wait for the next one; no import fails")
+	c.worker(t.TempDir())
+	ids := c.finishTogether(jobs)
+	c.requireAllGone(ids)
+}
+
+func TestAnotherProgramSpendsHalf(t *testing.T) {
+	c := beginWithWindow(t, windowCalls, windowLength, "another program spends half of every window with the same token",
+		"what the API says is left counts; the imports wait for the next window, and say so")
+	ctx, stop := context.WithCancel(t.Context())
+	var other sync.WaitGroup
+	other.Go(func() {
+		every := time.NewTicker(windowLength / (windowCalls / 2))
+		defer every.Stop()
+		for ctx.Err() == nil {
+			c.callOfAnotherProgram(ctx)
+			select {
+			case <-every.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	defer other.Wait()
+	defer stop()
+	ids := c.finishTogether(10)
+	c.untilAnImportWaits(ids)
+	c.requireAllGone(ids)
+}
+
+// callOfAnotherProgram asks for the account, whatever the answer.
+func (c *chaos) callOfAnotherProgram(ctx context.Context) {
+	url := fmt.Sprintf("%saccount?%s=1&api_token=%s", c.Cloud.URL, otherProgram, c.Env.APIToken)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return
+	}
+	if response, err := http.DefaultClient.Do(request); err == nil {
+		_ = response.Body.Close()
+	}
+}
+
+func TestRefusalInABurst(t *testing.T) {
+	const pause = 8 * time.Second
+	c := beginWithWindow(t, 200, 15*time.Minute, "the API refuses all calls for 8 s in the middle of a burst (429, Retry-After), although its window has some left; there are two workers",
+		"each job is refused once at most, by whichever worker; all go on when the API lets them")
+	c.worker(t.TempDir())
+	var begun sync.Once
+	var until time.Time
+	refusal := c.Cloud.Inject(webscrapertest.Fault{After: 15, Effect: func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
+		begun.Do(func() { until = time.Now().Add(pause) })
+		if left := time.Until(until); left > 0 {
+			return webscrapertest.TooManyRequests(left)(cloud, next)
+		}
+		return next
+	}})
+	ids := c.finishTogether(20)
+	c.untilAnImportWaits(ids)
+	c.requireAllGone(ids)
+	require.NotZero(t, refusal.Hits())
+	for _, call := range c.Cloud.Requests() {
+		if call.Status == http.StatusTooManyRequests { // it was under way when the first was answered
+			require.True(t, call.Time.Before(until.Add(-pause/2)), "a call was sent in vain")
+		}
+	}
+}
+
+func TestWindowIsShared(t *testing.T) {
+	c := beginWithWindow(t, windowCalls, windowLength, "two workers and a starter, which runs `account` and `jobs` again and again, share one window",
+		"together they make no more calls than it has; those of a person come first")
+	c.worker(t.TempDir())
+	ids := c.finishTogether(10)
+	open, slowest, commands := true, time.Duration(0), 0
+	for ; open; commands++ {
+		begun := time.Now()
+		_, err := c.Programs.RunStarter(t.Context(), c.Env, []string{"account", "jobs"}[commands%2])
+		require.NoError(t, err)
+		slowest = max(slowest, time.Since(begun))
+		open = false
+		for _, id := range ids {
+			open = open || !c.Cloud.Deleted(id)
+		}
+	}
+	require.Greater(t, commands, 2)
+	c.observe("the slowest of %d commands took %.0f s", commands, slowest.Seconds())
+	c.requireAllGone(ids)
+}
+
+func TestLedgerIsLocked(t *testing.T) {
+	c := beginWithWindow(t, windowCalls, windowLength, "somebody's transaction has locked the row of the account's budget, and hangs",
+		"it is said within a minute who is in the way; no call is made meanwhile, and the imports go on after that")
+	holder, err := c.DB.Beginx()
+	require.NoError(t, err)
+	_, err = holder.Exec(`SET LOCAL application_name = 'a person'`)
+	require.NoError(t, err)
+	_, err = holder.Exec(`SELECT FROM scrapehaul.api_budgets FOR UPDATE`)
+	require.NoError(t, err)
+	begun := time.Now()
+	ids := c.finishTogether(5)
+	says := c.failure(ids[0], "(a person, ")
+	took := time.Since(begun)
+	require.Less(t, took, time.Minute)
+	require.Empty(t, c.Cloud.Requests())
+	require.NoError(t, holder.Rollback())
+	c.observe("after %.0f s the failure says: “…%s…”", took.Seconds(), says[strings.Index(says, "waiting for"):])
+	c.requireAllGone(ids)
+}
+
+func TestWrongClock(t *testing.T) {
+	for name, by := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			c := beginWithWindow(t, windowCalls, windowLength, "the clock of one of two workers is an hour "+name,
+				"only the database's clock counts: calls are made and wait as if all were right")
+			c.Programs.Worker = buildWithWrongClock(t, by)
+			begun := time.Now().Add(by)
+			c.worker(t.TempDir())
+			c.WaitFor("its log, with the wrong time", func() bool {
+				return strings.Contains(c.Log.String(), begun.Format(`{"time":"2006-01-02T15:`)) ||
+					strings.Contains(c.Log.String(), time.Now().Add(by).Format(`{"time":"2006-01-02T15:`))
+			})
+			ids := c.finishTogether(10)
+			c.untilAnImportWaits(ids)
+			c.requireAllGone(ids)
+		})
+	}
+}
+
+// buildWithWrongClock builds a worker whose clock is wrong. Only another package
+// time deceives a Go program; it is compiled as of the same source file, so that all
+// that was built with the right one can be linked with it.
+func buildWithWrongClock(t *testing.T, by time.Duration) (worker string) {
+	t.Helper()
+	run := func(args ...string) string {
+		command := exec.CommandContext(t.Context(), "go", args...)
+		var problems strings.Builder
+		command.Stderr = &problems
+		output, err := command.Output()
+		require.NoError(t, err, "%s", &problems)
+		return strings.TrimSpace(string(output))
+	}
+	folder, source := t.TempDir(), filepath.Join(run("env", "GOROOT"), "src", "time", "time.go")
+	write := func(name, content string) (file string) {
+		file = filepath.Join(folder, name)
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		return file
+	}
+	right, err := os.ReadFile(source)
+	require.NoError(t, err)
+	const reads = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()"
+	require.Contains(t, string(right), reads)
+	wrong := write("time.go", strings.Replace(string(right), reads, fmt.Sprintf("%s; sec += %d", reads, int(by.Seconds())), 1))
+	overlay := write("overlay.json", fmt.Sprintf(`{"Replace": {%q: %q}}`, source, wrong))
+	wrongTime := run("list", "-export", "-overlay", overlay, "-gcflags=time=-trimpath="+wrong+"=>$GOROOT/src/time/time.go", "-f", "{{.Export}}", "time")
+
+	const module = "github.com/scrapehaul/scrapehaul/worker"
+	packages := run("list", "-export", "-deps", "-f", "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}", module)
+	packages = regexp.MustCompile(`(?m)^packagefile time=.*$`).ReplaceAllLiteralString(packages, "packagefile time="+wrongTime)
+	compiled := regexp.MustCompile(`(?m)^packagefile ` + module + `=(.*)$`).FindStringSubmatch(packages)
+	worker = filepath.Join(folder, "worker")
+	run("tool", "link", "-importcfg", write("packages", packages), "-s", "-w", "-o", worker, compiled[1])
+	return worker
+}
