@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"text/tabwriter"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -18,24 +20,41 @@ import (
 
 type accountCommand struct {
 	program.CloudFlags
+	program.DatabaseFlags
 }
 
-// Run asks for the account, which is one API call.
+// Run asks for the account, which is one API call, and the ledger where there is one.
 func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	cloud := c.Client(&s, slog.New(slog.DiscardHandler))
+	cloud := c.Client(&s, discard())
+	if c.DatabaseURL != "" {
+		c.Validate(&s)
+	}
 	if err := s.Err(); err != nil {
 		return err
 	}
+	table := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
+	if c.DatabaseURL == "" {
+		return errors.Join(printAccount(ctx, table, cloud), table.Flush())
+	}
+	db, err := openMigrated(ctx, &c.DatabaseFlags)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // what is to be written has been
+	ledger := postgres.NewLedger(db, postgres.DefaultAccount, 0)
+	return errors.Join(printAccount(ctx, table, cloud.WithBudget(ledger)), printLedger(ctx, table, ledger), table.Flush())
+}
+
+func printAccount(ctx context.Context, table io.Writer, cloud *webscraper.Client) error {
 	account, err := cloud.Account(ctx)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "account\t%s %s <%s>\n", account.FirstName, account.LastName, account.Email)
 	fmt.Fprintf(table, "page credits\t%d\n", account.PageCredits)
 	fmt.Fprintf(table, "API calls left\t%s\n", budget(cloud))
-	return table.Flush()
+	return nil
 }
 
 // budget says what the last answer told of the account's API budget.
@@ -51,6 +70,34 @@ func budget(cloud *webscraper.Client) string {
 	return text
 }
 
+// printLedger says what all processes together have made of the window.
+func printLedger(ctx context.Context, table io.Writer, ledger *postgres.Ledger) error {
+	state, err := ledger.State(ctx)
+	if err != nil {
+		return err
+	}
+	window := "none: the next call begins one"
+	if state.Resets.After(time.Now()) {
+		window = fmt.Sprintf("%d calls made here and %d elsewhere, of %d until %s",
+			state.Taken, state.Elsewhere, state.Calls, state.Resets.Local().Format(time.DateTime))
+	}
+	fmt.Fprintf(table, "window\t%s\n", window)
+	fmt.Fprintf(table, "imports that wait\t%d\n", state.Waiting)
+	return nil
+}
+
+// openMigrated returns a connection to a database that has the schema.
+func openMigrated(ctx context.Context, flags *program.DatabaseFlags) (*sqlx.DB, error) {
+	db, err := flags.Connect(1)
+	if err != nil {
+		return nil, err
+	}
+	if err := postgres.CheckSchema(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("the database of DATABASE_URL: %w", err), db.Close())
+	}
+	return db, nil
+}
+
 type jobsCommand struct {
 	program.CloudFlags
 	program.DatabaseFlags
@@ -63,24 +110,54 @@ type jobsCommand struct {
 func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
-	cloud := c.Client(&s, slog.New(slog.DiscardHandler))
+	cloud := c.Client(&s, discard())
 	if err := s.Err(); err != nil {
 		return err
 	}
-	db, err := c.Connect(1)
+	db, err := openMigrated(ctx, &c.DatabaseFlags)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }() // nothing is written
-	if err := postgres.CheckSchema(ctx, db); err != nil {
-		return fmt.Errorf("the database of DATABASE_URL: %w", err)
-	}
+	defer func() { _ = db.Close() }() // what is to be written has been
+	cloud = cloud.WithBudget(postgres.NewLedger(db, postgres.DefaultAccount, 0))
 	list := printJobs
 	if c.JSON {
 		list = printJobsJSON
 	}
-	return list(streams.Out, jobsWithImports(ctx, cloud, postgres.NewStore(db, nil),
-		webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}))
+	which := webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}
+	return list(streams.Out, withImports(ctx, allJobs(ctx, cloud, which, streams.Err), postgres.NewStore(db, nil)))
+}
+
+// allJobs yields each job once, and ends after the first error. It waits for the calls
+// that the account does not have at present, and says so.
+func allJobs(ctx context.Context, cloud *webscraper.Client, which webscraper.ListScrapingJobsOptions, says io.Writer) iter.Seq2[*webscraper.ScrapingJob, error] {
+	return func(yield func(*webscraper.ScrapingJob, error) bool) {
+		seen := map[int64]bool{}
+		for page := 1; ; {
+			jobs, last, err := cloud.ScrapingJobsPage(ctx, which, page)
+			if wait, limited := webscraper.IsRateLimited(err); limited {
+				fmt.Fprintf(says, "waits for the API's limit of calls until %s\n", time.Now().Add(wait).Format(time.DateTime))
+				select {
+				case <-time.After(wait):
+					continue
+				case <-ctx.Done():
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, job := range jobs {
+				if !seen[job.ID] && !yield(job, nil) {
+					return
+				}
+				seen[job.ID] = true
+			}
+			if page++; len(jobs) == 0 || last != 0 && page > last {
+				return
+			}
+		}
+	}
 }
 
 // listedJob is a job of the account with its import, as --json prints it.
@@ -91,10 +168,10 @@ type listedJob struct {
 	RunAgain bool `json:"run_again,omitempty"`
 }
 
-// jobsWithImports ends after the first error.
-func jobsWithImports(ctx context.Context, cloud *webscraper.Client, store *postgres.Store, which webscraper.ListScrapingJobsOptions) iter.Seq2[listedJob, error] {
+// withImports ends after the first error.
+func withImports(ctx context.Context, jobs iter.Seq2[*webscraper.ScrapingJob, error], store *postgres.Store) iter.Seq2[listedJob, error] {
 	return func(yield func(listedJob, error) bool) {
-		for job, err := range cloud.ScrapingJobs(ctx, which) {
+		for job, err := range jobs {
 			if err != nil {
 				yield(listedJob{}, err)
 				return
