@@ -42,6 +42,57 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 	}
 }
 
+// migrated is a cloud and a database with its schema, of which the commands know.
+func migrated(t *testing.T, options webscrapertest.Options) (*webscrapertest.Cloud, *sqlx.DB) {
+	t.Helper()
+	options.Tokens = []string{apiToken}
+	cloud := webscrapertest.NewServer(t, options)
+	database := postgrestest.NewDatabase(t)
+	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database})
+	db, err := sqlx.Open("postgres", database)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err = postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	return cloud, db
+}
+
+func TestAccountSaysWhatTheLedgerHas(t *testing.T) {
+	cloud, db := migrated(t, webscrapertest.Options{RateLimitCalls: 50})
+	code, out, problems := runStarter("account")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Regexp(t, `\nAPI calls left +49 of 50 per 15 minutes\nwindow +1 calls made here and 0 elsewhere, of 50 until `+date+`\nimports that wait +0\n$`, out)
+
+	// The window is spent, and not by the command: it sends nothing, and says so.
+	db.MustExec(`UPDATE scrapehaul.api_budgets SET taken = 40, elsewhere = 10;
+		INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until) VALUES ('default', '500', 2, now(), now() + interval '7 minutes')`)
+	code, out, problems = runStarter("account")
+	require.Equal(t, program.ExitFailed, code)
+	require.Regexp(t, `^window +40 calls made here and 10 elsewhere, of 50 until `+date+`\nimports that wait +1\n$`, out)
+	require.Contains(t, problems, "the account has no call left for ")
+	require.Len(t, cloud.Requests(), 1)
+
+	db.MustExec(`UPDATE scrapehaul.api_budgets SET resets_at = now() - interval '1 second'; DELETE FROM scrapehaul.api_waits`)
+	code, out, problems = runStarter("account")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Regexp(t, `\nwindow +1 calls made here`, out)
+}
+
+func TestJobsWaitForCalls(t *testing.T) {
+	cloud, db := migrated(t, webscrapertest.Options{})
+	for range 150 {
+		cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1, 1)})
+	}
+	db.MustExec(`INSERT INTO scrapehaul.api_budgets (account, window_number, calls, taken, answered, resets_at) VALUES ('default', 1, 200, 199, true, now() + interval '2 seconds')`)
+	code, out, problems := runStarter("jobs")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Equal(t, 151, strings.Count(out, "\n"))
+	require.Regexp(t, `^waits for the API's limit of calls until `+date+`\n$`, problems)
+	calls := cloud.Requests()
+	require.Len(t, calls, 2)
+	require.Greater(t, calls[1].Time.Sub(calls[0].Time), time.Second)
+}
+
 func TestWrongAPITokenIsNotRepeated(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.Options{})
 	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
@@ -56,7 +107,8 @@ func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"})
 	code, _, problems := runStarter("account")
 	require.Equal(t, program.ExitSettings, code)
-	programtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ")
+	programtest.RequireProblems(t, "starter", problems, "WEBSCRAPER_API_TOKEN is missing: ", "DATABASE_URL is not the URL of a PostgreSQL database: ")
+	require.NotContains(t, problems, password)
 
 	code, _, problems = runStarter("jobs")
 	require.Equal(t, program.ExitSettings, code)
@@ -91,8 +143,8 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 4)
 	require.Regexp(t, `^JOB +SITEMAP +CUSTOM ID +STATUS +RECORDS +IMPORTED +AT$`, lines[0])
-	require.Regexp(t, `^1 +shop +finished +20 +1 \(1 rejected\) +`+date, lines[1])
-	require.Regexp(t, `^2 +shop again +finished +30 +1 \(1 rejected\) \(has run again since\) +`+date, lines[2])
+	require.Regexp(t, `^1 +shop +finished +20 +1 \(1 rejected\) +`+date+`$`, lines[1])
+	require.Regexp(t, `^2 +shop again +finished +30 +1 \(1 rejected\) \(has run again since\) +`+date+`$`, lines[2])
 	require.Regexp(t, `^3 +news +finished +40 +no *$`, lines[3])
 
 	code, out, problems = runStarter("jobs", "--sitemap-id", "13")
@@ -101,7 +153,7 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out, "\n"))
 }
 
-const date = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$`
+const date = `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`
 
 // publish publishes an import of one record, and one rejected, for the job.
 func publish(t *testing.T, db *sqlx.DB, job sink.ScrapingJob) {

@@ -27,8 +27,8 @@ func (d *doctor) checkCloud(ctx context.Context) {
 		d.ok("Web Scraper Cloud takes WEBSCRAPER_API_TOKEN, page credits: %d, API calls left: %s", account.PageCredits, budget(cloud))
 	case webscraper.IsUnauthorized(err):
 		d.fix("Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page (%v)", err)
-	case limited:
-		d.fix("Web Scraper Cloud: the account's API calls are used up for now: %v", err)
+	case limited: // which it may be at any time, of an account that has much to import
+		d.line("hint", "Web Scraper Cloud: the account's API calls are used up for now: %v", err)
 	default:
 		d.fix("Web Scraper Cloud: %v: see WEBSCRAPER_API_BASE_URI, and whether this machine reaches it", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
@@ -37,6 +38,21 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	}
 	d.checkClock("PostgreSQL", found.Clock, before, d.now())
 	d.checkSchema(found)
+	if found.SchemaVersion == found.WantVersion && len(found.Forbidden) == 0 {
+		d.checkLedger(ctx, postgres.NewLedger(db, postgres.DefaultAccount, 0))
+	}
+}
+
+// checkLedger hints at imports that wait for calls of the API.
+func (d *doctor) checkLedger(ctx context.Context, ledger *postgres.Ledger) {
+	state, err := within(ctx, ledger.State)
+	switch {
+	case err != nil:
+		d.fix("schema scrapehaul: %v", err)
+	case state.Waiting > 0:
+		d.line("hint", "imports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
+			state.Waiting, state.Resets.Local().Format(time.DateTime))
+	}
 }
 
 func (d *doctor) checkReadOnly(readOnly bool) {

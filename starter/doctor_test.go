@@ -318,7 +318,18 @@ func TestDoctorNamesTheAPIsAnswer(t *testing.T) {
 	require.Equal(t, 1, fault.Hits())
 	s.Cloud.Inject(webscrapertest.Fault{Path: "account", Times: 1, Effect: webscrapertest.TooManyRequests(time.Minute)})
 	_, out, _ = runDoctor(t)
-	requireFixes(t, out, "Web Scraper Cloud: the account's API calls are used up for now: ")
+	require.Contains(t, out, "hint  Web Scraper Cloud: the account's API calls are used up for now: ")
+}
+
+func TestDoctorHintsAtImportsThatWaitForCalls(t *testing.T) {
+	s := wellSystem(t)
+	s.DB.MustExec(`
+		INSERT INTO scrapehaul.api_budgets (account, window_number, calls, taken, answered, resets_at) VALUES ('default', 1, 200, 200, true, now() + interval '7 minutes')
+		ON CONFLICT (account) DO UPDATE SET resets_at = excluded.resets_at;
+		INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until) SELECT 'default', n::text, 2, now(), now() + interval '7 minutes' FROM generate_series(1, 12) AS n`)
+	code, out, problems := runDoctor(t)
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Regexp(t, `(?m)^hint  imports that wait for the API's limit of calls: 12; they go on by themselves, the next of them at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$`, out)
 }
 
 func TestDoctorHintsAtTimeoutsAndReplicasThatNoCommitWaitsFor(t *testing.T) {
