@@ -21,6 +21,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -154,7 +155,6 @@ func (w *importWorker) prepareMetrics() (*program.Metrics, error) {
 	w.temporal.MetricsHandler = metrics.Handler()
 	activities.InitMetrics(metrics.Handler())
 	workflows.InitMetrics(metrics.Handler())
-	metrics.WatchAPIBudget(w.cloud)
 	return metrics, nil
 }
 
@@ -165,6 +165,7 @@ func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, 
 		return nil
 	}
 	metrics.WatchOpenImports(temporal, w.taskQueue)
+	metrics.WatchAPIBudget(postgres.NewLedger(db, postgres.DefaultAccount, 0))
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	metrics.Register(engine)

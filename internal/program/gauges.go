@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -19,7 +19,7 @@ var (
 	apiCallsLimit = prometheus.NewDesc("scrapehaul_api_calls_limit",
 		"Calls to the API of Web Scraper Cloud that the account may make in 15 minutes.", nil, nil)
 	apiCallsRemaining = prometheus.NewDesc("scrapehaul_api_calls_remaining",
-		"Calls to the API of Web Scraper Cloud that the account has left, as this process has seen it last.", nil, nil)
+		"Calls to the API of Web Scraper Cloud that the account has left.", nil, nil)
 	openImports = prometheus.NewDesc("scrapehaul_open_imports",
 		"Imports whose workflow is running: at work, holding, or in need of attention.", nil, nil)
 	needingAttention = prometheus.NewDesc("scrapehaul_imports_needing_attention",
@@ -30,14 +30,16 @@ func gauge(to chan<- prometheus.Metric, desc *prometheus.Desc, value int, labels
 	to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 }
 
-// WatchAPIBudget adds the gauges of the account's API budget. There are none
-// before the first answer of the API.
-func (m *Metrics) WatchAPIBudget(cloud *webscraper.Client) {
-	m.registry.MustRegister(apiBudget{cloud})
+// WatchAPIBudget adds the gauges of the account's API budget. They come from the
+// database, and so every process tells the same. There are none before the first call,
+// and while the database cannot be read.
+func (m *Metrics) WatchAPIBudget(ledger *postgres.Ledger) {
+	m.registry.MustRegister(apiBudget{m, ledger})
 }
 
 type apiBudget struct {
-	cloud *webscraper.Client
+	metrics *Metrics
+	ledger  *postgres.Ledger
 }
 
 func (apiBudget) Describe(to chan<- *prometheus.Desc) {
@@ -46,22 +48,29 @@ func (apiBudget) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (b apiBudget) Collect(to chan<- prometheus.Metric) {
-	budget, known := b.cloud.RateLimit()
-	if !known {
+	ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
+	defer cancel()
+	state, err := b.ledger.State(ctx)
+	if err != nil {
+		b.metrics.logger.Warn("The API calls that are left were not read", "error", err)
+	}
+	if state.Calls == 0 {
 		return
 	}
-	if !budget.Reset.IsZero() && time.Now().After(budget.Reset) {
-		budget.Remaining = budget.Limit
+	remaining := state.Calls
+	if time.Now().Before(state.Resets) {
+		remaining = max(state.Calls-state.Taken-state.Elsewhere, 0)
 	}
-	gauge(to, apiCallsLimit, budget.Limit)
-	gauge(to, apiCallsRemaining, budget.Remaining)
+	gauge(to, apiCallsLimit, state.Calls)
+	gauge(to, apiCallsRemaining, remaining)
 }
 
-// Temporal is asked for the open imports no more often than this, however many
-// scrape, and not for longer.
 const (
-	openImportsEvery   = 15 * time.Second
-	openImportsTimeout = 5 * time.Second
+	// openImportsEvery is how often Temporal is asked for the open imports at most,
+	// however many scrape.
+	openImportsEvery = 15 * time.Second
+	// gaugeTimeout is for what has to be asked for a gauge.
+	gaugeTimeout = 5 * time.Second
 )
 
 // WatchOpenImports adds the gauges of the open imports of a task queue, those
@@ -106,7 +115,7 @@ func (w *importsWatch) Collect(to chan<- prometheus.Metric) {
 }
 
 func (w *importsWatch) count() {
-	ctx, cancel := context.WithTimeout(context.Background(), openImportsTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
 	defer cancel()
 	all, needAttention, err := workflows.CountOpenImports(ctx, w.temporal, w.taskQueue)
 	if err != nil {
