@@ -66,10 +66,11 @@ func (c *chaos) requireAllGone(ids []int64) {
 		require.Len(c.T, c.Runs(id), 1)
 	}
 	c.requireEmptySpools()
-	calls, refused, ofJob := 0, 0, map[int64]int{}
+	calls, refused, others, ofJob := 0, 0, 0, map[int64]int{}
 	var first, last time.Time
 	for _, call := range c.Cloud.Requests() {
 		if call.Query.Get(otherProgram) != "" {
+			others++
 			continue
 		}
 		if calls++; calls == 1 {
@@ -87,6 +88,9 @@ func (c *chaos) requireAllGone(ids []int64) {
 	}
 	c.observe("%d × 20 records once, deleted in the cloud after that, in %.0f s; %d calls, of which %d were refused, none of a job twice",
 		len(ids), last.Sub(first).Seconds(), calls, refused)
+	if others > 0 {
+		c.observe("%d calls of the other program meanwhile", others)
+	}
 }
 
 // untilAnImportWaits waits until an import says that it waits for the API's limit,
@@ -220,8 +224,8 @@ func TestWrongClock(t *testing.T) {
 			c := beginWithWindow(t, windowCalls, windowLength, "the clock of one of two workers is an hour "+name,
 				"only the database's clock counts: calls are made and wait as if all were right")
 			c.Programs.Worker = buildWithWrongClock(t, by)
-			begun := time.Now().Add(by)
-			c.worker(t.TempDir())
+			begun, spool := time.Now().Add(by), t.TempDir()
+			c.worker(spool)
 			c.WaitFor("its log, with the wrong time", func() bool {
 				return strings.Contains(c.Log.String(), begun.Format(`{"time":"2006-01-02T15:`)) ||
 					strings.Contains(c.Log.String(), time.Now().Add(by).Format(`{"time":"2006-01-02T15:`))
@@ -229,8 +233,23 @@ func TestWrongClock(t *testing.T) {
 			ids := c.finishTogether(windowJobs)
 			c.untilAnImportWaits(ids)
 			c.requireAllGone(ids)
+			steps := c.stepsOf(ids, spool)
+			require.NotZero(t, steps)
+			c.observe("%d steps were that worker's", steps)
 		})
 	}
+}
+
+// stepsOf counts the activities of the jobs that the worker on a spool has done.
+func (c *chaos) stepsOf(ids []int64, spool string) (n int) {
+	for _, id := range ids {
+		for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
+			if strings.HasSuffix(event.GetActivityTaskStartedEventAttributes().GetIdentity(), ":"+spool) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // buildWithWrongClock builds a worker whose clock is wrong. Only another package
