@@ -38,8 +38,10 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		return errors.Join(printAccount(ctx, table, cloud), table.Flush())
 	}
 	db, err := openMigrated(ctx, &c.DatabaseFlags)
-	if err != nil {
-		return err
+	if err != nil { // as before the first worker
+		cloudErr := printAccount(ctx, table, cloud)
+		fmt.Fprintf(table, "window\tnot known: %v\n", err)
+		return errors.Join(cloudErr, table.Flush())
 	}
 	defer func() { _ = db.Close() }() // what is to be written has been
 	ledger := postgres.NewLedger(db, postgres.DefaultAccount, 0)

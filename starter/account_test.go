@@ -78,6 +78,16 @@ func TestAccountSaysWhatTheLedgerHas(t *testing.T) {
 	require.Regexp(t, `\nwindow +1 calls made here`, out)
 }
 
+func TestAccountWithoutALedgerSaysWhatTheAPISays(t *testing.T) {
+	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{apiToken}})
+	programtest.SetEnvironment(t, map[string]string{
+		"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": postgrestest.NewDatabase(t),
+	})
+	code, out, problems := runStarter("account")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Regexp(t, `\nAPI calls left +199 of 200 per 15 minutes\nwindow +not known: the database of DATABASE_URL: .*run "worker migrate"`, out)
+}
+
 func TestJobsWaitForCalls(t *testing.T) {
 	cloud, db := migrated(t, webscrapertest.Options{})
 	for range 150 {

@@ -49,7 +49,7 @@ func (d *doctor) checkLedger(ctx context.Context, ledger *postgres.Ledger) {
 	switch {
 	case err != nil:
 		d.fix("schema scrapehaul: %v", err)
-	case state.Waiting > 0:
+	case state.Waiting > 0 && state.Resets.After(time.Now()):
 		d.line("hint", "imports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
 			state.Waiting, state.Resets.Local().Format(time.DateTime))
 	}
