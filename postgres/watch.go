@@ -34,12 +34,16 @@ const describeProcess = `format('process %s (%s, user %s%s)', pid, coalesce(null
     coalesce(usename, 'unknown'), ', ' || state || ', since ' || to_char(coalesce(xact_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')`
 
 // askAboutStatement says whether the server has nothing to do for the process any
-// more, which the client then does not know, and who keeps it waiting.
+// more, which the client then does not know, and who keeps it waiting: who is at the
+// head of those who wait in a row, which may be our own. 0 is a prepared transaction.
 const askAboutStatement = `
+WITH RECURSIVE blocking AS (
+    SELECT unnest(pg_blocking_pids($1::int)) AS pid
+    UNION SELECT unnest(pg_blocking_pids(pid)) FROM blocking)
 SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1
                    AND (state LIKE 'idle%' AND state_change < clock_timestamp() - interval '10 seconds') IS NOT TRUE),
        coalesce((SELECT string_agg(` + describeProcess + `, ', ' ORDER BY xact_start)
-                 FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids($1::int))), '')`
+                 FROM pg_stat_activity WHERE pid IN (SELECT pid FROM blocking) AND pg_blocking_pids(pid) <@ '{0}'), '')`
 
 // watch is over one statement.
 type watch struct {

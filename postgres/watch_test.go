@@ -37,6 +37,27 @@ func TestWaitForALockEndsByItselfAndNamesWhoHoldsIt(t *testing.T) {
 	db.MustExec(`DROP TABLE locked`)
 }
 
+func TestWaitForALockNamesWhoIsAtTheHeadOfThoseWhoWait(t *testing.T) {
+	db := askOften(t, 2*time.Second)
+	tx, err := db.Beginx()
+	require.NoError(t, err)
+	tx.MustExec(`SET LOCAL application_name = 'a person'`)
+	tx.MustExec(`LOCK TABLE locked`)
+	ended := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := db.Exec(`DROP TABLE locked`)
+			ended <- err
+		}()
+	}
+	for range 2 {
+		err := <-ended
+		require.ErrorContains(t, err, "(a person, ")
+		require.NotContains(t, err.Error(), ", process ", "none of those who wait")
+	}
+	require.NoError(t, tx.Commit())
+}
+
 func TestStatementThatTakesLongMayWaitForLocksNowAndThen(t *testing.T) {
 	db := askOften(t, 3*time.Second)
 	tx, err := db.Beginx()
