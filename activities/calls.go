@@ -35,7 +35,7 @@ func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking
 	if purpose.byHand {
 		request.Class = postgres.CallsByHand
 	}
-	grant, wait, err := a.Ledger.Reserve(ctx, request)
+	grant, wait, err := a.reserve(ctx, request)
 	if err != nil || wait > 0 {
 		return wait, err
 	}
@@ -51,12 +51,19 @@ func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking
 		return 0, err
 	}
 	// A place among those who wait.
-	grant, wait, err = a.Ledger.Reserve(ctx, request)
+	grant, wait, err = a.reserve(ctx, request)
 	if err == nil && wait == 0 {
 		a.release(ctx, grant)
 		wait = refusedFor
 	}
 	return wait, err
+}
+
+// reserve repeats what earlier attempts have told while it waits for the ledger.
+func (a *Activities) reserve(ctx context.Context, request postgres.Request) (*postgres.Grant, time.Duration, error) {
+	earlier := lastProgress(ctx)
+	defer keepHeartbeating(ctx, func() Progress { return earlier })()
+	return a.Ledger.Reserve(ctx, request)
 }
 
 // release gives back what is left. Otherwise it is unused until the window ends, which

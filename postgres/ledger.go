@@ -175,7 +175,9 @@ func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration,
 
 const (
 	// What a crash of PostgreSQL forgets of the last calls, the service says.
-	impatient = `SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('synchronous_commit', 'off', true)`
+	impatient = `
+SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('synchronous_commit', 'off', true),
+       set_config('application_name', 'scrapehaul: API calls', true)`
 
 	insertBudget = `INSERT INTO scrapehaul.api_budgets (account) VALUES ($1) ON CONFLICT DO NOTHING`
 
@@ -436,23 +438,33 @@ type State struct {
 	Calls     int `json:"calls"`
 	Taken     int `json:"taken"`
 	Elsewhere int `json:"elsewhere"`
-	// Resets is when the next window may begin; in the past, if none is open.
+	// Resets is when the next window may begin, by this process's clock; in the past,
+	// if none is open.
 	Resets time.Time `json:"resets"`
 	// Waiting is how many imports wait for a later window.
 	Waiting int `json:"waiting"`
 }
 
 const selectState = `
-SELECT calls, taken, elsewhere, coalesce(nullif(resets_at, '-infinity'), 'epoch') AS resets,
+SELECT calls, taken, elsewhere,
+       coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left,
        (SELECT count(*) FROM scrapehaul.api_waits AS wait
         WHERE wait.account = budget.account AND until > clock_timestamp() - $2::float8 * window_length) AS waiting
 FROM scrapehaul.api_budgets AS budget WHERE account = $1`
 
 // State reads the ledger. Before the first call it is the zero State.
 func (l *Ledger) State(ctx context.Context) (State, error) {
-	var state State
-	if err := l.db.GetContext(ctx, &state, selectState, l.account, lapse); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var row struct {
+		State
+		Left float64
+	}
+	err := l.db.GetContext(ctx, &row, selectState, l.account, lapse)
+	if errors.Is(err, sql.ErrNoRows) {
+		return State{}, nil
+	}
+	if err != nil {
 		return State{}, fmt.Errorf("reading the account's budget of API calls: %w", err)
 	}
-	return state, nil
+	row.Resets = time.Now().Add(seconds(row.Left))
+	return row.State, nil
 }
