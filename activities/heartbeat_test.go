@@ -125,7 +125,7 @@ func TestAttemptWithoutProgressEndsAndSaysSo(t *testing.T) {
 	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
 		return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 			StartToCloseTimeout: 2 * waitAtMost,
-			HeartbeatTimeout:    3 * time.Second,
+			HeartbeatTimeout:    10 * time.Second,
 			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
 		}), "ImportRecords", in).Get(ctx, nil)
 	}, workflow.RegisterOptions{Name: "Import"})
@@ -139,6 +139,6 @@ func TestAttemptWithoutProgressEndsAndSaysSo(t *testing.T) {
 		runs = append(runs, run)
 	}
 	for _, run := range runs {
-		require.ErrorContains(t, run.Get(t.Context(), nil), "no progress for 3s (HEARTBEAT_TIMEOUT): asking for the row: context canceled")
+		require.ErrorContains(t, run.Get(t.Context(), nil), "no progress for 10s (HEARTBEAT_TIMEOUT): asking for the row: context canceled")
 	}
 }
