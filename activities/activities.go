@@ -57,7 +57,6 @@ func (a *Activities) Register(to registry) {
 	if a.slots == nil && a.MaxConcurrentImports > 0 { // the first time
 		a.slots = newSlots(a.MaxConcurrentImports)
 	}
-	a.downloadLooks.gather, a.deletionLooks.gather = gatherDownloads, gatherDeletions
 	for name, method := range map[string]any{
 		"DownloadScrapingJob": a.DownloadScrapingJob,
 		"ImportRecords":       a.ImportRecords,

@@ -35,28 +35,24 @@ func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking
 	if purpose.byHand {
 		request.Class = postgres.CallsByHand
 	}
-	grant, wait, err := a.reserve(ctx, request)
-	if err != nil || wait > 0 {
-		return wait, err
-	}
-	calling := grant.Context(ctx)
-	looking := calling
-	if shared {
-		looking = a.withSharedLook(grant.Shared(ctx), purpose.looks)
-	}
-	err = do(looking, calling)
-	a.release(ctx, grant)
-	refusedFor, limited := webscraper.IsRateLimited(err)
-	if !limited {
-		return 0, err
-	}
-	// A place among those who wait.
-	grant, wait, err = a.reserve(ctx, request)
-	if err == nil && wait == 0 {
+	for range 2 { // if calls were refused, the second time asks for a place among those who wait
+		grant, promised, err := a.reserve(ctx, request)
+		if err != nil || promised > 0 {
+			return promised, err
+		}
+		calling := grant.Context(ctx)
+		looking := calling
+		if shared {
+			looking = a.withSharedLook(grant.Shared(ctx), purpose.looks)
+		}
+		err = do(looking, calling)
 		a.release(ctx, grant)
-		wait = refusedFor
+		var refused bool
+		if wait, refused = webscraper.IsRateLimited(err); !refused {
+			return 0, err
+		}
 	}
-	return wait, err
+	return wait, nil
 }
 
 // reserve repeats what earlier attempts have told while it waits for the ledger.

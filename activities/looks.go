@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -25,43 +26,61 @@ const (
 	// listsPause.
 	listsInVain = 4
 	listsPause  = 10 * time.Minute
-	// listTimeout is for one, with its answer.
+	// listTimeout is for all pages, with their answers.
 	listTimeout = time.Minute
 )
 
 // looks lets looks at jobs that come together share a call: a page of the account's
 // list has 100 whole job objects.
 type looks struct {
-	gather time.Duration
-
 	mu     sync.Mutex
 	last   time.Time  // when the last look was asked for
-	group  *lookGroup // what gathers
-	listed *lookGroup // what was listed last
+	group  []*look    // what gathers
+	listed listedPage // what was listed last
 	pauses time.Time  // until when there are no lists
 	inVain int        // how many lists in a row had less than two of the jobs
 }
 
-// lookGroup are looks that share a list.
-type lookGroup struct {
-	ids   []int64
-	begun time.Time // the list
-	done  chan struct{}
-	page  listedPage                        // the last
-	jobs  map[int64]*webscraper.ScrapingJob // of all its pages
-	err   error
+// look is one that waits for a list.
+type look struct {
+	id   int64
+	done chan struct{}
+	job  *webscraper.ScrapingJob // nil if the list does not have it
+	err  error
 }
 
-// listedPage is where in the account's list a page is.
+func (l *look) answer(job *webscraper.ScrapingJob, err error) {
+	l.job, l.err = job, err
+	close(l.done)
+}
+
+// listedPage is a page of the account's list.
 type listedPage struct {
+	begun           time.Time
 	number, last    int
 	lowest, highest int64 // IDs
 	descending      bool
+	jobs            map[int64]*webscraper.ScrapingJob
 }
 
-// towards is the page that a job is expected on, by those that this one has: what
-// comes together was made together, so that a list has it together. The API does not
-// say in which order it lists.
+func newListedPage(begun time.Time, number, last int, jobs []*webscraper.ScrapingJob) listedPage {
+	if len(jobs) == 0 {
+		return listedPage{} // the list has become shorter
+	}
+	p := listedPage{
+		begun: begun, number: number, last: last, lowest: jobs[0].ID, highest: jobs[0].ID,
+		descending: jobs[0].ID > jobs[len(jobs)-1].ID, jobs: map[int64]*webscraper.ScrapingJob{},
+	}
+	for _, job := range jobs {
+		p.jobs[job.ID] = job
+		p.lowest, p.highest = min(p.lowest, job.ID), max(p.highest, job.ID)
+	}
+	return p
+}
+
+// towards is the number of the page that a job is expected on, by those that this one
+// has: what comes together was made together, so that a list has it together. The API
+// does not say in which order it lists.
 func (p listedPage) towards(id int64) int {
 	width := p.highest - p.lowest + 1
 	away := int64(0)
@@ -77,10 +96,11 @@ func (p listedPage) towards(id int64) int {
 	return int(min(max(int64(p.number)+away, 1), int64(max(p.last, 1))))
 }
 
-// sharedLook is a look that may share a list: one that is begun after it was asked for.
+// sharedLook says that a look may share a list: one that is begun after it was asked for.
 type sharedLook struct {
-	looks *looks
-	asked time.Time // zero for now
+	looks  *looks
+	gather time.Duration // how long it waits for others
+	asked  time.Time     // zero for now
 }
 
 type sharedLookKey struct{}
@@ -88,9 +108,12 @@ type sharedLookKey struct{}
 // withSharedLook has the look share a list. That before a download was asked for when
 // the activity was scheduled.
 func (a *Activities) withSharedLook(ctx context.Context, l *looks) context.Context {
-	shared := sharedLook{looks: l}
-	if info := activity.GetInfo(ctx); l == &a.downloadLooks && info.Attempt == 1 {
-		shared.asked = time.Now().Add(-info.StartedTime.Sub(info.ScheduledTime)) // both by Temporal's clock
+	shared := sharedLook{looks: l, gather: gatherDeletions}
+	if l == &a.downloadLooks {
+		shared.gather = gatherDownloads
+		if info := activity.GetInfo(ctx); info.Attempt == 1 {
+			shared.asked = time.Now().Add(-info.StartedTime.Sub(info.ScheduledTime)) // both by Temporal's clock
+		}
 	}
 	return context.WithValue(ctx, sharedLookKey{}, shared)
 }
@@ -105,99 +128,88 @@ func (l *looks) areShared() bool {
 // look asks the cloud for a job, and may share the call with others.
 func (a *Activities) look(ctx context.Context, id int64) (*webscraper.ScrapingJob, error) {
 	if shared, ok := ctx.Value(sharedLookKey{}).(sharedLook); ok {
-		if group := a.joinLooks(ctx, shared, id); group != nil {
+		if look := a.joinLooks(ctx, shared, id); look != nil {
 			select {
-			case <-group.done:
+			case <-look.done:
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)
 			}
-			if job := group.jobs[id]; job != nil || group.err != nil {
-				return job, group.err
+			if look.job != nil || look.err != nil {
+				return look.job, look.err
 			}
 		}
 	}
 	return a.Cloud.ScrapingJob(ctx, id)
 }
 
-// joinLooks returns the group that looks at the job, or nil if nobody else looks.
-func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64) *lookGroup {
+// joinLooks returns a look that waits for a list, or has its answer, or nil if nobody
+// else looks.
+func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64) *look {
 	l := shared.looks
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if listed := l.listed; listed != nil && !shared.asked.IsZero() && listed.begun.After(shared.asked) &&
-		time.Since(listed.begun) < listServes && listed.jobs[id] != nil {
-		return listed
+	joined := &look{id: id, done: make(chan struct{})}
+	served := !shared.asked.IsZero() && l.listed.begun.After(shared.asked) && time.Since(l.listed.begun) < listServes
+	if job := l.listed.jobs[id]; served && job != nil {
+		joined.answer(job, nil)
+		return joined
 	}
-	alone := time.Since(l.last) > looksApart
+	alone := time.Since(l.last) > looksApart && l.group == nil
 	l.last = time.Now()
-	switch {
-	case l.group != nil:
-		l.group.ids = append(l.group.ids, id)
-	case alone:
+	if alone {
 		return nil
-	default:
-		l.group = &lookGroup{ids: []int64{id}, done: make(chan struct{})}
-		time.AfterFunc(l.gather, func() { a.lookTogether(context.WithoutCancel(ctx), l) })
 	}
-	return l.group
+	if l.group == nil {
+		time.AfterFunc(shared.gather, func() { a.lookTogether(context.WithoutCancel(ctx), l) })
+	}
+	l.group = append(l.group, joined)
+	return joined
 }
 
-// lookTogether lists the account's jobs for a group, if it is one: page by page, as
-// long as each has several of them. The others are looked at one by one.
+// lookTogether lists the account's jobs for several looks: page by page, as long as
+// each has several of them. Each goes on as soon as its page is there.
 func (a *Activities) lookTogether(ctx context.Context, l *looks) {
-	l.mu.Lock()
-	group := l.group
-	l.group, group.begun = nil, time.Now()
-	if l.listed != nil {
-		group.page = l.listed.page
-	}
-	l.mu.Unlock()
-	defer close(group.done)
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	slices.Sort(group.ids)
-	inVain := false
-	for rest := group.ids; len(rest) > 1 && !inVain; {
-		number := group.page.towards(rest[len(rest)/2])
-		jobs, last, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, number)
-		if err != nil {
-			group.err = err
-			return
+	l.mu.Lock()
+	group, page := l.group, l.listed
+	l.group = nil
+	l.mu.Unlock()
+	slices.SortFunc(group, func(x, y *look) int { return cmp.Compare(x.id, y.id) })
+	var err error
+	for found := 2; len(group) > 1 && found > 1; {
+		begun, number := time.Now(), page.towards(group[len(group)/2].id)
+		var jobs []*webscraper.ScrapingJob
+		var last int
+		if jobs, last, err = a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, number); err != nil {
+			break
 		}
-		group.add(number, jobs, last)
-		missing := slices.DeleteFunc(slices.Clone(rest), func(id int64) bool { return group.jobs[id] != nil })
-		rest, inVain = missing, len(missing) > len(rest)-2
+		page = newListedPage(begun, number, last, jobs)
+		before := len(group)
+		group = slices.DeleteFunc(group, func(look *look) bool {
+			job := page.jobs[look.id]
+			if job != nil {
+				look.answer(job, nil)
+			}
+			return job != nil
+		})
+		found = before - len(group)
+		l.take(page, found < 2)
 	}
-	l.take(group, inVain)
+	for _, look := range group {
+		look.answer(nil, err)
+	}
 }
 
 // take takes in what was listed.
-func (l *looks) take(group *lookGroup, inVain bool) {
+func (l *looks) take(page listedPage, inVain bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(group.jobs) > 0 {
-		l.listed = group
-	}
+	l.listed = page
 	if l.inVain++; !inVain {
 		l.inVain = 0
 	}
 	if l.inVain == listsInVain {
 		l.inVain, l.pauses = 0, time.Now().Add(listsPause)
-	}
-}
-
-// add adds a page to what the group has.
-func (g *lookGroup) add(number int, jobs []*webscraper.ScrapingJob, last int) {
-	if len(jobs) == 0 { // the list has become shorter
-		g.page = listedPage{}
-		return
-	}
-	g.page = listedPage{number: number, last: last, lowest: jobs[0].ID, highest: jobs[0].ID, descending: jobs[0].ID > jobs[len(jobs)-1].ID}
-	if g.jobs == nil {
-		g.jobs = map[int64]*webscraper.ScrapingJob{}
-	}
-	for _, job := range jobs {
-		g.jobs[job.ID] = job
-		g.page.lowest, g.page.highest = min(g.page.lowest, job.ID), max(g.page.highest, job.ID)
 	}
 }
