@@ -195,7 +195,7 @@ func TestEverySignalInAttention(t *testing.T) {
 // calls counts the descriptions of the job.
 func (c *chaos) calls(id int64) (n int) {
 	for _, request := range c.Cloud.Requests() {
-		if request.Path == fmt.Sprintf("scraping-job/%d", id) && request.Method == http.MethodGet {
+		if request.Path == "scraping-jobs" || request.Path == fmt.Sprintf("scraping-job/%d", id) && request.Method == http.MethodGet {
 			n++
 		}
 	}
