@@ -192,7 +192,7 @@ func TestEverySignalInAttention(t *testing.T) {
 	c.requireEmptySpools()
 }
 
-// calls counts the descriptions of the job.
+// calls counts the looks at the job, by lists too.
 func (c *chaos) calls(id int64) (n int) {
 	for _, request := range c.Cloud.Requests() {
 		if request.Path == "scraping-jobs" || request.Path == fmt.Sprintf("scraping-job/%d", id) && request.Method == http.MethodGet {
