@@ -94,7 +94,7 @@ func (s *stage) countingProxy(temporal client.Client) (*countingProxy, error) {
 		}))
 	workflowservice.RegisterWorkflowServiceServer(server, forward)
 	go func() { _ = server.Serve(listener) }() // ends with Stop
-	s.onStop(func() error {
+	s.OnStop(func() error {
 		server.Stop()
 		return nil
 	})

@@ -31,10 +31,7 @@ type downloadPart struct {
 }
 
 func measureDownload(ctx context.Context, s *stage, r *result) error {
-	cloud, baseURI, err := s.cloud(ctx, apiLimit{})
-	if err != nil {
-		return err
-	}
+	cloud, baseURI := s.cloud(apiLimit{})
 	_, databaseURL, err := s.database(ctx)
 	if err != nil {
 		return err

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,7 +15,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -51,11 +49,11 @@ ON CONFLICT (account) DO UPDATE SET window_length = excluded.window_length`
 // of another.
 type stage struct {
 	sizes
+	*localservers.Servers
 	dir   string // for data, spools and programs
 	log   io.Writer
 	told  io.Writer // of what takes long
 	begun time.Time
-	stops []func() error // in the order of the starts
 
 	programs *builtprograms.Programs // built for the first system
 }
@@ -70,47 +68,27 @@ func onStage(
 // apart measures something on another stage, in a folder of this one's.
 func (s *stage) apart(name string, measure func(*stage) error) (err error) {
 	own := *s
-	own.dir, own.stops = filepath.Join(s.dir, name), nil
+	own.dir = filepath.Join(s.dir, name)
+	own.Servers = &localservers.Servers{Progress: s.step, Log: s.log}
 	if err := os.Mkdir(own.dir, 0o700); err != nil {
 		return err
 	}
-	defer func() {
-		for i := len(own.stops) - 1; i >= 0; i-- {
-			err = errors.Join(err, own.stops[i]())
-		}
-		err = errors.Join(err, os.RemoveAll(own.dir))
-	}()
+	defer func() { err = errors.Join(err, own.Stop(), os.RemoveAll(own.dir)) }()
 	return measure(&own)
 }
-
-func (s *stage) onStop(stop func() error) { s.stops = append(s.stops, stop) }
 
 // step says what is being done.
 func (s *stage) step(text string) {
 	fmt.Fprintf(s.told, "%6.1fs  %s\n", time.Since(s.begun).Seconds(), text)
 }
 
-// database is an empty database with schema scrapehaul. A server that we start
-// has the durable settings of a production server.
+// database is an empty database with schema scrapehaul.
 func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, err error) {
-	s.step("Starting PostgreSQL")
-	server, err := postgresserver.Start(ctx, postgresserver.Options{Progress: s.step, Log: s.log})
-	if err != nil {
+	if db, databaseURL, err = s.Database(ctx, "scrapehaul_bench"); err != nil {
 		return nil, "", err
 	}
-	s.onStop(server.Stop)
-	databaseURL, _, err = server.CreateDatabase(ctx, "scrapehaul_bench") // dropped by Stop
-	if err != nil {
-		return nil, "", err
-	}
-	if db, err = postgres.Open(databaseURL); err != nil {
-		return nil, "", err
-	}
-	s.onStop(db.Close)
-	if _, err := postgres.Migrate(ctx, db); err != nil {
-		return nil, "", err
-	}
-	return db, databaseURL, nil
+	_, err = postgres.Migrate(ctx, db)
+	return db, databaseURL, err
 }
 
 // emptyTables gives everything that is measured on one database the same
@@ -127,36 +105,13 @@ func emptyTables(ctx context.Context, db *sqlx.DB) error {
 	return nil
 }
 
-func (s *stage) temporal(ctx context.Context) (*temporalserver.Server, error) {
-	s.step("Starting Temporal")
-	server, err := temporalserver.Start(ctx, temporalserver.Options{Progress: s.step, Log: s.log})
-	if err != nil {
-		return nil, err
-	}
-	s.onStop(server.Stop)
-	return server, nil
-}
-
 // cloud serves a stand-in without compression, which on one machine would be
 // measured too.
-func (s *stage) cloud(ctx context.Context, limit apiLimit) (cloud *webscrapertest.Cloud, baseURI string, err error) {
+func (s *stage) cloud(limit apiLimit) (cloud *webscrapertest.Cloud, baseURI string) {
 	cloud = webscrapertest.New(webscrapertest.Options{
 		Tokens: []string{apiToken}, NoGzip: true, RateLimitCalls: limit.calls, RateLimitWindow: limit.window,
 	})
-	url, err := s.serve(ctx, cloud)
-	return cloud, url + webscrapertest.BasePath, err
-}
-
-// serve serves HTTP on a free port until the part ends.
-func (s *stage) serve(ctx context.Context, handler http.Handler) (url string, err error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(listener) }() // ends with Close
-	s.onStop(server.Close)
-	return "http://" + listener.Addr().String(), nil
+	return cloud, s.Serve(cloud) + webscrapertest.BasePath
 }
 
 // system is all of scrapehaul, but for a worker.
@@ -188,12 +143,10 @@ func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]
 	if sys.db, databaseURL, err = s.database(ctx); err != nil {
 		return nil, err
 	}
-	if sys.temporal, err = s.temporal(ctx); err != nil {
+	if sys.temporal, err = s.Temporal(ctx, false); err != nil {
 		return nil, err
 	}
-	if sys.cloud, baseURI, err = s.cloud(ctx, limit); err != nil {
-		return nil, err
-	}
+	sys.cloud, baseURI = s.cloud(limit)
 	sys.env = builtprograms.Environment{
 		TemporalAddress:   sys.temporal.HostPort,
 		TemporalNamespace: sys.temporal.Namespace,
@@ -216,7 +169,7 @@ func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]
 	if err != nil {
 		return nil, err
 	}
-	s.onStop(starter.Stop)
+	s.OnStop(starter.Stop)
 	sys.cloud.SetWebhookURL(webhookURL)
 	return sys, nil
 }
@@ -235,7 +188,7 @@ func (s *system) startWorkerOn(temporalAddress, spool string) (*childprocess.Pro
 	if err != nil {
 		return nil, err
 	}
-	s.onStop(func() error {
+	s.OnStop(func() error {
 		select {
 		case <-worker.Done():
 			return nil

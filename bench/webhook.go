@@ -41,7 +41,7 @@ type webhookPart struct {
 }
 
 func measureWebhook(ctx context.Context, s *stage, r *result) error {
-	server, err := s.temporal(ctx)
+	server, err := s.Temporal(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -54,11 +54,7 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	base, err := s.serve(ctx, engine)
-	if err != nil {
-		return err
-	}
-	p.url = base + webhook.Path + "?token=" + webhookToken
+	p.url = s.Serve(engine) + webhook.Path + "?token=" + webhookToken
 	if err := inParallel(mainConnections, 100, func(int) error { return p.signalWithStart(ctx, p.notification()) }); err != nil {
 		return fmt.Errorf("warming up: %w", err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -134,25 +133,4 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	})
 	<-running
 	return err
-}
-
-// serveCloud serves the stand-in on a free port until stop is called.
-func serveCloud(ctx context.Context, cloud *webscrapertest.Cloud) (url string, stop func() error, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	listening := make(chan net.Addr, 1)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- program.Serve(ctx, slog.Default(), "127.0.0.1:0", cloudHandler(cloud), func(a net.Addr) { listening <- a })
-	}()
-	stop = func() error {
-		cancel()
-		return <-ended
-	}
-	select {
-	case address := <-listening:
-		return "http://" + address.String(), stop, nil
-	case err := <-ended:
-		cancel()
-		return "", nil, errors.Join(errors.New("the stand-in cloud did not start"), err)
-	}
 }

@@ -14,9 +14,8 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
-	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
 const (
@@ -32,8 +31,9 @@ type runCommand struct {
 // Run brings everything up, shows the imports, and takes everything down.
 func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err error) {
 	d := &demo{out: streams.Out, begun: time.Now()}
+	d.servers.Progress = d.step
 	defer func() {
-		err = errors.Join(err, d.stop())
+		err = errors.Join(err, d.servers.Stop())
 		if err != nil && d.logPath != "" {
 			err = fmt.Errorf("%w\nthe logs are in %s", err, d.logPath)
 		} else if d.dir != "" {
@@ -67,7 +67,7 @@ type demo struct {
 	begun   time.Time
 	dir     string // for programs, the spool and logs
 	logPath string
-	stops   []func() error // in the order of the starts
+	servers localservers.Servers
 
 	db          *sqlx.DB
 	databaseURL string
@@ -81,17 +81,6 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n",
 // step says what is being done.
 func (d *demo) step(text string) { d.say("%5.1fs  %s", time.Since(d.begun).Seconds(), text) }
 
-func (d *demo) onStop(stop func() error) { d.stops = append(d.stops, stop) }
-
-// stop stops everything, last started first.
-func (d *demo) stop() error {
-	var problems []error
-	for i := len(d.stops) - 1; i >= 0; i-- {
-		problems = append(problems, d.stops[i]())
-	}
-	return errors.Join(problems...)
-}
-
 func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 	if d.dir, err = os.MkdirTemp("", "scrapehaul-demo-"); err != nil {
 		return err
@@ -101,32 +90,23 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	d.onStop(logFile.Close)
+	d.servers.OnStop(logFile.Close)
+	d.servers.Log = logFile
 
 	d.step("Building the worker and the starter (a minute the first time, then a second)")
 	programs, err := builtprograms.Build(ctx, d.dir)
 	if err != nil {
 		return err
 	}
-	d.step("Starting PostgreSQL")
-	if err := d.startPostgreSQL(ctx, logFile); err != nil {
+	if d.db, d.databaseURL, err = d.servers.Database(ctx, "scrapehaul_demo"); err != nil {
 		return err
 	}
-	d.step("Starting Temporal with its web interface")
-	d.temporal, err = temporalserver.Start(ctx, temporalserver.Options{UI: true, Progress: d.step, Log: logFile})
-	if err != nil {
+	if d.temporal, err = d.servers.Temporal(ctx, true); err != nil {
 		return err
 	}
-	d.onStop(d.temporal.Stop)
-
 	d.step("Starting the stand-in of Web Scraper Cloud, a worker and the webhook server")
-	logger := slog.New(slog.NewJSONHandler(logFile, nil))
-	cloud := newCloud(apiToken, logger)
-	var stopCloud func() error
-	if d.cloudURL, stopCloud, err = serveCloud(ctx, cloud); err != nil {
-		return err
-	}
-	d.onStop(stopCloud)
+	cloud := newCloud(apiToken, slog.New(slog.NewJSONHandler(logFile, nil)))
+	d.cloudURL = d.servers.Serve(cloudHandler(cloud))
 	env := builtprograms.Environment{
 		TemporalAddress:   d.temporal.HostPort,
 		TemporalNamespace: d.temporal.Namespace,
@@ -134,21 +114,19 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 		APIBaseURI:        d.cloudURL + "/api/v1/",
 		APIToken:          apiToken,
 		WebhookToken:      webhookToken,
-		Settings: map[string]string{
-			"HOLD_BEFORE_DELETE": hold.String(),
-		},
-		Log: logFile,
+		Settings:          map[string]string{"HOLD_BEFORE_DELETE": hold.String()},
+		Log:               logFile,
 	}
 	worker, err := programs.StartWorker(env, filepath.Join(d.dir, "spool"))
 	if err != nil {
 		return err
 	}
-	d.onStop(worker.Stop)
+	d.servers.OnStop(worker.Stop)
 	starter, webhookURL, err := programs.StartStarter(env)
 	if err != nil {
 		return err
 	}
-	d.onStop(starter.Stop)
+	d.servers.OnStop(starter.Stop)
 	d.webhookURL = webhookURL
 	cloud.SetWebhookURL(webhookURL)
 
@@ -158,33 +136,10 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 		defer close(stopped)
 		cloud.Run(clock)
 	}()
-	d.onStop(func() error {
+	d.servers.OnStop(func() error {
 		stopClock()
 		<-stopped
 		return nil
 	})
-	return nil
-}
-
-func (d *demo) startPostgreSQL(ctx context.Context, log io.Writer) error {
-	server, err := postgresserver.Start(ctx, postgresserver.Options{Progress: d.step, Log: log})
-	if err != nil {
-		return err
-	}
-	d.onStop(server.Stop)
-	url, drop, err := server.CreateDatabase(ctx, "scrapehaul_demo")
-	if err != nil {
-		return err
-	}
-	d.onStop(func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return drop(ctx)
-	})
-	d.databaseURL = url
-	if d.db, err = postgres.Open(url); err != nil {
-		return err
-	}
-	d.onStop(d.db.Close)
 	return nil
 }

@@ -1,0 +1,83 @@
+// Package localservers starts the servers of the demo and of the benchmark, which
+// run on this machine until they are stopped together.
+package localservers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// Servers are those that were started.
+type Servers struct {
+	Progress func(string) // is told what is being started
+	Log      io.Writer    // receives the servers' logs
+
+	stops []func() error // in the order of the starts
+}
+
+// OnStop adds something to stop, before what was started earlier.
+func (s *Servers) OnStop(stop func() error) { s.stops = append(s.stops, stop) }
+
+// Stop stops everything, last started first.
+func (s *Servers) Stop() error {
+	var problems []error
+	for i := len(s.stops) - 1; i >= 0; i-- {
+		problems = append(problems, s.stops[i]())
+	}
+	s.stops = nil
+	return errors.Join(problems...)
+}
+
+// Database returns an empty database whose name begins with prefix, and its URL,
+// on a PostgreSQL server with the durable settings of a production server.
+func (s *Servers) Database(ctx context.Context, prefix string) (db *sqlx.DB, databaseURL string, err error) {
+	s.Progress("Starting PostgreSQL")
+	server, err := postgresserver.Start(ctx, postgresserver.Options{Progress: s.Progress, Log: s.Log})
+	if err != nil {
+		return nil, "", err
+	}
+	s.OnStop(server.Stop)
+	databaseURL, _, err = server.CreateDatabase(ctx, prefix) // dropped by Stop
+	if err != nil {
+		return nil, "", err
+	}
+	if db, err = postgres.Open(databaseURL); err != nil {
+		return nil, "", err
+	}
+	s.OnStop(db.Close)
+	return db, databaseURL, nil
+}
+
+// Temporal starts a Temporal server, with its web interface or without.
+func (s *Servers) Temporal(ctx context.Context, ui bool) (*temporalserver.Server, error) {
+	text := "Starting Temporal"
+	if ui {
+		text += " with its web interface"
+	}
+	s.Progress(text)
+	server, err := temporalserver.Start(ctx, temporalserver.Options{UI: ui, Progress: s.Progress, Log: s.Log})
+	if err != nil {
+		return nil, err
+	}
+	s.OnStop(server.Stop)
+	return server, nil
+}
+
+// Serve serves HTTP on a free port and returns the URL, without a slash at its end.
+func (s *Servers) Serve(handler http.Handler) (url string) {
+	server := httptest.NewServer(handler)
+	s.OnStop(func() error {
+		server.Close()
+		return nil
+	})
+	return server.URL
+}
