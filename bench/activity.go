@@ -13,8 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/log"
@@ -46,9 +44,6 @@ type activityOutcome struct {
 
 // connectionsPerImport is the plugin's default.
 const connectionsPerImport = 2
-
-// liftedLimit is no limit: one activity is measured.
-const liftedLimit = 1_000_000
 
 // Run reads the activity's input from standard input.
 func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err error) {
@@ -87,7 +82,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 		}
 	}
 	store := postgres.NewStore(db, mappings)
-	ledger := postgres.NewLedger(db, postgres.DefaultAccount, liftedLimit)
+	ledger := postgres.NewLedger(db, postgres.DefaultAccount, lifted.calls)
 	steps := &activities.Activities{Cloud: cloud.WithBudget(ledger), Ledger: ledger, Sink: store, Spool: spool, ImportConnections: connectionsPerImport}
 	steps.Register(env)
 
@@ -120,9 +115,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 	if err != nil {
 		return err
 	}
-	outcome := activityOutcome{Seconds: took.Seconds()}
-	outcome.PeakRSSMiB, _ = peakRSS(os.Getpid())
-	return json.NewEncoder(streams.Out).Encode(outcome)
+	return json.NewEncoder(streams.Out).Encode(activityOutcome{Seconds: took.Seconds(), PeakRSSMiB: peakRSS(os.Getpid())})
 }
 
 // runActivity runs the activity with its input in a process of its own.
@@ -159,22 +152,4 @@ func runCommandOutput(command *exec.Cmd) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", command.Path, err)
 	}
 	return output, nil
-}
-
-// noPeakRSS is why there is no peakRSS. The rusage of a child would not do: on
-// Linux it counts the memory of the parent that it was forked from.
-const noPeakRSS = "only Linux tells the peak memory of a process, in /proc"
-
-// peakRSS is the most memory, in MiB, that a running process has ever had.
-func peakRSS(pid int) (mib float64, known bool) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, false
-	}
-	_, rest, found := strings.Cut(string(status), "VmHWM:")
-	if !found {
-		return 0, false
-	}
-	kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	return kib / 1024, err == nil
 }

@@ -26,26 +26,25 @@ const jobsOfManyWindows = 300
 func measureBudget(ctx context.Context, s *stage, r *result) error {
 	t := r.burstTable(fmt.Sprintf("budget: jobs of %d records that finish at once, %d API calls in %s, default settings, no hold, one worker; medians, rounds: %d",
 		smallJobRecords, callsOfAWindow, windowOfCalls, s.Rounds))
-	measured := map[int]burst{}
+	measured := map[int]figures{}
 	refused := 0.0
 	for _, n := range []struct {
 		jobs int
 		key  string
 	}{{1, "one"}, {40, "forty"}, {60, "sixty"}} {
-		var rounds []burst
-		for round := range s.Rounds {
+		medians, err := s.medians(func(int) (figures, error) {
 			b, err := s.measureBurst(ctx, n.jobs, apiLimit{})
-			if err != nil {
-				return fmt.Errorf("%d jobs: %w", n.jobs, err)
-			}
-			s.step(fmt.Sprintf("round %d of %d: %d jobs are published after %.2f s, deleted after %.2f s",
-				round+1, s.Rounds, n.jobs, b["published_s"], b["deleted_s"]))
 			refused += b["refused"]
-			rounds = append(rounds, b)
+			return b, err
+		}, func(b figures) string {
+			return fmt.Sprintf("%d jobs are published after %.2f s, deleted after %.2f s", n.jobs, b["published_s"], b["deleted_s"])
+		})
+		if err != nil {
+			return fmt.Errorf("%d jobs: %w", n.jobs, err)
 		}
-		measured[n.jobs] = medianBurst(rounds)
-		t.burstRow(measured[n.jobs])
-		r.setBurst(n.key, measured[n.jobs])
+		measured[n.jobs] = medians
+		t.burstRow(medians)
+		r.setAll(n.key+"_", medians)
 	}
 
 	many, err := s.measureBurst(ctx, jobsOfManyWindows, apiLimit{window: s.BudgetWindow})
@@ -55,7 +54,7 @@ func measureBudget(ctx context.Context, s *stage, r *result) error {
 	refused += many["refused"]
 	r.burstTable(fmt.Sprintf("budget: more such jobs than one window has calls for; the window is shortened to %s, a %gth",
 		s.BudgetWindow, windowOfCalls.Seconds()/s.BudgetWindow.Seconds())).burstRow(many)
-	r.setBurst("three_hundred", many)
+	r.setAll("three_hundred_", many)
 	windows := math.Ceil(many["calls"]/callsOfAWindow) - 1
 	floor := windows * s.BudgetWindow.Seconds()
 	r.set("three_hundred_floor_s", floor)
@@ -76,59 +75,82 @@ func measureBudget(ctx context.Context, s *stage, r *result) error {
 	return nil
 }
 
-// burst has what became of jobs that finished at once, by its name in the JSON:
-// seconds since the first notification, by the database's clock, and numbers.
-type burst map[string]float64
-
-func (b burst) perJob(name string) float64 { return b[name] / b["jobs"] }
+func (f figures) perJob(name string) float64 { return f[name] / f["jobs"] }
 
 const secondsOfBurst = `
-SELECT extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY published_at) - $3::timestamptz),
-       extract(epoch FROM max(published_at) - $3::timestamptz),
-       extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY cloud_deleted_at) - $3::timestamptz),
-       extract(epoch FROM max(cloud_deleted_at) - $3::timestamptz)
+SELECT extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY published_at) - $3::timestamptz) AS published_median,
+       extract(epoch FROM max(published_at) - $3::timestamptz) AS published,
+       extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY cloud_deleted_at) - $3::timestamptz) AS deleted_median,
+       extract(epoch FROM max(cloud_deleted_at) - $3::timestamptz) AS deleted
 FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`
 
-func (s *stage) measureBurst(ctx context.Context, jobs int, limit apiLimit) (b burst, err error) {
+// burst are jobs that finish at once.
+type burst struct {
+	ids   []int64
+	begun time.Time // with the first notification, by the database's clock
+}
+
+func (s *system) notifyBurst(ctx context.Context, jobs, records int) (b burst, err error) {
+	b.ids = s.addJobs(jobs, records)
+	if err := s.db.GetContext(ctx, &b.begun, `SELECT clock_timestamp()`); err != nil {
+		return b, err
+	}
+	return b, s.notifyAll(ctx, b.ids)
+}
+
+// seconds says when the jobs, which are deleted now, were published and deleted.
+func (s *system) seconds(ctx context.Context, b burst) (figures, error) {
+	var seconds struct {
+		PublishedMedian float64 `db:"published_median"`
+		Published       float64
+		DeletedMedian   float64 `db:"deleted_median"`
+		Deleted         float64
+	}
+	if err := s.db.GetContext(ctx, &seconds, secondsOfBurst, b.ids[0], b.ids[len(b.ids)-1], b.begun); err != nil {
+		return nil, fmt.Errorf("reading the times: %w", err)
+	}
+	return figures{
+		"published_median_s": seconds.PublishedMedian, "published_s": seconds.Published,
+		"deleted_median_s": seconds.DeletedMedian, "deleted_s": seconds.Deleted,
+	}, nil
+}
+
+func (s *stage) measureBurst(ctx context.Context, jobs int, limit apiLimit) (b figures, err error) {
 	err = s.apart(fmt.Sprintf("jobs-%d", jobs), func(s *stage) error {
 		sys, err := s.system(ctx, limit, nil)
 		if err != nil {
 			return err
 		}
-		if _, err := sys.startWorker(sys.temporal.HostPort); err != nil {
+		if _, err := sys.startWorker(sys.spool); err != nil {
 			return err
 		}
 		s.step(fmt.Sprintf("%d jobs finish", jobs))
-		b, err = sys.burst(ctx, jobs)
+		b, err = sys.importBurst(ctx, jobs)
 		return err
 	})
 	return b, err
 }
 
-func (s *system) burst(ctx context.Context, jobs int) (burst, error) {
-	ids := s.addJobs(jobs, smallJobRecords)
-	var begun time.Time
-	if err := s.db.GetContext(ctx, &begun, `SELECT clock_timestamp()`); err != nil {
-		return nil, err
-	}
-	if err := s.notifyAll(ctx, ids); err != nil {
-		return nil, err
-	}
-	if err := s.waitForDeleted(ctx, ids, smallJobRecords); err != nil {
-		return nil, err
-	}
-	if err := s.checkOnce(ctx, ids, smallJobRecords); err != nil {
-		return nil, err
-	}
-	var publishedMedian, published, deletedMedian, deleted float64
-	err := s.db.QueryRowContext(ctx, secondsOfBurst, ids[0], ids[len(ids)-1], begun).Scan(&publishedMedian, &published, &deletedMedian, &deleted)
+// importBurst returns the seconds of the jobs, and how many calls and events they
+// took.
+func (s *system) importBurst(ctx context.Context, jobs int) (figures, error) {
+	burst, err := s.notifyBurst(ctx, jobs, smallJobRecords)
 	if err != nil {
-		return nil, fmt.Errorf("reading the times: %w", err)
+		return nil, err
 	}
-	b := burst{
-		"lists": 0, "looks": 0, "downloads": 0, "deletions": 0, "refused": 0, // also when there were none
-		"jobs": float64(jobs), "published_median_s": publishedMedian, "published_s": published,
-		"deleted_median_s": deletedMedian, "deleted_s": deleted,
+	if err := s.waitForDeleted(ctx, burst.ids, smallJobRecords); err != nil {
+		return nil, err
+	}
+	if err := s.checkOnce(ctx, burst.ids, smallJobRecords); err != nil {
+		return nil, err
+	}
+	b, err := s.seconds(ctx, burst)
+	if err != nil {
+		return nil, err
+	}
+	b["jobs"] = float64(jobs)
+	for _, name := range []string{"lists", "looks", "downloads", "deletions", "refused"} {
+		b[name] = 0 // also when there were none
 	}
 	for _, request := range s.cloud.Requests() {
 		b["calls"]++
@@ -145,7 +167,7 @@ func (s *system) burst(ctx context.Context, jobs int) (burst, error) {
 			b["looks"]++
 		}
 	}
-	for _, id := range ids {
+	for _, id := range burst.ids {
 		run, err := history(ctx, s.temporal.Client(), workflows.WorkflowID(id))
 		if err != nil {
 			return nil, err
@@ -155,32 +177,13 @@ func (s *system) burst(ctx context.Context, jobs int) (burst, error) {
 	return b, nil
 }
 
-// medianBurst has the median of each figure.
-func medianBurst(rounds []burst) burst {
-	medians := burst{}
-	for name := range rounds[0] {
-		var values []float64
-		for _, b := range rounds {
-			values = append(values, b[name])
-		}
-		medians[name] = median(values)
-	}
-	return medians
-}
-
 func (r *result) burstTable(title string) *table {
 	return r.table(title, "jobs", "published s: median", "last", "deleted s: median", "last",
 		"calls a job", "lists, looks, downloads, deletions", "history events a job")
 }
 
-func (t *table) burstRow(b burst) {
+func (t *table) burstRow(b figures) {
 	t.row(fmt.Sprint(b["jobs"]), fmt.Sprintf("%.2f", b["published_median_s"]), fmt.Sprintf("%.2f", b["published_s"]),
 		fmt.Sprintf("%.2f", b["deleted_median_s"]), fmt.Sprintf("%.2f", b["deleted_s"]), fmt.Sprintf("%.2f", b.perJob("calls")),
 		fmt.Sprintf("%g, %g, %g, %g", b["lists"], b["looks"], b["downloads"], b["deletions"]), fmt.Sprintf("%.1f", b.perJob("history_events")))
-}
-
-func (r *result) setBurst(key string, b burst) {
-	for name, value := range b {
-		r.set(key+"_"+name, value)
-	}
 }

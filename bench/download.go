@@ -59,23 +59,9 @@ func measureDownload(ctx context.Context, s *stage, r *result) error {
 	megabytes := float64(p.bytes) / 1e6
 	t := r.table(fmt.Sprintf("download: %s records, %.0f MB, from the stand-in; medians, rounds: %d",
 		thousands(float64(s.Records)), megabytes, s.Rounds), "", "seconds", "MB/s", "we are")
+	r.against(t, "", contenders, seconds, func(seconds float64) []string { return []string{fmt.Sprintf("%.0f", megabytes/seconds)} })
 	r.set("bytes", float64(p.bytes))
-	for _, c := range contenders {
-		took, against := seconds[c.name], ""
-		switch {
-		case c.absent != "":
-			t.row(c.title, notMeasured(c.absent))
-			r.notMeasured("vs_"+c.name, c.absent)
-			continue
-		case c.name == "ours":
-			r.set("seconds", took)
-			r.set("mb_per_second", megabytes/took)
-		default:
-			against = fmt.Sprintf("%.2f × as fast", took/seconds["ours"])
-			r.set("vs_"+c.name, took/seconds["ours"])
-		}
-		t.row(c.title, fmt.Sprintf("%.2f", took), fmt.Sprintf("%.0f", megabytes/took), against)
-	}
+	r.set("mb_per_second", megabytes/seconds["ours"])
 	return nil
 }
 

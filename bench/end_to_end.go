@@ -30,7 +30,7 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 		if err != nil {
 			return err
 		}
-		if _, err := sys.startWorker(sys.temporal.HostPort); err != nil {
+		if _, err := sys.startWorker(sys.spool); err != nil {
 			return err
 		}
 		for _, n := range s.Jobs {
@@ -51,7 +51,8 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	worker, err := sys.startWorker(proxy.address)
+	sys.env.TemporalAddress = proxy.address
+	worker, err := sys.startWorker(sys.spool)
 	if err != nil {
 		return err
 	}
@@ -63,29 +64,24 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	if err := sys.measureCosts(ctx, proxy, 1, s.Records*largeJobTimes, "large_job.", r, t, costs); err != nil {
 		return fmt.Errorf("the large job: %w", err)
 	}
-	if peak, known := peakRSS(worker.PID()); known {
-		costs.row(fmt.Sprintf("the worker's peak memory: %.0f MiB", peak))
-		r.set("large_job.worker_rss_mib", peak)
-	} else {
-		r.notMeasured("large_job.worker_rss_mib", noPeakRSS)
-	}
+	costs.row("the worker's peak memory: " + r.setPeakRSS("large_job.worker_rss_mib", peakRSS(worker.PID())))
 	return nil
 }
 
 func (s *system) measureSmallJobs(ctx context.Context, n int, r *result, t *table) error {
-	seconds, err := s.compare(ctx, []contender{{name: "ours", title: thousands(float64(n)) + " small jobs",
-		run: func(ctx context.Context) (time.Duration, error) {
-			_, took, err := s.importJobs(ctx, n, smallJobRecords)
-			return took, err
-		}}})
+	measured, err := s.medians(func(int) (figures, error) {
+		_, took, err := s.importJobs(ctx, n, smallJobRecords)
+		return figures{"seconds": took.Seconds()}, err
+	}, func(f figures) string {
+		return fmt.Sprintf("%s small jobs: %.2f s", thousands(float64(n)), f["seconds"])
+	})
 	if err != nil {
 		return err
 	}
-	key := fmt.Sprintf("jobs_%d.", n)
-	r.set(key+"seconds", seconds["ours"])
-	r.set(key+"jobs_per_minute", float64(n)/seconds["ours"]*60)
-	r.set("jobs_per_minute", float64(n)/seconds["ours"]*60) // the last and usually largest number's
-	t.timeRow(n, smallJobRecords, seconds["ours"])
+	perMinute := float64(n) / measured["seconds"] * 60
+	r.setAll(fmt.Sprintf("jobs_%d.", n), figures{"seconds": measured["seconds"], "jobs_per_minute": perMinute})
+	r.set("jobs_per_minute", perMinute) // the last and usually largest number's
+	t.timeRow(n, smallJobRecords, measured["seconds"])
 	return nil
 }
 
@@ -112,12 +108,16 @@ func (s *system) measureCosts(ctx context.Context, proxy *countingProxy, n, reco
 		events += len(run)
 		actions += billableActions(run)
 	}
-	perJob := func(count int) float64 { return float64(count) / float64(n) }
-	r.set(key+"history_events", perJob(events))
-	r.set(key+"actions", perJob(actions))
-	r.set(key+"api_calls", perJob(calls))
-	costs.row(fmt.Sprintf("a job of %s records, %d at once", thousands(float64(records)), n), fmt.Sprintf("%.1f", perJob(events)),
-		fmt.Sprintf("%.1f", perJob(actions)), fmt.Sprintf("%.1f", perJob(calls)))
+	row := []string{fmt.Sprintf("a job of %s records, %d at once", thousands(float64(records)), n)}
+	for _, cost := range []struct {
+		key   string
+		count int
+	}{{"history_events", events}, {"actions", actions}, {"api_calls", calls}} {
+		perJob := float64(cost.count) / float64(n)
+		r.set(key+cost.key, perJob)
+		row = append(row, fmt.Sprintf("%.1f", perJob))
+	}
+	costs.row(row...)
 	if n == 1 {
 		r.set(key+"records", float64(records))
 		r.set(key+"seconds", took.Seconds())
@@ -135,7 +135,7 @@ func (s *system) importJobs(ctx context.Context, n, records int) (ids []int64, t
 	if err := s.notifyAll(ctx, ids); err != nil {
 		return nil, 0, err
 	}
-	if err := s.waitForPublished(ctx, ids, n); err != nil {
+	if err := s.waitForPublished(ctx, ids); err != nil {
 		return nil, 0, err
 	}
 	took = time.Since(begun)
@@ -154,14 +154,13 @@ func (s *system) notifyAll(ctx context.Context, ids []int64) error {
 	return inParallel(notificationsAtATime, len(ids), func(i int) error { return s.notify(ctx, ids[i]) })
 }
 
-// waitForPublished waits until so many of the jobs, which were added together,
-// are published.
-func (s *system) waitForPublished(ctx context.Context, ids []int64, n int) error {
+// waitForPublished waits until the jobs, which were added together, are published.
+func (s *system) waitForPublished(ctx context.Context, ids []int64) error {
 	err := waitFor(ctx, 10*time.Millisecond, func() (bool, error) {
 		var published int
 		err := s.db.GetContext(ctx, &published, `SELECT count(published_at) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`,
 			ids[0], ids[len(ids)-1])
-		return published >= n, err
+		return published == len(ids), err
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the imports: %w", err)

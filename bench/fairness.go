@@ -15,122 +15,97 @@ const fairJobRecords = 1000
 // after a large one has begun to be imported, by one worker with its default
 // settings, and until they are published without the large one.
 func (s *system) measureFairness(ctx context.Context, r *result) error {
-	worker, err := s.startWorker(s.temporal.HostPort)
+	worker, err := s.startWorker(s.spool)
 	if err != nil {
 		return err
 	}
-	// seconds of the median and of the last small job, by round.
-	var medianAlone, lastAlone, medianBeside, lastBeside []float64
-	var largeDone, largeSeconds []float64
-	for round := range s.Rounds {
-		alone, err := s.smallJobsAlone(ctx)
-		if err != nil {
-			return fmt.Errorf("alone: %w", err)
-		}
-		beside, large, err := s.smallJobsBesideLarge(ctx)
-		if err != nil {
-			return fmt.Errorf("beside the large one: %w", err)
-		}
-		s.step(fmt.Sprintf("round %d of %d: %d small jobs are published after %.2f s, beside a large one after %.2f s",
-			round+1, s.Rounds, s.FairJobs, alone.last, beside.last))
-		medianAlone, lastAlone = append(medianAlone, alone.median), append(lastAlone, alone.last)
-		medianBeside, lastBeside = append(medianBeside, beside.median), append(lastBeside, beside.last)
-		largeDone, largeSeconds = append(largeDone, large.done), append(largeSeconds, large.seconds)
+	measured, err := s.medians(func(int) (figures, error) { return s.fairnessOnce(ctx) }, func(f figures) string {
+		return fmt.Sprintf("%d small jobs are published after %.2f s, beside a large one after %.2f s",
+			s.FairJobs, f["last_seconds_alone"], f["last_seconds"])
+	})
+	if err != nil {
+		return err
 	}
 	t := r.table(fmt.Sprintf("scale: %d jobs of %s records notified when a job of %s has begun to be imported, one worker; medians, rounds: %d"+limitIsLifted,
 		s.FairJobs, thousands(fairJobRecords), thousands(float64(s.Records*largeJobTimes)), s.Rounds),
 		"seconds until it is published", "without the large job", "beside it", "ratio")
-	for _, row := range []struct {
-		key, title    string
-		alone, beside []float64
-	}{
-		{"median", "the median small job", medianAlone, medianBeside},
-		{"last", "the last small job", lastAlone, lastBeside},
-	} {
-		alone, beside := median(row.alone), median(row.beside)
+	for _, row := range []struct{ key, title string }{{"median", "the median small job"}, {"last", "the last small job"}} {
+		alone, beside := measured[row.key+"_seconds_alone"], measured[row.key+"_seconds"]
 		t.row(row.title, fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", beside), fmt.Sprintf("%.2f ×", beside/alone))
-		r.set("fair."+row.key+"_seconds_alone", alone)
-		r.set("fair."+row.key+"_seconds", beside)
 		r.set("fair."+row.key+"_vs_alone", beside/alone)
 	}
-	t.row("the large job", "", fmt.Sprintf("%.2f", median(largeSeconds)))
-	t.row("committed of it when the last small job was", "", fmt.Sprintf("%.0f %%", median(largeDone)*100))
-	r.set("fair.large_seconds", median(largeSeconds))
-	r.set("fair.large_done", median(largeDone))
+	t.row("the large job", "", fmt.Sprintf("%.2f", measured["large_seconds"]))
+	t.row("committed of it when the last small job was", "", fmt.Sprintf("%.0f %%", measured["large_done"]*100))
+	r.setAll("fair.", measured)
 	return worker.Stop()
 }
 
-// published says after how many seconds the median and the last of some jobs
-// were published.
-type published struct{ median, last float64 }
-
-func (s *system) smallJobsAlone(ctx context.Context) (published, error) {
+// fairnessOnce imports the small jobs, and then a large one and as many small ones
+// beside it.
+func (s *system) fairnessOnce(ctx context.Context) (figures, error) {
 	if err := emptyTables(ctx, s.db); err != nil {
-		return published{}, err
+		return nil, err
 	}
-	return s.importSmallJobs(ctx, func() error { return nil })
-}
-
-// largeJob is how the large job fared.
-type largeJob struct {
-	done    float64 // the part of its records that were committed when the last small job was published
-	seconds float64 // from its notification until it is published
-}
-
-func (s *system) smallJobsBesideLarge(ctx context.Context) (small published, large largeJob, err error) {
+	alone, err := s.importSmallJobs(ctx, func() error { return nil })
+	if err != nil {
+		return nil, fmt.Errorf("alone: %w", err)
+	}
 	if err := emptyTables(ctx, s.db); err != nil {
-		return small, large, err
+		return nil, err
 	}
 	records := s.Records * largeJobTimes
-	id := s.addJobs(1, records)
+	large := s.addJobs(1, records)
 	begun := time.Now()
-	if err := s.notify(ctx, id[0]); err != nil {
-		return small, large, err
+	if err := s.notifyAll(ctx, large); err != nil {
+		return nil, err
 	}
-	if _, err := s.waitForRecords(ctx, id[0], 1); err != nil {
-		return small, large, err
+	if _, err := s.waitForRecords(ctx, large[0], 1); err != nil {
+		return nil, err
 	}
-	small, err = s.importSmallJobs(ctx, func() error {
-		committed, err := s.waitForRecords(ctx, id[0], 0)
-		large.done = committed / float64(records)
-		if err == nil && large.done >= 1 {
+	var done float64 // the part of the large job that is committed when the last small one is published
+	beside, err := s.importSmallJobs(ctx, func() error {
+		committed, err := s.waitForRecords(ctx, large[0], 0)
+		done = committed / float64(records)
+		if err == nil && done >= 1 {
 			err = errors.New("the large job had ended before the last small one was published: let it have more --records")
 		}
 		return err
 	})
 	if err != nil {
-		return small, large, err
+		return nil, fmt.Errorf("beside the large one: %w", err)
 	}
-	if err := s.waitForPublished(ctx, id, 1); err != nil {
-		return small, large, err
+	if err := s.waitForPublished(ctx, large); err != nil {
+		return nil, err
 	}
-	large.seconds = time.Since(begun).Seconds()
-	if err := s.waitForDeleted(ctx, id, records); err != nil {
-		return small, large, err
+	largeSeconds := time.Since(begun).Seconds()
+	if err := s.waitForDeleted(ctx, large, records); err != nil {
+		return nil, err
 	}
-	return small, large, s.checkOnce(ctx, id, records)
+	return figures{
+		"median_seconds_alone": alone["published_median_s"], "last_seconds_alone": alone["published_s"],
+		"median_seconds": beside["published_median_s"], "last_seconds": beside["published_s"],
+		"large_done": done, "large_seconds": largeSeconds,
+	}, s.checkOnce(ctx, large, records)
 }
 
-// importSmallJobs calls atLast when the last of them is published.
-func (s *system) importSmallJobs(ctx context.Context, atLast func() error) (small published, err error) {
-	ids := s.addJobs(s.FairJobs, fairJobRecords)
-	begun := time.Now()
-	if err := s.notifyAll(ctx, ids); err != nil {
-		return small, err
+// importSmallJobs returns their seconds, and calls atLast when the last of them is
+// published.
+func (s *system) importSmallJobs(ctx context.Context, atLast func() error) (figures, error) {
+	small, err := s.notifyBurst(ctx, s.FairJobs, fairJobRecords)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.waitForPublished(ctx, ids, (len(ids)+1)/2); err != nil {
-		return small, err
+	if err := s.waitForPublished(ctx, small.ids); err != nil {
+		return nil, err
 	}
-	small.median = time.Since(begun).Seconds()
-	if err := s.waitForPublished(ctx, ids, len(ids)); err != nil {
-		return small, err
-	}
-	small.last = time.Since(begun).Seconds()
 	if err := atLast(); err != nil {
-		return small, err
+		return nil, err
 	}
-	if err := s.waitForDeleted(ctx, ids, fairJobRecords); err != nil {
-		return small, err
+	if err := s.waitForDeleted(ctx, small.ids, fairJobRecords); err != nil {
+		return nil, err
 	}
-	return small, s.checkOnce(ctx, ids, fairJobRecords)
+	if err := s.checkOnce(ctx, small.ids, fairJobRecords); err != nil {
+		return nil, err
+	}
+	return s.seconds(ctx, small)
 }

@@ -68,37 +68,17 @@ func (p *importPart) measureShape(ctx context.Context, shape shape, r *result) (
 	if err != nil {
 		return err
 	}
-	ours := seconds["ours"]
-	megabytes := float64(data.bytes) / 1e6
+	megabytes, records := float64(data.bytes)/1e6, float64(data.records)
 	t := r.table(fmt.Sprintf("import: %s, %.0f MB; medians, rounds: %d", shape.title, megabytes, p.Rounds),
 		"", "seconds", "MB/s", "records/s", "we are")
-	for _, c := range contenders {
-		if c.absent != "" {
-			t.row(c.title, notMeasured(c.absent))
-			r.notMeasured(shape.key+"vs_"+c.name, c.absent)
-			continue
-		}
-		took := seconds[c.name]
-		against := ""
-		if c.name == "ours" {
-			r.set(shape.key+"seconds", took)
-			r.set(shape.key+"mb_per_second", megabytes/took)
-			r.set(shape.key+"records_per_second", float64(data.records)/took)
-		} else {
-			against = fmt.Sprintf("%.2f × as fast", took/ours)
-			r.set(shape.key+"vs_"+c.name, took/ours)
-		}
-		t.row(c.title, fmt.Sprintf("%.2f", took), fmt.Sprintf("%.1f", megabytes/took), thousands(float64(data.records)/took), against)
-	}
-	r.set(shape.key+"records", float64(data.records))
+	r.against(t, shape.key, contenders, seconds, func(seconds float64) []string {
+		return []string{fmt.Sprintf("%.1f", megabytes/seconds), thousands(records / seconds)}
+	})
+	r.set(shape.key+"mb_per_second", megabytes/seconds["ours"])
+	r.set(shape.key+"records_per_second", records/seconds["ours"])
+	r.set(shape.key+"records", records)
 	r.set(shape.key+"bytes", float64(data.bytes))
-	if peak := median(p.peaks); peak > 0 {
-		t.row("our process's peak memory", fmt.Sprintf("%.0f MiB", peak))
-		r.set(shape.key+"worker_rss_mib", peak)
-	} else {
-		t.row("our process's peak memory", notMeasured(noPeakRSS))
-		r.notMeasured(shape.key+"worker_rss_mib", noPeakRSS)
-	}
+	t.row("our process's peak memory", r.setPeakRSS(shape.key+"worker_rss_mib", median(p.peaks)))
 	return nil
 }
 
@@ -126,13 +106,13 @@ func (p *importPart) contenders(data *dataset) []contender {
 		{name: "row_insert", title: fmt.Sprintf("INSERT of one row, extrapolated from %s", thousands(float64(data.sample()))), prepare: empty,
 			run: func(ctx context.Context) (time.Duration, error) { return p.rowInsert(ctx, data) }},
 	}
-	for i := range contenders {
-		run, want := contenders[i].run, data.records
-		if contenders[i].name == "row_insert" {
+	for i, c := range contenders {
+		want := data.records
+		if c.name == "row_insert" {
 			want = data.sample()
 		}
 		contenders[i].run = func(ctx context.Context) (time.Duration, error) {
-			took, err := run(ctx)
+			took, err := c.run(ctx)
 			if err != nil {
 				return 0, err
 			}

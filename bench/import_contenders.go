@@ -11,21 +11,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 )
 
 // findPSQL returns psql's file: that beside PostgreSQL's other programs, which
 // Debian's wrapper on PATH would only call, else the one on PATH, else "".
 func findPSQL() string {
-	var candidates []string
-	if bindir, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
-		candidates = append(candidates, filepath.Join(strings.TrimSpace(string(bindir)), "psql"))
-	}
-	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin/psql") // of Debian; the pattern is well formed
-	slices.Reverse(installed)                                       // the newest version first
-	for _, candidate := range append(append(candidates, installed...), "psql") {
+	programs, _ := postgresserver.InstalledPrograms()
+	for _, candidate := range []string{filepath.Join(programs, "psql"), "psql"} {
 		if psql, err := exec.LookPath(candidate); err == nil {
 			return psql
 		}

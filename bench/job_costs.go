@@ -15,42 +15,39 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// jobCosts are what jobs have cost altogether, with any number of workers.
+// jobCosts are what jobs have cost altogether, with any number of workers, by the
+// names of the JSON: the API's calls and bytes, the WAL and the CPU of the whole
+// server, the CPU of workers from their start on, and what Temporal has stored and
+// done.
 type jobCosts struct {
-	jobs int
-	spent
-	workerCPU                                     float64 // seconds, from the workers' start on
-	historyEvents, historyBytes, stateTransitions float64
+	jobs  int
+	total figures
 }
 
-// spent is what counters have counted since they began.
-type spent struct {
-	apiCalls, apiBytes float64
-	walBytes           float64 // of the whole server
-	databaseCPU        float64 // seconds of the whole server; 0 when it is on another machine
-}
-
-func (s *system) spent(ctx context.Context) (so spent, err error) {
+// spent is what counters have counted since they began. There is no CPU time of a
+// server on another machine.
+func (s *system) spent(ctx context.Context) (figures, error) {
+	calls, bytes := 0, int64(0)
 	for _, request := range s.cloud.Requests() {
-		so.apiCalls++
-		so.apiBytes += float64(request.Bytes)
+		calls++
+		bytes += request.Bytes
 	}
-	err = s.db.GetContext(ctx, &so.walBytes, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')`)
-	if err != nil {
-		return so, err
+	var server struct {
+		WAL     float64
+		Backend int
 	}
-	var backend int
-	err = s.db.GetContext(ctx, &backend, `SELECT pg_backend_pid()`)
-	so.databaseCPU, _ = familyCPUSeconds(backend, "postgres")
-	return so, err
+	err := s.db.GetContext(ctx, &server, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, pg_backend_pid() AS backend`)
+	cpu, _ := familyCPUSeconds(server.Backend, "postgres")
+	return figures{
+		"api_calls": float64(calls), "api_bytes": float64(bytes), "wal_bytes": server.WAL, "postgresql_cpu_ms": cpu * 1000,
+	}, err
 }
 
-func (c *jobCosts) add(before, after spent, jobs int) {
+func (c *jobCosts) add(before, after figures, jobs int) {
 	c.jobs += jobs
-	c.apiCalls += after.apiCalls - before.apiCalls
-	c.apiBytes += after.apiBytes - before.apiBytes
-	c.walBytes += after.walBytes - before.walBytes
-	c.databaseCPU += after.databaseCPU - before.databaseCPU
+	for name := range after {
+		c.total[name] += after[name] - before[name]
+	}
 }
 
 // addHistories asks Temporal what it has stored and done for the jobs, and
@@ -63,9 +60,9 @@ func (c *jobCosts) addHistories(ctx context.Context, temporal client.Client, ids
 			return nil, err
 		}
 		run := described.GetWorkflowExecutionInfo()
-		c.historyEvents += float64(run.GetHistoryLength())
-		c.historyBytes += float64(run.GetHistorySizeBytes())
-		c.stateTransitions += float64(run.GetStateTransitionCount())
+		c.total["history_events"] += float64(run.GetHistoryLength())
+		c.total["history_bytes"] += float64(run.GetHistorySizeBytes())
+		c.total["state_transitions"] += float64(run.GetStateTransitionCount())
 		events, err := history(ctx, temporal, workflows.WorkflowID(id))
 		if err != nil {
 			return nil, err
@@ -102,24 +99,22 @@ func (c *jobCosts) report(s *stage, r *result) {
 		"", "a job", "a record")
 	for _, cost := range []struct {
 		key, title string
-		total      float64
 		perRecord  bool
 	}{
-		{"history_events", "history events", c.historyEvents, false},
-		{"history_bytes", "bytes of history", c.historyBytes, false},
-		{"state_transitions", "state transitions of Temporal", c.stateTransitions, false},
-		{"api_calls", "API calls", c.apiCalls, false},
-		{"api_bytes", "bytes from the API, not compressed", c.apiBytes, true},
-		{"wal_bytes", "bytes of WAL", c.walBytes, true},
-		{"worker_cpu_ms", "milliseconds of a worker's CPU", c.workerCPU * 1000, true},
-		{"postgresql_cpu_ms", "milliseconds of PostgreSQL's CPU", c.databaseCPU * 1000, true},
+		{"history_events", "history events", false},
+		{"history_bytes", "bytes of history", false},
+		{"state_transitions", "state transitions of Temporal", false},
+		{"api_calls", "API calls", false},
+		{"api_bytes", "bytes from the API, not compressed", true},
+		{"wal_bytes", "bytes of WAL", true},
+		{"worker_cpu_ms", "milliseconds of a worker's CPU", true},
+		{"postgresql_cpu_ms", "milliseconds of PostgreSQL's CPU", true},
 	} {
-		if cost.total == 0 {
-			t.row(cost.title, notMeasured(noCPUTime))
-			r.notMeasured("job."+cost.key, noCPUTime)
+		perJob, perRecord := c.total[cost.key]/float64(c.jobs), ""
+		if perJob == 0 {
+			t.row(cost.title, r.notMeasured("job."+cost.key, noCPUTime))
 			continue
 		}
-		perJob, perRecord := cost.total/float64(c.jobs), ""
 		if cost.perRecord {
 			perRecord = strconv.FormatFloat(perJob/float64(s.ScaleRecords), 'g', 4, 64)
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
 )
 
 // result is what a part has measured: tables for people, values for the JSON.
@@ -36,10 +38,28 @@ func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 // "large_job.seconds".
 func (r *result) set(key string, value float64) { r.put(key, math.Round(value*1000)/1000) }
 
-// notMeasured keeps null for the key and says why in "not_measured".
-func (r *result) notMeasured(key, reason string) {
+// notMeasured keeps null for the key, says why in "not_measured", and returns the
+// table's cell.
+func (r *result) notMeasured(key, reason string) (cell string) {
 	r.put(key, nil)
 	r.put("not_measured."+key, reason)
+	return "not measured: " + reason
+}
+
+// setPeakRSS keeps a peak memory, in MiB, and returns the table's cell; 0 is none.
+func (r *result) setPeakRSS(key string, mib float64) (cell string) {
+	if mib == 0 {
+		return r.notMeasured(key, noPeakRSS)
+	}
+	r.set(key, mib)
+	return fmt.Sprintf("%.0f MiB", mib)
+}
+
+// setAll keeps values of which each key begins with prefix.
+func (r *result) setAll(prefix string, values figures) {
+	for name, value := range values {
+		r.set(prefix+name, value)
+	}
 }
 
 func (r *result) put(key string, value any) {
@@ -83,14 +103,5 @@ func printJSON(to io.Writer, results []*result) error {
 	return encoder.Encode(all)
 }
 
-// notMeasured is the cell of a contender that is absent.
-func notMeasured(reason string) string { return "not measured: " + reason }
-
 // thousands writes 1000000 as 1,000,000.
-func thousands(n float64) string {
-	digits := fmt.Sprintf("%.0f", n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+func thousands(n float64) string { return humanize.Comma(int64(math.Round(n))) }

@@ -12,14 +12,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// resumption is one import whose worker was killed and started again.
-type resumption struct {
-	kept      float64 // records committed when the worker was killed
-	sentAgain float64 // records that PostgreSQL has been given twice
-	seconds   float64 // from the kill to the next committed batch
-	downloads float64
-}
-
 // killStep has the kill of each round come at another moment of a batch, whose
 // commit was seen just before. A batch takes some 50 ms.
 const killStep = 15 * time.Millisecond
@@ -33,90 +25,91 @@ func measureResume(ctx context.Context, s *stage, r *result) error {
 	}
 	// The other connections then are all the worker's.
 	sys.db.SetMaxOpenConns(1)
-	var kept, sentAgain, seconds, downloads []float64
-	for round := range s.Rounds {
-		once, err := sys.resumeOnce(ctx, time.Duration(round+1)*killStep)
-		if err != nil {
-			return err
-		}
-		s.step(fmt.Sprintf("round %d of %d: resumed after %.1f s, %.0f records were sent again", round+1, s.Rounds, once.seconds, once.sentAgain))
-		kept, sentAgain = append(kept, once.kept), append(sentAgain, once.sentAgain)
-		seconds, downloads = append(seconds, once.seconds), append(downloads, once.downloads)
+	measured, err := sys.medians(func(round int) (figures, error) {
+		return sys.resumeOnce(ctx, time.Duration(round+1)*killStep)
+	}, func(f figures) string {
+		return fmt.Sprintf("resumed after %.1f s, %.0f records were sent again", f["seconds"], f["records_sent_again"])
+	})
+	if err != nil {
+		return err
 	}
 	t := r.table(fmt.Sprintf("resume: a worker killed with SIGKILL in an import of %s records, another one started on its spool at once; medians, rounds: %d",
 		thousands(float64(s.Records)), s.Rounds), "records committed before", "sent again", "downloads", "seconds until the next batch is committed")
-	t.row(thousands(median(kept)), thousands(median(sentAgain)), fmt.Sprintf("%.0f", median(downloads)),
-		fmt.Sprintf("%.1f (HEARTBEAT_TIMEOUT is %s)", median(seconds), workflows.DefaultSettings().HeartbeatTimeout))
+	t.row(thousands(measured["records_committed_before"]), thousands(measured["records_sent_again"]), fmt.Sprintf("%.0f", measured["downloads"]),
+		fmt.Sprintf("%.1f (HEARTBEAT_TIMEOUT is %s)", measured["seconds"], workflows.DefaultSettings().HeartbeatTimeout))
 	r.set("records", float64(s.Records))
-	r.set("records_committed_before", median(kept))
-	r.set("records_sent_again", median(sentAgain))
-	r.set("downloads", median(downloads))
-	r.set("seconds", median(seconds))
+	r.setAll("", measured)
 	return nil
 }
 
-func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (once resumption, err error) {
+// resumeOnce measures one import whose worker is killed and started again: the
+// records committed when it was killed, those that PostgreSQL has been given twice,
+// the downloads, and the seconds from the kill to the next committed batch.
+func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figures, error) {
 	insertedBefore, err := s.inserted(ctx)
 	if err != nil {
-		return once, err
+		return nil, err
 	}
-	worker, err := s.startWorker(s.temporal.HostPort)
+	worker, err := s.startWorker(s.spool)
 	if err != nil {
-		return once, err
+		return nil, err
 	}
 	id := s.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(s.Records, 1)})
 	if err := s.notify(ctx, id); err != nil {
-		return once, err
+		return nil, err
 	}
 	if _, err := s.waitForRecords(ctx, id, float64(s.Records)/4); err != nil {
-		return once, err
+		return nil, err
 	}
 	select {
 	case <-ctx.Done():
-		return once, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case <-time.After(killAfter):
 	}
 	killed := time.Now()
 	if err := syscall.Kill(worker.PID(), syscall.SIGKILL); err != nil {
-		return once, err
+		return nil, err
 	}
 	<-worker.Done()
 	if err := s.waitForDisconnection(ctx); err != nil {
-		return once, err
+		return nil, err
 	}
-	if once.kept, err = s.waitForRecords(ctx, id, 0); err != nil {
-		return once, err
+	kept, err := s.waitForRecords(ctx, id, 0)
+	if err != nil {
+		return nil, err
 	}
-	if once.kept >= float64(s.Records) {
-		return once, errors.New("the import had ended before the worker was killed: let it have more --records")
+	if kept >= float64(s.Records) {
+		return nil, errors.New("the import had ended before the worker was killed: let it have more --records")
 	}
 
-	worker, err = s.startWorker(s.temporal.HostPort)
+	worker, err = s.startWorker(s.spool)
 	if err != nil {
-		return once, err
+		return nil, err
 	}
-	if _, err := s.waitForRecords(ctx, id, once.kept+1); err != nil {
-		return once, err
+	if _, err := s.waitForRecords(ctx, id, kept+1); err != nil {
+		return nil, err
 	}
-	once.seconds = time.Since(killed).Seconds()
-	var result workflows.ImportScrapingJobResult
-	if err := s.temporal.Client().GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result); err != nil {
-		return once, err
-	}
-	if result.Outcome != workflows.Deleted || result.Records != int64(s.Records) {
-		return once, fmt.Errorf("the import ended with %d records of %d: %s %s", result.Records, s.Records, result.Outcome, result.Reason)
+	seconds := time.Since(killed).Seconds()
+	if err := s.waitForDeleted(ctx, []int64{id}, s.Records); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(worker.Stop(), s.waitForDisconnection(ctx)); err != nil {
-		return once, err
+		return nil, err
 	}
 	inserted, err := s.inserted(ctx)
-	once.sentAgain = inserted - insertedBefore - float64(s.Records)
+	if err != nil {
+		return nil, err
+	}
+	downloads := 0
 	for _, request := range s.cloud.Requests() {
 		if request.ID == id && strings.HasSuffix(request.Path, "/json") {
-			once.downloads++
+			downloads++
 		}
 	}
-	return once, err
+	return figures{
+		"records_committed_before": kept, "records_sent_again": inserted - insertedBefore - float64(s.Records),
+		"downloads": float64(downloads), "seconds": seconds,
+	}, nil
 }
 
 // inserted is how many records PostgreSQL has been given, in transactions that

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // contender is one of those that do the same work.
@@ -24,7 +24,7 @@ type contender struct {
 
 // compare lets the contenders take turns, in the opposite order in every other
 // round, and returns the medians of their seconds by their names.
-func (s *stage) compare(ctx context.Context, contenders []contender) (map[string]float64, error) {
+func (s *stage) compare(ctx context.Context, contenders []contender) (figures, error) {
 	seconds := map[string][]float64{}
 	for round := range s.Rounds {
 		order := slices.Clone(contenders)
@@ -43,11 +43,7 @@ func (s *stage) compare(ctx context.Context, contenders []contender) (map[string
 			seconds[c.name] = append(seconds[c.name], took.Seconds())
 		}
 	}
-	medians := map[string]float64{}
-	for name, all := range seconds {
-		medians[name] = median(all)
-	}
-	return medians, nil
+	return mediansOf(seconds), nil
 }
 
 func (c *contender) once(ctx context.Context) (time.Duration, error) {
@@ -57,6 +53,53 @@ func (c *contender) once(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	return c.run(ctx)
+}
+
+// against adds a row for each contender: how long it took, its rates, and how
+// much faster ours is. Keys of the JSON begin with prefix.
+func (r *result) against(t *table, prefix string, contenders []contender, seconds figures, rates func(seconds float64) []string) {
+	for _, c := range contenders {
+		if c.absent != "" {
+			t.row(c.title, r.notMeasured(prefix+"vs_"+c.name, c.absent))
+			continue
+		}
+		took, faster := seconds[c.name], ""
+		if c.name == "ours" {
+			r.set(prefix+"seconds", took)
+		} else {
+			faster = fmt.Sprintf("%.2f × as fast", took/seconds["ours"])
+			r.set(prefix+"vs_"+c.name, took/seconds["ours"])
+		}
+		t.row(slices.Concat([]string{c.title, fmt.Sprintf("%.2f", took)}, rates(took), []string{faster})...)
+	}
+}
+
+// figures are what was measured once, by the names of the JSON.
+type figures map[string]float64
+
+// medians measures once in each round and returns the median of each figure.
+// about says what was measured, for who waits.
+func (s *stage) medians(once func(round int) (figures, error), about func(figures) string) (figures, error) {
+	all := map[string][]float64{}
+	for round := range s.Rounds {
+		measured, err := once(round)
+		if err != nil {
+			return nil, err
+		}
+		s.step(fmt.Sprintf("round %d of %d: %s", round+1, s.Rounds, about(measured)))
+		for name, value := range measured {
+			all[name] = append(all[name], value)
+		}
+	}
+	return mediansOf(all), nil
+}
+
+func mediansOf(all map[string][]float64) figures {
+	medians := figures{}
+	for name, values := range all {
+		medians[name] = median(values)
+	}
+	return medians
 }
 
 // median is that of at least one value.
@@ -75,30 +118,15 @@ func percentile(values []float64, percent float64) float64 {
 	return sorted[max(0, int(math.Ceil(percent/100*float64(len(sorted))))-1)]
 }
 
-// inParallel calls do with 0 to n-1 from so many goroutines at a time, and
-// stops at the first error.
-func inParallel(goroutines, n int, do func(i int) error) error {
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var running sync.WaitGroup
-	for range min(goroutines, n) {
-		running.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(i); err != nil {
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
+// inParallel calls do with 0 to n-1, so many at a time, and begins no more after
+// an error, which it returns.
+func inParallel(atATime, n int, do func(i int) error) error {
+	group, failed := errgroup.WithContext(context.Background())
+	group.SetLimit(atATime)
+	for i := 0; i < n && failed.Err() == nil; i++ {
+		group.Go(func() error { return do(i) })
 	}
-	running.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return group.Wait()
 }
 
 // waitFor polls until done says so.

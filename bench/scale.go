@@ -39,7 +39,7 @@ func measureScale(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	p := &scalePart{system: sys, fleets: map[int]*fleet{}}
+	p := &scalePart{system: sys, fleets: map[int]*fleet{}, costs: jobCosts{total: figures{}}}
 	if err := p.measureFleets(ctx, r); err != nil {
 		return err
 	}
@@ -80,15 +80,8 @@ func (p *scalePart) measureFleets(ctx context.Context, r *result) error {
 			shares = append(shares, fmt.Sprintf("%.0f %%", imported/jobs/float64(p.Rounds)*100))
 		}
 		r.set(key+"busiest_share", fleet.jobs[0]/jobs/float64(p.Rounds))
-		peak := notMeasured(noPeakRSS)
-		if fleet.peakRSSMiB > 0 {
-			peak = fmt.Sprintf("%.0f MiB", fleet.peakRSSMiB)
-			r.set(key+"worker_rss_mib", fleet.peakRSSMiB)
-		} else {
-			r.notMeasured(key+"worker_rss_mib", noPeakRSS)
-		}
 		t.row(fmt.Sprint(n), fmt.Sprintf("%.1f", took), thousands(jobs/took*60), thousands(jobs*records/took),
-			fmt.Sprintf("%.2f ×", against), strings.Join(shares, ", "), peak)
+			fmt.Sprintf("%.2f ×", against), strings.Join(shares, ", "), r.setPeakRSS(key+"worker_rss_mib", fleet.peakRSSMiB))
 	}
 	return nil
 }
@@ -102,7 +95,7 @@ func (p *scalePart) startFleet(ctx context.Context, n int) error {
 	fleet := p.fleets[n]
 	fleet.workers = nil
 	for i := range n {
-		worker, err := p.startWorkerOn(p.temporal.HostPort, filepath.Join(p.dir, fmt.Sprintf("spool-%d", i+1)))
+		worker, err := p.startWorker(filepath.Join(p.dir, fmt.Sprintf("spool-%d", i+1)))
 		if err != nil {
 			return err
 		}
@@ -124,12 +117,9 @@ func (p *scalePart) importAll(ctx context.Context, n int) (time.Duration, error)
 	}
 	var stops []error
 	for _, worker := range fleet.workers {
-		if peak, known := peakRSS(worker.PID()); known {
-			fleet.peakRSSMiB = max(fleet.peakRSSMiB, peak)
-		}
-		if seconds, known := cpuSeconds(worker.PID()); known {
-			p.costs.workerCPU += seconds
-		}
+		fleet.peakRSSMiB = max(fleet.peakRSSMiB, peakRSS(worker.PID()))
+		seconds, _ := cpuSeconds(worker.PID()) // 0 if it is not known
+		p.costs.total["worker_cpu_ms"] += seconds * 1000
 		stops = append(stops, worker.Stop())
 	}
 	if err := errors.Join(stops...); err != nil {

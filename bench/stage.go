@@ -174,17 +174,10 @@ func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]
 	return sys, nil
 }
 
-// startWorker starts a worker that ends with the part, unless it has ended
-// before. It reaches Temporal at the address.
-func (s *system) startWorker(temporalAddress string) (*childprocess.Process, error) {
-	return s.startWorkerOn(temporalAddress, s.spool)
-}
-
-// startWorkerOn starts one on another spool.
-func (s *system) startWorkerOn(temporalAddress, spool string) (*childprocess.Process, error) {
-	env := s.env
-	env.TemporalAddress = temporalAddress
-	worker, err := s.programs.StartWorker(env, spool)
+// startWorker starts a worker on a spool folder, that ends with the part, unless it
+// has ended before.
+func (s *system) startWorker(spool string) (*childprocess.Process, error) {
+	worker, err := s.programs.StartWorker(s.env, spool)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ const (
 // parentDir is where the cluster's folder is made.
 func parentDir(opts Options) string {
 	// Downloaded programs lie in the folder too, and may not be executed there.
-	if _, installed := installedPrograms(); installed && opts.NoSync && freeBytes(memory) >= memoryWanted {
+	if _, installed := InstalledPrograms(); installed && opts.NoSync && freeBytes(memory) >= memoryWanted {
 		return memory
 	}
 	return os.TempDir()

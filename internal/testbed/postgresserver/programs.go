@@ -32,7 +32,7 @@ var installedIn = []string{
 // findPrograms returns a folder with initdb and postgres: an installed one, else
 // one inside dir to which they were downloaded.
 func findPrograms(dir string, progress func(string)) (string, error) {
-	if programs, ok := installedPrograms(); ok {
+	if programs, ok := InstalledPrograms(); ok {
 		return programs, nil
 	}
 	progress("PostgreSQL is not installed: downloading its programs once, about 30 MB…")
@@ -44,7 +44,9 @@ func findPrograms(dir string, progress func(string)) (string, error) {
 	return programs, nil
 }
 
-func installedPrograms() (string, bool) {
+// InstalledPrograms returns the folder of an installed PostgreSQL's programs, which
+// its packages keep off PATH.
+func InstalledPrograms() (dir string, found bool) {
 	var candidates []string
 	if postgres, err := exec.LookPath("postgres"); err == nil {
 		candidates = append(candidates, filepath.Dir(postgres))
