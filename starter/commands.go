@@ -14,6 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/validate"
+	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -55,15 +56,15 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	given := givenBy(c.importFlags, c.filterFlags, c.scheduleFlags)
 	given.validate(&s)
 	server := webhookServer{
-		logger:          logger,
-		listenAddress:   c.ListenAddress,
-		tokens:          c.tokens(&s),
-		taskQueue:       c.taskQueue(),
-		signatureSecret: c.SignatureSecret,
-		temporal:        s.Temporal(logger),
-		statusPage:      c.statusPageFlags,
-		metricsAddress:  c.MetricsAddress,
-		tracing:         s.Tracing(),
+		logger:        logger,
+		listenAddress: c.ListenAddress,
+		webhook: webhook.Options{
+			Tokens: c.tokens(&s), SignatureSecret: c.SignatureSecret, TaskQueue: c.taskQueue(), Logger: logger,
+		},
+		temporal:       s.Temporal(logger),
+		statusPage:     c.statusPageFlags,
+		metricsAddress: c.MetricsAddress,
+		tracing:        s.Tracing(),
 	}
 	if c.MetricsAddress != "" {
 		s.Address("METRICS_ADDRESS", c.MetricsAddress)
@@ -75,7 +76,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	given["TASK_QUEUE"] = server.taskQueue // it serves no other
+	given["TASK_QUEUE"] = server.webhook.TaskQueue // it serves no other
 	server.settings = newCurrentSettings(server.temporal.Namespace, given, c.ListenAddress, cmp.Or(c.lookEvery, time.Minute), logger)
 	return server.run(ctx)
 }

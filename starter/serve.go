@@ -18,22 +18,20 @@ import (
 
 // webhookServer is the HTTP server with its settings, all of them valid.
 type webhookServer struct {
-	logger          *slog.Logger
-	temporal        client.Options
-	listenAddress   string
-	tokens          []string
-	taskQueue       string
-	signatureSecret string
-	settings        *currentSettings
-	statusPage      statusPageFlags
-	metricsAddress  string
-	tracing         program.Tracing
+	logger         *slog.Logger
+	temporal       client.Options
+	listenAddress  string
+	webhook        webhook.Options // without what run prepares
+	settings       *currentSettings
+	statusPage     statusPageFlags
+	metricsAddress string
+	tracing        program.Tracing
 }
 
 // run serves until ctx ends. It starts without Temporal too: notifications are
 // answered with 503 until it is there.
 func (s *webhookServer) run(ctx context.Context) error {
-	metrics, err := s.prepareMetrics()
+	metrics, err := program.NewMetrics(s.logger, s.metricsAddress, &s.temporal)
 	if err != nil {
 		return err
 	}
@@ -53,15 +51,12 @@ func (s *webhookServer) run(ctx context.Context) error {
 		s.logger.Error("Panic while serving", "path", c.Request.URL.Path, "panic", fmt.Sprint(problem))
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}))
-	err = webhook.Register(engine, webhook.Options{
-		Client: temporal, Tokens: s.tokens, SignatureSecret: s.signatureSecret,
-		TaskQueue: s.taskQueue, CurrentSettings: s.settings.get,
-		Logger: s.logger, MetricsHandler: s.temporal.MetricsHandler,
-	})
+	s.webhook.Client, s.webhook.CurrentSettings, s.webhook.MetricsHandler = temporal, s.settings.get, s.temporal.MetricsHandler
+	err = webhook.Register(engine, s.webhook)
 	if err != nil {
 		return err
 	}
-	shutPage, err := s.statusPage.register(engine, temporal, s.temporal.Namespace, s.taskQueue, s.logger)
+	shutPage, err := s.statusPage.register(engine, temporal, s.temporal.Namespace, s.webhook.TaskQueue, s.logger)
 	if err != nil {
 		return err
 	}
@@ -75,37 +70,11 @@ func (s *webhookServer) run(ctx context.Context) error {
 	parts.Go(func() error {
 		return program.Serve(ctx, s.logger, s.listenAddress, engine, func(address net.Addr) {
 			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
-				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.taskQueue)
+				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.webhook.TaskQueue)
 		})
 	})
-	parts.Go(func() error { return s.serveMetrics(ctx, temporal, metrics) })
-	return parts.Wait()
-}
-
-// prepareMetrics returns nil when nobody can ask for them.
-func (s *webhookServer) prepareMetrics() (*program.Metrics, error) {
-	if s.metricsAddress == "" {
-		return nil, nil
-	}
-	metrics, err := program.NewMetrics(s.logger)
-	if err != nil {
-		return nil, err
-	}
-	s.temporal.MetricsHandler = metrics.Handler()
-	return metrics, nil
-}
-
-// serveMetrics answers /metrics until ctx ends, if it is to: not where the
-// webhook is, which is open to the world.
-func (s *webhookServer) serveMetrics(ctx context.Context, temporal client.Client, metrics *program.Metrics) error {
-	if metrics == nil {
-		<-ctx.Done()
-		return nil
-	}
-	metrics.WatchOpenImports(temporal, s.taskQueue)
-	engine := gin.New()
-	metrics.Register(engine)
-	return program.Serve(ctx, s.logger, s.metricsAddress, engine, func(address net.Addr) {
-		s.logger.Info("Metrics served", "address", address.String())
+	parts.Go(func() error { // not where the webhook is, which is open to the world
+		return metrics.Serve(ctx, "Metrics served", temporal, s.webhook.TaskQueue, func(gin.IRouter) {})
 	})
+	return parts.Wait()
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
@@ -41,26 +42,27 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.validate(&s)
 	archive, archiveRetention := c.archiveFlags.parse(&s)
-	mappings := c.mappings(&s)
 	w := importWorker{
-		logger:               logger,
-		database:             c.DatabaseFlags,
-		taskQueue:            c.TaskQueue,
-		spoolDir:             c.SpoolDir,
-		spoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 1, math.MaxInt)),
-		maxConcurrentImports: s.Int("MAX_CONCURRENT_IMPORTS", c.MaxConcurrentImports, 1, 1000),
-		connectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
-		apiCalls:             s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
-		maxConnections:       s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
-		stopTimeout:          s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
-		healthAddress:        c.HealthAddress,
-		mappings:             mappings,
-		archive:              archive,
-		archiveRetention:     archiveRetention,
-		deployment:           c.deploymentFlags.parse(&s),
-		temporal:             s.Temporal(logger),
-		tracing:              s.Tracing(),
-		cloud:                c.Client(&s, logger),
+		logger:         logger,
+		temporal:       s.Temporal(logger),
+		database:       c.DatabaseFlags,
+		taskQueue:      c.TaskQueue,
+		maxConnections: s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
+		stopTimeout:    s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
+		healthAddress:  c.HealthAddress,
+		archive:        archive,
+		plugin: scrapehaul.Options{
+			Cloud:                c.Client(&s, logger),
+			Mappings:             c.mappings(&s),
+			SpoolDir:             c.SpoolDir,
+			SpoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 1, math.MaxInt)),
+			MaxConcurrentImports: s.Int("MAX_CONCURRENT_IMPORTS", c.MaxConcurrentImports, 1, 1000),
+			ConnectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
+			APICallsPer15Minutes: s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
+			ArchiveRetention:     archiveRetention,
+		},
+		deployment: c.deploymentFlags.parse(&s),
+		tracing:    s.Tracing(),
 	}
 	if err := s.Err(); err != nil {
 		return err

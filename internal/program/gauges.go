@@ -73,14 +73,10 @@ const (
 	gaugeTimeout = 5 * time.Second
 )
 
-// WatchOpenImports adds the gauges of the open imports of a task queue, those
-// that need attention among them. They come from Temporal, and so every process
-// tells the same, whatever has been restarted. There are none while Temporal
-// cannot be reached.
-func (m *Metrics) WatchOpenImports(temporal client.Client, taskQueue string) {
-	m.registry.MustRegister(&importsWatch{metrics: m, temporal: temporal, taskQueue: taskQueue})
-}
-
+// importsWatch has the gauges of the open imports of a task queue, those that need
+// attention among them. They come from Temporal, and so every process tells the
+// same, whatever has been restarted. There are none while Temporal cannot be
+// reached.
 type importsWatch struct {
 	metrics   *Metrics
 	temporal  client.Client

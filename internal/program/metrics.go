@@ -1,8 +1,10 @@
 package program
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-logr/logr"
@@ -24,8 +26,8 @@ const MetricsPath = "/metrics"
 // process, for Prometheus.
 type Metrics struct {
 	logger   *slog.Logger
+	address  string
 	registry *prometheus.Registry
-	handler  client.MetricsHandler
 }
 
 // ours are the tags that our own metrics keep. Without the SDK's, of which the
@@ -54,10 +56,14 @@ func views() []sdkmetric.View {
 	}
 }
 
-// NewMetrics returns metrics that nothing has been counted in.
-func NewMetrics(logger *slog.Logger) (*Metrics, error) {
+// NewMetrics has the Temporal client of the options counted, for [Metrics.Serve] at
+// the address. It returns nil when there is none.
+func NewMetrics(logger *slog.Logger, address string, options *client.Options) (*Metrics, error) {
+	if address == "" {
+		return nil, nil
+	}
 	logOpenTelemetry(logger)
-	m := &Metrics{logger: logger, registry: prometheus.NewRegistry()}
+	m := &Metrics{logger: logger, address: address, registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(m.registry),
 		otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
@@ -65,20 +71,29 @@ func NewMetrics(logger *slog.Logger) (*Metrics, error) {
 		return nil, fmt.Errorf("preparing the metrics: %w", err)
 	}
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithView(views()...))
-	m.handler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
+	options.MetricsHandler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
 		Meter: provider.Meter("temporal-sdk-go"), OnError: otel.Handle, UseMonotonicCounters: true,
 	})
 	return m, nil
 }
 
-// Handler is the MetricsHandler of the process's Temporal client.
-func (m *Metrics) Handler() client.MetricsHandler { return m.handler }
-
-// Register adds /metrics.
-func (m *Metrics) Register(router gin.IRouter) {
-	router.GET(MetricsPath, gin.WrapH(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+// Serve answers /metrics, those of the task queue's imports among them, and what
+// register adds, until ctx ends. It logs the message with the address when it does;
+// without metrics it only waits.
+func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Client, taskQueue string, register func(gin.IRouter)) error {
+	if m == nil {
+		<-ctx.Done()
+		return nil
+	}
+	m.registry.MustRegister(&importsWatch{metrics: m, temporal: temporal, taskQueue: taskQueue})
+	engine := gin.New()
+	engine.GET(MetricsPath, gin.WrapH(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelWarn),
 	})))
+	register(engine)
+	return Serve(ctx, m.logger, m.address, engine, func(address net.Addr) {
+		m.logger.Info(message, "address", address.String())
+	})
 }
 
 // logOpenTelemetry has OpenTelemetry log to the process's log: an exporter that
