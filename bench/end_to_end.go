@@ -78,16 +78,15 @@ func (s *system) measureSmallJobs(ctx context.Context, n int, r *result, t *tabl
 	if err != nil {
 		return err
 	}
-	perMinute := float64(n) / measured["seconds"] * 60
-	r.setAll(fmt.Sprintf("jobs_%d.", n), figures{"seconds": measured["seconds"], "jobs_per_minute": perMinute})
-	r.set("jobs_per_minute", perMinute) // the last and usually largest number's
-	t.timeRow(n, smallJobRecords, measured["seconds"])
+	r.set("jobs_per_minute", float64(n)/measured["seconds"]*60) // the last and usually largest number's
+	r.timeRow(t, fmt.Sprintf("jobs_%d.", n), n, smallJobRecords, measured["seconds"])
 	return nil
 }
 
-func (t *table) timeRow(jobs, records int, seconds float64) {
-	t.row(fmt.Sprintf("%s of %s records", thousands(float64(jobs)), thousands(float64(records))), fmt.Sprintf("%.2f", seconds),
-		thousands(float64(jobs)/seconds*60), thousands(float64(jobs*records)/seconds))
+// timeRow adds how long jobs took. Keys of the JSON begin with prefix.
+func (r *result) timeRow(t *table, prefix string, jobs, records int, seconds float64) {
+	t.row(fmt.Sprintf("%s of %s records", thousands(float64(jobs)), thousands(float64(records))), r.figure(prefix+"seconds", "%.2f", seconds),
+		r.count(prefix+"jobs_per_minute", float64(jobs)/seconds*60), r.count(prefix+"records_per_second", float64(jobs*records)/seconds))
 }
 
 // measureCosts imports jobs with the worker behind the proxy, once, and says
@@ -108,21 +107,14 @@ func (s *system) measureCosts(ctx context.Context, proxy *countingProxy, n, reco
 		events += len(run)
 		actions += billableActions(run)
 	}
-	row := []string{fmt.Sprintf("a job of %s records, %d at once", thousands(float64(records)), n)}
-	for _, cost := range []struct {
-		key   string
-		count int
-	}{{"history_events", events}, {"actions", actions}, {"api_calls", calls}} {
-		perJob := float64(cost.count) / float64(n)
-		r.set(key+cost.key, perJob)
-		row = append(row, fmt.Sprintf("%.1f", perJob))
+	perJob := func(name string, count int) (cell string) {
+		return r.figure(key+name, "%.1f", float64(count)/float64(n))
 	}
-	costs.row(row...)
+	costs.row(fmt.Sprintf("a job of %s records, %d at once", thousands(float64(records)), n),
+		perJob("history_events", events), perJob("actions", actions), perJob("api_calls", calls))
 	if n == 1 {
 		r.set(key+"records", float64(records))
-		r.set(key+"seconds", took.Seconds())
-		r.set(key+"records_per_second", float64(records)/took.Seconds())
-		times.timeRow(n, records, took.Seconds())
+		r.timeRow(times, key, n, records, took.Seconds())
 	}
 	return nil
 }

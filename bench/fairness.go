@@ -31,8 +31,7 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 		"seconds until it is published", "without the large job", "beside it", "ratio")
 	for _, row := range []struct{ key, title string }{{"median", "the median small job"}, {"last", "the last small job"}} {
 		alone, beside := measured[row.key+"_seconds_alone"], measured[row.key+"_seconds"]
-		t.row(row.title, fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", beside), fmt.Sprintf("%.2f ×", beside/alone))
-		r.set("fair."+row.key+"_vs_alone", beside/alone)
+		t.row(row.title, fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", beside), r.figure("fair."+row.key+"_vs_alone", "%.2f ×", beside/alone))
 	}
 	t.row("the large job", "", fmt.Sprintf("%.2f", measured["large_seconds"]))
 	t.row("committed of it when the last small job was", "", fmt.Sprintf("%.0f %%", measured["large_done"]*100))

@@ -34,40 +34,57 @@ type importPart struct {
 	peaks []float64
 }
 
-func measureImport(ctx context.Context, s *stage, r *result) (err error) {
-	p := &importPart{stage: s}
-	if p.db, p.databaseURL, err = s.database(ctx); err != nil {
+func measureImport(ctx context.Context, s *stage, r *result) error {
+	p, err := s.importPart(ctx)
+	if err != nil {
 		return err
 	}
 	p.psql = findPSQL()
-	for i, shape := range shapes(s.Records) {
-		p.warm = i > 0
-		if err := p.measureShape(ctx, shape, r); err != nil {
+	for _, shape := range shapes(s.Records) {
+		if err := p.measure(ctx, shape, p.contenders, func(data *dataset, contenders []contender, seconds figures) {
+			p.report(r, shape, data, contenders, seconds)
+		}); err != nil {
 			return fmt.Errorf("%s: %w", shape.title, err)
 		}
 	}
 	return nil
 }
 
-func (p *importPart) measureShape(ctx context.Context, shape shape, r *result) (err error) {
+func (s *stage) importPart(ctx context.Context) (p *importPart, err error) {
+	p = &importPart{stage: s}
+	p.db, p.databaseURL, err = s.database(ctx)
+	return p, err
+}
+
+// measure prepares the records, has the contenders for them take turns, and reports
+// their seconds.
+func (p *importPart) measure(
+	ctx context.Context, shape shape, contendersFor func(*dataset) []contender, report func(*dataset, []contender, figures),
+) (err error) {
 	p.step("Preparing " + shape.title)
 	data, err := prepare(shape, p.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data.dir)) }()
-	contenders := p.contenders(data)
+	contenders := contendersFor(data)
 	if !p.warm {
 		p.step("Loading once before the rounds: a new server has to make its files of WAL first")
 		if _, err := contenders[0].once(ctx); err != nil {
 			return err
 		}
+		p.warm = true
 	}
 	p.peaks = nil
 	seconds, err := p.compare(ctx, contenders)
 	if err != nil {
 		return err
 	}
+	report(data, contenders, seconds)
+	return nil
+}
+
+func (p *importPart) report(r *result, shape shape, data *dataset, contenders []contender, seconds figures) {
 	megabytes, records := float64(data.bytes)/1e6, float64(data.records)
 	t := r.table(fmt.Sprintf("import: %s, %.0f MB; medians, rounds: %d", shape.title, megabytes, p.Rounds),
 		"", "seconds", "MB/s", "records/s", "we are")
@@ -79,7 +96,6 @@ func (p *importPart) measureShape(ctx context.Context, shape shape, r *result) (
 	r.set(shape.key+"records", records)
 	r.set(shape.key+"bytes", float64(data.bytes))
 	t.row("our process's peak memory", r.setPeakRSS(shape.key+"worker_rss_mib", median(p.peaks)))
-	return nil
 }
 
 func (p *importPart) contenders(data *dataset) []contender {

@@ -118,11 +118,10 @@ func (c *jobCosts) report(s *stage, r *result) {
 		if cost.perRecord {
 			perRecord = strconv.FormatFloat(perJob/float64(s.ScaleRecords), 'g', 4, 64)
 		}
-		digits := thousands(perJob)
+		digits := r.count("job."+cost.key, perJob)
 		if perJob < 10 {
 			digits = fmt.Sprintf("%.1f", perJob)
 		}
 		t.row(cost.title, digits, perRecord)
-		r.set("job."+cost.key, perJob)
 	}
 }

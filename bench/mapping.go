@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,59 +23,47 @@ mappings:
     mode: %s
 `
 
-const dropMapped = `DROP TABLE IF EXISTS bench_products`
-
 // measureMapping measures what rows of a mapped table cost beside the records.
 // The table is empty before.
-func measureMapping(ctx context.Context, s *stage, r *result) (err error) {
-	p := &importPart{stage: s}
-	if p.db, p.databaseURL, err = s.database(ctx); err != nil {
+func measureMapping(ctx context.Context, s *stage, r *result) error {
+	p, err := s.importPart(ctx)
+	if err != nil {
 		return err
+	}
+	files := map[string]string{}
+	for _, mode := range []string{"replace-job", "upsert"} {
+		files[mode] = filepath.Join(p.dir, mode+".yaml")
+		if err := os.WriteFile(files[mode], fmt.Appendf(nil, mappingFile, mode), 0o600); err != nil {
+			return err
+		}
 	}
 	shape := shapes(s.Records)[0]
-	p.step("Preparing " + shape.title)
-	data, err := prepare(shape, p.dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(data.dir)) }()
-	contenders := []contender{{name: "ours", title: "without a mapping", run: func(ctx context.Context) (time.Duration, error) {
-		return p.ours(ctx, data)
-	}}}
-	for name, mode := range map[string]string{"replace_job": "replace-job", "upsert": "upsert"} {
-		file := filepath.Join(data.dir, name+".yaml")
-		if err := os.WriteFile(file, fmt.Appendf(nil, mappingFile, mode), 0o600); err != nil {
-			return err
+	return p.measure(ctx, shape, func(data *dataset) []contender {
+		load := func(name, title string, flags ...string) contender {
+			return contender{name: name, title: title, prepare: p.dropMapped, run: func(ctx context.Context) (time.Duration, error) {
+				return p.ours(ctx, data, flags...)
+			}}
 		}
-		contenders = append(contenders, contender{name: name, title: mode, run: func(ctx context.Context) (time.Duration, error) {
-			return p.ours(ctx, data, "--mappings", file)
-		}})
-	}
-	for i := range contenders {
-		contenders[i].prepare = func(ctx context.Context) error {
-			_, err := p.db.ExecContext(ctx, dropMapped)
-			return err
+		return []contender{
+			load("ours", "without a mapping"),
+			load("replace_job", "replace-job", "--mappings", files["replace-job"]),
+			load("upsert", "upsert", "--mappings", files["upsert"]),
 		}
-	}
-	p.step("Loading once before the rounds: a new server has to make its files of WAL first")
-	if _, err := contenders[0].once(ctx); err != nil {
-		return err
-	}
-	seconds, err := p.compare(ctx, contenders)
-	if err != nil {
-		return err
-	}
-	t := r.table(fmt.Sprintf("mapping: %s as rows of a table with 5 columns and a key too; medians, rounds: %d", shape.title, p.Rounds),
-		"", "seconds", "records/s", "without it")
-	for _, c := range contenders {
-		took := seconds[c.name]
-		r.set(c.name+"_seconds", took)
-		without := ""
-		if c.name != "ours" {
-			without = fmt.Sprintf("%.2f × as fast", took/seconds["ours"])
-			r.set(c.name+"_vs_unmapped", seconds["ours"]/took)
+	}, func(data *dataset, contenders []contender, seconds figures) {
+		t := r.table(fmt.Sprintf("mapping: %s as rows of a table with 5 columns and a key too; medians, rounds: %d", shape.title, p.Rounds),
+			"", "seconds", "records/s", "without it")
+		for _, c := range contenders {
+			took, without := seconds[c.name], ""
+			if c.name != "ours" {
+				without = fmt.Sprintf("%.2f × as fast", took/seconds["ours"])
+				r.set(c.name+"_vs_unmapped", seconds["ours"]/took)
+			}
+			t.row(c.title, r.figure(c.name+"_seconds", "%.2f", took), thousands(float64(data.records)/took), without)
 		}
-		t.row(c.title, fmt.Sprintf("%.2f", took), thousands(float64(data.records)/took), without)
-	}
-	return nil
+	})
+}
+
+func (p *importPart) dropMapped(ctx context.Context) error {
+	_, err := p.db.ExecContext(ctx, `DROP TABLE IF EXISTS bench_products`)
+	return err
 }

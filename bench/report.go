@@ -38,6 +38,19 @@ func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 // "large_job.seconds".
 func (r *result) set(key string, value float64) { r.put(key, math.Round(value*1000)/1000) }
 
+// figure keeps a value as set does, and returns the table's cell, by a format such
+// as "%.2f s".
+func (r *result) figure(key, format string, value float64) (cell string) {
+	r.set(key, value)
+	return fmt.Sprintf(format, value)
+}
+
+// count is figure for numbers so large that they have no decimals.
+func (r *result) count(key string, value float64) (cell string) {
+	r.set(key, value)
+	return thousands(value)
+}
+
 // notMeasured keeps null for the key, says why in "not_measured", and returns the
 // table's cell.
 func (r *result) notMeasured(key, reason string) (cell string) {
@@ -51,8 +64,7 @@ func (r *result) setPeakRSS(key string, mib float64) (cell string) {
 	if mib == 0 {
 		return r.notMeasured(key, noPeakRSS)
 	}
-	r.set(key, mib)
-	return fmt.Sprintf("%.0f MiB", mib)
+	return r.figure(key, "%.0f MiB", mib)
 }
 
 // setAll keeps values of which each key begins with prefix.

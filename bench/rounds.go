@@ -67,8 +67,7 @@ func (r *result) against(t *table, prefix string, contenders []contender, second
 		if c.name == "ours" {
 			r.set(prefix+"seconds", took)
 		} else {
-			faster = fmt.Sprintf("%.2f × as fast", took/seconds["ours"])
-			r.set(prefix+"vs_"+c.name, took/seconds["ours"])
+			faster = r.figure(prefix+"vs_"+c.name, "%.2f × as fast", took/seconds["ours"])
 		}
 		t.row(slices.Concat([]string{c.title, fmt.Sprintf("%.2f", took)}, rates(took), []string{faster})...)
 	}

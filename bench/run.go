@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 )
 
 // part is one of the benchmark's parts.
@@ -111,6 +113,11 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err erro
 	if c.JSON {
 		tables = streams.Err
 	}
+	all := &stage{sizes: c.sizes, dir: dir, log: logFile, told: streams.Err, begun: time.Now()}
+	all.programs = sync.OnceValues(func() (builtprograms.Programs, error) {
+		all.step("Building the worker and the starter")
+		return builtprograms.Build(ctx, dir)
+	})
 	var results []*result
 	var problems []error
 	for _, p := range parts {
@@ -118,7 +125,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err erro
 			continue
 		}
 		r := &result{part: p.name}
-		if err := onStage(ctx, c.sizes, dir, logFile, streams.Err, r, p.measure); err != nil {
+		if err := all.apart(p.name, func(s *stage) error { return p.measure(ctx, s, r) }); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", p.name, err))
 		}
 		results = append(results, r)

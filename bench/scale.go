@@ -70,18 +70,14 @@ func (p *scalePart) measureFleets(ctx context.Context, r *result) error {
 		"workers", "seconds", "jobs/minute", "records/s", "against one", "jobs of each", "peak memory of one")
 	for _, n := range workerCounts {
 		key, fleet, took := fleetKey(n)+".", p.fleets[n], seconds[fleetKey(n)]
-		r.set(key+"seconds", took)
-		r.set(key+"jobs_per_minute", jobs/took*60)
-		r.set(key+"records_per_second", jobs*records/took)
-		against := seconds[fleetKey(1)] / took
-		r.set(key+"vs_one_worker", against)
 		var shares []string
 		for _, imported := range fleet.jobs {
 			shares = append(shares, fmt.Sprintf("%.0f %%", imported/jobs/float64(p.Rounds)*100))
 		}
 		r.set(key+"busiest_share", fleet.jobs[0]/jobs/float64(p.Rounds))
-		t.row(fmt.Sprint(n), fmt.Sprintf("%.1f", took), thousands(jobs/took*60), thousands(jobs*records/took),
-			fmt.Sprintf("%.2f ×", against), strings.Join(shares, ", "), r.setPeakRSS(key+"worker_rss_mib", fleet.peakRSSMiB))
+		t.row(fmt.Sprint(n), r.figure(key+"seconds", "%.1f", took), r.count(key+"jobs_per_minute", jobs/took*60),
+			r.count(key+"records_per_second", jobs*records/took), r.figure(key+"vs_one_worker", "%.2f ×", seconds[fleetKey(1)]/took),
+			strings.Join(shares, ", "), r.setPeakRSS(key+"worker_rss_mib", fleet.peakRSSMiB))
 	}
 	return nil
 }

@@ -55,14 +55,7 @@ type stage struct {
 	told  io.Writer // of what takes long
 	begun time.Time
 
-	programs *builtprograms.Programs // built for the first system
-}
-
-func onStage(
-	ctx context.Context, sizes sizes, dir string, log, told io.Writer, r *result, measure func(context.Context, *stage, *result) error,
-) error {
-	s := &stage{sizes: sizes, dir: dir, log: log, told: told, begun: time.Now(), programs: new(builtprograms.Programs)}
-	return s.apart(r.part, func(s *stage) error { return measure(ctx, s, r) })
+	programs func() (builtprograms.Programs, error) // builds them when it is called first
 }
 
 // apart measures something on another stage, in a folder of this one's.
@@ -117,6 +110,7 @@ func (s *stage) cloud(limit apiLimit) (cloud *webscrapertest.Cloud, baseURI stri
 // system is all of scrapehaul, but for a worker.
 type system struct {
 	*stage
+	built    builtprograms.Programs
 	temporal *temporalserver.Server
 	cloud    *webscrapertest.Cloud
 	db       *sqlx.DB
@@ -134,11 +128,8 @@ func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]
 	sys := &system{stage: s, spool: filepath.Join(s.dir, "spool")}
 	var err error
 	var databaseURL, baseURI string
-	if s.programs.Worker == "" {
-		s.step("Building the worker and the starter")
-		if *s.programs, err = builtprograms.Build(ctx, filepath.Dir(s.dir)); err != nil {
-			return nil, err
-		}
+	if sys.built, err = s.programs(); err != nil {
+		return nil, err
 	}
 	if sys.db, databaseURL, err = s.database(ctx); err != nil {
 		return nil, err
@@ -165,29 +156,10 @@ func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]
 			return nil, fmt.Errorf("shortening the window: %w", err)
 		}
 	}
-	starter, webhookURL, err := sys.programs.StartStarter(sys.env)
-	if err != nil {
-		return nil, err
-	}
-	s.OnStop(starter.Stop)
-	sys.cloud.SetWebhookURL(webhookURL)
-	return sys, nil
+	_, err = s.Starter(sys.built, sys.env, sys.cloud)
+	return sys, err
 }
 
-// startWorker starts a worker on a spool folder, that ends with the part, unless it
-// has ended before.
 func (s *system) startWorker(spool string) (*childprocess.Process, error) {
-	worker, err := s.programs.StartWorker(s.env, spool)
-	if err != nil {
-		return nil, err
-	}
-	s.OnStop(func() error {
-		select {
-		case <-worker.Done():
-			return nil
-		default:
-			return worker.Stop()
-		}
-	})
-	return worker, nil
+	return s.Worker(s.built, s.env, spool)
 }

@@ -85,20 +85,16 @@ func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t
 	ratio := seconds["signal_with_start"] / seconds["ours"]
 	key := fmt.Sprintf("connections_%d.", connections)
 	for _, c := range contenders {
-		perSecond := float64(p.Requests) / seconds[c.name]
-		answered := answers[c.name]
-		p50, p99 := percentile(answered.milliseconds, 50), percentile(answered.milliseconds, 99)
+		answered, ofContender := answers[c.name], key+c.name+"."
 		level, title, against := "", "SignalWithStart alone", ""
 		if c.name == "ours" {
-			level, title, against = strconv.Itoa(connections), "ours", fmt.Sprintf("%.2f × as fast", ratio)
+			level, title, against = strconv.Itoa(connections), "ours", r.figure(key+"vs_signal_with_start", "%.2f × as fast", ratio)
 		}
-		t.row(level, title, fmt.Sprintf("%.0f", perSecond), fmt.Sprintf("%.1f", p50), fmt.Sprintf("%.1f", p99), strconv.Itoa(answered.refused), against)
-		r.set(key+c.name+".requests_per_second", perSecond)
-		r.set(key+c.name+".p50_ms", p50)
-		r.set(key+c.name+".p99_ms", p99)
-		r.set(key+c.name+".refused", float64(answered.refused))
+		t.row(level, title, r.figure(ofContender+"requests_per_second", "%.0f", float64(p.Requests)/seconds[c.name]),
+			r.figure(ofContender+"p50_ms", "%.1f", percentile(answered.milliseconds, 50)),
+			r.figure(ofContender+"p99_ms", "%.1f", percentile(answered.milliseconds, 99)),
+			r.figure(ofContender+"refused", "%.0f", float64(answered.refused)), against)
 	}
-	r.set(key+"vs_signal_with_start", ratio)
 	if connections == mainConnections {
 		r.set("vs_signal_with_start", ratio)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -117,11 +118,8 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	logger := streams.Logger()
 	cloud := newCloud(c.Token, logger)
 	cloud.SetWebhookURL(c.Webhook)
-	running := make(chan struct{})
-	go func() {
-		defer close(running)
-		cloud.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { cloud.Run(ctx) })
 	err := program.Serve(ctx, slog.Default(), c.Listen, cloudHandler(cloud), func(address net.Addr) {
 		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
@@ -131,6 +129,6 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 		fmt.Fprintf(streams.Out, "Let the next requests fail:    curl -X POST http://%s/faults/truncate (or %s)\n", address,
 			strings.Join(slices.Sorted(maps.Keys(faults)), ", "))
 	})
-	<-running
+	running.Wait()
 	return err
 }

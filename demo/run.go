@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -117,28 +118,18 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 		Settings:          map[string]string{"HOLD_BEFORE_DELETE": hold.String()},
 		Log:               logFile,
 	}
-	worker, err := programs.StartWorker(env, filepath.Join(d.dir, "spool"))
-	if err != nil {
+	if _, err := d.servers.Worker(programs, env, filepath.Join(d.dir, "spool")); err != nil {
 		return err
 	}
-	d.servers.OnStop(worker.Stop)
-	starter, webhookURL, err := programs.StartStarter(env)
-	if err != nil {
+	if d.webhookURL, err = d.servers.Starter(programs, env, cloud); err != nil {
 		return err
 	}
-	d.servers.OnStop(starter.Stop)
-	d.webhookURL = webhookURL
-	cloud.SetWebhookURL(webhookURL)
-
 	clock, stopClock := context.WithCancel(ctx)
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		cloud.Run(clock)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { cloud.Run(clock) })
 	d.servers.OnStop(func() error {
 		stopClock()
-		<-stopped
+		running.Wait()
 		return nil
 	})
 	return nil

@@ -11,9 +11,12 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 // Servers are those that were started.
@@ -80,4 +83,33 @@ func (s *Servers) Serve(handler http.Handler) (url string) {
 		return nil
 	})
 	return server.URL
+}
+
+// Worker starts a worker on a spool folder. It is stopped with the others, unless it
+// has ended before.
+func (s *Servers) Worker(programs builtprograms.Programs, env builtprograms.Environment, spool string) (*childprocess.Process, error) {
+	worker, err := programs.StartWorker(env, spool)
+	if err != nil {
+		return nil, err
+	}
+	s.OnStop(func() error {
+		select {
+		case <-worker.Done():
+			return nil
+		default:
+			return worker.Stop()
+		}
+	})
+	return worker, nil
+}
+
+// Starter starts a starter, to which the cloud sends its notifications from now on.
+func (s *Servers) Starter(programs builtprograms.Programs, env builtprograms.Environment, cloud *webscrapertest.Cloud) (webhookURL string, err error) {
+	starter, webhookURL, err := programs.StartStarter(env)
+	if err != nil {
+		return "", err
+	}
+	s.OnStop(starter.Stop)
+	cloud.SetWebhookURL(webhookURL)
+	return webhookURL, nil
 }
