@@ -9,19 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// number writes 1234567 as 1,234,567.
-func number(n int64) string {
-	digits := fmt.Sprint(n)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for at := len(digits) - 3; at > 0; at -= 3 {
-		digits = digits[:at] + "," + digits[at:]
-	}
-	return sign + digits
-}
-
 // size writes bytes in decimal units: 12.3 MB.
 func size(bytes int64) string {
 	if bytes < 1000 {

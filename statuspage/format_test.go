@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
 )
 
 func TestNumbersAreWrittenForPeople(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", 12345678901: "12,345,678,901"} {
-		require.Equal(t, want, number(n))
+		require.Equal(t, want, humanize.Comma(n))
 	}
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_960: "1.0 MB", 41_600_000: "41.6 MB", 1 << 62: "4.6 EB"} {
 		require.Equal(t, want, size(n))

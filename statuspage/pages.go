@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/gin-gonic/gin"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
@@ -106,37 +107,41 @@ func (v pastView) Took() string {
 func (h *handler) showOverview(c *gin.Context) {
 	page := overviewPage{frame: h.frame(c, "Imports")}
 	token, err := base64.RawURLEncoding.DecodeString(c.Query("open"))
-	before, wrong := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
-	if err != nil || wrong != nil || before < 0 {
-		h.refuse(c, http.StatusNotFound, "There is no such page", "The address is not one that this page links to. Go back to the overview.")
+	before, ok := placeInHistory(c)
+	if err != nil || !ok {
+		h.refuseAddress(c, "The address is not one that this page links to.")
 		return
 	}
 	page.First = len(token) == 0
-	ctx := c.Request.Context()
-	var fromTemporal, fromPostgres *outage
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		fromTemporal = h.temporal.read(ctx, func(ctx context.Context) error { return h.readOpen(ctx, token, &page) })
+	page.Outages = h.read(c, func(ctx context.Context) error {
+		return h.readOpen(ctx, token, &page)
+	}, func(ctx context.Context) (err error) {
+		page.history, err = h.readHistory(ctx, postgres.HistoryQuery{Before: before})
+		return err
 	})
-	reading.Go(func() {
-		fromPostgres = h.postgres.read(ctx, func(ctx context.Context) (err error) {
-			page.history, err = h.readHistory(ctx, postgres.HistoryQuery{Before: before})
-			return err
-		})
-	})
-	reading.Wait()
-	page.note(fromTemporal, fromPostgres)
 	page.frame.reload(len(page.Attention) > 0)
 	h.render(c, http.StatusOK, "overview.html", page)
 }
 
-// note adds what cannot be read.
-func (f *frame) note(outages ...*outage) {
-	for _, each := range outages {
+// placeInHistory reads from the query where the page of the history begins.
+func placeInHistory(c *gin.Context) (before int64, ok bool) {
+	before, err := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
+	return before, err == nil && before >= 0
+}
+
+// read reads both sources side by side, and returns what cannot be read.
+func (h *handler) read(c *gin.Context, fromTemporal, fromPostgres func(context.Context) error) (outages []outage) {
+	var found [2]*outage
+	var reading sync.WaitGroup
+	reading.Go(func() { found[0] = h.temporal.read(c.Request.Context(), fromTemporal) })
+	reading.Go(func() { found[1] = h.postgres.read(c.Request.Context(), fromPostgres) })
+	reading.Wait()
+	for _, each := range found {
 		if each != nil {
-			f.Outages = append(f.Outages, *each)
+			outages = append(outages, *each)
 		}
 	}
+	return outages
 }
 
 // readOpen reads a page of the open imports, and with the first one all that
@@ -206,38 +211,28 @@ func (h *handler) showImport(c *gin.Context) {
 		return
 	}
 	page := importPage{frame: h.frame(c, "Scraping job "+workflows.WorkflowID(id)), ScrapingJobID: id}
-	before, err := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
-	if err != nil || before < 0 {
-		h.refuse(c, http.StatusNotFound, "There is no such page", "The address is not one that this page links to. Go back to the overview.")
+	before, ok := placeInHistory(c)
+	if !ok {
+		h.refuseAddress(c, "The address is not one that this page links to.")
 		return
 	}
 	page.Notice = h.takeNotice(c)
-	ctx := c.Request.Context()
-	var fromTemporal, fromPostgres *outage
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		fromTemporal = h.temporal.read(ctx, func(ctx context.Context) error {
-			found, err := h.reader.Import(ctx, id)
-			if errors.Is(err, overview.ErrNotFound) {
-				return nil
-			}
-			if err == nil {
-				view := h.viewImport(found, time.Now())
-				page.Import = &view
-			}
+	page.Outages = h.read(c, func(ctx context.Context) error {
+		found, err := h.reader.Import(ctx, id)
+		if errors.Is(err, overview.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			view := h.viewImport(found, time.Now())
+			page.Import = &view
+		}
+		return err
+	}, func(ctx context.Context) (err error) {
+		if page.history, err = h.readHistory(ctx, postgres.HistoryQuery{ScrapingJobID: id, Before: before}); err != nil {
 			return err
-		})
+		}
+		return h.readRejects(ctx, &page)
 	})
-	reading.Go(func() {
-		fromPostgres = h.postgres.read(ctx, func(ctx context.Context) (err error) {
-			if page.history, err = h.readHistory(ctx, postgres.HistoryQuery{ScrapingJobID: id, Before: before}); err != nil {
-				return err
-			}
-			return h.readRejects(ctx, &page)
-		})
-	})
-	reading.Wait()
-	page.note(fromTemporal, fromPostgres)
 	if page.Import == nil && len(page.Imports) == 0 && len(page.Outages) == 0 && before == 0 {
 		h.refuse(c, http.StatusNotFound, "Scraping job "+workflows.WorkflowID(id)+" was never imported",
 			"Neither Temporal nor the database knows an import of it. If the job exists, \"starter import "+workflows.WorkflowID(id)+"\" imports it.")
@@ -268,8 +263,7 @@ func (h *handler) readRejects(ctx context.Context, page *importPage) (err error)
 func (h *handler) scrapingJobID(c *gin.Context) (id int64, ok bool) {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err != nil || id <= 0 || workflows.WorkflowID(id) != c.Param("id") {
-		h.refuse(c, http.StatusNotFound, "There is no such page",
-			"The address has to end in the ID of a scraping job, a positive number. Go back to the overview.")
+		h.refuseAddress(c, "The address has to end in the ID of a scraping job, a positive number.")
 		return 0, false
 	}
 	return id, true
@@ -279,6 +273,11 @@ type problemPage struct {
 	frame
 	Text string
 	ID   string // of the scraping job that it is about, if any
+}
+
+// refuseAddress answers that there is no such page, and why.
+func (h *handler) refuseAddress(c *gin.Context, why string) {
+	h.refuse(c, http.StatusNotFound, "There is no such page", why+" Go back to the overview.")
 }
 
 // refuse answers with a page that says what to do.
@@ -292,7 +291,7 @@ func (h *handler) refuse(c *gin.Context, status int, title, text string) {
 }
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"number": number, "size": size, "printable": printable,
+	"number": humanize.Comma, "size": size, "printable": printable,
 }).ParseFS(files, "templates/*.html"))
 
 // render writes the page whole, or says that it cannot be shown.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
@@ -50,7 +52,7 @@ func newPlot(page []postgres.PastImport) *plot {
 		b := bar{
 			X: float64(len(page)-1-n) * step, Width: step - plotGap, Height: height(each.Records + each.Rejected), Class: each.State,
 			Title: fmt.Sprintf("scraping job %d, %s UTC: %s records, %s rejected, %s", each.ScrapingJobID,
-				each.StartedAt.UTC().Format(time.DateTime), number(each.Records), number(each.Rejected), each.State),
+				each.StartedAt.UTC().Format(time.DateTime), humanize.Comma(each.Records), humanize.Comma(each.Rejected), each.State),
 		}
 		b.Y = plotHeight - b.Height
 		p.Bars = append(p.Bars, b)
@@ -61,6 +63,6 @@ func newPlot(page []postgres.PastImport) *plot {
 	}
 	p.Summary = fmt.Sprintf("Records of %d imports, from %s to %s UTC: between %s and %s, %s in the latest.", len(page),
 		page[len(page)-1].StartedAt.UTC().Format(time.DateTime), page[0].StartedAt.UTC().Format(time.DateTime),
-		number(least), number(most), number(page[0].Records+page[0].Rejected))
+		humanize.Comma(least), humanize.Comma(most), humanize.Comma(page[0].Records+page[0].Rejected))
 	return p
 }

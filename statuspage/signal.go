@@ -43,7 +43,7 @@ func (h *handler) answerable(c *gin.Context) (found overview.Import, what action
 	}
 	signal := c.Param("signal")
 	if labels[signal] == "" {
-		h.refuse(c, http.StatusNotFound, "There is no such page", "The address ends in no signal that an import takes. Go back to the overview.")
+		h.refuseAddress(c, "The address ends in no signal that an import takes.")
 		return found, what, false
 	}
 	var err error

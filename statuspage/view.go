@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -144,7 +146,7 @@ func viewPace(pace *overview.Pace, now time.Time) *progressView {
 	if !ok {
 		return nil
 	}
-	count, unit := number, " records"
+	count, unit := humanize.Comma, " records"
 	if amount.Unit == overview.Bytes {
 		count, unit = size, ""
 	}
