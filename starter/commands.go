@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -82,12 +81,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 }
 
 func (c *serveCommand) tokens(s *program.Settings) []string {
-	var tokens []string
-	for token := range strings.SplitSeq(c.WebhookTokens, ",") {
-		if token = strings.TrimSpace(token); token != "" {
-			tokens = append(tokens, token)
-		}
-	}
+	tokens := listed(c.WebhookTokens)
 	if len(tokens) == 0 {
 		s.Problem("WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default")
 	}

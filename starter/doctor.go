@@ -113,8 +113,8 @@ func (d *doctor) checkWebhookTokens() {
 		return // they belong to the machines of starters
 	}
 	short := 0
-	for token := range strings.SplitSeq(d.settings.WebhookTokens, ",") {
-		if token = strings.TrimSpace(token); token != "" && len(token) < minWebhookToken {
+	for _, token := range listed(d.settings.WebhookTokens) {
+		if len(token) < minWebhookToken {
 			short++
 		}
 	}

@@ -134,16 +134,22 @@ func format(s *program.Settings, name, text string) string {
 	return text
 }
 
-func statuses(s *program.Settings, name, text string) (filter []string) {
-	for status := range strings.SplitSeq(text, ",") {
-		if status = strings.TrimSpace(status); status != "" {
-			filter = append(filter, status)
-		}
-	}
+func statuses(s *program.Settings, name, text string) []string {
+	filter := listed(text)
 	for _, problem := range (activities.Filter{Statuses: filter}).Validate() {
 		s.Problem("%s: %v", name, problem)
 	}
 	return filter
+}
+
+// listed are the texts of a setting between its commas, without those that are empty.
+func listed(text string) (each []string) {
+	for one := range strings.SplitSeq(text, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			each = append(each, one)
+		}
+	}
+	return each
 }
 
 func number(least, most int) func(*program.Settings, string, string) int {

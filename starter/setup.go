@@ -89,33 +89,30 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 		return err
 	}
 	missing := map[string]enumspb.IndexedValueType{}
-	done := map[string]string{}
-	var problems []error
 	for _, attribute := range workflows.SearchAttributes() {
-		name, want := attribute.GetName(), attribute.GetValueType()
-		switch have, ok := registered[name]; {
-		case !ok:
-			missing[name], done[name] = want, "registered"
-		case have == want:
-			done[name] = "was there already"
-		default:
-			problems = append(problems, conflict(name, have, want))
+		if _, there := registered[attribute.GetName()]; !there {
+			missing[attribute.GetName()] = attribute.GetValueType()
 		}
 	}
+	var problems []error
 	if len(missing) > 0 {
 		_, err := temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 			Namespace: namespace, SearchAttributes: missing,
 		})
 		if err != nil {
 			problems = append(problems, whyNotRegistered(err, namespace, missing))
-			for name := range missing {
-				delete(done, name)
-			}
 		}
 	}
+	added := len(problems) == 0
 	for _, attribute := range workflows.SearchAttributes() {
-		if said := done[attribute.GetName()]; said != "" {
-			fmt.Fprintf(streams.Out, "search attribute %s: %s\n", attribute.GetName(), said)
+		name, want := attribute.GetName(), attribute.GetValueType()
+		switch have, there := registered[name]; {
+		case there && have != want:
+			problems = append(problems, conflict(name, have, want))
+		case there:
+			fmt.Fprintf(streams.Out, "search attribute %s: was there already\n", name)
+		case added:
+			fmt.Fprintf(streams.Out, "search attribute %s: registered\n", name)
 		}
 	}
 	return errors.Join(problems...)
