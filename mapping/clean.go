@@ -17,10 +17,10 @@ type cleaner func(into, text []byte) (longer, cleaned []byte, err error)
 // cleaners are all of them by name, but for parse-json.
 var cleaners = map[string]cleaner{
 	"trim":           trim,
-	"empty-is-null":  emptyIsNull,
-	"null-text":      nullText,
-	"money":          money,
-	"money-comma":    moneyComma,
+	"empty-is-null":  nullIf(func(text []byte) bool { return len(text) == 0 }),
+	"null-text":      nullIf(func(text []byte) bool { return bytes.EqualFold(bytes.TrimSpace(text), []byte("null")) }),
+	"money":          amount('.', ',', errNotMoney),
+	"money-comma":    amount(',', '.', errNotMoneyComma),
 	"first-number":   firstNumber,
 	"lower":          changeCase(unicode.ToLower),
 	"upper":          changeCase(unicode.ToUpper),
@@ -40,18 +40,13 @@ func trim(into, text []byte) (longer, cleaned []byte, err error) {
 	return into, trimmed, nil
 }
 
-func emptyIsNull(into, text []byte) (longer, cleaned []byte, err error) {
-	if len(text) == 0 {
-		return into, nil, nil
+func nullIf(is func(text []byte) bool) cleaner {
+	return func(into, text []byte) (longer, cleaned []byte, err error) {
+		if is(text) {
+			return into, nil, nil
+		}
+		return into, text, nil
 	}
-	return into, text, nil
-}
-
-func nullText(into, text []byte) (longer, cleaned []byte, err error) {
-	if bytes.EqualFold(bytes.TrimSpace(text), []byte("null")) {
-		return into, nil, nil
-	}
-	return into, text, nil
 }
 
 func changeCase(change func(rune) rune) cleaner {

@@ -28,22 +28,15 @@ var currencyWords = map[string]bool{
 	"kr": true, "kr.": true, "zł": true, "Kč": true, "Ft": true, "Rs": true, "Rs.": true, "lei": true, "лв": true, "лв.": true, "руб.": true,
 }
 
-// money makes of $1,299.00 the number 1299.00.
-func money(into, text []byte) (longer, cleaned []byte, err error) {
-	longer, cleaned, ok := appendAmount(into, bytes.TrimSpace(text), '.', ',')
-	if !ok {
-		err = errNotMoney
+// amount makes of an amount of money its number: with a point, 1299.00 of $1,299.00.
+func amount(point, thousands byte, otherwise error) cleaner {
+	return func(into, text []byte) (longer, cleaned []byte, err error) {
+		longer, cleaned, ok := appendAmount(into, bytes.TrimSpace(text), point, thousands)
+		if !ok {
+			err = otherwise
+		}
+		return longer, cleaned, err
 	}
-	return longer, cleaned, err
-}
-
-// moneyComma makes of 1.299,00 € the number 1299.00.
-func moneyComma(into, text []byte) (longer, cleaned []byte, err error) {
-	longer, cleaned, ok := appendAmount(into, bytes.TrimSpace(text), ',', '.')
-	if !ok {
-		err = errNotMoneyComma
-	}
-	return longer, cleaned, err
 }
 
 // appendAmount appends the number of an amount of money: a currency before or
@@ -54,13 +47,13 @@ func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte
 	if first < 0 {
 		return to, nil, false
 	}
-	before, negative := cutMinus(text[:first])
+	before, negative := cutMinus(text[:first], bytes.CutPrefix)
 	if first > 0 && text[first-1] == point && !isCurrency(before) { // $.99, but Rs.500
 		before = bytes.TrimSpace(before[:len(before)-1])
 		first--
 	}
 	if len(before) > 0 && !negative {
-		before, negative = cutLastMinus(before)
+		before, negative = cutMinus(before, bytes.CutSuffix)
 	}
 	after := bytes.TrimSpace(text[last+1:])
 	if (len(before) > 0 && !isCurrency(before)) || (len(after) > 0 && !isCurrency(after)) {
@@ -71,24 +64,17 @@ func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte
 	})
 }
 
-// cutMinus cuts a minus, and white space, from the beginning of text.
-func cutMinus(text []byte) (rest []byte, ok bool) {
-	for _, minus := range []string{"-", "−"} {
-		if rest, ok = bytes.CutPrefix(text, []byte(minus)); ok {
-			return bytes.TrimSpace(rest), true
-		}
-	}
-	return bytes.TrimSpace(text), false
-}
+var minuses = [][]byte{[]byte("-"), []byte("−")}
 
-// cutLastMinus cuts a minus, and white space, from the end of text.
-func cutLastMinus(text []byte) (rest []byte, ok bool) {
-	for _, minus := range []string{"-", "−"} {
-		if rest, ok = bytes.CutSuffix(text, []byte(minus)); ok {
-			return bytes.TrimSpace(rest), true
+// cutMinus cuts a minus from the beginning or the end of text, by bytes.CutPrefix or
+// bytes.CutSuffix, and white space around the rest.
+func cutMinus(text []byte, cut func(text, minus []byte) ([]byte, bool)) (rest []byte, ok bool) {
+	for _, minus := range minuses {
+		if rest, ok = cut(text, minus); ok {
+			break
 		}
 	}
-	return text, false
+	return bytes.TrimSpace(rest), ok
 }
 
 // isCurrency knows $, US$, USD and kr.
@@ -157,7 +143,7 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 		first--
 	}
 	before = bytes.TrimRightFunc(before, isSymbol) // -$5
-	before, negative := cutLastMinus(before)
+	before, negative := cutMinus(before, bytes.CutSuffix)
 	negative = negative && standsAlone(before)
 	text = text[first:]
 	end := bytes.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789.,'’", r) })

@@ -43,14 +43,12 @@ func (r *reader) object(node *yaml.Node, what string, keys ...string) (values ma
 
 // list reads a list that is not empty.
 func (r *reader) list(node *yaml.Node, key, of string) []*yaml.Node {
-	switch {
-	case node.Kind != yaml.SequenceNode:
-		r.problem(node.Line, "%s is %s: want a list of %s", key, described(node), of)
-	case len(node.Content) == 0:
-		r.problem(node.Line, "%s is an empty list: want at least one of the %s", key, of)
-	}
 	if node.Kind != yaml.SequenceNode {
+		r.problem(node.Line, "%s is %s: want a list of %s", key, described(node), of)
 		return nil
+	}
+	if len(node.Content) == 0 {
+		r.problem(node.Line, "%s is an empty list: want at least one of the %s", key, of)
 	}
 	nodes := make([]*yaml.Node, len(node.Content))
 	for i, element := range node.Content {
