@@ -32,7 +32,7 @@ func decode(body string) (workflows.Notification, error) {
 		for _, name := range slices.Sorted(maps.Keys(form.problems)) {
 			all = append(all, name+" "+form.problems[name])
 		}
-		return workflows.Notification{}, &refusal{status: http.StatusBadRequest, refusedBody: refusedBody{
+		return workflows.Notification{}, &refusal{http.StatusBadRequest, answerMalformed, refusedBody{
 			Error:  "the form has bad fields: " + strings.Join(all, "; "),
 			Fields: form.problems,
 		}}

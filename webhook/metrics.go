@@ -1,10 +1,6 @@
 package webhook
 
-import (
-	"net/http"
-
-	"go.temporal.io/sdk/client"
-)
+import "go.temporal.io/sdk/client"
 
 // notificationsMetric is the name of the counter of notifications that
 // [Options.MetricsHandler] gets, with the tag "answer".
@@ -35,14 +31,3 @@ func newCounters(handler client.MetricsHandler) counters {
 }
 
 func (c counters) count(answer string) { c[answer].Inc(1) }
-
-func (c counters) countRefusal(status int) {
-	switch status {
-	case http.StatusUnauthorized:
-		c.count(answerUnauthorized)
-	case http.StatusServiceUnavailable:
-		c.count(answerUnavailable)
-	default:
-		c.count(answerMalformed)
-	}
-}

@@ -154,16 +154,22 @@ type refusedBody struct {
 	Fields map[string]string `json:"fields,omitempty"`
 }
 
-// refusal is an error with the status that it is answered with.
+// refusal is an error with the status that it is answered with, and the answer that
+// it counts as.
 type refusal struct {
 	status int
+	answer string
 	refusedBody
 }
 
 func (r *refusal) Error() string { return r.refusedBody.Error }
 
 func refuse(status int, format string, args ...any) error {
-	return &refusal{status: status, refusedBody: refusedBody{Error: fmt.Sprintf(format, args...)}}
+	answer := answerMalformed
+	if status == http.StatusUnauthorized {
+		answer = answerUnauthorized
+	}
+	return &refusal{status, answer, refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
 func (h *handler) handle(c *gin.Context) {
@@ -201,24 +207,18 @@ func (h *handler) handle(c *gin.Context) {
 
 func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
-	idTaken := errors.Is(err, workflows.ErrOtherWorkflow)
-	switch {
-	case idTaken:
-		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "another workflow has this job's ID: see the log"}}
+	switch { // the cause is for the log: it may name hosts and namespaces
+	case errors.Is(err, workflows.ErrOtherWorkflow):
+		refused = &refusal{http.StatusServiceUnavailable, answerIDTaken, refusedBody{Error: "another workflow has this job's ID: see the log"}}
 	case !errors.As(err, &refused):
-		// The cause is for the log: it may name hosts and namespaces.
-		refused = &refusal{status: http.StatusServiceUnavailable, refusedBody: refusedBody{Error: "Temporal cannot be reached: send the notification again"}}
+		refused = &refusal{http.StatusServiceUnavailable, answerUnavailable, refusedBody{Error: "Temporal cannot be reached: send the notification again"}}
 	}
 	log := h.options.Logger
 	if notification.ScrapingJobID != 0 {
 		log = log.With("scrapingjob_id", notification.ScrapingJobID)
 	}
 	log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
-	if idTaken {
-		h.counters.count(answerIDTaken)
-	} else {
-		h.counters.countRefusal(refused.status)
-	}
+	h.counters.count(refused.answer)
 	c.AbortWithStatusJSON(refused.status, refused.refusedBody)
 }
 
