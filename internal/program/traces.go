@@ -17,35 +17,32 @@ import (
 )
 
 // Tracing says whether the process sends traces.
-type Tracing struct {
-	on bool
-}
+type Tracing bool
 
 // Tracing reads the standard OTEL_* variables. Traces are off unless
 // OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set; the
 // further ones are read by OpenTelemetry itself.
-func (s *Settings) Tracing() Tracing {
-	var t Tracing
+func (s *Settings) Tracing() (on Tracing) {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
 		value := os.Getenv(name)
 		if value == "" {
 			continue
 		}
-		t.on = true
+		on = true
 		// The value may hold a password and is not repeated.
 		if u, err := url.Parse(value); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			s.Problem("%s is not the URL of an OTLP receiver: want one like http://HOST:4318", name)
 		}
 	}
 	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
-		return Tracing{}
+		return false
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
-		if value := os.Getenv(name); t.on && value != "" && value != "http/protobuf" {
+		if value := os.Getenv(name); on && value != "" && value != "http/protobuf" {
 			s.Problem("%s is %q: want http/protobuf, which is the default", name, value)
 		}
 	}
-	return t
+	return on
 }
 
 // traceStopTimeout bounds how long the end of a process waits for its last
@@ -55,8 +52,8 @@ const traceStopTimeout = 5 * time.Second
 // Start adds the tracing of calls, workflows and activities to the options of
 // the Temporal client, if it is on. stop sends what is left; an exporter that
 // fails is in the log, and nothing else comes of it.
-func (t Tracing) Start(ctx context.Context, logger *slog.Logger, service string, options *client.Options) (stop func(), err error) {
-	if !t.on {
+func (on Tracing) Start(ctx context.Context, logger *slog.Logger, service string, options *client.Options) (stop func(), err error) {
+	if !on {
 		return func() {}, nil
 	}
 	logOpenTelemetry(logger)
