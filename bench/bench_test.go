@@ -14,8 +14,8 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
 // TestMain is the benchmark's program when that runs an activity in a process

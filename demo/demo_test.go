@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
 func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
 // archiveSettings are those of a worker that never comes as far as Temporal.

@@ -16,8 +16,8 @@ import (
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
 
-	"github.com/scrapehaul/scrapehaul/internal/program/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
 // bucketName has the archive; there is no other bucket.
