@@ -159,13 +159,9 @@ func commandsFor(i overview.Import) []command {
 	}
 	var commands []command
 	for _, signal := range i.Progress.Signals {
-		commands = append(commands, command{signalCommandLine(i.ScrapingJobID, signal), i.Progress.Meaning(signal)})
+		commands = append(commands, command{fmt.Sprintf("starter signal %d %s", i.ScrapingJobID, signal), i.Progress.Meaning(signal)})
 	}
 	return commands
-}
-
-func signalCommandLine(id int64, signal string) string {
-	return fmt.Sprintf("starter signal %d %s", id, signal)
 }
 
 // plain keeps what comes from outside, a sitemap's name say, from steering the
