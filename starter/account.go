@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"text/tabwriter"
 	"time"
 
@@ -122,44 +121,14 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	}
 	defer func() { _ = db.Close() }() // what is to be written has been
 	cloud = cloud.WithBudget(postgres.NewLedger(db, postgres.DefaultAccount, 0))
-	list := printJobs
+	jobs, err := listJobs(ctx, cloud, webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}, postgres.NewStore(db, nil), streams.Err)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
-		list = printJobsJSON
+		return printJSON(streams.Out, jobs)
 	}
-	which := webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}
-	return list(streams.Out, withImports(ctx, allJobs(ctx, cloud, which, streams.Err), postgres.NewStore(db, nil)))
-}
-
-// allJobs yields each job once, and ends after the first error. It waits for the calls
-// that the account does not have at present, and says so.
-func allJobs(ctx context.Context, cloud *webscraper.Client, which webscraper.ListScrapingJobsOptions, says io.Writer) iter.Seq2[*webscraper.ScrapingJob, error] {
-	return func(yield func(*webscraper.ScrapingJob, error) bool) {
-		seen := map[int64]bool{}
-		for page := 1; ; {
-			jobs, last, err := cloud.ScrapingJobsPage(ctx, which, page)
-			if wait, limited := webscraper.IsRateLimited(err); limited {
-				fmt.Fprintf(says, "waits for the API's limit of calls until %s\n", time.Now().Add(wait).Format(time.DateTime))
-				select {
-				case <-time.After(wait):
-					continue
-				case <-ctx.Done():
-				}
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, job := range jobs {
-				if !seen[job.ID] && !yield(job, nil) {
-					return
-				}
-				seen[job.ID] = true
-			}
-			if page++; len(jobs) == 0 || last != 0 && page > last {
-				return
-			}
-		}
-	}
+	return printJobs(streams.Out, jobs)
 }
 
 // listedJob is a job of the account with its import, as --json prints it.
@@ -170,45 +139,55 @@ type listedJob struct {
 	RunAgain bool `json:"run_again,omitempty"`
 }
 
-// withImports ends after the first error.
-func withImports(ctx context.Context, jobs iter.Seq2[*webscraper.ScrapingJob, error], store *postgres.Store) iter.Seq2[listedJob, error] {
-	return func(yield func(listedJob, error) bool) {
-		for job, err := range jobs {
-			if err != nil {
-				yield(listedJob{}, err)
-				return
+// listJobs returns each job once. It waits for the calls that the account does not
+// have at present, and says so.
+func listJobs(
+	ctx context.Context, cloud *webscraper.Client, which webscraper.ListScrapingJobsOptions, store *postgres.Store, says io.Writer,
+) ([]listedJob, error) {
+	all, seen := []listedJob{}, map[int64]bool{}
+	for page := 1; ; {
+		jobs, last, err := cloud.ScrapingJobsPage(ctx, which, page)
+		if wait, limited := webscraper.IsRateLimited(err); limited {
+			fmt.Fprintf(says, "waits for the API's limit of calls until %s\n", time.Now().Add(wait).Format(time.DateTime))
+			select {
+			case <-time.After(wait):
+				continue
+			case <-ctx.Done():
 			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		var ids []int64
+		for _, job := range jobs {
+			ids = append(ids, job.ID)
+		}
+		imports, err := store.PublishedImports(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, job := range jobs {
+			if seen[job.ID] {
+				continue
+			}
+			seen[job.ID] = true
 			listed := listedJob{ScrapingJob: activities.NewScrapingJob(job)}
-			imports, err := store.PublishedImports(ctx, []int64{job.ID})
 			if published, ok := imports[job.ID]; ok {
 				listed.RunAgain = !listed.SameContent(published.ScrapingJob)
 				listed.Published = &published
 			}
-			if !yield(listed, err) || err != nil {
-				return
-			}
+			all = append(all, listed)
+		}
+		if page++; len(jobs) == 0 || last != 0 && page > last {
+			return all, nil
 		}
 	}
 }
 
-func printJobsJSON(out io.Writer, jobs iter.Seq2[listedJob, error]) error {
-	all := []listedJob{}
-	for job, err := range jobs {
-		if err != nil {
-			return err
-		}
-		all = append(all, job)
-	}
-	return printJSON(out, all)
-}
-
-func printJobs(out io.Writer, jobs iter.Seq2[listedJob, error]) error {
+func printJobs(out io.Writer, jobs []listedJob) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "JOB\tSITEMAP\tCUSTOM ID\tSTATUS\tRECORDS\tIMPORTED\tAT")
-	for job, err := range jobs {
-		if err != nil {
-			return err
-		}
+	for _, job := range jobs {
 		imported, at := "no", ""
 		if published := job.Published; published != nil {
 			imported, at = fmt.Sprint(published.Records), published.PublishedAt.Local().Format(time.DateTime)
