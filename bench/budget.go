@@ -84,20 +84,28 @@ FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`
 
 // burst are jobs that finish at once.
 type burst struct {
-	ids   []int64
-	begun time.Time // with the first notification, by the database's clock
+	ids     []int64
+	records int       // of each
+	begun   time.Time // with the first notification, by the database's clock
 }
 
 func (s *system) notifyBurst(ctx context.Context, jobs, records int) (b burst, err error) {
-	b.ids = s.addJobs(jobs, records)
+	b.ids, b.records = s.addJobs(jobs, records), records
 	if err := s.db.GetContext(ctx, &b.begun, `SELECT clock_timestamp()`); err != nil {
 		return b, err
 	}
 	return b, s.notifyAll(ctx, b.ids)
 }
 
-// seconds says when the jobs, which are deleted now, were published and deleted.
+// seconds waits for the end of the jobs, makes sure that all of them are imported,
+// and says when they were published and deleted.
 func (s *system) seconds(ctx context.Context, b burst) (figures, error) {
+	if err := s.waitForDeleted(ctx, b.ids, b.records); err != nil {
+		return nil, err
+	}
+	if err := s.checkOnce(ctx, b.ids, b.records); err != nil {
+		return nil, err
+	}
 	var seconds struct {
 		PublishedMedian float64 `db:"published_median"`
 		Published       float64
@@ -134,12 +142,6 @@ func (s *stage) measureBurst(ctx context.Context, jobs int, limit apiLimit) (b f
 func (s *system) importBurst(ctx context.Context, jobs int) (figures, error) {
 	burst, err := s.notifyBurst(ctx, jobs, smallJobRecords)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.waitForDeleted(ctx, burst.ids, smallJobRecords); err != nil {
-		return nil, err
-	}
-	if err := s.checkOnce(ctx, burst.ids, smallJobRecords); err != nil {
 		return nil, err
 	}
 	b, err := s.seconds(ctx, burst)

@@ -100,11 +100,5 @@ func (s *system) importSmallJobs(ctx context.Context, atLast func() error) (figu
 	if err := atLast(); err != nil {
 		return nil, err
 	}
-	if err := s.waitForDeleted(ctx, small.ids, fairJobRecords); err != nil {
-		return nil, err
-	}
-	if err := s.checkOnce(ctx, small.ids, fairJobRecords); err != nil {
-		return nil, err
-	}
 	return s.seconds(ctx, small)
 }
