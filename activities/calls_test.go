@@ -182,3 +182,29 @@ func TestListsThatServeNobodyAreNotAskedForAgain(t *testing.T) {
 	}
 	require.Less(t, w.calls()["scraping-jobs"], rounds)
 }
+
+func TestListsThatFailKeepNoJobFromBeingLookedAt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cloud.Inject(webscrapertest.Fault{Path: "scraping-jobs", Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)})
+	ids := w.runningJobs(10)
+	const rounds = 12
+	failed := 0
+	for range rounds {
+		failed = 0
+		var running sync.WaitGroup
+		var mu sync.Mutex
+		for _, id := range ids {
+			running.Go(func() {
+				if _, err := w.downloadIfDue(id, file); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failed++
+				}
+			})
+		}
+		running.Wait()
+	}
+	require.Zero(t, failed)
+	require.Less(t, w.calls()["scraping-jobs"], rounds)
+}

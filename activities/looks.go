@@ -38,7 +38,7 @@ type looks struct {
 	group  []*look    // what gathers
 	listed listedPage // what was listed last
 	pauses time.Time  // until when there are no lists
-	inVain int        // how many lists in a row had less than two of the jobs
+	inVain int        // how many lists in a row have failed or had less than two of the jobs
 }
 
 // look is one that waits for a list.
@@ -154,7 +154,7 @@ func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64)
 		joined.answer(job, nil)
 		return joined
 	}
-	alone := time.Since(l.last) > looksApart && l.group == nil
+	alone := l.group == nil && (time.Since(l.last) > looksApart || time.Now().Before(l.pauses))
 	l.last = time.Now()
 	if alone {
 		return nil
@@ -182,6 +182,9 @@ func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 		var jobs []*webscraper.ScrapingJob
 		var last int
 		if jobs, last, err = a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, number); err != nil {
+			if _, limited := webscraper.IsRateLimited(err); !limited {
+				l.take(page, true)
+			}
 			break
 		}
 		page = newListedPage(begun, number, last, jobs)
