@@ -19,7 +19,7 @@ const maxBatchBytes = 4 << 20
 // batches are prepared beside those who take them with next. Each is reused
 // after its commit.
 type batches struct {
-	records recordReader
+	records *recordReader
 	in      ImportRecordsInput
 	// hook is nil if records are imported as they are.
 	hook    func(number int64, record []byte) (changed []byte, skip *skipRecord, err error)
@@ -35,7 +35,7 @@ type batches struct {
 // prepareBatches prepares the records after the mark, so many batches ahead of
 // those that have been committed.
 func prepareBatches(
-	records recordReader, in ImportRecordsInput, mark sink.Mark, ahead int, newBatch func() sink.Batch,
+	records *recordReader, in ImportRecordsInput, mark sink.Mark, ahead int, newBatch func() sink.Batch,
 	hook func(number int64, record []byte) ([]byte, *skipRecord, error),
 ) *batches {
 	b := &batches{

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"io"
 	"iter"
 
@@ -20,16 +21,14 @@ type Record struct {
 }
 
 // ReadRecords reads the records of a download without importing them. The
-// format is FormatCSV, or else FormatJSON; maxRecordBytes is the limit of a
+// format is FormatCSV or FormatJSON, which "" stands for; maxRecordBytes is the limit of a
 // record's length, 0 for 16 MiB. An error ends the records.
 func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Record, error] {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = 16 << 20
 	}
-	var records recordReader = &jsonRecords{lines: webscraper.NewRowReader(r, webscraper.FormatJSON, maxRecordBytes), maxRecordBytes: maxRecordBytes}
-	if format == FormatCSV {
-		records = newCSVRecords(webscraper.NewRowReader(r, webscraper.FormatCSV, maxRecordBytes), maxRecordBytes)
-	}
+	rows := webscraper.NewRowReader(r, webscraper.Format(cmp.Or(format, FormatJSON)), maxRecordBytes)
+	records := &recordReader{rows: rows, maxRecordBytes: maxRecordBytes}
 	return func(yield func(Record, error) bool) {
 		for records.next() {
 			next := records.record()
