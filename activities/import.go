@@ -248,16 +248,8 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 	var read atomic.Int64
 	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: in.Bytes} })()
 	hash := sha256.New()
-	for chunk := make([]byte, 1<<20); ; {
-		n, err := file.Read(chunk)
-		hash.Write(chunk[:n])
-		read.Add(int64(n))
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("reading the spool file: %w", err)
-		}
+	if _, err := io.Copy(hash, &countingReader{Reader: file, ctx: ctx, read: &read}); err != nil {
+		return fmt.Errorf("reading the spool file: %w", err)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != in.SHA256 {
 		return fmt.Errorf("%w: %s has SHA-256 %s, what was downloaded had %s", errFileGone, in.File, sum, in.SHA256)

@@ -106,22 +106,9 @@ func (p *partialFile) copy(ctx context.Context, earlier *os.File) error {
 	if err != nil {
 		return err
 	}
-	beginning := io.LimitReader(earlier, info.Size())
-	for chunk := make([]byte, 1<<20); ; {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		n, err := beginning.Read(chunk)
-		if _, err := p.Write(chunk[:n]); err != nil {
-			return err
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	beginning := io.LimitReader(&countingReader{Reader: earlier, ctx: ctx, read: new(atomic.Int64)}, info.Size())
+	_, err = io.CopyBuffer(p, beginning, make([]byte, 1<<20))
+	return err
 }
 
 // downloadOptions asks for what the file lacks. ctx is for heartbeats.
