@@ -1,92 +1,26 @@
 package webscraper
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
 )
 
 // csvRows splits a CSV file into the rows below its header, and those into values.
 type csvRows struct {
-	br      *bufio.Reader
-	max     int
+	*lines
 	columns []string
 	// headerErr is the Err of every row.
 	headerErr error
-	begun     bool // the header has been read
-	resume    func() error
-
-	long     []byte // collects a row that did not come in one piece
-	unquoted []byte // holds the values that had quotes in them
-	values   [][]byte
-	row      Row
-	offset   int64 // of the next byte
-	rows     int64 // rows returned so far
-	lines    int64 // lines read so far, blank ones included
-	rowLine  int64 // the row's first line
-	ended    bool  // the end of the file was reached
-	failure  error
+	unquoted  []byte // holds the values that had quotes in them
+	values    [][]byte
 }
 
-func newCSVRows(r io.Reader, maxRecordBytes int) *csvRows {
-	return &csvRows{br: bufio.NewReaderSize(r, maxPrefixBytes), max: maxRecordBytes}
-}
-
-func (r *csvRows) next() bool {
-	if !r.begun {
-		r.begun = true
-		r.readHeader()
-		if r.failure == nil && r.resume != nil {
-			r.failure = r.resume()
-		}
-	}
-	for !r.ended && r.failure == nil {
-		if r.read(true) {
-			r.rows++
-			r.row.Number = r.rows
-			if r.row.Values, r.row.Err = r.parse(); r.row.Err == nil {
-				r.row.Columns = r.columns
-			}
-			return true
-		}
-	}
-	r.row = Row{}
-	return false
-}
-
-func (r *csvRows) current() *Row { return &r.row }
-func (r *csvRows) line() int64   { return r.rowLine }
-func (r *csvRows) err() error    { return r.failure }
-
-// goOn has the next row be the one after end.
-func (r *csvRows) goOn(file io.ReadSeeker, end, number int64) error {
-	if end <= r.offset {
-		return nil
-	}
-	if _, err := file.Seek(end, io.SeekStart); err != nil {
-		return fmt.Errorf("webscraper: resume CSV at byte %d: %w", end, err)
-	}
-	r.br.Reset(file)
-	r.offset, r.rows = end, number
-	return nil
-}
-
-// readHeader reads the first line that is not blank. It is not quoted, so that a
-// quote in it is part of a name.
-func (r *csvRows) readHeader() {
-	if r.failure != nil {
-		return
-	}
-	// An error of Peek comes again when the line is read.
-	if mark, _ := r.br.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
-		n, _ := r.br.Discard(len(byteOrderMark))
-		r.offset += int64(n)
-	}
-	for !r.read(false) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
+// begin reads the header, the first line that is not blank. It is not quoted, so that
+// a quote in it is part of a name.
+func (r *csvRows) begin() {
+	for !r.readRow(false) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
 		if r.ended || r.failure != nil {
 			return
 		}
@@ -107,47 +41,39 @@ func (r *csvRows) readHeader() {
 	}
 }
 
-// read reads up to the next newline, or, if quotes count, to the next one
+func (r *csvRows) read() bool {
+	if !r.readRow(true) {
+		return false
+	}
+	if r.row.Values, r.row.Err = r.parse(); r.row.Err == nil {
+		r.row.Columns = r.columns
+	}
+	return true
+}
+
+// readRow reads up to the next newline, or, if quotes count, to the next one
 // outside of quotes, or to the end of the file. It reports whether it found
 // something that is not blank.
-func (r *csvRows) read(quotes bool) bool {
-	row := Row{Offset: r.offset}
-	var raw, chunk []byte
+func (r *csvRows) readRow(quotes bool) bool {
 	var place csvPlace
-	r.long = r.long[:0]
-	r.rowLine = r.lines + 1
-	for more := true; more; {
-		var err error
-		chunk, err = r.br.ReadSlice('\n')
-		r.offset += int64(len(chunk))
+	row, last, err := r.next(func(piece []byte) bool {
 		if quotes {
-			place = place.after(chunk)
+			place = place.after(piece)
 		}
-		switch {
-		case err == nil:
-			r.lines++
-			more = place == inQuotes
-		case errors.Is(err, bufio.ErrBufferFull):
-		case err == io.EOF: // itself: a reader may wrap it in an error that is not the end
-			r.ended, more = true, false
-		default:
-			r.failure = fmt.Errorf("webscraper: read CSV at byte %d: %w", row.Offset, err)
-			return false
-		}
-		row.Size += int64(len(chunk))
-		raw = r.collect(chunk, more)
+		return place != inQuotes
+	})
+	if err != nil {
+		r.failure = fmt.Errorf("webscraper: read CSV at byte %d: %w", row.Offset, err)
+		return false
 	}
-	row.End = r.offset
-	if row.Size == int64(len(raw)) {
-		row.Raw = trimLineEnd(raw)
+	whole := row.Size == int64(len(row.Raw))
+	row.Size -= int64(len(last) - len(trimLineEnd(last)))
+	if whole {
+		row.Raw = trimLineEnd(row.Raw)
 		row.Size = int64(len(row.Raw))
-	} else {
-		row.Raw = raw
-		row.Size -= int64(len(chunk) - len(trimLineEnd(chunk)))
 	}
 	if row.Size > int64(r.max) {
-		row.Raw = row.Raw[:min(len(row.Raw), maxPrefixBytes)]
-		row.Cut = int64(len(row.Raw)) < row.Size
+		row.cut()
 	}
 	r.row = row
 	return row.Size > 0
@@ -155,19 +81,6 @@ func (r *csvRows) read(quotes bool) bool {
 
 func trimLineEnd(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-}
-
-// collect adds chunk to what was read of the row and returns it all, or as much
-// as is kept of a row that is too long. A row that came in one chunk is not
-// copied.
-func (r *csvRows) collect(chunk []byte, more bool) []byte {
-	if len(r.long) == 0 && !more {
-		return chunk
-	}
-	// Two bytes over the limit are kept: they may be the line end.
-	room := max(r.max, maxPrefixBytes) + 2 - len(r.long)
-	r.long = append(r.long, chunk[:min(room, len(chunk))]...)
-	return r.long
 }
 
 // parse returns the row's values, or why it is not a record.

@@ -19,18 +19,18 @@ import (
 // struct of your own, use [RowReader] and json.Unmarshal.
 func ReadRecords(r io.Reader, format Format, maxRecordBytes int) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		rows := NewRowReader(r, format, maxRecordBytes).rows
-		for rows.next() {
-			row := rows.current()
+		rows := NewRowReader(r, format, maxRecordBytes)
+		for rows.Next() {
+			row := rows.Row()
 			fields, err := row.fields(format)
 			if err != nil {
-				err = &RecordError{Line: rows.line(), Offset: row.Offset, Err: err}
+				err = &RecordError{Line: rows.lines.rowLine, Offset: row.Offset, Err: err}
 			}
 			if !yield(Record{Number: row.Number, Fields: fields}, err) {
 				return
 			}
 		}
-		if err := rows.err(); err != nil {
+		if err := rows.Err(); err != nil {
 			yield(Record{}, err)
 		}
 	}

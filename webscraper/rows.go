@@ -1,6 +1,7 @@
 package webscraper
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 )
@@ -55,34 +56,38 @@ type Row struct {
 // of quotes, so that a quote that is never closed takes the rest of the file
 // along.
 type RowReader struct {
-	rows rows
+	lines  *lines
+	format rowFormat
+	begun  bool
+	resume func() error
 }
 
-// rows are the rows of one format.
-type rows interface {
-	next() bool
-	current() *Row
-	// line is the current row's first line, blank ones included.
-	line() int64
-	err() error
+// rowFormat makes rows of lines.
+type rowFormat interface {
+	// begin reads what stands before the rows.
+	begin()
+	// read reads up to the end of a row, and reports whether it is not blank.
+	read() bool
 }
 
-// NewRowReader returns a reader of the rows of r, which is in [FormatJSON] or
+// NewRowReader returns a reader of the rows of a file, which is in [FormatJSON] or
 // [FormatCSV]. Rows longer than maxRecordBytes, quotes and newlines included, are
 // not kept in memory but have [ErrRecordTooLong] as their Err; 0 means
 // 16 MiB.
-func NewRowReader(r io.Reader, format Format, maxRecordBytes int) *RowReader {
+func NewRowReader(file io.Reader, format Format, maxRecordBytes int) *RowReader {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
 	}
+	r := &RowReader{lines: &lines{br: bufio.NewReaderSize(file, maxPrefixBytes), max: maxRecordBytes}}
 	switch format {
 	case FormatJSON:
-		return &RowReader{newJSONLines(r, maxRecordBytes)}
+		r.format = &jsonLines{lines: r.lines}
 	case FormatCSV:
-		return &RowReader{newCSVRows(r, maxRecordBytes)}
+		r.format = &csvRows{lines: r.lines}
 	default:
-		return &RowReader{noRows{fmt.Errorf("webscraper: there is no reading of the format %q: want %q or %q", format, FormatJSON, FormatCSV)}}
+		r.lines.failure = fmt.Errorf("webscraper: there is no reading of the format %q: want %q or %q", format, FormatJSON, FormatCSV)
 	}
+	return r
 }
 
 // ResumeRowReader returns a reader that goes on in the file where another one
@@ -90,36 +95,42 @@ func NewRowReader(r io.Reader, format Format, maxRecordBytes int) *RowReader {
 // dealt with, both 0 for none.
 func ResumeRowReader(file io.ReadSeeker, format Format, maxRecordBytes int, end, number int64) *RowReader {
 	r := NewRowReader(file, format, maxRecordBytes)
-	switch rows := r.rows.(type) {
-	case *jsonLines:
-		rows.resume = func() error { return rows.goOn(file, end, number) }
-	case *csvRows:
-		if _, err := file.Seek(0, io.SeekStart); err != nil { // the header is read first
-			rows.failure = fmt.Errorf("webscraper: resume CSV at its header: %w", err)
-		}
-		rows.resume = func() error { return rows.goOn(file, end, number) }
+	if _, err := file.Seek(0, io.SeekStart); err != nil && r.lines.failure == nil { // a header is read first
+		r.lines.failure = fmt.Errorf("webscraper: resume at the beginning: %w", err)
 	}
+	r.resume = func() error { return r.lines.goOn(file, end, number) }
 	return r
 }
 
 // Next reads the next row. It returns false at the end of the file and at an error
 // of the underlying reader, which [RowReader.Err] returns. What was read of a row
 // before such an error is not returned.
-func (r *RowReader) Next() bool { return r.rows.next() }
+func (r *RowReader) Next() bool {
+	in := r.lines
+	if !r.begun && in.failure == nil {
+		r.begun = true
+		in.skipMark()
+		r.format.begin()
+		if in.failure == nil && r.resume != nil {
+			in.failure = r.resume()
+		}
+	}
+	for !in.ended && in.failure == nil {
+		if r.format.read() {
+			in.rows++
+			in.row.Number = in.rows
+			return true
+		}
+	}
+	in.row = Row{}
+	return false
+}
 
 // Row returns the row that the last call of Next read.
-func (r *RowReader) Row() Row { return *r.rows.current() }
+func (r *RowReader) Row() Row { return r.lines.row }
 
 // Err returns the error that ended the reading; nil at the end of the file.
-func (r *RowReader) Err() error { return r.rows.err() }
-
-// noRows are those of a format that cannot be read.
-type noRows struct{ failure error }
-
-func (noRows) next() bool    { return false }
-func (noRows) current() *Row { return &Row{} }
-func (noRows) line() int64   { return 0 }
-func (n noRows) err() error  { return n.failure }
+func (r *RowReader) Err() error { return r.lines.failure }
 
 func tooLong(size int64, limit int) error {
 	return fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, size, limit)
