@@ -30,7 +30,7 @@ func (j *job) download(r *http.Request) Records {
 // not known before. A raw body is sent as it is.
 func (c *Cloud) serveTable(w http.ResponseWriter, r *http.Request, contentType string, j job, write func(io.Writer, *table) error) {
 	records := j.download(r)
-	if _, raw := records.src.(*rawBody); raw {
+	if given, ok := records.src.(*memory); ok && given.raw {
 		c.serveFile(w, r, contentType, records)
 		return
 	}

@@ -38,47 +38,24 @@ type products struct {
 func (p *products) identity() string { return "products " + strconv.FormatInt(p.seed, 10) }
 
 func (p *products) open(n int64) io.ReadSeeker {
-	return &productReader{products: p, size: n * productSize}
+	return io.NewSectionReader(p, 0, n*productSize)
 }
 
-// productReader generates the lines that fall under its offset.
-type productReader struct {
-	*products
-	size, offset int64
-	line         [productSize]byte
-}
-
-func (r *productReader) Read(buf []byte) (int, error) {
-	if r.offset >= r.size {
-		return 0, io.EOF
-	}
-	read := 0
-	for read < len(buf) && r.offset < r.size {
-		number, skip := r.offset/productSize, r.offset%productSize
+// ReadAt generates the lines that fall under the offset; there is no end of them.
+func (p *products) ReadAt(buf []byte, offset int64) (read int, err error) {
+	var line [productSize]byte
+	for read < len(buf) {
+		number, skip := offset/productSize, offset%productSize
 		var n int
 		if rest := buf[read:]; skip == 0 && len(rest) >= productSize {
-			n = len(r.append(rest[:0:productSize], number))
+			n = len(p.append(rest[:0:productSize], number))
 		} else {
-			n = copy(rest, r.append(r.line[:0], number)[skip:])
+			n = copy(rest, p.append(line[:0], number)[skip:])
 		}
 		read += n
-		r.offset += int64(n)
+		offset += int64(n)
 	}
 	return read, nil
-}
-
-func (r *productReader) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += r.offset
-	case io.SeekEnd:
-		offset += r.size
-	}
-	if offset < 0 {
-		return 0, fmt.Errorf("seek to the negative offset %d", offset)
-	}
-	r.offset = offset
-	return offset, nil
 }
 
 // append adds the line of one product, counted from 0, to a slice with room

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"iter"
@@ -51,65 +50,51 @@ func (r Records) etag() string {
 	if r.src != nil {
 		identity = r.src.identity()
 	}
-	return `"` + hashOf(fmt.Sprintf("%d %s", r.count, identity))[:32] + `"`
+	return fmt.Sprintf(`"%x"`, sha256.Sum256(fmt.Appendf(nil, "%d %s", r.count, identity)))
 }
 
 // JSONLines is one record per line. Each line should be one JSON object
 // without a line break; it is served byte for byte, followed by "\n".
 func JSONLines(lines ...string) Records {
-	src := &memoryLines{ends: make([]int64, len(lines))}
+	src := &memory{ends: make([]int, len(lines))}
 	var body strings.Builder
 	for i, line := range lines {
 		body.WriteString(line)
 		body.WriteByte('\n')
-		src.ends[i] = int64(body.Len())
+		src.ends[i] = body.Len()
 	}
 	src.body = body.String()
-	src.hash = hashOf(src.body)
 	return Records{count: int64(len(lines)), src: src}
 }
-
-type memoryLines struct {
-	body string
-	hash string
-	ends []int64 // ends[i] is where record i ends in body
-}
-
-func (m *memoryLines) open(n int64) io.ReadSeeker {
-	if n == 0 {
-		return strings.NewReader("")
-	}
-	return strings.NewReader(m.body[:m.ends[n-1]])
-}
-
-func (m *memoryLines) identity() string { return m.hash }
 
 // RawBody is a download of exactly these bytes, whatever format is asked for:
 // a byte order mark, a cut last line, a blank line. The job reports
 // storedRecordCount. While the job is running its download is empty.
 func RawBody(body string, storedRecordCount int64) Records {
-	return Records{count: storedRecordCount, src: &rawBody{body: body, hash: hashOf(body), count: storedRecordCount}}
+	return Records{count: storedRecordCount, src: &memory{body: body, raw: true, count: storedRecordCount}}
 }
 
-type rawBody struct {
-	body  string
-	hash  string
+// memory are bytes as they were given.
+type memory struct {
+	body string
+	ends []int // ends[i] is where record i ends in body
+	// raw has the bytes sent whatever is asked for: all of them for count records, and
+	// none for fewer.
+	raw   bool
 	count int64
 }
 
-func (r *rawBody) open(n int64) io.ReadSeeker {
-	if n < r.count {
+func (m *memory) open(n int64) io.ReadSeeker {
+	switch {
+	case m.raw && n >= m.count:
+		return strings.NewReader(m.body)
+	case m.raw, n == 0:
 		return strings.NewReader("")
 	}
-	return strings.NewReader(r.body)
+	return strings.NewReader(m.body[:m.ends[n-1]])
 }
 
-func (r *rawBody) identity() string { return r.hash }
-
-func hashOf(body string) string {
-	sum := sha256.Sum256([]byte(body))
-	return hex.EncodeToString(sum[:])
-}
+func (m *memory) identity() string { return m.body }
 
 // lines yields each line of the JSON download, without its "\n".
 func (r Records) lines() iter.Seq[[]byte] {
