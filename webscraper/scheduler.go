@@ -60,7 +60,7 @@ func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, sc
 		method:    http.MethodPost,
 		path:      fmt.Sprintf("sitemap/%d/enable-scheduler", sitemapID),
 	}
-	err := c.callWithBody(ctx, req, wireScheduler{
+	return c.callWithBody(ctx, req, wireScheduler{
 		CronMinute:      wireText(scheduler.CronMinute),
 		CronHour:        wireText(scheduler.CronHour),
 		CronDay:         wireText(scheduler.CronDay),
@@ -72,18 +72,16 @@ func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, sc
 		Driver:          scheduler.Driver,
 		Proxy:           wireProxy(scheduler.Proxy),
 	}, nil)
-	return err
 }
 
 // DisableSitemapScheduler stops Web Scraper Cloud from running a sitemap by
 // itself.
 func (c *Client) DisableSitemapScheduler(ctx context.Context, sitemapID int64) error {
-	err := c.call(ctx, request{
+	return c.call(ctx, request{
 		operation: fmt.Sprintf("disable scheduler of sitemap %d", sitemapID),
 		method:    http.MethodPost,
 		path:      fmt.Sprintf("sitemap/%d/disable-scheduler", sitemapID),
 	}, nil)
-	return err
 }
 
 // wireScheduler is a Scheduler as the API spells it.

@@ -102,12 +102,11 @@ func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error
 // DeleteScrapingJob deletes the scraping job with that ID and its records. The
 // error of a job that does not exist satisfies [IsNotFound].
 func (c *Client) DeleteScrapingJob(ctx context.Context, id int64) error {
-	err := c.call(ctx, request{
+	return c.call(ctx, request{
 		operation: fmt.Sprintf("delete scraping job %d", id),
 		method:    http.MethodDelete,
 		path:      fmt.Sprintf("scraping-job/%d", id),
 	}, nil)
-	return err
 }
 
 // ListScrapingJobsOptions narrows a list of scraping jobs; its zero value

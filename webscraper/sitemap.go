@@ -78,19 +78,17 @@ func (c *Client) UpdateSitemap(ctx context.Context, id int64, definition json.Ra
 	if err := checkDefinition(req.operation, definition); err != nil {
 		return err
 	}
-	err := c.call(ctx, req, nil)
-	return err
+	return c.call(ctx, req, nil)
 }
 
 // DeleteSitemap deletes a sitemap. The error of a sitemap that does not exist
 // satisfies [IsNotFound].
 func (c *Client) DeleteSitemap(ctx context.Context, id int64) error {
-	err := c.call(ctx, request{
+	return c.call(ctx, request{
 		operation: fmt.Sprintf("delete sitemap %d", id),
 		method:    http.MethodDelete,
 		path:      fmt.Sprintf("sitemap/%d", id),
 	}, nil)
-	return err
 }
 
 func checkDefinition(operation string, definition json.RawMessage) error {

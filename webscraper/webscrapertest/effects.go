@@ -79,53 +79,50 @@ func Truncate(n int64) Effect {
 // complete: it is not compressed and has no Content-Length.
 func TruncateSilently(n int64) Effect {
 	mustBeAtLeast(0, n)
-	return func(_ *Cloud, next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(&silentWriter{ResponseWriter: w, rest: n}, plain(r))
-		})
-	}
+	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&silentWriter{ResponseWriter: w, rest: n}, plain(r))
+	})
 }
 
 // Drip sends the body in pieces of n bytes, each after a pause.
 func Drip(n int, pause time.Duration) Effect {
 	mustBeAtLeast(1, int64(n))
-	return func(_ *Cloud, next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(&dripWriter{ResponseWriter: w, request: r, size: n, pause: pause}, r)
-		})
-	}
+	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&dripWriter{ResponseWriter: w, request: r, size: n, pause: pause}, r)
+	})
 }
 
 // ChangeRecords gives the job that the request is about other records before
 // it is answered, as [Cloud.SetRecords] does.
 func ChangeRecords(records Records) Effect {
+	return around(func(c *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
+		_ = c.SetRecords(pathID(r), records) // next says that there is no such job
+		next.ServeHTTP(w, r)
+	})
+}
+
+// around is an effect on the answer to each request.
+func around(answer func(c *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request)) Effect {
 	return func(c *Cloud, next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_ = c.SetRecords(pathID(r), records) // next says that there is no such job
-			next.ServeHTTP(w, r)
-		})
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(c, next, w, r) })
 	}
 }
 
 // instead is an effect that answers itself.
 func instead(answer func(*Cloud, http.ResponseWriter, *http.Request)) Effect {
-	return func(c *Cloud, _ http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(c, w, r) })
-	}
+	return around(func(c *Cloud, _ http.Handler, w http.ResponseWriter, r *http.Request) { answer(c, w, r) })
 }
 
 // cutAt is an effect that lets n bytes of the body pass, calls then, and
 // closes the connection. A shorter body passes whole.
 func cutAt(n int64, uncompressed bool, then func(http.ResponseWriter, *http.Request)) Effect {
 	mustBeAtLeast(0, n)
-	return func(_ *Cloud, next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if uncompressed {
-				r = plain(r)
-			}
-			next.ServeHTTP(&cutWriter{ResponseWriter: w, rest: n, then: func() { then(w, r) }}, r)
-		})
-	}
+	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
+		if uncompressed {
+			r = plain(r)
+		}
+		next.ServeHTTP(&cutWriter{ResponseWriter: w, rest: n, then: func() { then(w, r) }}, r)
+	})
 }
 
 func mustBeAtLeast(least, n int64) {
