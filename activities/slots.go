@@ -17,43 +17,38 @@ const patience = time.Second
 // become empty before it is filled further. A download that any worker may take is
 // polled for with a slot reserved. Nil bounds nothing.
 type slots struct {
-	mu        sync.Mutex
-	free      int
-	imports   []chan struct{}
-	downloads []chan struct{}
+	mu     sync.Mutex
+	free   int
+	queues [2][]chan struct{} // those who wait, the queue that goes first before the other
 	// reserved counts the polls, and the tasks that they have brought, without a slot
 	// yet. Imports take no heed of them.
 	reserved int
 	changed  chan struct{} // closed when there may be a slot to reserve; nil while nobody waits
 }
 
+const (
+	queueOfImports = iota
+	queueOfDownloads
+)
+
 func newSlots(n int) *slots { return &slots{free: n} }
 
 // takeForDownload waits for a slot, or for ctx to end.
 func (s *slots) takeForDownload(ctx context.Context) (release func(), err error) {
-	if s == nil {
-		return func() {}, nil
-	}
-	return s.take(ctx, &s.downloads)
+	return s.take(ctx, queueOfDownloads)
 }
 
 // takeForImport waits for a slot, or for ctx to end.
 func (s *slots) takeForImport(ctx context.Context) (release func(), err error) {
-	if s == nil {
-		return func() {}, nil
-	}
-	return s.take(ctx, &s.imports)
+	return s.take(ctx, queueOfImports)
 }
 
 // takeReserved is for what was polled for with a reservation. It ends with
 // errWorkerBusy if imports have taken the slots.
 func (s *slots) takeReserved(ctx context.Context) (release func(), err error) {
-	if s == nil {
-		return func() {}, nil
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errWorkerBusy)
 	defer cancel()
-	pass, err := s.take(ctx, &s.downloads)
+	pass, err := s.take(ctx, queueOfDownloads)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +59,10 @@ func (s *slots) takeReserved(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-func (s *slots) take(ctx context.Context, queue *[]chan struct{}) (release func(), err error) {
+func (s *slots) take(ctx context.Context, in int) (release func(), err error) {
+	if s == nil {
+		return func() {}, nil
+	}
 	s.mu.Lock()
 	if s.free > 0 {
 		s.free--
@@ -72,7 +70,7 @@ func (s *slots) take(ctx context.Context, queue *[]chan struct{}) (release func(
 		return s.release, nil
 	}
 	turn := make(chan struct{})
-	*queue = append(*queue, turn)
+	s.queues[in] = append(s.queues[in], turn)
 	s.mu.Unlock()
 	select {
 	case <-turn:
@@ -81,8 +79,8 @@ func (s *slots) take(ctx context.Context, queue *[]chan struct{}) (release func(
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at := slices.Index(*queue, turn); at >= 0 {
-		*queue = slices.Delete(*queue, at, at+1)
+	if at := slices.Index(s.queues[in], turn); at >= 0 {
+		s.queues[in] = slices.Delete(s.queues[in], at, at+1)
 	} else {
 		s.pass() // the turn came at the same time
 	}
@@ -97,10 +95,10 @@ func (s *slots) release() {
 
 // pass gives a slot to whoever is next.
 func (s *slots) pass() {
-	for _, queue := range []*[]chan struct{}{&s.imports, &s.downloads} {
-		if len(*queue) > 0 {
-			close((*queue)[0])
-			*queue = (*queue)[1:]
+	for in, queue := range s.queues {
+		if len(queue) > 0 {
+			close(queue[0])
+			s.queues[in] = queue[1:]
 			return
 		}
 	}
