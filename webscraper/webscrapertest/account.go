@@ -10,4 +10,4 @@ type Account struct {
 	PageCredits int64  `json:"page_credits"`
 }
 
-func (c *Cloud) getAccount(w http.ResponseWriter, _ *http.Request) { writeData(w, c.account) }
+func (c *Cloud) getAccount(w http.ResponseWriter, _ *http.Request) { writeData(w, c.options.Account) }

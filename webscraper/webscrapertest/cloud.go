@@ -1,12 +1,11 @@
 package webscrapertest
 
 import (
-	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // BasePath is where the API stands on a Cloud: a client's base URI is the
@@ -21,15 +20,9 @@ type Cloud struct {
 	// "http://127.0.0.1:12345/api/v1/".
 	URL string
 
-	tokens   map[string]bool
-	account  Account
-	limit    rateLimit
-	now      func() time.Time
-	logger   *slog.Logger
-	noRanges bool
-	noGzip   bool
-	scrape   func(Job) Job
-	api      http.Handler
+	options Options
+	limit   rateLimit
+	api     http.Handler
 
 	mu            sync.Mutex
 	jobs          map[int64]*job
@@ -46,23 +39,14 @@ type Cloud struct {
 func New(options Options) *Cloud {
 	options = options.withDefaults()
 	c := &Cloud{
-		tokens:   make(map[string]bool),
-		account:  options.Account,
-		limit:    rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
-		now:      options.Clock,
-		logger:   options.Logger,
-		noRanges: options.NoRanges,
-		noGzip:   options.NoGzip,
-		scrape:   options.Scraper,
+		options: options,
+		limit:   rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
 		// As in the service's documentation, ids start at 500 and 123.
 		jobs:          make(map[int64]*job),
 		lastJobID:     499,
 		sitemaps:      make(map[int64]*sitemap),
 		lastSitemapID: 122,
-		webhook:       newWebhookSettings(options),
-	}
-	for _, token := range options.Tokens {
-		c.tokens[token] = true
+		webhook:       newWebhookSettings(options.WebhookURL),
 	}
 	c.api = c.authenticate(c.limitRate(c.routes()))
 	return c
@@ -109,8 +93,8 @@ func (c *Cloud) routes() http.Handler {
 
 func (c *Cloud) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !c.tokens[r.URL.Query().Get("api_token")] {
-			c.limit.setHeaders(w.Header(), c.now())
+		if !slices.Contains(c.options.Tokens, r.URL.Query().Get("api_token")) {
+			c.limit.setHeaders(w.Header(), c.options.Clock())
 			writeError(w, http.StatusUnauthorized)
 			return
 		}

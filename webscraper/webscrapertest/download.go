@@ -69,10 +69,10 @@ func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType st
 	header, file := w.Header(), records.Open()
 	header.Set("Content-Type", contentType)
 	header.Set("Vary", "Accept-Encoding")
-	ranged := !c.noRanges && r.Header.Get("Range") != ""
+	ranged := !c.options.NoRanges && r.Header.Get("Range") != ""
 	switch {
 	case c.compresses(r) && !ranged:
-		if !c.noRanges {
+		if !c.options.NoRanges {
 			// Weak, so that If-Range never glues compressed and plain bytes.
 			header.Set("ETag", "W/"+records.etag())
 		}
@@ -81,7 +81,7 @@ func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType st
 			_, err := io.Copy(w, file)
 			return err
 		})
-	case c.noRanges:
+	case c.options.NoRanges:
 		size, _ := file.Seek(0, io.SeekEnd)
 		_, _ = file.Seek(0, io.SeekStart) // in memory, seeking cannot fail
 		header.Set("Content-Length", strconv.FormatInt(size, 10))
@@ -94,7 +94,7 @@ func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType st
 
 // compresses reports whether a request accepts gzip and the cloud has it.
 func (c *Cloud) compresses(r *http.Request) bool {
-	if c.noGzip {
+	if c.options.NoGzip {
 		return false
 	}
 	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {

@@ -34,7 +34,7 @@ func TooManyRequests(retryAfter time.Duration) Effect {
 	return instead(func(c *Cloud, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-RateLimit-Limit", strconv.Itoa(cmp.Or(c.limit.calls, defaultCalls)))
 		w.Header().Set("X-RateLimit-Remaining", "0")
-		setRetryAfter(w.Header(), c.now(), retryAfter)
+		setRetryAfter(w.Header(), c.options.Clock(), retryAfter)
 		http.Error(w, "Too Many Attempts.", http.StatusTooManyRequests)
 	})
 }

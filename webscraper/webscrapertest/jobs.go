@@ -18,7 +18,7 @@ func (c *Cloud) AddJob(definition Job) int64 {
 		panic("webscrapertest: AddJob: " + err.Error())
 	}
 	definition = c.addSitemapOf(definition)
-	now := c.now()
+	now := c.options.Clock()
 	c.lastJobID = max(c.lastJobID, definition.ID)
 	c.jobs[definition.ID] = newJob(definition.withDefaults(now), now)
 	return definition.ID
@@ -85,7 +85,7 @@ func (c *Cloud) Continue(id int64, records Records) error {
 	if err != nil {
 		return fmt.Errorf("continue job %d: %w", id, err)
 	}
-	j.continueWith(records, c.now())
+	j.continueWith(records, c.options.Clock())
 	return nil
 }
 
@@ -109,6 +109,6 @@ func (c *Cloud) job(id int64) (*job, error) {
 	if j.deleted {
 		return nil, fmt.Errorf("job %d was deleted", id)
 	}
-	j.advance(c.now())
+	j.advance(c.options.Clock())
 	return j, nil
 }

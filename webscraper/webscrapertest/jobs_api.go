@@ -51,7 +51,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	if form.refused(w) {
 		return
 	}
-	id := c.AddJob(c.scrape(definition))
+	id := c.AddJob(c.options.Scraper(definition))
 	answer := struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`
@@ -67,7 +67,7 @@ func (c *Cloud) listJobs(w http.ResponseWriter, r *http.Request) {
 	sitemapID, tag := query.Get("sitemap_id"), query.Get("tag")
 	objects := []jobObject{}
 	c.mu.Lock()
-	now := c.now()
+	now := c.options.Clock()
 	for _, j := range c.jobs {
 		if j.deleted ||
 			sitemapID != "" && sitemapID != strconv.FormatInt(j.SitemapID, 10) ||

@@ -58,7 +58,7 @@ func (c *Cloud) limitRate(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now := c.now()
+		now := c.options.Clock()
 		wait, ok := c.limit.take(now)
 		c.limit.setHeaders(w.Header(), now)
 		if !ok {

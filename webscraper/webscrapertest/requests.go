@@ -33,7 +33,7 @@ func (c *Cloud) record(r *http.Request, answer *responseRecorder) (done func()) 
 	query := r.URL.Query()
 	query.Del("api_token")
 	seen := Request{
-		Time:   c.now(),
+		Time:   c.options.Clock(),
 		Method: r.Method,
 		Path:   strings.TrimPrefix(r.URL.Path, BasePath),
 		Query:  query,
@@ -49,7 +49,7 @@ func (c *Cloud) record(r *http.Request, answer *responseRecorder) (done func()) 
 		c.mu.Lock()
 		c.requests[index].Status, c.requests[index].Bytes = answer.status, answer.bytes
 		c.mu.Unlock()
-		c.logger.Debug("API call", "method", seen.Method, "path", seen.Path, "status", answer.status, "bytes", answer.bytes)
+		c.options.Logger.Debug("API call", "method", seen.Method, "path", seen.Path, "status", answer.status, "bytes", answer.bytes)
 	}
 }
 

@@ -91,7 +91,7 @@ func (c *Cloud) takeUnannounced() map[int64]url.Values {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	forms := make(map[int64]url.Values)
-	now := c.now()
+	now := c.options.Clock()
 	for id, j := range c.jobs {
 		j.advance(now)
 		if j.unannounced != nil && c.webhook.url != "" && !j.deleted {

@@ -35,22 +35,15 @@ func (a Attempt) failure() error {
 }
 
 type webhookSettings struct {
-	client  *http.Client
-	url     string
-	timeout time.Duration
-	delays  []time.Duration // before each attempt
+	client *http.Client
+	url    string
 }
 
-func newWebhookSettings(options Options) webhookSettings {
-	return webhookSettings{
-		// A redirect is an answer: of a status of 300 or more, it is a failure.
-		client: &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		url:     options.WebhookURL,
-		timeout: options.WebhookTimeout,
-		delays:  []time.Duration{0, options.WebhookFirstRetry, options.WebhookSecondRetry},
-	}
+func newWebhookSettings(url string) webhookSettings {
+	// A redirect is an answer: of a status of 300 or more, it is a failure.
+	return webhookSettings{url: url, client: &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // SetWebhookURL sends the notifications of jobs that end to url, which may
@@ -104,7 +97,7 @@ func (c *Cloud) SendWebhook(ctx context.Context, id int64) (Delivery, error) {
 	j, ok := c.jobs[id]
 	var form url.Values
 	if ok {
-		j.advance(c.now())
+		j.advance(c.options.Clock())
 		form = j.form()
 	}
 	c.mu.Unlock()
@@ -122,15 +115,15 @@ func (c *Cloud) deliver(ctx context.Context, id int64, form url.Values) (Deliver
 	if settings.url == "" {
 		return delivery, fmt.Errorf("send the webhook of job %d: no webhook URL is set; use Options.WebhookURL or SetWebhookURL", id)
 	}
-	for _, delay := range settings.delays {
+	for _, delay := range []time.Duration{0, c.options.WebhookFirstRetry, c.options.WebhookSecondRetry} {
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 			return delivery, fmt.Errorf("send the webhook of job %d: %w", id, context.Cause(ctx))
 		}
-		attempt := post(ctx, settings, form)
+		attempt := c.post(ctx, settings, form)
 		delivery.Attempts = append(delivery.Attempts, attempt)
-		c.logger.Debug("webhook", "scrapingjob_id", id, "attempt", len(delivery.Attempts), "status", attempt.Status, "error", attempt.Err)
+		c.options.Logger.Debug("webhook", "scrapingjob_id", id, "attempt", len(delivery.Attempts), "status", attempt.Status, "error", attempt.Err)
 		if delivery.Delivered = attempt.failure() == nil; delivery.Delivered {
 			break
 		}
@@ -152,8 +145,9 @@ func (j *job) form() url.Values {
 	return form
 }
 
-func post(ctx context.Context, settings webhookSettings, form url.Values) Attempt {
-	ctx, cancel := context.WithTimeoutCause(ctx, settings.timeout, fmt.Errorf("no answer within %s", settings.timeout))
+func (c *Cloud) post(ctx context.Context, settings webhookSettings, form url.Values) Attempt {
+	timeout := c.options.WebhookTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, settings.url, strings.NewReader(form.Encode()))
 	if err != nil {
