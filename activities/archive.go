@@ -22,11 +22,6 @@ type archiveError struct{ error }
 
 func (e archiveError) Unwrap() error { return e.error }
 
-func isFromArchive(err error) bool {
-	_, ok := errors.AsType[archiveError](err)
-	return ok
-}
-
 // archiveVerdict is final where the bucket is missing, or refuses.
 func archiveVerdict(err error) verdict {
 	switch gcerrors.Code(err) {

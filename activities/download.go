@@ -262,8 +262,7 @@ func (a *Activities) transfer(ctx context.Context, in DownloadScrapingJobInput, 
 // remove what is left.
 func goesOn(ctx context.Context, err error) bool {
 	if cause := context.Cause(ctx); cause != nil {
-		_, notFound := errors.AsType[*serviceerror.NotFound](cause)
-		return !notFound && !temporal.IsCanceledError(cause)
+		return !is[*serviceerror.NotFound](cause) && !temporal.IsCanceledError(cause)
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
 	return ok && slices.Contains([]string{errorCloud, errorRateLimited, errorWorkerStopping}, failure.Type())

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -136,18 +137,18 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 		return ErrorFileGone, final, 0
 	case errors.Is(err, archive.ErrCorrupt):
 		return errorArchiveCorrupt, final, 0
-	case isFromArchive(err):
+	case is[archiveError](err):
 		return errorArchive, archiveVerdict(err), 0
 	case errors.Is(err, sink.ErrSuperseded):
 		return ErrorSuperseded, final, 0
-	case isFromCloud(err):
+	case is[cloudError](err):
 		return cloudVerdict(err)
 	case namesWhatMendsIt(err):
 		return ErrorMappedTable, final, 0
 	case pq.As(err) != nil:
 		kind, v = databaseVerdict(err)
 		return kind, v, 0
-	case isCertificateError(err):
+	case is[*tls.CertificateVerificationError](err):
 		return errorDatabaseRefuses, final, 0
 	case isBrokenConnection(err):
 		return errorDatabase, retried, 0 // the only connections that are not to the cloud
@@ -163,7 +164,7 @@ func advice(kind string, err error) string {
 	switch {
 	case webscraper.IsUnauthorized(err):
 		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
-	case isCertificateError(err):
+	case is[*tls.CertificateVerificationError](err):
 		return "The workers do not trust the certificate of what answers: "
 	case kind == errorSpool:
 		return "A file cannot be read or written, see that SPOOL_DIR of the workers is a folder of theirs: "
@@ -197,8 +198,7 @@ func namesWhatMendsIt(err error) bool {
 // isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL
 // that reports the error.
 func isBrokenConnection(err error) bool {
-	_, network := errors.AsType[*net.OpError](err)
-	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return is[*net.OpError](err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // cloudError marks an error of the Web Scraper Cloud client: a broken
@@ -207,7 +207,8 @@ type cloudError struct{ error }
 
 func (e cloudError) Unwrap() error { return e.error }
 
-func isFromCloud(err error) bool {
-	_, ok := errors.AsType[cloudError](err)
+// is reports whether the error is of that type, or wraps one.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
 	return ok
 }

@@ -104,11 +104,8 @@ func ownerOf(name string) (scrapingJobID int64, runID string, ok bool) {
 func isOpen(ctx context.Context, scrapingJobID int64, runID string) (bool, error) {
 	workflowID := strconv.FormatInt(scrapingJobID, 10)
 	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, workflowID, runID)
-	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
+	if is[*serviceerror.NotFound](err) || is[*serviceerror.InvalidArgument](err) { // or not the ID of a run
 		return false, nil
-	}
-	if _, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok {
-		return false, nil // not the ID of a run
 	}
 	if err != nil {
 		return false, fmt.Errorf("asking Temporal for run %s of workflow %s: %w", runID, workflowID, err)

@@ -76,7 +76,7 @@ func sqlstateVerdict(code pqerror.Code) verdict {
 func databaseVerdict(err error) (kind string, v verdict) {
 	code := pq.As(err).Code
 	v = sqlstateVerdict(code)
-	_, mapped := errors.AsType[*postgres.MappedTableError](err)
+	mapped := is[*postgres.MappedTableError](err)
 	switch {
 	case v == retried, v == retriedAtOnce:
 		return errorDatabase, v
@@ -91,13 +91,11 @@ func databaseVerdict(err error) (kind string, v verdict) {
 // fileVerdict is about errors of a file system, the spool's for one; ok is false
 // for other errors. Another worker may have a better spool.
 func fileVerdict(err error) (kind string, v verdict, ok bool) {
-	_, path := errors.AsType[*fs.PathError](err)
-	_, link := errors.AsType[*os.LinkError](err)
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
 	case errors.Is(err, errDiskFull), errno == syscall.ENOSPC, errno == syscall.EDQUOT:
 		return ErrorDiskFull, retried, true
-	case !path && !link:
+	case !is[*fs.PathError](err) && !is[*os.LinkError](err):
 		return "", retried, false
 	case slices.Contains([]syscall.Errno{
 		syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP,
@@ -121,7 +119,7 @@ func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 	}
 	answer, ok := errors.AsType[*webscraper.Error](err)
 	switch {
-	case isCertificateError(err):
+	case is[*tls.CertificateVerificationError](err): // the other side is not the one it should be
 		return errorRequestRefused, final, 0
 	case ok && statusVerdict(answer.StatusCode) == final && answer.RedirectedTo != "":
 		return errorRequestRefused, doubted, 0 // the signed URL has expired, say: the API gives another one
@@ -145,10 +143,4 @@ func statusVerdict(status int) verdict {
 		return final
 	}
 	return retried
-}
-
-// isCertificateError reports whether the other side is not the one it should be.
-func isCertificateError(err error) bool {
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	return ok
 }
