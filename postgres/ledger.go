@@ -22,7 +22,7 @@ import (
 // lists; but what has waited for some windows goes before what comes new. Some calls
 // of each window are for people only.
 type Ledger struct {
-	db      *sqlx.DB
+	store   *Store
 	account string
 	calls   int
 
@@ -49,7 +49,7 @@ const documentedCalls = 200
 // so many calls in each window of 15 minutes. If others have another limit for the
 // account, the lowest counts; 0 is that of the others.
 func NewLedger(db *sqlx.DB, account string, calls int) *Ledger {
-	return &Ledger{db: db, account: account, calls: calls}
+	return &Ledger{store: &Store{db: db}, account: account, calls: calls}
 }
 
 // Class says what calls are for.
@@ -220,8 +220,7 @@ WHERE account = $1 AND (holder = $2 OR until < clock_timestamp() - interval '1 d
 // change looks at the window of now, with the ledger locked, and keeps what work makes
 // of it.
 func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction, now *window) error) error {
-	store := &Store{db: l.db}
-	return store.inTx(ctx, func(tx transaction) error {
+	err := l.store.inTx(ctx, func(tx transaction) error {
 		if _, err := tx.ExecContext(ctx, impatient); err != nil {
 			return err
 		}
@@ -250,6 +249,10 @@ func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction
 		_, err = tx.ExecContext(ctx, updateWindow, l.account, now.Number, now.Calls, now.Taken, now.Elsewhere, now.Answered, left)
 		return err
 	})
+	if err != nil && ctx.Err() != nil { // PostgreSQL says only that a statement was cancelled
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
 }
 
 // reserve takes the calls, or notes that they are waited for.
@@ -458,7 +461,7 @@ func (l *Ledger) State(ctx context.Context) (State, error) {
 		State
 		Left float64
 	}
-	err := l.db.GetContext(ctx, &row, selectState, l.account, lapse)
+	err := l.store.db.GetContext(ctx, &row, selectState, l.account, lapse)
 	if errors.Is(err, sql.ErrNoRows) {
 		return State{}, nil
 	}
