@@ -20,35 +20,29 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 	if len(mappings.All()) == 0 {
 		return nil
 	}
-	var problems []error
-	tx, err := db.BeginTxx(ctx, &readCommitted)
-	if err != nil {
-		return fmt.Errorf("preparing the tables of the mappings: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // a no-op after the commit
-	in := transaction{Tx: tx}
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
-		return fmt.Errorf("preparing the tables of the mappings: %w", err)
-	}
-	for _, m := range mappings.All() {
-		missing, err := prepareMappedTable(ctx, in, m)
-		if err == nil && len(missing) == 0 {
-			missing, err = tryHolding(ctx, in, m)
+	err := (&Store{db: db}).inTx(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
+			return err
 		}
-		switch {
-		case err != nil:
-			return &MappedTableError{Table: m.Table, Err: err, Mend: missing}
-		case len(missing) > 0:
-			problems = append(problems, &MappedTableError{Table: m.Table, Mend: missing})
+		var problems []error
+		for _, m := range mappings.All() {
+			missing, err := prepareMappedTable(ctx, tx, m)
+			if err == nil && len(missing) == 0 {
+				missing, err = tryHolding(ctx, tx, m)
+			}
+			switch {
+			case err != nil:
+				return &MappedTableError{Table: m.Table, Err: err, Mend: missing}
+			case len(missing) > 0:
+				problems = append(problems, &MappedTableError{Table: m.Table, Mend: missing})
+			}
 		}
-	}
-	if len(problems) > 0 {
 		return errors.Join(problems...)
-	}
-	if err := tx.Commit(); err != nil {
+	})
+	if _, told := errors.AsType[*MappedTableError](err); err != nil && !told {
 		return fmt.Errorf("preparing the tables of the mappings: %w", err)
 	}
-	return nil
+	return err
 }
 
 // selectKind is "" for a table that is not there.
