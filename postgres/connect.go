@@ -174,12 +174,12 @@ func (o ownSocket) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// expireIn ends the connection after that time. The first call counts.
+// expireIn ends the connection after that time, or when it has been told to end before.
 func (s *sockets) expireIn(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.expires.IsZero() {
-		s.expires = time.Now().Add(d)
+	if at := time.Now().Add(d); s.expires.IsZero() || at.Before(s.expires) {
+		s.expires = at
 	}
 	if s.own != nil {
 		_ = s.own.SetDeadline(s.expires) // a closed one needs none
@@ -187,14 +187,7 @@ func (s *sockets) expireIn(d time.Duration) {
 }
 
 // hangUp ends what waits for the other side.
-func (s *sockets) hangUp() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expires = time.Now()
-	if s.own != nil {
-		_ = s.own.SetDeadline(s.expires) // a closed one needs none
-	}
-}
+func (s *sockets) hangUp() { s.expireIn(0) }
 
 // ends says that the connection has been told to end.
 func (s *sockets) ends() bool {
