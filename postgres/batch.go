@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -183,21 +184,7 @@ func (b *importBatch) mappedRows(records []batchRecord) iter.Seq[[]byte] {
 // doubled.
 func appendEscaped(to, data []byte) []byte {
 	if hasWhitespaceToEscape(data) {
-		for _, c := range data {
-			switch c {
-			case '\t':
-				to = append(to, `\t`...)
-			case '\r':
-				to = append(to, `\r`...)
-			case '\n':
-				to = append(to, `\n`...)
-			case '\\':
-				to = append(to, `\\`...)
-			default:
-				to = append(to, c)
-			}
-		}
-		return to
+		return append(to, copyEscaper.Replace(asString(data))...)
 	}
 	for {
 		next := bytes.IndexByte(data, '\\')
@@ -208,6 +195,8 @@ func appendEscaped(to, data []byte) []byte {
 		data = data[next+1:]
 	}
 }
+
+var copyEscaper = strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`, `\`, `\\`)
 
 func hasWhitespaceToEscape(data []byte) bool {
 	return bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0
