@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 )
 
@@ -33,11 +32,7 @@ type DataQuality struct {
 // finished. For one that has not, the error has [Error.ValidationErrors] for
 // "scraping_job_id".
 func (c *Client) ScrapingJobDataQuality(ctx context.Context, id int64) (*DataQuality, error) {
-	req := request{
-		operation: fmt.Sprintf("get data quality of scraping job %d", id),
-		method:    http.MethodGet,
-		path:      fmt.Sprintf("scraping-job/%d/data-quality", id),
-	}
+	req := requestAbout(id, "get data quality of scraping job %d", http.MethodGet, "scraping-job/%d/data-quality")
 	var w struct {
 		MinRecordCount         *wireQualityCheck `json:"min_record_count"`
 		MaxFailedPagesPercent  *wireQualityCheck `json:"max_failed_pages_percent"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"net/url"
 	"strconv"
 )
 
@@ -57,8 +58,9 @@ func list[W, T any, K comparable](ctx context.Context, c *Client, req request, c
 // listPage sends req for one page and returns its items and what the answer
 // says is the last page, 0 if it does not say. W and T are those of list.
 func listPage[W, T any](ctx context.Context, c *Client, req request, page int, convert func(*W) T) (items []T, lastPage int, err error) {
-	req.query = maps.Clone(req.query)
-	req.query.Set("page", strconv.Itoa(page))
+	query := url.Values{"page": {strconv.Itoa(page)}}
+	maps.Copy(query, req.query)
+	req.query = query
 	var answer []W
 	if lastPage, err = c.callPage(ctx, req, &answer); err != nil {
 		return nil, 0, err

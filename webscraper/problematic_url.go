@@ -2,10 +2,8 @@ package webscraper
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"net/http"
-	"net/url"
 )
 
 // ProblematicURL is a page that a scraping job got nothing from.
@@ -20,10 +18,6 @@ type ProblematicURL struct {
 // ProblematicURLs lists the problematic pages of a scraping job, in the way of
 // [Client.ScrapingJobs].
 func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[ProblematicURL, error] {
-	return list(ctx, c, request{
-		operation: fmt.Sprintf("list problematic URLs of scraping job %d", id),
-		method:    http.MethodGet,
-		path:      fmt.Sprintf("scraping-job/%d/problematic-urls", id),
-		query:     url.Values{},
-	}, func(u *ProblematicURL) ProblematicURL { return *u }, func(u ProblematicURL) ProblematicURL { return u })
+	req := requestAbout(id, "list problematic URLs of scraping job %d", http.MethodGet, "scraping-job/%d/problematic-urls")
+	return list(ctx, c, req, func(u *ProblematicURL) ProblematicURL { return *u }, func(u ProblematicURL) ProblematicURL { return u })
 }

@@ -30,6 +30,12 @@ type request struct {
 	body      []byte // JSON; nil for none
 }
 
+// requestAbout is a request about what has that ID, which the operation and the path
+// have as %d.
+func requestAbout(id int64, operation, method, path string) request {
+	return request{operation: fmt.Sprintf(operation, id), method: method, path: fmt.Sprintf(path, id)}
+}
+
 // envelope is what every answer but a download is wrapped in.
 type envelope struct {
 	Success          wireBool        `json:"success"`

@@ -2,7 +2,6 @@ package webscraper
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -25,11 +24,7 @@ type Scheduler struct {
 
 // SitemapScheduler returns the scheduler of a sitemap.
 func (c *Client) SitemapScheduler(ctx context.Context, sitemapID int64) (*Scheduler, error) {
-	req := request{
-		operation: fmt.Sprintf("get scheduler of sitemap %d", sitemapID),
-		method:    http.MethodGet,
-		path:      fmt.Sprintf("sitemap/%d/scheduler", sitemapID),
-	}
+	req := requestAbout(sitemapID, "get scheduler of sitemap %d", http.MethodGet, "sitemap/%d/scheduler")
 	var w struct {
 		Enabled wireBool `json:"scheduler_enabled"`
 		wireScheduler
@@ -55,11 +50,7 @@ func (c *Client) SitemapScheduler(ctx context.Context, sitemapID int64) (*Schedu
 // EnableSitemapScheduler makes Web Scraper Cloud run a sitemap by itself. What
 // the API refuses is in [Error.ValidationErrors].
 func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, scheduler Scheduler) error {
-	req := request{
-		operation: fmt.Sprintf("enable scheduler of sitemap %d", sitemapID),
-		method:    http.MethodPost,
-		path:      fmt.Sprintf("sitemap/%d/enable-scheduler", sitemapID),
-	}
+	req := requestAbout(sitemapID, "enable scheduler of sitemap %d", http.MethodPost, "sitemap/%d/enable-scheduler")
 	return c.callWithBody(ctx, req, wireScheduler{
 		CronMinute:      wireText(scheduler.CronMinute),
 		CronHour:        wireText(scheduler.CronHour),
@@ -77,11 +68,7 @@ func (c *Client) EnableSitemapScheduler(ctx context.Context, sitemapID int64, sc
 // DisableSitemapScheduler stops Web Scraper Cloud from running a sitemap by
 // itself.
 func (c *Client) DisableSitemapScheduler(ctx context.Context, sitemapID int64) error {
-	return c.call(ctx, request{
-		operation: fmt.Sprintf("disable scheduler of sitemap %d", sitemapID),
-		method:    http.MethodPost,
-		path:      fmt.Sprintf("sitemap/%d/disable-scheduler", sitemapID),
-	}, nil)
+	return c.call(ctx, requestAbout(sitemapID, "disable scheduler of sitemap %d", http.MethodPost, "sitemap/%d/disable-scheduler"), nil)
 }
 
 // wireScheduler is a Scheduler as the API spells it.

@@ -88,11 +88,7 @@ type ScrapingJob struct {
 // does not exist, or was deleted, satisfies [IsNotFound].
 func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error) {
 	var job wireScrapingJob
-	err := c.call(ctx, request{
-		operation: fmt.Sprintf("get scraping job %d", id),
-		method:    http.MethodGet,
-		path:      fmt.Sprintf("scraping-job/%d", id),
-	}, &job)
+	err := c.call(ctx, requestAbout(id, "get scraping job %d", http.MethodGet, "scraping-job/%d"), &job)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +98,7 @@ func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error
 // DeleteScrapingJob deletes the scraping job with that ID and its records. The
 // error of a job that does not exist satisfies [IsNotFound].
 func (c *Client) DeleteScrapingJob(ctx context.Context, id int64) error {
-	return c.call(ctx, request{
-		operation: fmt.Sprintf("delete scraping job %d", id),
-		method:    http.MethodDelete,
-		path:      fmt.Sprintf("scraping-job/%d", id),
-	}, nil)
+	return c.call(ctx, requestAbout(id, "delete scraping job %d", http.MethodDelete, "scraping-job/%d"), nil)
 }
 
 // ListScrapingJobsOptions narrows a list of scraping jobs; its zero value

@@ -23,11 +23,7 @@ type Sitemap struct {
 // Sitemap returns the sitemap with that ID. The error of a sitemap that does
 // not exist satisfies [IsNotFound].
 func (c *Client) Sitemap(ctx context.Context, id int64) (*Sitemap, error) {
-	req := request{
-		operation: fmt.Sprintf("get sitemap %d", id),
-		method:    http.MethodGet,
-		path:      fmt.Sprintf("sitemap/%d", id),
-	}
+	req := requestAbout(id, "get sitemap %d", http.MethodGet, "sitemap/%d")
 	var sitemap wireSitemap
 	if err := c.call(ctx, req, &sitemap); err != nil {
 		return nil, err
@@ -69,12 +65,8 @@ func (c *Client) CreateSitemap(ctx context.Context, definition json.RawMessage) 
 
 // UpdateSitemap replaces the definition of a sitemap.
 func (c *Client) UpdateSitemap(ctx context.Context, id int64, definition json.RawMessage) error {
-	req := request{
-		operation: fmt.Sprintf("update sitemap %d", id),
-		method:    http.MethodPut,
-		path:      fmt.Sprintf("sitemap/%d", id),
-		body:      definition,
-	}
+	req := requestAbout(id, "update sitemap %d", http.MethodPut, "sitemap/%d")
+	req.body = definition
 	if err := checkDefinition(req.operation, definition); err != nil {
 		return err
 	}
@@ -84,11 +76,7 @@ func (c *Client) UpdateSitemap(ctx context.Context, id int64, definition json.Ra
 // DeleteSitemap deletes a sitemap. The error of a sitemap that does not exist
 // satisfies [IsNotFound].
 func (c *Client) DeleteSitemap(ctx context.Context, id int64) error {
-	return c.call(ctx, request{
-		operation: fmt.Sprintf("delete sitemap %d", id),
-		method:    http.MethodDelete,
-		path:      fmt.Sprintf("sitemap/%d", id),
-	}, nil)
+	return c.call(ctx, requestAbout(id, "delete sitemap %d", http.MethodDelete, "sitemap/%d"), nil)
 }
 
 func checkDefinition(operation string, definition json.RawMessage) error {
