@@ -128,13 +128,10 @@ type DeleteScrapingJobResult struct {
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
 	result, err := a.delete(ctx, in)
-	if err != nil {
-		return DeleteScrapingJobResult{}, classify(ctx, err)
-	}
-	if result.Wait == 0 {
+	if err == nil && result.Wait == 0 {
 		timeStep(ctx, stepDelete)
 	}
-	return result, nil
+	return result, classify(ctx, err)
 }
 
 func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {

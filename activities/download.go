@@ -88,13 +88,10 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	} else {
 		result, err = a.goOn(ctx, in)
 	}
-	if err != nil {
-		return DownloadScrapingJobResult{}, classify(ctx, err)
-	}
-	if result.SHA256 != "" {
+	if err == nil && result.SHA256 != "" {
 		timeStep(ctx, stepDownload)
 	}
-	return result, nil
+	return result, classify(ctx, err)
 }
 
 // earlierProgress is what an attempt before this one has told last, or the

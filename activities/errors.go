@@ -95,8 +95,11 @@ var (
 // maxMessage keeps an error's text well below Temporal's limit for a payload.
 const maxMessage = 2000
 
-// classify turns an error into what Temporal is to do about it.
+// classify turns an error, if there is one, into what Temporal is to do about it.
 func classify(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 		return ctx.Err() // cancelled by Temporal, which knows why
 	}

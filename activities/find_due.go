@@ -47,13 +47,10 @@ func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScraping
 		result, err = a.findDue(calling, in)
 		return err
 	})
-	if err != nil {
-		return FindDueScrapingJobsResult{}, classify(ctx, err)
-	}
 	if wait > 0 {
-		return FindDueScrapingJobsResult{Wait: wait}, nil
+		result = FindDueScrapingJobsResult{Wait: wait}
 	}
-	return result, nil
+	return result, classify(ctx, err)
 }
 
 func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {

@@ -9,8 +9,5 @@ import (
 // GiveUpScrapingJob notes that a person has given up the import of a job, so
 // that reconciliation leaves the job alone until it has run again.
 func (a *Activities) GiveUpScrapingJob(ctx context.Context, job sink.ScrapingJob) error {
-	if err := a.Store.GiveUp(ctx, job); err != nil {
-		return classify(ctx, err)
-	}
-	return nil
+	return classify(ctx, a.Store.GiveUp(ctx, job))
 }

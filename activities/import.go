@@ -91,11 +91,10 @@ func (r ImportRecordsResult) Counts() sink.Counts {
 // records than MinRecordsPercent, is withheld until a person accepts it.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	result, err := a.importRecords(ctx, in)
-	if err != nil {
-		return ImportRecordsResult{}, classify(ctx, err)
+	if err == nil {
+		timeStep(ctx, stepImport)
 	}
-	timeStep(ctx, stepImport)
-	return result, nil
+	return result, classify(ctx, err)
 }
 
 func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (result ImportRecordsResult, err error) {

@@ -11,15 +11,12 @@ import (
 // files whose retention is over. It also tries again to make the views of sitemaps
 // that publishing could not make.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (Removed, error) {
-	abandoned, err := a.removeUnfinishedImports(ctx)
-	if err != nil {
-		return Removed{}, classify(ctx, err)
+	var removed Removed
+	var err error
+	if removed.Imports, err = a.removeUnfinishedImports(ctx); err == nil {
+		removed.ArchivedFiles, err = a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
 	}
-	removed, err := a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
-	if err != nil {
-		return Removed{}, classify(ctx, err)
-	}
-	return Removed{Imports: abandoned, ArchivedFiles: removed}, nil
+	return removed, classify(ctx, err)
 }
 
 func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {

@@ -30,10 +30,7 @@ type ListSpoolsResult struct {
 // a worker within the last day.
 func (a *Activities) ListSpools(ctx context.Context) (ListSpoolsResult, error) {
 	taskQueues, err := a.Store.SpoolTaskQueues(ctx, activity.GetInfo(ctx).TaskQueue+spoolSeparator)
-	if err != nil {
-		return ListSpoolsResult{}, classify(ctx, err)
-	}
-	return ListSpoolsResult{TaskQueues: taskQueues}, nil
+	return ListSpoolsResult{TaskQueues: taskQueues}, classify(ctx, err)
 }
 
 // Removed counts what was removed.
