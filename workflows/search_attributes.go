@@ -63,7 +63,7 @@ const maxKeyword = 250
 // index tells Temporal's search when the next step changes the state.
 func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 	state := stateIn(next)
-	if !w.settings.searchAttributes || state == "" || state == stateIn(w.step) {
+	if !w.settings.SearchAttributes || state == "" || state == stateIn(w.step) {
 		return
 	}
 	err := workflow.UpsertTypedSearchAttributes(ctx, searchAttributes(Notification{

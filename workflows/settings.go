@@ -87,18 +87,13 @@ const (
 
 // settings are Settings in force: defaults filled in, durations parsed.
 type settings struct {
-	hold              time.Duration
-	neverDelete       bool
-	source            activities.Source
-	batchRecords      int
-	maxRecordBytes    int
-	maxRejected       int64
-	minRecordsPercent int
-	attentionTimeout  time.Duration
-	workerGoneAfter   time.Duration
-	heartbeatTimeout  time.Duration
-	searchAttributes  bool
-	filter            activities.Filter
+	Settings
+	hold             time.Duration
+	neverDelete      bool
+	source           activities.Source
+	attentionTimeout time.Duration
+	workerGoneAfter  time.Duration
+	heartbeatTimeout time.Duration
 }
 
 // Validate returns one error for each setting that is not valid, naming it, its
@@ -117,14 +112,13 @@ func (s Settings) parse() (settings, []error) {
 		}
 		return d
 	}
-	number := func(name string, value, least, most int) int {
+	number := func(name string, value, least, most int) {
 		if value < least || value > most {
 			problems = append(problems, fmt.Errorf("%s is %d: want a number from %d to %d", name, value, least, most))
 		}
-		return value
 	}
 	s, defaults := s.withDefaults(), DefaultSettings()
-	in := settings{neverDelete: s.HoldBeforeDelete == NeverDelete}
+	in := settings{Settings: s, neverDelete: s.HoldBeforeDelete == NeverDelete}
 	if !in.neverDelete {
 		in.hold = duration("hold_before_delete", s.HoldBeforeDelete, defaults.HoldBeforeDelete, 0)
 	}
@@ -136,14 +130,12 @@ func (s Settings) parse() (settings, []error) {
 	default:
 		problems = append(problems, fmt.Errorf("source_format is %q: want %q or %q", s.SourceFormat, activities.FormatJSON, activities.FormatCSV))
 	}
-	in.batchRecords = number("batch_records", s.BatchRecords, 1, MaxBatchRecords)
-	in.maxRecordBytes = number("max_record_bytes", s.MaxRecordBytes, 1, MaxMaxRecordBytes)
-	in.maxRejected = int64(number("max_rejected", s.MaxRejected, 0, math.MaxInt))
-	in.minRecordsPercent = number("min_records_percent", s.MinRecordsPercent, 0, 100)
+	number("batch_records", s.BatchRecords, 1, MaxBatchRecords)
+	number("max_record_bytes", s.MaxRecordBytes, 1, MaxMaxRecordBytes)
+	number("max_rejected", s.MaxRejected, 0, math.MaxInt)
+	number("min_records_percent", s.MinRecordsPercent, 0, 100)
 	in.attentionTimeout = duration("attention_timeout", s.AttentionTimeout, defaults.AttentionTimeout, time.Second)
 	in.workerGoneAfter = duration("worker_gone_after", s.WorkerGoneAfter, defaults.WorkerGoneAfter, time.Second)
-	in.searchAttributes = s.SearchAttributes
-	in.filter = s.Filter
 	problems = append(problems, s.Filter.Validate()...)
 	in.heartbeatTimeout = duration("heartbeat_timeout", s.HeartbeatTimeout, defaults.HeartbeatTimeout, time.Second)
 	return in, problems

@@ -220,7 +220,7 @@ func (w *importScrapingJob) due() *activities.IfDue {
 	case w.published.pass > 0:
 		return &activities.IfDue{}
 	}
-	return &activities.IfDue{Filter: w.settings.filter}
+	return &activities.IfDue{Filter: w.settings.Filter}
 }
 
 // learn notes what the job was found to be.
@@ -280,7 +280,7 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 		Job:         w.published.ScrapingJob,
 		ImportID:    w.published.ImportID,
 		Counts:      w.published.Counts,
-		MaxRejected: w.settings.maxRejected,
+		MaxRejected: int64(w.settings.MaxRejected),
 		Accepted:    accepted,
 		ByHand:      accepted || w.published.deleteNow,
 	}
