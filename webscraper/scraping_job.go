@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -17,43 +18,21 @@ import (
 // kept as it is.
 type Status string
 
-// The ways in which a job ends.
-const (
-	statusFinished Status = "finished"
-	statusFailed   Status = "failed"
-	statusStopped  Status = "stopped"
-	statusShelved  Status = "shelved"
-)
-
-// The statuses before.
-const (
-	statusWaitingToBeScheduled Status = "waiting-to-be-scheduled"
-	statusScheduling           Status = "scheduling"
-	statusScheduled            Status = "scheduled"
-	statusStarted              Status = "started"
+// Jobs have ended in some statuses, and are on their way to an end in others.
+var (
+	ended    = []Status{"finished", "failed", "stopped", "shelved"}
+	onTheWay = []Status{"waiting-to-be-scheduled", "scheduling", "scheduled", "started"}
 )
 
 // Terminal reports whether the job has ended: finished, failed, stopped or
 // shelved. A person can still continue it, after which it runs again under the
 // same ID. A status that is not known is not terminal.
-func (s Status) Terminal() bool {
-	switch s {
-	case statusFinished, statusFailed, statusStopped, statusShelved:
-		return true
-	}
-	return false
-}
+func (s Status) Terminal() bool { return slices.Contains(ended, s) }
 
 // Running reports whether the job is on its way to an end: waiting to be
 // scheduled, scheduling, scheduled or started. A status that is not known is
 // not running.
-func (s Status) Running() bool {
-	switch s {
-	case statusWaitingToBeScheduled, statusScheduling, statusScheduled, statusStarted:
-		return true
-	}
-	return false
-}
+func (s Status) Running() bool { return slices.Contains(onTheWay, s) }
 
 // ScrapingJob is one run of a sitemap in Web Scraper Cloud.
 type ScrapingJob struct {
