@@ -127,23 +127,19 @@ type DeleteScrapingJobResult struct {
 // the cloud no longer knows counts as deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
-	result, err := a.delete(ctx, in)
-	if err == nil && result.Wait == 0 {
-		timeStep(ctx, stepDelete)
-	}
-	return result, classify(ctx, err)
-}
-
-func (a *Activities) delete(ctx context.Context, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
+	var result DeleteScrapingJobResult
 	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &a.deletionLooks}
 	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
 		result, err = a.verifyAndDelete(looking, calling, in)
 		return err
 	})
-	if err != nil || wait > 0 {
-		return DeleteScrapingJobResult{Wait: wait}, err
+	switch {
+	case wait > 0:
+		result = DeleteScrapingJobResult{Wait: wait}
+	case err == nil:
+		timeStep(ctx, stepDelete)
 	}
-	return result, nil
+	return result, classify(ctx, err)
 }
 
 func (a *Activities) verifyAndDelete(looking, ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
