@@ -109,18 +109,14 @@ func (w *importScrapingJob) details(note string) string {
 	if w.published.Unmapped > 0 {
 		table.add("unmapped", humanize.Comma(w.published.Unmapped)+", see `scrapehaul.unmapped_records`")
 	}
-	if w.published.problem != "" {
-		table.add("not done", escape(w.published.problem))
-	}
-	if w.step == stepDone && w.reason != "" {
+	table.add("not done", escape(w.published.problem))
+	if w.step == stepDone {
 		table.add("because", escape(w.reason))
 	}
 	if (w.step == StepDownload || w.step == StepImport) && w.waitsFor == "" {
 		table.add("progress", "heartbeats, see Pending Activities")
 	}
-	if next := w.next(); next != "" {
-		table.add("next", escape(next))
-	}
+	table.add("next", escape(w.next()))
 	if signals := w.signalsInStep(); len(signals) > 0 {
 		text.WriteString("\nSignals that make sense now, without input:\n")
 		table.begin()
@@ -167,8 +163,13 @@ type rows struct{ to *strings.Builder }
 
 func (r rows) begin() { r.to.WriteString("\n| | |\n|---|---|\n") }
 
-// add keeps the columns apart by a wide space: the UI does not.
-func (r rows) add(name, value string) { fmt.Fprintf(r.to, "| %s\u2003 | %s |\n", name, value) }
+// add leaves out a row without a value. It keeps the columns apart by a wide space: the
+// UI does not.
+func (r rows) add(name, value string) {
+	if value != "" {
+		fmt.Fprintf(r.to, "| %s\u2003 | %s |\n", name, value)
+	}
+}
 
 func records(n int64) string {
 	if n == 1 {

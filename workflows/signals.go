@@ -14,10 +14,8 @@ import (
 // listen returns the channels of all signals by their names.
 func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 	channels := map[string]workflow.ReceiveChannel{}
-	for _, name := range []string{
-		NotificationSignal, ReimportSignal, reconciliationSignal, AbandonSignal, KeepSignal, AcceptSignal, DeleteNowSignal,
-	} {
-		channels[name] = workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: SignalMeaning(name)})
+	for _, each := range signalMeanings {
+		channels[each.signal] = workflow.GetSignalChannelWithOptions(ctx, each.signal, workflow.SignalChannelOptions{Description: each.meaning})
 	}
 	return channels
 }
@@ -207,24 +205,24 @@ func (p Progress) Meaning(signal string) string {
 	return SignalMeaning(signal)
 }
 
+// signalMeanings are all signals, with what each does.
+var signalMeanings = []struct{ signal, meaning string }{
+	{NotificationSignal, "imports what has changed: Web Scraper Cloud has sent a notification"},
+	{ReimportSignal, "downloads and imports again, replacing the records"},
+	{reconciliationSignal, "imports what has changed: reconciliation has found the job due"},
+	{AbandonSignal, "gives the import up; the job stays in the cloud"},
+	{KeepSignal, "closes the import; the job stays in the cloud for good"},
+	{AcceptSignal, "goes on all the same, as the question says"},
+	{DeleteNowSignal, "ends the hold: the job is deleted in the cloud now"},
+}
+
 // SignalMeaning says in a few words what a signal does, or "" if there is none of
 // that name.
 func SignalMeaning(signal string) string {
-	switch signal {
-	case ReimportSignal:
-		return "downloads and imports again, replacing the records"
-	case AcceptSignal:
-		return "goes on all the same, as the question says"
-	case DeleteNowSignal:
-		return "ends the hold: the job is deleted in the cloud now"
-	case KeepSignal:
-		return "closes the import; the job stays in the cloud for good"
-	case AbandonSignal:
-		return "gives the import up; the job stays in the cloud"
-	case NotificationSignal:
-		return "imports what has changed: Web Scraper Cloud has sent a notification"
-	case reconciliationSignal:
-		return "imports what has changed: reconciliation has found the job due"
+	for _, each := range signalMeanings {
+		if each.signal == signal {
+			return each.meaning
+		}
 	}
 	return ""
 }
