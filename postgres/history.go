@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // PastImport is an import as the history of all imports has it, open ones included.
@@ -19,11 +21,9 @@ type PastImport struct {
 	State string `db:"state"`
 	// Attempts counts the attempts that have written.
 	Attempts int64 `db:"attempts"`
-	// Records, Rejected and Unmapped are those committed so far, Bytes the whole
-	// file's size.
-	Records     int64        `db:"records"`
-	Rejected    int64        `db:"rejected"`
-	Unmapped    int64        `db:"unmapped"`
+	// Counts are those of what has been committed so far, without Skipped and Cut, Bytes
+	// the whole file's size.
+	sink.Counts
 	Bytes       int64        `db:"bytes"`
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
@@ -74,9 +74,6 @@ func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, 
 	}
 	return imports, nil
 }
-
-// Bad is how many records were rejected or left unmapped.
-func (p PastImport) Bad() int64 { return p.Rejected + p.Unmapped }
 
 // RejectedRecord is a record that could not be imported, or has no row in the table
 // of its mapping, and why.
