@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -242,8 +243,10 @@ func (a *Activities) transfer(ctx context.Context, in DownloadScrapingJobInput, 
 	defer cancel()
 	err := partial.open(stoppable)
 	if err == nil {
-		err = a.export(stoppable, in, partial, partial.downloadOptions(ctx))
-		if err != nil {
+		options := partial.downloadOptions(ctx)
+		options.Raw = in.Source.Raw
+		format := webscraper.Format(cmp.Or(in.Source.Format, FormatJSON))
+		if _, err = a.Cloud.DownloadScrapingJob(stoppable, in.ScrapingJobID, partial, format, options); err != nil {
 			err = cloudError{err}
 		}
 	}

@@ -1,12 +1,6 @@
 package activities
 
-import (
-	"cmp"
-	"context"
-	"io"
-
-	"github.com/scrapehaul/scrapehaul/webscraper"
-)
+import "github.com/scrapehaul/scrapehaul/webscraper"
 
 // The formats that a job can be imported from. No format stands for JSON.
 const (
@@ -20,11 +14,4 @@ type Source struct {
 	Format string `json:"format,omitempty"`
 	// Raw is the export without the changes of the sitemap's parser.
 	Raw bool `json:"raw,omitempty"`
-}
-
-// export writes the export that is asked for.
-func (a *Activities) export(ctx context.Context, in DownloadScrapingJobInput, w io.Writer, options webscraper.DownloadOptions) error {
-	options.Raw = in.Source.Raw
-	_, err := a.Cloud.DownloadScrapingJob(ctx, in.ScrapingJobID, w, webscraper.Format(cmp.Or(in.Source.Format, FormatJSON)), options)
-	return err
 }
