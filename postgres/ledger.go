@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -67,25 +66,6 @@ const (
 // the same time.
 func (c Class) behind() float64 { return [...]float64{-1000, 0, 4, 8}[c] }
 
-const (
-	// shareForPeople and shareForLooks are those of a window's calls that are left to
-	// people, and to the looks that many jobs share.
-	shareForPeople = 40
-	shareForLooks  = 20
-	// longestPromise, in windows, is after how long one who waits asks again, since
-	// the limit may be another one by then.
-	longestPromise = 4
-	// lapse is after which part of a window those who have not come for their calls
-	// do not keep others waiting.
-	lapse = 0.25
-	// maxPatience is for how long Reserve itself waits.
-	maxPatience = 5 * time.Second
-	// lockPatience is for the ledger's row, which is locked for some milliseconds.
-	lockPatience = "5s"
-	// lateness is by how much a promise is later than the window.
-	lateness = 50 * time.Millisecond
-)
-
 // Request asks for calls.
 type Request struct {
 	// Holder is who waits if there are none, a workflow by its ID.
@@ -103,53 +83,6 @@ func (r Request) needs() int {
 	}
 	return r.Calls
 }
-
-// window is a row of api_budgets.
-type window struct {
-	Number    int64
-	Length    float64 // seconds, as the following
-	Calls     int
-	Taken     int
-	Elsewhere int
-	Answered  bool
-	Left      float64 // until it resets
-	Ahead     int     // calls of those who wait and go first
-	Due       int     // of these, what was promised for this window
-}
-
-// open is the window at the time of a call: after the old one's end a new one.
-func (w window) open(calls int) window {
-	calls = cmp.Or(calls, w.Calls, documentedCalls)
-	if w.Left > 0 {
-		w.Calls = min(w.Calls, calls)
-		return w
-	}
-	return window{Number: w.Number + 1, Length: w.Length, Calls: calls, Left: w.Length, Ahead: w.Ahead, Due: w.Due}
-}
-
-// of are the window's calls that a class may take. However few they are, what is asked
-// for is possible.
-func (w window) of(class Class, least int) int {
-	if class != CallsByHand {
-		w.Calls -= w.Calls / shareForPeople
-	}
-	return max(w.Calls, least)
-}
-
-// wait is how long a request has to wait, 0 if it has not.
-func (w window) wait(r Request) time.Duration {
-	calls := w.of(r.Class, r.needs())
-	left := calls - w.Taken - w.Elsewhere
-	if w.Due+r.needs() <= left {
-		return 0
-	}
-	missing := w.Ahead + r.Calls - max(left, 0)
-	each := max(calls-calls/shareForLooks, 1)
-	later := max((missing+each-1)/each, 1) - 1
-	return min(seconds(w.Left+float64(later)*w.Length)+lateness, seconds(longestPromise*w.Length))
-}
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Reserve takes calls. If there are none, it returns for how long the holder waits
 // before it asks again: its place is kept. A few seconds it waits itself.
@@ -171,88 +104,6 @@ func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration,
 		case <-time.After(wait):
 		}
 	}
-}
-
-const (
-	// What a crash of PostgreSQL forgets of the last calls, the service says.
-	impatient = `
-SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('synchronous_commit', 'off', true),
-       set_config('application_name', 'scrapehaul: API calls', true)`
-
-	insertBudget = `INSERT INTO scrapehaul.api_budgets (account) VALUES ($1) ON CONFLICT DO NOTHING`
-
-	lockBudget = `SELECT window_number FROM scrapehaul.api_budgets WHERE account = $1 FOR UPDATE`
-
-	// selectWindow is for after the lock, whatever was waited for it. Those who go
-	// first and come within the window are due.
-	selectWindow = `
-SELECT window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, elsewhere, answered,
-       coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left, ahead, due
-FROM scrapehaul.api_budgets AS budget,
-     LATERAL (SELECT coalesce(sum(wait.calls), 0) AS ahead,
-                     coalesce(sum(wait.calls) FILTER (
-                         WHERE until < greatest(resets_at, CASE WHEN resets_at < clock_timestamp() THEN clock_timestamp() + window_length END)
-                                       - $4::float8 * window_length), 0) AS due
-              FROM scrapehaul.api_waits AS wait
-              WHERE wait.account = $1 AND wait.holder <> $2 AND wait.until > clock_timestamp() - $4::float8 * window_length
-                    AND wait.place < least(clock_timestamp() + $3::float8 * window_length,
-                                           (SELECT place FROM scrapehaul.api_waits WHERE account = $1 AND holder = $2))) AS waiting
-WHERE account = $1`
-
-	updateWindow = `
-UPDATE scrapehaul.api_budgets
-SET window_number = $2, calls = $3, taken = $4, elsewhere = $5, answered = $6, resets_at = coalesce(clock_timestamp() + $7 * interval '1 second', resets_at)
-WHERE account = $1`
-
-	// A place once had is kept, unless a better one is asked for.
-	upsertWait = `
-INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until)
-SELECT account, $2, $3, clock_timestamp() + $4 * window_length, clock_timestamp() + $5 * interval '1 second'
-FROM scrapehaul.api_budgets WHERE account = $1
-ON CONFLICT (account, holder) DO UPDATE
-SET calls = excluded.calls, place = least(api_waits.place, excluded.place), until = excluded.until`
-
-	deleteWaits = `
-DELETE FROM scrapehaul.api_waits
-WHERE account = $1 AND (holder = $2 OR until < clock_timestamp() - interval '1 day')`
-)
-
-// change looks at the window of now, with the ledger locked, and keeps what work makes
-// of it.
-func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction, now *window) error) error {
-	err := l.store.inTx(ctx, func(tx transaction) error {
-		if _, err := tx.ExecContext(ctx, impatient); err != nil {
-			return err
-		}
-		var number int64
-		err := tx.GetContext(ctx, &number, lockBudget, l.account)
-		if errors.Is(err, sql.ErrNoRows) {
-			if _, err = tx.ExecContext(ctx, insertBudget, l.account); err == nil {
-				err = tx.GetContext(ctx, &number, lockBudget, l.account)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		var now window
-		if err := tx.GetContext(ctx, &now, selectWindow, l.account, r.Holder, r.Class.behind(), lapse); err != nil {
-			return err
-		}
-		before := now
-		if err := work(tx, &now); err != nil || now == before {
-			return err
-		}
-		var left *float64
-		if now.Left != before.Left {
-			left = &now.Left
-		}
-		_, err = tx.ExecContext(ctx, updateWindow, l.account, now.Number, now.Calls, now.Taken, now.Elsewhere, now.Answered, left)
-		return err
-	})
-	if err != nil && ctx.Err() != nil { // PostgreSQL says only that a statement was cancelled
-		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return err
 }
 
 // reserve takes the calls, or notes that they are waited for.
@@ -411,27 +262,6 @@ func (l *Ledger) isNews(number int64, limit, used int, certainly bool) bool {
 	news := certainly || !l.seen.answered || limit != l.seen.limit || used > l.seen.counted
 	l.seen.answered, l.seen.limit, l.seen.used = true, limit, max(l.seen.used, used)
 	return news
-}
-
-// learn corrects the window by an answer to one of its calls.
-func (w *window) learn(number int64, limit, used int, renewed bool, refused time.Duration) {
-	if limit > 0 && w.Number == number {
-		w.Calls = min(w.Calls, limit)
-	}
-	switch {
-	case refused > 0: // also what this window has begun too early for
-		w.Elsewhere = max(w.Elsewhere, w.Calls-w.Taken)
-		w.Left, w.Answered = refused.Seconds(), true
-	case w.Number != number:
-	case renewed:
-		// Those that are on their way are counted in the service's new window.
-		*w = window{Number: w.Number + 1, Length: w.Length, Calls: w.Calls, Taken: used, Answered: true, Left: w.Length}
-	default:
-		if !w.Answered { // the service's window began before it answered
-			w.Answered, w.Left = true, max(w.Left, w.Length)
-		}
-		w.Elsewhere = max(w.Elsewhere, used-w.Taken)
-	}
 }
 
 // State is what the ledger says of an account.
