@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
@@ -207,4 +208,45 @@ func TestListsThatFailKeepNoJobFromBeingLookedAt(t *testing.T) {
 	}
 	require.Zero(t, failed)
 	require.Less(t, w.calls()["scraping-jobs"], rounds)
+}
+
+// What a list before has said of a job is too old to delete it.
+func TestDeletionIsNotServedByAnEarlierList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var inputs []activities.DeleteScrapingJobInput
+	for range 6 {
+		_, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
+		inputs = append(inputs, in)
+	}
+	last := inputs[5]
+	var deleting sync.WaitGroup
+	for _, in := range inputs[:5] {
+		deleting.Go(func() {
+			result, err := run[activities.DeleteScrapingJobResult](w, "DeleteScrapingJob", in)
+			if err != nil || !result.Deleted {
+				t.Errorf("job %d: %+v, %v", in.Job.ScrapingJobID, result, err)
+			}
+		})
+	}
+	deleting.Wait()
+	require.NotZero(t, w.calls()["scraping-jobs"], "which had the last one too")
+	require.NoError(t, w.cloud.SetStatus(last.Job.ScrapingJobID, "started"))
+	result := w.delete(last)
+	require.True(t, result.Changed)
+	require.False(t, w.cloud.Deleted(last.Job.ScrapingJobID))
+}
+
+func TestLedgerThatFailsIsNotTheCloudsTrouble(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{})
+	broken := postgres.NewLedger(connect(t, postgrestest.NewDatabase(t)), postgres.DefaultAccount, 200) // without a schema
+	w.steps.Cloud = w.client(apiToken).WithBudget(broken)
+	_, err := w.downloadIfDue(id, file) // whose look is a call by itself
+	requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
+	w.steps.Ledger = broken
+	_, err = w.downloadIfDue(id, file)
+	requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
+	require.Empty(t, w.cloud.Requests())
 }

@@ -144,7 +144,7 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 		return errorArchive, archiveVerdict(err), 0
 	case errors.Is(err, sink.ErrSuperseded):
 		return ErrorSuperseded, final, 0
-	case is[cloudError](err):
+	case is[cloudError](err) && !errors.Is(err, webscraper.ErrBudget):
 		return cloudVerdict(err)
 	case namesWhatMendsIt(err):
 		return ErrorMappedTable, final, 0

@@ -3,6 +3,7 @@ package webscraper
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -89,6 +90,10 @@ type Budget interface {
 	Take(ctx context.Context) (answered func(ctx context.Context, limit, remaining int, refused time.Duration) error, wait time.Duration, err error)
 }
 
+// ErrBudget says that a call was not sent because the [Budget] has failed: the trouble
+// is its own, not the API's.
+var ErrBudget = errors.New("whether the account has a call left is not known")
+
 // limits remembers what the API has said last. Its zero value knows no limit.
 type limits struct {
 	mu           sync.Mutex
@@ -142,7 +147,7 @@ func (c *Client) take(ctx context.Context, req request) (answered func(*http.Res
 	}
 	tell, wait, err := c.budget.Take(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("webscraper: %s: %w", req.operation, err)
+		return nil, fmt.Errorf("webscraper: %s: %w: %w", req.operation, ErrBudget, err)
 	}
 	if wait > 0 {
 		return nil, &Error{
