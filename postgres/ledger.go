@@ -60,11 +60,12 @@ const (
 	CallsForDownloads
 	CallsForDeletions
 	CallsForLists
+	callsOfCommands
 )
 
 // behind is by how many windows a class is put behind downloads that are asked for at
 // the same time.
-func (c Class) behind() float64 { return [...]float64{-1000, 0, 4, 8}[c] }
+func (c Class) behind() float64 { return [...]float64{-1000, 0, 4, 8, 1000}[c] }
 
 // Request asks for calls.
 type Request struct {
@@ -183,10 +184,13 @@ func aftermath(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // Take takes one call, of the grant of the context if it has one; see
-// webscraper.Budget.
+// webscraper.Budget. Without a grant it is a person's, for a command: that is made at
+// once, but beyond those that are for people only, none that this window has promised
+// to others is taken, however often the command is run.
 func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, int, time.Duration) error, wait time.Duration, err error) {
-	r := Request{Calls: 1, Class: CallsByHand}
-	if grant, ok := ctx.Value(grantKey{}).(*Grant); ok {
+	r := Request{Calls: 1, Class: callsOfCommands}
+	grant, granted := ctx.Value(grantKey{}).(*Grant)
+	if granted {
 		if grant.take() {
 			return l.answers(grant.window), 0, nil
 		}
@@ -195,11 +199,17 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 	var number int64
 	err = l.change(ctx, r, func(_ transaction, now *window) error {
 		w := now.open(l.calls)
-		w.Ahead, w.Due = 0, 0 // it belongs to what had its turn
+		w.Ahead = 0
+		if granted { // it belongs to what had its turn
+			w.Due = 0
+		}
 		if wait = w.wait(r); wait > 0 {
 			return nil
 		}
 		w.Taken++
+		if !granted {
+			w.Commands++
+		}
 		*now, number = w, w.Number
 		l.count(w)
 		return nil

@@ -148,6 +148,36 @@ func TestNothingStarves(t *testing.T) {
 	t.Fatal("a deletion has waited for ten windows")
 }
 
+func TestCommandsAgainAndAgainTakeNothingThatIsPromised(t *testing.T) {
+	l := newLedgers(t)
+	ledger := l.of(80) // 2 of them for people
+	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 78))
+	for n := range 10 { // 70 calls of the next window
+		require.NotZero(t, asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(n), 7))
+	}
+	commands := func() (made int) {
+		for ; ; made++ {
+			_, wait, err := ledger.Take(t.Context())
+			require.NoError(t, err)
+			if wait > 0 {
+				requireAbout(t, quarter, wait)
+				return made
+			}
+		}
+	}
+	require.Equal(t, 2, commands())
+	l.passes(quarter + time.Second)
+	require.Equal(t, 80-70, commands())
+	for n := range 10 {
+		require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(n), 7))
+	}
+
+	require.NotZero(t, asks(t, ledger, postgres.CallsForDownloads, "next", 7))
+	l.passes(quarter + time.Second)
+	l.passes(quarter / 2)
+	require.Equal(t, 80, commands(), "who does not come keeps nobody waiting")
+}
+
 func TestAPersonRaisesWhatWaits(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
@@ -210,7 +240,7 @@ func TestCallsOfOthersCount(t *testing.T) {
 	take(t, ledger, 200, 98, 0) // a hundred in between
 	state := l.state()
 	require.Equal(t, []int{2, 100}, []int{state.Taken, state.Elsewhere})
-	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "1", 93))
+	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "1", 95), "the 2 were of those for people")
 	requireAbout(t, quarter, asks(t, l.of(200), postgres.CallsForDownloads, "2", 1))
 }
 

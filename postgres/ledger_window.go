@@ -34,6 +34,7 @@ type window struct {
 	Length    float64 // seconds, as the following
 	Calls     int
 	Taken     int
+	Commands  int // of these, what people's commands took
 	Elsewhere int
 	Answered  bool
 	Left      float64 // until it resets
@@ -54,16 +55,21 @@ func (w window) open(calls int) window {
 // of are the window's calls that a class may take. However few they are, what is asked
 // for is possible.
 func (w window) of(class Class, least int) int {
-	if class != CallsByHand {
-		w.Calls -= w.Calls / shareForPeople
+	if class != CallsByHand && class != callsOfCommands {
+		w.Calls -= max(w.forPeople()-w.Commands, 0)
 	}
 	return max(w.Calls, least)
 }
+
+func (w window) forPeople() int { return w.Calls / shareForPeople }
 
 // wait is how long a request has to wait, 0 if it has not.
 func (w window) wait(r Request) time.Duration {
 	calls := w.of(r.Class, r.needs())
 	left := calls - w.Taken - w.Elsewhere
+	if r.Class == callsOfCommands && w.Commands < w.forPeople() {
+		w.Due = 0
+	}
 	if w.Due+r.needs() <= left {
 		return 0
 	}
@@ -109,7 +115,7 @@ SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('syn
 	// selectWindow is for after the lock, whatever was waited for it. Those who go
 	// first and come within the window are due.
 	selectWindow = `
-SELECT window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, elsewhere, answered,
+SELECT window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, commands, elsewhere, answered,
        coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left, ahead, due
 FROM scrapehaul.api_budgets AS budget,
      LATERAL (SELECT coalesce(sum(wait.calls), 0) AS ahead,
@@ -124,7 +130,7 @@ WHERE account = $1`
 
 	updateWindow = `
 UPDATE scrapehaul.api_budgets
-SET window_number = $2, calls = $3, taken = $4, elsewhere = $5, answered = $6, resets_at = coalesce(clock_timestamp() + $7 * interval '1 second', resets_at)
+SET window_number = $2, calls = $3, taken = $4, commands = $5, elsewhere = $6, answered = $7, resets_at = coalesce(clock_timestamp() + $8 * interval '1 second', resets_at)
 WHERE account = $1`
 
 	// A place once had is kept, unless a better one is asked for.
@@ -169,7 +175,7 @@ func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction
 		if now.Left != before.Left {
 			left = &now.Left
 		}
-		_, err = tx.ExecContext(ctx, updateWindow, l.account, now.Number, now.Calls, now.Taken, now.Elsewhere, now.Answered, left)
+		_, err = tx.ExecContext(ctx, updateWindow, l.account, now.Number, now.Calls, now.Taken, now.Commands, now.Elsewhere, now.Answered, left)
 		return err
 	})
 	if err != nil && ctx.Err() != nil { // PostgreSQL says only that a statement was cancelled

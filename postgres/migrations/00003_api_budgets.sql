@@ -8,6 +8,7 @@ CREATE TABLE scrapehaul.api_budgets (
     window_number bigint   NOT NULL DEFAULT 0,
     calls         integer  NOT NULL DEFAULT 0,
     taken         integer  NOT NULL DEFAULT 0,
+    commands      integer  NOT NULL DEFAULT 0,
     elsewhere     integer  NOT NULL DEFAULT 0,
     answered      boolean  NOT NULL DEFAULT false,
     resets_at     timestamptz NOT NULL DEFAULT '-infinity'
@@ -18,6 +19,8 @@ COMMENT ON COLUMN scrapehaul.api_budgets.calls IS
     'How many calls the window has: the lowest API_CALLS_PER_15_MINUTES of those who have taken some, and what the service says.';
 COMMENT ON COLUMN scrapehaul.api_budgets.taken IS
     'How many of them scrapehaul has taken; elsewhere counts those that others have made, as far as the service''s answers tell.';
+COMMENT ON COLUMN scrapehaul.api_budgets.commands IS
+    'How many of these were for people''s commands, like starter jobs.';
 COMMENT ON COLUMN scrapehaul.api_budgets.answered IS
     'The service has answered to a call of the window, so that resets_at is no earlier than its own.';
 

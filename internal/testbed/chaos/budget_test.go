@@ -180,13 +180,15 @@ func TestRefusalInABurst(t *testing.T) {
 
 func TestWindowIsShared(t *testing.T) {
 	c := beginWithWindow(t, windowCalls, windowLength, "two workers and a starter, which runs `account` and `jobs` again and again, share one window",
-		"together they make no more calls than it has; those of a person come first")
+		"together they make no more calls than it has; those of a person come first, but take none that is promised to an import")
 	c.worker(t.TempDir())
 	ids := c.finishTogether(windowJobs)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
 	open, slowest, commands, notSent := true, time.Duration(0), 0, 0
 	for ; open; commands++ {
 		begun := time.Now()
-		if _, err := c.Programs.RunStarter(t.Context(), c.Env, []string{"account", "jobs"}[commands%2]); err != nil {
+		if _, err := c.Programs.RunStarter(ctx, c.Env, []string{"account", "jobs"}[commands%2]); err != nil {
 			require.ErrorContains(t, err, "the account has no call left for ") // which only account does not wait for
 			notSent++
 		}
