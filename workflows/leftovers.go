@@ -16,8 +16,13 @@ const RemoveLeftoversName = "RemoveLeftovers"
 const leftoversID = ReconcileScheduleID + "-leftovers"
 
 // leftoversWithin is how long a reconciliation waits for the removal, to say what was
-// removed.
-const leftoversWithin = 10 * time.Minute
+// removed, or why it fails. A person is told earlier that it goes on.
+func (r *reconciliation) leftoversWithin() time.Duration {
+	if r.in.ByHand {
+		return time.Minute
+	}
+	return 10 * time.Minute
+}
 
 // removeBeside has leftovers removed by a workflow of its own, one at a time, that
 // goes on when this one ends: removing millions of records keeps no reconciliation
@@ -36,7 +41,7 @@ func (r *reconciliation) removeBeside(ctx workflow.Context) error {
 		r.result.Removing = true
 		return nil
 	}
-	ended, err := workflow.AwaitWithTimeout(ctx, leftoversWithin, removal.IsReady)
+	ended, err := workflow.AwaitWithTimeout(ctx, r.leftoversWithin(), removal.IsReady)
 	if err != nil || !ended {
 		r.result.Removing = true
 		return err

@@ -4,6 +4,7 @@ package builtprograms
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,10 @@ const module = "github.com/scrapehaul/scrapehaul"
 // readyTimeout is what a process may take until it works. It takes a second on
 // an idle machine.
 const readyTimeout = time.Minute
+
+// commandWithin is what a command of the starter may take: one that waits for what never
+// comes fails, instead of the whole test program.
+const commandWithin = 3 * time.Minute
 
 // Programs are the files of the two programs.
 type Programs struct {
@@ -110,11 +115,13 @@ func (p Programs) StartStarter(env Environment) (process *childprocess.Process, 
 
 // RunStarter runs a command of the starter to its end and returns its output.
 func (p Programs) RunStarter(ctx context.Context, env Environment, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commandWithin, fmt.Errorf("it took longer than %s", commandWithin))
+	defer cancel()
 	command := exec.CommandContext(ctx, p.Starter, args...)
 	command.Env = env.Variables()
 	output, err := command.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("starter %v: %w\n%s", args, err, output)
+		return "", fmt.Errorf("starter %v: %w\n%s", args, cmp.Or(context.Cause(ctx), err), output)
 	}
 	return string(output), nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -94,9 +95,9 @@ func TestRemovalThatTakesLong(t *testing.T) {
 	c.worker(c.Spool)
 	scheduled := client.StartWorkflowOptions{ID: workflows.ReconcileScheduleID + "-scheduled", TaskQueue: workflows.DefaultTaskQueue}
 	_, err := c.Temporal.ExecuteWorkflow(t.Context(), scheduled, workflows.ReconcileScrapingJobsName,
-		workflows.ReconcileScrapingJobsInput{Settings: workflows.Settings{HoldBeforeDelete: "0"}})
+		workflows.ReconcileScrapingJobsInput{Settings: workflows.Settings{HoldBeforeDelete: "0", Filter: activities.Filter{SitemapNamePrefix: "another's"}}})
 	require.NoError(t, err)
-	c.WaitFor("the removal", func() bool {
+	c.WaitFor("the removal", func() bool { // and no import, none is due
 		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`) > 0
 	})
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
