@@ -208,7 +208,7 @@ func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 	case Boolean:
 		return parseBoolean(text)
 	case Timestamp:
-		t, err := parseTimestamp(asString(text), column.Layout, column.location)
+		t, err := parseTimestamp(asString(text), &column.Column)
 		if err != nil {
 			return nil, err
 		}
@@ -239,18 +239,21 @@ func parseBoolean(text []byte) ([]byte, error) {
 
 // shown is a value as an error quotes it, shortened.
 func shown(raw []byte) string {
+	text := shortened(plain(raw))
+	if raw[0] == '"' {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+func shortened(text string) string {
 	const most = 60 // characters
-	text := plain(raw)
 	characters := 0
 	for i := range text {
 		if characters == most {
-			text = text[:i] + "…"
-			break
+			return text[:i] + "…"
 		}
 		characters++
-	}
-	if raw[0] == '"' {
-		return strconv.Quote(text)
 	}
 	return text
 }

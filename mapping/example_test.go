@@ -56,6 +56,6 @@ mappings:
 `))
 	fmt.Println(err)
 	// Output:
-	// mappings.yaml:6: type is "txt": want one of text, numeric, integer, boolean, timestamp, jsonb (did you mean text?)
-	// mappings.yaml:7: column "link" of the key is not one of the columns
+	// mappings.yaml:6: type is "txt": want one of text, numeric, integer, boolean, timestamp, jsonb
+	// mappings.yaml:7: column "link" of the key is not one of the columns: want one of url
 }

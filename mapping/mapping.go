@@ -85,6 +85,8 @@ type Column struct {
 	// TimeZone is the IANA name of the time zone of a Timestamp whose layout has
 	// no offset. It is empty for other types.
 	TimeZone string
+	// Years are the first and the last that a Timestamp may be of.
+	Years [2]int
 	// Clean has the names of the cleaners, in their order.
 	Clean []string
 	// Required refuses records that have NULL here. It is set for columns of the
@@ -155,7 +157,7 @@ type DeactivateMissing struct {
 
 // conversion is the version of what becomes of values: it is to be raised when
 // the same value of the same column becomes another one.
-const conversion = 1
+const conversion = 2
 
 // Fingerprint returns 16 hexadecimal digits that differ between mappings whose
 // table, columns, conversion of values, key or mode differ. Which sitemaps a

@@ -3,107 +3,172 @@ package mapping
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
 var (
-	errNotMoney      = errors.New("is not an amount that the cleaner money knows, such as $1,299.00")
-	errNotMoneyComma = errors.New("is not an amount that the cleaner money-comma knows, such as 1.299,00 €")
-	errNoNumber      = errors.New("holds no number")
-	errWhichNumber   = errors.New("does not tell what its first number is")
+	errNoNumber    = errors.New("holds no number")
+	errWhichNumber = errors.New("does not tell what its first number is")
 )
 
-// currencies are the codes of ISO 4217 that are in use, or were until lately.
-const currencies = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD " +
-	"CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD " +
-	"HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD " +
-	"MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG " +
-	"QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS " +
-	"UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
-
-// currencyWords are written like a currency's symbol.
-var currencyWords = map[string]bool{
-	"kr": true, "kr.": true, "zł": true, "Kč": true, "Ft": true, "Rs": true, "Rs.": true, "lei": true, "лв": true, "лв.": true, "руб.": true,
+// amounts are those that a cleaner reads: as in $1,299.00, or in 1.299,00 €.
+type amounts struct {
+	cleaner               string // its name
+	point, thousands      byte
+	errNone, errThousands error
 }
 
-// amount makes of an amount of money its number: with a point, 1299.00 of $1,299.00.
-func amount(point, thousands byte, otherwise error) cleaner {
-	return func(into, text []byte) (longer, cleaned []byte, err error) {
-		longer, cleaned, ok := appendAmount(into, bytes.TrimSpace(text), point, thousands)
-		if !ok {
-			err = otherwise
+var (
+	money = amounts{"money", '.', ',',
+		errors.New("is not an amount that the cleaner money knows, such as $1,299.00"),
+		errors.New("has three digits after its point, which may be thousands: the cleaner money-comma takes them for those")}
+	moneyComma = amounts{"money-comma", ',', '.',
+		errors.New("is not an amount that the cleaner money-comma knows, such as 1.299,00 €"),
+		errors.New("has three digits after its comma, which may be thousands: the cleaner money takes them for those")}
+)
+
+const asciiDigits = "0123456789"
+
+// clean makes of an amount of money its number, as numeric takes it: 1299.00 of
+// $1,299.00. A currency is before it, after it or nowhere, a minus before the amount
+// or the number.
+func (a amounts) clean(into, text []byte) (longer, number []byte, err error) {
+	text = bytes.TrimFunc(text, isBlank)
+	if bytes.ContainsFunc(text, isOfOtherScript) {
+		var ok bool
+		if into, text, ok = a.appendASCII(into, text); !ok {
+			return into, nil, a.errNone
 		}
-		return longer, cleaned, err
 	}
-}
-
-// appendAmount appends the number of an amount of money: a currency before or
-// after it or none, a minus before or after the currency or none.
-func appendAmount(to, text []byte, point, thousands byte) (longer, number []byte, ok bool) {
-	const digits = "0123456789"
-	first, last := bytes.IndexAny(text, digits), bytes.LastIndexAny(text, digits)
+	first, last := bytes.IndexAny(text, asciiDigits), bytes.LastIndexAny(text, asciiDigits)
 	if first < 0 {
-		return to, nil, false
+		return into, nil, a.errNone
 	}
 	before, negative := cutMinus(text[:first], bytes.CutPrefix)
-	if first > 0 && text[first-1] == point && !isCurrency(before) { // $.99, but Rs.500
-		before = bytes.TrimSpace(before[:len(before)-1])
+	of, ok := currencyOf(before)
+	if first > 0 && text[first-1] == a.point && !ok { // $.99, but Rs.500
+		before = bytes.TrimFunc(before[:len(before)-1], isBlank)
 		first--
 	}
 	if len(before) > 0 && !negative {
 		before, negative = cutMinus(before, bytes.CutSuffix)
 	}
-	after := bytes.TrimSpace(text[last+1:])
-	if (len(before) > 0 && !isCurrency(before)) || (len(after) > 0 && !isCurrency(after)) {
-		return to, nil, false
+	digits := text[first : last+1]
+	after := a.cutNoDecimals(digits, text[last+1:])
+	if of, ok = currencyOf(before); len(before) > 0 && !ok {
+		return into, nil, a.unknown(before)
 	}
-	return appendNumber(to, text[first:last+1], negative, point, func(separator rune) bool {
-		return separator == rune(thousands) || separator == '\'' || separator == '’' || unicode.Is(unicode.Zs, separator)
+	ofAfter, ok := currencyOf(after)
+	if len(after) > 0 && (!ok || len(after) == 1 && after[0] != '$') { // one letter, such as K
+		return into, nil, a.unknown(after)
+	}
+	if len(before)+len(after) > 0 && !of.thousand && !ofAfter.thousand && a.mayBeThousands(digits) {
+		return into, nil, a.errThousands
+	}
+	longer, number, ok = appendNumber(into, digits, negative, a.point, of.lakhs || ofAfter.lakhs, func(separator rune) bool {
+		return separator == rune(a.thousands) || separator == '\'' || separator == '’' || unicode.Is(unicode.Zs, separator)
 	})
+	if !ok {
+		err = a.errNone
+	}
+	return longer, number, err
+}
+
+func (a amounts) unknown(word []byte) error {
+	return fmt.Errorf("has %q beside its number, which is no currency that the cleaner %s knows", shortened(string(word)), a.cleaner)
+}
+
+// isOfOtherScript says whether a character is a digit, or stands between digits, of
+// another script than the Latin.
+func isOfOtherScript(r rune) bool {
+	return r > unicode.MaxLatin1 && (strings.ContainsRune("٫٬．，", r) || unicode.Is(unicode.Nd, r))
+}
+
+// appendASCII appends the text with the digits of other scripts as ASCII has them:
+// 123.5 of ١٢٣٫٥. It is not ok with digits of two scripts.
+func (a amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
+	begin, zero := len(to), rune(-1)
+	for _, r := range string(text) { // without a copy
+		switch {
+		case r == '٫':
+			r = rune(a.point)
+		case r == '٬':
+			r = rune(a.thousands)
+		case r == '．':
+			r = '.'
+		case r == '，':
+			r = ','
+		case unicode.IsDigit(r):
+			value := digitValue(r)
+			if zero >= 0 && zero != r-value {
+				return to[:begin], nil, false
+			}
+			zero, r = r-value, '0'+value
+		}
+		to = utf8.AppendRune(to, r)
+	}
+	return to, to[begin:], true
+}
+
+// digitValue is the value of a digit: Unicode has those of a script in one run, from
+// 0 on.
+func digitValue(r rune) rune {
+	for _, run := range unicode.Nd.R16 {
+		if r <= rune(run.Hi) {
+			return (r - rune(run.Lo)) % 10
+		}
+	}
+	for _, run := range unicode.Nd.R32 {
+		if r <= rune(run.Hi) {
+			return (r - rune(run.Lo)) % 10
+		}
+	}
+	return 0
+}
+
+// cutNoDecimals cuts from what follows a number what says that there are no decimals,
+// as in 29.-, 29:- and 500/-, and white space.
+func (a amounts) cutNoDecimals(number, after []byte) (rest []byte) {
+	if len(after) > 1 {
+		switch sign := after[0]; {
+		case sign == '/' && (after[1] == '-' || after[1] == '='):
+			after = after[2:]
+		case (sign == '.' || sign == ':' || sign == a.point) && bytes.IndexByte(number, a.point) < 0:
+			if rest := bytes.TrimLeft(after[1:], "-–—−"); len(rest) < len(after)-1 {
+				after = rest
+			}
+		}
+	}
+	return bytes.TrimFunc(after, isBlank)
+}
+
+// mayBeThousands says whether the decimals of a number may be thousands: of 1.299, not
+// of 0.999, 1299.999 or 1,299.999.
+func (a amounts) mayBeThousands(number []byte) bool {
+	whole, rest := cutDigits(number)
+	return len(whole) > 0 && len(whole) <= 3 && whole[0] != '0' && len(rest) == 4 && rest[0] == a.point
 }
 
 var minuses = [][]byte{[]byte("-"), []byte("−")}
 
 // cutMinus cuts a minus from the beginning or the end of text, by bytes.CutPrefix or
-// bytes.CutSuffix, and white space around the rest.
+// bytes.CutSuffix, and what is blank around the rest.
 func cutMinus(text []byte, cut func(text, minus []byte) ([]byte, bool)) (rest []byte, ok bool) {
 	for _, minus := range minuses {
 		if rest, ok = cut(text, minus); ok {
 			break
 		}
 	}
-	return bytes.TrimSpace(rest), ok
-}
-
-// isCurrency knows $, US$, USD and kr.
-func isCurrency(text []byte) bool {
-	if symbol, size := utf8.DecodeLastRune(text); isSymbol(symbol) {
-		letters := text[:len(text)-size]
-		return len(letters) <= 3 && isUpper(letters)
-	}
-	if len(text) == 3 && isUpper(text) {
-		return strings.Contains(currencies, string(text))
-	}
-	return currencyWords[string(text)]
-}
-
-// isSymbol knows $ and €.
-func isSymbol(r rune) bool { return unicode.Is(unicode.Sc, r) }
-
-func isUpper(letters []byte) bool {
-	for _, c := range letters {
-		if c < 'A' || c > 'Z' {
-			return false
-		}
-	}
-	return true
+	return bytes.TrimFunc(rest, isBlank), ok
 }
 
 // appendNumber appends a number as numeric takes it. The whole part may be
-// separated into thousands, all by the same separator.
-func appendNumber(to, text []byte, negative bool, point byte, separates func(rune) bool) (longer, number []byte, ok bool) {
+// separated into thousands, all by the same separator, and by commas into lakhs: two
+// digits each, but for the last three.
+func appendNumber(to, text []byte, negative bool, point byte, lakhs bool, separates func(rune) bool) (longer, number []byte, ok bool) {
 	begin := len(to)
 	if negative {
 		to = append(to, '-')
@@ -113,19 +178,23 @@ func appendNumber(to, text []byte, negative bool, point byte, separates func(run
 		whole = []byte("0") // .99
 	}
 	to = append(to, whole...)
-	for separator := rune(0); len(rest) > 0; {
+	twos, more := 0, func(rest []byte) bool { return len(rest) > 0 && rest[0] == ',' }
+	for separator, groups := rune(0), 0; len(rest) > 0; groups++ {
 		r, size := utf8.DecodeRune(rest)
 		var digits []byte
 		digits, rest = cutDigits(rest[size:])
+		separated := separates(r) && (groups == 0 || r == separator) && len(whole) <= 3 && whole[0] != '0'
 		switch {
 		case r == rune(point) && len(digits) > 0 && len(rest) == 0:
-			to = append(append(to, '.'), digits...)
-		case separates(r) && (separator == 0 || r == separator) && len(digits) == 3 && len(whole) <= 3 && whole[0] != '0':
-			separator = r
-			to = append(to, digits...)
+			to = append(to, '.')
+		case separated && len(digits) == 3 && (twos == 0 || !more(rest)):
+		case separated && len(digits) == 2 && lakhs && r == ',' && twos == groups && len(whole) < 3 && more(rest):
+			twos++
 		default:
 			return to[:begin], nil, false
 		}
+		separator = r
+		to = append(to, digits...)
 	}
 	return to, to[begin:], true
 }
@@ -133,7 +202,7 @@ func appendNumber(to, text []byte, negative bool, point byte, separates func(run
 // firstNumber takes the first number of a text, written with a point: 12 of "12
 // in stock", 1299.5 of "only 1,299.5 km".
 func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
-	first := bytes.IndexAny(text, "0123456789")
+	first := bytes.IndexAny(text, asciiDigits)
 	if first < 0 {
 		return into, nil, errNoNumber
 	}
@@ -154,7 +223,7 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 	if isThousands(number, text[len(number):]) {
 		return into, nil, errWhichNumber
 	}
-	longer, cleaned, ok := appendNumber(into, number, negative, '.', func(separator rune) bool {
+	longer, cleaned, ok := appendNumber(into, number, negative, '.', false, func(separator rune) bool {
 		return strings.ContainsRune(",'’", separator)
 	})
 	if !ok {

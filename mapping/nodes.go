@@ -31,7 +31,7 @@ func (r *reader) object(node *yaml.Node, what string, keys ...string) (values ma
 		key, value := resolve(node.Content[i]), resolve(node.Content[i+1])
 		switch before := values[key.Value]; {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(keys, key.Value):
-			r.problem(key.Line, "%s has no key %s%s", what, described(key), wanted(key.Value, keys))
+			r.problem(key.Line, "%s has no key %s: want one of %s", what, described(key), strings.Join(keys, ", "))
 		case before != nil:
 			r.problem(key.Line, "%s is there already, on line %d", key.Value, before.Line)
 		default:
@@ -77,7 +77,7 @@ func (r *reader) filled(node *yaml.Node, key string) string {
 func (r *reader) oneOf(node *yaml.Node, key string, names []string) string {
 	text := r.filled(node, key)
 	if text != "" && !slices.Contains(names, text) {
-		r.problem(node.Line, "%s is %q: want one of %s%s", key, text, strings.Join(names, ", "), didYouMean(text, names))
+		r.problem(node.Line, "%s is %q: want one of %s", key, text, strings.Join(names, ", "))
 		return ""
 	}
 	return text
@@ -126,49 +126,4 @@ func namesOf[T ~string](names []T) []string {
 		texts[i] = string(name)
 	}
 	return texts
-}
-
-// wanted suggests the name that was meant, or lists all.
-func wanted(word string, names []string) string {
-	if meant := didYouMean(word, names); meant != "" {
-		return meant
-	}
-	return ": want one of " + strings.Join(names, ", ")
-}
-
-// didYouMean suggests the nearest of the names, if one is near.
-func didYouMean(word string, names []string) string {
-	nearest, least := "", 1+min(2, (len(word)+1)/2)
-	for _, name := range names {
-		if d := distance(word, name); d < least {
-			nearest, least = name, d
-		}
-	}
-	if nearest == "" {
-		return ""
-	}
-	return " (did you mean " + nearest + "?)"
-}
-
-// distance is how many characters have to be added, removed or replaced to make b
-// of a.
-func distance(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, r := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range to {
-			cost := diagonal
-			if r != to[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(to)]
 }

@@ -227,7 +227,7 @@ func (r *reader) columns(m *Mapping, node *yaml.Node) {
 var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
 func (r *reader) column(node *yaml.Node) (c Column, ok bool) {
-	fields, ok := r.object(node, "a column", "name", "from", "type", "layout", "time_zone", "clean", "required")
+	fields, ok := r.object(node, "a column", "name", "from", "type", "layout", "time_zone", "years", "clean", "required")
 	if !ok {
 		return c, false
 	}
@@ -249,7 +249,7 @@ func (r *reader) column(node *yaml.Node) (c Column, ok bool) {
 	} else {
 		c.Type = Type(r.oneOf(kind, "type", namesOf(types)))
 	}
-	r.layout(&c, fields["layout"], fields["time_zone"])
+	r.layout(&c, fields["layout"], fields["time_zone"], fields["years"])
 	if clean := fields["clean"]; clean != nil {
 		r.clean(&c, clean)
 	}
@@ -269,10 +269,11 @@ func (r *reader) columnName(node *yaml.Node, key string) string {
 	return name
 }
 
-func (r *reader) layout(c *Column, layout, zone *yaml.Node) {
+func (r *reader) layout(c *Column, layout, zone, years *yaml.Node) {
 	if c.Type != Timestamp {
 		r.onlyOfTimestamps(c, layout, "layout")
 		r.onlyOfTimestamps(c, zone, "time_zone")
+		r.onlyOfTimestamps(c, years, "range of years")
 		return
 	}
 	if layout == nil {
@@ -282,6 +283,7 @@ func (r *reader) layout(c *Column, layout, zone *yaml.Node) {
 			r.problem(layout.Line, "layout is %q, which %v: want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as %q", c.Layout, err, "2006-01-02 15:04:05")
 		}
 	}
+	r.years(c, years)
 	c.TimeZone, c.location = "UTC", time.UTC
 	if zone == nil {
 		return
@@ -296,6 +298,24 @@ func (r *reader) layout(c *Column, layout, zone *yaml.Node) {
 		return
 	}
 	c.TimeZone, c.location = name, location
+}
+
+func (r *reader) years(c *Column, node *yaml.Node) {
+	c.Years = usualYears
+	if c.Layout == layoutRFC3339 || c.Layout == layoutUnix || c.Layout == layoutUnixMilli { // of no other calendar
+		c.Years = allYears
+	}
+	if node == nil {
+		return
+	}
+	switch nodes := r.list(node, "years", "years"); len(nodes) {
+	case 0: // has been told of
+	case 2:
+		c.Years[0] = r.number(nodes[0], "the first of the years", allYears[0], allYears[1])
+		c.Years[1] = r.number(nodes[1], "the last of the years", max(c.Years[0], allYears[0]), allYears[1])
+	default:
+		r.problem(node.Line, "years has %d of them: want the first and the last, such as [1800, 2030]", len(nodes))
+	}
 }
 
 func (r *reader) onlyOfTimestamps(c *Column, node *yaml.Node, key string) {
@@ -353,7 +373,7 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 			r.problem(node.Line, "column %q is in the key already", name)
 		case at < 0 && unknown:
 		case at < 0:
-			r.problem(node.Line, "column %q of the key is not one of the columns%s", name, didYouMean(name, names))
+			r.problem(node.Line, "column %q of the key is not one of the columns: want one of %s", name, strings.Join(names, ", "))
 		case m.Columns[at].Type == JSONB:
 			r.problem(node.Line, "column %q of the key is jsonb, which cannot tell one row from another: want a column of another type", name)
 		default:

@@ -32,7 +32,7 @@ func TestPostgreSQLTakesTheValuesAsTheyAre(t *testing.T) {
 			`"9999-12-31T23:59:59-15:00"`, `"0001-01-01T00:00:00+15:00"`,
 		}},
 		{`type: timestamp, layout: unix`, []string{`-62135596800`, `253402300799`, `0`}},
-		{`type: timestamp, layout: "2006-01-02 15:04", time_zone: Europe/Riga`, []string{`"1900-01-01 00:00"`, `"2026-03-29 03:30"`, `"0001-01-02 00:00"`}},
+		{`type: timestamp, layout: "2006-01-02 15:04", time_zone: Europe/Riga, years: [1, 9999]`, []string{`"1900-01-01 00:00"`, `"2026-03-29 03:30"`, `"0001-01-02 00:00"`}},
 		{`type: jsonb`, []string{`"a\/b"`, `{"a": [1, null, "\u00e9"]}`, `1.50`, `false`}},
 		{`type: jsonb, clean: [trim]`, []string{`" \u0001\"\\\n "`, `""`}},
 		{`type: jsonb, clean: [parse-json]`, []string{`" [1, {\"a\": \"\\ud83d\\ude00\"}] "`, `"` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `"`, `"[1e131071,1e-16383]"`}},

@@ -11,14 +11,20 @@ import (
 var (
 	errNotUnix   = errors.New("is not a whole number of seconds since 1970")
 	errNotMillis = errors.New("is not a whole number of milliseconds since 1970")
-	errYear      = errors.New("is not between the years 1 and 9999")
 )
 
-// parseTimestamp reads text as the layout says, in the time zone where neither
-// tells another.
-func parseTimestamp(text, layout string, zone *time.Location) (time.Time, error) {
+// allYears are those of RFC 3339.
+var allYears = [2]int{1, 9999}
+
+// usualYears are those of what is written for people. The years of other calendars are
+// beyond: 2569 in Thailand, 2083 in Nepal and 1405 in Iran are our 2026.
+var usualYears = [2]int{1900, 2079}
+
+// parseTimestamp reads text as the column's layout says, in its time zone where
+// neither tells another.
+func parseTimestamp(text string, of *Column) (time.Time, error) {
 	var t time.Time
-	switch layout {
+	switch layout, zone := of.Layout, of.location; layout {
 	case layoutUnix, layoutUnixMilli:
 		n, err := strconv.ParseInt(text, 10, 64)
 		switch {
@@ -41,15 +47,19 @@ func parseTimestamp(text, layout string, zone *time.Location) (time.Time, error)
 			return t, fmt.Errorf("is not a time of the layout %s", layout)
 		}
 	}
+	written := t.Year()
 	// RFC 3339 has no seconds in an offset (local mean time of long ago), and
 	// PostgreSQL none of 16 hours.
 	if _, offset := t.Zone(); offset%60 != 0 || offset <= -16*60*60 || offset >= 16*60*60 {
 		t = t.UTC()
 	}
-	if year := t.Year(); year < 1 || year > 9999 {
-		return t, errYear
+	if year := t.Year(); written >= of.Years[0] && written <= of.Years[1] && year >= allYears[0] && year <= allYears[1] {
+		return t, nil
 	}
-	return t, nil
+	if of.Years == allYears {
+		return t, fmt.Errorf("is not between the years %d and %d", allYears[0], allYears[1])
+	}
+	return t, fmt.Errorf("is not between the years %d and %d: those of other calendars are not converted, others of ours need the key years of the column", of.Years[0], of.Years[1])
 }
 
 // checkLayout says why a layout cannot tell a day, or tells a time that is not

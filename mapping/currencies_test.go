@@ -1,0 +1,118 @@
+package mapping_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+)
+
+var cldr = flag.String("cldr", "", "a directory of npm with cldr-core and cldr-numbers-full, whose currencies are added to currencies.txt")
+
+// notCurrencies are what CLDR has and what means something else too, beside a
+// number: thousands, millions, billions, sizes, pages, denier.
+var notCurrencies = strings.Fields("K M B T G S L P D E B$ T$ G$ M$ K$ den ر")
+
+// TestCurrencies checks the list of currencies, and adds to it what CLDR has, when
+// it is asked to: the codes of what is legal tender, or was until 2015, the symbols
+// and names of one word in the languages of where it is, and the symbols in English
+// and those with a sign in French. What stands in the list by hand stays.
+func TestCurrencies(t *testing.T) {
+	list := map[string][]string{}
+	file, err := os.ReadFile("currencies.txt")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(file)) {
+		words := strings.Fields(line)
+		list[words[0]] = words[1:]
+	}
+	if *cldr != "" {
+		addCLDR(t, list)
+	}
+	var text strings.Builder
+	for _, code := range slices.Sorted(func(yield func(string) bool) {
+		for code := range list {
+			if !yield(code) {
+				return
+			}
+		}
+	}) {
+		require.Regexp(t, "^[A-Z]{3}$", code)
+		slices.Sort(list[code])
+		for _, word := range list[code] {
+			require.NotContains(t, notCurrencies, word)
+			require.Negative(t, strings.IndexFunc(word, func(r rune) bool { return unicode.IsDigit(r) || unicode.Is(unicode.Cf, r) }), word)
+		}
+		text.WriteString(strings.Join(append([]string{code}, slices.Compact(list[code])...), " ") + "\n")
+	}
+	if *cldr != "" {
+		require.NoError(t, os.WriteFile("currencies.txt", []byte(text.String()), 0o600))
+		return
+	}
+	require.Equal(t, text.String(), string(file), "sorted, each word once")
+}
+
+// addCLDR adds what CLDR has to the words by the codes of currencies.
+func addCLDR(t *testing.T, list map[string][]string) {
+	decode := func(into any, path ...string) {
+		data, err := os.ReadFile(filepath.Join(append([]string{*cldr, "node_modules"}, path...)...))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(data, into))
+	}
+	var supplemental struct {
+		Supplemental struct {
+			LikelySubtags map[string]string
+			CurrencyData  struct {
+				Region map[string][]map[string]map[string]string
+			}
+		}
+	}
+	decode(&supplemental, "cldr-core", "supplemental", "currencyData.json")
+	decode(&supplemental, "cldr-core", "supplemental", "likelySubtags.json")
+	regions := map[string][]string{} // by code
+	for region, currencies := range supplemental.Supplemental.CurrencyData.Region {
+		for _, each := range currencies {
+			for code, of := range each {
+				if of["_tender"] != "false" && (of["_to"] == "" || of["_to"] >= "2015") {
+					regions[code] = append(regions[code], region)
+					list[code] = append(list[code], []string{}...)
+				}
+			}
+		}
+	}
+	locales, err := os.ReadDir(filepath.Join(*cldr, "node_modules", "cldr-numbers-full", "main"))
+	require.NoError(t, err)
+	for _, locale := range locales {
+		var main struct {
+			Main map[string]struct {
+				Numbers struct {
+					Currencies map[string]map[string]string
+				}
+			}
+		}
+		decode(&main, "cldr-numbers-full", "main", locale.Name(), "currencies.json")
+		tags := strings.Split(locale.Name(), "-")
+		region := tags[len(tags)-1]
+		for n := len(tags); n > 0 && (len(region) != 2 || region != strings.ToUpper(region)); n-- {
+			likely := strings.Split(supplemental.Supplemental.LikelySubtags[strings.Join(tags[:n], "-")], "-")
+			region = likely[len(likely)-1]
+		}
+		for code, names := range main.Main[locale.Name()].Numbers.Currencies {
+			for kind, name := range names {
+				symbol := strings.HasPrefix(kind, "symbol")
+				own := slices.Contains(regions[code], region) ||
+					regions[code] != nil && symbol && (locale.Name() == "en" || locale.Name() == "fr" && strings.IndexFunc(name, func(r rune) bool { return unicode.Is(unicode.Sc, r) }) >= 0)
+				words := strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
+				word := strings.Join(words, "")
+				if own && (symbol || len(words) == 1) && word != code && word != "" && !strings.Contains(word, "#") && !slices.Contains(notCurrencies, word) {
+					list[code] = append(list[code], word)
+				}
+			}
+		}
+	}
+}
