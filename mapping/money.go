@@ -101,8 +101,12 @@ func (a amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 			r = '.'
 		case r == '，':
 			r = ','
-		case unicode.IsDigit(r):
-			value := digitValue(r)
+		case unicode.IsDigit(r): // Unicode has those of a script in one run
+			first := r
+			for unicode.IsDigit(first - 1) {
+				first--
+			}
+			value := (r - first) % 10
 			if zero >= 0 && zero != r-value {
 				return to[:begin], nil, false
 			}
@@ -111,22 +115,6 @@ func (a amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 		to = utf8.AppendRune(to, r)
 	}
 	return to, to[begin:], true
-}
-
-// digitValue is the value of a digit: Unicode has those of a script in one run, from
-// 0 on.
-func digitValue(r rune) rune {
-	for _, run := range unicode.Nd.R16 {
-		if r <= rune(run.Hi) {
-			return (r - rune(run.Lo)) % 10
-		}
-	}
-	for _, run := range unicode.Nd.R32 {
-		if r <= rune(run.Hi) {
-			return (r - rune(run.Lo)) % 10
-		}
-	}
-	return 0
 }
 
 // cutNoDecimals cuts from what follows a number what says that there are no decimals,

@@ -103,33 +103,30 @@ func (d decimal) checkNumeric() error {
 // appendInteger appends the number as an integer of 64 bits.
 func (d decimal) appendInteger(to []byte) ([]byte, error) {
 	first, before := d.significant()
-	switch {
-	case len(first) == 0:
-		return append(to, '0'), nil
-	case before > 19:
+	if len(first) > 0 && before > 19 {
 		return to, errIntegerTooLarge
 	}
 	begin := len(to)
 	if d.negative {
 		to = append(to, '-')
 	}
-	digits := len(to)
-	to = append(to, first...)
-	if len(bytes.TrimLeft(d.whole, "0")) > 0 {
-		to = append(to, d.fraction...)
-	}
-	written := to[digits:]
-	if before < len(written) {
-		if len(bytes.TrimLeft(written[max(before, 0):], "0")) > 0 {
-			return to[:begin], errNotWhole
+	to = append(to, '0')
+	left := len(d.whole) + d.exponent // of the digits before the point
+	for _, digits := range [][]byte{d.whole, d.fraction} {
+		for _, c := range digits {
+			if left--; left >= 0 {
+				to = append(to, c)
+			} else if c != '0' {
+				return to[:begin], errNotWhole
+			}
 		}
-		to = to[:digits+before]
 	}
-	for len(to)-digits < before {
+	for ; left > 0 && len(first) > 0; left-- {
 		to = append(to, '0')
 	}
-	if _, err := strconv.ParseInt(string(to[begin:]), 10, 64); err != nil {
+	n, err := strconv.ParseInt(string(to[begin:]), 10, 64)
+	if err != nil {
 		return to[:begin], errIntegerTooLarge
 	}
-	return to, nil
+	return strconv.AppendInt(to[:begin], n, 10), nil
 }
