@@ -116,34 +116,58 @@ func uniqueKey(m *mapping.Mapping) []string {
 	return m.Key
 }
 
+// Of a domain, type is what it is made of in the end.
 const selectTableColumns = `
-SELECT attribute.attname AS name, type.typcategory AS category, type.typname AS type,
+SELECT attribute.attname AS name, type.typname AS type, type.typtype = 'e' AS enum,
        attribute.attgenerated <> '' OR attribute.attidentity = 'a' AS generated,
        attribute.attnotnull AND NOT attribute.atthasdef AND attribute.attidentity = '' AS needed
-FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
+FROM pg_attribute AS attribute CROSS JOIN LATERAL (
+    WITH RECURSIVE made_of AS (
+        SELECT pg_type.* FROM pg_type WHERE oid = attribute.atttypid
+        UNION ALL SELECT pg_type.* FROM made_of JOIN pg_type ON pg_type.oid = made_of.typbasetype)
+    SELECT typname, typtype FROM made_of WHERE typtype <> 'd') AS type
 WHERE attribute.attrelid = to_regclass($1) AND attribute.attnum > 0 AND NOT attribute.attisdropped`
 
 type tableColumn struct {
-	Name, Category, Type string
-	Generated            bool // by PostgreSQL alone
-	Needed               bool // in every row
+	Name, Type string
+	Enum       bool
+	Generated  bool // by PostgreSQL alone
+	Needed     bool // in every row
 }
 
-// takes says whether the column's type takes values of a mapping's type. What
-// it refuses of them is rejected record by record.
+const numberTypes = " int2 int4 int8 numeric float4 float8 "
+
+// taken are the types of columns that take values of a mapping's type: those that read
+// them the same way whatever the server's settings, and the role's, are. What such a
+// type refuses is rejected record by record.
+var taken = map[mapping.Type]string{
+	mapping.Numeric:   numberTypes,
+	mapping.Integer:   numberTypes,
+	mapping.Boolean:   " bool ",
+	mapping.Timestamp: " timestamptz timestamp date ",
+	mapping.JSONB:     " jsonb json ",
+	mapping.Text: numberTypes + "text varchar bpchar citext bool uuid jsonb json bytea inet cidr macaddr macaddr8 bit varbit " +
+		"point tsvector tsquery hstore ltree geometry geography ",
+}
+
 func (c tableColumn) takes(t mapping.Type) bool {
-	switch t {
-	case mapping.Numeric, mapping.Integer:
-		return c.Category == "N"
-	case mapping.Boolean:
-		return c.Category == "B"
-	case mapping.Timestamp:
-		return c.Category == "D"
-	case mapping.JSONB:
-		return c.Type == "jsonb" || c.Type == "json"
-	default:
-		return true // every type is written as text
+	return c.Enum && t == mapping.Text || strings.Contains(taken[t], " "+c.Type+" ")
+}
+
+// readsBy says by which setting a type reads what is written into it.
+func (c tableColumn) readsBy(t mapping.Type) string {
+	switch {
+	case c.Type == "money":
+		return ", which reads numbers by lc_monetary"
+	case t != mapping.Text:
+	case c.Type == "interval":
+		return ", which reads texts by IntervalStyle"
+	case c.Type == "xml":
+		return ", which reads texts by xmloption"
+	case strings.Contains(taken[mapping.Timestamp], " "+c.Type+" "):
+		return ", which reads texts by DateStyle and TimeZone: or map it as a timestamp"
 	}
+	return ""
 }
 
 // The columns' order in the index does not matter.
@@ -170,8 +194,11 @@ func missingInTable(ctx context.Context, tx transaction, m *mapping.Mapping) (mi
 			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s DROP EXPRESSION IF EXISTS, ALTER %[2]s DROP IDENTITY IF EXISTS; -- PostgreSQL generates it",
 				quoted(m.Table), pq.QuoteIdentifier(name)))
 		case !found[at].takes(t):
-			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s TYPE %s; -- it is %s",
-				quoted(m.Table), pq.QuoteIdentifier(name), t.PostgreSQL(), found[at].Type))
+			if found[at].Type == "money" && t == mapping.Integer {
+				t = mapping.Numeric // which PostgreSQL makes of money
+			}
+			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s TYPE %s; -- it is %s%s",
+				quoted(m.Table), pq.QuoteIdentifier(name), t.PostgreSQL(), found[at].Type, found[at].readsBy(t)))
 		}
 	}
 	want(mapping.ScrapingJobID, mapping.Integer, "scrapingjob_id bigint NOT NULL")

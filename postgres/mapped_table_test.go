@@ -73,3 +73,79 @@ func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestColumnThatReadsValuesBySettingsIsRefused(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	db.MustExec(`CREATE DOMAIN amount AS money; CREATE DOMAIN price AS amount; CREATE DOMAIN rate AS numeric CHECK (VALUE > 0); CREATE DOMAIN fee AS rate;
+		CREATE TYPE size AS ENUM ('S', 'M'); CREATE TYPE range AS (a int, b int)`)
+	for _, c := range []struct{ of, is, want string }{
+		{"numeric", "money", "numeric; -- it is money, which reads numbers by lc_monetary"},
+		{"numeric", "price", "numeric; -- it is money, which reads numbers by lc_monetary"},
+		{"integer", "money", "numeric; -- it is money, which reads numbers by lc_monetary"},
+		{"integer", "regclass", "bigint; -- it is regclass"},
+		{"numeric", "text", "numeric; -- it is text"},
+		{"boolean", "integer", "boolean; -- it is int4"},
+		{"timestamp, layout: rfc3339", "interval", "timestamptz; -- it is interval"},
+		{"jsonb", "text", "jsonb; -- it is text"},
+		{"timestamp, layout: rfc3339", "time", "timestamptz; -- it is time"},
+		{"text", "money", "text; -- it is money, which reads numbers by lc_monetary"},
+		{"text", "date", "text; -- it is date, which reads texts by DateStyle and TimeZone: or map it as a timestamp"},
+		{"text", "interval", "text; -- it is interval, which reads texts by IntervalStyle"},
+		{"text", "xml", "text; -- it is xml, which reads texts by xmloption"},
+		{"text", "date[]", "text; -- it is _date"},
+		{"text", "regconfig", "text; -- it is regconfig"},
+		{"text", "range", "text; -- it is range"},
+	} {
+		db.MustExec(`DROP TABLE IF EXISTS public.t; CREATE TABLE public.t (scrapingjob_id bigint NOT NULL, v ` + c.is + `)`)
+		mappings := parsed(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: `+c.of+`}]}]`)
+		err := postgres.PrepareMappedTables(t.Context(), db, mappings)
+		require.EqualError(t, err, `table public.t is not as its mapping wants it, run: ALTER TABLE "public"."t" ALTER "v" TYPE `+c.want, "%s into %s", c.of, c.is)
+		if c.is == "money" {
+			db.MustExec(strings.TrimPrefix(err.Error(), "table public.t is not as its mapping wants it, run: "))
+			require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
+		}
+	}
+	for of, all := range map[string][]string{"numeric": {"rate", "fee", "real"}, "text": {"size", "fee", "varchar(3)", "uuid"}} {
+		for _, is := range all {
+			db.MustExec(`DROP TABLE IF EXISTS public.t; CREATE TABLE public.t (scrapingjob_id bigint NOT NULL, v ` + is + `)`)
+			require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: `+of+`}]}]`)), "%s into %s", of, is)
+		}
+	}
+}
+
+// Every type that is taken makes the same of a value, whatever the settings are.
+func TestSettingsChangeNothingOfValues(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	for _, c := range []struct{ of, values, is string }{
+		{"numeric", "'1299.50', '-1e3', '.5'", "numeric, float4, float8"},
+		{"integer", "'1299', '-3'", "int2, int4, int8, numeric, float4, float8"},
+		{"boolean", "'true', 'false'", "bool"},
+		{"timestamp, layout: rfc3339", "'2026-03-04T15:06:07.5+05:45', '0001-02-03T04:05:06Z', '9999-12-31T23:59:59-15:00'", "timestamptz, timestamp, date"},
+		{"jsonb", `'{"a": [1.50, "\u00e9"]}'`, "jsonb, json"},
+		{"text", `'12', '1'`, "text, varchar, bpchar, int2, int4, int8, numeric, float4, float8, jsonb, json, bytea"},
+		{"text", `'\x0102', 'a\\b'`, "text, bytea"},
+		{"text", `'1', 'false'`, "bool"},
+		{"text", `'10.0.0.1', '10.1.0.0'`, "inet, cidr, tsvector, tsquery"},
+		{"text", `'08:00:2b:01:02:03'`, "macaddr, macaddr8"},
+		{"text", `'101'`, "bit(3), varbit"},
+		{"text", `'(1.5,2)'`, "point"},
+		{"text", `'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'`, "uuid"},
+	} {
+		for is := range strings.SplitSeq(c.is, ", ") {
+			db.MustExec(`DROP TABLE IF EXISTS public.t; CREATE TABLE public.t (scrapingjob_id bigint NOT NULL DEFAULT 1, v ` + is + `)`)
+			require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: `+c.of+`}]}]`)), is)
+			for _, settings := range []string{
+				"",
+				"SET LOCAL DateStyle = 'SQL, DMY'; SET LOCAL TimeZone = 'Asia/Kathmandu'; SET LOCAL IntervalStyle = 'sql_standard'; SET LOCAL bytea_output = 'escape'; SET LOCAL extra_float_digits = -3; ",
+				"SET LOCAL DateStyle = 'German'; SET LOCAL TimeZone = 'America/New_York'; SET LOCAL xmloption = 'document'; ",
+			} {
+				db.MustExec(settings + `INSERT INTO public.t (v) SELECT v::` + is + ` FROM (VALUES (` + strings.ReplaceAll(c.values, ", '", "), ('") + `)) AS of (v)`)
+			}
+			var same bool
+			require.NoError(t, db.Get(&same, `SELECT bool_and(times = 3) FROM (SELECT count(*) AS times FROM public.t GROUP BY v::text) AS of`))
+			require.True(t, same, "%s as %s", c.values, is)
+		}
+	}
+}
