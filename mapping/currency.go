@@ -93,4 +93,13 @@ func isCode(text []byte) bool {
 }
 
 // isBlank says of a character that it shows nothing: white space, a direction mark.
-func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+func isBlank(r rune) bool { return unicode.IsSpace(r) || r > unicode.MaxASCII && unicode.Is(unicode.Cf, r) }
+
+// trimBlank cuts what is blank around a text.
+func trimBlank(text []byte) []byte {
+	shows := func(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
+	if len(text) == 0 || shows(text[0]) && shows(text[len(text)-1]) {
+		return text
+	}
+	return bytes.TrimFunc(text, isBlank)
+}

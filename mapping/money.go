@@ -36,7 +36,7 @@ const asciiDigits = "0123456789"
 // $1,299.00. A currency is before it, after it or nowhere, a minus before the amount
 // or the number.
 func (a amounts) clean(into, text []byte) (longer, number []byte, err error) {
-	text = bytes.TrimFunc(text, isBlank)
+	text = trimBlank(text)
 	if bytes.ContainsFunc(text, isOfOtherScript) {
 		var ok bool
 		if into, text, ok = a.appendASCII(into, text); !ok {
@@ -48,27 +48,32 @@ func (a amounts) clean(into, text []byte) (longer, number []byte, err error) {
 		return into, nil, a.errNone
 	}
 	before, negative := cutMinus(text[:first], bytes.CutPrefix)
-	of, ok := currencyOf(before)
-	if first > 0 && text[first-1] == a.point && !ok { // $.99, but Rs.500
-		before = bytes.TrimFunc(before[:len(before)-1], isBlank)
-		first--
+	if first > 0 && text[first-1] == a.point {
+		if _, abbreviation := currencyOf(before); !abbreviation { // $.99, not Rs.500
+			before = trimBlank(before[:len(before)-1])
+			first--
+		}
 	}
 	if len(before) > 0 && !negative {
 		before, negative = cutMinus(before, bytes.CutSuffix)
 	}
 	digits := text[first : last+1]
 	after := a.cutNoDecimals(digits, text[last+1:])
-	if of, ok = currencyOf(before); len(before) > 0 && !ok {
-		return into, nil, a.unknown(before)
+	var of currency
+	for i, word := range [...][]byte{before, after} {
+		if len(word) == 0 {
+			continue
+		}
+		c, ok := currencyOf(word)
+		if !ok || i == 1 && len(word) == 1 && word[0] != '$' { // 5 R
+			return into, nil, fmt.Errorf("has %q beside its number, which is no currency that the cleaner %s knows", shortened(string(word)), a.cleaner)
+		}
+		of = currency{lakhs: of.lakhs || c.lakhs, thousand: of.thousand || c.thousand}
 	}
-	ofAfter, ok := currencyOf(after)
-	if len(after) > 0 && (!ok || len(after) == 1 && after[0] != '$') { // one letter, such as K
-		return into, nil, a.unknown(after)
-	}
-	if len(before)+len(after) > 0 && !of.thousand && !ofAfter.thousand && a.mayBeThousands(digits) {
+	if len(before)+len(after) > 0 && !of.thousand && a.mayBeThousands(digits) {
 		return into, nil, a.errThousands
 	}
-	longer, number, ok = appendNumber(into, digits, negative, a.point, of.lakhs || ofAfter.lakhs, func(separator rune) bool {
+	longer, number, ok := appendNumber(into, digits, negative, a.point, of.lakhs, func(separator rune) bool {
 		return separator == rune(a.thousands) || separator == '\'' || separator == '’' || unicode.Is(unicode.Zs, separator)
 	})
 	if !ok {
@@ -77,14 +82,10 @@ func (a amounts) clean(into, text []byte) (longer, number []byte, err error) {
 	return longer, number, err
 }
 
-func (a amounts) unknown(word []byte) error {
-	return fmt.Errorf("has %q beside its number, which is no currency that the cleaner %s knows", shortened(string(word)), a.cleaner)
-}
-
 // isOfOtherScript says whether a character is a digit, or stands between digits, of
 // another script than the Latin.
 func isOfOtherScript(r rune) bool {
-	return r > unicode.MaxLatin1 && (strings.ContainsRune("٫٬．，", r) || unicode.Is(unicode.Nd, r))
+	return r > unicode.MaxLatin1 && (r == '٫' || r == '٬' || r == '．' || r == '，' || unicode.IsDigit(r))
 }
 
 // appendASCII appends the text with the digits of other scripts as ASCII has them:
@@ -130,7 +131,7 @@ func (a amounts) cutNoDecimals(number, after []byte) (rest []byte) {
 			}
 		}
 	}
-	return bytes.TrimFunc(after, isBlank)
+	return trimBlank(after)
 }
 
 // mayBeThousands says whether the decimals of a number may be thousands: of 1.299, not
@@ -150,7 +151,7 @@ func cutMinus(text []byte, cut func(text, minus []byte) ([]byte, bool)) (rest []
 			break
 		}
 	}
-	return bytes.TrimFunc(rest, isBlank), ok
+	return trimBlank(rest), ok
 }
 
 // appendNumber appends a number as numeric takes it. The whole part may be

@@ -175,6 +175,7 @@ func TestPricesOfShops(t *testing.T) {
 		{"5 L", refused, refused},
 		{"L 5", refused, refused},
 		{"5 R", refused, refused},
+		{"$5 R", refused, refused},
 		{"5 Q", refused, refused},
 		{"₹5L", refused, refused},
 		{"₹5 Cr", refused, refused},
@@ -223,4 +224,18 @@ func TestDigitsOfAllScriptsAreRead(t *testing.T) {
 		}
 	}
 	require.Greater(t, digits, 600)
+}
+
+func BenchmarkPrice(b *testing.B) {
+	for clean, text := range map[string]string{"money": "$1,299.00", "money-comma": "1 299,00 €", "money ": "475 000 FCFA", " money": "1,299.00 USD"} {
+		converter := column(b, "type: numeric, clean: ["+clean+"]").NewConverter()
+		record, err := json.Marshal(map[string]string{"v": text})
+		require.NoError(b, err)
+		b.Run(text, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = converter.Row(record)
+			}
+		})
+	}
 }
