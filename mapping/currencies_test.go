@@ -19,8 +19,12 @@ var cldr = flag.String("cldr", "", "a directory of npm with cldr-core and cldr-n
 // number: thousands, millions, billions, sizes, pages, denier.
 var notCurrencies = strings.Fields("K M B T G S L P D E B$ T$ G$ M$ K$ den ر")
 
-// TestCurrencies checks the list of currencies, and adds to it what CLDR has, when
-// it is asked to: the codes of what is legal tender, or was until 2015, the symbols
+// TestCurrencies checks the list of currencies, and adds to it what CLDR has:
+//
+//	npm install --prefix DIR cldr-core cldr-numbers-full
+//	go test ./mapping -run TestCurrencies -cldr DIR
+//
+// That are the codes of what is legal tender, or was until 2015, the symbols
 // and names of one word in the languages of where it is, and the symbols in English
 // and those with a sign in French. What stands in the list by hand stays.
 func TestCurrencies(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // currencyList has, by the code of ISO 4217, what is written for each currency: what
-// Unicode's CLDR has, by the test of the list, and what else shops write.
+// CLDR has, which TestCurrencies brings up to date, and what else shops write.
 //
 //go:embed currencies.txt
 var currencyList string

@@ -126,6 +126,16 @@ column "v" is NULL in all of them: look whether the export has "v", and what the
 `, out)
 }
 
+func TestCheckMappingTellsOfPricesAndYearsThatAreNotRead(t *testing.T) {
+	file := fileOf(t, "m.yaml", `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: price, type: numeric, clean: [money]}, {name: seen, type: timestamp, layout: "02/01/2006"}]}]`)
+	sample := fileOf(t, "sample.json", `{"price":"475\u202f000 F Cfa","seen":"24/11/2024"}`+"\n"+`{"price":"฿1,290.00","seen":"24/11/2567"}`+"\n"+`{"price":"250K€","seen":"24/11/2024"}`)
+	code, out, _ := checkMapping(t, file, sample)
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, out, "\n1       475000   2024-11-24T00:00:00Z\n\n1 record would land\n2 records would have no row\n"+
+		"  record 2: column \"seen\": \"24/11/2567\" is not between the years 1900 and 2079: those of other calendars are not converted, others of ours need the key years of the column\n"+
+		"  record 3: column \"price\": \"250K€\" has \"K€\" beside its number, which is no currency that the cleaner money knows\n")
+}
+
 func TestCheckMappingReadsCSV(t *testing.T) {
 	sample := fileOf(t, "sample.CSV", "\ufeffv,other\r\n\"1\",\"a \"\"b\"\"\nc\"\r\n\"x\",\"\"\r\n\"2\"\r\n")
 	code, out, problems := checkMapping(t, fileOf(t, "m.yaml", oneMapping), sample)
