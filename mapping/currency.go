@@ -1,9 +1,7 @@
 package mapping
 
 import (
-	"bytes"
 	_ "embed" // the list of currencies
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,21 +19,19 @@ type currency struct {
 	thousand bool // with three decimals: it has a thousand parts
 }
 
-// currencies are all of the list by what is written for them. Of what stands for
-// several, amounts have three decimals only if those of all have.
+// currencies are all of the list by the keys of what is written for them. Of what
+// stands for several, amounts have three decimals only if those of all have.
 var currencies = func() map[string]currency {
 	all := map[string]currency{}
 	for line := range strings.Lines(currencyList) {
 		words := strings.Fields(line)
-		c := currency{
-			lakhs:    strings.Contains("BDT INR LKR NPR PKR", words[0]),
-			thousand: strings.Contains("BHD IQD JOD KWD LYD OMR TND", words[0]),
-		}
+		code := words[0]
+		lakhs, thousand := strings.Contains("BDT INR LKR NPR PKR", code), strings.Contains("BHD IQD JOD KWD LYD OMR TND", code)
 		for _, word := range words {
-			for _, word := range slices.Compact([]string{word, strings.TrimSuffix(word, ".")}) {
-				key := string(appendCurrencyKey(nil, []byte(word)))
+			for _, written := range []string{word, strings.TrimSuffix(word, "."), code + word, word + code} {
+				key := string(currencyKey(nil, []byte(written)))
 				before, known := all[key]
-				all[key] = currency{lakhs: c.lakhs || before.lakhs, thousand: c.thousand && (before.thousand || !known)}
+				all[key] = currency{lakhs: lakhs || before.lakhs, thousand: thousand && (before.thousand || !known)}
 			}
 		}
 	}
@@ -49,57 +45,37 @@ func currencyOf(text []byte) (c currency, ok bool) {
 	if c, ok = currencies[string(text)]; ok || len(text) > most {
 		return c, ok
 	}
-	var shown, key [2 * most]byte
-	text = appendShown(shown[:0], text)
-	if c, ok = currencies[string(appendCurrencyKey(key[:0], text))]; ok {
+	var buffer [3 * most]byte
+	key := currencyKey(buffer[:0], text)
+	if c, ok = currencies[string(key)]; ok {
 		return c, true
 	}
-	code := bytes.TrimFunc(text, isSymbol)
-	if utf8.RuneCount(text) != utf8.RuneCount(code)+1 || (len(code) > 0 && !isCode(code)) {
-		return c, false
-	}
-	c, ok = currencies[string(code)]
-	return c, ok || len(code) == 0
+	symbol, size := utf8.DecodeRune(key)
+	return c, size == len(key) && isSymbol(symbol)
 }
 
-// appendShown appends what is not blank of a text.
-func appendShown(to, text []byte) []byte {
+// currencyKey is what shows of a text. What is short, as codes are, tells upper from
+// lower case.
+func currencyKey(buffer, text []byte) []byte {
 	for _, r := range string(text) { // without a copy
 		if !isBlank(r) {
-			to = utf8.AppendRune(to, r)
+			buffer = utf8.AppendRune(buffer, r)
 		}
 	}
-	return to
-}
-
-// appendCurrencyKey appends the key of what is written for a currency: what is short,
-// as codes are, tells upper from lower case.
-func appendCurrencyKey(to, text []byte) []byte {
-	if len(text) <= 3 {
-		return append(to, text...)
+	shown := len(buffer)
+	if shown <= 3 {
+		return buffer
 	}
-	for _, r := range string(text) {
-		to = utf8.AppendRune(to, unicode.ToLower(r))
+	for _, r := range string(buffer) {
+		buffer = utf8.AppendRune(buffer, unicode.ToLower(r))
 	}
-	return to
+	return buffer[shown:]
 }
 
 // isSymbol knows $ and €, but no cents.
 func isSymbol(r rune) bool { return unicode.Is(unicode.Sc, r) && !strings.ContainsRune("¢￠₥", r) }
 
-// isCode knows what a code of ISO 4217 looks like.
-func isCode(text []byte) bool {
-	return len(text) == 3 && bytes.IndexFunc(text, func(r rune) bool { return r < 'A' || r > 'Z' }) < 0
-}
-
 // isBlank says of a character that it shows nothing: white space, a direction mark.
-func isBlank(r rune) bool { return unicode.IsSpace(r) || r > unicode.MaxASCII && unicode.Is(unicode.Cf, r) }
-
-// trimBlank cuts what is blank around a text.
-func trimBlank(text []byte) []byte {
-	shows := func(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
-	if len(text) == 0 || shows(text[0]) && shows(text[len(text)-1]) {
-		return text
-	}
-	return bytes.TrimFunc(text, isBlank)
+func isBlank(r rune) bool {
+	return unicode.IsSpace(r) || r > unicode.MaxASCII && unicode.Is(unicode.Cf, r)
 }

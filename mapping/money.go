@@ -22,40 +22,42 @@ type amounts struct {
 }
 
 var (
-	money = amounts{"money", '.', ',',
+	money = &amounts{"money", '.', ',',
 		errors.New("is not an amount that the cleaner money knows, such as $1,299.00"),
 		errors.New("has three digits after its point, which may be thousands: the cleaner money-comma takes them for those")}
-	moneyComma = amounts{"money-comma", ',', '.',
+	moneyComma = &amounts{"money-comma", ',', '.',
 		errors.New("is not an amount that the cleaner money-comma knows, such as 1.299,00 €"),
 		errors.New("has three digits after its comma, which may be thousands: the cleaner money takes them for those")}
 )
 
-const asciiDigits = "0123456789"
+// isDigit knows those of ASCII.
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }
 
 // clean makes of an amount of money its number, as numeric takes it: 1299.00 of
 // $1,299.00. A currency is before it, after it or nowhere, a minus before the amount
 // or the number.
-func (a amounts) clean(into, text []byte) (longer, number []byte, err error) {
-	text = trimBlank(text)
+func (a *amounts) clean(into, text []byte) (longer, number []byte, err error) {
+	text = bytes.TrimFunc(text, isBlank)
 	if bytes.ContainsFunc(text, isOfOtherScript) {
 		var ok bool
 		if into, text, ok = a.appendASCII(into, text); !ok {
 			return into, nil, a.errNone
 		}
 	}
-	first, last := bytes.IndexAny(text, asciiDigits), bytes.LastIndexAny(text, asciiDigits)
+	first, last := bytes.IndexFunc(text, isDigit), bytes.LastIndexFunc(text, isDigit)
 	if first < 0 {
 		return into, nil, a.errNone
 	}
-	before, negative := cutMinus(text[:first], bytes.CutPrefix)
+	before, negative := cutMinus(bytes.TrimRightFunc(text[:first], isBlank), bytes.CutPrefix)
 	if first > 0 && text[first-1] == a.point {
 		if _, abbreviation := currencyOf(before); !abbreviation { // $.99, not Rs.500
-			before = trimBlank(before[:len(before)-1])
+			before = bytes.TrimRightFunc(before[:len(before)-1], isBlank)
 			first--
 		}
 	}
-	if len(before) > 0 && !negative {
+	if !negative {
 		before, negative = cutMinus(before, bytes.CutSuffix)
+		before = bytes.TrimRightFunc(before, isBlank)
 	}
 	digits := text[first : last+1]
 	after := a.cutNoDecimals(digits, text[last+1:])
@@ -90,7 +92,7 @@ func isOfOtherScript(r rune) bool {
 
 // appendASCII appends the text with the digits of other scripts as ASCII has them:
 // 123.5 of ١٢٣٫٥. It is not ok with digits of two scripts.
-func (a amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
+func (a *amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 	begin, zero := len(to), rune(-1)
 	for _, r := range string(text) { // without a copy
 		switch {
@@ -120,7 +122,7 @@ func (a amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 
 // cutNoDecimals cuts from what follows a number what says that there are no decimals,
 // as in 29.-, 29:- and 500/-, and white space.
-func (a amounts) cutNoDecimals(number, after []byte) (rest []byte) {
+func (a *amounts) cutNoDecimals(number, after []byte) (rest []byte) {
 	if len(after) > 1 {
 		switch sign := after[0]; {
 		case sign == '/' && (after[1] == '-' || after[1] == '='):
@@ -131,27 +133,23 @@ func (a amounts) cutNoDecimals(number, after []byte) (rest []byte) {
 			}
 		}
 	}
-	return trimBlank(after)
+	return bytes.TrimLeftFunc(after, isBlank)
 }
 
 // mayBeThousands says whether the decimals of a number may be thousands: of 1.299, not
 // of 0.999, 1299.999 or 1,299.999.
-func (a amounts) mayBeThousands(number []byte) bool {
+func (a *amounts) mayBeThousands(number []byte) bool {
 	whole, rest := cutDigits(number)
 	return len(whole) > 0 && len(whole) <= 3 && whole[0] != '0' && len(rest) == 4 && rest[0] == a.point
 }
 
-var minuses = [][]byte{[]byte("-"), []byte("−")}
-
 // cutMinus cuts a minus from the beginning or the end of text, by bytes.CutPrefix or
-// bytes.CutSuffix, and what is blank around the rest.
+// bytes.CutSuffix.
 func cutMinus(text []byte, cut func(text, minus []byte) ([]byte, bool)) (rest []byte, ok bool) {
-	for _, minus := range minuses {
-		if rest, ok = cut(text, minus); ok {
-			break
-		}
+	if rest, ok = cut(text, []byte("-")); !ok {
+		rest, ok = cut(text, []byte("−"))
 	}
-	return trimBlank(rest), ok
+	return rest, ok
 }
 
 // appendNumber appends a number as numeric takes it. The whole part may be
@@ -191,7 +189,7 @@ func appendNumber(to, text []byte, negative bool, point byte, lakhs bool, separa
 // firstNumber takes the first number of a text, written with a point: 12 of "12
 // in stock", 1299.5 of "only 1,299.5 km".
 func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
-	first := bytes.IndexAny(text, asciiDigits)
+	first := bytes.IndexFunc(text, isDigit)
 	if first < 0 {
 		return into, nil, errNoNumber
 	}
@@ -202,7 +200,7 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 	}
 	before = bytes.TrimRightFunc(before, isSymbol) // -$5
 	before, negative := cutMinus(before, bytes.CutSuffix)
-	negative = negative && standsAlone(before)
+	negative = negative && standsAlone(bytes.TrimSpace(before))
 	text = text[first:]
 	end := bytes.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789.,'’", r) })
 	if end < 0 {

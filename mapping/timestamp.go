@@ -48,12 +48,14 @@ func parseTimestamp(text string, of *Column) (time.Time, error) {
 		}
 	}
 	written := t.Year()
+	year := written
 	// RFC 3339 has no seconds in an offset (local mean time of long ago), and
 	// PostgreSQL none of 16 hours.
 	if _, offset := t.Zone(); offset%60 != 0 || offset <= -16*60*60 || offset >= 16*60*60 {
 		t = t.UTC()
+		year = t.Year()
 	}
-	if year := t.Year(); written >= of.Years[0] && written <= of.Years[1] && year >= allYears[0] && year <= allYears[1] {
+	if written >= of.Years[0] && written <= of.Years[1] && year >= allYears[0] && year <= allYears[1] {
 		return t, nil
 	}
 	if of.Years == allYears {
