@@ -123,8 +123,8 @@ SELECT attribute.attname AS name, type.typname AS type, type.typtype = 'e' AS en
        attribute.attnotnull AND NOT attribute.atthasdef AND attribute.attidentity = '' AS needed
 FROM pg_attribute AS attribute CROSS JOIN LATERAL (
     WITH RECURSIVE made_of AS (
-        SELECT pg_type.* FROM pg_type WHERE oid = attribute.atttypid
-        UNION ALL SELECT pg_type.* FROM made_of JOIN pg_type ON pg_type.oid = made_of.typbasetype)
+        SELECT typname, typtype, typbasetype FROM pg_type WHERE oid = attribute.atttypid
+        UNION ALL SELECT base.typname, base.typtype, base.typbasetype FROM made_of JOIN pg_type AS base ON base.oid = made_of.typbasetype)
     SELECT typname, typtype FROM made_of WHERE typtype <> 'd') AS type
 WHERE attribute.attrelid = to_regclass($1) AND attribute.attnum > 0 AND NOT attribute.attisdropped`
 
