@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,15 +17,15 @@ import (
 var cldr = flag.String("cldr", "", "a directory of npm with cldr-core and cldr-numbers-full, whose currencies are added to currencies.txt")
 
 // notCurrencies are what CLDR has and what means something else too, beside a
-// number: thousands, millions, billions, sizes, pages, denier.
-var notCurrencies = strings.Fields("K M B T G S L P D E B$ T$ G$ M$ K$ den ر")
+// number: thousands, millions, billions, sizes, pages, cubic feet, denier.
+var notCurrencies = strings.Fields("K M B T G S L P D E B$ T$ G$ M$ K$ $T CF den ر")
 
 // TestCurrencies checks the list of currencies, and adds to it what CLDR has:
 //
 //	npm install --prefix DIR cldr-core cldr-numbers-full
 //	go test ./mapping -run TestCurrencies -cldr DIR
 //
-// That are the codes of what is legal tender, or was until 2015, the symbols
+// These are the codes of what is legal tender, or was until 2015, the symbols
 // and names of one word in the languages of where it is, and the symbols in English
 // and those with a sign in French. What stands in the list by hand stays.
 func TestCurrencies(t *testing.T) {
@@ -39,13 +40,7 @@ func TestCurrencies(t *testing.T) {
 		addCLDR(t, list)
 	}
 	var text strings.Builder
-	for _, code := range slices.Sorted(func(yield func(string) bool) {
-		for code := range list {
-			if !yield(code) {
-				return
-			}
-		}
-	}) {
+	for _, code := range slices.Sorted(maps.Keys(list)) {
 		require.Regexp(t, "^[A-Z]{3}$", code)
 		slices.Sort(list[code])
 		for _, word := range list[code] {
@@ -84,7 +79,7 @@ func addCLDR(t *testing.T, list map[string][]string) {
 			for code, of := range each {
 				if of["_tender"] != "false" && (of["_to"] == "" || of["_to"] >= "2015") {
 					regions[code] = append(regions[code], region)
-					list[code] = append(list[code], []string{}...)
+					list[code] = slices.Clip(list[code])
 				}
 			}
 		}
