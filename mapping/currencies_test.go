@@ -115,3 +115,26 @@ func addCLDR(t *testing.T, list map[string][]string) {
 		}
 	}
 }
+
+// All that is in the list is read, before the number and after it, with a space between
+// and without one; a letter alone before it only.
+func TestEveryCurrencyOfTheListIsRead(t *testing.T) {
+	file, err := os.ReadFile("currencies.txt")
+	require.NoError(t, err)
+	for clean, number := range map[string]string{"money": "1,234.50", "money-comma": "1.234,50"} {
+		converter := column(t, "type: numeric, clean: ["+clean+"]").NewConverter()
+		for word := range strings.FieldsSeq(string(file)) {
+			for _, text := range []string{word + number, word + "\u202f" + number, number + word, number + " " + word, "-" + word + number, word + " -" + number} {
+				value, reason := cleaned(t, converter, text)
+				switch {
+				case len(word) == 1 && word != "$" && !strings.HasPrefix(strings.TrimPrefix(text, "-"), word):
+					require.Equal(t, refused, value, text)
+				case strings.Contains(text, "-"):
+					require.Equal(t, "-1234.50", value, "%s of %q: %s", clean, text, reason)
+				default:
+					require.Equal(t, "1234.50", value, "%s of %q: %s", clean, text, reason)
+				}
+			}
+		}
+	}
+}
