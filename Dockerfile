@@ -6,7 +6,9 @@ RUN go mod download
 COPY . .
 # The stores that ARCHIVE_URL may name, beside folders: s3, gcs, azure, with commas between.
 ARG TAGS=
-RUN CGO_ENABLED=0 go build -tags "$TAGS" -trimpath -ldflags="-s -w" -o /out/ ./worker ./starter \
+# What --version says.
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -tags "$TAGS" -trimpath -ldflags="-s -w -X github.com/scrapehaul/scrapehaul/internal/program.version=$VERSION" -o /out/ ./worker ./starter \
 	&& mkdir -p /out/var/spool/scrapehaul /out/var/lib/scrapehaul/archive
 
 # The stand-in of Web Scraper Cloud, for the demo only: docker build --target cloud .

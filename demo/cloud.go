@@ -120,7 +120,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	cloud.SetWebhookURL(c.Webhook)
 	var running sync.WaitGroup
 	running.Go(func() { cloud.Run(ctx) })
-	err := program.Serve(ctx, slog.Default(), c.Listen, cloudHandler(cloud), func(address net.Addr) {
+	err := program.Serve(ctx, slog.Default(), "--listen", c.Listen, cloudHandler(cloud), func(address net.Addr) {
 		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
 			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)

@@ -31,7 +31,7 @@ type commands struct {
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
 
-	Completion program.CompletionCommand `cmd:"" help:"Print what a shell needs to complete the command line: source <(starter completion bash)."`
+	Version program.VersionFlag `help:"Print the version and end."`
 }
 
 type serveCommand struct {
@@ -58,7 +58,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 		logger:        logger,
 		listenAddress: c.ListenAddress,
 		webhook: webhook.Options{
-			Tokens: c.tokens(&s), SignatureSecret: c.SignatureSecret, TaskQueue: c.taskQueue(), Logger: logger,
+			Tokens: webhookTokens(&s, c.WebhookTokens), SignatureSecret: c.SignatureSecret, TaskQueue: c.taskQueue(), Logger: logger,
 		},
 		temporal:       s.Temporal(logger),
 		statusPage:     c.statusPageFlags,
@@ -80,10 +80,15 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	return server.run(ctx)
 }
 
-func (c *serveCommand) tokens(s *program.Settings) []string {
-	tokens := listed(c.WebhookTokens)
+func webhookTokens(s *program.Settings, text string) []string {
+	tokens := listed(text)
 	if len(tokens) == 0 {
 		s.Problem("WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default")
+	}
+	for i, token := range tokens {
+		if err := validate.WebhookToken(token); err != nil {
+			s.Problem("WEBHOOK_TOKENS: token %d of %d %v", i+1, len(tokens), err)
+		}
 	}
 	return tokens
 }
@@ -140,8 +145,9 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 			fmt.Fprintf(streams.Err, "for this command only: %s is %s, not %s as in the schedule %s\n", each.name, each.to, each.from, workflows.ReconcileScheduleID)
 		}
 	}
-	// A namespace that does not tell counts as one without them.
-	i.Settings.SearchAttributes, _ = workflows.SearchAttributesRegistered(ctx, temporal, options.Namespace)
+	if missing, err := workflows.MissingSearchAttributes(ctx, temporal); err == nil {
+		i.Settings.SearchAttributes = len(missing) == 0
+	}
 	return temporal, *i, nil
 }
 

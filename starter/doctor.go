@@ -19,9 +19,8 @@ type doctorCommand struct {
 	scheduleFlags
 	program.CloudFlags
 	program.DatabaseFlags
+	program.SpoolFlags
 	WebhookTokens string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"The starter's secrets, if they are set here: they are checked for their length."`
-	SpoolDir      string `env:"SPOOL_DIR" placeholder:"DIR" help:"The worker's folder for downloaded files, if it is on this machine."`
-	SpoolMinFree  string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
 
 	now       func() time.Time `kong:"-"` // nil: time.Now
 	pollLasts time.Duration    `kong:"-"` // 0: pollLasts
@@ -105,24 +104,15 @@ func (d *doctor) checkClock(whose string, theirs, before, after time.Time) {
 	d.fix("the clock of %s is %s %s this machine's: have both set by NTP", whose, skew.Abs().Round(time.Second), direction)
 }
 
-// minWebhookToken is the length, in bytes, under which a secret can be guessed.
-const minWebhookToken = 16
-
 func (d *doctor) checkWebhookTokens() {
 	if strings.TrimSpace(d.settings.WebhookTokens) == "" {
 		return // they belong to the machines of starters
 	}
-	short := 0
-	for _, token := range listed(d.settings.WebhookTokens) {
-		if len(token) < minWebhookToken {
-			short++
-		}
+	var s program.Settings
+	webhookTokens(&s, d.settings.WebhookTokens)
+	if d.settingsAreRight(&s) {
+		d.ok("WEBHOOK_TOKENS are long enough")
 	}
-	if short > 0 {
-		d.fix("WEBHOOK_TOKENS has %d that are shorter than %d characters: make them long and random (openssl rand -hex 24)", short, minWebhookToken)
-		return
-	}
-	d.ok("WEBHOOK_TOKENS are long enough")
 }
 
 // discard is the logger of checks: their lines say it all.

@@ -12,7 +12,7 @@ import (
 
 func (d *doctor) checkDatabase(ctx context.Context) {
 	var s program.Settings
-	d.settings.Validate(&s)
+	d.settings.DatabaseFlags.Validate(&s)
 	if !d.settingsAreRight(&s) {
 		return
 	}

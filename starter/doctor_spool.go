@@ -3,9 +3,9 @@ package main
 import (
 	"errors"
 	"os"
-	"strconv"
 
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 // checkSpool looks at the worker's folder where it is on this machine.
@@ -14,13 +14,13 @@ func (d *doctor) checkSpool() {
 	if dir == "" {
 		return
 	}
-	minFree, err := strconv.ParseInt(d.settings.SpoolMinFree, 10, 64)
-	if err != nil || minFree < 1 {
-		d.fix("SPOOL_MIN_FREE is %q: want a number of bytes", d.settings.SpoolMinFree)
+	var s program.Settings
+	minFree := d.settings.SpoolFlags.Validate(&s)
+	if !d.settingsAreRight(&s) {
 		return
 	}
 	if err := tryToWrite(dir); err != nil {
-		d.fix("the spool folder SPOOL_DIR: %v: make it, for the user that workers run as", err)
+		d.fix("the spool folder SPOOL_DIR: %v: let it belong to the user that workers run as", err)
 		return
 	}
 	free, err := diskspace.Free(dir)

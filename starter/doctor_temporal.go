@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -23,13 +25,14 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	if s == nil {
 		return
 	}
+	where := s.HostPort + throughProxy(s.HostPort)
 	temporal, err := within(ctx, func(ctx context.Context) (client.Client, error) { return dial(ctx, *s) })
 	if err != nil {
-		d.fix("Temporal at %s, and all that depends on it: %v: see TEMPORAL_ADDRESS, TEMPORAL_API_KEY and TEMPORAL_TLS_…", s.HostPort, err)
+		d.fix("Temporal at %s, and all that depends on it: %v: see TEMPORAL_ADDRESS, TEMPORAL_API_KEY and TEMPORAL_TLS_…", where, err)
 		return
 	}
 	defer temporal.Close()
-	d.ok("Temporal at %s answers", s.HostPort)
+	d.ok("Temporal at %s answers", where)
 	_, err = within(ctx, func(ctx context.Context) (*workflowservice.DescribeNamespaceResponse, error) {
 		return temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: s.Namespace})
 	})
@@ -49,6 +52,15 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	d.checkTemporalClock(ctx, temporal, s.Namespace)
 	d.checkPollers(ctx, temporal)
 	d.checkSearchAttributes(ctx, temporal, s.Namespace)
+}
+
+// throughProxy names the proxy that gRPC takes, as net/http does for https, "" for none.
+func throughProxy(hostPort string) string {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: hostPort}})
+	if proxy == nil || err != nil {
+		return ""
+	}
+	return ", through the proxy " + proxy.Host + " of HTTPS_PROXY"
 }
 
 // temporalSettings returns nil when they are wrong.
@@ -235,6 +247,15 @@ func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client, name
 	d.compareSettings(*there)
 }
 
+// nextStart says what the next start of a starter does that was given something else
+// than the schedule has.
+func nextStart(setting string) string {
+	if setting == "TASK_QUEUE" { // which no starter changes
+		return "is refused; until then it starts imports on that task queue"
+	}
+	return "brings that back"
+}
+
 func (d *doctor) compareSettings(there workflows.Installation) {
 	const id = workflows.ReconcileScheduleID
 	wrong := d.wrong
@@ -246,8 +267,8 @@ func (d *doctor) compareSettings(there workflows.Installation) {
 	starters := living(there.Starters, d.now())
 	for _, starter := range starters {
 		for _, each := range disagreements(there, starter) {
-			d.fix("the starter on %s was given %s=%s at %s, and the schedule %s has %s: change it there too, or its next start brings that back",
-				starter.Name, each.name, each.to, starter.StartedAt.Format(time.DateTime), id, each.from)
+			d.fix("the starter on %s was given %s=%s at %s, and the schedule %s has %s: change it there too, or its next start %s",
+				starter.Name, each.name, each.to, starter.StartedAt.Format(time.DateTime), id, each.from, nextStart(each.name))
 		}
 	}
 	if d.wrong == wrong {
@@ -257,18 +278,10 @@ func (d *doctor) compareSettings(there workflows.Installation) {
 
 // checkSearchAttributes only gives a hint: imports do without.
 func (d *doctor) checkSearchAttributes(ctx context.Context, temporal client.Client, namespace string) {
-	registered, err := within(ctx, func(ctx context.Context) (map[string]enumspb.IndexedValueType, error) {
-		return workflows.RegisteredSearchAttributes(ctx, temporal, namespace)
-	})
+	missing, err := within(ctx, func(ctx context.Context) ([]string, error) { return workflows.MissingSearchAttributes(ctx, temporal) })
 	if err != nil {
-		d.line("hint", "%v", err)
+		d.line("hint", "whether the search attributes are registered in namespace %s is not known: %v", namespace, err)
 		return
-	}
-	var missing []string
-	for _, attribute := range workflows.SearchAttributes() {
-		if registered[attribute.GetName()] != attribute.GetValueType() {
-			missing = append(missing, attribute.GetName())
-		}
 	}
 	if len(missing) > 0 {
 		d.line("hint", "search attributes that are not registered as Keyword, which helps to find imports in Temporal: %s: run starter setup", strings.Join(missing, ", "))

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
@@ -80,6 +82,8 @@ func TestDoctorFindsAllWell(t *testing.T) {
 func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 	s := wellSystem(t)
 	nobody := programtest.ClosedPort(t)
+	disk, err := diskspace.Size(s.Spool)
+	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for name, c := range map[string]struct {
@@ -110,10 +114,11 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 		"no API token":        {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
 		"wrong API token":     {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page"}},
 		"API is away":         {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + nobody}, []string{"Web Scraper Cloud: "}},
-		"short webhook token": {map[string]string{"WEBHOOK_TOKENS": "short-zx99"}, []string{"WEBHOOK_TOKENS has 1 that are shorter than 16 characters: "}},
-		"no spool folder":     {map[string]string{"SPOOL_DIR": "/nowhere/at/all"}, []string{"the spool folder SPOOL_DIR: "}},
-		"spool is a file":     {map[string]string{"SPOOL_DIR": file}, []string{"the spool folder SPOOL_DIR: "}},
-		"spool's disk full":   {map[string]string{"SPOOL_MIN_FREE": "1000000000000000000"}, []string{"the spool folder " + s.Spool + " has "}},
+		"short webhook token": {map[string]string{"WEBHOOK_TOKENS": "short-zx99"}, []string{"WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "}},
+		"no spool folder":     {map[string]string{"SPOOL_DIR": "/nowhere/at/all"}, []string{`SPOOL_DIR is "/nowhere/at/all", which is no folder here: `}},
+		"spool is a file":     {map[string]string{"SPOOL_DIR": file}, []string{`SPOOL_DIR is "` + file + `", which is no folder here: `}},
+		"spool's disk full":   {map[string]string{"SPOOL_MIN_FREE": strconv.FormatInt(disk, 10)}, []string{"the spool folder " + s.Spool + " has "}},
+		"no such disk":        {map[string]string{"SPOOL_MIN_FREE": "1000000000000000000"}, []string{`SPOOL_MIN_FREE is "1000000000000000000": want a number from 1 to `}},
 		"wrong spool setting": {map[string]string{"SPOOL_MIN_FREE": "1GB"}, []string{`SPOOL_MIN_FREE is "1GB": `}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -254,6 +259,7 @@ func TestDoctorComparesWhatStartersWereGiven(t *testing.T) {
 		require.Equal(t, program.ExitOK, code, problems)
 		_, out, _ = runDoctor(t)
 		require.Equal(t, args[1] == "elsewhere", strings.Contains(out, "was given TASK_QUEUE=scrapingjob-import at "), out)
+		require.Equal(t, args[1] == "elsewhere", strings.Contains(out, "has elsewhere: change it there too, or its next start is refused; until then "), out)
 	}
 	require.NotEmpty(t, s)
 }

@@ -29,29 +29,29 @@ type temporalFlags struct {
 	taskQueue string // set by connect
 }
 
-// connect returns a client with the options it was made from.
-func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (client.Client, client.Options, error) {
+// connect returns a client.
+func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (client.Client, error) {
 	options := s.Temporal(discard())
 	if f.GivenTaskQueue != nil {
 		f.taskQueue = taskQueue(s, "TASK_QUEUE", *f.GivenTaskQueue)
 	}
 	if err := s.Err(); err != nil {
-		return nil, options, err
+		return nil, err
 	}
 	temporal, err := dial(ctx, options)
 	if err != nil || f.taskQueue != "" {
-		return temporal, options, err
+		return temporal, err
 	}
 	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
 	if err != nil {
 		temporal.Close()
-		return nil, options, fmt.Errorf("which task queue the workers listen on, as TASK_QUEUE is not set: %w", err)
+		return nil, fmt.Errorf("which task queue the workers listen on, as TASK_QUEUE is not set: %w", err)
 	}
 	if i == nil {
 		i = new(workflows.DefaultInstallation())
 	}
 	f.taskQueue = i.TaskQueue
-	return temporal, options, nil
+	return temporal, nil
 }
 
 type listCommand struct {
@@ -67,7 +67,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	if c.Limit < 0 {
 		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
 	}
-	temporal, options, err := c.connect(ctx, &s)
+	temporal, err := c.connect(ctx, &s)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	if !c.NeedsAttention {
 		return listOpen(ctx, reader, c.Limit, c.JSON, streams)
 	}
-	imports, unknown, err := reader.NeedingAttention(ctx, options.Namespace)
+	imports, unknown, err := reader.NeedingAttention(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 		return answer.body
 	}
 	require.Equal(t, http.StatusNotFound, s.get("/metrics").status, "where the world can reach it")
-	for _, answer := range []string{"accepted", "filtered", "unauthorized", "malformed", "temporal-unavailable", "id-taken"} {
+	for _, answer := range []string{"accepted", "filtered", "unauthorized", "malformed", "misdirected", "temporal-unavailable", "id-taken"} {
 		require.Contains(t, metrics(), `scrapehaul_notifications_total{answer="`+answer+`"} 0`+"\n")
 	}
 
@@ -72,7 +72,7 @@ func TestStarterThatCannotServeItsMetricsEnds(t *testing.T) {
 	})
 	code, _, problems := runStarter("serve")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "starter: listening: listen tcp "+listener.Addr().String())
+	require.Contains(t, problems, "starter: listening at METRICS_ADDRESS: listen tcp "+listener.Addr().String())
 }
 
 func TestSettingsOfTracesAreChecked(t *testing.T) {

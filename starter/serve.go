@@ -31,7 +31,7 @@ type webhookServer struct {
 // run serves until ctx ends. It starts without Temporal too: notifications are
 // answered with 503 until it is there.
 func (s *webhookServer) run(ctx context.Context) error {
-	metrics, err := program.NewMetrics(s.logger, s.metricsAddress, &s.temporal)
+	metrics, err := program.NewMetrics(s.logger, "METRICS_ADDRESS", s.metricsAddress, &s.temporal)
 	if err != nil {
 		return err
 	}
@@ -47,10 +47,12 @@ func (s *webhookServer) run(ctx context.Context) error {
 	defer temporal.Close()
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New() // without gin's logger, which would log the token
+	engine.RemoveExtraSlash = true
 	engine.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, problem any) {
 		s.logger.Error("Panic while serving", "path", c.Request.URL.Path, "panic", fmt.Sprint(problem))
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}))
+	s.webhook.NoRoute = engine.NoRoute
 	s.webhook.Client, s.webhook.CurrentSettings, s.webhook.MetricsHandler = temporal, s.settings.get, s.temporal.MetricsHandler
 	err = webhook.Register(engine, s.webhook)
 	if err != nil {
@@ -61,14 +63,14 @@ func (s *webhookServer) run(ctx context.Context) error {
 		return err
 	}
 	defer shutPage()
-	program.RegisterHealth(engine, s.logger, program.NeedTemporal(temporal), program.Need{
+	program.RegisterHealth(engine, s.logger, program.NeedTemporal(temporal, s.temporal.Namespace), program.Need{
 		Name: "The schedule " + workflows.ReconcileScheduleID, Reach: func(ctx context.Context) error { _, err := s.settings.get(ctx); return err },
 	})
 	defer s.logger.Info("Starter stopped")
 	parts, ctx := errgroup.WithContext(ctx) // the first that ends with an error ends all
 	parts.Go(func() error { return s.settings.keep(ctx, temporal) })
 	parts.Go(func() error {
-		return program.Serve(ctx, s.logger, s.listenAddress, engine, func(address net.Addr) {
+		return program.Serve(ctx, s.logger, "LISTEN_ADDRESS", s.listenAddress, engine, func(address net.Addr) {
 			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
 				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.webhook.TaskQueue)
 		})

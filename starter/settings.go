@@ -156,7 +156,16 @@ func number(least, most int) func(*program.Settings, string, string) int {
 	return func(s *program.Settings, name, text string) int { return s.Int(name, text, least, most) }
 }
 
-func interval(s *program.Settings, name, text string) time.Duration { return s.Duration(name, text, 0) }
+// leastInterval leaves the API's calls to imports: each reconciliation lists the account.
+const leastInterval = time.Minute
+
+func interval(s *program.Settings, name, text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil || d != 0 && d < leastInterval {
+		s.Problem("%s is %q: want a duration of at least %s, or 0 for never", name, text, program.ShortDuration(leastInterval))
+	}
+	return d
+}
 
 func timeout(s *program.Settings, name, text string) string {
 	return program.ShortDuration(s.Duration(name, text, time.Second))

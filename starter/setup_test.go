@@ -55,8 +55,8 @@ func TestSetupTwiceChangesNothingMore(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: put up, every 15m0s\n", out)
 	require.Eventually(t, func() bool {
-		registered, err := workflows.SearchAttributesRegistered(t.Context(), namespace.Client, namespace.Name)
-		return err == nil && registered
+		missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client)
+		return err == nil && len(missing) == 0
 	}, waitAtMost, pollEvery)
 	schedule := namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
 	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{}))

@@ -22,7 +22,7 @@ type signalCommand struct {
 func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	id := scrapingJobID(&s, c.ID)
-	temporal, _, err := c.connect(ctx, &s)
+	temporal, err := c.connect(ctx, &s)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,13 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"MAX_RECORD_BYTES", "134217729", `MAX_RECORD_BYTES is "134217729"`},
 		{"HEARTBEAT_TIMEOUT", "500ms", `HEARTBEAT_TIMEOUT is "500ms"`},
 		{"RECONCILE_EVERY", "often", `RECONCILE_EVERY is "often"`},
+		{"RECONCILE_EVERY", "1s", `RECONCILE_EVERY is "1s": want a duration of at least 1m, or 0 for never`},
+		{"RECONCILE_EVERY", "-1h", `RECONCILE_EVERY is "-1h": want a duration of at least 1m`},
+		{"MAX_REJECTED", "-1", `MAX_REJECTED is "-1": want a number from 0 to 9223372036854775807`},
+		{"WEBHOOK_TOKENS", "short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "},
+		{"WEBHOOK_TOKENS", oldToken + ", " + newToken + "+a", "WEBHOOK_TOKENS: token 2 of 2 has a character that the query of a URL changes, such as + & # %"},
+		{"WEBHOOK_TOKENS", "#" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 has a character"},
+		{"TEMPORAL_TLS", "perhaps", `TEMPORAL_TLS is "perhaps": want true or false`},
 		{"FILTER_STATUSES", "finished,done", `FILTER_STATUSES: the filter's status "done" is none of finished, stopped, failed and shelved`},
 		{"WEBHOOK_SIGNATURE_SECRET", "fifteen-bytes-x", "WEBHOOK_SIGNATURE_SECRET is 15 bytes long: want at least 16"},
 	} {
@@ -105,7 +112,9 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 			code, _, problems := runStarter("serve")
 			require.Equal(t, program.ExitSettings, code)
 			programtest.RequireProblems(t, "starter", problems, c.want)
-			require.NotContains(t, problems, oldToken)
+			for _, token := range []string{oldToken, newToken, "short-zx99"} {
+				require.NotContains(t, problems, token)
+			}
 		})
 	}
 }
@@ -267,7 +276,7 @@ func TestStarterFailsWhereSomebodyListens(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": address})
 	code, _, problems := runStarter("serve")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "starter: listening: listen tcp "+address)
+	require.Contains(t, problems, "starter: listening at LISTEN_ADDRESS: listen tcp "+address)
 }
 
 func TestStarterWantsTheSignatureThatIsConfigured(t *testing.T) {

@@ -25,7 +25,7 @@ func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error 
 	if c.ID != "" {
 		id = scrapingJobID(&s, c.ID)
 	}
-	temporal, _, err := c.connect(ctx, &s)
+	temporal, err := c.connect(ctx, &s)
 	if err != nil {
 		return err
 	}

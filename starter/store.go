@@ -157,19 +157,24 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // begin writes what was given, with the starter's note of it.
 func (c *currentSettings) begin(ctx context.Context, kept *store) error {
-	registered, err := workflows.SearchAttributesRegistered(ctx, kept.temporal, c.namespace)
-	if _, unreachable := errors.AsType[*serviceerror.Unavailable](err); unreachable || errors.Is(err, context.DeadlineExceeded) {
-		return err
+	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal)
+	if _, unreachable := errors.AsType[*serviceerror.Unavailable](unknown); unreachable || errors.Is(unknown, context.DeadlineExceeded) {
+		return unknown
 	}
-	if err == nil {
-		kept.searchAttributes = &registered
+	if unknown == nil {
+		kept.searchAttributes = new(len(missing) == 0)
 	}
 	changes, err := kept.write(ctx, c.note)
 	if err != nil {
 		return err
 	}
-	if !kept.written.Settings.SearchAttributes {
-		c.logger.Info("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup", "namespace", c.namespace)
+	switch {
+	case unknown != nil:
+		c.logger.Warn("It is not known whether the namespace has the search attributes of imports: going on as the schedule says",
+			"namespace", c.namespace, "used", kept.written.Settings.SearchAttributes, "error", unknown)
+	case len(missing) > 0:
+		c.logger.Info("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup",
+			"namespace", c.namespace, "missing", missing)
 	}
 	for _, each := range changes {
 		c.logger.Info("Setting changed for all starters", "name", each.name, "old", each.from, "new", each.to)
@@ -194,9 +199,10 @@ func (c *currentSettings) note(i *workflows.Installation) {
 // schedule that was removed is put up again as it was.
 func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	there, err := workflows.ReadInstallation(ctx, kept.temporal, c.namespace)
+	c.lookForSearchAttributes(ctx, kept, there)
 	switch {
 	case err != nil:
-	case there == nil, time.Since(c.starter.SeenAt) >= noteEvery:
+	case there == nil, kept.searchAttributes != nil, time.Since(c.starter.SeenAt) >= noteEvery:
 		_, err = kept.write(ctx, c.note)
 	default:
 		kept.written = *there
@@ -205,6 +211,20 @@ func (c *currentSettings) look(ctx context.Context, kept *store) error {
 		c.latest.Store(new(kept.written.Settings))
 	}
 	return err
+}
+
+// lookForSearchAttributes has them used from when they are there: somebody may have
+// registered them elsewhere than with setup.
+func (c *currentSettings) lookForSearchAttributes(ctx context.Context, kept *store, there *workflows.Installation) {
+	kept.searchAttributes = nil
+	if there == nil {
+		return
+	}
+	missing, err := workflows.MissingSearchAttributes(ctx, kept.temporal)
+	if are := len(missing) == 0; err == nil && are != there.Settings.SearchAttributes {
+		kept.searchAttributes = &are
+		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
+	}
 }
 
 // leave takes the note away, unless another of this name has begun, or somebody has

@@ -165,7 +165,7 @@ func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage
 	if !page.First {
 		return nil
 	}
-	attention, unknown, err := h.reader.NeedingAttention(ctx, h.options.Namespace)
+	attention, unknown, err := h.reader.NeedingAttention(ctx)
 	if err != nil {
 		h.options.Logger.Warn("Not all open imports could be asked whether they need attention", "error", err)
 		page.NotAll = true

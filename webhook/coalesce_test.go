@@ -99,6 +99,15 @@ func (r *receiver) post(ctx context.Context, job int, status string) *notified {
 	return n
 }
 
+// postTo returns the status of the answer to the vendor's example.
+func (r *receiver) postTo(ctx context.Context, target string) int {
+	request := httptest.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(vendorsExample))
+	request.Header.Set("Content-Type", form)
+	answer := httptest.NewRecorder()
+	r.engine.ServeHTTP(answer, request)
+	return answer.Code
+}
+
 // untilQuiet is synctest.Test, which fails when a goroutine is left: nothing is kept
 // of a job that is quiet.
 func untilQuiet(t *testing.T, f func(t *testing.T)) {

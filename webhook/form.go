@@ -1,8 +1,11 @@
 package webhook
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,10 +17,10 @@ import (
 
 // decode reads the form that Web Scraper Cloud submits. Fields it does not know
 // and statuses it does not know are fine: what counts is what the API says.
-func decode(body string) (workflows.Notification, error) {
-	values, err := url.ParseQuery(body)
+func decode(body []byte, contentType string) (workflows.Notification, error) {
+	values, err := parseForm(body, contentType)
 	if err != nil {
-		return workflows.Notification{}, refuse(http.StatusBadRequest, "the body is not a urlencoded form: %v", err)
+		return none, err
 	}
 	form := form{values: values, problems: map[string]string{}}
 	notification := workflows.Notification{
@@ -32,12 +35,32 @@ func decode(body string) (workflows.Notification, error) {
 		for _, name := range slices.Sorted(maps.Keys(form.problems)) {
 			all = append(all, name+" "+form.problems[name])
 		}
-		return workflows.Notification{}, &refusal{http.StatusBadRequest, answerMalformed, refusedBody{
+		return none, &refusal{http.StatusBadRequest, answerMalformed, refusedBody{
 			Error:  "the form has bad fields: " + strings.Join(all, "; "),
 			Fields: form.problems,
 		}}
 	}
 	return notification, nil
+}
+
+// parseForm returns the fields of a form; files are none.
+func parseForm(body []byte, contentType string) (url.Values, error) {
+	contentType, parameters, err := mime.ParseMediaType(contentType)
+	if contentType != multipartForm {
+		values, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, refuse(http.StatusBadRequest, "the body is not a urlencoded form: %v", err)
+		}
+		return values, nil
+	}
+	var form *multipart.Form
+	if err == nil {
+		form, err = multipart.NewReader(bytes.NewReader(body), parameters["boundary"]).ReadForm(maxBodyBytes)
+	}
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "the body is not a multipart form: %v", err)
+	}
+	return form.Value, nil
 }
 
 // form collects what is wrong with each field.

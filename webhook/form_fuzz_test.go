@@ -1,7 +1,9 @@
 package webhook
 
 import (
+	"bytes"
 	"errors"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -9,6 +11,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+// asParts is the form as multipart.
+func asParts(t *testing.T, form url.Values) (body []byte, contentType string) {
+	var parts bytes.Buffer
+	writer := multipart.NewWriter(&parts)
+	for _, name := range []string{"scrapingjob_id", "status", "sitemap_id", "sitemap_name", "custom_id"} {
+		if form.Has(name) {
+			require.NoError(t, writer.WriteField(name, form.Get(name)))
+		}
+	}
+	require.NoError(t, writer.Close())
+	return parts.Bytes(), writer.FormDataContentType()
+}
 
 // Whatever is sent is refused with 400 and a reason, or is a notification whose
 // fields are those of the form.
@@ -21,7 +36,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		notification, err := decode(body)
+		notification, err := decode([]byte(body), urlencodedForm)
 		if err != nil {
 			var refused *refusal
 			require.True(t, errors.As(err, &refused))
@@ -31,6 +46,10 @@ func FuzzDecode(f *testing.F) {
 		}
 		form, err := url.ParseQuery(body)
 		require.NoError(t, err)
+		parts, contentType := asParts(t, form)
+		same, err := decode(parts, contentType)
+		require.NoError(t, err)
+		require.Equal(t, notification, same)
 		require.Positive(t, notification.ScrapingJobID)
 		id, err := strconv.ParseInt(form.Get("scrapingjob_id"), 10, 64)
 		require.NoError(t, err)

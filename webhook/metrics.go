@@ -14,6 +14,7 @@ const (
 	answerFiltered     = "filtered"
 	answerUnauthorized = "unauthorized"         // 401
 	answerMalformed    = "malformed"            // any other refusal that is the sender's
+	answerMisdirected  = "misdirected"          // not a POST, or not to the path
 	answerUnavailable  = "temporal-unavailable" // 503
 	answerIDTaken      = "id-taken"             // 503 too
 )
@@ -23,7 +24,7 @@ type counters map[string]client.MetricsCounter
 
 func newCounters(handler client.MetricsHandler) counters {
 	all := counters{}
-	for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerUnavailable, answerIDTaken} {
+	for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerMisdirected, answerUnavailable, answerIDTaken} {
 		all[answer] = handler.WithTags(map[string]string{answerTag: answer}).Counter(notificationsMetric)
 		all[answer].Inc(0)
 	}

@@ -59,12 +59,18 @@ type Options struct {
 	// CurrentSettings, if set, is asked at each notification for the settings, in
 	// place of Settings. Its error is answered with 503.
 	CurrentSettings func(context.Context) (workflows.Settings, error)
+	// NoRoute, such as NoRoute of a gin engine, is called with a handler of requests that
+	// have no route. Of these it takes POSTs to other spellings of the webhook's path;
+	// those that come near it, and other methods, it refuses, logs and counts. Default
+	// nil: a slash at the end of the path is taken, and nothing is known of the rest.
+	NoRoute func(...gin.HandlerFunc)
 	// Logger gets one line for each notification; "coalesced" is how many of them the
-	// signal stands for. Default slog.Default().
+	// signal stands for. Of those without the right token or path it gets one a second;
+	// "left_out" is how many it did not get. Default slog.Default().
 	Logger *slog.Logger
 	// MetricsHandler gets the counter scrapehaul_notifications with the tag
-	// "answer": accepted, filtered, unauthorized, malformed, temporal-unavailable or
-	// id-taken. Default client.MetricsNopHandler.
+	// "answer": accepted, filtered, unauthorized, malformed, misdirected,
+	// temporal-unavailable or id-taken. Default client.MetricsNopHandler.
 	MetricsHandler client.MetricsHandler
 }
 
@@ -77,8 +83,8 @@ func (o *Options) validate() error {
 		problems = append(problems, errors.New("Tokens is empty: at least one is needed, there is no default"))
 	}
 	for i, token := range o.Tokens {
-		if token == "" {
-			problems = append(problems, fmt.Errorf("Tokens[%d] is empty", i))
+		if err := validate.WebhookToken(token); err != nil {
+			problems = append(problems, fmt.Errorf("Tokens[%d] %w", i, err))
 		}
 	}
 	if n := len(o.SignatureSecret); n > 0 && n < validate.MinSignatureSecret {
@@ -91,9 +97,11 @@ func (o *Options) validate() error {
 // handler receives notifications.
 type handler struct {
 	options  Options
+	path     string // with that of the router
 	tokens   [][sha256.Size]byte
 	counters counters
 	signals  coalescing
+	log      sparing // of what anybody can send
 }
 
 // Register adds the webhook to the router at [Path], or returns an error that names
@@ -102,7 +110,7 @@ type handler struct {
 //   - with 202 and {"workflow_id":"1234","run_id":"…"} when its workflow has it,
 //   - with 202 and {"outcome":"filtered","reason":"…"} when the filter does not let
 //     it pass,
-//   - with 400, 401, 408, 413 or 415 when it is not acceptable, and {"error":"…"},
+//   - with 400, 401, 408, 413 or 415, or, by Options.NoRoute, 404 or 405, when it is not acceptable, and {"error":"…"},
 //     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
 //   - with 503 and {"error":"…"} when Temporal cannot be reached, or a workflow of
 //     another type has the job's number as its ID, so that it is sent again.
@@ -130,7 +138,13 @@ func Register(router gin.IRouter, options Options) error {
 	for _, token := range options.Tokens {
 		h.tokens = append(h.tokens, sha256.Sum256([]byte(token)))
 	}
-	router.POST(Path, h.handle)
+	for _, each := range []string{Path, Path + "/"} {
+		router.POST(each, h.handle)
+	}
+	h.path = router.Group(Path).BasePath()
+	if options.NoRoute != nil {
+		options.NoRoute(h.handleElsewhere)
+	}
 	return nil
 }
 
@@ -170,6 +184,11 @@ func refuse(status int, format string, args ...any) error {
 		answer = answerUnauthorized
 	}
 	return &refusal{status, answer, refusedBody{Error: fmt.Sprintf(format, args...)}}
+}
+
+// misdirected is the refusal of what has not come by a POST to the webhook's path.
+func misdirected(status int, format string, args ...any) error {
+	return &refusal{status, answerMisdirected, refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
 func (h *handler) handle(c *gin.Context) {
@@ -213,18 +232,27 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	case !errors.As(err, &refused):
 		refused = &refusal{http.StatusServiceUnavailable, answerUnavailable, refusedBody{Error: "Temporal cannot be reached: send the notification again"}}
 	}
-	log := h.options.Logger
+	log, leftOut, toLog := h.options.Logger, 0, true
+	if refused.answer == answerUnauthorized || refused.answer == answerMisdirected {
+		leftOut, toLog = h.log.line()
+	}
 	if notification.ScrapingJobID != 0 {
 		log = log.With("scrapingjob_id", notification.ScrapingJobID)
 	}
-	log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
+	if leftOut > 0 {
+		log = log.With("left_out", leftOut)
+	}
+	if toLog {
+		log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
+	}
 	h.counters.count(refused.answer)
 	c.AbortWithStatusJSON(refused.status, refused.refusedBody)
 }
 
+var none workflows.Notification
+
 // receive returns a notification that is authentic and complete.
 func (h *handler) receive(c *gin.Context) (workflows.Notification, error) {
-	var none workflows.Notification
 	// Whatever is refused, the server waits for the rest of the body before it
 	// answers: nobody may keep it waiting. A test's recorder has no deadlines,
 	// and needs none.
@@ -240,16 +268,20 @@ func (h *handler) receive(c *gin.Context) (workflows.Notification, error) {
 		return none, refuse(http.StatusUnauthorized,
 			"the signature is missing or wrong: the header %s has to be HMAC-SHA256(SECRET, body) in hexadecimal", signatureHeader)
 	}
-	return decode(string(form))
+	return decode(form, c.GetHeader("Content-Type"))
 }
 
-const formType = "application/x-www-form-urlencoded"
+// The ways in which a form comes; what is signed is the body, whichever it is.
+const (
+	urlencodedForm = "application/x-www-form-urlencoded"
+	multipartForm  = "multipart/form-data"
+)
 
 // readForm reads the body, within a limit of size and the deadline for reading,
 // which it lifts.
 func readForm(c *gin.Context) ([]byte, error) {
-	if !strings.EqualFold(c.ContentType(), formType) {
-		return nil, refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s", quote(c.ContentType()), formType)
+	if contentType := c.ContentType(); !strings.EqualFold(contentType, urlencodedForm) && !strings.EqualFold(contentType, multipartForm) {
+		return nil, refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s or %s", quote(contentType), urlencodedForm, multipartForm)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBodyBytes))
 	if err == nil {

@@ -29,7 +29,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-const token = "first-secret"
+const token = "first-secret-of-two"
 
 // temporal notes what the handler asks for.
 type temporal struct {
@@ -80,15 +80,16 @@ func serve(t *testing.T, c workflows.Client, change ...func(*webhook.Options)) s
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	var log bytes.Buffer
+	engine := gin.New() // a host's own
 	options := webhook.Options{
-		Client: c, Tokens: []string{token, "second-secret"},
+		NoRoute: engine.NoRoute,
+		Client:  c, Tokens: []string{token, "second-secret-of-two"},
 		Settings: workflows.Settings{HoldBeforeDelete: "1h"},
 		Logger:   slog.New(slog.NewJSONHandler(&log, nil)),
 	}
 	for _, change := range change {
 		change(&options)
 	}
-	engine := gin.New() // a host's own
 	require.NoError(t, webhook.Register(engine, options))
 	s := server{httptest.NewServer(engine), &log}
 	t.Cleanup(s.Close)
@@ -166,7 +167,7 @@ func TestNotificationsOfEveryKindAreAccepted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c temporal
-			status, answer := serve(t, &c).post(t, "second-secret", form, body)
+			status, answer := serve(t, &c).post(t, "second-secret-of-two", form, body)
 			require.Equal(t, http.StatusAccepted, status, answer)
 			require.Len(t, c.signals, 1)
 			require.LessOrEqual(t, len(c.signals[0].options.StaticSummary), 200)
@@ -188,6 +189,11 @@ func TestNotificationsThatCannotBeRightAreRefused(t *testing.T) {
 		{"no content type", token, "", vendorsExample, 415, nil, `""`},
 		{"too large", token, form, vendorsExample + "&x=" + strings.Repeat("x", 64<<10), 413, nil, "65536 bytes"},
 		{"not a form", token, form, "scrapingjob_id=%zz", 400, nil, "%zz"},
+		{"multipart without a boundary", token, "multipart/form-data", vendorsExample, 400, nil, "not a multipart form"},
+		{"multipart that is cut off", token, "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=status\r\n\r\nfin", 400, nil, "not a multipart form"},
+		{"multipart that is too large", token, "multipart/form-data; boundary=x", strings.Repeat("x", 64<<10+1), 413, nil, "65536 bytes"},
+		{"multipart with a file for a field", token, "multipart/form-data; boundary=x",
+			"--x\r\nContent-Disposition: form-data; name=status; filename=a\r\n\r\nfinished\r\n--x--", 400, nil, "status is missing"},
 		{"empty", token, form, "", 400, map[string]any{
 			"scrapingjob_id": "is missing", "status": "is missing", "sitemap_id": "is missing", "sitemap_name": "is missing",
 		}, "scrapingjob_id is missing"},
@@ -293,6 +299,22 @@ func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
 	require.ErrorContains(t, err, "Client is missing")
 	require.ErrorContains(t, err, "Tokens is empty")
 	require.ErrorContains(t, err, `hold_before_delete is "soon"`)
-	err = webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{"a", ""}})
-	require.ErrorContains(t, err, "Tokens[1] is empty")
+	for refused, want := range map[string]string{
+		"":                    "Tokens[1] is 0 characters long, and needs 16: ",
+		"fifteen-letters":     "Tokens[1] is 15 characters long, and needs 16: ",
+		token + "+":           "Tokens[1] has a character that the query of a URL changes",
+		token + "&a":          "Tokens[1] has a character that the query of a URL changes",
+		"#" + token:           "Tokens[1] has a character that the query of a URL changes",
+		token + "%20":         "Tokens[1] has a character that the query of a URL changes",
+		token + " " + token:   "Tokens[1] has a character that the query of a URL changes",
+		token + ";":           "Tokens[1] has a character that the query of a URL changes",
+		"schlüssel-der-firma": "Tokens[1] has a character that the query of a URL changes",
+	} {
+		err = webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{token, refused}})
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "letters, digits and - . _ ~")
+		if refused != "" {
+			require.NotContains(t, err.Error(), refused)
+		}
+	}
 }

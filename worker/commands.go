@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/scrapehaul/scrapehaul"
@@ -16,17 +15,18 @@ type commands struct {
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
 	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
 	CheckMapping checkMappingCommand `cmd:"" help:"Check a file of mappings, and show how the records of a download would land."`
+
+	Version program.VersionFlag `help:"Print the version and end."`
 }
 
 // runCommand's settings are text, so that all that is wrong is told at once.
 type runCommand struct {
 	program.DatabaseFlags
 	program.CloudFlags
+	program.SpoolFlags
 	archiveFlags
 	deploymentFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
-	SpoolDir             string `env:"SPOOL_DIR" placeholder:"DIR" help:"Folder for downloaded files until they are imported."`
-	SpoolMinFree         string `env:"SPOOL_MIN_FREE" default:"536870912" placeholder:"BYTES" help:"What downloads leave free of the spool's disk. Default: ${default}."`
 	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
 	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
 	Mappings             string `env:"MAPPINGS" placeholder:"FILE" help:"File of mappings: records become rows of tables with typed columns too (docs/mapping.md). The same on all workers. Off unless set."`
@@ -55,7 +55,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 			Cloud:                c.Client(&s, logger),
 			Mappings:             c.mappings(&s),
 			SpoolDir:             c.SpoolDir,
-			SpoolMinFree:         int64(s.Int("SPOOL_MIN_FREE", c.SpoolMinFree, 1, math.MaxInt)),
+			SpoolMinFree:         c.SpoolFlags.Validate(&s),
 			MaxConcurrentImports: s.Int("MAX_CONCURRENT_IMPORTS", c.MaxConcurrentImports, 1, 1000),
 			ConnectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
 			APICallsPer15Minutes: s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
@@ -72,7 +72,6 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 
 func (c *runCommand) validate(s *program.Settings) {
 	c.DatabaseFlags.Validate(s)
-	s.Required("SPOOL_DIR", c.SpoolDir, "a folder for downloaded files, on a disk with room for the largest of them")
 	s.Required("TASK_QUEUE", c.TaskQueue, "the same as the starter's")
 	if c.HealthAddress != "" {
 		s.Address("HEALTH_ADDRESS", c.HealthAddress)

@@ -56,7 +56,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		w.plugin.Archive = archive
 	}
 
-	metrics, err := program.NewMetrics(w.logger, w.healthAddress, &w.temporal)
+	metrics, err := program.NewMetrics(w.logger, "HEALTH_ADDRESS", w.healthAddress, &w.temporal)
 	if err != nil {
 		return err
 	}
@@ -132,6 +132,6 @@ func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, 
 	gin.SetMode(gin.ReleaseMode)
 	return metrics.Serve(ctx, "Health served", temporal, w.taskQueue, func(router gin.IRouter) {
 		metrics.WatchAPIBudget(postgres.NewLedger(db, postgres.DefaultAccount, 0))
-		program.RegisterHealth(router, w.logger, program.NeedTemporal(temporal), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
+		program.RegisterHealth(router, w.logger, program.NeedTemporal(temporal, w.temporal.Namespace), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
+	"os"
 	"strings"
 	"testing"
 
@@ -71,11 +71,15 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"DATABASE_URL", "postgres://importer:" + password + "@db/scrapes", "DATABASE_URL does not say whether to use TLS"},
 		{"DATABASE_URL", "postgres://importer:" + password + "@db:port/scrapes?sslmode=disable", "DATABASE_URL is not the URL of a PostgreSQL database"},
 		{"SPOOL_MIN_FREE", "-1", `SPOOL_MIN_FREE is "-1"`},
+		{"SPOOL_MIN_FREE", "9000000000000000000", `SPOOL_MIN_FREE is "9000000000000000000": want a number from 1 to `},
+		{"SPOOL_DIR", "/nowhere/at/all", `SPOOL_DIR is "/nowhere/at/all", which is no folder here: `},
+		{"TEMPORAL_TLS", "perhaps", `TEMPORAL_TLS is "perhaps": want true or false`},
+		{"TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "nope", `TEMPORAL_TLS_DISABLE_HOST_VERIFICATION is "nope": want true or false`},
 		{"MAX_CONCURRENT_IMPORTS", "many", `MAX_CONCURRENT_IMPORTS is "many"`},
 		{"WORKER_STOP_TIMEOUT", "-1s", `WORKER_STOP_TIMEOUT is "-1s"`},
 	} {
 		t.Run(c.want, func(t *testing.T) {
-			spool := filepath.Join(t.TempDir(), "spool")
+			spool := t.TempDir()
 			s := map[string]string{
 				"WEBSCRAPER_API_TOKEN": apiToken,
 				"DATABASE_URL":         "postgres://importer:" + password + "@db/scrapes?sslmode=disable",
@@ -88,7 +92,10 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 			programtest.RequireProblems(t, "worker", problems, c.want)
 			require.NotContains(t, problems, password)
 			require.NotContains(t, problems, apiToken)
-			require.NoDirExists(t, spool)
+			for _, dir := range []string{spool, "/nowhere/at/all"} {
+				made, _ := os.ReadDir(dir)
+				require.Empty(t, made)
+			}
 		})
 	}
 }
@@ -218,7 +225,7 @@ func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
 	programtest.SetEnvironment(t, s)
 	code, _, problems := runWorker()
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "worker: listening: listen tcp "+s["HEALTH_ADDRESS"])
+	require.Contains(t, problems, "worker: listening at HEALTH_ADDRESS: listen tcp "+s["HEALTH_ADDRESS"])
 }
 
 // realSettings are those of a worker on the real servers.

@@ -2,10 +2,13 @@ package workflows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -81,19 +84,19 @@ func SearchAttributes() []temporal.SearchAttributeKeyKeyword {
 	}
 }
 
-// SearchAttributesRegistered says whether the namespace has all search
-// attributes of imports, each as a Keyword, so that a workflow may set them.
-func SearchAttributesRegistered(ctx context.Context, c client.Client, namespace string) (bool, error) {
-	registered, err := RegisteredSearchAttributes(ctx, c, namespace)
-	if err != nil {
-		return false, err
-	}
+// MissingSearchAttributes returns the names of those of imports that a workflow of the
+// client's namespace may not set. It looks for imports by each, since Temporal Cloud
+// does not list search attributes to everybody.
+func MissingSearchAttributes(ctx context.Context, c client.Client) (missing []string, err error) {
 	for _, attribute := range SearchAttributes() {
-		if registered[attribute.GetName()] != enumspb.INDEXED_VALUE_TYPE_KEYWORD {
-			return false, nil
+		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: attribute.GetName() + " = 'none'"})
+		if _, unknown := errors.AsType[*serviceerror.InvalidArgument](err); unknown {
+			missing = append(missing, attribute.GetName())
+		} else if err != nil {
+			return nil, fmt.Errorf("looking for imports by search attribute %s: %w", attribute.GetName(), err)
 		}
 	}
-	return true, nil
+	return missing, nil
 }
 
 // RegisteredSearchAttributes returns the types of the namespace's own search

@@ -4,11 +4,11 @@ package diskspace
 
 import "golang.org/x/sys/unix"
 
-// free is what an ordinary user may still write to dir's file system.
-func free(dir string) (int64, error) {
+// measure returns what an ordinary user may still write to dir's file system, and its size.
+func measure(dir string) (free, size int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int64(stat.Bavail) * int64(stat.Bsize), nil //nolint:unconvert // the types differ between systems
+	return int64(stat.Bavail) * int64(stat.Bsize), int64(stat.Blocks) * int64(stat.Bsize), nil //nolint:unconvert // the types differ between systems
 }

@@ -2,15 +2,15 @@ package diskspace
 
 import "golang.org/x/sys/windows"
 
-// free is what this user may still write to dir's file system.
-func free(dir string) (int64, error) {
+// measure returns what this user may still write to dir's file system, and its size.
+func measure(dir string) (free, size int64, err error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
-		return 0, err
+	var available, all uint64
+	if err := windows.GetDiskFreeSpaceEx(path, &available, &all, nil); err != nil {
+		return 0, 0, err
 	}
-	return int64(free), nil
+	return int64(available), int64(all), nil
 }

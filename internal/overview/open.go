@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
@@ -36,15 +36,16 @@ func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (impo
 // first, and how many open ones there are of which that is not known. Where the
 // namespace has the search attribute ImportState, it asks only those whose state
 // may be that.
-func (r *Reader) NeedingAttention(ctx context.Context, namespace string) (imports []Import, unknown int, err error) {
-	query := r.openQuery()
-	registered, err := workflows.RegisteredSearchAttributes(ctx, r.Temporal, namespace)
-	if name := workflows.ImportStateAttribute.GetName(); err == nil && registered[name] == enumspb.INDEXED_VALUE_TYPE_KEYWORD {
-		// A run that was begun before the attribute was registered has none.
-		query += fmt.Sprintf(" AND (%s = %s OR %s IS NULL)", name, quote(string(workflows.StepNeedsAttention)), name)
-	}
+func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknown int, err error) {
+	// A run that was begun before the attribute was registered has none.
+	name := workflows.ImportStateAttribute.GetName()
+	byState := fmt.Sprintf(" AND (%s = %s OR %s IS NULL)", name, quote(string(workflows.StepNeedsAttention)), name)
 	for token := []byte(nil); ; {
-		page, next, err := r.list(ctx, query, attentionPageSize, token)
+		page, next, err := r.list(ctx, r.openQuery()+byState, attentionPageSize, token)
+		if _, noAttribute := errors.AsType[*serviceerror.InvalidArgument](err); noAttribute && byState != "" {
+			byState = ""
+			continue
+		}
 		if err != nil {
 			return nil, 0, err
 		}

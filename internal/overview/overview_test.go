@@ -135,11 +135,11 @@ func needingAttention(t *testing.T) (s *systemtest.System, attention, held int64
 	return s, attention, held
 }
 
-func requireNeedingAttention(t *testing.T, s *systemtest.System, namespace string, id int64) {
+func requireNeedingAttention(t *testing.T, s *systemtest.System, id int64) {
 	t.Helper()
 	var found []overview.Import
 	s.WaitFor("the one that needs attention", func() bool {
-		imports, unknown, err := reader(s).NeedingAttention(t.Context(), namespace)
+		imports, unknown, err := reader(s).NeedingAttention(t.Context())
 		require.NoError(t, err)
 		found = imports
 		return unknown == 0 && len(imports) == 1
@@ -154,10 +154,10 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 	t.Parallel()
 	s, attention, _ := needingAttention(t)
 	namespace := s.Env.TemporalNamespace
-	registered, err := workflows.SearchAttributesRegistered(t.Context(), s.Temporal, namespace)
+	missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal)
 	require.NoError(t, err)
-	require.False(t, registered)
-	requireNeedingAttention(t, s, namespace, attention)
+	require.Len(t, missing, 4)
+	requireNeedingAttention(t, s, attention)
 
 	// These runs were begun without the search attributes: they are found still.
 	types := map[string]enumspb.IndexedValueType{}
@@ -169,11 +169,11 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 	})
 	require.NoError(t, err)
 	s.WaitFor("the search attributes", func() bool {
-		registered, err := workflows.SearchAttributesRegistered(t.Context(), s.Temporal, namespace)
+		missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal)
 		require.NoError(t, err)
-		return registered
+		return len(missing) == 0
 	})
-	requireNeedingAttention(t, s, namespace, attention)
+	requireNeedingAttention(t, s, attention)
 }
 
 func TestSearchAttributeOfAnotherTypeIsNotRegistered(t *testing.T) {
@@ -193,9 +193,9 @@ func TestSearchAttributeOfAnotherTypeIsNotRegistered(t *testing.T) {
 		require.NoError(t, err)
 		return len(there) == len(types)
 	}, time.Minute, 10*time.Millisecond)
-	registered, err := workflows.SearchAttributesRegistered(t.Context(), namespace.Client, namespace.Name)
+	missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client)
 	require.NoError(t, err)
-	require.False(t, registered)
+	require.Equal(t, []string{"ImportState"}, missing)
 }
 
 func TestClosedImportSaysHowItEnded(t *testing.T) {

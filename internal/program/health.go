@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 )
 
@@ -22,10 +23,11 @@ type Need struct {
 	Reach func(context.Context) error
 }
 
-// NeedTemporal is the need of both processes.
-func NeedTemporal(temporal client.Client) Need {
+// NeedTemporal is the need of both processes: that the namespace answers. gRPC's own
+// health service says nothing of it, and Temporal Cloud refuses it to API keys.
+func NeedTemporal(temporal client.Client, namespace string) Need {
 	return Need{Name: "Temporal", Reach: func(ctx context.Context) error {
-		_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+		_, err := temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
 		return err
 	}}
 }
@@ -49,12 +51,12 @@ func RegisterHealth(router gin.IRouter, logger *slog.Logger, needs ...Need) {
 }
 
 // Serve runs the HTTP server on address until ctx ends, then lets requests
-// under way finish. ready is called with the address it listens on; the server's
-// own problems go to logger.
-func Serve(ctx context.Context, logger *slog.Logger, address string, handler http.Handler, ready func(net.Addr)) error {
+// under way finish. setting is the name of the one that has the address. ready is called
+// with the address it listens on; the server's own problems go to logger.
+func Serve(ctx context.Context, logger *slog.Logger, setting, address string, handler http.Handler, ready func(net.Addr)) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return fmt.Errorf("listening at %s: %w", setting, err)
 	}
 	server := &http.Server{
 		Handler:           handler,

@@ -55,7 +55,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	listening := make(chan net.Addr, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- program.Serve(ctx, slog.Default(), "127.0.0.1:0", handler, func(address net.Addr) { listening <- address })
+		ended <- program.Serve(ctx, slog.Default(), "LISTEN_ADDRESS", "127.0.0.1:0", handler, func(address net.Addr) { listening <- address })
 	}()
 	address := (<-listening).String()
 
@@ -98,6 +98,6 @@ func TestServeFailsWhereSomebodyListens(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	address := listener.Addr().String()
-	err = program.Serve(t.Context(), slog.Default(), address, http.NotFoundHandler(), func(net.Addr) { t.Error("it says that it listens") })
-	require.ErrorContains(t, err, "listening: listen tcp "+address)
+	err = program.Serve(t.Context(), slog.Default(), "LISTEN_ADDRESS", address, http.NotFoundHandler(), func(net.Addr) { t.Error("it says that it listens") })
+	require.ErrorContains(t, err, "listening at LISTEN_ADDRESS: listen tcp "+address)
 }

@@ -26,6 +26,7 @@ const MetricsPath = "/metrics"
 // process, for Prometheus.
 type Metrics struct {
 	logger   *slog.Logger
+	setting  string // the name of the one that has the address
 	address  string
 	registry *prometheus.Registry
 }
@@ -57,13 +58,13 @@ func views() []sdkmetric.View {
 }
 
 // NewMetrics has the Temporal client of the options counted, for [Metrics.Serve] at
-// the address. It returns nil when there is none.
-func NewMetrics(logger *slog.Logger, address string, options *client.Options) (*Metrics, error) {
+// the address that the setting has. It returns nil when there is none.
+func NewMetrics(logger *slog.Logger, setting, address string, options *client.Options) (*Metrics, error) {
 	if address == "" {
 		return nil, nil
 	}
 	logOpenTelemetry(logger)
-	m := &Metrics{logger: logger, address: address, registry: prometheus.NewRegistry()}
+	m := &Metrics{logger: logger, setting: setting, address: address, registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(m.registry),
 		otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
@@ -91,7 +92,7 @@ func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Cli
 		ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelWarn),
 	})))
 	register(engine)
-	return Serve(ctx, m.logger, m.address, engine, func(address net.Addr) {
+	return Serve(ctx, m.logger, m.setting, m.address, engine, func(address net.Addr) {
 		m.logger.Info(message, "address", address.String())
 	})
 }

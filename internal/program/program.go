@@ -3,6 +3,7 @@
 package program
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -56,6 +58,22 @@ var defaults = kong.Vars{
 	"reconcile_every":   ShortDuration(workflows.DefaultInstallation().Every),
 }
 
+// version is set by the linker where the build does not know it: -X …program.version=v1.2.3.
+var version string
+
+// VersionFlag prints the program's name and version.
+type VersionFlag bool
+
+// BeforeReset is called by kong before anything is required of the arguments.
+func (VersionFlag) BeforeReset(app *kong.Kong) error {
+	if info, ok := debug.ReadBuildInfo(); version == "" && ok {
+		version = info.Main.Version
+	}
+	fmt.Fprintln(app.Stdout, app.Model.Name, cmp.Or(version, "(devel)"))
+	app.Exit(ExitOK)
+	return nil
+}
+
 // Main parses the process's arguments into cli, a struct of kong commands whose
 // Run methods take a context.Context and Streams, runs the chosen one until
 // SIGINT or SIGTERM, and returns the exit code.
@@ -64,15 +82,20 @@ func Main(name, description string, cli any, args []string, streams Streams) int
 		fmt.Fprintf(streams.Err, "%s: %v\n", name, err)
 		return code
 	}
-	parser, err := kong.New(cli, kong.Name(name), kong.Description(description),
-		kong.Writers(streams.Out, streams.Err), kong.ShortUsageOnError(), defaults, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	ended := false // by --help or --version
+	parser, err := kong.New(cli, kong.Name(name), kong.Description(description), kong.Exit(func(int) { ended = true }),
+		kong.Writers(streams.Out, streams.Err), defaults, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return fail(ExitFailed, err)
 	}
-	if complete(parser) {
+	command, err := parser.Parse(args)
+	if ended {
 		return ExitOK
 	}
-	command, err := parser.Parse(args)
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok && len(args) == 0 {
+		parser.Stdout = streams.Err
+		err = errors.Join(wrong.Context.PrintUsage(false), err)
+	}
 	if err != nil {
 		return fail(ExitSettings, err)
 	}

@@ -21,6 +21,8 @@ type commands struct {
 	Fail    failCommand    `cmd:""`
 	Refuse  refuseCommand  `cmd:""`
 	Wait    waitCommand    `cmd:""`
+
+	Version program.VersionFlag
 }
 
 type succeedCommand struct{}
@@ -96,6 +98,28 @@ func TestWrongArgumentsAreExitCode2(t *testing.T) {
 		require.Equal(t, program.ExitSettings, code)
 		require.Empty(t, out)
 		require.Contains(t, problems, want)
+	}
+}
+
+func TestProgramWithoutACommandPrintsItsHelp(t *testing.T) {
+	code, out, problems := runProgram()
+	require.Equal(t, program.ExitSettings, code)
+	require.Empty(t, out)
+	for _, want := range []string{"Usage: program <command>", "Does little.", "succeed", "refuse", "--version", "program: expected one of"} {
+		require.Contains(t, problems, want)
+	}
+	code, help, problems := runProgram("--help")
+	require.Equal(t, program.ExitOK, code)
+	require.Contains(t, help, "Usage: program <command>")
+	require.Empty(t, problems)
+}
+
+func TestVersionIsPrinted(t *testing.T) {
+	for _, args := range [][]string{{"--version"}, {"succeed", "--version"}} {
+		code, out, problems := runProgram(args...)
+		require.Equal(t, program.ExitOK, code, problems)
+		require.Regexp(t, `^program \S+\n$`, out)
+		require.Empty(t, problems)
 	}
 }
 

@@ -2,7 +2,6 @@ package program
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -73,22 +72,21 @@ func ShortDuration(d time.Duration) string {
 func (s *Settings) Int(name, value string, least, most int) int {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < least || n > most {
-		upTo := strconv.Itoa(most)
-		if most == math.MaxInt {
-			upTo = "…"
-		}
-		s.Problem("%s is %q: want a number from %d to %s", name, value, least, upTo)
+		s.Problem("%s is %q: want a number from %d to %d", name, value, least, most)
 	}
 	return n
 }
 
-// Bool reads true or false, also as 1 and 0.
+// Bool reads true or false, also as yes and no, on and off, 1 and 0, in either case.
 func (s *Settings) Bool(name, value string) bool {
-	b, err := strconv.ParseBool(value)
-	if err != nil {
+	switch strings.ToLower(value) {
+	case "true", "t", "yes", "y", "on", "1":
+		return true
+	case "false", "f", "no", "n", "off", "0":
+	default:
 		s.Problem("%s is %q: want true or false", name, value)
 	}
-	return b
+	return false
 }
 
 // Address checks a host:port to listen on.

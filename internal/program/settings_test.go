@@ -1,16 +1,20 @@
 package program_test
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
@@ -21,8 +25,12 @@ func TestSettingsThatAreRightAreRead(t *testing.T) {
 	require.Zero(t, s.Duration("DURATION", "0", 0))
 	require.Equal(t, 1, s.Int("NUMBER", "1", 1, 5))
 	require.Equal(t, 5, s.Int("NUMBER", "5", 1, 5))
-	require.True(t, s.Bool("CHOICE", "true"))
-	require.False(t, s.Bool("CHOICE", "0"))
+	for _, word := range []string{"true", "TRUE", "t", "yes", "Yes", "on", "1"} {
+		require.True(t, s.Bool("CHOICE", word), word)
+	}
+	for _, word := range []string{"false", "False", "f", "no", "off", "OFF", "0"} {
+		require.False(t, s.Bool("CHOICE", word), word)
+	}
 	for _, address := range []string{":8080", "127.0.0.1:0", "[::1]:8080", "localhost:http"} {
 		s.Address("ADDRESS", address)
 	}
@@ -58,10 +66,11 @@ func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 		{func(s *program.Settings) { s.Int("COUNT", "6", 1, 5) }, `COUNT is "6"`},
 		{func(s *program.Settings) { s.Int("COUNT", "0", 1, 5) }, `COUNT is "0"`},
 		{func(s *program.Settings) { s.Int("COUNT", "1.5", 1, 5) }, `COUNT is "1.5"`},
-		{func(s *program.Settings) { s.Int("COUNT", "1 GB", 0, math.MaxInt) }, `COUNT is "1 GB": want a number from 0 to …`},
+		{func(s *program.Settings) { s.Int("COUNT", "1 GB", 0, math.MaxInt) }, `COUNT is "1 GB": want a number from 0 to 9223372036854775807`},
 		{func(s *program.Settings) { s.Int("COUNT", "99999999999999999999", 0, math.MaxInt) }, `COUNT is "99999999999999999999"`},
 		{func(s *program.Settings) { s.Bool("CHOICE", "") }, `CHOICE is "": want true or false`},
-		{func(s *program.Settings) { s.Bool("CHOICE", "yes") }, `CHOICE is "yes"`},
+		{func(s *program.Settings) { s.Bool("CHOICE", "perhaps") }, `CHOICE is "perhaps": want true or false`},
+		{func(s *program.Settings) { s.Bool("CHOICE", " true") }, `CHOICE is " true"`},
 		{func(s *program.Settings) { s.Address("ADDRESS", "8080") }, `ADDRESS is "8080": want host:port or :port`},
 		{func(s *program.Settings) { s.Address("ADDRESS", "localhost:") }, `ADDRESS is "localhost:"`},
 		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "") }, `DATABASE_URL is missing: want postgres://`},
@@ -94,6 +103,97 @@ func TestTemporalIsTheLocalOneUnlessTold(t *testing.T) {
 	require.NoError(t, s.Err())
 	require.Equal(t, "temporal.example:7233", options.HostPort)
 	require.Equal(t, "scrapes", options.Namespace)
+}
+
+func TestTLSOfTemporalIsNeverLeftOutInSilence(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		want        func(client.ConnectionOptions) bool // nil when it is refused
+	}{
+		{"TEMPORAL_TLS", "true", func(o client.ConnectionOptions) bool { return o.TLS != nil }},
+		{"TEMPORAL_TLS", "yes", func(o client.ConnectionOptions) bool { return o.TLS != nil }},
+		{"TEMPORAL_TLS", "On", func(o client.ConnectionOptions) bool { return o.TLS != nil }},
+		{"TEMPORAL_TLS", "no", func(o client.ConnectionOptions) bool { return o.TLS == nil && o.TLSDisabled }},
+		{"TEMPORAL_TLS", "off", func(o client.ConnectionOptions) bool { return o.TLS == nil && o.TLSDisabled }},
+		{"TEMPORAL_TLS", "", func(o client.ConnectionOptions) bool { return o.TLS == nil }},
+		{"TEMPORAL_TLS", "perhaps", nil},
+		{"TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "yes", func(o client.ConnectionOptions) bool { return o.TLS.InsecureSkipVerify }},
+		{"TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "enabled", nil},
+	} {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			withoutTemporalSettings(t)
+			t.Setenv(c.name, c.value)
+			var s program.Settings
+			options := s.Temporal(slog.New(slog.DiscardHandler))
+			if c.want == nil {
+				require.ErrorContains(t, s.Err(), fmt.Sprintf("%s is %q: want true or false", c.name, c.value))
+				return
+			}
+			require.NoError(t, s.Err())
+			require.True(t, c.want(options.ConnectionOptions))
+		})
+	}
+}
+
+func TestProtocolOfTracesThatIsNotSpokenIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		settings map[string]string
+		on       program.Tracing
+		want     string // "" when they are right
+	}{
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, true, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true,
+			`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": want http/protobuf, which receivers take on a port of its own, most at 4318`},
+		{map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, true,
+			`OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is "http/json": want http/protobuf`},
+		// What is said of traces counts, and not what is said of all.
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, true, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, false, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_SDK_DISABLED": "yes"}, false, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "perhaps"}, true, `OTEL_SDK_DISABLED is "perhaps": want true or false`},
+	} {
+		withoutTemporalSettings(t)
+		for _, name := range []string{"ENDPOINT", "PROTOCOL", "TRACES_ENDPOINT", "TRACES_PROTOCOL"} {
+			t.Setenv("OTEL_EXPORTER_OTLP_"+name, "")
+		}
+		t.Setenv("OTEL_SDK_DISABLED", "")
+		for name, value := range c.settings {
+			t.Setenv(name, value)
+		}
+		var s program.Settings
+		require.Equal(t, c.on, s.Tracing(), c.settings)
+		if c.want == "" {
+			require.NoError(t, s.Err())
+		} else {
+			require.ErrorContains(t, s.Err(), c.want)
+		}
+	}
+}
+
+func TestSpoolIsNotMadeAndNotLargerThanItsDisk(t *testing.T) {
+	dir := t.TempDir()
+	size, err := diskspace.Size(dir)
+	require.NoError(t, err)
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, c := range []struct{ dir, minFree, want string }{
+		{dir, strconv.FormatInt(size, 10), ""},
+		{dir, strconv.FormatInt(size+1, 10), fmt.Sprintf(`SPOOL_MIN_FREE is "%d": want a number from 1 to %d`, size+1, size)},
+		{dir, "0", fmt.Sprintf(`SPOOL_MIN_FREE is "0": want a number from 1 to %d`, size)},
+		{filepath.Join(dir, "missing"), "1", `SPOOL_DIR is "` + filepath.Join(dir, "missing") + `", which is no folder here: mount its disk, or make it`},
+		{file, "1", `SPOOL_DIR is "` + file + `", which is no folder here`},
+		{"", "1", "SPOOL_DIR is missing: "},
+	} {
+		var s program.Settings
+		(&program.SpoolFlags{SpoolDir: c.dir, SpoolMinFree: c.minFree}).Validate(&s)
+		if c.want == "" {
+			require.NoError(t, s.Err())
+		} else {
+			require.ErrorContains(t, s.Err(), c.want)
+		}
+	}
+	require.NoDirExists(t, filepath.Join(dir, "missing"))
 }
 
 func TestTemporalSettingsThatAreWrongAreNamedWithoutSecrets(t *testing.T) {

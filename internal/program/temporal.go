@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strconv"
 
 	"github.com/BurntSushi/toml"
 	"go.temporal.io/sdk/client"
@@ -13,10 +15,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/lostquery"
 )
 
+// temporalVariables are those of the environment. What envconfig does not take for
+// true or false it would ignore, and TLS with it.
+type temporalVariables struct{ settings *Settings }
+
+// Environ returns them all.
+func (temporalVariables) Environ() []string { return os.Environ() }
+
+// LookupEnv returns one.
+func (v temporalVariables) LookupEnv(name string) (string, bool) {
+	value, ok := os.LookupEnv(name)
+	if (name == "TEMPORAL_TLS" || name == "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION") && value != "" {
+		value = strconv.FormatBool(v.settings.Bool(name, value))
+	}
+	return value, ok
+}
+
 // Temporal reads the TEMPORAL_* variables and the profile file that the
 // Temporal CLI reads too, and returns options for a client.
 func (s *Settings) Temporal(logger *slog.Logger) client.Options {
-	options, err := envconfig.LoadDefaultClientOptions()
+	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: temporalVariables{s}})
 	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
 		// Its text repeats what stands there: an API key without quotes, say.
 		err = fmt.Errorf("line %d of the file cannot be read", syntax.Position.Line)

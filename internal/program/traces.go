@@ -23,26 +23,31 @@ type Tracing bool
 // OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set; the
 // further ones are read by OpenTelemetry itself.
 func (s *Settings) Tracing() (on Tracing) {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
-		value := os.Getenv(name)
-		if value == "" {
-			continue
-		}
-		on = true
-		// The value may hold a password and is not repeated.
-		if u, err := url.Parse(value); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			s.Problem("%s is not the URL of an OTLP receiver: want one like http://HOST:4318", name)
-		}
-	}
-	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
+	if value := os.Getenv("OTEL_SDK_DISABLED"); value != "" && s.Bool("OTEL_SDK_DISABLED", value) || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return false
 	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
-		if value := os.Getenv(name); on && value != "" && value != "http/protobuf" {
-			s.Problem("%s is %q: want http/protobuf, which is the default", name, value)
-		}
+	endpoint, name := tracesVariable("ENDPOINT")
+	if endpoint == "" {
+		return false
 	}
-	return on
+	// The value may hold a password and is not repeated.
+	if u, err := url.Parse(endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		s.Problem("%s is not the URL of an OTLP receiver: want one like http://HOST:4318", name)
+	}
+	if protocol, name := tracesVariable("PROTOCOL"); protocol != "" && protocol != "http/protobuf" {
+		s.Problem("%s is %q: want http/protobuf, which receivers take on a port of its own, most at 4318", name, protocol)
+	}
+	return true
+}
+
+// tracesVariable is the one of the two that OpenTelemetry has for traces that counts.
+func tracesVariable(of string) (value, name string) {
+	name = "OTEL_EXPORTER_OTLP_TRACES_" + of
+	if value = os.Getenv(name); value == "" {
+		name = "OTEL_EXPORTER_OTLP_" + of
+		value = os.Getenv(name)
+	}
+	return value, name
 }
 
 // traceStopTimeout bounds how long the end of a process waits for its last

@@ -13,9 +13,26 @@ import (
 const (
 	// MinPassword is how many characters a password needs to have.
 	MinPassword = 12
+	// MinWebhookToken is how many characters a webhook's token needs to have.
+	MinWebhookToken = 16
 	// MinSignatureSecret is how many bytes the secret of signatures needs to have.
 	MinSignatureSecret = 16
 )
+
+// webhookTokenCharacters are those that every sender leaves as they are in a URL's query.
+const webhookTokenCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~=/"
+
+// WebhookToken says what is wrong with a token, without repeating it, or returns nil.
+func WebhookToken(token string) error {
+	const use = "take a long and random one of letters, digits and - . _ ~ (openssl rand -hex 24)"
+	if n := utf8.RuneCountInString(token); n < MinWebhookToken {
+		return fmt.Errorf("is %d characters long, and needs %d: %s", n, MinWebhookToken, use)
+	}
+	if strings.Trim(token, webhookTokenCharacters) != "" {
+		return fmt.Errorf("has a character that the query of a URL changes, such as + & # %% or a space: %s", use)
+	}
+	return nil
+}
 
 // User says what is wrong with a user's name, or returns nil.
 func User(user string) error {

@@ -97,8 +97,12 @@ func (e Environment) Variables() []string {
 	return variables
 }
 
-// StartWorker starts a worker on the spool folder and returns when it works.
+// StartWorker starts a worker on the spool folder, which it makes if need be, and
+// returns when it works.
 func (p Programs) StartWorker(env Environment, spoolDir string) (*childprocess.Process, error) {
+	if err := os.MkdirAll(spoolDir, 0o700); err != nil {
+		return nil, err
+	}
 	process, _, err := start(p.Worker, []string{"run"}, env.With("SPOOL_DIR", spoolDir), "Worker started")
 	return process, err
 }

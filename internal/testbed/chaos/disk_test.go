@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,12 +12,22 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 )
+
+// wholeDisk is more than is ever free of it.
+func wholeDisk(t *testing.T, dir string) (bytes string) {
+	t.Helper()
+	size, err := diskspace.Size(dir)
+	require.NoError(t, err)
+	return strconv.FormatInt(size, 10)
+}
 
 func TestSpoolBelowItsReserve(t *testing.T) {
 	c := begin(t, "the spool's disk has less free than SPOOL_MIN_FREE", "nothing is downloaded until there is room (here: a lower limit)")
 	roomy := c.Env
-	c.Env = roomy.With("SPOOL_MIN_FREE", strconv.Itoa(math.MaxInt))
+	c.Env = roomy.With("SPOOL_MIN_FREE", wholeDisk(t, c.Spool))
 	worker := c.worker(c.Spool)
 	id := c.finished(many)
 	c.untilDiskFull(id)
@@ -36,7 +45,7 @@ func TestWorkerWithoutRoomBesideOthers(t *testing.T) {
 	c := begin(t, fmt.Sprintf("the spool's disk of one of two workers is full, and %d jobs finish", jobs),
 		"the other one imports them all; none is bound to the full one")
 	roomy := c.Env
-	c.Env = roomy.With("SPOOL_MIN_FREE", strconv.Itoa(math.MaxInt))
+	c.Env = roomy.With("SPOOL_MIN_FREE", wholeDisk(t, c.Spool))
 	c.worker(c.Spool)
 	first := c.finished(100)
 	c.untilDiskFull(first)

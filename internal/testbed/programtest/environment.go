@@ -14,7 +14,7 @@ var variables = regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|OTEL
 	`|SPOOL_.*|ARCHIVE_.*|MAPPINGS|MAX_CONCURRENT_IMPORTS|CONNECTIONS_PER_IMPORT|WORKER_STOP_TIMEOUT|WORKER_DEPLOYMENT_NAME|WORKER_BUILD_ID|HEALTH_ADDRESS` + // the worker
 	`|HOLD_BEFORE_DELETE|SOURCE_.*|BATCH_RECORDS|MAX_RECORD_BYTES|WORKER_GONE_AFTER|HEARTBEAT_TIMEOUT` + // the starter
 	`|MAX_REJECTED|MIN_RECORDS_PERCENT|ATTENTION_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_.*|RECONCILE_EVERY|FILTER_.*|STATUS_PAGE_.*|TEMPORAL_UI_URL|METRICS_ADDRESS` +
-	`|NO_COLOR|TERM|COMP_.*)$`) // the terminal
+	`|NO_COLOR|TERM)$`) // the terminal
 
 // SetEnvironment makes settings, by the names of their variables, the
 // environment of this process, in place of whatever is meant for a real worker

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -59,8 +60,15 @@ func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
 
 func TestScheduleFindsLostJobsByItself(t *testing.T) {
 	t.Parallel()
-	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "RECONCILE_EVERY": "1s"})
+	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "RECONCILE_EVERY": "1h"})
 	s.StartWorker(s.Spool)
+	s.WaitFor("the schedule", func() bool {
+		there, err := workflows.ReadInstallation(t.Context(), s.Temporal, s.Env.TemporalNamespace)
+		return err == nil && there != nil
+	})
+	// More often than a starter would.
+	require.NoError(t, workflows.ScheduleReconciliation(t.Context(), s.Temporal, s.Env.TemporalNamespace, workflows.DefaultTaskQueue,
+		time.Second, workflows.Settings{HoldBeforeDelete: "0"}))
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 	s.WaitFor("the import", func() bool { return len(s.Runs(id)) > 0 })
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
