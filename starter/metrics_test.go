@@ -11,6 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
 func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
@@ -40,9 +41,18 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, send(oldToken, strings.Replace(notification, "finished", "stopped", 1)))
 	require.Equal(t, http.StatusUnauthorized, s.post(newToken).status)
 	require.Equal(t, http.StatusBadRequest, send(oldToken, "status=finished"))
+	at := func(path string) int {
+		response, err := http.Post("http://"+s.address+path+"?token="+oldToken, "application/x-www-form-urlencoded", strings.NewReader(notification))
+		return s.read(response, err).status
+	}
+	for _, path := range []string{webhook.Path + "/", "/" + webhook.Path, webhook.Path + "//", "/Webhooks//Webscraper"} {
+		require.Equal(t, http.StatusAccepted, at(path), path)
+	}
+	require.Equal(t, http.StatusNotFound, at("/webhook"))
+	s.WaitForLog("Notification refused")
 	for range 2 {
 		text := metrics()
-		for answer, n := range map[string]string{"accepted": "2", "filtered": "1", "unauthorized": "1", "malformed": "1", "temporal-unavailable": "0"} {
+		for answer, n := range map[string]string{"accepted": "6", "filtered": "1", "unauthorized": "1", "malformed": "1", "misdirected": "1", "temporal-unavailable": "0"} {
 			require.Contains(t, text, `scrapehaul_notifications_total{answer="`+answer+`"} `+n+"\n")
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"net"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,7 +111,7 @@ func TestSetupSaysWhichSearchAttributeIsOfAnotherType(t *testing.T) {
 
 func TestSetupSaysWhatToDoWhereRegisteringIsRefused(t *testing.T) {
 	namespace := newNamespace(t)
-	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace))
+	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace, "AddSearchAttributes"))
 	code, out, problems := runStarter("setup")
 	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "on Temporal Cloud add them on the namespace's page, or with: tcld namespace search-attributes add --namespace "+
@@ -118,32 +120,32 @@ func TestSetupSaysWhatToDoWhereRegisteringIsRefused(t *testing.T) {
 	require.Contains(t, out, "schedule scrapehaul-reconcile: put up", "all the same")
 }
 
-// guardedOperator lets nobody register anything, as Temporal Cloud.
-type guardedOperator struct {
+// operator is the operator service of a server behind.
+type operator struct {
 	operatorservice.UnimplementedOperatorServiceServer
 	behind operatorservice.OperatorServiceClient
 }
 
-func (g guardedOperator) ListSearchAttributes(ctx context.Context, in *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
-	return g.behind.ListSearchAttributes(ctx, in)
+func (o operator) ListSearchAttributes(ctx context.Context, in *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
+	return o.behind.ListSearchAttributes(ctx, in)
 }
 
-func (guardedOperator) AddSearchAttributes(context.Context, *operatorservice.AddSearchAttributesRequest) (*operatorservice.AddSearchAttributesResponse, error) {
-	return nil, status.Error(codes.PermissionDenied, "Request unauthorized.")
-}
-
-// startGuardedTemporal puts such an operator service in front of the server.
-func startGuardedTemporal(t *testing.T, namespace temporaltest.Namespace) (address string) {
+// startGuardedTemporal puts in front of the server one that refuses some calls, and
+// gRPC's health service, as Temporal Cloud does.
+func startGuardedTemporal(t *testing.T, namespace temporaltest.Namespace, refused ...string) (address string) {
 	t.Helper()
 	service, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: namespace.Client.WorkflowService()})
 	require.NoError(t, err)
 	server := grpc.NewServer(grpc.UnaryInterceptor(
-		func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		func(ctx context.Context, request any, call *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			if slices.Contains(refused, path.Base(call.FullMethod)) {
+				return nil, status.Error(codes.PermissionDenied, "Request unauthorized.")
+			}
 			answer, err := handle(ctx, request)
 			return answer, serviceerror.ToStatus(err).Err()
 		}))
 	workflowservice.RegisterWorkflowServiceServer(server, service)
-	operatorservice.RegisterOperatorServiceServer(server, guardedOperator{behind: namespace.Client.OperatorService()})
+	operatorservice.RegisterOperatorServiceServer(server, operator{behind: namespace.Client.OperatorService()})
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	go func() { _ = server.Serve(listener) }()

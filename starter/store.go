@@ -199,7 +199,7 @@ func (c *currentSettings) note(i *workflows.Installation) {
 // schedule that was removed is put up again as it was.
 func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	there, err := workflows.ReadInstallation(ctx, kept.temporal, c.namespace)
-	c.lookForSearchAttributes(ctx, kept, there)
+	missing := c.lookForSearchAttributes(ctx, kept, there)
 	switch {
 	case err != nil:
 	case there == nil, kept.searchAttributes != nil, time.Since(c.starter.SeenAt) >= noteEvery:
@@ -210,21 +210,24 @@ func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	if err == nil {
 		c.latest.Store(new(kept.written.Settings))
 	}
+	if err == nil && kept.searchAttributes != nil {
+		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
+	}
 	return err
 }
 
 // lookForSearchAttributes has them used from when they are there: somebody may have
 // registered them elsewhere than with setup.
-func (c *currentSettings) lookForSearchAttributes(ctx context.Context, kept *store, there *workflows.Installation) {
+func (c *currentSettings) lookForSearchAttributes(ctx context.Context, kept *store, there *workflows.Installation) (missing []string) {
 	kept.searchAttributes = nil
 	if there == nil {
-		return
+		return nil
 	}
 	missing, err := workflows.MissingSearchAttributes(ctx, kept.temporal)
 	if are := len(missing) == 0; err == nil && are != there.Settings.SearchAttributes {
 		kept.searchAttributes = &are
-		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
 	}
+	return missing
 }
 
 // leave takes the note away, unless another of this name has begun, or somebody has
