@@ -145,7 +145,7 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 			fmt.Fprintf(streams.Err, "for this command only: %s is %s, not %s as in the schedule %s\n", each.name, each.to, each.from, workflows.ReconcileScheduleID)
 		}
 	}
-	if missing, err := workflows.MissingSearchAttributes(ctx, temporal); err == nil {
+	if missing, err := workflows.MissingSearchAttributes(ctx, temporal, options.Namespace); err == nil {
 		i.Settings.SearchAttributes = len(missing) == 0
 	}
 	return temporal, *i, nil

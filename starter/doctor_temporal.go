@@ -278,7 +278,9 @@ func (d *doctor) compareSettings(there workflows.Installation) {
 
 // checkSearchAttributes only gives a hint: imports do without.
 func (d *doctor) checkSearchAttributes(ctx context.Context, temporal client.Client, namespace string) {
-	missing, err := within(ctx, func(ctx context.Context) ([]string, error) { return workflows.MissingSearchAttributes(ctx, temporal) })
+	missing, err := within(ctx, func(ctx context.Context) ([]string, error) {
+		return workflows.MissingSearchAttributes(ctx, temporal, namespace)
+	})
 	if err != nil {
 		d.line("hint", "whether the search attributes are registered in namespace %s is not known: %v", namespace, err)
 		return

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -86,9 +85,6 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 // each.
 func registerSearchAttributes(ctx context.Context, temporal client.Client, namespace string, streams program.Streams) error {
 	registered, err := workflows.RegisteredSearchAttributes(ctx, temporal, namespace)
-	if isRefused(err) {
-		registered, err = usableSearchAttributes(ctx, temporal)
-	}
 	if err != nil {
 		return err
 	}
@@ -122,18 +118,6 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 	return errors.Join(problems...)
 }
 
-// usableSearchAttributes are known where none are listed.
-func usableSearchAttributes(ctx context.Context, temporal client.Client) (map[string]enumspb.IndexedValueType, error) {
-	missing, err := workflows.MissingSearchAttributes(ctx, temporal)
-	usable := map[string]enumspb.IndexedValueType{}
-	for _, attribute := range workflows.SearchAttributes() {
-		if !slices.Contains(missing, attribute.GetName()) {
-			usable[attribute.GetName()] = attribute.GetValueType()
-		}
-	}
-	return usable, err
-}
-
 func conflict(name string, have, want enumspb.IndexedValueType) error {
 	return fmt.Errorf("search attribute %s is there as %s, but %s is needed: use another namespace, or, if nobody needs it, "+
 		"temporal operator search-attribute remove --name %s and run setup again", name, have, want, name)
@@ -142,7 +126,9 @@ func conflict(name string, have, want enumspb.IndexedValueType) error {
 // whyNotRegistered says what to do where the operator service is closed, as on
 // Temporal Cloud.
 func whyNotRegistered(err error, namespace string, missing map[string]enumspb.IndexedValueType) error {
-	if !isRefused(err) {
+	_, denied := errors.AsType[*serviceerror.PermissionDenied](err)
+	_, unimplemented := errors.AsType[*serviceerror.Unimplemented](err)
+	if !denied && !unimplemented {
 		return fmt.Errorf("registering search attributes in namespace %s: %w", namespace, err)
 	}
 	var flags strings.Builder
@@ -153,13 +139,6 @@ func whyNotRegistered(err error, namespace string, missing map[string]enumspb.In
 	}
 	return fmt.Errorf("Temporal does not let us register search attributes in namespace %s (%w): on Temporal Cloud add them on the "+
 		"namespace's page, or with: tcld namespace search-attributes add --namespace %s%s", namespace, err, namespace, flags.String())
-}
-
-// isRefused says whether Temporal has no such call, for us or for anybody.
-func isRefused(err error) bool {
-	_, denied := errors.AsType[*serviceerror.PermissionDenied](err)
-	_, unimplemented := errors.AsType[*serviceerror.Unimplemented](err)
-	return denied || unimplemented
 }
 
 func isNotFound(err error) bool {

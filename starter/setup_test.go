@@ -57,7 +57,7 @@ func TestSetupTwiceChangesNothingMore(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: put up, every 15m0s\n", out)
 	require.Eventually(t, func() bool {
-		missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client)
+		missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client, namespace.Name)
 		return err == nil && len(missing) == 0
 	}, waitAtMost, pollEvery)
 	schedule := namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)

@@ -157,7 +157,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // begin writes what was given, with the starter's note of it.
 func (c *currentSettings) begin(ctx context.Context, kept *store) error {
-	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal)
+	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
 	if _, unreachable := errors.AsType[*serviceerror.Unavailable](unknown); unreachable || errors.Is(unknown, context.DeadlineExceeded) {
 		return unknown
 	}
@@ -223,7 +223,7 @@ func (c *currentSettings) lookForSearchAttributes(ctx context.Context, kept *sto
 	if there == nil {
 		return nil
 	}
-	missing, err := workflows.MissingSearchAttributes(ctx, kept.temporal)
+	missing, err := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
 	if are := len(missing) == 0; err == nil && are != there.Settings.SearchAttributes {
 		kept.searchAttributes = &are
 	}

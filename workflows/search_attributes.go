@@ -84,27 +84,39 @@ func SearchAttributes() []temporal.SearchAttributeKeyKeyword {
 	}
 }
 
-// MissingSearchAttributes returns the names of those of imports that a workflow of the
-// client's namespace may not set. It looks for imports by each, since Temporal Cloud
-// does not list search attributes to everybody.
-func MissingSearchAttributes(ctx context.Context, c client.Client) (missing []string, err error) {
+// MissingSearchAttributes returns the names of those of imports that the namespace does
+// not have as Keywords. A workflow may set them when there are none.
+func MissingSearchAttributes(ctx context.Context, c client.Client, namespace string) (missing []string, err error) {
+	registered, err := RegisteredSearchAttributes(ctx, c, namespace)
+	if err != nil {
+		return nil, err
+	}
 	for _, attribute := range SearchAttributes() {
-		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: attribute.GetName() + " = 'none'"})
-		if _, unknown := errors.AsType[*serviceerror.InvalidArgument](err); unknown {
+		if registered[attribute.GetName()] != attribute.GetValueType() {
 			missing = append(missing, attribute.GetName())
-		} else if err != nil {
-			return nil, fmt.Errorf("looking for imports by search attribute %s: %w", attribute.GetName(), err)
 		}
 	}
 	return missing, nil
 }
 
 // RegisteredSearchAttributes returns the types of the namespace's own search
-// attributes by their names.
+// attributes by their names. Where Temporal does not list them, as it may be on Temporal
+// Cloud, it returns those of imports that workflows can be found by, as if of their type.
 func RegisteredSearchAttributes(ctx context.Context, c client.Client, namespace string) (map[string]enumspb.IndexedValueType, error) {
 	listed, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
-	if err != nil {
-		return nil, fmt.Errorf("listing the search attributes of namespace %s: %w", namespace, err)
+	if err == nil {
+		return listed.GetCustomAttributes(), nil
 	}
-	return listed.GetCustomAttributes(), nil
+	found := map[string]enumspb.IndexedValueType{}
+	for _, attribute := range SearchAttributes() {
+		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: attribute.GetName() + " = 'none'"})
+		if _, unknown := errors.AsType[*serviceerror.InvalidArgument](err); unknown {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking for workflows by search attribute %s in namespace %s: %w", attribute.GetName(), namespace, err)
+		}
+		found[attribute.GetName()] = attribute.GetValueType()
+	}
+	return found, nil
 }

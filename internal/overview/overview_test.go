@@ -154,7 +154,7 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 	t.Parallel()
 	s, attention, _ := needingAttention(t)
 	namespace := s.Env.TemporalNamespace
-	missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal)
+	missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal, namespace)
 	require.NoError(t, err)
 	require.Len(t, missing, 4)
 	requireNeedingAttention(t, s, attention)
@@ -169,7 +169,7 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 	})
 	require.NoError(t, err)
 	s.WaitFor("the search attributes", func() bool {
-		missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal)
+		missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal, namespace)
 		require.NoError(t, err)
 		return len(missing) == 0
 	})
@@ -193,7 +193,7 @@ func TestSearchAttributeOfAnotherTypeIsNotRegistered(t *testing.T) {
 		require.NoError(t, err)
 		return len(there) == len(types)
 	}, time.Minute, 10*time.Millisecond)
-	missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client)
+	missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client, namespace.Name)
 	require.NoError(t, err)
 	require.Equal(t, []string{"ImportState"}, missing)
 }
