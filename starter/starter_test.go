@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,6 +117,19 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 				require.NotContains(t, problems, token)
 			}
 		})
+	}
+}
+
+func TestEveryCommandThatReachesTemporalWantsToKnowOfTLS(t *testing.T) {
+	for _, value := range []string{"perhaps", "enabled"} {
+		programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "TEMPORAL_TLS": value})
+		for _, command := range []string{"serve", "import 1", "reimport 1", "reconcile", "list", "status", "status 1", "signal 1 keep", "setup"} {
+			code, _, problems := runStarter(strings.Fields(command)...)
+			require.Equal(t, program.ExitSettings, code, command)
+			programtest.RequireProblems(t, "starter", problems, `TEMPORAL_TLS is "`+value+`": want true or false`)
+		}
+		_, out, _ := runStarter("doctor")
+		require.Contains(t, out, `fix   TEMPORAL_TLS is "`+value+`": want true or false`)
 	}
 }
 

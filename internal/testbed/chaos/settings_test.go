@@ -1,6 +1,9 @@
 package chaos
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -38,4 +41,20 @@ func TestSecondInstallation(t *testing.T) {
 	c.observe("exit status 1: “this namespace has another installation”")
 	c.worker(c.Spool)
 	c.requireImported(c.finished(1000), 1000)
+}
+
+func TestSpoolThatIsNotMounted(t *testing.T) {
+	c := begin(t, "the disk of the spool is not mounted when the worker starts: `SPOOL_DIR` is not there", "it ends, says so, and makes no folder elsewhere; the job is imported once the disk is there")
+	id := c.finished(1000)
+	spool := filepath.Join(t.TempDir(), "disk", "spool")
+	worker := exec.CommandContext(t.Context(), c.Programs.Worker, "run")
+	worker.Env = c.Env.With("SPOOL_DIR", spool).Variables()
+	output, err := worker.CombinedOutput()
+	require.ErrorContains(t, err, "exit status 2")
+	require.Contains(t, string(output), "which is no folder here: mount its disk")
+	require.NoDirExists(t, filepath.Dir(spool))
+	require.NoError(t, os.MkdirAll(spool, 0o700))
+	c.worker(spool)
+	c.requireImported(id, 1000)
+	c.observe("exit status 2: “SPOOL_DIR is …, which is no folder here: mount its disk, or make it …”")
 }

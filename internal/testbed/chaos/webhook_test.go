@@ -2,13 +2,17 @@ package chaos
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +22,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -93,9 +98,9 @@ func TestSlowloris(t *testing.T) {
 	c := begin(t, "200 clients send a notification, one byte a second: half of them its header, half of them its body (slowloris)",
 		"they are cut off, and another notification is taken at once")
 	c.worker(c.Spool)
-	webhook, err := url.Parse(c.Webhook)
+	target, err := url.Parse(c.Webhook)
 	require.NoError(t, err)
-	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n", webhook.RequestURI(), webhook.Host)
+	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n", target.RequestURI(), target.Host)
 	var (
 		all      sync.WaitGroup
 		mu       sync.Mutex
@@ -107,7 +112,7 @@ func TestSlowloris(t *testing.T) {
 		if n%2 == 0 {
 			begin += "\r\nscrapingjob_id="
 		}
-		connection, err := net.Dial("tcp", webhook.Host)
+		connection, err := net.Dial("tcp", target.Host)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = connection.Close() })
 		_, err = io.WriteString(connection, begin)
@@ -171,4 +176,46 @@ func TestNotificationOfATakenNumber(t *testing.T) {
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
 	c.Notify(id)
 	c.requireImported(id, 100)
+}
+
+func TestNotificationsByOtherWays(t *testing.T) {
+	c := begin(t, "notifications come as multipart forms and to other spellings of the webhook's path; one is a GET, as a redirect of http to https makes of it",
+		"all are taken but the GET: it is refused and in the log, and reconciliation imports its job")
+	c.worker(c.Spool)
+	post := func(method, spelling string, multiple bool) (id int64, status int) {
+		id = c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
+		values := url.Values{"scrapingjob_id": {strconv.FormatInt(id, 10)}, "status": {"finished"}, "sitemap_id": {"1"}, "sitemap_name": {"a"}}
+		body, contentType := bytes.NewBufferString(values.Encode()), "application/x-www-form-urlencoded"
+		if multiple {
+			body.Reset()
+			parts := multipart.NewWriter(body)
+			for name := range values {
+				require.NoError(t, parts.WriteField(name, values.Get(name)))
+			}
+			require.NoError(t, parts.Close())
+			contentType = parts.FormDataContentType()
+		}
+		request, err := http.NewRequestWithContext(t.Context(), method, strings.Replace(c.Webhook, webhook.Path, spelling, 1), body)
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", contentType)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return id, response.StatusCode
+	}
+	for _, spelling := range []string{webhook.Path, webhook.Path + "/", "/" + webhook.Path, "/Webhooks/WebScraper"} {
+		for _, multiple := range []bool{true, false} {
+			id, status := post(http.MethodPost, spelling, multiple)
+			require.Equal(t, http.StatusAccepted, status, spelling)
+			c.requireGone(id, 100)
+		}
+	}
+	lost, status := post(http.MethodGet, webhook.Path, false)
+	require.Equal(t, http.StatusMethodNotAllowed, status)
+	c.WaitFor("a line in the log", func() bool { return strings.Contains(c.Log.String(), "a GET has come: want a POST") })
+	require.NotContains(t, c.Log.String(), c.Env.WebhookToken)
+	_, err := c.Programs.RunStarter(t.Context(), c.Env, "reconcile")
+	require.NoError(t, err)
+	c.requireImported(lost, 100)
+	c.observe("8 of 9 taken, each job deleted in the cloud after its import; “a GET has come: want a POST. A redirect on the way …”")
 }
