@@ -2,6 +2,7 @@ package deploytest
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -58,7 +59,8 @@ func newContainers(t *testing.T, temporal, databaseURL string, services []string
 			translations = append(translations, host+":"+port, address)
 		}
 	}
-	for target, name := range volumes {
+	for target, name := range volumes { // which are there, as mounts are
+		require.NoError(t, os.MkdirAll(filepath.Join(c.dir, name), 0o700))
 		translations = append(translations, target, filepath.Join(c.dir, name))
 	}
 	c.here = strings.NewReplacer(translations...)
