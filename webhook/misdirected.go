@@ -21,7 +21,7 @@ func (h *handler) handleElsewhere(c *gin.Context) {
 	switch {
 	case isPath && c.Request.Method == http.MethodPost:
 		h.handle(c)
-	case isPath:
+	case isPath && token:
 		h.answerRefusal(c, none, misdirected(http.StatusMethodNotAllowed, "a %s has come: want a POST. "+
 			"A redirect on the way, of http to https for instance, makes a GET of it: enter the URL that it leads to", c.Request.Method))
 	case c.Request.Method == http.MethodPost && (token || strings.Contains(lower, "webhook") || strings.Contains(lower, "webscraper")):

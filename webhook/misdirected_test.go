@@ -90,6 +90,7 @@ func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
 		{"PUT", "/webhooks/webscraper/?token=" + token, 405, "a PUT has come: "},
 		{"POST", "/login", 404, ""},
 		{"GET", "/?token=" + token, 404, ""},
+		{"GET", "/webhooks/webscraper", 404, ""}, // somebody looks whether it is there
 	} {
 		var c temporal
 		counted := &counted{}

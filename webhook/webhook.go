@@ -61,8 +61,8 @@ type Options struct {
 	CurrentSettings func(context.Context) (workflows.Settings, error)
 	// NoRoute, such as NoRoute of a gin engine, is called with a handler of requests that
 	// have no route. Of these it takes POSTs to other spellings of the webhook's path;
-	// those that come near it, and other methods, it refuses, logs and counts. Default
-	// nil: a slash at the end of the path is taken, and nothing is known of the rest.
+	// what else comes near it, by another method with a token for instance, it refuses,
+	// logs and counts. Default nil: only a slash at the end of the path is taken.
 	NoRoute func(...gin.HandlerFunc)
 	// Logger gets one line for each notification; "coalesced" is how many of them the
 	// signal stands for. Of those without the right token or path it gets one a second;

@@ -107,6 +107,9 @@ func RegisteredSearchAttributes(ctx context.Context, c client.Client, namespace 
 	if err == nil {
 		return listed.GetCustomAttributes(), nil
 	}
+	if _, away := errors.AsType[*serviceerror.Unavailable](err); away {
+		return nil, fmt.Errorf("listing the search attributes of namespace %s: %w", namespace, err)
+	}
 	found := map[string]enumspb.IndexedValueType{}
 	for _, attribute := range SearchAttributes() {
 		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: attribute.GetName() + " = 'none'"})
