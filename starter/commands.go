@@ -69,9 +69,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 		s.Address("METRICS_ADDRESS", c.MetricsAddress)
 	}
 	c.statusPageFlags.validate(&s)
-	if n := len(c.SignatureSecret); n > 0 && n < validate.MinSignatureSecret {
-		s.Problem("WEBHOOK_SIGNATURE_SECRET is %d bytes long: want at least %d, or none to go without signatures", n, validate.MinSignatureSecret)
-	}
+	s.Check(validate.SignatureSecret("WEBHOOK_SIGNATURE_SECRET", c.SignatureSecret))
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -86,9 +84,7 @@ func webhookTokens(s *program.Settings, text string) []string {
 		s.Problem("WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default")
 	}
 	for i, token := range tokens {
-		if err := validate.WebhookToken(token); err != nil {
-			s.Problem("WEBHOOK_TOKENS: token %d of %d %v", i+1, len(tokens), err)
-		}
+		s.Check(validate.WebhookToken(fmt.Sprintf("WEBHOOK_TOKENS: token %d of %d", i+1, len(tokens)), token))
 	}
 	return tokens
 }

@@ -32,21 +32,9 @@ func (f *statusPageFlags) validate(s *program.Settings) {
 	if !f.on() {
 		return
 	}
-	switch {
-	case f.StatusPageUser == "":
-		s.Problem("STATUS_PAGE_USER is missing: STATUS_PAGE_PASSWORD is set, and the status page needs both, or none to go without the page")
-	case validate.User(f.StatusPageUser) != nil:
-		s.Problem("STATUS_PAGE_USER has a colon: want a name without one")
-	}
-	switch {
-	case f.StatusPagePassword == "":
-		s.Problem("STATUS_PAGE_PASSWORD is missing: STATUS_PAGE_USER is set, and the status page needs both, or none to go without the page")
-	case validate.Password(f.StatusPagePassword) != nil:
-		s.Problem("STATUS_PAGE_PASSWORD is too short: want at least %d characters", validate.MinPassword)
-	}
-	if validate.TemporalUIURL(f.TemporalUIURL) != nil {
-		s.Problem("TEMPORAL_UI_URL is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query and fragment")
-	}
+	s.Check(validate.User("STATUS_PAGE_USER", f.StatusPageUser))
+	s.Check(validate.Password("STATUS_PAGE_PASSWORD", f.StatusPagePassword))
+	s.Check(validate.TemporalUIURL("TEMPORAL_UI_URL", f.TemporalUIURL))
 	f.DatabaseFlags.Validate(s)
 }
 

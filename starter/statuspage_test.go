@@ -23,7 +23,7 @@ func TestWrongSettingsOfTheStatusPageAreNamed(t *testing.T) {
 		"all of them": {
 			map[string]string{"STATUS_PAGE_USER": "a:b", "STATUS_PAGE_PASSWORD": "eleven-zx87", "TEMPORAL_UI_URL": "temporal:8233"},
 			[]string{
-				"STATUS_PAGE_USER has a colon: ", "STATUS_PAGE_PASSWORD is too short: want at least 12 characters",
+				"STATUS_PAGE_USER has a colon: ", "STATUS_PAGE_PASSWORD is 11 characters long: want at least 12",
 				"TEMPORAL_UI_URL is not the URL of a Temporal UI: ", "DATABASE_URL is missing: ",
 			},
 		},

@@ -96,7 +96,7 @@ func TestPageListsTheRecordsThatDoNotFitTheirMapping(t *testing.T) {
 func TestOptionsThatAreNotValidAreNamed(t *testing.T) {
 	t.Parallel()
 	err := statuspage.Register(gin.New(), statuspage.Options{User: "a:b", Password: "short-zx88", TemporalUIURL: "temporal:8233"})
-	for _, part := range []string{"Client is missing", "Namespace is missing", "Store is missing", "User has a colon", "Password is 10 characters long", "TemporalUIURL is none"} {
+	for _, part := range []string{"Client is missing", "Namespace is missing", "Store is missing", "User has a colon", "Password is 10 characters long", "TemporalUIURL is not the URL of a Temporal UI"} {
 		require.ErrorContains(t, err, part)
 	}
 	require.NotContains(t, err.Error(), "short-zx88")

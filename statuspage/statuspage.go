@@ -52,7 +52,8 @@ func (o *Options) validate() error {
 	if o.Store == nil {
 		problems = append(problems, errors.New("Store is missing"))
 	}
-	problems = append(problems, validate.User(o.User), validate.Password(o.Password), validate.TemporalUIURL(o.TemporalUIURL))
+	problems = append(problems,
+		validate.User("User", o.User), validate.Password("Password", o.Password), validate.TemporalUIURL("TemporalUIURL", o.TemporalUIURL))
 	return errors.Join(problems...)
 }
 

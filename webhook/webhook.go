@@ -83,14 +83,9 @@ func (o *Options) validate() error {
 		problems = append(problems, errors.New("Tokens is empty: at least one is needed, there is no default"))
 	}
 	for i, token := range o.Tokens {
-		if err := validate.WebhookToken(token); err != nil {
-			problems = append(problems, fmt.Errorf("Tokens[%d] %w", i, err))
-		}
+		problems = append(problems, validate.WebhookToken(fmt.Sprintf("Tokens[%d]", i), token))
 	}
-	if n := len(o.SignatureSecret); n > 0 && n < validate.MinSignatureSecret {
-		problems = append(problems, fmt.Errorf(
-			"SignatureSecret is %d bytes long: want at least %d, or none to go without signatures", n, validate.MinSignatureSecret))
-	}
+	problems = append(problems, validate.SignatureSecret("SignatureSecret", o.SignatureSecret))
 	return errors.Join(append(problems, o.Settings.Validate()...)...)
 }
 

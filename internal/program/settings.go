@@ -30,6 +30,13 @@ func (s *Settings) Problem(format string, args ...any) {
 	s.problems = append(s.problems, fmt.Sprintf(format, args...))
 }
 
+// Check notes what a check has found, if it has.
+func (s *Settings) Check(err error) {
+	if err != nil {
+		s.Problem("%v", err)
+	}
+}
+
 // Err returns a *SettingsError, or nil when all is well.
 func (s *Settings) Err() error {
 	if len(s.problems) == 0 {

@@ -1,9 +1,9 @@
-// Package validate has the rules of options that the starter checks as settings too,
-// under their own names.
+// Package validate has the rules of options that the starter checks as settings too.
+// Each says what is wrong with the value of that name, or returns nil; a secret is not
+// repeated.
 package validate
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -11,59 +11,66 @@ import (
 )
 
 const (
-	// MinPassword is how many characters a password needs to have.
-	MinPassword = 12
+	minPassword        = 12 // characters
+	minSignatureSecret = 16 // bytes
 	// MinWebhookToken is how many characters a webhook's token needs to have.
 	MinWebhookToken = 16
-	// MinSignatureSecret is how many bytes the secret of signatures needs to have.
-	MinSignatureSecret = 16
 )
 
 // webhookTokenCharacters are those that every sender leaves as they are in a URL's query.
 const webhookTokenCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~=/"
 
-// WebhookToken says what is wrong with a token, without repeating it, or returns nil.
-func WebhookToken(token string) error {
+// WebhookToken is about one token of the webhook.
+func WebhookToken(name, token string) error {
 	const use = "take a long and random one of letters, digits and - . _ ~ (openssl rand -hex 24)"
 	if n := utf8.RuneCountInString(token); n < MinWebhookToken {
-		return fmt.Errorf("is %d characters long, and needs %d: %s", n, MinWebhookToken, use)
+		return fmt.Errorf("%s is %d characters long, and needs %d: %s", name, n, MinWebhookToken, use)
 	}
 	if strings.Trim(token, webhookTokenCharacters) != "" {
-		return fmt.Errorf("has a character that the query of a URL changes, such as + & # %% or a space: %s", use)
+		return fmt.Errorf("%s has a character that the query of a URL changes, such as + & # %% or a space: %s", name, use)
 	}
 	return nil
 }
 
-// User says what is wrong with a user's name, or returns nil.
-func User(user string) error {
+// SignatureSecret is about the secret of the webhook's signatures.
+func SignatureSecret(name, secret string) error {
+	if n := len(secret); n > 0 && n < minSignatureSecret {
+		return fmt.Errorf("%s is %d bytes long: want at least %d, or none to go without signatures", name, n, minSignatureSecret)
+	}
+	return nil
+}
+
+// User is about the status page's user.
+func User(name, user string) error {
 	switch {
 	case user == "":
-		return errors.New("User is missing")
+		return fmt.Errorf("%s is missing: the status page needs a user and a password", name)
 	case strings.Contains(user, ":"):
-		return errors.New("User has a colon, which HTTP Basic authentication has no place for")
+		return fmt.Errorf("%s has a colon: HTTP Basic authentication has no place for one", name)
 	}
 	return nil
 }
 
-// Password says what is wrong with a password, without repeating it, or
-// returns nil.
-func Password(password string) error {
-	if n := utf8.RuneCountInString(password); n < MinPassword {
-		return fmt.Errorf("Password is %d characters long: want at least %d", n, MinPassword)
+// Password is about the status page's password.
+func Password(name, password string) error {
+	switch n := utf8.RuneCountInString(password); {
+	case n == 0:
+		return fmt.Errorf("%s is missing: the status page needs a user and a password", name)
+	case n < minPassword:
+		return fmt.Errorf("%s is %d characters long: want at least %d", name, n, minPassword)
 	}
 	return nil
 }
 
-// TemporalUIURL says what is wrong with the URL of a Temporal UI, or
-// returns nil. An empty one is valid.
-func TemporalUIURL(address string) error {
+// TemporalUIURL is about the URL of a Temporal UI. An empty one is valid.
+func TemporalUIURL(name, address string) error {
 	if address == "" {
 		return nil
 	}
 	parsed, err := url.Parse(address)
 	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Host == "" ||
 		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return errors.New("TemporalUIURL is none: want one like https://temporal.example.com, without credentials, query and fragment")
+		return fmt.Errorf("%s is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query and fragment", name)
 	}
 	return nil
 }
