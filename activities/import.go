@@ -32,11 +32,12 @@ type ImportRecordsInput struct {
 	RunID       string    `json:"run_id"`
 	Pass        int       `json:"pass"`
 	RequestedAt time.Time `json:"requested_at"`
-	// AcceptedRecords is set when a person wants the records published although an
-	// import of so many good ones was withheld; one of fewer is withheld again.
-	AcceptedRecords *int64 `json:"accepted_records,omitempty"`
-	// Accepted says that a person wants published what the sink has withheld.
-	Accepted bool `json:"accepted,omitempty"`
+	// AcceptedQuestions are those by which an import was withheld that a person wants
+	// published all the same. AcceptedRecords and Accepted say so in earlier builds: of
+	// so many good records, and of all that the sink asks.
+	AcceptedQuestions []sink.Question `json:"accepted_questions,omitempty"`
+	AcceptedRecords   *int64          `json:"accepted_records,omitempty"`
+	Accepted          bool            `json:"accepted,omitempty"`
 	// MaxRejected is how many records may be rejected, or left unmapped, in an import
 	// that counts as complete.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
@@ -66,11 +67,11 @@ type ImportRecordsResult struct {
 	// decides; Reason says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// TooFew is set with it. Without it, a worker of an earlier build has withheld a
-	// short download, which nobody can accept. BySink says that the reason is the
-	// sink's.
-	TooFew bool `json:"too_few,omitempty"`
-	BySink bool `json:"by_sink,omitempty"`
+	// Question is what the person decides. Workers of earlier builds have set TooFew
+	// instead, with BySink if the sink asked, or none of them, which nobody can accept.
+	Question *sink.Question `json:"question,omitempty"`
+	TooFew   bool           `json:"too_few,omitempty"`
+	BySink   bool           `json:"by_sink,omitempty"`
 	// Problem says in one sentence what was not done besides publishing the
 	// records; only the attempt that published knows it.
 	Problem string `json:"problem,omitempty"`
@@ -87,8 +88,9 @@ func (r ImportRecordsResult) Counts() sink.Counts {
 // batch; a retry of an import that has been published only finishes the rest.
 //
 // A download that holds fewer records than the job has stored is published as well.
-// An import that is worse than the published one of the job, or that has fewer
-// records than MinRecordsPercent, is withheld until a person accepts it.
+// An import that is worse than the published one of the job, that has nothing good or
+// fewer records than MinRecordsPercent, or that the sink withholds, is not published
+// until a person accepts it.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	result, err := a.importRecords(ctx, in)
 	if err == nil {
@@ -124,7 +126,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		Bytes:          in.Bytes,
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
-		Accepted:       in.Accepted,
+		Accepted:       in.accepted(),
 		Progress:       heartbeat,
 	})
 	if err != nil {
@@ -167,26 +169,23 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 }
 
 // publish publishes what is loaded, or abandons it and notes in the result why.
-func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt sink.Import, result *ImportRecordsResult, progress func()) (err error) {
-	if result.Reason, err = a.whyWithhold(ctx, in, attempt); err != nil {
+func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt sink.Import, result *ImportRecordsResult, progress func()) error {
+	asked, err := a.tooFew(ctx, in, attempt)
+	if err != nil {
 		return err
 	}
-	if result.Reason == "" {
+	if asked == nil {
 		err = attempt.Publish(ctx, progress)
 		withheld, ok := errors.AsType[*sink.WithheldError](err)
-		switch {
-		case ok:
-			result.Reason, result.BySink = withheld.Reason, true
-		case err != nil:
-			return err
-		default:
-			if problem := attempt.Problem(); problem != "" {
+		if !ok {
+			if problem := attempt.Problem(); err == nil && problem != "" {
 				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", problem)
 			}
-			return nil
+			return err
 		}
+		asked, result.BySink = &withheld.Question, true
 	}
-	result.TooFew = true
+	result.Question, result.Reason, result.TooFew = asked, asked.Reason, true
 	return attempt.Abandon(ctx)
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -295,6 +296,45 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	published(add("laptops", "finished", 1), true)
 }
 
+func TestFinishedJobWithoutRecordsIsNotPublishedAfterOneWithSomeAtTheDefaults(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pass := 0
+	imported := func(sitemap, status string, records webscrapertest.Records, accepted ...sink.Question) (int64, activities.ImportRecordsResult) {
+		t.Helper()
+		pass++
+		in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Status: status, Records: records}), pass)
+		in.AcceptedQuestions = accepted
+		result, err := w.tryImport(in)
+		require.NoError(t, err)
+		require.Equal(t, result.Published, result.Question == nil)
+		return in.Job.ScrapingJobID, result
+	}
+	published := func(sitemap, status string, records webscrapertest.Records, accepted ...sink.Question) int64 {
+		t.Helper()
+		job, result := imported(sitemap, status, records, accepted...)
+		require.True(t, result.Published, result.Reason)
+		return job
+	}
+	none := webscrapertest.Products(0, 1)
+	published("laptops", "finished", none) // the first one
+	full := published("laptops", "finished", webscrapertest.Products(427, 1))
+	published("books", "finished", none)
+	published("laptops", "stopped", none)
+
+	_, empty := imported("laptops", "finished", none)
+	require.Equal(t, fmt.Sprintf("the job has 0 good records, and 427 were published of its sitemap last, from job %d", full), empty.Reason)
+	_, rejected := imported("laptops", "finished", webscrapertest.RawBody("a title line\n", 1))
+	require.Contains(t, rejected.Reason, "the job has 0 good records, 1 rejected ones, and 427 were published of its sitemap last, from job ")
+	require.Contains(t, rejected.Reason, " (record 1: ")
+	require.Equal(t, int64(427), w.visible())
+
+	_, another := imported("laptops", "finished", none, sink.Question{Kind: sink.ManyRowsMissing, Worse: 1000})
+	require.Equal(t, empty.Question, another.Question)
+	published("laptops", "finished", none, *empty.Question)
+	published("laptops", "finished", none) // as the one before
+}
+
 func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -379,7 +419,7 @@ func TestImportNeverReplacesABetterOneWithoutAPerson(t *testing.T) {
 			require.Equal(t, int64(c.before[0]), w.visible())
 
 			in = w.downloaded(id, 3)
-			in.AcceptedRecords = &result.Records
+			in.AcceptedQuestions = []sink.Question{*result.Question}
 			accepted, err := w.tryImport(in)
 			require.NoError(t, err)
 			require.True(t, accepted.Published)

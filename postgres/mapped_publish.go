@@ -206,10 +206,12 @@ func (m *mappedRows) missing(ctx context.Context, tx transaction, request sink.I
 	if err := tx.GetContext(ctx, &counts, count, of...); err != nil {
 		return "", "", m.failed(err)
 	}
-	if brake := int64(m.DeactivateMissing.BrakePercent); !request.Accepted && 100*counts.Missing > brake*counts.All {
-		return "", "", &sink.WithheldError{Reason: fmt.Sprintf(
-			"the job would deactivate %d of the %d active rows of its sitemap in table %s, more than %d %% (brake_percent)",
-			counts.Missing, counts.All, m.Table, brake)}
+	brake := int64(m.DeactivateMissing.BrakePercent)
+	asked := sink.Question{Kind: sink.ManyRowsMissing, Worse: counts.Missing, Reason: fmt.Sprintf(
+		"the job would deactivate %d of the %d active rows of its sitemap in table %s, more than %d %% (brake_percent)",
+		counts.Missing, counts.All, m.Table, brake)}
+	if 100*counts.Missing > brake*counts.All && !asked.AcceptedIn(request.Accepted) {
+		return "", "", &sink.WithheldError{Question: asked}
 	}
 	return condition, "", nil
 }

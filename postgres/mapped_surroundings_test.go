@@ -96,7 +96,7 @@ func TestRowLevelSecurityThatBeginsLaterPublishesNothing(t *testing.T) {
 	again := ofSitemap("shop", ofJob(1, request(2, 1)))
 	again.RequestedAt = time.Now()
 	attempt := begin(t, store, again)
-	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"b","price":"%d"}`))
+	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"b","price":"%d","stock":"7"}`))
 	admin.MustExec(`ALTER TABLE products ENABLE ROW LEVEL SECURITY; CREATE POLICY writers ON products FOR INSERT WITH CHECK (true)`)
 	err := attempt.Publish(t.Context(), func() {})
 	require.ErrorContains(t, err, `table public.products: pq: query would be affected by row-level security policy for table "products"`)
@@ -206,7 +206,7 @@ func TestEventTriggerThatRefusesTheRoleIsToldAtTheStart(t *testing.T) {
 	_, err = store.BeginImport(t.Context(), ofSitemap("shop", request(1, 1)))
 	mend(t, admin, err)
 	dropped := begin(t, store, ofSitemap("shop", request(1, 1)))
-	require.NoError(t, commit(t, dropped, 1, 1, `{"url":"b","price":"%d"}`))
+	require.NoError(t, commit(t, dropped, 1, 1, `{"url":"b","price":"%d","stock":"7"}`))
 	admin.MustExec(`DROP EVENT TRIGGER log_ddl; ALTER FUNCTION public.log_ddl() SECURITY INVOKER;
 		CREATE EVENT TRIGGER log_drops ON sql_drop EXECUTE FUNCTION public.log_ddl()`)
 	mend(t, admin, dropped.Publish(t.Context(), func() {}))

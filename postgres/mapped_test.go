@@ -173,7 +173,7 @@ func TestIncompleteJobDeactivatesNothing(t *testing.T) {
 		r := ofSitemap("shop", ofJob(2, request(1, 2)))
 		change(&r)
 		attempt := begin(t, store, r)
-		require.NoError(t, commit(t, attempt, 1, 2, `{"url":"new %d","price":"1"}`))
+		require.NoError(t, commit(t, attempt, 1, 2, `{"url":"new %d","price":"1","stock":"7"}`))
 		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		require.Equal(t, []string{"a", "b", "c", "new 1", "new 2"}, rows(t, db, activeProducts), name)
 		require.Equal(t, name == "short", attempt.Problem() != "", "the operator learns of it: %s", attempt.Problem())
@@ -194,7 +194,7 @@ func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
 	before := rows(t, db, allProducts)
 	r := ofSitemap("shop", ofJob(2, request(1, 1)))
 	attempt := begin(t, store, r)
-	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d"}`))
+	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d","stock":"7"}`))
 	err := attempt.Publish(t.Context(), func() {})
 	var withheld *sink.WithheldError
 	require.ErrorAs(t, err, &withheld)
@@ -205,10 +205,10 @@ func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
 	require.Len(t, rows(t, db, activeProducts), 4)
 	nothingHeld(t, db)
 
-	r.Pass, r.Accepted = 2, true
+	r.Pass, r.Accepted = 2, []sink.Question{withheld.Question}
 	r.RequestedAt = r.RequestedAt.Add(time.Second)
 	attempt = begin(t, store, r)
-	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d"}`))
+	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d","stock":"7"}`))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	require.Equal(t, []string{"a"}, rows(t, db, activeProducts))
 }

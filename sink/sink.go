@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -15,12 +16,44 @@ var (
 	ErrSuperseded = errors.New("a later import of this scraping job has been requested; this one stops")
 )
 
-// WithheldError is returned by [Import.Publish] when a person has to look at the
-// import before readers see it: nothing is published, and ImportRequest.Accepted
-// would publish it.
-type WithheldError struct {
+// Question is what a person has to decide before readers see an import.
+type Question struct {
+	// Kind is one of the following. Questions of several kinds are asked one after
+	// the other.
+	Kind string `json:"kind"`
+	// About is what the question is about, for a kind that may be asked about several
+	// things.
+	About string `json:"about,omitempty"`
+	// Worse grows with what is wrong: who accepts it accepts nothing that is worse.
+	Worse int64 `json:"worse,omitempty"`
 	// Reason is one sentence, without a full stop.
-	Reason string
+	Reason string `json:"reason,omitempty"`
+}
+
+// Kinds of questions.
+const (
+	// TooFewRecords: what is published already is better, or was of the sitemap's last
+	// job.
+	TooFewRecords = "TooFewRecords"
+	// ManyRowsMissing: more rows of a table would be deactivated than its mapping lets.
+	ManyRowsMissing = "ManyRowsMissing"
+	// EmptyColumns: mapped columns that had values, or have to have them, have none.
+	EmptyColumns = "EmptyColumns"
+)
+
+// AcceptedIn reports whether it is answered by one of the questions that a person has
+// accepted.
+func (q Question) AcceptedIn(accepted []Question) bool {
+	return slices.ContainsFunc(accepted, func(a Question) bool {
+		return a.Kind == q.Kind && a.About == q.About && q.Worse <= a.Worse
+	})
+}
+
+// WithheldError is returned by [Import.Publish] when a person has to look at the
+// import before readers see it: nothing is published. With the question among
+// ImportRequest.Accepted it is not asked again.
+type WithheldError struct {
+	Question
 }
 
 func (e *WithheldError) Error() string { return e.Reason }
@@ -150,9 +183,8 @@ type ImportRequest struct {
 	// CloudDeletedAt is when the job was deleted in Web Scraper Cloud, for a file
 	// that did not come from there. It identifies nothing.
 	CloudDeletedAt *time.Time
-	// Accepted says that a person wants the records published as they are. It
-	// identifies nothing.
-	Accepted bool
+	// Accepted are the questions that a person has accepted. They identify nothing.
+	Accepted []Question
 	// Progress, if it is set, is called several times a minute while BeginImport or
 	// the commit of a batch takes long, by any goroutine.
 	Progress func()

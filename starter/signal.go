@@ -38,10 +38,10 @@ func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error 
 	if err := c.refusal(found); err != nil && !c.Force {
 		return err
 	}
-	if err := temporal.SignalWorkflow(ctx, workflows.WorkflowID(id), found.RunID, c.Name, nil); err != nil {
+	if err := temporal.SignalWorkflow(ctx, workflows.WorkflowID(id), found.RunID, c.Name, found.Progress.Input(c.Name)); err != nil {
 		return fmt.Errorf("sending the signal %s to scraping job %d: %w", c.Name, id, err)
 	}
-	fmt.Fprintf(streams.Out, "scraping job %d: sent %s, which %s\n", id, c.Name, workflows.SignalMeaning(c.Name))
+	fmt.Fprintf(streams.Out, "scraping job %d: sent %s, which %s\n", id, c.Name, found.Progress.Meaning(c.Name))
 	return nil
 }
 

@@ -108,7 +108,7 @@ func (h *handler) signal(c *gin.Context) {
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readWithin)
 	defer cancel()
-	err := h.options.Client.SignalWorkflow(ctx, workflows.WorkflowID(found.ScrapingJobID), found.RunID, what.Signal, nil)
+	err := h.options.Client.SignalWorkflow(ctx, workflows.WorkflowID(found.ScrapingJobID), found.RunID, what.Signal, found.Progress.Input(what.Signal))
 	log := h.options.Logger.With("scrapingjob_id", found.ScrapingJobID, "run_id", found.RunID, "signal", what.Signal, "remote_address", c.Request.RemoteAddr)
 	if _, closed := errors.AsType[*serviceerror.NotFound](err); closed {
 		found.Open = false

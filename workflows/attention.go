@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,12 +13,12 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Types of the errors that only a person can get an import past, beside those of
 // the activities.
 const (
-	errorTooFew     = "TooFewRecords"
 	errorUnverified = "Unverified"
 	// shortDownload is what earlier builds have called TooFewRecords, in some cases:
 	// their histories have the kind.
@@ -34,10 +35,8 @@ func needsPerson(kind, reason string, details ...any) error {
 type offer struct {
 	// Does is the rest of a sentence that begins with "accept".
 	Does string `json:"accept"`
-	// Records is how many good records an import has that was withheld, by the sink
-	// if BySink is set.
-	Records int64 `json:"records,omitempty"`
-	BySink  bool  `json:"by_sink,omitempty"`
+	// Question is what is accepted of an import that was withheld.
+	Question *sink.Question `json:"question,omitempty"`
 }
 
 // offer is nil when nobody can accept what is asked about.
@@ -50,9 +49,22 @@ func (q question) offer() *offer {
 	return &made
 }
 
+// questionOf is what a person decides about an import that was withheld, nil if nobody
+// can accept it.
+func questionOf(imported activities.ImportRecordsResult) *sink.Question {
+	switch {
+	case imported.Question != nil || !imported.TooFew:
+		return imported.Question
+	case imported.BySink:
+		return &sink.Question{Kind: sink.ManyRowsMissing, Worse: math.MaxInt64}
+	}
+	return &sink.Question{Kind: sink.TooFewRecords, Worse: -imported.Counts().Good()}
+}
+
 // withheld is the problem that an import was not published.
 func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
-	if !imported.TooFew {
+	question := questionOf(imported)
+	if question == nil {
 		return needsPerson(shortDownload, imported.Reason)
 	}
 	does := "publishes " + records(imported.Records)
@@ -73,7 +85,7 @@ func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) er
 	default:
 		does += ", and the job is deleted in the cloud after its hold"
 	}
-	return needsPerson(errorTooFew, imported.Reason, offer{Does: does, Records: imported.Counts().Good(), BySink: imported.BySink})
+	return needsPerson(question.Kind, imported.Reason, offer{Does: does, Question: question})
 }
 
 // incomplete is the problem that what is published is not all of the job.
@@ -121,12 +133,8 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case accepts && failedWith(problem, errorTooFew):
-		if made := w.question.offer(); made.BySink {
-			w.asked.bySink = true
-		} else {
-			w.asked.fewer = &made.Records
-		}
+	case accepts && w.question.offer().Question != nil:
+		w.asked.withheld = append(w.asked.withheld, *w.question.offer().Question)
 		w.asked.request = max(w.asked.request, reimport) // what was withheld is gone
 	case accepts:
 		w.asked.accepted = w.published.ImportID
@@ -172,7 +180,9 @@ func retryable(kind string) bool {
 func (q question) acceptable() bool { return q.problem != nil && acceptable(problemKind(q.problem)) }
 
 func acceptable(kind string) bool {
-	return slices.Contains([]string{activities.ErrorRejectedRecords, activities.ErrorCountMismatch, errorTooFew}, kind)
+	return slices.Contains([]string{
+		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
+	}, kind)
 }
 
 // goesOn is the signal that answers the question by going on, "" if there is none.

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -45,8 +46,22 @@ func tooFew(r *activities.ImportRecordsResult) error {
 }
 
 func withheld(r *activities.ImportRecordsResult) error {
-	r.Published, r.TooFew, r.Reason = false, true, "the download came out short"
+	return withholds(r, sink.TooFewRecords, "the download came out short")
+}
+
+// withholds has the import not published before a person has accepted that.
+func withholds(r *activities.ImportRecordsResult, kind, reason string) error {
+	r.Published, r.Reason, r.TooFew, r.BySink = false, reason, true, kind != sink.TooFewRecords
+	r.Question = &sink.Question{Kind: kind, Worse: -r.Records, Reason: reason}
 	return nil
+}
+
+// accepted are the kinds of what a person had accepted when the last import began.
+func (w *world) accepted() (kinds []string) {
+	for _, each := range w.imports[len(w.imports)-1].AcceptedQuestions {
+		kinds = append(kinds, each.Kind)
+	}
+	return kinds
 }
 
 func refused(r *activities.ImportRecordsResult) error {
@@ -97,8 +112,8 @@ func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.MinRecordsPercent = 80
 	w.onImport = func(r *activities.ImportRecordsResult) error {
-		if w.imports[len(w.imports)-1].AcceptedRecords == nil {
-			r.Published, r.TooFew, r.Reason = false, true, "the job has 20 records"
+		if w.accepted() == nil {
+			return withholds(r, sink.TooFewRecords, "the job has 20 records")
 		}
 		return nil
 	}
@@ -109,8 +124,7 @@ func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 2)
-	require.Equal(t, int64(20), *w.imports[1].AcceptedRecords)
-	require.False(t, w.imports[1].Accepted, "what the sink may withhold is another question")
+	require.Equal(t, []sink.Question{{Kind: sink.TooFewRecords, Worse: -20, Reason: "the job has 20 records"}}, w.imports[1].AcceptedQuestions)
 }
 
 func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
@@ -348,7 +362,7 @@ func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	w.onImport = func(r *activities.ImportRecordsResult) error {
 		r.Records, r.Rejected = 5, 15
 		if len(w.imports) == 1 {
-			r.Published, r.TooFew, r.Reason = false, true, "the import has 5 good records"
+			return withholds(r, sink.TooFewRecords, "the import has 5 good records")
 		}
 		return nil
 	}
@@ -358,7 +372,7 @@ func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 		require.Contains(t, attention, "accept publishes 5 records instead of 20, and the job stays in the cloud until a person accepts that, too; ")
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 		w.RegisterDelayedCallback(func() {
-			require.Equal(t, int64(5), *w.imports[1].AcceptedRecords)
+			require.Equal(t, int64(-5), w.imports[1].AcceptedQuestions[0].Worse)
 			require.Equal(t, int64(5), w.published.Records)
 			require.Contains(t, w.attention(t), "15 records were rejected (see scrapehaul.rejected_records). "+
 				"Signals: accept lets the job be deleted in the cloud, with 15 of its 20 records only in scrapehaul.rejected_records; ")
@@ -369,37 +383,81 @@ func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	require.Empty(t, w.deletions)
 }
 
-func TestWhatTheSinkWithholdsIsAQuestionOfItsOwn(t *testing.T) {
-	w := newWorld(t, "finished")
+// withholdsFor asks about each of the kinds in turn.
+func (w *world) withholdsFor(kinds ...string) {
 	w.onImport = func(r *activities.ImportRecordsResult) error {
-		in := w.imports[len(w.imports)-1]
-		switch {
-		case in.AcceptedRecords == nil:
-			r.Published, r.TooFew, r.Reason = false, true, "too few records"
-		case !in.Accepted:
-			r.Published, r.TooFew, r.BySink, r.Reason = false, true, true, "too many rows"
+		if n := len(w.accepted()); n < len(kinds) {
+			return withholds(r, kinds[n], "it is about "+kinds[n])
 		}
 		return nil
 	}
-	w.asks(t, func(attention string) {
-		require.Contains(t, attention, "too few records")
-		w.SignalWorkflow(workflows.AcceptSignal, nil)
+}
+
+func TestOneAcceptAnswersOneQuestion(t *testing.T) {
+	kinds := []string{sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns}
+	w := newWorld(t, "finished")
+	w.withholdsFor(kinds...)
+	for i, kind := range kinds {
 		w.RegisterDelayedCallback(func() {
-			require.Contains(t, w.attention(t), "too many rows")
-			w.SignalWorkflow(workflows.AcceptSignal, nil)
+			require.Contains(t, w.attention(t), "it is about "+kind+". Signals: accept publishes 20 records, ")
+			require.Len(t, w.imports, i+1)
+			w.together(workflows.AcceptSignal, workflows.AcceptSignal) // pressed twice
+		}, time.Duration(i+1)*time.Hour)
+	}
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	require.Equal(t, kinds, w.accepted())
+}
+
+func TestAcceptOfAnEarlierQuestionAnswersNoLaterOne(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.withholdsFor(sink.TooFewRecords, sink.ManyRowsMissing)
+	w.asks(t, func(first string) {
+		w.SignalWorkflow(workflows.AcceptSignal, first)
+		w.RegisterDelayedCallback(func() {
+			second := w.attention(t)
+			require.NotEqual(t, first, second)
+			w.SignalWorkflow(workflows.AcceptSignal, first) // of a page that is an hour old
+			w.RegisterDelayedCallback(func() {
+				require.Equal(t, second, w.attention(t))
+				w.SignalWorkflow(workflows.AcceptSignal, second)
+			}, time.Hour)
 		}, time.Hour)
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 3)
 }
 
-func TestAcceptanceOfWhatWasWithheldIsNotOfAnotherContent(t *testing.T) {
-	for _, bySink := range []bool{false, true} {
+func TestAcceptWithAnyOtherInputAnswersWhatIsAsked(t *testing.T) {
+	for _, input := range []any{nil, "", 7, map[string]string{"why": "the shop has closed"}} {
+		w := newWorld(t, "finished")
+		w.withholdsFor(sink.TooFewRecords)
+		w.asks(t, func(string) { w.SignalWorkflow(workflows.AcceptSignal, input) })
+		require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	}
+}
+
+// Workers of earlier builds say less of what they withhold.
+func TestWhatWorkersOfEarlierBuildsWithholdCanBeAccepted(t *testing.T) {
+	for bySink, want := range map[bool]sink.Question{
+		false: {Kind: sink.TooFewRecords, Worse: -20}, true: {Kind: sink.ManyRowsMissing, Worse: math.MaxInt64},
+	} {
 		w := newWorld(t, "finished")
 		w.onImport = func(r *activities.ImportRecordsResult) error {
-			r.BySink = bySink
-			return withheld(r)
+			if len(w.imports) == 1 {
+				r.Published, r.TooFew, r.BySink, r.Reason = false, true, bySink, "it is worse"
+			}
+			return nil
 		}
+		w.asks(t, func(string) { w.SignalWorkflow(workflows.AcceptSignal, nil) })
+		require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+		require.Equal(t, []sink.Question{want}, w.imports[1].AcceptedQuestions)
+	}
+}
+
+func TestAcceptanceOfWhatWasWithheldIsNotOfAnotherContent(t *testing.T) {
+	for _, kind := range []string{sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns} {
+		w := newWorld(t, "finished")
+		w.onImport = func(r *activities.ImportRecordsResult) error { return withholds(r, kind, "it is worse") }
 		w.asks(t, func(string) {
 			w.job.StoredRecordCount = 25 // and no notification has told
 			w.SignalWorkflow(workflows.AcceptSignal, nil)
@@ -407,8 +465,7 @@ func TestAcceptanceOfWhatWasWithheldIsNotOfAnotherContent(t *testing.T) {
 		})
 		require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
 		require.Len(t, w.imports, 2)
-		require.False(t, w.imports[1].Accepted)
-		require.Nil(t, w.imports[1].AcceptedRecords)
+		require.Empty(t, w.accepted())
 	}
 }
 

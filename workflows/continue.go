@@ -16,9 +16,9 @@ type carried struct {
 	EndedAt  time.Time `json:"ended_at,omitzero"`
 	Close    string    `json:"close,omitempty"`
 	About    string    `json:"about,omitempty"`
-	Fewer    *int64    `json:"fewer,omitempty"`
-	BySink   bool      `json:"by_sink,omitempty"`
 	Accepted int64     `json:"accepted,omitempty"`
+	// Withheld are the accepted questions about what was withheld.
+	Withheld []sink.Question `json:"withheld,omitempty"`
 	// Waiting are the signals that have arrived and count only when they are asked for.
 	Waiting []string `json:"waiting,omitempty"`
 
@@ -45,7 +45,7 @@ func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	}
 	w.asked = asked{
 		request: c.Request, byHand: c.ByHand, heardAt: workflow.Now(ctx), endedAt: c.EndedAt,
-		close: c.Close, about: c.About, fewer: c.Fewer, bySink: c.BySink, accepted: c.Accepted, waiting: c.Waiting,
+		close: c.Close, about: c.About, withheld: c.Withheld, accepted: c.Accepted, waiting: c.Waiting,
 	}
 	w.published = published{
 		PublishedImport: c.Published, pass: c.PublishedPass, problem: c.PublishedProblem, heldUntil: c.HeldUntil, deleteNow: c.DeleteNow,
@@ -77,7 +77,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 	}
 	in.Carried = &carried{
 		Request: w.nextRequest(ctx), ByHand: w.asked.byHand || len(waiting) > 0, EndedAt: w.asked.endedAt,
-		Close: w.asked.close, About: w.asked.about, Fewer: w.asked.fewer, BySink: w.asked.bySink, Accepted: w.asked.accepted, Waiting: waiting,
+		Close: w.asked.close, About: w.asked.about, Withheld: w.asked.withheld, Accepted: w.asked.accepted, Waiting: waiting,
 		Published: w.published.PublishedImport, PublishedPass: w.published.pass, PublishedProblem: w.published.problem,
 		HeldUntil: w.published.heldUntil, DeleteNow: w.published.deleteNow, Deadline: w.question.deadline,
 		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,

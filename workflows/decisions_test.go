@@ -100,8 +100,8 @@ func TestDecisionsForDeletionCountForTheImportThatWasSeen(t *testing.T) {
 	t.Run("accept of what was withheld, and keep", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(r *activities.ImportRecordsResult) error {
-			if w.imports[len(w.imports)-1].AcceptedRecords == nil {
-				r.Published, r.TooFew, r.Reason = false, true, "the job has 20 records"
+			if w.accepted() == nil {
+				return withholds(r, sink.TooFewRecords, "the job has 20 records")
 			}
 			return nil
 		}

@@ -25,7 +25,7 @@ const (
 	// asks an import that needs attention to try again.
 	reconciliationSignal = "reconciliation"
 	// AbandonSignal closes the import; the job stays in the cloud. What other
-	// signals ask for besides is done before. Like the following ones it has no
+	// signals ask for besides is done before. Like the following ones it needs no
 	// payload.
 	AbandonSignal = "abandon"
 	// KeepSignal closes the import, as AbandonSignal does, as complete.
@@ -33,7 +33,8 @@ const (
 	// AcceptSignal goes on with an import that needs attention because of what its
 	// records are or how many: what that does is part of the question. It and
 	// DeleteNowSignal count only for the import, and the question, that was there to
-	// be seen.
+	// be seen. With a text as its payload, it counts for no question but that one, which
+	// is a Progress's Attention.
 	AcceptSignal = "accept"
 	// DeleteNowSignal ends the hold.
 	DeleteNowSignal = "delete-now"

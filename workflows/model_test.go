@@ -21,6 +21,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -362,13 +363,10 @@ func (m *model) imported(r *activities.ImportRecordsResult, fate string) error {
 		r.Records, r.Rejected, r.Cut = r.Records-1, 1, 1
 	case "short":
 		r.Records--
-	case "withheld":
-		if !in.Accepted {
-			r.Published, r.TooFew, r.BySink, r.Reason = false, true, true, fate
-		}
-	case "too few":
-		if in.AcceptedRecords == nil {
-			r.Published, r.TooFew, r.Reason = false, true, fate
+	case "withheld", "too few":
+		kind := map[string]string{"withheld": sink.ManyRowsMissing, "too few": sink.TooFewRecords}[fate]
+		if !slices.Contains(m.accepted(), kind) {
+			_ = withholds(r, kind, fate)
 		}
 	default:
 		if err := m.failure(fate); err != nil {

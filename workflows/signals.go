@@ -164,14 +164,22 @@ func await(ctx workflow.Context, wait time.Duration, summary string, something f
 	return err
 }
 
-// arrived takes all signals of that name that have arrived.
+// arrived takes all signals of that name that have arrived. An accept with a text as its
+// input counts only if that is what a person was asked last.
 func (w *importScrapingJob) arrived(signal string) (some bool) {
 	some = slices.Contains(w.asked.waiting, signal)
 	w.asked.waiting = slices.DeleteFunc(w.asked.waiting, func(s string) bool { return s == signal })
-	for w.signals[signal].ReceiveAsync(nil) {
-		some = true
+	for {
+		var input converter.RawValue // one that was sent by hand may be anything
+		if !w.signals[signal].ReceiveAsync(&input) {
+			return some
+		}
+		var question string
+		if signal == AcceptSignal && input.Payload() != nil {
+			_ = converter.GetDefaultDataConverter().FromPayload(input.Payload(), &question)
+		}
+		some = some || question == "" || w.about(question) == w.asked.about
 	}
-	return some
 }
 
 // signalsInStep are the signals that make sense now.
@@ -195,6 +203,15 @@ func (w *importScrapingJob) signalsInStep() []string {
 func (w *importScrapingJob) mayDeleteNow() bool {
 	sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand
 	return sooner && w.asked.close == "" && w.asked.request != reimport
+}
+
+// Input is what is to be sent with a signal, so that it answers this question and no
+// later one; nil for nothing.
+func (p Progress) Input(signal string) any {
+	if signal == AcceptSignal && p.Attention != "" {
+		return p.Attention
+	}
+	return nil
 }
 
 // Meaning says in a few words what a signal would do now.

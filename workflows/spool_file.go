@@ -53,8 +53,7 @@ func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportR
 		MaxRecordBytes:    w.settings.MaxRecordBytes,
 		MaxRejected:       int64(w.settings.MaxRejected),
 		MinRecordsPercent: w.settings.MinRecordsPercent,
-		AcceptedRecords:   w.asked.fewer,
-		Accepted:          w.asked.bySink,
+		AcceptedQuestions: w.asked.withheld,
 		CloudDeletedAt:    cloudDeletedAt,
 	}
 }

@@ -106,10 +106,9 @@ type asked struct {
 	close string
 	// about is what accept and delete-now were offered for last.
 	about string
-	// fewer is set while a person wants an import published although it was withheld
-	// for having so few good records, bySink while one that the sink has withheld.
-	fewer  *int64
-	bySink bool
+	// withheld are the questions that a person has accepted about an import that was
+	// withheld, until it is published.
+	withheld []sink.Question
 	// accepted is the ID of the import that a person has accepted as it is.
 	accepted int64
 	// waiting are signals that an earlier run has got, as if they arrived now.
@@ -233,7 +232,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 	}
 	if described.Found {
 		if !described.Job.SameContent(w.job) {
-			w.asked.fewer, w.asked.bySink = nil, false // which were about what the job had
+			w.asked.withheld = nil // which was about what the job had
 		}
 		w.job = described.Job
 	}
@@ -241,7 +240,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 
 // publish notes what the round has published.
 func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.ImportRecordsResult) {
-	w.asked.fewer, w.asked.bySink = nil, false
+	w.asked.withheld = nil
 	w.checks = 0
 	w.published = published{
 		PublishedImport: sink.PublishedImport{

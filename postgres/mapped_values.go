@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// mappedValues are how many of the rows of a job have a value in each mapped column.
+type mappedValues struct {
+	Job, Rows int64
+	Counts    pq.Int64Array
+}
+
+const (
+	setMappedValues = `
+UPDATE scrapehaul.imports SET mapped_values = (SELECT jsonb_object_agg(name, count) FROM unnest($2::text[], $3::bigint[]) AS of (name, count))
+WHERE import_id = $1`
+
+	// Of the import that was published last of all jobs of the sitemap.
+	selectLastValues = `
+SELECT scrapingjob_id AS job, records - unmapped AS rows,
+       ARRAY(SELECT coalesce((mapped_values ->> name)::bigint, 0) FROM unnest($4::text[]) WITH ORDINALITY AS of (name, place) ORDER BY place) AS counts
+FROM scrapehaul.imports AS import JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
+WHERE import_id <> $1 AND mapped_values IS NOT NULL AND (job.sitemap_id = nullif($2::bigint, 0) OR job.sitemap_name = $3)
+ORDER BY import.published_at DESC LIMIT 1`
+)
+
+// countValues is the statement that counts the values of the rows that are held. A
+// text without characters is what an export has for none.
+func (m *mappedRows) countValues() string {
+	counts := make([]string, len(m.Columns))
+	for i, column := range m.Columns {
+		name := pq.QuoteIdentifier(column.Name)
+		counts[i] = "count(" + name + ")"
+		if column.Type == mapping.Text {
+			counts[i] += " FILTER (WHERE " + name + "::text <> '')"
+		}
+	}
+	return fmt.Sprintf("SELECT ARRAY[%s] FROM %s", strings.Join(counts, ", "), m.holding())
+}
+
+// checkValues notes how many values the mapped columns got, and says which have lost
+// theirs, or can have none. A person decides before those that are required, or had
+// values in the sitemap's last import, are published without.
+func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string, err error) {
+	m, job, mark := i.mapped, i.request.Job, i.Mark()
+	if complete, err := m.complete(ctx, tx, mark.Good()); err != nil || !complete || mark.Records == 0 {
+		return "", m.failed(err) // publishing says of what is not complete
+	}
+	now, names := mappedValues{Rows: mark.Good()}, pq.StringArray{}
+	for _, column := range m.Columns {
+		names = append(names, column.Name)
+	}
+	if err := tx.GetContext(ctx, &now.Counts, m.countValues()); err != nil {
+		return "", m.failed(err)
+	}
+	if now.Rows > 0 {
+		if _, err := tx.ExecContext(ctx, setMappedValues, i.id, names, now.Counts); err != nil {
+			return "", err
+		}
+	}
+	if !slices.Contains(now.Counts, 0) {
+		return "", nil
+	}
+	var last []mappedValues
+	if err := tx.SelectContext(ctx, &last, selectLastValues, i.id, job.SitemapID, job.SitemapName, names); err != nil {
+		return "", err
+	}
+	last = append(last, mappedValues{Counts: make(pq.Int64Array, len(names))}) // if there was none
+	empty, asked := i.emptyColumns(now, last[0])
+	if len(empty) == 0 {
+		return "", nil
+	}
+	question := sink.Question{
+		Kind: sink.EmptyColumns, About: strings.Join(asked, ", "),
+		Reason: fmt.Sprintf("table %s gets no value in %s", m.Table, firstOf(empty, 5)),
+	}
+	if len(asked) > 0 && !question.AcceptedIn(i.request.Accepted) {
+		return "", &sink.WithheldError{Question: question}
+	}
+	return question.Reason, nil
+}
+
+// emptyColumns says of each column without a value that no record has what it is made
+// of, or that it had values in the last import. asked are the names of those that a
+// person decides about.
+//
+// Values that are seldom there may be missing by chance: where records still have the
+// column's source, it has lost them if as many rows would have had three, or all of
+// fewer.
+func (i *attempt) emptyColumns(now, last mappedValues) (empty, asked []string) {
+	for at, column := range i.mapped.Columns {
+		if now.Counts[at] > 0 {
+			continue
+		}
+		missing, had := i.missing(column.From), last.Counts[at]
+		lost := now.Rows > 0 && had > 0 && (missing != "" || had*now.Rows >= min(3, now.Rows)*last.Rows)
+		if !lost && missing == "" {
+			continue
+		}
+		reason := fmt.Sprintf("column %q", column.Name)
+		if lost {
+			reason += fmt.Sprintf(", which had one in %d of %d rows of job %d", had, last.Rows, last.Job)
+		}
+		empty = append(empty, reason+missing)
+		if lost || column.Required {
+			asked = append(asked, column.Name)
+		}
+	}
+	return empty, asked
+}
+
+func firstOf(texts []string, most int) string {
+	if more := len(texts) - most; more > 0 {
+		texts = append(texts[:most], fmt.Sprintf("%d more columns", more))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// missing says that no record has a key, and which one that some have is nearly the
+// same; "" if one has it, or that is not known.
+func (i *attempt) missing(from string) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	scraped := i.committedColumns
+	if len(scraped) == maxColumns || slices.Contains(scraped, cmp.Or(builtIn[from], from)) {
+		return ""
+	}
+	text := fmt.Sprintf(": no record has %q", from)
+	if near := slices.IndexFunc(scraped, func(column string) bool { return letters(column) == letters(from) }); near >= 0 {
+		text += fmt.Sprintf(" (they have %q)", scraped[near])
+	}
+	return text
+}
+
+// letters are the lower-case letters and digits of a name, without what is easily
+// overlooked.
+func letters(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
+}
