@@ -195,3 +195,20 @@ func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
 		})
 	}
 }
+
+// Of imports of earlier versions it is not known which columns had values: they are no
+// reason to ask.
+func TestDatabasesKeepWhatMappedColumnsHad(t *testing.T) {
+	t.Parallel()
+	for name, db := range databases(t) {
+		if name == "version-1.sql" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			known := count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE mapped_values = '{"url": 1, "price": 1, "in Stock": 1}' AND scrapingjob_id = $1`, partJob)
+			_, withheld := tryPublished(t, mapped(t, db, replaceJob), 2000, times(3, `{"url":"%d","stock":"7"}`))
+			require.Equal(t, known == 1, withheld != nil)
+			require.Equal(t, name == "present", withheld != nil)
+		})
+	}
+}
