@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +103,91 @@ func TestReimportWithManyRejectedRecords(t *testing.T) {
 	require.Equal(t, int64(1000), c.Result(id).Records)
 	c.requireRecords(id, 1000)
 	c.requireInCloud(id)
+}
+
+func TestNoRecordsAfterThousands(t *testing.T) {
+	c := begin(t, "a finished job has no records, the one before it had thousands, and no setting asks for that",
+		"nothing is published or deleted until a person accepts the 0")
+	c.worker(c.Spool)
+	first := c.ofShop(webscrapertest.Products(5000, 1))
+	c.requireImported(first, 5000)
+	second := c.ofShop(webscrapertest.Products(0, 1))
+	c.untilAsked(second, "the job has 0 good records, and 5000 were published of its sitemap last, from job "+workflows.WorkflowID(first))
+	c.Signal(second, workflows.AcceptSignal)
+	c.requireImported(second, 0)
+	c.requireRecords(first, 5000)
+}
+
+// offers has records of a shop, with the price under that name.
+func offers(n int, price string) webscrapertest.Records {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`{"web-scraper-order":"1700000000-%d","product":"lamp %[1]d",%q:"$1.00"}`, i+1, price)
+	}
+	return webscrapertest.JSONLines(lines...)
+}
+
+func (c *chaos) ofShop(records webscrapertest.Records) (id int64) {
+	id = c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: records})
+	c.Notify(id)
+	return id
+}
+
+// prices maps the offers, by their products, to rows that are active.
+func prices(t *testing.T) (setting string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mappings.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`
+mappings:
+  - sitemap: shop
+    table: products
+    columns: [{name: product, type: text}, {name: price, type: numeric, clean: [money]}]
+    key: [product]
+    mode: upsert
+    deactivate_missing: {column: active, brake_percent: 20}
+`), 0o600))
+	return "MAPPINGS=" + file
+}
+
+func TestRenamedColumn(t *testing.T) {
+	c := begin(t, "a mapped column is renamed in the cloud, and the worker killed in the import of the job that has it so",
+		"the one that goes on finds it before a row has lost its price; `accept` is a person's", prices(t))
+	worker := c.worker(c.Spool)
+	first := c.ofShop(offers(many, "price"))
+	c.requireImported(first, many)
+	c.slowImport()
+	second := c.ofShop(offers(many, "Price"))
+	c.untilImported(second, 6000)
+	c.kill(worker)
+	c.observe("killed after %s records", grouped(c.requireHalf(second, many)))
+	c.worker(c.Spool)
+	c.untilAsked(second, `in column "price", which had one in 20000 of 20000 rows of job `+workflows.WorkflowID(first)+`: no record has "price" (they have "Price")`)
+	rows := func() int64 { return c.Count(`SELECT count(*) FROM products WHERE price = 1`) }
+	require.Equal(t, int64(many), rows())
+	require.Equal(t, int64(1), c.imports(second), "resumed, not begun anew")
+	c.Signal(second, workflows.AcceptSignal)
+	c.requireImported(second, many)
+	require.Zero(t, rows())
+}
+
+func TestAcceptOfThreeQuestions(t *testing.T) {
+	c := begin(t, "a job has too few records, no prices, and would deactivate most rows; each `accept` is sent twice, with its question",
+		"three questions, each with an answer of its own", "MIN_RECORDS_PERCENT=90", prices(t))
+	c.worker(c.Spool)
+	c.requireImported(c.ofShop(offers(1000, "price")), 1000)
+	second := c.ofShop(offers(500, "Price"))
+	for _, question := range []string{
+		"fewer than 90 % of the 1000 that were published", `gets no value in column "price"`, "would deactivate 500 of the 1000 active rows",
+	} {
+		c.untilAsked(second, question)
+		require.Equal(t, int64(1000), c.Count(`SELECT count(*) FROM products WHERE active AND price = 1`))
+		asked := c.Progress(second).Attention
+		for range 2 {
+			require.NoError(t, c.Temporal.SignalWorkflow(t.Context(), workflows.WorkflowID(second), "", workflows.AcceptSignal, asked))
+		}
+	}
+	c.requireImported(second, 500)
+	require.Equal(t, int64(500), c.Count(`SELECT count(*) FROM products WHERE active`))
 }
 
 func TestOverLongRecord(t *testing.T) {
