@@ -75,12 +75,12 @@ const (
 	ErrorOther = "Other"
 )
 
-// ErrorKinds are all of these types.
+// ErrorKinds are all of these types, and the kinds of questions of the sink.
 func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
 		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
-		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther,
+		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -67,8 +68,8 @@ type ImportRecordsResult struct {
 	// decides; Reason says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// Question is what the person decides. Workers of earlier builds have set TooFew
-	// instead, with BySink if the sink asked, or none of them, which nobody can accept.
+	// Question is what the person decides. Earlier builds have only TooFew, with BySink
+	// if the sink asked; or none of them, which nobody can accept.
 	Question *sink.Question `json:"question,omitempty"`
 	TooFew   bool           `json:"too_few,omitempty"`
 	BySink   bool           `json:"by_sink,omitempty"`
@@ -118,6 +119,9 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		return at
 	}
 	heartbeat := func() { recordHeartbeat(ctx, reached(0)) }
+	if in.Accepted {
+		in.AcceptedQuestions = append(in.AcceptedQuestions, sink.Question{Kind: sink.ManyRowsMissing, Worse: math.MaxInt64})
+	}
 	attempt, err = a.Sink.BeginImport(ctx, sink.ImportRequest{
 		Job:            in.Job,
 		WorkflowRunID:  in.RunID,
@@ -126,7 +130,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		Bytes:          in.Bytes,
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
-		Accepted:       in.accepted(),
+		Accepted:       in.AcceptedQuestions,
 		Progress:       heartbeat,
 	})
 	if err != nil {

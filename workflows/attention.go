@@ -58,7 +58,7 @@ func questionOf(imported activities.ImportRecordsResult) *sink.Question {
 	case imported.BySink:
 		return &sink.Question{Kind: sink.ManyRowsMissing, Worse: math.MaxInt64}
 	}
-	return &sink.Question{Kind: sink.TooFewRecords, Worse: -imported.Counts().Good()}
+	return &sink.Question{Kind: sink.TooFewRecords, Worse: imported.Counts().Bad() - imported.Counts().Good()}
 }
 
 // withheld is the problem that an import was not published.
@@ -172,22 +172,15 @@ func (q question) retryable() bool { return q.problem != nil && retryable(proble
 // only a person can, and of some it would take importing all the records each time
 // to find them unsolved.
 func retryable(kind string) bool {
-	return kind != "" && !acceptable(kind) && !slices.Contains([]string{shortDownload, errorUnverified, activities.ErrorMappedTable}, kind)
-}
-
-// acceptable reports whether a person may go on in spite of the problem: the
-// records that were good are published, or will be.
-func (q question) acceptable() bool { return q.problem != nil && acceptable(problemKind(q.problem)) }
-
-func acceptable(kind string) bool {
-	return slices.Contains([]string{
+	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
+		shortDownload, errorUnverified, activities.ErrorMappedTable,
 	}, kind)
 }
 
 // goesOn is the signal that answers the question by going on, "" if there is none.
 func (q question) goesOn() string {
-	if q.acceptable() {
+	if q.offer() != nil {
 		return AcceptSignal
 	}
 	return ""
@@ -196,7 +189,7 @@ func (q question) goesOn() string {
 // signals are those that make sense as an answer.
 func (q question) signals() []string {
 	signals := []string{AbandonSignal, KeepSignal}
-	if q.acceptable() {
+	if q.offer() != nil {
 		signals = append(signals, AcceptSignal)
 	}
 	return append(signals, ReimportSignal)

@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Names of the metrics that the MetricsHandler of the worker's client gets, from
@@ -42,7 +41,7 @@ const problemTimeout = "Timeout"
 // ProblemKinds are the kinds of what can be put before a person, which are types
 // of errors: an import that needs attention has one of them.
 func ProblemKinds() []string {
-	return append(activities.ErrorKinds(), sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns, errorUnverified, problemTimeout)
+	return append(activities.ErrorKinds(), errorUnverified, problemTimeout)
 }
 
 // InitMetrics lets the counters of the workflow begin at 0 on a handler that
