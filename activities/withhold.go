@@ -58,15 +58,17 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	return "", nil
 }
 
+// andOthers are the records that are not among the good ones.
 func andOthers(counts sink.Counts) (text string) {
-	if counts.Rejected > 0 {
-		text += fmt.Sprintf(", %d rejected ones", counts.Rejected)
-	}
-	if counts.Unmapped > 0 {
-		text += fmt.Sprintf(", %d that do not fit the mapped table", counts.Unmapped)
-	}
-	if counts.Skipped > 0 {
-		text += fmt.Sprintf(", %d that a record hook skipped", counts.Skipped)
+	for _, others := range []struct {
+		n   int64
+		are string
+	}{
+		{counts.Rejected, "rejected ones"}, {counts.Unmapped, "that do not fit the mapped table"}, {counts.Skipped, "that a record hook skipped"},
+	} {
+		if others.n > 0 {
+			text += fmt.Sprintf(", %d %s", others.n, others.are)
+		}
 	}
 	return text
 }

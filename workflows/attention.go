@@ -25,28 +25,9 @@ const (
 	shortDownload = "ShortDownload"
 )
 
-// needsPerson is the error for a problem that a person has to decide about; details
-// are its offer, if there is one.
-func needsPerson(kind, reason string, details ...any) error {
-	return temporal.NewNonRetryableApplicationError(reason, kind, nil, details...)
-}
-
-// offer is what the signal accept does about a problem.
-type offer struct {
-	// Does is the rest of a sentence that begins with "accept".
-	Does string `json:"accept"`
-	// Question is what is accepted of an import that was withheld.
-	Question *sink.Question `json:"question,omitempty"`
-}
-
-// offer is nil when nobody can accept what is asked about.
-func (q question) offer() *offer {
-	failure, ok := errors.AsType[*temporal.ApplicationError](q.problem)
-	var made offer
-	if !ok || !failure.HasDetails() || failure.Details(&made) != nil || made.Does == "" {
-		return nil
-	}
-	return &made
+// needsPerson is the error for a problem that a person has to decide about.
+func needsPerson(kind, reason string) error {
+	return temporal.NewNonRetryableApplicationError(reason, kind, nil)
 }
 
 // questionOf is what a person decides about an import that was withheld, nil if nobody
@@ -63,8 +44,8 @@ func questionOf(imported activities.ImportRecordsResult) *sink.Question {
 
 // withheld is the problem that an import was not published.
 func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
-	question := questionOf(imported)
-	if question == nil {
+	asked := questionOf(imported)
+	if asked == nil {
 		return needsPerson(shortDownload, imported.Reason)
 	}
 	does := "publishes " + records(imported.Records)
@@ -85,18 +66,19 @@ func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) er
 	default:
 		does += ", and the job is deleted in the cloud after its hold"
 	}
-	return needsPerson(question.Kind, imported.Reason, offer{Does: does, Question: question})
+	w.question.accept, w.question.withheld = does, asked
+	return needsPerson(asked.Kind, imported.Reason)
 }
 
 // incomplete is the problem that what is published is not all of the job.
 func (w *importScrapingJob) incomplete(kind, reason string) error {
 	accepted := w.deletion()
 	accepted.Accepted = true
-	does := "closes the import as it is, and the job stays in the cloud"
+	w.question.accept = "closes the import as it is, and the job stays in the cloud"
 	if _, keep := accepted.WhyKeep(); keep == "" && !w.keeps() {
-		does = "lets the job be deleted in the cloud, with " + accepted.Missing()
+		w.question.accept = "lets the job be deleted in the cloud, with " + accepted.Missing()
 	}
-	return needsPerson(kind, reason, offer{Does: does})
+	return needsPerson(kind, reason)
 }
 
 // keeps reports whether the job stays in the cloud, or is not there, whatever is
@@ -120,7 +102,7 @@ func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
 // deadline, and does what was decided. The problem stays when nobody has answered.
 func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	problem := w.question.problem
-	defer func() { w.question.problem = nil }()
+	defer func() { w.question = question{deadline: w.question.deadline} }()
 	if w.question.deadline.IsZero() {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
@@ -128,13 +110,17 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	w.countProblem(ctx, problem)
 	w.show(ctx, StepNeedsAttention, "")
 	w.noteAttention(ctx, problem)
-	accepts, err := w.awaitDecision(ctx, w.question.text(), w.question.deadline, "waiting for a person", w.question.goesOn())
+	goOn := ""
+	if w.question.accept != "" {
+		goOn = AcceptSignal
+	}
+	accepts, err := w.awaitDecision(ctx, w.question.text(), w.question.deadline, "waiting for a person", goOn)
 	w.noteAttention(ctx, nil)
 	switch {
 	case err != nil:
 		return "", err
-	case accepts && w.question.offer().Question != nil:
-		w.asked.withheld = append(w.asked.withheld, *w.question.offer().Question)
+	case accepts && w.question.withheld != nil:
+		w.asked.withheld = append(w.asked.withheld, *w.question.withheld)
 		w.asked.request = max(w.asked.request, reimport) // what was withheld is gone
 	case accepts:
 		w.asked.accepted = w.published.ImportID
@@ -178,18 +164,10 @@ func retryable(kind string) bool {
 	}, kind)
 }
 
-// goesOn is the signal that answers the question by going on, "" if there is none.
-func (q question) goesOn() string {
-	if q.offer() != nil {
-		return AcceptSignal
-	}
-	return ""
-}
-
 // signals are those that make sense as an answer.
 func (q question) signals() []string {
 	signals := []string{AbandonSignal, KeepSignal}
-	if q.offer() != nil {
+	if q.accept != "" {
 		signals = append(signals, AcceptSignal)
 	}
 	return append(signals, ReimportSignal)
@@ -198,8 +176,8 @@ func (q question) signals() []string {
 // text is the question with its answers.
 func (q question) text() string {
 	continues := "reimport tries again, abandon and keep close it without deleting anything"
-	if made := q.offer(); made != nil {
-		continues = "accept " + made.Does + "; " + continues
+	if q.accept != "" {
+		continues = "accept " + q.accept + "; " + continues
 	}
 	return sentence(q.problem) + ". Signals: " + continues + "."
 }

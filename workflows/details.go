@@ -48,9 +48,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		if !w.question.deadline.IsZero() { // or a notification has come, and it is asked anew soon
 			p.FailsAfter = &w.question.deadline
 		}
-		if made := w.question.offer(); made != nil {
-			p.Accept = made.Does
-		}
+		p.Accept = w.question.accept
 	case w.step == StepHold:
 		p.DeleteAfter = &w.published.heldUntil
 	}

@@ -147,6 +147,11 @@ type published struct {
 // question is what a person is asked.
 type question struct {
 	problem error // nil while nothing is asked
+	// accept is what the signal does, the rest of a sentence that begins with its name;
+	// "" if nobody can accept the problem. withheld is what it accepts of an import that
+	// was withheld.
+	accept   string
+	withheld *sink.Question
 	// deadline is when the import fails without an answer. It outlives a question
 	// that only reconciliation has answered.
 	deadline time.Time
