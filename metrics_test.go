@@ -50,7 +50,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	rejects := add(webscrapertest.JSONLines(`{"a":"1"}`, `{"a":`, `{"a":"3"}`))
 	s.Notify(rejects)
 	s.Attention(rejects)
-	failing := add(webscrapertest.JSONLines(`{"a":`))
+	failing := add(webscrapertest.JSONLines(`{"a":"1"}`, `{"a":`))
 	run, err := workflows.Notify(t.Context(), s.Temporal, workflows.DefaultTaskQueue,
 		workflows.Notification{ScrapingJobID: failing}, workflows.Settings{AttentionTimeout: "1s"})
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -333,6 +334,36 @@ func TestFinishedJobWithoutRecordsIsNotPublishedAfterOneWithSomeAtTheDefaults(t 
 	require.Equal(t, empty.Question, another.Question)
 	published("laptops", "finished", none, *empty.Question)
 	published("laptops", "finished", none) // as the one before
+}
+
+// requests keeps the last request of an import.
+type requests struct {
+	sink.RecordSink
+	last sink.ImportRequest
+}
+
+func (r *requests) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
+	r.last = request
+	return r.RecordSink.BeginImport(ctx, request)
+}
+
+func TestSinkLearnsWhatAPersonHasAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	seen := &requests{RecordSink: w.steps.Sink}
+	w.steps.Sink = seen
+	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	w.imported(id, 1)
+	require.Empty(t, seen.last.Accepted)
+	question := sink.Question{Kind: sink.EmptyColumns, About: "price"}
+	in := w.downloaded(id, 2)
+	in.AcceptedQuestions = []sink.Question{question}
+	in.Accepted = true // by a workflow of an earlier build
+	_, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.True(t, question.AcceptedIn(seen.last.Accepted))
+	require.True(t, sink.Question{Kind: sink.ManyRowsMissing, Worse: 1_000_000}.AcceptedIn(seen.last.Accepted))
+	require.False(t, sink.Question{Kind: sink.EmptyColumns, About: "url"}.AcceptedIn(seen.last.Accepted))
 }
 
 func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
