@@ -1,4 +1,5 @@
--- The ledger of the calls to the API of Web Scraper Cloud, which all processes share.
+-- The ledger of the calls to the API of Web Scraper Cloud, which all processes share, and
+-- how many values each mapped column got, so that one which has lost them is found.
 
 -- +goose Up
 
@@ -36,3 +37,7 @@ COMMENT ON TABLE scrapehaul.api_waits IS
     'Who waits for calls of a later window: a workflow by its ID, which has been promised them at a time.';
 COMMENT ON COLUMN scrapehaul.api_waits.place IS
     'The order: when they were asked for, put back or forward by what they are for.';
+
+ALTER TABLE scrapehaul.imports ADD COLUMN mapped_values jsonb;
+COMMENT ON COLUMN scrapehaul.imports.mapped_values IS
+    'How many rows have a value in each column of the mapping, empty text being none; null until it is published, and without a mapping or rows.';
