@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -33,12 +32,9 @@ type ImportRecordsInput struct {
 	RunID       string    `json:"run_id"`
 	Pass        int       `json:"pass"`
 	RequestedAt time.Time `json:"requested_at"`
-	// AcceptedQuestions are those by which an import was withheld that a person wants
-	// published all the same. AcceptedRecords and Accepted say so in earlier builds: of
-	// so many good records, and of all that the sink asks.
-	AcceptedQuestions []sink.Question `json:"accepted_questions,omitempty"`
-	AcceptedRecords   *int64          `json:"accepted_records,omitempty"`
-	Accepted          bool            `json:"accepted,omitempty"`
+	// Accepted are the questions by which an import was withheld that a person wants
+	// published all the same.
+	Accepted []sink.Question `json:"accepted_questions,omitempty"`
 	// MaxRejected is how many records may be rejected, or left unmapped, in an import
 	// that counts as complete.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
@@ -68,11 +64,8 @@ type ImportRecordsResult struct {
 	// decides; Reason says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// Question is what the person decides. Earlier builds have only TooFew, with BySink
-	// if the sink asked; or none of them, which nobody can accept.
+	// Question is what the person decides.
 	Question *sink.Question `json:"question,omitempty"`
-	TooFew   bool           `json:"too_few,omitempty"`
-	BySink   bool           `json:"by_sink,omitempty"`
 	// Problem says in one sentence what was not done besides publishing the
 	// records; only the attempt that published knows it.
 	Problem string `json:"problem,omitempty"`
@@ -119,9 +112,6 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		return at
 	}
 	heartbeat := func() { recordHeartbeat(ctx, reached(0)) }
-	if in.Accepted {
-		in.AcceptedQuestions = append(in.AcceptedQuestions, sink.Question{Kind: sink.ManyRowsMissing, Worse: math.MaxInt64})
-	}
 	attempt, err = a.Sink.BeginImport(ctx, sink.ImportRequest{
 		Job:            in.Job,
 		WorkflowRunID:  in.RunID,
@@ -130,7 +120,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		Bytes:          in.Bytes,
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
-		Accepted:       in.AcceptedQuestions,
+		Accepted:       in.Accepted,
 		Progress:       heartbeat,
 	})
 	if err != nil {
@@ -187,9 +177,9 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 			}
 			return err
 		}
-		asked, result.BySink = &withheld.Question, true
+		asked = &withheld.Question
 	}
-	result.Question, result.Reason, result.TooFew = asked, asked.Reason, true
+	result.Question, result.Reason = asked, asked.Reason
 	return attempt.Abandon(ctx)
 }
 

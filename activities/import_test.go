@@ -273,7 +273,7 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 		result, err := w.tryImport(in)
 		require.NoError(t, err)
 		require.Equal(t, want, result.Published, result.Reason)
-		require.Equal(t, !want, result.TooFew)
+		require.Equal(t, !want, result.Question != nil)
 		return result
 	}
 	published(add("laptops", "finished", 0), true) // the first one
@@ -289,10 +289,10 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	published(add("laptops", "finished", 0), false)
 	published(add("laptops", "finished", 90), true)
 	accepted := add("laptops", "finished", 1)
-	accepted.AcceptedRecords = new(int64(2))
+	accepted.Accepted = []sink.Question{{Kind: sink.TooFewRecords, Worse: -2}}
 	published(accepted, false) // of two
 	accepted = add("laptops", "finished", 1)
-	accepted.AcceptedRecords = new(int64(1))
+	accepted.Accepted = []sink.Question{{Kind: sink.TooFewRecords, Worse: -1}}
 	published(accepted, true)
 	published(add("laptops", "finished", 1), true)
 }
@@ -305,7 +305,7 @@ func TestFinishedJobWithoutRecordsIsNotPublishedAfterOneWithSomeAtTheDefaults(t 
 		t.Helper()
 		pass++
 		in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Status: status, Records: records}), pass)
-		in.AcceptedQuestions = accepted
+		in.Accepted = accepted
 		result, err := w.tryImport(in)
 		require.NoError(t, err)
 		require.Equal(t, result.Published, result.Question == nil)
@@ -357,12 +357,10 @@ func TestSinkLearnsWhatAPersonHasAccepted(t *testing.T) {
 	require.Empty(t, seen.last.Accepted)
 	question := sink.Question{Kind: sink.EmptyColumns, About: "price"}
 	in := w.downloaded(id, 2)
-	in.AcceptedQuestions = []sink.Question{question}
-	in.Accepted = true // by a workflow of an earlier build
+	in.Accepted = []sink.Question{question}
 	_, err := w.tryImport(in)
 	require.NoError(t, err)
 	require.True(t, question.AcceptedIn(seen.last.Accepted))
-	require.True(t, sink.Question{Kind: sink.ManyRowsMissing, Worse: 1_000_000}.AcceptedIn(seen.last.Accepted))
 	require.False(t, sink.Question{Kind: sink.EmptyColumns, About: "url"}.AcceptedIn(seen.last.Accepted))
 }
 
@@ -403,7 +401,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 				} else {
 					require.Equal(t, fmt.Sprintf("the import has %d good records, and the job has stored %d: the %d published before stay",
 						c.download, c.stored, c.before), result.Reason)
-					require.True(t, result.TooFew)
+					require.NotNil(t, result.Question)
 					require.Equal(t, c.before, w.visible())
 				}
 				require.Equal(t, w.visible(), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "nothing else is left")
@@ -450,7 +448,7 @@ func TestImportNeverReplacesABetterOneWithoutAPerson(t *testing.T) {
 			require.Equal(t, int64(c.before[0]), w.visible())
 
 			in = w.downloaded(id, 3)
-			in.AcceptedQuestions = []sink.Question{*result.Question}
+			in.Accepted = []sink.Question{*result.Question}
 			accepted, err := w.tryImport(in)
 			require.NoError(t, err)
 			require.True(t, accepted.Published)

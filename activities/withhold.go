@@ -17,7 +17,7 @@ const tolerated = 100
 func (a *Activities) tooFew(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
 	counts := attempt.Mark().Counts
 	asked := sink.Question{Kind: sink.TooFewRecords, Worse: counts.Bad() - counts.Good()}
-	if asked.AcceptedIn(in.AcceptedQuestions) || in.AcceptedRecords != nil && counts.Good() >= *in.AcceptedRecords {
+	if asked.AcceptedIn(in.Accepted) {
 		return nil, nil
 	}
 	fewer, err := a.whyTooFew(ctx, in, counts)

@@ -3,7 +3,6 @@ package workflows
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -30,22 +29,10 @@ func needsPerson(kind, reason string) error {
 	return temporal.NewNonRetryableApplicationError(reason, kind, nil)
 }
 
-// questionOf is what a person decides about an import that was withheld, nil if nobody
-// can accept it.
-func questionOf(imported activities.ImportRecordsResult) *sink.Question {
-	switch {
-	case imported.Question != nil || !imported.TooFew:
-		return imported.Question
-	case imported.BySink:
-		return &sink.Question{Kind: sink.ManyRowsMissing, Worse: math.MaxInt64}
-	}
-	return &sink.Question{Kind: sink.TooFewRecords, Worse: imported.Counts().Bad() - imported.Counts().Good()}
-}
-
 // withheld is the problem that an import was not published.
 func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
-	asked := questionOf(imported)
-	if asked == nil {
+	asked := imported.Question
+	if asked == nil { // by a worker of an earlier build
 		return needsPerson(shortDownload, imported.Reason)
 	}
 	does := "publishes " + records(imported.Records)

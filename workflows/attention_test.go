@@ -1,7 +1,6 @@
 package workflows_test
 
 import (
-	"math"
 	"testing"
 	"time"
 
@@ -51,14 +50,14 @@ func withheld(r *activities.ImportRecordsResult) error {
 
 // withholds has the import not published before a person has accepted that.
 func withholds(r *activities.ImportRecordsResult, kind, reason string) error {
-	r.Published, r.Reason, r.TooFew, r.BySink = false, reason, true, kind != sink.TooFewRecords
+	r.Published, r.Reason = false, reason
 	r.Question = &sink.Question{Kind: kind, Worse: -r.Records, Reason: reason}
 	return nil
 }
 
 // accepted are the kinds of what a person had accepted when the last import began.
 func (w *world) accepted() (kinds []string) {
-	for _, each := range w.imports[len(w.imports)-1].AcceptedQuestions {
+	for _, each := range w.imports[len(w.imports)-1].Accepted {
 		kinds = append(kinds, each.Kind)
 	}
 	return kinds
@@ -124,7 +123,7 @@ func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 	require.Len(t, w.imports, 2)
-	require.Equal(t, []sink.Question{{Kind: sink.TooFewRecords, Worse: -20, Reason: "the job has 20 records"}}, w.imports[1].AcceptedQuestions)
+	require.Equal(t, []sink.Question{{Kind: sink.TooFewRecords, Worse: -20, Reason: "the job has 20 records"}}, w.imports[1].Accepted)
 }
 
 func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
@@ -372,7 +371,7 @@ func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 		require.Contains(t, attention, "accept publishes 5 records instead of 20, and the job stays in the cloud until a person accepts that, too; ")
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 		w.RegisterDelayedCallback(func() {
-			require.Equal(t, int64(-5), w.imports[1].AcceptedQuestions[0].Worse)
+			require.Equal(t, int64(-5), w.imports[1].Accepted[0].Worse)
 			require.Equal(t, int64(5), w.published.Records)
 			require.Contains(t, w.attention(t), "15 records were rejected (see scrapehaul.rejected_records). "+
 				"Signals: accept lets the job be deleted in the cloud, with 15 of its 20 records only in scrapehaul.rejected_records; ")
@@ -433,24 +432,6 @@ func TestAcceptWithAnyOtherInputAnswersWhatIsAsked(t *testing.T) {
 		w.withholdsFor(sink.TooFewRecords)
 		w.asks(t, func(string) { w.SignalWorkflow(workflows.AcceptSignal, input) })
 		require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
-	}
-}
-
-// Workers of earlier builds say less of what they withhold.
-func TestWhatWorkersOfEarlierBuildsWithholdCanBeAccepted(t *testing.T) {
-	for bySink, want := range map[bool]sink.Question{
-		false: {Kind: sink.TooFewRecords, Worse: -20}, true: {Kind: sink.ManyRowsMissing, Worse: math.MaxInt64},
-	} {
-		w := newWorld(t, "finished")
-		w.onImport = func(r *activities.ImportRecordsResult) error {
-			if len(w.imports) == 1 {
-				r.Published, r.TooFew, r.BySink, r.Reason = false, true, bySink, "it is worse"
-			}
-			return nil
-		}
-		w.asks(t, func(string) { w.SignalWorkflow(workflows.AcceptSignal, nil) })
-		require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
-		require.Equal(t, []sink.Question{want}, w.imports[1].AcceptedQuestions)
 	}
 }
 
