@@ -52,17 +52,21 @@ func (b *importBatch) withRow(records []batchRecord) []batchRecord {
 // an error of PostgreSQL sinks the whole batch.
 func copyRecords(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
 	for _, into := range batch.tables() {
-		if err := copyInto(ctx, tx, into, batch, into.takes(batch.records)); err != nil {
+		if err := into.write(ctx, tx, into.takes(batch.records), batch.of.progress); err != nil {
 			return nil, nil, err
 		}
 	}
 	return nil, batch.unmapped, nil
 }
 
-func copyInto(ctx context.Context, tx transaction, into table, batch *importBatch, records []batchRecord) error {
+func (t table) write(ctx context.Context, tx transaction, records []batchRecord, progress func()) error {
+	return copyInto(ctx, tx, t.copy, t.rows(records), len(records), progress)
+}
+
+func copyInto(ctx context.Context, tx transaction, statement string, rows iter.Seq[[]byte], records int, progress func()) error {
 	var copyErr error
 	err := tx.conn.Raw(func(driverConn any) error {
-		copyErr = copyBatch(ctx, driverConn, into.copy, into.rows(records), len(records), batch.of.progress)
+		copyErr = copyBatch(ctx, driverConn, statement, rows, records, progress)
 		return nil // see transaction
 	})
 	return errors.Join(copyErr, err)
@@ -155,7 +159,7 @@ func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) er
 		return nil
 	}
 	if !known || len(records) == 1 {
-		err := copyInto(ctx, h.tx, h.table, h.batch, records)
+		err := h.write(ctx, h.tx, records, h.batch.of.progress)
 		next := `RELEASE SAVEPOINT piece; SAVEPOINT piece`
 		switch refuses := h.refuses(err); {
 		case err != nil && !refuses:

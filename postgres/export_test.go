@@ -8,3 +8,6 @@ import (
 
 // SetPatience sets how long a batch that has failed waits for those before it.
 func SetPatience(of sink.Import, patience time.Duration) { of.(*attempt).patience = patience }
+
+// SetPiece sets how many records become rows of a mapped table with one statement.
+func SetPiece(of sink.Import, records int64) { of.(*attempt).mapped.piece = records }

@@ -161,10 +161,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		return sink.ErrSuperseded
 	}
 	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
-	of, fingerprint := i.store.mappings.For(i.request.Job.SitemapName), ""
-	if of != nil {
-		fingerprint = of.Fingerprint()
-	}
+	of := i.store.mappings.For(i.request.Job.SitemapName)
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
@@ -175,7 +172,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	err := tx.GetContext(ctx, &row, findDone, key...)
 	i.published = err == nil
 	if errors.Is(err, sql.ErrNoRows) {
-		err = tx.GetContext(ctx, &row, takeOver, append(key, fingerprint)...)
+		err = tx.GetContext(ctx, &row, takeOver, append(key, mappedBy(of))...)
 		if err == nil && of != nil {
 			i.mapped = newMappedRows(of, row.ImportID)
 			var complete bool
@@ -190,7 +187,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 			return err
 		}
 		row.Columns = nil
-		err = tx.GetContext(ctx, &row, insertImport, append(key, fingerprint, i.request.RequestedAt)...)
+		err = tx.GetContext(ctx, &row, insertImport, append(key, mappedBy(of), i.request.RequestedAt)...)
 		if err == nil && of != nil {
 			i.mapped = newMappedRows(of, row.ImportID)
 			err = i.mapped.create(ctx, tx)
@@ -286,7 +283,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		if err != nil {
 			return err
 		}
-		problem, err := i.mapped.publish(ctx, tx, i.request, i.Mark())
+		problem, err := i.mapped.publish(ctx, tx, i.store.mappings, i.request, i.Mark())
 		if err != nil {
 			return err
 		}

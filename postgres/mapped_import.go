@@ -51,12 +51,26 @@ type mappedRows struct {
 	converter *mapping.Converter
 	importID  int64
 	copy      string // the COPY statement
+	piece     int64  // how many records become rows with one statement
 }
 
 func newMappedRows(of *mapping.Mapping, importID int64) *mappedRows {
-	m := &mappedRows{Mapping: of, converter: of.NewConverter(), importID: importID}
-	m.copy = fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", m.holding(), heldNumber, m.columnList(""))
+	m := &mappedRows{Mapping: of, converter: of.NewConverter(), importID: importID, piece: mergeRecords}
+	m.copy = m.copyTo(m.holding())
 	return m
+}
+
+func (m *mappedRows) copyTo(table string) string {
+	return fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", table, heldNumber, m.columnList(""))
+}
+
+// mappedBy is what an import notes of its mapping: the fingerprint, of 16 characters,
+// and the table.
+func mappedBy(of *mapping.Mapping) string {
+	if of == nil {
+		return ""
+	}
+	return of.Fingerprint() + " " + of.Table.String()
 }
 
 func (m *mappedRows) failed(err error) error {

@@ -15,10 +15,8 @@ import (
 // What is around a mapped table, and is none of its columns: rights, publications,
 // row-level security, event triggers.
 
-// changes says what is done to rows that are there.
-func changes(m *mapping.Mapping) (updates, deletes bool) {
-	return m.Mode == mapping.Upsert || m.Mode == mapping.ReplaceJob && len(m.Key) > 0, m.Mode != mapping.Upsert
-}
+// updates says whether rows that are there are changed; they are deleted in any mode.
+func updates(m *mapping.Mapping) bool { return len(m.Key) > 0 }
 
 // Of a table in partitions, what changes are its partitions, and what is published
 // may be a table that they belong to.
@@ -32,7 +30,7 @@ JOIN pg_class AS named ON named.oid = above.oid
 JOIN pg_namespace AS of_named ON of_named.oid = named.relnamespace
 JOIN pg_publication_tables AS published ON published.schemaname = of_named.nspname AND published.tablename = named.relname
 JOIN pg_publication AS publication ON publication.pubname = published.pubname
-WHERE ($2 AND publication.pubupdate OR $3 AND publication.pubdelete)
+WHERE ($2 AND publication.pubupdate OR publication.pubdelete)
   AND NOT CASE relation.relreplident
       WHEN 'f' THEN true
       WHEN 'd' THEN EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisprimary AND indimmediate)
@@ -42,9 +40,8 @@ WHERE ($2 AND publication.pubupdate OR $3 AND publication.pubdelete)
 // missingReplicaIdentity returns the statements that let PostgreSQL publish the
 // changes of rows, without which it refuses them.
 func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	updates, deletes := changes(m)
 	var found []struct{ Schema, Name, Publication string }
-	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates, deletes); err != nil {
+	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates(m)); err != nil {
 		return nil, err
 	}
 	for _, each := range found {
@@ -91,14 +88,13 @@ func missingPolicy(ctx context.Context, tx transaction, m *mapping.Mapping) (mis
 
 const selectForbiddenRights = `
 SELECT current_user AS role, array_to_string(ARRAY(
-    SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], ARRAY[true, true, $2, $3]) AS of (privilege, needed)
+    SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], ARRAY[true, true, $2, true]) AS of (privilege, needed)
     WHERE needed AND NOT CASE privilege WHEN 'DELETE' THEN has_table_privilege(to_regclass($1), privilege)
                                         ELSE has_any_column_privilege(to_regclass($1), privilege) END), ', ') AS rights`
 
 func missingRights(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	updates, deletes := changes(m)
 	var found struct{ Role, Rights string }
-	if err := tx.GetContext(ctx, &found, selectForbiddenRights, quoted(m.Table), updates, deletes); err != nil || found.Rights == "" {
+	if err := tx.GetContext(ctx, &found, selectForbiddenRights, quoted(m.Table), updates(m)); err != nil || found.Rights == "" {
 		return nil, err
 	}
 	return []string{fmt.Sprintf("GRANT %s ON %s TO %s;", found.Rights, quoted(m.Table), pq.QuoteIdentifier(found.Role))}, nil

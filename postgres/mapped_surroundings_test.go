@@ -125,6 +125,7 @@ func TestPublicationOfAMappedTableWithoutReplicaIdentityIsToldAtTheStart(t *test
 		"of its partitions":         {partitioned, `FOR ALL TABLES`, replaceJob, 2},
 		"of it for its partitions":  {partitioned, `FOR TABLE products WITH (publish_via_partition_root)`, replaceJob, 2},
 		"of updates":                {productsTable + `CREATE UNIQUE INDEX ON products (url);`, `FOR ALL TABLES WITH (publish = 'update')`, upsert, 1},
+		"of deletes":                {productsTable + `CREATE UNIQUE INDEX ON products (url);`, `FOR ALL TABLES WITH (publish = 'delete')`, upsert, 1},
 		"of what is added":          {productsTable, `FOR ALL TABLES WITH (publish = 'insert')`, replaceJob, 0},
 		"of another table":          {productsTable + `CREATE TABLE others (id int);`, `FOR TABLE others`, replaceJob, 0},
 		"with a primary key":        {productsTable + `ALTER TABLE products ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;`, `FOR ALL TABLES`, replaceJob, 0},
@@ -229,7 +230,7 @@ func TestRowLevelSecurityOfTheSchemaIsFound(t *testing.T) {
 
 func TestRightsThatAreMissingAreToldAtTheStart(t *testing.T) {
 	t.Parallel()
-	for file, rights := range map[string]string{replaceJob: "SELECT, INSERT, DELETE", upsert: "INSERT, UPDATE"} {
+	for file, rights := range map[string]string{replaceJob: "SELECT, INSERT, DELETE", upsert: "INSERT, UPDATE, DELETE"} {
 		admin, db, role := asRole(t)
 		admin.MustExec(productsTable + `CREATE UNIQUE INDEX ON public.products (url)`)
 		if file == upsert {

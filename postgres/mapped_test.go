@@ -143,6 +143,50 @@ func TestAppendChangesNoRowThatIsThere(t *testing.T) {
 	require.Equal(t, []string{"5 a 1 7", "5 b 1 7", "7 c 2 7"}, rows(t, db, allProducts))
 	published(t, store, 7, "shop", product("c", "3"), product("d", "3"))
 	require.Equal(t, []string{"5 a 1 7", "5 b 1 7", "7 c 3 7", "7 d 3 7"}, rows(t, db, allProducts), "its own rows are replaced")
+	published(t, store, 3, "shop", product("d", "4"))
+	require.Equal(t, []string{"3 d 4 7", "5 a 1 7", "5 b 1 7", "7 c 3 7"}, rows(t, db, allProducts), "an earlier job counts, whenever it is imported")
+}
+
+func TestKeyThatAReimportHasNotIsTheRowOfAnotherJobThatHasIt(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, products+"key: [url]\n    mode: append\n")
+	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
+	published(t, store, 2, "shop", product("a", "2"), product("c", "2"))
+	published(t, store, 1, "shop", product("b", "3"))
+	require.Equal(t, []string{"1 b 3 7", "2 a 2 7", "2 c 2 7"}, rows(t, db, allProducts))
+
+	store, db = newMapped(t, upsert)
+	for job := range int64(3) {
+		published(t, store, job, "shop", product("a", fmt.Sprint(job)), product("b", fmt.Sprint(job)))
+	}
+	published(t, store, 3, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
+	published(t, store, 3, "shop", product("b", "4"))
+	require.Equal(t, []string{"2 a 2 7", "3 b 4 7"}, rows(t, db, allProducts), "and of none that is published")
+	attempt, err := publishRecords(t.Context(), store, 2, "shop", product("a", "cheap"))
+	require.NoError(t, err)
+	require.Empty(t, attempt.Problem())
+	require.Equal(t, []string{"1 a 1 7", "3 b 4 7"}, rows(t, db, allProducts), "one that does not fit any more")
+}
+
+// Imports that were published by other mappings, or none, are what they were.
+func TestRowsOfOtherMappingsStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	plainStore, db := newStore(t)
+	before := mapped(t, db, strings.Replace(upsert, "table: products", "table: old_products", 1))
+	published(t, before, 1, "shop", product("a", "1"), product("b", "1"))
+	published(t, plainStore, 2, "shop", product("a", "2"), product("b", "2"))
+	store := mapped(t, db, upsert)
+	published(t, store, 3, "shop", product("a", "3"), product("b", "3"))
+	published(t, store, 3, "shop", product("b", "4"))
+	require.Equal(t, []string{"3 b 4 7"}, rows(t, db, allProducts))
+	require.Equal(t, int64(2), count(t, db, `SELECT count(*) FROM old_products`))
+
+	// As an import was noted before its table was noted with it.
+	published(t, store, 2, "shop", product("a", "5"))
+	db.MustExec(`UPDATE scrapehaul.imports SET mapping = left(mapping, 16)`)
+	published(t, store, 4, "shop", product("a", "6"))
+	published(t, store, 4, "shop", product("c", "7"))
+	require.Equal(t, []string{"2 a 5 7", "3 b 4 7", "4 c 7 7"}, rows(t, db, allProducts))
 }
 
 const activeProducts = `SELECT url FROM products WHERE active ORDER BY url`
@@ -211,6 +255,19 @@ func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
 	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"a","price":"%d","stock":"7"}`))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	require.Equal(t, []string{"a"}, rows(t, db, activeProducts))
+}
+
+func TestBrakeCountsRowsThatAReimportHasNot(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, deactivate)
+	published(t, store, 1, "shop", product("a", "1"))
+	published(t, store, 2, "shop", product("a", "2"), product("b", "2"), product("c", "2"), product("d", "2"))
+	_, err := publishRecords(t.Context(), store, 2, "shop", product("d", "3"))
+	require.ErrorContains(t, err, "the job would deactivate 3 of the 4 active rows of its sitemap in table public.products")
+	require.Equal(t, []string{"a", "b", "c", "d"}, rows(t, db, activeProducts))
+	published(t, store, 2, "shop", product("c", "4"), product("d", "4"))
+	require.Equal(t, []string{"1 a 1 7", "2 c 4 7", "2 d 4 7"}, rows(t, db, allProducts))
+	require.Equal(t, []string{"c", "d"}, rows(t, db, activeProducts))
 }
 
 func TestImportIntoAMappedTableResumes(t *testing.T) {

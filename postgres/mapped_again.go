@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// removeOld is for a job that has rows already, of an import before this one. In
+// modes with one row for each key, those whose keys the import has not become rows of
+// another published import that has them: got are the sitemaps of those. They are deleted
+// if there is none; gone is how many of these were active.
+func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappings *mapping.Mappings, job int64) (gone int64, got []sitemap, err error) {
+	if m.Mode == mapping.ReplaceJob {
+		_, err := tx.ExecContext(ctx, "DELETE FROM "+m.table()+" WHERE scrapingjob_id = $1", job)
+		return 0, nil, err
+	}
+	var again bool
+	err = tx.GetContext(ctx, &again, "SELECT EXISTS (SELECT FROM "+m.table()+" WHERE scrapingjob_id = $1)", job)
+	if err != nil || !again {
+		return 0, nil, err
+	}
+	result, err := tx.ExecContext(ctx, fmt.Sprintf(
+		"CREATE UNLOGGED TABLE %s AS SELECT %s FROM %s AS present WHERE scrapingjob_id = %d AND NOT EXISTS (SELECT FROM %s AS held WHERE %s)",
+		m.lost(), nameList("present.", m.Key), m.table(), job, m.holding(), m.sameKey("held", "present")))
+	if err != nil {
+		return 0, nil, err
+	}
+	lost, err := result.RowsAffected()
+	if err == nil && lost > 0 {
+		if got, err = m.giveBack(ctx, tx, mappings, job, lost); err == nil {
+			err = tx.GetContext(ctx, &gone, fmt.Sprintf(deleteLost, m.table(), m.lost(), m.sameKey("present", "lost"), m.active()), job)
+		}
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "DROP TABLE "+m.lost())
+	}
+	return gone, got, err
+}
+
+const deleteLost = `
+WITH deleted AS (
+    DELETE FROM %[1]s AS present USING %[2]s AS lost WHERE present.scrapingjob_id = $1 AND %[3]s RETURNING %[4]s AS active
+)
+SELECT count(*) FROM deleted WHERE active`
+
+// lost is the table with the keys that the import has not any more, others the one
+// with the rows of another import.
+func (m *mappedRows) lost() string   { return m.holding() + "_lost" }
+func (m *mappedRows) others() string { return m.holding() + "_others" }
+
+func (m *mappedRows) sameKey(a, b string) string {
+	same := make([]string, len(m.Key))
+	for i, column := range m.Key {
+		same[i] = fmt.Sprintf("%[2]s.%[1]s = %[3]s.%[1]s", pq.QuoteIdentifier(column), a, b)
+	}
+	return strings.Join(same, " AND ")
+}
+
+// intoTable is true of imports that became rows of table $3. Those of before it was
+// noted have the fingerprint alone.
+const intoTable = `import.mapping <> '' AND right(import.mapping, -17) IN ('', $3)`
+
+// The first one that has a key gets its row. In mode upsert that is the last job, and
+// none after this one can have a key that was this one's; append is the other way
+// round. Those that cannot come last all the same: a row that the table got by other
+// rules is not deleted.
+const selectOthers = `
+SELECT job.scrapingjob_id, job.sitemap_id, job.sitemap_name, import.import_id
+FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+WHERE job.scrapingjob_id <> $1 AND ` + intoTable + `
+ORDER BY job.scrapingjob_id * $2 > $1 * $2, job.scrapingjob_id * $2 DESC`
+
+type otherImport struct {
+	sitemap
+	Job      int64 `db:"scrapingjob_id"`
+	ImportID int64 `db:"import_id"`
+}
+
+// giveBack makes rows with lost keys those of other published imports, whose records
+// it maps again, and returns the sitemaps of these.
+func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappings *mapping.Mappings, job, lost int64) (got []sitemap, err error) {
+	direction := 1
+	if m.Mode == mapping.Append {
+		direction = -1
+	}
+	var others []otherImport
+	if err := tx.SelectContext(ctx, &others, selectOthers, job, direction, m.Table.String()); err != nil {
+		return nil, err
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("ANALYZE %[1]s; CREATE UNLOGGED TABLE %[2]s AS SELECT * FROM %[3]s WITH NO DATA", m.lost(), m.others(), m.holding()))
+	for _, other := range others {
+		of := mappings.For(other.Name)
+		if lost == 0 || err != nil {
+			break
+		}
+		if of == nil || of.Table != m.Table { // the file of mappings has changed
+			continue
+		}
+		var given int64
+		if given, err = m.giveTo(ctx, tx, of, job, other); given > 0 && !slices.Contains(got, other.sitemap) {
+			got = append(got, other.sitemap)
+		}
+		lost -= given
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "DROP TABLE "+m.others())
+	}
+	return got, err
+}
+
+// giveTo makes rows of a job those of an import of another one, as far as they were
+// lost and it has them.
+func (m *mappedRows) giveTo(ctx context.Context, tx transaction, of *mapping.Mapping, job int64, other otherImport) (given int64, err error) {
+	if _, err := tx.ExecContext(ctx, "TRUNCATE "+m.others()); err != nil {
+		return 0, err
+	}
+	if err := m.mapAgain(ctx, tx, of, other.ImportID); err != nil {
+		return 0, fmt.Errorf("mapping the records of import %d again: %w", other.ImportID, err)
+	}
+	if _, err := tx.ExecContext(ctx, "ANALYZE "+m.others()); err != nil {
+		return 0, err
+	}
+	key := nameList("other.", m.Key)
+	result, err := tx.ExecContext(ctx, fmt.Sprintf(
+		`UPDATE %s AS present SET %s FROM (SELECT DISTINCT ON (%s) $2::bigint AS scrapingjob_id, other.* FROM %s AS other JOIN %s AS lost ON %s ORDER BY %[3]s, %[7]s) AS other
+		WHERE present.scrapingjob_id = $1 AND %[8]s`,
+		m.table(), m.set("other"), key, m.others(), m.lost(), m.sameKey("other", "lost"), m.counts(), m.sameKey("present", "other")), job, other.Job)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const selectMapped = `
+SELECT record_number, data FROM scrapehaul.import_records
+WHERE import_id = $1 AND record_number > $2
+  AND record_number NOT IN (SELECT record_number FROM scrapehaul.unmapped_records WHERE import_id = $1)
+ORDER BY record_number LIMIT $3`
+
+// At most so many records are mapped again at a time, and so many bytes of rows: about.
+const (
+	againRecords = 5000
+	againBytes   = 8 << 20
+)
+
+// mapAgain copies the rows of an import's records, as the mapping makes them now, into
+// the table with those of others.
+func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, of *mapping.Mapping, importID int64) error {
+	again := newMappedRows(of, importID)
+	for last := int64(0); ; {
+		rows, count, next, err := again.some(ctx, tx, last, min(m.piece, againRecords))
+		if err != nil || next == last {
+			return err
+		}
+		if last = next; count > 0 {
+			if err := copyInto(ctx, tx, again.copyTo(m.others()), slices.Values([][]byte{rows[:len(rows)-1]}), count, tx.progress); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// some returns rows of the import's records after the one with the number last.
+func (m *mappedRows) some(ctx context.Context, tx transaction, last, limit int64) (rows []byte, count int, next int64, err error) {
+	found, err := tx.QueryContext(ctx, selectMapped, m.importID, last, limit)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	var record sql.RawBytes
+	for len(rows) < againBytes && err == nil && found.Next() {
+		if err = found.Scan(&last, &record); err == nil {
+			before := len(rows)
+			if rows, _ = m.appendRow(rows, last, record); len(rows) > before { // it still fits
+				count++
+			}
+		}
+	}
+	return rows, count, last, errors.Join(err, found.Close(), found.Err())
+}

@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// Rows are missing, and not active, when a later job of their sitemap has brought
+// everything, and not them.
+
+// Jobs of a sitemap, by its ID or name: one that was renamed keeps its ID.
+const jobsOfSitemap = `
+SELECT job.scrapingjob_id FROM scrapehaul.scraping_jobs AS job WHERE (job.sitemap_id = nullif($1::bigint, 0) OR job.sitemap_name = $2)`
+
+// The last job of the sitemap that has brought everything into table $3, 0 for none.
+const selectNewestWhole = `
+SELECT coalesce(max(job.scrapingjob_id), 0)
+FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+WHERE (job.sitemap_id = nullif($1::bigint, 0) OR job.sitemap_name = $2) AND job.status = 'finished' AND ` + intoTable + `
+  AND import.rejected = 0 AND import.unmapped = 0 AND import.records + import.skipped >= job.stored_record_count`
+
+// sitemap is one by which jobs belong together.
+type sitemap struct {
+	ID   int64  `db:"sitemap_id"`
+	Name string `db:"sitemap_name"`
+}
+
+// activity returns the last job of the sitemap that has brought everything, and how
+// many of the sitemap's rows are active.
+func (m *mappedRows) activity(ctx context.Context, tx transaction, of sitemap) (newest, active int64, err error) {
+	if err := tx.GetContext(ctx, &newest, selectNewestWhole, of.ID, of.Name, m.Table.String()); err != nil {
+		return 0, 0, err
+	}
+	count := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s AND scrapingjob_id IN (%s)", m.table(), m.active(), jobsOfSitemap)
+	err = tx.GetContext(ctx, &active, count, of.ID, of.Name)
+	return newest, active, err
+}
+
+// active is the column that says so, or false.
+func (m *mappedRows) active() string {
+	if m.DeactivateMissing == nil {
+		return "false"
+	}
+	return pq.QuoteIdentifier(m.DeactivateMissing.Column)
+}
+
+const setActive = `
+WITH changed AS (
+    UPDATE %[1]s AS present SET %[2]s = NOT present.%[2]s
+    WHERE present.%[2]s <> (present.scrapingjob_id >= (` + selectNewestWhole + `)) AND present.scrapingjob_id IN (` + jobsOfSitemap + `)
+    RETURNING present.%[2]s AS active
+)
+SELECT count(*) FROM changed WHERE NOT active`
+
+// deactivate marks the rows of the sitemaps that are missing, and those that are not
+// any more, and returns how many it has deactivated.
+func (m *mappedRows) deactivate(ctx context.Context, tx transaction, sitemaps []sitemap) (missing int64, err error) {
+	statement := fmt.Sprintf(setActive, m.table(), m.active())
+	for _, of := range sitemaps {
+		var more int64
+		if err := tx.GetContext(ctx, &more, statement, of.ID, of.Name, m.Table.String()); err != nil {
+			return 0, err
+		}
+		missing += more
+	}
+	return missing, nil
+}
+
+func (m *mappedRows) brake(missing, active int64, accepted []sink.Question) error {
+	percent := int64(m.DeactivateMissing.BrakePercent)
+	asked := sink.Question{Kind: sink.ManyRowsMissing, Worse: missing, Reason: fmt.Sprintf(
+		"the job would deactivate %d of the %d active rows of its sitemap in table %s, more than %d %% (brake_percent)",
+		missing, active, m.Table, percent)}
+	if 100*missing > percent*active && !asked.AcceptedIn(accepted) {
+		return &sink.WithheldError{Question: asked}
+	}
+	return nil
+}
+
+// notDeactivated says of a finished job that has not brought everything that its
+// missing rows stay active.
+func (m *mappedRows) notDeactivated(job sink.ScrapingJob, mark sink.Mark) string {
+	if job.Status != "finished" || mark.Bad() == 0 && mark.All() >= job.StoredRecordCount {
+		return ""
+	}
+	return fmt.Sprintf("rows of table %s that job %d has not brought were not deactivated: of its %d records %d were rejected, %d do not fit the table, and %d are not in the file",
+		m.Table, job.ScrapingJobID, job.StoredRecordCount, mark.Rejected, mark.Unmapped, max(0, job.StoredRecordCount-mark.All()))
+}
