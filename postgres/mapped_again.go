@@ -160,6 +160,7 @@ func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, of *mapping.M
 		if err != nil || next == last {
 			return err
 		}
+		tx.progress()
 		if last = next; count > 0 {
 			if err := copyInto(ctx, tx, again.copyTo(m.others()), slices.Values([][]byte{rows[:len(rows)-1]}), count, tx.progress); err != nil {
 				return err

@@ -72,6 +72,49 @@ mappings:
 	c.requireImported(id, n)
 }
 
+func TestKilledWhilePublishingTheReimportOfAnEarlierJob(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mappings.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("mappings: [{sitemap: shop, table: offers, columns: [{name: url, type: text}, {name: price, type: integer}], key: [url], mode: append}]"), 0o600))
+	c := begin(t, "the first of two jobs in a mapped table of mode append is imported again without one of its keys, which the second one has, and the worker gets `kill -9` while it publishes that",
+		"readers see the table as it was, and then that key's row of the second job", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
+	worker := c.worker(c.Spool)
+	var jobs []int64
+	for _, records := range []webscrapertest.Records{
+		webscrapertest.JSONLines(`{"url":"a","price":1}`, `{"url":"b","price":1}`), webscrapertest.JSONLines(`{"url":"a","price":2}`, `{"url":"c","price":2}`),
+	} {
+		id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: records})
+		c.Notify(id)
+		c.untilHold(id)
+		jobs = append(jobs, id)
+	}
+	shown := func() (all string) {
+		require.NoError(t, c.DB.Get(&all, `SELECT string_agg(concat(url, price), ' ' ORDER BY url) FROM public.offers`))
+		return all
+	}
+	require.Equal(t, "a1 b1 c2", shown())
+
+	require.NoError(t, c.Cloud.SetRecords(jobs[0], webscrapertest.JSONLines(`{"url":"b","price":3}`, `{"url":"d","price":3}`)))
+	other := c.DB.MustBegin()
+	other.MustExec(`LOCK TABLE public.offers IN EXCLUSIVE MODE`)
+	c.Signal(jobs[0], workflows.ReimportSignal)
+	c.WaitFor("publishing", func() bool {
+		return c.Count(`SELECT count(*) FROM pg_locks WHERE relation = 'public.offers'::regclass AND NOT granted`) == 1
+	})
+	c.kill(worker)
+	require.NoError(t, other.Rollback())
+	require.Equal(t, "a1 b1 c2", shown())
+	c.worker(c.Spool)
+	c.WaitFor("the re-import", func() bool {
+		return c.Progress(jobs[0]).Step == workflows.StepHold && c.visible(jobs[0]) == 2 && shown() != "a1 b1 c2"
+	})
+	require.Equal(t, "a2 b3 c2 d3", shown())
+	c.observe("the table shows a, b of the first job and c of the second before, and after that a, c of the second and b, d of the first")
+	for _, id := range jobs {
+		c.Signal(id, workflows.DeleteNowSignal)
+		require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
+	}
+}
+
 func TestReimportOfFewerRecords(t *testing.T) {
 	c := begin(t, "a published job of 1,000 records has 800 by its own count, and is notified of",
 		"readers keep the 1,000 until a person accepts the 800", "HOLD_BEFORE_DELETE=1h")
