@@ -175,6 +175,7 @@ func (m *mappedRows) some(ctx context.Context, tx transaction, last, limit int64
 	if err != nil {
 		return nil, 0, 0, err
 	}
+	defer func() { err = errors.Join(err, found.Close()) }()
 	var record sql.RawBytes
 	for len(rows) < againBytes && err == nil && found.Next() {
 		if err = found.Scan(&last, &record); err == nil {
@@ -184,5 +185,5 @@ func (m *mappedRows) some(ctx context.Context, tx transaction, last, limit int64
 			}
 		}
 	}
-	return rows, count, last, errors.Join(err, found.Close(), found.Err())
+	return rows, count, last, errors.Join(err, found.Err())
 }
