@@ -156,10 +156,8 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 			}
 		}
 		rejects := append(refused, batch.rejects...)
-		for statement, records := range map[string][]reject{
-			insertRejected: rejects, insertSkipped: batch.skips, insertUnmapped: unmapped,
-		} {
-			if err := insertAside(ctx, tx, statement, i.id, records); err != nil {
+		for _, aside := range []aside{{"rejected", ", raw, cut", rejects}, {"skipped", ", raw", batch.skips}, {"unmapped", "", unmapped}} {
+			if err := aside.insert(ctx, tx, i.id); err != nil {
 				return err
 			}
 		}
@@ -237,26 +235,20 @@ func (i *attempt) endTurn(turn int) {
 	i.turnEnded = make(chan struct{})
 }
 
-const (
-	insertRejected = `
-INSERT INTO scrapehaul.rejected_records (import_id, record_number, raw, reason, cut)
-SELECT $1, record_number, raw, reason, cut` + fromAside
-
-	insertSkipped = `
-INSERT INTO scrapehaul.skipped_records (import_id, record_number, raw, reason)
-SELECT $1, record_number, raw, reason` + fromAside
-
-	insertUnmapped = `
-INSERT INTO scrapehaul.unmapped_records (import_id, record_number, reason)
-SELECT $1, record_number, reason` + fromAside
-
-	fromAside = `
+const insertAside = `
+INSERT INTO scrapehaul.%[1]s_records (import_id, record_number, reason%[2]s)
+SELECT $1, record_number, reason%[2]s
 FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::boolean[]) AS aside (record_number, raw, reason, cut)`
-)
 
-// insertAside notes records that are not where they ought to be.
-func insertAside(ctx context.Context, tx transaction, statement string, importID int64, records []reject) error {
-	if len(records) == 0 {
+// aside are records that are not where they ought to be, with the table that has them
+// and its further columns.
+type aside struct {
+	table, further string
+	records        []reject
+}
+
+func (a aside) insert(ctx context.Context, tx transaction, importID int64) error {
+	if len(a.records) == 0 {
 		return nil
 	}
 	var (
@@ -265,12 +257,12 @@ func insertAside(ctx context.Context, tx transaction, statement string, importID
 		reasons pq.StringArray
 		cut     pq.BoolArray
 	)
-	for _, r := range records {
+	for _, r := range a.records {
 		numbers = append(numbers, r.number)
 		raws = append(raws, r.raw)
 		reasons = append(reasons, r.reason)
 		cut = append(cut, r.cut)
 	}
-	_, err := tx.ExecContext(ctx, statement, importID, numbers, raws, reasons, cut)
+	_, err := tx.ExecContext(ctx, fmt.Sprintf(insertAside, a.table, a.further), importID, numbers, raws, reasons, cut)
 	return err
 }

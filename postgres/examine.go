@@ -37,17 +37,13 @@ type Examination struct {
 	ViewProblems []string
 }
 
-const examineServer = `
-SELECT clock_timestamp() AS clock,
-       current_setting('transaction_read_only')::boolean AS read_only,
-       to_regnamespace('scrapehaul') IS NOT NULL AS schema_is_there,
-       coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'scrapehaul'),
-                has_database_privilege(current_database(), 'CREATE')) AS may_create`
-
 // Of walsenders another role may see the process only; logical ones are known by
 // their slots.
-const examineReplicas = `
-SELECT (SELECT count(*) FROM pg_stat_replication
+const examineServer = `
+SELECT clock_timestamp(), current_setting('transaction_read_only')::boolean, to_regnamespace('scrapehaul') IS NOT NULL,
+       coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'scrapehaul'),
+                has_database_privilege(current_database(), 'CREATE')),
+       (SELECT count(*) FROM pg_stat_replication
         WHERE coalesce(state, '') <> 'backup' AND pid NOT IN
               (SELECT active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND active_pid IS NOT NULL)),
        current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`
@@ -85,11 +81,9 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	}
 	found.WantVersion = want
 	var there bool
-	if err := db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &there, &found.MayCreate); err != nil {
+	err = db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &there, &found.MayCreate, &found.Replicas, &found.Synchronous)
+	if err != nil {
 		return found, fmt.Errorf("examining the database: %w", err)
-	}
-	if err := db.QueryRowxContext(ctx, examineReplicas).Scan(&found.Replicas, &found.Synchronous); err != nil {
-		return found, fmt.Errorf("counting the replicas: %w", err)
 	}
 	if err := db.QueryRowxContext(ctx, selectTimeouts).Scan(pq.Array(&found.Timeouts)); err != nil {
 		return found, fmt.Errorf("reading the settings of the role and the database: %w", err)

@@ -24,10 +24,7 @@ SET status = excluded.status, jobs_scheduled = excluded.jobs_scheduled, jobs_exe
 func (s *Store) GiveUp(ctx context.Context, job sink.ScrapingJob) error {
 	_, err := s.exec(ctx, upsertGivenUp, job.ScrapingJobID, job.Status, job.JobsScheduled, job.JobsExecuted,
 		job.JobsFailed, job.JobsEmpty, job.JobsNoValue, job.StoredRecordCount)
-	if err != nil {
-		return fmt.Errorf("noting that scraping job %d is given up: %w", job.ScrapingJobID, err)
-	}
-	return nil
+	return doing(err, "noting that scraping job %d is given up", job.ScrapingJobID)
 }
 
 const selectGivenUp = `

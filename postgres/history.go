@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -69,10 +68,8 @@ func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, 
 		statement, arguments = selectHistoryOfJob, append(arguments, query.ScrapingJobID)
 	}
 	var imports []PastImport
-	if err := s.db.SelectContext(ctx, &imports, statement, arguments...); err != nil {
-		return nil, fmt.Errorf("reading the history of imports: %w", err)
-	}
-	return imports, nil
+	err := s.db.SelectContext(ctx, &imports, statement, arguments...)
+	return imports, doing(err, "reading the history of imports")
 }
 
 // RejectedRecord is a record that could not be imported, or has no row in the table
@@ -100,8 +97,6 @@ ORDER BY record_number LIMIT $2`
 // rejected or left unmapped, each with at most beginning bytes of its content; see [PastImport.KeepsRejected].
 func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) ([]RejectedRecord, error) {
 	var records []RejectedRecord
-	if err := s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning); err != nil {
-		return nil, fmt.Errorf("reading the rejected records of import %d: %w", importID, err)
-	}
-	return records, nil
+	err := s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning)
+	return records, doing(err, "reading the rejected records of import %d", importID)
 }

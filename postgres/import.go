@@ -81,10 +81,12 @@ const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
 ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
 
+const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns`
+
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
 const findDone = `
-SELECT import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns, coalesce(problem, '') AS problem
+SELECT ` + importRow + `, coalesce(problem, '') AS problem
 FROM scrapehaul.imports
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state IN ('published', 'replaced')`
@@ -93,7 +95,7 @@ const takeOver = `
 UPDATE scrapehaul.imports SET fence = fence + 1
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
   AND state = 'importing' AND mapping = $6
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns`
+RETURNING ` + importRow
 
 const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
@@ -101,7 +103,7 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND 
 const insertImport = `
 INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, mapping, requested_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
-RETURNING import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns`
+RETURNING ` + importRow
 
 // selectReasons has the reasons for records that are not where they ought to be.
 const selectReasons = `
@@ -114,37 +116,39 @@ GROUP BY reason ORDER BY record_number LIMIT $2`
 // Reasons returns why records were rejected or left unmapped; see [sink.Import].
 func (i *attempt) Reasons(ctx context.Context, limit int) ([]sink.Reason, error) {
 	var reasons []sink.Reason
-	if err := i.store.db.SelectContext(ctx, &reasons, selectReasons, i.id, limit); err != nil {
-		return nil, fmt.Errorf("reading why records of import %d were rejected: %w", i.id, err)
-	}
-	return reasons, nil
+	err := i.store.db.SelectContext(ctx, &reasons, selectReasons, i.id, limit)
+	return reasons, doing(err, "reading why records of import %d were rejected", i.id)
 }
 
 // BeginImport begins an attempt at an import, or resumes one; see
 // [sink.RecordSink].
 func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
-	doing := func(err error) error {
-		return fmt.Errorf("beginning the import of scraping job %d: %w", request.Job.ScrapingJobID, err)
-	}
-	var superseded bool
-	if err := s.db.GetContext(ctx, &superseded, isSuperseded, request.Job.ScrapingJobID, request.RequestedAt); err != nil {
-		return nil, doing(err)
-	}
-	if superseded {
-		return nil, doing(sink.ErrSuperseded)
-	}
-	// An attempt that hangs in a transaction would hold its locks for as long
-	// as its connection lives.
-	if err := s.terminateAttempts(ctx, request.Job.ScrapingJobID); err != nil {
-		return nil, doing(err)
-	}
 	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{}), patience: 30 * time.Second}
-	err := s.inTx(ctx, func(tx transaction) error { return attempt.begin(ctx, tx) })
-	if err != nil {
+	err := attempt.refuseSuperseded(ctx, s.db)
+	if err == nil {
+		// An attempt that hangs in a transaction would hold its locks for as long
+		// as its connection lives.
+		err = s.terminateAttempts(ctx, request.Job.ScrapingJobID)
+	}
+	if err == nil {
+		err = s.inTx(ctx, func(tx transaction) error { return attempt.begin(ctx, tx) })
 		attempt.addMend(ctx, err)
-		return nil, doing(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("beginning the import of scraping job %d: %w", request.Job.ScrapingJobID, err)
 	}
 	return attempt, nil
+}
+
+func (i *attempt) refuseSuperseded(ctx context.Context, db interface {
+	GetContext(ctx context.Context, into any, query string, args ...any) error
+}) error {
+	var superseded bool
+	err := db.GetContext(ctx, &superseded, isSuperseded, i.request.Job.ScrapingJobID, i.request.RequestedAt)
+	if superseded {
+		return sink.ErrSuperseded
+	}
+	return err
 }
 
 // begin finds the import of the request or makes it.
@@ -153,12 +157,8 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID); err != nil {
 		return err
 	}
-	var superseded bool
-	if err := tx.GetContext(ctx, &superseded, isSuperseded, i.request.Job.ScrapingJobID, i.request.RequestedAt); err != nil {
+	if err := i.refuseSuperseded(ctx, tx); err != nil {
 		return err
-	}
-	if superseded {
-		return sink.ErrSuperseded
 	}
 	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
 	of := i.store.mappings.For(i.request.Job.SitemapName)
@@ -254,16 +254,12 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		return err
 	}
 	// In the same order as BeginImport: the job first.
-	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, replacePublished, i.request.Job.ScrapingJobID); err != nil {
-		return err
+	for _, statement := range []string{lockScrapingJob, replacePublished, deleteGivenUp} {
+		if _, err := tx.ExecContext(ctx, statement, i.request.Job.ScrapingJobID); err != nil {
+			return err
+		}
 	}
 	if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, deleteGivenUp, i.request.Job.ScrapingJobID); err != nil {
 		return err
 	}
 	query, args, err := sqlx.Named(setPublishedJob, struct {
@@ -314,10 +310,8 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND fence
 
 // Abandon leaves the records for [Store.RemoveUnneeded].
 func (i *attempt) Abandon(ctx context.Context) error {
-	if err := exactlyOne(i.store.exec(ctx, setAbandoned, i.id, i.fence)); err != nil {
-		return fmt.Errorf("abandoning import %d: %w", i.id, err)
-	}
-	return nil
+	err := exactlyOne(i.store.exec(ctx, setAbandoned, i.id, i.fence))
+	return doing(err, "abandoning import %d", i.id)
 }
 
 // exactlyOne turns an update that the fence kept from its row into

@@ -18,10 +18,8 @@ ORDER BY import_id`
 // UnfinishedImports returns all unfinished imports, the oldest first.
 func (s *Store) UnfinishedImports(ctx context.Context) ([]sink.UnfinishedImport, error) {
 	var imports []sink.UnfinishedImport
-	if err := s.db.SelectContext(ctx, &imports, selectUnfinishedImports); err != nil {
-		return nil, fmt.Errorf("listing the unfinished imports: %w", err)
-	}
-	return imports, nil
+	err := s.db.SelectContext(ctx, &imports, selectUnfinishedImports)
+	return imports, doing(err, "listing the unfinished imports")
 }
 
 const selectUnfinishedJob = `
@@ -34,25 +32,18 @@ UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND state
 // attempt which hangs in a transaction is ended. The records are removed by
 // [Store.RemoveUnneeded]; see [sink.RecordSink].
 func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
-	doing := func(err error) error {
-		return fmt.Errorf("abandoning unfinished import %d: %w", importID, err)
-	}
 	var scrapingJobID int64
 	err := s.db.GetContext(ctx, &scrapingJobID, selectUnfinishedJob, importID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
-	if err != nil {
-		return doing(err)
+	if err == nil { // one that hangs after its mark holds the lock on the import's row
+		err = s.terminateAttempts(ctx, scrapingJobID)
 	}
-	// One that hangs after its mark holds the lock on the import's row.
-	if err := s.terminateAttempts(ctx, scrapingJobID); err != nil {
-		return doing(err)
+	if err == nil {
+		_, err = s.exec(ctx, abandonUnfinished, importID)
 	}
-	if _, err := s.exec(ctx, abandonUnfinished, importID); err != nil {
-		return doing(err)
-	}
-	return nil
+	return doing(err, "abandoning unfinished import %d", importID)
 }
 
 const selectJobsWithUnneeded = `
@@ -68,10 +59,8 @@ ORDER BY scrapingjob_id`
 // [Store.RemoveUnneeded] has something to do, in ascending order.
 func (s *Store) JobsWithUnneededRecords(ctx context.Context) ([]int64, error) {
 	var scrapingJobIDs []int64
-	if err := s.db.SelectContext(ctx, &scrapingJobIDs, selectJobsWithUnneeded); err != nil {
-		return nil, fmt.Errorf("listing the scraping jobs with unneeded records: %w", err)
-	}
-	return scrapingJobIDs, nil
+	err := s.db.SelectContext(ctx, &scrapingJobIDs, selectJobsWithUnneeded)
+	return scrapingJobIDs, doing(err, "listing the scraping jobs with unneeded records")
 }
 
 const selectUnneededImports = `

@@ -172,10 +172,7 @@ func (g *Grant) Release(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("giving %d calls back to the account's budget: %w", left, err)
-	}
-	return nil
+	return doing(err, "giving %d calls back to the account's budget", left)
 }
 
 // aftermath is for what has to be written after a call, however that ended.

@@ -50,33 +50,25 @@ func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) 
 		return 0, fmt.Errorf("migrating schema scrapehaul: %w", err)
 	}
 	version, err = provider.GetDBVersion(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
-	}
-	return version, nil
+	return version, doing(err, "reading the version of schema scrapehaul")
 }
 
 const missingSchemas = `
-SELECT to_regnamespace('scrapehaul') IS NULL AS scrapehaul,
-       to_regnamespace('sitemaps') IS NULL AND has_database_privilege(current_database(), 'CREATE') AS sitemaps`
+SELECT 'scrapehaul' WHERE to_regnamespace('scrapehaul') IS NULL
+UNION ALL SELECT 'sitemaps' WHERE to_regnamespace('sitemaps') IS NULL AND has_database_privilege(current_database(), 'CREATE')`
 
 // createSchemas makes the schemas that are missing. CREATE SCHEMA IF NOT EXISTS
 // would ask for the right to create also when they are there, made beforehand by
 // an administrator. Without schema sitemaps there are no views of sitemaps, and
 // all else works.
 func createSchemas(ctx context.Context, conn *sqlx.Conn) error {
-	var missing struct{ Scrapehaul, Sitemaps bool }
-	if err := conn.GetContext(ctx, &missing, missingSchemas); err != nil {
+	var missing []string
+	if err := conn.SelectContext(ctx, &missing, missingSchemas); err != nil {
 		return fmt.Errorf("looking for schemas scrapehaul and sitemaps: %w", err)
 	}
-	if missing.Scrapehaul {
-		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA scrapehaul`); err != nil {
-			return fmt.Errorf("creating schema scrapehaul: %w", err)
-		}
-	}
-	if missing.Sitemaps {
-		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA sitemaps`); err != nil {
-			return fmt.Errorf("creating schema sitemaps: %w", err)
+	for _, schema := range missing {
+		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
+			return fmt.Errorf("creating schema %s: %w", schema, err)
 		}
 	}
 	return nil
@@ -116,10 +108,8 @@ func schemaVersion(ctx context.Context, db *sqlx.DB) (version int64, err error) 
 	if !migrated {
 		return 0, nil
 	}
-	if err := db.GetContext(ctx, &version, selectSchemaVersion); err != nil {
-		return 0, fmt.Errorf("reading the version of schema scrapehaul: %w", err)
-	}
-	return version, nil
+	err = db.GetContext(ctx, &version, selectSchemaVersion)
+	return version, doing(err, "reading the version of schema scrapehaul")
 }
 
 // wantedVersion is the one that [Migrate] brings the schema to.
@@ -154,8 +144,5 @@ func migrator(db *sqlx.DB) (*goose.Provider, error) {
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db.DB, files,
 		goose.WithTableName("scrapehaul.goose_db_version"), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return nil, fmt.Errorf("preparing the migrations of schema scrapehaul: %w", err)
-	}
-	return provider, nil
+	return provider, doing(err, "preparing the migrations of schema scrapehaul")
 }

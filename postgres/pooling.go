@@ -18,13 +18,10 @@ const backendPID = `SELECT pg_backend_pid()`
 // one of ours has several. Whatever is set for a session would get lost.
 func checkPooling(ctx context.Context, db *sqlx.DB) error {
 	shared, err := sharesBackends(ctx, db)
-	if err != nil {
-		return fmt.Errorf("looking whether a connection is a session: %w", err)
-	}
 	if shared {
 		return errPooledTransactions
 	}
-	return nil
+	return doing(err, "looking whether a connection is a session")
 }
 
 func sharesBackends(ctx context.Context, db *sqlx.DB) (shared bool, err error) {

@@ -13,10 +13,8 @@ ON CONFLICT (name) DO UPDATE SET task_queue = excluded.task_queue, awaited_since
 // the task queue, for [Store.SpoolTaskQueues]. A worker calls it whenever it
 // starts, and whenever it has swept the spool.
 func (s *Store) RegisterSpool(ctx context.Context, name, taskQueue string) error {
-	if _, err := s.exec(ctx, upsertSpool, name, taskQueue); err != nil {
-		return fmt.Errorf("registering spool %s: %w", name, err)
-	}
-	return nil
+	_, err := s.exec(ctx, upsertSpool, name, taskQueue)
+	return doing(err, "registering spool %s", name)
 }
 
 const forgetSpools = `DELETE FROM scrapehaul.spools WHERE awaited_since < now() - interval '1 day'`
@@ -43,8 +41,5 @@ func (s *Store) SpoolTaskQueues(ctx context.Context, prefix string) ([]string, e
 	}
 	var taskQueues []string
 	err := s.inTx(ctx, func(tx transaction) error { return tx.SelectContext(ctx, &taskQueues, awaitSpools, prefix) })
-	if err != nil {
-		return nil, fmt.Errorf("listing the spools: %w", err)
-	}
-	return taskQueues, nil
+	return taskQueues, doing(err, "listing the spools")
 }

@@ -109,8 +109,6 @@ UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = coalesce(cloud_deleted_at
 // SetCloudDeleted notes that the scraping job has been deleted in Web Scraper
 // Cloud. The first time noted stays.
 func (s *Store) SetCloudDeleted(ctx context.Context, scrapingJobID int64) error {
-	if _, err := s.exec(ctx, setCloudDeleted, scrapingJobID); err != nil {
-		return fmt.Errorf("noting that scraping job %d is deleted in the cloud: %w", scrapingJobID, err)
-	}
-	return nil
+	_, err := s.exec(ctx, setCloudDeleted, scrapingJobID)
+	return doing(err, "noting that scraping job %d is deleted in the cloud", scrapingJobID)
 }

@@ -104,3 +104,11 @@ func hangUp(conn *sqlx.Conn) {
 		return nil // see transaction
 	})
 }
+
+// doing adds to an error, if there is one, what was being done.
+func doing(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+}
