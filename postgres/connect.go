@@ -189,18 +189,13 @@ func (s *sockets) expireIn(d time.Duration) {
 // hangUp ends what waits for the other side.
 func (s *sockets) hangUp() { s.expireIn(0) }
 
-// ends says that the connection has been told to end.
-func (s *sockets) ends() bool {
+// ends says that the connection has been told to end, and expired that the time to
+// answer is over.
+func (s *sockets) ends() (ends, expired bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.expires.IsZero()
-}
-
-// expired says that the time to answer is over.
-func (s *sockets) expired() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.expires.IsZero() && !time.Now().Before(s.expires)
+	ends = !s.expires.IsZero()
+	return ends, ends && !time.Now().Before(s.expires)
 }
 
 // pqConn is what a connection of lib/pq can do.

@@ -84,7 +84,8 @@ func (c *connection) note(err error) {
 }
 
 func (c *connection) IsValid() bool {
-	return !c.unusable.Load() && !c.sockets.ends() && c.generation == c.of.generation.Load() && c.pqConn.IsValid()
+	ends, _ := c.sockets.ends()
+	return !ends && !c.unusable.Load() && c.generation == c.of.generation.Load() && c.pqConn.IsValid()
 }
 
 func (c *connection) ResetSession(ctx context.Context) error {
@@ -96,7 +97,7 @@ func (c *connection) ResetSession(ctx context.Context) error {
 
 // Close never waits for the other side.
 func (c *connection) Close() error {
-	if c.sockets.expired() {
+	if _, expired := c.sockets.ends(); expired {
 		c.of.generation.Add(1) // those of the same time may be silent as well
 	}
 	c.sockets.expireIn(answerWithin)

@@ -72,7 +72,7 @@ func copyInto(ctx context.Context, tx transaction, statement string, rows iter.S
 	return errors.Join(copyErr, err)
 }
 
-func copyBatch(ctx context.Context, driverConn any, statementText string, rows iter.Seq[[]byte], records int, progress func()) error {
+func copyBatch(ctx context.Context, driverConn any, statementText string, rows iter.Seq[[]byte], records int, progress func()) (err error) {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (postgres.Open), not %T", driverConn)
@@ -81,35 +81,31 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 	if err != nil {
 		return err
 	}
-	copied, err := copyRows(ctx, statement, rows, progress)
-	if err == nil && copied != int64(records) {
-		err = fmt.Errorf("COPY took %d records of %d", copied, records)
-	}
-	return errors.Join(err, statement.Close())
-}
-
-func copyRows(ctx context.Context, statement driver.Stmt, rows iter.Seq[[]byte], progress func()) (int64, error) {
+	defer func() { err = errors.Join(err, statement.Close()) }()
 	// The interface is lib/pq's own; database/sql has none for COPY.
 	copier, ok := statement.(interface {
 		CopyData(ctx context.Context, line string) (driver.Result, error)
 	})
 	if !ok {
-		return 0, fmt.Errorf("COPY needs the lib/pq driver (postgres.Open), not %T", statement)
+		return fmt.Errorf("COPY needs the lib/pq driver (postgres.Open), not %T", statement)
 	}
 	// lib/pq watches the context of the transaction. For each CopyData it would
 	// watch its context too, with a goroutine of its own.
 	unwatched := context.WithoutCancel(ctx)
 	for chunk := range rows { // CopyData ends each of them with a newline
 		if _, err := copier.CopyData(unwatched, asString(chunk)); err != nil {
-			return 0, err
+			return err
 		}
 		progress() // a slow network takes long for a batch
 	}
 	result, err := statement.Exec(nil) //nolint:staticcheck // the end of COPY has no other form in lib/pq
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return result.RowsAffected()
+	if copied, err := result.RowsAffected(); err != nil || copied != int64(records) {
+		return errors.Join(err, fmt.Errorf("COPY took %d records of %d", copied, records))
+	}
+	return nil
 }
 
 // copyAccepted writes the records but for those that PostgreSQL refuses: it finds
