@@ -133,7 +133,7 @@ const (
 	layoutUnixMilli = "unix-ms" // whole milliseconds since 1970
 )
 
-// Mode says what publishing a job does to the rows that the table already holds.
+// Mode says what the table shows of the published imports, one of each job.
 type Mode string
 
 // Modes of publishing.

@@ -184,10 +184,8 @@ func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64
 // dropHolding drops the table, unless somebody reads it, such as a backup, which
 // can take hours: RemoveUnneeded tries again.
 func dropHolding(ctx context.Context, tx transaction, importID int64) error {
-	for _, statement := range []string{`SAVEPOINT holding`, waitForReaders} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT holding; `+waitForReaders); err != nil {
+		return err
 	}
 	_, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS scrapehaul."+holdingTable(importID))
 	if refused := pq.As(err); refused != nil && refused.Code == pqerror.LockNotAvailable {

@@ -118,10 +118,7 @@ const waitForReaders = `SELECT set_config('lock_timeout', '2s', true)`
 
 // replace makes the view anew, or returns why PostgreSQL does not.
 func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem string, err error) {
-	if _, err := tx.ExecContext(ctx, `SAVEPOINT sitemap_view`); err != nil {
-		return "", err
-	}
-	if _, err := tx.ExecContext(ctx, waitForReaders); err != nil {
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT sitemap_view; `+waitForReaders); err != nil {
 		return "", err
 	}
 	_, err = tx.ExecContext(ctx, v.definition())
