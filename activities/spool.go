@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 )
@@ -41,11 +42,53 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("preparing the spool folder: %w", err)
 	}
+	if err := tryFileSystem(dir); err != nil {
+		return nil, fmt.Errorf("the file system of SPOOL_DIR %s cannot keep downloads: %w: choose a folder on another one", dir, err)
+	}
 	name, err := spoolName(filepath.Join(dir, spoolNameFile))
 	if err != nil {
 		return nil, fmt.Errorf("naming the spool folder %s: %w", dir, err)
 	}
 	return &Spool{dir: dir, name: name, minFree: minFree, written: map[string]string{}}, nil
+}
+
+// tryFileSystem does once what downloads and imports do with files: network and
+// FUSE file systems lack some of it. Hard links and locks are not needed.
+func tryFileSystem(dir string) error {
+	const content = "whole"
+	var names []string
+	defer func() {
+		for _, name := range names {
+			_ = os.Remove(name)
+		}
+	}()
+	for range 2 {
+		file, err := os.CreateTemp(dir, ".scrapehaul-trial-*")
+		if err != nil {
+			return fmt.Errorf("making a file: %w", err)
+		}
+		names = append(names, file.Name())
+		_, writing := file.WriteString("the beginning of a download")
+		emptying := file.Truncate(0)
+		_, again := file.WriteAt([]byte(content), 0)
+		if err := errors.Join(writing, emptying, again, file.Close()); err != nil {
+			return fmt.Errorf("writing a file, emptying it and writing it anew: %w", err)
+		}
+	}
+	if err := os.Rename(names[0], names[1]); err != nil {
+		return fmt.Errorf("renaming a file over another one: %w", err)
+	}
+	read, err := os.ReadFile(names[1])
+	if err != nil {
+		return fmt.Errorf("reading a file: %w", err)
+	}
+	if string(read) != content {
+		return fmt.Errorf("reading a file: it has %q, and %q was written", read, content)
+	}
+	if err := os.Remove(names[1]); err != nil {
+		return fmt.Errorf("removing a file: %w", err)
+	}
+	return nil
 }
 
 // TaskQueue is the worker-specific task queue of the spool, beside the one that all
@@ -54,37 +97,45 @@ func (s *Spool) TaskQueue(taskQueue string) string { return taskQueue + spoolSep
 
 const spoolSeparator = "@"
 
-// spoolName reads the name from the file or gives one.
+// nameWithin is how long the worker that makes the file with the name has for
+// writing it.
+const nameWithin = 5 * time.Second
+
+// spoolName reads the name from the file or gives one. Of several workers that
+// start at the same time one makes the file; the others wait for what it writes.
 func spoolName(path string) (string, error) {
-	if name, err := readSpoolName(path); !errors.Is(err, fs.ErrNotExist) {
-		return name, err
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		return "", err
 	}
-	proposal := path + "." + rand.Text()
-	if err := os.WriteFile(proposal, []byte(host+"-"+strings.ToLower(rand.Text()[:8])+"\n"), 0o600); err != nil {
-		return "", err
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return readSpoolName(path)
 	}
-	defer func() { _ = os.Remove(proposal) }()
-	// A link is made by one of several workers that start at the same time.
-	if err := os.Link(proposal, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	return readSpoolName(path)
-}
-
-func readSpoolName(path string) (string, error) {
-	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
-	name := strings.TrimSpace(string(content))
-	if name == "" {
-		return "", fmt.Errorf("%s is empty: remove it, and the worker will give the spool a new name", path)
+	name := host + "-" + strings.ToLower(rand.Text()[:8])
+	_, err = file.WriteString(name + "\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(path))
 	}
 	return name, nil
+}
+
+func readSpoolName(path string) (string, error) {
+	for deadline := time.Now().Add(nameWithin); ; time.Sleep(10 * time.Millisecond) {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		if name := strings.TrimSpace(string(content)); name != "" {
+			return name, nil
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("%s is empty: remove it, and the worker will give the spool a new name", path)
+		}
+	}
 }
 
 // path returns where the file of that name lies. Names come back from Temporal

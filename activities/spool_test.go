@@ -50,6 +50,16 @@ func TestWorkersThatOpenASpoolTogetherGetOneName(t *testing.T) {
 	}
 }
 
+func TestSpoolWaitsForTheNameThatAnotherWorkerIsWriting(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, ".scrapehaul-spool")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	var writing sync.WaitGroup
+	writing.Go(func() { _ = os.WriteFile(path, []byte("host-abc\n"), 0o600) })
+	require.Equal(t, queue+"@host-abc", openSpool(t, dir, 0).TaskQueue(queue))
+	writing.Wait()
+}
+
 func TestSpoolThatCannotBeMadeIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))

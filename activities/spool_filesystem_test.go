@@ -1,0 +1,99 @@
+//go:build linux && amd64
+
+package activities_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+)
+
+// refusedVariable has the numbers of the system calls that the kernel refuses to
+// the process that opens the spool, as a file system does that lacks them.
+const refusedVariable = "SCRAPEHAUL_TEST_REFUSED_SYSTEM_CALLS"
+
+// openSpoolWithout opens the spool in a process of its own.
+func openSpoolWithout(t *testing.T, dir string, calls ...int) (output string, err error) {
+	t.Helper()
+	opening := exec.Command(os.Args[0], "-test.run=^TestOpenSpoolInAProcessOfItsOwn$", "--", dir)
+	opening.Env = append(os.Environ(), refusedVariable+"="+strings.Trim(fmt.Sprint(calls), "[]"))
+	combined, err := opening.CombinedOutput()
+	return string(combined), err
+}
+
+func TestOpenSpoolInAProcessOfItsOwn(t *testing.T) {
+	refused, ok := os.LookupEnv(refusedVariable)
+	if !ok {
+		return // begun by the tests below
+	}
+	var calls []uint32
+	for _, number := range strings.Fields(refused) {
+		call, err := strconv.ParseUint(number, 10, 32)
+		require.NoError(t, err)
+		calls = append(calls, uint32(call))
+	}
+	refuse(t, calls)
+	dir := os.Args[len(os.Args)-1]
+	require.ErrorIs(t, os.Link(dir, filepath.Join(dir, "link")), unix.EPERM)
+	spool, err := activities.OpenSpool(dir, 0)
+	require.NoError(t, err)
+	fmt.Println("opened " + spool.TaskQueue(queue))
+}
+
+// refuse has the kernel answer these system calls of this process with EPERM.
+func refuse(t *testing.T, calls []uint32) {
+	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the system call's number
+	for _, call := range calls {
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)})
+	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	require.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	require.Zero(t, errno)
+}
+
+var (
+	links   = []int{unix.SYS_LINK, unix.SYS_LINKAT}
+	renames = []int{unix.SYS_RENAME, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2}
+	removes = []int{unix.SYS_UNLINK, unix.SYS_UNLINKAT}
+)
+
+func TestSpoolNeedsNoHardLinks(t *testing.T) {
+	dir := t.TempDir()
+	output, err := openSpoolWithout(t, dir, links...)
+	require.NoError(t, err, output)
+	require.Contains(t, output, "opened "+openSpool(t, dir, 0).TaskQueue(queue))
+}
+
+func TestSpoolOnAFileSystemThatLacksSomethingIsRefusedAtTheStart(t *testing.T) {
+	for lacking, calls := range map[string][]int{
+		"making a file: ": {unix.SYS_OPENAT},
+		"writing a file, emptying it and writing it anew: ": {unix.SYS_FTRUNCATE},
+		"renaming a file over another one: ":                renames,
+		"removing a file: ":                                 removes,
+	} {
+		t.Run(lacking, func(t *testing.T) {
+			dir := t.TempDir()
+			output, err := openSpoolWithout(t, dir, append(calls, links...)...)
+			require.Error(t, err)
+			require.Contains(t, output, "the file system of SPOOL_DIR "+dir+" cannot keep downloads: "+lacking)
+			require.Contains(t, output, "operation not permitted: choose a folder on another one")
+		})
+	}
+}
