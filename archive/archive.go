@@ -102,7 +102,10 @@ func compress(to io.Writer, content io.Reader, file File) error {
 	}
 	hash := sha256.New()
 	n, err := io.Copy(encoder, io.TeeReader(content, hash))
-	if err := errors.Join(err, encoder.Close()); err != nil {
+	if closing := encoder.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
 		return err
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); n != file.Bytes || sum != file.SHA256 {

@@ -83,15 +83,26 @@ func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	return bucket, nil
 }
 
-// withDefaults has a folder made if need be, for this account only, and temporary
+// folderDefaults have a folder made if need be, for this account only, and temporary
 // files written there: another folder may be on another disk. The archive needs no
 // metadata.
+var folderDefaults = map[string]string{"create_dir": "true", "dir_file_mode": "0700", "no_tmp_dir": "true", "metadata": "skip"}
+
+// s3Defaults are for stores that are not Amazon's: many refuse the checksums that the
+// driver sends to S3, or send others back.
+var s3Defaults = map[string]string{"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+
+// withDefaults adds to the URL's query what it does not say itself.
 func withDefaults(address url.URL) *url.URL {
-	if address.Scheme != "file" {
-		return &address
-	}
 	query := address.Query()
-	for name, value := range map[string]string{"create_dir": "true", "dir_file_mode": "0700", "no_tmp_dir": "true", "metadata": "skip"} {
+	var defaults map[string]string
+	switch {
+	case address.Scheme == "file":
+		defaults = folderDefaults
+	case address.Scheme == "s3" && query.Has("endpoint"):
+		defaults = s3Defaults
+	}
+	for name, value := range defaults {
 		if !query.Has(name) {
 			query.Set(name, value)
 		}

@@ -2,10 +2,16 @@ package storetest
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +45,7 @@ var stores = []struct {
 	start func(*testing.T) store
 }{
 	{"S3", startS3},
+	{"S3 without checksum trailers", startS3WithoutTrailers},
 	{"Google Cloud Storage", startGoogleCloudStorage},
 	{"Azure Blob Storage", startAzureBlobStorage},
 }
@@ -47,6 +54,8 @@ var stores = []struct {
 type store struct {
 	// url is the ARCHIVE_URL of a bucket.
 	url func(bucket string) string
+	// direct is the test's own way to the bucket, if that is another one.
+	direct func(bucket string) string
 	// environment is what the worker needs beside it.
 	environment map[string]string
 	// keyVariable of the environment is the secret; empty for none.
@@ -59,7 +68,11 @@ func (s store) open(t *testing.T) *blob.Bucket {
 	for name, value := range s.environment {
 		t.Setenv(name, value)
 	}
-	bucket, err := blob.OpenBucket(t.Context(), s.url(bucketName))
+	address := s.url
+	if s.direct != nil {
+		address = s.direct
+	}
+	bucket, err := blob.OpenBucket(t.Context(), address(bucketName))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, bucket.Close()) })
 	return bucket
@@ -85,6 +98,44 @@ func startS3(t *testing.T) store {
 		environment: map[string]string{"AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": secret},
 		keyVariable: "AWS_SECRET_ACCESS_KEY",
 	}
+}
+
+// startS3WithoutTrailers starts a store before which something refuses what the
+// drivers have sent since 2025, as other stores than Amazon's do, in the words of
+// two of them.
+func startS3WithoutTrailers(t *testing.T) store {
+	s3 := startS3(t)
+	behind, err := url.Parse(s3.url(bucketName))
+	require.NoError(t, err)
+	target, err := url.Parse(behind.Query().Get("endpoint"))
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // which is signed
+	}}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(status int, code, message string) {
+			w.WriteHeader(status)
+			_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>%s</Message></Error>", code, message)
+		}
+		for name := range r.Header {
+			if name == "X-Amz-Trailer" || strings.HasPrefix(name, "X-Amz-Checksum-") || name == "X-Amz-Sdk-Checksum-Algorithm" {
+				refuse(http.StatusBadRequest, "InvalidArgument", "Unsupported header '"+strings.ToLower(name)+"' received for this API call.")
+				return
+			}
+		}
+		if strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
+			refuse(http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	s3.direct = s3.url
+	s3.url = func(bucket string) string {
+		return "s3://" + bucket + "?region=us-east-1&use_path_style=true&endpoint=" + front.URL
+	}
+	return s3
 }
 
 // startGoogleCloudStorage starts fake-gcs-server. Each folder is a bucket.
