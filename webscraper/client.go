@@ -15,7 +15,7 @@ import (
 const DefaultBaseURI = "https://api.webscraper.io/api/v1/"
 
 const (
-	defaultUserAgent   = "scrapehaul-webscraper (+https://github.com/scrapehaul/scrapehaul)"
+	userAgent          = "scrapehaul-webscraper (+https://github.com/scrapehaul/scrapehaul)"
 	defaultTimeout     = 30 * time.Second
 	defaultIdleTimeout = 60 * time.Second
 )
@@ -28,7 +28,6 @@ type Client struct {
 	baseURI     *url.URL
 	http        *http.Client
 	logger      *slog.Logger
-	userAgent   string
 	timeout     time.Duration
 	idleTimeout time.Duration
 	limits      *limits
@@ -53,7 +52,6 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		http:        &http.Client{},
 		limits:      &limits{},
 		logger:      slog.New(slog.DiscardHandler),
-		userAgent:   defaultUserAgent,
 		timeout:     defaultTimeout,
 		idleTimeout: defaultIdleTimeout,
 	}

@@ -53,13 +53,13 @@ func TestRequestCarriesTokenAndHeaders(t *testing.T) {
 		got = r
 		answerJSON(`{"success":true,"data":{}}`)(w, r)
 	}
-	client := newClient(t, http.HandlerFunc(handler), webscraper.WithUserAgent("importer/1.0"))
+	client := newClient(t, http.HandlerFunc(handler))
 
 	_, err := client.Account(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "/api/v1/account", got.URL.Path)
 	require.Equal(t, token, got.URL.Query().Get("api_token"))
-	require.Equal(t, "importer/1.0", got.UserAgent())
+	require.Contains(t, got.UserAgent(), "scrapehaul")
 	require.Equal(t, "application/json, */*", got.Header.Get("Accept"))
 }
 

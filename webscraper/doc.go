@@ -35,9 +35,8 @@
 //
 // # Records
 //
-// [Client.DownloadScrapingJobFile] downloads to a file that appears when it is
-// complete; [Client.DownloadScrapingJob] writes to any [io.Writer], and can
-// continue where an earlier attempt broke. A download of a job that has not ended
+// [Client.DownloadScrapingJob] writes to any [io.Writer], and can continue where an
+// earlier attempt broke. A download of a job that has not ended
 // succeeds with some of its records, or none, so compare with StoredRecordCount
 // before deleting anything.
 //

@@ -103,9 +103,3 @@ func (e timeoutError) Error() string      { return string(e) }
 func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Temporary() bool      { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
-
-// connectionError marks what went wrong between client and server, as opposed
-// to an answer of the server and to what is wrong on this side.
-type connectionError struct{ error }
-
-func (e connectionError) Unwrap() error { return e.error }

@@ -56,15 +56,17 @@ func Example_importOnWebhook() {
 			return err
 		}
 		defer os.RemoveAll(folder)
-		path := filepath.Join(folder, "records.json")
-		if _, err := client.DownloadScrapingJobFile(ctx, id, path, webscraper.FormatJSON, webscraper.DownloadOptions{}); err != nil {
-			return err
-		}
-		file, err := os.Open(path)
+		file, err := os.Create(filepath.Join(folder, "records.json"))
 		if err != nil {
 			return err
 		}
 		defer file.Close()
+		if _, err := client.DownloadScrapingJob(ctx, id, file, webscraper.FormatJSON, webscraper.DownloadOptions{}); err != nil {
+			return err
+		}
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
 		var count int64
 		for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
 			if err != nil {
@@ -167,31 +169,7 @@ func ExampleClient_CreateScrapingJob() {
 	// Output: webscraper-io-landing waiting-to-be-scheduled custom-scraping-job-12
 }
 
-func ExampleClient_DownloadScrapingJobFile() {
-	cloud := webscrapertest.New(webscrapertest.Options{})
-	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
-	api := httptest.NewServer(cloud)
-	defer api.Close()
-
-	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
-	if err != nil {
-		log.Fatal(err)
-	}
-	folder, err := os.MkdirTemp("", "download")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(folder)
-	path := filepath.Join(folder, "products.json")
-	download, err := client.DownloadScrapingJobFile(context.Background(), id, path, webscraper.FormatJSON, webscraper.DownloadOptions{})
-	if err != nil {
-		log.Fatal(err) // a products.json that was there before is still there
-	}
-	fmt.Println(download.Bytes, "bytes")
-	// Output: 520000 bytes
-}
-
-// Continue a download that broke, where DownloadScrapingJobFile does not fit.
+// Continue a download that broke.
 func ExampleDownloadOptions() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})

@@ -35,23 +35,14 @@ func WithHTTPClient(hc *http.Client) Option {
 }
 
 // WithLogger sets where the client tells what it does: every answer at level
-// debug, every wait for the API limit and every resumed download at level
-// info. Paths are logged without their query, which holds the token. Without
-// this option nothing is logged.
+// debug, every wait for the API limit at level info. Paths are logged without
+// their query, which holds the token. Without this option nothing is logged.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *Client) error {
 		if logger == nil {
 			return errors.New("the logger is nil")
 		}
 		c.logger = logger
-		return nil
-	}
-}
-
-// WithUserAgent sets the User-Agent header.
-func WithUserAgent(userAgent string) Option {
-	return func(c *Client) error {
-		c.userAgent = userAgent
 		return nil
 	}
 }

@@ -35,15 +35,15 @@ func (c *Client) shorten(text string, limit int) string {
 
 // transportError returns the reason why a request under ctx failed, without
 // the URL that [url.Error] carries.
-func (c *Client) transportError(ctx context.Context, err error) connectionError {
+func (c *Client) transportError(ctx context.Context, err error) error {
 	var timeout timeoutError
 	if errors.As(context.Cause(ctx), &timeout) {
-		return connectionError{timeout}
+		return timeout
 	}
 	for urlErr := (*url.Error)(nil); errors.As(err, &urlErr); {
 		err = urlErr.Err
 	}
-	return connectionError{c.redactError(err)}
+	return c.redactError(err)
 }
 
 // redactError returns err, or a stand-in if its text contains the token.

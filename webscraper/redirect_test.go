@@ -2,6 +2,7 @@ package webscraper_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -105,20 +106,19 @@ func TestDownloadFollowsRedirectsOfFiveHosts(t *testing.T) {
 }
 
 func TestDownloadIsNotRedirectedWhereItMayNotGo(t *testing.T) {
-	followed := func(r *http.Request) (*http.Response, error) {
-		if r.URL.Host != "api.webscraper.io" {
-			return nil, errors.New("followed")
-		}
-		return &http.Response{StatusCode: 302, Header: http.Header{"Location": {r.Header.Get("User-Agent")}}, Body: http.NoBody}, nil
-	}
 	for target, want := range map[string]string{
 		"http://files.test/signed?" + signature:         "it does not lead to https",
 		"ftp://files.test/signed?" + signature:          "it does not lead to https",
 		"https://files.test/" + token + "?" + signature: "its URL has the API token",
 		"": "redirected to nowhere",
 	} {
-		client, err := webscraper.NewClient(token, webscraper.WithUserAgent(target),
-			webscraper.WithHTTPClient(&http.Client{Transport: roundTripFunc(followed)}))
+		redirecting := func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host != "api.webscraper.io" {
+				return nil, errors.New("followed")
+			}
+			return &http.Response{StatusCode: 302, Header: http.Header{"Location": {target}}, Body: http.NoBody}, nil
+		}
+		client, err := webscraper.NewClient(token, webscraper.WithHTTPClient(&http.Client{Transport: roundTripFunc(redirecting)}))
 		require.NoError(t, err)
 		_, err = client.DownloadScrapingJob(t.Context(), 500, &strings.Builder{}, webscraper.FormatJSON, webscraper.DownloadOptions{})
 		require.ErrorContains(t, err, want)
@@ -151,7 +151,7 @@ func TestAnswerOfAnotherHostIsNotTheAPIs(t *testing.T) {
 	}
 }
 
-func TestConnectionToAnotherHostThatBreaksIsInterrupted(t *testing.T) {
+func TestDownloadFromAnotherHostThatBreaksIsContinuedThere(t *testing.T) {
 	store, seen := fileStore(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Range") == "" {
 			w.Header().Set("ETag", `"v1"`)
@@ -162,9 +162,14 @@ func TestConnectionToAnotherHostThatBreaksIsInterrupted(t *testing.T) {
 		serveFile(w, r)
 	})
 	client := newClient(t, http.RedirectHandler(store+"/file?"+signature, http.StatusFound))
-	path := t.TempDir() + "/file"
-	d, err := client.DownloadScrapingJobFile(t.Context(), 500, path, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+	var file strings.Builder
+	begun, err := client.DownloadScrapingJob(t.Context(), 500, &file, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	rest, err := client.DownloadScrapingJob(t.Context(), 500, &file, webscraper.FormatJSON, webscraper.DownloadOptions{
+		Offset: begun.Bytes, Validator: begun.Validator,
+	})
 	require.NoError(t, err)
-	require.EqualValues(t, 10, d.Bytes)
+	require.Equal(t, webscraper.Download{Offset: 4, Bytes: 6, Validator: `"v1"`}, rest)
+	require.Equal(t, "0123456789", file.String())
 	require.Len(t, *seen, 2)
 }

@@ -174,7 +174,7 @@ func (c *Client) newHTTPRequest(ctx context.Context, req request) (*http.Request
 		return nil, err
 	}
 	httpReq.Header.Set("Accept", "application/json, */*")
-	httpReq.Header.Set("User-Agent", c.userAgent)
+	httpReq.Header.Set("User-Agent", userAgent)
 	if req.body != nil {
 		httpReq.Header.Set("Content-Type", "application/json")
 	}

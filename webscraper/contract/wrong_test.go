@@ -59,15 +59,14 @@ func TestATruncatedDownloadEndsTheirProcessWithoutAWord(t *testing.T) {
 	require.Empty(t, process.outcomes, "its promise is neither kept nor broken")
 
 	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
-	download, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+	begun, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	require.EqualValues(t, 100_000, download.Bytes)
-
-	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
-	file := filepath.Join(t.TempDir(), "ours")
-	_, err = newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
+	require.EqualValues(t, 100_000, begun.Bytes)
+	rest, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{
+		Offset: begun.Bytes, Validator: begun.Validator,
+	})
 	require.NoError(t, err)
-	require.Len(t, readFile(t, file), 520_000)
+	require.EqualValues(t, 420_000, rest.Bytes)
 }
 
 func TestAPageOfHTMLCrashesTheirProcess(t *testing.T) {
@@ -103,8 +102,11 @@ func TestAnErrorDeletesTheirGoodFileNotOurs(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	file := filepath.Join(t.TempDir(), "records.json")
 	require.NoError(t, os.WriteFile(file, []byte("of yesterday"), 0o600))
-	_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), 7, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
+	ours, err := os.OpenFile(file, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = newClient(t, server).DownloadScrapingJob(t.Context(), 7, ours, webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.True(t, webscraper.IsNotFound(err), "%v", err)
+	require.NoError(t, ours.Close())
 	require.Equal(t, "of yesterday", readFile(t, file))
 
 	outcome := callVendor(t, server, onClient("downloadScrapingJobJSON", 7, file))[0]
@@ -155,9 +157,8 @@ func TestALineThatIsNoRecordStopsTheirReaderNotOurs(t *testing.T) {
 			server := webscrapertest.NewServer(t, webscrapertest.Options{})
 			id := server.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(tt.content, int64(tt.rows))})
 			file := filepath.Join(t.TempDir(), "records.json")
-			_, err := newClient(t, server).DownloadScrapingJobFile(t.Context(), id, file, webscraper.FormatJSON, webscraper.DownloadOptions{})
-			require.NoError(t, err)
-			require.Equal(t, tt.content, readFile(t, file))
+			require.Equal(t, tt.content, download(t, newClient(t, server), id, webscraper.FormatJSON))
+			require.NoError(t, os.WriteFile(file, []byte(tt.content), 0o600))
 			rows, errs := readRows(t, tt.content)
 			require.Len(t, rows, tt.rows)
 			require.Len(t, errs, len(tt.wrongLines))
