@@ -67,12 +67,6 @@ func (p wireProxy) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(p))
 }
 
-func (p *wireProxy) UnmarshalJSON(data []byte) error {
-	text, err := scalarText(data)
-	*p = wireProxy(text)
-	return err
-}
-
 // wireScrapingJobConfig is a ScrapingJobConfig as the API spells it.
 type wireScrapingJobConfig struct {
 	SitemapID       int64     `json:"sitemap_id"`

@@ -9,8 +9,7 @@
 // # Sitemaps and scraping jobs
 //
 // A sitemap says what to scrape; a scraping job is one run of it. Start one with
-// [Client.CreateScrapingJob], or let Web Scraper Cloud start them with
-// [Client.EnableSitemapScheduler]. Do not poll for its end: the service posts a
+// [Client.CreateScrapingJob]. Do not poll for its end: the service posts a
 // webhook notification then, whose form holds the job's ID in scrapingjob_id.
 // It may come twice, and a person may have continued the job in between, so ask
 // for the job itself:
@@ -23,8 +22,8 @@
 //		return nil // another notification will come
 //	}
 //
-// [Client.ScrapingJobs], [Client.Sitemaps] and [Client.ProblematicURLs] list
-// what there is, asking for page after page as the loop goes on:
+// [Client.ScrapingJobs] and [Client.ProblematicURLs] list what there is, asking for
+// page after page as the loop goes on:
 //
 //	for job, err := range client.ScrapingJobs(ctx, webscraper.ListScrapingJobsOptions{}) {
 //		if err != nil {

@@ -255,36 +255,6 @@ func ExampleIsRateLimited() {
 	// 0 of 200 calls left
 }
 
-func ExampleClient_EnableSitemapScheduler() {
-	cloud := webscrapertest.New(webscrapertest.Options{})
-	sitemapID := cloud.AddSitemap(webscrapertest.Sitemap{Name: "webscraper-io-landing"})
-	api := httptest.NewServer(cloud)
-	defer api.Close()
-
-	ctx := context.Background()
-	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = client.EnableSitemapScheduler(ctx, sitemapID, webscraper.Scheduler{
-		CronMinute: "30", CronHour: "6", CronDay: "*", CronMonth: "*", CronWeekday: "1-5",
-		CronTimezone:    "Europe/Riga",
-		RequestInterval: 2 * time.Second,
-		PageLoadDelay:   2 * time.Second,
-		Driver:          "fast",
-		Proxy:           webscraper.NoProxy,
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	scheduler, err := client.SitemapScheduler(ctx, sitemapID)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(scheduler.Enabled, scheduler.CronHour+":"+scheduler.CronMinute, scheduler.CronTimezone)
-	// Output: true 6:30 Europe/Riga
-}
-
 func ExampleClient_ScrapingJobDataQuality() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"title":"IdeaTab A3500L"}`, `{"title":""}`)})

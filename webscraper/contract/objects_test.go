@@ -2,7 +2,6 @@ package contract
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -17,28 +16,6 @@ func getSitemap(id int64) func(context.Context, *webscraper.Client) (any, error)
 			return nil, err
 		}
 		return map[string]any{"id": sitemap.ID, "name": sitemap.Name, "sitemap": string(sitemap.Definition)}, nil
-	}
-}
-
-func getScheduler(id int64) func(context.Context, *webscraper.Client) (any, error) {
-	return func(ctx context.Context, client *webscraper.Client) (any, error) {
-		scheduler, err := client.SitemapScheduler(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		return map[string]any{
-			"scheduler_enabled": scheduler.Enabled,
-			"cron_minute":       scheduler.CronMinute,
-			"cron_hour":         scheduler.CronHour,
-			"cron_day":          scheduler.CronDay,
-			"cron_month":        scheduler.CronMonth,
-			"cron_weekday":      scheduler.CronWeekday,
-			"cron_timezone":     scheduler.CronTimezone,
-			"request_interval":  scheduler.RequestInterval.Milliseconds(),
-			"page_load_delay":   scheduler.PageLoadDelay.Milliseconds(),
-			"driver":            scheduler.Driver,
-			"proxy":             json.Number(scheduler.Proxy), // a number on the wire
-		}, nil
 	}
 }
 
