@@ -14,12 +14,11 @@ import (
 // Format is a file format of a scraping job's records.
 type Format string
 
-// The formats that Web Scraper Cloud offers: JSON Lines, CSV and an Excel
-// workbook.
+// JSON Lines and CSV. Web Scraper Cloud offers an Excel workbook too, which nothing
+// here reads.
 const (
 	FormatJSON Format = "json"
 	FormatCSV  Format = "csv"
-	FormatXLSX Format = "xlsx"
 )
 
 // Download says what a download wrote. Beside an error it says how far the

@@ -46,7 +46,7 @@ func TestRequestsForWhatIsNotThereAre404(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for _, path := range []string{
 		"scraping-job/1", "scraping-job/0", "scraping-job/x", "scraping-job/99999999999999999999", "scraping-job/1/json", "scraping-job/1/csv",
-		"scraping-job/1/xlsx", "scraping-job/1/problematic-urls", "scraping-job/1/data-quality", "sitemap/1", "sitemap/1/scheduler", "nothing",
+		"scraping-job/1/problematic-urls", "scraping-job/1/data-quality", "sitemap/1", "sitemap/1/scheduler", "nothing",
 	} {
 		got := get(t, server, path)
 		require.Equal(t, http.StatusNotFound, got.status, path)

@@ -80,7 +80,6 @@ func (c *Cloud) routes() http.Handler {
 		"DELETE scraping-job/{id}":               c.withJob(c.deleteJob),
 		"GET scraping-job/{id}/json":             c.withJob(c.downloadJSON),
 		"GET scraping-job/{id}/csv":              c.withJob(c.downloadCSV),
-		"GET scraping-job/{id}/xlsx":             c.withJob(c.downloadXLSX),
 		"GET scraping-job/{id}/problematic-urls": c.withJob(c.listProblematicURLs),
 		"GET scraping-job/{id}/data-quality":     c.withJob(c.getDataQuality),
 	} {

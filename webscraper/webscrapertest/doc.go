@@ -51,7 +51,7 @@
 // stand-in decides: validation errors have status 422; a wrong token has 401,
 // with the body of other errors; so has the 429 of the rate limit; lists are in
 // order of id; a job without custom_id has none in its webhook; JSON downloads
-// have an ETag and serve ranges, which [Options] can turn off, CSV and XLSX
-// do not; the scheduler of a sitemap that never had one is at its defaults; a
-// job that is continued keeps its download until it ends.
+// have an ETag and serve ranges, which [Options] can turn off, CSV ones do not, and
+// there are none as XLSX; the scheduler of a sitemap that never had one is at its
+// defaults; a job that is continued keeps its download until it ends.
 package webscrapertest

@@ -13,22 +13,10 @@ func (c *Cloud) downloadJSON(w http.ResponseWriter, r *http.Request, j job) {
 	c.serveFile(w, r, "application/json", j.download(r))
 }
 
+// downloadCSV answers with a file written as it is sent, so that its length is not
+// known before. A raw body is sent as it is.
 func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
-	c.serveTable(w, r, "text/csv; charset=UTF-8", j, writeCSV)
-}
-
-func (c *Cloud) downloadXLSX(w http.ResponseWriter, r *http.Request, j job) {
-	c.serveTable(w, r, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", j, writeXLSX)
-}
-
-// download is the records that a request gets.
-func (j *job) download(r *http.Request) Records {
-	return j.downloadable(r.URL.Query().Get("raw") == "true")
-}
-
-// serveTable answers with a file written as it is sent, so that its length is
-// not known before. A raw body is sent as it is.
-func (c *Cloud) serveTable(w http.ResponseWriter, r *http.Request, contentType string, j job, write func(io.Writer, *table) error) {
+	const contentType = "text/csv; charset=UTF-8"
 	records := j.download(r)
 	if given, ok := records.src.(*memory); ok && given.raw {
 		c.serveFile(w, r, contentType, records)
@@ -41,10 +29,15 @@ func (c *Cloud) serveTable(w http.ResponseWriter, r *http.Request, contentType s
 	// Failing to write, here as below, means that the client has gone.
 	if c.compresses(r) {
 		header.Set("Content-Encoding", "gzip")
-		_ = compress(w, func(w io.Writer) error { return write(w, t) })
+		_ = compress(w, func(w io.Writer) error { return writeCSV(w, t) })
 		return
 	}
-	_ = write(w, t)
+	_ = writeCSV(w, t)
+}
+
+// download is the records that a request gets.
+func (j *job) download(r *http.Request) Records {
+	return j.downloadable(r.URL.Query().Get("raw") == "true")
 }
 
 // selectorsOf is the columns that a sitemap asks for.

@@ -1,11 +1,9 @@
 package webscrapertest_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"encoding/csv"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,7 +37,7 @@ func TestRawBodyIsTheDownloadOfEveryFormat(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	const body = "\xef\xbb\xbf{\"a\""
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(body, 7)})
-	for _, format := range []string{"/json", "/csv", "/xlsx"} {
+	for _, format := range []string{"/json", "/csv"} {
 		require.Equal(t, body, get(t, server, jobPath(id, format)).body)
 	}
 	require.Contains(t, get(t, server, jobPath(id, "")).body, `"stored_record_count":7`)
@@ -99,43 +97,6 @@ func TestCSVOfAJobWithoutRecordsHasTheSitemapsColumns(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Status: "scheduled"})
 	require.Equal(t, "\ufeffweb-scraper-order,web-scraper-start-url,product\r\n", get(t, server, jobPath(id, "/csv")).body)
-}
-
-func TestXLSXDownloadIsAWorkbook(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.Options{})
-	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(first, `{"product":"<A & B>","note":" x "}`)})
-	got := get(t, server, jobPath(id, "/xlsx"))
-	require.Equal(t, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", got.header.Get("Content-Type"))
-	require.Equal(t, [][]string{
-		{"web-scraper-order", "web-scraper-start-url", "product", "note"},
-		{"1614248295-1", "https://webscraper.io/test-sites/e-commerce/allinone", "IdeaTab A3500L", ""},
-		{"", "", "<A & B>", " x "},
-	}, readXLSX(t, got.body))
-}
-
-func readXLSX(t *testing.T, body string) [][]string {
-	t.Helper()
-	archive, err := zip.NewReader(strings.NewReader(body), int64(len(body)))
-	require.NoError(t, err)
-	require.Equal(t, "[Content_Types].xml", archive.File[0].Name)
-	for _, file := range archive.File {
-		part, err := archive.Open(file.Name)
-		require.NoError(t, err)
-		require.NoError(t, xml.NewDecoder(part).Decode(new(struct{})), file.Name)
-	}
-	sheet, err := archive.Open("xl/worksheets/sheet1.xml")
-	require.NoError(t, err)
-	var content struct {
-		Rows []struct {
-			Cells []string `xml:"c>is>t"`
-		} `xml:"sheetData>row"`
-	}
-	require.NoError(t, xml.NewDecoder(sheet).Decode(&content))
-	var rows [][]string
-	for _, row := range content.Rows {
-		rows = append(rows, row.Cells)
-	}
-	return rows
 }
 
 func TestDownloadsAreCompressedWhenAskedFor(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // builtInColumns are in every export, in both spellings of the service.
 var builtInColumns = []string{"web-scraper-order", "web-scraper-start-url", "web_scraper_order", "web_scraper_start_url"}
 
-// table is records as rows of one set of columns, as CSV and XLSX need them.
+// table is records as rows of one set of columns, as CSV needs them.
 type table struct {
 	records Records
 	columns []string // in order of first appearance
