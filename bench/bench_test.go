@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
@@ -118,29 +116,4 @@ func TestUnknownPartIsRefused(t *testing.T) {
 	code, _, problems := programtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0", "--budget-window", "0s")
 	require.Equal(t, program.ExitSettings, code)
 	programtest.RequireProblems(t, "bench", problems, `there is no part "export"`, "--rounds is 0", "--fair-jobs is 0", "--budget-window is 0s")
-}
-
-func TestActionsOfAnImport(t *testing.T) {
-	events := []*historypb.HistoryEvent{
-		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED},
-		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED},
-	}
-	for range 3 {
-		events = append(events, &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED},
-			&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED}, started(1))
-	}
-	require.Equal(t, 5, billableActions(events), "a start, a signal, three activities")
-}
-
-func started(attempt int32) *historypb.HistoryEvent {
-	return &historypb.HistoryEvent{
-		EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED,
-		Attributes: &historypb.HistoryEvent_ActivityTaskStartedEventAttributes{
-			ActivityTaskStartedEventAttributes: &historypb.ActivityTaskStartedEventAttributes{Attempt: attempt},
-		},
-	}
-}
-
-func TestEveryAttemptIsAnAction(t *testing.T) {
-	require.Equal(t, 3, billableActions([]*historypb.HistoryEvent{{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED}, started(3)}))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -168,7 +169,7 @@ func (s *system) importBurst(ctx context.Context, jobs int) (figures, error) {
 		}
 	}
 	for _, id := range burst.ids {
-		run, err := history(ctx, s.temporal.Client(), workflows.WorkflowID(id))
+		run, err := temporalcost.History(ctx, s.temporal.Client(), workflows.WorkflowID(id))
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -47,11 +48,12 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	proxy, err := s.countingProxy(sys.temporal.Client())
+	proxy, err := temporalcost.NewProxy(sys.temporal.Client())
 	if err != nil {
 		return err
 	}
-	sys.env.TemporalAddress = proxy.address
+	s.OnStop(proxy.Stop)
+	sys.env.TemporalAddress = proxy.Address
 	worker, err := sys.startWorker(sys.spool)
 	if err != nil {
 		return err
@@ -91,21 +93,21 @@ func (r *result) timeRow(t *table, prefix string, jobs, records int, seconds flo
 
 // measureCosts imports jobs with the worker behind the proxy, once, and says
 // what each of them costs on average.
-func (s *system) measureCosts(ctx context.Context, proxy *countingProxy, n, records int, key string, r *result, times, costs *table) error {
-	callsBefore, actionsBefore := len(s.cloud.Requests()), proxy.actions.Load()
+func (s *system) measureCosts(ctx context.Context, proxy *temporalcost.Proxy, n, records int, key string, r *result, times, costs *table) error {
+	callsBefore, actionsBefore := len(s.cloud.Requests()), proxy.Actions()
 	ids, took, err := s.importJobs(ctx, n, records)
 	if err != nil {
 		return err
 	}
 	s.step(fmt.Sprintf("%d jobs of %s records: %.2f s", n, thousands(float64(records)), took.Seconds()))
-	calls, actions, events := len(s.cloud.Requests())-callsBefore, int(proxy.actions.Load()-actionsBefore), 0
+	calls, actions, events := len(s.cloud.Requests())-callsBefore, proxy.Actions()-actionsBefore, 0
 	for _, id := range ids {
-		run, err := history(ctx, s.temporal.Client(), workflows.WorkflowID(id))
+		run, err := temporalcost.History(ctx, s.temporal.Client(), workflows.WorkflowID(id))
 		if err != nil {
 			return err
 		}
 		events += len(run)
-		actions += billableActions(run)
+		actions += temporalcost.Actions(run)
 	}
 	perJob := func(name string, count int) (cell string) {
 		return r.figure(key+name, "%.1f", float64(count)/float64(n))

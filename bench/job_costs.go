@@ -12,6 +12,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -63,7 +64,7 @@ func (c *jobCosts) addHistories(ctx context.Context, temporal client.Client, ids
 		c.total["history_events"] += float64(run.GetHistoryLength())
 		c.total["history_bytes"] += float64(run.GetHistorySizeBytes())
 		c.total["state_transitions"] += float64(run.GetStateTransitionCount())
-		events, err := history(ctx, temporal, workflows.WorkflowID(id))
+		events, err := temporalcost.History(ctx, temporal, workflows.WorkflowID(id))
 		if err != nil {
 			return nil, err
 		}

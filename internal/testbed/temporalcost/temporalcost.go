@@ -1,4 +1,6 @@
-package main
+// Package temporalcost counts what a workflow costs: events of its history, and the
+// Actions that Temporal Cloud bills.
+package temporalcost
 
 import (
 	"context"
@@ -13,8 +15,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// history returns the events of a workflow's last run.
-func history(ctx context.Context, temporal client.Client, workflowID string) (events []*historypb.HistoryEvent, err error) {
+// History returns the events of a workflow's last run.
+func History(ctx context.Context, temporal client.Client, workflowID string) (events []*historypb.HistoryEvent, err error) {
 	pages := temporal.GetWorkflowHistory(ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for pages.HasNext() {
 		event, err := pages.Next()
@@ -26,8 +28,7 @@ func history(ctx context.Context, temporal client.Client, workflowID string) (ev
 	return events, nil
 }
 
-// billableActions counts the Actions of Temporal Cloud that a run's history
-// tells of, by https://docs.temporal.io/cloud/actions:
+// Actions counts the Actions of Temporal Cloud that a run's history tells of, by https://docs.temporal.io/cloud/actions:
 //
 //   - the start of the workflow, by whatever means, and each child workflow's;
 //   - each signal received or sent, so that a SignalWithStart is two;
@@ -39,8 +40,8 @@ func history(ctx context.Context, temporal client.Client, workflowID string) (ev
 //     versions are, which cost nothing.
 //
 // An activity that no worker has taken has cost nothing. Heartbeats that reach
-// the server and queries are Actions that no history has: see countingProxy.
-func billableActions(events []*historypb.HistoryEvent) (actions int) {
+// the server and queries are Actions that no history has: see [Proxy].
+func Actions(events []*historypb.HistoryEvent) (actions int) {
 	for _, event := range events {
 		switch event.GetEventType() {
 		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
@@ -66,15 +67,17 @@ func billableActions(events []*historypb.HistoryEvent) (actions int) {
 	return actions
 }
 
-// countingProxy stands between a worker and Temporal and counts the Actions
-// that leave no trace in a history. It costs a little time.
-type countingProxy struct {
-	address string
-	actions atomic.Int64 // heartbeats and answers to queries
+// Proxy stands between a worker and Temporal and counts the Actions that leave no
+// trace in a history. It costs a little time.
+type Proxy struct {
+	Address string // for the worker
+	actions atomic.Int64
+	server  *grpc.Server
 }
 
-func (s *stage) countingProxy(temporal client.Client) (*countingProxy, error) {
-	p := new(countingProxy)
+// NewProxy serves what the client reaches, until it is stopped.
+func NewProxy(temporal client.Client) (*Proxy, error) {
+	p := new(Proxy)
 	forward, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: temporal.WorkflowService()})
 	if err != nil {
 		return nil, err
@@ -83,8 +86,8 @@ func (s *stage) countingProxy(temporal client.Client) (*countingProxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.address = listener.Addr().String()
-	server := grpc.NewServer(grpc.UnaryInterceptor(
+	p.Address = listener.Addr().String()
+	p.server = grpc.NewServer(grpc.UnaryInterceptor(
 		func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 			switch request.(type) {
 			case *workflowservice.RecordActivityTaskHeartbeatRequest, *workflowservice.RespondQueryTaskCompletedRequest:
@@ -92,11 +95,16 @@ func (s *stage) countingProxy(temporal client.Client) (*countingProxy, error) {
 			}
 			return handle(ctx, request)
 		}))
-	workflowservice.RegisterWorkflowServiceServer(server, forward)
-	go func() { _ = server.Serve(listener) }() // ends with Stop
-	s.OnStop(func() error {
-		server.Stop()
-		return nil
-	})
+	workflowservice.RegisterWorkflowServiceServer(p.server, forward)
+	go func() { _ = p.server.Serve(listener) }() // ends with Stop
 	return p, nil
+}
+
+// Actions are the heartbeats and the answers to queries so far.
+func (p *Proxy) Actions() int { return int(p.actions.Load()) }
+
+// Stop closes the proxy's connections.
+func (p *Proxy) Stop() error {
+	p.server.Stop()
+	return nil
 }
