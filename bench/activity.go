@@ -20,6 +20,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -115,7 +116,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(streams.Out).Encode(activityOutcome{Seconds: took.Seconds(), PeakRSSMiB: peakRSS(os.Getpid())})
+	return json.NewEncoder(streams.Out).Encode(activityOutcome{Seconds: took.Seconds(), PeakRSSMiB: childprocess.PeakRSS(os.Getpid())})
 }
 
 // runActivity runs the activity with its input in a process of its own.

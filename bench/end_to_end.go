@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -66,7 +67,7 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	if err := sys.measureCosts(ctx, proxy, 1, s.Records*largeJobTimes, "large_job.", r, t, costs); err != nil {
 		return fmt.Errorf("the large job: %w", err)
 	}
-	costs.row("the worker's peak memory: " + r.setPeakRSS("large_job.worker_rss_mib", peakRSS(worker.PID())))
+	costs.row("the worker's peak memory: " + r.setPeakRSS("large_job.worker_rss_mib", childprocess.PeakRSS(worker.PID())))
 	return nil
 }
 

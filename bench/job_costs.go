@@ -12,6 +12,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -38,7 +39,7 @@ func (s *system) spent(ctx context.Context) (figures, error) {
 		Backend int
 	}
 	err := s.db.GetContext(ctx, &server, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, pg_backend_pid() AS backend`)
-	cpu, _ := familyCPUSeconds(server.Backend, "postgres")
+	cpu, _ := childprocess.FamilyCPUSeconds(server.Backend, "postgres")
 	return figures{
 		"api_calls": float64(calls), "api_bytes": float64(bytes), "wal_bytes": server.WAL, "postgresql_cpu_ms": cpu * 1000,
 	}, err
@@ -113,7 +114,7 @@ func (c *jobCosts) report(s *stage, r *result) {
 	} {
 		perJob, perRecord := c.total[cost.key]/float64(c.jobs), ""
 		if perJob == 0 {
-			t.row(cost.title, r.notMeasured("job."+cost.key, noCPUTime))
+			t.row(cost.title, r.notMeasured("job."+cost.key, "only Linux tells the CPU time of processes, and only of those on this machine"))
 			continue
 		}
 		if cost.perRecord {

@@ -62,7 +62,7 @@ func (r *result) notMeasured(key, reason string) (cell string) {
 // setPeakRSS keeps a peak memory, in MiB, and returns the table's cell; 0 is none.
 func (r *result) setPeakRSS(key string, mib float64) (cell string) {
 	if mib == 0 {
-		return r.notMeasured(key, noPeakRSS)
+		return r.notMeasured(key, "only Linux tells the peak memory of a process")
 	}
 	return r.figure(key, "%.0f MiB", mib)
 }

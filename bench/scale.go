@@ -113,8 +113,8 @@ func (p *scalePart) importAll(ctx context.Context, n int) (time.Duration, error)
 	}
 	var stops []error
 	for _, worker := range fleet.workers {
-		fleet.peakRSSMiB = max(fleet.peakRSSMiB, peakRSS(worker.PID()))
-		seconds, _ := cpuSeconds(worker.PID()) // 0 if it is not known
+		fleet.peakRSSMiB = max(fleet.peakRSSMiB, childprocess.PeakRSS(worker.PID()))
+		seconds, _ := childprocess.CPUSeconds(worker.PID()) // 0 if it is not known
 		p.costs.total["worker_cpu_ms"] += seconds * 1000
 		stops = append(stops, worker.Stop())
 	}

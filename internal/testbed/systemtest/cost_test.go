@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -14,6 +15,7 @@ import (
 const (
 	eventsOfAJob  = 24
 	actionsOfAJob = 7
+	peakMemoryMiB = 150 // of the worker
 )
 
 func TestJobCostsTheEventsAndActionsThatThePageSays(t *testing.T) {
@@ -31,4 +33,16 @@ func TestJobCostsTheEventsAndActionsThatThePageSays(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, events, eventsOfAJob)
 	require.LessOrEqual(t, temporalcost.Actions(events)+proxy.Actions(), actionsOfAJob)
+}
+
+func TestWorkersMemoryDoesNotDependOnTheSizeOfTheFile(t *testing.T) {
+	t.Parallel()
+	s := New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
+	worker := s.StartWorker(s.Spool)
+	const records = 300_000 // 156 MB
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1)})
+	s.Notify(id)
+	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+	s.RequireRecords(id, records)
+	require.LessOrEqual(t, childprocess.PeakRSS(worker.PID()), float64(peakMemoryMiB))
 }

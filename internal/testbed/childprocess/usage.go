@@ -1,22 +1,12 @@
-package main
+package childprocess
 
-import (
-	"github.com/prometheus/procfs"
-)
-
-// Why there is no figure of a process.
-const (
-	noCPUTime = "only Linux tells the CPU time of processes, in /proc, and only of those on this machine"
-	// The rusage of a child would not do: on Linux it counts the memory of the
-	// parent that it was forked from.
-	noPeakRSS = "only Linux tells the peak memory of a process, in /proc"
-)
+import "github.com/prometheus/procfs"
 
 // ticksPerSecond is the unit of /proc, the same on every Linux.
 const ticksPerSecond = 100
 
-// cpuSeconds is how long a running process has computed so far.
-func cpuSeconds(pid int) (seconds float64, known bool) {
+// CPUSeconds is how long a running process has computed so far, where /proc tells.
+func CPUSeconds(pid int) (seconds float64, known bool) {
 	stat, known := processStat(pid)
 	return stat.CPUTime(), known
 }
@@ -29,9 +19,9 @@ func processStat(pid int) (stat procfs.ProcStat, known bool) {
 	return stat, err == nil
 }
 
-// familyCPUSeconds is how long the parent of a process and all its children have
+// FamilyCPUSeconds is how long the parent of a process and all its children have
 // computed so far, those that have ended among them. All of them have the name.
-func familyCPUSeconds(child int, name string) (seconds float64, known bool) {
+func FamilyCPUSeconds(child int, name string) (seconds float64, known bool) {
 	stat, known := processStat(child)
 	if !known || stat.Comm != name {
 		return 0, false
@@ -50,9 +40,10 @@ func familyCPUSeconds(child int, name string) (seconds float64, known bool) {
 	return seconds, true
 }
 
-// peakRSS is the most memory, in MiB, that a running process has ever had; 0
-// when that is not known.
-func peakRSS(pid int) (mib float64) {
+// PeakRSS is the most memory, in MiB, that a running process has ever had; 0 when
+// that is not known. The rusage of a child would not do: on Linux it counts the memory
+// of the parent that it was forked from.
+func PeakRSS(pid int) (mib float64) {
 	process, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0
