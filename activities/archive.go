@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -155,7 +154,7 @@ func (a *Activities) restoreLatest(
 		return err
 	}
 	from := &countingReader{Reader: content, ctx: ctx, read: read}
-	err = a.Spool.fill(in.File, from, latest.SHA256)
+	err = a.fill(ctx, in.File, from)
 	if from.err != nil {
 		return archiveError{from.err}
 	}
@@ -167,29 +166,21 @@ func (a *Activities) restoreLatest(
 	return nil
 }
 
-// fill makes the file of that name from what is read, which is whole if it ends
+// fill makes the spool file of that name from what is read, which is whole if it ends
 // with io.EOF.
-func (s *Spool) fill(name string, from io.Reader, sha256 string) (err error) {
-	if _, err := s.path(name); err != nil {
-		return err
+func (a *Activities) fill(ctx context.Context, name string, from io.Reader) error {
+	partial := newPartialFile(a.Spool, name, a.WorkerTaskQueue, Progress{})
+	err := partial.open(ctx)
+	if err == nil {
+		_, err = io.Copy(partial, from)
 	}
-	file, err := os.CreateTemp(s.dir, name+partialSuffix+"*")
+	if err == nil {
+		err = partial.finish()
+	}
 	if err != nil {
-		return fmt.Errorf("making the spool file: %w", err)
+		partial.leave(ctx, false)
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(file.Name())
-		}
-	}()
-	_, err = io.Copy(file, from)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("writing the spool file: %w", err)
-	}
-	if err := s.finish(file.Name(), name, sha256); err != nil {
-		return fmt.Errorf("naming the spool file: %w", err)
-	}
-	return nil
+	return err
 }
 
 // removeOldArchivedFiles removes what the archive need not keep any longer.

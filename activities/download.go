@@ -226,14 +226,10 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 	if err := a.transfer(ctx, in, partial); err != nil {
 		return result, reached, err
 	}
-	if err := partial.file.Close(); err != nil {
-		return result, reached, fmt.Errorf("writing the spool file: %w", err)
+	if err := partial.finish(); err != nil {
+		return result, reached, err
 	}
-	result = DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.sha256(), Format: in.Source.Format}
-	if err := a.Spool.finish(partial.file.Name(), in.File, result.SHA256); err != nil {
-		return result, reached, fmt.Errorf("naming the spool file: %w", err)
-	}
-	return result, reached, nil
+	return DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.sha256(), Format: in.Source.Format}, reached, nil
 }
 
 // transfer fills the partial file: with what the attempt before has left, and

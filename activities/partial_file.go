@@ -174,6 +174,17 @@ func (p *partialFile) Write(b []byte) (int, error) {
 // sha256 is that of what has been written, in lower-case hexadecimal.
 func (p *partialFile) sha256() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 
+// finish gives the file, which is whole, its own name.
+func (p *partialFile) finish() error {
+	if err := p.file.Close(); err != nil {
+		return fmt.Errorf("writing the spool file: %w", err)
+	}
+	if err := p.spool.finish(p.file.Name(), p.name, p.sha256()); err != nil {
+		return fmt.Errorf("naming the spool file: %w", err)
+	}
+	return nil
+}
+
 // leave ends an attempt that has failed. If another one goes on, it leaves the
 // file that heartbeats have told of, or the earlier one; without either, no worker
 // is better than another. The rest is removed, by RemoveFile if that is not
