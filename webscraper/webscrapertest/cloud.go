@@ -63,7 +63,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Cloud) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handler := range map[string]http.HandlerFunc{
-		"GET account": c.getAccount,
+		"GET account": func(w http.ResponseWriter, _ *http.Request) { writeData(w, c.options.Account) },
 
 		"POST sitemap":                        c.createSitemap,
 		"GET sitemaps":                        c.listSitemaps,

@@ -86,3 +86,11 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+// Account is whom the API tokens belong to.
+type Account struct {
+	Email       string `json:"email"`
+	Firstname   string `json:"firstname"`
+	Lastname    string `json:"lastname"`
+	PageCredits int64  `json:"page_credits"`
+}
