@@ -92,7 +92,7 @@ type burst struct {
 
 func (s *system) notifyBurst(ctx context.Context, jobs, records int) (b burst, err error) {
 	b.ids, b.records = s.addJobs(jobs, records), records
-	if err := s.db.GetContext(ctx, &b.begun, `SELECT clock_timestamp()`); err != nil {
+	if err := s.DB.GetContext(ctx, &b.begun, `SELECT clock_timestamp()`); err != nil {
 		return b, err
 	}
 	return b, s.notifyAll(ctx, b.ids)
@@ -113,7 +113,7 @@ func (s *system) seconds(ctx context.Context, b burst) (figures, error) {
 		DeletedMedian   float64 `db:"deleted_median"`
 		Deleted         float64
 	}
-	if err := s.db.GetContext(ctx, &seconds, secondsOfBurst, b.ids[0], b.ids[len(b.ids)-1], b.begun); err != nil {
+	if err := s.DB.GetContext(ctx, &seconds, secondsOfBurst, b.ids[0], b.ids[len(b.ids)-1], b.begun); err != nil {
 		return nil, fmt.Errorf("reading the times: %w", err)
 	}
 	return figures{
@@ -153,7 +153,7 @@ func (s *system) importBurst(ctx context.Context, jobs int) (figures, error) {
 	for _, name := range []string{"lists", "looks", "downloads", "deletions", "refused"} {
 		b[name] = 0 // also when there were none
 	}
-	for _, request := range s.cloud.Requests() {
+	for _, request := range s.Cloud.Requests() {
 		b["calls"]++
 		switch {
 		case request.Status == http.StatusTooManyRequests:
@@ -169,7 +169,7 @@ func (s *system) importBurst(ctx context.Context, jobs int) (figures, error) {
 		}
 	}
 	for _, id := range burst.ids {
-		run, err := temporalcost.History(ctx, s.temporal.Client(), workflows.WorkflowID(id))
+		run, err := temporalcost.History(ctx, s.Temporal.Client(), workflows.WorkflowID(id))
 		if err != nil {
 			return nil, err
 		}

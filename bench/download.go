@@ -31,13 +31,13 @@ type downloadPart struct {
 }
 
 func measureDownload(ctx context.Context, s *stage, r *result) error {
-	cloud, baseURI := s.cloud(apiLimit{})
+	cloud := cloud(apiLimit{})
 	_, databaseURL, err := s.database(ctx)
 	if err != nil {
 		return err
 	}
 	records := webscrapertest.Products(s.Records, 1)
-	p := &downloadPart{stage: s, databaseURL: databaseURL, baseURI: baseURI, id: cloud.AddJob(webscrapertest.Job{Records: records})}
+	p := &downloadPart{stage: s, databaseURL: databaseURL, baseURI: s.Serve(cloud) + webscrapertest.BasePath, id: cloud.AddJob(webscrapertest.Job{Records: records})}
 	if p.bytes, err = records.Open().Seek(0, 2); err != nil {
 		return err
 	}

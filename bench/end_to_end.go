@@ -49,12 +49,12 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	proxy, err := temporalcost.NewProxy(sys.temporal.Client())
+	proxy, err := temporalcost.NewProxy(sys.Temporal.Client())
 	if err != nil {
 		return err
 	}
 	s.OnStop(proxy.Stop)
-	sys.env.TemporalAddress = proxy.Address
+	sys.Env.TemporalAddress = proxy.Address
 	worker, err := sys.startWorker(sys.spool)
 	if err != nil {
 		return err
@@ -95,15 +95,15 @@ func (r *result) timeRow(t *table, prefix string, jobs, records int, seconds flo
 // measureCosts imports jobs with the worker behind the proxy, once, and says
 // what each of them costs on average.
 func (s *system) measureCosts(ctx context.Context, proxy *temporalcost.Proxy, n, records int, key string, r *result, times, costs *table) error {
-	callsBefore, actionsBefore := len(s.cloud.Requests()), proxy.Actions()
+	callsBefore, actionsBefore := len(s.Cloud.Requests()), proxy.Actions()
 	ids, took, err := s.importJobs(ctx, n, records)
 	if err != nil {
 		return err
 	}
 	s.step(fmt.Sprintf("%d jobs of %s records: %.2f s", n, thousands(float64(records)), took.Seconds()))
-	calls, actions, events := len(s.cloud.Requests())-callsBefore, proxy.Actions()-actionsBefore, 0
+	calls, actions, events := len(s.Cloud.Requests())-callsBefore, proxy.Actions()-actionsBefore, 0
 	for _, id := range ids {
-		run, err := temporalcost.History(ctx, s.temporal.Client(), workflows.WorkflowID(id))
+		run, err := temporalcost.History(ctx, s.Temporal.Client(), workflows.WorkflowID(id))
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (s *system) importJobs(ctx context.Context, n, records int) (ids []int64, t
 // addJobs returns the IDs of new jobs, one after the other.
 func (s *system) addJobs(n, records int) (ids []int64) {
 	for i := range n {
-		ids = append(ids, s.cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(records, int64(i))}))
+		ids = append(ids, s.Cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(records, int64(i))}))
 	}
 	return ids
 }
@@ -153,7 +153,7 @@ func (s *system) notifyAll(ctx context.Context, ids []int64) error {
 func (s *system) waitForPublished(ctx context.Context, ids []int64) error {
 	err := waitFor(ctx, 10*time.Millisecond, func() (bool, error) {
 		var published int
-		err := s.db.GetContext(ctx, &published, `SELECT count(published_at) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`,
+		err := s.DB.GetContext(ctx, &published, `SELECT count(published_at) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`,
 			ids[0], ids[len(ids)-1])
 		return published == len(ids), err
 	})
@@ -168,7 +168,7 @@ func (s *system) waitForPublished(ctx context.Context, ids []int64) error {
 func (s *system) waitForDeleted(ctx context.Context, ids []int64, records int) error {
 	for _, id := range ids {
 		var result workflows.ImportScrapingJobResult
-		if err := s.temporal.Client().GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result); err != nil {
+		if err := s.Temporal.Client().GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result); err != nil {
 			return err
 		}
 		if result.Outcome != workflows.Deleted || result.Records != int64(records) {
@@ -179,7 +179,7 @@ func (s *system) waitForDeleted(ctx context.Context, ids []int64, records int) e
 }
 
 func (s *system) notify(ctx context.Context, id int64) error {
-	delivery, err := s.cloud.SendWebhook(ctx, id)
+	delivery, err := s.Cloud.SendWebhook(ctx, id)
 	if err == nil && !delivery.Delivered {
 		err = fmt.Errorf("the webhook did not take the notification of job %d: %s", id,
 			strings.TrimSpace(delivery.Attempts[len(delivery.Attempts)-1].Body))

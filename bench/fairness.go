@@ -42,14 +42,14 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 // fairnessOnce imports the small jobs, and then a large one and as many small ones
 // beside it.
 func (s *system) fairnessOnce(ctx context.Context) (figures, error) {
-	if err := emptyTables(ctx, s.db); err != nil {
+	if err := emptyTables(ctx, s.DB); err != nil {
 		return nil, err
 	}
 	alone, err := s.importSmallJobs(ctx, func() error { return nil })
 	if err != nil {
 		return nil, fmt.Errorf("alone: %w", err)
 	}
-	if err := emptyTables(ctx, s.db); err != nil {
+	if err := emptyTables(ctx, s.DB); err != nil {
 		return nil, err
 	}
 	records := s.Records * largeJobTimes

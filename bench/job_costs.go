@@ -30,7 +30,7 @@ type jobCosts struct {
 // server on another machine.
 func (s *system) spent(ctx context.Context) (figures, error) {
 	calls, bytes := 0, int64(0)
-	for _, request := range s.cloud.Requests() {
+	for _, request := range s.Cloud.Requests() {
 		calls++
 		bytes += request.Bytes
 	}
@@ -38,7 +38,7 @@ func (s *system) spent(ctx context.Context) (figures, error) {
 		WAL     float64
 		Backend int
 	}
-	err := s.db.GetContext(ctx, &server, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, pg_backend_pid() AS backend`)
+	err := s.DB.GetContext(ctx, &server, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, pg_backend_pid() AS backend`)
 	cpu, _ := childprocess.FamilyCPUSeconds(server.Backend, "postgres")
 	return figures{
 		"api_calls": float64(calls), "api_bytes": float64(bytes), "wal_bytes": server.WAL, "postgresql_cpu_ms": cpu * 1000,

@@ -24,7 +24,7 @@ func measureResume(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	// The other connections then are all the worker's.
-	sys.db.SetMaxOpenConns(1)
+	sys.DB.SetMaxOpenConns(1)
 	measured, err := sys.medians(func(round int) (figures, error) {
 		return sys.resumeOnce(ctx, time.Duration(round+1)*killStep)
 	}, func(f figures) string {
@@ -54,7 +54,7 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 	if err != nil {
 		return nil, err
 	}
-	id := s.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(s.Records, 1)})
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(s.Records, 1)})
 	if err := s.notify(ctx, id); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 		return nil, err
 	}
 	downloads := 0
-	for _, request := range s.cloud.Requests() {
+	for _, request := range s.Cloud.Requests() {
 		if request.ID == id && strings.HasSuffix(request.Path, "/json") {
 			downloads++
 		}
@@ -115,7 +115,7 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 // inserted is how many records PostgreSQL has been given, in transactions that
 // it has rolled back too. Connections tell their part when they end.
 func (s *system) inserted(ctx context.Context) (n float64, err error) {
-	err = s.db.GetContext(ctx, &n, `SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = 'scrapehaul' AND relname = 'import_records'`)
+	err = s.DB.GetContext(ctx, &n, `SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = 'scrapehaul' AND relname = 'import_records'`)
 	return n, err
 }
 
@@ -123,7 +123,7 @@ func (s *system) inserted(ctx context.Context) (n float64, err error) {
 // how many are.
 func (s *system) waitForRecords(ctx context.Context, id int64, atLeast float64) (n float64, err error) {
 	err = waitFor(ctx, 5*time.Millisecond, func() (bool, error) {
-		err := s.db.GetContext(ctx, &n, `SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
+		err := s.DB.GetContext(ctx, &n, `SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
 		return n >= atLeast, err
 	})
 	return n, err
@@ -133,7 +133,7 @@ func (s *system) waitForRecords(ctx context.Context, id int64, atLeast float64) 
 func (s *system) waitForDisconnection(ctx context.Context) error {
 	return waitFor(ctx, 5*time.Millisecond, func() (bool, error) {
 		var others int
-		err := s.db.GetContext(ctx, &others, `SELECT count(*) FROM pg_stat_activity
+		err := s.DB.GetContext(ctx, &others, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 		return others == 0, err
 	})

@@ -85,7 +85,7 @@ func (p *scalePart) measureFleets(ctx context.Context, r *result) error {
 func fleetKey(workers int) string { return fmt.Sprintf("workers_%d", workers) }
 
 func (p *scalePart) startFleet(ctx context.Context, n int) error {
-	if err := emptyTables(ctx, p.db); err != nil {
+	if err := emptyTables(ctx, p.DB); err != nil {
 		return err
 	}
 	fleet := p.fleets[n]
@@ -129,7 +129,7 @@ func (p *scalePart) importAll(ctx context.Context, n int) (time.Duration, error)
 	if err := p.checkOnce(ctx, ids, p.ScaleRecords); err != nil {
 		return 0, err
 	}
-	byWorker, err := p.costs.addHistories(ctx, p.temporal.Client(), ids)
+	byWorker, err := p.costs.addHistories(ctx, p.Temporal.Client(), ids)
 	if err != nil {
 		return 0, err
 	}
@@ -154,7 +154,7 @@ SELECT count(*) FROM (
 // once. The jobs are those added together.
 func (s *system) checkOnce(ctx context.Context, ids []int64, records int) error {
 	var whole int
-	if err := s.db.GetContext(ctx, &whole, wholeJobs, ids[0], ids[len(ids)-1], records); err != nil {
+	if err := s.DB.GetContext(ctx, &whole, wholeJobs, ids[0], ids[len(ids)-1], records); err != nil {
 		return fmt.Errorf("counting the records: %w", err)
 	}
 	if whole != len(ids) {

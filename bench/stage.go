@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,14 +17,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
-	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 const (
-	apiToken     = "bench-api-token"
-	webhookToken = "bench-webhook-token"
+	apiToken       = "bench-api-token"
+	databasePrefix = "scrapehaul_bench"
 )
 
 // apiLimit is the limit of the API's calls, for the stand-in and the programs.
@@ -77,11 +76,7 @@ func (s *stage) step(text string) {
 
 // database is an empty database with schema scrapehaul.
 func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, err error) {
-	if db, databaseURL, err = s.Database(ctx, "scrapehaul_bench"); err != nil {
-		return nil, "", err
-	}
-	_, err = postgres.Migrate(ctx, db)
-	return db, databaseURL, err
+	return s.MigratedDatabase(ctx, databasePrefix)
 }
 
 // emptyTables gives everything that is measured on one database the same
@@ -98,24 +93,18 @@ func emptyTables(ctx context.Context, db *sqlx.DB) error {
 	return nil
 }
 
-// cloud serves a stand-in without compression, which on one machine would be
-// measured too.
-func (s *stage) cloud(limit apiLimit) (cloud *webscrapertest.Cloud, baseURI string) {
-	cloud = webscrapertest.New(webscrapertest.Options{
+// cloud is a stand-in without compression, which on one machine would be measured too.
+func cloud(limit apiLimit) *webscrapertest.Cloud {
+	return webscrapertest.New(webscrapertest.Options{
 		Tokens: []string{apiToken}, NoGzip: true, RateLimitCalls: limit.calls, RateLimitWindow: limit.window,
 	})
-	return cloud, s.Serve(cloud) + webscrapertest.BasePath
 }
 
 // system is all of scrapehaul, but for a worker.
 type system struct {
 	*stage
-	built    builtprograms.Programs
-	temporal *temporalserver.Server
-	cloud    *webscrapertest.Cloud
-	db       *sqlx.DB
-	env      builtprograms.Environment
-	spool    string
+	localservers.System
+	spool string
 }
 
 // noReconciliation is a setting for what a reconciliation at its quarter of an
@@ -125,41 +114,29 @@ var noReconciliation = map[string]string{"RECONCILE_EVERY": "0"}
 // system starts the starter, and all that it and a worker need. Nothing is held
 // before it is deleted; other settings have their defaults, unless they are given.
 func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]string) (*system, error) {
-	sys := &system{stage: s, spool: filepath.Join(s.dir, "spool")}
-	var err error
-	var databaseURL, baseURI string
-	if sys.built, err = s.programs(); err != nil {
+	built, err := s.programs()
+	if err != nil {
 		return nil, err
 	}
-	if sys.db, databaseURL, err = s.database(ctx); err != nil {
-		return nil, err
-	}
-	if sys.temporal, err = s.Temporal(ctx, false); err != nil {
-		return nil, err
-	}
-	sys.cloud, baseURI = s.cloud(limit)
-	sys.env = builtprograms.Environment{
-		TemporalAddress:   sys.temporal.HostPort,
-		TemporalNamespace: sys.temporal.Namespace,
-		DatabaseURL:       databaseURL,
-		APIBaseURI:        baseURI,
-		APIToken:          apiToken,
-		WebhookToken:      webhookToken,
-		Settings:          settings,
-		Log:               s.log,
-	}.With("HOLD_BEFORE_DELETE", "0")
+	all := map[string]string{"HOLD_BEFORE_DELETE": "0"}
 	if limit.calls != 0 {
-		sys.env = sys.env.With("API_CALLS_PER_15_MINUTES", strconv.Itoa(limit.calls))
+		all["API_CALLS_PER_15_MINUTES"] = strconv.Itoa(limit.calls)
+	}
+	maps.Copy(all, settings)
+	started, err := s.System(ctx, localservers.SystemOptions{
+		Programs: built, Database: databasePrefix, Cloud: cloud(limit), APIToken: apiToken, Settings: all,
+	})
+	if err != nil {
+		return nil, err
 	}
 	if limit.window != 0 {
-		if _, err := sys.db.ExecContext(ctx, shortenWindow, limit.window.Seconds()); err != nil {
+		if _, err := started.DB.ExecContext(ctx, shortenWindow, limit.window.Seconds()); err != nil {
 			return nil, fmt.Errorf("shortening the window: %w", err)
 		}
 	}
-	_, err = s.Starter(sys.built, sys.env, sys.cloud)
-	return sys, err
+	return &system{stage: s, System: started, spool: filepath.Join(s.dir, "spool")}, nil
 }
 
 func (s *system) startWorker(spool string) (*childprocess.Process, error) {
-	return s.Worker(s.built, s.env, spool)
+	return s.Worker(s.Programs, s.Env, spool)
 }

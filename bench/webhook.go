@@ -27,6 +27,8 @@ var connections = []int{1, 64, 512}
 
 const mainConnections = 64
 
+const webhookToken = "bench-webhook-token"
+
 // webhookQueue is a task queue without workers: only the answers are measured.
 const webhookQueue = "bench-webhook"
 

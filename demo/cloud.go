@@ -33,10 +33,15 @@ var jobs = []job{
 // createdJobRecords is what a job created through the API scrapes.
 const createdJobRecords = 1_000
 
-// newCloud returns the stand-in with the demo's jobs, which are being scraped
-// and finish a few seconds after now. So do those created through the API.
+// newCloud returns the stand-in. Jobs that are created through its API finish a few
+// seconds later.
 func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
-	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Scraper: scrape})
+	return webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Scraper: scrape})
+}
+
+// addJobs adds the demo's jobs, which are being scraped and finish a few seconds after
+// now.
+func addJobs(cloud *webscrapertest.Cloud) {
 	for i, j := range jobs {
 		cloud.AddJob(webscrapertest.Job{
 			ID:          j.id,
@@ -46,7 +51,6 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 			Timeline:    webscrapertest.Timeline{Scheduling: time.Second, Started: time.Duration(i+1) * time.Second},
 		})
 	}
-	return cloud
 }
 
 // scrape is what a job created through the API does.
@@ -117,6 +121,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	}
 	logger := streams.Logger()
 	cloud := newCloud(c.Token, logger)
+	addJobs(cloud)
 	cloud.SetWebhookURL(c.Webhook)
 	var running sync.WaitGroup
 	running.Go(func() { cloud.Run(ctx) })

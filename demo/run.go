@@ -11,18 +11,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
-const (
-	apiToken     = "demo-api-token"
-	webhookToken = "demo-webhook-token"
-)
+const apiToken = "demo-api-token"
 
 type runCommand struct {
 	Once bool          `help:"End as soon as all jobs are imported and checked; exit status 0 if they are as expected."`
@@ -69,12 +63,7 @@ type demo struct {
 	dir     string // for programs, the spool and logs
 	logPath string
 	servers localservers.Servers
-
-	db          *sqlx.DB
-	databaseURL string
-	cloudURL    string
-	webhookURL  string
-	temporal    *temporalserver.Server
+	localservers.System
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
@@ -99,31 +88,19 @@ func (d *demo) start(ctx context.Context, hold time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.db, d.databaseURL, err = d.servers.Database(ctx, "scrapehaul_demo"); err != nil {
-		return err
-	}
-	if d.temporal, err = d.servers.Temporal(ctx, true); err != nil {
-		return err
-	}
-	d.step("Starting the stand-in of Web Scraper Cloud, a worker and the webhook server")
 	cloud := newCloud(apiToken, slog.New(slog.NewJSONHandler(logFile, nil)))
-	d.cloudURL = d.servers.Serve(cloudHandler(cloud))
-	env := builtprograms.Environment{
-		TemporalAddress:   d.temporal.HostPort,
-		TemporalNamespace: d.temporal.Namespace,
-		DatabaseURL:       d.databaseURL,
-		APIBaseURI:        d.cloudURL + "/api/v1/",
-		APIToken:          apiToken,
-		WebhookToken:      webhookToken,
-		Settings:          map[string]string{"HOLD_BEFORE_DELETE": hold.String()},
-		Log:               logFile,
-	}
-	if _, err := d.servers.Worker(programs, env, filepath.Join(d.dir, "spool")); err != nil {
+	d.System, err = d.servers.System(ctx, localservers.SystemOptions{
+		Programs: programs, Database: "scrapehaul_demo", UI: true, Cloud: cloud, Handler: cloudHandler(cloud), APIToken: apiToken,
+		Settings: map[string]string{"HOLD_BEFORE_DELETE": hold.String()},
+	})
+	if err != nil {
 		return err
 	}
-	if d.webhookURL, err = d.servers.Starter(programs, env, cloud); err != nil {
+	d.step("Starting a worker")
+	if _, err := d.servers.Worker(programs, d.Env, filepath.Join(d.dir, "spool")); err != nil {
 		return err
 	}
+	addJobs(cloud)
 	clock, stopClock := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { cloud.Run(clock) })

@@ -64,7 +64,7 @@ func (d *demo) watch(ctx context.Context, deleted bool) error {
 
 func (d *demo) states(ctx context.Context, deleted bool) (states map[int64]importState, done bool, err error) {
 	var rows []importState
-	if err := d.db.SelectContext(ctx, &rows, selectStates); err != nil {
+	if err := d.DB.SelectContext(ctx, &rows, selectStates); err != nil {
 		return nil, false, fmt.Errorf("reading the imports: %w", err)
 	}
 	states = map[int64]importState{}
@@ -112,7 +112,7 @@ func (d *demo) check(ctx context.Context) error {
 	var wrong []error
 	for _, j := range jobs {
 		var visible struct{ Records, Different int64 }
-		if err := d.db.GetContext(ctx, &visible, countVisible, j.id); err != nil {
+		if err := d.DB.GetContext(ctx, &visible, countVisible, j.id); err != nil {
 			return fmt.Errorf("counting the records of job %d: %w", j.id, err)
 		}
 		state := states[j.id]
@@ -131,7 +131,7 @@ func (d *demo) explain(ctx context.Context) error {
 		RecordNumber int64  `db:"record_number"`
 		Data         string `db:"data"`
 	}
-	err := d.db.SelectContext(ctx, &titles, `
+	err := d.DB.SelectContext(ctx, &titles, `
 		SELECT record_number, left(jsonb_pretty(data), 400) AS data FROM scrapehaul.scraped_records
 		WHERE scrapingjob_id = $1 ORDER BY record_number LIMIT 2`, jobs[0].id)
 	if err != nil {
@@ -159,7 +159,7 @@ Try next:
     curl -d 'scrapingjob_id=%s&status=finished&sitemap_id=%s&sitemap_name=%s' '%s'
 
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
-		d.temporal.UIAddress, d.temporal.Namespace, d.databaseURL, jobs[1].sitemap,
-		id, d.temporal.HostPort, id, d.cloudURL, id, d.cloudURL, id, id, jobs[1].sitemap, d.webhookURL, d.logPath)
+		d.Temporal.UIAddress, d.Temporal.Namespace, d.Env.DatabaseURL, jobs[1].sitemap,
+		id, d.Temporal.HostPort, id, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.logPath)
 	return nil
 }
