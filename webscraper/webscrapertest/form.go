@@ -32,17 +32,10 @@ type form struct {
 	errors map[string][]string
 }
 
-type presence bool
-
-const (
-	required presence = true
-	optional presence = false
-)
-
-// readForm reads the body of a request. One that is not a JSON object is a
-// form without fields, as the framework takes it. When the body cannot be
-// read it answers 400 and returns false.
-func readForm(w http.ResponseWriter, r *http.Request) (*form, bool) {
+// readForm reads the body of a request, and sees that the required fields are there.
+// One that is not a JSON object is a form without fields, as the framework takes it.
+// When the body cannot be read it answers 400 and returns false.
+func readForm(w http.ResponseWriter, r *http.Request, required ...string) (*form, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		writeError(w, http.StatusBadRequest)
@@ -51,6 +44,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (*form, bool) {
 	f := &form{errors: make(map[string][]string)}
 	if json.Unmarshal(body, &f.fields) != nil {
 		f.fields = nil
+	}
+	for _, field := range required {
+		if f.value(field) == nil {
+			f.fail(field, "The "+spell(field)+" field is required.")
+		}
 	}
 	return f, true
 }
@@ -71,19 +69,16 @@ func (f *form) fail(field, message string) {
 }
 
 // value is the JSON of a field, nil when it is missing, null or "".
-func (f *form) value(field string, need presence) json.RawMessage {
+func (f *form) value(field string) json.RawMessage {
 	value := f.fields[field]
 	if len(value) == 0 || string(value) == "null" || string(value) == `""` {
-		if need == required {
-			f.fail(field, "The "+spell(field)+" field is required.")
-		}
 		return nil
 	}
 	return value
 }
 
-func (f *form) string(field string, need presence) string {
-	value := f.value(field, need)
+func (f *form) string(field string) string {
+	value := f.value(field)
 	var text string
 	if value != nil && json.Unmarshal(value, &text) != nil {
 		f.fail(field, "The "+spell(field)+" must be a string.")
@@ -91,8 +86,8 @@ func (f *form) string(field string, need presence) string {
 	return text
 }
 
-func (f *form) oneOf(field string, need presence, values ...string) string {
-	text := f.string(field, need)
+func (f *form) oneOf(field string, values ...string) string {
+	text := f.string(field)
 	if text != "" && !slices.Contains(values, text) {
 		f.fail(field, "The selected "+spell(field)+" is invalid.")
 	}
@@ -100,8 +95,8 @@ func (f *form) oneOf(field string, need presence, values ...string) string {
 }
 
 // integer takes a number, or digits in a string as the framework does.
-func (f *form) integer(field string, need presence) int64 {
-	value := f.value(field, need)
+func (f *form) integer(field string) int64 {
+	value := f.value(field)
 	if value == nil {
 		return 0
 	}
@@ -113,7 +108,7 @@ func (f *form) integer(field string, need presence) int64 {
 }
 
 func (f *form) stringList(field string) []string {
-	value := f.value(field, optional)
+	value := f.value(field)
 	var list []string
 	if value != nil && json.Unmarshal(value, &list) != nil {
 		f.fail(field, "The "+spell(field)+" must be an array.")
@@ -124,7 +119,7 @@ func (f *form) stringList(field string) []string {
 // text is a field whose type is not certain: a string as it is, anything else
 // as its JSON.
 func (f *form) text(field string) string {
-	value := f.value(field, optional)
+	value := f.value(field)
 	var text string
 	if json.Unmarshal(value, &text) == nil {
 		return text

@@ -28,11 +28,11 @@ func (c *Cloud) withJob(handle func(http.ResponseWriter, *http.Request, job)) ht
 }
 
 func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
-	form, ok := readForm(w, r)
+	form, ok := readForm(w, r, "sitemap_id")
 	if !ok {
 		return
 	}
-	sitemapID := form.integer("sitemap_id", required)
+	sitemapID := form.integer("sitemap_id")
 	c.mu.Lock()
 	if _, known := c.sitemaps[sitemapID]; !known && form.ok("sitemap_id") {
 		form.fail("sitemap_id", "The selected sitemap id is invalid.")
@@ -40,12 +40,12 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	definition := Job{
 		SitemapID:       sitemapID,
-		Driver:          form.oneOf("driver", optional, drivers...),
-		PageLoadDelay:   time.Duration(form.integer("page_load_delay", optional)) * time.Millisecond,
-		RequestInterval: time.Duration(form.integer("request_interval", optional)) * time.Millisecond,
+		Driver:          form.oneOf("driver", drivers...),
+		PageLoadDelay:   time.Duration(form.integer("page_load_delay")) * time.Millisecond,
+		RequestInterval: time.Duration(form.integer("request_interval")) * time.Millisecond,
 		Proxy:           form.text("proxy"),
 		StartURLs:       form.stringList("start_urls"),
-		CustomID:        form.string("custom_id", optional),
+		CustomID:        form.string("custom_id"),
 		Status:          statusWaitingToBeScheduled,
 	}
 	if form.refused(w) {

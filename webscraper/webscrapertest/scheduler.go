@@ -35,22 +35,23 @@ func (c *Cloud) getScheduler(w http.ResponseWriter, _ *http.Request, s sitemap) 
 }
 
 func (c *Cloud) enableScheduler(w http.ResponseWriter, r *http.Request, s sitemap) {
-	form, ok := readForm(w, r)
+	form, ok := readForm(w, r, "cron_minute", "cron_hour", "cron_day", "cron_month", "cron_weekday", "cron_timezone",
+		"request_interval", "page_load_delay", "driver")
 	if !ok {
 		return
 	}
 	s.scheduler = schedulerObject{
 		SchedulerEnabled: true,
-		CronMinute:       form.string("cron_minute", required),
-		CronHour:         form.string("cron_hour", required),
-		CronDay:          form.string("cron_day", required),
-		CronMonth:        form.string("cron_month", required),
-		CronWeekday:      form.string("cron_weekday", required),
-		RequestInterval:  form.integer("request_interval", required),
-		PageLoadDelay:    form.integer("page_load_delay", required),
-		CronTimezone:     form.string("cron_timezone", required),
-		Driver:           form.oneOf("driver", required, drivers...),
-		Proxy:            form.value("proxy", optional),
+		CronMinute:       form.string("cron_minute"),
+		CronHour:         form.string("cron_hour"),
+		CronDay:          form.string("cron_day"),
+		CronMonth:        form.string("cron_month"),
+		CronWeekday:      form.string("cron_weekday"),
+		RequestInterval:  form.integer("request_interval"),
+		PageLoadDelay:    form.integer("page_load_delay"),
+		CronTimezone:     form.string("cron_timezone"),
+		Driver:           form.oneOf("driver", drivers...),
+		Proxy:            form.value("proxy"),
 	}
 	if form.refused(w) {
 		return
