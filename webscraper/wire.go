@@ -16,55 +16,48 @@ import (
 type wireInt int64
 
 func (i *wireInt) UnmarshalJSON(data []byte) error {
-	text, err := scalarText(data)
-	if err != nil || text == "" {
-		*i = 0
-		return err
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		*i = wireInt(n)
-		return nil
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-		return fmt.Errorf("%.40q is not a whole number", text)
-	}
-	*i = wireInt(f)
-	return nil
+	return decodeScalar(data, i, "a whole number", func(text string) (wireInt, bool) {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return wireInt(n), true
+		}
+		f, err := strconv.ParseFloat(text, 64)
+		return wireInt(f), err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+	})
 }
 
 // wireFloat is a number; null and "" are 0.
 type wireFloat float64
 
 func (f *wireFloat) UnmarshalJSON(data []byte) error {
-	text, err := scalarText(data)
-	if err != nil || text == "" {
-		*f = 0
-		return err
-	}
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return fmt.Errorf("%.40q is not a number", text)
-	}
-	*f = wireFloat(n)
-	return nil
+	return decodeScalar(data, f, "a number", func(text string) (wireFloat, bool) {
+		n, err := strconv.ParseFloat(text, 64)
+		return wireFloat(n), err == nil
+	})
 }
 
 // wireBool is a truth value; null and "" are false.
 type wireBool bool
 
 func (b *wireBool) UnmarshalJSON(data []byte) error {
+	return decodeScalar(data, b, "a truth value", func(text string) (wireBool, bool) {
+		v, err := strconv.ParseBool(text)
+		return wireBool(v), err == nil
+	})
+}
+
+// decodeScalar sets into to what parse makes of the text of a single value, and to zero
+// for null and "".
+func decodeScalar[T any](data []byte, into *T, what string, parse func(text string) (value T, ok bool)) error {
+	var value T
 	text, err := scalarText(data)
-	if err != nil || text == "" {
-		*b = false
-		return err
+	if err == nil && text != "" {
+		var ok bool
+		if value, ok = parse(text); !ok {
+			return fmt.Errorf("%.40q is not %s", text, what)
+		}
 	}
-	v, err := strconv.ParseBool(text)
-	if err != nil {
-		return fmt.Errorf("%.40q is not a truth value", text)
-	}
-	*b = wireBool(v)
-	return nil
+	*into = value
+	return err
 }
 
 // wireText is a text; null is "", and a number its digits.
