@@ -101,6 +101,8 @@ func withDefaults(address url.URL) *url.URL {
 		defaults = folderDefaults
 	case address.Scheme == "s3" && query.Has("endpoint"):
 		defaults = s3Defaults
+	default:
+		return &address
 	}
 	for name, value := range defaults {
 		if !query.Has(name) {

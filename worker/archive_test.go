@@ -92,6 +92,21 @@ func TestFolderOfTheArchiveIsMadeForThisAccountOnly(t *testing.T) {
 	require.Len(t, files, 1, "no metadata beside it")
 }
 
+func TestChecksumsOfS3AreForAmazonsOwn(t *testing.T) {
+	for given, want := range map[string]string{
+		"s3://bucket?region=eu-central-1": "s3://bucket?region=eu-central-1",
+		"s3://bucket?endpoint=https://store.example": "s3://bucket?endpoint=https%3A%2F%2Fstore.example" +
+			"&request_checksum_calculation=when_required&response_checksum_validation=when_required",
+		"s3://bucket?endpoint=https://store.example&request_checksum_calculation=when_supported": "s3://bucket?endpoint=https%3A%2F%2Fstore.example" +
+			"&request_checksum_calculation=when_supported&response_checksum_validation=when_required",
+		"gs://bucket?access_id=a;b": "gs://bucket?access_id=a;b",
+	} {
+		address, err := url.Parse(given)
+		require.NoError(t, err)
+		require.Equal(t, want, withDefaults(*address).String())
+	}
+}
+
 func fileURL(path string) string {
 	slashes := filepath.ToSlash(path)
 	if !strings.HasPrefix(slashes, "/") {
