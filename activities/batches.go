@@ -154,7 +154,7 @@ func (b *batches) take(batch sink.Batch, record record) error {
 		batch.Reject(record.number, record.data, record.refused)
 		return nil
 	}
-	data := record.data
+	data, raw := record.data, record.raw
 	if b.hook != nil && isObject(data) {
 		select {
 		case <-b.stopped:
@@ -166,14 +166,18 @@ func (b *batches) take(batch sink.Batch, record record) error {
 			return err
 		}
 		if skip != nil {
-			batch.Skip(record.number, data, skip.reason)
+			batch.Skip(record.number, raw, skip.reason)
 			return nil
 		}
 		if data = changed; !isObject(data) {
 			return fmt.Errorf("%w on record %d: what it returned is no JSON object", errHookBroken, record.number)
 		}
 	}
-	batch.Add(record.number, data)
+	if bytes.Equal(data, raw) {
+		batch.Add(record.number, data)
+	} else {
+		batch.AddChanged(record.number, data, raw)
+	}
 	return nil
 }
 

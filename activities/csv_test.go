@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -239,4 +241,53 @@ func TestFileOfAFormatThatIsNotKnownIsNotGuessed(t *testing.T) {
 	requireFailure(t, err, activities.ErrorOther, true)
 	require.ErrorContains(t, err, `format "parquet"`)
 	require.Zero(t, w.visible())
+}
+
+// jsonb keeps the last value of a name.
+func TestEveryValueOfANameIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	result, err := w.tryImport(w.downloadedCSV(bom+"order,price,price,price_2,price\r\n\"1\",\"12.90\",\"9.90\",\"\",\"x\"\r\n", 1))
+	require.NoError(t, err)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 1, Published: true}, result)
+	require.JSONEq(t, `{"order":"1","price":"12.90","price_3":"9.90","price_2":"","price_4":"x"}`, w.view()[0].Data)
+
+	w = newWorld(t)
+	nested := `{"a":1,"links":[{"href":"x"},{"href":"y","text":[],"hr\u0065f":"z"}]}`
+	seen := []string{}
+	w.steps.RecordHook = func(_ context.Context, _ sink.ScrapingJob, _ int64, record []byte) ([]byte, error) {
+		seen = append(seen, string(record))
+		return record, nil
+	}
+	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
+		`{"order":"1","price":"12.90","price":"9.90"}`, `{"order":"2","price":"49.00"}`, nested,
+		`{"price":"\u0000", "pr\u0069ce":2}`, `{"price":1,"price":2,}`)})
+	result, err = w.tryImport(w.downloaded(id, 1))
+	require.NoError(t, err)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 2, Rejected: 3, Published: true}, result)
+	require.Equal(t, []string{`{"order":"1","price":"12.90","price_2":"9.90"}`, `{"order":"2","price":"49.00"}`, `{"price":"\u0000","price_2":2}`}, seen)
+	rejected := w.rejected()
+	require.Equal(t, rejectedRecord{3, nested, `an object in it has "href" twice`}, rejected[0])
+	require.Equal(t, `{"price":"\u0000", "pr\u0069ce":2}`, rejected[1].Raw, "as it came")
+	require.Equal(t, `{"price":1,"price":2,}`, rejected[2].Raw)
+	var row struct {
+		Price  string `db:"price"`
+		Second string `db:"price_2"`
+	}
+	require.NoError(t, w.db.Get(&row, `SELECT price, price_2 FROM sitemaps.shop WHERE record_number = 1`))
+	require.Equal(t, "12.90 9.90", row.Price+" "+row.Second)
+}
+
+func TestFileThatIsNotWhatItIsToBeIsImportedInNoPart(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{activities.FormatCSV, activities.FormatJSON} {
+		w := newWorld(t)
+		id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody("\xff\xfea\x00\n\x001\x00\n\x00", 1)})
+		_, err := w.tryImport(w.downloadedFrom(activities.Source{Format: format}, id, 1))
+		requireFailure(t, err, activities.ErrorFileUnreadable, false)
+		require.ErrorContains(t, err, "Nothing was imported; have the file exported otherwise, or import the job from JSON (SOURCE_FORMAT=json): "+
+			"reading the spool file: webscraper: the file cannot be read: it is UTF-16: save it as UTF-8")
+		require.Zero(t, w.visible())
+		require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.rejected_records`))
+	}
 }

@@ -34,6 +34,7 @@ const (
 	ErrorWorkerBusy      = errorWorkerBusy
 	ErrorArchive         = errorArchive
 	ErrorArchiveCorrupt  = errorArchiveCorrupt
+	ErrorFileUnreadable  = errorFileUnreadable
 	ErrorRecordHook      = errorRecordHook
 )
 

@@ -17,8 +17,7 @@ import (
 // record is a JSON object, or a row of a CSV download made into one. It is valid
 // until the hook returns, which must not change it. Records come in the
 // file's order from one goroutine for each import. Those that another attempt has
-// committed do not come again. A changed record that is rejected is kept as it was
-// changed.
+// committed do not come again. A changed record that is rejected is kept as it came.
 type RecordHook func(ctx context.Context, job sink.ScrapingJob, number int64, record []byte) (changed []byte, err error)
 
 type skipRecord struct{ reason string }

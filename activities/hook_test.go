@@ -19,7 +19,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
-		`{"price":"1"}`, `{"cut":`, `{"price":"3"}`, `["no object"]`, `{"price":"5"}`)})
+		`{"price":"1"}`, `{"cut":`, `{"price":"3"}`, `["no object"]`, `{"price":"5"}`, `{"price":"6"}`)})
 	var got []string
 	w.steps.RecordHook = func(_ context.Context, job sink.ScrapingJob, number int64, record []byte) ([]byte, error) {
 		got = append(got, fmt.Sprintf("%d of %s: %s", number, job.SitemapName, record))
@@ -28,6 +28,8 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 			return nil, fmt.Errorf("price: %w", activities.SkipRecord("3 is not a price"))
 		case 5:
 			return []byte(`{"price":"\u0000"}`), nil
+		case 6:
+			return []byte(`{"price":1e140000}`), nil // what only PostgreSQL refuses
 		}
 		_ = append(record, "what follows in the file"...) //nolint:gocritic // must not harm the next record
 		return bytes.ReplaceAll(record, []byte("price"), []byte("amount")), nil
@@ -35,16 +37,19 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	in := w.downloaded(id, 1)
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 1, Rejected: 3, Skipped: 1, Published: true}, result)
-	require.Equal(t, []string{`1 of shop: {"price":"1"}`, `3 of shop: {"price":"3"}`, `5 of shop: {"price":"5"}`}, got)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 1, Rejected: 4, Skipped: 1, Published: true}, result)
+	require.Equal(t, []string{`1 of shop: {"price":"1"}`, `3 of shop: {"price":"3"}`, `5 of shop: {"price":"5"}`, `6 of shop: {"price":"6"}`}, got)
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE data = '{"amount":"1"}'`))
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.skipped_records
 		WHERE record_number = 3 AND raw = '{"price":"3"}' AND reason = '3 is not a price'`))
-	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records WHERE record_number = 5 AND reason LIKE '%0000%'`))
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records
+		WHERE record_number = 5 AND raw = '{"price":"5"}' AND reason LIKE '%0000%'`), "as it came")
+	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records
+		WHERE record_number = 6 AND raw = '{"price":"6"}' AND reason LIKE '%overflow%'`), "as it came")
 
 	// Skipped records are no reason to keep the job in the cloud; rejected ones are.
 	deletion := activities.DeleteScrapingJobInput{
-		Job: in.Job, ImportID: result.ImportID, Counts: sink.Counts{Records: 1, Rejected: 3, Skipped: 1}, MaxRejected: 3,
+		Job: in.Job, ImportID: result.ImportID, Counts: sink.Counts{Records: 1, Rejected: 4, Skipped: 1}, MaxRejected: 4,
 	}
 	deleted, err := run[activities.DeleteScrapingJobResult](w, "DeleteScrapingJob", deletion)
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -18,7 +19,9 @@ type record struct {
 	// data is the record as a JSON object, if the file is right, or, when refused
 	// says why it cannot be imported, as it stands in the file. It is valid until
 	// the next record is read.
-	data    []byte
+	data []byte
+	// raw is the record as it came: in JSON as it stands in the file.
+	raw     []byte
 	refused string
 	cut     bool // data is its beginning
 }
@@ -32,6 +35,7 @@ type recordReader struct {
 	// keys are the columns of CSV with what stands before and after them in the JSON.
 	keys   [][]byte
 	object []byte // the record in hand
+	names  jsontext.Names
 }
 
 // newRecordReader reads the records of the file after the mark.
@@ -53,7 +57,7 @@ func (r *recordReader) err() error { return r.rows.Err() }
 
 func (r *recordReader) record() record {
 	row := r.rows.Row()
-	read := record{number: row.Number, end: row.End, data: row.Raw, cut: row.Cut}
+	read := record{number: row.Number, end: row.End, data: row.Raw, raw: row.Raw, cut: row.Cut}
 	switch {
 	case errors.Is(row.Err, webscraper.ErrRecordTooLong):
 		read.refused = fmt.Sprintf("%d bytes long, over the limit of %d (MAX_RECORD_BYTES)", row.Size, r.maxRecordBytes)
@@ -61,13 +65,18 @@ func (r *recordReader) record() record {
 		read.refused = row.Err.Error()
 	case row.Columns != nil: // of CSV
 		read.data = r.asJSON(row.Columns, row.Values)
+		read.raw = read.data
+	default:
+		read.data, read.refused = r.withUniqueNames(row.Raw)
 	}
 	return read
 }
 
 func (r *recordReader) asJSON(columns []string, values [][]byte) []byte {
 	if r.keys == nil {
-		r.keys = r.encodeKeys(columns)
+		columns = slices.Clone(columns)
+		number(columns)
+		r.keys = encodeKeys(columns)
 	}
 	r.object = r.object[:0]
 	for i, value := range values {
@@ -78,7 +87,7 @@ func (r *recordReader) asJSON(columns []string, values [][]byte) []byte {
 	return r.object
 }
 
-func (r *recordReader) encodeKeys(columns []string) (keys [][]byte) {
+func encodeKeys(columns []string) (keys [][]byte) {
 	before := "{"
 	for _, column := range columns {
 		keys = append(keys, append(jsontext.AppendQuote([]byte(before), []byte(column)), ':'))

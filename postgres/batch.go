@@ -15,7 +15,8 @@ import (
 // next.
 type importBatch struct {
 	of *attempt
-	// data is the records' JSON, as it came, one after the other.
+	// data is the records' JSON, one after the other, with what those that were
+	// changed came as.
 	data    []byte
 	records []batchRecord
 	// mapped is the COPY data of the rows of a mapping's table, if there is one.
@@ -38,6 +39,7 @@ type importBatch struct {
 type batchRecord struct {
 	number int64
 	json   span // in data
+	raw    span // in data, as it came
 	row    span // in mapped
 }
 
@@ -60,9 +62,14 @@ func (i *attempt) NewBatch() sink.Batch {
 // rejected with the reason: now, or, as long as there has been none, when
 // PostgreSQL refuses the batch, which checks the same and more.
 func (b *importBatch) Add(number int64, data []byte) {
+	b.AddChanged(number, data, data)
+}
+
+// AddChanged is Add for data that came as raw, copying that too.
+func (b *importBatch) AddChanged(number int64, data, raw []byte) {
 	if len(data) == 0 || data[0] != '{' || b.of.careful.Load() || b.of.mapped != nil {
 		if err := CheckRecord(data); err != nil {
-			b.Reject(number, data, err.Error())
+			b.Reject(number, raw, err.Error())
 			return
 		}
 	} else {
@@ -77,7 +84,12 @@ func (b *importBatch) Add(number int64, data []byte) {
 	}
 	row.end = len(b.mapped)
 	b.data = append(b.data, data...)
-	b.records = append(b.records, batchRecord{number: number, json: span{len(b.data) - len(data), len(b.data)}, row: row})
+	record := batchRecord{number: number, json: span{len(b.data) - len(data), len(b.data)}, row: row}
+	if record.raw = record.json; !bytes.Equal(raw, data) {
+		b.data = append(b.data, raw...)
+		record.raw = span{len(b.data) - len(raw), len(b.data)}
+	}
+	b.records = append(b.records, record)
 }
 
 // Reject takes one record that cannot be imported, copying raw.
@@ -130,15 +142,19 @@ func (b *importBatch) check() {
 	b.records = slices.DeleteFunc(b.records, func(record batchRecord) bool {
 		err := CheckRecord(b.json(record))
 		if err != nil {
-			b.Reject(record.number, b.json(record), err.Error())
+			b.Reject(record.number, b.raw(record), err.Error())
 		}
 		return err != nil
 	})
 }
 
-// json is a record as it came.
+// json is a record, and raw is it as it came.
 func (b *importBatch) json(record batchRecord) []byte {
 	return b.data[record.json.start:record.json.end]
+}
+
+func (b *importBatch) raw(record batchRecord) []byte {
+	return b.data[record.raw.start:record.raw.end]
 }
 
 // rows yields the COPY data of records, in chunks that end before a newline and

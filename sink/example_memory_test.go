@@ -185,9 +185,11 @@ type memoryBatch struct {
 	end, last    int64
 }
 
-func (b *memoryBatch) Add(number int64, data []byte) {
+func (b *memoryBatch) Add(number int64, data []byte) { b.AddChanged(number, data, data) }
+
+func (b *memoryBatch) AddChanged(number int64, data, raw []byte) {
 	if !json.Valid(data) {
-		b.Reject(number, data, "not JSON")
+		b.Reject(number, raw, "not JSON")
 		return
 	}
 	if b.records == nil {

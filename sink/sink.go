@@ -147,6 +147,9 @@ type Batch interface {
 	// most often a JSON object; one that the sink cannot keep is rejected with the
 	// reason, now or when it is committed, and its neighbours are kept.
 	Add(number int64, data []byte)
+	// AddChanged is Add for a record that a hook or a name in it twice has changed:
+	// if it is rejected, raw is kept, which is how it came.
+	AddChanged(number int64, data, raw []byte)
 	// Reject takes one record that cannot be imported, and Skip one that is not to
 	// be, copying raw, with the reason for a person to read. Cut is Reject for a
 	// record of which only the beginning is at hand.

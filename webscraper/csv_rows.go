@@ -4,41 +4,52 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
 // csvRows splits a CSV file into the rows below its header, and those into values.
 type csvRows struct {
 	*lines
-	columns []string
-	// headerErr is the Err of every row.
-	headerErr error
-	unquoted  []byte // holds the values that had quotes in them
-	values    [][]byte
+	csvForm
+	columns  []string
+	unquoted []byte // holds the values that had quotes in them
+	values   [][]byte
 }
 
-// begin reads the header, the first line that is not blank. It is not quoted, so that
-// a quote in it is part of a name.
 func (r *csvRows) begin() {
-	for !r.readRow(false) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
-		if r.ended || r.failure != nil {
-			return
-		}
-	}
-	if r.row.Size > int64(r.max) {
-		r.headerErr = fmt.Errorf("it is %d bytes long, of %d allowed", r.row.Size, r.max)
+	if r.csvForm, r.failure = findCSVForm(r.lines); r.failure != nil {
 		return
 	}
-	names := csv.NewReader(bytes.NewReader(r.row.Raw))
-	names.LazyQuotes = true
-	if r.columns, r.headerErr = names.Read(); r.headerErr != nil {
-		return
+	var err error
+	if r.columns, err = r.readHeader(); err != nil {
+		r.failure = unreadable("its header is not one: %w", err)
 	}
 	for _, column := range r.columns {
 		if !utf8.ValidString(column) {
-			r.headerErr = fmt.Errorf("the column %q is not valid UTF-8", column)
+			r.failure = unreadable("the column %q in its header is not UTF-8: save it as UTF-8", column)
 		}
 	}
+}
+
+// readHeader reads the names of the columns, the first line that is not blank.
+func (r *csvRows) readHeader() (columns []string, err error) {
+	for !r.readRow(r.quotedNames) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
+		if r.ended || r.failure != nil {
+			return nil, nil
+		}
+	}
+	if r.row.Size > int64(r.max) {
+		return nil, tooLong(r.row.Size, r.max)
+	}
+	if !r.quotedNames {
+		return strings.Split(string(r.row.Raw), string(rune(r.comma))), nil
+	}
+	values, err := r.split()
+	for _, value := range values {
+		columns = append(columns, string(value))
+	}
+	return columns, err
 }
 
 func (r *csvRows) read() bool {
@@ -58,7 +69,7 @@ func (r *csvRows) readRow(quotes bool) bool {
 	var place csvPlace
 	row, last, err := r.next(func(piece []byte) bool {
 		if quotes {
-			place = place.after(piece)
+			place = place.after(piece, r.comma)
 		}
 		return place != inQuotes
 	})
@@ -88,9 +99,23 @@ func (r *csvRows) parse() ([][]byte, error) {
 	if r.row.Size > int64(r.max) {
 		return nil, tooLong(r.row.Size, r.max)
 	}
-	if r.headerErr != nil {
-		return nil, fmt.Errorf("the header is not readable: %w", r.headerErr)
+	values, err := r.split()
+	if err != nil {
+		return nil, err
 	}
+	if len(values) != len(r.columns) {
+		return nil, fmt.Errorf("%w: %d values for %d columns", csv.ErrFieldCount, len(values), len(r.columns))
+	}
+	for i, value := range values {
+		if !utf8.Valid(value) {
+			return nil, fmt.Errorf("the record is not valid UTF-8 in column %q", r.columns[i])
+		}
+	}
+	return values, nil
+}
+
+// split returns the row's values, valid until the next call.
+func (r *csvRows) split() ([][]byte, error) {
 	r.values, r.unquoted = r.values[:0], r.unquoted[:0]
 	for rest, more := r.row.Raw, true; more; {
 		var value []byte
@@ -100,21 +125,16 @@ func (r *csvRows) parse() ([][]byte, error) {
 		}
 		r.values = append(r.values, value)
 	}
-	if len(r.values) != len(r.columns) {
-		return nil, fmt.Errorf("%w: %d values for %d columns", csv.ErrFieldCount, len(r.values), len(r.columns))
-	}
-	for i, value := range r.values {
-		if !utf8.Valid(value) {
-			return nil, fmt.Errorf("%w in column %q", errNotUTF8, r.columns[i])
-		}
-	}
 	return r.values, nil
 }
 
-// cutValue cuts a row after its first value; more says whether a comma follows.
+// cutValue cuts a row after its first value; more says whether another one follows.
 func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error) {
 	if len(row) == 0 || row[0] != '"' {
-		value, rest, more = bytes.Cut(row, []byte(","))
+		value, rest, more = row, nil, false
+		if comma := bytes.IndexByte(row, r.comma); comma >= 0 {
+			value, rest, more = row[:comma], row[comma+1:], true
+		}
 		if bytes.IndexByte(value, '"') >= 0 {
 			err = csv.ErrBareQuote
 		}
@@ -140,7 +160,7 @@ func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error
 	switch {
 	case len(rest) == 0:
 		return value, nil, false, nil
-	case rest[0] == ',':
+	case rest[0] == r.comma:
 		return value, rest[1:], true, nil
 	default:
 		return nil, nil, false, csv.ErrQuote
@@ -161,7 +181,7 @@ const (
 
 // after is the place after so many bytes more. A misplaced quote does not count:
 // the row then ends with its line.
-func (p csvPlace) after(chunk []byte) csvPlace {
+func (p csvPlace) after(chunk []byte, comma byte) csvPlace {
 	for len(chunk) > 0 {
 		switch p {
 		case inQuotes:
@@ -171,16 +191,16 @@ func (p csvPlace) after(chunk []byte) csvPlace {
 			}
 			p, chunk = afterQuote, chunk[quote+1:]
 		case inValue:
-			comma := bytes.IndexByte(chunk, ',')
-			if comma < 0 {
+			end := bytes.IndexByte(chunk, comma)
+			if end < 0 {
 				return inValue
 			}
-			p, chunk = atValue, chunk[comma+1:]
+			p, chunk = atValue, chunk[end+1:]
 		default:
 			switch chunk[0] {
 			case '"':
 				p = inQuotes
-			case ',':
+			case comma:
 				p = atValue
 			default:
 				p = inValue

@@ -39,17 +39,18 @@
 // succeeds with some of its records, or none, so compare with StoredRecordCount
 // before deleting anything.
 //
-// [ReadRecords] reads a download record by record in constant memory:
+// [RowReader] reads a download row by row in constant memory, with the place of each in
+// the file, for an import that goes on where it stopped:
 //
-//	for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
-//		if err != nil {
-//			return err // or, for a *RecordError, skip the record
+//	rows := webscraper.NewRowReader(file, webscraper.FormatJSON, 0)
+//	for rows.Next() {
+//		var record struct{ Product, Price string }
+//		if err := json.Unmarshal(rows.Row().Raw, &record); err != nil {
+//			return err
 //		}
-//		fmt.Println(record.Text("product"), record.Text("price"))
+//		fmt.Println(record.Product, record.Price)
 //	}
-//
-// [RowReader] reads rows with their place in the file, for an import that goes on
-// where it stopped.
+//	return rows.Err()
 //
 // # Errors
 //

@@ -2,7 +2,6 @@ package webscraper_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"strings"
@@ -10,38 +9,21 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-func ExampleReadRecords() {
-	file := strings.NewReader(`{"web-scraper-order":"1614248295-1","product":"IdeaTab A3500L","rating":4.50}
-{"web-scraper-order":"1614248295-2","product":"Memo Pad HD 7","rating":null}
-{"web-scraper-order":"1614248295-3","prod
-`)
-	for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
-		var bad *webscraper.RecordError
-		if errors.As(err, &bad) {
-			fmt.Println("skipped:", err)
-			continue
-		}
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Printf("%d: %s %q\n", record.Number, record.Text("product"), record.Text("rating"))
-	}
-	// Output:
-	// 1: IdeaTab A3500L "4.50"
-	// 2: Memo Pad HD 7 ""
-	// skipped: webscraper: line 3 (byte 155): not JSON at byte 41 of the line: unexpected end of JSON input
-}
-
-func ExampleReadRecords_csv() {
+func ExampleRowReader_csv() {
 	file := strings.NewReader("\ufeffweb-scraper-order,title,Color\r\n" +
 		"\"1494492462-1\",\"Fluffy\nCat\",\"blue\"\r\n")
-	for record, err := range webscraper.ReadRecords(file, webscraper.FormatCSV, 0) {
-		if err != nil {
-			log.Fatal(err)
+	rows := webscraper.NewRowReader(file, webscraper.FormatCSV, 0)
+	for rows.Next() {
+		row := rows.Row()
+		if row.Err != nil {
+			log.Fatalf("record %d at byte %d: %v", row.Number, row.Offset, row.Err)
 		}
-		for _, field := range record.Fields {
-			fmt.Printf("%s: %q\n", field.Column, field.Value)
+		for i, column := range row.Columns {
+			fmt.Printf("%s: %q\n", column, row.Values[i])
 		}
+	}
+	if err := rows.Err(); err != nil {
+		log.Fatal(err)
 	}
 	// Output:
 	// web-scraper-order: "1494492462-1"

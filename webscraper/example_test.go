@@ -68,12 +68,20 @@ func Example_importOnWebhook() {
 			return err
 		}
 		var count int64
-		for record, err := range webscraper.ReadRecords(file, webscraper.FormatJSON, 0) {
-			if err != nil {
+		rows := webscraper.NewRowReader(file, webscraper.FormatJSON, 0)
+		for rows.Next() {
+			var record struct {
+				Order          string `json:"web-scraper-order"`
+				Product, Price string
+			}
+			if err := json.Unmarshal(rows.Row().Raw, &record); err != nil {
 				return err
 			}
-			fmt.Println(record.Text("web-scraper-order"), record.Text("product"), record.Text("price"))
+			fmt.Println(record.Order, record.Product, record.Price)
 			count++
+		}
+		if err := rows.Err(); err != nil {
+			return err
 		}
 		if count != job.StoredRecordCount {
 			return fmt.Errorf("scraping job %d has %d records, its download %d", id, job.StoredRecordCount, count)

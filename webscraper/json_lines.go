@@ -25,7 +25,7 @@ func (r *jsonLines) read() bool {
 		return false
 	}
 	whole := line.Size == int64(len(line.Raw))
-	if line.Unterminated = r.ended; !r.ended {
+	if !r.ended {
 		line.Size--
 	}
 	if whole {

@@ -35,25 +35,21 @@ func TestLinesHaveTheirPlaceInTheFile(t *testing.T) {
 	line := func(number, offset, end, size int64, data string) webscraper.Row {
 		return webscraper.Row{Number: number, Offset: offset, End: end, Size: size, Raw: []byte(data)}
 	}
-	cut := func(line webscraper.Row) webscraper.Row {
-		line.Unterminated = true
-		return line
-	}
 	tests := map[string]struct {
 		file string
 		want []webscraper.Row
 	}{
 		"two lines":           {"{1}\n{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 9, 4, "{22}")}},
-		"no newline at end":   {"{1}\n{22}", []webscraper.Row{line(1, 0, 4, 3, "{1}"), cut(line(2, 4, 8, 4, "{22}"))}},
+		"no newline at end":   {"{1}\n{22}", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 8, 4, "{22}")}},
 		"CRLF":                {"{1}\r\n{22}\r\n", []webscraper.Row{line(1, 0, 5, 4, "{1}"), line(2, 5, 11, 5, "{22}")}},
-		"CR at the end":       {"{1}\r", []webscraper.Row{cut(line(1, 0, 4, 4, "{1}"))}},
+		"CR at the end":       {"{1}\r", []webscraper.Row{line(1, 0, 4, 4, "{1}")}},
 		"blank lines":         {"\n{1}\n \t\r\n\n{22}\n\n", []webscraper.Row{line(1, 1, 5, 3, "{1}"), line(2, 10, 15, 4, "{22}")}},
 		"surrounding spaces":  {"\t {1} \r\n", []webscraper.Row{line(1, 0, 8, 7, "{1}")}},
 		"byte order mark":     {bom + "{1}\n{22}\n", []webscraper.Row{line(1, 3, 7, 3, "{1}"), line(2, 7, 12, 4, "{22}")}},
 		"mark in the middle":  {"{1}\n" + bom + "{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 12, 7, bom+"{22}")}},
 		"mark and blank line": {bom + "\n{1}\n", []webscraper.Row{line(1, 4, 8, 3, "{1}")}},
 		"only a mark":         {bom, nil},
-		"part of a mark":      {bom[:2], []webscraper.Row{cut(line(1, 0, 2, 2, bom[:2]))}},
+		"part of a mark":      {bom[:2], []webscraper.Row{line(1, 0, 2, 2, bom[:2])}},
 		"empty":               {"", nil},
 		"only blank lines":    {"\n\n \n  ", nil},
 		"NUL and invalid":     {"\x00\xff\n", []webscraper.Row{line(1, 0, 3, 2, "\x00\xff")}},
@@ -81,7 +77,6 @@ func TestLongLinesAreReadWholeUpToTheLimit(t *testing.T) {
 			require.NoError(t, lines[1].Err, "%d bytes", size)
 			require.EqualValues(t, 4, lines[1].Offset)
 			require.EqualValues(t, 4+size+len(ending), lines[1].End)
-			require.Equal(t, ending == "", lines[1].Unterminated)
 		}
 	}
 }
@@ -138,6 +133,16 @@ func TestReadErrorIsNotTheEndOfTheFile(t *testing.T) {
 	require.ErrorIs(t, r.Err(), broken)
 }
 
+func TestWrappedEndOfFileIsNoEnd(t *testing.T) {
+	broken := fmt.Errorf("connection lost: %w", io.EOF)
+	for _, format := range []webscraper.Format{webscraper.FormatJSON, webscraper.FormatCSV} {
+		r := webscraper.NewRowReader(io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(broken)), format, 0)
+		for r.Next() {
+		}
+		require.ErrorIs(t, r.Err(), broken)
+	}
+}
+
 func TestLinesAreReadWithoutAllocating(t *testing.T) {
 	file := bytes.Repeat([]byte(`{"product":"IdeaTab A3500L"}`+"\n"), 10_000)
 	reader := webscraper.NewRowReader(bytes.NewReader(file), webscraper.FormatJSON, 0)
@@ -146,13 +151,14 @@ func TestLinesAreReadWithoutAllocating(t *testing.T) {
 
 func FuzzJSONLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, limit uint8) {
+		skipUnreadable(t, file, webscraper.FormatJSON, int(limit))
 		lines := readLines(t, webscraper.NewRowReader(bytes.NewReader(file), webscraper.FormatJSON, int(limit)))
 		end := int64(0)
 		for i, line := range lines {
 			require.EqualValues(t, i+1, line.Number)
 			require.GreaterOrEqual(t, line.Offset, end)
 			end = line.Offset + line.Size
-			if !line.Unterminated {
+			if end < int64(len(file)) {
 				require.EqualValues(t, '\n', file[end])
 				end++
 			}
@@ -162,7 +168,6 @@ func FuzzJSONLines(f *testing.F) {
 				whole = whole[:min(len(whole), 64<<10)]
 			}
 			require.Equal(t, strings.Trim(whole, " \t\r"), string(line.Raw))
-			require.Equal(t, line.Unterminated, line.End == int64(len(file)) && !bytes.HasSuffix(file, []byte("\n")))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package webscraper
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,20 +17,25 @@ type lines struct {
 	row     Row
 	offset  int64 // of the next byte
 	rows    int64 // returned so far
-	number  int64 // of the last line, blank ones included
-	rowLine int64 // the row's first line
 	ended   bool  // the end of the file was reached
 	failure error
 }
 
 // skipMark passes over a byte order mark.
-func (l *lines) skipMark() {
+func (l *lines) skipMark() error {
 	// An error of Peek comes again when a line is read.
-	if mark, _ := l.br.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+	mark, _ := l.br.Peek(len(byteOrderMark))
+	switch {
+	case string(mark) == byteOrderMark:
 		n, _ := l.br.Discard(len(byteOrderMark))
 		l.offset += int64(n)
+	case bytes.HasPrefix(mark, []byte("\xFF\xFE")), bytes.HasPrefix(mark, []byte("\xFE\xFF")):
+		return errUTF16
 	}
+	return nil
 }
+
+var errUTF16 = unreadable("it is UTF-16: save it as UTF-8")
 
 // goOn has the next row be the one after end, if that is further on.
 func (l *lines) goOn(file io.ReadSeeker, end, number int64) error {
@@ -50,7 +56,6 @@ func (l *lines) goOn(file io.ReadSeeker, end, number int64) error {
 // of a row that is too long.
 func (l *lines) next(look func(piece []byte) bool) (row Row, piece []byte, err error) {
 	row.Offset = l.offset
-	l.rowLine = l.number + 1
 	l.long = l.long[:0]
 	for more := true; more; {
 		piece, err = l.br.ReadSlice('\n')
@@ -58,7 +63,6 @@ func (l *lines) next(look func(piece []byte) bool) (row Row, piece []byte, err e
 		ends := look(piece)
 		switch {
 		case err == nil:
-			l.number++
 			more = !ends
 		case errors.Is(err, bufio.ErrBufferFull):
 		case err == io.EOF: // itself: a reader may wrap it in an error that is not the end

@@ -2,8 +2,17 @@ package webscraper
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+)
+
+var (
+	// ErrRecordTooLong is the Err of a [Row] over the reader's limit.
+	ErrRecordTooLong = errors.New("the record is too long")
+	// ErrUnreadable is the [RowReader.Err] of a file that is not what it is to be as
+	// a whole: of another encoding, say. It comes with the reason.
+	ErrUnreadable = errors.New("the file cannot be read")
 )
 
 // defaultMaxRecordBytes is the limit of a record's length where none is given:
@@ -39,22 +48,19 @@ type Row struct {
 	Values  [][]byte
 	// Err says why the row is not a record: [ErrRecordTooLong], or in CSV also
 	// [csv.ErrFieldCount], [csv.ErrQuote] or [csv.ErrBareQuote], each with details,
-	// that it is not UTF-8, or what is wrong with the header.
+	// or that it is not UTF-8.
 	Err error
-	// Unterminated says that a file of JSON Lines ends without a newline after this
-	// row, so that it may have been cut.
-	Unterminated bool
 }
 
 // RowReader reads a download of a scraping job row by row. A byte order mark at
 // the beginning and blank lines are passed over. It needs memory for one record,
 // and allocates none for a row of usual length.
 //
-// It does not look into the JSON of a line: see [ReadRecords] for that. Of CSV
-// the first line has the names of the columns; newlines in values stay as they
-// are. After a row that is not a record it goes on after the next newline outside
-// of quotes, so that a quote that is never closed takes the rest of the file
-// along.
+// It does not look into the JSON of a line. Of CSV the first line has the names of
+// the columns, and newlines in values stay as they are. Another delimiter than the
+// comma is taken if header and rows agree in it. After a row that is not a record it
+// goes on after the next newline outside of quotes, so that a quote that is never
+// closed takes the rest of the file along.
 type RowReader struct {
 	lines  *lines
 	format rowFormat
@@ -109,8 +115,9 @@ func (r *RowReader) Next() bool {
 	in := r.lines
 	if !r.begun && in.failure == nil {
 		r.begun = true
-		in.skipMark()
-		r.format.begin()
+		if in.failure = in.skipMark(); in.failure == nil {
+			r.format.begin()
+		}
 		if in.failure == nil && r.resume != nil {
 			in.failure = r.resume()
 		}
@@ -129,8 +136,13 @@ func (r *RowReader) Next() bool {
 // Row returns the row that the last call of Next read.
 func (r *RowReader) Row() Row { return r.lines.row }
 
-// Err returns the error that ended the reading; nil at the end of the file.
+// Err returns the error that ended the reading, [ErrUnreadable] for one; nil at the
+// end of the file.
 func (r *RowReader) Err() error { return r.lines.failure }
+
+func unreadable(format string, args ...any) error {
+	return fmt.Errorf("webscraper: %w: %w", ErrUnreadable, fmt.Errorf(format, args...))
+}
 
 func tooLong(size int64, limit int) error {
 	return fmt.Errorf("%w: %d bytes, of %d allowed", ErrRecordTooLong, size, limit)

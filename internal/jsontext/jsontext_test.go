@@ -3,6 +3,7 @@ package jsontext_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -187,3 +188,79 @@ func requireStorable(t *testing.T, text []byte) {
 // valid is text as encoding/json decodes it: each byte that is not UTF-8 becomes
 // U+FFFD.
 func valid(text []byte) string { return string([]rune(string(text))) }
+
+func TestNamesThatAnObjectHasTwiceAreFound(t *testing.T) {
+	var names jsontext.Names
+	for range 2 { // the second time they are known
+		for _, test := range []struct {
+			object string
+			own    bool
+			inside string
+		}{
+			{`{"a":"1","b":"2","c":3}`, false, ""},
+			{`{"a":"1","c":3,"b":"2"}`, false, ""},
+			{`{"a":"1","a":"2"}`, true, ""},
+			{`{"a":1,"b":2,"\u0061":3}`, true, ""},
+			{`{"\u0061":1,"\u0061":3}`, true, ""},
+			{`{"\u00e9":1,"é":3}`, true, ""},
+			{`{"a\/b":1,"a/b":3}`, true, ""},
+			{`{"a\nb":1,"a\\nb":2,"a\\u0061":3,"aa":4}`, false, ""},
+			{`{"a\"b":1,"a\u0022b":2}`, true, ""},
+			{`{"":1,"":2}`, true, ""},
+			{`{}`, false, ""},
+			{`{"a":{"b":1,"c":[{"d":1},{"d":2}]},"b":{"a":1}}`, false, ""},
+			{`{"a":{"b":1,"c":{"b":1},"b":2}}`, false, "b"},
+			{`{"a":[[],[{"b":"]{","c" :1 , "\u0062":2}]]}`, false, "b"},
+			{`{"a":[{"b":":"},"b",{"b":"c"}],"a":1}`, true, ""},
+			{`{"a":{"b":1,"b":2},"a":1}`, true, "b"},
+			{`{"a":{"b":1,"b"`, false, ""},
+			{`{"a":]}`, false, ""},
+			{`["a","a"]`, false, ""},
+			{``, false, ""},
+		} {
+			own, inside := names.Twice([]byte(test.object))
+			require.Equal(t, test.own, own, test.object)
+			require.Equal(t, test.inside, string(inside), test.object)
+		}
+	}
+	deep := strings.Repeat(`[{"a":`, 1<<20)
+	own, inside := names.Twice([]byte(`{"b":` + deep))
+	require.False(t, own)
+	require.Nil(t, inside)
+	many := []byte(`{"a":1`)
+	for i := range 10_000 {
+		many = fmt.Appendf(many, `,"name %d":%d`, i, i)
+	}
+	own, _ = names.Twice(append(many, `,"name 17":1}`...))
+	require.True(t, own)
+	own, _ = names.Twice(append(many, '}'))
+	require.False(t, own)
+}
+
+func TestNamesOfRecordsAreLookedAtWithoutAllocating(t *testing.T) {
+	var names jsontext.Names
+	records := [][]byte{[]byte(`{"a":"x","b":[{"c":"y","d":1}],"e":null}`), []byte(`{"a":"x","e":"\""}`)}
+	look := func() {
+		for _, record := range records {
+			names.Twice(record)
+		}
+	}
+	look()
+	require.Zero(t, testing.AllocsPerRun(100, look))
+}
+
+func BenchmarkNames(b *testing.B) {
+	var names jsontext.Names
+	for shape, record := range map[string]string{
+		"products": `{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/webscraper.io\/test-sites","product":"IdeaTab A3500L","price":"$88.99","description":"` + strings.Repeat("Black, 7\" IPS ", 20) + `"}`,
+		"typed":    `{"web-scraper-order":"1614248295-1","price":1.5,"old":null,"on":true,"links":[{"href":"https:\/\/a.example\/","text":"a"}]}`,
+	} {
+		b.Run(shape, func(b *testing.B) {
+			object := []byte(record)
+			b.SetBytes(int64(len(object)))
+			for b.Loop() {
+				names.Twice(object)
+			}
+		})
+	}
+}

@@ -56,8 +56,8 @@ func TestBothClientsReadTheSameRows(t *testing.T) {
 				require.Equal(t, readFile(t, theirs+"."+string(format)), download(t, client, id, format))
 			}
 
-			rows, errs := readRows(t, download(t, client, id, webscraper.FormatJSON))
-			require.Empty(t, errs)
+			rows, wrong := readRows(t, download(t, client, id, webscraper.FormatJSON))
+			require.Empty(t, wrong)
 			require.Len(t, rows, tt.rows)
 			for _, outcome := range outcomes[2:] {
 				require.Equal(t, decode[[]any](t, outcome.Value), rows)
@@ -66,19 +66,23 @@ func TestBothClientsReadTheSameRows(t *testing.T) {
 	}
 }
 
-// readRows reads JSON Lines with our reader: its records as objects, and its
-// errors.
-func readRows(t *testing.T, content string) (rows []any, errs []error) {
+// readRows reads JSON Lines with our reader: its records as objects, and the numbers
+// of those that are not JSON.
+func readRows(t *testing.T, content string) (rows []any, wrong []int64) {
 	t.Helper()
 	rows = []any{}
-	for record, err := range webscraper.ReadRecords(strings.NewReader(content), webscraper.FormatJSON, 0) {
-		if err != nil {
-			errs = append(errs, err)
+	reader := webscraper.NewRowReader(strings.NewReader(content), webscraper.FormatJSON, 0)
+	for reader.Next() {
+		row := reader.Row()
+		require.NoError(t, row.Err)
+		if !json.Valid(row.Raw) {
+			wrong = append(wrong, row.Number)
 			continue
 		}
-		rows = append(rows, decode[any](t, []byte(encode(t, record))))
+		rows = append(rows, decode[any](t, row.Raw))
 	}
-	return rows, errs
+	require.NoError(t, reader.Err())
+	return rows, wrong
 }
 
 func decode[T any](t *testing.T, text []byte) T {

@@ -1,0 +1,114 @@
+package jsontext
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Names finds names that JSON objects have twice. It is fast for objects whose members
+// follow one another as in those before.
+type Names struct {
+	first  name // stands before the first member
+	known  map[string]*name
+	object int64    // counts the objects
+	inside [][]byte // names of the objects that a place in a value is in
+	begins []int    // where in inside those of each object or array begin
+}
+
+// name is one as it stands between its quotes.
+type name struct {
+	text string
+	same *name // itself, or the one that it is another spelling of
+	in   int64 // the last object that had the name, in any spelling
+	next *name // the one that followed it last
+}
+
+// maxNames is how many are known, save for a single object with more.
+const maxNames = 3000
+
+// Twice reports whether the object has two members of one name, and returns a name
+// that an object inside of it has twice, as it stands there, or nil. What is not JSON
+// is looked through as far as it is.
+func (n *Names) Twice(object []byte) (own bool, inside []byte) {
+	if len(n.known) > maxNames || n.known == nil {
+		n.known, n.first = map[string]*name{}, name{}
+	}
+	n.object++
+	members, before := MembersOf(object), &n.first
+	for {
+		if next := before.next; next != nil {
+			if _, ok := members.NextString(next.text); ok {
+				own = own || next.same.in == n.object
+				next.same.in, before = n.object, next
+				continue
+			}
+		}
+		member, ok := members.Next()
+		if !ok {
+			return own, inside
+		}
+		next := n.find(member.Key())
+		own = own || next.same.in == n.object
+		next.same.in, before.next, before = n.object, next, next
+		if value := member.Value(); inside == nil && (value[0] == '{' || value[0] == '[') {
+			inside = n.twiceInside(value)
+		}
+	}
+}
+
+func (n *Names) find(text []byte) *name {
+	if known := n.known[string(text)]; known != nil {
+		return known
+	}
+	found := &name{text: string(text)}
+	n.known[found.text] = found
+	found.same = found
+	if plain := n.plain(text); !bytes.Equal(plain, text) {
+		found.same = n.find(plain)
+	}
+	return found
+}
+
+// plain is the spelling of a name without escapes, as far as there is one.
+func (n *Names) plain(text []byte) []byte {
+	if bytes.IndexByte(text, '\\') < 0 {
+		return text
+	}
+	_, text = Unescape(nil, text)
+	quoted := AppendQuote(nil, text)
+	return quoted[1 : len(quoted)-1]
+}
+
+// twiceInside goes through a value once, however deep it is.
+func (n *Names) twiceInside(value []byte) []byte {
+	n.inside, n.begins = n.inside[:0], n.begins[:0]
+	for at := 0; at < len(value); at++ {
+		switch value[at] {
+		case '"':
+			end := StringEnd(value, at)
+			if end == 0 {
+				return nil
+			}
+			if colon := skipSpace(value, end); colon < len(value) && value[colon] == ':' {
+				n.inside = append(n.inside, n.plain(value[at+1:end-1]))
+			}
+			at = end - 1
+		case '{', '[':
+			n.begins = append(n.begins, len(n.inside))
+		case '}', ']':
+			if len(n.begins) == 0 {
+				return nil
+			}
+			begin := n.begins[len(n.begins)-1]
+			names := n.inside[begin:]
+			slices.SortFunc(names, bytes.Compare)
+			for i := range names {
+				if i > 0 && bytes.Equal(names[i-1], names[i]) {
+					return names[i]
+				}
+			}
+			n.inside, n.begins = n.inside[:begin], n.begins[:len(n.begins)-1]
+		}
+	}
+	return nil
+}
