@@ -73,7 +73,7 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 		var text []byte
 		known := n < len(w.keys)
 		if known {
-			text, known = members.NextString(w.keys[n])
+			text, known = members.NextNamed(w.keys[n])
 		}
 		if !known {
 			member, ok := members.Next()

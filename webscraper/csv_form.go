@@ -18,6 +18,9 @@ type csvForm struct {
 // otherDelimiters are those that a file may have in place of the comma.
 const otherDelimiters = ";\t|\\"
 
+// triedRows are enough to tell how a file is written.
+const triedRows = 100
+
 // findCSVForm looks at the beginning of the file, 64 KiB, which it does not take. An
 // error says that the file is no CSV in UTF-8 with one header, or may not be.
 func findCSVForm(file *lines) (csvForm, error) {
@@ -63,6 +66,9 @@ func checkEncoding(sample []byte) error {
 	if header, _, _ := bytes.Cut(sample, []byte("\n")); bytes.IndexByte(header, 0) >= 0 {
 		return errUTF16
 	}
+	if utf8.Valid(sample) {
+		return nil
+	}
 	var line, wrong, first int
 	for text := range bytes.Lines(sample) {
 		line++
@@ -101,7 +107,7 @@ func (t *csvTrial) of(sample []byte, limit int, comma byte) {
 		names, _ = rows.readHeader()
 	}
 	t.csvForm, t.columns = rows.csvForm, len(names)
-	for !rows.ended {
+	for !rows.ended && t.rows < triedRows {
 		if !rows.readRow(true) || rows.ended && !t.whole {
 			continue
 		}

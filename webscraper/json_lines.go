@@ -5,8 +5,6 @@ import (
 	"fmt"
 )
 
-const lineWhiteSpace = " \t\r" // the white space of JSON that can stand in a line
-
 // jsonLines makes a row of each line of a JSON Lines file.
 type jsonLines struct{ *lines }
 
@@ -15,7 +13,7 @@ func (*jsonLines) begin() {}
 func (r *jsonLines) read() bool {
 	blank := true
 	line, _, err := r.next(func(piece []byte) bool {
-		blank = blank && len(bytes.Trim(piece, lineWhiteSpace+"\n")) == 0
+		blank = blank && len(trimSpace(piece)) == 0
 		return true
 	})
 	if err != nil {
@@ -39,7 +37,20 @@ func (r *jsonLines) read() bool {
 		line.Err = tooLong(line.Size, r.max)
 		line.cut()
 	}
-	line.Raw = bytes.Trim(line.Raw, lineWhiteSpace)
+	line.Raw = trimSpace(line.Raw)
 	r.row = line
 	return true
 }
+
+// trimSpace cuts the white space of JSON off.
+func trimSpace(text []byte) []byte {
+	for len(text) > 0 && isSpace(text[0]) {
+		text = text[1:]
+	}
+	for len(text) > 0 && isSpace(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

@@ -62,21 +62,32 @@ func (m *Members) Next() (member Member, ok bool) {
 	return Member{Text: text[begin:end], keyEnd: keyEnd - 1 - begin, valueStart: value - begin}, true
 }
 
-// NextString is a faster Next, for a member of that key whose value is a string
-// with no quote in it, without white space between them. If the next member is
-// another, or may be, NextString stays before it and returns false.
-func (m *Members) NextString(key string) (text []byte, ok bool) {
+// NextNamed is a faster Next, for a member of that key, given as it stands, without
+// white space before its value. If the next member is another, or may be, NextNamed
+// stays before it and returns false.
+func (m *Members) NextNamed(key string) (text []byte, ok bool) {
 	text = m.text[m.at:]
 	keyEnd := len(`"`) + len(key)
-	value := keyEnd + len(`":"`)
-	if len(text) < value || text[0] != '"' || string(text[1:keyEnd]) != key || string(text[keyEnd:value]) != `":"` {
+	value := keyEnd + len(`":`)
+	if len(text) <= value || text[0] != '"' || string(text[1:keyEnd]) != key || text[keyEnd] != '"' || text[keyEnd+1] != ':' {
 		return nil, false
 	}
-	quote := bytes.IndexByte(text[value:], '"')
-	if quote < 0 || text[value+quote-1] == '\\' {
-		return nil, false
+	var end int
+	if text[value] != '"' {
+		if end = valueEnd(text, value); end <= value {
+			return nil, false
+		}
+	} else {
+		quote := bytes.IndexByte(text[value+1:], '"')
+		if quote < 0 {
+			return nil, false
+		}
+		if end = value + quote + 2; text[end-2] == '\\' {
+			if end = StringEnd(text, value); end == 0 {
+				return nil, false
+			}
+		}
 	}
-	end := value + quote + 1
 	m.goOn(m.at + end)
 	return text[:end], true
 }

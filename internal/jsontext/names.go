@@ -36,21 +36,24 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 	n.object++
 	members, before := MembersOf(object), &n.first
 	for {
-		if next := before.next; next != nil {
-			if _, ok := members.NextString(next.text); ok {
-				own = own || next.same.in == n.object
-				next.same.in, before = n.object, next
-				continue
+		var value []byte
+		next, ok := before.next, false
+		if next != nil {
+			if value, ok = members.NextNamed(next.text); ok {
+				value = value[len(next.text)+len(`"":`):]
 			}
 		}
-		member, ok := members.Next()
 		if !ok {
-			return own, inside
+			member, more := members.Next()
+			if !more {
+				return own, inside
+			}
+			value, next = member.Value(), n.find(member.Key())
+			before.next = next
 		}
-		next := n.find(member.Key())
 		own = own || next.same.in == n.object
-		next.same.in, before.next, before = n.object, next, next
-		if value := member.Value(); inside == nil && (value[0] == '{' || value[0] == '[') {
+		next.same.in, before = n.object, next
+		if inside == nil && (value[0] == '{' || value[0] == '[') {
 			inside = n.twiceInside(value)
 		}
 	}
