@@ -248,6 +248,26 @@ func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
 	}
 }
 
+func TestNumbersKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 5))
+	batch := attempt.NewBatch()
+	for n, number := range []string{"1e131071", "1e131072", "1e-16383", "1e-16384"} {
+		batch.Add(int64(n+1), []byte(`{"a":`+number+`}`))
+	}
+	batch.Add(5, []byte(`{"zz":1e2,"b":-0,"c":1.10,"d":1.0,"e":-0.00,"f":12345678901234567890.123,"g":1E-3,"é":1,"B":null}`))
+	batch.EndsAt(5, 5)
+	require.NoError(t, commitBatch(t.Context(), attempt, batch))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	var refused []int64
+	require.NoError(t, db.Select(&refused, `SELECT record_number FROM scrapehaul.rejected_records ORDER BY 1`))
+	require.Equal(t, []int64{2, 4}, refused)
+	var data string
+	require.NoError(t, db.Get(&data, `SELECT data::text FROM scrapehaul.scraped_records WHERE record_number = 5`))
+	require.Equal(t, `{"B": null, "b": 0, "c": 1.10, "d": 1.0, "e": 0.00, "f": 12345678901234567890.123, "g": 0.001, "zz": 100, "é": 1}`, data)
+}
+
 func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	there, err := url.Parse(postgrestest.NewDatabase(t))
