@@ -32,14 +32,11 @@ func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Recor
 	return func(yield func(Record, error) bool) {
 		for records.next() {
 			next := records.record()
-			read := Record{Number: next.number, Data: next.data, Rejected: next.refused}
-			if read.Rejected == "" {
-				if err := postgres.CheckRecord(read.Data); err != nil {
-					read.Rejected = err.Error()
-				}
-			}
-			if read.Rejected != "" {
-				read.Data = nil
+			read := Record{Number: next.number, Rejected: next.refused}
+			if err := postgres.CheckRecord(next.data); read.Rejected == "" && err != nil {
+				read.Rejected = err.Error()
+			} else if read.Rejected == "" {
+				read.Data = next.data
 			}
 			if !yield(read, nil) {
 				return

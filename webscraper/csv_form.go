@@ -3,6 +3,7 @@ package webscraper
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"unicode/utf8"
 )
@@ -70,18 +71,17 @@ func checkEncoding(sample []byte) error {
 		return nil
 	}
 	var line, wrong, first int
+	other := true // nothing but ASCII is UTF-8
 	for text := range bytes.Lines(sample) {
 		line++
-		switch {
-		case !utf8.Valid(text):
-			if wrong++; first == 0 {
-				first = line
-			}
-		case bytes.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }):
-			return nil
+		if !utf8.Valid(text) {
+			wrong++
+			first = cmp.Or(first, line)
+		} else if bytes.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			other = false
 		}
 	}
-	if wrong > 1 || wrong == 1 && line <= 2 {
+	if first == 1 || other && (wrong > 1 || line == 2) {
 		return unreadable("it is not UTF-8, in line %d for one, but may be Windows-1252: save it as UTF-8", first)
 	}
 	return nil

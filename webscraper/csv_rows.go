@@ -25,11 +25,6 @@ func (r *csvRows) begin() {
 	if r.columns, err = r.readHeader(); err != nil {
 		r.failure = unreadable("its header is not one: %w", err)
 	}
-	for _, column := range r.columns {
-		if !utf8.ValidString(column) {
-			r.failure = unreadable("the column %q in its header is not UTF-8: save it as UTF-8", column)
-		}
-	}
 }
 
 // readHeader reads the names of the columns, the first line that is not blank.

@@ -98,7 +98,7 @@ func TestFileThatIsNoCSVAsAWholeIsNotRead(t *testing.T) {
 	utf16 := "a\x00,\x00b\x00\n\x001\x00,\x002\x00\n\x00"
 	for name, test := range map[string]struct{ file, want string }{
 		"a header too long":      {strings.Repeat("a", 101) + "\n1\n", "its header is not one: the record is too long: 101 bytes, of 100 allowed"},
-		"a header not UTF-8":     {"a,Gr\xf6\xdfe\né,2\n", `the column "Gr\xf6\xdfe" in its header is not UTF-8: save it as UTF-8`},
+		"a header not UTF-8":     {"a,Gr\xf6\xdfe\né,2\n", "it is not UTF-8, in line 1 for one, but may be Windows-1252: save it as UTF-8"},
 		"Windows-1252":           {"a,b\r\n1,2\r\n3,Caf\xe9\r\n4,\x805\r\n", "it is not UTF-8, in line 3 for one, but may be Windows-1252: save it as UTF-8"},
 		"Windows-1252, one row":  {"a,b\r\n1,Caf\xe9\r\n", "it is not UTF-8, in line 2 for one, but may be Windows-1252: save it as UTF-8"},
 		"UTF-16":                 {"\xff\xfe" + utf16, "it is UTF-16: save it as UTF-8"},
