@@ -83,10 +83,13 @@ func TestCSVIsReadAsAPersonWouldReadIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got [][]string
-			for _, row := range readCSVRows(t, webscraper.NewRowReader(strings.NewReader(test.file), webscraper.FormatCSV, 0)) {
+			rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader(test.file), webscraper.FormatCSV, 0))
+			for i, row := range rows {
 				require.Empty(t, row.err)
 				require.Equal(t, test.columns, row.Columns)
 				got = append(got, row.values)
+				resumed := webscraper.ResumeRowReader(strings.NewReader(test.file), webscraper.FormatCSV, 0, row.End, row.Number)
+				require.Equal(t, rows[i+1:], append([]csvRow{}, readCSVRows(t, resumed)...))
 			}
 			require.Equal(t, test.want, got)
 		})
