@@ -23,16 +23,17 @@ type recordWriter struct {
 	// columns are those of the records since the reset, in the spelling of the
 	// views; two spellings of a key are one column twice.
 	columns []string
-	// names are the keys that were met, as they stand in the JSON, escapes included,
-	// by themselves: one that was met is not copied again.
+	// names are what members begin with, by the keys that were met, as they stand in the
+	// JSON, escapes included: one that was met is not copied again.
 	names map[string]string
 	// added are those whose columns are in columns.
 	added map[string]bool
 
 	// keys are those of the record before, which are nearly always the next one's,
 	// and order is that of their members in jsonb, empty if it is not known.
-	keys  []string
-	order []int
+	keys   []string
+	begins []string // what their members begin with, up to the value
+	order  []int
 	// members are those of the record in hand.
 	members [][]byte
 }
@@ -73,7 +74,7 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 		var text []byte
 		known := n < len(w.keys)
 		if known {
-			text, known = members.NextNamed(w.keys[n])
+			text, known = members.NextNamed(w.begins[n])
 		}
 		if !known {
 			member, ok := members.Next()
@@ -101,14 +102,15 @@ func (w *recordWriter) meet(n int, key []byte) {
 	if w.names == nil {
 		w.names, w.added = map[string]string{}, map[string]bool{}
 	}
-	name, met := w.names[string(key)]
+	begin, met := w.names[string(key)]
 	if !met {
-		name = string(key)
+		begin = `"` + string(key) + `":`
 		if len(w.names) < maxMembers {
-			w.names[name] = name
+			w.names[string(key)] = begin
 		}
 	}
-	w.keys = append(w.keys[:n], name)
+	name := begin[len(`"`) : len(begin)-len(`":`)]
+	w.keys, w.begins = append(w.keys[:n], name), append(w.begins[:n], begin)
 	if !w.added[name] && len(w.added) < maxMembers {
 		w.added[name] = true
 		if column, ok := columnOf(name); ok {

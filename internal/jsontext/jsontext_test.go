@@ -20,7 +20,7 @@ func walked(text []byte, guesses ...string) (members []string, ended bool) {
 	walk := jsontext.MembersOf(text)
 	for i := 0; ; i++ {
 		if i < len(guesses) {
-			if member, ok := walk.NextNamed(guesses[i]); ok {
+			if member, ok := walk.NextNamed(`"` + guesses[i] + `":`); ok {
 				members = append(members, string(member))
 				continue
 			}
@@ -90,7 +90,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	buffer := make([]byte, 0, 64)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		members := jsontext.MembersOf(record)
-		members.NextNamed("a")
+		members.NextNamed(`"a":`)
 		for member, ok := members.Next(); ok; member, ok = members.Next() {
 			buffer, _ = jsontext.Unescape(buffer[:0], member.Key())
 			buffer = jsontext.AppendQuote(buffer[:0], member.Value())

@@ -62,14 +62,13 @@ func (m *Members) Next() (member Member, ok bool) {
 	return Member{Text: text[begin:end], keyEnd: keyEnd - 1 - begin, valueStart: value - begin}, true
 }
 
-// NextNamed is a faster Next, for a member of that key, given as it stands, without
-// white space before its value. If the next member is another, or may be, NextNamed
-// stays before it and returns false.
-func (m *Members) NextNamed(key string) (text []byte, ok bool) {
+// NextNamed is a faster Next, for a member that begins so: with a key in its quotes and
+// a colon, and no white space before the value. If the next member is another, or may
+// be, NextNamed stays before it and returns false.
+func (m *Members) NextNamed(name string) (text []byte, ok bool) {
 	text = m.text[m.at:]
-	keyEnd := len(`"`) + len(key)
-	value := keyEnd + len(`":`)
-	if len(text) <= value || text[0] != '"' || string(text[1:keyEnd]) != key || text[keyEnd] != '"' || text[keyEnd+1] != ':' {
+	value := len(name)
+	if len(text) <= value || string(text[:value]) != name {
 		return nil, false
 	}
 	var end int

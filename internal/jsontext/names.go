@@ -15,7 +15,7 @@ type Names struct {
 	begins []int    // where in inside those of each object or array begin
 }
 
-// name is one as it stands between its quotes.
+// name is one, with text as members begin that have it.
 type name struct {
 	text string
 	same *name // itself, or the one that it is another spelling of
@@ -40,7 +40,7 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 		next, ok := before.next, false
 		if next != nil {
 			if value, ok = members.NextNamed(next.text); ok {
-				value = value[len(next.text)+len(`"":`):]
+				value = value[len(next.text):]
 			}
 		}
 		if !ok {
@@ -63,8 +63,8 @@ func (n *Names) find(text []byte) *name {
 	if known := n.known[string(text)]; known != nil {
 		return known
 	}
-	found := &name{text: string(text)}
-	n.known[found.text] = found
+	found := &name{text: `"` + string(text) + `":`}
+	n.known[string(text)] = found
 	found.same = found
 	if plain := n.plain(text); !bytes.Equal(plain, text) {
 		found.same = n.find(plain)
