@@ -53,9 +53,9 @@ const (
 	// ErrorFileGone: the spool file is not there as it was. The import has to
 	// begin again with the download.
 	ErrorFileGone = "FileGone"
-	// errorFileUnreadable: the downloaded file is not what it is to be as a whole: of
+	// ErrorFileUnreadable: the downloaded file is not what it is to be as a whole: of
 	// another encoding, say. Not retried.
-	errorFileUnreadable = "FileUnreadable"
+	ErrorFileUnreadable = "FileUnreadable"
 	// ErrorSuperseded: a later import of the job was requested. The import has
 	// to begin again, if it is still wanted.
 	ErrorSuperseded = "Superseded"
@@ -82,7 +82,7 @@ const (
 func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
-		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, errorFileUnreadable, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
+		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, ErrorFileUnreadable, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
 		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
 	}
 }
@@ -142,7 +142,7 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 	case errors.Is(err, errFileGone):
 		return ErrorFileGone, final, 0
 	case errors.Is(err, webscraper.ErrUnreadable):
-		return errorFileUnreadable, final, 0
+		return ErrorFileUnreadable, final, 0
 	case errors.Is(err, archive.ErrCorrupt):
 		return errorArchiveCorrupt, final, 0
 	case is[archiveError](err):
@@ -180,7 +180,7 @@ func advice(kind string, err error) string {
 		return "PostgreSQL refuses what has to be written, and no retry helps: "
 	case kind == errorDatabaseRefuses:
 		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
-	case kind == errorFileUnreadable:
+	case kind == ErrorFileUnreadable:
 		return "Nothing was imported; have the file exported otherwise, or import the job from JSON (SOURCE_FORMAT=json): "
 	case kind == ErrorMappedTable:
 		return "Nothing was published; put the table or its mapping (MAPPINGS of the workers) right: "

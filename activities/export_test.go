@@ -34,7 +34,6 @@ const (
 	ErrorWorkerBusy      = errorWorkerBusy
 	ErrorArchive         = errorArchive
 	ErrorArchiveCorrupt  = errorArchiveCorrupt
-	ErrorFileUnreadable  = errorFileUnreadable
 	ErrorRecordHook      = errorRecordHook
 )
 

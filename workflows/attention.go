@@ -147,7 +147,7 @@ func (q question) retryable() bool { return q.problem != nil && retryable(proble
 func retryable(kind string) bool {
 	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
-		shortDownload, errorUnverified, activities.ErrorMappedTable,
+		shortDownload, errorUnverified, activities.ErrorMappedTable, activities.ErrorFileUnreadable,
 	}, kind)
 }
 
