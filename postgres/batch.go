@@ -75,6 +75,11 @@ func (b *importBatch) AddChanged(number int64, data, raw []byte) {
 	} else {
 		b.unchecked = true
 	}
+	b.add(number, data, raw)
+}
+
+// add takes a record without a look at it.
+func (b *importBatch) add(number int64, data, raw []byte) {
 	row := span{start: len(b.mapped)}
 	if b.of.mapped != nil {
 		var err error

@@ -19,25 +19,24 @@ COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN`
 // and is sent from 63 KiB on.
 const copyChunkBytes = 63 << 10
 
-// table is one that the records of a batch, or those of them that takes says, are
-// copied into.
+// table is one that records of a batch are copied into.
 type table struct {
+	batch   *importBatch
 	copy    string
-	takes   func([]batchRecord) []batchRecord
 	rows    func([]batchRecord) iter.Seq[[]byte]
 	refuses func(error) bool // a record, as opposed to failing
 }
 
-// tables are scrapehaul.import_records and, with a mapping, the one that holds its
-// rows.
-func (b *importBatch) tables() []table {
-	all := func(records []batchRecord) []batchRecord { return records }
-	tables := []table{{copyStatement, all, b.rows, refused}}
-	if mapped := b.of.mapped; mapped != nil {
-		refuses := func(err error) bool { return refused(err) || mapped.refuses(err) }
-		tables = append(tables, table{mapped.copy, b.withRow, b.mappedRows, refuses})
+// recordTable is scrapehaul.import_records.
+func (b *importBatch) recordTable() table { return table{b, copyStatement, b.rows, refused} }
+
+// rowTable is the one that holds the rows of a mapping.
+func (b *importBatch) rowTable() table {
+	mapped := b.of.mapped
+	return table{
+		b, fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", mapped.holding(), heldNumber, mapped.columnList("")), b.mappedRows,
+		func(err error) bool { return refused(err) || mapped.refuses(err) },
 	}
-	return tables
 }
 
 // withRow returns those of the records that fit the mapping.
@@ -51,22 +50,16 @@ func (b *importBatch) withRow(records []batchRecord) []batchRecord {
 // copyRecords writes all records with one COPY a table. It refuses none by itself:
 // an error of PostgreSQL sinks the whole batch.
 func copyRecords(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
-	for _, into := range batch.tables() {
-		if err := into.write(ctx, tx, into.takes(batch.records), batch.of.progress); err != nil {
-			return nil, nil, err
-		}
+	if err := batch.recordTable().write(ctx, tx, batch.records); err != nil || batch.of.mapped == nil {
+		return nil, nil, err
 	}
-	return nil, batch.unmapped, nil
+	return nil, batch.unmapped, batch.rowTable().write(ctx, tx, batch.withRow(batch.records))
 }
 
-func (t table) write(ctx context.Context, tx transaction, records []batchRecord, progress func()) error {
-	return copyInto(ctx, tx, t.copy, t.rows(records), len(records), progress)
-}
-
-func copyInto(ctx context.Context, tx transaction, statement string, rows iter.Seq[[]byte], records int, progress func()) error {
+func (t table) write(ctx context.Context, tx transaction, records []batchRecord) error {
 	var copyErr error
 	err := tx.conn.Raw(func(driverConn any) error {
-		copyErr = copyBatch(ctx, driverConn, statement, rows, records, progress)
+		copyErr = copyBatch(ctx, driverConn, t.copy, t.rows(records), len(records), t.batch.of.progress)
 		return nil // see transaction
 	})
 	return errors.Join(copyErr, err)
@@ -108,42 +101,40 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 	return nil
 }
 
-// copyAccepted writes the records but for those that PostgreSQL refuses: it finds
-// them by halving, so that one among 5,000 costs some 20 COPYs, and not a
-// statement for each record. What only the mapping's table refuses is imported
-// without a row there.
+// copyAccepted writes the records but for those that PostgreSQL refuses. What only the
+// mapping's table refuses is imported without a row there.
 func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
-	records := batch.records
-	for n, into := range batch.tables() {
-		halves := &halves{table: into, tx: tx, batch: batch}
-		if _, err := tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
-			return nil, nil, err
-		}
-		if err := halves.copy(ctx, into.takes(records), false); err != nil {
-			return nil, nil, err
-		}
-		if _, err := tx.ExecContext(ctx, `RELEASE SAVEPOINT piece`); err != nil {
-			return nil, nil, err
-		}
-		if n == 0 {
-			records, refused = halves.accepted, halves.refused
-		} else {
-			unmapped = halves.refused
-		}
+	accepted, refused, err := batch.recordTable().copyAccepted(ctx, tx, batch.records)
+	if err != nil || batch.of.mapped == nil {
+		return refused, nil, err
 	}
+	_, unmapped, err = batch.rowTable().copyAccepted(ctx, tx, batch.withRow(accepted))
 	for _, each := range batch.unmapped {
 		if !slices.ContainsFunc(refused, func(r reject) bool { return r.number == each.number }) {
 			unmapped = append(unmapped, each)
 		}
 	}
-	return refused, unmapped, nil
+	return refused, unmapped, err
+}
+
+// copyAccepted finds the records that PostgreSQL refuses by halving, so that one among
+// 5,000 costs some 20 COPYs, and not a statement for each record.
+func (t table) copyAccepted(ctx context.Context, tx transaction, records []batchRecord) (accepted []batchRecord, refused []reject, err error) {
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
+		return nil, nil, err
+	}
+	halves := &halves{table: t, tx: tx}
+	if err := halves.copy(ctx, records, false); err != nil {
+		return nil, nil, err
+	}
+	_, err = tx.ExecContext(ctx, `RELEASE SAVEPOINT piece`)
+	return halves.accepted, halves.refused, err
 }
 
 // halves copies records into a table, in pieces that PostgreSQL accepts.
 type halves struct {
 	table
 	tx       transaction
-	batch    *importBatch
 	accepted []batchRecord
 	refused  []reject
 }
@@ -155,7 +146,7 @@ func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) er
 		return nil
 	}
 	if !known || len(records) == 1 {
-		err := h.write(ctx, h.tx, records, h.batch.of.progress)
+		err := h.write(ctx, h.tx, records)
 		next := `RELEASE SAVEPOINT piece; SAVEPOINT piece`
 		switch refuses := h.refuses(err); {
 		case err != nil && !refuses:

@@ -174,7 +174,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		err = tx.GetContext(ctx, &row, takeOver, append(key, mappedBy(of))...)
 		if err == nil && of != nil {
-			i.mapped = newMappedRows(of, row.ImportID)
+			i.mapped = newMappedRows(of, holdingTable(row.ImportID))
 			var complete bool
 			tx.progress = i.progress // it counts the rows
 			if complete, err = i.mapped.complete(ctx, tx, row.Good()); err == nil && !complete {
@@ -189,7 +189,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		row.Columns = nil
 		err = tx.GetContext(ctx, &row, insertImport, append(key, mappedBy(of), i.request.RequestedAt)...)
 		if err == nil && of != nil {
-			i.mapped = newMappedRows(of, row.ImportID)
+			i.mapped = newMappedRows(of, holdingTable(row.ImportID))
 			err = i.mapped.create(ctx, tx)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // removeOld is for a job that has rows already, of an import before this one. In
@@ -95,7 +96,7 @@ func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappings *map
 	if err := tx.SelectContext(ctx, &others, selectOthers, job, direction, m.Table.String()); err != nil {
 		return nil, err
 	}
-	_, err = tx.ExecContext(ctx, fmt.Sprintf("ANALYZE %[1]s; CREATE UNLOGGED TABLE %[2]s AS SELECT * FROM %[3]s WITH NO DATA", m.lost(), m.others(), m.holding()))
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("ANALYZE %[1]s; CREATE UNLOGGED TABLE %[2]s (LIKE %[3]s INCLUDING CONSTRAINTS)", m.lost(), m.others(), m.holding()))
 	for _, other := range others {
 		of := mappings.For(other.Name)
 		if lost == 0 || err != nil {
@@ -139,51 +140,50 @@ func (m *mappedRows) giveTo(ctx context.Context, tx transaction, of *mapping.Map
 	return result.RowsAffected()
 }
 
+// Whatever of an import's records had no row then gets none now.
 const selectMapped = `
-SELECT record_number, data FROM scrapehaul.import_records
-WHERE import_id = $1 AND record_number > $2
-  AND record_number NOT IN (SELECT record_number FROM scrapehaul.unmapped_records WHERE import_id = $1)
+SELECT record_number, data FROM scrapehaul.import_records AS record
+WHERE import_id = $1 AND record_number > $2 AND NOT EXISTS (
+    SELECT FROM scrapehaul.unmapped_records AS unmapped
+    WHERE unmapped.import_id = $1 AND unmapped.record_number > $2 AND unmapped.record_number = record.record_number)
 ORDER BY record_number LIMIT $3`
 
-// At most so many records are mapped again at a time, and so many bytes of rows: about.
+// At most so many records are mapped again at a time, and so many bytes of them: about.
 const (
 	againRecords = 5000
 	againBytes   = 8 << 20
 )
 
 // mapAgain copies the rows of an import's records, as the mapping makes them now, into
-// the table with those of others.
+// the table with those of others. A record that does not fit any more gets none.
 func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, of *mapping.Mapping, importID int64) error {
-	again := newMappedRows(of, importID)
-	for last := int64(0); ; {
-		rows, count, next, err := again.some(ctx, tx, last, min(m.piece, againRecords))
+	again := newMappedRows(of, m.name+"_others")
+	batch := &importBatch{of: &attempt{request: sink.ImportRequest{Progress: tx.progress}, mapped: again}}
+	for last := int64(0); ; batch.Reset() {
+		next, err := batch.read(ctx, tx, importID, last, min(m.piece, againRecords))
 		if err != nil || next == last {
 			return err
 		}
-		tx.progress()
-		if last = next; count > 0 {
-			if err := copyInto(ctx, tx, again.copyTo(m.others()), slices.Values([][]byte{rows[:len(rows)-1]}), count, tx.progress); err != nil {
-				return err
-			}
+		last = next
+		if _, _, err := batch.rowTable().copyAccepted(ctx, tx, batch.withRow(batch.records)); err != nil {
+			return err
 		}
 	}
 }
 
-// some returns rows of the import's records after the one with the number last.
-func (m *mappedRows) some(ctx context.Context, tx transaction, last, limit int64) (rows []byte, count int, next int64, err error) {
-	found, err := tx.QueryContext(ctx, selectMapped, m.importID, last, limit)
+// read adds those of the import's records after the one with the number last that had
+// rows, and returns the number of the last one.
+func (b *importBatch) read(ctx context.Context, tx transaction, importID, last, limit int64) (next int64, err error) {
+	found, err := tx.QueryContext(ctx, selectMapped, importID, last, limit)
 	if err != nil {
-		return nil, 0, 0, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, found.Close()) }()
 	var record sql.RawBytes
-	for len(rows) < againBytes && err == nil && found.Next() {
+	for b.Bytes() < againBytes && err == nil && found.Next() {
 		if err = found.Scan(&last, &record); err == nil {
-			before := len(rows)
-			if rows, _ = m.appendRow(rows, last, record); len(rows) > before { // it still fits
-				count++
-			}
+			b.add(last, record, record)
 		}
 	}
-	return rows, count, last, errors.Join(err, found.Err())
+	return last, errors.Join(err, found.Err())
 }

@@ -49,19 +49,12 @@ func (e *MappedTableError) Unwrap() error { return e.Err }
 type mappedRows struct {
 	*mapping.Mapping
 	converter *mapping.Converter
-	importID  int64
-	copy      string // the COPY statement
+	name      string // of the table with the rows, in schema scrapehaul
 	piece     int64  // how many records become rows with one statement
 }
 
-func newMappedRows(of *mapping.Mapping, importID int64) *mappedRows {
-	m := &mappedRows{Mapping: of, converter: of.NewConverter(), importID: importID, piece: mergeRecords}
-	m.copy = m.copyTo(m.holding())
-	return m
-}
-
-func (m *mappedRows) copyTo(table string) string {
-	return fmt.Sprintf("COPY %s (%s, %s) FROM STDIN", table, heldNumber, m.columnList(""))
+func newMappedRows(of *mapping.Mapping, name string) *mappedRows {
+	return &mappedRows{Mapping: of, converter: of.NewConverter(), name: name, piece: mergeRecords}
 }
 
 // mappedBy is what an import notes of its mapping: the fingerprint, of 16 characters,
@@ -88,7 +81,7 @@ func holdingTable(importID int64) string { return fmt.Sprintf("mapped_rows_%d", 
 // is likely to have.
 const heldNumber = `"number of the record"`
 
-func (m *mappedRows) holding() string { return "scrapehaul." + holdingTable(m.importID) }
+func (m *mappedRows) holding() string { return "scrapehaul." + m.name }
 
 func (m *mappedRows) table() string { return quoted(m.Table) }
 
@@ -218,7 +211,7 @@ func (m *mappedRows) naming(message string) string {
 	if m == nil {
 		return message
 	}
-	return strings.ReplaceAll(message, pq.QuoteIdentifier(holdingTable(m.importID)), pq.QuoteIdentifier(m.Table.Name))
+	return strings.ReplaceAll(message, pq.QuoteIdentifier(m.name), pq.QuoteIdentifier(m.Table.Name))
 }
 
 // refuses says whether the table refused what a row holds: by a constraint of its
@@ -230,7 +223,7 @@ func (m *mappedRows) refuses(err error) bool {
 	}
 	switch problem.Code.Class() {
 	case pqerror.ClassIntegrityConstraintViolation:
-		return problem.Table == holdingTable(m.importID) || problem.DataTypeName != ""
+		return problem.Table == m.name || problem.DataTypeName != ""
 	case pqerror.ClassPLpgSQLError:
 		return true // no other table has functions
 	}

@@ -149,7 +149,7 @@ func tryHolding(ctx context.Context, tx transaction, m *mapping.Mapping) (mend [
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT trial`); err != nil {
 		return nil, err
 	}
-	of := newMappedRows(m, 0)
+	of := newMappedRows(m, holdingTable(0))
 	tried := of.create(ctx, tx)
 	if tried == nil {
 		_, tried = tx.ExecContext(ctx, "DROP TABLE "+of.holding())

@@ -168,6 +168,25 @@ func TestKeyThatAReimportHasNotIsTheRowOfAnotherJobThatHasIt(t *testing.T) {
 	require.Equal(t, []string{"1 a 1 7", "3 b 4 7"}, rows(t, db, allProducts), "one that does not fit any more")
 }
 
+func TestRecordThatATableDoesNotTakeAnyMoreIsNoRowOfItAgain(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]string{
+		"for its type":     `ALTER TABLE products ALTER price TYPE numeric(3, 2)`,
+		"for a constraint": `ALTER TABLE products ADD CHECK (price < 10)`,
+		"for NULL":         `ALTER TABLE products ALTER "in Stock" SET NOT NULL`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, db := newMapped(t, upsert)
+			published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
+			published(t, store, 2, "shop", product("b", "2"), `{"url":"a","price":"$99.00"}`, product("c", "2"))
+			published(t, store, 3, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
+			db.MustExec(change)
+			published(t, store, 3, "shop", product("d", "4"))
+			require.Equal(t, []string{"1 a 1 7", "2 b 2 7", "2 c 2 7", "3 d 4 7"}, rows(t, db, strings.Replace(allProducts, "price,", "price::int,", 1)))
+		})
+	}
+}
+
 // Imports that were published by other mappings, or none, are what they were.
 func TestRowsOfOtherMappingsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
