@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,22 +23,16 @@ var errNotDatabaseURL = errors.New("is not the URL of a PostgreSQL database" + w
 
 var errUnclearEnd = errors.New("has a password or a database whose end is not clear: write / as %2F, @ as %40, # as %23 and ? as %3F in them")
 
+const oneHost = `(?:[\w.%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?`
+
 var (
-	scheme     = regexp.MustCompile(`^postgres(ql)?://`)
-	hostList   = regexp.MustCompile(`^` + oneHost + `(,` + oneHost + `)*$`)
-	hostPort   = regexp.MustCompile(`^(.*?)(?::(\d*))?$`)
-	badEscape  = regexp.MustCompile(`%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)`)
+	// urlParts are the user, the password, which ends at the first @ that a list of hosts
+	// follows, that list, the database and the parameters.
+	urlParts   = regexp.MustCompile(`(?s)^postgres(?:ql)?://(?:([^:]*?)(?::(.*?))?@)?(` + oneHost + `(?:,` + oneHost + `)*)(?:/([^?]*))?(?:\?(.*))?$`)
+	hostPort   = regexp.MustCompile(`^\[?(.*?)\]?(?::(\d*))?$`)
 	goodEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+	parameter  = regexp.MustCompile(`^\w+$`)
 )
-
-const oneHost = `([\w.%-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?`
-
-// driverParameters are those that lib/pq knows.
-var driverParameters = strings.Fields(`
-	host hostaddr port dbname database user password passfile options application_name fallback_application_name
-	sslmode sslnegotiation sslcert sslkey sslrootcert sslsni ssl_min_protocol_version ssl_max_protocol_version sslinline
-	krbsrvname krbspn connect_timeout binary_parameters client_encoding datestyle target_session_attrs load_balance_hosts
-	service min_protocol_version max_protocol_version`)
 
 // runtimeParameters are those of PostgreSQL that lib/pq passes on. Others go into
 // options: a typing error is not to be taken for one.
@@ -77,26 +72,33 @@ func CheckDatabaseURL(databaseURL string) error {
 // that only libpq and PgBouncer's clients know.
 func parseDatabaseURL(databaseURL string) (target, error) {
 	to := target{tcp: defaultTCPOptions()}
-	prefix := scheme.FindString(databaseURL)
-	if prefix == "" {
+	parts := urlParts.FindStringSubmatch(databaseURL)
+	if parts == nil {
 		return to, errNotDatabaseURL
 	}
-	values, rest, err := splitUser(databaseURL[len(prefix):])
-	if err != nil {
+	user, err := unescape(parts[1])
+	password, passwordErr := unescape(parts[2])
+	if err := cmp.Or(err, passwordErr); err != nil {
 		return to, err
 	}
-	rest, query, _ := strings.Cut(rest, "?")
-	hosts, database, _ := strings.Cut(rest, "/")
-	if strings.ContainsAny(database, "@/#") {
+	hosts, hostsErr := url.PathUnescape(parts[3])
+	database, err := url.PathUnescape(parts[4])
+	switch {
+	case strings.ContainsAny(parts[4], "@/#"):
 		return to, errUnclearEnd
-	}
-	if values["dbname"], err = url.PathUnescape(database); err != nil {
+	case hostsErr != nil || err != nil:
 		return to, errNotDatabaseURL
 	}
-	if err := splitHosts(hosts, values); err != nil {
-		return to, err
+	values := map[string]string{"user": user, "password": password, "dbname": database}
+	if hosts != "" {
+		var names, ports []string
+		for host := range strings.SplitSeq(hosts, ",") {
+			found := hostPort.FindStringSubmatch(host)
+			names, ports = append(names, found[1]), append(ports, cmp.Or(found[2], "5432"))
+		}
+		values["host"], values["port"] = strings.Join(names, ","), strings.Join(ports, ",")
 	}
-	parameters, err := url.ParseQuery(query)
+	parameters, err := url.ParseQuery(parts[5])
 	if err != nil {
 		return to, errors.New("has parameters after ? that are not escaped as in a URL")
 	}
@@ -104,68 +106,25 @@ func parseDatabaseURL(databaseURL string) (target, error) {
 		values[name] = given[len(given)-1]
 	}
 	_, to.saysTLS = values["sslmode"]
-	if err := to.takeOwn(values); err != nil {
-		return to, err
+	if err = to.takeOwn(values); err == nil {
+		err = to.configure(values)
 	}
-	return to, to.configure(values)
-}
-
-// splitUser takes USER:PASSWORD@ off. The password ends at the first @ that a list
-// of hosts follows.
-func splitUser(text string) (values map[string]string, rest string, err error) {
-	values = map[string]string{}
-	for at, c := range text {
-		if c != '@' {
-			continue
-		}
-		hosts, _, _ := strings.Cut(text[at+1:], "?")
-		hosts, _, _ = strings.Cut(hosts, "/")
-		if !hostList.MatchString(hosts) {
-			continue
-		}
-		user, password, _ := strings.Cut(text[:at], ":")
-		if values["user"], err = unescape(user); err == nil {
-			values["password"], err = unescape(password)
-		}
-		return values, text[at+1:], err
+	if err != nil && !errors.Is(err, errNotDatabaseURL) && strings.Contains(err.Error(), "@") { // and may be of the password
+		err = errUnclearEnd
 	}
-	return values, text, nil
+	return to, err
 }
 
 // unescape takes a % that begins no escape for itself, if no other does.
 func unescape(text string) (string, error) {
-	if !badEscape.MatchString(text) {
-		return url.PathUnescape(text)
-	}
-	if goodEscape.MatchString(text) {
+	plain, err := url.PathUnescape(text)
+	switch {
+	case err == nil:
+		return plain, nil
+	case goodEscape.MatchString(text):
 		return "", errors.New("has a % in its user or password that begins no escape: write it as %25")
 	}
 	return text, nil
-}
-
-func splitHosts(hosts string, values map[string]string) error {
-	if hosts == "" {
-		return nil
-	}
-	if !hostList.MatchString(hosts) {
-		return errNotDatabaseURL
-	}
-	var names, ports []string
-	for host := range strings.SplitSeq(hosts, ",") {
-		found := hostPort.FindStringSubmatch(host)
-		name, err := url.PathUnescape(strings.Trim(found[1], "[]"))
-		if err != nil {
-			return errNotDatabaseURL
-		}
-		names = append(names, name)
-		if found[2] == "" {
-			found[2] = "5432"
-		}
-		ports = append(ports, found[2])
-	}
-	values["host"] = strings.Join(names, ",")
-	values["port"] = strings.Join(ports, ",")
-	return nil
 }
 
 // takeOwn takes the parameters out of values that lib/pq does not know.
@@ -200,29 +159,33 @@ func (t *target) takeOwn(values map[string]string) error {
 }
 
 // configure lets lib/pq read the rest.
-func (t *target) configure(values map[string]string) error {
+func (t *target) configure(values map[string]string) (err error) {
 	var dsn strings.Builder
 	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if advice, ok := parameterAdvice[name]; ok {
 			return fmt.Errorf("has the parameter %s: %s", name, advice)
 		}
-		if !slices.Contains(driverParameters, name) && !slices.Contains(runtimeParameters, strings.ToLower(name)) {
-			if strings.Contains(name+values[name], "@") { // and may be of the password
-				return errUnclearEnd
-			}
-			return fmt.Errorf("has the parameter %q, which is unknown: run-time parameters of PostgreSQL are written options=-c%%20NAME%%3DVALUE", name)
+		if !parameter.MatchString(name) {
+			return unknownParameter(name)
 		}
 		if values[name] != "" {
 			fmt.Fprintf(&dsn, "%s='%s' ", name, quote.Replace(values[name]))
 		}
 	}
-	var err error
 	if t.config, err = pq.NewConfig(dsn.String()); err != nil {
 		if password := values["password"]; password != "" && strings.Contains(err.Error(), password) {
 			return errNotDatabaseURL
 		}
 		return fmt.Errorf("cannot be used: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.config.Runtime)) { // what the driver does not know itself
+		switch known := slices.Contains(runtimeParameters, strings.ToLower(name)); {
+		case !known && strings.Contains(values[name], "@"):
+			return errUnclearEnd
+		case !known:
+			return unknownParameter(name)
+		}
 	}
 	if t.config.ConnectTimeout <= 0 {
 		t.config.ConnectTimeout = connectTimeout
@@ -237,4 +200,8 @@ func (t *target) configure(values map[string]string) error {
 		return fmt.Errorf("has target_session_attrs=%s: imports need primary or read-write", attrs)
 	}
 	return nil
+}
+
+func unknownParameter(name string) error {
+	return fmt.Errorf("has the parameter %q, which is unknown: run-time parameters of PostgreSQL are written options=-c%%20NAME%%3DVALUE", name)
 }
