@@ -275,15 +275,10 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	}
 	var problems []string
 	if i.mapped != nil {
-		empty, err := i.checkValues(ctx, tx)
-		if err != nil {
-			return err
+		var err error
+		if problems, err = i.publishRows(ctx, tx); err != nil {
+			return i.mapped.failed(err)
 		}
-		problem, err := i.mapped.publish(ctx, tx, i.store.mappings, i.request, i.Mark())
-		if err != nil {
-			return err
-		}
-		problems = append(problems, problem, empty)
 	}
 	if i.request.Job.SitemapName != "" {
 		problem, err := refreshView(ctx, tx, i.request.Job.SitemapName, i.committedColumns)

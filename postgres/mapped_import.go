@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // MappedTableError says that the table of a mapping, and not schema scrapehaul,
@@ -66,9 +68,10 @@ func mappedBy(of *mapping.Mapping) string {
 	return of.Fingerprint() + " " + of.Table.String()
 }
 
+// failed says of an error that it is the table's; what is withheld is none.
 func (m *mappedRows) failed(err error) error {
-	if err == nil {
-		return nil
+	if _, withheld := errors.AsType[*sink.WithheldError](err); err == nil || withheld {
+		return err
 	}
 	return &MappedTableError{Table: m.Table, Err: err}
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
-	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // mappedTableLock is the first key of the advisory lock that lets one import be
@@ -42,37 +42,33 @@ const checkDeferred = `SET CONSTRAINTS ALL IMMEDIATE`
 
 var errIncomplete = errors.New("rows that were committed for the mapped table are gone, as after a crash of PostgreSQL: the next attempt begins anew")
 
-// publish brings the rows into the mapping's table, which then shows what follows
-// from the published imports. problem says what was left out besides.
-func (m *mappedRows) publish(
-	ctx context.Context, tx transaction, mappings *mapping.Mappings, request sink.ImportRequest, mark sink.Mark,
-) (problem string, err error) {
-	problem, err = m.bring(ctx, tx, mappings, request, mark)
-	if _, withheld := errors.AsType[*sink.WithheldError](err); withheld {
-		return "", err
+// publishRows brings the rows into the mapping's table, which then shows what follows
+// from the published imports. problems are what was left out besides, or "".
+func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []string, err error) {
+	m, job, mark := i.mapped, i.request.Job, i.Mark()
+	if complete, err := m.complete(ctx, tx, mark.Good()); err != nil || !complete {
+		return nil, cmp.Or(err, errIncomplete)
 	}
-	return problem, m.failed(err)
-}
-
-func (m *mappedRows) bring(
-	ctx context.Context, tx transaction, mappings *mapping.Mappings, request sink.ImportRequest, mark sink.Mark,
-) (problem string, err error) {
-	if err := m.prepare(ctx, tx, mark); err != nil {
-		return "", err
+	empty, err := i.checkValues(ctx, tx)
+	if err != nil {
+		return nil, err
 	}
-	job, of := request.Job, sitemap{request.Job.SitemapID, request.Job.SitemapName}
+	if err := m.prepare(ctx, tx); err != nil {
+		return nil, err
+	}
+	of, problem := sitemap{job.SitemapID, job.SitemapName}, ""
 	var newest, active int64
 	if m.DeactivateMissing != nil {
 		if newest, active, err = m.activity(ctx, tx, of); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	gone, got, err := m.removeOld(ctx, tx, mappings, job.ScrapingJobID)
+	gone, got, err := m.removeOld(ctx, tx, i.store.mappings, job.ScrapingJobID)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := m.mergeAll(ctx, tx, job.ScrapingJobID, mark.LastRecordNumber, job.ScrapingJobID >= newest); err != nil {
-		return "", err
+		return nil, err
 	}
 	if m.DeactivateMissing != nil {
 		if !slices.Contains(got, of) {
@@ -80,26 +76,21 @@ func (m *mappedRows) bring(
 		}
 		missing, err := m.deactivate(ctx, tx, got)
 		if err == nil {
-			err = m.brake(gone+missing, active, request.Accepted)
+			err = m.brake(gone+missing, active, i.request.Accepted)
 		}
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		problem = m.notDeactivated(job, mark)
 	}
 	_, err = tx.ExecContext(ctx, checkDeferred)
-	return problem, err
+	return []string{problem, empty}, err
 }
 
-// prepare waits for its turn at the table, and sees that nothing is missing.
-func (m *mappedRows) prepare(ctx context.Context, tx transaction, mark sink.Mark) error {
+// prepare waits for its turn at the table.
+func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	if err := m.lock(ctx, tx); err != nil {
 		return err
-	}
-	if complete, err := m.complete(ctx, tx, mark.Good()); err != nil {
-		return err
-	} else if !complete {
-		return errIncomplete
 	}
 	// Nothing that a backup, which reads all tables of the schema, would keep waiting.
 	for _, statement := range []string{

@@ -53,15 +53,15 @@ func (m *mappedRows) countValues() string {
 // values in the sitemap's last import, are published without.
 func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string, err error) {
 	m, job, mark := i.mapped, i.request.Job, i.Mark()
-	if complete, err := m.complete(ctx, tx, mark.Good()); err != nil || !complete || mark.Records == 0 {
-		return "", m.failed(err) // publishing says of what is not complete
+	if mark.Records == 0 {
+		return "", nil
 	}
 	now, names := mappedValues{Rows: mark.Good()}, pq.StringArray{}
 	for _, column := range m.Columns {
 		names = append(names, column.Name)
 	}
 	if err := tx.GetContext(ctx, &now.Counts, m.countValues()); err != nil {
-		return "", m.failed(err)
+		return "", err
 	}
 	if now.Rows > 0 {
 		if _, err := tx.ExecContext(ctx, setMappedValues, i.id, names, now.Counts); err != nil {
