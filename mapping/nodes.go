@@ -19,26 +19,45 @@ func resolve(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// object reads the values of an object by their keys; what says what it is.
-func (r *reader) object(node *yaml.Node, what string, keys ...string) (values map[string]*yaml.Node, ok bool) {
+// field is a key of an object with what reads its value.
+type field struct {
+	key     string
+	read    func(value *yaml.Node) // nil for a caller who reads it
+	missing string                 // is wrong without the key; "" if nothing is
+}
+
+// object reads the fields of an object in their order, and returns the values that it
+// has, nil if it is none; what says what it is.
+func (r *reader) object(node *yaml.Node, what string, fields ...field) (values map[string]*yaml.Node) {
 	node = resolve(node)
+	keys := make([]string, len(fields))
+	for i, f := range fields {
+		keys[i] = f.key
+	}
 	if node.Kind != yaml.MappingNode {
-		r.problem(node.Line, "%s is %s: want the keys %s with their values", what, described(node), strings.Join(keys, ", "))
-		return nil, false
+		r.problem(node.Line, "%s is %s: want the keys %s with their values", what, described(node), joined(keys))
+		return nil
 	}
 	values = map[string]*yaml.Node{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := resolve(node.Content[i]), resolve(node.Content[i+1])
 		switch before := values[key.Value]; {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(keys, key.Value):
-			r.problem(key.Line, "%s has no key %s: want one of %s", what, described(key), strings.Join(keys, ", "))
+			r.problem(key.Line, "%s has no key %s: want one of %s", what, described(key), joined(keys))
 		case before != nil:
 			r.problem(key.Line, "%s is there already, on line %d", key.Value, before.Line)
 		default:
 			values[key.Value] = value
 		}
 	}
-	return values, true
+	for _, f := range fields {
+		if value := values[f.key]; value == nil && f.missing != "" {
+			r.problem(node.Line, "%s", f.missing)
+		} else if value != nil && f.read != nil {
+			f.read(value)
+		}
+	}
+	return values
 }
 
 // list reads a list that is not empty.
@@ -74,10 +93,10 @@ func (r *reader) filled(node *yaml.Node, key string) string {
 }
 
 // oneOf reads one of the names; "" when it is none.
-func (r *reader) oneOf(node *yaml.Node, key string, names []string) string {
-	text := r.filled(node, key)
+func oneOf[T ~string](r *reader, node *yaml.Node, key string, names []T) T {
+	text := T(r.filled(node, key))
 	if text != "" && !slices.Contains(names, text) {
-		r.problem(node.Line, "%s is %q: want one of %s", key, text, strings.Join(names, ", "))
+		r.problem(node.Line, "%s is %q: want one of %s", key, text, joined(names))
 		return ""
 	}
 	return text
@@ -119,11 +138,10 @@ func described(node *yaml.Node) string {
 	}
 }
 
-// namesOf is the names as texts.
-func namesOf[T ~string](names []T) []string {
+func joined[T ~string](names []T) string {
 	texts := make([]string, len(names))
 	for i, name := range names {
 		texts[i] = string(name)
 	}
-	return texts
+	return strings.Join(texts, ", ")
 }

@@ -117,64 +117,37 @@ func (r *reader) syntax(data []byte, err error) {
 }
 
 func (r *reader) mappings(root *yaml.Node) {
-	file, ok := r.object(root, "the file", "mappings")
-	if !ok {
-		return
-	}
-	list := file["mappings"]
-	if list == nil {
-		r.problem(root.Line, `there are no mappings: want "mappings:" and a list of them`)
-		return
-	}
-	for _, node := range r.list(list, "mappings", "mappings") {
-		if m := r.mapping(node); m != nil {
-			r.read = append(r.read, m)
+	r.object(root, "the file", field{"mappings", func(list *yaml.Node) {
+		for _, node := range r.list(list, "mappings", "mappings") {
+			r.mapping(node)
 		}
-	}
+	}, `there are no mappings: want "mappings:" and a list of them`})
 	r.checkTogether()
 }
 
-// mapping reads one of the list; nil when it is not one at all.
-func (r *reader) mapping(node *yaml.Node) *Mapping {
-	fields, ok := r.object(node, "a mapping",
-		"sitemap", "sitemap_prefix", "table", "columns", "key", "mode", "deactivate_missing")
-	if !ok {
-		return nil
-	}
+func (r *reader) mapping(node *yaml.Node) {
 	m := &Mapping{line: node.Line}
-	r.sitemap(m, fields["sitemap"], fields["sitemap_prefix"])
-	if table := fields["table"]; table == nil {
-		r.problem(m.line, "the mapping has no table: want schema.table")
-	} else {
-		m.Table = r.table(table)
+	found := r.object(node, "a mapping",
+		field{key: "sitemap", read: func(name *yaml.Node) { m.Sitemap = r.filled(name, "sitemap") }},
+		field{key: "sitemap_prefix", read: func(prefix *yaml.Node) { m.SitemapPrefix = r.filled(prefix, "sitemap_prefix") }},
+		field{"table", func(table *yaml.Node) { m.Table = r.table(table) }, "the mapping has no table: want schema.table"},
+		field{"columns", func(columns *yaml.Node) { r.columns(m, columns) }, "the mapping has no columns: want a list such as [{name: url, type: text}]"},
+		field{key: "key", read: func(key *yaml.Node) { r.key(m, key) }},
+		field{"mode", func(mode *yaml.Node) { m.Mode = oneOf(r, mode, "mode", modes) }, "the mapping has no mode: want one of " + joined(modes)},
+		field{key: "deactivate_missing", read: func(deactivate *yaml.Node) { r.deactivateMissing(m, deactivate) }},
+	)
+	if found == nil {
+		return
 	}
-	if columns := fields["columns"]; columns == nil {
-		r.problem(m.line, "the mapping has no columns: want a list such as [{name: url, type: text}]")
-	} else {
-		r.columns(m, columns)
-	}
-	r.mode(m, fields["mode"])
-	if key := fields["key"]; key != nil {
-		r.key(m, key)
-	} else if m.Mode == Upsert || m.Mode == Append {
-		r.problem(m.line, "the mapping has no key, which the mode %s needs: want a list of columns such as [url]", m.Mode)
-	}
-	if deactivate := fields["deactivate_missing"]; deactivate != nil {
-		r.deactivateMissing(m, deactivate)
-	}
-	return m
-}
-
-func (r *reader) sitemap(m *Mapping, name, prefix *yaml.Node) {
-	switch {
+	r.read = append(r.read, m)
+	switch name, prefix := found["sitemap"], found["sitemap_prefix"]; {
 	case name != nil && prefix != nil:
 		r.problem(prefix.Line, "the mapping has both sitemap and sitemap_prefix: want one of them")
-	case name != nil:
-		m.Sitemap = r.filled(name, "sitemap")
-	case prefix != nil:
-		m.SitemapPrefix = r.filled(prefix, "sitemap_prefix")
-	default:
+	case name == nil && prefix == nil:
 		r.problem(m.line, "the mapping does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with")
+	}
+	if found["key"] == nil && (m.Mode == Upsert || m.Mode == Append) {
+		r.problem(m.line, "the mapping has no key, which the mode %s needs: want a list of columns such as [url]", m.Mode)
 	}
 }
 
@@ -227,33 +200,31 @@ func (r *reader) columns(m *Mapping, node *yaml.Node) {
 var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
 func (r *reader) column(node *yaml.Node) (c Column, ok bool) {
-	fields, ok := r.object(node, "a column", "name", "from", "type", "layout", "time_zone", "years", "clean", "required")
-	if !ok {
-		return c, false
-	}
 	c.line = node.Line
-	if name := fields["name"]; name == nil {
-		r.problem(c.line, "the column has no name")
-	} else {
-		c.Name = r.columnName(name, "name")
+	found := r.object(node, "a column",
+		field{"name", func(name *yaml.Node) { c.Name = r.columnName(name, "name") }, "the column has no name"},
+		field{key: "from", read: func(from *yaml.Node) { c.From = r.filled(from, "from") }},
+		field{key: "type", read: func(kind *yaml.Node) { c.Type = oneOf(r, kind, "type", types) }},
+		field{key: "layout"}, field{key: "time_zone"}, field{key: "years"},
+		field{key: "clean", read: func(clean *yaml.Node) { r.clean(&c, clean) }},
+		field{key: "required", read: func(required *yaml.Node) { c.Required = r.boolean(required, "required") }},
+	)
+	if found["from"] == nil {
+		c.From = c.Name
 	}
-	c.From = c.Name
-	if from := fields["from"]; from != nil {
-		c.From = r.filled(from, "from")
+	if found != nil && found["type"] == nil {
+		r.problem(c.line, "column %q has no type: want one of %s", c.Name, joined(types))
 	}
-	if required := fields["required"]; required != nil {
-		c.Required = r.boolean(required, "required")
+	if c.Type == Timestamp {
+		r.timestamp(&c, found["layout"], found["time_zone"], found["years"])
+	} else if c.Type != "" {
+		for _, key := range [][2]string{{"layout", "layout"}, {"time_zone", "time_zone"}, {"years", "range of years"}} {
+			if node := found[key[0]]; node != nil {
+				r.problem(node.Line, "column %q has a %s and is of type %s: only a timestamp has one", c.Name, key[1], c.Type)
+			}
+		}
 	}
-	if kind := fields["type"]; kind == nil {
-		r.problem(c.line, "column %q has no type: want one of %s", c.Name, strings.Join(namesOf(types), ", "))
-	} else {
-		c.Type = Type(r.oneOf(kind, "type", namesOf(types)))
-	}
-	r.layout(&c, fields["layout"], fields["time_zone"], fields["years"])
-	if clean := fields["clean"]; clean != nil {
-		r.clean(&c, clean)
-	}
-	return c, true
+	return c, found != nil
 }
 
 // columnName reads the name of a column that the table is to have.
@@ -269,18 +240,14 @@ func (r *reader) columnName(node *yaml.Node, key string) string {
 	return name
 }
 
-func (r *reader) layout(c *Column, layout, zone, years *yaml.Node) {
-	if c.Type != Timestamp {
-		r.onlyOfTimestamps(c, layout, "layout")
-		r.onlyOfTimestamps(c, zone, "time_zone")
-		r.onlyOfTimestamps(c, years, "range of years")
-		return
-	}
+const wantLayout = `want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as "2006-01-02 15:04:05"`
+
+func (r *reader) timestamp(c *Column, layout, zone, years *yaml.Node) {
 	if layout == nil {
-		r.problem(c.line, "column %q has no layout: want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as %q", c.Name, "2006-01-02 15:04:05")
+		r.problem(c.line, "column %q has no layout: %s", c.Name, wantLayout)
 	} else if c.Layout = r.filled(layout, "layout"); c.Layout != "" {
 		if err := checkLayout(c.Layout); err != nil {
-			r.problem(layout.Line, "layout is %q, which %v: want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as %q", c.Layout, err, "2006-01-02 15:04:05")
+			r.problem(layout.Line, "layout is %q, which %v: %s", c.Layout, err, wantLayout)
 		}
 	}
 	r.years(c, years)
@@ -289,15 +256,14 @@ func (r *reader) layout(c *Column, layout, zone, years *yaml.Node) {
 		return
 	}
 	name := r.filled(zone, "time_zone")
-	if name == "" {
-		return
-	}
 	location, err := time.LoadLocation(name)
-	if err != nil || name == "Local" {
+	switch {
+	case name == "": // has been told of
+	case err != nil || name == "Local":
 		r.problem(zone.Line, "time_zone is %q, which is not known: want a name such as Europe/Riga, or UTC", name)
-		return
+	default:
+		c.TimeZone, c.location = name, location
 	}
-	c.TimeZone, c.location = name, location
 }
 
 func (r *reader) years(c *Column, node *yaml.Node) {
@@ -318,20 +284,12 @@ func (r *reader) years(c *Column, node *yaml.Node) {
 	}
 }
 
-func (r *reader) onlyOfTimestamps(c *Column, node *yaml.Node, key string) {
-	if node != nil && c.Type != "" {
-		r.problem(node.Line, "column %q has a %s and is of type %s: only a timestamp has one", c.Name, key, c.Type)
-	}
-}
-
 func (r *reader) clean(c *Column, node *yaml.Node) {
 	nodes := r.list(node, "clean", "cleaners")
 	for i, node := range nodes {
-		name := r.oneOf(node, "cleaner", cleanerNames)
-		if name == "" {
-			continue
-		}
+		name := oneOf(r, node, "cleaner", cleanerNames)
 		switch {
+		case name == "": // has been told of
 		case slices.Contains(c.Clean, name):
 			r.problem(node.Line, "cleaner %s is there already", name)
 		case name == parseJSON && (c.Type != JSONB || i < len(nodes)-1):
@@ -339,14 +297,6 @@ func (r *reader) clean(c *Column, node *yaml.Node) {
 		}
 		c.Clean = append(c.Clean, name)
 	}
-}
-
-func (r *reader) mode(m *Mapping, node *yaml.Node) {
-	if node == nil {
-		r.problem(m.line, "the mapping has no mode: want one of %s", strings.Join(namesOf(modes), ", "))
-		return
-	}
-	m.Mode = Mode(r.oneOf(node, "mode", namesOf(modes)))
 }
 
 // maxKeyColumns is what PostgreSQL allows an index, 32, but for the job's ID.
@@ -384,26 +334,22 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 }
 
 func (r *reader) deactivateMissing(m *Mapping, node *yaml.Node) {
-	fields, ok := r.object(node, "deactivate_missing", "column", "brake_percent")
-	if !ok {
+	missing := new(DeactivateMissing)
+	if r.object(node, "deactivate_missing",
+		field{"column", func(column *yaml.Node) {
+			missing.Column = r.columnName(column, "column")
+			if slices.ContainsFunc(m.Columns, func(c Column) bool { return c.Name == missing.Column && c.Name != "" }) {
+				r.problem(column.Line, "column %q of deactivate_missing is one of the columns: want another name, no record fills it", missing.Column)
+			}
+		}, "deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active"},
+		field{"brake_percent", func(brake *yaml.Node) {
+			missing.BrakePercent = r.number(brake, "brake_percent", 1, 100)
+		}, "deactivate_missing has no brake_percent: want how many percent of the active rows may be deactivated without a person being asked, from 1 to 100"},
+	) == nil {
 		return
 	}
-	m.DeactivateMissing = new(DeactivateMissing)
+	m.DeactivateMissing = missing
 	if m.Mode != Upsert && m.Mode != "" {
 		r.problem(node.Line, "deactivate_missing is there with the mode %s: want the mode upsert, or no deactivate_missing", m.Mode)
-	}
-	if column := fields["column"]; column == nil {
-		r.problem(node.Line, "deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active")
-	} else {
-		name := r.columnName(column, "column")
-		m.DeactivateMissing.Column = name
-		if slices.ContainsFunc(m.Columns, func(c Column) bool { return c.Name == name && name != "" }) {
-			r.problem(column.Line, "column %q of deactivate_missing is one of the columns: want another name, no record fills it", name)
-		}
-	}
-	if brake := fields["brake_percent"]; brake == nil {
-		r.problem(node.Line, "deactivate_missing has no brake_percent: want how many percent of the active rows may be deactivated without a person being asked, from 1 to 100")
-	} else {
-		m.DeactivateMissing.BrakePercent = r.number(brake, "brake_percent", 1, 100)
 	}
 }

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -51,21 +52,14 @@ func difference(a, b *Mapping) string {
 	return strings.Join(differ, ", ")
 }
 
-// tableColumn is what the table has of a column.
-type tableColumn struct {
-	of       Type
-	required bool
-	active   bool // of deactivate_missing
-}
-
-// tableColumns are the table's columns by name.
-func (m *Mapping) tableColumns() map[string]tableColumn {
-	columns := map[string]tableColumn{}
+// tableColumns are the table's columns by name, each with what the table has of it.
+func (m *Mapping) tableColumns() map[string]string {
+	columns := map[string]string{}
 	for _, c := range m.Columns {
-		columns[c.Name] = tableColumn{of: c.Type, required: c.Required}
+		columns[c.Name] = fmt.Sprint(c.Type, c.Required)
 	}
 	if m.DeactivateMissing != nil {
-		columns[m.DeactivateMissing.Column] = tableColumn{active: true}
+		columns[m.DeactivateMissing.Column] = "active"
 	}
 	return columns
 }
