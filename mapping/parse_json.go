@@ -30,26 +30,20 @@ func parsedJSON(text []byte) ([]byte, error) {
 	if jsontext.UnstorableEscape(text) >= 0 {
 		return nil, errJSONEscape
 	}
-	depth := 0
-	for at := 0; at < len(text); at++ {
-		switch c := text[at]; {
-		case c == '"':
-			at = jsontext.StringEnd(text, at) - 1
-		case c == '-' || (c >= '0' && c <= '9'):
-			end := at
-			for end < len(text) && bytes.IndexByte([]byte("+-.eE0123456789"), text[end]) >= 0 {
-				end++
-			}
-			if number, _ := parseDecimal(text[at:end]); number.checkNumeric() != nil {
+	decoder, depth := json.NewDecoder(bytes.NewReader(text)), 0
+	decoder.UseNumber()
+	for token, err := decoder.Token(); err == nil; token, err = decoder.Token() {
+		switch token := token.(type) {
+		case json.Number:
+			if number, _ := parseDecimal([]byte(token)); number.checkNumeric() != nil {
 				return nil, errTooManyDigits
 			}
-			at = end - 1
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
+		case json.Delim:
+			if token == '}' || token == ']' {
+				depth--
+			} else if depth++; depth > maxDepth {
 				return nil, errJSONTooDeep
 			}
-		case c == '}' || c == ']':
-			depth--
 		}
 	}
 	return text, nil

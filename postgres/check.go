@@ -49,28 +49,18 @@ func syntaxError(data []byte) error {
 	}
 }
 
+// kind is what JSON is that begins so.
 func kind(first byte) string {
-	switch first {
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	default:
-		return "a number"
+	if name, ok := map[byte]string{'[': "an array", '"': "a string", 't': "a boolean", 'f': "a boolean", 'n': "null"}[first]; ok {
+		return name
 	}
+	return "a number"
 }
 
 func invalidUTF8(data []byte) int {
-	for at := 0; at < len(data); {
-		r, size := utf8.DecodeRune(data[at:])
-		if r == utf8.RuneError && size == 1 {
-			return at + 1
-		}
-		at += size
+	at := 1
+	for r, size := utf8.DecodeRune(data); r != utf8.RuneError || size > 1; r, size = utf8.DecodeRune(data) {
+		at, data = at+size, data[size:]
 	}
-	return len(data)
+	return at
 }

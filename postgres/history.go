@@ -43,32 +43,21 @@ type HistoryQuery struct {
 	Limit int
 }
 
-// Without a job the primary key is read backwards, with one imports_by_job is
-// looked through, which has few rows of each job.
-const (
-	selectHistory = `
+// Its parameters are known when it is planned: without a job the primary key is read
+// backwards, with one imports_by_job is looked through, which has few rows of each job.
+const selectHistory = `
 SELECT import.import_id, import.scrapingjob_id, job.sitemap_name, import.workflow_run_id, import.state,
        import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at
 FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
-WHERE ($1::bigint = 0 OR import.import_id < $1)`
-
-	selectHistoryOfAll = selectHistory + `
-ORDER BY import.import_id DESC LIMIT $2`
-
-	selectHistoryOfJob = selectHistory + ` AND import.scrapingjob_id = $3
-ORDER BY import.import_id DESC LIMIT $2`
-)
+WHERE ($1::bigint = 0 OR import.import_id < $1) AND ($2::bigint = 0 OR import.scrapingjob_id = $2)
+ORDER BY import.import_id DESC LIMIT $3`
 
 // History returns a page of the imports of one job or of all, the one that began
 // last first.
 func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, error) {
-	statement, arguments := selectHistoryOfAll, []any{query.Before, query.Limit}
-	if query.ScrapingJobID != 0 {
-		statement, arguments = selectHistoryOfJob, append(arguments, query.ScrapingJobID)
-	}
 	var imports []PastImport
-	err := s.db.SelectContext(ctx, &imports, statement, arguments...)
+	err := s.db.SelectContext(ctx, &imports, selectHistory, query.Before, query.ScrapingJobID, query.Limit)
 	return imports, doing(err, "reading the history of imports")
 }
 
