@@ -148,10 +148,11 @@ WHERE import_id = $1 AND record_number > $2 AND NOT EXISTS (
     WHERE unmapped.import_id = $1 AND unmapped.record_number > $2 AND unmapped.record_number = record.record_number)
 ORDER BY record_number LIMIT $3`
 
-// At most so many records are mapped again at a time, and so many bytes of them: about.
+// About so many bytes of records are mapped again at a time, and at first so many
+// records: what PostgreSQL has sent beyond that is sent again.
 const (
-	againRecords = 5000
-	againBytes   = 8 << 20
+	againBytes = 8 << 20
+	againFirst = 100
 )
 
 // mapAgain copies the rows of an import's records, as the mapping makes them now, into
@@ -159,8 +160,8 @@ const (
 func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, of *mapping.Mapping, importID int64) error {
 	again := newMappedRows(of, m.name+"_others")
 	batch := &importBatch{of: &attempt{request: sink.ImportRequest{Progress: tx.progress}, mapped: again}}
-	for last := int64(0); ; batch.Reset() {
-		next, err := batch.read(ctx, tx, importID, last, min(m.piece, againRecords))
+	for last, limit := int64(0), int64(againFirst); ; batch.Reset() {
+		next, err := batch.read(ctx, tx, importID, last, min(m.piece, limit))
 		if err != nil || next == last {
 			return err
 		}
@@ -168,6 +169,7 @@ func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, of *mapping.M
 		if _, _, err := batch.rowTable().copyAccepted(ctx, tx, batch.withRow(batch.records)); err != nil {
 			return err
 		}
+		limit = 1 + againBytes*int64(batch.Len())/int64(1+batch.Bytes())
 	}
 }
 

@@ -168,6 +168,28 @@ func TestKeyThatAReimportHasNotIsTheRowOfAnotherJobThatHasIt(t *testing.T) {
 	require.Equal(t, []string{"1 a 1 7", "3 b 4 7"}, rows(t, db, allProducts), "one that does not fit any more")
 }
 
+// They are read again a part at a time; the rest of a part that is too long is not.
+func TestLongRecordsAreReadAgainOnce(t *testing.T) {
+	t.Parallel()
+	const many = 400
+	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20enable_bitmapscan%3Doff%20-c%20enable_sort%3Doff") // as with many records
+	_, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	store := mapped(t, db, upsert)
+	first := begin(t, store, ofSitemap("shop", ofJob(1, request(1, many))))
+	require.NoError(t, commit(t, first, 1, many, `{"url":"%d","price":"1","text":"`+strings.Repeat("x", 100_000)+`"}`))
+	require.NoError(t, first.Publish(t.Context(), func() {}))
+	published(t, store, 2, "shop", product("7", "2"), product("gone", "2"))
+	published(t, store, 2, "shop", product("8", "2"))
+	require.Equal(t, []string{"1 7 1", "2 8 2 7"}, rows(t, db, strings.Replace(allProducts, "ORDER", "WHERE url IN ('7', '8', 'gone') ORDER", 1)))
+	var read int64
+	require.Eventually(t, func() bool { // the statistics are some seconds late
+		read = count(t, db, `SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'import_records'`)
+		return read >= many
+	}, time.Minute, 100*time.Millisecond)
+	require.Less(t, read, int64(2*many))
+}
+
 func TestRecordThatATableDoesNotTakeAnyMoreIsNoRowOfItAgain(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
