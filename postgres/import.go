@@ -140,11 +140,9 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 	return attempt, nil
 }
 
-func (i *attempt) refuseSuperseded(ctx context.Context, db interface {
-	GetContext(ctx context.Context, into any, query string, args ...any) error
-}) error {
+func (i *attempt) refuseSuperseded(ctx context.Context, db sqlx.QueryerContext) error {
 	var superseded bool
-	err := db.GetContext(ctx, &superseded, isSuperseded, i.request.Job.ScrapingJobID, i.request.RequestedAt)
+	err := sqlx.GetContext(ctx, db, &superseded, isSuperseded, i.request.Job.ScrapingJobID, i.request.RequestedAt)
 	if superseded {
 		return sink.ErrSuperseded
 	}

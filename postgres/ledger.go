@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -26,16 +27,8 @@ type Ledger struct {
 	calls   int
 
 	mu   sync.Mutex
-	seen seen
-}
-
-// seen is what this process knows of the window: most answers tell nothing new.
-type seen struct {
-	window   int64
-	answered bool
-	limit    int // by the service; 0 before it has said it
-	used     int // of the limit, by the service
-	counted  int // by the ledger
+	seen window // as this process has seen it last
+	used int    // of its calls, as the service has answered to this process
 }
 
 // DefaultAccount is the key of the only account of an installation.
@@ -94,7 +87,9 @@ func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration,
 			return nil, 0, fmt.Errorf("taking calls of the API from the account's budget: %w", err)
 		}
 		if wait == 0 {
-			return &Grant{ledger: l, class: r.Class, window: number, left: r.Calls}, 0, nil
+			grant := &Grant{ledger: l, class: r.Class, window: number}
+			grant.left.Store(int64(r.Calls))
+			return grant, 0, nil
 		}
 		if time.Since(begun)+wait > maxPatience {
 			return nil, wait, nil
@@ -117,7 +112,7 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (number int64, wait tim
 		}
 		w.Taken += r.Calls
 		*now, number = w, w.Number
-		l.count(w)
+		l.see(w)
 		_, err := tx.ExecContext(ctx, deleteWaits, l.account, r.Holder)
 		return err
 	})
@@ -130,9 +125,7 @@ type Grant struct {
 	ledger *Ledger
 	class  Class
 	window int64
-
-	mu   sync.Mutex
-	left int
+	left   atomic.Int64
 }
 
 type grantKey struct{}
@@ -148,19 +141,9 @@ func (g *Grant) Shared(ctx context.Context) context.Context {
 	return context.WithValue(ctx, grantKey{}, &Grant{class: g.class})
 }
 
-func (g *Grant) take() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.left--
-	return g.left >= 0
-}
-
 // Release gives back the calls that were not made.
 func (g *Grant) Release(ctx context.Context) error {
-	g.mu.Lock()
-	left := g.left
-	g.left = 0
-	g.mu.Unlock()
+	left := int(g.left.Swap(0))
 	if left <= 0 {
 		return nil
 	}
@@ -188,7 +171,7 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 	r := Request{Calls: 1, Class: callsOfCommands}
 	grant, granted := ctx.Value(grantKey{}).(*Grant)
 	if granted {
-		if grant.take() {
+		if grant.left.Add(-1) >= 0 {
 			return l.answers(grant.window), 0, nil
 		}
 		r.Class = grant.class
@@ -208,7 +191,7 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 			w.Commands++
 		}
 		*now, number = w, w.Number
-		l.count(w)
+		l.see(w)
 		return nil
 	})
 	if err != nil {
@@ -217,15 +200,14 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 	return l.answers(number), wait, nil
 }
 
-// count notes what the ledger says.
-func (l *Ledger) count(w window) {
+// see notes what the ledger says.
+func (l *Ledger) see(w window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.seen.window != w.Number {
-		l.seen = seen{window: w.Number}
+	if l.seen.Number != w.Number {
+		l.used = 0
 	}
-	l.seen.answered = l.seen.answered || w.Answered
-	l.seen.counted = max(l.seen.counted, w.Taken+w.Elsewhere)
+	l.seen = w
 }
 
 // answers returns what takes in the answer to a call of a window: the limit and how
@@ -234,8 +216,8 @@ func (l *Ledger) count(w window) {
 func (l *Ledger) answers(number int64) func(ctx context.Context, limit, remaining int, refused time.Duration) error {
 	l.mu.Lock()
 	usedBefore := 0
-	if l.seen.window == number {
-		usedBefore = l.seen.used
+	if l.seen.Number == number {
+		usedBefore = l.used
 	}
 	l.mu.Unlock()
 	return func(ctx context.Context, limit, remaining int, refused time.Duration) error {
@@ -243,32 +225,31 @@ func (l *Ledger) answers(number int64) func(ctx context.Context, limit, remainin
 		// Each call counts, so an answer that knows of no more than those before the
 		// call is of a window that the service has begun since.
 		renewed := limit > 0 && refused == 0 && usedBefore > 0 && used <= usedBefore
-		if !l.isNews(number, limit, used, renewed || refused > 0) {
+		learn := func(w *window) { w.learn(number, limit, used, renewed, refused) }
+		if !l.isNews(number, used, learn) {
 			return nil
 		}
 		ctx, cancel := aftermath(ctx)
 		defer cancel()
 		err := l.change(ctx, Request{}, func(_ transaction, now *window) error {
-			now.learn(number, limit, used, renewed, refused)
-			l.count(*now)
+			learn(now)
+			l.see(*now)
 			return nil
 		})
-		if err != nil {
-			return fmt.Errorf("noting what the API says of its limit: %w", err)
-		}
-		return nil
+		return doing(err, "noting what the API says of its limit")
 	}
 }
 
-func (l *Ledger) isNews(number int64, limit, used int, certainly bool) bool {
+// isNews says whether there is anything to learn from an answer: from most there is not.
+func (l *Ledger) isNews(number int64, used int, learn func(*window)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.seen.window != number {
-		return certainly
+	if l.seen.Number == number {
+		l.used = max(l.used, used)
 	}
-	news := certainly || !l.seen.answered || limit != l.seen.limit || used > l.seen.counted
-	l.seen.answered, l.seen.limit, l.seen.used = true, limit, max(l.seen.used, used)
-	return news
+	known := l.seen
+	learn(&known)
+	return known != l.seen
 }
 
 // State is what the ledger says of an account.
