@@ -94,12 +94,13 @@ func quoted(table mapping.Table) string {
 
 // columnList has the columns of the mapping with commas between, each after the
 // prefix.
-func (m *mappedRows) columnList(prefix string) string {
-	names := make([]string, len(m.Columns))
-	for i, column := range m.Columns {
-		names[i] = column.Name
+func (m *mappedRows) columnList(prefix string) string { return nameList(prefix, m.names()) }
+
+func (m *mappedRows) names() (names []string) {
+	for _, column := range m.Columns {
+		names = append(names, column.Name)
 	}
-	return nameList(prefix, names)
+	return names
 }
 
 func nameList(prefix string, names []string) string {
@@ -110,18 +111,14 @@ func nameList(prefix string, names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-const (
-	selectNotNull = `
-SELECT attname FROM pg_attribute
-WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attnotnull AND attname = ANY($2)`
-
-	// Constraints that concern other columns too are checked when the rows are
-	// published.
-	selectChecks = `
-SELECT format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+// Constraints that concern other columns too are checked when the rows are published.
+const selectConstraints = `
+SELECT format('ALTER %I SET NOT NULL', attname) FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attnotnull AND attname = ANY($2)
+UNION ALL
+SELECT format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
 WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
     SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = ANY($2))`
-)
 
 // create makes the table that holds the rows. It checks what the mapping's table
 // checks of a row by itself, so that a record which does not fit is found with its
@@ -134,33 +131,18 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	if err == nil && len(missing) > 0 { // since the worker's start
 		return &MappedTableError{Table: m.Table, Mend: missing}
 	}
-	if err != nil {
-		return m.failed(err)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS %s, %s FROM %s WITH NO DATA",
+			m.holding(), heldNumber, m.columnList(""), m.table()))
 	}
-	_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS %s, %s FROM %s WITH NO DATA",
-		m.holding(), heldNumber, m.columnList(""), m.table()))
-	if err != nil {
-		return m.failed(err)
+	var changes []string
+	if err == nil {
+		err = tx.SelectContext(ctx, &changes, selectConstraints, m.table(), pq.StringArray(m.names()))
 	}
-	names := pq.StringArray{}
-	for _, column := range m.Columns {
-		names = append(names, column.Name)
+	if err == nil {
+		changes = append(changes, "ALTER "+heldNumber+" SET NOT NULL")
+		_, err = tx.ExecContext(ctx, "ALTER TABLE "+m.holding()+" "+strings.Join(changes, ", "))
 	}
-	var notNull, checks []string
-	if err := tx.SelectContext(ctx, &notNull, selectNotNull, m.table(), names); err != nil {
-		return m.failed(err)
-	}
-	if err := tx.SelectContext(ctx, &checks, selectChecks, m.table(), names); err != nil {
-		return m.failed(err)
-	}
-	changes := []string{"ALTER " + heldNumber + " SET NOT NULL"}
-	for _, column := range notNull {
-		changes = append(changes, "ALTER "+pq.QuoteIdentifier(column)+" SET NOT NULL")
-	}
-	for _, check := range checks {
-		changes = append(changes, "ADD "+check)
-	}
-	_, err = tx.ExecContext(ctx, "ALTER TABLE "+m.holding()+" "+strings.Join(changes, ", "))
 	return m.failed(err)
 }
 

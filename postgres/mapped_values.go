@@ -56,10 +56,7 @@ func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string,
 	if mark.Records == 0 {
 		return "", nil
 	}
-	now, names := mappedValues{Rows: mark.Good()}, pq.StringArray{}
-	for _, column := range m.Columns {
-		names = append(names, column.Name)
-	}
+	now, names := mappedValues{Rows: mark.Good()}, pq.StringArray(m.names())
 	if err := tx.GetContext(ctx, &now.Counts, m.countValues()); err != nil {
 		return "", err
 	}
