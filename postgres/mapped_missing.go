@@ -29,15 +29,16 @@ type sitemap struct {
 	Name string `db:"sitemap_name"`
 }
 
+const selectActivity = `
+SELECT (` + selectNewestWhole + `) AS newest, count(*) AS active FROM %[1]s WHERE %[2]s AND scrapingjob_id IN (` + jobsOfSitemap + `)`
+
 // activity returns the last job of the sitemap that has brought everything, and how
-// many of the sitemap's rows are active.
-func (m *mappedRows) activity(ctx context.Context, tx transaction, of sitemap) (newest, active int64, err error) {
-	if err := tx.GetContext(ctx, &newest, selectNewestWhole, of.ID, of.Name, m.Table.String()); err != nil {
-		return 0, 0, err
+// many of the sitemap's rows are active; 0 where nothing is deactivated.
+func (m *mappedRows) activity(ctx context.Context, tx transaction, of sitemap) (found struct{ Newest, Active int64 }, err error) {
+	if m.DeactivateMissing != nil {
+		err = tx.GetContext(ctx, &found, fmt.Sprintf(selectActivity, m.table(), m.active()), of.ID, of.Name, m.Table.String())
 	}
-	count := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s AND scrapingjob_id IN (%s)", m.table(), m.active(), jobsOfSitemap)
-	err = tx.GetContext(ctx, &active, count, of.ID, of.Name)
-	return newest, active, err
+	return found, err
 }
 
 // active is the column that says so, or false.

@@ -57,17 +57,15 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 		return nil, err
 	}
 	of, problem := sitemap{job.SitemapID, job.SitemapName}, ""
-	var newest, active int64
-	if m.DeactivateMissing != nil {
-		if newest, active, err = m.activity(ctx, tx, of); err != nil {
-			return nil, err
-		}
+	before, err := m.activity(ctx, tx, of)
+	if err != nil {
+		return nil, err
 	}
 	gone, got, err := m.removeOld(ctx, tx, i.store.mappings, job.ScrapingJobID)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.mergeAll(ctx, tx, job.ScrapingJobID, mark.LastRecordNumber, job.ScrapingJobID >= newest); err != nil {
+	if err := m.mergeAll(ctx, tx, job.ScrapingJobID, mark.LastRecordNumber, job.ScrapingJobID >= before.Newest); err != nil {
 		return nil, err
 	}
 	if m.DeactivateMissing != nil {
@@ -76,7 +74,7 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 		}
 		missing, err := m.deactivate(ctx, tx, got)
 		if err == nil {
-			err = m.brake(gone+missing, active, i.request.Accepted)
+			err = m.brake(gone+missing, before.Active, i.request.Accepted)
 		}
 		if err != nil {
 			return nil, err
