@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -235,6 +236,23 @@ func TestNamesThatAnObjectHasTwiceAreFound(t *testing.T) {
 	require.True(t, own)
 	own, _ = names.Twice(append(many, '}'))
 	require.False(t, own)
+}
+
+func TestLongNamesAreNotKept(t *testing.T) {
+	var names jsontext.Names
+	long := strings.Repeat("x", 1<<20)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 100 {
+		own, _ := names.Twice(fmt.Appendf(nil, `{"%s%d":1}`, long, i))
+		require.False(t, own)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(20<<20))
+	own, _ := names.Twice([]byte(`{"a":1,"a":2}`))
+	require.True(t, own)
 }
 
 func TestNamesOfRecordsAreLookedAtWithoutAllocating(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 type Names struct {
 	first  name // stands before the first member
 	known  map[string]*name
+	bytes  int      // what known takes, about
 	object int64    // counts the objects
 	inside [][]byte // names of the objects that a place in a value is in
 	begins []int    // where in inside those of each object or array begin
@@ -23,15 +24,15 @@ type name struct {
 	next *name // the one that followed it last
 }
 
-// maxNames is how many are known, save for a single object with more.
-const maxNames = 3000
+// maxBytes is what the known names may take, save for a single object with more.
+const maxBytes = 1 << 20
 
 // Twice reports whether the object has two members of one name, and returns a name
 // that an object inside of it has twice, as it stands there, or nil. What is not JSON
 // is looked through as far as it is.
 func (n *Names) Twice(object []byte) (own bool, inside []byte) {
-	if len(n.known) > maxNames || n.known == nil {
-		n.known, n.first = map[string]*name{}, name{}
+	if n.bytes > maxBytes || n.known == nil {
+		n.known, n.bytes, n.first = map[string]*name{}, 0, name{}
 	}
 	n.object++
 	members, before := MembersOf(object), &n.first
@@ -65,6 +66,7 @@ func (n *Names) find(text []byte) *name {
 	}
 	found := &name{text: `"` + string(text) + `":`}
 	n.known[string(text)] = found
+	n.bytes += 2*len(text) + 100
 	found.same = found
 	if plain := n.plain(text); !bytes.Equal(plain, text) {
 		found.same = n.find(plain)
