@@ -71,6 +71,8 @@ func TestCSVIsReadAsAPersonWouldReadIt(t *testing.T) {
 		"bare semicolons":        {"a;b\n1,5;2\n", []string{"a", "b"}, [][]string{{"1,5", "2"}}},
 		"a comma in a name":      {"a;\"b, c\"\n1;2\n", []string{"a", "b, c"}, [][]string{{"1", "2"}}},
 		"a bare comma in a name": {"a;b, c\n1;2\n", []string{"a", "b, c"}, [][]string{{"1", "2"}}},
+		"commas, and semicolons": {"a;x,b;y\n1;2,3;4\n", []string{"a;x", "b;y"}, [][]string{{"1;2", "3;4"}}},
+		"commas, and others":     {"a,b\n1|2|3,C:\\x\\y\n4|5|6,C:\\z\\\t\n", []string{"a", "b"}, [][]string{{"1|2|3", `C:\x\y`}, {"4|5|6", "C:\\z\\\t"}}},
 		"tabs":                   {"a\tb\n1\t2\n3\t\n", []string{"a", "b"}, [][]string{{"1", "2"}, {"3", ""}}},
 		"pipes":                  {"a|b\n1|\"2|\n\"\n", []string{"a", "b"}, [][]string{{"1", "2|\n"}}},
 		"backslashes":            {"order\\text\r\n\"1\"\\\"a \"\"quoted\"\" word, and a comma\"\r\n", []string{"order", "text"}, [][]string{{"1", `a "quoted" word, and a comma`}}},
