@@ -130,14 +130,19 @@ func (l *limits) blocked(now time.Time) time.Duration {
 }
 
 // awaitLimit returns when a call may be sent, or when ctx is done. A call whose
-// context would end while it waits does not wait, and a budget does not let it.
-func (c *Client) awaitLimit(ctx context.Context, op string) error {
+// context would end while it waits does not wait.
+func (c *Client) awaitLimit(ctx context.Context, operation string) error {
 	wait := c.limits.blocked(time.Now())
-	if wait == 0 || c.budget != nil || endsWithin(ctx, wait) {
+	if wait == 0 || endsWithin(ctx, wait) {
 		return nil
 	}
-	c.logger.InfoContext(ctx, "waiting for the API limit of Web Scraper Cloud", "operation", op, "wait", wait)
-	return sleep(ctx, wait)
+	c.logger.InfoContext(ctx, "waiting for the API limit of Web Scraper Cloud", "operation", operation, "wait", wait)
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // take asks the budget for a call, if there is one.
@@ -168,15 +173,4 @@ func (c *Client) take(ctx context.Context, req request) (answered func(*http.Res
 func endsWithin(ctx context.Context, d time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && time.Until(deadline) < d
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

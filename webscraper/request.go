@@ -108,20 +108,23 @@ func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
 	return env, nil
 }
 
-// withBackoff makes attempts until one is not refused by the API limit.
+// withBackoff makes attempts until one is not refused by the API limit. A budget
+// neither waits nor has a call sent again.
 func (c *Client) withBackoff(ctx context.Context, operation string, attempt func() error) error {
+	if c.budget != nil {
+		return attempt()
+	}
+	var err error
 	for n := 1; ; n++ {
-		if err := c.awaitLimit(ctx, operation); err != nil {
-			return fmt.Errorf("webscraper: %s: wait for the API limit: %w", operation, err)
+		if waiting := c.awaitLimit(ctx, operation); waiting != nil && err != nil {
+			return fmt.Errorf("%w (gave up waiting: %w)", err, waiting)
+		} else if waiting != nil {
+			return fmt.Errorf("webscraper: %s: wait for the API limit: %w", operation, waiting)
 		}
-		err := attempt()
+		err = attempt()
 		wait, limited := IsRateLimited(err)
-		if !limited || c.budget != nil || n == maxAttempts || endsWithin(ctx, wait) {
+		if !limited || n == maxAttempts || endsWithin(ctx, wait) {
 			return err
-		}
-		c.logger.InfoContext(ctx, "refused by the API limit of Web Scraper Cloud", "operation", operation, "wait", wait, "attempt", n)
-		if sleepErr := sleep(ctx, wait); sleepErr != nil {
-			return fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
 		}
 	}
 }
