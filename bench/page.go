@@ -40,10 +40,8 @@ func writePage(file string, results []*result) error {
 		var tables bytes.Buffer
 		r.print(&tables)
 		figures := strings.TrimLeft(tables.String(), "\n")
-		text = blockBelow(r.part).ReplaceAllFunc(text, func(found []byte) []byte {
-			groups := blockBelow(r.part).FindSubmatch(found)
-			return []byte(string(groups[1]) + figures + string(groups[2]))
-		})
+		figures = strings.ReplaceAll(figures, "$", "$$")
+		text = blockBelow(r.part).ReplaceAll(text, []byte("${1}"+figures+"${2}"))
 	}
 	return os.WriteFile(file, text, 0o644) //nolint:gosec // a page for everybody
 }

@@ -25,9 +25,8 @@ type contender struct {
 // compare lets the contenders take turns, in the opposite order in every other
 // round, and returns the medians of their seconds by their names.
 func (s *stage) compare(ctx context.Context, contenders []contender) (figures, error) {
-	seconds := map[string][]float64{}
-	for round := range s.Rounds {
-		order := slices.Clone(contenders)
+	return s.medians(func(round int) (figures, error) {
+		order, seconds := slices.Clone(contenders), figures{}
 		if round%2 == 1 {
 			slices.Reverse(order)
 		}
@@ -39,11 +38,11 @@ func (s *stage) compare(ctx context.Context, contenders []contender) (figures, e
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.title, err)
 			}
-			s.step(fmt.Sprintf("round %d of %d: %s: %.2f s", round+1, s.Rounds, c.title, took.Seconds()))
-			seconds[c.name] = append(seconds[c.name], took.Seconds())
+			s.step(fmt.Sprintf("%s: %.2f s", c.title, took.Seconds()))
+			seconds[c.name] = took.Seconds()
 		}
-	}
-	return mediansOf(seconds), nil
+		return seconds, nil
+	}, func(figures) string { return "all have had their turn" })
 }
 
 func (c *contender) once(ctx context.Context) (time.Duration, error) {
@@ -90,15 +89,11 @@ func (s *stage) medians(once func(round int) (figures, error), about func(figure
 			all[name] = append(all[name], value)
 		}
 	}
-	return mediansOf(all), nil
-}
-
-func mediansOf(all map[string][]float64) figures {
 	medians := figures{}
 	for name, values := range all {
 		medians[name] = median(values)
 	}
-	return medians
+	return medians, nil
 }
 
 // median is that of at least one value.

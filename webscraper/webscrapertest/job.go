@@ -187,22 +187,17 @@ func (j *job) downloadable(unparsed bool) Records {
 
 // pages is the counters that the API reports.
 func (j *job) pages() Pages {
-	switch {
-	case j.Pages == Pages{}:
+	pages := j.Pages
+	if pages == (Pages{}) {
 		stored := j.storedRecordCount()
 		return Pages{Scheduled: stored, Executed: stored}
-	case j.running && !j.complete():
-		grown := func(n int64) int64 { return int64(j.scraped * float64(n)) }
-		return Pages{
-			Scheduled: j.Pages.Scheduled,
-			Executed:  grown(j.Pages.Executed),
-			Failed:    grown(j.Pages.Failed),
-			Empty:     grown(j.Pages.Empty),
-			NoValue:   grown(j.Pages.NoValue),
-		}
-	default:
-		return j.Pages
 	}
+	if j.running && !j.complete() {
+		for _, n := range []*int64{&pages.Executed, &pages.Failed, &pages.Empty, &pages.NoValue} {
+			*n = int64(j.scraped * float64(*n))
+		}
+	}
+	return pages
 }
 
 // jobObject is a scraping job on the wire.
