@@ -42,7 +42,8 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("preparing the spool folder: %w", err)
 	}
-	if err := tryFileSystem(dir); err != nil {
+	// A full disk is emptied by importing what is in the spool.
+	if err := tryFileSystem(dir); err != nil && !isFull(err) {
 		return nil, fmt.Errorf("the file system of SPOOL_DIR %s cannot keep downloads: %w: choose a folder on another one", dir, err)
 	}
 	name, err := spoolName(filepath.Join(dir, spoolNameFile))
@@ -102,40 +103,42 @@ const spoolSeparator = "@"
 const nameWithin = 5 * time.Second
 
 // spoolName reads the name from the file or gives one. Of several workers that
-// start at the same time one makes the file; the others wait for what it writes.
+// start at the same time one makes the file; the others wait for what it writes, and
+// write a name themselves if it has not, because it was killed. The first one counts.
 func spoolName(path string) (string, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return "", err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return readSpoolName(path)
-	}
-	if err != nil {
+	line := host + "-" + strings.ToLower(rand.Text()[:8]) + "\n"
+	err = writeLine(path, line, os.O_CREATE|os.O_EXCL)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	name := host + "-" + strings.ToLower(rand.Text()[:8])
-	_, err = file.WriteString(name + "\n")
-	if err := errors.Join(err, file.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(path))
-	}
-	return name, nil
-}
-
-func readSpoolName(path string) (string, error) {
 	for deadline := time.Now().Add(nameWithin); ; time.Sleep(10 * time.Millisecond) {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}
-		if name := strings.TrimSpace(string(content)); name != "" {
+		if name, _, _ := strings.Cut(strings.TrimSpace(string(content)), "\n"); name != "" {
 			return name, nil
 		}
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("%s is empty: remove it, and the worker will give the spool a new name", path)
+			if err := writeLine(path, line, os.O_APPEND); err != nil {
+				return "", err
+			}
 		}
 	}
+}
+
+// writeLine leaves an empty file if there is no room for the line.
+func writeLine(path, line string, flag int) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|flag, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(line)
+	return errors.Join(err, file.Close())
 }
 
 // path returns where the file of that name lies. Names come back from Temporal

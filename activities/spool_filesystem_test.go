@@ -19,15 +19,16 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// refusedVariable has the numbers of the system calls that the kernel refuses to
-// the process that opens the spool, as a file system does that lacks them.
+// refusedVariable has an error and the numbers of the system calls that the kernel
+// refuses with it to the process that opens the spool, as a file system does that lacks
+// them, or is full.
 const refusedVariable = "SCRAPEHAUL_TEST_REFUSED_SYSTEM_CALLS"
 
 // openSpoolWithout opens the spool in a process of its own.
-func openSpoolWithout(t *testing.T, dir string, calls ...int) (output string, err error) {
+func openSpoolWithout(t *testing.T, dir string, errno unix.Errno, calls ...int) (output string, err error) {
 	t.Helper()
 	opening := exec.Command(os.Args[0], "-test.run=^TestOpenSpoolInAProcessOfItsOwn$", "--", dir)
-	opening.Env = append(os.Environ(), refusedVariable+"="+strings.Trim(fmt.Sprint(calls), "[]"))
+	opening.Env = append(os.Environ(), refusedVariable+"="+strings.Trim(fmt.Sprint(append([]int{int(errno)}, calls...)), "[]"))
 	combined, err := opening.CombinedOutput()
 	return string(combined), err
 }
@@ -43,29 +44,30 @@ func TestOpenSpoolInAProcessOfItsOwn(t *testing.T) {
 		require.NoError(t, err)
 		calls = append(calls, uint32(call))
 	}
-	refuse(t, calls)
+	errno := calls[0]
+	refuse(t, errno, calls[1:])
 	dir := os.Args[len(os.Args)-1]
-	require.ErrorIs(t, os.Link(dir, filepath.Join(dir, "link")), unix.EPERM)
+	require.ErrorIs(t, os.Link(dir, filepath.Join(dir, "link")), unix.Errno(errno))
 	spool, err := activities.OpenSpool(dir, 0)
 	require.NoError(t, err)
 	fmt.Println("opened " + spool.TaskQueue(queue))
 }
 
-// refuse has the kernel answer these system calls of this process with EPERM.
-func refuse(t *testing.T, calls []uint32) {
+// refuse has the kernel answer these system calls of this process with an error.
+func refuse(t *testing.T, errno uint32, calls []uint32) {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the system call's number
 	for _, call := range calls {
 		filter = append(filter,
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)})
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | errno})
 	}
 	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	require.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
-	require.Zero(t, errno)
+	_, _, refused := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	require.Zero(t, refused)
 }
 
 var (
@@ -76,7 +78,7 @@ var (
 
 func TestSpoolNeedsNoHardLinks(t *testing.T) {
 	dir := t.TempDir()
-	output, err := openSpoolWithout(t, dir, links...)
+	output, err := openSpoolWithout(t, dir, unix.EPERM, links...)
 	require.NoError(t, err, output)
 	require.Contains(t, output, "opened "+openSpool(t, dir, 0).TaskQueue(queue))
 }
@@ -90,10 +92,19 @@ func TestSpoolOnAFileSystemThatLacksSomethingIsRefusedAtTheStart(t *testing.T) {
 	} {
 		t.Run(lacking, func(t *testing.T) {
 			dir := t.TempDir()
-			output, err := openSpoolWithout(t, dir, append(calls, links...)...)
+			output, err := openSpoolWithout(t, dir, unix.EPERM, append(calls, links...)...)
 			require.Error(t, err)
 			require.Contains(t, output, "the file system of SPOOL_DIR "+dir+" cannot keep downloads: "+lacking)
 			require.Contains(t, output, "operation not permitted: choose a folder on another one")
 		})
 	}
+}
+
+// What is in it is imported, and removed then.
+func TestSpoolOnAFullDiskIsOpened(t *testing.T) {
+	dir := t.TempDir()
+	name := openSpool(t, dir, 0).TaskQueue(queue)
+	output, err := openSpoolWithout(t, dir, unix.ENOSPC, append(links, unix.SYS_PWRITE64)...)
+	require.NoError(t, err, output)
+	require.Contains(t, output, "opened "+name)
 }

@@ -60,6 +60,22 @@ func TestSpoolWaitsForTheNameThatAnotherWorkerIsWriting(t *testing.T) {
 	writing.Wait()
 }
 
+func TestSpoolIsNamedAlthoughTheWorkerThatBeganToWasKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, ".scrapehaul-spool")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	names := make([]string, 3)
+	var all sync.WaitGroup
+	for i := range names {
+		all.Go(func() { names[i] = openSpool(t, dir, 0).TaskQueue(queue) })
+	}
+	all.Wait()
+	require.NotEqual(t, queue+"@", names[0])
+	require.Len(t, slices.Compact(names), 1)
+	require.Equal(t, names[0], openSpool(t, dir, 0).TaskQueue(queue), "it stays")
+}
+
 func TestSpoolThatCannotBeMadeIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))

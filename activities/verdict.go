@@ -93,7 +93,7 @@ func databaseVerdict(err error) (kind string, v verdict) {
 func fileVerdict(err error) (kind string, v verdict, ok bool) {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
-	case errors.Is(err, errDiskFull), errno == syscall.ENOSPC, errno == syscall.EDQUOT:
+	case errors.Is(err, errDiskFull), isFull(err):
 		return ErrorDiskFull, retried, true
 	case !is[*fs.PathError](err) && !is[*os.LinkError](err):
 		return "", retried, false
@@ -105,6 +105,9 @@ func fileVerdict(err error) (kind string, v verdict, ok bool) {
 	}
 	return ErrorOther, retried, true // EIO, EMFILE, ESTALE and such may pass
 }
+
+// isFull reports whether a file system has no room left, or none for the process.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // cloudVerdict is about answers of Web Scraper Cloud, and about none.
 func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
