@@ -238,7 +238,7 @@ func TestNamesThatAnObjectHasTwiceAreFound(t *testing.T) {
 	require.False(t, own)
 }
 
-func TestLongNamesAreNotKept(t *testing.T) {
+func TestLongNamesAndDepthsAreNotKept(t *testing.T) {
 	var names jsontext.Names
 	long := strings.Repeat("x", 1<<20)
 	var before, after runtime.MemStats
@@ -248,11 +248,16 @@ func TestLongNamesAreNotKept(t *testing.T) {
 		own, _ := names.Twice(fmt.Appendf(nil, `{"%s%d":1}`, long, i))
 		require.False(t, own)
 	}
+	own, inside := names.Twice([]byte(`{"a":` + strings.Repeat("[", 8<<20) + strings.Repeat("]", 8<<20) + `}`))
+	require.False(t, own)
+	require.Nil(t, inside)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(20<<20))
-	own, _ := names.Twice([]byte(`{"a":1,"a":2}`))
+	own, _ = names.Twice([]byte(`{"a":1,"a":2}`))
 	require.True(t, own)
+	_, inside = names.Twice([]byte(`{"a":` + strings.Repeat("[", 9_998) + `{"b":1,"b":2}` + strings.Repeat("]", 9_998) + `}`))
+	require.Equal(t, "b", string(inside))
 }
 
 func TestNamesOfRecordsAreLookedAtWithoutAllocating(t *testing.T) {

@@ -84,7 +84,10 @@ func (n *Names) plain(text []byte) []byte {
 	return quoted[1 : len(quoted)-1]
 }
 
-// twiceInside goes through a value once, however deep it is.
+// maxDepth is how deep objects and arrays may be in each other for encoding/json.
+const maxDepth = 10_000
+
+// twiceInside goes through a value once, as far as it is no deeper than JSON may be.
 func (n *Names) twiceInside(value []byte) []byte {
 	n.inside, n.begins = n.inside[:0], n.begins[:0]
 	for at := 0; at < len(value); at++ {
@@ -99,6 +102,9 @@ func (n *Names) twiceInside(value []byte) []byte {
 			}
 			at = end - 1
 		case '{', '[':
+			if len(n.begins) == maxDepth {
+				return nil
+			}
 			n.begins = append(n.begins, len(n.inside))
 		case '}', ']':
 			if len(n.begins) == 0 {
