@@ -44,8 +44,8 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 		method:    http.MethodPost,
 		path:      "scraping-job",
 	}
-	var created wireCreated
-	err := c.callWithBody(ctx, req, wireScrapingJobConfig{
+	var err error
+	req.body, err = json.Marshal(wireScrapingJobConfig{
 		SitemapID:       config.SitemapID,
 		Driver:          config.Driver,
 		PageLoadDelay:   config.PageLoadDelay.Milliseconds(),
@@ -53,7 +53,12 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 		Proxy:           wireProxy(config.Proxy),
 		StartURLs:       config.StartURLs,
 		CustomID:        config.CustomID,
-	}, &created)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("webscraper: %s: %w", req.operation, err)
+	}
+	var created wireCreated
+	err = c.call(ctx, req, &created)
 	return int64(created.ID), err
 }
 

@@ -53,15 +53,6 @@ func (c *Client) call(ctx context.Context, req request, out any) error {
 	return err
 }
 
-// callWithBody is call with body as the JSON that is sent.
-func (c *Client) callWithBody(ctx context.Context, req request, body, out any) error {
-	var err error
-	if req.body, err = json.Marshal(body); err != nil {
-		return fmt.Errorf("webscraper: %s: %w", req.operation, err)
-	}
-	return c.call(ctx, req, out)
-}
-
 // callPage is call for one page of a list. It returns the number of the last
 // page, or 0 if the answer does not tell.
 func (c *Client) callPage(ctx context.Context, req request, out any) (lastPage int, err error) {

@@ -21,11 +21,19 @@ type Sitemap struct {
 // not exist satisfies [IsNotFound].
 func (c *Client) Sitemap(ctx context.Context, id int64) (*Sitemap, error) {
 	req := requestAbout(id, "get sitemap %d", http.MethodGet, "sitemap/%d")
-	var sitemap wireSitemap
-	if err := c.call(ctx, req, &sitemap); err != nil {
+	var wire struct {
+		ID      wireInt         `json:"id"`
+		Name    wireText        `json:"name"`
+		Sitemap json.RawMessage `json:"sitemap"` // a string that contains JSON
+	}
+	if err := c.call(ctx, req, &wire); err != nil {
 		return nil, err
 	}
-	return sitemap.sitemap(), nil
+	sitemap := &Sitemap{ID: int64(wire.ID), Name: string(wire.Name), Definition: wire.Sitemap}
+	if text, ok := firstString(wire.Sitemap); ok {
+		sitemap.Definition = json.RawMessage(text)
+	}
+	return sitemap, nil
 }
 
 // CreateSitemap creates a sitemap of that definition, described at
@@ -48,20 +56,4 @@ func (c *Client) CreateSitemap(ctx context.Context, definition json.RawMessage) 
 // wireCreated is the data of an answer to a creation.
 type wireCreated struct {
 	ID wireInt `json:"id"`
-}
-
-// wireSitemap is a sitemap as the API spells it: the definition is a string
-// that contains JSON.
-type wireSitemap struct {
-	ID      wireInt         `json:"id"`
-	Name    wireText        `json:"name"`
-	Sitemap json.RawMessage `json:"sitemap"`
-}
-
-func (w *wireSitemap) sitemap() *Sitemap {
-	sitemap := &Sitemap{ID: int64(w.ID), Name: string(w.Name), Definition: w.Sitemap}
-	if text, ok := firstString(w.Sitemap); ok {
-		sitemap.Definition = json.RawMessage(text)
-	}
-	return sitemap
 }
