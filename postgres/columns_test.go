@@ -49,6 +49,10 @@ func TestColumnsAreNoMoreThanAViewCanHave(t *testing.T) {
 	}
 	require.Len(t, i.newColumns(w.columns), maxColumns)
 	require.LessOrEqual(t, len(w.names), maxMembers)
+	w = recordWriter{}
+	w.look(fmt.Appendf(nil, `{"a":1,"%s":1}`, strings.Repeat("long ", maxKeptKey)))
+	require.Len(t, w.names, 1)
+	require.Len(t, w.members, 2)
 	w.look([]byte("{" + strings.Repeat(`"a":1,`, 2*maxMembers) + `"b":1}`))
 	require.Len(t, w.members, maxMembers)
 }

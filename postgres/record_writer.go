@@ -9,8 +9,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// maxMembers bounds what is kept of records with very many members.
-const maxMembers = 2 * maxColumns
+// What is kept of records with very many members, or very long keys, is bounded.
+const (
+	maxMembers = 2 * maxColumns
+	maxKeptKey = 1000 // bytes
+)
 
 // recordWriter writes records as COPY's text format wants them, and takes note
 // of their columns.
@@ -105,7 +108,7 @@ func (w *recordWriter) meet(n int, key []byte) {
 	begin, met := w.names[string(key)]
 	if !met {
 		begin = `"` + string(key) + `":`
-		if len(w.names) < maxMembers {
+		if len(w.names) < maxMembers && len(key) < maxKeptKey {
 			w.names[string(key)] = begin
 		}
 	}
