@@ -104,7 +104,7 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 			return func() { a.steps.Spool = roomy }
 		}},
 		"no room for all of it": {activities.ErrorDiskFull, func(a *attempts) func() {
-			free, err := diskspace.Free(a.spool)
+			free, _, err := diskspace.Of(a.spool)
 			require.NoError(a.t, err)
 			roomy, small := a.steps.Spool, a.id
 			a.steps.Spool = openSpool(a.t, a.spool, free-10_000_000*520)

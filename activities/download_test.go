@@ -93,7 +93,7 @@ func TestFullDiskIsNoticedBeforeTheDownload(t *testing.T) {
 func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, noGzip)
-	free, err := diskspace.Free(w.spool)
+	free, _, err := diskspace.Of(w.spool)
 	require.NoError(t, err)
 	const records = 20_000_000 // 10 GB, of which half fits
 	w.steps.Spool = openSpool(t, w.spool, free-records*520/2)

@@ -208,7 +208,7 @@ func (s *Spool) hasRoom() bool { return !errors.Is(s.checkFree(0), errDiskFull) 
 // checkFree returns errDiskFull when writing that many more bytes would leave
 // less than minFree.
 func (s *Spool) checkFree(bytes int64) error {
-	free, err := diskspace.Free(s.dir)
+	free, _, err := diskspace.Of(s.dir)
 	if err != nil {
 		return err
 	}

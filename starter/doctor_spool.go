@@ -23,7 +23,7 @@ func (d *doctor) checkSpool() {
 		d.fix("the spool folder SPOOL_DIR: %v: let it belong to the user that workers run as", err)
 		return
 	}
-	free, err := diskspace.Free(dir)
+	free, _, err := diskspace.Of(dir)
 	switch {
 	case err != nil:
 		d.fix("the spool folder SPOOL_DIR: %v", err)

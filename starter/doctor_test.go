@@ -82,7 +82,7 @@ func TestDoctorFindsAllWell(t *testing.T) {
 func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 	s := wellSystem(t)
 	nobody := programtest.ClosedPort(t)
-	disk, err := diskspace.Size(s.Spool)
+	_, disk, err := diskspace.Of(s.Spool)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))

@@ -30,39 +30,34 @@ func gauge(to chan<- prometheus.Metric, desc *prometheus.Desc, value int, labels
 	to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 }
 
+// collector is a prometheus.Collector that describes nothing before it collects.
+type collector func(to chan<- prometheus.Metric)
+
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(to chan<- prometheus.Metric) { c(to) }
+
 // WatchAPIBudget adds the gauges of the account's API budget. They come from the
 // database, and so every process tells the same. There are none before the first call,
 // and while the database cannot be read.
 func (m *Metrics) WatchAPIBudget(ledger *postgres.Ledger) {
-	m.registry.MustRegister(apiBudget{m, ledger})
-}
-
-type apiBudget struct {
-	metrics *Metrics
-	ledger  *postgres.Ledger
-}
-
-func (apiBudget) Describe(to chan<- *prometheus.Desc) {
-	to <- apiCallsLimit
-	to <- apiCallsRemaining
-}
-
-func (b apiBudget) Collect(to chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
-	defer cancel()
-	state, err := b.ledger.State(ctx)
-	if err != nil {
-		b.metrics.logger.Warn("The API calls that are left were not read", "error", err)
-	}
-	if state.Calls == 0 {
-		return
-	}
-	remaining := state.Calls
-	if time.Now().Before(state.Resets) {
-		remaining = max(state.Calls-state.Taken-state.Elsewhere, 0)
-	}
-	gauge(to, apiCallsLimit, state.Calls)
-	gauge(to, apiCallsRemaining, remaining)
+	m.registry.MustRegister(collector(func(to chan<- prometheus.Metric) {
+		ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
+		defer cancel()
+		state, err := ledger.State(ctx)
+		if err != nil {
+			m.logger.Warn("The API calls that are left were not read", "error", err)
+		}
+		if state.Calls == 0 {
+			return
+		}
+		remaining := state.Calls
+		if time.Now().Before(state.Resets) {
+			remaining = max(state.Calls-state.Taken-state.Elsewhere, 0)
+		}
+		gauge(to, apiCallsLimit, state.Calls)
+		gauge(to, apiCallsRemaining, remaining)
+	}))
 }
 
 const (
@@ -90,12 +85,7 @@ type importsWatch struct {
 	needAttention map[string]int
 }
 
-func (*importsWatch) Describe(to chan<- *prometheus.Desc) {
-	to <- openImports
-	to <- needingAttention
-}
-
-func (w *importsWatch) Collect(to chan<- prometheus.Metric) {
+func (w *importsWatch) collect(to chan<- prometheus.Metric) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if time.Since(w.asked) >= openImportsEvery {

@@ -26,74 +26,48 @@ func newLogger(to io.Writer) *slog.Logger {
 // its own, and the API's client does not know that it is called by an activity.
 type importHandler struct {
 	slog.Handler
-	said []string // of the two keys
+	attributes []slog.Attr // of every line
 }
 
-// WithAttrs adds the import that the attributes name.
+// WithAttrs keeps the attributes for Handle, which looks at all of a line together.
 func (h *importHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
-	attributes = slices.DeleteFunc(slices.Clone(attributes), func(a slog.Attr) bool { return slices.Contains(h.said, a.Key) })
-	said := append(slices.Clone(h.said), keysOf(attributes)...)
-	more := missing(said, importOf(attributes))
-	return &importHandler{Handler: h.Handler.WithAttrs(append(attributes, more...)), said: append(said, keysOf(more)...)}
+	return &importHandler{h.Handler, slices.Concat(h.attributes, attributes)}
 }
 
 // WithGroup leaves groups as they are: nothing in them names an import.
-func (h *importHandler) WithGroup(name string) slog.Handler { return h.Handler.WithGroup(name) }
+func (h *importHandler) WithGroup(name string) slog.Handler {
+	return h.Handler.WithAttrs(h.attributes).WithGroup(name)
+}
 
-// Handle adds the import that the record or the activity of ctx names.
+// Handle says once which import the attributes, or the activity of ctx, name.
 func (h *importHandler) Handle(ctx context.Context, record slog.Record) error {
-	var attributes []slog.Attr
-	record.Attrs(func(a slog.Attr) bool {
-		attributes = append(attributes, a)
-		return true
-	})
-	said := append(slices.Clone(h.said), keysOf(attributes)...)
-	named := importOf(attributes)
-	if len(named) == 0 && activity.IsActivity(ctx) {
-		run := activity.GetInfo(ctx).WorkflowExecution
-		named = nameImport(run.ID, run.RunID)
-	}
-	if more := missing(said, named); len(more) > 0 {
-		record = record.Clone()
-		record.AddAttrs(more...)
-	}
-	return h.Handler.Handle(ctx, record)
-}
-
-// importOf finds the import that the SDK's attributes name.
-func importOf(attributes []slog.Attr) []slog.Attr {
-	var workflowID, runID string
-	for _, a := range attributes {
+	line := slog.NewRecord(record.Time, record.Level, record.Message, record.PC)
+	texts := map[string]string{} // of the attributes that name an import
+	add := func(a slog.Attr) bool {
 		switch a.Key {
-		case "WorkflowID":
-			workflowID = a.Value.String()
-		case "RunID":
-			runID = a.Value.String()
+		case jobKey, runKey, "WorkflowID", "RunID":
+			if _, said := texts[a.Key]; said {
+				return true
+			}
+			texts[a.Key] = a.Value.String()
 		}
+		line.AddAttrs(a)
+		return true
 	}
-	return nameImport(workflowID, runID)
-}
-
-// nameImport returns nothing if the workflow is no import: those have the job's
-// ID.
-func nameImport(workflowID, runID string) []slog.Attr {
-	id, err := strconv.ParseInt(workflowID, 10, 64)
-	if err != nil || runID == "" {
-		return nil
+	for _, a := range h.attributes {
+		add(a)
 	}
-	return []slog.Attr{slog.Int64(jobKey, id), slog.String(runKey, runID)}
-}
-
-func missing(said []string, attributes []slog.Attr) []slog.Attr {
-	return slices.DeleteFunc(attributes, func(a slog.Attr) bool { return slices.Contains(said, a.Key) })
-}
-
-// keysOf returns those of the two keys that are there.
-func keysOf(attributes []slog.Attr) (keys []string) {
-	for _, a := range attributes {
-		if a.Key == jobKey || a.Key == runKey {
-			keys = append(keys, a.Key)
-		}
+	record.Attrs(add)
+	id, err := strconv.ParseInt(texts["WorkflowID"], 10, 64) // an import's workflow has the job's ID
+	run := texts["RunID"]
+	if err != nil && activity.IsActivity(ctx) {
+		of := activity.GetInfo(ctx).WorkflowExecution
+		id, err = strconv.ParseInt(of.ID, 10, 64)
+		run = of.RunID
 	}
-	return keys
+	if err == nil && run != "" {
+		add(slog.Int64(jobKey, id))
+		add(slog.String(runKey, run))
+	}
+	return h.Handler.Handle(ctx, line)
 }

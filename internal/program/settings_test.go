@@ -173,7 +173,7 @@ func TestProtocolOfTracesThatIsNotSpokenIsRefused(t *testing.T) {
 
 func TestSpoolIsNotMadeAndNotLargerThanItsDisk(t *testing.T) {
 	dir := t.TempDir()
-	size, err := diskspace.Size(dir)
+	_, size, err := diskspace.Of(dir)
 	require.NoError(t, err)
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))

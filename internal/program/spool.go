@@ -22,7 +22,7 @@ func (f *SpoolFlags) Validate(s *Settings) (minFree int64) {
 	if f.SpoolDir != "" {
 		if info, err := os.Stat(f.SpoolDir); err != nil || !info.IsDir() {
 			s.Problem("SPOOL_DIR is %q, which is no folder here: mount its disk, or make it for the user that the worker runs as", f.SpoolDir)
-		} else if all, err := diskspace.Size(f.SpoolDir); err == nil {
+		} else if _, all, err := diskspace.Of(f.SpoolDir); err == nil {
 			size = all
 		}
 	}

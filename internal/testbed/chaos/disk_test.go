@@ -19,7 +19,7 @@ import (
 // wholeDisk is more than is ever free of it.
 func wholeDisk(t *testing.T, dir string) (bytes string) {
 	t.Helper()
-	size, err := diskspace.Size(dir)
+	_, size, err := diskspace.Of(dir)
 	require.NoError(t, err)
 	return strconv.FormatInt(size, 10)
 }
