@@ -15,14 +15,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Types of the errors that only a person can get an import past, beside those of
-// the activities.
-const (
-	errorUnverified = "Unverified"
-	// shortDownload is what earlier builds have called TooFewRecords, in some cases:
-	// their histories have the kind.
-	shortDownload = "ShortDownload"
-)
+// errorUnverified is the type of an error that only a person can get an import past,
+// beside those of the activities.
+const errorUnverified = "Unverified"
 
 // needsPerson is the error for a problem that a person has to decide about.
 func needsPerson(kind, reason string) error {
@@ -33,7 +28,7 @@ func needsPerson(kind, reason string) error {
 func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
 	asked := imported.Question
 	if asked == nil { // by a worker of an earlier build
-		return needsPerson(shortDownload, imported.Reason)
+		return needsPerson(sink.TooFewRecords, imported.Reason)
 	}
 	does := "publishes " + records(imported.Records)
 	if imported.Unmapped > 0 {
@@ -147,7 +142,7 @@ func (q question) retryable() bool { return q.problem != nil && retryable(proble
 func retryable(kind string) bool {
 	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
-		shortDownload, errorUnverified, activities.ErrorMappedTable, activities.ErrorFileUnreadable,
+		errorUnverified, activities.ErrorMappedTable, activities.ErrorFileUnreadable,
 	}, kind)
 }
 

@@ -9,7 +9,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -464,13 +463,6 @@ func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
-}
-
-func TestRunThatVersion010HasBegunEndsAsItDid(t *testing.T) {
-	w := newWorld(t, "stopped")
-	w.onImport = tooFew
-	w.OnGetVersion("compare-all", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
-	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
 }
 
 // What is compared before a deletion is compared before silence too.

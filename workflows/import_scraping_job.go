@@ -168,7 +168,7 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // hold verifies what is published and waits until the job may be deleted in the
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
-	kind, reason := w.whyKeep(ctx)
+	kind, reason := w.deletion().WhyKeep()
 	if kind != "" {
 		return "", w.incomplete(kind, reason)
 	}

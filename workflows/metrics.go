@@ -82,7 +82,7 @@ func (w *importScrapingJob) countProblem(ctx workflow.Context, problem error) {
 
 func problemKind(problem error) string {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](problem); ok {
-		if slices.Contains(ProblemKinds(), failure.Type()) || failure.Type() == shortDownload {
+		if slices.Contains(ProblemKinds(), failure.Type()) {
 			return failure.Type()
 		}
 		return activities.ErrorOther

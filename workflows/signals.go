@@ -136,14 +136,8 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	if !decided() && wait > 0 {
 		err = await(ctx, wait, summary, decided)
 	}
-	if more := w.untilNextCheck(ctx); err == nil && more > 0 && !isLong(ctx) {
-		enough := func() bool { return decidedOrChanged(reimport) || isLong(ctx) }
-		switch {
-		case waits(ctx):
-			err = w.awaitCalm(ctx, enough)
-		case workflow.GetVersion(ctx, "checks-apart", workflow.DefaultVersion, 1) != workflow.DefaultVersion:
-			err = await(ctx, more, waitForMore, enough)
-		}
+	if err == nil && w.untilNextCheck(ctx) > 0 && !isLong(ctx) && waits(ctx) {
+		err = w.awaitCalm(ctx, func() bool { return decidedOrChanged(reimport) || isLong(ctx) })
 	}
 	w.asked.byHand = w.asked.byHand || goesOn
 	return goesOn, err

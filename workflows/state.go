@@ -290,20 +290,6 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 	}
 }
 
-// whyKeep applies the rule of deletion to what is published: what is compared before
-// a deletion is compared before silence too. Runs that earlier builds have begun do
-// not compare what is never deleted.
-func (w *importScrapingJob) whyKeep(ctx workflow.Context) (kind, reason string) {
-	rule := w.deletion()
-	kind, reason = rule.WhyKeep()
-	if kind == activities.ErrorCountMismatch && w.published.Status != "finished" &&
-		workflow.GetVersion(ctx, "compare-all", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
-		rule.Accepted = true
-		kind, reason = rule.WhyKeep()
-	}
-	return kind, reason
-}
-
 func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
 	w.outcome, w.reason = outcome, reason
 	return stepDone

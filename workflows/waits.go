@@ -13,7 +13,6 @@ const (
 	waitForCalls = "the API's limit of calls"
 	waitForEnd   = "Web Scraper Cloud to say that the job has ended"
 	waitForCalm  = "more notifications"
-	waitForMore  = "waiting for " + waitForCalm
 )
 
 // Between two looks for what has changed: the longest time for which no signal may
