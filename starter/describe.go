@@ -31,7 +31,7 @@ func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time
 	} else if i.Summary != "" {
 		row("summary", "%s", i.Summary)
 	}
-	row("step", "%s", stepOf(i))
+	row("step", "%s", i.Step())
 	if i.NeedsAttention() {
 		row("wrong", "%s", i.Progress.Attention)
 	}
@@ -136,17 +136,6 @@ func ranFrom(i overview.Import, now time.Time) string {
 }
 
 func since(t, now time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() }
-
-// stepOf is what the import is doing, or how it ended.
-func stepOf(i overview.Import) string {
-	switch {
-	case !i.Open:
-		return strings.ToLower(i.Status)
-	case !i.ProgressKnown:
-		return "unknown"
-	}
-	return string(i.Progress.Step)
-}
 
 // command is one that makes sense in the import's present state.
 type command struct {

@@ -80,7 +80,7 @@ func newProgressBar(streams program.Streams) *progressBar {
 
 // draw shows what is known now. Each new step leaves a line above the bar.
 func (b *progressBar) draw(i overview.Import, pace *overview.Pace, now time.Time) {
-	step, state := stepOf(i), plain(i.Next().In(now))
+	step, state := i.Step(), plain(i.Next().In(now))
 	amount, ok := pace.Amount(now)
 	if ok {
 		state = amountText(amount, pace, now)

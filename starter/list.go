@@ -162,14 +162,11 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "JOB\tSITEMAP\tSTEP\tRECORDS\tSTARTED\tNEXT")
 	for _, i := range imports {
-		sitemap, next := i.Progress.SitemapName, i.Next().In(now)
-		if sitemap == "" {
-			sitemap = i.Summary
-		}
+		next := i.Next().In(now)
 		if i.NeedsAttention() {
 			next = i.Progress.Attention
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, plain(sitemap), stepOf(i), i.Progress.Records,
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, plain(i.Sitemap()), i.Step(), i.Progress.Records,
 			i.StartedAt.Local().Format(time.DateTime), plain(next))
 	}
 	return table.Flush()

@@ -33,7 +33,7 @@ func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error 
 	}
 	if !found.Open {
 		return fmt.Errorf("the import of scraping job %d has ended (%s), nobody takes signals any more: to import it again, starter reimport %d",
-			id, stepOf(found), id)
+			id, found.Step(), id)
 	}
 	if err := c.refusal(found); err != nil && !c.Force {
 		return err

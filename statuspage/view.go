@@ -15,7 +15,6 @@ import (
 // importView is one run of an import as the templates show it.
 type importView struct {
 	overview.Import
-	Sitemap string // "" if nobody knows
 	// Says is the reason for attention, the result, or why nothing is known.
 	Says     string
 	Next     overview.Next
@@ -34,17 +33,7 @@ func (v importView) Waits() bool {
 }
 
 // Step is what the import is doing, in words.
-func (v importView) Step() string {
-	switch {
-	case !v.Open:
-		return strings.ToLower(v.Status)
-	case !v.ProgressKnown:
-		return "not known"
-	case v.Import.Progress.Step == workflows.StepNeedsAttention:
-		return "needs attention"
-	}
-	return string(v.Import.Progress.Step)
-}
+func (v importView) Step() string { return strings.ReplaceAll(v.Import.Step(), "-", " ") }
 
 type progressView struct {
 	Done, Of int64 // Of is 0 when that is not known
@@ -109,13 +98,8 @@ func (h *handler) viewImports(imports []overview.Import, now time.Time) []import
 func (h *handler) viewImport(i overview.Import, now time.Time) importView {
 	pace := h.paces.look(i, now)
 	v := importView{
-		Import: i, Sitemap: i.Progress.SitemapName, Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
+		Import: i, Says: says(i), Progress: viewPace(&pace, now), Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
 	}
-	if v.Sitemap == "" {
-		v.Sitemap = i.Summary
-	}
-	v.Progress = viewPace(&pace, now)
-	v.Says = says(i)
 	if i.Open {
 		v.Next = i.Next()
 	}

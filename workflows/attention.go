@@ -88,7 +88,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	if w.question.deadline.IsZero() {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
-	w.logger.Warn("The import needs attention", "Problem", sentence(problem))
+	w.logger.Warn("The import needs attention", "Problem", Sentence(problem))
 	w.countProblem(ctx, problem)
 	w.show(ctx, StepNeedsAttention, "")
 	w.noteAttention(ctx, problem)
@@ -161,12 +161,12 @@ func (q question) text() string {
 	if q.accept != "" {
 		continues = "accept " + q.accept + "; " + continues
 	}
-	return sentence(q.problem) + ". Signals: " + continues + "."
+	return Sentence(q.problem) + ". Signals: " + continues + "."
 }
 
-// sentence says what went wrong without the layers that Temporal wraps around
+// Sentence says what went wrong without the layers that Temporal wraps around
 // it.
-func sentence(err error) string {
+func Sentence(err error) string {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return strings.TrimRight(failure.Message(), ".")
 	}

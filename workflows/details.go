@@ -71,7 +71,7 @@ func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {
 func (w *importScrapingJob) details(note string) string {
 	switch {
 	case w.question.problem != nil:
-		note = sentence(w.question.problem) + "."
+		note = Sentence(w.question.problem) + "."
 	case w.waitsFor != "":
 		note = "waits for " + w.waitsFor + ", until " + w.waitsUntil.UTC().Format("15:04:05 UTC")
 	}

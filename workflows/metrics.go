@@ -68,7 +68,7 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 	case temporal.IsCanceledError(err):
 		outcome, reason = outcomeCanceled, ""
 	case err != nil:
-		outcome, reason = outcomeFailed, sentence(err)
+		outcome, reason = outcomeFailed, Sentence(err)
 	}
 	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
 	workflow.GetLogger(ctx).Info("The import has ended", "Outcome", outcome, "Reason", reason,

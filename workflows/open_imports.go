@@ -53,14 +53,20 @@ func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (a
 	return all, needAttention, nil
 }
 
+// OpenImports is the list filter of the open imports of a task queue, of all if it is
+// empty.
+func OpenImports(taskQueue string) string {
+	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", ImportScrapingJobName)
+	if taskQueue != "" {
+		query += " AND TaskQueue = '" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(taskQueue) + "'"
+	}
+	return query
+}
+
 // eachOpenImport calls do with the kind of the problem that the import waits for a
 // person with, "" if it does not wait.
 func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, problem string)) error {
-	request := &workflowservice.ListWorkflowExecutionsRequest{
-		Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND TaskQueue = '%s'",
-			ImportScrapingJobName, strings.ReplaceAll(taskQueue, "'", "''")),
-		PageSize: 1000,
-	}
+	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports(taskQueue), PageSize: 1000}
 	for {
 		page, err := c.ListWorkflow(ctx, request)
 		if err != nil {

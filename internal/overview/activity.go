@@ -1,15 +1,16 @@
 package overview
 
 import (
-	"strings"
 	"time"
 
 	failurepb "go.temporal.io/api/failure/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // Activity is a pending activity of an import.
@@ -74,20 +75,10 @@ func instant(t *timestamppb.Timestamp) *time.Time {
 	return &at
 }
 
-// sentence says what went wrong without the layers that Temporal wraps around
-// it.
+// sentence says what went wrong, "" if nothing did.
 func sentence(failure *failurepb.Failure) string {
-	for each := failure; each != nil; each = each.GetCause() {
-		if each.GetApplicationFailureInfo() != nil {
-			return each.GetMessage()
-		}
-		if timeout := each.GetTimeoutFailureInfo(); timeout != nil {
-			step := "a step"
-			if activity := failure.GetActivityFailureInfo(); activity != nil {
-				step = activity.GetActivityType().GetName()
-			}
-			return step + " took too long (" + timeout.GetTimeoutType().String() + ")"
-		}
+	if failure == nil {
+		return ""
 	}
-	return strings.TrimSpace(failure.GetMessage())
+	return workflows.Sentence(temporal.GetDefaultFailureConverter().FailureToError(failure))
 }

@@ -3,10 +3,11 @@
 package overview
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"strings"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -60,6 +61,20 @@ type Import struct {
 // NeedsAttention says whether the import waits for a person's signal.
 func (i Import) NeedsAttention() bool {
 	return i.Open && i.ProgressKnown && i.Progress.Step == workflows.StepNeedsAttention
+}
+
+// Sitemap is the name of the job's sitemap, or else what the workflow was started with.
+func (i Import) Sitemap() string { return cmp.Or(i.Progress.SitemapName, i.Summary) }
+
+// Step is what the import is doing, or how it ended.
+func (i Import) Step() string {
+	switch {
+	case !i.Open:
+		return strings.ToLower(i.Status)
+	case !i.ProgressKnown:
+		return "unknown"
+	}
+	return string(i.Progress.Step)
 }
 
 // Limits of the query for an import's progress. A worker answers in some
@@ -191,10 +206,4 @@ func text(payload *commonpb.Payload) (s string) {
 		return ""
 	}
 	return s
-}
-
-// scrapingJobID reads the ID of an import's workflow.
-func scrapingJobID(workflowID string) (id int64, ok bool) {
-	id, err := strconv.ParseInt(workflowID, 10, 64)
-	return id, err == nil && id > 0
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
@@ -29,7 +29,7 @@ const attentionPageSize = 100
 // The list is as current as Temporal's visibility, some seconds at most; what it
 // says of each import is current.
 func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
-	return r.list(ctx, r.openQuery(), pageSize, pageToken)
+	return r.list(ctx, workflows.OpenImports(r.TaskQueue), pageSize, pageToken)
 }
 
 // NeedingAttention returns all imports that wait for a person's signal, newest
@@ -39,9 +39,9 @@ func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (impo
 func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknown int, err error) {
 	// A run that was begun before the attribute was registered has none.
 	name := workflows.ImportStateAttribute.GetName()
-	byState := fmt.Sprintf(" AND (%s = %s OR %s IS NULL)", name, quote(string(workflows.StepNeedsAttention)), name)
+	byState := fmt.Sprintf(" AND (%s = '%s' OR %s IS NULL)", name, workflows.StepNeedsAttention, name)
 	for token := []byte(nil); ; {
-		page, next, err := r.list(ctx, r.openQuery()+byState, attentionPageSize, token)
+		page, next, err := r.list(ctx, workflows.OpenImports(r.TaskQueue)+byState, attentionPageSize, token)
 		if _, noAttribute := errors.AsType[*serviceerror.InvalidArgument](err); noAttribute && byState != "" {
 			byState = ""
 			continue
@@ -61,19 +61,6 @@ func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknow
 			return imports, unknown, nil
 		}
 	}
-}
-
-func (r *Reader) openQuery() string {
-	query := fmt.Sprintf("WorkflowType = %s AND ExecutionStatus = 'Running'", quote(workflows.ImportScrapingJobName))
-	if r.TaskQueue != "" {
-		query += " AND TaskQueue = " + quote(r.TaskQueue)
-	}
-	return query
-}
-
-// quote makes a string of Temporal's list filter.
-func quote(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
 func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
@@ -96,8 +83,8 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(atATime)
 	for n, run := range runs {
-		id, ok := scrapingJobID(run.GetExecution().GetWorkflowId())
-		if !ok {
+		id, err := strconv.ParseInt(run.GetExecution().GetWorkflowId(), 10, 64)
+		if err != nil {
 			continue
 		}
 		group.Go(func() error {
