@@ -91,7 +91,7 @@ func TestRecordsOfCSVAreThoseOfJSON(t *testing.T) {
 			require.NotEqual(t, fromJSON.SHA256, fromCSV.SHA256)
 			result, err := w.tryImport(fromCSV)
 			require.NoError(t, err)
-			require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: records.Count(), Published: true}, result)
+			require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: records.Count()}, Published: true}, result)
 			require.Equal(t, want, w.view())
 			require.Equal(t, records.Count(), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "the records from JSON are replaced")
 		})
@@ -139,7 +139,7 @@ func TestImportOfCSVResumesAtEveryBatch(t *testing.T) {
 		}
 		result, err := w.tryImport(in)
 		require.NoError(t, err)
-		require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 8, Rejected: 2, Published: true}, result)
+		require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 8, Rejected: 2}, Published: true}, result)
 		require.Equal(t, want, w.values("text"))
 		require.Equal(t, wrong, w.rejected())
 		require.Equal(t, int64(len(body)), w.count(`SELECT committed_bytes FROM scrapehaul.imports`))
@@ -173,7 +173,7 @@ func TestRowsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 	in.BatchRecords = 2
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 3, Rejected: 7, Cut: 1, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 3, Rejected: 7, Cut: 1}, Published: true}, result)
 	require.Equal(t, []string{"first", "second", "third"}, w.values("text"))
 
 	rejected := w.rejected()
@@ -249,7 +249,7 @@ func TestEveryValueOfANameIsKept(t *testing.T) {
 	w := newWorld(t)
 	result, err := w.tryImport(w.downloadedCSV(bom+"order,price,price,price_2,price\r\n\"1\",\"12.90\",\"9.90\",\"\",\"x\"\r\n", 1))
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 1, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 1}, Published: true}, result)
 	require.JSONEq(t, `{"order":"1","price":"12.90","price_3":"9.90","price_2":"","price_4":"x"}`, w.view()[0].Data)
 
 	w = newWorld(t)
@@ -264,7 +264,7 @@ func TestEveryValueOfANameIsKept(t *testing.T) {
 		`{"price":"\u0000", "pr\u0069ce":2}`, `{"price":1,"price":2,}`)})
 	result, err = w.tryImport(w.downloaded(id, 1))
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 2, Rejected: 3, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 2, Rejected: 3}, Published: true}, result)
 	require.Equal(t, []string{`{"order":"1","price":"12.90","price_2":"9.90"}`, `{"order":"2","price":"49.00"}`, `{"price":"\u0000","price_2":2}`}, seen)
 	rejected := w.rejected()
 	require.Equal(t, rejectedRecord{3, nested, `an object in it has "href" twice`}, rejected[0])

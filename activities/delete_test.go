@@ -27,7 +27,7 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 	id = w.cloud.AddJob(job)
 	imported, result := w.imported(id, 1)
 	return id, activities.DeleteScrapingJobInput{
-		Job: imported.Job, ImportID: result.ImportID, Counts: result.Counts(),
+		Job: imported.Job, ImportID: result.ImportID, Counts: result.Counts,
 	}
 }
 
@@ -166,7 +166,7 @@ func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
 		imported.MaxRecordBytes = 1000
 		result, err := w.tryImport(imported)
 		require.NoError(t, err)
-		return bucket, activities.DeleteScrapingJobInput{Job: imported.Job, ImportID: result.ImportID, Counts: result.Counts(), MaxRejected: 1}
+		return bucket, activities.DeleteScrapingJobInput{Job: imported.Job, ImportID: result.ImportID, Counts: result.Counts, MaxRejected: 1}
 	}
 	t.Run("not archived", func(t *testing.T) {
 		w := newWorld(t)

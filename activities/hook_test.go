@@ -37,7 +37,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	in := w.downloaded(id, 1)
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 1, Rejected: 4, Skipped: 1, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 1, Rejected: 4, Skipped: 1}, Published: true}, result)
 	require.Equal(t, []string{`1 of shop: {"price":"1"}`, `3 of shop: {"price":"3"}`, `5 of shop: {"price":"5"}`, `6 of shop: {"price":"6"}`}, got)
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE data = '{"amount":"1"}'`))
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.skipped_records

@@ -53,13 +53,7 @@ type ImportRecordsInput struct {
 // ImportRecordsResult is the outcome of an import.
 type ImportRecordsResult struct {
 	ImportID int64 `json:"import_id"`
-	Records  int64 `json:"records"`
-	Rejected int64 `json:"rejected"`
-	Skipped  int64 `json:"skipped,omitempty"`
-	Unmapped int64 `json:"unmapped,omitempty"`
-	// Cut counts the rejected records of which only the beginning is kept, in the
-	// archive neither.
-	Cut int64 `json:"cut,omitempty"`
+	sink.Counts
 	// Published is false when readers go on seeing the import before until a person
 	// decides; Reason says why.
 	Published bool   `json:"published"`
@@ -69,11 +63,6 @@ type ImportRecordsResult struct {
 	// Problem says in one sentence what was not done besides publishing the
 	// records; only the attempt that published knows it.
 	Problem string `json:"problem,omitempty"`
-}
-
-// Counts are those of the import's records.
-func (r ImportRecordsResult) Counts() sink.Counts {
-	return sink.Counts{Records: r.Records, Rejected: r.Rejected, Skipped: r.Skipped, Unmapped: r.Unmapped, Cut: r.Cut}
 }
 
 // ImportRecords imports the records of a downloaded file batch by batch,

@@ -38,7 +38,7 @@ func TestImportCommitsInBatchesAndPublishes(t *testing.T) {
 	result, err := runIn[activities.ImportRecordsResult](w, env, "ImportRecords", in)
 	require.NoError(t, err)
 	require.NotZero(t, result.ImportID)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 95, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 95}, Published: true}, result)
 	require.Equal(t, int64(95), w.visible())
 	require.Equal(t, int64(10), w.count(committedBatches), "nine of 10 and one of 5")
 	require.NotEmpty(t, heartbeats)
@@ -73,7 +73,7 @@ func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	w.db.MustExec(`DROP TRIGGER fail ON scrapehaul.import_records`)
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 95, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 95}, Published: true}, result)
 	require.Equal(t, int64(95), w.count(`SELECT count(DISTINCT web_scraper_order) FROM scrapehaul.scraped_records`))
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports`))
 	require.Equal(t, int64(10), w.count(committedBatches), "no batch was imported twice")
@@ -143,7 +143,7 @@ func TestImportReadsWhateverEndsALine(t *testing.T) {
 				in.BatchRecords = batch
 				result, err := w.tryImport(in)
 				require.NoError(t, err)
-				require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: int64(len(c.want)), Published: true}, result)
+				require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: int64(len(c.want))}, Published: true}, result)
 				var got []string
 				require.NoError(t, w.db.Select(&got, `SELECT data->>'n' FROM scrapehaul.scraped_records ORDER BY record_number`))
 				require.Equal(t, c.want, got)
@@ -162,7 +162,7 @@ func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 	in.BatchRecords = 2
 	result, err := w.tryImport(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Records: 2, Rejected: 4, Cut: 1, Published: true}, result)
+	require.Equal(t, activities.ImportRecordsResult{ImportID: result.ImportID, Counts: sink.Counts{Records: 2, Rejected: 4, Cut: 1}, Published: true}, result)
 
 	var rejected []struct {
 		Number int64  `db:"record_number"`

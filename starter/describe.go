@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -56,30 +57,30 @@ func printPublished(row func(name, format string, args ...any), i overview.Impor
 	problem := ""
 	if i.Result != nil {
 		problem = i.Result.Problem
-		row("published", "%s", published(i.Result.Records, i.Result.Rejected, i.Result.Cut, i.Result.Skipped, i.Result.Unmapped))
+		row("published", "%s", published(i.Result.Counts))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
 			row("because", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
 		problem = i.Progress.Problem
-		row("published", "%s", published(i.Progress.Records, i.Progress.Rejected, i.Progress.Cut, i.Progress.Skipped, i.Progress.Unmapped))
+		row("published", "%s", published(i.Progress.Counts))
 	}
 	if problem != "" {
 		row("not done", "%s", problem)
 	}
 }
 
-func published(records, rejected, cut, skipped, unmapped int64) string {
-	text := fmt.Sprintf("%d records, %d rejected", records, rejected)
-	if cut > 0 {
-		text += fmt.Sprintf(" (%d kept only in part)", cut)
+func published(n sink.Counts) string {
+	text := fmt.Sprintf("%d records, %d rejected", n.Records, n.Rejected)
+	if n.Cut > 0 {
+		text += fmt.Sprintf(" (%d kept only in part)", n.Cut)
 	}
-	if skipped > 0 {
-		text += fmt.Sprintf(", %d skipped", skipped)
+	if n.Skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", n.Skipped)
 	}
-	if unmapped > 0 {
-		text += fmt.Sprintf(", %d without a row in the mapped table", unmapped)
+	if n.Unmapped > 0 {
+		text += fmt.Sprintf(", %d without a row in the mapped table", n.Unmapped)
 	}
 	return text
 }

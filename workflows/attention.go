@@ -37,7 +37,7 @@ func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) er
 	if w.published.ImportID != 0 {
 		does += " instead of " + humanize.Comma(w.published.Records)
 	}
-	after := activities.DeleteScrapingJobInput{Job: w.job, Counts: imported.Counts(), MaxRejected: int64(w.settings.MaxRejected)}
+	after := activities.DeleteScrapingJobInput{Job: w.job, Counts: imported.Counts, MaxRejected: int64(w.settings.MaxRejected)}
 	kind, _ := after.WhyKeep()
 	after.Accepted = true
 	switch _, reason := after.WhyKeep(); {

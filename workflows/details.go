@@ -13,11 +13,7 @@ import (
 func (w *importScrapingJob) result() ImportScrapingJobResult {
 	return ImportScrapingJobResult{
 		ScrapingJobID: w.id,
-		Records:       w.published.Records,
-		Rejected:      w.published.Rejected,
-		Skipped:       w.published.Skipped,
-		Unmapped:      w.published.Unmapped,
-		Cut:           w.published.Cut,
+		Counts:        w.published.Counts,
 		Bytes:         w.published.Bytes,
 		SHA256:        w.published.SHA256,
 		Outcome:       w.outcome,
@@ -34,11 +30,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		Status:            w.job.Status,
 		Step:              w.step,
 		StoredRecordCount: w.job.StoredRecordCount,
-		Records:           w.published.Records,
-		Rejected:          w.published.Rejected,
-		Skipped:           w.published.Skipped,
-		Unmapped:          w.published.Unmapped,
-		Cut:               w.published.Cut,
+		Counts:            w.published.Counts,
 		Problem:           w.published.problem,
 		Signals:           w.signalsInStep(),
 	}

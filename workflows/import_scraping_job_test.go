@@ -154,7 +154,7 @@ func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInp
 
 func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInput) (activities.ImportRecordsResult, error) {
 	w.imports = append(w.imports, in)
-	result := activities.ImportRecordsResult{ImportID: int64(len(w.imports)), Records: w.job.StoredRecordCount, Published: true}
+	result := activities.ImportRecordsResult{ImportID: int64(len(w.imports)), Counts: sink.Counts{Records: w.job.StoredRecordCount}, Published: true}
 	if w.onImport != nil {
 		if err := w.onImport(&result); err != nil {
 			return result, err
@@ -162,7 +162,7 @@ func (w *world) importRecords(_ context.Context, in activities.ImportRecordsInpu
 	}
 	if result.Published {
 		w.published = &sink.PublishedImport{
-			ScrapingJob: in.Job, Counts: result.Counts(),
+			ScrapingJob: in.Job, Counts: result.Counts,
 			ImportID: result.ImportID, Bytes: in.Bytes, SHA256: in.SHA256,
 		}
 	}
@@ -241,7 +241,7 @@ func TestFinishedJobIsDeletedAfterTheHold(t *testing.T) {
 		t.Run("hold "+test.hold, func(t *testing.T) {
 			w := newWorld(t, "finished")
 			require.Equal(t, workflows.ImportScrapingJobResult{
-				ScrapingJobID: jobID, Records: 20, Bytes: 1000, SHA256: "abc", Outcome: workflows.Deleted,
+				ScrapingJobID: jobID, Counts: sink.Counts{Records: 20}, Bytes: 1000, SHA256: "abc", Outcome: workflows.Deleted,
 			}, w.run(t, test.hold))
 			require.Len(t, w.deletions, 1)
 			require.InDelta(t, test.want.Seconds(), w.deletions[0].Seconds(), 1)

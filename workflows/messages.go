@@ -3,6 +3,8 @@ package workflows
 import (
 	"strconv"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Names under which the workflow, its task queue, signals and query are known
@@ -100,13 +102,7 @@ const (
 // those of the last import that the workflow published or found published.
 type ImportScrapingJobResult struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
-	Records       int64 `json:"records"`
-	Rejected      int64 `json:"rejected"`
-	Skipped       int64 `json:"skipped,omitempty"` // by a record hook
-	// Unmapped are those of Records without a row in the mapped table, Cut those of
-	// Rejected of which only the beginning is kept.
-	Unmapped int64 `json:"unmapped,omitempty"`
-	Cut      int64 `json:"cut,omitempty"`
+	sink.Counts
 	// Bytes and SHA256 (lower-case hex) are those of the downloaded file.
 	Bytes   int64   `json:"bytes"`
 	SHA256  string  `json:"sha256"`
@@ -141,12 +137,8 @@ type Progress struct {
 	Step          Step   `json:"step"`
 	// StoredRecordCount is how many records the job has by its own account.
 	StoredRecordCount int64 `json:"stored_record_count"`
-	// Records to Cut are those of the published import.
-	Records  int64 `json:"records"`
-	Rejected int64 `json:"rejected"`
-	Skipped  int64 `json:"skipped,omitempty"`
-	Unmapped int64 `json:"unmapped,omitempty"`
-	Cut      int64 `json:"cut,omitempty"`
+	// Counts are those of the published import.
+	sink.Counts
 	// Problem is that of the result.
 	Problem string `json:"problem,omitempty"`
 	// Attention says what is wrong, and which signals continue, when the step is

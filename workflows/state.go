@@ -250,7 +250,7 @@ func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.Im
 	w.published = published{
 		PublishedImport: sink.PublishedImport{
 			ScrapingJob: w.job,
-			Counts:      imported.Counts(),
+			Counts:      imported.Counts,
 			ImportID:    imported.ImportID,
 			Bytes:       w.round.file.bytes,
 			SHA256:      w.round.file.sha256,
