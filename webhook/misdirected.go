@@ -22,18 +22,20 @@ func (h *handler) handleElsewhere(c *gin.Context) {
 	case isPath && c.Request.Method == http.MethodPost:
 		h.handle(c)
 	case isPath && token:
-		h.answerRefusal(c, none, misdirected(http.StatusMethodNotAllowed, "a %s has come: want a POST. "+
+		c.Header("Allow", http.MethodPost)
+		h.answerRefusal(c, none, refuse(http.StatusMethodNotAllowed, "a %s has come: want a POST. "+
 			"A redirect on the way, of http to https for instance, makes a GET of it: enter the URL that it leads to", c.Request.Method))
 	case c.Request.Method == http.MethodPost && (token || strings.Contains(lower, "webhook") || strings.Contains(lower, "webscraper")):
-		h.answerRefusal(c, none, misdirected(http.StatusNotFound, "nothing is at %s: the webhook's path is %s", shownPath(c.Request.URL.Path), h.path))
+		h.answerRefusal(c, none, refuse(http.StatusNotFound, "nothing is at %s: the webhook's path is %s", h.shown(c.Request.URL.Path), h.path))
 	}
 }
 
-// shownPath is a path as it may be logged: without what can be a token.
-func shownPath(asked string) string {
-	segments := strings.Split(asked, "/")
+// shown is a path as it may be logged: without what can be a token, which may have
+// slashes.
+func (h *handler) shown(asked string) string {
+	segments := strings.SplitN(asked, "/", strings.Count(h.path, "/")+2)
 	for i, segment := range segments {
-		if len(segment) >= validate.MinWebhookToken {
+		if len(segment) >= validate.MinWebhookToken || i > strings.Count(h.path, "/") {
 			segments[i] = "…"
 		}
 	}

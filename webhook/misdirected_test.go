@@ -55,6 +55,9 @@ func (s server) to(t *testing.T, method, target string) (status int, answer stri
 	defer func() { require.NoError(t, response.Body.Close()) }()
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
+	if response.StatusCode == http.StatusMethodNotAllowed {
+		require.Equal(t, http.MethodPost, response.Header.Get("Allow"))
+	}
 	require.NotContains(t, string(content), "secret", "a secret is in the answer")
 	require.NotContains(t, s.log.String(), "secret", "a secret is in the log")
 	return response.StatusCode, string(content)
@@ -85,7 +88,8 @@ func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
 		{"POST", "/webhooks/webscraper/" + token, 404, `nothing is at "/webhooks/webscraper/…": `},
 		{"POST", "/webhooks/webscraper%3Ftoken=" + token, 404, `nothing is at "/webhooks/…": `},
 		{"POST", "/api/WebScraper", 404, `nothing is at "/api/WebScraper": `},
-		{"POST", "/webhooks/webscraper" + strings.Repeat("/a", 5000), 404, "(10020 bytes)"},
+		{"POST", "/webhooks/webscraper" + strings.Repeat("/a", 5000), 404, `nothing is at "/webhooks/webscraper/…": `},
+		{"POST", "/webhooks/webscraper/a/secret/with/slashes", 404, `nothing is at "/webhooks/webscraper/…": `},
 		{"GET", "/webhooks/webscraper?token=" + token, 405, "a GET has come: want a POST. A redirect on the way"},
 		{"PUT", "/webhooks/webscraper/?token=" + token, 405, "a PUT has come: "},
 		{"POST", "/login", 404, ""},

@@ -175,15 +175,13 @@ func (r *refusal) Error() string { return r.refusedBody.Error }
 
 func refuse(status int, format string, args ...any) error {
 	answer := answerMalformed
-	if status == http.StatusUnauthorized {
+	switch status {
+	case http.StatusUnauthorized:
 		answer = answerUnauthorized
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		answer = answerMisdirected
 	}
 	return &refusal{status, answer, refusedBody{Error: fmt.Sprintf(format, args...)}}
-}
-
-// misdirected is the refusal of what has not come by a POST to the webhook's path.
-func misdirected(status int, format string, args ...any) error {
-	return &refusal{status, answerMisdirected, refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
 func (h *handler) handle(c *gin.Context) {
