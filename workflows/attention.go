@@ -66,7 +66,7 @@ func (w *importScrapingJob) incomplete(kind, reason string) error {
 // keeps reports whether the job stays in the cloud, or is not there, whatever is
 // published.
 func (w *importScrapingJob) keeps() bool {
-	return w.settings.neverDelete || w.asked.close != "" || w.round.restored != nil
+	return w.settings.neverDelete || w.asked.Close != "" || w.round.restored != nil
 }
 
 // pose puts a problem before a person. What reconciliation found earlier is what
@@ -75,7 +75,7 @@ func (w *importScrapingJob) keeps() bool {
 func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
 	w.takeSignals(ctx)
 	w.question.problem = problem
-	if !w.question.retryable() && w.about(w.question.text()) != w.asked.about {
+	if !w.question.retryable() && w.about(w.question.text()) != w.asked.About {
 		w.question.deadline = time.Time{}
 	}
 }
@@ -102,15 +102,15 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	case err != nil:
 		return "", err
 	case accepts && w.question.withheld != nil:
-		w.asked.withheld = append(w.asked.withheld, *w.question.withheld)
-		w.asked.request = max(w.asked.request, reimport) // what was withheld is gone
+		w.asked.Withheld = append(w.asked.Withheld, *w.question.withheld)
+		w.asked.Request = max(w.asked.Request, reimport) // what was withheld is gone
 	case accepts:
-		w.asked.accepted = w.published.ImportID
+		w.asked.Accepted = w.published.ImportID
 	}
 	switch {
-	case w.asked.request != nothing:
+	case w.asked.Request != nothing:
 		return stepDone, nil
-	case w.asked.close != "":
+	case w.asked.Close != "":
 		w.giveUp(ctx)
 		return w.close(), nil
 	case accepts:

@@ -11,23 +11,9 @@ import (
 // carried is what a run leaves to the one that goes on with its import. Temporal
 // bounds a run's history, and refuses to signal one that has had 10,000 signals.
 type carried struct {
-	Request  request   `json:"request,omitempty"`
-	ByHand   bool      `json:"by_hand,omitempty"`
-	EndedAt  time.Time `json:"ended_at,omitzero"`
-	Close    string    `json:"close,omitempty"`
-	About    string    `json:"about,omitempty"`
-	Accepted int64     `json:"accepted,omitempty"`
-	// Withheld are the accepted questions about what was withheld.
-	Withheld []sink.Question `json:"withheld,omitempty"`
-	// Waiting are the signals that have arrived and count only when they are asked for.
-	Waiting []string `json:"waiting,omitempty"`
-
-	Published        sink.PublishedImport `json:"published,omitzero"`
-	PublishedPass    int                  `json:"published_pass,omitempty"`
-	PublishedProblem string               `json:"published_problem,omitempty"`
-	HeldUntil        time.Time            `json:"held_until,omitzero"`
-	DeleteNow        bool                 `json:"delete_now,omitempty"`
-	Deadline         time.Time            `json:"deadline,omitzero"` // of the question
+	asked
+	published
+	Deadline time.Time `json:"deadline,omitzero"` // of the question
 
 	Job           sink.ScrapingJob `json:"job,omitzero"`
 	Outcome       Outcome          `json:"outcome,omitempty"`
@@ -43,13 +29,8 @@ func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	if c == nil {
 		return
 	}
-	w.asked = asked{
-		request: c.Request, byHand: c.ByHand, heardAt: workflow.Now(ctx), endedAt: c.EndedAt,
-		close: c.Close, about: c.About, withheld: c.Withheld, accepted: c.Accepted, waiting: c.Waiting,
-	}
-	w.published = published{
-		PublishedImport: c.Published, pass: c.PublishedPass, problem: c.PublishedProblem, heldUntil: c.HeldUntil, deleteNow: c.DeleteNow,
-	}
+	w.asked, w.published = c.asked, c.published
+	w.asked.heardAt = workflow.Now(ctx)
 	w.question.deadline = c.Deadline
 	w.round = round{pass: c.Pass, requestedAt: c.RequestedAt}
 	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
@@ -69,17 +50,14 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var waiting []string
+	w.asked.Request = w.nextRequest(ctx)
 	for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
 		if w.arrived(signal) {
-			waiting = append(waiting, signal)
+			w.asked.Waiting, w.asked.ByHand = append(w.asked.Waiting, signal), true
 		}
 	}
 	in.Carried = &carried{
-		Request: w.nextRequest(ctx), ByHand: w.asked.byHand || len(waiting) > 0, EndedAt: w.asked.endedAt,
-		Close: w.asked.close, About: w.asked.about, Withheld: w.asked.withheld, Accepted: w.asked.accepted, Waiting: waiting,
-		Published: w.published.PublishedImport, PublishedPass: w.published.pass, PublishedProblem: w.published.problem,
-		HeldUntil: w.published.heldUntil, DeleteNow: w.published.deleteNow, Deadline: w.question.deadline,
+		asked: w.asked, published: w.published, Deadline: w.question.deadline,
 		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,
 		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
 	}

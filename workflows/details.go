@@ -18,7 +18,7 @@ func (w *importScrapingJob) result() ImportScrapingJobResult {
 		SHA256:        w.published.SHA256,
 		Outcome:       w.outcome,
 		Reason:        w.reason,
-		Problem:       w.published.problem,
+		Problem:       w.published.Problem,
 	}
 }
 
@@ -31,7 +31,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		Step:              w.step,
 		StoredRecordCount: w.job.StoredRecordCount,
 		Counts:            w.published.Counts,
-		Problem:           w.published.problem,
+		Problem:           w.published.Problem,
 		Signals:           w.signalsInStep(),
 	}
 	switch {
@@ -42,7 +42,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		}
 		p.Accept = w.question.accept
 	case w.step == StepHold:
-		p.DeleteAfter = &w.published.heldUntil
+		p.DeleteAfter = &w.published.HeldUntil
 	}
 	if w.waitsFor != "" {
 		p.WaitsFor, p.WaitsUntil = w.waitsFor, &w.waitsUntil
@@ -99,7 +99,7 @@ func (w *importScrapingJob) details(note string) string {
 	if w.published.Unmapped > 0 {
 		table.add("unmapped", humanize.Comma(w.published.Unmapped)+", see `scrapehaul.unmapped_records`")
 	}
-	table.add("not done", escape(w.published.problem))
+	table.add("not done", escape(w.published.Problem))
 	if w.step == stepDone {
 		table.add("because", escape(w.reason))
 	}
@@ -139,7 +139,7 @@ func (w *importScrapingJob) next() string {
 	case StepImport:
 		return "its records are published in one step"
 	case StepHold:
-		return "deleted in the cloud after " + moment(w.published.heldUntil)
+		return "deleted in the cloud after " + moment(w.published.HeldUntil)
 	case StepDelete:
 		return "the import is done"
 	case StepNeedsAttention:

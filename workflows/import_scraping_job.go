@@ -178,22 +178,22 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
 	case reason != "":
 		return w.endKept(reason), nil
-	case w.asked.close != "":
+	case w.asked.Close != "":
 		return w.close(), nil
 	case w.settings.neverDelete:
 		return w.endKept(`hold_before_delete is "never"`), nil
 	}
 	w.show(ctx, StepHold, "")
-	deleteNow, err := w.awaitDecision(ctx, "", w.published.heldUntil, "hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal)
+	deleteNow, err := w.awaitDecision(ctx, "", w.published.HeldUntil, "hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal)
 	if deleteNow {
-		w.published.heldUntil, w.published.deleteNow = workflow.Now(ctx), true // also for the round that was asked for besides
+		w.published.HeldUntil, w.published.DeleteNow = workflow.Now(ctx), true // also for the round that was asked for besides
 	}
 	switch {
 	case err != nil:
 		return "", err
-	case w.asked.request != nothing:
+	case w.asked.Request != nothing:
 		return stepDone, nil
-	case w.asked.close != "":
+	case w.asked.Close != "":
 		return w.close(), nil
 	}
 	return StepDelete, nil
@@ -208,7 +208,7 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	deletion := workflow.ExecuteActivity(workflow.WithWaitForCancellation(calling, true), a.DeleteScrapingJob, w.deletion())
 	err := workflow.Await(ctx, func() bool {
 		w.takeSignals(ctx)
-		return w.asked.close != "" || deletion.IsReady()
+		return w.asked.Close != "" || deletion.IsReady()
 	})
 	if err == nil && !deletion.IsReady() {
 		cancel()
@@ -226,9 +226,9 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 		return w.end(Deleted, ""), nil
 	case deleted.Unarchived && !w.archivedAgain:
 		w.archivedAgain = true
-		w.asked.request = reimport
+		w.asked.Request = reimport
 	case deleted.Changed:
-		w.asked.request = max(w.asked.request, check)
+		w.asked.Request = max(w.asked.Request, check)
 	default:
 		return "", needsPerson(errorUnverified, deleted.Reason)
 	}
@@ -240,18 +240,18 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 func (w *importScrapingJob) awaitDeletion(ctx workflow.Context, wait time.Duration) (Step, error) {
 	err := w.awaitCalls(ctx, wait, func() bool {
 		deleteNow := w.arrived(DeleteNowSignal) && !w.deletion().ByHand
-		w.published.deleteNow = w.published.deleteNow || deleteNow
-		return deleteNow || w.asked.request == reimport || w.asked.close != "" || isLong(ctx)
+		w.published.DeleteNow = w.published.DeleteNow || deleteNow
+		return deleteNow || w.asked.Request == reimport || w.asked.Close != "" || isLong(ctx)
 	})
 	switch {
 	case err != nil:
 		return "", err
 	case isLong(ctx):
-		w.asked.request = max(w.asked.request, check) // which another run makes
+		w.asked.Request = max(w.asked.Request, check) // which another run makes
 		return stepDone, nil
-	case w.asked.request == reimport:
+	case w.asked.Request == reimport:
 		return stepDone, nil
-	case w.asked.close != "":
+	case w.asked.Close != "":
 		return w.close(), nil
 	}
 	return StepDelete, nil

@@ -36,17 +36,17 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		}
 		switch said.Status {
 		case "":
-			w.asked.byHand = true
+			w.asked.ByHand = true
 		case "finished", "stopped", "failed":
-			w.asked.endedAt = workflow.Now(ctx)
+			w.asked.EndedAt = workflow.Now(ctx)
 		}
 	}
 	if w.arrived(ReimportSignal) {
-		w.asked.request, w.asked.byHand, w.question.deadline = max(w.asked.request, reimport), true, time.Time{}
+		w.asked.Request, w.asked.ByHand, w.question.deadline = max(w.asked.Request, reimport), true, time.Time{}
 	}
 	for _, signal := range []string{KeepSignal, AbandonSignal} {
 		if w.arrived(signal) {
-			w.asked.close, w.asked.byHand = signal, true
+			w.asked.Close, w.asked.ByHand = signal, true
 		}
 	}
 	for {
@@ -56,7 +56,7 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		}
 		switch due := found.ScrapingJobID != 0; {
 		case w.question.retryable():
-			w.asked.request = max(w.asked.request, w.askedAgain())
+			w.asked.Request = max(w.asked.Request, w.askedAgain())
 		case due && !found.SameContent(w.job):
 			w.askCheck(ctx)
 		}
@@ -66,12 +66,12 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 
 // askCheck notes that a signal asks for a look.
 func (w *importScrapingJob) askCheck(ctx workflow.Context) {
-	w.asked.request, w.asked.heardAt = max(w.asked.request, check), workflow.Now(ctx)
+	w.asked.Request, w.asked.heardAt = max(w.asked.Request, check), workflow.Now(ctx)
 }
 
 // askedAgain is the request for the round that has failed: for what it has not done.
 func (w *importScrapingJob) askedAgain() request {
-	if w.published.pass == w.round.pass {
+	if w.published.Pass == w.round.pass {
 		return check
 	}
 	return w.round.request
@@ -80,11 +80,11 @@ func (w *importScrapingJob) askedAgain() request {
 // nextRequest is what the next round is asked for: with a notification, a re-import
 // that has failed is made again, as the person who wanted it still does.
 func (w *importScrapingJob) nextRequest(ctx workflow.Context) request {
-	if w.asked.request == check && w.asked.close == "" && w.askedAgain() == reimport &&
+	if w.asked.Request == check && w.asked.Close == "" && w.askedAgain() == reimport &&
 		workflow.GetVersion(ctx, "reimport-again", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
 		return reimport
 	}
-	return w.asked.request
+	return w.asked.Request
 }
 
 // hear notes what a signal says of the job, for people to see until the cloud has
@@ -100,13 +100,13 @@ func (w *importScrapingJob) hear(sitemapName, status string, storedRecordCount i
 // before the last look for signals.
 func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
 	w.takeSignals(ctx)
-	if w.asked.request == nothing || ctx.Err() != nil {
+	if w.asked.Request == nothing || ctx.Err() != nil {
 		disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
 		w.removals.Wait(disconnected)
 		w.takeSignals(ctx)
 	}
-	return w.asked.request == nothing || ctx.Err() != nil
+	return w.asked.Request == nothing || ctx.Err() != nil
 }
 
 // awaitDecision waits for a person to close the import or to go on by the signal
@@ -116,8 +116,8 @@ func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
 // What goes on leads to deletion. It counts only for what a person can have seen: this
 // import, with this question about it.
 func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string, deadline time.Time, summary, goOn string) (goesOn bool, err error) {
-	if about := w.about(question); about != w.asked.about {
-		w.asked.about = about
+	if about := w.about(question); about != w.asked.About {
+		w.asked.About = about
 		w.arrived(AcceptSignal)
 		w.arrived(DeleteNowSignal)
 	}
@@ -127,9 +127,9 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 			goesOn = w.arrived(signal) && signal == goOn || goesOn
 		}
 		if isLong(ctx) {
-			w.asked.request = max(w.asked.request, check) // which another run makes
+			w.asked.Request = max(w.asked.Request, check) // which another run makes
 		}
-		return w.asked.request >= least || w.asked.close != "" || goesOn
+		return w.asked.Request >= least || w.asked.Close != "" || goesOn
 	}
 	decided := func() bool { return decidedOrChanged(check) }
 	wait := deadline.Sub(workflow.Now(ctx))
@@ -139,7 +139,7 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	if err == nil && w.untilNextCheck(ctx) > 0 && !isLong(ctx) && waits(ctx) {
 		err = w.awaitCalm(ctx, func() bool { return decidedOrChanged(reimport) || isLong(ctx) })
 	}
-	w.asked.byHand = w.asked.byHand || goesOn
+	w.asked.ByHand = w.asked.ByHand || goesOn
 	return goesOn, err
 }
 
@@ -161,8 +161,8 @@ func await(ctx workflow.Context, wait time.Duration, summary string, something f
 // arrived takes all signals of that name that have arrived. An accept with a text as its
 // input counts only if that is what a person was asked last.
 func (w *importScrapingJob) arrived(signal string) (some bool) {
-	some = slices.Contains(w.asked.waiting, signal)
-	w.asked.waiting = slices.DeleteFunc(w.asked.waiting, func(s string) bool { return s == signal })
+	some = slices.Contains(w.asked.Waiting, signal)
+	w.asked.Waiting = slices.DeleteFunc(w.asked.Waiting, func(s string) bool { return s == signal })
 	for {
 		var input converter.RawValue // one that was sent by hand may be anything
 		if !w.signals[signal].ReceiveAsync(&input) {
@@ -172,7 +172,7 @@ func (w *importScrapingJob) arrived(signal string) (some bool) {
 		if signal == AcceptSignal && input.Payload() != nil {
 			_ = converter.GetDefaultDataConverter().FromPayload(input.Payload(), &question)
 		}
-		some = some || question == "" || w.about(question) == w.asked.about
+		some = some || question == "" || w.about(question) == w.asked.About
 	}
 }
 
@@ -196,7 +196,7 @@ func (w *importScrapingJob) signalsInStep() []string {
 // mayDeleteNow reports whether a person has something to gain by it.
 func (w *importScrapingJob) mayDeleteNow() bool {
 	sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand
-	return sooner && w.asked.close == "" && w.asked.request != reimport
+	return sooner && w.asked.Close == "" && w.asked.Request != reimport
 }
 
 // Input is what is to be sent with a signal, so that it answers this question and no

@@ -53,7 +53,7 @@ func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportR
 		MaxRecordBytes:    w.settings.MaxRecordBytes,
 		MaxRejected:       int64(w.settings.MaxRejected),
 		MinRecordsPercent: w.settings.MinRecordsPercent,
-		Accepted:          w.asked.withheld,
+		Accepted:          w.asked.Withheld,
 		CloudDeletedAt:    cloudDeletedAt,
 	}
 }

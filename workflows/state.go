@@ -69,7 +69,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		settings: parsed,
 		logger:   log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		signals:  listen(ctx),
-		asked:    asked{request: check},
+		asked:    asked{Request: check},
 		step:     StepDownload,
 		removals: workflow.NewWaitGroup(ctx),
 	}
@@ -95,24 +95,26 @@ const (
 
 // asked is what signals have asked for.
 type asked struct {
-	// request is what no round has taken up yet, byHand whether a person wants it.
-	request request
-	byHand  bool
-	// heardAt is when a signal has asked for it last, endedAt when a notification has
+	// Request is what no round has taken up yet, ByHand whether a person wants it.
+	Request request `json:"request,omitempty"`
+	ByHand  bool    `json:"by_hand,omitempty"`
+	// heardAt is when a signal has asked for it last, EndedAt when a notification has
 	// said last that the job has ended.
-	heardAt, endedAt time.Time
-	// close is KeepSignal or AbandonSignal for good once a person has closed the
+	heardAt time.Time
+	EndedAt time.Time `json:"ended_at,omitzero"`
+	// Close is KeepSignal or AbandonSignal for good once a person has closed the
 	// import: rounds that are asked for are still made, and the job stays in the cloud.
-	close string
-	// about is what accept and delete-now were offered for last.
-	about string
-	// withheld are the questions that a person has accepted about an import that was
+	Close string `json:"close,omitempty"`
+	// About is what accept and delete-now were offered for last.
+	About string `json:"about,omitempty"`
+	// Withheld are the questions that a person has accepted about an import that was
 	// withheld, until it is published.
-	withheld []sink.Question
-	// accepted is the ID of the import that a person has accepted as it is.
-	accepted int64
-	// waiting are signals that an earlier run has got, as if they arrived now.
-	waiting []string
+	Withheld []sink.Question `json:"withheld,omitempty"`
+	// Accepted is the ID of the import that a person has accepted as it is.
+	Accepted int64 `json:"accepted,omitempty"`
+	// Waiting are accept and delete-now, if an earlier run has got them: they count as if
+	// they arrived when they are asked for.
+	Waiting []string `json:"waiting,omitempty"`
 }
 
 // round is one way through the phases.
@@ -133,15 +135,16 @@ type round struct {
 // published is the import that readers see, with the job that it was made from.
 // Without an ImportID there is none.
 type published struct {
-	sink.PublishedImport
-	// pass is the one of this run that published it, 0 for an earlier run's.
-	pass int
-	// problem is what publishing could not do besides.
-	problem string
-	// heldUntil is until when the cloud's copy stays, deleteNow whether a person has
+	sink.PublishedImport `json:"published,omitzero"`
+
+	// Pass is the one of this run that published it, 0 for an earlier run's.
+	Pass int `json:"published_pass,omitempty"`
+	// Problem is what publishing could not do besides.
+	Problem string `json:"published_problem,omitempty"`
+	// HeldUntil is until when the cloud's copy stays, DeleteNow whether a person has
 	// ended the hold.
-	heldUntil time.Time
-	deleteNow bool
+	HeldUntil time.Time `json:"held_until,omitzero"`
+	DeleteNow bool      `json:"delete_now,omitempty"`
 }
 
 // question is what a person is asked.
@@ -183,16 +186,16 @@ func (p phase) leadsTo(step Step) bool {
 // beginRound takes up what signals have asked for.
 func (w *importScrapingJob) beginRound(ctx workflow.Context) {
 	w.takeSignals(ctx)
-	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.byHand, pass: w.round.pass, beginnings: 1}
-	w.asked.request, w.asked.byHand, w.asked.heardAt = nothing, false, time.Time{}
+	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.ByHand, pass: w.round.pass, beginnings: 1}
+	w.asked.Request, w.asked.ByHand, w.asked.heardAt = nothing, false, time.Time{}
 	w.checks++
 	w.newPass(ctx)
 }
 
 // lookAgain leaves what the round was asked for to another one.
 func (w *importScrapingJob) lookAgain() Step {
-	w.asked.request = max(w.asked.request, w.round.request)
-	w.asked.byHand = w.asked.byHand || w.round.byHand
+	w.asked.Request = max(w.asked.Request, w.round.request)
+	w.asked.ByHand = w.asked.ByHand || w.round.byHand
 	return stepDone
 }
 
@@ -221,7 +224,7 @@ func (w *importScrapingJob) due() *activities.IfDue {
 	switch {
 	case w.round.request == reimport:
 		return &activities.IfDue{Again: true}
-	case w.published.pass > 0:
+	case w.published.Pass > 0:
 		return &activities.IfDue{}
 	}
 	return &activities.IfDue{Filter: w.settings.Filter}
@@ -237,7 +240,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 	}
 	if described.Found {
 		if !described.Job.SameContent(w.job) {
-			w.asked.withheld = nil // which was about what the job had
+			w.asked.Withheld = nil // which was about what the job had
 		}
 		w.job = described.Job
 	}
@@ -245,7 +248,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 
 // publish notes what the round has published.
 func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.ImportRecordsResult) {
-	w.asked.withheld = nil
+	w.asked.Withheld = nil
 	w.checks = 0
 	w.published = published{
 		PublishedImport: sink.PublishedImport{
@@ -255,9 +258,9 @@ func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.Im
 			Bytes:       w.round.file.bytes,
 			SHA256:      w.round.file.sha256,
 		},
-		pass:      w.round.pass,
-		problem:   imported.Problem,
-		heldUntil: workflow.Now(ctx).Add(w.settings.hold),
+		Pass:      w.round.pass,
+		Problem:   imported.Problem,
+		HeldUntil: workflow.Now(ctx).Add(w.settings.hold),
 	}
 }
 
@@ -271,22 +274,22 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 	case described.Outside != "":
 		return w.end(Filtered, described.Outside)
 	}
-	if w.published.heldUntil.IsZero() {
-		w.published.heldUntil = workflow.Now(ctx).Add(w.settings.hold)
+	if w.published.HeldUntil.IsZero() {
+		w.published.HeldUntil = workflow.Now(ctx).Add(w.settings.hold)
 	}
 	return StepHold
 }
 
 // deletion is what the rule of deletion looks at, here and in the activity.
 func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
-	accepted := w.asked.accepted == w.published.ImportID
+	accepted := w.asked.Accepted == w.published.ImportID
 	return activities.DeleteScrapingJobInput{
 		Job:         w.published.ScrapingJob,
 		ImportID:    w.published.ImportID,
 		Counts:      w.published.Counts,
 		MaxRejected: int64(w.settings.MaxRejected),
 		Accepted:    accepted,
-		ByHand:      accepted || w.published.deleteNow,
+		ByHand:      accepted || w.published.DeleteNow,
 	}
 }
 
@@ -297,7 +300,7 @@ func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
 
 // endKept ends with what was imported, by this run or before it.
 func (w *importScrapingJob) endKept(reason string) Step {
-	if w.published.pass > 0 {
+	if w.published.Pass > 0 {
 		return w.end(Kept, reason)
 	}
 	return w.end(Unchanged, reason)
@@ -322,7 +325,7 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 
 // close ends the import as a person has decided.
 func (w *importScrapingJob) close() Step {
-	if w.asked.close == AbandonSignal {
+	if w.asked.Close == AbandonSignal {
 		return w.end(Abandoned, "a person gave the import up")
 	}
 	return w.endKept("a person decided to keep the job in the cloud")

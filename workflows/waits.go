@@ -53,7 +53,7 @@ func (w *importScrapingJob) awaitCalls(ctx workflow.Context, wait time.Duration,
 }
 
 // wantedSooner reports whether a person has come to wait for the round.
-func (w *importScrapingJob) wantedSooner() bool { return w.asked.byHand && !w.round.byHand }
+func (w *importScrapingJob) wantedSooner() bool { return w.asked.ByHand && !w.round.byHand }
 
 // awaitEnd waits for another look at a job that runs, though a notification has said
 // that it has ended: the API may come to say so a little later. It reports whether
@@ -65,7 +65,7 @@ func (w *importScrapingJob) awaitEnd(ctx workflow.Context, described activities.
 	}
 	err = w.awaitShown(ctx, wait, waitForEnd, func() bool {
 		w.takeSignals(ctx)
-		return w.asked.request != nothing || isLong(ctx)
+		return w.asked.Request != nothing || isLong(ctx)
 	})
 	return true, err
 }
@@ -73,7 +73,7 @@ func (w *importScrapingJob) awaitEnd(ctx workflow.Context, described activities.
 // untilNextLook is 0 when what a notification has said is too long ago.
 func (w *importScrapingJob) untilNextLook(ctx workflow.Context) time.Duration {
 	for _, after := range []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute} {
-		if wait := w.asked.endedAt.Add(after).Sub(workflow.Now(ctx)); wait > 0 {
+		if wait := w.asked.EndedAt.Add(after).Sub(workflow.Now(ctx)); wait > 0 {
 			return wait
 		}
 	}
@@ -85,12 +85,12 @@ func (w *importScrapingJob) untilNextLook(ctx workflow.Context) time.Duration {
 func (w *importScrapingJob) awaitRound(ctx workflow.Context) (bool, error) {
 	decisions := func() int { return w.signals[AcceptSignal].Len() + w.signals[DeleteNowSignal].Len() }
 	before := decisions()
-	if w.asked.heardAt.IsZero() || w.asked.byHand || w.untilNextCheck(ctx) <= 0 || !waits(ctx) {
+	if w.asked.heardAt.IsZero() || w.asked.ByHand || w.untilNextCheck(ctx) <= 0 || !waits(ctx) {
 		return true, nil
 	}
 	err := w.awaitCalm(ctx, func() bool {
 		w.takeSignals(ctx)
-		return w.asked.request > check || w.asked.byHand || decisions() > before || isLong(ctx)
+		return w.asked.Request > check || w.asked.ByHand || decisions() > before || isLong(ctx)
 	})
 	return err == nil && !isLong(ctx), err
 }
@@ -113,7 +113,7 @@ func (w *importScrapingJob) awaitCalm(ctx workflow.Context, enough func() bool) 
 
 // untilNextCheck is how long a look waits at most for more that asks for it.
 func (w *importScrapingJob) untilNextCheck(ctx workflow.Context) time.Duration {
-	if w.checks == 0 || w.asked.request != check {
+	if w.checks == 0 || w.asked.Request != check {
 		return 0
 	}
 	return w.round.requestedAt.Add(w.betweenChecks()).Sub(workflow.Now(ctx))
