@@ -133,8 +133,8 @@ func (c *currentSettings) keep(ctx context.Context, temporal client.Client) erro
 			return nil
 		}
 	}
-	// Later on only the note is the starter's to write.
-	kept.given, kept.searchAttributes = given{}, nil
+	// Later on what was given is not the starter's to write.
+	kept.given = given{}
 	for told := false; wait(ctx, c.lookEvery); {
 		err := c.look(ctx, kept)
 		if err != nil && !told && ctx.Err() == nil {
@@ -195,39 +195,28 @@ func (c *currentSettings) note(i *workflows.Installation) {
 	note(i, c.starter, c.given)
 }
 
-// look takes what another has changed, and renews the note when it is time. A
-// schedule that was removed is put up again as it was.
+// look takes what another has changed, and whether the namespace has the search
+// attributes now, which somebody may have registered elsewhere than with setup. It
+// renews the note when it is time. A schedule that was removed is put up again as it was.
 func (c *currentSettings) look(ctx context.Context, kept *store) error {
-	there, err := workflows.ReadInstallation(ctx, kept.temporal, c.namespace)
-	missing := c.lookForSearchAttributes(ctx, kept, there)
-	switch {
-	case err != nil:
-	case there == nil, kept.searchAttributes != nil, time.Since(c.starter.SeenAt) >= noteEvery:
-		_, err = kept.write(ctx, c.note)
-	default:
-		kept.written = *there
+	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
+	kept.searchAttributes = nil
+	if unknown == nil {
+		kept.searchAttributes = new(len(missing) == 0)
 	}
-	if err == nil {
-		c.latest.Store(new(kept.written.Settings))
+	var more func(*workflows.Installation)
+	if time.Since(c.starter.SeenAt) >= noteEvery {
+		more = c.note
 	}
-	if err == nil && kept.searchAttributes != nil {
+	used := kept.written.Settings.SearchAttributes
+	if _, err := kept.write(ctx, more); err != nil {
+		return err
+	}
+	c.latest.Store(new(kept.written.Settings))
+	if kept.written.Settings.SearchAttributes != used {
 		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
 	}
-	return err
-}
-
-// lookForSearchAttributes has them used from when they are there: somebody may have
-// registered them elsewhere than with setup.
-func (c *currentSettings) lookForSearchAttributes(ctx context.Context, kept *store, there *workflows.Installation) (missing []string) {
-	kept.searchAttributes = nil
-	if there == nil {
-		return nil
-	}
-	missing, err := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
-	if are := len(missing) == 0; err == nil && are != there.Settings.SearchAttributes {
-		kept.searchAttributes = &are
-	}
-	return missing
+	return nil
 }
 
 // leave takes the note away, unless another of this name has begun, or somebody has

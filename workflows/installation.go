@@ -200,11 +200,11 @@ func (i *Installation) writeTo(schedule *schedulepb.Schedule) (changed bool, err
 			return false, err
 		}
 	}
-	noted, err := payloads.ToPayload(i.Starters)
-	if err != nil {
-		return false, err
-	}
-	if len(was.Starters)+len(i.Starters) > 0 {
+	if !reflect.DeepEqual(was.Starters, i.Starters) {
+		noted, err := payloads.ToPayload(i.Starters)
+		if err != nil {
+			return false, err
+		}
 		action.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{startersMemo: noted}}
 	}
 	if was.Every != i.Every {
