@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
-	"os"
-
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
@@ -19,8 +17,8 @@ func (d *doctor) checkSpool() {
 	if !d.settingsAreRight(&s) {
 		return
 	}
-	if err := tryToWrite(dir); err != nil {
-		d.fix("the spool folder SPOOL_DIR: %v: let it belong to the user that workers run as", err)
+	if err := activities.TrySpool(dir); err != nil {
+		d.fix("the spool folder SPOOL_DIR: %v: let it belong to the user that workers run as, or choose one on another file system", err)
 		return
 	}
 	free, _, err := diskspace.Of(dir)
@@ -32,12 +30,4 @@ func (d *doctor) checkSpool() {
 	default:
 		d.ok("the spool folder %s can be written to, %d bytes for downloads", dir, free-minFree)
 	}
-}
-
-func tryToWrite(dir string) error {
-	file, err := os.CreateTemp(dir, ".doctor-")
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Close(), os.Remove(file.Name()))
 }

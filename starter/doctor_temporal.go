@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -88,7 +88,7 @@ func within[T any](ctx context.Context, do func(context.Context) (T, error)) (T,
 // checkMaySignal signals a workflow that does not exist: whoever may, is told
 // so.
 func (d *doctor) checkMaySignal(ctx context.Context, temporal client.Client, namespace string) {
-	id := "scrapehaul-doctor-" + uuid.NewString()
+	id := "scrapehaul-doctor-" + rand.Text()
 	_, err := within(ctx, func(ctx context.Context) (any, error) {
 		return nil, temporal.SignalWorkflow(ctx, id, "", workflows.NotificationSignal, nil)
 	})
@@ -133,22 +133,20 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	queue := &taskqueuepb.TaskQueue{Name: d.taskQueue + "@doctor", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
-	identity := uuid.NewString()
+	identity := rand.Text()
 	before := d.now()
-	var refused error // read after ended
-	ended := make(chan struct{})
-	polling, stop := context.WithCancel(ctx)
-	defer func() { stop(); <-ended }()
+	polling, stop := context.WithCancelCause(ctx)
 	go func() {
-		defer close(ended)
-		_, refused = temporal.WorkflowService().PollActivityTaskQueue(polling, &workflowservice.PollActivityTaskQueueRequest{
+		_, err := temporal.WorkflowService().PollActivityTaskQueue(polling, &workflowservice.PollActivityTaskQueueRequest{
 			Namespace: namespace, TaskQueue: queue, Identity: identity,
 		})
+		stop(err)
 	}()
+	defer stop(nil)
 	for {
-		described, err := temporal.DescribeTaskQueue(ctx, queue.GetName(), enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+		described, err := temporal.DescribeTaskQueue(polling, queue.GetName(), enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 		if err != nil {
-			d.fix("the clock of Temporal: %v", err)
+			d.fix("the clock of Temporal: polling task queue %s: %v", queue.GetName(), cmp.Or(context.Cause(polling), err))
 			return
 		}
 		for _, poller := range described.GetPollers() {
@@ -159,12 +157,7 @@ func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client,
 				return
 			}
 		}
-		select {
-		case <-ended:
-			d.fix("the clock of Temporal: polling task queue %s: %v", queue.GetName(), refused)
-			return
-		case <-time.After(50 * time.Millisecond):
-		}
+		wait(polling, 50*time.Millisecond)
 	}
 }
 
