@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"io"
@@ -79,14 +78,11 @@ func (t *mappingTrial) add(record activities.Record) {
 }
 
 func (t *mappingTrial) hash(values [][]byte) uint64 {
-	var key maphash.Hash
-	key.SetSeed(t.seed)
+	var key []byte
 	for _, column := range t.key {
-		length := binary.BigEndian.AppendUint32(nil, uint32(len(values[column])))
-		_, _ = key.Write(length)
-		_, _ = key.Write(values[column])
+		key = strconv.AppendQuote(key, string(values[column]))
 	}
-	return key.Sum64()
+	return maphash.Bytes(t.seed, key)
 }
 
 // print prints the first rows, and how many there are of all.
@@ -155,9 +151,6 @@ func cell(value []byte) string {
 
 // visible writes what has no picture as an escape.
 func visible(text string) string {
-	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return text
-	}
 	var shown strings.Builder
 	for _, r := range text {
 		if unicode.IsPrint(r) {

@@ -84,21 +84,16 @@ func (w *importScrapingJob) details(note string) string {
 		table.add("job", job)
 	}
 	table.add("published", w.published.summary())
-	if w.published.Rejected > 0 {
-		rejected := humanize.Comma(w.published.Rejected)
-		if w.published.Cut > 0 {
-			rejected += ", " + humanize.Comma(w.published.Cut) + " of them kept only in part"
-		}
-		table.add("rejected", rejected+", see `scrapehaul.rejected_records`")
-	} else {
+	cut := ""
+	if w.published.Cut > 0 {
+		cut = ", " + humanize.Comma(w.published.Cut) + " of them kept only in part"
+	}
+	if w.published.Rejected == 0 {
 		table.add("rejected", "0")
 	}
-	if w.published.Skipped > 0 {
-		table.add("skipped", humanize.Comma(w.published.Skipped)+", see `scrapehaul.skipped_records`")
-	}
-	if w.published.Unmapped > 0 {
-		table.add("unmapped", humanize.Comma(w.published.Unmapped)+", see `scrapehaul.unmapped_records`")
-	}
+	table.count("rejected", w.published.Rejected, cut)
+	table.count("skipped", w.published.Skipped, "")
+	table.count("unmapped", w.published.Unmapped, "")
 	table.add("not done", escape(w.published.Problem))
 	if w.step == stepDone {
 		table.add("because", escape(w.reason))
@@ -158,6 +153,13 @@ func (r rows) begin() { r.to.WriteString("\n| | |\n|---|---|\n") }
 func (r rows) add(name, value string) {
 	if value != "" {
 		fmt.Fprintf(r.to, "| %s\u2003 | %s |\n", name, value)
+	}
+}
+
+// count adds how many records of a kind there are, if any, and where they are.
+func (r rows) count(kind string, n int64, note string) {
+	if n > 0 {
+		r.add(kind, humanize.Comma(n)+note+", see `scrapehaul."+kind+"_records`")
 	}
 }
 

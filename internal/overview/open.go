@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"go.temporal.io/api/serviceerror"
@@ -77,7 +78,7 @@ func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken
 // readAll reads what the runs are doing, a few at a time, and leaves out those
 // that have closed since they were listed.
 func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecutionInfo) ([]Import, error) {
-	found := make([]*Import, len(runs))
+	found := make([]Import, len(runs))
 	answers, cancel := context.WithTimeout(ctx, allAnswersWithin)
 	defer cancel()
 	group, reading := errgroup.WithContext(ctx)
@@ -89,27 +90,16 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 		}
 		group.Go(func() error {
 			read, err := r.describe(reading, id, run.GetExecution().GetRunId())
-			switch {
-			case errors.Is(err, ErrNotFound):
-				return nil
-			case err != nil:
-				return err
-			case !read.Open:
+			if err == nil && read.Open {
+				r.askProgress(answers, &read, eachAnswerWithin)
+				found[n] = read
+			}
+			if errors.Is(err, ErrNotFound) {
 				return nil
 			}
-			r.askProgress(answers, &read, eachAnswerWithin)
-			found[n] = &read
-			return nil
+			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	imports := make([]Import, 0, len(found))
-	for _, each := range found {
-		if each != nil {
-			imports = append(imports, *each)
-		}
-	}
-	return imports, nil
+	err := group.Wait()
+	return slices.DeleteFunc(found, func(i Import) bool { return !i.Open }), err
 }
