@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -88,32 +87,31 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 	if err != nil {
 		return err
 	}
-	missing := map[string]enumspb.IndexedValueType{}
-	for _, attribute := range workflows.SearchAttributes() {
-		if _, there := registered[attribute.GetName()]; !there {
-			missing[attribute.GetName()] = attribute.GetValueType()
-		}
-	}
 	var problems []error
-	if len(missing) > 0 {
-		_, err := temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
-			Namespace: namespace, SearchAttributes: missing,
-		})
-		if err != nil {
-			problems = append(problems, whyNotRegistered(err, namespace, missing))
-		}
-	}
-	added := len(problems) == 0
+	var names []string // of those that are missing
+	missing := map[string]enumspb.IndexedValueType{}
 	for _, attribute := range workflows.SearchAttributes() {
 		name, want := attribute.GetName(), attribute.GetValueType()
 		switch have, there := registered[name]; {
-		case there && have != want:
+		case !there:
+			names, missing[name] = append(names, name), want
+		case have != want:
 			problems = append(problems, conflict(name, have, want))
-		case there:
+		default:
 			fmt.Fprintf(streams.Out, "search attribute %s: was there already\n", name)
-		case added:
-			fmt.Fprintf(streams.Out, "search attribute %s: registered\n", name)
 		}
+	}
+	if len(missing) == 0 {
+		return errors.Join(problems...)
+	}
+	_, err = temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing,
+	})
+	if err != nil {
+		return errors.Join(append(problems, whyNotRegistered(err, namespace, names))...)
+	}
+	for _, name := range names {
+		fmt.Fprintf(streams.Out, "search attribute %s: registered\n", name)
 	}
 	return errors.Join(problems...)
 }
@@ -125,20 +123,18 @@ func conflict(name string, have, want enumspb.IndexedValueType) error {
 
 // whyNotRegistered says what to do where the operator service is closed, as on
 // Temporal Cloud.
-func whyNotRegistered(err error, namespace string, missing map[string]enumspb.IndexedValueType) error {
+func whyNotRegistered(err error, namespace string, missing []string) error {
 	_, denied := errors.AsType[*serviceerror.PermissionDenied](err)
 	_, unimplemented := errors.AsType[*serviceerror.Unimplemented](err)
 	if !denied && !unimplemented {
 		return fmt.Errorf("registering search attributes in namespace %s: %w", namespace, err)
 	}
-	var flags strings.Builder
-	for _, attribute := range workflows.SearchAttributes() {
-		if _, ok := missing[attribute.GetName()]; ok {
-			fmt.Fprintf(&flags, " --search-attribute %s=Keyword", attribute.GetName())
-		}
+	flags := ""
+	for _, name := range missing {
+		flags += " --search-attribute " + name + "=Keyword"
 	}
 	return fmt.Errorf("Temporal does not let us register search attributes in namespace %s (%w): on Temporal Cloud add them on the "+
-		"namespace's page, or with: tcld namespace search-attributes add --namespace %s%s", namespace, err, namespace, flags.String())
+		"namespace's page, or with: tcld namespace search-attributes add --namespace %s%s", namespace, err, namespace, flags)
 }
 
 func isNotFound(err error) bool {
