@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -40,25 +38,4 @@ func (h *handler) shown(asked string) string {
 		}
 	}
 	return quote(strings.Join(segments, "/"))
-}
-
-// sparing bounds the lines of the log for what anybody can cause: one a second, each
-// with how many were left out before it.
-type sparing struct {
-	mu      sync.Mutex
-	next    time.Time
-	leftOut int
-}
-
-// line says whether to log, and how many were not logged since the last one.
-func (s *sparing) line() (leftOut int, log bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if now.Before(s.next) {
-		s.leftOut++
-		return 0, false
-	}
-	leftOut, s.leftOut, s.next = s.leftOut, 0, now.Add(time.Second)
-	return leftOut, true
 }

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
+	"golang.org/x/time/rate"
 
 	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -96,7 +98,11 @@ type handler struct {
 	tokens   [][sha256.Size]byte
 	counters counters
 	signals  coalescing
-	log      sparing // of what anybody can send
+
+	// logged bounds the lines of the log for what anybody can send: one a second, with
+	// how many were left out before it.
+	logged  rate.Sometimes
+	leftOut atomic.Int64
 }
 
 // Register adds the webhook to the router at [Path], or returns an error that names
@@ -125,7 +131,7 @@ func Register(router gin.IRouter, options Options) error {
 	if options.MetricsHandler == nil {
 		options.MetricsHandler = client.MetricsNopHandler
 	}
-	h := &handler{options: options, counters: newCounters(options.MetricsHandler)}
+	h := &handler{options: options, counters: newCounters(options.MetricsHandler), logged: rate.Sometimes{Interval: time.Second}}
 	h.signals.next = map[int64]*sharedSignal{}
 	h.signals.notify = func(ctx context.Context, n workflows.Notification, settings workflows.Settings) (client.WorkflowRun, error) {
 		return workflows.Notify(ctx, options.Client, options.TaskQueue, n, settings)
@@ -225,15 +231,18 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	case !errors.As(err, &refused):
 		refused = &refusal{http.StatusServiceUnavailable, answerUnavailable, refusedBody{Error: "Temporal cannot be reached: send the notification again"}}
 	}
-	log, leftOut, toLog := h.options.Logger, 0, true
+	log, toLog := h.options.Logger, true
 	if refused.answer == answerUnauthorized || refused.answer == answerMisdirected {
-		leftOut, toLog = h.log.line()
+		toLog = false
+		h.logged.Do(func() { toLog = true })
+		if !toLog {
+			h.leftOut.Add(1)
+		} else if leftOut := h.leftOut.Swap(0); leftOut > 0 {
+			log = log.With("left_out", leftOut)
+		}
 	}
 	if notification.ScrapingJobID != 0 {
 		log = log.With("scrapingjob_id", notification.ScrapingJobID)
-	}
-	if leftOut > 0 {
-		log = log.With("left_out", leftOut)
 	}
 	if toLog {
 		log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
