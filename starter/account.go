@@ -147,12 +147,10 @@ func listJobs(
 	all, seen := []listedJob{}, map[int64]bool{}
 	for page := 1; ; {
 		jobs, last, err := cloud.ScrapingJobsPage(ctx, which, page)
-		if wait, limited := webscraper.IsRateLimited(err); limited {
-			fmt.Fprintf(says, "waits for the API's limit of calls until %s\n", time.Now().Add(wait).Format(time.DateTime))
-			select {
-			case <-time.After(wait):
+		if after, limited := webscraper.IsRateLimited(err); limited {
+			fmt.Fprintf(says, "waits for the API's limit of calls until %s\n", time.Now().Add(after).Format(time.DateTime))
+			if wait(ctx, after) {
 				continue
-			case <-ctx.Done():
 			}
 		}
 		if err != nil {

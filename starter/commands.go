@@ -55,15 +55,13 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	given := givenBy(c.importFlags, c.filterFlags, c.scheduleFlags)
 	given.validate(&s)
 	server := webhookServer{
-		logger:        logger,
-		listenAddress: c.ListenAddress,
+		serveCommand: c,
+		logger:       logger,
 		webhook: webhook.Options{
 			Tokens: webhookTokens(&s, c.WebhookTokens), SignatureSecret: c.SignatureSecret, TaskQueue: c.taskQueue(), Logger: logger,
 		},
-		temporal:       s.Temporal(logger),
-		statusPage:     c.statusPageFlags,
-		metricsAddress: c.MetricsAddress,
-		tracing:        s.Tracing(),
+		temporal: s.Temporal(logger),
+		tracing:  s.Tracing(),
 	}
 	if c.MetricsAddress != "" {
 		s.Address("METRICS_ADDRESS", c.MetricsAddress)
@@ -102,10 +100,7 @@ func (c *importCommand) Run(ctx context.Context, streams program.Streams) error 
 	})
 }
 
-type reimportCommand struct {
-	importFlags
-	IDs []string `arg:"" name:"id" help:"IDs of scraping jobs."`
-}
+type reimportCommand struct{ importCommand }
 
 // Run signals the re-imports and says which workflow has each.
 func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) error {

@@ -18,20 +18,18 @@ import (
 
 // webhookServer is the HTTP server with its settings, all of them valid.
 type webhookServer struct {
-	logger         *slog.Logger
-	temporal       client.Options
-	listenAddress  string
-	webhook        webhook.Options // without what run prepares
-	settings       *currentSettings
-	statusPage     statusPageFlags
-	metricsAddress string
-	tracing        program.Tracing
+	*serveCommand
+	logger   *slog.Logger
+	temporal client.Options
+	webhook  webhook.Options // without what run prepares
+	settings *currentSettings
+	tracing  program.Tracing
 }
 
 // run serves until ctx ends. It starts without Temporal too: notifications are
 // answered with 503 until it is there.
 func (s *webhookServer) run(ctx context.Context) error {
-	metrics, err := program.NewMetrics(s.logger, "METRICS_ADDRESS", s.metricsAddress, &s.temporal)
+	metrics, err := program.NewMetrics(s.logger, "METRICS_ADDRESS", s.MetricsAddress, &s.temporal)
 	if err != nil {
 		return err
 	}
@@ -58,7 +56,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shutPage, err := s.statusPage.register(engine, temporal, s.temporal.Namespace, s.webhook.TaskQueue, s.logger)
+	shutPage, err := s.statusPageFlags.register(engine, temporal, s.temporal.Namespace, s.webhook.TaskQueue, s.logger)
 	if err != nil {
 		return err
 	}
@@ -70,7 +68,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx) // the first that ends with an error ends all
 	parts.Go(func() error { return s.settings.keep(ctx, temporal) })
 	parts.Go(func() error {
-		return program.Serve(ctx, s.logger, "LISTEN_ADDRESS", s.listenAddress, engine, func(address net.Addr) {
+		return program.Serve(ctx, s.logger, "LISTEN_ADDRESS", s.ListenAddress, engine, func(address net.Addr) {
 			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
 				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.webhook.TaskQueue)
 		})

@@ -43,13 +43,11 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	c.validate(&s)
 	archive, archiveRetention := c.archiveFlags.parse(&s)
 	w := importWorker{
+		runCommand:     c,
 		logger:         logger,
 		temporal:       s.Temporal(logger),
-		database:       c.DatabaseFlags,
-		taskQueue:      c.TaskQueue,
 		maxConnections: s.Int("DATABASE_MAX_CONNECTIONS", c.MaxConnections, 2, 10_000),
 		stopTimeout:    s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
-		healthAddress:  c.HealthAddress,
 		archive:        archive,
 		plugin: scrapehaul.Options{
 			Cloud:                c.Client(&s, logger),

@@ -24,13 +24,11 @@ import (
 
 // importWorker is the worker with its settings, all of them valid.
 type importWorker struct {
+	*runCommand
 	logger         *slog.Logger
 	temporal       client.Options
-	database       program.DatabaseFlags
-	taskQueue      string
 	maxConnections int
 	stopTimeout    time.Duration
-	healthAddress  string
 	archive        *url.URL           // nil for none
 	plugin         scrapehaul.Options // without what run connects to
 	deployment     worker.DeploymentOptions
@@ -40,7 +38,7 @@ type importWorker struct {
 // run works until ctx ends or the worker cannot go on, then finishes what is
 // under way within the stop timeout.
 func (w *importWorker) run(ctx context.Context) (err error) {
-	db, version, err := w.database.Open(ctx, w.maxConnections, w.logger)
+	db, version, err := w.DatabaseFlags.Open(ctx, w.maxConnections, w.logger)
 	if err != nil {
 		return err
 	}
@@ -56,7 +54,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		w.plugin.Archive = archive
 	}
 
-	metrics, err := program.NewMetrics(w.logger, "HEALTH_ADDRESS", w.healthAddress, &w.temporal)
+	metrics, err := program.NewMetrics(w.logger, "HEALTH_ADDRESS", w.HealthAddress, &w.temporal)
 	if err != nil {
 		return err
 	}
@@ -82,7 +80,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		return err
 	}
 	fatal := make(chan error, 1)
-	importer := worker.New(temporal, w.taskQueue, worker.Options{
+	importer := worker.New(temporal, w.TaskQueue, worker.Options{
 		Plugins:           []worker.Plugin{plugin},
 		WorkerStopTimeout: w.stopTimeout,
 		DeploymentOptions: w.deployment,
@@ -96,7 +94,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	if err := importer.Start(); err != nil {
 		return fmt.Errorf("starting the worker: %w", err)
 	}
-	w.logger.Info("Worker started", "task_queue", w.taskQueue, "temporal", w.temporal.HostPort,
+	w.logger.Info("Worker started", "task_queue", w.TaskQueue, "temporal", w.temporal.HostPort,
 		"namespace", w.temporal.Namespace, "spool", w.plugin.SpoolDir, "schema_version", version)
 	defer w.logger.Info("Worker stopped")
 	defer importer.Stop()
@@ -130,7 +128,7 @@ func identity(spoolDir string) string {
 // serveHealth answers /healthz, /readyz and /metrics until ctx ends, if it is to.
 func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *program.Metrics) error {
 	gin.SetMode(gin.ReleaseMode)
-	return metrics.Serve(ctx, "Health served", temporal, w.taskQueue, func(router gin.IRouter) {
+	return metrics.Serve(ctx, "Health served", temporal, w.TaskQueue, func(router gin.IRouter) {
 		metrics.WatchAPIBudget(postgres.NewLedger(db, postgres.DefaultAccount, 0))
 		program.RegisterHealth(router, w.logger, program.NeedTemporal(temporal, w.temporal.Namespace), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
 	})

@@ -17,7 +17,12 @@ type DatabaseFlags struct {
 }
 
 // Validate notes in s what is wrong with the settings.
-func (f *DatabaseFlags) Validate(s *Settings) { s.DatabaseURL("DATABASE_URL", f.DatabaseURL) }
+// It does not repeat the URL, which is a secret.
+func (f *DatabaseFlags) Validate(s *Settings) {
+	if err := postgres.CheckDatabaseURL(f.DatabaseURL); err != nil {
+		s.Problem("DATABASE_URL %v", err)
+	}
+}
 
 // Connect returns a pool of at most that many connections, which are made when
 // they are needed.

@@ -68,20 +68,18 @@ func Serve(ctx context.Context, logger *slog.Logger, setting, address string, ha
 		MaxHeaderBytes:    16 << 10,
 	}
 	ready(listener.Addr())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	select {
-	case err := <-ended:
+	stopped := make(chan error, 1)
+	goOn := context.AfterFunc(ctx, func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(stopping)
+	})
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		goOn()
 		return fmt.Errorf("serving HTTP: %w", err)
-	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := server.Shutdown(stop); err != nil {
+	if err := <-stopped; err != nil {
 		return fmt.Errorf("stopping the HTTP server: %w", err)
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving HTTP: %w", err)
 	}
 	return nil
 }

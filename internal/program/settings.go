@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
 // SettingsError names every setting that is missing or wrong.
@@ -100,13 +98,5 @@ func (s *Settings) Bool(name, value string) bool {
 func (s *Settings) Address(name, value string) {
 	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
 		s.Problem("%s is %q: want host:port or :port", name, value)
-	}
-}
-
-// DatabaseURL checks the URL of a PostgreSQL database. The value is a secret
-// and is not repeated.
-func (s *Settings) DatabaseURL(name, value string) {
-	if err := postgres.CheckDatabaseURL(value); err != nil {
-		s.Problem("%s %v", name, err)
 	}
 }

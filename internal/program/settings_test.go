@@ -38,7 +38,7 @@ func TestSettingsThatAreRightAreRead(t *testing.T) {
 		"postgres://importer:password@db:5432/scrapes?sslmode=verify-full",
 		"postgresql://importer@db/scrapes?connect_timeout=5&sslmode=disable",
 	} {
-		s.DatabaseURL("DATABASE_URL", databaseURL)
+		(&program.DatabaseFlags{DatabaseURL: databaseURL}).Validate(&s)
 	}
 	require.NoError(t, s.Err())
 }
@@ -73,11 +73,19 @@ func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 		{func(s *program.Settings) { s.Bool("CHOICE", " true") }, `CHOICE is " true"`},
 		{func(s *program.Settings) { s.Address("ADDRESS", "8080") }, `ADDRESS is "8080": want host:port or :port`},
 		{func(s *program.Settings) { s.Address("ADDRESS", "localhost:") }, `ADDRESS is "localhost:"`},
-		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "") }, `DATABASE_URL is missing: want postgres://`},
-		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "mysql://me:"+password+"@db/scrapes") }, `DATABASE_URL is not the URL of a PostgreSQL database`},
-		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "host=db password="+password) }, `DATABASE_URL is not the URL of a PostgreSQL database`},
-		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "postgres://me:"+password+"%%20@db/scrapes") }, `DATABASE_URL has a % in its user or password that begins no escape: write it as %25`},
-		{func(s *program.Settings) { s.DatabaseURL("DATABASE_URL", "postgres://me:"+password+"@db/scrapes") }, `DATABASE_URL does not say whether to use TLS`},
+		{func(s *program.Settings) { (&program.DatabaseFlags{DatabaseURL: ""}).Validate(s) }, `DATABASE_URL is missing: want postgres://`},
+		{func(s *program.Settings) {
+			(&program.DatabaseFlags{DatabaseURL: "mysql://me:" + password + "@db/scrapes"}).Validate(s)
+		}, `DATABASE_URL is not the URL of a PostgreSQL database`},
+		{func(s *program.Settings) {
+			(&program.DatabaseFlags{DatabaseURL: "host=db password=" + password}).Validate(s)
+		}, `DATABASE_URL is not the URL of a PostgreSQL database`},
+		{func(s *program.Settings) {
+			(&program.DatabaseFlags{DatabaseURL: "postgres://me:" + password + "%%20@db/scrapes"}).Validate(s)
+		}, `DATABASE_URL has a % in its user or password that begins no escape: write it as %25`},
+		{func(s *program.Settings) {
+			(&program.DatabaseFlags{DatabaseURL: "postgres://me:" + password + "@db/scrapes"}).Validate(s)
+		}, `DATABASE_URL does not say whether to use TLS`},
 	} {
 		var s program.Settings
 		c.read(&s)
