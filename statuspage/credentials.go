@@ -48,12 +48,12 @@ func (k *credentials) check(c *gin.Context) (known, tooMany bool) {
 	if !given {
 		return false, false
 	}
-	session, letInBefore := k.session(c)
+	session, letInBefore := k.signedCookie(c, sessionCookie, "session")
 	address, _, err := net.SplitHostPort(c.Request.RemoteAddr)
 	if err != nil {
 		address = c.Request.RemoteAddr
 	}
-	if !letInBefore && !k.guesses.begin(address, time.Now()) {
+	if !letInBefore && k.guesses.count(address, 1, time.Now()) > maxGuesses {
 		return false, true
 	}
 	givenUser, givenPassword := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(password))
@@ -61,16 +61,12 @@ func (k *credentials) check(c *gin.Context) (known, tooMany bool) {
 		return false, false
 	}
 	if !letInBefore {
-		k.guesses.right(address)
+		k.guesses.count(address, -1, time.Now())
 		session = rand.Text()
 		setCookie(c, sessionCookie, session+"."+k.sign("session", session), 0)
 	}
 	c.Set(sessionKey, session)
 	return true, false
-}
-
-func (k *credentials) session(c *gin.Context) (session string, valid bool) {
-	return k.signedCookie(c, sessionCookie, "session")
 }
 
 // formToken is the token of the forms of this session.
@@ -125,30 +121,15 @@ type guesses struct {
 	}
 }
 
-func (g *guesses) place(address string) int {
-	return int(maphash.String(g.seed, address) % uint64(len(g.places)))
-}
-
-// begin counts a guess before it is looked at, so that many at once are counted
-// too; it says whether it may be looked at.
-func (g *guesses) begin(address string, now time.Time) bool {
+// count counts guesses of the address, or takes them back, and returns how many there
+// are. They are counted before they are looked at, so that many at once are too.
+func (g *guesses) count(address string, by int, now time.Time) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	place := &g.places[g.place(address)]
+	place := &g.places[maphash.String(g.seed, address)%uint64(len(g.places))]
 	if now.After(place.until) {
 		place.count, place.until = 0, now.Add(guessesWithin)
 	}
-	if place.count >= maxGuesses {
-		return false
-	}
-	place.count++
-	return true
-}
-
-// right takes back what begin has counted.
-func (g *guesses) right(address string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	place := &g.places[g.place(address)]
-	place.count = max(place.count-1, 0)
+	place.count = max(place.count+by, 0)
+	return place.count
 }

@@ -42,7 +42,7 @@ func (h *handler) answerable(c *gin.Context) (found overview.Import, what action
 		return found, what, false
 	}
 	signal := c.Param("signal")
-	if labels[signal] == "" {
+	if label(signal) == "" {
 		h.refuseAddress(c, "The address ends in no signal that an import takes.")
 		return found, what, false
 	}
@@ -68,7 +68,7 @@ func (h *handler) answerable(c *gin.Context) (found overview.Import, what action
 			return found, each, true
 		}
 	}
-	h.refuse(c, http.StatusConflict, labels[signal]+" makes no sense now", whyNot(found))
+	h.refuse(c, http.StatusConflict, label(signal)+" makes no sense now", whyNot(found))
 	return found, what, false
 }
 
@@ -148,5 +148,5 @@ func (h *handler) takeNotice(c *gin.Context) string {
 	if _, err := strconv.ParseInt(id, 10, 64); err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s was sent to the import of scraping job %s: it %s.", labels[signal], id, workflows.SignalMeaning(signal))
+	return fmt.Sprintf("%s was sent to the import of scraping job %s: it %s.", label(signal), id, workflows.SignalMeaning(signal))
 }

@@ -48,34 +48,32 @@ type action struct {
 	Confirm bool
 }
 
-var labels = map[string]string{
-	workflows.ReimportSignal:  "Re-import",
-	workflows.AcceptSignal:    "Accept",
-	workflows.KeepSignal:      "Keep",
-	workflows.AbandonSignal:   "Abandon",
-	workflows.DeleteNowSignal: "Delete now",
+// offered are all signals of a person, those first that are easily mended. The others
+// delete in the cloud, or give up.
+var offered = []action{
+	{Signal: workflows.ReimportSignal, Label: "Re-import"},
+	{Signal: workflows.KeepSignal, Label: "Keep"},
+	{Signal: workflows.AcceptSignal, Label: "Accept", Confirm: true},
+	{Signal: workflows.DeleteNowSignal, Label: "Delete now", Confirm: true},
+	{Signal: workflows.AbandonSignal, Label: "Abandon", Confirm: true},
 }
 
-// offered are all signals of a person, those first that are easily mended.
-var offered = []string{
-	workflows.ReimportSignal, workflows.KeepSignal, workflows.AcceptSignal, workflows.DeleteNowSignal, workflows.AbandonSignal,
-}
-
-func newAction(i overview.Import, signal string) action {
-	// The others delete in the cloud, or give up.
-	harmless := signal == workflows.ReimportSignal || signal == workflows.KeepSignal
-	return action{Signal: signal, Label: labels[signal], Meaning: i.Progress.Meaning(signal), Confirm: !harmless}
+// label is the signal's, "" if there is none of that name.
+func label(signal string) string {
+	for _, each := range offered {
+		if each.Signal == signal {
+			return each.Label
+		}
+	}
+	return ""
 }
 
 // actions are the signals that a person may send now.
-func actions(i overview.Import) []action {
-	if !i.Open || !i.ProgressKnown {
-		return nil
-	}
-	var all []action
-	for _, signal := range offered {
-		if slices.Contains(i.Progress.Signals, signal) {
-			all = append(all, newAction(i, signal))
+func actions(i overview.Import) (all []action) {
+	for _, each := range offered {
+		if i.Open && i.ProgressKnown && slices.Contains(i.Progress.Signals, each.Signal) {
+			each.Meaning = i.Progress.Meaning(each.Signal)
+			all = append(all, each)
 		}
 	}
 	return all
