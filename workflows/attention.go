@@ -89,7 +89,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
 	w.logger.Warn("The import needs attention", "Problem", Sentence(problem))
-	w.countProblem(ctx, problem)
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
 	w.noteAttention(ctx, problem)
 	goOn := ""

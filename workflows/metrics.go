@@ -76,18 +76,12 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 	return result, err
 }
 
-func (w *importScrapingJob) countProblem(ctx workflow.Context, problem error) {
-	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
-}
-
 func problemKind(problem error) string {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](problem); ok {
 		if slices.Contains(ProblemKinds(), failure.Type()) {
 			return failure.Type()
 		}
-		return activities.ErrorOther
-	}
-	if _, ok := errors.AsType[*temporal.TimeoutError](problem); ok {
+	} else if _, ok := errors.AsType[*temporal.TimeoutError](problem); ok {
 		return problemTimeout
 	}
 	return activities.ErrorOther
