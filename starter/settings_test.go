@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"slices"
@@ -10,7 +12,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -311,6 +315,37 @@ func TestNoteOfAStarterIsRenewed(t *testing.T) {
 	gone, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
 	require.NoError(t, err)
 	require.Nil(t, gone, "a starter that ends puts up no schedule")
+}
+
+func TestLookLeavesWhatALaterVersionHasNoted(t *testing.T) {
+	namespace := newNamespace(t)
+	c := newCurrentSettings(namespace.Name, given{}, ":8080", time.Hour, discard())
+	kept := &store{temporal: namespace.Client, namespace: namespace.Name}
+	require.NoError(t, c.begin(t.Context(), kept))
+	service := namespace.Client.WorkflowService()
+	read := func() (*workflowservice.DescribeScheduleResponse, *commonpb.Payload) {
+		there, err := service.DescribeSchedule(t.Context(), &workflowservice.DescribeScheduleRequest{
+			Namespace: namespace.Name, ScheduleId: workflows.ReconcileScheduleID,
+		})
+		require.NoError(t, err)
+		return there, there.GetSchedule().GetAction().GetStartWorkflow().GetMemo().GetFields()["starters"]
+	}
+	require.Eventually(t, func() bool {
+		there, noted := read()
+		if bytes.Contains(noted.Data, []byte(`"later":1`)) {
+			return true
+		}
+		noted.Data = bytes.Replace(noted.Data, []byte(`[{`), []byte(`[{"later":1,`), 1)
+		_, err := service.UpdateSchedule(t.Context(), &workflowservice.UpdateScheduleRequest{
+			Namespace: namespace.Name, ScheduleId: workflows.ReconcileScheduleID, Schedule: there.GetSchedule(),
+			ConflictToken: there.GetConflictToken(), RequestId: rand.Text(),
+		})
+		require.NoError(t, err)
+		return false
+	}, waitAtMost, pollEvery)
+	require.NoError(t, c.look(t.Context(), kept))
+	_, noted := read()
+	require.Contains(t, string(noted.Data), `"later":1`)
 }
 
 func TestNotesOfStartersAreBounded(t *testing.T) {
