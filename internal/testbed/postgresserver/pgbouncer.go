@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -65,20 +66,52 @@ default_pool_size = 40
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	process, err := childprocess.Start(childprocess.Command{
+	process, stopService, err := startService(childprocess.Command{
 		Path: program, Args: []string{settings}, Dir: dir, Env: environment, Credential: account,
 		StopSignal: syscall.SIGQUIT, RemoveWhenOrphaned: dir,
 	})
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	stop = func() error { return errors.Join(process.Stop(), os.RemoveAll(dir)) }
+	stop = func() error { return errors.Join(stopService(), os.RemoveAll(dir)) }
 	through := *to
 	through.Host = net.JoinHostPort(loopback, strconv.Itoa(port))
 	if err := waitFor(ctx, &through, process); err != nil {
 		return "", nil, errors.Join(err, stop())
 	}
 	return through.String(), stop, nil
+}
+
+// maxRestarts are those of a service that cannot run.
+const maxRestarts = 5
+
+// startService starts a program again, as a service manager does, when it ends by
+// itself: PgBouncer 1.18 to 1.20 may crash when a query is cancelled and its
+// connection lost (https://github.com/pgbouncer/pgbouncer/issues/822). first is its
+// first process.
+func startService(command childprocess.Command) (first *childprocess.Process, stop func() error, err error) {
+	first, err = childprocess.Start(command)
+	if err != nil {
+		return nil, nil, err
+	}
+	stopping, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		process, err := first, error(nil)
+		for restarts := 0; err == nil; restarts++ {
+			select {
+			case <-stopping:
+				stopped <- process.Stop()
+				return
+			case <-process.Done():
+			}
+			if err = process.EndedByItself(); restarts < maxRestarts {
+				process, err = childprocess.Start(command)
+			}
+		}
+		<-stopping
+		stopped <- err
+	}()
+	return first, sync.OnceValue(func() error { close(stopping); return <-stopped }), nil
 }
 
 func writeFor(account *syscall.Credential, path, content string) error {
