@@ -37,6 +37,9 @@ type recordWriter struct {
 	keys   []string
 	begins []string // what their members begin with, up to the value
 	order  []int
+	// shape is that of records with the keys, once two have had them.
+	shape  jsontext.Shape
+	shaped bool
 	// members are those of the record in hand.
 	members [][]byte
 }
@@ -45,7 +48,7 @@ type recordWriter struct {
 func (w *recordWriter) reset() {
 	w.columns = w.columns[:0]
 	clear(w.added)
-	w.keys = w.keys[:0]
+	w.keys, w.begins, w.shape, w.shaped = w.keys[:0], w.begins[:0], jsontext.Shape{}, false
 }
 
 // append appends the record, without the newline at its end.
@@ -68,6 +71,9 @@ func (w *recordWriter) append(to, record []byte) []byte {
 // record has nothing but a comma between them and the braces around them. Then it
 // is JSON in any order of them, or in none.
 func (w *recordWriter) look(record []byte) (apart bool) {
+	if w.members, apart = w.shape.Split(record, w.members[:0]); apart {
+		return true
+	}
 	w.members = w.members[:0]
 	same := true
 	members := jsontext.MembersOf(record[max(0, bytes.IndexByte(record, '{')):])
@@ -94,8 +100,10 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 		length += len(",") + len(text)
 	}
 	if n := len(w.members); !same || n != len(w.keys) {
-		w.keys = w.keys[:n]
+		w.keys, w.begins, w.shape, w.shaped = w.keys[:n], w.begins[:n], jsontext.Shape{}, false
 		w.sort()
+	} else if !w.shaped {
+		w.shape, w.shaped = jsontext.NewShape(slices.Values(w.begins)), true
 	}
 	return members.Ended() && length == len(record)
 }

@@ -275,7 +275,8 @@ func TestNamesOfRecordsAreLookedAtWithoutAllocating(t *testing.T) {
 func BenchmarkNames(b *testing.B) {
 	var names jsontext.Names
 	for shape, record := range map[string]string{
-		"products": `{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/webscraper.io\/test-sites","product":"IdeaTab A3500L","price":"$88.99","description":"` + strings.Repeat("Black, 7\" IPS ", 20) + `"}`,
+		"products": `{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/webscraper.io\/test-sites","product":"IdeaTab A3500L","price":"$88.99","description":"` + strings.Repeat(`Black, 7\" IPS `, 20) + `"}`,
+		"short":    `{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/webscraper.io","a":"1","b":"two","c":"","d":"4.00","e":"five","f":"6","g":"seven"}`,
 		"typed":    `{"web-scraper-order":"1614248295-1","price":1.5,"old":null,"on":true,"links":[{"href":"https:\/\/a.example\/","text":"a"}]}`,
 	} {
 		b.Run(shape, func(b *testing.B) {

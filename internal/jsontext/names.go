@@ -8,7 +8,12 @@ import (
 // Names finds names that JSON objects have twice. It is fast for objects whose members
 // follow one another as in those before.
 type Names struct {
-	first  name // stands before the first member
+	shape  Shape
+	shaped []*name // the members of the shape
+	walked []*name // those of the object in hand, and of the one before
+	before []*name
+	values [][]byte // not used
+	first  name     // stands before the first member
 	known  map[string]*name
 	bytes  int      // what known takes, about
 	object int64    // counts the objects
@@ -31,11 +36,15 @@ const maxBytes = 1 << 20
 // that an object inside of it has twice, as it stands there, or nil. What is not JSON
 // is looked through as far as it is.
 func (n *Names) Twice(object []byte) (own bool, inside []byte) {
+	if n.values, own = n.shape.Split(object, n.values[:0]); own {
+		return false, nil
+	}
 	if n.bytes > maxBytes || n.known == nil {
 		n.known, n.bytes, n.first = map[string]*name{}, 0, name{}
 	}
 	n.object++
 	members, before := MembersOf(object), &n.first
+	n.before, n.walked = n.walked, n.before[:0]
 	for {
 		var value []byte
 		next, ok := before.next, false
@@ -47,6 +56,7 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 		if !ok {
 			member, more := members.Next()
 			if !more {
+				n.learnShape(own)
 				return own, inside
 			}
 			value, next = member.Value(), n.find(member.Key())
@@ -54,10 +64,32 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 		}
 		own = own || next.same.in == n.object
 		next.same.in, before = n.object, next
+		if len(n.walked) < maxShape {
+			n.walked = append(n.walked, next)
+		}
 		if inside == nil && (value[0] == '{' || value[0] == '[') {
 			inside = n.twiceInside(value)
 		}
 	}
+}
+
+// maxShape is for objects with fewer members.
+const maxShape = 1000
+
+// learnShape has objects of the shape of the last two looked at next time at once, if
+// these have the same members, each once.
+func (n *Names) learnShape(twice bool) {
+	if twice || len(n.walked) == maxShape || n.bytes > maxBytes || !slices.Equal(n.walked, n.before) || slices.Equal(n.walked, n.shaped) {
+		return
+	}
+	n.shaped = append(n.shaped[:0], n.walked...)
+	n.shape = NewShape(func(yield func(string) bool) {
+		for _, name := range n.shaped {
+			if !yield(name.text) {
+				return
+			}
+		}
+	})
 }
 
 func (n *Names) find(text []byte) *name {
