@@ -115,18 +115,24 @@ func spoolName(path string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	for deadline := time.Now().Add(nameWithin); ; time.Sleep(10 * time.Millisecond) {
+	name, err := readLine(path, time.Now().Add(nameWithin))
+	if err == nil && name == "" {
+		if err = writeLine(path, line, os.O_APPEND); err == nil {
+			name, err = readLine(path, time.Now())
+		}
+	}
+	if err == nil && name == "" {
+		err = fmt.Errorf("%s stays empty, whatever is written into it: choose a folder on another file system", path)
+	}
+	return name, err
+}
+
+// readLine waits for the first line of the file until the deadline; "" if there is none.
+func readLine(path string, deadline time.Time) (string, error) {
+	for ; ; time.Sleep(10 * time.Millisecond) {
 		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		if name, _, _ := strings.Cut(strings.TrimSpace(string(content)), "\n"); name != "" {
-			return name, nil
-		}
-		if time.Now().After(deadline) {
-			if err := writeLine(path, line, os.O_APPEND); err != nil {
-				return "", err
-			}
+		if line, _, whole := strings.Cut(string(content), "\n"); whole && line != "" || err != nil || time.Now().After(deadline) {
+			return line, err
 		}
 	}
 }

@@ -333,18 +333,27 @@ func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 }
 
 func TestRemovalThatTakesHoursGoesOnBeside(t *testing.T) {
-	for name, within := range map[string]time.Duration{"in time": 9 * time.Minute, "later": 3 * time.Hour} {
+	for name, test := range map[string]struct {
+		byHand bool
+		within time.Duration
+		told   bool
+	}{
+		"in time":              {false, 9 * time.Minute, true},
+		"later":                {false, 3 * time.Hour, false},
+		"while a person waits": {true, 9 * time.Minute, false},
+		"soon":                 {true, 50 * time.Second, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAccount(due(1))
 			a.remove = func() (activities.Removed, error) {
 				a.remove = func() (activities.Removed, error) { return activities.Removed{Imports: 7}, nil }
 				return activities.Removed{}, temporal.NewApplicationErrorWithOptions("not done", "Later",
-					temporal.ApplicationErrorOptions{NextRetryDelay: within})
+					temporal.ApplicationErrorOptions{NextRetryDelay: test.within})
 			}
-			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: test.byHand})
 			require.Len(t, a.started, 1)
-			require.Equal(t, within > time.Hour, result.Removing)
-			require.Equal(t, within < time.Hour, result.RemovedImports == 7)
+			require.Equal(t, !test.told, result.Removing)
+			require.Equal(t, test.told, result.RemovedImports == 7)
 		})
 	}
 }
