@@ -38,8 +38,7 @@ type recordWriter struct {
 	begins []string // what their members begin with, up to the value
 	order  []int
 	// shape is that of records with the keys, once two have had them.
-	shape  jsontext.Shape
-	shaped bool
+	shape *jsontext.Shape
 	// members are those of the record in hand.
 	members [][]byte
 }
@@ -48,7 +47,7 @@ type recordWriter struct {
 func (w *recordWriter) reset() {
 	w.columns = w.columns[:0]
 	clear(w.added)
-	w.keys, w.begins, w.shape, w.shaped = w.keys[:0], w.begins[:0], jsontext.Shape{}, false
+	w.keys, w.begins, w.shape = w.keys[:0], w.begins[:0], nil
 }
 
 // append appends the record, without the newline at its end.
@@ -100,10 +99,10 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 		length += len(",") + len(text)
 	}
 	if n := len(w.members); !same || n != len(w.keys) {
-		w.keys, w.begins, w.shape, w.shaped = w.keys[:n], w.begins[:n], jsontext.Shape{}, false
+		w.keys, w.begins, w.shape = w.keys[:n], w.begins[:n], nil
 		w.sort()
-	} else if !w.shaped {
-		w.shape, w.shaped = jsontext.NewShape(slices.Values(w.begins)), true
+	} else if w.shape == nil {
+		w.shape = jsontext.NewShape(slices.Values(w.begins))
 	}
 	return members.Ended() && length == len(record)
 }

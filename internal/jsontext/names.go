@@ -8,11 +8,11 @@ import (
 // Names finds names that JSON objects have twice. It is fast for objects whose members
 // follow one another as in those before.
 type Names struct {
-	shape  Shape
+	shape  *Shape
 	shaped []*name // the members of the shape
 	walked []*name // those of the object in hand, and of the one before
 	before []*name
-	values [][]byte // not used
+	values [][]byte // of an object that is of the shape
 	first  name     // stands before the first member
 	known  map[string]*name
 	bytes  int      // what known takes, about

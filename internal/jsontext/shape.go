@@ -13,8 +13,8 @@ type Shape struct {
 
 // NewShape returns the shape of objects whose members begin so: with a key in its
 // quotes and a colon.
-func NewShape(begins iter.Seq[string]) Shape {
-	var s Shape
+func NewShape(begins iter.Seq[string]) *Shape {
+	s := &Shape{}
 	before := "{"
 	for begin := range begins {
 		s.around = append(s.around, before+begin+`"`)
@@ -24,9 +24,10 @@ func NewShape(begins iter.Seq[string]) Shape {
 	return s
 }
 
-// Split appends the members of the object as they stand in it, if it is of the shape.
+// Split appends the members of the object as they stand in it, if it is of the shape;
+// none is of a nil Shape.
 func (s *Shape) Split(object []byte, to [][]byte) (members [][]byte, ok bool) {
-	if len(s.around) == 0 || !bytes.HasPrefix(object, []byte(s.around[0])) {
+	if s == nil || !bytes.HasPrefix(object, []byte(s.around[0])) {
 		return to, false
 	}
 	begin, at := len("{"), len(s.around[0])
