@@ -10,7 +10,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 	"gocloud.dev/blob"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -198,7 +197,7 @@ func (p *plugin) StartWorker(
 	if p.options.Archive != nil {
 		steps.Archive = archive.New(p.options.Archive)
 	}
-	registerWorkflows(options.WorkerRegistry)
+	workflows.Register(options.WorkerRegistry)
 	steps.Register(options.WorkerRegistry)
 	workflows.RegisterActivities(options.WorkerRegistry)
 	if err := postgres.CheckSchema(ctx, p.options.DB); err != nil {
@@ -273,21 +272,6 @@ func (p *plugin) StopWorker(
 func (p *plugin) ReplayWorkflow(
 	ctx context.Context, options worker.PluginReplayWorkflowOptions, next func(context.Context, worker.PluginReplayWorkflowOptions) error,
 ) error {
-	registerWorkflows(options.WorkflowReplayRegistry)
+	workflows.Register(options.WorkflowReplayRegistry)
 	return next(ctx, options)
-}
-
-func registerWorkflows(registry interface {
-	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
-}) {
-	for name, each := range map[string]any{
-		workflows.ImportScrapingJobName:     workflows.ImportScrapingJob,
-		workflows.ReconcileScrapingJobsName: workflows.ReconcileScrapingJobs,
-		workflows.RemoveLeftoversName:       workflows.RemoveLeftovers,
-	} {
-		// On a versioned worker: an import that waits for days keeps no build alive.
-		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{
-			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
-		})
-	}
 }

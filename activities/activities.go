@@ -12,8 +12,8 @@ import (
 )
 
 // Activities has the activities of an import as its methods. All fields but
-// RecordHook, MaxConcurrentImports, ImportConnections and those of the archive are
-// required. A nil *Activities serves workflows as a typed reference to them.
+// OnPublished, Webhook, RecordHook, MaxConcurrentImports, ImportConnections and those of
+// the archive are required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
 	// Cloud is the Web Scraper Cloud client, with Ledger as its budget.
 	Cloud *webscraper.Client
@@ -23,6 +23,10 @@ type Activities struct {
 	Sink sink.RecordSink
 	// Store keeps the rest: which jobs are given up, and the spools.
 	Store *postgres.Store
+	// OnPublished is started for every published import, if it is set, and Webhook gets
+	// every publication. All workers have to have the same.
+	OnPublished *FollowUp
+	Webhook     *Webhook
 	// RecordHook looks at every record before it is imported, if it is set.
 	RecordHook RecordHook
 	// Spool keeps downloaded files until they are imported.
@@ -63,6 +67,10 @@ func (a *Activities) Register(to registry) {
 		"RemoveFile":          a.RemoveFile,
 		"DeleteScrapingJob":   a.DeleteScrapingJob,
 		"GiveUpScrapingJob":   a.GiveUpScrapingJob,
+
+		"CreateScrapingJob":   a.CreateScrapingJob,
+		"SetAnnounced":        a.SetAnnounced,
+		"DeliverPublications": a.DeliverPublications,
 
 		"FindDueScrapingJobs":     a.FindDueScrapingJobs,
 		"ListSpools":              a.ListSpools,

@@ -15,6 +15,8 @@ type Description struct {
 	Job   sink.ScrapingJob `json:"job"`
 	// Published is the import that readers see, if there is one.
 	Published *sink.PublishedImport `json:"published,omitempty"`
+	// Announce is what is still to follow from the publishing of that import.
+	Announce *Announcement `json:"announce,omitempty"`
 	// Outside says in one sentence why the filter does not let the job pass.
 	Outside string `json:"outside,omitempty"`
 	// WorkerTaskQueue is the task queue of the worker that answered, where the
@@ -65,6 +67,11 @@ func (a *Activities) describe(ctx context.Context, id int64, filter Filter) (Des
 	var err error
 	if described.Published, err = a.published(ctx, id); err != nil {
 		return described, err
+	}
+	if there := described.Published; there != nil && there.Unannounced {
+		if described.Announce, err = a.announcement(ctx, there.SitemapName, there.ImportID); err != nil {
+			return described, err
+		}
 	}
 	described.Job, described.Found, err = a.scrapingJob(ctx, id)
 	if err == nil && described.Found {

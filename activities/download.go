@@ -29,6 +29,9 @@ type DownloadScrapingJobInput struct {
 	IfDue *IfDue `json:"if_due,omitempty"`
 	// ByHand is set when a person has asked for it: calls of the API go first.
 	ByHand bool `json:"by_hand,omitempty"`
+	// DataQuality has the API check the job's data before it is downloaded; see
+	// DownloadScrapingJobResult.FailedDataQuality.
+	DataQuality bool `json:"data_quality,omitempty"`
 	// Earlier is what an interrupted download has left on this worker.
 	Earlier *Progress `json:"earlier,omitempty"`
 }
@@ -56,6 +59,9 @@ type DownloadScrapingJobResult struct {
 	// Described is what the job was found to be, if the input asked for that. When
 	// it was not due, nothing was downloaded.
 	Described *Description `json:"described,omitempty"`
+	// FailedDataQuality are the criteria that the check has failed by, in a sentence
+	// without a full stop, "" for none.
+	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// Archived is set when the cloud does not know the job any more, so that the
 	// file comes from the archive: the job that it was made from.
 	Archived *sink.ScrapingJob `json:"archived,omitempty"`

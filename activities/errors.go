@@ -83,7 +83,7 @@ func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
 		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, ErrorFileUnreadable, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
-		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
+		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns, sink.FailedDataQuality,
 	}
 }
 

@@ -24,7 +24,8 @@ type FindDueScrapingJobsResult struct {
 	Wait time.Duration `json:"wait,omitempty"`
 	// Listed counts the jobs of the page.
 	Listed int `json:"listed"`
-	// Due are those that have ended and are not published as they are.
+	// Due are those that have ended and are not published as they are, or from whose
+	// publishing something is still to follow.
 	Due []DueScrapingJob `json:"due,omitempty"`
 	// Last is set when there are no further pages.
 	Last bool `json:"last"`
@@ -85,7 +86,7 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 	}
 	for _, job := range ended {
 		there, isPublished := published[job.ScrapingJobID]
-		if isPublished && job.SameContent(there.ScrapingJob) {
+		if isPublished && job.SameContent(there.ScrapingJob) && !(there.Unannounced && a.announces(there.SitemapName)) {
 			continue
 		}
 		if left, ok := givenUp[job.ScrapingJobID]; ok && job.SameContent(left) {

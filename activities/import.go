@@ -45,6 +45,9 @@ type ImportRecordsInput struct {
 	// MinRecordsPercent is how many records a finished job has to have, in percent
 	// of those of the last one of its sitemap, to be published; 0 for any number.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
+	// FailedDataQuality are the criteria that the API's check of the job's data has
+	// failed by, in a sentence without a full stop: then a person decides.
+	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
 	// archive: it stays noted.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
@@ -63,6 +66,8 @@ type ImportRecordsResult struct {
 	// Problem says in one sentence what was not done besides publishing the
 	// records; only the attempt that published knows it.
 	Problem string `json:"problem,omitempty"`
+	// Announce is what is to follow from the publishing.
+	Announce *Announcement `json:"announce,omitempty"`
 }
 
 // ImportRecords imports the records of a downloaded file batch by batch,
@@ -110,6 +115,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
 		Accepted:       in.Accepted,
+		Announce:       a.announces(in.Job.SitemapName),
 		Progress:       heartbeat,
 	})
 	if err != nil {
@@ -132,6 +138,9 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	if attempt.Published() {
 		if err := a.archiveFile(ctx, in, reached(0)); err != nil {
+			return result, err
+		}
+		if result.Announce, err = a.announcement(ctx, in.Job.SitemapName, attempt.ID()); err != nil {
 			return result, err
 		}
 	}

@@ -27,7 +27,7 @@ var dump = flag.String("dump", "", "write the database that the tests fill into 
 
 // Scraping jobs of a database that has been in use.
 const (
-	replacedJob   = 1234 // 5 records published; 3 that they replaced wait for removal
+	replacedJob   = 1234 // 5 records published, unannounced and undelivered; 3 that they replaced wait for removal
 	rejectedJob   = 1235 // of another sitemap: 3 records published, 1 rejected
 	unfinishedJob = 1236 // 4 records of 7 committed
 	deletedJob    = 1237 // 2 records published, deleted in the cloud
@@ -66,10 +66,15 @@ func filledDatabase(t *testing.T) (url string) {
 	first := begin(t, store, requestOf(replacedJob, 1, 3))
 	require.NoError(t, commit(t, first, 1, 3, plain))
 	publish(first)
-	second := begin(t, store, requestOf(replacedJob, 2, 5))
+	again := requestOf(replacedJob, 2, 5)
+	again.Announce = true
+	second := begin(t, store, again)
 	require.NoError(t, commit(t, second, 1, 2, plain))
 	require.NoError(t, commit(t, second, 3, 5, `{"web_scraper_order":"1614248295-%d","product":"IdeaTab A3500L","price":"$88.99"}`))
 	publish(second)
+	publication, err := store.Publication(t.Context(), second.ID())
+	require.NoError(t, err)
+	require.NoError(t, store.AddUndelivered(t.Context(), *publication))
 
 	phones := requestOf(rejectedJob, 1, 4)
 	phones.Job.SitemapID, phones.Job.SitemapName, phones.Job.CustomID = 13, "phones", ""

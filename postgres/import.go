@@ -208,16 +208,19 @@ const replacePublished = `
 UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published'`
 
 const setPublished = `
-UPDATE scrapehaul.imports SET state = 'published', published_at = now()
+UPDATE scrapehaul.imports SET state = 'published', published_at = now(), announce = $3, restored = $4,
+    replaced_import_id = (SELECT published_import_id FROM scrapehaul.scraping_jobs AS job WHERE job.scrapingjob_id = imports.scrapingjob_id)
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = bytes`
 
 const setPublishedJob = `
-UPDATE scrapehaul.scraping_jobs
+UPDATE scrapehaul.scraping_jobs AS job
 SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:custom_id, ''), status = :status,
     jobs_scheduled = :jobs_scheduled, jobs_executed = :jobs_executed, jobs_failed = :jobs_failed,
     jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
     published_import_id = :import_id, published_at = now(), cloud_deleted_at = :cloud_deleted_at
-WHERE scrapingjob_id = :scrapingjob_id`
+FROM scrapehaul.imports AS import
+WHERE job.scrapingjob_id = :scrapingjob_id AND import.import_id = :import_id
+RETURNING` + publicationOf
 
 const noteProblem = `UPDATE scrapehaul.imports SET problem = $2 WHERE import_id = $1`
 
@@ -225,7 +228,7 @@ const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id
 
 // Publish notes the job object that the import was made from, and adds the
 // records' columns to the view of their sitemap, if PostgreSQL lets it
-// (Problem); see [sink.Import].
+// (Problem). Whoever listens to scrapehaul_published gets the event; see [sink.Import].
 func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if i.published {
 		return nil
@@ -257,7 +260,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 			return err
 		}
 	}
-	if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence)); err != nil {
+	if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence, i.request.Announce, i.request.Restored)); err != nil {
 		return err
 	}
 	query, args, err := sqlx.Named(setPublishedJob, struct {
@@ -268,7 +271,15 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	if err := exactlyOne(tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, query), args...)); err != nil {
+	var published publishedRow
+	if err := tx.GetContext(ctx, &published, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
+		return err
+	}
+	event, err := notice(published.event())
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, notify, string(event)); err != nil {
 		return err
 	}
 	var problems []string

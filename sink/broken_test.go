@@ -18,6 +18,8 @@ type brokenSink struct {
 	wrap   func(sink.Import) sink.Import
 	read   func(*memorySink, int64) sinktest.Records
 	counts func(sink.Counts) sink.Counts
+	event  func(*sink.Publication)
+	note   func(s *memorySink, importID int64) error
 }
 
 func (b *brokenSink) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
@@ -37,6 +39,21 @@ func (b *brokenSink) CountPublished(ctx context.Context, scrapingJobID, importID
 		counts = b.counts(counts)
 	}
 	return counts, published, err
+}
+
+func (b *brokenSink) Publication(ctx context.Context, importID int64) (*sink.Publication, error) {
+	publication, err := b.memorySink.Publication(ctx, importID)
+	if err == nil && b.event != nil {
+		b.event(publication)
+	}
+	return publication, err
+}
+
+func (b *brokenSink) SetAnnounced(ctx context.Context, importID int64, problem string) error {
+	if b.note != nil {
+		return b.note(b.memorySink, importID)
+	}
+	return b.memorySink.SetAnnounced(ctx, importID, problem)
 }
 
 // forgetful begins every attempt at the file's beginning.
@@ -140,6 +157,24 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		},
 		"counts what is not there": {
 			&brokenSink{counts: func(c sink.Counts) sink.Counts { c.Records++; return c }}, "the counts",
+		},
+		"announces all": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Announce = true; return r }}, "it is unannounced",
+		},
+		"never notes an announcement": {
+			&brokenSink{note: func(*memorySink, int64) error { return nil }}, "after that it is unannounced",
+		},
+		"forgets what was not announced": {
+			&brokenSink{note: func(s *memorySink, id int64) error { return s.SetAnnounced(context.Background(), id, "") }}, "the import's problem",
+		},
+		"forgets what was replaced": {
+			&brokenSink{event: func(p *sink.Publication) { p.ReplacedImportID = 0 }}, "the publication",
+		},
+		"takes a restore for a re-import": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Restored = false; return r }}, "the publication",
+		},
+		"sorts the columns": {
+			&brokenSink{event: func(p *sink.Publication) { p.Columns = []string{"number", "pass", "text"} }}, "its columns",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ type memoryImport struct {
 	started     time.Time
 	publishedAt time.Time
 	deletedAt   *time.Time // in the cloud
+	replaced    int64      // what was published before
+	announced   bool
+	problem     string
 }
 
 func (i *memoryImport) job() int64 { return i.request.Job.ScrapingJobID }
@@ -84,13 +88,18 @@ func (a *memoryAttempt) mayWrite() error {
 }
 
 func (a *memoryAttempt) ID() int64            { return a.of.id }
-func (a *memoryAttempt) Problem() string      { return "" }
 func (a *memoryAttempt) NewBatch() sink.Batch { return &memoryBatch{} }
 
 func (a *memoryAttempt) Mark() sink.Mark {
 	a.sink.mu.Lock()
 	defer a.sink.mu.Unlock()
 	return a.of.mark
+}
+
+func (a *memoryAttempt) Problem() string {
+	a.sink.mu.Lock()
+	defer a.sink.mu.Unlock()
+	return a.of.problem
 }
 
 func (a *memoryAttempt) Published() bool {
@@ -149,7 +158,7 @@ func (a *memoryAttempt) Publish(context.Context, func()) error {
 		return fmt.Errorf("only %d of %d bytes are committed", a.of.mark.Bytes, a.of.request.Bytes)
 	}
 	if before := a.sink.published(a.of.job()); before != nil {
-		before.state = "replaced"
+		before.state, a.of.replaced = "replaced", before.id
 	}
 	a.of.state, a.of.publishedAt, a.of.deletedAt = "published", time.Now(), a.of.request.CloudDeletedAt
 	return nil
@@ -250,8 +259,39 @@ func (s *memorySink) PublishedImports(_ context.Context, scrapingJobIDs []int64)
 func (i *memoryImport) asPublished() sink.PublishedImport {
 	return sink.PublishedImport{
 		ScrapingJob: i.request.Job, Counts: i.mark.Counts, ImportID: i.id, Bytes: i.request.Bytes, SHA256: i.request.SHA256,
-		PublishedAt: i.publishedAt, CloudDeletedAt: i.deletedAt,
+		PublishedAt: i.publishedAt, CloudDeletedAt: i.deletedAt, Unannounced: i.request.Announce && !i.announced,
 	}
+}
+
+func (s *memorySink) Publication(_ context.Context, importID int64) (*sink.Publication, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.imports[importID-1]
+	kind := sink.FirstImport
+	switch {
+	case of.publishedAt.IsZero():
+		return nil, fmt.Errorf("import %d was never published", importID)
+	case of.request.Restored:
+		kind = sink.Restore
+	case of.replaced != 0:
+		kind = sink.Reimport
+	}
+	job := of.request.Job
+	return &sink.Publication{
+		ScrapingJobID: job.ScrapingJobID, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
+		ImportID: of.id, ReplacedImportID: of.replaced, Kind: kind, Counts: of.mark.Counts, PublishedAt: of.publishedAt.UTC(),
+	}, nil
+}
+
+func (s *memorySink) SetAnnounced(_ context.Context, importID int64, problem string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.imports[importID-1]
+	of.announced = true
+	if !strings.Contains(of.problem, problem) {
+		of.problem = strings.TrimPrefix(of.problem+"; "+problem, "; ")
+	}
+	return nil
 }
 
 func (s *memorySink) LastOfSitemap(_ context.Context, sitemapName string) (*sink.PublishedImport, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
 // errorUnverified is the type of an error that only a person can get an import past,
@@ -91,6 +92,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	w.logger.Warn("The import needs attention", "Problem", Sentence(problem))
 	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
+	w.tell(contract.NeedsAttention, w.question.text())
 	w.noteAttention(ctx, problem)
 	goOn := ""
 	if w.question.accept != "" {
@@ -142,6 +144,7 @@ func (q question) retryable() bool { return q.problem != nil && retryable(proble
 func retryable(kind string) bool {
 	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
+		sink.FailedDataQuality,
 		errorUnverified, activities.ErrorMappedTable, activities.ErrorFileUnreadable,
 	}, kind)
 }

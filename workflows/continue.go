@@ -22,6 +22,7 @@ type carried struct {
 	Pass          int              `json:"pass,omitempty"`
 	RequestedAt   time.Time        `json:"requested_at,omitzero"`
 	Checks        int              `json:"checks,omitempty"`
+	Watchers      []watcher        `json:"watchers,omitempty"`
 }
 
 // takeOver goes on where the run before has ended.
@@ -33,6 +34,7 @@ func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	w.asked.heardAt = workflow.Now(ctx)
 	w.question.deadline = c.Deadline
 	w.round = round{pass: c.Pass, requestedAt: c.RequestedAt}
+	w.watchers = c.Watchers
 	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
 }
 
@@ -46,6 +48,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 	disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	w.removals.Wait(disconnected)
+	w.awaitReported(disconnected)
 	w.takeSignals(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -56,10 +59,12 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 			w.asked.Waiting, w.asked.ByHand = append(w.asked.Waiting, signal), true
 		}
 	}
+	in.AwaitEnd, in.Settings.Filter = w.awaitEnd, w.settings.Filter
 	in.Carried = &carried{
 		asked: w.asked, published: w.published, Deadline: w.question.deadline,
 		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,
 		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
+		Watchers: w.watchers,
 	}
 	w.logger.Info("A new run goes on with the import", "Requests", w.checks)
 	return workflow.NewContinueAsNewError(ctx, ImportScrapingJobName, in)

@@ -30,6 +30,8 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		Status:            w.job.Status,
 		Step:              w.step,
 		StoredRecordCount: w.job.StoredRecordCount,
+		JobsExecuted:      w.job.JobsExecuted,
+		JobsScheduled:     w.job.JobsScheduled,
 		Counts:            w.published.Counts,
 		Problem:           w.published.Problem,
 		Signals:           w.signalsInStep(),
@@ -81,6 +83,9 @@ func (w *importScrapingJob) details(note string) string {
 		if w.job.StoredRecordCount > 0 || w.step != StepDownload { // which finds out
 			job += ", with " + records(w.job.StoredRecordCount)
 		}
+		if w.step == StepScrape {
+			job += fmt.Sprintf(", %s of %s pages", humanize.Comma(w.job.JobsExecuted), humanize.Comma(w.job.JobsScheduled))
+		}
 		table.add("job", job)
 	}
 	table.add("published", w.published.summary())
@@ -129,6 +134,8 @@ func (p published) summary() string {
 // next says what happens next by itself, and when where that is known.
 func (w *importScrapingJob) next() string {
 	switch w.step {
+	case StepScrape:
+		return "its records are imported when it has ended"
 	case StepDownload:
 		return "its records are imported"
 	case StepImport:

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
 // ImportScrapingJob imports one scraping job, whose ID is the workflow's own. It
@@ -62,7 +63,7 @@ func (w *importScrapingJob) run(ctx workflow.Context, in ImportScrapingJobInput)
 		if goes {
 			err = w.goThrough(ctx)
 		}
-		if w.awaitQuiet(ctx) {
+		if w.awaitQuiet(ctx, err) {
 			if ctx.Err() == nil {
 				w.show(ctx, stepDone, string(w.outcome))
 			}
@@ -104,13 +105,18 @@ func (w *importScrapingJob) goThrough(ctx workflow.Context) error {
 
 // fetch downloads the job if it is due.
 func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
-	w.show(ctx, StepDownload, "")
+	if w.scraping {
+		w.show(ctx, StepScrape, "")
+	} else {
+		w.show(ctx, StepDownload, "")
+	}
 	file := w.newFile(ctx)
 	var download activities.DownloadScrapingJobResult
 	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.request == reimport)
 	err := workflow.ExecuteActivity(downloading, a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
 			ScrapingJobID: w.id, File: file.name, Source: w.settings.source, IfDue: w.due(), ByHand: w.round.byHand,
+			DataQuality: w.settings.RequireDataQuality,
 		}).Get(ctx, &download)
 	switch {
 	case err != nil:
@@ -121,8 +127,10 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 		return w.lookAgain(), err
 	}
 	described := *download.Described
+	w.round.failedDataQuality = download.FailedDataQuality
 	file.taskQueue = described.WorkerTaskQueue
 	w.learn(described)
+	w.announce(ctx, described.Announce)
 	w.round.restored = download.Archived
 	switch {
 	case w.round.restored != nil:
@@ -131,7 +139,11 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 		if download.Interrupted != nil {
 			w.removeFile(ctx, file)
 		}
-		if again, err := w.awaitEnd(ctx, described); again || err != nil {
+		again, err := w.awaitItsEnd(ctx, described)
+		switch {
+		case err == nil && w.scraping && w.asked.Close != "":
+			return w.close(), nil
+		case again || err != nil:
 			return w.lookAgain(), err
 		}
 		return w.leave(ctx, described), nil
@@ -162,6 +174,7 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 		return "", w.withheld(imported)
 	}
 	w.publish(ctx, imported)
+	w.announce(ctx, imported.Announce)
 	return StepHold, nil
 }
 
@@ -173,6 +186,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return "", w.incomplete(kind, reason)
 	}
 	w.question.deadline = time.Time{} // whatever was asked is answered
+	w.tell(contract.Published, "")
 	switch {
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil

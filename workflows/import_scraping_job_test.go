@@ -16,7 +16,6 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -78,7 +77,7 @@ func newWorld(t *testing.T, status string) *world {
 	}
 	w.start = w.Now()
 	w.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "1234"})
-	w.RegisterWorkflowWithOptions(workflows.ImportScrapingJob, workflow.RegisterOptions{Name: workflows.ImportScrapingJobName})
+	workflows.Register(w)
 	for name, step := range map[string]any{
 		"DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
 		"RemoveFile": w.removeFile, "DeleteScrapingJob": w.delete,

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -68,6 +69,18 @@ func ReadInstallation(ctx context.Context, c client.Client, namespace string) (*
 		return nil, err
 	}
 	return installationOf(there.GetSchedule())
+}
+
+// installationSettings is an activity: it returns the settings that shape imports.
+func installationSettings(ctx context.Context) (Settings, error) {
+	i, err := ReadInstallation(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).WorkflowNamespace)
+	if errors.Is(err, errUnreadable) {
+		return Settings{}, temporal.NewNonRetryableApplicationError("Give the settings in the input of "+RunSitemapName+": "+err.Error(), "InvalidInput", nil)
+	}
+	if i == nil || err != nil {
+		return Settings{}, err
+	}
+	return i.Settings, nil
 }
 
 // ChangeInstallation lets change alter what the schedule keeps, or, where there is

@@ -40,7 +40,13 @@ const (
 	AcceptSignal = "accept"
 	// DeleteNowSignal ends the hold.
 	DeleteNowSignal = "delete-now"
-	// ProgressQuery answers with a Progress.
+	// watchSignal has the import report to another workflow, whose ID is the payload: by
+	// reportSignal with a contract.ScrapedJob, each time that it is published, needs
+	// attention, or has ended.
+	watchSignal  = "watch"
+	reportSignal = "report"
+	// ProgressQuery answers with a Progress, of RunSitemap with a
+	// contract.RunSitemapProgress.
 	ProgressQuery = "progress"
 )
 
@@ -70,6 +76,9 @@ type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
+	// AwaitEnd is set when nobody has said yet that the job has ended: the run waits for
+	// that, and looks now and then.
+	AwaitEnd bool `json:"await_end,omitempty"`
 	// Carried is set when the run goes on with another one's import.
 	Carried *carried `json:"carried,omitempty"`
 }
@@ -119,6 +128,8 @@ type Step string
 
 // The steps of an import, in their order.
 const (
+	// StepScrape: Web Scraper Cloud still scrapes.
+	StepScrape   Step = "scraping"
 	StepDownload Step = "downloading"
 	StepImport   Step = "importing"
 	StepHold     Step = "holding"
@@ -135,8 +146,11 @@ type Progress struct {
 	SitemapName   string `json:"sitemap_name,omitempty"`
 	Status        string `json:"status,omitempty"`
 	Step          Step   `json:"step"`
-	// StoredRecordCount is how many records the job has by its own account.
+	// StoredRecordCount is how many records the job has by its own account, JobsExecuted
+	// of JobsScheduled how many pages have been scraped.
 	StoredRecordCount int64 `json:"stored_record_count"`
+	JobsExecuted      int64 `json:"jobs_executed,omitempty"`
+	JobsScheduled     int64 `json:"jobs_scheduled,omitempty"`
 	// Counts are those of the published import.
 	sink.Counts
 	// Problem is that of the result.

@@ -21,6 +21,7 @@ const (
 	// ReconcileScrapingJobsName is the workflow's registered name.
 	ReconcileScrapingJobsName = "ReconcileScrapingJobs"
 	startImportsName          = "StartImports"
+	installationSettingsName  = "ReadInstallationSettings"
 )
 
 // maxListedJobs bounds the jobs that the result of a reconciliation lists, for
@@ -259,11 +260,12 @@ func isRefusal(err error) bool {
 	return invalid || precondition || errors.Is(err, ErrOtherWorkflow)
 }
 
-// RegisterActivities registers the activities of reconciliation that reach
+// RegisterActivities registers the activities that reach
 // Temporal and not the cloud or the database. All others are activities.Activities'.
 func RegisterActivities(registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }) {
 	registry.RegisterActivityWithOptions(startImports, activity.RegisterOptions{Name: startImportsName})
+	registry.RegisterActivityWithOptions(installationSettings, activity.RegisterOptions{Name: installationSettingsName})
 	registry.RegisterActivityWithOptions(tryAgain, activity.RegisterOptions{Name: tryAgainName})
 }

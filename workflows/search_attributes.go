@@ -24,8 +24,8 @@ var (
 	sitemapNameAttribute = temporal.NewSearchAttributeKeyKeyword("SitemapName")
 	// customIDAttribute is the job's custom_id.
 	customIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
-	// ImportStateAttribute is StepImport up to the publishing, then StepHold, or
-	// StepNeedsAttention: each change of it is an event of the import's history.
+	// ImportStateAttribute is StepScrape while RunSitemap waits for the job's end, StepImport
+	// up to the publishing, then StepHold, or StepNeedsAttention: each change of it is an event of the import's history.
 	// Temporal itself tells when an import has ended.
 	ImportStateAttribute = temporal.NewSearchAttributeKeyKeyword("ImportState")
 )
@@ -33,6 +33,8 @@ var (
 // stateIn is the value of ImportStateAttribute in a step, "" when the import is done.
 func stateIn(step Step) Step {
 	switch step {
+	case StepScrape:
+		return StepScrape
 	case StepDownload, StepImport:
 		return StepImport
 	case StepHold, StepDelete:

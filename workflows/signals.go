@@ -44,6 +44,7 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	if w.arrived(ReimportSignal) {
 		w.asked.Request, w.asked.ByHand, w.question.deadline = max(w.asked.Request, reimport), true, time.Time{}
 	}
+	w.takeWatchers(ctx)
 	for _, signal := range []string{KeepSignal, AbandonSignal} {
 		if w.arrived(signal) {
 			w.asked.Close, w.asked.ByHand = signal, true
@@ -98,11 +99,13 @@ func (w *importScrapingJob) hear(sitemapName, status string, storedRecordCount i
 // awaitQuiet waits for what runs besides the rounds and reports whether the run
 // ends: it was cancelled, or no signal asks for another round. The last wait comes
 // before the last look for signals.
-func (w *importScrapingJob) awaitQuiet(ctx workflow.Context) bool {
+func (w *importScrapingJob) awaitQuiet(ctx workflow.Context, roundErr error) bool {
 	w.takeSignals(ctx)
 	if w.asked.Request == nothing || ctx.Err() != nil {
 		disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
+		w.tellEnd(roundErr)
+		w.awaitReported(disconnected)
 		w.removals.Wait(disconnected)
 		w.takeSignals(ctx)
 	}
@@ -183,6 +186,8 @@ func (w *importScrapingJob) signalsInStep() []string {
 		return nil
 	case w.question.problem != nil:
 		return w.question.signals()
+	case w.step == StepScrape:
+		return []string{AbandonSignal}
 	case w.step == StepHold, w.step == StepDelete:
 		signals := []string{KeepSignal, AbandonSignal, ReimportSignal}
 		if w.mayDeleteNow() {
@@ -223,6 +228,7 @@ var signalMeanings = []struct{ signal, meaning string }{
 	{reconciliationSignal, "imports what has changed: reconciliation has found the job due"},
 	{AbandonSignal, "gives the import up; the job stays in the cloud"},
 	{KeepSignal, "closes the import; the job stays in the cloud for good"},
+	{watchSignal, "has the import report to the workflow of that ID"},
 	{AcceptSignal, "goes on all the same, as the question says"},
 	{DeleteNowSignal, "ends the hold: the job is deleted in the cloud now"},
 }

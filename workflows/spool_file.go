@@ -54,6 +54,7 @@ func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportR
 		MaxRejected:       int64(w.settings.MaxRejected),
 		MinRecordsPercent: w.settings.MinRecordsPercent,
 		Accepted:          w.asked.Withheld,
+		FailedDataQuality: w.round.failedDataQuality,
 		CloudDeletedAt:    cloudDeletedAt,
 	}
 }

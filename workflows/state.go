@@ -13,6 +13,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
 // importScrapingJob is one run of the workflow. Its state is grouped by how long
@@ -21,6 +22,7 @@ type importScrapingJob struct {
 	// Fixed for the run.
 	id       int64
 	settings settings
+	awaitEnd bool
 	logger   log.Logger
 	signals  map[string]workflow.ReceiveChannel
 
@@ -40,6 +42,13 @@ type importScrapingJob struct {
 	// waitsUntil is until when.
 	waitsFor   string
 	waitsUntil time.Time
+
+	// scraping is set while the run waits for the job's end and has not heard of it.
+	scraping bool
+	// watchers are the workflows that it reports to, report is what there is to report,
+	// nil for nothing yet.
+	watchers []watcher
+	report   *contract.ScrapedJob
 
 	// checks counts the rounds since the last publishing.
 	checks int
@@ -70,10 +79,13 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		logger:   log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		signals:  listen(ctx),
 		asked:    asked{Request: check},
+		awaitEnd: in.AwaitEnd,
+		scraping: in.AwaitEnd,
 		step:     StepDownload,
 		removals: workflow.NewWaitGroup(ctx),
 	}
 	w.takeOver(ctx, in.Carried)
+	w.reportToWatchers(ctx, in.Carried == nil)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
 }
@@ -130,6 +142,8 @@ type round struct {
 	// restored is the job as the archive has it, when the file comes from there.
 	restored *sink.ScrapingJob
 	file     spoolFile
+	// failedDataQuality is what the API's check of the job's data has found wanting.
+	failedDataQuality string
 }
 
 // published is the import that readers see, with the job that it was made from.
@@ -244,6 +258,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 		}
 		w.job = described.Job
 	}
+	w.scraping = w.awaitEnd && described.Found && described.Running()
 }
 
 // publish notes what the round has published.

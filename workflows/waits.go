@@ -22,6 +22,12 @@ const (
 	maxBetweenChecks = time.Minute
 )
 
+// Between two looks at a job that is being scraped.
+const (
+	minBetweenLooks = 30 * time.Second
+	maxBetweenLooks = 15 * time.Minute
+)
+
 // waits reports whether the run waits by itself: runs that earlier builds have begun
 // do not.
 func waits(ctx workflow.Context) bool {
@@ -55,27 +61,31 @@ func (w *importScrapingJob) awaitCalls(ctx workflow.Context, wait time.Duration,
 // wantedSooner reports whether a person has come to wait for the round.
 func (w *importScrapingJob) wantedSooner() bool { return w.asked.ByHand && !w.round.byHand }
 
-// awaitEnd waits for another look at a job that runs, though a notification has said
-// that it has ended: the API may come to say so a little later. It reports whether
-// there is one.
-func (w *importScrapingJob) awaitEnd(ctx workflow.Context, described activities.Description) (again bool, err error) {
+// awaitItsEnd waits for another look at a job that runs. A notification may have said
+// that it has ended: the API may come to say so a little later. It reports whether there
+// is one.
+func (w *importScrapingJob) awaitItsEnd(ctx workflow.Context, described activities.Description) (again bool, err error) {
 	wait := w.untilNextLook(ctx)
 	if !described.Found || !described.Running() || wait == 0 || !waits(ctx) {
 		return false, nil
 	}
 	err = w.awaitShown(ctx, wait, waitForEnd, func() bool {
 		w.takeSignals(ctx)
-		return w.asked.Request != nothing || isLong(ctx)
+		return w.asked.Request != nothing || isLong(ctx) || w.scraping && w.asked.Close != ""
 	})
 	return true, err
 }
 
-// untilNextLook is 0 when what a notification has said is too long ago.
+// untilNextLook is 0 when what a notification has said is too long ago, and nobody waits
+// for the job's end.
 func (w *importScrapingJob) untilNextLook(ctx workflow.Context) time.Duration {
 	for _, after := range []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute} {
 		if wait := w.asked.EndedAt.Add(after).Sub(workflow.Now(ctx)); wait > 0 {
 			return wait
 		}
+	}
+	if w.scraping { // few calls: notifications and reconciliation tell of the end, too
+		return min(maxBetweenLooks, minBetweenLooks<<min(max(w.checks-1, 0), 10))
 	}
 	return 0
 }

@@ -1,9 +1,11 @@
 package sinktest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,7 @@ var promises = []struct {
 	{"batches are used again", reused},
 	{"a file without records is published", empty},
 	{"the job object and the times are kept", keepsTheJob},
+	{"an import is announced once, with what it is", announced},
 	{"imports of several jobs run at the same time", atTheSameTime},
 }
 
@@ -388,6 +391,45 @@ func keepsTheJob(c *check) {
 	if last != nil {
 		c.errorf("the last finished job of a sitemap is a %s one", last.Status)
 	}
+}
+
+func announced(c *check) {
+	var first, before int64
+	for i, kind := range []sink.PublicationKind{sink.FirstImport, sink.Reimport, sink.Restore} {
+		request := c.request(i+1, 10)
+		request.Announce, request.Restored = kind != sink.Reimport, kind == sink.Restore
+		attempt := c.begin(request)
+		c.must("committing", commit(c.ctx, attempt, batch(attempt, i+1, 1, 10)))
+		if _, err := c.sink.Publication(c.ctx, attempt.ID()); err == nil {
+			c.errorf("an import that is not published has a publication")
+		}
+		c.must("publishing", attempt.Publish(c.ctx, func() {}))
+		publication, err := c.sink.Publication(c.ctx, attempt.ID())
+		c.must("asking for the publication", err)
+		published, _ := c.published()
+		job := request.Job
+		c.equal("the publication", *publication, sink.Publication{
+			ScrapingJobID: job.ScrapingJobID, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
+			ImportID: attempt.ID(), ReplacedImportID: before, Kind: kind, Counts: sink.Counts{Records: 10},
+			Columns: publication.Columns, PublishedAt: published.PublishedAt.UTC(),
+		})
+		if len(publication.Columns) > 0 {
+			c.equal("its columns", publication.Columns, []string{"pass", "number", "text"})
+		}
+		c.equal("it is unannounced", published.Unannounced, request.Announce)
+		for range 2 {
+			c.must("noting that it is announced", c.sink.SetAnnounced(c.ctx, attempt.ID(), "nobody listens"))
+		}
+		published, _ = c.published()
+		c.equal("after that it is unannounced", published.Unannounced, false)
+		if problem := c.begin(request).Problem(); strings.Count(problem, "nobody listens") != 1 {
+			c.errorf("the import's problem is %q", problem)
+		}
+		first, before = cmp.Or(first, attempt.ID()), attempt.ID()
+	}
+	replaced, err := c.sink.Publication(c.ctx, first)
+	c.must("asking for the publication of what was replaced", err)
+	c.equal("the kind of what was replaced", replaced.Kind, sink.FirstImport)
 }
 
 func atTheSameTime(c *check) {

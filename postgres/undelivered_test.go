@@ -1,0 +1,85 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// toAnnounce publishes an import that is to be announced.
+func toAnnounce(t *testing.T, store *postgres.Store, scrapingJobID int64) sink.Publication {
+	t.Helper()
+	r := requestOf(scrapingJobID, 1, 9)
+	r.Announce = true
+	publication, err := store.Publication(t.Context(), importedFrom(t, store, r, "url").ID())
+	require.NoError(t, err)
+	return *publication
+}
+
+func next(t *testing.T, store *postgres.Store) *postgres.Undelivered {
+	t.Helper()
+	next, err := store.NextUndelivered(t.Context(), "my-sitemap")
+	require.NoError(t, err)
+	return next
+}
+
+func TestPublicationsAreDeliveredInTheOrderOfPublishing(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	first, second := toAnnounce(t, store, 1), toAnnounce(t, store, 2)
+	require.Nil(t, next(t, store))
+	other := first
+	other.ImportID, other.SitemapName = 999, "other"
+	require.NoError(t, store.AddUndelivered(t.Context(), other))
+
+	require.NoError(t, store.AddUndelivered(t.Context(), second))
+	require.NoError(t, store.SetAnnounced(t.Context(), second.ImportID, ""))
+	waiting := next(t, store)
+	require.WithinDuration(t, time.Now(), waiting.AddedAt, time.Minute)
+	require.Equal(t, &postgres.Undelivered{Publication: second, AddedAt: waiting.AddedAt, Waits: true}, waiting)
+
+	for range 2 {
+		require.NoError(t, store.AddUndelivered(t.Context(), first))
+	}
+	require.Equal(t, first, next(t, store).Publication)
+	require.False(t, next(t, store).Waits)
+	require.NoError(t, store.SetAnnounced(t.Context(), first.ImportID, ""))
+	require.NoError(t, store.SetDelivered(t.Context(), first.ImportID))
+	require.NoError(t, store.SetDelivered(t.Context(), first.ImportID))
+	require.Equal(t, second, next(t, store).Publication)
+	require.False(t, next(t, store).Waits)
+
+	for range 2 {
+		require.NoError(t, store.SetUndeliverable(t.Context(), second.ImportID, "the webhook answered 500 for a day"))
+	}
+	require.Nil(t, next(t, store))
+	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.undelivered_publications WHERE problem = 'the webhook answered 500 for a day' AND failed_at <= now()`))
+	require.Equal(t, []string{"the webhook answered 500 for a day"}, rows(t, db, `SELECT problem FROM scrapehaul.imports WHERE problem IS NOT NULL`))
+}
+
+// Its workflow may have been terminated: the reconciliation announces it some time.
+func TestUnannouncedImportIsWaitedForAnHour(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	first, second := toAnnounce(t, store, 1), toAnnounce(t, store, 2)
+	require.NoError(t, store.AddUndelivered(t.Context(), second))
+	for age, waits := range map[string]bool{"59 minutes": true, "61 minutes": false} {
+		db.MustExec(`UPDATE scrapehaul.imports SET published_at = now() - $2::interval WHERE import_id = $1`, first.ImportID, age)
+		require.Equal(t, waits, next(t, store).Waits, age)
+	}
+}
+
+// The numbers of another sink's imports are other imports' here.
+func TestProblemOfAnotherSinksImportIsNotNotedWithOneOfTheStore(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	elsewhere := toAnnounce(t, store, 1)
+	elsewhere.ScrapingJobID = 2
+	require.NoError(t, store.AddUndelivered(t.Context(), elsewhere))
+	require.NoError(t, store.SetUndeliverable(t.Context(), elsewhere.ImportID, "no answer"))
+	require.Zero(t, count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE problem IS NOT NULL`))
+}

@@ -1,0 +1,74 @@
+package workflows
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// FollowUpID is the ID of the workflow that follows from the publishing of an import.
+func FollowUpID(scrapingJobID, importID int64) string {
+	return fmt.Sprintf("scrapingjob-%d-import-%d", scrapingJobID, importID)
+}
+
+// announce starts what follows from a publishing, also after a cancellation. What cannot
+// be started becomes the import's problem. If this run comes to its end before, the
+// import stays unannounced, and reconciliation finds it.
+func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Announcement) {
+	if what == nil {
+		return
+	}
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	announced := activities.SetAnnouncedInput{Publication: what.Publication, Webhook: what.Webhook}
+	if what.FollowUp != nil {
+		if err := startFollowUp(ctx, *what.FollowUp, what.Publication); err != nil {
+			announced.Problem = fmt.Sprintf("the follow-up workflow %s on task queue %s was not started: %s",
+				what.FollowUp.WorkflowType, what.FollowUp.TaskQueue, strings.TrimRight(err.Error(), "."))
+			w.logger.Warn("The follow-up workflow was not started", "Problem", announced.Problem)
+		}
+	}
+	noting := workflow.WithRetryPolicy(shortStep(ctx, "note that the import is announced"), *attempts(60))
+	if err := workflow.ExecuteActivity(noting, a.SetAnnounced, announced).Get(ctx, nil); err != nil {
+		announced.Problem = cmp.Or(announced.Problem, "what follows from the publishing was not started: "+Sentence(err))
+	}
+	if announced.Problem != "" {
+		w.published.Problem = strings.TrimPrefix(w.published.Problem+"; "+announced.Problem, "; ")
+	}
+}
+
+// followUpAttempts are made within some five minutes.
+const followUpAttempts = 10
+
+// startFollowUp starts the workflow once: whoever else has started it, the ID is that of
+// the import.
+func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Publication) (err error) {
+	starting := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:            FollowUpID(input.ScrapingJobID, input.ImportID),
+		TaskQueue:             what.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:         truncate(input.SitemapName+" · "+records(input.Records), maxSummary),
+	})
+	for attempt := range followUpAttempts {
+		err = workflow.ExecuteChildWorkflow(starting, what.WorkflowType, input).GetChildWorkflowExecution().Get(ctx, nil)
+		if err == nil || temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			return nil
+		}
+		if attempt == followUpAttempts-1 {
+			break
+		}
+		if err := workflow.Sleep(ctx, min(time.Minute, time.Second<<attempt)); err != nil {
+			return err
+		}
+	}
+	return err
+}

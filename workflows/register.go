@@ -1,0 +1,23 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+)
+
+// Register registers all workflows under their own names: with a worker, a replayer, or
+// a test environment.
+func Register(registry interface {
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+}) {
+	for name, each := range map[string]any{
+		ImportScrapingJobName:     ImportScrapingJob,
+		ReconcileScrapingJobsName: ReconcileScrapingJobs,
+		RemoveLeftoversName:       RemoveLeftovers,
+		RunSitemapName:            runSitemap,
+	} {
+		// On a versioned worker: an import that waits for days keeps no build alive.
+		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{
+			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+		})
+	}
+}

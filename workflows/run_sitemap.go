@@ -1,0 +1,363 @@
+package workflows
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
+)
+
+// RunSitemapName is the registered name of the workflow that scrapes a sitemap.
+const RunSitemapName = "RunSitemap"
+
+// thisRun in a custom ID is replaced by a text that no other run has.
+const thisRun = "{run}"
+
+// minHoldOfReruns is how long a job stays in the cloud at least when its failed and empty
+// URLs may be scraped again: deleted, it has none.
+const minHoldOfReruns = 10 * time.Minute
+
+// watchAgainAfter is when an import that somebody else has started is asked again to
+// report: it may have been terminated.
+const watchAgainAfter = time.Hour
+
+// RunSitemapInput is the input of the workflow RunSitemap.
+type RunSitemapInput struct {
+	contract.RunSitemapInput
+
+	// Settings shape the import, but for the filter, which lets every job of RunSitemap
+	// pass. Default: those of the installation.
+	Settings *Settings `json:"settings,omitempty"`
+}
+
+// RunSitemap scrapes a sitemap from a workflow of the host's: it runs the workflow of
+// that name as a child, and returns when its records are published, as
+// [contract.RunSitemapInput] says. The child has the child workflow options of ctx, and
+// runs on DefaultTaskQueue if they name none.
+func RunSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
+	options := workflow.GetChildWorkflowOptions(ctx)
+	options.TaskQueue = cmp.Or(options.TaskQueue, DefaultTaskQueue)
+	options.StaticSummary = cmp.Or(options.StaticSummary, runSummary(in))
+	var result contract.RunSitemapResult
+	err := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), RunSitemapName, in).Get(ctx, &result)
+	return result, err
+}
+
+func runSummary(in RunSitemapInput) string { return fmt.Sprintf("run sitemap %d", in.SitemapID) }
+
+// runSitemap is the workflow: it creates a scraping job, and has its import, a child of
+// its own that outlives it, wait for the job's end and report.
+func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
+	r, err := newSitemapRun(ctx, in)
+	if err != nil {
+		return contract.RunSitemapResult{}, err
+	}
+	err = r.run(ctx)
+	switch {
+	case err == nil:
+		r.show(ctx, "")
+	case temporal.IsCanceledError(err):
+		r.show(ctx, r.left())
+		workflow.GetLogger(ctx).Info("The run of a sitemap was canceled", "ScrapingJob", r.left())
+	}
+	return r.result(), err
+}
+
+// sitemapRun is one run of the workflow.
+type sitemapRun struct {
+	in        RunSitemapInput
+	settings  settings
+	timeLimit time.Duration // 0 for none
+	reports   workflow.ReceiveChannel
+
+	// creating is set while a job may have been created whose ID is not known; jobID is
+	// the job that is waited for.
+	creating bool
+	jobID    int64
+	waits    string
+	since    time.Time
+	jobs     []contract.ScrapedJob
+}
+
+func newSitemapRun(ctx workflow.Context, in RunSitemapInput) (*sitemapRun, error) {
+	in.Driver, in.CustomID = cmp.Or(in.Driver, "fast"), cmp.Or(in.CustomID, thisRun)
+	in.PageLoadDelay, in.RequestInterval = cmp.Or(in.PageLoadDelay, 2000), cmp.Or(in.RequestInterval, 2000)
+	in.IfNotFinished, in.IfNeedsAttention = cmp.Or(in.IfNotFinished, contract.Return), cmp.Or(in.IfNeedsAttention, contract.Wait)
+	r := &sitemapRun{in: in, reports: workflow.GetSignalChannel(ctx, reportSignal)}
+	var problems []error
+	number := func(name string, value, least int64) {
+		if value < least {
+			problems = append(problems, fmt.Errorf("%s is %d: want at least %d", name, value, least))
+		}
+	}
+	policy := func(name string, value contract.Policy) {
+		if value != contract.Return && value != contract.Wait && value != contract.Fail {
+			problems = append(problems, fmt.Errorf("%s is %q: want %q, %q or %q", name, value, contract.Return, contract.Wait, contract.Fail))
+		}
+	}
+	number("sitemap_id", in.SitemapID, 1)
+	number("page_load_delay", in.PageLoadDelay, 0)
+	number("request_interval", in.RequestInterval, 0)
+	number("max_reruns", int64(in.MaxReruns), 0)
+	number("min_page_credits", in.MinPageCredits, 0)
+	policy("if_not_finished", in.IfNotFinished)
+	policy("if_needs_attention", in.IfNeedsAttention)
+	if in.TimeLimit != "" {
+		var err error
+		if r.timeLimit, err = time.ParseDuration(in.TimeLimit); err != nil || r.timeLimit <= 0 {
+			problems = append(problems, fmt.Errorf("time_limit is %q: want a duration like %q", in.TimeLimit, "2h"))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, invalidInput(errors.Join(problems...))
+	}
+	return r, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, r.progress,
+		workflow.QueryHandlerOptions{Description: "What the run of the sitemap waits for, and what it has scraped."})
+}
+
+// run scrapes the sitemap, and then its failed and empty URLs as often as wanted.
+func (r *sitemapRun) run(ctx workflow.Context) error {
+	limited, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	if r.timeLimit > 0 {
+		workflow.Go(limited, func(limited workflow.Context) {
+			if workflow.NewTimerWithOptions(limited, r.timeLimit, workflow.TimerOptions{Summary: "time_limit"}).Get(limited, nil) == nil {
+				cancel()
+			}
+		})
+	}
+	err := r.readSettings(limited)
+	for rerun := 0; err == nil && rerun <= r.in.MaxReruns; rerun++ {
+		if err = r.create(limited, rerun); err != nil || r.jobID == 0 {
+			break
+		}
+		var job contract.ScrapedJob
+		if job, err = r.await(limited); err != nil {
+			break
+		}
+		r.jobs = append(r.jobs, job)
+		if job.Outcome != contract.Published || job.JobsFailed+job.JobsEmpty == 0 {
+			break
+		}
+	}
+	if temporal.IsCanceledError(err) && ctx.Err() == nil {
+		reason := fmt.Sprintf("sitemap %d was not scraped and published within %s (time_limit): %s", r.in.SitemapID, r.timeLimit, r.left())
+		return temporal.NewNonRetryableApplicationError(reason, contract.ErrorTimeLimit, nil, contract.ScrapedJob{ScrapingJobID: r.jobID})
+	}
+	return err
+}
+
+// readSettings has the import shaped as all are, but for the filter: whoever runs the
+// sitemap wants its records.
+func (r *sitemapRun) readSettings(ctx workflow.Context) error {
+	if r.in.Settings == nil {
+		if err := workflow.ExecuteActivity(shortStep(ctx, "read the settings of imports"), installationSettingsName).Get(ctx, &r.in.Settings); err != nil {
+			return err
+		}
+	}
+	chosen := *r.in.Settings
+	chosen.Filter = activities.Filter{}
+	parsed, problems := chosen.parse()
+	if len(problems) > 0 {
+		return invalidInput(errors.Join(problems...))
+	}
+	if r.in.MaxReruns > 0 && !parsed.neverDelete && parsed.hold < minHoldOfReruns {
+		parsed.HoldBeforeDelete = minHoldOfReruns.String()
+	}
+	r.settings = parsed
+	return nil
+}
+
+// create sets the job to wait for: it finds what an earlier run or attempt has created,
+// and creates it otherwise. jobID is 0 when there is nothing to scrape again.
+func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
+	r.jobID = 0
+	info := workflow.GetInfo(ctx)
+	first := info.FirstRunID // a retry or a reset has that of the run before
+	if info.CronSchedule != "" {
+		first = info.OriginalRunID
+	}
+	earlierRun := info.WorkflowExecution.RunID != first
+	in := activities.CreateScrapingJobInput{
+		SitemapID: r.in.SitemapID, Driver: r.in.Driver, Proxy: r.in.Proxy, StartURLs: r.in.StartURLs,
+		PageLoadDelay:   time.Duration(r.in.PageLoadDelay) * time.Millisecond,
+		RequestInterval: time.Duration(r.in.RequestInterval) * time.Millisecond,
+		CustomID:        r.in.CustomID, MayExist: earlierRun, MinPageCredits: r.in.MinPageCredits,
+	}
+	if rerun > 0 {
+		in.CustomID += fmt.Sprintf("-rerun-%d", rerun)
+		in.RerunOf = r.jobs[rerun-1].ScrapingJobID
+		in.StartURLs = nil
+	}
+	token := sha256.Sum256([]byte(info.WorkflowExecution.ID + "/" + first))
+	chosen := in.CustomID
+	in.CustomID = strings.ReplaceAll(chosen, thisRun, fmt.Sprintf("scrapehaul-%x", token[:6]))
+	if in.CustomID == chosen {
+		looking := in
+		looking.OnlyLook = true
+		there, err := r.callCreate(ctx, looking, "look for a job with custom_id "+in.CustomID)
+		switch {
+		case err != nil:
+			return err
+		case there != 0 && !earlierRun:
+			reason := fmt.Sprintf("scraping job %d of sitemap %d has custom_id %q already: choose another one, or have %s in it", there, in.SitemapID, in.CustomID, thisRun)
+			return temporal.NewNonRetryableApplicationError(reason, contract.ErrorCustomIDTaken, nil, contract.ScrapedJob{ScrapingJobID: there})
+		case there != 0:
+			r.jobID = there
+			return nil
+		}
+	}
+	r.creating = true
+	job, err := r.callCreate(ctx, in, fmt.Sprintf("create a scraping job of sitemap %d", in.SitemapID))
+	r.jobID, r.creating = job, err != nil
+	return err
+}
+
+// callCreate executes the activity when the account has calls of the API. A cancellation
+// waits for its end: only it knows whether there is a job.
+func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapingJobInput, summary string) (int64, error) {
+	for {
+		r.waitFor(ctx, summary)
+		var created activities.CreateScrapingJobResult
+		creating := workflow.WithWaitForCancellation(r.settings.cloudCall(ctx, truncate(summary, maxSummary)), true)
+		err := workflow.ExecuteActivity(creating, a.CreateScrapingJob, in).Get(ctx, &created)
+		if err != nil || created.Wait == 0 {
+			return created.ScrapingJobID, err
+		}
+		r.waitFor(ctx, waitForCalls)
+		err = workflow.NewTimerWithOptions(ctx, created.Wait, workflow.TimerOptions{Summary: "waiting for " + waitForCalls}).Get(ctx, nil)
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// await waits for the job's import until it has reported what was wanted, or something
+// that nobody waits for.
+func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
+	r.waitFor(ctx, "scraping job "+WorkflowID(r.jobID)+" to end and be published")
+	for {
+		child, err := r.watchImport(ctx)
+		if err != nil {
+			return contract.ScrapedJob{}, err
+		}
+		for gone := false; !gone; {
+			var job contract.ScrapedJob
+			reported := false
+			err := await(ctx, watchAgainAfter, "look whether the import is there", func() bool {
+				for !reported && r.reports.ReceiveAsync(&job) {
+					reported = job.ScrapingJobID == r.jobID // or it is late
+				}
+				return reported || child != nil && child.IsReady()
+			})
+			switch {
+			case err != nil:
+				return job, err
+			case reported:
+				if enough, err := r.isEnough(job); enough || err != nil {
+					return job, err
+				}
+				r.waitFor(ctx, "a person, as the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", and the job "+job.Status)
+			default:
+				gone = true // terminated, say: another one goes on
+			}
+		}
+	}
+}
+
+// watchImport starts the import, or has the one that is running report; child is nil
+// then.
+func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWorkflowFuture, err error) {
+	id := WorkflowID(r.jobID)
+	options := workflow.ChildWorkflowOptions{
+		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in),
+	}
+	if r.settings.SearchAttributes {
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(Notification{}, StepScrape)...)
+	}
+	outlives, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	for {
+		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(outlives, options), ImportScrapingJobName,
+			ImportScrapingJobInput{ScrapingJobID: r.jobID, Settings: r.settings.Settings, AwaitEnd: true})
+		err := child.GetChildWorkflowExecution().Get(ctx, nil)
+		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			return child, err
+		}
+		if workflow.SignalExternalWorkflow(ctx, id, "", watchSignal, workflow.GetInfo(ctx).WorkflowExecution.ID).Get(ctx, nil) == nil {
+			return nil, nil
+		}
+		if err := workflow.Sleep(ctx, time.Second); err != nil { // it has ended in between
+			return nil, err
+		}
+	}
+}
+
+// isEnough reports whether the run goes on with the job as it is.
+func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
+	policy, kind, what := contract.Return, "", ""
+	switch {
+	case job.Outcome == contract.Published && job.Status != "finished":
+		policy, kind = r.in.IfNotFinished, contract.ErrorNotFinished
+		what = fmt.Sprintf("has ended as %q; its %s are published", job.Status, records(job.Records))
+	case job.Outcome == contract.NeedsAttention:
+		policy, kind, what = r.in.IfNeedsAttention, contract.ErrorNeedsAttention, "is not published as it is: "+job.Reason
+	case job.Outcome == contract.Ended:
+		policy, kind, what = r.in.IfNeedsAttention, contract.ErrorNotPublished, "was not published: "+job.Reason
+		if policy == contract.Wait {
+			policy = contract.Fail // nobody is asked any more
+		}
+	}
+	if policy == contract.Fail {
+		return false, temporal.NewNonRetryableApplicationError(fmt.Sprintf("scraping job %d %s", job.ScrapingJobID, what), kind, nil, job)
+	}
+	return policy == contract.Return, nil
+}
+
+func (r *sitemapRun) waitFor(ctx workflow.Context, what string) {
+	r.waits, r.since = what, workflow.Now(ctx)
+	r.show(ctx, "waits for: "+what)
+}
+
+// left says what becomes of what was begun when the run ends early.
+func (r *sitemapRun) left() string {
+	switch {
+	case r.jobID != 0:
+		return fmt.Sprintf("scraping job %d goes on in Web Scraper Cloud, and its import in workflow %d", r.jobID, r.jobID)
+	case r.creating:
+		return "whether a scraping job was created is not known; if so, it goes on in Web Scraper Cloud and is imported when it ends"
+	}
+	return "no scraping job was created"
+}
+
+// show tells whoever looks at the workflow in the Temporal UI.
+func (r *sitemapRun) show(ctx workflow.Context, note string) {
+	var text strings.Builder
+	table := rows{&text}
+	text.WriteString(escape(note) + "\n")
+	table.begin()
+	for _, job := range r.jobs {
+		table.add("job "+WorkflowID(job.ScrapingJobID), fmt.Sprintf("%s, %s, %s", escape(job.Status), job.Outcome, records(job.Records)))
+	}
+	workflow.SetCurrentDetails(ctx, text.String()+mayBeCut)
+}
+
+func (r *sitemapRun) progress() (contract.RunSitemapProgress, error) {
+	return contract.RunSitemapProgress{ScrapingJobID: r.jobID, Waits: r.waits, Since: r.since, Jobs: r.jobs}, nil
+}
+
+func (r *sitemapRun) result() (result contract.RunSitemapResult) {
+	if len(r.jobs) > 0 {
+		result.ScrapedJob, result.Reruns = r.jobs[0], r.jobs[1:]
+	}
+	return result
+}
