@@ -108,7 +108,7 @@ func (s *System) finish() {
 		if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 			continue
 		}
-		if slices.Contains([]string{workflows.ImportScrapingJobName, workflows.ReconcileScrapingJobsName, workflows.RemoveLeftoversName}, name) {
+		if slices.Contains([]string{workflows.ImportScrapingJobName, workflows.ReconcileScrapingJobsName, workflows.RemoveLeftoversName, workflows.RunSitemapName}, name) {
 			require.NoError(s.T, replaytest.Replay(history), "the replay of workflow %s", id)
 		}
 		if *record != "" {
