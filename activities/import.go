@@ -51,6 +51,8 @@ type ImportRecordsInput struct {
 	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
 	// archive: it stays noted.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
+	// Restored is set for a file from the archive.
+	Restored bool `json:"restored,omitempty"`
 }
 
 // ImportRecordsResult is the outcome of an import.
@@ -114,6 +116,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		Bytes:          in.Bytes,
 		SHA256:         in.SHA256,
 		CloudDeletedAt: in.CloudDeletedAt,
+		Restored:       in.Restored,
 		Accepted:       in.Accepted,
 		Announce:       a.announces(in.Job.SitemapName),
 		Progress:       heartbeat,

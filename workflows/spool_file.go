@@ -56,6 +56,7 @@ func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportR
 		Accepted:          w.asked.Withheld,
 		FailedDataQuality: w.round.failedDataQuality,
 		CloudDeletedAt:    cloudDeletedAt,
+		Restored:          w.round.restored != nil,
 	}
 }
 
