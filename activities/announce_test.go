@@ -1,0 +1,135 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+func TestNothingFollowsFromAPublishUnlessItIsConfigured(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop-1", Records: webscrapertest.Products(20, 1)})
+	_, imported := w.imported(id, 1)
+	require.Nil(t, imported.Announce)
+	w.steps.OnPublished = &activities.FollowUp{WorkflowType: "FollowUp", TaskQueue: "theirs"}
+	require.False(t, w.describe(id).Published.Unannounced, "what was published before is left alone")
+	require.Empty(t, w.findDue(activities.Filter{}))
+}
+
+func TestWhatFollowsFromAPublishIsToldUntilItIsAnnounced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	followUp := &activities.FollowUp{WorkflowType: "FollowUp", TaskQueue: "theirs", SitemapNamePrefix: "shop"}
+	w.steps.OnPublished = followUp
+	id := w.cloud.AddJob(webscrapertest.Job{SitemapID: 7, SitemapName: "shop-1", Records: webscrapertest.Products(20, 1)})
+	other := w.cloud.AddJob(webscrapertest.Job{SitemapName: "books", Records: webscrapertest.Products(20, 2)})
+	_, ofOther := w.imported(other, 1)
+	require.Nil(t, ofOther.Announce)
+
+	in, imported := w.imported(id, 1)
+	require.NotNil(t, imported.Announce)
+	require.NotEmpty(t, imported.Announce.Columns)
+	require.Equal(t, &activities.Announcement{FollowUp: followUp, Publication: sink.Publication{
+		ScrapingJobID: id, SitemapID: 7, SitemapName: "shop-1", CustomID: in.Job.CustomID, Status: "finished",
+		ImportID: imported.ImportID, Kind: sink.FirstImport, Counts: sink.Counts{Records: 20},
+		Columns: imported.Announce.Columns, PublishedAt: imported.Announce.PublishedAt,
+	}}, imported.Announce)
+	again, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.Equal(t, imported, again, "a retry")
+	require.Equal(t, imported.Announce, w.describe(id).Announce)
+	require.Equal(t, []int64{id}, w.findDue(activities.Filter{}))
+	w.steps.OnPublished = nil
+	require.Nil(t, w.describe(id).Announce)
+	require.Empty(t, w.findDue(activities.Filter{}), "nothing is to follow any more")
+	w.steps.OnPublished = followUp
+
+	_, err = run[any](w, "SetAnnounced", activities.SetAnnouncedInput{Publication: imported.Announce.Publication, Problem: "no such namespace"})
+	require.NoError(t, err)
+	described := w.describe(id)
+	require.Nil(t, described.Announce)
+	require.True(t, described.Unchanged())
+	require.Empty(t, w.findDue(activities.Filter{}))
+
+	withheld := w.downloaded(id, 2)
+	withheld.Job.StoredRecordCount, withheld.MaxRecordBytes = 30, 1
+	short, err := w.tryImport(withheld)
+	require.NoError(t, err)
+	require.False(t, short.Published)
+	require.Nil(t, short.Announce)
+
+	restore := w.downloaded(id, 3)
+	restore.Restored = true
+	restored, err := w.tryImport(restore)
+	require.NoError(t, err)
+	require.Equal(t, sink.Restore, restored.Announce.Kind)
+	require.Equal(t, imported.ImportID, restored.Announce.ReplacedImportID)
+}
+
+// forgetfulSink fails to note the first announcement.
+type forgetfulSink struct {
+	sink.RecordSink
+	asked int
+}
+
+func (s *forgetfulSink) SetAnnounced(ctx context.Context, importID int64, problem string) error {
+	if s.asked++; s.asked == 1 {
+		return errors.New("the connection broke")
+	}
+	return s.RecordSink.SetAnnounced(ctx, importID, problem)
+}
+
+// With a real server: what notes the announcement may have to be done again.
+func TestImportIsAnnouncedOnceItsDeliveryHasBegun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.steps.Webhook = &activities.Webhook{URL: "https://example.com", Secret: "whsec_c2VjcmV0"}
+	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop-1", Records: webscrapertest.Products(20, 1)})
+	_, imported := w.imported(id, 1)
+	require.True(t, imported.Announce.Webhook)
+	require.Nil(t, imported.Announce.FollowUp)
+	w.steps.Sink = &forgetfulSink{RecordSink: w.steps.Sink}
+
+	namespace := temporaltest.NewNamespace(t)
+	onWorker := worker.New(namespace.Client, queue, worker.Options{})
+	w.steps.Register(onWorker)
+	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context, in activities.SetAnnouncedInput) error {
+		return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: waitAtMost,
+			RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Millisecond},
+		}), "SetAnnounced", in).Get(ctx, nil)
+	}, workflow.RegisterOptions{Name: "Announce"})
+	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context, sitemapName string) (string, error) {
+		for range 2 {
+			workflow.GetSignalChannel(ctx, "publication").Receive(ctx, nil)
+		}
+		return sitemapName, nil
+	}, workflow.RegisterOptions{Name: activities.DeliverPublicationsName})
+	require.NoError(t, onWorker.Start())
+	t.Cleanup(onWorker.Stop)
+
+	run, err := namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "announce", TaskQueue: queue},
+		"Announce", activities.SetAnnouncedInput{Publication: imported.Announce.Publication, Webhook: true})
+	require.NoError(t, err)
+	require.NoError(t, run.Get(t.Context(), nil))
+	require.False(t, w.describe(id).Published.Unannounced)
+	var delivering string
+	require.NoError(t, namespace.Client.GetWorkflow(t.Context(), "scrapehaul-webhook-shop-1", "").Get(t.Context(), &delivering))
+	require.Equal(t, "shop-1", delivering, "both attempts have called for it")
+	next, err := w.steps.Store.NextUndelivered(t.Context(), "shop-1")
+	require.NoError(t, err)
+	require.Equal(t, imported.Announce.Publication, next.Publication)
+}
