@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -45,12 +44,9 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 	}
 }
 
-// followUpAttempts are made within some five minutes.
-const followUpAttempts = 10
-
 // startFollowUp starts the workflow once: whoever else has started it, the ID is that of
-// the import.
-func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Publication) (err error) {
+// the import. Temporal itself tries again until it is started or refused for good.
+func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Publication) error {
 	starting := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            FollowUpID(input.ScrapingJobID, input.ImportID),
 		TaskQueue:             what.TaskQueue,
@@ -58,17 +54,9 @@ func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Pu
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		StaticSummary:         truncate(input.SitemapName+" · "+records(input.Records), maxSummary),
 	})
-	for attempt := range followUpAttempts {
-		err = workflow.ExecuteChildWorkflow(starting, what.WorkflowType, input).GetChildWorkflowExecution().Get(ctx, nil)
-		if err == nil || temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-			return nil
-		}
-		if attempt == followUpAttempts-1 {
-			break
-		}
-		if err := workflow.Sleep(ctx, min(time.Minute, time.Second<<attempt)); err != nil {
-			return err
-		}
+	err := workflow.ExecuteChildWorkflow(starting, what.WorkflowType, input).GetChildWorkflowExecution().Get(ctx, nil)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		return nil
 	}
 	return err
 }

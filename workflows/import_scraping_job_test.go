@@ -43,8 +43,9 @@ type world struct {
 	// downloadsJSON is set when the file is JSON whatever is asked for.
 	downloadsJSON bool
 
-	outside string // why the filter does not let the job pass
-	givenUp []sink.ScrapingJob
+	announce *activities.Announcement // of the published import
+	outside  string                   // why the filter does not let the job pass
+	givenUp  []sink.ScrapingJob
 
 	described int
 	downloads []activities.DownloadScrapingJobInput
@@ -98,7 +99,7 @@ func (w *world) describe(filter activities.Filter) *activities.Description {
 	if w.onDescribe != nil {
 		w.onDescribe()
 	}
-	return &activities.Description{Found: w.found, Job: w.job, Published: w.published, Outside: outside, WorkerTaskQueue: "worker"}
+	return &activities.Description{Found: w.found, Job: w.job, Published: w.published, Announce: w.announce, Outside: outside, WorkerTaskQueue: "worker"}
 }
 
 // call is how long the account has no call of the API.

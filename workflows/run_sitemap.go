@@ -182,7 +182,7 @@ func (r *sitemapRun) readSettings(ctx workflow.Context) error {
 func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 	r.jobID = 0
 	info := workflow.GetInfo(ctx)
-	first := info.FirstRunID // a retry or a reset has that of the run before
+	first := cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID) // a retry or a reset has that of the run before
 	if info.CronSchedule != "" {
 		first = info.OriginalRunID
 	}

@@ -1,0 +1,184 @@
+package workflows_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
+)
+
+// announcing is a world whose imports are announced.
+type announcing struct {
+	*world
+	announced []activities.SetAnnouncedInput
+	followed  []sink.Publication
+	ids       []string
+}
+
+func followUp(ctx workflow.Context, _ sink.Publication) error {
+	return workflow.Sleep(ctx, 10_000*time.Hour)
+}
+
+func newAnnouncing(t *testing.T) *announcing {
+	t.Helper()
+	w := &announcing{world: newWorld(t, "finished")}
+	for _, name := range []string{"PriceAlert", "Refused"} {
+		w.RegisterWorkflowWithOptions(followUp, workflow.RegisterOptions{Name: name})
+	}
+	w.RegisterActivityWithOptions(func(_ context.Context, in activities.SetAnnouncedInput) error {
+		w.announced = append(w.announced, in)
+		return nil
+	}, activity.RegisterOptions{Name: "SetAnnounced"})
+	w.OnWorkflow("PriceAlert", mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in sink.Publication) error {
+		w.followed = append(w.followed, in)
+		w.ids = append(w.ids, workflow.GetInfo(ctx).WorkflowExecution.ID)
+		return followUp(ctx, in)
+	})
+	w.onImport = func(result *activities.ImportRecordsResult) error {
+		result.Announce = announcement(result.ImportID)
+		return nil
+	}
+	return w
+}
+
+func announcement(importID int64) *activities.Announcement {
+	return &activities.Announcement{
+		Publication: sink.Publication{ScrapingJobID: jobID, SitemapName: "my-sitemap", ImportID: importID, Counts: sink.Counts{Records: 20}},
+		FollowUp:    &activities.FollowUp{WorkflowType: "PriceAlert", TaskQueue: "prices"},
+	}
+}
+
+func TestFollowUpIsStartedOnceForEveryPublishedImport(t *testing.T) {
+	w := newAnnouncing(t)
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReimportSignal, nil) }, time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "3h"}})
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, []string{workflows.FollowUpID(jobID, 1), workflows.FollowUpID(jobID, 2)}, w.ids)
+	require.Equal(t, int64(2), w.followed[1].ImportID)
+	require.Len(t, w.announced, 2)
+	require.Empty(t, w.announced[0].Problem)
+}
+
+func TestWhatAnEarlierRunHasNotAnnouncedIsAnnounced(t *testing.T) {
+	w := newAnnouncing(t)
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, Counts: sink.Counts{Records: 20}, ImportID: 7, Unannounced: true}
+	w.announce = announcement(7)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "0"}})
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, []string{workflows.FollowUpID(jobID, 7)}, w.ids)
+	require.Empty(t, w.imports)
+}
+
+func TestFollowUpThatCannotBeStartedIsTheImportsProblem(t *testing.T) {
+	w := newAnnouncing(t)
+	w.OnWorkflow("Refused", mock.Anything, mock.Anything).Return(testsuite.ErrMockStartChildWorkflowFailed)
+	w.onImport = func(result *activities.ImportRecordsResult) error {
+		result.Announce = announcement(result.ImportID)
+		result.Announce.FollowUp.WorkflowType = "Refused"
+		return nil
+	}
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "0"}})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.announced, 1)
+	require.Contains(t, w.announced[0].Problem, "the follow-up workflow Refused on task queue prices was not started: ")
+	var result workflows.ImportScrapingJobResult
+	require.NoError(t, w.GetWorkflowResult(&result))
+	require.Equal(t, workflows.Deleted, result.Outcome, "the records stay published, and the rest goes on")
+	require.Equal(t, w.announced[0].Problem, result.Problem)
+}
+
+// told are the reports that the workflow "watcher" gets.
+func (w *world) told() *[]contract.ScrapedJob {
+	var all []contract.ScrapedJob
+	w.OnSignalExternalWorkflow(mock.Anything, "watcher", "", "report", mock.Anything).Return(func(_, _, _, _ string, report any) error {
+		all = append(all, *report.(*contract.ScrapedJob))
+		return nil
+	})
+	return &all
+}
+
+func TestImportThatIsToAwaitTheJobsEndLooksNowAndThen(t *testing.T) {
+	w := newWorld(t, "started")
+	told := w.told()
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, time.Second)
+	w.RegisterDelayedCallback(func() { w.job.Status = "finished" }, 5*time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
+		AwaitEnd: true, Settings: workflows.Settings{HoldBeforeDelete: "1h"},
+	})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.imports, 1)
+	require.Less(t, w.described, 35, "looks are calls of the API, and become rare")
+	require.WithinDuration(t, w.start.Add(6*time.Hour), w.start.Add(w.deletions[0]), 20*time.Minute)
+	require.Equal(t, contract.Published, (*told)[0].Outcome)
+	require.Equal(t, int64(20), (*told)[0].Records)
+	require.Len(t, *told, 1, "the end of what is published is no news")
+}
+
+func TestNotificationEndsTheWaitForTheJobsEnd(t *testing.T) {
+	w := newWorld(t, "started")
+	w.RegisterDelayedCallback(func() {
+		w.job.Status = "finished"
+		w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Status: "finished"})
+	}, 3*time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true, Settings: workflows.Settings{HoldBeforeDelete: "0"}})
+	require.NoError(t, w.GetWorkflowError())
+	require.Less(t, w.deletions[0], 3*time.Hour+30*time.Second)
+}
+
+func TestWaitForTheJobsEndCanBeAbandoned(t *testing.T) {
+	w := newWorld(t, "started")
+	w.RegisterDelayedCallback(func() {
+		require.Equal(t, []string{workflows.AbandonSignal}, w.progress(t).Signals)
+		require.Equal(t, workflows.StepScrape, w.progress(t).Step)
+		w.SignalWorkflow(workflows.AbandonSignal, nil)
+	}, time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true})
+	require.NoError(t, w.GetWorkflowError())
+	var result workflows.ImportScrapingJobResult
+	require.NoError(t, w.GetWorkflowResult(&result))
+	require.Equal(t, workflows.Abandoned, result.Outcome)
+}
+
+func TestWatchersAreToldOfQuestionsAndTheirAnswers(t *testing.T) {
+	w := newWorld(t, "finished")
+	told := w.told()
+	w.onImport = func(result *activities.ImportRecordsResult) error {
+		result.Rejected = 1
+		return nil
+	}
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, time.Hour)
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.AcceptSignal, nil) }, 2*time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "1h"}})
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, contract.NeedsAttention, (*told)[0].Outcome)
+	require.Contains(t, (*told)[0].Reason, "accept")
+	require.Equal(t, contract.Published, (*told)[1].Outcome)
+	require.Len(t, *told, 2)
+}
+
+func TestWhoWatchesAnImportThatTheFilterEndsGetsIt(t *testing.T) {
+	w := newWorld(t, "finished")
+	told := w.told()
+	w.outside = "the tag is another one"
+	w.onDescribe = func() {
+		if w.described == 1 {
+			w.SignalWorkflow("watch", "watcher")
+		}
+	}
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
+		Settings: workflows.Settings{HoldBeforeDelete: "0", Filter: activities.Filter{Tag: "prices"}},
+	})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.imports, 1)
+	require.Equal(t, contract.Published, (*told)[len(*told)-1].Outcome)
+}

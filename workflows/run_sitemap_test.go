@@ -1,0 +1,323 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
+)
+
+// scraping is a cloud whose jobs are created, and the imports of them, as far as
+// RunSitemap can tell.
+type scraping struct {
+	*testsuite.TestWorkflowEnvironment
+	created []activities.CreateScrapingJobInput
+	imports []workflows.ImportScrapingJobInput
+	// onCreate answers a creation in place of a job of a new number.
+	onCreate func(activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error)
+	// onImport is the import, nil for one that never ends.
+	onImport func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error
+}
+
+func newScraping(t *testing.T) *scraping {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	s := &scraping{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment()}
+	workflows.Register(s)
+	s.RegisterWorkflowWithOptions(host, workflow.RegisterOptions{Name: "Host"})
+	s.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "my-run"})
+	s.RegisterActivityWithOptions(s.create, activity.RegisterOptions{Name: "CreateScrapingJob"})
+	s.RegisterActivityWithOptions(func(context.Context) (workflows.Settings, error) {
+		return workflows.Settings{HoldBeforeDelete: "1m", BatchRecords: 77, Filter: activities.Filter{Statuses: []string{"stopped"}}}, nil
+	}, activity.RegisterOptions{Name: "ReadInstallationSettings"})
+	s.OnWorkflow(workflows.ImportScrapingJobName, mock.Anything, mock.Anything).Return(
+		func(ctx workflow.Context, in workflows.ImportScrapingJobInput) (workflows.ImportScrapingJobResult, error) {
+			s.imports = append(s.imports, in)
+			if s.onImport == nil {
+				return workflows.ImportScrapingJobResult{}, workflow.Sleep(ctx, 10_000*time.Hour)
+			}
+			return workflows.ImportScrapingJobResult{}, s.onImport(ctx, in)
+		})
+	s.SetTestTimeout(time.Minute)
+	return s
+}
+
+func (s *scraping) create(_ context.Context, in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+	s.created = append(s.created, in)
+	if s.onCreate != nil {
+		return s.onCreate(in)
+	}
+	return activities.CreateScrapingJobResult{ScrapingJobID: 500 + int64(len(s.created))}, nil
+}
+
+func (s *scraping) report(ctx workflow.Context, job contract.ScrapedJob) {
+	if err := s.SignalWorkflowByID(workflow.GetInfo(ctx).ParentWorkflowExecution.ID, "report", job); err != nil {
+		panic(err)
+	}
+}
+
+// reports has each import report what is given, one after the other, an hour apart.
+func (s *scraping) reports(jobs ...contract.ScrapedJob) {
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		for _, job := range jobs {
+			_ = workflow.Sleep(ctx, time.Hour)
+			job.ScrapingJobID = in.ScrapingJobID
+			s.report(ctx, job)
+		}
+		return workflow.Sleep(ctx, 1000*time.Hour) // its hold
+	}
+}
+
+func (s *scraping) run(in workflows.RunSitemapInput) (result contract.RunSitemapResult, err error) {
+	s.ExecuteWorkflow(workflows.RunSitemapName, in)
+	if err := s.GetWorkflowError(); err != nil {
+		return result, err
+	}
+	return result, s.GetWorkflowResult(&result)
+}
+
+func sitemap(change func(*workflows.RunSitemapInput)) workflows.RunSitemapInput {
+	in := workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: 12}}
+	if change != nil {
+		change(&in)
+	}
+	return in
+}
+
+func scraped(status string, outcome contract.Outcome) contract.ScrapedJob {
+	return contract.ScrapedJob{Status: status, Outcome: outcome, ImportID: 9, Counts: sink.Counts{Records: 20}, Reason: "because"}
+}
+
+func TestSitemapIsRunUntilItsRecordsArePublished(t *testing.T) {
+	s := newScraping(t)
+	s.reports(scraped("finished", contract.Published))
+	result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) {
+		in.PageLoadDelay, in.Proxy, in.StartURLs, in.MinPageCredits = 1500, "1", []string{"https://example.com"}, 7
+	}))
+	require.NoError(t, err)
+	require.Equal(t, int64(501), result.ScrapingJobID)
+	require.Equal(t, contract.Published, result.Outcome)
+	require.Equal(t, int64(20), result.Records)
+	require.Empty(t, result.Reruns)
+	require.Len(t, s.created, 1)
+	require.True(t, strings.HasPrefix(s.created[0].CustomID, "scrapehaul-"), s.created[0].CustomID)
+	require.Equal(t, activities.CreateScrapingJobInput{
+		SitemapID: 12, Driver: "fast", PageLoadDelay: 1500 * time.Millisecond, RequestInterval: 2 * time.Second, Proxy: "1",
+		StartURLs: []string{"https://example.com"}, CustomID: s.created[0].CustomID, MinPageCredits: 7,
+	}, s.created[0])
+	require.Len(t, s.imports, 1)
+	require.True(t, s.imports[0].AwaitEnd)
+	require.Equal(t, 77, s.imports[0].Settings.BatchRecords, "the installation's settings")
+	require.Empty(t, s.imports[0].Settings.Filter, "whoever runs a sitemap wants its records")
+}
+
+func TestWhatIsNotAsItShouldBeIsReturnedWaitedForOrAnError(t *testing.T) {
+	finished := scraped("finished", contract.Published)
+	for name, test := range map[string]struct {
+		notFinished, attention contract.Policy
+		first                  contract.ScrapedJob
+		outcome                contract.Outcome // of the first, if not of what comes later
+		errorType              string
+		waits                  bool
+	}{
+		"failed, by default":           {first: scraped("failed", contract.Published), outcome: contract.Published},
+		"stopped, to be returned":      {notFinished: contract.Return, first: scraped("stopped", contract.Published), outcome: contract.Published},
+		"failed, to be waited for":     {notFinished: contract.Wait, first: scraped("failed", contract.Published), waits: true},
+		"failed, an error":             {notFinished: contract.Fail, first: scraped("failed", contract.Published), errorType: contract.ErrorNotFinished},
+		"attention, by default":        {first: scraped("finished", contract.NeedsAttention), waits: true},
+		"attention, to be returned":    {attention: contract.Return, first: scraped("finished", contract.NeedsAttention), outcome: contract.NeedsAttention},
+		"attention, an error":          {attention: contract.Fail, first: scraped("finished", contract.NeedsAttention), errorType: contract.ErrorNeedsAttention},
+		"ended, by default":            {first: scraped("finished", contract.Ended), errorType: contract.ErrorNotPublished},
+		"ended, to be returned":        {attention: contract.Return, first: scraped("finished", contract.Ended), outcome: contract.Ended},
+		"ended, and attention fails":   {attention: contract.Fail, first: scraped("finished", contract.Ended), errorType: contract.ErrorNotPublished},
+		"finished, whatever is wanted": {notFinished: contract.Fail, attention: contract.Fail, first: finished, outcome: contract.Published},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScraping(t)
+			s.reports(test.first, finished)
+			began := s.Now()
+			result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) {
+				in.IfNotFinished, in.IfNeedsAttention = test.notFinished, test.attention
+			}))
+			if test.errorType != "" {
+				failure, ok := errors.AsType[*temporal.ApplicationError](err)
+				require.True(t, ok, "%v", err)
+				require.Equal(t, test.errorType, failure.Type())
+				require.Contains(t, failure.Message(), "scraping job 501")
+				var job contract.ScrapedJob
+				require.NoError(t, failure.Details(&job))
+				require.Equal(t, int64(501), job.ScrapingJobID)
+				return
+			}
+			require.NoError(t, err)
+			if test.waits {
+				require.GreaterOrEqual(t, s.Now().Sub(began), 2*time.Hour)
+				require.Equal(t, "finished", result.Status)
+				require.Equal(t, contract.Published, result.Outcome)
+				return
+			}
+			require.Equal(t, test.outcome, result.Outcome)
+			require.Equal(t, test.first.Status, result.Status)
+		})
+	}
+}
+
+func TestTimeLimitOfARunSaysWhatGoesOn(t *testing.T) {
+	s := newScraping(t)
+	s.reports(scraped("finished", contract.NeedsAttention))
+	_, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.TimeLimit = "90m" }))
+	failure, ok := errors.AsType[*temporal.ApplicationError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, contract.ErrorTimeLimit, failure.Type())
+	require.Contains(t, failure.Message(), "scraping job 501 goes on in Web Scraper Cloud")
+}
+
+func TestCancelledRunLeavesTheJobAndItsImport(t *testing.T) {
+	s := newScraping(t)
+	canceled := false
+	s.onImport = func(ctx workflow.Context, _ workflows.ImportScrapingJobInput) error {
+		err := workflow.Sleep(ctx, 24*time.Hour)
+		canceled = err != nil
+		return err
+	}
+	s.RegisterDelayedCallback(s.CancelWorkflow, time.Hour)
+	_, err := s.run(sitemap(nil))
+	require.True(t, temporal.IsCanceledError(err), "%v", err)
+	require.False(t, canceled, "the import goes on")
+}
+
+func TestFailedAndEmptyURLsAreScrapedAgain(t *testing.T) {
+	s := newScraping(t)
+	s.onCreate = func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		return activities.CreateScrapingJobResult{ScrapingJobID: 500 + int64(len(s.created))}, nil
+	}
+	left := []int64{3, 1, 0}
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		job := scraped("finished", contract.Published)
+		job.ScrapingJobID, job.JobsFailed = in.ScrapingJobID, left[0]
+		left = left[1:]
+		s.report(ctx, job)
+		return workflow.Sleep(ctx, 1000*time.Hour)
+	}
+	result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.MaxReruns, in.StartURLs = 5, []string{"https://example.com"} }))
+	require.NoError(t, err)
+	require.Equal(t, int64(501), result.ScrapingJobID)
+	require.Len(t, result.Reruns, 2)
+	require.Len(t, s.created, 3)
+	require.Equal(t, int64(501), s.created[1].RerunOf)
+	require.Equal(t, int64(502), s.created[2].RerunOf)
+	require.Empty(t, s.created[1].StartURLs)
+	require.NotEqual(t, s.created[0].CustomID, s.created[1].CustomID)
+	require.Equal(t, "10m0s", s.imports[0].Settings.HoldBeforeDelete, "a deleted job has no list of such URLs")
+}
+
+func TestCustomIDNamesOneRun(t *testing.T) {
+	there := int64(0)
+	look := func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		if in.OnlyLook {
+			return activities.CreateScrapingJobResult{ScrapingJobID: there}, nil
+		}
+		return activities.CreateScrapingJobResult{ScrapingJobID: 600}, nil
+	}
+	own := sitemap(func(in *workflows.RunSitemapInput) { in.CustomID = "order-17" })
+
+	s := newScraping(t)
+	s.onCreate = look
+	s.reports(scraped("finished", contract.Published))
+	result, err := s.run(own)
+	require.NoError(t, err)
+	require.Equal(t, int64(600), result.ScrapingJobID)
+	require.Equal(t, "order-17", s.created[1].CustomID)
+
+	there = 444
+	s = newScraping(t)
+	s.onCreate = look
+	_, err = s.run(own)
+	require.ErrorContains(t, err, `scraping job 444 of sitemap 12 has custom_id "order-17" already`)
+	require.Len(t, s.created, 1)
+
+	s = newScraping(t)
+	s.reports(scraped("finished", contract.Published))
+	_, err = s.run(sitemap(func(in *workflows.RunSitemapInput) { in.CustomID = "daily/{run}" }))
+	require.NoError(t, err)
+	require.Regexp(t, `^daily/scrapehaul-[0-9a-f]{12}$`, s.created[0].CustomID)
+}
+
+func TestRunWaitsForCallsOfTheAPI(t *testing.T) {
+	s := newScraping(t)
+	s.reports(scraped("finished", contract.Published))
+	s.onCreate = func(activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		if len(s.created) == 1 {
+			return activities.CreateScrapingJobResult{Wait: 10 * time.Minute}, nil
+		}
+		return activities.CreateScrapingJobResult{ScrapingJobID: 600}, nil
+	}
+	result, err := s.run(sitemap(nil))
+	require.NoError(t, err)
+	require.Equal(t, int64(600), result.ScrapingJobID)
+	require.Equal(t, s.created[0], s.created[1])
+}
+
+func TestImportThatIsGoneWithoutAWordIsStartedAgain(t *testing.T) {
+	s := newScraping(t)
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		if len(s.imports) == 1 {
+			return errors.New("terminated")
+		}
+		job := scraped("finished", contract.Published)
+		job.ScrapingJobID = in.ScrapingJobID
+		s.report(ctx, job)
+		return workflow.Sleep(ctx, 1000*time.Hour)
+	}
+	result, err := s.run(sitemap(nil))
+	require.NoError(t, err)
+	require.Equal(t, contract.Published, result.Outcome)
+	require.Len(t, s.imports, 2)
+	require.Len(t, s.created, 1)
+}
+
+func TestEveryInvalidOptionOfARunIsNamed(t *testing.T) {
+	s := newScraping(t)
+	_, err := s.run(workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{
+		PageLoadDelay: -1, RequestInterval: -1, TimeLimit: "soon", IfNotFinished: "cry", IfNeedsAttention: "laugh", MaxReruns: -1, MinPageCredits: -1,
+	}})
+	for _, name := range []string{
+		"sitemap_id is 0", "page_load_delay is -1", "request_interval is -1", `time_limit is "soon"`,
+		`if_not_finished is "cry"`, `if_needs_attention is "laugh"`, "max_reruns is -1", "min_page_credits is -1",
+	} {
+		require.ErrorContains(t, err, name)
+	}
+	require.Empty(t, s.created)
+}
+
+func host(ctx workflow.Context) (int64, error) {
+	result, err := workflows.RunSitemap(ctx, sitemap(nil))
+	return result.Records, err
+}
+
+func TestRunIsAStepOfAHostsWorkflow(t *testing.T) {
+	s := newScraping(t)
+	s.reports(scraped("finished", contract.Published))
+	s.ExecuteWorkflow("Host")
+	require.NoError(t, s.GetWorkflowError())
+	var records int64
+	require.NoError(t, s.GetWorkflowResult(&records))
+	require.Equal(t, int64(20), records)
+}
