@@ -46,7 +46,8 @@ type Activities struct {
 	// ArchiveRetention is how long the archive keeps a file; 0 means for good.
 	ArchiveRetention time.Duration
 
-	slots *slots
+	slots    *slots
+	settling time.Duration // in tests only
 	// What comes together is at different places of the account's list.
 	downloadLooks, deletionLooks looks
 }

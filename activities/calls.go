@@ -17,20 +17,22 @@ type calls struct {
 	byHand bool
 	// looks is set when the job is looked at before.
 	looks *looks
+	// more is how many calls are made besides the one and the look.
+	more int
 }
 
 // calling does what makes calls of the API, out of the account's budget: looking is the
-// context for looks at jobs, calling that for the one call besides. If the budget has
+// context for looks at jobs, calling that for the calls besides. If the budget has
 // none, or the API refuses one, wait is the time that the workflow has been promised,
 // and what else do has begun is in vain.
 func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking, calling context.Context) error) (wait time.Duration, err error) {
-	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1}
+	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1 + purpose.more}
 	shared := purpose.looks != nil && !purpose.byHand && purpose.looks.areShared()
 	switch {
 	case shared:
 		request.Look = true
 	case purpose.looks != nil:
-		request.Calls = 2
+		request.Calls++
 	}
 	if purpose.byHand {
 		request.Class = postgres.CallsByHand

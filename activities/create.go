@@ -1,8 +1,16 @@
 package activities
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -22,10 +30,12 @@ type CreateScrapingJobInput struct {
 	// CustomID tells the job from all others of the sitemap that were created since
 	// After. Required.
 	CustomID string `json:"custom_id"`
-	// After is the highest ID of the jobs that have the custom ID for another reason, as
-	// OnlyLook has found it; 0 for none.
+	// After is the highest ID of the sitemap's jobs that were there before, whatever
+	// custom ID they have, which is the Newest of an OnlyLook; 0 if no other job ever has
+	// the custom ID.
 	After int64 `json:"after,omitempty"`
-	// OnlyLook creates nothing: the result is the latest job with the custom ID.
+	// OnlyLook creates nothing: the result is the latest job with the custom ID and an ID
+	// above After.
 	OnlyLook bool `json:"only_look,omitempty"`
 	// MayExist is set when somebody may have created the job already.
 	MayExist bool `json:"may_exist,omitempty"`
@@ -34,6 +44,8 @@ type CreateScrapingJobInput struct {
 	RerunOf int64 `json:"rerun_of,omitempty"`
 	// MinPageCredits is how many page credits the account has to have; 0 looks at none.
 	MinPageCredits int64 `json:"min_page_credits,omitempty"`
+	// ByHand is set when a person has asked for it: calls of the API go first.
+	ByHand bool `json:"by_hand,omitempty"`
 }
 
 // CreateScrapingJobResult names the job.
@@ -44,24 +56,243 @@ type CreateScrapingJobResult struct {
 	ScrapingJobID int64 `json:"scrapingjob_id,omitempty"`
 	// Found is set when an earlier attempt had created it.
 	Found bool `json:"found,omitempty"`
-	// StartURLs counts the URLs of a RerunOf.
+	// StartURLs counts the URLs of a RerunOf, unless the job was Found.
 	StartURLs int `json:"start_urls,omitempty"`
+	// Newest is the highest ID of all jobs of the sitemap, of an OnlyLook.
+	Newest int64 `json:"newest,omitempty"`
 }
 
-// CreateScrapingJob creates a scraping job once: the API's creation is not idempotent, so
-// that every attempt after the first looks for the job before.
-func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJobInput) (CreateScrapingJobResult, error) {
-	defer keepHeartbeating(ctx, nothingToTell)()
-	var result CreateScrapingJobResult
-	wait, err := a.calling(ctx, calls{class: postgres.CallsForDownloads}, func(_, calling context.Context) (err error) {
-		result.ScrapingJobID, err = a.Cloud.CreateScrapingJob(calling, webscraper.ScrapingJobConfig{
-			SitemapID: in.SitemapID, Driver: in.Driver, PageLoadDelay: in.PageLoadDelay, RequestInterval: in.RequestInterval,
-			Proxy: in.Proxy, StartURLs: in.StartURLs, CustomID: in.CustomID,
-		})
+const (
+	// settling is how long a creation whose answer was lost has to appear in the list.
+	settling = 10 * time.Second
+	// maxLookPages of 100 jobs each are read for one look.
+	maxLookPages = 10
+	// maxRerunURLs bounds a rerun, and the calls that read its URLs, 100 with each.
+	maxRerunURLs = 5000
+)
+
+// CreateScrapingJob creates a scraping job once, though the API's creation is not
+// idempotent. Where an earlier attempt may have sent it, whose answer was lost, its job is
+// looked for in the list first, at once and again after settling; only then it is sent.
+// No two attempts send at the same time. So a second job comes to be only if the API
+// shows a job in its list more than settling after the connection of its creation has
+// broken, or the heartbeat timeout after its worker was killed.
+func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJobInput) (result CreateScrapingJobResult, err error) {
+	c := creation{a: a, ctx: ctx, in: in}
+	c.sent.Store(lastProgress(ctx).Sent) // an attempt that was reset is the first again
+	defer keepHeartbeating(ctx, c.progress)()
+	c.mayExist = in.MayExist || activity.GetInfo(ctx).Attempt > 1 || c.sent.Load()
+	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, more: c.looks()}
+	wait, err := a.calling(ctx, purpose, func(_, calling context.Context) (err error) {
+		result, err = c.run(calling)
 		return err
 	})
-	if wait > 0 {
+	switch {
+	case wait > 0 && c.mayExist && !in.MayExist: // which the next attempt has to know
+		err = notNow(c.operation(), wait)
+	case wait > 0:
 		result = CreateScrapingJobResult{Wait: wait}
 	}
 	return result, classify(ctx, err)
+}
+
+// creation is an attempt to create a job.
+type creation struct {
+	a        *Activities
+	ctx      context.Context //nolint:containedctx // the activity's own
+	in       CreateScrapingJobInput
+	mayExist bool
+	sent     atomic.Bool
+}
+
+func (c *creation) progress() Progress { return Progress{Sent: c.sent.Load()} }
+
+func (c *creation) operation() string {
+	return fmt.Sprintf("create scraping job of sitemap %d", c.in.SitemapID)
+}
+
+// looks is how many calls are made before the last one, if lists are of one page.
+func (c *creation) looks() (calls int) {
+	if c.in.OnlyLook {
+		return 0
+	}
+	for _, call := range []bool{c.mayExist, c.mayExist, c.in.MinPageCredits > 0, c.in.RerunOf != 0} {
+		if call {
+			calls++
+		}
+	}
+	return calls
+}
+
+func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err error) {
+	if strings.TrimSpace(c.in.CustomID) == "" {
+		return result, notCreated("a scraping job of sitemap %d without custom_id could not be found again", c.in.SitemapID)
+	}
+	if c.in.OnlyLook {
+		ids, newest, err := c.list(ctx)
+		return CreateScrapingJobResult{ScrapingJobID: slices.Max(append(ids, 0)), Newest: newest}, err
+	}
+	if c.mayExist {
+		if result, err = c.find(ctx); err != nil || result.Found {
+			return result, err
+		}
+	}
+	looked := time.Now()
+	if err := c.checkPageCredits(ctx); err != nil {
+		return result, err
+	}
+	if c.in.RerunOf != 0 {
+		if c.in.StartURLs, err = c.problematicURLs(ctx); err != nil || len(c.in.StartURLs) == 0 {
+			return result, err
+		}
+		result.StartURLs = len(c.in.StartURLs)
+	}
+	if c.mayExist {
+		if err := c.settle(looked); err != nil {
+			return result, err
+		}
+		if found, err := c.find(ctx); err != nil || found.Found {
+			return found, err
+		}
+	}
+	result.ScrapingJobID, err = c.send(ctx)
+	return result, err
+}
+
+// settle waits until it makes sense to look again.
+func (c *creation) settle(looked time.Time) error {
+	ctx, cancel := cancelOnWorkerStop(c.ctx)
+	defer cancel()
+	select {
+	case <-time.After(time.Until(looked.Add(cmp.Or(c.a.settling, settling)))):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// send makes the call that is not idempotent. Right before it Temporal says that this
+// attempt is still the one that counts, and notes that it sends: there is no other one
+// until the heartbeat timeout, by which the call has ended. A cancellation does not end
+// the call, or nobody would know of its job.
+func (c *creation) send(ctx context.Context) (id int64, err error) {
+	info := activity.GetInfo(c.ctx)
+	until, _ := c.ctx.Deadline()
+	if info.HeartbeatTimeout > 0 {
+		until = time.Now().Add(min(time.Until(until), info.HeartbeatTimeout*9/10))
+	}
+	sending, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	c.sent.Store(true)
+	if info.HeartbeatTimeout > 0 {
+		switch err := activity.GetClient(c.ctx).RecordActivityHeartbeat(sending, info.TaskToken, c.progress()); {
+		case temporal.IsCanceledError(err):
+			<-c.ctx.Done() // another heartbeat hears it too
+			return 0, c.ctx.Err()
+		case err != nil:
+			return 0, fmt.Errorf("asking Temporal whether this attempt may create the scraping job: %w", err)
+		}
+	}
+	id, err = c.a.Cloud.CreateScrapingJob(sending, webscraper.ScrapingJobConfig{
+		SitemapID: c.in.SitemapID, Driver: c.in.Driver, PageLoadDelay: c.in.PageLoadDelay, RequestInterval: c.in.RequestInterval,
+		Proxy: c.in.Proxy, StartURLs: c.in.StartURLs, CustomID: c.in.CustomID,
+	})
+	if webscraper.IsNotFound(err) {
+		return 0, notCreated("Web Scraper Cloud has no sitemap %d", c.in.SitemapID)
+	}
+	return id, fromCloud(err)
+}
+
+// find returns the job that an earlier attempt has created.
+func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, err error) {
+	switch ids, _, err := c.list(ctx); {
+	case err != nil || len(ids) == 0:
+		return result, err
+	case len(ids) > 1:
+		return result, notCreated("%d scraping jobs of sitemap %d have the custom_id %q: %s; no other one is created. Stop or delete those that are too many in Web Scraper Cloud",
+			len(ids), c.in.SitemapID, c.in.CustomID, strings.Trim(fmt.Sprint(ids), "[]"))
+	default:
+		return CreateScrapingJobResult{ScrapingJobID: ids[0], Found: true}, nil
+	}
+}
+
+// list looks for the jobs with the custom ID and an ID above After.
+//
+// The API does not document in which order it lists. By its first page it is by ID, up
+// or down, and then what was created last is on the pages at one end: these are read
+// until one has jobs up to After, or maxLookPages are. In any other order all pages are
+// read, and more than maxLookPages are an error.
+func (c *creation) list(ctx context.Context) (ids []int64, newest int64, err error) {
+	customID := strings.TrimSpace(c.in.CustomID) // as the API's framework keeps it
+	read := func(page int) (listed []int64, last int, err error) {
+		jobs, last, err := c.a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: c.in.SitemapID}, page)
+		for _, job := range jobs {
+			listed, newest = append(listed, job.ID), max(newest, job.ID)
+			if job.ID > c.in.After && strings.TrimSpace(job.CustomID) == customID && !slices.Contains(ids, job.ID) {
+				ids = append(ids, job.ID)
+			}
+		}
+		return listed, last, fromCloud(err)
+	}
+	listed, last, err := read(1)
+	if err != nil {
+		return nil, 0, err
+	}
+	up := slices.IsSorted(listed)
+	slices.Reverse(listed)
+	sorted := up || slices.IsSorted(listed)
+	if last > maxLookPages && !sorted {
+		return nil, 0, notCreated("sitemap %d has %d pages of scraping jobs, in no order: its job with the custom_id %q is not found. Delete those that nobody needs in Web Scraper Cloud",
+			c.in.SitemapID, last, c.in.CustomID)
+	}
+	older := func() bool {
+		return sorted && slices.ContainsFunc(listed, func(id int64) bool { return id <= c.in.After })
+	}
+	for n, done := 2, !up && older(); n <= min(last, maxLookPages) && !done; n++ {
+		page := n
+		if up {
+			page = last + 2 - n
+		}
+		if listed, _, err = read(page); err != nil {
+			return nil, 0, err
+		}
+		done = older()
+	}
+	return ids, newest, nil
+}
+
+func (c *creation) checkPageCredits(ctx context.Context) error {
+	if c.in.MinPageCredits <= 0 {
+		return nil
+	}
+	account, err := c.a.Cloud.Account(ctx)
+	if err != nil {
+		return fromCloud(err)
+	}
+	if account.PageCredits < c.in.MinPageCredits {
+		return finalError{errorPageCredits, fmt.Sprintf("the account has %d page credits, %d are required (min_page_credits): no scraping job of sitemap %d was created. Get page credits, or require fewer",
+			account.PageCredits, c.in.MinPageCredits, c.in.SitemapID)}
+	}
+	return nil
+}
+
+// problematicURLs are the failed and empty pages of the job that is run again.
+func (c *creation) problematicURLs(ctx context.Context) (urls []string, err error) {
+	seen := map[string]bool{}
+	for each, err := range c.a.Cloud.ProblematicURLs(ctx, c.in.RerunOf) {
+		switch {
+		case webscraper.IsNotFound(err):
+			return nil, notCreated("the failed and empty pages of scraping job %d are not known any more, it was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE). Run the sitemap again as a whole",
+				c.in.RerunOf)
+		case err != nil:
+			return nil, fromCloud(err)
+		case each.Type != "failed" && each.Type != "empty" || seen[each.URL]:
+			continue
+		case len(urls) == maxRerunURLs:
+			return nil, notCreated("scraping job %d has more than %d failed and empty pages. Run the sitemap again as a whole", c.in.RerunOf, maxRerunURLs)
+		}
+		seen[each.URL] = true
+		urls = append(urls, each.URL)
+	}
+	return urls, nil
 }

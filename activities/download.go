@@ -126,7 +126,7 @@ func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (Dow
 		return err
 	})
 	if wait > 0 {
-		return result, notNow(in.ScrapingJobID, wait)
+		return result, notNow(fmt.Sprintf("download scraping job %d", in.ScrapingJobID), wait)
 	}
 	if err != nil && in.Earlier != nil && left.Partial == "" {
 		if kind, _, _ := judge(err); kind == ErrorDiskFull {
@@ -136,11 +136,11 @@ func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (Dow
 	return result, err
 }
 
-// notNow has Temporal wait, which keeps the heartbeat: it tells of the beginning of the
-// file.
-func notNow(scrapingJobID int64, wait time.Duration) error {
+// notNow has Temporal wait, which keeps the heartbeat and the number of the attempt: they
+// tell of what was begun.
+func notNow(operation string, wait time.Duration) error {
 	return cloudError{&webscraper.Error{
-		Operation:  fmt.Sprintf("download scraping job %d", scrapingJobID),
+		Operation:  operation,
 		StatusCode: http.StatusTooManyRequests,
 		RetryAfter: wait,
 		Message:    "the account has no call left for " + wait.Round(time.Second).String(),
@@ -161,7 +161,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	})
 	switch {
 	case wait > 0 && earlier.Partial != "":
-		return result, notNow(in.ScrapingJobID, wait)
+		return result, notNow(fmt.Sprintf("download scraping job %d", in.ScrapingJobID), wait)
 	case wait > 0:
 		return DownloadScrapingJobResult{Wait: wait}, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -74,6 +75,12 @@ const (
 	// wants a person to look first.
 	ErrorRejectedRecords = "RejectedRecords"
 	ErrorCountMismatch   = "CountMismatch"
+	// errorPageCredits: the account has fewer page credits than a scrape was to have. Not
+	// retried.
+	errorPageCredits = "TooFewPageCredits"
+	// errorNotCreated: a scraping job cannot be created, or its creation not be told from
+	// another one's. Not retried.
+	errorNotCreated = "NotCreated"
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
 )
@@ -83,7 +90,7 @@ func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
 		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, ErrorFileUnreadable, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
-		ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns, sink.FailedDataQuality,
+		errorPageCredits, errorNotCreated, ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns, sink.FailedDataQuality,
 	}
 }
 
@@ -128,6 +135,9 @@ func classify(ctx context.Context, err error) error {
 // judge is the one place that says what kind of problem an error is, and what is
 // to be done about it. verdict_test.go has the whole table.
 func judge(err error) (kind string, v verdict, delay time.Duration) {
+	if refusal, ok := errors.AsType[finalError](err); ok {
+		return refusal.kind, final, 0
+	}
 	switch {
 	case errors.Is(err, errWorkerStopping):
 		return errorWorkerStopping, retried, 0
@@ -216,6 +226,22 @@ func isBrokenConnection(err error) bool {
 type cloudError struct{ error }
 
 func (e cloudError) Unwrap() error { return e.error }
+
+func fromCloud(err error) error {
+	if err == nil {
+		return nil
+	}
+	return cloudError{err}
+}
+
+// finalError says in a sentence what only a person can mend.
+type finalError struct{ kind, sentence string }
+
+func (e finalError) Error() string { return e.sentence }
+
+func notCreated(format string, args ...any) error {
+	return finalError{errorNotCreated, fmt.Sprintf(format, args...)}
+}
 
 // is reports whether the error is of that type, or wraps one.
 func is[E error](err error) bool {

@@ -1,5 +1,7 @@
 package activities
 
+import "time"
+
 // Describe is the first half of DownloadScrapingJob.
 var Describe = (*Activities).describe
 
@@ -35,6 +37,8 @@ const (
 	ErrorArchive         = errorArchive
 	ErrorArchiveCorrupt  = errorArchiveCorrupt
 	ErrorRecordHook      = errorRecordHook
+	ErrorPageCredits     = errorPageCredits
+	ErrorNotCreated      = errorNotCreated
 )
 
 // Unchanged reports whether the description found the content published.
@@ -43,3 +47,6 @@ func (d Description) Unchanged() bool { return d.unchanged() }
 // FillSlots leaves no slot free, UnboundSlots as many as are wanted.
 func FillSlots(a *Activities)    { a.slots = newSlots(0) }
 func UnboundSlots(a *Activities) { a.slots = nil }
+
+// Settle has a created job appear in the list within d.
+func Settle(a *Activities, d time.Duration) { a.settling = d }

@@ -35,6 +35,8 @@ type Progress struct {
 	Compressed bool `json:"compressed,omitempty"`
 	// WorkerTaskQueue is that of the worker with a download's file.
 	WorkerTaskQueue string `json:"worker_task_queue,omitempty"`
+	// Sent is set when the creation of a scraping job may have been sent.
+	Sent bool `json:"sent,omitempty"`
 }
 
 // lastProgress is what earlier attempts have told last; the zero value if they

@@ -126,7 +126,7 @@ func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 		return errorRequestRefused, final, 0
 	case ok && statusVerdict(answer.StatusCode) == final && answer.RedirectedTo != "":
 		return errorRequestRefused, doubted, 0 // the signed URL has expired, say: the API gives another one
-	case ok && statusVerdict(answer.StatusCode) == final:
+	case ok && (statusVerdict(answer.StatusCode) == final || answer.ValidationErrors != nil):
 		return errorRequestRefused, final, 0
 	}
 	return errorCloud, retried, 0 // no answer, or half of one, or one that may pass

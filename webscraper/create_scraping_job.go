@@ -59,6 +59,9 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 	}
 	var created wireCreated
 	err = c.call(ctx, req, &created)
+	if err == nil && created.ID <= 0 {
+		err = fmt.Errorf("webscraper: %s: the answer has no ID", req.operation)
+	}
 	return int64(created.ID), err
 }
 

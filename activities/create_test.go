@@ -1,0 +1,491 @@
+package activities_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+const sitemap = 12
+
+// scraper is a world that counts what was created.
+type scraper struct {
+	*world
+	created atomic.Int32
+}
+
+func newScraper(t *testing.T) *scraper {
+	t.Helper()
+	s := &scraper{}
+	s.world = newWorld(t, func(o *webscrapertest.Options) {
+		o.NoRateLimit = true
+		o.Scraper = func(job webscrapertest.Job) webscrapertest.Job {
+			s.created.Add(1)
+			return job
+		}
+	})
+	s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap})
+	s.steps.Cloud = s.client(apiToken, webscraper.WithTimeout(300*time.Millisecond))
+	activities.Settle(s.steps, time.Millisecond)
+	return s
+}
+
+func scrape(customID string) activities.CreateScrapingJobInput {
+	return activities.CreateScrapingJobInput{SitemapID: sitemap, Driver: "fast", CustomID: customID}
+}
+
+func (s *scraper) create(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+	s.t.Helper()
+	return run[activities.CreateScrapingJobResult](s.world, "CreateScrapingJob", in)
+}
+
+func createOn(ctx workflow.Context, in activities.CreateScrapingJobInput, options workflow.ActivityOptions) (result activities.CreateScrapingJobResult, err error) {
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), "CreateScrapingJob", in).Get(ctx, &result)
+	return result, err
+}
+
+// attempts makes attempts until one succeeds, at most so many.
+func (s *scraper) attempts(in activities.CreateScrapingJobInput, most int32) (result activities.CreateScrapingJobResult, err error) {
+	s.t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	s.steps.Register(env)
+	env.ExecuteWorkflow(func(ctx workflow.Context) (activities.CreateScrapingJobResult, error) {
+		return createOn(ctx, in, workflow.ActivityOptions{StartToCloseTimeout: waitAtMost, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: most}})
+	})
+	if err = env.GetWorkflowError(); err == nil {
+		require.NoError(s.t, env.GetWorkflowResult(&result))
+	}
+	return result, err
+}
+
+func (s *scraper) fail(method string, times int, effect webscrapertest.Effect) {
+	s.cloud.Inject(webscrapertest.Fault{Method: method, Times: times, Effect: effect})
+}
+
+// lost does what was asked for, and answers otherwise.
+func lost(answer webscrapertest.Effect) webscrapertest.Effect {
+	return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			answer(c, next).ServeHTTP(w, r)
+		})
+	}
+}
+
+// answers answers with a body, and does nothing.
+func answers(status int, body string) webscrapertest.Effect {
+	return func(*webscrapertest.Cloud, http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		})
+	}
+}
+
+func TestScrapingJobIsCreatedAsItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	in := scrape("nightly")
+	in.Driver, in.PageLoadDelay, in.RequestInterval, in.Proxy = "fulljs", 3*time.Second, 2500*time.Millisecond, "1"
+	in.StartURLs = []string{"https://shop.test/?page=1"}
+	result, err := s.create(in)
+	require.NoError(t, err)
+	job, there := s.cloud.Job(result.ScrapingJobID)
+	require.True(t, there)
+	require.Equal(t, []any{int64(sitemap), "nightly", "fulljs", 3 * time.Second, 2500 * time.Millisecond, "1", in.StartURLs},
+		[]any{job.SitemapID, job.CustomID, job.Driver, job.PageLoadDelay, job.RequestInterval, job.Proxy, job.StartURLs})
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: job.ID}, result)
+	require.Len(t, s.cloud.Requests(), 1, "the first attempt looks for nothing")
+}
+
+// later breaks the connection, and does what was asked for when it is called.
+func later(does *atomic.Pointer[func()]) webscrapertest.Effect {
+	return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			asked := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
+			creates := func() { next.ServeHTTP(httptest.NewRecorder(), asked) }
+			does.Store(&creates)
+			webscrapertest.Reset()(c, next).ServeHTTP(w, r)
+		})
+	}
+}
+
+// Whatever happens to the calls, and to the second creation too: if the API has a created
+// job in its list by the time that it has for that, there is one.
+func TestNothingIsScrapedTwice(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	var late atomic.Pointer[func()]
+	creations := map[string]webscrapertest.Effect{
+		"goes well":                nil,
+		"does not arrive":          webscrapertest.Reset(),
+		"is refused by a proxy":    webscrapertest.FailWithHTML(http.StatusBadGateway),
+		"arrives, and breaks":      lost(webscrapertest.Reset()),
+		"arrives, and 502":         lost(webscrapertest.FailWithHTML(http.StatusBadGateway)),
+		"arrives, and 500":         lost(webscrapertest.FailWith(http.StatusInternalServerError)),
+		"arrives, and silence":     lost(webscrapertest.Hang()),
+		"arrives, and no body":     lost(webscrapertest.Empty()),
+		"arrives, and no ID":       lost(answers(http.StatusOK, `{"success":true,"data":{"custom_id":"c"}}`)),
+		"arrives, and a success":   lost(answers(http.StatusOK, `<html>OK</html>`)),
+		"arrives late":             later(&late),
+		"arrives, and no success":  lost(answers(http.StatusOK, `{"success":false,"error":"An error occured"}`)),
+		"arrives, and half of one": webscrapertest.Truncate(5),
+	}
+	// The late creation arrives while the first look is answered.
+	looks := map[string]webscrapertest.Effect{
+		"goes well":   webscrapertest.Drip(1<<20, 0),
+		"breaks":      webscrapertest.Reset(),
+		"502":         webscrapertest.FailWithHTML(http.StatusBadGateway),
+		"knows of no": answers(http.StatusOK, `{"success":true,"data":[],"current_page":1,"last_page":1,"total":0,"per_page":100}`),
+	}
+	afterwards := func(effect webscrapertest.Effect) webscrapertest.Effect {
+		return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() {
+					if creates := late.Swap(nil); creates != nil {
+						(*creates)()
+					}
+				}()
+				effect(c, next).ServeHTTP(w, r)
+			})
+		}
+	}
+	for first, one := range creations {
+		for _, second := range []string{"goes well", "arrives, and breaks", "arrives late", "is refused by a proxy"} {
+			for look, list := range looks {
+				name := fmt.Sprintf("a creation %s, the next %s, a look %s", first, second, look)
+				var faults []*webscrapertest.Injection
+				for _, effect := range []webscrapertest.Effect{one, creations[second]} {
+					if effect != nil {
+						faults = append(faults, s.cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Times: 1, Effect: effect}))
+					}
+				}
+				faults = append(faults, s.cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Times: 1, Effect: afterwards(list)}))
+				faults = append(faults, s.cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Effect: afterwards(looks["goes well"])}))
+				s.created.Store(0)
+				result, err := s.attempts(scrape(name), 10)
+				require.NoError(t, err, name)
+				require.Equal(t, int32(1), s.created.Load(), name)
+				job, there := s.cloud.Job(result.ScrapingJobID)
+				require.True(t, there, name)
+				require.Equal(t, name, job.CustomID)
+				for _, fault := range faults {
+					fault.Remove()
+				}
+			}
+		}
+	}
+}
+
+func TestJobThatAnEarlierAttemptCreatedIsFound(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	created, err := s.create(scrape("mine"))
+	require.NoError(t, err)
+	again := scrape("mine")
+	again.MayExist = true // a worker that was killed, or a workflow that was reset
+	found, err := s.create(again)
+	require.NoError(t, err)
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: created.ScrapingJobID, Found: true}, found)
+	env := s.environment()
+	env.SetHeartbeatDetails(activities.Progress{Sent: true}) // an attempt whose number was reset
+	found, err = runIn[activities.CreateScrapingJobResult](s.world, env, "CreateScrapingJob", scrape("mine"))
+	require.NoError(t, err)
+	require.True(t, found.Found)
+	require.Equal(t, int32(1), s.created.Load())
+}
+
+func TestJobsOfEarlierRunsAreNotTakenForThisOnes(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	for range 2 { // the same custom_id each night
+		_, err := s.create(scrape("nightly"))
+		require.NoError(t, err)
+	}
+	other, err := s.create(scrape("other"))
+	require.NoError(t, err)
+	in := scrape("nightly")
+	in.OnlyLook = true
+	before, err := s.create(in)
+	require.NoError(t, err)
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: other.ScrapingJobID - 1, Newest: other.ScrapingJobID}, before)
+	require.Equal(t, int32(3), s.created.Load())
+
+	in.OnlyLook, in.After = false, before.Newest
+	s.fail(http.MethodPost, 1, lost(webscrapertest.Reset()))
+	tonight, err := s.attempts(in, 3)
+	require.NoError(t, err)
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: other.ScrapingJobID + 1, Found: true}, tonight)
+
+	_, err = s.create(scrape("nightly")) // somebody else, at the same time
+	require.NoError(t, err)
+	in.MayExist = true
+	_, err = s.create(in)
+	requireFailure(t, err, activities.ErrorNotCreated, false)
+	require.ErrorContains(t, err, fmt.Sprintf(`2 scraping jobs of sitemap 12 have the custom_id "nightly": %d %d; no other one is created`,
+		tonight.ScrapingJobID, tonight.ScrapingJobID+1))
+	require.Equal(t, int32(5), s.created.Load())
+}
+
+// pages answers a list from pages of IDs, whose jobs have their ID as custom_id.
+func (s *scraper) pages(read *[]string, pages ...[]int) *webscrapertest.Injection {
+	return s.cloud.Inject(webscrapertest.Fault{Effect: func(*webscrapertest.Cloud, http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+			*read = append(*read, strconv.Itoa(page))
+			var jobs []string
+			for _, id := range pages[page-1] {
+				jobs = append(jobs, fmt.Sprintf(`{"id":%d,"custom_id":"%d"}`, id, id))
+			}
+			_, _ = fmt.Fprintf(w, `{"success":true,"data":[%s],"current_page":%d,"last_page":%d}`, strings.Join(jobs, ","), page, len(pages))
+		})
+	}})
+}
+
+func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	many := func(next func(page int) []int) (pages [][]int) {
+		for n := range 30 {
+			pages = append(pages, next(n))
+		}
+		return pages
+	}
+	for name, c := range map[string]struct {
+		pages       [][]int
+		after       int64
+		custom      string
+		read        string
+		id, newest  int64
+		wantFailure string
+	}{
+		"up":                    {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 4, custom: "6", read: "1 3 2", id: 6, newest: 6},
+		"up, nothing newer":     {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 6, custom: "6", read: "1 3", newest: 6},
+		"up, an emptied page":   {pages: [][]int{{1, 2}, {3, 4}, {}}, after: 3, custom: "4", read: "1 3 2", id: 4, newest: 4},
+		"down":                  {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 4, custom: "5", read: "1 2", id: 5, newest: 6},
+		"down, at once":         {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 5, custom: "6", read: "1", id: 6, newest: 6},
+		"all":                   {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, custom: "1", read: "1 2 3", id: 1, newest: 6},
+		"in no order":           {pages: [][]int{{5, 1, 9}, {4, 3}, {2, 7}}, after: 6, custom: "7", read: "1 2 3", id: 7, newest: 9},
+		"many":                  {pages: many(func(n int) []int { return []int{2*n + 1, 2*n + 2} }), custom: "59", read: "1 30 29 28 27 26 25 24 23 22", id: 59, newest: 60},
+		"many, in no order":     {pages: many(func(n int) []int { return []int{3*n + 1, 3*n + 3, 3*n + 2} }), custom: "9", read: "1", wantFailure: "sitemap 12 has 30 pages of scraping jobs, in no order"},
+		"without an old enough": {pages: [][]int{{7, 8}, {9, 10}}, after: 5, custom: "7", read: "1 2", id: 7, newest: 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var read []string
+			defer s.pages(&read, c.pages...).Remove()
+			in := scrape(c.custom)
+			in.OnlyLook, in.After = true, c.after
+			result, err := s.create(in)
+			require.Equal(t, c.read, strings.Join(read, " "))
+			if c.wantFailure != "" {
+				requireFailure(t, err, activities.ErrorNotCreated, false)
+				require.ErrorContains(t, err, c.wantFailure)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: c.id, Newest: c.newest}, result)
+		})
+	}
+}
+
+func TestWhatCannotBeCreatedIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change   func(*activities.CreateScrapingJobInput)
+		effect   webscrapertest.Effect
+		kind     string
+		sentence string
+		calls    int
+	}{
+		"no such driver": {change: func(in *activities.CreateScrapingJobInput) { in.Driver = "slow" },
+			kind: activities.ErrorRequestRefused, sentence: "driver: The selected driver is invalid.", calls: 1},
+		"refused with a success": {effect: answers(http.StatusOK, `{"success":false,"validationErrors":{"proxy":["The proxy is odd."]}}`),
+			kind: activities.ErrorRequestRefused, sentence: "proxy: The proxy is odd.", calls: 1},
+		"no such sitemap": {effect: webscrapertest.FailWith(http.StatusNotFound),
+			kind: activities.ErrorNotCreated, sentence: "Web Scraper Cloud has no sitemap 12", calls: 1},
+		"a wrong token": {effect: webscrapertest.FailWith(http.StatusUnauthorized),
+			kind: activities.ErrorRequestRefused, sentence: "put WEBSCRAPER_API_TOKEN of the workers right", calls: 1},
+		"no custom_id": {change: func(in *activities.CreateScrapingJobInput) { in.CustomID = " " },
+			kind: activities.ErrorNotCreated, sentence: "without custom_id"},
+		"too few page credits": {change: func(in *activities.CreateScrapingJobInput) { in.MinPageCredits = 501 },
+			kind: activities.ErrorPageCredits, sentence: "the account has 500 page credits, 501 are required (min_page_credits)", calls: 1},
+		"a rerun of a deleted job": {change: func(in *activities.CreateScrapingJobInput) { in.RerunOf = 999 },
+			kind: activities.ErrorNotCreated, sentence: "scraping job 999 are not known any more, it was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE)", calls: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScraper(t)
+			in := scrape("mine")
+			if c.change != nil {
+				c.change(&in)
+			}
+			if c.effect != nil {
+				s.fail(http.MethodPost, 0, c.effect)
+			}
+			_, err := s.attempts(in, 5)
+			requireFailure(t, err, c.kind, false)
+			require.ErrorContains(t, err, c.sentence)
+			require.Len(t, s.cloud.Requests(), c.calls)
+			require.Zero(t, s.created.Load())
+		})
+	}
+}
+
+func TestRerunScrapesTheFailedAndEmptyPages(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	url := func(n int) string { return "https://shop.test/" + strconv.Itoa(n) }
+	var problems []webscrapertest.ProblematicURL
+	var want []string
+	for n := range 120 { // of two pages of the list
+		problems = append(problems, webscrapertest.ProblematicURL{URL: url(n), Type: []string{"failed", "empty", "no_value"}[n%3]})
+		if n%3 < 2 {
+			want = append(want, url(n))
+		}
+	}
+	problems = append(problems, webscrapertest.ProblematicURL{URL: url(0), Type: "empty"})
+	in := scrape("mine")
+	in.StartURLs, in.MinPageCredits = []string{"https://shop.test/all"}, 500
+	in.RerunOf = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, ProblematicURLs: problems})
+	result, err := s.create(in)
+	require.NoError(t, err)
+	require.Equal(t, len(want), result.StartURLs)
+	job, _ := s.cloud.Job(result.ScrapingJobID)
+	require.Equal(t, want, job.StartURLs)
+
+	in.RerunOf = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, ProblematicURLs: []webscrapertest.ProblematicURL{{URL: url(1), Type: "no_value"}}})
+	result, err = s.create(in)
+	require.NoError(t, err)
+	require.Zero(t, result)
+	require.Equal(t, int32(1), s.created.Load())
+
+	for n := range 5001 {
+		problems = append(problems, webscrapertest.ProblematicURL{URL: url(1000 + n), Type: "failed"})
+	}
+	in.RerunOf = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, ProblematicURLs: problems})
+	_, err = s.create(in)
+	requireFailure(t, err, activities.ErrorNotCreated, false)
+	require.ErrorContains(t, err, "more than 5000 failed and empty pages. Run the sitemap again as a whole")
+}
+
+func TestCreationWaitsForItsCalls(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	s.limit(1)
+	_, err := s.create(scrape("one"))
+	require.NoError(t, err)
+	waits, err := s.create(scrape("another"))
+	require.NoError(t, err)
+	require.InDelta(t, 15*time.Minute, waits.Wait, float64(time.Minute))
+	require.Equal(t, activities.CreateScrapingJobResult{Wait: waits.Wait}, waits)
+	in := scrape("another")
+	in.MayExist = true
+	waits, err = s.create(in)
+	require.NoError(t, err)
+	require.Positive(t, waits.Wait)
+	require.Equal(t, map[string]int{"scraping-job": 1}, s.calls())
+
+	// What one attempt may have sent, the next has to know: it is one of the same activity.
+	_, err = s.attempts(scrape("a third"), 1)
+	require.NoError(t, err)
+	env := s.environment()
+	env.SetHeartbeatDetails(activities.Progress{Sent: true})
+	_, err = runIn[activities.CreateScrapingJobResult](s.world, env, "CreateScrapingJob", scrape("another"))
+	requireFailure(t, err, activities.ErrorRateLimited, true)
+	require.InDelta(t, 15*time.Minute, failureOf(t, err).NextRetryDelay(), float64(time.Minute))
+}
+
+func TestCreationThatMeetsTheLimitWasNotSent(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	s.fail(http.MethodPost, 1, webscrapertest.TooManyRequests(90*time.Second))
+	waits, err := s.create(scrape("mine"))
+	require.NoError(t, err)
+	require.InDelta(t, 91*time.Second, waits.Wait, float64(10*time.Second))
+	require.Equal(t, activities.CreateScrapingJobResult{Wait: waits.Wait}, waits)
+}
+
+// onServer has the activity executed with heartbeats, by a real server.
+func (s *scraper) onServer(in activities.CreateScrapingJobInput) (client.Client, client.WorkflowRun, worker.Worker) {
+	s.t.Helper()
+	namespace := temporaltest.NewNamespace(s.t)
+	onWorker := worker.New(namespace.Client, queue, worker.Options{WorkerStopTimeout: waitAtMost})
+	s.steps.Register(onWorker)
+	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context, in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		return createOn(ctx, in, workflow.ActivityOptions{StartToCloseTimeout: 2 * waitAtMost, HeartbeatTimeout: waitAtMost, WaitForCancellation: true})
+	}, workflow.RegisterOptions{Name: "Create"})
+	require.NoError(s.t, onWorker.Start())
+	run, err := namespace.Client.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: "create", TaskQueue: queue}, "Create", in)
+	require.NoError(s.t, err)
+	return namespace.Client, run, onWorker
+}
+
+func TestAnswerOfACreationIsNotLostToACancellation(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	s.steps.Cloud = s.client(apiToken)
+	sending, answer := make(chan struct{}), make(chan struct{})
+	s.fail(http.MethodPost, 1, func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(sending)
+			<-answer
+			next.ServeHTTP(w, r)
+		})
+	})
+	temporal, run, onWorker := s.onServer(scrape("mine"))
+	defer onWorker.Stop()
+	<-sending
+	require.NoError(t, temporal.CancelWorkflow(t.Context(), run.GetID(), ""))
+	close(answer)
+	var result activities.CreateScrapingJobResult
+	require.NoError(t, run.Get(t.Context(), &result))
+	require.NotZero(t, result.ScrapingJobID)
+}
+
+// Temporal has forgotten the attempt, and it does not know.
+func TestAttemptThatDoesNotCountAnyMoreSendsNothing(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	s.steps.Cloud = s.client(apiToken)
+	looking, answer := make(chan struct{}), make(chan struct{})
+	s.fail(http.MethodGet, 1, func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(looking)
+			<-answer
+			next.ServeHTTP(w, r)
+		})
+	})
+	in := scrape("mine")
+	in.MayExist = true
+	temporal, run, onWorker := s.onServer(in)
+	<-looking
+	require.NoError(t, temporal.TerminateWorkflow(t.Context(), run.GetID(), "", "a test"))
+	close(answer)
+	require.Eventually(t, func() bool { return s.calls()["scraping-jobs"] == 2 }, waitAtMost, pollEvery)
+	onWorker.Stop() // after the activity has ended
+	require.Zero(t, s.created.Load())
+}
