@@ -29,8 +29,8 @@ type DownloadScrapingJobInput struct {
 	IfDue *IfDue `json:"if_due,omitempty"`
 	// ByHand is set when a person has asked for it: calls of the API go first.
 	ByHand bool `json:"by_hand,omitempty"`
-	// DataQuality has the API check the job's data before it is downloaded; see
-	// DownloadScrapingJobResult.FailedDataQuality.
+	// DataQuality has the API check the data of a job that is due before it is
+	// downloaded; see DownloadScrapingJobResult.FailedDataQuality.
 	DataQuality bool `json:"data_quality,omitempty"`
 	// Earlier is what an interrupted download has left on this worker.
 	Earlier *Progress `json:"earlier,omitempty"`
@@ -155,6 +155,9 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	}
 	defer release()
 	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &a.downloadLooks}
+	if in.DataQuality {
+		purpose.more = 1
+	}
 	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
 		result, err = a.lookAndDownload(looking, calling, in, earlier)
 		return err
@@ -186,6 +189,11 @@ func (a *Activities) lookAndDownload(
 	}
 	if !described.Due(in.IfDue.Again) {
 		return result, nil
+	}
+	if in.DataQuality {
+		if result.FailedDataQuality, err = a.failedDataQuality(ctx, described.Job, earlier); err != nil {
+			return result, err
+		}
 	}
 	earlier.OfRecords = described.Job.StoredRecordCount
 	file, progress, err := a.download(ctx, in, earlier)

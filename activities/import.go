@@ -79,8 +79,8 @@ type ImportRecordsResult struct {
 //
 // A download that holds fewer records than the job has stored is published as well.
 // An import that is worse than the published one of the job, that has nothing good or
-// fewer records than MinRecordsPercent, or that the sink withholds, is not published
-// until a person accepts it.
+// fewer records than MinRecordsPercent, has FailedDataQuality, or that the sink
+// withholds, is not published until a person accepts it.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	result, err := a.importRecords(ctx, in)
 	if err == nil {
@@ -165,7 +165,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 
 // publish publishes what is loaded, or abandons it and notes in the result why.
 func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt sink.Import, result *ImportRecordsResult, progress func()) error {
-	asked, err := a.tooFew(ctx, in, attempt)
+	asked, err := a.whyWithhold(ctx, in, attempt)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,17 @@ import (
 // left unmapped in an import that replaces another one.
 const tolerated = 100
 
+// whyWithhold is the next question that a person has to answer before an import is
+// published, or nil. Who accepts a failed check accepts another one of the same content:
+// only the sitemap's limits can have changed between the two.
+func (a *Activities) whyWithhold(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
+	quality := sink.Question{Kind: sink.FailedDataQuality, Reason: in.FailedDataQuality}
+	if in.FailedDataQuality != "" && !quality.AcceptedIn(in.Accepted) {
+		return &quality, nil
+	}
+	return a.tooFew(ctx, in, attempt)
+}
+
 // tooFew is the question whether an import is published that has too few good records,
 // with the first reasons for the others, or nil.
 func (a *Activities) tooFew(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
