@@ -30,9 +30,8 @@ type CreateScrapingJobInput struct {
 	// CustomID tells the job from all others of the sitemap that were created since
 	// After. Required.
 	CustomID string `json:"custom_id"`
-	// After is the highest ID of the sitemap's jobs that were there before, whatever
-	// custom ID they have, which is the Newest of an OnlyLook; 0 if no other job ever has
-	// the custom ID.
+	// After is the highest ID of the jobs that have the custom ID for another reason, as
+	// OnlyLook has found it; 0 for none.
 	After int64 `json:"after,omitempty"`
 	// OnlyLook creates nothing: the result is the latest job with the custom ID and an ID
 	// above After.
@@ -44,8 +43,6 @@ type CreateScrapingJobInput struct {
 	RerunOf int64 `json:"rerun_of,omitempty"`
 	// MinPageCredits is how many page credits the account has to have; 0 looks at none.
 	MinPageCredits int64 `json:"min_page_credits,omitempty"`
-	// ByHand is set when a person has asked for it: calls of the API go first.
-	ByHand bool `json:"by_hand,omitempty"`
 }
 
 // CreateScrapingJobResult names the job.
@@ -58,8 +55,6 @@ type CreateScrapingJobResult struct {
 	Found bool `json:"found,omitempty"`
 	// StartURLs counts the URLs of a RerunOf, unless the job was Found.
 	StartURLs int `json:"start_urls,omitempty"`
-	// Newest is the highest ID of all jobs of the sitemap, of an OnlyLook.
-	Newest int64 `json:"newest,omitempty"`
 }
 
 const (
@@ -82,7 +77,7 @@ func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJob
 	c.sent.Store(lastProgress(ctx).Sent) // an attempt that was reset is the first again
 	defer keepHeartbeating(ctx, c.progress)()
 	c.mayExist = in.MayExist || activity.GetInfo(ctx).Attempt > 1 || c.sent.Load()
-	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, more: c.looks()}
+	purpose := calls{class: postgres.CallsForDownloads, more: c.looks()}
 	wait, err := a.calling(ctx, purpose, func(_, calling context.Context) (err error) {
 		result, err = c.run(calling)
 		return err
@@ -129,8 +124,8 @@ func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err
 		return result, notCreated("a scraping job of sitemap %d without custom_id could not be found again", c.in.SitemapID)
 	}
 	if c.in.OnlyLook {
-		ids, newest, err := c.list(ctx)
-		return CreateScrapingJobResult{ScrapingJobID: slices.Max(append(ids, 0)), Newest: newest}, err
+		ids, err := c.list(ctx)
+		return CreateScrapingJobResult{ScrapingJobID: slices.Max(append(ids, 0))}, err
 	}
 	if c.mayExist {
 		if result, err = c.find(ctx); err != nil || result.Found {
@@ -205,7 +200,7 @@ func (c *creation) send(ctx context.Context) (id int64, err error) {
 
 // find returns the job that an earlier attempt has created.
 func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, err error) {
-	switch ids, _, err := c.list(ctx); {
+	switch ids, err := c.list(ctx); {
 	case err != nil || len(ids) == 0:
 		return result, err
 	case len(ids) > 1:
@@ -222,12 +217,12 @@ func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, er
 // or down, and then what was created last is on the pages at one end: these are read
 // until one has jobs up to After, or maxLookPages are. In any other order all pages are
 // read, and more than maxLookPages are an error.
-func (c *creation) list(ctx context.Context) (ids []int64, newest int64, err error) {
+func (c *creation) list(ctx context.Context) (ids []int64, err error) {
 	customID := strings.TrimSpace(c.in.CustomID) // as the API's framework keeps it
 	read := func(page int) (listed []int64, last int, err error) {
 		jobs, last, err := c.a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: c.in.SitemapID}, page)
 		for _, job := range jobs {
-			listed, newest = append(listed, job.ID), max(newest, job.ID)
+			listed = append(listed, job.ID)
 			if job.ID > c.in.After && strings.TrimSpace(job.CustomID) == customID && !slices.Contains(ids, job.ID) {
 				ids = append(ids, job.ID)
 			}
@@ -236,13 +231,13 @@ func (c *creation) list(ctx context.Context) (ids []int64, newest int64, err err
 	}
 	listed, last, err := read(1)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	up := slices.IsSorted(listed)
 	slices.Reverse(listed)
 	sorted := up || slices.IsSorted(listed)
 	if last > maxLookPages && !sorted {
-		return nil, 0, notCreated("sitemap %d has %d pages of scraping jobs, in no order: its job with the custom_id %q is not found. Delete those that nobody needs in Web Scraper Cloud",
+		return nil, notCreated("sitemap %d has %d pages of scraping jobs, in no order: its job with the custom_id %q is not found. Delete those that nobody needs in Web Scraper Cloud",
 			c.in.SitemapID, last, c.in.CustomID)
 	}
 	older := func() bool {
@@ -254,11 +249,11 @@ func (c *creation) list(ctx context.Context) (ids []int64, newest int64, err err
 			page = last + 2 - n
 		}
 		if listed, _, err = read(page); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		done = older()
 	}
-	return ids, newest, nil
+	return ids, nil
 }
 
 func (c *creation) checkPageCredits(ctx context.Context) error {

@@ -232,10 +232,10 @@ func TestJobsOfEarlierRunsAreNotTakenForThisOnes(t *testing.T) {
 	in.OnlyLook = true
 	before, err := s.create(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: other.ScrapingJobID - 1, Newest: other.ScrapingJobID}, before)
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: other.ScrapingJobID - 1}, before)
 	require.Equal(t, int32(3), s.created.Load())
 
-	in.OnlyLook, in.After = false, before.Newest
+	in.OnlyLook, in.After = false, before.ScrapingJobID
 	s.fail(http.MethodPost, 1, lost(webscrapertest.Reset()))
 	tonight, err := s.attempts(in, 3)
 	require.NoError(t, err)
@@ -280,19 +280,19 @@ func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
 		after       int64
 		custom      string
 		read        string
-		id, newest  int64
+		id          int64
 		wantFailure string
 	}{
-		"up":                    {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 4, custom: "6", read: "1 3 2", id: 6, newest: 6},
-		"up, nothing newer":     {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 6, custom: "6", read: "1 3", newest: 6},
-		"up, an emptied page":   {pages: [][]int{{1, 2}, {3, 4}, {}}, after: 3, custom: "4", read: "1 3 2", id: 4, newest: 4},
-		"down":                  {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 4, custom: "5", read: "1 2", id: 5, newest: 6},
-		"down, at once":         {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 5, custom: "6", read: "1", id: 6, newest: 6},
-		"all":                   {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, custom: "1", read: "1 2 3", id: 1, newest: 6},
-		"in no order":           {pages: [][]int{{5, 1, 9}, {4, 3}, {2, 7}}, after: 6, custom: "7", read: "1 2 3", id: 7, newest: 9},
-		"many":                  {pages: many(func(n int) []int { return []int{2*n + 1, 2*n + 2} }), custom: "59", read: "1 30 29 28 27 26 25 24 23 22", id: 59, newest: 60},
+		"up":                    {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 4, custom: "6", read: "1 3 2", id: 6},
+		"up, nothing newer":     {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 6, custom: "6", read: "1 3"},
+		"up, an emptied page":   {pages: [][]int{{1, 2}, {3, 4}, {}}, after: 3, custom: "4", read: "1 3 2", id: 4},
+		"down":                  {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 4, custom: "5", read: "1 2", id: 5},
+		"down, at once":         {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 5, custom: "6", read: "1", id: 6},
+		"all":                   {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, custom: "1", read: "1 2 3", id: 1},
+		"in no order":           {pages: [][]int{{5, 1, 9}, {4, 3}, {2, 7}}, after: 6, custom: "7", read: "1 2 3", id: 7},
+		"many":                  {pages: many(func(n int) []int { return []int{2*n + 1, 2*n + 2} }), custom: "59", read: "1 30 29 28 27 26 25 24 23 22", id: 59},
 		"many, in no order":     {pages: many(func(n int) []int { return []int{3*n + 1, 3*n + 3, 3*n + 2} }), custom: "9", read: "1", wantFailure: "sitemap 12 has 30 pages of scraping jobs, in no order"},
-		"without an old enough": {pages: [][]int{{7, 8}, {9, 10}}, after: 5, custom: "7", read: "1 2", id: 7, newest: 10},
+		"without an old enough": {pages: [][]int{{7, 8}, {9, 10}}, after: 5, custom: "7", read: "1 2", id: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var read []string
@@ -307,7 +307,7 @@ func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: c.id, Newest: c.newest}, result)
+			require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: c.id}, result)
 		})
 	}
 }
