@@ -17,17 +17,18 @@ import (
 // starters of the namespace. One that is nil was not given, neither as a flag nor
 // as a variable: what the schedule has stays in force.
 type importFlags struct {
-	TaskQueue         *string `env:"TASK_QUEUE" help:"Task queue that the workers listen on. Default: ${task_queue}."`
-	HoldBeforeDelete  *string `env:"HOLD_BEFORE_DELETE" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${hold}."`
-	SourceFormat      *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export to import from: json or csv. Default: ${source_format}."`
-	SourceRaw         *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: false."`
-	BatchRecords      *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records committed at a time. Default: ${batch_records}."`
-	MaxRecordBytes    *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${max_record_bytes}."`
-	MaxRejected       *string `env:"MAX_REJECTED" placeholder:"N" help:"Records, rejected or without a row in a mapped table, up to which an import counts as complete. Default: 0."`
-	MinRecordsPercent *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about; 0 for any number. Default: 0."`
-	AttentionTimeout  *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a person before it fails. Default: ${attention_timeout}."`
-	WorkerGoneAfter   *string `env:"WORKER_GONE_AFTER" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${worker_gone_after}."`
-	HeartbeatTimeout  *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may be silent before another attempt takes over. Default: ${heartbeat_timeout}."`
+	TaskQueue          *string `env:"TASK_QUEUE" help:"Task queue that the workers listen on. Default: ${task_queue}."`
+	HoldBeforeDelete   *string `env:"HOLD_BEFORE_DELETE" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${hold}."`
+	SourceFormat       *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export to import from: json or csv. Default: ${source_format}."`
+	SourceRaw          *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: false."`
+	BatchRecords       *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records committed at a time. Default: ${batch_records}."`
+	MaxRecordBytes     *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${max_record_bytes}."`
+	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"Records, rejected or without a row in a mapped table, up to which an import counts as complete. Default: 0."`
+	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about; 0 for any number. Default: 0."`
+	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask a person about a job whose data the API's own check finds wanting before it is published: true or false. Default: false."`
+	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a person before it fails. Default: ${attention_timeout}."`
+	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${worker_gone_after}."`
+	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may be silent before another attempt takes over. Default: ${heartbeat_timeout}."`
 }
 
 func (f *importFlags) taskQueue() string {
@@ -87,6 +88,7 @@ var importSettings = []setting{
 	of("MAX_RECORD_BYTES", number(1, workflows.MaxMaxRecordBytes), func(i *workflows.Installation) *int { return &i.Settings.MaxRecordBytes }),
 	of("MAX_REJECTED", number(0, math.MaxInt), func(i *workflows.Installation) *int { return &i.Settings.MaxRejected }),
 	of("MIN_RECORDS_PERCENT", number(0, 100), func(i *workflows.Installation) *int { return &i.Settings.MinRecordsPercent }),
+	of("REQUIRE_DATA_QUALITY", (*program.Settings).Bool, func(i *workflows.Installation) *bool { return &i.Settings.RequireDataQuality }),
 	of("ATTENTION_TIMEOUT", timeout, func(i *workflows.Installation) *string { return &i.Settings.AttentionTimeout }),
 	of("WORKER_GONE_AFTER", timeout, func(i *workflows.Installation) *string { return &i.Settings.WorkerGoneAfter }),
 	of("HEARTBEAT_TIMEOUT", timeout, func(i *workflows.Installation) *string { return &i.Settings.HeartbeatTimeout }),

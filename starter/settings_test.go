@@ -132,7 +132,7 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	namespace := newNamespace(t)
 	changed := []string{
 		"TASK_QUEUE=prices", "RECONCILE_EVERY=1h", "HOLD_BEFORE_DELETE=0", "FILTER_SITEMAP_PREFIX=shop-", "FILTER_TAG=prices", "FILTER_STATUSES=finished, failed",
-		"SOURCE_FORMAT=csv", "SOURCE_RAW=true", "BATCH_RECORDS=1", "MAX_RECORD_BYTES=2", "MAX_REJECTED=3", "MIN_RECORDS_PERCENT=4",
+		"SOURCE_FORMAT=csv", "SOURCE_RAW=true", "BATCH_RECORDS=1", "MAX_RECORD_BYTES=2", "MAX_REJECTED=3", "MIN_RECORDS_PERCENT=4", "REQUIRE_DATA_QUALITY=true",
 		"ATTENTION_TIMEOUT=90m", "WORKER_GONE_AFTER=1m30s", "HEARTBEAT_TIMEOUT=2s",
 	}
 	setUp(t, changed...)
@@ -141,7 +141,8 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 		TaskQueue: "prices", Every: time.Hour,
 		Settings: workflows.Settings{
 			HoldBeforeDelete: "0", SourceFormat: "csv", SourceRaw: true, BatchRecords: 1, MaxRecordBytes: 2, MaxRejected: 3, MinRecordsPercent: 4,
-			AttentionTimeout: "1h30m", WorkerGoneAfter: "1m30s", HeartbeatTimeout: "2s", SearchAttributes: there.Settings.SearchAttributes,
+			RequireDataQuality: true,
+			AttentionTimeout:   "1h30m", WorkerGoneAfter: "1m30s", HeartbeatTimeout: "2s", SearchAttributes: there.Settings.SearchAttributes,
 			Filter: activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"finished", "failed"}},
 		},
 	}, there)
@@ -150,7 +151,8 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	back := map[string]string{
 		"RECONCILE_EVERY": "15m", "FILTER_SITEMAP_PREFIX": "", "FILTER_TAG": "", "FILTER_STATUSES": "", "SOURCE_FORMAT": "json", "SOURCE_RAW": "false",
 		"HOLD_BEFORE_DELETE": "24h", "BATCH_RECORDS": "5000", "MAX_RECORD_BYTES": "16777216", "MAX_REJECTED": "0", "MIN_RECORDS_PERCENT": "0",
-		"ATTENTION_TIMEOUT": "168h", "WORKER_GONE_AFTER": "5m", "HEARTBEAT_TIMEOUT": "30s",
+		"REQUIRE_DATA_QUALITY": "false",
+		"ATTENTION_TIMEOUT":    "168h", "WORKER_GONE_AFTER": "5m", "HEARTBEAT_TIMEOUT": "30s",
 	}
 	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(back)) {
