@@ -17,7 +17,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// job is one scraping job of the demo.
+// job is one scraping job of the demo, of the sitemap with the same ID.
 type job struct {
 	id      int64
 	sitemap string
@@ -30,34 +30,43 @@ var jobs = []job{
 	{1003, "whole-shop", 200_000},
 }
 
-// createdJobRecords is what a job created through the API scrapes.
-const createdJobRecords = 1_000
-
-// newCloud returns the stand-in. Jobs that are created through its API finish a few
-// seconds later.
+// newCloud returns the fake. Jobs that are created through its API finish some seconds
+// later.
 func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
-	return webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Scraper: scrape})
+	return webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Timeline: webscrapertest.Timeline{
+		WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 3 * time.Second,
+	}})
 }
 
-// addJobs adds the demo's jobs, which are being scraped and finish a few seconds after
-// now.
+// definition is a sitemap that scrapes as many records as the job has, with the same
+// columns.
+func (j job) definition() string {
+	const selectors = `
+		{"id":"item","type":"SelectorElement","parentSelectors":["_root"],"selector":"div.thumbnail","multiple":true},
+		{"id":"category","type":"SelectorText","parentSelectors":["item"],"selector":".category"},
+		{"id":"subcategory","type":"SelectorText","parentSelectors":["item"],"selector":".subcategory"},
+		{"id":"product","type":"SelectorLink","parentSelectors":["item"],"selector":"a.title"},
+		{"id":"price","type":"SelectorText","parentSelectors":["item"],"selector":"h4.price"},
+		{"id":"reviews","type":"SelectorText","parentSelectors":["item"],"selector":".review-count"},
+		{"id":"rating","type":"SelectorElementAttribute","parentSelectors":["item"],"selector":"[data-rating]"},
+		{"id":"image","type":"SelectorImage","parentSelectors":["item"],"selector":"img"},
+		{"id":"description","type":"SelectorText","parentSelectors":["item"],"selector":".description"}`
+	return fmt.Sprintf(`{"_id":%q,"startUrl":["https://webscraper.io/test-sites/e-commerce/allinone?page=[1-%d]"],"selectors":[%s]}`,
+		j.sitemap, j.records/20, selectors)
+}
+
+// addJobs adds the demo's sitemaps and their jobs, which are being scraped and finish a
+// few seconds after now.
 func addJobs(cloud *webscrapertest.Cloud) {
 	for i, j := range jobs {
+		cloud.AddSitemap(webscrapertest.Sitemap{ID: j.id, JSON: j.definition()})
 		cloud.AddJob(webscrapertest.Job{
-			ID:          j.id,
-			SitemapName: j.sitemap,
-			CustomID:    fmt.Sprintf("demo-%d", i+1),
-			Records:     webscrapertest.Products(int(j.records), j.id),
-			Timeline:    webscrapertest.Timeline{Scheduling: time.Second, Started: time.Duration(i+1) * time.Second},
+			ID:       j.id,
+			CustomID: fmt.Sprintf("demo-%d", i+1),
+			Records:  webscrapertest.Products(int(j.records), j.id),
+			Timeline: webscrapertest.Timeline{Scheduling: time.Second, Started: time.Duration(i+1) * time.Second},
 		})
 	}
-}
-
-// scrape is what a job created through the API does.
-func scrape(created webscrapertest.Job) webscrapertest.Job {
-	created.Records = webscrapertest.Products(createdJobRecords, time.Now().UnixNano())
-	created.Timeline = webscrapertest.Timeline{Scheduling: time.Second, Started: 2 * time.Second}
-	return created
 }
 
 // faults are what can be made to go wrong with the next requests.
@@ -66,6 +75,7 @@ var faults = map[string]webscrapertest.Fault{
 	"empty":    {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
 	"502":      {Times: 3, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)},
 	"429":      {Times: 1, Effect: webscrapertest.TooManyRequests(10 * time.Second)},
+	"lost":     {Method: http.MethodPost, Path: "scraping-job", Times: 1, Effect: webscrapertest.ResetAt(0)}, // the answer to a creation
 	"401":      {Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)},
 }
 

@@ -1,9 +1,16 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +19,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
@@ -60,4 +68,28 @@ func TestCloudAloneServesAnyClient(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	require.Equal(t, program.ExitOK, cloud.Stop())
 	require.NotContains(t, cloud.Log.String(), "any-secret")
+}
+
+// A sitemap of the demo that is run again gives what its job has: as many records,
+// with the same columns.
+func TestSitemapsScrapeWhatTheirJobsHave(t *testing.T) {
+	cloud := newCloud("any-secret", slog.New(slog.DiscardHandler))
+	addJobs(cloud)
+	columns := func(records webscrapertest.Records) []string {
+		var record map[string]string
+		require.NoError(t, json.NewDecoder(records.Open()).Decode(&record))
+		return slices.Sorted(maps.Keys(record))
+	}
+	for i, j := range jobs {
+		answer := httptest.NewRecorder()
+		cloud.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/api/v1/scraping-job?api_token=any-secret",
+			strings.NewReader(fmt.Sprintf(`{"sitemap_id":%d,"driver":"fast","page_load_delay":2000,"request_interval":2000}`, j.id))))
+		require.Equal(t, http.StatusOK, answer.Code, answer.Body)
+		first, _ := cloud.Job(j.id)
+		again, found := cloud.Job(jobs[len(jobs)-1].id + int64(i) + 1)
+		require.True(t, found)
+		require.Equal(t, j.sitemap, again.SitemapName)
+		require.EqualValues(t, j.records, again.Records.Count())
+		require.Equal(t, columns(first.Records), columns(again.Records))
+	}
 }

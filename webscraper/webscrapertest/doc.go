@@ -1,4 +1,4 @@
-// Package webscrapertest is a stand-in for Web Scraper Cloud (webscraper.io):
+// Package webscrapertest is a fake of Web Scraper Cloud (webscraper.io):
 // its API and its webhooks, without an account. Use it to test code that
 // imports scraped data, or run it as a server of its own.
 //
@@ -20,8 +20,28 @@
 // need no memory. A job keeps its status until it is changed by
 // [Cloud.Finish], [Cloud.SetStatus] or [Cloud.Continue], or goes through its
 // statuses on its own clock, its records and counters growing, when it has a
-// [Timeline]. Jobs that are created through the API do what
-// [Options] say.
+// [Timeline].
+//
+// A job that is created through the API has the Timeline of the [Options], and
+// what it scrapes follows from its sitemap's selectors and its start URLs:
+//
+//   - A page gives one record, with a column for each selector, "title 1" in
+//     "title". A column that [Products] have too, such as "price", has a value
+//     like theirs.
+//   - A selector of several values or elements gives 20 of them, a record each.
+//     A link with selectors below it opens a page; one of several links, and a
+//     pagination, open 5.
+//   - A start URL with a range, such as https://example.com/[1-1000], is as many
+//     pages; a job has at most 20,000.
+//   - A start URL whose host ends in .invalid fails, and no link of it is
+//     followed. A start URL gives nothing, and is empty, where no selector has a
+//     value, and where one has :contains("some text") of which the last word is
+//     not in the URL. Both are in problematic-urls. When more than half of the
+//     pages have failed, so does the job.
+//
+// Which pages, elements and values there are is invented; what the selectors make
+// of them is the service's way, regular expressions and the columns of tables
+// apart.
 //
 // [Cloud.Job], [Cloud.Deleted], [Cloud.Requests] and the [Delivery] of
 // [Cloud.SendWebhook] tell what happened.
@@ -40,7 +60,8 @@
 // The effects are [FailWith] (401, 404), [FailWithHTML] (a 502 of a proxy),
 // [TooManyRequests], [Empty], [Hang], [HangAt], [Reset], [ResetAt],
 // [Truncate], [TruncateSilently], [Drip] and [ChangeRecords]; any other
-// function of type [Effect] will do as well.
+// function of type [Effect] will do as well. ResetAt(0) lets a request be carried
+// out and loses the answer.
 //
 // # Faithfulness
 //
@@ -48,10 +69,11 @@
 // documentation and of the tests and sources of its own clients, the
 // misspelled "An error occured" among them; a test beside this package runs the
 // vendor's Node.js client against it. Where the service is not documented, the
-// stand-in decides: validation errors have status 422; a wrong token has 401,
+// fake decides: validation errors have status 422, and a job's fields that are not
+// called optional are required; a wrong token has 401,
 // with the body of other errors; so has the 429 of the rate limit; lists are in
 // order of id; a job without custom_id has none in its webhook; JSON downloads
 // have an ETag and serve ranges, which [Options] can turn off, CSV ones do not, and
-// there are none as XLSX; the scheduler of a sitemap that never had one is at its
-// defaults; a job that is continued keeps its download until it ends.
+// there are none as XLSX; the scheduler of a sitemap that never had one is
+// empty; a job that is continued keeps its download until it ends.
 package webscrapertest

@@ -51,7 +51,8 @@ func (c *Cloud) selectorsOf(sitemapID int64) []string {
 	document, _ := parseSitemap([]byte(s.JSON)) // is valid
 	var columns []string
 	for _, selector := range document.Selectors {
-		columns = append(columns, selector.ID)
+		own, _, _ := selector.gives()
+		columns = append(columns, own...)
 	}
 	return columns
 }

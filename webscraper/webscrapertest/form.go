@@ -2,8 +2,10 @@ package webscrapertest
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,17 +105,34 @@ func (f *form) integer(field string) int64 {
 	n, err := strconv.ParseInt(f.text(field), 10, 64)
 	if err != nil {
 		f.fail(field, "The "+spell(field)+" must be an integer.")
+	} else if n < 0 {
+		f.fail(field, "The "+spell(field)+" must be at least 0.")
 	}
 	return n
 }
 
-func (f *form) stringList(field string) []string {
+func (f *form) urls(field string) []string {
 	value := f.value(field)
 	var list []string
 	if value != nil && json.Unmarshal(value, &list) != nil {
 		f.fail(field, "The "+spell(field)+" must be an array.")
 	}
+	for i, text := range list {
+		if parsed, err := url.Parse(text); err != nil || parsed.Host == "" {
+			name := fmt.Sprintf("%s.%d", field, i)
+			f.fail(name, "The "+spell(name)+" must be a valid URL.")
+		}
+	}
 	return list
+}
+
+// scalar is a number or a string, as text.
+func (f *form) scalar(field string) string {
+	text := f.text(field)
+	if value := f.value(field); value != nil && strings.ContainsRune("{[tf", rune(value[0])) {
+		f.fail(field, "The selected "+spell(field)+" is invalid.")
+	}
+	return text
 }
 
 // text is a field whose type is not certain: a string as it is, anything else

@@ -137,6 +137,7 @@ func (j *job) setStatus(status string) {
 	j.Status, j.running, j.scraped = status, false, 0
 	if terminal(status) && j.continued != nil {
 		j.setRecords(*j.continued)
+		j.ProblematicURLs = nil
 	}
 }
 
@@ -193,6 +194,9 @@ func (j *job) pages() Pages {
 		return Pages{Scheduled: stored, Executed: stored}
 	}
 	if j.running && !j.complete() {
+		if j.Status == statusWaitingToBeScheduled || j.Status == statusScheduling {
+			return Pages{}
+		}
 		for _, n := range []*int64{&pages.Executed, &pages.Failed, &pages.Empty, &pages.NoValue} {
 			*n = int64(j.scraped * float64(*n))
 		}

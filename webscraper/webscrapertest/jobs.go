@@ -8,6 +8,11 @@ import "fmt"
 func (c *Cloud) AddJob(definition Job) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.addJob(definition)
+}
+
+// addJob is AddJob for a caller that holds c.mu.
+func (c *Cloud) addJob(definition Job) int64 {
 	if definition.ID == 0 {
 		definition.ID = c.lastJobID + 1
 	}

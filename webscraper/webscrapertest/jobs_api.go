@@ -28,34 +28,38 @@ func (c *Cloud) withJob(handle func(http.ResponseWriter, *http.Request, job)) ht
 }
 
 func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
-	form, ok := readForm(w, r, "sitemap_id")
+	form, ok := readForm(w, r, "sitemap_id", "driver", "page_load_delay", "request_interval")
 	if !ok {
 		return
 	}
-	sitemapID := form.integer("sitemap_id")
-	c.mu.Lock()
-	if _, known := c.sitemaps[sitemapID]; !known && form.ok("sitemap_id") {
-		form.fail("sitemap_id", "The selected sitemap id is invalid.")
-	}
-	c.mu.Unlock()
 	definition := Job{
-		SitemapID:       sitemapID,
+		SitemapID:       form.integer("sitemap_id"),
 		Driver:          form.oneOf("driver", drivers...),
 		PageLoadDelay:   time.Duration(form.integer("page_load_delay")) * time.Millisecond,
 		RequestInterval: time.Duration(form.integer("request_interval")) * time.Millisecond,
-		Proxy:           form.text("proxy"),
-		StartURLs:       form.stringList("start_urls"),
+		Proxy:           form.scalar("proxy"),
+		StartURLs:       form.urls("start_urls"),
 		CustomID:        form.string("custom_id"),
-		Status:          statusWaitingToBeScheduled,
+		Timeline:        c.options.Timeline,
 	}
+	c.mu.Lock()
+	s, known := c.sitemaps[definition.SitemapID]
+	if !known && form.ok("sitemap_id") {
+		form.fail("sitemap_id", "The selected sitemap id is invalid.")
+	}
+	if known && len(form.errors) == 0 {
+		document, _ := parseSitemap([]byte(s.JSON)) // is valid
+		definition.ID = c.lastJobID + 1
+		c.addJob(document.scrape(definition, c.options.Unreachable))
+	}
+	c.mu.Unlock()
 	if form.refused(w) {
 		return
 	}
-	id := c.AddJob(c.options.Scraper(definition))
 	answer := struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`
-	}{ID: id}
+	}{ID: definition.ID}
 	if definition.CustomID != "" {
 		answer.CustomID = &definition.CustomID
 	}
@@ -69,7 +73,7 @@ func (c *Cloud) listJobs(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	now := c.options.Clock()
 	for _, j := range c.jobs {
-		if j.deleted ||
+		if j.deleted || now.Sub(j.TimeCreated) < c.options.ListDelay ||
 			sitemapID != "" && sitemapID != strconv.FormatInt(j.SitemapID, 10) ||
 			tag != "" && !slices.Contains(j.Tags, tag) {
 			continue
@@ -92,5 +96,9 @@ func (c *Cloud) deleteJob(w http.ResponseWriter, _ *http.Request, j job) {
 }
 
 func (c *Cloud) listProblematicURLs(w http.ResponseWriter, r *http.Request, j job) {
-	writePage(w, r, j.ProblematicURLs)
+	urls := j.ProblematicURLs
+	if j.running && !j.complete() {
+		urls = urls[:int(j.scraped*float64(len(urls)))]
+	}
+	writePage(w, r, urls)
 }

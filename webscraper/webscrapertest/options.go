@@ -20,10 +20,15 @@ type Options struct {
 	Account Account
 	// WebhookURL is that of [Cloud.SetWebhookURL]. Default: no notifications.
 	WebhookURL string
-	// Scraper decides what a job created through the API does: it gets the job's
-	// definition, without an ID yet and waiting to be scheduled, and returns it with
-	// a [Timeline] and Records. Default: such a job waits until it is moved on.
-	Scraper func(Job) Job
+
+	// Timeline is that of a job created through the API. Default: 10 s, for the last 5 s
+	// of which it is started.
+	Timeline Timeline
+	// Unreachable reports which start URLs fail in such a job. Default: those with a
+	// host of the reserved top-level domain .invalid.
+	Unreachable func(startURL string) bool
+	// ListDelay is how long a job is missing from lists after it was created.
+	ListDelay time.Duration
 
 	// RateLimitCalls are allowed in each RateLimitWindow; those beyond get 429.
 	// Default: the service's 200 calls in 15 minutes.
@@ -75,8 +80,14 @@ func (o Options) withDefaults() Options {
 	o.WebhookFirstRetry = cmp.Or(o.WebhookFirstRetry, 5*time.Second)
 	o.WebhookSecondRetry = cmp.Or(o.WebhookSecondRetry, 10*time.Second)
 	o.Account = cmp.Or(o.Account, Account{Email: "user@example.com", Firstname: "John", Lastname: "Deere", PageCredits: 500})
-	if o.Scraper == nil {
-		o.Scraper = func(j Job) Job { return j }
+	if err := o.Timeline.validate(); err != nil {
+		panic("webscrapertest: Options: " + err.Error())
+	}
+	o.Timeline = cmp.Or(o.Timeline, Timeline{
+		WaitingToBeScheduled: 3 * time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 5 * time.Second,
+	})
+	if o.Unreachable == nil {
+		o.Unreachable = ofInvalidHost
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -22,12 +22,16 @@ func Products(n int, seed int64) Records {
 	if n < 0 {
 		panic(fmt.Sprintf("webscrapertest: Products: n is %d, want at least 0", n))
 	}
+	return Records{count: int64(n), src: newProducts(seed)}
+}
+
+func newProducts(seed int64) *products {
 	// Unix seconds as of the run, different for nearly every seed.
 	started := 1_600_000_000 + splitmix64(uint64(seed))%100_000_000
-	return Records{count: int64(n), src: &products{
+	return &products{
 		seed:   seed,
 		prefix: `{"web-scraper-order":"` + strconv.FormatUint(started, 10) + "-",
-	}}
+	}
 }
 
 type products struct {

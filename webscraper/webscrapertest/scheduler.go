@@ -20,16 +20,6 @@ type schedulerObject struct {
 	Proxy            json.RawMessage `json:"proxy"` // a number or a name, as it was sent
 }
 
-// newScheduler is that of a sitemap that was never scheduled. What the service
-// answers then is not documented.
-func newScheduler() schedulerObject {
-	return schedulerObject{
-		CronMinute: "0", CronHour: "0", CronDay: "*", CronMonth: "*", CronWeekday: "*",
-		RequestInterval: 2000, PageLoadDelay: 2000,
-		CronTimezone: "UTC", Driver: drivers[0], Proxy: json.RawMessage("0"),
-	}
-}
-
 func (c *Cloud) getScheduler(w http.ResponseWriter, _ *http.Request, s sitemap) {
 	writeData(w, s.scheduler)
 }

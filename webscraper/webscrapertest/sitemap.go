@@ -25,9 +25,16 @@ type sitemap struct {
 type sitemapDocument struct {
 	ID        string          `json:"_id"`
 	StartURL  json.RawMessage `json:"startUrl"` // a list; a string in old sitemaps
-	Selectors []struct {
-		ID string `json:"id"`
-	} `json:"selectors"`
+	Selectors []selector      `json:"selectors"`
+}
+
+func (d sitemapDocument) startURLs() (urls []string) {
+	var one string
+	if json.Unmarshal(d.StartURL, &one) == nil {
+		return []string{one}
+	}
+	_ = json.Unmarshal(d.StartURL, &urls)
+	return urls
 }
 
 // AddSitemap adds a sitemap and returns its id. It panics when that id is
@@ -56,7 +63,7 @@ func (c *Cloud) addSitemap(definition Sitemap) int64 {
 	definition.JSON = compactSitemap([]byte(definition.JSON))
 	definition.Name = cmp.Or(definition.Name, document.ID)
 	c.lastSitemapID = max(c.lastSitemapID, definition.ID)
-	c.sitemaps[definition.ID] = &sitemap{Sitemap: definition, scheduler: newScheduler()}
+	c.sitemaps[definition.ID] = &sitemap{Sitemap: definition}
 	return definition.ID
 }
 

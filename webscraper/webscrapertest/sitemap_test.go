@@ -82,39 +82,3 @@ func TestSchedulerIsValidated(t *testing.T) {
 		`"request_interval":["The request interval must be an integer."]}}`, got.body)
 	require.Contains(t, get(t, server, "sitemap/7/scheduler").body, `"scheduler_enabled":false`)
 }
-
-func TestJobIsCreatedAndWaits(t *testing.T) {
-	var asked webscrapertest.Job
-	server := webscrapertest.NewServer(t, webscrapertest.Options{Scraper: func(job webscrapertest.Job) webscrapertest.Job {
-		asked = job
-		return job
-	}})
-	server.AddSitemap(webscrapertest.Sitemap{ID: 7, Name: "shop"})
-	got := call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":"7","driver":"fulljs","page_load_delay":3000,`+
-		`"request_interval":"2500","proxy":1,"start_urls":["http://example.com"],"custom_id":"mine"}`)
-	require.Equal(t, `{"success":true,"data":{"id":500,"custom_id":"mine"}}`, got.body)
-	body := get(t, server, "scraping-job/500").body
-	require.Contains(t, body, `"sitemap_name":"shop","status":"waiting-to-be-scheduled","sitemap_id":7,`)
-	require.Contains(t, body, `"request_interval":2500,"page_load_delay":3000,"driver":"fulljs"`)
-	require.Equal(t, "1", asked.Proxy)
-	require.Equal(t, []string{"http://example.com"}, asked.StartURLs)
-
-	require.Equal(t, `{"success":true,"data":{"id":501,"custom_id":null}}`, call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":7}`).body)
-}
-
-func TestJobToCreateIsValidated(t *testing.T) {
-	server := webscrapertest.NewServer(t, webscrapertest.Options{})
-	for body, want := range map[string]string{
-		``:                  `"sitemap_id":["The sitemap id field is required."]`,
-		`{"sitemap_id":9}`:  `"sitemap_id":["The selected sitemap id is invalid."]`,
-		`{"sitemap_id":[]}`: `"sitemap_id":["The sitemap id must be an integer."]`,
-		`{"sitemap_id":9,"driver":"slow","page_load_delay":"x","start_urls":"y","custom_id":1}`: `"custom_id":["The custom id must be a string."],` +
-			`"driver":["The selected driver is invalid."],"page_load_delay":["The page load delay must be an integer."],` +
-			`"sitemap_id":["The selected sitemap id is invalid."],"start_urls":["The start urls must be an array."]`,
-	} {
-		got := call(t, server, http.MethodPost, "scraping-job", body)
-		require.Equal(t, http.StatusUnprocessableEntity, got.status)
-		require.Equal(t, `{"success":false,"validationErrors":{`+want+`}}`, got.body)
-	}
-	require.Contains(t, get(t, server, "scraping-jobs").body, `"data":[]`)
-}

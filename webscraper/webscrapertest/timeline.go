@@ -18,7 +18,9 @@ type Timeline struct {
 	Scheduled            time.Duration
 	Started              time.Duration
 
-	Ends string // the terminal status; "": "finished"
+	// Ends is the terminal status. "": "failed" if more than half of the job's Pages
+	// have, else "finished".
+	Ends string
 }
 
 func (t Timeline) set() bool { return t != Timeline{} }
@@ -55,7 +57,11 @@ func (j *job) advance(now time.Time) {
 		}
 		elapsed -= stay.length
 	}
-	j.setStatus(cmp.Or(j.Timeline.Ends, statusFinished))
+	ends := statusFinished
+	if j.continued == nil && 2*j.Pages.Failed > j.Pages.Executed {
+		ends = statusFailed
+	}
+	j.setStatus(cmp.Or(j.Timeline.Ends, ends))
 	j.ScrapingDuration = j.Timeline.Started
 	j.unannounced = j.form()
 }

@@ -37,8 +37,8 @@ func TestJobGoesThroughItsTimeline(t *testing.T) {
 		Pages:    webscrapertest.Pages{Scheduled: 20, Executed: 20, Empty: 10},
 	})
 	for _, want := range []wireJob{
-		{Status: "waiting-to-be-scheduled", Scheduled: 20},
-		{Status: "scheduling", Scheduled: 20},
+		{Status: "waiting-to-be-scheduled"},
+		{Status: "scheduling"},
 		{Status: "scheduled", Scheduled: 20},
 		{Status: "started", Scheduled: 20},
 		{Status: "started", Scheduled: 20, Stored: 10, Executed: 2, Empty: 1, Duration: 1},
@@ -88,21 +88,6 @@ func TestJobThatIsFinishedByHandLeavesItsTimeline(t *testing.T) {
 	got := getJob(t, server, id)
 	require.Equal(t, "stopped", got.Status)
 	require.Equal(t, 5, got.Stored)
-}
-
-func TestJobCreatedThroughTheAPIRunsAsItsScraperSays(t *testing.T) {
-	receiver := newReceiver(t, http.StatusOK)
-	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL, Scraper: func(job webscrapertest.Job) webscrapertest.Job {
-		job.Timeline = webscrapertest.Timeline{Started: time.Millisecond}
-		job.Records = webscrapertest.Products(3, job.SitemapID)
-		return job
-	}})
-	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
-	require.Equal(t, http.StatusOK, call(t, server, http.MethodPost, "scraping-job", `{"sitemap_id":7,"custom_id":"c"}`).status)
-	form := <-receiver.forms
-	require.Equal(t, "c", form.Get("custom_id"))
-	require.Equal(t, "finished", form.Get("status"))
-	require.Equal(t, 3, getJob(t, server, 500).Stored)
 }
 
 func TestContinuedJobKeepsItsRecordsUntilItEnds(t *testing.T) {
