@@ -1,0 +1,287 @@
+package chaos
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
+)
+
+// pages are scraped by each job, with a record each.
+const pages = 1000
+
+const (
+	hostQueue   = "host"
+	followQueue = "host-follow-ups"
+)
+
+// pipeline is a host's workflow with a scrape as one of its steps.
+func pipeline(ctx workflow.Context, sitemapID int64) (contract.RunSitemapResult, error) {
+	return workflows.RunSitemap(ctx, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{
+		SitemapID: sitemapID, StartURLs: []string{fmt.Sprintf("https://example.com/[1-%d]", pages)},
+	}})
+}
+
+// followUp is what the host has follow from every publish.
+func followUp(_ workflow.Context, published sink.Publication) (int64, error) {
+	return published.Records, nil
+}
+
+// scrape is a case with a host whose workflows run a sitemap.
+type scrape struct {
+	*chaos
+	sitemapID int64
+	run       client.WorkflowRun
+}
+
+// beginScrape is begin for such a case, with a cloud that takes seconds to scrape. The
+// host's workers listen, and have begun nothing.
+func beginScrape(t *testing.T, happens, holds string, with ...string) *scrape {
+	t.Helper()
+	e := register(t, happens, holds)
+	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
+		o.Timeline = webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 2 * time.Second}
+	})
+	c := &scrape{chaos: e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), append(with, "ON_PUBLISHED=FollowUp@"+followQueue)...)}
+	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "shop"})
+	c.host(hostQueue)
+	return c
+}
+
+// host starts a worker of the host's.
+func (c *scrape) host(taskQueue string) {
+	c.T.Helper()
+	host := worker.New(c.Temporal, taskQueue, worker.Options{})
+	host.RegisterWorkflowWithOptions(pipeline, workflow.RegisterOptions{Name: "Pipeline"})
+	host.RegisterWorkflowWithOptions(followUp, workflow.RegisterOptions{Name: "FollowUp"})
+	require.NoError(c.T, host.Start())
+	c.T.Cleanup(host.Stop)
+}
+
+func (c *scrape) start() {
+	c.T.Helper()
+	var err error
+	c.run, err = c.Temporal.ExecuteWorkflow(c.T.Context(), client.StartWorkflowOptions{ID: "pipeline", TaskQueue: hostQueue}, "Pipeline", c.sitemapID)
+	require.NoError(c.T, err)
+}
+
+// created are the jobs that the cloud has of the sitemap.
+func (c *scrape) created() (ids []int64) {
+	for id := int64(500); id < 600; id++ { // the first one
+		if job, there := c.Cloud.Job(id); there && job.SitemapID == c.sitemapID || c.Cloud.Deleted(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// untilCreated waits for the job and returns its ID.
+func (c *scrape) untilCreated() int64 {
+	c.T.Helper()
+	c.WaitFor("the job", func() bool { return len(c.created()) > 0 })
+	return c.created()[0]
+}
+
+// followUps are the runs of the follow-up of an import of the job.
+func (c *scrape) followUps() (runs []*workflowpb.WorkflowExecutionInfo) {
+	for _, run := range c.Runs(0) {
+		if run.GetType().GetName() == "FollowUp" {
+			runs = append(runs, run)
+		}
+	}
+	return runs
+}
+
+// requireScraped is the good end: the host's workflow has its result, one job was
+// created, all of its records are published, and the follow-up of each import has run
+// once, as a child of the import.
+func (c *scrape) requireScraped(imports int) {
+	c.T.Helper()
+	var result contract.RunSitemapResult
+	require.NoError(c.T, c.run.Get(c.T.Context(), &result))
+	require.Equal(c.T, contract.Published, result.Outcome, result.Reason)
+	require.Equal(c.T, int64(pages), result.Records)
+	require.Equal(c.T, "finished", result.Status)
+	require.Equal(c.T, []int64{result.ScrapingJobID}, c.created(), "scraped once")
+	c.RequireRecords(result.ScrapingJobID, pages)
+	c.WaitForAnswer("the follow-up", func() bool {
+		done := 0
+		for _, run := range c.followUps() {
+			if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+				done++
+			}
+		}
+		return done == imports
+	})
+	for _, run := range c.followUps() {
+		require.Equal(c.T, workflows.WorkflowID(result.ScrapingJobID), run.GetParentExecution().GetWorkflowId())
+	}
+	c.completed(result.ScrapingJobID)
+	require.Len(c.T, c.followUps(), imports)
+	require.Zero(c.T, c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE announce AND state = 'published' AND announced_at IS NULL`))
+	c.requireEmptySpools()
+	c.observe("scraped once, %s records once, %s", grouped(pages), times(imports, "follow-up"))
+}
+
+const createCall = "scraping-job"
+
+func TestScrapeIsAStepOfAWorkflow(t *testing.T) {
+	c := beginScrape(t, "a host's workflow runs a sitemap, and another one follows from the publish", "both have the records; the job is created once")
+	c.host(followQueue)
+	c.worker(c.Spool)
+	c.start()
+	c.requireScraped(1)
+}
+
+func TestScrapeWhoseNotificationIsLost(t *testing.T) {
+	c := beginScrape(t, "the same, and no notification arrives", "the import's own look finds the job's end")
+	c.Cloud.SetWebhookURL("")
+	c.host(followQueue)
+	c.worker(c.Spool)
+	c.start()
+	c.requireScraped(1)
+}
+
+func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
+	c := beginScrape(t, "the job is created, and the answer to that is lost", "it is found by its custom_id, and no other one is created")
+	lost := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.ResetAt(0)})
+	c.host(followQueue)
+	c.worker(c.Spool)
+	c.start()
+	c.requireScraped(1)
+	require.Equal(t, 1, lost.Hits())
+}
+
+func TestKilledAtEveryStepOfAScrape(t *testing.T) {
+	c := beginScrape(t, "`kill -9` of the worker while the job is created, scraped, imported, and right after it was published",
+		"the job is created once, and what follows is started once")
+	c.host(followQueue)
+	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.HangAt(0)})
+	killed := c.worker(c.Spool)
+	c.start()
+	c.WaitFor("the creation", func() bool { return hangs.Hits() == 1 })
+	id := c.untilCreated()
+	c.kill(killed)
+
+	killed = c.worker(c.Spool)
+	c.WaitForStep(id, workflows.StepScrape)
+	c.kill(killed)
+
+	c.slowImport()
+	killed = c.worker(c.Spool)
+	c.untilImported(id, pages/4)
+	c.kill(killed)
+
+	killed = c.worker(c.Spool)
+	c.WaitFor("the publish", func() bool { return c.visible(id) > 0 })
+	c.kill(killed)
+	c.worker(c.Spool)
+	c.requireScraped(1)
+}
+
+func TestImportOfAScrapeIsReset(t *testing.T) {
+	c := beginScrape(t, "the import of a scrape is reset to its beginning, and its notification comes twice", "it is published once, and what follows is started once",
+		"HOLD_BEFORE_DELETE=1h")
+	c.host(followQueue)
+	c.worker(c.Spool)
+	c.start()
+	id := c.untilCreated()
+	c.WaitForStep(id, workflows.StepHold)
+	_, err := c.Temporal.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.WorkflowID(id)}, Reason: "a test", RequestId: t.Name(),
+		WorkflowTaskFinishEventId: 4,
+	})
+	require.NoError(t, err)
+	c.Notify(id)
+	c.Notify(id)
+	c.WaitForStep(id, workflows.StepHold)
+	c.Signal(id, workflows.DeleteNowSignal)
+	c.requireTerminatedAndScraped(1)
+}
+
+// requireTerminatedAndScraped is requireScraped for an import that had other runs.
+func (c *scrape) requireTerminatedAndScraped(imports int) {
+	c.T.Helper()
+	var result contract.RunSitemapResult
+	require.NoError(c.T, c.run.Get(c.T.Context(), &result))
+	require.Equal(c.T, []int64{result.ScrapingJobID}, c.created(), "scraped once")
+	c.WaitForAnswer("the deletion", func() bool { return c.Cloud.Deleted(result.ScrapingJobID) })
+	c.RequireRecords(result.ScrapingJobID, pages)
+	c.WaitForAnswer("the follow-up", func() bool { return len(c.followUps()) >= imports })
+	c.Result(result.ScrapingJobID)
+	require.Len(c.T, c.followUps(), imports)
+	require.Equal(c.T, int64(imports), c.imports(result.ScrapingJobID))
+	c.requireEmptySpools()
+	c.observe("scraped once, %s records once, %s", grouped(pages), times(imports, "follow-up"))
+}
+
+func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
+	c := beginScrape(t, "the import of a scrape is terminated right after its publish", "reconciliation has the follow-up started")
+	c.host(followQueue)
+	killed := c.worker(c.Spool)
+	c.start()
+	id := c.untilCreated()
+	c.WaitFor("the schema and the publish", func() bool { return c.visible(id) > 0 })
+	c.kill(killed)
+	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "a test"))
+	c.worker(c.Spool)
+	c.requireTerminatedAndScraped(1)
+}
+
+func TestFollowUpsWorkerIsAway(t *testing.T) {
+	c := beginScrape(t, "the worker of what follows is away when a scrape is published", "the host's workflow goes on; what follows has run when its worker is back")
+	c.worker(c.Spool)
+	c.start()
+	var result contract.RunSitemapResult
+	require.NoError(t, c.run.Get(t.Context(), &result))
+	require.Equal(t, contract.Published, result.Outcome)
+	c.WaitForAnswer("the follow-up", func() bool { return len(c.followUps()) == 1 })
+	c.WaitFor("the deletion", func() bool { return c.Cloud.Deleted(result.ScrapingJobID) })
+	c.host(followQueue)
+	c.requireScraped(1)
+}
+
+func TestImportOfAScrapeThatANotificationHasStarted(t *testing.T) {
+	c := beginScrape(t, "the notification of a job is there before the answer to its creation", "the import that it has started reports to the scrape, too",
+		"FILTER_SITEMAP_PREFIX=another-")
+	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := new(strings.Builder)
+			next.ServeHTTP(&buffered{header: http.Header{}, text: answer}, r)
+			c.WaitFor("the import", func() bool { return len(c.created()) > 0 && len(c.Runs(c.created()[0])) > 0 })
+			_, _ = w.Write([]byte(answer.String()))
+		})
+	}})
+	c.host(followQueue)
+	c.worker(c.Spool)
+	c.start()
+	c.requireScraped(1)
+	require.Equal(t, 1, hangs.Hits())
+}
+
+// buffered keeps an answer.
+type buffered struct {
+	header http.Header
+	text   *strings.Builder
+}
+
+func (b *buffered) Header() http.Header            { return b.header }
+func (b *buffered) WriteHeader(int)                {}
+func (b *buffered) Write(text []byte) (int, error) { return b.text.Write(text) }
