@@ -41,11 +41,10 @@ type RunSitemapInput struct {
 
 // RunSitemap scrapes a sitemap from a workflow of the host's: it runs the workflow of
 // that name as a child, and returns when its records are published, as
-// [contract.RunSitemapInput] says. The child has the child workflow options of ctx, and
-// runs on DefaultTaskQueue if they name none.
+// [contract.RunSitemapInput] says. Where the importer's worker listens on another task
+// queue than the host's, give the child workflow options of ctx that one.
 func RunSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
 	options := workflow.GetChildWorkflowOptions(ctx)
-	options.TaskQueue = cmp.Or(options.TaskQueue, DefaultTaskQueue)
 	options.StaticSummary = cmp.Or(options.StaticSummary, runSummary(in))
 	var result contract.RunSitemapResult
 	err := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), RunSitemapName, in).Get(ctx, &result)

@@ -34,6 +34,7 @@ const (
 
 // pipeline is a host's workflow with a scrape as one of its steps.
 func pipeline(ctx workflow.Context, sitemapID int64) (contract.RunSitemapResult, error) {
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue})
 	return workflows.RunSitemap(ctx, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{
 		SitemapID: sitemapID, StartURLs: []string{fmt.Sprintf("https://example.com/[1-%d]", pages)},
 	}})
