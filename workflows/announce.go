@@ -25,8 +25,7 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 	if what == nil {
 		return
 	}
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
+	ctx, _ = workflow.NewDisconnectedContext(ctx) // whose cancel would cancel the follow-up
 	announced := activities.SetAnnouncedInput{Publication: what.Publication, Webhook: what.Webhook}
 	if what.FollowUp != nil {
 		if err := startFollowUp(ctx, *what.FollowUp, what.Publication); err != nil {

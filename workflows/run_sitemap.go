@@ -283,8 +283,7 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 	if r.settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(Notification{}, StepScrape)...)
 	}
-	outlives, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
+	outlives, _ := workflow.NewDisconnectedContext(ctx) // whose cancel would cancel the import
 	for {
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(outlives, options), ImportScrapingJobName,
 			ImportScrapingJobInput{ScrapingJobID: r.jobID, Settings: r.settings.Settings, AwaitEnd: true})
