@@ -84,7 +84,7 @@ func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJob
 	})
 	switch {
 	case wait > 0 && c.mayExist && !in.MayExist: // which the next attempt has to know
-		err = notNow(c.operation(), wait)
+		err = notNow(fmt.Sprintf("create scraping job of sitemap %d", in.SitemapID), wait)
 	case wait > 0:
 		result = CreateScrapingJobResult{Wait: wait}
 	}
@@ -101,10 +101,6 @@ type creation struct {
 }
 
 func (c *creation) progress() Progress { return Progress{Sent: c.sent.Load()} }
-
-func (c *creation) operation() string {
-	return fmt.Sprintf("create scraping job of sitemap %d", c.in.SitemapID)
-}
 
 // looks is how many calls are made before the last one, if lists are of one page.
 func (c *creation) looks() (calls int) {
