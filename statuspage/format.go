@@ -1,86 +1,26 @@
 package statuspage
 
 import (
-	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
 )
 
-// size writes bytes in decimal units: 12.3 MB.
-func size(bytes int64) string {
-	if bytes < 1000 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	units := []string{"kB", "MB", "GB", "TB", "PB", "EB"}
-	value := float64(bytes) / 1000
-	unit := 0
-	for ; value >= 999.95 && unit < len(units)-1; unit++ {
-		value /= 1000
-	}
-	return fmt.Sprintf("%.1f %s", value, units[unit])
-}
+func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }
 
-// took writes a duration with one or two units: 450 ms, 12 s, 3 min 5 s, 2 h 4 min.
+// took writes how long something has taken: 2.5s, 1m13s.
 func took(d time.Duration) string {
-	d = max(d, 0)
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < 10*time.Second && d%time.Second != 0:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+	if d < 10*time.Second {
+		return max(d, 0).Round(100 * time.Millisecond).String()
 	}
-	d = d.Round(time.Second)
-	for _, pair := range []struct {
-		unit, less         time.Duration
-		unitName, lessName string
-	}{
-		{24 * time.Hour, time.Hour, "d", "h"}, {time.Hour, time.Minute, "h", "min"}, {time.Minute, time.Second, "min", "s"},
-	} {
-		if d < pair.unit {
-			continue
-		}
-		text := fmt.Sprintf("%d %s", d/pair.unit, pair.unitName)
-		if rest := d % pair.unit / pair.less; rest > 0 {
-			text += fmt.Sprintf(" %d %s", rest, pair.lessName)
-		}
-		return text
-	}
-	return fmt.Sprintf("%d s", d/time.Second)
+	return d.Round(time.Second).String()
 }
 
-// about writes an estimated duration no more precisely than it is known.
-func about(d time.Duration) string {
-	if d > 2*time.Minute {
-		return took(d.Round(time.Minute))
-	}
-	return took(max(d.Round(time.Second), time.Second))
-}
-
-// relative writes a time as seen from now: in 3 h, 5 min ago.
-func relative(t, now time.Time) string {
-	passed := now.Sub(t)
-	distance := passed.Abs()
-	text := ""
-	switch {
-	case distance < time.Second:
-		return "now"
-	case distance < time.Minute:
-		text = fmt.Sprintf("%d s", distance/time.Second)
-	case distance < time.Hour:
-		text = fmt.Sprintf("%d min", int(math.Round(distance.Minutes())))
-	case distance < 48*time.Hour:
-		text = fmt.Sprintf("%d h", int(math.Round(distance.Hours())))
-	default:
-		text = fmt.Sprintf("%d days", int(math.Round(distance.Hours()/24)))
-	}
-	if passed < 0 {
-		return "in " + text
-	}
-	return text + " ago"
-}
+// relative writes a time as seen from now: 5 minutes ago, 3 hours from now.
+func relative(t, now time.Time) string { return humanize.RelTime(t, now, "ago", "from now") }
 
 // printable makes a short line of any bytes: what has no sign of its own, or
 // would turn the text around, becomes a dot.

@@ -18,7 +18,7 @@ type importView struct {
 	// Says is the reason for attention, the result, or why nothing is known.
 	Says     string
 	Next     overview.Next
-	About    string // in how long, about, as an estimate: 12 min
+	About    string // in how long, about, as an estimate: 12m4s
 	Progress *progressView
 	Actions  []action
 	UI       string // of the run in the Temporal UI, or ""
@@ -102,7 +102,7 @@ func (h *handler) viewImport(i overview.Import, now time.Time) importView {
 		v.Next = i.Next()
 	}
 	if remaining, known := pace.Remaining(now); known && v.Next.At == nil && i.Open {
-		v.About = about(remaining)
+		v.About = took(max(remaining, time.Second))
 	}
 	return v
 }

@@ -43,6 +43,6 @@ func TestPageSaysWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
 	var text strings.Builder
 	page := overviewPage{frame: frame{Now: now}, Running: h.viewImports([]overview.Import{waiting, busy}, now)}
 	require.NoError(t, pages.ExecuteTemplate(&text, "overview.html", page))
-	require.Contains(t, text.String(), `Next: waits for the API&#39;s limit of calls until <time datetime="2026-01-01T10:07:00Z">2026-01-01 10:07:00 UTC</time> <span class="relative">(in 7 min)</span></p>`)
+	require.Contains(t, text.String(), `Next: waits for the API&#39;s limit of calls until <time datetime="2026-01-01T10:07:00Z">2026-01-01 10:07:00 UTC</time> <span class="relative">(7 minutes from now)</span></p>`)
 	require.Contains(t, text.String(), `Next: a worker takes up DownloadScrapingJob, as soon as one has a slot free (MAX_CONCURRENT_IMPORTS) and room in its spool</p>`)
 }
