@@ -4,12 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/http"
-	"strings"
 	"time"
-
-	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
-	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // The service's limit: so many calls in a window.
@@ -56,7 +51,7 @@ func measureBudget(ctx context.Context, s *stage, r *result) error {
 	r.burstTable(fmt.Sprintf("budget: more such jobs than one window has calls for; the window is shortened to %s, a %gth",
 		s.BudgetWindow, windowOfCalls.Seconds()/s.BudgetWindow.Seconds())).burstRow(many)
 	r.setAll("three_hundred_", many)
-	windows := math.Ceil(many["calls"]/callsOfAWindow) - 1
+	windows := math.Ceil(many["api_calls"]/callsOfAWindow) - 1
 	floor := windows * s.BudgetWindow.Seconds()
 	r.set("window_s", s.BudgetWindow.Seconds())
 
@@ -66,60 +61,12 @@ func measureBudget(ctx context.Context, s *stage, r *result) error {
 	goals.row("40 jobs deleted", "10 s", fmt.Sprintf("%.2f s", measured[40]["deleted_s"]))
 	goals.row(fmt.Sprintf("%d jobs deleted, against the floor", jobsOfManyWindows), "1.1 ×",
 		r.figure("three_hundred_vs_floor", "%.3f ×", many["deleted_s"]/floor)+fmt.Sprintf(" (%.1f s)", many["deleted_s"]))
-	goals.row(fmt.Sprintf("the floor: %.0f calls begin the window after %.0f others", many["calls"], windows), "",
+	goals.row(fmt.Sprintf("the floor: %.0f calls begin the window after %.0f others", many["api_calls"], windows), "",
 		r.figure("three_hundred_floor_s", "%.0f s", floor))
-	goals.row("calls a job, alone", "4", fmt.Sprintf("%.2f", measured[1].perJob("calls")))
-	goals.row("calls a job, 40 together", "3", r.figure("calls_per_job", "%.2f", measured[40].perJob("calls")))
+	goals.row("calls a job, alone", "4", fmt.Sprintf("%.2f", measured[1].perJob("api_calls")))
+	goals.row("calls a job, 40 together", "3", r.figure("calls_per_job", "%.2f", measured[40].perJob("api_calls")))
 	goals.row("calls refused, in all rounds", "0", r.figure("refused", "%g", refused))
 	return nil
-}
-
-func (f figures) perJob(name string) float64 { return f[name] / f["jobs"] }
-
-const secondsOfBurst = `
-SELECT extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY published_at) - $3::timestamptz) AS published_median,
-       extract(epoch FROM max(published_at) - $3::timestamptz) AS published,
-       extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY cloud_deleted_at) - $3::timestamptz) AS deleted_median,
-       extract(epoch FROM max(cloud_deleted_at) - $3::timestamptz) AS deleted
-FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`
-
-// burst are jobs that finish at once.
-type burst struct {
-	ids     []int64
-	records int       // of each
-	begun   time.Time // with the first notification, by the database's clock
-}
-
-func (s *system) notifyBurst(ctx context.Context, jobs, records int) (b burst, err error) {
-	b.ids, b.records = s.addJobs(jobs, records), records
-	if err := s.DB.GetContext(ctx, &b.begun, `SELECT clock_timestamp()`); err != nil {
-		return b, err
-	}
-	return b, s.notifyAll(ctx, b.ids)
-}
-
-// seconds waits for the end of the jobs, makes sure that all of them are imported,
-// and says when they were published and deleted.
-func (s *system) seconds(ctx context.Context, b burst) (figures, error) {
-	if err := s.waitForDeleted(ctx, b.ids, b.records); err != nil {
-		return nil, err
-	}
-	if err := s.checkOnce(ctx, b.ids, b.records); err != nil {
-		return nil, err
-	}
-	var seconds struct {
-		PublishedMedian float64 `db:"published_median"`
-		Published       float64
-		DeletedMedian   float64 `db:"deleted_median"`
-		Deleted         float64
-	}
-	if err := s.DB.GetContext(ctx, &seconds, secondsOfBurst, b.ids[0], b.ids[len(b.ids)-1], b.begun); err != nil {
-		return nil, fmt.Errorf("reading the times: %w", err)
-	}
-	return figures{
-		"published_median_s": seconds.PublishedMedian, "published_s": seconds.Published,
-		"deleted_median_s": seconds.DeletedMedian, "deleted_s": seconds.Deleted,
-	}, nil
 }
 
 func (s *stage) measureBurst(ctx context.Context, jobs int, limit apiLimit) (b figures, err error) {
@@ -132,50 +79,10 @@ func (s *stage) measureBurst(ctx context.Context, jobs int, limit apiLimit) (b f
 			return err
 		}
 		s.step(fmt.Sprintf("%d jobs finish", jobs))
-		b, err = sys.importBurst(ctx, jobs)
+		b, err = sys.importJobs(ctx, jobs, smallJobRecords)
 		return err
 	})
 	return b, err
-}
-
-// importBurst returns the seconds of the jobs, and how many calls and events they
-// took.
-func (s *system) importBurst(ctx context.Context, jobs int) (figures, error) {
-	burst, err := s.notifyBurst(ctx, jobs, smallJobRecords)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.seconds(ctx, burst)
-	if err != nil {
-		return nil, err
-	}
-	b["jobs"] = float64(jobs)
-	for _, name := range []string{"lists", "looks", "downloads", "deletions", "refused"} {
-		b[name] = 0 // also when there were none
-	}
-	for _, request := range s.Cloud.Requests() {
-		b["calls"]++
-		switch {
-		case request.Status == http.StatusTooManyRequests:
-			b["refused"]++
-		case request.ID == 0:
-			b["lists"]++
-		case request.Method == http.MethodDelete:
-			b["deletions"]++
-		case strings.HasSuffix(request.Path, "/json"):
-			b["downloads"]++
-		default:
-			b["looks"]++
-		}
-	}
-	for _, id := range burst.ids {
-		run, err := temporalcost.History(ctx, s.Temporal.Client(), workflows.WorkflowID(id))
-		if err != nil {
-			return nil, err
-		}
-		b["history_events"] += float64(len(run))
-	}
-	return b, nil
 }
 
 func (r *result) burstTable(title string) *table {
@@ -185,6 +92,6 @@ func (r *result) burstTable(title string) *table {
 
 func (t *table) burstRow(b figures) {
 	t.row(fmt.Sprint(b["jobs"]), fmt.Sprintf("%.2f", b["published_median_s"]), fmt.Sprintf("%.2f", b["published_s"]),
-		fmt.Sprintf("%.2f", b["deleted_median_s"]), fmt.Sprintf("%.2f", b["deleted_s"]), fmt.Sprintf("%.2f", b.perJob("calls")),
+		fmt.Sprintf("%.2f", b["deleted_median_s"]), fmt.Sprintf("%.2f", b["deleted_s"]), fmt.Sprintf("%.2f", b.perJob("api_calls")),
 		fmt.Sprintf("%g, %g, %g, %g", b["lists"], b["looks"], b["downloads"], b["deletions"]), fmt.Sprintf("%.1f", b.perJob("history_events")))
 }

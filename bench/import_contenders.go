@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 )
@@ -64,64 +62,9 @@ func insertStatement(rows int) string {
 	return `INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ` + strings.Join(values, ", ")
 }
 
-// multiInsert is the vendor's example done well: as many rows in a statement
-// as pay off, prepared once, several statements in a transaction.
-func (p *importPart) multiInsert(ctx context.Context, data *dataset) (err error) {
-	return p.withLines(ctx, data, func(connection *sql.Conn, lines *bufio.Scanner) (err error) {
-		full, err := connection.PrepareContext(ctx, insertStatement(multiInsertRows))
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, full.Close()) }()
-		for number := 0; number < data.records; {
-			if _, err := connection.ExecContext(ctx, `BEGIN`); err != nil {
-				return err
-			}
-			for statement := 0; statement < multiInsertsPerCommit && number < data.records; statement++ {
-				rows := min(multiInsertRows, data.records-number)
-				args := make([]any, 0, 3*rows)
-				for ; len(args) < 3*rows && lines.Scan(); number++ {
-					args = append(args, 1, number+1, lines.Text())
-				}
-				if rows == multiInsertRows {
-					_, err = full.ExecContext(ctx, args...)
-				} else {
-					_, err = connection.ExecContext(ctx, insertStatement(rows), args...)
-				}
-				if err != nil {
-					return errors.Join(err, lines.Err())
-				}
-			}
-			if _, err := connection.ExecContext(ctx, `COMMIT`); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// rowInsert commits one record at a time, as most first attempts do, and
-// extrapolates from the first records to all.
-func (p *importPart) rowInsert(ctx context.Context, data *dataset) (took time.Duration, err error) {
-	begun := time.Now()
-	err = p.withLines(ctx, data, func(connection *sql.Conn, lines *bufio.Scanner) (err error) {
-		insert, err := connection.PrepareContext(ctx, insertStatement(1))
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, insert.Close()) }()
-		for number := 1; number <= data.sample() && lines.Scan(); number++ {
-			if _, err := insert.ExecContext(ctx, 1, number, lines.Text()); err != nil {
-				return err
-			}
-		}
-		return lines.Err()
-	})
-	return time.Since(begun) / time.Duration(data.sample()) * time.Duration(data.records), err
-}
-
-// withLines reads the spooled file for a contender of one connection.
-func (p *importPart) withLines(ctx context.Context, data *dataset, load func(*sql.Conn, *bufio.Scanner) error) (err error) {
+// insert inserts the first records over one connection, so many rows in a statement
+// that is prepared once, and so many statements in a transaction.
+func (p *importPart) insert(ctx context.Context, data *dataset, records, rows, perCommit int) (err error) {
 	file, err := os.Open(filepath.Join(data.dir, spoolFile))
 	if err != nil {
 		return err
@@ -132,7 +75,39 @@ func (p *importPart) withLines(ctx context.Context, data *dataset, load func(*sq
 		return err
 	}
 	defer func() { err = errors.Join(err, connection.Close()) }()
-	return load(connection, lineScanner(file))
+	full, err := connection.PrepareContext(ctx, insertStatement(rows))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, full.Close()) }()
+	lines := lineScanner(file)
+	for number := 0; number < records; {
+		if perCommit > 1 {
+			if _, err := connection.ExecContext(ctx, `BEGIN`); err != nil {
+				return err
+			}
+		}
+		for statement := 0; statement < perCommit && number < records; statement++ {
+			args := make([]any, 0, 3*rows)
+			for ; len(args) < 3*rows && number < records && lines.Scan(); number++ {
+				args = append(args, 1, number+1, lines.Text())
+			}
+			if len(args) == 3*rows {
+				_, err = full.ExecContext(ctx, args...)
+			} else {
+				_, err = connection.ExecContext(ctx, insertStatement(len(args)/3), args...)
+			}
+			if err != nil {
+				return errors.Join(err, lines.Err())
+			}
+		}
+		if perCommit > 1 {
+			if _, err := connection.ExecContext(ctx, `COMMIT`); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func lineScanner(file *os.File) *bufio.Scanner {

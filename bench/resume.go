@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -54,10 +52,11 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 	if err != nil {
 		return nil, err
 	}
-	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(s.Records, 1)})
-	if err := s.notify(ctx, id); err != nil {
+	job, err := s.begin(ctx, 1, s.Records)
+	if err != nil {
 		return nil, err
 	}
+	id := job.ids[0]
 	if _, err := s.waitForRecords(ctx, id, float64(s.Records)/4); err != nil {
 		return nil, err
 	}
@@ -90,7 +89,8 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 		return nil, err
 	}
 	seconds := time.Since(killed).Seconds()
-	if err := s.waitForDeleted(ctx, []int64{id}, s.Records); err != nil {
+	measured, err := s.finish(ctx, job)
+	if err != nil {
 		return nil, err
 	}
 	if err := errors.Join(worker.Stop(), s.waitForDisconnection(ctx)); err != nil {
@@ -100,15 +100,9 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 	if err != nil {
 		return nil, err
 	}
-	downloads := 0
-	for _, request := range s.Cloud.Requests() {
-		if request.ID == id && strings.HasSuffix(request.Path, "/json") {
-			downloads++
-		}
-	}
 	return figures{
 		"records_committed_before": kept, "records_sent_again": inserted - insertedBefore - float64(s.Records),
-		"downloads": float64(downloads), "seconds": seconds,
+		"downloads": measured["downloads"], "seconds": seconds,
 	}, nil
 }
 

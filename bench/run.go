@@ -72,7 +72,6 @@ type runCommand struct {
 	sizes
 	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, download, end-to-end, webhook, resume, scale, budget. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
-	Page  string   `placeholder:"FILE" help:"Put the figures into this page too, in place of those of the parts that it has: docs/performance.md."`
 }
 
 // Run measures the parts one after the other. What was measured is printed even
@@ -87,11 +86,6 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err erro
 	}
 	if err := s.Err(); err != nil {
 		return err
-	}
-	if c.Page != "" {
-		if err := checkPage(c.Page, c.chosen()); err != nil {
-			return err
-		}
 	}
 	dir, err := os.MkdirTemp("", "scrapehaul-bench-")
 	if err != nil {
@@ -121,7 +115,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err erro
 	var results []*result
 	var problems []error
 	for _, p := range parts {
-		if !slices.Contains(c.chosen(), p.name) || ctx.Err() != nil {
+		if len(c.Parts) > 0 && !slices.Contains(c.Parts, p.name) || ctx.Err() != nil {
 			continue
 		}
 		r := &result{part: p.name}
@@ -134,16 +128,5 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err erro
 	if c.JSON {
 		problems = append(problems, printJSON(streams.Out, results))
 	}
-	if c.Page != "" && len(problems) == 0 && ctx.Err() == nil {
-		problems = append(problems, writePage(c.Page, results))
-	}
 	return errors.Join(problems...)
-}
-
-// chosen are the parts to measure.
-func (c *runCommand) chosen() []string {
-	if len(c.Parts) == 0 {
-		return partNames()
-	}
-	return c.Parts
 }
