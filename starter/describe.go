@@ -8,15 +8,13 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // printImport says everything about one import.
-func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time.Time) error {
+func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(table, "%s\t%s\n", name, plain(fmt.Sprintf(format, args...)))
@@ -40,7 +38,7 @@ func printImport(out io.Writer, i overview.Import, pace *overview.Pace, now time
 		row("because", "%s", i.Failure)
 	}
 	printPublished(row, i)
-	printActivity(row, i, pace, now)
+	printActivity(row, i, now)
 	row("workflow", "run %s, %s", i.RunID, ranFrom(i, now))
 	row("next", "%s", i.Next().In(now))
 	for n, each := range commandsFor(i) {
@@ -85,7 +83,7 @@ func published(n sink.Counts) string {
 	return text
 }
 
-func printActivity(row func(name, format string, args ...any), i overview.Import, pace *overview.Pace, now time.Time) {
+func printActivity(row func(name, format string, args ...any), i overview.Import, now time.Time) {
 	a := i.Activity
 	if a == nil {
 		return
@@ -98,34 +96,12 @@ func printActivity(row func(name, format string, args ...any), i overview.Import
 		text += ", last heartbeat " + since(*a.LastHeartbeat, now) + " ago"
 	}
 	row("activity", "%s", text)
-	if amount, ok := pace.Amount(now); ok {
-		row("done", "%s", amountText(amount, pace, now))
+	if _, done, ok := i.Estimate(now); ok {
+		row("done", "%s", done)
 	}
 	if a.LastFailure != "" {
 		row("last failure", "%s", a.LastFailure)
 	}
-}
-
-// amountText says how much is done, how fast, and how long it still takes.
-func amountText(amount overview.Amount, pace *overview.Pace, now time.Time) string {
-	text := quantity(float64(amount.Done), amount.Unit)
-	if amount.Of > 0 {
-		text = fmt.Sprintf("%s of %s, %d %%", text, quantity(float64(amount.Of), amount.Unit), 100*amount.Done/amount.Of)
-	}
-	if rate, known := pace.PerSecond(); known {
-		text += ", " + quantity(rate, amount.Unit) + "/s"
-	}
-	if remaining, known := pace.Remaining(now); known {
-		text += ", " + remaining.Round(time.Second).String() + " left"
-	}
-	return text
-}
-
-func quantity(n float64, unit overview.Unit) string {
-	if unit == overview.Bytes {
-		return humanize.Bytes(uint64(n))
-	}
-	return fmt.Sprintf("%.0f %s", n, unit)
 }
 
 func ranFrom(i overview.Import, now time.Time) string {

@@ -23,7 +23,7 @@ const (
 
 // follow shows a progress bar until the import ends, waits, or ctx ends, and
 // returns what was seen last.
-func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, pace *overview.Pace, streams program.Streams) (overview.Import, error) {
+func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, streams program.Streams) (overview.Import, error) {
 	bar := newProgressBar(streams)
 	defer bar.remove()
 	look, draw := time.NewTicker(lookEvery), time.NewTicker(drawEvery)
@@ -31,7 +31,7 @@ func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, 
 	defer draw.Stop()
 	lastSeen := time.Now()
 	for !settled(seen) {
-		bar.draw(seen, pace, time.Now())
+		bar.draw(seen, time.Now())
 		select {
 		case <-ctx.Done():
 			return seen, nil
@@ -43,7 +43,6 @@ func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, 
 		switch {
 		case err == nil:
 			seen, lastSeen = now, time.Now()
-			pace.Look(seen)
 		case ctx.Err() != nil:
 			return seen, nil
 		case errors.Is(err, overview.ErrNotFound), time.Since(lastSeen) > giveUpAfter:
@@ -79,11 +78,11 @@ func newProgressBar(streams program.Streams) *progressBar {
 }
 
 // draw shows what is known now. Each new step leaves a line above the bar.
-func (b *progressBar) draw(i overview.Import, pace *overview.Pace, now time.Time) {
-	step, state := i.Step(), plain(i.Next().In(now))
-	amount, ok := pace.Amount(now)
-	if ok {
-		state = amountText(amount, pace, now)
+func (b *progressBar) draw(i overview.Import, now time.Time) {
+	step := i.Step()
+	amount, state, ok := i.Estimate(now)
+	if !ok {
+		state = plain(i.Next().In(now))
 	}
 	if step != b.drawn {
 		fmt.Fprintf(b.container, "%s  %s\n", now.Format(time.TimeOnly), step)

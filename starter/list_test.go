@@ -22,7 +22,7 @@ func TestListAndStatusSayWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
 	var list, status, asJSON strings.Builder
 	require.NoError(t, printImports(&list, []overview.Import{waiting}, false))
 	require.Regexp(t, `\n500 +laptops +downloading +0 +20\S+ \S+ +`+says+`\n$`, list.String())
-	require.NoError(t, printImport(&status, waiting, new(overview.Pace), time.Now()))
+	require.NoError(t, printImport(&status, waiting, time.Now()))
 	require.Regexp(t, `(?m)^next +`+says+`$`, status.String())
 
 	require.NoError(t, printImports(&asJSON, []overview.Import{waiting}, true))

@@ -38,10 +38,8 @@ func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error 
 	if err != nil {
 		return explain(err, id)
 	}
-	pace := new(overview.Pace)
-	pace.Look(found)
 	if c.Watch && !c.JSON && streams.Terminal() && !settled(found) {
-		if found, err = follow(ctx, reader, found, pace, streams); err != nil {
+		if found, err = follow(ctx, reader, found, streams); err != nil {
 			return err
 		}
 	}
@@ -49,7 +47,7 @@ func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error 
 	if c.JSON {
 		err = printJSON(streams.Out, viewOf(found, now))
 	} else {
-		err = printImport(streams.Out, found, pace, now)
+		err = printImport(streams.Out, found, now)
 	}
 	if err == nil && needsPerson(found) {
 		return program.ErrNeedsAttention

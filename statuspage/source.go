@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/scrapehaul/scrapehaul/internal/overview"
 )
 
 // readWithin bounds what a page waits for Temporal and PostgreSQL, which it
@@ -54,40 +52,4 @@ func (s *source) read(ctx context.Context, attempt func(context.Context) error) 
 		since = began
 	}
 	return &outage{Name: s.name, Since: since}
-}
-
-// paces remember how fast imports go from one look at the page to the next.
-type paces struct {
-	mu   sync.Mutex
-	runs map[string]*seenPace
-}
-
-type seenPace struct {
-	overview.Pace
-	looked time.Time
-}
-
-// forgetPaceAfter is how long after the last look a speed says nothing any more.
-const forgetPaceAfter = 10 * time.Minute
-
-// look takes note of the import and returns what its speed is estimated to be.
-func (p *paces) look(i overview.Import, now time.Time) overview.Pace {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.runs == nil {
-		p.runs = map[string]*seenPace{}
-	}
-	for run, seen := range p.runs {
-		if now.Sub(seen.looked) > forgetPaceAfter {
-			delete(p.runs, run)
-		}
-	}
-	seen := p.runs[i.RunID]
-	if seen == nil {
-		seen = new(seenPace)
-		p.runs[i.RunID] = seen
-	}
-	seen.Look(i)
-	seen.looked = now
-	return seen.Pace
 }

@@ -65,7 +65,6 @@ type handler struct {
 	crossOrigin *http.CrossOriginProtection
 	temporal    source
 	postgres    source
-	paces       paces
 }
 
 const stylePath = "/style.css"

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -18,7 +16,6 @@ type importView struct {
 	// Says is the reason for attention, the result, or why nothing is known.
 	Says     string
 	Next     overview.Next
-	About    string // in how long, about, as an estimate: 12m4s
 	Progress *progressView
 	Actions  []action
 	UI       string // of the run in the Temporal UI, or ""
@@ -36,9 +33,8 @@ func (v importView) Waits() bool {
 func (v importView) Step() string { return strings.ReplaceAll(v.Import.Step(), "-", " ") }
 
 type progressView struct {
-	Done, Of int64 // Of is 0 when that is not known
-	Text     string
-	Speed    string // "" when not known
+	overview.Amount
+	Text string
 }
 
 // action is a signal that makes sense now.
@@ -94,15 +90,14 @@ func (h *handler) viewImports(imports []overview.Import, now time.Time) []import
 }
 
 func (h *handler) viewImport(i overview.Import, now time.Time) importView {
-	pace := h.paces.look(i, now)
 	v := importView{
-		Import: i, Says: says(i), Progress: viewPace(&pace, now), Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
+		Import: i, Says: says(i), Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
 	}
 	if i.Open {
 		v.Next = i.Next()
 	}
-	if remaining, known := pace.Remaining(now); known && v.Next.At == nil && i.Open {
-		v.About = took(max(remaining, time.Second))
+	if amount, text, ok := i.Estimate(now); ok {
+		v.Progress = &progressView{amount, text}
 	}
 	return v
 }
@@ -121,26 +116,6 @@ func says(i overview.Import) string {
 	}
 	problem, _, _ := strings.Cut(i.Progress.Attention, ". Signals:")
 	return problem
-}
-
-func viewPace(pace *overview.Pace, now time.Time) *progressView {
-	amount, ok := pace.Amount(now)
-	if !ok {
-		return nil
-	}
-	count, unit := humanize.Comma, " records"
-	if amount.Unit == overview.Bytes {
-		count, unit = size, ""
-	}
-	v := &progressView{Done: amount.Done, Of: amount.Of, Text: count(amount.Done)}
-	if amount.Of > 0 {
-		v.Text += " of " + count(amount.Of)
-	}
-	v.Text += unit
-	if speed, known := pace.PerSecond(); known {
-		v.Speed = count(int64(speed)) + unit + "/s"
-	}
-	return v
 }
 
 // temporalUI is where the Temporal UI shows a run.

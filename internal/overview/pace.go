@@ -1,8 +1,10 @@
 package overview
 
 import (
-	"math"
+	"fmt"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Amount is how much of its present step an import has done.
@@ -41,93 +43,54 @@ func (i Import) Amount() (amount Amount, ok bool) {
 	return Amount{Bytes, told.Bytes, told.OfBytes}, told.Bytes > 0 || told.OfBytes > 0
 }
 
-// Pace estimates, from successive looks at one import, how fast its step goes
-// and when it is done. Heartbeats come many seconds apart: between them it goes
-// on counting at the speed it has seen. The zero value is ready to use.
-type Pace struct {
-	step   paceStep
-	amount Amount
-	at     time.Time // of the heartbeat that told the amount
-	rate   float64   // units a second; 0 when not known
-}
+// countOnFor is how long the estimate goes on without a heartbeat, some more than the
+// time between two of them.
+const countOnFor = time.Minute
 
-// paceStep is what a speed belongs to: a resumed attempt does not begin at 0.
-type paceStep struct {
-	runID, activity string
-	attempt         int32
-	unit            Unit
-}
-
-const (
-	// smoothing is the time over which the speed is averaged.
-	smoothing = 30 * time.Second
-	// countOnFor is how long it counts on without a heartbeat, some more than the
-	// time between two of them.
-	countOnFor = time.Minute
-)
-
-// Look takes note of what the import's heartbeat tells. A look that shows
-// nothing new changes nothing.
-func (p *Pace) Look(i Import) {
-	amount, ok := i.Amount()
-	if !ok {
-		*p = Pace{}
-		return
+// Estimate is how much of its step the import has done by now, and a text that says so,
+// with its speed and the time that is left, where they are known: "12 MB of 50 MB, 24 %,
+// 3 MB/s, 13s left". Heartbeats come many seconds apart: between them it goes on at the
+// attempt's speed. ok is that of [Import.Amount].
+func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
+	if amount, ok = i.Amount(); !ok {
+		return amount, "", false
 	}
-	step := paceStep{i.RunID, i.Activity.Name, i.Activity.Attempt, amount.Unit}
-	at := *i.Activity.LastHeartbeat
-	if step != p.step || amount.Done < p.amount.Done {
-		*p = Pace{step: step, amount: amount, at: at}
-		p.begin(i)
-		return
-	}
-	p.amount.Of = amount.Of
-	passed := at.Sub(p.at)
-	if passed <= 0 {
-		return
-	}
-	rate := float64(amount.Done-p.amount.Done) / passed.Seconds()
-	if p.rate > 0 {
-		weight := 1 - math.Exp(-passed.Seconds()/smoothing.Seconds())
-		rate = p.rate + weight*(rate-p.rate)
-	}
-	p.amount, p.at, p.rate = amount, at, rate
-}
-
-// begin takes the speed from the attempt's beginning, if that began at 0.
-func (p *Pace) begin(i Import) {
-	if i.Activity.Attempt > 1 || i.Activity.StartedAt == nil {
-		return
-	}
-	if passed := p.at.Sub(*i.Activity.StartedAt); passed >= time.Second {
-		p.rate = float64(p.amount.Done) / passed.Seconds()
-	}
-}
-
-// PerSecond is the speed, in units of the amount; known is false before there
-// is one.
-func (p *Pace) PerSecond() (rate float64, known bool) { return p.rate, p.rate > 0 }
-
-// Amount estimates how much is done now; is false when the import has no step
-// under way that can be measured.
-func (p *Pace) Amount(now time.Time) (amount Amount, ok bool) {
-	amount = p.amount
-	if p.rate > 0 {
-		passed := min(max(now.Sub(p.at), 0), countOnFor)
-		amount.Done += int64(p.rate * passed.Seconds())
-	}
+	rate := i.perSecond(amount)
+	passed := min(max(now.Sub(*i.Activity.LastHeartbeat), 0), countOnFor)
+	amount.Done += int64(rate * passed.Seconds())
 	if amount.Of > 0 {
 		amount.Done = min(amount.Done, amount.Of)
 	}
-	return amount, p.step != paceStep{}
+	text = amount.Unit.quantity(amount.Done)
+	if amount.Of > 0 {
+		text = fmt.Sprintf("%s of %s, %d %%", text, amount.Unit.quantity(amount.Of), 100*amount.Done/amount.Of)
+	}
+	if rate > 0 {
+		text += ", " + amount.Unit.quantity(int64(rate)) + "/s"
+		if amount.Of > 0 {
+			left := time.Duration(float64(amount.Of-amount.Done) / rate * float64(time.Second))
+			text += ", " + left.Round(time.Second).String() + " left"
+		}
+	}
+	return amount, text, true
 }
 
-// Remaining estimates how long the step still takes; known is false when the
-// speed or the whole amount is not.
-func (p *Pace) Remaining(now time.Time) (remaining time.Duration, known bool) {
-	amount, ok := p.Amount(now)
-	if !ok || p.rate <= 0 || amount.Of == 0 {
-		return 0, false
+// perSecond is the speed of the attempt under way; 0 when it is not known, as of one
+// that goes on where another has stopped, and so did not begin at 0.
+func (i Import) perSecond(amount Amount) float64 {
+	if i.Activity.Attempt > 1 || i.Activity.StartedAt == nil {
+		return 0
 	}
-	return time.Duration(float64(amount.Of-amount.Done) / p.rate * float64(time.Second)), true
+	passed := i.Activity.LastHeartbeat.Sub(*i.Activity.StartedAt)
+	if passed < time.Second {
+		return 0
+	}
+	return float64(amount.Done) / passed.Seconds()
+}
+
+func (u Unit) quantity(n int64) string {
+	if u == Bytes {
+		return humanize.Bytes(uint64(n))
+	}
+	return humanize.Comma(n) + " " + string(u)
 }

@@ -28,109 +28,51 @@ func importing(attempt int32, seconds int, records int64) overview.Import {
 	}
 }
 
-func TestPaceCountsOnBetweenHeartbeats(t *testing.T) {
-	var pace overview.Pace
-	pace.Look(importing(1, 10, 1000))
-	rate, known := pace.PerSecond()
-	require.True(t, known)
-	require.InDelta(t, 100, rate, 0.001, "since the attempt's beginning")
-
-	amount, ok := pace.Amount(after(15))
+func requireEstimate(t *testing.T, want string, i overview.Import, now time.Time) {
+	t.Helper()
+	_, text, ok := i.Estimate(now)
 	require.True(t, ok)
-	require.Equal(t, overview.Amount{Unit: overview.Records, Done: 1500, Of: 10_000}, amount)
-	remaining, known := pace.Remaining(after(15))
-	require.True(t, known)
-	require.Equal(t, 85*time.Second, remaining)
+	require.Equal(t, want, text)
+}
 
-	amount, _ = pace.Amount(after(3600))
+func TestEstimateCountsOnBetweenHeartbeats(t *testing.T) {
+	i := importing(1, 10, 1000)
+	requireEstimate(t, "1,500 records of 10,000 records, 15 %, 100 records/s, 1m25s left", i, after(15))
+	amount, _, _ := i.Estimate(after(15))
+	require.Equal(t, overview.Amount{Unit: overview.Records, Done: 1500, Of: 10_000}, amount)
+	amount, _, _ = i.Estimate(after(3600))
 	require.Equal(t, int64(7000), amount.Done, "for a minute, not for ever")
-	amount, _ = pace.Amount(after(5))
+	amount, _, _ = i.Estimate(after(5))
 	require.Equal(t, int64(1000), amount.Done, "a clock that is behind takes nothing away")
 }
 
-func TestPaceNeverPassesTheEnd(t *testing.T) {
-	var pace overview.Pace
-	pace.Look(importing(1, 10, 9900))
-	amount, _ := pace.Amount(after(20))
-	require.Equal(t, int64(10_000), amount.Done)
-	remaining, known := pace.Remaining(after(20))
-	require.True(t, known)
-	require.Zero(t, remaining)
+func TestEstimateNeverPassesTheEnd(t *testing.T) {
+	requireEstimate(t, "10,000 records of 10,000 records, 100 %, 990 records/s, 0s left", importing(1, 10, 9900), after(20))
 }
 
-func TestPaceIsSmoothed(t *testing.T) {
-	var pace overview.Pace
-	pace.Look(importing(1, 10, 1000))
-	pace.Look(importing(1, 20, 4000)) // at 300 a second
-	rate, _ := pace.PerSecond()
-	require.Greater(t, rate, 120.0)
-	require.Less(t, rate, 200.0)
-	for second := 30; second <= 200; second += 10 {
-		pace.Look(importing(1, second, int64(4000+(second-20)*30))) // at 30 a second
-	}
-	rate, _ = pace.PerSecond()
-	require.InDelta(t, 30, rate, 3)
-}
-
-func TestTheSameHeartbeatChangesNothing(t *testing.T) {
-	var pace overview.Pace
-	pace.Look(importing(1, 10, 1000))
-	want := pace
-	pace.Look(importing(1, 10, 1000))
-	require.Equal(t, want, pace)
-}
-
-func TestResumedAttemptHasASpeedFromItsSecondHeartbeatOn(t *testing.T) {
-	var pace overview.Pace
-	pace.Look(importing(2, 10, 8000))
-	_, known := pace.PerSecond()
-	require.False(t, known, "8000 records were not imported in 10 seconds")
-	_, known = pace.Remaining(after(10))
-	require.False(t, known)
-	pace.Look(importing(2, 20, 8500))
-	rate, _ := pace.PerSecond()
-	require.InDelta(t, 50, rate, 0.001)
-
-	pace.Look(importing(3, 30, 8100)) // another attempt, from the last committed batch
-	_, known = pace.PerSecond()
-	require.False(t, known)
+func TestResumedAttemptHasNoSpeed(t *testing.T) {
+	// 8000 records were not imported in 10 seconds.
+	requireEstimate(t, "8,000 records of 10,000 records, 80 %", importing(2, 10, 8000), after(15))
 }
 
 func TestDownloadIsMeasuredInBytes(t *testing.T) {
 	download := importing(1, 10, 1)
 	download.Activity.Name = "DownloadScrapingJob"
 	download.Activity.Heartbeat = activities.Progress{Bytes: 5000}
-	var pace overview.Pace
-	pace.Look(download)
-	amount, ok := pace.Amount(after(10))
-	require.True(t, ok)
-	require.Equal(t, overview.Amount{Unit: overview.Bytes, Done: 5000}, amount)
-	_, known := pace.Remaining(after(10))
-	require.False(t, known, "the whole is not known")
-
+	requireEstimate(t, "5.0 kB, 500 B/s", download, after(10)) // the whole is not known
 	download.Activity.Heartbeat.OfBytes = 10_000
-	pace.Look(download)
-	remaining, known := pace.Remaining(after(10))
-	require.True(t, known)
-	require.Equal(t, 10*time.Second, remaining)
+	requireEstimate(t, "5.0 kB of 10 kB, 50 %, 500 B/s, 10s left", download, after(10))
 }
 
-func TestWhatIsNotMeasuredHasNoPace(t *testing.T) {
-	var pace overview.Pace
-	pace.Look(importing(1, 10, 1000))
+func TestWhatIsNotMeasuredHasNoEstimate(t *testing.T) {
 	waiting := importing(1, 20, 1000)
 	waiting.Activity.Heartbeat.Waiting = true
-	pace.Look(waiting)
-	_, ok := pace.Amount(after(20))
+	_, _, ok := waiting.Estimate(after(20))
 	require.False(t, ok, "it waits for a slot")
-
-	pace.Look(importing(1, 10, 1000))
 	described := importing(1, 10, 1000)
 	described.Activity.Name = "DeleteScrapingJob"
-	pace.Look(described)
-	_, ok = pace.Amount(after(10))
+	_, _, ok = described.Estimate(after(10))
 	require.False(t, ok)
-	pace.Look(overview.Import{})
-	_, ok = pace.Amount(after(10))
+	_, _, ok = overview.Import{}.Estimate(after(10))
 	require.False(t, ok)
 }
