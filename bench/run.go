@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
 )
 
 // part is one of the benchmark's parts.
@@ -76,7 +75,7 @@ type runCommand struct {
 
 // Run measures the parts one after the other. What was measured is printed even
 // if another part fails.
-func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err error) {
+func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.validate(&s)
 	for _, name := range c.Parts {
@@ -87,30 +86,20 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) (err erro
 	if err := s.Err(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "scrapehaul-bench-")
-	if err != nil {
-		return err
-	}
-	logFile, err := os.Create(filepath.Join(dir, "bench.log"))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, logFile.Close())
-		if err != nil && ctx.Err() == nil {
-			err = fmt.Errorf("%w\nthe logs are in %s", err, logFile.Name())
-		} else {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
+	return localservers.Run(ctx, "bench", streams.Err, func(servers *localservers.Servers) error {
+		return c.measure(ctx, servers, streams)
+	})
+}
+
+func (c *runCommand) measure(ctx context.Context, servers *localservers.Servers, streams program.Streams) error {
 	tables := streams.Out
 	if c.JSON {
 		tables = streams.Err
 	}
-	all := &stage{sizes: c.sizes, dir: dir, log: logFile, told: streams.Err, begun: time.Now()}
+	all := &stage{sizes: c.sizes, Servers: servers, dir: servers.Dir}
 	all.programs = sync.OnceValues(func() (builtprograms.Programs, error) {
 		all.step("Building the worker and the starter")
-		return builtprograms.Build(ctx, dir)
+		return builtprograms.Build(ctx, all.dir)
 	})
 	var results []*result
 	var problems []error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -49,10 +48,7 @@ ON CONFLICT (account) DO UPDATE SET window_length = excluded.window_length`
 type stage struct {
 	sizes
 	*localservers.Servers
-	dir   string // for data, spools and programs
-	log   io.Writer
-	told  io.Writer // of what takes long
-	begun time.Time
+	dir string // for data, spools and programs
 
 	programs func() (builtprograms.Programs, error) // builds them when it is called first
 }
@@ -61,7 +57,7 @@ type stage struct {
 func (s *stage) apart(name string, measure func(*stage) error) (err error) {
 	own := *s
 	own.dir = filepath.Join(s.dir, name)
-	own.Servers = &localservers.Servers{Progress: s.step, Log: s.log}
+	own.Servers = &localservers.Servers{Progress: s.Progress, Log: s.Log}
 	if err := os.Mkdir(own.dir, 0o700); err != nil {
 		return err
 	}
@@ -70,9 +66,7 @@ func (s *stage) apart(name string, measure func(*stage) error) (err error) {
 }
 
 // step says what is being done.
-func (s *stage) step(text string) {
-	fmt.Fprintf(s.told, "%6.1fs  %s\n", time.Since(s.begun).Seconds(), text)
-}
+func (s *stage) step(text string) { s.Progress(text) }
 
 // database is an empty database with schema scrapehaul.
 func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, err error) {

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,7 +50,7 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	err = webhook.Register(engine, webhook.Options{
-		Client: p.temporal, Tokens: []string{webhookToken}, TaskQueue: webhookQueue, Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
+		Client: p.temporal, Tokens: []string{webhookToken}, TaskQueue: webhookQueue, Logger: slog.New(slog.NewJSONHandler(s.Log, nil)),
 	})
 	if err != nil {
 		return err
@@ -73,30 +72,38 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t *table) error {
 	ours, closeConnections := p.poster(ctx, connections)
 	defer closeConnections()
-	answers := map[string]*answers{"ours": {}, "signal_with_start": {}}
-	contenders := []contender{
-		{name: "ours", title: fmt.Sprintf("ours, %d connections", connections),
-			run: p.load(connections, answers["ours"], ours)},
-		{name: "signal_with_start", title: fmt.Sprintf("SignalWithStart, %d at a time", connections),
-			run: p.load(connections, answers["signal_with_start"], func(n workflows.Notification) error { return p.signalWithStart(ctx, n) })},
+	contenders := []struct {
+		name, title string
+		send        func(workflows.Notification) error
+	}{
+		{"ours", "ours", ours},
+		{"signal_with_start", "SignalWithStart alone", func(n workflows.Notification) error { return p.signalWithStart(ctx, n) }},
 	}
-	seconds, err := p.compare(ctx, contenders)
+	measured, err := p.medians(func(round int) (figures, error) {
+		f := figures{}
+		for i := range contenders {
+			c := contenders[(i+round)%len(contenders)] // they take turns
+			if err := p.load(connections, c.send, c.name, f); err != nil {
+				return nil, fmt.Errorf("%s: %w", c.title, err)
+			}
+		}
+		return f, nil
+	}, func(f figures) string {
+		return fmt.Sprintf("%d connections: %.0f requests/s, SignalWithStart alone %.0f",
+			connections, f["ours.requests_per_second"], f["signal_with_start.requests_per_second"])
+	})
 	if err != nil {
 		return err
 	}
-	ratio := seconds["signal_with_start"] / seconds["ours"]
 	key := fmt.Sprintf("connections_%d.", connections)
+	ratio := measured["ours.requests_per_second"] / measured["signal_with_start.requests_per_second"]
+	level, against := strconv.Itoa(connections), r.figure(key+"vs_signal_with_start", "%.2f × as fast", ratio)
 	for _, c := range contenders {
-		answered, ofContender := answers[c.name], key+c.name+"."
-		level, title, against := "", "SignalWithStart alone", ""
-		if c.name == "ours" {
-			level, title, against = strconv.Itoa(connections), "ours", r.figure(key+"vs_signal_with_start", "%.2f × as fast", ratio)
-		}
-		t.row(level, title, r.figure(ofContender+"requests_per_second", "%.0f", float64(p.Requests)/seconds[c.name]),
-			r.figure(ofContender+"p50_ms", "%.1f", percentile(answered.milliseconds, 50)),
-			r.figure(ofContender+"p99_ms", "%.1f", percentile(answered.milliseconds, 99)),
-			r.figure(ofContender+"refused", "%.0f", float64(answered.refused)), against)
+		t.row(level, c.title, fmt.Sprintf("%.0f", measured[c.name+".requests_per_second"]), fmt.Sprintf("%.1f", measured[c.name+".p50_ms"]),
+			fmt.Sprintf("%.1f", measured[c.name+".p99_ms"]), fmt.Sprintf("%.0f", measured[c.name+".refused"]), against)
+		level, against = "", ""
 	}
+	r.setAll(key, measured)
 	if connections == mainConnections {
 		r.set("vs_signal_with_start", ratio)
 	}
@@ -115,50 +122,36 @@ func (p *webhookPart) signalWithStart(ctx context.Context, n workflows.Notificat
 	return err
 }
 
-// answers are those of all rounds.
-type answers struct {
-	mu           sync.Mutex
-	milliseconds []float64
-	refused      int
-}
-
 // errRefused is an answer 503 of the webhook, after which the cloud sends the
 // notification again, or a SignalWithStart alone that has failed by itself:
 // Temporal has not answered in time.
 var errRefused = errors.New("Temporal does not answer in time")
 
-func (a *answers) add(took time.Duration, err error) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.milliseconds = append(a.milliseconds, took.Seconds()*1000)
-	if errors.Is(err, errRefused) {
-		a.refused++
-		return nil
+// load sends all notifications, so many at a time, and adds what it has measured. Refused
+// ones count for nothing.
+func (p *webhookPart) load(atATime int, send func(workflows.Notification) error, name string, f figures) error {
+	milliseconds := make([]float64, p.Requests)
+	var refused atomic.Int64
+	begun := time.Now()
+	err := inParallel(atATime, p.Requests, func(i int) error {
+		sent := time.Now()
+		err := send(p.notification())
+		milliseconds[i] = time.Since(sent).Seconds() * 1000
+		if errors.Is(err, errRefused) {
+			refused.Add(1)
+			return nil
+		}
+		return err
+	})
+	took := time.Since(begun)
+	accepted := p.Requests - int(refused.Load())
+	if err == nil && accepted == 0 {
+		err = errRefused
 	}
+	f[name+".requests_per_second"] = float64(accepted) / took.Seconds()
+	f[name+".p50_ms"], f[name+".p99_ms"] = percentile(milliseconds, 50), percentile(milliseconds, 99)
+	f[name+".refused"] = float64(refused.Load())
 	return err
-}
-
-// load sends all notifications, so many at a time. Refused ones count for
-// nothing: the time is what as many accepted ones would have taken.
-func (p *webhookPart) load(atATime int, all *answers, send func(workflows.Notification) error) func(context.Context) (time.Duration, error) {
-	return func(context.Context) (time.Duration, error) {
-		refusedBefore := all.refused
-		begun := time.Now()
-		err := inParallel(atATime, p.Requests, func(int) error {
-			sent := time.Now()
-			err := send(p.notification())
-			return all.add(time.Since(sent), err)
-		})
-		took := time.Since(begun)
-		accepted := p.Requests - (all.refused - refusedBefore)
-		if err == nil && accepted == 0 {
-			err = errRefused
-		}
-		if err != nil {
-			return 0, err
-		}
-		return took * time.Duration(p.Requests) / time.Duration(accepted), nil
-	}
 }
 
 // poster sends notifications as the cloud does, over so many connections.

@@ -34,7 +34,7 @@ ORDER BY import.scrapingjob_id, import.requested_at DESC`
 // watch shows the imports until all are published (and, when deletion is due at
 // once, deleted in the cloud), then checks what readers see.
 func (d *demo) watch(ctx context.Context, deleted bool) error {
-	d.step("The cloud finishes its jobs and sends its webhooks")
+	d.servers.Progress("The cloud finishes its jobs and sends its webhooks")
 	ctx, cancel := context.WithTimeoutCause(ctx, giveUpAfter, fmt.Errorf("the jobs were not imported within %s", giveUpAfter))
 	defer cancel()
 	shown := ""
@@ -44,7 +44,7 @@ func (d *demo) watch(ctx context.Context, deleted bool) error {
 			return err
 		}
 		if line := progressLine(states); line != shown && ctx.Err() == nil {
-			d.step(line)
+			d.servers.Progress(line)
 			shown = line
 		}
 		if done {
@@ -160,6 +160,6 @@ Try next:
 
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
 		d.Temporal.UIAddress, d.Temporal.Namespace, d.Env.DatabaseURL, jobs[1].sitemap,
-		id, d.Temporal.HostPort, id, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.logPath)
+		id, d.Temporal.HostPort, id, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
 	return nil
 }

@@ -23,6 +23,8 @@ import (
 type Servers struct {
 	Progress func(string) // is told what is being started
 	Log      io.Writer    // receives the servers' logs
+	// Dir and LogPath are set by [Run].
+	Dir, LogPath string
 
 	stops []func() error // in the order of the starts
 }
