@@ -44,7 +44,7 @@ const lowContrast = `(() => {
 	const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	while (texts.nextNode()) {
 		const text = texts.currentNode.textContent.trim(), element = texts.currentNode.parentElement;
-		if (!text || !element.getClientRects().length || element.closest("svg")) continue;
+		if (!text || !element.getClientRects().length) continue;
 		const style = getComputedStyle(element), under = behind(element);
 		const [a, b] = [luminance(over(parse(style.color), under)), luminance(under)];
 		const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -59,14 +59,14 @@ const lowContrast = `(() => {
 const tooWide = `(() => {
 	const width = document.documentElement.clientWidth;
 	const wide = [...document.querySelectorAll("body *")]
-		.filter(e => e.getBoundingClientRect().right > width + 0.5 && !e.closest("svg, thead, .skip"))
+		.filter(e => e.getBoundingClientRect().right > width + 0.5 && !e.closest("thead, .skip"))
 		.map(e => e.tagName + "." + e.className + ": " + e.textContent.trim().slice(0, 40));
 	if (document.documentElement.scrollWidth > width) wide.push("the page: " + document.documentElement.scrollWidth);
 	return wide;
 })()`
 
 // withoutName lists the elements that a screen reader could not name.
-const withoutName = `[...document.querySelectorAll("a, button, progress, svg, section, nav")]
+const withoutName = `[...document.querySelectorAll("a, button, progress, section, nav")]
 	.filter(e => !(e.getAttribute("aria-label") || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent || e.textContent).trim())
 	.map(e => e.outerHTML.slice(0, 80))`
 

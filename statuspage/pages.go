@@ -85,7 +85,6 @@ type overviewPage struct {
 
 type history struct {
 	Imports []pastView
-	Plot    *plot
 	// Before is the page's place in the history, 0 for the newest imports; Older
 	// that of the next page, 0 if there is none.
 	Before, OlderImports int64
@@ -186,7 +185,6 @@ func (h *handler) readHistory(ctx context.Context, query postgres.HistoryQuery) 
 		past = past[:historyPerPage]
 		page.OlderImports = past[len(past)-1].ImportID
 	}
-	page.Plot = newPlot(past)
 	for _, each := range past {
 		page.Imports = append(page.Imports, pastView{each, h.temporalUI(each.ScrapingJobID, each.WorkflowRunID)})
 	}
