@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"os"
+	"strings"
 	"time"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
-	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 const (
@@ -23,15 +22,15 @@ const (
 
 // follow shows a progress bar until the import ends, waits, or ctx ends, and
 // returns what was seen last.
-func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, streams program.Streams) (overview.Import, error) {
-	bar := newProgressBar(streams)
-	defer bar.remove()
+func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, terminal *os.File) (overview.Import, error) {
+	line := progressLine{terminal: terminal}
+	defer fmt.Fprint(terminal, eraseLine)
 	look, draw := time.NewTicker(lookEvery), time.NewTicker(drawEvery)
 	defer look.Stop()
 	defer draw.Stop()
 	lastSeen := time.Now()
 	for !settled(seen) {
-		bar.draw(seen, time.Now())
+		line.draw(seen, time.Now())
 		select {
 		case <-ctx.Done():
 			return seen, nil
@@ -52,50 +51,35 @@ func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, 
 	return seen, nil
 }
 
-// progressBar is one line of the terminal: what the import is doing, a bar, and
+const (
+	barWidth  = 30
+	eraseLine = "\r\x1b[K"
+)
+
+// progressLine is one line of the terminal: what the import is doing, a bar, and
 // how much is done.
-type progressBar struct {
-	container   *mpb.Progress
-	bar         *mpb.Bar
-	step, state atomic.Pointer[string]
-	drawn       string // the step drawn last
+type progressLine struct {
+	terminal *os.File
+	step     string // drawn last
 }
 
-func newProgressBar(streams program.Streams) *progressBar {
-	b := &progressBar{container: mpb.New(mpb.WithOutput(streams.Out), mpb.WithRefreshRate(drawEvery))}
-	text := func(from *atomic.Pointer[string]) decor.Decorator {
-		return decor.Any(func(decor.Statistics) string {
-			if s := from.Load(); s != nil {
-				return *s
-			}
-			return ""
-		})
+// draw shows what is known now. Each new step leaves a line above.
+func (p *progressLine) draw(i overview.Import, now time.Time) {
+	if step := i.Step(); step != p.step {
+		fmt.Fprintf(p.terminal, "%s%s  %s\n", eraseLine, now.Format(time.TimeOnly), step)
+		p.step = step
 	}
-	style := mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding("-").Rbound("]")
-	b.bar = b.container.New(0, style, mpb.BarWidth(30),
-		mpb.PrependDecorators(text(&b.step)), mpb.AppendDecorators(text(&b.state)))
-	return b
-}
-
-// draw shows what is known now. Each new step leaves a line above the bar.
-func (b *progressBar) draw(i overview.Import, now time.Time) {
-	step := i.Step()
 	amount, state, ok := i.Estimate(now)
 	if !ok {
 		state = plain(i.Next().In(now))
 	}
-	if step != b.drawn {
-		fmt.Fprintf(b.container, "%s  %s\n", now.Format(time.TimeOnly), step)
-		b.drawn = step
+	done := 0
+	if amount.Of > 0 {
+		done = int((barWidth - 1) * amount.Done / amount.Of)
 	}
-	b.step.Store(&step)
-	b.state.Store(&state)
-	b.bar.SetTotal(amount.Of, false)
-	b.bar.SetCurrent(amount.Done)
-}
-
-// remove takes the bar off the terminal.
-func (b *progressBar) remove() {
-	b.bar.Abort(true)
-	b.container.Wait()
+	line := []rune(fmt.Sprintf("%s [%s>%s] %s", p.step, strings.Repeat("=", done), strings.Repeat("-", barWidth-1-done), state))
+	if width, _, err := term.GetSize(int(p.terminal.Fd())); err == nil {
+		line = line[:min(len(line), max(width-1, 0))] // one that wraps could not be erased
+	}
+	fmt.Fprint(p.terminal, eraseLine+string(line))
 }

@@ -6,9 +6,12 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal says whether standard output is a terminal on which a person wants to
-// see more than plain lines: NO_COLOR and TERM=dumb say otherwise.
-func (s Streams) Terminal() bool {
+// Terminal returns standard output if it is a terminal on which a person wants to see
+// more than plain lines, else nil: NO_COLOR and TERM=dumb say otherwise.
+func (s Streams) Terminal() *os.File {
 	file, ok := s.Out.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return nil
+	}
+	return file
 }
