@@ -43,7 +43,7 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 		return nil, fmt.Errorf("preparing the spool folder: %w", err)
 	}
 	// A full disk is emptied by importing what is in the spool.
-	if err := TrySpool(dir); err != nil && !isFull(err) {
+	if err := trySpool(dir); err != nil && !isFull(err) {
 		return nil, fmt.Errorf("the file system of SPOOL_DIR %s cannot keep downloads: %w: choose a folder on another one", dir, err)
 	}
 	name, err := spoolName(filepath.Join(dir, spoolNameFile))
@@ -53,9 +53,9 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	return &Spool{dir: dir, name: name, minFree: minFree, written: map[string]string{}}, nil
 }
 
-// TrySpool does once in the folder what downloads and imports do with files: network
+// trySpool does once in the folder what downloads and imports do with files: network
 // and FUSE file systems lack some of it. Hard links and locks are not needed.
-func TrySpool(dir string) error {
+func trySpool(dir string) error {
 	const content = "whole"
 	var names []string
 	defer func() {

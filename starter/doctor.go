@@ -6,21 +6,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// doctorCommand's settings are those of the worker and the starter together.
+// doctorCommand's settings are those of the worker and the starter together, but for what
+// each of the two checks by itself when it starts: the spool, and the webhook's secrets.
 type doctorCommand struct {
 	importFlags
 	filterFlags
 	scheduleFlags
 	program.CloudFlags
 	program.DatabaseFlags
-	program.SpoolFlags
-	WebhookTokens string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"The starter's secrets, if they are set here: they are checked for their length."`
 
 	now       func() time.Time `kong:"-"` // nil: time.Now
 	pollLasts time.Duration    `kong:"-"` // 0: pollLasts
@@ -52,8 +50,6 @@ func (c *doctorCommand) Run(ctx context.Context, streams program.Streams) error 
 	d.checkTemporal(ctx)
 	d.checkDatabase(ctx)
 	d.checkCloud(ctx)
-	d.checkWebhookTokens()
-	d.checkSpool()
 	if d.wrong > 0 {
 		return fmt.Errorf("%d checks failed", d.wrong)
 	}
@@ -102,17 +98,6 @@ func (d *doctor) checkClock(whose string, theirs, before, after time.Time) {
 		direction = "behind"
 	}
 	d.fix("the clock of %s is %s %s this machine's: have both set by NTP", whose, skew.Abs().Round(time.Second), direction)
-}
-
-func (d *doctor) checkWebhookTokens() {
-	if strings.TrimSpace(d.settings.WebhookTokens) == "" {
-		return // they belong to the machines of starters
-	}
-	var s program.Settings
-	webhookTokens(&s, d.settings.WebhookTokens)
-	if d.settingsAreRight(&s) {
-		d.ok("WEBHOOK_TOKENS are long enough")
-	}
 }
 
 // discard is the logger of checks: their lines say it all.

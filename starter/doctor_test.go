@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
@@ -32,9 +28,6 @@ func wellSystem(t *testing.T) *systemtest.System {
 	t.Helper()
 	s := newSystem(t, map[string]string{"RECONCILE_EVERY": "24h"})
 	s.StartWorker(s.Spool)
-	t.Setenv("SPOOL_DIR", s.Spool)
-	t.Setenv("SPOOL_MIN_FREE", "1")
-	t.Setenv("WEBHOOK_TOKENS", systemtest.WebhookToken)
 	code, _, problems := runStarter("setup")
 	require.Equal(t, program.ExitOK, code, problems)
 	s.WaitFor("the worker's polls to be known", func() bool {
@@ -73,7 +66,6 @@ func TestDoctorFindsAllWell(t *testing.T) {
 		"the settings of imports in the schedule scrapehaul-reconcile are those that its starters (1) and this one were given", "the search attributes are registered",
 		"PostgreSQL answers", "PostgreSQL and this machine have the same time", "the database may be written to", "schema scrapehaul is at version ",
 		"Web Scraper Cloud takes WEBSCRAPER_API_TOKEN", "Web Scraper Cloud and this machine have the same time",
-		"WEBHOOK_TOKENS are long enough", "the spool folder ",
 	} {
 		require.Contains(t, out, "  "+want)
 	}
@@ -82,10 +74,6 @@ func TestDoctorFindsAllWell(t *testing.T) {
 func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 	s := wellSystem(t)
 	nobody := programtest.ClosedPort(t)
-	_, disk, err := diskspace.Of(s.Spool)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for name, c := range map[string]struct {
 		settings map[string]string
 		want     []string // of the lines that are not ok
@@ -111,21 +99,15 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{fmt.Sprintf("schema scrapehaul is at version 0 of %d: start a worker, or run worker migrate", newestVersion(s))}},
 		"database is read-only": {map[string]string{"DATABASE_URL": withOption(t, s.Env.DatabaseURL, "default_transaction_read_only", "on")},
 			[]string{"the database is read-only: "}},
-		"no API token":        {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
-		"wrong API token":     {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page"}},
-		"API is away":         {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + nobody}, []string{"Web Scraper Cloud: "}},
-		"short webhook token": {map[string]string{"WEBHOOK_TOKENS": "short-zx99"}, []string{"WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "}},
-		"no spool folder":     {map[string]string{"SPOOL_DIR": "/nowhere/at/all"}, []string{`SPOOL_DIR is "/nowhere/at/all", which is no folder here: `}},
-		"spool is a file":     {map[string]string{"SPOOL_DIR": file}, []string{`SPOOL_DIR is "` + file + `", which is no folder here: `}},
-		"spool's disk full":   {map[string]string{"SPOOL_MIN_FREE": strconv.FormatInt(disk, 10)}, []string{"the spool folder " + s.Spool + " has "}},
-		"no such disk":        {map[string]string{"SPOOL_MIN_FREE": "1000000000000000000"}, []string{`SPOOL_MIN_FREE is "1000000000000000000": want a number from 1 to `}},
-		"wrong spool setting": {map[string]string{"SPOOL_MIN_FREE": "1GB"}, []string{`SPOOL_MIN_FREE is "1GB": `}},
+		"no API token":    {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
+		"wrong API token": {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page"}},
+		"API is away":     {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + nobody}, []string{"Web Scraper Cloud: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for variable, value := range c.settings {
 				t.Setenv(variable, value)
 			}
-			code, out, problems := runDoctor(t, password, "wrong-token-zx99", "short-zx99")
+			code, out, problems := runDoctor(t, password, "wrong-token-zx99")
 			require.Equal(t, program.ExitFailed, code)
 			require.Contains(t, problems, "checks failed")
 			requireFixes(t, out, c.want...)
