@@ -27,12 +27,12 @@ type downloadPart struct {
 	baseURI     string
 	id          int64
 	bytes       int64
-	curl        string // "" when there is none
+	curl        string // its file
 }
 
 func measureDownload(ctx context.Context, s *stage, r *result) error {
 	cloud := cloud(apiLimit{})
-	_, databaseURL, err := s.database(ctx)
+	_, databaseURL, err := s.MigratedDatabase(ctx, databasePrefix)
 	if err != nil {
 		return err
 	}
@@ -41,13 +41,12 @@ func measureDownload(ctx context.Context, s *stage, r *result) error {
 	if p.bytes, err = records.Open().Seek(0, 2); err != nil {
 		return err
 	}
-	noCurl := ""
 	if p.curl, err = exec.LookPath("curl"); err != nil {
-		noCurl = "curl is not found"
+		return err
 	}
 	contenders := []contender{
 		{name: "ours", title: "ours: the activity DownloadScrapingJob, hashed", run: p.ours},
-		{name: "curl", title: "curl --output", absent: noCurl, run: p.runCurl},
+		{name: "curl", title: "curl --output", run: p.runCurl},
 	}
 	for i := range contenders {
 		contenders[i].run = p.checked(contenders[i].run)

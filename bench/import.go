@@ -27,7 +27,7 @@ type importPart struct {
 	*stage
 	db          *sqlx.DB
 	databaseURL string
-	psql        string // "" when there is none
+	psql        string // its file
 	// warm is set once something has been loaded.
 	warm bool
 	// peaks are the peak memory of our process, in MiB, by round.
@@ -39,7 +39,9 @@ func measureImport(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	p.psql = findPSQL()
+	if p.psql, err = findPSQL(); err != nil {
+		return err
+	}
 	for _, shape := range shapes(s.Records) {
 		if err := p.measure(ctx, shape, p.contenders, func(data *dataset, contenders []contender, seconds figures) {
 			p.report(r, shape, data, contenders, seconds)
@@ -52,7 +54,7 @@ func measureImport(ctx context.Context, s *stage, r *result) error {
 
 func (s *stage) importPart(ctx context.Context) (p *importPart, err error) {
 	p = &importPart{stage: s}
-	p.db, p.databaseURL, err = s.database(ctx)
+	p.db, p.databaseURL, err = s.MigratedDatabase(ctx, databasePrefix)
 	return p, err
 }
 
@@ -99,10 +101,6 @@ func (p *importPart) report(r *result, shape shape, data *dataset, contenders []
 }
 
 func (p *importPart) contenders(data *dataset) []contender {
-	noPSQL := ""
-	if p.psql == "" {
-		noPSQL = "psql is not found"
-	}
 	cores := runtime.NumCPU()
 	empty := func(ctx context.Context) error { return emptyTables(ctx, p.db) } // ours do so themselves
 	contenders := []contender{
@@ -112,10 +110,10 @@ func (p *importPart) contenders(data *dataset) []contender {
 		{name: "first_import", title: "the same, first import of a new worker", run: func(ctx context.Context) (time.Duration, error) {
 			return p.ours(ctx, data)
 		}},
-		{name: "psql_copy", title: `psql \copy, one stream`, absent: noPSQL, prepare: empty, run: timed(func(ctx context.Context) error {
+		{name: "psql_copy", title: `psql \copy, one stream`, prepare: empty, run: timed(func(ctx context.Context) error {
 			return p.copy(ctx, []string{data.copyFile})
 		})},
-		{name: "parallel_copy", title: fmt.Sprintf(`psql \copy, %d at a time, split before: the ceiling`, cores), absent: noPSQL, prepare: empty,
+		{name: "parallel_copy", title: fmt.Sprintf(`psql \copy, %d at a time, split before: the ceiling`, cores), prepare: empty,
 			run: timed(func(ctx context.Context) error { return p.copy(ctx, data.splitFiles) })},
 		{name: "multi_insert", title: fmt.Sprintf("INSERT of %s rows, one connection", thousands(multiInsertRows)), prepare: empty,
 			// The vendor's example done well: as many rows in a statement as pay off, several statements in a transaction.

@@ -16,15 +16,13 @@ import (
 )
 
 // findPSQL returns psql's file: that beside PostgreSQL's other programs, which
-// Debian's wrapper on PATH would only call, else the one on PATH, else "".
-func findPSQL() string {
+// Debian's wrapper on PATH would only call, else the one on PATH.
+func findPSQL() (string, error) {
 	programs, _ := postgresserver.InstalledPrograms()
-	for _, candidate := range []string{filepath.Join(programs, "psql"), "psql"} {
-		if psql, err := exec.LookPath(candidate); err == nil {
-			return psql
-		}
+	if psql, err := exec.LookPath(filepath.Join(programs, "psql")); err == nil {
+		return psql, nil
 	}
-	return ""
+	return exec.LookPath("psql")
 }
 
 // copy loads all files at the same time.

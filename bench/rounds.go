@@ -14,8 +14,6 @@ import (
 type contender struct {
 	name  string // in the JSON: "psql_copy"
 	title string // for people
-	// absent says why it cannot be measured; "" when it can.
-	absent string
 	// prepare comes before run and is not timed; nil for nothing.
 	prepare func(context.Context) error
 	// run does the work once and says how long that took.
@@ -31,9 +29,6 @@ func (s *stage) compare(ctx context.Context, contenders []contender) (figures, e
 			slices.Reverse(order)
 		}
 		for _, c := range order {
-			if c.absent != "" {
-				continue
-			}
 			took, err := c.once(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.title, err)
@@ -58,10 +53,6 @@ func (c *contender) once(ctx context.Context) (time.Duration, error) {
 // much faster ours is. Keys of the JSON begin with prefix.
 func (r *result) against(t *table, prefix string, contenders []contender, seconds figures, rates func(seconds float64) []string) {
 	for _, c := range contenders {
-		if c.absent != "" {
-			t.row(c.title, r.notMeasured(prefix+"vs_"+c.name, c.absent))
-			continue
-		}
 		took, faster := seconds[c.name], ""
 		if c.name == "ours" {
 			r.set(prefix+"seconds", took)

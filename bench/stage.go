@@ -68,11 +68,6 @@ func (s *stage) apart(name string, measure func(*stage) error) (err error) {
 // step says what is being done.
 func (s *stage) step(text string) { s.Progress(text) }
 
-// database is an empty database with schema scrapehaul.
-func (s *stage) database(ctx context.Context) (db *sqlx.DB, databaseURL string, err error) {
-	return s.MigratedDatabase(ctx, databasePrefix)
-}
-
 // emptyTables gives everything that is measured on one database the same
 // beginning.
 func emptyTables(ctx context.Context, db *sqlx.DB) error {
