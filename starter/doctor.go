@@ -28,7 +28,7 @@ type doctorCommand struct {
 // SDK's calls, so that a check knows which time is over.
 const checkTimeout = 9 * time.Second
 
-// maxSkew is how far clocks may be apart. The API tells whole seconds.
+// maxSkew is how far clocks may be apart.
 const maxSkew = 5 * time.Second
 
 // doctor runs checks, writes a line for each, and counts what is wrong.

@@ -21,12 +21,14 @@ import (
 )
 
 func (d *doctor) checkTemporal(ctx context.Context) {
-	s := d.temporalSettings()
-	if s == nil {
+	var settings program.Settings
+	s := settings.Temporal(discard())
+	d.given().validate(&settings)
+	if !d.settingsAreRight(&settings) {
 		return
 	}
 	where := s.HostPort + throughProxy(s.HostPort)
-	temporal, err := within(ctx, func(ctx context.Context) (client.Client, error) { return dial(ctx, *s) })
+	temporal, err := within(ctx, func(ctx context.Context) (client.Client, error) { return dial(ctx, s) })
 	if err != nil {
 		d.fix("Temporal at %s, and all that depends on it: %v: see TEMPORAL_ADDRESS, TEMPORAL_API_KEY and TEMPORAL_TLS_…", where, err)
 		return
@@ -61,17 +63,6 @@ func throughProxy(hostPort string) string {
 		return ""
 	}
 	return ", through the proxy " + proxy.Host + " of HTTPS_PROXY"
-}
-
-// temporalSettings returns nil when they are wrong.
-func (d *doctor) temporalSettings() *client.Options {
-	var s program.Settings
-	options := s.Temporal(discard())
-	d.given().validate(&s)
-	if !d.settingsAreRight(&s) {
-		return nil
-	}
-	return &options
 }
 
 // within does something within the time of one check.

@@ -13,13 +13,12 @@ type CloudFlags struct {
 }
 
 // Client returns a client, or notes in s why there is none.
-func (f *CloudFlags) Client(s *Settings, logger *slog.Logger, options ...webscraper.Option) *webscraper.Client {
+func (f *CloudFlags) Client(s *Settings, logger *slog.Logger) *webscraper.Client {
 	if f.APIToken == "" {
 		s.Required("WEBSCRAPER_API_TOKEN", "", "the token on the API page of Web Scraper Cloud")
 		return nil
 	}
-	client, err := webscraper.NewClient(f.APIToken,
-		append([]webscraper.Option{webscraper.WithBaseURI(f.APIBaseURI), webscraper.WithLogger(logger)}, options...)...)
+	client, err := webscraper.NewClient(f.APIToken, webscraper.WithBaseURI(f.APIBaseURI), webscraper.WithLogger(logger))
 	if err != nil {
 		s.Problem("WEBSCRAPER_API_TOKEN or WEBSCRAPER_API_BASE_URI: %v", err)
 	}
