@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// jsonSpace is the white space of JSON.
+const jsonSpace = " \t\r\n"
+
 // jsonLines makes a row of each line of a JSON Lines file.
 type jsonLines struct{ *lines }
 
@@ -13,7 +16,7 @@ func (*jsonLines) begin() {}
 func (r *jsonLines) read() bool {
 	blank := true
 	line, _, err := r.next(func(piece []byte) bool {
-		blank = blank && len(trimSpace(piece)) == 0
+		blank = blank && len(bytes.TrimLeft(piece, jsonSpace)) == 0
 		return true
 	})
 	if err != nil {
@@ -37,20 +40,7 @@ func (r *jsonLines) read() bool {
 		line.Err = tooLong(line.Size, r.max)
 		line.cut()
 	}
-	line.Raw = trimSpace(line.Raw)
+	line.Raw = bytes.Trim(line.Raw, jsonSpace)
 	r.row = line
 	return true
 }
-
-// trimSpace cuts the white space of JSON off.
-func trimSpace(text []byte) []byte {
-	for len(text) > 0 && isSpace(text[0]) {
-		text = text[1:]
-	}
-	for len(text) > 0 && isSpace(text[len(text)-1]) {
-		text = text[:len(text)-1]
-	}
-	return text
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

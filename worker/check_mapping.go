@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
@@ -110,14 +111,14 @@ func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *map
 		return err
 	}
 	if trial.rejected > 0 {
-		return fmt.Errorf("%d of %s would have no row", trial.rejected, count(trial.records(), "record"))
+		return fmt.Errorf("%d of %s would have no row", trial.rejected, english.Plural(trial.records(), "record", ""))
 	}
 	return nil
 }
 
 // describeMapping is a mapping in one line.
 func describeMapping(m *mapping.Mapping) string {
-	text := fmt.Sprintf("%s -> %s: %s, %s", sitemapOf(m), m.Table, m.Mode, count(int64(len(m.Columns)), "column"))
+	text := fmt.Sprintf("%s -> %s: %s, %s", sitemapOf(m), m.Table, m.Mode, english.Plural(len(m.Columns), "column", ""))
 	if len(m.Key) > 0 {
 		text += ", key " + strings.Join(m.Key, ", ")
 	}
@@ -133,11 +134,4 @@ func sitemapOf(m *mapping.Mapping) string {
 		return m.Sitemap
 	}
 	return m.SitemapPrefix + "*"
-}
-
-func count(n int64, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
 }

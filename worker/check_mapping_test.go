@@ -91,7 +91,7 @@ func TestCheckMappingConvertsTheWholeSampleAndShowsTheFirstRows(t *testing.T) {
 	file, path := fileOf(t, "m.yaml", oneMapping), fileOf(t, "sample.json", sample.String())
 	code, out, problems := checkMapping(t, file, path)
 	require.Equal(t, program.ExitFailed, code)
-	require.Equal(t, "worker: 50 of 1000 records would have no row\n", problems)
+	require.Equal(t, "worker: 50 of 1,000 records would have no row\n", problems)
 	require.Contains(t, out, "\n10      9       x\n\n950 records would land\n50 records would have no row\n  record 510: column \"v\": \"nine\" is not a number\n")
 	require.Contains(t, out, "  record 600: column \"v\": \"nine\" is not a number\n  and 40 more\n")
 

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
@@ -24,8 +25,8 @@ type mappingTrial struct {
 	converter *mapping.Converter
 	most      int // rows
 	rows      [][]string
-	landed    int64
-	rejected  int64
+	landed    int
+	rejected  int
 	reasons   []string
 	// empty are the columns, by their place, that have had nothing but NULL.
 	empty []int
@@ -45,7 +46,7 @@ func newMappingTrial(m *mapping.Mapping, rows int) *mappingTrial {
 	return t
 }
 
-func (t *mappingTrial) records() int64 { return t.landed + t.rejected }
+func (t *mappingTrial) records() int { return t.landed + t.rejected }
 
 func (t *mappingTrial) add(record activities.Record) {
 	reason := record.Rejected
@@ -94,29 +95,29 @@ func (t *mappingTrial) print(out io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\n%s would land%s\n", count(t.landed, "record"), t.sameKeys())
+	fmt.Fprintf(out, "\n%s would land%s\n", english.Plural(t.landed, "record", ""), t.sameKeys())
 	if t.landed > 0 {
 		for _, i := range t.empty {
 			column := t.mapping.Columns[i]
 			fmt.Fprintf(out, "column %q is NULL in all of them: look whether the export has %q, and what the cleaners make of it\n", column.Name, column.From)
 		}
 	}
-	fmt.Fprintf(out, "%s would have no row\n", count(t.rejected, "record"))
+	fmt.Fprintf(out, "%s would have no row\n", english.Plural(t.rejected, "record", ""))
 	for _, reason := range t.reasons {
 		fmt.Fprintln(out, "  "+reason)
 	}
-	if more := t.rejected - int64(len(t.reasons)); more > 0 {
+	if more := t.rejected - len(t.reasons); more > 0 {
 		fmt.Fprintf(out, "  and %d more\n", more)
 	}
 	return nil
 }
 
 func (t *mappingTrial) sameKeys() string {
-	rows := int64(len(t.keys))
+	rows := len(t.keys)
 	if len(t.key) == 0 || rows == t.landed {
 		return ""
 	}
-	return fmt.Sprintf(", as %s: the others have the key (%s) of another one", count(rows, "row"), strings.Join(t.mapping.Key, ", "))
+	return fmt.Sprintf(", as %s: the others have the key (%s) of another one", english.Plural(rows, "row", ""), strings.Join(t.mapping.Key, ", "))
 }
 
 func (t *mappingTrial) printRows(out io.Writer) error {
