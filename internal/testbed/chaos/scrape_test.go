@@ -61,7 +61,8 @@ func beginScrape(t *testing.T, happens, holds string, with ...string) *scrape {
 		o.Timeline = webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 2 * time.Second}
 	})
 	c := &scrape{chaos: e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), append(with, "ON_PUBLISHED=FollowUp@"+followQueue)...)}
-	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "shop"})
+	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{JSON: `{"_id": "shop", "startUrl": ["https://example.com"],
+		"selectors": [{"id": "title", "type": "SelectorText", "parentSelectors": ["_root"], "selector": "h1", "multiple": false}]}`})
 	c.host(hostQueue)
 	return c
 }
@@ -206,7 +207,7 @@ func TestImportOfAScrapeIsReset(t *testing.T) {
 	id := c.untilCreated()
 	c.WaitForStep(id, workflows.StepHold)
 	_, err := c.Temporal.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
-		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.WorkflowID(id)}, Reason: "a test", RequestId: t.Name(),
+		Namespace: c.Env.TemporalNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.WorkflowID(id)}, Reason: "a test", RequestId: t.Name(),
 		WorkflowTaskFinishEventId: 4,
 	})
 	require.NoError(t, err)
