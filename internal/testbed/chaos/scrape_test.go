@@ -56,9 +56,15 @@ type scrape struct {
 // host's workers listen, and have begun nothing.
 func beginScrape(t *testing.T, happens, holds string, with ...string) *scrape {
 	t.Helper()
+	return beginScrapeOf(t, 2*time.Second, happens, holds, with...)
+}
+
+// beginScrapeOf is beginScrape with a cloud that takes so long for the pages.
+func beginScrapeOf(t *testing.T, scraping time.Duration, happens, holds string, with ...string) *scrape {
+	t.Helper()
 	e := register(t, happens, holds)
 	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
-		o.Timeline = webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 2 * time.Second}
+		o.Timeline = webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: scraping}
 	})
 	c := &scrape{chaos: e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), append(with, "ON_PUBLISHED=FollowUp@"+followQueue)...)}
 	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{JSON: `{"_id": "shop", "startUrl": ["https://example.com"],
@@ -172,7 +178,7 @@ func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
 }
 
 func TestKilledAtEveryStepOfAScrape(t *testing.T) {
-	c := beginScrape(t, "`kill -9` of the worker while the job is created, scraped, imported, and right after it was published",
+	c := beginScrapeOf(t, 30*time.Second, "`kill -9` of the worker while the job is created, scraped, imported, and right after it was published",
 		"the job is created once, and what follows is started once")
 	c.host(followQueue)
 	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.HangAt(0)})
@@ -240,11 +246,25 @@ func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
 	killed := c.worker(c.Spool)
 	c.start()
 	id := c.untilCreated()
-	c.WaitFor("the schema and the publish", func() bool { return c.visible(id) > 0 })
+	// After the publish the records of abandoned imports are removed, before the activity ends.
+	c.DB.MustExec(`
+		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+		CREATE TRIGGER slow BEFORE UPDATE OF records_removed_at ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
+	c.DB.MustExec(`INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1) ON CONFLICT DO NOTHING`, id)
+	c.DB.MustExec(`INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, requested_at, bytes, sha256, state)
+		VALUES ($1, 'earlier', 1, '2020-01-01', 1, '', 'abandoned')`, id)
+	c.WaitFor("the publish", func() bool { return c.visible(id) > 0 })
 	c.kill(killed)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "a test"))
+	c.DB.MustExec(`DROP FUNCTION scrapehaul.slow CASCADE`)
+	require.Empty(t, c.followUps())
 	c.worker(c.Spool)
-	c.requireTerminatedAndScraped(1)
+	c.reconcile("1 of 1 jobs are due")
+	var result contract.RunSitemapResult
+	require.NoError(t, c.run.Get(t.Context(), &result))
+	require.Equal(t, contract.Published, result.Outcome)
+	c.requireImported(id, pages)
+	c.WaitForAnswer("the follow-up", func() bool { return len(c.followUps()) == 1 })
 }
 
 func TestFollowUpsWorkerIsAway(t *testing.T) {
