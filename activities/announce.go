@@ -4,10 +4,6 @@ import (
 	"context"
 	"strings"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/client"
-
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -64,10 +60,6 @@ type SetAnnouncedInput struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// DeliverPublicationsName is the registered name of the workflow that delivers the
-// publications of a sitemap to the webhook, with the sitemap's name as its input.
-const DeliverPublicationsName = "DeliverPublications"
-
 // SetAnnounced notes that what follows from an import's publishing has been started,
 // after it has started the delivery to the webhook, if there is to be one.
 func (a *Activities) SetAnnounced(ctx context.Context, in SetAnnouncedInput) error {
@@ -80,15 +72,4 @@ func (a *Activities) SetAnnounced(ctx context.Context, in SetAnnouncedInput) err
 		}
 	}
 	return classify(ctx, a.Sink.SetAnnounced(ctx, in.ImportID, in.Problem))
-}
-
-// startDelivery has a workflow look for what is undelivered; the signal keeps one from
-// ending that has looked just before.
-func startDelivery(ctx context.Context, sitemapName string) error {
-	id := "scrapehaul-webhook-" + sitemapName
-	_, err := activity.GetClient(ctx).SignalWithStartWorkflow(ctx, id, "publication", nil, client.StartWorkflowOptions{
-		ID: id, TaskQueue: activity.GetInfo(ctx).TaskQueue, StaticSummary: "deliver what is published of " + sitemapName,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, DeliverPublicationsName, sitemapName)
-	return err
 }

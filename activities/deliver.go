@@ -1,17 +1,308 @@
 package activities
 
-import "context"
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+const (
+	// DeliverPublicationsName is the registered name of the workflow that delivers the
+	// publications of a sitemap to the webhook, with the sitemap's name as its input.
+	DeliverPublicationsName = "DeliverPublications"
+	// PublicationSignal has that workflow look again for what is undelivered.
+	PublicationSignal = "publication"
+)
+
+// undelivered is the type of the error that the webhook has not taken a publication:
+// retried for deliverFor, and no import's.
+const undelivered = "WebhookUnavailable"
+
+const (
+	// deliverFor is how long a publication is sent again, from when it was added.
+	deliverFor = 24 * time.Hour
+	// The wait after an attempt is as long as all attempts so far, within these.
+	minDeliveryWait, maxDeliveryWait = 5 * time.Second, 15 * time.Minute
+	// orderWait is how often to look whether it is a publication's turn.
+	orderWait = time.Second
+
+	postTimeout     = 30 * time.Second
+	maxAnswer       = 4 << 10 // bytes
+	maxAnswerHeader = 64 << 10
+	maxExcerpt      = 200 // characters
+)
 
 // Webhook is where publications are delivered to.
 type Webhook struct {
-	// URL is an https or http URL. It may hold a secret: it is told nobody.
+	// URL is an https or http URL. It may hold a secret: only its host is named.
 	URL string
-	// Secret signs what is sent, as Standard Webhooks says: "whsec_" and base64. Required.
+	// Secret signs what is sent, as Standard Webhooks says: "whsec_" and 24 to 64 bytes in
+	// base64. Required.
 	Secret string
 }
 
+// maxNamed keeps a workflow's ID below 255 characters, the limit of Temporal's SQL stores.
+const maxNamed = 100
+
+// deliveryID is the ID of the workflow that delivers the publications of a sitemap.
+func deliveryID(sitemapName string) string {
+	shown := strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, sitemapName)
+	if shown != sitemapName || len(shown) > maxNamed {
+		shown = strings.ToValidUTF8(shown[:min(len(shown), maxNamed)], "") + fmt.Sprintf("-%x", sha256.Sum256([]byte(sitemapName)))
+	}
+	return "scrapehaul-webhook-" + shown
+}
+
+// startDelivery has a workflow look for what is undelivered; the signal keeps one from
+// ending that has looked just before.
+func startDelivery(ctx context.Context, sitemapName string) error {
+	id := deliveryID(sitemapName)
+	temporal := activity.GetClient(ctx)
+	_, err := temporal.SignalWithStartWorkflow(ctx, id, PublicationSignal, nil, client.StartWorkflowOptions{
+		ID: id, TaskQueue: activity.GetInfo(ctx).TaskQueue, StaticSummary: "deliver publications to the webhook",
+	}, DeliverPublicationsName, sitemapName)
+	if is[*serviceerror.InvalidArgument](err) {
+		there, whyNot := temporal.DescribeWorkflowExecution(ctx, id, "")
+		if whyNot == nil && there.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			return nil // it has had as many signals as Temporal allows, and looks again for those that have come
+		}
+	}
+	return err
+}
+
 // DeliverPublications delivers what is undelivered of a sitemap to the webhook, in the
-// order of publishing, and returns when nothing is left.
+// order of publishing, and returns when nothing is left. What is not taken for a day is
+// noted with its import and left out.
 func (a *Activities) DeliverPublications(ctx context.Context, sitemapName string) error {
-	panic("contract only")
+	defer keepHeartbeating(ctx, nothingToTell)()
+	err := classify(ctx, a.deliverPublications(ctx, sitemapName))
+	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.NonRetryable() {
+		return temporal.NewApplicationError(failure.Message(), failure.Type()) // or nobody would look again
+	}
+	return err
+}
+
+func (a *Activities) deliverPublications(ctx context.Context, sitemapName string) error {
+	for !workerStopping(ctx) {
+		next, err := a.Store.NextUndelivered(ctx, sitemapName)
+		switch {
+		case err != nil || next == nil:
+			return err
+		case next.Waits:
+			select {
+			case <-ctx.Done():
+			case <-time.After(orderWait):
+			}
+		default:
+			if err := a.deliver(ctx, next); err != nil {
+				return err
+			}
+		}
+	}
+	return errWorkerStopping
+}
+
+func (a *Activities) deliver(ctx context.Context, next *postgres.Undelivered) error {
+	refusal := a.post(ctx, next.Publication)
+	switch {
+	case refusal == nil:
+		return a.Store.SetDelivered(ctx, next.ImportID)
+	case ctx.Err() != nil:
+		return ctx.Err() // which says nothing of the webhook
+	}
+	left := time.Until(next.AddedAt.Add(deliverFor))
+	if left > 0 && !refusal.final {
+		wait := min(max(deliverFor-left, minDeliveryWait), maxDeliveryWait)
+		refusal.wait = min(max(wait, refusal.wait), left)
+		refusal.reason = fmt.Sprintf("import %d of scraping job %d is sent again until %s: %s",
+			next.ImportID, next.ScrapingJobID, next.AddedAt.Add(deliverFor).UTC().Format("2006-01-02 15:04:05 UTC"), refusal.reason)
+		return refusal
+	}
+	if err := a.Store.SetUndeliverable(ctx, next.ImportID, "its publication was not delivered: "+refusal.reason); err != nil {
+		return err
+	}
+	activity.GetMetricsHandler(ctx).Counter(undeliverableMetric).Inc(1)
+	activity.GetLogger(ctx).Warn("A publication was not delivered",
+		"scrapingjob_id", next.ScrapingJobID, "import_id", next.ImportID, "reason", refusal.reason)
+	return nil
+}
+
+// refusal is why a publication was not delivered. It wraps nothing: an error of an HTTP
+// client may have the URL.
+type refusal struct {
+	reason string
+	wait   time.Duration // before the next attempt
+	final  bool          // nothing else is to be sent
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+// cloudEvent is a publication in the structured mode of CloudEvents 1.0.
+type cloudEvent struct {
+	SpecVersion     string           `json:"specversion"`
+	ID              string           `json:"id"`
+	Source          string           `json:"source"`
+	Type            string           `json:"type"`
+	Subject         string           `json:"subject,omitempty"`
+	Time            time.Time        `json:"time"`
+	DataContentType string           `json:"datacontenttype"`
+	Data            sink.Publication `json:"data"`
+}
+
+// poster follows no redirect: where it leads is not what the operator has set.
+var poster = &http.Client{
+	Timeout: postTimeout,
+	Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswerHeader,
+	},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// post sends a publication, each time with the same ID.
+func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
+	if a.Webhook == nil {
+		return &refusal{reason: "this worker has no PUBLISHED_WEBHOOK_URL, give all workers the same"}
+	}
+	info := activity.GetInfo(ctx)
+	event := cloudEvent{
+		SpecVersion: "1.0", ID: fmt.Sprintf("scrapingjob-%d-import-%d", p.ScrapingJobID, p.ImportID),
+		Source: "scrapehaul/" + url.PathEscape(info.Namespace) + "/" + url.PathEscape(info.TaskQueue),
+		Type:   "io.scrapehaul.import.published", Subject: p.SitemapName, Time: p.PublishedAt.UTC(),
+		DataContentType: "application/json", Data: p,
+	}
+	request, err := a.Webhook.request(ctx, event)
+	if err != nil {
+		return &refusal{reason: "PUBLISHED_WEBHOOK_URL or PUBLISHED_WEBHOOK_SECRET cannot be used"}
+	}
+	webhook := "the webhook at " + request.URL.Host
+	answer, err := poster.Do(request)
+	if err != nil {
+		for urlErr := (*url.Error)(nil); errors.As(err, &urlErr); {
+			err = urlErr.Err
+		}
+		return &refusal{reason: webhook + " does not answer: " + excerpt(err.Error(), request.URL)}
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return refusalOf(webhook, request.URL, answer)
+}
+
+func (w *Webhook) request(ctx context.Context, event cloudEvent) (*http.Request, error) {
+	body, err := json.Marshal(event)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := standardwebhooks.NewWebhook(w.Secret)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	signature, err := signer.Sign(event.ID, now, body)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header = http.Header{"Content-Type": {"application/cloudevents+json"}, "User-Agent": {"scrapehaul"}}
+	request.Header.Set(standardwebhooks.HeaderWebhookID, event.ID)
+	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
+	return request, nil
+}
+
+// refusalOf is nil when the answer says that the publication was taken.
+func refusalOf(webhook string, address *url.URL, answer *http.Response) *refusal {
+	if answer.StatusCode/100 == 2 {
+		return nil
+	}
+	r := &refusal{reason: strings.TrimSpace(fmt.Sprintf("%s answers %d %s", webhook, answer.StatusCode, http.StatusText(answer.StatusCode)))}
+	switch answer.StatusCode {
+	case http.StatusGone:
+		r.final = true
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		r.wait = retryAfter(answer.Header)
+	}
+	if answer.StatusCode/100 == 3 {
+		r.reason += "; a redirect is not followed, set PUBLISHED_WEBHOOK_URL to where it leads"
+		return r
+	}
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what there is
+	if text := excerpt(string(body), address); text != "" {
+		r.reason += ": " + strconv.Quote(text)
+	}
+	return r
+}
+
+// retryAfter is how long an answer asks to wait, 0 if it does not say.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(seconds, int(deliverFor/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(time.Until(at), deliverFor)
+}
+
+// excerpt is the beginning of a text from outside as one line, without what may be
+// secret of the URL: all but the scheme and the host.
+func excerpt(text string, address *url.URL) string {
+	var secrets []string
+	add := func(part string) {
+		if len(part) >= 4 { // no secret is shorter
+			secrets = append(secrets, part)
+		}
+	}
+	if user := address.User; user != nil {
+		password, _ := user.Password()
+		add(base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password)))
+	}
+	hidden := *address
+	hidden.Scheme, hidden.Host = "", ""
+	for part := range strings.FieldsFuncSeq(hidden.String(), func(r rune) bool { return strings.ContainsRune("/:@?&=#", r) }) {
+		add(part)
+		if plain, err := url.PathUnescape(part); err == nil {
+			add(plain)
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, "[redacted]")
+	}
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > maxExcerpt {
+		return string(runes[:maxExcerpt]) + "…"
+	}
+	return string(runes)
 }

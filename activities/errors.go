@@ -139,6 +139,9 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 		return refusal.kind, final, 0
 	}
 	switch {
+	case is[*refusal](err):
+		refused, _ := errors.AsType[*refusal](err)
+		return undelivered, retried, refused.wait
 	case errors.Is(err, errWorkerStopping):
 		return errorWorkerStopping, retried, 0
 	case errors.Is(err, errWorkerBusy):

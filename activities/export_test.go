@@ -8,6 +8,9 @@ var Describe = (*Activities).describe
 // Classify turns an error into what Temporal is to do about it.
 var Classify = classify
 
+// DeliveryID is the ID of the workflow that delivers what is published of a sitemap.
+var DeliveryID = deliveryID
+
 // Judge says what kind of problem an error is, and what is done about it.
 func Judge(err error) (kind, verdict string) {
 	kind, v, _ := judge(err)
@@ -39,6 +42,7 @@ const (
 	ErrorRecordHook      = errorRecordHook
 	ErrorPageCredits     = errorPageCredits
 	ErrorNotCreated      = errorNotCreated
+	Undelivered          = undelivered
 )
 
 // Unchanged reports whether the description found the content published.

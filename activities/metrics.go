@@ -20,6 +20,8 @@ const (
 	rejectedMetric = "scrapehaul_rejected_records"
 	unmappedMetric = "scrapehaul_unmapped_records"
 	bytesMetric    = "scrapehaul_bytes"
+	// undeliverableMetric is a counter of the publications that the webhook has not taken.
+	undeliverableMetric = "scrapehaul_undeliverable_publications"
 	// stepMetric is a timer, with the tag "step": how long a step of an import
 	// has taken, from the moment it was due to its end, with all attempts and all
 	// waiting. A step that failed for good is not in it.
@@ -40,7 +42,7 @@ const (
 // drops the SDK's own tags: what is counted for the first time is seen as an
 // increase then.
 func InitMetrics(handler client.MetricsHandler) {
-	for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric} {
+	for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, undeliverableMetric} {
 		handler.Counter(name).Inc(0)
 	}
 }

@@ -2,6 +2,8 @@ package workflows
 
 import (
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 // Register registers all workflows under their own names: with a worker, a replayer, or
@@ -10,10 +12,11 @@ func Register(registry interface {
 	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
 }) {
 	for name, each := range map[string]any{
-		ImportScrapingJobName:     ImportScrapingJob,
-		ReconcileScrapingJobsName: ReconcileScrapingJobs,
-		RemoveLeftoversName:       RemoveLeftovers,
-		RunSitemapName:            runSitemap,
+		ImportScrapingJobName:              ImportScrapingJob,
+		ReconcileScrapingJobsName:          ReconcileScrapingJobs,
+		RemoveLeftoversName:                RemoveLeftovers,
+		RunSitemapName:                     runSitemap,
+		activities.DeliverPublicationsName: DeliverPublications,
 	} {
 		// On a versioned worker: an import that waits for days keeps no build alive.
 		registry.RegisterWorkflowWithOptions(each, workflow.RegisterOptions{

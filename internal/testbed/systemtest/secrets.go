@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/replaytest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -108,7 +109,7 @@ func (s *System) finish() {
 		if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 			continue
 		}
-		if slices.Contains([]string{workflows.ImportScrapingJobName, workflows.ReconcileScrapingJobsName, workflows.RemoveLeftoversName, workflows.RunSitemapName}, name) {
+		if slices.Contains([]string{workflows.ImportScrapingJobName, workflows.ReconcileScrapingJobsName, workflows.RemoveLeftoversName, workflows.RunSitemapName, activities.DeliverPublicationsName}, name) {
 			require.NoError(s.T, replaytest.Replay(history), "the replay of workflow %s", id)
 		}
 		if *record != "" {
