@@ -165,12 +165,16 @@ func TestPluginServesOneWorker(t *testing.T) {
 
 func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 	t.Parallel()
-	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour})
+	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour,
+		OnPublished: &activities.FollowUp{WorkflowType: "RefreshPrices"}, PublishedWebhook: &activities.Webhook{URL: "ftp://host/token-zx93", Secret: "token-zx93"}})
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
 		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
+		"OnPublished has no WorkflowType or no TaskQueue",
+		"PublishedWebhook.URL is not the URL of a webhook", "PublishedWebhook.Secret is not a secret of Standard Webhooks",
 		"APICallsPer15Minutes is -3: must not be negative", "ArchiveRetention is -1h0m0s: must not be negative",
 	} {
 		require.ErrorContains(t, err, want)
 	}
+	require.NotContains(t, err.Error(), "zx93")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -74,6 +75,12 @@ type Options struct {
 	Archive *blob.Bucket
 	// ArchiveRetention is how long a file stays in the archive. 0 means for good.
 	ArchiveRetention time.Duration
+	// OnPublished, if set, is a workflow of yours that is started for every published
+	// import. Set the same on all workers of the task queue.
+	OnPublished *activities.FollowUp
+	// PublishedWebhook, if set, gets every published import. Set the same on all workers
+	// of the task queue.
+	PublishedWebhook *activities.Webhook
 }
 
 func (o *Options) validate() error {
@@ -107,6 +114,13 @@ func (o *Options) validate() error {
 	}
 	if o.ArchiveRetention < 0 {
 		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
+	}
+	if next := o.OnPublished; next != nil && (next.WorkflowType == "" || next.TaskQueue == "") {
+		problems = append(problems, errors.New("OnPublished has no WorkflowType or no TaskQueue"))
+	}
+	if to := o.PublishedWebhook; to != nil {
+		problems = append(problems, validate.PublishedWebhookURL("PublishedWebhook.URL", to.URL),
+			validate.PublishedWebhookSecret("PublishedWebhook.Secret", to.Secret))
 	}
 	return errors.Join(problems...)
 }
@@ -190,6 +204,8 @@ func (p *plugin) StartWorker(
 		WorkerTaskQueue:      p.spool.TaskQueue(p.taskQueue),
 		ArchiveRetention:     p.options.ArchiveRetention,
 		RecordHook:           p.options.RecordHook,
+		OnPublished:          p.options.OnPublished,
+		Webhook:              p.options.PublishedWebhook,
 	}
 	if steps.Sink == nil {
 		steps.Sink = store

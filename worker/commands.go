@@ -26,6 +26,7 @@ type runCommand struct {
 	program.SpoolFlags
 	archiveFlags
 	deploymentFlags
+	publishedFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
 	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
 	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
@@ -58,6 +59,8 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 			ConnectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
 			APICallsPer15Minutes: s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
 			ArchiveRetention:     archiveRetention,
+			OnPublished:          c.publishedFlags.followUp(&s),
+			PublishedWebhook:     c.publishedFlags.webhook(&s),
 		},
 		deployment: c.deploymentFlags.parse(&s),
 		tracing:    s.Tracing(),

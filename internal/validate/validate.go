@@ -4,6 +4,7 @@
 package validate
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"strings"
@@ -13,6 +14,9 @@ import (
 const (
 	minPassword        = 12 // characters
 	minSignatureSecret = 16 // bytes
+	// Those of Standard Webhooks.
+	publishedSecretPrefix                  = "whsec_"
+	minPublishedSecret, maxPublishedSecret = 24, 64 // bytes
 	// MinWebhookToken is how many characters a webhook's token needs to have.
 	MinWebhookToken = 16
 )
@@ -71,6 +75,26 @@ func TemporalUIURL(name, address string) error {
 	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Host == "" ||
 		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
 		return fmt.Errorf("%s is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query and fragment", name)
+	}
+	return nil
+}
+
+// PublishedWebhookURL is about where publications are delivered to. It may hold a secret.
+func PublishedWebhookURL(name, address string) error {
+	parsed, err := url.Parse(address)
+	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Hostname() == "" {
+		return fmt.Errorf("%s is not the URL of a webhook: want one like https://example.com/published", name)
+	}
+	return nil
+}
+
+// PublishedWebhookSecret is about what signs publications.
+func PublishedWebhookSecret(name, secret string) error {
+	text, prefixed := strings.CutPrefix(secret, publishedSecretPrefix)
+	key, err := base64.StdEncoding.DecodeString(text)
+	if n := len(key); !prefixed || err != nil || n < minPublishedSecret || n > maxPublishedSecret {
+		return fmt.Errorf("%s is not a secret of Standard Webhooks: want %s and %d to %d bytes in base64 (echo %s$(openssl rand -base64 32))",
+			name, publishedSecretPrefix, minPublishedSecret, maxPublishedSecret, publishedSecretPrefix)
 	}
 	return nil
 }

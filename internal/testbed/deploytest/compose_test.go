@@ -125,9 +125,12 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 	for _, setting := range []string{"HOLD_BEFORE_DELETE", "RECONCILE_EVERY", "FILTER_SITEMAP_PREFIX", "TASK_QUEUE"} {
 		require.Equal(t, "given-$"+setting, services["setup"].Environment.ToMapping()[setting], "as the starter's")
 	}
-	// The account's token stays with the worker, and those of the webhook with the
+	// The account's token and the receiver's secrets stay with the worker, and those of the webhook with the
 	// starter.
-	require.Empty(t, services["starter"].Environment.ToMapping()["WEBSCRAPER_API_TOKEN"])
+	for _, secret := range []string{"WEBSCRAPER_API_TOKEN", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET"} {
+		require.Empty(t, services["starter"].Environment.ToMapping()[secret])
+		require.Empty(t, services["setup"].Environment.ToMapping()[secret])
+	}
 	for _, secret := range []string{"WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET", "STATUS_PAGE_PASSWORD"} {
 		require.Empty(t, services["worker"].Environment.ToMapping()[secret])
 		require.Empty(t, services["setup"].Environment.ToMapping()[secret])

@@ -123,7 +123,7 @@ func TestManifestsRunCommandsThatExist(t *testing.T) {
 // secretSettings are never in a manifest.
 var secretSettings = []string{
 	"WEBSCRAPER_API_TOKEN", "DATABASE_URL", "WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET",
-	"STATUS_PAGE_USER", "STATUS_PAGE_PASSWORD", "TEMPORAL_API_KEY",
+	"STATUS_PAGE_USER", "STATUS_PAGE_PASSWORD", "TEMPORAL_API_KEY", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET",
 }
 
 func TestManifestsSetOnlyVariablesThatOurProgramsRead(t *testing.T) {
