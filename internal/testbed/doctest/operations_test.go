@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -143,4 +145,17 @@ func TestEverySignalOfAPersonIsExplained(t *testing.T) {
 	require.Subset(t, explained, []string{
 		workflows.AcceptSignal, workflows.KeepSignal, workflows.AbandonSignal, workflows.ReimportSignal, workflows.DeleteNowSignal,
 	})
+}
+
+func TestEveryFieldOfAPublicationIsListed(t *testing.T) {
+	var listed, fields []string
+	for _, row := range onePage(t, "docs/follow-ups.md").tables(t, "What follows from a publish") {
+		listed = append(listed, names(row[0])...)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[sink.Publication]()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			fields = append(fields, name)
+		}
+	}
+	require.Equal(t, fields, listed)
 }

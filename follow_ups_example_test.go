@@ -1,0 +1,58 @@
+package scrapehaul_test
+
+import (
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// RefreshPrices goes on with what has been published: ON_PUBLISHED=RefreshPrices@prices.
+func RefreshPrices(ctx workflow.Context, published sink.Publication) error {
+	if published.Records == 0 {
+		return nil
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Hour})
+	return workflow.ExecuteActivity(ctx, "RefreshPrices", published.SitemapName, published.ImportID).Get(ctx, nil)
+}
+
+// A receiver takes what is signed with the secret.
+func Example_webhook() {
+	handler, err := verified(os.Getenv("PUBLISHED_WEBHOOK_SECRET"), func(body []byte) error {
+		var event struct{ Data sink.Publication }
+		if err := json.Unmarshal(body, &event); err != nil {
+			return err
+		}
+		log.Printf("%d records of %s", event.Data.Records, event.Data.SitemapName)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	http.HandleFunc("POST /published", handler)
+}
+
+// verified answers what is not signed with the secret, and hands on what is.
+func verified(secret string, next func(body []byte) error) (http.HandlerFunc, error) {
+	verifier, err := standardwebhooks.NewWebhook(secret)
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err == nil {
+			err = verifier.Verify(body, r.Header)
+		}
+		if err != nil {
+			http.Error(w, "not signed as it has to be", http.StatusUnauthorized)
+			return
+		}
+		if err := next(body); err != nil { // it is sent again
+			http.Error(w, "not taken", http.StatusInternalServerError)
+		}
+	}, err
+}
