@@ -256,6 +256,7 @@ func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
 	c.WaitFor("the publish", func() bool { return c.visible(id) > 0 })
 	c.kill(killed)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "a test"))
+	c.DB.MustExec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 'PgSleep'`)
 	c.DB.MustExec(`DROP FUNCTION scrapehaul.slow CASCADE`)
 	require.Empty(t, c.followUps())
 	c.worker(c.Spool)
