@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,4 +240,79 @@ func TestDatabasesKeepWhatMappedColumnsHad(t *testing.T) {
 			require.Equal(t, name != "version-2.sql", withheld != nil)
 		})
 	}
+}
+
+// Views of before unpack a record for each column.
+func TestViewsOfEarlierVersionsAreReplacedInPlace(t *testing.T) {
+	t.Parallel()
+	for _, file := range dumps(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			db := restoredDatabase(t, file)
+			definitions := func(form string) int64 {
+				return count(t, db, `SELECT count(*) FROM pg_views WHERE schemaname = 'sitemaps' AND definition LIKE '%' || $1 || '%'`, form)
+			}
+			before := definitions("record.data ->>")
+			require.GreaterOrEqual(t, before, int64(2))
+			db.MustExec(`CREATE VIEW cheap AS SELECT product, price FROM sitemaps."my-sitemap" WHERE price = '$88.99';
+				CREATE VIEW named AS SELECT * FROM sitemaps.phones`)
+			const read = `SELECT product, price FROM cheap UNION ALL SELECT name, web_scraper_order FROM named ORDER BY 1, 2`
+			records := rows(t, db, read)
+			require.NotEmpty(t, records)
+			_, err := postgres.Migrate(t.Context(), db)
+			require.NoError(t, err)
+			require.Equal(t, records, rows(t, db, read))
+			require.Equal(t, before, definitions("record.data ->>"))
+
+			store := postgres.NewStore(db, nil)
+			published(t, store, 4321, "phones", `{"name":"Nokia 124"}`)
+			require.Equal(t, before-1, definitions("record.data ->>"), "by the next import")
+			problems, err := store.RefreshSitemapViews(t.Context(), func() {})
+			require.NoError(t, err)
+			require.Empty(t, problems)
+			require.Zero(t, definitions("record.data ->>"), "by reconciliation")
+			require.GreaterOrEqual(t, definitions("unpacked.data ->>"), before)
+			require.Subset(t, rows(t, db, read), records)
+		})
+	}
+}
+
+const hasLZ4 = `SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))`
+
+func TestRecordsAreCompressedWithLZ4WhereTheServerHasIt(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	published(t, store, 1, "my-sitemap", `{"text":"`+strings.Repeat("a long text ", 1000)+`"}`)
+	if rows(t, db, hasLZ4)[0] == "true" {
+		require.Equal(t, []string{"lz4"}, rows(t, db, `SELECT pg_column_compression(data) FROM scrapehaul.import_records`))
+		require.Equal(t, []string{"import_records.data", "rejected_records.raw", "skipped_records.raw"},
+			rows(t, db, `SELECT relname || '.' || attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE attcompression = 'l' ORDER BY 1`))
+	}
+	require.Equal(t, []string{"12000"}, rows(t, db, `SELECT length(text) FROM sitemaps."my-sitemap"`))
+}
+
+func TestAMigrationDoesNotKeepReadersWaiting(t *testing.T) {
+	t.Parallel()
+	db := restoredDatabase(t, "testdata/databases/version-2.sql")
+	if rows(t, db, hasLZ4)[0] == "false" {
+		t.Skip("PostgreSQL without lz4: there is nothing to wait for")
+	}
+	reader, err := db.Beginx()
+	require.NoError(t, err)
+	defer func() { _ = reader.Rollback() }()
+	_, err = reader.Exec(`SELECT * FROM sitemaps.phones`)
+	require.NoError(t, err)
+
+	migrated := make(chan error, 1)
+	go func() {
+		_, err := postgres.Migrate(t.Context(), db)
+		migrated <- err
+	}()
+	waits := func() bool {
+		return count(t, db, `SELECT count(*) FROM pg_locks WHERE relation = 'scrapehaul.import_records'::regclass AND NOT granted AND mode = 'AccessExclusiveLock'`) > 0
+	}
+	require.Eventually(t, waits, time.Minute, 10*time.Millisecond)
+	require.Equal(t, []string{"3"}, rows(t, db, `SELECT count(*) FROM sitemaps.phones`), "while the first reader goes on")
+	require.Empty(t, migrated)
+	require.NoError(t, reader.Rollback())
+	require.NoError(t, <-migrated)
 }

@@ -142,17 +142,27 @@ func (v *sitemapView) definition() string {
 	}
 	fmt.Fprintf(&b, `
 FROM scrapehaul.scraping_jobs AS job
-JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id
-WHERE job.sitemap_name = %s`, pq.QuoteLiteral(v.SitemapName))
+JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id%s
+WHERE job.sitemap_name = %s`, unpackedOnce, pq.QuoteLiteral(v.SitemapName))
 	return b.String()
 }
 
-// valueOf reads a column out of the data, in either spelling.
+// unpackedOnce reads a record that is stored compressed or apart from its row once,
+// not again for each column: || '{}' yields the record itself, unpacked, and the
+// planner neither merges a subquery that has HAVING nor repeats what is read beside
+// it. It knows that this one has one row: a query without scraped columns goes
+// without it. Without a FROM it would rule out parallel plans.
+const unpackedOnce = `
+LEFT JOIN LATERAL (
+    SELECT record.data || '{}' AS data FROM (SELECT FROM generate_series(1, 1) HAVING true) AS once
+) AS unpacked ON true`
+
+// valueOf reads a column out of the unpacked record, in either spelling.
 func valueOf(column string) string {
-	value := "record.data ->> " + pq.QuoteLiteral(column)
+	value := "unpacked.data ->> " + pq.QuoteLiteral(column)
 	for older, spelling := range builtIn {
 		if spelling == column {
-			return "coalesce(" + value + ", record.data ->> " + pq.QuoteLiteral(older) + ")"
+			return "coalesce(" + value + ", unpacked.data ->> " + pq.QuoteLiteral(older) + ")"
 		}
 	}
 	return value
@@ -183,16 +193,17 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "")
 }
 
-const selectViewsWithProblems = `
-SELECT sitemap_name FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY sitemap_name`
+const selectViewsToRefresh = `
+SELECT sitemap_name FROM scrapehaul.sitemap_views
+WHERE problem IS NOT NULL OR in_view < cardinality(columns) ORDER BY sitemap_name`
 
 // RefreshSitemapViews tries again to make the views that could not be made or
-// refreshed when an import was published, and returns the problems that are
-// left, a sentence each. progress is called after each view: one that somebody reads
-// is waited for.
+// refreshed when an import was published, replaces those that an earlier version has
+// made in another form, and returns the problems that are left, a sentence each.
+// progress is called after each view: one that somebody reads is waited for.
 func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (problems []string, err error) {
 	var sitemaps []string
-	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsWithProblems); err != nil {
+	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsToRefresh); err != nil {
 		return nil, fmt.Errorf("looking for views of sitemaps that were not refreshed: %w", err)
 	}
 	for _, sitemap := range sitemaps {

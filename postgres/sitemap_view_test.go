@@ -4,12 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -136,6 +139,95 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 	values := rows(t, db, `SELECT * FROM sitemaps."My Sitemap"`)
 	require.Len(t, values, 1)
 	require.True(t, strings.HasSuffix(values[0], "|0|1|2|3|4|5|6|7|8|9|10|11|12|13|none"), values[0])
+}
+
+// A value in the view is what ->> makes of it, byte for byte, also of a record that is
+// stored compressed and apart from its row.
+func TestValuesOfAViewAreThoseOfTheRecord(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	var long strings.Builder
+	for i := range 5000 {
+		fmt.Fprint(&long, i*i*7919, `\n☃`)
+	}
+	values := []string{
+		`""`, `" a\tb\n\"c\" \\ \u00e9 ☃ "`, `"null"`, `"{}"`, `null`, `true`, `false`, `0`, `-0`, `1.10`, `1e2`, `-12345678901234567890.123456789`, `1e-20`,
+		`{}`, `[]`, `[1, "a", null, {"b": [true]}]`, `{"long":1,"b":{"a":" \u00e9"}}`,
+		`"` + strings.Repeat(`short when compressed, \u00e9 `, 400) + `"`, `"` + long.String() + `"`,
+	}
+	var all strings.Builder
+	names := append([]string{""}, `a"b`, `c'd\e`, strings.Repeat("é", 40), strings.Repeat("é", 41))
+	for i, value := range values {
+		name := fmt.Sprint("column ", i)
+		if i < len(names) {
+			name = names[i]
+		}
+		fmt.Fprintf(&all, `,%q:%s`, name, value)
+	}
+	records := []string{"{" + all.String()[1:] + "}", `{"web-scraper-order":1}`, `{"web_scraper_order":null,"web-scraper-order":"older"}`, `{"web_scraper_order":"","web-scraper-order":"older"}`, `{}`}
+	for _, value := range values {
+		records = append(records, `{"one":`+value+`}`)
+	}
+	published(t, store, 1, "my-sitemap", records...)
+
+	var view struct {
+		Columns pq.StringArray
+		Names   pq.StringArray `db:"column_names"`
+	}
+	require.NoError(t, db.Get(&view, `SELECT columns, column_names FROM scrapehaul.sitemap_views`))
+	require.Len(t, view.Columns, len(values)+2)
+	for i, column := range view.Columns {
+		value := "data ->> " + pq.QuoteLiteral(column)
+		if column == "web_scraper_order" {
+			value = "coalesce(" + value + ", data ->> 'web-scraper-order')"
+		}
+		require.Equal(t, int64(len(records)), count(t, db, fmt.Sprintf(`
+			SELECT count(*) FROM sitemaps."my-sitemap" AS view JOIN scrapehaul.scraped_records AS record USING (scrapingjob_id, record_number)
+			WHERE convert_to(view.%s, 'UTF8') IS NOT DISTINCT FROM convert_to(%s, 'UTF8')`, pq.QuoteIdentifier(view.Names[i]), value)), column)
+	}
+	require.Equal(t, []string{"text"}, rows(t, db, `SELECT DISTINCT format_type(atttypid, atttypmod) FROM pg_attribute
+		WHERE attrelid = 'sitemaps."my-sitemap"'::regclass AND attnum > 3`))
+	require.Equal(t, []string{"NULL", "1", "older", "", "NULL"}, rows(t, db, `SELECT web_scraper_order FROM sitemaps."my-sitemap" ORDER BY record_number LIMIT 5`))
+}
+
+// plan is how PostgreSQL would carry out a query of a large table.
+func plan(t *testing.T, db *sqlx.DB, query string) string {
+	t.Helper()
+	tx, err := db.Beginx()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback()) }()
+	tx.MustExec(`SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL min_parallel_index_scan_size = 0`)
+	var lines []string
+	require.NoError(t, tx.Select(&lines, `EXPLAIN (VERBOSE, COSTS OFF) `+query))
+	return strings.Join(lines, "\n")
+}
+
+func TestAViewUnpacksARecordOnceAndOnlyIfNeeded(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	records := slices.Repeat([]string{`{"web-scraper-order":"1","a":"1","b":"2"}`}, 300)
+	for id := range int64(40) {
+		published(t, store, id+1, fmt.Sprint("sitemap ", id%2), records...)
+	}
+	db.MustExec(`VACUUM ANALYZE scrapehaul.import_records`)
+	db.MustExec(`ANALYZE scrapehaul.scraping_jobs`)
+
+	const unpacking = `(record.data || '{}'::jsonb)`
+	for _, query := range []string{`SELECT * FROM sitemaps."sitemap 1"`, `SELECT a, b FROM sitemaps."sitemap 1" WHERE a <> b`} {
+		whole := plan(t, db, query)
+		require.Regexp(t, `Subquery Scan on once\n +Output: `+regexp.QuoteMeta(unpacking), whole)
+		require.NotRegexp(t, `(Seq|Index) Scan .*\n +Output: .*`+regexp.QuoteMeta(unpacking), whole, "only of this sitemap's records")
+	}
+	ofJob := plan(t, db, `SELECT * FROM sitemaps."sitemap 1" WHERE scrapingjob_id = 2`)
+	require.Regexp(t, "Index Scan (using|on) import_records_pkey", ofJob)
+	require.Contains(t, ofJob, "Index Cond: (record.import_id = job.published_import_id)")
+	require.Contains(t, plan(t, db, `SELECT b FROM sitemaps."sitemap 1" WHERE scrapingjob_id = 2 AND record_number = 3`),
+		"Index Cond: ((record.import_id = job.published_import_id) AND (record.record_number = 3))")
+	require.Contains(t, plan(t, db, `SELECT max(a), max(b) FROM sitemaps."sitemap 1"`), "Gather")
+	counted := plan(t, db, `SELECT count(*) FROM sitemaps."sitemap 1"`)
+	require.NotContains(t, counted, "data")
+	require.NotContains(t, counted, "once")
+	require.Contains(t, counted, "Index Only Scan using import_records_pkey")
 }
 
 func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
