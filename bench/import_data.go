@@ -53,17 +53,25 @@ var words = strings.Fields(`a the of and to in is that for it as with on by from
 	new fast light quiet battery keyboard display camera processor warranty delivery catalogue https:\/\/webscraper.io\/ \"quoted\"
 	refurbished anodised aluminium graphite microphone language Wednesday September 1024 4711 99.95`)
 
-func writeLongRecords(w io.Writer, records int) error {
+// texts returns texts of at least so many bytes, each another one.
+func texts(length int) func() string {
 	random := uint64(1)
 	var text strings.Builder
-	for i := range records {
+	return func() string {
 		text.Reset()
-		for text.Len() < 20_000 {
+		for text.Len() < length {
 			random = random*6364136223846793005 + 1442695040888963407 // Knuth's generator
 			text.WriteString(words[random>>33%uint64(len(words))])
 			text.WriteByte(' ')
 		}
-		_, err := fmt.Fprintf(w, `{"web-scraper-order":"1614248295-%d","title":"Article %d","text":"%s"}`+"\n", i+1, i+1, text.String())
+		return text.String()
+	}
+}
+
+func writeLongRecords(w io.Writer, records int) error {
+	text := texts(20_000)
+	for i := range records {
+		_, err := fmt.Fprintf(w, `{"web-scraper-order":"1614248295-%d","title":"Article %d","text":"%s"}`+"\n", i+1, i+1, text())
 		if err != nil {
 			return err
 		}

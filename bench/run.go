@@ -23,6 +23,7 @@ type part struct {
 var parts = []part{
 	{"import", measureImport},
 	{"mapping", measureMapping},
+	{"read", measureRead},
 	{"download", measureDownload},
 	{"end-to-end", measureEndToEnd},
 	{"webhook", measureWebhook},
@@ -69,7 +70,7 @@ func (s *sizes) validate(problems *program.Settings) {
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, download, end-to-end, webhook, resume, scale, budget. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, download, end-to-end, webhook, resume, scale, budget. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 }
 
