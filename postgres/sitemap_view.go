@@ -148,13 +148,16 @@ WHERE job.sitemap_name = %s`, unpackedOnce, pq.QuoteLiteral(v.SitemapName))
 }
 
 // unpackedOnce reads a record that is stored compressed or apart from its row once,
-// not again for each column: || '{}' yields the record itself, unpacked, and the
-// planner neither merges a subquery that has HAVING nor repeats what is read beside
-// it. It knows that this one has one row: a query without scraped columns goes
-// without it. Without a FROM it would rule out parallel plans.
+// not again for each column: || '{}' yields the record itself, unpacked, and what is
+// computed beside the row of a subquery is not repeated where it is used. HAVING
+// keeps the planner from merging that subquery and tells it that there is one row,
+// so that queries without scraped columns go without it. With something in its FROM
+// plans can be parallel; beside nothing, conditions are not taken for ones on that
+// row, but for ones on the records, of which fewer are left.
 const unpackedOnce = `
 LEFT JOIN LATERAL (
-    SELECT record.data || '{}' AS data FROM (SELECT FROM generate_series(1, 1) HAVING true) AS once
+    SELECT record.data || '{}' AS data
+    FROM (SELECT FROM generate_series(1, 1) HAVING true) AS once, (SELECT) AS nothing
 ) AS unpacked ON true`
 
 // valueOf reads a column out of the unpacked record, in either spelling.
