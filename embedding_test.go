@@ -18,6 +18,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
@@ -36,15 +37,29 @@ const hostQueue = "prices"
 // embeds itself.
 func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.System, worker.Plugin) {
 	t.Helper()
+	return newScrapingHost(t, webscrapertest.Timeline{}, func(_ *systemtest.System, o *scrapehaul.Options) {
+		for _, change := range changes {
+			change(o)
+		}
+	})
+}
+
+// newScrapingHost is newHost with a timeline of the jobs that it creates.
+func newScrapingHost(
+	t *testing.T, timeline webscrapertest.Timeline, changes ...func(*systemtest.System, *scrapehaul.Options),
+) (*systemtest.System, worker.Plugin) {
+	t.Helper()
 	db, err := postgres.Open(postgrestest.NewDatabase(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
+	namespace := temporaltest.NewNamespace(t)
 	s := &systemtest.System{
 		T:        t,
-		Cloud:    webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{systemtest.APIToken}}),
-		Temporal: temporaltest.NewNamespace(t).Client,
+		Env:      builtprograms.Environment{TemporalAddress: namespace.HostPort, TemporalNamespace: namespace.Name},
+		Cloud:    webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{systemtest.APIToken}, Timeline: timeline}),
+		Temporal: namespace.Client,
 		DB:       db,
 		Spool:    t.TempDir(),
 	}
@@ -52,7 +67,7 @@ func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.Sy
 	require.NoError(t, err)
 	options := scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool, APICallsPer15Minutes: 100_000}
 	for _, change := range changes {
-		change(&options)
+		change(s, &options)
 	}
 	plugin, err := scrapehaul.NewPlugin(options)
 	require.NoError(t, err)

@@ -141,7 +141,7 @@ type plugin struct {
 // that names every option that is not valid: set it in worker.Options of the worker
 // on the task queue that notifications go to. It prepares the spool folder.
 //
-// The plugin registers the workflows and the activities, and, from the worker's start
+// The plugin registers the workflows, the activities and the Nexus service, and, from the worker's start
 // to its stop, runs two more workers for activities: one on the task queue of this
 // worker's spool, because a file can only be imported where it was downloaded, and
 // one on the task queue of downloads, which it polls while it has room for one.
@@ -216,6 +216,7 @@ func (p *plugin) StartWorker(
 	workflows.Register(options.WorkerRegistry)
 	steps.Register(options.WorkerRegistry)
 	workflows.RegisterActivities(options.WorkerRegistry)
+	options.WorkerRegistry.RegisterNexusService(workflows.NexusService())
 	if err := postgres.CheckSchema(ctx, p.options.DB); err != nil {
 		return fmt.Errorf("the plugin's DB: %w", err)
 	}

@@ -73,7 +73,11 @@ func ReadInstallation(ctx context.Context, c client.Client, namespace string) (*
 
 // installationSettings is an activity: it returns the settings that shape imports.
 func installationSettings(ctx context.Context) (Settings, error) {
-	i, err := ReadInstallation(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).WorkflowNamespace)
+	return readSettings(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).WorkflowNamespace)
+}
+
+func readSettings(ctx context.Context, c client.Client, namespace string) (Settings, error) {
+	i, err := ReadInstallation(ctx, c, namespace)
 	if errors.Is(err, errUnreadable) {
 		return Settings{}, temporal.NewNonRetryableApplicationError("Give the settings in the input of "+RunSitemapName+": "+err.Error(), "InvalidInput", nil)
 	}

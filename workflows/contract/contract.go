@@ -6,7 +6,26 @@ package contract
 import (
 	"time"
 
+	"github.com/nexus-rpc/sdk-go/nexus"
+
 	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// ServiceName is the Nexus service of every worker that imports, on its task queue.
+const ServiceName = "scrapehaul"
+
+// The operations of the service.
+var (
+	// RunSitemap scrapes a sitemap, and completes when its records are published. One
+	// operation is one scrape, however often its start is retried; canceled, it leaves
+	// the scraping job and its import to go on.
+	RunSitemap = nexus.NewOperationReference[RunSitemapInput, RunSitemapResult]("RunSitemap")
+	// Reimport has a scraping job downloaded and imported again, replacing its records. It
+	// completes when that is asked for.
+	Reimport = nexus.NewOperationReference[ReimportInput, ReimportResult]("Reimport")
+	// Status asks how the import of a scraping job stands. It needs a worker to answer:
+	// without one it is retried until its ScheduleToCloseTimeout.
+	Status = nexus.NewOperationReference[StatusInput, ImportStatus]("Status")
 )
 
 // RunSitemapInput says what to scrape, and what to wait for.
@@ -100,6 +119,51 @@ const (
 	// Ended: the import has ended without publishing all of the job; Reason says why.
 	Ended Outcome = "ended"
 )
+
+// ReimportInput is the input of the operation Reimport.
+type ReimportInput struct {
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+}
+
+// ReimportResult says who imports.
+type ReimportResult struct {
+	WorkflowID string `json:"workflow_id"`
+}
+
+// StatusInput is the input of the operation Status.
+type StatusInput struct {
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+}
+
+// Steps of an ImportStatus beside those of the import itself: "scraping", "downloading",
+// "importing", "holding", "deleting in the cloud" and "needs-attention".
+const (
+	// StepClosed: the import has ended; Outcome says how.
+	StepClosed = "closed"
+	// StepUnknown: Temporal knows of no import of the job, or not any more.
+	StepUnknown = "unknown"
+)
+
+// ImportStatus is the progress of an import, or its result when it has ended.
+type ImportStatus struct {
+	ScrapingJobID int64  `json:"scrapingjob_id"`
+	SitemapName   string `json:"sitemap_name,omitempty"`
+	Step          string `json:"step"`
+	// Attention is the question, when the step is "needs-attention".
+	Attention string `json:"attention,omitempty"`
+	// JobsExecuted of JobsScheduled pages have been scraped.
+	JobsExecuted  int64 `json:"jobs_executed,omitempty"`
+	JobsScheduled int64 `json:"jobs_scheduled,omitempty"`
+	// Counts are those of the published import.
+	sink.Counts
+	// Outcome of a closed import is that of its workflow: "deleted", "kept", "unchanged",
+	// "restored", "abandoned", "not-found", "filtered", "still-running", or "failed".
+	// Reason says why.
+	Outcome string `json:"outcome,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// Problem says what was not done besides publishing the records.
+	Problem string `json:"problem,omitempty"`
+}
 
 // RunSitemapProgress answers the query "progress" of a RunSitemap workflow.
 type RunSitemapProgress struct {
