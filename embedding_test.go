@@ -49,20 +49,24 @@ func newScrapingHost(
 	t *testing.T, timeline webscrapertest.Timeline, changes ...func(*systemtest.System, *scrapehaul.Options),
 ) (*systemtest.System, worker.Plugin) {
 	t.Helper()
-	db, err := postgres.Open(postgrestest.NewDatabase(t))
+	databaseURL := postgrestest.NewDatabase(t)
+	db, err := postgres.Open(databaseURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
 	namespace := temporaltest.NewNamespace(t)
 	s := &systemtest.System{
-		T:        t,
-		Env:      builtprograms.Environment{TemporalAddress: namespace.HostPort, TemporalNamespace: namespace.Name},
+		T: t,
+		Env: builtprograms.Environment{
+			TemporalAddress: namespace.HostPort, TemporalNamespace: namespace.Name, DatabaseURL: databaseURL, APIToken: systemtest.APIToken,
+		},
 		Cloud:    webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{systemtest.APIToken}, Timeline: timeline}),
 		Temporal: namespace.Client,
 		DB:       db,
 		Spool:    t.TempDir(),
 	}
+	s.Env.APIBaseURI = s.Cloud.URL
 	cloud, err := webscraper.NewClient(systemtest.APIToken, webscraper.WithBaseURI(s.Cloud.URL))
 	require.NoError(t, err)
 	options := scrapehaul.Options{Client: s.Temporal, Cloud: cloud, DB: db, SpoolDir: s.Spool, APICallsPer15Minutes: 100_000}

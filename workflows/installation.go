@@ -73,7 +73,7 @@ func ReadInstallation(ctx context.Context, c client.Client, namespace string) (*
 
 // installationSettings is an activity: it returns the settings that shape imports.
 func installationSettings(ctx context.Context) (Settings, error) {
-	return readSettings(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).WorkflowNamespace)
+	return readSettings(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).Namespace)
 }
 
 func readSettings(ctx context.Context, c client.Client, namespace string) (Settings, error) {

@@ -53,7 +53,7 @@ func reimportOperation(ctx context.Context, in contract.ReimportInput, _ nexus.S
 	}
 	run, err := Reimport(ctx, c, on.TaskQueue, in.ScrapingJobID, settings)
 	if errors.Is(err, ErrOtherWorkflow) {
-		return contract.ReimportResult{}, nexus.NewHandlerErrorf(nexus.HandlerErrorTypeBadRequest, "%v", err)
+		return contract.ReimportResult{}, temporal.NewNonRetryableApplicationError(err.Error(), "OtherWorkflow", nil)
 	}
 	if err != nil {
 		return contract.ReimportResult{}, err
@@ -97,9 +97,11 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 	return status, nil
 }
 
+// checkJobID returns an error that the caller gets, as a cause: the message of a handler's
+// own error stays here.
 func checkJobID(id int64) error {
 	if id < 1 {
-		return nexus.NewHandlerErrorf(nexus.HandlerErrorTypeBadRequest, "scrapingjob_id is %d: want at least 1", id)
+		return invalidInput(fmt.Errorf("scrapingjob_id is %d: want at least 1", id))
 	}
 	return nil
 }
