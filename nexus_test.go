@@ -218,3 +218,20 @@ func TestRetriedStartOfANexusOperationIsOneRun(t *testing.T) {
 	require.False(t, another)
 	requireRunsOfSitemaps(t, s, 1)
 }
+
+func TestNexusCallerWaitsForAWorker(t *testing.T) {
+	t.Parallel()
+	s, plugin := newHost(t)
+	c := newCallers(t, s, "scrapehaul-"+s.Env.TemporalNamespace)
+	asking := c.start(contract.Status.Name(), contract.StatusInput{ScrapingJobID: firstJob})
+	s.WaitForAnswer("a failed attempt", func() bool {
+		there, err := c.client.DescribeWorkflowExecution(t.Context(), asking.GetID(), "")
+		require.NoError(t, err)
+		pending := there.GetPendingNexusOperations()
+		return len(pending) > 0 && pending[0].GetLastAttemptFailure() != nil
+	})
+	startHost(t, s.Temporal, plugin)
+	var status contract.ImportStatus
+	require.NoError(t, asking.Get(t.Context(), &status))
+	require.Equal(t, contract.StepUnknown, status.Step)
+}
