@@ -26,6 +26,8 @@ type PastImport struct {
 	Bytes       int64        `db:"bytes"`
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
+	// Problem is what was not done besides publishing the records.
+	Problem string `db:"problem"`
 }
 
 // KeepsRejected says whether its rejected and unmapped records are kept, for [Store.Rejected]:
@@ -47,7 +49,8 @@ type HistoryQuery struct {
 // backwards, with one imports_by_job is looked through, which has few rows of each job.
 const selectHistory = `
 SELECT import.import_id, import.scrapingjob_id, job.sitemap_name, import.workflow_run_id, import.state,
-       import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at
+       import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at,
+       coalesce(import.problem, '') AS problem
 FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
 WHERE ($1::bigint = 0 OR import.import_id < $1) AND ($2::bigint = 0 OR import.scrapingjob_id = $2)

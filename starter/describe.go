@@ -52,19 +52,16 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 }
 
 func printPublished(row func(name, format string, args ...any), i overview.Import) {
-	problem := ""
 	if i.Result != nil {
-		problem = i.Result.Problem
 		row("published", "%s", published(i.Result.Counts))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
 			row("because", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
-		problem = i.Progress.Problem
 		row("published", "%s", published(i.Progress.Counts))
 	}
-	if problem != "" {
+	if problem := i.Problem(); problem != "" {
 		row("not done", "%s", problem)
 	}
 }
@@ -84,6 +81,9 @@ func published(n sink.Counts) string {
 }
 
 func printActivity(row func(name, format string, args ...any), i overview.Import, now time.Time) {
+	if _, done, ok := i.Estimate(now); ok {
+		row("done", "%s", done)
+	}
 	a := i.Activity
 	if a == nil {
 		return
@@ -96,9 +96,6 @@ func printActivity(row func(name, format string, args ...any), i overview.Import
 		text += ", last heartbeat " + since(*a.LastHeartbeat, now) + " ago"
 	}
 	row("activity", "%s", text)
-	if _, done, ok := i.Estimate(now); ok {
-		row("done", "%s", done)
-	}
 	if a.LastFailure != "" {
 		row("last failure", "%s", a.LastFailure)
 	}

@@ -163,8 +163,14 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 	fmt.Fprintln(table, "JOB\tSITEMAP\tSTEP\tRECORDS\tSTARTED\tNEXT")
 	for _, i := range imports {
 		next := i.Next().In(now)
+		if amount, done, ok := i.Estimate(now); ok && amount.Unit == overview.Pages {
+			next = done + "; " + next
+		}
 		if i.NeedsAttention() {
 			next = i.Progress.Attention
+		}
+		if problem := i.Problem(); problem != "" {
+			next += "; not done: " + problem
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, plain(i.Sitemap()), i.Step(), i.Progress.Records,
 			i.StartedAt.Local().Format(time.DateTime), plain(next))

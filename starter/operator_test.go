@@ -148,6 +148,7 @@ func TestStatusSaysWhatPublishingHasNotDone(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
 	require.Regexp(t, notDone, out)
+	require.Regexp(t, `; not done: .*schema "sitemaps" does not exist\n`, eventually(s, shows(argument), "list"))
 
 	s.Signal(id, workflows.DeleteNowSignal)
 	require.Contains(t, s.Result(id).Problem, `schema "sitemaps" does not exist`)

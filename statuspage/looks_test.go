@@ -3,6 +3,7 @@ package statuspage_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ const withoutName = `[...document.querySelectorAll("a, button, progress, section
 const longName = "Ersatzteilkatalog-Großhandel-Nordrhein-Westfalen-mit-allen-Varianten-und-Verfügbarkeiten-nach-Standort-und-Lieferant-2026"
 
 // busySite is a site on which much has happened and is happening.
-func busySite(t *testing.T) (s *site, rejecting int64) {
+func busySite(t *testing.T) (s *site, rejecting, scraping int64) {
 	s = newSite(t, nil)
 	s.StartWorker(s.Spool)
 	for n, sitemap := range []string{"laptops-shop-de", "家電製品カタログ", longName} {
@@ -83,6 +84,8 @@ func busySite(t *testing.T) (s *site, rejecting int64) {
 		s.WaitForStep(id, workflows.StepDownload)
 		t.Cleanup(func() { s.terminate(id) })
 	}
+	scraping = s.RunSitemap(longName+"-3", "https://example.com/[1-20000]")
+	t.Cleanup(func() { s.terminate(scraping) })
 	for _, sitemap := range []string{"books", "цены-на-электронику", "أسعار المنتجات"} {
 		id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Records: webscrapertest.Products(1200, 1)})
 		s.Notify(id)
@@ -95,7 +98,9 @@ func busySite(t *testing.T) (s *site, rejecting int64) {
 	s.Notify(short)
 	s.Attention(short)
 	s.addHistory(60)
-	return s, rejecting
+	s.DB.MustExec(`UPDATE scrapehaul.imports SET problem = 'the follow-up workflow Sync on task queue shop was not started: refused'
+		WHERE import_id = (SELECT max(import_id) FROM scrapehaul.imports)`)
+	return s, rejecting, scraping
 }
 
 // addHistory adds imports of the past, straight into the database.
@@ -121,14 +126,18 @@ func (s *site) addHistory(n int) {
 
 func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
 	t.Parallel()
-	s, rejecting := busySite(t)
+	s, rejecting, scraping := busySite(t)
 	tab := s.browser()
-	require.NoError(t, chromedp.Do(tab, browsertest.View(1000, 1150, browsertest.Light)))
-	s.WaitFor("progress of all three", func() bool { return strings.Count(s.goTo(tab, ""), "/s") >= 3 })
+	require.NoError(t, chromedp.Do(tab, browsertest.View(1000, 1200, browsertest.Light)))
+	s.WaitFor("progress of all four", func() bool {
+		text := s.goTo(tab, "")
+		return strings.Count(text, "/s") >= 3 && regexp.MustCompile(`[1-9]\d* pages of 20,000 pages, \d+ %, [1-9]`).MatchString(text)
+	})
+	require.Contains(t, s.text(tab), "Not done: the follow-up workflow Sync on task queue shop was not started: refused")
 	s.picture(tab, "status-page")
 	pages := map[string]string{
 		"overview": "", "import": "/" + workflows.WorkflowID(rejecting), "confirm": "/" + workflows.WorkflowID(rejecting) + "/accept",
-		"history": "/9001", "problem": "/nothing",
+		"scrape": "/" + workflows.WorkflowID(scraping), "history": "/9001", "problem": "/nothing",
 	}
 	for name, path := range pages {
 		for _, view := range []struct {

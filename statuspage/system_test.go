@@ -47,12 +47,17 @@ func newSite(t *testing.T, settings map[string]string) *site {
 	for name, value := range settings {
 		all[name] = value
 	}
-	s := &site{System: systemtest.New(t, all, systemtest.NoGzip)}
+	s := &site{System: systemtest.New(t, all, systemtest.NoGzip, slowly)}
 	t.Cleanup(func() { require.NotContains(t, s.Log.String(), password) })
 	webhook, err := url.Parse(s.Webhook)
 	require.NoError(t, err)
 	s.address = webhook.Host
 	return s
+}
+
+// slowly has the cloud scrape created jobs for ten minutes.
+func slowly(o *webscrapertest.Options) {
+	o.Timeline = webscrapertest.Timeline{Started: 10 * time.Minute}
 }
 
 func (s *site) url(path string) string { return "http://" + s.address + "/imports" + path }

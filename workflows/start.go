@@ -1,13 +1,17 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -41,6 +45,25 @@ func Notify(ctx context.Context, c Client, taskQueue string, notification Notifi
 // records, whether its workflow is running or has closed.
 func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
 	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID}, "re-import by hand", settings)
+}
+
+// StartRunSitemap has a worker run a sitemap. With a custom ID that is the same each time,
+// the workflow of an earlier start is returned, and isNew is false, unless that has failed.
+func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in RunSitemapInput) (run client.WorkflowRun, isNew bool, err error) {
+	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
+	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
+	run, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in),
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}, RunSitemapName, in)
+	if there, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
+		return c.GetWorkflow(ctx, id, there.RunId), false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("starting workflow %s: %w", id, err)
+	}
+	return run, true, nil
 }
 
 // signalWithStart starts the workflow, if it is not running, with what is known of

@@ -73,8 +73,18 @@ func (i Import) Step() string {
 		return strings.ToLower(i.Status)
 	case !i.ProgressKnown:
 		return "unknown"
+	case i.Progress.Step == workflows.StepScrape && i.Activity != nil && i.Activity.Heartbeat.Bytes+i.Activity.Heartbeat.OfBytes > 0:
+		return string(workflows.StepDownload) // the look has found that the job has ended
 	}
 	return string(i.Progress.Step)
+}
+
+// Problem is what was not done besides publishing the records.
+func (i Import) Problem() string {
+	if i.Result != nil {
+		return i.Result.Problem
+	}
+	return i.Progress.Problem
 }
 
 // Limits of the query for an import's progress. A worker answers in some
@@ -194,7 +204,7 @@ func (i Import) StoredRecords() *int64 {
 	if n == 0 && i.Activity != nil { // the workflow learns it at the download's end
 		n = i.Activity.Heartbeat.OfRecords
 	}
-	if n == 0 && i.Progress.Step == workflows.StepDownload {
+	if n == 0 && (i.Progress.Step == workflows.StepDownload || i.Progress.Status == "") {
 		return nil
 	}
 	return &n

@@ -52,6 +52,8 @@ func (i Import) Next() Next {
 		return Next{What: "nothing by this run: reconciliation begins another one if the job is due"}
 	case i.NeedsAttention():
 		return Next{What: "a person decides; without a signal in time the import fails", At: i.Progress.FailsAfter}
+	case i.Progress.Step == workflows.StepScrape && i.Progress.WaitsFor != "":
+		return Next{What: "waits for " + i.Progress.WaitsFor + ", and looks again", At: i.Progress.WaitsUntil}
 	case i.Progress.WaitsFor != "":
 		return Next{What: "waits for " + i.Progress.WaitsFor, At: i.Progress.WaitsUntil, Waits: true}
 	case i.Activity != nil:
@@ -63,6 +65,8 @@ func (i Import) Next() Next {
 		return Next{What: "it goes on as soon as a worker is there"}
 	}
 	switch i.Progress.Step {
+	case workflows.StepScrape:
+		return Next{What: "the records are imported when the job has ended"}
 	case workflows.StepDownload:
 		return Next{What: "the records are imported"}
 	case workflows.StepImport:

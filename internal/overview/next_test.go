@@ -24,6 +24,10 @@ func TestNextSaysWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
 			workflows.Progress{Step: workflows.StepDelete, WaitsFor: limit, WaitsUntil: &began}, &overview.Activity{Name: "RemoveFile", Attempt: 1}),
 		"waits for Web Scraper Cloud to say that the job has ended": progress(
 			workflows.Progress{Step: workflows.StepDownload, WaitsFor: "Web Scraper Cloud to say that the job has ended"}, nil),
+		"waits for Web Scraper Cloud to say that the job has ended, and looks again at 10:07:00, in 7m0s": progress(
+			workflows.Progress{Step: workflows.StepScrape, WaitsFor: "Web Scraper Cloud to say that the job has ended", WaitsUntil: &soon}, nil),
+		"the records are imported when the job has ended": progress(
+			workflows.Progress{Step: workflows.StepScrape}, &overview.Activity{Name: "DownloadScrapingJob", Attempt: 1, StartedAt: &began}),
 
 		"a worker takes up DownloadScrapingJob, as soon as one has a slot free (MAX_CONCURRENT_IMPORTS) and room in its spool": progress(
 			workflows.Progress{Step: workflows.StepDownload}, &overview.Activity{Name: "DownloadScrapingJob", Attempt: 1}),

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // Amount is how much of its present step an import has done.
@@ -22,11 +24,15 @@ type Unit string
 const (
 	Bytes   Unit = "bytes"
 	Records Unit = "records"
+	Pages   Unit = "pages"
 )
 
-// Amount tells from the heartbeat of the pending activity how far the step is.
-// There is none while the import does neither download nor import records.
+// Amount tells how far the step is: a scrape as of the last look at the job, a download
+// and an import of records by the heartbeat of the pending activity.
 func (i Import) Amount() (amount Amount, ok bool) {
+	if p := i.Progress; i.Step() == string(workflows.StepScrape) {
+		return Amount{Pages, p.JobsExecuted, max(p.JobsExecuted, p.JobsScheduled)}, p.JobsScheduled > 0
+	}
 	if i.Activity == nil || i.Activity.LastHeartbeat == nil || i.Activity.Heartbeat.Waiting {
 		return Amount{}, false
 	}
@@ -56,14 +62,19 @@ func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
 		return amount, "", false
 	}
 	rate := i.perSecond(amount)
-	passed := min(max(now.Sub(*i.Activity.LastHeartbeat), 0), countOnFor)
-	amount.Done += int64(rate * passed.Seconds())
+	if rate > 0 {
+		passed := min(max(now.Sub(*i.Activity.LastHeartbeat), 0), countOnFor)
+		amount.Done += int64(rate * passed.Seconds())
+	}
 	if amount.Of > 0 {
 		amount.Done = min(amount.Done, amount.Of)
 	}
 	text = amount.Unit.quantity(amount.Done)
 	if amount.Of > 0 {
 		text = fmt.Sprintf("%s of %s, %d %%", text, amount.Unit.quantity(amount.Of), 100*amount.Done/amount.Of)
+	}
+	if amount.Unit == Pages {
+		text += ", " + Records.quantity(i.Progress.StoredRecordCount) + " so far"
 	}
 	if rate > 0 {
 		text += ", " + amount.Unit.quantity(int64(rate)) + "/s"
@@ -76,9 +87,10 @@ func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
 }
 
 // perSecond is the speed of the attempt under way; 0 when it is not known, as of one
-// that goes on where another has stopped, and so did not begin at 0.
+// that goes on where another has stopped, and so did not begin at 0, or of a scrape, which
+// is looked at too seldom.
 func (i Import) perSecond(amount Amount) float64 {
-	if i.Activity.Attempt > 1 || i.Activity.StartedAt == nil {
+	if amount.Unit == Pages || i.Activity.Attempt > 1 || i.Activity.StartedAt == nil {
 		return 0
 	}
 	passed := i.Activity.LastHeartbeat.Sub(*i.Activity.StartedAt)

@@ -76,3 +76,22 @@ func TestWhatIsNotMeasuredHasNoEstimate(t *testing.T) {
 	_, _, ok = overview.Import{}.Estimate(after(10))
 	require.False(t, ok)
 }
+
+func TestScrapeIsCountedInPagesUntilItsDownloadBegins(t *testing.T) {
+	i := overview.Import{RunID: "run", Open: true, ProgressKnown: true, Progress: workflows.Progress{Step: workflows.StepScrape, Status: "scheduling"}}
+	_, ok := i.Amount()
+	require.False(t, ok, "nobody knows how many there will be")
+
+	i.Progress.JobsExecuted, i.Progress.JobsScheduled, i.Progress.StoredRecordCount = 17, 120, 340
+	amount, text, ok := i.Estimate(began)
+	require.True(t, ok)
+	require.Equal(t, overview.Amount{Unit: overview.Pages, Done: 17, Of: 120}, amount)
+	require.Equal(t, "17 pages of 120 pages, 14 %, 340 records so far", text)
+	require.Equal(t, "scraping", i.Step())
+
+	heartbeat := after(3)
+	i.Activity = &overview.Activity{Name: "DownloadScrapingJob", Attempt: 1, LastHeartbeat: &heartbeat, Heartbeat: activities.Progress{Bytes: 10, OfBytes: 1000}}
+	require.Equal(t, "downloading", i.Step())
+	_, text, _ = i.Estimate(heartbeat)
+	require.Equal(t, "10 B of 1.0 kB, 1 %", text)
+}

@@ -33,6 +33,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
 var record = flag.String("record", "", "write the histories of the end-to-end tests into this `folder`; only from merged code")
@@ -217,6 +218,24 @@ func (s *System) Result(id int64) (result workflows.ImportScrapingJobResult) {
 	defer cancel()
 	require.NoError(s.T, s.Temporal.GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result))
 	return result
+}
+
+// RunSitemap runs a new sitemap, and returns the job that is created.
+func (s *System) RunSitemap(sitemapName string, startURLs ...string) (id int64) {
+	s.T.Helper()
+	in := contract.RunSitemapInput{SitemapID: s.Cloud.AddSitemap(webscrapertest.Sitemap{Name: sitemapName}), StartURLs: startURLs}
+	run, _, err := workflows.StartRunSitemap(s.T.Context(), s.Temporal, workflows.DefaultTaskQueue, workflows.RunSitemapInput{RunSitemapInput: in})
+	require.NoError(s.T, err)
+	s.WaitForAnswer("a job", func() bool {
+		var progress contract.RunSitemapProgress
+		answer, err := s.Temporal.QueryWorkflow(s.T.Context(), run.GetID(), run.GetRunID(), workflows.ProgressQuery)
+		if err == nil {
+			require.NoError(s.T, answer.Get(&progress))
+		}
+		id = progress.ScrapingJobID
+		return id != 0
+	})
+	return id
 }
 
 // WaitFor polls until the condition holds.
