@@ -22,6 +22,7 @@ type commands struct {
 	Status      statusCommand      `cmd:"" help:"Show an import, and on a terminal follow it until it ends or waits; without an ID, list the open ones."`
 	List        listCommand        `cmd:"" help:"List the open imports."`
 	Signal      signalCommand      `cmd:"" help:"Answer an import: accept, delete-now, keep, abandon or reimport."`
+	Run         runCommand         `cmd:"" help:"Scrape a sitemap and import its records."`
 	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`

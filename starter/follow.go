@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -11,44 +12,73 @@ import (
 	"golang.org/x/term"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
 const (
 	lookEvery = time.Second
-	drawEvery = 200 * time.Millisecond
+	// lookWithin is how long a look at a run may take: without a worker nobody answers.
+	lookWithin = 3 * time.Second
+	drawEvery  = 200 * time.Millisecond
 	// giveUpAfter is how long Temporal may be away meanwhile.
 	giveUpAfter = time.Minute
 )
 
-// follow shows a progress bar until the import ends, waits, or ctx ends, and
+// followImport shows a progress bar until the import ends, waits, or ctx ends, and
 // returns what was seen last.
-func follow(ctx context.Context, reader *overview.Reader, seen overview.Import, terminal *os.File) (overview.Import, error) {
-	line := progressLine{terminal: terminal}
-	defer fmt.Fprint(terminal, eraseLine)
-	look, draw := time.NewTicker(lookEvery), time.NewTicker(drawEvery)
-	defer look.Stop()
-	defer draw.Stop()
+func followImport(ctx context.Context, reader *overview.Reader, seen overview.Import, streams program.Streams) (overview.Import, error) {
 	lastSeen := time.Now()
-	for !settled(seen) {
-		line.draw(seen, time.Now())
-		select {
-		case <-ctx.Done():
-			return seen, nil
-		case <-draw.C:
-			continue
-		case <-look.C:
-		}
+	err := follow(ctx, streams, func(now time.Time) scene { return sceneOf(seen, now) }, func() (over bool, err error) {
 		now, err := reader.Import(ctx, seen.ScrapingJobID)
 		switch {
 		case err == nil:
 			seen, lastSeen = now, time.Now()
-		case ctx.Err() != nil:
-			return seen, nil
-		case errors.Is(err, overview.ErrNotFound), time.Since(lastSeen) > giveUpAfter:
-			return seen, err
+		case ctx.Err() == nil && (errors.Is(err, overview.ErrNotFound) || time.Since(lastSeen) > giveUpAfter):
+			return true, err
+		}
+		return settled(seen), nil
+	})
+	return seen, err
+}
+
+// scene is what a progress line shows.
+type scene struct {
+	step, state string
+	amount      overview.Amount
+}
+
+func sceneOf(i overview.Import, now time.Time) scene {
+	amount, state, ok := i.Estimate(now)
+	if !ok {
+		state = plain(i.Next().In(now))
+	}
+	return scene{i.Step(), state, amount}
+}
+
+// follow shows what there is to see until a look says that it is over, or ctx ends.
+func follow(ctx context.Context, streams program.Streams, see func(now time.Time) scene, look func() (over bool, err error)) error {
+	line := progressLine{out: streams.Err}
+	if line.terminal = streams.Terminal(); line.terminal != nil {
+		line.out = line.terminal
+		defer fmt.Fprint(line.out, eraseLine)
+	}
+	looks, draw := time.NewTicker(lookEvery), time.NewTicker(drawEvery)
+	defer looks.Stop()
+	defer draw.Stop()
+	for {
+		now := time.Now()
+		line.draw(see(now), now)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-draw.C:
+			continue
+		case <-looks.C:
+		}
+		if over, err := look(); over || err != nil {
+			return err
 		}
 	}
-	return seen, nil
 }
 
 const (
@@ -56,30 +86,33 @@ const (
 	eraseLine = "\r\x1b[K"
 )
 
-// progressLine is one line of the terminal: what the import is doing, a bar, and
-// how much is done.
+// progressLine is one line of the terminal: what is being done, a bar, and how much is
+// done. Each new step leaves a line above. Without a terminal there are only these.
 type progressLine struct {
+	out      io.Writer
 	terminal *os.File
 	step     string // drawn last
 }
 
-// draw shows what is known now. Each new step leaves a line above.
-func (p *progressLine) draw(i overview.Import, now time.Time) {
-	if step := i.Step(); step != p.step {
-		fmt.Fprintf(p.terminal, "%s%s  %s\n", eraseLine, now.Format(time.TimeOnly), step)
-		p.step = step
+// draw shows what is known now.
+func (p *progressLine) draw(s scene, now time.Time) {
+	if s.step != p.step {
+		if p.terminal != nil {
+			fmt.Fprint(p.out, eraseLine)
+		}
+		fmt.Fprintf(p.out, "%s  %s\n", now.Format(time.TimeOnly), s.step)
+		p.step = s.step
 	}
-	amount, state, ok := i.Estimate(now)
-	if !ok {
-		state = plain(i.Next().In(now))
+	if p.terminal == nil {
+		return
 	}
 	done := 0
-	if amount.Of > 0 {
-		done = int((barWidth - 1) * amount.Done / amount.Of)
+	if s.amount.Of > 0 {
+		done = int((barWidth - 1) * s.amount.Done / s.amount.Of)
 	}
-	line := []rune(fmt.Sprintf("%s [%s>%s] %s", p.step, strings.Repeat("=", done), strings.Repeat("-", barWidth-1-done), state))
+	line := []rune(fmt.Sprintf("%s [%s>%s] %s", p.step, strings.Repeat("=", done), strings.Repeat("-", barWidth-1-done), s.state))
 	if width, _, err := term.GetSize(int(p.terminal.Fd())); err == nil {
 		line = line[:min(len(line), max(width-1, 0))] // one that wraps could not be erased
 	}
-	fmt.Fprint(p.terminal, eraseLine+string(line))
+	fmt.Fprint(p.out, eraseLine+string(line))
 }

@@ -38,8 +38,8 @@ func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error 
 	if err != nil {
 		return explain(err, id)
 	}
-	if terminal := streams.Terminal(); c.Watch && !c.JSON && terminal != nil && !settled(found) {
-		if found, err = follow(ctx, reader, found, terminal); err != nil {
+	if c.Watch && !c.JSON && streams.Terminal() != nil && !settled(found) {
+		if found, err = followImport(ctx, reader, found, streams); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,9 @@ const (
 	otherJob   = 1235
 )
 
+// exampleSitemap is the one that the pages run.
+const exampleSitemap = 12
+
 // shell executes the commands of a page around a system of its own, as an
 // operator does: with the programs on PATH and the settings in the environment.
 type shell struct {
@@ -50,10 +53,11 @@ func newShell(t *testing.T) *shell {
 	s := &shell{
 		System: systemtest.New(t, map[string]string{
 			"HOLD_BEFORE_DELETE": "24h", "RECONCILE_EVERY": "24h", "MAX_REJECTED": "1", "WEBHOOK_SIGNATURE_SECRET": "",
-		}),
+		}, func(o *webscrapertest.Options) { o.Timeline = webscrapertest.Timeline{Started: time.Second} }),
 		dir: t.TempDir(),
 	}
 	s.StartWorker(s.Spool)
+	s.Cloud.AddSitemap(webscrapertest.Sitemap{ID: exampleSitemap, Name: "laptops"})
 	for _, id := range []int64{exampleJob, otherJob} {
 		records := webscrapertest.Products(300, id)
 		if id == exampleJob {
