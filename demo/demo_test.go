@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,7 +9,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +41,25 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(temporary, "scrapehaul-*"))
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// What the demo says can be pasted as it is.
+func TestTheHintToRunASitemapScrapesIt(t *testing.T) {
+	fulltier.Needs(t, "Temporal and PostgreSQL servers")
+	t.Setenv("TMPDIR", t.TempDir())
+	demo := programtest.Start(t, "demo", new(commands))
+	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "Ctrl-C stops everything") }, 5*time.Minute, 100*time.Millisecond)
+	command := regexp.MustCompile(`TEMPORAL_ADDRESS=\S+ go run \./starter run .*`).FindString(demo.Out.String())
+	require.NotEmpty(t, command, demo.Out)
+	bash := exec.CommandContext(t.Context(), "bash", "-c", command)
+	bash.Dir = ".."
+	var progress bytes.Buffer
+	bash.Stderr = &progress
+	result, err := bash.Output()
+	require.NoError(t, err, "%s\n%s", result, &progress)
+	require.Regexp(t, `\n\d+ +books +finished +250 +0 +0 +5000 +0 +\d+ +published\n$`, string(result))
+	require.Regexp(t, `(?m)^\d\d:\d\d:\d\d  job \d+ scraping$`, progress.String())
+	require.Equal(t, program.ExitOK, demo.Stop())
 }
 
 func TestCloudAloneServesAnyClient(t *testing.T) {

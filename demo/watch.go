@@ -150,6 +150,8 @@ Try next:
 - Import a job again by hand: in the web interface open workflow %s, press "More Actions",
   "Send a Signal", and send reimport. Or:
     TEMPORAL_ADDRESS=%s go run ./starter reimport %s
+- Have the cloud scrape a sitemap, and wait for its records:
+    TEMPORAL_ADDRESS=%s go run ./starter run %s --wait
 - Press Continue in the cloud: the job runs again, grows, and replaces its records at once:
     curl -X POST %s/jobs/%s/continue
 - Let the cloud fail, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
@@ -160,6 +162,6 @@ Try next:
 
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
 		d.Temporal.UIAddress, d.Temporal.Namespace, d.Env.DatabaseURL, jobs[1].sitemap,
-		id, d.Temporal.HostPort, id, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
+		id, d.Temporal.HostPort, id, d.Temporal.HostPort, id, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
 	return nil
 }

@@ -2,7 +2,6 @@ package programtest
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -25,6 +24,7 @@ const (
 // the signal that ends it is sent to the whole test process.
 type Running struct {
 	Log *Log // its standard error
+	Out *Log // its standard output
 
 	t         testing.TB
 	terminate sync.Once
@@ -36,10 +36,10 @@ type Running struct {
 // WaitForLog has returned it may not take signals yet.
 func Start(t testing.TB, name string, commands any, args ...string) *Running {
 	t.Helper()
-	r := &Running{Log: new(Log), t: t, ended: make(chan struct{})}
+	r := &Running{Log: new(Log), Out: new(Log), t: t, ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
-		r.code = program.Main(name, "", commands, args, program.Streams{Out: io.Discard, Err: r.Log})
+		r.code = program.Main(name, "", commands, args, program.Streams{Out: r.Out, Err: r.Log})
 	}()
 	t.Cleanup(func() { r.Stop() })
 	return r
