@@ -264,8 +264,10 @@ func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
 	var result contract.RunSitemapResult
 	require.NoError(t, c.run.Get(t.Context(), &result))
 	require.Equal(t, contract.Published, result.Outcome)
-	c.requireImported(id, pages)
 	c.WaitForAnswer("the follow-up", func() bool { return len(c.followUps()) == 1 })
+	c.Result(id)
+	c.requireRecords(id, pages)
+	c.requireDeletedAfterwards(id)
 }
 
 func TestFollowUpsWorkerIsAway(t *testing.T) {
