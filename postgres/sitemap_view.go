@@ -135,30 +135,25 @@ func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem stri
 // definition only ever adds columns at the end, as CREATE OR REPLACE VIEW wants.
 func (v *sitemapView) definition() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at",
-		pq.QuoteIdentifier(v.ViewName))
+	fmt.Fprintf(&b, "CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT scrapingjob_id, record_number, imported_at", pq.QuoteIdentifier(v.ViewName))
 	for i, column := range v.Columns {
 		fmt.Fprintf(&b, ",\n       %s AS %s", valueOf(column), pq.QuoteIdentifier(v.ColumnNames[i]))
 	}
-	fmt.Fprintf(&b, `
-FROM scrapehaul.scraping_jobs AS job
-JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id%s
-WHERE job.sitemap_name = %s`, unpackedOnce, pq.QuoteLiteral(v.SitemapName))
+	fmt.Fprintf(&b, "\n"+unpackedRecords, pq.QuoteLiteral(v.SitemapName))
 	return b.String()
 }
 
-// unpackedOnce reads a record that is stored compressed or apart from its row once,
-// not again for each column: || '{}' yields the record itself, unpacked, and what is
-// computed beside the row of a subquery is not repeated where it is used. HAVING
-// keeps the planner from merging that subquery and tells it that there is one row,
-// so that queries without scraped columns go without it. With something in its FROM
-// plans can be parallel; beside nothing, conditions are not taken for ones on that
-// row, but for ones on the records, of which fewer are left.
-const unpackedOnce = `
-LEFT JOIN LATERAL (
-    SELECT record.data || '{}' AS data
-    FROM (SELECT FROM generate_series(1, 1) HAVING true) AS once, (SELECT) AS nothing
-) AS unpacked ON true`
+// unpackedRecords has a record that is stored compressed, or apart from its row, read
+// once, not again for each column: || '{}' yields the record itself, unpacked. A volatile
+// function keeps the planner from merging the subquery, and so from repeating that
+// wherever data is used.
+const unpackedRecords = `FROM (
+    SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, record.data || '{}' AS data,
+           clock_timestamp() AS not_merged
+    FROM scrapehaul.scraping_jobs AS job
+    JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id
+    WHERE job.sitemap_name = %s
+) AS unpacked`
 
 // valueOf reads a column out of the unpacked record, in either spelling.
 func valueOf(column string) string {
