@@ -14,7 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// RefreshPrices goes on with what has been published: ON_PUBLISHED=RefreshPrices@prices.
+// RefreshPrices processes a published import: ON_PUBLISHED=RefreshPrices@prices.
 func RefreshPrices(ctx workflow.Context, published sink.Publication) error {
 	if published.Records == 0 {
 		return nil
@@ -39,7 +39,7 @@ func Example_webhook() {
 	http.HandleFunc("POST /published", handler)
 }
 
-// verified answers what is not signed with the secret, and hands on what is.
+// verified passes on requests that are signed with the secret, and rejects all others.
 func verified(secret string, next func(body []byte) error) (http.HandlerFunc, error) {
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -48,11 +48,11 @@ func verified(secret string, next func(body []byte) error) (http.HandlerFunc, er
 			err = verifier.Verify(body, r.Header)
 		}
 		if err != nil {
-			http.Error(w, "not signed as it has to be", http.StatusUnauthorized)
+			http.Error(w, "invalid signature", http.StatusUnauthorized)
 			return
 		}
-		if err := next(body); err != nil { // it is sent again
-			http.Error(w, "not taken", http.StatusInternalServerError)
+		if err := next(body); err != nil { // it will be retried
+			http.Error(w, "not processed", http.StatusInternalServerError)
 		}
 	}, err
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// ComparePricesElsewhere is a workflow in another namespace than that of the imports: it
-// scrapes a sitemap, and goes on when its records are published.
+// ComparePricesElsewhere runs in another namespace than the imports: it scrapes a sitemap
+// and continues when its records are published.
 func ComparePricesElsewhere(ctx workflow.Context, sitemapID int64) (string, error) {
 	scrapehaul := workflow.NewNexusClient("scrapehaul", contract.ServiceName)
 	scraping := scrapehaul.ExecuteOperation(ctx, contract.RunSitemap,
@@ -25,7 +25,7 @@ func ComparePricesElsewhere(ctx workflow.Context, sitemapID int64) (string, erro
 		return "", err
 	}
 	asking := scrapehaul.ExecuteOperation(ctx, contract.Status, contract.StatusInput{ScrapingJobID: scraped.ScrapingJobID},
-		workflow.NexusOperationOptions{ScheduleToCloseTimeout: time.Minute}) // or it waits for a worker for good
+		workflow.NexusOperationOptions{ScheduleToCloseTimeout: time.Minute}) // without it, retried until a worker answers
 	var status contract.ImportStatus
 	if err := asking.Get(ctx, &status); err != nil {
 		return "", err

@@ -149,7 +149,7 @@ func TestEverySignalOfAPersonIsExplained(t *testing.T) {
 
 func TestEveryFieldOfAPublicationIsListed(t *testing.T) {
 	var listed, fields []string
-	for _, row := range onePage(t, "docs/follow-ups.md").tables(t, "What follows from a publish") {
+	for _, row := range onePage(t, "docs/follow-ups.md").tables(t, "Follow-ups: what a publish starts") {
 		listed = append(listed, names(row[0])...)
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[sink.Publication]()) {
