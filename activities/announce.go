@@ -7,27 +7,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// FollowUp is a workflow of the host's, started once for every published import, with a
+// FollowUp is a host's workflow that starts exactly once for every published import, with a
 // [sink.Publication] as its input.
 type FollowUp struct {
-	// WorkflowType and TaskQueue say what to start, in the namespace of the imports.
-	// Required.
+	// WorkflowType and TaskQueue say what to start, in the imports' namespace. Required.
 	WorkflowType string `json:"workflow_type"`
 	TaskQueue    string `json:"task_queue"`
-	// SitemapNamePrefix leaves out imports of sitemaps whose name begins otherwise.
+	// SitemapNamePrefix limits it to sitemaps whose name has this prefix.
 	SitemapNamePrefix string `json:"sitemap_name_prefix,omitempty"`
 }
 
-// Announcement is what is to follow from the publishing of an import.
+// Announcement is what to start for a published import.
 type Announcement struct {
 	sink.Publication
 	// FollowUp is the workflow to start, nil for none.
 	FollowUp *FollowUp `json:"follow_up,omitempty"`
-	// Webhook has the publication delivered to the worker's webhook.
+	// Webhook says whether to deliver the publication to the worker's webhook.
 	Webhook bool `json:"webhook,omitempty"`
 }
 
-// announces reports whether something follows from publishing imports of a sitemap.
+// announces reports whether publishing an import of the sitemap starts anything.
 func (a *Activities) announces(sitemapName string) bool {
 	return a.Webhook != nil || a.followUp(sitemapName) != nil
 }
@@ -39,7 +38,7 @@ func (a *Activities) followUp(sitemapName string) *FollowUp {
 	return a.OnPublished
 }
 
-// announcement returns what is to follow from a published import, nil for nothing.
+// announcement returns what to start for a published import, nil for nothing.
 func (a *Activities) announcement(ctx context.Context, sitemapName string, importID int64) (*Announcement, error) {
 	if !a.announces(sitemapName) {
 		return nil, nil
@@ -51,17 +50,17 @@ func (a *Activities) announcement(ctx context.Context, sitemapName string, impor
 	return &Announcement{Publication: *publication, FollowUp: a.followUp(sitemapName), Webhook: a.Webhook != nil}, nil
 }
 
-// SetAnnouncedInput says what has followed from a publication.
+// SetAnnouncedInput says what was started for a publication.
 type SetAnnouncedInput struct {
 	sink.Publication
-	// Webhook has the publication delivered to the webhook, by a workflow of its own.
+	// Webhook says whether to deliver the publication to the webhook, in its own workflow.
 	Webhook bool `json:"webhook,omitempty"`
-	// Problem says in one sentence what was not started, "" for nothing.
+	// Problem says in one sentence what was not started; empty if all was.
 	Problem string `json:"problem,omitempty"`
 }
 
-// SetAnnounced notes that what follows from an import's publishing has been started,
-// after it has started the delivery to the webhook, if there is to be one.
+// SetAnnounced starts the delivery to the webhook, if asked to, and then records that the
+// import is announced.
 func (a *Activities) SetAnnounced(ctx context.Context, in SetAnnouncedInput) error {
 	if in.Webhook {
 		if err := a.Store.AddUndelivered(ctx, in.Publication); err != nil {

@@ -82,7 +82,7 @@ func TestRunThatFailsSaysWhy(t *testing.T) {
 	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Regexp(t, `\nstarter: running sitemap `+sitemap+`: sitemap `+sitemap+` was not scraped and published within 3s \(time_limit\): `+
-		`scraping job \d+ goes on in Web Scraper Cloud, and its import in workflow \d+ \(more about its job: starter status \d+\)\n$`, problems)
+		`scraping job \d+ keeps running in Web Scraper Cloud, and workflow \d+ imports it \(about the job: starter status \d+\)\n$`, problems)
 }
 
 func TestRunThatNeedsAPersonIsExitCode3(t *testing.T) {

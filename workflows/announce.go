@@ -13,19 +13,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// FollowUpID is the ID of the workflow that follows from the publishing of an import.
+// FollowUpID is the ID of a published import's follow-up workflow.
 func FollowUpID(scrapingJobID, importID int64) string {
 	return fmt.Sprintf("scrapingjob-%d-import-%d", scrapingJobID, importID)
 }
 
-// announce starts what follows from a publishing, also after a cancellation. What cannot
-// be started becomes the import's problem. If this run comes to its end before, the
-// import stays unannounced, and reconciliation finds it.
+// announce starts the follow-up and the webhook's delivery of a published import, also
+// after a cancellation. A failed start becomes the import's problem. If this run closes
+// first, the import stays unannounced, and reconciliation finds it.
 func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Announcement) {
 	if what == nil {
 		return
 	}
-	ctx, _ = workflow.NewDisconnectedContext(ctx) // whose cancel would cancel the follow-up
+	ctx, _ = workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the follow-up
 	announced := activities.SetAnnouncedInput{Publication: what.Publication, Webhook: what.Webhook}
 	if what.FollowUp != nil {
 		if err := startFollowUp(ctx, *what.FollowUp, what.Publication); err != nil {
@@ -34,17 +34,17 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 			w.logger.Warn("The follow-up workflow was not started", "Problem", announced.Problem)
 		}
 	}
-	noting := workflow.WithRetryPolicy(shortStep(ctx, "note that the import is announced"), *attempts(60))
+	noting := workflow.WithRetryPolicy(shortStep(ctx, "record that the import is announced"), *attempts(60))
 	if err := workflow.ExecuteActivity(noting, a.SetAnnounced, announced).Get(ctx, nil); err != nil {
-		announced.Problem = cmp.Or(announced.Problem, "what follows from the publishing was not started: "+Sentence(err))
+		announced.Problem = cmp.Or(announced.Problem, "follow-up and webhook delivery were not started: "+Sentence(err))
 	}
 	if announced.Problem != "" {
 		w.published.Problem = strings.TrimPrefix(w.published.Problem+"; "+announced.Problem, "; ")
 	}
 }
 
-// startFollowUp starts the workflow once: whoever else has started it, the ID is that of
-// the import. Temporal itself tries again until it is started or refused for good.
+// startFollowUp starts the workflow exactly once: its ID is made from the import's.
+// Temporal retries until the start succeeds or is refused for good.
 func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Publication) error {
 	starting := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            FollowUpID(input.ScrapingJobID, input.ImportID),

@@ -92,7 +92,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	w.logger.Warn("The import needs attention", "Problem", Sentence(problem))
 	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
-	w.tell(contract.NeedsAttention, w.question.text())
+	w.setReport(contract.NeedsAttention, w.question.text())
 	w.noteAttention(ctx, problem)
 	goOn := ""
 	if w.question.accept != "" {

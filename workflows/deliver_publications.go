@@ -9,9 +9,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// DeliverPublications delivers what is published of a sitemap to the webhook, one after
-// the other, until nothing is left. [activities.Activities.SetAnnounced] starts it, or
-// signals to it.
+// DeliverPublications delivers a sitemap's publications to the webhook, one after the
+// other, until none is left. [activities.Activities.SetAnnounced] starts or signals it.
 func DeliverPublications(ctx workflow.Context, sitemapName string) error {
 	signals := workflow.GetSignalChannel(ctx, activities.PublicationSignal)
 	looked := func() (again bool) {
@@ -21,7 +20,7 @@ func DeliverPublications(ctx workflow.Context, sitemapName string) error {
 		return again
 	}
 	for {
-		looked() // what they tell of is found now
+		looked() // the activity finds what these signal
 		if err := workflow.ExecuteActivity(delivery(ctx), a.DeliverPublications, sitemapName).Get(ctx, nil); err != nil {
 			return err
 		}
@@ -34,13 +33,13 @@ func DeliverPublications(ctx workflow.Context, sitemapName string) error {
 	}
 }
 
-// delivery is retried for as long as it fails: what is not taken says itself when to send
-// it again, and for how long.
+// delivery is retried until it succeeds: the activity sets the delay of each retry, and
+// ends the retries of a publication itself.
 func delivery(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 12 * time.Hour,
 		HeartbeatTimeout:    30 * time.Second,
-		Summary:             "deliver what is published, in its order",
+		Summary:             "deliver publications in order",
 		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute},
 	})
 }

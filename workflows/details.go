@@ -135,7 +135,7 @@ func (p published) summary() string {
 func (w *importScrapingJob) next() string {
 	switch w.step {
 	case StepScrape:
-		return "its records are imported when it has ended"
+		return "the records are imported when the job has ended"
 	case StepDownload:
 		return "its records are imported"
 	case StepImport:

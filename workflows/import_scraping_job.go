@@ -186,7 +186,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return "", w.incomplete(kind, reason)
 	}
 	w.question.deadline = time.Time{} // whatever was asked is answered
-	w.tell(contract.Published, "")
+	w.setReport(contract.Published, "")
 	switch {
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil

@@ -71,7 +71,7 @@ func ReadInstallation(ctx context.Context, c client.Client, namespace string) (*
 	return installationOf(there.GetSchedule())
 }
 
-// installationSettings is an activity: it returns the settings that shape imports.
+// installationSettings is an activity: it returns the settings of imports.
 func installationSettings(ctx context.Context) (Settings, error) {
 	return readSettings(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).Namespace)
 }
@@ -79,7 +79,7 @@ func installationSettings(ctx context.Context) (Settings, error) {
 func readSettings(ctx context.Context, c client.Client, namespace string) (Settings, error) {
 	i, err := ReadInstallation(ctx, c, namespace)
 	if errors.Is(err, errUnreadable) {
-		return Settings{}, temporal.NewNonRetryableApplicationError("Give the settings in the input of "+RunSitemapName+": "+err.Error(), "InvalidInput", nil)
+		return Settings{}, temporal.NewNonRetryableApplicationError("set settings in the input of "+RunSitemapName+": "+err.Error(), "InvalidInput", nil)
 	}
 	if i == nil || err != nil {
 		return Settings{}, err

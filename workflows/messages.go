@@ -40,13 +40,12 @@ const (
 	AcceptSignal = "accept"
 	// DeleteNowSignal ends the hold.
 	DeleteNowSignal = "delete-now"
-	// watchSignal has the import report to another workflow, whose ID is the payload: by
-	// reportSignal with a contract.ScrapedJob, each time that it is published, needs
-	// attention, or has ended.
+	// watchSignal makes the import report to the workflow whose ID is the payload. It sends
+	// reportSignal with a contract.ScrapedJob whenever the import is published, needs
+	// attention, or closes.
 	watchSignal  = "watch"
 	reportSignal = "report"
-	// ProgressQuery answers with a Progress, of RunSitemap with a
-	// contract.RunSitemapProgress.
+	// ProgressQuery returns a Progress, and a contract.RunSitemapProgress of RunSitemap.
 	ProgressQuery = "progress"
 )
 
@@ -76,8 +75,8 @@ type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
 	ScrapingJobID int64    `json:"scrapingjob_id"`
 	Settings      Settings `json:"settings"`
-	// AwaitEnd is set when nobody has said yet that the job has ended: the run waits for
-	// that, and looks now and then.
+	// AwaitEnd starts the import before the job has ended: the run waits for the job's end
+	// and looks at it now and then.
 	AwaitEnd bool `json:"await_end,omitempty"`
 	// Carried is set when the run goes on with another one's import.
 	Carried *carried `json:"carried,omitempty"`
@@ -128,7 +127,7 @@ type Step string
 
 // The steps of an import, in their order.
 const (
-	// StepScrape: Web Scraper Cloud still scrapes.
+	// StepScrape: Web Scraper Cloud is still scraping.
 	StepScrape   Step = "scraping"
 	StepDownload Step = "downloading"
 	StepImport   Step = "importing"
@@ -146,8 +145,8 @@ type Progress struct {
 	SitemapName   string `json:"sitemap_name,omitempty"`
 	Status        string `json:"status,omitempty"`
 	Step          Step   `json:"step"`
-	// StoredRecordCount is how many records the job has by its own account, JobsExecuted
-	// of JobsScheduled how many pages have been scraped.
+	// StoredRecordCount is the job's record count in the API; JobsExecuted of
+	// JobsScheduled pages are scraped.
 	StoredRecordCount int64 `json:"stored_record_count"`
 	JobsExecuted      int64 `json:"jobs_executed,omitempty"`
 	JobsScheduled     int64 `json:"jobs_scheduled,omitempty"`

@@ -15,10 +15,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// failed is the outcome of an import that has ended with an error.
+// failed is the outcome of an import that closed with an error.
 const failed = "failed"
 
-// NexusService is the service of package contract, for the worker of the workflows.
+// NexusService returns the service of package contract, for the worker of the workflows.
 func NexusService() *nexus.Service {
 	service := nexus.NewService(contract.ServiceName)
 	service.MustRegister(
@@ -31,8 +31,8 @@ func NexusService() *nexus.Service {
 	return service
 }
 
-// startRunSitemap starts a workflow that no other operation has: a retried start has the
-// same request ID.
+// startRunSitemap starts one workflow per operation: a retried start has the same request
+// ID.
 func startRunSitemap(ctx context.Context, in contract.RunSitemapInput, options nexus.StartOperationOptions) (temporalnexus.WorkflowHandle[contract.RunSitemapResult], error) {
 	input := RunSitemapInput{RunSitemapInput: in}
 	return temporalnexus.ExecuteUntypedWorkflow[contract.RunSitemapResult](ctx, options, client.StartWorkflowOptions{
@@ -61,8 +61,8 @@ func reimportOperation(ctx context.Context, in contract.ReimportInput, _ nexus.S
 	return contract.ReimportResult{WorkflowID: run.GetID()}, nil
 }
 
-// statusOperation asks no worker about an import that has ended: that would have it replay
-// all of the history.
+// statusOperation queries only running imports: querying a closed one would make a worker
+// replay its whole history.
 func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.StartOperationOptions) (contract.ImportStatus, error) {
 	status := contract.ImportStatus{ScrapingJobID: in.ScrapingJobID, Step: contract.StepUnknown}
 	if err := checkJobID(in.ScrapingJobID); err != nil {
@@ -85,9 +85,9 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 		if err != nil {
 			return status, fmt.Errorf("asking workflow %s for its progress: %w", id, err)
 		}
-		return status, answer.Get(&status) // its fields are those of a Progress
+		return status, answer.Get(&status) // the fields match a Progress
 	}
-	err = c.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &status) // and those of the result
+	err = c.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &status) // and a result
 	if ended, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
 		status.Outcome, status.Reason = failed, Sentence(ended.Unwrap())
 	} else if err != nil {
@@ -97,8 +97,8 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 	return status, nil
 }
 
-// checkJobID returns an error that the caller gets, as a cause: the message of a handler's
-// own error stays here.
+// checkJobID returns an application error, whose message reaches the caller; that of a
+// plain handler error does not.
 func checkJobID(id int64) error {
 	if id < 1 {
 		return invalidInput(fmt.Errorf("scrapingjob_id is %d: want at least 1", id))

@@ -6,8 +6,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// Register registers all workflows under their own names: with a worker, a replayer, or
-// a test environment.
+// Register registers all workflows under their names with a worker, a replayer or a test
+// environment.
 func Register(registry interface {
 	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
 }) {

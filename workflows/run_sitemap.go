@@ -19,30 +19,30 @@ import (
 // RunSitemapName is the registered name of the workflow that scrapes a sitemap.
 const RunSitemapName = "RunSitemap"
 
-// thisRun in a custom ID is replaced by a text that no other run has.
+// thisRun in a custom ID is replaced by a text unique to the run.
 const thisRun = "{run}"
 
-// minHoldOfReruns is how long a job stays in the cloud at least when its failed and empty
-// URLs may be scraped again: deleted, it has none.
+// minHoldOfReruns is the minimum hold of a job whose failed and empty URLs may be scraped
+// again: the API has no URLs of a deleted job.
 const minHoldOfReruns = 10 * time.Minute
 
-// watchAgainAfter is when an import that somebody else has started is asked again to
-// report: it may have been terminated.
+// watchAgainAfter is how often to ask an import that we did not start to report again: it
+// may have been terminated.
 const watchAgainAfter = time.Hour
 
 // RunSitemapInput is the input of the workflow RunSitemap.
 type RunSitemapInput struct {
 	contract.RunSitemapInput
 
-	// Settings shape the import, but for the filter, which lets every job of RunSitemap
-	// pass. Default: those of the installation.
+	// Settings of the import. The filter is ignored: RunSitemap imports every job it
+	// creates. Default: the installation's.
 	Settings *Settings `json:"settings,omitempty"`
 }
 
-// RunSitemap scrapes a sitemap from a workflow of the host's: it runs the workflow of
-// that name as a child, and returns when its records are published, as
-// [contract.RunSitemapInput] says. Where the importer's worker listens on another task
-// queue than the host's, give the child workflow options of ctx that one.
+// RunSitemap scrapes a sitemap from a host's workflow: it runs the workflow of the same
+// name as a child, and returns when the records are published; see
+// [contract.RunSitemapInput]. If the importer's worker polls another task queue than the
+// host's, set that one in the child workflow options of ctx.
 func RunSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
 	options := workflow.GetChildWorkflowOptions(ctx)
 	options.StaticSummary = cmp.Or(options.StaticSummary, runSummary(in))
@@ -53,8 +53,8 @@ func RunSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 
 func runSummary(in RunSitemapInput) string { return fmt.Sprintf("run sitemap %d", in.SitemapID) }
 
-// runSitemap is the workflow: it creates a scraping job, and has its import, a child of
-// its own that outlives it, wait for the job's end and report.
+// runSitemap is the workflow. It creates a scraping job and starts its import as an
+// abandoned child, which waits for the job's end and reports back.
 func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
 	r, err := newSitemapRun(ctx, in)
 	if err != nil {
@@ -66,7 +66,7 @@ func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 		r.show(ctx, "")
 	case temporal.IsCanceledError(err):
 		r.show(ctx, r.left())
-		workflow.GetLogger(ctx).Info("The run of a sitemap was canceled", "ScrapingJob", r.left())
+		workflow.GetLogger(ctx).Info("RunSitemap canceled", "ScrapingJob", r.left())
 	}
 	return r.result(), err
 }
@@ -78,8 +78,8 @@ type sitemapRun struct {
 	timeLimit time.Duration // 0 for none
 	reports   workflow.ReceiveChannel
 
-	// creating is set while a job may have been created whose ID is not known; jobID is
-	// the job that is waited for.
+	// creating is set while a job may exist whose ID is not known yet; jobID is the job
+	// that the run waits for.
 	creating bool
 	jobID    int64
 	waits    string
@@ -120,10 +120,10 @@ func newSitemapRun(ctx workflow.Context, in RunSitemapInput) (*sitemapRun, error
 		return nil, invalidInput(errors.Join(problems...))
 	}
 	return r, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, r.progress,
-		workflow.QueryHandlerOptions{Description: "What the run of the sitemap waits for, and what it has scraped."})
+		workflow.QueryHandlerOptions{Description: "What RunSitemap waits for, and what it has scraped so far."})
 }
 
-// run scrapes the sitemap, and then its failed and empty URLs as often as wanted.
+// run scrapes the sitemap, then its failed and empty URLs up to MaxReruns times.
 func (r *sitemapRun) run(ctx workflow.Context) error {
 	limited, cancel := workflow.WithCancel(ctx)
 	defer cancel()
@@ -155,7 +155,7 @@ func (r *sitemapRun) run(ctx workflow.Context) error {
 	return err
 }
 
-// readSettings has the import shaped as all are, but for the filter: whoever runs the
+// readSettings takes the settings of all imports, without the filter: whoever runs a
 // sitemap wants its records.
 func (r *sitemapRun) readSettings(ctx workflow.Context) error {
 	if r.in.Settings == nil {
@@ -176,12 +176,12 @@ func (r *sitemapRun) readSettings(ctx workflow.Context) error {
 	return nil
 }
 
-// create sets the job to wait for: it finds what an earlier run or attempt has created,
-// and creates it otherwise. jobID is 0 when there is nothing to scrape again.
+// create sets jobID: it finds the job of an earlier run or attempt, or creates one. jobID
+// is 0 when there is nothing to scrape again.
 func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 	r.jobID = 0
 	info := workflow.GetInfo(ctx)
-	first := cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID) // a retry or a reset has that of the run before
+	first := cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID) // retries and resets keep the first run's
 	if info.CronSchedule != "" {
 		first = info.OriginalRunID
 	}
@@ -208,7 +208,7 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 		case err != nil:
 			return err
 		case there != 0 && !earlierRun:
-			reason := fmt.Sprintf("scraping job %d of sitemap %d has custom_id %q already: choose another one, or have %s in it", there, in.SitemapID, in.CustomID, thisRun)
+			reason := fmt.Sprintf("scraping job %d of sitemap %d already has custom_id %q: choose another one, or put %s into it", there, in.SitemapID, in.CustomID, thisRun)
 			return temporal.NewNonRetryableApplicationError(reason, contract.ErrorCustomIDTaken, nil, contract.ScrapedJob{ScrapingJobID: there})
 		case there != 0:
 			r.jobID = there
@@ -221,8 +221,8 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 	return err
 }
 
-// callCreate executes the activity when the account has calls of the API. A cancellation
-// waits for its end: only it knows whether there is a job.
+// callCreate executes the activity as soon as the API budget allows. A cancellation waits
+// for the activity: only that knows whether a job exists.
 func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapingJobInput, summary string) (int64, error) {
 	for {
 		r.waitFor(ctx, summary)
@@ -240,8 +240,7 @@ func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapi
 	}
 }
 
-// await waits for the job's import until it has reported what was wanted, or something
-// that nobody waits for.
+// await waits until the job's import reports something that ends the wait.
 func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
 	r.waitFor(ctx, "scraping job "+WorkflowID(r.jobID)+" to end and be published")
 	for {
@@ -252,9 +251,9 @@ func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
 		for gone := false; !gone; {
 			var job contract.ScrapedJob
 			reported := false
-			err := await(ctx, watchAgainAfter, "look whether the import is there", func() bool {
+			err := await(ctx, watchAgainAfter, "check that the import is running", func() bool {
 				for !reported && r.reports.ReceiveAsync(&job) {
-					reported = job.ScrapingJobID == r.jobID // or it is late
+					reported = job.ScrapingJobID == r.jobID // drops late reports of earlier jobs
 				}
 				return reported || child != nil && child.IsReady()
 			})
@@ -265,16 +264,16 @@ func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
 				if enough, err := r.isEnough(job); enough || err != nil {
 					return job, err
 				}
-				r.waitFor(ctx, "a person, as the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", and the job "+job.Status)
+				r.waitFor(ctx, "a person: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
 			default:
-				gone = true // terminated, say: another one goes on
+				gone = true // terminated, for instance: start another one
 			}
 		}
 	}
 }
 
-// watchImport starts the import, or has the one that is running report; child is nil
-// then.
+// watchImport starts the import. If it is running already, it is asked to report, and
+// child is nil.
 func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWorkflowFuture, err error) {
 	id := WorkflowID(r.jobID)
 	options := workflow.ChildWorkflowOptions{
@@ -283,7 +282,7 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 	if r.settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(Notification{}, StepScrape)...)
 	}
-	outlives, _ := workflow.NewDisconnectedContext(ctx) // whose cancel would cancel the import
+	outlives, _ := workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the import
 	for {
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(outlives, options), ImportScrapingJobName,
 			ImportScrapingJobInput{ScrapingJobID: r.jobID, Settings: r.settings.Settings, AwaitEnd: true})
@@ -294,25 +293,25 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 		if workflow.SignalExternalWorkflow(ctx, id, "", watchSignal, workflow.GetInfo(ctx).WorkflowExecution.ID).Get(ctx, nil) == nil {
 			return nil, nil
 		}
-		if err := workflow.Sleep(ctx, time.Second); err != nil { // it has ended in between
+		if err := workflow.Sleep(ctx, time.Second); err != nil { // it closed in between
 			return nil, err
 		}
 	}
 }
 
-// isEnough reports whether the run goes on with the job as it is.
+// isEnough reports whether the run accepts the job in this state.
 func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
 	policy, kind, what := contract.Return, "", ""
 	switch {
 	case job.Outcome == contract.Published && job.Status != "finished":
 		policy, kind = r.in.IfNotFinished, contract.ErrorNotFinished
-		what = fmt.Sprintf("has ended as %q; its %s are published", job.Status, records(job.Records))
+		what = fmt.Sprintf("ended as %q; its %s are published", job.Status, records(job.Records))
 	case job.Outcome == contract.NeedsAttention:
-		policy, kind, what = r.in.IfNeedsAttention, contract.ErrorNeedsAttention, "is not published as it is: "+job.Reason
+		policy, kind, what = r.in.IfNeedsAttention, contract.ErrorNeedsAttention, "needs attention: "+job.Reason
 	case job.Outcome == contract.Ended:
 		policy, kind, what = r.in.IfNeedsAttention, contract.ErrorNotPublished, "was not published: "+job.Reason
 		if policy == contract.Wait {
-			policy = contract.Fail // nobody is asked any more
+			policy = contract.Fail // nobody can answer any more
 		}
 	}
 	if policy == contract.Fail {
@@ -323,21 +322,21 @@ func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
 
 func (r *sitemapRun) waitFor(ctx workflow.Context, what string) {
 	r.waits, r.since = what, workflow.Now(ctx)
-	r.show(ctx, "waits for: "+what)
+	r.show(ctx, "waiting for: "+what)
 }
 
-// left says what becomes of what was begun when the run ends early.
+// left says what happens to the scraping job when the run ends early.
 func (r *sitemapRun) left() string {
 	switch {
 	case r.jobID != 0:
-		return fmt.Sprintf("scraping job %d goes on in Web Scraper Cloud, and its import in workflow %d", r.jobID, r.jobID)
+		return fmt.Sprintf("scraping job %d keeps running in Web Scraper Cloud, and workflow %d imports it", r.jobID, r.jobID)
 	case r.creating:
-		return "whether a scraping job was created is not known; if so, it goes on in Web Scraper Cloud and is imported when it ends"
+		return "a scraping job may have been created; if so, it keeps running in Web Scraper Cloud and is imported when it ends"
 	}
 	return "no scraping job was created"
 }
 
-// show tells whoever looks at the workflow in the Temporal UI.
+// show sets the current details that the Temporal UI shows.
 func (r *sitemapRun) show(ctx workflow.Context, note string) {
 	var text strings.Builder
 	table := rows{&text}

@@ -186,7 +186,7 @@ func TestTimeLimitOfARunSaysWhatGoesOn(t *testing.T) {
 	failure, ok := errors.AsType[*temporal.ApplicationError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, contract.ErrorTimeLimit, failure.Type())
-	require.Contains(t, failure.Message(), "scraping job 501 goes on in Web Scraper Cloud")
+	require.Contains(t, failure.Message(), "scraping job 501 keeps running in Web Scraper Cloud")
 }
 
 func TestCancelledRunLeavesTheJobAndItsImport(t *testing.T) {

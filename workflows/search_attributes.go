@@ -25,7 +25,8 @@ var (
 	// customIDAttribute is the job's custom_id.
 	customIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
 	// ImportStateAttribute is StepScrape while RunSitemap waits for the job's end, StepImport
-	// up to the publishing, then StepHold, or StepNeedsAttention: each change of it is an event of the import's history.
+	// until the import is published, then StepHold, or StepNeedsAttention. Each change adds
+	// an event to the import's history.
 	// Temporal itself tells when an import has ended.
 	ImportStateAttribute = temporal.NewSearchAttributeKeyKeyword("ImportState")
 )

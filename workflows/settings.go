@@ -33,8 +33,8 @@ type Settings struct {
 	// published without being asked about, in percent of those that were published
 	// of its sitemap last. Default 0: any number.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
-	// RequireDataQuality has a person look at a job whose data the API's own check finds
-	// wanting, before it is published.
+	// RequireDataQuality: a job that fails the API's data quality check is published only
+	// after a person accepts it.
 	RequireDataQuality bool `json:"require_data_quality,omitempty"`
 	// AttentionTimeout is how long an import that needs attention waits for a
 	// person's signal before it fails: a duration. Default "168h" (7 days).

@@ -104,7 +104,7 @@ func (w *importScrapingJob) awaitQuiet(ctx workflow.Context, roundErr error) boo
 	if w.asked.Request == nothing || ctx.Err() != nil {
 		disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
-		w.tellEnd(roundErr)
+		w.setFinalReport(roundErr)
 		w.awaitReported(disconnected)
 		w.removals.Wait(disconnected)
 		w.takeSignals(ctx)
@@ -228,7 +228,7 @@ var signalMeanings = []struct{ signal, meaning string }{
 	{reconciliationSignal, "imports what has changed: reconciliation has found the job due"},
 	{AbandonSignal, "gives the import up; the job stays in the cloud"},
 	{KeepSignal, "closes the import; the job stays in the cloud for good"},
-	{watchSignal, "has the import report to the workflow of that ID"},
+	{watchSignal, "makes the import report to the workflow with this ID"},
 	{AcceptSignal, "goes on all the same, as the question says"},
 	{DeleteNowSignal, "ends the hold: the job is deleted in the cloud now"},
 }

@@ -47,8 +47,8 @@ func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int
 	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID}, "re-import by hand", settings)
 }
 
-// StartRunSitemap has a worker run a sitemap. With a custom ID that is the same each time,
-// the workflow of an earlier start is returned, and isNew is false, unless that has failed.
+// StartRunSitemap starts the workflow RunSitemap. Started again with the same custom ID, it
+// returns the existing workflow and isNew is false, unless that workflow failed.
 func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in RunSitemapInput) (run client.WorkflowRun, isNew bool, err error) {
 	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
 	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)

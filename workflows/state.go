@@ -43,10 +43,10 @@ type importScrapingJob struct {
 	waitsFor   string
 	waitsUntil time.Time
 
-	// scraping is set while the run waits for the job's end and has not heard of it.
+	// scraping is set while the run waits for the job's end.
 	scraping bool
-	// watchers are the workflows that it reports to, report is what there is to report,
-	// nil for nothing yet.
+	// watchers are the workflows that it reports to, report the current report, nil for
+	// none yet.
 	watchers []watcher
 	report   *contract.ScrapedJob
 
@@ -142,7 +142,7 @@ type round struct {
 	// restored is the job as the archive has it, when the file comes from there.
 	restored *sink.ScrapingJob
 	file     spoolFile
-	// failedDataQuality is what the API's check of the job's data has found wanting.
+	// failedDataQuality says which criteria of the API's data quality check failed.
 	failedDataQuality string
 }
 

@@ -22,7 +22,7 @@ const (
 	maxBetweenChecks = time.Minute
 )
 
-// Between two looks at a job that is being scraped.
+// Limits of the time between two looks at a job that is being scraped.
 const (
 	minBetweenLooks = 30 * time.Second
 	maxBetweenLooks = 15 * time.Minute
@@ -61,9 +61,8 @@ func (w *importScrapingJob) awaitCalls(ctx workflow.Context, wait time.Duration,
 // wantedSooner reports whether a person has come to wait for the round.
 func (w *importScrapingJob) wantedSooner() bool { return w.asked.ByHand && !w.round.byHand }
 
-// awaitItsEnd waits for another look at a job that runs. A notification may have said
-// that it has ended: the API may come to say so a little later. It reports whether there
-// is one.
+// awaitItsEnd waits until it is time to look again at a running job, and reports whether
+// it is. The API may confirm the end some seconds after the notification.
 func (w *importScrapingJob) awaitItsEnd(ctx workflow.Context, described activities.Description) (again bool, err error) {
 	wait := w.untilNextLook(ctx)
 	if !described.Found || !described.Running() || wait == 0 || !waits(ctx) {
@@ -76,15 +75,15 @@ func (w *importScrapingJob) awaitItsEnd(ctx workflow.Context, described activiti
 	return true, err
 }
 
-// untilNextLook is 0 when what a notification has said is too long ago, and nobody waits
-// for the job's end.
+// untilNextLook is 0 when the last notification is too old and nothing waits for the job's
+// end.
 func (w *importScrapingJob) untilNextLook(ctx workflow.Context) time.Duration {
 	for _, after := range []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute} {
 		if wait := w.asked.EndedAt.Add(after).Sub(workflow.Now(ctx)); wait > 0 {
 			return wait
 		}
 	}
-	if w.scraping { // few calls: notifications and reconciliation tell of the end, too
+	if w.scraping { // few calls: notifications and reconciliation report the end, too
 		return min(maxBetweenLooks, minBetweenLooks<<min(max(w.checks-1, 0), 10))
 	}
 	return 0

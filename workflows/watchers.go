@@ -11,14 +11,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// watcher is a workflow that the import reports to, with what it has been told last.
+// watcher is a workflow that the import reports to, with the last report it received.
 type watcher struct {
 	ID   string `json:"id"`
 	Told string `json:"told,omitempty"`
 }
 
-// reportToWatchers reports beside the rounds, also after a cancellation. The workflow that
-// has started this one to wait for the job's end is the first of the watchers.
+// reportToWatchers reports in parallel to the rounds, also after a cancellation. A parent
+// that waits for the job's end is the first watcher.
 func (w *importScrapingJob) reportToWatchers(ctx workflow.Context, isFirstRun bool) {
 	if parent := workflow.GetInfo(ctx).ParentWorkflowExecution; parent != nil && w.awaitEnd && isFirstRun {
 		w.watchers = append(w.watchers, watcher{ID: parent.ID})
@@ -26,16 +26,16 @@ func (w *importScrapingJob) reportToWatchers(ctx workflow.Context, isFirstRun bo
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			if workflow.Await(ctx, func() bool { return w.untold() >= 0 }) != nil {
+			if workflow.Await(ctx, func() bool { return w.unreported() >= 0 }) != nil {
 				return
 			}
-			w.reportTo(ctx, w.watchers[w.untold()])
+			w.reportTo(ctx, w.watchers[w.unreported()])
 		}
 	})
 }
 
-// takeWatchers has the run behave for a workflow that wants to watch it as if that had
-// started it: it looks at the job, whatever the filter, and waits for its end.
+// takeWatchers adds the workflows that asked to watch, and treats each like a parent: the
+// run looks at the job whatever the filter, and waits for its end.
 func (w *importScrapingJob) takeWatchers(ctx workflow.Context) {
 	var id string
 	for w.signals[watchSignal].ReceiveAsync(&id) {
@@ -46,21 +46,21 @@ func (w *importScrapingJob) takeWatchers(ctx workflow.Context) {
 	}
 }
 
-// reportTo drops a watcher that is not there any more.
+// reportTo reports to one watcher, and drops it if it has closed.
 func (w *importScrapingJob) reportTo(ctx workflow.Context, to watcher) {
 	what := w.reportText()
 	err := workflow.SignalExternalWorkflow(ctx, to.ID, "", reportSignal, w.report).Get(ctx, nil)
 	i := slices.IndexFunc(w.watchers, func(each watcher) bool { return each.ID == to.ID })
 	if err != nil {
-		w.logger.Info("A workflow that watches the import is gone", "WorkflowID", to.ID, "Error", err)
+		w.logger.Info("A workflow watching the import has closed", "WorkflowID", to.ID, "Error", err)
 		w.watchers = slices.Delete(w.watchers, i, i+1)
 		return
 	}
 	w.watchers[i].Told = what
 }
 
-// untold is the index of a watcher that does not know the report yet, -1 for none.
-func (w *importScrapingJob) untold() int {
+// unreported is the index of a watcher without the current report, -1 for none.
+func (w *importScrapingJob) unreported() int {
 	if w.report == nil {
 		return -1
 	}
@@ -71,13 +71,13 @@ func (w *importScrapingJob) reportText() string {
 	return fmt.Sprintf("import %d: %s %s", w.report.ImportID, w.report.Outcome, w.report.Reason)
 }
 
-// awaitReported waits until all watchers know the report.
+// awaitReported waits until all watchers have the current report.
 func (w *importScrapingJob) awaitReported(ctx workflow.Context) {
-	_ = workflow.Await(ctx, func() bool { return w.untold() < 0 }) // it ends with a disconnected context only
+	_ = workflow.Await(ctx, func() bool { return w.unreported() < 0 }) // only used with a disconnected context
 }
 
-// tell has how the import stands reported.
-func (w *importScrapingJob) tell(outcome contract.Outcome, reason string) {
+// setReport sets what all watchers get reported: the import's state.
+func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
 	w.report = &contract.ScrapedJob{
 		ScrapingJobID: w.id,
 		SitemapName:   w.job.SitemapName,
@@ -97,17 +97,17 @@ func (w *importScrapingJob) tell(outcome contract.Outcome, reason string) {
 	}
 }
 
-// tellEnd has the end reported. Whoever waits for the import has waited for its
-// publishing.
-func (w *importScrapingJob) tellEnd(err error) {
+// setFinalReport reports how the run closes. Watchers wait for the publishing, not for
+// what comes after it.
+func (w *importScrapingJob) setFinalReport(err error) {
 	switch {
 	case temporal.IsCanceledError(err):
-		w.tell(contract.Ended, "the import was canceled")
+		w.setReport(contract.Ended, "the import was canceled")
 	case err != nil:
-		w.tell(contract.Ended, Sentence(err))
+		w.setReport(contract.Ended, Sentence(err))
 	case w.outcome == Abandoned, w.published.ImportID == 0:
-		w.tell(contract.Ended, w.reason)
+		w.setReport(contract.Ended, w.reason)
 	default:
-		w.tell(contract.Published, "")
+		w.setReport(contract.Published, "")
 	}
 }
