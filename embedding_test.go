@@ -189,8 +189,8 @@ func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
 		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
-		"OnPublished has no WorkflowType or no TaskQueue",
-		"PublishedWebhook.URL is not the URL of a webhook", "PublishedWebhook.Secret is not a secret of Standard Webhooks",
+		"OnPublished needs a WorkflowType and a TaskQueue",
+		"PublishedWebhook.URL is not a webhook's URL", "PublishedWebhook.Secret is not a Standard Webhooks secret",
 		"APICallsPer15Minutes is -3: must not be negative", "ArchiveRetention is -1h0m0s: must not be negative",
 	} {
 		require.ErrorContains(t, err, want)

@@ -75,10 +75,10 @@ type Options struct {
 	Archive *blob.Bucket
 	// ArchiveRetention is how long a file stays in the archive. 0 means for good.
 	ArchiveRetention time.Duration
-	// OnPublished, if set, is a workflow of yours that is started for every published
-	// import. Set the same on all workers of the task queue.
+	// OnPublished, if set, is a workflow of yours to start for every published import. Set
+	// the same on all workers of the task queue.
 	OnPublished *activities.FollowUp
-	// PublishedWebhook, if set, gets every published import. Set the same on all workers
+	// PublishedWebhook, if set, receives every published import. Set the same on all workers
 	// of the task queue.
 	PublishedWebhook *activities.Webhook
 }
@@ -116,7 +116,7 @@ func (o *Options) validate() error {
 		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
 	}
 	if next := o.OnPublished; next != nil && (next.WorkflowType == "" || next.TaskQueue == "") {
-		problems = append(problems, errors.New("OnPublished has no WorkflowType or no TaskQueue"))
+		problems = append(problems, errors.New("OnPublished needs a WorkflowType and a TaskQueue"))
 	}
 	if to := o.PublishedWebhook; to != nil {
 		problems = append(problems, validate.PublishedWebhookURL("PublishedWebhook.URL", to.URL),

@@ -23,8 +23,8 @@ type Activities struct {
 	Sink sink.RecordSink
 	// Store keeps the rest: which jobs are given up, and the spools.
 	Store *postgres.Store
-	// OnPublished is started for every published import, if it is set, and Webhook gets
-	// every publication. All workers have to have the same.
+	// OnPublished, if set, is started for every published import, and Webhook receives
+	// every publication. Set the same on all workers.
 	OnPublished *FollowUp
 	Webhook     *Webhook
 	// RecordHook looks at every record before it is imported, if it is set.

@@ -17,7 +17,7 @@ type calls struct {
 	byHand bool
 	// looks is set when the job is looked at before.
 	looks *looks
-	// more is how many calls are made besides the one and the look.
+	// more is the number of calls in addition to the one and the look.
 	more int
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// failedDataQuality asks the API to check the job's data, and returns by what criteria
-// that fails, in a sentence without a full stop, "" for none. A finished job that cannot
-// be checked yet is asked about again; one that has ended otherwise may never be.
+// failedDataQuality asks the API to check the job's data and returns the failed criteria,
+// in a sentence without a full stop, "" for none. A finished job that cannot be checked yet
+// is retried; the API may never check one that was stopped or failed.
 func (a *Activities) failedDataQuality(ctx context.Context, job sink.ScrapingJob, earlier Progress) (string, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
 	quality, err := a.Cloud.ScrapingJobDataQuality(ctx, job.ScrapingJobID)
@@ -29,12 +29,12 @@ func (a *Activities) failedDataQuality(ctx context.Context, job sink.ScrapingJob
 	case !ok || refusal.ValidationErrors == nil:
 		return "", cloudError{err}
 	case finished(job):
-		return "", cloudError{errors.New(err.Error())} // no refusal for good
+		return "", cloudError{errors.New(err.Error())} // retryable
 	}
-	return fmt.Sprintf("the job is %q, and the API does not check its data quality: %s", job.Status, refusal), nil
+	return fmt.Sprintf("the job is %q, and the API refuses to check its data quality: %s", job.Status, refusal), nil
 }
 
-// maxColumnsTold bounds a sentence about columns.
+// maxColumnsTold bounds how many columns a sentence lists.
 const maxColumnsTold = 10
 
 func failedCriteria(quality *webscraper.DataQuality) string {
@@ -47,17 +47,17 @@ func failedCriteria(quality *webscraper.DataQuality) string {
 	add(quality.MinRecordCount, "", "%s records", "at least %s")
 	add(quality.MaxFailedPagesPercent, "", "%s %% of the pages failed", "at most %s %%")
 	add(quality.MaxEmptyPagesPercent, "", "%s %% of the pages are empty", "at most %s %%")
-	add(quality.MaxNoValuePagesPercent, "", "%s %% of the pages have no value", "at most %s %%")
+	add(quality.MaxNoValuePagesPercent, "", "%s %% of the pages have no values", "at most %s %%")
 	pages := len(failed)
 	for _, column := range slices.Sorted(maps.Keys(quality.MinColumnRecords)) {
 		check := quality.MinColumnRecords[column]
-		add(&check, fmt.Sprintf("column %.100q is filled in ", column), "%s %% of the records", "at least %s %%")
+		add(&check, fmt.Sprintf("column %.100q has a value in ", column), "%s %% of the records", "at least %s %%")
 	}
 	if more := len(failed) - pages - maxColumnsTold; more > 0 {
 		failed = append(failed[:pages+maxColumnsTold], fmt.Sprintf("%d more columns", more))
 	}
 	if len(failed) == 0 {
-		return "it does not say why"
+		return "the API does not say why"
 	}
 	return strings.Join(failed, "; ")
 }

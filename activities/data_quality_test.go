@@ -43,12 +43,12 @@ func TestFailedDataQualityIsToldInNumbers(t *testing.T) {
 				`,"max_empty_pages_percent":` + check("5", "5", true) + `,"max_no_value_pages_percent":` + check("33.333333", "0", false) +
 				`,"min_column_records":{"title":` + check("100", "95", true) + `,"price %d":` + check(`"80"`, "95", false) + `},"overall_data_quality_success":false`,
 			`the API's data quality check failed: 12 records, at least 1000000 expected; 7.5 % of the pages failed, at most 5 % expected; ` +
-				`33.33 % of the pages have no value, at most 0 % expected; column "price %d" is filled in 80 % of the records, at least 95 % expected`,
+				`33.33 % of the pages have no values, at most 0 % expected; column "price %d" has a value in 80 % of the records, at least 95 % expected`,
 		},
-		{`"min_column_records":[],"overall_data_quality_success":false`, "the API's data quality check failed: it does not say why"},
+		{`"min_column_records":[],"overall_data_quality_success":false`, "the API's data quality check failed: the API does not say why"},
 		{
 			`"min_column_records":{` + strings.Join(columns, ",") + `},"overall_data_quality_success":false`,
-			`column "column 09" is filled in 1 % of the records, at least 95 % expected; 2 more columns`,
+			`column "column 09" has a value in 1 % of the records, at least 95 % expected; 2 more columns`,
 		},
 	} {
 		w.quality(http.StatusOK, `{"success":true,"data":{`+c.body+`}}`)
@@ -99,7 +99,7 @@ func TestDataQualityThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
 		w.quality(status, notYet)
 		result, err := w.downloadChecked(stopped)
 		require.NoError(t, err)
-		require.Contains(t, result.FailedDataQuality, `the job is "stopped", and the API does not check its data quality: `)
+		require.Contains(t, result.FailedDataQuality, `the job is "stopped", and the API refuses to check its data quality: `)
 	}
 }
 

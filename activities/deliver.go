@@ -33,20 +33,20 @@ const (
 	// DeliverPublicationsName is the registered name of the workflow that delivers the
 	// publications of a sitemap to the webhook, with the sitemap's name as its input.
 	DeliverPublicationsName = "DeliverPublications"
-	// PublicationSignal has that workflow look again for what is undelivered.
+	// PublicationSignal makes that workflow look again for undelivered publications.
 	PublicationSignal = "publication"
 )
 
-// undelivered is the type of the error that the webhook has not taken a publication:
-// retried for deliverFor, and no import's.
+// undelivered is the type of the error of a failed delivery: retried for deliverFor, and
+// never an import's.
 const undelivered = "WebhookUnavailable"
 
 const (
-	// deliverFor is how long a publication is sent again, from when it was added.
+	// deliverFor is how long a publication is retried, from when it was queued.
 	deliverFor = 24 * time.Hour
-	// The wait after an attempt is as long as all attempts so far, within these.
+	// The wait after an attempt equals the time since the first one, within these limits.
 	minDeliveryWait, maxDeliveryWait = 5 * time.Second, 15 * time.Minute
-	// orderWait is how often to look whether it is a publication's turn.
+	// orderWait is how often to check whether it is a publication's turn.
 	orderWait = time.Second
 
 	postTimeout     = 30 * time.Second
@@ -55,11 +55,12 @@ const (
 	maxExcerpt      = 200 // characters
 )
 
-// Webhook is where publications are delivered to.
+// Webhook receives publications.
 type Webhook struct {
-	// URL is an https or http URL. It may hold a secret: only its host is named.
+	// URL is an https or http URL. It may contain a secret: logs and errors show only its
+	// host.
 	URL string
-	// Secret signs what is sent, as Standard Webhooks says: "whsec_" and 24 to 64 bytes in
+	// Secret signs requests as Standard Webhooks specifies: "whsec_" and 24 to 64 bytes in
 	// base64. Required.
 	Secret string
 }
@@ -81,8 +82,8 @@ func deliveryID(sitemapName string) string {
 	return "scrapehaul-webhook-" + shown
 }
 
-// startDelivery has a workflow look for what is undelivered; the signal keeps one from
-// ending that has looked just before.
+// startDelivery starts the sitemap's delivery workflow. The signal keeps a running one
+// from closing if it has just looked.
 func startDelivery(ctx context.Context, sitemapName string) error {
 	id := deliveryID(sitemapName)
 	temporal := activity.GetClient(ctx)
@@ -92,20 +93,20 @@ func startDelivery(ctx context.Context, sitemapName string) error {
 	if is[*serviceerror.InvalidArgument](err) {
 		there, whyNot := temporal.DescribeWorkflowExecution(ctx, id, "")
 		if whyNot == nil && there.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			return nil // it has had as many signals as Temporal allows, and looks again for those that have come
+			return nil // it has as many signals as Temporal allows, and will look again for those
 		}
 	}
 	return err
 }
 
-// DeliverPublications delivers what is undelivered of a sitemap to the webhook, in the
-// order of publishing, and returns when nothing is left. What is not taken for a day is
-// noted with its import and left out.
+// DeliverPublications delivers a sitemap's undelivered publications to the webhook, in the
+// order of publishing, and returns when none is left. One that fails for a day is recorded
+// with its import and skipped.
 func (a *Activities) DeliverPublications(ctx context.Context, sitemapName string) error {
 	defer keepHeartbeating(ctx, nothingToTell)()
 	err := classify(ctx, a.deliverPublications(ctx, sitemapName))
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.NonRetryable() {
-		return temporal.NewApplicationError(failure.Message(), failure.Type()) // or nobody would look again
+		return temporal.NewApplicationError(failure.Message(), failure.Type()) // retryable, or delivery would end here
 	}
 	return err
 }
@@ -136,13 +137,13 @@ func (a *Activities) deliver(ctx context.Context, next *postgres.Undelivered) er
 	case refusal == nil:
 		return a.Store.SetDelivered(ctx, next.ImportID)
 	case ctx.Err() != nil:
-		return ctx.Err() // which says nothing of the webhook
+		return ctx.Err() // not the webhook's fault
 	}
 	left := time.Until(next.AddedAt.Add(deliverFor))
 	if left > 0 && !refusal.final {
 		wait := min(max(deliverFor-left, minDeliveryWait), maxDeliveryWait)
 		refusal.wait = min(max(wait, refusal.wait), left)
-		refusal.reason = fmt.Sprintf("import %d of scraping job %d is sent again until %s: %s",
+		refusal.reason = fmt.Sprintf("the publication of import %d of scraping job %d is retried until %s: %s",
 			next.ImportID, next.ScrapingJobID, next.AddedAt.Add(deliverFor).UTC().Format("2006-01-02 15:04:05 UTC"), refusal.reason)
 		return refusal
 	}
@@ -150,17 +151,17 @@ func (a *Activities) deliver(ctx context.Context, next *postgres.Undelivered) er
 		return err
 	}
 	activity.GetMetricsHandler(ctx).Counter(undeliverableMetric).Inc(1)
-	activity.GetLogger(ctx).Warn("A publication was not delivered",
+	activity.GetLogger(ctx).Warn("Publication not delivered",
 		"scrapingjob_id", next.ScrapingJobID, "import_id", next.ImportID, "reason", refusal.reason)
 	return nil
 }
 
-// refusal is why a publication was not delivered. It wraps nothing: an error of an HTTP
-// client may have the URL.
+// refusal is why a delivery failed. It wraps nothing: an HTTP client's error may contain
+// the URL.
 type refusal struct {
 	reason string
 	wait   time.Duration // before the next attempt
-	final  bool          // nothing else is to be sent
+	final  bool          // no more attempts
 }
 
 func (r *refusal) Error() string { return r.reason }
@@ -177,7 +178,7 @@ type cloudEvent struct {
 	Data            sink.Publication `json:"data"`
 }
 
-// poster follows no redirect: where it leads is not what the operator has set.
+// poster follows no redirects: the operator has not chosen their targets.
 var poster = &http.Client{
 	Timeout: postTimeout,
 	Transport: &http.Transport{
@@ -189,7 +190,7 @@ var poster = &http.Client{
 // post sends a publication, each time with the same ID.
 func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 	if a.Webhook == nil {
-		return &refusal{reason: "this worker has no PUBLISHED_WEBHOOK_URL, give all workers the same"}
+		return &refusal{reason: "this worker has no PUBLISHED_WEBHOOK_URL; set the same on all workers"}
 	}
 	info := activity.GetInfo(ctx)
 	event := cloudEvent{
@@ -200,7 +201,7 @@ func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 	}
 	request, err := a.Webhook.request(ctx, event)
 	if err != nil {
-		return &refusal{reason: "PUBLISHED_WEBHOOK_URL or PUBLISHED_WEBHOOK_SECRET cannot be used"}
+		return &refusal{reason: "PUBLISHED_WEBHOOK_URL or PUBLISHED_WEBHOOK_SECRET is invalid"}
 	}
 	webhook := "the webhook at " + request.URL.Host
 	answer, err := poster.Do(request)
@@ -239,7 +240,7 @@ func (w *Webhook) request(ctx context.Context, event cloudEvent) (*http.Request,
 	return request, nil
 }
 
-// refusalOf is nil when the answer says that the publication was taken.
+// refusalOf is nil for an answer that acknowledges the publication.
 func refusalOf(webhook string, address *url.URL, answer *http.Response) *refusal {
 	if answer.StatusCode/100 == 2 {
 		return nil
@@ -252,17 +253,17 @@ func refusalOf(webhook string, address *url.URL, answer *http.Response) *refusal
 		r.wait = retryAfter(answer.Header)
 	}
 	if answer.StatusCode/100 == 3 {
-		r.reason += "; a redirect is not followed, set PUBLISHED_WEBHOOK_URL to where it leads"
+		r.reason += "; redirects are not followed, set PUBLISHED_WEBHOOK_URL to the target"
 		return r
 	}
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what there is
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // as much as arrives
 	if text := excerpt(string(body), address); text != "" {
 		r.reason += ": " + strconv.Quote(text)
 	}
 	return r
 }
 
-// retryAfter is how long an answer asks to wait, 0 if it does not say.
+// retryAfter is the wait that an answer asks for, 0 for none.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {
@@ -275,8 +276,8 @@ func retryAfter(header http.Header) time.Duration {
 	return min(time.Until(at), deliverFor)
 }
 
-// excerpt is the beginning of a text from outside as one line, without what may be
-// secret of the URL: all but the scheme and the host.
+// excerpt is the beginning of an external text as one line. Parts of the URL other than
+// scheme and host may be secret, and are redacted.
 func excerpt(text string, address *url.URL) string {
 	var secrets []string
 	add := func(part string) {

@@ -242,7 +242,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	w.published(sitemapName, 1)
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		to.answers(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, code) })
-		require.ErrorContains(t, w.deliver(sitemapName), fmt.Sprintf("answers %d %s; a redirect is not followed", code, http.StatusText(code)))
+		require.ErrorContains(t, w.deliver(sitemapName), fmt.Sprintf("answers %d %s; redirects are not followed", code, http.StatusText(code)))
 	}
 	to.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "http://[::not-a-url")
@@ -348,7 +348,7 @@ func TestWorkerWithoutTheWebhookSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.published(sitemapName, 1)
-	require.ErrorContains(t, w.deliver(sitemapName), "this worker has no PUBLISHED_WEBHOOK_URL, give all workers the same")
+	require.ErrorContains(t, w.deliver(sitemapName), "this worker has no PUBLISHED_WEBHOOK_URL; set the same on all workers")
 }
 
 func TestDatabaseThatRefusesDoesNotEndTheDelivery(t *testing.T) {

@@ -15,7 +15,7 @@ type Description struct {
 	Job   sink.ScrapingJob `json:"job"`
 	// Published is the import that readers see, if there is one.
 	Published *sink.PublishedImport `json:"published,omitempty"`
-	// Announce is what is still to follow from the publishing of that import.
+	// Announce is what is still to be started for that import.
 	Announce *Announcement `json:"announce,omitempty"`
 	// Outside says in one sentence why the filter does not let the job pass.
 	Outside string `json:"outside,omitempty"`

@@ -29,8 +29,8 @@ type DownloadScrapingJobInput struct {
 	IfDue *IfDue `json:"if_due,omitempty"`
 	// ByHand is set when a person has asked for it: calls of the API go first.
 	ByHand bool `json:"by_hand,omitempty"`
-	// DataQuality has the API check the data of a job that is due before it is
-	// downloaded; see DownloadScrapingJobResult.FailedDataQuality.
+	// DataQuality makes the API check a due job's data before the download; see
+	// DownloadScrapingJobResult.FailedDataQuality.
 	DataQuality bool `json:"data_quality,omitempty"`
 	// Earlier is what an interrupted download has left on this worker.
 	Earlier *Progress `json:"earlier,omitempty"`
@@ -59,8 +59,8 @@ type DownloadScrapingJobResult struct {
 	// Described is what the job was found to be, if the input asked for that. When
 	// it was not due, nothing was downloaded.
 	Described *Description `json:"described,omitempty"`
-	// FailedDataQuality are the criteria that the check has failed by, in a sentence
-	// without a full stop, "" for none.
+	// FailedDataQuality names the failed criteria, in a sentence without a full stop, "" for
+	// none.
 	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// Archived is set when the cloud does not know the job any more, so that the
 	// file comes from the archive: the job that it was made from.
@@ -136,8 +136,8 @@ func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (Dow
 	return result, err
 }
 
-// notNow has Temporal wait, which keeps the heartbeat and the number of the attempt: they
-// tell of what was begun.
+// notNow makes Temporal wait and retry, which keeps the heartbeat and the attempt's number:
+// they say what was begun.
 func notNow(operation string, wait time.Duration) error {
 	return cloudError{&webscraper.Error{
 		Operation:  operation,

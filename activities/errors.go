@@ -75,11 +75,10 @@ const (
 	// wants a person to look first.
 	ErrorRejectedRecords = "RejectedRecords"
 	ErrorCountMismatch   = "CountMismatch"
-	// errorPageCredits: the account has fewer page credits than a scrape was to have. Not
-	// retried.
+	// errorPageCredits: the account has fewer page credits than MinPageCredits. Not retried.
 	errorPageCredits = "TooFewPageCredits"
-	// errorNotCreated: a scraping job cannot be created, or its creation not be told from
-	// another one's. Not retried.
+	// errorNotCreated: a scraping job can't be created without the risk of a second one, or
+	// a rerun has no URLs to read. Not retried.
 	errorNotCreated = "NotCreated"
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
@@ -237,7 +236,7 @@ func fromCloud(err error) error {
 	return cloudError{err}
 }
 
-// finalError says in a sentence what only a person can mend.
+// finalError says in a sentence what only a person can fix.
 type finalError struct{ kind, sentence string }
 
 func (e finalError) Error() string { return e.sentence }

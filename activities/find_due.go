@@ -24,8 +24,8 @@ type FindDueScrapingJobsResult struct {
 	Wait time.Duration `json:"wait,omitempty"`
 	// Listed counts the jobs of the page.
 	Listed int `json:"listed"`
-	// Due are those that have ended and are not published as they are, or from whose
-	// publishing something is still to follow.
+	// Due are ended jobs whose current content is not published yet, or whose import is
+	// unannounced.
 	Due []DueScrapingJob `json:"due,omitempty"`
 	// Last is set when there are no further pages.
 	Last bool `json:"last"`

@@ -45,8 +45,8 @@ type ImportRecordsInput struct {
 	// MinRecordsPercent is how many records a finished job has to have, in percent
 	// of those of the last one of its sitemap, to be published; 0 for any number.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
-	// FailedDataQuality are the criteria that the API's check of the job's data has
-	// failed by, in a sentence without a full stop: then a person decides.
+	// FailedDataQuality names the failed criteria of the API's data quality check, in a
+	// sentence without a full stop. If set, a person decides.
 	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
 	// archive: it stays noted.
@@ -68,7 +68,7 @@ type ImportRecordsResult struct {
 	// Problem says in one sentence what was not done besides publishing the
 	// records; only the attempt that published knows it.
 	Problem string `json:"problem,omitempty"`
-	// Announce is what is to follow from the publishing.
+	// Announce is what to start for the published import.
 	Announce *Announcement `json:"announce,omitempty"`
 }
 

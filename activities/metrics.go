@@ -20,7 +20,7 @@ const (
 	rejectedMetric = "scrapehaul_rejected_records"
 	unmappedMetric = "scrapehaul_unmapped_records"
 	bytesMetric    = "scrapehaul_bytes"
-	// undeliverableMetric is a counter of the publications that the webhook has not taken.
+	// undeliverableMetric counts publications that could not be delivered to the webhook.
 	undeliverableMetric = "scrapehaul_undeliverable_publications"
 	// stepMetric is a timer, with the tag "step": how long a step of an import
 	// has taken, from the moment it was due to its end, with all attempts and all

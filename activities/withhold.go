@@ -12,9 +12,9 @@ import (
 // left unmapped in an import that replaces another one.
 const tolerated = 100
 
-// whyWithhold is the next question that a person has to answer before an import is
-// published, or nil. Who accepts a failed check accepts another one of the same content:
-// only the sitemap's limits can have changed between the two.
+// whyWithhold is the next question to answer before an import is published, or nil.
+// Accepting a failed check also accepts a later one of the same content: only the
+// sitemap's limits can have changed.
 func (a *Activities) whyWithhold(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
 	quality := sink.Question{Kind: sink.FailedDataQuality, Reason: in.FailedDataQuality}
 	if in.FailedDataQuality != "" && !quality.AcceptedIn(in.Accepted) {

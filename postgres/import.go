@@ -228,7 +228,7 @@ const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id
 
 // Publish notes the job object that the import was made from, and adds the
 // records' columns to the view of their sitemap, if PostgreSQL lets it
-// (Problem). Whoever listens to scrapehaul_published gets the event; see [sink.Import].
+// (Problem). It notifies channel scrapehaul_published; see [sink.Import].
 func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if i.published {
 		return nil

@@ -24,7 +24,7 @@ type publishedRow struct {
 	AllColumns pq.StringArray `db:"columns"`
 }
 
-// maxColumnNames bounds the names of an event's columns, in bytes.
+// maxColumnNames bounds an event's column names, in bytes.
 const maxColumnNames = 16 << 10
 
 func (r publishedRow) event() sink.Publication {
@@ -45,13 +45,13 @@ FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
 WHERE import.import_id = $1 AND import.state IN ('published', 'replaced')`
 
-// Publication returns the event of an import that is or was published, with the job as
-// it is for its published import; see [sink.RecordSink].
+// Publication returns the event of an import that is or was published, with the job's
+// values of its currently published import; see [sink.RecordSink].
 func (s *Store) Publication(ctx context.Context, importID int64) (*sink.Publication, error) {
 	var row publishedRow
 	err := s.db.GetContext(ctx, &row, selectPublication, importID)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = errors.New("it was never published")
+		err = errors.New("the import was never published")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the publication of import %d: %w", importID, err)
@@ -60,12 +60,12 @@ func (s *Store) Publication(ctx context.Context, importID int64) (*sink.Publicat
 	return &event, nil
 }
 
-// maxNotice is the longest payload that PostgreSQL takes, in bytes.
+// maxNotice is PostgreSQL's limit of a notification's payload, in bytes.
 const maxNotice = 7999
 
 const notify = `SELECT pg_notify('scrapehaul_published', $1)`
 
-// notice is the event as JSON, without what would make it too long.
+// notice is the event as JSON, cut to maxNotice by omitting fields.
 func notice(of sink.Publication) (text []byte, err error) {
 	for _, leaveOut := range []func(){func() {}, func() { of.Columns = nil }, func() { of.CustomID = "" }, func() { of.SitemapName = "" }} {
 		leaveOut()
@@ -76,16 +76,15 @@ func notice(of sink.Publication) (text []byte, err error) {
 	return text, err
 }
 
-// addProblem is the problem of an import with $2, unless it is in there.
+// addProblem appends $2 to an import's problem, unless it is there already.
 const addProblem = `CASE WHEN position($2::text IN coalesce(import.problem, '')) > 0 THEN import.problem ELSE concat_ws('; ', import.problem, $2) END`
 
 const setAnnounced = `
 UPDATE scrapehaul.imports AS import SET announced_at = coalesce(announced_at, now()), problem = ` + addProblem + `
 WHERE import_id = $1`
 
-// SetAnnounced notes that what follows from an import's publishing has been started; see
-// [sink.RecordSink].
+// SetAnnounced records that an import is announced; see [sink.RecordSink].
 func (s *Store) SetAnnounced(ctx context.Context, importID int64, problem string) error {
 	_, err := s.exec(ctx, setAnnounced, importID, problem)
-	return doing(err, "noting that import %d is announced", importID)
+	return doing(err, "recording that import %d is announced", importID)
 }

@@ -73,7 +73,7 @@ func TestWhoeverListensHearsEveryPublicationOnce(t *testing.T) {
 	require.ErrorContains(t, rolledBack.Publish(t.Context(), func() {}), "not now")
 	db.MustExec(`DROP TRIGGER refuse ON scrapehaul.scraping_jobs`)
 	_, err := store.Publication(t.Context(), rolledBack.ID())
-	require.ErrorContains(t, err, "it was never published")
+	require.ErrorContains(t, err, "the import was never published")
 
 	first := begin(t, store, request(1, 2))
 	require.NoError(t, first.Publish(t.Context(), func() {}))

@@ -143,10 +143,9 @@ func (v *sitemapView) definition() string {
 	return b.String()
 }
 
-// unpackedRecords has a record that is stored compressed, or apart from its row, read
-// once, not again for each column: || '{}' yields the record itself, unpacked. A volatile
-// function keeps the planner from merging the subquery, and so from repeating that
-// wherever data is used.
+// unpackedRecords decompresses each record once, not once for each column: || '{}' yields
+// the same record, decompressed. The volatile function keeps the planner from inlining the
+// subquery, which would evaluate data again for each use.
 const unpackedRecords = `FROM (
     SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, record.data || '{}' AS data,
            clock_timestamp() AS not_merged

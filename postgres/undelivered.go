@@ -11,12 +11,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Undelivered is a publication that the outgoing webhook has not got yet.
+// Undelivered is a publication not yet delivered to the outgoing webhook.
 type Undelivered struct {
 	sink.Publication
 	AddedAt time.Time
-	// Waits is set while an import of the sitemap that was published earlier, but no
-	// longer than an hour ago, has not been announced: its publication is delivered first.
+	// Waits is set while an import of the sitemap, published earlier but within the last
+	// hour, is unannounced: that one is delivered first.
 	Waits bool
 }
 
@@ -24,14 +24,14 @@ const insertUndelivered = `
 INSERT INTO scrapehaul.undelivered_publications (import_id, sitemap_name, event, published_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (import_id) DO NOTHING`
 
-// AddUndelivered has a publication delivered. It is added once, however often that is
-// asked for before it is delivered.
+// AddUndelivered queues a publication for delivery, once, however often it is called
+// before the delivery.
 func (s *Store) AddUndelivered(ctx context.Context, publication sink.Publication) error {
 	event, err := json.Marshal(publication)
 	if err == nil {
 		_, err = s.exec(ctx, insertUndelivered, publication.ImportID, publication.SitemapName, string(event), publication.PublishedAt)
 	}
-	return doing(err, "noting the publication of import %d for its delivery", publication.ImportID)
+	return doing(err, "queueing the publication of import %d for delivery", publication.ImportID)
 }
 
 const nextUndelivered = `
@@ -45,8 +45,8 @@ FROM scrapehaul.undelivered_publications AS next
 WHERE next.sitemap_name = $1 AND next.failed_at IS NULL
 ORDER BY next.published_at, next.import_id LIMIT 1`
 
-// NextUndelivered returns the publication of a sitemap that is to be delivered next, in
-// the order of publishing, nil when there is none.
+// NextUndelivered returns the sitemap's next publication to deliver, in the order of
+// publishing, nil if there is none.
 func (s *Store) NextUndelivered(ctx context.Context, sitemapName string) (*Undelivered, error) {
 	var next Undelivered
 	var event []byte
@@ -58,20 +58,20 @@ func (s *Store) NextUndelivered(ctx context.Context, sitemapName string) (*Undel
 		err = json.Unmarshal(event, &next.Publication)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading what is to be delivered of sitemap %q: %w", sitemapName, err)
+		return nil, fmt.Errorf("reading the next undelivered publication of sitemap %q: %w", sitemapName, err)
 	}
 	return &next, nil
 }
 
 const deleteUndelivered = `DELETE FROM scrapehaul.undelivered_publications WHERE import_id = $1`
 
-// SetDelivered notes that an import's publication is delivered.
+// SetDelivered records that an import's publication is delivered.
 func (s *Store) SetDelivered(ctx context.Context, importID int64) error {
 	_, err := s.exec(ctx, deleteUndelivered, importID)
-	return doing(err, "noting that the publication of import %d is delivered", importID)
+	return doing(err, "recording that the publication of import %d is delivered", importID)
 }
 
-// In another sink the import has a number that is another import's here.
+// With another sink, the import's ID can be that of another import here.
 const setUndeliverable = `
 WITH failed AS (
     UPDATE scrapehaul.undelivered_publications SET problem = $2, failed_at = coalesce(failed_at, now())
@@ -81,9 +81,9 @@ WITH failed AS (
 UPDATE scrapehaul.imports AS import SET problem = ` + addProblem + `
 FROM failed WHERE import.import_id = failed.import_id AND import.scrapingjob_id = failed.scrapingjob_id`
 
-// SetUndeliverable notes that the delivery of an import's publication has ended without
-// success, and why in one sentence, which is added to the import's problem.
+// SetUndeliverable ends the delivery of an import's publication without success. problem
+// says why in one sentence, which is added to the import's problem.
 func (s *Store) SetUndeliverable(ctx context.Context, importID int64, problem string) error {
 	_, err := s.exec(ctx, setUndeliverable, importID, problem)
-	return doing(err, "noting that the publication of import %d is not delivered", importID)
+	return doing(err, "recording that the publication of import %d is undeliverable", importID)
 }

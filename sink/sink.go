@@ -39,7 +39,7 @@ const (
 	ManyRowsMissing = "ManyRowsMissing"
 	// EmptyColumns: mapped columns that had values, or have to have them, have none.
 	EmptyColumns = "EmptyColumns"
-	// FailedDataQuality: the API's check of the job's data has failed.
+	// FailedDataQuality: the job failed the API's data quality check.
 	FailedDataQuality = "FailedDataQuality"
 )
 
@@ -81,12 +81,12 @@ type RecordSink interface {
 	// job; otherwise published is false. The job is deleted in Web Scraper Cloud on
 	// the strength of it.
 	CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts Counts, published bool, err error)
-	// Publication returns the event of an import that is published, or was until another
-	// one replaced it, with its time in UTC. A sink may leave out the columns.
+	// Publication returns the event of an import that is or was published, with its time
+	// in UTC. A sink may omit the columns.
 	Publication(ctx context.Context, importID int64) (*Publication, error)
-	// SetAnnounced notes that what follows from an import's publishing has been started,
-	// with what was not, in one sentence, "" for nothing: it is added to the import's
-	// problem, once.
+	// SetAnnounced records that an import is announced: its follow-up and webhook delivery
+	// were started. problem says in one sentence what was not, "" for nothing; it is added
+	// to the import's problem, once.
 	SetAnnounced(ctx context.Context, importID int64, problem string) error
 	// SetCloudDeleted notes that the scraping job has been deleted in Web Scraper
 	// Cloud. The first time noted stays, until another import is published.
@@ -195,11 +195,11 @@ type ImportRequest struct {
 	// CloudDeletedAt is when the job was deleted in Web Scraper Cloud, for a file
 	// that did not come from there. It identifies nothing.
 	CloudDeletedAt *time.Time
-	// Restored is set when the file came from the archive, because Web Scraper Cloud
-	// does not have the job any more. It identifies nothing.
+	// Restored is set when the file came from the archive because the job no longer exists
+	// in Web Scraper Cloud. Not part of the import's identity.
 	Restored bool
-	// Announce has the import count as unannounced from its publishing on, until
-	// [RecordSink.SetAnnounced]. It identifies nothing.
+	// Announce makes the import unannounced from its publishing until
+	// [RecordSink.SetAnnounced]. Not part of the import's identity.
 	Announce bool
 	// Accepted are the questions that a person has accepted. They identify nothing.
 	Accepted []Question
@@ -283,8 +283,8 @@ type PublishedImport struct {
 	PublishedAt time.Time `json:"published_at" db:"published_at"`
 	// CloudDeletedAt is when the job was deleted in the cloud, nil if it was not.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty" db:"cloud_deleted_at"`
-	// Unannounced is set while what follows from its publishing has not been started
-	// yet; see ImportRequest.Announce.
+	// Unannounced is set until its follow-up and webhook delivery are started; see
+	// ImportRequest.Announce.
 	Unannounced bool `json:"unannounced,omitempty" db:"unannounced"`
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// doctorCommand's settings are those of the worker and the starter together, but for what
-// each of the two checks by itself when it starts: the spool, and the webhook's secrets.
+// doctorCommand has the settings of worker and starter, except those that each checks when
+// it starts: the spool's and the webhooks' secrets.
 type doctorCommand struct {
 	importFlags
 	filterFlags
@@ -28,7 +28,7 @@ type doctorCommand struct {
 // SDK's calls, so that a check knows which time is over.
 const checkTimeout = 9 * time.Second
 
-// maxSkew is how far clocks may be apart.
+// maxSkew is the tolerated difference between clocks.
 const maxSkew = 5 * time.Second
 
 // doctor runs checks, writes a line for each, and counts what is wrong.

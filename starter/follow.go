@@ -17,7 +17,7 @@ import (
 
 const (
 	lookEvery = time.Second
-	// lookWithin is how long a look at a run may take: without a worker nobody answers.
+	// lookWithin bounds a query: without a worker, nothing answers it.
 	lookWithin = 3 * time.Second
 	drawEvery  = 200 * time.Millisecond
 	// giveUpAfter is how long Temporal may be away meanwhile.
@@ -55,7 +55,7 @@ func sceneOf(i overview.Import, now time.Time) scene {
 	return scene{i.Step(), state, amount}
 }
 
-// follow shows what there is to see until a look says that it is over, or ctx ends.
+// follow draws what see returns until look says that it is over, or ctx ends.
 func follow(ctx context.Context, streams program.Streams, see func(now time.Time) scene, look func() (over bool, err error)) error {
 	line := progressLine{out: streams.Err}
 	if line.terminal = streams.Terminal(); line.terminal != nil {
@@ -86,15 +86,15 @@ const (
 	eraseLine = "\r\x1b[K"
 )
 
-// progressLine is one line of the terminal: what is being done, a bar, and how much is
-// done. Each new step leaves a line above. Without a terminal there are only these.
+// progressLine is one line of the terminal: the step, a bar, and the progress. Each new
+// step leaves a line above. Without a terminal, only these lines are printed.
 type progressLine struct {
 	out      io.Writer
 	terminal *os.File
 	step     string // drawn last
 }
 
-// draw shows what is known now.
+// draw draws a scene.
 func (p *progressLine) draw(s scene, now time.Time) {
 	if s.step != p.step {
 		if p.terminal != nil {

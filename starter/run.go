@@ -18,22 +18,22 @@ import (
 type runCommand struct {
 	temporalFlags
 	SitemapID        int64           `arg:"" name:"sitemap-id" help:"ID of a sitemap in Web Scraper Cloud."`
-	StartURLs        []string        `name:"start-url" sep:"none" placeholder:"URL" help:"Scrape this page in place of the sitemap's start URLs. May be given several times."`
-	Driver           string          `enum:"fast,fulljs" default:"fast" help:"fast for plain HTML, fulljs for a browser that runs JavaScript. Default: ${default}."`
-	PageLoadDelay    time.Duration   `default:"2s" help:"How long to wait for a page after it was loaded. Default: ${default}."`
-	RequestInterval  time.Duration   `default:"2s" help:"Time between two pages. Default: ${default}."`
-	Proxy            string          `placeholder:"ID" help:"0 for no proxy, 1 for the default one, or a proxy's ID. Default: the sitemap's."`
-	CustomID         string          `placeholder:"TEXT" help:"Comes back with the job and its records, and names the run: the same command again is the same run. {run} in it is replaced by a text that no other run has. Default: {run}."`
-	TimeLimit        time.Duration   `help:"How long to wait for the records at most. Default: no limit."`
-	IfNotFinished    contract.Policy `enum:"return,wait,fail" default:"return" help:"What to do when the job is stopped or fails: return its records, wait until somebody continues it, or fail. Default: ${default}."`
-	IfNeedsAttention contract.Policy `enum:"return,wait,fail" default:"wait" help:"What to do when the import needs a person: return, wait or fail. Default: ${default}."`
+	StartURLs        []string        `name:"start-url" sep:"none" placeholder:"URL" help:"Scrape this URL instead of the sitemap's start URLs. Can be repeated."`
+	Driver           string          `enum:"fast,fulljs" default:"fast" help:"fast for plain HTML, fulljs to run the pages' JavaScript in a browser. Default: ${default}."`
+	PageLoadDelay    time.Duration   `default:"2s" help:"Wait after each page load. Default: ${default}."`
+	RequestInterval  time.Duration   `default:"2s" help:"Time between two requests. Default: ${default}."`
+	Proxy            string          `placeholder:"ID" help:"0 for none, 1 for the default proxy, or a proxy's ID. Default: the sitemap's."`
+	CustomID         string          `placeholder:"TEXT" help:"The job's custom_id, which identifies the run: repeating the command returns the same run. {run} in it is replaced by a unique text. Default: {run}."`
+	TimeLimit        time.Duration   `help:"Fail if the records are not published within this time. Default: no limit."`
+	IfNotFinished    contract.Policy `enum:"return,wait,fail" default:"return" help:"If the job is stopped or fails: return its records, wait until somebody continues it, or fail. Default: ${default}."`
+	IfNeedsAttention contract.Policy `enum:"return,wait,fail" default:"wait" help:"If the import needs attention: return, wait for the answer, or fail. Default: ${default}."`
 	MaxReruns        int             `placeholder:"N" help:"How many times to scrape failed and empty URLs again. Default: 0."`
-	MinPageCredits   int64           `placeholder:"N" help:"Page credits that the account has to have. Default: not looked at."`
-	Wait             bool            `help:"Wait until the records are published, and print the result."`
+	MinPageCredits   int64           `placeholder:"N" help:"Fail if the account has fewer page credits than this. Default: not checked."`
+	Wait             bool            `help:"Wait until the records are published and print the result."`
 	JSON             bool            `name:"json" help:"Print a JSON object."`
 }
 
-// Run starts the workflow and says which one it is, or waits for its result.
+// Run starts the workflow and prints its ID, or waits for its result.
 func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	in := c.input(&s)
@@ -52,7 +52,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	}
 	there := ""
 	if !isNew {
-		there = ", which was there already: what that was started with counts"
+		there = ", which exists already and keeps its own options"
 	}
 	switch {
 	case c.Wait || !c.JSON:
@@ -61,7 +61,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 		return printJSON(out, map[string]any{"workflow_id": run.GetID(), "run_id": run.GetRunID(), "is_new": isNew})
 	}
 	if !c.Wait {
-		fmt.Fprintf(out, "the scraping job is in starter list as soon as it is created; the result, when there is one: %s\n", resultOf(run))
+		fmt.Fprintf(out, "starter list shows the scraping job once it is created; to get the result: %s\n", resultOf(run))
 		return nil
 	}
 	return c.await(ctx, temporal, run, streams)
@@ -71,10 +71,10 @@ func resultOf(run client.WorkflowRun) string {
 	return "temporal workflow result --workflow-id " + run.GetID()
 }
 
-// input notes in s what is wrong.
+// input reports in s what is wrong.
 func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 	if c.SitemapID <= 0 {
-		s.Problem("%d is not the ID of a sitemap: want a positive number", c.SitemapID)
+		s.Problem("%d is not a sitemap ID: want a positive number", c.SitemapID)
 	}
 	for _, each := range []struct {
 		name  string
@@ -102,7 +102,7 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 	return workflows.RunSitemapInput{RunSitemapInput: in}
 }
 
-// await shows how far the run is, and then its result.
+// await shows the run's progress, and then its result.
 func (c *runCommand) await(ctx context.Context, temporal client.Client, run client.WorkflowRun, streams program.Streams) error {
 	var result contract.RunSitemapResult
 	ended := make(chan error, 1)
@@ -121,10 +121,10 @@ func (c *runCommand) await(ctx context.Context, temporal client.Client, run clie
 	err := follow(ctx, streams, watch.see, over)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("stopped waiting: workflow %s goes on; its result, when there is one: %s; to cancel it: temporal workflow cancel --workflow-id %s",
+		return fmt.Errorf("stopped waiting; workflow %s continues. To get its result: %s; to cancel it: temporal workflow cancel --workflow-id %s",
 			run.GetID(), resultOf(run), run.GetID())
 	case err != nil && watch.progress.ScrapingJobID != 0:
-		return fmt.Errorf("running sitemap %d: %s (more about its job: starter status %d)", c.SitemapID, workflows.Sentence(err), watch.progress.ScrapingJobID)
+		return fmt.Errorf("running sitemap %d: %s (about the job: starter status %d)", c.SitemapID, workflows.Sentence(err), watch.progress.ScrapingJobID)
 	case err != nil:
 		return fmt.Errorf("running sitemap %d: %s", c.SitemapID, workflows.Sentence(err))
 	}
@@ -139,7 +139,7 @@ func (c *runCommand) await(ctx context.Context, temporal client.Client, run clie
 	return err
 }
 
-// runWatch is what is seen of a run, and of the import that it waits for.
+// runWatch is the last known state of a run and of the import that it waits for.
 type runWatch struct {
 	temporal client.Client
 	run      client.WorkflowRun
@@ -149,7 +149,7 @@ type runWatch struct {
 	job      *overview.Import // nil while there is none
 }
 
-// look leaves what is not known as it was: the run's end tells what matters.
+// look keeps the last known state where it gets no answer: the run's result will come.
 func (w *runWatch) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
@@ -181,7 +181,7 @@ func (w *runWatch) see(now time.Time) scene {
 	return scene{step: "waiting for a worker"}
 }
 
-// printRun has a line for each job, and what is to be said about it.
+// printRun prints a line for each job, then reasons and problems.
 func printRun(out io.Writer, result contract.RunSitemapResult) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "JOB\tSITEMAP\tSTATUS\tPAGES\tFAILED\tEMPTY\tRECORDS\tREJECTED\tIMPORT\tOUTCOME")

@@ -104,7 +104,7 @@ func TestTheSameCustomIDIsTheSameRun(t *testing.T) {
 	require.Contains(t, out, "temporal workflow result --workflow-id run-sitemap-12-monday\n")
 	first, _, _ := strings.Cut(out, "\n")
 	_, out, _ = runStarter(command...)
-	require.Contains(t, out, first+", which was there already")
+	require.Contains(t, out, first+", which exists already")
 
 	ids := map[string]bool{}
 	for range 2 {
@@ -120,7 +120,7 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 	waiting := programtest.Start(t, "starter", new(commands), "run", "12", "--wait", "--custom-id", "monday")
 	require.Eventually(t, func() bool { return strings.Contains(waiting.Log.String(), "waiting for a worker\n") }, waitAtMost, pollEvery)
 	require.Equal(t, program.ExitFailed, waiting.Stop())
-	require.Contains(t, waiting.Log.String(), "starter: stopped waiting: workflow run-sitemap-12-monday goes on")
+	require.Contains(t, waiting.Log.String(), "starter: stopped waiting; workflow run-sitemap-12-monday continues")
 	described, err := s.Temporal.DescribeWorkflowExecution(t.Context(), "run-sitemap-12-monday", "")
 	require.NoError(t, err)
 	require.Nil(t, described.GetWorkflowExecutionInfo().GetCloseTime())
@@ -130,7 +130,7 @@ func TestRunNamesWhatIsWrongBeforeItStarts(t *testing.T) {
 	programtest.SetEnvironment(t, nil)
 	code, _, problems := runStarter("run", "0", "--max-reruns=-1", "--page-load-delay", "0s")
 	require.Equal(t, program.ExitSettings, code)
-	programtest.RequireProblems(t, "starter", problems, "0 is not the ID of a sitemap", "--max-reruns is -1", "--page-load-delay is 0s")
+	programtest.RequireProblems(t, "starter", problems, "0 is not a sitemap ID", "--max-reruns is -1", "--page-load-delay is 0s")
 	for _, wrong := range []string{"--driver=slow", "--if-not-finished=ask", "--time-limit=soon"} {
 		code, _, _ = runStarter("run", "12", wrong)
 		require.Equal(t, program.ExitSettings, code, wrong)

@@ -25,7 +25,7 @@ type importFlags struct {
 	MaxRecordBytes     *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${max_record_bytes}."`
 	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"Records, rejected or without a row in a mapped table, up to which an import counts as complete. Default: 0."`
 	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about; 0 for any number. Default: 0."`
-	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask a person about a job whose data the API's own check finds wanting before it is published: true or false. Default: false."`
+	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Publish a job that fails the API's data quality check only after a person accepts it: true or false. Default: false."`
 	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a person before it fails. Default: ${attention_timeout}."`
 	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${worker_gone_after}."`
 	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may be silent before another attempt takes over. Default: ${heartbeat_timeout}."`

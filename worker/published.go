@@ -8,36 +8,36 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/validate"
 )
 
-// publishedFlags say what follows from a publish.
+// publishedFlags say what a publish starts.
 type publishedFlags struct {
-	OnPublished   string `env:"ON_PUBLISHED" placeholder:"TYPE@QUEUE" help:"Start a workflow of this type on this task queue for every published import (docs/follow-ups.md). The same on all workers. Off unless set."`
-	SitemapPrefix string `name:"on-published-sitemap-prefix" env:"ON_PUBLISHED_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only for imports of sitemaps whose name begins with it."`
-	WebhookURL    string `name:"published-webhook-url" env:"PUBLISHED_WEBHOOK_URL" placeholder:"URL" help:"Deliver every published import to this webhook, as a CloudEvent. The same on all workers. Off unless set."`
-	WebhookSecret string `name:"published-webhook-secret" env:"PUBLISHED_WEBHOOK_SECRET" placeholder:"SECRET" help:"What signs the deliveries, as Standard Webhooks says: whsec_ and 24 to 64 bytes in base64."`
+	OnPublished   string `env:"ON_PUBLISHED" placeholder:"TYPE@QUEUE" help:"Start a workflow of this type on this task queue for every published import (docs/follow-ups.md). Set the same on all workers. Off unless set."`
+	SitemapPrefix string `name:"on-published-sitemap-prefix" env:"ON_PUBLISHED_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Limit ON_PUBLISHED to sitemaps whose name has this prefix."`
+	WebhookURL    string `name:"published-webhook-url" env:"PUBLISHED_WEBHOOK_URL" placeholder:"URL" help:"Send every published import to this webhook as a CloudEvent. Set the same on all workers. Off unless set."`
+	WebhookSecret string `name:"published-webhook-secret" env:"PUBLISHED_WEBHOOK_SECRET" placeholder:"SECRET" help:"Signs the webhook's requests (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."`
 }
 
-// followUp is nil if no workflow is to be started.
+// followUp is nil if ON_PUBLISHED is not set.
 func (f *publishedFlags) followUp(s *program.Settings) *activities.FollowUp {
 	if f.OnPublished == "" {
 		if f.SitemapPrefix != "" {
-			s.Problem("ON_PUBLISHED is missing: the workflow that ON_PUBLISHED_SITEMAP_PREFIX is for; set both or none")
+			s.Problem("ON_PUBLISHED is missing: ON_PUBLISHED_SITEMAP_PREFIX has no effect without it; set both or none")
 		}
 		return nil
 	}
-	workflowType, taskQueue, _ := strings.Cut(f.OnPublished, "@") // a task queue may have more of them
+	workflowType, taskQueue, _ := strings.Cut(f.OnPublished, "@") // a task queue's name may contain @
 	if workflowType == "" || taskQueue == "" {
 		s.Problem("ON_PUBLISHED is %q: want WorkflowType@task-queue", f.OnPublished)
 	}
 	return &activities.FollowUp{WorkflowType: workflowType, TaskQueue: taskQueue, SitemapNamePrefix: f.SitemapPrefix}
 }
 
-// webhook is nil if nothing is to be delivered.
+// webhook is nil if PUBLISHED_WEBHOOK_URL is not set.
 func (f *publishedFlags) webhook(s *program.Settings) *activities.Webhook {
 	switch {
 	case f.WebhookURL == "" && f.WebhookSecret == "":
 		return nil
 	case f.WebhookURL == "":
-		s.Problem("PUBLISHED_WEBHOOK_URL is missing: the webhook that PUBLISHED_WEBHOOK_SECRET is for; set both or none")
+		s.Problem("PUBLISHED_WEBHOOK_URL is missing: PUBLISHED_WEBHOOK_SECRET has no effect without it; set both or none")
 		return nil
 	}
 	s.Check(validate.PublishedWebhookURL("PUBLISHED_WEBHOOK_URL", f.WebhookURL))

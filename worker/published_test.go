@@ -19,13 +19,13 @@ func TestWrongSettingOfWhatFollowsIsNamedWithoutSecrets(t *testing.T) {
 		{"ON_PUBLISHED", "RefreshPrices@", "", "", `ON_PUBLISHED is "RefreshPrices@": want WorkflowType@task-queue`},
 		{"ON_PUBLISHED_SITEMAP_PREFIX", "prices-", "", "", "ON_PUBLISHED is missing: "},
 		{"PUBLISHED_WEBHOOK_SECRET", publishedSecret, "", "", "PUBLISHED_WEBHOOK_URL is missing: "},
-		{"PUBLISHED_WEBHOOK_URL", "https://host/" + password, "", "", "PUBLISHED_WEBHOOK_SECRET is not a secret of Standard Webhooks: "},
-		{"PUBLISHED_WEBHOOK_URL", "ftp://host/" + password, "PUBLISHED_WEBHOOK_SECRET", publishedSecret, "PUBLISHED_WEBHOOK_URL is not the URL of a webhook: "},
-		{"PUBLISHED_WEBHOOK_URL", "https://user:" + password + "@host:port/", "PUBLISHED_WEBHOOK_SECRET", publishedSecret, "PUBLISHED_WEBHOOK_URL is not the URL of a webhook: "},
-		{"PUBLISHED_WEBHOOK_URL", "https:///" + password, "PUBLISHED_WEBHOOK_SECRET", publishedSecret, "PUBLISHED_WEBHOOK_URL is not the URL of a webhook: "},
-		{"PUBLISHED_WEBHOOK_SECRET", publishedSecret[len("whsec_"):], "PUBLISHED_WEBHOOK_URL", "https://host/", "PUBLISHED_WEBHOOK_SECRET is not a secret of Standard Webhooks: "},
-		{"PUBLISHED_WEBHOOK_SECRET", "whsec_" + password, "PUBLISHED_WEBHOOK_URL", "https://host/", "PUBLISHED_WEBHOOK_SECRET is not a secret of Standard Webhooks: "},
-		{"PUBLISHED_WEBHOOK_SECRET", "whsec_c2hvcnQ=", "PUBLISHED_WEBHOOK_URL", "https://host/", "PUBLISHED_WEBHOOK_SECRET is not a secret of Standard Webhooks: want whsec_ and 24 to 64 bytes in base64"},
+		{"PUBLISHED_WEBHOOK_URL", "https://host/" + password, "", "", "PUBLISHED_WEBHOOK_SECRET is not a Standard Webhooks secret: "},
+		{"PUBLISHED_WEBHOOK_URL", "ftp://host/" + password, "PUBLISHED_WEBHOOK_SECRET", publishedSecret, "PUBLISHED_WEBHOOK_URL is not a webhook's URL: "},
+		{"PUBLISHED_WEBHOOK_URL", "https://user:" + password + "@host:port/", "PUBLISHED_WEBHOOK_SECRET", publishedSecret, "PUBLISHED_WEBHOOK_URL is not a webhook's URL: "},
+		{"PUBLISHED_WEBHOOK_URL", "https:///" + password, "PUBLISHED_WEBHOOK_SECRET", publishedSecret, "PUBLISHED_WEBHOOK_URL is not a webhook's URL: "},
+		{"PUBLISHED_WEBHOOK_SECRET", publishedSecret[len("whsec_"):], "PUBLISHED_WEBHOOK_URL", "https://host/", "PUBLISHED_WEBHOOK_SECRET is not a Standard Webhooks secret: "},
+		{"PUBLISHED_WEBHOOK_SECRET", "whsec_" + password, "PUBLISHED_WEBHOOK_URL", "https://host/", "PUBLISHED_WEBHOOK_SECRET is not a Standard Webhooks secret: "},
+		{"PUBLISHED_WEBHOOK_SECRET", "whsec_c2hvcnQ=", "PUBLISHED_WEBHOOK_URL", "https://host/", "PUBLISHED_WEBHOOK_SECRET is not a Standard Webhooks secret: want whsec_ and 24 to 64 bytes in base64"},
 	} {
 		t.Run(c.want, func(t *testing.T) {
 			settings := map[string]string{

@@ -250,7 +250,7 @@ func TestCustomIDNamesOneRun(t *testing.T) {
 	s = newScraping(t)
 	s.onCreate = look
 	_, err = s.run(own)
-	require.ErrorContains(t, err, `scraping job 444 of sitemap 12 has custom_id "order-17" already`)
+	require.ErrorContains(t, err, `scraping job 444 of sitemap 12 already has custom_id "order-17"`)
 	require.Len(t, s.created, 1)
 
 	s = newScraping(t)

@@ -74,12 +74,12 @@ func (i Import) Step() string {
 	case !i.ProgressKnown:
 		return "unknown"
 	case i.Progress.Step == workflows.StepScrape && i.Activity != nil && i.Activity.Heartbeat.Bytes+i.Activity.Heartbeat.OfBytes > 0:
-		return string(workflows.StepDownload) // the look has found that the job has ended
+		return string(workflows.StepDownload) // the job has ended: it is being downloaded
 	}
 	return string(i.Progress.Step)
 }
 
-// Problem is what was not done besides publishing the records.
+// Problem says what failed apart from publishing, such as a follow-up.
 func (i Import) Problem() string {
 	if i.Result != nil {
 		return i.Result.Problem

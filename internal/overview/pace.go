@@ -27,8 +27,8 @@ const (
 	Pages   Unit = "pages"
 )
 
-// Amount tells how far the step is: a scrape as of the last look at the job, a download
-// and an import of records by the heartbeat of the pending activity.
+// Amount is the step's progress: of a scrape at the last look at the job, of a download or
+// an import from the pending activity's heartbeat.
 func (i Import) Amount() (amount Amount, ok bool) {
 	if p := i.Progress; i.Step() == string(workflows.StepScrape) {
 		return Amount{Pages, p.JobsExecuted, max(p.JobsExecuted, p.JobsScheduled)}, p.JobsScheduled > 0
@@ -49,14 +49,13 @@ func (i Import) Amount() (amount Amount, ok bool) {
 	return Amount{Bytes, told.Bytes, told.OfBytes}, told.Bytes > 0 || told.OfBytes > 0
 }
 
-// countOnFor is how long the estimate goes on without a heartbeat, some more than the
-// time between two of them.
+// countOnFor is how long the estimate advances without a heartbeat: a little longer than
+// the time between two.
 const countOnFor = time.Minute
 
-// Estimate is how much of its step the import has done by now, and a text that says so,
-// with its speed and the time that is left, where they are known: "12 MB of 50 MB, 24 %,
-// 3 MB/s, 13s left". Heartbeats come many seconds apart: between them it goes on at the
-// attempt's speed. ok is that of [Import.Amount].
+// Estimate is the step's progress by now, and as a text with speed and remaining time where
+// known: "12 MB of 50 MB, 24 %, 3 MB/s, 13s left". Heartbeats are many seconds apart:
+// between them it advances at the attempt's speed. ok is that of [Import.Amount].
 func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
 	if amount, ok = i.Amount(); !ok {
 		return amount, "", false
@@ -86,9 +85,8 @@ func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
 	return amount, text, true
 }
 
-// perSecond is the speed of the attempt under way; 0 when it is not known, as of one
-// that goes on where another has stopped, and so did not begin at 0, or of a scrape, which
-// is looked at too seldom.
+// perSecond is the current attempt's speed, 0 if unknown: for a retry, which resumes and did
+// not begin at 0, and for a scrape, which is looked at too rarely.
 func (i Import) perSecond(amount Amount) float64 {
 	if amount.Unit == Pages || i.Activity.Attempt > 1 || i.Activity.StartedAt == nil {
 		return 0

@@ -79,21 +79,22 @@ func TemporalUIURL(name, address string) error {
 	return nil
 }
 
-// PublishedWebhookURL is about where publications are delivered to. It may hold a secret.
+// PublishedWebhookURL checks the webhook's URL. The error has no part of it: it may contain
+// a secret.
 func PublishedWebhookURL(name, address string) error {
 	parsed, err := url.Parse(address)
 	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Hostname() == "" {
-		return fmt.Errorf("%s is not the URL of a webhook: want one like https://example.com/published", name)
+		return fmt.Errorf("%s is not a webhook's URL: want one like https://example.com/published", name)
 	}
 	return nil
 }
 
-// PublishedWebhookSecret is about what signs publications.
+// PublishedWebhookSecret checks the secret that signs publications.
 func PublishedWebhookSecret(name, secret string) error {
 	text, prefixed := strings.CutPrefix(secret, publishedSecretPrefix)
 	key, err := base64.StdEncoding.DecodeString(text)
 	if n := len(key); !prefixed || err != nil || n < minPublishedSecret || n > maxPublishedSecret {
-		return fmt.Errorf("%s is not a secret of Standard Webhooks: want %s and %d to %d bytes in base64 (echo %s$(openssl rand -base64 32))",
+		return fmt.Errorf("%s is not a Standard Webhooks secret: want %s and %d to %d bytes in base64 (echo %s$(openssl rand -base64 32))",
 			name, publishedSecretPrefix, minPublishedSecret, maxPublishedSecret, publishedSecretPrefix)
 	}
 	return nil
