@@ -22,26 +22,24 @@
 // statuses on its own clock, its records and counters growing, when it has a
 // [Timeline].
 //
-// A job that is created through the API has the Timeline of the [Options], and
-// what it scrapes follows from its sitemap's selectors and its start URLs:
+// A job created through the API has the Timeline of the [Options]. Its sitemap's
+// selectors and its start URLs determine what it scrapes:
 //
-//   - A page gives one record, with a column for each selector, "title 1" in
-//     "title". A column that [Products] have too, such as "price", has a value
-//     like theirs.
-//   - A selector of several values or elements gives 20 of them, a record each.
-//     A link with selectors below it opens a page; one of several links, and a
-//     pagination, open 5.
-//   - A start URL with a range, such as https://example.com/[1-1000], is as many
-//     pages; a job has at most 20,000.
-//   - A start URL whose host ends in .invalid fails, and no link of it is
-//     followed. A start URL gives nothing, and is empty, where no selector has a
-//     value, and where one has :contains("some text") of which the last word is
-//     not in the URL. Both are in problematic-urls. When more than half of the
-//     pages have failed, so does the job.
+//   - A page has one record with a column for each selector: "title 1" in
+//     "title". A column that [Products] have too, such as "price", has a similar
+//     value.
+//   - A selector of multiple values or elements finds 20, a record each. A link
+//     with child selectors opens one page; multiple links and a pagination open
+//     5.
+//   - A start URL with a range, such as https://example.com/[1-1000], is that
+//     many pages; a job has at most 20,000.
+//   - A start URL fails if its host ends in .invalid. It is empty if no selector
+//     has a value, or if a selector has :contains("some text") and the URL does
+//     not contain the last word of that text. Both are in problematic-urls. A job
+//     fails if more than half of its pages fail.
 //
-// Which pages, elements and values there are is invented; what the selectors make
-// of them is the service's way, regular expressions and the columns of tables
-// apart.
+// Pages, elements and values are invented; selectors work as in the service, except
+// regular expressions and the columns of tables.
 //
 // [Cloud.Job], [Cloud.Deleted], [Cloud.Requests] and the [Delivery] of
 // [Cloud.SendWebhook] tell what happened.
@@ -60,8 +58,8 @@
 // The effects are [FailWith] (401, 404), [FailWithHTML] (a 502 of a proxy),
 // [TooManyRequests], [Empty], [Hang], [HangAt], [Reset], [ResetAt],
 // [Truncate], [TruncateSilently], [Drip] and [ChangeRecords]; any other
-// function of type [Effect] will do as well. ResetAt(0) lets a request be carried
-// out and loses the answer.
+// function of type [Effect] will do as well. ResetAt(0) executes a request and
+// loses its response.
 //
 // # Faithfulness
 //

@@ -21,13 +21,13 @@ type Options struct {
 	// WebhookURL is that of [Cloud.SetWebhookURL]. Default: no notifications.
 	WebhookURL string
 
-	// Timeline is that of a job created through the API. Default: 10 s, for the last 5 s
-	// of which it is started.
+	// Timeline of jobs created through the API. Default: 10 s, the last 5 s of them
+	// started.
 	Timeline Timeline
-	// Unreachable reports which start URLs fail in such a job. Default: those with a
-	// host of the reserved top-level domain .invalid.
+	// Unreachable reports whether a start URL fails in such a job. Default: those whose
+	// host is in the reserved top-level domain .invalid.
 	Unreachable func(startURL string) bool
-	// ListDelay is how long a job is missing from lists after it was created.
+	// ListDelay is how long after its creation a job is missing from lists.
 	ListDelay time.Duration
 
 	// RateLimitCalls are allowed in each RateLimitWindow; those beyond get 429.

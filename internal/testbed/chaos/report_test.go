@@ -33,7 +33,7 @@ var subjects = []struct{ file, title string }{
 	{"signals_test.go", "Signals"},
 	{"reconcile_test.go", "Reconciliation"},
 	{"settings_test.go", "Settings"},
-	{"scrape_test.go", "Scrapes and what follows"},
+	{"scrape_test.go", "Scrapes and follow-ups"},
 	{"decide_test.go", "What a person decides"},
 }
 

@@ -40,7 +40,7 @@ func pipeline(ctx workflow.Context, sitemapID int64) (contract.RunSitemapResult,
 	}})
 }
 
-// followUp is what the host has follow from every publish.
+// followUp is the host's follow-up of every publish.
 func followUp(_ workflow.Context, published sink.Publication) (int64, error) {
 	return published.Records, nil
 }
@@ -151,7 +151,7 @@ func (c *scrape) requireScraped(imports int) {
 const createCall = "scraping-job"
 
 func TestScrapeIsAStepOfAWorkflow(t *testing.T) {
-	c := beginScrape(t, "a host's workflow runs a sitemap, and another one follows from the publish", "both have the records; the job is created once")
+	c := beginScrape(t, "a host's workflow runs a sitemap, and the publish starts a follow-up", "both see the records; the job is created once")
 	c.host(followQueue)
 	c.worker(c.Spool)
 	c.start()
@@ -168,7 +168,7 @@ func TestScrapeWhoseNotificationIsLost(t *testing.T) {
 }
 
 func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
-	c := beginScrape(t, "the job is created, and the answer to that is lost", "it is found by its custom_id, and no other one is created")
+	c := beginScrape(t, "the job is created, and the response is lost", "it is found by its custom_id; no second one is created")
 	lost := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.ResetAt(0)})
 	c.host(followQueue)
 	c.worker(c.Spool)
@@ -179,7 +179,7 @@ func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
 
 func TestKilledAtEveryStepOfAScrape(t *testing.T) {
 	c := beginScrapeOf(t, 30*time.Second, "`kill -9` of the worker while the job is created, scraped, imported, and right after it was published",
-		"the job is created once, and what follows is started once")
+		"the job is created once, and the follow-up starts once")
 	c.host(followQueue)
 	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.HangAt(0)})
 	killed := c.worker(c.Spool)
@@ -205,7 +205,7 @@ func TestKilledAtEveryStepOfAScrape(t *testing.T) {
 }
 
 func TestImportOfAScrapeIsReset(t *testing.T) {
-	c := beginScrape(t, "the import of a scrape is reset to its beginning, and its notification comes twice", "it is published once, and what follows is started once",
+	c := beginScrape(t, "the import of a scrape is reset to its beginning, and its notification comes twice", "it is published once, and the follow-up starts once",
 		"HOLD_BEFORE_DELETE=1h")
 	c.host(followQueue)
 	c.worker(c.Spool)
@@ -241,7 +241,7 @@ func (c *scrape) requireTerminatedAndScraped(imports int) {
 }
 
 func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
-	c := beginScrape(t, "the import of a scrape is terminated right after its publish", "reconciliation has the follow-up started")
+	c := beginScrape(t, "the import of a scrape is terminated right after its publish", "reconciliation gets the follow-up started")
 	c.host(followQueue)
 	killed := c.worker(c.Spool)
 	c.start()
@@ -271,7 +271,7 @@ func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
 }
 
 func TestFollowUpsWorkerIsAway(t *testing.T) {
-	c := beginScrape(t, "the worker of what follows is away when a scrape is published", "the host's workflow goes on; what follows has run when its worker is back")
+	c := beginScrape(t, "the follow-up's worker is down when a scrape is published", "the host's workflow continues; the follow-up runs when its worker is back")
 	c.worker(c.Spool)
 	c.start()
 	var result contract.RunSitemapResult
@@ -284,7 +284,7 @@ func TestFollowUpsWorkerIsAway(t *testing.T) {
 }
 
 func TestImportOfAScrapeThatANotificationHasStarted(t *testing.T) {
-	c := beginScrape(t, "the notification of a job is there before the answer to its creation", "the import that it has started reports to the scrape, too",
+	c := beginScrape(t, "the notification of a job arrives before the response to its creation", "the import that it started reports to RunSitemap, too",
 		"FILTER_SITEMAP_PREFIX=another-")
 	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
