@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// What pages hold is invented: so many elements where a selector takes several, and
-// pages where it opens several.
+// Invented sizes of pages: the elements that a selector of multiple elements finds, and the
+// pages that multiple links open.
 const (
 	elementsPerPage = 20
 	linksPerPage    = 5
@@ -19,8 +19,8 @@ const (
 // maxStartURLs is the service's limit.
 const maxStartURLs = 20_000
 
-// scrape adds what a run of the sitemap comes to: the pages, what is wrong with
-// them, the records and the end. The definition has its ID.
+// scrape adds what a job of the sitemap scrapes: its pages, problematic URLs and records,
+// and its terminal status. The definition has its ID.
 func (d sitemapDocument) scrape(definition Job, unreachable func(startURL string) bool) Job {
 	startURLs := definition.StartURLs
 	if len(startURLs) == 0 {
@@ -48,16 +48,16 @@ func (d sitemapDocument) scrape(definition Job, unreachable func(startURL string
 	return definition
 }
 
-// ofInvalidHost reports whether a URL's host is of the reserved top-level domain
-// that has none.
+// ofInvalidHost reports whether a URL's host is in the reserved top-level domain
+// .invalid.
 func ofInvalidHost(startURL string) bool {
 	parsed, err := url.Parse(startURL)
 	return err != nil || strings.HasSuffix(parsed.Hostname(), ".invalid")
 }
 
-// below is the records, by their columns, that the selectors below a parent give on
-// one page or in one element, and how many further pages they open. A selector
-// below itself, as a pagination is, is left out.
+// below returns the records, by their columns, that a parent's child selectors find on one
+// page or in one element, and how many further pages they open. A selector that is its own
+// parent, such as a pagination, is skipped.
 func (d sitemapDocument) below(parent string, above ...string) (rows [][]string, pages int64) {
 	var single []string // columns of all records
 	for _, s := range d.Selectors {
@@ -91,7 +91,7 @@ func (d sitemapDocument) below(parent string, above ...string) (rows [][]string,
 	return rows, pages
 }
 
-// selector is the part of a selector that says what it gives.
+// selector is the part of a selector that determines what it finds.
 type selector struct {
 	ID              string   `json:"id"`
 	Type            string   `json:"type"`
@@ -100,8 +100,8 @@ type selector struct {
 	Multiple        bool     `json:"multiple"`
 }
 
-// gives is the columns of the selector itself, how many times it finds something,
-// and whether its children are sought on other pages.
+// gives returns the selector's own columns, how many values it finds, and whether its
+// children are on other pages.
 func (s selector) gives() (columns []string, times int, opensPages bool) {
 	times = 1
 	if s.Multiple {
@@ -120,11 +120,11 @@ func (s selector) gives() (columns []string, times int, opensPages bool) {
 	return []string{s.ID}, times, false
 }
 
-// lastWord is that of the text which a page has to contain.
+// lastWord finds the last word of the text that a page must contain.
 var lastWord = regexp.MustCompile(`:contains\([^)]*?(\w+)["']?\)`)
 
-// hasTexts reports whether a page contains what the selectors want: it is in its
-// URL.
+// hasTexts reports whether a page contains the texts that the selectors require: they are
+// in its URL.
 func (d sitemapDocument) hasTexts(startURL string) bool {
 	return !slices.ContainsFunc(d.Selectors, func(s selector) bool {
 		found := lastWord.FindStringSubmatch(s.Selector)
@@ -134,8 +134,8 @@ func (d sitemapDocument) hasTexts(startURL string) bool {
 
 var urlRange = regexp.MustCompile(`\[(\d+)-(\d+)(?::(\d+))?\]`)
 
-// expand replaces each URL with a range, [1-100], [001-100] or [0-100:10], by
-// those of its numbers.
+// expand replaces each URL that has a range, [1-100], [001-100] or [0-100:10], by a URL
+// for each number.
 func expand(startURLs []string) (expanded []string) {
 	for _, startURL := range startURLs {
 		found := urlRange.FindStringSubmatch(startURL)

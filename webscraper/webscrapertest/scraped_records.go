@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// scrapedRecords are those of a created job, made when they are opened.
+// scrapedRecords are a created job's records, generated when they are opened.
 type scrapedRecords struct {
 	products  *products
 	startURLs []string
@@ -24,7 +24,7 @@ func (s *scrapedRecords) open(n int64) io.ReadSeeker {
 	return strings.NewReader(body.String())
 }
 
-// write writes one record, counted from 0.
+// write writes the record with this number, from 0.
 func (s *scrapedRecords) write(body *strings.Builder, number int64) {
 	perStartURL := int64(len(s.rows))
 	startURL := s.startURLs[number/perStartURL]
