@@ -16,7 +16,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// CreateScrapingJobInput says what to scrape.
+// CreateScrapingJobInput describes the job to create.
 type CreateScrapingJobInput struct {
 	SitemapID int64 `json:"sitemap_id"`
 	// Driver is "fast" or "fulljs"; PageLoadDelay and RequestInterval are in whole
@@ -36,31 +36,32 @@ type CreateScrapingJobInput struct {
 	// OnlyLook creates nothing: the result is the latest job with the custom ID and an ID
 	// above After.
 	OnlyLook bool `json:"only_look,omitempty"`
-	// MayExist is set when somebody may have created the job already.
+	// MayExist is set when an earlier run may have created the job already.
 	MayExist bool `json:"may_exist,omitempty"`
-	// RerunOf is a job whose failed and empty URLs take the place of StartURLs, 0 for
-	// none. If it has none, nothing is created.
+	// RerunOf is a job whose failed and empty URLs replace StartURLs, 0 for none. If the job
+	// has no such URLs, nothing is created.
 	RerunOf int64 `json:"rerun_of,omitempty"`
-	// MinPageCredits is how many page credits the account has to have; 0 looks at none.
+	// MinPageCredits is the number of page credits that the account must have; 0: not
+	// checked.
 	MinPageCredits int64 `json:"min_page_credits,omitempty"`
 }
 
-// CreateScrapingJobResult names the job.
+// CreateScrapingJobResult is the created or found job.
 type CreateScrapingJobResult struct {
 	// Wait is that of [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
 	// ScrapingJobID is 0 when there was nothing to create or to find.
 	ScrapingJobID int64 `json:"scrapingjob_id,omitempty"`
-	// Found is set when an earlier attempt had created it.
+	// Found is set when an earlier attempt created it.
 	Found bool `json:"found,omitempty"`
 	// StartURLs counts the URLs of a RerunOf, unless the job was Found.
 	StartURLs int `json:"start_urls,omitempty"`
 }
 
 const (
-	// settling is how long a creation whose answer was lost has to appear in the list.
+	// settling is how long the API may take to list a job whose creation response was lost.
 	settling = 10 * time.Second
-	// maxLookPages of 100 jobs each are read for one look.
+	// maxLookPages pages of 100 jobs are read at most per look.
 	maxLookPages = 10
 	// maxRerunURLs bounds a rerun, and the calls that read its URLs, 100 with each.
 	maxRerunURLs = 5000
@@ -74,7 +75,7 @@ const (
 // broken, or the heartbeat timeout after its worker was killed.
 func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJobInput) (result CreateScrapingJobResult, err error) {
 	c := creation{a: a, ctx: ctx, in: in}
-	c.sent.Store(lastProgress(ctx).Sent) // an attempt that was reset is the first again
+	c.sent.Store(lastProgress(ctx).Sent) // a reset restarts the count of attempts
 	defer keepHeartbeating(ctx, c.progress)()
 	c.mayExist = in.MayExist || activity.GetInfo(ctx).Attempt > 1 || c.sent.Load()
 	purpose := calls{class: postgres.CallsForDownloads, more: c.looks()}
@@ -83,7 +84,7 @@ func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJob
 		return err
 	})
 	switch {
-	case wait > 0 && c.mayExist && !in.MayExist: // which the next attempt has to know
+	case wait > 0 && c.mayExist && !in.MayExist: // the next attempt must know that
 		err = notNow(fmt.Sprintf("create scraping job of sitemap %d", in.SitemapID), wait)
 	case wait > 0:
 		result = CreateScrapingJobResult{Wait: wait}
@@ -102,7 +103,7 @@ type creation struct {
 
 func (c *creation) progress() Progress { return Progress{Sent: c.sent.Load()} }
 
-// looks is how many calls are made before the last one, if lists are of one page.
+// looks is the number of calls before the creation, if each list has one page.
 func (c *creation) looks() (calls int) {
 	if c.in.OnlyLook {
 		return 0
@@ -117,7 +118,7 @@ func (c *creation) looks() (calls int) {
 
 func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err error) {
 	if strings.TrimSpace(c.in.CustomID) == "" {
-		return result, notCreated("a scraping job of sitemap %d without custom_id could not be found again", c.in.SitemapID)
+		return result, notCreated("a scraping job of sitemap %d needs a custom_id: without one, it cannot be found again", c.in.SitemapID)
 	}
 	if c.in.OnlyLook {
 		ids, err := c.list(ctx)
@@ -162,10 +163,10 @@ func (c *creation) settle(looked time.Time) error {
 	}
 }
 
-// send makes the call that is not idempotent. Right before it Temporal says that this
-// attempt is still the one that counts, and notes that it sends: there is no other one
-// until the heartbeat timeout, by which the call has ended. A cancellation does not end
-// the call, or nobody would know of its job.
+// send makes the call that is not idempotent. Right before it, a heartbeat confirms that
+// this attempt is current, and records that it sends: no other attempt starts before the
+// heartbeat timeout, by which the call has ended. A cancellation does not end the call, or
+// its job would be unknown.
 func (c *creation) send(ctx context.Context) (id int64, err error) {
 	info := activity.GetInfo(c.ctx)
 	until, _ := c.ctx.Deadline()
@@ -178,7 +179,7 @@ func (c *creation) send(ctx context.Context) (id int64, err error) {
 	if info.HeartbeatTimeout > 0 {
 		switch err := activity.GetClient(c.ctx).RecordActivityHeartbeat(sending, info.TaskToken, c.progress()); {
 		case temporal.IsCanceledError(err):
-			<-c.ctx.Done() // another heartbeat hears it too
+			<-c.ctx.Done() // the regular heartbeats learn of it, too
 			return 0, c.ctx.Err()
 		case err != nil:
 			return 0, fmt.Errorf("asking Temporal whether this attempt may create the scraping job: %w", err)
@@ -194,13 +195,13 @@ func (c *creation) send(ctx context.Context) (id int64, err error) {
 	return id, fromCloud(err)
 }
 
-// find returns the job that an earlier attempt has created.
+// find returns the job that an earlier attempt created.
 func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, err error) {
 	switch ids, err := c.list(ctx); {
 	case err != nil || len(ids) == 0:
 		return result, err
 	case len(ids) > 1:
-		return result, notCreated("%d scraping jobs of sitemap %d have the custom_id %q: %s; no other one is created. Stop or delete those that are too many in Web Scraper Cloud",
+		return result, notCreated("%d scraping jobs of sitemap %d have the custom_id %q: %s; no new one was created. Stop or delete the extra ones in Web Scraper Cloud",
 			len(ids), c.in.SitemapID, c.in.CustomID, strings.Trim(fmt.Sprint(ids), "[]"))
 	default:
 		return CreateScrapingJobResult{ScrapingJobID: ids[0], Found: true}, nil
@@ -261,26 +262,26 @@ func (c *creation) checkPageCredits(ctx context.Context) error {
 		return fromCloud(err)
 	}
 	if account.PageCredits < c.in.MinPageCredits {
-		return finalError{errorPageCredits, fmt.Sprintf("the account has %d page credits, %d are required (min_page_credits): no scraping job of sitemap %d was created. Get page credits, or require fewer",
+		return finalError{errorPageCredits, fmt.Sprintf("the account has %d page credits, min_page_credits is %d: no scraping job of sitemap %d was created. Get page credits, or lower min_page_credits",
 			account.PageCredits, c.in.MinPageCredits, c.in.SitemapID)}
 	}
 	return nil
 }
 
-// problematicURLs are the failed and empty pages of the job that is run again.
+// problematicURLs returns the failed and empty pages of the job to rerun.
 func (c *creation) problematicURLs(ctx context.Context) (urls []string, err error) {
 	seen := map[string]bool{}
 	for each, err := range c.a.Cloud.ProblematicURLs(ctx, c.in.RerunOf) {
 		switch {
 		case webscraper.IsNotFound(err):
-			return nil, notCreated("the failed and empty pages of scraping job %d are not known any more, it was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE). Run the sitemap again as a whole",
+			return nil, notCreated("scraping job %d was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE), and its list of failed and empty pages with it. Run the whole sitemap again",
 				c.in.RerunOf)
 		case err != nil:
 			return nil, fromCloud(err)
 		case each.Type != "failed" && each.Type != "empty" || seen[each.URL]:
 			continue
 		case len(urls) == maxRerunURLs:
-			return nil, notCreated("scraping job %d has more than %d failed and empty pages. Run the sitemap again as a whole", c.in.RerunOf, maxRerunURLs)
+			return nil, notCreated("scraping job %d has more than %d failed and empty pages. Run the whole sitemap again", c.in.RerunOf, maxRerunURLs)
 		}
 		seen[each.URL] = true
 		urls = append(urls, each.URL)

@@ -247,7 +247,7 @@ func TestJobsOfEarlierRunsAreNotTakenForThisOnes(t *testing.T) {
 	in.MayExist = true
 	_, err = s.create(in)
 	requireFailure(t, err, activities.ErrorNotCreated, false)
-	require.ErrorContains(t, err, fmt.Sprintf(`2 scraping jobs of sitemap 12 have the custom_id "nightly": %d %d; no other one is created`,
+	require.ErrorContains(t, err, fmt.Sprintf(`2 scraping jobs of sitemap 12 have the custom_id "nightly": %d %d; no new one was created`,
 		tonight.ScrapingJobID, tonight.ScrapingJobID+1))
 	require.Equal(t, 5, s.created())
 }
@@ -331,11 +331,11 @@ func TestWhatCannotBeCreatedIsSaidAtOnce(t *testing.T) {
 		"a wrong token": {effect: webscrapertest.FailWith(http.StatusUnauthorized),
 			kind: activities.ErrorRequestRefused, sentence: "put WEBSCRAPER_API_TOKEN of the workers right", calls: 1},
 		"no custom_id": {change: func(in *activities.CreateScrapingJobInput) { in.CustomID = " " },
-			kind: activities.ErrorNotCreated, sentence: "without custom_id"},
+			kind: activities.ErrorNotCreated, sentence: "needs a custom_id"},
 		"too few page credits": {change: func(in *activities.CreateScrapingJobInput) { in.MinPageCredits = 501 },
-			kind: activities.ErrorPageCredits, sentence: "the account has 500 page credits, 501 are required (min_page_credits)", calls: 1},
+			kind: activities.ErrorPageCredits, sentence: "the account has 500 page credits, min_page_credits is 501", calls: 1},
 		"a rerun of a deleted job": {change: func(in *activities.CreateScrapingJobInput) { in.RerunOf = 999 },
-			kind: activities.ErrorNotCreated, sentence: "scraping job 999 are not known any more, it was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE)", calls: 1},
+			kind: activities.ErrorNotCreated, sentence: "scraping job 999 was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE), and its list of failed and empty pages with it", calls: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -390,7 +390,7 @@ func TestRerunScrapesTheFailedAndEmptyPages(t *testing.T) {
 	in.RerunOf = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, ProblematicURLs: problems})
 	_, err = s.create(in)
 	requireFailure(t, err, activities.ErrorNotCreated, false)
-	require.ErrorContains(t, err, "more than 5000 failed and empty pages. Run the sitemap again as a whole")
+	require.ErrorContains(t, err, "more than 5000 failed and empty pages. Run the whole sitemap again")
 }
 
 func TestCreationWaitsForItsCalls(t *testing.T) {

@@ -11,17 +11,17 @@ import (
 	"github.com/lib/pq"
 )
 
-// tableOfView is a plain table with what the sitemap's view has.
+// tableOfView is a plain table with the rows of the sitemap's view.
 const tableOfView = `
 DROP TABLE IF EXISTS bench_read;
 CREATE TABLE bench_read AS SELECT * FROM sitemaps.bench;
 ALTER TABLE bench_read ADD PRIMARY KEY (scrapingjob_id, record_number)`
 
-// discarded has the server make all that it would send, without a client.
+// discarded makes the server compute the whole result without sending it.
 const discarded = `COPY (%s) TO '/dev/null'`
 
-// measureRead measures what readers of a sitemap's view wait for, against a plain
-// table of the same texts. Both have been vacuumed.
+// measureRead compares reading a sitemap's view with reading a plain table of the same
+// texts. Both are vacuumed.
 func measureRead(ctx context.Context, s *stage, r *result) error {
 	p, err := s.importPart(ctx)
 	if err != nil {

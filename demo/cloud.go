@@ -30,16 +30,15 @@ var jobs = []job{
 	{1003, "whole-shop", 200_000},
 }
 
-// newCloud returns the fake. Jobs that are created through its API finish some seconds
-// later.
+// newCloud returns the fake. Jobs created through its API finish some seconds later.
 func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 	return webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Timeline: webscrapertest.Timeline{
 		WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 3 * time.Second,
 	}})
 }
 
-// definition is a sitemap that scrapes as many records as the job has, with the same
-// columns.
+// definition is a sitemap that scrapes as many records, with the same columns, as the job
+// has.
 func (j job) definition() string {
 	const selectors = `
 		{"id":"item","type":"SelectorElement","parentSelectors":["_root"],"selector":"div.thumbnail","multiple":true},

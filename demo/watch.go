@@ -150,7 +150,7 @@ Try next:
 - Import a job again by hand: in the web interface open workflow %s, press "More Actions",
   "Send a Signal", and send reimport. Or:
     TEMPORAL_ADDRESS=%s go run ./starter reimport %s
-- Have the cloud scrape a sitemap, and wait for its records:
+- Scrape a sitemap and wait for its records:
     TEMPORAL_ADDRESS=%s go run ./starter run %s --wait
 - Press Continue in the cloud: the job runs again, grows, and replaces its records at once:
     curl -X POST %s/jobs/%s/continue
