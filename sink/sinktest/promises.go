@@ -31,7 +31,7 @@ var promises = []struct {
 	{"batches are used again", reused},
 	{"a file without records is published", empty},
 	{"the job object and the times are kept", keepsTheJob},
-	{"an import is announced once, with what it is", announced},
+	{"an import is announced once, with its complete event", announced},
 	{"imports of several jobs run at the same time", atTheSameTime},
 }
 
