@@ -47,8 +47,9 @@ func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int
 	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID}, "re-import by hand", settings)
 }
 
-// StartRunSitemap starts the workflow RunSitemap. Started again with the same custom ID, it
-// returns the existing workflow and isNew is false, unless that workflow failed.
+// StartRunSitemap starts the workflow RunSitemap. Called again with the same custom ID, it
+// returns the existing workflow and isNew is false, unless that workflow failed or was
+// canceled.
 func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in RunSitemapInput) (run client.WorkflowRun, isNew bool, err error) {
 	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
 	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
