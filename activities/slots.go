@@ -19,11 +19,11 @@ const patience = time.Second
 type slots struct {
 	mu     sync.Mutex
 	free   int
-	queues [2][]chan struct{} // those who wait, the queue that goes first before the other
+	queues [2][]*int // those who wait, the queue that goes first before the other
 	// reserved counts the polls, and the tasks that they have brought, without a slot
 	// yet. Imports take no heed of them.
 	reserved int
-	changed  chan struct{} // closed when there may be a slot to reserve; nil while nobody waits
+	changed  chan struct{} // closed, and made anew, when somebody's turn may have come
 }
 
 const (
@@ -31,7 +31,39 @@ const (
 	queueOfDownloads
 )
 
-func newSlots(n int) *slots { return &slots{free: n} }
+func newSlots(n int) *slots { return &slots{free: n, changed: make(chan struct{})} }
+
+// change makes a change, and has all look again who wait.
+func (s *slots) change(change func()) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await waits until its turn has come, which takes what it wants, or for ctx to end.
+func (s *slots) await(ctx context.Context, turn func() bool) error {
+	for s != nil {
+		s.mu.Lock()
+		taken, changed := turn(), s.changed
+		s.mu.Unlock()
+		if taken {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (s *slots) release() { s.change(func() { s.free++ }) }
 
 // takeForDownload waits for a slot, or for ctx to end.
 func (s *slots) takeForDownload(ctx context.Context) (release func(), err error) {
@@ -43,109 +75,47 @@ func (s *slots) takeForImport(ctx context.Context) (release func(), err error) {
 	return s.take(ctx, queueOfImports)
 }
 
+func (s *slots) take(ctx context.Context, in int) (release func(), err error) {
+	me := new(int)
+	s.change(func() { s.queues[in] = append(s.queues[in], me) })
+	defer s.change(func() { s.queues[in] = slices.DeleteFunc(s.queues[in], func(each *int) bool { return each == me }) })
+	return s.release, s.await(ctx, func() bool {
+		first := slices.Concat(s.queues[:]...)[0] == me
+		if first && s.free > 0 {
+			s.free--
+			return true
+		}
+		return false
+	})
+}
+
 // takeReserved is for what was polled for with a reservation. It ends with
 // errWorkerBusy if imports have taken the slots.
 func (s *slots) takeReserved(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errWorkerBusy)
 	defer cancel()
-	pass, err := s.take(ctx, queueOfDownloads)
+	taken, err := s.takeForDownload(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.reserve(-1)
 	return func() { // while the poller still holds its permit
 		s.reserve(1)
-		pass()
+		taken()
 	}, nil
-}
-
-func (s *slots) take(ctx context.Context, in int) (release func(), err error) {
-	if s == nil {
-		return func() {}, nil
-	}
-	s.mu.Lock()
-	if s.free > 0 {
-		s.free--
-		s.mu.Unlock()
-		return s.release, nil
-	}
-	turn := make(chan struct{})
-	s.queues[in] = append(s.queues[in], turn)
-	s.mu.Unlock()
-	select {
-	case <-turn:
-		return s.release, nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at := slices.Index(s.queues[in], turn); at >= 0 {
-		s.queues[in] = slices.Delete(s.queues[in], at, at+1)
-	} else {
-		s.pass() // the turn came at the same time
-	}
-	return nil, context.Cause(ctx)
-}
-
-func (s *slots) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pass()
-}
-
-// pass gives a slot to whoever is next.
-func (s *slots) pass() {
-	for in, queue := range s.queues {
-		if len(queue) > 0 {
-			close(queue[0])
-			s.queues[in] = queue[1:]
-			return
-		}
-	}
-	s.free++
-	s.wake()
 }
 
 // awaitReservation waits until a slot is free that is not reserved, or for ctx to
 // end, and reserves it.
 func (s *slots) awaitReservation(ctx context.Context) error {
-	if s == nil {
-		return nil
-	}
-	for {
-		s.mu.Lock()
-		if s.free > max(s.reserved, 0) {
+	return s.await(ctx, func() bool {
+		free := s.free > max(s.reserved, 0)
+		if free {
 			s.reserved++
-			s.mu.Unlock()
-			return nil
 		}
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		changed := s.changed
-		s.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return free
+	})
 }
 
 // reserve adds to the reservations, or takes one back.
-func (s *slots) reserve(n int) {
-	if s == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reserved += n
-	s.wake()
-}
-
-func (s *slots) wake() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-}
+func (s *slots) reserve(n int) { s.change(func() { s.reserved += n }) }
