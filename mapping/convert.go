@@ -83,9 +83,10 @@ func (m *Mapping) NewConverter() *Converter {
 
 // Row makes a row of a record, one JSON object that PostgreSQL takes as jsonb:
 // one value for each of the mapping's columns, in their order, as text that the
-// column's type takes as it is, or nil for NULL. The values are valid until the
-// next call, as long as record is not changed. The error is a sentence for a
-// person about the first column that the record does not fit.
+// column's type reads as it is, or nil for NULL; those beyond the limits of a type
+// are PostgreSQL's to refuse. The values are valid until the next call, as long as
+// record is not changed. The error is a sentence for a person about the first column
+// that the record does not fit.
 //
 // Of a record that is not JSON, it returns values or an error without a meaning.
 func (c *Converter) Row(record []byte) (values [][]byte, err error) {
@@ -199,7 +200,7 @@ func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 			return nil, errNotANumber
 		}
 		if column.Type == Numeric {
-			return text, number.checkNumeric()
+			return text, nil
 		}
 		begin := len(c.text)
 		var err error

@@ -6,17 +6,11 @@ import (
 	"strconv"
 )
 
-// What PostgreSQL's numeric holds at most.
-const (
-	maxDigitsBefore = 131072 // the point
-	maxDigitsAfter  = 16383
-	// maxExponent is more than any number within those limits can need.
-	maxExponent = 1_000_000
-)
+// maxExponent is more than any number that PostgreSQL's numeric holds can need.
+const maxExponent = 1_000_000
 
 var (
 	errNotANumber      = errors.New("is not a number")
-	errTooManyDigits   = errors.New("has more digits than PostgreSQL's numeric holds")
 	errNotWhole        = errors.New("is not a whole number")
 	errIntegerTooLarge = errors.New("is beyond the range of a 64-bit integer")
 )
@@ -85,19 +79,6 @@ func (d decimal) significant() (first []byte, before int) {
 	}
 	first = bytes.TrimLeft(d.fraction, "0")
 	return first, d.exponent - (len(d.fraction) - len(first))
-}
-
-// checkNumeric says why PostgreSQL's numeric does not take the number.
-func (d decimal) checkNumeric() error {
-	first, before := d.significant()
-	switch {
-	case d.exponent > maxExponent || d.exponent < -maxExponent:
-	case len(d.fraction)-d.exponent > maxDigitsAfter: // zeros count
-	case len(first) > 0 && before > maxDigitsBefore:
-	default:
-		return nil
-	}
-	return errTooManyDigits
 }
 
 // appendInteger appends the number as an integer of 64 bits.

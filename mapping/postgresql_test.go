@@ -49,19 +49,6 @@ func TestPostgreSQLTakesTheValuesAsTheyAre(t *testing.T) {
 	}
 }
 
-// What is refused here, PostgreSQL would refuse too: nothing is lost that it
-// would have kept.
-func TestPostgreSQLTakesNoNumberBeyondTheLimits(t *testing.T) {
-	db := connect(t)
-	converter := column(t, "type: numeric").NewConverter()
-	for _, text := range []string{"1e131072", "0.1e131073", "1e-16384", "0e-16384", "1.5e-16383", strings.Repeat("9", 131073), "0." + strings.Repeat("0", 16384)} {
-		_, err := converter.Row(fmt.Appendf(nil, `{"v":%q}`, text))
-		require.ErrorContains(t, err, "more digits", "%.80s", text)
-		_, err = db.Exec(`SELECT $1::numeric`, text)
-		require.Error(t, err, "%.80s", text)
-	}
-}
-
 func TestPostgreSQLReadsTimesAsTheyWereMeant(t *testing.T) {
 	db := connect(t)
 	converter := column(t, `type: timestamp, layout: "2006-01-02 15:04", time_zone: Europe/Riga`).NewConverter()

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,6 +38,26 @@ func TestRecordThatDoesNotFitIsImportedWithoutARow(t *testing.T) {
 		`4: PostgreSQL refuses it: new row for relation "products" violates check constraint "products_price_check"`,
 		`5: PostgreSQL refuses it: numeric field overflow`,
 		`6: PostgreSQL refuses it: null value in column "in Stock" of relation "products" violates not-null constraint`,
+	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.unmapped_records ORDER BY record_number`))
+}
+
+func TestValuesBeyondTheLimitsOfATypeHaveNoRow(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	store := mapped(t, db, `
+mappings:
+  - {sitemap: shop, table: public.limits, mode: replace-job, columns: [{name: n, type: numeric}, {name: j, type: jsonb, clean: [parse-json]}]}`)
+	published(t, store, 1, "shop",
+		`{"n":"1e131071","j":"[1e131071]"}`, `{"n":"1e131072"}`, `{"n":"1e-16384"}`, `{"n":"1e99999999999"}`,
+		`{"j":"[1e200000]"}`, `{"j":"[\"\\u0000\"]"}`, `{"j":"`+strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+`"}`, `{"n":"2"}`)
+	require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM public.limits`))
+	require.Equal(t, int64(8), count(t, db, visible), "what was scraped is there all the same")
+	require.Equal(t, []string{
+		`2: PostgreSQL refuses it: value overflows numeric format`,
+		`3: PostgreSQL refuses it: value overflows numeric format`,
+		`4: PostgreSQL refuses it: value overflows numeric format`,
+		`5: PostgreSQL refuses it: value overflows numeric format`,
+		`6: PostgreSQL refuses it: unsupported Unicode escape sequence`,
 	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.unmapped_records ORDER BY record_number`))
 }
 
