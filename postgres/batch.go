@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -30,8 +29,6 @@ type importBatch struct {
 	// writer and chunk are for the COPY data of the records.
 	writer recordWriter
 	chunk  []byte
-	// unchecked is set when records were taken on trust: PostgreSQL checks them.
-	unchecked bool
 	// end is the mark that the batch's commit sets, in the file.
 	end, lastRecordNumber int64
 }
@@ -58,22 +55,20 @@ func (i *attempt) NewBatch() sink.Batch {
 }
 
 // Add takes one record, copying data; records come in the file's order, for all
-// batches of an import together. A record that [CheckRecord] refuses is
-// rejected with the reason: now, or, as long as there has been none, when
-// PostgreSQL refuses the batch, which checks the same and more.
+// batches of an import together. A record that [CheckRecord] refuses is rejected
+// with the reason: now, or when PostgreSQL, which checks the same and more, refuses
+// the batch.
 func (b *importBatch) Add(number int64, data []byte) {
 	b.AddChanged(number, data, data)
 }
 
 // AddChanged is Add for data that came as raw, copying that too.
 func (b *importBatch) AddChanged(number int64, data, raw []byte) {
-	if len(data) == 0 || data[0] != '{' || b.of.careful.Load() || b.of.mapped != nil {
+	if b.of.mapped != nil || !bytes.HasPrefix(data, []byte("{")) {
 		if err := CheckRecord(data); err != nil {
 			b.Reject(number, raw, err.Error())
 			return
 		}
-	} else {
-		b.unchecked = true
 	}
 	b.add(number, data, raw)
 }
@@ -138,19 +133,18 @@ func (b *importBatch) Reset() {
 	if cap(b.chunk) > 2*copyChunkBytes { // there was a very long record
 		b.chunk = nil
 	}
-	b.unchecked = false
 }
 
-// check rejects those of the records that CheckRecord refuses.
-func (b *importBatch) check() {
-	b.unchecked = false
-	b.records = slices.DeleteFunc(b.records, func(record batchRecord) bool {
-		err := CheckRecord(b.json(record))
-		if err != nil {
-			b.Reject(record.number, b.raw(record), err.Error())
+// check tells the records apart that CheckRecord refuses.
+func (b *importBatch) check() (passed []batchRecord, refused []reject) {
+	for _, record := range b.records {
+		if err := CheckRecord(b.json(record)); err != nil {
+			refused = append(refused, reject{number: record.number, raw: b.raw(record), reason: err.Error()})
+		} else {
+			passed = append(passed, record)
 		}
-		return err != nil
-	})
+	}
+	return passed, refused
 }
 
 // json is a record, and raw is it as it came.

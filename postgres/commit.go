@@ -102,11 +102,6 @@ func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed
 // unmapped, with the reason, while the others of the batch are imported.
 func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, committed func(sink.Batch)) error {
 	err := i.commit(ctx, conn, batch, turn, copyRecords)
-	if refused(err) && batch.unchecked {
-		i.careful.Store(true) // where one is, there are more
-		batch.check()
-		err = i.commit(ctx, conn, batch, turn, copyRecords)
-	}
 	if refused(err) || i.mapped.refuses(err) {
 		err = i.commit(ctx, conn, batch, turn, copyAccepted)
 	}

@@ -104,7 +104,9 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 // copyAccepted writes the records but for those that PostgreSQL refuses. What only the
 // mapping's table refuses is imported without a row there.
 func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
-	accepted, refused, err := batch.recordTable().copyAccepted(ctx, tx, batch.records)
+	passed, refused := batch.check()
+	accepted, further, err := batch.recordTable().copyAccepted(ctx, tx, passed)
+	refused = append(refused, further...)
 	if err != nil || batch.of.mapped == nil {
 		return refused, nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -28,10 +27,6 @@ type attempt struct {
 
 	// rowPrefix begins every row of the COPY data.
 	rowPrefix []byte
-	// careful has every record checked before PostgreSQL gets it; set for good
-	// when it has refused one.
-	careful atomic.Bool
-
 	// mapped is nil if the records become rows of no table beside.
 	mapped *mappedRows
 	// problem is what publishing has not done besides.
