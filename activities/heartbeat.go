@@ -8,18 +8,17 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Progress is the heartbeat of the activities that take long.
 type Progress struct {
 	// Waiting is set while the worker has no slot free for this step.
-	Waiting  bool  `json:"waiting,omitempty"`
-	Bytes    int64 `json:"bytes"`
-	OfBytes  int64 `json:"of_bytes,omitempty"`
-	Records  int64 `json:"records,omitempty"`
-	Rejected int64 `json:"rejected,omitempty"`
-	Skipped  int64 `json:"skipped,omitempty"`
-	Unmapped int64 `json:"unmapped,omitempty"`
+	Waiting bool  `json:"waiting,omitempty"`
+	Bytes   int64 `json:"bytes"`
+	OfBytes int64 `json:"of_bytes,omitempty"`
+	sink.Counts
 	// OfRecords is how many records the job has by its own account.
 	OfRecords int64 `json:"of_records,omitempty"`
 	// Removed counts the records of replaced imports that are gone.

@@ -102,8 +102,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 		at := Progress{OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed}
 		if attempt != nil {
 			mark := attempt.Mark()
-			at.Bytes, at.Records, at.Rejected, at.Skipped = mark.Bytes, mark.Records, mark.Rejected, mark.Skipped
-			at.Unmapped = mark.Unmapped
+			at.Bytes, at.Counts = mark.Bytes, mark.Counts
 		}
 		return at
 	}
@@ -153,11 +152,9 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	if err := a.Spool.remove(in.File); err != nil {
 		return result, fmt.Errorf("removing the spool file: %w", err)
 	}
-	mark := attempt.Mark()
-	result.ImportID, result.Records, result.Rejected, result.Skipped = attempt.ID(), mark.Records, mark.Rejected, mark.Skipped
-	result.Unmapped = mark.Unmapped
-	if a.Archive == nil || !attempt.Published() {
-		result.Cut = mark.Cut
+	result.ImportID, result.Counts = attempt.ID(), attempt.Mark().Counts
+	if a.Archive != nil && attempt.Published() {
+		result.Cut = 0 // the archive has them whole
 	}
 	result.Published, result.Problem = attempt.Published(), attempt.Problem()
 	return result, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -23,7 +24,7 @@ func importing(attempt int32, seconds int, records int64) overview.Import {
 		Progress: workflows.Progress{Step: workflows.StepImport, StoredRecordCount: 10_000},
 		Activity: &overview.Activity{
 			Name: "ImportRecords", Attempt: attempt, StartedAt: &start, LastHeartbeat: &heartbeat,
-			Heartbeat: activities.Progress{Records: records - 1, Rejected: 1, Bytes: records * 100, OfBytes: 1_000_000},
+			Heartbeat: activities.Progress{Counts: sink.Counts{Records: records - 1, Rejected: 1}, Bytes: records * 100, OfBytes: 1_000_000},
 		},
 	}
 }
