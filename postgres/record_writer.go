@@ -9,11 +9,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// What is kept of records with very many members, or very long keys, is bounded.
-const (
-	maxMembers = 2 * maxColumns
-	maxKeptKey = 1000 // bytes
-)
+// maxMembers bounds what is kept of records with very many members.
+const maxMembers = 2 * maxColumns
 
 // recordWriter writes records as COPY's text format wants them, and takes note
 // of their columns.
@@ -26,17 +23,13 @@ type recordWriter struct {
 	// columns are those of the records since the reset, in the spelling of the
 	// views; two spellings of a key are one column twice.
 	columns []string
-	// names are what members begin with, by the keys that were met, as they stand in the
-	// JSON, escapes included: one that was met is not copied again.
-	names map[string]string
-	// added are those whose columns are in columns.
+	// added are the keys whose columns are in columns, as they stand in the JSON.
 	added map[string]bool
 
 	// keys are those of the record before, which are nearly always the next one's,
 	// and order is that of their members in jsonb, empty if it is not known.
-	keys   []string
-	begins []string // what their members begin with, up to the value
-	order  []int
+	keys  []string
+	order []int
 	// shape is that of records with the keys, once two have had them.
 	shape *jsontext.Shape
 	// members are those of the record in hand.
@@ -47,7 +40,7 @@ type recordWriter struct {
 func (w *recordWriter) reset() {
 	w.columns = w.columns[:0]
 	clear(w.added)
-	w.keys, w.begins, w.shape = w.keys[:0], w.begins[:0], nil
+	w.keys, w.shape = w.keys[:0], nil
 }
 
 // append appends the record, without the newline at its end.
@@ -78,54 +71,39 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 	members := jsontext.MembersOf(record[max(0, bytes.IndexByte(record, '{')):])
 	length := len("{}") - len(",")
 	for len(w.members) < maxMembers {
+		member, ok := members.Next()
+		if !ok {
+			break
+		}
 		n := len(w.members)
-		var text []byte
-		known := n < len(w.keys)
-		if known {
-			text, known = members.NextNamed(w.begins[n])
+		if key := member.Key(); n == len(w.keys) || w.keys[n] != string(key) {
+			same = false
+			w.meet(n, string(key))
 		}
-		if !known {
-			member, ok := members.Next()
-			if !ok {
-				break
-			}
-			text = member.Text
-			if key := member.Key(); n == len(w.keys) || w.keys[n] != string(key) {
-				same = false
-				w.meet(n, key)
-			}
-		}
-		w.members = append(w.members, text)
-		length += len(",") + len(text)
+		w.members = append(w.members, member.Text)
+		length += len(",") + len(member.Text)
 	}
 	if n := len(w.members); !same || n != len(w.keys) {
-		w.keys, w.begins, w.shape = w.keys[:n], w.begins[:n], nil
+		w.keys, w.shape = w.keys[:n], nil
 		w.sort()
 	} else if w.shape == nil {
-		w.shape = jsontext.NewShape(slices.Values(w.begins))
+		w.shape = jsontext.NewShape(slices.Values(w.keys))
 	}
 	return members.Ended() && length == len(record)
 }
 
 // meet notes the key of the n-th member.
-func (w *recordWriter) meet(n int, key []byte) {
-	if w.names == nil {
-		w.names, w.added = map[string]string{}, map[string]bool{}
+func (w *recordWriter) meet(n int, key string) {
+	w.keys = append(w.keys[:n], key)
+	if w.added[key] || len(w.added) == maxMembers {
+		return
 	}
-	begin, met := w.names[string(key)]
-	if !met {
-		begin = `"` + string(key) + `":`
-		if len(w.names) < maxMembers && len(key) < maxKeptKey {
-			w.names[string(key)] = begin
-		}
+	if w.added == nil {
+		w.added = map[string]bool{}
 	}
-	name := begin[len(`"`) : len(begin)-len(`":`)]
-	w.keys, w.begins = append(w.keys[:n], name), append(w.begins[:n], begin)
-	if !w.added[name] && len(w.added) < maxMembers {
-		w.added[name] = true
-		if column, ok := columnOf(name); ok {
-			w.columns = append(w.columns, column)
-		}
+	w.added[key] = true
+	if column, ok := columnOf(key); ok {
+		w.columns = append(w.columns, column)
 	}
 }
 

@@ -3,8 +3,6 @@
 // JSON it makes what sense it can, and it always ends.
 package jsontext
 
-import "bytes"
-
 // Members walks the members of a JSON object.
 type Members struct {
 	text []byte
@@ -60,35 +58,6 @@ func (m *Members) Next() (member Member, ok bool) {
 	}
 	m.goOn(end)
 	return Member{Text: text[begin:end], keyEnd: keyEnd - 1 - begin, valueStart: value - begin}, true
-}
-
-// NextNamed is a faster Next, for a member that begins so: with a key in its quotes and
-// a colon, and no white space before the value. If the next member is another, or may
-// be, NextNamed stays before it and returns false.
-func (m *Members) NextNamed(name string) (text []byte, ok bool) {
-	text = m.text[m.at:]
-	value := len(name)
-	if len(text) <= value || string(text[:value]) != name {
-		return nil, false
-	}
-	var end int
-	if text[value] != '"' {
-		if end = valueEnd(text, value); end <= value {
-			return nil, false
-		}
-	} else {
-		quote := bytes.IndexByte(text[value+1:], '"')
-		if quote < 0 {
-			return nil, false
-		}
-		if end = value + quote + 2; text[end-2] == '\\' {
-			if end = StringEnd(text, value); end == 0 {
-				return nil, false
-			}
-		}
-	}
-	m.goOn(m.at + end)
-	return text[:end], true
 }
 
 // goOn goes from the end of a member to the next one, or to the brace at the end.

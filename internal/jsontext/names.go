@@ -21,7 +21,7 @@ type Names struct {
 	begins []int    // where in inside those of each object or array begin
 }
 
-// name is one, with text as members begin that have it.
+// name is one, with text as it stands between its quotes.
 type name struct {
 	text string
 	same *name // itself, or the one that it is another spelling of
@@ -46,20 +46,14 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 	members, before := MembersOf(object), &n.first
 	n.before, n.walked = n.walked, n.before[:0]
 	for {
-		var value []byte
-		next, ok := before.next, false
-		if next != nil {
-			if value, ok = members.NextNamed(next.text); ok {
-				value = value[len(next.text):]
-			}
+		member, more := members.Next()
+		if !more {
+			n.learnShape(own)
+			return own, inside
 		}
-		if !ok {
-			member, more := members.Next()
-			if !more {
-				n.learnShape(own)
-				return own, inside
-			}
-			value, next = member.Value(), n.find(member.Key())
+		key, value, next := member.Key(), member.Value(), before.next
+		if next == nil || next.text != string(key) {
+			next = n.find(key)
 			before.next = next
 		}
 		own = own || next.same.in == n.object
@@ -96,8 +90,8 @@ func (n *Names) find(text []byte) *name {
 	if known := n.known[string(text)]; known != nil {
 		return known
 	}
-	found := &name{text: `"` + string(text) + `":`}
-	n.known[string(text)] = found
+	found := &name{text: string(text)}
+	n.known[found.text] = found
 	n.bytes += 2*len(text) + 100
 	found.same = found
 	if plain := n.plain(text); !bytes.Equal(plain, text) {

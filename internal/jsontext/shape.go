@@ -11,14 +11,14 @@ type Shape struct {
 	around []string // the texts before, between and after the values
 }
 
-// NewShape returns the shape of objects whose members begin so: with a key in its
-// quotes and a colon.
-func NewShape(begins iter.Seq[string]) *Shape {
+// NewShape returns the shape of objects whose members have these keys, as they stand
+// between their quotes.
+func NewShape(keys iter.Seq[string]) *Shape {
 	s := &Shape{}
-	before := "{"
-	for begin := range begins {
-		s.around = append(s.around, before+begin+`"`)
-		before = `",`
+	before := `{"`
+	for key := range keys {
+		s.around = append(s.around, before+key+`":"`)
+		before = `","`
 	}
 	s.around = append(s.around, `"}`)
 	return s
