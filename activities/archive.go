@@ -44,14 +44,10 @@ func (a *Activities) archiveFile(ctx context.Context, in ImportRecordsInput, pro
 		progress.Archived = read.Load()
 		return progress
 	})()
-	ctx, cancel := cancelOnWorkerStop(ctx)
-	defer cancel()
-	err := a.putIntoArchive(ctx, in, &read)
+	err := untilWorkerStops(ctx, func(ctx context.Context) error { return a.putIntoArchive(ctx, in, &read) })
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(context.Cause(ctx), errWorkerStopping):
-		return errWorkerStopping
+	case err == nil, errors.Is(err, errWorkerStopping):
+		return err
 	case errors.Is(err, archive.ErrOtherContent):
 		err = fmt.Errorf("%w: %w", errFileGone, err)
 	case !errors.Is(err, errFileGone):
@@ -123,20 +119,16 @@ func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, r
 	if a.Archive == nil {
 		return result, nil
 	}
-	var read, ofBytes atomic.Int64
-	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: ofBytes.Load()} })()
-	ctx, cancel := cancelOnWorkerStop(ctx)
-	defer cancel()
-	err := a.restoreLatest(ctx, in, &result, &read, &ofBytes)
-	if err != nil && errors.Is(context.Cause(ctx), errWorkerStopping) {
-		err = errWorkerStopping
+	partial := newPartialFile(a.Spool, in.File, a.WorkerTaskQueue, Progress{})
+	defer keepHeartbeating(ctx, partial.progress)()
+	err := untilWorkerStops(ctx, func(ctx context.Context) error { return a.restoreLatest(ctx, in, &result, partial) })
+	if err != nil {
+		partial.leave(ctx, false)
 	}
 	return result, err
 }
 
-func (a *Activities) restoreLatest(
-	ctx context.Context, in DownloadScrapingJobInput, result *DownloadScrapingJobResult, read, ofBytes *atomic.Int64,
-) (err error) {
+func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobInput, result *DownloadScrapingJobResult, partial *partialFile) (err error) {
 	latest, content, err := a.Archive.OpenLatest(ctx, in.ScrapingJobID)
 	if err != nil {
 		return archiveError{err}
@@ -145,7 +137,6 @@ func (a *Activities) restoreLatest(
 		return nil
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
-	ofBytes.Store(latest.Bytes)
 	var job sink.ScrapingJob
 	if err := json.Unmarshal(latest.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
 		return archiveError{fmt.Errorf("%w: the newest file of scraping job %d has the job object of another job", archive.ErrCorrupt, in.ScrapingJobID)}
@@ -153,10 +144,17 @@ func (a *Activities) restoreLatest(
 	if err := a.Spool.checkFree(latest.Bytes); err != nil {
 		return err
 	}
-	from := &countingReader{Reader: content, ctx: ctx, read: read}
-	err = a.fill(ctx, in.File, from)
+	partial.told.Store(&Progress{OfBytes: latest.Bytes})
+	if err := partial.open(ctx); err != nil {
+		return err
+	}
+	from := &countingReader{Reader: content, ctx: ctx, read: new(atomic.Int64)}
+	_, err = io.Copy(partial, from)
 	if from.err != nil {
 		return archiveError{from.err}
+	}
+	if err == nil {
+		err = partial.finish()
 	}
 	if err != nil {
 		return err
@@ -164,23 +162,6 @@ func (a *Activities) restoreLatest(
 	result.Bytes, result.SHA256, result.Format = latest.Bytes, latest.SHA256, latest.Format
 	result.Archived = &job
 	return nil
-}
-
-// fill makes the spool file of that name from what is read, which is whole if it ends
-// with io.EOF.
-func (a *Activities) fill(ctx context.Context, name string, from io.Reader) error {
-	partial := newPartialFile(a.Spool, name, a.WorkerTaskQueue, Progress{})
-	err := partial.open(ctx)
-	if err == nil {
-		_, err = io.Copy(partial, from)
-	}
-	if err == nil {
-		err = partial.finish()
-	}
-	if err != nil {
-		partial.leave(ctx, false)
-	}
-	return err
 }
 
 // removeOldArchivedFiles removes what the archive need not keep any longer.

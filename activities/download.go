@@ -249,21 +249,16 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 // transfer fills the partial file: with what the attempt before has left, and
 // with the rest from the cloud.
 func (a *Activities) transfer(ctx context.Context, in DownloadScrapingJobInput, partial *partialFile) error {
-	stoppable, cancel := cancelOnWorkerStop(ctx)
-	defer cancel()
-	err := partial.open(stoppable)
-	if err == nil {
+	return untilWorkerStops(ctx, func(stoppable context.Context) error {
+		if err := partial.open(stoppable); err != nil {
+			return err
+		}
 		options := partial.downloadOptions(ctx)
 		options.Raw = in.Source.Raw
 		format := webscraper.Format(cmp.Or(in.Source.Format, FormatJSON))
-		if _, err = a.Cloud.DownloadScrapingJob(stoppable, in.ScrapingJobID, partial, format, options); err != nil {
-			err = cloudError{err}
-		}
-	}
-	if cause := context.Cause(stoppable); err != nil && errors.Is(cause, errWorkerStopping) {
-		return cause
-	}
-	return err
+		_, err := a.Cloud.DownloadScrapingJob(stoppable, in.ScrapingJobID, partial, format, options)
+		return fromCloud(err)
+	})
 }
 
 // goesOn says whether another attempt can go on with what this one leaves: the

@@ -154,6 +154,18 @@ func cancelOnWorkerStop(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() { cancel(nil) }
 }
 
+// untilWorkerStops does what ends with its context, and says when it is the worker's stop
+// that has ended it.
+func untilWorkerStops(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := cancelOnWorkerStop(ctx)
+	defer cancel()
+	err := do(ctx)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errWorkerStopping) {
+		return cause
+	}
+	return err
+}
+
 func workerStopping(ctx context.Context) bool {
 	select {
 	case <-activity.GetWorkerStopChannel(ctx):
