@@ -21,14 +21,14 @@ type connection struct {
 	unusable   atomic.Bool
 }
 
-// lifted are the timeouts that end what takes long. An import takes long, and its
-// heartbeat ends it. Those that a version does not have are not in pg_settings.
+// beginSession lifts the timeouts that end what takes long. An import takes long, and
+// its heartbeat ends it. Those that a version does not have are not in pg_settings.
 // Startup parameters would say the same, but PgBouncer refuses them.
-const lifted = `('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')`
-
 const beginSession = `
 SELECT pg_backend_pid(), pg_is_in_recovery(),
-       (SELECT count(set_config(name, '0', false)) FROM pg_settings WHERE name IN ` + lifted + ` AND setting <> '0')`
+       (SELECT count(set_config(name, '0', false)) FROM pg_settings
+        WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')
+          AND setting <> '0')`
 
 // ErrReadOnly is for a server that does not have what was published last, perhaps: a
 // standby, or a primary server of before that was made read-only.

@@ -24,9 +24,6 @@ type Examination struct {
 	Forbidden []string
 	// MayCreate is set when the role may create schema scrapehaul, or migrate it.
 	MayCreate bool
-	// Timeouts are those that are set for the role or the database, like
-	// "statement_timeout=5s (role importer)". The connections of [Open] lift them.
-	Timeouts []string
 	// Replicas is how many standbys are attached, Synchronous whether a commit waits
 	// for any.
 	Replicas    int
@@ -47,15 +44,6 @@ SELECT clock_timestamp(), current_setting('transaction_read_only')::boolean, to_
         WHERE coalesce(state, '') <> 'backup' AND pid NOT IN
               (SELECT active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND active_pid IS NOT NULL)),
        current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`
-
-const selectTimeouts = `
-SELECT coalesce(array_agg(setting || ' (' || concat_ws(' in ', 'role ' || rolname, 'database ' || datname) || ')' ORDER BY setting), '{}')
-FROM pg_db_role_setting
-CROSS JOIN unnest(setconfig) AS setting
-LEFT JOIN pg_roles ON pg_roles.oid = setrole
-LEFT JOIN pg_database ON pg_database.oid = setdatabase
-WHERE split_part(setting, '=', 1) IN ` + lifted + ` AND split_part(setting, '=', 2) <> '0'
-  AND (setrole = 0 OR rolname = session_user) AND (setdatabase = 0 OR datname = current_database())`
 
 const selectForbidden = `
 SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
@@ -84,9 +72,6 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	err = db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &there, &found.MayCreate, &found.Replicas, &found.Synchronous)
 	if err != nil {
 		return found, fmt.Errorf("examining the database: %w", err)
-	}
-	if err := db.QueryRowxContext(ctx, selectTimeouts).Scan(pq.Array(&found.Timeouts)); err != nil {
-		return found, fmt.Errorf("reading the settings of the role and the database: %w", err)
 	}
 	if found.PooledTransactions, err = sharesBackends(ctx, db); err != nil {
 		return found, fmt.Errorf("looking whether a connection is a session: %w", err)

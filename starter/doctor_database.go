@@ -68,9 +68,6 @@ func (d *doctor) checkSchema(found postgres.Examination) {
 	if found.PooledTransactions {
 		d.fix("DATABASE_URL leads to a pooler that keeps no sessions: set PgBouncer's pool_mode to session, or use the address of PostgreSQL itself")
 	}
-	if len(found.Timeouts) > 0 {
-		d.line("hint", "%s: our own connections lift that, since heartbeats end what takes too long", strings.Join(found.Timeouts, ", "))
-	}
 	if found.Replicas > 0 && !found.Synchronous {
 		d.line("hint", "standby servers attached: %d; no commit waits for them (synchronous_standby_names), so a failover can lose what was published last", found.Replicas)
 	}
