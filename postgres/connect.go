@@ -100,6 +100,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 // sockets are those of one connection: its own, and one for each request to
 // cancel what it does, which lib/pq makes when a context is over.
 type sockets struct {
+	pq.Dialer // nil: lib/pq dials with a context where it can
 	dialer    *net.Dialer
 	connected atomic.Bool // the first one is
 
@@ -110,20 +111,7 @@ type sockets struct {
 	moved atomic.Int64 // when the own one has last sent or received, in Unix nanoseconds
 }
 
-var (
-	_ pq.Dialer        = (*sockets)(nil)
-	_ pq.DialerContext = (*sockets)(nil)
-)
-
-func (s *sockets) Dial(network, address string) (net.Conn, error) {
-	return s.DialContext(context.Background(), network, address)
-}
-
-func (s *sockets) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return s.DialContext(ctx, network, address)
-}
+var _ pq.DialerContext = (*sockets)(nil)
 
 func (s *sockets) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	toCancel := s.connected.Load()

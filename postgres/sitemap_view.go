@@ -34,7 +34,7 @@ FROM scrapehaul.sitemap_views WHERE sitemap_name = $1 FOR UPDATE`
 // new view its name at a time: "sitemaps" in ASCII.
 const viewNamesLock int64 = 0x736974656d617073
 
-const isViewName = `SELECT EXISTS (SELECT FROM scrapehaul.sitemap_views WHERE view_name = $1)`
+const selectViewNames = `SELECT view_name FROM scrapehaul.sitemap_views`
 
 const insertView = `INSERT INTO scrapehaul.sitemap_views (sitemap_name, view_name) VALUES ($1, $2)`
 
@@ -73,25 +73,19 @@ func refreshView(ctx context.Context, tx transaction, sitemapName string, column
 func findView(ctx context.Context, tx transaction, sitemapName string) (*sitemapView, error) {
 	view := &sitemapView{SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}} // nil is NULL
 	err := tx.GetContext(ctx, view, lockView, sitemapName)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return view, err
-	}
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err != nil {
-		return nil, err
-	}
-	err = tx.GetContext(ctx, view, lockView, sitemapName) // another one may have made it meanwhile
-	if !errors.Is(err, sql.ErrNoRows) {
-		return view, err
-	}
-	view.ViewName = identifier(sitemapName, func(name string) (taken bool) {
-		if err == nil || errors.Is(err, sql.ErrNoRows) {
-			err = tx.GetContext(ctx, &taken, isViewName, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err == nil {
+			err = tx.GetContext(ctx, view, lockView, sitemapName) // another one may have made it meanwhile
 		}
-		return taken
-	})
-	if err != nil {
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return view, err
+	}
+	var names []string
+	if err := tx.SelectContext(ctx, &names, selectViewNames); err != nil {
 		return nil, err
 	}
+	view.ViewName = identifier(sitemapName, func(name string) bool { return slices.Contains(names, name) })
 	_, err = tx.ExecContext(ctx, insertView, sitemapName, view.ViewName)
 	return view, err
 }

@@ -433,25 +433,21 @@ func announced(c *check) {
 }
 
 func atTheSameTime(c *check) {
-	const jobs = 4
-	var (
-		running sync.WaitGroup
-		mu      sync.Mutex
-	)
-	for i := range int64(jobs) {
-		one := &check{ctx: c.ctx, sink: c.sink, read: c.read, job: 50 + i}
+	var running sync.WaitGroup
+	jobs := make([]*check, 4)
+	for i := range jobs {
+		jobs[i] = &check{ctx: c.ctx, sink: c.sink, read: c.read, job: 50 + int64(i)}
 		running.Go(func() {
-			one.run(func(one *check) {
-				for pass := 1; pass <= 3; pass++ {
-					one.publish(pass, 100*int64(pass))
-					one.sees("after publishing", pass, 100*int64(pass))
-				}
-				one.removed(2)
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			c.problems = append(c.problems, one.problems...)
+			one := jobs[i]
+			for pass := 1; pass <= 3; pass++ {
+				one.publish(pass, 100*int64(pass))
+				one.sees("after publishing", pass, 100*int64(pass))
+			}
+			one.removed(2)
 		})
 	}
 	running.Wait()
+	for _, one := range jobs {
+		c.problems = append(c.problems, one.problems...)
+	}
 }

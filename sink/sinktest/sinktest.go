@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -51,18 +53,11 @@ type check struct {
 	problems []error
 }
 
-// failed ends a check that cannot go on.
-type failed struct{}
-
+// run checks the promise in a goroutine of its own, which must ends.
 func (c *check) run(hold func(*check)) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			if _, ok := panicked.(failed); !ok {
-				panic(panicked)
-			}
-		}
-	}()
-	hold(c)
+	var running sync.WaitGroup
+	running.Go(func() { hold(c) })
+	running.Wait()
 }
 
 func (c *check) errorf(format string, args ...any) {
@@ -73,7 +68,7 @@ func (c *check) errorf(format string, args ...any) {
 func (c *check) must(doing string, err error) {
 	if err != nil {
 		c.errorf("%s: %w", doing, err)
-		panic(failed{})
+		runtime.Goexit()
 	}
 }
 
