@@ -21,7 +21,9 @@ import (
 func (i *attempt) CommitBatches(caller context.Context, connections int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch)) error {
 	ctx, fail := context.WithCancelCause(caller)
 	defer fail(nil)
-	source := &batchSource{next: next, turn: i.turn}
+	first := make(chan struct{})
+	close(first)
+	source := &batchSource{next: next, last: first}
 	var (
 		running sync.WaitGroup
 		stuck   atomic.Pointer[error] // where the caller's end has met a statement
@@ -55,30 +57,34 @@ func (i *attempt) CommitBatches(caller context.Context, connections int, next fu
 type batchSource struct {
 	mu   sync.Mutex
 	next func(context.Context) (sink.Batch, error)
-	turn int
+	last chan struct{} // closed when the batch handed out last is committed
 	done bool
 	err  error // of next
 }
 
+// turn is a batch's: it comes when before is closed, and ended is to be closed after it.
+type turn struct{ before, ended chan struct{} }
+
 // take returns nil when there is nothing more to commit.
-func (s *batchSource) take(ctx context.Context) (batch *importBatch, turn int) {
+func (s *batchSource) take(ctx context.Context) (batch *importBatch, of turn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done || ctx.Err() != nil {
-		return nil, 0
+		return nil, turn{}
 	}
 	next, err := s.next(ctx)
 	if next == nil || err != nil {
 		s.err, s.done = err, true
-		return nil, 0
+		return nil, turn{}
 	}
 	batch, ok := next.(*importBatch)
 	if !ok {
 		s.err, s.done = fmt.Errorf("the batch is a %T: take it from NewBatch", next), true
-		return nil, 0
+		return nil, turn{}
 	}
-	s.turn++
-	return batch, s.turn
+	of = turn{s.last, make(chan struct{})}
+	s.last = of.ended
+	return batch, of
 }
 
 // commitNext takes a batch only once it has a connection for it. So the batch
@@ -100,20 +106,20 @@ func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed
 
 // commitOn commits the batch. A record that PostgreSQL refuses is rejected, or left
 // unmapped, with the reason, while the others of the batch are imported.
-func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, committed func(sink.Batch)) error {
+func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn turn, committed func(sink.Batch)) error {
 	err := i.commit(ctx, conn, batch, turn, copyRecords)
 	if refused(err) || i.mapped.refuses(err) {
 		err = i.commit(ctx, conn, batch, turn, copyAccepted)
 	}
 	if err == nil {
 		committed(batch)
-		i.endTurn(turn)
+		close(turn.ended)
 	} else if pq.As(err) != nil {
 		// The server still answers: the batches before this one are committed first, if
 		// they are not on a connection where nobody answers any more.
 		ctx, cancel := context.WithTimeout(ctx, i.patience)
 		defer cancel()
-		_ = i.waitForTurn(ctx, turn)
+		_ = turn.await(ctx)
 	}
 	return err
 }
@@ -134,7 +140,7 @@ const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
 // table.
 type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error)
 
-func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn int, write writeRecords) error {
+func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn turn, write writeRecords) error {
 	var (
 		next    sink.Mark
 		columns []string
@@ -156,7 +162,7 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 				return err
 			}
 		}
-		if err := i.waitForTurn(ctx, turn); err != nil {
+		if err := turn.await(ctx); err != nil {
 			return err
 		}
 		mark := i.Mark()
@@ -205,29 +211,14 @@ func (i *attempt) newColumns(ofBatch []string) []string {
 	return added
 }
 
-// waitForTurn waits until the batches before have been committed.
-func (i *attempt) waitForTurn(ctx context.Context, turn int) error {
-	for {
-		i.mu.Lock()
-		reached, changes := i.turn == turn-1, i.turnEnded
-		i.mu.Unlock()
-		if reached {
-			return nil
-		}
-		select {
-		case <-changes:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+// await waits until the batches before have been committed.
+func (t turn) await(ctx context.Context) error {
+	select {
+	case <-t.before:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-}
-
-func (i *attempt) endTurn(turn int) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.turn = turn
-	close(i.turnEnded)
-	i.turnEnded = make(chan struct{})
 }
 
 const insertAside = `

@@ -36,10 +36,6 @@ type attempt struct {
 	mark sink.Mark
 	// committedColumns are those of the records up to the mark.
 	committedColumns []string
-	// turn counts the batches committed; turnEnded is closed, and made anew,
-	// whenever it changes.
-	turn      int
-	turnEnded chan struct{}
 	// patience is how long a batch that has failed waits for those before it.
 	patience time.Duration
 }
@@ -118,7 +114,7 @@ func (i *attempt) Reasons(ctx context.Context, limit int) ([]sink.Reason, error)
 // BeginImport begins an attempt at an import, or resumes one; see
 // [sink.RecordSink].
 func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
-	attempt := &attempt{store: s, request: request, turnEnded: make(chan struct{}), patience: 30 * time.Second}
+	attempt := &attempt{store: s, request: request, patience: 30 * time.Second}
 	err := attempt.refuseSuperseded(ctx, s.db)
 	if err == nil {
 		// An attempt that hangs in a transaction would hold its locks for as long
