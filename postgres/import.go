@@ -72,20 +72,15 @@ const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
 ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
 
-const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns`
+const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns,
+    state <> 'importing' AS published, coalesce(problem, '') AS problem`
 
 // A later pass of the same run can have published since; then this attempt's
 // import is 'replaced' and still done.
-const findDone = `
-SELECT ` + importRow + `, coalesce(problem, '') AS problem
-FROM scrapehaul.imports
-WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
-  AND state IN ('published', 'replaced')`
-
 const takeOver = `
-UPDATE scrapehaul.imports SET fence = fence + 1
+UPDATE scrapehaul.imports SET fence = CASE state WHEN 'importing' THEN fence + 1 ELSE fence END
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
-  AND state = 'importing' AND mapping = $6
+  AND (state IN ('published', 'replaced') OR state = 'importing' AND mapping = $6)
 RETURNING ` + importRow
 
 const abandonOthers = `
@@ -155,20 +150,17 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
 		sink.Mark
-		Columns pq.StringArray `db:"columns"`
-		Problem string         `db:"problem"` // of a published import
+		Columns   pq.StringArray `db:"columns"`
+		Published bool           `db:"published"`
+		Problem   string         `db:"problem"` // of a published import
 	}
-	err := tx.GetContext(ctx, &row, findDone, key...)
-	i.published = err == nil
-	if errors.Is(err, sql.ErrNoRows) {
-		err = tx.GetContext(ctx, &row, takeOver, append(key, mappedBy(of))...)
-		if err == nil && of != nil {
-			i.mapped = newMappedRows(of, holdingTable(row.ImportID))
-			var complete bool
-			tx.progress = i.progress // it counts the rows
-			if complete, err = i.mapped.complete(ctx, tx, row.Good()); err == nil && !complete {
-				err = sql.ErrNoRows // begin anew
-			}
+	err := tx.GetContext(ctx, &row, takeOver, append(key, mappedBy(of))...)
+	if err == nil && !row.Published && of != nil {
+		i.mapped = newMappedRows(of, holdingTable(row.ImportID))
+		var complete bool
+		tx.progress = i.progress // it counts the rows
+		if complete, err = i.mapped.complete(ctx, tx, row.Good()); err == nil && !complete {
+			err = sql.ErrNoRows // begin anew
 		}
 	}
 	if errors.Is(err, sql.ErrNoRows) {
@@ -185,7 +177,8 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	i.id, i.fence, i.mark, i.committedColumns, i.problem = row.ImportID, row.Fence, row.Mark, row.Columns, row.Problem
+	i.id, i.fence, i.mark, i.committedColumns = row.ImportID, row.Fence, row.Mark, row.Columns
+	i.published, i.problem = row.Published, row.Problem
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
 	return nil
 }
