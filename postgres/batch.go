@@ -201,13 +201,26 @@ func appendEscaped(to, data []byte) []byte {
 	if hasWhitespaceToEscape(data) {
 		return append(to, copyEscaper.Replace(asString(data))...)
 	}
+	return appendBackslashed(to, data, false)
+}
+
+// appendBackslashed appends data with its backslashes doubled, and with unslash without
+// those before slashes, by which JSON means nothing.
+func appendBackslashed(to, data []byte, unslash bool) []byte {
 	for {
 		next := bytes.IndexByte(data, '\\')
 		if next < 0 {
 			return append(to, data...)
 		}
-		to = append(append(to, data[:next+1]...), '\\')
+		to = append(to, data[:next]...)
 		data = data[next+1:]
+		switch {
+		case unslash && bytes.HasPrefix(data, []byte("/")):
+		case bytes.HasPrefix(data, []byte(`\`)): // what follows these two is not escaped
+			to, data = append(to, `\\\\`...), data[1:]
+		default:
+			to = append(to, `\\`...)
+		}
 	}
 }
 

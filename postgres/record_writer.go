@@ -53,7 +53,7 @@ func (w *recordWriter) append(to, record []byte) []byte {
 		if i > 0 {
 			to = append(to, ',')
 		}
-		to = appendUnslashed(to, w.members[at])
+		to = appendBackslashed(to, w.members[at], true)
 	}
 	return append(to, '}')
 }
@@ -121,28 +121,4 @@ func (w *recordWriter) sort() {
 	slices.SortStableFunc(w.order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(len(w.keys[a]), len(w.keys[b])), cmp.Compare(w.keys[a], w.keys[b]))
 	})
-}
-
-// appendUnslashed is appendEscaped for a member without white space that has to
-// be escaped, and leaves the backslashes before slashes out.
-func appendUnslashed(to, member []byte) []byte {
-	for {
-		next := bytes.IndexByte(member, '\\')
-		if next < 0 {
-			return append(to, member...)
-		}
-		to = append(to, member[:next]...)
-		if member = member[next+1:]; len(member) == 0 { // is not JSON
-			return append(to, `\\`...)
-		}
-		switch c := member[0]; c {
-		case '/':
-			to = append(to, '/')
-		case '\\':
-			to = append(to, `\\\\`...)
-		default:
-			to = append(to, '\\', '\\', c)
-		}
-		member = member[1:]
-	}
 }
