@@ -27,14 +27,9 @@ type CreateScrapingJobInput struct {
 	RequestInterval time.Duration `json:"request_interval"`
 	Proxy           string        `json:"proxy,omitempty"`
 	StartURLs       []string      `json:"start_urls,omitempty"`
-	// CustomID tells the job from all others of the sitemap that were created since
-	// After. Required.
+	// CustomID tells the job from all others of the sitemap. Required.
 	CustomID string `json:"custom_id"`
-	// After is the highest ID of the jobs that have the custom ID for another reason, as
-	// OnlyLook has found it; 0 for none.
-	After int64 `json:"after,omitempty"`
-	// OnlyLook creates nothing: the result is the latest job with the custom ID and an ID
-	// above After.
+	// OnlyLook creates nothing: the result is the latest job with the custom ID.
 	OnlyLook bool `json:"only_look,omitempty"`
 	// MayExist is set when an earlier run may have created the job already.
 	MayExist bool `json:"may_exist,omitempty"`
@@ -69,7 +64,7 @@ const (
 
 // CreateScrapingJob creates a scraping job once, though the API's creation is not
 // idempotent. Where an earlier attempt may have sent it, whose answer was lost, its job is
-// looked for in the list first, at once and again after settling; only then it is sent.
+// looked for first, at once and again after settling; only then it is sent.
 // No two attempts send at the same time. So a second job comes to be only if the API
 // shows a job in its list more than settling after the connection of its creation has
 // broken, or the heartbeat timeout after its worker was killed.
@@ -208,19 +203,23 @@ func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, er
 	}
 }
 
-// list looks for the jobs with the custom ID and an ID above After.
+// list looks for the jobs with the custom ID: in the database those that were imported,
+// and perhaps deleted in the cloud since, and in the API's list.
 //
 // The API does not document in which order it lists. By its first page it is by ID, up
-// or down, and then what was created last is on the pages at one end: these are read
-// until one has jobs up to After, or maxLookPages are. In any other order all pages are
-// read, and more than maxLookPages are an error.
-func (c *creation) list(ctx context.Context) (ids []int64, err error) {
+// or down, and then what was created last is on the pages at one end: maxLookPages of
+// these are read. In any other order more pages are an error.
+func (c *creation) list(ctx context.Context) ([]int64, error) {
 	customID := strings.TrimSpace(c.in.CustomID) // as the API's framework keeps it
+	ids, err := c.a.Store.ScrapingJobsOfCustomID(ctx, c.in.SitemapID, customID)
+	if err != nil {
+		return nil, err
+	}
 	read := func(page int) (listed []int64, last int, err error) {
 		jobs, last, err := c.a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: c.in.SitemapID}, page)
 		for _, job := range jobs {
 			listed = append(listed, job.ID)
-			if job.ID > c.in.After && strings.TrimSpace(job.CustomID) == customID && !slices.Contains(ids, job.ID) {
+			if strings.TrimSpace(job.CustomID) == customID && !slices.Contains(ids, job.ID) {
 				ids = append(ids, job.ID)
 			}
 		}
@@ -232,23 +231,18 @@ func (c *creation) list(ctx context.Context) (ids []int64, err error) {
 	}
 	up := slices.IsSorted(listed)
 	slices.Reverse(listed)
-	sorted := up || slices.IsSorted(listed)
-	if last > maxLookPages && !sorted {
+	if last > maxLookPages && !up && !slices.IsSorted(listed) {
 		return nil, notCreated("sitemap %d has %d pages of scraping jobs, in no order: its job with the custom_id %q is not found. Delete those that nobody needs in Web Scraper Cloud",
 			c.in.SitemapID, last, c.in.CustomID)
 	}
-	older := func() bool {
-		return sorted && slices.ContainsFunc(listed, func(id int64) bool { return id <= c.in.After })
-	}
-	for n, done := 2, !up && older(); n <= min(last, maxLookPages) && !done; n++ {
+	for n := 2; n <= min(last, maxLookPages); n++ {
 		page := n
 		if up {
 			page = last + 2 - n
 		}
-		if listed, _, err = read(page); err != nil {
+		if _, _, err := read(page); err != nil {
 			return nil, err
 		}
-		done = older()
 	}
 	return ids, nil
 }

@@ -220,36 +220,49 @@ func TestJobThatAnEarlierAttemptCreatedIsFound(t *testing.T) {
 	require.Equal(t, 1, s.created())
 }
 
-func TestJobsOfEarlierRunsAreNotTakenForThisOnes(t *testing.T) {
+func TestOneOfTwoJobsWithTheCustomIDIsNotTakenForThisOnes(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
-	for range 2 { // the same custom_id each night
+	for range 2 {
 		_, err := s.create(scrape("nightly"))
 		require.NoError(t, err)
 	}
-	other, err := s.create(scrape("other"))
+	_, err := s.create(scrape("other"))
 	require.NoError(t, err)
 	in := scrape("nightly")
 	in.OnlyLook = true
-	before, err := s.create(in)
+	latest, err := s.create(in)
 	require.NoError(t, err)
-	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: other.ScrapingJobID - 1}, before)
-	require.Equal(t, 3, s.created())
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: s.before + 2}, latest)
 
-	in.OnlyLook, in.After = false, before.ScrapingJobID
-	s.fail(http.MethodPost, 1, lost(webscrapertest.Reset()))
-	tonight, err := s.attempts(in, 3)
-	require.NoError(t, err)
-	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: other.ScrapingJobID + 1, Found: true}, tonight)
-
-	_, err = s.create(scrape("nightly")) // somebody else, at the same time
-	require.NoError(t, err)
-	in.MayExist = true
+	in.OnlyLook, in.MayExist = false, true
 	_, err = s.create(in)
 	requireFailure(t, err, activities.ErrorNotCreated, false)
 	require.ErrorContains(t, err, fmt.Sprintf(`2 scraping jobs of sitemap 12 have the custom_id "nightly": %d %d; no new one was created`,
-		tonight.ScrapingJobID, tonight.ScrapingJobID+1))
-	require.Equal(t, 5, s.created())
+		s.before+1, s.before+2))
+	require.Equal(t, 3, s.created())
+}
+
+// With HOLD_BEFORE_DELETE=0 a job is gone before its run is made again.
+func TestJobThatIsImportedAndGoneFromTheCloudIsNotScrapedAgain(t *testing.T) {
+	t.Parallel()
+	s := newScraper(t)
+	id := s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, CustomID: "mine", Records: webscrapertest.Products(3, 1)})
+	s.imported(id, 1)
+	require.NoError(t, s.steps.Cloud.DeleteScrapingJob(t.Context(), id))
+	in := scrape(" mine")
+	in.OnlyLook = true
+	found, err := s.create(in)
+	require.NoError(t, err)
+	require.Equal(t, id, found.ScrapingJobID)
+	in.OnlyLook, in.MayExist = false, true
+	found, err = s.create(in)
+	require.NoError(t, err)
+	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: id, Found: true}, found)
+	in.SitemapID, in.OnlyLook = sitemap+1, true
+	found, err = s.create(in)
+	require.NoError(t, err)
+	require.Zero(t, found.ScrapingJobID)
 }
 
 // pages answers a list from pages of IDs, whose jobs have their ID as custom_id.
@@ -278,28 +291,23 @@ func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		pages       [][]int
-		after       int64
 		custom      string
 		read        string
 		id          int64
 		wantFailure string
 	}{
-		"up":                    {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 4, custom: "6", read: "1 3 2", id: 6},
-		"up, nothing newer":     {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, after: 6, custom: "6", read: "1 3"},
-		"up, an emptied page":   {pages: [][]int{{1, 2}, {3, 4}, {}}, after: 3, custom: "4", read: "1 3 2", id: 4},
-		"down":                  {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 4, custom: "5", read: "1 2", id: 5},
-		"down, at once":         {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, after: 5, custom: "6", read: "1", id: 6},
-		"all":                   {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, custom: "1", read: "1 2 3", id: 1},
-		"in no order":           {pages: [][]int{{5, 1, 9}, {4, 3}, {2, 7}}, after: 6, custom: "7", read: "1 2 3", id: 7},
-		"many":                  {pages: many(func(n int) []int { return []int{2*n + 1, 2*n + 2} }), custom: "59", read: "1 30 29 28 27 26 25 24 23 22", id: 59},
-		"many, in no order":     {pages: many(func(n int) []int { return []int{3*n + 1, 3*n + 3, 3*n + 2} }), custom: "9", read: "1", wantFailure: "sitemap 12 has 30 pages of scraping jobs, in no order"},
-		"without an old enough": {pages: [][]int{{7, 8}, {9, 10}}, after: 5, custom: "7", read: "1 2", id: 7},
+		"up":                  {pages: [][]int{{1, 2}, {3, 4}, {5, 6}}, custom: "6", read: "1 3 2", id: 6},
+		"up, an emptied page": {pages: [][]int{{1, 2}, {3, 4}, {}}, custom: "4", read: "1 3 2", id: 4},
+		"down":                {pages: [][]int{{6, 5}, {4, 3}, {2, 1}}, custom: "1", read: "1 2 3", id: 1},
+		"in no order":         {pages: [][]int{{5, 1, 9}, {4, 3}, {2, 7}}, custom: "7", read: "1 2 3", id: 7},
+		"many":                {pages: many(func(n int) []int { return []int{2*n + 1, 2*n + 2} }), custom: "59", read: "1 30 29 28 27 26 25 24 23 22", id: 59},
+		"many, in no order":   {pages: many(func(n int) []int { return []int{3*n + 1, 3*n + 3, 3*n + 2} }), custom: "9", read: "1", wantFailure: "sitemap 12 has 30 pages of scraping jobs, in no order"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var read []string
 			defer s.pages(&read, c.pages...).Remove()
 			in := scrape(c.custom)
-			in.OnlyLook, in.After = true, c.after
+			in.OnlyLook = true
 			result, err := s.create(in)
 			require.Equal(t, c.read, strings.Join(read, " "))
 			if c.wantFailure != "" {

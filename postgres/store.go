@@ -75,6 +75,16 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 	return published, nil
 }
 
+const selectJobsOfCustomID = `
+SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE sitemap_id = $1 AND btrim(custom_id) = $2 ORDER BY scrapingjob_id`
+
+// ScrapingJobsOfCustomID returns the IDs of the sitemap's published jobs that have the
+// custom ID, in ascending order.
+func (s *Store) ScrapingJobsOfCustomID(ctx context.Context, sitemapID int64, customID string) (ids []int64, err error) {
+	err = s.db.SelectContext(ctx, &ids, selectJobsOfCustomID, sitemapID, customID)
+	return ids, doing(err, "looking for scraping jobs with custom_id %q", customID)
+}
+
 // countPublished answers in one row whatever there is: a standby can be behind.
 const countPublished = `
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS read_only, job.scrapingjob_id IS NOT NULL AS published,
