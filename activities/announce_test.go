@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -118,6 +119,9 @@ func TestImportIsAnnouncedOnceItsDeliveryHasBegun(t *testing.T) {
 		}
 		return sitemapName, nil
 	}, workflow.RegisterOptions{Name: activities.DeliverPublicationsName})
+	onWorker.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
+		return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: waitAtMost}), "RemoveUnfinishedImports").Get(ctx, nil)
+	}, workflow.RegisterOptions{Name: "Remove"})
 	require.NoError(t, onWorker.Start())
 	t.Cleanup(onWorker.Stop)
 
@@ -132,4 +136,12 @@ func TestImportIsAnnouncedOnceItsDeliveryHasBegun(t *testing.T) {
 	next, err := w.steps.Store.NextUndelivered(t.Context(), "shop-1")
 	require.NoError(t, err)
 	require.Equal(t, imported.Announce.Publication, next.Publication)
+
+	// Somebody may have terminated it.
+	run, err = namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "leftovers", TaskQueue: queue}, "Remove")
+	require.NoError(t, err)
+	require.NoError(t, run.Get(t.Context(), nil))
+	again, err := namespace.Client.DescribeWorkflowExecution(t.Context(), "scrapehaul-webhook-shop-1", "")
+	require.NoError(t, err)
+	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, again.GetWorkflowExecutionInfo().GetStatus())
 }

@@ -99,6 +99,15 @@ func startDelivery(ctx context.Context, sitemapName string) error {
 	return err
 }
 
+func (a *Activities) startDeliveries(ctx context.Context) error {
+	sitemaps, err := a.Store.SitemapsWithUndelivered(ctx)
+	for _, each := range sitemaps {
+		activity.RecordHeartbeat(ctx)
+		err = errors.Join(err, startDelivery(ctx, each))
+	}
+	return err
+}
+
 // DeliverPublications delivers a sitemap's undelivered publications to the webhook, in the
 // order of publishing, and returns when none is left. One that fails for a day is recorded
 // with its import and skipped.

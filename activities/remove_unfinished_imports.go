@@ -9,10 +9,14 @@ import (
 // RemoveUnfinishedImports gives up the imports of runs that have ended without
 // publishing, and removes all records that no reader can see, and the archived
 // files whose retention is over. It also tries again to make the views of sitemaps
-// that publishing could not make.
+// that publishing could not make, and has a workflow for what is undelivered, if that
+// was terminated.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (Removed, error) {
 	var removed Removed
-	var err error
+	err := a.startDeliveries(ctx)
+	if err != nil {
+		return removed, classify(ctx, err)
+	}
 	if removed.Imports, err = a.removeUnfinishedImports(ctx); err == nil {
 		removed.ArchivedFiles, err = a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
 	}

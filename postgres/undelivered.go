@@ -21,11 +21,13 @@ type Undelivered struct {
 }
 
 const insertUndelivered = `
-INSERT INTO scrapehaul.undelivered_publications (import_id, sitemap_name, event, published_at) VALUES ($1, $2, $3, $4)
+INSERT INTO scrapehaul.undelivered_publications (import_id, sitemap_name, event, published_at)
+SELECT $1::bigint, $2, $3::jsonb, $4::timestamptz
+WHERE NOT EXISTS (SELECT FROM scrapehaul.imports WHERE import_id = $1 AND published_at = $4 AND announced_at IS NOT NULL)
 ON CONFLICT (import_id) DO NOTHING`
 
-// AddUndelivered queues a publication for delivery, once, however often it is called
-// before the delivery.
+// AddUndelivered queues a publication for delivery, once, however often it is called. The
+// publication of another sink's import can be queued again after its delivery.
 func (s *Store) AddUndelivered(ctx context.Context, publication sink.Publication) error {
 	event, err := json.Marshal(publication)
 	if err == nil {
@@ -63,11 +65,18 @@ func (s *Store) NextUndelivered(ctx context.Context, sitemapName string) (*Undel
 	return &next, nil
 }
 
-const deleteUndelivered = `DELETE FROM scrapehaul.undelivered_publications WHERE import_id = $1`
+// In another sink the import has a number that is another import's here, published at
+// another time.
+const setDelivered = `
+WITH delivered AS (
+    DELETE FROM scrapehaul.undelivered_publications WHERE import_id = $1 RETURNING import_id, published_at
+)
+UPDATE scrapehaul.imports AS import SET announced_at = now()
+FROM delivered WHERE import.import_id = delivered.import_id AND import.published_at = delivered.published_at AND announced_at IS NULL`
 
-// SetDelivered records that an import's publication is delivered.
+// SetDelivered records that an import's publication is delivered, and so announced.
 func (s *Store) SetDelivered(ctx context.Context, importID int64) error {
-	_, err := s.exec(ctx, deleteUndelivered, importID)
+	_, err := s.exec(ctx, setDelivered, importID)
 	return doing(err, "recording that the publication of import %d is delivered", importID)
 }
 
@@ -86,4 +95,17 @@ FROM failed WHERE import.import_id = failed.import_id AND import.scrapingjob_id 
 func (s *Store) SetUndeliverable(ctx context.Context, importID int64, problem string) error {
 	_, err := s.exec(ctx, setUndeliverable, importID, problem)
 	return doing(err, "recording that the publication of import %d is undeliverable", importID)
+}
+
+const selectUndeliveredSitemaps = `
+WITH old AS (
+    DELETE FROM scrapehaul.undelivered_publications WHERE failed_at < now() - interval '30 days'
+)
+SELECT DISTINCT sitemap_name FROM scrapehaul.undelivered_publications WHERE failed_at IS NULL ORDER BY sitemap_name`
+
+// SitemapsWithUndelivered returns the names of the sitemaps that have a publication to be
+// delivered, and removes those whose delivery has ended without success 30 days ago.
+func (s *Store) SitemapsWithUndelivered(ctx context.Context) (names []string, err error) {
+	err = s.db.SelectContext(ctx, &names, selectUndeliveredSitemaps)
+	return names, doing(err, "listing the sitemaps with undelivered publications")
 }

@@ -61,6 +61,42 @@ func TestPublicationsAreDeliveredInTheOrderOfPublishing(t *testing.T) {
 	require.Equal(t, []string{"the webhook answered 500 for a day"}, rows(t, db, `SELECT problem FROM scrapehaul.imports WHERE problem IS NOT NULL`))
 }
 
+// What notes the announcement may be done again after the delivery has ended.
+func TestPublicationIsNotAddedAgainWhenItIsDelivered(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	published := toAnnounce(t, store, 1)
+	require.NoError(t, store.AddUndelivered(t.Context(), published))
+	require.NoError(t, store.SetDelivered(t.Context(), published.ImportID))
+	require.NoError(t, store.AddUndelivered(t.Context(), published))
+	require.Nil(t, next(t, store))
+	require.NoError(t, store.SetAnnounced(t.Context(), published.ImportID, "no such namespace"))
+	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE problem = 'no such namespace'`))
+
+	elsewhere := published // in another sink, with a number that is another import's here
+	elsewhere.PublishedAt = elsewhere.PublishedAt.Add(time.Minute)
+	require.NoError(t, store.AddUndelivered(t.Context(), elsewhere))
+	require.NotNil(t, next(t, store))
+}
+
+func TestSitemapsWithUndeliveredAreListedAndOldFailuresRemoved(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	waiting, failed := toAnnounce(t, store, 1), toAnnounce(t, store, 2)
+	failed.SitemapName = "other"
+	for _, each := range []sink.Publication{waiting, failed} {
+		require.NoError(t, store.AddUndelivered(t.Context(), each))
+	}
+	require.NoError(t, store.SetUndeliverable(t.Context(), failed.ImportID, "no answer"))
+	for _, left := range []int64{2, 1} {
+		names, err := store.SitemapsWithUndelivered(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"my-sitemap"}, names)
+		require.Equal(t, left, count(t, db, `SELECT count(*) FROM scrapehaul.undelivered_publications`))
+		db.MustExec(`UPDATE scrapehaul.undelivered_publications SET failed_at = failed_at - interval '31 days'`)
+	}
+}
+
 // Its workflow may have been terminated: the reconciliation announces it some time.
 func TestUnannouncedImportIsWaitedForAnHour(t *testing.T) {
 	t.Parallel()
