@@ -189,7 +189,7 @@ func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
 		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
-		"OnPublished needs a WorkflowType and a TaskQueue",
+		`OnPublished has the task queue "": want 1 to 255 bytes`,
 		"PublishedWebhook.URL is not a webhook's URL", "PublishedWebhook.Secret is not a Standard Webhooks secret",
 		"APICallsPer15Minutes is -3: must not be negative", "ArchiveRetention is -1h0m0s: must not be negative",
 	} {

@@ -115,8 +115,8 @@ func (o *Options) validate() error {
 	if o.ArchiveRetention < 0 {
 		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
 	}
-	if next := o.OnPublished; next != nil && (next.WorkflowType == "" || next.TaskQueue == "") {
-		problems = append(problems, errors.New("OnPublished needs a WorkflowType and a TaskQueue"))
+	if o.OnPublished != nil {
+		problems = append(problems, workflows.CheckFollowUp("OnPublished", *o.OnPublished))
 	}
 	if to := o.PublishedWebhook; to != nil {
 		problems = append(problems, validate.PublishedWebhookURL("PublishedWebhook.URL", to.URL),

@@ -6,6 +6,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/validate"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // publishedFlags say what a publish starts.
@@ -25,10 +26,13 @@ func (f *publishedFlags) followUp(s *program.Settings) *activities.FollowUp {
 		return nil
 	}
 	workflowType, taskQueue, _ := strings.Cut(f.OnPublished, "@") // a task queue's name may contain @
+	next := &activities.FollowUp{WorkflowType: workflowType, TaskQueue: taskQueue, SitemapNamePrefix: f.SitemapPrefix}
 	if workflowType == "" || taskQueue == "" {
 		s.Problem("ON_PUBLISHED is %q: want WorkflowType@task-queue", f.OnPublished)
+	} else {
+		s.Check(workflows.CheckFollowUp("ON_PUBLISHED", *next))
 	}
-	return &activities.FollowUp{WorkflowType: workflowType, TaskQueue: taskQueue, SitemapNamePrefix: f.SitemapPrefix}
+	return next
 }
 
 // webhook is nil if PUBLISHED_WEBHOOK_URL is not set.

@@ -17,6 +17,8 @@ func TestWrongSettingOfWhatFollowsIsNamedWithoutSecrets(t *testing.T) {
 		{"ON_PUBLISHED", "RefreshPrices", "", "", `ON_PUBLISHED is "RefreshPrices": want WorkflowType@task-queue`},
 		{"ON_PUBLISHED", "@prices", "", "", `ON_PUBLISHED is "@prices": want WorkflowType@task-queue`},
 		{"ON_PUBLISHED", "RefreshPrices@", "", "", `ON_PUBLISHED is "RefreshPrices@": want WorkflowType@task-queue`},
+		{"ON_PUBLISHED", "RunSitemap@scrapingjob-import", "", "", `ON_PUBLISHED has the workflow type "RunSitemap", which is the importer's: want one of yours`},
+		{"ON_PUBLISHED", "RefreshPrices@/_sys/prices", "", "", `ON_PUBLISHED has the task queue "/_sys/prices": want 1 to 255 bytes of UTF-8 that do not begin with /_sys/`},
 		{"ON_PUBLISHED_SITEMAP_PREFIX", "prices-", "", "", "ON_PUBLISHED is missing: "},
 		{"PUBLISHED_WEBHOOK_SECRET", publishedSecret, "", "", "PUBLISHED_WEBHOOK_URL is missing: "},
 		{"PUBLISHED_WEBHOOK_URL", "https://host/" + password, "", "", "PUBLISHED_WEBHOOK_SECRET is not a Standard Webhooks secret: "},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -16,6 +17,24 @@ import (
 // FollowUpID is the ID of a published import's follow-up workflow.
 func FollowUpID(scrapingJobID, importID int64) string {
 	return fmt.Sprintf("scrapingjob-%d-import-%d", scrapingJobID, importID)
+}
+
+// maxName is the longest name that all of Temporal's stores take, in bytes.
+const maxName = 255
+
+// CheckFollowUp says what is wrong with the workflow to start, nil for nothing. An import
+// that had Temporal start an invalid one would stay at that for good, and RunSitemap would
+// scrape each sitemap again and again.
+func CheckFollowUp(option string, of activities.FollowUp) error {
+	for what, name := range map[string]string{"workflow type": of.WorkflowType, "task queue": of.TaskQueue} {
+		if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.HasPrefix(name, "/_sys/") {
+			return fmt.Errorf("%s has the %s %.300q: want 1 to %d bytes of UTF-8 that do not begin with /_sys/", option, what, name, maxName)
+		}
+	}
+	if _, ours := registered()[of.WorkflowType]; ours {
+		return fmt.Errorf("%s has the workflow type %q, which is the importer's: want one of yours", option, of.WorkflowType)
+	}
+	return nil
 }
 
 // announce starts the follow-up and the webhook's delivery of a published import, also

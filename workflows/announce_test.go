@@ -2,12 +2,14 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
@@ -164,6 +166,91 @@ func TestWatchersAreToldOfQuestionsAndTheirAnswers(t *testing.T) {
 	require.Contains(t, (*told)[0].Reason, "accept")
 	require.Equal(t, contract.Published, (*told)[1].Outcome)
 	require.Len(t, *told, 2)
+}
+
+// To publish it, all records would be downloaded and imported each time.
+func TestWatchersAskForNoOtherImportWhileAPersonIsAsked(t *testing.T) {
+	w := newWorld(t, "finished")
+	told := w.told()
+	w.onImport = func(result *activities.ImportRecordsResult) error {
+		result.Published, result.Question = false, &sink.Question{Kind: sink.TooFewRecords, Reason: "too few"}
+		return nil
+	}
+	for hour := range 3 { // as a run that waits does, in case that the import was terminated
+		w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, time.Duration(hour+1)*time.Hour)
+	}
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.AbandonSignal, nil) }, 5*time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.imports, 1)
+	require.Len(t, *told, 4)
+	require.Equal(t, contract.NeedsAttention, (*told)[2].Outcome)
+	require.Equal(t, contract.Ended, (*told)[3].Outcome)
+}
+
+// Its run is made again after it was imported and deleted.
+func TestWatchedJobThatIsGoneIsReportedAsItWasPublished(t *testing.T) {
+	w := newWorld(t, "finished")
+	told := w.told()
+	w.job.JobsFailed = 3
+	w.found, w.published = false, &sink.PublishedImport{ScrapingJob: w.job, Counts: sink.Counts{Records: 20}, ImportID: 7}
+	w.onDescribe = func() {
+		if w.described == 1 {
+			w.SignalWorkflow("watch", "watcher")
+		}
+	}
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true})
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, []contract.ScrapedJob{{
+		ScrapingJobID: jobID, SitemapName: "my-sitemap", Status: "finished", JobsFailed: 3,
+		Outcome: contract.Published, ImportID: 7, Counts: sink.Counts{Records: 20},
+	}}, *told)
+}
+
+func TestImportThatEndsWithEarlierContentPublishedHasNotPublishedTheJob(t *testing.T) {
+	w := newWorld(t, "finished")
+	told := w.told()
+	earlier := w.job
+	earlier.Status = "stopped"
+	w.published = &sink.PublishedImport{ScrapingJob: earlier, Counts: sink.Counts{Records: 10}, ImportID: 7}
+	w.onImport = func(result *activities.ImportRecordsResult) error {
+		result.Published, result.Question = false, &sink.Question{Kind: sink.TooFewRecords, Reason: "too few"}
+		return nil
+	}
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, time.Hour)
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.KeepSignal, nil) }, 5*time.Hour)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{})
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, contract.Ended, (*told)[len(*told)-1].Outcome)
+}
+
+// Files are removed at the end, which a worker may keep waiting.
+func TestWhoWatchesAtTheEndIsToldOfIt(t *testing.T) {
+	for name, kind := range map[string]string{"published": activities.ErrorFileGone, "not published": "DatabaseRefuses"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			told := w.told()
+			w.onImport = func(*activities.ImportRecordsResult) error {
+				if len(w.imports) == 1 {
+					return temporal.NewNonRetryableApplicationError("refused", kind, nil)
+				}
+				return nil
+			}
+			w.onRemove = func() error {
+				if w.Now().Before(w.start.Add(20 * time.Second)) {
+					return errors.New("busy")
+				}
+				return nil
+			}
+			w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.AbandonSignal, nil) }, 2*time.Second)
+			w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, 10*time.Second)
+			w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "never"}})
+			require.NoError(t, w.GetWorkflowError())
+			require.Len(t, w.imports, 2)
+			require.NotEmpty(t, *told)
+			require.Equal(t, contract.Published, (*told)[0].Outcome)
+		})
+	}
 }
 
 func TestWhoWatchesAnImportThatTheFilterEndsGetsIt(t *testing.T) {

@@ -49,7 +49,6 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 	defer cancel()
 	w.removals.Wait(disconnected)
 	w.awaitReported(disconnected)
-	w.takeSignals(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

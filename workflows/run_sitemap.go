@@ -243,30 +243,38 @@ func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapi
 // await waits until the job's import reports something that ends the wait.
 func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
 	r.waitFor(ctx, "scraping job "+WorkflowID(r.jobID)+" to end and be published")
-	for {
+	for pause := time.Second; ; pause = min(2*pause, watchAgainAfter) {
 		child, err := r.watchImport(ctx)
 		if err != nil {
 			return contract.ScrapedJob{}, err
 		}
-		for gone := false; !gone; {
+		for gone, heard := false, false; !gone; {
 			var job contract.ScrapedJob
 			reported := false
 			err := await(ctx, watchAgainAfter, "check that the import is running", func() bool {
-				for !reported && r.reports.ReceiveAsync(&job) {
-					reported = job.ScrapingJobID == r.jobID // drops late reports of earlier jobs
+				for there := true; there && !reported; {
+					job = contract.ScrapedJob{}
+					there = r.reports.ReceiveAsync(&job)
+					reported = there && job.ScrapingJobID == r.jobID // drops late reports of earlier jobs
 				}
-				return reported || child != nil && child.IsReady()
+				return reported || !heard && child != nil && child.IsReady()
 			})
 			switch {
 			case err != nil:
 				return job, err
 			case reported:
+				heard = true // the next is up to a person
 				if enough, err := r.isEnough(job); enough || err != nil {
 					return job, err
 				}
 				r.waitFor(ctx, "a person: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
 			default:
-				gone = true // terminated, for instance: start another one
+				gone = true                          // terminated, for instance: start another one
+				if child != nil && child.IsReady() { // workers of an earlier build close it each time
+					if err := workflow.Sleep(ctx, pause); err != nil {
+						return job, err
+					}
+				}
 			}
 		}
 	}

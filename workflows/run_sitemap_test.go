@@ -93,6 +93,8 @@ func (s *scraping) run(in workflows.RunSitemapInput) (result contract.RunSitemap
 	return result, s.GetWorkflowResult(&result)
 }
 
+var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func sitemap(change func(*workflows.RunSitemapInput)) workflows.RunSitemapInput {
 	in := workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: 12}}
 	if change != nil {
@@ -291,6 +293,60 @@ func TestImportThatIsGoneWithoutAWordIsStartedAgain(t *testing.T) {
 	require.Equal(t, contract.Published, result.Outcome)
 	require.Len(t, s.imports, 2)
 	require.Len(t, s.created, 1)
+}
+
+// The import of a job that has failed ends, as the job stays in the cloud.
+func TestRunThatWaitsForAPersonLooksNowAndThen(t *testing.T) {
+	s := newScraping(t)
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		job := scraped("failed", contract.Published)
+		if s.Now().After(began.Add(5 * time.Hour)) { // somebody has continued it
+			job.Status = "finished"
+		}
+		job.ScrapingJobID = in.ScrapingJobID
+		s.report(ctx, job)
+		return nil
+	}
+	s.SetStartTime(began)
+	result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.IfNotFinished = contract.Wait }))
+	require.NoError(t, err)
+	require.Equal(t, "finished", result.Status)
+	require.Less(t, len(s.imports), 10)
+}
+
+// Workers of an earlier build know nothing of watchers.
+func TestImportsThatEndWithoutAWordAreStartedEverMoreRarely(t *testing.T) {
+	s := newScraping(t)
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		if s.Now().After(began.Add(5 * time.Hour)) {
+			job := scraped("finished", contract.Published)
+			job.ScrapingJobID = in.ScrapingJobID
+			s.report(ctx, job)
+		}
+		return nil
+	}
+	s.SetStartTime(began)
+	_, err := s.run(sitemap(nil))
+	require.NoError(t, err)
+	require.Less(t, len(s.imports), 20)
+}
+
+func TestLateReportLeavesNothingInTheNext(t *testing.T) {
+	s := newScraping(t)
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		late := scraped("finished", contract.Published)
+		late.ScrapingJobID, late.JobsFailed = 501, 3
+		s.report(ctx, late)
+		if in.ScrapingJobID != 501 {
+			job := scraped("finished", contract.Published)
+			job.ScrapingJobID = in.ScrapingJobID
+			s.report(ctx, job)
+		}
+		return workflow.Sleep(ctx, 1000*time.Hour)
+	}
+	result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.MaxReruns = 2 }))
+	require.NoError(t, err)
+	require.Len(t, result.Reruns, 1)
 }
 
 func TestEveryInvalidOptionOfARunIsNamed(t *testing.T) {

@@ -105,9 +105,8 @@ func (w *importScrapingJob) awaitQuiet(ctx workflow.Context, roundErr error) boo
 		disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
 		w.setFinalReport(roundErr)
-		w.awaitReported(disconnected)
 		w.removals.Wait(disconnected)
-		w.takeSignals(ctx)
+		w.awaitReported(disconnected)
 	}
 	return w.asked.Request == nothing || ctx.Err() != nil
 }

@@ -35,14 +35,18 @@ func (w *importScrapingJob) reportToWatchers(ctx workflow.Context, isFirstRun bo
 }
 
 // takeWatchers adds the workflows that asked to watch, and treats each like a parent: the
-// run looks at the job whatever the filter, and waits for its end.
+// run looks at the job whatever the filter, and waits for its end. What is
+// published or needs attention is reported without another look.
 func (w *importScrapingJob) takeWatchers(ctx workflow.Context) {
 	var id string
 	for w.signals[watchSignal].ReceiveAsync(&id) {
 		w.watchers = slices.DeleteFunc(w.watchers, func(each watcher) bool { return each.ID == id })
 		w.watchers = append(w.watchers, watcher{ID: id})
 		w.awaitEnd, w.settings.Filter = true, activities.Filter{}
-		w.askCheck(ctx)
+		if w.report == nil || w.report.Outcome == contract.Ended {
+			w.report = nil
+			w.askCheck(ctx)
+		}
 	}
 }
 
@@ -71,22 +75,29 @@ func (w *importScrapingJob) reportText() string {
 	return fmt.Sprintf("import %d: %s %s", w.report.ImportID, w.report.Outcome, w.report.Reason)
 }
 
-// awaitReported waits until all watchers have the current report.
+// awaitReported waits until all watchers have the current report, new ones included.
 func (w *importScrapingJob) awaitReported(ctx workflow.Context) {
-	_ = workflow.Await(ctx, func() bool { return w.unreported() < 0 }) // only used with a disconnected context
+	_ = workflow.Await(ctx, func() bool { // only used with a disconnected context
+		w.takeSignals(ctx)
+		return w.unreported() < 0
+	})
 }
 
 // setReport sets what all watchers get reported: the import's state.
 func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
+	job := w.job
+	if outcome == contract.Published {
+		job = w.published.ScrapingJob // the cloud may not know it any more
+	}
 	w.report = &contract.ScrapedJob{
 		ScrapingJobID: w.id,
-		SitemapName:   w.job.SitemapName,
-		CustomID:      w.job.CustomID,
-		Status:        w.job.Status,
-		JobsScheduled: w.job.JobsScheduled,
-		JobsExecuted:  w.job.JobsExecuted,
-		JobsFailed:    w.job.JobsFailed,
-		JobsEmpty:     w.job.JobsEmpty,
+		SitemapName:   job.SitemapName,
+		CustomID:      job.CustomID,
+		Status:        job.Status,
+		JobsScheduled: job.JobsScheduled,
+		JobsExecuted:  job.JobsExecuted,
+		JobsFailed:    job.JobsFailed,
+		JobsEmpty:     job.JobsEmpty,
 		Outcome:       outcome,
 		Reason:        reason,
 		ImportID:      w.published.ImportID,
@@ -100,12 +111,13 @@ func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
 // setFinalReport reports how the run closes. Watchers wait for the publishing, not for
 // what comes after it.
 func (w *importScrapingJob) setFinalReport(err error) {
+	incomplete, _ := w.deletion().WhyKeep()
 	switch {
 	case temporal.IsCanceledError(err):
 		w.setReport(contract.Ended, "the import was canceled")
 	case err != nil:
 		w.setReport(contract.Ended, Sentence(err))
-	case w.outcome == Abandoned, w.published.ImportID == 0:
+	case w.published.ImportID == 0, w.outcome == Abandoned && incomplete != "", w.job.ScrapingJobID != 0 && !w.job.SameContent(w.published.ScrapingJob):
 		w.setReport(contract.Ended, w.reason)
 	default:
 		w.setReport(contract.Published, "")
