@@ -177,6 +177,27 @@ func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
 	require.Equal(t, 1, lost.Hits())
 }
 
+func TestScrapeThatIsResetWhenItsJobIsGone(t *testing.T) {
+	c := beginScrape(t, "a scrape is reset to its beginning when its job is imported and deleted in the cloud", "the database has its custom_id: the same result, without another scrape")
+	c.host(followQueue)
+	c.worker(c.Spool)
+	c.start()
+	c.requireScraped(1)
+	id := c.created()[0]
+	c.WaitForAnswer("the deletion", func() bool { return c.Cloud.Deleted(id) })
+	for _, run := range c.Runs(0) {
+		if run.GetType().GetName() == workflows.RunSitemapName {
+			again, err := c.Temporal.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+				Namespace: c.Env.TemporalNamespace, WorkflowExecution: run.GetExecution(), Reason: "a test", RequestId: t.Name(), WorkflowTaskFinishEventId: 4,
+				ResetReapplyExcludeTypes: []enumspb.ResetReapplyExcludeType{enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL},
+			})
+			require.NoError(t, err)
+			c.run = c.Temporal.GetWorkflow(t.Context(), run.GetExecution().GetWorkflowId(), again.GetRunId())
+		}
+	}
+	c.requireScraped(1)
+}
+
 func TestKilledAtEveryStepOfAScrape(t *testing.T) {
 	c := beginScrapeOf(t, 30*time.Second, "`kill -9` of the worker while the job is created, scraped, imported, and right after it was published",
 		"the job is created once, and the follow-up starts once")
