@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 
 	"go.temporal.io/sdk/activity"
 )
@@ -13,14 +14,12 @@ import (
 // was terminated.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (Removed, error) {
 	var removed Removed
-	err := a.startDeliveries(ctx)
-	if err != nil {
-		return removed, classify(ctx, err)
-	}
+	var err error
+	deliveries := a.startDeliveries(ctx)
 	if removed.Imports, err = a.removeUnfinishedImports(ctx); err == nil {
 		removed.ArchivedFiles, err = a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
 	}
-	return removed, classify(ctx, err)
+	return removed, classify(ctx, errors.Join(err, deliveries))
 }
 
 func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {

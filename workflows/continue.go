@@ -5,6 +5,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -34,7 +35,7 @@ func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	w.asked.heardAt = workflow.Now(ctx)
 	w.question.deadline = c.Deadline
 	w.round = round{pass: c.Pass, requestedAt: c.RequestedAt}
-	w.watchers = c.Watchers
+	w.watchers, w.scraping = c.Watchers, w.awaitEnd && activities.Description{Job: c.Job}.Running()
 	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
 }
 

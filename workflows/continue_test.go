@@ -85,6 +85,23 @@ func TestLongImportGoesOnAsNewRun(t *testing.T) {
 	}
 }
 
+func TestRunThatGoesOnAfterTheJobsEndSaysSo(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, 2*time.Hour)
+	w.SetContinueAsNewSuggested(false)
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true})
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.GetWorkflowError(), &again)
+	next, in := w.next(t, again)
+	waits := []time.Duration{10 * time.Minute}
+	next.onCall = func() time.Duration {
+		defer func() { waits = []time.Duration{0} }()
+		return waits[0]
+	}
+	next.RegisterDelayedCallback(func() { require.Equal(t, workflows.StepDownload, next.progress(t).Step) }, time.Minute)
+	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+}
+
 func TestQuestionIsTheSameForTheRunThatGoesOn(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = rejects
