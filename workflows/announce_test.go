@@ -207,6 +207,26 @@ func TestWatchedJobThatIsGoneIsReportedAsItWasPublished(t *testing.T) {
 	}}, *told)
 }
 
+func TestJobThatSomebodyDeletedBeforeAllOfItWasImportedIsNotReportedAsPublished(t *testing.T) {
+	deleted := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		deletedAt *time.Time // after a person has accepted what is missing
+		want      contract.Outcome
+	}{
+		"by somebody": {want: contract.Ended}, "by the importer": {deletedAt: &deleted, want: contract.Published},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			told := w.told()
+			w.found, w.published = false, &sink.PublishedImport{ScrapingJob: w.job, Counts: sink.Counts{Records: 10}, ImportID: 7, CloudDeletedAt: c.deletedAt}
+			w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, 0)
+			w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true})
+			require.NoError(t, w.GetWorkflowError())
+			require.Equal(t, c.want, (*told)[len(*told)-1].Outcome)
+		})
+	}
+}
+
 func TestImportThatEndsWithEarlierContentPublishedHasNotPublishedTheJob(t *testing.T) {
 	w := newWorld(t, "finished")
 	told := w.told()

@@ -215,9 +215,8 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 			return nil
 		}
 	}
-	r.creating = true
-	job, err := r.callCreate(ctx, in, fmt.Sprintf("create a scraping job of sitemap %d", in.SitemapID))
-	r.jobID, r.creating = job, err != nil
+	var err error
+	r.jobID, err = r.callCreate(ctx, in, fmt.Sprintf("create a scraping job of sitemap %d", in.SitemapID))
 	return err
 }
 
@@ -228,7 +227,9 @@ func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapi
 		r.waitFor(ctx, summary)
 		var created activities.CreateScrapingJobResult
 		creating := workflow.WithWaitForCancellation(r.settings.cloudCall(ctx, truncate(summary, maxSummary)), true)
+		r.creating = !in.OnlyLook
 		err := workflow.ExecuteActivity(creating, a.CreateScrapingJob, in).Get(ctx, &created)
+		r.creating = in.MayExist || r.creating && err != nil
 		if err != nil || created.Wait == 0 {
 			return created.ScrapingJobID, err
 		}
@@ -340,6 +341,9 @@ func (r *sitemapRun) left() string {
 		return fmt.Sprintf("scraping job %d keeps running in Web Scraper Cloud, and workflow %d imports it", r.jobID, r.jobID)
 	case r.creating:
 		return "a scraping job may have been created; if so, it keeps running in Web Scraper Cloud and is imported when it ends"
+	}
+	if n := len(r.jobs); n > 0 {
+		return fmt.Sprintf("scraping job %d is published, and none was created for its failed and empty URLs", r.jobs[n-1].ScrapingJobID)
 	}
 	return "no scraping job was created"
 }

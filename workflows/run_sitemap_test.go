@@ -191,6 +191,31 @@ func TestTimeLimitOfARunSaysWhatGoesOn(t *testing.T) {
 	require.Contains(t, failure.Message(), "scraping job 501 keeps running in Web Scraper Cloud")
 }
 
+func TestRunThatEndsWhileItWaitsForCallsHasCreatedNothing(t *testing.T) {
+	s := newScraping(t)
+	s.onCreate = func(activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		return activities.CreateScrapingJobResult{Wait: 10 * time.Minute}, nil
+	}
+	_, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.TimeLimit = "25m" }))
+	require.ErrorContains(t, err, "no scraping job was created")
+
+	s = newScraping(t)
+	s.onCreate = func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		if in.RerunOf != 0 {
+			return activities.CreateScrapingJobResult{Wait: 10 * time.Minute}, nil
+		}
+		return activities.CreateScrapingJobResult{ScrapingJobID: 501}, nil
+	}
+	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+		job := scraped("finished", contract.Published)
+		job.ScrapingJobID, job.JobsFailed = in.ScrapingJobID, 2
+		s.report(ctx, job)
+		return nil
+	}
+	_, err = s.run(sitemap(func(in *workflows.RunSitemapInput) { in.TimeLimit, in.MaxReruns = "25m", 1 }))
+	require.ErrorContains(t, err, "scraping job 501 is published, and none was created for its failed and empty URLs")
+}
+
 func TestCancelledRunLeavesTheJobAndItsImport(t *testing.T) {
 	s := newScraping(t)
 	canceled := false

@@ -117,7 +117,9 @@ func (w *importScrapingJob) setFinalReport(err error) {
 		w.setReport(contract.Ended, "the import was canceled")
 	case err != nil:
 		w.setReport(contract.Ended, Sentence(err))
-	case w.published.ImportID == 0, w.outcome == Abandoned && incomplete != "", w.job.ScrapingJobID != 0 && !w.job.SameContent(w.published.ScrapingJob):
+	case w.published.ImportID == 0,
+		incomplete != "" && (w.outcome == Abandoned || w.outcome == NotFound && w.published.CloudDeletedAt == nil),
+		w.job.ScrapingJobID != 0 && !w.job.SameContent(w.published.ScrapingJob):
 		w.setReport(contract.Ended, w.reason)
 	default:
 		w.setReport(contract.Published, "")

@@ -50,7 +50,8 @@ type RunSitemapInput struct {
 	// TimeLimit bounds the whole run: a duration like "2h". Default: no limit.
 	TimeLimit string `json:"time_limit,omitempty"`
 	// IfNotFinished says what to do when a job ends as "failed" or "stopped". Its records
-	// are imported anyway. Default Return.
+	// are imported anyway. With Wait, the run checks once an hour whether somebody has
+	// continued the job. Default Return.
 	IfNotFinished Policy `json:"if_not_finished,omitempty"`
 	// IfNeedsAttention says what to do when an import waits for a person. It also applies
 	// to an import that ends without publishing all of the job, where Wait means Fail.
