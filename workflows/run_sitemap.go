@@ -270,8 +270,8 @@ func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
 				}
 				r.waitFor(ctx, "a person: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
 			default:
-				gone = true                          // terminated, for instance: start another one
-				if child != nil && child.IsReady() { // workers of an earlier build close it each time
+				gone = true                                    // terminated, for instance: start another one
+				if !heard && child != nil && child.IsReady() { // workers of an earlier build close it each time
 					if err := workflow.Sleep(ctx, pause); err != nil {
 						return job, err
 					}
