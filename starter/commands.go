@@ -73,7 +73,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	given["TASK_QUEUE"] = server.webhook.TaskQueue // it serves no other
-	server.settings = newCurrentSettings(server.temporal.Namespace, given, c.ListenAddress, cmp.Or(c.lookEvery, time.Minute), logger)
+	server.settings = newCurrentSettings(server.temporal.Namespace, given, cmp.Or(c.lookEvery, time.Minute), logger)
 	return server.run(ctx)
 }
 

@@ -62,7 +62,7 @@ func TestDoctorFindsAllWell(t *testing.T) {
 		"workers poll task queue scrapingjob-import for workflow tasks", "workers poll task queue scrapingjob-import for activity tasks",
 		"workers poll task queue scrapingjob-import@downloads for activity tasks",
 		"the schedule scrapehaul-reconcile is there, every 24h0m0s",
-		"the settings of imports in the schedule scrapehaul-reconcile are those that its starters (1) and this one were given", "the search attributes are registered",
+		"the settings of imports in the schedule scrapehaul-reconcile are those that were given here", "the search attributes are registered",
 		"PostgreSQL answers", "PostgreSQL and this machine have the same time", "the database may be written to", "schema scrapehaul is at version ",
 		"Web Scraper Cloud takes WEBSCRAPER_API_TOKEN",
 	} {
@@ -222,27 +222,6 @@ func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {
 	require.NoError(t, schedule.Delete(t.Context()))
 	_, out, _ = runDoctor(t)
 	requireFixes(t, out, "the schedule scrapehaul-reconcile is not there: run starter setup")
-}
-
-func TestDoctorComparesWhatStartersWereGiven(t *testing.T) {
-	s := wellSystem(t)
-	setUp(t, "RECONCILE_EVERY=24h", "MAX_REJECTED=5")
-	_, out, _ := runDoctor(t)
-	requireFixes(t, out)
-	out = setUp(t, "RECONCILE_EVERY=1h")
-	require.Regexp(t, `(?m)^the starter on \S+:0 was given RECONCILE_EVERY=24h: change it there too, or its next start brings that back$`, out)
-	t.Setenv("RECONCILE_EVERY", "1h")
-	_, out, _ = runDoctor(t)
-	requireFixes(t, out, "the starter on ")
-	require.Regexp(t, `(?m)^fix   the starter on \S+:0 was given RECONCILE_EVERY=24h at 20\d\d-\S+ \S+, and the schedule scrapehaul-reconcile has 1h: change it there too`, out)
-	for _, args := range [][]string{{"--task-queue", "elsewhere", "--move-task-queue"}, {"--task-queue", "scrapingjob-import", "--move-task-queue"}} {
-		code, _, problems := runStarter(append([]string{"setup"}, args...)...)
-		require.Equal(t, program.ExitOK, code, problems)
-		_, out, _ = runDoctor(t)
-		require.Equal(t, args[1] == "elsewhere", strings.Contains(out, "was given TASK_QUEUE=scrapingjob-import at "), out)
-		require.Equal(t, args[1] == "elsewhere", strings.Contains(out, "has elsewhere: change it there too, or its next start is refused; until then "), out)
-	}
-	require.NotEmpty(t, s)
 }
 
 func TestDoctorCountsTheWorkersThatLive(t *testing.T) {

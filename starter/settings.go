@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -210,31 +209,4 @@ func shown(text string) string {
 		return `""`
 	}
 	return text
-}
-
-// disagreements are what would change if the starter's note were applied.
-func disagreements(i workflows.Installation, starter workflows.Starter) []change {
-	return given(starter.Given).apply(&i)
-}
-
-// maxStarters bounds the notes, and seenWithin how old one may be: a starter that
-// was killed has left its own.
-const (
-	maxStarters = 16
-	noteEvery   = time.Hour
-	seenWithin  = 3 * noteEvery
-)
-
-// living are the starters that are there, the latest first.
-func living(starters []workflows.Starter, now time.Time) []workflows.Starter {
-	kept := slices.DeleteFunc(slices.Clone(starters), func(s workflows.Starter) bool { return now.Sub(s.SeenAt) > seenWithin })
-	slices.SortStableFunc(kept, func(a, b workflows.Starter) int { return b.SeenAt.Compare(a.SeenAt) })
-	return kept[:min(len(kept), maxStarters)]
-}
-
-// note puts the starter's note among the others, in place of an earlier one of its name.
-func note(i *workflows.Installation, starter workflows.Starter, given given) {
-	starter.Given = given
-	others := slices.DeleteFunc(slices.Clone(i.Starters), func(s workflows.Starter) bool { return s.Name == starter.Name })
-	i.Starters = living(append(others, starter), starter.SeenAt)
 }

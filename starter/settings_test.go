@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
 	"maps"
 	"net/http"
@@ -190,10 +189,9 @@ func TestRunningStarterUsesTheSettingsThatAreThere(t *testing.T) {
 	require.NoError(t, namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Delete(t.Context()))
 	require.Eventually(t, func() bool {
 		there, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
-		return err == nil && there != nil && there.Settings.HoldBeforeDelete == "never" && len(there.Starters) == 1
+		return err == nil && there != nil && there.Settings.HoldBeforeDelete == "never"
 	}, waitAtMost, pollEvery)
 	require.Equal(t, program.ExitOK, s.Stop())
-	require.Empty(t, installation(t, namespace).Starters, "one that has ended says nothing more")
 }
 
 func TestAnotherTaskQueueIsRefused(t *testing.T) {
@@ -260,7 +258,7 @@ func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {
 	var group sync.WaitGroup
 	for _, g := range []given{{"HOLD_BEFORE_DELETE": "never"}, {"BATCH_RECORDS": "77"}, {"FILTER_TAG": "prices"}, {"MAX_REJECTED": "5"}, {"RECONCILE_EVERY": "1h"}} {
 		group.Go(func() {
-			_, err := (&store{temporal: namespace.Client, namespace: namespace.Name, given: g}).write(t.Context(), nil)
+			_, err := (&store{temporal: namespace.Client, namespace: namespace.Name, given: g}).write(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
@@ -277,67 +275,38 @@ func TestChangeBetweenReadingAndWritingIsNotLost(t *testing.T) {
 	namespace := newNamespace(t)
 	setUp(t)
 	var between sync.Once
-	kept := &store{temporal: namespace.Client, namespace: namespace.Name, given: given{"HOLD_BEFORE_DELETE": "never"}}
-	changes, err := kept.write(t.Context(), func(*workflows.Installation) {
+	err := workflows.ChangeInstallation(t.Context(), namespace.Client, namespace.Name, func(i *workflows.Installation, _ bool) error {
 		between.Do(func() { setUp(t, "BATCH_RECORDS=77") })
+		given{"HOLD_BEFORE_DELETE": "never"}.apply(i)
+		return nil
 	})
 	require.NoError(t, err)
-	require.Equal(t, []change{{"HOLD_BEFORE_DELETE", "24h", "never"}}, changes)
 	there := installation(t, namespace)
 	require.Equal(t, 77, there.Settings.BatchRecords)
 	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
 }
 
-func TestNoteOfAStarterIsRenewed(t *testing.T) {
-	namespace := newNamespace(t)
-	c := newCurrentSettings(namespace.Name, given{"HOLD_BEFORE_DELETE": "never"}, ":8080", time.Hour, discard())
-	kept := &store{temporal: namespace.Client, namespace: namespace.Name, given: c.given}
-	require.NoError(t, c.begin(t.Context(), kept))
-	begun := installation(t, namespace).Starters
-	require.Len(t, begun, 1)
-	require.Regexp(t, `^\S+:8080$`, begun[0].Name)
-	require.Equal(t, map[string]string{"HOLD_BEFORE_DELETE": "never"}, begun[0].Given)
-	require.NoError(t, c.look(t.Context(), kept))
-	require.Equal(t, begun, installation(t, namespace).Starters, "not yet")
-	c.starter.SeenAt = c.starter.SeenAt.Add(-noteEvery)
-	require.NoError(t, c.look(t.Context(), kept))
-	require.False(t, installation(t, namespace).Starters[0].SeenAt.Before(begun[0].SeenAt))
-
-	// Another of this name, started meanwhile, says its own.
-	later := newCurrentSettings(namespace.Name, given{}, ":8080", time.Hour, discard())
-	later.starter.StartedAt = later.starter.StartedAt.Add(time.Second)
-	require.NoError(t, later.begin(t.Context(), &store{temporal: namespace.Client, namespace: namespace.Name}))
-	c.leave(t.Context(), kept)
-	left := installation(t, namespace).Starters
-	require.Len(t, left, 1)
-	require.Equal(t, later.starter.StartedAt, left[0].StartedAt)
-
-	require.NoError(t, namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Delete(t.Context()))
-	later.leave(t.Context(), kept)
-	gone, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
-	require.NoError(t, err)
-	require.Nil(t, gone, "a starter that ends puts up no schedule")
-}
-
 func TestLookLeavesWhatALaterVersionHasNoted(t *testing.T) {
 	namespace := newNamespace(t)
-	c := newCurrentSettings(namespace.Name, given{}, ":8080", time.Hour, discard())
+	c := newCurrentSettings(namespace.Name, given{}, time.Hour, discard())
 	kept := &store{temporal: namespace.Client, namespace: namespace.Name}
 	require.NoError(t, c.begin(t.Context(), kept))
 	service := namespace.Client.WorkflowService()
-	read := func() (*workflowservice.DescribeScheduleResponse, *commonpb.Payload) {
+	read := func() *workflowservice.DescribeScheduleResponse {
 		there, err := service.DescribeSchedule(t.Context(), &workflowservice.DescribeScheduleRequest{
 			Namespace: namespace.Name, ScheduleId: workflows.ReconcileScheduleID,
 		})
 		require.NoError(t, err)
-		return there, there.GetSchedule().GetAction().GetStartWorkflow().GetMemo().GetFields()["starters"]
+		return there
 	}
+	memo := &commonpb.Memo{Fields: map[string]*commonpb.Payload{"later": {Data: []byte("1")}}}
 	require.Eventually(t, func() bool {
-		there, noted := read()
-		if bytes.Contains(noted.Data, []byte(`"later":1`)) {
+		there := read()
+		action := there.GetSchedule().GetAction().GetStartWorkflow()
+		if len(action.GetMemo().GetFields()) > 0 {
 			return true
 		}
-		noted.Data = bytes.Replace(noted.Data, []byte(`[{`), []byte(`[{"later":1,`), 1)
+		action.Memo = memo
 		_, err := service.UpdateSchedule(t.Context(), &workflowservice.UpdateScheduleRequest{
 			Namespace: namespace.Name, ScheduleId: workflows.ReconcileScheduleID, Schedule: there.GetSchedule(),
 			ConflictToken: there.GetConflictToken(), RequestId: rand.Text(),
@@ -345,19 +314,9 @@ func TestLookLeavesWhatALaterVersionHasNoted(t *testing.T) {
 		require.NoError(t, err)
 		return false
 	}, waitAtMost, pollEvery)
+	kept.given = given{"MAX_REJECTED": "5"}
 	require.NoError(t, c.look(t.Context(), kept))
-	_, noted := read()
-	require.Contains(t, string(noted.Data), `"later":1`)
-}
-
-func TestNotesOfStartersAreBounded(t *testing.T) {
-	now := time.Now()
-	var i workflows.Installation
-	for n := range 3 * maxStarters {
-		note(&i, workflows.Starter{Name: string(rune('a' + n)), SeenAt: now.Add(time.Duration(n) * time.Second)}, given{})
-	}
-	require.Len(t, i.Starters, maxStarters)
-	require.Equal(t, string(rune('a'+3*maxStarters-1)), i.Starters[0].Name, "the latest are kept")
-	note(&i, workflows.Starter{Name: "later", SeenAt: now.Add(seenWithin + time.Hour)}, given{})
-	require.Len(t, i.Starters, 1, "those that were killed are forgotten")
+	action := read().GetSchedule().GetAction().GetStartWorkflow()
+	require.Equal(t, []byte("1"), action.GetMemo().GetFields()["later"].GetData())
+	require.Equal(t, 5, installation(t, namespace).Settings.MaxRejected)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
@@ -53,7 +52,7 @@ func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
 // print puts up the schedule of the reconciliation, or changes it, and says what it
 // has now.
 func (s *store) print(ctx context.Context, out io.Writer) error {
-	changes, err := s.write(ctx, nil)
+	changes, err := s.write(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,10 +71,8 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 	for _, each := range changes {
 		fmt.Fprintln(out, each)
 	}
-	for _, starter := range living(s.written.Starters, time.Now()) {
-		for _, each := range disagreements(s.written, starter) {
-			fmt.Fprintf(out, "the starter on %s was given %s=%s: change it there too, or its next start %s\n", starter.Name, each.name, each.to, nextStart(each.name))
-		}
+	if len(changes) > 0 {
+		fmt.Fprintln(out, "a starter that is given something else brings that back at its next start: change its environment too")
 	}
 	return nil
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,9 +30,8 @@ type store struct {
 	isNew   bool
 }
 
-// write returns what it has changed. more is done to the installation besides, if
-// it is not nil.
-func (s *store) write(ctx context.Context, more func(*workflows.Installation)) (changes []change, err error) {
+// write returns what it has changed.
+func (s *store) write(ctx context.Context) (changes []change, err error) {
 	err = workflows.ChangeInstallation(ctx, s.temporal, s.namespace, func(i *workflows.Installation, isNew bool) error {
 		if isNew && s.written.TaskQueue != "" {
 			*i = s.written // somebody has removed it
@@ -49,9 +45,6 @@ func (s *store) write(ctx context.Context, more func(*workflows.Installation)) (
 		}
 		if s.searchAttributes != nil {
 			i.Settings.SearchAttributes = *s.searchAttributes
-		}
-		if more != nil {
-			more(i)
 		}
 		// It is asked once more what it changes, to see that it is there.
 		if len(made) > 0 {
@@ -69,22 +62,14 @@ type currentSettings struct {
 	namespace string
 	lookEvery time.Duration
 	logger    *slog.Logger
-	starter   workflows.Starter
 
 	known  chan struct{} // closed when they have been read
 	latest atomic.Pointer[workflows.Settings]
 	why    atomic.Pointer[error] // of the last attempt to read them, if it failed
 }
 
-func newCurrentSettings(namespace string, given given, listenAddress string, lookEvery time.Duration, logger *slog.Logger) *currentSettings {
-	host, _ := os.Hostname() // "" is a name as good as another
-	if _, port, _ := net.SplitHostPort(listenAddress); port != "" {
-		host += ":" + port
-	}
-	return &currentSettings{
-		given: given, namespace: namespace, lookEvery: lookEvery, logger: logger, known: make(chan struct{}),
-		starter: workflows.Starter{Name: host, StartedAt: time.Now().UTC().Truncate(time.Second)},
-	}
+func newCurrentSettings(namespace string, given given, lookEvery time.Duration, logger *slog.Logger) *currentSettings {
+	return &currentSettings{given: given, namespace: namespace, lookEvery: lookEvery, logger: logger, known: make(chan struct{})}
 }
 
 // settingsWithin is how long a notification waits for a starter that has just begun.
@@ -142,7 +127,6 @@ func (c *currentSettings) keep(ctx context.Context, temporal client.Client) erro
 		}
 		told = err != nil
 	}
-	c.leave(ctx, kept)
 	return nil
 }
 
@@ -155,7 +139,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// begin writes what was given, with the starter's note of it.
+// begin writes what was given.
 func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
 	if _, unreachable := errors.AsType[*serviceerror.Unavailable](unknown); unreachable || errors.Is(unknown, context.DeadlineExceeded) {
@@ -164,7 +148,7 @@ func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 	if unknown == nil {
 		kept.searchAttributes = new(len(missing) == 0)
 	}
-	changes, err := kept.write(ctx, c.note)
+	changes, err := kept.write(ctx)
 	if err != nil {
 		return err
 	}
@@ -187,29 +171,17 @@ func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 	return nil
 }
 
-// note is renewed with time: those of starters that were killed are forgotten.
-func (c *currentSettings) note(i *workflows.Installation) {
-	if now := time.Now().UTC().Truncate(time.Second); now.Sub(c.starter.SeenAt) >= noteEvery {
-		c.starter.SeenAt = now
-	}
-	note(i, c.starter, c.given)
-}
-
 // look takes what another has changed, and whether the namespace has the search
-// attributes now, which somebody may have registered elsewhere than with setup. It
-// renews the note when it is time. A schedule that was removed is put up again as it was.
+// attributes now, which somebody may have registered elsewhere than with setup. A
+// schedule that was removed is put up again as it was.
 func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
 	kept.searchAttributes = nil
 	if unknown == nil {
 		kept.searchAttributes = new(len(missing) == 0)
 	}
-	var more func(*workflows.Installation)
-	if time.Since(c.starter.SeenAt) >= noteEvery {
-		more = c.note
-	}
 	used := kept.written.Settings.SearchAttributes
-	if _, err := kept.write(ctx, more); err != nil {
+	if _, err := kept.write(ctx); err != nil {
 		return err
 	}
 	c.latest.Store(new(kept.written.Settings))
@@ -217,19 +189,4 @@ func (c *currentSettings) look(ctx context.Context, kept *store) error {
 		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
 	}
 	return nil
-}
-
-// leave takes the note away, unless another of this name has begun, or somebody has
-// removed the schedule.
-func (c *currentSettings) leave(ctx context.Context, kept *store) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settingsWithin)
-	defer cancel()
-	if there, err := workflows.ReadInstallation(ctx, kept.temporal, c.namespace); there == nil || err != nil {
-		return // without Temporal it is forgotten after some hours
-	}
-	_, _ = kept.write(ctx, func(i *workflows.Installation) {
-		i.Starters = slices.DeleteFunc(i.Starters, func(s workflows.Starter) bool {
-			return s.Name == c.starter.Name && s.StartedAt.Equal(c.starter.StartedAt)
-		})
-	})
 }

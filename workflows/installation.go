@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	commonpb "go.temporal.io/api/common/v1"
 	schedulepb "go.temporal.io/api/schedule/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
@@ -29,18 +28,8 @@ type Installation struct {
 	// and paused.
 	Every    time.Duration
 	Settings Settings
-	// Starters are those that have noted what they were given.
-	Starters []Starter
 	// PausedBecause is set when somebody has paused the schedule; it only is read.
 	PausedBecause *string
-}
-
-// Starter is a process's note of the settings that it was given explicitly.
-type Starter struct {
-	Name      string            `json:"name"`
-	StartedAt time.Time         `json:"started_at"`
-	SeenAt    time.Time         `json:"seen_at"`
-	Given     map[string]string `json:"given"`
 }
 
 // DefaultInstallation is the one in force where nothing was given yet.
@@ -49,8 +38,6 @@ func DefaultInstallation() Installation {
 }
 
 const (
-	// startersMemo is the field of the memo of the schedule's runs with the starters.
-	startersMemo = "starters"
 	// neverNote is the note of a schedule that nobody has paused but RECONCILE_EVERY.
 	neverNote = "RECONCILE_EVERY is 0"
 	// maxChanges bounds how often a change is made again because of another one.
@@ -188,11 +175,6 @@ func installationOf(schedule *schedulepb.Schedule) (*Installation, error) {
 		return nil, fmt.Errorf("reading the settings in the schedule %s: %w: %w", ReconcileScheduleID, errUnreadable, err)
 	}
 	i := &Installation{TaskQueue: action.GetTaskQueue().GetName(), Settings: in.Settings.withDefaults()}
-	if noted := action.GetMemo().GetFields()[startersMemo]; noted != nil {
-		if err := payloads.FromPayload(noted, &i.Starters); err != nil {
-			return nil, fmt.Errorf("reading the starters in the schedule %s: %w", ReconcileScheduleID, err)
-		}
-	}
 	if intervals := schedule.GetSpec().GetInterval(); len(intervals) > 0 {
 		i.Every = intervals[0].GetInterval().AsDuration()
 	}
@@ -216,13 +198,6 @@ func (i *Installation) writeTo(schedule *schedulepb.Schedule) (changed bool, err
 		if action.Input, err = payloads.ToPayloads(ReconcileScrapingJobsInput{Settings: i.Settings}); err != nil {
 			return false, err
 		}
-	}
-	if !reflect.DeepEqual(was.Starters, i.Starters) {
-		noted, err := payloads.ToPayload(i.Starters)
-		if err != nil {
-			return false, err
-		}
-		action.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{startersMemo: noted}}
 	}
 	if was.Every != i.Every {
 		i.writeEvery(schedule)

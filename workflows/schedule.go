@@ -75,9 +75,6 @@ func scheduleOptions(i Installation) client.ScheduleOptions {
 		Args:          []any{ReconcileScrapingJobsInput{Settings: i.Settings}},
 		StaticSummary: "find scraping jobs that are not imported",
 	}
-	if len(i.Starters) > 0 {
-		action.Memo = map[string]any{startersMemo: i.Starters}
-	}
 	options := client.ScheduleOptions{
 		ID: ReconcileScheduleID, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		CatchupWindow: time.Minute, // one look is as good as the ones that were missed
