@@ -36,8 +36,7 @@ type doctor struct {
 	settings  *doctorCommand
 	out       io.Writer
 	now       func() time.Time
-	taskQueue string        // of the workers
-	ahead     time.Duration // Temporal's clock of ours
+	taskQueue string // of the workers
 	wrong     int
 }
 
@@ -79,25 +78,21 @@ func (d *doctor) settingsAreRight(s *program.Settings) bool {
 	return false
 }
 
-// checkClock compares a server's clock with ours, which was read right before
-// and after.
-func (d *doctor) checkClock(whose string, theirs, before, after time.Time) {
+// checkClock compares PostgreSQL's clock with ours, which was read right before and after.
+func (d *doctor) checkClock(theirs, before, after time.Time) {
 	skew := time.Duration(0)
+	direction := "ahead of"
 	switch {
 	case theirs.Before(before):
-		skew = theirs.Sub(before)
+		skew, direction = before.Sub(theirs), "behind"
 	case theirs.After(after):
 		skew = theirs.Sub(after)
 	}
-	if skew.Abs() <= maxSkew {
-		d.ok("%s and this machine have the same time", whose)
+	if skew <= maxSkew {
+		d.ok("PostgreSQL and this machine have the same time")
 		return
 	}
-	direction := "ahead of"
-	if skew < 0 {
-		direction = "behind"
-	}
-	d.fix("the clock of %s is %s %s this machine's: have both set by NTP", whose, skew.Abs().Round(time.Second), direction)
+	d.fix("the clock of PostgreSQL is %s %s this machine's: have both set by NTP", skew.Round(time.Second), direction)
 }
 
 // discard is the logger of checks: their lines say it all.

@@ -36,7 +36,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 		d.fix("schema scrapehaul: %v", err)
 		return
 	}
-	d.checkClock("PostgreSQL", found.Clock, before, d.now())
+	d.checkClock(found.Clock, before, d.now())
 	d.checkSchema(found)
 	if found.SchemaVersion == found.WantVersion && len(found.Forbidden) == 0 {
 		d.checkLedger(ctx, postgres.NewLedger(db, postgres.DefaultAccount, 0))

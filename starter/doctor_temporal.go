@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -49,9 +48,7 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	}
 	d.ok("namespace %s exists", s.Namespace)
 	d.checkMaySignal(ctx, temporal, s.Namespace)
-	d.checkIDs(ctx, temporal, s.Namespace)
 	d.checkSchedule(ctx, temporal, s.Namespace)
-	d.checkTemporalClock(ctx, temporal, s.Namespace)
 	d.checkPollers(ctx, temporal)
 	d.checkSearchAttributes(ctx, temporal, s.Namespace)
 }
@@ -90,68 +87,6 @@ func (d *doctor) checkMaySignal(ctx context.Context, temporal client.Client, nam
 	d.fix("signalling workflows of namespace %s: %v: give TEMPORAL_API_KEY or the certificate the right to write there", namespace, err)
 }
 
-// checkIDs looks for a workflow that keeps a scraping job's import from starting,
-// among the first thousand whose IDs begin with a digit.
-func (d *doctor) checkIDs(ctx context.Context, temporal client.Client, namespace string) {
-	var begins []string
-	for digit := '1'; digit <= '9'; digit++ {
-		begins = append(begins, fmt.Sprintf("WorkflowId STARTS_WITH '%c'", digit))
-	}
-	listed, err := within(ctx, func(ctx context.Context) (*workflowservice.ListWorkflowExecutionsResponse, error) {
-		return temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			PageSize: 1000,
-			Query: fmt.Sprintf("ExecutionStatus = 'Running' AND WorkflowType != '%s' AND (%s)",
-				workflows.ImportScrapingJobName, strings.Join(begins, " OR ")),
-		})
-	})
-	if err != nil {
-		d.fix("the workflows of namespace %s: %v", namespace, err)
-		return
-	}
-	for _, each := range listed.GetExecutions() {
-		if id, err := strconv.ParseInt(each.GetExecution().GetWorkflowId(), 10, 64); err == nil {
-			d.fix("workflow %d is a %s, and imports need such IDs: give them a namespace of their own, or notifications of that job are refused",
-				id, each.GetType().GetName())
-			return
-		}
-	}
-	d.ok("no other workflow of namespace %s has the ID of an import", namespace)
-}
-
-// checkTemporalClock polls a task queue of its own, where there is never
-// anything to do, because Temporal notes by its clock when somebody last did.
-func (d *doctor) checkTemporalClock(ctx context.Context, temporal client.Client, namespace string) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	queue := &taskqueuepb.TaskQueue{Name: d.taskQueue + "@doctor", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
-	identity := rand.Text()
-	before := d.now()
-	polling, stop := context.WithCancelCause(ctx)
-	go func() {
-		_, err := temporal.WorkflowService().PollActivityTaskQueue(polling, &workflowservice.PollActivityTaskQueueRequest{
-			Namespace: namespace, TaskQueue: queue, Identity: identity,
-		})
-		stop(err)
-	}()
-	defer stop(nil)
-	for {
-		described, err := temporal.DescribeTaskQueue(polling, queue.GetName(), enumspb.TASK_QUEUE_TYPE_ACTIVITY)
-		if err != nil {
-			d.fix("the clock of Temporal: polling task queue %s: %v", queue.GetName(), cmp.Or(context.Cause(polling), err))
-			return
-		}
-		for _, poller := range described.GetPollers() {
-			if poller.GetIdentity() == identity {
-				after := d.now()
-				d.ahead = poller.GetLastAccessTime().AsTime().Sub(after)
-				d.checkClock("Temporal", poller.GetLastAccessTime().AsTime(), before, after)
-				return
-			}
-		}
-		wait(polling, 50*time.Millisecond)
-	}
-}
-
 // pollLasts is the longest that Temporal lets a poll wait for a task, 60 seconds, and
 // some for the way. It remembers each worker that has polled within five minutes; one
 // that lives has begun or ended a poll within this time.
@@ -187,10 +122,10 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 	}
 }
 
-// living counts the workers that have polled lately, by Temporal's clock. A worker
-// has the same identity when it is started again.
+// living counts the workers that have polled lately. A worker has the same identity
+// when it is started again.
 func (d *doctor) living(pollers []*taskqueuepb.PollerInfo) (n int) {
-	since := d.now().Add(d.ahead - cmp.Or(d.settings.pollLasts, pollLasts))
+	since := time.Now().Add(-cmp.Or(d.settings.pollLasts, pollLasts))
 	for _, poller := range pollers {
 		if poller.GetLastAccessTime().AsTime().After(since) {
 			n++
