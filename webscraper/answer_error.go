@@ -26,10 +26,7 @@ func (c *Client) bodyError(req request, resp *http.Response, body []byte) *Error
 		Method:     req.method,
 		Path:       resp.Request.URL.Path,
 		StatusCode: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header, time.Now()),
-	}
-	if e.StatusCode == http.StatusTooManyRequests && e.RetryAfter == 0 {
-		e.RetryAfter = defaultRetryAfter
+		RetryAfter: retryAfter(resp, time.Now()),
 	}
 	var env envelope
 	jsonErr := json.Unmarshal(body, &env)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 )
@@ -30,8 +31,8 @@ type Client struct {
 	logger      *slog.Logger
 	timeout     time.Duration
 	idleTimeout time.Duration
-	limits      *limits
-	budget      Budget // nil: the client itself waits
+	budget      Budget // nil: every call is sent
+	lastLimit   *atomic.Pointer[RateLimit]
 }
 
 // NewClient returns a client that authenticates with token, the API token of
@@ -50,7 +51,7 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		redactor:    newRedactor(token),
 		baseURI:     baseURI,
 		http:        &http.Client{},
-		limits:      &limits{},
+		lastLimit:   new(atomic.Pointer[RateLimit]),
 		logger:      slog.New(slog.DiscardHandler),
 		timeout:     defaultTimeout,
 		idleTimeout: defaultIdleTimeout,
@@ -74,9 +75,8 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "webscraper.Client(%s)", c.baseURI)
 }
 
-// WithBudget returns a client of the same account whose calls a budget decides about:
-// it neither waits for the API limit nor retries what that refuses. The error says how
-// long to wait, see [IsRateLimited].
+// WithBudget returns a client of the same account whose calls a budget decides about.
+// The error of one that it refuses says how long to wait, see [IsRateLimited].
 func (c *Client) WithBudget(budget Budget) *Client {
 	clone := *c
 	clone.budget = budget
@@ -86,7 +86,10 @@ func (c *Client) WithBudget(budget Budget) *Client {
 // RateLimit returns the account's API budget as the last answer told it, and
 // whether any answer has told it yet.
 func (c *Client) RateLimit() (RateLimit, bool) {
-	return c.limits.lastSeen()
+	if limit := c.lastLimit.Load(); limit != nil {
+		return *limit, true
+	}
+	return RateLimit{}, false
 }
 
 func checkToken(token string) error {

@@ -66,10 +66,9 @@
 //
 // # API limit
 //
-// An account has 200 calls per 15 minutes, downloads included. A call that the API
-// refuses is retried after the delay that the server asks for, up to 4 times; no other
-// call is sent before. A call whose context ends sooner does not wait.
+// An account has 200 calls per 15 minutes, downloads included. The error of a call that
+// the API refuses has the time to wait, see [IsRateLimited]; nothing is sent again.
 //
-// Where several processes share the account, or something else does the waiting, give
-// the client a [Budget], see [Client.WithBudget]. [Client.RateLimit] says what is left.
+// Where several processes share the account, give the client a [Budget], see
+// [Client.WithBudget]. [Client.RateLimit] says what is left.
 package webscraper

@@ -74,15 +74,11 @@ func (c *Client) DownloadScrapingJob(ctx context.Context, id int64, w io.Writer,
 	if opts.Raw {
 		req.query = url.Values{"raw": {"true"}}
 	}
-	var d Download
-	err := c.withBackoff(ctx, req.operation, func() (err error) {
+	d, err := c.downloadOnce(ctx, req, w, opts)
+	if errors.Is(err, errNotResumable) {
+		opts.Offset = 0
 		d, err = c.downloadOnce(ctx, req, w, opts)
-		if errors.Is(err, errNotResumable) {
-			opts.Offset = 0
-			d, err = c.downloadOnce(ctx, req, w, opts)
-		}
-		return err
-	})
+	}
 	return d, err
 }
 

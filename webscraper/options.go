@@ -35,8 +35,8 @@ func WithHTTPClient(hc *http.Client) Option {
 }
 
 // WithLogger sets where the client tells what it does: every answer at level
-// debug, every wait for the API limit at level info. Paths are logged without
-// their query, which holds the token. Without this option nothing is logged.
+// debug. Paths are logged without their query, which holds the token. Without this
+// option nothing is logged.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *Client) error {
 		if logger == nil {
@@ -48,8 +48,7 @@ func WithLogger(logger *slog.Logger) Option {
 }
 
 // WithTimeout bounds each call that is not a download, from sending it to the
-// last byte of its answer; 30 seconds otherwise. Waiting for the API limit is
-// not counted.
+// last byte of its answer; 30 seconds otherwise.
 func WithTimeout(d time.Duration) Option {
 	return func(c *Client) error {
 		if d <= 0 {

@@ -1,13 +1,11 @@
 package webscraper
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -51,9 +49,10 @@ func parseRateLimit(h http.Header) (limit RateLimit, ok bool) {
 	return limit, true
 }
 
-// retryAfter returns how long the headers ask to wait before the next call,
-// the margin included; 0 if they do not say.
-func retryAfter(h http.Header, now time.Time) time.Duration {
+// retryAfter returns how long an answer asks to wait before the next call, the margin
+// included; 0 if it does not say, and never 0 of a refusal.
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	h := resp.Header
 	if value := h.Get("Retry-After"); value != "" {
 		if seconds, err := strconv.ParseInt(value, 10, 64); err == nil && seconds >= 0 {
 			return time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second + retryAfterMargin
@@ -68,6 +67,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		// More than a window can only be a difference between two clocks.
 		return min(max(limit.Reset.Sub(now), 0), rateLimitWindow) + retryAfterMargin
 	}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		return defaultRetryAfter
+	}
 	return 0
 }
 
@@ -79,8 +81,8 @@ func serverTime(h http.Header, now time.Time) time.Time {
 	return now
 }
 
-// Budget decides about each call before it is sent, in place of the client's own
-// waiting: where several processes share an account. See [Client.WithBudget].
+// Budget decides about each call before it is sent: where several processes share an
+// account. See [Client.WithBudget].
 type Budget interface {
 	// Take takes one call. A positive wait says that there is none before that time:
 	// the call is not sent, and its error is that of a refusal, see [IsRateLimited].
@@ -94,83 +96,33 @@ type Budget interface {
 // is its own, not the API's.
 var ErrBudget = errors.New("whether the account has a call left is not known")
 
-// limits remembers what the API has said last. Its zero value knows no limit.
-type limits struct {
-	mu           sync.Mutex
-	limit        RateLimit
-	known        bool
-	blockedUntil time.Time // set by a refusal
-}
-
-func (l *limits) lastSeen() (RateLimit, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.limit, l.known
-}
-
-// observe takes in what an answer says, and returns for how long it refuses calls.
-func (l *limits) observe(status int, h http.Header, now time.Time) (refused time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if limit, ok := parseRateLimit(h); ok {
-		l.limit, l.known = limit, true
-	}
-	if status == http.StatusTooManyRequests {
-		refused = cmp.Or(retryAfter(h, now), defaultRetryAfter)
-		l.blockedUntil = now.Add(refused)
-	}
-	return refused
-}
-
-// blocked is how long the API refuses calls, by its last refusal.
-func (l *limits) blocked(now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return max(l.blockedUntil.Sub(now), 0)
-}
-
-// awaitLimit returns when a call may be sent, or when ctx is done. A call whose
-// context would end while it waits does not wait.
-func (c *Client) awaitLimit(ctx context.Context, operation string) error {
-	wait := c.limits.blocked(time.Now())
-	if wait == 0 || endsWithin(ctx, wait) {
-		return nil
-	}
-	c.logger.InfoContext(ctx, "waiting for the API limit of Web Scraper Cloud", "operation", operation, "wait", wait)
-	select {
-	case <-time.After(wait):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // take asks the budget for a call, if there is one.
 func (c *Client) take(ctx context.Context, req request) (answered func(*http.Response), err error) {
-	if c.budget == nil {
-		return func(resp *http.Response) { c.limits.observe(resp.StatusCode, resp.Header, time.Now()) }, nil
-	}
-	tell, wait, err := c.budget.Take(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("webscraper: %s: %w: %w", req.operation, ErrBudget, err)
-	}
-	if wait > 0 {
-		return nil, &Error{
-			Operation: req.operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
-			Message: "not sent, as the account has no call left for " + wait.Round(time.Second).String(),
+	tell := func(context.Context, int, int, time.Duration) error { return nil }
+	if c.budget != nil {
+		var wait time.Duration
+		tell, wait, err = c.budget.Take(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("webscraper: %s: %w: %w", req.operation, ErrBudget, err)
+		}
+		if wait > 0 {
+			return nil, &Error{
+				Operation: req.operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
+				Message: "not sent, as the account has no call left for " + wait.Round(time.Second).String(),
+			}
 		}
 	}
 	return func(resp *http.Response) {
-		refused := c.limits.observe(resp.StatusCode, resp.Header, time.Now())
-		limit, _ := parseRateLimit(resp.Header)
+		limit, known := parseRateLimit(resp.Header)
+		if known {
+			c.lastLimit.Store(&limit)
+		}
+		var refused time.Duration
+		if resp.StatusCode == http.StatusTooManyRequests {
+			refused = retryAfter(resp, time.Now())
+		}
 		if err := tell(ctx, limit.Limit, limit.Remaining, refused); err != nil {
 			c.logger.WarnContext(ctx, "the budget does not know what the API has said of its limit", "operation", req.operation, "error", err)
 		}
 	}, nil
-}
-
-// endsWithin reports whether ctx has a deadline sooner than d from now.
-func endsWithin(ctx context.Context, d time.Duration) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < d
 }

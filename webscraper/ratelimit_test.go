@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestRefusedCallIsSentAgainAfterTheDelayOfTheServer(t *testing.T) {
+func TestErrorOfARefusedCallHasTheDelayOfTheServer(t *testing.T) {
 	soon := func(header string, value func(now time.Time) string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-RateLimit-Limit", "200")
@@ -42,161 +41,29 @@ func TestRefusedCallIsSentAgainAfterTheDelayOfTheServer(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				calls := 0
-				client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if calls++; calls == 1 {
-						test.refuse(w, r)
-						return
-					}
-					answerJSON(`{"success":true,"data":{"email":"user@example.com"}}`)(w, r)
-				}))
-				start := time.Now()
-				account, err := client.Account(t.Context())
-				require.NoError(t, err)
-				require.Equal(t, "user@example.com", account.Email)
-				require.Equal(t, test.want, time.Since(start))
+				client := newPipeClient(t, test.refuse)
+				_, err := client.Account(t.Context())
+				wait, limited := webscraper.IsRateLimited(err)
+				require.True(t, limited)
+				require.Equal(t, test.want, wait)
 			})
 		})
 	}
 }
 
-func TestRefusedCallIsGivenUpAfterFiveAttempts(t *testing.T) {
+func TestRefusedCallIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t)
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(time.Second)})
+		start := time.Now()
 		_, err := client.Account(t.Context())
 		_, limited := webscraper.IsRateLimited(err)
 		require.True(t, limited)
-		require.Len(t, cloud.Requests(), 5)
-	})
-}
-
-func TestRefusedCallDoesNotWaitPastTheEndOfItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		start := time.Now()
-		for range 2 {
-			_, err := client.Account(ctx)
-			_, limited := webscraper.IsRateLimited(err)
-			require.True(t, limited)
-		}
+		_, err = client.DownloadScrapingJob(t.Context(), 500, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
+		_, limited = webscraper.IsRateLimited(err)
+		require.True(t, limited)
 		require.Zero(t, time.Since(start))
-	})
-}
-
-func TestWaitingForTheLimitEndsWithTheContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		ctx, cancel := context.WithCancel(t.Context())
-		start := time.Now()
-		time.AfterFunc(3*time.Second, cancel)
-		_, err := client.Account(ctx)
-		require.ErrorIs(t, err, context.Canceled)
-		_, limited := webscraper.IsRateLimited(err)
-		require.True(t, limited, "what it waited for is not lost")
-
-		ctx, cancel = context.WithCancel(t.Context())
-		time.AfterFunc(3*time.Second, cancel)
-		_, err = client.Account(ctx)
-		require.EqualError(t, err, "webscraper: get account: wait for the API limit: context canceled")
-		require.Equal(t, 6*time.Second, time.Since(start))
-	})
-}
-
-func TestRefusedCallIsSentAgainWithItsBody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var bodies []string
-		client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body, _ := io.ReadAll(r.Body)
-			bodies = append(bodies, string(body))
-			if len(bodies) == 1 {
-				w.Header().Set("Retry-After", "1")
-				w.WriteHeader(http.StatusTooManyRequests)
-				return
-			}
-			answerJSON(`{"success":true,"data":{"id":123}}`)(w, r)
-		}))
-		_, err := client.CreateSitemap(t.Context(), []byte(`{"_id":"shop"}`))
-		require.NoError(t, err)
-		require.Equal(t, []string{`{"_id":"shop"}`, `{"_id":"shop"}`}, bodies)
-	})
-}
-
-func TestRefusedDownloadIsSentAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`)})
-		cloud.Inject(webscrapertest.Fault{Times: 2, Effect: webscrapertest.TooManyRequests(time.Second)})
-		var b strings.Builder
-		_, err := client.DownloadScrapingJob(t.Context(), id, &b, webscraper.FormatJSON, webscraper.DownloadOptions{})
-		require.NoError(t, err)
-		require.Equal(t, "{\"a\":\"1\"}\n", b.String())
-	})
-}
-
-func TestMoreCallsThanTheBudgetAllSucceed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		start := time.Now()
-		for range 450 {
-			_, err := client.Account(t.Context())
-			require.NoError(t, err)
-		}
-		// The third 15 minutes have begun, and not much more was waited.
-		require.Greater(t, time.Since(start), 30*time.Minute)
-		require.Less(t, time.Since(start), 33*time.Minute)
-		refused := 0
-		for _, request := range cloud.Requests() {
-			if request.Status == http.StatusTooManyRequests {
-				refused++
-			}
-		}
-		require.Equal(t, 2, refused, "one at the end of each 15 minutes")
-	})
-}
-
-func TestManyCallsAtOnceAllSucceed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
-		errs := make(chan error)
-		const calls = 300 // at once, of 200 in 15 minutes
-		for n := range calls {
-			go func() {
-				if n%2 == 0 {
-					_, err := client.DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{})
-					errs <- err
-					return
-				}
-				_, err := client.ScrapingJob(t.Context(), id)
-				errs <- err
-			}()
-		}
-		start := time.Now()
-		for range calls {
-			require.NoError(t, <-errs)
-		}
-		require.Less(t, time.Since(start), 16*time.Minute)
-	})
-}
-
-func TestRefusalHoldsBackOtherCalls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // too soon for a retry
-		defer cancel()
-		_, err := client.Account(ctx)
-		require.Error(t, err)
-
-		start := time.Now()
-		_, err = client.Account(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, 31*time.Second, time.Since(start))
+		require.Len(t, cloud.Requests(), 2)
 	})
 }
 
@@ -213,9 +80,7 @@ func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
 		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 199}, limit)
 
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // too soon for a retry
-		defer cancel()
-		_, err = client.Account(ctx)
+		_, err = client.Account(t.Context())
 		require.Error(t, err)
 		limit, _ = client.RateLimit()
 		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 0, Reset: time.Now().Add(30 * time.Second).UTC()}, limit)

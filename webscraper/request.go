@@ -11,14 +11,9 @@ import (
 	"time"
 )
 
-const (
-	// maxAttempts is how often a call is sent in all when the API limit
-	// refuses it.
-	maxAttempts = 5
-	// maxAnswerBytes bounds an answer that is not a download. The largest are
-	// sitemaps with many start URLs.
-	maxAnswerBytes = 32 << 20
-)
+// maxAnswerBytes bounds an answer that is not a download. The largest are sitemaps with
+// many start URLs.
+const maxAnswerBytes = 32 << 20
 
 // request is one call of the API.
 type request struct {
@@ -56,11 +51,7 @@ func (c *Client) call(ctx context.Context, req request, out any) error {
 // callPage is call for one page of a list. It returns the number of the last
 // page, or 0 if the answer does not tell.
 func (c *Client) callPage(ctx context.Context, req request, out any) (lastPage int, err error) {
-	var env envelope
-	err = c.withBackoff(ctx, req.operation, func() (err error) {
-		env, err = c.callOnce(ctx, req)
-		return err
-	})
+	env, err := c.callOnce(ctx, req)
 	if err != nil || out == nil {
 		return 0, err
 	}
@@ -97,27 +88,6 @@ func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
 		return envelope{}, c.bodyError(req, resp, body)
 	}
 	return env, nil
-}
-
-// withBackoff makes attempts until one is not refused by the API limit. A budget
-// neither waits nor has a call sent again.
-func (c *Client) withBackoff(ctx context.Context, operation string, attempt func() error) error {
-	if c.budget != nil {
-		return attempt()
-	}
-	var err error
-	for n := 1; ; n++ {
-		if waiting := c.awaitLimit(ctx, operation); waiting != nil && err != nil {
-			return fmt.Errorf("%w (gave up waiting: %w)", err, waiting)
-		} else if waiting != nil {
-			return fmt.Errorf("webscraper: %s: wait for the API limit: %w", operation, waiting)
-		}
-		err = attempt()
-		wait, limited := IsRateLimited(err)
-		if !limited || n == maxAttempts || endsWithin(ctx, wait) {
-			return err
-		}
-	}
 }
 
 // roundTrip sends req once and returns the answer, whatever its status. Its

@@ -308,25 +308,28 @@ func TestVendorsPagesAreTheStandIns(t *testing.T) {
 	require.JSONEq(t, "2", string(outcomes[2].Value))
 }
 
-// Both wait for Retry-After and one second more.
+// Theirs waits for Retry-After and one second more; ours says so.
 func TestBothClientsWaitForTheRateLimit(t *testing.T) {
 	t.Parallel()
 	limit := webscrapertest.Options{RateLimitCalls: 1, RateLimitWindow: time.Second}
-	want := []int{http.StatusOK, http.StatusTooManyRequests, http.StatusOK}
 
 	theirs := webscrapertest.NewServer(t, limit)
 	for _, outcome := range callVendor(t, theirs, onClient("getAccountInfo"), onClient("getAccountInfo")) {
 		require.Empty(t, outcome.Error)
 	}
-	require.Equal(t, want, statuses(theirs))
+	require.Equal(t, []int{http.StatusOK, http.StatusTooManyRequests, http.StatusOK}, statuses(theirs))
+	refused, again := theirs.Requests()[1], theirs.Requests()[2]
 
+	limit.Clock = func() time.Time { return time.Unix(1_700_000_000, 0) }
 	ours := webscrapertest.NewServer(t, limit)
 	client := newClient(t, ours)
-	for range 2 {
-		_, err := client.Account(t.Context())
-		require.NoError(t, err)
-	}
-	require.Equal(t, want, statuses(ours))
+	_, err := client.Account(t.Context())
+	require.NoError(t, err)
+	_, err = client.Account(t.Context())
+	wait, limited := webscraper.IsRateLimited(err)
+	require.True(t, limited)
+	require.Equal(t, 2*time.Second, wait)
+	require.Greater(t, again.Time.Sub(refused.Time), wait-100*time.Millisecond)
 }
 
 func statuses(server *webscrapertest.Cloud) []int {
