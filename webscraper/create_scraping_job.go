@@ -9,13 +9,6 @@ import (
 	"time"
 )
 
-// The proxies that every account has. Accounts that have a choice name another by
-// its ID.
-const (
-	NoProxy      = "0"
-	DefaultProxy = "1"
-)
-
 // ScrapingJobConfig is how to run a sitemap.
 type ScrapingJobConfig struct {
 	SitemapID int64
@@ -26,8 +19,8 @@ type ScrapingJobConfig struct {
 	// RequestInterval the time between two pages. Both are sent in whole
 	// milliseconds.
 	PageLoadDelay, RequestInterval time.Duration
-	// Proxy is [NoProxy], [DefaultProxy] or the ID of a proxy. It may be empty,
-	// which leaves the choice to Web Scraper Cloud.
+	// Proxy is "0" for none, "1" for the default one, or the ID of a proxy of the
+	// account. It may be empty, which leaves the choice to Web Scraper Cloud.
 	Proxy string
 	// StartURLs, if there are any, replace those of the sitemap.
 	StartURLs []string
@@ -57,7 +50,9 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 	if err != nil {
 		return 0, fmt.Errorf("webscraper: %s: %w", req.operation, err)
 	}
-	var created wireCreated
+	var created struct {
+		ID wireInt `json:"id"`
+	}
 	err = c.call(ctx, req, &created)
 	if err == nil && created.ID <= 0 {
 		err = fmt.Errorf("webscraper: %s: the answer has no ID", req.operation)

@@ -16,11 +16,11 @@ func TestCreateScrapingJobSendsItsConfig(t *testing.T) {
 	}{
 		"all": {webscraper.ScrapingJobConfig{
 			SitemapID: 123, Driver: "fulljs", PageLoadDelay: 2 * time.Second, RequestInterval: 2500 * time.Millisecond,
-			Proxy: webscraper.DefaultProxy, StartURLs: []string{"https://example.com/?a=1&b=2"}, CustomID: "custom-scraping-job-12",
+			Proxy: "1", StartURLs: []string{"https://example.com/?a=1&b=2"}, CustomID: "custom-scraping-job-12",
 		}, `{"sitemap_id":123,"driver":"fulljs","page_load_delay":2000,"request_interval":2500,"proxy":1,"start_urls":["https://example.com/?a=1&b=2"],"custom_id":"custom-scraping-job-12"}`},
 		"least": {webscraper.ScrapingJobConfig{SitemapID: 123, Driver: "fast"},
 			`{"sitemap_id":123,"driver":"fast","page_load_delay":0,"request_interval":0}`},
-		"no proxy":    {webscraper.ScrapingJobConfig{Proxy: webscraper.NoProxy}, `{"sitemap_id":0,"driver":"","page_load_delay":0,"request_interval":0,"proxy":0}`},
+		"no proxy":    {webscraper.ScrapingJobConfig{Proxy: "0"}, `{"sitemap_id":0,"driver":"","page_load_delay":0,"request_interval":0,"proxy":0}`},
 		"named proxy": {webscraper.ScrapingJobConfig{Proxy: "residential-us"}, `{"sitemap_id":0,"driver":"","page_load_delay":0,"request_interval":0,"proxy":"residential-us"}`},
 	}
 	for name, test := range tests {

@@ -22,15 +22,7 @@
 //		return nil // another notification will come
 //	}
 //
-// [Client.ScrapingJobs] and [Client.ProblematicURLs] list what there is, asking for
-// page after page as the loop goes on:
-//
-//	for job, err := range client.ScrapingJobs(ctx, webscraper.ListScrapingJobsOptions{}) {
-//		if err != nil {
-//			return err
-//		}
-//		fmt.Println(job.ID, job.Status, job.StoredRecordCount)
-//	}
+// [Client.ScrapingJobsPage] and [Client.ProblematicURLs] list what there is.
 //
 // # Records
 //

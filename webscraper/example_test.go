@@ -115,29 +115,6 @@ func Example_importOnWebhook() {
 	// 200 OK deleted: true
 }
 
-func ExampleClient_ScrapingJobs() {
-	cloud := webscrapertest.New(webscrapertest.Options{})
-	cloud.AddJob(webscrapertest.Job{ID: 500, SitemapID: 12, Records: webscrapertest.Products(20, 1)})
-	cloud.AddJob(webscrapertest.Job{ID: 501, SitemapID: 12, Status: "scheduling"})
-	api := httptest.NewServer(cloud)
-	defer api.Close()
-
-	client, err := webscraper.NewClient(webscrapertest.DefaultToken, webscraper.WithBaseURI(api.URL+webscrapertest.BasePath))
-	if err != nil {
-		log.Fatal(err)
-	}
-	jobs := client.ScrapingJobs(context.Background(), webscraper.ListScrapingJobsOptions{SitemapID: 12})
-	for job, err := range jobs {
-		if err != nil {
-			log.Fatal(err)
-		}
-		if job.Status.Terminal() {
-			fmt.Println(job.ID, job.Status, job.StoredRecordCount)
-		}
-	}
-	// Output: 500 finished 20
-}
-
 func ExampleClient_CreateScrapingJob() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	api := httptest.NewServer(cloud)
@@ -148,19 +125,8 @@ func ExampleClient_CreateScrapingJob() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	sitemapID, err := client.CreateSitemap(ctx, json.RawMessage(`{
-		"_id": "webscraper-io-landing",
-		"startUrl": ["https://webscraper.io/"],
-		"selectors": [{
-			"id": "title", "type": "SelectorText", "selector": "h1", "multiple": false,
-			"parentSelectors": ["_root"], "regex": "", "delay": ""
-		}]
-	}`))
-	if err != nil {
-		log.Fatal(err)
-	}
 	id, err := client.CreateScrapingJob(ctx, webscraper.ScrapingJobConfig{
-		SitemapID:       sitemapID,
+		SitemapID:       cloud.AddSitemap(webscrapertest.Sitemap{Name: "webscraper-io-landing"}),
 		Driver:          "fast",
 		PageLoadDelay:   2 * time.Second,
 		RequestInterval: 2 * time.Second,

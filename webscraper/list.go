@@ -14,27 +14,25 @@ import (
 // hundred new items can push it on to the next number.
 const maxStalePages = 3
 
-// list sends req for page 1, 2, … up to the last_page of the newest answer, or
-// to a page without items, and yields each item once, as identified by key.
-// W is an item as the API spells it, T as the caller sees it.
-func list[W, T any, K comparable](ctx context.Context, c *Client, req request, convert func(*W) T, key func(T) K) iter.Seq2[T, error] {
+// list sends req for page 1, 2, … up to the last_page of the newest answer, or to a page
+// without items, and yields each item once.
+func list[T comparable](ctx context.Context, c *Client, req request) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		seen := map[K]bool{}
+		seen := map[T]bool{}
 		stale := 0
 		for page := 1; ; page++ {
-			items, lastPage, err := listPage(ctx, c, req, page, convert)
+			items, lastPage, err := listPage[T](ctx, c, req, page)
 			if err != nil {
 				yield(none, err)
 				return
 			}
 			before := len(seen)
 			for _, item := range items {
-				k := key(item)
-				if seen[k] {
+				if seen[item] {
 					continue
 				}
-				seen[k] = true
+				seen[item] = true
 				if !yield(item, nil) {
 					return
 				}
@@ -56,17 +54,11 @@ func list[W, T any, K comparable](ctx context.Context, c *Client, req request, c
 }
 
 // listPage sends req for one page and returns its items and what the answer
-// says is the last page, 0 if it does not say. W and T are those of list.
-func listPage[W, T any](ctx context.Context, c *Client, req request, page int, convert func(*W) T) (items []T, lastPage int, err error) {
+// says is the last page, 0 if it does not say.
+func listPage[T any](ctx context.Context, c *Client, req request, page int) (items []T, lastPage int, err error) {
 	query := url.Values{"page": {strconv.Itoa(page)}}
 	maps.Copy(query, req.query)
 	req.query = query
-	var answer []W
-	if lastPage, err = c.callPage(ctx, req, &answer); err != nil {
-		return nil, 0, err
-	}
-	for i := range answer {
-		items = append(items, convert(&answer[i]))
-	}
-	return items, lastPage, nil
+	lastPage, err = c.callPage(ctx, req, &items)
+	return items, lastPage, err
 }

@@ -2,9 +2,7 @@ package webscraper_test
 
 import (
 	"fmt"
-	"iter"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,48 +13,36 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestListFollowsEveryPage(t *testing.T) {
-	cloud, client := newCloud(t)
-	for id := int64(1); id <= 250; id++ {
-		cloud.AddJob(webscrapertest.Job{ID: id})
+// newProblematic is a cloud with a job of so many problematic URLs.
+func newProblematic(t *testing.T, n int) (cloud *webscrapertest.Cloud, client *webscraper.Client, id int64) {
+	t.Helper()
+	cloud, client = newCloud(t)
+	var urls []webscrapertest.ProblematicURL
+	for i := range n {
+		urls = append(urls, webscrapertest.ProblematicURL{URL: fmt.Sprintf("https://example.com/%d", i), Type: "empty"})
 	}
+	return cloud, client, cloud.AddJob(webscrapertest.Job{ProblematicURLs: urls})
+}
+
+func TestListFollowsEveryPage(t *testing.T) {
+	cloud, client, id := newProblematic(t, 250)
 	// A list can be read again.
-	jobs := client.ScrapingJobs(t.Context(), webscraper.ListScrapingJobsOptions{})
+	list := client.ProblematicURLs(t.Context(), id)
 	for range 2 {
-		ids := jobIDs(t, jobs)
-		require.Len(t, ids, 250)
-		slices.Sort(ids)
-		require.Len(t, slices.Compact(ids), 250)
+		listed := map[string]bool{}
+		for each, err := range list {
+			require.NoError(t, err)
+			require.False(t, listed[each.URL])
+			listed[each.URL] = true
+		}
+		require.Len(t, listed, 250)
 	}
 	require.Len(t, cloud.Requests(), 6)
 }
 
-func TestListIsNarrowedByTheServer(t *testing.T) {
-	cloud, client := newCloud(t)
-	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapID: 10})
-	cloud.AddJob(webscrapertest.Job{ID: 2, SitemapID: 20, Tags: []string{"nightly"}})
-	cloud.AddJob(webscrapertest.Job{ID: 3, SitemapID: 10, Tags: []string{"nightly"}})
-	tests := []struct {
-		opts webscraper.ListScrapingJobsOptions
-		want []int64
-	}{
-		{webscraper.ListScrapingJobsOptions{}, []int64{1, 2, 3}},
-		{webscraper.ListScrapingJobsOptions{SitemapID: 10}, []int64{1, 3}},
-		{webscraper.ListScrapingJobsOptions{Tag: "nightly"}, []int64{2, 3}},
-		{webscraper.ListScrapingJobsOptions{SitemapID: 10, Tag: "nightly"}, []int64{3}},
-		{webscraper.ListScrapingJobsOptions{SitemapID: 30}, nil},
-	}
-	for _, test := range tests {
-		require.ElementsMatch(t, test.want, jobIDs(t, client.ScrapingJobs(t.Context(), test.opts)), "%+v", test.opts)
-	}
-}
-
 func TestListStopsAskingWhenTheLoopStops(t *testing.T) {
-	cloud, client := newCloud(t)
-	for range 150 {
-		cloud.AddJob(webscrapertest.Job{})
-	}
-	for _, err := range client.ScrapingJobs(t.Context(), webscraper.ListScrapingJobsOptions{}) {
+	cloud, client, id := newProblematic(t, 150)
+	for _, err := range client.ProblematicURLs(t.Context(), id) {
 		require.NoError(t, err)
 		break
 	}
@@ -64,16 +50,13 @@ func TestListStopsAskingWhenTheLoopStops(t *testing.T) {
 }
 
 func TestListEndsWithAnError(t *testing.T) {
-	cloud, client := newCloud(t)
-	for range 150 {
-		cloud.AddJob(webscrapertest.Job{})
-	}
+	cloud, client, id := newProblematic(t, 150)
 	cloud.Inject(webscrapertest.Fault{After: 1, Effect: webscrapertest.FailWithHTML(500)})
 	var listed int
 	var errs []error
-	for job, err := range client.ScrapingJobs(t.Context(), webscraper.ListScrapingJobsOptions{}) {
+	for each, err := range client.ProblematicURLs(t.Context(), id) {
 		if err != nil {
-			require.Nil(t, job)
+			require.Zero(t, each)
 			errs = append(errs, err)
 			continue
 		}
@@ -81,7 +64,7 @@ func TestListEndsWithAnError(t *testing.T) {
 	}
 	require.Equal(t, 100, listed)
 	require.Len(t, errs, 1)
-	require.ErrorContains(t, errs[0], "webscraper: list scraping jobs: GET /api/v1/scraping-jobs: 500")
+	require.ErrorContains(t, errs[0], "webscraper: list problematic URLs of scraping job 500: GET /api/v1/scraping-job/500/problematic-urls: 500")
 }
 
 func TestListYieldsEachItemOnceWhateverTheServerSays(t *testing.T) {
@@ -118,18 +101,19 @@ func TestListYieldsEachItemOnceWhateverTheServerSays(t *testing.T) {
 				calls++
 				page, _ := strconv.Atoi(r.URL.Query().Get("page"))
 				ids, lastPage := test.page(page)
-				jobs := make([]string, len(ids))
+				items := make([]string, len(ids))
 				for i, id := range ids {
-					jobs[i] = fmt.Sprintf(`{"id":%d}`, id)
+					items[i] = fmt.Sprintf(`{"url":"%d"}`, id)
 				}
 				answerJSON(fmt.Sprintf(`{"success":true,"data":[%s],"current_page":%d,"last_page":%d,"total":5,"per_page":2}`,
-					strings.Join(jobs, ","), page, lastPage))(w, r)
+					strings.Join(items, ","), page, lastPage))(w, r)
 			}))
 			var got []int64
 			var lastErr error
-			for job, err := range client.ScrapingJobs(t.Context(), webscraper.ListScrapingJobsOptions{}) {
+			for each, err := range client.ProblematicURLs(t.Context(), 500) {
 				if lastErr = err; err == nil {
-					got = append(got, job.ID)
+					id, _ := strconv.ParseInt(each.URL, 10, 64)
+					got = append(got, id)
 				}
 			}
 			require.Equal(t, test.want, got)
@@ -166,14 +150,29 @@ func TestOnePageOfJobsIsOneCall(t *testing.T) {
 
 func TestOnePageOfJobsIsNarrowedByTheServer(t *testing.T) {
 	cloud, client := newCloud(t)
-	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapID: 10, Tags: []string{"nightly"}})
+	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapID: 10})
 	cloud.AddJob(webscrapertest.Job{ID: 2, SitemapID: 20, Tags: []string{"nightly"}})
-	cloud.AddJob(webscrapertest.Job{ID: 3, SitemapID: 10})
-	jobs, lastPage, err := client.ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{SitemapID: 10, Tag: "nightly"}, 1)
-	require.NoError(t, err)
-	require.Len(t, jobs, 1)
-	require.Equal(t, int64(1), jobs[0].ID)
-	require.Equal(t, 1, lastPage)
+	cloud.AddJob(webscrapertest.Job{ID: 3, SitemapID: 10, Tags: []string{"nightly"}})
+	tests := []struct {
+		opts webscraper.ListScrapingJobsOptions
+		want []int64
+	}{
+		{webscraper.ListScrapingJobsOptions{}, []int64{1, 2, 3}},
+		{webscraper.ListScrapingJobsOptions{SitemapID: 10}, []int64{1, 3}},
+		{webscraper.ListScrapingJobsOptions{Tag: "nightly"}, []int64{2, 3}},
+		{webscraper.ListScrapingJobsOptions{SitemapID: 10, Tag: "nightly"}, []int64{3}},
+		{webscraper.ListScrapingJobsOptions{SitemapID: 30}, nil},
+	}
+	for _, test := range tests {
+		jobs, lastPage, err := client.ScrapingJobsPage(t.Context(), test.opts, 1)
+		require.NoError(t, err)
+		require.Equal(t, 1, lastPage)
+		var ids []int64
+		for _, job := range jobs {
+			ids = append(ids, job.ID)
+		}
+		require.ElementsMatch(t, test.want, ids, "%+v", test.opts)
+	}
 }
 
 func TestOnePageOfJobsWithoutALastPage(t *testing.T) {
@@ -212,14 +211,4 @@ func TestProblematicURLsAreListed(t *testing.T) {
 		{URL: "https://example.com/a", Type: "failed"},
 		{URL: "https://example.com/b", Type: "no_value"},
 	}, got)
-}
-
-func jobIDs(t *testing.T, jobs iter.Seq2[*webscraper.ScrapingJob, error]) []int64 {
-	t.Helper()
-	var ids []int64
-	for job, err := range jobs {
-		require.NoError(t, err)
-		ids = append(ids, job.ID)
-	}
-	return ids
 }

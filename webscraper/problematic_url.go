@@ -15,9 +15,10 @@ type ProblematicURL struct {
 	Type string `json:"type"`
 }
 
-// ProblematicURLs lists the problematic pages of a scraping job, in the way of
-// [Client.ScrapingJobs].
+// ProblematicURLs lists the problematic pages of a scraping job, page by page of the list
+// as they are asked for; each 100 are one call. A URL is listed once with each type, even
+// if it moves to another page meanwhile. An error is the last thing listed.
 func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[ProblematicURL, error] {
 	req := requestAbout(id, "list problematic URLs of scraping job %d", http.MethodGet, "scraping-job/%d/problematic-urls")
-	return list(ctx, c, req, func(u *ProblematicURL) ProblematicURL { return *u }, func(u ProblematicURL) ProblematicURL { return u })
+	return list[ProblematicURL](ctx, c, req)
 }

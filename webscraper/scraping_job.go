@@ -3,7 +3,6 @@ package webscraper
 import (
 	"context"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,27 +88,20 @@ type ListScrapingJobsOptions struct {
 	Tag string
 }
 
-// ScrapingJobs lists the account's scraping jobs, page by page as they are
-// asked for; each page of 100 is one call. A job is listed once, even if it
-// moves to another page meanwhile. An error is the last thing listed. To
-// delete jobs, collect their IDs first: a deletion moves later jobs to pages
-// already read.
-func (c *Client) ScrapingJobs(ctx context.Context, opts ListScrapingJobsOptions) iter.Seq2[*ScrapingJob, error] {
-	return list(ctx, c, opts.request(), (*wireScrapingJob).scrapingJob, func(job *ScrapingJob) int64 { return job.ID })
-}
-
 // ScrapingJobsPage lists one page of up to 100 scraping jobs, counted from 1,
 // in one call. lastPage is the number of the last page, 0 if the server does
-// not tell; a page past the end is empty. Prefer it to [Client.ScrapingJobs]
-// where each page is a step of its own, to be retried by itself or to wait its
-// turn for an API limit that many share. As jobs come and go between two calls,
-// one can be on both pages or on neither.
+// not tell; a page past the end is empty. As jobs come and go between two calls, one can
+// be on both pages or on neither: to delete jobs, collect their IDs first.
 func (c *Client) ScrapingJobsPage(ctx context.Context, opts ListScrapingJobsOptions, page int) (jobs []*ScrapingJob, lastPage int, err error) {
 	req := opts.request()
 	if page < 1 {
 		return nil, 0, fmt.Errorf("webscraper: %s: there is no page %d: the first is 1", req.operation, page)
 	}
-	return listPage(ctx, c, req, page, (*wireScrapingJob).scrapingJob)
+	items, lastPage, err := listPage[wireScrapingJob](ctx, c, req, page)
+	for i := range items {
+		jobs = append(jobs, items[i].scrapingJob())
+	}
+	return jobs, lastPage, err
 }
 
 func (o ListScrapingJobsOptions) request() request {

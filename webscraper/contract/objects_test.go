@@ -9,16 +9,6 @@ import (
 // What follows asks our client and spells its answers as the API does, which
 // is how the vendor's client passes them on.
 
-func getSitemap(id int64) func(context.Context, *webscraper.Client) (any, error) {
-	return func(ctx context.Context, client *webscraper.Client) (any, error) {
-		sitemap, err := client.Sitemap(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		return map[string]any{"id": sitemap.ID, "name": sitemap.Name, "sitemap": string(sitemap.Definition)}, nil
-	}
-}
-
 func getJob(id int64) func(context.Context, *webscraper.Client) (any, error) {
 	return func(ctx context.Context, client *webscraper.Client) (any, error) {
 		job, err := client.ScrapingJob(ctx, id)
@@ -31,7 +21,12 @@ func getJob(id int64) func(context.Context, *webscraper.Client) (any, error) {
 
 func listJobs(sitemapID int64) func(context.Context, *webscraper.Client) (any, error) {
 	return func(ctx context.Context, client *webscraper.Client) (any, error) {
-		return collect(client.ScrapingJobs(ctx, webscraper.ListScrapingJobsOptions{SitemapID: sitemapID}), jobObject)
+		jobs, _, err := client.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: sitemapID}, 1)
+		objects := []any{}
+		for _, job := range jobs {
+			objects = append(objects, jobObject(job))
+		}
+		return objects, err
 	}
 }
 

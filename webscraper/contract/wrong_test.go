@@ -33,9 +33,12 @@ func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
 	require.Len(t, theirs, 100)
 
 	ours := make(map[int64]bool)
-	for job, err := range newClient(t, server).ScrapingJobs(t.Context(), webscraper.ListScrapingJobsOptions{}) {
+	for page := 1; page <= 3; page++ {
+		jobs, _, err := newClient(t, server).ScrapingJobsPage(t.Context(), webscraper.ListScrapingJobsOptions{}, page)
 		require.NoError(t, err)
-		ours[job.ID] = true
+		for _, job := range jobs {
+			ours[job.ID] = true
+		}
 	}
 	require.Len(t, ours, 250)
 }
