@@ -250,7 +250,6 @@ func TestDefinitionsThatMakeNoSensePanic(t *testing.T) {
 		"negative id":           {ID: -1},
 		"negative sitemap id":   {SitemapID: -1},
 		"id that is taken":      {ID: 500},
-		"end that is no end":    {Timeline: webscrapertest.Timeline{Ends: "started"}},
 		"negative record count": {StoredRecordCount: new(int64(-1))},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
-	"slices"
 	"strings"
 )
 
@@ -19,9 +18,9 @@ type table struct {
 	columns []string // in order of first appearance
 }
 
-// newTable reads the records once for their columns. Without any record it has
-// the built-in columns and those given.
-func newTable(records Records, columns []string) *table {
+// newTable reads the records once for their columns. Without any record it has the
+// built-in columns.
+func newTable(records Records) *table {
 	t := &table{records: records}
 	seen := make(map[string]bool)
 	for line := range records.lines() {
@@ -33,7 +32,7 @@ func newTable(records Records, columns []string) *table {
 		}
 	}
 	if len(t.columns) == 0 {
-		t.columns = slices.Concat(builtInColumns[:2], columns)
+		t.columns = builtInColumns[:2]
 	}
 	return t
 }

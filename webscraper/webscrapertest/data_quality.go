@@ -62,7 +62,7 @@ func (c *Cloud) getDataQuality(w http.ResponseWriter, _ *http.Request, j job) {
 		MaxNoValuePagesPercent: atMost(percent(pages.NoValue), maxPagesPercent),
 		MinColumnRecords:       make(columnChecks),
 	}
-	table := newTable(j.Records.first(dataQualitySample), nil)
+	table := newTable(j.Records.first(dataQualitySample))
 	filled := make([]int64, len(table.columns))
 	records := int64(0)
 	for row := range table.rows() {

@@ -22,7 +22,7 @@ func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 		c.serveFile(w, r, contentType, records)
 		return
 	}
-	t := newTable(records, c.selectorsOf(j.SitemapID))
+	t := newTable(records)
 	header := w.Header()
 	header.Set("Content-Type", contentType)
 	header.Set("Vary", "Accept-Encoding")
@@ -38,23 +38,6 @@ func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 // download is the records that a request gets.
 func (j *job) download(r *http.Request) Records {
 	return j.downloadable(r.URL.Query().Get("raw") == "true")
-}
-
-// selectorsOf is the columns that a sitemap asks for.
-func (c *Cloud) selectorsOf(sitemapID int64) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, ok := c.sitemaps[sitemapID]
-	if !ok {
-		return nil
-	}
-	document, _ := parseSitemap([]byte(s.JSON)) // is valid
-	var columns []string
-	for _, selector := range document.Selectors {
-		own, _, _ := selector.gives()
-		columns = append(columns, own...)
-	}
-	return columns
 }
 
 // serveFile answers with the bytes of records: compressed when the request

@@ -93,10 +93,10 @@ func TestCSVDownloadHasTheServicesQuirks(t *testing.T) {
 	require.Equal(t, "Mouse \"M\", wired\nblack", rows[2][2])
 }
 
-func TestCSVOfAJobWithoutRecordsHasTheSitemapsColumns(t *testing.T) {
+func TestCSVOfAJobWithoutRecordsHasAHeader(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Status: "scheduled"})
-	require.Equal(t, "\ufeffweb-scraper-order,web-scraper-start-url,product\r\n", get(t, server, jobPath(id, "/csv")).body)
+	require.Equal(t, "\ufeffweb-scraper-order,web-scraper-start-url\r\n", get(t, server, jobPath(id, "/csv")).body)
 }
 
 func TestDownloadsAreCompressedWhenAskedFor(t *testing.T) {

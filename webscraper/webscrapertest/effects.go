@@ -2,7 +2,6 @@ package webscrapertest
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -78,15 +77,13 @@ func Truncate(n int64) Effect {
 // TruncateSilently ends the body after its first n bytes as if it were
 // complete: it is not compressed and has no Content-Length.
 func TruncateSilently(n int64) Effect {
-	mustBeAtLeast(0, n)
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(&silentWriter{ResponseWriter: w, rest: n}, plain(r))
+		next.ServeHTTP(&cutWriter{ResponseWriter: w, rest: n, silently: true}, plain(r))
 	})
 }
 
 // Drip sends the body in pieces of n bytes, each after a pause.
 func Drip(n int, pause time.Duration) Effect {
-	mustBeAtLeast(1, int64(n))
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(&dripWriter{ResponseWriter: w, request: r, size: n, pause: pause}, r)
 	})
@@ -116,19 +113,12 @@ func instead(answer func(*Cloud, http.ResponseWriter, *http.Request)) Effect {
 // cutAt is an effect that lets n bytes of the body pass, calls then, and
 // closes the connection. A shorter body passes whole.
 func cutAt(n int64, uncompressed bool, then func(http.ResponseWriter, *http.Request)) Effect {
-	mustBeAtLeast(0, n)
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
 		if uncompressed {
 			r = plain(r)
 		}
 		next.ServeHTTP(&cutWriter{ResponseWriter: w, rest: n, then: func() { then(w, r) }}, r)
 	})
-}
-
-func mustBeAtLeast(least, n int64) {
-	if n < least {
-		panic(fmt.Sprintf("webscrapertest: an effect after %d bytes, want at least %d", n, least))
-	}
 }
 
 // plain is the request without its wish for compression.
@@ -157,49 +147,39 @@ func resetConnection(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// cutWriter lets rest bytes pass, calls then and aborts the answer.
+// cutWriter lets rest bytes pass. Then it calls then and aborts the answer, or silently
+// drops what follows.
 type cutWriter struct {
 	http.ResponseWriter
-	rest int64
-	then func()
+	rest     int64
+	silently bool
+	then     func()
 }
 
-func (w *cutWriter) Write(p []byte) (int, error) {
-	if int64(len(p)) <= w.rest {
-		w.rest -= int64(len(p))
-		return w.ResponseWriter.Write(p)
+func (w *cutWriter) WriteHeader(status int) {
+	if w.silently {
+		w.Header().Del("Content-Length")
 	}
-	_, _ = w.ResponseWriter.Write(p[:w.rest])
-	_ = http.NewResponseController(w.ResponseWriter).Flush()
-	w.then()
-	panic(http.ErrAbortHandler)
-}
-
-// silentWriter lets rest bytes pass and drops the others.
-type silentWriter struct {
-	http.ResponseWriter
-	rest int64
-}
-
-func (w *silentWriter) WriteHeader(status int) {
-	w.Header().Del("Content-Length")
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *silentWriter) Write(p []byte) (int, error) {
-	w.Header().Del("Content-Length")
+func (w *cutWriter) Write(p []byte) (int, error) {
+	if w.silently {
+		w.Header().Del("Content-Length")
+	}
 	if int64(len(p)) <= w.rest {
 		w.rest -= int64(len(p))
 		return w.ResponseWriter.Write(p)
 	}
-	n, err := w.ResponseWriter.Write(p[:w.rest])
+	n, _ := w.ResponseWriter.Write(p[:w.rest])
 	w.rest = 0
 	// Flushed, so that the server does not count a short body for its length.
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
-	if err == nil {
-		err = io.ErrShortWrite // ends the copying
+	if w.silently {
+		return n, io.ErrShortWrite // ends the copying
 	}
-	return n, err
+	w.then()
+	panic(http.ErrAbortHandler)
 }
 
 // dripWriter sends pieces of size bytes, each after a pause.

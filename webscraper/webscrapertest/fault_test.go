@@ -196,8 +196,5 @@ func TestChangeRecordsChangesTheJobBetweenDownloads(t *testing.T) {
 func TestFaultsThatMakeNoSensePanic(t *testing.T) {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	require.Panics(t, func() { cloud.Inject(webscrapertest.Fault{}) })
-	require.Panics(t, func() { webscrapertest.Truncate(-1) })
-	require.Panics(t, func() { webscrapertest.TruncateSilently(-1) })
-	require.Panics(t, func() { webscrapertest.Drip(0, time.Second) })
 	require.Panics(t, func() { cloud.Inject(webscrapertest.Fault{Path: "[", Effect: webscrapertest.Hang()}) })
 }

@@ -1,6 +1,7 @@
 package webscrapertest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func writeValidationErrors(w http.ResponseWriter, errors map[string][]string) {
 // form is a JSON object sent to the API, and what is wrong with it, in the
 // words of the service's framework (Laravel).
 type form struct {
-	fields map[string]json.RawMessage
+	fields map[string]any // numbers are json.Number
 	errors map[string][]string
 }
 
@@ -44,11 +45,13 @@ func readForm(w http.ResponseWriter, r *http.Request, required ...string) (*form
 		return nil, false
 	}
 	f := &form{errors: make(map[string][]string)}
-	if json.Unmarshal(body, &f.fields) != nil {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&f.fields) != nil {
 		f.fields = nil
 	}
 	for _, field := range required {
-		if f.value(field) == nil {
+		if f.text(field) == "" {
 			f.fail(field, "The "+spell(field)+" field is required.")
 		}
 	}
@@ -70,80 +73,46 @@ func (f *form) fail(field, message string) {
 	f.errors[field] = append(f.errors[field], message)
 }
 
-// value is the JSON of a field, nil when it is missing, null or "".
-func (f *form) value(field string) json.RawMessage {
-	value := f.fields[field]
-	if len(value) == 0 || string(value) == "null" || string(value) == `""` {
-		return nil
+// text is a field as the framework takes it, a number as its digits; "" when it is
+// missing or null.
+func (f *form) text(field string) string {
+	if f.fields[field] == nil {
+		return ""
 	}
-	return value
-}
-
-func (f *form) string(field string) string {
-	value := f.value(field)
-	var text string
-	if value != nil && json.Unmarshal(value, &text) != nil {
-		f.fail(field, "The "+spell(field)+" must be a string.")
-	}
-	return text
+	return fmt.Sprint(f.fields[field])
 }
 
 func (f *form) oneOf(field string, values ...string) string {
-	text := f.string(field)
+	text := f.text(field)
 	if text != "" && !slices.Contains(values, text) {
 		f.fail(field, "The selected "+spell(field)+" is invalid.")
 	}
 	return text
 }
 
-// integer takes a number, or digits in a string as the framework does.
 func (f *form) integer(field string) int64 {
-	value := f.value(field)
-	if value == nil {
+	text := f.text(field)
+	if text == "" {
 		return 0
 	}
-	n, err := strconv.ParseInt(f.text(field), 10, 64)
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		f.fail(field, "The "+spell(field)+" must be an integer.")
-	} else if n < 0 {
-		f.fail(field, "The "+spell(field)+" must be at least 0.")
 	}
 	return n
 }
 
-func (f *form) urls(field string) []string {
-	value := f.value(field)
-	var list []string
-	if value != nil && json.Unmarshal(value, &list) != nil {
-		f.fail(field, "The "+spell(field)+" must be an array.")
-	}
-	for i, text := range list {
+func (f *form) urls(field string) (urls []string) {
+	list, _ := f.fields[field].([]any)
+	for i, each := range list {
+		text := fmt.Sprint(each)
 		if parsed, err := url.Parse(text); err != nil || parsed.Host == "" {
 			name := fmt.Sprintf("%s.%d", field, i)
 			f.fail(name, "The "+spell(name)+" must be a valid URL.")
 		}
+		urls = append(urls, text)
 	}
-	return list
-}
-
-// scalar is a number or a string, as text.
-func (f *form) scalar(field string) string {
-	text := f.text(field)
-	if value := f.value(field); value != nil && strings.ContainsRune("{[tf", rune(value[0])) {
-		f.fail(field, "The selected "+spell(field)+" is invalid.")
-	}
-	return text
-}
-
-// text is a field whose type is not certain: a string as it is, anything else
-// as its JSON.
-func (f *form) text(field string) string {
-	value := f.value(field)
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		return text
-	}
-	return string(value)
+	return urls
 }
 
 // spell is a field's name as the framework's messages have it.

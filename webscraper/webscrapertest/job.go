@@ -86,11 +86,9 @@ func (j Job) validate() error {
 		return fmt.Errorf("StoredRecordCount is %d, want at least 0", *j.StoredRecordCount)
 	}
 	if j.Status != "" {
-		if err := validateStatus(j.Status); err != nil {
-			return err
-		}
+		return validateStatus(j.Status)
 	}
-	return j.Timeline.validate()
+	return nil
 }
 
 func validateStatus(status string) error {

@@ -37,9 +37,9 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 		Driver:          form.oneOf("driver", drivers...),
 		PageLoadDelay:   time.Duration(form.integer("page_load_delay")) * time.Millisecond,
 		RequestInterval: time.Duration(form.integer("request_interval")) * time.Millisecond,
-		Proxy:           form.scalar("proxy"),
+		Proxy:           form.text("proxy"),
 		StartURLs:       form.urls("start_urls"),
-		CustomID:        form.string("custom_id"),
+		CustomID:        form.text("custom_id"),
 		Timeline:        c.options.Timeline,
 	}
 	c.mu.Lock()
@@ -50,7 +50,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	if known && len(form.errors) == 0 {
 		document, _ := parseSitemap([]byte(s.JSON)) // is valid
 		definition.ID = c.lastJobID + 1
-		c.addJob(document.scrape(definition, c.options.Unreachable))
+		c.addJob(document.scrape(definition))
 	}
 	c.mu.Unlock()
 	if form.refused(w) {
@@ -73,7 +73,7 @@ func (c *Cloud) listJobs(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	now := c.options.Clock()
 	for _, j := range c.jobs {
-		if j.deleted || now.Sub(j.TimeCreated) < c.options.ListDelay ||
+		if j.deleted ||
 			sitemapID != "" && sitemapID != strconv.FormatInt(j.SitemapID, 10) ||
 			tag != "" && !slices.Contains(j.Tags, tag) {
 			continue

@@ -24,11 +24,6 @@ type Options struct {
 	// Timeline of jobs created through the API. Default: 10 s, the last 5 s of them
 	// started.
 	Timeline Timeline
-	// Unreachable reports whether a start URL fails in such a job. Default: those whose
-	// host is in the reserved top-level domain .invalid.
-	Unreachable func(startURL string) bool
-	// ListDelay is how long after its creation a job is missing from lists.
-	ListDelay time.Duration
 
 	// RateLimitCalls are allowed in each RateLimitWindow; those beyond get 429.
 	// Default: the service's 200 calls in 15 minutes.
@@ -80,15 +75,9 @@ func (o Options) withDefaults() Options {
 	o.WebhookFirstRetry = cmp.Or(o.WebhookFirstRetry, 5*time.Second)
 	o.WebhookSecondRetry = cmp.Or(o.WebhookSecondRetry, 10*time.Second)
 	o.Account = cmp.Or(o.Account, Account{Email: "user@example.com", Firstname: "John", Lastname: "Deere", PageCredits: 500})
-	if err := o.Timeline.validate(); err != nil {
-		panic("webscrapertest: Options: " + err.Error())
-	}
 	o.Timeline = cmp.Or(o.Timeline, Timeline{
 		WaitingToBeScheduled: 3 * time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 5 * time.Second,
 	})
-	if o.Unreachable == nil {
-		o.Unreachable = ofInvalidHost
-	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

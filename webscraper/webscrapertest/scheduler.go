@@ -1,27 +1,15 @@
 package webscrapertest
 
 import (
-	"encoding/json"
+	"maps"
 	"net/http"
 )
 
-// schedulerObject is the scheduler of a sitemap on the wire.
-type schedulerObject struct {
-	SchedulerEnabled bool            `json:"scheduler_enabled"`
-	CronMinute       string          `json:"cron_minute"`
-	CronHour         string          `json:"cron_hour"`
-	CronDay          string          `json:"cron_day"`
-	CronMonth        string          `json:"cron_month"`
-	CronWeekday      string          `json:"cron_weekday"`
-	RequestInterval  int64           `json:"request_interval"` // milliseconds
-	PageLoadDelay    int64           `json:"page_load_delay"`  // milliseconds
-	CronTimezone     string          `json:"cron_timezone"`
-	Driver           string          `json:"driver"`
-	Proxy            json.RawMessage `json:"proxy"` // a number or a name, as it was sent
-}
-
+// getScheduler answers with what was sent when the scheduler was enabled.
 func (c *Cloud) getScheduler(w http.ResponseWriter, _ *http.Request, s sitemap) {
-	writeData(w, s.scheduler)
+	answer := map[string]any{"scheduler_enabled": s.scheduled}
+	maps.Copy(answer, s.scheduler)
+	writeData(w, answer)
 }
 
 func (c *Cloud) enableScheduler(w http.ResponseWriter, r *http.Request, s sitemap) {
@@ -30,28 +18,17 @@ func (c *Cloud) enableScheduler(w http.ResponseWriter, r *http.Request, s sitema
 	if !ok {
 		return
 	}
-	s.scheduler = schedulerObject{
-		SchedulerEnabled: true,
-		CronMinute:       form.string("cron_minute"),
-		CronHour:         form.string("cron_hour"),
-		CronDay:          form.string("cron_day"),
-		CronMonth:        form.string("cron_month"),
-		CronWeekday:      form.string("cron_weekday"),
-		RequestInterval:  form.integer("request_interval"),
-		PageLoadDelay:    form.integer("page_load_delay"),
-		CronTimezone:     form.string("cron_timezone"),
-		Driver:           form.oneOf("driver", drivers...),
-		Proxy:            form.value("proxy"),
-	}
+	form.oneOf("driver", drivers...)
 	if form.refused(w) {
 		return
 	}
+	s.scheduler, s.scheduled = form.fields, true
 	c.saveSitemap(s)
 	writeData(w, "ok")
 }
 
 func (c *Cloud) disableScheduler(w http.ResponseWriter, _ *http.Request, s sitemap) {
-	s.scheduler.SchedulerEnabled = false
+	s.scheduled = false
 	c.saveSitemap(s)
 	writeData(w, "ok")
 }

@@ -21,7 +21,7 @@ const maxStartURLs = 20_000
 
 // scrape adds what a job of the sitemap scrapes: its pages, problematic URLs and records,
 // and its terminal status. The definition has its ID.
-func (d sitemapDocument) scrape(definition Job, unreachable func(startURL string) bool) Job {
+func (d sitemapDocument) scrape(definition Job) Job {
 	startURLs := definition.StartURLs
 	if len(startURLs) == 0 {
 		startURLs = d.startURLs()
@@ -48,9 +48,9 @@ func (d sitemapDocument) scrape(definition Job, unreachable func(startURL string
 	return definition
 }
 
-// ofInvalidHost reports whether a URL's host is in the reserved top-level domain
+// unreachable reports whether a URL's host is in the reserved top-level domain
 // .invalid.
-func ofInvalidHost(startURL string) bool {
+func unreachable(startURL string) bool {
 	parsed, err := url.Parse(startURL)
 	return err != nil || strings.HasSuffix(parsed.Hostname(), ".invalid")
 }

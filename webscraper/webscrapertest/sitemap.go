@@ -18,7 +18,8 @@ type Sitemap struct {
 // sitemap is a Sitemap in the cloud.
 type sitemap struct {
 	Sitemap
-	scheduler schedulerObject
+	scheduled bool
+	scheduler map[string]any
 }
 
 // sitemapDocument is the part of a sitemap's JSON that the API looks at.

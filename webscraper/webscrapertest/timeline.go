@@ -1,15 +1,14 @@
 package webscrapertest
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"net/url"
 	"sync"
 	"time"
 )
 
-// Timeline is how long a job stays in each status on the way to its end. Its
+// Timeline is how long a job stays in each status on the way to its end: "failed" if
+// more than half of its Pages have, else "finished". Its
 // records and counters grow while it is started. The time is the cloud's clock,
 // see [Options]; the webhook at the end is sent by [Cloud.Run].
 type Timeline struct {
@@ -17,20 +16,9 @@ type Timeline struct {
 	Scheduling           time.Duration
 	Scheduled            time.Duration
 	Started              time.Duration
-
-	// Ends is the terminal status. "": "failed" if more than half of the job's Pages
-	// have, else "finished".
-	Ends string
 }
 
 func (t Timeline) set() bool { return t != Timeline{} }
-
-func (t Timeline) validate() error {
-	if t.Ends != "" && !terminal(t.Ends) {
-		return fmt.Errorf("Timeline.Ends is %q, want one of %q", t.Ends, terminalStatuses)
-	}
-	return nil
-}
 
 // advance brings a job to where its timeline is by now.
 func (j *job) advance(now time.Time) {
@@ -61,7 +49,7 @@ func (j *job) advance(now time.Time) {
 	if j.continued == nil && 2*j.Pages.Failed > j.Pages.Executed {
 		ends = statusFailed
 	}
-	j.setStatus(cmp.Or(j.Timeline.Ends, ends))
+	j.setStatus(ends)
 	j.ScrapingDuration = j.Timeline.Started
 	j.unannounced = j.form()
 }
