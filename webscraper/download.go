@@ -1,6 +1,7 @@
 package webscraper
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -109,13 +110,11 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 	if err != nil {
 		return Download{}, err
 	}
-	length := size // of the file; size is that on the wire
-	body := io.Reader(wire)
-	switch encoding := strings.ToLower(resp.Header.Get("Content-Encoding")); encoding {
+	encoding, length := strings.ToLower(resp.Header.Get("Content-Encoding")), size
+	switch encoding {
 	case "", "identity":
 	case "gzip":
-		length = -1
-		body = &gzipReader{wire: wire, empty: size == 0}
+		length = -1 // of the file; size is that on the wire
 	default:
 		return Download{}, fmt.Errorf("webscraper: %s: the answer has the Content-Encoding %q, which was not asked for", req.operation, c.shorten(encoding, 100))
 	}
@@ -124,8 +123,16 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 			return d, fmt.Errorf("webscraper: %s: %w", req.operation, err)
 		}
 	}
-
-	d.Bytes, err = copyBody(w, body, func() { cancel(nil) })
+	body := io.Reader(wire)
+	if encoding == "gzip" && size != 0 { // a body that is announced as empty is an empty file
+		body, err = gzip.NewReader(wire)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	if err == nil {
+		d.Bytes, err = copyBody(w, body, func() { cancel(nil) })
+	}
 	if err == nil && size >= 0 && wire.n != size {
 		err = io.ErrUnexpectedEOF
 	}

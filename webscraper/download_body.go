@@ -1,8 +1,6 @@
 package webscraper
 
 import (
-	"compress/gzip"
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -23,31 +21,6 @@ func (r *idleReader) Read(p []byte) (int, error) {
 	r.timer.Stop()
 	r.n += int64(n)
 	return n, err
-}
-
-// gzipReader decompresses wire. It reads the gzip header at the first Read
-// only, so that OnHeader is called before any waiting for the body.
-type gzipReader struct {
-	wire  io.Reader
-	empty bool // a body that was announced as empty is an empty file
-	zr    *gzip.Reader
-}
-
-func (r *gzipReader) Read(p []byte) (int, error) {
-	if r.empty {
-		return 0, io.EOF
-	}
-	if r.zr == nil {
-		zr, err := gzip.NewReader(r.wire)
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return 0, err
-		}
-		r.zr = zr
-	}
-	return r.zr.Read(p)
 }
 
 const (

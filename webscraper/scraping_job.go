@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // Status is where a scraping job is in its life, in the API's own words:
@@ -41,7 +40,6 @@ type ScrapingJob struct {
 	SitemapID   int64
 	SitemapName string
 	Status      Status
-	TestRun     bool
 	// JobsScheduled counts the pages to load, JobsExecuted those loaded so far.
 	// JobsFailed, JobsEmpty and JobsNoValue count those that could not be
 	// loaded, that gave no record, and that gave one without values.
@@ -49,17 +47,6 @@ type ScrapingJob struct {
 	// StoredRecordCount is how many records a download has once the job has
 	// ended.
 	StoredRecordCount int64
-	// RequestInterval and PageLoadDelay have a resolution of a millisecond.
-	RequestInterval, PageLoadDelay time.Duration
-	// Driver loads the pages: "fast" plain HTML, "fulljs" a browser that runs their
-	// JavaScript.
-	Driver string
-	// Scheduled says that the sitemap's scheduler started the job.
-	Scheduled bool
-	// TimeCreated is in UTC, with a resolution of a second; zero if unknown.
-	TimeCreated time.Time
-	// ScrapingDuration has a resolution of a second.
-	ScrapingDuration time.Duration
 }
 
 // ScrapingJob returns the scraping job with that ID. The error of a job that
@@ -127,43 +114,26 @@ type wireScrapingJob struct {
 	SitemapName       wireText `json:"sitemap_name"`
 	Status            Status   `json:"status"`
 	SitemapID         wireInt  `json:"sitemap_id"`
-	TestRun           wireBool `json:"test_run"`
 	JobsScheduled     wireInt  `json:"jobs_scheduled"`
 	JobsExecuted      wireInt  `json:"jobs_executed"`
 	JobsFailed        wireInt  `json:"jobs_failed"`
 	JobsEmpty         wireInt  `json:"jobs_empty"`
 	JobsNoValue       wireInt  `json:"jobs_no_value"`
 	StoredRecordCount wireInt  `json:"stored_record_count"`
-	RequestInterval   wireInt  `json:"request_interval"` // milliseconds
-	PageLoadDelay     wireInt  `json:"page_load_delay"`  // milliseconds
-	Driver            string   `json:"driver"`
-	Scheduled         wireBool `json:"scheduled"`
-	TimeCreated       wireInt  `json:"time_created"`      // unix seconds
-	ScrapingDuration  wireInt  `json:"scraping_duration"` // seconds
 }
 
 func (w *wireScrapingJob) scrapingJob() *ScrapingJob {
-	job := &ScrapingJob{
+	return &ScrapingJob{
 		ID:                int64(w.ID),
 		CustomID:          string(w.CustomID),
 		SitemapID:         int64(w.SitemapID),
 		SitemapName:       string(w.SitemapName),
 		Status:            w.Status,
-		TestRun:           bool(w.TestRun),
 		JobsScheduled:     int64(w.JobsScheduled),
 		JobsExecuted:      int64(w.JobsExecuted),
 		JobsFailed:        int64(w.JobsFailed),
 		JobsEmpty:         int64(w.JobsEmpty),
 		JobsNoValue:       int64(w.JobsNoValue),
 		StoredRecordCount: int64(w.StoredRecordCount),
-		RequestInterval:   time.Duration(w.RequestInterval) * time.Millisecond,
-		PageLoadDelay:     time.Duration(w.PageLoadDelay) * time.Millisecond,
-		Driver:            w.Driver,
-		Scheduled:         bool(w.Scheduled),
-		ScrapingDuration:  time.Duration(w.ScrapingDuration) * time.Second,
 	}
-	if w.TimeCreated != 0 {
-		job.TimeCreated = time.Unix(int64(w.TimeCreated), 0).UTC()
-	}
-	return job
 }

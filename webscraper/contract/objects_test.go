@@ -2,6 +2,9 @@ package contract
 
 import (
 	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
 
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -77,19 +80,12 @@ func jobObject(job *webscraper.ScrapingJob) any {
 		"sitemap_name":        job.SitemapName,
 		"status":              job.Status,
 		"sitemap_id":          job.SitemapID,
-		"test_run":            flag(job.TestRun),
 		"jobs_scheduled":      job.JobsScheduled,
 		"jobs_executed":       job.JobsExecuted,
 		"jobs_failed":         job.JobsFailed,
 		"jobs_empty":          job.JobsEmpty,
 		"jobs_no_value":       job.JobsNoValue,
 		"stored_record_count": job.StoredRecordCount,
-		"request_interval":    job.RequestInterval.Milliseconds(),
-		"page_load_delay":     job.PageLoadDelay.Milliseconds(),
-		"driver":              job.Driver,
-		"scheduled":           flag(job.Scheduled),
-		"time_created":        job.TimeCreated.Unix(),
-		"scraping_duration":   int64(job.ScrapingDuration.Seconds()),
 	}
 	if job.CustomID != "" {
 		object["custom_id"] = job.CustomID
@@ -97,10 +93,10 @@ func jobObject(job *webscraper.ScrapingJob) any {
 	return object
 }
 
-// flag is a boolean as the API spells it.
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+// unread are the fields of a job that our client does not read.
+var unread = regexp.MustCompile(`"(test_run|request_interval|page_load_delay|driver|scheduled|time_created|scraping_duration)":[^,}]*,?`)
+
+// read is the answer of their client without them.
+func read(answer json.RawMessage) string {
+	return strings.ReplaceAll(unread.ReplaceAllString(string(answer), ""), ",}", "}")
 }
