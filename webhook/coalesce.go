@@ -31,13 +31,11 @@ type notify func(context.Context, workflows.Notification, workflows.Settings) (c
 
 // sharedSignal is what the last notification wants, and what all of them get.
 type sharedSignal struct {
-	ctx          context.Context // ends when nobody waits any more
-	cancel       context.CancelFunc
-	deadline     time.Time // the latest of them
+	ctx          context.Context // of the first, without its end
+	deadline     time.Time       // the latest of them
 	notification workflows.Notification
 	settings     workflows.Settings
 	notified     int // how many notifications share it
-	waiting      int // how many of them wait for the answer
 
 	answered chan struct{} // closed when run and err are set
 	run      client.WorkflowRun
@@ -52,7 +50,6 @@ func (c *coalescing) signal(ctx context.Context, n workflows.Notification, setti
 	case <-s.answered:
 		return s.run, s.notified, s.err
 	case <-ctx.Done():
-		c.leave(s)
 		return nil, 0, fmt.Errorf("waiting for the signal to workflow %s: %w", workflows.WorkflowID(n.ScrapingJobID), ctx.Err())
 	}
 }
@@ -62,8 +59,7 @@ func (c *coalescing) join(ctx context.Context, n workflows.Notification, setting
 	defer c.mu.Unlock()
 	s, sending := c.next[n.ScrapingJobID]
 	if s == nil {
-		s = &sharedSignal{answered: make(chan struct{})}
-		s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		s = &sharedSignal{ctx: context.WithoutCancel(ctx), answered: make(chan struct{})}
 		c.next[n.ScrapingJobID] = s
 	}
 	if deadline, _ := ctx.Deadline(); deadline.After(s.deadline) {
@@ -71,24 +67,10 @@ func (c *coalescing) join(ctx context.Context, n workflows.Notification, setting
 	}
 	s.notification, s.settings = n, settings
 	s.notified++
-	s.waiting++
 	if !sending {
 		go c.send(n.ScrapingJobID)
 	}
 	return s
-}
-
-// leave takes the signal back if nobody else waits for it.
-func (c *coalescing) leave(s *sharedSignal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.waiting--; s.waiting > 0 {
-		return
-	}
-	s.cancel()
-	if id := s.notification.ScrapingJobID; c.next[id] == s {
-		c.next[id] = nil
-	}
 }
 
 // send sends the signals to a job, until there has been none for signalEvery.
@@ -115,7 +97,6 @@ func (c *coalescing) take(id int64) *sharedSignal {
 
 func (s *sharedSignal) send(notify notify) {
 	defer close(s.answered)
-	defer s.cancel()
 	defer func() { // as a panic in a handler, this is no reason for the process to end
 		if problem := recover(); problem != nil {
 			s.err = fmt.Errorf("panic: %v", problem)
