@@ -7,27 +7,21 @@ import (
 
 // Account is the owner of the API token.
 type Account struct {
-	Email, FirstName, LastName string
+	Email     string `json:"email"`
+	FirstName string `json:"firstname"`
+	LastName  string `json:"lastname"`
 	// PageCredits is how many pages the account may still scrape.
-	PageCredits int64
+	PageCredits int64 `json:"page_credits"`
 }
+
+// UnmarshalJSON decodes an account as the API spells it.
+func (a *Account) UnmarshalJSON(data []byte) error { return decodeObject(data, a) }
 
 // Account returns the account that the client's token belongs to.
 func (c *Client) Account(ctx context.Context) (*Account, error) {
-	var account struct {
-		Email       wireText `json:"email"`
-		FirstName   wireText `json:"firstname"`
-		LastName    wireText `json:"lastname"`
-		PageCredits wireInt  `json:"page_credits"`
-	}
-	err := c.call(ctx, request{operation: "get account", method: http.MethodGet, path: "account"}, &account)
-	if err != nil {
+	var account Account
+	if err := c.call(ctx, request{operation: "get account", method: http.MethodGet, path: "account"}, &account); err != nil {
 		return nil, err
 	}
-	return &Account{
-		Email:       string(account.Email),
-		FirstName:   string(account.FirstName),
-		LastName:    string(account.LastName),
-		PageCredits: int64(account.PageCredits),
-	}, nil
+	return &account, nil
 }

@@ -50,14 +50,12 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 	if err != nil {
 		return 0, fmt.Errorf("webscraper: %s: %w", req.operation, err)
 	}
-	var created struct {
-		ID wireInt `json:"id"`
-	}
+	var created ScrapingJob
 	err = c.call(ctx, req, &created)
 	if err == nil && created.ID <= 0 {
 		err = fmt.Errorf("webscraper: %s: the answer has no ID", req.operation)
 	}
-	return int64(created.ID), err
+	return created.ID, err
 }
 
 // wireProxy is a proxy as the API spells it: of digits, it is a number.

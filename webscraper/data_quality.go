@@ -4,27 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 )
 
 // QualityCheck is one of the limits that are set for a sitemap's data, and what
 // a scraping job reached.
 type QualityCheck struct {
-	Got, Expected float64
-	Success       bool
+	Got      float64 `json:"got"`
+	Expected float64 `json:"expected"`
+	Success  bool    `json:"success"`
 }
 
-// UnmarshalJSON decodes what the API spells in several ways.
-func (q *QualityCheck) UnmarshalJSON(data []byte) error {
-	var wire struct {
-		Got      wireFloat `json:"got"`
-		Expected wireFloat `json:"expected"`
-		Success  wireBool  `json:"success"`
-	}
-	err := json.Unmarshal(data, &wire)
-	*q = QualityCheck{Got: float64(wire.Got), Expected: float64(wire.Expected), Success: bool(wire.Success)}
-	return err
-}
+// UnmarshalJSON decodes a check as the API spells it.
+func (q *QualityCheck) UnmarshalJSON(data []byte) error { return decodeObject(data, q) }
 
 // DataQuality is how a scraping job fared against the limits set for its
 // sitemap. A check that the API does not report is nil.
@@ -45,17 +38,25 @@ type DataQuality struct {
 // "scraping_job_id".
 func (c *Client) ScrapingJobDataQuality(ctx context.Context, id int64) (*DataQuality, error) {
 	req := requestAbout(id, "get data quality of scraping job %d", http.MethodGet, "scraping-job/%d/data-quality")
-	var wire struct {
-		DataQuality
-		Columns wireColumnChecks `json:"min_column_records"`
-		Overall wireBool         `json:"overall_data_quality_success"`
-	}
-	err := c.call(ctx, req, &wire)
-	if err != nil {
+	var quality DataQuality
+	if err := c.call(ctx, req, &quality); err != nil {
 		return nil, err
 	}
-	wire.MinColumnRecords, wire.Success = wire.Columns, bool(wire.Overall)
-	return &wire.DataQuality, nil
+	return &quality, nil
+}
+
+// UnmarshalJSON decodes a data quality as the API spells it.
+func (q *DataQuality) UnmarshalJSON(data []byte) error {
+	type checks DataQuality // without this method
+	var columns struct {
+		Checks wireColumnChecks `json:"min_column_records"`
+	}
+	var overall struct {
+		Success bool `json:"overall_data_quality_success"`
+	}
+	err := errors.Join(json.Unmarshal(data, (*checks)(q)), json.Unmarshal(data, &columns), decodeObject(data, &overall))
+	q.MinColumnRecords, q.Success = columns.Checks, overall.Success
+	return err
 }
 
 // wireColumnChecks decodes an object of checks, or nulls. PHP writes an empty one as [].

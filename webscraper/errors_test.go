@@ -113,7 +113,7 @@ func TestDataOtherThanDocumentedIsAnError(t *testing.T) {
 	tests := map[string]string{
 		`{"success":true}`:                      "webscraper: get scraping job 500: the answer has no data",
 		`{"success":true,"data":null}`:          "webscraper: get scraping job 500: the answer has no data",
-		`{"success":true,"data":{"id":"five"}}`: `webscraper: get scraping job 500: the data of the answer, "{\"id\":\"five\"}", is not as documented: "five" is not a whole number`,
+		`{"success":true,"data":{"id":"five"}}`: `webscraper: get scraping job 500: the data of the answer, "{\"id\":\"five\"}", is not as documented: id: "five" is not a whole number`,
 		`{"success":true,"data":{"id":{}}}`:     `"{}" is not a single value`,
 		`{"success":true,"data":{"id":1.5}}`:    `"1.5" is not a whole number`,
 		`{"success":true,"data":"ok"}`:          "cannot unmarshal string",

@@ -33,13 +33,16 @@ func requestAbout(id int64, operation, method, path string) request {
 
 // envelope is what every answer but a download is wrapped in.
 type envelope struct {
-	Success          wireBool        `json:"success"`
-	Data             json.RawMessage `json:"data"`
-	LastPage         wireInt         `json:"last_page"`
 	Error            json.RawMessage `json:"error"`
 	Message          json.RawMessage `json:"message"` // in the errors of Laravel, which the API is made with
 	ValidationErrors json.RawMessage `json:"validationErrors"`
+	Data             json.RawMessage `json:"data"`
+	Success          bool            `json:"success"`
+	LastPage         int64           `json:"last_page"`
 }
+
+// UnmarshalJSON decodes an answer as the API spells it.
+func (e *envelope) UnmarshalJSON(data []byte) error { return decodeObject(data, e) }
 
 // call sends req and decodes the data of its answer into out, unless that is
 // nil.

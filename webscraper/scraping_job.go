@@ -34,30 +34,37 @@ func (s Status) Running() bool { return slices.Contains(onTheWay, s) }
 
 // ScrapingJob is one run of a sitemap in Web Scraper Cloud.
 type ScrapingJob struct {
-	ID int64
+	ID int64 `json:"id"`
 	// CustomID is what the job was created with; empty if with none.
-	CustomID    string
-	SitemapID   int64
-	SitemapName string
-	Status      Status
+	CustomID    string `json:"custom_id"`
+	SitemapID   int64  `json:"sitemap_id"`
+	SitemapName string `json:"sitemap_name"`
+	Status      Status `json:"status"`
 	// JobsScheduled counts the pages to load, JobsExecuted those loaded so far.
 	// JobsFailed, JobsEmpty and JobsNoValue count those that could not be
 	// loaded, that gave no record, and that gave one without values.
-	JobsScheduled, JobsExecuted, JobsFailed, JobsEmpty, JobsNoValue int64
+	JobsScheduled int64 `json:"jobs_scheduled"`
+	JobsExecuted  int64 `json:"jobs_executed"`
+	JobsFailed    int64 `json:"jobs_failed"`
+	JobsEmpty     int64 `json:"jobs_empty"`
+	JobsNoValue   int64 `json:"jobs_no_value"`
 	// StoredRecordCount is how many records a download has once the job has
 	// ended.
-	StoredRecordCount int64
+	StoredRecordCount int64 `json:"stored_record_count"`
 }
+
+// UnmarshalJSON decodes a job as the API spells it.
+func (j *ScrapingJob) UnmarshalJSON(data []byte) error { return decodeObject(data, j) }
 
 // ScrapingJob returns the scraping job with that ID. The error of a job that
 // does not exist, or was deleted, satisfies [IsNotFound].
 func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error) {
-	var job wireScrapingJob
+	var job ScrapingJob
 	err := c.call(ctx, requestAbout(id, "get scraping job %d", http.MethodGet, "scraping-job/%d"), &job)
 	if err != nil {
 		return nil, err
 	}
-	return job.scrapingJob(), nil
+	return &job, nil
 }
 
 // DeleteScrapingJob deletes the scraping job with that ID and its records. The
@@ -84,9 +91,9 @@ func (c *Client) ScrapingJobsPage(ctx context.Context, opts ListScrapingJobsOpti
 	if page < 1 {
 		return nil, 0, fmt.Errorf("webscraper: %s: there is no page %d: the first is 1", req.operation, page)
 	}
-	items, lastPage, err := listPage[wireScrapingJob](ctx, c, req, page)
+	items, lastPage, err := listPage[ScrapingJob](ctx, c, req, page)
 	for i := range items {
-		jobs = append(jobs, items[i].scrapingJob())
+		jobs = append(jobs, &items[i])
 	}
 	return jobs, lastPage, err
 }
@@ -104,36 +111,5 @@ func (o ListScrapingJobsOptions) request() request {
 		method:    http.MethodGet,
 		path:      "scraping-jobs",
 		query:     query,
-	}
-}
-
-// wireScrapingJob is a scraping job as the API spells it.
-type wireScrapingJob struct {
-	ID                wireInt  `json:"id"`
-	CustomID          wireText `json:"custom_id"`
-	SitemapName       wireText `json:"sitemap_name"`
-	Status            Status   `json:"status"`
-	SitemapID         wireInt  `json:"sitemap_id"`
-	JobsScheduled     wireInt  `json:"jobs_scheduled"`
-	JobsExecuted      wireInt  `json:"jobs_executed"`
-	JobsFailed        wireInt  `json:"jobs_failed"`
-	JobsEmpty         wireInt  `json:"jobs_empty"`
-	JobsNoValue       wireInt  `json:"jobs_no_value"`
-	StoredRecordCount wireInt  `json:"stored_record_count"`
-}
-
-func (w *wireScrapingJob) scrapingJob() *ScrapingJob {
-	return &ScrapingJob{
-		ID:                int64(w.ID),
-		CustomID:          string(w.CustomID),
-		SitemapID:         int64(w.SitemapID),
-		SitemapName:       string(w.SitemapName),
-		Status:            w.Status,
-		JobsScheduled:     int64(w.JobsScheduled),
-		JobsExecuted:      int64(w.JobsExecuted),
-		JobsFailed:        int64(w.JobsFailed),
-		JobsEmpty:         int64(w.JobsEmpty),
-		JobsNoValue:       int64(w.JobsNoValue),
-		StoredRecordCount: int64(w.StoredRecordCount),
 	}
 }

@@ -5,68 +5,68 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 )
 
-// The types of this file decode what the API has been seen or documented to
-// spell in more than one way: a number as a number or a string, a truth value
-// as 0/1 or true/false, an unset value as null.
-
-// wireInt is a whole number; null and "" are 0.
-type wireInt int64
-
-func (i *wireInt) UnmarshalJSON(data []byte) error {
-	return decodeScalar(data, i, "a whole number", func(text string) (wireInt, bool) {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return wireInt(n), true
-		}
-		f, err := strconv.ParseFloat(text, 64)
-		return wireInt(f), err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53
-	})
-}
-
-// wireFloat is a number; null and "" are 0.
-type wireFloat float64
-
-func (f *wireFloat) UnmarshalJSON(data []byte) error {
-	return decodeScalar(data, f, "a number", func(text string) (wireFloat, bool) {
-		n, err := strconv.ParseFloat(text, 64)
-		return wireFloat(n), err == nil
-	})
-}
-
-// wireBool is a truth value; null and "" are false.
-type wireBool bool
-
-func (b *wireBool) UnmarshalJSON(data []byte) error {
-	return decodeScalar(data, b, "a truth value", func(text string) (wireBool, bool) {
-		v, err := strconv.ParseBool(text)
-		return wireBool(v), err == nil
-	})
-}
-
-// decodeScalar sets into to what parse makes of the text of a single value, and to zero
-// for null and "".
-func decodeScalar[T any](data []byte, into *T, what string, parse func(text string) (value T, ok bool)) error {
-	var value T
-	text, err := scalarText(data)
-	if err == nil && text != "" {
-		var ok bool
-		if value, ok = parse(text); !ok {
-			return fmt.Errorf("%.40q is not %s", text, what)
+// decodeObject decodes an object into the struct that into points to, by the json tags
+// of its fields. It takes what the API has been seen or documented to spell in more than
+// one way: a number as a number or a string, a truth value as 0/1 or true/false, an
+// unset value as null.
+func decodeObject(data []byte, into any) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil {
+		return err
+	}
+	fields := reflect.ValueOf(into).Elem()
+	for i := range fields.NumField() {
+		name := fields.Type().Field(i).Tag.Get("json")
+		if value, there := object[name]; there {
+			if err := decodeField(value, fields.Field(i)); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
-	*into = value
-	return err
+	return nil
 }
 
-// wireText is a text; null is "", and a number its digits.
-type wireText string
-
-func (t *wireText) UnmarshalJSON(data []byte) error {
-	text, err := scalarText(data)
-	*t = wireText(text)
-	return err
+// decodeField sets a field to a value; null and "" leave it zero.
+func decodeField(value json.RawMessage, field reflect.Value) error {
+	if field.Kind() == reflect.Slice { // itself a json.RawMessage
+		field.SetBytes(value)
+		return nil
+	}
+	text, err := scalarText(value)
+	if err != nil || text == "" {
+		return err
+	}
+	switch field.Kind() {
+	case reflect.String:
+		field.SetString(text)
+	case reflect.Bool:
+		truth, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%.40q is not a truth value", text)
+		}
+		field.SetBool(truth)
+	case reflect.Int64:
+		whole, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			f, err := strconv.ParseFloat(text, 64)
+			if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+				return fmt.Errorf("%.40q is not a whole number", text)
+			}
+			whole = int64(f)
+		}
+		field.SetInt(whole)
+	case reflect.Float64:
+		number, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%.40q is not a number", text)
+		}
+		field.SetFloat(number)
+	}
+	return nil
 }
 
 // scalarText returns the text of a JSON string, number or truth value, and ""
