@@ -19,7 +19,7 @@ import (
 
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Receive the notifications of Web Scraper Cloud until SIGTERM."`
-	Status      statusCommand      `cmd:"" help:"Show an import, and on a terminal follow it until it ends or waits; without an ID, list the open ones."`
+	Status      statusCommand      `cmd:"" help:"Show an import, and on a terminal follow it until it ends or waits."`
 	List        listCommand        `cmd:"" help:"List the open imports."`
 	Signal      signalCommand      `cmd:"" help:"Answer an import: accept, delete-now, keep, abandon or reimport."`
 	Run         runCommand         `cmd:"" help:"Scrape a sitemap and import its records."`

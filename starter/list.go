@@ -18,9 +18,6 @@ import (
 // listPage is how many imports are read together.
 const listPage = 50
 
-// listDefault is how many imports are listed unless told otherwise.
-const listDefault = 200
-
 // temporalFlags are the settings of the commands that read imports. The
 // connection itself is in the TEMPORAL_* variables.
 type temporalFlags struct {
@@ -74,7 +71,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	defer temporal.Close()
 	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}
 	if !c.NeedsAttention {
-		return listOpen(ctx, reader, c.Limit, c.JSON, streams)
+		return c.listOpen(ctx, reader, streams)
 	}
 	imports, unknown, err := reader.NeedingAttention(ctx)
 	if err != nil {
@@ -92,14 +89,14 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	return nil
 }
 
-// listOpen lists open imports, the newest first; a limit of 0 is none.
-func listOpen(ctx context.Context, reader *overview.Reader, limit int, asJSON bool, streams program.Streams) error {
+// listOpen lists open imports, the newest first.
+func (c *listCommand) listOpen(ctx context.Context, reader *overview.Reader, streams program.Streams) error {
 	var imports []overview.Import
 	more := false
 	for token := []byte(nil); ; {
 		size := listPage
-		if limit > 0 {
-			size = min(size, limit-len(imports))
+		if c.Limit > 0 {
+			size = min(size, c.Limit-len(imports))
 		}
 		page, next, err := reader.Open(ctx, size, token)
 		if err != nil {
@@ -109,11 +106,11 @@ func listOpen(ctx context.Context, reader *overview.Reader, limit int, asJSON bo
 		if token = next; len(token) == 0 {
 			break
 		}
-		if more = limit > 0 && len(imports) >= limit; more {
+		if more = c.Limit > 0 && len(imports) >= c.Limit; more {
 			break
 		}
 	}
-	if err := printImports(streams.Out, imports, asJSON); err != nil {
+	if err := printImports(streams.Out, imports, c.JSON); err != nil {
 		return err
 	}
 	if more {

@@ -241,9 +241,6 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	require.Regexp(t, `^JOB +SITEMAP +STEP +RECORDS +STARTED +NEXT$`, lines[0])
 	require.Regexp(t, `^`+waits+` +books +needs-attention +1 +20\S+ \S+ +1 record was imported, but`, lines[1])
 	require.Regexp(t, `^`+holds+` +laptops +holding +20 +20\S+ \S+ +the job is deleted in the cloud at `, lines[2])
-	_, status, _ := runStarter("status")
-	require.Contains(t, status, "needs-attention")
-	require.Contains(t, status, "holding")
 
 	out = eventually(s, func(code int, _ string) bool { return code == program.ExitAttention }, "list", "--needs-attention", "--json")
 	var printed []struct {

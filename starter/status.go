@@ -13,27 +13,21 @@ import (
 
 type statusCommand struct {
 	temporalFlags
-	ID    string `arg:"" optional:"" name:"id" help:"ID of a scraping job; without it, the open imports are listed."`
-	JSON  bool   `name:"json" help:"Print a JSON object, or a JSON array without an ID."`
+	ID    string `arg:"" name:"id" help:"ID of a scraping job."`
+	JSON  bool   `name:"json" help:"Print a JSON object."`
 	Watch bool   `default:"true" negatable:"" help:"On a terminal, follow the import with a progress bar until it ends or waits."`
 }
 
-// Run shows one import, or lists the open ones.
+// Run shows one import.
 func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	var id int64
-	if c.ID != "" {
-		id = scrapingJobID(&s, c.ID)
-	}
+	id := scrapingJobID(&s, c.ID)
 	temporal, err := c.connect(ctx, &s)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}
-	if id == 0 {
-		return listOpen(ctx, reader, listDefault, c.JSON, streams)
-	}
 	found, err := reader.Import(ctx, id)
 	if err != nil {
 		return explain(err, id)

@@ -13,32 +13,30 @@ import (
 // perPage is the page size of every list.
 const perPage = 100
 
-type dataAnswer struct {
-	Success bool `json:"success"`
-	Data    any  `json:"data"`
+// answer is that of everything but a download.
+type answer struct {
+	Success          bool                `json:"success"`
+	Data             any                 `json:"data,omitempty"`
+	Error            string              `json:"error,omitempty"`
+	ValidationErrors map[string][]string `json:"validationErrors,omitempty"`
 }
 
 type pageAnswer struct {
-	dataAnswer
+	answer
 	CurrentPage int `json:"current_page"`
 	LastPage    int `json:"last_page"`
 	Total       int `json:"total"`
 	PerPage     int `json:"per_page"`
 }
 
-type errorAnswer struct {
-	Success bool   `json:"success"`
-	Error   string `json:"error"`
-}
-
 func writeData(w http.ResponseWriter, data any) {
-	writeJSON(w, http.StatusOK, dataAnswer{Success: true, Data: data})
+	writeJSON(w, http.StatusOK, answer{Success: true, Data: data})
 }
 
 // writeError answers as the service does to everything but a wrong field. The
 // spelling is the service's.
 func writeError(w http.ResponseWriter, status int) {
-	writeJSON(w, status, errorAnswer{Error: "An error occured"})
+	writeJSON(w, status, answer{Error: "An error occured"})
 }
 
 // writePage answers with the page of all that the page parameter asks for,
@@ -54,7 +52,7 @@ func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {
 		data = append(data, all[(page-1)*perPage:min(page*perPage, len(all))]...)
 	}
 	writeJSON(w, http.StatusOK, pageAnswer{
-		dataAnswer:  dataAnswer{Success: true, Data: data},
+		answer:      answer{Success: true, Data: data},
 		CurrentPage: page,
 		LastPage:    lastPage,
 		Total:       len(all),
@@ -62,10 +60,10 @@ func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {
 	})
 }
 
-func writeJSON(w http.ResponseWriter, status int, answer any) {
-	body, err := phpJSON(answer)
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	body, err := phpJSON(value)
 	if err != nil {
-		panic(fmt.Sprintf("webscrapertest: encode %T: %s", answer, err)) // all answers are ours
+		panic(fmt.Sprintf("webscrapertest: encode %T: %s", value, err)) // all answers are ours
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

@@ -19,13 +19,8 @@ const statusValidationFailed = http.StatusUnprocessableEntity
 // maxBody bounds the request bodies that the stand-in reads.
 const maxBody = 10 << 20
 
-type validationAnswer struct {
-	Success          bool                `json:"success"`
-	ValidationErrors map[string][]string `json:"validationErrors"`
-}
-
 func writeValidationErrors(w http.ResponseWriter, errors map[string][]string) {
-	writeJSON(w, statusValidationFailed, validationAnswer{ValidationErrors: errors})
+	writeJSON(w, statusValidationFailed, answer{ValidationErrors: errors})
 }
 
 // form is a JSON object sent to the API, and what is wrong with it, in the
