@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
@@ -43,15 +46,15 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// What the demo says can be pasted as it is.
-func TestTheHintToRunASitemapScrapesIt(t *testing.T) {
+// What the demo says can be pasted, and opened, as it is.
+func TestTheHintsToScrapeASitemapDo(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	t.Setenv("TMPDIR", t.TempDir())
 	demo := programtest.Start(t, "demo", new(commands))
 	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "Ctrl-C stops everything") }, 5*time.Minute, 100*time.Millisecond)
-	command := regexp.MustCompile(`TEMPORAL_ADDRESS=\S+ go run \./starter run .*`).FindString(demo.Out.String())
-	require.NotEmpty(t, command, demo.Out)
-	bash := exec.CommandContext(t.Context(), "bash", "-c", command)
+	hint := regexp.MustCompile(`TEMPORAL_ADDRESS=(\S+) go run \./starter run .*`).FindStringSubmatch(demo.Out.String())
+	require.NotEmpty(t, hint, demo.Out)
+	bash := exec.CommandContext(t.Context(), "bash", "-c", hint[0])
 	bash.Dir = ".."
 	var progress bytes.Buffer
 	bash.Stderr = &progress
@@ -59,7 +62,30 @@ func TestTheHintToRunASitemapScrapesIt(t *testing.T) {
 	require.NoError(t, err, "%s\n%s", result, &progress)
 	require.Regexp(t, `\n\d+ +books +finished +250 +0 +0 +5000 +0 +\d+ +published\n$`, string(result))
 	require.Regexp(t, `(?m)^\d\d:\d\d:\d\d  job \d+ scraping$`, progress.String())
+
+	form, err := url.Parse(regexp.MustCompile(`http://\S+/start-workflow\?\S+`).FindString(demo.Out.String()))
+	require.NoError(t, err)
+	temporal, err := client.Dial(client.Options{HostPort: hint[1], Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	require.NoError(t, err)
+	defer temporal.Close()
+	filled := form.Query()
+	run, err := temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: filled.Get("workflowId"), TaskQueue: filled.Get("taskQueue")}, filled.Get("workflowType"))
+	require.NoError(t, err)
+	var says string
+	require.NoError(t, run.Get(t.Context(), &says))
+	require.Equal(t, "job 1005 of books is published, with 5000 records", says)
+	followUps := func() (of []string) {
+		for _, line := range regexp.MustCompile(`follow-up workflow of import \d+ has run: (.*), are published`).FindAllStringSubmatch(demo.Out.String(), -1) {
+			of = append(of, line[1])
+		}
+		return of
+	}
+	require.Eventually(t, func() bool { return len(followUps()) >= 5 }, time.Minute, 10*time.Millisecond, demo.Out)
 	require.Equal(t, program.ExitOK, demo.Stop())
+	require.ElementsMatch(t, []string{
+		"20 records of laptops, job 1001", "5000 records of books, job 1002", "200000 records of whole-shop, job 1003",
+		"5000 records of books, job 1004", "5000 records of books, job 1005",
+	}, followUps(), "once each")
 }
 
 func TestCloudAloneServesAnyClient(t *testing.T) {

@@ -65,12 +65,15 @@ func (d *demo) start(ctx context.Context, hold time.Duration) error {
 	cloud := newCloud(apiToken, slog.New(slog.NewJSONHandler(d.servers.Log, nil)))
 	d.System, err = d.servers.System(ctx, localservers.SystemOptions{
 		Programs: programs, Database: "scrapehaul_demo", UI: true, Cloud: cloud, Handler: cloudHandler(cloud), APIToken: apiToken,
-		Settings: map[string]string{"HOLD_BEFORE_DELETE": hold.String()},
+		Settings: map[string]string{"HOLD_BEFORE_DELETE": hold.String(), "ON_PUBLISHED": "FollowUp@" + hostQueue},
 	})
 	if err != nil {
 		return err
 	}
-	d.servers.Progress("Starting a worker")
+	d.servers.Progress("Starting a worker, and one of a host's with workflows of its own")
+	if err := d.startHost(); err != nil {
+		return err
+	}
 	if _, err := d.servers.Worker(programs, d.Env, filepath.Join(d.servers.Dir, "spool")); err != nil {
 		return err
 	}

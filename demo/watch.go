@@ -152,6 +152,9 @@ Try next:
     TEMPORAL_ADDRESS=%s go run ./starter reimport %s
 - Scrape a sitemap and wait for its records:
     TEMPORAL_ADDRESS=%s go run ./starter run %s --wait
+- The same as a step of a host's workflow: open this and press "Start Workflow"; tab Relationships shows what it starts:
+    %s/namespaces/%s/workflows/start-workflow?workflowId=pipeline&workflowType=Pipeline&taskQueue=%s
+  What follows from a publish is a workflow of the host's too: a line here tells that it has run.
 - Press Continue in the cloud: the job runs again, grows, and replaces its records at once:
     curl -X POST %s/jobs/%s/continue
 - Let the cloud fail, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
@@ -162,6 +165,6 @@ Try next:
 
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
 		d.Temporal.UIAddress, d.Temporal.Namespace, d.Env.DatabaseURL, jobs[1].sitemap,
-		id, d.Temporal.HostPort, id, d.Temporal.HostPort, id, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
+		id, d.Temporal.HostPort, id, d.Temporal.HostPort, id, d.Temporal.UIAddress, d.Temporal.Namespace, hostQueue, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
 	return nil
 }

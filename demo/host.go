@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
+)
+
+// hostQueue is the task queue of somebody else's workflows.
+const hostQueue = "prices"
+
+// pipeline is a workflow of theirs with a scrape as one of its steps.
+func pipeline(ctx workflow.Context) (string, error) {
+	scraping := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue})
+	scraped, err := workflows.RunSitemap(scraping, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: jobs[1].id}})
+	return fmt.Sprintf("job %d of %s is %s, with %d records", scraped.ScrapingJobID, scraped.SitemapName, scraped.Outcome, scraped.Records), err
+}
+
+// followUp is a workflow of theirs that begins with every publish: ON_PUBLISHED of the
+// worker.
+func (d *demo) followUp(ctx workflow.Context, published sink.Publication) error {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{ScheduleToCloseTimeout: giveUpAfter})
+	return workflow.ExecuteLocalActivity(ctx, func(context.Context) error {
+		d.servers.Progress(fmt.Sprintf("The follow-up workflow of import %d has run: %d records of %s, job %d, are published",
+			published.ImportID, published.Records, published.SitemapName, published.ScrapingJobID))
+		return nil
+	}).Get(ctx, nil)
+}
+
+// startHost starts a worker of theirs.
+func (d *demo) startHost() error {
+	temporal, err := client.Dial(client.Options{
+		HostPort: d.Temporal.HostPort, Namespace: d.Temporal.Namespace,
+		Logger: log.NewStructuredLogger(slog.New(slog.NewJSONHandler(d.servers.Log, nil))),
+	})
+	if err != nil {
+		return fmt.Errorf("connecting the host's worker to Temporal: %w", err)
+	}
+	host := worker.New(temporal, hostQueue, worker.Options{})
+	host.RegisterWorkflowWithOptions(pipeline, workflow.RegisterOptions{Name: "Pipeline"})
+	host.RegisterWorkflowWithOptions(d.followUp, workflow.RegisterOptions{Name: "FollowUp"})
+	if err := host.Start(); err != nil {
+		temporal.Close()
+		return fmt.Errorf("starting the host's worker: %w", err)
+	}
+	d.servers.OnStop(func() error {
+		host.Stop()
+		temporal.Close()
+		return nil
+	})
+	return nil
+}
