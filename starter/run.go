@@ -176,7 +176,7 @@ func (w *runWatch) see(now time.Time) scene {
 		s.step = fmt.Sprintf("job %d %s", w.job.ScrapingJobID, s.step)
 		return s
 	case w.progress.Waits != "":
-		return scene{step: plain(w.progress.Waits)}
+		return scene{step: "waiting for " + plain(w.progress.Waits)}
 	}
 	return scene{step: "waiting for a worker"}
 }

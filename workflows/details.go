@@ -67,7 +67,11 @@ func (w *importScrapingJob) details(note string) string {
 	case w.question.problem != nil:
 		note = Sentence(w.question.problem) + "."
 	case w.waitsFor != "":
-		note = "waits for " + w.waitsFor + ", until " + w.waitsUntil.UTC().Format("15:04:05 UTC")
+		until := ", until "
+		if w.step == StepScrape {
+			until = ", and looks again at "
+		}
+		note = "waits for " + w.waitsFor + until + w.waitsUntil.UTC().Format("15:04:05 UTC")
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "**%s**", w.step)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,12 +62,15 @@ func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 		return contract.RunSitemapResult{}, err
 	}
 	err = r.run(ctx)
+	r.waits = ""
 	switch {
 	case err == nil:
-		r.show(ctx, "")
+		r.show(ctx, "done", "")
 	case temporal.IsCanceledError(err):
-		r.show(ctx, r.left())
+		r.show(ctx, "canceled", ": "+r.left())
 		workflow.GetLogger(ctx).Info("RunSitemap canceled", "ScrapingJob", r.left())
+	default:
+		r.show(ctx, "failed", ": "+Sentence(err))
 	}
 	return r.result(), err
 }
@@ -82,8 +86,9 @@ type sitemapRun struct {
 	// that the run waits for.
 	creating bool
 	jobID    int64
-	waits    string
+	waits    string // "" when it has ended
 	since    time.Time
+	fails    time.Time // by the time limit, if there is one
 	jobs     []contract.ScrapedJob
 }
 
@@ -128,6 +133,7 @@ func (r *sitemapRun) run(ctx workflow.Context) error {
 	limited, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	if r.timeLimit > 0 {
+		r.fails = workflow.Now(ctx).Add(r.timeLimit)
 		workflow.Go(limited, func(limited workflow.Context) {
 			if workflow.NewTimerWithOptions(limited, r.timeLimit, workflow.TimerOptions{Summary: "time_limit"}).Get(limited, nil) == nil {
 				cancel()
@@ -224,7 +230,7 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 // for the activity: only that knows whether a job exists.
 func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapingJobInput, summary string) (int64, error) {
 	for {
-		r.waitFor(ctx, summary)
+		r.waitFor(ctx, "Web Scraper Cloud to "+summary)
 		var created activities.CreateScrapingJobResult
 		creating := workflow.WithWaitForCancellation(r.settings.cloudCall(ctx, truncate(summary, maxSummary)), true)
 		r.creating = !in.OnlyLook
@@ -331,7 +337,7 @@ func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
 
 func (r *sitemapRun) waitFor(ctx workflow.Context, what string) {
 	r.waits, r.since = what, workflow.Now(ctx)
-	r.show(ctx, "waiting for: "+what)
+	r.show(ctx, "waiting", " for "+what+", since "+moment(r.since))
 }
 
 // left says what happens to the scraping job when the run ends early.
@@ -349,13 +355,25 @@ func (r *sitemapRun) left() string {
 }
 
 // show sets the current details that the Temporal UI shows.
-func (r *sitemapRun) show(ctx workflow.Context, note string) {
+func (r *sitemapRun) show(ctx workflow.Context, state, note string) {
 	var text strings.Builder
 	table := rows{&text}
-	text.WriteString(escape(note) + "\n")
+	fmt.Fprintf(&text, "**%s**%s\n", state, escape(note))
 	table.begin()
+	table.add("sitemap", strconv.FormatInt(r.in.SitemapID, 10))
 	for _, job := range r.jobs {
 		table.add("job "+WorkflowID(job.ScrapingJobID), fmt.Sprintf("%s, %s, %s", escape(job.Status), job.Outcome, records(job.Records)))
+	}
+	if r.waits != "" {
+		next := "the job's records are imported by a workflow of its own"
+		if r.jobID != 0 {
+			next = "workflow " + WorkflowID(r.jobID) + " imports its records, and says how far it is and what it needs; this one ends with its result"
+		}
+		table.add("next", next)
+		if r.timeLimit > 0 {
+			table.add("limit", "fails after "+moment(r.fails))
+		}
+		table.add("cancel", r.left())
 	}
 	workflow.SetCurrentDetails(ctx, text.String()+mayBeCut)
 }
