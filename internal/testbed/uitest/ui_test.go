@@ -17,6 +17,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -32,11 +33,11 @@ type operator struct {
 }
 
 // newOperator is before an empty namespace that has been set up, with a worker.
-func newOperator(t *testing.T, settings map[string]string) *operator {
+func newOperator(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *operator {
 	t.Helper()
 	browsertest.Require(t)
 	server := temporaltest.NewServerWithUI(t)
-	s := systemtest.NewOn(t, server.Namespace, postgrestest.NewDatabase(t), settings)
+	s := systemtest.NewOn(t, server.Namespace, postgrestest.NewDatabase(t), settings, changes...)
 	_, err := s.Programs.RunStarter(t.Context(), s.Env, "setup")
 	require.NoError(t, err)
 	// A starter looks for the search attributes when it starts.
@@ -63,8 +64,14 @@ func (o *operator) list(query string) {
 // open goes from the list to a job's workflow.
 func (o *operator) open(id int64) {
 	o.T.Helper()
-	o.click("a", workflows.WorkflowID(id))
-	o.see("the workflow", `h1[data-testid="workflow-id-heading"]`, workflows.WorkflowID(id))
+	o.openWorkflow(workflows.WorkflowID(id))
+}
+
+// openWorkflow goes from the list to a workflow.
+func (o *operator) openWorkflow(id string) {
+	o.T.Helper()
+	o.click("a", id)
+	o.see("the workflow", `h1[data-testid="workflow-id-heading"]`, id)
 }
 
 // details shows the tab with the summary and the current details.
