@@ -9,6 +9,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -141,7 +142,12 @@ func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
 // details are what the UI shows.
 func (w *world) details(t *testing.T) string {
 	t.Helper()
-	answer, err := w.QueryWorkflow("__temporal_workflow_metadata")
+	return detailsIn(t, w.TestWorkflowEnvironment)
+}
+
+func detailsIn(t *testing.T, env *testsuite.TestWorkflowEnvironment) string {
+	t.Helper()
+	answer, err := env.QueryWorkflow("__temporal_workflow_metadata")
 	require.NoError(t, err)
 	var metadata sdkpb.WorkflowMetadata
 	require.NoError(t, answer.Get(&metadata))

@@ -185,6 +185,7 @@ func TestTimeLimitOfARunSaysWhatGoesOn(t *testing.T) {
 	s := newScraping(t)
 	s.reports(scraped("finished", contract.NeedsAttention))
 	_, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.TimeLimit = "90m" }))
+	require.Contains(t, detailsIn(t, s.TestWorkflowEnvironment), "**failed**: sitemap 12 was not scraped and published within 1h30m0s")
 	failure, ok := errors.AsType[*temporal.ApplicationError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, contract.ErrorTimeLimit, failure.Type())
