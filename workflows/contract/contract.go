@@ -170,7 +170,7 @@ type ImportStatus struct {
 type RunSitemapProgress struct {
 	// ScrapingJobID is the job it waits for, 0 until one is created.
 	ScrapingJobID int64 `json:"scrapingjob_id,omitempty"`
-	// Waits says in a few words what it waits for, and Since since when.
+	// Waits says in a few words what it waits for, "" at its end, and Since since when.
 	Waits string    `json:"waits,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	// Jobs are those scraped and imported so far.
