@@ -54,13 +54,13 @@ func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	o.openWorkflow("prices-scrape")
 	o.details()
 	o.waitForText("what the run waits for", "waiting for scraping job 500 to end and be published, since ", row("sitemap", "%d", pricesSitemap),
-		row("next", "workflow 500 imports its records"), row("limit", "fails after "), row("cancel", "scraping job 500 goes on"))
+		row("next", "workflow 500 imports its records"), row("limit", "fails after "), row("cancel", "scraping job 500 keeps running"))
 	o.requireNothingCut()
 	o.list(`ImportState = "scraping"`)
 	o.open(id)
 	o.details()
 	o.waitForText("what the import waits for", "scraping: waits for Web Scraper Cloud to say that the job has ended, and looks again at ",
-		row("sitemap", "laptops_shop_de"), row("job", "started, with 0 records, 0 of 1 pages"), row("next", "its records are imported when it has ended"))
+		row("sitemap", "laptops_shop_de"), row("job", "started, with 0 records, 0 of 1 pages"), row("next", "the records are imported when the job has ended"))
 	o.requireNothingCut()
 
 	passed.Store(int64(time.Hour))
