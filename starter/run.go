@@ -92,7 +92,7 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 		}
 	}
 	in := contract.RunSitemapInput{
-		SitemapID: c.SitemapID, Driver: c.Driver, Proxy: c.Proxy, StartURLs: c.StartURLs, CustomID: c.CustomID,
+		SitemapID: c.SitemapID, Driver: c.Driver, Proxy: c.Proxy, StartURLs: c.StartURLs, CustomID: c.CustomID, Resume: c.CustomID != "",
 		PageLoadDelay: c.PageLoadDelay.Milliseconds(), RequestInterval: c.RequestInterval.Milliseconds(),
 		IfNotFinished: c.IfNotFinished, IfNeedsAttention: c.IfNeedsAttention, MaxReruns: c.MaxReruns, MinPageCredits: c.MinPageCredits,
 	}

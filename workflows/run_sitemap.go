@@ -219,7 +219,7 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 		switch {
 		case err != nil:
 			return err
-		case there != 0 && !earlierRun:
+		case there != 0 && !earlierRun && !r.in.Resume:
 			reason := fmt.Sprintf("scraping job %d of sitemap %d already has custom_id %q, and workflow %d imports it: choose another one, or put %s into it", there, in.SitemapID, in.CustomID, there, thisRun)
 			return temporal.NewNonRetryableApplicationError(reason, contract.ErrorCustomIDTaken, nil, contract.ScrapedJob{ScrapingJobID: there})
 		case there != 0:

@@ -68,6 +68,7 @@ func (s *scraping) create(_ context.Context, in activities.CreateScrapingJobInpu
 }
 
 func (s *scraping) report(ctx workflow.Context, job contract.ScrapedJob) {
+	//workflowcheck:ignore // no workflow of ours, but its mock
 	if err := s.SignalWorkflowByID(workflow.GetInfo(ctx).ParentWorkflowExecution.ID, "report", job); err != nil {
 		panic(err)
 	}
@@ -297,6 +298,14 @@ func TestCustomIDNamesOneRun(t *testing.T) {
 	_, err = s.run(own)
 	require.ErrorContains(t, err, `scraping job 444 of sitemap 12 already has custom_id "order-17"`)
 	require.Len(t, s.created, 1)
+
+	s = newScraping(t)
+	s.onCreate = look
+	s.reports(scraped("finished", contract.Published))
+	own.Resume = true
+	result, err = s.run(own)
+	require.NoError(t, err)
+	require.Equal(t, int64(444), result.ScrapingJobID)
 
 	s = newScraping(t)
 	s.reports(scraped("finished", contract.Published))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
@@ -52,6 +53,9 @@ func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int
 // canceled.
 func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in RunSitemapInput) (run client.WorkflowRun, isNew bool, err error) {
 	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
+	if len(name) > maxSummary { // Temporal takes no longer IDs
+		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
+	}
 	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
 	run, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in),

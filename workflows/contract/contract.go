@@ -46,6 +46,9 @@ type RunSitemapInput struct {
 	// sitemap has it already, the run fails. "{run}" in it is replaced by a text unique to
 	// the run. Default "{run}".
 	CustomID string `json:"custom_id,omitempty"`
+	// Resume continues with a job of the sitemap that has the custom ID already, which is
+	// refused otherwise.
+	Resume bool `json:"resume,omitempty"`
 
 	// TimeLimit bounds the whole run: a duration like "2h". Default: no limit.
 	TimeLimit string `json:"time_limit,omitempty"`
