@@ -123,7 +123,7 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 func TestEveryCommandThatReachesTemporalWantsToKnowOfTLS(t *testing.T) {
 	for _, value := range []string{"perhaps", "enabled"} {
 		programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "TEMPORAL_TLS": value})
-		for _, command := range []string{"serve", "import 1", "reimport 1", "reconcile", "list", "status", "status 1", "signal 1 keep", "setup"} {
+		for _, command := range []string{"serve", "import 1", "reimport 1", "reconcile", "list", "run 12", "status 1", "signal 1 keep", "setup"} {
 			code, _, problems := runStarter(strings.Fields(command)...)
 			require.Equal(t, program.ExitSettings, code, command)
 			programtest.RequireProblems(t, "starter", problems, `TEMPORAL_TLS is "`+value+`": want true or false`)
@@ -135,7 +135,7 @@ func TestEveryCommandThatReachesTemporalWantsToKnowOfTLS(t *testing.T) {
 
 func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
 	programtest.SetEnvironment(t, nil)
-	for _, args := range [][]string{nil, {"import"}, {"reimport"}} {
+	for _, args := range [][]string{nil, {"import"}, {"reimport"}, {"run"}, {"status"}} {
 		code, out, problems := runStarter(args...)
 		require.Equal(t, program.ExitSettings, code)
 		require.Empty(t, out)
