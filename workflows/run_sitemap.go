@@ -253,43 +253,48 @@ func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapi
 	}
 }
 
-// await waits until the job's import reports something that ends the wait.
-func (r *sitemapRun) await(ctx workflow.Context) (contract.ScrapedJob, error) {
+// await waits until the job's import reports something that ends the wait. An import that
+// closes without a report is started again: it was terminated, for instance, or workers of
+// an earlier build close it each time.
+func (r *sitemapRun) await(ctx workflow.Context) (job contract.ScrapedJob, err error) {
 	r.waitFor(ctx, "scraping job "+WorkflowID(r.jobID)+" to end and be published")
 	for pause := time.Second; ; pause = min(2*pause, watchAgainAfter) {
 		child, err := r.watchImport(ctx)
 		if err != nil {
-			return contract.ScrapedJob{}, err
+			return job, err
 		}
-		for gone, heard := false, false; !gone; {
-			var job contract.ScrapedJob
-			reported := false
-			err := await(ctx, watchAgainAfter, "check that the import is running", func() bool {
-				for there := true; there && !reported; {
-					job = contract.ScrapedJob{}
-					there = r.reports.ReceiveAsync(&job)
-					reported = there && job.ScrapingJobID == r.jobID // drops late reports of earlier jobs
-				}
-				return reported || !heard && child != nil && child.IsReady()
-			})
-			switch {
-			case err != nil:
+		watched := workflow.Now(ctx)
+		if job, enough, err := r.awaitReports(ctx, child); enough || err != nil {
+			return job, err
+		}
+		if workflow.Now(ctx).Sub(watched) < watchAgainAfter {
+			if err := workflow.Sleep(ctx, pause); err != nil {
 				return job, err
-			case reported:
-				heard = true // the next is up to a person
-				if enough, err := r.isEnough(job); enough || err != nil {
-					return job, err
-				}
-				r.waitFor(ctx, "a person: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
-			default:
-				gone = true                                    // terminated, for instance: start another one
-				if !heard && child != nil && child.IsReady() { // workers of an earlier build close it each time
-					if err := workflow.Sleep(ctx, pause); err != nil {
-						return job, err
-					}
-				}
 			}
 		}
+	}
+}
+
+// awaitReports returns enough as false when the import closes without a report, or has
+// not reported for long.
+func (r *sitemapRun) awaitReports(ctx workflow.Context, child workflow.ChildWorkflowFuture) (job contract.ScrapedJob, enough bool, err error) {
+	for heard := false; ; heard = true { // then the next one is up to a person
+		reported := false
+		err := await(ctx, watchAgainAfter, "check that the import is running", func() bool {
+			for there := true; there && !reported; {
+				job = contract.ScrapedJob{}
+				there = r.reports.ReceiveAsync(&job)
+				reported = there && job.ScrapingJobID == r.jobID // drops late reports of earlier jobs
+			}
+			return reported || !heard && child != nil && child.IsReady()
+		})
+		if err != nil || !reported {
+			return job, false, err
+		}
+		if enough, err := r.isEnough(job); enough || err != nil {
+			return job, enough, err
+		}
+		r.waitFor(ctx, "a person: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
 	}
 }
 
