@@ -157,6 +157,9 @@ func cancelOnWorkerStop(ctx context.Context) (context.Context, context.CancelFun
 // untilWorkerStops does what ends with its context, and says when it is the worker's stop
 // that has ended it.
 func untilWorkerStops(ctx context.Context, do func(context.Context) error) error {
+	if workerStopping(ctx) {
+		return errWorkerStopping
+	}
 	ctx, cancel := cancelOnWorkerStop(ctx)
 	defer cancel()
 	err := do(ctx)
