@@ -62,7 +62,7 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 func TestScaleHasThePromisedKeys(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1",
-		"--records", "40000", "--scale-jobs", "8", "--scale-records", "100", "--fair-jobs", "2", "scale")
+		"--records", "200000", "--scale-jobs", "8", "--scale-records", "100", "--fair-jobs", "2", "scale")
 	require.Equal(t, program.ExitOK, code, problems)
 	var measured struct {
 		Scale map[string]map[string]any `json:"scale"`
