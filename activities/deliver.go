@@ -210,7 +210,7 @@ func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 	}
 	info := activity.GetInfo(ctx)
 	event := cloudEvent{
-		SpecVersion: "1.0", ID: fmt.Sprintf("scrapingjob-%d-import-%d", p.ScrapingJobID, p.ImportID),
+		SpecVersion: "1.0", ID: p.ID(),
 		Source: "scrapehaul/" + url.PathEscape(info.Namespace) + "/" + url.PathEscape(info.TaskQueue),
 		Type:   "io.scrapehaul.import.published", Subject: p.SitemapName, Time: p.PublishedAt.UTC(),
 		DataContentType: "application/json", Data: p,

@@ -1,6 +1,9 @@
 package sink
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Publication is the event of a published import. Follow-up workflows, NOTIFY and the
 // outgoing webhook all carry it.
@@ -21,6 +24,12 @@ type Publication struct {
 	// names.
 	Columns     []string  `json:"columns,omitempty" db:"-"`
 	PublishedAt time.Time `json:"published_at" db:"published_at"`
+}
+
+// ID is the same however often the event is sent: the follow-up workflow's ID, and the
+// webhook-id.
+func (p Publication) ID() string {
+	return fmt.Sprintf("scrapingjob-%d-import-%d", p.ScrapingJobID, p.ImportID)
 }
 
 // PublicationKind says why an import was made.

@@ -14,11 +14,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// FollowUpID is the ID of a published import's follow-up workflow.
-func FollowUpID(scrapingJobID, importID int64) string {
-	return fmt.Sprintf("scrapingjob-%d-import-%d", scrapingJobID, importID)
-}
-
 // maxName is the longest name that all of Temporal's stores take, in bytes.
 const maxName = 255
 
@@ -53,9 +48,10 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 			w.logger.Warn("The follow-up workflow was not started", "Problem", announced.Problem)
 		}
 	}
-	noting := workflow.WithRetryPolicy(shortStep(ctx, "record that the import is announced"), *attempts(60))
+	// For a week: once the job is deleted in the cloud, reconciliation does not see it.
+	noting := workflow.WithRetryPolicy(shortStep(ctx, "record that the import is announced"), *attempts(10_000))
 	if err := workflow.ExecuteActivity(noting, a.SetAnnounced, announced).Get(ctx, nil); err != nil {
-		announced.Problem = cmp.Or(announced.Problem, "follow-up and webhook delivery were not started: "+Sentence(err))
+		announced.Problem = cmp.Or(announced.Problem, "recording that the import is announced failed, so the webhook may not get it: "+Sentence(err))
 	}
 	if announced.Problem != "" {
 		w.published.Problem = strings.TrimPrefix(w.published.Problem+"; "+announced.Problem, "; ")
@@ -66,7 +62,7 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 // Temporal retries until the start succeeds or is refused for good.
 func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Publication) error {
 	starting := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            FollowUpID(input.ScrapingJobID, input.ImportID),
+		WorkflowID:            input.ID(),
 		TaskQueue:             what.TaskQueue,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,

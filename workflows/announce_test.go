@@ -25,6 +25,7 @@ type announcing struct {
 	announced []activities.SetAnnouncedInput
 	followed  []sink.Publication
 	ids       []string
+	fails     int // so many attempts to record it fail
 }
 
 func followUp(ctx workflow.Context, _ sink.Publication) error {
@@ -38,6 +39,10 @@ func newAnnouncing(t *testing.T) *announcing {
 		w.RegisterWorkflowWithOptions(followUp, workflow.RegisterOptions{Name: name})
 	}
 	w.RegisterActivityWithOptions(func(_ context.Context, in activities.SetAnnouncedInput) error {
+		if w.fails > 0 {
+			w.fails--
+			return errors.New("the database is away")
+		}
 		w.announced = append(w.announced, in)
 		return nil
 	}, activity.RegisterOptions{Name: "SetAnnounced"})
@@ -65,9 +70,20 @@ func TestFollowUpIsStartedOnceForEveryPublishedImport(t *testing.T) {
 	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReimportSignal, nil) }, time.Hour)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "3h"}})
 	require.NoError(t, w.GetWorkflowError())
-	require.Equal(t, []string{workflows.FollowUpID(jobID, 1), workflows.FollowUpID(jobID, 2)}, w.ids)
+	require.Equal(t, []string{"scrapingjob-1234-import-1", "scrapingjob-1234-import-2"}, w.ids)
 	require.Equal(t, int64(2), w.followed[1].ImportID)
 	require.Len(t, w.announced, 2)
+	require.Empty(t, w.announced[0].Problem)
+}
+
+// Once the job is deleted in the cloud, nobody would find the import unannounced.
+func TestJobIsNotDeletedBeforeItsImportIsAnnounced(t *testing.T) {
+	w := newAnnouncing(t)
+	w.fails = 300 // some five hours
+	w.onDelete = func(*activities.DeleteScrapingJobResult) { require.Len(t, w.announced, 1) }
+	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "0"}})
+	require.NoError(t, w.GetWorkflowError())
+	require.Len(t, w.deletes, 1)
 	require.Empty(t, w.announced[0].Problem)
 }
 
@@ -77,7 +93,7 @@ func TestWhatAnEarlierRunHasNotAnnouncedIsAnnounced(t *testing.T) {
 	w.announce = announcement(7)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "0"}})
 	require.NoError(t, w.GetWorkflowError())
-	require.Equal(t, []string{workflows.FollowUpID(jobID, 7)}, w.ids)
+	require.Equal(t, []string{"scrapingjob-1234-import-7"}, w.ids)
 	require.Empty(t, w.imports)
 }
 

@@ -27,8 +27,8 @@ const thisRun = "{run}"
 // again: the API has no URLs of a deleted job.
 const minHoldOfReruns = 10 * time.Minute
 
-// watchAgainAfter is how often to ask an import that we did not start to report again: it
-// may have been terminated.
+// watchAgainAfter is how often to check that an import which does not report is running:
+// it may have been terminated.
 const watchAgainAfter = time.Hour
 
 // RunSitemapInput is the input of the workflow RunSitemap.
