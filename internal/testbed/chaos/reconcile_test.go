@@ -42,11 +42,7 @@ func TestStarterBeforeTemporal(t *testing.T) {
 		return strings.Contains(c.Log.String(), "The settings of imports cannot be read or written yet")
 	})
 	server.Start()
-	schedule := c.Temporal.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
-	c.WaitFor("the schedule", func() bool {
-		_, err := schedule.Describe(t.Context())
-		return err == nil
-	})
+	c.WaitForSchedule()
 	c.observe("the schedule is there")
 }
 

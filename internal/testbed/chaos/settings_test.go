@@ -35,6 +35,7 @@ func TestShellWithoutSettings(t *testing.T) {
 
 func TestSecondInstallation(t *testing.T) {
 	c := begin(t, "a second starter with another task queue in the same namespace", "it ends, and says why; the first one's schedule and imports go on")
+	c.WaitForSchedule() // else the first starter may be the second
 	_, err := c.Programs.RunStarter(t.Context(), c.Env.With("TASK_QUEUE", "second"), "serve")
 	require.ErrorContains(t, err, "exit status 1")
 	require.ErrorContains(t, err, "this namespace has another installation")

@@ -62,10 +62,7 @@ func TestScheduleFindsLostJobsByItself(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "RECONCILE_EVERY": "1h"})
 	s.StartWorker(s.Spool)
-	s.WaitFor("the schedule", func() bool {
-		there, err := workflows.ReadInstallation(t.Context(), s.Temporal, s.Env.TemporalNamespace)
-		return err == nil && there != nil
-	})
+	s.WaitForSchedule()
 	// More often than a starter would.
 	require.NoError(t, workflows.ScheduleReconciliation(t.Context(), s.Temporal, s.Env.TemporalNamespace, workflows.DefaultTaskQueue,
 		time.Second, workflows.Settings{HoldBeforeDelete: "0"}))

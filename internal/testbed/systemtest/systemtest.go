@@ -251,6 +251,15 @@ func (s *System) WaitForAnswer(what string, condition func() bool) {
 	require.Eventually(s.T, condition, patience, 100*time.Millisecond, what)
 }
 
+// WaitForSchedule polls until a starter has put up the schedule of the reconciliation.
+func (s *System) WaitForSchedule() {
+	s.T.Helper()
+	s.WaitForAnswer("the schedule", func() bool {
+		there, err := workflows.ReadInstallation(s.T.Context(), s.Temporal, s.Env.TemporalNamespace)
+		return err == nil && there != nil
+	})
+}
+
 // WaitForStep polls until the import is at the step.
 func (s *System) WaitForStep(id int64, step workflows.Step) {
 	s.T.Helper()
