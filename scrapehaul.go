@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -38,9 +39,12 @@ type Options struct {
 	// Client is the Temporal client that the host's worker is made from.
 	// Required.
 	Client client.Client
-	// Cloud is the Web Scraper Cloud client. Its calls are counted in DB, together with
-	// those of all other workers. Required.
-	Cloud *webscraper.Client
+	// Cloud is the client of the default account of Web Scraper Cloud, Clouds those of
+	// further accounts by name: 1 to 40 of a-z, 0-9 and -. Their calls are counted in DB,
+	// together with those of all other workers. At least one is required. Set the same
+	// accounts on all workers of the task queue.
+	Cloud  *webscraper.Client
+	Clouds map[string]*webscraper.Client
 	// DB is the database, opened with the lib/pq driver. The caller applies
 	// [postgres.Migrate] beforehand and closes it afterwards. Required.
 	DB *sqlx.DB
@@ -66,8 +70,8 @@ type Options struct {
 	// writes over at a time: as many of PostgreSQL's cores as one import is to
 	// have. Default 2.
 	ConnectionsPerImport int
-	// APICallsPer15Minutes is how many calls of the API all workers on DB together make:
-	// the account's limit. When workers differ, the lowest counts. Default 200.
+	// APICallsPer15Minutes is how many calls of the API all workers on DB together make for
+	// each account: its limit. When workers differ, the lowest counts. Default 200.
 	APICallsPer15Minutes int
 	// Archive, if set, keeps the file of every published import, so that a job can
 	// be imported again after it was deleted in the cloud. Set it on all workers
@@ -88,8 +92,17 @@ func (o *Options) validate() error {
 	if o.Client == nil {
 		problems = append(problems, errors.New("Client is missing"))
 	}
-	if o.Cloud == nil {
+	if o.Cloud == nil && len(o.Clouds) == 0 {
 		problems = append(problems, errors.New("Cloud is missing"))
+	}
+	for name, cloud := range o.Clouds {
+		problems = append(problems, validate.Account("Clouds", name))
+		if name == sink.DefaultAccount && o.Cloud != nil {
+			problems = append(problems, fmt.Errorf("Cloud and Clouds[%q] are both set: they are the same account", name))
+		}
+		if cloud == nil {
+			problems = append(problems, fmt.Errorf("Clouds[%q] is missing", name))
+		}
 	}
 	if o.DB == nil {
 		problems = append(problems, errors.New("DB is missing"))
@@ -123,6 +136,22 @@ func (o *Options) validate() error {
 			validate.PublishedWebhookSecret("PublishedWebhook.Secret", to.Secret))
 	}
 	return errors.Join(problems...)
+}
+
+// accounts are all accounts.
+func (o *Options) accounts() map[string]*activities.Account {
+	clouds := maps.Clone(o.Clouds)
+	if o.Cloud != nil {
+		if clouds == nil {
+			clouds = map[string]*webscraper.Client{}
+		}
+		clouds[sink.DefaultAccount] = o.Cloud
+	}
+	accounts := map[string]*activities.Account{}
+	for name, cloud := range clouds {
+		accounts[name] = activities.NewAccount(name, cloud, postgres.NewLedger(o.DB, name, o.APICallsPer15Minutes))
+	}
+	return accounts
 }
 
 type plugin struct {
@@ -192,10 +221,8 @@ func (p *plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
 	store := postgres.NewStore(p.options.DB, p.options.Mappings)
-	ledger := postgres.NewLedger(p.options.DB, postgres.DefaultAccount, p.options.APICallsPer15Minutes)
 	steps := &activities.Activities{
-		Cloud:                p.options.Cloud.WithBudget(ledger),
-		Ledger:               ledger,
+		Accounts:             p.options.accounts(),
 		Sink:                 p.options.RecordSink,
 		Store:                store,
 		Spool:                p.spool,

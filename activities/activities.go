@@ -1,6 +1,8 @@
 package activities
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -15,10 +17,8 @@ import (
 // OnPublished, Webhook, RecordHook, MaxConcurrentImports, ImportConnections and those of
 // the archive are required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
-	// Cloud is the Web Scraper Cloud client, with Ledger as its budget.
-	Cloud *webscraper.Client
-	// Ledger counts the account's calls of the API.
-	Ledger *postgres.Ledger
+	// Accounts are those of Web Scraper Cloud, by name.
+	Accounts map[string]*Account
 	// Sink keeps the records.
 	Sink sink.RecordSink
 	// Store keeps the rest: which jobs are given up, and the spools.
@@ -48,8 +48,29 @@ type Activities struct {
 
 	slots    *slots
 	settling time.Duration // in tests only
+}
+
+// Account is an account of Web Scraper Cloud.
+type Account struct {
+	name   string
+	cloud  *webscraper.Client
+	ledger *postgres.Ledger
 	// What comes together is at different places of the account's list.
 	downloadLooks, deletionLooks looks
+}
+
+// NewAccount returns an account whose calls of the API the ledger counts.
+func NewAccount(name string, cloud *webscraper.Client, ledger *postgres.Ledger) *Account {
+	return &Account{name: name, cloud: cloud.WithBudget(ledger), ledger: ledger}
+}
+
+// account returns the account of that name, of the default account if it is empty.
+func (a *Activities) account(name string) (*Account, error) {
+	name = cmp.Or(name, sink.DefaultAccount)
+	if of, ok := a.Accounts[name]; ok {
+		return of, nil
+	}
+	return nil, finalError{ErrorUnknownAccount, fmt.Sprintf("the workers have no API token of account %q (WEBSCRAPER_API_TOKENS)", name)}
 }
 
 // registry is the part of a Temporal worker that takes activities.
@@ -68,6 +89,7 @@ func (a *Activities) Register(to registry) {
 		"RemoveFile":          a.RemoveFile,
 		"DeleteScrapingJob":   a.DeleteScrapingJob,
 		"GiveUpScrapingJob":   a.GiveUpScrapingJob,
+		"RefuseScrapingJob":   a.RefuseScrapingJob,
 
 		"CreateScrapingJob":   a.CreateScrapingJob,
 		"SetAnnounced":        a.SetAnnounced,

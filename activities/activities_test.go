@@ -19,6 +19,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
@@ -60,17 +61,21 @@ func newWorld(t *testing.T, changes ...func(*webscrapertest.Options)) *world {
 	}
 	_, err := postgres.Migrate(t.Context(), w.db)
 	require.NoError(t, err)
-	w.ledger = postgres.NewLedger(w.db, postgres.DefaultAccount, 1_000_000)
+	w.ledger = postgres.NewLedger(w.db, sink.DefaultAccount, 1_000_000)
 	w.steps = &activities.Activities{
-		Cloud:             w.client(apiToken),
-		Ledger:            w.ledger,
 		Sink:              postgres.NewStore(w.db, nil),
 		Store:             postgres.NewStore(w.db, nil),
 		ImportConnections: 3,
 		Spool:             openSpool(t, w.spool, 0),
 		WorkerTaskQueue:   queue,
 	}
+	w.use(w.client(apiToken), w.ledger)
 	return w
+}
+
+// use makes the calls of the default account with that client, counted in that ledger.
+func (w *world) use(cloud *webscraper.Client, ledger *postgres.Ledger) {
+	w.steps.Accounts = map[string]*activities.Account{sink.DefaultAccount: activities.NewAccount(sink.DefaultAccount, cloud, ledger)}
 }
 
 func noGzip(o *webscrapertest.Options)   { o.NoGzip = true }
@@ -95,7 +100,7 @@ func (w *world) client(token string, options ...webscraper.Option) *webscraper.C
 	w.t.Helper()
 	client, err := webscraper.NewClient(token, append(options, webscraper.WithBaseURI(w.cloud.URL))...)
 	require.NoError(w.t, err)
-	return client.WithBudget(w.ledger)
+	return client
 }
 
 // environment is what an activity runs in, as on a worker.
@@ -124,7 +129,7 @@ func runIn[Result any](w *world, env *testsuite.TestActivityEnvironment, activit
 
 func (w *world) describe(id int64) activities.Description {
 	w.t.Helper()
-	result, err := activities.Describe(w.steps, w.t.Context(), id, activities.Filter{})
+	result, err := activities.Describe(w.t.Context(), w.steps, id, activities.Filter{})
 	require.NoError(w.t, err)
 	return result
 }

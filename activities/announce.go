@@ -66,7 +66,7 @@ func (a *Activities) SetAnnounced(ctx context.Context, in SetAnnouncedInput) err
 		if err := a.Store.AddUndelivered(ctx, in.Publication); err != nil {
 			return classify(ctx, err)
 		}
-		if err := startDelivery(ctx, in.SitemapName); err != nil {
+		if err := startDelivery(ctx, in.Account, in.SitemapName); err != nil {
 			return classify(ctx, err)
 		}
 	}

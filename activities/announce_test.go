@@ -133,7 +133,7 @@ func TestImportIsAnnouncedOnceItsDeliveryHasBegun(t *testing.T) {
 	var delivering string
 	require.NoError(t, namespace.Client.GetWorkflow(t.Context(), "scrapehaul-webhook-shop-1", "").Get(t.Context(), &delivering))
 	require.Equal(t, "shop-1", delivering, "both attempts have called for it")
-	next, err := w.steps.Store.NextUndelivered(t.Context(), "shop-1")
+	next, err := w.steps.Store.NextUndelivered(t.Context(), sink.DefaultAccount, "shop-1")
 	require.NoError(t, err)
 	require.Equal(t, imported.Announce.Publication, next.Publication)
 

@@ -227,7 +227,7 @@ func TestArchivedCSVComesBackAsCSV(t *testing.T) {
 	keys := w.archived(bucket)
 	require.Len(t, keys, 1)
 	require.Regexp(t, `\.csv\.zst$`, keys[0])
-	require.NoError(t, w.steps.Cloud.DeleteScrapingJob(t.Context(), id))
+	require.NoError(t, w.client(apiToken).DeleteScrapingJob(t.Context(), id))
 
 	restored, err := w.tryAgain(id, true)
 	require.NoError(t, err)

@@ -25,7 +25,7 @@ type calls struct {
 // context for looks at jobs, calling that for the calls besides. If the budget has
 // none, or the API refuses one, wait is the time that the workflow has been promised,
 // and what else do has begun is in vain.
-func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking, calling context.Context) error) (wait time.Duration, err error) {
+func (a *Account) calling(ctx context.Context, purpose calls, do func(looking, calling context.Context) error) (wait time.Duration, err error) {
 	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1 + purpose.more}
 	shared := purpose.looks != nil && !purpose.byHand && purpose.looks.areShared()
 	switch {
@@ -58,15 +58,15 @@ func (a *Activities) calling(ctx context.Context, purpose calls, do func(looking
 }
 
 // reserve repeats what earlier attempts have told while it waits for the ledger.
-func (a *Activities) reserve(ctx context.Context, request postgres.Request) (*postgres.Grant, time.Duration, error) {
+func (a *Account) reserve(ctx context.Context, request postgres.Request) (*postgres.Grant, time.Duration, error) {
 	earlier := lastProgress(ctx)
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	return a.Ledger.Reserve(ctx, request)
+	return a.ledger.Reserve(ctx, request)
 }
 
 // release gives back what is left. Otherwise it is unused until the window ends, which
 // is no reason to do anything again.
-func (a *Activities) release(ctx context.Context, grant *postgres.Grant) {
+func (a *Account) release(ctx context.Context, grant *postgres.Grant) {
 	if err := grant.Release(ctx); err != nil {
 		activity.GetLogger(ctx).Warn("Calls of the API that were not made count as made", "Error", err)
 	}

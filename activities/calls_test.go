@@ -12,14 +12,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 // limit gives the account so many calls in each window.
 func (w *world) limit(calls int) {
-	w.ledger = postgres.NewLedger(w.db, postgres.DefaultAccount, calls)
-	w.steps.Ledger = w.ledger
-	w.steps.Cloud = w.client(apiToken)
+	w.ledger = postgres.NewLedger(w.db, sink.DefaultAccount, calls)
+	w.use(w.client(apiToken), w.ledger)
 }
 
 // calls are the API's calls so far, without the ID of the job.
@@ -241,12 +241,9 @@ func TestLedgerThatFailsIsNotTheCloudsTrouble(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{})
-	broken := postgres.NewLedger(connect(t, postgrestest.NewDatabase(t)), postgres.DefaultAccount, 200) // without a schema
-	w.steps.Cloud = w.client(apiToken).WithBudget(broken)
-	_, err := w.downloadIfDue(id, file) // whose look is a call by itself
-	requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
-	w.steps.Ledger = broken
-	_, err = w.downloadIfDue(id, file)
+	broken := postgres.NewLedger(connect(t, postgrestest.NewDatabase(t)), sink.DefaultAccount, 200) // without a schema
+	w.use(w.client(apiToken), broken)
+	_, err := w.downloadIfDue(id, file)
 	requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
 	require.Empty(t, w.cloud.Requests())
 }

@@ -18,7 +18,9 @@ import (
 
 // CreateScrapingJobInput describes the job to create.
 type CreateScrapingJobInput struct {
-	SitemapID int64 `json:"sitemap_id"`
+	// Account is the sitemap's, the default account's if it is empty.
+	Account   string `json:"account,omitempty"`
+	SitemapID int64  `json:"sitemap_id"`
 	// Driver is "fast" or "fulljs"; PageLoadDelay and RequestInterval are in whole
 	// milliseconds on the wire; Proxy and StartURLs may be empty: see
 	// [webscraper.ScrapingJobConfig].
@@ -69,12 +71,16 @@ const (
 // shows a job in its list more than settling after the connection of its creation has
 // broken, or the heartbeat timeout after its worker was killed.
 func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJobInput) (result CreateScrapingJobResult, err error) {
-	c := creation{a: a, ctx: ctx, in: in}
+	of, err := a.account(in.Account)
+	if err != nil {
+		return result, classify(ctx, err)
+	}
+	c := creation{a: a, of: of, ctx: ctx, in: in}
 	c.sent.Store(lastProgress(ctx).Sent) // a reset restarts the count of attempts
 	defer keepHeartbeating(ctx, c.progress)()
 	c.mayExist = in.MayExist || activity.GetInfo(ctx).Attempt > 1 || c.sent.Load()
 	purpose := calls{class: postgres.CallsForDownloads, more: c.looks()}
-	wait, err := a.calling(ctx, purpose, func(_, calling context.Context) (err error) {
+	wait, err := of.calling(ctx, purpose, func(_, calling context.Context) (err error) {
 		result, err = c.run(calling)
 		return err
 	})
@@ -90,6 +96,7 @@ func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJob
 // creation is an attempt to create a job.
 type creation struct {
 	a        *Activities
+	of       *Account
 	ctx      context.Context //nolint:containedctx // the activity's own
 	in       CreateScrapingJobInput
 	mayExist bool
@@ -180,7 +187,7 @@ func (c *creation) send(ctx context.Context) (id int64, err error) {
 			return 0, fmt.Errorf("asking Temporal whether this attempt may create the scraping job: %w", err)
 		}
 	}
-	id, err = c.a.Cloud.CreateScrapingJob(sending, webscraper.ScrapingJobConfig{
+	id, err = c.of.cloud.CreateScrapingJob(sending, webscraper.ScrapingJobConfig{
 		SitemapID: c.in.SitemapID, Driver: c.in.Driver, PageLoadDelay: c.in.PageLoadDelay, RequestInterval: c.in.RequestInterval,
 		Proxy: c.in.Proxy, StartURLs: c.in.StartURLs, CustomID: c.in.CustomID,
 	})
@@ -211,12 +218,12 @@ func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, er
 // these are read. In any other order more pages are an error.
 func (c *creation) list(ctx context.Context) ([]int64, error) {
 	customID := strings.TrimSpace(c.in.CustomID) // as the API's framework keeps it
-	ids, err := c.a.Store.ScrapingJobsOfCustomID(ctx, c.in.SitemapID, customID)
+	ids, err := c.a.Store.ScrapingJobsOfCustomID(ctx, c.of.name, c.in.SitemapID, customID)
 	if err != nil {
 		return nil, err
 	}
 	read := func(page int) (listed []int64, last int, err error) {
-		jobs, last, err := c.a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: c.in.SitemapID}, page)
+		jobs, last, err := c.of.cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: c.in.SitemapID}, page)
 		for _, job := range jobs {
 			listed = append(listed, job.ID)
 			if strings.TrimSpace(job.CustomID) == customID && !slices.Contains(ids, job.ID) {
@@ -251,7 +258,7 @@ func (c *creation) checkPageCredits(ctx context.Context) error {
 	if c.in.MinPageCredits <= 0 {
 		return nil
 	}
-	account, err := c.a.Cloud.Account(ctx)
+	account, err := c.of.cloud.Account(ctx)
 	if err != nil {
 		return fromCloud(err)
 	}
@@ -265,7 +272,7 @@ func (c *creation) checkPageCredits(ctx context.Context) error {
 // problematicURLs returns the failed and empty pages of the job to rerun.
 func (c *creation) problematicURLs(ctx context.Context) (urls []string, err error) {
 	seen := map[string]bool{}
-	for each, err := range c.a.Cloud.ProblematicURLs(ctx, c.in.RerunOf) {
+	for each, err := range c.of.cloud.ProblematicURLs(ctx, c.in.RerunOf) {
 		switch {
 		case webscraper.IsNotFound(err):
 			return nil, notCreated("scraping job %d was deleted in Web Scraper Cloud (HOLD_BEFORE_DELETE), and its list of failed and empty pages with it. Run the whole sitemap again",

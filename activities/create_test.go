@@ -39,7 +39,7 @@ func newScraper(t *testing.T) *scraper {
 	t.Helper()
 	s := &scraper{world: newWorld(t, func(o *webscrapertest.Options) { o.NoRateLimit = true })}
 	s.before = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap})
-	s.steps.Cloud = s.client(apiToken, webscraper.WithTimeout(300*time.Millisecond))
+	s.use(s.client(apiToken, webscraper.WithTimeout(300*time.Millisecond)), s.ledger)
 	activities.Settle(s.steps, time.Millisecond)
 	return s
 }
@@ -249,7 +249,7 @@ func TestJobThatIsImportedAndGoneFromTheCloudIsNotScrapedAgain(t *testing.T) {
 	s := newScraper(t)
 	id := s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, CustomID: "mine", Records: webscrapertest.Products(3, 1)})
 	s.imported(id, 1)
-	require.NoError(t, s.steps.Cloud.DeleteScrapingJob(t.Context(), id))
+	require.NoError(t, s.client(apiToken).DeleteScrapingJob(t.Context(), id))
 	in := scrape(" mine")
 	in.OnlyLook = true
 	found, err := s.create(in)
@@ -456,7 +456,7 @@ func (s *scraper) onServer(in activities.CreateScrapingJobInput) (client.Client,
 func TestAnswerOfACreationIsNotLostToACancellation(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
-	s.steps.Cloud = s.client(apiToken)
+	s.use(s.client(apiToken), s.ledger)
 	sending, answer := make(chan struct{}), make(chan struct{})
 	s.fail(http.MethodPost, 1, func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -479,7 +479,7 @@ func TestAnswerOfACreationIsNotLostToACancellation(t *testing.T) {
 func TestAttemptThatDoesNotCountAnyMoreSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
-	s.steps.Cloud = s.client(apiToken)
+	s.use(s.client(apiToken), s.ledger)
 	looking, answer := make(chan struct{}), make(chan struct{})
 	s.fail(http.MethodGet, 1, func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -17,9 +17,9 @@ import (
 // failedDataQuality asks the API to check the job's data and returns the failed criteria,
 // in a sentence without a full stop, "" for none. A finished job that cannot be checked yet
 // is retried; the API may never check one that was stopped or failed.
-func (a *Activities) failedDataQuality(ctx context.Context, job sink.ScrapingJob, earlier Progress) (string, error) {
+func (a *Account) failedDataQuality(ctx context.Context, job sink.ScrapingJob, earlier Progress) (string, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	quality, err := a.Cloud.ScrapingJobDataQuality(ctx, job.ScrapingJobID)
+	quality, err := a.cloud.ScrapingJobDataQuality(ctx, job.ScrapingJobID)
 	refusal, ok := errors.AsType[*webscraper.Error](err)
 	switch {
 	case err == nil && quality.Success:

@@ -128,9 +128,13 @@ type DeleteScrapingJobResult struct {
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
 	var result DeleteScrapingJobResult
-	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &a.deletionLooks}
-	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
-		result, err = a.verifyAndDelete(looking, calling, in)
+	of, err := a.account(in.Job.Account)
+	if err != nil {
+		return result, classify(ctx, err)
+	}
+	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &of.deletionLooks}
+	wait, err := of.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
+		result, err = a.verifyAndDelete(looking, calling, of, in)
 		return err
 	})
 	switch {
@@ -142,12 +146,12 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	return result, classify(ctx, err)
 }
 
-func (a *Activities) verifyAndDelete(looking, ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
 	id := in.Job.ScrapingJobID
 	if reason, err := a.whyKeep(ctx, in); err != nil || reason != "" {
 		return DeleteScrapingJobResult{Reason: reason}, err
 	}
-	job, found, err := a.scrapingJob(looking, id)
+	job, found, err := of.scrapingJob(looking, id)
 	if err != nil {
 		return DeleteScrapingJobResult{}, err
 	}
@@ -168,7 +172,7 @@ func (a *Activities) verifyAndDelete(looking, ctx context.Context, in DeleteScra
 				Reason:     "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL",
 			}, nil
 		}
-		if err := a.Cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
+		if err := of.cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
 			return DeleteScrapingJobResult{}, cloudError{err}
 		}
 	}

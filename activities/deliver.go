@@ -2,6 +2,7 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -29,7 +30,8 @@ import (
 
 const (
 	// DeliverPublicationsName is the registered name of the workflow that delivers the
-	// publications of a sitemap to the webhook, with the sitemap's name as its input.
+	// publications of a sitemap to the webhook, with the sitemap's name and account as its
+	// input.
 	DeliverPublicationsName = "DeliverPublications"
 	// PublicationSignal makes that workflow look again for undelivered publications.
 	PublicationSignal = "publication"
@@ -65,7 +67,8 @@ type Webhook struct {
 const maxNamed = 100
 
 // deliveryID is the ID of the workflow that delivers the publications of a sitemap.
-func deliveryID(sitemapName string) string {
+func deliveryID(account, sitemapName string) string {
+	sitemapName = sink.QualifiedSitemap(account, sitemapName)
 	shown := strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
 			return -1
@@ -80,12 +83,12 @@ func deliveryID(sitemapName string) string {
 
 // startDelivery starts the sitemap's delivery workflow. The signal keeps a running one
 // from closing if it has just looked.
-func startDelivery(ctx context.Context, sitemapName string) error {
-	id := deliveryID(sitemapName)
+func startDelivery(ctx context.Context, account, sitemapName string) error {
+	id := deliveryID(account, sitemapName)
 	temporal := activity.GetClient(ctx)
 	_, err := temporal.SignalWithStartWorkflow(ctx, id, PublicationSignal, nil, client.StartWorkflowOptions{
 		ID: id, TaskQueue: activity.GetInfo(ctx).TaskQueue, StaticSummary: "deliver publications to the webhook",
-	}, DeliverPublicationsName, sitemapName)
+	}, DeliverPublicationsName, sitemapName, account)
 	if is[*serviceerror.InvalidArgument](err) {
 		there, whyNot := temporal.DescribeWorkflowExecution(ctx, id, "")
 		if whyNot == nil && there.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
@@ -99,7 +102,7 @@ func (a *Activities) startDeliveries(ctx context.Context) error {
 	sitemaps, err := a.Store.SitemapsWithUndelivered(ctx)
 	for _, each := range sitemaps {
 		activity.RecordHeartbeat(ctx)
-		err = errors.Join(err, startDelivery(ctx, each))
+		err = errors.Join(err, startDelivery(ctx, each.Account, each.Name))
 	}
 	return err
 }
@@ -107,18 +110,18 @@ func (a *Activities) startDeliveries(ctx context.Context) error {
 // DeliverPublications delivers a sitemap's undelivered publications to the webhook, in the
 // order of publishing, and returns when none is left. One that fails for a day is recorded
 // with its import and skipped.
-func (a *Activities) DeliverPublications(ctx context.Context, sitemapName string) error {
+func (a *Activities) DeliverPublications(ctx context.Context, sitemapName, account string) error {
 	defer keepHeartbeating(ctx, nothingToTell)()
-	err := classify(ctx, a.deliverPublications(ctx, sitemapName))
+	err := classify(ctx, a.deliverPublications(ctx, cmp.Or(account, sink.DefaultAccount), sitemapName))
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.NonRetryable() {
 		return temporal.NewApplicationError(failure.Message(), failure.Type()) // retryable, or delivery would end here
 	}
 	return err
 }
 
-func (a *Activities) deliverPublications(ctx context.Context, sitemapName string) error {
+func (a *Activities) deliverPublications(ctx context.Context, account, sitemapName string) error {
 	for !workerStopping(ctx) {
-		next, err := a.Store.NextUndelivered(ctx, sitemapName)
+		next, err := a.Store.NextUndelivered(ctx, account, sitemapName)
 		switch {
 		case err != nil || next == nil:
 			return err

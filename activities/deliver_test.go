@@ -403,11 +403,11 @@ func TestPublicationWaitsForThatOfAnEarlierImport(t *testing.T) {
 
 func TestIDOfTheDeliverySuitsTemporal(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "scrapehaul-webhook-Preise für Möbel", activities.DeliveryID("Preise für Möbel"))
+	require.Equal(t, "scrapehaul-webhook-Preise für Möbel", activities.DeliveryID(sink.DefaultAccount, "Preise für Möbel"))
 	long := strings.Repeat("ö", 300)
 	seen := map[string]bool{}
 	for _, name := range []string{"", long, long + "x", "a\x00b", "ab", "a\xffb", "a\xfeb", "a�b", "a\nb", strings.Repeat("a", 100)} {
-		id := activities.DeliveryID(name)
+		id := activities.DeliveryID(sink.DefaultAccount, name)
 		require.LessOrEqual(t, len(id), 255)
 		require.Regexp(t, `^scrapehaul-webhook-[[:print:]ö]*$`, id)
 		require.False(t, seen[id], name)

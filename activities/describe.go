@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -17,6 +18,10 @@ type Description struct {
 	Published *sink.PublishedImport `json:"published,omitempty"`
 	// Announce is what is still to be started for that import.
 	Announce *Announcement `json:"announce,omitempty"`
+	// Account is the job's account, OtherAccount another one that has a published job of
+	// this ID, so that this one is not imported.
+	Account      string `json:"account,omitempty"`
+	OtherAccount string `json:"other_account,omitempty"`
 	// Outside says in one sentence why the filter does not let the job pass.
 	Outside string `json:"outside,omitempty"`
 	// WorkerTaskQueue is the task queue of the worker that answered, where the
@@ -44,9 +49,10 @@ func (d Description) Due(again bool) bool {
 func finished(job sink.ScrapingJob) bool { return job.Status == "finished" }
 
 // NewScrapingJob takes from the job object what matters to an import.
-func NewScrapingJob(job *webscraper.ScrapingJob) sink.ScrapingJob {
+func NewScrapingJob(account string, job *webscraper.ScrapingJob) sink.ScrapingJob {
 	return sink.ScrapingJob{
 		ScrapingJobID:     job.ID,
+		Account:           account,
 		SitemapID:         job.SitemapID,
 		SitemapName:       job.SitemapName,
 		CustomID:          job.CustomID,
@@ -60,24 +66,39 @@ func NewScrapingJob(job *webscraper.ScrapingJob) sink.ScrapingJob {
 	}
 }
 
-// describe asks Web Scraper Cloud for the job and the database for its published
-// import. A job that the cloud does not know is no error.
-func (a *Activities) describe(ctx context.Context, id int64, filter Filter) (Description, error) {
-	described := Description{WorkerTaskQueue: a.WorkerTaskQueue}
+// describe adds what Web Scraper Cloud says of the job. A job that it does not know is no
+// error.
+func (a *Activities) describe(ctx context.Context, of *Account, id int64, filter Filter, described Description) (Description, error) {
 	var err error
-	if described.Published, err = a.published(ctx, id); err != nil {
-		return described, err
-	}
 	if there := described.Published; there != nil && there.Unannounced {
 		if described.Announce, err = a.announcement(ctx, there.SitemapName, there.ImportID); err != nil {
 			return described, err
 		}
 	}
-	described.Job, described.Found, err = a.scrapingJob(ctx, id)
+	described.Job, described.Found, err = of.scrapingJob(ctx, id)
 	if err == nil && described.Found {
-		described.Outside, err = a.whyOutside(ctx, filter, described.Job)
+		described.Outside, err = of.whyOutside(ctx, filter, described.Job)
 	}
 	return described, err
+}
+
+// describePublished is what the database knows of the job: its published import, and by
+// that its account, if the caller does not say which.
+func (a *Activities) describePublished(ctx context.Context, id int64, account string) (Description, error) {
+	described := Description{WorkerTaskQueue: a.WorkerTaskQueue, Account: cmp.Or(account, sink.DefaultAccount)}
+	var err error
+	described.Published, err = a.published(ctx, id)
+	if err != nil || described.Published == nil {
+		return described, err
+	}
+	switch owner := described.Published.Account; {
+	case owner == "": // a host's sink may not keep it
+	case account == "":
+		described.Account = owner
+	case owner != account:
+		described.OtherAccount = owner
+	}
+	return described, nil
 }
 
 // published returns the published import of a job, nil when there is none. No record
@@ -101,7 +122,7 @@ func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.
 }
 
 // scrapingJob asks the cloud for the job; found is false when it has none.
-func (a *Activities) scrapingJob(ctx context.Context, id int64) (job sink.ScrapingJob, found bool, err error) {
+func (a *Account) scrapingJob(ctx context.Context, id int64) (job sink.ScrapingJob, found bool, err error) {
 	described, err := a.look(ctx, id)
 	if webscraper.IsNotFound(err) {
 		return sink.ScrapingJob{}, false, nil
@@ -112,16 +133,16 @@ func (a *Activities) scrapingJob(ctx context.Context, id int64) (job sink.Scrapi
 	if described.ID != id {
 		return sink.ScrapingJob{}, false, fmt.Errorf("the API was asked for scraping job %d and answered with %d", id, described.ID)
 	}
-	return NewScrapingJob(described), true, nil
+	return NewScrapingJob(a.name, described), true, nil
 }
 
 // whyOutside asks the API only if the filter has a tag: for the jobs of the
 // job's sitemap, provided that the sitemap has the tag.
-func (a *Activities) whyOutside(ctx context.Context, filter Filter, job sink.ScrapingJob) (reason string, err error) {
+func (a *Account) whyOutside(ctx context.Context, filter Filter, job sink.ScrapingJob) (reason string, err error) {
 	if reason := filter.WhyOutside(job.SitemapName, job.Status); reason != "" || filter.Tag == "" {
 		return reason, nil
 	}
-	tagged, _, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: job.SitemapID, Tag: filter.Tag}, 1)
+	tagged, _, err := a.cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: job.SitemapID, Tag: filter.Tag}, 1)
 	if err != nil {
 		return "", cloudError{err}
 	}

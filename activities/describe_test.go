@@ -87,7 +87,7 @@ func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
 	w.imported(id, 1)
-	require.NoError(t, w.steps.Cloud.DeleteScrapingJob(t.Context(), id))
+	require.NoError(t, w.client(apiToken).DeleteScrapingJob(t.Context(), id))
 
 	described := w.describe(id)
 	require.False(t, described.Found)
@@ -111,7 +111,7 @@ func TestFilterOfADescriptionIsAskedOfTheAPIOnlyForATag(t *testing.T) {
 		{activities.Filter{Tag: "stock"}, `the sitemap "my-sitemap" does not have the tag "stock"`, 2},
 	} {
 		before := len(w.cloud.Requests())
-		described, err := activities.Describe(w.steps, t.Context(), id, test.filter)
+		described, err := activities.Describe(t.Context(), w.steps, id, test.filter)
 		require.NoError(t, err)
 		require.Equal(t, test.outside, described.Outside)
 		require.Equal(t, test.calls, len(w.cloud.Requests())-before)

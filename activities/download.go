@@ -20,6 +20,9 @@ import (
 // DownloadScrapingJobInput names the job and the file to make.
 type DownloadScrapingJobInput struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// Account is the job's; if it is empty, that of the published import, or else the
+	// default account.
+	Account string `json:"account,omitempty"`
 	// File is the file's name in the spool.
 	File string `json:"file"`
 	// Source is which of the job's exports to download.
@@ -115,14 +118,18 @@ func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress 
 func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	var result DownloadScrapingJobResult
 	var left Progress
+	of, err := a.account(in.Account)
+	if err != nil {
+		return result, err
+	}
 	earlier := earlierProgress(ctx, in)
 	release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
 	if err != nil {
 		return result, err
 	}
 	defer release()
-	wait, err := a.calling(ctx, calls{class: postgres.CallsForDownloads, byHand: in.ByHand}, func(_, ctx context.Context) (err error) {
-		result, left, err = a.download(ctx, in, earlier)
+	wait, err := of.calling(ctx, calls{class: postgres.CallsForDownloads, byHand: in.ByHand}, func(_, ctx context.Context) (err error) {
+		result, left, err = a.download(ctx, of, in, earlier)
 		return err
 	})
 	if wait > 0 {
@@ -154,12 +161,24 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, err
 	}
 	defer release()
-	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &a.downloadLooks}
+	described, err := a.describePublished(ctx, in.ScrapingJobID, in.Account)
+	if err != nil {
+		return result, err
+	}
+	if described.OtherAccount != "" {
+		result.Described = &described
+		return result, a.refuse(ctx, in.ScrapingJobID, described.Account, described.OtherAccount)
+	}
+	of, err := a.account(described.Account)
+	if err != nil {
+		return result, err
+	}
+	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &of.downloadLooks}
 	if in.DataQuality {
 		purpose.more = 1
 	}
-	wait, err := a.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
-		result, err = a.lookAndDownload(looking, calling, in, earlier)
+	wait, err := of.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
+		result, err = a.lookAndDownload(looking, calling, of, in, described, earlier)
 		return err
 	})
 	switch {
@@ -172,9 +191,9 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 }
 
 func (a *Activities) lookAndDownload(
-	looking, ctx context.Context, in DownloadScrapingJobInput, earlier Progress,
+	looking, ctx context.Context, of *Account, in DownloadScrapingJobInput, described Description, earlier Progress,
 ) (result DownloadScrapingJobResult, err error) {
-	described, err := a.describeHeartbeating(looking, earlier, in)
+	described, err = a.describeHeartbeating(looking, of, earlier, in, described)
 	if err != nil {
 		return result, err
 	}
@@ -191,12 +210,12 @@ func (a *Activities) lookAndDownload(
 		return result, nil
 	}
 	if in.DataQuality {
-		if result.FailedDataQuality, err = a.failedDataQuality(ctx, described.Job, earlier); err != nil {
+		if result.FailedDataQuality, err = of.failedDataQuality(ctx, described.Job, earlier); err != nil {
 			return result, err
 		}
 	}
 	earlier.OfRecords = described.Job.StoredRecordCount
-	file, progress, err := a.download(ctx, in, earlier)
+	file, progress, err := a.download(ctx, of, in, earlier)
 	if err == nil {
 		result.Bytes, result.SHA256, result.Format = file.Bytes, file.SHA256, file.Format
 		return result, nil
@@ -213,16 +232,20 @@ func (a *Activities) lookAndDownload(
 
 // describeHeartbeating repeats what the attempt before has told: the last
 // heartbeat is all that the next one gets.
-func (a *Activities) describeHeartbeating(ctx context.Context, earlier Progress, in DownloadScrapingJobInput) (Description, error) {
+func (a *Activities) describeHeartbeating(
+	ctx context.Context, of *Account, earlier Progress, in DownloadScrapingJobInput, described Description,
+) (Description, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	described, err := a.describe(ctx, in.ScrapingJobID, in.IfDue.Filter)
+	described, err := a.describe(ctx, of, in.ScrapingJobID, in.IfDue.Filter, described)
 	if err == nil {
 		timeStep(ctx, stepDescribe)
 	}
 	return described, err
 }
 
-func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, earlier Progress) (result DownloadScrapingJobResult, reached Progress, err error) {
+func (a *Activities) download(
+	ctx context.Context, of *Account, in DownloadScrapingJobInput, earlier Progress,
+) (result DownloadScrapingJobResult, reached Progress, err error) {
 	if _, err := a.Spool.path(in.File); err != nil {
 		return result, reached, err
 	}
@@ -237,7 +260,7 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 		return result, reached, err
 	}
 	defer keepHeartbeating(ctx, partial.progress)()
-	if err := a.transfer(ctx, in, partial); err != nil {
+	if err := of.transfer(ctx, in, partial); err != nil {
 		return result, reached, err
 	}
 	if err := partial.finish(); err != nil {
@@ -248,7 +271,7 @@ func (a *Activities) download(ctx context.Context, in DownloadScrapingJobInput, 
 
 // transfer fills the partial file: with what the attempt before has left, and
 // with the rest from the cloud.
-func (a *Activities) transfer(ctx context.Context, in DownloadScrapingJobInput, partial *partialFile) error {
+func (a *Account) transfer(ctx context.Context, in DownloadScrapingJobInput, partial *partialFile) error {
 	return untilWorkerStops(ctx, func(stoppable context.Context) error {
 		if err := partial.open(stoppable); err != nil {
 			return err
@@ -256,7 +279,7 @@ func (a *Activities) transfer(ctx context.Context, in DownloadScrapingJobInput, 
 		options := partial.downloadOptions(ctx)
 		options.Raw = in.Source.Raw
 		format := webscraper.Format(cmp.Or(in.Source.Format, FormatJSON))
-		_, err := a.Cloud.DownloadScrapingJob(stoppable, in.ScrapingJobID, partial, format, options)
+		_, err := a.cloud.DownloadScrapingJob(stoppable, in.ScrapingJobID, partial, format, options)
 		return fromCloud(err)
 	})
 }

@@ -32,6 +32,10 @@ const (
 	// errorRequestRefused: Web Scraper Cloud refuses the request, now and
 	// later: a wrong token, say. Not retried.
 	errorRequestRefused = "RequestRefused"
+	// ErrorTokenRefused: Web Scraper Cloud refuses the account's API token; a person has
+	// to put it right. ErrorUnknownAccount: the workers have no token of the account.
+	ErrorTokenRefused   = "TokenRefused"
+	ErrorUnknownAccount = "UnknownAccount"
 	// ErrorJobGone: Web Scraper Cloud does not know the job any more. The import
 	// has to begin again with the description, which says the rest.
 	ErrorJobGone = "JobGone"

@@ -137,7 +137,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.steps.Cloud = w.client(apiToken, webscraper.WithTimeout(300*time.Millisecond), webscraper.WithIdleTimeout(300*time.Millisecond))
+			w.use(w.client(apiToken, webscraper.WithTimeout(300*time.Millisecond), webscraper.WithIdleTimeout(300*time.Millisecond)), w.ledger)
 			id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 			w.cloud.Inject(webscrapertest.Fault{Effect: c.effect})
 			_, err := run[any](w, c.activity, map[string]any{"page": 1, "scrapingjob_id": id, "file": file})
@@ -154,7 +154,7 @@ func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	const wrong = "withdrawn-token-zx83"
 	w := newWorld(t)
-	w.steps.Cloud = w.client(wrong)
+	w.use(w.client(wrong), w.ledger)
 	id := w.cloud.AddJob(webscrapertest.Job{})
 	for _, activity := range []string{"FindDueScrapingJobs", "DownloadScrapingJob"} {
 		_, err := run[any](w, activity, map[string]any{"page": 1, "scrapingjob_id": id, "file": file})
@@ -166,9 +166,9 @@ func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
 func TestCloudThatIsNotThereIsRetried(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var err error
-	w.steps.Cloud, err = webscraper.NewClient(apiToken, webscraper.WithBaseURI("http://"+closedPort(t)))
+	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI("http://"+closedPort(t)))
 	require.NoError(t, err)
+	w.use(cloud, w.ledger)
 	_, err = run[any](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Page: 1})
 	requireFailure(t, err, activities.ErrorCloud, true)
 	require.ErrorContains(t, err, "connection refused")

@@ -1,9 +1,22 @@
 package activities
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Describe is the first half of DownloadScrapingJob.
-var Describe = (*Activities).describe
+func Describe(ctx context.Context, a *Activities, id int64, filter Filter) (Description, error) {
+	described, err := a.describePublished(ctx, id, "")
+	if err != nil {
+		return described, err
+	}
+	of, err := a.account(described.Account)
+	if err != nil {
+		return described, err
+	}
+	return a.describe(ctx, of, id, filter, described)
+}
 
 // Classify turns an error into what Temporal is to do about it.
 var Classify = classify

@@ -9,8 +9,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// FindDueScrapingJobsInput names a page of the account's scraping jobs.
+// FindDueScrapingJobsInput names a page of an account's scraping jobs.
 type FindDueScrapingJobsInput struct {
+	// Account is the default account if it is empty.
+	Account string `json:"account,omitempty"`
 	// Page is 1-based.
 	Page   int    `json:"page"`
 	Filter Filter `json:"filter,omitzero"`
@@ -44,8 +46,12 @@ type DueScrapingJob struct {
 func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
 	defer keepHeartbeating(ctx, nothingToTell)()
 	var result FindDueScrapingJobsResult
-	wait, err := a.calling(ctx, calls{class: postgres.CallsForLists, byHand: in.ByHand}, func(_, calling context.Context) (err error) {
-		result, err = a.findDue(calling, in)
+	of, err := a.account(in.Account)
+	if err != nil {
+		return result, classify(ctx, err)
+	}
+	wait, err := of.calling(ctx, calls{class: postgres.CallsForLists, byHand: in.ByHand}, func(_, calling context.Context) (err error) {
+		result, err = a.findDue(calling, of, in)
 		return err
 	})
 	if wait > 0 {
@@ -54,8 +60,8 @@ func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScraping
 	return result, classify(ctx, err)
 }
 
-func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
-	listed, lastPage, err := a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{Tag: in.Filter.Tag}, in.Page)
+func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
+	listed, lastPage, err := of.cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{Tag: in.Filter.Tag}, in.Page)
 	if err != nil {
 		return FindDueScrapingJobsResult{}, cloudError{err}
 	}
@@ -67,7 +73,7 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 	var ended []sink.ScrapingJob
 	var ids []int64
 	for _, each := range listed {
-		job := NewScrapingJob(each)
+		job := NewScrapingJob(of.name, each)
 		if each.Status.Terminal() && in.Filter.WhyOutside(job.SitemapName, job.Status) == "" {
 			ended = append(ended, job)
 			ids = append(ids, job.ScrapingJobID)
@@ -86,6 +92,12 @@ func (a *Activities) findDue(ctx context.Context, in FindDueScrapingJobsInput) (
 	}
 	for _, job := range ended {
 		there, isPublished := published[job.ScrapingJobID]
+		if isPublished && there.Account != "" && there.Account != of.name {
+			if err := a.refuse(ctx, job.ScrapingJobID, of.name, there.Account); err != nil {
+				return FindDueScrapingJobsResult{}, err
+			}
+			continue
+		}
 		if isPublished && job.SameContent(there.ScrapingJob) && !(there.Unannounced && a.announces(there.SitemapName)) {
 			continue
 		}

@@ -107,7 +107,7 @@ type sharedLookKey struct{}
 
 // withSharedLook has the look share a list. That before a download was asked for when
 // the activity was scheduled.
-func (a *Activities) withSharedLook(ctx context.Context, l *looks) context.Context {
+func (a *Account) withSharedLook(ctx context.Context, l *looks) context.Context {
 	shared := sharedLook{looks: l, gather: gatherDeletions}
 	if l == &a.downloadLooks {
 		shared.gather = gatherDownloads
@@ -126,7 +126,7 @@ func (l *looks) areShared() bool {
 }
 
 // look asks the cloud for a job, and may share the call with others.
-func (a *Activities) look(ctx context.Context, id int64) (*webscraper.ScrapingJob, error) {
+func (a *Account) look(ctx context.Context, id int64) (*webscraper.ScrapingJob, error) {
 	if shared, ok := ctx.Value(sharedLookKey{}).(sharedLook); ok {
 		if look := a.joinLooks(ctx, shared, id); look != nil {
 			select {
@@ -139,12 +139,12 @@ func (a *Activities) look(ctx context.Context, id int64) (*webscraper.ScrapingJo
 			}
 		}
 	}
-	return a.Cloud.ScrapingJob(ctx, id)
+	return a.cloud.ScrapingJob(ctx, id)
 }
 
 // joinLooks returns a look that waits for a list, or has its answer, or nil if nobody
 // else looks.
-func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64) *look {
+func (a *Account) joinLooks(ctx context.Context, shared sharedLook, id int64) *look {
 	l := shared.looks
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,7 +168,7 @@ func (a *Activities) joinLooks(ctx context.Context, shared sharedLook, id int64)
 
 // lookTogether lists the account's jobs for several looks: page by page, as long as
 // each has several of them. Each goes on as soon as its page is there.
-func (a *Activities) lookTogether(ctx context.Context, l *looks) {
+func (a *Account) lookTogether(ctx context.Context, l *looks) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	l.mu.Lock()
@@ -181,7 +181,7 @@ func (a *Activities) lookTogether(ctx context.Context, l *looks) {
 		begun, number := time.Now(), page.towards(group[len(group)/2].id)
 		var jobs []*webscraper.ScrapingJob
 		var last int
-		if jobs, last, err = a.Cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, number); err != nil {
+		if jobs, last, err = a.cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{}, number); err != nil {
 			if _, limited := webscraper.IsRateLimited(err); !limited {
 				l.take(page, true)
 			}

@@ -22,13 +22,19 @@ const (
 	bytesMetric    = "scrapehaul_bytes"
 	// undeliverableMetric counts publications that could not be delivered to the webhook.
 	undeliverableMetric = "scrapehaul_undeliverable_publications"
+	// refusedMetric counts jobs that were refused because another account has one of the
+	// same ID, with the tag "account": the one that was refused.
+	refusedMetric = "scrapehaul_refused_jobs"
 	// stepMetric is a timer, with the tag "step": how long a step of an import
 	// has taken, from the moment it was due to its end, with all attempts and all
 	// waiting. A step that failed for good is not in it.
 	stepMetric = "scrapehaul_step_duration"
 )
 
-const stepTag = "step"
+const (
+	stepTag    = "step"
+	accountTag = "account"
+)
 
 // Values of the tag "step".
 const (
@@ -42,7 +48,7 @@ const (
 // drops the SDK's own tags: what is counted for the first time is seen as an
 // increase then.
 func InitMetrics(handler client.MetricsHandler) {
-	for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, undeliverableMetric} {
+	for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, undeliverableMetric, refusedMetric} {
 		handler.Counter(name).Inc(0)
 	}
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -55,7 +56,7 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case !finished(in.Job):
 		return "", nil
 	}
-	last, err := a.Sink.LastOfSitemap(ctx, in.Job.SitemapName)
+	last, err := a.Sink.LastOfSitemap(ctx, cmp.Or(in.Job.Account, sink.DefaultAccount), in.Job.SitemapName)
 	switch {
 	case err != nil || last == nil:
 		return "", err

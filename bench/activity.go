@@ -23,6 +23,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -83,8 +84,11 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 		}
 	}
 	store := postgres.NewStore(db, mappings)
-	ledger := postgres.NewLedger(db, postgres.DefaultAccount, lifted.calls)
-	steps := &activities.Activities{Cloud: cloud.WithBudget(ledger), Ledger: ledger, Sink: store, Spool: spool, ImportConnections: connectionsPerImport}
+	ledger := postgres.NewLedger(db, sink.DefaultAccount, lifted.calls)
+	steps := &activities.Activities{
+		Accounts: map[string]*activities.Account{sink.DefaultAccount: activities.NewAccount(sink.DefaultAccount, cloud, ledger)},
+		Sink:     store, Spool: spool, ImportConnections: connectionsPerImport,
+	}
 	steps.Register(env)
 
 	// A worker hashes its own program, among others, before its first activity.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -68,9 +69,10 @@ func (i *attempt) Published() bool { return i.published }
 const isSuperseded = `
 SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requested_at > $2)`
 
+// A job that is published stays its account's.
 const lockScrapingJob = `
-INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1)
-ON CONFLICT (scrapingjob_id) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id`
+INSERT INTO scrapehaul.scraping_jobs AS job (scrapingjob_id, account) VALUES ($1, $2)
+ON CONFLICT (scrapingjob_id) DO UPDATE SET account = CASE WHEN job.published_import_id IS NULL THEN excluded.account ELSE job.account END`
 
 const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns,
     state <> 'importing' AS published, coalesce(problem, '') AS problem`
@@ -135,10 +137,18 @@ func (i *attempt) refuseSuperseded(ctx context.Context, db sqlx.QueryerContext) 
 	return err
 }
 
+func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
+	_, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID, i.account())
+	return err
+}
+
+// account is the job's.
+func (i *attempt) account() string { return cmp.Or(i.request.Job.Account, sink.DefaultAccount) }
+
 // begin finds the import of the request or makes it.
 func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	// The job's row is the lock: attempts begin one after the other.
-	if _, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID); err != nil {
+	if err := i.lockScrapingJob(ctx, tx); err != nil {
 		return err
 	}
 	if err := i.refuseSuperseded(ctx, tx); err != nil {
@@ -239,7 +249,10 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		return err
 	}
 	// In the same order as BeginImport: the job first.
-	for _, statement := range []string{lockScrapingJob, replacePublished, deleteGivenUp} {
+	if err := i.lockScrapingJob(ctx, tx); err != nil {
+		return err
+	}
+	for _, statement := range []string{replacePublished, deleteGivenUp} {
 		if _, err := tx.ExecContext(ctx, statement, i.request.Job.ScrapingJobID); err != nil {
 			return err
 		}
@@ -274,7 +287,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		}
 	}
 	if i.request.Job.SitemapName != "" {
-		problem, err := refreshView(ctx, tx, i.request.Job.SitemapName, i.committedColumns)
+		problem, err := refreshView(ctx, tx, i.account(), i.request.Job.SitemapName, i.committedColumns)
 		if err != nil {
 			return err
 		}

@@ -31,9 +31,6 @@ type Ledger struct {
 	used int    // of its calls, as the service has answered to this process
 }
 
-// DefaultAccount is the key of the only account of an installation.
-const DefaultAccount = "default"
-
 // documentedCalls is the limit that the API documents.
 const documentedCalls = 200
 

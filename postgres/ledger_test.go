@@ -15,6 +15,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 const quarter = 15 * time.Minute
@@ -35,7 +36,7 @@ func newLedgers(t *testing.T) *ledgers {
 }
 
 func (l *ledgers) of(calls int) *postgres.Ledger {
-	return postgres.NewLedger(l.db, postgres.DefaultAccount, calls)
+	return postgres.NewLedger(l.db, sink.DefaultAccount, calls)
 }
 
 // passes is as if time had passed: windows and promises are that much older.

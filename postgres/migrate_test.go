@@ -201,7 +201,7 @@ func TestDatabasesKeepWhatFollowsFromAPublish(t *testing.T) {
 				Counts: sink.Counts{Records: 3, Rejected: 1}, Columns: []string{"web_scraper_order", "name"}, PublishedAt: phones.PublishedAt,
 			}, phones)
 			require.False(t, published[rejectedJob].Unannounced)
-			next, err := store.NextUndelivered(t.Context(), "my-sitemap")
+			next, err := store.NextUndelivered(t.Context(), sink.DefaultAccount, "my-sitemap")
 			require.NoError(t, err)
 			if name != "present" {
 				require.Nil(t, next)

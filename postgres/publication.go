@@ -14,7 +14,7 @@ import (
 
 // publicationOf are the columns of a publishedRow.
 const publicationOf = `
-       job.scrapingjob_id, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id, job.status,
+       job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id, job.status,
        import.import_id, coalesce(import.replaced_import_id, 0) AS replaced_import_id,
        CASE WHEN import.restored THEN 'restore' WHEN import.replaced_import_id IS NULL THEN 'first' ELSE 'reimport' END AS kind,
        import.records, import.rejected, import.skipped, import.unmapped, import.cut, import.columns, import.published_at`

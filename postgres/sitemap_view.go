@@ -10,12 +10,15 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // sitemapView is a row of scrapehaul.sitemap_views: the view of schema sitemaps
 // that has the records of a sitemap's published imports, each column as text.
 type sitemapView struct {
-	SitemapName string
+	Account     string
+	SitemapName string         `db:"sitemap_name"`
 	ViewName    string         `db:"view_name"`
 	Columns     pq.StringArray `db:"columns"`
 	ColumnNames pq.StringArray `db:"column_names"`
@@ -28,7 +31,7 @@ var ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
 
 const lockView = `
 SELECT view_name, columns, column_names, in_view, to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL AS is_there
-FROM scrapehaul.sitemap_views WHERE sitemap_name = $1 FOR UPDATE`
+FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2 FOR UPDATE`
 
 // viewNamesLock is the key of the advisory lock that lets one transaction give a
 // new view its name at a time: "sitemaps" in ASCII.
@@ -36,13 +39,13 @@ const viewNamesLock int64 = 0x736974656d617073
 
 const selectViewNames = `SELECT view_name FROM scrapehaul.sitemap_views`
 
-const insertView = `INSERT INTO scrapehaul.sitemap_views (sitemap_name, view_name) VALUES ($1, $2)`
+const insertView = `INSERT INTO scrapehaul.sitemap_views (account, sitemap_name, view_name) VALUES ($1, $2, $3)`
 
 const updateView = `
 UPDATE scrapehaul.sitemap_views
-SET columns = $2, column_names = $3, in_view = $4, problem = nullif($5, ''),
-    refreshed_at = CASE WHEN $5 = '' THEN now() ELSE refreshed_at END
-WHERE sitemap_name = $1`
+SET columns = $3, column_names = $4, in_view = $5, problem = nullif($6, ''),
+    refreshed_at = CASE WHEN $6 = '' THEN now() ELSE refreshed_at END
+WHERE account = $1 AND sitemap_name = $2`
 
 // refreshView adds columns to the view of a sitemap, making it if need be. What
 // keeps PostgreSQL from doing so is no reason not to publish: it is noted in
@@ -50,8 +53,8 @@ WHERE sitemap_name = $1`
 //
 // The transaction has to lock nothing after it: it holds the sitemap's row, for
 // which other imports of the sitemap wait.
-func refreshView(ctx context.Context, tx transaction, sitemapName string, columns []string) (problem string, err error) {
-	view, err := findView(ctx, tx, sitemapName)
+func refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string) (problem string, err error) {
+	view, err := findView(ctx, tx, account, sitemapName)
 	if err != nil {
 		return "", err
 	}
@@ -65,17 +68,17 @@ func refreshView(ctx context.Context, tx transaction, sitemapName string, column
 	if problem == "" {
 		view.InView = len(view.Columns)
 	}
-	_, err = tx.ExecContext(ctx, updateView, sitemapName, view.Columns, view.ColumnNames, view.InView, problem)
+	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.InView, problem)
 	return problem, err
 }
 
 // findView locks the sitemap's row, after making it if there is none.
-func findView(ctx context.Context, tx transaction, sitemapName string) (*sitemapView, error) {
-	view := &sitemapView{SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}} // nil is NULL
-	err := tx.GetContext(ctx, view, lockView, sitemapName)
+func findView(ctx context.Context, tx transaction, account, sitemapName string) (*sitemapView, error) {
+	view := &sitemapView{Account: account, SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}} // nil is NULL
+	err := tx.GetContext(ctx, view, lockView, account, sitemapName)
 	if errors.Is(err, sql.ErrNoRows) {
 		if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err == nil {
-			err = tx.GetContext(ctx, view, lockView, sitemapName) // another one may have made it meanwhile
+			err = tx.GetContext(ctx, view, lockView, account, sitemapName) // another one may have made it meanwhile
 		}
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -85,8 +88,8 @@ func findView(ctx context.Context, tx transaction, sitemapName string) (*sitemap
 	if err := tx.SelectContext(ctx, &names, selectViewNames); err != nil {
 		return nil, err
 	}
-	view.ViewName = identifier(sitemapName, func(name string) bool { return slices.Contains(names, name) })
-	_, err = tx.ExecContext(ctx, insertView, sitemapName, view.ViewName)
+	view.ViewName = identifier(sink.QualifiedSitemap(account, sitemapName), func(name string) bool { return slices.Contains(names, name) })
+	_, err = tx.ExecContext(ctx, insertView, account, sitemapName, view.ViewName)
 	return view, err
 }
 
@@ -133,7 +136,7 @@ func (v *sitemapView) definition() string {
 	for i, column := range v.Columns {
 		fmt.Fprintf(&b, ",\n       %s AS %s", valueOf(column), pq.QuoteIdentifier(v.ColumnNames[i]))
 	}
-	fmt.Fprintf(&b, "\n"+unpackedRecords, pq.QuoteLiteral(v.SitemapName))
+	fmt.Fprintf(&b, "\n"+unpackedRecords, pq.QuoteLiteral(v.SitemapName), pq.QuoteLiteral(v.Account))
 	return b.String()
 }
 
@@ -145,7 +148,7 @@ const unpackedRecords = `FROM (
            clock_timestamp() AS not_merged
     FROM scrapehaul.scraping_jobs AS job
     JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id
-    WHERE job.sitemap_name = %s
+    WHERE job.sitemap_name = %s AND job.account = %s
 ) AS unpacked`
 
 // valueOf reads a column out of the unpacked record, in either spelling.
@@ -185,15 +188,15 @@ func cut(text string, most int) string {
 }
 
 const selectViewsToRefresh = `
-SELECT sitemap_name FROM scrapehaul.sitemap_views
-WHERE problem IS NOT NULL OR in_view < cardinality(columns) ORDER BY sitemap_name`
+SELECT account, sitemap_name FROM scrapehaul.sitemap_views
+WHERE problem IS NOT NULL OR in_view < cardinality(columns) ORDER BY account, sitemap_name`
 
 // RefreshSitemapViews tries again to make the views that could not be made or
 // refreshed when an import was published, replaces those that an earlier version has
 // made in another form, and returns the problems that are left, a sentence each.
 // progress is called after each view: one that somebody reads is waited for.
 func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (problems []string, err error) {
-	var sitemaps []string
+	var sitemaps []sitemapView
 	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsToRefresh); err != nil {
 		return nil, fmt.Errorf("looking for views of sitemaps that were not refreshed: %w", err)
 	}
@@ -201,11 +204,11 @@ func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (probl
 		var problem string
 		err := s.inTx(ctx, func(tx transaction) (err error) {
 			tx.progress = progress
-			problem, err = refreshView(ctx, tx, sitemap, nil)
+			problem, err = refreshView(ctx, tx, sitemap.Account, sitemap.SitemapName, nil)
 			return err
 		})
 		if err != nil {
-			return problems, fmt.Errorf("refreshing the view of sitemap %q: %w", sitemap, err)
+			return problems, fmt.Errorf("refreshing the view of sitemap %q: %w", sink.QualifiedSitemap(sitemap.Account, sitemap.SitemapName), err)
 		}
 		if problem != "" {
 			problems = append(problems, problem)

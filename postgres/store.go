@@ -30,7 +30,7 @@ func NewStore(db *sqlx.DB, mappings *mapping.Mappings) *Store {
 }
 
 const selectPublished = `
-SELECT job.scrapingjob_id, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id,
+SELECT job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id,
        job.status, job.jobs_scheduled, job.jobs_executed, job.jobs_failed, job.jobs_empty, job.jobs_no_value,
        job.stored_record_count, job.published_at, job.cloud_deleted_at,
        import.import_id, import.records, import.rejected, import.skipped, import.unmapped, import.cut, import.bytes, import.sha256,
@@ -43,15 +43,15 @@ const (
 WHERE job.scrapingjob_id = ANY($1)`
 
 	selectLastOfSitemap = selectPublished + `
-WHERE job.sitemap_name = $1 AND job.status = 'finished'
+WHERE job.account = $1 AND job.sitemap_name = $2 AND job.status = 'finished'
 ORDER BY import.published_at DESC LIMIT 1`
 )
 
-// LastOfSitemap returns the import of the finished job of a sitemap that was
+// LastOfSitemap returns the import of the finished job of an account's sitemap that was
 // published last; see [sink.RecordSink].
-func (s *Store) LastOfSitemap(ctx context.Context, sitemapName string) (*sink.PublishedImport, error) {
+func (s *Store) LastOfSitemap(ctx context.Context, account, sitemapName string) (*sink.PublishedImport, error) {
 	var last sink.PublishedImport
-	err := s.db.GetContext(ctx, &last, selectLastOfSitemap, sitemapName)
+	err := s.db.GetContext(ctx, &last, selectLastOfSitemap, account, sitemapName)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -76,12 +76,12 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 }
 
 const selectJobsOfCustomID = `
-SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE sitemap_id = $1 AND btrim(custom_id) = $2 ORDER BY scrapingjob_id`
+SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE account = $1 AND sitemap_id = $2 AND btrim(custom_id) = $3 ORDER BY scrapingjob_id`
 
-// ScrapingJobsOfCustomID returns the IDs of the sitemap's published jobs that have the
+// ScrapingJobsOfCustomID returns the IDs of an account's published jobs of the sitemap that have the
 // custom ID, in ascending order.
-func (s *Store) ScrapingJobsOfCustomID(ctx context.Context, sitemapID int64, customID string) (ids []int64, err error) {
-	err = s.db.SelectContext(ctx, &ids, selectJobsOfCustomID, sitemapID, customID)
+func (s *Store) ScrapingJobsOfCustomID(ctx context.Context, account string, sitemapID int64, customID string) (ids []int64, err error) {
+	err = s.db.SelectContext(ctx, &ids, selectJobsOfCustomID, account, sitemapID, customID)
 	return ids, doing(err, "looking for scraping jobs with custom_id %q", customID)
 }
 

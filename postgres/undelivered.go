@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -21,8 +22,8 @@ type Undelivered struct {
 }
 
 const insertUndelivered = `
-INSERT INTO scrapehaul.undelivered_publications (import_id, sitemap_name, event, published_at)
-SELECT $1::bigint, $2, $3::jsonb, $4::timestamptz
+INSERT INTO scrapehaul.undelivered_publications (import_id, account, sitemap_name, event, published_at)
+SELECT $1::bigint, $5, $2, $3::jsonb, $4::timestamptz
 WHERE NOT EXISTS (SELECT FROM scrapehaul.imports WHERE import_id = $1 AND published_at = $4 AND announced_at IS NOT NULL)
 ON CONFLICT (import_id) DO NOTHING`
 
@@ -31,7 +32,8 @@ ON CONFLICT (import_id) DO NOTHING`
 func (s *Store) AddUndelivered(ctx context.Context, publication sink.Publication) error {
 	event, err := json.Marshal(publication)
 	if err == nil {
-		_, err = s.exec(ctx, insertUndelivered, publication.ImportID, publication.SitemapName, string(event), publication.PublishedAt)
+		_, err = s.exec(ctx, insertUndelivered, publication.ImportID, publication.SitemapName, string(event), publication.PublishedAt,
+			cmp.Or(publication.Account, sink.DefaultAccount))
 	}
 	return doing(err, "queueing the publication of import %d for delivery", publication.ImportID)
 }
@@ -40,19 +42,19 @@ const nextUndelivered = `
 SELECT next.event, next.added_at, EXISTS (
     SELECT FROM scrapehaul.imports AS import
     JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
-    WHERE job.sitemap_name = next.sitemap_name AND import.announce AND import.announced_at IS NULL
+    WHERE job.account = next.account AND job.sitemap_name = next.sitemap_name AND import.announce AND import.announced_at IS NULL
       AND import.published_at < next.published_at AND import.published_at > now() - interval '1 hour'
 ) AS waits
 FROM scrapehaul.undelivered_publications AS next
-WHERE next.sitemap_name = $1 AND next.failed_at IS NULL
+WHERE next.account = $1 AND next.sitemap_name = $2 AND next.failed_at IS NULL
 ORDER BY next.published_at, next.import_id LIMIT 1`
 
 // NextUndelivered returns the sitemap's next publication to deliver, in the order of
 // publishing, nil if there is none.
-func (s *Store) NextUndelivered(ctx context.Context, sitemapName string) (*Undelivered, error) {
+func (s *Store) NextUndelivered(ctx context.Context, account, sitemapName string) (*Undelivered, error) {
 	var next Undelivered
 	var event []byte
-	err := s.db.QueryRowxContext(ctx, nextUndelivered, sitemapName).Scan(&event, &next.AddedAt, &next.Waits)
+	err := s.db.QueryRowxContext(ctx, nextUndelivered, account, sitemapName).Scan(&event, &next.AddedAt, &next.Waits)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -101,11 +103,16 @@ const selectUndeliveredSitemaps = `
 WITH old AS (
     DELETE FROM scrapehaul.undelivered_publications WHERE failed_at < now() - interval '30 days'
 )
-SELECT DISTINCT sitemap_name FROM scrapehaul.undelivered_publications WHERE failed_at IS NULL ORDER BY sitemap_name`
+SELECT DISTINCT account, sitemap_name FROM scrapehaul.undelivered_publications WHERE failed_at IS NULL ORDER BY account, sitemap_name`
 
-// SitemapsWithUndelivered returns the names of the sitemaps that have a publication to be
-// delivered, and removes those whose delivery has ended without success 30 days ago.
-func (s *Store) SitemapsWithUndelivered(ctx context.Context) (names []string, err error) {
-	err = s.db.SelectContext(ctx, &names, selectUndeliveredSitemaps)
-	return names, doing(err, "listing the sitemaps with undelivered publications")
+// Sitemap is an account's.
+type Sitemap struct {
+	Account string
+	Name    string `db:"sitemap_name"`
+}
+
+// SitemapsWithUndelivered returns the sitemaps that have a publication to be delivered, and removes those whose delivery has ended without success 30 days ago.
+func (s *Store) SitemapsWithUndelivered(ctx context.Context) (sitemaps []Sitemap, err error) {
+	err = s.db.SelectContext(ctx, &sitemaps, selectUndeliveredSitemaps)
+	return sitemaps, doing(err, "listing the sitemaps with undelivered publications")
 }

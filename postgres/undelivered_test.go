@@ -22,7 +22,7 @@ func toAnnounce(t *testing.T, store *postgres.Store, scrapingJobID int64) sink.P
 
 func next(t *testing.T, store *postgres.Store) *postgres.Undelivered {
 	t.Helper()
-	next, err := store.NextUndelivered(t.Context(), "my-sitemap")
+	next, err := store.NextUndelivered(t.Context(), sink.DefaultAccount, "my-sitemap")
 	require.NoError(t, err)
 	return next
 }
@@ -89,9 +89,9 @@ func TestSitemapsWithUndeliveredAreListedAndOldFailuresRemoved(t *testing.T) {
 	}
 	require.NoError(t, store.SetUndeliverable(t.Context(), failed.ImportID, "no answer"))
 	for _, left := range []int64{2, 1} {
-		names, err := store.SitemapsWithUndelivered(t.Context())
+		sitemaps, err := store.SitemapsWithUndelivered(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []string{"my-sitemap"}, names)
+		require.Equal(t, []postgres.Sitemap{{Account: sink.DefaultAccount, Name: "my-sitemap"}}, sitemaps)
 		require.Equal(t, left, count(t, db, `SELECT count(*) FROM scrapehaul.undelivered_publications`))
 		db.MustExec(`UPDATE scrapehaul.undelivered_publications SET failed_at = failed_at - interval '31 days'`)
 	}

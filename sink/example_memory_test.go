@@ -278,7 +278,7 @@ func (s *memorySink) Publication(_ context.Context, importID int64) (*sink.Publi
 	}
 	job := of.request.Job
 	return &sink.Publication{
-		ScrapingJobID: job.ScrapingJobID, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
+		ScrapingJobID: job.ScrapingJobID, Account: job.Account, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
 		ImportID: of.id, ReplacedImportID: of.replaced, Kind: kind, Counts: of.mark.Counts, PublishedAt: of.publishedAt.UTC(),
 	}, nil
 }
@@ -294,13 +294,13 @@ func (s *memorySink) SetAnnounced(_ context.Context, importID int64, problem str
 	return nil
 }
 
-func (s *memorySink) LastOfSitemap(_ context.Context, sitemapName string) (*sink.PublishedImport, error) {
+func (s *memorySink) LastOfSitemap(_ context.Context, account, sitemapName string) (*sink.PublishedImport, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var last *sink.PublishedImport
 	for _, each := range s.imports {
 		job := each.request.Job
-		if each.state == "published" && job.SitemapName == sitemapName && job.Status == "finished" &&
+		if each.state == "published" && job.Account == account && job.SitemapName == sitemapName && job.Status == "finished" &&
 			(last == nil || each.publishedAt.After(last.PublishedAt)) {
 			published := each.asPublished()
 			last = &published

@@ -9,6 +9,7 @@ import (
 // outgoing webhook all carry it.
 type Publication struct {
 	ScrapingJobID int64  `json:"scrapingjob_id" db:"scrapingjob_id"`
+	Account       string `json:"account" db:"account"`
 	SitemapID     int64  `json:"sitemap_id" db:"sitemap_id"`
 	SitemapName   string `json:"sitemap_name" db:"sitemap_name"`
 	CustomID      string `json:"custom_id,omitempty" db:"custom_id"`

@@ -73,9 +73,9 @@ type RecordSink interface {
 	// PublishedImports returns the published imports of those of the scraping jobs
 	// that have one, by the jobs' IDs.
 	PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]PublishedImport, error)
-	// LastOfSitemap returns the import of the finished job of a sitemap that was
-	// published last, nil when there is none.
-	LastOfSitemap(ctx context.Context, sitemapName string) (*PublishedImport, error)
+	// LastOfSitemap returns the import of the finished job of an account's sitemap that
+	// was published last, nil when there is none.
+	LastOfSitemap(ctx context.Context, account, sitemapName string) (*PublishedImport, error)
 	// CountPublished counts the records that are there, not what the mark says of
 	// them, of an import, provided that it is the published one of the scraping
 	// job; otherwise published is false. The job is deleted in Web Scraper Cloud on
@@ -212,7 +212,10 @@ type ImportRequest struct {
 // an import. The status and the counts are the job's content: when one of them
 // differs, the job has run again.
 type ScrapingJob struct {
-	ScrapingJobID     int64  `json:"scrapingjob_id" db:"scrapingjob_id"`
+	ScrapingJobID int64 `json:"scrapingjob_id" db:"scrapingjob_id"`
+	// Account is the name of the account of Web Scraper Cloud that has the job. A job
+	// stays its account's.
+	Account           string `json:"account,omitempty" db:"account"`
 	SitemapID         int64  `json:"sitemap_id" db:"sitemap_id"`
 	SitemapName       string `json:"sitemap_name" db:"sitemap_name"`
 	CustomID          string `json:"custom_id,omitempty" db:"custom_id"`
@@ -225,10 +228,23 @@ type ScrapingJob struct {
 	StoredRecordCount int64  `json:"stored_record_count" db:"stored_record_count"`
 }
 
+// DefaultAccount is the name of the account where none is named.
+const DefaultAccount = "default"
+
+// QualifiedSitemap is a sitemap's name among those of all accounts, "acme:my-sitemap", and
+// the plain name where the account is the default one. No sitemap of Web Scraper Cloud has a
+// colon in its name.
+func QualifiedSitemap(account, name string) string {
+	if account == "" || account == DefaultAccount {
+		return name
+	}
+	return account + ":" + name
+}
+
 // SameContent reports whether the job has not run again in between. Its names may
 // have changed without that.
 func (j ScrapingJob) SameContent(other ScrapingJob) bool {
-	j.SitemapID, j.SitemapName, j.CustomID = other.SitemapID, other.SitemapName, other.CustomID
+	j.Account, j.SitemapID, j.SitemapName, j.CustomID = other.Account, other.SitemapID, other.SitemapName, other.CustomID
 	return j == other
 }
 

@@ -43,7 +43,7 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		return errors.Join(cloudErr, table.Flush())
 	}
 	defer func() { _ = db.Close() }() // what is to be written has been
-	ledger := postgres.NewLedger(db, postgres.DefaultAccount, 0)
+	ledger := postgres.NewLedger(db, sink.DefaultAccount, 0)
 	return errors.Join(printAccount(ctx, table, cloud.WithBudget(ledger)), printLedger(ctx, table, ledger), table.Flush())
 }
 
@@ -120,7 +120,7 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // what is to be written has been
-	cloud = cloud.WithBudget(postgres.NewLedger(db, postgres.DefaultAccount, 0))
+	cloud = cloud.WithBudget(postgres.NewLedger(db, sink.DefaultAccount, 0))
 	jobs, err := listJobs(ctx, cloud, webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}, postgres.NewStore(db, nil), streams.Err)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func listJobs(
 				continue
 			}
 			seen[job.ID] = true
-			listed := listedJob{ScrapingJob: activities.NewScrapingJob(job)}
+			listed := listedJob{ScrapingJob: activities.NewScrapingJob(sink.DefaultAccount, job)}
 			if published, ok := imports[job.ID]; ok {
 				listed.RunAgain = !listed.SameContent(published.ScrapingJob)
 				listed.Published = &published

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 func (d *doctor) checkDatabase(ctx context.Context) {
@@ -39,7 +40,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	d.checkClock(found.Clock, before, d.now())
 	d.checkSchema(found)
 	if found.SchemaVersion == found.WantVersion && len(found.Forbidden) == 0 {
-		d.checkLedger(ctx, postgres.NewLedger(db, postgres.DefaultAccount, 0))
+		d.checkLedger(ctx, postgres.NewLedger(db, sink.DefaultAccount, 0))
 	}
 }
 

@@ -59,7 +59,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 			w.asked.Waiting, w.asked.ByHand = append(w.asked.Waiting, signal), true
 		}
 	}
-	in.AwaitEnd, in.Settings.Filter = w.awaitEnd, w.settings.Filter
+	in.Account, in.AwaitEnd, in.Settings.Filter = w.account, w.awaitEnd, w.settings.Filter
 	in.Carried = &carried{
 		asked: w.asked, published: w.published, Deadline: w.question.deadline,
 		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,

@@ -11,7 +11,7 @@ import (
 
 // DeliverPublications delivers a sitemap's publications to the webhook, one after the
 // other, until none is left. [activities.Activities.SetAnnounced] starts or signals it.
-func DeliverPublications(ctx workflow.Context, sitemapName string) error {
+func DeliverPublications(ctx workflow.Context, sitemapName, account string) error {
 	signals := workflow.GetSignalChannel(ctx, activities.PublicationSignal)
 	looked := func() (again bool) {
 		for signals.ReceiveAsync(nil) {
@@ -21,14 +21,14 @@ func DeliverPublications(ctx workflow.Context, sitemapName string) error {
 	}
 	for {
 		looked() // the activity finds what these signal
-		if err := workflow.ExecuteActivity(delivery(ctx), a.DeliverPublications, sitemapName).Get(ctx, nil); err != nil {
+		if err := workflow.ExecuteActivity(delivery(ctx), a.DeliverPublications, sitemapName, account).Get(ctx, nil); err != nil {
 			return err
 		}
 		if !looked() {
 			return nil
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			return workflow.NewContinueAsNewError(ctx, activities.DeliverPublicationsName, sitemapName)
+			return workflow.NewContinueAsNewError(ctx, activities.DeliverPublicationsName, sitemapName, account)
 		}
 	}
 }

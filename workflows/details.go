@@ -13,6 +13,7 @@ import (
 func (w *importScrapingJob) result() ImportScrapingJobResult {
 	return ImportScrapingJobResult{
 		ScrapingJobID: w.id,
+		Account:       w.account,
 		Counts:        w.published.Counts,
 		Bytes:         w.published.Bytes,
 		SHA256:        w.published.SHA256,
@@ -26,6 +27,7 @@ func (w *importScrapingJob) result() ImportScrapingJobResult {
 func (w *importScrapingJob) progress() (Progress, error) {
 	p := Progress{
 		ScrapingJobID:     w.id,
+		Account:           w.account,
 		SitemapName:       w.job.SitemapName,
 		Status:            w.job.Status,
 		Step:              w.step,
@@ -81,6 +83,9 @@ func (w *importScrapingJob) details(note string) string {
 	text.WriteString("\n")
 	table := rows{&text}
 	table.begin()
+	if isNamed(w.account) {
+		table.add("account", w.account)
+	}
 	if w.job.SitemapName != "" {
 		table.add("sitemap", escape(w.job.SitemapName))
 		job := escape(w.job.Status)

@@ -63,18 +63,23 @@ func WorkflowID(scrapingJobID int64) string {
 // Notification is what Web Scraper Cloud sends when a scraping job has
 // finished, stopped or failed.
 type Notification struct {
-	ScrapingJobID int64  `json:"scrapingjob_id"`
-	Status        string `json:"status"`
-	SitemapID     int64  `json:"sitemap_id"`
-	SitemapName   string `json:"sitemap_name"`
-	CustomID      string `json:"custom_id,omitempty"`
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// Account is the one whose webhook it came to. Web Scraper Cloud does not send it.
+	Account     string `json:"account,omitempty"`
+	Status      string `json:"status"`
+	SitemapID   int64  `json:"sitemap_id"`
+	SitemapName string `json:"sitemap_name"`
+	CustomID    string `json:"custom_id,omitempty"`
 }
 
 // ImportScrapingJobInput is the input of ImportScrapingJob.
 type ImportScrapingJobInput struct {
 	// ScrapingJobID may be left out: it is the workflow's ID.
-	ScrapingJobID int64    `json:"scrapingjob_id"`
-	Settings      Settings `json:"settings"`
+	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// Account is the one that has the job. It may be left out: it is that of the job's
+	// published import, or else the default account.
+	Account  string   `json:"account,omitempty"`
+	Settings Settings `json:"settings"`
 	// AwaitEnd starts the import before the job has ended: the run waits for the job's end
 	// and looks at it now and then.
 	AwaitEnd bool `json:"await_end,omitempty"`
@@ -104,12 +109,15 @@ const (
 	Restored Outcome = "restored"
 	// NotFound: nothing was imported, the cloud does not know the job.
 	NotFound Outcome = "not-found"
+	// Refused: nothing was imported, another account has a published job of this ID.
+	Refused Outcome = "refused"
 )
 
 // ImportScrapingJobResult is the result of ImportScrapingJob. Its counts are
 // those of the last import that the workflow published or found published.
 type ImportScrapingJobResult struct {
-	ScrapingJobID int64 `json:"scrapingjob_id"`
+	ScrapingJobID int64  `json:"scrapingjob_id"`
+	Account       string `json:"account,omitempty"`
 	sink.Counts
 	// Bytes and SHA256 (lower-case hex) are those of the downloaded file.
 	Bytes   int64   `json:"bytes"`
@@ -142,6 +150,7 @@ const (
 // are in the heartbeat of its activity.
 type Progress struct {
 	ScrapingJobID int64  `json:"scrapingjob_id"`
+	Account       string `json:"account,omitempty"` // once it is known
 	SitemapName   string `json:"sitemap_name,omitempty"`
 	Status        string `json:"status,omitempty"`
 	Step          Step   `json:"step"`

@@ -12,12 +12,19 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // attentionMemo is the field of the workflow's memo that holds the kind of the
 // problem while the import needs attention. Temporal keeps it, whatever becomes
 // of workers, and lists it; unlike a search attribute, it needs no registration.
 const attentionMemo = "needs_attention"
+
+// accountMemo is the field of the memo that holds the account, unless it is the default one.
+const accountMemo = "account"
+
+// isNamed reports whether it is known to be another account than the default one.
+func isNamed(account string) bool { return account != "" && account != sink.DefaultAccount }
 
 // noteAttention has Temporal list the import among those that need attention
 // because of the problem, or no longer when it is nil.
@@ -26,7 +33,11 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 	if problem != nil {
 		kind = problemKind(problem)
 	}
-	if err := workflow.UpsertMemo(ctx, map[string]any{attentionMemo: kind}); err != nil {
+	memo := map[string]any{attentionMemo: kind}
+	if isNamed(w.account) {
+		memo[accountMemo] = w.account
+	}
+	if err := workflow.UpsertMemo(ctx, memo); err != nil {
 		w.logger.Warn("The list of imports that need attention is not right", "Error", err)
 	}
 }

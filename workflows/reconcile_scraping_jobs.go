@@ -232,7 +232,7 @@ func startEach(ctx context.Context, c Client, in startImportsInput) (startImport
 	failures, err := progress.each(ctx, slices.Collect(maps.Keys(jobs)), func(ctx context.Context, id int64) (bool, error) {
 		job := jobs[id]
 		_, err := signalWithStart(ctx, c, in.TaskQueue, reconciliationSignal, job,
-			Notification{ScrapingJobID: id, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
+			Notification{ScrapingJobID: id, Account: job.Account, Status: job.Status, SitemapName: job.SitemapName, CustomID: job.CustomID},
 			job.SitemapName+" · "+job.Status, in.Settings)
 		if isRefusal(err) {
 			progress.Refused = append(progress.Refused, err.Error())

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
@@ -93,6 +94,7 @@ type sitemapRun struct {
 }
 
 func newSitemapRun(ctx workflow.Context, in RunSitemapInput) (*sitemapRun, error) {
+	in.Account = cmp.Or(in.Account, sink.DefaultAccount)
 	in.Driver, in.CustomID = cmp.Or(in.Driver, "fast"), cmp.Or(in.CustomID, thisRun)
 	in.PageLoadDelay, in.RequestInterval = cmp.Or(in.PageLoadDelay, 2000), cmp.Or(in.RequestInterval, 2000)
 	in.IfNotFinished, in.IfNeedsAttention = cmp.Or(in.IfNotFinished, contract.Return), cmp.Or(in.IfNeedsAttention, contract.Wait)
@@ -199,7 +201,7 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 	}
 	earlierRun := info.WorkflowExecution.RunID != first
 	in := activities.CreateScrapingJobInput{
-		SitemapID: r.in.SitemapID, Driver: r.in.Driver, Proxy: r.in.Proxy, StartURLs: r.in.StartURLs,
+		Account: r.in.Account, SitemapID: r.in.SitemapID, Driver: r.in.Driver, Proxy: r.in.Proxy, StartURLs: r.in.StartURLs,
 		PageLoadDelay:   time.Duration(r.in.PageLoadDelay) * time.Millisecond,
 		RequestInterval: time.Duration(r.in.RequestInterval) * time.Millisecond,
 		CustomID:        r.in.CustomID, MayExist: earlierRun, MinPageCredits: r.in.MinPageCredits,
@@ -311,7 +313,7 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 	outlives, _ := workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the import
 	for {
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(outlives, options), ImportScrapingJobName,
-			ImportScrapingJobInput{ScrapingJobID: r.jobID, Settings: r.settings.Settings, AwaitEnd: true})
+			ImportScrapingJobInput{ScrapingJobID: r.jobID, Account: r.in.Account, Settings: r.settings.Settings, AwaitEnd: true})
 		err := child.GetChildWorkflowExecution().Get(ctx, nil)
 		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 			return child, err

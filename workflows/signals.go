@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -28,12 +30,15 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		if !w.signals[NotificationSignal].ReceiveAsync(&notification) {
 			break
 		}
-		w.askCheck(ctx)
-		w.question.deadline = time.Time{}
 		var said Notification // one that was sent by hand may say anything
 		if notification.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(notification.Payload(), &said) == nil {
+			if w.refuses(ctx, said.Account) {
+				continue
+			}
 			w.hear(said.SitemapName, said.Status, 0)
 		}
+		w.askCheck(ctx)
+		w.question.deadline = time.Time{}
 		switch said.Status {
 		case "":
 			w.asked.ByHand = true
@@ -55,6 +60,9 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		if !w.signals[reconciliationSignal].ReceiveAsync(&found) {
 			return
 		}
+		if w.refuses(ctx, found.Account) {
+			continue
+		}
 		switch due := found.ScrapingJobID != 0; {
 		case w.question.retryable():
 			w.asked.Request = max(w.asked.Request, w.askedAgain())
@@ -63,6 +71,25 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		}
 		w.hear(found.SitemapName, found.Status, found.StoredRecordCount)
 	}
+}
+
+// refuses reports whether a signal is about the job of another account, and if so has that
+// recorded in parallel to the rounds.
+func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
+	if account == "" || w.account == "" || account == w.account {
+		w.account = cmp.Or(w.account, account)
+		return false
+	}
+	refusal := activities.RefuseScrapingJobInput{ScrapingJobID: w.id, Account: account, Owner: w.account}
+	disconnected, _ := workflow.NewDisconnectedContext(ctx)
+	w.removals.Add(1)
+	workflow.Go(disconnected, func(ctx workflow.Context) {
+		defer w.removals.Done()
+		if err := workflow.ExecuteActivity(shortStep(ctx, "refuse the job of account "+account), a.RefuseScrapingJob, refusal).Get(ctx, nil); err != nil {
+			w.logger.Warn("A refused job was not recorded", "Account", account, "Error", err)
+		}
+	})
+	return true
 }
 
 // askCheck notes that a signal asks for a look.

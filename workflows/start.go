@@ -45,7 +45,13 @@ func Notify(ctx context.Context, c Client, taskQueue string, notification Notifi
 // Reimport has a scraping job downloaded and imported again, replacing its
 // records, whether its workflow is running or has closed.
 func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
-	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID}, "re-import by hand", settings)
+	return ReimportOf(ctx, c, taskQueue, "", scrapingJobID, settings)
+}
+
+// ReimportOf is Reimport for a job of an account that has published none of its imports
+// yet. An empty account is that of the job's published import, or else the default one.
+func ReimportOf(ctx context.Context, c Client, taskQueue, account string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
+	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID, Account: account}, "re-import by hand", settings)
 }
 
 // StartRunSitemap starts the workflow RunSitemap. Called again with the same custom ID, it
@@ -85,9 +91,12 @@ func signalWithStart(
 	if settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StepImport)...)
 	}
+	if isNamed(job.Account) {
+		options.Memo = map[string]any{accountMemo: job.Account}
+	}
 	begun := time.Now()
 	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
-		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Settings: settings})
+		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Account: job.Account, Settings: settings})
 	if err != nil {
 		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
 	}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +20,9 @@ import (
 // importScrapingJob is one run of the workflow. Its state is grouped by how long
 // it lives.
 type importScrapingJob struct {
+	// account has the job, "" until it is known.
+	account string
+
 	// Fixed for the run.
 	id       int64
 	settings settings
@@ -75,6 +79,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 	}
 	w := &importScrapingJob{
 		id:       id,
+		account:  in.Account,
 		settings: parsed,
 		logger:   log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		signals:  listen(ctx),
@@ -246,6 +251,7 @@ func (w *importScrapingJob) due() *activities.IfDue {
 
 // learn notes what the job was found to be.
 func (w *importScrapingJob) learn(described activities.Description) {
+	w.account = cmp.Or(described.Account, w.account)
 	if found := described.Published; found != nil {
 		if found.ImportID != w.published.ImportID {
 			w.published = published{}
@@ -282,6 +288,8 @@ func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.Im
 // leave is for a job that is not due: what is published goes on to its hold.
 func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Description) Step {
 	switch {
+	case described.OtherAccount != "":
+		return w.end(Refused, activities.RefusedReason(w.id, w.account, described.OtherAccount))
 	case !described.Found:
 		return w.endNotFound(described.Published)
 	case described.Running():
@@ -335,7 +343,11 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 		}
 		return w.end(NotFound, reason)
 	}
-	return w.end(NotFound, "Web Scraper Cloud does not know this job")
+	reason := "Web Scraper Cloud does not know this job"
+	if isNamed(w.account) {
+		reason += " in account " + w.account + ": is it another account's, whose webhook has this one's URL?"
+	}
+	return w.end(NotFound, reason)
 }
 
 // close ends the import as a person has decided.

@@ -91,6 +91,7 @@ func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
 	}
 	w.report = &contract.ScrapedJob{
 		ScrapingJobID: w.id,
+		Account:       w.account,
 		SitemapName:   job.SitemapName,
 		CustomID:      job.CustomID,
 		Status:        job.Status,

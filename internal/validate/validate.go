@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -96,6 +97,16 @@ func PublishedWebhookSecret(name, secret string) error {
 	if n := len(key); !prefixed || err != nil || n < minPublishedSecret || n > maxPublishedSecret {
 		return fmt.Errorf("%s is not a Standard Webhooks secret: want %s and %d to %d bytes in base64 (echo %s$(openssl rand -base64 32))",
 			name, publishedSecretPrefix, minPublishedSecret, maxPublishedSecret, publishedSecretPrefix)
+	}
+	return nil
+}
+
+var accountName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// Account is about the name of an account of Web Scraper Cloud.
+func Account(name, account string) error {
+	if !accountName.MatchString(account) {
+		return fmt.Errorf("%s names the account %.60q: want 1 to 40 of a-z, 0-9 and -", name, account)
 	}
 	return nil
 }

@@ -340,7 +340,7 @@ func keepsTheJob(c *check) {
 	if _, ok := c.published(); ok {
 		c.errorf("a job that was never imported has a published import")
 	}
-	last, err := c.sink.LastOfSitemap(c.ctx, c.request(1, 1).Job.SitemapName)
+	last, err := c.sink.LastOfSitemap(c.ctx, c.request(1, 1).Job.Account, c.request(1, 1).Job.SitemapName)
 	c.must("asking for the last job of a sitemap", err)
 	if last != nil {
 		c.errorf("a sitemap that was never imported has a last job")
@@ -357,7 +357,7 @@ func keepsTheJob(c *check) {
 	c.equal("the published import", published, sink.PublishedImport{
 		ScrapingJob: request.Job, Counts: sink.Counts{Records: 10}, ImportID: attempt.ID(), Bytes: request.Bytes, SHA256: request.SHA256,
 	})
-	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.SitemapName)
+	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.Account, request.Job.SitemapName)
 	c.must("asking for the last job of a sitemap", err)
 	if last == nil || last.ScrapingJobID != c.job || last.Records != 10 || !last.PublishedAt.Equal(at) {
 		c.errorf("the last job of the sitemap is %+v, want job %d with 10 records", last, c.job)
@@ -386,7 +386,7 @@ func keepsTheJob(c *check) {
 		c.errorf("the deletion of an import's job is noted as %v, want %v", restored.CloudDeletedAt, deleted.CloudDeletedAt)
 	}
 	c.equal("the job's status", restored.Status, "stopped")
-	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.SitemapName)
+	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.Account, request.Job.SitemapName)
 	c.must("asking for the last job of a sitemap", err)
 	if last != nil {
 		c.errorf("the last finished job of a sitemap is a %s one", last.Status)
@@ -409,7 +409,7 @@ func announced(c *check) {
 		published, _ := c.published()
 		job := request.Job
 		c.equal("the publication", *publication, sink.Publication{
-			ScrapingJobID: job.ScrapingJobID, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
+			ScrapingJobID: job.ScrapingJobID, Account: job.Account, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
 			ImportID: attempt.ID(), ReplacedImportID: before, Kind: kind, Counts: sink.Counts{Records: 10},
 			Columns: publication.Columns, PublishedAt: published.PublishedAt.UTC(),
 		})

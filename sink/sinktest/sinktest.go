@@ -88,7 +88,7 @@ func (c *check) equal(what string, got, want any) {
 func (c *check) request(pass int, records int64) sink.ImportRequest {
 	return sink.ImportRequest{
 		Job: sink.ScrapingJob{
-			ScrapingJobID: c.job, SitemapID: 100 + c.job, SitemapName: fmt.Sprintf("sitemap %d", c.job), CustomID: "custom",
+			ScrapingJobID: c.job, Account: "acme", SitemapID: 100 + c.job, SitemapName: fmt.Sprintf("sitemap %d", c.job), CustomID: "custom",
 			Status: "finished", JobsScheduled: 5, JobsExecuted: 5, JobsFailed: 1, JobsEmpty: 2, JobsNoValue: 3, StoredRecordCount: records,
 		},
 		WorkflowRunID: fmt.Sprintf("run-%d", c.job), Pass: pass,

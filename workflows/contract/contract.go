@@ -29,6 +29,9 @@ var (
 
 // RunSitemapInput says what to scrape and what to wait for.
 type RunSitemapInput struct {
+	// Account is the name of the account of Web Scraper Cloud that has the sitemap. Default:
+	// the installation's default account.
+	Account string `json:"account,omitempty"`
 	// SitemapID is the sitemap's ID in Web Scraper Cloud. Required.
 	SitemapID int64 `json:"sitemap_id"`
 	// Driver is "fast" for plain HTML, the default, or "fulljs" for a browser that runs
@@ -90,6 +93,7 @@ type RunSitemapResult struct {
 // ScrapedJob is a scraping job with its import.
 type ScrapedJob struct {
 	ScrapingJobID int64  `json:"scrapingjob_id"`
+	Account       string `json:"account,omitempty"`
 	SitemapName   string `json:"sitemap_name,omitempty"`
 	CustomID      string `json:"custom_id,omitempty"`
 	// Status is the job's in Web Scraper Cloud: "finished", "stopped" or "failed".
@@ -127,6 +131,8 @@ const (
 // ReimportInput is the input of the operation Reimport.
 type ReimportInput struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// Account has the job. Default: that of its published import, or else the default account.
+	Account string `json:"account,omitempty"`
 }
 
 // ReimportResult names the workflow that imports.

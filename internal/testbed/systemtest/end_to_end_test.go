@@ -15,6 +15,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -335,7 +336,7 @@ func TestJobsThatFinishAtOnceSpendTheWindowAtOnce(t *testing.T) {
 	for _, request := range s.Cloud.Requests() {
 		require.NotEqual(t, http.StatusTooManyRequests, request.Status)
 	}
-	state, err := postgres.NewLedger(s.DB, postgres.DefaultAccount, 0).State(t.Context())
+	state, err := postgres.NewLedger(s.DB, sink.DefaultAccount, 0).State(t.Context())
 	require.NoError(t, err)
 	require.Len(t, s.Cloud.Requests(), state.Taken, "the workers count in one ledger")
 	require.Zero(t, state.Waiting)

@@ -1,0 +1,43 @@
+-- Several accounts of Web Scraper Cloud: each job is one's, and sitemaps of two accounts may
+-- have one name. What was there before is the default account's.
+
+-- +goose Up
+
+ALTER TABLE scrapehaul.scraping_jobs ADD COLUMN account text NOT NULL DEFAULT 'default';
+COMMENT ON COLUMN scrapehaul.scraping_jobs.account IS
+    'The account of Web Scraper Cloud that has the job; once an import is published, it stays the same.';
+
+DROP INDEX scrapehaul.scraping_jobs_by_sitemap;
+CREATE INDEX scraping_jobs_by_sitemap ON scrapehaul.scraping_jobs (sitemap_name, account);
+
+CREATE OR REPLACE VIEW scrapehaul.scraped_records AS
+SELECT job.scrapingjob_id,
+       job.sitemap_id,
+       job.sitemap_name,
+       job.custom_id,
+       record.record_number,
+       coalesce(record.data ->> 'web-scraper-order', record.data ->> 'web_scraper_order') AS web_scraper_order,
+       record.data,
+       job.published_at AS imported_at,
+       job.account
+FROM scrapehaul.scraping_jobs AS job
+JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id;
+
+ALTER TABLE scrapehaul.sitemap_views
+    ADD COLUMN account text NOT NULL DEFAULT 'default',
+    DROP CONSTRAINT sitemap_views_pkey,
+    ADD PRIMARY KEY (account, sitemap_name);
+
+ALTER TABLE scrapehaul.undelivered_publications ADD COLUMN account text NOT NULL DEFAULT 'default';
+DROP INDEX scrapehaul.undelivered_publications_in_order;
+CREATE INDEX undelivered_publications_in_order ON scrapehaul.undelivered_publications (account, sitemap_name, published_at, import_id)
+    WHERE failed_at IS NULL;
+
+CREATE TABLE scrapehaul.refused_jobs (
+    scrapingjob_id bigint      NOT NULL,
+    account        text        NOT NULL,
+    refused_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scrapingjob_id, account)
+);
+COMMENT ON TABLE scrapehaul.refused_jobs IS
+    'Scraping jobs of an account that were not imported, because another account has a published one of the same ID, with the time of the last refusal.';
