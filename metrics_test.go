@@ -33,7 +33,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "1000"})
 	first := s.StartWorker(s.Spool)
 	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_total{outcome="failed"} 0`,
-		`scrapehaul_problems_total{kind="RejectedRecords"} 0`, `scrapehaul_imports_needing_attention{kind="RejectedRecords"} 0`,
+		`scrapehaul_problems_total{kind="RejectedRecords"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`,
 		`scrapehaul_records_total 0`, `scrapehaul_rejected_records_total 0`, `scrapehaul_unmapped_records_total 0`)
 
 	var ids []int64
@@ -66,8 +66,8 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 		`scrapehaul_step_duration_seconds_count{step="import"} 4`,
 		`scrapehaul_step_duration_seconds_count{step="delete"} 2`,
 		`scrapehaul_api_calls_limit 200`,
-		`scrapehaul_open_imports 1`,
-		`scrapehaul_imports_needing_attention{kind="RejectedRecords"} 1`,
+		`scrapehaul_open_imports{account="default"} 1`,
+		`scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`,
 		`scrapehaul_notifications_total{answer="accepted"} 3`,
 	}
 	requireMetrics(s, counted...)
@@ -77,10 +77,10 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	// What is counted begins anew with a worker, what waits for a person does not.
 	require.NoError(t, first.Stop())
 	s.StartWorker(t.TempDir())
-	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_needing_attention{kind="RejectedRecords"} 1`)
+	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`)
 	s.Signal(rejects, workflows.KeepSignal)
 	require.Equal(t, workflows.Kept, s.Result(rejects).Outcome)
-	requireMetrics(s, `scrapehaul_imports_total{outcome="kept"} 1`, `scrapehaul_imports_needing_attention{kind="RejectedRecords"} 0`)
+	requireMetrics(s, `scrapehaul_imports_total{outcome="kept"} 1`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`)
 }
 
 var labelValue = regexp.MustCompile(`="([^"]*)"`)
@@ -111,15 +111,16 @@ func TestImportThatHeldIsNotCountedAsNeedingAttention(t *testing.T) {
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.Notify(id)
 	s.WaitForStep(id, workflows.StepHold)
-	requireMetrics(s, `scrapehaul_open_imports 1`)
-	_, needAttention, err := workflows.CountOpenImports(t.Context(), s.Temporal, workflows.DefaultTaskQueue)
+	requireMetrics(s, `scrapehaul_open_imports{account="default"} 1`)
+	counts, err := workflows.CountOpenImports(t.Context(), s.Temporal, workflows.DefaultTaskQueue)
 	require.NoError(t, err)
-	for kind, n := range needAttention {
+	for kind, n := range counts["default"].NeedAttention {
 		require.Zero(t, n, kind)
 	}
-	all, _, err := workflows.CountOpenImports(t.Context(), s.Temporal, "it's another's")
+	counts, err = workflows.CountOpenImports(t.Context(), s.Temporal, "it's another's")
 	require.NoError(t, err)
-	require.Zero(t, all)
+	require.Len(t, counts, 1)
+	require.Zero(t, counts["default"].All)
 }
 
 // counting is a MetricsHandler of a host's own.

@@ -42,26 +42,41 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 	}
 }
 
-// CountOpenImports asks Temporal's list of workflows, which is some seconds
-// behind, for the imports of a task queue whose workflow is running: all of them, and
-// those that wait for a person by the kind of the problem, each of ProblemKinds. It reads 1000 workflows a call.
-// Where a host encrypts its payloads, an import that has ever needed attention
-// counts as activities.ErrorOther until it ends.
-func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (all int, needAttention map[string]int, err error) {
-	needAttention = map[string]int{}
-	for _, kind := range ProblemKinds() {
-		needAttention[kind] = 0
-	}
-	err = eachOpenImport(ctx, c, taskQueue, func(_ *commonpb.WorkflowExecution, problem string) {
-		all++
-		if problem != "" {
-			needAttention[problem]++
+// OpenCount counts open imports.
+type OpenCount struct {
+	All int
+	// NeedAttention are those of them that wait for a person, by the kind of the problem:
+	// each of ProblemKinds.
+	NeedAttention map[string]int
+}
+
+// CountOpenImports asks Temporal's list of workflows, which is some seconds behind, for the
+// imports of a task queue whose workflow is running, and counts them by account; the default
+// one is always there. It reads 1000 workflows a call.
+// Where a host encrypts its payloads, all are counted as the default account's, and an import
+// that has ever needed attention as activities.ErrorOther until it ends.
+func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (map[string]OpenCount, error) {
+	counts := map[string]OpenCount{}
+	add := func(account string, open int, problem string) {
+		count, known := counts[account]
+		if !known {
+			count.NeedAttention = map[string]int{}
+			for _, kind := range ProblemKinds() {
+				count.NeedAttention[kind] = 0
+			}
 		}
-	})
-	if err != nil {
-		return 0, nil, err
+		count.All += open
+		if problem != "" {
+			count.NeedAttention[problem]++
+		}
+		counts[account] = count
 	}
-	return all, needAttention, nil
+	add(sink.DefaultAccount, 0, "")
+	err := eachOpenImport(ctx, c, taskQueue, func(_ *commonpb.WorkflowExecution, account, problem string) { add(account, 1, problem) })
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
 }
 
 // OpenImports is the list filter of the open imports of a task queue, of all if it is
@@ -74,9 +89,9 @@ func OpenImports(taskQueue string) string {
 	return query
 }
 
-// eachOpenImport calls do with the kind of the problem that the import waits for a
-// person with, "" if it does not wait.
-func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, problem string)) error {
+// eachOpenImport calls do with the import's account, the default one where none is known,
+// and the kind of the problem that it waits for a person with, "" if it does not wait.
+func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, account, problem string)) error {
 	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports(taskQueue), PageSize: 1000}
 	for {
 		page, err := c.ListWorkflow(ctx, request)
@@ -84,16 +99,24 @@ func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do f
 			return fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
 		}
 		for _, each := range page.GetExecutions() {
-			var problem string
-			if payload, needs := each.GetMemo().GetFields()[attentionMemo]; needs {
-				if err := converter.GetDefaultDataConverter().FromPayload(payload, &problem); err != nil {
-					problem = activities.ErrorOther
-				}
-			}
-			do(each.GetExecution(), problem)
+			memo := each.GetMemo()
+			do(each.GetExecution(), memoField(memo, accountMemo, sink.DefaultAccount, sink.DefaultAccount),
+				memoField(memo, attentionMemo, "", activities.ErrorOther))
 		}
 		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
 			return nil
 		}
 	}
+}
+
+// memoField is a field of a memo, or what is put for one that is missing or unreadable.
+func memoField(memo *commonpb.Memo, name, missing, unreadable string) (value string) {
+	payload, there := memo.GetFields()[name]
+	if !there {
+		return missing
+	}
+	if err := converter.GetDefaultDataConverter().FromPayload(payload, &value); err != nil {
+		return unreadable
+	}
+	return value
 }

@@ -42,7 +42,7 @@ func tryAgain(ctx context.Context) (tryAgainResult, error) {
 func tryEachAgain(ctx context.Context, c client.Client) (tryAgainResult, error) {
 	progress := resumeSignalling(ctx)
 	var jobs []int64
-	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, problem string) {
+	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, _, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
 		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && retryable(problem) {
 			jobs = append(jobs, job)

@@ -21,9 +21,9 @@ var (
 	apiCallsRemaining = prometheus.NewDesc("scrapehaul_api_calls_remaining",
 		"Calls to the API of Web Scraper Cloud that the account has left.", nil, nil)
 	openImports = prometheus.NewDesc("scrapehaul_open_imports",
-		"Imports whose workflow is running: at work, holding, or in need of attention.", nil, nil)
+		"Imports whose workflow is running: at work, holding, or in need of attention.", []string{"account"}, nil)
 	needingAttention = prometheus.NewDesc("scrapehaul_imports_needing_attention",
-		"Open imports that wait for a person, by the kind of the problem.", []string{"kind"}, nil)
+		"Open imports that wait for a person, by the kind of the problem.", []string{"account", "kind"}, nil)
 )
 
 func gauge(to chan<- prometheus.Metric, desc *prometheus.Desc, value int, labels ...string) {
@@ -79,10 +79,8 @@ type importsWatch struct {
 
 	mu    sync.Mutex
 	asked time.Time
-	known bool
-	// all are the open imports, needAttention those of them by the kind of the problem.
-	all           int
-	needAttention map[string]int
+	// counts are nil while they are not known.
+	counts map[string]workflows.OpenCount
 }
 
 func (w *importsWatch) collect(to chan<- prometheus.Metric) {
@@ -91,21 +89,20 @@ func (w *importsWatch) collect(to chan<- prometheus.Metric) {
 	if time.Since(w.asked) >= openImportsEvery {
 		w.count()
 	}
-	if !w.known {
-		return
-	}
-	gauge(to, openImports, w.all)
-	for kind, n := range w.needAttention {
-		gauge(to, needingAttention, n, kind)
+	for account, count := range w.counts {
+		gauge(to, openImports, count.All, account)
+		for kind, n := range count.NeedAttention {
+			gauge(to, needingAttention, n, account, kind)
+		}
 	}
 }
 
 func (w *importsWatch) count() {
 	ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
 	defer cancel()
-	all, needAttention, err := workflows.CountOpenImports(ctx, w.temporal, w.taskQueue)
+	counts, err := workflows.CountOpenImports(ctx, w.temporal, w.taskQueue)
 	if err != nil {
 		w.metrics.logger.Warn("The open imports were not counted", "error", err)
 	}
-	w.asked, w.known, w.all, w.needAttention = time.Now(), err == nil, all, needAttention
+	w.asked, w.counts = time.Now(), counts
 }

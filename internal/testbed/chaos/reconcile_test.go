@@ -180,10 +180,12 @@ func (c *chaos) reconcile(says string) {
 // listedAttention counts the imports that Temporal's list, which is behind, has as
 // needing attention.
 func (c *chaos) listedAttention() (n int) {
-	_, kinds, err := workflows.CountOpenImports(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue)
+	counts, err := workflows.CountOpenImports(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue)
 	require.NoError(c.T, err)
-	for _, each := range kinds {
-		n += each
+	for _, count := range counts {
+		for _, each := range count.NeedAttention {
+			n += each
+		}
 	}
 	return n
 }

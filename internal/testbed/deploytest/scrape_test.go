@@ -45,7 +45,7 @@ func scrapeEverything(t *testing.T) (texts []string) {
 	s.WaitFor("the import that needs attention and the workflow that nobody knows", func() bool {
 		texts = s.Scrape()
 		text := strings.Join(texts, "")
-		return strings.Contains(text, `scrapehaul_imports_needing_attention{kind="RejectedRecords"} 1`) &&
+		return strings.Contains(text, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`) &&
 			strings.Contains(text, "temporal_workflow_task_execution_failed_total{")
 	})
 
