@@ -2,7 +2,10 @@ package activities
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -70,7 +73,24 @@ func (a *Activities) account(name string) (*Account, error) {
 	if of, ok := a.Accounts[name]; ok {
 		return of, nil
 	}
-	return nil, finalError{ErrorUnknownAccount, fmt.Sprintf("the workers have no API token of account %q (WEBSCRAPER_API_TOKENS)", name)}
+	return nil, accountError{name, finalError{ErrorUnknownAccount, fmt.Sprintf(
+		"the workers have no API token of account %q: put it back into %s of all workers, or close the import with abandon", name, tokenSetting(name))}}
+}
+
+// ListAccounts returns the names of the worker's accounts, sorted.
+func (a *Activities) ListAccounts(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(a.Accounts)), nil
+}
+
+// isNamed reports whether it is another account than the default one.
+func isNamed(account string) bool { return cmp.Or(account, sink.DefaultAccount) != sink.DefaultAccount }
+
+// tokenSetting is the setting of the workers that has the account's API token.
+func tokenSetting(account string) string {
+	if isNamed(account) {
+		return "WEBSCRAPER_API_TOKENS (or its file)"
+	}
+	return "WEBSCRAPER_API_TOKEN"
 }
 
 // registry is the part of a Temporal worker that takes activities.
@@ -95,6 +115,7 @@ func (a *Activities) Register(to registry) {
 		"SetAnnounced":        a.SetAnnounced,
 		"DeliverPublications": a.DeliverPublications,
 
+		"ListAccounts":            a.ListAccounts,
 		"FindDueScrapingJobs":     a.FindDueScrapingJobs,
 		"ListSpools":              a.ListSpools,
 		"SweepSpool":              a.SweepSpool,

@@ -44,7 +44,7 @@ func TestWhatFollowsFromAPublishIsToldUntilItIsAnnounced(t *testing.T) {
 	require.NotNil(t, imported.Announce)
 	require.NotEmpty(t, imported.Announce.Columns)
 	require.Equal(t, &activities.Announcement{FollowUp: followUp, Publication: sink.Publication{
-		ScrapingJobID: id, SitemapID: 7, SitemapName: "shop-1", CustomID: in.Job.CustomID, Status: "finished",
+		ScrapingJobID: id, Account: sink.DefaultAccount, SitemapID: 7, SitemapName: "shop-1", CustomID: in.Job.CustomID, Status: "finished",
 		ImportID: imported.ImportID, Kind: sink.FirstImport, Counts: sink.Counts{Records: 20},
 		Columns: imported.Announce.Columns, PublishedAt: imported.Announce.PublishedAt,
 	}}, imported.Announce)

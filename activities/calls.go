@@ -49,6 +49,9 @@ func (a *Account) calling(ctx context.Context, purpose calls, do func(looking, c
 		}
 		err = do(looking, calling)
 		a.release(ctx, grant)
+		if webscraper.IsUnauthorized(err) {
+			return 0, accountError{a.name, err}
+		}
 		var refused bool
 		if wait, refused = webscraper.IsRateLimited(err); !refused {
 			return 0, err
@@ -68,6 +71,6 @@ func (a *Account) reserve(ctx context.Context, request postgres.Request) (*postg
 // is no reason to do anything again.
 func (a *Account) release(ctx context.Context, grant *postgres.Grant) {
 	if err := grant.Release(ctx); err != nil {
-		activity.GetLogger(ctx).Warn("Calls of the API that were not made count as made", "Error", err)
+		activity.GetLogger(ctx).Warn("Calls of the API that were not made count as made", "account", a.name, "Error", err)
 	}
 }

@@ -337,7 +337,7 @@ func TestWhatCannotBeCreatedIsSaidAtOnce(t *testing.T) {
 		"no such sitemap": {effect: webscrapertest.FailWith(http.StatusNotFound),
 			kind: activities.ErrorNotCreated, sentence: "Web Scraper Cloud has no sitemap 12", calls: 1},
 		"a wrong token": {effect: webscrapertest.FailWith(http.StatusUnauthorized),
-			kind: activities.ErrorRequestRefused, sentence: "put WEBSCRAPER_API_TOKEN of the workers right", calls: 1},
+			kind: activities.ErrorTokenRefused, sentence: "put WEBSCRAPER_API_TOKEN of the workers right", calls: 1},
 		"no custom_id": {change: func(in *activities.CreateScrapingJobInput) { in.CustomID = " " },
 			kind: activities.ErrorNotCreated, sentence: "needs a custom_id"},
 		"too few page credits": {change: func(in *activities.CreateScrapingJobInput) { in.MinPageCredits = 501 },

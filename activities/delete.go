@@ -141,7 +141,7 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	case wait > 0:
 		result = DeleteScrapingJobResult{Wait: wait}
 	case err == nil:
-		timeStep(ctx, stepDelete)
+		timeStep(ctx, in.Job.Account, stepDelete)
 	}
 	return result, classify(ctx, err)
 }

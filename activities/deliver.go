@@ -160,7 +160,7 @@ func (a *Activities) deliver(ctx context.Context, next *postgres.Undelivered) er
 	}
 	activity.GetMetricsHandler(ctx).Counter(undeliverableMetric).Inc(1)
 	activity.GetLogger(ctx).Warn("Publication not delivered",
-		"scrapingjob_id", next.ScrapingJobID, "import_id", next.ImportID, "reason", refusal.reason)
+		"account", next.Account, "scrapingjob_id", next.ScrapingJobID, "import_id", next.ImportID, "reason", refusal.reason)
 	return nil
 }
 
@@ -215,7 +215,7 @@ func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 	event := cloudEvent{
 		SpecVersion: "1.0", ID: p.ID(),
 		Source: "scrapehaul/" + url.PathEscape(info.Namespace) + "/" + url.PathEscape(info.TaskQueue),
-		Type:   "io.scrapehaul.import.published", Subject: p.SitemapName, Time: p.PublishedAt.UTC(),
+		Type:   "io.scrapehaul.import.published", Subject: sink.QualifiedSitemap(p.Account, p.SitemapName), Time: p.PublishedAt.UTC(),
 		DataContentType: "application/json", Data: p,
 	}
 	request, err := a.Webhook.request(ctx, event)

@@ -92,7 +92,7 @@ func (w *world) published(sitemap string, imports ...int64) {
 	w.t.Helper()
 	for _, id := range imports {
 		require.NoError(w.t, w.steps.Store.AddUndelivered(w.t.Context(), sink.Publication{
-			ScrapingJobID: 1000 + id, SitemapID: 7, SitemapName: sitemap, CustomID: "custom", Status: "finished",
+			ScrapingJobID: 1000 + id, Account: sink.DefaultAccount, SitemapID: 7, SitemapName: sitemap, CustomID: "custom", Status: "finished",
 			ImportID: id, ReplacedImportID: 3, Kind: sink.Reimport, Counts: sink.Counts{Records: 20, Rejected: 1},
 			Columns: []string{"price", "größe"}, PublishedAt: time.Date(2026, 1, 1, 0, int(id), 0, 123_000_000, time.UTC),
 		}))
@@ -147,7 +147,7 @@ func TestPublicationIsDeliveredAsASignedCloudEvent(t *testing.T) {
 		"type": "io.scrapehaul.import.published", "subject": "prices", "time": "2026-01-01T00:12:00.123Z",
 		"datacontenttype": "application/json",
 		"data": {
-			"scrapingjob_id": 1012, "sitemap_id": 7, "sitemap_name": "prices", "custom_id": "custom", "status": "finished",
+			"scrapingjob_id": 1012, "account": "default", "sitemap_id": 7, "sitemap_name": "prices", "custom_id": "custom", "status": "finished",
 			"import_id": 12, "replaced_import_id": 3, "kind": "reimport", "records": 20, "rejected": 1,
 			"columns": ["price", "größe"], "published_at": "2026-01-01T00:12:00.123Z"
 		}

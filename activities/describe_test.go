@@ -22,17 +22,17 @@ func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 	require.Equal(t, activities.Description{
 		Found: true,
 		Job: sink.ScrapingJob{
-			ScrapingJobID: id, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
+			ScrapingJobID: id, Account: sink.DefaultAccount, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
 			JobsScheduled: 9, JobsExecuted: 8, JobsFailed: 3, JobsEmpty: 2, JobsNoValue: 1, StoredRecordCount: 20,
 		},
-		WorkerTaskQueue: queue,
+		Account: sink.DefaultAccount, WorkerTaskQueue: queue,
 	}, w.describe(id))
 }
 
 func TestDescribeOfAnUnknownJobIsNoError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	require.Equal(t, activities.Description{WorkerTaskQueue: queue}, w.describe(999))
+	require.Equal(t, activities.Description{Account: sink.DefaultAccount, WorkerTaskQueue: queue}, w.describe(999))
 }
 
 func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {

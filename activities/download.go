@@ -99,7 +99,10 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 		result, err = a.goOn(ctx, in)
 	}
 	if err == nil && result.SHA256 != "" {
-		timeStep(ctx, stepDownload)
+		if result.Described != nil {
+			in.Account = result.Described.Account
+		}
+		timeStep(ctx, in.Account, stepDownload)
 	}
 	return result, classify(ctx, err)
 }
@@ -203,8 +206,12 @@ func (a *Activities) lookAndDownload(
 		result.Interrupted = &Interruption{Reason: "the attempt that had begun it was not heard of any more", Progress: earlier}
 		return result, nil
 	}
+	in.Account = of.name
 	if !described.Found && in.IfDue.Again {
-		return a.restore(ctx, in, result)
+		if result, err = a.restore(ctx, in, result); result.Archived != nil {
+			result.Archived.Account = of.name
+		}
+		return result, err
 	}
 	if !described.Due(in.IfDue.Again) {
 		return result, nil
@@ -238,7 +245,7 @@ func (a *Activities) describeHeartbeating(
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
 	described, err := a.describe(ctx, of, in.ScrapingJobID, in.IfDue.Filter, described)
 	if err == nil {
-		timeStep(ctx, stepDescribe)
+		timeStep(ctx, of.name, stepDescribe)
 	}
 	return described, err
 }

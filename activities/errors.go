@@ -30,7 +30,7 @@ const (
 	// errorCloud: Web Scraper Cloud failed or could not be reached; retried.
 	errorCloud = "CloudUnavailable"
 	// errorRequestRefused: Web Scraper Cloud refuses the request, now and
-	// later: a wrong token, say. Not retried.
+	// later. Not retried.
 	errorRequestRefused = "RequestRefused"
 	// ErrorTokenRefused: Web Scraper Cloud refuses the account's API token; a person has
 	// to put it right. ErrorUnknownAccount: the workers have no token of the account.
@@ -91,7 +91,7 @@ const (
 // ErrorKinds are all of these types, and the kinds of questions of the sink.
 func ErrorKinds() []string {
 	return []string{
-		errorRateLimited, errorCloud, errorRequestRefused, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
+		errorRateLimited, errorCloud, errorRequestRefused, ErrorTokenRefused, ErrorUnknownAccount, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
 		errorSpool, errorWorkerStopping, errorWorkerBusy, ErrorFileGone, ErrorFileUnreadable, ErrorSuperseded, errorArchive, errorArchiveCorrupt, ErrorMappedTable, errorRecordHook,
 		errorPageCredits, errorNotCreated, ErrorRejectedRecords, ErrorCountMismatch, ErrorOther, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns, sink.FailedDataQuality,
 	}
@@ -118,6 +118,9 @@ func classify(ctx context.Context, err error) error {
 	}
 	kind, v, delay := judge(err)
 	options := temporal.ApplicationErrorOptions{NextRetryDelay: delay}
+	if of, ok := errors.AsType[accountError](err); ok {
+		options.Details = []any{of.account}
+	}
 	switch v {
 	case retriedAtOnce:
 		options.NextRetryDelay = time.Second
@@ -186,8 +189,13 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 // advice says what a person is to do about what retrying cannot mend.
 func advice(kind string, err error) string {
 	switch {
-	case webscraper.IsUnauthorized(err):
-		return "Web Scraper Cloud refuses the API token, put WEBSCRAPER_API_TOKEN of the workers right: "
+	case kind == ErrorTokenRefused:
+		of, _ := errors.AsType[accountError](err)
+		name := ""
+		if isNamed(of.account) {
+			name = fmt.Sprintf(" of account %q", of.account)
+		}
+		return "Web Scraper Cloud refuses the API token" + name + ", put " + tokenSetting(of.account) + " of the workers right: "
 	case is[*tls.CertificateVerificationError](err):
 		return "The workers do not trust the certificate of what answers: "
 	case kind == errorSpool:
@@ -239,6 +247,15 @@ func fromCloud(err error) error {
 	}
 	return cloudError{err}
 }
+
+// accountError is one that is about the account's API token. Its name goes with it to the
+// workflow, which may not know yet which account has the job.
+type accountError struct {
+	account string
+	error
+}
+
+func (e accountError) Unwrap() error { return e.error }
 
 // finalError says in a sentence what only a person can fix.
 type finalError struct{ kind, sentence string }

@@ -117,7 +117,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 		delay    time.Duration
 		message  string
 	}{
-		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorRequestRefused, message: "put WEBSCRAPER_API_TOKEN of the workers right: webscraper: list scraping jobs"},
+		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorTokenRefused, message: "put WEBSCRAPER_API_TOKEN of the workers right: webscraper: list scraping jobs"},
 		{name: "403", activity: small, effect: webscrapertest.FailWith(403), kind: activities.ErrorRequestRefused, message: "403 Forbidden"},
 		{name: "404 on download", activity: download, effect: webscrapertest.FailWith(404), kind: activities.ErrorJobGone, message: "404 Not Found"},
 		{name: "422", activity: small, effect: invalid, kind: activities.ErrorRequestRefused, message: "is odd"},

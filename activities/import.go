@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -84,7 +85,7 @@ type ImportRecordsResult struct {
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	result, err := a.importRecords(ctx, in)
 	if err == nil {
-		timeStep(ctx, stepImport)
+		timeStep(ctx, in.Job.Account, stepImport)
 	}
 	return result, classify(ctx, err)
 }
@@ -123,7 +124,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	if err != nil {
 		return result, err
 	}
-	count := countCommitted(ctx, attempt.Mark)
+	count := countCommitted(ctx, in.Job.Account, attempt.Mark)
 	defer count()
 	progress := func(removed int64) {
 		count()
@@ -171,7 +172,7 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 		withheld, ok := errors.AsType[*sink.WithheldError](err)
 		if !ok {
 			if problem := attempt.Problem(); err == nil && problem != "" {
-				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "problem", problem)
+				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "account", cmp.Or(in.Job.Account, sink.DefaultAccount), "problem", problem)
 			}
 			return err
 		}

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // task queue among them.
 const (
 	// recordsMetric, rejectedMetric, unmappedMetric and bytesMetric are counters of
-	// what has been committed, batch by batch: of the file, bytes.
+	// what has been committed, batch by batch: of the file, bytes. Their tag "account" is
+	// the job's account, as is that of the others.
 	recordsMetric  = "scrapehaul_records"
 	rejectedMetric = "scrapehaul_rejected_records"
 	unmappedMetric = "scrapehaul_unmapped_records"
@@ -25,7 +27,7 @@ const (
 	// refusedMetric counts jobs that were refused because another account has one of the
 	// same ID, with the tag "account": the one that was refused.
 	refusedMetric = "scrapehaul_refused_jobs"
-	// stepMetric is a timer, with the tag "step": how long a step of an import
+	// stepMetric is a timer, with the tags "account" and "step": how long a step of an import
 	// has taken, from the moment it was due to its end, with all attempts and all
 	// waiting. A step that failed for good is not in it.
 	stepMetric = "scrapehaul_step_duration"
@@ -46,25 +48,35 @@ const (
 
 // InitMetrics lets the counters of the activities begin at 0 on a handler that
 // drops the SDK's own tags: what is counted for the first time is seen as an
-// increase then.
-func InitMetrics(handler client.MetricsHandler) {
-	for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, undeliverableMetric, refusedMetric} {
-		handler.Counter(name).Inc(0)
+// increase then. Without accounts, there is the default one.
+func InitMetrics(handler client.MetricsHandler, accounts ...string) {
+	handler.Counter(undeliverableMetric).Inc(0)
+	if len(accounts) == 0 {
+		accounts = []string{sink.DefaultAccount}
+	}
+	for _, account := range accounts {
+		for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, refusedMetric} {
+			handler.WithTags(accountTags(account)).Counter(name).Inc(0)
+		}
 	}
 }
 
+func accountTags(account string) map[string]string {
+	return map[string]string{accountTag: cmp.Or(account, sink.DefaultAccount)}
+}
+
 // timeStep is called when the activity has succeeded.
-func timeStep(ctx context.Context, step string) {
+func timeStep(ctx context.Context, account, step string) {
 	// The server's clock may be ahead of ours.
 	took := max(time.Since(activity.GetInfo(ctx).ScheduledTime), 0)
-	activity.GetMetricsHandler(ctx).WithTags(map[string]string{stepTag: step}).Timer(stepMetric).Record(took)
+	activity.GetMetricsHandler(ctx).WithTags(accountTags(account)).WithTags(map[string]string{stepTag: step}).Timer(stepMetric).Record(took)
 }
 
 // countCommitted returns a function that counts what has been committed since it
 // was called last, by the import's mark. What earlier attempts have committed,
 // they have counted.
-func countCommitted(ctx context.Context, mark func() sink.Mark) (count func()) {
-	handler := activity.GetMetricsHandler(ctx)
+func countCommitted(ctx context.Context, account string, mark func() sink.Mark) (count func()) {
+	handler := activity.GetMetricsHandler(ctx).WithTags(accountTags(account))
 	counted := mark()
 	return func() {
 		now := mark()

@@ -24,8 +24,8 @@ func (a *Activities) refuse(ctx context.Context, id int64, account, owner string
 	if err := a.Store.Refuse(ctx, id, account); err != nil {
 		return err
 	}
-	activity.GetLogger(ctx).Warn("A scraping job was refused", "reason", RefusedReason(id, account, owner))
-	activity.GetMetricsHandler(ctx).WithTags(map[string]string{accountTag: account}).Counter(refusedMetric).Inc(1)
+	activity.GetLogger(ctx).Warn("A scraping job was refused", "account", account, "reason", RefusedReason(id, account, owner))
+	activity.GetMetricsHandler(ctx).WithTags(accountTags(account)).Counter(refusedMetric).Inc(1)
 	return nil
 }
 

@@ -120,6 +120,9 @@ func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 	if webscraper.IsNotFound(err) {
 		return ErrorJobGone, final, 0
 	}
+	if webscraper.IsUnauthorized(err) {
+		return ErrorTokenRefused, final, 0
+	}
 	answer, ok := errors.AsType[*webscraper.Error](err)
 	switch {
 	case is[*tls.CertificateVerificationError](err): // the other side is not the one it should be

@@ -101,7 +101,8 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	statuses := check([]row{
 		{"100 101 102 103 200 201 202 203 204 205 206 207 208 226", activities.ErrorCloud, retried, "not the API's: a proxy's page may pass"},
 		{"300 301 302 303 304 305 307 308", activities.ErrorRequestRefused, final, "a redirect that is not followed: the base URI is wrong"},
-		{"400 401 402 403 405 406 407 409 410 411 412 413 414 415 416 417 418 422 424 426 428 431 451", activities.ErrorRequestRefused, final, "refused, now and later"},
+		{"401", activities.ErrorTokenRefused, final, "a person has to put the token right"},
+		{"400 402 403 405 406 407 409 410 411 412 413 414 415 416 417 418 422 424 426 428 431 451", activities.ErrorRequestRefused, final, "refused, now and later"},
 		{"404", activities.ErrorJobGone, final, "the import begins again with the description"},
 		{"408 421 423 425 499", activities.ErrorCloud, retried, "about this connection or this moment only"},
 		{"429", activities.ErrorRateLimited, retried, "when the API says"},

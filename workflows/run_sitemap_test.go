@@ -122,7 +122,7 @@ func TestSitemapIsRunUntilItsRecordsArePublished(t *testing.T) {
 	require.Len(t, s.created, 1)
 	require.True(t, strings.HasPrefix(s.created[0].CustomID, "scrapehaul-"), s.created[0].CustomID)
 	require.Equal(t, activities.CreateScrapingJobInput{
-		SitemapID: 12, Driver: "fast", PageLoadDelay: 1500 * time.Millisecond, RequestInterval: 2 * time.Second, Proxy: "1",
+		Account: sink.DefaultAccount, SitemapID: 12, Driver: "fast", PageLoadDelay: 1500 * time.Millisecond, RequestInterval: 2 * time.Second, Proxy: "1",
 		StartURLs: []string{"https://example.com"}, CustomID: s.created[0].CustomID, MinPageCredits: 7,
 	}, s.created[0])
 	require.Len(t, s.imports, 1)
