@@ -243,7 +243,7 @@ func (a *Activities) describeHeartbeating(
 	ctx context.Context, of *Account, earlier Progress, in DownloadScrapingJobInput, described Description,
 ) (Description, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	described, err := a.describe(ctx, of, in.ScrapingJobID, in.IfDue.Filter, described)
+	described, err := a.describe(ctx, of, in.ScrapingJobID, in.IfDue.Filter.For(of.name), described)
 	if err == nil {
 		timeStep(ctx, of.name, stepDescribe)
 	}

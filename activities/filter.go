@@ -1,10 +1,14 @@
 package activities
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/scrapehaul/scrapehaul/internal/validate"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -18,20 +22,54 @@ type Filter struct {
 	// Statuses are those in which a job is imported, of "finished", "stopped",
 	// "failed" and "shelved"; none means all.
 	Statuses []string `json:"statuses,omitempty"`
+	// Accounts say by name what is different for the jobs of an account.
+	Accounts map[string]AccountFilter `json:"accounts,omitempty"`
 }
 
-// Validate returns an error for each status that no ended job has.
+// AccountFilter is what an account has instead of the Filter's own; nil for the same.
+type AccountFilter struct {
+	SitemapNamePrefix *string   `json:"sitemap_name_prefix,omitempty"`
+	Tag               *string   `json:"tag,omitempty"`
+	Statuses          *[]string `json:"statuses,omitempty"`
+}
+
+// For returns the filter of the jobs of an account.
+func (f Filter) For(account string) Filter {
+	other := f.Accounts[cmp.Or(account, sink.DefaultAccount)]
+	f.Accounts = nil
+	if other.SitemapNamePrefix != nil {
+		f.SitemapNamePrefix = *other.SitemapNamePrefix
+	}
+	if other.Tag != nil {
+		f.Tag = *other.Tag
+	}
+	if other.Statuses != nil {
+		f.Statuses = *other.Statuses
+	}
+	return f
+}
+
+// Validate returns an error for each status that no ended job has, and for each name that
+// no account can have.
 func (f Filter) Validate() (problems []error) {
 	for _, status := range f.Statuses {
 		if !webscraper.Status(status).Terminal() {
 			problems = append(problems, fmt.Errorf("the filter's status %q is none of finished, stopped, failed and shelved", status))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.Accounts)) {
+		if err := validate.Account("the filter", name); err != nil {
+			problems = append(problems, err)
+		}
+		if statuses := f.Accounts[name].Statuses; statuses != nil {
+			problems = append(problems, Filter{Statuses: *statuses}.Validate()...)
+		}
+	}
 	return problems
 }
 
 // WhyOutside says in one sentence why a job is not let pass, as far as its
-// sitemap's name and its status tell; both may be "" when they are not known.
+// sitemap's name and its status tell, by the filter of its account; both may be "" when they are not known.
 // An empty reason says that the tag, if there is one, decides.
 func (f Filter) WhyOutside(sitemapName, status string) (reason string) {
 	switch {

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,4 +40,22 @@ func TestFilterSaysWhyAJobIsOutside(t *testing.T) {
 			require.Equal(t, test.want, test.filter.WhyOutside(test.sitemapName, test.status))
 		})
 	}
+}
+
+func TestAccountHasAnotherFilterWhereItSaysSo(t *testing.T) {
+	filter := activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"stopped"}, Accounts: map[string]activities.AccountFilter{
+		"acme":    {Tag: new(""), Statuses: &[]string{}},
+		"default": {SitemapNamePrefix: new("books")},
+	}}
+	require.Equal(t, activities.Filter{SitemapNamePrefix: "shop-", Statuses: []string{}}, filter.For("acme"))
+	require.Equal(t, activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"stopped"}}, filter.For("globex"))
+	require.Equal(t, activities.Filter{SitemapNamePrefix: "books", Tag: "prices", Statuses: []string{"stopped"}}, filter.For(""))
+	encoded, err := json.Marshal(filter)
+	require.NoError(t, err)
+	var decoded activities.Filter
+	require.NoError(t, json.Unmarshal(encoded, &decoded))
+	require.Equal(t, filter, decoded, "in the schedule and in workflows")
+	require.Empty(t, filter.Validate())
+	filter.Accounts = map[string]activities.AccountFilter{"Acme": {Statuses: &[]string{"done"}}}
+	require.Len(t, filter.Validate(), 2)
 }

@@ -61,6 +61,7 @@ func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScraping
 }
 
 func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
+	in.Filter = in.Filter.For(of.name)
 	listed, lastPage, err := of.cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{Tag: in.Filter.Tag}, in.Page)
 	if err != nil {
 		return FindDueScrapingJobsResult{}, cloudError{err}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -39,7 +42,7 @@ func (f *importFlags) taskQueue() string {
 
 // filterFlags say which jobs are imported without being asked for by hand.
 type filterFlags struct {
-	SitemapPrefix *string `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only jobs of sitemaps whose name begins with it."`
+	SitemapPrefix *string `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only jobs of sitemaps whose name begins with it. This and the next two: ;ACCOUNT=VALUE after it for an account that has another."`
 	Tag           *string `name:"filter-tag" env:"FILTER_TAG" help:"Only jobs of sitemaps with this tag."`
 	Statuses      *string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Only jobs that are finished, stopped or failed. Default: all that have ended."`
 }
@@ -78,9 +81,12 @@ var importSettings = []setting{
 	of("TASK_QUEUE", taskQueue, func(i *workflows.Installation) *string { return &i.TaskQueue }),
 	of("RECONCILE_EVERY", interval, func(i *workflows.Installation) *time.Duration { return &i.Every }),
 	of("HOLD_BEFORE_DELETE", hold, func(i *workflows.Installation) *string { return &i.Settings.HoldBeforeDelete }),
-	of("FILTER_SITEMAP_PREFIX", anything, func(i *workflows.Installation) *string { return &i.Settings.Filter.SitemapNamePrefix }),
-	of("FILTER_TAG", anything, func(i *workflows.Installation) *string { return &i.Settings.Filter.Tag }),
-	of("FILTER_STATUSES", statuses, func(i *workflows.Installation) *[]string { return &i.Settings.Filter.Statuses }),
+	ofFilter("FILTER_SITEMAP_PREFIX", anything, func(f *activities.Filter) *string { return &f.SitemapNamePrefix },
+		func(f *activities.AccountFilter) **string { return &f.SitemapNamePrefix }),
+	ofFilter("FILTER_TAG", anything, func(f *activities.Filter) *string { return &f.Tag },
+		func(f *activities.AccountFilter) **string { return &f.Tag }),
+	ofFilter("FILTER_STATUSES", statuses, func(f *activities.Filter) *[]string { return &f.Statuses },
+		func(f *activities.AccountFilter) **[]string { return &f.Statuses }),
 	of("SOURCE_FORMAT", format, func(i *workflows.Installation) *string { return &i.Settings.SourceFormat }),
 	of("SOURCE_RAW", (*program.Settings).Bool, func(i *workflows.Installation) *bool { return &i.Settings.SourceRaw }),
 	of("BATCH_RECORDS", number(1, workflows.MaxBatchRecords), func(i *workflows.Installation) *int { return &i.Settings.BatchRecords }),
@@ -96,17 +102,68 @@ var importSettings = []setting{
 func of[T any](name string, parse func(s *program.Settings, name, text string) T, at func(*workflows.Installation) *T) setting {
 	return setting{
 		name: name,
+		text: func(i *workflows.Installation) string { return valueText(*at(i)) },
+		set:  func(i *workflows.Installation, s *program.Settings, text string) { *at(i) = parse(s, name, text) },
+	}
+}
+
+func valueText(value any) string {
+	switch value := value.(type) {
+	case time.Duration:
+		return program.ShortDuration(value)
+	case []string:
+		return strings.Join(value, ",")
+	}
+	return fmt.Sprint(value)
+}
+
+// ofFilter is a setting of the filter: a value for all accounts, and for one that has
+// another ;ACCOUNT=VALUE after it.
+func ofFilter[T any](
+	name string, parse func(s *program.Settings, name, text string) T,
+	all func(*activities.Filter) *T, one func(*activities.AccountFilter) **T,
+) setting {
+	return setting{
+		name: name,
 		text: func(i *workflows.Installation) string {
-			switch value := any(*at(i)).(type) {
-			case time.Duration:
-				return program.ShortDuration(value)
-			case []string:
-				return strings.Join(value, ",")
-			default:
-				return fmt.Sprint(value)
+			text := valueText(*all(&i.Settings.Filter))
+			for _, account := range slices.Sorted(maps.Keys(i.Settings.Filter.Accounts)) {
+				other := i.Settings.Filter.Accounts[account]
+				if value := *one(&other); value != nil {
+					text += ";" + account + "=" + valueText(*value)
+				}
+			}
+			return text
+		},
+		set: func(i *workflows.Installation, s *program.Settings, text string) {
+			filter := &i.Settings.Filter
+			accounts := map[string]activities.AccountFilter{}
+			for account, other := range filter.Accounts {
+				*one(&other) = nil
+				accounts[account] = other
+			}
+			texts := strings.Split(text, ";")
+			*all(filter) = parse(s, name, texts[0])
+			for _, each := range texts[1:] {
+				account, text, ok := strings.Cut(strings.TrimSpace(each), "=")
+				other := accounts[account]
+				if !ok || validate.Account(name, account) != nil || *one(&other) != nil {
+					s.Problem("%s has %.60q after a semicolon: want ACCOUNT=VALUE, once for an account", name, each)
+					continue
+				}
+				value := parse(s, name, text)
+				if list, ok := any(&value).(*[]string); ok && *list == nil {
+					*list = []string{} // nil would be no other one
+				}
+				*one(&other) = &value
+				accounts[account] = other
+			}
+			maps.DeleteFunc(accounts, func(_ string, f activities.AccountFilter) bool { return f == activities.AccountFilter{} })
+			filter.Accounts = nil
+			if len(accounts) > 0 {
+				filter.Accounts = accounts
 			}
 		},
-		set: func(i *workflows.Installation, s *program.Settings, text string) { *at(i) = parse(s, name, text) },
 	}
 }
 

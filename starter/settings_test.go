@@ -130,7 +130,7 @@ func TestWhatIsGivenToACommandIsForItsImportsOnly(t *testing.T) {
 func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	namespace := newNamespace(t)
 	changed := []string{
-		"TASK_QUEUE=prices", "RECONCILE_EVERY=1h", "HOLD_BEFORE_DELETE=0", "FILTER_SITEMAP_PREFIX=shop-", "FILTER_TAG=prices", "FILTER_STATUSES=finished, failed",
+		"TASK_QUEUE=prices", "RECONCILE_EVERY=1h", "HOLD_BEFORE_DELETE=0", "FILTER_SITEMAP_PREFIX=shop-;globex=", "FILTER_TAG=prices; acme=books", "FILTER_STATUSES=finished, failed;acme=;globex=finished",
 		"SOURCE_FORMAT=csv", "SOURCE_RAW=true", "BATCH_RECORDS=1", "MAX_RECORD_BYTES=2", "MAX_REJECTED=3", "MIN_RECORDS_PERCENT=4", "REQUIRE_DATA_QUALITY=true",
 		"ATTENTION_TIMEOUT=90m", "WORKER_GONE_AFTER=1m30s", "HEARTBEAT_TIMEOUT=2s",
 	}
@@ -142,7 +142,9 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 			HoldBeforeDelete: "0", SourceFormat: "csv", SourceRaw: true, BatchRecords: 1, MaxRecordBytes: 2, MaxRejected: 3, MinRecordsPercent: 4,
 			RequireDataQuality: true,
 			AttentionTimeout:   "1h30m", WorkerGoneAfter: "1m30s", HeartbeatTimeout: "2s", SearchAttributes: there.Settings.SearchAttributes,
-			Filter: activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"finished", "failed"}},
+			Filter: activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"finished", "failed"}, Accounts: map[string]activities.AccountFilter{
+				"acme": {Tag: new("books"), Statuses: &[]string{}}, "globex": {SitemapNamePrefix: new(""), Statuses: &[]string{"finished"}},
+			}},
 		},
 	}, there)
 	require.Len(t, importSettings, len(changed))
@@ -160,7 +162,7 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	out := setUp(t, settings...)
 	require.Equal(t, len(back), strings.Count(out, " → "), out)
 	require.Contains(t, out, "HOLD_BEFORE_DELETE: 0 → 24h\n")
-	require.Contains(t, out, "FILTER_STATUSES: finished,failed → \"\"\n")
+	require.Contains(t, out, "FILTER_STATUSES: finished,failed;acme=;globex=finished → \"\"\n")
 	want := workflows.DefaultInstallation()
 	want.TaskQueue, want.Settings.SearchAttributes = "prices", there.Settings.SearchAttributes
 	require.Equal(t, want, installation(t, namespace))

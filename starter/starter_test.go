@@ -104,6 +104,9 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"WEBHOOK_TOKENS", "#" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 has a character"},
 		{"TEMPORAL_TLS", "perhaps", `TEMPORAL_TLS is "perhaps": want true or false`},
 		{"FILTER_STATUSES", "finished,done", `FILTER_STATUSES: the filter's status "done" is none of finished, stopped, failed and shelved`},
+		{"FILTER_STATUSES", "finished;acme=done", `FILTER_STATUSES: the filter's status "done" is none of`},
+		{"FILTER_TAG", "prices;Acme=books", `FILTER_TAG has "Acme=books" after a semicolon: want ACCOUNT=VALUE, once for an account`},
+		{"FILTER_TAG", "prices;acme=books;acme=", `FILTER_TAG has "acme=" after a semicolon`},
 		{"WEBHOOK_SIGNATURE_SECRET", "fifteen-bytes-x", "WEBHOOK_SIGNATURE_SECRET is 15 bytes long: want at least 16"},
 	} {
 		t.Run(c.want, func(t *testing.T) {

@@ -207,7 +207,7 @@ func (h *handler) handle(c *gin.Context) {
 			return
 		}
 	}
-	if reason := settings.Filter.WhyOutside(notification.SitemapName, notification.Status); reason != "" {
+	if reason := settings.Filter.For(notification.Account).WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
 		h.counters.count(answerFiltered)
 		c.JSON(http.StatusAccepted, filteredBody{Outcome: workflows.Filtered, Reason: reason})
