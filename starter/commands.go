@@ -138,7 +138,7 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 		}
 	}
 	if missing, err := workflows.MissingSearchAttributes(ctx, temporal, options.Namespace); err == nil {
-		i.Settings.SearchAttributes = len(missing) == 0
+		i.Settings.UseSearchAttributes(missing)
 	}
 	return temporal, *i, nil
 }

@@ -44,7 +44,7 @@ func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
 	err = registerSearchAttributes(ctx, temporal, options.Namespace, streams)
 	kept := &store{temporal: temporal, namespace: options.Namespace, given: given, move: c.MoveTaskQueue}
 	if err == nil {
-		kept.searchAttributes = new(true)
+		kept.missingAttributes = new([]string)
 	}
 	return errors.Join(err, kept.print(ctx, streams.Out))
 }

@@ -20,11 +20,11 @@ var errTaskQueue = errors.New("this namespace has another installation")
 // store writes what was given into the schedule of the reconciliation, the one home
 // of the settings that shape imports.
 type store struct {
-	temporal         client.Client
-	namespace        string
-	given            given
-	move             bool  // to the task queue that was given
-	searchAttributes *bool // nil: not known, so as they are
+	temporal          client.Client
+	namespace         string
+	given             given
+	move              bool      // to the task queue that was given
+	missingAttributes *[]string // nil: not known, so as they are
 
 	written workflows.Installation
 	isNew   bool
@@ -43,8 +43,8 @@ func (s *store) write(ctx context.Context) (changes []change, err error) {
 				"(TEMPORAL_NAMESPACE), or set TASK_QUEUE=%s; to move the one that is there, run starter setup --move-task-queue",
 				errTaskQueue, workflows.ReconcileScheduleID, s.namespace, was, i.TaskQueue, was)
 		}
-		if s.searchAttributes != nil {
-			i.Settings.SearchAttributes = *s.searchAttributes
+		if s.missingAttributes != nil {
+			i.Settings.UseSearchAttributes(*s.missingAttributes)
 		}
 		// It is asked once more what it changes, to see that it is there.
 		if len(made) > 0 {
@@ -146,7 +146,7 @@ func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 		return unknown
 	}
 	if unknown == nil {
-		kept.searchAttributes = new(len(missing) == 0)
+		kept.missingAttributes = &missing
 	}
 	changes, err := kept.write(ctx)
 	if err != nil {
@@ -176,16 +176,16 @@ func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 // schedule that was removed is put up again as it was.
 func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
-	kept.searchAttributes = nil
+	kept.missingAttributes = nil
 	if unknown == nil {
-		kept.searchAttributes = new(len(missing) == 0)
+		kept.missingAttributes = &missing
 	}
-	used := kept.written.Settings.SearchAttributes
+	used := kept.written.Settings
 	if _, err := kept.write(ctx); err != nil {
 		return err
 	}
 	c.latest.Store(new(kept.written.Settings))
-	if kept.written.Settings.SearchAttributes != used {
+	if now := kept.written.Settings; now.SearchAttributes != used.SearchAttributes || now.AccountAttribute != used.AccountAttribute {
 		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
 	}
 	return nil

@@ -218,7 +218,7 @@ func TestWatchedJobThatIsGoneIsReportedAsItWasPublished(t *testing.T) {
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true})
 	require.NoError(t, w.GetWorkflowError())
 	require.Equal(t, []contract.ScrapedJob{{
-		ScrapingJobID: jobID, SitemapName: "my-sitemap", Status: "finished", JobsFailed: 3,
+		ScrapingJobID: jobID, Account: sink.DefaultAccount, SitemapName: "my-sitemap", Status: "finished", JobsFailed: 3,
 		Outcome: contract.Published, ImportID: 7, Counts: sink.Counts{Records: 20},
 	}}, *told)
 }

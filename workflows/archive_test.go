@@ -25,7 +25,7 @@ func newGoneJob(t *testing.T) *world {
 func TestReimportOfAJobThatIsGoneTakesTheArchivedFile(t *testing.T) {
 	w := newGoneJob(t)
 	require.Equal(t, workflows.ImportScrapingJobResult{
-		ScrapingJobID: jobID, Counts: sink.Counts{Records: 20}, Bytes: 1000, SHA256: "abc", Outcome: workflows.Restored,
+		ScrapingJobID: jobID, Account: sink.DefaultAccount, Counts: sink.Counts{Records: 20}, Bytes: 1000, SHA256: "abc", Outcome: workflows.Restored,
 		Reason: "imported again from the archive: Web Scraper Cloud does not know this job any more",
 	}, w.run(t, "24h"))
 	require.Less(t, w.Now().Sub(w.start), time.Hour, "nothing is held")

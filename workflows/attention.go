@@ -76,6 +76,12 @@ func (w *importScrapingJob) keeps() bool {
 func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
 	w.takeSignals(ctx)
 	w.question.problem = problem
+	if failure, ok := errors.AsType[*temporal.ApplicationError](problem); ok && failure.HasDetails() {
+		var account string // whose token it is about
+		if failure.Details(&account) == nil && w.account == "" {
+			w.isOf(account)
+		}
+	}
 	if !w.question.retryable() && w.about(w.question.text()) != w.asked.About {
 		w.question.deadline = time.Time{}
 	}

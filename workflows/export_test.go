@@ -6,11 +6,13 @@ const (
 	StartImportsName     = startImportsName
 	TryAgainName         = tryAgainName
 	AttentionMemo        = attentionMemo
+	AccountMemo          = accountMemo
 )
 
 type (
 	StartImportsInput  = startImportsInput
 	StartImportsResult = startImportsResult
+	TryAgainInput      = tryAgainInput
 	TryAgainResult     = tryAgainResult
 	Signalling         = signalling
 )

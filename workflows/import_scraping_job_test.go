@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -47,6 +48,10 @@ type world struct {
 	outside  string                   // why the filter does not let the job pass
 	givenUp  []sink.ScrapingJob
 
+	earlierBuild bool // of the worker: it knows no account
+	refusals     []activities.RefuseScrapingJobInput
+	refuseFails  []error
+
 	described int
 	downloads []activities.DownloadScrapingJobInput
 	imports   []activities.ImportRecordsInput
@@ -72,7 +77,7 @@ func newWorld(t *testing.T, status string) *world {
 		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
 		found:                   true,
 		job: sink.ScrapingJob{
-			ScrapingJobID: jobID, SitemapID: 12, SitemapName: "my-sitemap", Status: status, StoredRecordCount: 20,
+			ScrapingJobID: jobID, Account: sink.DefaultAccount, SitemapID: 12, SitemapName: "my-sitemap", Status: status, StoredRecordCount: 20,
 		},
 		files: map[string]bool{},
 	}
@@ -82,7 +87,7 @@ func newWorld(t *testing.T, status string) *world {
 	for name, step := range map[string]any{
 		"DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
 		"RemoveFile": w.removeFile, "DeleteScrapingJob": w.delete,
-		"GiveUpScrapingJob": w.giveUp,
+		"GiveUpScrapingJob": w.giveUp, "RefuseScrapingJob": w.refuse,
 	} {
 		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}
@@ -110,6 +115,38 @@ func (w *world) call() time.Duration {
 	return w.onCall()
 }
 
+// describeAccount adds what the published import says of the account.
+func (w *world) describeAccount(account string, described *activities.Description) {
+	if w.earlierBuild {
+		described.Job.Account = ""
+		return
+	}
+	described.Account = cmp.Or(account, sink.DefaultAccount)
+	if w.published != nil && w.published.Account != "" {
+		switch owner := w.published.Account; account {
+		case "":
+			described.Account = owner
+		case owner:
+		default:
+			described.OtherAccount, described.Found, described.Job = owner, false, sink.ScrapingJob{}
+			return
+		}
+	}
+	if described.Found {
+		described.Job.Account = described.Account
+	}
+}
+
+func (w *world) refuse(_ context.Context, in activities.RefuseScrapingJobInput) error {
+	if len(w.refuseFails) > 0 {
+		err := w.refuseFails[0]
+		w.refuseFails = w.refuseFails[1:]
+		return err
+	}
+	w.refusals = append(w.refusals, in)
+	return nil
+}
+
 func (w *world) giveUp(_ context.Context, job sink.ScrapingJob) error {
 	w.givenUp = append(w.givenUp, job)
 	return nil
@@ -122,7 +159,8 @@ func (w *world) download(_ context.Context, in activities.DownloadScrapingJobInp
 		if wait := w.call(); wait > 0 {
 			return activities.DownloadScrapingJobResult{Wait: wait}, nil
 		}
-		result.Described = w.describe(in.IfDue.Filter)
+		result.Described = w.describe(in.IfDue.Filter.For(in.Account))
+		w.describeAccount(in.Account, result.Described)
 		if !w.found && in.IfDue.Again {
 			result.Archived = w.archived
 		}
@@ -241,7 +279,7 @@ func TestFinishedJobIsDeletedAfterTheHold(t *testing.T) {
 		t.Run("hold "+test.hold, func(t *testing.T) {
 			w := newWorld(t, "finished")
 			require.Equal(t, workflows.ImportScrapingJobResult{
-				ScrapingJobID: jobID, Counts: sink.Counts{Records: 20}, Bytes: 1000, SHA256: "abc", Outcome: workflows.Deleted,
+				ScrapingJobID: jobID, Account: sink.DefaultAccount, Counts: sink.Counts{Records: 20}, Bytes: 1000, SHA256: "abc", Outcome: workflows.Deleted,
 			}, w.run(t, test.hold))
 			require.Len(t, w.deletions, 1)
 			require.InDelta(t, test.want.Seconds(), w.deletions[0].Seconds(), 1)

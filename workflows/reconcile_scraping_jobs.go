@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -40,15 +43,19 @@ type ReconcileScrapingJobsInput struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// ByHand is set when a person waits for the result: calls of the API go first.
 	ByHand bool `json:"by_hand,omitempty"`
-	// Page and Result are set when a run goes on where the one before ended, because
-	// of the length of its history.
+	// Accounts are those to look at. Default: all that the workers have.
+	Accounts []string `json:"accounts,omitempty"`
+	// Lists and Result are set when a run goes on where the one before ended, because
+	// of the length of its history; Page in place of Lists if that was one of an earlier
+	// build.
+	Lists  []AccountList               `json:"lists,omitempty"`
 	Page   int                         `json:"page,omitempty"`
 	Result ReconcileScrapingJobsResult `json:"result,omitzero"`
 }
 
 // ReconcileScrapingJobsResult is the result of ReconcileScrapingJobs.
 type ReconcileScrapingJobsResult struct {
-	// Listed counts the jobs of the account that were looked at, Due those that
+	// Listed counts the jobs of the accounts that were looked at, Due those that
 	// have ended and are not published as they are.
 	Listed int `json:"listed"`
 	Due    int `json:"due"`
@@ -60,6 +67,8 @@ type ReconcileScrapingJobsResult struct {
 	// WhyRefused says why of the first 10. The next reconciliation tries again.
 	Refused    int      `json:"refused,omitempty"`
 	WhyRefused []string `json:"why_refused,omitempty"`
+	// FailedAccounts are those whose jobs could not be looked at; the others' were.
+	FailedAccounts []FailedAccount `json:"failed_accounts,omitempty"`
 	// Removing is set when leftovers are still being removed, by a workflow of its
 	// own: they are not counted here.
 	Removing bool `json:"removing,omitempty"`
@@ -71,33 +80,41 @@ type ReconcileScrapingJobsResult struct {
 	RemovedArchivedFiles int `json:"removed_archived_files,omitempty"`
 }
 
-// ReconcileScrapingJobs starts the import of every scraping job of the account
+// FailedAccount says in one sentence why an account's jobs could not be looked at.
+type FailedAccount struct {
+	Account string `json:"account"`
+	Reason  string `json:"reason"`
+}
+
+// ReconcileScrapingJobs starts the import of every scraping job of the accounts
 // that has ended and is not published with its present content, so that a job
 // whose notifications were all lost is imported all the same. Beside that it
 // removes what runs that no longer exist have left.
+//
+// No account waits for another. It fails if no account's list can be read.
 func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
 	settings, problems := in.Settings.parse()
 	if len(problems) > 0 {
 		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
 	}
-	r := reconciliation{in: in, settings: settings, page: max(in.Page, 1), result: in.Result}
+	r := reconciliation{in: in, settings: settings, lists: in.Lists, result: in.Result}
 	// What takes long to remove, or cannot be, keeps no job waiting.
 	removed, setRemoved := workflow.NewFuture(ctx)
-	if in.Page > 0 || in.DryRun {
+	if in.Page > 0 || len(in.Lists) > 0 || in.DryRun {
 		setRemoved.SetValue(nil)
 	} else {
 		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeBeside(ctx)) })
 	}
-	more, err := r.startDueImports(ctx)
+	more, err := r.readLists(ctx)
 	if !in.DryRun && !more && err == nil {
-		err = r.tryAgain(ctx)
+		err = r.tryAgain(ctx, r.readAccounts())
 	}
 	leftovers := removed.Get(ctx, nil)
 	switch {
 	case err != nil:
 		return r.result, err
 	case more:
-		in.Page, in.Result = r.page, r.result
+		in.Page, in.Lists, in.Result = 0, r.lists, r.result
 		return r.result, workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, in)
 	}
 	return r.result, leftovers
@@ -106,48 +123,163 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 type reconciliation struct {
 	in       ReconcileScrapingJobsInput
 	settings settings
-	page     int
+	lists    []AccountList
 	result   ReconcileScrapingJobsResult
 }
 
-// startDueImports goes through the account's jobs page by page; more is set when
-// another run has to go on. A job that moves to an earlier page while another one
-// is deleted is looked at by the next reconciliation.
-func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err error) {
-	for last := false; !last; {
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			return true, nil
+// AccountList is how far reconciliation has read the list of an account's jobs.
+type AccountList struct {
+	Account string `json:"account,omitempty"`
+	// Page is the next one.
+	Page int `json:"page"`
+	// Read is set when there is no further one, Failed, in one sentence, when the list
+	// could not be read.
+	Read   bool   `json:"read,omitempty"`
+	Failed string `json:"failed,omitempty"`
+}
+
+// readLists goes through the lists of all accounts at once; more is set when another run
+// has to go on.
+func (r *reconciliation) readLists(ctx workflow.Context) (more bool, err error) {
+	if err := r.listAccounts(ctx); err != nil {
+		return false, err
+	}
+	failures := make([]error, len(r.lists))
+	all := workflow.NewWaitGroup(ctx)
+	for i := range r.lists {
+		list := &r.lists[i]
+		switch {
+		case list.Read || list.Failed != "":
+			continue
+		case len(r.lists) == 1: // as earlier builds, in this order with what is removed
+			failures[i] = r.startDueImports(ctx, list)
+			continue
 		}
+		all.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer all.Done()
+			failures[i] = r.startDueImports(ctx, list)
+		})
+	}
+	all.Wait(ctx)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	for i, failure := range failures {
+		if list := &r.lists[i]; failure != nil {
+			list.Failed = Sentence(failure)
+			workflow.GetLogger(ctx).Warn("The scraping jobs of an account were not looked at", "account", list.Account, "Error", failure)
+		}
+		more = more || !r.lists[i].Read && r.lists[i].Failed == ""
+	}
+	if more {
+		return true, nil
+	}
+	return false, r.failed(failures)
+}
+
+// failed notes the accounts whose list could not be read, and is an error when there is no
+// other.
+func (r *reconciliation) failed(failures []error) error {
+	r.result.FailedAccounts = nil
+	var sentences []string
+	for _, list := range r.lists {
+		if list.Failed != "" {
+			r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{list.Account, list.Failed})
+			sentences = append(sentences, list.Failed)
+		}
+	}
+	switch {
+	case len(sentences) < max(len(r.lists), 1):
+		return nil
+	case len(failures) == 1 && failures[0] != nil:
+		return failures[0]
+	}
+	return temporal.NewApplicationError(strings.Join(sentences, "; "), activities.ErrorOther)
+}
+
+// listAccounts finds out whose lists there are, unless an earlier run has.
+func (r *reconciliation) listAccounts(ctx workflow.Context) error {
+	accounts := r.in.Accounts
+	switch {
+	case len(r.lists) > 0:
+		return nil
+	case workflow.GetVersion(ctx, "accounts", workflow.DefaultVersion, 1) == workflow.DefaultVersion:
+		accounts = []string{""}
+	case len(accounts) == 0:
+		if err := workflow.ExecuteActivity(shortStep(ctx, "list the accounts"), a.ListAccounts).Get(ctx, &accounts); err != nil {
+			return err
+		}
+	}
+	for _, account := range accounts {
+		list := AccountList{Account: account, Page: 1}
+		if !isNamed(account) {
+			list.Page = max(r.in.Page, 1) // where a run of an earlier build has stopped
+		}
+		r.lists = append(r.lists, list)
+	}
+	return nil
+}
+
+// readAccounts are those whose lists were read.
+func (r *reconciliation) readAccounts() (accounts []string) {
+	for _, list := range r.lists {
+		if list.Read && list.Account != "" {
+			accounts = append(accounts, list.Account)
+		}
+	}
+	return accounts
+}
+
+// startDueImports goes through an account's jobs page by page, until another run has to go
+// on. A job that moves to an earlier page while another one is deleted is looked at by the
+// next reconciliation.
+func (r *reconciliation) startDueImports(ctx workflow.Context, list *AccountList) error {
+	what := "list scraping jobs"
+	if isNamed(list.Account) {
+		what += " of account " + list.Account
+	}
+	for !list.Read && !isLong(ctx) {
 		r.show(ctx, "")
 		var page activities.FindDueScrapingJobsResult
-		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
-			activities.FindDueScrapingJobsInput{Page: r.page, Filter: r.in.Settings.Filter, ByHand: r.in.ByHand}).Get(ctx, &page)
+		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("%s, page %d", what, list.Page)), a.FindDueScrapingJobs,
+			activities.FindDueScrapingJobsInput{Account: list.Account, Page: list.Page, Filter: r.in.Settings.Filter, ByHand: r.in.ByHand}).Get(ctx, &page)
 		switch {
 		case err != nil:
 		case page.Wait > 0:
 			err = r.awaitCall(ctx, page.Wait)
 		default:
-			last = page.Last
-			r.page++
-			err = r.startImports(ctx, page)
+			if err = r.startImports(ctx, page); err == nil {
+				list.Page, list.Read = list.Page+1, page.Last
+			}
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
 	workflow.SetCurrentDetails(ctx, r.counts())
-	return false, nil
+	return nil
 }
 
-// awaitCall waits for the call that the account has promised to this workflow.
+// awaitCall waits for the call that the account has promised to this workflow, or until
+// another run has to go on, for which other accounts wait.
 func (r *reconciliation) awaitCall(ctx workflow.Context, wait time.Duration) error {
 	what := "wait for the API's limit of calls until " + workflow.Now(ctx).Add(wait).UTC().Format("2006-01-02 15:04:05 UTC")
 	r.show(ctx, "; "+what)
+	if len(r.lists) > 1 {
+		return await(ctx, wait, what, func() bool { return isLong(ctx) })
+	}
 	return workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
 }
 
 func (r *reconciliation) show(ctx workflow.Context, note string) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %s%s", r.page, r.counts(), note))
+	at := ""
+	for _, list := range r.lists {
+		if at += ", page " + strconv.Itoa(list.Page); len(r.lists) > 1 {
+			at += " of " + list.Account
+		}
+	}
+	workflow.SetCurrentDetails(ctx, at[len(", "):]+"; "+r.counts()+note)
 }
 
 func (r *reconciliation) counts() string {

@@ -153,6 +153,13 @@ type account struct {
 	refused []string // of each page
 	waits   []time.Duration
 	lists   []activities.FindDueScrapingJobsInput
+	// accounts are the workers', fails says why the list of one cannot be read.
+	accounts   []string
+	fails      func(account string) error
+	waitsOf    map[string][]time.Duration
+	onList     func(activities.FindDueScrapingJobsInput)
+	removals   int
+	triedAgain [][]string
 	// temporal, if set, gets the signals of StartImports and TryAgain.
 	temporal *signals
 
@@ -164,7 +171,7 @@ type account struct {
 
 func newAccount(pages ...[]activities.DueScrapingJob) *account {
 	var suite testsuite.WorkflowTestSuite
-	a := &account{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), pages: pages}
+	a := &account{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), pages: pages, accounts: []string{sink.DefaultAccount}}
 	a.listSpools = func() (activities.ListSpoolsResult, error) {
 		return activities.ListSpoolsResult{TaskQueues: []string{"queue@one", "queue@two"}}, nil
 	}
@@ -176,6 +183,18 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 	for name, step := range map[string]any{
 		"FindDueScrapingJobs": func(_ context.Context, in activities.FindDueScrapingJobsInput) (activities.FindDueScrapingJobsResult, error) {
 			a.lists = append(a.lists, in)
+			if a.onList != nil {
+				a.onList(in)
+			}
+			if waits := a.waitsOf[in.Account]; len(waits) > 0 {
+				a.waitsOf[in.Account] = waits[1:]
+				return activities.FindDueScrapingJobsResult{Wait: waits[0]}, nil
+			}
+			if a.fails != nil {
+				if err := a.fails(in.Account); err != nil {
+					return activities.FindDueScrapingJobsResult{}, err
+				}
+			}
 			if len(a.waits) > 0 {
 				wait := a.waits[0]
 				a.waits = a.waits[1:]
@@ -200,11 +219,16 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 		"ListSpools": func(context.Context) (activities.ListSpoolsResult, error) {
 			return a.listSpools()
 		},
-		"SweepSpool":              func(context.Context) (activities.Removed, error) { return a.sweep() },
-		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) { return a.remove() },
-		workflows.TryAgainName: func(ctx context.Context) (workflows.TryAgainResult, error) {
+		"SweepSpool": func(context.Context) (activities.Removed, error) { return a.sweep() },
+		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) {
+			a.removals++
+			return a.remove()
+		},
+		"ListAccounts": func(context.Context) ([]string, error) { return a.accounts, nil },
+		workflows.TryAgainName: func(ctx context.Context, in workflows.TryAgainInput) (workflows.TryAgainResult, error) {
+			a.triedAgain = append(a.triedAgain, in.Accounts)
 			if a.temporal != nil {
-				return workflows.TryEachAgain(ctx, a.temporal)
+				return workflows.TryEachAgain(ctx, a.temporal, in)
 			}
 			return workflows.TryAgainResult{Imports: 5}, nil
 		},
@@ -279,7 +303,8 @@ func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: true, DryRun: true})
 	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, Jobs: due(1, 2)}, result)
 	require.Equal(t, []activities.FindDueScrapingJobsInput{
-		{Page: 1, ByHand: true}, {Page: 1, ByHand: true}, {Page: 1, ByHand: true}, {Page: 2, ByHand: true},
+		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 1, ByHand: true},
+		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 2, ByHand: true},
 	}, a.lists)
 	require.Equal(t, []string{"7m0s", "20s"}, timers)
 	require.WithinRange(t, a.Now(), begun.Add(440*time.Second), begun.Add(450*time.Second))

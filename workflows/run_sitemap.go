@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
@@ -109,6 +110,9 @@ func newSitemapRun(ctx workflow.Context, in RunSitemapInput) (*sitemapRun, error
 		if value != contract.Return && value != contract.Wait && value != contract.Fail {
 			problems = append(problems, fmt.Errorf("%s is %q: want %q, %q or %q", name, value, contract.Return, contract.Wait, contract.Fail))
 		}
+	}
+	if err := validate.Account("account", in.Account); err != nil {
+		problems = append(problems, err)
 	}
 	number("sitemap_id", in.SitemapID, 1)
 	number("page_load_delay", in.PageLoadDelay, 0)
@@ -308,7 +312,10 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in),
 	}
 	if r.settings.SearchAttributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(Notification{}, StepScrape)...)
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(r.settings.searchAttributes(Notification{Account: r.in.Account}, StepScrape)...)
+	}
+	if isNamed(r.in.Account) {
+		options.Memo = map[string]any{accountMemo: r.in.Account}
 	}
 	outlives, _ := workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the import
 	for {
@@ -331,6 +338,8 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
 	policy, kind, what := contract.Return, "", ""
 	switch {
+	case job.Account != "" && job.Account != r.in.Account:
+		policy, kind, what = contract.Fail, contract.ErrorNotPublished, "was not published: "+activities.RefusedReason(r.jobID, r.in.Account, job.Account)
 	case job.Outcome == contract.Published && job.Status != "finished":
 		policy, kind = r.in.IfNotFinished, contract.ErrorNotFinished
 		what = fmt.Sprintf("ended as %q; its %s are published", job.Status, records(job.Records))
@@ -373,6 +382,9 @@ func (r *sitemapRun) show(ctx workflow.Context, state, note string) {
 	table := rows{&text}
 	fmt.Fprintf(&text, "**%s**%s\n", state, escape(note))
 	table.begin()
+	if isNamed(r.in.Account) {
+		table.add("account", r.in.Account)
+	}
 	table.add("sitemap", strconv.FormatInt(r.in.SitemapID, 10))
 	for _, job := range r.jobs {
 		table.add("job "+WorkflowID(job.ScrapingJobID), fmt.Sprintf("%s, %s, %s", escape(job.Status), job.Outcome, records(job.Records)))

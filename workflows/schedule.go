@@ -94,8 +94,11 @@ func Reconcile(ctx context.Context, c client.Client, taskQueue string, in Reconc
 	if in.DryRun {
 		id, summary = ReconcileScheduleID+"-dry-run", "find scraping jobs that are not imported, and only look"
 	}
+	for _, account := range in.Accounts {
+		id, summary = id+"-"+account, summary+", account "+account
+	}
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: taskQueue, StaticSummary: summary, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		ID: id, TaskQueue: taskQueue, StaticSummary: truncate(summary, maxSummary), WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, ReconcileScrapingJobsName, in)
 	if err != nil {
 		return nil, fmt.Errorf("starting workflow %s: %w", id, err)

@@ -24,6 +24,9 @@ var (
 	sitemapNameAttribute = temporal.NewSearchAttributeKeyKeyword("SitemapName")
 	// customIDAttribute is the job's custom_id.
 	customIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
+	// AccountAttribute is the account of Web Scraper Cloud that has the job. The others do
+	// without: an installation may have registered them before there were accounts.
+	AccountAttribute = temporal.NewSearchAttributeKeyKeyword("WebScraperAccount")
 	// ImportStateAttribute is StepScrape while RunSitemap waits for the job's end, StepImport
 	// until the import is published, then StepHold, or StepNeedsAttention. Each change adds
 	// an event to the import's history.
@@ -47,8 +50,11 @@ func stateIn(step Step) Step {
 }
 
 // searchAttributes are those of an import, as far as the job is known.
-func searchAttributes(job Notification, state Step) []temporal.SearchAttributeUpdate {
+func (s Settings) searchAttributes(job Notification, state Step) []temporal.SearchAttributeUpdate {
 	updates := []temporal.SearchAttributeUpdate{ImportStateAttribute.ValueSet(string(state))}
+	if s.AccountAttribute && job.Account != "" {
+		updates = append(updates, AccountAttribute.ValueSet(job.Account))
+	}
 	for _, known := range []struct {
 		attribute temporal.SearchAttributeKeyKeyword
 		value     string
@@ -72,8 +78,8 @@ func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 	if !w.settings.SearchAttributes || state == "" || state == stateIn(w.step) {
 		return
 	}
-	err := workflow.UpsertTypedSearchAttributes(ctx, searchAttributes(Notification{
-		Status: w.job.Status, SitemapName: w.job.SitemapName, CustomID: w.job.CustomID,
+	err := workflow.UpsertTypedSearchAttributes(ctx, w.settings.searchAttributes(Notification{
+		Account: w.account, Status: w.job.Status, SitemapName: w.job.SitemapName, CustomID: w.job.CustomID,
 	}, state)...)
 	if err != nil {
 		w.logger.Warn("The import is not found by its state", "State", state, "Error", err)
@@ -83,12 +89,12 @@ func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 // SearchAttributes are all search attributes of imports.
 func SearchAttributes() []temporal.SearchAttributeKeyKeyword {
 	return []temporal.SearchAttributeKeyKeyword{
-		scrapingJobStatusAttribute, sitemapNameAttribute, customIDAttribute, ImportStateAttribute,
+		scrapingJobStatusAttribute, sitemapNameAttribute, customIDAttribute, ImportStateAttribute, AccountAttribute,
 	}
 }
 
 // MissingSearchAttributes returns the names of those of imports that the namespace does
-// not have as Keywords. A workflow may set them when there are none.
+// not have as Keywords; see [Settings.UseSearchAttributes].
 func MissingSearchAttributes(ctx context.Context, c client.Client, namespace string) (missing []string, err error) {
 	registered, err := RegisteredSearchAttributes(ctx, c, namespace)
 	if err != nil {

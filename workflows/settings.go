@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -49,9 +50,19 @@ type Settings struct {
 	// SearchAttributes says that the namespace has those of SearchAttributes, so
 	// that imports set them. A start that sets others is refused.
 	SearchAttributes bool `json:"search_attributes,omitempty"`
+	// AccountAttribute says that it has AccountAttribute, too.
+	AccountAttribute bool `json:"account_attribute,omitempty"`
 	// Filter is what a job has to pass to be imported without being asked for by
 	// hand. A re-import takes no notice of it. Default: all pass.
 	Filter activities.Filter `json:"filter,omitzero"`
+}
+
+// UseSearchAttributes has imports set the search attributes that the namespace has: it
+// does without the missing ones.
+func (s *Settings) UseSearchAttributes(missing []string) {
+	without := slices.Contains(missing, AccountAttribute.GetName())
+	s.SearchAttributes = len(missing) == 0 || without && len(missing) == 1
+	s.AccountAttribute = s.SearchAttributes && !without
 }
 
 // DefaultSettings are those in force where Settings name none.

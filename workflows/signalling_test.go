@@ -29,6 +29,9 @@ type signals struct {
 	refuses   func(workflowID string) error
 	takes     time.Duration
 	open      map[string]string // problems by workflow ID
+	account   map[string]string // by workflow ID, where it is a named one
+	started   map[string]workflows.ImportScrapingJobInput
+	memos     map[string]map[string]any
 }
 
 type signalled struct {
@@ -50,7 +53,11 @@ func (s *signals) DescribeWorkflowExecution(_ context.Context, id, _ string) (*w
 	}}, nil
 }
 
-func (s *signals) SignalWithStartWorkflow(ctx context.Context, id, _ string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+func (s *signals) SignalWithStartWorkflow(ctx context.Context, id, _ string, _ any, options client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	if s.started == nil {
+		s.started, s.memos = map[string]workflows.ImportScrapingJobInput{}, map[string]map[string]any{}
+	}
+	s.started[id], s.memos[id] = args[0].(workflows.ImportScrapingJobInput), options.Memo
 	return signalled{id: id}, s.SignalWorkflow(ctx, id, "", "", nil)
 }
 
@@ -79,9 +86,15 @@ func (s *signals) ListWorkflow(_ context.Context, _ *workflowservice.ListWorkflo
 		if err != nil {
 			return nil, err
 		}
+		fields := map[string]*commonpb.Payload{workflows.AttentionMemo: kind}
+		if account := s.account[id]; account != "" {
+			if fields[workflows.AccountMemo], err = converter.GetDefaultDataConverter().ToPayload(account); err != nil {
+				return nil, err
+			}
+		}
 		page.Executions = append(page.Executions, &workflowpb.WorkflowExecutionInfo{
 			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: "of-" + id},
-			Memo:      &commonpb.Memo{Fields: map[string]*commonpb.Payload{workflows.AttentionMemo: kind}},
+			Memo:      &commonpb.Memo{Fields: fields},
 		})
 	}
 	return &page, nil

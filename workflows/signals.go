@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -30,11 +31,11 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		if !w.signals[NotificationSignal].ReceiveAsync(&notification) {
 			break
 		}
-		var said Notification // one that was sent by hand may say anything
-		if notification.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(notification.Payload(), &said) == nil {
-			if w.refuses(ctx, said.Account) {
-				continue
-			}
+		said, ok := readNotification(notification)
+		if w.refuses(ctx, said.Account) {
+			continue
+		}
+		if ok {
 			w.hear(said.SitemapName, said.Status, 0)
 		}
 		w.askCheck(ctx)
@@ -46,7 +47,14 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 			w.asked.EndedAt = workflow.Now(ctx)
 		}
 	}
-	if w.arrived(ReimportSignal) {
+	for {
+		var reimporting converter.RawValue
+		if !w.signals[ReimportSignal].ReceiveAsync(&reimporting) {
+			break
+		}
+		if said, _ := readNotification(reimporting); w.refuses(ctx, said.Account) {
+			continue
+		}
 		w.asked.Request, w.asked.ByHand, w.question.deadline = max(w.asked.Request, reimport), true, time.Time{}
 	}
 	w.takeWatchers(ctx)
@@ -73,18 +81,28 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	}
 }
 
+// readNotification is what a signal says of the job: one that was sent by hand may say
+// anything.
+func readNotification(input converter.RawValue) (said Notification, ok bool) {
+	ok = input.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(input.Payload(), &said) == nil
+	return said, ok
+}
+
 // refuses reports whether a signal is about the job of another account, and if so has that
-// recorded in parallel to the rounds.
+// recorded in parallel to the rounds; the run does not close before it is.
 func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
+	if validate.Account("", account) != nil { // sent by hand
+		account = ""
+	}
 	if account == "" || w.account == "" || account == w.account {
-		w.account = cmp.Or(w.account, account)
+		w.isOf(cmp.Or(w.account, account))
 		return false
 	}
 	refusal := activities.RefuseScrapingJobInput{ScrapingJobID: w.id, Account: account, Owner: w.account}
 	disconnected, _ := workflow.NewDisconnectedContext(ctx)
-	w.removals.Add(1)
+	w.refusing++
 	workflow.Go(disconnected, func(ctx workflow.Context) {
-		defer w.removals.Done()
+		defer func() { w.refusing-- }()
 		if err := workflow.ExecuteActivity(shortStep(ctx, "refuse the job of account "+account), a.RefuseScrapingJob, refusal).Get(ctx, nil); err != nil {
 			w.logger.Warn("A refused job was not recorded", "Account", account, "Error", err)
 		}

@@ -51,7 +51,12 @@ func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int
 // ReimportOf is Reimport for a job of an account that has published none of its imports
 // yet. An empty account is that of the job's published import, or else the default one.
 func ReimportOf(ctx context.Context, c Client, taskQueue, account string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
-	return signalWithStart(ctx, c, taskQueue, ReimportSignal, nil, Notification{ScrapingJobID: scrapingJobID, Account: account}, "re-import by hand", settings)
+	job := Notification{ScrapingJobID: scrapingJobID, Account: account}
+	var payload any // which a running import compares
+	if account != "" {
+		payload = job
+	}
+	return signalWithStart(ctx, c, taskQueue, ReimportSignal, payload, job, "re-import by hand", settings)
 }
 
 // StartRunSitemap starts the workflow RunSitemap. Called again with the same custom ID, it
@@ -61,6 +66,9 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
 	if len(name) > maxSummary { // Temporal takes no longer IDs
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
+	}
+	if isNamed(in.Account) {
+		name = in.Account + "-" + name
 	}
 	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
 	run, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
@@ -89,7 +97,7 @@ func signalWithStart(
 		StaticSummary: truncate(summary, maxSummary),
 	}
 	if settings.SearchAttributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(searchAttributes(job, StepImport)...)
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(settings.searchAttributes(job, StepImport)...)
 	}
 	if isNamed(job.Account) {
 		options.Memo = map[string]any{accountMemo: job.Account}

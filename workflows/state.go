@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
@@ -20,7 +21,7 @@ import (
 // importScrapingJob is one run of the workflow. Its state is grouped by how long
 // it lives.
 type importScrapingJob struct {
-	// account has the job, "" until it is known.
+	// account has the job, "" until it is known; then it stays the same.
 	account string
 
 	// Fixed for the run.
@@ -62,6 +63,8 @@ type importScrapingJob struct {
 	// nothing waits for but the end.
 	downloads int
 	removals  workflow.WaitGroup
+	// refusing counts the signals of another account that are being recorded.
+	refusing int
 }
 
 // a names the activities; it is never called.
@@ -74,12 +77,16 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
 	}
 	parsed, problems := in.Settings.parse()
+	if in.Account != "" {
+		if err := validate.Account("account", in.Account); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	if len(problems) > 0 {
 		return nil, invalidInput(errors.Join(problems...))
 	}
 	w := &importScrapingJob{
 		id:       id,
-		account:  in.Account,
 		settings: parsed,
 		logger:   log.With(workflow.GetLogger(ctx), "scrapingjob_id", id),
 		signals:  listen(ctx),
@@ -90,9 +97,21 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		removals: workflow.NewWaitGroup(ctx),
 	}
 	w.takeOver(ctx, in.Carried)
+	w.isOf(in.Account)
+	if in.Account == "" && (w.job.ScrapingJobID != 0 || w.published.ImportID != 0) {
+		w.isOf(sink.DefaultAccount) // described by an earlier build, which knew no other
+	}
 	w.reportToWatchers(ctx, in.Carried == nil)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
+}
+
+// isOf notes the account that has the job.
+func (w *importScrapingJob) isOf(account string) {
+	if account != "" && account != w.account {
+		w.account = account
+		w.logger = log.With(w.logger, "account", account)
+	}
 }
 
 func invalidInput(err error) error {
@@ -251,7 +270,14 @@ func (w *importScrapingJob) due() *activities.IfDue {
 
 // learn notes what the job was found to be.
 func (w *importScrapingJob) learn(described activities.Description) {
-	w.account = cmp.Or(described.Account, w.account)
+	if described.Found || described.Published != nil {
+		// A signal may have said another one meanwhile. Earlier builds knew the default one only.
+		w.isOf(cmp.Or(described.Account, w.account, sink.DefaultAccount))
+	}
+	if described.OtherAccount != "" {
+		w.scraping = false
+		return
+	}
 	if found := described.Published; found != nil {
 		if found.ImportID != w.published.ImportID {
 			w.published = published{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -20,31 +21,37 @@ type tryAgainResult struct {
 	Imports int `json:"imports"`
 }
 
+// tryAgainInput names accounts; without any, an import of every account tries again.
+type tryAgainInput struct {
+	Accounts []string `json:"accounts,omitempty"`
+}
+
 // tryAgain has the imports that need attention try again, where that can help: also
-// those that are published and wait only for their deletion, which are not due. The
-// account's list has been read before, so the token is right.
-func (r *reconciliation) tryAgain(ctx workflow.Context) error {
+// those that are published and wait only for their deletion, which are not due. It is for
+// accounts whose list has been read, so that the token is right.
+func (r *reconciliation) tryAgain(ctx workflow.Context, accounts []string) error {
 	if workflow.GetVersion(ctx, "try-again", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil
 	}
 	var result tryAgainResult
-	err := workflow.ExecuteActivity(longStep(ctx, "have what needs attention try again"), tryAgainName).Get(ctx, &result)
+	err := workflow.ExecuteActivity(longStep(ctx, "have what needs attention try again"), tryAgainName, tryAgainInput{accounts}).Get(ctx, &result)
 	r.result.TriedAgain = result.Imports
 	return err
 }
 
 // tryAgain is an activity. Each import decides by itself whether trying again can
 // help.
-func tryAgain(ctx context.Context) (tryAgainResult, error) {
-	return tryEachAgain(ctx, activity.GetClient(ctx))
+func tryAgain(ctx context.Context, in tryAgainInput) (tryAgainResult, error) {
+	return tryEachAgain(ctx, activity.GetClient(ctx), in)
 }
 
-func tryEachAgain(ctx context.Context, c client.Client) (tryAgainResult, error) {
+func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAgainResult, error) {
 	progress := resumeSignalling(ctx)
 	var jobs []int64
-	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, _, problem string) {
+	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
-		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && retryable(problem) {
+		read := len(in.Accounts) == 0 || slices.Contains(in.Accounts, account)
+		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && retryable(problem) {
 			jobs = append(jobs, job)
 		}
 	})

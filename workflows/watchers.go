@@ -75,11 +75,12 @@ func (w *importScrapingJob) reportText() string {
 	return fmt.Sprintf("import %d: %s %s", w.report.ImportID, w.report.Outcome, w.report.Reason)
 }
 
-// awaitReported waits until all watchers have the current report, new ones included.
+// awaitReported waits until all watchers have the current report, new ones included, and
+// what signals of another account have brought is recorded.
 func (w *importScrapingJob) awaitReported(ctx workflow.Context) {
 	_ = workflow.Await(ctx, func() bool { // only used with a disconnected context
 		w.takeSignals(ctx)
-		return w.unreported() < 0
+		return w.unreported() < 0 && w.refusing == 0
 	})
 }
 

@@ -156,7 +156,7 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 	namespace := s.Env.TemporalNamespace
 	missing, err := workflows.MissingSearchAttributes(t.Context(), s.Temporal, namespace)
 	require.NoError(t, err)
-	require.Len(t, missing, 4)
+	require.Len(t, missing, 5)
 	requireNeedingAttention(t, s, attention)
 
 	// These runs were begun without the search attributes: they are found still.

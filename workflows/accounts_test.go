@@ -1,0 +1,368 @@
+package workflows_test
+
+import (
+	"cmp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
+)
+
+// importOf runs the import of an account's job to its end.
+func (w *world) importOf(t *testing.T, account, hold string) (result workflows.ImportScrapingJobResult) {
+	t.Helper()
+	w.settings.HoldBeforeDelete = hold
+	return w.goOn(t, workflows.ImportScrapingJobInput{ScrapingJobID: jobID, Account: account, Settings: w.settings})
+}
+
+func sorted(refusals []activities.RefuseScrapingJobInput) []activities.RefuseScrapingJobInput {
+	return slices.SortedFunc(slices.Values(refusals), func(a, b activities.RefuseScrapingJobInput) int { return cmp.Compare(a.Account, b.Account) })
+}
+
+func (w *world) notifyAfter(delay time.Duration, account string) {
+	w.RegisterDelayedCallback(func() {
+		w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Account: account, Status: "finished"})
+	}, delay)
+}
+
+func TestSignalsOfAnotherAccountAreRefusedAndTheImportGoesOn(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.notifyAfter(time.Hour, "globex")
+	w.RegisterDelayedCallback(func() {
+		w.SignalWorkflow(workflows.ReconciliationSignal, sink.ScrapingJob{ScrapingJobID: jobID, Account: "globex", StoredRecordCount: 7})
+		w.SignalWorkflow(workflows.ReimportSignal, workflows.Notification{ScrapingJobID: jobID, Account: "default"})
+	}, 2*time.Hour)
+	w.notifyAfter(3*time.Hour, "acme")
+	w.notifyAfter(3*time.Hour, "No Account") // by hand: which one is not said
+	result := w.importOf(t, "acme", "24h")
+	require.Equal(t, workflows.Deleted, result.Outcome)
+	require.Equal(t, "acme", result.Account)
+	require.Equal(t, []activities.RefuseScrapingJobInput{
+		{ScrapingJobID: jobID, Account: "default", Owner: "acme"}, {ScrapingJobID: jobID, Account: "globex", Owner: "acme"},
+		{ScrapingJobID: jobID, Account: "globex", Owner: "acme"},
+	}, sorted(w.refusals))
+	require.Len(t, w.imports, 1)
+	require.Equal(t, 3, w.described, "at the start, for acme's own notification, and for that of nobody")
+	require.InDelta(t, (24 * time.Hour).Seconds(), w.deletions[0].Seconds(), 60)
+	require.Equal(t, "acme", w.deletes[0].Job.Account)
+}
+
+func TestRunDoesNotCloseBeforeARefusalIsRecorded(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onDelete = func(*activities.DeleteScrapingJobResult) {
+		w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Account: "globex", Status: "finished"})
+	}
+	for range 2 { // the second attempt comes when nothing else is left to do
+		w.refuseFails = append(w.refuseFails, temporal.NewApplicationError("the database restarts", "DatabaseUnavailable"))
+	}
+	require.Equal(t, workflows.Deleted, w.importOf(t, "acme", "0").Outcome)
+	require.Len(t, w.refusals, 1)
+	require.Empty(t, w.refuseFails)
+	require.Equal(t, 1, w.described)
+}
+
+func TestJobThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
+	for name, input := range map[string]workflows.ImportScrapingJobInput{
+		"notified":         {ScrapingJobID: jobID, Account: "globex"},
+		"run by a sitemap": {ScrapingJobID: jobID, Account: "globex", AwaitEnd: true},
+		"default account":  {ScrapingJobID: jobID, Account: sink.DefaultAccount},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "finished")
+			w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}}
+			w.published.Account = "acme"
+			result := w.goOn(t, input)
+			require.Equal(t, workflows.ImportScrapingJobResult{
+				ScrapingJobID: jobID, Account: input.Account, Outcome: workflows.Refused,
+				Reason: activities.RefusedReason(jobID, input.Account, "acme"),
+			}, result, "nothing of acme's is said")
+			require.Empty(t, w.imports)
+			require.Empty(t, w.deletes)
+		})
+	}
+}
+
+func TestAccountIsThatOfThePublishedImportWhereNoneIsSaid(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}}
+	w.published.Account, w.published.StoredRecordCount = "acme", 10
+	w.notifyAfter(time.Hour, "globex")
+	w.notifyAfter(time.Hour, "acme")
+	require.Equal(t, "acme", w.importOf(t, "", "24h").Account)
+	require.Empty(t, w.downloads[0].Account)
+	require.Equal(t, "acme", w.downloads[1].Account)
+	require.Equal(t, "acme", w.imports[0].Job.Account)
+	require.Equal(t, "acme", w.deletes[0].Job.Account)
+	require.Len(t, w.refusals, 1)
+}
+
+// A notification may come while a re-import by hand looks for the job in the default account.
+func TestAccountThatASignalSaysIsLookedIntoNext(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.found = false
+	w.onDescribe = func() {
+		if w.described == 1 {
+			w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Account: "acme", Status: "finished"})
+			return
+		}
+		w.found = true
+	}
+	result := w.importOf(t, "", "0")
+	require.Equal(t, workflows.Deleted, result.Outcome)
+	require.Equal(t, "acme", result.Account)
+	require.Equal(t, "acme", w.downloads[1].Account)
+	require.Empty(t, w.refusals)
+}
+
+func TestImportOfAnEarlierBuildIsTheDefaultAccounts(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.earlierBuild = true
+	w.notifyAfter(time.Hour, "acme")
+	w.RegisterDelayedCallback(func() { w.earlierBuild = false }, 90*time.Minute)
+	w.notifyAfter(2*time.Hour, sink.DefaultAccount)
+	require.Equal(t, workflows.Deleted, w.importOf(t, "", "24h").Outcome)
+	require.Equal(t, []activities.RefuseScrapingJobInput{{ScrapingJobID: jobID, Account: "acme", Owner: sink.DefaultAccount}}, w.refusals)
+	require.Len(t, w.imports, 1)
+
+	// It may have gone on as a new run.
+	w = newWorld(t, "finished")
+	w.earlierBuild = true
+	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, time.Hour)
+	next, in := w.continued(t, "24h")
+	in.Account = ""
+	next.notifyAfter(time.Hour, "acme")
+	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Len(t, next.refusals, 1)
+}
+
+func TestRunThatGoesOnKeepsTheAccount(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}}
+	w.published.Account = "acme"
+	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, time.Hour)
+	next, in := w.continued(t, "24h")
+	require.Equal(t, "acme", in.Account, "which was learned")
+	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Equal(t, "acme", next.deletes[0].Job.Account)
+	require.Equal(t, "acme", next.downloads[0].Account)
+}
+
+func noToken(account string) error {
+	return temporal.NewNonRetryableApplicationError("the workers have no API token of account "+account, activities.ErrorUnknownAccount, nil, account)
+}
+
+// The account may be taken out of the settings during the hold.
+func TestImportOfAnAccountWithoutATokenWaitsUntilItIsBack(t *testing.T) {
+	w := newWorld(t, "finished")
+	gone, memos := true, []map[string]any{}
+	w.deleteFails = func() error {
+		if gone {
+			return noToken("acme")
+		}
+		return nil
+	}
+	w.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
+		memos = append(memos, args.Get(0).(map[string]any))
+	}).Return(nil)
+	w.RegisterDelayedCallback(func() { gone = false }, 50*time.Hour)
+	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReconciliationSignal, nil) }, 51*time.Hour)
+	result := w.importOf(t, "acme", "24h")
+	require.Equal(t, workflows.Deleted, result.Outcome)
+	require.InDelta(t, (51 * time.Hour).Seconds(), w.deletions[0].Seconds(), 60)
+	require.Len(t, w.imports, 1)
+	require.Equal(t, []map[string]any{
+		{workflows.AttentionMemo: activities.ErrorUnknownAccount, workflows.AccountMemo: "acme"},
+		{workflows.AttentionMemo: nil, workflows.AccountMemo: "acme"},
+	}, memos)
+}
+
+// It is not known whose job it is when its published account has no token: the failure says it.
+func TestFailureOfAnAccountSaysWhoseJobItIs(t *testing.T) {
+	w := newWorld(t, "finished")
+	failing := true
+	w.onDownload = func() error {
+		if failing {
+			failing = false
+			return noToken("acme")
+		}
+		return nil
+	}
+	w.notifyAfter(time.Hour, "globex")
+	w.notifyAfter(2*time.Hour, "acme")
+	require.Equal(t, "acme", w.importOf(t, "", "0").Account)
+	require.Len(t, w.refusals, 1)
+}
+
+func TestTokensAreTriedAgainByReconciliation(t *testing.T) {
+	for _, kind := range []string{activities.ErrorTokenRefused, activities.ErrorUnknownAccount} {
+		require.Contains(t, workflows.ProblemKinds(), kind)
+		w := newWorld(t, "finished")
+		w.onDownload = func() error {
+			if len(w.downloads) == 1 {
+				return temporal.NewNonRetryableApplicationError("no", kind, nil, sink.DefaultAccount)
+			}
+			return nil
+		}
+		w.reconcileEvery(15*time.Minute, 1)
+		require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+	}
+}
+
+func TestAccountsAreReadSideBySide(t *testing.T) {
+	a := newAccount(due(1), due(2))
+	a.accounts = []string{"acme", "default", "globex"}
+	begun := a.Now()
+	a.waitsOf = map[string][]time.Duration{"acme": {14 * time.Minute}}
+	a.fails = func(account string) error {
+		if account == "globex" {
+			return temporal.NewNonRetryableApplicationError("Web Scraper Cloud refuses the API token", activities.ErrorTokenRefused, nil, account)
+		}
+		return nil
+	}
+	var waited []time.Duration // when a list was read
+	a.onList = func(activities.FindDueScrapingJobsInput) {
+		waited = append(waited, a.Now().Sub(begun).Round(time.Minute))
+	}
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "Web Scraper Cloud refuses the API token"}}, result.FailedAccounts)
+	require.Equal(t, 400, result.Listed)
+	require.Equal(t, 4, result.Due)
+	require.Len(t, a.started, 4)
+	require.Equal(t, [][]string{{"acme", "default"}}, a.triedAgain)
+	require.Equal(t, []time.Duration{0, 0, 0, 0, 14 * time.Minute, 14 * time.Minute}, waited, "only acme waits for its window")
+	require.Equal(t, 4, result.RemovedFiles)
+}
+
+func TestReconciliationFailsOnlyWhenNoAccountCanBeRead(t *testing.T) {
+	a := newAccount(due(1))
+	a.accounts = []string{"acme", "globex"}
+	a.fails = noToken
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
+	require.ErrorContains(t, a.GetWorkflowError(), "no API token of account acme; the workers have no API token of account globex")
+	require.Empty(t, a.triedAgain)
+
+	a = newAccount(due(1))
+	a.accounts = []string{"acme", "globex"}
+	a.fails = noToken
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{Accounts: []string{"globex"}})
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, a.GetWorkflowError(), &failure)
+	require.Equal(t, activities.ErrorUnknownAccount, failure.Type())
+	require.Len(t, a.lists, 1, "only what was asked for")
+}
+
+func TestLongReconciliationKeepsThePageOfEachAccount(t *testing.T) {
+	a := newAccount(due(1), due(2), due(3))
+	a.accounts = []string{"acme", "default", "globex"}
+	a.fails = func(account string) error {
+		if account == "globex" {
+			return noToken(account)
+		}
+		return nil
+	}
+	a.waitsOf = map[string][]time.Duration{"acme": {10 * time.Minute}}
+	begun := a.Now()
+	a.onList = func(in activities.FindDueScrapingJobsInput) {
+		if in.Account == "default" && in.Page == 2 {
+			a.SetContinueAsNewSuggested(true)
+		}
+	}
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, a.GetWorkflowError(), &again)
+	require.Less(t, a.Now().Sub(begun), time.Minute, "acme's window keeps no other account waiting")
+	var in workflows.ReconcileScrapingJobsInput
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+	require.Equal(t, []workflows.AccountList{
+		{Account: "acme", Page: 1}, {Account: "default", Page: 3}, {Account: "globex", Page: 1, Failed: "the workers have no API token of account globex"},
+	}, in.Lists)
+
+	next := newAccount(due(1), due(2), due(3))
+	next.accounts = a.accounts
+	result := next.reconcile(t, in)
+	require.Equal(t, 600, result.Listed)
+	require.Len(t, result.FailedAccounts, 1)
+	require.Equal(t, [][]string{{"acme", "default"}}, next.triedAgain)
+	require.Len(t, next.lists, 4)
+	require.Zero(t, next.removals, "by the first run")
+
+	// A run of an earlier build knew only one account.
+	next = newAccount(due(1), due(2), due(3))
+	next.accounts = []string{"acme", "default"}
+	next.reconcile(t, workflows.ReconcileScrapingJobsInput{Page: 3})
+	require.Len(t, next.lists, 4, "three pages of acme's, and the third of the other")
+}
+
+func TestOnlyImportsOfReadAccountsTryAgain(t *testing.T) {
+	a := newAccount(nil)
+	a.accounts = []string{"acme", "default", "globex"}
+	a.fails = func(account string) error {
+		if account == "acme" {
+			return noToken(account)
+		}
+		return nil
+	}
+	a.temporal = &signals{
+		open:    map[string]string{"1": activities.ErrorTokenRefused, "2": activities.ErrorUnknownAccount, "3": activities.ErrorTokenRefused},
+		account: map[string]string{"1": "acme", "2": "globex"},
+	}
+	require.Equal(t, 2, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).TriedAgain)
+	require.ElementsMatch(t, []string{"2", "3"}, a.temporal.sent)
+}
+
+func TestReconciliationListsAJobOfAnotherAccountsNumber(t *testing.T) {
+	a := newAccount([]activities.DueScrapingJob{{Job: sink.ScrapingJob{ScrapingJobID: 7, Account: "globex", Status: "finished"}}})
+	a.temporal = &signals{}
+	a.accounts = []string{"globex"}
+	a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, "globex", a.temporal.started["7"].Account)
+	require.Equal(t, "globex", a.temporal.memos["7"][workflows.AccountMemo])
+}
+
+func TestSitemapOfAnAccountIsRun(t *testing.T) {
+	s := newScraping(t)
+	job := scraped("finished", contract.Published)
+	job.Account = "acme"
+	s.reports(job)
+	result, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.Account = "acme" }))
+	require.NoError(t, err)
+	require.Equal(t, "acme", result.Account)
+	require.Equal(t, "acme", s.created[0].Account)
+	require.Equal(t, "acme", s.imports[0].Account)
+
+	_, err = newScraping(t).run(sitemap(func(in *workflows.RunSitemapInput) { in.Account = "Acme Inc." }))
+	require.ErrorContains(t, err, `account names the account "Acme Inc."`)
+}
+
+// Two names of one account of Web Scraper Cloud have the same jobs.
+func TestSitemapsJobThatAnotherAccountImportsIsNoSuccess(t *testing.T) {
+	s := newScraping(t)
+	job := scraped("finished", contract.Published)
+	job.Account = "globex"
+	s.reports(job)
+	_, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.Account = "acme" }))
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, contract.ErrorNotPublished, failure.Type())
+	require.ErrorContains(t, err, activities.RefusedReason(501, "acme", "globex"))
+}
+
+// It was deleted in the cloud, and whoever wants it again need not say whose it was.
+func TestRestoredJobIsItsAccounts(t *testing.T) {
+	w := newGoneJob(t)
+	w.published.Account, w.archived.Account = "acme", "acme"
+	result := w.importOf(t, "", "24h")
+	require.Equal(t, workflows.Restored, result.Outcome)
+	require.Equal(t, "acme", result.Account)
+	require.Equal(t, "acme", w.imports[0].Job.Account)
+}
