@@ -1,0 +1,183 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+const acmesToken = "api-token-acme"
+
+// withAcme adds an account with a cloud of its own.
+func (w *world) withAcme(token string) *webscrapertest.Cloud {
+	w.t.Helper()
+	cloud := webscrapertest.NewServer(w.t, webscrapertest.Options{Tokens: []string{acmesToken}})
+	client, err := webscraper.NewClient(token, webscraper.WithBaseURI(cloud.URL))
+	require.NoError(w.t, err)
+	w.steps.Accounts["acme"] = activities.NewAccount("acme", client, postgres.NewLedger(w.db, "acme", 1_000_000))
+	return cloud
+}
+
+// look is the first step of an import.
+func (w *world) look(id int64, account string) (activities.DownloadScrapingJobResult, error) {
+	w.t.Helper()
+	return run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob", activities.DownloadScrapingJobInput{
+		ScrapingJobID: id, Account: account, File: file, IfDue: &activities.IfDue{},
+	})
+}
+
+// importedOf imports an account's job, in the steps of a workflow.
+func (w *world) importedOf(id int64, account string) activities.DeleteScrapingJobInput {
+	w.t.Helper()
+	download, err := w.look(id, account)
+	require.NoError(w.t, err)
+	job := download.Described.Job
+	imported, err := w.tryImport(activities.ImportRecordsInput{
+		Job: job, File: file, Bytes: download.Bytes, SHA256: download.SHA256,
+		RunID: "run", Pass: 1, RequestedAt: time.Now(), BatchRecords: 10, MaxRecordBytes: 1 << 20,
+	})
+	require.NoError(w.t, err)
+	return activities.DeleteScrapingJobInput{Job: job, ImportID: imported.ImportID, Counts: imported.Counts}
+}
+
+func (w *world) refused() (jobs []postgres.RefusedJob) {
+	w.t.Helper()
+	jobs, err := w.steps.Store.Refused(w.t.Context())
+	require.NoError(w.t, err)
+	for i := range jobs {
+		jobs[i].RefusedAt = time.Time{}
+	}
+	return jobs
+}
+
+func TestJobIsDeletedInTheAccountThatHasIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.withAcme(acmesToken)
+	acme.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	deletion := w.importedOf(7, "acme")
+	require.Equal(t, "acme", deletion.Job.Account)
+	again, err := w.look(7, "")
+	require.NoError(t, err)
+	require.Equal(t, "acme", again.Described.Account, "that of the published import")
+	require.True(t, again.Described.Unchanged())
+	require.True(t, w.delete(deletion).Deleted)
+	require.True(t, acme.Deleted(7))
+	require.Empty(t, w.cloud.Requests(), "of the other account")
+
+	unknown, err := w.look(8, "")
+	require.NoError(t, err)
+	require.Equal(t, sink.DefaultAccount, unknown.Described.Account)
+	require.Len(t, w.cloud.Requests(), 1)
+}
+
+func TestJobOfAnIDThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.withAcme(acmesToken)
+	for _, cloud := range []*webscrapertest.Cloud{acme, w.cloud} {
+		cloud.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	}
+	acme.AddJob(webscrapertest.Job{ID: 8, SitemapName: "shop", Records: webscrapertest.Products(20, 2)})
+	// Nothing is published yet: it is whoever's brings it first.
+	w.importedOf(7, sink.DefaultAccount)
+	require.Equal(t, int64(20), w.visible())
+	require.Empty(t, w.refused())
+	require.NoError(t, acme.SetRecords(7, webscrapertest.Products(30, 1)))
+
+	before := len(acme.Requests())
+	for range 2 {
+		described, err := w.look(7, "acme")
+		require.NoError(t, err)
+		require.Equal(t, "acme", described.Described.Account)
+		require.Equal(t, sink.DefaultAccount, described.Described.OtherAccount)
+		require.False(t, described.Described.Due(true))
+		require.Empty(t, described.SHA256)
+	}
+	require.Len(t, acme.Requests(), before, "it costs no call")
+	require.Empty(t, w.files())
+	refused := []postgres.RefusedJob{{ScrapingJobID: 7, Account: "acme", Owner: sink.DefaultAccount}}
+	require.Equal(t, refused, w.refused(), "once, with the time of the last")
+
+	found, err := run[activities.FindDueScrapingJobsResult](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Account: "acme", Page: 1})
+	require.NoError(t, err)
+	require.Equal(t, 2, found.Listed)
+	require.Len(t, found.Due, 1)
+	require.Equal(t, int64(8), found.Due[0].Job.ScrapingJobID)
+	require.Equal(t, "acme", found.Due[0].Job.Account)
+	require.Equal(t, refused, w.refused())
+	require.Empty(t, w.findDue(activities.Filter{}), "the owner's is published")
+
+	_, err = run[any](w, "RefuseScrapingJob", activities.RefuseScrapingJobInput{ScrapingJobID: 7, Account: "globex", Owner: sink.DefaultAccount})
+	require.NoError(t, err)
+	require.Len(t, w.refused(), 2)
+	require.Equal(t, int64(20), w.visible(), "what is published is as it was")
+}
+
+func TestFilterOfAnAccountDecidesAboutItsJobs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.withAcme(acmesToken)
+	acme.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	w.cloud.AddJob(webscrapertest.Job{ID: 8, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	filter := activities.Filter{Statuses: []string{"finished"}, Accounts: map[string]activities.AccountFilter{"acme": {SitemapNamePrefix: new("books")}}}
+	require.Equal(t, []int64{8}, w.findDue(filter))
+	found, err := run[activities.FindDueScrapingJobsResult](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Account: "acme", Page: 1, Filter: filter})
+	require.NoError(t, err)
+	require.Empty(t, found.Due)
+	download, err := run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob", activities.DownloadScrapingJobInput{
+		ScrapingJobID: 7, Account: "acme", File: file, IfDue: &activities.IfDue{Filter: filter},
+	})
+	require.NoError(t, err)
+	require.Contains(t, download.Described.Outside, `does not begin with "books"`)
+}
+
+// Every step of an account without its token says what to do, and whose it is.
+func TestAccountWithoutItsTokenIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.withAcme(acmesToken)
+	acme.AddJob(webscrapertest.Job{ID: 7, SitemapID: 12, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	deletion := w.importedOf(7, "acme")
+	client, err := webscraper.NewClient("withdrawn-zx99", webscraper.WithBaseURI(acme.URL))
+	require.NoError(t, err)
+	withdrawn := activities.NewAccount("acme", client, postgres.NewLedger(w.db, "acme", 1_000_000))
+	for _, c := range []struct {
+		kind, sentence string
+		account        *activities.Account
+	}{
+		{activities.ErrorTokenRefused, `Web Scraper Cloud refuses the API token of account "acme", put WEBSCRAPER_API_TOKENS (or its file) of the workers right: webscraper: `, withdrawn},
+		{activities.ErrorUnknownAccount, `the workers have no API token of account "acme": put it back into WEBSCRAPER_API_TOKENS (or its file) of all workers, or close the import with abandon`, nil},
+	} {
+		delete(w.steps.Accounts, "acme")
+		if c.account != nil {
+			w.steps.Accounts["acme"] = c.account
+		}
+		for step, in := range map[string]any{
+			"DownloadScrapingJob": activities.DownloadScrapingJobInput{ScrapingJobID: 7, File: file, IfDue: &activities.IfDue{Again: true}},
+			"DeleteScrapingJob":   deletion,
+			"FindDueScrapingJobs": activities.FindDueScrapingJobsInput{Account: "acme", Page: 1},
+			"CreateScrapingJob":   activities.CreateScrapingJobInput{Account: "acme", SitemapID: 12, Driver: "fast", CustomID: "mine"},
+		} {
+			_, err := run[any](w, step, in)
+			requireFailure(t, err, c.kind, false)
+			failure := failureOf(t, err)
+			require.Contains(t, failure.Message(), c.sentence, step)
+			require.NotContains(t, failure.Message(), "zx99")
+			var account string
+			require.NoError(t, failure.Details(&account), step)
+			require.Equal(t, "acme", account)
+		}
+	}
+	accounts, err := run[[]string](w, "ListAccounts", nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{sink.DefaultAccount}, accounts)
+	require.False(t, acme.Deleted(7))
+}
