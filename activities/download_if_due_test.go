@@ -164,7 +164,7 @@ func TestWorkerThatHasNoRoomForTheRestGivesTheDownloadBack(t *testing.T) {
 func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for kind, effect := range map[string]webscrapertest.Effect{
-		activities.ErrorRequestRefused: webscrapertest.FailWith(401),
+		activities.ErrorTokenRefused: webscrapertest.FailWith(401),
 		activities.ErrorJobGone:        webscrapertest.FailWith(404),
 	} {
 		a := newAttempts(t)

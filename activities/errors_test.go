@@ -158,7 +158,7 @@ func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
 	id := w.cloud.AddJob(webscrapertest.Job{})
 	for _, activity := range []string{"FindDueScrapingJobs", "DownloadScrapingJob"} {
 		_, err := run[any](w, activity, map[string]any{"page": 1, "scrapingjob_id": id, "file": file})
-		requireFailure(t, err, activities.ErrorRequestRefused, false)
+		requireFailure(t, err, activities.ErrorTokenRefused, false)
 		require.NotContains(t, err.Error(), wrong)
 	}
 }

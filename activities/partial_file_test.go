@@ -314,7 +314,7 @@ func TestRefusedRequestForTheRest(t *testing.T) {
 		"not answered":   {webscrapertest.Reset(), activities.ErrorCloud, true},
 		"503":            {webscrapertest.FailWithHTML(503), activities.ErrorCloud, true},
 		"rate limited":   {webscrapertest.TooManyRequests(time.Minute), activities.ErrorRateLimited, true},
-		"token refused":  {webscrapertest.FailWith(401), activities.ErrorRequestRefused, false},
+		"token refused":  {webscrapertest.FailWith(401), activities.ErrorTokenRefused, false},
 		"job is deleted": {webscrapertest.FailWith(404), activities.ErrorJobGone, false},
 	} {
 		t.Run(name, func(t *testing.T) {
