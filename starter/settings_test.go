@@ -142,6 +142,7 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 			HoldBeforeDelete: "0", SourceFormat: "csv", SourceRaw: true, BatchRecords: 1, MaxRecordBytes: 2, MaxRejected: 3, MinRecordsPercent: 4,
 			RequireDataQuality: true,
 			AttentionTimeout:   "1h30m", WorkerGoneAfter: "1m30s", HeartbeatTimeout: "2s", SearchAttributes: there.Settings.SearchAttributes,
+			AccountAttribute: there.Settings.AccountAttribute,
 			Filter: activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"finished", "failed"}, Accounts: map[string]activities.AccountFilter{
 				"acme": {Tag: new("books"), Statuses: &[]string{}}, "globex": {SitemapNamePrefix: new(""), Statuses: &[]string{"finished"}},
 			}},
@@ -164,7 +165,8 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	require.Contains(t, out, "HOLD_BEFORE_DELETE: 0 → 24h\n")
 	require.Contains(t, out, "FILTER_STATUSES: finished,failed;acme=;globex=finished → \"\"\n")
 	want := workflows.DefaultInstallation()
-	want.TaskQueue, want.Settings.SearchAttributes = "prices", there.Settings.SearchAttributes
+	want.TaskQueue = "prices"
+	want.Settings.SearchAttributes, want.Settings.AccountAttribute = there.Settings.SearchAttributes, there.Settings.AccountAttribute
 	require.Equal(t, want, installation(t, namespace))
 }
 

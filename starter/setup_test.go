@@ -29,6 +29,7 @@ const registeredNow = `search attribute ScrapingJobStatus: registered
 search attribute SitemapName: registered
 search attribute CustomId: registered
 search attribute ImportState: registered
+search attribute WebScraperAccount: registered
 `
 
 // newNamespace makes this process's commands work with a namespace of its own.

@@ -54,7 +54,7 @@ func TestSearchAttributesAreUsedWhereTheyMayNotBeListed(t *testing.T) {
 	_, out, _ := runStarter("doctor")
 	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
 	s := startStarter(t)
-	require.Len(t, s.WaitForLog("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup")["missing"], 4)
+	require.Len(t, s.WaitForLog("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup")["missing"], 5)
 
 	// While it runs.
 	allSearchAttributes(t, namespace)

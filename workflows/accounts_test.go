@@ -366,3 +366,38 @@ func TestRestoredJobIsItsAccounts(t *testing.T) {
 	require.Equal(t, "acme", result.Account)
 	require.Equal(t, "acme", w.imports[0].Job.Account)
 }
+
+func TestInstallationUsesTheSearchAttributesThatItHas(t *testing.T) {
+	var settings workflows.Settings
+	settings.UseSearchAttributes([]string{"WebScraperAccount"})
+	require.Equal(t, workflows.Settings{SearchAttributes: true}, settings, "it was set up before there were accounts")
+	settings.UseSearchAttributes(nil)
+	require.Equal(t, workflows.Settings{SearchAttributes: true, AccountAttribute: true}, settings)
+	settings.UseSearchAttributes([]string{"WebScraperAccount", "SitemapName"})
+	require.Equal(t, workflows.Settings{}, settings)
+	settings.UseSearchAttributes([]string{"SitemapName"})
+	require.Equal(t, workflows.Settings{}, settings, "a start that sets what is not there is refused")
+}
+
+func TestImportIsFoundByItsAccount(t *testing.T) {
+	for _, registered := range []bool{false, true} {
+		var upserted []temporal.SearchAttributes
+		w := newWorld(t, "finished")
+		w.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
+			upserted = append(upserted, args.Get(0).(temporal.SearchAttributes))
+		}).Return(nil)
+		w.settings.SearchAttributes, w.settings.AccountAttribute = true, registered
+		w.importOf(t, "acme", "24h")
+		require.NotEmpty(t, upserted)
+		account, ok := upserted[0].GetKeyword(workflows.AccountAttribute)
+		require.Equal(t, registered, ok)
+		require.Equal(t, registered, account == "acme")
+
+		c := &signals{}
+		_, err := workflows.Notify(t.Context(), c, "queue", workflows.Notification{ScrapingJobID: jobID, Account: "acme", Status: "finished"}, w.settings)
+		require.NoError(t, err)
+		account, ok = c.options.TypedSearchAttributes.GetKeyword(workflows.AccountAttribute)
+		require.Equal(t, registered, ok)
+		require.Equal(t, registered, account == "acme")
+	}
+}

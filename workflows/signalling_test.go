@@ -32,6 +32,7 @@ type signals struct {
 	account   map[string]string // by workflow ID, where it is a named one
 	started   map[string]workflows.ImportScrapingJobInput
 	memos     map[string]map[string]any
+	options   client.StartWorkflowOptions // of the last start
 }
 
 type signalled struct {
@@ -57,6 +58,7 @@ func (s *signals) SignalWithStartWorkflow(ctx context.Context, id, _ string, _ a
 	if s.started == nil {
 		s.started, s.memos = map[string]workflows.ImportScrapingJobInput{}, map[string]map[string]any{}
 	}
+	s.options = options
 	s.started[id], s.memos[id] = args[0].(workflows.ImportScrapingJobInput), options.Memo
 	return signalled{id: id}, s.SignalWorkflow(ctx, id, "", "", nil)
 }
