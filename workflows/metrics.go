@@ -49,7 +49,7 @@ func ProblemKinds() []string {
 // increase then.
 func InitMetrics(handler client.MetricsHandler) {
 	for _, outcome := range []string{
-		string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound),
+		string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound), string(Refused),
 		outcomeFailed, outcomeCanceled,
 	} {
 		handler.WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(0)
@@ -71,7 +71,7 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 		outcome, reason = outcomeFailed, Sentence(err)
 	}
 	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
-	workflow.GetLogger(ctx).Info("The import has ended", "Outcome", outcome, "Reason", reason,
+	workflow.GetLogger(ctx).Info("The import has ended", "account", result.Account, "Outcome", outcome, "Reason", reason,
 		"Records", result.Records, "Rejected", result.Rejected, "Bytes", result.Bytes)
 	return result, err
 }

@@ -12,6 +12,8 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 const tryAgainName = "TryAgain"
@@ -50,7 +52,8 @@ func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAg
 	var jobs []int64
 	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
-		read := len(in.Accounts) == 0 || slices.Contains(in.Accounts, account)
+		read := len(in.Accounts) == 0 || slices.Contains(in.Accounts, account) ||
+			problem == activities.ErrorOther // where a host encrypts its payloads, no account is known
 		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && retryable(problem) {
 			jobs = append(jobs, job)
 		}
