@@ -57,7 +57,9 @@ func (f Filter) Validate() (problems []error) {
 			problems = append(problems, fmt.Errorf("the filter's status %q is none of finished, stopped, failed and shelved", status))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.Accounts)) {
+	//workflowcheck:ignore // sorted
+	names := slices.Sorted(maps.Keys(f.Accounts))
+	for _, name := range names {
 		if err := validate.Account("the filter", name); err != nil {
 			problems = append(problems, err)
 		}
