@@ -34,7 +34,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	first := s.StartWorker(s.Spool)
 	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_total{outcome="failed"} 0`,
 		`scrapehaul_problems_total{kind="RejectedRecords"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`,
-		`scrapehaul_records_total 0`, `scrapehaul_rejected_records_total 0`, `scrapehaul_unmapped_records_total 0`)
+		`scrapehaul_records_total{account="default"} 0`, `scrapehaul_rejected_records_total{account="default"} 0`, `scrapehaul_unmapped_records_total{account="default"} 0`)
 
 	var ids []int64
 	add := func(records webscrapertest.Records) int64 {
@@ -61,10 +61,10 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 		`scrapehaul_imports_total{outcome="failed"} 1`,
 		`scrapehaul_imports_total{outcome="kept"} 0`,
 		`scrapehaul_problems_total{kind="RejectedRecords"} 2`,
-		fmt.Sprintf("scrapehaul_records_total %d", s.Count(`SELECT sum(records) FROM scrapehaul.imports`)),
-		fmt.Sprintf("scrapehaul_rejected_records_total %d", s.Count(`SELECT count(*) FROM scrapehaul.rejected_records`)),
-		`scrapehaul_step_duration_seconds_count{step="import"} 4`,
-		`scrapehaul_step_duration_seconds_count{step="delete"} 2`,
+		fmt.Sprintf(`scrapehaul_records_total{account="default"} %d`, s.Count(`SELECT sum(records) FROM scrapehaul.imports`)),
+		fmt.Sprintf(`scrapehaul_rejected_records_total{account="default"} %d`, s.Count(`SELECT count(*) FROM scrapehaul.rejected_records`)),
+		`scrapehaul_step_duration_seconds_count{account="default",step="import"} 4`,
+		`scrapehaul_step_duration_seconds_count{account="default",step="delete"} 2`,
 		`scrapehaul_api_calls_limit 200`,
 		`scrapehaul_open_imports{account="default"} 1`,
 		`scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`,

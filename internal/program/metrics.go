@@ -33,7 +33,7 @@ type Metrics struct {
 
 // ours are the tags that our own metrics keep. Without the SDK's, of which the
 // task queue names a worker's spool, each of them is one series for each value.
-var ours = attribute.NewAllowKeysFilter("outcome", "step", "kind", "answer")
+var ours = attribute.NewAllowKeysFilter("outcome", "step", "kind", "answer", "account")
 
 // Bounds of histograms, in seconds.
 var (
