@@ -164,7 +164,9 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 		return result, err
 	}
 	defer release()
+	stop := keepHeartbeating(ctx, func() Progress { return earlier })
 	described, err := a.describePublished(ctx, in.ScrapingJobID, in.Account)
+	stop()
 	if err != nil {
 		return result, err
 	}
