@@ -79,7 +79,7 @@ const plain = `{"web-scraper-order":"1614248295-%d","product":"IdeaTab A3500L"}`
 
 func job(records int64) sink.ScrapingJob {
 	return sink.ScrapingJob{
-		ScrapingJobID: jobID, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12",
+		ScrapingJobID: jobID, Account: sink.DefaultAccount, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12",
 		Status: "finished", JobsScheduled: 3, JobsExecuted: 3, StoredRecordCount: records,
 	}
 }
@@ -142,6 +142,7 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 		WebScraperOrder string    `db:"web_scraper_order"`
 		Data            string    `db:"data"`
 		ImportedAt      time.Time `db:"imported_at"`
+		Account         string    `db:"account"`
 	}
 	require.NoError(t, db.Select(&rows, `SELECT * FROM scrapehaul.scraped_records ORDER BY record_number`))
 	require.Len(t, rows, 7)
@@ -151,6 +152,7 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	require.Equal(t, int64(12), rows[0].SitemapID)
 	require.Equal(t, "my-sitemap", rows[0].SitemapName)
 	require.Equal(t, "custom-12", rows[0].CustomID)
+	require.Equal(t, sink.DefaultAccount, rows[0].Account)
 	require.WithinDuration(t, time.Now(), rows[0].ImportedAt, time.Minute)
 
 	counts, published, err := store.CountPublished(t.Context(), jobID, attempt.ID())

@@ -197,7 +197,7 @@ func TestDatabasesKeepWhatFollowsFromAPublish(t *testing.T) {
 			phones, err := store.Publication(t.Context(), published[rejectedJob].ImportID)
 			require.NoError(t, err)
 			require.Equal(t, &sink.Publication{
-				ScrapingJobID: rejectedJob, SitemapID: 13, SitemapName: "phones", Status: "finished", ImportID: phones.ImportID, Kind: sink.FirstImport,
+				ScrapingJobID: rejectedJob, Account: sink.DefaultAccount, SitemapID: 13, SitemapName: "phones", Status: "finished", ImportID: phones.ImportID, Kind: sink.FirstImport,
 				Counts: sink.Counts{Records: 3, Rejected: 1}, Columns: []string{"web_scraper_order", "name"}, PublishedAt: phones.PublishedAt,
 			}, phones)
 			require.False(t, published[rejectedJob].Unannounced)

@@ -91,7 +91,8 @@ func TestWhoeverListensHearsEveryPublicationOnce(t *testing.T) {
 	} {
 		var heard sink.Publication
 		require.NoError(t, json.Unmarshal([]byte(l.next()), &heard))
-		want.ScrapingJobID, want.SitemapID, want.SitemapName, want.Status, want.PublishedAt = jobID, 12, "my-sitemap", "finished", heard.PublishedAt
+		want.ScrapingJobID, want.Account, want.SitemapID, want.SitemapName, want.Status = jobID, sink.DefaultAccount, 12, "my-sitemap", "finished"
+		want.PublishedAt = heard.PublishedAt
 		require.Equal(t, want, heard)
 
 		publication, err := store.Publication(t.Context(), want.ImportID)
