@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 func Example() {
@@ -22,7 +23,7 @@ mappings:
 		fmt.Println(err)
 		return
 	}
-	books := mappings.For("books")
+	books := mappings.For(sink.DefaultAccount, "books")
 	converter := books.NewConverter()
 	for _, record := range []string{
 		`{"product-link-href":"https:\/\/books.example\/1","price":"$1,299.00","stock":"12 in stock"}`,

@@ -25,12 +25,13 @@ func (m *Mappings) All() []*Mapping {
 	return m.all
 }
 
-// For returns the mapping of a sitemap's records: the one of exactly that name,
-// or else the one of the longest prefix that the name begins with, or nil.
-func (m *Mappings) For(sitemapName string) *Mapping {
+// For returns the mapping of the records of an account's sitemap: the one of exactly that
+// name, or else the one of the longest prefix that the name begins with, or nil.
+func (m *Mappings) For(account, sitemapName string) *Mapping {
 	var best *Mapping
 	for _, one := range m.All() {
 		switch {
+		case one.Account != account:
 		case one.Sitemap != "":
 			if one.Sitemap == sitemapName {
 				return one
@@ -47,6 +48,8 @@ func (m *Mappings) For(sitemapName string) *Mapping {
 // Mapping says what becomes of the records of a sitemap, or of all whose names
 // begin alike. It comes from [Parse] and is not to be changed.
 type Mapping struct {
+	// Account is the account of Web Scraper Cloud that has the sitemaps.
+	Account string
 	// Sitemap is the sitemap's name, and SitemapPrefix what the names of several
 	// begin with: one of the two is set.
 	Sitemap, SitemapPrefix string

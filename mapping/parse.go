@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/scrapehaul/scrapehaul/internal/validate"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // ReadFile reads a file of mappings: see [Parse].
@@ -126,8 +129,9 @@ func (r *reader) mappings(root *yaml.Node) {
 }
 
 func (r *reader) mapping(node *yaml.Node) {
-	m := &Mapping{line: node.Line}
+	m := &Mapping{Account: sink.DefaultAccount, line: node.Line}
 	found := r.object(node, "a mapping",
+		field{key: "account", read: func(account *yaml.Node) { m.Account = r.account(account) }},
 		field{key: "sitemap", read: func(name *yaml.Node) { m.Sitemap = r.filled(name, "sitemap") }},
 		field{key: "sitemap_prefix", read: func(prefix *yaml.Node) { m.SitemapPrefix = r.filled(prefix, "sitemap_prefix") }},
 		field{"table", func(table *yaml.Node) { m.Table = r.table(table) }, "the mapping has no table: want schema.table"},
@@ -149,6 +153,17 @@ func (r *reader) mapping(node *yaml.Node) {
 	if found["key"] == nil && (m.Mode == Upsert || m.Mode == Append) {
 		r.problem(m.line, "the mapping has no key, which the mode %s needs: want a list of columns such as [url]", m.Mode)
 	}
+}
+
+func (r *reader) account(node *yaml.Node) string {
+	account := r.filled(node, "account")
+	if account == "" {
+		return ""
+	}
+	if err := validate.Account("the mapping", account); err != nil {
+		r.problem(node.Line, "%v", err)
+	}
+	return account
 }
 
 func (r *reader) table(node *yaml.Node) Table {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 func TestFileOfMappingsIsRead(t *testing.T) {
@@ -17,7 +18,7 @@ func TestFileOfMappingsIsRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, mappings.All(), 2)
 
-	books := mappings.For("books")
+	books := mappings.For(sink.DefaultAccount, "books")
 	require.Equal(t, "books", books.Sitemap)
 	require.Empty(t, books.SitemapPrefix)
 	require.Equal(t, mapping.Table{Schema: "shop", Name: "books"}, books.Table)
@@ -66,16 +67,16 @@ func TestExactNameOfASitemapWinsThenTheLongestPrefix(t *testing.T) {
 	for name, want := range map[string]string{
 		"shop-eu-de": "shop-eu-de", "shop-eu-fr": "shop-eu-", "shop-eu-": "shop-eu-", "shop-us": "shop-", "shop-": "shop-", "2024": "2024",
 	} {
-		require.Equal(t, want, mappings.For(name).Table.Name, name)
+		require.Equal(t, want, mappings.For(sink.DefaultAccount, name).Table.Name, name)
 	}
 	for _, name := range []string{"shop", "", "Shop-eu", "my-shop-eu"} {
-		require.Nil(t, mappings.For(name), name)
+		require.Nil(t, mappings.For(sink.DefaultAccount, name), name)
 	}
 }
 
 func TestNoMappingsAreForNoSitemap(t *testing.T) {
 	var none *mapping.Mappings
-	require.Nil(t, none.For("books"))
+	require.Nil(t, none.For(sink.DefaultAccount, "books"))
 	require.Empty(t, none.All())
 }
 
@@ -98,9 +99,9 @@ mappings:
     mode: replace-job
 `))
 	require.NoError(t, err)
-	require.Equal(t, mappings.For("a").Columns, mappings.For("b").Columns)
-	require.False(t, mappings.For("c").Columns[0].Required)
-	require.Equal(t, []string{"trim"}, mappings.For("c").Columns[1].Clean)
+	require.Equal(t, mappings.For(sink.DefaultAccount, "a").Columns, mappings.For(sink.DefaultAccount, "b").Columns)
+	require.False(t, mappings.For(sink.DefaultAccount, "c").Columns[0].Required)
+	require.Equal(t, []string{"trim"}, mappings.For(sink.DefaultAccount, "c").Columns[1].Clean)
 }
 
 func TestTwoMappingsMayFillOneTableInWaysOfTheirOwn(t *testing.T) {
@@ -212,7 +213,7 @@ func TestWrongFilesAreTold(t *testing.T) {
 		"mappings:\n":                 `1: mappings is empty: want a list of mappings`,
 		"\nmappings: []":              `2: mappings is an empty list: want at least one of the mappings`,
 		"mappings: {sitemap: s}":      `1: mappings is an object: want a list of mappings`,
-		"mappings:\n- books":          `2: a mapping is "books": want the keys sitemap, sitemap_prefix, table, columns, key, mode, deactivate_missing with their values`,
+		"mappings:\n- books":          `2: a mapping is "books": want the keys account, sitemap, sitemap_prefix, table, columns, key, mode, deactivate_missing with their values`,
 		"mappings:\n  - a: [\n  b: 1": `2: not YAML here, or in what begins here: did not find expected ',' or ']'`,
 		"mappings:\n\t- sitemap: a":   `2: not YAML: found character that cannot start any token`,
 		"mappings: *nowhere":          `1: not YAML: unknown anchor 'nowhere' referenced`,
@@ -254,7 +255,7 @@ func TestWrongMappingsAreTold(t *testing.T) {
 		{"sitemap: s", "sitemap_prefix: ''", `2: sitemap_prefix is empty`},
 		{"sitemap: s", "sitemap: s\n    sitemap_prefix: s", `3: the mapping has both sitemap and sitemap_prefix: want one of them`},
 		{"- sitemap: s\n    table: t", "- table: t", `2: the mapping does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with`},
-		{"sitemap: s", "sitemap: s\n    <<: {}", `3: a mapping has no key "<<": want one of sitemap, `},
+		{"sitemap: s", "sitemap: s\n    <<: {}", `3: a mapping has no key "<<": want one of account, sitemap, `},
 		{"table: t", "", `2: the mapping has no table: want schema.table`},
 		{"table: t", "table: a.b.c", `3: table is "a.b.c": want schema.table with one point, or the table's name only`},
 		{"table: t", "table: .b", `3: table is ".b": want schema.table with one point, or the table's name only`},

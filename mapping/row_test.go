@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // null is a NULL among texts.
@@ -53,14 +54,14 @@ func TestRecordBecomesARow(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"https://books.example/1", "Light in the Attic", "1299.00", "22", "true", "2026-11-24T15:04:00+02:00", `{"pages": 12}`,
-	}, row(t, mappings.For("books"), `{"web-scraper-order":"1614248295-1","product-link-href":"https:\/\/books.example\/1",
+	}, row(t, mappings.For(sink.DefaultAccount, "books"), `{"web-scraper-order":"1614248295-1","product-link-href":"https:\/\/books.example\/1",
 		"product":" Light  in the\u00a0Attic","price":"$1,299.00","stock":"In stock (22 available)","availability":"Yes",
 		"seen_at":"24\/11\/2026 15:04","details":{"pages": 12}}`))
 	require.Equal(t, []string{
 		"https://books.example/2", "Soumission", null, null, null, null, null,
-	}, row(t, mappings.For("books"), `{"product-link-href":"https:\/\/books.example\/2","product":"Soumission","price":"null","stock":"","details":null}`))
+	}, row(t, mappings.For(sink.DefaultAccount, "books"), `{"product-link-href":"https:\/\/books.example\/2","product":"Soumission","price":"null","stock":"","details":null}`))
 	require.Equal(t, []string{"1614248295-1", "1299.5"},
-		row(t, mappings.For("shop-eu"), `{"web_scraper_order":"1614248295-1","price":"1.299,5 €"}`))
+		row(t, mappings.For(sink.DefaultAccount, "shop-eu"), `{"web_scraper_order":"1614248295-1","price":"1.299,5 €"}`))
 }
 
 func TestValueBecomesOneOfItsColumnsType(t *testing.T) {
@@ -224,7 +225,7 @@ func TestWhatIsNoObjectIsRefused(t *testing.T) {
 func TestConvertingAllocatesNothing(t *testing.T) {
 	mappings, err := mapping.ReadFile("testdata/mappings.yaml")
 	require.NoError(t, err)
-	converter := mappings.For("books").NewConverter()
+	converter := mappings.For(sink.DefaultAccount, "books").NewConverter()
 	require.Zero(t, testing.AllocsPerRun(100, func() { _, err = converter.Row(book) }))
 	require.NoError(t, err)
 }
@@ -238,7 +239,7 @@ var book = []byte(`{"web-scraper-order":"1614248295-1","web-scraper-start-url":"
 func BenchmarkRow(b *testing.B) {
 	mappings, err := mapping.ReadFile("testdata/mappings.yaml")
 	require.NoError(b, err)
-	converter := mappings.For("books").NewConverter()
+	converter := mappings.For(sink.DefaultAccount, "books").NewConverter()
 	b.SetBytes(int64(len(book)))
 	b.ReportAllocs()
 	for b.Loop() {

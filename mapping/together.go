@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // checkTogether checks the mappings against each other.
@@ -29,6 +31,7 @@ func (r *reader) checkOnce(m *Mapping, lines map[string]int, key, name string) {
 	if name == "" {
 		return
 	}
+	name = sink.QualifiedSitemap(m.Account, name)
 	if line, twice := lines[name]; twice {
 		r.problem(m.line, "%s %q has a mapping already, on line %d", key, name, line)
 		return

@@ -12,6 +12,7 @@ import (
 type PastImport struct {
 	ImportID      int64          `db:"import_id"`
 	ScrapingJobID int64          `db:"scrapingjob_id"`
+	Account       string         `db:"account"`
 	SitemapName   sql.NullString `db:"sitemap_name"` // null until an import of the job is published
 	WorkflowRunID string         `db:"workflow_run_id"`
 	// State is "importing" from the beginning, "published" when readers see the
@@ -48,7 +49,7 @@ type HistoryQuery struct {
 // Its parameters are known when it is planned: without a job the primary key is read
 // backwards, with one imports_by_job is looked through, which has few rows of each job.
 const selectHistory = `
-SELECT import.import_id, import.scrapingjob_id, job.sitemap_name, import.workflow_run_id, import.state,
+SELECT import.import_id, import.scrapingjob_id, job.account, job.sitemap_name, import.workflow_run_id, import.state,
        import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at,
        coalesce(import.problem, '') AS problem
 FROM scrapehaul.imports AS import

@@ -72,7 +72,8 @@ SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requ
 // A job that is published stays its account's.
 const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs AS job (scrapingjob_id, account) VALUES ($1, $2)
-ON CONFLICT (scrapingjob_id) DO UPDATE SET account = CASE WHEN job.published_import_id IS NULL THEN excluded.account ELSE job.account END`
+ON CONFLICT (scrapingjob_id) DO UPDATE SET account = CASE WHEN job.published_import_id IS NULL THEN excluded.account ELSE job.account END
+RETURNING account`
 
 const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns,
     state <> 'importing' AS published, coalesce(problem, '') AS problem`
@@ -138,12 +139,9 @@ func (i *attempt) refuseSuperseded(ctx context.Context, db sqlx.QueryerContext) 
 }
 
 func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
-	_, err := tx.ExecContext(ctx, lockScrapingJob, i.request.Job.ScrapingJobID, i.account())
-	return err
+	job := &i.request.Job
+	return tx.GetContext(ctx, &job.Account, lockScrapingJob, job.ScrapingJobID, cmp.Or(job.Account, sink.DefaultAccount))
 }
-
-// account is the job's.
-func (i *attempt) account() string { return cmp.Or(i.request.Job.Account, sink.DefaultAccount) }
 
 // begin finds the import of the request or makes it.
 func (i *attempt) begin(ctx context.Context, tx transaction) error {
@@ -155,7 +153,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		return err
 	}
 	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
-	of := i.store.mappings.For(i.request.Job.SitemapName)
+	of := i.store.mappings.For(i.request.Job.Account, i.request.Job.SitemapName)
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
@@ -287,7 +285,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		}
 	}
 	if i.request.Job.SitemapName != "" {
-		problem, err := refreshView(ctx, tx, i.account(), i.request.Job.SitemapName, i.committedColumns)
+		problem, err := refreshView(ctx, tx, i.request.Job.Account, i.request.Job.SitemapName, i.committedColumns)
 		if err != nil {
 			return err
 		}

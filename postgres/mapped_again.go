@@ -74,7 +74,7 @@ const intoTable = `import.mapping <> '' AND right(import.mapping, -17) IN ('', $
 // round. Those that cannot come last all the same: a row that the table got by other
 // rules is not deleted.
 const selectOthers = `
-SELECT job.scrapingjob_id, job.sitemap_id, job.sitemap_name, import.import_id
+SELECT job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id
 FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
 WHERE job.scrapingjob_id <> $1 AND ` + intoTable + `
 ORDER BY job.scrapingjob_id * $2 > $1 * $2, job.scrapingjob_id * $2 DESC`
@@ -98,7 +98,7 @@ func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappings *map
 	}
 	_, err = tx.ExecContext(ctx, fmt.Sprintf("ANALYZE %[1]s; CREATE UNLOGGED TABLE %[2]s (LIKE %[3]s INCLUDING CONSTRAINTS)", m.lost(), m.others(), m.holding()))
 	for _, other := range others {
-		of := mappings.For(other.Name)
+		of := mappings.For(other.Account, other.Name)
 		if lost == 0 || err != nil {
 			break
 		}

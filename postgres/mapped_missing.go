@@ -12,21 +12,24 @@ import (
 // Rows are missing, and not active, when a later job of their sitemap has brought
 // everything, and not them.
 
-// Jobs of a sitemap, by its ID or name: one that was renamed keeps its ID.
-const jobsOfSitemap = `
-SELECT job.scrapingjob_id FROM scrapehaul.scraping_jobs AS job WHERE (job.sitemap_id = nullif($1::bigint, 0) OR job.sitemap_name = $2)`
+// A sitemap is an account's, by its ID or name: one that was renamed keeps its ID.
+const (
+	isOfSitemap   = `job.account = $4 AND (job.sitemap_id = nullif($1::bigint, 0) OR job.sitemap_name = $2)`
+	jobsOfSitemap = `SELECT job.scrapingjob_id FROM scrapehaul.scraping_jobs AS job WHERE ` + isOfSitemap
+)
 
 // The last job of the sitemap that has brought everything into table $3, 0 for none.
 const selectNewestWhole = `
 SELECT coalesce(max(job.scrapingjob_id), 0)
 FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
-WHERE (job.sitemap_id = nullif($1::bigint, 0) OR job.sitemap_name = $2) AND job.status = 'finished' AND ` + intoTable + `
+WHERE ` + isOfSitemap + ` AND job.status = 'finished' AND ` + intoTable + `
   AND import.rejected = 0 AND import.unmapped = 0 AND import.records + import.skipped >= job.stored_record_count`
 
 // sitemap is one by which jobs belong together.
 type sitemap struct {
-	ID   int64  `db:"sitemap_id"`
-	Name string `db:"sitemap_name"`
+	ID      int64  `db:"sitemap_id"`
+	Name    string `db:"sitemap_name"`
+	Account string `db:"account"`
 }
 
 const selectActivity = `
@@ -36,7 +39,7 @@ SELECT (` + selectNewestWhole + `) AS newest, count(*) AS active FROM %[1]s WHER
 // many of the sitemap's rows are active; 0 where nothing is deactivated.
 func (m *mappedRows) activity(ctx context.Context, tx transaction, of sitemap) (found struct{ Newest, Active int64 }, err error) {
 	if m.DeactivateMissing != nil {
-		err = tx.GetContext(ctx, &found, fmt.Sprintf(selectActivity, m.table(), m.active()), of.ID, of.Name, m.Table.String())
+		err = tx.GetContext(ctx, &found, fmt.Sprintf(selectActivity, m.table(), m.active()), of.ID, of.Name, m.Table.String(), of.Account)
 	}
 	return found, err
 }
@@ -63,7 +66,7 @@ func (m *mappedRows) deactivate(ctx context.Context, tx transaction, sitemaps []
 	statement := fmt.Sprintf(setActive, m.table(), m.active())
 	for _, of := range sitemaps {
 		var more int64
-		if err := tx.GetContext(ctx, &more, statement, of.ID, of.Name, m.Table.String()); err != nil {
+		if err := tx.GetContext(ctx, &more, statement, of.ID, of.Name, m.Table.String(), of.Account); err != nil {
 			return 0, err
 		}
 		missing += more

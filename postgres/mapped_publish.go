@@ -56,7 +56,7 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 	if err := m.prepare(ctx, tx); err != nil {
 		return nil, err
 	}
-	of, problem := sitemap{job.SitemapID, job.SitemapName}, ""
+	of, problem := sitemap{job.SitemapID, job.SitemapName, job.Account}, ""
 	before, err := m.activity(ctx, tx, of)
 	if err != nil {
 		return nil, err

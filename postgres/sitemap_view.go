@@ -20,17 +20,24 @@ type sitemapView struct {
 	Account     string
 	SitemapName string         `db:"sitemap_name"`
 	ViewName    string         `db:"view_name"`
+	FactNames   pq.StringArray `db:"fact_names"` // of the first of facts
 	Columns     pq.StringArray `db:"columns"`
 	ColumnNames pq.StringArray `db:"column_names"`
-	InView      int            `db:"in_view"` // how many of the columns
-	IsThere     bool           `db:"is_there"`
+	InView      int            `db:"in_view"`  // how many of the columns
+	IsThere     bool           `db:"is_there"` // without a problem
 }
 
-// ofRecord are the view's first columns, which say what record it is.
-var ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
+// ofRecord are the view's first columns, which say what record it is. facts follow in a new
+// view; in one of before, each is where the view ended when the fact came to be, under
+// another name if a column has that.
+var (
+	ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
+	facts    = []string{"account"}
+)
 
 const lockView = `
-SELECT view_name, columns, column_names, in_view, to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL AS is_there
+SELECT view_name, columns, column_names, fact_names, in_view,
+       problem IS NULL AND to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL AS is_there
 FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2 FOR UPDATE`
 
 // viewNamesLock is the key of the advisory lock that lets one transaction give a
@@ -43,8 +50,8 @@ const insertView = `INSERT INTO scrapehaul.sitemap_views (account, sitemap_name,
 
 const updateView = `
 UPDATE scrapehaul.sitemap_views
-SET columns = $3, column_names = $4, in_view = $5, problem = nullif($6, ''),
-    refreshed_at = CASE WHEN $6 = '' THEN now() ELSE refreshed_at END
+SET columns = $3, column_names = $4, fact_names = $5, in_view = $6, problem = nullif($7, ''),
+    refreshed_at = CASE WHEN $7 = '' THEN now() ELSE refreshed_at END
 WHERE account = $1 AND sitemap_name = $2`
 
 // refreshView adds columns to the view of a sitemap, making it if need be. What
@@ -58,8 +65,9 @@ func refreshView(ctx context.Context, tx transaction, account, sitemapName strin
 	if err != nil {
 		return "", err
 	}
+	complete := len(view.FactNames) == len(facts)
 	view.add(columns)
-	if view.IsThere && view.InView == len(view.Columns) {
+	if complete && view.IsThere && view.InView == len(view.Columns) {
 		return "", nil
 	}
 	if problem, err = view.replace(ctx, tx); err != nil {
@@ -68,13 +76,15 @@ func refreshView(ctx context.Context, tx transaction, account, sitemapName strin
 	if problem == "" {
 		view.InView = len(view.Columns)
 	}
-	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.InView, problem)
+	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.FactNames, view.InView, problem)
 	return problem, err
 }
 
 // findView locks the sitemap's row, after making it if there is none.
 func findView(ctx context.Context, tx transaction, account, sitemapName string) (*sitemapView, error) {
-	view := &sitemapView{Account: account, SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}} // nil is NULL
+	view := &sitemapView{
+		Account: account, SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}, FactNames: pq.StringArray{}, // nil is NULL
+	}
 	err := tx.GetContext(ctx, view, lockView, account, sitemapName)
 	if errors.Is(err, sql.ErrNoRows) {
 		if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err == nil {
@@ -93,8 +103,14 @@ func findView(ctx context.Context, tx transaction, account, sitemapName string) 
 	return view, err
 }
 
-// add gives the columns that are new their names.
+// add gives the facts and the columns that are new their names.
 func (v *sitemapView) add(columns []string) {
+	taken := func(name string) bool {
+		return slices.Contains(ofRecord, name) || slices.Contains(v.FactNames, name) || slices.Contains(v.ColumnNames, name)
+	}
+	for len(v.FactNames) < len(facts) {
+		v.FactNames = append(v.FactNames, identifier(facts[len(v.FactNames)], taken))
+	}
 	for _, column := range columns {
 		if len(v.Columns) == maxColumns {
 			return
@@ -103,9 +119,7 @@ func (v *sitemapView) add(columns []string) {
 			continue
 		}
 		v.Columns = append(v.Columns, column)
-		v.ColumnNames = append(v.ColumnNames, identifier(column, func(name string) bool {
-			return slices.Contains(ofRecord, name) || slices.Contains(v.ColumnNames, name)
-		}))
+		v.ColumnNames = append(v.ColumnNames, identifier(column, taken))
 	}
 }
 
@@ -113,12 +127,19 @@ func (v *sitemapView) add(columns []string) {
 // and whoever waits for that keeps other readers waiting.
 const waitForReaders = `SELECT set_config('lock_timeout', '2s', true)`
 
+const selectPresent = `
+SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('sitemaps.%I', $1::text)) AND attnum > 0 ORDER BY attnum`
+
 // replace makes the view anew, or returns why PostgreSQL does not.
 func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem string, err error) {
+	var present []string
+	if err := tx.SelectContext(ctx, &present, selectPresent, v.ViewName); err != nil {
+		return "", err
+	}
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT sitemap_view; `+waitForReaders); err != nil {
 		return "", err
 	}
-	_, err = tx.ExecContext(ctx, v.definition())
+	_, err = tx.ExecContext(ctx, v.definition(present))
 	refused := pq.As(err)
 	if err == nil || refused == nil || refused.Code.Class() == pqerror.ClassOperatorIntervention {
 		return "", err
@@ -129,22 +150,40 @@ func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem stri
 	return fmt.Sprintf("making view sitemaps.%s: %s", pq.QuoteIdentifier(v.ViewName), refused.Message), nil
 }
 
-// definition only ever adds columns at the end, as CREATE OR REPLACE VIEW wants.
-func (v *sitemapView) definition() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT scrapingjob_id, record_number, imported_at", pq.QuoteIdentifier(v.ViewName))
-	for i, column := range v.Columns {
-		fmt.Fprintf(&b, ",\n       %s AS %s", valueOf(column), pq.QuoteIdentifier(v.ColumnNames[i]))
+// definition adds what the view has not at its end, as CREATE OR REPLACE VIEW wants.
+func (v *sitemapView) definition(present []string) string {
+	var names []string
+	value := map[string]string{}
+	add := func(name, of string) {
+		names = append(names, name)
+		value[name] = of
 	}
-	fmt.Fprintf(&b, "\n"+unpackedRecords, pq.QuoteLiteral(v.SitemapName), pq.QuoteLiteral(v.Account))
-	return b.String()
+	for _, name := range ofRecord {
+		add(name, name)
+	}
+	for i, name := range v.FactNames {
+		add(name, facts[i])
+	}
+	for i, name := range v.ColumnNames {
+		add(name, valueOf(v.Columns[i]))
+	}
+	place := map[string]int{}
+	for i, name := range present {
+		place[name] = i - len(present) // before what is not there
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return place[a] - place[b] })
+	for i, name := range names {
+		names[i] = value[name] + " AS " + pq.QuoteIdentifier(name)
+	}
+	return fmt.Sprintf("CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT %s\n"+unpackedRecords,
+		pq.QuoteIdentifier(v.ViewName), strings.Join(names, ",\n       "), pq.QuoteLiteral(v.SitemapName), pq.QuoteLiteral(v.Account))
 }
 
 // unpackedRecords decompresses each record once, not once for each column: || '{}' yields
 // the same record, decompressed. The volatile function keeps the planner from inlining the
 // subquery, which would evaluate data again for each use.
 const unpackedRecords = `FROM (
-    SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, record.data || '{}' AS data,
+    SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, job.account, record.data || '{}' AS data,
            clock_timestamp() AS not_merged
     FROM scrapehaul.scraping_jobs AS job
     JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id
@@ -189,7 +228,7 @@ func cut(text string, most int) string {
 
 const selectViewsToRefresh = `
 SELECT account, sitemap_name FROM scrapehaul.sitemap_views
-WHERE problem IS NOT NULL OR in_view < cardinality(columns) ORDER BY account, sitemap_name`
+WHERE problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_names) < $1 ORDER BY account, sitemap_name`
 
 // RefreshSitemapViews tries again to make the views that could not be made or
 // refreshed when an import was published, replaces those that an earlier version has
@@ -197,7 +236,7 @@ WHERE problem IS NOT NULL OR in_view < cardinality(columns) ORDER BY account, si
 // progress is called after each view: one that somebody reads is waited for.
 func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (problems []string, err error) {
 	var sitemaps []sitemapView
-	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsToRefresh); err != nil {
+	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsToRefresh, len(facts)); err != nil {
 		return nil, fmt.Errorf("looking for views of sitemaps that were not refreshed: %w", err)
 	}
 	for _, sitemap := range sitemaps {

@@ -20,12 +20,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// publishRecords publishes a job of the sitemap with these records.
+// publishRecords publishes a job of the sitemap, "acme:my-sitemap" for one of a named
+// account, with these records.
 func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (sink.Import, error) {
+	account, name, named := strings.Cut(sitemap, ":")
+	if !named {
+		account, name = "", sitemap
+	}
 	now := time.Now()
 	attempt, err := store.BeginImport(ctx, sink.ImportRequest{
 		Job: sink.ScrapingJob{
-			ScrapingJobID: id, SitemapName: sitemap, Status: "finished", StoredRecordCount: int64(len(records)),
+			ScrapingJobID: id, Account: account, SitemapName: name, Status: "finished", StoredRecordCount: int64(len(records)),
 		},
 		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
 	})
@@ -90,7 +95,7 @@ func TestASitemapIsAViewWithItsColumns(t *testing.T) {
 	published(t, store, 1, "my-sitemap",
 		`{"web-scraper-order":"1-1","web-scraper-start-url":"u","title":"Tab","price":"$1"}`,
 		`{"web-scraper-order":"1-2","web-scraper-start-url":"u","title":null,"price":{"n":1}}`)
-	ofRecord := []string{"scrapingjob_id", "record_number", "imported_at"}
+	ofRecord := []string{"scrapingjob_id", "record_number", "imported_at", "account"}
 	require.Equal(t, append(ofRecord, "web_scraper_order", "web_scraper_start_url", "title", "price"), columns(t, db, "my-sitemap"))
 	require.Equal(t, []string{"Tab|$1", `NULL|{"n": 1}`}, rows(t, db, `SELECT title, price FROM sitemaps."my-sitemap" ORDER BY record_number`))
 
@@ -112,7 +117,7 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	long := strings.Repeat("prix-à-l'unité-", 6) // 63 bytes end within a character
-	odd := []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id", "Title", "title", "ctid", "a.b", "%I", "$1", long + "1", long + "2", long + "3"}
+	odd := []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id", "account", "Title", "title", "ctid", "a.b", "%I", "$1", long + "1", long + "2", long + "3"}
 	record := make([]string, 0, len(odd)+1)
 	for i, name := range odd {
 		record = append(record, fmt.Sprintf(`%q:"%d"`, name, i))
@@ -121,23 +126,23 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 	for i, sitemap := range append(odd[:len(odd):len(odd)], "My Sitemap", "my sitemap") {
 		published(t, store, int64(i+1), sitemap, "{"+strings.Join(record, ",")+"}")
 	}
-	names := columns(t, db, "My Sitemap")[3:]
-	require.Equal(t, []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id_2", "Title", "title", "ctid", "a.b", "%I", "$1"}, names[:11])
+	names := columns(t, db, "My Sitemap")[4:]
+	require.Equal(t, []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id_2", "account_2", "Title", "title", "ctid", "a.b", "%I", "$1"}, names[:12])
 	for i, suffix := range []string{"", "_2", "_3"} {
-		name := names[11+i]
+		name := names[12+i]
 		require.LessOrEqual(t, len(name), 63)
 		require.True(t, strings.HasPrefix(long, strings.TrimSuffix(name, suffix)), name)
 	}
-	require.Equal(t, "unnamed", names[14])
+	require.Equal(t, "unnamed", names[15])
 
 	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
 	require.Len(t, views, len(odd)+2)
 	for _, view := range views {
-		require.Len(t, columns(t, db, view), 3+len(odd)+1, view)
+		require.Len(t, columns(t, db, view), 4+len(odd)+1, view)
 	}
 	values := rows(t, db, `SELECT * FROM sitemaps."My Sitemap"`)
 	require.Len(t, values, 1)
-	require.True(t, strings.HasSuffix(values[0], "|0|1|2|3|4|5|6|7|8|9|10|11|12|13|none"), values[0])
+	require.True(t, strings.HasSuffix(values[0], "|0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|none"), values[0])
 }
 
 // A value in the view is what ->> makes of it, byte for byte, also of a record that is
@@ -226,6 +231,70 @@ func TestAViewUnpacksARecordOnceAndOnlyIfNeeded(t *testing.T) {
 	require.Contains(t, counted, "Index Only Scan using import_records_pkey")
 }
 
+func TestSitemapsOfTwoAccountsHaveAViewEach(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	long := strings.Repeat("long", 15)
+	for i, sitemap := range []string{"my-sitemap", "acme:my-sitemap", "globex:my-sitemap", "acme:" + long + "-1", "acme:" + long + "-2"} {
+		published(t, store, int64(i+1), sitemap, fmt.Sprintf(`{"title":"%d","account":"scraped %[1]d"}`, i+1))
+	}
+	for view, want := range map[string]string{
+		"my-sitemap": "1|default|1|scraped 1", "acme:my-sitemap": "2|acme|2|scraped 2", "globex:my-sitemap": "3|globex|3|scraped 3",
+		"acme:" + long[:58]: "4|acme|4|scraped 4", "acme:" + long[:56] + "_2": "5|acme|5|scraped 5",
+	} {
+		require.Equal(t, []string{"scrapingjob_id", "record_number", "imported_at", "account", "title", "account_2"}, columns(t, db, view))
+		require.Equal(t, []string{want}, rows(t, db, `SELECT scrapingjob_id, account, title, account_2 FROM sitemaps.`+pq.QuoteIdentifier(view)), view)
+	}
+	require.Equal(t, []string{"acme|2", "default|1", "globex|3"},
+		rows(t, db, `SELECT account, scrapingjob_id FROM scrapehaul.scraped_records WHERE sitemap_name = 'my-sitemap' ORDER BY account`))
+
+	published(t, store, 6, "acme:my-sitemap", `{"more":"6"}`)
+	require.NotContains(t, columns(t, db, "my-sitemap"), "more")
+	require.Equal(t, []string{"2|NULL", "6|6"}, rows(t, db, `SELECT scrapingjob_id, more FROM sitemaps."acme:my-sitemap" ORDER BY 1`))
+
+	// Somebody else's view of that name is nobody's sitemap.
+	db.MustExec(`CREATE TABLE sitemaps."initech:my-sitemap" ()`)
+	attempt, err := publishRecords(t.Context(), store, 7, "initech:my-sitemap", `{"title":"7"}`)
+	require.NoError(t, err)
+	require.Contains(t, attempt.Problem(), `making view sitemaps."initech:my-sitemap": "initech:my-sitemap" is not a view`)
+	require.Equal(t, attempt.Problem(), problemOf(t, db, "initech"))
+	db.MustExec(`DROP TABLE sitemaps."initech:my-sitemap"`)
+	problems, err := store.RefreshSitemapViews(t.Context(), func() {})
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.Equal(t, []string{"7"}, rows(t, db, `SELECT title FROM sitemaps."initech:my-sitemap"`))
+}
+
+func problemOf(t *testing.T, db *sqlx.DB, account string) string {
+	t.Helper()
+	found, err := postgres.Examine(t.Context(), db)
+	require.NoError(t, err)
+	require.Len(t, found.ViewProblems, 1)
+	require.Equal(t, found.ViewProblems, rows(t, db, `SELECT problem FROM scrapehaul.sitemap_views WHERE account = $1`, account))
+	return found.ViewProblems[0]
+}
+
+// A published job stays its account's, whoever imports it.
+func TestAPublishedJobStaysItsAccounts(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	_, err := store.BeginImport(t.Context(), ofSitemap("my-sitemap", request(1, 3)))
+	require.NoError(t, err)
+	published(t, store, jobID, "acme:my-sitemap", `{"title":"1"}`)
+	published(t, store, jobID, "globex:my-sitemap", `{"title":"2"}`)
+	require.Equal(t, []string{"acme|2"}, rows(t, db, `SELECT account, title FROM sitemaps."acme:my-sitemap"`))
+	require.Equal(t, []string{"acme"}, rows(t, db, `SELECT account FROM scrapehaul.sitemap_views`))
+	imports, err := store.PublishedImports(t.Context(), []int64{jobID})
+	require.NoError(t, err)
+	require.Equal(t, "acme", imports[jobID].Account)
+	publication, err := store.Publication(t.Context(), imports[jobID].ImportID)
+	require.NoError(t, err)
+	require.Equal(t, "acme", publication.Account)
+	history, err := store.History(t.Context(), postgres.HistoryQuery{Limit: 9})
+	require.NoError(t, err)
+	require.Equal(t, "acme", history[0].Account)
+}
+
 func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
@@ -234,7 +303,7 @@ func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
 		fmt.Fprintf(&record, `,"column %d":"%d"`, n, n)
 	}
 	published(t, store, 1, "wide", "{"+record.String()[1:]+"}")
-	require.Len(t, columns(t, db, "wide"), 1503)
+	require.Len(t, columns(t, db, "wide"), 1504)
 	require.Equal(t, []string{"1999"}, rows(t, db, `SELECT data ->> 'column 1999' FROM scrapehaul.scraped_records`))
 }
 
@@ -249,7 +318,7 @@ func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
 	second := begin(t, store, request(1, 20))
 	require.NoError(t, commit(t, second, 11, 20, `{"a":"%d","b":"1"}`))
 	require.NoError(t, second.Publish(t.Context(), func() {}))
-	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[3:])
+	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[4:])
 }
 
 func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
@@ -271,7 +340,7 @@ func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
 	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
 	require.Len(t, views, 3, "the names are the same in their first 63 bytes")
 	for _, view := range views {
-		require.ElementsMatch(t, []string{"column 0", "column 1", "column 2", "column 3", "column 4", "of 0", "of 1", "of 2"}, columns(t, db, view)[3:])
+		require.ElementsMatch(t, []string{"column 0", "column 1", "column 2", "column 3", "column 4", "of 0", "of 1", "of 2"}, columns(t, db, view)[4:])
 	}
 }
 

@@ -3,12 +3,35 @@
 
 -- +goose Up
 
+-- All locks first, and not for long at a time: readers of views hold the tables, and
+-- whoever waits for those keeps other readers waiting, and imports.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    PERFORM set_config('lock_timeout', '2s', true);
+    FOR attempt IN 1..30 LOOP
+        BEGIN
+            LOCK TABLE scrapehaul.scraped_records, scrapehaul.sitemap_views, scrapehaul.undelivered_publications;
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            PERFORM pg_sleep(1);
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'the tables of records were in use for more than a minute: end what reads them for long, which pg_stat_activity has, or start again later';
+END
+$$;
+-- +goose StatementEnd
+
 ALTER TABLE scrapehaul.scraping_jobs ADD COLUMN account text NOT NULL DEFAULT 'default';
 COMMENT ON COLUMN scrapehaul.scraping_jobs.account IS
     'The account of Web Scraper Cloud that has the job; once an import is published, it stays the same.';
 
 DROP INDEX scrapehaul.scraping_jobs_by_sitemap;
 CREATE INDEX scraping_jobs_by_sitemap ON scrapehaul.scraping_jobs (sitemap_name, account);
+
+-- Most sitemaps are one account's: without these the planner expects too few jobs of one.
+CREATE STATISTICS scrapehaul.scraping_jobs_sitemaps (dependencies, mcv) ON sitemap_name, account FROM scrapehaul.scraping_jobs;
+ANALYZE scrapehaul.scraping_jobs;
 
 CREATE OR REPLACE VIEW scrapehaul.scraped_records AS
 SELECT job.scrapingjob_id,
@@ -23,10 +46,15 @@ SELECT job.scrapingjob_id,
 FROM scrapehaul.scraping_jobs AS job
 JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id;
 
+-- A view that lacks facts is replaced by the next import of its sitemap, or by
+-- reconciliation.
 ALTER TABLE scrapehaul.sitemap_views
     ADD COLUMN account text NOT NULL DEFAULT 'default',
+    ADD COLUMN fact_names text[] NOT NULL DEFAULT '{}',
     DROP CONSTRAINT sitemap_views_pkey,
     ADD PRIMARY KEY (account, sitemap_name);
+COMMENT ON COLUMN scrapehaul.sitemap_views.fact_names IS
+    'The names in the view of what it says of each record''s job besides its ID and imported_at: of the account.';
 
 ALTER TABLE scrapehaul.undelivered_publications ADD COLUMN account text NOT NULL DEFAULT 'default';
 DROP INDEX scrapehaul.undelivered_publications_in_order;
