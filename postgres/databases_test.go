@@ -116,7 +116,7 @@ func filledDatabase(t *testing.T) (url string) {
 	require.NoError(t, commitBatch(t.Context(), inPart, batch))
 	publish(inPart)
 	if *dump != "" {
-		written, err := exec.Command("pg_dump", "--inserts", "--no-owner", "--no-privileges", "--schema=scrapehaul", "--schema=sitemaps", url).Output()
+		written, err := exec.Command("pg_dump", "--inserts", "--no-owner", "--no-privileges", "--no-toast-compression", "--schema=scrapehaul", "--schema=sitemaps", url).Output()
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(*dump, withoutMetaCommands(written), 0o644))
 	}
