@@ -71,14 +71,14 @@ func (a *Activities) putIntoArchive(ctx context.Context, in ImportRecordsInput, 
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	return a.Archive.Put(ctx, archive.File{
-		ScrapingJobID: in.Job.ScrapingJobID, RequestedAt: in.RequestedAt, Bytes: in.Bytes, SHA256: in.SHA256, Format: in.Format, Job: job,
+		Account: in.Job.Account, ScrapingJobID: in.Job.ScrapingJobID, RequestedAt: in.RequestedAt, Bytes: in.Bytes, SHA256: in.SHA256, Format: in.Format, Job: job,
 	}, &countingReader{Reader: file, ctx: ctx, read: read})
 }
 
 // latestIs says whether the newest archived file of the job is this one, of the
 // job as it is now. One that cannot be read is not.
 func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool, error) {
-	latest, content, err := a.Archive.OpenLatest(ctx, in.Job.ScrapingJobID)
+	latest, content, err := a.Archive.OpenLatest(ctx, in.Job.Account, in.Job.ScrapingJobID)
 	if errors.Is(err, archive.ErrCorrupt) {
 		return false, nil
 	}
@@ -90,6 +90,7 @@ func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool,
 	if err := json.Unmarshal(latest.Job, &job); err != nil {
 		return false, nil //nolint:nilerr // as good as corrupt
 	}
+	job.Account = in.Job.Account // of before there were accounts it has none
 	return latest.SHA256 == in.SHA256 && job == in.Job, nil
 }
 
@@ -106,7 +107,7 @@ func (a *Activities) unarchived(ctx context.Context, scrapingJobID int64) (bool,
 	if a.ArchiveRetention > 0 && time.Since(published.PublishedAt) > a.ArchiveRetention {
 		return false, nil
 	}
-	has, err := a.Archive.Has(ctx, scrapingJobID, published.SHA256)
+	has, err := a.Archive.Has(ctx, published.Account, scrapingJobID, published.SHA256)
 	if err != nil {
 		return false, archiveError{err}
 	}
@@ -129,7 +130,7 @@ func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, r
 }
 
 func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobInput, result *DownloadScrapingJobResult, partial *partialFile) (err error) {
-	latest, content, err := a.Archive.OpenLatest(ctx, in.ScrapingJobID)
+	latest, content, err := a.Archive.OpenLatest(ctx, result.Described.Account, in.ScrapingJobID)
 	if err != nil {
 		return archiveError{err}
 	}
@@ -160,6 +161,7 @@ func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobIn
 		return err
 	}
 	result.Bytes, result.SHA256, result.Format = latest.Bytes, latest.SHA256, latest.Format
+	job.Account = result.Described.Account // of before there were accounts it has none
 	result.Archived = &job
 	return nil
 }

@@ -110,7 +110,7 @@ func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.
 		return nil, err
 	}
 	if published.Cut > 0 && a.Archive != nil {
-		archived, err := a.Archive.Has(ctx, scrapingJobID, published.SHA256)
+		archived, err := a.Archive.Has(ctx, published.Account, scrapingJobID, published.SHA256)
 		if err != nil {
 			return nil, archiveError{err}
 		}

@@ -25,7 +25,10 @@ var (
 
 // File describes a file of the archive.
 type File struct {
-	ScrapingJobID int64 `json:"scrapingjob_id"`
+	// Account is the account of Web Scraper Cloud that has the job, the default one if it is
+	// empty.
+	Account       string `json:"account,omitempty"`
+	ScrapingJobID int64  `json:"scrapingjob_id"`
 	// RequestedAt is when the import of the file was requested, which orders the
 	// files of a job.
 	RequestedAt time.Time `json:"requested_at"`
@@ -114,10 +117,10 @@ func compress(to io.Writer, content io.Reader, file File) error {
 	return nil
 }
 
-// Has says whether a file of the job with that SHA-256 is archived.
-func (a *Archive) Has(ctx context.Context, scrapingJobID int64, sha256 string) (bool, error) {
+// Has says whether a file of the account's job with that SHA-256 is archived.
+func (a *Archive) Has(ctx context.Context, account string, scrapingJobID int64, sha256 string) (bool, error) {
 	found := false
-	err := a.list(ctx, jobPrefix(scrapingJobID), func(e entry) error {
+	err := a.list(ctx, jobPrefix(account, scrapingJobID), func(e entry) error {
 		found = found || e.sha256 == sha256
 		return nil
 	})
@@ -126,9 +129,9 @@ func (a *Archive) Has(ctx context.Context, scrapingJobID int64, sha256 string) (
 
 // latest returns the key of the file of the job that was requested last, or ""
 // when none is archived.
-func (a *Archive) latest(ctx context.Context, scrapingJobID int64) (key string, err error) {
+func (a *Archive) latest(ctx context.Context, account string, scrapingJobID int64) (key string, err error) {
 	var latest entry
-	err = a.list(ctx, jobPrefix(scrapingJobID), func(e entry) error {
+	err = a.list(ctx, jobPrefix(account, scrapingJobID), func(e entry) error {
 		if e.sha256 != "" && e.requestedAt.After(latest.requestedAt) {
 			latest = e
 		}
@@ -141,22 +144,28 @@ func (a *Archive) latest(ctx context.Context, scrapingJobID int64) (key string, 
 // can be of no process that still writes.
 const strandedAfter = 48 * time.Hour
 
-// RemoveOlder removes the files whose imports were requested before that time,
+// RemoveOlder removes the files, of all accounts, whose imports were requested before that time,
 // and what killed processes have left in a bucket that is a folder. It calls
 // progress as it goes.
 func (a *Archive) RemoveOlder(ctx context.Context, before time.Time, progress func(removed int)) (removed int, err error) {
 	stranded := time.Now().Add(-strandedAfter)
-	err = a.list(ctx, prefix, func(e entry) error {
-		progress(removed)
-		due := e.sha256 != "" && e.requestedAt.Before(before) || e.temporary && e.modified.Before(stranded)
-		if !due {
+	prefixes, err := a.prefixes(ctx)
+	for _, prefix := range prefixes {
+		if err != nil {
+			break
+		}
+		err = a.list(ctx, prefix, func(e entry) error {
+			progress(removed)
+			due := e.sha256 != "" && e.requestedAt.Before(before) || e.temporary && e.modified.Before(stranded)
+			if !due {
+				return nil
+			}
+			if err := a.bucket.Delete(ctx, e.key); err != nil && !isNotFound(err) {
+				return redacted(fmt.Errorf("removing %s from the archive: %w", e.key, err))
+			}
+			removed++
 			return nil
-		}
-		if err := a.bucket.Delete(ctx, e.key); err != nil && !isNotFound(err) {
-			return redacted(fmt.Errorf("removing %s from the archive: %w", e.key, err))
-		}
-		removed++
-		return nil
-	})
+		})
+	}
 	return removed, err
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 var requestedAt = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
@@ -78,7 +80,7 @@ func keys(t *testing.T, bucket *blob.Bucket) (keys []string) {
 func read(t *testing.T, bucket *blob.Bucket, scrapingJobID int64) (archive.File, string, error) {
 	t.Helper()
 	a := archive.New(bucket)
-	file, content, err := a.OpenLatest(t.Context(), scrapingJobID)
+	file, content, err := a.OpenLatest(t.Context(), "", scrapingJobID)
 	if err != nil {
 		return archive.File{}, "", err
 	}
@@ -122,7 +124,7 @@ func TestArchivedFileIsOrdinaryZstd(t *testing.T) {
 func TestLatestIsTheFileThatWasRequestedLast(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		a := archive.New(bucket)
-		_, none, err := a.OpenLatest(t.Context(), 12)
+		_, none, err := a.OpenLatest(t.Context(), sink.DefaultAccount, 12)
 		require.NoError(t, err)
 		require.Nil(t, none)
 
@@ -138,11 +140,58 @@ func TestLatestIsTheFileThatWasRequestedLast(t *testing.T) {
 		for sum, want := range map[string]bool{
 			describe(12, requestedAt, newest).SHA256: true, describe(12, requestedAt, content("other job")).SHA256: false,
 		} {
-			has, err := a.Has(t.Context(), 12, sum)
+			has, err := a.Has(t.Context(), sink.DefaultAccount, 12, sum)
 			require.NoError(t, err)
 			require.Equal(t, want, has)
 		}
 	})
+}
+
+func TestFilesOfAccountsAreApart(t *testing.T) {
+	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
+		a := archive.New(bucket)
+		of := func(account string) archive.File {
+			file := describe(12, requestedAt, content(account))
+			file.Account = account
+			put(t, bucket, file, content(account))
+			return file
+		}
+		files := map[string]archive.File{"acme": of("acme"), "globex": of("globex"), sink.DefaultAccount: of("")}
+		require.Equal(t, []string{"accounts/acme/scrapingjobs/12/", "accounts/globex/scrapingjobs/12/", "scrapingjobs/12/"}, folders(t, bucket))
+		for account, file := range files {
+			got, opened, err := a.OpenLatest(t.Context(), account, 12)
+			require.NoError(t, err)
+			require.Equal(t, file, got)
+			require.NoError(t, opened.Close())
+			for _, other := range files {
+				has, err := a.Has(t.Context(), account, 12, other.SHA256)
+				require.NoError(t, err)
+				require.Equal(t, other.SHA256 == file.SHA256, has)
+			}
+		}
+		all := keys(t, bucket)
+		require.NoError(t, bucket.Copy(t.Context(), all[0], all[2], nil))
+		_, _, err := a.OpenLatest(t.Context(), "acme", 12)
+		require.ErrorIs(t, err, archive.ErrCorrupt)
+		require.ErrorContains(t, err, `it is of scraping job 12 of account "default"`)
+
+		for _, other := range []string{"accounts/acme/notes.txt", "accounts/notes.txt", "accounts/someone/else/20260301T120000.txt", "elsewhere/" + all[0]} {
+			require.NoError(t, bucket.WriteAll(t.Context(), other, []byte("not ours"), nil))
+		}
+		removed, err := a.RemoveOlder(t.Context(), requestedAt.Add(time.Hour), func(int) {})
+		require.NoError(t, err)
+		require.Equal(t, 3, removed)
+		require.Len(t, keys(t, bucket), 4)
+	})
+}
+
+// folders are those of the bucket's files.
+func folders(t *testing.T, bucket *blob.Bucket) (folders []string) {
+	t.Helper()
+	for _, key := range keys(t, bucket) {
+		folders = append(folders, path.Dir(key)+"/")
+	}
+	return folders
 }
 
 func TestFileThatIsNotWholeIsNotThere(t *testing.T) {
@@ -261,7 +310,7 @@ func TestWhatAKilledProcessLeftIsNoFileAndIsRemovedInTime(t *testing.T) {
 		require.NoError(t, os.Chtimes(path, time.Now(), time.Now().Add(-age)))
 	}
 	a := archive.New(bucket)
-	key, err := archive.Latest(a, t.Context(), 12)
+	key, err := archive.Latest(a, t.Context(), sink.DefaultAccount, 12)
 	require.NoError(t, err)
 	require.Equal(t, whole, key)
 	removed, err := a.RemoveOlder(t.Context(), time.Time{}, func(int) {})

@@ -7,6 +7,8 @@
 //
 //	scrapingjobs/<scrapingjob_id>/<requested_at, UTC>-<sha256>.jsonl.zst (or .csv.zst)
 //
-// It begins with a skippable frame of zstd that holds the File as JSON; what
+// Those of other accounts than the default one are under accounts/<account>/.
+//
+// A file begins with a skippable frame of zstd that holds the File as JSON; what
 // follows is the file itself, which "zstd -d" gives back.
 package archive

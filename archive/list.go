@@ -11,12 +11,27 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// prefix begins the keys of all files, so that a bucket may have other uses too.
-const prefix = "scrapingjobs/"
+// These begin the keys of all files, so that a bucket may have other uses too: those of
+// named accounts have both.
+const (
+	accounts = "accounts/"
+	jobs     = "scrapingjobs/"
+)
 
-func jobPrefix(scrapingJobID int64) string { return fmt.Sprintf("%s%d/", prefix, scrapingJobID) }
+func accountPrefix(account string) string {
+	if account == "" || account == sink.DefaultAccount {
+		return jobs
+	}
+	return accounts + account + "/" + jobs
+}
+
+func jobPrefix(account string, scrapingJobID int64) string {
+	return fmt.Sprintf("%s%d/", accountPrefix(account), scrapingJobID)
+}
 
 // keyTime has the order of time.
 const keyTime = "20060102T150405.000000Z"
@@ -26,10 +41,10 @@ func key(file File) string {
 	if file.Format != "" {
 		extension = file.Format
 	}
-	return fmt.Sprintf("%s%s-%s.%s.zst", jobPrefix(file.ScrapingJobID), file.RequestedAt.UTC().Format(keyTime), file.SHA256, extension)
+	return fmt.Sprintf("%s%s-%s.%s.zst", jobPrefix(file.Account, file.ScrapingJobID), file.RequestedAt.UTC().Format(keyTime), file.SHA256, extension)
 }
 
-var keyPattern = regexp.MustCompile(`^` + prefix + `\d+/(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{64})\.(?:jsonl|csv)\.zst(\.[0-9a-f]+\.tmp)?$`)
+var keyPattern = regexp.MustCompile(`^(?:` + accounts + `[a-z0-9-]+/)?` + jobs + `\d+/(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{64})\.(?:jsonl|csv)\.zst(\.[0-9a-f]+\.tmp)?$`)
 
 // entry is a blob as its key tells of it.
 type entry struct {
@@ -66,6 +81,25 @@ func (a *Archive) list(ctx context.Context, prefix string, each func(entry) erro
 		}
 		if err := each(found); err != nil {
 			return err
+		}
+	}
+}
+
+// prefixes are those of the accounts that the bucket has files of. Of what else is in it, the
+// names beside those of the accounts are listed.
+func (a *Archive) prefixes(ctx context.Context) ([]string, error) {
+	prefixes := []string{jobs}
+	blobs := a.bucket.List(&blob.ListOptions{Prefix: accounts, Delimiter: "/"})
+	for {
+		next, err := blobs.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return prefixes, nil
+		}
+		if err != nil {
+			return nil, redacted(fmt.Errorf("listing %s of the archive: %w", accounts, err))
+		}
+		if next.IsDir {
+			prefixes = append(prefixes, next.Key+jobs)
 		}
 	}
 }

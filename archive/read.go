@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"gocloud.dev/blob"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // headerMagic begins the frame with the File: one of those that decoders of zstd
@@ -68,12 +71,12 @@ type reader struct {
 	read    int64
 }
 
-// OpenLatest opens the file of the job that was requested last; the content is nil
+// OpenLatest opens the file of the account's job that was requested last; the content is nil
 // when none is archived. It is read as it was downloaded, and ends with [io.EOF]
 // only after all of it was read and is what was archived. Otherwise the error
 // matches [ErrCorrupt], or says that the bucket cannot be read.
-func (a *Archive) OpenLatest(ctx context.Context, scrapingJobID int64) (file File, content io.ReadCloser, err error) {
-	key, err := a.latest(ctx, scrapingJobID)
+func (a *Archive) OpenLatest(ctx context.Context, account string, scrapingJobID int64) (file File, content io.ReadCloser, err error) {
+	key, err := a.latest(ctx, account, scrapingJobID)
 	if err != nil || key == "" {
 		return File{}, nil, err
 	}
@@ -81,8 +84,8 @@ func (a *Archive) OpenLatest(ctx context.Context, scrapingJobID int64) (file Fil
 	if err != nil {
 		return File{}, nil, err
 	}
-	if r.file.ScrapingJobID != scrapingJobID {
-		return File{}, nil, errors.Join(r.failed(fmt.Errorf("it is of scraping job %d", r.file.ScrapingJobID)), r.Close())
+	if of := r.file; of.ScrapingJobID != scrapingJobID || accountPrefix(of.Account) != accountPrefix(account) {
+		return File{}, nil, errors.Join(r.failed(fmt.Errorf("it is of scraping job %d of account %q", of.ScrapingJobID, cmp.Or(of.Account, sink.DefaultAccount))), r.Close())
 	}
 	return r.file, r, nil
 }
