@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -211,6 +213,37 @@ func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
 	require.Len(t, w.archived(bucket), 1)
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at = $1`, deletedAt),
 		"the job is gone since then")
+}
+
+// Files that were archived before there were accounts are the default one's.
+func TestArchivedFileIsOfTheJobsAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, bucket := w.archiving()
+	w.steps.Accounts["acme"] = activities.NewAccount("acme", w.client(apiToken), w.ledger)
+	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)}), 1)
+	in.Job.Account = "acme"
+	_, err := w.tryImport(in)
+	require.NoError(t, err)
+	require.True(t, w.delete(activities.DeleteScrapingJobInput{Job: in.Job, ImportID: 1, Counts: sink.Counts{Records: 20}}).Deleted)
+	archived := w.archived(bucket)
+	require.Len(t, archived, 1)
+	require.Regexp(t, fmt.Sprintf(`^accounts/acme/scrapingjobs/%d/`, in.Job.ScrapingJobID), archived[0])
+	restored, err := w.tryAgain(in.Job.ScrapingJobID, true)
+	require.NoError(t, err)
+	require.Equal(t, &in.Job, restored.Archived)
+
+	before := w.gone(5).Job
+	old, content, err := w.steps.Archive.OpenLatest(t.Context(), "", before.ScrapingJobID)
+	require.NoError(t, err)
+	text, err := io.ReadAll(content)
+	require.NoError(t, errors.Join(err, content.Close()))
+	old.Account, old.Job = "", []byte(strings.Replace(string(old.Job), `"account":"default",`, "", 1))
+	require.NotContains(t, string(old.Job), "account")
+	require.NoError(t, w.steps.Archive.Put(t.Context(), old, bytes.NewReader(text)))
+	restored, err = w.tryAgain(before.ScrapingJobID, true)
+	require.NoError(t, err)
+	require.Equal(t, &before, restored.Archived)
 }
 
 // Whatever is imported now, the archived file is what it was.

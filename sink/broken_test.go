@@ -20,6 +20,7 @@ type brokenSink struct {
 	counts func(sink.Counts) sink.Counts
 	event  func(*sink.Publication)
 	note   func(s *memorySink, importID int64) error
+	last   func(s *memorySink, account, sitemapName string) (*sink.PublishedImport, error)
 }
 
 func (b *brokenSink) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
@@ -54,6 +55,13 @@ func (b *brokenSink) SetAnnounced(ctx context.Context, importID int64, problem s
 		return b.note(b.memorySink, importID)
 	}
 	return b.memorySink.SetAnnounced(ctx, importID, problem)
+}
+
+func (b *brokenSink) LastOfSitemap(ctx context.Context, account, sitemapName string) (*sink.PublishedImport, error) {
+	if b.last != nil {
+		return b.last(b.memorySink, account, sitemapName)
+	}
+	return b.memorySink.LastOfSitemap(ctx, account, sitemapName)
 }
 
 // forgetful begins every attempt at the file's beginning.
@@ -172,6 +180,21 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		},
 		"takes a restore for a re-import": {
 			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Restored = false; return r }}, "the publication",
+		},
+		"forgets the account": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Job.Account = ""; return r }}, "the published import",
+		},
+		"announces without the account": {
+			&brokenSink{event: func(p *sink.Publication) { p.Account = "" }}, "the publication",
+		},
+		"mixes sitemaps of two accounts": {
+			&brokenSink{last: func(s *memorySink, _, name string) (*sink.PublishedImport, error) {
+				last, err := s.LastOfSitemap(context.Background(), "globex", name)
+				if last == nil {
+					last, err = s.LastOfSitemap(context.Background(), "acme", name)
+				}
+				return last, err
+			}}, `the last job of account "acme"'s sitemap`,
 		},
 		"sorts the columns": {
 			&brokenSink{event: func(p *sink.Publication) { p.Columns = []string{"number", "pass", "text"} }}, "its columns",

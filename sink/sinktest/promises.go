@@ -362,6 +362,18 @@ func keepsTheJob(c *check) {
 	if last == nil || last.ScrapingJobID != c.job || last.Records != 10 || !last.PublishedAt.Equal(at) {
 		c.errorf("the last job of the sitemap is %+v, want job %d with 10 records", last, c.job)
 	}
+	theirs := request // another account's sitemap of that name
+	theirs.Job.ScrapingJobID, theirs.Job.Account = 60, "globex"
+	other := c.begin(theirs)
+	c.must("committing", commit(c.ctx, other, batch(other, 1, 1, 10)))
+	c.must("publishing", other.Publish(c.ctx, func() {}))
+	for account, want := range map[string]int64{request.Job.Account: c.job, "globex": 60} {
+		last, err := c.sink.LastOfSitemap(c.ctx, account, request.Job.SitemapName)
+		c.must("asking for the last job of a sitemap", err)
+		if last == nil || last.ScrapingJobID != want || last.Account != account {
+			c.errorf("the last job of account %q's sitemap is %+v, want job %d", account, last, want)
+		}
+	}
 
 	c.must("noting the deletion", c.sink.SetCloudDeleted(c.ctx, c.job))
 	deleted, _ := c.published()
