@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -196,4 +198,29 @@ func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "zx93")
+}
+
+func TestPluginRefusesMappingsOfAccountsThatItLacks(t *testing.T) {
+	t.Parallel()
+	cloud, err := webscraper.NewClient("token-of-one-account")
+	require.NoError(t, err)
+	const rest = ", table: t, mode: replace-job, columns: [{name: v, type: text}]}"
+	mappings, err := mapping.Parse("m.yaml", []byte("mappings: [{sitemap: books"+rest+", {account: acme, sitemap: books"+rest+", {account: globex, sitemap_prefix: shop-"+rest+"]"))
+	require.NoError(t, err)
+	for _, c := range []struct {
+		options scrapehaul.Options
+		lacks   []string
+	}{
+		{scrapehaul.Options{Cloud: cloud}, []string{`acme:books for account "acme", which`, `globex:shop-* for account "globex", which`}},
+		{scrapehaul.Options{Clouds: map[string]*webscraper.Client{"acme": cloud, "globex": cloud}}, []string{`books for account "default", which`}},
+		{scrapehaul.Options{Cloud: cloud, Clouds: map[string]*webscraper.Client{"acme": cloud, "globex": cloud}}, nil},
+	} {
+		c.options.Mappings = mappings
+		_, err := scrapehaul.NewPlugin(c.options)
+		require.ErrorContains(t, err, "DB is missing")
+		require.Equal(t, len(c.lacks), strings.Count(err.Error(), "Mappings has one of"))
+		for _, each := range c.lacks {
+			require.ErrorContains(t, err, "Mappings has one of "+each)
+		}
+	}
 }

@@ -125,6 +125,12 @@ func (o *Options) validate() error {
 	if o.RecordSink != nil && o.Mappings != nil {
 		problems = append(problems, errors.New("Mappings and RecordSink are both set: a RecordSink of one's own knows nothing of mappings"))
 	}
+	for _, each := range o.Mappings.All() {
+		if o.Clouds[each.Account] == nil && (each.Account != sink.DefaultAccount || o.Cloud == nil) {
+			problems = append(problems, fmt.Errorf("Mappings has one of %s for account %q, which has no client: set its API token (WEBSCRAPER_API_TOKENS), or another account in the mapping",
+				each.Sitemaps(), each.Account))
+		}
+	}
 	if o.ArchiveRetention < 0 {
 		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
 	}

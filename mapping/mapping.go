@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // ScrapingJobID is the column that every mapped table has besides the mapped
@@ -64,6 +66,15 @@ type Mapping struct {
 	DeactivateMissing *DeactivateMissing
 
 	line int // in the file
+}
+
+// Sitemaps names the sitemap, or what the names of several begin with: "acme:books" or
+// "acme:shop-*", without the account if it is the default one.
+func (m *Mapping) Sitemaps() string {
+	if m.Sitemap == "" {
+		return sink.QualifiedSitemap(m.Account, m.SitemapPrefix+"*")
+	}
+	return sink.QualifiedSitemap(m.Account, m.Sitemap)
 }
 
 // Table is the name of a table.

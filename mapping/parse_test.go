@@ -74,6 +74,28 @@ func TestExactNameOfASitemapWinsThenTheLongestPrefix(t *testing.T) {
 	}
 }
 
+func TestAccountsHaveMappingsOfTheirOwn(t *testing.T) {
+	const rest = ", mode: replace-job, columns: [{name: v, type: text}]}\n"
+	mappings, err := mapping.Parse("mappings.yaml", []byte("mappings:\n"+
+		"  - {sitemap: books, table: plain"+rest+"  - {account: acme, sitemap: books, table: theirs"+rest+"  - {account: acme, sitemap_prefix: b, table: prefix"+rest))
+	require.NoError(t, err)
+	require.Equal(t, "plain", mappings.For(sink.DefaultAccount, "books").Table.Name)
+	require.Equal(t, "theirs", mappings.For("acme", "books").Table.Name)
+	require.Equal(t, "prefix", mappings.For("acme", "bo").Table.Name)
+	require.Nil(t, mappings.For(sink.DefaultAccount, "bo"))
+	require.Nil(t, mappings.For("globex", "books"))
+	require.Equal(t, "default", mappings.All()[0].Account)
+
+	require.Equal(t, []string{
+		`4: sitemap "books" has a mapping already, on line 2`,
+		`5: sitemap_prefix "acme:b" has a mapping already, on line 3`,
+		`6: the mapping names the account "Acme": want 1 to 40 of a-z, 0-9 and -`,
+		`7: account is empty: want a text`,
+	}, problems(t, "mappings:\n  - {sitemap: books, table: t"+rest+"  - {account: acme, sitemap_prefix: b, table: u"+rest+
+		"  - {account: default, sitemap: books, table: v"+rest+"  - {account: acme, sitemap_prefix: b, table: w"+rest+
+		"  - {account: Acme, sitemap: books, table: x"+rest+"  - {account: , sitemap: films, table: y"+rest))
+}
+
 func TestNoMappingsAreForNoSitemap(t *testing.T) {
 	var none *mapping.Mappings
 	require.Nil(t, none.For(sink.DefaultAccount, "books"))

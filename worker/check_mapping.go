@@ -14,12 +14,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/mapping"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 type checkMappingCommand struct {
 	File    string `arg:"" help:"File of mappings, in YAML."`
 	Sample  string `arg:"" optional:"" help:"A download to convert: JSON Lines, or CSV when its name ends in .csv. - is standard input, in JSON."`
-	Sitemap string `placeholder:"NAME" help:"The sitemap that the sample is of, when the file has several mappings."`
+	Sitemap string `placeholder:"NAME" help:"The sitemap that the sample is of, when the file has several mappings: acme:books for books of account acme."`
 	Rows    string `default:"10" placeholder:"N" help:"Rows to show. Default: ${default}."`
 }
 
@@ -65,11 +66,15 @@ func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) 
 func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mappings) *mapping.Mapping {
 	var names []string
 	for _, each := range mappings.All() {
-		names = append(names, sitemapOf(each))
+		names = append(names, each.Sitemaps())
 	}
 	switch {
 	case c.Sitemap != "":
-		m := mappings.For(c.Sitemap)
+		account, name, named := strings.Cut(c.Sitemap, ":")
+		if !named {
+			account, name = sink.DefaultAccount, c.Sitemap
+		}
+		m := mappings.For(account, name)
 		if m == nil {
 			s.Problem("--sitemap is %q, and no mapping is for it: want one of %s", c.Sitemap, strings.Join(names, ", "))
 		}
@@ -118,7 +123,7 @@ func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *map
 
 // describeMapping is a mapping in one line.
 func describeMapping(m *mapping.Mapping) string {
-	text := fmt.Sprintf("%s -> %s: %s, %s", sitemapOf(m), m.Table, m.Mode, english.Plural(len(m.Columns), "column", ""))
+	text := fmt.Sprintf("%s -> %s: %s, %s", m.Sitemaps(), m.Table, m.Mode, english.Plural(len(m.Columns), "column", ""))
 	if len(m.Key) > 0 {
 		text += ", key " + strings.Join(m.Key, ", ")
 	}
@@ -126,12 +131,4 @@ func describeMapping(m *mapping.Mapping) string {
 		text += fmt.Sprintf("; missing rows get %s = false, up to %d %% of the active ones", d.Column, d.BrakePercent)
 	}
 	return visible(text)
-}
-
-// sitemapOf is the sitemap that a mapping is for, or what its name begins with.
-func sitemapOf(m *mapping.Mapping) string {
-	if m.Sitemap != "" {
-		return m.Sitemap
-	}
-	return m.SitemapPrefix + "*"
 }

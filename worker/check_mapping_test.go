@@ -48,6 +48,27 @@ ok
 	require.Equal(t, "shop-* -> shop.offers: replace-job, 2 columns\nok\n", out)
 }
 
+func TestCheckMappingTellsAccountsApart(t *testing.T) {
+	file := fileOf(t, "m.yaml", `mappings:
+- {sitemap: books, table: t, mode: replace-job, columns: [{name: v, type: text}]}
+- {account: acme, sitemap: books, table: u, mode: replace-job, columns: [{name: v, type: text}]}
+- {account: acme, sitemap_prefix: shop-, table: u, mode: replace-job, columns: [{name: v, type: text}]}
+`)
+	for sitemap, want := range map[string]string{
+		"":             "books -> public.t: replace-job, 1 column\nacme:books -> public.u: replace-job, 1 column\nacme:shop-* -> public.u: replace-job, 1 column\nok\n",
+		"books":        "books -> public.t: replace-job, 1 column\nok\n",
+		"acme:books":   "acme:books -> public.u: replace-job, 1 column\nok\n",
+		"acme:shop-eu": "acme:shop-* -> public.u: replace-job, 1 column\nok\n",
+	} {
+		code, out, problems := checkMapping(t, file, "--sitemap", sitemap)
+		require.Equal(t, program.ExitOK, code, problems)
+		require.Equal(t, want, out)
+	}
+	code, _, problems := checkMapping(t, file, "--sitemap", "globex:books")
+	require.Equal(t, program.ExitSettings, code)
+	require.Contains(t, problems, `--sitemap is "globex:books", and no mapping is for it: want one of books, acme:books, acme:shop-*`)
+}
+
 func TestCheckMappingShowsHowRecordsWouldLand(t *testing.T) {
 	code, out, problems := checkMapping(t, exampleMappings, exampleSample, "--sitemap", "books")
 	require.Equal(t, program.ExitFailed, code)
