@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -229,6 +230,39 @@ func TestAViewUnpacksARecordOnceAndOnlyIfNeeded(t *testing.T) {
 	counted := plan(t, db, `SELECT count(*) FROM sitemaps."sitemap 1"`)
 	require.NotContains(t, counted, "data")
 	require.Contains(t, counted, "Index Only Scan using import_records_pkey")
+}
+
+// Most sitemaps are one account's, so that the conditions on both say no more than the one
+// on the sitemap's name; "shared" is of two, most of its jobs of one.
+func TestThePlannerKnowsHowManyRecordsASitemapOfAnAccountHas(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	published(t, store, 10_001, "account-1:sitemap 1", `{"a":"1"}`)
+	published(t, store, 10_002, "account-2:shared", `{"a":"1"}`)
+	db.MustExec(`
+		INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id, account, sitemap_name, published_import_id)
+		SELECT n, 'account-' || CASE WHEN n % 40 = 0 AND n % 400 <> 0 THEN 2 ELSE n % 4 END,
+		       CASE n % 40 WHEN 0 THEN 'shared' ELSE 'sitemap ' || n % 40 END, 10 + n FROM generate_series(1, 1000) AS n;
+		INSERT INTO scrapehaul.import_records SELECT 10 + n, number, '{"a":"1"}' FROM generate_series(1, 1000) AS n, generate_series(1, 100) AS number`)
+	db.MustExec(`VACUUM ANALYZE scrapehaul.import_records`)
+	db.MustExec(`ANALYZE scrapehaul.scraping_jobs`)
+	for query, want := range map[string]int{
+		`sitemaps."account-1:sitemap 1"`:                                                        2501,
+		`sitemaps."account-1:sitemap 1" WHERE account = 'account-1'`:                            2501,
+		`sitemaps."account-2:shared"`:                                                           2301,
+		`scrapehaul.scraped_records WHERE sitemap_name = 'sitemap 1' AND account = 'account-1'`: 2501,
+	} {
+		require.Equal(t, int64(want), count(t, db, `SELECT count(*) FROM `+query))
+		var plan string
+		require.NoError(t, db.Get(&plan, `EXPLAIN (FORMAT JSON) SELECT * FROM `+query))
+		var plans []struct {
+			Plan struct {
+				Rows float64 `json:"Plan Rows"`
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(plan), &plans))
+		require.InEpsilon(t, want, plans[0].Plan.Rows, 0.1, query)
+	}
 }
 
 func TestSitemapsOfTwoAccountsHaveAViewEach(t *testing.T) {
