@@ -20,14 +20,20 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// twoSitemaps maps two sitemaps to one table, by two mappings.
-const twoSitemaps = `
+// threeSitemaps maps sitemaps to one table, each by a mapping of its own. Two of different
+// accounts have the same name and ID.
+const threeSitemaps = `
 mappings:
   - sitemap: shop
     table: products
     columns: [{name: url, type: text}, {name: price, type: numeric}]
     %[1]s
   - sitemap: market
+    table: products
+    columns: [{name: price, from: cost, type: numeric, clean: [money]}, {name: url, from: link, type: text, clean: [lower]}]
+    %[1]s
+  - account: acme
+    sitemap: shop
     table: products
     columns: [{name: price, from: cost, type: numeric, clean: [money]}, {name: url, from: link, type: text, clean: [lower]}]
     %[1]s
@@ -47,8 +53,8 @@ type ruleProduct struct {
 	fits  bool
 }
 
-// Jobs belong to the two sitemaps in turns.
-func (i ruleImport) sitemap() string { return []string{"shop", "market"}[i.job%2] }
+// Jobs belong to the sitemaps in turns.
+func (i ruleImport) sitemap() string { return []string{"shop", "acme:shop", "market"}[i.job%3] }
 
 func (i ruleImport) whole() bool {
 	return i.status == "finished" && i.absent == 0 && !slices.ContainsFunc(i.products, func(p ruleProduct) bool { return !p.fits })
@@ -59,7 +65,7 @@ func (i ruleImport) record(p ruleProduct) string {
 	if !p.fits {
 		price = "cheap"
 	}
-	if i.sitemap() == "market" {
+	if i.sitemap() != "shop" {
 		return fmt.Sprintf(`{"link":%q,"cost":"$%s.00","other":1}`, strings.ToUpper(p.url), price)
 	}
 	return fmt.Sprintf(`{"url":%q,"price":%q}`, p.url, price)
@@ -140,7 +146,7 @@ func TestWhatATableShowsFollowsFromThePublishedImports(t *testing.T) {
 			if mode == "append" || mode == "upsert" {
 				db.MustExec(`CREATE UNIQUE INDEX ON public.products (url)`)
 			}
-			store := mapped(t, db, fmt.Sprintf(twoSitemaps, settings))
+			store := mapped(t, db, fmt.Sprintf(threeSitemaps, settings))
 			rapid.Check(t, func(r *rapid.T) {
 				db.MustExec(`TRUNCATE products, scrapehaul.imports, scrapehaul.import_records, scrapehaul.scraping_jobs CASCADE`)
 				published, before := map[int64]ruleImport{}, []ruleRow(nil)
@@ -161,7 +167,7 @@ func TestWhatATableShowsFollowsFromThePublishedImports(t *testing.T) {
 
 func drawRuleImport(r *rapid.T, price int) ruleImport {
 	i := ruleImport{
-		job:    rapid.Int64Range(1, 5).Draw(r, "job"),
+		job:    rapid.Int64Range(1, 6).Draw(r, "job"),
 		status: rapid.SampledFrom([]string{"finished", "finished", "finished", "stopped"}).Draw(r, "status"),
 		absent: rapid.SampledFrom([]int64{0, 0, 0, 1}).Draw(r, "absent"),
 	}
@@ -175,9 +181,14 @@ func drawRuleImport(r *rapid.T, price int) ruleImport {
 // beginRuleImport has committed the records, and merges few of them at a time.
 func beginRuleImport(r *rapid.T, store *postgres.Store, i ruleImport) sink.Import {
 	now, records := time.Now(), int64(len(i.products))
+	name, acme := strings.CutPrefix(i.sitemap(), "acme:")
+	account := sink.DefaultAccount
+	if acme {
+		account = "acme"
+	}
 	attempt, err := store.BeginImport(r.Context(), sink.ImportRequest{
 		Job: sink.ScrapingJob{
-			ScrapingJobID: i.job, SitemapID: int64(len(i.sitemap())), SitemapName: i.sitemap(), Status: i.status, StoredRecordCount: records + i.absent,
+			ScrapingJobID: i.job, Account: account, SitemapID: int64(len(name)), SitemapName: name, Status: i.status, StoredRecordCount: records + i.absent,
 		},
 		WorkflowRunID: now.String(), RequestedAt: now, Bytes: records, SHA256: "abc",
 		Accepted: []sink.Question{{Kind: sink.ManyRowsMissing, Worse: math.MaxInt64}},

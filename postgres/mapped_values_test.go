@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,17 @@ func TestColumnThatAPersonHasAcceptedWithoutValuesIsNotAskedAboutAgain(t *testin
 	problem, again := tryPublished(t, store, 3, without)
 	require.Nil(t, again)
 	require.Equal(t, `table public.products gets no value in column "price": no record has "price"`, problem)
+}
+
+func TestColumnsOfAnotherAccountsSitemapAreNoReasonToAsk(t *testing.T) {
+	t.Parallel()
+	store, _ := newMapped(t, replaceJob+strings.Replace(strings.TrimPrefix(replaceJob, "\nmappings:\n"), "- sitemap", "- account: acme\n    sitemap", 1))
+	_, err := publishRecords(t.Context(), store, 1, "acme:shop", times(10, full)...)
+	require.NoError(t, err)
+	_, err = publishRecords(t.Context(), store, 2, "shop", times(10, `{"url":"%d","price":"null","stock":"7"}`)...)
+	require.NoError(t, err)
+	_, err = publishRecords(t.Context(), store, 3, "acme:shop", times(10, `{"url":"%d","price":"null","stock":"7"}`)...)
+	require.ErrorContains(t, err, `column "price", which had one in 10 of 10 rows of job 1`)
 }
 
 func TestEmptyTextIsNoValueOfAMappedColumn(t *testing.T) {

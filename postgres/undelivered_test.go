@@ -61,6 +61,29 @@ func TestPublicationsAreDeliveredInTheOrderOfPublishing(t *testing.T) {
 	require.Equal(t, []string{"the webhook answered 500 for a day"}, rows(t, db, `SELECT problem FROM scrapehaul.imports WHERE problem IS NOT NULL`))
 }
 
+func TestPublicationsOfTwoAccountsSitemapsOfOneNameAreDeliveredApart(t *testing.T) {
+	t.Parallel()
+	store, _ := newStore(t)
+	ours, theirs := requestOf(1, 1, 9), requestOf(2, 1, 9)
+	theirs.Job.Account = "acme"
+	for _, r := range []sink.ImportRequest{ours, theirs} { // what is published first is not announced yet
+		r.Announce = true
+		publication, err := store.Publication(t.Context(), importedFrom(t, store, r, "url").ID())
+		require.NoError(t, err)
+		if r.Job.Account == "acme" {
+			require.NoError(t, store.AddUndelivered(t.Context(), *publication))
+		}
+	}
+	require.Nil(t, next(t, store))
+	waiting, err := store.NextUndelivered(t.Context(), "acme", "my-sitemap")
+	require.NoError(t, err)
+	require.Equal(t, "acme", waiting.Account)
+	require.False(t, waiting.Waits, "the one before is of another account")
+	sitemaps, err := store.SitemapsWithUndelivered(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []postgres.Sitemap{{Account: "acme", Name: "my-sitemap"}}, sitemaps)
+}
+
 // What notes the announcement may be done again after the delivery has ended.
 func TestPublicationIsNotAddedAgainWhenItIsDelivered(t *testing.T) {
 	t.Parallel()
