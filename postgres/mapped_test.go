@@ -527,7 +527,8 @@ func TestStoreWithMappingsKeepsThePromisesOfASink(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			store, db := newMapped(t, `
 mappings:
-  - sitemap_prefix: sitemap
+  - account: acme
+    sitemap_prefix: sitemap
     table: numbers
     columns: [{name: sitemap, from: text, type: text}, {name: pass, type: integer}, {name: number, type: integer}, {name: rest, from: text, type: text}]
     key: [number, rest]
