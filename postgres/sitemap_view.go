@@ -20,16 +20,17 @@ type sitemapView struct {
 	Account     string
 	SitemapName string         `db:"sitemap_name"`
 	ViewName    string         `db:"view_name"`
-	FactNames   pq.StringArray `db:"fact_names"` // of the first of facts
+	FactNames   pq.StringArray `db:"fact_names"` // of facts, in their order
 	Columns     pq.StringArray `db:"columns"`
 	ColumnNames pq.StringArray `db:"column_names"`
 	InView      int            `db:"in_view"`  // how many of the columns
 	IsThere     bool           `db:"is_there"` // without a problem
 }
 
-// ofRecord are the view's first columns, which say what record it is. facts follow in a new
-// view; in one of before, each is where the view ended when the fact came to be, under
-// another name if a column has that.
+// ofRecord are a view's first columns, which say what record it is; facts are what else is
+// known of its job, in the order in which versions have added them. In a new view they come
+// next. A view of an earlier version gets them at its end, with a number if a column has
+// their name.
 var (
 	ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
 	facts    = []string{"account"}
@@ -65,7 +66,7 @@ func refreshView(ctx context.Context, tx transaction, account, sitemapName strin
 	if err != nil {
 		return "", err
 	}
-	complete := len(view.FactNames) == len(facts)
+	complete := len(view.FactNames) >= len(facts) // a later version has more
 	view.add(columns)
 	if complete && view.IsThere && view.InView == len(view.Columns) {
 		return "", nil
@@ -161,8 +162,8 @@ func (v *sitemapView) definition(present []string) string {
 	for _, name := range ofRecord {
 		add(name, name)
 	}
-	for i, name := range v.FactNames {
-		add(name, facts[i])
+	for i, fact := range facts {
+		add(v.FactNames[i], fact)
 	}
 	for i, name := range v.ColumnNames {
 		add(name, valueOf(v.Columns[i]))

@@ -409,6 +409,22 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 	require.Equal(t, []string{"NULL"}, rows(t, db, `SELECT problem FROM scrapehaul.sitemap_views`))
 }
 
+// While workers are replaced by those of a version with more facts.
+func TestAViewOfALaterVersionIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	published(t, store, 1, "my-sitemap", `{"a":"1"}`)
+	db.MustExec(`UPDATE scrapehaul.sitemap_views SET fact_names = '{account,later}';
+		CREATE OR REPLACE VIEW sitemaps."my-sitemap" AS
+		SELECT 0::bigint AS scrapingjob_id, 0::bigint AS record_number, now() AS imported_at, '' AS account, '' AS a, '' AS later`)
+	published(t, store, 2, "my-sitemap", `{"a":"2"}`)
+	attempt, err := publishRecords(t.Context(), store, 3, "my-sitemap", `{"b":"3"}`)
+	require.NoError(t, err)
+	require.Contains(t, attempt.Problem(), `making view sitemaps."my-sitemap": cannot`)
+	require.Equal(t, []string{"{account,later}|1"}, rows(t, db, `SELECT fact_names, in_view FROM scrapehaul.sitemap_views`))
+	require.Equal(t, "later", columns(t, db, "my-sitemap")[5])
+}
+
 func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
