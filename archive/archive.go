@@ -151,21 +151,20 @@ func (a *Archive) RemoveOlder(ctx context.Context, before time.Time, progress fu
 	stranded := time.Now().Add(-strandedAfter)
 	prefixes, err := a.prefixes(ctx)
 	for _, prefix := range prefixes {
-		if err != nil {
-			break
-		}
-		err = a.list(ctx, prefix, func(e entry) error {
-			progress(removed)
-			due := e.sha256 != "" && e.requestedAt.Before(before) || e.temporary && e.modified.Before(stranded)
-			if !due {
+		if err == nil {
+			err = a.list(ctx, prefix, func(e entry) error {
+				progress(removed)
+				due := e.sha256 != "" && e.requestedAt.Before(before) || e.temporary && e.modified.Before(stranded)
+				if !due {
+					return nil
+				}
+				if err := a.bucket.Delete(ctx, e.key); err != nil && !isNotFound(err) {
+					return redacted(fmt.Errorf("removing %s from the archive: %w", e.key, err))
+				}
+				removed++
 				return nil
-			}
-			if err := a.bucket.Delete(ctx, e.key); err != nil && !isNotFound(err) {
-				return redacted(fmt.Errorf("removing %s from the archive: %w", e.key, err))
-			}
-			removed++
-			return nil
-		})
+			})
+		}
 	}
 	return removed, err
 }

@@ -59,47 +59,47 @@ type entry struct {
 
 // list calls each for what is ours under the prefix.
 func (a *Archive) list(ctx context.Context, prefix string, each func(entry) error) error {
-	blobs := a.bucket.List(&blob.ListOptions{Prefix: prefix})
-	for {
+	return a.objects(ctx, &blob.ListOptions{Prefix: prefix}, func(object *blob.ListObject) error {
+		parts := keyPattern.FindStringSubmatch(object.Key)
+		if parts == nil {
+			return nil
+		}
+		found := entry{key: object.Key, modified: object.ModTime, sha256: parts[2]}
+		var err error
+		if found.requestedAt, err = time.Parse(keyTime, parts[1]); err != nil {
+			return nil //nolint:nilerr // it is not ours
+		}
+		if parts[3] != "" {
+			found.temporary, found.sha256 = true, ""
+		}
+		return each(found)
+	})
+}
+
+// prefixes are those of the accounts that the bucket has files of. Of what else is in it, only
+// the names beside those of the accounts are listed.
+func (a *Archive) prefixes(ctx context.Context) ([]string, error) {
+	prefixes := []string{jobs}
+	err := a.objects(ctx, &blob.ListOptions{Prefix: accounts, Delimiter: "/"}, func(object *blob.ListObject) error {
+		if object.IsDir {
+			prefixes = append(prefixes, object.Key+jobs)
+		}
+		return nil
+	})
+	return prefixes, err
+}
+
+func (a *Archive) objects(ctx context.Context, options *blob.ListOptions, each func(*blob.ListObject) error) error {
+	for blobs := a.bucket.List(options); ; {
 		next, err := blobs.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return redacted(fmt.Errorf("listing %s of the archive: %w", prefix, err))
+			return redacted(fmt.Errorf("listing %s of the archive: %w", options.Prefix, err))
 		}
-		parts := keyPattern.FindStringSubmatch(next.Key)
-		if parts == nil {
-			continue
-		}
-		found := entry{key: next.Key, modified: next.ModTime, sha256: parts[2]}
-		if found.requestedAt, err = time.Parse(keyTime, parts[1]); err != nil {
-			continue
-		}
-		if parts[3] != "" {
-			found.temporary, found.sha256 = true, ""
-		}
-		if err := each(found); err != nil {
+		if err := each(next); err != nil {
 			return err
-		}
-	}
-}
-
-// prefixes are those of the accounts that the bucket has files of. Of what else is in it, the
-// names beside those of the accounts are listed.
-func (a *Archive) prefixes(ctx context.Context) ([]string, error) {
-	prefixes := []string{jobs}
-	blobs := a.bucket.List(&blob.ListOptions{Prefix: accounts, Delimiter: "/"})
-	for {
-		next, err := blobs.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return prefixes, nil
-		}
-		if err != nil {
-			return nil, redacted(fmt.Errorf("listing %s of the archive: %w", accounts, err))
-		}
-		if next.IsDir {
-			prefixes = append(prefixes, next.Key+jobs)
 		}
 	}
 }

@@ -106,21 +106,22 @@ func TestReconciliationRemovesFromEachStoreWhatIsOlderThanTheRetention(t *testin
 			bucket := store.open(t)
 			const content = `{"product":"IdeaTab A3500L"}` + "\n"
 			sum := sha256.Sum256([]byte(content))
-			put := func(scrapingJobID int64, age time.Duration) {
+			put := func(account string, scrapingJobID int64, age time.Duration) {
 				require.NoError(t, archive.New(bucket).Put(t.Context(), archive.File{
-					ScrapingJobID: scrapingJobID, RequestedAt: time.Now().Add(-age), Bytes: int64(len(content)),
+					Account: account, ScrapingJobID: scrapingJobID, RequestedAt: time.Now().Add(-age), Bytes: int64(len(content)),
 					SHA256: hex.EncodeToString(sum[:]), Job: json.RawMessage(`{}`),
 				}, strings.NewReader(content)))
 			}
-			put(1, 2161*time.Hour)
-			put(2, 2159*time.Hour)
-			require.Len(t, keys(t, bucket), 2)
+			put("", 1, 2161*time.Hour)
+			put("", 2, 2159*time.Hour)
+			put("acme", 3, 2161*time.Hour)
+			require.Len(t, keys(t, bucket), 3)
 
 			s := newSystem(t, store)
 			s.StartWorker(s.Spool)
 			output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 			require.NoError(t, err)
-			require.Contains(t, output, "removed from the archive, after ARCHIVE_RETENTION: 1 files\n")
+			require.Contains(t, output, "removed from the archive, after ARCHIVE_RETENTION: 2 files\n")
 			left := keys(t, bucket)
 			require.Len(t, left, 1)
 			require.Contains(t, left[0], "scrapingjobs/2/")
