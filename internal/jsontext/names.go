@@ -5,15 +5,12 @@ import (
 	"slices"
 )
 
-// Names finds names that JSON objects have twice. It is fast for objects whose members
-// follow one another as in those before.
+// Names finds names that JSON objects have twice. It is fast for objects with the
+// members of the one before.
 type Names struct {
-	shape  *Shape
-	shaped []*name // the members of the shape
-	walked []*name // those of the object in hand, and of the one before
-	before []*name
+	shape  *Shape   // that of objects with these members, once two have had them
+	names  []*name  // those of the object in hand, or of the one before
 	values [][]byte // of an object that is of the shape
-	first  name     // stands before the first member
 	known  map[string]*name
 	bytes  int      // what known takes, about
 	object int64    // counts the objects
@@ -26,7 +23,6 @@ type name struct {
 	text string
 	same *name // itself, or the one that it is another spelling of
 	in   int64 // the last object that had the name, in any spelling
-	next *name // the one that followed it last
 }
 
 // maxBytes is what the known names may take, save for a single object with more.
@@ -40,50 +36,35 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 		return false, nil
 	}
 	if n.bytes > maxBytes || n.known == nil {
-		n.known, n.bytes, n.first = map[string]*name{}, 0, name{}
+		n.known, n.bytes, n.names = map[string]*name{}, 0, nil
 	}
 	n.object++
-	members, before := MembersOf(object), &n.first
-	n.before, n.walked = n.walked, n.before[:0]
-	for {
-		member, more := members.Next()
-		if !more {
-			n.learnShape(own)
-			return own, inside
+	at, asBefore, members := 0, true, MembersOf(object)
+	for member, more := members.Next(); more; member, more = members.Next() {
+		if key := member.Key(); at == len(n.names) || n.names[at].text != string(key) {
+			asBefore = false
+			n.names = append(n.names[:at], n.find(key))
 		}
-		key, value, next := member.Key(), member.Value(), before.next
-		if next == nil || next.text != string(key) {
-			next = n.find(key)
-			before.next = next
-		}
-		own = own || next.same.in == n.object
-		next.same.in, before = n.object, next
-		if len(n.walked) < maxShape {
-			n.walked = append(n.walked, next)
-		}
-		if inside == nil && (value[0] == '{' || value[0] == '[') {
+		same := n.names[at].same
+		own = own || same.in == n.object
+		same.in = n.object
+		if value := member.Value(); inside == nil && (value[0] == '{' || value[0] == '[') {
 			inside = n.twiceInside(value)
 		}
+		at++
 	}
-}
-
-// maxShape is for objects with fewer members.
-const maxShape = 1000
-
-// learnShape has objects of the shape of the last two looked at next time at once, if
-// these have the same members, each once.
-func (n *Names) learnShape(twice bool) {
-	if twice || len(n.walked) == maxShape || n.bytes > maxBytes || !slices.Equal(n.walked, n.before) || slices.Equal(n.walked, n.shaped) {
-		return
-	}
-	n.shaped = append(n.shaped[:0], n.walked...)
-	n.shape = NewShape(func(yield func(string) bool) {
-		for _, name := range n.shaped {
-			if !yield(name.text) {
-				return
+	if !asBefore || at != len(n.names) {
+		n.names, n.shape = n.names[:at], nil
+	} else if n.shape == nil && !own {
+		n.shape = NewShape(func(yield func(string) bool) {
+			for _, name := range n.names {
+				if !yield(name.text) {
+					return
+				}
 			}
-		}
-	})
+		})
+	}
+	return own, inside
 }
 
 func (n *Names) find(text []byte) *name {
@@ -94,14 +75,14 @@ func (n *Names) find(text []byte) *name {
 	n.known[found.text] = found
 	n.bytes += 2*len(text) + 100
 	found.same = found
-	if plain := n.plain(text); !bytes.Equal(plain, text) {
+	if plain := plainName(text); !bytes.Equal(plain, text) {
 		found.same = n.find(plain)
 	}
 	return found
 }
 
-// plain is the spelling of a name without escapes, as far as there is one.
-func (n *Names) plain(text []byte) []byte {
+// plainName is the spelling of a name without escapes, as far as there is one.
+func plainName(text []byte) []byte {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return text
 	}
@@ -124,7 +105,7 @@ func (n *Names) twiceInside(value []byte) []byte {
 				return nil
 			}
 			if colon := skipSpace(value, end); colon < len(value) && value[colon] == ':' {
-				n.inside = append(n.inside, n.plain(value[at+1:end-1]))
+				n.inside = append(n.inside, plainName(value[at+1:end-1]))
 			}
 			at = end - 1
 		case '{', '[':
