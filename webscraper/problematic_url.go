@@ -2,6 +2,7 @@ package webscraper
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 )
@@ -15,10 +16,45 @@ type ProblematicURL struct {
 	Type string `json:"type"`
 }
 
+// maxStalePages is after how many pages in a row without a new item a list is endless.
+// One such page is no proof: while a page is worked on, a hundred new items can push it
+// on to the next number.
+const maxStalePages = 3
+
 // ProblematicURLs lists the problematic pages of a scraping job, page by page of the list
 // as they are asked for; each 100 are one call. A URL is listed once with each type, even
 // if it moves to another page meanwhile. An error is the last thing listed.
 func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[ProblematicURL, error] {
-	req := requestAbout(id, "list problematic URLs of scraping job %d", http.MethodGet, "scraping-job/%d/problematic-urls")
-	return list[ProblematicURL](ctx, c, req)
+	return func(yield func(ProblematicURL, error) bool) {
+		req := requestAbout(id, "list problematic URLs of scraping job %d", http.MethodGet, "scraping-job/%d/problematic-urls")
+		seen := map[ProblematicURL]bool{}
+		for page, stale := 1, 0; ; page++ {
+			var items []ProblematicURL
+			req.page = page
+			lastPage, err := c.callPage(ctx, req, &items)
+			if err != nil {
+				yield(ProblematicURL{}, err)
+				return
+			}
+			stale++
+			for _, item := range items {
+				if seen[item] {
+					continue
+				}
+				seen[item], stale = true, 0
+				if !yield(item, nil) {
+					return
+				}
+			}
+			// Without last_page, only an empty page tells the end.
+			if len(items) == 0 || lastPage != 0 && page >= lastPage {
+				return
+			}
+			if stale == maxStalePages {
+				yield(ProblematicURL{}, fmt.Errorf("webscraper: %s: pages %d to %d brought nothing new, yet the server says that page %d is the last",
+					req.operation, page-maxStalePages+1, page, lastPage))
+				return
+			}
+		}
+	}
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -21,6 +23,7 @@ type request struct {
 	method    string
 	path      string // relative to the base URI
 	query     url.Values
+	page      int // of a list, 0 for no list
 	header    http.Header
 	body      []byte // JSON; nil for none
 }
@@ -127,8 +130,9 @@ const tokenParameter = "api_token"
 
 func (c *Client) newHTTPRequest(ctx context.Context, req request) (*http.Request, error) {
 	query := url.Values{tokenParameter: {c.token}}
-	for key, values := range req.query {
-		query[key] = values
+	maps.Copy(query, req.query)
+	if req.page != 0 {
+		query.Set("page", strconv.Itoa(req.page))
 	}
 	u := c.baseURI.JoinPath(req.path)
 	u.RawQuery = query.Encode()
@@ -145,8 +149,6 @@ func (c *Client) newHTTPRequest(ctx context.Context, req request) (*http.Request
 	if req.body != nil {
 		httpReq.Header.Set("Content-Type", "application/json")
 	}
-	for key, values := range req.header {
-		httpReq.Header[key] = values
-	}
+	maps.Copy(httpReq.Header, req.header)
 	return httpReq, nil
 }

@@ -87,29 +87,16 @@ type ListScrapingJobsOptions struct {
 // not tell; a page past the end is empty. As jobs come and go between two calls, one can
 // be on both pages or on neither: to delete jobs, collect their IDs first.
 func (c *Client) ScrapingJobsPage(ctx context.Context, opts ListScrapingJobsOptions, page int) (jobs []*ScrapingJob, lastPage int, err error) {
-	req := opts.request()
+	req := request{operation: "list scraping jobs", method: http.MethodGet, path: "scraping-jobs", query: url.Values{}, page: page}
 	if page < 1 {
 		return nil, 0, fmt.Errorf("webscraper: %s: there is no page %d: the first is 1", req.operation, page)
 	}
-	items, lastPage, err := listPage[ScrapingJob](ctx, c, req, page)
-	for i := range items {
-		jobs = append(jobs, &items[i])
+	if opts.SitemapID != 0 {
+		req.query.Set("sitemap_id", strconv.FormatInt(opts.SitemapID, 10))
 	}
+	if opts.Tag != "" {
+		req.query.Set("tag", opts.Tag)
+	}
+	lastPage, err = c.callPage(ctx, req, &jobs)
 	return jobs, lastPage, err
-}
-
-func (o ListScrapingJobsOptions) request() request {
-	query := url.Values{}
-	if o.SitemapID != 0 {
-		query.Set("sitemap_id", strconv.FormatInt(o.SitemapID, 10))
-	}
-	if o.Tag != "" {
-		query.Set("tag", o.Tag)
-	}
-	return request{
-		operation: "list scraping jobs",
-		method:    http.MethodGet,
-		path:      "scraping-jobs",
-		query:     query,
-	}
 }
