@@ -32,8 +32,6 @@ func measureBudget(ctx context.Context, s *stage, r *result) error {
 			b, err := s.measureBurst(ctx, n.jobs, apiLimit{})
 			refused += b["refused"]
 			return b, err
-		}, func(b figures) string {
-			return fmt.Sprintf("%d jobs are published after %.2f s, deleted after %.2f s", n.jobs, b["published_s"], b["deleted_s"])
 		})
 		if err != nil {
 			return fmt.Errorf("%d jobs: %w", n.jobs, err)

@@ -30,7 +30,7 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 			return err
 		}
 		for _, n := range s.Jobs {
-			measured, err := s.medians(func(int) (figures, error) { return sys.importJobs(ctx, n, smallJobRecords) }, published)
+			measured, err := s.medians(func(int) (figures, error) { return sys.importJobs(ctx, n, smallJobRecords) })
 			if err != nil {
 				return fmt.Errorf("%d small jobs: %w", n, err)
 			}
@@ -67,7 +67,6 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 		if err != nil {
 			return fmt.Errorf("counting, with %d records a job: %w", of.records, err)
 		}
-		s.step(published(measured))
 		measured["actions"] += float64(proxy.Actions() - actions)
 		costs.row(fmt.Sprintf("a job of %s records, %d at once", thousands(measured["records"]), of.jobs),
 			r.figure(of.key+"history_events", "%.1f", measured.perJob("history_events")),
@@ -80,10 +79,6 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	}
 	costs.row("the worker's peak memory: " + r.setPeakRSS("large_job.worker_rss_mib", childprocess.PeakRSS(worker.PID())))
 	return nil
-}
-
-func published(f figures) string {
-	return fmt.Sprintf("%s jobs of %s records are published after %.2f s", thousands(f["jobs"]), thousands(f["records"]), f["published_s"])
 }
 
 // timeRow adds how long jobs took. Keys of the JSON begin with prefix.

@@ -18,10 +18,7 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
-	measured, err := s.medians(func(int) (figures, error) { return s.fairnessOnce(ctx) }, func(f figures) string {
-		return fmt.Sprintf("%d small jobs are published after %.2f s, beside a large one after %.2f s",
-			s.FairJobs, f["last_seconds_alone"], f["last_seconds"])
-	})
+	measured, err := s.medians(func(int) (figures, error) { return s.fairnessOnce(ctx) })
 	if err != nil {
 		return err
 	}

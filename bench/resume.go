@@ -25,8 +25,6 @@ func measureResume(ctx context.Context, s *stage, r *result) error {
 	sys.DB.SetMaxOpenConns(1)
 	measured, err := sys.medians(func(round int) (figures, error) {
 		return sys.resumeOnce(ctx, time.Duration(round+1)*killStep)
-	}, func(f figures) string {
-		return fmt.Sprintf("resumed after %.1f s, %.0f records were sent again", f["seconds"], f["records_sent_again"])
 	})
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func (s *stage) compare(ctx context.Context, contenders []contender) (figures, e
 			seconds[c.name] = took.Seconds()
 		}
 		return seconds, nil
-	}, func(figures) string { return "all have had their turn" })
+	})
 }
 
 func (c *contender) once(ctx context.Context) (time.Duration, error) {
@@ -67,15 +67,14 @@ func (r *result) against(t *table, prefix string, contenders []contender, second
 type figures map[string]float64
 
 // medians measures once in each round and returns the median of each figure.
-// about says what was measured, for who waits.
-func (s *stage) medians(once func(round int) (figures, error), about func(figures) string) (figures, error) {
+func (s *stage) medians(once func(round int) (figures, error)) (figures, error) {
 	all := map[string][]float64{}
 	for round := range s.Rounds {
 		measured, err := once(round)
 		if err != nil {
 			return nil, err
 		}
-		s.step(fmt.Sprintf("round %d of %d: %s", round+1, s.Rounds, about(measured)))
+		s.step(fmt.Sprintf("round %d of %d is done", round+1, s.Rounds))
 		for name, value := range measured {
 			all[name] = append(all[name], value)
 		}

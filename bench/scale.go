@@ -28,7 +28,7 @@ func measureScale(ctx context.Context, s *stage, r *result) error {
 		"workers", "seconds", "jobs/minute", "records/s", "against one", "jobs of each", "peak memory of one")
 	all, alone := figures{}, 0.0
 	for _, n := range workerCounts {
-		measured, err := s.medians(func(int) (figures, error) { return sys.importByFleet(ctx, n) }, published)
+		measured, err := s.medians(func(int) (figures, error) { return sys.importByFleet(ctx, n) })
 		if err != nil {
 			return fmt.Errorf("%d workers: %w", n, err)
 		}

@@ -88,9 +88,6 @@ func (p *webhookPart) measure(ctx context.Context, connections int, r *result, t
 			}
 		}
 		return f, nil
-	}, func(f figures) string {
-		return fmt.Sprintf("%d connections: %.0f requests/s, SignalWithStart alone %.0f",
-			connections, f["ours.requests_per_second"], f["signal_with_start.requests_per_second"])
 	})
 	if err != nil {
 		return err
