@@ -74,25 +74,26 @@ func (e *Error) redirected(host string) *Error {
 
 // IsNotFound reports whether err says that the scraping job or sitemap does
 // not exist, or no longer does (404).
-func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
+func IsNotFound(err error) bool { return withStatus(err, http.StatusNotFound) != nil }
 
 // IsUnauthorized reports whether err says that the API token was refused (401).
-func IsUnauthorized(err error) bool { return hasStatus(err, http.StatusUnauthorized) }
+func IsUnauthorized(err error) bool { return withStatus(err, http.StatusUnauthorized) != nil }
 
 // IsRateLimited reports whether err says that the API limit is reached (429),
 // and how long to wait before the next call.
 func IsRateLimited(err error) (time.Duration, bool) {
-	if !hasStatus(err, http.StatusTooManyRequests) {
-		return 0, false
+	if answer := withStatus(err, http.StatusTooManyRequests); answer != nil {
+		return answer.RetryAfter, true
 	}
-	var apiErr *Error
-	errors.As(err, &apiErr)
-	return apiErr.RetryAfter, true
+	return 0, false
 }
 
-func hasStatus(err error, status int) bool {
-	var apiErr *Error
-	return errors.As(err, &apiErr) && apiErr.StatusCode == status && apiErr.RedirectedTo == ""
+// withStatus is the API's answer of that status, nil if err is none.
+func withStatus(err error, status int) *Error {
+	if answer, ok := errors.AsType[*Error](err); ok && answer.StatusCode == status && answer.RedirectedTo == "" {
+		return answer
+	}
+	return nil
 }
 
 // timeoutError says that this client gave up waiting. Like the timeouts of

@@ -15,7 +15,7 @@ const maxRedirects = 5
 // one, "" when the download was not redirected.
 func (c *Client) followDownload(ctx context.Context, req request, resp *http.Response) (last *http.Response, host string, err error) {
 	api, from := resp.Request, resp.Request.URL
-	for n := 1; isRedirect(resp.StatusCode); n++ {
+	for n := 1; resp.StatusCode/100 == 3 && resp.Header.Get("Location") != ""; n++ {
 		_ = resp.Body.Close()
 		target, why := c.redirectTarget(from, resp, n)
 		if why != "" {
@@ -33,20 +33,11 @@ func (c *Client) followDownload(ctx context.Context, req request, resp *http.Res
 	return resp, host, nil
 }
 
-func isRedirect(status int) bool {
-	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true
-	}
-	return false
-}
-
 // redirectTarget is where the n-th redirect in a row leads, or why it is not
 // followed. The parameter with the token, if it is repeated, stays behind.
 func (c *Client) redirectTarget(from *url.URL, resp *http.Response, n int) (target *url.URL, why string) {
-	location := resp.Header.Get("Location")
-	target, err := from.Parse(location)
-	if err != nil || location == "" {
+	target, err := from.Parse(resp.Header.Get("Location"))
+	if err != nil {
 		return nil, "check the base URI"
 	}
 	if query := target.Query(); query.Has(tokenParameter) {
