@@ -38,9 +38,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 		if ctx.Err() != nil || c.Once {
 			return nil
 		}
-		if err := d.explain(ctx); err != nil {
-			return err
-		}
+		d.explain()
 		<-ctx.Done()
 		d.say("\nStopping")
 		return nil

@@ -126,21 +126,7 @@ func (d *demo) check(ctx context.Context) error {
 }
 
 // explain shows what there is to see and what to try.
-func (d *demo) explain(ctx context.Context) error {
-	var titles []struct {
-		RecordNumber int64  `db:"record_number"`
-		Data         string `db:"data"`
-	}
-	err := d.DB.SelectContext(ctx, &titles, `
-		SELECT record_number, left(jsonb_pretty(data), 400) AS data FROM scrapehaul.scraped_records
-		WHERE scrapingjob_id = $1 ORDER BY record_number LIMIT 2`, jobs[0].id)
-	if err != nil {
-		return fmt.Errorf("reading some records: %w", err)
-	}
-	d.say("\nSome records of job %d, %s:", jobs[0].id, jobs[0].sitemap)
-	for _, title := range titles {
-		d.say("  %d: %s …", title.RecordNumber, strings.Join(strings.Fields(title.Data), " "))
-	}
+func (d *demo) explain() {
 	id := workflows.WorkflowID(jobs[1].id)
 	d.say(`
 Watch the imports:     %s/namespaces/%s/workflows
@@ -166,5 +152,4 @@ Try next:
 Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
 		d.Temporal.UIAddress, d.Temporal.Namespace, d.Env.DatabaseURL, jobs[1].sitemap,
 		id, d.Temporal.HostPort, id, d.Temporal.HostPort, id, d.Temporal.UIAddress, d.Temporal.Namespace, hostQueue, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
-	return nil
 }
