@@ -11,22 +11,22 @@ import (
 
 // ScrapingJobConfig is how to run a sitemap.
 type ScrapingJobConfig struct {
-	SitemapID int64
+	SitemapID int64 `json:"sitemap_id"`
 	// Driver loads the pages: "fast" plain HTML, "fulljs" a browser that runs their
 	// JavaScript.
-	Driver string
+	Driver string `json:"driver"`
 	// PageLoadDelay is how long to wait for a page after it was loaded, and
 	// RequestInterval the time between two pages. Both are sent in whole
 	// milliseconds.
-	PageLoadDelay, RequestInterval time.Duration
+	PageLoadDelay, RequestInterval time.Duration `json:"-"`
 	// Proxy is "0" for none, "1" for the default one, or the ID of a proxy of the
 	// account. It may be empty, which leaves the choice to Web Scraper Cloud.
-	Proxy string
+	Proxy string `json:"-"`
 	// StartURLs, if there are any, replace those of the sitemap.
-	StartURLs []string
+	StartURLs []string `json:"start_urls,omitempty"`
 	// CustomID, if not empty, comes back in the job and in its webhook
 	// notifications.
-	CustomID string
+	CustomID string `json:"custom_id,omitempty"`
 }
 
 // CreateScrapingJob starts a run of a sitemap and returns the ID of the
@@ -37,16 +37,19 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 		method:    http.MethodPost,
 		path:      "scraping-job",
 	}
+	body := struct {
+		ScrapingJobConfig
+		PageLoadDelay   int64 `json:"page_load_delay"`
+		RequestInterval int64 `json:"request_interval"`
+		Proxy           any   `json:"proxy,omitempty"`
+	}{config, config.PageLoadDelay.Milliseconds(), config.RequestInterval.Milliseconds(), nil}
+	if n, err := strconv.ParseInt(config.Proxy, 10, 64); err == nil {
+		body.Proxy = n
+	} else if config.Proxy != "" {
+		body.Proxy = config.Proxy
+	}
 	var err error
-	req.body, err = json.Marshal(wireScrapingJobConfig{
-		SitemapID:       config.SitemapID,
-		Driver:          config.Driver,
-		PageLoadDelay:   config.PageLoadDelay.Milliseconds(),
-		RequestInterval: config.RequestInterval.Milliseconds(),
-		Proxy:           wireProxy(config.Proxy),
-		StartURLs:       config.StartURLs,
-		CustomID:        config.CustomID,
-	})
+	req.body, err = json.Marshal(body)
 	if err != nil {
 		return 0, fmt.Errorf("webscraper: %s: %w", req.operation, err)
 	}
@@ -56,25 +59,4 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 		err = fmt.Errorf("webscraper: %s: the answer has no ID", req.operation)
 	}
 	return created.ID, err
-}
-
-// wireProxy is a proxy as the API spells it: of digits, it is a number.
-type wireProxy string
-
-func (p wireProxy) MarshalJSON() ([]byte, error) {
-	if n, err := strconv.ParseInt(string(p), 10, 64); err == nil {
-		return strconv.AppendInt(nil, n, 10), nil
-	}
-	return json.Marshal(string(p))
-}
-
-// wireScrapingJobConfig is a ScrapingJobConfig as the API spells it.
-type wireScrapingJobConfig struct {
-	SitemapID       int64     `json:"sitemap_id"`
-	Driver          string    `json:"driver"`
-	PageLoadDelay   int64     `json:"page_load_delay"`
-	RequestInterval int64     `json:"request_interval"`
-	Proxy           wireProxy `json:"proxy,omitempty"`
-	StartURLs       []string  `json:"start_urls,omitempty"`
-	CustomID        string    `json:"custom_id,omitempty"`
 }
