@@ -50,8 +50,7 @@ func failedCriteria(quality *webscraper.DataQuality) string {
 	add(quality.MaxNoValuePagesPercent, "", "%s %% of the pages have no values", "at most %s %%")
 	pages := len(failed)
 	for _, column := range slices.Sorted(maps.Keys(quality.MinColumnRecords)) {
-		check := quality.MinColumnRecords[column]
-		add(&check, fmt.Sprintf("column %.100q has a value in ", column), "%s %% of the records", "at least %s %%")
+		add(quality.MinColumnRecords[column], fmt.Sprintf("column %.100q has a value in ", column), "%s %% of the records", "at least %s %%")
 	}
 	if more := len(failed) - pages - maxColumnsTold; more > 0 {
 		failed = append(failed[:pages+maxColumnsTold], fmt.Sprintf("%d more columns", more))

@@ -1,10 +1,8 @@
 package webscraper
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
+	"maps"
 	"net/http"
 )
 
@@ -28,9 +26,9 @@ type DataQuality struct {
 	MaxNoValuePagesPercent *QualityCheck `json:"max_no_value_pages_percent"`
 	// MinColumnRecords has a check for each column that has a limit: in what
 	// percentage of the records it is filled.
-	MinColumnRecords map[string]QualityCheck `json:"-"`
+	MinColumnRecords map[string]*QualityCheck `json:"min_column_records"`
 	// Success says that every check succeeded.
-	Success bool `json:"-"`
+	Success bool `json:"overall_data_quality_success"`
 }
 
 // ScrapingJobDataQuality returns the data quality of a scraping job that has
@@ -47,32 +45,7 @@ func (c *Client) ScrapingJobDataQuality(ctx context.Context, id int64) (*DataQua
 
 // UnmarshalJSON decodes a data quality as the API spells it.
 func (q *DataQuality) UnmarshalJSON(data []byte) error {
-	type checks DataQuality // without this method
-	var columns struct {
-		Checks wireColumnChecks `json:"min_column_records"`
-	}
-	var overall struct {
-		Success bool `json:"overall_data_quality_success"`
-	}
-	err := errors.Join(json.Unmarshal(data, (*checks)(q)), json.Unmarshal(data, &columns), decodeObject(data, &overall))
-	q.MinColumnRecords, q.Success = columns.Checks, overall.Success
-	return err
-}
-
-// wireColumnChecks decodes an object of checks, or nulls. PHP writes an empty one as [].
-type wireColumnChecks map[string]QualityCheck
-
-func (m *wireColumnChecks) UnmarshalJSON(data []byte) error {
-	var checks map[string]*QualityCheck
-	if bytes.Equal(data, []byte("[]")) {
-		return nil
-	}
-	err := json.Unmarshal(data, &checks)
-	*m = make(wireColumnChecks, len(checks))
-	for column, check := range checks {
-		if check != nil {
-			(*m)[column] = *check
-		}
-	}
+	err := decodeObject(data, q)
+	maps.DeleteFunc(q.MinColumnRecords, func(_ string, check *QualityCheck) bool { return check == nil })
 	return err
 }

@@ -22,7 +22,7 @@ func TestDataQuality(t *testing.T) {
 		MinRecordCount:        &webscraper.QualityCheck{Got: 1, Expected: 1, Success: true},
 		MaxFailedPagesPercent: &webscraper.QualityCheck{Got: 7.5, Expected: 5},
 		MaxEmptyPagesPercent:  &webscraper.QualityCheck{Got: 0, Expected: 5, Success: true},
-		MinColumnRecords:      map[string]webscraper.QualityCheck{"title": {Got: 100, Expected: 95, Success: true}},
+		MinColumnRecords:      map[string]*webscraper.QualityCheck{"title": {Got: 100, Expected: 95, Success: true}},
 	}, quality)
 }
 

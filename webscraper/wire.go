@@ -32,9 +32,15 @@ func decodeObject(data []byte, into any) error {
 
 // decodeField sets a field to a value; null and "" leave it zero.
 func decodeField(value json.RawMessage, field reflect.Value) error {
-	if field.Kind() == reflect.Slice { // itself a json.RawMessage
+	switch field.Kind() {
+	case reflect.Slice: // itself a json.RawMessage
 		field.SetBytes(value)
 		return nil
+	case reflect.Map, reflect.Pointer: // PHP writes an empty object as []
+		if string(value) == "[]" {
+			return nil
+		}
+		return json.Unmarshal(value, field.Addr().Interface())
 	}
 	text, err := scalarText(value)
 	if err != nil || text == "" {

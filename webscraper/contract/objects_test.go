@@ -47,7 +47,7 @@ func getDataQuality(id int64) func(context.Context, *webscraper.Client) (any, er
 		}
 		columns := map[string]any{}
 		for column, check := range quality.MinColumnRecords {
-			columns[column] = checkObject(&check)
+			columns[column] = checkObject(check)
 		}
 		return map[string]any{
 			"min_record_count":             checkObject(quality.MinRecordCount),
