@@ -65,7 +65,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 		fmt.Sprintf(`scrapehaul_rejected_records_total{account="default"} %d`, s.Count(`SELECT count(*) FROM scrapehaul.rejected_records`)),
 		`scrapehaul_step_duration_seconds_count{account="default",step="import"} 4`,
 		`scrapehaul_step_duration_seconds_count{account="default",step="delete"} 2`,
-		`scrapehaul_api_calls_limit 200`,
+		`scrapehaul_api_calls_limit{account="default"} 200`,
 		`scrapehaul_open_imports{account="default"} 1`,
 		`scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`,
 		`scrapehaul_notifications_total{answer="accepted"} 3`,

@@ -25,7 +25,7 @@ type accountCommand struct {
 // Run asks for the account, which is one API call, and the ledger where there is one.
 func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	cloud := c.Client(&s, discard())
+	cloud := c.ClientOf(&s, discard(), sink.DefaultAccount)
 	if c.DatabaseURL != "" {
 		c.Validate(&s)
 	}
@@ -111,7 +111,7 @@ type jobsCommand struct {
 func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
-	cloud := c.Client(&s, discard())
+	cloud := c.ClientOf(&s, discard(), sink.DefaultAccount)
 	if err := s.Err(); err != nil {
 		return err
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
 func (d *doctor) checkCloud(ctx context.Context) {
 	var s program.Settings
-	cloud := d.settings.Client(&s, discard())
+	cloud := d.settings.ClientOf(&s, discard(), sink.DefaultAccount)
 	if !d.settingsAreRight(&s) {
 		return
 	}

@@ -24,8 +24,7 @@ const (
 // Client calls the Web Scraper Cloud API on behalf of one account. Its methods
 // may be called from many goroutines at once. Make one with [NewClient].
 type Client struct {
-	token       string
-	redactor    *strings.Replacer // removes the token
+	tokens      *tokens
 	baseURI     *url.URL
 	http        *http.Client
 	logger      *slog.Logger
@@ -36,19 +35,15 @@ type Client struct {
 }
 
 // NewClient returns a client that authenticates with token, the API token of
-// the account's API page. It makes no request. The error says which of the
-// arguments is wrong, and never contains the token.
+// the account's API page; it is empty with [WithTokenSource]. It makes no request. The
+// error says which of the arguments is wrong, and never contains the token.
 func NewClient(token string, opts ...Option) (*Client, error) {
-	if err := checkToken(token); err != nil {
-		return nil, fmt.Errorf("webscraper: %w", err)
-	}
 	baseURI, err := parseBaseURI(DefaultBaseURI)
 	if err != nil {
 		return nil, fmt.Errorf("webscraper: %w", err)
 	}
 	c := &Client{
-		token:       token,
-		redactor:    newRedactor(token),
+		tokens:      &tokens{},
 		baseURI:     baseURI,
 		http:        &http.Client{},
 		lastLimit:   new(atomic.Pointer[RateLimit]),
@@ -60,6 +55,14 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		if err := opt(c); err != nil {
 			return nil, fmt.Errorf("webscraper: %w", err)
 		}
+	}
+	if c.tokens.source == nil {
+		if err := checkToken(token); err != nil {
+			return nil, fmt.Errorf("webscraper: %w", err)
+		}
+		c.tokens.source = func() (string, error) { return token, nil }
+	} else if token != "" {
+		return nil, errors.New("webscraper: there are a token and a source of tokens: want one of them")
 	}
 	// The token is in the query of every request: following a redirect would
 	// hand it to whatever host the server names, in the Referer header. Those of

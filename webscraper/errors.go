@@ -76,7 +76,8 @@ func (e *Error) redirected(host string) *Error {
 // not exist, or no longer does (404).
 func IsNotFound(err error) bool { return withStatus(err, http.StatusNotFound) != nil }
 
-// IsUnauthorized reports whether err says that the API token was refused (401).
+// IsUnauthorized reports whether err says that the API token was refused (401), or
+// that there was none to send, see [WithTokenSource].
 func IsUnauthorized(err error) bool { return withStatus(err, http.StatusUnauthorized) != nil }
 
 // IsRateLimited reports whether err says that the API limit is reached (429),

@@ -20,6 +20,20 @@ func WithBaseURI(uri string) Option {
 	}
 }
 
+// WithTokenSource has the API token asked for at each call, so that it can change without
+// a new client. The source may be called from many goroutines at once. Its error, which
+// must not contain a token, is the call's, as if the API had refused the token, see
+// [IsUnauthorized]; nothing is sent then.
+func WithTokenSource(source func() (string, error)) Option {
+	return func(c *Client) error {
+		if source == nil {
+			return errors.New("the source of tokens is nil")
+		}
+		c.tokens.source = source
+		return nil
+	}
+}
+
 // WithHTTPClient sets the HTTP client whose transport, cookie jar and timeout
 // are used, for example for a proxy or for tracing. It is copied; the copy
 // follows redirects of downloads only. Its Timeout, if set, bounds whole downloads too.

@@ -4,19 +4,64 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// newRedactor returns what replaces the token in a text, as it is and as it
-// stands in a URL.
-func newRedactor(token string) *strings.Replacer {
-	const redacted = "[redacted]"
-	return strings.NewReplacer(token, redacted, url.QueryEscape(token), redacted, url.PathEscape(token), redacted)
+// maxTokens is how many of its last tokens a client knows.
+const maxTokens = 16
+
+// tokens are those of an account. A call that is under way while the token changes may
+// bring an answer with the one before.
+type tokens struct {
+	source func() (string, error)
+
+	mu       sync.Mutex
+	last     []string
+	redactor *strings.Replacer // nil while there was none
+}
+
+// next is the token for a call.
+func (t *tokens) next() (string, error) {
+	token, err := t.source()
+	if err == nil {
+		err = checkToken(token)
+	}
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(t.last, token) {
+		t.last = append(t.last[max(0, len(t.last)+1-maxTokens):], token)
+		t.redactor = newRedactor(t.last)
+	}
+	return token, nil
+}
+
+// newRedactor returns what replaces the tokens in a text, as they are and as they
+// stand in a URL.
+func newRedactor(tokens []string) *strings.Replacer {
+	var pairs []string
+	for _, token := range tokens {
+		for _, text := range []string{token, url.QueryEscape(token), url.PathEscape(token)} {
+			pairs = append(pairs, text, "[redacted]")
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // redact removes the token from text that came from outside.
-func (c *Client) redact(text string) string { return c.redactor.Replace(text) }
+func (c *Client) redact(text string) string {
+	c.tokens.mu.Lock()
+	defer c.tokens.mu.Unlock()
+	if c.tokens.redactor == nil {
+		return text
+	}
+	return c.tokens.redactor.Replace(text)
+}
 
 // excerpt returns the beginning of text as one quoted line without the token.
 func (c *Client) excerpt(text string) string {

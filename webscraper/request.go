@@ -99,11 +99,15 @@ func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
 // roundTrip sends req once and returns the answer, whatever its status. Its
 // body must be closed.
 func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, error) {
+	token, err := c.tokens.next()
+	if err != nil {
+		return nil, &Error{Operation: req.operation, StatusCode: http.StatusUnauthorized, Message: "not sent: " + c.shorten(err.Error(), 500)}
+	}
 	answered, err := c.take(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	httpReq, err := c.newHTTPRequest(ctx, req)
+	httpReq, err := c.newHTTPRequest(ctx, req, token)
 	if err != nil {
 		return nil, fmt.Errorf("webscraper: %s: %w", req.operation, c.transportError(ctx, err))
 	}
@@ -128,8 +132,8 @@ func (c *Client) requestError(ctx context.Context, req request, sent *http.Reque
 // tokenParameter is the parameter of a URL's query that has the token.
 const tokenParameter = "api_token"
 
-func (c *Client) newHTTPRequest(ctx context.Context, req request) (*http.Request, error) {
-	query := url.Values{tokenParameter: {c.token}}
+func (c *Client) newHTTPRequest(ctx context.Context, req request, token string) (*http.Request, error) {
+	query := url.Values{tokenParameter: {token}}
 	maps.Copy(query, req.query)
 	if req.page != 0 {
 		query.Set("page", strconv.Itoa(req.page))

@@ -51,7 +51,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 		stopTimeout:    s.Duration("WORKER_STOP_TIMEOUT", c.StopTimeout, 0),
 		archive:        archive,
 		plugin: scrapehaul.Options{
-			Cloud:                c.Client(&s, logger),
+			Clouds:               c.Clients(&s, logger),
 			Mappings:             c.mappings(&s),
 			SpoolDir:             c.SpoolDir,
 			SpoolMinFree:         c.SpoolFlags.Validate(&s),

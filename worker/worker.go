@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -18,8 +20,6 @@ import (
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/postgres"
-	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -130,7 +130,7 @@ func identity(spoolDir string) string {
 func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *program.Metrics) error {
 	gin.SetMode(gin.ReleaseMode)
 	return metrics.Serve(ctx, "Health served", temporal, w.TaskQueue, func(router gin.IRouter) {
-		metrics.WatchAPIBudget(postgres.NewLedger(db, sink.DefaultAccount, 0))
+		metrics.WatchAPIBudget(db, slices.Sorted(maps.Keys(w.plugin.Clouds)))
 		program.RegisterHealth(router, w.logger, program.NeedTemporal(temporal, w.temporal.Namespace), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
 	})
 }

@@ -66,8 +66,8 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		name, value, want string
 	}{
 		{"WEBSCRAPER_API_TOKEN", "", "WEBSCRAPER_API_TOKEN is missing"},
-		{"WEBSCRAPER_API_BASE_URI", "ftp://api.example", "WEBSCRAPER_API_TOKEN or WEBSCRAPER_API_BASE_URI: "},
-		{"WEBSCRAPER_API_BASE_URI", "https://api.example/?api_token=" + apiToken, "WEBSCRAPER_API_TOKEN or WEBSCRAPER_API_BASE_URI: "},
+		{"WEBSCRAPER_API_BASE_URI", "ftp://api.example", "WEBSCRAPER_API_BASE_URI: "},
+		{"WEBSCRAPER_API_BASE_URI", "https://api.example/?api_token=" + apiToken, "WEBSCRAPER_API_BASE_URI: "},
 		{"DATABASE_URL", "postgres://importer:" + password + "@db/scrapes", "DATABASE_URL does not say whether to use TLS"},
 		{"DATABASE_URL", "postgres://importer:" + password + "@db:port/scrapes?sslmode=disable", "DATABASE_URL is not the URL of a PostgreSQL database"},
 		{"SPOOL_MIN_FREE", "-1", `SPOOL_MIN_FREE is "-1"`},

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 
@@ -17,9 +18,9 @@ import (
 // call to Temporal wait for.
 var (
 	apiCallsLimit = prometheus.NewDesc("scrapehaul_api_calls_limit",
-		"Calls to the API of Web Scraper Cloud that the account may make in 15 minutes.", nil, nil)
+		"Calls to the API of Web Scraper Cloud that the account may make in 15 minutes.", []string{"account"}, nil)
 	apiCallsRemaining = prometheus.NewDesc("scrapehaul_api_calls_remaining",
-		"Calls to the API of Web Scraper Cloud that the account has left.", nil, nil)
+		"Calls to the API of Web Scraper Cloud that the account has left.", []string{"account"}, nil)
 	openImports = prometheus.NewDesc("scrapehaul_open_imports",
 		"Imports whose workflow is running: at work, holding, or in need of attention.", []string{"account"}, nil)
 	needingAttention = prometheus.NewDesc("scrapehaul_imports_needing_attention",
@@ -37,26 +38,29 @@ func (collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(to chan<- prometheus.Metric) { c(to) }
 
-// WatchAPIBudget adds the gauges of the account's API budget. They come from the
-// database, and so every process tells the same. There are none before the first call,
-// and while the database cannot be read.
-func (m *Metrics) WatchAPIBudget(ledger *postgres.Ledger) {
+// WatchAPIBudget adds the gauges of the API budgets of the accounts. They come from the
+// database, and so every process tells the same. There are none of an account before its
+// first call, and none while the database cannot be read.
+func (m *Metrics) WatchAPIBudget(db *sqlx.DB, accounts []string) {
 	m.registry.MustRegister(collector(func(to chan<- prometheus.Metric) {
 		ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
 		defer cancel()
-		state, err := ledger.State(ctx)
-		if err != nil {
-			m.logger.Warn("The API calls that are left were not read", "error", err)
+		for _, account := range accounts {
+			state, err := postgres.NewLedger(db, account, 0).State(ctx)
+			if err != nil {
+				m.logger.Warn("The API calls that are left were not read", "account", account, "error", err)
+				return
+			}
+			if state.Calls == 0 {
+				continue
+			}
+			remaining := state.Calls
+			if time.Now().Before(state.Resets) {
+				remaining = max(state.Calls-state.Taken-state.Elsewhere, 0)
+			}
+			gauge(to, apiCallsLimit, state.Calls, account)
+			gauge(to, apiCallsRemaining, remaining, account)
 		}
-		if state.Calls == 0 {
-			return
-		}
-		remaining := state.Calls
-		if time.Now().Before(state.Resets) {
-			remaining = max(state.Calls-state.Taken-state.Elsewhere, 0)
-		}
-		gauge(to, apiCallsLimit, state.Calls)
-		gauge(to, apiCallsRemaining, remaining)
 	}))
 }
 

@@ -28,10 +28,10 @@ func (s *Settings) Problem(format string, args ...any) {
 	s.problems = append(s.problems, fmt.Sprintf(format, args...))
 }
 
-// Check notes what a check has found, if it has.
+// Check notes what a check has found, if it has: each line of the error.
 func (s *Settings) Check(err error) {
 	if err != nil {
-		s.Problem("%v", err)
+		s.problems = append(s.problems, strings.Split(err.Error(), "\n")...)
 	}
 }
 
