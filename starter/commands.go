@@ -40,8 +40,8 @@ type serveCommand struct {
 	filterFlags
 	scheduleFlags
 	statusPageFlags
-	ListenAddress   string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
-	WebhookTokens   string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=SECRET."`
+	ListenAddress string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
+	webhookTokens
 	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
 	MetricsAddress  string `env:"METRICS_ADDRESS" placeholder:"HOST:PORT" help:"Serve /metrics there, apart from the webhook. Off unless set."`
 
@@ -59,7 +59,7 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 		serveCommand: c,
 		logger:       logger,
 		webhook: webhook.Options{
-			Tokens: webhookTokens(&s, c.WebhookTokens), SignatureSecret: c.SignatureSecret, TaskQueue: c.taskQueue(), Logger: logger,
+			TokensOf: c.webhookTokens.of(&s, logger), SignatureSecret: c.SignatureSecret, TaskQueue: c.taskQueue(), Logger: logger,
 		},
 		temporal: s.Temporal(logger),
 		tracing:  s.Tracing(),
@@ -75,17 +75,6 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	given["TASK_QUEUE"] = server.webhook.TaskQueue // it serves no other
 	server.settings = newCurrentSettings(server.temporal.Namespace, given, cmp.Or(c.lookEvery, time.Minute), logger)
 	return server.run(ctx)
-}
-
-func webhookTokens(s *program.Settings, text string) []string {
-	tokens := listed(text)
-	if len(tokens) == 0 {
-		s.Problem("WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default")
-	}
-	for i, token := range tokens {
-		s.Check(validate.WebhookToken(fmt.Sprintf("WEBHOOK_TOKENS: token %d of %d", i+1, len(tokens)), token))
-	}
-	return tokens
 }
 
 type importCommand struct {

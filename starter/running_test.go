@@ -60,8 +60,12 @@ func (s *runningStarter) post(token string) answer {
 // send sends a notification and calls reading when the starter asks for its
 // body.
 func (s *runningStarter) send(token string, body io.Reader, reading func()) answer {
+	return s.sendTo(webhook.Path, token, body, reading)
+}
+
+func (s *runningStarter) sendTo(path, token string, body io.Reader, reading func()) answer {
 	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{Got100Continue: reading})
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+webhook.Path, body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+path, body)
 	if err != nil {
 		s.t.Errorf("notifying: %v", err)
 		return answer{}

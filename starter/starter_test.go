@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webhook"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -102,6 +105,11 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"WEBHOOK_TOKENS", "short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "},
 		{"WEBHOOK_TOKENS", oldToken + ", " + newToken + "+a", "WEBHOOK_TOKENS: token 2 of 2 has a character that the query of a URL changes, such as + & # %"},
 		{"WEBHOOK_TOKENS", "#" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 has a character"},
+		{"WEBHOOK_TOKENS", "acme=short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "},
+		{"WEBHOOK_TOKENS", "Acme=" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN"},
+		{"WEBHOOK_TOKENS", "account-without-a-token=", "WEBHOOK_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"},
+		{"WEBHOOK_TOKENS", oldToken + ",acme=" + oldToken, "WEBHOOK_TOKENS: token 2 of 2 is another account's too: want one of its own for each account"},
+		{"WEBHOOK_TOKENS_FILE", oldToken, "WEBHOOK_TOKENS_FILE: reading the file: no such file or directory"},
 		{"TEMPORAL_TLS", "perhaps", `TEMPORAL_TLS is "perhaps": want true or false`},
 		{"FILTER_STATUSES", "finished,done", `FILTER_STATUSES: the filter's status "done" is none of finished, stopped, failed and shelved`},
 		{"FILTER_STATUSES", "finished;acme=done", `FILTER_STATUSES: the filter's status "done" is none of`},
@@ -283,6 +291,52 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, (<-answered).status)
 	require.Equal(t, program.ExitOK, s.Stop())
 	require.Contains(t, s.Log.String(), `"msg":"Starter stopped"`)
+}
+
+func TestWebhooksTokensInAFileChangeWithoutARestart(t *testing.T) {
+	namespace := temporaltest.NewNamespace(t)
+	file := filepath.Join(t.TempDir(), "tokens")
+	write := func(text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	write("acme=" + oldToken)
+	const base64 = "c2VjcmV0IG9mIGEgd2ViaG9vaw=="
+	programtest.SetEnvironment(t, map[string]string{
+		"WEBHOOK_TOKENS": base64, "WEBHOOK_TOKENS_FILE": file, "LISTEN_ADDRESS": "127.0.0.1:0",
+		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
+	})
+	s := startStarter(t)
+	require.Equal(t, http.StatusAccepted, s.post(base64).status)
+	acme := func(token string) int {
+		return s.sendTo(webhook.Path+"/acme", token, strings.NewReader(strings.Replace(notification, "1234", "1235", 1)), func() {}).status
+	}
+	require.Equal(t, http.StatusUnauthorized, acme(base64))
+	require.Equal(t, http.StatusUnauthorized, acme(newToken))
+	require.Equal(t, http.StatusAccepted, acme(oldToken))
+	write("acme=" + oldToken + "\nacme=" + newToken + "\n")
+	require.Equal(t, http.StatusAccepted, acme(oldToken))
+	require.Equal(t, http.StatusAccepted, acme(newToken))
+	write("acme=" + newToken + "\n")
+	require.Equal(t, http.StatusUnauthorized, acme(oldToken))
+	const notRead = "The webhook's tokens were not read again"
+	require.NotContains(t, s.Log.String(), notRead)
+	for n, broken := range []string{"acme=", "acme=short-zx99", ""} {
+		write(broken)
+		for range 3 {
+			require.Equal(t, http.StatusAccepted, acme(newToken))
+			require.Equal(t, http.StatusUnauthorized, acme(oldToken))
+		}
+		require.Equal(t, n+1, strings.Count(s.Log.String(), notRead), "one line: %s", s.Log.String())
+	}
+	write("acme=" + oldToken)
+	require.Equal(t, http.StatusAccepted, acme(oldToken))
+	require.Equal(t, http.StatusUnauthorized, acme(newToken))
+	require.Equal(t, program.ExitOK, s.Stop())
+	for _, token := range []string{oldToken, newToken, base64, "short-zx99"} {
+		require.NotContains(t, s.Log.String(), token)
+	}
 }
 
 func TestStarterFailsWhereSomebodyListens(t *testing.T) {

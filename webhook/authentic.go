@@ -5,19 +5,22 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 )
 
 const signatureHeader = "Signature"
 
 // authentic compares hashes, so that neither time nor length tells anything,
 // and always with all tokens.
-func (h *handler) authentic(token string) bool {
+func authentic(token string, tokens []string) bool {
 	given := sha256.Sum256([]byte(token))
 	match := 0
-	for i := range h.tokens {
-		match |= subtle.ConstantTimeCompare(given[:], h.tokens[i][:])
+	for _, each := range tokens {
+		valid := sha256.Sum256([]byte(each))
+		match |= subtle.ConstantTimeCompare(given[:], valid[:])
 	}
-	return match == 1
+	return match == 1 && validate.WebhookToken("", token) == nil
 }
 
 // signed says whether the body is signed as the options want it, which may be

@@ -24,7 +24,13 @@ type coalescing struct {
 	mu sync.Mutex
 	// next has the jobs for which send runs: the signal that notifications share
 	// now, nil while there are none.
-	next map[int64]*sharedSignal
+	next map[jobOf]*sharedSignal
+}
+
+// jobOf is a scraping job that an account has told of.
+type jobOf struct {
+	account string
+	id      int64
 }
 
 type notify func(context.Context, workflows.Notification, workflows.Settings) (client.WorkflowRun, error)
@@ -57,10 +63,11 @@ func (c *coalescing) signal(ctx context.Context, n workflows.Notification, setti
 func (c *coalescing) join(ctx context.Context, n workflows.Notification, settings workflows.Settings) *sharedSignal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, sending := c.next[n.ScrapingJobID]
+	job := jobOf{n.Account, n.ScrapingJobID}
+	s, sending := c.next[job]
 	if s == nil {
 		s = &sharedSignal{ctx: context.WithoutCancel(ctx), answered: make(chan struct{})}
-		c.next[n.ScrapingJobID] = s
+		c.next[job] = s
 	}
 	if deadline, _ := ctx.Deadline(); deadline.After(s.deadline) {
 		s.deadline = deadline
@@ -68,14 +75,14 @@ func (c *coalescing) join(ctx context.Context, n workflows.Notification, setting
 	s.notification, s.settings = n, settings
 	s.notified++
 	if !sending {
-		go c.send(n.ScrapingJobID)
+		go c.send(job)
 	}
 	return s
 }
 
 // send sends the signals to a job, until there has been none for signalEvery.
-func (c *coalescing) send(id int64) {
-	for s := c.take(id); s != nil; s = c.take(id) {
+func (c *coalescing) send(job jobOf) {
+	for s := c.take(job); s != nil; s = c.take(job) {
 		begun := time.Now()
 		s.send(c.notify)
 		time.Sleep(signalEvery - time.Since(begun))
@@ -83,14 +90,14 @@ func (c *coalescing) send(id int64) {
 }
 
 // take returns the signal to send; whoever comes from now on shares another one.
-func (c *coalescing) take(id int64) *sharedSignal {
+func (c *coalescing) take(job jobOf) *sharedSignal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.next[id]
+	s := c.next[job]
 	if s == nil {
-		delete(c.next, id)
+		delete(c.next, job)
 	} else {
-		c.next[id] = nil
+		c.next[job] = nil
 	}
 	return s
 }

@@ -75,13 +75,15 @@ type receiver struct {
 	all    sync.WaitGroup
 }
 
-func receive(t *testing.T, c workflows.Client) *receiver {
+func receive(t *testing.T, c workflows.Client, change ...func(*webhook.Options)) *receiver {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	r := &receiver{engine: gin.New(), log: &strings.Builder{}}
-	require.NoError(t, webhook.Register(r.engine, webhook.Options{
-		Client: c, Tokens: []string{token}, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
-	}))
+	options := webhook.Options{Client: c, Tokens: []string{token}, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
+	for _, change := range change {
+		change(&options)
+	}
+	require.NoError(t, webhook.Register(r.engine, options))
 	return r
 }
 

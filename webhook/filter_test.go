@@ -42,7 +42,7 @@ func TestNotificationOutsideOfTheFilterStartsNothing(t *testing.T) {
 			require.NoError(t, json.Unmarshal(s.log.Bytes(), &line), "the log is one line: %s", s.log)
 			delete(line, "time")
 			require.Equal(t, map[string]any{
-				"level": "INFO", "msg": "Notification filtered", "scrapingjob_id": 1234.0,
+				"level": "INFO", "msg": "Notification filtered", "scrapingjob_id": 1234.0, "account": "default",
 				"status": "finished", "sitemap_name": "my-sitemap", "reason": test.reason,
 			}, line)
 		})

@@ -1,12 +1,14 @@
 package webhook
 
-import "go.temporal.io/sdk/client"
+import (
+	"sync"
+
+	"go.temporal.io/sdk/client"
+)
 
 // notificationsMetric is the name of the counter of notifications that
-// [Options.MetricsHandler] gets, with the tag "answer".
+// [Options.MetricsHandler] gets, with the tags "answer" and "account".
 const notificationsMetric = "scrapehaul_notifications"
-
-const answerTag = "answer"
 
 // Values of the tag "answer".
 const (
@@ -19,16 +21,27 @@ const (
 	answerIDTaken      = "id-taken"             // 503 too
 )
 
-// counters count the notifications by their answer, from 0.
-type counters map[string]client.MetricsCounter
-
-func newCounters(handler client.MetricsHandler) counters {
-	all := counters{}
-	for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerMisdirected, answerUnavailable, answerIDTaken} {
-		all[answer] = handler.WithTags(map[string]string{answerTag: answer}).Counter(notificationsMetric)
-		all[answer].Inc(0)
-	}
-	return all
+// counters count the notifications by their account and answer, from 0.
+type counters struct {
+	handler client.MetricsHandler
+	mu      sync.Mutex
+	all     map[string]map[string]client.MetricsCounter
 }
 
-func (c counters) count(answer string) { c[answer].Inc(1) }
+// of are the counters of an account by their answer.
+func (c *counters) of(account string) map[string]client.MetricsCounter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of, ok := c.all[account]
+	if !ok {
+		of = map[string]client.MetricsCounter{}
+		for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerMisdirected, answerUnavailable, answerIDTaken} {
+			of[answer] = c.handler.WithTags(map[string]string{"answer": answer, "account": account}).Counter(notificationsMetric)
+			of[answer].Inc(0)
+		}
+		c.all[account] = of
+	}
+	return of
+}
+
+func (c *counters) count(account, answer string) { c.of(account)[answer].Inc(1) }

@@ -39,7 +39,7 @@ func TestMultipartFormIsTaken(t *testing.T) {
 		status, answer := s.send(t, token, http.Header{"Content-Type": {contentType}, "Signature": {sign(signatureSecret, body.String())}}, body.String())
 		require.Equal(t, http.StatusAccepted, status, answer)
 		require.Equal(t, workflows.Notification{
-			ScrapingJobID: 1234, Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
+			ScrapingJobID: 1234, Account: "default", Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
 		}, c.signals[0].payload)
 	}
 }
@@ -67,6 +67,7 @@ func TestOtherSpellingsOfThePathAreTaken(t *testing.T) {
 	for _, path := range []string{
 		"/webhooks/webscraper", "/webhooks/webscraper/", "//webhooks/webscraper", "/webhooks//webscraper",
 		"/Webhooks/WebScraper", "/webhooks%2Fwebscraper", "/webhooks/webscraper%20", "/./webhooks/webscraper/.",
+		"/webhooks/webscraper/.", "/webhooks/webscraper/default", "/webhooks/webscraper//Default/",
 	} {
 		var c temporal
 		status, answer := serve(t, &c).to(t, http.MethodPost, path+"?token="+token)
@@ -85,7 +86,7 @@ func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
 	}{
 		{"POST", "/?token=" + token, 404, `nothing is at "/": the webhook's path is /webhooks/webscraper`},
 		{"POST", "/webhook?token=" + token, 404, `nothing is at "/webhook": `},
-		{"POST", "/webhooks/webscraper/" + token, 404, `nothing is at "/webhooks/webscraper/…": `},
+		{"POST", "/webhooks/webscraper/" + token + "=", 404, `nothing is at "/webhooks/webscraper/…": `},
 		{"POST", "/webhooks/webscraper%3Ftoken=" + token, 404, `nothing is at "/webhooks/…": `},
 		{"POST", "/api/WebScraper", 404, `nothing is at "/api/WebScraper": `},
 		{"POST", "/webhooks/webscraper" + strings.Repeat("/a", 5000), 404, `nothing is at "/webhooks/webscraper/…": `},
@@ -104,13 +105,13 @@ func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
 		require.Empty(t, c.signals)
 		if test.says == "" {
 			require.Empty(t, s.log.String())
-			require.Zero(t, counted.of("misdirected"))
+			require.Zero(t, counted.of(" misdirected"))
 			continue
 		}
 		var line struct{ Error string }
 		require.NoError(t, json.Unmarshal(s.log.Bytes(), &line), "one line: %s", s.log)
 		require.Contains(t, line.Error, test.says)
-		require.EqualValues(t, 1, counted.of("misdirected"))
+		require.EqualValues(t, 1, counted.of(" misdirected"))
 	}
 }
 
@@ -125,12 +126,14 @@ func (c *counted) WithTags(tags map[string]string) client.MetricsHandler {
 	if c.all == nil {
 		c.all = map[string]int64{}
 	}
-	return &counted{answer: tags["answer"], all: c.all}
+	return &counted{answer: tags["account"] + " " + tags["answer"], all: c.all}
 }
 
 func (c *counted) Counter(string) client.MetricsCounter { return c }
 func (c *counted) Inc(n int64)                          { c.all[c.answer] += n }
-func (c *counted) of(answer string) int64               { return c.all[answer] }
+
+// of counts the answers to an account's notifications: "acme accepted".
+func (c *counted) of(answer string) int64 { return c.all[answer] }
 
 func TestPathOfAHostsGroupIsTheWebhooksToo(t *testing.T) {
 	var c temporal

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +17,12 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/scrapehaul/scrapehaul/internal/validate"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Path is where [handler.Register] puts the handler; the token goes into the
-// query: /webhooks/webscraper?token=SECRET.
+// Path is where [Register] puts the handler of the default account; that of the account
+// acme is at Path + "/acme". The token goes into the query: /webhooks/webscraper?token=SECRET.
 const Path = "/webhooks/webscraper"
 
 // maxBodyBytes is the size over which a body is refused.
@@ -40,9 +40,13 @@ const (
 type Options struct {
 	// Client reaches Temporal. Required.
 	Client workflows.Client
-	// Tokens are the secrets of which a notification has to carry one. Several
-	// allow for rotation. At least one is required.
+	// Tokens are the secrets of which a notification of the default account has to carry
+	// one. Several allow for rotation. At least one is required, or TokensOf.
 	Tokens []string
+	// TokensOf, if set, is asked at each notification for the tokens of its account, in
+	// place of Tokens. It returns none for an account that it does not know. A token that
+	// would not do in Tokens is not valid here either.
+	TokensOf func(account string) []string
 	// SignatureSecret, when it is set, has every notification carry, besides a
 	// token, the header Signature: the HMAC-SHA256 of the body as it is sent, with
 	// this secret, in hexadecimal of either case. At least 16 bytes. Default "":
@@ -70,9 +74,10 @@ type Options struct {
 	// signal stands for. Of those without the right token or path it gets one a second;
 	// "left_out" is how many it did not get. Default slog.Default().
 	Logger *slog.Logger
-	// MetricsHandler gets the counter scrapehaul_notifications with the tag
+	// MetricsHandler gets the counter scrapehaul_notifications with the tags
 	// "answer": accepted, filtered, unauthorized, malformed, misdirected,
-	// temporal-unavailable or id-taken. Default client.MetricsNopHandler.
+	// temporal-unavailable or id-taken; and "account", which is empty for what came to
+	// another path or to an account without tokens. Default client.MetricsNopHandler.
 	MetricsHandler client.MetricsHandler
 }
 
@@ -81,8 +86,11 @@ func (o *Options) validate() error {
 	if o.Client == nil {
 		problems = append(problems, errors.New("Client is missing"))
 	}
-	if len(o.Tokens) == 0 {
+	switch {
+	case len(o.Tokens) == 0 && o.TokensOf == nil:
 		problems = append(problems, errors.New("Tokens is empty: at least one is needed, there is no default"))
+	case len(o.Tokens) > 0 && o.TokensOf != nil:
+		problems = append(problems, errors.New("Tokens and TokensOf are both set: want one of them"))
 	}
 	for i, token := range o.Tokens {
 		problems = append(problems, validate.WebhookToken(fmt.Sprintf("Tokens[%d]", i), token))
@@ -95,7 +103,6 @@ func (o *Options) validate() error {
 type handler struct {
 	options  Options
 	path     string // with that of the router
-	tokens   [][sha256.Size]byte
 	counters counters
 	signals  coalescing
 
@@ -131,18 +138,26 @@ func Register(router gin.IRouter, options Options) error {
 	if options.MetricsHandler == nil {
 		options.MetricsHandler = client.MetricsNopHandler
 	}
-	h := &handler{options: options, counters: newCounters(options.MetricsHandler), logged: rate.Sometimes{Interval: time.Second}}
-	h.signals.next = map[int64]*sharedSignal{}
+	if options.TokensOf == nil {
+		options.TokensOf = func(account string) []string {
+			if account == sink.DefaultAccount {
+				return options.Tokens
+			}
+			return nil
+		}
+	}
+	h := &handler{options: options, logged: rate.Sometimes{Interval: time.Second}}
+	h.counters.handler, h.counters.all = options.MetricsHandler, map[string]map[string]client.MetricsCounter{}
+	h.counters.of("")
+	h.counters.of(sink.DefaultAccount)
+	h.signals.next = map[jobOf]*sharedSignal{}
 	h.signals.notify = func(ctx context.Context, n workflows.Notification, settings workflows.Settings) (client.WorkflowRun, error) {
 		return workflows.Notify(ctx, options.Client, options.TaskQueue, n, settings)
 	}
-	for _, token := range options.Tokens {
-		h.tokens = append(h.tokens, sha256.Sum256([]byte(token)))
-	}
-	for _, each := range []string{Path, Path + "/"} {
-		router.POST(each, h.handle)
-	}
 	h.path = router.Group(Path).BasePath()
+	for _, each := range []string{"", "/", "/:" + accountParameter, "/:" + accountParameter + "/"} {
+		router.POST(Path+each, h.handleRoute)
+	}
 	if options.NoRoute != nil {
 		options.NoRoute(h.handleElsewhere)
 	}
@@ -190,15 +205,16 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, answer, refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
-func (h *handler) handle(c *gin.Context) {
+// handle takes a notification of an account.
+func (h *handler) handle(c *gin.Context, account string) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), answerWithin)
 	defer cancel()
-	notification, err := h.receive(c)
+	notification, err := h.receive(c, account)
 	if err != nil {
 		h.answerRefusal(c, notification, err)
 		return
 	}
-	log := h.options.Logger.With("scrapingjob_id", notification.ScrapingJobID,
+	log := h.options.Logger.With("scrapingjob_id", notification.ScrapingJobID, "account", account,
 		"status", notification.Status, "sitemap_name", notification.SitemapName)
 	settings := h.options.Settings
 	if h.options.CurrentSettings != nil {
@@ -209,7 +225,7 @@ func (h *handler) handle(c *gin.Context) {
 	}
 	if reason := settings.Filter.For(notification.Account).WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
-		h.counters.count(answerFiltered)
+		h.counters.count(account, answerFiltered)
 		c.JSON(http.StatusAccepted, filteredBody{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
@@ -219,7 +235,7 @@ func (h *handler) handle(c *gin.Context) {
 		return
 	}
 	log.Info("Notification accepted", "run_id", run.GetRunID(), "coalesced", shared)
-	h.counters.count(answerAccepted)
+	h.counters.count(account, answerAccepted)
 	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
@@ -244,33 +260,44 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	if notification.ScrapingJobID != 0 {
 		log = log.With("scrapingjob_id", notification.ScrapingJobID)
 	}
+	if notification.Account != "" {
+		log = log.With("account", notification.Account)
+	}
 	if toLog {
 		log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
 	}
-	h.counters.count(refused.answer)
+	h.counters.count(notification.Account, refused.answer)
 	c.AbortWithStatusJSON(refused.status, refused.refusedBody)
 }
 
 var none workflows.Notification
 
-// receive returns a notification that is authentic and complete.
-func (h *handler) receive(c *gin.Context) (workflows.Notification, error) {
+// receive returns a notification that is authentic and complete, or, with its error, one
+// that has the account if there is such an account.
+func (h *handler) receive(c *gin.Context, account string) (workflows.Notification, error) {
 	// Whatever is refused, the server waits for the rest of the body before it
 	// answers: nobody may keep it waiting. A test's recorder has no deadlines,
 	// and needs none.
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(readTimeout))
-	if !h.authentic(c.Query("token")) {
-		return none, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
+	tokens := h.options.TokensOf(account)
+	if len(tokens) == 0 {
+		account = "" // which may be anything, a token for instance
+	}
+	only := workflows.Notification{Account: account}
+	if !authentic(c.Query("token"), tokens) {
+		return only, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
 	}
 	form, err := readForm(c)
 	if err != nil {
-		return none, err
+		return only, err
 	}
 	if !h.signed(c.GetHeader(signatureHeader), form) {
-		return none, refuse(http.StatusUnauthorized,
+		return only, refuse(http.StatusUnauthorized,
 			"the signature is missing or wrong: the header %s has to be HMAC-SHA256(SECRET, body) in hexadecimal", signatureHeader)
 	}
-	return decode(form, c.GetHeader("Content-Type"))
+	notification, err := decode(form, c.GetHeader("Content-Type"))
+	notification.Account = account
+	return notification, err
 }
 
 // The ways in which a form comes; what is signed is the body, whichever it is.

@@ -138,9 +138,9 @@ func TestNotificationSignalsTheWorkflowOfItsJob(t *testing.T) {
 	require.Equal(t, "notification", got.name)
 	require.Equal(t, "ImportScrapingJob", got.workflow)
 	require.Equal(t, workflows.Notification{
-		ScrapingJobID: 1234, Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
+		ScrapingJobID: 1234, Account: "default", Status: "finished", SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-scraping-job-12",
 	}, got.payload)
-	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
+	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Account: "default", Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
 }
 
 func TestWorkflowOfAnotherTypeWithTheJobsNumberIsNoticed(t *testing.T) {
@@ -248,7 +248,7 @@ func TestNotificationIsToBeSentAgainWhileTheSettingsAreNotKnown(t *testing.T) {
 	known = nil
 	status, _ = s.post(t, token, form, vendorsExample)
 	require.Equal(t, http.StatusAccepted, status)
-	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Settings: workflows.Settings{HoldBeforeDelete: "never"}}}, c.signals[0].args)
+	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Account: "default", Settings: workflows.Settings{HoldBeforeDelete: "never"}}}, c.signals[0].args)
 }
 
 func TestAnswerComesInTimeWhenTemporalCannotBeReached(t *testing.T) {
@@ -299,6 +299,9 @@ func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
 	require.ErrorContains(t, err, "Client is missing")
 	require.ErrorContains(t, err, "Tokens is empty")
 	require.ErrorContains(t, err, `hold_before_delete is "soon"`)
+	err = webhook.Register(gin.New(), webhook.Options{Tokens: []string{token}, TokensOf: func(string) []string { return nil }})
+	require.ErrorContains(t, err, "Client is missing")
+	require.ErrorContains(t, err, "Tokens and TokensOf are both set")
 	for refused, want := range map[string]string{
 		"":                    "Tokens[1] is 0 characters long, and needs 16: ",
 		"fifteen-letters":     "Tokens[1] is 15 characters long, and needs 16: ",

@@ -2,10 +2,12 @@ package webscraper_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +25,8 @@ func TestNewClientNamesWhatIsWrong(t *testing.T) {
 		"empty token":         {token: "", want: "the API token is empty"},
 		"token with newline":  {token: "s3cret\n", want: "a newline at its end?"},
 		"token with space":    {token: "s3 cret", want: "white space"},
+		"two tokens":          {token: "s3cret", opt: webscraper.WithTokenSource(func() (string, error) { return "s3cret", nil }), want: "there are a token and a source of tokens"},
+		"nil source":          {token: "", opt: webscraper.WithTokenSource(nil), want: "the source of tokens is nil"},
 		"base URI not a URL":  {token: "s3cret", opt: webscraper.WithBaseURI("http://[::1"), want: `the base URI "http://[::1" is not a URL; it must look like "https://api.webscraper.io/api/v1/"`},
 		"base URI no scheme":  {token: "s3cret", opt: webscraper.WithBaseURI("api.webscraper.io/api/v1"), want: `"api.webscraper.io/api/v1" does not begin with https://`},
 		"base URI no host":    {token: "s3cret", opt: webscraper.WithBaseURI("https:///api/v1"), want: "has no host"},
@@ -61,6 +65,43 @@ func TestRequestCarriesTokenAndHeaders(t *testing.T) {
 	require.Equal(t, token, got.URL.Query().Get("api_token"))
 	require.Contains(t, got.UserAgent(), "scrapehaul")
 	require.Equal(t, "application/json, */*", got.Header.Get("Accept"))
+}
+
+func TestTokenIsAskedForAtEachCall(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.URL.Query().Get("api_token"))
+		w.WriteHeader(http.StatusBadRequest) // and repeats what it knows of
+		fmt.Fprintf(w, `{"success":false,"error":"bad %s"}`, strings.Join(got, " "))
+	}))
+	defer server.Close()
+	next, broken := "first-s3cret", error(nil)
+	client, err := webscraper.NewClient("", webscraper.WithBaseURI(server.URL), webscraper.WithTokenSource(func() (string, error) { return next, broken }))
+	require.NoError(t, err)
+	require.Empty(t, got, "no request is made")
+
+	_, err = client.Account(t.Context())
+	require.EqualError(t, err, "webscraper: get account: GET /account: 400 Bad Request: bad [redacted]")
+	next = "other-s3cret"
+	_, err = client.WithBudget(nil).Account(t.Context())
+	require.EqualError(t, err, "webscraper: get account: GET /account: 400 Bad Request: bad [redacted] [redacted]")
+	require.Equal(t, []string{"first-s3cret", "other-s3cret"}, got)
+
+	for _, c := range []struct {
+		token string
+		err   error
+		want  string
+	}{
+		{"", nil, "the API token is empty"},
+		{"third-s3cret\n", nil, "the API token contains white space or a control character (a newline at its end?)"},
+		{"third-s3cret", errors.New("the file is gone,\nand other-s3cret with it"), "the file is gone, and [redacted] with it"},
+	} {
+		next, broken = c.token, c.err
+		_, err = client.Account(t.Context())
+		require.EqualError(t, err, "webscraper: get account: 401 Unauthorized: not sent: "+c.want)
+		require.True(t, webscraper.IsUnauthorized(err))
+	}
+	require.Len(t, got, 2)
 }
 
 func TestBaseURIWorksWithoutSlashAtItsEnd(t *testing.T) {

@@ -1,0 +1,196 @@
+package program_test
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+)
+
+// file writes a file of tokens and returns its name.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "tokens")
+	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	return name
+}
+
+func TestTokensAreReadByAccount(t *testing.T) {
+	for text, want := range map[string]map[string][]string{
+		"aaaa":                              {"default": {"aaaa"}},
+		"acme=aaaa, globex=bbbb":            {"acme": {"aaaa"}, "globex": {"bbbb"}},
+		"acme=aaaa\r\n\r\nglobex=bbbb\r\n,": {"acme": {"aaaa"}, "globex": {"bbbb"}},
+		"aaaa,acme=bbbb,acme=cccc,dddd":     {"default": {"aaaa", "dddd"}, "acme": {"bbbb", "cccc"}},
+		"default=aaaa":                      {"default": {"aaaa"}},
+		"0-9=a=b=":                          {"0-9": {"a=b="}},
+		"acme=aaaa,acme=aaaa":               {"acme": {"aaaa", "aaaa"}},
+		// What openssl rand -base64 makes is no account without a token.
+		"MEU4cXpSMlZ0WQ==,c2VjcmV0IG9mIGEgd2ViaG9vaw==": {"default": {"MEU4cXpSMlZ0WQ==", "c2VjcmV0IG9mIGEgd2ViaG9vaw=="}},
+		"acme=c2VjcmV0IG9mIGEgd2ViaG9vaw==":             {"acme": {"c2VjcmV0IG9mIGEgd2ViaG9vaw=="}},
+	} {
+		tokens, err := program.ReadTokens(program.TokenSetting{Name: "TOKENS", Value: text})
+		require.NoError(t, err, text)
+		got := map[string][]string{}
+		for _, each := range tokens {
+			got[each.Account] = append(got[each.Account], each.Token)
+		}
+		require.Equal(t, want, got, text)
+	}
+}
+
+func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
+	const secret, other = "s3cr3ts3cr3tlongone", "another-s3cr3t"
+	for _, c := range []struct {
+		flags program.CloudFlags
+		want  []string
+	}{
+		{program.CloudFlags{}, []string{"WEBSCRAPER_API_TOKEN is missing: the token on the API page of Web Scraper Cloud; WEBSCRAPER_API_TOKENS for several accounts"}},
+		{program.CloudFlags{APIToken: secret + "\n"}, []string{"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a newline at its end?)"}},
+		{program.CloudFlags{APITokens: " ,\n"}, []string{"WEBSCRAPER_API_TOKEN is missing: the token on the API page of Web Scraper Cloud; WEBSCRAPER_API_TOKENS for several accounts"}},
+		{program.CloudFlags{APITokens: "acme="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"}},
+		{program.CloudFlags{APITokens: secret + "="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"}},
+		{program.CloudFlags{APITokens: "acme==," + secret + "=="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 2 is empty: want NAME=TOKEN", "WEBSCRAPER_API_TOKENS: token 2 of 2 is empty: want NAME=TOKEN"}},
+		{program.CloudFlags{APITokens: "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: "Acme=" + secret + ",a_b=" + other}, []string{
+			"WEBSCRAPER_API_TOKENS: token 1 of 2 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
+			"WEBSCRAPER_API_TOKENS: token 2 of 2 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: strings.Repeat("a", 41) + "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: "acme=" + secret + ",acme=" + other}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is of the same account as WEBSCRAPER_API_TOKENS: token 1 of 2: want one for each account"}},
+		{program.CloudFlags{APITokens: "acme=" + secret + ",globex=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is another account's too: want one of its own for each account"}},
+		{program.CloudFlags{APIToken: secret, APITokens: "acme=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is another account's too: want one of its own for each account"}},
+		{program.CloudFlags{APIToken: secret, APITokenFile: file(t, other)}, []string{"WEBSCRAPER_API_TOKEN_FILE is of the same account as WEBSCRAPER_API_TOKEN: want one for each account"}},
+		{program.CloudFlags{APIToken: secret, APITokensFile: file(t, "default="+other)}, []string{"WEBSCRAPER_API_TOKENS_FILE: token 1 of 1 is of the same account as WEBSCRAPER_API_TOKEN: want one for each account"}},
+		{program.CloudFlags{APITokens: "acme=" + secret + " " + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1: webscraper: the API token contains white space or a control character (a newline at its end?)"}},
+		{program.CloudFlags{APITokenFile: file(t, "\n")}, []string{"WEBSCRAPER_API_TOKEN_FILE has no token"}},
+		{program.CloudFlags{APITokensFile: file(t, "")}, []string{"WEBSCRAPER_API_TOKENS_FILE has no token"}},
+		// Somebody has taken the token for the file.
+		{program.CloudFlags{APITokenFile: secret}, []string{"WEBSCRAPER_API_TOKEN_FILE: reading the file: no such file or directory"}},
+		{program.CloudFlags{APITokensFile: "acme=" + secret + "/\x00"}, []string{"WEBSCRAPER_API_TOKENS_FILE: reading the file: invalid argument"}},
+		// All at once.
+		{program.CloudFlags{APIToken: " ", APITokensFile: secret, APITokens: "Acme=" + secret + ",acme=" + other + ",acme=" + secret, APIBaseURI: "ftp://api.example"}, []string{
+			"WEBSCRAPER_API_TOKENS: token 1 of 3 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
+			"WEBSCRAPER_API_TOKENS_FILE: reading the file: no such file or directory",
+			"WEBSCRAPER_API_TOKENS: token 3 of 3 is of the same account as WEBSCRAPER_API_TOKENS: token 2 of 3: want one for each account",
+			`WEBSCRAPER_API_BASE_URI: webscraper: the base URI "ftp://api.example" does not begin with https:// or http://; it must look like "https://api.webscraper.io/api/v1/"`,
+			"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a newline at its end?)",
+		}},
+	} {
+		if c.flags.APIBaseURI == "" {
+			c.flags.APIBaseURI = webscraper.DefaultBaseURI
+		}
+		var s program.Settings
+		c.flags.Clients(&s, slog.New(slog.DiscardHandler))
+		var wrong *program.SettingsError
+		require.ErrorAs(t, s.Err(), &wrong)
+		require.Equal(t, c.want, wrong.Problems)
+	}
+}
+
+func FuzzNoTokenIsInTheError(f *testing.F) {
+	for _, text := range []string{"acme=zqxjzqxjzqxj", "zqxjzqxjzqxj=", "A=zqxjzqxjzqxj,A=zqxjzqxjzqxj", "zqxjzqxjzqxj==x", "a=zqxjzqxjzqxj,b=zqxjzqxjzqxj", "\x00zqxjzqxjzqxj"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ReplaceAll(text+"zqxj", "zqxj", "zqxjzqxjzqxj") // nowhere in our own words
+		for _, flags := range []program.CloudFlags{{APITokens: text}, {APIToken: text}, {APITokensFile: text}, {APIToken: text, APITokens: text}} {
+			flags.APIBaseURI = webscraper.DefaultBaseURI
+			var s program.Settings
+			flags.Clients(&s, slog.New(slog.DiscardHandler))
+			if err := s.Err(); err != nil {
+				require.NotContains(t, err.Error(), "zqxj")
+			}
+		}
+	})
+}
+
+func TestCommandOfOneAccountHasItsClient(t *testing.T) {
+	for _, c := range []struct {
+		account, want string
+	}{
+		{"acme", ""},
+		{"default", `there is no API token of account "default": want one of acme, globex`},
+		{"Acme", `there is no API token of account "Acme": want one of acme, globex`},
+	} {
+		var s program.Settings
+		flags := program.CloudFlags{APITokens: "globex=bbbb,acme=aaaa", APIBaseURI: webscraper.DefaultBaseURI}
+		client := flags.ClientOf(&s, slog.New(slog.DiscardHandler), c.account)
+		if c.want == "" {
+			require.NoError(t, s.Err())
+			require.NotNil(t, client)
+		} else {
+			require.ErrorContains(t, s.Err(), c.want)
+		}
+	}
+}
+
+// The tokens change as those of a mounted secret do: by a rename.
+func TestTokenInAFileIsThatOfTheNextCall(t *testing.T) {
+	var got string
+	cloud := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.URL.Query().Get("api_token")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"success":true,"data":{}}`))
+	}))
+	defer cloud.Close()
+	name, one := file(t, "globex=bbbb\nacme=aaaa\n"), file(t, "dddd\n")
+	write := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(name+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(name+".new", name))
+	}
+	var s program.Settings
+	flags := program.CloudFlags{APITokenFile: one, APITokensFile: name, APIBaseURI: cloud.URL}
+	clients := flags.Clients(&s, slog.New(slog.DiscardHandler))
+	require.NoError(t, s.Err())
+	require.Equal(t, []string{"acme", "default", "globex"}, slices.Sorted(maps.Keys(clients)))
+
+	call := func(account, want string) {
+		t.Helper()
+		_, err := clients[account].Account(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	refused := func(account, want string) {
+		t.Helper()
+		got = "no call"
+		_, err := clients[account].Account(t.Context())
+		require.EqualError(t, err, "webscraper: get account: 401 Unauthorized: not sent: "+want)
+		require.True(t, webscraper.IsUnauthorized(err))
+		require.Equal(t, "no call", got)
+	}
+	call("acme", "aaaa")
+	call("default", "dddd")
+	write(name, "globex=bbbb,acme=aaaa2")
+	write(one, "dddd2")
+	call("acme", "aaaa2")
+	call("globex", "bbbb")
+	call("default", "dddd2")
+	write(name, "globex=bbbb,initech=eeee")
+	refused("acme", `there is no API token of account "acme" in WEBSCRAPER_API_TOKENS_FILE`)
+	call("globex", "bbbb")
+	// What is wrong with one account's stops none of the others.
+	write(name, "acme=,globex=bbbb2,in_itech=eeee")
+	call("globex", "bbbb2")
+	call("default", "dddd2")
+	refused("acme", "WEBSCRAPER_API_TOKENS_FILE: token 1 of 3 is empty: want NAME=TOKEN "+
+		"WEBSCRAPER_API_TOKENS_FILE: token 3 of 3 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -")
+	write(name, "acme=bbbb,globex=bbbb")
+	for _, account := range []string{"acme", "globex"} { // whose it is nobody knows
+		refused(account, "WEBSCRAPER_API_TOKENS_FILE: token 2 of 2 is another account's too: want one of its own for each account")
+	}
+	require.NoError(t, os.Remove(name))
+	refused("acme", "WEBSCRAPER_API_TOKENS_FILE: reading the file: no such file or directory")
+	call("default", "dddd2")
+	write(name, "globex=bbbb,acme=aaaa")
+	call("acme", "aaaa")
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
+)
+
+// webhookTokens are the settings of the webhook's tokens.
+type webhookTokens struct {
+	WebhookTokens     string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,ACCOUNT=TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=TOKEN of the default account, /webhooks/webscraper/ACCOUNT?token=TOKEN of another."`
+	WebhookTokensFile string `env:"WEBHOOK_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, with commas or line ends between them, read at each notification."`
+}
+
+// read reads the tokens of each account.
+func (t *webhookTokens) read() (map[string][]string, error) {
+	tokens, err := program.ReadTokens(
+		program.TokenSetting{Name: "WEBHOOK_TOKENS", Value: t.WebhookTokens},
+		program.TokenSetting{Name: "WEBHOOK_TOKENS_FILE", Value: t.WebhookTokensFile, IsFile: true})
+	problems := []error{err}
+	if len(tokens) == 0 && err == nil {
+		problems = append(problems, errors.New("WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default"))
+	}
+	of := map[string][]string{}
+	for _, each := range tokens {
+		problems = append(problems, validate.WebhookToken(each.Where, each.Token))
+		of[each.Account] = append(of[each.Account], each.Token)
+	}
+	return of, errors.Join(problems...)
+}
+
+// of notes in s what is wrong, and returns what reads the tokens of an account. While
+// something is wrong later, the tokens before that stay valid.
+func (t *webhookTokens) of(s *program.Settings, logger *slog.Logger) func(account string) []string {
+	valid, err := t.read()
+	s.Check(err)
+	var mu sync.Mutex
+	logged := ""
+	return func(account string) []string {
+		tokens, err := t.read()
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			valid, logged = tokens, ""
+		} else if logged != err.Error() {
+			logged = err.Error()
+			logger.Error("The webhook's tokens were not read again: those before stay valid", "error", err)
+		}
+		return valid[account]
+	}
+}
