@@ -99,7 +99,7 @@ func TestComposeHandsSettingsOn(t *testing.T) {
 // decided are the settings that the file itself gives a value.
 var decided = map[string][]string{
 	"worker":  {"DATABASE_URL", "HEALTH_ADDRESS", "SPOOL_DIR"},
-	"starter": {"DATABASE_URL", "LISTEN_ADDRESS", "METRICS_ADDRESS", "WEBSCRAPER_API_TOKEN"},
+	"starter": {"DATABASE_URL", "LISTEN_ADDRESS", "METRICS_ADDRESS", "WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_TOKENS"},
 }
 
 func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
@@ -127,7 +127,7 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 	}
 	// The account's token and the receiver's secrets stay with the worker, and those of the webhook with the
 	// starter.
-	for _, secret := range []string{"WEBSCRAPER_API_TOKEN", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET"} {
+	for _, secret := range []string{"WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_TOKENS", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET"} {
 		require.Empty(t, services["starter"].Environment.ToMapping()[secret])
 		require.Empty(t, services["setup"].Environment.ToMapping()[secret])
 	}

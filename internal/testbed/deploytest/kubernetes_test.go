@@ -38,6 +38,9 @@ type podSpec struct {
 	EnableServiceLinks            *bool
 	SecurityContext               struct{ RunAsUser int }
 	InitContainers, Containers    []container
+	Volumes                       []struct {
+		Secret *struct{ Items []struct{ Key string } }
+	}
 }
 
 type container struct {
@@ -122,7 +125,7 @@ func TestManifestsRunCommandsThatExist(t *testing.T) {
 
 // secretSettings are never in a manifest.
 var secretSettings = []string{
-	"WEBSCRAPER_API_TOKEN", "DATABASE_URL", "WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET",
+	"WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_TOKENS", "DATABASE_URL", "WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET",
 	"STATUS_PAGE_USER", "STATUS_PAGE_PASSWORD", "TEMPORAL_API_KEY", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET",
 }
 
@@ -151,7 +154,8 @@ func TestManifestsSetOnlyVariablesThatOurProgramsRead(t *testing.T) {
 	}
 }
 
-// The account's token is the worker's, the tokens of the webhook the starter's.
+// The account's token is the worker's, the tokens of the webhook the starter's. Each may
+// be in a file in their place.
 func TestManifestsGiveSecretsOnlyWhereTheyAreNeeded(t *testing.T) {
 	have := map[string][]string{}
 	for _, pod := range workloads(t) {
@@ -165,9 +169,30 @@ func TestManifestsGiveSecretsOnlyWhereTheyAreNeeded(t *testing.T) {
 	}
 	require.Equal(t, map[string][]string{
 		"migrate": {"DATABASE_URL"},
-		"worker":  {"WEBSCRAPER_API_TOKEN", "DATABASE_URL"},
-		"starter": {"WEBHOOK_TOKENS", "DATABASE_URL"},
+		"worker":  {"DATABASE_URL"},
+		"starter": {"DATABASE_URL"},
 	}, have)
+	tokens := map[string][]string{}
+	for name, pod := range workloads(t) {
+		for _, volume := range pod.Volumes {
+			if volume.Secret != nil {
+				for _, item := range volume.Secret.Items {
+					tokens[name] = append(tokens[name], item.Key)
+				}
+			}
+		}
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			for _, v := range c.Env {
+				if slices.Contains([]string{"WEBSCRAPER_API_TOKEN", "WEBHOOK_TOKENS"}, v.Name) {
+					tokens[name] = append(tokens[name], v.Name)
+				}
+			}
+		}
+	}
+	require.Equal(t, map[string][]string{
+		"statefulset/scrapehaul-worker": {"WEBSCRAPER_API_TOKENS", "WEBSCRAPER_API_TOKEN"},
+		"deployment/scrapehaul-starter": {"WEBHOOK_TOKENS", "WEBHOOK_TOKENS"},
+	}, tokens)
 }
 
 func TestManifestsConfineOurProcesses(t *testing.T) {
