@@ -68,7 +68,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 		`scrapehaul_api_calls_limit{account="default"} 200`,
 		`scrapehaul_open_imports{account="default"} 1`,
 		`scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`,
-		`scrapehaul_notifications_total{answer="accepted"} 3`,
+		`scrapehaul_notifications_total{account="default",answer="accepted"} 3`,
 	}
 	requireMetrics(s, counted...)
 	requireMetrics(s, counted...) // nothing is counted by being looked at

@@ -32,7 +32,7 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 	}
 	require.Equal(t, http.StatusNotFound, s.get("/metrics").status, "where the world can reach it")
 	for _, answer := range []string{"accepted", "filtered", "unauthorized", "malformed", "misdirected", "temporal-unavailable", "id-taken"} {
-		require.Contains(t, metrics(), `scrapehaul_notifications_total{answer="`+answer+`"} 0`+"\n")
+		require.Contains(t, metrics(), `scrapehaul_notifications_total{account="default",answer="`+answer+`"} 0`+"\n")
 	}
 
 	send := func(token, body string) int { return s.send(token, strings.NewReader(body), func() {}).status }
@@ -53,7 +53,11 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 	for range 2 {
 		text := metrics()
 		for answer, n := range map[string]string{"accepted": "6", "filtered": "1", "unauthorized": "1", "malformed": "1", "misdirected": "1", "temporal-unavailable": "0"} {
-			require.Contains(t, text, `scrapehaul_notifications_total{answer="`+answer+`"} `+n+"\n")
+			account := "default"
+			if answer == "misdirected" {
+				account = "" // nobody's
+			}
+			require.Contains(t, text, `scrapehaul_notifications_total{account="`+account+`",answer="`+answer+`"} `+n+"\n")
 		}
 	}
 }
@@ -68,7 +72,7 @@ func TestAnswersWithoutTemporalAreCounted(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, s.post(oldToken).status)
 	response, err := http.Get("http://" + address + "/metrics")
 	answer := s.read(response, err)
-	require.Contains(t, answer.body, `scrapehaul_notifications_total{answer="temporal-unavailable"} 1`+"\n")
+	require.Contains(t, answer.body, `scrapehaul_notifications_total{account="default",answer="temporal-unavailable"} 1`+"\n")
 	require.NotContains(t, answer.body, "scrapehaul_imports_needing_attention{", "nobody knows")
 }
 

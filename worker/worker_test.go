@@ -4,9 +4,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -214,6 +218,65 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	require.Equal(t, program.ExitOK, w.Stop())
 	require.Contains(t, w.Log.String(), `"msg":"Worker stopped"`)
 	require.NotContains(t, w.Log.String(), apiToken)
+}
+
+func TestWorkerServesAccountsWhoseTokensChange(t *testing.T) {
+	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{apiToken}})
+	var valid atomic.Pointer[[]string] // for the API
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		if slices.Contains(*valid.Load(), query.Get("api_token")) {
+			query.Set("api_token", apiToken)
+			r.URL.RawQuery = query.Encode()
+		}
+		cloud.ServeHTTP(w, r)
+	}))
+	t.Cleanup(api.Close)
+	file := filepath.Join(t.TempDir(), "tokens")
+	change := func(acme string) {
+		t.Helper()
+		valid.Store(&[]string{acme, "globex-token-zx93"})
+		require.NoError(t, os.WriteFile(file+".new", []byte("acme="+acme+"\nglobex=globex-token-zx93\n"), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	change("acme-token-zx91")
+	s := realSettings(t)
+	delete(s, "WEBSCRAPER_API_TOKEN")
+	s["WEBSCRAPER_API_TOKENS_FILE"] = file
+	s["WEBSCRAPER_API_BASE_URI"] = api.URL + webscrapertest.BasePath
+	s["HEALTH_ADDRESS"] = programtest.ClosedPort(t)
+	programtest.SetEnvironment(t, s)
+	w := startWorker(t)
+	temporal, err := client.DialContext(t.Context(), client.Options{HostPort: s["TEMPORAL_ADDRESS"], Namespace: s["TEMPORAL_NAMESPACE"]})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	db := connect(t, s["DATABASE_URL"])
+	imports := func(account string) {
+		t.Helper()
+		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+		run, err := workflows.Notify(t.Context(), temporal, workflows.DefaultTaskQueue,
+			workflows.Notification{ScrapingJobID: id, Account: account}, workflows.Settings{HoldBeforeDelete: "0"})
+		require.NoError(t, err)
+		var result workflows.ImportScrapingJobResult
+		require.NoError(t, run.Get(t.Context(), &result))
+		require.Equal(t, workflows.Deleted, result.Outcome)
+		var of string
+		require.NoError(t, db.Get(&of, `SELECT account FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1`, id))
+		require.Equal(t, account, of)
+	}
+	imports("acme")
+	change("acme-token-zx92")
+	imports("globex")
+	imports("acme")
+
+	w.WaitForLog("Health served")
+	metrics := get(t, s["HEALTH_ADDRESS"], "/metrics").body
+	for _, account := range []string{"acme", "globex"} {
+		require.Contains(t, metrics, `scrapehaul_api_calls_limit{account="`+account+`"} 200`)
+	}
+	require.NotContains(t, metrics, `account="default"`)
+	require.Equal(t, program.ExitOK, w.Stop())
+	require.NotContains(t, w.Log.String(), "token-zx9")
 }
 
 func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
