@@ -40,9 +40,9 @@ func (t *webhookTokens) of(s *program.Settings, logger *slog.Logger) func(accoun
 	var mu sync.Mutex
 	logged := ""
 	return func(account string) []string {
-		tokens, err := t.read()
 		mu.Lock()
 		defer mu.Unlock()
+		tokens, err := t.read()
 		if err == nil {
 			valid, logged = tokens, ""
 		} else if logged != err.Error() {

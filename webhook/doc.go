@@ -9,6 +9,9 @@
 //
 //	err := webhook.Register(engine, webhook.Options{Client: temporal, Tokens: tokens})
 //
+// An account other than the default one has a path of its own, /webhooks/webscraper/acme:
+// give its tokens with Options.TokensOf.
+//
 // The token is part of the URL. A logging middleware of yours has to leave the
 // query string out, for gin's own: gin.LoggerConfig{SkipQueryString: true}.
 // gin.Recovery writes the whole URL of a request that panics, in gin's debug
