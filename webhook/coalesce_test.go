@@ -244,6 +244,7 @@ func TestSignalIsSentWhenAllCallersHaveLeft(t *testing.T) {
 		r.all.Wait()
 		require.Equal(t, http.StatusServiceUnavailable, gone.status)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		require.Len(t, c.sent, 1)
 		require.NotZero(t, c.sent[0].durable)
 	})
