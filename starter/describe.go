@@ -20,6 +20,9 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 		fmt.Fprintf(table, "%s\t%s\n", name, plain(fmt.Sprintf(format, args...)))
 	}
 	row("scraping job", "%d", i.ScrapingJobID)
+	if account := i.NamedAccount(); account != "" {
+		row("account", "%s", account)
+	}
 	if i.Progress.SitemapName != "" {
 		row("sitemap", "%s", i.Progress.SitemapName)
 		inCloud := i.Progress.Status

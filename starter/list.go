@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -53,9 +55,10 @@ func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (clien
 
 type listCommand struct {
 	temporalFlags
-	NeedsAttention bool `help:"Only those that wait for a person, all of them; the exit status is 3 if there are any."`
-	Limit          int  `default:"200" placeholder:"N" help:"List the newest N; 0 for all. Default: ${default}."`
-	JSON           bool `name:"json" help:"Print a JSON array."`
+	Account        string `placeholder:"NAME" help:"Only those of this account, also those that wait for its API token."`
+	NeedsAttention bool   `help:"Only those that wait for a person, all of them; the exit status is 3 if there are any."`
+	Limit          int    `default:"200" placeholder:"N" help:"List the newest N; 0 for all. Default: ${default}."`
+	JSON           bool   `name:"json" help:"Print a JSON array."`
 }
 
 // Run lists open imports.
@@ -64,12 +67,22 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	if c.Limit < 0 {
 		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
 	}
+	checkAccount(&s, c.Account)
 	temporal, err := c.connect(ctx, &s)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account, Together: c.Account == "" && !c.JSON}
+	waiting, err := reader.WaitingForToken(ctx)
+	if err != nil {
+		return err
+	}
+	if !c.JSON {
+		for _, each := range waiting {
+			fmt.Fprintln(streams.Out, each)
+		}
+	}
 	if !c.NeedsAttention {
 		return c.listOpen(ctx, reader, streams)
 	}
@@ -81,7 +94,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	switch {
-	case len(imports) > 0:
+	case len(imports)+len(waiting) > 0:
 		return program.ErrNeedsAttention
 	case unknown > 0:
 		return fmt.Errorf("of %d open imports it is not known whether they need attention: no worker answers for task queue %s", unknown, c.taskQueue)
@@ -157,7 +170,8 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 		return printJSON(out, views)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "JOB\tSITEMAP\tSTEP\tRECORDS\tSTARTED\tNEXT")
+	column := accountColumn(imports, overview.Import.NamedAccount)
+	fmt.Fprintf(table, "JOB\t%sSITEMAP\tSTEP\tRECORDS\tSTARTED\tNEXT\n", column("ACCOUNT"))
 	for _, i := range imports {
 		next := i.Next().In(now)
 		if amount, done, ok := i.Estimate(now); ok && amount.Unit == overview.Pages {
@@ -169,8 +183,24 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 		if problem := i.Problem(); problem != "" {
 			next += "; not done: " + problem
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, plain(i.Sitemap()), i.Step(), i.Progress.Records,
+		fmt.Fprintf(table, "%d\t%s%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, column(i.Account), plain(i.Sitemap()), i.Step(), i.Progress.Records,
 			i.StartedAt.Local().Format(time.DateTime), plain(next))
 	}
 	return table.Flush()
+}
+
+// accountColumn writes the cells of a column of accounts, or none if all rows are of the
+// default account.
+func accountColumn[R any](rows []R, named func(R) string) func(cell string) string {
+	if !slices.ContainsFunc(rows, func(row R) bool { return named(row) != "" }) {
+		return func(string) string { return "" }
+	}
+	return func(cell string) string { return cell + "\t" }
+}
+
+// checkAccount notes in s that --account, if it is given, can be no account's name.
+func checkAccount(s *program.Settings, account string) {
+	if account != "" {
+		s.Check(validate.Account("--account", account))
+	}
 }

@@ -89,8 +89,7 @@ func OpenImports(taskQueue string) string {
 	return query
 }
 
-// eachOpenImport calls do with the import's account, the default one where none is known,
-// and the kind of the problem that it waits for a person with, "" if it does not wait.
+// eachOpenImport calls do with what the memo of each says; see [Memo].
 func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, account, problem string)) error {
 	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports(taskQueue), PageSize: 1000}
 	for {
@@ -99,14 +98,20 @@ func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do f
 			return fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
 		}
 		for _, each := range page.GetExecutions() {
-			memo := each.GetMemo()
-			do(each.GetExecution(), memoField(memo, accountMemo, sink.DefaultAccount, sink.DefaultAccount),
-				memoField(memo, attentionMemo, "", activities.ErrorOther))
+			account, problem := Memo(each.GetMemo())
+			do(each.GetExecution(), account, problem)
 		}
 		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
 			return nil
 		}
 	}
+}
+
+// Memo reads what the workflow's memo says of an import: its account, the default one where
+// none is known, and the kind of the problem that it waits for a person with, "" if it does
+// not wait.
+func Memo(memo *commonpb.Memo) (account, problem string) {
+	return memoField(memo, accountMemo, sink.DefaultAccount, sink.DefaultAccount), memoField(memo, attentionMemo, "", activities.ErrorOther)
 }
 
 // memoField is a field of a memo, or what is put for one that is missing or unreadable.

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -30,11 +31,16 @@ type Reader struct {
 	// TaskQueue narrows [Reader.Open] to the imports of one task queue; empty
 	// for all.
 	TaskQueue string
+	// Account narrows what is listed to the imports of one account; empty for all.
+	Account string
+	// Together leaves out of lists what [Reader.WaitingForToken] says of an account at once.
+	Together bool
 }
 
 // Import is one workflow run of a scraping job as an operator sees it.
 type Import struct {
 	ScrapingJobID int64  `json:"scrapingjob_id"`
+	Account       string `json:"account"`
 	RunID         string `json:"run_id"`
 	// Summary is the workflow's static summary.
 	Summary string `json:"summary,omitempty"`
@@ -65,6 +71,17 @@ func (i Import) NeedsAttention() bool {
 
 // Sitemap is the name of the job's sitemap, or else what the workflow was started with.
 func (i Import) Sitemap() string { return cmp.Or(i.Progress.SitemapName, i.Summary) }
+
+// NamedAccount is the import's account, "" for the default one.
+func (i Import) NamedAccount() string { return NamedAccount(i.Account) }
+
+// NamedAccount is the account, "" if it is the default one.
+func NamedAccount(account string) string {
+	if account == sink.DefaultAccount {
+		return ""
+	}
+	return account
+}
 
 // Step is what the import is doing, or how it ended.
 func (i Import) Step() string {
@@ -132,8 +149,10 @@ func (r *Reader) describe(ctx context.Context, scrapingJobID int64, runID string
 }
 
 func newImport(scrapingJobID int64, info *workflowpb.WorkflowExecutionInfo) Import {
+	account, _ := workflows.Memo(info.GetMemo())
 	i := Import{
 		ScrapingJobID: scrapingJobID,
+		Account:       account,
 		RunID:         info.GetExecution().GetRunId(),
 		Status:        info.GetStatus().String(),
 		Open:          info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
@@ -160,7 +179,7 @@ func (r *Reader) readEnd(ctx context.Context, i *Import) error {
 		if err := converter.GetDefaultDataConverter().FromPayloads(payloads, &result); err != nil {
 			return fmt.Errorf("reading the result of workflow %s: %w", id, err)
 		}
-		i.Result = &result
+		i.Result, i.Account = &result, cmp.Or(result.Account, i.Account)
 	case last.GetWorkflowExecutionFailedEventAttributes() != nil:
 		i.Failure = sentence(last.GetWorkflowExecutionFailedEventAttributes().GetFailure())
 	case last.GetWorkflowExecutionTerminatedEventAttributes() != nil:
@@ -184,7 +203,7 @@ func (r *Reader) askProgress(ctx context.Context, i *Import, within time.Duratio
 	if err == nil {
 		err = answer.Get(&i.Progress)
 	}
-	i.ProgressKnown = err == nil
+	i.ProgressKnown, i.Account = err == nil, cmp.Or(i.Progress.Account, i.Account)
 	if err == nil || !i.Open {
 		return // of a closed run, how it ended matters
 	}

@@ -64,19 +64,27 @@ func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknow
 	}
 }
 
+// list returns a page, which is empty only if it is the last one.
 func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
-	page, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Query: query, PageSize: int32(pageSize), NextPageToken: pageToken,
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing the open imports: %w", err)
+	for {
+		page, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: query, PageSize: int32(pageSize), NextPageToken: pageToken,
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("listing the open imports: %w", err)
+		}
+		runs := slices.DeleteFunc(page.GetExecutions(), func(run *workflowpb.WorkflowExecutionInfo) bool {
+			return r.leavesOut(workflows.Memo(run.GetMemo()))
+		})
+		imports, err = r.readAll(ctx, runs)
+		if pageToken = page.GetNextPageToken(); err != nil || len(imports) > 0 || len(pageToken) == 0 {
+			return imports, pageToken, err
+		}
 	}
-	imports, err = r.readAll(ctx, page.GetExecutions())
-	return imports, page.GetNextPageToken(), err
 }
 
 // readAll reads what the runs are doing, a few at a time, and leaves out those
-// that have closed since they were listed.
+// that have closed since they were listed, or are of another account.
 func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecutionInfo) ([]Import, error) {
 	found := make([]Import, len(runs))
 	answers, cancel := context.WithTimeout(ctx, allAnswersWithin)
@@ -101,5 +109,5 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 		})
 	}
 	err := group.Wait()
-	return slices.DeleteFunc(found, func(i Import) bool { return !i.Open }), err
+	return slices.DeleteFunc(found, func(i Import) bool { return !i.Open || r.Account != "" && i.Account != r.Account }), err
 }

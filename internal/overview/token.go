@@ -1,0 +1,62 @@
+package overview
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// WaitingForToken is an account whose API token is refused or missing.
+type WaitingForToken struct {
+	Account string `json:"account"`
+	// Kind is a key of tokenKinds.
+	Kind string `json:"kind"`
+	// Imports counts those that wait for the token.
+	Imports int `json:"imports"`
+}
+
+// tokenKinds are the kinds of problems that all imports of an account have together, with
+// what is wrong.
+var tokenKinds = map[string]string{
+	activities.ErrorTokenRefused:   "Web Scraper Cloud refuses its API token",
+	activities.ErrorUnknownAccount: "the workers have no API token of it",
+}
+
+// String says in one sentence, without a full stop, what is wrong, what to do and what waits.
+func (w WaitingForToken) String() string {
+	setting := "WEBSCRAPER_API_TOKENS"
+	if w.Account == sink.DefaultAccount {
+		setting = "WEBSCRAPER_API_TOKEN"
+	}
+	return fmt.Sprintf("account %s: %s, put %s of the workers right; imports that wait for that, and then go on by themselves: %d",
+		w.Account, tokenKinds[w.Kind], setting, w.Imports)
+}
+
+// WaitingForToken returns the accounts whose imports wait for their token, by name, as of
+// some seconds ago.
+func (r *Reader) WaitingForToken(ctx context.Context) (waiting []WaitingForToken, err error) {
+	counts, err := workflows.CountOpenImports(ctx, r.Temporal, r.TaskQueue)
+	for account, count := range counts {
+		for kind := range tokenKinds {
+			if n := count.NeedAttention[kind]; n > 0 && (r.Account == "" || r.Account == account) {
+				waiting = append(waiting, WaitingForToken{account, kind, n})
+			}
+		}
+	}
+	slices.SortFunc(waiting, func(a, b WaitingForToken) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Kind, b.Kind))
+	})
+	return waiting, err
+}
+
+// leavesOut reports whether an import is not listed, by its memo: without an account it may
+// still be of any.
+func (r *Reader) leavesOut(account, problem string) bool {
+	_, together := tokenKinds[problem]
+	return together && r.Together || r.Account != "" && account != r.Account && account != sink.DefaultAccount
+}
