@@ -5,46 +5,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-type accountCommand struct {
+// accountsFlags say which accounts a command asks about.
+type accountsFlags struct {
 	program.CloudFlags
+	Account string `placeholder:"NAME" help:"Only this account. Default: all that have an API token."`
+}
+
+// clients returns the client of each account, and their names in order.
+func (f *accountsFlags) clients(s *program.Settings) (clients map[string]*webscraper.Client, names []string) {
+	if f.Account == "" {
+		clients = f.Clients(s, discard())
+	} else {
+		clients = map[string]*webscraper.Client{f.Account: f.ClientOf(s, discard(), f.Account)}
+	}
+	return clients, slices.Sorted(maps.Keys(clients))
+}
+
+// of names the account in an error, unless there is only the default one.
+func (f *accountsFlags) of(account string, names []string, err error) error {
+	if err == nil || len(names) == 1 && account == sink.DefaultAccount {
+		return err
+	}
+	return fmt.Errorf("account %s: %w", account, err)
+}
+
+type accountCommand struct {
+	accountsFlags
 	program.DatabaseFlags
 }
 
-// Run asks for the account, which is one API call, and the ledger where there is one.
+// Run asks for each account, which is one API call, and its ledger where there is one.
 func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	cloud := c.ClientOf(&s, discard(), sink.DefaultAccount)
+	clients, names := c.clients(&s)
 	if c.DatabaseURL != "" {
 		c.Validate(&s)
 	}
 	if err := s.Err(); err != nil {
 		return err
 	}
+	var db *sqlx.DB
+	var noLedger error // as before the first worker
+	if c.DatabaseURL != "" {
+		if db, noLedger = openMigrated(ctx, &c.DatabaseFlags); noLedger == nil {
+			defer func() { _ = db.Close() }() // what is to be written has been
+		}
+	}
 	table := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
-	if c.DatabaseURL == "" {
-		return errors.Join(printAccount(ctx, table, cloud), table.Flush())
+	var failures []error
+	for _, name := range names {
+		if len(names) > 1 {
+			fmt.Fprintf(table, "%s:\n", name)
+		}
+		cloud, ledger := clients[name], postgres.NewLedger(db, name, 0)
+		if db != nil {
+			cloud = cloud.WithBudget(ledger)
+		}
+		failures = append(failures, c.of(name, names, printAccount(ctx, table, cloud)))
+		switch {
+		case noLedger != nil:
+			fmt.Fprintf(table, "window\tnot known: %v\n", noLedger)
+		case db != nil:
+			failures = append(failures, c.of(name, names, printLedger(ctx, table, ledger)))
+		}
 	}
-	db, err := openMigrated(ctx, &c.DatabaseFlags)
-	if err != nil { // as before the first worker
-		cloudErr := printAccount(ctx, table, cloud)
-		fmt.Fprintf(table, "window\tnot known: %v\n", err)
-		return errors.Join(cloudErr, table.Flush())
-	}
-	defer func() { _ = db.Close() }() // what is to be written has been
-	ledger := postgres.NewLedger(db, sink.DefaultAccount, 0)
-	return errors.Join(printAccount(ctx, table, cloud.WithBudget(ledger)), printLedger(ctx, table, ledger), table.Flush())
+	return errors.Join(append(failures, table.Flush())...)
 }
 
 func printAccount(ctx context.Context, table io.Writer, cloud *webscraper.Client) error {
@@ -100,7 +140,7 @@ func openMigrated(ctx context.Context, flags *program.DatabaseFlags) (*sqlx.DB, 
 }
 
 type jobsCommand struct {
-	program.CloudFlags
+	accountsFlags
 	program.DatabaseFlags
 	SitemapID int64  `placeholder:"ID" help:"Only jobs of this sitemap."`
 	Tag       string `help:"Only jobs of sitemaps with this tag."`
@@ -111,7 +151,7 @@ type jobsCommand struct {
 func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
-	cloud := c.ClientOf(&s, discard(), sink.DefaultAccount)
+	clients, names := c.clients(&s)
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -120,15 +160,20 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // what is to be written has been
-	cloud = cloud.WithBudget(postgres.NewLedger(db, sink.DefaultAccount, 0))
-	jobs, err := listJobs(ctx, cloud, webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}, postgres.NewStore(db, nil), streams.Err)
-	if err != nil {
-		return err
+	all, failures := []listedJob{}, []error(nil)
+	for _, name := range names {
+		cloud := clients[name].WithBudget(postgres.NewLedger(db, name, 0))
+		jobs, err := listJobs(ctx, name, cloud, webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}, postgres.NewStore(db, nil), streams.Err)
+		all, failures = append(all, jobs...), append(failures, c.of(name, names, err))
 	}
-	if c.JSON {
-		return printJSON(streams.Out, jobs)
+	failed := errors.Join(failures...)
+	switch {
+	case failed != nil && len(names) == 1:
+		return failed
+	case c.JSON:
+		return errors.Join(printJSON(streams.Out, all), failed)
 	}
-	return printJobs(streams.Out, jobs)
+	return errors.Join(printJobs(streams.Out, all), failed)
 }
 
 // listedJob is a job of the account with its import, as --json prints it.
@@ -137,18 +182,25 @@ type listedJob struct {
 	Published *sink.PublishedImport `json:"published,omitempty"`
 	// RunAgain is set when the job has run again since its import.
 	RunAgain bool `json:"run_again,omitempty"`
+	// RefusedFor is the account that has a published job of this ID; this one is not imported.
+	RefusedFor string `json:"refused_for,omitempty"`
 }
 
 // listJobs returns each job once. It waits for the calls that the account does not
 // have at present, and says so.
 func listJobs(
-	ctx context.Context, cloud *webscraper.Client, which webscraper.ListScrapingJobsOptions, store *postgres.Store, says io.Writer,
+	ctx context.Context, account string, cloud *webscraper.Client, which webscraper.ListScrapingJobsOptions, store *postgres.Store, says io.Writer,
 ) ([]listedJob, error) {
-	all, seen := []listedJob{}, map[int64]bool{}
+	var all []listedJob
+	seen := map[int64]bool{}
 	for page := 1; ; {
 		jobs, last, err := cloud.ScrapingJobsPage(ctx, which, page)
 		if after, limited := webscraper.IsRateLimited(err); limited {
-			fmt.Fprintf(says, "waits for the API's limit of calls until %s\n", time.Now().Add(after).Format(time.DateTime))
+			who := ""
+			if overview.NamedAccount(account) != "" {
+				who = "account " + account + " "
+			}
+			fmt.Fprintf(says, "%swaits for the API's limit of calls until %s\n", who, time.Now().Add(after).Format(time.DateTime))
 			if wait(ctx, after) {
 				continue
 			}
@@ -169,8 +221,11 @@ func listJobs(
 				continue
 			}
 			seen[job.ID] = true
-			listed := listedJob{ScrapingJob: activities.NewScrapingJob(sink.DefaultAccount, job)}
-			if published, ok := imports[job.ID]; ok {
+			listed := listedJob{ScrapingJob: activities.NewScrapingJob(account, job)}
+			switch published, ok := imports[job.ID]; {
+			case ok && published.Account != account:
+				listed.RefusedFor = published.Account
+			case ok:
 				listed.RunAgain = !listed.SameContent(published.ScrapingJob)
 				listed.Published = &published
 			}
@@ -184,9 +239,13 @@ func listJobs(
 
 func printJobs(out io.Writer, jobs []listedJob) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "JOB\tSITEMAP\tCUSTOM ID\tSTATUS\tRECORDS\tIMPORTED\tAT")
+	column := accountColumn(jobs, func(job listedJob) string { return overview.NamedAccount(job.Account) })
+	fmt.Fprintf(table, "JOB\t%sSITEMAP\tCUSTOM ID\tSTATUS\tRECORDS\tIMPORTED\tAT\n", column("ACCOUNT"))
 	for _, job := range jobs {
 		imported, at := "no", ""
+		if job.RefusedFor != "" {
+			imported = "no, account " + job.RefusedFor + " has this ID"
+		}
 		if published := job.Published; published != nil {
 			imported, at = fmt.Sprint(published.Records), published.PublishedAt.Local().Format(time.DateTime)
 			if published.Rejected > 0 {
@@ -199,8 +258,8 @@ func printJobs(out io.Writer, jobs []listedJob) error {
 				imported += " (has run again since)"
 			}
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			job.ScrapingJobID, plain(job.SitemapName), plain(job.CustomID), job.Status, job.StoredRecordCount, imported, at)
+		fmt.Fprintf(table, "%d\t%s%s\t%s\t%s\t%d\t%s\t%s\n",
+			job.ScrapingJobID, column(job.Account), plain(job.SitemapName), plain(job.CustomID), job.Status, job.StoredRecordCount, imported, at)
 	}
 	return table.Flush()
 }

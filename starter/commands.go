@@ -26,8 +26,8 @@ type commands struct {
 	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
-	Jobs        jobsCommand        `cmd:"" help:"List the account's scraping jobs, and whether and when each was imported."`
-	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud account and what is left of its API budget."`
+	Jobs        jobsCommand        `cmd:"" help:"List the scraping jobs of the accounts, and whether and when each was imported."`
+	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud accounts and what is left of their API budgets."`
 	Setup       setupCommand       `cmd:"" help:"Register the search attributes in Temporal, and put up the schedule of the reconciliation or change its settings."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
@@ -79,14 +79,15 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 
 type importCommand struct {
 	importFlags
-	IDs []string `arg:"" name:"id" help:"IDs of scraping jobs."`
+	Account string   `placeholder:"NAME" help:"The account that has the jobs. Default: that of a job's published import, or else \"default\"."`
+	IDs     []string `arg:"" name:"id" help:"IDs of scraping jobs."`
 }
 
 // Run starts the imports and says which workflow has each.
 func (c *importCommand) Run(ctx context.Context, streams program.Streams) error {
-	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
+	return c.start(ctx, streams, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
 		i.Settings.Filter = activities.Filter{} // the job is asked for by hand
-		return workflows.Notify(ctx, t, i.TaskQueue, workflows.Notification{ScrapingJobID: id}, i.Settings)
+		return workflows.Notify(ctx, t, i.TaskQueue, workflows.Notification{ScrapingJobID: id, Account: c.Account}, i.Settings)
 	})
 }
 
@@ -94,8 +95,8 @@ type reimportCommand struct{ importCommand }
 
 // Run signals the re-imports and says which workflow has each.
 func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) error {
-	return c.start(ctx, streams, c.IDs, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
-		return workflows.Reimport(ctx, t, i.TaskQueue, id, i.Settings)
+	return c.start(ctx, streams, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
+		return workflows.ReimportOf(ctx, t, i.TaskQueue, c.Account, id, i.Settings)
 	})
 }
 
@@ -142,15 +143,16 @@ func dial(ctx context.Context, options client.Options) (client.Client, error) {
 
 // start does one thing for each scraping job, and goes on with the others when
 // one fails.
-func (f *importFlags) start(ctx context.Context, streams program.Streams, arguments []string,
+func (c *importCommand) start(ctx context.Context, streams program.Streams,
 	one func(client.Client, int64, workflows.Installation) (client.WorkflowRun, error),
 ) error {
 	var s program.Settings
 	var ids []int64
-	for _, argument := range arguments {
+	checkAccount(&s, c.Account)
+	for _, argument := range c.IDs {
 		ids = append(ids, scrapingJobID(&s, argument))
 	}
-	temporal, installation, err := givenBy(*f).installation(ctx, &s, streams)
+	temporal, installation, err := givenBy(c.importFlags).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
@@ -18,6 +20,7 @@ import (
 type runCommand struct {
 	temporalFlags
 	SitemapID        int64           `arg:"" name:"sitemap-id" help:"ID of a sitemap in Web Scraper Cloud."`
+	Account          string          `placeholder:"NAME" help:"The account that has the sitemap. Default: default."`
 	StartURLs        []string        `name:"start-url" sep:"none" placeholder:"URL" help:"Scrape this URL instead of the sitemap's start URLs. Can be repeated."`
 	Driver           string          `enum:"fast,fulljs" default:"fast" help:"fast for plain HTML, fulljs to run the pages' JavaScript in a browser. Default: ${default}."`
 	PageLoadDelay    time.Duration   `default:"2s" help:"Wait after each page load. Default: ${default}."`
@@ -58,7 +61,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	case c.Wait || !c.JSON:
 		fmt.Fprintf(out, "sitemap %d: workflow %s, run %s%s\n", c.SitemapID, run.GetID(), run.GetRunID(), there)
 	default:
-		return printJSON(out, map[string]any{"workflow_id": run.GetID(), "run_id": run.GetRunID(), "is_new": isNew})
+		return printJSON(out, map[string]any{"workflow_id": run.GetID(), "run_id": run.GetRunID(), "is_new": isNew, "account": cmp.Or(c.Account, sink.DefaultAccount)})
 	}
 	if !c.Wait {
 		fmt.Fprintf(out, "starter list shows the scraping job once it is created; to get the result: %s\n", resultOf(run))
@@ -91,8 +94,9 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 			s.Problem("%s is %v: want more", each.name, each.value)
 		}
 	}
+	checkAccount(s, c.Account)
 	in := contract.RunSitemapInput{
-		SitemapID: c.SitemapID, Driver: c.Driver, Proxy: c.Proxy, StartURLs: c.StartURLs, CustomID: c.CustomID, Resume: c.CustomID != "",
+		Account: c.Account, SitemapID: c.SitemapID, Driver: c.Driver, Proxy: c.Proxy, StartURLs: c.StartURLs, CustomID: c.CustomID, Resume: c.CustomID != "",
 		PageLoadDelay: c.PageLoadDelay.Milliseconds(), RequestInterval: c.RequestInterval.Milliseconds(),
 		IfNotFinished: c.IfNotFinished, IfNeedsAttention: c.IfNeedsAttention, MaxReruns: c.MaxReruns, MinPageCredits: c.MinPageCredits,
 	}
