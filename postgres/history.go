@@ -65,6 +65,22 @@ func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, 
 	return imports, doing(err, "reading the history of imports")
 }
 
+const countByAccount = `SELECT account, count(*) AS jobs FROM scrapehaul.scraping_jobs GROUP BY account`
+
+// JobsByAccount counts the scraping jobs that are known, by account.
+func (s *Store) JobsByAccount(ctx context.Context) (map[string]int, error) {
+	var counts []struct {
+		Account string `db:"account"`
+		Jobs    int    `db:"jobs"`
+	}
+	err := s.db.SelectContext(ctx, &counts, countByAccount)
+	jobs := map[string]int{}
+	for _, each := range counts {
+		jobs[each.Account] = each.Jobs
+	}
+	return jobs, doing(err, "counting the scraping jobs of each account")
+}
+
 // RejectedRecord is a record that could not be imported, or has no row in the table
 // of its mapping, and why.
 type RejectedRecord struct {

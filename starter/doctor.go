@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/webscraper"
+	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // doctorCommand has the settings of worker and starter, except those that each checks when
@@ -38,6 +40,11 @@ type doctor struct {
 	now       func() time.Time
 	taskQueue string // of the workers
 	wrong     int
+
+	clients map[string]*webscraper.Client // of the accounts in the settings
+	// open are the open imports and jobs those in the database, by account; nil if not known.
+	open map[string]workflows.OpenCount
+	jobs map[string]int
 }
 
 // Run goes on when a check fails, and fails at the end.
@@ -46,9 +53,11 @@ func (c *doctorCommand) Run(ctx context.Context, streams program.Streams) error 
 	if d.now == nil {
 		d.now = time.Now
 	}
+	var cloud program.Settings
+	d.clients = c.Clients(&cloud, discard())
 	d.checkTemporal(ctx)
 	d.checkDatabase(ctx)
-	d.checkCloud(ctx)
+	d.checkCloud(ctx, &cloud)
 	if d.wrong > 0 {
 		return fmt.Errorf("%d checks failed", d.wrong)
 	}

@@ -2,28 +2,68 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-func (d *doctor) checkCloud(ctx context.Context) {
-	var s program.Settings
-	cloud := d.settings.ClientOf(&s, discard(), sink.DefaultAccount)
-	if !d.settingsAreRight(&s) {
+// of begins a line about an account, where it is not the only one.
+func (d *doctor) of(account string) string {
+	if len(d.clients) == 1 && account == sink.DefaultAccount {
+		return ""
+	}
+	return "account " + account + ": "
+}
+
+func (d *doctor) checkCloud(ctx context.Context, settings *program.Settings) {
+	if !d.settingsAreRight(settings) {
 		return
+	}
+	for _, account := range slices.Sorted(maps.Keys(d.clients)) {
+		d.checkAccount(ctx, account, d.clients[account])
+	}
+	known := map[string]int{}
+	maps.Copy(known, d.jobs)
+	for account, count := range d.open {
+		if count.All > 0 {
+			known[account] += 0
+		}
+	}
+	for _, account := range slices.Sorted(maps.Keys(known)) {
+		if d.clients[account] == nil {
+			d.checkTakenOut(account, known[account], d.open[account].All)
+		}
+	}
+}
+
+func (d *doctor) checkAccount(ctx context.Context, name string, cloud *webscraper.Client) {
+	token := "WEBSCRAPER_API_TOKEN"
+	if name != sink.DefaultAccount {
+		token = "its token in WEBSCRAPER_API_TOKENS"
 	}
 	account, err := within(ctx, cloud.Account)
 	_, limited := webscraper.IsRateLimited(err)
 	switch {
 	case err == nil:
-		d.ok("Web Scraper Cloud takes WEBSCRAPER_API_TOKEN, page credits: %d, API calls left: %s", account.PageCredits, budget(cloud))
+		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d, API calls left: %s", d.of(name), token, account.PageCredits, budget(cloud))
 	case webscraper.IsUnauthorized(err):
-		d.fix("Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page (%v)", err)
+		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.of(name), token, err)
 	case limited: // which it may be at any time, of an account that has much to import
-		d.line("hint", "Web Scraper Cloud: the account's API calls are used up for now: %v", err)
+		d.line("hint", "%sWeb Scraper Cloud: the account's API calls are used up for now: %v", d.of(name), err)
 	default:
-		d.fix("Web Scraper Cloud: %v: see WEBSCRAPER_API_BASE_URI, and whether this machine reaches it", err)
+		d.fix("%sWeb Scraper Cloud: %v: see WEBSCRAPER_API_BASE_URI, and whether this machine reaches it", d.of(name), err)
 	}
+}
+
+// checkTakenOut is about an account that has no API token here.
+func (d *doctor) checkTakenOut(account string, jobs, open int) {
+	if open == 0 {
+		d.line("hint", "account %s is not in the settings here; its jobs in the database: %d, open imports: none", account, jobs)
+		return
+	}
+	d.fix("account %s is not in the settings here; its jobs in the database: %d, open imports, which wait for its API token: %d: put it back, here and at all workers, or close them with abandon (starter list --account %s)",
+		account, jobs, open, account)
 }

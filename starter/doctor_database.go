@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/postgres"
-	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 func (d *doctor) checkDatabase(ctx context.Context) {
@@ -40,19 +42,54 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	d.checkClock(found.Clock, before, d.now())
 	d.checkSchema(found)
 	if found.SchemaVersion == found.WantVersion && len(found.Forbidden) == 0 {
-		d.checkLedger(ctx, postgres.NewLedger(db, sink.DefaultAccount, 0))
+		for _, account := range slices.Sorted(maps.Keys(d.clients)) {
+			d.checkLedger(ctx, account, postgres.NewLedger(db, account, 0))
+		}
+		d.checkRefused(ctx, postgres.NewStore(db, nil))
 	}
 }
 
+// checkRefused looks for jobs that were not imported because another account has their IDs.
+func (d *doctor) checkRefused(ctx context.Context, store *postgres.Store) {
+	refused, err := within(ctx, store.Refused)
+	if err == nil {
+		d.jobs, err = within(ctx, store.JobsByAccount)
+	}
+	if err != nil {
+		d.fix("schema scrapehaul: %v", err)
+	}
+	type pair struct{ account, owner string }
+	var pairs []pair
+	ids := map[pair][]string{}
+	for _, each := range refused {
+		of := pair{each.Account, each.Owner}
+		if ids[of] == nil {
+			pairs = append(pairs, of)
+		}
+		ids[of] = append(ids[of], fmt.Sprint(each.ScrapingJobID))
+	}
+	for _, of := range pairs {
+		text := strings.Join(ids[of][:min(len(ids[of]), shownIDs)], " ")
+		if more := len(ids[of]) - shownIDs; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		d.fix("scraping jobs that account %s has brought within 24 hours, and that are refused because account %s has published jobs of these IDs: %s: if it is the same account under another name, call it %s again: an account keeps its name; otherwise see whose API token, or webhook's URL, it was given",
+			of.account, of.owner, text, of.owner)
+	}
+}
+
+// shownIDs is how many IDs a line has.
+const shownIDs = 10
+
 // checkLedger hints at imports that wait for calls of the API.
-func (d *doctor) checkLedger(ctx context.Context, ledger *postgres.Ledger) {
+func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgres.Ledger) {
 	state, err := within(ctx, ledger.State)
 	switch {
 	case err != nil:
 		d.fix("schema scrapehaul: %v", err)
 	case state.Waiting > 0 && state.Resets.After(time.Now()):
-		d.line("hint", "imports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
-			state.Waiting, state.Resets.Local().Format(time.DateTime))
+		d.line("hint", "%simports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
+			d.of(account), state.Waiting, state.Resets.Local().Format(time.DateTime))
 	}
 }
 

@@ -51,6 +51,12 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	d.checkSchedule(ctx, temporal, s.Namespace)
 	d.checkPollers(ctx, temporal)
 	d.checkSearchAttributes(ctx, temporal, s.Namespace)
+	d.open, err = within(ctx, func(ctx context.Context) (map[string]workflows.OpenCount, error) {
+		return workflows.CountOpenImports(ctx, temporal, d.taskQueue)
+	})
+	if err != nil {
+		d.fix("the open imports: %v", err)
+	}
 }
 
 // throughProxy names the proxy that gRPC takes, as net/http does for https, "" for none.

@@ -72,6 +72,9 @@ type importOnPage struct {
 
 type overviewPage struct {
 	frame
+	// WaitingForToken are the accounts of which all imports wait for their API token,
+	// Attention the other imports that wait for a person.
+	WaitingForToken          []overview.WaitingForToken
 	Attention, Running, Held []importView
 	// First is set on the first page of open imports.
 	First bool
@@ -94,6 +97,9 @@ type pastView struct {
 	postgres.PastImport
 	UI string
 }
+
+// NamedAccount is the import's account, "" for the default one.
+func (v pastView) NamedAccount() string { return overview.NamedAccount(v.Account) }
 
 // Took is how long the import took, from its first record to its publication.
 func (v pastView) Took() string {
@@ -147,6 +153,9 @@ func (h *handler) read(c *gin.Context, fromTemporal, fromPostgres func(context.C
 // need attention.
 func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage) error {
 	open, next, err := h.reader.Open(ctx, openPerPage, token)
+	if err == nil && page.First {
+		page.WaitingForToken, err = h.reader.WaitingForToken(ctx)
+	}
 	if err != nil {
 		return err
 	}

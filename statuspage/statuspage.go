@@ -86,7 +86,7 @@ func Register(router gin.IRoutes, options Options) error {
 	}
 	h := &handler{
 		options:     options,
-		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue},
+		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue, Together: true},
 		credentials: known,
 		crossOrigin: http.NewCrossOriginProtection(),
 		temporal:    source{name: "Temporal", logger: options.Logger},

@@ -38,7 +38,7 @@ type site struct {
 	address string // host:port
 }
 
-func newSite(t *testing.T, settings map[string]string) *site {
+func newSite(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *site {
 	t.Helper()
 	all := map[string]string{
 		"STATUS_PAGE_USER": user, "STATUS_PAGE_PASSWORD": password, "TEMPORAL_UI_URL": "http://127.0.0.1:8233/",
@@ -47,7 +47,7 @@ func newSite(t *testing.T, settings map[string]string) *site {
 	for name, value := range settings {
 		all[name] = value
 	}
-	s := &site{System: systemtest.New(t, all, systemtest.NoGzip, slowly)}
+	s := &site{System: systemtest.New(t, all, append(changes, systemtest.NoGzip, slowly)...)}
 	t.Cleanup(func() { require.NotContains(t, s.Log.String(), password) })
 	webhook, err := url.Parse(s.Webhook)
 	require.NoError(t, err)
