@@ -45,7 +45,7 @@ func TestAccountShowsWhatIsLeftOfTheBudget(t *testing.T) {
 // migrated is a cloud and a database with its schema, of which the commands know.
 func migrated(t *testing.T, options webscrapertest.Options) (*webscrapertest.Cloud, *sqlx.DB) {
 	t.Helper()
-	options.Tokens = []string{apiToken}
+	options.Tokens = append(options.Tokens, apiToken)
 	cloud := webscrapertest.NewServer(t, options)
 	database := postgrestest.NewDatabase(t)
 	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": database})

@@ -27,14 +27,17 @@ var tokenKinds = map[string]string{
 	activities.ErrorUnknownAccount: "the workers have no API token of it",
 }
 
-// String says in one sentence, without a full stop, what is wrong, what to do and what waits.
+// String says in one sentence, without a full stop, what is wrong, what waits and what to do.
 func (w WaitingForToken) String() string {
 	setting := "WEBSCRAPER_API_TOKENS"
 	if w.Account == sink.DefaultAccount {
 		setting = "WEBSCRAPER_API_TOKEN"
 	}
-	return fmt.Sprintf("account %s: %s, put %s of the workers right; imports that wait for that, and then go on by themselves: %d",
-		w.Account, tokenKinds[w.Kind], setting, w.Imports)
+	waits := fmt.Sprintf("%d imports wait and go on by themselves", w.Imports)
+	if w.Imports == 1 {
+		waits = "1 import waits and goes on by itself"
+	}
+	return fmt.Sprintf("account %s: %s; %s once %s of the workers is right", w.Account, tokenKinds[w.Kind], waits, setting)
 }
 
 // WaitingForToken returns the accounts whose imports wait for their token, by name, as of

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+const (
+	acmeToken  = "acme-token-zx91"
+	wrongToken = "wrong-token-zx92"
+)
+
+func TestAccountThatCannotBeReadHidesNoOther(t *testing.T) {
+	cloud, db := migrated(t, webscrapertest.Options{Tokens: []string{acmeToken}})
+	t.Setenv("WEBSCRAPER_API_TOKENS", "acme="+acmeToken+",globex="+wrongToken)
+	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	publish(t, db, sink.ScrapingJob{ScrapingJobID: 1, Account: sink.DefaultAccount, Status: "finished", StoredRecordCount: 20})
+
+	code, out, problems := runStarter("account")
+	require.Equal(t, program.ExitFailed, code)
+	require.Regexp(t, `(?s)^acme:\naccount +.*window +.*\ndefault:\naccount +.*\nglobex:\nwindow +`, out)
+	require.Contains(t, problems, "account globex: ")
+	require.Contains(t, problems, "401 Unauthorized")
+	require.NotContains(t, out+problems, wrongToken)
+	code, out, problems = runStarter("account", "--account", "acme")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.NotContains(t, out, "acme:")
+
+	// The fake has one account behind all tokens: the second that brings a job is refused.
+	code, out, problems = runStarter("jobs")
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, problems, "account globex: ")
+	require.Regexp(t, `^JOB +ACCOUNT +SITEMAP .*\n1 +acme +shop .* no, account default has this ID *\n1 +default +shop .* 1 \(1 rejected\)`, out)
+	code, out, problems = runStarter("jobs", "--account", "default")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Regexp(t, `^JOB +SITEMAP `, out)
+	code, _, problems = runStarter("jobs", "--account", "umbrella")
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "starter", problems, `there is no API token of account "umbrella": want one of acme, default, globex`)
+}
+
+func TestOperatorSeesAccounts(t *testing.T) {
+	s := newSystem(t, map[string]string{"WEBSCRAPER_API_TOKENS": "acme=" + acmeToken + ",globex=" + wrongToken}, func(o *webscrapertest.Options) {
+		o.Tokens = append(o.Tokens, acmeToken)
+	})
+	s.Secrets = append(s.Secrets, acmeToken, wrongToken)
+	t.Setenv("WEBSCRAPER_API_TOKENS", s.Env.Settings["WEBSCRAPER_API_TOKENS"])
+	s.StartWorker(s.Spool)
+	begin := func(account string) (id int64, argument string) {
+		id = s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
+		argument = workflows.WorkflowID(id)
+		code, _, problems := runStarter("import", "--account", account, argument)
+		require.Equal(t, program.ExitOK, code, problems)
+		return id, argument
+	}
+	ours, _ := held(s)
+	theirs, theirsText := begin("acme")
+	s.WaitForStep(theirs, workflows.StepHold)
+	var refused []string
+	for range 2 {
+		id, argument := begin("globex")
+		s.Attention(id)
+		refused = append(refused, argument)
+	}
+	const once = "account globex: Web Scraper Cloud refuses its API token; 2 imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right\n"
+	var out string
+	s.WaitFor("the imports in Temporal's visibility", func() bool {
+		_, out, _ = runStarter("list")
+		return strings.HasPrefix(out, once) && strings.Count(out, "holding") == 2
+	})
+	require.Regexp(t, `\nJOB +ACCOUNT +SITEMAP .*\n`+theirsText+` +acme +laptops +holding .*\n`+workflows.WorkflowID(ours)+` +default +laptops +holding .*\n$`, out)
+	code, out, _ := runStarter("list", "--needs-attention")
+	require.Equal(t, program.ExitAttention, code)
+	require.Regexp(t, `^`+once+`JOB +SITEMAP .*\n$`, out)
+	_, out, _ = runStarter("list", "--account", "globex")
+	require.Regexp(t, `^`+once+`JOB +ACCOUNT .*\n`+refused[1]+` +globex .*refuses.*\n`+refused[0]+` +globex `, out)
+	_, out, _ = runStarter("list", "--account", "default")
+	require.Regexp(t, `^JOB +SITEMAP .*\n`+workflows.WorkflowID(ours)+` .*\n$`, out)
+	_, out, _ = runStarter("list", "--json")
+	var listed []struct {
+		Account        string `json:"account"`
+		NeedsAttention bool   `json:"needs_attention"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &listed))
+	require.Len(t, listed, 4, "programs have all of them")
+	require.Equal(t, "globex", listed[0].Account)
+	require.True(t, listed[0].NeedsAttention)
+	_, out, _ = runStarter("status", theirsText)
+	require.Regexp(t, `\naccount +acme\n`, out)
+
+	// The doctor has a look at each account, and at what is left of those taken out.
+	_, out, _ = runDoctor(t, acmeToken, wrongToken)
+	require.Contains(t, out, "ok    account default: Web Scraper Cloud takes WEBSCRAPER_API_TOKEN, page credits: ")
+	require.Contains(t, out, "ok    account acme: Web Scraper Cloud takes its token in WEBSCRAPER_API_TOKENS, page credits: ")
+	require.Contains(t, out, "fix   account globex: Web Scraper Cloud refuses its token in WEBSCRAPER_API_TOKENS: ")
+	require.NoError(t, postgres.NewStore(s.DB, nil).Refuse(t.Context(), ours, "umbrella"))
+	t.Setenv("WEBSCRAPER_API_TOKENS", "")
+	_, out, _ = runDoctor(t)
+	require.Contains(t, out, "fix   account acme is not in the settings here; its jobs in the database: 1, open imports, which wait for its API token: 1: ")
+	require.Contains(t, out, "fix   account globex is not in the settings here; its jobs in the database: 0, open imports, which wait for its API token: 2: ")
+	require.Contains(t, out, "fix   scraping jobs that account umbrella has brought within 24 hours, and that are refused because account default has published jobs of these IDs: "+workflows.WorkflowID(ours)+": ")
+}
