@@ -60,7 +60,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		return err
 	}
 	if metrics != nil {
-		activities.InitMetrics(w.temporal.MetricsHandler)
+		activities.InitMetrics(w.temporal.MetricsHandler, slices.Sorted(maps.Keys(w.plugin.Clouds))...)
 		workflows.InitMetrics(w.temporal.MetricsHandler)
 	}
 	stopTracing, err := w.tracing.Start(ctx, w.logger, "scrapehaul-worker", &w.temporal)
