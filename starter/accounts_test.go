@@ -98,6 +98,13 @@ func TestOperatorSeesAccounts(t *testing.T) {
 	_, out, _ = runStarter("status", theirsText)
 	require.Regexp(t, `\naccount +acme\n`, out)
 
+	code, out, problems := runStarter("reconcile", "--dry-run")
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, out, "jobs are due: nothing was started\n")
+	require.Contains(t, problems, "account globex: its jobs were not looked at: ")
+	code, _, problems = runStarter("reconcile", "--dry-run", "--account", "acme")
+	require.Equal(t, program.ExitOK, code, problems)
+
 	// The doctor has a look at each account, and at what is left of those taken out.
 	_, out, _ = runDoctor(t, acmeToken, wrongToken)
 	require.Contains(t, out, "ok    account default: Web Scraper Cloud takes WEBSCRAPER_API_TOKEN, page credits: ")

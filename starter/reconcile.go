@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -14,19 +17,24 @@ import (
 type reconcileCommand struct {
 	importFlags
 	filterFlags
-	DryRun bool `help:"Only say what would be imported."`
+	Account string `placeholder:"NAME" help:"Only the jobs of this account. Default: of all."`
+	DryRun  bool   `help:"Only say what would be imported."`
 }
 
 // Run has a worker reconcile now and says what it found.
 func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
+	checkAccount(&s, c.Account)
 	temporal, installation, err := givenBy(c.importFlags, c.filterFlags).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue,
-		workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, ByHand: true})
+	in := workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, ByHand: true}
+	if c.Account != "" {
+		in.Accounts = []string{c.Account}
+	}
+	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue, in)
 	if err != nil {
 		return err
 	}
@@ -35,19 +43,24 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 	if err := run.Get(ctx, &result); err != nil {
 		return fmt.Errorf("reconciling: %w", err)
 	}
-	return printReconciliation(streams.Out, result, c.DryRun)
+	failures := []error{printReconciliation(streams.Out, result, c.DryRun)}
+	for _, failed := range result.FailedAccounts {
+		failures = append(failures, fmt.Errorf("account %s: its jobs were not looked at: %s", failed.Account, failed.Reason))
+	}
+	return errors.Join(failures...)
 }
 
 func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsResult, dryRun bool) error {
 	if len(result.Jobs) > 0 {
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "JOB\tSITEMAP\tSTATUS\tRECORDS\tWHY")
+		column := accountColumn(result.Jobs, func(due activities.DueScrapingJob) string { return overview.NamedAccount(due.Job.Account) })
+		fmt.Fprintf(table, "JOB\t%sSITEMAP\tSTATUS\tRECORDS\tWHY\n", column("ACCOUNT"))
 		for _, due := range result.Jobs {
 			why := "not imported"
 			if due.Published {
 				why = "has run again since its import"
 			}
-			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\n", due.Job.ScrapingJobID, due.Job.SitemapName, due.Job.Status, due.Job.StoredRecordCount, why)
+			fmt.Fprintf(table, "%d\t%s%s\t%s\t%d\t%s\n", due.Job.ScrapingJobID, column(due.Job.Account), due.Job.SitemapName, due.Job.Status, due.Job.StoredRecordCount, why)
 		}
 		if err := table.Flush(); err != nil {
 			return err
