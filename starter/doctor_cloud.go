@@ -40,17 +40,17 @@ func (d *doctor) checkCloud(ctx context.Context, settings *program.Settings) {
 }
 
 func (d *doctor) checkAccount(ctx context.Context, name string, cloud *webscraper.Client) {
-	token := "WEBSCRAPER_API_TOKEN"
+	setting := "WEBSCRAPER_API_TOKEN"
 	if name != sink.DefaultAccount {
-		token = "its token in WEBSCRAPER_API_TOKENS"
+		setting = "its token in WEBSCRAPER_API_TOKENS"
 	}
 	account, err := within(ctx, cloud.Account)
 	_, limited := webscraper.IsRateLimited(err)
 	switch {
 	case err == nil:
-		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d, API calls left: %s", d.of(name), token, account.PageCredits, budget(cloud))
+		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d, API calls left: %s", d.of(name), setting, account.PageCredits, budget(cloud))
 	case webscraper.IsUnauthorized(err):
-		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.of(name), token, err)
+		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.of(name), setting, err)
 	case limited: // which it may be at any time, of an account that has much to import
 		d.line("hint", "%sWeb Scraper Cloud: the account's API calls are used up for now: %v", d.of(name), err)
 	default:
