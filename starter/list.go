@@ -74,14 +74,14 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	}
 	defer temporal.Close()
 	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account, Together: c.Account == "" && !c.JSON}
-	waiting, err := reader.WaitingForToken(ctx)
-	if err != nil {
-		return err
-	}
+	var waiting []overview.WaitingForToken
 	if !c.JSON {
-		for _, each := range waiting {
-			fmt.Fprintln(streams.Out, each)
+		if waiting, err = reader.WaitingForToken(ctx); err != nil {
+			return err
 		}
+	}
+	for _, each := range waiting {
+		fmt.Fprintln(streams.Out, each)
 	}
 	if !c.NeedsAttention {
 		return c.listOpen(ctx, reader, streams)
