@@ -1,6 +1,7 @@
 package statuspage_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -140,30 +141,37 @@ func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
 		"scrape": "/" + workflows.WorkflowID(scraping), "history": "/9001", "problem": "/nothing",
 	}
 	for name, path := range pages {
-		for _, view := range []struct {
-			width  int64
-			scheme browsertest.Scheme
-		}{{1280, browsertest.Light}, {1280, browsertest.Dark}, {700, browsertest.Light}, {360, browsertest.Light}, {360, browsertest.Dark}} {
-			require.NoError(t, chromedp.Do(tab, browsertest.View(view.width, 1000, view.scheme)))
-			s.goTo(tab, path)
-			where := fmt.Sprintf("%s-%d-%s", name, view.width, view.scheme)
-			s.picture(tab, where)
+		s.requireReadable(tab, name, path)
+	}
+}
 
-			contrast, err := chromedp.Run(tab, chromedp.Evaluate[struct {
-				Checked int      `json:"checked"`
-				Low     []string `json:"low"`
-			}](lowContrast))
-			require.NoError(t, err)
-			require.Greater(t, contrast.Checked, 5, where)
-			require.Empty(t, contrast.Low, where)
+// requireReadable looks at a page in several sizes and in both schemes.
+func (s *site) requireReadable(tab context.Context, name, path string) {
+	t := s.T
+	t.Helper()
+	for _, view := range []struct {
+		width  int64
+		scheme browsertest.Scheme
+	}{{1280, browsertest.Light}, {1280, browsertest.Dark}, {700, browsertest.Light}, {360, browsertest.Light}, {360, browsertest.Dark}} {
+		require.NoError(t, chromedp.Do(tab, browsertest.View(view.width, 1000, view.scheme)))
+		s.goTo(tab, path)
+		where := fmt.Sprintf("%s-%d-%s", name, view.width, view.scheme)
+		s.picture(tab, where)
 
-			wide, err := chromedp.Run(tab, chromedp.Evaluate[[]string](tooWide))
-			require.NoError(t, err)
-			require.Empty(t, wide, where)
+		contrast, err := chromedp.Run(tab, chromedp.Evaluate[struct {
+			Checked int      `json:"checked"`
+			Low     []string `json:"low"`
+		}](lowContrast))
+		require.NoError(t, err)
+		require.Greater(t, contrast.Checked, 5, where)
+		require.Empty(t, contrast.Low, where)
 
-			nameless, err := chromedp.Run(tab, chromedp.Evaluate[[]string](withoutName))
-			require.NoError(t, err)
-			require.Empty(t, nameless, where)
-		}
+		wide, err := chromedp.Run(tab, chromedp.Evaluate[[]string](tooWide))
+		require.NoError(t, err)
+		require.Empty(t, wide, where)
+
+		nameless, err := chromedp.Run(tab, chromedp.Evaluate[[]string](withoutName))
+		require.NoError(t, err)
+		require.Empty(t, nameless, where)
 	}
 }

@@ -86,6 +86,9 @@ type overviewPage struct {
 	history
 }
 
+// ToDo is how many things a person has to see to.
+func (p overviewPage) ToDo() int { return len(p.WaitingForToken) + len(p.Attention) }
+
 type history struct {
 	Imports []pastView
 	// Before is the page's place in the history, 0 for the newest imports; Older
