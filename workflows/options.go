@@ -41,22 +41,23 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 }
 
 // cloudDownload is a cloudCall that downloads too, which takes longer, on a worker
-// that has room; what a person has asked for goes first, and accounts take turns, where
-// Temporal has fairness enabled. A cancelled import waits for its end: only the activity
-// knows where the file is.
-func (s *settings) cloudDownload(ctx workflow.Context, summary, account string, byHand bool) workflow.Context {
+// that has room; what a person has asked for goes first. A cancelled import waits for
+// its end: only the activity knows where the file is.
+func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bool) workflow.Context {
 	ctx = workflow.WithTaskQueue(s.cloudCall(ctx, summary), DownloadTaskQueue(workflow.GetInfo(ctx).TaskQueueName))
-	var priority temporal.Priority
 	if byHand {
-		priority.PriorityKey = 1
+		ctx = workflow.WithPriority(ctx, temporal.Priority{PriorityKey: 1})
 	}
+	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
+}
+
+// turns is the priority of what is an account's: accounts take turns, where Temporal has
+// fairness enabled. All tasks of a workflow, and of its children, inherit it.
+func turns(account string) (priority temporal.Priority) {
 	if isNamed(account) {
 		priority.FairnessKey = account
 	}
-	if priority != (temporal.Priority{}) {
-		ctx = workflow.WithPriority(ctx, priority)
-	}
-	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
+	return priority
 }
 
 // onWorker is for the steps that need the worker with the file: they wait on

@@ -309,7 +309,7 @@ func (r *sitemapRun) awaitReports(ctx workflow.Context, child workflow.ChildWork
 func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWorkflowFuture, err error) {
 	id := WorkflowID(r.jobID)
 	options := workflow.ChildWorkflowOptions{
-		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in),
+		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in), Priority: turns(r.in.Account),
 	}
 	if r.settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(r.settings.searchAttributes(Notification{Account: r.in.Account}, StepScrape)...)

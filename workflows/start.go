@@ -95,6 +95,7 @@ func signalWithStart(
 		ID:            id,
 		TaskQueue:     taskQueue,
 		StaticSummary: truncate(summary, maxSummary),
+		Priority:      turns(job.Account),
 	}
 	if settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(settings.searchAttributes(job, StepImport)...)

@@ -120,8 +120,9 @@ func start(ctx context.Context, program string, opts Options) (*Server, error) {
 }
 
 // arguments runs the CLI's development server the way it is documented, and in
-// addition makes new search attributes visible at once and keeps the server from
-// asking the Internet for newer versions.
+// addition makes new search attributes visible at once, keeps the server from asking
+// the Internet for newer versions, and has the accounts take turns: a task queue of several
+// partitions has a turn in each.
 func arguments(opts Options) []string {
 	args := []string{
 		"server", "start-dev",
@@ -130,6 +131,9 @@ func arguments(opts Options) []string {
 		"--namespace", opts.Namespace,
 		"--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true",
 		"--dynamic-config-value", "frontend.enableServerVersionCheck=false",
+		"--dynamic-config-value", "matching.enableFairness=true",
+		"--dynamic-config-value", "matching.numTaskqueueReadPartitions=1",
+		"--dynamic-config-value", "matching.numTaskqueueWritePartitions=1",
 	}
 	if opts.UI {
 		args = append(args, "--ui-port", strconv.Itoa(opts.UIPort))
