@@ -2,7 +2,6 @@ package webscrapertest
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,14 +23,17 @@ type Cloud struct {
 	limit   rateLimit
 	api     http.Handler
 
-	mu            sync.Mutex
-	jobs          map[int64]*job
-	lastJobID     int64
-	sitemaps      map[int64]*sitemap
-	lastSitemapID int64
-	requests      []Request
-	webhook       webhookSettings
-	faults        []*Injection
+	jobIDs, sitemapIDs *ids
+
+	mu       sync.Mutex
+	accounts []*Cloud // the others
+	tokens   []string // those that are valid now
+	known    []string // and those that were
+	jobs     map[int64]*job
+	sitemaps map[int64]*sitemap
+	requests []Request
+	webhook  webhookSettings
+	faults   []*Injection
 }
 
 // New makes a Cloud without any jobs. It panics on options that make no sense. Where jobs have a [Timeline], let
@@ -42,11 +44,13 @@ func New(options Options) *Cloud {
 		options: options,
 		limit:   rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
 		// As in the service's documentation, ids start at 500 and 123.
-		jobs:          make(map[int64]*job),
-		lastJobID:     499,
-		sitemaps:      make(map[int64]*sitemap),
-		lastSitemapID: 122,
-		webhook:       newWebhookSettings(options.WebhookURL),
+		jobIDs:     &ids{last: 499},
+		sitemapIDs: &ids{last: 122},
+		tokens:     options.Tokens,
+		known:      options.Tokens,
+		jobs:       make(map[int64]*job),
+		sitemaps:   make(map[int64]*sitemap),
+		webhook:    newWebhookSettings(options.WebhookURL),
 	}
 	c.api = c.authenticate(c.limitRate(c.routes()))
 	return c
@@ -54,6 +58,13 @@ func New(options Options) *Cloud {
 
 // ServeHTTP answers one API request.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	account := c.accountOf(r.URL.Query().Get("api_token"))
+	c.mu.Unlock()
+	account.serve(w, r)
+}
+
+func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	recorded := &responseRecorder{ResponseWriter: w}
 	done := c.record(r, recorded)
 	defer done()
@@ -88,17 +99,6 @@ func (c *Cloud) routes() http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { writeError(w, http.StatusNotFound) })
 	return mux
-}
-
-func (c *Cloud) authenticate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(c.options.Tokens, r.URL.Query().Get("api_token")) {
-			c.limit.setHeaders(w.Header(), c.options.Clock())
-			writeError(w, http.StatusUnauthorized)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // pathID is the id in the path of a request, 0 when there is none. Ids start

@@ -41,6 +41,8 @@
 // Pages, elements and values are invented; selectors work as in the service, except
 // regular expressions and the columns of tables.
 //
+// [Cloud.AddAccount] adds an account with jobs, a rate limit and a webhook of its own.
+//
 // [Cloud.Job], [Cloud.Deleted], [Cloud.Requests] and the [Delivery] of
 // [Cloud.SendWebhook] tell what happened.
 //

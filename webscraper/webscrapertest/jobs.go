@@ -13,9 +13,7 @@ func (c *Cloud) AddJob(definition Job) int64 {
 
 // addJob is AddJob for a caller that holds c.mu.
 func (c *Cloud) addJob(definition Job) int64 {
-	if definition.ID == 0 {
-		definition.ID = c.lastJobID + 1
-	}
+	definition.ID = c.jobIDs.take(definition.ID)
 	if _, taken := c.jobs[definition.ID]; taken {
 		panic(fmt.Sprintf("webscrapertest: AddJob: the cloud has or had a job %d already", definition.ID))
 	}
@@ -24,7 +22,6 @@ func (c *Cloud) addJob(definition Job) int64 {
 	}
 	definition = c.addSitemapOf(definition)
 	now := c.options.Clock()
-	c.lastJobID = max(c.lastJobID, definition.ID)
 	c.jobs[definition.ID] = newJob(definition.withDefaults(now), now)
 	return definition.ID
 }

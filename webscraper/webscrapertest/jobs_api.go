@@ -49,7 +49,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	}
 	if known && len(form.errors) == 0 {
 		document, _ := parseSitemap([]byte(s.JSON)) // is valid
-		definition.ID = c.lastJobID + 1
+		definition.ID = c.jobIDs.take(0)
 		c.addJob(document.scrape(definition))
 	}
 	c.mu.Unlock()

@@ -48,9 +48,7 @@ func (c *Cloud) AddSitemap(definition Sitemap) int64 {
 
 // addSitemap is AddSitemap for a caller that holds c.mu.
 func (c *Cloud) addSitemap(definition Sitemap) int64 {
-	if definition.ID == 0 {
-		definition.ID = c.lastSitemapID + 1
-	}
+	definition.ID = c.sitemapIDs.take(definition.ID)
 	if _, taken := c.sitemaps[definition.ID]; taken {
 		panic(fmt.Sprintf("webscrapertest: AddSitemap: the cloud has a sitemap %d already", definition.ID))
 	}
@@ -63,7 +61,6 @@ func (c *Cloud) addSitemap(definition Sitemap) int64 {
 	}
 	definition.JSON = compactSitemap([]byte(definition.JSON))
 	definition.Name = cmp.Or(definition.Name, document.ID)
-	c.lastSitemapID = max(c.lastSitemapID, definition.ID)
 	c.sitemaps[definition.ID] = &sitemap{Sitemap: definition}
 	return definition.ID
 }

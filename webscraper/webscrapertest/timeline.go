@@ -66,11 +66,13 @@ func (c *Cloud) Run(ctx context.Context) {
 	tick := time.NewTicker(runInterval)
 	defer tick.Stop()
 	for {
-		for id, form := range c.takeUnannounced() {
-			sending.Go(func() {
-				// What becomes of it is in the log, and known to the receiver.
-				_, _ = c.deliver(ctx, id, form)
-			})
+		for _, account := range c.all() {
+			for id, form := range account.takeUnannounced() {
+				sending.Go(func() {
+					// What becomes of it is in the log, and known to the receiver.
+					_, _ = account.deliver(ctx, id, form)
+				})
+			}
 		}
 		select {
 		case <-tick.C:
