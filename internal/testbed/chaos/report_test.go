@@ -28,6 +28,7 @@ var subjects = []struct{ file, title string }{
 	{"download_test.go", "Downloads"},
 	{"api_test.go", "API calls"},
 	{"budget_test.go", "The API's limit of calls"},
+	{"accounts_test.go", "Several accounts"},
 	{"disk_test.go", "The disk"},
 	{"webhook_test.go", "Webhooks"},
 	{"signals_test.go", "Signals"},

@@ -33,14 +33,16 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 		name            string
 		settings        map[string]string
 		scraped         bool // by a run of a sitemap
+		account         string
 		events, actions int
 	}{
-		{"a job", nil, false, 24, 7},
-		{"a job with a follow-up", map[string]string{"ON_PUBLISHED": "FollowUp@nobody"}, false, 35, 10},
+		{"a job", nil, false, "", 24, 7},
+		{"a job of a named account", nil, false, "acme", 24, 7},
+		{"a job with a follow-up", map[string]string{"ON_PUBLISHED": "FollowUp@nobody"}, false, "", 35, 10},
 		{"a job with a webhook", map[string]string{
 			"PUBLISHED_WEBHOOK_URL": receiver.URL, "PUBLISHED_WEBHOOK_SECRET": "whsec_bm90aGluZyB0aGF0IGFueWJvZHkgd291bGQgZ3Vlc3M=",
-		}, false, 42, 11},
-		{"a run of a sitemap", nil, true, 75, 18},
+		}, false, "", 42, 11},
+		{"a run of a sitemap", nil, true, "", 75, 18},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,6 +53,10 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 				o.Timeline = webscrapertest.Timeline{Started: time.Hour}
 				o.Clock = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
 			})
+			of := s
+			if c.account != "" {
+				of = s.AddAccounts(func(string, *webscrapertest.Options) {}, c.account).Of[c.account]
+			}
 			proxy, err := temporalcost.NewProxy(s.Temporal)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, proxy.Stop()) })
@@ -66,8 +72,8 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 				require.NoError(t, run.Get(t.Context(), &result))
 				require.Equal(t, workflows.Deleted, s.Result(result.ScrapingJobID).Outcome)
 			} else {
-				id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
-				s.Notify(id)
+				id := of.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
+				of.Notify(id)
 				require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 			}
 			events, actions := 0, 0

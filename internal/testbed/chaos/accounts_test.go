@@ -1,0 +1,349 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+// accounts are further accounts, each with its view of the case.
+type accounts struct {
+	*systemtest.Accounts
+	of map[string]*chaos
+}
+
+// addAccounts adds accounts that have clouds like the case's. Workers have to be started after
+// that.
+func (c *chaos) addAccounts(change func(name string, o *webscrapertest.Options), names ...string) accounts {
+	c.T.Helper()
+	added := accounts{of: map[string]*chaos{}, Accounts: c.AddAccounts(func(name string, o *webscrapertest.Options) {
+		for _, like := range c.cloud {
+			like(o)
+		}
+		change(name, o)
+	}, names...)}
+	for name, system := range added.Of {
+		added.of[name] = &chaos{System: system, entry: c.entry}
+	}
+	return added
+}
+
+func asTheyAre(string, *webscrapertest.Options) {}
+
+// untilDeleted waits until the cloud has none of the jobs any more, and requires their
+// records.
+func (c *chaos) untilDeleted(ids []int64) {
+	c.T.Helper()
+	c.WaitFor("the deletion of all jobs", func() bool {
+		for _, id := range ids {
+			if !c.Cloud.Deleted(id) {
+				return false
+			}
+		}
+		return true
+	})
+	for _, id := range ids {
+		c.requireGone(id, 20)
+	}
+}
+
+// The jobs of acme are slow enough for the test to see how many go before another's.
+func TestAccountsTakeTurns(t *testing.T) {
+	const backlog, single = 200, 3
+	c := begin(t, fmt.Sprintf("account acme has a backlog of %d jobs, for a worker with one slot, when account globex finishes one job, %d times", backlog, single),
+		"accounts take turns: besides what is under way, at most one download of acme goes before that of globex", "MAX_CONCURRENT_IMPORTS=1")
+	added := c.addAccounts(asTheyAre, "acme", "globex")
+	acme, globex := added.of["acme"], added.of["globex"]
+	slow := acme.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.Drip(64, 20*time.Millisecond)})
+	c.worker(c.Spool)
+	backlogged := acme.finishTogether(backlog)
+	var singles []int64
+	most := 0
+	var slowest time.Duration
+	for range single {
+		notified := time.Now()
+		id := globex.finished(20)
+		singles = append(singles, id)
+		c.WaitFor("its publication", func() bool { return globex.visible(id) == 20 })
+		slowest = max(slowest, time.Since(notified))
+		before := c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE account = 'acme' AND published_at IS NOT NULL`)
+		require.Less(t, before, int64(backlog/2), "the backlog has become short")
+		taken, more := c.downloadTaken(id), 0
+		for _, other := range backlogged {
+			if at := c.downloadTaken(other); at.After(notified) && at.Before(taken) {
+				more++
+			}
+		}
+		require.LessOrEqual(t, more, 1, "globex has waited for %d downloads of acme that had not begun", more)
+		most = max(most, more)
+	}
+	c.observe("at most %s of acme that had not begun went before globex's; the slowest of those was published after %.1f s", times(most, "download"), slowest.Seconds())
+	slow.Remove()
+	globex.untilDeleted(singles)
+	acme.untilDeleted(backlogged)
+	c.requireEmptySpools()
+	c.observe("%d × 20 records once", backlog+single)
+}
+
+// downloadTaken is when a worker took the first download of the job, as far as that has
+// ended.
+func (c *chaos) downloadTaken(id int64) (at time.Time) {
+	c.T.Helper()
+	for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
+		if event.GetActivityTaskStartedEventAttributes() != nil {
+			return event.GetEventTime().AsTime()
+		}
+	}
+	return at
+}
+
+func TestAccountsDoNotWaitForEachOther(t *testing.T) {
+	const jobs = 40
+	c := begin(t, fmt.Sprintf("three accounts have %d jobs each at once: acme's token is withdrawn (401), another program spends every window of globex, initech is well", jobs),
+		"initech waits for nobody; a person reads once that acme's token is refused; globex goes on with its next window, acme after the reconciliation that finds its token right",
+		"API_CALLS_PER_15_MINUTES=200")
+	added := c.addAccounts(func(name string, o *webscrapertest.Options) {
+		if name == "globex" {
+			o.NoRateLimit, o.RateLimitCalls, o.RateLimitWindow = false, windowCalls, windowLength
+		}
+	}, "acme", "globex", "initech")
+	acme, globex, initech := added.of["acme"], added.of["globex"], added.of["initech"]
+	token := added.Token("acme")
+	acme.Cloud.SetTokens()
+	ctx, stop := context.WithCancel(t.Context())
+	var other sync.WaitGroup
+	spend := func() {
+		for range windowCalls {
+			globex.callOfAnotherProgram(ctx)
+		}
+	}
+	spend()
+	other.Go(func() {
+		for ctx.Err() == nil {
+			globex.callOfAnotherProgram(ctx)
+		}
+	})
+	defer other.Wait()
+	defer stop()
+	c.worker(c.Spool)
+	for _, name := range []string{"acme", "globex", "initech"} {
+		c.DB.MustExec(`INSERT INTO scrapehaul.api_budgets (account, window_length) VALUES ($1, make_interval(secs => $2))`, name, windowLength.Seconds())
+	}
+	ids := map[string][]int64{}
+	var mu sync.Mutex
+	var finishing sync.WaitGroup
+	begun := time.Now()
+	for name, of := range added.of {
+		finishing.Go(func() {
+			finished := of.finishTogether(jobs)
+			mu.Lock()
+			defer mu.Unlock()
+			ids[name] = finished
+		})
+	}
+	finishing.Wait()
+	initech.untilDeleted(ids["initech"])
+	c.observe("initech's %d × 20 records are there after %.0f s", jobs, time.Since(begun).Seconds())
+	c.WaitFor("acme's imports in Temporal's list", func() bool { return c.listedAttention() == jobs })
+	published := c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE account = 'globex' AND published_at IS NOT NULL`)
+	require.Less(t, published, int64(jobs), "globex's window was not spent")
+	c.observe("%d of globex are published then, %d of acme need attention", published, jobs)
+	listed, err := c.Programs.RunStarter(t.Context(), c.Env, "list")
+	require.NoError(t, err)
+	sentence := fmt.Sprintf("account acme: Web Scraper Cloud refuses its API token; %d imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right", jobs)
+	require.Equal(t, 1, strings.Count(listed, "refuses"), listed)
+	require.Contains(t, listed, sentence)
+	c.observe("`list` says once “%s”", sentence)
+
+	stop()
+	other.Wait()
+	globex.untilDeleted(ids["globex"])
+	require.Equal(t, jobs, c.listedAttention())
+	acme.Cloud.SetTokens(token)
+	c.reconcile(fmt.Sprintf("%d of %d jobs are due", jobs, jobs))
+	acme.untilDeleted(ids["acme"])
+	c.requireEmptySpools()
+	c.observe("in the end %d × 20 records once, each job deleted in the cloud after that", 3*jobs)
+}
+
+func TestTokensRotatedDuringImports(t *testing.T) {
+	const jobs, rotations = 40, 4
+	c := begin(t, fmt.Sprintf("the API tokens of two accounts are replaced %d times in their file while %d jobs of each are imported; nothing is restarted", rotations, jobs),
+		"each call takes the token of that moment; what was refused in between goes on by itself")
+	added := c.addAccounts(asTheyAre, "acme", "globex")
+	c.worker(c.Spool)
+	ids := map[string][]int64{}
+	for name, of := range added.of {
+		of.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.Drip(256, 10*time.Millisecond)})
+		ids[name] = of.finishTogether(jobs)
+	}
+	for n := range int64(rotations) {
+		c.WaitFor("some more imports", func() bool {
+			return c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE published_at IS NOT NULL`) >= (n+1)*jobs/(rotations+1)
+		})
+		added.Rotate("acme")
+		added.Rotate("globex")
+	}
+	refused := 0
+	c.WaitFor("the end of all, or their turn to try again", func() bool {
+		waiting := c.listedAttention()
+		if waiting > 0 {
+			refused = max(refused, waiting)
+			_, err := c.Programs.RunStarter(t.Context(), c.Env, "reconcile")
+			require.NoError(t, err)
+		}
+		for name, of := range added.of {
+			for _, id := range ids[name] {
+				if !of.Cloud.Deleted(id) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	for name, of := range added.of {
+		of.untilDeleted(ids[name])
+	}
+	c.requireEmptySpools()
+	c.observe("%d × 20 records once, each job deleted in the cloud after that; %d imports were refused in between, and tried again by the reconciliation", 2*jobs, refused)
+}
+
+func TestTwoAccountsWithOneID(t *testing.T) {
+	c := begin(t, "accounts acme and globex have a job of the same ID; that of acme is imported and in its hold, later it is gone",
+		"globex's is refused with its sentence, counted, and a finding of the doctor; nothing is mixed, and nothing of globex is deleted", "HOLD_BEFORE_DELETE=1h")
+	added := c.addAccounts(asTheyAre, "acme", "globex")
+	acme, globex := added.of["acme"], added.of["globex"]
+	c.worker(c.Spool)
+	id := acme.finished(100)
+	c.WaitForStep(id, workflows.StepHold)
+	globex.Cloud.AddJob(webscrapertest.Job{ID: id, SitemapName: "of-globex", Records: webscrapertest.Products(77, 2)})
+	refusals := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.refused_jobs WHERE account = 'globex'`) }
+	globex.Notify(id) // while acme's is in its hold
+	c.WaitFor("the refusal", func() bool { return refusals() == 1 })
+	require.Equal(t, workflows.StepHold, c.Progress(id).Step)
+
+	c.Signal(id, workflows.DeleteNowSignal)
+	acme.requireImported(id, 100)
+	globex.Notify(id) // a run of its own
+	c.WaitForAnswer("the other run", func() bool { return len(c.Runs(id)) == 2 })
+	result := c.Result(id)
+	require.Equal(t, workflows.Refused, result.Outcome, result.Reason)
+	require.Equal(t, fmt.Sprintf(`scraping job %d is account "acme"'s here: that of account "globex", which has the same ID, is not imported`, id), result.Reason)
+	c.observe("“%s”", result.Reason)
+	c.reconcile("0 of 1 jobs are due")
+
+	acme.requireRecords(id, 100)
+	require.Equal(t, int64(1), c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs`))
+	globex.requireInCloud(id)
+	require.Zero(t, globex.Downloads(id))
+	counted := false
+	for _, text := range c.Scrape() {
+		counted = counted || strings.Contains(text, `scrapehaul_refused_jobs_total{account="globex"}`)
+	}
+	require.True(t, counted, "no counter")
+	_, err := c.Programs.RunStarter(t.Context(), c.Env, "doctor")
+	require.ErrorContains(t, err, "scraping jobs that account globex has brought within 24 hours, and that are refused because account acme has published jobs of these IDs: "+fmt.Sprint(id))
+	c.observe("the doctor has it among what is to be fixed")
+}
+
+func TestAccountTakenOutOfTheSettings(t *testing.T) {
+	const jobs = 5
+	c := begin(t, fmt.Sprintf("account acme is taken out of the settings while %d of its imports are in their hold, and put back later", jobs),
+		"its imports say so and wait, once for all of them; those of globex go on; back in the settings, acme's go on after a reconciliation", "HOLD_BEFORE_DELETE=1h")
+	added := c.addAccounts(asTheyAre, "acme", "globex")
+	acme, globex := added.of["acme"], added.of["globex"]
+	worker := c.worker(c.Spool)
+	var ids []int64
+	for range jobs {
+		ids = append(ids, acme.finished(20))
+	}
+	for _, id := range ids {
+		c.WaitForStep(id, workflows.StepHold)
+	}
+	require.NoError(t, worker.Stop())
+	with := c.Env
+	c.Env = c.Env.With("WEBSCRAPER_API_TOKENS_FILE", added.Without("acme"))
+	worker = c.worker(c.Spool)
+	for _, id := range ids {
+		c.Signal(id, workflows.DeleteNowSignal)
+	}
+	says := c.Attention(ids[0])
+	require.Contains(t, says, `the workers have no API token of account "acme"`)
+	c.WaitFor("all of them in Temporal's list", func() bool { return c.listedAttention() == jobs })
+	listed, err := c.Programs.RunStarter(t.Context(), c.Env, "list")
+	require.NoError(t, err)
+	sentence := fmt.Sprintf("account acme: the workers have no API token of it; %d imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right", jobs)
+	require.Contains(t, listed, sentence)
+	c.observe("`list` says “%s”", sentence)
+	other := globex.finished(20)
+	c.WaitForStep(other, workflows.StepHold)
+	c.reconcile("0 of 1 jobs are due")
+	require.Equal(t, jobs, c.listedAttention())
+	for _, id := range ids {
+		acme.requireInCloud(id)
+	}
+
+	require.NoError(t, worker.Stop())
+	c.Env = with
+	c.worker(c.Spool)
+	c.reconcile(fmt.Sprintf("%d imports that need attention try again", jobs))
+	acme.untilDeleted(ids)
+	c.Signal(other, workflows.DeleteNowSignal)
+	globex.untilDeleted([]int64{other})
+	c.requireEmptySpools()
+	c.observe("%d × 20 records once, each job deleted in the cloud after that", jobs+1)
+}
+
+func TestSecondAccountOfAnEarlierInstallation(t *testing.T) {
+	e := register(t, "an installation that knew one account only, with data in its database and an import in its hold, gets a second one: by settings, and a restart",
+		"what was there is the account default's, as it was; the second account's sitemap of the same name has a view of its own")
+	databaseURL := postgrestest.NewDatabase(t)
+	script, err := os.ReadFile("../../../postgres/testdata/databases/version-5.sql")
+	require.NoError(t, err)
+	earlier, err := sqlx.Open("postgres", databaseURL)
+	require.NoError(t, err)
+	_, err = earlier.Exec(string(script))
+	require.NoError(t, err)
+	require.NoError(t, earlier.Close()) // with the script's settings of the session
+	c := e.on(t, temporaltest.NewNamespace(t), databaseURL, "HOLD_BEFORE_DELETE=1h")
+	records := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.scraped_records`) }
+	phones := func(view string) int64 { return c.Count(`SELECT count(*) FROM sitemaps.` + view) }
+	worker := c.worker(c.Spool)
+	before := records()
+	held := c.finishedOf("phones")
+	require.NoError(t, worker.Stop())
+
+	acme := c.addAccounts(asTheyAre, "acme").of["acme"]
+	c.worker(c.Spool)
+	id := acme.finishedOf("phones")
+	require.Equal(t, before+2*20, records())
+	require.Equal(t, [3]int64{3 + 20, 20, 0}, [3]int64{phones(`phones`), phones(`"acme:phones"`), phones(`phones WHERE account <> 'default'`)})
+	for _, each := range []int64{held, id} {
+		c.Signal(each, workflows.DeleteNowSignal)
+	}
+	c.requireImported(held, 20)
+	acme.requireImported(id, 20)
+	c.observe("%d records of before are there, and those of both accounts", before)
+}
+
+// finishedOf is finished for a job of that sitemap, until it is in its hold.
+func (c *chaos) finishedOf(sitemapName string) (id int64) {
+	c.T.Helper()
+	id = c.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemapName, Records: webscrapertest.Products(20, 1)})
+	c.Notify(id)
+	c.WaitForStep(id, workflows.StepHold)
+	return id
+}

@@ -1,0 +1,84 @@
+package systemtest
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
+)
+
+// Accounts are further accounts of a system's cloud.
+type Accounts struct {
+	// Of are the system as each account sees it: with its cloud and its webhook.
+	Of map[string]*System
+
+	system *System
+	tokens map[string]string
+	file   string // with the tokens, which processes read
+}
+
+// AddAccounts adds accounts, whose clouds change may change, and starts a starter that knows
+// them, as do all processes that are started from now on.
+func (s *System) AddAccounts(change func(name string, o *webscrapertest.Options), names ...string) *Accounts {
+	s.T.Helper()
+	folder := s.T.TempDir()
+	a := &Accounts{Of: map[string]*System{}, system: s, tokens: map[string]string{}, file: filepath.Join(folder, "api-tokens")}
+	webhooks := map[string]string{}
+	for _, name := range names {
+		a.tokens[name], webhooks[name] = "api-token-of-"+name+"-zx83", "webhook-token-of-"+name+"-zx84"
+		s.Secrets = append(s.Secrets, a.tokens[name], webhooks[name])
+	}
+	a.write(a.file, a.tokens)
+	a.write(filepath.Join(folder, "webhook-tokens"), webhooks)
+	s.Env = s.Env.With("WEBSCRAPER_API_TOKENS_FILE", a.file).With("WEBHOOK_TOKENS_FILE", filepath.Join(folder, "webhook-tokens"))
+	s.Webhook = s.StartStarter(s.Env)
+	for _, name := range names {
+		options := webscrapertest.Options{
+			Tokens: []string{a.tokens[name]}, WebhookURL: strings.Replace(s.Webhook, "?token="+WebhookToken, "/"+name+"?token="+webhooks[name], 1),
+		}
+		change(name, &options)
+		of := &System{
+			T: s.T, Programs: s.Programs, Env: s.Env, Cloud: s.Cloud.AddAccount(options), Temporal: s.Temporal, DB: s.DB, Spool: s.Spool, Log: s.Log,
+		}
+		of.Env.APIToken = a.tokens[name]
+		a.Of[name] = of
+	}
+	return a
+}
+
+// Token is the account's present API token.
+func (a *Accounts) Token(name string) string { return a.tokens[name] }
+
+// Rotate gives the account another token: in its cloud, and for the processes that run.
+func (a *Accounts) Rotate(name string) {
+	a.system.T.Helper()
+	a.tokens[name] += "x"
+	a.system.Secrets = append(a.system.Secrets, a.tokens[name])
+	a.Of[name].Cloud.SetTokens(a.tokens[name])
+	a.write(a.file, a.tokens)
+}
+
+// Without writes a file of tokens for processes that have none of the account.
+func (a *Accounts) Without(name string) (file string) {
+	tokens := maps.Clone(a.tokens)
+	delete(tokens, name)
+	file = filepath.Join(a.system.T.TempDir(), "api-tokens")
+	a.write(file, tokens)
+	return file
+}
+
+// write replaces the file, whole for whoever reads it.
+func (a *Accounts) write(file string, tokens map[string]string) {
+	a.system.T.Helper()
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(tokens)) {
+		text.WriteString(name + "=" + tokens[name] + "\n")
+	}
+	require.NoError(a.system.T, os.WriteFile(file+".new", []byte(text.String()), 0o600))
+	require.NoError(a.system.T, os.Rename(file+".new", file))
+}
