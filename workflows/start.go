@@ -72,7 +72,7 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 	}
 	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
 	run, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in),
+		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in), Priority: turns(in.Account),
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 	}, RunSitemapName, in)

@@ -86,6 +86,7 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 				require.NoError(t, s.Temporal.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 				history, err := temporalcost.History(t.Context(), s.Temporal, id)
 				require.NoError(t, err)
+				require.Equal(t, c.account, history[0].GetWorkflowExecutionStartedEventAttributes().GetPriority().GetFairnessKey())
 				events += len(history)
 				actions += temporalcost.Actions(history)
 			}
