@@ -121,8 +121,8 @@ func start(ctx context.Context, program string, opts Options) (*Server, error) {
 
 // arguments runs the CLI's development server the way it is documented, and in
 // addition makes new search attributes visible at once, keeps the server from asking
-// the Internet for newer versions, and has the accounts take turns: a task queue of several
-// partitions has a turn in each.
+// the Internet for newer versions, and has the accounts take turns, in one
+// partition: each would have turns of its own.
 func arguments(opts Options) []string {
 	args := []string{
 		"server", "start-dev",
@@ -132,7 +132,6 @@ func arguments(opts Options) []string {
 		"--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true",
 		"--dynamic-config-value", "frontend.enableServerVersionCheck=false",
 		"--dynamic-config-value", "matching.enableFairness=true",
-		"--dynamic-config-value", "matching.numTaskqueueReadPartitions=1",
 		"--dynamic-config-value", "matching.numTaskqueueWritePartitions=1",
 	}
 	if opts.UI {
