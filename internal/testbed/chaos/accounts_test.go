@@ -81,9 +81,10 @@ func TestAccountsTakeTurns(t *testing.T) {
 		slowest = max(slowest, time.Since(notified))
 		before := c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE account = 'acme' AND published_at IS NOT NULL`)
 		require.Less(t, before, int64(backlog/2), "the backlog has become short")
-		taken, more := c.downloadTaken(id), 0
+		more := 0
+		queued, taken := c.firstDownload(id)
 		for _, other := range backlogged {
-			if at := c.downloadTaken(other); at.After(notified) && at.Before(taken) {
+			if _, at := c.firstDownload(other); at.After(queued) && at.Before(taken) {
 				more++
 			}
 		}
@@ -98,16 +99,19 @@ func TestAccountsTakeTurns(t *testing.T) {
 	c.observe("%d × 20 records once", backlog+single)
 }
 
-// downloadTaken is when a worker took the first download of the job, as far as that has
-// ended.
-func (c *chaos) downloadTaken(id int64) (at time.Time) {
+// firstDownload is when the first download of the job was put into the task queue, and when
+// a worker took it, as far as it has ended.
+func (c *chaos) firstDownload(id int64) (queued, taken time.Time) {
 	c.T.Helper()
 	for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
-		if event.GetActivityTaskStartedEventAttributes() != nil {
-			return event.GetEventTime().AsTime()
+		switch {
+		case event.GetActivityTaskStartedEventAttributes() != nil:
+			return queued, event.GetEventTime().AsTime()
+		case event.GetActivityTaskScheduledEventAttributes() != nil && queued.IsZero():
+			queued = event.GetEventTime().AsTime()
 		}
 	}
-	return at
+	return queued, taken
 }
 
 func TestAccountsDoNotWaitForEachOther(t *testing.T) {
