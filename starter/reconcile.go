@@ -30,10 +30,7 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 		return err
 	}
 	defer temporal.Close()
-	in := workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, ByHand: true}
-	if c.Account != "" {
-		in.Accounts = []string{c.Account}
-	}
+	in := workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, ByHand: true, Account: c.Account}
 	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue, in)
 	if err != nil {
 		return err
@@ -46,6 +43,9 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 	failures := []error{printReconciliation(streams.Out, result, c.DryRun)}
 	for _, failed := range result.FailedAccounts {
 		failures = append(failures, fmt.Errorf("account %s: its jobs were not looked at: %s", failed.Account, failed.Reason))
+	}
+	if len(result.UnderWay) > 0 {
+		fmt.Fprintf(streams.Out, "the jobs of these accounts are still being looked at, each by a workflow of its own: %s\n", strings.Join(result.UnderWay, ", "))
 	}
 	return errors.Join(failures...)
 }

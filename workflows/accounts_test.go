@@ -220,58 +220,65 @@ func TestTokensAreTriedAgainByReconciliation(t *testing.T) {
 
 func TestAccountsAreReadSideBySide(t *testing.T) {
 	a := newAccount(due(1), due(2))
-	a.accounts = []string{"acme", "default", "globex"}
+	a.accounts = []string{"acme", "default", "globex", "initech"}
 	begun := a.Now()
-	a.waitsOf = map[string][]time.Duration{"acme": {14 * time.Minute}}
-	a.fails = func(account string) error {
-		if account == "globex" {
-			return temporal.NewNonRetryableApplicationError("Web Scraper Cloud refuses the API token", activities.ErrorTokenRefused, nil, account)
-		}
-		return nil
-	}
-	var waited []time.Duration // when a list was read
-	a.onList = func(activities.FindDueScrapingJobsInput) {
-		waited = append(waited, a.Now().Sub(begun).Round(time.Minute))
-	}
-	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
-	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "Web Scraper Cloud refuses the API token"}}, result.FailedAccounts)
-	require.Equal(t, 400, result.Listed)
-	require.Equal(t, 4, result.Due)
-	require.Len(t, a.started, 4)
-	require.Equal(t, [][]string{{"acme", "default"}}, a.triedAgain)
-	require.Equal(t, []time.Duration{0, 0, 0, 0, 14 * time.Minute, 14 * time.Minute}, waited, "only acme waits for its window")
-	require.Equal(t, 4, result.RemovedFiles)
-}
-
-func TestReconciliationFailsOnlyWhenNoAccountCanBeRead(t *testing.T) {
-	a := newAccount(due(1))
-	a.accounts = []string{"acme", "globex"}
-	a.fails = noToken
-	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
-	require.ErrorContains(t, a.GetWorkflowError(), "no API token of account acme; the workers have no API token of account globex")
-	require.Empty(t, a.triedAgain)
-
-	a = newAccount(due(1))
-	a.accounts = []string{"acme", "globex"}
-	a.fails = noToken
-	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{Accounts: []string{"globex"}})
-	var failure *temporal.ApplicationError
-	require.ErrorAs(t, a.GetWorkflowError(), &failure)
-	require.Equal(t, activities.ErrorUnknownAccount, failure.Type())
-	require.Len(t, a.lists, 1, "only what was asked for")
-}
-
-func TestLongReconciliationKeepsThePageOfEachAccount(t *testing.T) {
-	a := newAccount(due(1), due(2), due(3))
-	a.accounts = []string{"acme", "default", "globex"}
+	a.waitsOf = map[string][]time.Duration{"acme": {9 * time.Minute}, "initech": {14 * time.Minute}}
 	a.fails = func(account string) error {
 		if account == "globex" {
 			return noToken(account)
 		}
 		return nil
 	}
-	a.waitsOf = map[string][]time.Duration{"acme": {10 * time.Minute}}
-	begun := a.Now()
+	read := map[string]time.Duration{} // when a list was read last
+	a.onList = func(in activities.FindDueScrapingJobsInput) { read[in.Account] = a.Now().Sub(begun).Round(time.Minute) }
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "the workers have no API token of account globex"}}, result.FailedAccounts)
+	require.Equal(t, []string{"initech"}, result.UnderWay)
+	require.Equal(t, 400, result.Listed)
+	require.Equal(t, 4, result.Due)
+	require.Equal(t, 10, result.TriedAgain)
+	require.ElementsMatch(t, []string{"acme", "default", "initech"}, a.triedAgain, "whose run goes on")
+	require.Equal(t, map[string]time.Duration{"acme": 9 * time.Minute, "default": 0, "globex": 0, "initech": 14 * time.Minute}, read, "each waits for its own window alone")
+	require.Equal(t, 1, a.removals)
+}
+
+func TestDefaultAccountThatFailsIsTold(t *testing.T) {
+	a := newAccount(due(1))
+	a.accounts = []string{"acme", "default"}
+	a.fails = func(account string) error {
+		if account == "default" {
+			return noToken(account)
+		}
+		return nil
+	}
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, []workflows.FailedAccount{{Account: "default", Reason: "the workers have no API token of account default"}}, result.FailedAccounts)
+	require.Equal(t, 1, result.Due)
+}
+
+func TestOnlyTheAccountThatWasAskedForIsLookedAt(t *testing.T) {
+	a := newAccount(due(1))
+	a.accounts = []string{"acme", "default", "globex"}
+	a.fails = noToken
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{Account: "globex"})
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, a.GetWorkflowError(), &failure)
+	require.Equal(t, activities.ErrorUnknownAccount, failure.Type())
+	require.Len(t, a.lists, 1)
+	require.Zero(t, a.removals)
+}
+
+func TestInstallationWithoutADefaultAccountLooksAtTheOthers(t *testing.T) {
+	a := newAccount(due(1))
+	a.accounts = []string{"acme", "globex"}
+	require.Equal(t, 2, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).Due)
+	require.Len(t, a.lists, 2)
+	require.Equal(t, 1, a.removals)
+}
+
+func TestLongReconciliationGoesOnWithItsOwnAccount(t *testing.T) {
+	a := newAccount(due(1), due(2), due(3))
+	a.accounts = []string{"acme", "default"}
 	a.onList = func(in activities.FindDueScrapingJobsInput) {
 		if in.Account == "default" && in.Page == 2 {
 			a.SetContinueAsNewSuggested(true)
@@ -280,27 +287,18 @@ func TestLongReconciliationKeepsThePageOfEachAccount(t *testing.T) {
 	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
 	var again *workflow.ContinueAsNewError
 	require.ErrorAs(t, a.GetWorkflowError(), &again)
-	require.Less(t, a.Now().Sub(begun), time.Minute, "acme's window keeps no other account waiting")
 	var in workflows.ReconcileScrapingJobsInput
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
-	require.Equal(t, []workflows.AccountList{
-		{Account: "acme", Page: 1}, {Account: "default", Page: 3}, {Account: "globex", Page: 1, Failed: "the workers have no API token of account globex"},
-	}, in.Lists)
+	require.Equal(t, "default", in.Account)
 
 	next := newAccount(due(1), due(2), due(3))
 	next.accounts = a.accounts
 	result := next.reconcile(t, in)
-	require.Equal(t, 600, result.Listed)
-	require.Len(t, result.FailedAccounts, 1)
-	require.Equal(t, [][]string{{"acme", "default"}}, next.triedAgain)
-	require.Len(t, next.lists, 4)
+	require.Equal(t, 600, result.Listed, "acme's by the first run")
+	for _, list := range next.lists {
+		require.Equal(t, "default", list.Account)
+	}
 	require.Zero(t, next.removals, "by the first run")
-
-	// A run of an earlier build knew only one account.
-	next = newAccount(due(1), due(2), due(3))
-	next.accounts = []string{"acme", "default"}
-	next.reconcile(t, workflows.ReconcileScrapingJobsInput{Page: 3})
-	require.Len(t, next.lists, 4, "three pages of acme's, and the third of the other")
 }
 
 func TestOnlyImportsOfReadAccountsTryAgain(t *testing.T) {

@@ -15,9 +15,10 @@ const RemoveLeftoversName = "RemoveLeftovers"
 
 const leftoversID = ReconcileScheduleID + "-leftovers"
 
-// leftoversWithin is how long a reconciliation waits for the removal, to say what was
-// removed, or why it fails. A person is told earlier that it goes on.
-func (r *reconciliation) leftoversWithin() time.Duration {
+// waitsWithin is how long a reconciliation waits for the removal, and for the runs of other
+// accounts, to say what they have done, or why they fail. A person is told earlier that they
+// go on.
+func (r *reconciliation) waitsWithin() time.Duration {
 	if r.in.ByHand {
 		return time.Minute
 	}
@@ -41,7 +42,7 @@ func (r *reconciliation) removeBeside(ctx workflow.Context) error {
 		r.result.Removing = true
 		return nil
 	}
-	ended, err := workflow.AwaitWithTimeout(ctx, r.leftoversWithin(), removal.IsReady)
+	ended, err := workflow.AwaitWithTimeout(ctx, r.waitsWithin(), removal.IsReady)
 	if err != nil || !ended {
 		r.result.Removing = true
 		return err

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -43,12 +42,11 @@ type ReconcileScrapingJobsInput struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// ByHand is set when a person waits for the result: calls of the API go first.
 	ByHand bool `json:"by_hand,omitempty"`
-	// Accounts are those to look at. Default: all that the workers have.
-	Accounts []string `json:"accounts,omitempty"`
-	// Lists and Result are set when a run goes on where the one before ended, because
-	// of the length of its history; Page in place of Lists if that was one of an earlier
-	// build.
-	Lists  []AccountList               `json:"lists,omitempty"`
+	// Account is whose jobs to look at. Default: all that the workers have, the further ones
+	// each in a run of its own.
+	Account string `json:"account,omitempty"`
+	// Page and Result are set when a run goes on where the one before ended, because
+	// of the length of its history.
 	Page   int                         `json:"page,omitempty"`
 	Result ReconcileScrapingJobsResult `json:"result,omitzero"`
 }
@@ -67,8 +65,10 @@ type ReconcileScrapingJobsResult struct {
 	// WhyRefused says why of the first 10. The next reconciliation tries again.
 	Refused    int      `json:"refused,omitempty"`
 	WhyRefused []string `json:"why_refused,omitempty"`
-	// FailedAccounts are those whose jobs could not be looked at; the others' were.
+	// FailedAccounts are those whose jobs could not be looked at; the others' were. UnderWay
+	// are those whose own run, named after the account, is not over: they are not counted.
 	FailedAccounts []FailedAccount `json:"failed_accounts,omitempty"`
+	UnderWay       []string        `json:"under_way,omitempty"`
 	// Removing is set when leftovers are still being removed, by a workflow of its
 	// own: they are not counted here.
 	Removing bool `json:"removing,omitempty"`
@@ -91,30 +91,40 @@ type FailedAccount struct {
 // whose notifications were all lost is imported all the same. Beside that it
 // removes what runs that no longer exist have left.
 //
-// No account waits for another. It fails if no account's list can be read.
+// No account waits for another: each further one has a run of its own.
 func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
 	settings, problems := in.Settings.parse()
 	if len(problems) > 0 {
 		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
 	}
-	r := reconciliation{in: in, settings: settings, lists: in.Lists, result: in.Result}
+	r := reconciliation{in: in, settings: settings, page: max(in.Page, 1), result: in.Result}
 	// What takes long to remove, or cannot be, keeps no job waiting.
 	removed, setRemoved := workflow.NewFuture(ctx)
-	if in.Page > 0 || len(in.Lists) > 0 || in.DryRun {
+	if in.Page > 0 || in.DryRun || in.Account != "" {
 		setRemoved.SetValue(nil)
 	} else {
 		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeBeside(ctx)) })
 	}
-	more, err := r.readLists(ctx)
-	if !in.DryRun && !more && err == nil {
-		err = r.tryAgain(ctx, r.readAccounts())
+	others, err := r.startOthers(ctx)
+	more := false
+	if r.in.Account != none && err == nil {
+		more, err = r.startDueImports(ctx)
+	}
+	if r.in.Account != none && !in.DryRun && !more && err == nil {
+		err = r.tryAgain(ctx)
+	}
+	if len(others) > 0 && ctx.Err() == nil {
+		if err != nil {
+			r.failed(ctx, r.in.Account, err)
+		}
+		err = r.awaitOthers(ctx, others)
 	}
 	leftovers := removed.Get(ctx, nil)
 	switch {
 	case err != nil:
 		return r.result, err
 	case more:
-		in.Page, in.Lists, in.Result = 0, r.lists, r.result
+		in.Account, in.Page, in.Result = r.in.Account, r.page, r.result
 		return r.result, workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, in)
 	}
 	return r.result, leftovers
@@ -123,163 +133,116 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 type reconciliation struct {
 	in       ReconcileScrapingJobsInput
 	settings settings
-	lists    []AccountList
+	page     int
 	result   ReconcileScrapingJobsResult
 }
 
-// AccountList is how far reconciliation has read the list of an account's jobs.
-type AccountList struct {
-	Account string `json:"account,omitempty"`
-	// Page is the next one.
-	Page int `json:"page"`
-	// Read is set when there is no further one, Failed, in one sentence, when the list
-	// could not be read.
-	Read   bool   `json:"read,omitempty"`
-	Failed string `json:"failed,omitempty"`
+// none is no account's name.
+const none = "-"
+
+// otherRun is the run of a further account.
+type otherRun struct {
+	account string
+	workflow.ChildWorkflowFuture
 }
 
-// readLists goes through the lists of all accounts at once; more is set when another run
-// has to go on.
-func (r *reconciliation) readLists(ctx workflow.Context) (more bool, err error) {
-	if err := r.listAccounts(ctx); err != nil {
-		return false, err
+// startOthers starts the runs of further accounts, and leaves the default one to this run,
+// if the workers have it. Runs of earlier builds know no accounts.
+func (r *reconciliation) startOthers(ctx workflow.Context) (others []otherRun, err error) {
+	if r.in.Account != "" || workflow.GetVersion(ctx, "accounts", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return nil, nil
 	}
-	failures := make([]error, len(r.lists))
-	all := workflow.NewWaitGroup(ctx)
-	for i := range r.lists {
-		list := &r.lists[i]
-		switch {
-		case list.Read || list.Failed != "":
-			continue
-		case len(r.lists) == 1: // as earlier builds, in this order with what is removed
-			failures[i] = r.startDueImports(ctx, list)
-			continue
-		}
-		all.Add(1)
-		workflow.Go(ctx, func(ctx workflow.Context) {
-			defer all.Done()
-			failures[i] = r.startDueImports(ctx, list)
-		})
+	var accounts []string
+	if err := workflow.ExecuteActivity(shortStep(ctx, "list the accounts"), a.ListAccounts).Get(ctx, &accounts); err != nil {
+		return nil, err
 	}
-	all.Wait(ctx)
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	for i, failure := range failures {
-		if list := &r.lists[i]; failure != nil {
-			list.Failed = Sentence(failure)
-			workflow.GetLogger(ctx).Warn("The scraping jobs of an account were not looked at", "account", list.Account, "Error", failure)
-		}
-		more = more || !r.lists[i].Read && r.lists[i].Failed == ""
-	}
-	if more {
-		return true, nil
-	}
-	return false, r.failed(failures)
-}
-
-// failed notes the accounts whose list could not be read, and is an error when there is no
-// other.
-func (r *reconciliation) failed(failures []error) error {
-	r.result.FailedAccounts = nil
-	var sentences []string
-	for _, list := range r.lists {
-		if list.Failed != "" {
-			r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{list.Account, list.Failed})
-			sentences = append(sentences, list.Failed)
-		}
-	}
-	switch {
-	case len(sentences) < max(len(r.lists), 1):
-		return nil
-	case len(failures) == 1 && failures[0] != nil:
-		return failures[0]
-	}
-	return temporal.NewApplicationError(strings.Join(sentences, "; "), activities.ErrorOther)
-}
-
-// listAccounts finds out whose lists there are, unless an earlier run has.
-func (r *reconciliation) listAccounts(ctx workflow.Context) error {
-	accounts := r.in.Accounts
-	switch {
-	case len(r.lists) > 0:
-		return nil
-	case workflow.GetVersion(ctx, "accounts", workflow.DefaultVersion, 1) == workflow.DefaultVersion:
-		accounts = []string{""}
-	case len(accounts) == 0:
-		if err := workflow.ExecuteActivity(shortStep(ctx, "list the accounts"), a.ListAccounts).Get(ctx, &accounts); err != nil {
-			return err
-		}
-	}
+	r.in.Account = none
 	for _, account := range accounts {
-		list := AccountList{Account: account, Page: 1}
-		if !isNamed(account) {
-			list.Page = max(r.in.Page, 1) // where a run of an earlier build has stopped
+		if account == sink.DefaultAccount {
+			r.in.Account = account
+			continue
 		}
-		r.lists = append(r.lists, list)
+		in := ReconcileScrapingJobsInput{Settings: r.in.Settings, DryRun: r.in.DryRun, ByHand: r.in.ByHand, Account: account}
+		id, summary := reconciliationID(in)
+		options := workflow.ChildWorkflowOptions{
+			WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: summary, Priority: turns(account),
+		}
+		others = append(others, otherRun{account, workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), ReconcileScrapingJobsName, in)})
+	}
+	return others, nil
+}
+
+// awaitOthers adds the results of the other accounts' runs. One that waits for its window of
+// API calls keeps none of the others' next runs waiting.
+func (r *reconciliation) awaitOthers(ctx workflow.Context, others []otherRun) error {
+	_, err := workflow.AwaitWithTimeout(ctx, r.waitsWithin(), func() bool {
+		return !slices.ContainsFunc(others, func(run otherRun) bool { return !run.IsReady() })
+	})
+	if err != nil {
+		return err
+	}
+	for _, run := range others {
+		if !run.IsReady() {
+			r.result.UnderWay = append(r.result.UnderWay, run.account)
+			continue
+		}
+		var result ReconcileScrapingJobsResult
+		err := run.Get(ctx, &result)
+		switch {
+		case temporal.IsWorkflowExecutionAlreadyStartedError(err):
+			r.result.UnderWay = append(r.result.UnderWay, run.account)
+		case err != nil:
+			r.failed(ctx, run.account, err)
+		}
+		r.add(result)
 	}
 	return nil
 }
 
-// readAccounts are those whose lists were read.
-func (r *reconciliation) readAccounts() (accounts []string) {
-	for _, list := range r.lists {
-		if list.Read && list.Account != "" {
-			accounts = append(accounts, list.Account)
-		}
-	}
-	return accounts
+// failed notes an account whose jobs could not be looked at.
+func (r *reconciliation) failed(ctx workflow.Context, account string, err error) {
+	workflow.GetLogger(ctx).Warn("The scraping jobs of an account were not looked at", "account", account, "Error", err)
+	r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{account, Sentence(err)})
 }
 
-// startDueImports goes through an account's jobs page by page, until another run has to go
-// on. A job that moves to an earlier page while another one is deleted is looked at by the
-// next reconciliation.
-func (r *reconciliation) startDueImports(ctx workflow.Context, list *AccountList) error {
-	what := "list scraping jobs"
-	if isNamed(list.Account) {
-		what += " of account " + list.Account
-	}
-	for !list.Read && !isLong(ctx) {
+// startDueImports goes through an account's jobs page by page; more is set when
+// another run has to go on. A job that moves to an earlier page while another one
+// is deleted is looked at by the next reconciliation.
+func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err error) {
+	for last := false; !last; {
+		if isLong(ctx) {
+			return true, nil
+		}
 		r.show(ctx, "")
 		var page activities.FindDueScrapingJobsResult
-		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("%s, page %d", what, list.Page)), a.FindDueScrapingJobs,
-			activities.FindDueScrapingJobsInput{Account: list.Account, Page: list.Page, Filter: r.in.Settings.Filter, ByHand: r.in.ByHand}).Get(ctx, &page)
+		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
+			activities.FindDueScrapingJobsInput{Account: r.in.Account, Page: r.page, Filter: r.in.Settings.Filter, ByHand: r.in.ByHand}).Get(ctx, &page)
 		switch {
 		case err != nil:
 		case page.Wait > 0:
 			err = r.awaitCall(ctx, page.Wait)
 		default:
-			if err = r.startImports(ctx, page); err == nil {
-				list.Page, list.Read = list.Page+1, page.Last
-			}
+			last = page.Last
+			r.page++
+			err = r.startImports(ctx, page)
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
 	workflow.SetCurrentDetails(ctx, r.counts())
-	return nil
+	return false, nil
 }
 
-// awaitCall waits for the call that the account has promised to this workflow, or until
-// another run has to go on, for which other accounts wait.
+// awaitCall waits for the call that the account has promised to this workflow.
 func (r *reconciliation) awaitCall(ctx workflow.Context, wait time.Duration) error {
 	what := "wait for the API's limit of calls until " + workflow.Now(ctx).Add(wait).UTC().Format("2006-01-02 15:04:05 UTC")
 	r.show(ctx, "; "+what)
-	if len(r.lists) > 1 {
-		return await(ctx, wait, what, func() bool { return isLong(ctx) })
-	}
 	return workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
 }
 
 func (r *reconciliation) show(ctx workflow.Context, note string) {
-	at := ""
-	for _, list := range r.lists {
-		if at += ", page " + strconv.Itoa(list.Page); len(r.lists) > 1 {
-			at += " of " + list.Account
-		}
-	}
-	workflow.SetCurrentDetails(ctx, at[len(", "):]+"; "+r.counts()+note)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %s%s", r.page, r.counts(), note))
 }
 
 func (r *reconciliation) counts() string {
@@ -288,9 +251,7 @@ func (r *reconciliation) counts() string {
 
 // startImports starts those of a page that are due.
 func (r *reconciliation) startImports(ctx workflow.Context, page activities.FindDueScrapingJobsResult) error {
-	r.result.Listed += page.Listed
-	r.result.Due += len(page.Due)
-	r.result.Jobs = append(r.result.Jobs, page.Due[:min(len(page.Due), maxListedJobs-len(r.result.Jobs))]...)
+	r.add(ReconcileScrapingJobsResult{Listed: page.Listed, Due: len(page.Due), Jobs: page.Due})
 	if r.in.DryRun || len(page.Due) == 0 {
 		return nil
 	}
@@ -311,8 +272,18 @@ func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
 	for _, reason := range reasons {
 		workflow.GetLogger(ctx).Warn("An import was not started", "Reason", reason)
 	}
-	r.result.Refused += len(reasons)
-	r.result.WhyRefused = append(r.result.WhyRefused, reasons[:min(len(reasons), maxListedRefusals-len(r.result.WhyRefused))]...)
+	r.add(ReconcileScrapingJobsResult{Refused: len(reasons), WhyRefused: reasons})
+}
+
+// add adds what was found of jobs.
+func (r *reconciliation) add(more ReconcileScrapingJobsResult) {
+	all := &r.result
+	all.Listed += more.Listed
+	all.Due += more.Due
+	all.Jobs = append(all.Jobs, more.Jobs[:min(len(more.Jobs), maxListedJobs-len(all.Jobs))]...)
+	all.TriedAgain += more.TriedAgain
+	all.Refused += more.Refused
+	all.WhyRefused = append(all.WhyRefused, more.WhyRefused[:min(len(more.WhyRefused), maxListedRefusals-len(all.WhyRefused))]...)
 }
 
 // stepAttempts are how often a step of reconciliation is tried, for about five minutes.

@@ -159,7 +159,7 @@ type account struct {
 	waitsOf    map[string][]time.Duration
 	onList     func(activities.FindDueScrapingJobsInput)
 	removals   int
-	triedAgain [][]string
+	triedAgain []string
 	// temporal, if set, gets the signals of StartImports and TryAgain.
 	temporal *signals
 
@@ -226,7 +226,7 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 		},
 		"ListAccounts": func(context.Context) ([]string, error) { return a.accounts, nil },
 		workflows.TryAgainName: func(ctx context.Context, in workflows.TryAgainInput) (workflows.TryAgainResult, error) {
-			a.triedAgain = append(a.triedAgain, in.Accounts)
+			a.triedAgain = append(a.triedAgain, in.Account)
 			if a.temporal != nil {
 				return workflows.TryEachAgain(ctx, a.temporal, in)
 			}

@@ -90,18 +90,28 @@ func scheduleOptions(i Installation) client.ScheduleOptions {
 // Reconcile runs ReconcileScrapingJobs now, beside the schedule, or joins the
 // run that is on its way.
 func Reconcile(ctx context.Context, c client.Client, taskQueue string, in ReconcileScrapingJobsInput) (client.WorkflowRun, error) {
-	id, summary := ReconcileScheduleID+"-by-hand", "find scraping jobs that are not imported, by hand"
-	if in.DryRun {
-		id, summary = ReconcileScheduleID+"-dry-run", "find scraping jobs that are not imported, and only look"
-	}
-	for _, account := range in.Accounts {
-		id, summary = id+"-"+account, summary+", account "+account
-	}
+	id, summary := reconciliationID(in)
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: taskQueue, StaticSummary: truncate(summary, maxSummary), WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		ID: id, TaskQueue: taskQueue, StaticSummary: summary, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		Priority: turns(in.Account),
 	}, ReconcileScrapingJobsName, in)
 	if err != nil {
 		return nil, fmt.Errorf("starting workflow %s: %w", id, err)
 	}
 	return run, nil
+}
+
+// reconciliationID is the ID of the run, and its summary. There is one of each at a time.
+func reconciliationID(in ReconcileScrapingJobsInput) (id, summary string) {
+	id, summary = ReconcileScheduleID, "find scraping jobs that are not imported"
+	switch {
+	case in.DryRun:
+		id, summary = id+"-dry-run", summary+", and only look"
+	case in.ByHand:
+		id, summary = id+"-by-hand", summary+", by hand"
+	}
+	if in.Account != "" {
+		id, summary = id+"-account-"+in.Account, summary+", account "+in.Account
+	}
+	return id, summary
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -23,20 +22,20 @@ type tryAgainResult struct {
 	Imports int `json:"imports"`
 }
 
-// tryAgainInput names accounts; without any, an import of every account tries again.
+// tryAgainInput names an account; without one, the imports of every account try again.
 type tryAgainInput struct {
-	Accounts []string `json:"accounts,omitempty"`
+	Account string `json:"account,omitempty"`
 }
 
 // tryAgain has the imports that need attention try again, where that can help: also
-// those that are published and wait only for their deletion, which are not due. It is for
-// accounts whose list has been read, so that the token is right.
-func (r *reconciliation) tryAgain(ctx workflow.Context, accounts []string) error {
+// those that are published and wait only for their deletion, which are not due. The
+// account's list has been read before, so the token is right.
+func (r *reconciliation) tryAgain(ctx workflow.Context) error {
 	if workflow.GetVersion(ctx, "try-again", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil
 	}
 	var result tryAgainResult
-	err := workflow.ExecuteActivity(longStep(ctx, "have what needs attention try again"), tryAgainName, tryAgainInput{accounts}).Get(ctx, &result)
+	err := workflow.ExecuteActivity(longStep(ctx, "have what needs attention try again"), tryAgainName, tryAgainInput{r.in.Account}).Get(ctx, &result)
 	r.result.TriedAgain = result.Imports
 	return err
 }
@@ -52,7 +51,7 @@ func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAg
 	var jobs []int64
 	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
-		read := len(in.Accounts) == 0 || slices.Contains(in.Accounts, account) ||
+		read := in.Account == "" || in.Account == account ||
 			problem == activities.ErrorOther // where a host encrypts its payloads, no account is known
 		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && retryable(problem) {
 			jobs = append(jobs, job)
