@@ -81,7 +81,10 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		case noLedger != nil:
 			fmt.Fprintf(table, "window\tnot known: %v\n", noLedger)
 		case db != nil:
-			failures = append(failures, c.of(name, names, printLedger(ctx, table, ledger)))
+			state, err := ledger.State(ctx)
+			if failures = append(failures, c.of(name, names, err)); err == nil {
+				fmt.Fprintf(table, "window\t%s\nimports that wait\t%d\n", window(state), state.Waiting)
+			}
 		}
 	}
 	return errors.Join(append(failures, table.Flush())...)
@@ -94,37 +97,16 @@ func printAccount(ctx context.Context, table io.Writer, cloud *webscraper.Client
 	}
 	fmt.Fprintf(table, "account\t%s %s <%s>\n", account.FirstName, account.LastName, account.Email)
 	fmt.Fprintf(table, "page credits\t%d\n", account.PageCredits)
-	fmt.Fprintf(table, "API calls left\t%s\n", budget(cloud))
 	return nil
 }
 
-// budget says what the last answer told of the account's API budget.
-func budget(cloud *webscraper.Client) string {
-	limit, known := cloud.RateLimit()
-	if !known {
-		return "unknown: the API did not say"
+// window says what all processes together have made of the account's API calls.
+func window(state postgres.State) string {
+	if !state.Resets.After(time.Now()) {
+		return "none: the next call begins one"
 	}
-	text := fmt.Sprintf("%d of %d per 15 minutes", limit.Remaining, limit.Limit)
-	if !limit.Reset.IsZero() {
-		text += ", all of them again at " + limit.Reset.Local().Format(time.DateTime)
-	}
-	return text
-}
-
-// printLedger says what all processes together have made of the window.
-func printLedger(ctx context.Context, table io.Writer, ledger *postgres.Ledger) error {
-	state, err := ledger.State(ctx)
-	if err != nil {
-		return err
-	}
-	window := "none: the next call begins one"
-	if state.Resets.After(time.Now()) {
-		window = fmt.Sprintf("%d calls made here and %d elsewhere, of %d until %s",
-			state.Taken, state.Elsewhere, state.Calls, state.Resets.Local().Format(time.DateTime))
-	}
-	fmt.Fprintf(table, "window\t%s\n", window)
-	fmt.Fprintf(table, "imports that wait\t%d\n", state.Waiting)
-	return nil
+	return fmt.Sprintf("%d calls made here and %d elsewhere, of %d until %s",
+		state.Taken, state.Elsewhere, state.Calls, state.Resets.Local().Format(time.DateTime))
 }
 
 // openMigrated returns a connection to a database that has the schema.

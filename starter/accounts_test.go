@@ -109,6 +109,7 @@ func TestOperatorSeesAccounts(t *testing.T) {
 	_, out, _ = runDoctor(t, acmeToken, wrongToken)
 	require.Contains(t, out, "ok    account default: Web Scraper Cloud takes WEBSCRAPER_API_TOKEN, page credits: ")
 	require.Contains(t, out, "ok    account acme: Web Scraper Cloud takes its token in WEBSCRAPER_API_TOKENS, page credits: ")
+	require.Regexp(t, `\nok    account acme: the window of API calls: \d+ calls made here and \d+ elsewhere, of 200 until `, out)
 	require.Contains(t, out, "fix   account globex: Web Scraper Cloud refuses its token in WEBSCRAPER_API_TOKENS: ")
 	require.NoError(t, postgres.NewStore(s.DB, nil).Refuse(t.Context(), ours, "umbrella"))
 	t.Setenv("WEBSCRAPER_API_TOKENS", "")

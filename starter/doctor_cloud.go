@@ -48,7 +48,7 @@ func (d *doctor) checkAccount(ctx context.Context, name string, cloud *webscrape
 	_, limited := webscraper.IsRateLimited(err)
 	switch {
 	case err == nil:
-		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d, API calls left: %s", d.of(name), setting, account.PageCredits, budget(cloud))
+		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d", d.of(name), setting, account.PageCredits)
 	case webscraper.IsUnauthorized(err):
 		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.of(name), setting, err)
 	case limited: // which it may be at any time, of an account that has much to import

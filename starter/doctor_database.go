@@ -81,7 +81,7 @@ func (d *doctor) checkRefused(ctx context.Context, store *postgres.Store) {
 // shownIDs is how many IDs a line has.
 const shownIDs = 10
 
-// checkLedger hints at imports that wait for calls of the API.
+// checkLedger says what was spent of the API's limit of calls, and hints at imports that wait for it.
 func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgres.Ledger) {
 	state, err := within(ctx, ledger.State)
 	switch {
@@ -90,6 +90,8 @@ func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgr
 	case state.Waiting > 0 && state.Resets.After(time.Now()):
 		d.line("hint", "%simports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
 			d.of(account), state.Waiting, state.Resets.Local().Format(time.DateTime))
+	default:
+		d.ok("%sthe window of API calls: %s", d.of(account), window(state))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 )
@@ -31,7 +30,6 @@ type Client struct {
 	timeout     time.Duration
 	idleTimeout time.Duration
 	budget      Budget // nil: every call is sent
-	lastLimit   *atomic.Pointer[RateLimit]
 }
 
 // NewClient returns a client that authenticates with token, the API token of
@@ -46,7 +44,6 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		tokens:      &tokens{},
 		baseURI:     baseURI,
 		http:        &http.Client{},
-		lastLimit:   new(atomic.Pointer[RateLimit]),
 		logger:      slog.New(slog.DiscardHandler),
 		timeout:     defaultTimeout,
 		idleTimeout: defaultIdleTimeout,
@@ -84,15 +81,6 @@ func (c *Client) WithBudget(budget Budget) *Client {
 	clone := *c
 	clone.budget = budget
 	return &clone
-}
-
-// RateLimit returns the account's API budget as the last answer told it, and
-// whether any answer has told it yet.
-func (c *Client) RateLimit() (RateLimit, bool) {
-	if limit := c.lastLimit.Load(); limit != nil {
-		return *limit, true
-	}
-	return RateLimit{}, false
 }
 
 func checkToken(token string) error {

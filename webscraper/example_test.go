@@ -221,12 +221,8 @@ func ExampleIsRateLimited() {
 	if wait, limited := webscraper.IsRateLimited(err); limited {
 		fmt.Println("again in", wait)
 	}
-	if budget, known := client.RateLimit(); known {
-		fmt.Println(budget.Remaining, "of", budget.Limit, "calls left")
-	}
 	// Output:
 	// again in 31s
-	// 0 of 200 calls left
 }
 
 func ExampleClient_ScrapingJobDataQuality() {

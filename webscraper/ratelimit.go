@@ -22,31 +22,15 @@ const (
 	maxRetryAfter = 24 * time.Hour
 )
 
-// RateLimit is the account's API budget. It is shared by everything that uses
-// the account, so it may shrink by more than this client's calls.
-type RateLimit struct {
-	// Limit is how many calls the account may make in 15 minutes.
-	Limit int
-	// Remaining is how many of them are left.
-	Remaining int
-	// Reset is when the budget is full again. The API says so only once the
-	// limit is reached; otherwise it is the zero time.
-	Reset time.Time
-}
-
-// parseRateLimit reads the X-RateLimit headers; ok is false if they are absent.
-func parseRateLimit(h http.Header) (limit RateLimit, ok bool) {
-	var err error
-	if limit.Limit, err = strconv.Atoi(h.Get("X-RateLimit-Limit")); err != nil || limit.Limit <= 0 {
-		return RateLimit{}, false
+// rateLimit reads from the headers how many calls the account may make in a window, and
+// how many of them are left; both are 0 if an answer does not say.
+func rateLimit(h http.Header) (limit, remaining int) {
+	limit, err := strconv.Atoi(h.Get("X-RateLimit-Limit"))
+	remaining, err2 := strconv.Atoi(h.Get("X-RateLimit-Remaining"))
+	if err != nil || err2 != nil || limit <= 0 || remaining < 0 {
+		return 0, 0
 	}
-	if limit.Remaining, err = strconv.Atoi(h.Get("X-RateLimit-Remaining")); err != nil || limit.Remaining < 0 {
-		return RateLimit{}, false
-	}
-	if reset, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil && reset > 0 {
-		limit.Reset = time.Unix(reset, 0).UTC()
-	}
-	return limit, true
+	return limit, remaining
 }
 
 // retryAfter returns how long an answer asks to wait before the next call, the margin
@@ -62,10 +46,11 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 			return min(max(at.Sub(now), 0), maxRetryAfter) + retryAfterMargin
 		}
 	}
-	if limit, ok := parseRateLimit(h); ok && !limit.Reset.IsZero() {
+	// The API says when the window ends only once the limit is reached.
+	if reset, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil && reset > 0 {
 		now = serverTime(h, now)
 		// More than a window can only be a difference between two clocks.
-		return min(max(limit.Reset.Sub(now), 0), rateLimitWindow) + retryAfterMargin
+		return min(max(time.Unix(reset, 0).Sub(now), 0), rateLimitWindow) + retryAfterMargin
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
 		return defaultRetryAfter
@@ -98,30 +83,26 @@ var ErrBudget = errors.New("whether the account has a call left is not known")
 
 // take asks the budget for a call, if there is one.
 func (c *Client) take(ctx context.Context, req request) (answered func(*http.Response), err error) {
-	tell := func(context.Context, int, int, time.Duration) error { return nil }
-	if c.budget != nil {
-		var wait time.Duration
-		tell, wait, err = c.budget.Take(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("webscraper: %s: %w: %w", req.operation, ErrBudget, err)
-		}
-		if wait > 0 {
-			return nil, &Error{
-				Operation: req.operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
-				Message: "not sent, as the account has no call left for " + wait.Round(time.Second).String(),
-			}
+	if c.budget == nil {
+		return func(*http.Response) {}, nil
+	}
+	tell, wait, err := c.budget.Take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("webscraper: %s: %w: %w", req.operation, ErrBudget, err)
+	}
+	if wait > 0 {
+		return nil, &Error{
+			Operation: req.operation, StatusCode: http.StatusTooManyRequests, RetryAfter: wait,
+			Message: "not sent, as the account has no call left for " + wait.Round(time.Second).String(),
 		}
 	}
 	return func(resp *http.Response) {
-		limit, known := parseRateLimit(resp.Header)
-		if known {
-			c.lastLimit.Store(&limit)
-		}
+		limit, remaining := rateLimit(resp.Header)
 		var refused time.Duration
 		if resp.StatusCode == http.StatusTooManyRequests {
 			refused = retryAfter(resp, time.Now())
 		}
-		if err := tell(ctx, limit.Limit, limit.Remaining, refused); err != nil {
+		if err := tell(ctx, limit, remaining, refused); err != nil {
 			c.logger.WarnContext(ctx, "the budget does not know what the API has said of its limit", "operation", req.operation, "error", err)
 		}
 	}, nil

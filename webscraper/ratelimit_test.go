@@ -67,26 +67,6 @@ func TestRefusedCallIsNotSentAgain(t *testing.T) {
 	})
 }
 
-func TestRateLimitIsWhatTheLastAnswerTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cloud, client := newCloud(t)
-		_, known := client.RateLimit()
-		require.False(t, known)
-
-		_, err := client.Account(t.Context())
-		require.NoError(t, err)
-		limit, known := client.RateLimit()
-		require.True(t, known)
-		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 199}, limit)
-
-		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
-		_, err = client.Account(t.Context())
-		require.Error(t, err)
-		limit, _ = client.RateLimit()
-		require.Equal(t, webscraper.RateLimit{Limit: 200, Remaining: 0, Reset: time.Now().Add(30 * time.Second).UTC()}, limit)
-	})
-}
-
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // tickets is a budget of so many calls.

@@ -245,7 +245,7 @@ func TestStarterListsJobsAndBudget(t *testing.T) {
 	}
 	account, err := s.Programs.RunStarter(t.Context(), s.Env, "account")
 	require.NoError(t, err)
-	require.Regexp(t, `API calls left +\d+ of 200 per 15 minutes`, account)
+	require.Regexp(t, `window +\d+ calls made here and 0 elsewhere, of 200 until `, account)
 }
 
 func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
