@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,12 +29,15 @@ type accountsFlags struct {
 
 // clients returns the client of each account, and their names in order.
 func (f *accountsFlags) clients(s *program.Settings) (clients map[string]*webscraper.Client, names []string) {
+	clients = f.Clients(s, discard())
+	names = slices.Sorted(maps.Keys(clients))
 	if f.Account == "" {
-		clients = f.Clients(s, discard())
-	} else {
-		clients = map[string]*webscraper.Client{f.Account: f.ClientOf(s, discard(), f.Account)}
+		return clients, names
 	}
-	return clients, slices.Sorted(maps.Keys(clients))
+	if clients[f.Account] == nil && len(clients) > 0 {
+		s.Problem("there is no API token of account %q: want one of %s", f.Account, strings.Join(names, ", "))
+	}
+	return clients, []string{f.Account}
 }
 
 // of names the account in an error, unless there is only the default one.

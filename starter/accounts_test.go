@@ -44,9 +44,11 @@ func TestAccountThatCannotBeReadHidesNoOther(t *testing.T) {
 	code, out, problems = runStarter("jobs", "--account", "default")
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `^JOB +SITEMAP `, out)
-	code, _, problems = runStarter("jobs", "--account", "umbrella")
-	require.Equal(t, program.ExitSettings, code)
-	programtest.RequireProblems(t, "starter", problems, `there is no API token of account "umbrella": want one of acme, default, globex`)
+	for _, account := range []string{"umbrella", "Acme"} {
+		code, _, problems = runStarter("jobs", "--account", account)
+		require.Equal(t, program.ExitSettings, code)
+		programtest.RequireProblems(t, "starter", problems, `there is no API token of account "`+account+`": want one of acme, default, globex`)
+	}
 }
 
 func TestOperatorSeesAccounts(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"log/slog"
 	"sync"
 
@@ -15,21 +14,15 @@ type webhookTokens struct {
 	WebhookTokensFile string `env:"WEBHOOK_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, with commas or line ends between them, read at each notification."`
 }
 
-// read reads the tokens of each account.
 func (t *webhookTokens) read() (map[string][]string, error) {
-	tokens, err := program.ReadTokens(
-		program.TokenSetting{Name: "WEBHOOK_TOKENS", Value: t.WebhookTokens},
-		program.TokenSetting{Name: "WEBHOOK_TOKENS_FILE", Value: t.WebhookTokensFile, IsFile: true})
-	problems := []error{err}
-	if len(tokens) == 0 && err == nil {
-		problems = append(problems, errors.New("WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default"))
-	}
-	of := map[string][]string{}
-	for _, each := range tokens {
-		problems = append(problems, validate.WebhookToken(each.Where, each.Token))
-		of[each.Account] = append(of[each.Account], each.Token)
-	}
-	return of, errors.Join(problems...)
+	return program.Tokens{
+		Settings: []program.TokenSetting{
+			{Name: "WEBHOOK_TOKENS", Value: t.WebhookTokens},
+			{Name: "WEBHOOK_TOKENS_FILE", Value: t.WebhookTokensFile, IsFile: true},
+		},
+		Missing: "WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default",
+		Check:   validate.WebhookToken,
+	}.Read()
 }
 
 // of notes in s what is wrong, and returns what reads the tokens of an account. While

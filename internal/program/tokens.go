@@ -19,36 +19,61 @@ type TokenSetting struct {
 	IsOne       bool // it is the default account's token as it is
 }
 
-// AccountToken is a token of an account. Errors call it Where, such as
-// "WEBHOOK_TOKENS: token 2 of 3": what stands there may be a secret, whatever it was
-// meant to be.
-type AccountToken struct {
-	Where, Account, Token string
+// Tokens are the settings of one kind of tokens.
+type Tokens struct {
+	Settings []TokenSetting // one that is empty counts as not given
+	Missing  string         // says that there is no token at all
+	// Check says what is wrong with a token.
+	Check func(where, token string) error
+	// One is set if an account has one token only.
+	One bool
 }
 
-// ReadTokens reads those of the settings that are not empty. The error has a line for
-// everything that is wrong, which says of a token where it is and nothing more. The tokens
-// are those whose form is right.
-func ReadTokens(settings ...TokenSetting) (tokens []AccountToken, err error) {
+// accountToken is a token of an account. Errors call it where, such as
+// "WEBHOOK_TOKENS: token 2 of 3": what stands there may be a secret, whatever it was
+// meant to be.
+type accountToken struct{ where, account, token string }
+
+// Read returns the tokens of each account. The error has a line for everything that is
+// wrong, which says of a token where it is and nothing more. Those of which all is well
+// are there all the same.
+func (t Tokens) Read() (tokens map[string][]string, err error) {
+	var all []accountToken
 	var problems []error
-	for _, setting := range settings {
-		if setting.Value == "" {
-			continue
-		}
+	for _, setting := range t.Settings {
 		read, err := setting.read()
-		tokens, problems = append(tokens, read...), append(problems, err)
+		all, problems = append(all, read...), append(problems, err)
 	}
-	accountOf := map[string]string{}
-	for _, each := range tokens {
-		if other, taken := accountOf[each.Token]; taken && other != each.Account {
-			problems = append(problems, fmt.Errorf("%s is another account's too: want one of its own for each account", each.Where))
+	if err := errors.Join(problems...); len(all) == 0 && err == nil {
+		return nil, errors.New(t.Missing)
+	}
+	tokens = map[string][]string{}
+	accountOf, first := map[string]string{}, map[string]string{} // of a token; where an account's is
+	for _, each := range all {
+		other, isFirst := accountOf[each.token], first[each.account] == ""
+		if accountOf[each.token] = each.account; isFirst {
+			first[each.account] = each.where
 		}
-		accountOf[each.Token] = each.Account
+		switch err := t.Check(each.where, each.token); {
+		case other != "" && other != each.account:
+			problems = append(problems, fmt.Errorf("%s is another account's too: want one of its own for each account", each.where))
+			delete(tokens, other)
+		case t.One && !isFirst:
+			problems = append(problems, fmt.Errorf("%s is of the same account as %s: want one for each account", each.where, first[each.account]))
+			delete(tokens, each.account)
+		case err != nil:
+			problems = append(problems, err)
+		default:
+			tokens[each.account] = append(tokens[each.account], each.token)
+		}
 	}
 	return tokens, errors.Join(problems...)
 }
 
-func (t TokenSetting) read() (tokens []AccountToken, err error) {
+func (t TokenSetting) read() (tokens []accountToken, err error) {
+	if t.Value == "" {
+		return nil, nil
+	}
 	text := t.Value
 	if t.IsFile {
 		content, err := os.ReadFile(t.Value)
@@ -62,7 +87,7 @@ func (t TokenSetting) read() (tokens []AccountToken, err error) {
 		text = strings.TrimSpace(string(content))
 	}
 	if t.IsOne && text != "" {
-		return []AccountToken{{t.Name, sink.DefaultAccount, text}}, nil
+		return []accountToken{{t.Name, sink.DefaultAccount, text}}, nil
 	}
 	var entries []string
 	for _, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' }) {
@@ -86,7 +111,7 @@ func (t TokenSetting) read() (tokens []AccountToken, err error) {
 		case strings.Trim(token, "=") == "":
 			problems = append(problems, fmt.Errorf("%s is empty: want NAME=TOKEN", where))
 		default:
-			tokens = append(tokens, AccountToken{where, account, token})
+			tokens = append(tokens, accountToken{where, account, token})
 		}
 	}
 	return tokens, errors.Join(problems...)

@@ -38,12 +38,10 @@ func TestTokensAreReadByAccount(t *testing.T) {
 		"MEU4cXpSMlZ0WQ==,c2VjcmV0IG9mIGEgd2ViaG9vaw==": {"default": {"MEU4cXpSMlZ0WQ==", "c2VjcmV0IG9mIGEgd2ViaG9vaw=="}},
 		"acme=c2VjcmV0IG9mIGEgd2ViaG9vaw==":             {"acme": {"c2VjcmV0IG9mIGEgd2ViaG9vaw=="}},
 	} {
-		tokens, err := program.ReadTokens(program.TokenSetting{Name: "TOKENS", Value: text})
+		got, err := program.Tokens{
+			Settings: []program.TokenSetting{{Name: "TOKENS", Value: text}}, Check: func(string, string) error { return nil },
+		}.Read()
 		require.NoError(t, err, text)
-		got := map[string][]string{}
-		for _, each := range tokens {
-			got[each.Account] = append(got[each.Account], each.Token)
-		}
 		require.Equal(t, want, got, text)
 	}
 }
@@ -80,9 +78,9 @@ func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 		{program.CloudFlags{APIToken: " ", APITokensFile: secret, APITokens: "Acme=" + secret + ",acme=" + other + ",acme=" + secret, APIBaseURI: "ftp://api.example"}, []string{
 			"WEBSCRAPER_API_TOKENS: token 1 of 3 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
 			"WEBSCRAPER_API_TOKENS_FILE: reading the file: no such file or directory",
+			"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a newline at its end?)",
 			"WEBSCRAPER_API_TOKENS: token 3 of 3 is of the same account as WEBSCRAPER_API_TOKENS: token 2 of 3: want one for each account",
 			`WEBSCRAPER_API_BASE_URI: webscraper: the base URI "ftp://api.example" does not begin with https:// or http://; it must look like "https://api.webscraper.io/api/v1/"`,
-			"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a newline at its end?)",
 		}},
 	} {
 		if c.flags.APIBaseURI == "" {
@@ -111,26 +109,6 @@ func FuzzNoTokenIsInTheError(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestCommandOfOneAccountHasItsClient(t *testing.T) {
-	for _, c := range []struct {
-		account, want string
-	}{
-		{"acme", ""},
-		{"default", `there is no API token of account "default": want one of acme, globex`},
-		{"Acme", `there is no API token of account "Acme": want one of acme, globex`},
-	} {
-		var s program.Settings
-		flags := program.CloudFlags{APITokens: "globex=bbbb,acme=aaaa", APIBaseURI: webscraper.DefaultBaseURI}
-		client := flags.ClientOf(&s, slog.New(slog.DiscardHandler), c.account)
-		if c.want == "" {
-			require.NoError(t, s.Err())
-			require.NotNil(t, client)
-		} else {
-			require.ErrorContains(t, s.Err(), c.want)
-		}
-	}
 }
 
 // The tokens change as those of a mounted secret do: by a rename.
