@@ -1,11 +1,5 @@
 package webhook
 
-import (
-	"sync"
-
-	"go.temporal.io/sdk/client"
-)
-
 // notificationsMetric is the name of the counter of notifications that
 // [Options.MetricsHandler] gets, with the tags "answer" and "account".
 const notificationsMetric = "scrapehaul_notifications"
@@ -21,27 +15,15 @@ const (
 	answerIDTaken      = "id-taken"             // 503 too
 )
 
-// counters count the notifications by their account and answer, from 0.
-type counters struct {
-	handler client.MetricsHandler
-	mu      sync.Mutex
-	all     map[string]map[string]client.MetricsCounter
-}
+var answers = []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerMisdirected, answerUnavailable, answerIDTaken}
 
-// of are the counters of an account by their answer.
-func (c *counters) of(account string) map[string]client.MetricsCounter {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	of, ok := c.all[account]
-	if !ok {
-		of = map[string]client.MetricsCounter{}
-		for _, answer := range []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerMisdirected, answerUnavailable, answerIDTaken} {
-			of[answer] = c.handler.WithTags(map[string]string{"answer": answer, "account": account}).Counter(notificationsMetric)
-			of[answer].Inc(0)
+// count adds to the counter of an account's notifications with that answer. All of the
+// account begin at 0.
+func (h *handler) count(account, answer string, n int64) {
+	if _, begun := h.counted.LoadOrStore(account, true); !begun {
+		for _, each := range answers {
+			h.count(account, each, 0)
 		}
-		c.all[account] = of
 	}
-	return of
+	h.options.MetricsHandler.WithTags(map[string]string{"answer": answer, "account": account}).Counter(notificationsMetric).Inc(n)
 }
-
-func (c *counters) count(account, answer string) { c.of(account)[answer].Inc(1) }

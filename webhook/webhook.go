@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,10 +102,10 @@ func (o *Options) validate() error {
 
 // handler receives notifications.
 type handler struct {
-	options  Options
-	path     string // with that of the router
-	counters counters
-	signals  coalescing
+	options Options
+	path    string   // with that of the router
+	counted sync.Map // has the accounts whose counters have begun
+	signals coalescing
 
 	// logged bounds the lines of the log for what anybody can send: one a second, with
 	// how many were left out before it.
@@ -147,9 +148,8 @@ func Register(router gin.IRouter, options Options) error {
 		}
 	}
 	h := &handler{options: options, logged: rate.Sometimes{Interval: time.Second}}
-	h.counters.handler, h.counters.all = options.MetricsHandler, map[string]map[string]client.MetricsCounter{}
-	h.counters.of("")
-	h.counters.of(sink.DefaultAccount)
+	h.count("", answerAccepted, 0)
+	h.count(sink.DefaultAccount, answerAccepted, 0)
 	h.signals.next = map[jobOf]*sharedSignal{}
 	h.signals.notify = func(ctx context.Context, n workflows.Notification, settings workflows.Settings) (client.WorkflowRun, error) {
 		return workflows.Notify(ctx, options.Client, options.TaskQueue, n, settings)
@@ -225,7 +225,7 @@ func (h *handler) handle(c *gin.Context, account string) {
 	}
 	if reason := settings.Filter.For(notification.Account).WhyOutside(notification.SitemapName, notification.Status); reason != "" {
 		log.Info("Notification filtered", "reason", reason)
-		h.counters.count(account, answerFiltered)
+		h.count(account, answerFiltered, 1)
 		c.JSON(http.StatusAccepted, filteredBody{Outcome: workflows.Filtered, Reason: reason})
 		return
 	}
@@ -235,7 +235,7 @@ func (h *handler) handle(c *gin.Context, account string) {
 		return
 	}
 	log.Info("Notification accepted", "run_id", run.GetRunID(), "coalesced", shared)
-	h.counters.count(account, answerAccepted)
+	h.count(account, answerAccepted, 1)
 	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
@@ -266,7 +266,7 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	if toLog {
 		log.Warn("Notification refused", "http_status", refused.status, "fields", refused.Fields, "error", err)
 	}
-	h.counters.count(notification.Account, refused.answer)
+	h.count(notification.Account, refused.answer, 1)
 	c.AbortWithStatusJSON(refused.status, refused.refusedBody)
 }
 

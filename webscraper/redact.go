@@ -18,9 +18,8 @@ const maxTokens = 16
 type tokens struct {
 	source func() (string, error)
 
-	mu       sync.Mutex
-	last     []string
-	redactor *strings.Replacer // nil while there was none
+	mu   sync.Mutex
+	last []string
 }
 
 // next is the token for a call.
@@ -36,31 +35,20 @@ func (t *tokens) next() (string, error) {
 	defer t.mu.Unlock()
 	if !slices.Contains(t.last, token) {
 		t.last = append(t.last[max(0, len(t.last)+1-maxTokens):], token)
-		t.redactor = newRedactor(t.last)
 	}
 	return token, nil
 }
 
-// newRedactor returns what replaces the tokens in a text, as they are and as they
+// redact removes the tokens from text that came from outside, as they are and as they
 // stand in a URL.
-func newRedactor(tokens []string) *strings.Replacer {
-	var pairs []string
-	for _, token := range tokens {
-		for _, text := range []string{token, url.QueryEscape(token), url.PathEscape(token)} {
-			pairs = append(pairs, text, "[redacted]")
-		}
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// redact removes the token from text that came from outside.
 func (c *Client) redact(text string) string {
 	c.tokens.mu.Lock()
 	defer c.tokens.mu.Unlock()
-	if c.tokens.redactor == nil {
-		return text
+	var pairs []string
+	for _, token := range c.tokens.last {
+		pairs = append(pairs, token, "[redacted]", url.QueryEscape(token), "[redacted]", url.PathEscape(token), "[redacted]")
 	}
-	return c.tokens.redactor.Replace(text)
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // excerpt returns the beginning of text as one quoted line without the token.

@@ -72,41 +72,31 @@ const (
 	gaugeTimeout = 5 * time.Second
 )
 
-// importsWatch has the gauges of the open imports of a task queue, those that need
+// watchImports collects the gauges of the open imports of a task queue, those that need
 // attention among them. They come from Temporal, and so every process tells the
 // same, whatever has been restarted. There are none while Temporal cannot be
 // reached.
-type importsWatch struct {
-	metrics   *Metrics
-	temporal  client.Client
-	taskQueue string
-
-	mu    sync.Mutex
-	asked time.Time
-	// counts are nil while they are not known.
-	counts map[string]workflows.OpenCount
-}
-
-func (w *importsWatch) collect(to chan<- prometheus.Metric) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if time.Since(w.asked) >= openImportsEvery {
-		w.count()
-	}
-	for account, count := range w.counts {
-		gauge(to, openImports, count.All, account)
-		for kind, n := range count.NeedAttention {
-			gauge(to, needingAttention, n, account, kind)
+func (m *Metrics) watchImports(temporal client.Client, taskQueue string) collector {
+	var mu sync.Mutex
+	var asked time.Time
+	var counts map[string]workflows.OpenCount // nil while they are not known
+	return func(to chan<- prometheus.Metric) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(asked) >= openImportsEvery {
+			ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
+			defer cancel()
+			var err error
+			if counts, err = workflows.CountOpenImports(ctx, temporal, taskQueue); err != nil {
+				m.logger.Warn("The open imports were not counted", "error", err)
+			}
+			asked = time.Now()
+		}
+		for account, count := range counts {
+			gauge(to, openImports, count.All, account)
+			for kind, n := range count.NeedAttention {
+				gauge(to, needingAttention, n, account, kind)
+			}
 		}
 	}
-}
-
-func (w *importsWatch) count() {
-	ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
-	defer cancel()
-	counts, err := workflows.CountOpenImports(ctx, w.temporal, w.taskQueue)
-	if err != nil {
-		w.metrics.logger.Warn("The open imports were not counted", "error", err)
-	}
-	w.asked, w.counts = time.Now(), counts
 }

@@ -86,7 +86,7 @@ func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Cli
 		<-ctx.Done()
 		return nil
 	}
-	m.registry.MustRegister(collector((&importsWatch{metrics: m, temporal: temporal, taskQueue: taskQueue}).collect))
+	m.registry.MustRegister(m.watchImports(temporal, taskQueue))
 	engine := gin.New()
 	engine.GET(MetricsPath, gin.WrapH(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelWarn),
