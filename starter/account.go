@@ -27,25 +27,38 @@ type accountsFlags struct {
 	Account string `placeholder:"NAME" help:"Only this account. Default: all that have an API token."`
 }
 
-// clients returns the client of each account, and their names in order.
-func (f *accountsFlags) clients(s *program.Settings) (clients map[string]*webscraper.Client, names []string) {
-	clients = f.Clients(s, discard())
-	names = slices.Sorted(maps.Keys(clients))
+// clients are those of the accounts that a command asks about.
+type clients map[string]*webscraper.Client
+
+func (f *accountsFlags) clients(s *program.Settings) clients {
+	all := f.Clients(s, discard())
 	if f.Account == "" {
-		return clients, names
+		return all
 	}
-	if clients[f.Account] == nil && len(clients) > 0 {
-		s.Problem("there is no API token of account %q: want one of %s", f.Account, strings.Join(names, ", "))
+	if all[f.Account] == nil && len(all) > 0 {
+		s.Problem("there is no API token of account %q: want one of %s", f.Account, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	}
-	return clients, []string{f.Account}
+	return clients{f.Account: all[f.Account]}
 }
 
-// of names the account in an error, unless there is only the default one.
-func (f *accountsFlags) of(account string, names []string, err error) error {
-	if err == nil || len(names) == 1 && account == sink.DefaultAccount {
-		return err
+// of begins a line about an account, unless it is the default one and no other is asked
+// about.
+func (c clients) of(account string) string {
+	if len(c) == 1 && account == sink.DefaultAccount {
+		return ""
 	}
-	return fmt.Errorf("account %s: %w", account, err)
+	return "account " + account + ": "
+}
+
+// each does something with each account, and goes on with the others when that fails.
+func (c clients) each(do func(name string, cloud *webscraper.Client) error) error {
+	var failures []error
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		if err := do(name, c[name]); err != nil {
+			failures = append(failures, fmt.Errorf("%s%w", c.of(name), err))
+		}
+	}
+	return errors.Join(failures...)
 }
 
 type accountCommand struct {
@@ -56,7 +69,7 @@ type accountCommand struct {
 // Run asks for each account, which is one API call, and its ledger where there is one.
 func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
-	clients, names := c.clients(&s)
+	clients := c.clients(&s)
 	if c.DatabaseURL != "" {
 		c.Validate(&s)
 	}
@@ -71,27 +84,26 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		}
 	}
 	table := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
-	var failures []error
-	for _, name := range names {
-		if len(names) > 1 {
+	failed := clients.each(func(name string, cloud *webscraper.Client) error {
+		if len(clients) > 1 {
 			fmt.Fprintf(table, "%s:\n", name)
 		}
-		cloud, ledger := clients[name], postgres.NewLedger(db, name, 0)
-		if db != nil {
-			cloud = cloud.WithBudget(ledger)
-		}
-		failures = append(failures, c.of(name, names, printAccount(ctx, table, cloud)))
-		switch {
-		case noLedger != nil:
-			fmt.Fprintf(table, "window\tnot known: %v\n", noLedger)
-		case db != nil:
-			state, err := ledger.State(ctx)
-			if failures = append(failures, c.of(name, names, err)); err == nil {
-				fmt.Fprintf(table, "window\t%s\nimports that wait\t%d\n", window(state), state.Waiting)
+		if db == nil {
+			err := printAccount(ctx, table, cloud)
+			if noLedger != nil {
+				fmt.Fprintf(table, "window\tnot known: %v\n", noLedger)
 			}
+			return err
 		}
-	}
-	return errors.Join(append(failures, table.Flush())...)
+		ledger := postgres.NewLedger(db, name, 0)
+		noAccount := printAccount(ctx, table, cloud.WithBudget(ledger))
+		state, err := ledger.State(ctx)
+		if err == nil {
+			fmt.Fprintf(table, "window\t%s\nimports that wait\t%d\n", window(state), state.Waiting)
+		}
+		return errors.Join(noAccount, err)
+	})
+	return errors.Join(failed, table.Flush())
 }
 
 func printAccount(ctx context.Context, table io.Writer, cloud *webscraper.Client) error {
@@ -137,7 +149,7 @@ type jobsCommand struct {
 func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
-	clients, names := c.clients(&s)
+	clients := c.clients(&s)
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -146,15 +158,17 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // what is to be written has been
-	all, failures := []listedJob{}, []error(nil)
-	for _, name := range names {
-		cloud := clients[name].WithBudget(postgres.NewLedger(db, name, 0))
-		jobs, err := listJobs(ctx, name, cloud, webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}, postgres.NewStore(db, nil), streams.Err)
-		all, failures = append(all, jobs...), append(failures, c.of(name, names, err))
-	}
-	failed := errors.Join(failures...)
+	all := []listedJob{}
+	failed := clients.each(func(name string, cloud *webscraper.Client) error {
+		waits := func(until time.Time) {
+			fmt.Fprintf(streams.Err, "%swaits for the API's limit of calls until %s\n", clients.of(name), until.Format(time.DateTime))
+		}
+		jobs, err := c.list(ctx, name, cloud.WithBudget(postgres.NewLedger(db, name, 0)), postgres.NewStore(db, nil), waits)
+		all = append(all, jobs...)
+		return err
+	})
 	switch {
-	case failed != nil && len(names) == 1:
+	case failed != nil && len(clients) == 1:
 		return failed
 	case c.JSON:
 		return errors.Join(printJSON(streams.Out, all), failed)
@@ -172,22 +186,16 @@ type listedJob struct {
 	RefusedFor string `json:"refused_for,omitempty"`
 }
 
-// listJobs returns each job once. It waits for the calls that the account does not
+// list returns each job once. It waits for the calls that the account does not
 // have at present, and says so.
-func listJobs(
-	ctx context.Context, account string, cloud *webscraper.Client, which webscraper.ListScrapingJobsOptions, store *postgres.Store, says io.Writer,
-) ([]listedJob, error) {
-	var all []listedJob
+func (c *jobsCommand) list(
+	ctx context.Context, account string, cloud *webscraper.Client, store *postgres.Store, waits func(until time.Time),
+) (all []listedJob, err error) {
 	seen := map[int64]bool{}
 	for page := 1; ; {
-		jobs, last, err := cloud.ScrapingJobsPage(ctx, which, page)
+		jobs, last, err := cloud.ScrapingJobsPage(ctx, webscraper.ListScrapingJobsOptions{SitemapID: c.SitemapID, Tag: c.Tag}, page)
 		if after, limited := webscraper.IsRateLimited(err); limited {
-			who := ""
-			if overview.NamedAccount(account) != "" {
-				who = "account " + account + " "
-			}
-			fmt.Fprintf(says, "%swaits for the API's limit of calls until %s\n", who, time.Now().Add(after).Format(time.DateTime))
-			if wait(ctx, after) {
+			if waits(time.Now().Add(after)); wait(ctx, after) {
 				continue
 			}
 		}

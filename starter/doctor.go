@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/webscraper"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -41,7 +40,7 @@ type doctor struct {
 	taskQueue string // of the workers
 	wrong     int
 
-	clients map[string]*webscraper.Client // of the accounts in the settings
+	clients clients // of the accounts in the settings
 	// open are the open imports and jobs those in the database, by account; nil if not known.
 	open map[string]workflows.OpenCount
 	jobs map[string]int

@@ -10,14 +10,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// of begins a line about an account, where it is not the only one.
-func (d *doctor) of(account string) string {
-	if len(d.clients) == 1 && account == sink.DefaultAccount {
-		return ""
-	}
-	return "account " + account + ": "
-}
-
 func (d *doctor) checkCloud(ctx context.Context, settings *program.Settings) {
 	if !d.settingsAreRight(settings) {
 		return
@@ -25,16 +17,16 @@ func (d *doctor) checkCloud(ctx context.Context, settings *program.Settings) {
 	for _, account := range slices.Sorted(maps.Keys(d.clients)) {
 		d.checkAccount(ctx, account, d.clients[account])
 	}
-	known := map[string]int{}
-	maps.Copy(known, d.jobs)
-	for account, count := range d.open {
-		if count.All > 0 {
-			known[account] += 0
-		}
+	taken := map[string]bool{} // out of the settings
+	for account := range d.jobs {
+		taken[account] = true
 	}
-	for _, account := range slices.Sorted(maps.Keys(known)) {
-		if d.clients[account] == nil {
-			d.checkTakenOut(account, known[account], d.open[account].All)
+	for account, count := range d.open {
+		taken[account] = taken[account] || count.All > 0
+	}
+	for _, account := range slices.Sorted(maps.Keys(taken)) {
+		if taken[account] && d.clients[account] == nil {
+			d.checkTakenOut(account, d.jobs[account], d.open[account].All)
 		}
 	}
 }
@@ -48,13 +40,13 @@ func (d *doctor) checkAccount(ctx context.Context, name string, cloud *webscrape
 	_, limited := webscraper.IsRateLimited(err)
 	switch {
 	case err == nil:
-		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d", d.of(name), setting, account.PageCredits)
+		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d", d.clients.of(name), setting, account.PageCredits)
 	case webscraper.IsUnauthorized(err):
-		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.of(name), setting, err)
+		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.clients.of(name), setting, err)
 	case limited: // which it may be at any time, of an account that has much to import
-		d.line("hint", "%sWeb Scraper Cloud: the account's API calls are used up for now: %v", d.of(name), err)
+		d.line("hint", "%sWeb Scraper Cloud: the account's API calls are used up for now: %v", d.clients.of(name), err)
 	default:
-		d.fix("%sWeb Scraper Cloud: %v: see WEBSCRAPER_API_BASE_URI, and whether this machine reaches it", d.of(name), err)
+		d.fix("%sWeb Scraper Cloud: %v: see WEBSCRAPER_API_BASE_URI, and whether this machine reaches it", d.clients.of(name), err)
 	}
 }
 

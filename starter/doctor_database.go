@@ -89,9 +89,9 @@ func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgr
 		d.fix("schema scrapehaul: %v", err)
 	case state.Waiting > 0 && state.Resets.After(time.Now()):
 		d.line("hint", "%simports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
-			d.of(account), state.Waiting, state.Resets.Local().Format(time.DateTime))
+			d.clients.of(account), state.Waiting, state.Resets.Local().Format(time.DateTime))
 	default:
-		d.ok("%sthe window of API calls: %s", d.of(account), window(state))
+		d.ok("%sthe window of API calls: %s", d.clients.of(account), window(state))
 	}
 }
 
