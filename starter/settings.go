@@ -151,11 +151,7 @@ func ofFilter[T any](
 					s.Problem("%s has %.60q after a semicolon: want ACCOUNT=VALUE, once for an account", name, each)
 					continue
 				}
-				value := parse(s, name, text)
-				if list, ok := any(&value).(*[]string); ok && *list == nil {
-					*list = []string{} // nil would be no other one
-				}
-				*one(&other) = &value
+				*one(&other) = new(parse(s, name, text))
 				accounts[account] = other
 			}
 			maps.DeleteFunc(accounts, func(_ string, f activities.AccountFilter) bool { return f == activities.AccountFilter{} })
@@ -193,21 +189,11 @@ func format(s *program.Settings, name, text string) string {
 }
 
 func statuses(s *program.Settings, name, text string) []string {
-	filter := listed(text)
+	filter := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, problem := range (activities.Filter{Statuses: filter}).Validate() {
 		s.Problem("%s: %v", name, problem)
 	}
 	return filter
-}
-
-// listed are the texts of a setting between its commas, without those that are empty.
-func listed(text string) (each []string) {
-	for one := range strings.SplitSeq(text, ",") {
-		if one = strings.TrimSpace(one); one != "" {
-			each = append(each, one)
-		}
-	}
-	return each
 }
 
 func number(least, most int) func(*program.Settings, string, string) int {
