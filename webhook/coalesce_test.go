@@ -292,6 +292,8 @@ func TestEachIsAnsweredInTimeWhenTemporalHangs(t *testing.T) {
 			require.Equal(t, http.StatusServiceUnavailable, n.status)
 			require.LessOrEqual(t, n.answered.Sub(n.arrived), 7500*time.Millisecond)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		for _, s := range c.sent {
 			require.Zero(t, s.durable)
 		}

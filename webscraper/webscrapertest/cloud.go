@@ -25,15 +25,16 @@ type Cloud struct {
 
 	jobIDs, sitemapIDs *ids
 
-	mu       sync.Mutex
-	accounts []*Cloud // the others
-	tokens   []string // those that are valid now
-	known    []string // and those that were
-	jobs     map[int64]*job
-	sitemaps map[int64]*sitemap
-	requests []Request
-	webhook  webhookSettings
-	faults   []*Injection
+	mu            sync.Mutex
+	accounts      []*Cloud // the others
+	tokens        []string // those that are valid now
+	known         []string // and those that were
+	jobs          map[int64]*job
+	sitemaps      map[int64]*sitemap
+	requests      []Request
+	webhookURL    string
+	webhookClient http.Client
+	faults        []*Injection
 }
 
 // New makes a Cloud without any jobs. It panics on options that make no sense. Where jobs have a [Timeline], let
@@ -44,13 +45,14 @@ func New(options Options) *Cloud {
 		options: options,
 		limit:   rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
 		// As in the service's documentation, ids start at 500 and 123.
-		jobIDs:     &ids{last: 499},
-		sitemapIDs: &ids{last: 122},
-		tokens:     options.Tokens,
-		known:      options.Tokens,
-		jobs:       make(map[int64]*job),
-		sitemaps:   make(map[int64]*sitemap),
-		webhook:    newWebhookSettings(options.WebhookURL),
+		jobIDs:        &ids{last: 499},
+		sitemapIDs:    &ids{last: 122},
+		tokens:        options.Tokens,
+		known:         options.Tokens,
+		jobs:          make(map[int64]*job),
+		sitemaps:      make(map[int64]*sitemap),
+		webhookURL:    options.WebhookURL,
+		webhookClient: http.Client{CheckRedirect: withoutRedirects},
 	}
 	c.api = c.authenticate(c.limitRate(c.routes()))
 	return c

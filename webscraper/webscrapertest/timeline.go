@@ -90,7 +90,7 @@ func (c *Cloud) takeUnannounced() map[int64]url.Values {
 	now := c.options.Clock()
 	for id, j := range c.jobs {
 		j.advance(now)
-		if j.unannounced != nil && c.webhook.url != "" && !j.deleted {
+		if j.unannounced != nil && c.webhookURL != "" && !j.deleted {
 			forms[id] = j.unannounced
 		}
 		j.unannounced = nil

@@ -34,24 +34,16 @@ func (a Attempt) failure() error {
 	return a.Err
 }
 
-type webhookSettings struct {
-	client *http.Client
-	url    string
-}
-
-func newWebhookSettings(url string) webhookSettings {
-	// A redirect is an answer: of a status of 300 or more, it is a failure.
-	return webhookSettings{url: url, client: &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
+// withoutRedirects takes a redirect for an answer: of a status of 300 or more, it is a
+// failure.
+func withoutRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // SetWebhookURL sends the notifications of jobs that end to url, which may
 // carry a secret in its query. "" sends none.
 func (c *Cloud) SetWebhookURL(url string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.webhook.url = url
+	c.webhookURL = url
 }
 
 // Finish gives a job a terminal status and sends its webhook, if there is a
@@ -65,7 +57,7 @@ func (c *Cloud) Finish(ctx context.Context, id int64, status string) error {
 		return err
 	}
 	c.mu.Lock()
-	silent := c.webhook.url == ""
+	silent := c.webhookURL == ""
 	c.mu.Unlock()
 	if silent {
 		return nil
@@ -109,10 +101,10 @@ func (c *Cloud) SendWebhook(ctx context.Context, id int64) (Delivery, error) {
 
 func (c *Cloud) deliver(ctx context.Context, id int64, form url.Values) (Delivery, error) {
 	c.mu.Lock()
-	settings := c.webhook
+	target := c.webhookURL
 	c.mu.Unlock()
 	var delivery Delivery
-	if settings.url == "" {
+	if target == "" {
 		return delivery, fmt.Errorf("send the webhook of job %d: no webhook URL is set; use Options.WebhookURL or SetWebhookURL", id)
 	}
 	for _, delay := range []time.Duration{0, c.options.WebhookFirstRetry, c.options.WebhookSecondRetry} {
@@ -121,7 +113,7 @@ func (c *Cloud) deliver(ctx context.Context, id int64, form url.Values) (Deliver
 		case <-ctx.Done():
 			return delivery, fmt.Errorf("send the webhook of job %d: %w", id, context.Cause(ctx))
 		}
-		attempt := c.post(ctx, settings, form)
+		attempt := c.post(ctx, target, form)
 		delivery.Attempts = append(delivery.Attempts, attempt)
 		c.options.Logger.Debug("webhook", "scrapingjob_id", id, "attempt", len(delivery.Attempts), "status", attempt.Status, "error", attempt.Err)
 		if delivery.Delivered = attempt.failure() == nil; delivery.Delivered {
@@ -145,16 +137,16 @@ func (j *job) form() url.Values {
 	return form
 }
 
-func (c *Cloud) post(ctx context.Context, settings webhookSettings, form url.Values) Attempt {
+func (c *Cloud) post(ctx context.Context, target string, form url.Values) Attempt {
 	timeout := c.options.WebhookTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, settings.url, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
 	if err != nil {
 		return Attempt{Err: withoutURL(err)}
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := settings.client.Do(request)
+	response, err := c.webhookClient.Do(request)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)

@@ -21,7 +21,7 @@ func TestWebhookKeepsTheServicesTimes(t *testing.T) {
 		start := time.Now()
 		var attempts []time.Duration
 		cloud := New(Options{WebhookURL: "http://importer.test/"})
-		cloud.webhook.client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		cloud.webhookClient.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 			attempts = append(attempts, time.Since(start))
 			if len(attempts) == 1 {
 				<-r.Context().Done()
