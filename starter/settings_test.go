@@ -294,7 +294,7 @@ func TestLookLeavesWhatALaterVersionHasNoted(t *testing.T) {
 	namespace := newNamespace(t)
 	c := newCurrentSettings(namespace.Name, given{}, time.Hour, discard())
 	kept := &store{temporal: namespace.Client, namespace: namespace.Name}
-	require.NoError(t, c.begin(t.Context(), kept))
+	require.NoError(t, c.look(t.Context(), kept))
 	service := namespace.Client.WorkflowService()
 	read := func() *workflowservice.DescribeScheduleResponse {
 		there, err := service.DescribeSchedule(t.Context(), &workflowservice.DescribeScheduleRequest{

@@ -99,35 +99,25 @@ const prepareAgainAfter = 5 * time.Second
 // returns early only when the namespace is another installation's.
 func (c *currentSettings) keep(ctx context.Context, temporal client.Client) error {
 	kept := &store{temporal: temporal, namespace: c.namespace, given: c.given}
-	for told := false; ; told = true {
-		err := c.begin(ctx, kept)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, errTaskQueue) {
+	pause, without := prepareAgainAfter, "The settings of imports cannot be read or written yet: retrying"
+	for told := false; ; {
+		switch err := c.look(ctx, kept); {
+		case errors.Is(err, errTaskQueue):
 			return err
+		case err == nil:
+			// Later on what was given is not the starter's to write.
+			kept.given, told = given{}, false
+			pause, without = c.lookEvery, "The settings of imports cannot be looked at: going on with those known"
+		default:
+			if c.why.Store(&err); !told && ctx.Err() == nil {
+				c.logger.Warn(without, "schedule", workflows.ReconcileScheduleID, "error", err)
+			}
+			told = true
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !told {
-			c.logger.Warn("The settings of imports cannot be read or written yet: retrying", "schedule", workflows.ReconcileScheduleID, "error", err)
-		}
-		c.why.Store(&err)
-		if !wait(ctx, prepareAgainAfter) {
+		if !wait(ctx, pause) {
 			return nil
 		}
 	}
-	// Later on what was given is not the starter's to write.
-	kept.given = given{}
-	for told := false; wait(ctx, c.lookEvery); {
-		err := c.look(ctx, kept)
-		if err != nil && !told && ctx.Err() == nil {
-			c.logger.Warn("The settings of imports cannot be looked at: going on with those known", "error", err)
-		}
-		told = err != nil
-	}
-	return nil
 }
 
 func wait(ctx context.Context, d time.Duration) bool {
@@ -139,12 +129,15 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// begin writes what was given.
-func (c *currentSettings) begin(ctx context.Context, kept *store) error {
+// look writes what was given, and takes what another has changed, and whether the
+// namespace has the search attributes now, which somebody may have registered elsewhere
+// than with setup. A schedule that was removed is put up again as it was.
+func (c *currentSettings) look(ctx context.Context, kept *store) error {
 	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
 	if _, unreachable := errors.AsType[*serviceerror.Unavailable](unknown); unreachable || errors.Is(unknown, context.DeadlineExceeded) {
 		return unknown
 	}
+	kept.missingAttributes = nil
 	if unknown == nil {
 		kept.missingAttributes = &missing
 	}
@@ -152,41 +145,26 @@ func (c *currentSettings) begin(ctx context.Context, kept *store) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case unknown != nil:
+	now := kept.written.Settings
+	used := c.latest.Swap(&now)
+	switch first := used == nil; {
+	case first && unknown != nil:
 		c.logger.Warn("It is not known whether the namespace has the search attributes of imports: going on as the schedule says",
-			"namespace", c.namespace, "used", kept.written.Settings.SearchAttributes, "error", unknown)
-	case len(missing) > 0:
+			"namespace", c.namespace, "used", now.SearchAttributes, "error", unknown)
+	case first && len(missing) > 0:
 		c.logger.Info("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup",
 			"namespace", c.namespace, "missing", missing)
+	case !first && (now.SearchAttributes != used.SearchAttributes || now.AccountAttribute != used.AccountAttribute):
+		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
 	}
 	for _, each := range changes {
 		c.logger.Info("Setting changed for all starters", "name", each.name, "old", each.from, "new", each.to)
 	}
-	if kept.written.Every > 0 {
-		c.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", kept.written.Every.String())
-	}
-	c.latest.Store(new(kept.written.Settings))
-	close(c.known)
-	return nil
-}
-
-// look takes what another has changed, and whether the namespace has the search
-// attributes now, which somebody may have registered elsewhere than with setup. A
-// schedule that was removed is put up again as it was.
-func (c *currentSettings) look(ctx context.Context, kept *store) error {
-	missing, unknown := workflows.MissingSearchAttributes(ctx, kept.temporal, c.namespace)
-	kept.missingAttributes = nil
-	if unknown == nil {
-		kept.missingAttributes = &missing
-	}
-	used := kept.written.Settings
-	if _, err := kept.write(ctx); err != nil {
-		return err
-	}
-	c.latest.Store(new(kept.written.Settings))
-	if now := kept.written.Settings; now.SearchAttributes != used.SearchAttributes || now.AccountAttribute != used.AccountAttribute {
-		c.logger.Info("The search attributes of imports have changed in the namespace", "namespace", c.namespace, "missing", missing)
+	if used == nil {
+		if kept.written.Every > 0 {
+			c.logger.Info("Reconciliation scheduled", "schedule", workflows.ReconcileScheduleID, "every", kept.written.Every.String())
+		}
+		close(c.known)
 	}
 	return nil
 }
