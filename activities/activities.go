@@ -82,12 +82,9 @@ func (a *Activities) ListAccounts(context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(a.Accounts)), nil
 }
 
-// isNamed reports whether it is another account than the default one.
-func isNamed(account string) bool { return cmp.Or(account, sink.DefaultAccount) != sink.DefaultAccount }
-
 // tokenSetting is the setting of the workers that has the account's API token.
 func tokenSetting(account string) string {
-	if isNamed(account) {
+	if sink.IsNamed(account) {
 		return "WEBSCRAPER_API_TOKENS (or its file)"
 	}
 	return "WEBSCRAPER_API_TOKEN"

@@ -192,7 +192,7 @@ func advice(kind string, err error) string {
 	case kind == ErrorTokenRefused:
 		of, _ := errors.AsType[accountError](err)
 		name := ""
-		if isNamed(of.account) {
+		if sink.IsNamed(of.account) {
 			name = fmt.Sprintf(" of account %q", of.account)
 		}
 		return "Web Scraper Cloud refuses the API token" + name + ", put " + tokenSetting(of.account) + " of the workers right: "

@@ -23,10 +23,10 @@ const (
 )
 
 func accountPrefix(account string) string {
-	if account == "" || account == sink.DefaultAccount {
-		return jobs
+	if sink.IsNamed(account) {
+		return accounts + account + "/" + jobs
 	}
-	return accounts + account + "/" + jobs
+	return jobs
 }
 
 func jobPrefix(account string, scrapingJobID int64) string {

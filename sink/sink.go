@@ -231,14 +231,17 @@ type ScrapingJob struct {
 // DefaultAccount is the name of the account where none is named.
 const DefaultAccount = "default"
 
+// IsNamed reports whether it is known to be another account than the default one.
+func IsNamed(account string) bool { return account != "" && account != DefaultAccount }
+
 // QualifiedSitemap is a sitemap's name among those of all accounts, "acme:my-sitemap", and
 // the plain name where the account is the default one. No sitemap of Web Scraper Cloud has a
 // colon in its name.
 func QualifiedSitemap(account, name string) string {
-	if account == "" || account == DefaultAccount {
-		return name
+	if IsNamed(account) {
+		return account + ":" + name
 	}
-	return account + ":" + name
+	return name
 }
 
 // SameContent reports whether the job has not run again in between. Its names may

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -83,7 +84,7 @@ func (w *importScrapingJob) details(note string) string {
 	text.WriteString("\n")
 	table := rows{&text}
 	table.begin()
-	if isNamed(w.account) {
+	if sink.IsNamed(w.account) {
 		table.add("account", w.account)
 	}
 	if w.job.SitemapName != "" {

@@ -23,9 +23,6 @@ const attentionMemo = "needs_attention"
 // accountMemo is the field of the memo that holds the account, unless it is the default one.
 const accountMemo = "account"
 
-// isNamed reports whether it is known to be another account than the default one.
-func isNamed(account string) bool { return account != "" && account != sink.DefaultAccount }
-
 // noteAttention has Temporal list the import among those that need attention
 // because of the problem, or no longer when it is nil.
 func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
@@ -34,7 +31,7 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 		kind = problemKind(problem)
 	}
 	memo := map[string]any{attentionMemo: kind}
-	if isNamed(w.account) {
+	if sink.IsNamed(w.account) {
 		memo[accountMemo] = w.account
 	}
 	if err := workflow.UpsertMemo(ctx, memo); err != nil {

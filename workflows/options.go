@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // maxBeginnings bounds how often an import begins again because a worker, its
@@ -54,7 +55,7 @@ func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bo
 // turns is the priority of what is an account's: accounts take turns, where Temporal has
 // fairness enabled. All tasks of a workflow, and of its children, inherit it.
 func turns(account string) (priority temporal.Priority) {
-	if isNamed(account) {
+	if sink.IsNamed(account) {
 		priority.FairnessKey = account
 	}
 	return priority

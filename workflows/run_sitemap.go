@@ -314,7 +314,7 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 	if r.settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(r.settings.searchAttributes(Notification{Account: r.in.Account}, StepScrape)...)
 	}
-	if isNamed(r.in.Account) {
+	if sink.IsNamed(r.in.Account) {
 		options.Memo = map[string]any{accountMemo: r.in.Account}
 	}
 	outlives, _ := workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the import
@@ -382,7 +382,7 @@ func (r *sitemapRun) show(ctx workflow.Context, state, note string) {
 	table := rows{&text}
 	fmt.Fprintf(&text, "**%s**%s\n", state, escape(note))
 	table.begin()
-	if isNamed(r.in.Account) {
+	if sink.IsNamed(r.in.Account) {
 		table.add("account", r.in.Account)
 	}
 	table.add("sitemap", strconv.FormatInt(r.in.SitemapID, 10))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scrapehaul/scrapehaul/sink"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
@@ -67,7 +68,7 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 	if len(name) > maxSummary { // Temporal takes no longer IDs
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 	}
-	if isNamed(in.Account) {
+	if sink.IsNamed(in.Account) {
 		name = in.Account + "-" + name
 	}
 	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
@@ -100,7 +101,7 @@ func signalWithStart(
 	if settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(settings.searchAttributes(job, StepImport)...)
 	}
-	if isNamed(job.Account) {
+	if sink.IsNamed(job.Account) {
 		options.Memo = map[string]any{accountMemo: job.Account}
 	}
 	begun := time.Now()

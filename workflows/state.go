@@ -370,7 +370,7 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 		return w.end(NotFound, reason)
 	}
 	reason := "Web Scraper Cloud does not know this job"
-	if isNamed(w.account) {
+	if sink.IsNamed(w.account) {
 		reason += " in account " + w.account + ": is it another account's, whose webhook has this one's URL?"
 	}
 	return w.end(NotFound, reason)
