@@ -65,27 +65,20 @@ func (s *slots) await(ctx context.Context, turn func() bool) error {
 
 func (s *slots) release() { s.change(func() { s.free++ }) }
 
-// takeForDownload waits for a slot, or for ctx to end.
-func (s *slots) takeForDownload(ctx context.Context) (release func(), err error) {
-	return s.take(ctx, queueOfDownloads)
-}
-
-// takeForImport waits for a slot, or for ctx to end.
-func (s *slots) takeForImport(ctx context.Context) (release func(), err error) {
-	return s.take(ctx, queueOfImports)
-}
+// takeForDownload and takeForImport wait for a slot, or for ctx to end.
+func (s *slots) takeForDownload(ctx context.Context) (func(), error) { return s.take(ctx, queueOfDownloads) }
+func (s *slots) takeForImport(ctx context.Context) (func(), error)   { return s.take(ctx, queueOfImports) }
 
 func (s *slots) take(ctx context.Context, in int) (release func(), err error) {
 	me := new(int)
 	s.change(func() { s.queues[in] = append(s.queues[in], me) })
 	defer s.change(func() { s.queues[in] = slices.DeleteFunc(s.queues[in], func(each *int) bool { return each == me }) })
 	return s.release, s.await(ctx, func() bool {
-		first := slices.Concat(s.queues[:]...)[0] == me
-		if first && s.free > 0 {
+		mine := s.free > 0 && slices.Concat(s.queues[:]...)[0] == me
+		if mine {
 			s.free--
-			return true
 		}
-		return false
+		return mine
 	})
 }
 

@@ -311,12 +311,7 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 	options := workflow.ChildWorkflowOptions{
 		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in), Priority: turns(r.in.Account),
 	}
-	if r.settings.SearchAttributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(r.settings.searchAttributes(Notification{Account: r.in.Account}, StepScrape)...)
-	}
-	if sink.IsNamed(r.in.Account) {
-		options.Memo = map[string]any{accountMemo: r.in.Account}
-	}
+	options.TypedSearchAttributes, options.Memo = r.settings.listedAs(Notification{Account: r.in.Account}, StepScrape)
 	outlives, _ := workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the import
 	for {
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(outlives, options), ImportScrapingJobName,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/scrapehaul/scrapehaul/sink"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
@@ -66,6 +67,17 @@ func (s Settings) searchAttributes(job Notification, state Step) []temporal.Sear
 		}
 	}
 	return updates
+}
+
+// listedAs is what Temporal's list of workflows has of an import from its start on.
+func (s Settings) listedAs(job Notification, state Step) (attributes temporal.SearchAttributes, memo map[string]any) {
+	if s.SearchAttributes {
+		attributes = temporal.NewSearchAttributes(s.searchAttributes(job, state)...)
+	}
+	if sink.IsNamed(job.Account) {
+		memo = map[string]any{accountMemo: job.Account}
+	}
+	return attributes, memo
 }
 
 // maxKeyword keeps values within what databases of Temporal's visibility store

@@ -16,7 +16,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 )
 
 // Client is the part of a Temporal client that reaches a workflow, whether it
@@ -98,12 +97,7 @@ func signalWithStart(
 		StaticSummary: truncate(summary, maxSummary),
 		Priority:      turns(job.Account),
 	}
-	if settings.SearchAttributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(settings.searchAttributes(job, StepImport)...)
-	}
-	if sink.IsNamed(job.Account) {
-		options.Memo = map[string]any{accountMemo: job.Account}
-	}
+	options.TypedSearchAttributes, options.Memo = settings.listedAs(job, StepImport)
 	begun := time.Now()
 	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
 		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Account: job.Account, Settings: settings})
