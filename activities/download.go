@@ -208,12 +208,8 @@ func (a *Activities) lookAndDownload(
 		result.Interrupted = &Interruption{Reason: "the attempt that had begun it was not heard of any more", Progress: earlier}
 		return result, nil
 	}
-	in.Account = of.name
 	if !described.Found && in.IfDue.Again {
-		if result, err = a.restore(ctx, in, result); result.Archived != nil {
-			result.Archived.Account = of.name
-		}
-		return result, err
+		return a.restore(ctx, in, result)
 	}
 	if !described.Due(in.IfDue.Again) {
 		return result, nil

@@ -165,7 +165,7 @@ func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for kind, effect := range map[string]webscrapertest.Effect{
 		activities.ErrorTokenRefused: webscrapertest.FailWith(401),
-		activities.ErrorJobGone:        webscrapertest.FailWith(404),
+		activities.ErrorJobGone:      webscrapertest.FailWith(404),
 	} {
 		a := newAttempts(t)
 		a.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Effect: effect})

@@ -66,8 +66,12 @@ func (s *slots) await(ctx context.Context, turn func() bool) error {
 func (s *slots) release() { s.change(func() { s.free++ }) }
 
 // takeForDownload and takeForImport wait for a slot, or for ctx to end.
-func (s *slots) takeForDownload(ctx context.Context) (func(), error) { return s.take(ctx, queueOfDownloads) }
-func (s *slots) takeForImport(ctx context.Context) (func(), error)   { return s.take(ctx, queueOfImports) }
+func (s *slots) takeForDownload(ctx context.Context) (func(), error) {
+	return s.take(ctx, queueOfDownloads)
+}
+func (s *slots) takeForImport(ctx context.Context) (func(), error) {
+	return s.take(ctx, queueOfImports)
+}
 
 func (s *slots) take(ctx context.Context, in int) (release func(), err error) {
 	me := new(int)

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -71,10 +72,7 @@ type Mapping struct {
 // Sitemaps names the sitemap, or what the names of several begin with: "acme:books" or
 // "acme:shop-*", without the account if it is the default one.
 func (m *Mapping) Sitemaps() string {
-	if m.Sitemap == "" {
-		return sink.QualifiedSitemap(m.Account, m.SitemapPrefix+"*")
-	}
-	return sink.QualifiedSitemap(m.Account, m.Sitemap)
+	return sink.QualifiedSitemap(m.Account, cmp.Or(m.Sitemap, m.SitemapPrefix+"*"))
 }
 
 // Table is the name of a table.

@@ -157,10 +157,7 @@ func (r *reader) mapping(node *yaml.Node) {
 
 func (r *reader) account(node *yaml.Node) string {
 	account := r.filled(node, "account")
-	if account == "" {
-		return ""
-	}
-	if err := validate.Account("the mapping", account); err != nil {
+	if err := validate.Account("the mapping", account); account != "" && err != nil {
 		r.problem(node.Line, "%v", err)
 	}
 	return account

@@ -153,20 +153,12 @@ func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem stri
 
 // definition adds what the view has not at its end, as CREATE OR REPLACE VIEW wants.
 func (v *sitemapView) definition(present []string) string {
-	var names []string
-	value := map[string]string{}
-	add := func(name, of string) {
-		names = append(names, name)
-		value[name] = of
+	names, value := slices.Concat(ofRecord, v.FactNames[:len(facts)], v.ColumnNames), map[string]string{}
+	for i, name := range slices.Concat(ofRecord, facts) {
+		value[names[i]] = name
 	}
-	for _, name := range ofRecord {
-		add(name, name)
-	}
-	for i, fact := range facts {
-		add(v.FactNames[i], fact)
-	}
-	for i, name := range v.ColumnNames {
-		add(name, valueOf(v.Columns[i]))
+	for i, column := range v.Columns {
+		value[v.ColumnNames[i]] = valueOf(column)
 	}
 	place := map[string]int{}
 	for i, name := range present {

@@ -77,10 +77,8 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
 	}
 	parsed, problems := in.Settings.parse()
-	if in.Account != "" {
-		if err := validate.Account("account", in.Account); err != nil {
-			problems = append(problems, err)
-		}
+	if err := validate.Account("account", in.Account); in.Account != "" && err != nil {
+		problems = append(problems, err)
 	}
 	if len(problems) > 0 {
 		return nil, invalidInput(errors.Join(problems...))
