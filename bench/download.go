@@ -45,11 +45,8 @@ func measureDownload(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	contenders := []contender{
-		{name: "ours", title: "ours: the activity DownloadScrapingJob, hashed", run: p.ours},
-		{name: "curl", title: "curl --output", run: p.runCurl},
-	}
-	for i := range contenders {
-		contenders[i].run = p.checked(contenders[i].run)
+		{name: "ours", title: "ours: the activity DownloadScrapingJob, hashed", run: p.checked(p.ours)},
+		{name: "curl", title: "curl --output", run: p.checked(p.runCurl)},
 	}
 	seconds, err := p.compare(ctx, contenders)
 	if err != nil {

@@ -248,13 +248,8 @@ func shown(raw []byte) string {
 }
 
 func shortened(text string) string {
-	const most = 60 // characters
-	characters := 0
-	for i := range text {
-		if characters == most {
-			return text[:i] + "…"
-		}
-		characters++
+	if short := fmt.Sprintf("%.60s", text); short != text {
+		return short + "…"
 	}
 	return text
 }

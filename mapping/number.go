@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"errors"
+	"math"
 	"strconv"
 )
 
@@ -70,44 +71,31 @@ func cutDigits(text []byte) (digits, rest []byte) {
 	return text, nil
 }
 
-// significant returns the digits of the whole part without zeros before them,
-// or, when that is 0, those of the fraction, and how many digits before the point
-// the first of them is; negative when zeros stand between.
-func (d decimal) significant() (first []byte, before int) {
-	if first = bytes.TrimLeft(d.whole, "0"); len(first) > 0 {
-		return first, len(first) + d.exponent
-	}
-	first = bytes.TrimLeft(d.fraction, "0")
-	return first, d.exponent - (len(d.fraction) - len(first))
-}
-
 // appendInteger appends the number as an integer of 64 bits.
 func (d decimal) appendInteger(to []byte) ([]byte, error) {
-	first, before := d.significant()
-	if len(first) > 0 && before > 19 {
+	digits := bytes.TrimLeft(append(append(to, d.whole...), d.fraction...)[len(to):], "0")
+	before := len(digits) - len(d.fraction) + d.exponent // the point
+	digits = bytes.TrimRight(digits, "0")
+	switch {
+	case len(digits) == 0:
+		return append(to, '0'), nil
+	case before > 19:
 		return to, errIntegerTooLarge
+	case before < len(digits):
+		return to, errNotWhole
 	}
-	begin := len(to)
-	if d.negative {
-		to = append(to, '-')
-	}
-	to = append(to, '0')
-	left := len(d.whole) + d.exponent // of the digits before the point
-	for _, digits := range [][]byte{d.whole, d.fraction} {
-		for _, c := range digits {
-			if left--; left >= 0 {
-				to = append(to, c)
-			} else if c != '0' {
-				return to[:begin], errNotWhole
-			}
+	var n uint64 // has room for 19 digits
+	for i := range before {
+		n *= 10
+		if i < len(digits) {
+			n += uint64(digits[i] - '0')
 		}
 	}
-	for ; left > 0 && len(first) > 0; left-- {
-		to = append(to, '0')
+	switch {
+	case d.negative && n <= -math.MinInt64:
+		return strconv.AppendInt(to, -int64(n), 10), nil
+	case !d.negative && n <= math.MaxInt64:
+		return strconv.AppendUint(to, n, 10), nil
 	}
-	n, err := strconv.ParseInt(string(to[begin:]), 10, 64)
-	if err != nil {
-		return to[:begin], errIntegerTooLarge
-	}
-	return strconv.AppendInt(to[:begin], n, 10), nil
+	return to, errIntegerTooLarge
 }

@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -26,15 +27,7 @@ func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 // takeSignals notes what the signals that have arrived ask for. Those of people and
 // of the cloud set the deadline of a question anew.
 func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
-	for {
-		var notification converter.RawValue // which any input is
-		if !w.signals[NotificationSignal].ReceiveAsync(&notification) {
-			break
-		}
-		said, ok := readNotification(notification)
-		if w.refuses(ctx, said.Account) {
-			continue
-		}
+	for said, ok := range w.said(ctx, NotificationSignal) {
 		if ok {
 			w.hear(said.SitemapName, said.Status, 0)
 		}
@@ -47,14 +40,7 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 			w.asked.EndedAt = workflow.Now(ctx)
 		}
 	}
-	for {
-		var reimporting converter.RawValue
-		if !w.signals[ReimportSignal].ReceiveAsync(&reimporting) {
-			break
-		}
-		if said, _ := readNotification(reimporting); w.refuses(ctx, said.Account) {
-			continue
-		}
+	for range w.said(ctx, ReimportSignal) {
 		w.asked.Request, w.asked.ByHand, w.question.deadline = max(w.asked.Request, reimport), true, time.Time{}
 	}
 	w.takeWatchers(ctx)
@@ -81,11 +67,22 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	}
 }
 
-// readNotification is what a signal says of the job: one that was sent by hand may say
-// anything.
-func readNotification(input converter.RawValue) (said Notification, ok bool) {
-	ok = input.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(input.Payload(), &said) == nil
-	return said, ok
+// said yields what signals of that name that have arrived say of the job, but for another
+// account's: ok is false for one that was sent by hand and says something else.
+func (w *importScrapingJob) said(ctx workflow.Context, signal string) iter.Seq2[Notification, bool] {
+	return func(yield func(said Notification, ok bool) bool) {
+		for {
+			var input converter.RawValue // which any input is
+			if !w.signals[signal].ReceiveAsync(&input) {
+				return
+			}
+			var said Notification
+			ok := input.Payload() != nil && converter.GetDefaultDataConverter().FromPayload(input.Payload(), &said) == nil
+			if !w.refuses(ctx, said.Account) && !yield(said, ok) {
+				return
+			}
+		}
+	}
 }
 
 // refuses reports whether a signal is about the job of another account, and if so has that
