@@ -73,13 +73,12 @@ func (s *batchSource) take(ctx context.Context) (batch *importBatch, of turn) {
 		return nil, turn{}
 	}
 	next, err := s.next(ctx)
-	if next == nil || err != nil {
-		s.err, s.done = err, true
-		return nil, turn{}
-	}
 	batch, ok := next.(*importBatch)
-	if !ok {
-		s.err, s.done = fmt.Errorf("the batch is a %T: take it from NewBatch", next), true
+	if err == nil && next != nil && !ok {
+		err = fmt.Errorf("the batch is a %T: take it from NewBatch", next)
+	}
+	if err != nil || next == nil {
+		s.err, s.done = err, true
 		return nil, turn{}
 	}
 	of = turn{s.last, make(chan struct{})}
@@ -166,17 +165,12 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 			return err
 		}
 		mark := i.Mark()
-		next = sink.Mark{
-			Bytes:            batch.end,
-			LastRecordNumber: batch.lastRecordNumber,
-			Counts: sink.Counts{
-				Records:  mark.Records + int64(len(batch.records)-len(refused)),
-				Rejected: mark.Rejected + int64(len(rejects)),
-				Skipped:  mark.Skipped + int64(len(batch.skips)),
-				Unmapped: mark.Unmapped + int64(len(unmapped)),
-				Cut:      mark.Cut,
-			},
-		}
+		next = mark
+		next.Bytes, next.LastRecordNumber = batch.end, batch.lastRecordNumber
+		next.Records += int64(len(batch.records) - len(refused))
+		next.Rejected += int64(len(rejects))
+		next.Skipped += int64(len(batch.skips))
+		next.Unmapped += int64(len(unmapped))
 		for _, each := range rejects {
 			if each.cut {
 				next.Cut++

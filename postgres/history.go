@@ -59,9 +59,8 @@ ORDER BY import.import_id DESC LIMIT $3`
 
 // History returns a page of the imports of one job or of all, the one that began
 // last first.
-func (s *Store) History(ctx context.Context, query HistoryQuery) ([]PastImport, error) {
-	var imports []PastImport
-	err := s.db.SelectContext(ctx, &imports, selectHistory, query.Before, query.ScrapingJobID, query.Limit)
+func (s *Store) History(ctx context.Context, query HistoryQuery) (imports []PastImport, err error) {
+	err = s.db.SelectContext(ctx, &imports, selectHistory, query.Before, query.ScrapingJobID, query.Limit)
 	return imports, doing(err, "reading the history of imports")
 }
 
@@ -104,8 +103,7 @@ ORDER BY record_number LIMIT $2`
 
 // Rejected returns the first records of an import, by their numbers, that were
 // rejected or left unmapped, each with at most beginning bytes of its content; see [PastImport.KeepsRejected].
-func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) ([]RejectedRecord, error) {
-	var records []RejectedRecord
-	err := s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning)
+func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) (records []RejectedRecord, err error) {
+	err = s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning)
 	return records, doing(err, "reading the rejected records of import %d", importID)
 }

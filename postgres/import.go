@@ -103,9 +103,8 @@ SELECT min(record_number) AS record_number, reason FROM (
 GROUP BY reason ORDER BY record_number LIMIT $2`
 
 // Reasons returns why records were rejected or left unmapped; see [sink.Import].
-func (i *attempt) Reasons(ctx context.Context, limit int) ([]sink.Reason, error) {
-	var reasons []sink.Reason
-	err := i.store.db.SelectContext(ctx, &reasons, selectReasons, i.id, limit)
+func (i *attempt) Reasons(ctx context.Context, limit int) (reasons []sink.Reason, err error) {
+	err = i.store.db.SelectContext(ctx, &reasons, selectReasons, i.id, limit)
 	return reasons, doing(err, "reading why records of import %d were rejected", i.id)
 }
 
@@ -279,7 +278,6 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	}
 	var problems []string
 	if i.mapped != nil {
-		var err error
 		if problems, err = i.publishRows(ctx, tx); err != nil {
 			return i.mapped.failed(err)
 		}

@@ -16,9 +16,8 @@ WHERE state = 'importing'
 ORDER BY import_id`
 
 // UnfinishedImports returns all unfinished imports, the oldest first.
-func (s *Store) UnfinishedImports(ctx context.Context) ([]sink.UnfinishedImport, error) {
-	var imports []sink.UnfinishedImport
-	err := s.db.SelectContext(ctx, &imports, selectUnfinishedImports)
+func (s *Store) UnfinishedImports(ctx context.Context) (imports []sink.UnfinishedImport, err error) {
+	err = s.db.SelectContext(ctx, &imports, selectUnfinishedImports)
 	return imports, doing(err, "listing the unfinished imports")
 }
 
@@ -57,9 +56,8 @@ ORDER BY scrapingjob_id`
 
 // JobsWithUnneededRecords returns the IDs of the scraping jobs for which
 // [Store.RemoveUnneeded] has something to do, in ascending order.
-func (s *Store) JobsWithUnneededRecords(ctx context.Context) ([]int64, error) {
-	var scrapingJobIDs []int64
-	err := s.db.SelectContext(ctx, &scrapingJobIDs, selectJobsWithUnneeded)
+func (s *Store) JobsWithUnneededRecords(ctx context.Context) (scrapingJobIDs []int64, err error) {
+	err = s.db.SelectContext(ctx, &scrapingJobIDs, selectJobsWithUnneeded)
 	return scrapingJobIDs, doing(err, "listing the scraping jobs with unneeded records")
 }
 

@@ -51,7 +51,7 @@ const insertView = `INSERT INTO scrapehaul.sitemap_views (account, sitemap_name,
 
 const updateView = `
 UPDATE scrapehaul.sitemap_views
-SET columns = $3, column_names = $4, fact_names = $5, in_view = $6, problem = nullif($7, ''),
+SET columns = coalesce($3::text[], '{}'), column_names = coalesce($4::text[], '{}'), fact_names = $5, in_view = $6, problem = nullif($7, ''),
     refreshed_at = CASE WHEN $7 = '' THEN now() ELSE refreshed_at END
 WHERE account = $1 AND sitemap_name = $2`
 
@@ -83,9 +83,7 @@ func refreshView(ctx context.Context, tx transaction, account, sitemapName strin
 
 // findView locks the sitemap's row, after making it if there is none.
 func findView(ctx context.Context, tx transaction, account, sitemapName string) (*sitemapView, error) {
-	view := &sitemapView{
-		Account: account, SitemapName: sitemapName, Columns: pq.StringArray{}, ColumnNames: pq.StringArray{}, FactNames: pq.StringArray{}, // nil is NULL
-	}
+	view := &sitemapView{Account: account, SitemapName: sitemapName}
 	err := tx.GetContext(ctx, view, lockView, account, sitemapName)
 	if errors.Is(err, sql.ErrNoRows) {
 		if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err == nil {

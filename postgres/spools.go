@@ -35,11 +35,10 @@ SELECT task_queue FROM awaited ORDER BY name`
 // from then on [Store.RegisterSpool] is awaited. A spool for which it has been
 // awaited for over a day is forgotten first, because its worker is gone; time in
 // which nobody asks does not count.
-func (s *Store) SpoolTaskQueues(ctx context.Context, prefix string) ([]string, error) {
+func (s *Store) SpoolTaskQueues(ctx context.Context, prefix string) (taskQueues []string, err error) {
 	if _, err := s.exec(ctx, forgetSpools); err != nil {
 		return nil, fmt.Errorf("forgetting the spools of workers that are gone: %w", err)
 	}
-	var taskQueues []string
-	err := s.inTx(ctx, func(tx transaction) error { return tx.SelectContext(ctx, &taskQueues, awaitSpools, prefix) })
+	err = s.inTx(ctx, func(tx transaction) error { return tx.SelectContext(ctx, &taskQueues, awaitSpools, prefix) })
 	return taskQueues, doing(err, "listing the spools")
 }

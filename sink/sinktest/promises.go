@@ -340,12 +340,11 @@ func keepsTheJob(c *check) {
 	if _, ok := c.published(); ok {
 		c.errorf("a job that was never imported has a published import")
 	}
-	last, err := c.sink.LastOfSitemap(c.ctx, c.request(1, 1).Job.Account, c.request(1, 1).Job.SitemapName)
-	c.must("asking for the last job of a sitemap", err)
-	if last != nil {
+	request := c.request(1, 10)
+	if c.last(request.Job.Account) != nil {
 		c.errorf("a sitemap that was never imported has a last job")
 	}
-	attempt := c.publish(1, 10)
+	attempt := c.imports(request)
 	published, ok := c.published()
 	c.equal("PublishedImports has it", ok, true)
 	if published.CloudDeletedAt != nil || time.Since(published.PublishedAt).Abs() > time.Hour {
@@ -353,24 +352,17 @@ func keepsTheJob(c *check) {
 	}
 	at := published.PublishedAt
 	published.PublishedAt = time.Time{}
-	request := c.request(1, 10)
 	c.equal("the published import", published, sink.PublishedImport{
 		ScrapingJob: request.Job, Counts: sink.Counts{Records: 10}, ImportID: attempt.ID(), Bytes: request.Bytes, SHA256: request.SHA256,
 	})
-	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.Account, request.Job.SitemapName)
-	c.must("asking for the last job of a sitemap", err)
-	if last == nil || last.ScrapingJobID != c.job || last.Records != 10 || !last.PublishedAt.Equal(at) {
+	if last := c.last(request.Job.Account); last == nil || last.ScrapingJobID != c.job || last.Records != 10 || !last.PublishedAt.Equal(at) {
 		c.errorf("the last job of the sitemap is %+v, want job %d with 10 records", last, c.job)
 	}
 	theirs := request // another account's sitemap of that name
 	theirs.Job.ScrapingJobID, theirs.Job.Account = 60, "globex"
-	other := c.begin(theirs)
-	c.must("committing", commit(c.ctx, other, batch(other, 1, 1, 10)))
-	c.must("publishing", other.Publish(c.ctx, func() {}))
+	c.imports(theirs)
 	for account, want := range map[string]int64{request.Job.Account: c.job, "globex": 60} {
-		last, err := c.sink.LastOfSitemap(c.ctx, account, request.Job.SitemapName)
-		c.must("asking for the last job of a sitemap", err)
-		if last == nil || last.ScrapingJobID != want || last.Account != account {
+		if last := c.last(account); last == nil || last.ScrapingJobID != want || last.Account != account {
 			c.errorf("the last job of account %q's sitemap is %+v, want job %d", account, last, want)
 		}
 	}
@@ -390,17 +382,13 @@ func keepsTheJob(c *check) {
 	// sitemap's last one.
 	stopped := c.request(2, 10)
 	stopped.Job.Status, stopped.CloudDeletedAt = "stopped", deleted.CloudDeletedAt
-	again := c.begin(stopped)
-	c.must("committing", commit(c.ctx, again, batch(again, 2, 1, 10)))
-	c.must("publishing", again.Publish(c.ctx, func() {}))
+	c.imports(stopped)
 	restored, _ := c.published()
 	if restored.CloudDeletedAt == nil || !restored.CloudDeletedAt.Equal(*deleted.CloudDeletedAt) {
 		c.errorf("the deletion of an import's job is noted as %v, want %v", restored.CloudDeletedAt, deleted.CloudDeletedAt)
 	}
 	c.equal("the job's status", restored.Status, "stopped")
-	last, err = c.sink.LastOfSitemap(c.ctx, request.Job.Account, request.Job.SitemapName)
-	c.must("asking for the last job of a sitemap", err)
-	if last != nil {
+	if last := c.last(request.Job.Account); last != nil {
 		c.errorf("the last finished job of a sitemap is a %s one", last.Status)
 	}
 }

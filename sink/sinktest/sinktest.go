@@ -133,10 +133,21 @@ func commit(ctx context.Context, attempt sink.Import, batches ...sink.Batch) err
 
 // publish imports and publishes so many records.
 func (c *check) publish(pass int, records int64) sink.Import {
-	attempt := c.begin(c.request(pass, records))
+	return c.imports(c.request(pass, records))
+}
+
+func (c *check) imports(request sink.ImportRequest) sink.Import {
+	attempt, pass, records := c.begin(request), request.Pass, request.Bytes/10
 	c.must("committing", commit(c.ctx, attempt, batch(attempt, pass, 1, records/2), batch(attempt, pass, records/2+1, records)))
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
 	return attempt
+}
+
+// last is the last job of an account's sitemap with the name of the check's.
+func (c *check) last(account string) *sink.PublishedImport {
+	last, err := c.sink.LastOfSitemap(c.ctx, account, c.request(1, 1).Job.SitemapName)
+	c.must("asking for the last job of a sitemap", err)
+	return last
 }
 
 // sees compares what readers see with the records 1 to n of a pass.
