@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/scrapehaul/scrapehaul/archive"
-	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // archiveError marks an error of the archive: a broken connection does not say
@@ -61,17 +59,13 @@ func (a *Activities) putIntoArchive(ctx context.Context, in ImportRecordsInput, 
 	if err != nil || same {
 		return err
 	}
-	job, err := json.Marshal(in.Job)
-	if err != nil {
-		return err
-	}
 	file, err := a.openSpoolFile(in)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	return a.Archive.Put(ctx, archive.File{
-		Account: in.Job.Account, ScrapingJobID: in.Job.ScrapingJobID, RequestedAt: in.RequestedAt, Bytes: in.Bytes, SHA256: in.SHA256, Format: in.Format, Job: job,
+		Account: in.Job.Account, ScrapingJobID: in.Job.ScrapingJobID, RequestedAt: in.RequestedAt, Bytes: in.Bytes, SHA256: in.SHA256, Format: in.Format, Job: in.Job,
 	}, &countingReader{Reader: file, ctx: ctx, read: read})
 }
 
@@ -86,12 +80,7 @@ func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool,
 		return false, err
 	}
 	defer content.Close()
-	var job sink.ScrapingJob
-	if err := json.Unmarshal(latest.Job, &job); err != nil {
-		return false, nil //nolint:nilerr // as good as corrupt
-	}
-	job.Account = in.Job.Account // of before there were accounts it has none
-	return latest.SHA256 == in.SHA256 && job == in.Job, nil
+	return latest.SHA256 == in.SHA256 && latest.Job == in.Job, nil
 }
 
 // unarchived says whether the file of the job's published import ought to be in
@@ -138,8 +127,7 @@ func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobIn
 		return nil
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
-	var job sink.ScrapingJob
-	if err := json.Unmarshal(latest.Job, &job); err != nil || job.ScrapingJobID != in.ScrapingJobID {
+	if latest.Job.ScrapingJobID != in.ScrapingJobID {
 		return archiveError{fmt.Errorf("%w: the newest file of scraping job %d has the job object of another job", archive.ErrCorrupt, in.ScrapingJobID)}
 	}
 	if err := a.Spool.checkFree(latest.Bytes); err != nil {
@@ -161,8 +149,7 @@ func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobIn
 		return err
 	}
 	result.Bytes, result.SHA256, result.Format = latest.Bytes, latest.SHA256, latest.Format
-	job.Account = result.Described.Account // of before there were accounts it has none
-	result.Archived = &job
+	result.Archived = &latest.Job
 	return nil
 }
 

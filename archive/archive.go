@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"gocloud.dev/blob"
 )
 
@@ -39,7 +39,7 @@ type File struct {
 	// Format is "csv", or "" for JSON Lines.
 	Format string `json:"format,omitempty"`
 	// Job is the job object that the file belongs to, as the caller of Put has it.
-	Job json.RawMessage `json:"job"`
+	Job sink.ScrapingJob `json:"job"`
 }
 
 // Archive keeps files in a bucket. Its methods are safe for concurrent use. No

@@ -87,6 +87,7 @@ func (a *Archive) OpenLatest(ctx context.Context, account string, scrapingJobID 
 	if of := r.file; of.ScrapingJobID != scrapingJobID || accountPrefix(of.Account) != accountPrefix(account) {
 		return File{}, nil, errors.Join(r.failed(fmt.Errorf("it is of scraping job %d of account %q", of.ScrapingJobID, cmp.Or(of.Account, sink.DefaultAccount))), r.Close())
 	}
+	r.file.Job.Account = account // of before there were accounts it has none
 	return r.file, r, nil
 }
 

@@ -8,10 +8,8 @@ import (
 	"time"
 )
 
-var (
-	errNotUnix   = errors.New("is not a whole number of seconds since 1970")
-	errNotMillis = errors.New("is not a whole number of milliseconds since 1970")
-)
+// sinceUnix are the units of layouts that count from 1970 on.
+var sinceUnix = map[string]string{layoutUnix: "seconds", layoutUnixMilli: "milliseconds"}
 
 // allYears are those of RFC 3339.
 var allYears = [2]int{1, 9999}
@@ -27,15 +25,11 @@ func parseTimestamp(text string, of *Column) (time.Time, error) {
 	switch layout, zone := of.Layout, of.location; layout {
 	case layoutUnix, layoutUnixMilli:
 		n, err := strconv.ParseInt(text, 10, 64)
-		switch {
-		case err != nil && layout == layoutUnix:
-			return t, errNotUnix
-		case err != nil:
-			return t, errNotMillis
-		case layout == layoutUnix:
+		if err != nil {
+			return t, fmt.Errorf("is not a whole number of %s since 1970", sinceUnix[layout])
+		}
+		if t = time.UnixMilli(n).In(zone); layout == layoutUnix {
 			t = time.Unix(min(max(n, -1e12), 1e12), 0).In(zone) // beyond the years anyway
-		default:
-			t = time.UnixMilli(n).In(zone)
 		}
 	default:
 		format := layout
