@@ -83,12 +83,6 @@ func (b *batches) next(ctx context.Context) (sink.Batch, error) {
 	}
 }
 
-// reuse takes a committed batch back.
-func (b *batches) reuse(committed sink.Batch) {
-	committed.Reset()
-	b.empty <- committed
-}
-
 // stop ends the preparation and returns when the file is not read any more.
 func (b *batches) stop() {
 	close(b.stopped)

@@ -107,15 +107,6 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	return result, classify(ctx, err)
 }
 
-// earlierProgress is what an attempt before this one has told last, or the
-// interrupted download that the input tells of.
-func earlierProgress(ctx context.Context, in DownloadScrapingJobInput) Progress {
-	if last := lastProgress(ctx); last != (Progress{}) || in.Earlier == nil {
-		return last
-	}
-	return *in.Earlier
-}
-
 // goOn downloads in any case. A worker that was chosen for what it had of the file,
 // and has no room for the rest, gives the job back to all.
 func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
@@ -125,7 +116,10 @@ func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (Dow
 	if err != nil {
 		return result, err
 	}
-	earlier := earlierProgress(ctx, in)
+	earlier := lastProgress(ctx)
+	if earlier == (Progress{}) && in.Earlier != nil {
+		earlier = *in.Earlier
+	}
 	release, err := waitForSlot(ctx, earlier, a.slots.takeForDownload)
 	if err != nil {
 		return result, err

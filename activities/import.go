@@ -203,7 +203,8 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt si
 	batches := prepareBatches(records, in, mark, connections+1, attempt.NewBatch, a.hookFor(ctx, in.Job, heartbeat))
 	defer batches.stop() // before the file is closed
 	return attempt.CommitBatches(ctx, connections, batches.next, func(batch sink.Batch) {
-		batches.reuse(batch)
+		batch.Reset()
+		batches.empty <- batch
 		committed()
 	})
 }

@@ -188,7 +188,8 @@ func (s *Spool) remove(name string) error {
 	if err != nil {
 		return err
 	}
-	leftovers, err := filepath.Glob(globEscape(path) + partialSuffix + "*")
+	escaped := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+	leftovers, err := filepath.Glob(escaped + partialSuffix + "*")
 	if err != nil {
 		return err
 	}
@@ -202,10 +203,6 @@ func (s *Spool) remove(name string) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-func globEscape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // hasRoom reports whether a download may begin.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,11 +111,4 @@ func lineScanner(file *os.File) *bufio.Scanner {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(make([]byte, 256<<10), 1<<20)
 	return lines
-}
-
-// copyText appends a record as a line of COPY's text format.
-func copyText(line []byte, number int, data []byte) []byte {
-	line = fmt.Appendf(line, "1\t%d\t", number)
-	line = append(line, bytes.ReplaceAll(data, []byte(`\`), []byte(`\\`))...) // JSON holds no raw tab or newline
-	return append(line, '\n')
 }

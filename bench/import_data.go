@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -27,8 +28,8 @@ func shapes(records int) []shape {
 	long := max(1, records/40) // about as many bytes
 	return []shape{
 		{"", thousands(float64(records)) + " records of 520 bytes", records, writeProducts},
-		{"short_columns.", thousands(float64(records)) + " records of 9 short columns", records, writeShortColumns},
-		{"long_records.", thousands(float64(long)) + " records of 20 kB", long, writeLongRecords},
+		{"short_columns.", thousands(float64(records)) + " records of 9 short columns", records, writing(shortColumns)},
+		{"long_records.", thousands(float64(long)) + " records of 20 kB", long, writing(longRecords())},
 	}
 }
 
@@ -37,15 +38,21 @@ func writeProducts(w io.Writer, records int) error {
 	return err
 }
 
-func writeShortColumns(w io.Writer, records int) error {
-	for i := range records {
-		_, err := fmt.Fprintf(w, `{"web-scraper-order":"1614248295-%d","sku":"A%07d","brand":"Acme","size":"%d","color":"red","stock":"%d",`+
-			`"price":"$%d.99","rating":"%d","sale":""}`+"\n", i+1, i, i%50, i%1000, i%2000, i%5+1)
-		if err != nil {
-			return err
+// writing writes records, one after the other.
+func writing(record func(i int) string) func(io.Writer, int) error {
+	return func(w io.Writer, records int) error {
+		for i := range records {
+			if _, err := io.WriteString(w, record(i)+"\n"); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	return nil
+}
+
+func shortColumns(i int) string {
+	return fmt.Sprintf(`{"web-scraper-order":"1614248295-%d","sku":"A%07d","brand":"Acme","size":"%d","color":"red","stock":"%d",`+
+		`"price":"$%d.99","rating":"%d","sale":""}`, i+1, i, i%50, i%1000, i%2000, i%5+1)
 }
 
 // words make texts that compress about as well as real ones.
@@ -68,15 +75,11 @@ func texts(length int) func() string {
 	}
 }
 
-func writeLongRecords(w io.Writer, records int) error {
+func longRecords() func(i int) string {
 	text := texts(20_000)
-	for i := range records {
-		_, err := fmt.Fprintf(w, `{"web-scraper-order":"1614248295-%d","title":"Article %d","text":"%s"}`+"\n", i+1, i+1, text())
-		if err != nil {
-			return err
-		}
+	return func(i int) string {
+		return fmt.Sprintf(`{"web-scraper-order":"1614248295-%d","title":"Article %d","text":"%s"}`, i+1, i+1, text())
 	}
-	return nil
 }
 
 // spoolFile is the download's name in the dataset's folder.
@@ -142,13 +145,12 @@ func (d *dataset) writeCopy(name string, from, to int) error {
 	defer download.Close()
 	lines := lineScanner(download)
 	return writeFile(name, func(w io.Writer) error {
-		var line []byte
 		for number := 1; number <= to && lines.Scan(); number++ {
 			if number <= from {
 				continue
 			}
-			line = copyText(line[:0], number, lines.Bytes())
-			if _, err := w.Write(line); err != nil {
+			// JSON holds no raw tab or newline.
+			if _, err := fmt.Fprintf(w, "1\t%d\t%s\n", number, bytes.ReplaceAll(lines.Bytes(), []byte(`\`), []byte(`\\`))); err != nil {
 				return err
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -33,7 +32,7 @@ func measureRead(ctx context.Context, s *stage, r *result) error {
 		column, value string
 	}{
 		{shapes(s.Records)[0], "price", "$88.99"},
-		{shape{"wide.", fmt.Sprintf("%s records of %d columns, one text of 48 kB", thousands(float64(wide)), wideColumns), wide, writeWideRecords},
+		{shape{"wide.", fmt.Sprintf("%s records of %d columns, one text of 48 kB", thousands(float64(wide)), wideColumns), wide, writing(wideRecord())},
 			`"column 7"`, "value 7 of 8"},
 	} {
 		if err := p.measureReading(ctx, r, each.shape, each.column, each.value); err != nil {
@@ -86,20 +85,13 @@ const (
 	wideColumns = 200
 )
 
-func writeWideRecords(w io.Writer, records int) error {
+func wideRecord() func(i int) string {
 	text := texts(48_000)
-	for i := range records {
-		if _, err := fmt.Fprintf(w, `{"web-scraper-order":"1614248295-%d","text":"%s"`, i+1, text()); err != nil {
-			return err
-		}
+	return func(i int) string {
+		record := fmt.Appendf(nil, `{"web-scraper-order":"1614248295-%d","text":"%s"`, i+1, text())
 		for column := range wideColumns - 2 {
-			if _, err := fmt.Fprintf(w, `,"column %d":"value %d of %d"`, column, column, i); err != nil {
-				return err
-			}
+			record = fmt.Appendf(record, `,"column %d":"value %d of %d"`, column, column, i)
 		}
-		if _, err := io.WriteString(w, "}\n"); err != nil {
-			return err
-		}
+		return string(append(record, '}'))
 	}
-	return nil
 }

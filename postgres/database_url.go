@@ -71,7 +71,7 @@ func CheckDatabaseURL(databaseURL string) error {
 // several hosts, characters in the password that ought to be escaped, parameters
 // that only libpq and PgBouncer's clients know.
 func parseDatabaseURL(databaseURL string) (target, error) {
-	to := target{tcp: defaultTCPOptions()}
+	to := target{tcp: defaultTCPOptions}
 	parts := urlParts.FindStringSubmatch(databaseURL)
 	if parts == nil {
 		return to, errNotDatabaseURL

@@ -43,7 +43,7 @@ func TestDatabaseURLsOfProvidersAreTaken(t *testing.T) {
 		},
 	} {
 		t.Run(rest, func(t *testing.T) {
-			wanted := target{tcp: defaultTCPOptions()}
+			wanted := target{tcp: defaultTCPOptions}
 			wanted.config.Host, wanted.config.Port, wanted.config.Database = "db.example", 5432, "app"
 			wanted.config.User, wanted.config.Password, wanted.config.Runtime = "me", "sesame", map[string]string{}
 			want(&wanted)

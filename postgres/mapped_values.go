@@ -28,9 +28,9 @@ WHERE import_id = $1`
 	// Of the import that was published last of all jobs of the sitemap.
 	selectLastValues = `
 SELECT scrapingjob_id AS job, records - unmapped AS rows,
-       ARRAY(SELECT coalesce((mapped_values ->> name)::bigint, 0) FROM unnest($4::text[]) WITH ORDINALITY AS of (name, place) ORDER BY place) AS counts
+       ARRAY(SELECT coalesce((mapped_values ->> name)::bigint, 0) FROM unnest($5::text[]) WITH ORDINALITY AS of (name, place) ORDER BY place) AS counts
 FROM scrapehaul.imports AS import JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
-WHERE import_id <> $1 AND mapped_values IS NOT NULL AND job.account = $5 AND (job.sitemap_id = nullif($2::bigint, 0) OR job.sitemap_name = $3)
+WHERE ` + isOfSitemap + ` AND import_id <> $3 AND mapped_values IS NOT NULL
 ORDER BY import.published_at DESC LIMIT 1`
 )
 
@@ -69,7 +69,7 @@ func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string,
 		return "", nil
 	}
 	var last []mappedValues
-	if err := tx.SelectContext(ctx, &last, selectLastValues, i.id, job.SitemapID, job.SitemapName, names, job.Account); err != nil {
+	if err := tx.SelectContext(ctx, &last, selectLastValues, job.SitemapID, job.SitemapName, i.id, job.Account, names); err != nil {
 		return "", err
 	}
 	last = append(last, mappedValues{Counts: make(pq.Int64Array, len(names))}) // if there was none

@@ -12,11 +12,9 @@ type tcpOptions struct {
 	userTimeout time.Duration
 }
 
-func defaultTCPOptions() tcpOptions {
-	return tcpOptions{
-		keepAlive:   net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
-		userTimeout: 30 * time.Second,
-	}
+var defaultTCPOptions = tcpOptions{
+	keepAlive:   net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+	userTimeout: 30 * time.Second,
 }
 
 func (o tcpOptions) dialer() *net.Dialer {

@@ -122,7 +122,9 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	case err != nil:
 		return "", err
 	case download.Wait > 0:
-		err := w.awaitCalls(ctx, download.Wait, func() bool { return w.wantedSooner() || isLong(ctx) })
+		err := w.awaitCalls(ctx, download.Wait, func() bool {
+			return w.asked.ByHand && !w.round.byHand || isLong(ctx) // a person has come to wait for it
+		})
 		w.checks-- // it was no look
 		return w.lookAgain(), err
 	}

@@ -99,8 +99,3 @@ func mayBeginAgain(err error) bool {
 	}
 	return false
 }
-
-func failedWith(err error, kind string) bool {
-	failure, ok := errors.AsType[*temporal.ApplicationError](err)
-	return ok && failure.Type() == kind
-}

@@ -248,7 +248,7 @@ func (w *importScrapingJob) beginsAgain(ctx workflow.Context, err error) bool {
 	}
 	w.round.beginnings++
 	w.logger.Info("Beginning the import again", "Error", err)
-	if failedWith(err, activities.ErrorSuperseded) {
+	if problemKind(err) == activities.ErrorSuperseded {
 		w.newPass(ctx)
 	}
 	return true

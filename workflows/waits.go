@@ -58,9 +58,6 @@ func (w *importScrapingJob) awaitCalls(ctx workflow.Context, wait time.Duration,
 	return err
 }
 
-// wantedSooner reports whether a person has come to wait for the round.
-func (w *importScrapingJob) wantedSooner() bool { return w.asked.ByHand && !w.round.byHand }
-
 // awaitItsEnd waits until it is time to look again at a running job, and reports whether
 // it is. The API may confirm the end some seconds after the notification.
 func (w *importScrapingJob) awaitItsEnd(ctx workflow.Context, described activities.Description) (again bool, err error) {
