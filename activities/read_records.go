@@ -24,9 +24,7 @@ type Record struct {
 // format is FormatCSV or FormatJSON, which "" stands for; maxRecordBytes is the limit of a
 // record's length, 0 for 16 MiB. An error ends the records.
 func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Record, error] {
-	if maxRecordBytes <= 0 {
-		maxRecordBytes = 16 << 20
-	}
+	maxRecordBytes = cmp.Or(max(maxRecordBytes, 0), 16<<20)
 	rows := webscraper.NewRowReader(r, webscraper.Format(cmp.Or(format, FormatJSON)), maxRecordBytes)
 	records := &recordReader{rows: rows, maxRecordBytes: maxRecordBytes}
 	return func(yield func(Record, error) bool) {
