@@ -164,13 +164,10 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	err := tx.GetContext(ctx, &row, takeOver, append(key, mappedBy(of))...)
 	if err == nil && !row.Published && of != nil {
 		i.mapped = newMappedRows(of, holdingTable(row.ImportID))
-		var complete bool
 		tx.progress = i.progress // it counts the rows
-		if complete, err = i.mapped.complete(ctx, tx, row.Good()); err == nil && !complete {
-			err = sql.ErrNoRows // begin anew
-		}
+		err = i.mapped.checkComplete(ctx, tx, row.Good())
 	}
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, errIncomplete) {
 		if _, err := tx.ExecContext(ctx, abandonOthers, i.request.Job.ScrapingJobID); err != nil {
 			return err
 		}

@@ -146,17 +146,20 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	return m.failed(err)
 }
 
-// complete says whether there is a row for every record that has been committed and
-// fits: not after a crash of PostgreSQL, nor when a worker that knows nothing of the
-// mapping has committed records alone.
-func (m *mappedRows) complete(ctx context.Context, tx transaction, records int64) (bool, error) {
+// checkComplete returns errIncomplete unless there is a row for every record that has been
+// committed and fits: not after a crash of PostgreSQL, nor when a worker that knows nothing
+// of the mapping has committed records alone.
+func (m *mappedRows) checkComplete(ctx context.Context, tx transaction, records int64) error {
 	var exists bool
-	if err := tx.GetContext(ctx, &exists, `SELECT to_regclass($1) IS NOT NULL`, m.holding()); err != nil || !exists {
-		return false, err
-	}
 	var held int64
-	err := tx.GetContext(ctx, &held, "SELECT count(*) FROM "+m.holding())
-	return held == records, err
+	err := tx.GetContext(ctx, &exists, `SELECT to_regclass($1) IS NOT NULL`, m.holding())
+	if err == nil && exists {
+		err = tx.GetContext(ctx, &held, "SELECT count(*) FROM "+m.holding())
+	}
+	if err == nil && (!exists || held != records) {
+		err = errIncomplete
+	}
+	return err
 }
 
 // dropHolding drops the table, unless somebody reads it, such as a backup, which

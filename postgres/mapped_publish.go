@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,8 +45,8 @@ var errIncomplete = errors.New("rows that were committed for the mapped table ar
 // from the published imports. problems are what was left out besides, or "".
 func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []string, err error) {
 	m, job, mark := i.mapped, i.request.Job, i.Mark()
-	if complete, err := m.complete(ctx, tx, mark.Good()); err != nil || !complete {
-		return nil, cmp.Or(err, errIncomplete)
+	if err := m.checkComplete(ctx, tx, mark.Good()); err != nil {
+		return nil, err
 	}
 	empty, err := i.checkValues(ctx, tx)
 	if err != nil {

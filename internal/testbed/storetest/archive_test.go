@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -109,7 +108,7 @@ func TestReconciliationRemovesFromEachStoreWhatIsOlderThanTheRetention(t *testin
 			put := func(account string, scrapingJobID int64, age time.Duration) {
 				require.NoError(t, archive.New(bucket).Put(t.Context(), archive.File{
 					Account: account, ScrapingJobID: scrapingJobID, RequestedAt: time.Now().Add(-age), Bytes: int64(len(content)),
-					SHA256: hex.EncodeToString(sum[:]), Job: json.RawMessage(`{}`),
+					SHA256: hex.EncodeToString(sum[:]),
 				}, strings.NewReader(content)))
 			}
 			put("", 1, 2161*time.Hour)
