@@ -121,6 +121,31 @@ func TestJobOfAnIDThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
 	require.Equal(t, int64(20), w.visible(), "what is published is as it was")
 }
 
+// With another account's token, every job is unknown: as if it were deleted.
+func TestJobThatIsThereThoughNotedAsDeletedIsDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.withAcme(acmesToken)
+	acme.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	deletion := w.importedOf(7, "acme")
+	right := w.steps.Accounts["acme"]
+	w.steps.Accounts["acme"] = w.steps.Accounts[sink.DefaultAccount]
+	require.True(t, w.delete(deletion).Deleted)
+	require.False(t, acme.Deleted(7))
+
+	w.steps.Accounts["acme"] = right
+	find := func() []activities.DueScrapingJob {
+		found, err := run[activities.FindDueScrapingJobsResult](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Account: "acme", Page: 1})
+		require.NoError(t, err)
+		return found.Due
+	}
+	require.Empty(t, find(), "the list may be older than the deletion")
+	w.db.MustExec(`UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = cloud_deleted_at - interval '2 hours'`)
+	require.Len(t, find(), 1)
+	require.True(t, w.delete(deletion).Deleted)
+	require.True(t, acme.Deleted(7))
+}
+
 func TestFilterOfAnAccountDecidesAboutItsJobs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -26,8 +26,8 @@ type FindDueScrapingJobsResult struct {
 	Wait time.Duration `json:"wait,omitempty"`
 	// Listed counts the jobs of the page.
 	Listed int `json:"listed"`
-	// Due are ended jobs whose current content is not published yet, or whose import is
-	// unannounced.
+	// Due are ended jobs whose current content is not published yet, whose import is
+	// unannounced, or that are there although they were noted as deleted.
 	Due []DueScrapingJob `json:"due,omitempty"`
 	// Last is set when there are no further pages.
 	Last bool `json:"last"`
@@ -39,6 +39,10 @@ type DueScrapingJob struct {
 	// Published is set when an import is published, of earlier content.
 	Published bool `json:"published,omitempty"`
 }
+
+// listIsOlder is within what time a job may be listed that was deleted. One that is listed
+// later was not deleted, but looked for with another account's token: it is held again.
+const listIsOlder = time.Hour
 
 // FindDueScrapingJobs lists one page of the account's jobs, which is one API
 // call, and compares it with what is published. Jobs that a person has given up
@@ -99,7 +103,8 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 			}
 			continue
 		}
-		if isPublished && job.SameContent(there.ScrapingJob) && !(there.Unannounced && a.announces(there.SitemapName)) {
+		deleted := there.CloudDeletedAt != nil && time.Since(*there.CloudDeletedAt) > listIsOlder
+		if isPublished && !deleted && job.SameContent(there.ScrapingJob) && !(there.Unannounced && a.announces(there.SitemapName)) {
 			continue
 		}
 		if left, ok := givenUp[job.ScrapingJobID]; ok && job.SameContent(left) {
