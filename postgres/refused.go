@@ -32,7 +32,7 @@ const selectRefused = `
 SELECT refused.scrapingjob_id, refused.account, job.account AS owner, refused.refused_at
 FROM scrapehaul.refused_jobs AS refused
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
-WHERE refused.refused_at > now() - interval '1 day'
+WHERE refused.refused_at > now() - interval '1 day' AND refused.account <> job.account
 ORDER BY refused.refused_at DESC, refused.scrapingjob_id, refused.account`
 
 // Refused returns the jobs that were refused in the last 24 hours, the latest first.

@@ -21,6 +21,7 @@ func TestRefusedJobsAreListedForADayAndKeptForAMonth(t *testing.T) {
 	refuse(1, "default")
 	refuse(1, "globex")
 	refuse(2, "acme")
+	refuse(2, "default") // a run that another account had begun was still there
 	db.MustExec(`UPDATE scrapehaul.refused_jobs SET refused_at = refused_at - CASE account WHEN 'acme' THEN interval '31 days' WHEN 'globex' THEN interval '2 days' ELSE interval '1 hour' END`)
 	refused, err := store.Refused(t.Context())
 	require.NoError(t, err)
@@ -35,5 +36,5 @@ func TestRefusedJobsAreListedForADayAndKeptForAMonth(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, refused, 2)
 	require.Equal(t, "globex", refused[0].Account, "the latest first")
-	require.Equal(t, []string{"default", "globex"}, rows(t, db, `SELECT account FROM scrapehaul.refused_jobs ORDER BY account`))
+	require.Equal(t, []string{"default", "default", "globex"}, rows(t, db, `SELECT account FROM scrapehaul.refused_jobs ORDER BY account`))
 }
