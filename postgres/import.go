@@ -139,7 +139,13 @@ func (i *attempt) refuseSuperseded(ctx context.Context, db sqlx.QueryerContext) 
 
 func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
 	job := &i.request.Job
-	return tx.GetContext(ctx, &job.Account, lockScrapingJob, job.ScrapingJobID, cmp.Or(job.Account, sink.DefaultAccount))
+	var owner string
+	err := tx.GetContext(ctx, &owner, lockScrapingJob, job.ScrapingJobID, cmp.Or(job.Account, sink.DefaultAccount))
+	if err == nil && job.Account != "" && job.Account != owner {
+		return sink.ErrSuperseded // it begins again, and finds out why it is refused
+	}
+	job.Account = owner
+	return err
 }
 
 // begin finds the import of the request or makes it.

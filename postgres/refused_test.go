@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 func TestRefusedJobsAreListedForADayAndKeptForAMonth(t *testing.T) {
@@ -37,4 +38,25 @@ func TestRefusedJobsAreListedForADayAndKeptForAMonth(t *testing.T) {
 	require.Len(t, refused, 2)
 	require.Equal(t, "globex", refused[0].Account, "the latest first")
 	require.Equal(t, []string{"default", "default", "globex"}, rows(t, db, `SELECT account FROM scrapehaul.refused_jobs ORDER BY account`))
+}
+
+// What the workflow looked at may have changed until the import begins: a run that was reset
+// still publishes, say.
+func TestImportOfAnotherAccountsJobDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	published(t, store, jobID, "acme:my-sitemap", `{"a":"1"}`)
+	for _, account := range []string{"default", "globex"} {
+		for range 2 {
+			r := request(1, 3)
+			r.Job.Account, r.RequestedAt = account, time.Now().Add(time.Hour)
+			_, err := store.BeginImport(t.Context(), r)
+			require.ErrorIs(t, err, sink.ErrSuperseded, account)
+		}
+	}
+	require.Equal(t, []string{"acme|1"}, rows(t, db, `SELECT account, count(*) FROM scrapehaul.imports JOIN scrapehaul.scraping_jobs USING (scrapingjob_id) GROUP BY account`))
+
+	r := request(1, 3) // of an earlier build
+	r.Job.Account, r.RequestedAt = "", time.Now().Add(time.Hour)
+	begin(t, store, r)
 }
