@@ -11,11 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/sink"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Client is the part of a Temporal client that reaches a workflow, whether it
@@ -67,10 +68,7 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 	if len(name) > maxSummary { // Temporal takes no longer IDs
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 	}
-	if sink.IsNamed(in.Account) {
-		name = in.Account + "-" + name
-	}
-	id := fmt.Sprintf("run-sitemap-%d-%s", in.SitemapID, name)
+	id := "run-sitemap-" + sink.QualifiedSitemap(in.Account, fmt.Sprintf("%d-%s", in.SitemapID, name))
 	run, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in), Priority: turns(in.Account),
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,

@@ -1,13 +1,17 @@
 package workflows_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
 func TestARunIsKnownToBeNewByItsID(t *testing.T) {
@@ -18,4 +22,36 @@ func TestARunIsKnownToBeNewByItsID(t *testing.T) {
 	for _, other := range []string{uuid.NewString(), "", "default-test-run-id", "zzzzzzzz-zzzz-7zzz-zzzz-zzzzzzzzzzzz"} {
 		require.False(t, workflows.StartedSince(begun, other), other)
 	}
+}
+
+// startOptions is a client that keeps what it was to start, and starts nothing.
+type startOptions struct {
+	client.Client
+	last client.StartWorkflowOptions
+}
+
+func (c *startOptions) ExecuteWorkflow(_ context.Context, options client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	c.last = options
+	return nil, errors.New("started")
+}
+
+func TestRunsOfTwoAccountsAreNeverTheSame(t *testing.T) {
+	of := map[string]contract.RunSitemapInput{}
+	for _, in := range []contract.RunSitemapInput{
+		{SitemapID: 5, CustomID: "x"},
+		{SitemapID: 5, CustomID: "acme-x"},
+		{SitemapID: 5, CustomID: "acme:x"},
+		{SitemapID: 5, CustomID: "7-x"},
+		{SitemapID: 5, CustomID: "7-5-x"},
+		{Account: "acme", SitemapID: 5, CustomID: "x"},
+		{Account: "5", SitemapID: 7, CustomID: "x"},
+		{Account: "7", SitemapID: 5, CustomID: "x"},
+	} {
+		var c startOptions
+		_, _, err := workflows.StartRunSitemap(t.Context(), &c, "queue", workflows.RunSitemapInput{RunSitemapInput: in})
+		require.ErrorContains(t, err, "started")
+		require.NotContains(t, of, c.last.ID)
+		of[c.last.ID] = in
+	}
+	require.Contains(t, of, "run-sitemap-5-x", "as in builds before")
 }
