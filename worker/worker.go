@@ -60,8 +60,9 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 		return err
 	}
 	if metrics != nil {
-		activities.InitMetrics(w.temporal.MetricsHandler, slices.Sorted(maps.Keys(w.plugin.Clouds))...)
-		workflows.InitMetrics(w.temporal.MetricsHandler)
+		accounts := slices.Sorted(maps.Keys(w.plugin.Clouds))
+		activities.InitMetrics(w.temporal.MetricsHandler, accounts...)
+		workflows.InitMetrics(w.temporal.MetricsHandler, accounts...)
 	}
 	stopTracing, err := w.tracing.Start(ctx, w.logger, "scrapehaul-worker", &w.temporal)
 	if err != nil {

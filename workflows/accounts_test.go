@@ -233,6 +233,7 @@ func TestAccountsAreReadSideBySide(t *testing.T) {
 	a.onList = func(in activities.FindDueScrapingJobsInput) { read[in.Account] = a.Now().Sub(begun).Round(time.Minute) }
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
 	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "the workers have no API token of account globex"}}, result.FailedAccounts)
+	require.Equal(t, map[string]int64{"globex": 1}, a.failed, "for the alert: the run succeeds")
 	require.Equal(t, []string{"initech"}, result.UnderWay)
 	require.Equal(t, 400, result.Listed)
 	require.Equal(t, 4, result.Due)

@@ -21,11 +21,15 @@ const (
 	// problemsMetric is a counter of what has been put before a person, with the
 	// tag "kind"; see ProblemKinds.
 	problemsMetric = "scrapehaul_problems"
+	// failedListsMetric is a counter of the lists that reconciliation could not read, with
+	// the tag "account". The run of the default account succeeds, whatever those of others do.
+	failedListsMetric = "scrapehaul_failed_lists"
 )
 
 const (
 	outcomeTag = "outcome"
 	kindTag    = "kind"
+	accountTag = "account"
 )
 
 // Further values of the tag "outcome". Terminated imports are not counted: their
@@ -47,7 +51,10 @@ func ProblemKinds() []string {
 // InitMetrics lets the counters of the workflow begin at 0 on a handler that
 // drops the SDK's own tags: what is counted for the first time is seen as an
 // increase then.
-func InitMetrics(handler client.MetricsHandler) {
+func InitMetrics(handler client.MetricsHandler, accounts ...string) {
+	for _, account := range accounts {
+		handler.WithTags(map[string]string{accountTag: account}).Counter(failedListsMetric).Inc(0)
+	}
 	for _, outcome := range []string{
 		string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound), string(Refused),
 		outcomeFailed, outcomeCanceled,

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,10 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	others, err := r.startOthers(ctx)
 	more := false
 	if r.in.Account != none && err == nil {
-		more, err = r.startDueImports(ctx)
+		if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
+			tags := map[string]string{accountTag: cmp.Or(r.in.Account, sink.DefaultAccount)}
+			workflow.GetMetricsHandler(ctx).WithTags(tags).Counter(failedListsMetric).Inc(1)
+		}
 	}
 	if r.in.Account != none && !in.DryRun && !more && err == nil {
 		err = r.tryAgain(ctx)

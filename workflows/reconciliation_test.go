@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,11 +168,37 @@ type account struct {
 	listSpools func() (activities.ListSpoolsResult, error)
 	sweep      func() (activities.Removed, error)
 	remove     func() (activities.Removed, error)
+	failed     map[string]int64 // lists that could not be read, by account
 }
+
+// failedLists is a MetricsHandler that counts the lists that could not be read, by account.
+type failedLists struct {
+	client.MetricsHandler
+	account string
+	counts  map[string]int64
+}
+
+func (f failedLists) WithTags(tags map[string]string) client.MetricsHandler {
+	f.account = cmp.Or(tags["account"], f.account)
+	return f
+}
+
+func (f failedLists) Counter(name string) client.MetricsCounter {
+	if name != "scrapehaul_failed_lists" {
+		return client.MetricsNopHandler.Counter(name)
+	}
+	return counter(func(n int64) { f.counts[f.account] += n })
+}
+
+type counter func(int64)
+
+func (c counter) Inc(n int64) { c(n) }
 
 func newAccount(pages ...[]activities.DueScrapingJob) *account {
 	var suite testsuite.WorkflowTestSuite
-	a := &account{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), pages: pages, accounts: []string{sink.DefaultAccount}}
+	failed := map[string]int64{}
+	suite.SetMetricsHandler(failedLists{client.MetricsNopHandler, "", failed})
+	a := &account{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), pages: pages, accounts: []string{sink.DefaultAccount}, failed: failed}
 	a.listSpools = func() (activities.ListSpoolsResult, error) {
 		return activities.ListSpoolsResult{TaskQueues: []string{"queue@one", "queue@two"}}, nil
 	}
