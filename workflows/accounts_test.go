@@ -312,11 +312,14 @@ func TestOnlyImportsOfReadAccountsTryAgain(t *testing.T) {
 		return nil
 	}
 	a.temporal = &signals{
-		open:    map[string]string{"1": activities.ErrorTokenRefused, "2": activities.ErrorUnknownAccount, "3": activities.ErrorTokenRefused},
-		account: map[string]string{"1": "acme", "2": "globex"},
+		open: map[string]string{
+			"1": activities.ErrorTokenRefused, "2": activities.ErrorUnknownAccount, "3": activities.ErrorTokenRefused,
+			"4": activities.ErrorOther, "5": activities.ErrorOther, "6": activities.ErrorOther, "7": activities.ErrorOther,
+		},
+		account: map[string]string{"1": "acme", "2": "globex", "4": "acme", "5": "globex", "7": encrypted},
 	}
-	require.Equal(t, 2, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).TriedAgain)
-	require.ElementsMatch(t, []string{"2", "3"}, a.temporal.sent)
+	require.Equal(t, 6, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).TriedAgain)
+	require.ElementsMatch(t, []string{"2", "3", "5", "6", "7", "7"}, a.temporal.sent, "once, but for what may be of any account")
 }
 
 func TestReconciliationListsAJobOfAnotherAccountsNumber(t *testing.T) {

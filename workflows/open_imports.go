@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -69,7 +70,9 @@ func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (m
 		counts[account] = count
 	}
 	add(sink.DefaultAccount, 0, "")
-	err := eachOpenImport(ctx, c, taskQueue, func(_ *commonpb.WorkflowExecution, account, problem string) { add(account, 1, problem) })
+	err := eachOpenImport(ctx, c, taskQueue, func(_ *commonpb.WorkflowExecution, account, problem string) {
+		add(cmp.Or(account, sink.DefaultAccount), 1, problem)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +89,7 @@ func OpenImports(taskQueue string) string {
 	return query
 }
 
-// eachOpenImport calls do with what the memo of each says; see [Memo].
+// eachOpenImport calls do with what the memo of each says; see readMemo.
 func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, account, problem string)) error {
 	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports(taskQueue), PageSize: 1000}
 	for {
@@ -95,7 +98,7 @@ func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do f
 			return fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
 		}
 		for _, each := range page.GetExecutions() {
-			account, problem := Memo(each.GetMemo())
+			account, problem := readMemo(each.GetMemo())
 			do(each.GetExecution(), account, problem)
 		}
 		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
@@ -108,7 +111,13 @@ func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do f
 // none is known, and the kind of the problem that it waits for a person with, "" if it does
 // not wait.
 func Memo(memo *commonpb.Memo) (account, problem string) {
-	return memoField(memo, accountMemo, sink.DefaultAccount, sink.DefaultAccount), memoField(memo, attentionMemo, "", activities.ErrorOther)
+	account, problem = readMemo(memo)
+	return cmp.Or(account, sink.DefaultAccount), problem
+}
+
+// readMemo is Memo with an empty account where a host has encrypted it.
+func readMemo(memo *commonpb.Memo) (account, problem string) {
+	return memoField(memo, accountMemo, sink.DefaultAccount, ""), memoField(memo, attentionMemo, "", activities.ErrorOther)
 }
 
 // memoField is a field of a memo, or what is put for one that is missing or unreadable.

@@ -35,6 +35,9 @@ type signals struct {
 	options   client.StartWorkflowOptions // of the last start
 }
 
+// encrypted is an account that only a host's own codec can read.
+const encrypted = "encrypted"
+
 type signalled struct {
 	client.WorkflowRun
 	id string
@@ -92,6 +95,9 @@ func (s *signals) ListWorkflow(_ context.Context, _ *workflowservice.ListWorkflo
 		if account := s.account[id]; account != "" {
 			if fields[workflows.AccountMemo], err = converter.GetDefaultDataConverter().ToPayload(account); err != nil {
 				return nil, err
+			}
+			if account == encrypted {
+				fields[workflows.AccountMemo].Metadata = map[string][]byte{"encoding": []byte("binary/encrypted")}
 			}
 		}
 		page.Executions = append(page.Executions, &workflowpb.WorkflowExecutionInfo{

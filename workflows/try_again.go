@@ -11,8 +11,6 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
-
-	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 const tryAgainName = "TryAgain"
@@ -51,8 +49,7 @@ func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAg
 	var jobs []int64
 	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
-		read := in.Account == "" || in.Account == account ||
-			problem == activities.ErrorOther // where a host encrypts its payloads, no account is known
+		read := in.Account == "" || account == "" || in.Account == account
 		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && retryable(problem) {
 			jobs = append(jobs, job)
 		}
