@@ -84,7 +84,7 @@ func (t TokenSetting) read() (tokens []accountToken, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: reading the file: %w", t.Name, err)
 		}
-		text = strings.TrimSpace(string(content))
+		text = strings.TrimSpace(strings.TrimPrefix(string(content), "\ufeff"))
 	}
 	if t.IsOne && text != "" {
 		return []accountToken{{t.Name, sink.DefaultAccount, text}}, nil
@@ -102,11 +102,12 @@ func (t TokenSetting) read() (tokens []accountToken, err error) {
 	for i, entry := range entries {
 		where := fmt.Sprintf("%s: token %d of %d", t.Name, i+1, len(entries))
 		account, token := sink.DefaultAccount, entry
-		if name, rest, named := strings.Cut(entry, "="); named && !isPadded(entry) {
+		name, rest, named := strings.Cut(entry, "=")
+		if named = named && !isPadded(entry); named {
 			account, token = name, rest
 		}
 		switch {
-		case validate.Account("", account) != nil:
+		case validate.Account("", account) != nil || !named && strings.Contains(entry, ":"): // acme:TOKEN
 			problems = append(problems, fmt.Errorf("%s does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -", where))
 		case strings.Trim(token, "=") == "":
 			problems = append(problems, fmt.Errorf("%s is empty: want NAME=TOKEN", where))

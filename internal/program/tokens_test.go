@@ -46,6 +46,20 @@ func TestTokensAreReadByAccount(t *testing.T) {
 	}
 }
 
+// Editors put a byte order mark before what they save, which nobody sees.
+func TestByteOrderMarkIsNoPartOfAToken(t *testing.T) {
+	read := func(settings ...program.TokenSetting) (map[string][]string, error) {
+		return program.Tokens{Settings: settings, Check: func(string, string) error { return nil }}.Read()
+	}
+	tokens, err := read(
+		program.TokenSetting{Name: "ONE", Value: file(t, "\ufeffaaaa\r\n"), IsOne: true, IsFile: true},
+		program.TokenSetting{Name: "SEVERAL", Value: file(t, "\ufeffacme=bbbb\r\n"), IsFile: true})
+	require.NoError(t, err)
+	require.Equal(t, map[string][]string{"default": {"aaaa"}, "acme": {"bbbb"}}, tokens)
+	_, err = read(program.TokenSetting{Name: "ONE", Value: file(t, "\ufeff\n"), IsOne: true, IsFile: true})
+	require.ErrorContains(t, err, "ONE has no token")
+}
+
 func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 	const secret, other = "s3cr3ts3cr3tlongone", "another-s3cr3t"
 	for _, c := range []struct {
@@ -62,6 +76,7 @@ func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 		{program.CloudFlags{APITokens: "Acme=" + secret + ",a_b=" + other}, []string{
 			"WEBSCRAPER_API_TOKENS: token 1 of 2 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
 			"WEBSCRAPER_API_TOKENS: token 2 of 2 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: "acme:" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
 		{program.CloudFlags{APITokens: strings.Repeat("a", 41) + "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
 		{program.CloudFlags{APITokens: "acme=" + secret + ",acme=" + other}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is of the same account as WEBSCRAPER_API_TOKENS: token 1 of 2: want one for each account"}},
 		{program.CloudFlags{APITokens: "acme=" + secret + ",globex=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is another account's too: want one of its own for each account"}},
