@@ -141,7 +141,9 @@ func TestJobThatIsThereThoughNotedAsDeletedIsDue(t *testing.T) {
 	}
 	require.Empty(t, find(), "the list may be older than the deletion")
 	w.db.MustExec(`UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = cloud_deleted_at - interval '2 hours'`)
-	require.Len(t, find(), 1)
+	due := find()
+	require.Len(t, due, 1)
+	require.True(t, due[0].NotDeleted)
 	require.True(t, w.delete(deletion).Deleted)
 	require.True(t, acme.Deleted(7))
 }

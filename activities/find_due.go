@@ -38,6 +38,8 @@ type DueScrapingJob struct {
 	Job sink.ScrapingJob `json:"job"`
 	// Published is set when an import is published, of earlier content.
 	Published bool `json:"published,omitempty"`
+	// NotDeleted is set when it was noted as deleted, and is there.
+	NotDeleted bool `json:"not_deleted,omitempty"`
 }
 
 // listIsOlder is within what time a job may be listed that was deleted. One that is listed
@@ -110,7 +112,7 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 		if left, ok := givenUp[job.ScrapingJobID]; ok && job.SameContent(left) {
 			continue
 		}
-		result.Due = append(result.Due, DueScrapingJob{Job: job, Published: isPublished})
+		result.Due = append(result.Due, DueScrapingJob{Job: job, Published: isPublished, NotDeleted: deleted})
 	}
 	return result, nil
 }

@@ -57,7 +57,10 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 		fmt.Fprintf(table, "JOB\t%sSITEMAP\tSTATUS\tRECORDS\tWHY\n", column("ACCOUNT"))
 		for _, due := range result.Jobs {
 			why := "not imported"
-			if due.Published {
+			switch {
+			case due.NotDeleted:
+				why = "is still there, though noted as deleted"
+			case due.Published:
 				why = "has run again since its import"
 			}
 			fmt.Fprintf(table, "%d\t%s%s\t%s\t%d\t%s\n", due.Job.ScrapingJobID, column(due.Job.Account), due.Job.SitemapName, due.Job.Status, due.Job.StoredRecordCount, why)
