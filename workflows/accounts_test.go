@@ -403,3 +403,14 @@ func TestImportIsFoundByItsAccount(t *testing.T) {
 		require.Equal(t, registered, account == "acme")
 	}
 }
+
+// As after deletions with another account's token.
+func TestJobThatIsThereThoughNotedAsDeletedIsDeletedAfterItsHold(t *testing.T) {
+	w := newWorld(t, "finished")
+	deleted := w.start.Add(-2 * time.Hour)
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}, CloudDeletedAt: &deleted}
+	w.published.Account = "acme"
+	require.Equal(t, workflows.Deleted, w.importOf(t, "acme", "24h").Outcome)
+	require.Empty(t, w.imports)
+	require.Len(t, w.deletes, 1)
+}
