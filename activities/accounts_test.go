@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -207,4 +208,31 @@ func TestAccountWithoutItsTokenIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{sink.DefaultAccount}, accounts)
 	require.False(t, acme.Deleted(7))
+}
+
+// forgetful is a host's sink of before there were accounts.
+type forgetful struct{ sink.RecordSink }
+
+func (f forgetful) PublishedImports(ctx context.Context, ids []int64) (map[int64]sink.PublishedImport, error) {
+	published, err := f.RecordSink.PublishedImports(ctx, ids)
+	for id, each := range published {
+		each.Account = ""
+		published[id] = each
+	}
+	return published, err
+}
+
+func TestAccountIsTheImportsWhereTheSinkKeepsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.withAcme(acmesToken)
+	w.steps.Sink = forgetful{w.steps.Sink}
+	acme.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
+	deletion := w.importedOf(7, "acme")
+	again, err := w.look(7, "acme")
+	require.NoError(t, err)
+	require.True(t, again.Described.Unchanged())
+	deletion.Job = again.Described.Published.ScrapingJob // as the workflow has it from then on
+	require.True(t, w.delete(deletion).Deleted)
+	require.True(t, acme.Deleted(7), "not looked for in the default account")
 }

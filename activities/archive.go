@@ -11,6 +11,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/scrapehaul/scrapehaul/archive"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // archiveError marks an error of the archive: a broken connection does not say
@@ -85,18 +86,18 @@ func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool,
 
 // unarchived says whether the file of the job's published import ought to be in
 // the archive and is not. Once the retention is over, it need not be.
-func (a *Activities) unarchived(ctx context.Context, scrapingJobID int64) (bool, error) {
+func (a *Activities) unarchived(ctx context.Context, job sink.ScrapingJob) (bool, error) {
 	if a.Archive == nil {
 		return false, nil
 	}
-	published, err := a.published(ctx, scrapingJobID)
+	published, err := a.published(ctx, job.ScrapingJobID, job.Account)
 	if err != nil || published == nil {
 		return false, err
 	}
 	if a.ArchiveRetention > 0 && time.Since(published.PublishedAt) > a.ArchiveRetention {
 		return false, nil
 	}
-	has, err := a.Archive.Has(ctx, published.Account, scrapingJobID, published.SHA256)
+	has, err := a.Archive.Has(ctx, published.Account, job.ScrapingJobID, published.SHA256)
 	if err != nil {
 		return false, archiveError{err}
 	}

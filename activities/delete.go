@@ -162,7 +162,7 @@ func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, 
 		}, nil
 	}
 	if found {
-		unarchived, err := a.unarchived(ctx, id)
+		unarchived, err := a.unarchived(ctx, in.Job)
 		if err != nil {
 			return DeleteScrapingJobResult{}, err
 		}
@@ -193,7 +193,7 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
 	}
 	if counted.Cut > 0 { // unless the archive has them
-		archived, err := a.published(ctx, in.Job.ScrapingJobID)
+		archived, err := a.published(ctx, in.Job.ScrapingJobID, in.Job.Account)
 		if err != nil {
 			return "", err
 		}

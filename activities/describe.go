@@ -87,12 +87,11 @@ func (a *Activities) describe(ctx context.Context, of *Account, id int64, filter
 func (a *Activities) describePublished(ctx context.Context, id int64, account string) (Description, error) {
 	described := Description{WorkerTaskQueue: a.WorkerTaskQueue, Account: cmp.Or(account, sink.DefaultAccount)}
 	var err error
-	described.Published, err = a.published(ctx, id)
+	described.Published, err = a.published(ctx, id, account)
 	if err != nil || described.Published == nil {
 		return described, err
 	}
 	switch owner := described.Published.Account; {
-	case owner == "": // a host's sink may not keep it
 	case account == "":
 		described.Account = owner
 	case owner != account:
@@ -102,13 +101,14 @@ func (a *Activities) describePublished(ctx context.Context, id int64, account st
 }
 
 // published returns the published import of a job, nil when there is none. No record
-// is cut whose file is in the archive.
-func (a *Activities) published(ctx context.Context, scrapingJobID int64) (*sink.PublishedImport, error) {
+// is cut whose file is in the archive. The account is for a host's sink that keeps none.
+func (a *Activities) published(ctx context.Context, scrapingJobID int64, account string) (*sink.PublishedImport, error) {
 	imports, err := a.Sink.PublishedImports(ctx, []int64{scrapingJobID})
 	published, ok := imports[scrapingJobID]
 	if err != nil || !ok {
 		return nil, err
 	}
+	published.Account = cmp.Or(published.Account, account, sink.DefaultAccount)
 	if published.Cut > 0 && a.Archive != nil {
 		archived, err := a.Archive.Has(ctx, published.Account, scrapingJobID, published.SHA256)
 		if err != nil {

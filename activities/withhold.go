@@ -46,7 +46,7 @@ func (a *Activities) tooFew(ctx context.Context, in ImportRecordsInput, attempt 
 // good, is not published without one.
 func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, counts sink.Counts) (reason string, err error) {
 	good := counts.Good()
-	published, err := a.published(ctx, in.Job.ScrapingJobID)
+	published, err := a.published(ctx, in.Job.ScrapingJobID, in.Job.Account)
 	switch {
 	case err != nil:
 		return "", err
