@@ -142,6 +142,9 @@ func classify(ctx context.Context, err error) error {
 // to be done about it. verdict_test.go has the whole table.
 func judge(err error) (kind string, v verdict, delay time.Duration) {
 	if refusal, ok := errors.AsType[finalError](err); ok {
+		if refusal.kind == ErrorUnknownAccount {
+			return refusal.kind, doubted, 0 // another worker may have it, as while an account is added
+		}
 		return refusal.kind, final, 0
 	}
 	switch {
