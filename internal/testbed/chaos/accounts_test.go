@@ -63,8 +63,9 @@ func (c *chaos) untilDeleted(ids []int64) {
 // The jobs of acme are slow enough for the test to see how many go before another's.
 func TestAccountsTakeTurns(t *testing.T) {
 	const backlog, single = 200, 3
-	c := begin(t, fmt.Sprintf("account acme has a backlog of %d jobs, for a worker with one slot, when account globex finishes one job, %d times", backlog, single),
-		"accounts take turns: besides what is under way, at most one download of acme goes before that of globex", "MAX_CONCURRENT_IMPORTS=1")
+	e := register(t, fmt.Sprintf("account acme has a backlog of %d jobs, for a worker with one slot, when account globex finishes one job, %d times", backlog, single),
+		"accounts take turns: besides what is under way, at most one download of acme goes before that of globex")
+	c := e.on(t, temporaltest.NewFairServer(t).Namespace, postgrestest.NewDatabase(t), "MAX_CONCURRENT_IMPORTS=1")
 	added := c.addAccounts(asTheyAre, "acme", "globex")
 	acme, globex := added.of["acme"], added.of["globex"]
 	slow := acme.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.Drip(64, 20*time.Millisecond)})

@@ -41,6 +41,10 @@ type Options struct {
 	// started later with the same file goes on where this one ended.
 	DBFilename string
 
+	// Fairness has accounts take turns, in one partition: each would have turns of its
+	// own. With it, Nexus of server 1.29 tells no caller that no worker is there.
+	Fairness bool
+
 	// Progress is told about steps that take long; nil means silence.
 	Progress func(string)
 	// Log receives the server's own log; nil discards it.
@@ -120,9 +124,8 @@ func start(ctx context.Context, program string, opts Options) (*Server, error) {
 }
 
 // arguments runs the CLI's development server the way it is documented, and in
-// addition makes new search attributes visible at once, keeps the server from asking
-// the Internet for newer versions, and has the accounts take turns, in one
-// partition: each would have turns of its own.
+// addition makes new search attributes visible at once and keeps the server from
+// asking the Internet for newer versions.
 func arguments(opts Options) []string {
 	args := []string{
 		"server", "start-dev",
@@ -131,8 +134,10 @@ func arguments(opts Options) []string {
 		"--namespace", opts.Namespace,
 		"--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true",
 		"--dynamic-config-value", "frontend.enableServerVersionCheck=false",
-		"--dynamic-config-value", "matching.enableFairness=true",
-		"--dynamic-config-value", "matching.numTaskqueueWritePartitions=1",
+	}
+	if opts.Fairness {
+		args = append(args, "--dynamic-config-value", "matching.enableFairness=true",
+			"--dynamic-config-value", "matching.numTaskqueueWritePartitions=1")
 	}
 	if opts.UI {
 		args = append(args, "--ui-port", strconv.Itoa(opts.UIPort))

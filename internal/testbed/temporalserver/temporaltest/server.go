@@ -31,6 +31,12 @@ func NewServer(t testing.TB) *Server {
 	return newServer(t, temporalserver.Options{})
 }
 
+// NewFairServer is [NewServer] on which accounts take turns.
+func NewFairServer(t testing.TB) *Server {
+	t.Helper()
+	return newServer(t, temporalserver.Options{Fairness: true})
+}
+
 // NewServerWithUI is [NewServer] with Temporal's web user interface.
 func NewServerWithUI(t testing.TB) *Server {
 	t.Helper()
