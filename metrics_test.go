@@ -32,8 +32,8 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	const sitemap = "sitemap-zx99"
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "1000"})
 	first := s.StartWorker(s.Spool)
-	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_total{outcome="failed"} 0`,
-		`scrapehaul_problems_total{kind="RejectedRecords"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`,
+	requireMetrics(s, `scrapehaul_imports_total{account="default",outcome="deleted"} 0`, `scrapehaul_imports_total{account="default",outcome="failed"} 0`,
+		`scrapehaul_problems_total{account="default",kind="RejectedRecords"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`,
 		`scrapehaul_records_total{account="default"} 0`, `scrapehaul_rejected_records_total{account="default"} 0`, `scrapehaul_unmapped_records_total{account="default"} 0`)
 
 	var ids []int64
@@ -57,10 +57,10 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	require.ErrorContains(t, run.Get(t.Context(), nil), "1 record was rejected")
 
 	counted := []string{
-		`scrapehaul_imports_total{outcome="deleted"} 2`,
-		`scrapehaul_imports_total{outcome="failed"} 1`,
-		`scrapehaul_imports_total{outcome="kept"} 0`,
-		`scrapehaul_problems_total{kind="RejectedRecords"} 2`,
+		`scrapehaul_imports_total{account="default",outcome="deleted"} 2`,
+		`scrapehaul_imports_total{account="default",outcome="failed"} 1`,
+		`scrapehaul_imports_total{account="default",outcome="kept"} 0`,
+		`scrapehaul_problems_total{account="default",kind="RejectedRecords"} 2`,
 		fmt.Sprintf(`scrapehaul_records_total{account="default"} %d`, s.Count(`SELECT sum(records) FROM scrapehaul.imports`)),
 		fmt.Sprintf(`scrapehaul_rejected_records_total{account="default"} %d`, s.Count(`SELECT count(*) FROM scrapehaul.rejected_records`)),
 		`scrapehaul_step_duration_seconds_count{account="default",step="import"} 4`,
@@ -77,10 +77,10 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 	// What is counted begins anew with a worker, what waits for a person does not.
 	require.NoError(t, first.Stop())
 	s.StartWorker(t.TempDir())
-	requireMetrics(s, `scrapehaul_imports_total{outcome="deleted"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`)
+	requireMetrics(s, `scrapehaul_imports_total{account="default",outcome="deleted"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`)
 	s.Signal(rejects, workflows.KeepSignal)
 	require.Equal(t, workflows.Kept, s.Result(rejects).Outcome)
-	requireMetrics(s, `scrapehaul_imports_total{outcome="kept"} 1`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`)
+	requireMetrics(s, `scrapehaul_imports_total{account="default",outcome="kept"} 1`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 0`)
 }
 
 var labelValue = regexp.MustCompile(`="([^"]*)"`)

@@ -96,7 +96,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
 	w.logger.Warn("The import needs attention", "Problem", Sentence(problem))
-	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
+	workflow.GetMetricsHandler(ctx).WithTags(accountTags(w.account)).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
 	w.setReport(contract.NeedsAttention, w.question.text())
 	w.noteAttention(ctx, problem)

@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/scrapehaul/scrapehaul/sink"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // result is that of the run, as far as it has come.

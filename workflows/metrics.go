@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -9,17 +10,18 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Names of the metrics that the MetricsHandler of the worker's client gets, from
 // the workflow and not from its replay. A workflow task that is lost after it
 // has ended is counted twice.
 const (
-	// importsMetric is a counter of the imports that have ended, with the tag
+	// importsMetric is a counter of the imports that have ended, with the tags "account" and
 	// "outcome": an Outcome, or outcomeFailed or outcomeCanceled.
 	importsMetric = "scrapehaul_imports"
 	// problemsMetric is a counter of what has been put before a person, with the
-	// tag "kind"; see ProblemKinds.
+	// tags "account" and "kind"; see ProblemKinds.
 	problemsMetric = "scrapehaul_problems"
 	// failedListsMetric is a counter of the lists that reconciliation could not read, with
 	// the tag "account". The run of the default account succeeds, whatever those of others do.
@@ -53,17 +55,22 @@ func ProblemKinds() []string {
 // increase then.
 func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 	for _, account := range accounts {
-		handler.WithTags(map[string]string{accountTag: account}).Counter(failedListsMetric).Inc(0)
+		handler := handler.WithTags(accountTags(account))
+		handler.Counter(failedListsMetric).Inc(0)
+		for _, outcome := range []string{
+			string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound), string(Refused),
+			outcomeFailed, outcomeCanceled,
+		} {
+			handler.WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(0)
+		}
+		for _, kind := range ProblemKinds() {
+			handler.WithTags(map[string]string{kindTag: kind}).Counter(problemsMetric).Inc(0)
+		}
 	}
-	for _, outcome := range []string{
-		string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound), string(Refused),
-		outcomeFailed, outcomeCanceled,
-	} {
-		handler.WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(0)
-	}
-	for _, kind := range ProblemKinds() {
-		handler.WithTags(map[string]string{kindTag: kind}).Counter(problemsMetric).Inc(0)
-	}
+}
+
+func accountTags(account string) map[string]string {
+	return map[string]string{accountTag: cmp.Or(account, sink.DefaultAccount)}
 }
 
 // ended counts and logs the end of an import and returns what it is given. It must
@@ -77,7 +84,7 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 	case err != nil:
 		outcome, reason = outcomeFailed, Sentence(err)
 	}
-	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
+	workflow.GetMetricsHandler(ctx).WithTags(accountTags(result.Account)).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
 	workflow.GetLogger(ctx).Info("The import has ended", "account", result.Account, "Outcome", outcome, "Reason", reason,
 		"Records", result.Records, "Rejected", result.Rejected, "Bytes", result.Bytes)
 	return result, err

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +109,7 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	more := false
 	if r.in.Account != none && err == nil {
 		if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
-			tags := map[string]string{accountTag: cmp.Or(r.in.Account, sink.DefaultAccount)}
+			tags := accountTags(r.in.Account)
 			workflow.GetMetricsHandler(ctx).WithTags(tags).Counter(failedListsMetric).Inc(1)
 		}
 	}
