@@ -132,6 +132,7 @@ func requireKubectlLine(t *testing.T, line string, fields []string) {
 		switch {
 		case field == "--kustomize":
 			require.FileExists(t, filepath.Join(root, fields[i+1], "kustomization.yaml"))
+		case field == "--filename" && fields[i+1] == "-": // what the command before it writes
 		case field == "--filename":
 			require.FileExists(t, filepath.Join(root, fields[i+1]))
 		case field == "--namespace":
