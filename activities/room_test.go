@@ -119,7 +119,7 @@ func TestDownloadThatFindsNoSlotIsGivenBack(t *testing.T) {
 		importDone, err = polls.slots.takeForImport(t.Context())
 		require.NoError(t, err)
 		go func() {
-			time.Sleep(patience / 2)
+			time.Sleep(patience / 2) // on the clock of the test alone
 			importDone()
 		}()
 		_, err = polls.slots.takeReserved(t.Context())

@@ -277,29 +277,32 @@ func TestInstallationWithoutADefaultAccountLooksAtTheOthers(t *testing.T) {
 	require.Equal(t, 1, a.removals)
 }
 
-func TestLongReconciliationGoesOnWithItsOwnAccount(t *testing.T) {
-	a := newAccount(due(1), due(2), due(3))
-	a.accounts = []string{"acme", "default"}
-	a.onList = func(in activities.FindDueScrapingJobsInput) {
-		if in.Account == "default" && in.Page == 2 {
-			a.SetContinueAsNewSuggested(true)
-		}
+// It may be one of a build that knew no accounts.
+func TestLongReconciliationGoesOnWithItsAccount(t *testing.T) {
+	for _, account := range []string{"", "acme"} {
+		a := newAccount(due(1), due(2), due(3))
+		a.accounts = []string{"acme"}
+		a.onList = func(in activities.FindDueScrapingJobsInput) { a.SetContinueAsNewSuggested(in.Page == 2) }
+		a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{Account: account})
+		var again *workflow.ContinueAsNewError
+		require.ErrorAs(t, a.GetWorkflowError(), &again)
+		var in workflows.ReconcileScrapingJobsInput
+		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+		require.Equal(t, "acme", in.Account)
+		require.Equal(t, 3, in.Page)
 	}
-	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
-	var again *workflow.ContinueAsNewError
-	require.ErrorAs(t, a.GetWorkflowError(), &again)
-	var in workflows.ReconcileScrapingJobsInput
-	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
-	require.Equal(t, "default", in.Account)
+}
 
-	next := newAccount(due(1), due(2), due(3))
-	next.accounts = a.accounts
-	result := next.reconcile(t, in)
-	require.Equal(t, 600, result.Listed, "acme's by the first run")
-	for _, list := range next.lists {
-		require.Equal(t, "default", list.Account)
+// Whatever its account is called, and if it is the default one.
+func TestAccountThatWaitsForItsWindowKeepsNoNextRunWaiting(t *testing.T) {
+	for _, slow := range []string{"-", "default"} {
+		a := newAccount(due(1))
+		a.accounts = []string{"-", "default"}
+		a.waitsOf = map[string][]time.Duration{slow: {14 * time.Minute}}
+		result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+		require.Equal(t, []string{slow}, result.UnderWay)
+		require.Equal(t, 1, result.Due)
 	}
-	require.Zero(t, next.removals, "by the first run")
 }
 
 func TestOnlyImportsOfReadAccountsTryAgain(t *testing.T) {

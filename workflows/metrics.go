@@ -24,7 +24,7 @@ const (
 	// tags "account" and "kind"; see ProblemKinds.
 	problemsMetric = "scrapehaul_problems"
 	// failedListsMetric is a counter of the lists that reconciliation could not read, with
-	// the tag "account". The run of the default account succeeds, whatever those of others do.
+	// the tag "account". The run that starts those of several accounts succeeds, whatever they do.
 	failedListsMetric = "scrapehaul_failed_lists"
 )
 

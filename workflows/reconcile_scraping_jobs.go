@@ -42,8 +42,8 @@ type ReconcileScrapingJobsInput struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// ByHand is set when a person waits for the result: calls of the API go first.
 	ByHand bool `json:"by_hand,omitempty"`
-	// Account is whose jobs to look at. Default: all that the workers have, the further ones
-	// each in a run of its own.
+	// Account is whose jobs to look at. Default: all that the workers have, each in a run of
+	// its own if there are several.
 	Account string `json:"account,omitempty"`
 	// Page and Result are set when a run goes on where the one before ended, because
 	// of the length of its history.
@@ -91,7 +91,7 @@ type FailedAccount struct {
 // whose notifications were all lost is imported all the same. Beside that it
 // removes what runs that no longer exist have left.
 //
-// No account waits for another: each further one has a run of its own.
+// No account waits for another: where there are several, each has a run of its own.
 func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
 	settings, problems := in.Settings.parse()
 	if len(problems) > 0 {
@@ -105,22 +105,14 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	} else {
 		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeBeside(ctx)) })
 	}
-	others, err := r.startOthers(ctx)
+	runs, err := r.startRuns(ctx)
 	more := false
-	if r.in.Account != none && err == nil {
-		if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
-			tags := accountTags(r.in.Account)
-			workflow.GetMetricsHandler(ctx).WithTags(tags).Counter(failedListsMetric).Inc(1)
-		}
-	}
-	if r.in.Account != none && !in.DryRun && !more && err == nil {
-		err = r.tryAgain(ctx)
-	}
-	if len(others) > 0 && ctx.Err() == nil {
-		if err != nil {
-			r.failed(ctx, r.in.Account, err)
-		}
-		err = r.awaitOthers(ctx, others)
+	switch {
+	case err != nil:
+	case len(runs) > 0:
+		err = r.awaitRuns(ctx, runs)
+	default:
+		more, err = r.readList(ctx)
 	}
 	leftovers := removed.Get(ctx, nil)
 	switch {
@@ -140,18 +132,15 @@ type reconciliation struct {
 	result   ReconcileScrapingJobsResult
 }
 
-// none is no account's name.
-const none = "-"
-
-// otherRun is the run of a further account.
-type otherRun struct {
+// accountRun is the run of one of several accounts.
+type accountRun struct {
 	account string
 	workflow.ChildWorkflowFuture
 }
 
-// startOthers starts the runs of further accounts, and leaves the default one to this run,
-// if the workers have it. Runs of earlier builds know no accounts.
-func (r *reconciliation) startOthers(ctx workflow.Context) (others []otherRun, err error) {
+// startRuns starts a run for each account, if there are several. Runs of earlier builds
+// know no accounts.
+func (r *reconciliation) startRuns(ctx workflow.Context) (runs []accountRun, err error) {
 	if r.in.Account != "" || workflow.GetVersion(ctx, "accounts", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil, nil
 	}
@@ -159,32 +148,31 @@ func (r *reconciliation) startOthers(ctx workflow.Context) (others []otherRun, e
 	if err := workflow.ExecuteActivity(shortStep(ctx, "list the accounts"), a.ListAccounts).Get(ctx, &accounts); err != nil {
 		return nil, err
 	}
-	r.in.Account = none
+	if len(accounts) == 1 {
+		r.in.Account = accounts[0]
+		return nil, nil
+	}
 	for _, account := range accounts {
-		if account == sink.DefaultAccount {
-			r.in.Account = account
-			continue
-		}
 		in := ReconcileScrapingJobsInput{Settings: r.in.Settings, DryRun: r.in.DryRun, ByHand: r.in.ByHand, Account: account}
 		id, summary := reconciliationID(in)
 		options := workflow.ChildWorkflowOptions{
 			WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: summary, Priority: turns(account),
 		}
-		others = append(others, otherRun{account, workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), ReconcileScrapingJobsName, in)})
+		runs = append(runs, accountRun{account, workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), ReconcileScrapingJobsName, in)})
 	}
-	return others, nil
+	return runs, nil
 }
 
-// awaitOthers adds the results of the other accounts' runs. One that waits for its window of
-// API calls keeps none of the others' next runs waiting.
-func (r *reconciliation) awaitOthers(ctx workflow.Context, others []otherRun) error {
+// awaitRuns adds the results of the accounts' runs. One that waits for its window of API
+// calls keeps none of the others' next runs waiting.
+func (r *reconciliation) awaitRuns(ctx workflow.Context, runs []accountRun) error {
 	_, err := workflow.AwaitWithTimeout(ctx, r.waitsWithin(), func() bool {
-		return !slices.ContainsFunc(others, func(run otherRun) bool { return !run.IsReady() })
+		return !slices.ContainsFunc(runs, func(run accountRun) bool { return !run.IsReady() })
 	})
 	if err != nil {
 		return err
 	}
-	for _, run := range others {
+	for _, run := range runs {
 		if !run.IsReady() {
 			r.result.UnderWay = append(r.result.UnderWay, run.account)
 			continue
@@ -206,6 +194,17 @@ func (r *reconciliation) awaitOthers(ctx workflow.Context, others []otherRun) er
 func (r *reconciliation) failed(ctx workflow.Context, account string, err error) {
 	workflow.GetLogger(ctx).Warn("The scraping jobs of an account were not looked at", "account", account, "Error", err)
 	r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{account, Sentence(err)})
+}
+
+// readList is the reconciliation of one account.
+func (r *reconciliation) readList(ctx workflow.Context) (more bool, err error) {
+	if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
+		workflow.GetMetricsHandler(ctx).WithTags(accountTags(r.in.Account)).Counter(failedListsMetric).Inc(1)
+	}
+	if err == nil && !more && !r.in.DryRun {
+		err = r.tryAgain(ctx)
+	}
+	return more, err
 }
 
 // startDueImports goes through an account's jobs page by page; more is set when
