@@ -63,6 +63,7 @@ func (c *chaos) untilDeleted(ids []int64) {
 // The jobs of acme are slow enough for the test to see how many go before another's.
 func TestAccountsTakeTurns(t *testing.T) {
 	const backlog, single = 200, 3
+	const polls = 2 // of the worker: what they have taken is under way, and begins later on a loaded machine
 	e := register(t, fmt.Sprintf("account acme has a backlog of %d jobs, for a worker with one slot, when account globex finishes one job, %d times", backlog, single),
 		"accounts take turns: besides what is under way, at most one download of acme goes before that of globex")
 	c := e.on(t, temporaltest.NewFairServer(t).Namespace, postgrestest.NewDatabase(t), "MAX_CONCURRENT_IMPORTS=1")
@@ -89,7 +90,7 @@ func TestAccountsTakeTurns(t *testing.T) {
 				more++
 			}
 		}
-		require.LessOrEqual(t, more, 1, "globex has waited for %d downloads of acme that had not begun", more)
+		require.LessOrEqual(t, more, 1+polls, "globex has waited for %d downloads of acme that had not begun", more)
 		most = max(most, more)
 	}
 	c.observe("at most %s of acme that had not begun went before globex's; the slowest of those was published after %.1f s", times(most, "download"), slowest.Seconds())
