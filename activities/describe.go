@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -63,7 +64,20 @@ func NewScrapingJob(account string, job *webscraper.ScrapingJob) sink.ScrapingJo
 		JobsEmpty:         job.JobsEmpty,
 		JobsNoValue:       job.JobsNoValue,
 		StoredRecordCount: job.StoredRecordCount,
+		TimeCreated:       inRange(job.TimeCreated, maxTimeCreated),
+		ScrapingDuration:  inRange(job.ScrapingDuration, math.MaxInt64),
 	}
+}
+
+// maxTimeCreated is the end of the year 9999: later times are none of seconds.
+const maxTimeCreated = 253_402_300_799
+
+// inRange returns 0 for what is not from 0 to most.
+func inRange(n, most int64) int64 {
+	if n < 0 || n > most {
+		return 0
+	}
+	return n
 }
 
 // describe adds what Web Scraper Cloud says of the job. A job that it does not know is no

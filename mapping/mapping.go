@@ -17,7 +17,8 @@ const ScrapingJobID = "scrapingjob_id"
 
 // Mappings is a valid file of mappings. The zero value and nil have none.
 type Mappings struct {
-	all []*Mapping
+	all      []*Mapping
+	sitemaps []Sitemap
 }
 
 // All returns the mappings in the file's order.

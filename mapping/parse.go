@@ -38,7 +38,7 @@ func Parse(name string, data []byte) (*Mappings, error) {
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	return &Mappings{all: r.read}, nil
+	return &Mappings{r.read, r.sitemaps}, nil
 }
 
 // reader reads the nodes of a YAML document and notes what is wrong with them.
@@ -46,6 +46,7 @@ type reader struct {
 	file     string
 	problems []problem
 	read     []*Mapping
+	sitemaps []Sitemap
 }
 
 type problem struct {
@@ -68,7 +69,7 @@ func (r *reader) err() error {
 
 // document returns the root of the only document, nil when there is none.
 func (r *reader) document(data []byte) *yaml.Node {
-	const empty = `there is nothing in it: want "mappings:" and a list of them`
+	const empty = `there is nothing in it: want "mappings:" and a list of them, or "sitemaps:"`
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
 	switch err := decoder.Decode(&first); {
@@ -120,11 +121,21 @@ func (r *reader) syntax(data []byte, err error) {
 }
 
 func (r *reader) mappings(root *yaml.Node) {
-	r.object(root, "the file", field{"mappings", func(list *yaml.Node) {
-		for _, node := range r.list(list, "mappings", "mappings") {
-			r.mapping(node)
-		}
-	}, `there are no mappings: want "mappings:" and a list of them`})
+	found := r.object(root, "the file",
+		field{key: "mappings", read: func(list *yaml.Node) {
+			for _, node := range r.list(list, "mappings", "mappings") {
+				r.mapping(node)
+			}
+		}},
+		field{key: "sitemaps", read: func(list *yaml.Node) {
+			for _, node := range r.list(list, "sitemaps", "sitemaps") {
+				r.sitemap(node)
+			}
+		}},
+	)
+	if found != nil && len(found) == 0 {
+		r.problem(root.Line, `there are no mappings: want "mappings:" and a list of them, or "sitemaps:"`)
+	}
 	r.checkTogether()
 }
 
@@ -144,14 +155,18 @@ func (r *reader) mapping(node *yaml.Node) {
 		return
 	}
 	r.read = append(r.read, m)
-	switch name, prefix := found["sitemap"], found["sitemap_prefix"]; {
-	case name != nil && prefix != nil:
-		r.problem(prefix.Line, "the mapping has both sitemap and sitemap_prefix: want one of them")
-	case name == nil && prefix == nil:
-		r.problem(m.line, "the mapping does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with")
-	}
+	r.ofWhichSitemap("the mapping", m.line, found)
 	if found["key"] == nil && (m.Mode == Upsert || m.Mode == Append) {
 		r.problem(m.line, "the mapping has no key, which the mode %s needs: want a list of columns such as [url]", m.Mode)
+	}
+}
+
+func (r *reader) ofWhichSitemap(what string, line int, found map[string]*yaml.Node) {
+	switch name, prefix := found["sitemap"], found["sitemap_prefix"]; {
+	case name != nil && prefix != nil:
+		r.problem(prefix.Line, "%s has both sitemap and sitemap_prefix: want one of them", what)
+	case name == nil && prefix == nil:
+		r.problem(line, "%s does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with", what)
 	}
 }
 
@@ -178,7 +193,7 @@ func (r *reader) table(node *yaml.Node) Table {
 	}
 	r.checkName(node.Line, "the schema of table "+strconv.Quote(text), schema)
 	r.checkName(node.Line, "the name of table "+strconv.Quote(text), name)
-	if schema == "scrapehaul" || schema == "sitemaps" || schema == "information_schema" || strings.HasPrefix(schema, "pg_") {
+	if schema == "scrapehaul" || schema == "sitemaps" || schema == "sitemaps_latest" || schema == "information_schema" || strings.HasPrefix(schema, "pg_") {
 		r.problem(node.Line, "table is %q: the schema %s is not for tables of yours: want another one", text, schema)
 	}
 	return Table{Schema: schema, Name: name}

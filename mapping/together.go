@@ -9,12 +9,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// checkTogether checks the mappings against each other.
+// checkTogether checks the mappings against each other, and the sitemaps.
 func (r *reader) checkTogether() {
+	named, begun := map[string]int{}, map[string]int{}
+	for _, s := range r.sitemaps {
+		r.checkOnce(s.Account, s.line, named, "sitemap", s.Sitemap, "an entry")
+		r.checkOnce(s.Account, s.line, begun, "sitemap_prefix", s.SitemapPrefix, "an entry")
+	}
 	sitemaps, prefixes, tables := map[string]int{}, map[string]int{}, map[Table]*Mapping{}
 	for _, m := range r.read {
-		r.checkOnce(m, sitemaps, "sitemap", m.Sitemap)
-		r.checkOnce(m, prefixes, "sitemap_prefix", m.SitemapPrefix)
+		r.checkOnce(m.Account, m.line, sitemaps, "sitemap", m.Sitemap, "a mapping")
+		r.checkOnce(m.Account, m.line, prefixes, "sitemap_prefix", m.SitemapPrefix, "a mapping")
 		switch first := tables[m.Table]; {
 		case m.Table == Table{}:
 		case first == nil:
@@ -27,16 +32,16 @@ func (r *reader) checkTogether() {
 	}
 }
 
-func (r *reader) checkOnce(m *Mapping, lines map[string]int, key, name string) {
+func (r *reader) checkOnce(account string, line int, lines map[string]int, key, name, what string) {
 	if name == "" {
 		return
 	}
-	name = sink.QualifiedSitemap(m.Account, name)
-	if line, twice := lines[name]; twice {
-		r.problem(m.line, "%s %q has a mapping already, on line %d", key, name, line)
+	name = sink.QualifiedSitemap(account, name)
+	if before, twice := lines[name]; twice {
+		r.problem(line, "%s %q has %s already, on line %d", key, name, what, before)
 		return
 	}
-	lines[name] = m.line
+	lines[name] = line
 }
 
 // difference says what two mappings to one table have to have in common and have

@@ -211,6 +211,7 @@ UPDATE scrapehaul.scraping_jobs AS job
 SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:custom_id, ''), status = :status,
     jobs_scheduled = :jobs_scheduled, jobs_executed = :jobs_executed, jobs_failed = :jobs_failed,
     jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
+    time_created = to_timestamp(nullif(:time_created, 0)), scraping_duration = nullif(:scraping_duration, 0),
     published_import_id = :import_id, published_at = now(), cloud_deleted_at = :cloud_deleted_at
 FROM scrapehaul.imports AS import
 WHERE job.scrapingjob_id = :scrapingjob_id AND import.import_id = :import_id
@@ -286,7 +287,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		}
 	}
 	if i.request.Job.SitemapName != "" {
-		problem, err := refreshView(ctx, tx, i.request.Job.Account, i.request.Job.SitemapName, i.committedColumns)
+		problem, err := i.store.refreshView(ctx, tx, i.request.Job.Account, i.request.Job.SitemapName, i.committedColumns)
 		if err != nil {
 			return err
 		}

@@ -134,15 +134,17 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	require.NoError(t, attempt.Publish(t.Context(), func() {}), "twice is the same as once")
 
 	var rows []struct {
-		ScrapingJobID   int64     `db:"scrapingjob_id"`
-		SitemapID       int64     `db:"sitemap_id"`
-		SitemapName     string    `db:"sitemap_name"`
-		CustomID        string    `db:"custom_id"`
-		RecordNumber    int64     `db:"record_number"`
-		WebScraperOrder string    `db:"web_scraper_order"`
-		Data            string    `db:"data"`
-		ImportedAt      time.Time `db:"imported_at"`
-		Account         string    `db:"account"`
+		ScrapingJobID    int64      `db:"scrapingjob_id"`
+		SitemapID        int64      `db:"sitemap_id"`
+		SitemapName      string     `db:"sitemap_name"`
+		CustomID         string     `db:"custom_id"`
+		RecordNumber     int64      `db:"record_number"`
+		WebScraperOrder  string     `db:"web_scraper_order"`
+		Data             string     `db:"data"`
+		ImportedAt       time.Time  `db:"imported_at"`
+		Account          string     `db:"account"`
+		TimeCreated      *time.Time `db:"time_created"`
+		ScrapingDuration *int64     `db:"scraping_duration"`
 	}
 	require.NoError(t, db.Select(&rows, `SELECT * FROM scrapehaul.scraped_records ORDER BY record_number`))
 	require.Len(t, rows, 7)

@@ -20,8 +20,8 @@ var migrations embed.FS
 // When that takes more than some seconds, report is called with a sentence that
 // says who holds the lock, and after two minutes Migrate returns it as an error.
 // It takes two connections of the pool. The role needs CREATE on the database,
-// or a schema scrapehaul of its own made beforehand, and a schema sitemaps if
-// there are to be views of sitemaps. The database's encoding has
+// or a schema scrapehaul of its own made beforehand, and schemas sitemaps and
+// sitemaps_latest if there are to be views of sitemaps. The database's encoding has
 // to be UTF8, and a pooler in between has to keep a session on one connection.
 func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) (version int64, err error) {
 	if err := checkEncoding(ctx, db); err != nil {
@@ -55,16 +55,17 @@ func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) 
 
 const missingSchemas = `
 SELECT 'scrapehaul' WHERE to_regnamespace('scrapehaul') IS NULL
-UNION ALL SELECT 'sitemaps' WHERE to_regnamespace('sitemaps') IS NULL AND has_database_privilege(current_database(), 'CREATE')`
+UNION ALL SELECT name FROM unnest(ARRAY['sitemaps', 'sitemaps_latest']) AS name
+WHERE to_regnamespace(name) IS NULL AND has_database_privilege(current_database(), 'CREATE')`
 
 // createSchemas makes the schemas that are missing. CREATE SCHEMA IF NOT EXISTS
 // would ask for the right to create also when they are there, made beforehand by
-// an administrator. Without schema sitemaps there are no views of sitemaps, and
-// all else works.
+// an administrator. Without schemas sitemaps and sitemaps_latest there are no views of
+// sitemaps, and all else works.
 func createSchemas(ctx context.Context, conn *sqlx.Conn) error {
 	var missing []string
 	if err := conn.SelectContext(ctx, &missing, missingSchemas); err != nil {
-		return fmt.Errorf("looking for schemas scrapehaul and sitemaps: %w", err)
+		return fmt.Errorf("looking for the schemas: %w", err)
 	}
 	for _, schema := range missing {
 		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {

@@ -270,13 +270,13 @@ func TestViewsOfEarlierVersionsAreReplacedInPlace(t *testing.T) {
 			published(t, store, 4321, "phones", `{"name":"Nokia 124","account":"of the shop","color":"red"}`)
 			require.Equal(t, int64(1), definitions("job.account"), "by the next import")
 			ofRecord := []string{"scrapingjob_id", "record_number", "imported_at", "web_scraper_order"}
-			require.Equal(t, append(ofRecord, "name", "account", "account_2", "color"), columns(t, db, "phones"))
+			require.Equal(t, append(ofRecord, "name", "account", "time_created", "scraping_duration", "account_2", "color"), columns(t, db, "phones"))
 			require.Equal(t, []string{"default|of the shop|red"}, rows(t, db, `SELECT account, account_2, color FROM sitemaps.phones WHERE scrapingjob_id = 4321`))
 			problems, err := store.RefreshSitemapViews(t.Context(), func() {})
 			require.NoError(t, err)
 			require.Empty(t, problems)
 			require.Equal(t, definitions(""), definitions("job.account"), "by reconciliation")
-			require.Equal(t, append(ofRecord, "product", "price", "account"), columns(t, db, "my-sitemap"))
+			require.Equal(t, append(ofRecord, "product", "price", "account", "time_created", "scraping_duration"), columns(t, db, "my-sitemap"))
 			require.Zero(t, definitions("record.data ->>"))
 			require.Equal(t, definitions(""), definitions("clock_timestamp"))
 			require.Subset(t, rows(t, db, read), records)
@@ -299,7 +299,7 @@ func TestAColumnOfAnEarlierViewKeepsTheNameAccount(t *testing.T) {
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
 	published(t, postgres.NewStore(db, nil), 4321, "phones", `{"name":"Nokia 124","color":"red"}`)
-	require.Equal(t, []string{"web_scraper_order", "account", "account_2", "color"}, columns(t, db, "phones")[3:])
+	require.Equal(t, []string{"web_scraper_order", "account", "account_2", "time_created", "scraping_duration", "color"}, columns(t, db, "phones")[3:])
 	require.Equal(t, []string{"Nokia 124|default"}, rows(t, db, `SELECT account, account_2 FROM sitemaps.phones WHERE scrapingjob_id = 4321`))
 }
 

@@ -15,7 +15,8 @@ import (
 )
 
 // sitemapView is a row of scrapehaul.sitemap_views: the view of schema sitemaps
-// that has the records of a sitemap's published imports, each column as text.
+// that has the records of a sitemap's published imports, each column as text, and the one
+// of schema sitemaps_latest that has those of its latest job.
 type sitemapView struct {
 	Account     string
 	SitemapName string         `db:"sitemap_name"`
@@ -25,6 +26,8 @@ type sitemapView struct {
 	ColumnNames pq.StringArray `db:"column_names"`
 	InView      int            `db:"in_view"`  // how many of the columns
 	IsThere     bool           `db:"is_there"` // without a problem
+	// Key are the scraped columns that tell one record of a job from another.
+	Key pq.StringArray `db:"key"`
 }
 
 // ofRecord are a view's first columns, which say what record it is; facts are what else is
@@ -33,12 +36,13 @@ type sitemapView struct {
 // their name.
 var (
 	ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
-	facts    = []string{"account"}
+	facts    = []string{"account", "time_created", "scraping_duration"}
 )
 
 const lockView = `
-SELECT view_name, columns, column_names, fact_names, in_view,
-       problem IS NULL AND to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL AS is_there
+SELECT view_name, columns, column_names, fact_names, in_view, key,
+       problem IS NULL AND to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL
+           AND (to_regnamespace('sitemaps_latest') IS NULL OR to_regclass(format('sitemaps_latest.%I', view_name)) IS NOT NULL) AS is_there
 FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2 FOR UPDATE`
 
 // viewNamesLock is the key of the advisory lock that lets one transaction give a
@@ -52,7 +56,7 @@ const insertView = `INSERT INTO scrapehaul.sitemap_views (account, sitemap_name,
 const updateView = `
 UPDATE scrapehaul.sitemap_views
 SET columns = coalesce($3::text[], '{}'), column_names = coalesce($4::text[], '{}'), fact_names = $5, in_view = $6, problem = nullif($7, ''),
-    refreshed_at = CASE WHEN $7 = '' THEN now() ELSE refreshed_at END
+    key = coalesce($8::text[], '{}'), refreshed_at = CASE WHEN $7 = '' THEN now() ELSE refreshed_at END
 WHERE account = $1 AND sitemap_name = $2`
 
 // refreshView adds columns to the view of a sitemap, making it if need be. What
@@ -61,23 +65,27 @@ WHERE account = $1 AND sitemap_name = $2`
 //
 // The transaction has to lock nothing after it: it holds the sitemap's row, for
 // which other imports of the sitemap wait.
-func refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string) (problem string, err error) {
+func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string) (problem string, err error) {
 	view, err := findView(ctx, tx, account, sitemapName)
 	if err != nil {
 		return "", err
 	}
 	complete := len(view.FactNames) >= len(facts) // a later version has more
 	view.add(columns)
-	if complete && view.IsThere && view.InView == len(view.Columns) {
+	key := s.mappings.Key(account, sitemapName)
+	current := complete && view.IsThere && view.InView == len(view.Columns)
+	if current && slices.Equal(view.Key, key) {
 		return "", nil
 	}
-	if problem, err = view.replace(ctx, tx); err != nil {
-		return "", err
+	if !current {
+		if problem, err = view.replace(ctx, tx); err != nil {
+			return "", err
+		}
 	}
 	if problem == "" {
 		view.InView = len(view.Columns)
 	}
-	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.FactNames, view.InView, problem)
+	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.FactNames, view.InView, problem, pq.StringArray(key))
 	return problem, err
 }
 
@@ -129,8 +137,15 @@ const waitForReaders = `SELECT set_config('lock_timeout', '2s', true)`
 const selectPresent = `
 SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('sitemaps.%I', $1::text)) AND attnum > 0 ORDER BY attnum`
 
-// replace makes the view anew, or returns why PostgreSQL does not.
+// hasLatest is false where an administrator has made the other schemas only.
+const hasLatest = `SELECT to_regnamespace('sitemaps_latest') IS NOT NULL`
+
+// replace makes the two views anew, or returns why PostgreSQL does not.
 func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem string, err error) {
+	var latest bool
+	if err := tx.GetContext(ctx, &latest, hasLatest); err != nil {
+		return "", err
+	}
 	var present []string
 	if err := tx.SelectContext(ctx, &present, selectPresent, v.ViewName); err != nil {
 		return "", err
@@ -138,7 +153,7 @@ func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem stri
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT sitemap_view; `+waitForReaders); err != nil {
 		return "", err
 	}
-	_, err = tx.ExecContext(ctx, v.definition(present))
+	_, err = tx.ExecContext(ctx, v.definition(present, latest))
 	refused := pq.As(err)
 	if err == nil || refused == nil || refused.Code.Class() == pqerror.ClassOperatorIntervention {
 		return "", err
@@ -149,8 +164,8 @@ func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem stri
 	return fmt.Sprintf("making view sitemaps.%s: %s", pq.QuoteIdentifier(v.ViewName), refused.Message), nil
 }
 
-// definition adds what the view has not at its end, as CREATE OR REPLACE VIEW wants.
-func (v *sitemapView) definition(present []string) string {
+// definition adds what the views have not at their end, as CREATE OR REPLACE VIEW wants.
+func (v *sitemapView) definition(present []string, latest bool) string {
 	names, value := slices.Concat(ofRecord, v.FactNames[:len(facts)], v.ColumnNames), map[string]string{}
 	for i, name := range slices.Concat(ofRecord, facts) {
 		value[names[i]] = name
@@ -163,18 +178,34 @@ func (v *sitemapView) definition(present []string) string {
 		place[name] = i - len(present) // before what is not there
 	}
 	slices.SortStableFunc(names, func(a, b string) int { return place[a] - place[b] })
+	values := make([]string, len(names))
 	for i, name := range names {
-		names[i] = value[name] + " AS " + pq.QuoteIdentifier(name)
+		values[i] = value[name] + " AS " + pq.QuoteIdentifier(name)
 	}
-	return fmt.Sprintf("CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT %s\n"+unpackedRecords,
-		pq.QuoteIdentifier(v.ViewName), strings.Join(names, ",\n       "), pq.QuoteLiteral(v.SitemapName), pq.QuoteLiteral(v.Account))
+	view, sitemap := pq.QuoteIdentifier(v.ViewName), []any{pq.QuoteLiteral(v.SitemapName), pq.QuoteLiteral(v.Account)}
+	definition := fmt.Sprintf("CREATE OR REPLACE VIEW sitemaps.%s AS\nSELECT %s\n", view, strings.Join(values, ",\n       ")) +
+		fmt.Sprintf(unpackedRecords, sitemap...)
+	if latest {
+		definition += fmt.Sprintf(";\nCREATE OR REPLACE VIEW sitemaps_latest.%s AS\nSELECT %s\nFROM sitemaps.%[1]s AS record\n", view, nameList("record.", names)) +
+			fmt.Sprintf(ofLatestJob, sitemap...)
+	}
+	return definition
 }
+
+// ofLatestJob is a condition on the records of a sitemap: that they are of its finished,
+// published job with the highest ID. An older job never becomes the latest, however late
+// it is imported.
+const ofLatestJob = `WHERE record.scrapingjob_id = (
+    SELECT max(job.scrapingjob_id) FROM scrapehaul.scraping_jobs AS job
+    WHERE job.sitemap_name = %s AND job.account = %s AND job.status = 'finished' AND job.published_import_id IS NOT NULL
+)`
 
 // unpackedRecords decompresses each record once, not once for each column: || '{}' yields
 // the same record, decompressed. The volatile function keeps the planner from inlining the
 // subquery, which would evaluate data again for each use.
 const unpackedRecords = `FROM (
-    SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, job.account, record.data || '{}' AS data,
+    SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, job.account, job.time_created, job.scraping_duration,
+           record.data || '{}' AS data,
            clock_timestamp() AS not_merged
     FROM scrapehaul.scraping_jobs AS job
     JOIN scrapehaul.import_records AS record ON record.import_id = job.published_import_id
@@ -234,7 +265,7 @@ func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (probl
 		var problem string
 		err := s.inTx(ctx, func(tx transaction) (err error) {
 			tx.progress = progress
-			problem, err = refreshView(ctx, tx, sitemap.Account, sitemap.SitemapName, nil)
+			problem, err = s.refreshView(ctx, tx, sitemap.Account, sitemap.SitemapName, nil)
 			return err
 		})
 		if err != nil {

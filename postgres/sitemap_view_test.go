@@ -90,20 +90,22 @@ func rows(t *testing.T, db *sqlx.DB, query string, args ...any) (all []string) {
 	return all
 }
 
+// ofRecord are the first columns of a new view.
+var ofRecord = []string{"scrapingjob_id", "record_number", "imported_at", "account", "time_created", "scraping_duration"}
+
 func TestASitemapIsAViewWithItsColumns(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "my-sitemap",
 		`{"web-scraper-order":"1-1","web-scraper-start-url":"u","title":"Tab","price":"$1"}`,
 		`{"web-scraper-order":"1-2","web-scraper-start-url":"u","title":null,"price":{"n":1}}`)
-	ofRecord := []string{"scrapingjob_id", "record_number", "imported_at", "account"}
-	require.Equal(t, append(ofRecord, "web_scraper_order", "web_scraper_start_url", "title", "price"), columns(t, db, "my-sitemap"))
+	require.Equal(t, append(ofRecord[:6:6], "web_scraper_order", "web_scraper_start_url", "title", "price"), columns(t, db, "my-sitemap"))
 	require.Equal(t, []string{"Tab|$1", `NULL|{"n": 1}`}, rows(t, db, `SELECT title, price FROM sitemaps."my-sitemap" ORDER BY record_number`))
 
 	// A later export: other spelling, other order, a column more, a column less.
 	published(t, store, 2, "my-sitemap", `{"color":"red","web_scraper_order":"2-1","price":"$2"}`)
 	published(t, store, 3, "another", `{"title":"no"}`)
-	require.Equal(t, append(ofRecord, "web_scraper_order", "web_scraper_start_url", "title", "price", "color"), columns(t, db, "my-sitemap"))
+	require.Equal(t, append(ofRecord[:6:6], "web_scraper_order", "web_scraper_start_url", "title", "price", "color"), columns(t, db, "my-sitemap"))
 	require.Equal(t, []string{"1|1-1|Tab|$1|NULL", `1|1-2|NULL|{"n": 1}|NULL`, "2|2-1|NULL|$2|red"},
 		rows(t, db, `SELECT scrapingjob_id, web_scraper_order, title, price, color FROM sitemaps."my-sitemap" ORDER BY scrapingjob_id, record_number`))
 
@@ -112,6 +114,58 @@ func TestASitemapIsAViewWithItsColumns(t *testing.T) {
 
 	published(t, store, 1, "my-sitemap", `{"title":"again"}`)
 	require.Equal(t, []string{"again"}, rows(t, db, `SELECT title FROM sitemaps."my-sitemap" WHERE scrapingjob_id = 1`), "as it was published last")
+}
+
+func TestViewsSayWhenAJobWasScraped(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	for id, created := range map[int64]int64{1: 1_700_000_000, 2: 0} {
+		scraped := request(1, 2)
+		scraped.Job = sink.ScrapingJob{ScrapingJobID: id, SitemapName: "my-sitemap", Status: "finished", StoredRecordCount: 2, TimeCreated: created, ScrapingDuration: created / 1e9 * 90}
+		attempt := begin(t, store, scraped)
+		require.NoError(t, commit(t, attempt, 2, 2, `{"a":"%d"}`))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+		found, err := store.PublishedImports(t.Context(), []int64{id})
+		require.NoError(t, err)
+		require.Equal(t, created, found[id].TimeCreated)
+		require.Equal(t, scraped.Job.ScrapingDuration, found[id].ScrapingDuration)
+	}
+	const times = `SELECT DISTINCT scrapingjob_id, extract(epoch FROM time_created)::bigint, scraping_duration FROM %s ORDER BY 1`
+	for _, view := range []string{`sitemaps."my-sitemap"`, `scrapehaul.scraped_records`} {
+		require.Equal(t, []string{"1|1700000000|90", "2|NULL|NULL"}, rows(t, db, fmt.Sprintf(times, view)))
+	}
+}
+
+func TestLatestIsTheLastFinishedJobOfASitemap(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	latest := func() []string {
+		return rows(t, db, `SELECT scrapingjob_id, a FROM sitemaps_latest."my-sitemap" ORDER BY record_number`)
+	}
+	ended := func(id int64, status string) {
+		unfinished := ofSitemap("my-sitemap", ofJob(id, request(1, 2)))
+		unfinished.Job.Status = status
+		attempt := begin(t, store, unfinished)
+		require.NoError(t, commit(t, attempt, 2, 2, `{"a":"%d"}`))
+		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	}
+	ended(3, "stopped")
+	require.Empty(t, latest())
+	published(t, store, 5, "my-sitemap", `{"a":"1"}`, `{"a":"2"}`)
+	require.Equal(t, []string{"5|1", "5|2"}, latest())
+	published(t, store, 4, "my-sitemap", `{"a":"older, imported later"}`)
+	published(t, store, 9, "another", `{"a":"of another sitemap"}`)
+	published(t, store, 10, "acme:my-sitemap", `{"a":"of another account"}`)
+	ended(6, "stopped")
+	ended(7, "failed")
+	require.Equal(t, []string{"5|1", "5|2"}, latest())
+	published(t, store, 5, "my-sitemap", `{"a":"again","b":"a column more"}`)
+	require.Equal(t, []string{"5|again"}, latest())
+	require.Equal(t, columns(t, db, "my-sitemap"), strings.Split(rows(t, db, `SELECT string_agg(attname, '|' ORDER BY attnum) FROM pg_attribute
+		WHERE attrelid = 'sitemaps_latest."my-sitemap"'::regclass AND attnum > 0`)[0], "|"))
+	published(t, store, 8, "my-sitemap")
+	require.Empty(t, latest(), "a finished job without records is the latest, too")
+	require.Equal(t, []string{"10|of another account"}, rows(t, db, `SELECT scrapingjob_id, a FROM sitemaps_latest."acme:my-sitemap"`))
 }
 
 func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
@@ -127,7 +181,7 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 	for i, sitemap := range append(odd[:len(odd):len(odd)], "My Sitemap", "my sitemap") {
 		published(t, store, int64(i+1), sitemap, "{"+strings.Join(record, ",")+"}")
 	}
-	names := columns(t, db, "My Sitemap")[4:]
+	names := columns(t, db, "My Sitemap")[len(ofRecord):]
 	require.Equal(t, []string{`a"b`, `c'd\e`, "ünïcödé ☃ 家", " ", "scrapingjob_id_2", "account_2", "Title", "title", "ctid", "a.b", "%I", "$1"}, names[:12])
 	for i, suffix := range []string{"", "_2", "_3"} {
 		name := names[12+i]
@@ -139,7 +193,7 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
 	require.Len(t, views, len(odd)+2)
 	for _, view := range views {
-		require.Len(t, columns(t, db, view), 4+len(odd)+1, view)
+		require.Len(t, columns(t, db, view), len(ofRecord)+len(odd)+1, view)
 	}
 	values := rows(t, db, `SELECT * FROM sitemaps."My Sitemap"`)
 	require.Len(t, values, 1)
@@ -191,7 +245,7 @@ func TestValuesOfAViewAreThoseOfTheRecord(t *testing.T) {
 			WHERE convert_to(view.%s, 'UTF8') IS NOT DISTINCT FROM convert_to(%s, 'UTF8')`, pq.QuoteIdentifier(view.Names[i]), value)), column)
 	}
 	require.Equal(t, []string{"text"}, rows(t, db, `SELECT DISTINCT format_type(atttypid, atttypmod) FROM pg_attribute
-		WHERE attrelid = 'sitemaps."my-sitemap"'::regclass AND attnum > 3`))
+		WHERE attrelid = 'sitemaps."my-sitemap"'::regclass AND attnum > 6`))
 	require.Equal(t, []string{"NULL", "1", "older", "", "NULL"}, rows(t, db, `SELECT web_scraper_order FROM sitemaps."my-sitemap" ORDER BY record_number LIMIT 5`))
 }
 
@@ -276,7 +330,7 @@ func TestSitemapsOfTwoAccountsHaveAViewEach(t *testing.T) {
 		"my-sitemap": "1|default|1|scraped 1", "acme:my-sitemap": "2|acme|2|scraped 2", "globex:my-sitemap": "3|globex|3|scraped 3",
 		"acme:" + long[:58]: "4|acme|4|scraped 4", "acme:" + long[:56] + "_2": "5|acme|5|scraped 5",
 	} {
-		require.Equal(t, []string{"scrapingjob_id", "record_number", "imported_at", "account", "title", "account_2"}, columns(t, db, view))
+		require.Equal(t, append(ofRecord[:6:6], "title", "account_2"), columns(t, db, view))
 		require.Equal(t, []string{want}, rows(t, db, `SELECT scrapingjob_id, account, title, account_2 FROM sitemaps.`+pq.QuoteIdentifier(view)), view)
 	}
 	require.Equal(t, []string{"acme|2", "default|1", "globex|3"},
@@ -338,7 +392,7 @@ func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
 		fmt.Fprintf(&record, `,"column %d":"%d"`, n, n)
 	}
 	published(t, store, 1, "wide", "{"+record.String()[1:]+"}")
-	require.Len(t, columns(t, db, "wide"), 1504)
+	require.Len(t, columns(t, db, "wide"), len(ofRecord)+1500)
 	require.Equal(t, []string{"1999"}, rows(t, db, `SELECT data ->> 'column 1999' FROM scrapehaul.scraped_records`))
 }
 
@@ -353,7 +407,7 @@ func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
 	second := begin(t, store, request(1, 20))
 	require.NoError(t, commit(t, second, 11, 20, `{"a":"%d","b":"1"}`))
 	require.NoError(t, second.Publish(t.Context(), func() {}))
-	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[4:])
+	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[len(ofRecord):])
 }
 
 func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
@@ -375,7 +429,7 @@ func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
 	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
 	require.Len(t, views, 3, "the names are the same in their first 63 bytes")
 	for _, view := range views {
-		require.ElementsMatch(t, []string{"column 0", "column 1", "column 2", "column 3", "column 4", "of 0", "of 1", "of 2"}, columns(t, db, view)[4:])
+		require.ElementsMatch(t, []string{"column 0", "column 1", "column 2", "column 3", "column 4", "of 0", "of 1", "of 2"}, columns(t, db, view)[len(ofRecord):])
 	}
 }
 
@@ -415,15 +469,16 @@ func TestAViewOfALaterVersionIsLeftAsItIs(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "my-sitemap", `{"a":"1"}`)
-	db.MustExec(`UPDATE scrapehaul.sitemap_views SET fact_names = '{account,later}';
+	db.MustExec(`UPDATE scrapehaul.sitemap_views SET fact_names = '{account,time_created,scraping_duration,later}';
 		CREATE OR REPLACE VIEW sitemaps."my-sitemap" AS
-		SELECT 0::bigint AS scrapingjob_id, 0::bigint AS record_number, now() AS imported_at, '' AS account, '' AS a, '' AS later`)
+		SELECT 0::bigint AS scrapingjob_id, 0::bigint AS record_number, now() AS imported_at, '' AS account,
+		       now() AS time_created, 0::bigint AS scraping_duration, '' AS a, '' AS later`)
 	published(t, store, 2, "my-sitemap", `{"a":"2"}`)
 	attempt, err := publishRecords(t.Context(), store, 3, "my-sitemap", `{"b":"3"}`)
 	require.NoError(t, err)
 	require.Contains(t, attempt.Problem(), `making view sitemaps."my-sitemap": cannot`)
-	require.Equal(t, []string{"{account,later}|1"}, rows(t, db, `SELECT fact_names, in_view FROM scrapehaul.sitemap_views`))
-	require.Equal(t, "later", columns(t, db, "my-sitemap")[5])
+	require.Equal(t, []string{"{account,time_created,scraping_duration,later}|1"}, rows(t, db, `SELECT fact_names, in_view FROM scrapehaul.sitemap_views`))
+	require.Equal(t, "later", columns(t, db, "my-sitemap")[7])
 }
 
 func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {

@@ -32,7 +32,8 @@ func NewStore(db *sqlx.DB, mappings *mapping.Mappings) *Store {
 const selectPublished = `
 SELECT job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, coalesce(job.custom_id, '') AS custom_id,
        job.status, job.jobs_scheduled, job.jobs_executed, job.jobs_failed, job.jobs_empty, job.jobs_no_value,
-       job.stored_record_count, job.published_at, job.cloud_deleted_at,
+       job.stored_record_count, coalesce(extract(epoch FROM job.time_created)::bigint, 0) AS time_created,
+       coalesce(job.scraping_duration, 0) AS scraping_duration, job.published_at, job.cloud_deleted_at,
        import.import_id, import.records, import.rejected, import.skipped, import.unmapped, import.cut, import.bytes, import.sha256,
        import.announce AND import.announced_at IS NULL AS unannounced
 FROM scrapehaul.scraping_jobs AS job

@@ -226,6 +226,10 @@ type ScrapingJob struct {
 	JobsEmpty         int64  `json:"jobs_empty" db:"jobs_empty"`
 	JobsNoValue       int64  `json:"jobs_no_value" db:"jobs_no_value"`
 	StoredRecordCount int64  `json:"stored_record_count" db:"stored_record_count"`
+	// TimeCreated is when the job was created, in Unix seconds, ScrapingDuration how many
+	// seconds it was scraped for; 0 if that is not known. They are no part of its content.
+	TimeCreated      int64 `json:"time_created,omitempty" db:"time_created"`
+	ScrapingDuration int64 `json:"scraping_duration,omitempty" db:"scraping_duration"`
 }
 
 // DefaultAccount is the name of the account where none is named.
@@ -248,6 +252,7 @@ func QualifiedSitemap(account, name string) string {
 // have changed without that.
 func (j ScrapingJob) SameContent(other ScrapingJob) bool {
 	j.Account, j.SitemapID, j.SitemapName, j.CustomID = other.Account, other.SitemapID, other.SitemapName, other.CustomID
+	j.TimeCreated, j.ScrapingDuration = other.TimeCreated, other.ScrapingDuration
 	return j == other
 }
 

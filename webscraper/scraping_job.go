@@ -51,10 +51,22 @@ type ScrapingJob struct {
 	// StoredRecordCount is how many records a download has once the job has
 	// ended.
 	StoredRecordCount int64 `json:"stored_record_count"`
+	ScrapingTimes
+}
+
+// ScrapingTimes are zero where the API says nothing of them that is a number.
+type ScrapingTimes struct {
+	TimeCreated      int64 `json:"time_created"`      // Unix time in seconds
+	ScrapingDuration int64 `json:"scraping_duration"` // seconds
 }
 
 // UnmarshalJSON decodes a job as the API spells it.
-func (j *ScrapingJob) UnmarshalJSON(data []byte) error { return decodeObject(data, j) }
+func (j *ScrapingJob) UnmarshalJSON(data []byte) error {
+	if err := decodeObject(data, &j.ScrapingTimes); err != nil {
+		j.ScrapingTimes = ScrapingTimes{} // nothing depends on them
+	}
+	return decodeObject(data, j)
+}
 
 // ScrapingJob returns the scraping job with that ID. The error of a job that
 // does not exist, or was deleted, satisfies [IsNotFound].

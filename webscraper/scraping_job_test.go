@@ -14,9 +14,10 @@ func TestScrapingJobDecodesEverySpelling(t *testing.T) {
 		ID: 500, CustomID: "custom-scraping-job-12", SitemapID: 123, SitemapName: "webscraper-io-landing",
 		Status:        "finished",
 		JobsScheduled: 10, JobsExecuted: 9, JobsFailed: 3, JobsEmpty: 2, JobsNoValue: 1, StoredRecordCount: 4_000_000_000,
+		ScrapingTimes: webscraper.ScrapingTimes{TimeCreated: 1493370624, ScrapingDuration: 60},
 	}
 	unset := want
-	unset.CustomID, unset.JobsNoValue = "", 0
+	unset.CustomID, unset.JobsNoValue, unset.TimeCreated = "", 0, 0
 	tests := map[string]struct {
 		data string
 		want webscraper.ScrapingJob
@@ -31,6 +32,7 @@ func TestScrapingJobDecodesEverySpelling(t *testing.T) {
 		"unset": {`{"id":500,"custom_id":null,"sitemap_name":"webscraper-io-landing","status":"finished","sitemap_id":123,
 			"test_run":0,"jobs_scheduled":10,"jobs_executed":9,"jobs_failed":3,"jobs_empty":2,"stored_record_count":4000000000,
 			"request_interval":2500,"page_load_delay":2000,"driver":"fast","scheduled":1,"time_created":null,"scraping_duration":60,"proxy":0}`, unset},
+		"times that are not numbers": {`{"id":1,"time_created":"2017-04-28 09:10:24","scraping_duration":60}`, webscraper.ScrapingJob{ID: 1}},
 		"unknown status": {`{"id":1,"custom_id":7,"status":"paused"}`, webscraper.ScrapingJob{ID: 1, CustomID: "7", Status: "paused"}},
 	}
 	for name, test := range tests {
