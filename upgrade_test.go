@@ -33,7 +33,8 @@ func (s *versionedSystem) startBuild(build string) *childprocess.Process {
 	return s.StartWorker(s.T.TempDir())
 }
 
-// setCurrent waits until Temporal knows the build.
+// setCurrent waits until Temporal knows the build, and begins workflows on it: it answers
+// before all of its task queues have been told.
 func (s *versionedSystem) setCurrent(build string) {
 	s.T.Helper()
 	var err error
@@ -41,6 +42,12 @@ func (s *versionedSystem) setCurrent(build string) {
 		_, err = s.deployment.SetCurrentVersion(s.T.Context(), client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build})
 		return err == nil
 	})
+	for began := "none"; began != build; {
+		running := s.Cloud.AddJob(webscrapertest.Job{Status: "started"})
+		s.Notify(running)
+		s.Result(running)
+		began = s.build(running)
+	}
 }
 
 // build is the one that worked on the job's workflow last.

@@ -216,7 +216,12 @@ func (s *System) Result(id int64) (result workflows.ImportScrapingJobResult) {
 	s.T.Helper()
 	ctx, cancel := context.WithTimeout(s.T.Context(), patience)
 	defer cancel()
-	require.NoError(s.T, s.Temporal.GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result))
+	err := s.Temporal.GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result)
+	if ctx.Err() != nil { // what Temporal is at then tells why
+		described, _ := s.Temporal.DescribeWorkflowExecution(s.T.Context(), workflows.WorkflowID(id), "")
+		s.T.Logf("the import of job %d has not ended: %s\nhistory: %s", id, described, s.History(s.Runs(id)[0]))
+	}
+	require.NoError(s.T, err)
 	return result
 }
 
