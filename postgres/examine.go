@@ -56,7 +56,10 @@ SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
 ) AS forbidden`
 
 const selectViewProblems = `
-SELECT problem FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL ORDER BY account, sitemap_name`
+SELECT problem FROM (
+    SELECT account, sitemap_name, problem FROM scrapehaul.sitemap_views WHERE problem IS NOT NULL
+    UNION ALL SELECT '', '', 'schema sitemaps_latest does not exist' WHERE to_regnamespace('sitemaps_latest') IS NULL
+) AS problems ORDER BY account, sitemap_name`
 
 // Examine looks at the database without changing anything, so that an operator
 // can be told what keeps imports from working in it. It takes two connections of

@@ -125,6 +125,6 @@ func (d *doctor) checkSchema(found postgres.Examination) {
 		d.ok("schema scrapehaul is at version %d, and the role may read and write it", found.SchemaVersion)
 	}
 	for _, problem := range found.ViewProblems {
-		d.fix("%s (the records are in scrapehaul.scraped_records all the same): let the role of DATABASE_URL own schema sitemaps, or see who else has changed the view or holds it; reconciliation tries again", problem)
+		d.fix("%s (the records are in scrapehaul.scraped_records all the same): let the role of DATABASE_URL own schemas sitemaps and sitemaps_latest, or see who else has changed the view or holds it; reconciliation tries again", problem)
 	}
 }
