@@ -62,7 +62,7 @@ func (c *chaos) untilDeleted(ids []int64) {
 
 // The jobs of acme are slow enough for the test to see how many go before another's.
 func TestAccountsTakeTurns(t *testing.T) {
-	const backlog, single = 200, 3
+	const backlog, single = 100, 3
 	const polls = 2 // of the worker: what they have taken is under way, and begins later on a loaded machine
 	e := register(t, fmt.Sprintf("account acme has a backlog of %d jobs, for a worker with one slot, when account globex finishes one job, %d times", backlog, single),
 		"accounts take turns: besides what is under way, at most one download of acme goes before that of globex")
