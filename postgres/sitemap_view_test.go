@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,11 @@ import (
 // publishRecords publishes a job of the sitemap, "acme:my-sitemap" for one of a named
 // account, with these records.
 func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (sink.Import, error) {
+	return publishEnded(ctx, store, id, sitemap, "finished", records...)
+}
+
+// publishEnded is publishRecords for a job that ended with the status.
+func publishEnded(ctx context.Context, store *postgres.Store, id int64, sitemap, status string, records ...string) (sink.Import, error) {
 	account, name, named := strings.Cut(sitemap, ":")
 	if !named {
 		account, name = "", sitemap
@@ -31,7 +38,7 @@ func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitema
 	now := time.Now()
 	attempt, err := store.BeginImport(ctx, sink.ImportRequest{
 		Job: sink.ScrapingJob{
-			ScrapingJobID: id, Account: account, SitemapName: name, Status: "finished", StoredRecordCount: int64(len(records)),
+			ScrapingJobID: id, Account: account, SitemapName: name, Status: status, StoredRecordCount: int64(len(records)),
 		},
 		WorkflowRunID: now.String(), RequestedAt: now, Bytes: int64(len(records)), SHA256: "abc",
 	})
@@ -143,11 +150,8 @@ func TestLatestIsTheLastFinishedJobOfASitemap(t *testing.T) {
 		return rows(t, db, `SELECT scrapingjob_id, a FROM sitemaps_latest."my-sitemap" ORDER BY record_number`)
 	}
 	ended := func(id int64, status string) {
-		unfinished := ofSitemap("my-sitemap", ofJob(id, request(1, 2)))
-		unfinished.Job.Status = status
-		attempt := begin(t, store, unfinished)
-		require.NoError(t, commit(t, attempt, 2, 2, `{"a":"%d"}`))
-		require.NoError(t, attempt.Publish(t.Context(), func() {}))
+		_, err := publishEnded(t.Context(), store, id, "my-sitemap", status, `{"a":"1"}`, `{"a":"2"}`)
+		require.NoError(t, err)
 	}
 	ended(3, "stopped")
 	require.Empty(t, latest())
@@ -166,6 +170,50 @@ func TestLatestIsTheLastFinishedJobOfASitemap(t *testing.T) {
 	published(t, store, 8, "my-sitemap")
 	require.Empty(t, latest(), "a finished job without records is the latest, too")
 	require.Equal(t, []string{"10|of another account"}, rows(t, db, `SELECT scrapingjob_id, a FROM sitemaps_latest."acme:my-sitemap"`))
+}
+
+// Jobs end, run again and are imported again at the same time. Each record says of how many.
+func TestReadersSeeTheLatestJobWholeWhateverIsPublished(t *testing.T) {
+	t.Parallel()
+	const jobs, times = 6, 8
+	store, db := newStore(t)
+	published(t, store, 1, "my-sitemap", `{"of":"1"}`)
+	statuses := [jobs + 1]string{1: "finished"}
+	var publishing sync.WaitGroup
+	for id := int64(2); id <= jobs; id++ {
+		random := rand.New(rand.NewPCG(0, uint64(id)))
+		publishing.Go(func() {
+			for range times {
+				n := 1 + random.IntN(50)
+				statuses[id] = []string{"finished", "finished", "stopped", "failed"}[random.IntN(4)]
+				_, err := publishEnded(context.Background(), store, id, "my-sitemap", statuses[id], slices.Repeat([]string{fmt.Sprintf(`{"of":"%d"}`, n)}, n)...)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { publishing.Wait(); close(done) }()
+	latest := func() string {
+		found := rows(t, db, `SELECT scrapingjob_id, of::bigint = count(*) AND count(*) = count(DISTINCT record_number) AS whole
+			FROM sitemaps_latest."my-sitemap" GROUP BY scrapingjob_id, of`)
+		require.Len(t, found, 1, "it is one job's")
+		id, whole, _ := strings.Cut(found[0], "|")
+		require.Equal(t, "true", whole)
+		return id
+	}
+	for reading := true; reading; {
+		select {
+		case <-done:
+			reading = false
+		default:
+			latest()
+		}
+	}
+	last := int64(jobs)
+	for statuses[last] != "finished" {
+		last--
+	}
+	require.Equal(t, strconv.FormatInt(last, 10), latest())
 }
 
 func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
