@@ -239,7 +239,7 @@ func TestTwoAccountsWithOneID(t *testing.T) {
 	refusals := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.refused_jobs WHERE account = 'globex'`) }
 	globex.Notify(id) // while acme's is in its hold
 	c.WaitFor("the refusal", func() bool { return refusals() == 1 })
-	require.Equal(t, workflows.StepHold, c.Progress(id).Step)
+	c.WaitForStep(id, workflows.StepHold)
 
 	c.Signal(id, workflows.DeleteNowSignal)
 	acme.requireImported(id, 100)
