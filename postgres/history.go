@@ -27,6 +27,7 @@ type PastImport struct {
 	Bytes       int64        `db:"bytes"`
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
+	ChangeCounts
 	// Problem is what was not done besides publishing the records.
 	Problem string `db:"problem"`
 }
@@ -46,14 +47,18 @@ type HistoryQuery struct {
 	Limit int
 }
 
-// Its parameters are known when it is planned: without a job the primary key is read
-// backwards, with one imports_by_job is looked through, which has few rows of each job.
-const selectHistory = `
+const selectPastImports = `
 SELECT import.import_id, import.scrapingjob_id, job.account, job.sitemap_name, import.workflow_run_id, import.state,
        import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at,
+       import.compared_import_id, coalesce(import.new_records, 0) AS new_records, coalesce(import.gone_records, 0) AS gone_records,
+       coalesce(import.changed_records, 0) AS changed_records, coalesce(import.duplicate_keys, 0) AS duplicate_keys,
        coalesce(import.problem, '') AS problem
 FROM scrapehaul.imports AS import
-JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
+JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)`
+
+// Its parameters are known when it is planned: without a job the primary key is read
+// backwards, with one imports_by_job is looked through, which has few rows of each job.
+const selectHistory = selectPastImports + `
 WHERE ($1::bigint = 0 OR import.import_id < $1) AND ($2::bigint = 0 OR import.scrapingjob_id = $2)
 ORDER BY import.import_id DESC LIMIT $3`
 
@@ -62,6 +67,22 @@ ORDER BY import.import_id DESC LIMIT $3`
 func (s *Store) History(ctx context.Context, query HistoryQuery) (imports []PastImport, err error) {
 	err = s.db.SelectContext(ctx, &imports, selectHistory, query.Before, query.ScrapingJobID, query.Limit)
 	return imports, doing(err, "reading the history of imports")
+}
+
+// Of each job the import that was published last, whether its records have been removed since or not.
+const selectSitemapHistory = selectPastImports + `
+WHERE import.import_id IN (
+    SELECT max(published.import_id) FROM scrapehaul.scraping_jobs AS of
+    JOIN scrapehaul.imports AS published USING (scrapingjob_id)
+    WHERE of.account = $1 AND of.sitemap_name = $2 AND of.status = 'finished' AND published.state IN ('published', 'removed')
+    GROUP BY scrapingjob_id ORDER BY scrapingjob_id DESC LIMIT $3)
+ORDER BY import.scrapingjob_id`
+
+// SitemapHistory returns the published imports of the last finished jobs of an account's
+// sitemap, at most limit of them, in the order of the jobs' IDs.
+func (s *Store) SitemapHistory(ctx context.Context, account, sitemapName string, limit int) (imports []PastImport, err error) {
+	err = s.db.SelectContext(ctx, &imports, selectSitemapHistory, account, sitemapName, limit)
+	return imports, doing(err, "reading the history of sitemap %q", sink.QualifiedSitemap(account, sitemapName))
 }
 
 const countByAccount = `SELECT account, count(*) AS jobs FROM scrapehaul.scraping_jobs GROUP BY account`

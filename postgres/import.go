@@ -242,6 +242,10 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
 	}
 	i.published = true
+	// It is published whatever becomes of the comparison, which reconciliation tries again.
+	compare, stop := context.WithTimeout(ctx, compareWithin)
+	defer stop()
+	_ = i.store.compareImports(compare, i.request.Job.ScrapingJobID, compareWithin, progress)
 	return nil
 }
 

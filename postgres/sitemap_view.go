@@ -254,7 +254,8 @@ WHERE problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_
 
 // RefreshSitemapViews tries again to make the views that could not be made or
 // refreshed when an import was published, replaces those that an earlier version has
-// made in another form, and returns the problems that are left, a sentence each.
+// made in another form, and returns the problems that are left, a sentence each. After that
+// it compares imports that publishing has not compared with those before them.
 // progress is called after each view: one that somebody reads is waited for.
 func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (problems []string, err error) {
 	var sitemaps []sitemapView
@@ -275,5 +276,5 @@ func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (probl
 			problems = append(problems, problem)
 		}
 	}
-	return problems, nil
+	return problems, s.compareImports(ctx, 0, compareWithin, progress)
 }

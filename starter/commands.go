@@ -27,6 +27,7 @@ type commands struct {
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
 	Jobs        jobsCommand        `cmd:"" help:"List the scraping jobs of the accounts, and whether and when each was imported."`
+	Diff        diffCommand        `cmd:"" help:"Show what has changed from one job of a sitemap to the next."`
 	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud accounts and what is left of their API budgets."`
 	Setup       setupCommand       `cmd:"" help:"Register the search attributes in Temporal, and put up the schedule of the reconciliation or change its settings."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+type diffCommand struct {
+	program.DatabaseFlags
+	Sitemap string   `arg:"" help:"Name of a sitemap, acme:NAME for one of account acme."`
+	Account string   `placeholder:"NAME" help:"The account that has it. Default: that of acme:NAME, or the default one."`
+	Key     []string `placeholder:"COLUMN,…" help:"The scraped columns that together tell one record of a job from another. Default: the key in the file of mappings."`
+	Older   int64    `placeholder:"ID" help:"The job to compare with. Default: the finished, published one before."`
+	Newer   int64    `placeholder:"ID" help:"The job that is compared. Default: the last finished, published one."`
+	Limit   int      `default:"200" placeholder:"N" help:"Print the first N; 0 for all. Default: ${default}."`
+	JSON    bool     `name:"json" xor:"format" help:"Print an object a line for each change."`
+	CSV     bool     `name:"csv" xor:"format" help:"Print CSV, a row for each column of a change."`
+}
+
+// Run prints what has changed, as it comes.
+func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
+	c.Validate(&s)
+	if c.Limit < 0 {
+		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
+	}
+	if checkAccount(&s, c.Account); s.Err() != nil {
+		return s.Err()
+	}
+	db, err := openMigrated(ctx, &c.DatabaseFlags)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // nothing is written
+	store := postgres.NewStore(db, nil)
+	query, err := store.ComparedJobs(ctx, postgres.ChangesQuery{Account: c.Account, Sitemap: c.Sitemap, Key: c.Key, Older: c.Older, Newer: c.Newer})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "from job %d to job %d:\n", query.Older, query.Newer)
+	out := c.changesTo(streams.Out)
+	all, counts := 0, map[string]int{}
+	err = store.Changes(ctx, query, func(change postgres.RecordChange) error {
+		counts[change.Change]++
+		if all++; c.Limit > 0 && all > c.Limit {
+			return nil // only counted
+		}
+		return out.print(change)
+	})
+	if err = errors.Join(err, out.end()); err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "%d new, %d gone, %d changed; %d keys of several records, or incomplete, are not compared\n",
+		counts["new"], counts["gone"], counts["changed"], counts["duplicate"])
+	if c.Limit > 0 && all > c.Limit {
+		fmt.Fprintf(streams.Err, "%d more than these: starter diff --limit 0\n", all-c.Limit)
+	}
+	return nil
+}
+
+// changesPrinter prints changes, one after the other.
+type changesPrinter struct {
+	print func(postgres.RecordChange) error
+	end   func() error
+}
+
+func (c *diffCommand) changesTo(out io.Writer) changesPrinter {
+	switch {
+	case c.JSON:
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		return changesPrinter{func(change postgres.RecordChange) error { return encoder.Encode(change) }, func() error { return nil }}
+	case c.CSV:
+		table := csv.NewWriter(out)
+		header := table.Write([]string{"change", "key", "column", "old", "new", "old_record_number", "new_record_number"})
+		return changesPrinter{func(change postgres.RecordChange) error {
+			rows, err := rowsOf(change)
+			for _, row := range rows {
+				number := func(n int64) string { return strings.TrimPrefix(strconv.FormatInt(n, 10), "0") }
+				err = errors.Join(err, table.Write(append(row, number(change.OldRecordNumber), number(change.NewRecordNumber))))
+			}
+			return err
+		}, func() error { table.Flush(); return errors.Join(header, table.Error()) }}
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "CHANGE\tKEY\tCOLUMN\tOLD\tNEW\n")
+	printed := 0
+	return changesPrinter{func(change postgres.RecordChange) error {
+		rows, err := rowsOf(change)
+		if change.Change != "changed" && change.Change != "duplicate" {
+			rows = [][]string{{change.Change, rows[0][1], "", "", ""}} // the record is in the views
+		}
+		for _, row := range rows {
+			for i := range row {
+				row[i] = shortened(plain(row[i]))
+			}
+			fmt.Fprintln(table, strings.Join(row, "\t"))
+		}
+		if printed++; printed%1000 == 0 { // that many are aligned together
+			err = errors.Join(err, table.Flush())
+		}
+		return err
+	}, table.Flush}
+}
+
+// rowsOf are a change's kind, its key, and a column with its old and its new value, for each
+// column that it has; at least one.
+func rowsOf(change postgres.RecordChange) (rows [][]string, err error) {
+	var key, before, after map[string]json.RawMessage
+	for text, into := range map[*json.RawMessage]*map[string]json.RawMessage{&change.Key: &key, &change.Old: &before, &change.New: &after} {
+		if len(*text) > 0 {
+			err = errors.Join(err, json.Unmarshal(*text, into))
+		}
+	}
+	var of []string
+	for _, column := range slices.Sorted(maps.Keys(key)) {
+		of = append(of, text(key[column]))
+	}
+	columns := maps.Clone(before)
+	if columns == nil {
+		columns = map[string]json.RawMessage{}
+	}
+	maps.Copy(columns, after)
+	for _, column := range slices.Sorted(maps.Keys(columns)) {
+		rows = append(rows, []string{change.Change, strings.Join(of, ", "), column, text(before[column]), text(after[column])})
+	}
+	if rows == nil {
+		rows = [][]string{{change.Change, strings.Join(of, ", "), "", "", ""}}
+	}
+	return rows, err
+}
+
+// text is a value as the views have it, "" for null.
+func text(value json.RawMessage) (text string) {
+	if len(value) > 0 && json.Unmarshal(value, &text) != nil {
+		return string(value)
+	}
+	return text
+}
+
+// shortened is for a cell of a table.
+func shortened(text string) string {
+	const most = 60
+	if utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	return string([]rune(text)[:most-1]) + "…"
+}
