@@ -39,7 +39,7 @@ func TestMedianAndPercentile(t *testing.T) {
 func TestJSONHasThePromisedKeys(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1",
-		"--records", "2000", "--requests", "20", "--jobs", "1", "import", "mapping", "read", "download", "end-to-end", "webhook")
+		"--records", "2000", "--requests", "20", "--jobs", "1", "import", "mapping", "read", "changes", "download", "end-to-end", "webhook")
 	require.Equal(t, program.ExitOK, code, problems)
 	var measured map[string]map[string]any
 	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
@@ -47,6 +47,7 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 		"import.vs_psql_copy", "import.vs_parallel_copy", "import.vs_multi_insert", "import.worker_rss_mib",
 		"mapping.replace_job_vs_unmapped", "mapping.upsert_vs_unmapped",
 		"read.view_vs_table", "read.column_vs_table", "read.filter_vs_table", "read.count_vs_table",
+		"changes.seconds", "changes.vs_full_join",
 		"download.vs_curl", "webhook.vs_signal_with_start", "end_to_end.history_events", "end_to_end.actions",
 	} {
 		part, name, _ := strings.Cut(key, ".")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
 )
@@ -18,6 +19,13 @@ ALTER TABLE bench_read ADD PRIMARY KEY (scrapingjob_id, record_number)`
 
 // discarded makes the server compute the whole result without sending it.
 const discarded = `COPY (%s) TO '/dev/null'`
+
+func (p *importPart) discarding(query string) func(context.Context) (time.Duration, error) {
+	return timed(func(ctx context.Context) error {
+		_, err := p.db.ExecContext(ctx, fmt.Sprintf(discarded, query))
+		return err
+	})
+}
 
 // measureRead compares reading a sitemap's view with reading a plain table of the same
 // texts. Both are vacuumed.
@@ -65,10 +73,7 @@ func (p *importPart) measureReading(ctx context.Context, r *result, shape shape,
 		{"count", "count(*)", `SELECT count(*) FROM %s`},
 	} {
 		read := func(name, from string) contender {
-			return contender{name: name, title: of.title + " of " + from, run: timed(func(ctx context.Context) error {
-				_, err := p.db.ExecContext(ctx, fmt.Sprintf(discarded, fmt.Sprintf(of.query, from)))
-				return err
-			})}
+			return contender{name: name, title: of.title + " of " + from, run: p.discarding(fmt.Sprintf(of.query, from))}
 		}
 		seconds, err := p.compare(ctx, []contender{read("view", "sitemaps.bench"), read("table", "bench_read")})
 		if err != nil {

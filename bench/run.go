@@ -24,6 +24,7 @@ var parts = []part{
 	{"import", measureImport},
 	{"mapping", measureMapping},
 	{"read", measureRead},
+	{"changes", measureChanges},
 	{"download", measureDownload},
 	{"end-to-end", measureEndToEnd},
 	{"webhook", measureWebhook},
@@ -70,7 +71,7 @@ func (s *sizes) validate(problems *program.Settings) {
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, download, end-to-end, webhook, resume, scale, budget. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, changes, download, end-to-end, webhook, resume, scale, budget. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 }
 
