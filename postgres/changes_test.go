@@ -74,6 +74,26 @@ func TestKeysThatTellNoRecordsApartAreToldAndNotCompared(t *testing.T) {
 	}, rows(t, db, allChanges+`('shop', '{shop,sku}')`))
 }
 
+// PostgreSQL's own hash of jsonb is the same for the two records.
+func TestExchangedValuesAreAChange(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	var before, after []string
+	for i := range 40 {
+		is := map[int]int{0: 16, 16: 0}
+		becomes, exchanged := is[i]
+		if !exchanged {
+			becomes = i
+		}
+		before = append(before, fmt.Sprintf(`"c%02d":"%d"`, i, i))
+		after = append(after, fmt.Sprintf(`"c%02d":"%d"`, i, becomes))
+	}
+	published(t, store, 1, "shop", `{"k":"1",`+strings.Join(before, ",")+`}`)
+	published(t, store, 2, "shop", `{"k":"1",`+strings.Join(after, ",")+`}`)
+	require.Equal(t, []string{"1"}, rows(t, db, `SELECT count(DISTINCT jsonb_hash(data)) FROM scrapehaul.import_records`))
+	require.Equal(t, []string{`changed|{"k": "1"}|1|1|{"c00": "0", "c16": "16"}|{"c00": "16", "c16": "0"}`}, rows(t, db, allChanges+`('shop', '{k}')`))
+}
+
 func TestChangesFindsTheTwoJobs(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
