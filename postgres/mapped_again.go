@@ -16,9 +16,9 @@ import (
 
 // removeOld is for a job that has rows already, of an import before this one. In
 // modes with one row for each key, those whose keys the import has not become rows of
-// another published import that has them: got are the sitemaps of those. They are deleted
-// if there is none; gone is how many of these were active.
-func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappings *mapping.Mappings, job int64) (gone int64, got []sitemap, err error) {
+// another published import that has them, and that mappingOf has a mapping of: got are the
+// sitemaps of those. They are deleted if there is none; gone is how many of these were active.
+func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappingOf func(otherImport) *mapping.Mapping, job int64) (gone int64, got []sitemap, err error) {
 	if m.Mode == mapping.ReplaceJob {
 		_, err := tx.ExecContext(ctx, "DELETE FROM "+m.table()+" WHERE scrapingjob_id = $1", job)
 		return 0, nil, err
@@ -26,6 +26,11 @@ func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappings *ma
 	var again bool
 	err = tx.GetContext(ctx, &again, "SELECT EXISTS (SELECT FROM "+m.table()+" WHERE scrapingjob_id = $1)", job)
 	if err != nil || !again {
+		return 0, nil, err
+	}
+	// A key that was changed has no value yet in rows of before: they are none of an import.
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE scrapingjob_id = $1 AND NOT (%s) IS NOT NULL", m.table(), nameList("", m.Key)), job)
+	if err != nil {
 		return 0, nil, err
 	}
 	result, err := tx.ExecContext(ctx, fmt.Sprintf(
@@ -36,7 +41,7 @@ func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappings *ma
 	}
 	lost, err := result.RowsAffected()
 	if err == nil && lost > 0 {
-		if got, err = m.giveBack(ctx, tx, mappings, job, lost); err == nil {
+		if got, err = m.giveBack(ctx, tx, mappingOf, job, lost); err == nil {
 			err = tx.GetContext(ctx, &gone, fmt.Sprintf(deleteLost, m.table(), m.lost(), m.sameKey("present", "lost"), m.active()), job)
 		}
 	}
@@ -74,31 +79,37 @@ const intoTable = `import.mapping <> '' AND right(import.mapping, -17) IN ('', $
 // round. Those that cannot come last all the same: a row that the table got by other
 // rules is not deleted.
 const selectOthers = `
-SELECT job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id
-FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+SELECT ` + importOf + `
 WHERE job.scrapingjob_id <> $1 AND ` + intoTable + `
 ORDER BY job.scrapingjob_id * $2 > $1 * $2, job.scrapingjob_id * $2 DESC`
 
+const importOf = `job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id, import.mapping, import.last_record_number, import.records
+FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
+
+// otherImport is a published one.
 type otherImport struct {
 	sitemap
-	Job      int64 `db:"scrapingjob_id"`
-	ImportID int64 `db:"import_id"`
+	Job        int64  `db:"scrapingjob_id"`
+	ImportID   int64  `db:"import_id"`
+	Mapping    string `db:"mapping"` // by which its records became rows
+	LastRecord int64  `db:"last_record_number"`
+	Records    int64  `db:"records"`
+}
+
+func (s *Store) mappingOf(other otherImport) *mapping.Mapping {
+	return s.mappings.For(other.Account, other.Name)
 }
 
 // giveBack makes rows with lost keys those of other published imports, whose records
 // it maps again, and returns the sitemaps of these.
-func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappings *mapping.Mappings, job, lost int64) (got []sitemap, err error) {
-	direction := 1
-	if m.Mode == mapping.Append {
-		direction = -1
-	}
+func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappingOf func(otherImport) *mapping.Mapping, job, lost int64) (got []sitemap, err error) {
 	var others []otherImport
-	if err := tx.SelectContext(ctx, &others, selectOthers, job, direction, m.Table.String()); err != nil {
+	if err := tx.SelectContext(ctx, &others, selectOthers, job, m.direction(), m.Table.String()); err != nil {
 		return nil, err
 	}
 	_, err = tx.ExecContext(ctx, fmt.Sprintf("ANALYZE %[1]s; CREATE UNLOGGED TABLE %[2]s (LIKE %[3]s INCLUDING CONSTRAINTS)", m.lost(), m.others(), m.holding()))
 	for _, other := range others {
-		of := mappings.For(other.Account, other.Name)
+		of := mappingOf(other)
 		if lost == 0 || err != nil {
 			break
 		}
@@ -123,7 +134,8 @@ func (m *mappedRows) giveTo(ctx context.Context, tx transaction, of *mapping.Map
 	if _, err := tx.ExecContext(ctx, "TRUNCATE "+m.others()); err != nil {
 		return 0, err
 	}
-	if err := m.mapAgain(ctx, tx, of, other.ImportID); err != nil {
+	err = newMappedRows(of, m.name+"_others").mapAgain(ctx, tx, other.ImportID, func([]reject, int64) error { return nil })
+	if err != nil {
 		return 0, fmt.Errorf("mapping the records of import %d again: %w", other.ImportID, err)
 	}
 	if _, err := tx.ExecContext(ctx, "ANALYZE "+m.others()); err != nil {
@@ -155,18 +167,21 @@ const (
 	againFirst = 100
 )
 
-// mapAgain copies the rows of an import's records, as the mapping makes them now, into
-// the table with those of others. A record that does not fit any more gets none.
-func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, of *mapping.Mapping, importID int64) error {
-	again := newMappedRows(of, m.name+"_others")
-	batch := &importBatch{of: &attempt{request: sink.ImportRequest{Progress: tx.progress}, mapped: again}}
+// mapAgain copies the rows of an import's records, as the mapping makes them now, into the
+// table that holds them. each gets those that do not fit, and the number of the last one.
+func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, importID int64, each func(unmapped []reject, last int64) error) error {
+	batch := &importBatch{of: &attempt{request: sink.ImportRequest{Progress: tx.progress}, mapped: m}}
 	for last, limit := int64(0), int64(againFirst); ; batch.Reset() {
 		next, err := batch.read(ctx, tx, importID, last, min(m.piece, limit))
 		if err != nil || next == last {
 			return err
 		}
 		last = next
-		if _, _, err := batch.rowTable().copyAccepted(ctx, tx, batch.withRow(batch.records)); err != nil {
+		_, refused, err := batch.rowTable().copyAccepted(ctx, tx, batch.withRow(batch.records))
+		if err == nil {
+			err = each(append(refused, batch.unmapped...), last)
+		}
+		if err != nil {
 			return err
 		}
 		limit = 1 + againBytes*int64(batch.Len())/int64(1+batch.Bytes())

@@ -127,7 +127,11 @@ WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
 // PostgreSQL writes no WAL for the table, and empties it after a crash: the import
 // begins anew then.
 func (m *mappedRows) create(ctx context.Context, tx transaction) error {
-	missing, err := missingInTable(ctx, tx, m.Mapping)
+	_, err := checkShape(ctx, tx, m.Mapping)
+	var missing []string
+	if err == nil {
+		missing, err = missingInTable(ctx, tx, m.Mapping)
+	}
 	if err == nil && len(missing) > 0 { // since the worker's start
 		return &MappedTableError{Table: m.Table, Mend: missing}
 	}

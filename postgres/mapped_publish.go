@@ -60,7 +60,7 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 	if err != nil {
 		return nil, err
 	}
-	gone, got, err := m.removeOld(ctx, tx, i.store.mappings, job.ScrapingJobID)
+	gone, got, err := m.removeOld(ctx, tx, i.store.mappingOf, job.ScrapingJobID)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +87,9 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 // prepare waits for its turn at the table.
 func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	if err := m.lock(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := checkShape(ctx, tx, m.Mapping); err != nil { // the table may have been migrated since the import began
 		return err
 	}
 	// Nothing that a backup, which reads all tables of the schema, would keep waiting.
@@ -151,8 +154,16 @@ func (m *mappedRows) merge(active bool) string {
 		wins = ">="
 	}
 	return insert + "DISTINCT ON (" + key + ") " + values + from + key + ", " + m.counts() +
-		" ON CONFLICT (" + nameList("", uniqueKey(m.Mapping)) + ") DO UPDATE SET " + set +
+		" ON CONFLICT (" + nameList("", shapeOf(m.Mapping).uniqueKey()) + ") DO UPDATE SET " + set +
 		" WHERE present.scrapingjob_id " + wins + " excluded.scrapingjob_id"
+}
+
+// direction is -1 where the first job counts that has a key, and 1 where the last one does.
+func (m *mappedRows) direction() int {
+	if m.Mode == mapping.Append {
+		return -1
+	}
+	return 1
 }
 
 // counts is the order in which the record that counts, of those with one key, comes

@@ -33,15 +33,16 @@ JOIN pg_publication AS publication ON publication.pubname = published.pubname
 WHERE ($2 AND publication.pubupdate OR publication.pubdelete)
   AND NOT CASE relation.relreplident
       WHEN 'f' THEN true
-      WHEN 'd' THEN EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisprimary AND indimmediate)
+      WHEN 'd' THEN NOT $3 AND EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisprimary AND indimmediate)
       WHEN 'i' THEN EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisreplident)
       ELSE false END`
 
 // missingReplicaIdentity returns the statements that let PostgreSQL publish the
-// changes of rows, without which it refuses them.
-func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
+// changes of rows, without which it refuses them; unkeyed is set for a table that is about
+// to lose its primary key.
+func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapping, unkeyed bool) (missing []string, err error) {
 	var found []struct{ Schema, Name, Publication string }
-	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates(m)); err != nil {
+	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates(m), unkeyed); err != nil {
 		return nil, err
 	}
 	for _, each := range found {

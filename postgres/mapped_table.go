@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
@@ -30,7 +30,10 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 			if err == nil && len(missing) == 0 {
 				missing, err = tryHolding(ctx, tx, m)
 			}
+			_, other := errors.AsType[*MappingsError](err)
 			switch {
+			case other:
+				problems = append(problems, &MappedTableError{Table: m.Table, Err: err})
 			case err != nil:
 				return &MappedTableError{Table: m.Table, Err: err, Mend: missing}
 			case len(missing) > 0:
@@ -50,30 +53,67 @@ const selectKind = `
 SELECT coalesce((SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)), '')`
 
 func prepareMappedTable(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	var kind string
-	if err := tx.GetContext(ctx, &kind, selectKind, quoted(m.Table)); err != nil {
+	there, err := isTable(ctx, tx, m.Table)
+	if err != nil {
 		return nil, err
 	}
-	switch kind {
-	case "":
-	case "r", "p": // partitioned
-		return missingInTable(ctx, tx, m)
-	default:
-		return nil, errors.New("it is a view, a foreign table or the like: rows can be brought into a table of this database only")
+	if there {
+		noted, err := checkShape(ctx, tx, m)
+		if err == nil {
+			missing, err = missingInTable(ctx, tx, m)
+		}
+		if err == nil && len(missing) == 0 && noted == nil { // made before shapes were noted, or by its host
+			err = noteShape(ctx, tx, m)
+		}
+		return missing, err
 	}
-	for _, statement := range createTable(m) {
+	err = run(ctx, tx, createTable(m))
+	if err == nil { // ours without a key has no replica identity yet
+		missing, err = missingReplicaIdentity(ctx, tx, m, false)
+	}
+	if err == nil {
+		err = run(ctx, tx, missing)
+	}
+	if err == nil {
+		err = noteNew(ctx, tx, m)
+	}
+	if refused := pq.As(err); refused != nil && refused.Code == pqerror.InvalidSchemaName {
+		return []string{createSchema(m.Table)}, fmt.Errorf("making it, %w", err)
+	}
+	return nil, doing(err, "making it")
+}
+
+// isTable is false for one that is not there, and an error for what is no table.
+func isTable(ctx context.Context, tx transaction, table mapping.Table) (there bool, err error) {
+	var kind string
+	err = tx.GetContext(ctx, &kind, selectKind, quoted(table))
+	if err == nil && kind != "" && kind != "r" && kind != "p" { // partitioned
+		err = errors.New("it is a view, a foreign table or the like: rows can be brought into a table of this database only")
+	}
+	return kind != "", err
+}
+
+func run(ctx context.Context, tx transaction, statements []string) error {
+	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return nil, fmt.Errorf("making it, by %q: %w", statement, err)
+			return fmt.Errorf("by %q: %w", statement, err)
 		}
 	}
-	// Ours without a key has no replica identity yet.
-	missing, err = missingReplicaIdentity(ctx, tx, m)
-	for _, statement := range missing {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return nil, fmt.Errorf("making it, by %q: %w", statement, err)
-		}
+	return nil
+}
+
+// Imports of before have no rows in a table that was made anew.
+const forgetRows = `UPDATE scrapehaul.imports AS import SET mapping = '' WHERE state = 'published' AND import.mapping <> '' AND right(import.mapping, -17) = $1`
+
+func noteNew(ctx context.Context, tx transaction, m *mapping.Mapping) error {
+	if _, err := tx.ExecContext(ctx, forgetRows, m.Table.String()); err != nil {
+		return err
 	}
-	return nil, err
+	return noteShape(ctx, tx, m)
+}
+
+func createSchema(table mapping.Table) string {
+	return fmt.Sprintf("CREATE SCHEMA %s;", pq.QuoteIdentifier(table.Schema))
 }
 
 // createTable makes the table, but not its schema: who may use that is for its
@@ -86,11 +126,11 @@ func createTable(m *mapping.Mapping) []string {
 	if missing := m.DeactivateMissing; missing != nil {
 		columns = append(columns, activeDefinition(missing))
 	}
-	if key := uniqueKey(m); len(key) > 0 {
+	if key := shapeOf(m).uniqueKey(); len(key) > 0 {
 		columns = append(columns, "PRIMARY KEY ("+nameList("", key)+")")
 	}
 	statements := []string{fmt.Sprintf("CREATE TABLE %s (%s);", quoted(m.Table), strings.Join(columns, ", "))}
-	if key := uniqueKey(m); len(key) == 0 || key[0] != mapping.ScrapingJobID {
+	if key := shapeOf(m).uniqueKey(); len(key) == 0 || key[0] != mapping.ScrapingJobID {
 		statements = append(statements, fmt.Sprintf("CREATE INDEX ON %s (scrapingjob_id);", quoted(m.Table)))
 	}
 	return statements
@@ -109,17 +149,17 @@ func activeDefinition(missing *mapping.DeactivateMissing) string {
 }
 
 // uniqueKey are the columns that tell one row of the table from another.
-func uniqueKey(m *mapping.Mapping) []string {
-	if m.Mode == mapping.ReplaceJob && len(m.Key) > 0 {
-		return append([]string{mapping.ScrapingJobID}, m.Key...)
+func (s *shape) uniqueKey() []string {
+	if s.Mode == mapping.ReplaceJob && len(s.Key) > 0 {
+		return append([]string{mapping.ScrapingJobID}, s.Key...)
 	}
-	return m.Key
+	return s.Key
 }
 
 // Of a domain, type is what it is made of in the end.
 const selectTableColumns = `
 SELECT attribute.attname AS name, type.typname AS type, type.typtype = 'e' AS enum,
-       attribute.attgenerated <> '' OR attribute.attidentity = 'a' AS generated,
+       attribute.attgenerated <> '' OR attribute.attidentity = 'a' AS generated, attribute.attnotnull AS "notnull",
        attribute.attnotnull AND NOT attribute.atthasdef AND attribute.attidentity = '' AS needed
 FROM pg_attribute AS attribute CROSS JOIN LATERAL (
     WITH RECURSIVE made_of AS (
@@ -132,6 +172,7 @@ type tableColumn struct {
 	Name, Type string
 	Enum       bool
 	Generated  bool // by PostgreSQL alone
+	NotNull    bool
 	Needed     bool // in every row
 }
 
@@ -168,68 +209,4 @@ func (c tableColumn) readsBy(t mapping.Type) string {
 		return ", which reads texts by DateStyle and TimeZone: or map it as a timestamp"
 	}
 	return ""
-}
-
-// The columns' order in the index does not matter.
-const hasUniqueIndex = `
-SELECT EXISTS (
-    SELECT FROM pg_index
-    WHERE indrelid = to_regclass($1) AND indisunique AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL
-      AND (SELECT array_agg(attname::text ORDER BY attname::text COLLATE "C") FROM pg_attribute
-           WHERE attrelid = indrelid AND attnum = ANY(indkey[:indnkeyatts - 1])) = $2)`
-
-func missingInTable(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	var found []tableColumn
-	if err := tx.SelectContext(ctx, &found, selectTableColumns, quoted(m.Table)); err != nil || len(found) == 0 {
-		return nil, err // one that is not there is nobody's to mend
-	}
-	wanted := map[string]bool{}
-	want := func(name string, t mapping.Type, definition string) {
-		wanted[name] = true
-		at := slices.IndexFunc(found, func(c tableColumn) bool { return c.Name == name })
-		switch {
-		case at < 0:
-			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ADD %s;", quoted(m.Table), definition))
-		case found[at].Generated:
-			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s DROP EXPRESSION IF EXISTS, ALTER %[2]s DROP IDENTITY IF EXISTS; -- PostgreSQL generates it",
-				quoted(m.Table), pq.QuoteIdentifier(name)))
-		case !found[at].takes(t):
-			if found[at].Type == "money" && t == mapping.Integer {
-				t = mapping.Numeric // which PostgreSQL makes of money
-			}
-			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s TYPE %s; -- it is %s%s",
-				quoted(m.Table), pq.QuoteIdentifier(name), t.PostgreSQL(), found[at].Type, found[at].readsBy(t)))
-		}
-	}
-	want(mapping.ScrapingJobID, mapping.Integer, "scrapingjob_id bigint NOT NULL")
-	for _, column := range m.Columns {
-		want(column.Name, column.Type, definition(column))
-	}
-	if active := m.DeactivateMissing; active != nil {
-		want(active.Column, mapping.Boolean, activeDefinition(active))
-	}
-	for _, column := range found {
-		if column.Needed && !wanted[column.Name] {
-			missing = append(missing, fmt.Sprintf("ALTER TABLE %s ALTER %s DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it",
-				quoted(m.Table), pq.QuoteIdentifier(column.Name)))
-		}
-	}
-	if key := uniqueKey(m); len(key) > 0 {
-		sorted := slices.Sorted(slices.Values(key))
-		var has bool
-		if err := tx.GetContext(ctx, &has, hasUniqueIndex, quoted(m.Table), pq.StringArray(sorted)); err != nil {
-			return nil, err
-		}
-		if !has {
-			missing = append(missing, fmt.Sprintf("CREATE UNIQUE INDEX ON %s (%s);", quoted(m.Table), nameList("", key)))
-		}
-	}
-	for _, further := range []func(context.Context, transaction, *mapping.Mapping) ([]string, error){missingRights, missingReplicaIdentity, missingPolicy} {
-		more, err := further(ctx, tx, m)
-		if err != nil {
-			return nil, err
-		}
-		missing = append(missing, more...)
-	}
-	return missing, nil
 }

@@ -1,0 +1,246 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// alteration collects the statements that make a filled table as its mapping wants it.
+// None of them takes away values but rows that a new key does not allow.
+type alteration struct {
+	*mapping.Mapping
+	// noted is what the table was made for, or migrated to last; nil when that is not known.
+	noted   *shape
+	found   []tableColumn
+	renamed map[string]string // what columns are called now, by their names in the mapping
+	empty   []string          // columns that are added
+	columns []string          // the statements
+}
+
+// missingInTable returns the statements for what a table lacks that was made for the
+// mapping, or by its host; none for a table that is not there.
+func missingInTable(ctx context.Context, tx transaction, m *mapping.Mapping) ([]string, error) {
+	return alterations(ctx, tx, m, nil)
+}
+
+func alterations(ctx context.Context, tx transaction, m *mapping.Mapping, noted *shape) (statements []string, err error) {
+	a := &alteration{Mapping: m, noted: noted, renamed: map[string]string{}}
+	if err := tx.SelectContext(ctx, &a.found, selectTableColumns, quoted(m.Table)); err != nil || len(a.found) == 0 {
+		return nil, err
+	}
+	a.renameColumns()
+	a.changeColumns()
+	drop, add, unkeyed, err := a.changeKey(ctx, tx)
+	statements = slices.Concat(drop, a.columns, add)
+	for _, further := range []func() ([]string, error){
+		func() ([]string, error) { return missingRights(ctx, tx, m) },
+		func() ([]string, error) { return missingReplicaIdentity(ctx, tx, m, unkeyed) },
+		func() ([]string, error) { return missingPolicy(ctx, tx, m) },
+	} {
+		if err != nil {
+			return nil, err
+		}
+		var more []string
+		more, err = further()
+		statements = append(statements, more...)
+	}
+	if noted != nil && noted.Mode != m.Mode {
+		statements = append(statements, fmt.Sprintf("-- the mode was %s and is %s: a backfill brings the rows in line", noted.Mode, m.Mode))
+	}
+	return statements, err
+}
+
+// alter is a statement that alters the table; more may be a comment.
+func (a *alteration) alter(format string, args ...any) string {
+	return "ALTER TABLE " + quoted(a.Table) + " " + fmt.Sprintf(format, args...)
+}
+
+func (a *alteration) add(format string, args ...any) {
+	a.columns = append(a.columns, a.alter(format, args...))
+}
+
+func (a *alteration) column(name string) *tableColumn {
+	at := slices.IndexFunc(a.found, func(c tableColumn) bool { return c.Name == name })
+	if at < 0 {
+		return nil
+	}
+	return &a.found[at]
+}
+
+func (a *alteration) wants(name string) bool {
+	file := shapeOf(a.Mapping)
+	return name == mapping.ScrapingJobID || name == file.Active || file.column(name).Name != ""
+}
+
+// renameColumns finds those that are filled from the same as ones that are gone.
+func (a *alteration) renameColumns() {
+	if a.noted == nil {
+		return
+	}
+	for _, c := range a.Columns {
+		for _, was := range a.noted.Columns {
+			there := a.column(was.Name)
+			if there != nil && a.column(c.Name) == nil && !a.wants(was.Name) && was.From == c.From && was.Type == c.Type {
+				a.add("RENAME %s TO %s;", pq.QuoteIdentifier(was.Name), pq.QuoteIdentifier(c.Name))
+				there.Name, a.renamed[c.Name] = c.Name, was.Name
+			}
+		}
+	}
+}
+
+func (a *alteration) changeColumns() {
+	a.want(mapping.ScrapingJobID, mapping.Integer, " NOT NULL DEFAULT 0;", true) // before all jobs
+	for _, c := range a.Columns {
+		rest := ";"
+		if c.Required { // the rows that are there have no value
+			rest = "; -- NOT NULL once it is backfilled"
+		}
+		a.want(c.Name, c.Type, rest, c.Required)
+	}
+	if active := a.DeactivateMissing; active != nil {
+		a.want(active.Column, mapping.Boolean, " NOT NULL DEFAULT true;", true)
+	}
+	for _, c := range a.found {
+		name := pq.QuoteIdentifier(c.Name)
+		if a.wants(c.Name) {
+			continue
+		}
+		if c.Needed {
+			a.add("ALTER %s DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it", name)
+		}
+		if a.noted.column(c.Name).Name != "" {
+			a.columns = append(a.columns, fmt.Sprintf("-- column %s stays with what it holds, and is not filled any more", name))
+		}
+	}
+}
+
+// want adds what a column lacks; rest is what it has besides the type when it is added.
+func (a *alteration) want(name string, t mapping.Type, rest string, required bool) {
+	c, quoted := a.column(name), pq.QuoteIdentifier(name)
+	was := a.noted.column(cmp.Or(a.renamed[name], name))
+	switch {
+	case c == nil:
+		a.add("ADD %s %s%s", quoted, t.PostgreSQL(), rest)
+		a.empty = append(a.empty, name)
+	case c.Generated:
+		a.add("ALTER %s DROP EXPRESSION IF EXISTS, ALTER %[1]s DROP IDENTITY IF EXISTS; -- PostgreSQL generates it", quoted)
+	case c.takes(t) && !c.narrows(was.Type, t):
+		if was.Required && !required && c.NotNull {
+			a.add("ALTER %s DROP NOT NULL;", quoted)
+		}
+	case t == mapping.Text, c.Type == "money", c.takes(t):
+		if t == mapping.Integer {
+			t = mapping.Numeric // which PostgreSQL makes of money
+		}
+		a.add("ALTER %s TYPE %s; -- it is %s%s", quoted, t.PostgreSQL(), c.Type, c.readsBy(t))
+	default: // PostgreSQL would refuse, or round, what some rows hold
+		a.setAside(c, t)
+	}
+}
+
+// narrows says whether a column that takes values of a type cannot hold all that they are
+// now, after another type of the mapping: as text, or with a fraction.
+func (c tableColumn) narrows(was, t mapping.Type) bool {
+	return was != "" && was != t && (t == mapping.Text && !strings.Contains(" text varchar bpchar citext ", " "+c.Type+" ") ||
+		t == mapping.Numeric && strings.Contains(" int2 int4 int8 ", " "+c.Type+" "))
+}
+
+// setAside keeps what a column holds under another name, with an empty one in its place.
+func (a *alteration) setAside(c *tableColumn, t mapping.Type) {
+	name, aside := c.Name, ""
+	for n := 1; aside == "" || a.column(aside) != nil; n++ {
+		aside = fmt.Sprintf("%s was %.15s", strings.ToValidUTF8(name[:min(len(name), 35)], ""), c.Type)
+		if n > 1 {
+			aside += fmt.Sprint(" ", n)
+		}
+	}
+	c.Name = aside
+	a.add("RENAME %s TO %s; -- it is %s%s", pq.QuoteIdentifier(name), pq.QuoteIdentifier(aside), c.Type, c.readsBy(t))
+	a.add("ADD %s %s;", pq.QuoteIdentifier(name), t.PostgreSQL())
+	a.empty = append(a.empty, name)
+	a.found = append(a.found, tableColumn{Name: name})
+}
+
+// Indexes by which these columns are unique; the columns' order does not matter.
+const selectUniqueIndexes = `
+SELECT format('%I.%I', relnamespace::regnamespace::name, relname) AS name, indisprimary AS primary,
+       coalesce((SELECT min(conname) FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u')), '') AS "constraint"
+FROM pg_index JOIN pg_class AS relation ON relation.oid = indexrelid
+WHERE indrelid = to_regclass($1) AND indisunique AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL
+  AND (SELECT array_agg(attname::text ORDER BY attname::text COLLATE "C") FROM pg_attribute
+       WHERE attrelid = indrelid AND attnum = ANY(indkey[:indnkeyatts - 1])) = $2`
+
+// One row for each key can stay: the one of the job that counts.
+const deleteDuplicates = `DELETE FROM %[1]s AS extra USING (
+    SELECT tableoid AS part, ctid AS place, row_number() OVER (PARTITION BY %[2]s ORDER BY scrapingjob_id %[3]s, ctid DESC) AS number
+    FROM %[1]s WHERE (%[2]s) IS NOT NULL) AS each
+WHERE number > 1 AND extra.tableoid = part AND extra.ctid = place;`
+
+// changeKey returns what is to be done before and after the columns are changed. An index
+// of an earlier key is dropped, as it would refuse rows; unkeyed is set if the table has no
+// primary key then.
+func (a *alteration) changeKey(ctx context.Context, tx transaction) (drop, add []string, unkeyed bool, err error) {
+	key := shapeOf(a.Mapping).uniqueKey()
+	now := slices.Clone(key)
+	remake, allNotNull := false, true
+	for i, name := range key {
+		now[i] = cmp.Or(a.renamed[name], name)
+		c := a.column(name)
+		allNotNull = allNotNull && c != nil && c.NotNull
+		remake = remake || slices.Contains(a.empty, name)
+	}
+	earlier := now
+	if a.noted != nil {
+		earlier = a.noted.uniqueKey()
+	}
+	slices.Sort(now)
+	earlier = slices.Sorted(slices.Values(earlier))
+	var there, dropped []struct {
+		Name, Constraint string
+		Primary          bool
+	}
+	if err := tx.SelectContext(ctx, &there, selectUniqueIndexes, quoted(a.Table), pq.StringArray(now)); err != nil {
+		return nil, nil, false, err
+	}
+	if remake || !slices.Equal(now, earlier) {
+		if err := tx.SelectContext(ctx, &dropped, selectUniqueIndexes, quoted(a.Table), pq.StringArray(earlier)); err != nil {
+			return nil, nil, false, err
+		}
+	}
+	primary := false
+	for _, index := range dropped {
+		primary = primary || index.Primary
+		if index.Constraint != "" {
+			drop = append(drop, a.alter("DROP CONSTRAINT %s;", pq.QuoteIdentifier(index.Constraint)))
+		} else {
+			drop = append(drop, "DROP INDEX "+index.Name+";")
+		}
+	}
+	if len(key) == 0 || len(there) > 0 && !remake {
+		return drop, nil, primary, nil
+	}
+	list := nameList("", key)
+	if a.noted != nil && !remake {
+		order := "DESC"
+		if a.Mode == mapping.Append {
+			order = "ASC"
+		}
+		add = append(add, fmt.Sprintf(deleteDuplicates, quoted(a.Table), list, order))
+	}
+	if primary && allNotNull {
+		add, primary = append(add, a.alter("ADD PRIMARY KEY (%s);", list)), false
+	} else {
+		add = append(add, fmt.Sprintf("CREATE UNIQUE INDEX ON %s (%s);", quoted(a.Table), list))
+	}
+	if len(earlier) > 0 && slices.Contains(earlier, mapping.ScrapingJobID) && key[0] != mapping.ScrapingJobID {
+		add = append(add, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (scrapingjob_id);", pq.QuoteIdentifier(a.Table.Name+"_scrapingjob_id_idx"), quoted(a.Table)))
+	}
+	return drop, add, primary, nil
+}

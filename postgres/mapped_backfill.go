@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lib/pq"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// Backfill says how far the backfill of a mapped table has come.
+type Backfill struct {
+	Table string `json:"table"`
+	// Imports are those whose records are rows of the table by the present mapping, of all
+	// published ones that are to be.
+	Imports   int64 `json:"imports"`
+	OfImports int64 `json:"of_imports"`
+	Records   int64 `json:"records"`
+	OfRecords int64 `json:"of_records"`
+	// Mapped counts those imports that the attempt itself has mapped, and Unmapped their
+	// records that do not fit: they have no row.
+	Mapped   int64 `json:"mapped"`
+	Unmapped int64 `json:"unmapped"`
+}
+
+// In the direction in which each key gets the row of the import that counts at once.
+const selectForTable = `SELECT ` + importOf + ` ORDER BY job.scrapingjob_id * $1 DESC`
+
+// BackfillMappedTable makes rows of the table that the sitemap's mapping is for of the
+// records of all published imports that the mappings bring into that table, and that were
+// not yet mapped as they are now: exactly those that the imports themselves would have made,
+// one import after the other, in a transaction each. It may be ended anywhere and called
+// again, and goes on with the imports that are left. progress is called several times a
+// minute.
+func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName string, progress func(Backfill)) (at Backfill, err error) {
+	of := s.mappings.For(account, sitemapName)
+	if of == nil {
+		return at, &MappingsError{fmt.Sprintf("this worker's file of mappings (MAPPINGS) has none for sitemap %q of account %q", sitemapName, account)}
+	}
+	m := &mappedRows{Mapping: of}
+	var sitemaps []sitemap
+	for at.Table = of.Table.String(); ; {
+		var all []otherImport
+		if err := s.db.SelectContext(ctx, &all, selectForTable, m.direction()); err != nil {
+			return at, fmt.Errorf("listing the published imports: %w", err)
+		}
+		all = slices.DeleteFunc(all, func(i otherImport) bool { of := s.mappingOf(i); return of == nil || of.Table != m.Table })
+		at.Imports, at.Records, at.OfImports, at.OfRecords = 0, 0, 0, 0
+		var due []otherImport
+		for _, each := range all {
+			at.count(each, !s.isMapped(each))
+			if !s.isMapped(each) {
+				due = append(due, each)
+			}
+			if !slices.Contains(sitemaps, each.sitemap) {
+				sitemaps = append(sitemaps, each.sitemap)
+			}
+		}
+		if progress(at); len(due) == 0 { // nor was any imported by another mapping meanwhile
+			break
+		}
+		for _, each := range due {
+			if err := s.backfillImport(ctx, each, &at, progress); err != nil {
+				return at, fmt.Errorf("mapping the records of import %d: %w", each.ImportID, err)
+			}
+		}
+	}
+	err = s.inTx(ctx, func(tx transaction) error {
+		tx.progress = func() { progress(at) }
+		return m.endBackfill(ctx, tx, sitemaps)
+	})
+	return at, err
+}
+
+func (b *Backfill) count(i otherImport, due bool) {
+	b.OfImports++
+	b.OfRecords += i.Records
+	if !due {
+		b.Imports++
+		b.Records += i.Records
+	}
+}
+
+func (s *Store) isMapped(i otherImport) bool { return i.Mapping == mappedBy(s.mappingOf(i)) }
+
+// errReplaced says that an import is none to map any more.
+var errReplaced = errors.New("the import is not the published one of its job any more, or was mapped meanwhile")
+
+const (
+	lockJob = `SELECT 1 FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 FOR UPDATE`
+	// After the lock was waited for, what was committed meanwhile counts.
+	selectReplaced = `
+SELECT NOT EXISTS (
+    SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+    WHERE job.scrapingjob_id = $1 AND import.import_id = $2 AND import.mapping = $3)`
+	forgetUnmapped = `DELETE FROM scrapehaul.unmapped_records WHERE import_id = $1`
+	setMapping     = `UPDATE scrapehaul.imports SET mapping = $2, unmapped = $3 WHERE import_id = $1`
+)
+
+// backfillImport maps an import's records without keeping others from the job or the
+// table. The locks come after that, in the order of an import that is published.
+func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill, progress func(Backfill)) error {
+	m := newMappedRows(s.mappingOf(i), holdingTable(i.ImportID)+"_again")
+	now := *at
+	err := s.inTx(ctx, func(tx transaction) error {
+		tx.progress = func() { progress(now) }
+		err := m.create(ctx, tx)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, forgetUnmapped, i.ImportID)
+		}
+		if err != nil {
+			return err
+		}
+		var unmapped int64
+		err = m.mapAgain(ctx, tx, i.ImportID, func(rejects []reject, last int64) error {
+			unmapped += int64(len(rejects))
+			now.Records = at.Records + min(last, i.Records)
+			return aside{"unmapped", "", rejects}.insert(ctx, tx, i.ImportID)
+		})
+		if err == nil {
+			_, err = tx.ExecContext(ctx, lockJob, i.Job)
+		}
+		var replaced bool
+		if err == nil {
+			err = tx.GetContext(ctx, &replaced, selectReplaced, i.Job, i.ImportID, i.Mapping)
+		}
+		if err == nil && replaced {
+			err = errReplaced
+		}
+		if err == nil {
+			err = m.replaceRows(ctx, tx, s, i, i.Records > unmapped)
+		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, setMapping, i.ImportID, mappedBy(m.Mapping), unmapped)
+		}
+		now.Unmapped += unmapped
+		return err
+	})
+	if errors.Is(err, errReplaced) {
+		return nil
+	}
+	if err != nil {
+		return m.failed(err)
+	}
+	*at = now
+	at.Imports, at.Mapped, at.Records = at.Imports+1, at.Mapped+1, min(at.Records, at.OfRecords)
+	return nil
+}
+
+// replaceRows puts the rows that are held in the place of those that the import had.
+func (m *mappedRows) replaceRows(ctx context.Context, tx transaction, s *Store, i otherImport, hasRows bool) error {
+	if err := m.prepare(ctx, tx); err != nil {
+		return err
+	}
+	names, values := pq.StringArray{}, pq.Int64Array{}
+	var err error
+	if hasRows {
+		names = m.names()
+		err = tx.GetContext(ctx, &values, m.countValues())
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, setMappedValues, i.ImportID, names, values)
+	}
+	if err != nil {
+		return err
+	}
+	active, err := m.activity(ctx, tx, i.sitemap)
+	if err != nil {
+		return err
+	}
+	// Of those that are left each gets its rows in its turn; of those before, none can have a
+	// key whose row is this one's.
+	direction := int64(m.direction())
+	mappedAlready := func(other otherImport) *mapping.Mapping {
+		if !s.isMapped(other) || other.Job*direction > i.Job*direction {
+			return nil
+		}
+		return s.mappingOf(other)
+	}
+	if _, _, err := m.removeOld(ctx, tx, mappedAlready, i.Job); err != nil {
+		return err
+	}
+	if err := m.mergeAll(ctx, tx, i.Job, i.LastRecord, i.Job >= active.Newest); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, checkDeferred+"; DROP TABLE "+m.holding())
+	return err
+}
+
+// endBackfill does what all imports have to be mapped for.
+func (m *mappedRows) endBackfill(ctx context.Context, tx transaction, sitemaps []sitemap) error {
+	err := m.lock(ctx, tx)
+	if err == nil {
+		_, err = checkShape(ctx, tx, m.Mapping)
+	}
+	if err == nil && m.DeactivateMissing != nil {
+		_, err = m.deactivate(ctx, tx, sitemaps)
+	}
+	if err == nil {
+		err = m.setRequired(ctx, tx)
+	}
+	return m.failed(err)
+}

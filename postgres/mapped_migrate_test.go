@@ -1,0 +1,177 @@
+package postgres_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+)
+
+// migrated is a store with a file of mappings that the tables were migrated to.
+func migrated(t *testing.T, db *sqlx.DB, file string) (store *postgres.Store, sql []string) {
+	t.Helper()
+	mappings := parsed(t, file)
+	checked, err := postgres.CheckMappedTables(t.Context(), db, mappings)
+	require.NoError(t, err)
+	changes, err := postgres.MigrateMappedTables(t.Context(), db, mappings)
+	require.NoError(t, err)
+	require.Equal(t, checked, changes, "it does what the check has told")
+	for _, each := range changes {
+		sql = append(sql, each.SQL...)
+	}
+	again, err := postgres.MigrateMappedTables(t.Context(), db, mappings)
+	require.NoError(t, err)
+	for _, each := range again {
+		require.Empty(t, each.Differences)
+		require.Empty(t, each.SQL)
+	}
+	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
+	return postgres.NewStore(db, mappings), sql
+}
+
+func backfill(t *testing.T, store *postgres.Store) postgres.Backfill {
+	t.Helper()
+	told := 0
+	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) { told++ })
+	require.NoError(t, err)
+	require.NotZero(t, told)
+	require.Equal(t, at.OfImports, at.Imports)
+	require.Equal(t, at.OfRecords, at.Records)
+	return at
+}
+
+// goods maps sitemap shop to table goods.
+func goods(columns, rest string) string {
+	return "mappings:\n  - sitemap: shop\n    table: goods\n    columns: [" + columns + "]\n    " + rest + "\n"
+}
+
+func wares(url, sku, price, image string) string {
+	return fmt.Sprintf(`{"url":%q,"sku":%q,"price":%q,"image":%q}`, url, sku, price, image)
+}
+
+// goodsRows are the rows of table goods in the columns of a file's only mapping.
+func goodsRows(t *testing.T, db *sqlx.DB, file string) []string {
+	t.Helper()
+	m := parsed(t, file).All()[0]
+	columns := []string{"scrapingjob_id::text"}
+	for _, c := range m.Columns {
+		columns = append(columns, fmt.Sprintf(`coalesce("%s"::text, 'NULL')`, c.Name))
+	}
+	if m.DeactivateMissing != nil {
+		columns = append(columns, m.DeactivateMissing.Column+"::text")
+	}
+	return rows(t, db, "SELECT concat_ws(' ', "+strings.Join(columns, ", ")+") AS row FROM goods ORDER BY row")
+}
+
+const unmappedOfAll = `
+SELECT scrapingjob_id || ' ' || record_number || ' ' || reason FROM scrapehaul.unmapped_records JOIN scrapehaul.imports USING (import_id)
+WHERE state = 'published' ORDER BY scrapingjob_id, record_number`
+
+// Each change of a file is met with SQL that works on a filled table. After it and a
+// backfill the table has the rows that imports would have made, as the way back has.
+func TestChangedMappingMigratesAFilledTable(t *testing.T) {
+	t.Parallel()
+	const (
+		keyed  = "mode: upsert\n    key: [url]"
+		url    = `{name: url, type: text}`
+		price  = `, {name: price, type: numeric}`
+		needed = `, {name: price, type: numeric, required: true}`
+		stock  = `, {name: stock, from: sku, type: integer, clean: [first-number]}`
+		sku    = `, {name: sku, type: text}`
+		image  = `, {name: image, type: text, clean: [empty-is-null], required: true}`
+	)
+	before := goods(url+price+stock, keyed)
+	for name, change := range map[string]struct {
+		from, to string
+		sql      []string // a part of each statement, in their order
+	}{
+		"a new required column":  {before, goods(url+price+stock+image, keyed), []string{`ADD "image" text; -- NOT NULL once`}},
+		"a renamed column":       {before, goods(url+`, {name: cost, from: price, type: numeric}`+stock, keyed), []string{`RENAME "price" TO "cost";`}},
+		"a renamed key":          {before, goods(`{name: link, from: url, type: text}`+price+stock, "mode: upsert\n    key: [link]"), []string{`RENAME "url" TO "link";`}},
+		"numeric as text":        {before, goods(url+`, {name: price, type: text}`+stock, keyed), []string{`ALTER "price" TYPE text;`}},
+		"integer as text":        {before, goods(url+price+`, {name: stock, from: sku, type: text}`, keyed), []string{`ALTER "stock" TYPE text;`}},
+		"integer as numeric":     {before, goods(url+price+`, {name: stock, from: sku, type: numeric, clean: [first-number]}`, keyed), []string{`ALTER "stock" TYPE numeric;`}},
+		"numeric as integer":     {before, goods(url+`, {name: price, type: integer, clean: [first-number]}`+stock, keyed), nil},
+		"integer as jsonb":       {before, goods(url+price+`, {name: stock, from: sku, type: jsonb}`, keyed), []string{`RENAME "stock" TO "stock was int8";`, `ADD "stock" jsonb;`}},
+		"a dropped column":       {before, goods(url+price, keyed), []string{`-- column "stock" stays`}},
+		"a dropped required one": {goods(url+needed, keyed), goods(url+stock, keyed), []string{`ADD "stock" bigint;`, `ALTER "price" DROP NOT NULL;`, `-- column "price" stays`}},
+		"one not required":       {goods(url+needed, keyed), goods(url+price, keyed), []string{`ALTER "price" DROP NOT NULL;`}},
+		"one that is required":   {before, goods(url+needed+stock, keyed), nil},
+		"another key": {
+			goods(url+sku+price, keyed), goods(url+sku+price, "mode: upsert\n    key: [sku]"),
+			[]string{`DROP CONSTRAINT "goods_pkey";`, `ALTER "url" DROP NOT NULL;`, `DELETE FROM`, `CREATE UNIQUE INDEX ON "public"."goods" ("sku");`},
+		},
+		"a key of two columns": {
+			goods(url+sku+price, keyed), goods(url+sku+price, "mode: append\n    key: [sku, url]"),
+			[]string{`DROP CONSTRAINT "goods_pkey";`, `DELETE FROM`, `CREATE UNIQUE INDEX ON "public"."goods" ("sku", "url");`, `-- the mode`},
+		},
+		"a key that is new": {
+			before, goods(url+price+sku, "mode: upsert\n    key: [sku]"),
+			[]string{`DROP CONSTRAINT`, `ALTER "url" DROP NOT NULL;`, `ADD "sku" text; -- NOT NULL once`, `-- column "stock" stays`, `CREATE UNIQUE INDEX`},
+		},
+		"a key that is another type": {
+			before, goods(`{name: url, type: jsonb}`+sku, "mode: append\n    key: [sku]"),
+			[]string{
+				`DROP CONSTRAINT`, `RENAME "url" TO "url was text"`, `ADD "url" jsonb`, `ADD "sku" text`, `ALTER "url was text" DROP NOT NULL;`,
+				`-- column "price"`, `-- column "stock"`, `CREATE UNIQUE`, `-- the mode was upsert and is append`,
+			},
+		},
+		"upsert as append":      {before, goods(url+price+stock, "mode: append\n    key: [url]"), []string{`-- the mode was upsert and is append`}},
+		"replace-job as upsert": {goods(url+price+stock, "mode: replace-job"), before, []string{`DELETE FROM`, `CREATE UNIQUE INDEX`, `-- the mode`}},
+		"replace-job as append": {goods(url+price+stock, "mode: replace-job"), goods(url+price+stock, "mode: append\n    key: [url]"), []string{`DELETE FROM`, `CREATE UNIQUE INDEX`, `-- the mode`}},
+		"with a key as upsert": {
+			goods(url+price+stock, "mode: replace-job\n    key: [url]"), before,
+			[]string{`DROP CONSTRAINT`, `DELETE FROM`, `ADD PRIMARY KEY ("url");`, `CREATE INDEX IF NOT EXISTS "goods_scrapingjob_id_idx"`, `-- the mode`},
+		},
+		"upsert as replace-job": {before, goods(url+price+stock, "mode: replace-job"), []string{`DROP CONSTRAINT`, `ALTER "url" DROP NOT NULL;`, `-- the mode`}},
+		"deactivation": {
+			before, goods(url+price+stock, keyed+"\n    deactivate_missing: {column: active, brake_percent: 100}"),
+			[]string{`ADD "active" boolean NOT NULL DEFAULT true;`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, db := newMapped(t, change.from)
+			fromStore, fromDB := newMapped(t, change.from)
+			toStore, toDB := newMapped(t, change.to)
+			everywhere := func(job int64, records ...string) {
+				for _, each := range []*postgres.Store{store, fromStore, toStore} {
+					_, err := publishRecords(t.Context(), each, job, "shop", records...)
+					require.NoError(t, err)
+				}
+			}
+			everywhere(1, wares("a", "11", "1", "x"), wares("b", "12", "1.5", ""), wares("c", "13", "1", "x"))
+			everywhere(3, wares("a", "11", "3", "x"), wares("d", "11", "3", "x"), wares("b", "b", "3", "x"))
+			everywhere(2, wares("c", "13", "2", "x"), wares("d", "14", "2", "x"))
+			old := store
+			store, sql := migrated(t, db, change.to)
+			require.Len(t, sql, len(change.sql), sql)
+			for n := range sql {
+				require.Contains(t, sql[n], change.sql[n])
+			}
+			_, err := publishRecords(t.Context(), old, 4, "shop", wares("e", "15", "4", "x"))
+			require.ErrorContains(t, err, "table public.goods: nothing is published into it by this worker, whose file of mappings (MAPPINGS)", "with the old file")
+			require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, change.from)), "worker migrate-mapping")
+
+			everywhere(4, wares("e", "15", "4", "x"), wares("a", "16", "4", "x")) // before the backfill, too
+			everywhere(1, wares("a", "11", "5", "x"), wares("b", "12", "5", "x"))
+			require.Equal(t, int64(4), backfill(t, store).OfImports)
+			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to))
+			require.Equal(t, rows(t, toDB, unmappedOfAll), rows(t, db, unmappedOfAll))
+			require.Zero(t, backfill(t, store).Mapped, "none is left")
+			everywhere(3, wares("a", "11", "6", "x"))
+			everywhere(4, wares("e", "15", "6", "x"))
+			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to), "imports go on")
+
+			store, _ = migrated(t, db, change.from) // the way back
+			backfill(t, store)
+			require.Equal(t, goodsRows(t, fromDB, change.from), goodsRows(t, db, change.from))
+			require.Equal(t, rows(t, fromDB, unmappedOfAll), rows(t, db, unmappedOfAll))
+			nothingHeld(t, db)
+		})
+	}
+}
