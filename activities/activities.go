@@ -117,6 +117,7 @@ func (a *Activities) Register(to registry) {
 		"ListSpools":              a.ListSpools,
 		"SweepSpool":              a.SweepSpool,
 		"RemoveUnfinishedImports": a.RemoveUnfinishedImports,
+		"BackfillMappedTable":     a.BackfillMappedTable,
 	} {
 		to.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
 	}

@@ -66,8 +66,8 @@ type Webhook struct {
 // maxNamed keeps a workflow's ID below 255 characters, the limit of Temporal's SQL stores.
 const maxNamed = 100
 
-// deliveryID is the ID of the workflow that delivers the publications of a sitemap.
-func deliveryID(account, sitemapName string) string {
+// SitemapWorkflowID is the ID of a workflow that is about a sitemap of an account.
+func SitemapWorkflowID(begins, account, sitemapName string) string {
 	sitemapName = sink.QualifiedSitemap(account, sitemapName)
 	shown := strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
@@ -78,7 +78,12 @@ func deliveryID(account, sitemapName string) string {
 	if shown != sitemapName || len(shown) > maxNamed {
 		shown = strings.ToValidUTF8(shown[:min(len(shown), maxNamed)], "") + fmt.Sprintf("-%x", sha256.Sum256([]byte(sitemapName)))
 	}
-	return "scrapehaul-webhook-" + shown
+	return begins + shown
+}
+
+// deliveryID is the ID of the workflow that delivers the publications of a sitemap.
+func deliveryID(account, sitemapName string) string {
+	return SitemapWorkflowID("scrapehaul-webhook-", account, sitemapName)
 }
 
 // startDelivery starts the sitemap's delivery workflow. The signal keeps a running one

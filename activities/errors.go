@@ -175,6 +175,8 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 		return cloudVerdict(err)
 	case namesWhatMendsIt(err):
 		return ErrorMappedTable, final, 0
+	case is[*postgres.MappingsError](err):
+		return ErrorMappedTable, doubted, 0 // another worker may have the right file
 	case pq.As(err) != nil:
 		kind, v = databaseVerdict(err)
 		return kind, v, 0

@@ -83,7 +83,7 @@ SELECT ` + importOf + `
 WHERE job.scrapingjob_id <> $1 AND ` + intoTable + `
 ORDER BY job.scrapingjob_id * $2 > $1 * $2, job.scrapingjob_id * $2 DESC`
 
-const importOf = `job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id, import.mapping, import.last_record_number, import.records
+const importOf = `job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id, import.mapping, import.last_record_number, import.records, import.unmapped
 FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
 
 // otherImport is a published one.
@@ -94,6 +94,7 @@ type otherImport struct {
 	Mapping    string `db:"mapping"` // by which its records became rows
 	LastRecord int64  `db:"last_record_number"`
 	Records    int64  `db:"records"`
+	Unmapped   int64  `db:"unmapped"`
 }
 
 func (s *Store) mappingOf(other otherImport) *mapping.Mapping {

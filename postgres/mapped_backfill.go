@@ -20,10 +20,8 @@ type Backfill struct {
 	OfImports int64 `json:"of_imports"`
 	Records   int64 `json:"records"`
 	OfRecords int64 `json:"of_records"`
-	// Mapped counts those imports that the attempt itself has mapped, and Unmapped their
-	// records that do not fit: they have no row.
-	Mapped   int64 `json:"mapped"`
-	Unmapped int64 `json:"unmapped"`
+	// Unmapped counts those of Records that do not fit: they have no row.
+	Unmapped int64 `json:"unmapped,omitempty"`
 }
 
 // In the direction in which each key gets the row of the import that counts at once.
@@ -48,7 +46,7 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 			return at, fmt.Errorf("listing the published imports: %w", err)
 		}
 		all = slices.DeleteFunc(all, func(i otherImport) bool { of := s.mappingOf(i); return of == nil || of.Table != m.Table })
-		at.Imports, at.Records, at.OfImports, at.OfRecords = 0, 0, 0, 0
+		at = Backfill{Table: at.Table}
 		var due []otherImport
 		for _, each := range all {
 			at.count(each, !s.isMapped(each))
@@ -81,6 +79,7 @@ func (b *Backfill) count(i otherImport, due bool) {
 	if !due {
 		b.Imports++
 		b.Records += i.Records
+		b.Unmapped += i.Unmapped
 	}
 }
 
@@ -145,8 +144,8 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 	if err != nil {
 		return m.failed(err)
 	}
+	now.Imports, now.Records = at.Imports+1, at.Records+i.Records
 	*at = now
-	at.Imports, at.Mapped, at.Records = at.Imports+1, at.Mapped+1, min(at.Records, at.OfRecords)
 	return nil
 }
 

@@ -33,15 +33,19 @@ func migrated(t *testing.T, db *sqlx.DB, file string) (store *postgres.Store, sq
 	return postgres.NewStore(db, mappings), sql
 }
 
-func backfill(t *testing.T, store *postgres.Store) postgres.Backfill {
+// backfill returns how many imports it has mapped.
+func backfill(t *testing.T, store *postgres.Store) (mapped int64) {
 	t.Helper()
-	told := 0
-	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) { told++ })
+	first := int64(-1)
+	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(at postgres.Backfill) {
+		if first < 0 {
+			first = at.Imports
+		}
+	})
 	require.NoError(t, err)
-	require.NotZero(t, told)
 	require.Equal(t, at.OfImports, at.Imports)
 	require.Equal(t, at.OfRecords, at.Records)
-	return at
+	return at.Imports - first
 }
 
 // goods maps sitemap shop to table goods.
@@ -159,10 +163,10 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 
 			everywhere(4, wares("e", "15", "4", "x"), wares("a", "16", "4", "x")) // before the backfill, too
 			everywhere(1, wares("a", "11", "5", "x"), wares("b", "12", "5", "x"))
-			require.Equal(t, int64(4), backfill(t, store).OfImports)
+			backfill(t, store)
 			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to))
 			require.Equal(t, rows(t, toDB, unmappedOfAll), rows(t, db, unmappedOfAll))
-			require.Zero(t, backfill(t, store).Mapped, "none is left")
+			require.Zero(t, backfill(t, store), "none is left")
 			everywhere(3, wares("a", "11", "6", "x"))
 			everywhere(4, wares("e", "15", "6", "x"))
 			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to), "imports go on")

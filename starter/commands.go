@@ -26,6 +26,7 @@ type commands struct {
 	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
+	Backfill    backfillCommand    `cmd:"" help:"Fill the mapped table of a sitemap from the published records."`
 	Jobs        jobsCommand        `cmd:"" help:"List the scraping jobs of the accounts, and whether and when each was imported."`
 	Diff        diffCommand        `cmd:"" help:"Show what has changed from one job of a sitemap to the next."`
 	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud accounts and what is left of their API budgets."`

@@ -18,30 +18,32 @@ import (
 )
 
 type checkMappingCommand struct {
-	File    string `arg:"" help:"File of mappings, in YAML."`
-	Sample  string `arg:"" optional:"" help:"A download to convert: JSON Lines, or CSV when its name ends in .csv. - is standard input, in JSON."`
-	Sitemap string `placeholder:"NAME" help:"The sitemap that the sample is of, when the file has several mappings: acme:books for books of account acme."`
-	Rows    string `default:"10" placeholder:"N" help:"Rows to show. Default: ${default}."`
+	program.DatabaseFlags
+	File     string `arg:"" help:"File of mappings, in YAML."`
+	Sample   string `arg:"" optional:"" help:"A download to convert: JSON Lines, or CSV when its name ends in .csv. - is standard input, in JSON."`
+	Sitemap  string `placeholder:"NAME" help:"The sitemap that the sample is of, when the file has several mappings: acme:books for books of account acme."`
+	Rows     string `default:"10" placeholder:"N" help:"Rows to show. Default: ${default}."`
+	Database bool   `help:"Compare the file with the tables in the database of DATABASE_URL, and show the SQL that worker migrate-mapping would run."`
 }
 
 // Help says what it needs, and its exit status.
 func (checkMappingCommand) Help() string {
-	return "It needs neither the database nor any setting. Exit status 1: the file has problems, or records of the sample would have no row."
+	return "Without --database it needs no setting. Exit status 1: the file has problems, records of the sample would have no row, or tables are not as the file says."
 }
 
 // Run checks the file, and shows how the records of the sample would land.
 func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	rows := s.Int("--rows", c.Rows, 0, 10_000)
+	if c.Database {
+		c.Validate(&s)
+	}
 	if err := s.Err(); err != nil {
 		return err
 	}
-	mappings, err := mapping.ReadFile(c.File)
-	if _, unread := errors.AsType[*fs.PathError](err); unread {
-		return err
-	}
+	mappings, err := readMappings(c.File)
 	if err != nil {
-		return fmt.Errorf("the mappings have to be put right first:\n%w", err)
+		return err
 	}
 	m := c.choose(&s, mappings)
 	if err := s.Err(); err != nil {
@@ -57,8 +59,19 @@ func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) 
 	for _, each := range told {
 		fmt.Fprintln(streams.Out, describeMapping(each))
 	}
+	if c.Database {
+		return c.compare(ctx, streams.Out, mappings)
+	}
 	fmt.Fprintln(streams.Out, "ok")
 	return nil
+}
+
+func readMappings(file string) (*mapping.Mappings, error) {
+	mappings, err := mapping.ReadFile(file)
+	if _, unread := errors.AsType[*fs.PathError](err); err != nil && !unread {
+		err = fmt.Errorf("the mappings have to be put right first:\n%w", err)
+	}
+	return mappings, err
 }
 
 // choose returns the mapping that is asked for; nil when none is and none has to

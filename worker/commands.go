@@ -11,10 +11,11 @@ import (
 )
 
 type commands struct {
-	Run          runCommand          `cmd:"" default:"withargs" help:"Work until SIGTERM (the default)."`
-	Migrate      migrateCommand      `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
-	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
-	CheckMapping checkMappingCommand `cmd:"" help:"Check a file of mappings, and show how the records of a download would land."`
+	Run            runCommand            `cmd:"" default:"withargs" help:"Work until SIGTERM (the default)."`
+	Migrate        migrateCommand        `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
+	Healthcheck    healthcheckCommand    `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
+	CheckMapping   checkMappingCommand   `cmd:"" help:"Check a file of mappings, and show how the records of a download would land, or with --database what it would change."`
+	MigrateMapping migrateMappingCommand `cmd:"" help:"Change the tables in the database to what a file of mappings says, with what they hold, and end."`
 
 	Version program.VersionFlag `help:"Print the version and end."`
 }

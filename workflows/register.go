@@ -12,6 +12,7 @@ func registered() map[string]any {
 		ReconcileScrapingJobsName:          ReconcileScrapingJobs,
 		RemoveLeftoversName:                RemoveLeftovers,
 		RunSitemapName:                     runSitemap,
+		BackfillMappedTableName:            BackfillMappedTable,
 		activities.DeliverPublicationsName: DeliverPublications,
 	}
 }

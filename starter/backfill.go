@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/internal/program"
+	"github.com/scrapehaul/scrapehaul/workflows"
+)
+
+type backfillCommand struct {
+	temporalFlags
+	Account string `placeholder:"NAME" help:"The account that has the sitemap. Default: default."`
+	Sitemap string `arg:"" help:"Name of a sitemap with a mapping."`
+}
+
+// Help says what it does.
+func (backfillCommand) Help() string {
+	return "It makes rows of all published records that the table of the sitemap's mapping does not show yet, or by an earlier mapping, without the cloud and the archive. It may be started again at any time, and goes on where it was."
+}
+
+// Run starts the backfill, and shows its progress until it ends.
+func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) error {
+	var s program.Settings
+	checkAccount(&s, c.Account)
+	temporal, err := c.connect(ctx, &s)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	run, err := workflows.StartBackfill(ctx, temporal, c.taskQueue, c.Account, c.Sitemap)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "workflow %s, run %s; to stop it: temporal workflow cancel --workflow-id %[1]q\n", run.GetID(), run.GetRunID())
+	watch := backfillWatch{temporal: temporal, run: run, seen: scene{step: "waiting for a worker on task queue " + c.taskQueue}}
+	var result activities.Backfill
+	ended := make(chan error, 1)
+	go func() { ended <- run.Get(ctx, &result) }()
+	err = follow(ctx, streams, func(time.Time) scene { return watch.seen }, func() (bool, error) {
+		select {
+		case err := <-ended:
+			return true, err
+		default:
+			watch.look(ctx)
+			return false, nil
+		}
+	})
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("stopped watching; workflow %s continues", run.GetID())
+	case err != nil:
+		return fmt.Errorf("filling the table of sitemap %s: %s; starter backfill goes on where it was", plain(c.Sitemap), workflows.Sentence(err))
+	}
+	fmt.Fprintf(streams.Out, "table %s shows %s; %d of their %s do not fit it\n", plain(result.Table),
+		english.Plural(int(result.OfImports), "published import", ""), result.Unmapped, english.Plural(int(result.OfRecords), "record", ""))
+	return nil
+}
+
+// backfillWatch is the last known state of a backfill.
+type backfillWatch struct {
+	temporal client.Client
+	run      client.WorkflowRun
+	seen     scene
+}
+
+// look keeps the last known state where it gets no answer.
+func (w *backfillWatch) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	there, err := w.temporal.DescribeWorkflowExecution(ctx, w.run.GetID(), w.run.GetRunID())
+	if err != nil {
+		return
+	}
+	for _, pending := range there.GetPendingActivities() {
+		var at activities.Backfill
+		if converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &at) == nil && at.Table != "" {
+			w.seen = scene{
+				step:   "filling table " + plain(at.Table),
+				state:  fmt.Sprintf("%d of %d imports, %d of %d records", at.Imports, at.OfImports, at.Records, at.OfRecords),
+				amount: overview.Amount{Done: at.Records, Of: at.OfRecords},
+			}
+		}
+		if failure := pending.GetLastFailure().GetMessage(); failure != "" && pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
+			w.seen.step = "trying again after: " + plain(failure)
+		}
+	}
+}
