@@ -38,7 +38,7 @@ func alterations(ctx context.Context, tx transaction, m *mapping.Mapping, noted 
 	a.renameColumns()
 	a.changeColumns()
 	drop, add, unkeyed, err := a.changeKey(ctx, tx)
-	statements = slices.Concat(drop, a.columns, add)
+	statements = append(drop, a.columns...)
 	for _, further := range []func() ([]string, error){
 		func() ([]string, error) { return missingRights(ctx, tx, m) },
 		func() ([]string, error) { return missingReplicaIdentity(ctx, tx, m, unkeyed) },
@@ -51,6 +51,7 @@ func alterations(ctx context.Context, tx transaction, m *mapping.Mapping, noted 
 		more, err = further()
 		statements = append(statements, more...)
 	}
+	statements = append(statements, add...) // rows can be deleted now
 	if noted != nil && noted.Mode != m.Mode {
 		statements = append(statements, fmt.Sprintf("-- the mode was %s and is %s: a backfill brings the rows in line", noted.Mode, m.Mode))
 	}
