@@ -38,6 +38,11 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 	if of == nil {
 		return at, &MappingsError{fmt.Sprintf("this worker's file of mappings (MAPPINGS) has none for sitemap %q of account %q", sitemapName, account)}
 	}
+	defer func() {
+		if err != nil && ctx.Err() != nil { // PostgreSQL's word for it is another
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}()
 	m := &mappedRows{Mapping: of}
 	var sitemaps []sitemap
 	for at.Table = of.Table.String(); ; {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -60,8 +61,8 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 	case err != nil:
 		return fmt.Errorf("filling the table of sitemap %s: %s; starter backfill goes on where it was", plain(c.Sitemap), workflows.Sentence(err))
 	}
-	fmt.Fprintf(streams.Out, "table %s shows %s; %d of their %s do not fit it\n", plain(result.Table),
-		english.Plural(int(result.OfImports), "published import", ""), result.Unmapped, english.Plural(int(result.OfRecords), "record", ""))
+	fmt.Fprintf(streams.Out, "table %s shows %s; %s of their %s do not fit it\n", plain(result.Table),
+		english.Plural(int(result.OfImports), "published import", ""), humanize.Comma(result.Unmapped), english.Plural(int(result.OfRecords), "record", ""))
 	return nil
 }
 
