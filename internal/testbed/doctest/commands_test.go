@@ -50,12 +50,23 @@ func (b block) commands() (all []string) {
 	return all
 }
 
+// fileOfPage is a block that is a file, which has its name in the first line.
+var fileOfPage = regexp.MustCompile(`^# ([a-z]+\.yaml)\n`)
+
 func TestCommandsOfThePagesWork(t *testing.T) {
 	for _, p := range pages(t) {
 		t.Run(p.name, func(t *testing.T) {
 			var s *shell // started when the first command needs it
 			for _, b := range p.blocks {
-				if b.language != "sql" && !slices.Contains(commandLanguages, b.language) {
+				name := fileOfPage.FindStringSubmatch(b.text)
+				if name == nil && b.language != "sql" && !slices.Contains(commandLanguages, b.language) {
+					continue
+				}
+				if name != nil { // commands after it read it
+					if s == nil {
+						s = newShell(t)
+					}
+					require.NoError(t, os.WriteFile(filepath.Join(s.dir, name[1]), []byte(b.text), 0o600))
 					continue
 				}
 				if b.language == "sql" {
