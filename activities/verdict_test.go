@@ -163,6 +163,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		"archive-no-right":  activities.FromArchive(&fs.PathError{Op: "open", Err: syscall.EACCES}),
 		"archive-no-bucket": activities.FromArchive(noBucket),
 		"mapped-mend":       &postgres.MappedTableError{Err: errors.New("no replica identity"), Mend: []string{"ALTER TABLE …"}},
+		"mapped-file":       fmt.Errorf("publishing: %w", &postgres.MappedTableError{Err: new(postgres.MappingsError)}),
 		"superseded":        sink.ErrSuperseded,
 		"else":              errors.New("something else"),
 	}
@@ -174,6 +175,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		{"archive", activities.ErrorArchive, retried, "the store, or what is between"},
 		{"archive-no-right archive-no-bucket", activities.ErrorArchive, doubted, "the bucket is missing, or not ours to write"},
 		{"mapped-mend", mapped, final, "the sentence has the statement that mends it"},
+		{"mapped-file", mapped, doubted, "the worker has an old file of mappings, another one need not"},
 		{"superseded", activities.ErrorSuperseded, final, "the import begins again, if it is still wanted"},
 		{"else", activities.ErrorOther, retried, "nobody knows"},
 	}, func(name string) error { return others[name] })

@@ -61,8 +61,8 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 	case err != nil:
 		return fmt.Errorf("filling the table of sitemap %s: %s; starter backfill goes on where it was", plain(c.Sitemap), workflows.Sentence(err))
 	}
-	fmt.Fprintf(streams.Out, "table %s shows %s; %s of their %s do not fit it\n", plain(result.Table),
-		english.Plural(int(result.OfImports), "published import", ""), humanize.Comma(result.Unmapped), english.Plural(int(result.OfRecords), "record", ""))
+	fmt.Fprintf(streams.Out, "table %s: %s with %s, of which %s do not fit\n", plain(result.Table),
+		english.Plural(int(result.OfImports), "published import", ""), english.Plural(int(result.OfRecords), "record", ""), humanize.Comma(result.Unmapped))
 	return nil
 }
 
@@ -86,7 +86,7 @@ func (w *backfillWatch) look(ctx context.Context) {
 		if converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &at) == nil && at.Table != "" {
 			w.seen = scene{
 				step:   "filling table " + plain(at.Table),
-				state:  fmt.Sprintf("%d of %d imports, %d of %d records", at.Imports, at.OfImports, at.Records, at.OfRecords),
+				state:  fmt.Sprintf("%d of %d imports, %s of %s records", at.Imports, at.OfImports, humanize.Comma(at.Records), humanize.Comma(at.OfRecords)),
 				amount: overview.Amount{Done: at.Records, Of: at.OfRecords},
 			}
 		}

@@ -140,6 +140,6 @@ func TestChangedMappingIsBackfilledFromTheDatabase(t *testing.T) {
 
 	out, err = s.Programs.RunStarter(t.Context(), s.Env, "backfill", "shop")
 	require.NoError(t, err)
-	require.Contains(t, out, "table public.products shows 4 published imports; 0 of their 30,100 records do not fit it\n")
+	require.Contains(t, out, "table public.products: 4 published imports with 30,100 records, of which 0 do not fit\n")
 	require.Zero(t, s.Count(`SELECT count(*) FROM pg_tables WHERE tablename LIKE 'mapped_rows%'`))
 }
