@@ -135,7 +135,7 @@ func (m *mappedRows) giveTo(ctx context.Context, tx transaction, of *mapping.Map
 	if _, err := tx.ExecContext(ctx, "TRUNCATE "+m.others()); err != nil {
 		return 0, err
 	}
-	err = newMappedRows(of, m.name+"_others").mapAgain(ctx, tx, other.ImportID, func([]reject, int64) error { return nil })
+	err = newMappedRows(of, m.name+"_others").mapAgain(ctx, tx, other.ImportID, func(int, []reject) error { return nil })
 	if err != nil {
 		return 0, fmt.Errorf("mapping the records of import %d again: %w", other.ImportID, err)
 	}
@@ -169,8 +169,8 @@ const (
 )
 
 // mapAgain copies the rows of an import's records, as the mapping makes them now, into the
-// table that holds them. each gets those that do not fit, and the number of the last one.
-func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, importID int64, each func(unmapped []reject, last int64) error) error {
+// table that holds them. each is told of how many at a time, and those that do not fit.
+func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, importID int64, each func(records int, unmapped []reject) error) error {
 	batch := &importBatch{of: &attempt{request: sink.ImportRequest{Progress: tx.progress}, mapped: m}}
 	for last, limit := int64(0), int64(againFirst); ; batch.Reset() {
 		next, err := batch.read(ctx, tx, importID, last, min(m.piece, limit))
@@ -180,7 +180,7 @@ func (m *mappedRows) mapAgain(ctx context.Context, tx transaction, importID int6
 		last = next
 		_, refused, err := batch.rowTable().copyAccepted(ctx, tx, batch.withRow(batch.records))
 		if err == nil {
-			err = each(append(refused, batch.unmapped...), last)
+			err = each(batch.Len(), append(refused, batch.unmapped...))
 		}
 		if err != nil {
 			return err

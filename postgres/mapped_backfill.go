@@ -22,6 +22,8 @@ type Backfill struct {
 	OfRecords int64 `json:"of_records"`
 	// Unmapped counts those of Records that do not fit: they have no row.
 	Unmapped int64 `json:"unmapped,omitempty"`
+	// Incomplete are imports whose records are not all there any more: their rows stay.
+	Incomplete int64 `json:"incomplete,omitempty"`
 }
 
 // In the direction in which each key gets the row of the import that counts at once.
@@ -45,13 +47,17 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 	}()
 	m := &mappedRows{Mapping: of}
 	var sitemaps []sitemap
+	incomplete := map[int64]bool{}
 	for at.Table = of.Table.String(); ; {
 		var all []otherImport
 		if err := s.db.SelectContext(ctx, &all, selectForTable, m.direction()); err != nil {
 			return at, fmt.Errorf("listing the published imports: %w", err)
 		}
-		all = slices.DeleteFunc(all, func(i otherImport) bool { of := s.mappingOf(i); return of == nil || of.Table != m.Table })
-		at = Backfill{Table: at.Table}
+		all = slices.DeleteFunc(all, func(i otherImport) bool {
+			of := s.mappingOf(i)
+			return of == nil || of.Table != m.Table || incomplete[i.ImportID]
+		})
+		at = Backfill{Table: at.Table, Incomplete: int64(len(incomplete))}
 		var due []otherImport
 		for _, each := range all {
 			at.count(each, !s.isMapped(each))
@@ -66,7 +72,11 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 			break
 		}
 		for _, each := range due {
-			if err := s.backfillImport(ctx, each, &at, progress); err != nil {
+			err := s.backfillImport(ctx, each, &at, progress)
+			switch {
+			case errors.Is(err, errIncomplete):
+				incomplete[each.ImportID] = true
+			case err != nil && !errors.Is(err, errReplaced):
 				return at, fmt.Errorf("mapping the records of import %d: %w", each.ImportID, err)
 			}
 		}
@@ -118,12 +128,15 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 		if err != nil {
 			return err
 		}
-		var unmapped int64
-		err = m.mapAgain(ctx, tx, i.ImportID, func(rejects []reject, last int64) error {
-			unmapped += int64(len(rejects))
-			now.Records = at.Records + min(last, i.Records)
+		var records, unmapped int64
+		err = m.mapAgain(ctx, tx, i.ImportID, func(more int, rejects []reject) error {
+			records, unmapped = records+int64(more), unmapped+int64(len(rejects))
+			now.Records = at.Records + records
 			return aside{"unmapped", "", rejects}.insert(ctx, tx, i.ImportID)
 		})
+		if err == nil && records != i.Records {
+			err = errIncomplete
+		}
 		if err == nil {
 			_, err = tx.ExecContext(ctx, lockJob, i.Job)
 		}
@@ -143,13 +156,10 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 		now.Unmapped += unmapped
 		return err
 	})
-	if errors.Is(err, errReplaced) {
-		return nil
-	}
 	if err != nil {
 		return m.failed(err)
 	}
-	now.Imports, now.Records = at.Imports+1, at.Records+i.Records
+	now.Imports++
 	*at = now
 	return nil
 }

@@ -127,6 +127,19 @@ func TestNewTableIsFilledFromWhatWasPublishedWithoutIt(t *testing.T) {
 	require.EqualError(t, err, `this worker's file of mappings (MAPPINGS) has none for sitemap "news" of account "default"`)
 }
 
+func TestRowsOfImportsWhoseRecordsAreGoneStay(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, upsert)
+	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
+	published(t, store, 2, "shop", product("b", "2"), product("c", "2"))
+	db.MustExec(`DELETE FROM scrapehaul.import_records WHERE import_id = 1 AND record_number = 1`)
+	store, _ = migrated(t, db, strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1))
+	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
+	require.NoError(t, err)
+	require.Equal(t, postgres.Backfill{Table: "public.products", Imports: 1, OfImports: 1, Records: 2, OfRecords: 2, Incomplete: 1}, at)
+	require.Equal(t, []string{"1 a 1 7", "2 b 2 7", "2 c 2 7"}, rows(t, db, strings.ReplaceAll(allProducts, "price", "amount")))
+}
+
 func TestRequiredColumnIsNotNullOnceItIsBackfilled(t *testing.T) {
 	t.Parallel()
 	const notNull = `SELECT attname FROM pg_attribute WHERE attrelid = 'products'::regclass AND attnum > 0 AND attnotnull ORDER BY attname`
