@@ -60,8 +60,10 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 		at = Backfill{Table: at.Table, Incomplete: int64(len(incomplete))}
 		var due []otherImport
 		for _, each := range all {
-			at.count(each, !s.isMapped(each))
-			if !s.isMapped(each) {
+			at.OfImports, at.OfRecords = at.OfImports+1, at.OfRecords+each.Records
+			if s.isMapped(each) {
+				at.Imports, at.Records, at.Unmapped = at.Imports+1, at.Records+each.Records, at.Unmapped+each.Unmapped
+			} else {
 				due = append(due, each)
 			}
 			if !slices.Contains(sitemaps, each.sitemap) {
@@ -86,16 +88,6 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 		return m.endBackfill(ctx, tx, sitemaps)
 	})
 	return at, err
-}
-
-func (b *Backfill) count(i otherImport, due bool) {
-	b.OfImports++
-	b.OfRecords += i.Records
-	if !due {
-		b.Imports++
-		b.Records += i.Records
-		b.Unmapped += i.Unmapped
-	}
 }
 
 func (s *Store) isMapped(i otherImport) bool { return i.Mapping == mappedBy(s.mappingOf(i)) }
@@ -134,9 +126,6 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 			now.Records = at.Records + records
 			return aside{"unmapped", "", rejects}.insert(ctx, tx, i.ImportID)
 		})
-		if err == nil && records != i.Records {
-			err = errIncomplete
-		}
 		if err == nil {
 			_, err = tx.ExecContext(ctx, lockJob, i.Job)
 		}
@@ -144,14 +133,14 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 		if err == nil {
 			err = tx.GetContext(ctx, &replaced, selectReplaced, i.Job, i.ImportID, i.Mapping)
 		}
-		if err == nil && replaced {
+		switch {
+		case err != nil:
+		case replaced:
 			err = errReplaced
-		}
-		if err == nil {
-			err = m.replaceRows(ctx, tx, s, i, i.Records > unmapped)
-		}
-		if err == nil {
-			_, err = tx.ExecContext(ctx, setMapping, i.ImportID, mappedBy(m.Mapping), unmapped)
+		case records != i.Records:
+			err = errIncomplete
+		default:
+			err = m.replaceRows(ctx, tx, s, i, unmapped)
 		}
 		now.Unmapped += unmapped
 		return err
@@ -165,18 +154,18 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 }
 
 // replaceRows puts the rows that are held in the place of those that the import had.
-func (m *mappedRows) replaceRows(ctx context.Context, tx transaction, s *Store, i otherImport, hasRows bool) error {
-	if err := m.prepare(ctx, tx); err != nil {
-		return err
-	}
+func (m *mappedRows) replaceRows(ctx context.Context, tx transaction, s *Store, i otherImport, unmapped int64) error {
+	err := m.prepare(ctx, tx)
 	names, values := pq.StringArray{}, pq.Int64Array{}
-	var err error
-	if hasRows {
+	if err == nil && i.Records > unmapped {
 		names = m.names()
 		err = tx.GetContext(ctx, &values, m.countValues())
 	}
 	if err == nil {
 		_, err = tx.ExecContext(ctx, setMappedValues, i.ImportID, names, values)
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, setMapping, i.ImportID, mappedBy(m.Mapping), unmapped)
 	}
 	if err != nil {
 		return err
@@ -213,8 +202,27 @@ func (m *mappedRows) endBackfill(ctx context.Context, tx transaction, sitemaps [
 	if err == nil && m.DeactivateMissing != nil {
 		_, err = m.deactivate(ctx, tx, sitemaps)
 	}
+	var found []tableColumn
 	if err == nil {
-		err = m.setRequired(ctx, tx)
+		err = tx.SelectContext(ctx, &found, selectTableColumns, m.table())
+	}
+	for _, c := range found {
+		if !c.NotNull && shapeOf(m.Mapping).column(c.Name).Required && err == nil {
+			err = m.setNotNull(ctx, tx, c.Name)
+		}
 	}
 	return m.failed(err)
+}
+
+// setNotNull has PostgreSQL refuse NULL in a required column. No import needs that: where
+// rows have it, of records that are gone, or the table is in use, it stays undone.
+func (m *mappedRows) setNotNull(ctx context.Context, tx transaction, column string) error {
+	_, err := tx.ExecContext(ctx, `SAVEPOINT required; `+waitForReaders)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s ALTER %s SET NOT NULL", m.table(), pq.QuoteIdentifier(column)))
+	}
+	if pq.As(err) != nil && ctx.Err() == nil {
+		_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT required`)
+	}
+	return err
 }

@@ -47,7 +47,7 @@ func TestBackfilledTableShowsWhatFollowsFromThePublishedImports(t *testing.T) {
 		for n := range 3 {
 			mode := modes.Draw(r, "mode")
 			mappings := ruleMappings(r, mode, types.Draw(r, "type"))
-			_, err := postgres.MigrateMappedTables(r.Context(), db, mappings)
+			_, err := postgres.MigrateMappedTables(r.Context(), db, mappings, false)
 			require.NoError(r, err)
 			store = postgres.NewStore(db, mappings)
 			var before, beside []ruleImport

@@ -20,24 +20,15 @@ type MappedTableChange struct {
 	Differences []string
 	// SQL are the statements, which work on filled tables; some are comments only.
 	SQL []string
-}
 
-// CheckMappedTables returns a change for each table of the mappings, which has no SQL and
-// no differences where the table is as its mapping wants it. It changes nothing.
-func CheckMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings) ([]MappedTableChange, error) {
-	return changeTables(ctx, db, mappings, func(context.Context, transaction, *mapping.Mapping, *MappedTableChange) error { return nil })
+	isNew bool
 }
 
 // MigrateMappedTables makes the tables as their mappings want them, in one transaction, and
-// returns what it has done. Workers that have another file publish nothing into them from
-// then on. It waits for imports that are being published.
-func MigrateMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings) ([]MappedTableChange, error) {
-	return changeTables(ctx, db, mappings, migrateTable)
-}
-
-func changeTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings,
-	each func(context.Context, transaction, *mapping.Mapping, *MappedTableChange) error,
-) (changes []MappedTableChange, err error) {
+// returns a change for each: it has no SQL and no differences where the table was so
+// already. Workers that have another file publish nothing into the tables from then on. It
+// waits for imports that are being published. A dry run changes nothing.
+func MigrateMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings, dryRun bool) (changes []MappedTableChange, err error) {
 	err = (&Store{db: db}).inTx(ctx, func(tx transaction) error {
 		tx.progress = func() {}
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
@@ -50,8 +41,8 @@ func changeTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings,
 			}
 			seen[m.Table] = true
 			change, err := wantedChange(ctx, tx, m)
-			if err == nil {
-				err = each(ctx, tx, m, &change)
+			if err == nil && !dryRun {
+				err = migrateTable(ctx, tx, m, &change)
 			}
 			if err != nil {
 				return &MappedTableError{Table: m.Table, Err: err}
@@ -64,12 +55,12 @@ func changeTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings,
 }
 
 func wantedChange(ctx context.Context, tx transaction, m *mapping.Mapping) (change MappedTableChange, err error) {
-	change.Table = m.Table
 	there, err := isTable(ctx, tx, m.Table)
+	change.Table, change.isNew = m.Table, !there
 	if err != nil {
 		return change, err
 	}
-	if !there {
+	if change.isNew {
 		var schema bool
 		err = tx.GetContext(ctx, &schema, `SELECT to_regnamespace(quote_ident($1)) IS NOT NULL`, m.Table.Schema)
 		if !schema {
@@ -92,11 +83,7 @@ func wantedChange(ctx context.Context, tx transaction, m *mapping.Mapping) (chan
 const waitBriefly = `SELECT set_config('lock_timeout', '10s', true)`
 
 func migrateTable(ctx context.Context, tx transaction, m *mapping.Mapping, change *MappedTableChange) error {
-	of := &mappedRows{Mapping: m}
-	if err := of.lock(ctx, tx); err != nil {
-		return err
-	}
-	there, err := isTable(ctx, tx, m.Table)
+	err := (&mappedRows{Mapping: m}).lock(ctx, tx)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, waitBriefly)
 	}
@@ -113,43 +100,12 @@ func migrateTable(ctx context.Context, tx transaction, m *mapping.Mapping, chang
 	if err == nil {
 		err = run(ctx, tx, further)
 	}
+	if err == nil && change.isNew {
+		_, err = tx.ExecContext(ctx, forgetRows, m.Table.String())
+	}
+	if err == nil {
+		err = noteShape(ctx, tx, m)
+	}
 	change.SQL = append(change.SQL, further...)
-	switch {
-	case err != nil:
-		return err
-	case there:
-		return noteShape(ctx, tx, m)
-	default:
-		return noteNew(ctx, tx, m)
-	}
-}
-
-// setRequired has PostgreSQL refuse NULL in required columns, once no row has it there. It
-// is no import's need: where the table is in use, or another role's, it stays undone.
-func (m *mappedRows) setRequired(ctx context.Context, tx transaction) error {
-	var found []tableColumn
-	if err := tx.SelectContext(ctx, &found, selectTableColumns, m.table()); err != nil {
-		return err
-	}
-	for _, c := range found {
-		if c.NotNull || !shapeOf(m.Mapping).column(c.Name).Required {
-			continue
-		}
-		name := pq.QuoteIdentifier(c.Name)
-		var empty bool
-		err := tx.GetContext(ctx, &empty, fmt.Sprintf("SELECT EXISTS (SELECT FROM %s WHERE %s IS NULL)", m.table(), name))
-		if err == nil && !empty {
-			_, err = tx.ExecContext(ctx, `SAVEPOINT required; `+waitForReaders)
-			if err == nil {
-				_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s ALTER %s SET NOT NULL", m.table(), name))
-			}
-			if pq.As(err) != nil {
-				_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT required`)
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }

@@ -15,15 +15,15 @@ import (
 func migrated(t *testing.T, db *sqlx.DB, file string) (store *postgres.Store, sql []string) {
 	t.Helper()
 	mappings := parsed(t, file)
-	checked, err := postgres.CheckMappedTables(t.Context(), db, mappings)
+	checked, err := postgres.MigrateMappedTables(t.Context(), db, mappings, true)
 	require.NoError(t, err)
-	changes, err := postgres.MigrateMappedTables(t.Context(), db, mappings)
+	changes, err := postgres.MigrateMappedTables(t.Context(), db, mappings, false)
 	require.NoError(t, err)
 	require.Equal(t, checked, changes, "it does what the check has told")
 	for _, each := range changes {
 		sql = append(sql, each.SQL...)
 	}
-	again, err := postgres.MigrateMappedTables(t.Context(), db, mappings)
+	again, err := postgres.MigrateMappedTables(t.Context(), db, mappings, false)
 	require.NoError(t, err)
 	for _, each := range again {
 		require.Empty(t, each.Differences)

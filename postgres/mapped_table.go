@@ -21,6 +21,7 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 		return nil
 	}
 	err := (&Store{db: db}).inTx(ctx, func(tx transaction) error {
+		tx.progress = func() {}
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
 			return err
 		}
@@ -67,16 +68,8 @@ func prepareMappedTable(ctx context.Context, tx transaction, m *mapping.Mapping)
 		}
 		return missing, err
 	}
-	err = run(ctx, tx, createTable(m))
-	if err == nil { // ours without a key has no replica identity yet
-		missing, err = missingReplicaIdentity(ctx, tx, m, false)
-	}
-	if err == nil {
-		err = run(ctx, tx, missing)
-	}
-	if err == nil {
-		err = noteNew(ctx, tx, m)
-	}
+	change := MappedTableChange{SQL: createTable(m), isNew: true}
+	err = migrateTable(ctx, tx, m, &change)
 	if refused := pq.As(err); refused != nil && refused.Code == pqerror.InvalidSchemaName {
 		return []string{createSchema(m.Table)}, fmt.Errorf("making it, %w", err)
 	}
@@ -103,14 +96,7 @@ func run(ctx context.Context, tx transaction, statements []string) error {
 }
 
 // Imports of before have no rows in a table that was made anew.
-const forgetRows = `UPDATE scrapehaul.imports AS import SET mapping = '' WHERE state = 'published' AND import.mapping <> '' AND right(import.mapping, -17) = $1`
-
-func noteNew(ctx context.Context, tx transaction, m *mapping.Mapping) error {
-	if _, err := tx.ExecContext(ctx, forgetRows, m.Table.String()); err != nil {
-		return err
-	}
-	return noteShape(ctx, tx, m)
-}
+const forgetRows = `UPDATE scrapehaul.imports SET mapping = '' WHERE state = 'published' AND right(mapping, -17) = $1`
 
 func createSchema(table mapping.Table) string {
 	return fmt.Sprintf("CREATE SCHEMA %s;", pq.QuoteIdentifier(table.Schema))

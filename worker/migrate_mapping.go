@@ -43,7 +43,7 @@ func (c *migrateMappingCommand) Run(ctx context.Context, streams program.Streams
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	changes, err := postgres.MigrateMappedTables(ctx, db, mappings)
+	changes, err := postgres.MigrateMappedTables(ctx, db, mappings, false)
 	if err != nil {
 		return fmt.Errorf("nothing was changed: %w", err)
 	}
@@ -63,7 +63,7 @@ func (c *checkMappingCommand) compare(ctx context.Context, out io.Writer, mappin
 	if err := postgres.CheckSchema(ctx, db); err != nil {
 		return fmt.Errorf("the database of DATABASE_URL: %w", err)
 	}
-	changes, err := postgres.CheckMappedTables(ctx, db, mappings)
+	changes, err := postgres.MigrateMappedTables(ctx, db, mappings, true)
 	if err != nil {
 		return err
 	}
