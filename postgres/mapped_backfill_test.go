@@ -140,6 +140,24 @@ func TestRowsOfImportsWhoseRecordsAreGoneStay(t *testing.T) {
 	require.Equal(t, []string{"1 a 1 7", "2 b 2 7", "2 c 2 7"}, rows(t, db, strings.ReplaceAll(allProducts, "price", "amount")))
 }
 
+func TestImportThatIsReplacedWhileItsRecordsAreMappedLeavesNoRow(t *testing.T) {
+	t.Parallel()
+	changed := strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1)
+	store, db := newMapped(t, upsert)
+	published(t, store, 1, "shop", product("a", "1"))
+	store, _ = migrated(t, db, changed)
+	told := 0
+	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {
+		if told++; told == 3 { // the first import is being mapped
+			published(t, store, 1, "shop", product("b", "2"))
+		}
+	})
+	require.NoError(t, err)
+	require.Greater(t, told, 3)
+	require.Equal(t, postgres.Backfill{Table: "public.products", Imports: 1, OfImports: 1, Records: 1, OfRecords: 1}, at)
+	require.Equal(t, []string{"1 b 2 7"}, rows(t, db, strings.ReplaceAll(allProducts, "price", "amount")))
+}
+
 func TestRequiredColumnIsNotNullOnceItIsBackfilled(t *testing.T) {
 	t.Parallel()
 	const notNull = `SELECT attname FROM pg_attribute WHERE attrelid = 'products'::regclass AND attnum > 0 AND attnotnull ORDER BY attname`
