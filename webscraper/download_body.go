@@ -2,7 +2,6 @@ package webscraper
 
 import (
 	"io"
-	"sync"
 	"time"
 )
 
@@ -24,110 +23,54 @@ func (r *idleReader) Read(p []byte) (int, error) {
 }
 
 const (
-	// aheadBytes is how much of a body is read ahead of its writer at most.
-	aheadBytes = 2 << 20
-	// copyBytes is how much is read or written at a time at most. It makes system
-	// calls, and waits for each other, few enough for a server that is as near and
-	// as fast as the disk.
-	copyBytes = 1 << 20
+	// copyBytes is how much is read or written at a time at most.
+	copyBytes = 64 << 10
+	// aheadPieces is how many reads of a body come before their writes at most: so many
+	// that a server that is as near and as fast as the disk seldom waits.
+	aheadPieces = 32
 )
 
 // copyBody copies r to w until the end of r. It reads, and decompresses, while w
-// writes. After an error of w, which is a [writeError], stop has to end a Read of
-// r that waits.
+// writes, and holds nothing back that has come. After an error of w, which is a
+// [writeError], stop has to end a Read of r that waits.
 func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) {
-	a := &ahead{ring: make([]byte, aheadBytes)}
-	a.changed.L = &a.mu
-	var reading sync.WaitGroup
-	reading.Go(func() { a.fill(r) })
-	defer a.took(0, io.ErrClosedPipe) // a writer that panics leaves no reader behind
-	for {
-		data, err := a.data()
-		if data == nil {
-			return written, err
+	pieces, free := make(chan []byte, aheadPieces), make(chan []byte, aheadPieces)
+	for range aheadPieces {
+		free <- make([]byte, copyBytes)
+	}
+	var readErr error // when pieces is closed
+	go func() {
+		defer close(pieces)
+		for buffer := range free {
+			var n int
+			for n == 0 && readErr == nil {
+				n, readErr = r.Read(buffer)
+			}
+			if n > 0 {
+				pieces <- buffer[:n] // for which there is room
+			}
+			if readErr != nil {
+				return
+			}
 		}
-		n, err := w.Write(data)
+	}()
+	defer close(free) // a writer that panics leaves no reader behind
+	for piece := range pieces {
+		n, err := w.Write(piece)
 		written += int64(n)
-		if err == nil && n != len(data) {
+		if err == nil && n != len(piece) {
 			err = io.ErrShortWrite
 		}
-		a.took(n, err)
 		if err != nil {
 			stop()
-			reading.Wait()
 			return written, writeError{err}
 		}
+		free <- piece[:copyBytes]
 	}
-}
-
-// ahead is what has been read of a body and not been written yet.
-type ahead struct {
-	mu      sync.Mutex
-	changed sync.Cond
-	ring    []byte
-	// begin and end count from the body's beginning.
-	begin, end int64
-	ended      bool  // nothing comes after end
-	readErr    error // why, unless it is the body's end
-	writeErr   error
-}
-
-// fill reads r to its end, or until there is an error of the writer.
-func (a *ahead) fill(r io.Reader) {
-	for {
-		space := a.space()
-		if space == nil {
-			return
-		}
-		n, err := r.Read(space)
-		ended := err != nil
-		if err == io.EOF {
-			err = nil
-		}
-		a.mu.Lock()
-		a.end, a.ended, a.readErr = a.end+int64(n), ended, err
-		a.mu.Unlock()
-		a.changed.Signal()
-		if ended {
-			return
-		}
+	if readErr == io.EOF {
+		readErr = nil
 	}
-}
-
-// space waits for room in the ring; there is none after an error of the writer.
-func (a *ahead) space() []byte {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for a.end-a.begin == aheadBytes && a.writeErr == nil {
-		a.changed.Wait()
-	}
-	if a.writeErr != nil {
-		return nil
-	}
-	at := a.end % aheadBytes
-	return a.ring[at:min(at+copyBytes, at+aheadBytes-(a.end-a.begin), aheadBytes)]
-}
-
-// data waits for what has been read. After all of it there is none, and the error
-// is that of the reader.
-func (a *ahead) data() ([]byte, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for a.begin == a.end && !a.ended {
-		a.changed.Wait()
-	}
-	if a.begin == a.end {
-		return nil, a.readErr
-	}
-	at := a.begin % aheadBytes
-	return a.ring[at:min(at+copyBytes, at+a.end-a.begin, aheadBytes)], nil
-}
-
-func (a *ahead) took(n int, err error) {
-	a.mu.Lock()
-	a.begin, a.writeErr = a.begin+int64(n), err
-	a.mu.Unlock()
-	a.changed.Signal()
+	return written, readErr
 }
 
 // writeError marks an error of the writer that a download goes to.

@@ -314,6 +314,31 @@ func TestWriteErrorDoesNotWaitForASilentServer(t *testing.T) {
 	})
 }
 
+// What has come is in the file, for the next attempt to go on with, while no more comes.
+func TestWhatHasComeIsWrittenWhileTheServerIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var written atomic.Int64
+		slow := writerFunc(func(p []byte) (int, error) {
+			time.Sleep(time.Second)
+			written.Add(int64(len(p)))
+			return len(p), nil
+		})
+		content := strings.NewReader("{}\n{}\n{\"")
+		err := downloadOf(t, slow, func(ctx context.Context) io.Reader {
+			return readerFunc(func(p []byte) (int, error) {
+				if content.Len() > 0 {
+					return content.Read(p[:3])
+				}
+				time.Sleep(10 * time.Second)
+				assert.Equal(t, content.Size(), written.Load())
+				<-ctx.Done()
+				return 0, ctx.Err()
+			})
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
 // A reader that stayed would be found by synctest.
 func TestWriterThatPanicsLeavesNoReaderBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
