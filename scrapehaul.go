@@ -1,6 +1,7 @@
 package scrapehaul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,17 +111,13 @@ func (o *Options) validate() error {
 	if o.SpoolDir == "" {
 		problems = append(problems, errors.New("SpoolDir is missing"))
 	}
-	if o.SpoolMinFree < 0 {
-		problems = append(problems, fmt.Errorf("SpoolMinFree is %d: must not be negative", o.SpoolMinFree))
-	}
-	if o.MaxConcurrentImports < 0 {
-		problems = append(problems, fmt.Errorf("MaxConcurrentImports is %d: must not be negative", o.MaxConcurrentImports))
-	}
-	if o.ConnectionsPerImport < 0 {
-		problems = append(problems, fmt.Errorf("ConnectionsPerImport is %d: must not be negative", o.ConnectionsPerImport))
-	}
-	if o.APICallsPer15Minutes < 0 {
-		problems = append(problems, fmt.Errorf("APICallsPer15Minutes is %d: must not be negative", o.APICallsPer15Minutes))
+	for name, n := range map[string]int64{
+		"SpoolMinFree": o.SpoolMinFree, "MaxConcurrentImports": int64(o.MaxConcurrentImports),
+		"ConnectionsPerImport": int64(o.ConnectionsPerImport), "APICallsPer15Minutes": int64(o.APICallsPer15Minutes),
+	} {
+		if n < 0 {
+			problems = append(problems, fmt.Errorf("%s is %d: must not be negative", name, n))
+		}
 	}
 	if o.RecordSink != nil && o.Mappings != nil {
 		problems = append(problems, errors.New("Mappings and RecordSink are both set: a RecordSink of one's own knows nothing of mappings"))
@@ -186,18 +183,10 @@ func NewPlugin(options Options) (worker.Plugin, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("scrapehaul options: %w", err)
 	}
-	if options.SpoolMinFree == 0 {
-		options.SpoolMinFree = defaultSpoolMinFree
-	}
-	if options.APICallsPer15Minutes == 0 {
-		options.APICallsPer15Minutes = defaultAPICallsPer15Minutes
-	}
-	if options.MaxConcurrentImports == 0 {
-		options.MaxConcurrentImports = defaultMaxConcurrentImports
-	}
-	if options.ConnectionsPerImport == 0 {
-		options.ConnectionsPerImport = defaultConnectionsPerImport
-	}
+	options.SpoolMinFree = cmp.Or(options.SpoolMinFree, defaultSpoolMinFree)
+	options.APICallsPer15Minutes = cmp.Or(options.APICallsPer15Minutes, defaultAPICallsPer15Minutes)
+	options.MaxConcurrentImports = cmp.Or(options.MaxConcurrentImports, defaultMaxConcurrentImports)
+	options.ConnectionsPerImport = cmp.Or(options.ConnectionsPerImport, defaultConnectionsPerImport)
 	spool, err := activities.OpenSpool(options.SpoolDir, options.SpoolMinFree)
 	if err != nil {
 		return nil, err

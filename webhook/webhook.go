@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,15 +131,9 @@ func Register(router gin.IRouter, options Options) error {
 	if err := options.validate(); err != nil {
 		return fmt.Errorf("webhook options: %w", err)
 	}
-	if options.TaskQueue == "" {
-		options.TaskQueue = workflows.DefaultTaskQueue
-	}
-	if options.Logger == nil {
-		options.Logger = slog.Default()
-	}
-	if options.MetricsHandler == nil {
-		options.MetricsHandler = client.MetricsNopHandler
-	}
+	options.TaskQueue = cmp.Or(options.TaskQueue, workflows.DefaultTaskQueue)
+	options.Logger = cmp.Or(options.Logger, slog.Default())
+	options.MetricsHandler = cmp.Or(options.MetricsHandler, client.MetricsNopHandler)
 	if options.TokensOf == nil {
 		options.TokensOf = func(account string) []string {
 			if account == sink.DefaultAccount {
