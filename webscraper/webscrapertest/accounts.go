@@ -1,6 +1,7 @@
 package webscrapertest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"sync"
@@ -76,9 +77,7 @@ type ids struct {
 func (i *ids) take(id int64) int64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if id == 0 {
-		id = i.last + 1
-	}
+	id = cmp.Or(id, i.last+1)
 	i.last = max(i.last, id)
 	return id
 }

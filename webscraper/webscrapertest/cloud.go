@@ -63,14 +63,9 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	account := c.accountOf(r.URL.Query().Get("api_token"))
 	c.mu.Unlock()
-	account.serve(w, r)
-}
-
-func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	recorded := &responseRecorder{ResponseWriter: w}
-	done := c.record(r, recorded)
-	defer done()
-	c.withFault(r, c.api).ServeHTTP(recorded, r)
+	defer account.record(r, recorded)()
+	account.dueEffect(r)(account, account.api).ServeHTTP(recorded, r)
 }
 
 func (c *Cloud) routes() http.Handler {

@@ -75,14 +75,7 @@ func (f Fault) matches(r *http.Request) bool {
 	return matched || f.Path == ""
 }
 
-// withFault is next, under the effect of the fault that is due.
-func (c *Cloud) withFault(r *http.Request, next http.Handler) http.Handler {
-	if effect := c.dueEffect(r); effect != nil {
-		return effect(c, next)
-	}
-	return next
-}
-
+// dueEffect is that of the fault that is due, and none where there is no such fault.
 func (c *Cloud) dueEffect(r *http.Request) Effect {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,5 +90,5 @@ func (c *Cloud) dueEffect(r *http.Request) Effect {
 		i.hits++
 		return i.fault.Effect
 	}
-	return nil
+	return func(_ *Cloud, next http.Handler) http.Handler { return next }
 }

@@ -8,11 +8,6 @@ import "fmt"
 func (c *Cloud) AddJob(definition Job) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.addJob(definition)
-}
-
-// addJob is AddJob for a caller that holds c.mu.
-func (c *Cloud) addJob(definition Job) int64 {
 	definition.ID = c.jobIDs.take(definition.ID)
 	if _, taken := c.jobs[definition.ID]; taken {
 		panic(fmt.Sprintf("webscrapertest: AddJob: the cloud has or had a job %d already", definition.ID))

@@ -44,18 +44,16 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	s, known := c.sitemaps[definition.SitemapID]
+	c.mu.Unlock()
 	if !known && form.ok("sitemap_id") {
 		form.fail("sitemap_id", "The selected sitemap id is invalid.")
 	}
-	if known && len(form.errors) == 0 {
-		document, _ := parseSitemap([]byte(s.JSON)) // is valid
-		definition.ID = c.jobIDs.take(0)
-		c.addJob(document.scrape(definition))
-	}
-	c.mu.Unlock()
 	if form.refused(w) {
 		return
 	}
+	document, _ := parseSitemap([]byte(s.JSON)) // is valid
+	definition.ID = c.jobIDs.take(0)
+	c.AddJob(document.scrape(definition))
 	answer := struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`

@@ -52,9 +52,7 @@ func (c *Cloud) addSitemap(definition Sitemap) int64 {
 	if _, taken := c.sitemaps[definition.ID]; taken {
 		panic(fmt.Sprintf("webscrapertest: AddSitemap: the cloud has a sitemap %d already", definition.ID))
 	}
-	if definition.JSON == "" {
-		definition.JSON = defaultSitemap(cmp.Or(definition.Name, fmt.Sprintf("sitemap-%d", definition.ID)))
-	}
+	definition.JSON = cmp.Or(definition.JSON, defaultSitemap(cmp.Or(definition.Name, fmt.Sprintf("sitemap-%d", definition.ID))))
 	document, errors := parseSitemap([]byte(definition.JSON))
 	if len(errors) > 0 {
 		panic(fmt.Sprintf("webscrapertest: AddSitemap: the JSON of sitemap %d: %v", definition.ID, errors))
@@ -77,9 +75,7 @@ func defaultSitemap(name string) string {
 // addSitemapOf completes the sitemap fields of a new job and adds a sitemap
 // that the cloud does not have. The caller holds c.mu.
 func (c *Cloud) addSitemapOf(definition Job) Job {
-	if definition.SitemapID == 0 {
-		definition.SitemapID = definition.ID
-	}
+	definition.SitemapID = cmp.Or(definition.SitemapID, definition.ID)
 	if _, known := c.sitemaps[definition.SitemapID]; !known {
 		c.addSitemap(Sitemap{ID: definition.SitemapID, Name: definition.SitemapName})
 	}
