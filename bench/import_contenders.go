@@ -47,7 +47,6 @@ const (
 	// multiInsertsPerCommit makes a transaction of 5,000 records, as ours is;
 	// with one for each statement it would be slower.
 	multiInsertsPerCommit = 5
-	rowInsertSample       = 2000
 )
 
 // insertStatement inserts so many rows.
@@ -59,9 +58,8 @@ func insertStatement(rows int) string {
 	return `INSERT INTO scrapehaul.import_records (import_id, record_number, data) VALUES ` + strings.Join(values, ", ")
 }
 
-// insert inserts the first records over one connection, so many rows in a statement
-// that is prepared once, and so many statements in a transaction.
-func (p *importPart) insert(ctx context.Context, data *dataset, records, rows, perCommit int) (err error) {
+// insert inserts the records over one connection, with a statement that is prepared once.
+func (p *importPart) insert(ctx context.Context, data *dataset) (err error) {
 	file, err := os.Open(filepath.Join(data.dir, spoolFile))
 	if err != nil {
 		return err
@@ -72,24 +70,22 @@ func (p *importPart) insert(ctx context.Context, data *dataset, records, rows, p
 		return err
 	}
 	defer func() { err = errors.Join(err, connection.Close()) }()
-	full, err := connection.PrepareContext(ctx, insertStatement(rows))
+	full, err := connection.PrepareContext(ctx, insertStatement(multiInsertRows))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, full.Close()) }()
 	lines := lineScanner(file)
-	for number := 0; number < records; {
-		if perCommit > 1 {
-			if _, err := connection.ExecContext(ctx, `BEGIN`); err != nil {
-				return err
-			}
+	for number := 0; number < data.records; {
+		if _, err := connection.ExecContext(ctx, `BEGIN`); err != nil {
+			return err
 		}
-		for statement := 0; statement < perCommit && number < records; statement++ {
-			args := make([]any, 0, 3*rows)
-			for ; len(args) < 3*rows && number < records && lines.Scan(); number++ {
+		for statement := 0; statement < multiInsertsPerCommit && number < data.records; statement++ {
+			args := make([]any, 0, 3*multiInsertRows)
+			for ; len(args) < 3*multiInsertRows && number < data.records && lines.Scan(); number++ {
 				args = append(args, 1, number+1, lines.Text())
 			}
-			if len(args) == 3*rows {
+			if len(args) == 3*multiInsertRows {
 				_, err = full.ExecContext(ctx, args...)
 			} else {
 				_, err = connection.ExecContext(ctx, insertStatement(len(args)/3), args...)
@@ -98,10 +94,8 @@ func (p *importPart) insert(ctx context.Context, data *dataset, records, rows, p
 				return errors.Join(err, lines.Err())
 			}
 		}
-		if perCommit > 1 {
-			if _, err := connection.ExecContext(ctx, `COMMIT`); err != nil {
-				return err
-			}
+		if _, err := connection.ExecContext(ctx, `COMMIT`); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -95,9 +95,6 @@ type dataset struct {
 	splitFiles []string // the same, in as many files as there are cores
 }
 
-// sample is how many records rowInsert inserts.
-func (d *dataset) sample() int { return min(rowInsertSample, d.records) }
-
 func prepare(shape shape, dir string) (*dataset, error) {
 	d := &dataset{dir: filepath.Join(dir, "records"), records: shape.records}
 	if err := os.Mkdir(d.dir, 0o700); err != nil {

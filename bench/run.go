@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,14 +30,6 @@ var parts = []part{
 	{"resume", measureResume},
 	{"scale", measureScale},
 	{"budget", measureBudget},
-}
-
-func partNames() []string {
-	var names []string
-	for _, p := range parts {
-		names = append(names, p.name)
-	}
-	return names
 }
 
 // sizes are how much is measured.
@@ -81,8 +72,8 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.validate(&s)
 	for _, name := range c.Parts {
-		if !slices.Contains(partNames(), name) {
-			s.Problem("there is no part %q, only %s", name, strings.Join(partNames(), ", "))
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			s.Problem("there is no part %q: --help lists them", name)
 		}
 	}
 	if err := s.Err(); err != nil {

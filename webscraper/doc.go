@@ -62,5 +62,5 @@
 // the API refuses has the time to wait, see [IsRateLimited]; nothing is sent again.
 //
 // Where several processes share the account, give the client a [Budget], see
-// [Client.WithBudget]. [Client.RateLimit] says what is left.
+// [Client.WithBudget].
 package webscraper
