@@ -30,7 +30,7 @@ type Cloud struct {
 	tokens        []string // those that are valid now
 	known         []string // and those that were
 	jobs          map[int64]*job
-	sitemaps      map[int64]*sitemap
+	sitemaps      map[int64]sitemap
 	requests      []Request
 	webhookURL    string
 	webhookClient http.Client
@@ -50,7 +50,7 @@ func New(options Options) *Cloud {
 		tokens:        options.Tokens,
 		known:         options.Tokens,
 		jobs:          make(map[int64]*job),
-		sitemaps:      make(map[int64]*sitemap),
+		sitemaps:      make(map[int64]sitemap),
 		webhookURL:    options.WebhookURL,
 		webhookClient: http.Client{CheckRedirect: withoutRedirects},
 	}
@@ -72,15 +72,6 @@ func (c *Cloud) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handler := range map[string]http.HandlerFunc{
 		"GET account": func(w http.ResponseWriter, _ *http.Request) { writeData(w, c.options.Account) },
-
-		"POST sitemap":                        c.createSitemap,
-		"GET sitemaps":                        c.listSitemaps,
-		"GET sitemap/{id}":                    c.withSitemap(c.getSitemap),
-		"PUT sitemap/{id}":                    c.withSitemap(c.updateSitemap),
-		"DELETE sitemap/{id}":                 c.withSitemap(c.deleteSitemap),
-		"GET sitemap/{id}/scheduler":          c.withSitemap(c.getScheduler),
-		"POST sitemap/{id}/enable-scheduler":  c.withSitemap(c.enableScheduler),
-		"POST sitemap/{id}/disable-scheduler": c.withSitemap(c.disableScheduler),
 
 		"POST scraping-job":                      c.createJob,
 		"GET scraping-jobs":                      c.listJobs,

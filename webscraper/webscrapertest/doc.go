@@ -74,6 +74,6 @@
 // with the body of other errors; so has the 429 of the rate limit; lists are in
 // order of id; a job without custom_id has none in its webhook; JSON downloads
 // have an ETag and serve ranges, which [Options] can turn off, CSV ones do not, and
-// there are none as XLSX; the scheduler of a sitemap that never had one is
-// empty; a job that is continued keeps its download until it ends.
+// there are none as XLSX; a job that is continued keeps its download until it ends.
+// Of sitemaps there is no API: [Cloud.AddSitemap] adds them.
 package webscrapertest

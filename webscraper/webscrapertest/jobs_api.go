@@ -51,9 +51,8 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	if form.refused(w) {
 		return
 	}
-	document, _ := parseSitemap([]byte(s.JSON)) // is valid
 	definition.ID = c.jobIDs.take(0)
-	c.AddJob(document.scrape(definition))
+	c.AddJob(s.document.scrape(definition))
 	answer := struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`

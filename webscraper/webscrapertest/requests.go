@@ -15,7 +15,7 @@ type Request struct {
 	Method string
 	Path   string     // below BasePath: "scraping-job/500/json"
 	Query  url.Values // without api_token
-	ID     int64      // of the job or sitemap in the path, else 0
+	ID     int64      // of the job in the path, else 0
 	Range  string     // the Range header
 	Status int        // of the answer; 0 while it is being answered or when the connection was cut before
 	Bytes  int64      // of the body of the answer, as sent

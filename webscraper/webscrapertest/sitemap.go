@@ -1,7 +1,6 @@
 package webscrapertest
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -9,17 +8,15 @@ import (
 
 // Sitemap defines a sitemap of the cloud. Every field may be left out.
 type Sitemap struct {
-	ID   int64    // 0: the next free one
-	Name string   // "": the _id in JSON, else "sitemap-<ID>"
-	JSON string   // the sitemap itself; "": one with a single selector
-	Tags []string // for the tag parameter of the list
+	ID   int64  // 0: the next free one
+	Name string // "": the _id in JSON, else "sitemap-<ID>"
+	JSON string // the sitemap itself; "": one with a single selector
 }
 
 // sitemap is a Sitemap in the cloud.
 type sitemap struct {
-	Sitemap
-	scheduled bool
-	scheduler map[string]any
+	name     string
+	document sitemapDocument
 }
 
 // sitemapDocument is the part of a sitemap's JSON that the API looks at.
@@ -53,13 +50,11 @@ func (c *Cloud) addSitemap(definition Sitemap) int64 {
 		panic(fmt.Sprintf("webscrapertest: AddSitemap: the cloud has a sitemap %d already", definition.ID))
 	}
 	definition.JSON = cmp.Or(definition.JSON, defaultSitemap(cmp.Or(definition.Name, fmt.Sprintf("sitemap-%d", definition.ID))))
-	document, errors := parseSitemap([]byte(definition.JSON))
-	if len(errors) > 0 {
-		panic(fmt.Sprintf("webscrapertest: AddSitemap: the JSON of sitemap %d: %v", definition.ID, errors))
+	var document sitemapDocument
+	if err := json.Unmarshal([]byte(definition.JSON), &document); err != nil || document.ID == "" || len(document.startURLs()) == 0 {
+		panic(fmt.Sprintf("webscrapertest: AddSitemap: the JSON of sitemap %d has no _id or no startUrl: %v", definition.ID, err))
 	}
-	definition.JSON = compactSitemap([]byte(definition.JSON))
-	definition.Name = cmp.Or(definition.Name, document.ID)
-	c.sitemaps[definition.ID] = &sitemap{Sitemap: definition}
+	c.sitemaps[definition.ID] = sitemap{name: cmp.Or(definition.Name, document.ID), document: document}
 	return definition.ID
 }
 
@@ -79,32 +74,6 @@ func (c *Cloud) addSitemapOf(definition Job) Job {
 	if _, known := c.sitemaps[definition.SitemapID]; !known {
 		c.addSitemap(Sitemap{ID: definition.SitemapID, Name: definition.SitemapName})
 	}
-	definition.SitemapName = cmp.Or(definition.SitemapName, c.sitemaps[definition.SitemapID].Name)
+	definition.SitemapName = cmp.Or(definition.SitemapName, c.sitemaps[definition.SitemapID].name)
 	return definition
-}
-
-// parseSitemap reads the JSON of a sitemap and says what is wrong with it, in
-// the service's words.
-func parseSitemap(text []byte) (document sitemapDocument, errors map[string][]string) {
-	errors = make(map[string][]string)
-	if json.Unmarshal(text, &document) != nil || document.ID == "" {
-		errors["sitemap_object"] = []string{"Sitemap has a suspicious attribute somewhere."}
-	}
-	switch string(document.StartURL) {
-	case "", "null", "[]", `""`:
-		errors["sitemap_object.startUrl"] = []string{"The sitemap object.start url field is required."}
-	}
-	return document, errors
-}
-
-// compactSitemap is the valid JSON of a sitemap as the API echoes it: compact,
-// "/" not escaped.
-func compactSitemap(text []byte) string {
-	var compact, echoed bytes.Buffer
-	_ = json.Compact(&compact, text) // fails on invalid JSON only
-	// Parted after each escaped backslash, `\/` is nothing but a slash.
-	for part := range bytes.SplitAfterSeq(compact.Bytes(), []byte(`\\`)) {
-		echoed.Write(bytes.ReplaceAll(part, []byte(`\/`), []byte(`/`)))
-	}
-	return echoed.String()
 }
