@@ -87,7 +87,7 @@ func (w *recordWriter) look(record []byte) (apart bool) {
 		w.keys, w.shape = w.keys[:n], nil
 		w.sort()
 	} else if w.shape == nil {
-		w.shape = jsontext.NewShape(slices.Values(w.keys))
+		w.shape = jsontext.NewShape(w.keys)
 	}
 	return members.Ended() && length == len(record)
 }

@@ -9,24 +9,15 @@ import (
 // members of the one before.
 type Names struct {
 	shape  *Shape   // that of objects with these members, once two have had them
-	names  []*name  // those of the object in hand, or of the one before
 	values [][]byte // of an object that is of the shape
-	known  map[string]*name
-	bytes  int      // what known takes, about
-	object int64    // counts the objects
-	inside [][]byte // names of the objects that a place in a value is in
-	begins []int    // where in inside those of each object or array begin
+	// before has the keys of the object before, a quote after each, and own says whether
+	// it had one twice.
+	before, buffer []byte
+	own            bool
+	keys           [][]byte // of the object in hand
+	inside         [][]byte // names of the objects that a place in a value is in
+	begins         []int    // where in inside those of each object or array begin
 }
-
-// name is one, with text as it stands between its quotes.
-type name struct {
-	text string
-	same *name // itself, or the one that it is another spelling of
-	in   int64 // the last object that had the name, in any spelling
-}
-
-// maxBytes is what the known names may take, save for a single object with more.
-const maxBytes = 1 << 20
 
 // Twice reports whether the object has two members of one name, and returns a name
 // that an object inside of it has twice, as it stands there, or nil. What is not JSON
@@ -35,50 +26,25 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 	if n.values, own = n.shape.Split(object, n.values[:0]); own {
 		return false, nil
 	}
-	if n.bytes > maxBytes || n.known == nil {
-		n.known, n.bytes, n.names = map[string]*name{}, 0, nil
-	}
-	n.object++
-	at, asBefore, members := 0, true, MembersOf(object)
+	n.keys, n.buffer = n.keys[:0], n.buffer[:0]
+	members := MembersOf(object)
 	for member, more := members.Next(); more; member, more = members.Next() {
-		if key := member.Key(); at == len(n.names) || n.names[at].text != string(key) {
-			asBefore = false
-			n.names = append(n.names[:at], n.find(key))
-		}
-		same := n.names[at].same
-		own = own || same.in == n.object
-		same.in = n.object
+		n.keys = append(n.keys, member.Key())
+		n.buffer = append(append(n.buffer, member.Key()...), '"')
 		if value := member.Value(); inside == nil && (value[0] == '{' || value[0] == '[') {
 			inside = n.twiceInside(value)
 		}
-		at++
 	}
-	if !asBefore || at != len(n.names) {
-		n.names, n.shape = n.names[:at], nil
-	} else if n.shape == nil && !own {
-		n.shape = NewShape(func(yield func(string) bool) {
-			for _, name := range n.names {
-				if !yield(name.text) {
-					return
-				}
-			}
-		})
+	if !bytes.Equal(n.buffer, n.before) {
+		n.before, n.buffer, n.shape = n.buffer, n.before, nil
+		for i, key := range n.keys {
+			n.keys[i] = plainName(key)
+		}
+		n.own = twice(n.keys) != nil
+	} else if n.shape == nil && !n.own {
+		n.shape = NewShape(n.keys)
 	}
-	return own, inside
-}
-
-func (n *Names) find(text []byte) *name {
-	if known := n.known[string(text)]; known != nil {
-		return known
-	}
-	found := &name{text: string(text)}
-	n.known[found.text] = found
-	n.bytes += 2*len(text) + 100
-	found.same = found
-	if plain := plainName(text); !bytes.Equal(plain, text) {
-		found.same = n.find(plain)
-	}
-	return found
+	return n.own, inside
 }
 
 // plainName is the spelling of a name without escapes, as far as there is one.
@@ -118,14 +84,21 @@ func (n *Names) twiceInside(value []byte) []byte {
 				return nil
 			}
 			begin := n.begins[len(n.begins)-1]
-			names := n.inside[begin:]
-			slices.SortFunc(names, bytes.Compare)
-			for i := range names {
-				if i > 0 && bytes.Equal(names[i-1], names[i]) {
-					return names[i]
-				}
+			if name := twice(n.inside[begin:]); name != nil {
+				return name
 			}
 			n.inside, n.begins = n.inside[:begin], n.begins[:len(n.begins)-1]
+		}
+	}
+	return nil
+}
+
+// twice sorts the names and returns one that is there twice, or nil.
+func twice(names [][]byte) []byte {
+	slices.SortFunc(names, bytes.Compare)
+	for i := range names {
+		if i > 0 && bytes.Equal(names[i-1], names[i]) {
+			return names[i]
 		}
 	}
 	return nil

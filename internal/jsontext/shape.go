@@ -1,9 +1,6 @@
 package jsontext
 
-import (
-	"bytes"
-	"iter"
-)
+import "bytes"
 
 // Shape is of objects with the same names, texts as their values, and no white space
 // around them, as nearly all are that are exported.
@@ -13,11 +10,11 @@ type Shape struct {
 
 // NewShape returns the shape of objects whose members have these keys, as they stand
 // between their quotes.
-func NewShape(keys iter.Seq[string]) *Shape {
+func NewShape[K string | []byte](keys []K) *Shape {
 	s := &Shape{}
 	before := `{"`
-	for key := range keys {
-		s.around = append(s.around, before+key+`":"`)
+	for _, key := range keys {
+		s.around = append(s.around, before+string(key)+`":"`)
 		before = `","`
 	}
 	s.around = append(s.around, `"}`)
