@@ -133,53 +133,44 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 		return result, classify(ctx, err)
 	}
 	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &of.deletionLooks}
-	wait, err := of.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
+	result.Wait, err = of.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
 		result, err = a.verifyAndDelete(looking, calling, of, in)
 		return err
 	})
-	switch {
-	case wait > 0:
-		result = DeleteScrapingJobResult{Wait: wait}
-	case err == nil:
+	if err == nil && result.Wait == 0 {
 		timeStep(ctx, in.Job.Account, stepDelete)
 	}
 	return result, classify(ctx, err)
 }
 
-func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
+func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
 	id := in.Job.ScrapingJobID
-	if reason, err := a.whyKeep(ctx, in); err != nil || reason != "" {
-		return DeleteScrapingJobResult{Reason: reason}, err
+	if result.Reason, err = a.whyKeep(ctx, in); err != nil || result.Reason != "" {
+		return result, err
 	}
 	job, found, err := of.scrapingJob(looking, id)
 	if err != nil {
-		return DeleteScrapingJobResult{}, err
+		return result, err
 	}
 	if found && !job.SameContent(in.Job) {
-		return DeleteScrapingJobResult{
-			Changed: true,
-			Reason:  fmt.Sprintf("the job has run again since it was imported: it is %q now", job.Status),
-		}, nil
+		result.Changed, result.Reason = true, fmt.Sprintf("the job has run again since it was imported: it is %q now", job.Status)
+		return result, nil
 	}
 	if found {
-		unarchived, err := a.unarchived(ctx, in.Job)
-		if err != nil {
-			return DeleteScrapingJobResult{}, err
+		if result.Unarchived, err = a.unarchived(ctx, in.Job); err != nil {
+			return result, err
 		}
-		if unarchived {
-			return DeleteScrapingJobResult{
-				Unarchived: true,
-				Reason:     "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL",
-			}, nil
+		if result.Unarchived {
+			result.Reason = "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL"
+			return result, nil
 		}
 		if err := of.cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
-			return DeleteScrapingJobResult{}, cloudError{err}
+			return result, cloudError{err}
 		}
 	}
-	if err := a.Sink.SetCloudDeleted(ctx, id); err != nil {
-		return DeleteScrapingJobResult{}, err
-	}
-	return DeleteScrapingJobResult{Deleted: true}, nil
+	err = a.Sink.SetCloudDeleted(ctx, id)
+	result.Deleted = err == nil
+	return result, err
 }
 
 // whyKeep applies the rule to what is in the database. An empty reason means that

@@ -192,10 +192,13 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 func (a *Activities) lookAndDownload(
 	looking, ctx context.Context, of *Account, in DownloadScrapingJobInput, described Description, earlier Progress,
 ) (result DownloadScrapingJobResult, err error) {
-	described, err = a.describeHeartbeating(looking, of, earlier, in, described)
+	stop := keepHeartbeating(looking, func() Progress { return earlier })
+	described, err = a.describe(looking, of, in.ScrapingJobID, in.IfDue.Filter.For(of.name), described)
+	stop()
 	if err != nil {
 		return result, err
 	}
+	timeStep(looking, of.name, stepDescribe)
 	result.Described = &described
 	if earlier.Partial != "" && earlier.WorkerTaskQueue != "" && earlier.WorkerTaskQueue != a.WorkerTaskQueue {
 		described.WorkerTaskQueue = earlier.WorkerTaskQueue
@@ -227,19 +230,6 @@ func (a *Activities) lookAndDownload(
 	}
 	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
 	return result, nil
-}
-
-// describeHeartbeating repeats what the attempt before has told: the last
-// heartbeat is all that the next one gets.
-func (a *Activities) describeHeartbeating(
-	ctx context.Context, of *Account, earlier Progress, in DownloadScrapingJobInput, described Description,
-) (Description, error) {
-	defer keepHeartbeating(ctx, func() Progress { return earlier })()
-	described, err := a.describe(ctx, of, in.ScrapingJobID, in.IfDue.Filter.For(of.name), described)
-	if err == nil {
-		timeStep(ctx, of.name, stepDescribe)
-	}
-	return described, err
 }
 
 func (a *Activities) download(

@@ -37,15 +37,9 @@ type AccountFilter struct {
 func (f Filter) For(account string) Filter {
 	other := f.Accounts[cmp.Or(account, sink.DefaultAccount)]
 	f.Accounts = nil
-	if other.SitemapNamePrefix != nil {
-		f.SitemapNamePrefix = *other.SitemapNamePrefix
-	}
-	if other.Tag != nil {
-		f.Tag = *other.Tag
-	}
-	if other.Statuses != nil {
-		f.Statuses = *other.Statuses
-	}
+	f.SitemapNamePrefix = *cmp.Or(other.SitemapNamePrefix, &f.SitemapNamePrefix)
+	f.Tag = *cmp.Or(other.Tag, &f.Tag)
+	f.Statuses = *cmp.Or(other.Statuses, &f.Statuses)
 	return f
 }
 

@@ -56,13 +56,10 @@ func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScraping
 	if err != nil {
 		return result, classify(ctx, err)
 	}
-	wait, err := of.calling(ctx, calls{class: postgres.CallsForLists, byHand: in.ByHand}, func(_, calling context.Context) (err error) {
+	result.Wait, err = of.calling(ctx, calls{class: postgres.CallsForLists, byHand: in.ByHand}, func(_, calling context.Context) (err error) {
 		result, err = a.findDue(calling, of, in)
 		return err
 	})
-	if wait > 0 {
-		result = FindDueScrapingJobsResult{Wait: wait}
-	}
 	return result, classify(ctx, err)
 }
 
