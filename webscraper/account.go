@@ -19,9 +19,5 @@ func (a *Account) UnmarshalJSON(data []byte) error { return decodeObject(data, a
 
 // Account returns the account that the client's token belongs to.
 func (c *Client) Account(ctx context.Context) (*Account, error) {
-	var account Account
-	if err := c.call(ctx, request{operation: "get account", method: http.MethodGet, path: "account"}, &account); err != nil {
-		return nil, err
-	}
-	return &account, nil
+	return get[Account](ctx, c, request{operation: "get account", method: http.MethodGet, path: "account"})
 }

@@ -35,12 +35,7 @@ type DataQuality struct {
 // finished. For one that has not, the error has [Error.ValidationErrors] for
 // "scraping_job_id".
 func (c *Client) ScrapingJobDataQuality(ctx context.Context, id int64) (*DataQuality, error) {
-	req := requestAbout(id, "get data quality of scraping job %d", http.MethodGet, "scraping-job/%d/data-quality")
-	var quality DataQuality
-	if err := c.call(ctx, req, &quality); err != nil {
-		return nil, err
-	}
-	return &quality, nil
+	return get[DataQuality](ctx, c, requestAbout(id, "get data quality of scraping job %d", http.MethodGet, "scraping-job/%d/data-quality"))
 }
 
 // UnmarshalJSON decodes a data quality as the API spells it.

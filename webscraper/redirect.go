@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // maxRedirects is how many redirects of a download are followed.
@@ -58,12 +59,8 @@ func (c *Client) redirectTarget(from *url.URL, resp *http.Response, n int) (targ
 
 func (c *Client) repeatsToken(target *url.URL) bool {
 	query, _ := url.QueryUnescape(target.RawQuery)
-	for _, text := range []string{target.String(), target.Host, target.Path, query} {
-		if c.redact(text) != text {
-			return true
-		}
-	}
-	return false
+	texts := []string{target.String(), target.Host, target.Path, query}
+	return slices.ContainsFunc(texts, func(text string) bool { return c.redact(text) != text })
 }
 
 // redirectError is the error of a redirect that is not followed.

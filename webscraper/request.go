@@ -54,6 +54,15 @@ func (c *Client) call(ctx context.Context, req request, out any) error {
 	return err
 }
 
+// get is call for the one object of an answer.
+func get[T any](ctx context.Context, c *Client, req request) (*T, error) {
+	object := new(T)
+	if err := c.call(ctx, req, object); err != nil {
+		return nil, err
+	}
+	return object, nil
+}
+
 // callPage is call for one page of a list. It returns the number of the last
 // page, or 0 if the answer does not tell.
 func (c *Client) callPage(ctx context.Context, req request, out any) (lastPage int, err error) {

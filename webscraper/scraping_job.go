@@ -71,12 +71,7 @@ func (j *ScrapingJob) UnmarshalJSON(data []byte) error {
 // ScrapingJob returns the scraping job with that ID. The error of a job that
 // does not exist, or was deleted, satisfies [IsNotFound].
 func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error) {
-	var job ScrapingJob
-	err := c.call(ctx, requestAbout(id, "get scraping job %d", http.MethodGet, "scraping-job/%d"), &job)
-	if err != nil {
-		return nil, err
-	}
-	return &job, nil
+	return get[ScrapingJob](ctx, c, requestAbout(id, "get scraping job %d", http.MethodGet, "scraping-job/%d"))
 }
 
 // DeleteScrapingJob deletes the scraping job with that ID and its records. The
