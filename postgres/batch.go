@@ -138,8 +138,8 @@ func (b *importBatch) Reset() {
 // check tells the records apart that CheckRecord refuses.
 func (b *importBatch) check() (passed []batchRecord, refused []reject) {
 	for _, record := range b.records {
-		if err := CheckRecord(b.json(record)); err != nil {
-			refused = append(refused, reject{number: record.number, raw: b.raw(record), reason: err.Error()})
+		if err := CheckRecord(b.at(record.json)); err != nil {
+			refused = append(refused, reject{number: record.number, raw: b.at(record.raw), reason: err.Error()})
 		} else {
 			passed = append(passed, record)
 		}
@@ -147,14 +147,8 @@ func (b *importBatch) check() (passed []batchRecord, refused []reject) {
 	return passed, refused
 }
 
-// json is a record, and raw is it as it came.
-func (b *importBatch) json(record batchRecord) []byte {
-	return b.data[record.json.start:record.json.end]
-}
-
-func (b *importBatch) raw(record batchRecord) []byte {
-	return b.data[record.raw.start:record.raw.end]
-}
+// at is what stands there in data.
+func (b *importBatch) at(place span) []byte { return b.data[place.start:place.end] }
 
 // rows yields the COPY data of records, in chunks that end before a newline and
 // are valid until the next one.
@@ -165,7 +159,7 @@ func (b *importBatch) rows(records []batchRecord) iter.Seq[[]byte] {
 			b.chunk = append(b.chunk, b.of.rowPrefix...)
 			b.chunk = strconv.AppendInt(b.chunk, record.number, 10)
 			b.chunk = append(b.chunk, '\t')
-			b.chunk = b.writer.append(b.chunk, b.json(record))
+			b.chunk = b.writer.append(b.chunk, b.at(record.json))
 			if len(b.chunk) < copyChunkBytes && i < len(records)-1 {
 				b.chunk = append(b.chunk, '\n')
 				continue

@@ -157,7 +157,7 @@ func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) er
 			next = `ROLLBACK TO SAVEPOINT piece`
 			if len(records) == 1 {
 				reason := "PostgreSQL refuses it: " + h.batch.of.mapped.naming(pq.As(err).Message)
-				h.refused = append(h.refused, reject{number: records[0].number, raw: h.batch.raw(records[0]), reason: reason})
+				h.refused = append(h.refused, reject{number: records[0].number, raw: h.batch.at(records[0].raw), reason: reason})
 			}
 		default:
 			h.accepted = append(h.accepted, records...)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"net"
 	"syscall"
 	"time"
@@ -27,10 +28,7 @@ func (o tcpOptions) dialer() *net.Dialer {
 			return nil
 		}
 		controlErr := conn.Control(func(socket uintptr) { err = setUserTimeout(socket, o.userTimeout) })
-		if controlErr != nil {
-			return controlErr
-		}
-		return err
+		return cmp.Or(controlErr, err)
 	}
 	return dialer
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -34,10 +35,7 @@ type importFlags struct {
 }
 
 func (f *importFlags) taskQueue() string {
-	if f.TaskQueue == nil {
-		return workflows.DefaultTaskQueue
-	}
-	return *f.TaskQueue
+	return *cmp.Or(f.TaskQueue, new(workflows.DefaultTaskQueue))
 }
 
 // filterFlags say which jobs are imported without being asked for by hand.
@@ -241,15 +239,8 @@ func (g given) apply(i *workflows.Installation) (changes []change) {
 		from := each.text(i)
 		each.set(i, new(program.Settings), text)
 		if to := each.text(i); to != from {
-			changes = append(changes, change{each.name, shown(from), shown(to)})
+			changes = append(changes, change{each.name, cmp.Or(from, `""`), cmp.Or(to, `""`)})
 		}
 	}
 	return changes
-}
-
-func shown(text string) string {
-	if text == "" {
-		return `""`
-	}
-	return text
 }

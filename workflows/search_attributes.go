@@ -39,14 +39,12 @@ var (
 // stateIn is the value of ImportStateAttribute in a step, "" when the import is done.
 func stateIn(step Step) Step {
 	switch step {
-	case StepScrape:
-		return StepScrape
+	case StepScrape, StepNeedsAttention:
+		return step
 	case StepDownload, StepImport:
 		return StepImport
 	case StepHold, StepDelete:
 		return StepHold
-	case StepNeedsAttention:
-		return StepNeedsAttention
 	}
 	return ""
 }
