@@ -18,12 +18,15 @@ func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 		SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
 		Records: webscrapertest.Products(20, 1),
 		Pages:   webscrapertest.Pages{Scheduled: 9, Executed: 8, Failed: 3, Empty: 2, NoValue: 1},
+
+		TimeCreated: time.Unix(1_700_000_000, 0), ScrapingDuration: 90 * time.Second,
 	})
 	require.Equal(t, activities.Description{
 		Found: true,
 		Job: sink.ScrapingJob{
 			ScrapingJobID: id, Account: sink.DefaultAccount, SitemapID: 12, SitemapName: "my-sitemap", CustomID: "custom-12", Status: "stopped",
 			JobsScheduled: 9, JobsExecuted: 8, JobsFailed: 3, JobsEmpty: 2, JobsNoValue: 1, StoredRecordCount: 20,
+			TimeCreated: 1_700_000_000, ScrapingDuration: 90,
 		},
 		Account: sink.DefaultAccount, WorkerTaskQueue: queue,
 	}, w.describe(id))

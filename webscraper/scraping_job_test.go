@@ -33,7 +33,7 @@ func TestScrapingJobDecodesEverySpelling(t *testing.T) {
 			"test_run":0,"jobs_scheduled":10,"jobs_executed":9,"jobs_failed":3,"jobs_empty":2,"stored_record_count":4000000000,
 			"request_interval":2500,"page_load_delay":2000,"driver":"fast","scheduled":1,"time_created":null,"scraping_duration":60,"proxy":0}`, unset},
 		"times that are not numbers": {`{"id":1,"time_created":"2017-04-28 09:10:24","scraping_duration":60}`, webscraper.ScrapingJob{ID: 1}},
-		"unknown status": {`{"id":1,"custom_id":7,"status":"paused"}`, webscraper.ScrapingJob{ID: 1, CustomID: "7", Status: "paused"}},
+		"unknown status":             {`{"id":1,"custom_id":7,"status":"paused"}`, webscraper.ScrapingJob{ID: 1, CustomID: "7", Status: "paused"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
