@@ -186,7 +186,7 @@ func TestPluginServesOneWorker(t *testing.T) {
 
 func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 	t.Parallel()
-	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour,
+	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour, RecordsRetention: -time.Hour, KeepImports: -1,
 		OnPublished: &activities.FollowUp{WorkflowType: "RefreshPrices"}, PublishedWebhook: &activities.Webhook{URL: "ftp://host/token-zx93", Secret: "token-zx93"}})
 	for _, want := range []string{
 		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
@@ -194,6 +194,7 @@ func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 		`OnPublished has the task queue "": want 1 to 255 bytes`,
 		"PublishedWebhook.URL is not a webhook's URL", "PublishedWebhook.Secret is not a Standard Webhooks secret",
 		"APICallsPer15Minutes is -3: must not be negative", "ArchiveRetention is -1h0m0s: must not be negative",
+		"RecordsRetention is -1h0m0s, KeepImports -1: must not be negative",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -80,6 +80,13 @@ type Options struct {
 	Archive *blob.Bucket
 	// ArchiveRetention is how long a file stays in the archive. 0 means for good.
 	ArchiveRetention time.Duration
+	// RecordsRetention is how long the records of a published import are kept, and
+	// KeepImports how many imports of each sitemap whatever their age: those published
+	// last. With both 0, everything is kept; Mappings may say otherwise of a sitemap. The
+	// last finished job of a sitemap is always kept. Set the same on all workers of the
+	// task queue. A RecordSink of one's own sees to that itself.
+	RecordsRetention time.Duration
+	KeepImports      int
 	// OnPublished, if set, is a workflow of yours to start for every published import. Set
 	// the same on all workers of the task queue.
 	OnPublished *activities.FollowUp
@@ -130,6 +137,12 @@ func (o *Options) validate() error {
 	}
 	if o.ArchiveRetention < 0 {
 		problems = append(problems, fmt.Errorf("ArchiveRetention is %s: must not be negative", o.ArchiveRetention))
+	}
+	if o.RecordsRetention < 0 || o.KeepImports < 0 {
+		problems = append(problems, fmt.Errorf("RecordsRetention is %s, KeepImports %d: must not be negative", o.RecordsRetention, o.KeepImports))
+	}
+	if o.RecordSink != nil && (o.RecordsRetention != 0 || o.KeepImports != 0) {
+		problems = append(problems, errors.New("RecordSink is set with RecordsRetention or KeepImports: a RecordSink of one's own removes old records itself"))
 	}
 	if o.OnPublished != nil {
 		problems = append(problems, workflows.CheckFollowUp("OnPublished", *o.OnPublished))
@@ -225,6 +238,8 @@ func (p *plugin) StartWorker(
 		ImportConnections:    p.options.ConnectionsPerImport,
 		WorkerTaskQueue:      p.spool.TaskQueue(p.taskQueue),
 		ArchiveRetention:     p.options.ArchiveRetention,
+		RecordsRetention:     p.options.RecordsRetention,
+		KeepImports:          p.options.KeepImports,
 		RecordHook:           p.options.RecordHook,
 		OnPublished:          p.options.OnPublished,
 		Webhook:              p.options.PublishedWebhook,

@@ -18,7 +18,7 @@ import (
 
 // Activities has the activities of an import as its methods. All fields but
 // OnPublished, Webhook, RecordHook, MaxConcurrentImports, ImportConnections and those of
-// the archive are required. A nil *Activities serves workflows as a typed reference to them.
+// the archive and of retention are required. A nil *Activities serves workflows as a typed reference to them.
 type Activities struct {
 	// Accounts are those of Web Scraper Cloud, by name.
 	Accounts map[string]*Account
@@ -48,6 +48,9 @@ type Activities struct {
 	Archive *archive.Archive
 	// ArchiveRetention is how long the archive keeps a file; 0 means for good.
 	ArchiveRetention time.Duration
+	// RecordsRetention and KeepImports are those of [postgres.Retention].
+	RecordsRetention time.Duration
+	KeepImports      int
 
 	slots    *slots
 	settling time.Duration // in tests only

@@ -116,6 +116,9 @@ type DeleteScrapingJobResult struct {
 	// Unarchived is set when the file of the import ought to be in the archive and
 	// is not: the job has to be imported again before it is deleted.
 	Unarchived bool `json:"unarchived,omitempty"`
+	// Removed is set when the records were removed since, because they were old: nobody
+	// can verify them, and the job stays in the cloud.
+	Removed bool `json:"removed,omitempty"`
 	// Reason says in one sentence why the job was not deleted.
 	Reason string `json:"reason,omitempty"`
 }
@@ -145,7 +148,7 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 
 func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
 	id := in.Job.ScrapingJobID
-	if result.Reason, err = a.whyKeep(ctx, in); err != nil || result.Reason != "" {
+	if result.Reason, result.Removed, err = a.whyKeep(ctx, in); err != nil || result.Reason != "" {
 		return result, err
 	}
 	job, found, err := of.scrapingJob(looking, id)
@@ -174,22 +177,23 @@ func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, 
 }
 
 // whyKeep applies the rule to what is in the database. An empty reason means that
-// the cloud's copy is not needed any more.
-func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (reason string, err error) {
+// the cloud's copy is not needed any more. removed is set when the records were removed.
+func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (reason string, removed bool, err error) {
 	counted, published, err := a.Sink.CountPublished(ctx, in.Job.ScrapingJobID, in.ImportID)
-	switch {
-	case err != nil:
-		return "", err
-	case !published:
-		return fmt.Sprintf("import %d is not the published one", in.ImportID), nil
+	if err != nil {
+		return "", false, err
 	}
-	if counted.Cut > 0 { // unless the archive has them
-		archived, err := a.published(ctx, in.Job.ScrapingJobID, in.Job.Account)
-		if err != nil {
-			return "", err
-		}
-		if archived != nil {
-			counted.Cut = archived.Cut
+	if !published || counted.Cut > 0 {
+		last, err := a.published(ctx, in.Job.ScrapingJobID, in.Job.Account)
+		switch {
+		case err != nil:
+			return "", false, err
+		case last != nil && last.RemovedAt != nil:
+			return RemovedReason(*last), true, nil
+		case !published:
+			return fmt.Sprintf("import %d is not the published one", in.ImportID), false, nil
+		case last != nil: // the archive may have them
+			counted.Cut = last.Cut
 		}
 	}
 	// Whoever has accepted the import was told of so many.
@@ -197,8 +201,8 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 	in.Counts.Unmapped, in.Counts.Cut = counted.Unmapped, counted.Cut
 	if counted != in.Counts {
 		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
-			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), nil
+			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), false, nil
 	}
 	_, reason = in.WhyKeep()
-	return reason, nil
+	return reason, false, nil
 }

@@ -15,7 +15,7 @@ type Description struct {
 	// Found is false when Web Scraper Cloud does not know the job.
 	Found bool             `json:"found"`
 	Job   sink.ScrapingJob `json:"job"`
-	// Published is the import that readers see, if there is one.
+	// Published is the import that was published last, if there is one.
 	Published *sink.PublishedImport `json:"published,omitempty"`
 	// Announce is what is still to be started for that import.
 	Announce *Announcement `json:"announce,omitempty"`

@@ -102,7 +102,8 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 			}
 			continue
 		}
-		deleted := there.CloudDeletedAt != nil && time.Since(*there.CloudDeletedAt) > listIsOlder
+		// What was removed here cannot be verified before another deletion.
+		deleted := there.CloudDeletedAt != nil && there.RemovedAt == nil && time.Since(*there.CloudDeletedAt) > listIsOlder
 		if isPublished && !deleted && job.SameContent(there.ScrapingJob) && !(there.Unannounced && a.announces(there.SitemapName)) {
 			continue
 		}

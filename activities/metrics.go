@@ -22,6 +22,8 @@ const (
 	rejectedMetric = "scrapehaul_rejected_records"
 	unmappedMetric = "scrapehaul_unmapped_records"
 	bytesMetric    = "scrapehaul_bytes"
+	// removedMetric is a counter of the records of imports whose retention was over.
+	removedMetric = "scrapehaul_removed_records"
 	// undeliverableMetric counts publications that could not be delivered to the webhook.
 	undeliverableMetric = "scrapehaul_undeliverable_publications"
 	// refusedMetric counts jobs that were refused because another account has one of the
@@ -55,7 +57,7 @@ func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 		accounts = []string{sink.DefaultAccount}
 	}
 	for _, account := range accounts {
-		for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, refusedMetric} {
+		for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, removedMetric, refusedMetric} {
 			handler.WithTags(accountTags(account)).Counter(name).Inc(0)
 		}
 	}

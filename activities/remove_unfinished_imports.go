@@ -8,18 +8,19 @@ import (
 )
 
 // RemoveUnfinishedImports gives up the imports of runs that have ended without
-// publishing, and removes all records that no reader can see, and the archived
-// files whose retention is over. It also tries again to make the views of sitemaps
+// publishing, removes the published imports and the archived files whose retention is
+// over, and all records that no reader can see. It also tries again to make the views of sitemaps
 // that publishing could not make, and has a workflow for what is undelivered, if that
 // was terminated.
-func (a *Activities) RemoveUnfinishedImports(ctx context.Context) (Removed, error) {
+func (a *Activities) RemoveUnfinishedImports(ctx context.Context, in RemoveUnfinishedImportsInput) (Removed, error) {
 	var removed Removed
 	var err error
 	deliveries := a.startDeliveries(ctx)
+	old := a.removeOldImports(ctx, in.NeverDeleted, &removed)
 	if removed.Imports, err = a.removeUnfinishedImports(ctx); err == nil {
 		removed.ArchivedFiles, err = a.removeOldArchivedFiles(ctx, func() { activity.RecordHeartbeat(ctx) })
 	}
-	return removed, classify(ctx, errors.Join(err, deliveries))
+	return removed, classify(ctx, errors.Join(err, old, deliveries))
 }
 
 func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int, err error) {

@@ -39,6 +39,9 @@ type Removed struct {
 	Imports int `json:"imports,omitempty"`
 	// Files are those of the spool.
 	Files int `json:"files,omitempty"`
+	// OldImports are published ones whose retention was over, OldRecords their records.
+	OldImports int   `json:"old_imports,omitempty"`
+	OldRecords int64 `json:"old_records,omitempty"`
 	// ArchivedFiles are those whose retention was over.
 	ArchivedFiles int `json:"archived_files,omitempty"`
 }

@@ -50,7 +50,7 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	switch {
 	case err != nil:
 		return "", err
-	case published != nil && (good < published.Good() || counts.Bad() > max(in.MaxRejected, published.Bad(), counts.All()/tolerated)):
+	case published != nil && published.RemovedAt == nil && (good < published.Good() || counts.Bad() > max(in.MaxRejected, published.Bad(), counts.All()/tolerated)):
 		return fmt.Sprintf("the import has %d good records%s, and the job has stored %d: the %d published before stay",
 			good, andOthers(counts), in.Job.StoredRecordCount, published.Good()), nil
 	case !finished(in.Job):

@@ -26,11 +26,11 @@ type Sitemap struct {
 	line int
 }
 
-// leastRecordsRetention is the shortest that makes sense.
-const leastRecordsRetention = time.Hour
+// LeastRecordsRetention is the shortest that makes sense.
+const LeastRecordsRetention = time.Hour
 
-// mostKeepImports is more than anybody scrapes.
-const mostKeepImports = 1_000_000
+// MostKeepImports is more than anybody scrapes.
+const MostKeepImports = 1_000_000
 
 // Sitemap returns what the file says of an account's sitemap: the entry of exactly that
 // name, or else the one of the longest prefix that the name begins with, or one that says
@@ -85,7 +85,7 @@ func (r *reader) sitemap(node *yaml.Node) {
 			}
 		}},
 		field{key: "records_retention", read: func(retention *yaml.Node) { s.RecordsRetention = r.retention(retention) }},
-		field{key: "keep_imports", read: func(keep *yaml.Node) { s.KeepImports = new(r.number(keep, "keep_imports", 0, mostKeepImports)) }},
+		field{key: "keep_imports", read: func(keep *yaml.Node) { s.KeepImports = new(r.number(keep, "keep_imports", 0, MostKeepImports)) }},
 	)
 	if found == nil {
 		return
@@ -97,8 +97,8 @@ func (r *reader) sitemap(node *yaml.Node) {
 func (r *reader) retention(node *yaml.Node) *time.Duration {
 	text := r.filled(node, "records_retention")
 	retention, err := time.ParseDuration(text)
-	if text != "" && (err != nil || retention != 0 && retention < leastRecordsRetention) {
-		r.problem(node.Line, "records_retention is %q: want a duration of at least %s, like 2160h, or 0 to keep records for good", text, leastRecordsRetention)
+	if text != "" && (err != nil || retention != 0 && retention < LeastRecordsRetention) {
+		r.problem(node.Line, "records_retention is %q: want a duration of at least %s, like 2160h, or 0 to keep records for good", text, LeastRecordsRetention)
 	}
 	return &retention
 }

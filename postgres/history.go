@@ -16,8 +16,9 @@ type PastImport struct {
 	SitemapName   sql.NullString `db:"sitemap_name"` // null until an import of the job is published
 	WorkflowRunID string         `db:"workflow_run_id"`
 	// State is "importing" from the beginning, "published" when readers see the
-	// records, "replaced" when they see a later import of the job instead, and
-	// "abandoned" when it was overtaken before that.
+	// records, "replaced" when they see a later import of the job instead, "removed"
+	// when its retention was over, and "abandoned" when it was overtaken before it was
+	// published.
 	State string `db:"state"`
 	// Attempts counts the attempts that have written.
 	Attempts int64 `db:"attempts"`
@@ -27,13 +28,14 @@ type PastImport struct {
 	Bytes       int64        `db:"bytes"`
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
+	RemovedAt   sql.NullTime `db:"removed_at"`
 	ChangeCounts
 	// Problem is what was not done besides publishing the records.
 	Problem string `db:"problem"`
 }
 
 // KeepsRejected says whether its rejected and unmapped records are kept, for [Store.Rejected]:
-// those of replaced and abandoned imports are removed.
+// those of other imports are removed.
 func (p PastImport) KeepsRejected() bool { return p.State == "importing" || p.State == "published" }
 
 // HistoryQuery chooses a page of the history.
@@ -49,7 +51,7 @@ type HistoryQuery struct {
 
 const selectPastImports = `
 SELECT import.import_id, import.scrapingjob_id, job.account, job.sitemap_name, import.workflow_run_id, import.state,
-       import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at,
+       import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at, import.removed_at,
        import.compared_import_id, coalesce(import.new_records, 0) AS new_records, coalesce(import.gone_records, 0) AS gone_records,
        coalesce(import.changed_records, 0) AS changed_records, coalesce(import.duplicate_keys, 0) AS duplicate_keys,
        coalesce(import.problem, '') AS problem

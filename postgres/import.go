@@ -72,18 +72,18 @@ SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requ
 // A job that is published stays its account's.
 const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs AS job (scrapingjob_id, account) VALUES ($1, $2)
-ON CONFLICT (scrapingjob_id) DO UPDATE SET account = CASE WHEN job.published_import_id IS NULL THEN excluded.account ELSE job.account END
+ON CONFLICT (scrapingjob_id) DO UPDATE SET account = CASE WHEN job.published_at IS NULL THEN excluded.account ELSE job.account END
 RETURNING account`
 
 const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns,
     state <> 'importing' AS published, coalesce(problem, '') AS problem`
 
 // A later pass of the same run can have published since; then this attempt's
-// import is 'replaced' and still done.
+// import is 'replaced' and still done, as is one that was removed.
 const takeOver = `
 UPDATE scrapehaul.imports SET fence = CASE state WHEN 'importing' THEN fence + 1 ELSE fence END
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
-  AND (state IN ('published', 'replaced') OR state = 'importing' AND mapping = $6)
+  AND (state IN ('published', 'replaced', 'removed') OR state = 'importing' AND mapping = $6)
 RETURNING ` + importRow
 
 const abandonOthers = `
@@ -203,7 +203,7 @@ UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND s
 
 const setPublished = `
 UPDATE scrapehaul.imports SET state = 'published', published_at = now(), announce = $3, restored = $4,
-    replaced_import_id = (SELECT published_import_id FROM scrapehaul.scraping_jobs AS job WHERE job.scrapingjob_id = imports.scrapingjob_id)
+    replaced_import_id = (SELECT coalesce(published_import_id, removed_import_id) FROM scrapehaul.scraping_jobs AS job WHERE job.scrapingjob_id = imports.scrapingjob_id)
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = bytes`
 
 const setPublishedJob = `
@@ -212,7 +212,7 @@ SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:
     jobs_scheduled = :jobs_scheduled, jobs_executed = :jobs_executed, jobs_failed = :jobs_failed,
     jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
     time_created = to_timestamp(nullif(:time_created, 0)), scraping_duration = nullif(:scraping_duration, 0),
-    published_import_id = :import_id, published_at = now(), cloud_deleted_at = :cloud_deleted_at
+    published_import_id = :import_id, removed_import_id = NULL, published_at = now(), cloud_deleted_at = :cloud_deleted_at
 FROM scrapehaul.imports AS import
 WHERE job.scrapingjob_id = :scrapingjob_id AND import.import_id = :import_id
 RETURNING` + publicationOf

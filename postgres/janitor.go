@@ -47,7 +47,7 @@ func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 
 const selectJobsWithUnneeded = `
 SELECT DISTINCT scrapingjob_id FROM scrapehaul.imports
-WHERE state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
+WHERE state IN ('replaced', 'abandoned', 'removed') AND records_removed_at IS NULL
 UNION
 SELECT scrapingjob_id FROM scrapehaul.imports
 WHERE state <> 'importing' AND 'mapped_rows_' || import_id IN (
@@ -63,7 +63,7 @@ func (s *Store) JobsWithUnneededRecords(ctx context.Context) (scrapingJobIDs []i
 
 const selectUnneededImports = `
 SELECT import_id FROM scrapehaul.imports
-WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned') AND records_removed_at IS NULL
+WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned', 'removed') AND records_removed_at IS NULL
 ORDER BY import_id`
 
 // An import that was published while somebody read its held rows has left them.
@@ -89,25 +89,25 @@ const removeBatchRecords = 20_000
 
 const setRemoved = `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`
 
-// RemoveUnneeded removes the records of a scraping job's replaced and
-// abandoned imports, batch by batch; their rows in scrapehaul.imports stay as
+// RemoveUnneeded removes the records of a scraping job's replaced, abandoned
+// and removed imports, batch by batch; their rows in scrapehaul.imports stay as
 // its history. progress is called with the number of records looked through so far.
 func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progress func(records int64)) error {
 	var imports []int64
 	if err := s.db.SelectContext(ctx, &imports, selectUnneededImports, scrapingJobID); err != nil {
-		return fmt.Errorf("listing the replaced imports of scraping job %d: %w", scrapingJobID, err)
+		return fmt.Errorf("listing the unneeded imports of scraping job %d: %w", scrapingJobID, err)
 	}
 	var removed int64
 	for _, id := range imports {
 		for _, table := range []string{"scrapehaul.import_records", "scrapehaul.rejected_records", "scrapehaul.skipped_records", "scrapehaul.unmapped_records"} {
 			n, err := s.removeRecords(ctx, table, id, func(records int64) { progress(removed + records) })
 			if err != nil {
-				return fmt.Errorf("removing the records of replaced import %d: %w", id, err)
+				return fmt.Errorf("removing the records of import %d: %w", id, err)
 			}
 			removed += n
 		}
 		if _, err := s.exec(ctx, setRemoved, id); err != nil {
-			return fmt.Errorf("noting that replaced import %d is removed: %w", id, err)
+			return fmt.Errorf("noting that the records of import %d are removed: %w", id, err)
 		}
 	}
 	return s.dropHoldings(ctx, scrapingJobID, func() { progress(removed) })

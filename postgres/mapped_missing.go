@@ -18,10 +18,11 @@ const (
 	jobsOfSitemap = `SELECT job.scrapingjob_id FROM scrapehaul.scraping_jobs AS job WHERE ` + isOfSitemap
 )
 
-// The last job of the sitemap that has brought everything into table $3, 0 for none.
+// The last job of the sitemap that has brought everything into table $3, 0 for none. Its
+// rows stay if its records were removed since.
 const selectNewestWhole = `
 SELECT coalesce(max(job.scrapingjob_id), 0)
-FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = coalesce(job.published_import_id, job.removed_import_id)
 WHERE ` + isOfSitemap + ` AND job.status = 'finished' AND ` + intoTable + `
   AND import.rejected = 0 AND import.unmapped = 0 AND import.records + import.skipped >= job.stored_record_count`
 

@@ -43,7 +43,7 @@ const selectPublication = `
 SELECT` + publicationOf + `
 FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
-WHERE import.import_id = $1 AND import.state IN ('published', 'replaced')`
+WHERE import.import_id = $1 AND import.state IN ('published', 'replaced', 'removed')`
 
 // Publication returns the event of an import that is or was published, with the job's
 // values of its currently published import; see [sink.RecordSink].

@@ -35,9 +35,9 @@ SELECT job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, coales
        job.stored_record_count, coalesce(extract(epoch FROM job.time_created)::bigint, 0) AS time_created,
        coalesce(job.scraping_duration, 0) AS scraping_duration, job.published_at, job.cloud_deleted_at,
        import.import_id, import.records, import.rejected, import.skipped, import.unmapped, import.cut, import.bytes, import.sha256,
-       import.announce AND import.announced_at IS NULL AS unannounced
+       import.removed_at, import.announce AND import.announced_at IS NULL AS unannounced
 FROM scrapehaul.scraping_jobs AS job
-JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
+JOIN scrapehaul.imports AS import ON import.import_id = coalesce(job.published_import_id, job.removed_import_id)`
 
 const (
 	selectPublishedOfJobs = selectPublished + `
@@ -63,7 +63,7 @@ func (s *Store) LastOfSitemap(ctx context.Context, account, sitemapName string) 
 }
 
 // PublishedImports returns the published imports of those of the scraping jobs
-// that have one, by the jobs' IDs.
+// that have one, removed or not, by the jobs' IDs.
 func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]sink.PublishedImport, error) {
 	var imports []sink.PublishedImport
 	if err := s.db.SelectContext(ctx, &imports, selectPublishedOfJobs, pq.Array(scrapingJobIDs)); err != nil {

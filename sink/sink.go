@@ -71,7 +71,7 @@ type RecordSink interface {
 	BeginImport(ctx context.Context, request ImportRequest) (Import, error)
 
 	// PublishedImports returns the published imports of those of the scraping jobs
-	// that have one, by the jobs' IDs.
+	// that have one, by the jobs' IDs, with those that were removed since.
 	PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]PublishedImport, error)
 	// LastOfSitemap returns the import of the finished job of an account's sitemap that
 	// was published last, nil when there is none.
@@ -296,7 +296,7 @@ type Mark struct {
 	Counts
 }
 
-// PublishedImport is the import of a scraping job that readers see, with the job
+// PublishedImport is the import of a scraping job that was published last, with the job
 // as it was when the import was published.
 type PublishedImport struct {
 	ScrapingJob
@@ -307,6 +307,9 @@ type PublishedImport struct {
 	PublishedAt time.Time `json:"published_at" db:"published_at"`
 	// CloudDeletedAt is when the job was deleted in the cloud, nil if it was not.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty" db:"cloud_deleted_at"`
+	// RemovedAt is when its records were removed, because they were old: readers see none.
+	// It is not imported again by itself. Nil for records that are there.
+	RemovedAt *time.Time `json:"removed_at,omitempty" db:"removed_at"`
 	// Unannounced is set until its follow-up and webhook delivery are started; see
 	// ImportRequest.Announce.
 	Unannounced bool `json:"unannounced,omitempty" db:"unannounced"`

@@ -242,6 +242,9 @@ func printJobs(out io.Writer, jobs []listedJob) error {
 		}
 		if published := job.Published; published != nil {
 			imported, at = fmt.Sprint(published.Records), published.PublishedAt.Local().Format(time.DateTime)
+			if published.RemovedAt != nil {
+				imported += " (removed on " + published.RemovedAt.Local().Format(time.DateTime) + ")"
+			}
 			if published.Rejected > 0 {
 				imported += fmt.Sprintf(" (%d rejected)", published.Rejected)
 			}

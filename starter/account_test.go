@@ -148,6 +148,12 @@ func TestJobsAreListedWithTheirImports(t *testing.T) {
 	require.Regexp(t, `^2 +shop again +finished +30 +1 \(1 rejected\) \(has run again since\) +`+date+`$`, lines[2])
 	require.Regexp(t, `^3 +news +finished +40 +no *$`, lines[3])
 
+	_, err = db.Exec(`UPDATE scrapehaul.scraping_jobs SET removed_import_id = published_import_id, published_import_id = NULL WHERE scrapingjob_id = 1;
+		UPDATE scrapehaul.imports SET state = 'removed', removed_at = now() WHERE scrapingjob_id = 1`)
+	require.NoError(t, err)
+	_, out, _ = runStarter("jobs", "--sitemap-id", "11")
+	require.Regexp(t, `\n1 +shop +finished +20 +1 \(removed on `+date+`\) \(1 rejected\) +`+date+`\n$`, out)
+
 	code, out, problems = runStarter("jobs", "--sitemap-id", "13")
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `^JOB .*\n3 +news `, out)

@@ -89,6 +89,9 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 	if result.RemovedImports > 0 || result.RemovedFiles > 0 {
 		fmt.Fprintf(out, "removed what ended runs had left: %d unpublished imports, %d spool files\n", result.RemovedImports, result.RemovedFiles)
 	}
+	if result.RemovedOldImports > 0 {
+		fmt.Fprintf(out, "removed, after RECORDS_RETENTION and KEEP_IMPORTS: %d imports with %d records\n", result.RemovedOldImports, result.RemovedOldRecords)
+	}
 	if result.RemovedArchivedFiles > 0 {
 		fmt.Fprintf(out, "removed from the archive, after ARCHIVE_RETENTION: %d files\n", result.RemovedArchivedFiles)
 	}

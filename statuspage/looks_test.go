@@ -123,6 +123,8 @@ func (s *site) addHistory(n int) {
 			id, fmt.Sprintf("00000000-0000-0000-0000-%012d", i), began, state, records*523, records, rejected,
 			began.Add(time.Duration(2+random.IntN(90))*time.Second))
 	}
+	s.DB.MustExec(`UPDATE scrapehaul.imports SET state = 'removed', removed_at = now() - interval '3 days'
+		WHERE import_id = (SELECT max(import_id) FROM scrapehaul.imports WHERE state = 'replaced')`)
 }
 
 func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {

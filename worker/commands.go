@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/scrapehaul/scrapehaul"
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -32,6 +33,8 @@ type runCommand struct {
 	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
 	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
 	Mappings             string `env:"MAPPINGS" placeholder:"FILE" help:"File of mappings: records become rows of tables with typed columns too (docs/mapping.md). The same on all workers. Off unless set."`
+	RecordsRetention     string `env:"RECORDS_RETENTION" placeholder:"DURATION" help:"How long the records of an import are kept, like 2160h. A sitemap's last finished job is always kept. Default: for good."`
+	KeepImports          string `env:"KEEP_IMPORTS" default:"0" placeholder:"N" help:"Imports of each sitemap that are kept whatever their age; the others are removed, after RECORDS_RETENTION if that is set. 0 turns it off. Default: ${default}."`
 	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls, for all workers together. Default: ${default}."`
 	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
 	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
@@ -60,6 +63,8 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 			ConnectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
 			APICallsPer15Minutes: s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
 			ArchiveRetention:     archiveRetention,
+			RecordsRetention:     c.recordsRetention(&s),
+			KeepImports:          s.Int("KEEP_IMPORTS", c.KeepImports, 0, mapping.MostKeepImports),
 			OnPublished:          c.publishedFlags.followUp(&s),
 			PublishedWebhook:     c.publishedFlags.webhook(&s),
 		},
@@ -78,6 +83,14 @@ func (c *runCommand) validate(s *program.Settings) {
 	if c.HealthAddress != "" {
 		s.Address("HEALTH_ADDRESS", c.HealthAddress)
 	}
+}
+
+// recordsRetention is 0 for good.
+func (c *runCommand) recordsRetention(s *program.Settings) time.Duration {
+	if c.RecordsRetention == "" {
+		return 0
+	}
+	return s.Duration("RECORDS_RETENTION", c.RecordsRetention, mapping.LeastRecordsRetention)
 }
 
 // mappings are those of the file, nil if there are to be none.

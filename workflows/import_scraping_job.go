@@ -183,6 +183,9 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 // hold verifies what is published and waits until the job may be deleted in the
 // cloud, if it may be deleted at all.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
+	if w.published.RemovedAt != nil {
+		return w.endKept(activities.RemovedReason(w.published.PublishedImport)), nil
+	}
 	kind, reason := w.deletion().WhyKeep()
 	if kind != "" {
 		return "", w.incomplete(kind, reason)
@@ -240,6 +243,8 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 		return w.awaitDeletion(ctx, deleted.Wait)
 	case deleted.Deleted:
 		return w.end(Deleted, ""), nil
+	case deleted.Removed:
+		return w.endKept(deleted.Reason), nil
 	case deleted.Unarchived && !w.archivedAgain:
 		w.archivedAgain = true
 		w.asked.Request = reimport

@@ -317,6 +317,48 @@ func TestJobIsKeptInTheCloudWhenItsCopyMayBeNeeded(t *testing.T) {
 	}
 }
 
+// removed is the published import after its retention.
+func (w *world) removed() *sink.PublishedImport {
+	return &sink.PublishedImport{
+		ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 18, Rejected: 2}, RemovedAt: new(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)),
+	}
+}
+
+const whyRemoved = "its 18 records were removed on 2026-02-01T00:00:00Z, their retention being over: starter reimport 1234 brings them back"
+
+func TestRemovedImportAsksNobodyAndItsJobStaysInTheCloud(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.published = w.removed()
+	result := w.run(t, "0")
+	require.Equal(t, workflows.Unchanged, result.Outcome)
+	require.Equal(t, whyRemoved, result.Reason)
+	require.Empty(t, w.imports)
+	require.Empty(t, w.deletes)
+
+	w = newWorld(t, "finished")
+	w.published, w.found = w.removed(), false
+	result = w.run(t, "0")
+	require.Equal(t, workflows.NotFound, result.Outcome)
+	require.Equal(t, "Web Scraper Cloud does not know this job any more: "+whyRemoved, result.Reason)
+
+	w = newWorld(t, "finished")
+	w.published = w.removed()
+	w.signalAfter(0, workflows.ReimportSignal)
+	require.Equal(t, workflows.Deleted, w.run(t, "1h").Outcome, "what a person brings back is held, and deleted after that")
+	require.Len(t, w.imports, 1)
+}
+
+func TestImportThatIsRemovedRightBeforeTheDeletionAsksNobody(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.onDelete = func(result *activities.DeleteScrapingJobResult) {
+		*result = activities.DeleteScrapingJobResult{Removed: true, Reason: whyRemoved}
+	}
+	result := w.run(t, "24h")
+	require.Equal(t, workflows.Kept, result.Outcome)
+	require.Equal(t, whyRemoved, result.Reason)
+	require.Len(t, w.deletes, 1)
+}
+
 func TestNothingIsImportedOfARunningOrUnknownJob(t *testing.T) {
 	for _, status := range []string{"waiting-to-be-scheduled", "scheduling", "scheduled", "started"} {
 		w := newWorld(t, status)

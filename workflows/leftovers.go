@@ -29,14 +29,15 @@ func (r *reconciliation) waitsWithin() time.Duration {
 // goes on when this one ends: removing millions of records keeps no reconciliation
 // from beginning.
 func (r *reconciliation) removeBeside(ctx workflow.Context) error {
+	in := RemoveLeftoversInput{activities.RemoveUnfinishedImportsInput{NeverDeleted: r.settings.neverDelete}}
 	if workflow.GetVersion(ctx, "leftovers-beside", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
-		removed, err := RemoveLeftovers(ctx)
+		removed, err := RemoveLeftovers(ctx, in)
 		r.result.count(removed)
 		return err
 	}
 	removal := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID: leftoversID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "remove what ended runs have left",
-	}), RemoveLeftoversName)
+	}), RemoveLeftoversName, in)
 	err := removal.GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		r.result.Removing = true
@@ -55,11 +56,18 @@ func (r *reconciliation) removeBeside(ctx workflow.Context) error {
 
 func (r *ReconcileScrapingJobsResult) count(removed activities.Removed) {
 	r.RemovedImports, r.RemovedFiles, r.RemovedArchivedFiles = removed.Imports, removed.Files, removed.ArchivedFiles
+	r.RemovedOldImports, r.RemovedOldRecords = removed.OldImports, removed.OldRecords
 }
 
-// RemoveLeftovers removes what runs that no longer exist have left. It has every
-// spool swept by a worker on it. One that has no worker now is swept another time.
-func RemoveLeftovers(ctx workflow.Context) (all activities.Removed, err error) {
+// RemoveLeftoversInput is the input of RemoveLeftovers. Runs of earlier builds have none.
+type RemoveLeftoversInput struct {
+	activities.RemoveUnfinishedImportsInput
+}
+
+// RemoveLeftovers removes what runs that no longer exist have left, and what is older than
+// its retention. It has every spool swept by a worker on it. One that has no worker now is
+// swept another time.
+func RemoveLeftovers(ctx workflow.Context, in RemoveLeftoversInput) (all activities.Removed, err error) {
 	var spools activities.ListSpoolsResult
 	if err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools).Get(ctx, &spools); err != nil {
 		return all, err
@@ -68,7 +76,7 @@ func RemoveLeftovers(ctx workflow.Context) (all activities.Removed, err error) {
 	for _, queue := range spools.TaskQueues {
 		sweeps = append(sweeps, workflow.ExecuteActivity(sweep(ctx, queue), a.SweepSpool))
 	}
-	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports).Get(ctx, &all)
+	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports, in.RemoveUnfinishedImportsInput).Get(ctx, &all)
 	for _, each := range sweeps {
 		var swept activities.Removed
 		if err := each.Get(ctx, &swept); err != nil {

@@ -76,6 +76,10 @@ type ReconcileScrapingJobsResult struct {
 	// left: unpublished imports and spool files.
 	RemovedImports int `json:"removed_imports"`
 	RemovedFiles   int `json:"removed_files"`
+	// RemovedOldImports and RemovedOldRecords count the published imports whose retention
+	// was over, and their records.
+	RemovedOldImports int   `json:"removed_old_imports,omitempty"`
+	RemovedOldRecords int64 `json:"removed_old_records,omitempty"`
 	// RemovedArchivedFiles counts the archived files whose retention was over.
 	RemovedArchivedFiles int `json:"removed_archived_files,omitempty"`
 }

@@ -155,12 +155,14 @@ type account struct {
 	waits   []time.Duration
 	lists   []activities.FindDueScrapingJobsInput
 	// accounts are the workers', fails says why the list of one cannot be read.
-	accounts   []string
-	fails      func(account string) error
-	waitsOf    map[string][]time.Duration
-	onList     func(activities.FindDueScrapingJobsInput)
-	removals   int
-	triedAgain []string
+	accounts []string
+	fails    func(account string) error
+	waitsOf  map[string][]time.Duration
+	onList   func(activities.FindDueScrapingJobsInput)
+	removals int
+	// neverDeleted is what the last removal was given.
+	neverDeleted bool
+	triedAgain   []string
 	// temporal, if set, gets the signals of StartImports and TryAgain.
 	temporal *signals
 
@@ -247,8 +249,9 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 			return a.listSpools()
 		},
 		"SweepSpool": func(context.Context) (activities.Removed, error) { return a.sweep() },
-		"RemoveUnfinishedImports": func(context.Context) (activities.Removed, error) {
+		"RemoveUnfinishedImports": func(_ context.Context, in activities.RemoveUnfinishedImportsInput) (activities.Removed, error) {
 			a.removals++
+			a.neverDeleted = in.NeverDeleted
 			return a.remove()
 		},
 		"ListAccounts": func(context.Context) ([]string, error) { return a.accounts, nil },
@@ -287,6 +290,19 @@ func TestReconciliationStartsWhatIsDueOnEveryPage(t *testing.T) {
 		Listed: 300, Due: 3, TriedAgain: 5, Jobs: due(1, 2, 3), RemovedImports: 1, RemovedFiles: 4,
 	}, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}))
 	require.Equal(t, [][]int64{{1, 2}, {3}}, a.started)
+}
+
+func TestReconciliationCountsOldImportsAndSaysWhetherJobsAreDeleted(t *testing.T) {
+	a := newAccount(nil)
+	a.remove = func() (activities.Removed, error) { return activities.Removed{OldImports: 2, OldRecords: 40}, nil }
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{Settings: workflows.Settings{HoldBeforeDelete: "never"}})
+	require.Equal(t, 2, result.RemovedOldImports)
+	require.Equal(t, int64(40), result.RemovedOldRecords)
+	require.True(t, a.neverDeleted)
+
+	a = newAccount(nil)
+	a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.False(t, a.neverDeleted)
 }
 
 func TestDryRunOnlyLooks(t *testing.T) {

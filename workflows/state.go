@@ -359,6 +359,8 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	switch {
 	case w.outcome == Deleted:
 		return stepDone
+	case published != nil && published.RemovedAt != nil:
+		return w.end(NotFound, "Web Scraper Cloud does not know this job any more: "+activities.RemovedReason(*published))
 	case published != nil:
 		reason := fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
 			published.Records, published.PublishedAt.UTC().Format(time.RFC3339))

@@ -119,7 +119,7 @@ func (w *importScrapingJob) setFinalReport(err error) {
 		w.setReport(contract.Ended, "the import was canceled")
 	case err != nil:
 		w.setReport(contract.Ended, Sentence(err))
-	case w.published.ImportID == 0,
+	case w.published.ImportID == 0, w.published.RemovedAt != nil,
 		incomplete != "" && (w.outcome == Abandoned || w.outcome == NotFound && w.published.CloudDeletedAt == nil),
 		w.job.ScrapingJobID != 0 && !w.job.SameContent(w.published.ScrapingJob):
 		w.setReport(contract.Ended, w.reason)

@@ -54,7 +54,7 @@ func TestDashboardShowsAllOurMetrics(t *testing.T) {
 		shown.WriteString(q.expr + "\n")
 	}
 	for _, name := range []string{
-		"imports_total", "refused_jobs_total", "failed_lists_total", "problems_total", "records_total", "rejected_records_total", "unmapped_records_total", "bytes_total", "step_duration_seconds_bucket",
+		"imports_total", "refused_jobs_total", "failed_lists_total", "problems_total", "records_total", "rejected_records_total", "unmapped_records_total", "removed_records_total", "bytes_total", "step_duration_seconds_bucket",
 		"open_imports", "imports_needing_attention", "api_calls_remaining", "api_calls_limit", "notifications_total",
 	} {
 		require.Regexp(t, `scrapehaul_`+name+`\b`, shown.String())

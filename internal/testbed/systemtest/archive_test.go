@@ -72,6 +72,34 @@ func TestDeletedJobIsImportedAgainFromTheArchiveByAnotherWorker(t *testing.T) {
 	s.RequireEmptySpool(spool)
 }
 
+func TestRecordsThatWereRemovedComeBackFromTheArchive(t *testing.T) {
+	t.Parallel()
+	s, _ := newArchiving(t)
+	s.Env = s.Env.With("KEEP_IMPORTS", "1")
+	s.StartWorker(s.Spool)
+	var ids []int64
+	for range 2 {
+		id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(500, 1)})
+		s.Notify(id)
+		require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
+		ids = append(ids, id)
+	}
+	out, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
+	require.NoError(t, err)
+	require.Contains(t, out, "removed, after RECORDS_RETENTION and KEEP_IMPORTS: 1 imports with 500 records\n")
+	require.Equal(t, int64(500), s.Count(`SELECT count(*) FROM scrapehaul.import_records`))
+	s.RequireRecords(ids[1], 500)
+
+	s.Notify(ids[0]) // a late one
+	result := s.Result(ids[0])
+	require.Equal(t, workflows.NotFound, result.Outcome)
+	require.Contains(t, result.Reason, "its 500 records were removed on ")
+	reimport(s, ids[0])
+	require.Equal(t, workflows.Restored, s.Result(ids[0]).Outcome)
+	s.RequireRecords(ids[0], 500)
+	require.Equal(t, []int{1, 1}, []int{s.Downloads(ids[0]), s.Downloads(ids[1])})
+}
+
 func TestCorruptArchivedFileIsRefusedAndWhatIsPublishedStays(t *testing.T) {
 	t.Parallel()
 	s, folder := newArchiving(t)
