@@ -97,6 +97,19 @@ func TestBudgetHasThePromisedKeys(t *testing.T) {
 	require.Contains(t, problems, "shortened to 5s, a 180th")
 }
 
+func TestRetentionHasThePromisedKeys(t *testing.T) {
+	fulltier.Needs(t, "a PostgreSQL server")
+	code, out, problems := programtest.Run("bench", new(commands), "--json", "--retention-records", "10", "retention")
+	require.Equal(t, program.ExitOK, code, problems)
+	var measured struct {
+		Retention map[string]float64 `json:"retention"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
+	for _, key := range []string{"kept_mb", "largest_vs_kept", "import_vs_second_month", "latest_vs_second_month", "count_vs_second_month"} {
+		require.Positive(t, measured.Retention[key], key)
+	}
+}
+
 func TestUnknownPartIsRefused(t *testing.T) {
 	code, _, problems := programtest.Run("bench", new(commands), "export", "--rounds", "0", "--fair-jobs", "0", "--budget-window", "0s")
 	require.Equal(t, program.ExitSettings, code)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -101,7 +102,7 @@ func (p *importPart) insert(ctx context.Context, data *dataset) (err error) {
 	return nil
 }
 
-func lineScanner(file *os.File) *bufio.Scanner {
+func lineScanner(file io.Reader) *bufio.Scanner {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(make([]byte, 256<<10), 1<<20)
 	return lines

@@ -30,6 +30,7 @@ var parts = []part{
 	{"resume", measureResume},
 	{"scale", measureScale},
 	{"budget", measureBudget},
+	{"retention", measureRetention},
 }
 
 // sizes are how much is measured.
@@ -43,13 +44,15 @@ type sizes struct {
 	ScaleRecords int `default:"10000" placeholder:"N" help:"Records of each of them. Default: ${default}."`
 	FairJobs     int `default:"50" placeholder:"N" help:"Small jobs that come while scale's large one is imported. Default: ${default}."`
 
+	RetentionRecords int `default:"100000" placeholder:"N" help:"Records of each of retention's 365 daily jobs. Default: ${default}."`
+
 	BudgetWindow time.Duration `default:"60s" placeholder:"DURATION" help:"How long the API's window of 15 minutes is for the 300 jobs of budget, in whole seconds. Default: ${default}."`
 }
 
 func (s *sizes) validate(problems *program.Settings) {
 	for name, value := range map[string]int{
 		"--rounds": s.Rounds, "--records": s.Records, "--requests": s.Requests, "--jobs": slices.Min(append(s.Jobs, len(s.Jobs))),
-		"--scale-jobs": s.ScaleJobs, "--scale-records": s.ScaleRecords, "--fair-jobs": s.FairJobs,
+		"--scale-jobs": s.ScaleJobs, "--scale-records": s.ScaleRecords, "--fair-jobs": s.FairJobs, "--retention-records": s.RetentionRecords,
 	} {
 		if value < 1 {
 			problems.Problem("%s is %d: want at least 1", name, value)
@@ -62,7 +65,7 @@ func (s *sizes) validate(problems *program.Settings) {
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, changes, download, end-to-end, webhook, resume, scale, budget. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, changes, download, end-to-end, webhook, resume, scale, budget, retention. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 }
 
