@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
@@ -101,6 +103,63 @@ func TestRemovalThatTakesLong(t *testing.T) {
 	require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
 	c.DB.MustExec(`DELETE FROM public.hold`)
 	c.requireImported(terminated, many)
+}
+
+func TestKilledInTheRemovalOfOldImports(t *testing.T) {
+	const kept, old, records = 1, 2, 45_000 // those of an import are removed in three transactions
+	c := begin(t, "`kill -9` of the worker that removes old imports (`KEEP_IMPORTS=1`): in the transaction that takes the first out of sight, and between its records",
+		"readers see each import whole or not at all, and another worker goes on until all old records are gone", "KEEP_IMPORTS=1")
+	worker := c.worker(c.Spool)
+	for range kept + old {
+		id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
+		c.Notify(id)
+		c.requireImported(id, records)
+	}
+	c.DB.MustExec(`
+		CREATE TABLE public.slow AS SELECT true;
+		CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF EXISTS (SELECT FROM public.slow) THEN PERFORM pg_sleep(0.5); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+		END $$;
+		CREATE TRIGGER slow BEFORE UPDATE OF removed_import_id ON scrapehaul.scraping_jobs FOR EACH ROW EXECUTE FUNCTION public.slow();
+		CREATE TRIGGER slow BEFORE DELETE ON scrapehaul.import_records FOR EACH ROW WHEN (OLD.record_number % 5000 = 0) EXECUTE FUNCTION public.slow()`)
+	var readers errgroup.Group
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	readers.Go(func() error {
+		for ctx.Err() == nil {
+			var partly []int64
+			err := c.DB.Select(&partly, `SELECT count(*) FROM sitemaps.shop GROUP BY scrapingjob_id HAVING count(*) <> $1`, records)
+			if err != nil || len(partly) > 0 {
+				return fmt.Errorf("readers see imports in part: %d, %w", partly, err)
+			}
+		}
+		return nil
+	})
+	removal, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "removal", TaskQueue: workflows.DefaultTaskQueue},
+		workflows.RemoveLeftoversName, workflows.RemoveLeftoversInput{})
+	require.NoError(t, err)
+	sleeps := func() bool {
+		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`) > 0
+	}
+	removed := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE state = 'removed'`) }
+	c.WaitFor("the transaction", sleeps)
+	c.kill(worker)
+	c.WaitFor("its end", func() bool { return !sleeps() })
+	require.Zero(t, removed())
+	worker = c.worker(c.Spool)
+	gone := func() int64 { return (kept+old)*records - c.Count(`SELECT count(*) FROM scrapehaul.import_records`) }
+	c.WaitFor("the removal of records", func() bool { return gone() > 0 && sleeps() })
+	c.kill(worker)
+	require.Less(t, gone(), int64(old*records))
+	c.observe("killed with %d of %d old imports out of sight, and %s of their %s records removed", removed(), old, grouped(gone()), grouped(old*records))
+	c.DB.MustExec(`DELETE FROM public.slow`)
+	c.worker(c.Spool)
+	require.NoError(t, removal.Get(t.Context(), nil))
+	end()
+	require.NoError(t, readers.Wait())
+	require.Equal(t, int64(old), removed())
+	require.Equal(t, int64(records*kept), c.Count(`SELECT count(*) FROM scrapehaul.import_records`))
+	require.Equal(t, int64(records*kept), c.Count(`SELECT count(*) FROM sitemaps_latest.shop`))
 }
 
 func TestRefusedSignal(t *testing.T) {
