@@ -114,6 +114,7 @@ type job struct {
 	Job
 	deleted   bool
 	continued *Records // what a continued job will hold when it ends
+	continues int64    // how often it was continued
 
 	running bool      // on its timeline
 	began   time.Time // when its timeline began
@@ -147,6 +148,7 @@ func (j *job) setRecords(records Records) {
 func (j *job) continueWith(records Records, now time.Time) {
 	j.setStatus(statusScheduling)
 	j.continued = &records
+	j.continues++
 	if j.Timeline.set() {
 		j.running = true
 		j.began = now.Add(-j.Timeline.WaitingToBeScheduled) // its next status is scheduling

@@ -44,6 +44,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	s, known := c.sitemaps[definition.SitemapID]
+	before := c.scrapes(definition.SitemapID)
 	c.mu.Unlock()
 	if !known && form.ok("sitemap_id") {
 		form.fail("sitemap_id", "The selected sitemap id is invalid.")
@@ -51,8 +52,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	if form.refused(w) {
 		return
 	}
-	definition.ID = c.jobIDs.take(0)
-	c.AddJob(s.document.scrape(definition))
+	definition.ID = c.AddJob(s.document.scrape(definition, before))
 	answer := struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`

@@ -22,24 +22,45 @@ func Products(n int, seed int64) Records {
 	if n < 0 {
 		panic(fmt.Sprintf("webscrapertest: Products: n is %d, want at least 0", n))
 	}
-	return Records{count: int64(n), src: newProducts(seed)}
+	return Records{count: int64(n), src: newProducts(seed, 0)}
 }
 
-func newProducts(seed int64) *products {
+// NextProducts is n records of [Products] as the sitemap's next scrape would find them: each
+// scrape that the sitemap has had, a continued one again, has changed a price in 8, and put
+// another product in the place of one in 20.
+func (c *Cloud) NextProducts(sitemapID int64, n int) Records {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Records{count: int64(n), src: newProducts(sitemapID, c.scrapes(sitemapID))}
+}
+
+// scrapes counts those that a sitemap has had. The caller holds c.mu.
+func (c *Cloud) scrapes(sitemapID int64) (n int64) {
+	for _, j := range c.jobs {
+		if j.SitemapID == sitemapID {
+			n += 1 + j.continues
+		}
+	}
+	return n
+}
+
+func newProducts(seed, scrape int64) *products {
 	// Unix seconds as of the run, different for nearly every seed.
-	started := 1_600_000_000 + splitmix64(uint64(seed))%100_000_000
+	started := 1_600_000_000 + splitmix64(uint64(seed+scrape))%100_000_000
 	return &products{
 		seed:   seed,
+		scrape: scrape,
 		prefix: `{"web-scraper-order":"` + strconv.FormatUint(started, 10) + "-",
 	}
 }
 
 type products struct {
 	seed   int64
+	scrape int64 // of the shop, from 0
 	prefix string
 }
 
-func (p *products) identity() string { return "products " + strconv.FormatInt(p.seed, 10) }
+func (p *products) identity() string { return fmt.Sprintf("products %d %d", p.seed, p.scrape) }
 
 func (p *products) open(n int64) io.ReadSeeker {
 	return io.NewSectionReader(p, 0, n*productSize)
@@ -65,6 +86,8 @@ func (p *products) ReadAt(buf []byte, offset int64) (read int, err error) {
 // append adds the line of one product, counted from 0, to a slice with room
 // for it.
 func (p *products) append(line []byte, number int64) []byte {
+	place := number
+	number += (p.scrape + place%20) / 20 * 1_000_000
 	ware := splitmix64(uint64(number))
 	product := &catalogue[ware%uint64(len(catalogue))]
 	random := splitmix64(uint64(p.seed) ^ ware)
@@ -76,11 +99,13 @@ func (p *products) append(line []byte, number int64) []byte {
 
 	line = append(line, p.prefix...)
 	// The service does not write in order; the exclusive or keeps numbers unique.
-	line = strconv.AppendInt(line, number^5+1, 10)
+	line = strconv.AppendInt(line, place^5+1, 10)
 	line = append(line, product.page...)
 	line = strconv.AppendInt(line, number+1, 10)
 	line = append(line, `","price":"$`...)
-	line = strconv.AppendInt(line, int64(49+pick(2400)), 10)
+	price := int64(49 + pick(2400))
+	// As long as it was: the rest of the record stays.
+	line = strconv.AppendInt(line, price-price%10+(price+3*((p.scrape+place%8)/8))%10, 10)
 	line = append(line, ".99"...)
 	line = append(line, `","reviews":"`...)
 	if reviews := pick(20); reviews > 0 { // else a missing element

@@ -20,14 +20,14 @@ const (
 const maxStartURLs = 20_000
 
 // scrape adds what a job of the sitemap scrapes: its pages, problematic URLs and records,
-// and its terminal status. The definition has its ID.
-func (d sitemapDocument) scrape(definition Job) Job {
+// and its terminal status, when the sitemap was scraped as often as that before.
+func (d sitemapDocument) scrape(definition Job, before int64) Job {
 	startURLs := definition.StartURLs
 	if len(startURLs) == 0 {
 		startURLs = d.startURLs()
 	}
 	rows, further := d.below("_root")
-	records := &scrapedRecords{products: newProducts(definition.ID), rows: rows}
+	records := &scrapedRecords{products: newProducts(definition.SitemapID, before), rows: rows}
 	pages := &definition.Pages
 	for _, startURL := range expand(startURLs) {
 		pages.Executed++
