@@ -71,7 +71,7 @@ const stylePath = "/style.css"
 
 // Register adds the page and what is below it to the router at /imports, or returns
 // an error that names every option that is not valid; an import's own page is at
-// /imports/1234.
+// /imports/1234, a sitemap's at /imports/sitemap?sitemap=my-sitemap.
 func Register(router gin.IRoutes, options Options) error {
 	if err := options.validate(); err != nil {
 		return fmt.Errorf("status page options: %w", err)
@@ -94,6 +94,7 @@ func Register(router gin.IRoutes, options Options) error {
 	}
 	router.GET(pagePath, h.guard, h.showOverview)
 	router.GET(pagePath+stylePath, h.guard, showStyle)
+	router.GET(pagePath+sitemapPath, h.guard, h.showSitemap)
 	router.GET(pagePath+"/:id", h.guard, h.showImport)
 	router.GET(pagePath+"/:id/:signal", h.guard, h.confirm)
 	router.POST(pagePath+"/:id/:signal", h.guard, h.signal)

@@ -1,0 +1,152 @@
+package statuspage
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+const (
+	sitemapPath = "/sitemap"
+	// sitemapImports is how many imports a sitemap's page has.
+	sitemapImports = 30
+)
+
+// Of gives a template a sitemap to link to.
+func (f frame) Of(account, name string) sitemapOnPage { return sitemapOnPage{f.Base, account, name} }
+
+type sitemapOnPage struct{ Base, Account, Name string }
+
+// Qualified is the sitemap's name among those of all accounts, as commands and views have it.
+func (s sitemapOnPage) Qualified() string { return sink.QualifiedSitemap(s.Account, s.Name) }
+
+// NamedAccount is the account, "" for the default one.
+func (s sitemapOnPage) NamedAccount() string {
+	if sink.IsNamed(s.Account) {
+		return s.Account
+	}
+	return ""
+}
+
+type sitemapPage struct {
+	frame
+	Sitemap sitemapOnPage
+	Imports []postgres.PastImport // of finished jobs, the latest job first
+	Plot    plot
+}
+
+// Compared says whether it is known of any import what it has changed.
+func (p sitemapPage) Compared() bool {
+	return slices.ContainsFunc(p.Imports, func(i postgres.PastImport) bool { return i.ComparedImportID.Valid })
+}
+
+// Command compares the two latest jobs, in a shell.
+func (p sitemapPage) Command() string {
+	name := p.Sitemap.Qualified()
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.:", r)
+	}) {
+		name = quoted(name, `'\''`)
+	}
+	return "starter diff " + name
+}
+
+// Query does it in SQL.
+func (p sitemapPage) Query() string {
+	return "SELECT * FROM scrapehaul.changes(" + quoted(p.Sitemap.Qualified(), "''") + ");"
+}
+
+func quoted(text, quote string) string { return "'" + strings.ReplaceAll(text, "'", quote) + "'" }
+
+func (h *handler) showSitemap(c *gin.Context) {
+	account, name, named := strings.Cut(c.Query("sitemap"), ":")
+	if !named {
+		account, name = sink.DefaultAccount, account
+	}
+	if name == "" || !utf8.ValidString(account+name) || strings.Contains(account+name, "\x00") {
+		h.refuseAddress(c, "The address has to have the name of a sitemap: ?sitemap=my-sitemap, or ?sitemap=acme:my-sitemap of account acme.")
+		return
+	}
+	page := sitemapPage{frame: h.frame(c, "Sitemap "+name)}
+	page.Sitemap = page.Of(account, name)
+	if found := h.postgres.read(c.Request.Context(), func(ctx context.Context) (err error) {
+		page.Imports, err = h.options.Store.SitemapHistory(ctx, account, name, sitemapImports)
+		return err
+	}); found != nil {
+		page.Outages = append(page.Outages, *found)
+	}
+	page.Plot = plotOf(page.Imports)
+	slices.Reverse(page.Imports)
+	h.render(c, http.StatusOK, "sitemap.html", page)
+}
+
+// plot shows imports side by side as bars, the latest last. Its sizes have no unit: the page
+// stretches it.
+type plot struct {
+	Width                    int
+	MostRecords, MostChanges int64
+	Zero                     float64 // where the line is between what came and what went
+	Bars                     []bars
+}
+
+// bars are those of an import.
+type bars struct {
+	Title            string
+	Records, Changes []bar
+}
+
+type bar struct {
+	Kind                string // its class
+	X, Y, Width, Height float64
+}
+
+const (
+	plotHeight = 100
+	slot       = 10 // the width of an import, with the space to the next one
+	leastSlots = 10 // so that few imports make no broad bars
+)
+
+func plotOf(imports []postgres.PastImport) plot {
+	p := plot{Width: slot * max(len(imports), leastSlots)}
+	var up, down int64
+	for _, i := range imports {
+		p.MostRecords = max(p.MostRecords, i.Records)
+		up, down = max(up, i.New+i.Changed), max(down, i.Gone)
+	}
+	p.MostChanges = max(up, down)
+	// What is one of very many is seen, too.
+	height := func(n, of int64) float64 {
+		if n == 0 {
+			return 0
+		}
+		return max(1, plotHeight*float64(n)/float64(of))
+	}
+	p.Zero = plotHeight - height(down, up+down)
+	for n, i := range imports {
+		left := float64(slot*n) + 1
+		all := bars{Title: fmt.Sprintf("Job %d: %d records", i.ScrapingJobID, i.Records)}
+		draw := func(to *[]bar, kind string, y, height float64) {
+			*to = append(*to, bar{kind, left, y, slot - 2, height})
+		}
+		records := height(i.Records, p.MostRecords)
+		draw(&all.Records, "records", plotHeight-records, records)
+		if i.ComparedImportID.Valid {
+			all.Title += fmt.Sprintf(", %d new, %d gone, %d changed", i.New, i.Gone, i.Changed)
+			added, changed := height(i.New, up+down), height(i.Changed, up+down)
+			draw(&all.Changes, "new", p.Zero-added, added)
+			draw(&all.Changes, "changed", p.Zero-added-changed, changed)
+			draw(&all.Changes, "gone", p.Zero, height(i.Gone, up+down))
+		}
+		p.Bars = append(p.Bars, all)
+	}
+	return p
+}
