@@ -17,17 +17,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// job is one scraping job of the demo, of the sitemap with the same ID.
+// job is one scraping job of the demo.
 type job struct {
-	id      int64
-	sitemap string
-	records int64
+	id, sitemapID int64
+	sitemap       string
+	records       int64
+	age           time.Duration // when the demo begins
 }
 
 var jobs = []job{
-	{1001, "laptops", 20},
-	{1002, "books", 5_000},
-	{1003, "whole-shop", 200_000},
+	{1000, 1001, "laptops", 20, 24 * time.Hour},
+	{1001, 1001, "laptops", 20, 0},
+	{1002, 1002, "books", 5_000, 0},
+	{1003, 1003, "whole-shop", 200_000, 0},
 }
 
 // newCloud returns the fake. Jobs created through its API finish some seconds later.
@@ -54,16 +56,20 @@ func (j job) definition() string {
 		j.sitemap, j.records/20, selectors)
 }
 
-// addJobs adds the demo's sitemaps and their jobs, which are being scraped and finish a
-// few seconds after now.
+// addJobs adds the demo's sitemaps and their jobs: those of today are being scraped and
+// finish a few seconds after now.
 func addJobs(cloud *webscrapertest.Cloud) {
 	for i, j := range jobs {
-		cloud.AddSitemap(webscrapertest.Sitemap{ID: j.id, JSON: j.definition()})
+		if i == 0 || jobs[i-1].sitemapID != j.sitemapID {
+			cloud.AddSitemap(webscrapertest.Sitemap{ID: j.sitemapID, JSON: j.definition()})
+		}
 		cloud.AddJob(webscrapertest.Job{
-			ID:       j.id,
-			CustomID: fmt.Sprintf("demo-%d", i+1),
-			Records:  webscrapertest.Products(int(j.records), j.id),
-			Timeline: webscrapertest.Timeline{Scheduling: time.Second, Started: time.Duration(i+1) * time.Second},
+			ID:          j.id,
+			SitemapID:   j.sitemapID,
+			CustomID:    fmt.Sprintf("demo-%d", i),
+			Records:     cloud.NextProducts(j.sitemapID, int(j.records)),
+			TimeCreated: time.Now().Add(-j.age),
+			Timeline:    webscrapertest.Timeline{Scheduling: time.Second, Started: time.Duration(i+1) * time.Second},
 		})
 	}
 }
@@ -79,8 +85,8 @@ var faults = map[string]webscrapertest.Fault{
 }
 
 // cloudHandler serves the API; the dashboard's Continue button as
-// POST /jobs/{id}/continue: the job runs again and ends with a tenth more
-// records and a fresh notification; and what can go wrong as
+// POST /jobs/{id}/continue: the job runs again and ends with what the shop has
+// by then, a tenth more records, and a fresh notification; and what can go wrong as
 // POST /faults/{name}.
 func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 	mux := http.NewServeMux()
@@ -94,7 +100,7 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 		}
 		count := before.Records.Count()
 		count += max(1, count/10)
-		if err := cloud.Continue(id, webscrapertest.Products(int(count), time.Now().UnixNano())); err != nil {
+		if err := cloud.Continue(id, cloud.NextProducts(before.SitemapID, int(count))); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}

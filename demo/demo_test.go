@@ -25,6 +25,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
+	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
@@ -35,6 +36,7 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	code, out, problems := programtest.Run("demo", new(commands), "--once")
 	require.Equal(t, program.ExitOK, code, "%s\n%s", out, problems)
 	for _, want := range []string{
+		`(?m)^ +1000 +laptops +20 +20 +0 `,
 		`(?m)^ +1001 +laptops +20 +20 +0 `,
 		`(?m)^ +1002 +books +5000 +5000 +0 `,
 		`(?m)^ +1003 +whole-shop +200000 +200000 +0 `,
@@ -47,11 +49,13 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 }
 
 // What the demo says can be pasted, and opened, as it is.
-func TestTheHintsToScrapeASitemapDo(t *testing.T) {
+func TestTheHintsDo(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	t.Setenv("TMPDIR", t.TempDir())
 	demo := programtest.Start(t, "demo", new(commands))
 	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "Ctrl-C stops everything") }, 5*time.Minute, 100*time.Millisecond)
+	seeWhatContinueChanges(t, demo.Out.String())
+
 	hint := regexp.MustCompile(`TEMPORAL_ADDRESS=(\S+) go run \./starter run .*`).FindStringSubmatch(demo.Out.String())
 	require.NotEmpty(t, hint, demo.Out)
 	bash := exec.CommandContext(t.Context(), "bash", "-c", hint[0])
@@ -80,12 +84,61 @@ func TestTheHintsToScrapeASitemapDo(t *testing.T) {
 		}
 		return of
 	}
-	require.Eventually(t, func() bool { return len(followUps()) >= 5 }, time.Minute, 10*time.Millisecond, demo.Out)
+	require.Eventually(t, func() bool { return len(followUps()) >= 7 }, time.Minute, 10*time.Millisecond, demo.Out)
 	require.Equal(t, program.ExitOK, demo.Stop())
 	require.ElementsMatch(t, []string{
-		"20 records of laptops, job 1001", "5000 records of books, job 1002", "200000 records of whole-shop, job 1003",
+		"20 records of laptops, job 1000", "20 records of laptops, job 1001", "22 records of laptops, job 1001", "5000 records of books, job 1002", "200000 records of whole-shop, job 1003",
 		"5000 records of books, job 1004", "5000 records of books, job 1005",
 	}, followUps(), "once each")
+}
+
+// seeWhatContinueChanges does what the hints about Continue say, and looks at the mapped
+// table and the latest job before that and after.
+func seeWhatContinueChanges(t *testing.T, hints string) {
+	t.Helper()
+	found := func(pattern string) []string {
+		match := regexp.MustCompile(pattern).FindStringSubmatch(hints)
+		require.NotEmpty(t, match, hints)
+		return match[1:]
+	}
+	db, err := postgres.Open(found(`psql '(\S+)' -c`)[0])
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	page, sitemap := found(`The status page: +(\S+) \(user (\S+), password (\S+)\)`), found(`(http://\S+/sitemap\?sitemap=laptops)`)[0]
+	mapped, changes := found(`-c '(SELECT \* FROM laptops)'`)[0], found(`-c "(SELECT .* FROM scrapehaul.changes\('laptops'\))"`)[0]
+	var now struct{ Rows, On, Latest, Job, Added, Gone, Changed int }
+	see := func(rows, onSale, added, gone, changed int) bool {
+		require.NoError(t, db.Get(&now, `
+			WITH mapped AS (`+mapped+`), changes AS (`+changes+`)
+			SELECT (SELECT count(*) FROM mapped) AS rows, (SELECT count(*) FROM mapped WHERE on_site AND price > 0) AS on,
+			       (SELECT count(*) FROM sitemaps_latest.laptops) AS latest, (SELECT min(scrapingjob_id) FROM sitemaps_latest.laptops) AS job,
+			       (SELECT count(*) FROM changes WHERE change = 'new') AS added, (SELECT count(*) FROM changes WHERE change = 'gone') AS gone,
+			       (SELECT count(*) FROM changes WHERE change = 'changed' AND old <> new) AS changed`))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, sitemap, nil)
+		require.NoError(t, err)
+		request.SetBasicAuth(page[1], page[2])
+		answer, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		told := fmt.Sprintf("Job 1001: %d records, %d new, %d gone, %d changed", onSale, added, gone, changed)
+		return now.Rows == rows && now.On == onSale && now.Latest == onSale && now.Job == 1001 &&
+			now.Added == added && now.Gone == gone && now.Changed == changed && strings.Contains(string(body), told)
+	}
+	require.Eventually(t, func() bool { return see(21, 20, 1, 1, 2) }, time.Minute, 100*time.Millisecond, &now)
+	answer, err := http.Post(found(`curl -X POST (\S+/continue)`)[0], "", nil) //nolint:noctx // the demo ends with the test
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Eventually(t, func() bool { return see(24, 22, 4, 2, 4) }, time.Minute, 100*time.Millisecond, &now)
+
+	diff := exec.CommandContext(t.Context(), "bash", "-c", found(`(DATABASE_URL=\S+ go run \./starter diff laptops)`)[0])
+	diff.Dir = ".."
+	told, err := diff.CombinedOutput()
+	require.NoError(t, err, "%s", told)
+	for kind, times := range map[string]int{"new": 4, "gone": 2, "changed": 4} {
+		require.Len(t, regexp.MustCompile(`(?m)^`+kind+`\b`).FindAllString(string(told), -1), times, "%s", told)
+	}
 }
 
 func TestCloudAloneServesAnyClient(t *testing.T) {
@@ -128,10 +181,10 @@ func TestSitemapsScrapeWhatTheirJobsHave(t *testing.T) {
 		require.NoError(t, json.NewDecoder(records.Open()).Decode(&record))
 		return slices.Sorted(maps.Keys(record))
 	}
-	for i, j := range jobs {
+	for i, j := range jobs[1:] {
 		answer := httptest.NewRecorder()
 		cloud.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/api/v1/scraping-job?api_token=any-secret",
-			strings.NewReader(fmt.Sprintf(`{"sitemap_id":%d,"driver":"fast","page_load_delay":2000,"request_interval":2000}`, j.id))))
+			strings.NewReader(fmt.Sprintf(`{"sitemap_id":%d,"driver":"fast","page_load_delay":2000,"request_interval":2000}`, j.sitemapID))))
 		require.Equal(t, http.StatusOK, answer.Code, answer.Body)
 		first, _ := cloud.Job(j.id)
 		again, found := cloud.Job(jobs[len(jobs)-1].id + int64(i) + 1)

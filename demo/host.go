@@ -21,7 +21,7 @@ const hostQueue = "prices"
 // pipeline is a workflow of theirs with a scrape as one of its steps.
 func pipeline(ctx workflow.Context) (string, error) {
 	scraping := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue})
-	scraped, err := workflows.RunSitemap(scraping, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: jobs[1].id}})
+	scraped, err := workflows.RunSitemap(scraping, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: jobs[2].sitemapID}})
 	return fmt.Sprintf("job %d of %s is %s, with %d records", scraped.ScrapingJobID, scraped.SitemapName, scraped.Outcome, scraped.Records), err
 }
 

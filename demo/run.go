@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,7 +16,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
 )
 
-const apiToken = "demo-api-token"
+const (
+	apiToken     = "demo-api-token"
+	pageUser     = "demo"
+	pagePassword = "demo-password"
+)
+
+//go:embed mappings.yaml
+var mappings []byte
 
 type runCommand struct {
 	Once bool          `help:"End as soon as all jobs are imported and checked; exit status 0 if they are as expected."`
@@ -60,10 +69,17 @@ func (d *demo) start(ctx context.Context, hold time.Duration) error {
 	if err != nil {
 		return err
 	}
+	mappingsFile := filepath.Join(d.servers.Dir, "mappings.yaml")
+	if err := os.WriteFile(mappingsFile, mappings, 0o600); err != nil {
+		return err
+	}
 	cloud := newCloud(apiToken, slog.New(slog.NewJSONHandler(d.servers.Log, nil)))
 	d.System, err = d.servers.System(ctx, localservers.SystemOptions{
 		Programs: programs, Database: "scrapehaul_demo", UI: true, Cloud: cloud, Handler: cloudHandler(cloud), APIToken: apiToken,
-		Settings: map[string]string{"HOLD_BEFORE_DELETE": hold.String(), "ON_PUBLISHED": "FollowUp@" + hostQueue},
+		Settings: map[string]string{
+			"HOLD_BEFORE_DELETE": hold.String(), "ON_PUBLISHED": "FollowUp@" + hostQueue, "MAPPINGS": mappingsFile,
+			"STATUS_PAGE_USER": pageUser, "STATUS_PAGE_PASSWORD": pagePassword,
+		},
 	})
 	if err != nil {
 		return err

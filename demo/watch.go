@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/workflows"
+	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
 // giveUpAfter bounds the wait for the imports; they take some 15 seconds.
@@ -91,7 +92,7 @@ func progressLine(states map[int64]importState) string {
 		case begun:
 			what = fmt.Sprintf("%d%%", 100*state.Records/j.records)
 		}
-		parts = append(parts, j.sitemap+" "+what)
+		parts = append(parts, fmt.Sprintf("%s %d %s", j.sitemap, j.id, what))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -125,31 +126,43 @@ func (d *demo) check(ctx context.Context) error {
 	return errors.Join(append(wrong, table.Flush())...)
 }
 
-// explain shows what there is to see and what to try.
-func (d *demo) explain() {
-	id := workflows.WorkflowID(jobs[1].id)
-	d.say(`
-Watch the imports:     %s/namespaces/%s/workflows
-Read the records:      psql '%s' -c 'SELECT * FROM sitemaps."%s" LIMIT 5'
+// hints are what there is to see and what to try.
+const hints = `
+Watch the imports:     $ui/workflows
+The status page:       $page (user $user, password $password)
+Read the records:      psql '$database' -c 'SELECT * FROM sitemaps_latest."books" LIMIT 5'
+With typed columns:    psql '$database' -c 'SELECT * FROM laptops'
 
 Try next:
-- Import a job again by hand: in the web interface open workflow %s, press "More Actions",
+- Press Continue in the cloud: job 1001 of laptops runs again, grows, and replaces its records at once:
+    curl -X POST $cloud/jobs/1001/continue
+  What is new, gone and changed since job 1000, before that and after:
+    psql '$database' -c "SELECT change, key ->> 'product-href' AS url, old ->> 'price' AS old, new ->> 'price' AS new FROM scrapehaul.changes('laptops')"
+    DATABASE_URL='$database' go run ./starter diff laptops
+    $page/sitemap?sitemap=laptops
+- Import a job again by hand: in the web interface open workflow 1002, press "More Actions",
   "Send a Signal", and send reimport. Or:
-    TEMPORAL_ADDRESS=%s go run ./starter reimport %s
+    TEMPORAL_ADDRESS=$temporal go run ./starter reimport 1002
 - Scrape a sitemap and wait for its records:
-    TEMPORAL_ADDRESS=%s go run ./starter run %s --wait
+    TEMPORAL_ADDRESS=$temporal go run ./starter run 1002 --wait
 - The same as a step of a host's workflow: open this and press "Start Workflow"; tab Relationships shows what it starts:
-    %s/namespaces/%s/workflows/start-workflow?workflowId=pipeline&workflowType=Pipeline&taskQueue=%s
+    $ui/workflows/start-workflow?workflowId=pipeline&workflowType=Pipeline&taskQueue=$queue
   What follows from a publish is a workflow of the host's too: a line here tells that it has run.
-- Press Continue in the cloud: the job runs again, grows, and replaces its records at once:
-    curl -X POST %s/jobs/%s/continue
 - Let the cloud fail, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
-  empty need your attention (the workflow's details in the web interface say which signals continue):
-    curl -X POST %s/faults/401
+  empty need your attention (the status page has buttons for the answers):
+    curl -X POST $cloud/faults/401
 - Send a notification twice, as the cloud may: nothing happens, the content is the same:
-    curl -d 'scrapingjob_id=%s&status=finished&sitemap_id=%s&sitemap_name=%s' '%s'
+    curl -d 'scrapingjob_id=1002&status=finished&sitemap_id=1002&sitemap_name=books' '$webhook'
 
-Ctrl-C stops everything and leaves nothing behind. Until then the logs are in %s.`,
-		d.Temporal.UIAddress, d.Temporal.Namespace, d.Env.DatabaseURL, jobs[1].sitemap,
-		id, d.Temporal.HostPort, id, d.Temporal.HostPort, id, d.Temporal.UIAddress, d.Temporal.Namespace, hostQueue, d.CloudURL, id, d.CloudURL, id, id, jobs[1].sitemap, d.WebhookURL, d.servers.LogPath)
+Ctrl-C stops everything and leaves nothing behind. Until then the logs are in $logs.`
+
+func (d *demo) explain() {
+	address, _, _ := strings.Cut(d.WebhookURL, webhook.Path)
+	d.say("%s", os.Expand(hints, func(name string) string {
+		return map[string]string{
+			"ui": d.Temporal.UIAddress + "/namespaces/" + d.Temporal.Namespace, "temporal": d.Temporal.HostPort, "queue": hostQueue,
+			"page": address + "/imports", "user": pageUser, "password": pagePassword, "webhook": d.WebhookURL,
+			"database": d.Env.DatabaseURL, "cloud": d.CloudURL, "logs": d.servers.LogPath,
+		}[name]
+	}))
 }

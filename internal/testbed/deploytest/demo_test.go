@@ -75,7 +75,7 @@ func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 		Sitemap string `db:"sitemap_name"`
 		Records int64  `db:"count"`
 	}
-	want := []row{{1001, "laptops", 20}, {1002, "books", 5_000}, {1003, "whole-shop", 200_000}, {1004, "laptops", 20}}
+	want := []row{{1000, "laptops", 20}, {1001, "laptops", 20}, {1002, "books", 5_000}, {1003, "whole-shop", 200_000}, {1004, "laptops", 20}}
 	var have []row
 	c.waitFor("the records", func() bool {
 		have = nil
