@@ -26,8 +26,8 @@ func Products(n int, seed int64) Records {
 }
 
 // NextProducts is n records of [Products] as the sitemap's next scrape would find them: each
-// scrape that the sitemap has had, a continued one again, has changed a price in 8, and put
-// another product in the place of one in 20.
+// scrape that the sitemap has had, a continued one again, has changed one price in ten, and put
+// another product in the place of one in twenty.
 func (c *Cloud) NextProducts(sitemapID int64, n int) Records {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,5 +107,46 @@ func BenchmarkProducts(b *testing.B) {
 		if _, err := reader.Read(buf); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What changes from one scrape of a shop to the next is a little, and the rest stays byte for
+// byte but for its web-scraper-order.
+func TestNextScrapeFindsTheShopALittleChanged(t *testing.T) {
+	cloud := webscrapertest.New(webscrapertest.Options{})
+	cloud.AddSitemap(webscrapertest.Sitemap{ID: 7})
+	scrape := func() map[string]map[string]string {
+		records := cloud.NextProducts(7, 1000)
+		found, orders := map[string]map[string]string{}, map[string]bool{}
+		for decoder := json.NewDecoder(records.Open()); decoder.More(); {
+			var record map[string]string
+			require.NoError(t, decoder.Decode(&record))
+			orders[record["web-scraper-order"]] = true
+			delete(record, "web-scraper-order")
+			found[record["product-href"]] = record
+		}
+		require.Len(t, found, 1000)
+		require.Len(t, orders, 1000)
+		return found
+	}
+	first := scrape()
+	require.Equal(t, first, scrape(), "nobody has scraped it yet")
+	id := cloud.AddJob(webscrapertest.Job{SitemapID: 7, Records: cloud.NextProducts(7, 1000)})
+	second := scrape()
+	require.NoError(t, cloud.Continue(id, cloud.NextProducts(7, 1000)))
+	for _, later := range []map[string]map[string]string{second, scrape()} {
+		same, dearer := 0, 0
+		for url, record := range later {
+			switch before, known := first[url]; {
+			case known && maps.Equal(before, record):
+				same++
+			case known:
+				dearer++
+				before["price"] = record["price"]
+				require.Equal(t, before, record)
+			}
+		}
+		require.Equal(t, []int{850, 100}, []int{same, dearer})
+		first = later
 	}
 }
