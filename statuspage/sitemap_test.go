@@ -49,6 +49,7 @@ func TestSitemapsPageShowsWhatItsJobsHaveChanged(t *testing.T) {
 		}
 		return []int{100 + 37*(n*n%11), 80 + 29*(n*n%13), 600 + 71*(n*n%17), n % 9 / 8 * 3}
 	})
+	s.DB.MustExec(`UPDATE scrapehaul.imports SET state = 'removed', removed_at = '2026-11-30' WHERE scrapingjob_id BETWEEN 9000 AND 9037`)
 	s.addJobs("acme", "laptops", 9100, 1, func(int) []int { return nil })
 	s.addJobs("default", "unkeyed", 9200, 3, func(int) []int { return nil })
 
@@ -56,7 +57,7 @@ func TestSitemapsPageShowsWhatItsJobsHaveChanged(t *testing.T) {
 	text := s.goTo(tab, sitemapPath("laptops"))
 	for _, part := range []string{
 		"The last 30 finished jobs", "records, at most 23,000", "at most 2,169",
-		"9039", "9010", "starter diff laptops", "SELECT * FROM scrapehaul.changes('laptops');",
+		"9039", "9010", "records removed on 2026-11-30", "starter diff laptops", "SELECT * FROM scrapehaul.changes('laptops');",
 	} {
 		require.Contains(t, text, part)
 	}
