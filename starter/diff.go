@@ -25,17 +25,26 @@ type diffCommand struct {
 	Key     []string `placeholder:"COLUMN,…" help:"The scraped columns that together tell one record of a job from another. Default: the key in the file of mappings."`
 	Older   int64    `placeholder:"ID" help:"The job to compare with. Default: the finished, published one before."`
 	Newer   int64    `placeholder:"ID" help:"The job that is compared. Default: the last finished, published one."`
-	Limit   int      `default:"200" placeholder:"N" help:"Print the first N; 0 for all. Default: ${default}."`
+	Limit   *int     `placeholder:"N" help:"Print the first N; 0 for all. Default: 200 in a table, all as JSON or CSV."`
 	JSON    bool     `name:"json" xor:"format" help:"Print an object a line for each change."`
 	CSV     bool     `name:"csv" xor:"format" help:"Print CSV, a row for each column of a change."`
 }
+
+// tableLimit is how many changes a table has.
+const tableLimit = 200
 
 // Run prints what has changed, as it comes.
 func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
-	if c.Limit < 0 {
-		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
+	limit := tableLimit
+	switch {
+	case c.Limit != nil:
+		if limit = *c.Limit; limit < 0 {
+			s.Problem("--limit is %d: want 0 for all, or how many", limit)
+		}
+	case c.JSON, c.CSV:
+		limit = 0
 	}
 	if checkAccount(&s, c.Account); s.Err() != nil {
 		return s.Err()
@@ -55,7 +64,7 @@ func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	all, counts := 0, map[string]int{}
 	err = store.Changes(ctx, query, func(change postgres.RecordChange) error {
 		counts[change.Change]++
-		if all++; c.Limit > 0 && all > c.Limit {
+		if all++; limit > 0 && all > limit {
 			return nil // only counted
 		}
 		return out.print(change)
@@ -65,8 +74,8 @@ func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	}
 	fmt.Fprintf(streams.Err, "%d new, %d gone, %d changed; %d keys of several records, or incomplete, are not compared\n",
 		counts["new"], counts["gone"], counts["changed"], counts["duplicate"])
-	if c.Limit > 0 && all > c.Limit {
-		fmt.Fprintf(streams.Err, "%d more than these: starter diff --limit 0\n", all-c.Limit)
+	if limit > 0 && all > limit {
+		fmt.Fprintf(streams.Err, "%d more than these: starter diff --limit 0\n", all-limit)
 	}
 	return nil
 }
@@ -105,7 +114,9 @@ func (c *diffCommand) changesTo(out io.Writer) changesPrinter {
 		}
 		for _, row := range rows {
 			for i := range row {
-				row[i] = shortened(plain(row[i]))
+				if row[i] = plain(row[i]); i != keyCell { // the end of a URL tells it from others
+					row[i] = shortened(row[i])
+				}
 			}
 			fmt.Fprintln(table, strings.Join(row, "\t"))
 		}
@@ -115,6 +126,8 @@ func (c *diffCommand) changesTo(out io.Writer) changesPrinter {
 		return err
 	}, table.Flush}
 }
+
+const keyCell = 1
 
 // rowsOf are a change's kind, its key, and a column with its old and its new value, for each
 // column that it has; at least one.

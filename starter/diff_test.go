@@ -135,5 +135,10 @@ func TestDiffOfManyChangesIsWhole(t *testing.T) {
 	require.Equal(t, program.ExitOK, code)
 	require.Contains(t, notes, "2500 new")
 	require.Equal(t, 1+2500, strings.Count(out, "\n"))
-	require.Equal(t, 2500, strings.Count(out, "000…"))
+	require.Contains(t, out, fmt.Sprintf("/2499, %080d ", 2499), "a key is told whole")
+	_, out, notes = runStarter("diff", "books", "--key", "link,text")
+	require.Equal(t, 1+200, strings.Count(out, "\n"))
+	require.Contains(t, notes, "2300 more than these: starter diff --limit 0\n")
+	_, out, _ = runStarter("diff", "books", "--key", "link,text", "--json")
+	require.Equal(t, 2500, strings.Count(out, "\n"), "what programs read is whole")
 }
