@@ -100,6 +100,10 @@ const (
 	lockPublished = `
 SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 AND published_import_id = $2 FOR UPDATE SKIP LOCKED`
 
+	// Whoever publishes a job of the sitemap has it locked, too, and may make another one
+	// the latest.
+	lockSitemap = `SELECT FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2 FOR UPDATE`
+
 	setImportRemoved = `
 UPDATE scrapehaul.imports SET state = 'removed', removed_at = now()
 WHERE import_id = $6 AND import_id IN (SELECT import_id FROM (` + selectOld + `) AS old)`
@@ -119,6 +123,9 @@ func (s *Store) RemoveImport(ctx context.Context, old OldImport, progress func()
 		var job int64
 		err := tx.GetContext(ctx, &job, lockPublished, old.ScrapingJobID, old.ImportID)
 		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, lockSitemap, old.Account, old.SitemapName); err != nil {
 			return err
 		}
 		r := old.retention

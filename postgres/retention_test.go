@@ -412,3 +412,31 @@ func importAtRandom(t *testing.T, store *postgres.Store, random *rand.Rand, id i
 		assert.NoError(t, store.SetAnnounced(ctx, attempt.ID(), ""))
 	}
 }
+
+// The last finished job is imported again as a stopped one: the one before is the latest from
+// then on, and stays.
+func TestAnImportThatBecomesTheLatestMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	publishedAgo(t, store, db, 1, "shop", 20)
+	publishedAgo(t, store, db, 2, "shop", 10)
+	old := oldImports(t, store, postgres.Retention{Records: day, NeverDeleted: true})
+	require.Len(t, old, 1)
+	publishing, err := db.Beginx()
+	require.NoError(t, err)
+	defer func() { _ = publishing.Rollback() }()
+	publishing.MustExec(`UPDATE scrapehaul.scraping_jobs SET status = 'stopped' WHERE scrapingjob_id = 2`)
+	publishing.MustExec(`SELECT FROM scrapehaul.sitemap_views WHERE sitemap_name = 'shop' FOR UPDATE`)
+	removed := make(chan bool, 1)
+	go func() {
+		gone, err := store.RemoveImport(context.Background(), old[0], func() {})
+		assert.NoError(t, err)
+		removed <- gone
+	}()
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	}, time.Minute, 10*time.Millisecond)
+	require.NoError(t, publishing.Commit())
+	require.False(t, <-removed)
+	require.Equal(t, []string{"1"}, rows(t, db, `SELECT DISTINCT scrapingjob_id FROM sitemaps_latest.shop`))
+}
