@@ -37,6 +37,7 @@ func TestConnectionsGoSilent(t *testing.T) {
 	took := time.Since(begun)
 	require.Less(t, took, 24*time.Second, "twice HEARTBEAT_TIMEOUT")
 	c.observe("silent after %s records; it goes on after %.0f s (HEARTBEAT_TIMEOUT: 12 s)", grouped(before), took.Seconds())
+	c.Result(other) // its file is gone, too
 	c.requireImported(id, many)
 	c.requireImported(other, 100)
 	require.Equal(t, 1, c.Downloads(id))

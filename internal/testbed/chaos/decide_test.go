@@ -36,7 +36,7 @@ mappings:
 `), 0o600))
 	}
 	mapPrice("type: numeric, clean: [money]")
-	c := begin(t, "a published job is imported again with a mapping that has a wrong type",
+	c := begin(t, "a published job is imported again with a mapping that lacks a cleaner",
 		"readers keep what they have until a person accepts; that publishes, and deletes nothing", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
 	worker := c.worker(c.Spool)
 	restart := func() {
@@ -49,7 +49,7 @@ mappings:
 	c.untilHold(id)
 	require.Equal(t, int64(n), rows())
 
-	mapPrice("type: integer")
+	mapPrice("type: numeric")
 	restart()
 	c.Signal(id, workflows.ReimportSignal)
 	c.untilAsked(id, `the 5000 published before stay (record 1: column "price": `)
