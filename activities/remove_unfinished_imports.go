@@ -54,7 +54,7 @@ func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int
 	}
 	problems, err := a.Store.RefreshSitemapViews(ctx, func() { activity.RecordHeartbeat(ctx) })
 	for _, problem := range problems {
-		activity.GetLogger(ctx).Warn("The view of a sitemap was not refreshed", "problem", problem)
+		activity.GetLogger(ctx).Warn("A sitemap's views, or the counts of what its imports have changed, are not up to date", "problem", problem)
 	}
 	return abandoned, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -150,9 +151,10 @@ func (s *Store) compareImports(ctx context.Context, scrapingJobID int64, within 
 	if err := s.db.SelectContext(ctx, &uncompared, selectUncompared, scrapingJobID, comparedImports); err != nil {
 		return doing(err, "looking for imports that were not compared with those before")
 	}
+	var failed []error
 	for _, each := range uncompared {
-		if time.Since(begun) > within {
-			return nil
+		if time.Since(begun) > within || ctx.Err() != nil {
+			break
 		}
 		err := s.inTx(ctx, func(tx transaction) error {
 			tx.progress = progress
@@ -167,10 +169,10 @@ func (s *Store) compareImports(ctx context.Context, scrapingJobID int64, within 
 			_, err := tx.ExecContext(ctx, noteChanges, each.ImportID, each.OlderImportID, counts.New, counts.Gone, counts.Changed, counts.DuplicateKeys)
 			return err
 		})
-		if err != nil {
-			return doing(err, "comparing import %d with import %d", each.ImportID, each.OlderImportID)
+		if err != nil { // such as by temp_file_limit: it keeps no other from being compared
+			failed = append(failed, doing(err, "comparing import %d with import %d", each.ImportID, each.OlderImportID))
 		}
 		progress()
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -276,5 +276,10 @@ func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (probl
 			problems = append(problems, problem)
 		}
 	}
-	return problems, s.compareImports(ctx, 0, compareWithin, progress)
+	if err := s.compareImports(ctx, 0, compareWithin, progress); ctx.Err() == nil && pq.As(err) != nil {
+		problems = append(problems, err.Error())
+	} else if err != nil {
+		return problems, err
+	}
+	return problems, nil
 }

@@ -57,12 +57,20 @@ func (p sitemapPage) Command() string {
 	}) {
 		name = quoted(name, `'\''`)
 	}
-	return "starter diff " + name
+	return "starter diff " + name + p.ifUnkeyed(" --key product-link-href")
+}
+
+// ifUnkeyed is what names a key, if none is known.
+func (p sitemapPage) ifUnkeyed(key string) string {
+	if p.Compared() {
+		return ""
+	}
+	return key
 }
 
 // Query does it in SQL.
 func (p sitemapPage) Query() string {
-	return "SELECT * FROM scrapehaul.changes(" + quoted(p.Sitemap.Qualified(), "''") + ");"
+	return "SELECT * FROM scrapehaul.changes(" + quoted(p.Sitemap.Qualified(), "''") + p.ifUnkeyed(", '{product-link-href}'") + ");"
 }
 
 func quoted(text, quote string) string { return "'" + strings.ReplaceAll(text, "'", quote) + "'" }
