@@ -37,7 +37,11 @@ const otherProgram = "other-program"
 // window, with a worker.
 func beginWithWindow(t *testing.T, calls int, length time.Duration, happens, holds string) *chaos {
 	t.Helper()
-	e := register(t, happens, holds)
+	return register(t, happens, holds).withWindow(t, calls, length)
+}
+
+func (e *entry) withWindow(t *testing.T, calls int, length time.Duration) *chaos {
+	t.Helper()
 	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
 		o.NoRateLimit, o.RateLimitCalls, o.RateLimitWindow = false, calls, length
 	})
@@ -115,8 +119,8 @@ func (c *chaos) untilAnImportWaits(ids []int64) {
 
 func TestBudgetSpent(t *testing.T) {
 	const jobs, window = 300, 5 * time.Second // for the API's 15 minutes
-	c := beginWithWindow(t, 200, window, "300 jobs finish at once, which takes some 1,000 calls; the API allows 200 in a window",
-		"the calls of a window are made at once, those beyond wait for the next one; no import fails")
+	c := registerAlone(t, "300 jobs finish at once, which takes some 1,000 calls; the API allows 200 in a window",
+		"the calls of a window are made at once, those beyond wait for the next one; no import fails").withWindow(t, 200, window)
 	c.worker(t.TempDir())
 	ids := c.finishTogether(jobs)
 	c.requireAllGone(ids)

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		_ = flag.Set("test.parallel", "8") // a number
+		_ = flag.Set("test.parallel", "6") // a number
 	}
 	code := systemtest.Run(m)
 	if code == 0 {
