@@ -66,6 +66,9 @@ type Mapping struct {
 	Mode Mode
 	// DeactivateMissing is nil for none; it is with Upsert only.
 	DeactivateMissing *DeactivateMissing
+	// RowsOnly is set with keep_records: false: the records become rows, and are kept
+	// nowhere else.
+	RowsOnly bool
 
 	line int // in the file
 }
@@ -174,7 +177,7 @@ const conversion = 2
 
 // Fingerprint returns 16 hexadecimal digits that differ between mappings whose
 // table, columns, conversion of values, key or mode differ. Which sitemaps a
-// mapping is for, and what it deactivates, is not part of them.
+// mapping is for, what it deactivates, and whether records are kept, is not part of them.
 func (m *Mapping) Fingerprint() string {
 	encoded, err := json.Marshal(struct {
 		Conversion int

@@ -150,6 +150,7 @@ func (r *reader) mapping(node *yaml.Node) {
 		field{key: "key", read: func(key *yaml.Node) { r.key(m, key) }},
 		field{"mode", func(mode *yaml.Node) { m.Mode = oneOf(r, mode, "mode", modes) }, "the mapping has no mode: want one of " + joined(modes)},
 		field{key: "deactivate_missing", read: func(deactivate *yaml.Node) { r.deactivateMissing(m, deactivate) }},
+		field{key: "keep_records", read: func(keep *yaml.Node) { m.RowsOnly = !r.boolean(keep, "keep_records") }},
 	)
 	if found == nil {
 		return

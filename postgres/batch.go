@@ -76,9 +76,15 @@ func (b *importBatch) AddChanged(number int64, data, raw []byte) {
 // add takes a record without a look at it.
 func (b *importBatch) add(number int64, data, raw []byte) {
 	row := span{start: len(b.mapped)}
+	if b.of.rowsOnly {
+		b.writer.look(data) // for its columns
+	}
 	if b.of.mapped != nil {
 		var err error
-		if b.mapped, err = b.of.mapped.appendRow(b.mapped, number, data); err != nil {
+		if b.mapped, err = b.of.mapped.appendRow(b.mapped, number, data); err != nil && b.of.rowsOnly {
+			b.Reject(number, raw, b.of.mapped.misfit(err))
+			return
+		} else if err != nil {
 			b.unmapped = append(b.unmapped, reject{number: number, reason: err.Error()})
 		}
 	}

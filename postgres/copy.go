@@ -50,8 +50,10 @@ func (b *importBatch) withRow(records []batchRecord) []batchRecord {
 // copyRecords writes all records with one COPY a table. It refuses none by itself:
 // an error of PostgreSQL sinks the whole batch.
 func copyRecords(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
-	if err := batch.recordTable().write(ctx, tx, batch.records); err != nil || batch.of.mapped == nil {
-		return nil, nil, err
+	if !batch.of.rowsOnly {
+		if err := batch.recordTable().write(ctx, tx, batch.records); err != nil || batch.of.mapped == nil {
+			return nil, nil, err
+		}
 	}
 	return nil, batch.unmapped, batch.rowTable().write(ctx, tx, batch.withRow(batch.records))
 }
@@ -102,9 +104,13 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 }
 
 // copyAccepted writes the records but for those that PostgreSQL refuses. What only the
-// mapping's table refuses is imported without a row there.
+// mapping's table refuses is imported without a row there, or rejected if records are not kept.
 func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
 	passed, refused := batch.check()
+	if batch.of.rowsOnly {
+		_, further, err := batch.rowTable().copyAccepted(ctx, tx, passed)
+		return append(refused, further...), nil, err
+	}
 	accepted, further, err := batch.recordTable().copyAccepted(ctx, tx, passed)
 	refused = append(refused, further...)
 	if err != nil || batch.of.mapped == nil {

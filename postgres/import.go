@@ -30,6 +30,8 @@ type attempt struct {
 	rowPrefix []byte
 	// mapped is nil if the records become rows of no table beside.
 	mapped *mappedRows
+	// rowsOnly is set if they are copied nowhere else.
+	rowsOnly bool
 	// problem is what publishing has not done besides.
 	problem string
 
@@ -90,8 +92,8 @@ const abandonOthers = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE scrapingjob_id = $1 AND state = 'importing'`
 
 const insertImport = `
-INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, mapping, requested_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sha256, mapping, requested_at, rows_only)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING ` + importRow
 
 // selectReasons has the reasons for records that are not where they ought to be.
@@ -159,6 +161,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	}
 	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
 	of := i.store.mappings.For(i.request.Job.Account, i.request.Job.SitemapName)
+	i.rowsOnly = of != nil && of.RowsOnly
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
@@ -167,7 +170,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		Published bool           `db:"published"`
 		Problem   string         `db:"problem"` // of a published import
 	}
-	err := tx.GetContext(ctx, &row, takeOver, append(key, mappedBy(of))...)
+	err := tx.GetContext(ctx, &row, takeOver, append(key, loadedBy(of))...)
 	if err == nil && !row.Published && of != nil {
 		i.mapped = newMappedRows(of, holdingTable(row.ImportID))
 		tx.progress = i.progress // it counts the rows
@@ -178,7 +181,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 			return err
 		}
 		row.Columns = nil
-		err = tx.GetContext(ctx, &row, insertImport, append(key, mappedBy(of), i.request.RequestedAt)...)
+		err = tx.GetContext(ctx, &row, insertImport, append(key, loadedBy(of), i.request.RequestedAt, i.rowsOnly)...)
 		if err == nil && of != nil {
 			i.mapped = newMappedRows(of, holdingTable(row.ImportID))
 			err = i.mapped.create(ctx, tx)
@@ -202,7 +205,7 @@ const replacePublished = `
 UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published'`
 
 const setPublished = `
-UPDATE scrapehaul.imports SET state = 'published', published_at = now(), announce = $3, restored = $4,
+UPDATE scrapehaul.imports SET state = 'published', published_at = now(), announce = $3, restored = $4, mapping = regexp_replace(mapping, '^rows only: ', ''),
     replaced_import_id = (SELECT coalesce(published_import_id, removed_import_id) FROM scrapehaul.scraping_jobs AS job WHERE job.scrapingjob_id = imports.scrapingjob_id)
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = bytes`
 
@@ -291,7 +294,7 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 		}
 	}
 	if i.request.Job.SitemapName != "" {
-		problem, err := i.store.refreshView(ctx, tx, i.request.Job.Account, i.request.Job.SitemapName, i.committedColumns)
+		problem, err := i.store.refreshView(ctx, tx, i.request.Job.Account, i.request.Job.SitemapName, i.committedColumns, i.rowsOnly)
 		if err != nil {
 			return err
 		}

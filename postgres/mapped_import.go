@@ -68,6 +68,15 @@ func mappedBy(of *mapping.Mapping) string {
 	return of.Fingerprint() + " " + of.Table.String()
 }
 
+// loadedBy is what an import notes until it is published. A version that knows nothing of
+// rows without records takes over none that has begun with them.
+func loadedBy(of *mapping.Mapping) string {
+	if of != nil && of.RowsOnly {
+		return "rows only: " + mappedBy(of)
+	}
+	return mappedBy(of)
+}
+
 // failed says of an error that it is the table's; what is withheld is none.
 func (m *mappedRows) failed(err error) error {
 	if _, withheld := errors.AsType[*sink.WithheldError](err); err == nil || withheld {

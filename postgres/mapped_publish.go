@@ -80,7 +80,9 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 		}
 		problem = m.notDeactivated(job, mark)
 	}
-	_, err = tx.ExecContext(ctx, checkDeferred)
+	if _, err = tx.ExecContext(ctx, checkDeferred); err == nil && i.rowsOnly {
+		err = i.noteRows(ctx, tx)
+	}
 	return []string{problem, empty}, err
 }
 

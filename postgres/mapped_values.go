@@ -53,7 +53,7 @@ func (m *mappedRows) countValues() string {
 // values in the sitemap's last import, are published without.
 func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string, err error) {
 	m, job, mark := i.mapped, i.request.Job, i.Mark()
-	if mark.Records == 0 {
+	if mark.Records == 0 && (!i.rowsOnly || len(i.committedColumns) == 0) {
 		return "", nil
 	}
 	now, names := mappedValues{Rows: mark.Good()}, pq.StringArray(m.names())

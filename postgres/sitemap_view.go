@@ -59,20 +59,29 @@ SET columns = coalesce($3::text[], '{}'), column_names = coalesce($4::text[], '{
     key = coalesce($8::text[], '{}'), refreshed_at = CASE WHEN $7 = '' THEN now() ELSE refreshed_at END
 WHERE account = $1 AND sitemap_name = $2`
 
+const setKey = `UPDATE scrapehaul.sitemap_views SET key = coalesce($3::text[], '{}') WHERE account = $1 AND sitemap_name = $2`
+
 // refreshView adds columns to the view of a sitemap, making it if need be. What
 // keeps PostgreSQL from doing so is no reason not to publish: it is noted in
 // scrapehaul.sitemap_views and returned as the problem.
 //
+// Without records there is nothing that a view could show: none is made, and one that is
+// there stays.
+//
 // The transaction has to lock nothing after it: it holds the sitemap's row, for
 // which other imports of the sitemap wait.
-func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string) (problem string, err error) {
+func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string, rowsOnly bool) (problem string, err error) {
 	view, err := findView(ctx, tx, account, sitemapName)
 	if err != nil {
 		return "", err
 	}
+	key := pq.StringArray(s.mappings.Key(account, sitemapName))
+	if rowsOnly {
+		_, err = tx.ExecContext(ctx, setKey, account, sitemapName, key)
+		return "", err
+	}
 	complete := len(view.FactNames) >= len(facts) // a later version has more
 	view.add(columns)
-	key := s.mappings.Key(account, sitemapName)
 	current := complete && view.IsThere && view.InView == len(view.Columns)
 	if current && slices.Equal(view.Key, key) {
 		return "", nil
@@ -85,7 +94,7 @@ func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitema
 	if problem == "" {
 		view.InView = len(view.Columns)
 	}
-	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.FactNames, view.InView, problem, pq.StringArray(key))
+	_, err = tx.ExecContext(ctx, updateView, account, sitemapName, view.Columns, view.ColumnNames, view.FactNames, view.InView, problem, key)
 	return problem, err
 }
 
@@ -248,9 +257,15 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "")
 }
 
+// Those without any columns are not made yet.
 const selectViewsToRefresh = `
-SELECT account, sitemap_name FROM scrapehaul.sitemap_views
-WHERE problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_names) < $1 ORDER BY account, sitemap_name`
+SELECT account, sitemap_name FROM scrapehaul.sitemap_views AS view
+WHERE (problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_names) < $1)
+  AND (fact_names <> '{}' OR columns <> '{}' OR EXISTS (
+      SELECT FROM scrapehaul.scraping_jobs AS job
+      JOIN scrapehaul.imports AS import ON import.import_id = coalesce(job.published_import_id, job.removed_import_id)
+      WHERE job.account = view.account AND job.sitemap_name = view.sitemap_name AND NOT import.rows_only))
+ORDER BY account, sitemap_name`
 
 // RefreshSitemapViews tries again to make the views that could not be made or
 // refreshed when an import was published, replaces those that an earlier version has
@@ -266,7 +281,7 @@ func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (probl
 		var problem string
 		err := s.inTx(ctx, func(tx transaction) (err error) {
 			tx.progress = progress
-			problem, err = s.refreshView(ctx, tx, sitemap.Account, sitemap.SitemapName, nil)
+			problem, err = s.refreshView(ctx, tx, sitemap.Account, sitemap.SitemapName, nil, false)
 			return err
 		})
 		if err != nil {

@@ -93,19 +93,26 @@ SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean 
        (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id) AS rejected,
        (SELECT count(*) FROM scrapehaul.skipped_records WHERE import_id = job.published_import_id) AS skipped,
        (SELECT count(*) FROM scrapehaul.unmapped_records WHERE import_id = job.published_import_id) AS unmapped,
-       (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id AND cut) AS cut
+       (SELECT count(*) FROM scrapehaul.rejected_records WHERE import_id = job.published_import_id AND cut) AS cut,
+       coalesce(import.rows_only, false) AS rows_only
 FROM (SELECT) AS always
-LEFT JOIN scrapehaul.scraping_jobs AS job ON job.scrapingjob_id = $1 AND job.published_import_id = $2`
+LEFT JOIN scrapehaul.scraping_jobs AS job ON job.scrapingjob_id = $1 AND job.published_import_id = $2
+LEFT JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
 
 // CountPublished counts the records in the tables themselves, and never on a
-// standby or a read-only server; see [sink.RecordSink].
+// standby or a read-only server; see [sink.RecordSink]. Of an import whose records are not
+// kept it counts the rows in the mapped table.
 func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts sink.Counts, published bool, err error) {
 	var row struct {
 		ReadOnly  bool `db:"read_only"`
 		Published bool
+		RowsOnly  bool `db:"rows_only"`
 		sink.Counts
 	}
 	err = s.db.GetContext(ctx, &row, countPublished, scrapingJobID, importID)
+	if err == nil && row.RowsOnly {
+		row.Records, err = s.countRows(ctx, scrapingJobID, importID)
+	}
 	if err == nil && row.ReadOnly {
 		err = ErrReadOnly
 	}

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
+)
+
+// With keep_records: false, the rows of a mapped table are all that there is of an
+// import's records.
+
+// misfit is why a record is rejected that has no row in the table.
+func (m *mappedRows) misfit(err error) string {
+	return fmt.Sprintf("no row of table %s: %v", m.Table, err)
+}
+
+// owners compares a row's job with one that has the row's key: what a later import makes of
+// the row is its own, or with Append an earlier one's.
+var owners = map[mapping.Mode]string{mapping.ReplaceJob: "=", mapping.Upsert: ">=", mapping.Append: "<="}
+
+const (
+	noteMappedRows = `
+UPDATE scrapehaul.imports SET mapped_rows = (SELECT count(*) FROM %s WHERE scrapingjob_id = $2) WHERE import_id = $1 RETURNING mapped_rows`
+
+	hasTriggers = `
+SELECT EXISTS (
+    SELECT FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_tree(to_regclass($1))))`
+
+	countWithoutRow = `
+SELECT count(*) FROM %s AS held WHERE NOT EXISTS (SELECT FROM %s AS present WHERE present.scrapingjob_id %s $1 AND %s)`
+)
+
+// noteRows notes how many rows the import has, and fails where a trigger or a rule of the
+// table has left out what nothing else has.
+func (i *attempt) noteRows(ctx context.Context, tx transaction) error {
+	m, job := i.mapped, i.request.Job.ScrapingJobID
+	var rows, without int64
+	if err := tx.GetContext(ctx, &rows, fmt.Sprintf(noteMappedRows, m.table()), i.id, job); err != nil {
+		return err
+	}
+	if len(m.Key) == 0 {
+		without = i.Mark().Good() - rows
+	} else {
+		var triggers bool
+		err := tx.GetContext(ctx, &triggers, hasTriggers, m.table())
+		if err == nil && triggers {
+			err = tx.GetContext(ctx, &without, fmt.Sprintf(countWithoutRow, m.holding(), m.table(), owners[m.Mode], m.sameKey("held", "present")), job)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if without > 0 {
+		return fmt.Errorf("%d records have no row in it after they were brought there, and are kept nowhere else (keep_records: false): see which trigger or rule of the table leaves them out, or changes their key", without)
+	}
+	return nil
+}
+
+const (
+	selectRowsOnly = `
+SELECT records, coalesce(mapped_rows, records) AS mapped_rows, coalesce(noted.shape ->> 'mode', '') AS mode,
+       CASE WHEN to_regclass(quoted) IS NOT NULL THEN quoted ELSE '' END AS rows_table
+FROM scrapehaul.imports AS import
+LEFT JOIN scrapehaul.mapped_tables AS noted ON noted.table_name = right(import.mapping, -17)
+CROSS JOIN LATERAL format('%I.%I', split_part(right(import.mapping, -17), '.', 1), split_part(right(import.mapping, -17), '.', 2)) AS quoted
+WHERE import_id = $1`
+
+	countRows = `SELECT count(*) FROM (SELECT FROM %s WHERE scrapingjob_id %s $1 LIMIT $2) AS rows`
+)
+
+// countRows returns how many records of an import that has rows only are there: fewer than
+// were published if the table has fewer rows that can be theirs.
+func (s *Store) countRows(ctx context.Context, job, importID int64) (records int64, err error) {
+	var of struct {
+		Records    int64
+		MappedRows int64 `db:"mapped_rows"`
+		Mode       mapping.Mode
+		RowsTable  string `db:"rows_table"`
+	}
+	var rows int64
+	err = s.db.GetContext(ctx, &of, selectRowsOnly, importID)
+	if owner := owners[of.Mode]; err == nil && owner != "" && of.RowsTable != "" {
+		err = s.db.GetContext(ctx, &rows, fmt.Sprintf(countRows, of.RowsTable, owner), job, of.MappedRows)
+	}
+	return of.Records - (of.MappedRows - rows), err
+}

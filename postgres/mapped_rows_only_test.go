@@ -1,0 +1,193 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/postgres"
+	"github.com/scrapehaul/scrapehaul/sink"
+)
+
+// rowsOnly is a mapping of products with keep_records: false.
+func rowsOnly(file string) string {
+	return strings.TrimRight(file, " \n") + "\n    keep_records: false\n"
+}
+
+const appendMode = products + "key: [url]\n    mode: append\n"
+
+// counted is what is there of a job's published import.
+func counted(t *testing.T, store *postgres.Store, job int64) sink.Counts {
+	t.Helper()
+	all, err := store.PublishedImports(t.Context(), []int64{job})
+	require.NoError(t, err)
+	counts, published, err := store.CountPublished(t.Context(), job, all[job].ImportID)
+	require.NoError(t, err)
+	require.True(t, published)
+	return counts
+}
+
+const keptRecords = `SELECT count(*) FROM scrapehaul.import_records`
+
+func TestRecordsThatAreNotKeptAreRowsOrRejected(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string]string{"replace-job": replaceJob, "upsert": upsert, "append": appendMode} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, db := newStore(t)
+			db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text UNIQUE, price numeric CHECK (price < 100), "in Stock" bigint)`)
+			store := mapped(t, db, rowsOnly(file))
+			attempt := begin(t, store, ofSitemap("shop", request(1, 6)))
+			batch := attempt.NewBatch()
+			batch.Add(1, []byte(product("a", "$1")))
+			batch.Add(2, []byte(product("b", "cheap")))
+			batch.Add(3, []byte(`{"url":"c\u0000"}`))
+			batch.AddChanged(4, []byte(product("d", "100")), []byte("d;100"))
+			batch.Add(5, []byte(`{"url":"e","price":"2","other":[1e200000]}`)) // which jsonb refuses
+			batch.Skip(6, []byte("f"), "sold out")
+			batch.EndsAt(6, 6)
+			require.NoError(t, commitBatch(t.Context(), attempt, batch))
+			require.NoError(t, attempt.Publish(t.Context(), func() {}))
+
+			require.Equal(t, []string{"1234 a 1 7", "1234 e 2"}, rows(t, db, allProducts))
+			require.Zero(t, count(t, db, keptRecords))
+			require.Equal(t, []string{
+				product("b", "cheap") + `|no row of table public.products: column "price": "cheap" is not an amount that the cleaner money knows, such as $1,299.00`,
+				`{"url":"c\u0000"}|\u0000 at byte 10: PostgreSQL's text cannot hold it`,
+				`d;100|PostgreSQL refuses it: new row for relation "products" violates check constraint "products_price_check"`,
+			}, rows(t, db, `SELECT convert_from(raw, 'UTF8'), reason FROM scrapehaul.rejected_records ORDER BY record_number`))
+			want := sink.Counts{Records: 2, Rejected: 3, Skipped: 1}
+			require.Equal(t, want, attempt.Mark().Counts)
+			require.Equal(t, want, counted(t, store, jobID))
+			require.Equal(t, []string{"true|2|{url,price,stock,other}"}, rows(t, db, `SELECT rows_only, mapped_rows, columns FROM scrapehaul.imports`))
+			nothingHeld(t, db)
+		})
+	}
+}
+
+func TestImportOfRowsOnlyResumes(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
+	half := func(of *postgres.Store, price string) sink.Import {
+		attempt := begin(t, of, ofSitemap("shop", request(1, 40)))
+		require.Zero(t, attempt.Mark(), "what others have begun has records, or has not")
+		require.NoError(t, commit(t, attempt, 1, 25, `{"url":"%d","price":"`+price+`"}`))
+		return attempt
+	}
+	half(store, "1")
+	half(keeping, "2")
+	first := half(store, "3")
+	second := begin(t, store, ofSitemap("shop", request(1, 40)))
+	require.Equal(t, int64(25), second.Mark().Records)
+	require.Error(t, commit(t, first, 26, 40, `{"url":"%d","price":"4"}`))
+	require.NoError(t, commit(t, second, 26, 40, `{"url":"%d","price":"5"}`))
+	require.NoError(t, second.Publish(t.Context(), func() {}))
+	require.Equal(t, []string{"3|25", "5|15"}, rows(t, db, `SELECT price, count(*) FROM products GROUP BY price ORDER BY price`))
+	require.Equal(t, sink.Counts{Records: 40}, counted(t, store, jobID))
+	require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
+	require.Zero(t, count(t, db, keptRecords))
+	require.Equal(t, []string{mappedAs(t, upsert)}, rows(t, db, `SELECT mapping FROM scrapehaul.imports WHERE state = 'published'`), "as if it had records")
+}
+
+func mappedAs(t *testing.T, file string) string {
+	of := parsed(t, file).All()[0]
+	return of.Fingerprint() + " " + of.Table.String()
+}
+
+func TestRowsThatAreNotThereAnyMoreAreNotCounted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file    string
+		foreign int64 // a job whose rows are not those of job 5
+	}{
+		"replace-job":            {replaceJob, 7},
+		"replace-job with a key": {products + "key: [url]\n    mode: replace-job\n", 7},
+		"upsert":                 {upsert, 3},
+		"append":                 {appendMode, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, db := newMapped(t, rowsOnly(c.file))
+			published(t, store, 5, "shop", product("a", "1"), product("b", "1"), product("c", "1"))
+			published(t, store, c.foreign, "shop-2", product("x", "1"), product("y", "1"))
+			require.Equal(t, sink.Counts{Records: 3}, counted(t, store, 5))
+			db.MustExec(`DELETE FROM products WHERE url = 'b'`)
+			require.Equal(t, sink.Counts{Records: 2}, counted(t, store, 5))
+			db.MustExec(`ALTER TABLE products RENAME TO goods`)
+			require.Equal(t, sink.Counts{}, counted(t, store, 5))
+		})
+	}
+	for file, later := range map[string]int64{upsert: 7, appendMode: 3} {
+		store, _ := newMapped(t, rowsOnly(file))
+		published(t, store, 5, "shop", product("a", "1"), product("b", "1"), product("a", "2"))
+		published(t, store, later, "shop", product("a", "2"), product("b", "2"))
+		require.Equal(t, sink.Counts{Records: 3}, counted(t, store, 5), "the rows of its keys are another job's")
+	}
+}
+
+// A trigger may leave out rows of records that are kept.
+func TestRowsThatATriggerLeavesOutAreNotPublished(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string]string{"replace-job": replaceJob, "upsert": upsert, "append": appendMode} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, db := newMapped(t, rowsOnly(file))
+			leaveOut(db)
+			published(t, store, 1, "shop", product("a", "1"))
+			_, err := publishRecords(t.Context(), store, 2, "shop", product("b", "1"), product("c", "-1"))
+			require.ErrorContains(t, err, "table public.products: 1 records have no row in it after they were brought there, and are kept nowhere else (keep_records: false): see which trigger")
+			require.Equal(t, []string{"1 a 1 7"}, rows(t, db, allProducts))
+			published(t, mapped(t, db, file), 2, "shop", product("b", "1"), product("c", "-1"))
+		})
+	}
+}
+
+func leaveOut(db *sqlx.DB) {
+	db.MustExec(`CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN NEW.price > 0 THEN NEW END; END';
+		CREATE TRIGGER leave_out BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION leave_out()`)
+}
+
+func TestKeepingOfRecordsIsSwitchedWithoutAMigration(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
+	for n, each := range []struct {
+		store   *postgres.Store
+		records int64
+	}{{keeping, 2}, {store, 0}, {keeping, 2}, {store, 0}} {
+		for job := range int64(2) {
+			published(t, each.store, 1+job, "shop", product("a", "1"), product("b", "1"))
+			require.NoError(t, store.RemoveUnneeded(t.Context(), 1+job, func(int64) {}))
+		}
+		require.Equal(t, 2*each.records, count(t, db, keptRecords), n)
+		require.Equal(t, []string{"2 a 1 7", "2 b 1 7"}, rows(t, db, allProducts))
+		require.Equal(t, sink.Counts{Records: 2}, counted(t, store, 1))
+	}
+}
+
+func TestViewsAreForSitemapsWithRecords(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
+	const views = `SELECT schemaname || '.' || viewname FROM pg_views WHERE schemaname LIKE 'sitemaps%' ORDER BY 1`
+	refresh := func() {
+		problems, err := store.RefreshSitemapViews(t.Context(), func() {})
+		require.NoError(t, err)
+		require.Empty(t, problems)
+	}
+	published(t, store, 1, "shop", product("a", "1"))
+	refresh()
+	require.Empty(t, rows(t, db, views))
+	published(t, keeping, 2, "shop", product("a", "2"))
+	both := []string{"sitemaps.shop", "sitemaps_latest.shop"}
+	require.Equal(t, both, rows(t, db, views))
+	published(t, store, 3, "shop", product("a", "3"), `{"url":"b","new":"c"}`)
+	refresh()
+	require.Equal(t, both, rows(t, db, views))
+	require.Equal(t, []string{"2"}, rows(t, db, `SELECT price FROM sitemaps.shop`))
+	require.Zero(t, count(t, db, `SELECT count(*) FROM sitemaps_latest.shop`), "the latest job has no records")
+	require.Equal(t, []string{"{url,price,stock}"}, rows(t, db, `SELECT columns FROM scrapehaul.sitemap_views`))
+}
