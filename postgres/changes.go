@@ -105,7 +105,7 @@ const comparedImports = 30
 const compareWithin = time.Minute
 
 // selectUncompared has the published imports of finished jobs that were not compared, of one
-// job or of all, those of the last jobs first.
+// job or of all, those of the last jobs first. Without records there is nothing to compare.
 const selectUncompared = `
 SELECT import.import_id, older.published_import_id AS older_import_id, job.key
 FROM (
@@ -115,13 +115,14 @@ FROM (
     JOIN scrapehaul.sitemap_views AS view USING (sitemap_name, account)
     WHERE job.status = 'finished' AND job.published_import_id IS NOT NULL AND view.key <> '{}' AND ($1::bigint = 0 OR job.scrapingjob_id = $1)
 ) AS job
-JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id AND import.compared_import_id IS NULL
+JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id AND import.compared_import_id IS NULL AND NOT import.rows_only
 CROSS JOIN LATERAL (
     SELECT before.published_import_id FROM scrapehaul.scraping_jobs AS before
     WHERE before.sitemap_name = job.sitemap_name AND before.account = job.account AND before.status = 'finished'
       AND before.published_import_id IS NOT NULL AND before.scrapingjob_id < job.scrapingjob_id
     ORDER BY before.scrapingjob_id DESC LIMIT 1
 ) AS older
+JOIN scrapehaul.imports AS earlier ON earlier.import_id = older.published_import_id AND NOT earlier.rows_only
 WHERE job.place <= $2
 ORDER BY job.place, import.import_id DESC`
 

@@ -30,6 +30,7 @@ type PastImport struct {
 	PublishedAt sql.NullTime `db:"published_at"`
 	RemovedAt   sql.NullTime `db:"removed_at"`
 	TimeCreated sql.NullTime `db:"time_created"` // of the job; null if that is not known
+	RowsOnly    bool         `db:"rows_only"`    // its records are kept as rows of the mapped table only
 	ChangeCounts
 	// Problem is what was not done besides publishing the records.
 	Problem string `db:"problem"`
@@ -53,7 +54,7 @@ type HistoryQuery struct {
 const selectPastImports = `
 SELECT import.import_id, import.scrapingjob_id, job.account, job.sitemap_name, import.workflow_run_id, import.state,
        import.fence AS attempts, import.records, import.rejected, import.unmapped, import.bytes, import.started_at, import.published_at, import.removed_at,
-       job.time_created,
+       job.time_created, import.rows_only,
        import.compared_import_id, coalesce(import.new_records, 0) AS new_records, coalesce(import.gone_records, 0) AS gone_records,
        coalesce(import.changed_records, 0) AS changed_records, coalesce(import.duplicate_keys, 0) AS duplicate_keys,
        coalesce(import.problem, '') AS problem

@@ -83,7 +83,7 @@ SELECT ` + importOf + `
 WHERE job.scrapingjob_id <> $1 AND ` + intoTable + `
 ORDER BY job.scrapingjob_id * $2 > $1 * $2, job.scrapingjob_id * $2 DESC`
 
-const importOf = `job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id, import.mapping, import.last_record_number, import.records, import.unmapped
+const importOf = `job.scrapingjob_id, job.account, job.sitemap_id, job.sitemap_name, import.import_id, import.mapping, import.last_record_number, import.records, import.unmapped, import.rows_only
 FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
 
 // otherImport is a published one.
@@ -95,6 +95,7 @@ type otherImport struct {
 	LastRecord int64  `db:"last_record_number"`
 	Records    int64  `db:"records"`
 	Unmapped   int64  `db:"unmapped"`
+	RowsOnly   bool   `db:"rows_only"` // its records cannot be mapped again
 }
 
 func (s *Store) mappingOf(other otherImport) *mapping.Mapping {
@@ -102,7 +103,7 @@ func (s *Store) mappingOf(other otherImport) *mapping.Mapping {
 }
 
 // giveBack makes rows with lost keys those of other published imports, whose records
-// it maps again, and returns the sitemaps of these.
+// it maps again if they are kept, and returns the sitemaps of these.
 func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappingOf func(otherImport) *mapping.Mapping, job, lost int64) (got []sitemap, err error) {
 	var others []otherImport
 	if err := tx.SelectContext(ctx, &others, selectOthers, job, m.direction(), m.Table.String()); err != nil {
@@ -114,11 +115,14 @@ func (m *mappedRows) giveBack(ctx context.Context, tx transaction, mappingOf fun
 		if lost == 0 || err != nil {
 			break
 		}
-		if of == nil || of.Table != m.Table { // the file of mappings has changed
-			continue
-		}
 		var given int64
-		if given, err = m.giveTo(ctx, tx, of, job, other); given > 0 && !slices.Contains(got, other.sitemap) {
+		switch {
+		case other.RowsOnly:
+			given, err = m.passOn(ctx, tx, job, other)
+		case of != nil && of.Table == m.Table: // or the file of mappings has changed
+			given, err = m.giveTo(ctx, tx, of, job, other)
+		}
+		if given > 0 && !slices.Contains(got, other.sitemap) {
 			got = append(got, other.sitemap)
 		}
 		lost -= given

@@ -22,9 +22,13 @@ type Backfill struct {
 	OfRecords int64 `json:"of_records"`
 	// Unmapped counts those of Records that do not fit: they have no row.
 	Unmapped int64 `json:"unmapped,omitempty"`
-	// Incomplete are imports whose records are not all there any more: their rows stay.
-	Incomplete int64 `json:"incomplete,omitempty"`
+	// Incomplete are imports whose records are not all there, or were not kept: their rows
+	// stay. IncompleteJobs are the first of their scraping jobs.
+	Incomplete     int64   `json:"incomplete,omitempty"`
+	IncompleteJobs []int64 `json:"incomplete_jobs,omitempty"`
 }
+
+const mostIncompleteJobs = 20
 
 // In the direction in which each key gets the row of the import that counts at once.
 const selectForTable = `SELECT ` + importOf + ` ORDER BY job.scrapingjob_id * $1 DESC`
@@ -48,6 +52,7 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 	m := &mappedRows{Mapping: of}
 	var sitemaps []sitemap
 	incomplete := map[int64]bool{}
+	var incompleteJobs []int64
 	for at.Table = of.Table.String(); ; {
 		var all []otherImport
 		if err := s.db.SelectContext(ctx, &all, selectForTable, m.direction()); err != nil {
@@ -57,7 +62,7 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 			of := s.mappingOf(i)
 			return of == nil || of.Table != m.Table || incomplete[i.ImportID]
 		})
-		at = Backfill{Table: at.Table, Incomplete: int64(len(incomplete))}
+		at = Backfill{Table: at.Table, Incomplete: int64(len(incomplete)), IncompleteJobs: incompleteJobs}
 		var due []otherImport
 		for _, each := range all {
 			at.OfImports, at.OfRecords = at.OfImports+1, at.OfRecords+each.Records
@@ -78,6 +83,9 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 			switch {
 			case errors.Is(err, errIncomplete):
 				incomplete[each.ImportID] = true
+				if len(incompleteJobs) < mostIncompleteJobs {
+					incompleteJobs = append(incompleteJobs, each.Job)
+				}
 			case err != nil && !errors.Is(err, errReplaced):
 				return at, fmt.Errorf("mapping the records of import %d: %w", each.ImportID, err)
 			}
@@ -109,6 +117,9 @@ SELECT NOT EXISTS (
 // backfillImport maps an import's records without keeping others from the job or the
 // table. The locks come after that, in the order of an import that is published.
 func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill, progress func(Backfill)) error {
+	if i.RowsOnly {
+		return errIncomplete
+	}
 	m := newMappedRows(s.mappingOf(i), holdingTable(i.ImportID)+"_again")
 	now := *at
 	err := s.inTx(ctx, func(tx transaction) error {

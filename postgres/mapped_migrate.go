@@ -76,6 +76,9 @@ func wantedChange(ctx context.Context, tx transaction, m *mapping.Mapping) (chan
 	if err == nil {
 		change.SQL, err = alterations(ctx, tx, m, noted)
 	}
+	if err == nil && len(change.SQL)+len(change.Differences) > 0 {
+		change.SQL, err = addRowsOnly(ctx, tx, m, change.SQL)
+	}
 	return change, err
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
@@ -84,4 +85,34 @@ func (s *Store) countRows(ctx context.Context, job, importID int64) (records int
 		err = s.db.GetContext(ctx, &rows, fmt.Sprintf(countRows, of.RowsTable, owner), job, of.MappedRows)
 	}
 	return of.Records - (of.MappedRows - rows), err
+}
+
+// passOn leaves rows with lost keys as they are, and makes them those of the next job, whose
+// records nobody has any more to see whether it has the keys.
+func (m *mappedRows) passOn(ctx context.Context, tx transaction, job int64, other otherImport) (passed int64, err error) {
+	if direction := int64(m.direction()); other.Job*direction > job*direction {
+		return 0, nil // it would have had the rows before
+	}
+	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s AS present SET scrapingjob_id = $2 FROM %s AS lost WHERE present.scrapingjob_id = $1 AND %s",
+		m.table(), m.lost(), m.sameKey("present", "lost")), job, other.Job)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const selectRowsOnlyJobs = `SELECT job.scrapingjob_id FROM scrapehaul.scraping_jobs AS job
+JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
+WHERE import.rows_only AND right(import.mapping, -17) = $1 ORDER BY job.scrapingjob_id DESC`
+
+// addRowsOnly adds to the statements for a table which jobs' rows are not filled again.
+func addRowsOnly(ctx context.Context, tx transaction, m *mapping.Mapping, statements []string) ([]string, error) {
+	var jobs []int64
+	err := tx.SelectContext(ctx, &jobs, selectRowsOnlyJobs, m.Table.String())
+	if len(jobs) == 0 {
+		return statements, err
+	}
+	first := fmt.Sprint(jobs[:min(len(jobs), mostIncompleteJobs)])
+	return append(statements, fmt.Sprintf("-- of %d jobs no records are kept (keep_records: false): what these statements take from their rows, and what a backfill would fill, "+
+		"comes from the cloud or the archive only: starter reimport %s", len(jobs), strings.Trim(first, "[]"))), nil
 }

@@ -1,10 +1,13 @@
 package postgres_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
@@ -190,4 +193,134 @@ func TestViewsAreForSitemapsWithRecords(t *testing.T) {
 	require.Equal(t, []string{"2"}, rows(t, db, `SELECT price FROM sitemaps.shop`))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM sitemaps_latest.shop`), "the latest job has no records")
 	require.Equal(t, []string{"{url,price,stock}"}, rows(t, db, `SELECT columns FROM scrapehaul.sitemap_views`))
+}
+
+// Whether another job has a key that is lost can only be told from its records.
+func TestRowsOfLostKeysBecomeThoseOfTheNextJobWithoutRecords(t *testing.T) {
+	t.Parallel()
+	for mode, c := range map[string]struct {
+		file                string
+		first, second, last int64 // the jobs, beginning with the one whose rows count
+	}{"upsert": {upsert, 9, 5, 1}, "append": {appendMode, 1, 5, 9}} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			_, db := newStore(t)
+			keeping, store := mapped(t, db, c.file), mapped(t, db, rowsOnly(c.file))
+			is := func(want ...string) {
+				t.Helper()
+				for n := range want {
+					want[n] += " 7"
+				}
+				require.Equal(t, want, rows(t, db, `SELECT concat_ws(' ', scrapingjob_id, url, price, "in Stock") FROM products ORDER BY url`))
+			}
+			row := func(job int64, rest string) string { return fmt.Sprint(job, " ", rest) }
+			published(t, keeping, c.last, "shop", product("a", "1"), product("b", "1"), product("c", "1"))
+			published(t, store, c.second, "shop", product("a", "2"))
+			published(t, store, c.first, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
+			is(row(c.first, "a 3"), row(c.first, "b 3"), row(c.first, "c 3"))
+
+			published(t, store, c.first, "shop", product("c", "4"))
+			is(row(c.second, "a 3"), row(c.second, "b 3"), row(c.first, "c 4"))
+			require.Equal(t, sink.Counts{Records: 1}, counted(t, store, c.second))
+			published(t, store, c.second, "shop", product("a", "5")) // the other one is in records
+			is(row(c.second, "a 5"), row(c.last, "b 1"), row(c.first, "c 4"))
+			published(t, keeping, c.first, "shop", product("c", "6"), product("d", "6"))
+			published(t, keeping, c.first, "shop", product("c", "6"))
+			is(row(c.second, "a 5"), row(c.last, "b 1"), row(c.first, "c 6"), row(c.second, "d 6"))
+			published(t, store, c.second, "shop", product("a", "5"))
+			is(row(c.second, "a 5"), row(c.last, "b 1"), row(c.first, "c 6"))
+		})
+	}
+}
+
+func TestRowsOfLostKeysAreMissing(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, rowsOnly(deactivate))
+	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
+	published(t, store, 2, "shop", product("a", "2"), product("b", "2"))
+	published(t, store, 2, "shop", product("a", "3"))
+	require.Equal(t, []string{"1 b 2 7", "2 a 3 7"}, rows(t, db, allProducts))
+	require.Equal(t, []string{"a"}, rows(t, db, activeProducts))
+	_, err := publishRecords(t.Context(), store, 3, "shop", product("c", "4"))
+	require.ErrorContains(t, err, "the job would deactivate 1 of the 1 active rows")
+}
+
+func TestBackfillNamesTheJobsWithoutRecords(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
+	published(t, keeping, 1, "shop", product("a", "1"), product("b", "1"))
+	published(t, store, 2, "shop", product("b", "2"))
+	published(t, store, 3, "shop", product("c", "3"))
+	changed := products + "  - {name: sku, from: url, type: text}\n    key: [sku]\n    mode: upsert\n    keep_records: false\n"
+	store, sql := migrated(t, db, changed)
+	require.Contains(t, sql[len(sql)-1], "-- of 2 jobs no records are kept (keep_records: false)")
+	require.Contains(t, sql[len(sql)-1], "starter reimport 3 2")
+	last, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
+	require.NoError(t, err)
+	require.Equal(t, postgres.Backfill{Table: "public.products", Imports: 1, OfImports: 1, Records: 2, OfRecords: 2, Incomplete: 2, IncompleteJobs: []int64{3, 2}}, last)
+	const skus = `SELECT scrapingjob_id, url, price, sku FROM products ORDER BY 1, 2`
+	require.Equal(t, []string{"1|a|1|a", "1|b|1|b", "2|b|2|NULL", "3|c|3|NULL"}, rows(t, db, skus))
+	published(t, store, 3, "shop", product("c", "4"))
+	published(t, store, 2, "shop", product("b", "4"))
+	require.Equal(t, []string{"1|a|1|a", "2|b|4|b", "3|c|4|c"}, rows(t, db, skus))
+}
+
+func TestJobsWithoutRecordsAreNotCompared(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
+	published(t, store, 1, "shop", product("a", "1"))
+	published(t, store, 2, "shop", product("a", "2"))
+	refused := func(arguments, want, hint string) {
+		t.Helper()
+		_, err := db.Exec(`SELECT scrapehaul.changes('shop'` + arguments + `)`)
+		require.ErrorContains(t, err, want)
+		require.Contains(t, pq.As(err).Hint, hint)
+	}
+	for _, arguments := range []string{"", ", '{url}'", ", older => 1, newer => 2"} {
+		refused(arguments, `the records of sitemap "shop" are not kept (keep_records: false)`, "Leave keep_records out of the file of mappings")
+	}
+	_, err := store.ComparedJobs(t.Context(), postgres.ChangesQuery{Sitemap: "shop"})
+	require.ErrorContains(t, err, "are not kept (keep_records: false). Leave keep_records out")
+
+	published(t, keeping, 3, "shop", product("a", "3"))
+	refused("", "the records of scraping job 2 are not kept (keep_records: false)", "starter reimport 2 brings them then")
+	published(t, keeping, 4, "shop", product("a", "4"))
+	published(t, store, 5, "shop", product("a", "5"))
+	refused("", "the records of scraping job 5 are not kept", "starter reimport 5")
+	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.changes('shop', newer => 4)`))
+	problems, err := store.RefreshSitemapViews(t.Context(), func() {})
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.Equal(t, []string{"4|3|0|0|1|0"}, rows(t, db, `SELECT * FROM (`+strings.ReplaceAll(comparisons, "ORDER BY import_id", ") AS all_imports WHERE compared_import_id IS NOT NULL")))
+}
+
+func TestRetentionRemovesRowsWithoutRecords(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	store := mapped(t, db, rowsOnly(replaceJob))
+	for job := range int64(3) {
+		published(t, store, 1+job, "shop", product("a", "1"), product("b", "x"))
+	}
+	db.MustExec(`UPDATE scrapehaul.imports SET published_at = now() - interval '9 days'; UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = now()`)
+	old := postgres.Retention{Records: 24 * time.Hour}
+	require.Equal(t, 2, removeOld(t, store, old), "never the latest")
+	require.Equal(t, []string{"3 a 1 7"}, rows(t, db, allProducts))
+	history, err := store.History(t.Context(), postgres.HistoryQuery{ScrapingJobID: 1, Limit: 9})
+	require.NoError(t, err)
+	require.Equal(t, sink.Counts{Records: 1, Rejected: 1}, history[0].Counts)
+	require.True(t, history[0].RowsOnly)
+	require.Equal(t, "removed", history[0].State)
+	published(t, store, 1, "shop", product("a", "2")) // from the archive
+	require.Equal(t, []string{"1 a 2 7", "3 a 1 7"}, rows(t, db, allProducts))
+}
+
+// What required columns have lost is asked about, though no record is left.
+func TestColumnsWithoutValuesAreNamedWhenNoRowIsLeft(t *testing.T) {
+	t.Parallel()
+	store, _ := newMapped(t, rowsOnly(upsert))
+	_, err := publishRecords(t.Context(), store, 1, "shop", `{"URL":"a","price":"1"}`)
+	require.ErrorContains(t, err, `no record has "url" (they have "URL")`)
+	published(t, store, 2, "shop")
 }

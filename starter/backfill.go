@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -64,7 +65,9 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 	fmt.Fprintf(streams.Out, "table %s: %s with %s, of which %s do not fit\n", plain(result.Table),
 		english.Plural(int(result.OfImports), "published import", ""), english.Plural(int(result.OfRecords), "record", ""), humanize.Comma(result.Unmapped))
 	if result.Incomplete > 0 {
-		fmt.Fprintf(streams.Out, "the rows of %s stay as they were: their records are not all there any more\n", english.Plural(int(result.Incomplete), "other import", ""))
+		jobs := strings.Trim(fmt.Sprint(result.IncompleteJobs), "[]")
+		fmt.Fprintf(streams.Out, "the rows of %s stay as they were: their records are not all there any more, or were not kept; to map them from the cloud or the archive: starter reimport %s\n",
+			english.Plural(int(result.Incomplete), "other import", ""), jobs)
 	}
 	return nil
 }

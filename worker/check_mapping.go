@@ -134,6 +134,9 @@ func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *map
 	return nil
 }
 
+// rowsOnly is what people do without who keep no records.
+const rowsOnly = "rows only: without the records there are no views and no starter diff, and old jobs are mapped again from the cloud or the archive only"
+
 // describeMapping is a mapping in one line.
 func describeMapping(m *mapping.Mapping) string {
 	text := fmt.Sprintf("%s -> %s: %s, %s", m.Sitemaps(), m.Table, m.Mode, english.Plural(len(m.Columns), "column", ""))
@@ -142,6 +145,9 @@ func describeMapping(m *mapping.Mapping) string {
 	}
 	if d := m.DeactivateMissing; d != nil {
 		text += fmt.Sprintf("; missing rows get %s = false, up to %d %% of the active ones", d.Column, d.BrakePercent)
+	}
+	if m.RowsOnly {
+		text += "; " + rowsOnly
 	}
 	return visible(text)
 }
