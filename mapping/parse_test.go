@@ -166,7 +166,7 @@ func TestFingerprintDiffersWithWhatBecomesOfARecord(t *testing.T) {
 	}
 	for _, change := range [][2]string{
 		{"sitemap: s", "sitemap: z"}, {"sitemap: s", "sitemap_prefix: s"}, {"name: u", "name: u, from: u"}, {"name: u", "name: u, required: true"}, {"{name: v,", "{name: v, time_zone: UTC,"},
-		{"mode: upsert", "mode: upsert, deactivate_missing: {column: active, brake_percent: 20}"},
+		{"mode: upsert", "mode: upsert, deactivate_missing: {column: active, brake_percent: 20}"}, {"mode: upsert", "mode: upsert, keep_records: false"},
 	} {
 		require.Equal(t, base.Fingerprint(), read(t, strings.Replace(file, change[0], change[1], 1)).Fingerprint(), change[1])
 	}
@@ -235,7 +235,7 @@ func TestWrongFilesAreTold(t *testing.T) {
 		"mappings:\n":                 `1: mappings is empty: want a list of mappings`,
 		"\nmappings: []":              `2: mappings is an empty list: want at least one of the mappings`,
 		"mappings: {sitemap: s}":      `1: mappings is an object: want a list of mappings`,
-		"mappings:\n- books":          `2: a mapping is "books": want the keys account, sitemap, sitemap_prefix, table, columns, key, mode, deactivate_missing with their values`,
+		"mappings:\n- books":          `2: a mapping is "books": want the keys account, sitemap, sitemap_prefix, table, columns, key, mode, deactivate_missing, keep_records with their values`,
 		"mappings:\n  - a: [\n  b: 1": `2: not YAML here, or in what begins here: did not find expected ',' or ']'`,
 		"mappings:\n\t- sitemap: a":   `2: not YAML: found character that cannot start any token`,
 		"mappings: *nowhere":          `1: not YAML: unknown anchor 'nowhere' referenced`,
@@ -326,6 +326,7 @@ func TestWrongMappingsAreTold(t *testing.T) {
 		{"key: [url]", "key: [url, url]", `6: column "url" is in the key already`},
 		{"key: [url]", "key: [[url]]", `6: a column of the key is a list: want a text`},
 		{"mode: upsert", "mode: insert", `7: mode is "insert": want one of replace-job, upsert, append`},
+		{"mode: upsert", "mode: upsert\n    keep_records: never", `8: keep_records is "never": want true or false`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: active", `8: deactivate_missing is "active": want the keys column, brake_percent with their values`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {brake_percent: 1}", `8: deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active}", `8: deactivate_missing has no brake_percent: want how many percent of the active rows may be deactivated without a person being asked, from 1 to 100`},

@@ -48,6 +48,18 @@ ok
 	require.Equal(t, "shop-* -> shop.offers: replace-job, 2 columns\nok\n", out)
 }
 
+func TestCheckMappingSaysWhatIsLostWithoutRecords(t *testing.T) {
+	for keep, want := range map[string]string{
+		"true":  "",
+		"false": "; rows only: without the records there are no views and no starter diff, and old jobs are mapped again from the cloud or the archive only",
+	} {
+		file := fileOf(t, "m.yaml", "mappings: [{sitemap: books, table: t, mode: replace-job, keep_records: "+keep+", columns: [{name: v, type: text}]}]")
+		code, out, problems := checkMapping(t, file)
+		require.Equal(t, program.ExitOK, code, problems)
+		require.Equal(t, "books -> public.t: replace-job, 1 column"+want+"\nok\n", out)
+	}
+}
+
 func TestCheckMappingTellsAccountsApart(t *testing.T) {
 	file := fileOf(t, "m.yaml", `mappings:
 - {sitemap: books, table: t, mode: replace-job, columns: [{name: v, type: text}]}

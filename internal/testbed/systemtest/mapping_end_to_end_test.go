@@ -3,6 +3,7 @@ package systemtest_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,10 +27,13 @@ mappings:
     deactivate_missing: {column: active, brake_percent: 40}
 `
 
-func newMapping(t *testing.T, settings map[string]string) *systemtest.System {
+// rowsOnly is what shopMapping has besides if records are not kept.
+const rowsOnly = "    keep_records: false\n"
+
+func newMapping(t *testing.T, settings map[string]string, further ...string) *systemtest.System {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "mappings.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(shopMapping), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(shopMapping+strings.Join(further, "")), 0o600))
 	settings["MAPPINGS"], settings["HOLD_BEFORE_DELETE"] = file, "0"
 	return systemtest.New(t, settings)
 }
@@ -47,17 +51,69 @@ func imported(s *systemtest.System, products int) (id int64) {
 func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 	t.Parallel()
 	const records = 10_000
-	s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"})
-	id := killAfterSomeBatches(s, webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
-	require.Zero(t, s.Count(`SELECT count(*) FROM products`), "nothing is visible before")
+	for name, further := range map[string]string{"with its records": "", "rows only": rowsOnly} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"}, further)
+			id := killAfterSomeBatches(s, webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
+			require.Zero(t, s.Count(`SELECT count(*) FROM products`), "nothing is visible before")
 
+			s.StartWorker(s.Spool)
+			result := s.Result(id)
+			require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
+			require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not begun anew")
+			if further != "" {
+				require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products WHERE active AND price > 0`))
+				require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.import_records`))
+				return
+			}
+			s.RequireRecords(id, records)
+			require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products JOIN scrapehaul.scraped_records
+				ON scraped = web_scraper_order AND product = data ->> 'product' AND price = replace(substr(data ->> 'price', 2), ',', '')::numeric WHERE active`))
+		})
+	}
+}
+
+// Without records, the rows are what is verified before the job is deleted in the cloud.
+func TestJobWithoutRecordsIsDeletedWhenItsRowsAreThere(t *testing.T) {
+	t.Parallel()
+	s := newMapping(t, map[string]string{"ARCHIVE_URL": "file://" + filepath.ToSlash(t.TempDir())}, rowsOnly)
 	s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
+		`{"web-scraper-order":"2-1","product":"a","price":"$1.00"}`, `{"web-scraper-order":"2-2","product":"b","price":"cheap"}`)})
+	s.Notify(id)
+	require.Contains(t, s.Attention(id), "1 record was rejected (see scrapehaul.rejected_records)")
+	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.rejected_records WHERE convert_from(raw, 'UTF8') LIKE '%"cheap"%'`))
+	s.DB.MustExec(`ALTER TABLE products RENAME TO away`)
+	s.Signal(id, workflows.AcceptSignal)
+	s.WaitFor("the verification", func() bool {
+		return strings.Contains(s.Progress(id).Attention, "0 records and 1 rejected ones are in the database, but 1 and 1 were imported")
+	})
+	require.False(t, s.Cloud.Deleted(id))
+
+	s.DB.MustExec(`ALTER TABLE away RENAME TO products`)
+	s.Signal(id, workflows.ReimportSignal)
+	s.WaitFor("the rows", func() bool { return strings.Contains(s.Progress(id).Attention, "1 record was rejected") })
+	s.Signal(id, workflows.AcceptSignal)
 	result := s.Result(id)
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
-	s.RequireRecords(id, records)
-	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not begun anew")
-	require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products JOIN scrapehaul.scraped_records
-		ON scraped = web_scraper_order AND product = data ->> 'product' AND price = replace(substr(data ->> 'price', 2), ',', '')::numeric WHERE active`))
+	require.Equal(t, [2]int64{1, 1}, [2]int64{result.Records, result.Rejected})
+	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.import_records`))
+
+	s.DB.MustExec(`TRUNCATE products`)
+	reimport(s, id)
+	require.Equal(t, workflows.Restored, s.Result(id).Outcome)
+	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM products`))
+	require.NotContains(t, s.Log.String(), "there is no archive (ARCHIVE_URL)")
+}
+
+func TestWorkerSaysOnceWhatIsLostWithoutRecordsAndArchive(t *testing.T) {
+	t.Parallel()
+	s := newMapping(t, map[string]string{}, rowsOnly)
+	s.StartWorker(s.Spool)
+	s.WaitFor("the log", func() bool {
+		return strings.Count(s.Log.String(), "there is no archive (ARCHIVE_URL): jobs that are deleted in the cloud can never be mapped again, compared or shown in views") == 1
+	})
 }
 
 func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
