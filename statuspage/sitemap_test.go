@@ -75,6 +75,12 @@ func TestSitemapsPageShowsWhatItsJobsHaveChanged(t *testing.T) {
 	require.Contains(t, acme, "starter diff acme:laptops --key product-link-href")
 	require.Contains(t, acme, "SELECT * FROM scrapehaul.changes('acme:laptops', '{product-link-href}');")
 	require.NotContains(t, acme, "is not known", "nothing could be compared")
+	s.addJobs("default", "rows", 9250, 2, func(int) []int { return nil })
+	s.DB.MustExec(`UPDATE scrapehaul.imports SET rows_only = true WHERE scrapingjob_id IN (9250, 9251)`)
+	rowsOnly := s.goTo(tab, sitemapPath("rows"))
+	require.Contains(t, rowsOnly, "published, rows only")
+	require.Contains(t, rowsOnly, "The records are not kept (keep_records: false), so that jobs are not compared.")
+	require.NotContains(t, rowsOnly, "starter diff")
 	require.Contains(t, s.goTo(tab, sitemapPath("unkeyed")), "such as:\n\nsitemaps:\n  - {sitemap: \"unkeyed\", key: [product-link-href]}")
 	s.requireReadable(tab, "sitemap-unkeyed", sitemapPath("unkeyed"))
 

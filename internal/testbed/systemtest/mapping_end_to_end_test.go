@@ -102,6 +102,8 @@ func TestJobWithoutRecordsIsDeletedWhenItsRowsAreThere(t *testing.T) {
 
 	s.DB.MustExec(`TRUNCATE products`)
 	reimport(s, id)
+	s.Attention(id) // for the record without a row, as the first time
+	s.Signal(id, workflows.AcceptSignal)
 	require.Equal(t, workflows.Restored, s.Result(id).Outcome)
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM products`))
 	require.NotContains(t, s.Log.String(), "there is no archive (ARCHIVE_URL)")
