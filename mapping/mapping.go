@@ -29,6 +29,16 @@ func (m *Mappings) All() []*Mapping {
 	return m.all
 }
 
+// RowsOnly names the sitemaps whose records are not kept; see [Mapping.Sitemaps].
+func (m *Mappings) RowsOnly() (sitemaps []string) {
+	for _, one := range m.All() {
+		if one.RowsOnly {
+			sitemaps = append(sitemaps, one.Sitemaps())
+		}
+	}
+	return sitemaps
+}
+
 // For returns the mapping of the records of an account's sitemap: the one of exactly that
 // name, or else the one of the longest prefix that the name begins with, or nil.
 func (m *Mappings) For(account, sitemapName string) *Mapping {

@@ -98,11 +98,8 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	}
 	w.logger.Info("Worker started", "task_queue", w.TaskQueue, "temporal", w.temporal.HostPort,
 		"namespace", w.temporal.Namespace, "spool", w.plugin.SpoolDir, "schema_version", version)
-	for _, each := range w.plugin.Mappings.All() {
-		if each.RowsOnly && w.archive == nil {
-			w.logger.Warn("Records are not kept (keep_records: false), and there is no archive (ARCHIVE_URL): jobs that are deleted in the cloud can never be mapped again, compared or shown in views",
-				"sitemaps", each.Sitemaps(), "table", each.Table.String())
-		}
+	if rowsOnly := w.plugin.Mappings.RowsOnly(); len(rowsOnly) > 0 && w.archive == nil {
+		w.logger.Warn("Records are not kept (keep_records: false), and there is no archive (ARCHIVE_URL): jobs that are deleted in the cloud can never be mapped again, compared or shown in views", "sitemaps", rowsOnly)
 	}
 	defer w.logger.Info("Worker stopped")
 	defer importer.Stop()
