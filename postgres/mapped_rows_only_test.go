@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -323,4 +324,42 @@ func TestColumnsWithoutValuesAreNamedWhenNoRowIsLeft(t *testing.T) {
 	_, err := publishRecords(t.Context(), store, 1, "shop", `{"URL":"a","price":"1"}`)
 	require.ErrorContains(t, err, `no record has "url" (they have "URL")`)
 	published(t, store, 2, "shop")
+}
+
+// However imports follow each other, with their records or without: each key of a published
+// import has a row, of its job or one that goes before it, and what was published is counted.
+func TestNoRowIsLostThatNoRecordBringsBack(t *testing.T) {
+	t.Parallel()
+	for mode, file := range map[string]string{"upsert": upsert, "append": appendMode} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			_, db := newStore(t)
+			stores := map[bool]*postgres.Store{true: mapped(t, db, file), false: mapped(t, db, rowsOnly(file))}
+			var pass int
+			rapid.Check(t, func(r *rapid.T) {
+				db.MustExec(`TRUNCATE products; UPDATE scrapehaul.scraping_jobs SET published_import_id = NULL; UPDATE scrapehaul.imports SET state = 'abandoned'`)
+				published := map[int64][]string{}
+				for range rapid.IntRange(1, 6).Draw(r, "imports") {
+					job, keep := rapid.Int64Range(1, 4).Draw(r, "job"), rapid.Bool().Draw(r, "keep")
+					keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 3, rapid.ID).Draw(r, "keys")
+					pass++
+					var records []string
+					for _, key := range keys {
+						records = append(records, product(key, fmt.Sprint(pass)))
+					}
+					_, err := publishRecords(t.Context(), stores[keep], job, "shop", records...)
+					require.NoError(r, err)
+					published[job] = keys
+					for job, keys := range published {
+						require.Equal(r, sink.Counts{Records: int64(len(keys))}, counted(t, stores[false], job))
+						for _, key := range keys {
+							owner := count(t, db, `SELECT coalesce(min(scrapingjob_id), 0) FROM products WHERE url = $1`, key)
+							require.NotZero(r, owner, key)
+							require.True(r, owner == job || (owner > job) == (mode == "upsert"), "the row of %s is job %d's, and job %d has it", key, owner, job)
+						}
+					}
+				}
+			})
+		})
+	}
 }
