@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
@@ -44,6 +45,7 @@ type OldImport struct {
 	Account       string `db:"account"`
 	SitemapName   string `db:"sitemap_name"`
 	Records       int64  `db:"records"`
+	Mapping       string `db:"mapping"` // by which it has rows in a mapped table
 
 	retention Retention // of its sitemap
 }
@@ -55,9 +57,9 @@ WHERE published_import_id IS NOT NULL AND sitemap_name IS NOT NULL ORDER BY acco
 // Of account $1's sitemap $2: published longer than $3 seconds ago, and not among the $4
 // published last. $5 is NeverDeleted. Nothing may be unknown of an import.
 const selectOld = `
-SELECT import_id, scrapingjob_id, account, sitemap_name, records
+SELECT import_id, scrapingjob_id, account, sitemap_name, records, mapping
 FROM (
-    SELECT import.import_id, job.scrapingjob_id, job.account, job.sitemap_name, import.records, import.published_at,
+    SELECT import.import_id, job.scrapingjob_id, job.account, job.sitemap_name, import.records, import.mapping, import.published_at,
            row_number() OVER (ORDER BY import.published_at DESC, import.import_id DESC) AS place,
            job.scrapingjob_id = max(job.scrapingjob_id) FILTER (WHERE job.status = 'finished') OVER () AS latest,
            job.cloud_deleted_at IS NOT NULL OR job.status <> 'finished' OR $5 AS stays_or_deleted,
@@ -106,7 +108,7 @@ SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 AN
 
 	setImportRemoved = `
 UPDATE scrapehaul.imports SET state = 'removed', removed_at = now()
-WHERE import_id = $6 AND import_id IN (SELECT import_id FROM (` + selectOld + `) AS old)`
+WHERE import_id = $6 AND mapping = $7 AND import_id IN (SELECT import_id FROM (` + selectOld + `) AS old)`
 
 	setJobRemoved = `
 UPDATE scrapehaul.scraping_jobs SET published_import_id = NULL, removed_import_id = $2 WHERE scrapingjob_id = $1`
@@ -118,29 +120,35 @@ UPDATE scrapehaul.scraping_jobs SET published_import_id = NULL, removed_import_i
 func (s *Store) RemoveImport(ctx context.Context, old OldImport, progress func()) (removed bool, err error) {
 	err = s.inTx(ctx, func(tx transaction) error {
 		tx.progress = progress
+		m, err := s.rowsOf(ctx, tx, old)
+		if err != nil {
+			return err
+		}
 		// The job's row is the lock, as of an import that begins or is published: while one
 		// does, this one stays. What is known of it is looked at again once it is locked.
 		var job int64
-		err := tx.GetContext(ctx, &job, lockPublished, old.ScrapingJobID, old.ImportID)
-		if err != nil {
+		if err := tx.GetContext(ctx, &job, lockPublished, old.ScrapingJobID, old.ImportID); err != nil {
 			return err
+		}
+		if m != nil {
+			if _, _, err := m.removeOld(ctx, tx, nil, old.ScrapingJobID); err != nil {
+				return m.failed(err)
+			}
 		}
 		if _, err := tx.ExecContext(ctx, lockSitemap, old.Account, old.SitemapName); err != nil {
 			return err
 		}
 		r := old.retention
 		result, err := tx.ExecContext(ctx, setImportRemoved,
-			old.Account, old.SitemapName, r.Records.Seconds(), r.KeepImports, r.NeverDeleted, old.ImportID)
+			old.Account, old.SitemapName, r.Records.Seconds(), r.KeepImports, r.NeverDeleted, old.ImportID, old.Mapping)
 		if err != nil {
 			return err
 		}
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			return cmp.Or(err, sql.ErrNoRows)
 		}
-		if _, err := tx.ExecContext(ctx, setJobRemoved, old.ScrapingJobID, old.ImportID); err != nil {
-			return err
-		}
-		return s.removeMapped(ctx, tx, old)
+		_, err = tx.ExecContext(ctx, setJobRemoved, old.ScrapingJobID, old.ImportID)
+		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
@@ -148,15 +156,34 @@ func (s *Store) RemoveImport(ctx context.Context, old OldImport, progress func()
 	return err == nil, doing(err, "removing import %d of scraping job %d", old.ImportID, old.ScrapingJobID)
 }
 
-func (s *Store) removeMapped(ctx context.Context, tx transaction, old OldImport) error {
-	of := s.mappings.For(old.Account, old.SitemapName)
-	if of == nil || of.Mode != mapping.ReplaceJob {
-		return nil
+// rowsOf locks the mapped table in which the import has rows that go with it; nil if there is
+// none. What the table was made for decides: this worker's file may be another one.
+func (s *Store) rowsOf(ctx context.Context, tx transaction, old OldImport) (m *mappedRows, err error) {
+	_, table, named := strings.Cut(old.Mapping, " ")
+	m = &mappedRows{Mapping: new(mapping.Mapping)}
+	if file := s.mappings.For(old.Account, old.SitemapName); file != nil && (!named || file.Table.String() == table) {
+		*m.Mapping = *file
 	}
-	m := newMappedRows(of, "")
-	if _, err := tx.ExecContext(ctx, waitForLocks); err != nil {
-		return err
+	if m.Table.Schema, m.Table.Name, _ = strings.Cut(cmp.Or(table, m.Table.String()), "."); old.Mapping == "" || m.Table.Name == "" {
+		return nil, nil
 	}
-	_, _, err := m.removeOld(ctx, tx, nil, old.ScrapingJobID)
-	return m.failed(err)
+	if err := m.lock(ctx, tx); err != nil {
+		return nil, err
+	}
+	noted, err := notedShape(ctx, tx, m.Table)
+	if noted != nil {
+		m.Mode = noted.Mode
+	}
+	there := false
+	if err == nil {
+		there, err = isTable(ctx, tx, m.Table)
+	}
+	if err != nil || !there || m.Mode != mapping.ReplaceJob {
+		return nil, m.failed(err)
+	}
+	_, err = tx.ExecContext(ctx, waitForLocks)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, refuseHiding, m.table())
+	}
+	return m, m.failed(err)
 }

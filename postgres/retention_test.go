@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -284,6 +285,31 @@ func TestRowsOfARemovedImportGoInModeReplaceJobOnly(t *testing.T) {
 	require.Equal(t, []string{"1 a 1 7 f", "2 b 2 7 t", "4 c 3 7 t"}, rows(t, db,
 		`SELECT concat_ws(' ', scrapingjob_id, url, price, "in Stock", active) FROM products ORDER BY url`),
 		"rows stay as active as they were")
+}
+
+// The worker that removes may have another file than the one by which the table was made.
+func TestRowsOfARemovedImportGoByTheModeOfTheTableThatTheyAreIn(t *testing.T) {
+	t.Parallel()
+	r := postgres.Retention{Records: day, NeverDeleted: true}
+	both := func() (*postgres.Store, *sqlx.DB) {
+		store, db := newMapped(t, products+"key: [url]\n    mode: replace-job\n")
+		publishedAgo(t, store, db, 1, "shop", 50)
+		publishedAgo(t, store, db, 2, "shop", 40)
+		published(t, store, 2, "shop", product("c", "3"))
+		return store, db
+	}
+	store, db := both()
+	migrated(t, db, upsert)
+	require.Equal(t, 1, removeOld(t, store, r))
+	require.Equal(t, []string{"1 a 1 7", "1 b 2 7", "2 c 3 7"}, rows(t, db, allProducts), "an upserted row is the only one of its key")
+
+	_, db = both()
+	require.Equal(t, 1, removeOld(t, postgres.NewStore(db, parsed(t, strings.Replace(upsert, "table: products", "table: goods", 1))), r))
+	require.Equal(t, []string{"2 c 3 7"}, rows(t, db, allProducts), "the sitemap's records are rows of another table now")
+
+	store, db = both()
+	db.MustExec(`DROP TABLE products`)
+	require.Equal(t, 1, removeOld(t, store, r))
 }
 
 // auditRemovals lets PostgreSQL refuse the removal of what must stay, by the words of
