@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/lib/pq"
 	"go.temporal.io/sdk/activity"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
@@ -30,6 +32,7 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 		return err
 	}
 	heartbeat := func() { activity.RecordHeartbeat(ctx) }
+	var refused []error // such as by a foreign key: it keeps no other from being removed
 	for _, old := range imports {
 		heartbeat()
 		stays, err := isOpen(ctx, old.ScrapingJobID, "")
@@ -43,8 +46,11 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 			continue
 		}
 		gone, err := a.Store.RemoveImport(ctx, old, heartbeat)
-		if err != nil {
-			return err
+		switch {
+		case pq.As(err) != nil && ctx.Err() == nil:
+			refused = append(refused, err)
+		case err != nil:
+			return errors.Join(append(refused, err)...)
 		}
 		if gone {
 			removed.OldImports++
@@ -54,7 +60,7 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 				"sitemap", old.SitemapName, "import_id", old.ImportID, "records", old.Records)
 		}
 	}
-	return nil
+	return errors.Join(refused...)
 }
 
 // RemovedReason says of an import whose records were removed why its job stays as it is.

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,6 +84,22 @@ func TestOldImportStaysWhileItsWorkflowIsOpen(t *testing.T) {
 	require.Equal(t, int64(10), r.visible())
 	require.Equal(t, int64(10), r.count(`SELECT count(*) FROM scrapehaul.import_records`))
 	require.Zero(t, r.remove(activities.RemoveUnfinishedImportsInput{}))
+}
+
+func TestAnOldImportThatPostgreSQLRefusesToRemoveKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	r := newRemover(t)
+	r.steps.RecordsRetention = month
+	_, refused := r.old(20, 3*month)
+	r.old(10, 2*month)
+	r.old(5, 2*month)
+	r.db.MustExec(fmt.Sprintf(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is ours'; END $$;
+		CREATE TRIGGER refuse BEFORE UPDATE ON scrapehaul.imports FOR EACH ROW WHEN (NEW.state = 'removed' AND NEW.import_id = %d) EXECUTE FUNCTION refuse()`, refused.ImportID))
+	run, err := r.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, "Remove", activities.RemoveUnfinishedImportsInput{NeverDeleted: true})
+	require.NoError(t, err)
+	require.ErrorContains(t, run.Get(t.Context(), nil), "it is ours")
+	require.Equal(t, int64(25), r.visible())
+	require.Equal(t, int64(25), r.count(`SELECT count(*) FROM scrapehaul.import_records`))
 }
 
 func TestOldImportStaysUntilItsFileIsArchived(t *testing.T) {
