@@ -117,7 +117,7 @@ func (a *alteration) changeColumns() {
 			a.add("ALTER %s DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it", name)
 		}
 		if a.noted.column(c.Name).Name != "" {
-			a.columns = append(a.columns, fmt.Sprintf("-- column %s stays with what it holds, and is not filled any more", name))
+			a.columns = append(a.columns, fmt.Sprintf("-- column %q stays with what it holds, and is not filled any more", c.Name)) // without line breaks
 		}
 	}
 }

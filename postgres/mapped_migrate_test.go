@@ -179,3 +179,11 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 		})
 	}
 }
+
+func TestNameWithALineBreakEndsNoCommentOfTheSQL(t *testing.T) {
+	t.Parallel()
+	url := `{name: url, type: text}`
+	_, db := newMapped(t, goods(url+`, {name: "price\nDROP TABLE goods; --", type: text}`, "mode: replace-job"))
+	_, sql := migrated(t, db, goods(url, "mode: replace-job"))
+	require.Equal(t, []string{`-- column "price\nDROP TABLE goods; --" stays with what it holds, and is not filled any more`}, sql)
+}

@@ -46,8 +46,8 @@ func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapp
 		return nil, err
 	}
 	for _, each := range found {
-		missing = append(missing, fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; -- publication %s has its changes",
-			quoted(mapping.Table{Schema: each.Schema, Name: each.Name}), pq.QuoteIdentifier(each.Publication)))
+		missing = append(missing, fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; -- publication %q has its changes",
+			quoted(mapping.Table{Schema: each.Schema, Name: each.Name}), each.Publication))
 	}
 	return missing, nil
 }
@@ -137,8 +137,8 @@ func refusedByEventTrigger(ctx context.Context, tx transaction, refused *pq.Erro
 	}
 	for _, each := range triggers {
 		if strings.Contains(refused.Where, each.Signature) {
-			mend = append(mend, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %s runs it for every table that is made",
-				each.Function, pq.QuoteIdentifier(each.Name)))
+			mend = append(mend, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %q runs it for every table that is made",
+				each.Function, each.Name))
 		}
 	}
 	return mend, nil
