@@ -210,6 +210,9 @@ func (m *mappedRows) endBackfill(ctx context.Context, tx transaction, sitemaps [
 	if err == nil {
 		_, err = checkShape(ctx, tx, m.Mapping)
 	}
+	if err == nil { // it may be gone
+		_, err = tx.ExecContext(ctx, "SELECT FROM "+m.table()+" LIMIT 0")
+	}
 	if err == nil && m.DeactivateMissing != nil {
 		_, err = m.deactivate(ctx, tx, sitemaps)
 	}

@@ -79,8 +79,12 @@ func loadedBy(of *mapping.Mapping) string {
 
 // failed says of an error that it is the table's; what is withheld is none.
 func (m *mappedRows) failed(err error) error {
-	if _, withheld := errors.AsType[*sink.WithheldError](err); err == nil || withheld {
+	_, withheld := errors.AsType[*sink.WithheldError](err)
+	if _, told := errors.AsType[*MappedTableError](err); err == nil || withheld || told {
 		return err
+	}
+	if refused := pq.As(err); refused != nil && refused.Code == pqerror.UndefinedTable {
+		err = fmt.Errorf("%w; if it is gone, worker migrate-mapping makes it, and starter backfill fills it after that", err)
 	}
 	return &MappedTableError{Table: m.Table, Err: err}
 }
@@ -120,6 +124,15 @@ func nameList(prefix string, names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
+// Without a lock on the table, which a backfill would keep from its migration for as long as
+// it maps. One that is gone is an error.
+const selectColumnDefinitions = `
+SELECT coalesce(string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)) || CASE WHEN attcollation <> typcollation
+    THEN (SELECT format(' COLLATE %I.%I', collnamespace::regnamespace::name, collname) FROM pg_collation AS other WHERE other.oid = attcollation) ELSE '' END,
+    ', ' ORDER BY array_position($2::name[], attname)), '')
+FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid
+WHERE attrelid = $1::regclass AND attname = ANY($2::name[]) AND attnum > 0 AND NOT attisdropped`
+
 // Constraints that concern other columns too are checked when the rows are published.
 const selectConstraints = `
 SELECT format('ALTER %I SET NOT NULL', attname) FROM pg_attribute
@@ -137,16 +150,21 @@ WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
 // begins anew then.
 func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	_, err := checkShape(ctx, tx, m.Mapping)
+	var columns string
+	if err == nil {
+		err = tx.GetContext(ctx, &columns, selectColumnDefinitions, m.table(), pq.StringArray(m.names()))
+	}
 	var missing []string
 	if err == nil {
 		missing, err = missingInTable(ctx, tx, m.Mapping)
 	}
-	if err == nil && len(missing) > 0 { // since the worker's start
-		return &MappedTableError{Table: m.Table, Mend: missing}
+	if err == nil && len(missing) > 0 { // since the worker's start, or it is just being migrated
+		if _, err = checkShape(ctx, tx, m.Mapping); err == nil {
+			return &MappedTableError{Table: m.Table, Mend: missing}
+		}
 	}
 	if err == nil {
-		_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s AS SELECT 0::bigint AS %s, %s FROM %s WITH NO DATA",
-			m.holding(), heldNumber, m.columnList(""), m.table()))
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE UNLOGGED TABLE %s (%s bigint, %s)", m.holding(), heldNumber, columns))
 	}
 	var changes []string
 	if err == nil {

@@ -1,9 +1,11 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
@@ -186,4 +188,59 @@ func TestNameWithALineBreakEndsNoCommentOfTheSQL(t *testing.T) {
 	_, db := newMapped(t, goods(url+`, {name: "price\nDROP TABLE goods; --", type: text}`, "mode: replace-job"))
 	_, sql := migrated(t, db, goods(url, "mode: replace-job"))
 	require.Equal(t, []string{`-- column "price\nDROP TABLE goods; --" stays with what it holds, and is not filled any more`}, sql)
+}
+
+func TestAMappedTableThatIsGoneIsMadeAnewAndFilled(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, deactivate)
+	published(t, store, 1, "shop", product("a", "1"), product("b", "2"))
+	publishedAgo(t, store, db, 2, "shop", 50)
+	_, err := publishRecords(t.Context(), store, 3, "shop", product("c", "3"), product("d", "cheap")) // not whole
+	require.NoError(t, err)
+	require.Equal(t, 1, removeOld(t, store, postgres.Retention{Records: day, NeverDeleted: true}))
+	db.MustExec(`DROP TABLE products`)
+	const how = "worker migrate-mapping makes it, and starter backfill fills it after that"
+	_, err = publishRecords(t.Context(), store, 4, "shop", product("d", "4"))
+	require.ErrorContains(t, err, how)
+	_, err = store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
+	require.ErrorContains(t, err, how)
+
+	store, _ = migrated(t, db, deactivate)
+	require.Equal(t, int64(2), backfill(t, store))
+	require.Equal(t, []string{"1 a t", "1 b t", "3 c t"}, rows(t, db, `SELECT concat_ws(' ', scrapingjob_id, url, active) FROM products ORDER BY url`),
+		"what was removed has brought nothing into this table")
+}
+
+// Records are mapped without a lock on the table, for as long as that takes.
+func TestATableIsMigratedWhileABackfillMapsRecords(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, upsert)
+	published(t, store, 1, "shop", product("a", "1"))
+	db.MustExec(`UPDATE scrapehaul.imports SET mapping = ''`)
+	job := db.MustBegin()
+	job.MustExec(`SELECT FROM scrapehaul.scraping_jobs FOR UPDATE`)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := store.BackfillMappedTable(context.Background(), "default", "shop", func(postgres.Backfill) {})
+		ended <- err
+	}()
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	}, time.Minute, 10*time.Millisecond)
+	_, sql := migrated(t, db, strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1))
+	require.Len(t, sql, 1)
+	require.NoError(t, job.Rollback())
+	require.ErrorAs(t, <-ended, new(*postgres.MappingsError))
+}
+
+func TestABackfillSaysWhatItsTableLacks(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, upsert)
+	published(t, store, 1, "shop", product("a", "1"))
+	db.MustExec(`UPDATE scrapehaul.imports SET mapping = ''; ALTER TABLE products DROP COLUMN price`)
+	_, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
+	require.EqualError(t, err, `mapping the records of import 1: table public.products is not as its mapping wants it, run: ALTER TABLE "public"."products" ADD "price" numeric;`)
+	var lacks *postgres.MappedTableError
+	require.ErrorAs(t, err, &lacks)
+	require.NotEmpty(t, lacks.Mend, "so that it is not tried again")
 }

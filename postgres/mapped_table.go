@@ -96,7 +96,7 @@ func run(ctx context.Context, tx transaction, statements []string) error {
 }
 
 // Imports of before have no rows in a table that was made anew.
-const forgetRows = `UPDATE scrapehaul.imports SET mapping = '' WHERE state = 'published' AND right(mapping, -17) = $1`
+const forgetRows = `UPDATE scrapehaul.imports SET mapping = '' WHERE state IN ('published', 'removed') AND right(mapping, -17) = $1`
 
 func createSchema(table mapping.Table) string {
 	return fmt.Sprintf("CREATE SCHEMA %s;", pq.QuoteIdentifier(table.Schema))
