@@ -29,10 +29,54 @@ type MappedTableChange struct {
 // already. Workers that have another file publish nothing into the tables from then on. It
 // waits for imports that are being published. A dry run changes nothing.
 func MigrateMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings, dryRun bool) (changes []MappedTableChange, err error) {
-	err = (&Store{db: db}).inTx(ctx, func(tx transaction) error {
+	s := &Store{db: db}
+	if changes, err = s.migrateMappedTables(ctx, mappings, true); err != nil || dryRun {
+		return changes, err
+	}
+	for _, change := range changes {
+		if !change.isNew && len(change.SQL)+len(change.Differences) > 0 {
+			if err := s.forgetMapping(ctx, change.Table); err != nil {
+				return nil, doing(err, "noting that table %s is to be backfilled", change.Table)
+			}
+		}
+	}
+	return s.migrateMappedTables(ctx, mappings, false)
+}
+
+// By which mapping imports have their rows says nothing of the table that is changed: on the
+// way back to an earlier mapping, a column may be an empty one of the same name.
+const (
+	selectIntoTable = `SELECT import_id FROM scrapehaul.imports WHERE state = 'published' AND mapping <> '' AND right(mapping, -17) IN ('', $1) ORDER BY import_id`
+	forgetMapping   = `UPDATE scrapehaul.imports SET mapping = overlay(mapping PLACING repeat('-', 16) FROM 1) WHERE import_id = $1 AND state = 'published'`
+)
+
+// forgetMapping locks one import at a time: those that are published wait for their turn at
+// a table with theirs.
+func (s *Store) forgetMapping(ctx context.Context, table mapping.Table) error {
+	var imports []int64
+	err := s.db.SelectContext(ctx, &imports, selectIntoTable, table.String())
+	for _, id := range imports {
+		if err == nil {
+			_, err = s.exec(ctx, forgetMapping, id)
+		}
+	}
+	return err
+}
+
+func (s *Store) migrateMappedTables(ctx context.Context, mappings *mapping.Mappings, dryRun bool) (changes []MappedTableChange, err error) {
+	err = s.inTx(ctx, func(tx transaction) error {
 		tx.progress = func() {}
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
 			return err
+		}
+		// All turns first: a table that was changed already keeps its readers waiting.
+		for _, m := range mappings.All() {
+			if dryRun {
+				break
+			}
+			if err := (&mappedRows{Mapping: m}).lock(ctx, tx); err != nil {
+				return err
+			}
 		}
 		seen := map[mapping.Table]bool{}
 		for _, m := range mappings.All() {

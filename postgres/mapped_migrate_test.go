@@ -244,3 +244,39 @@ func TestABackfillSaysWhatItsTableLacks(t *testing.T) {
 	require.ErrorAs(t, err, &lacks)
 	require.NotEmpty(t, lacks.Mend, "so that it is not tried again")
 }
+
+func TestABackfillFillsWhatTheWayBackHasEmptied(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, upsert)
+	published(t, store, 1, "shop", product("a", "1"))
+	migrated(t, db, strings.Replace(upsert, "type: integer", "type: text", 1))
+	store, _ = migrated(t, db, upsert)
+	require.Equal(t, []string{"1 a 1"}, rows(t, db, allProducts), "a text may be no integer")
+	require.Equal(t, int64(1), backfill(t, store))
+	require.Equal(t, []string{"1 a 1 7"}, rows(t, db, allProducts))
+	_, sql := migrated(t, db, upsert)
+	require.Empty(t, sql)
+	require.Zero(t, backfill(t, store), "where nothing has changed")
+}
+
+func TestAMigrationWaitsForImportsBeforeItKeepsReadersWaiting(t *testing.T) {
+	t.Parallel()
+	two := goods(`{name: url, type: text}`, "mode: replace-job") + strings.Replace(strings.TrimPrefix(upsert, "\nmappings:"), "shop", "wares", 1)
+	_, db := newMapped(t, two)
+	publishing := db.MustBegin()
+	publishing.MustExec(`SELECT pg_advisory_xact_lock(1835102324, hashtext('public.products'))`)
+	ended := make(chan error, 1)
+	go func() {
+		changed := parsed(t, strings.Replace(two, "{name: url, type: text}", "{name: url, type: text}, {name: sku, type: text}", 1))
+		_, err := postgres.MigrateMappedTables(context.Background(), db, changed, false)
+		ended <- err
+	}()
+	require.Eventually(t, func() bool { // it has looked for the second turn, and waits to look again
+		return count(t, db, `SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted
+			AND datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_try_advisory_xact_lock%'`) > 0
+	}, time.Minute, time.Millisecond)
+	require.Zero(t, count(t, db, `SELECT count(*) FROM pg_locks WHERE relation = 'goods'::regclass`))
+	require.NoError(t, publishing.Rollback())
+	require.NoError(t, <-ended)
+	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM pg_attribute WHERE attrelid = 'goods'::regclass AND attname = 'sku'`))
+}
