@@ -260,7 +260,8 @@ func cut(text string, most int) string {
 // Those without any columns are not made yet.
 const selectViewsToRefresh = `
 SELECT account, sitemap_name FROM scrapehaul.sitemap_views AS view
-WHERE (problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_names) < $1)
+WHERE (problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_names) < $1
+    OR to_regnamespace('sitemaps_latest') IS NOT NULL AND to_regclass(format('sitemaps_latest.%I', view_name)) IS NULL)
   AND (fact_names <> '{}' OR columns <> '{}' OR EXISTS (
       SELECT FROM scrapehaul.scraping_jobs AS job
       JOIN scrapehaul.imports AS import ON import.import_id = coalesce(job.published_import_id, job.removed_import_id)

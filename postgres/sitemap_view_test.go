@@ -552,4 +552,10 @@ func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, problems)
 	require.Equal(t, []string{"1"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap"`))
+
+	admin.MustExec(`CREATE SCHEMA sitemaps_latest AUTHORIZATION ` + role)
+	problems, err = store.RefreshSitemapViews(t.Context(), func() {})
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.Equal(t, []string{"1"}, rows(t, db, `SELECT a FROM sitemaps_latest."my-sitemap"`))
 }
