@@ -280,3 +280,25 @@ func TestAMigrationWaitsForImportsBeforeItKeepsReadersWaiting(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM pg_attribute WHERE attrelid = 'goods'::regclass AND attname = 'sku'`))
 }
+
+// An import that is published keeps its own row locked while it waits for its turn at the table.
+func TestAMigrationThatWaitsForAnImportKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	store, db := newMapped(t, upsert)
+	published(t, store, 1, "shop", product("a", "1"))
+	published(t, store, 2, "shop", product("b", "1"))
+	publishing := db.MustBegin()
+	publishing.MustExec(`SELECT FROM scrapehaul.imports WHERE scrapingjob_id = 2 FOR UPDATE`)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := postgres.MigrateMappedTables(context.Background(), db, parsed(t, strings.Replace(upsert, "type: integer", "type: text", 1)), false)
+		ended <- err
+	}()
+	require.Eventually(t, func() bool {
+		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	}, time.Minute, 10*time.Millisecond)
+	db.MustExec(`SELECT FROM scrapehaul.imports WHERE scrapingjob_id = 1 FOR UPDATE NOWAIT`)
+	publishing.MustExec(`SELECT pg_advisory_xact_lock(1835102324, hashtext('public.products'))`)
+	require.NoError(t, publishing.Rollback())
+	require.NoError(t, <-ended)
+}
