@@ -47,7 +47,7 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 		}
 		gone, err := a.Store.RemoveImport(ctx, old, heartbeat)
 		switch {
-		case pq.As(err) != nil && ctx.Err() == nil:
+		case ctx.Err() == nil && (pq.As(err) != nil || is[*postgres.MappedTableError](err)):
 			refused = append(refused, err)
 		case err != nil:
 			return errors.Join(append(refused, err)...)
