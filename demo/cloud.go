@@ -39,29 +39,13 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 	}})
 }
 
-// definition is a sitemap that scrapes as many records, with the same columns, as the job
-// has.
-func (j job) definition() string {
-	const selectors = `
-		{"id":"item","type":"SelectorElement","parentSelectors":["_root"],"selector":"div.thumbnail","multiple":true},
-		{"id":"category","type":"SelectorText","parentSelectors":["item"],"selector":".category"},
-		{"id":"subcategory","type":"SelectorText","parentSelectors":["item"],"selector":".subcategory"},
-		{"id":"product","type":"SelectorLink","parentSelectors":["item"],"selector":"a.title"},
-		{"id":"price","type":"SelectorText","parentSelectors":["item"],"selector":"h4.price"},
-		{"id":"reviews","type":"SelectorText","parentSelectors":["item"],"selector":".review-count"},
-		{"id":"rating","type":"SelectorElementAttribute","parentSelectors":["item"],"selector":"[data-rating]"},
-		{"id":"image","type":"SelectorImage","parentSelectors":["item"],"selector":"img"},
-		{"id":"description","type":"SelectorText","parentSelectors":["item"],"selector":".description"}`
-	return fmt.Sprintf(`{"_id":%q,"startUrl":["https://webscraper.io/test-sites/e-commerce/allinone?page=[1-%d]"],"selectors":[%s]}`,
-		j.sitemap, j.records/20, selectors)
-}
-
 // addJobs adds the demo's sitemaps and their jobs: those of today are being scraped and
 // finish a few seconds after now.
 func addJobs(cloud *webscrapertest.Cloud) {
 	for i, j := range jobs {
 		if i == 0 || jobs[i-1].sitemapID != j.sitemapID {
-			cloud.AddSitemap(webscrapertest.Sitemap{ID: j.sitemapID, JSON: j.definition()})
+			startURL := fmt.Sprintf("https://webscraper.io/test-sites/e-commerce/allinone?page=[1-%d]", j.records/20)
+			cloud.AddSitemap(webscrapertest.Sitemap{ID: j.sitemapID, Name: j.sitemap, StartURLs: []string{startURL}})
 		}
 		cloud.AddJob(webscrapertest.Job{
 			ID:          j.id,

@@ -39,6 +39,12 @@ func writeError(w http.ResponseWriter, status int) {
 	writeJSON(w, status, answer{Error: "An error occured"})
 }
 
+// writeValidationErrors answers with the framework's default status; which one the service
+// uses is not documented.
+func writeValidationErrors(w http.ResponseWriter, errors map[string][]string) {
+	writeJSON(w, http.StatusUnprocessableEntity, answer{ValidationErrors: errors})
+}
+
 // writePage answers with the page of all that the page parameter asks for,
 // the first by default. A page past the end is empty.
 func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {

@@ -30,7 +30,7 @@ type Cloud struct {
 	tokens        []string // those that are valid now
 	known         []string // and those that were
 	jobs          map[int64]*job
-	sitemaps      map[int64]sitemap
+	sitemaps      map[int64]Sitemap
 	requests      []Request
 	webhookURL    string
 	webhookClient http.Client
@@ -50,7 +50,7 @@ func New(options Options) *Cloud {
 		tokens:        options.Tokens,
 		known:         options.Tokens,
 		jobs:          make(map[int64]*job),
-		sitemaps:      make(map[int64]sitemap),
+		sitemaps:      make(map[int64]Sitemap),
 		webhookURL:    options.WebhookURL,
 		webhookClient: http.Client{CheckRedirect: withoutRedirects},
 	}

@@ -22,24 +22,11 @@
 // statuses on its own clock, its records and counters growing, when it has a
 // [Timeline].
 //
-// A job created through the API has the Timeline of the [Options]. Its sitemap's
-// selectors and its start URLs determine what it scrapes:
-//
-//   - A page has one record with a column for each selector: "title 1" in
-//     "title". A column that [Products] have too, such as "price", has a similar
-//     value.
-//   - A selector of multiple values or elements finds 20, a record each. A link
-//     with child selectors opens one page; multiple links and a pagination open
-//     5.
-//   - A start URL with a range, such as https://example.com/[1-1000], is that
-//     many pages; a job has at most 20,000.
-//   - A start URL fails if its host ends in .invalid. It is empty if no selector
-//     has a value, or if a selector has :contains("some text") and the URL does
-//     not contain the last word of that text. Both are in problematic-urls. A job
-//     fails if more than half of its pages fail.
-//
-// Pages, elements and values are invented; selectors work as in the service, except
-// regular expressions and the columns of tables.
+// A job created through the API has the Timeline of the [Options]. Each of its start URLs,
+// or else of its [Sitemap]'s, is a page with 20 of the [Products] that the shop has by then;
+// one with a range, such as https://example.com/[1-1000], is that many pages, and a job has
+// at most 20,000. A page fails if its host ends in .invalid; a job fails if more than half of
+// its pages do.
 //
 // [Cloud.AddAccount] adds an account with jobs, a rate limit and a webhook of its own.
 //

@@ -2,11 +2,17 @@ package webscrapertest
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
+
+// maxBody bounds the request bodies that the fake reads.
+const maxBody = 10 << 20
 
 // withJob answers 404 unless the id in the path is that of a job. The handler
 // gets a copy of the job as it is now.
@@ -27,32 +33,53 @@ func (c *Cloud) withJob(handle func(http.ResponseWriter, *http.Request, job)) ht
 	}
 }
 
+// createJob takes numbers as such or as text, and complains of fields as the service's
+// framework (Laravel) does.
 func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
-	form, ok := readForm(w, r, "sitemap_id", "driver", "page_load_delay", "request_interval")
-	if !ok {
+	var form struct {
+		SitemapID       json.Number `json:"sitemap_id"`
+		Driver          string      `json:"driver"`
+		PageLoadDelay   json.Number `json:"page_load_delay"`  // milliseconds
+		RequestInterval json.Number `json:"request_interval"` // milliseconds
+		Proxy           any         `json:"proxy"`
+		StartURLs       []string    `json:"start_urls"`
+		CustomID        string      `json:"custom_id"`
+	}
+	if json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&form) != nil {
+		writeError(w, http.StatusBadRequest)
+		return
+	}
+	id, _ := form.SitemapID.Int64() // else 0, which none has
+	delay, _ := form.PageLoadDelay.Int64()
+	interval, _ := form.RequestInterval.Int64()
+	c.mu.Lock()
+	s, known := c.sitemaps[id]
+	c.mu.Unlock()
+	wrong := map[string][]string{}
+	for field, value := range map[string]string{
+		"sitemap_id": form.SitemapID.String(), "driver": form.Driver,
+		"page_load_delay": form.PageLoadDelay.String(), "request_interval": form.RequestInterval.String(),
+	} {
+		name := strings.ReplaceAll(field, "_", " ")
+		switch {
+		case value == "":
+			wrong[field] = []string{"The " + name + " field is required."}
+		case field == "sitemap_id" && !known, field == "driver" && !slices.Contains(drivers, value):
+			wrong[field] = []string{"The selected " + name + " is invalid."}
+		}
+	}
+	if len(wrong) > 0 {
+		writeValidationErrors(w, wrong)
 		return
 	}
 	definition := Job{
-		SitemapID:       form.integer("sitemap_id"),
-		Driver:          form.oneOf("driver", drivers...),
-		PageLoadDelay:   time.Duration(form.integer("page_load_delay")) * time.Millisecond,
-		RequestInterval: time.Duration(form.integer("request_interval")) * time.Millisecond,
-		Proxy:           form.text("proxy"),
-		StartURLs:       form.urls("start_urls"),
-		CustomID:        form.text("custom_id"),
-		Timeline:        c.options.Timeline,
+		SitemapID: id, Driver: form.Driver, StartURLs: form.StartURLs, CustomID: form.CustomID, Timeline: c.options.Timeline,
+		PageLoadDelay: time.Duration(delay) * time.Millisecond, RequestInterval: time.Duration(interval) * time.Millisecond,
 	}
-	c.mu.Lock()
-	s, known := c.sitemaps[definition.SitemapID]
-	before := c.scrapes(definition.SitemapID)
-	c.mu.Unlock()
-	if !known && form.ok("sitemap_id") {
-		form.fail("sitemap_id", "The selected sitemap id is invalid.")
+	if form.Proxy != nil {
+		definition.Proxy = fmt.Sprint(form.Proxy)
 	}
-	if form.refused(w) {
-		return
-	}
-	definition.ID = c.AddJob(s.document.scrape(definition, before))
+	definition.ID = c.AddJob(c.scrape(s, definition))
 	answer := struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`

@@ -67,8 +67,7 @@ func beginScrapeOf(t *testing.T, scraping time.Duration, happens, holds string, 
 		o.Timeline = webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: scraping}
 	})
 	c := &scrape{chaos: e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), append(with, "ON_PUBLISHED=FollowUp@"+followQueue)...)}
-	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{JSON: `{"_id": "shop", "startUrl": ["https://example.com"],
-		"selectors": [{"id": "title", "type": "SelectorText", "parentSelectors": ["_root"], "selector": "h1", "multiple": false}]}`})
+	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "shop", RecordsPerPage: 1})
 	c.host(hostQueue)
 	return c
 }
