@@ -37,7 +37,7 @@ type scraper struct {
 
 func newScraper(t *testing.T) *scraper {
 	t.Helper()
-	s := &scraper{world: newWorld(t, func(o *webscrapertest.Options) { o.NoRateLimit = true })}
+	s := &scraper{world: newWorld(t, func(o *webscrapertest.Options) { o.RateLimitCalls = -1 })}
 	s.before = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap})
 	s.use(s.client(apiToken, webscraper.WithTimeout(300*time.Millisecond)), s.ledger)
 	activities.Settle(s.steps, time.Millisecond)

@@ -13,9 +13,9 @@ import (
 // The race detector judges this one.
 func TestCloudIsSafeForConcurrentUse(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
-	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL, NoRateLimit: true})
+	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL, RateLimitCalls: -1})
 	injection := server.Inject(webscrapertest.Fault{
-		Path: "scraping-job/*/json", Times: 3, Effect: webscrapertest.ChangeRecords(webscrapertest.Products(3, 1)),
+		Path: "scraping-job/*/json", Times: 3, Effect: webscrapertest.Truncate(5_200),
 	})
 	var working sync.WaitGroup
 	for range 10 {

@@ -2,59 +2,34 @@ package webscrapertest
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"iter"
+	"maps"
 	"strings"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 // builtInColumns are in every export, in both spellings of the service.
 var builtInColumns = []string{"web-scraper-order", "web-scraper-start-url", "web_scraper_order", "web_scraper_start_url"}
 
-// table is records as rows of one set of columns, as CSV needs them.
-type table struct {
-	records Records
-	columns []string // in order of first appearance
-}
-
-// newTable reads the records once for their columns. Without any record it has the
-// built-in columns.
-func newTable(records Records) *table {
-	t := &table{records: records}
+// columns are those of the records, in order of first appearance: the built-in ones where
+// there is no record.
+func (r Records) columns() (columns []string) {
 	seen := make(map[string]bool)
-	for line := range records.lines() {
+	for line := range r.lines() {
 		for key := range fields(line) {
 			if !seen[key] {
 				seen[key] = true
-				t.columns = append(t.columns, key)
+				columns = append(columns, key)
 			}
 		}
 	}
-	if len(t.columns) == 0 {
-		t.columns = builtInColumns[:2]
+	if len(columns) == 0 {
+		return builtInColumns[:2]
 	}
-	return t
-}
-
-// rows yields the cells of each record, which hold until the next one.
-func (t *table) rows() iter.Seq[[]string] {
-	return func(yield func([]string) bool) {
-		index := make(map[string]int, len(t.columns))
-		for i, column := range t.columns {
-			index[column] = i
-		}
-		row := make([]string, len(t.columns))
-		for line := range t.records.lines() {
-			clear(row)
-			for key, value := range fields(line) {
-				row[index[key]] = value
-			}
-			if !yield(row) {
-				return
-			}
-		}
-	}
+	return columns
 }
 
 // fields yields the keys of a JSON object in their order, with the text of
@@ -62,24 +37,14 @@ func (t *table) rows() iter.Seq[[]string] {
 // It ends early where the line is not a JSON object.
 func fields(line []byte) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		decoder := json.NewDecoder(bytes.NewReader(line))
-		if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-			return
-		}
-		for decoder.More() {
-			key, err := decoder.Token()
-			if err != nil {
-				return
-			}
-			var value json.RawMessage
-			if err := decoder.Decode(&value); err != nil {
-				return
-			}
+		members := jsontext.MembersOf(line)
+		for member, more := members.Next(); more; member, more = members.Next() {
+			_, key := jsontext.Unescape(nil, member.Key())
 			var text string // stays empty for null
-			if json.Unmarshal(value, &text) != nil {
-				text = string(value)
+			if json.Unmarshal(member.Value(), &text) != nil {
+				text = string(member.Value())
 			}
-			if !yield(key.(string), text) {
+			if !yield(string(key), text) {
 				return
 			}
 		}
@@ -89,10 +54,11 @@ func fields(line []byte) iter.Seq2[string, string] {
 // writeCSV writes what encoding/csv would not: a byte order mark, a header
 // without quotes, every value in quotes, and line ends of "\r\n" around values
 // whose own line breaks stay as they are.
-func writeCSV(w io.Writer, t *table) error {
+func writeCSV(w io.Writer, records Records) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	out.WriteString("\ufeff")
-	for i, column := range t.columns {
+	columns := records.columns()
+	for i, column := range columns {
 		if i > 0 {
 			out.WriteByte(',')
 		}
@@ -102,12 +68,13 @@ func writeCSV(w io.Writer, t *table) error {
 		out.WriteString(column)
 	}
 	out.WriteString("\r\n")
-	for row := range t.rows() {
-		for i, value := range row {
+	for line := range records.lines() {
+		row := maps.Collect(fields(line))
+		for i, column := range columns {
 			if i > 0 {
 				out.WriteByte(',')
 			}
-			out.WriteString(quoteCSV(value))
+			out.WriteString(quoteCSV(row[column]))
 		}
 		if _, err := out.WriteString("\r\n"); err != nil {
 			return err

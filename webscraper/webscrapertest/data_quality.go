@@ -52,20 +52,19 @@ func (c *Cloud) getDataQuality(w http.ResponseWriter, _ *http.Request, j job) {
 		MaxEmptyPagesPercent: ofPages(pages.Empty), MaxNoValuePagesPercent: ofPages(pages.NoValue),
 		MinColumnRecords: []string{}, // as PHP writes an object without fields
 	}
-	table := newTable(j.Records.first(dataQualitySample))
-	filled, records := make(map[string]int64), int64(0)
-	for row := range table.rows() {
-		records++
-		for i, cell := range row {
+	sample := j.Records.first(dataQualitySample)
+	filled := make(map[string]int64)
+	for line := range sample.lines() {
+		for column, cell := range fields(line) {
 			if cell != "" {
-				filled[table.columns[i]]++
+				filled[column]++
 			}
 		}
 	}
 	columns := make(map[string]qualityCheck)
-	for _, column := range table.columns {
+	for _, column := range sample.columns() {
 		if !slices.Contains(builtInColumns, column) {
-			columns[column] = atLeast(filled[column]*100/max(records, 1), minColumnPercent)
+			columns[column] = atLeast(filled[column]*100/max(sample.count, 1), minColumnPercent)
 			quality.MinColumnRecords = columns
 		}
 	}

@@ -46,9 +46,8 @@
 //
 // The effects are [FailWith] (401, 404), [FailWithHTML] (a 502 of a proxy),
 // [TooManyRequests], [Empty], [Hang], [HangAt], [Reset], [ResetAt],
-// [Truncate], [TruncateSilently], [Drip] and [ChangeRecords]; any other
-// function of type [Effect] will do as well. ResetAt(0) executes a request and
-// loses its response.
+// [Truncate], [TruncateSilently] and [Drip]; any other function of type
+// [Effect] will do as well. ResetAt(0) executes a request and loses its response.
 //
 // # Faithfulness
 //

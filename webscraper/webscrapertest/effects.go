@@ -31,7 +31,7 @@ func FailWithHTML(status int) Effect {
 // [Options].
 func TooManyRequests(retryAfter time.Duration) Effect {
 	return instead(func(c *Cloud, w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-RateLimit-Limit", strconv.Itoa(cmp.Or(c.limit.calls, defaultCalls)))
+		w.Header().Set("X-RateLimit-Limit", strconv.Itoa(cmp.Or(max(c.limit.calls, 0), defaultCalls)))
 		w.Header().Set("X-RateLimit-Remaining", "0")
 		setRetryAfter(w.Header(), c.options.Clock(), retryAfter)
 		http.Error(w, "Too Many Attempts.", http.StatusTooManyRequests)
@@ -86,15 +86,6 @@ func TruncateSilently(n int64) Effect {
 func Drip(n int, pause time.Duration) Effect {
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(&dripWriter{ResponseWriter: w, request: r, size: n, pause: pause}, r)
-	})
-}
-
-// ChangeRecords gives the job that the request is about other records before
-// it is answered, as [Cloud.SetRecords] does.
-func ChangeRecords(records Records) Effect {
-	return around(func(c *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
-		_ = c.SetRecords(pathID(r), records) // next says that there is no such job
-		next.ServeHTTP(w, r)
 	})
 }
 

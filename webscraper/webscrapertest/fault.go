@@ -23,9 +23,9 @@ type Fault struct {
 	Effect Effect
 }
 
-// Effect is what a [Fault] does to a request: it answers itself, or lets next
-// answer and tampers with that. The functions of this package make the usual
-// ones.
+// Effect is what a [Fault] does to a request, for each of which it is called: it answers
+// itself, or lets next answer and tampers with that. The functions of this package make the
+// usual ones.
 type Effect func(c *Cloud, next http.Handler) http.Handler
 
 // Injection is a [Fault] that is in force.

@@ -187,8 +187,11 @@ func TestDripEndsWithTheClient(t *testing.T) {
 	require.ErrorIs(t, <-failed, context.Canceled)
 }
 
-func TestChangeRecordsChangesTheJobBetweenDownloads(t *testing.T) {
-	server, path, _ := faulty(t, webscrapertest.ChangeRecords(webscrapertest.JSONLines(`{"a":"new"}`)))
+func TestEffectOfATestsOwnMayChangeTheJob(t *testing.T) {
+	server, path, _ := faulty(t, func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
+		require.NoError(t, cloud.SetRecords(500, webscrapertest.JSONLines(`{"a":"new"}`)))
+		return next
+	})
 	require.Equal(t, "{\"a\":\"new\"}\n", get(t, server, path).body)
 	require.Contains(t, get(t, server, strings.TrimSuffix(path, "/json")).body, `"stored_record_count":1`)
 }

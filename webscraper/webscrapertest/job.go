@@ -78,19 +78,6 @@ type ProblematicURL struct {
 	Type string `json:"type"` // "empty", "failed" or "no_value"
 }
 
-func (j Job) validate() error {
-	if j.ID < 0 || j.SitemapID < 0 {
-		return fmt.Errorf("ID is %d and SitemapID is %d, want positive ones", j.ID, j.SitemapID)
-	}
-	if j.StoredRecordCount != nil && *j.StoredRecordCount < 0 {
-		return fmt.Errorf("StoredRecordCount is %d, want at least 0", *j.StoredRecordCount)
-	}
-	if j.Status != "" {
-		return validateStatus(j.Status)
-	}
-	return nil
-}
-
 func validateStatus(status string) error {
 	if terminal(status) || slices.Contains(runningStatuses, status) {
 		return nil
@@ -228,8 +215,9 @@ type jobObject struct {
 
 func (j *job) object() jobObject {
 	pages := j.pages()
-	object := jobObject{
+	return jobObject{
 		ID:                j.ID,
+		CustomID:          orNull(j.CustomID),
 		SitemapName:       j.SitemapName,
 		Status:            j.Status,
 		SitemapID:         j.SitemapID,
@@ -247,10 +235,14 @@ func (j *job) object() jobObject {
 		TimeCreated:       j.TimeCreated.Unix(),
 		ScrapingDuration:  int64(j.ScrapingDuration.Seconds()),
 	}
-	if j.CustomID != "" {
-		object.CustomID = &j.CustomID
+}
+
+// orNull is a text as the API spells it, null for none.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
 	}
-	return object
+	return &text
 }
 
 // flag is a boolean as the API spells it.

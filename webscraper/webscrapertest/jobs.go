@@ -12,12 +12,12 @@ func (c *Cloud) AddJob(definition Job) int64 {
 	if _, taken := c.jobs[definition.ID]; taken {
 		panic(fmt.Sprintf("webscrapertest: AddJob: the cloud has or had a job %d already", definition.ID))
 	}
-	if err := definition.validate(); err != nil {
+	now := c.options.Clock()
+	definition = c.addSitemapOf(definition).withDefaults(now)
+	if err := validateStatus(definition.Status); err != nil {
 		panic("webscrapertest: AddJob: " + err.Error())
 	}
-	definition = c.addSitemapOf(definition)
-	now := c.options.Clock()
-	c.jobs[definition.ID] = newJob(definition.withDefaults(now), now)
+	c.jobs[definition.ID] = newJob(definition, now)
 	return definition.ID
 }
 

@@ -80,14 +80,10 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 		definition.Proxy = fmt.Sprint(form.Proxy)
 	}
 	definition.ID = c.AddJob(c.scrape(s, definition))
-	answer := struct {
+	writeData(w, struct {
 		ID       int64   `json:"id"`
 		CustomID *string `json:"custom_id"`
-	}{ID: definition.ID}
-	if definition.CustomID != "" {
-		answer.CustomID = &definition.CustomID
-	}
-	writeData(w, answer)
+	}{definition.ID, orNull(definition.CustomID)})
 }
 
 func (c *Cloud) listJobs(w http.ResponseWriter, r *http.Request) {

@@ -2,7 +2,6 @@ package webscrapertest
 
 import (
 	"cmp"
-	"fmt"
 	"log/slog"
 	"time"
 )
@@ -26,11 +25,10 @@ type Options struct {
 	Timeline Timeline
 
 	// RateLimitCalls are allowed in each RateLimitWindow; those beyond get 429.
-	// Default: the service's 200 calls in 15 minutes.
+	// Default: the service's 200 calls in 15 minutes. A negative number turns the limit and
+	// its headers off.
 	RateLimitCalls  int
 	RateLimitWindow time.Duration
-	// NoRateLimit turns the limit and its headers off.
-	NoRateLimit bool
 
 	// WebhookTimeout is how long a webhook may take to answer; the others are the
 	// delays before its first and its second retry. Default: the service's 10 s, 5 s
@@ -63,14 +61,8 @@ func (o Options) withDefaults() Options {
 			panic("webscrapertest: Options: one of the Tokens is empty")
 		}
 	}
-	if o.RateLimitCalls < 0 || o.RateLimitWindow < 0 {
-		panic(fmt.Sprintf("webscrapertest: Options: RateLimitCalls is %d and RateLimitWindow %s, want positive ones", o.RateLimitCalls, o.RateLimitWindow))
-	}
 	o.RateLimitCalls = cmp.Or(o.RateLimitCalls, defaultCalls)
 	o.RateLimitWindow = cmp.Or(o.RateLimitWindow, defaultPer)
-	if o.NoRateLimit {
-		o.RateLimitCalls = 0
-	}
 	o.WebhookTimeout = cmp.Or(o.WebhookTimeout, 10*time.Second)
 	o.WebhookFirstRetry = cmp.Or(o.WebhookFirstRetry, 5*time.Second)
 	o.WebhookSecondRetry = cmp.Or(o.WebhookSecondRetry, 10*time.Second)

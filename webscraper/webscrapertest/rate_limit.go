@@ -17,7 +17,7 @@ const (
 // rateLimit counts the calls of the account in windows: the first call opens
 // one, and nothing is forgotten before it is over.
 type rateLimit struct {
-	calls int // 0: no limit
+	calls int // negative: no limit
 	per   time.Duration
 
 	mu     sync.Mutex
@@ -40,7 +40,7 @@ func (l *rateLimit) take(now time.Time) (wait time.Duration, ok bool) {
 }
 
 func (l *rateLimit) setHeaders(header http.Header, now time.Time) {
-	if l.calls == 0 {
+	if l.calls < 0 {
 		return
 	}
 	l.mu.Lock()
@@ -54,7 +54,7 @@ func (l *rateLimit) setHeaders(header http.Header, now time.Time) {
 }
 
 func (c *Cloud) limitRate(next http.Handler) http.Handler {
-	if c.limit.calls == 0 {
+	if c.limit.calls < 0 {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -123,7 +123,7 @@ func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 		"API_CALLS_PER_15_MINUTES=200")
 	added := c.addAccounts(func(name string, o *webscrapertest.Options) {
 		if name == "globex" {
-			o.NoRateLimit, o.RateLimitCalls, o.RateLimitWindow = false, windowCalls, windowLength
+			o.RateLimitCalls, o.RateLimitWindow = windowCalls, windowLength
 		}
 	}, "acme", "globex", "initech")
 	acme, globex, initech := added.of["acme"], added.of["globex"], added.of["initech"]

@@ -43,7 +43,7 @@ func beginWithWindow(t *testing.T, calls int, length time.Duration, happens, hol
 func (e *entry) withWindow(t *testing.T, calls int, length time.Duration) *chaos {
 	t.Helper()
 	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
-		o.NoRateLimit, o.RateLimitCalls, o.RateLimitWindow = false, calls, length
+		o.RateLimitCalls, o.RateLimitWindow = calls, length
 	})
 	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "API_CALLS_PER_15_MINUTES="+strconv.Itoa(calls))
 	c.worker(c.Spool)

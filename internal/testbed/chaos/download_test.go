@@ -106,7 +106,7 @@ func TestContentChangesBetweenTwoDownloads(t *testing.T) {
 	c := begin(t, "the download breaks off at 90 %, and the second one has other content, and more of it",
 		"the job is put before a person, its next notification imports what it has now")
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Truncate(ninety)})
-	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.ChangeRecords(webscrapertest.Products(many+1000, 2))})
+	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: changeRecords(webscrapertest.Products(many+1000, 2))})
 	c.worker(c.Spool)
 	id := c.finished(many)
 	c.requireAttention(id, many+1000, "21000 records were imported, but the job has stored 20000")

@@ -88,7 +88,15 @@ func (e *entry) on(t *testing.T, namespace temporaltest.Namespace, databaseURL s
 // long as the starter may take. Its other times are the service's.
 func answersInTime(o *webscrapertest.Options) { o.WebhookTimeout = 8 * time.Second }
 
-func noRateLimit(o *webscrapertest.Options) { o.NoRateLimit = true }
+// changeRecords gives the cloud's first job other records before it is downloaded.
+func changeRecords(records webscrapertest.Records) webscrapertest.Effect {
+	return func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
+		_ = cloud.SetRecords(500, records)
+		return next
+	}
+}
+
+func noRateLimit(o *webscrapertest.Options) { o.RateLimitCalls = -1 }
 
 // recordBytes is the size of a record of webscrapertest.Products.
 const recordBytes = 520

@@ -113,7 +113,7 @@ func TestReplacedWorkerAndChangedContent(t *testing.T) {
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, After: 1, Times: 1,
-		Effect: webscrapertest.ChangeRecords(webscrapertest.Products(many, 2))})
+		Effect: changeRecords(webscrapertest.Products(many, 2))})
 	id := c.finished(many)
 	c.untilImported(id, 4000)
 	c.kill(worker)
