@@ -54,7 +54,7 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 		return 0, fmt.Errorf("webscraper: %s: %w", req.operation, err)
 	}
 	var created ScrapingJob
-	err = c.call(ctx, req, &created)
+	_, err = c.call(ctx, req, &created)
 	if err == nil && created.ID <= 0 {
 		err = fmt.Errorf("webscraper: %s: the answer has no ID", req.operation)
 	}

@@ -26,13 +26,10 @@
 //
 // # Records
 //
-// [Client.DownloadScrapingJob] writes to any [io.Writer], and can continue where an
-// earlier attempt broke. A download of a job that has not ended
-// succeeds with some of its records, or none, so compare with StoredRecordCount
-// before deleting anything.
+// A download of a job that has not ended succeeds with some of its records, or none, so
+// compare with StoredRecordCount before deleting anything.
 //
-// [RowReader] reads a download row by row in constant memory, with the place of each in
-// the file, for an import that goes on where it stopped:
+// [RowReader] reads a download row by row:
 //
 //	rows := webscraper.NewRowReader(file, webscraper.FormatJSON, 0)
 //	for rows.Next() {
@@ -58,9 +55,6 @@
 //
 // # API limit
 //
-// An account has 200 calls per 15 minutes, downloads included. The error of a call that
-// the API refuses has the time to wait, see [IsRateLimited]; nothing is sent again.
-//
-// Where several processes share the account, give the client a [Budget], see
-// [Client.WithBudget].
+// An account has 200 calls per 15 minutes, downloads included; see [IsRateLimited], and
+// [Client.WithBudget] where several processes share the account.
 package webscraper

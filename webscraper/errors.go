@@ -42,25 +42,22 @@ type Error struct {
 // Error returns one line with the operation, the path, the status and the
 // server's message.
 func (e *Error) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "webscraper: %s: ", e.Operation)
+	text := "webscraper: " + e.Operation + ": "
 	if e.Method != "" {
-		fmt.Fprintf(&b, "%s %s: ", e.Method, e.Path)
+		text += e.Method + " " + e.Path + ": "
 	}
-	fmt.Fprintf(&b, "%d", e.StatusCode)
-	if text := http.StatusText(e.StatusCode); text != "" {
-		b.WriteString(" " + text)
-	}
-	separator := ": "
+	text += strings.TrimSpace(fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode)))
+	var said []string
 	if e.Message != "" {
-		b.WriteString(separator + e.Message)
-		separator = "; "
+		said = append(said, e.Message)
 	}
 	for _, field := range slices.Sorted(maps.Keys(e.ValidationErrors)) {
-		fmt.Fprintf(&b, "%s%s: %s", separator, field, strings.Join(e.ValidationErrors[field], ", "))
-		separator = "; "
+		said = append(said, field+": "+strings.Join(e.ValidationErrors[field], ", "))
 	}
-	return b.String()
+	if len(said) > 0 {
+		text += ": " + strings.Join(said, "; ")
+	}
+	return text
 }
 
 // redirected is the error as an answer of another host than the API, unless that

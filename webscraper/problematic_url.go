@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"net/url"
+	"strconv"
 )
 
 // ProblematicURL is a page that a scraping job got nothing from.
@@ -30,8 +32,8 @@ func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[Proble
 		seen := map[ProblematicURL]bool{}
 		for page, stale := 1, 0; ; page++ {
 			var items []ProblematicURL
-			req.page = page
-			lastPage, err := c.callPage(ctx, req, &items)
+			req.query = url.Values{"page": {strconv.Itoa(page)}}
+			lastPage, err := c.call(ctx, req, &items)
 			if err != nil {
 				yield(ProblematicURL{}, err)
 				return

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -23,7 +22,6 @@ type request struct {
 	method    string
 	path      string // relative to the base URI
 	query     url.Values
-	page      int // of a list, 0 for no list
 	header    http.Header
 	body      []byte // JSON; nil for none
 }
@@ -47,25 +45,18 @@ type envelope struct {
 // UnmarshalJSON decodes an answer as the API spells it.
 func (e *envelope) UnmarshalJSON(data []byte) error { return decodeObject(data, e) }
 
-// call sends req and decodes the data of its answer into out, unless that is
-// nil.
-func (c *Client) call(ctx context.Context, req request, out any) error {
-	_, err := c.callPage(ctx, req, out)
-	return err
-}
-
-// get is call for the one object of an answer.
+// get sends req and returns the object of its answer.
 func get[T any](ctx context.Context, c *Client, req request) (*T, error) {
 	object := new(T)
-	if err := c.call(ctx, req, object); err != nil {
+	if _, err := c.call(ctx, req, object); err != nil {
 		return nil, err
 	}
 	return object, nil
 }
 
-// callPage is call for one page of a list. It returns the number of the last
-// page, or 0 if the answer does not tell.
-func (c *Client) callPage(ctx context.Context, req request, out any) (lastPage int, err error) {
+// call sends req and decodes the data of its answer into out, unless that is nil. Of a list
+// it returns the number of the last page, or 0 if the answer does not tell.
+func (c *Client) call(ctx context.Context, req request, out any) (lastPage int, err error) {
 	env, err := c.callOnce(ctx, req)
 	if err != nil || out == nil {
 		return 0, err
@@ -144,9 +135,6 @@ const tokenParameter = "api_token"
 func (c *Client) newHTTPRequest(ctx context.Context, req request, token string) (*http.Request, error) {
 	query := url.Values{tokenParameter: {token}}
 	maps.Copy(query, req.query)
-	if req.page != 0 {
-		query.Set("page", strconv.Itoa(req.page))
-	}
 	u := c.baseURI.JoinPath(req.path)
 	u.RawQuery = query.Encode()
 	var body io.Reader

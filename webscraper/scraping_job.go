@@ -77,7 +77,8 @@ func (c *Client) ScrapingJob(ctx context.Context, id int64) (*ScrapingJob, error
 // DeleteScrapingJob deletes the scraping job with that ID and its records. The
 // error of a job that does not exist satisfies [IsNotFound].
 func (c *Client) DeleteScrapingJob(ctx context.Context, id int64) error {
-	return c.call(ctx, requestAbout(id, "delete scraping job %d", http.MethodDelete, "scraping-job/%d"), nil)
+	_, err := c.call(ctx, requestAbout(id, "delete scraping job %d", http.MethodDelete, "scraping-job/%d"), nil)
+	return err
 }
 
 // ListScrapingJobsOptions narrows a list of scraping jobs; its zero value
@@ -94,7 +95,7 @@ type ListScrapingJobsOptions struct {
 // not tell; a page past the end is empty. As jobs come and go between two calls, one can
 // be on both pages or on neither: to delete jobs, collect their IDs first.
 func (c *Client) ScrapingJobsPage(ctx context.Context, opts ListScrapingJobsOptions, page int) (jobs []*ScrapingJob, lastPage int, err error) {
-	req := request{operation: "list scraping jobs", method: http.MethodGet, path: "scraping-jobs", query: url.Values{}, page: page}
+	req := request{operation: "list scraping jobs", method: http.MethodGet, path: "scraping-jobs", query: url.Values{"page": {strconv.Itoa(page)}}}
 	if page < 1 {
 		return nil, 0, fmt.Errorf("webscraper: %s: there is no page %d: the first is 1", req.operation, page)
 	}
@@ -104,6 +105,6 @@ func (c *Client) ScrapingJobsPage(ctx context.Context, opts ListScrapingJobsOpti
 	if opts.Tag != "" {
 		req.query.Set("tag", opts.Tag)
 	}
-	lastPage, err = c.callPage(ctx, req, &jobs)
+	lastPage, err = c.call(ctx, req, &jobs)
 	return jobs, lastPage, err
 }

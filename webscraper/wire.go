@@ -1,7 +1,6 @@
 package webscraper
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -32,62 +31,50 @@ func decodeObject(data []byte, into any) error {
 
 // decodeField sets a field to a value; null and "" leave it zero.
 func decodeField(value json.RawMessage, field reflect.Value) error {
-	switch field.Kind() {
-	case reflect.Slice: // itself a json.RawMessage
+	text := string(value)
+	switch kind := field.Kind(); {
+	case kind == reflect.Slice: // itself a json.RawMessage
 		field.SetBytes(value)
 		return nil
-	case reflect.Map, reflect.Pointer: // PHP writes an empty object as []
-		if string(value) == "[]" {
+	case kind == reflect.Map || kind == reflect.Pointer:
+		if text == "[]" { // an empty object, as PHP writes it
 			return nil
 		}
 		return json.Unmarshal(value, field.Addr().Interface())
+	case text[0] == '{' || text[0] == '[':
+		return fmt.Errorf("%.40q is not a single value", text)
+	case text[0] == '"':
+		if err := json.Unmarshal(value, &text); err != nil {
+			return err
+		}
+	case text == "null":
+		return nil
 	}
-	text, err := scalarText(value)
-	if err != nil || text == "" {
-		return err
+	if text == "" {
+		return nil
 	}
+	want, isIt := "", true
+	number, err := strconv.ParseFloat(text, 64)
 	switch field.Kind() {
 	case reflect.String:
 		field.SetString(text)
 	case reflect.Bool:
 		truth, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("%.40q is not a truth value", text)
-		}
+		want, isIt = "truth value", err == nil
 		field.SetBool(truth)
 	case reflect.Int64:
-		whole, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			f, err := strconv.ParseFloat(text, 64)
-			if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-				return fmt.Errorf("%.40q is not a whole number", text)
-			}
-			whole = int64(f)
+		whole, inexact := strconv.ParseInt(text, 10, 64)
+		if inexact != nil { // 4e9, or 10.0
+			whole = int64(number)
 		}
+		want, isIt = "whole number", inexact == nil || err == nil && number == math.Trunc(number) && math.Abs(number) <= 1<<53
 		field.SetInt(whole)
 	case reflect.Float64:
-		number, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return fmt.Errorf("%.40q is not a number", text)
-		}
+		want, isIt = "number", err == nil
 		field.SetFloat(number)
 	}
-	return nil
-}
-
-// scalarText returns the text of a JSON string, number or truth value, and ""
-// for null.
-func scalarText(data []byte) (string, error) {
-	switch {
-	case bytes.Equal(data, []byte("null")):
-		return "", nil
-	case data[0] == '"':
-		var text string
-		err := json.Unmarshal(data, &text)
-		return text, err
-	case data[0] == '{' || data[0] == '[':
-		return "", fmt.Errorf("%.40q is not a single value", data)
-	default:
-		return string(data), nil
+	if !isIt {
+		return fmt.Errorf("%.40q is not a %s", text, want)
 	}
+	return nil
 }
