@@ -10,14 +10,14 @@ import (
 )
 
 func (c *Cloud) downloadJSON(w http.ResponseWriter, r *http.Request, j job) {
-	c.serveFile(w, r, "application/json", j.download(r))
+	c.serveFile(w, r, "application/json", j.downloadable(r))
 }
 
 // downloadCSV answers with a file written as it is sent, so that its length is not
 // known before. A raw body is sent as it is.
 func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 	const contentType = "text/csv; charset=UTF-8"
-	records := j.download(r)
+	records := j.downloadable(r)
 	if given, ok := records.src.(*memory); ok && given.raw {
 		c.serveFile(w, r, contentType, records)
 		return
@@ -30,11 +30,6 @@ func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 		return
 	}
 	_ = writeCSV(w, records)
-}
-
-// download is the records that a request gets.
-func (j *job) download(r *http.Request) Records {
-	return j.downloadable(r.URL.Query().Get("raw") == "true")
 }
 
 // serveFile answers with the bytes of records: compressed when the request
@@ -64,16 +59,7 @@ func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType st
 
 // compresses reports whether a request accepts gzip and the cloud has it.
 func (c *Cloud) compresses(r *http.Request) bool {
-	if c.options.NoGzip {
-		return false
-	}
-	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		name, params, _ := strings.Cut(strings.TrimSpace(coding), ";")
-		if (name == "gzip" || name == "*") && strings.ReplaceAll(params, " ", "") != "q=0" {
-			return true
-		}
-	}
-	return false
+	return !c.options.NoGzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 }
 
 func compress(w http.ResponseWriter, write func(io.Writer)) {

@@ -105,7 +105,6 @@ func TestDownloadsAreCompressedWhenAskedFor(t *testing.T) {
 	for _, format := range []string{"/json", "/csv"} {
 		plain := get(t, server, jobPath(id, format))
 		require.Empty(t, plain.header.Get("Content-Encoding"))
-		require.Equal(t, plain.body, get(t, server, jobPath(id, format), "Accept-Encoding: gzip;q=0").body)
 		packed := get(t, server, jobPath(id, format), "Accept-Encoding: br, gzip")
 		require.Equal(t, "gzip", packed.header.Get("Content-Encoding"))
 		require.Less(t, len(packed.body), len(plain.body)/2)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"time"
 )
@@ -78,7 +79,11 @@ func Truncate(n int64) Effect {
 // complete: it is not compressed and has no Content-Length.
 func TruncateSilently(n int64) Effect {
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(&cutWriter{ResponseWriter: w, rest: n, silently: true}, plain(r))
+		whole := httptest.NewRecorder()
+		next.ServeHTTP(whole, plain(r))
+		w.WriteHeader(whole.Code)
+		_ = http.NewResponseController(w).Flush() // so that the server does not tell the length
+		_, _ = io.CopyN(w, whole.Body, n)         // or all of it
 	})
 }
 
@@ -138,42 +143,25 @@ func resetConnection(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// cutWriter lets rest bytes pass. Then it calls then and aborts the answer, or silently
-// drops what follows.
+// cutWriter lets rest bytes pass. Then it calls then and aborts the answer.
 type cutWriter struct {
 	http.ResponseWriter
-	rest     int64
-	silently bool
-	then     func()
-}
-
-func (w *cutWriter) WriteHeader(status int) {
-	if w.silently {
-		w.Header().Del("Content-Length")
-	}
-	w.ResponseWriter.WriteHeader(status)
+	rest int64
+	then func()
 }
 
 func (w *cutWriter) Write(p []byte) (int, error) {
-	if w.silently {
-		w.Header().Del("Content-Length")
-	}
 	if int64(len(p)) <= w.rest {
 		w.rest -= int64(len(p))
 		return w.ResponseWriter.Write(p)
 	}
-	n, _ := w.ResponseWriter.Write(p[:w.rest])
-	w.rest = 0
+	_, _ = w.ResponseWriter.Write(p[:w.rest])
 	// Flushed, so that the server does not count a short body for its length.
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
-	if w.silently {
-		return n, io.ErrShortWrite // ends the copying
-	}
 	w.then()
 	panic(http.ErrAbortHandler)
 }
 
-// dripWriter sends pieces of size bytes, each after a pause.
 type dripWriter struct {
 	http.ResponseWriter
 	request *http.Request

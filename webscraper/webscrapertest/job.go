@@ -3,6 +3,7 @@ package webscrapertest
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -158,9 +159,9 @@ func (j *job) storedRecordCount() int64 {
 }
 
 // downloadable is the part of the records that a download holds now.
-func (j *job) downloadable(unparsed bool) Records {
+func (j *job) downloadable(r *http.Request) Records {
 	records := j.Records
-	if unparsed && j.Unparsed.Count() > 0 {
+	if r.URL.Query().Get("raw") == "true" && j.Unparsed.Count() > 0 {
 		records = j.Unparsed
 	}
 	if j.complete() {
