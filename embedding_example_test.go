@@ -40,7 +40,7 @@ func reconcileAndImport(ctx context.Context, temporal client.Client) error {
 	if _, err := workflows.Notify(ctx, temporal, "prices", workflows.Notification{ScrapingJobID: 1234}, settings); err != nil {
 		return err
 	}
-	again, err := workflows.Reimport(ctx, temporal, "prices", 1234, settings)
+	again, err := workflows.Reimport(ctx, temporal, "prices", workflows.Notification{ScrapingJobID: 1234}, settings)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ type reimportCommand struct{ importCommand }
 // Run signals the re-imports and says which workflow has each.
 func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) error {
 	return c.start(ctx, streams, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
-		return workflows.ReimportOf(ctx, t, i.TaskQueue, c.Account, id, i.Settings)
+		return workflows.Reimport(ctx, t, i.TaskQueue, workflows.Notification{ScrapingJobID: id, Account: c.Account}, i.Settings)
 	})
 }
 

@@ -75,7 +75,7 @@ type receiver struct {
 	all    sync.WaitGroup
 }
 
-func receive(t *testing.T, c workflows.Client, change ...func(*webhook.Options)) *receiver {
+func receive(t *testing.T, c client.Client, change ...func(*webhook.Options)) *receiver {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	r := &receiver{engine: gin.New(), log: &strings.Builder{}}

@@ -41,7 +41,7 @@ const (
 // Options are what the webhook needs.
 type Options struct {
 	// Client reaches Temporal. Required.
-	Client workflows.Client
+	Client client.Client
 	// Tokens are the secrets of which a notification of the default account has to carry
 	// one. Several allow for rotation. At least one is required, or TokensOf.
 	Tokens []string

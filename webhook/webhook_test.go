@@ -33,6 +33,7 @@ const token = "first-secret-of-two"
 
 // temporal notes what the handler asks for.
 type temporal struct {
+	client.Client
 	err     error
 	running string // the type of the workflow that runs under the ID, if it is no import
 
@@ -76,7 +77,7 @@ type server struct {
 	log *bytes.Buffer
 }
 
-func serve(t *testing.T, c workflows.Client, change ...func(*webhook.Options)) server {
+func serve(t *testing.T, c client.Client, change ...func(*webhook.Options)) server {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	var log bytes.Buffer

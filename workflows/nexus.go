@@ -51,7 +51,7 @@ func reimportOperation(ctx context.Context, in contract.ReimportInput, _ nexus.S
 	if err != nil {
 		return contract.ReimportResult{}, err
 	}
-	run, err := ReimportOf(ctx, c, on.TaskQueue, in.Account, in.ScrapingJobID, settings)
+	run, err := Reimport(ctx, c, on.TaskQueue, Notification{ScrapingJobID: in.ScrapingJobID, Account: in.Account}, settings)
 	if errors.Is(err, ErrOtherWorkflow) {
 		return contract.ReimportResult{}, temporal.NewNonRetryableApplicationError(err.Error(), "OtherWorkflow", nil)
 	}

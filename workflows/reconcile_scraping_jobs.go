@@ -11,6 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -332,7 +333,7 @@ func startImports(ctx context.Context, in startImportsInput) (startImportsResult
 
 // startEach lets no job keep another from starting. One that fails in the last attempt
 // too counts as refused.
-func startEach(ctx context.Context, c Client, in startImportsInput) (startImportsResult, error) {
+func startEach(ctx context.Context, c client.Client, in startImportsInput) (startImportsResult, error) {
 	jobs := map[int64]sink.ScrapingJob{}
 	for _, job := range in.Jobs {
 		jobs[job.ScrapingJobID] = job

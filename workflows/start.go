@@ -13,19 +13,10 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 )
-
-// Client is the part of a Temporal client that reaches a workflow, whether it
-// is running or has to be started.
-type Client interface {
-	SignalWithStartWorkflow(ctx context.Context, workflowID, signalName string, signalArg any,
-		options client.StartWorkflowOptions, workflow any, workflowArgs ...any) (client.WorkflowRun, error)
-	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
-}
 
 // ErrOtherWorkflow says that a workflow of another type runs under the ID that a
 // scraping job's import has to have.
@@ -35,7 +26,7 @@ var ErrOtherWorkflow = errors.New("another workflow has the scraping job's numbe
 // Notify tells the workflow of the notification's scraping job that the
 // notification has come, starting it if it is not running. It needs no worker
 // to be running.
-func Notify(ctx context.Context, c Client, taskQueue string, notification Notification, settings Settings) (client.WorkflowRun, error) {
+func Notify(ctx context.Context, c client.Client, taskQueue string, notification Notification, settings Settings) (client.WorkflowRun, error) {
 	summary := "import by hand"
 	if notification.SitemapName != "" {
 		summary = notification.SitemapName + " · " + notification.Status
@@ -44,17 +35,11 @@ func Notify(ctx context.Context, c Client, taskQueue string, notification Notifi
 }
 
 // Reimport has a scraping job downloaded and imported again, replacing its
-// records, whether its workflow is running or has closed.
-func Reimport(ctx context.Context, c Client, taskQueue string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
-	return ReimportOf(ctx, c, taskQueue, "", scrapingJobID, settings)
-}
-
-// ReimportOf is Reimport for a job of an account that has published none of its imports
-// yet. An empty account is that of the job's published import, or else the default one.
-func ReimportOf(ctx context.Context, c Client, taskQueue, account string, scrapingJobID int64, settings Settings) (client.WorkflowRun, error) {
-	job := Notification{ScrapingJobID: scrapingJobID, Account: account}
+// records, whether its workflow is running or has closed. Of the job its ID counts, and its
+// account: empty, it is that of the job's published import, or else the default one.
+func Reimport(ctx context.Context, c client.Client, taskQueue string, job Notification, settings Settings) (client.WorkflowRun, error) {
 	var payload any // which a running import compares
-	if account != "" {
+	if job.Account != "" {
 		payload = job
 	}
 	return signalWithStart(ctx, c, taskQueue, ReimportSignal, payload, job, "re-import by hand", settings)
@@ -86,7 +71,7 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 // signalWithStart starts the workflow, if it is not running, with what is known of
 // the job.
 func signalWithStart(
-	ctx context.Context, c Client, taskQueue, signal string, payload any, job Notification, summary string, settings Settings,
+	ctx context.Context, c client.Client, taskQueue, signal string, payload any, job Notification, summary string, settings Settings,
 ) (client.WorkflowRun, error) {
 	id := WorkflowID(job.ScrapingJobID)
 	options := client.StartWorkflowOptions{
@@ -126,7 +111,7 @@ func startedSince(sent time.Time, runID string) bool {
 
 // checkType returns ErrOtherWorkflow when the run that has the signal imports
 // nothing. What Temporal does not tell is no reason to send the signal again.
-func checkType(ctx context.Context, c Client, run client.WorkflowRun) error {
+func checkType(ctx context.Context, c client.Client, run client.WorkflowRun) error {
 	there, err := c.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
 	if name := there.GetWorkflowExecutionInfo().GetType().GetName(); err == nil && name != ImportScrapingJobName {
 		return fmt.Errorf("workflow %s is a %s: %w", run.GetID(), name, ErrOtherWorkflow)

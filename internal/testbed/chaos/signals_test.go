@@ -264,7 +264,7 @@ func TestNotificationsWhileTheJobIsDeleted(t *testing.T) {
 	for range 20 {
 		c.notifyAtOnce(id, "0")
 	}
-	_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, id, workflows.Settings{HoldBeforeDelete: "0"})
+	_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: "0"})
 	require.NoError(t, err)
 	c.requireGone(id, 1000)
 	c.requireEmptySpools()

@@ -197,7 +197,7 @@ func TestTwoWorkersShareJobs(t *testing.T) {
 			all.Go(func() { c.Notify(id) })
 		}
 		all.Go(func() {
-			_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, id, workflows.Settings{HoldBeforeDelete: "0"})
+			_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: "0"})
 			if err != nil {
 				t.Error(err)
 			}
