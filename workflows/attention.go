@@ -20,7 +20,6 @@ import (
 // beside those of the activities.
 const errorUnverified = "Unverified"
 
-// needsPerson is the error for a problem that a person has to decide about.
 func needsPerson(kind, reason string) error {
 	return temporal.NewNonRetryableApplicationError(reason, kind, nil)
 }
@@ -140,13 +139,11 @@ func (w *importScrapingJob) giveUp(ctx workflow.Context) {
 	}
 }
 
-// retryable reports whether another attempt can help, so that reconciliation may
-// ask for it.
 func (q question) retryable() bool { return q.problem != nil && retryable(problemKind(q.problem)) }
 
-// retryable reports whether another attempt can mend a problem of that kind: some
-// only a person can, and of some it would take importing all the records each time
-// to find them unsolved.
+// retryable reports whether another attempt can mend a problem of that kind, so that
+// reconciliation may ask for it: some only a person can, and of some it would take importing
+// all the records each time to find them unsolved.
 func retryable(kind string) bool {
 	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
@@ -155,7 +152,6 @@ func retryable(kind string) bool {
 	}, kind)
 }
 
-// signals are those that make sense as an answer.
 func (q question) signals() []string {
 	signals := []string{AbandonSignal, KeepSignal}
 	if q.accept != "" {
@@ -164,7 +160,6 @@ func (q question) signals() []string {
 	return append(signals, ReimportSignal)
 }
 
-// text is the question with its answers.
 func (q question) text() string {
 	continues := "reimport tries again, abandon and keep close it without deleting anything"
 	if q.accept != "" {

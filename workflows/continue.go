@@ -26,7 +26,6 @@ type carried struct {
 	Watchers      []watcher        `json:"watchers,omitempty"`
 }
 
-// takeOver goes on where the run before has ended.
 func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	if c == nil {
 		return

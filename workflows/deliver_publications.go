@@ -12,6 +12,13 @@ import (
 // DeliverPublications delivers a sitemap's publications to the webhook, one after the
 // other, until none is left. [activities.Activities.SetAnnounced] starts or signals it.
 func DeliverPublications(ctx workflow.Context, sitemapName, account string) error {
+	// It sets the delay of each retry itself, and ends those of a publication.
+	delivering := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 12 * time.Hour,
+		HeartbeatTimeout:    30 * time.Second,
+		Summary:             "deliver publications in order",
+		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute},
+	})
 	signals := workflow.GetSignalChannel(ctx, activities.PublicationSignal)
 	looked := func() (again bool) {
 		for signals.ReceiveAsync(nil) {
@@ -21,7 +28,7 @@ func DeliverPublications(ctx workflow.Context, sitemapName, account string) erro
 	}
 	for {
 		looked() // the activity finds what these signal
-		if err := workflow.ExecuteActivity(delivery(ctx), a.DeliverPublications, sitemapName, account).Get(ctx, nil); err != nil {
+		if err := workflow.ExecuteActivity(delivering, a.DeliverPublications, sitemapName, account).Get(ctx, nil); err != nil {
 			return err
 		}
 		if !looked() {
@@ -31,15 +38,4 @@ func DeliverPublications(ctx workflow.Context, sitemapName, account string) erro
 			return workflow.NewContinueAsNewError(ctx, activities.DeliverPublicationsName, sitemapName, account)
 		}
 	}
-}
-
-// delivery is retried until it succeeds: the activity sets the delay of each retry, and
-// ends the retries of a publication itself.
-func delivery(ctx workflow.Context) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 12 * time.Hour,
-		HeartbeatTimeout:    30 * time.Second,
-		Summary:             "deliver publications in order",
-		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute},
-	})
 }

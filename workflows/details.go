@@ -11,7 +11,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// result is that of the run, as far as it has come.
 func (w *importScrapingJob) result() ImportScrapingJobResult {
 	return ImportScrapingJobResult{
 		ScrapingJobID: w.id,
@@ -25,7 +24,6 @@ func (w *importScrapingJob) result() ImportScrapingJobResult {
 	}
 }
 
-// progress answers the query.
 func (w *importScrapingJob) progress() (Progress, error) {
 	p := Progress{
 		ScrapingJobID:     w.id,
@@ -134,7 +132,6 @@ func (w *importScrapingJob) details(note string) string {
 // too low by that much.
 const mayBeCut = "\n\u00a0\n\n\u00a0\n"
 
-// summary says what the view shows of the job.
 func (p published) summary() string {
 	if p.ImportID == 0 {
 		return "nothing yet"
@@ -188,7 +185,6 @@ func records(n int64) string {
 	return humanize.Comma(n) + " records"
 }
 
-// moment is a time, to the minute.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // escape keeps a text that comes from outside, such as a sitemap's name, from

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -82,8 +83,9 @@ func (w *importScrapingJob) run(ctx workflow.Context, in ImportScrapingJobInput)
 // signal wants another round.
 func (w *importScrapingJob) goThrough(ctx workflow.Context) error {
 	w.beginRound(ctx)
+	all := phases()
 	for step := StepDownload; step != stepDone; {
-		at := phaseOf(step)
+		at := all[slices.IndexFunc(all, func(p phase) bool { return p.step == step })]
 		next, err := at.do(w, ctx)
 		switch {
 		case err == nil:

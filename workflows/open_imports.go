@@ -16,13 +16,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// attentionMemo is the field of the workflow's memo that holds the kind of the
-// problem while the import needs attention. Temporal keeps it, whatever becomes
-// of workers, and lists it; unlike a search attribute, it needs no registration.
-const attentionMemo = "needs_attention"
-
-// accountMemo is the field of the memo that holds the account, unless it is the default one.
-const accountMemo = "account"
+// Fields of the workflow's memo: the kind of the problem while the import needs attention,
+// and the account, unless it is the default one. Temporal keeps them, whatever becomes of
+// workers, and lists them; unlike search attributes, they need no registration.
+const (
+	attentionMemo = "needs_attention"
+	accountMemo   = "account"
+)
 
 // noteAttention has Temporal list the import among those that need attention
 // because of the problem, or no longer when it is nil.
@@ -89,7 +89,6 @@ func OpenImports(taskQueue string) string {
 	return query
 }
 
-// eachOpenImport calls do with what the memo of each says; see readMemo.
 func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, account, problem string)) error {
 	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports(taskQueue), PageSize: 1000}
 	for {
@@ -120,7 +119,6 @@ func readMemo(memo *commonpb.Memo) (account, problem string) {
 	return memoField(memo, accountMemo, sink.DefaultAccount, ""), memoField(memo, attentionMemo, "", activities.ErrorOther)
 }
 
-// memoField is a field of a memo, or what is put for one that is missing or unreadable.
 func memoField(memo *commonpb.Memo, name, missing, unreadable string) (value string) {
 	payload, there := memo.GetFields()[name]
 	if !there {

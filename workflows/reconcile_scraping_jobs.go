@@ -27,12 +27,11 @@ const (
 	installationSettingsName  = "ReadInstallationSettings"
 )
 
-// maxListedJobs bounds the jobs that the result of a reconciliation lists, for
-// Temporal's limit on payloads.
-const maxListedJobs = 1000
-
-// maxListedRefusals bounds the reasons that it lists.
-const maxListedRefusals = 10
+// Bounds of what the result of a reconciliation lists, for Temporal's limit on payloads.
+const (
+	maxListedJobs     = 1000
+	maxListedRefusals = 10
+)
 
 // ReconcileScrapingJobsInput is the input of ReconcileScrapingJobs.
 type ReconcileScrapingJobsInput struct {
@@ -137,7 +136,6 @@ type reconciliation struct {
 	result   ReconcileScrapingJobsResult
 }
 
-// accountRun is the run of one of several accounts.
 type accountRun struct {
 	account string
 	workflow.ChildWorkflowFuture
@@ -195,13 +193,11 @@ func (r *reconciliation) awaitRuns(ctx workflow.Context, runs []accountRun) erro
 	return nil
 }
 
-// failed notes an account whose jobs could not be looked at.
 func (r *reconciliation) failed(ctx workflow.Context, account string, err error) {
 	workflow.GetLogger(ctx).Warn("The scraping jobs of an account were not looked at", "account", account, "Error", err)
 	r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{account, Sentence(err)})
 }
 
-// readList is the reconciliation of one account.
 func (r *reconciliation) readList(ctx workflow.Context) (more bool, err error) {
 	if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
 		workflow.GetMetricsHandler(ctx).WithTags(accountTags(r.in.Account)).Counter(failedListsMetric).Inc(1)
@@ -227,7 +223,9 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 		switch {
 		case err != nil:
 		case page.Wait > 0:
-			err = r.awaitCall(ctx, page.Wait)
+			what := "wait for the API's limit of calls until " + workflow.Now(ctx).Add(page.Wait).UTC().Format("2006-01-02 15:04:05 UTC")
+			r.show(ctx, "; "+what)
+			err = workflow.NewTimerWithOptions(ctx, page.Wait, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
 		default:
 			last = page.Last
 			r.page++
@@ -241,13 +239,6 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 	return false, nil
 }
 
-// awaitCall waits for the call that the account has promised to this workflow.
-func (r *reconciliation) awaitCall(ctx workflow.Context, wait time.Duration) error {
-	what := "wait for the API's limit of calls until " + workflow.Now(ctx).Add(wait).UTC().Format("2006-01-02 15:04:05 UTC")
-	r.show(ctx, "; "+what)
-	return workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
-}
-
 func (r *reconciliation) show(ctx workflow.Context, note string) {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("page %d; %s%s", r.page, r.counts(), note))
 }
@@ -256,7 +247,6 @@ func (r *reconciliation) counts() string {
 	return fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due)
 }
 
-// startImports starts those of a page that are due.
 func (r *reconciliation) startImports(ctx workflow.Context, page activities.FindDueScrapingJobsResult) error {
 	r.add(ReconcileScrapingJobsResult{Listed: page.Listed, Due: len(page.Due), Jobs: page.Due})
 	if r.in.DryRun || len(page.Due) == 0 {
@@ -282,7 +272,6 @@ func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
 	r.add(ReconcileScrapingJobsResult{Refused: len(reasons), WhyRefused: reasons})
 }
 
-// add adds what was found of jobs.
 func (r *reconciliation) add(more ReconcileScrapingJobsResult) {
 	all := &r.result
 	all.Listed += more.Listed
@@ -311,7 +300,6 @@ func longStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(shortStep(ctx, summary), 12*time.Hour), time.Minute)
 }
 
-// startImportsInput names the jobs to import.
 type startImportsInput struct {
 	TaskQueue string             `json:"task_queue"`
 	Settings  Settings           `json:"settings"`

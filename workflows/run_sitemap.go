@@ -77,7 +77,6 @@ func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 	return r.result(), err
 }
 
-// sitemapRun is one run of the workflow.
 type sitemapRun struct {
 	in        RunSitemapInput
 	settings  settings
@@ -329,7 +328,6 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 	}
 }
 
-// isEnough reports whether the run accepts the job in this state.
 func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
 	policy, kind, what := contract.Return, "", ""
 	switch {
@@ -371,7 +369,6 @@ func (r *sitemapRun) left() string {
 	return "no scraping job was created"
 }
 
-// show sets the current details that the Temporal UI shows.
 func (r *sitemapRun) show(ctx workflow.Context, state, note string) {
 	var text strings.Builder
 	table := rows{&text}

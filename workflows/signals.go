@@ -15,7 +15,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// listen returns the channels of all signals by their names.
 func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 	channels := map[string]workflow.ReceiveChannel{}
 	for _, each := range signalMeanings {
@@ -107,7 +106,6 @@ func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
 	return true
 }
 
-// askCheck notes that a signal asks for a look.
 func (w *importScrapingJob) askCheck(ctx workflow.Context) {
 	w.asked.Request, w.asked.heardAt = max(w.asked.Request, check), workflow.Now(ctx)
 }
@@ -187,12 +185,10 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	return goesOn, err
 }
 
-// about is what a person decides: this question about this import.
 func (w *importScrapingJob) about(question string) string {
 	return fmt.Sprintf("import %d: %s", w.published.ImportID, question)
 }
 
-// await waits until there is something, or for so long.
 func await(ctx workflow.Context, wait time.Duration, summary string, something func() bool) error {
 	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when the wait ends before
 	defer cancel()
@@ -220,7 +216,6 @@ func (w *importScrapingJob) arrived(signal string) (some bool) {
 	}
 }
 
-// signalsInStep are the signals that make sense now.
 func (w *importScrapingJob) signalsInStep() []string {
 	switch {
 	case w.step == stepDone:
@@ -231,18 +226,13 @@ func (w *importScrapingJob) signalsInStep() []string {
 		return []string{AbandonSignal}
 	case w.step == StepHold, w.step == StepDelete:
 		signals := []string{KeepSignal, AbandonSignal, ReimportSignal}
-		if w.mayDeleteNow() {
+		sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand // what a person gains by it
+		if sooner && w.asked.Close == "" && w.asked.Request != reimport {
 			signals = slices.Insert(signals, 0, DeleteNowSignal)
 		}
 		return signals
 	}
 	return []string{ReimportSignal}
-}
-
-// mayDeleteNow reports whether a person has something to gain by it.
-func (w *importScrapingJob) mayDeleteNow() bool {
-	sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand
-	return sooner && w.asked.Close == "" && w.asked.Request != reimport
 }
 
 // Input is what is to be sent with a signal, so that it answers this question and no

@@ -34,7 +34,6 @@ func (w *importScrapingJob) resumeDownload(
 	return download, err
 }
 
-// importInput is what the round's file is to be made into.
 func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportRecordsInput {
 	var cloudDeletedAt *time.Time
 	if w.round.restored != nil {

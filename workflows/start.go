@@ -88,8 +88,10 @@ func signalWithStart(
 		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
 	}
 	if !startedSince(begun, run.GetRunID()) {
-		if err := checkType(ctx, c, run); err != nil {
-			return nil, err
+		there, err := c.DescribeWorkflowExecution(ctx, id, run.GetRunID())
+		// What Temporal does not tell is no reason to send the signal again.
+		if name := there.GetWorkflowExecutionInfo().GetType().GetName(); err == nil && name != ImportScrapingJobName {
+			return nil, fmt.Errorf("workflow %s is a %s: %w", id, name, ErrOtherWorkflow)
 		}
 	}
 	return run, nil
@@ -107,16 +109,6 @@ func startedSince(sent time.Time, runID string) bool {
 	}
 	milliseconds, err := strconv.ParseInt(runID[:8]+runID[9:13], 16, 64)
 	return err == nil && time.UnixMilli(milliseconds).After(sent.Add(-clocksDiffer))
-}
-
-// checkType returns ErrOtherWorkflow when the run that has the signal imports
-// nothing. What Temporal does not tell is no reason to send the signal again.
-func checkType(ctx context.Context, c client.Client, run client.WorkflowRun) error {
-	there, err := c.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
-	if name := there.GetWorkflowExecutionInfo().GetType().GetName(); err == nil && name != ImportScrapingJobName {
-		return fmt.Errorf("workflow %s is a %s: %w", run.GetID(), name, ErrOtherWorkflow)
-	}
-	return nil
 }
 
 // maxSummary keeps a summary below the server's limit of 400 bytes; a sitemap's

@@ -104,7 +104,6 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
 }
 
-// isOf notes the account that has the job.
 func (w *importScrapingJob) isOf(account string) {
 	if account != "" && account != w.account {
 		w.account = account
@@ -183,7 +182,6 @@ type published struct {
 	DeleteNow bool      `json:"delete_now,omitempty"`
 }
 
-// question is what a person is asked.
 type question struct {
 	problem error // nil while nothing is asked
 	// accept is what the signal does, the rest of a sentence that begins with its name;
@@ -196,7 +194,6 @@ type question struct {
 	deadline time.Time
 }
 
-// phase is what an import does in a step.
 type phase struct {
 	step Step
 	do   func(*importScrapingJob, workflow.Context) (next Step, err error)
@@ -209,17 +206,11 @@ type transition struct {
 	when string
 }
 
-func phaseOf(step Step) phase {
-	all := phases()
-	return all[slices.IndexFunc(all, func(p phase) bool { return p.step == step })]
-}
-
 // leadsTo reports whether the step may follow. What fails may ask a person.
 func (p phase) leadsTo(step Step) bool {
 	return step == StepNeedsAttention || slices.ContainsFunc(p.next, func(t transition) bool { return t.to == step })
 }
 
-// beginRound takes up what signals have asked for.
 func (w *importScrapingJob) beginRound(ctx workflow.Context) {
 	w.takeSignals(ctx)
 	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.ByHand, pass: w.round.pass, beginnings: 1}
@@ -266,7 +257,6 @@ func (w *importScrapingJob) due() *activities.IfDue {
 	return &activities.IfDue{Filter: w.settings.Filter}
 }
 
-// learn notes what the job was found to be.
 func (w *importScrapingJob) learn(described activities.Description) {
 	if described.Found || described.Published != nil {
 		// A signal may have said another one meanwhile. Earlier builds knew the default one only.
@@ -291,7 +281,6 @@ func (w *importScrapingJob) learn(described activities.Description) {
 	w.scraping = w.awaitEnd && described.Found && described.Running()
 }
 
-// publish notes what the round has published.
 func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.ImportRecordsResult) {
 	w.asked.Withheld = nil
 	w.checks = 0
@@ -376,7 +365,6 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	return w.end(NotFound, reason)
 }
 
-// close ends the import as a person has decided.
 func (w *importScrapingJob) close() Step {
 	if w.asked.Close == AbandonSignal {
 		return w.end(Abandoned, "a person gave the import up")

@@ -15,7 +15,6 @@ import (
 
 const tryAgainName = "TryAgain"
 
-// tryAgainResult counts the imports that were asked to try again.
 type tryAgainResult struct {
 	Imports int `json:"imports"`
 }

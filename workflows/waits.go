@@ -15,15 +15,12 @@ const (
 	waitForCalm  = "more notifications"
 )
 
-// Between two looks for what has changed: the longest time for which no signal may
-// come, and the longest time at all.
 const (
+	// Between two looks for what has changed: the longest time for which no signal may
+	// come, and the longest time at all.
 	maxCalm          = 15 * time.Second
 	maxBetweenChecks = time.Minute
-)
-
-// Limits of the time between two looks at a job that is being scraped.
-const (
+	// Limits of the time between two looks at a job that is being scraped.
 	minBetweenLooks = 30 * time.Second
 	maxBetweenLooks = 15 * time.Minute
 )

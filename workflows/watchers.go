@@ -84,7 +84,6 @@ func (w *importScrapingJob) awaitReported(ctx workflow.Context) {
 	})
 }
 
-// setReport sets what all watchers get reported: the import's state.
 func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
 	job := w.job
 	if outcome == contract.Published {
