@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 var (
@@ -54,14 +55,12 @@ func New(bucket *blob.Bucket) *Archive { return &Archive{bucket: bucket} }
 // Put archives the file. A blob is there only when it is whole; putting the same
 // File again replaces it by itself. It returns [ErrOtherContent] when the content
 // does not have the File's size and SHA-256.
-func (a *Archive) Put(ctx context.Context, file File, content io.Reader) error {
-	if err := a.put(ctx, file, content); err != nil {
-		return redacted(fmt.Errorf("archiving the file of scraping job %d: %w", file.ScrapingJobID, err))
-	}
-	return nil
-}
-
-func (a *Archive) put(caller context.Context, file File, content io.Reader) (err error) {
+func (a *Archive) Put(caller context.Context, file File, content io.Reader) (err error) {
+	defer func() {
+		if err != nil {
+			err = redacted(fmt.Errorf("archiving the file of scraping job %d: %w", file.ScrapingJobID, err))
+		}
+	}()
 	header, err := headerFrame(file)
 	if err != nil {
 		return err
@@ -158,7 +157,7 @@ func (a *Archive) RemoveOlder(ctx context.Context, before time.Time, progress fu
 				if !due {
 					return nil
 				}
-				if err := a.bucket.Delete(ctx, e.key); err != nil && !isNotFound(err) {
+				if err := a.bucket.Delete(ctx, e.key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 					return redacted(fmt.Errorf("removing %s from the archive: %w", e.key, err))
 				}
 				removed++

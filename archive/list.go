@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -103,8 +102,6 @@ func (a *Archive) objects(ctx context.Context, options *blob.ListOptions, each f
 		}
 	}
 }
-
-func isNotFound(err error) bool { return gcerrors.Code(err) == gcerrors.NotFound }
 
 // secretParts are the user and the query of a URL: drivers put whole URLs into
 // their errors, access signatures included.

@@ -45,17 +45,7 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 	fmt.Fprintf(streams.Err, "workflow %s, run %s; to stop it: temporal workflow cancel --workflow-id %[1]q\n", run.GetID(), run.GetRunID())
 	watch := backfillWatch{temporal: temporal, run: run, seen: scene{step: "waiting for a worker on task queue " + c.taskQueue}}
 	var result activities.Backfill
-	ended := make(chan error, 1)
-	go func() { ended <- run.Get(ctx, &result) }()
-	err = follow(ctx, streams, func(time.Time) scene { return watch.seen }, func() (bool, error) {
-		select {
-		case err := <-ended:
-			return true, err
-		default:
-			watch.look(ctx)
-			return false, nil
-		}
-	})
+	err = followRun(ctx, streams, run, &result, func(time.Time) scene { return watch.seen }, watch.look)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("stopped watching; workflow %s continues", run.GetID())

@@ -42,7 +42,11 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	}
 	printPublished(row, i)
 	printActivity(row, i, now)
-	row("workflow", "run %s, %s", i.RunID, ranFrom(i, now))
+	ran := fmt.Sprintf("%s, begun %s", i.Status, i.StartedAt.In(now.Location()).Format(time.DateTime))
+	if i.ClosedAt != nil {
+		ran += ", ended " + i.ClosedAt.In(now.Location()).Format(time.DateTime)
+	}
+	row("workflow", "run %s, %s", i.RunID, ran)
 	row("next", "%s", i.Next().In(now))
 	for n, each := range commandsFor(i) {
 		name := ""
@@ -102,14 +106,6 @@ func printActivity(row func(name, format string, args ...any), i overview.Import
 	if a.LastFailure != "" {
 		row("last failure", "%s", a.LastFailure)
 	}
-}
-
-func ranFrom(i overview.Import, now time.Time) string {
-	text := fmt.Sprintf("%s, begun %s", i.Status, i.StartedAt.In(now.Location()).Format(time.DateTime))
-	if i.ClosedAt != nil {
-		text += ", ended " + i.ClosedAt.In(now.Location()).Format(time.DateTime)
-	}
-	return text
 }
 
 func since(t, now time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() }

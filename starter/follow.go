@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"golang.org/x/term"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
@@ -41,7 +42,6 @@ func followImport(ctx context.Context, reader *overview.Reader, seen overview.Im
 	return seen, err
 }
 
-// scene is what a progress line shows.
 type scene struct {
 	step, state string
 	amount      overview.Amount
@@ -81,6 +81,21 @@ func follow(ctx context.Context, streams program.Streams, see func(now time.Time
 	}
 }
 
+// followRun is follow until a workflow has ended, with its result or why it has none.
+func followRun(ctx context.Context, streams program.Streams, run client.WorkflowRun, result any, see func(now time.Time) scene, look func(context.Context)) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run.Get(ctx, result) }()
+	return follow(ctx, streams, see, func() (bool, error) {
+		select {
+		case err := <-ended:
+			return true, err
+		default:
+			look(ctx)
+			return false, nil
+		}
+	})
+}
+
 const (
 	barWidth  = 30
 	eraseLine = "\r\x1b[K"
@@ -94,7 +109,6 @@ type progressLine struct {
 	step     string // drawn last
 }
 
-// draw draws a scene.
 func (p *progressLine) draw(s scene, now time.Time) {
 	if s.step != p.step {
 		if p.terminal != nil {

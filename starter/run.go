@@ -109,20 +109,9 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 // await shows the run's progress, and then its result.
 func (c *runCommand) await(ctx context.Context, temporal client.Client, run client.WorkflowRun, streams program.Streams) error {
 	var result contract.RunSitemapResult
-	ended := make(chan error, 1)
-	go func() { ended <- run.Get(ctx, &result) }()
 	watch := runWatch{temporal: temporal, run: run, reader: &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}}
-	over := func() (bool, error) {
-		select {
-		case err := <-ended:
-			return true, err
-		default:
-			watch.look(ctx)
-			return false, nil
-		}
-	}
 	watch.look(ctx)
-	err := follow(ctx, streams, watch.see, over)
+	err := followRun(ctx, streams, run, &result, watch.see, watch.look)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("stopped waiting; workflow %s continues. To get its result: %s; to cancel it: temporal workflow cancel --workflow-id %s",

@@ -93,7 +93,8 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 		case !there:
 			names, missing[name] = append(names, name), want
 		case have != want:
-			problems = append(problems, conflict(name, have, want))
+			problems = append(problems, fmt.Errorf("search attribute %s is there as %s, but %s is needed: use another namespace, or, if nobody needs it, "+
+				"temporal operator search-attribute remove --name %s and run setup again", name, have, want, name))
 		default:
 			fmt.Fprintf(streams.Out, "search attribute %s: was there already\n", name)
 		}
@@ -111,11 +112,6 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 		fmt.Fprintf(streams.Out, "search attribute %s: registered\n", name)
 	}
 	return errors.Join(problems...)
-}
-
-func conflict(name string, have, want enumspb.IndexedValueType) error {
-	return fmt.Errorf("search attribute %s is there as %s, but %s is needed: use another namespace, or, if nobody needs it, "+
-		"temporal operator search-attribute remove --name %s and run setup again", name, have, want, name)
 }
 
 // whyNotRegistered says what to do where the operator service is closed, as on

@@ -37,9 +37,7 @@ const leastArchiveRetention = time.Hour
 // keeps files. It notes in s what is wrong, without repeating the URL, which may
 // hold credentials.
 func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention time.Duration) {
-	if f.ArchiveRetention != "" {
-		retention = s.Duration("ARCHIVE_RETENTION", f.ArchiveRetention, leastArchiveRetention)
-	}
+	retention = optionalDuration(s, "ARCHIVE_RETENTION", f.ArchiveRetention, leastArchiveRetention)
 	if f.ArchiveURL == "" {
 		return nil, retention
 	}

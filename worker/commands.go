@@ -63,7 +63,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 			ConnectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
 			APICallsPer15Minutes: s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
 			ArchiveRetention:     archiveRetention,
-			RecordsRetention:     c.recordsRetention(&s),
+			RecordsRetention:     optionalDuration(&s, "RECORDS_RETENTION", c.RecordsRetention, mapping.LeastRecordsRetention),
 			KeepImports:          s.Int("KEEP_IMPORTS", c.KeepImports, 0, mapping.MostKeepImports),
 			OnPublished:          c.publishedFlags.followUp(&s),
 			PublishedWebhook:     c.publishedFlags.webhook(&s),
@@ -85,12 +85,12 @@ func (c *runCommand) validate(s *program.Settings) {
 	}
 }
 
-// recordsRetention is 0 for good.
-func (c *runCommand) recordsRetention(s *program.Settings) time.Duration {
-	if c.RecordsRetention == "" {
+// optionalDuration is 0 if the setting is not given.
+func optionalDuration(s *program.Settings, name, value string, least time.Duration) time.Duration {
+	if value == "" {
 		return 0
 	}
-	return s.Duration("RECORDS_RETENTION", c.RecordsRetention, mapping.LeastRecordsRetention)
+	return s.Duration(name, value, least)
 }
 
 // mappings are those of the file, nil if there are to be none.

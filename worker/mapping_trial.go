@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"hash/maphash"
 	"io"
 	"slices"
 	"strconv"
@@ -31,12 +30,11 @@ type mappingTrial struct {
 	// empty are the columns, by their place, that have had nothing but NULL.
 	empty []int
 	key   []int // the places of its columns
-	keys  map[uint64]struct{}
-	seed  maphash.Seed
+	keys  map[string]struct{}
 }
 
 func newMappingTrial(m *mapping.Mapping, rows int) *mappingTrial {
-	t := &mappingTrial{mapping: m, converter: m.NewConverter(), most: rows, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	t := &mappingTrial{mapping: m, converter: m.NewConverter(), most: rows, keys: map[string]struct{}{}}
 	for i, column := range m.Columns {
 		t.empty = append(t.empty, i)
 		if slices.Contains(m.Key, column.Name) {
@@ -66,9 +64,11 @@ func (t *mappingTrial) add(record activities.Record) {
 	}
 	t.landed++
 	t.empty = slices.DeleteFunc(t.empty, func(column int) bool { return values[column] != nil })
-	if len(t.key) > 0 {
-		t.keys[t.hash(values)] = struct{}{}
+	var key []byte
+	for _, column := range t.key {
+		key = strconv.AppendQuote(key, string(values[column]))
 	}
+	t.keys[string(key)] = struct{}{}
 	if len(t.rows) < t.most {
 		row := []string{strconv.FormatInt(record.Number, 10)}
 		for _, value := range values {
@@ -76,14 +76,6 @@ func (t *mappingTrial) add(record activities.Record) {
 		}
 		t.rows = append(t.rows, row)
 	}
-}
-
-func (t *mappingTrial) hash(values [][]byte) uint64 {
-	var key []byte
-	for _, column := range t.key {
-		key = strconv.AppendQuote(key, string(values[column]))
-	}
-	return maphash.Bytes(t.seed, key)
 }
 
 // print prints the first rows, and how many there are of all.
@@ -95,7 +87,11 @@ func (t *mappingTrial) print(out io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\n%s would land%s\n", english.Plural(t.landed, "record", ""), t.sameKeys())
+	sameKeys := ""
+	if rows := len(t.keys); len(t.key) > 0 && rows != t.landed {
+		sameKeys = fmt.Sprintf(", as %s: the others have the key (%s) of another one", english.Plural(rows, "row", ""), strings.Join(t.mapping.Key, ", "))
+	}
+	fmt.Fprintf(out, "\n%s would land%s\n", english.Plural(t.landed, "record", ""), sameKeys)
 	if t.landed > 0 {
 		for _, i := range t.empty {
 			column := t.mapping.Columns[i]
@@ -110,14 +106,6 @@ func (t *mappingTrial) print(out io.Writer) error {
 		fmt.Fprintf(out, "  and %d more\n", more)
 	}
 	return nil
-}
-
-func (t *mappingTrial) sameKeys() string {
-	rows := len(t.keys)
-	if len(t.key) == 0 || rows == t.landed {
-		return ""
-	}
-	return fmt.Sprintf(", as %s: the others have the key (%s) of another one", english.Plural(rows, "row", ""), strings.Join(t.mapping.Key, ", "))
 }
 
 func (t *mappingTrial) printRows(out io.Writer) error {

@@ -18,8 +18,7 @@ var promises = []struct {
 	hold func(*check)
 }{
 	{"records are visible from publish on, all at once", visibleFromPublish},
-	{"a retry resumes after the last batch", resumes},
-	{"an attempt that was overtaken writes nothing", overtaken},
+	{"a retry resumes after the last batch, and an attempt that was overtaken writes nothing", overtaken},
 	{"another file of the same import begins anew", anotherFile},
 	{"an earlier request never replaces a later one", superseded},
 	{"a later import replaces the one before in one step", replaces},
@@ -66,25 +65,16 @@ func visibleFromPublish(c *check) {
 	c.equal("CountPublished of another import", published, false)
 }
 
-func resumes(c *check) {
-	first := c.begin(c.request(1, 20))
-	c.must("committing", commit(c.ctx, first, batch(first, 1, 1, 5), batch(first, 1, 6, 12)))
-	second := c.begin(c.request(1, 20))
-	c.equal("the import's ID", second.ID(), first.ID())
-	c.equal("the mark", second.Mark(), mark(12))
-	c.must("committing the rest", commit(c.ctx, second, batch(second, 1, 13, 20)))
-	c.must("publishing", second.Publish(c.ctx, func() {}))
-	c.sees("after publishing", 1, 20)
-}
-
 func overtaken(c *check) {
-	zombie := c.begin(c.request(1, 20))
-	c.must("committing", commit(c.ctx, zombie, batch(zombie, 1, 1, 10)))
+	stale := c.begin(c.request(1, 20))
+	c.must("committing", commit(c.ctx, stale, batch(stale, 1, 1, 5), batch(stale, 1, 6, 10)))
 	c.begin(c.request(1, 20)) // overtaken in turn
 	last := c.begin(c.request(1, 20))
-	c.mustBe("committing as an attempt that was overtaken", commit(c.ctx, zombie, batch(zombie, 1, 11, 20)), sink.ErrOvertaken)
+	c.equal("the import's ID", last.ID(), stale.ID())
+	c.equal("the mark", last.Mark(), mark(10))
+	c.mustBe("committing as an attempt that was overtaken", commit(c.ctx, stale, batch(stale, 1, 11, 20)), sink.ErrOvertaken)
 	c.must("committing", commit(c.ctx, last, batch(last, 1, 11, 20)))
-	c.mustBe("abandoning as an attempt that was overtaken", zombie.Abandon(c.ctx), sink.ErrOvertaken)
+	c.mustBe("abandoning as an attempt that was overtaken", stale.Abandon(c.ctx), sink.ErrOvertaken)
 	late := c.begin(c.request(1, 20))
 	c.mustBe("publishing as an attempt that was overtaken", last.Publish(c.ctx, func() {}), sink.ErrOvertaken)
 	c.sees("before publishing", 1, 0)
