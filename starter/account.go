@@ -125,7 +125,6 @@ func window(state postgres.State) string {
 		state.Taken, state.Elsewhere, state.Calls, state.Resets.Local().Format(time.DateTime))
 }
 
-// openMigrated returns a connection to a database that has the schema.
 func openMigrated(ctx context.Context, flags *program.DatabaseFlags) (*sqlx.DB, error) {
 	db, err := flags.Connect(1)
 	if err != nil {

@@ -62,7 +62,6 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 	return nil
 }
 
-// backfillWatch is the last known state of a backfill.
 type backfillWatch struct {
 	temporal client.Client
 	run      client.WorkflowRun

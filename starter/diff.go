@@ -80,7 +80,6 @@ func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	return nil
 }
 
-// changesPrinter prints changes, one after the other.
 type changesPrinter struct {
 	print func(postgres.RecordChange) error
 	end   func() error
@@ -164,7 +163,6 @@ func text(value json.RawMessage) (text string) {
 	return text
 }
 
-// shortened is for a cell of a table.
 func shortened(text string) string {
 	const most = 60
 	if utf8.RuneCountInString(text) <= most {

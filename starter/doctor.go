@@ -29,7 +29,6 @@ type doctorCommand struct {
 // SDK's calls, so that a check knows which time is over.
 const checkTimeout = 9 * time.Second
 
-// maxSkew is the tolerated difference between clocks.
 const maxSkew = 5 * time.Second
 
 // doctor runs checks, writes a line for each, and counts what is wrong.

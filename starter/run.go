@@ -106,7 +106,6 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 	return workflows.RunSitemapInput{RunSitemapInput: in}
 }
 
-// await shows the run's progress, and then its result.
 func (c *runCommand) await(ctx context.Context, temporal client.Client, run client.WorkflowRun, streams program.Streams) error {
 	var result contract.RunSitemapResult
 	watch := runWatch{temporal: temporal, run: run, reader: &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}}

@@ -67,7 +67,6 @@ func givenBy(flags ...any) given {
 	return g
 }
 
-// setting is one of an installation, as text for people and for flags.
 type setting struct {
 	name string
 	text func(*workflows.Installation) string

@@ -77,8 +77,6 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// registerSearchAttributes registers what is missing and says what it did for
-// each.
 func registerSearchAttributes(ctx context.Context, temporal client.Client, namespace string, streams program.Streams) error {
 	registered, err := workflows.RegisteredSearchAttributes(ctx, temporal, namespace)
 	if err != nil {

@@ -15,15 +15,6 @@ import (
 // accountParameter is the path's; a host's router may have others.
 const accountParameter = "webscraper_account"
 
-// handleRoute takes what comes to the webhook's path.
-func (h *handler) handleRoute(c *gin.Context) {
-	if account, ok := accountOf(c.Param(accountParameter)); ok {
-		h.handle(c, account)
-	} else {
-		h.handleElsewhere(c)
-	}
-}
-
 // accountOf is the account of the path's last segment, which may be empty.
 func accountOf(segment string) (account string, ok bool) {
 	account = cmp.Or(strings.ToLower(strings.TrimSpace(segment)), sink.DefaultAccount)

@@ -101,7 +101,6 @@ func (o *Options) validate() error {
 	return errors.Join(append(problems, o.Settings.Validate()...)...)
 }
 
-// handler receives notifications.
 type handler struct {
 	options Options
 	path    string   // with that of the router
@@ -151,7 +150,13 @@ func Register(router gin.IRouter, options Options) error {
 	}
 	h.path = router.Group(Path).BasePath()
 	for _, each := range []string{"", "/", "/:" + accountParameter, "/:" + accountParameter + "/"} {
-		router.POST(Path+each, h.handleRoute)
+		router.POST(Path+each, func(c *gin.Context) {
+			if account, ok := accountOf(c.Param(accountParameter)); ok {
+				h.handle(c, account)
+			} else {
+				h.handleElsewhere(c)
+			}
+		})
 	}
 	if options.NoRoute != nil {
 		options.NoRoute(h.handleElsewhere)
@@ -200,7 +205,6 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, answer, refusedBody{Error: fmt.Sprintf(format, args...)}}
 }
 
-// handle takes a notification of an account.
 func (h *handler) handle(c *gin.Context, account string) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), answerWithin)
 	defer cancel()

@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// csvForm is how a CSV file is written.
 type csvForm struct {
 	comma byte
 	// quotedNames says that names in the header may be in quotes; else, as the cloud

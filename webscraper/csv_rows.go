@@ -89,7 +89,6 @@ func trimLineEnd(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }
 
-// parse returns the row's values, or why it is not a record.
 func (r *csvRows) parse() ([][]byte, error) {
 	if r.row.Size > int64(r.max) {
 		return nil, tooLong(r.row.Size, r.max)

@@ -22,7 +22,6 @@ type tokens struct {
 	last []string
 }
 
-// next is the token for a call.
 func (t *tokens) next() (string, error) {
 	token, err := t.source()
 	if err == nil {

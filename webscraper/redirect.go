@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 )
 
 // maxRedirects is how many redirects of a download are followed.
@@ -46,24 +46,19 @@ func (c *Client) redirectTarget(from *url.URL, resp *http.Response, n int) (targ
 		target.RawQuery = query.Encode()
 	}
 	target.Fragment = ""
+	query, _ := url.QueryUnescape(target.RawQuery)
+	texts := strings.Join([]string{target.String(), target.Host, target.Path, query}, "\n")
 	switch {
 	case n > maxRedirects:
 		return nil, "too many redirects in a row"
 	case target.Scheme != "https" && (target.Scheme != "http" || c.baseURI.Scheme == "https"):
 		return nil, "it does not lead to https"
-	case c.repeatsToken(target):
+	case c.redact(texts) != texts:
 		return nil, "its URL has the API token"
 	}
 	return target, ""
 }
 
-func (c *Client) repeatsToken(target *url.URL) bool {
-	query, _ := url.QueryUnescape(target.RawQuery)
-	texts := []string{target.String(), target.Host, target.Path, query}
-	return slices.ContainsFunc(texts, func(text string) bool { return c.redact(text) != text })
-}
-
-// redirectError is the error of a redirect that is not followed.
 func (c *Client) redirectError(req request, resp *http.Response, from *url.URL, why string) *Error {
 	shown := "nowhere" // without the query
 	if target, err := from.Parse(resp.Header.Get("Location")); err == nil && resp.Header.Get("Location") != "" {

@@ -124,7 +124,6 @@ func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, er
 	return resp, nil
 }
 
-// requestError says which request got no answer, and why.
 func (c *Client) requestError(ctx context.Context, req request, sent *http.Request, err error) error {
 	return fmt.Errorf("webscraper: %s: %s %s: %w", req.operation, req.method, sent.URL.Path, c.transportError(ctx, err))
 }

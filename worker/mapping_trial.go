@@ -14,7 +14,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// mostReasons is how many rejected records are told of.
 const mostReasons = 10
 
 // mappingTrial converts records as an import would, and keeps what a person

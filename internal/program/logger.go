@@ -2,7 +2,6 @@ package program
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -15,11 +14,6 @@ const (
 	jobKey = "scrapingjob_id"
 	runKey = "run_id" // of the workflow
 )
-
-// newLogger returns a logger of JSON lines.
-func newLogger(to io.Writer) *slog.Logger {
-	return slog.New(&importHandler{Handler: slog.NewJSONHandler(to, nil)})
-}
 
 // importHandler has everything that is logged about an import say so in the same
 // way, whoever logs it: Temporal's SDK names workflow and run by attributes of

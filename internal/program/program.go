@@ -40,7 +40,9 @@ type Streams struct {
 
 // Logger returns the process's logger: JSON lines on standard error. Those about
 // an import have scrapingjob_id and run_id.
-func (s Streams) Logger() *slog.Logger { return newLogger(s.Err) }
+func (s Streams) Logger() *slog.Logger {
+	return slog.New(&importHandler{Handler: slog.NewJSONHandler(s.Err, nil)})
+}
 
 var settings = workflows.DefaultSettings()
 

@@ -50,10 +50,6 @@ func tracesVariable(of string) (value, name string) {
 	return value, name
 }
 
-// traceStopTimeout bounds how long the end of a process waits for its last
-// traces to be taken.
-const traceStopTimeout = 5 * time.Second
-
 // Start adds the tracing of calls, workflows and activities to the options of
 // the Temporal client, if it is on. stop sends what is left; an exporter that
 // fails is in the log, and nothing else comes of it.
@@ -82,7 +78,7 @@ func (on Tracing) Start(ctx context.Context, logger *slog.Logger, service string
 	options.Interceptors = append(options.Interceptors, tracing)
 	logger.Info("Traces are sent", "service", service)
 	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceStopTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
 			logger.Warn("The last traces were not sent", "error", err)

@@ -46,7 +46,6 @@ func (c *Cloud) accountOf(token string) *Cloud {
 	return c
 }
 
-// all is the cloud and its further accounts.
 func (c *Cloud) all() []*Cloud {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 )
 
-// perPage is the page size of every list.
 const perPage = 100
 
 // answer is that of everything but a download.

@@ -45,14 +45,15 @@ func New(options Options) *Cloud {
 		options: options,
 		limit:   rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
 		// As in the service's documentation, ids start at 500 and 123.
-		jobIDs:        &ids{last: 499},
-		sitemapIDs:    &ids{last: 122},
-		tokens:        options.Tokens,
-		known:         options.Tokens,
-		jobs:          make(map[int64]*job),
-		sitemaps:      make(map[int64]Sitemap),
-		webhookURL:    options.WebhookURL,
-		webhookClient: http.Client{CheckRedirect: withoutRedirects},
+		jobIDs:     &ids{last: 499},
+		sitemapIDs: &ids{last: 122},
+		tokens:     options.Tokens,
+		known:      options.Tokens,
+		jobs:       make(map[int64]*job),
+		sitemaps:   make(map[int64]Sitemap),
+		webhookURL: options.WebhookURL,
+		// A redirect is an answer: of a status of 300 or more, it is a failure.
+		webhookClient: http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 	c.api = c.authenticate(c.limitRate(c.routes()))
 	return c

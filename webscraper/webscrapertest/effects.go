@@ -94,14 +94,12 @@ func Drip(n int, pause time.Duration) Effect {
 	})
 }
 
-// around is an effect on the answer to each request.
 func around(answer func(c *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request)) Effect {
 	return func(c *Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(c, next, w, r) })
 	}
 }
 
-// instead is an effect that answers itself.
 func instead(answer func(*Cloud, http.ResponseWriter, *http.Request)) Effect {
 	return around(func(c *Cloud, _ http.Handler, w http.ResponseWriter, r *http.Request) { answer(c, w, r) })
 }

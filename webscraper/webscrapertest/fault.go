@@ -67,20 +67,13 @@ func (i *Injection) Hits() int {
 	return i.hits
 }
 
-func (f Fault) matches(r *http.Request) bool {
-	if f.Method != "" && f.Method != r.Method {
-		return false
-	}
-	matched, _ := path.Match(f.Path, strings.TrimPrefix(r.URL.Path, BasePath)) // Inject checked it
-	return matched || f.Path == ""
-}
-
 // dueEffect is that of the fault that is due, and none where there is no such fault.
 func (c *Cloud) dueEffect(r *http.Request) Effect {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, i := range c.faults {
-		if !i.fault.matches(r) {
+		matched, _ := path.Match(i.fault.Path, strings.TrimPrefix(r.URL.Path, BasePath)) // Inject checked it
+		if i.fault.Path != "" && !matched || i.fault.Method != "" && i.fault.Method != r.Method {
 			continue
 		}
 		i.seen++

@@ -28,7 +28,6 @@ var (
 	drivers          = []string{"fast", "fulljs"}
 )
 
-// terminal reports whether a job of that status has ended.
 func terminal(status string) bool { return slices.Contains(terminalStatuses, status) }
 
 // Job defines a scraping job of the cloud. Every field may be left out.
@@ -97,7 +96,6 @@ func (j Job) withDefaults(now time.Time) Job {
 	return j
 }
 
-// job is a Job in the cloud.
 type job struct {
 	Job
 	deleted   bool
@@ -146,7 +144,6 @@ func (j *job) continueWith(records Records, now time.Time) {
 // complete reports whether a download holds all of the job's records.
 func (j *job) complete() bool { return terminal(j.Status) || j.continued != nil }
 
-// storedRecordCount is the count that the API reports.
 func (j *job) storedRecordCount() int64 {
 	switch {
 	case j.StoredRecordCount != nil:
@@ -174,7 +171,6 @@ func (j *job) downloadable(r *http.Request) Records {
 	return records.first(stored)
 }
 
-// pages is the counters that the API reports.
 func (j *job) pages() Pages {
 	pages := j.Pages
 	if pages == (Pages{}) {
@@ -192,7 +188,6 @@ func (j *job) pages() Pages {
 	return pages
 }
 
-// jobObject is a scraping job on the wire.
 type jobObject struct {
 	ID                int64   `json:"id"`
 	CustomID          *string `json:"custom_id"`

@@ -54,7 +54,6 @@ func (c *Cloud) record(r *http.Request, answer *responseRecorder) (done func()) 
 	}
 }
 
-// responseRecorder notes the status and the size of an answer.
 type responseRecorder struct {
 	http.ResponseWriter
 	status int

@@ -54,16 +54,13 @@ func (j *job) advance(now time.Time) {
 	j.unannounced = j.form()
 }
 
-// runInterval is how often Run looks for jobs that have come to their end.
-const runInterval = 20 * time.Millisecond
-
 // Run sends the webhook of each job whose [Timeline] comes to its end, until
 // the context is done and the notifications under way are settled. Jobs
 // without a timeline do not need it. [NewServer] calls it.
 func (c *Cloud) Run(ctx context.Context) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
-	tick := time.NewTicker(runInterval)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		for _, account := range c.all() {

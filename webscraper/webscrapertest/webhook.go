@@ -34,10 +34,6 @@ func (a Attempt) failure() error {
 	return a.Err
 }
 
-// withoutRedirects takes a redirect for an answer: of a status of 300 or more, it is a
-// failure.
-func withoutRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
 // SetWebhookURL sends the notifications of jobs that end to url, which may
 // carry a secret in its query. "" sends none.
 func (c *Cloud) SetWebhookURL(url string) {
@@ -123,7 +119,6 @@ func (c *Cloud) deliver(ctx context.Context, id int64, form url.Values) (Deliver
 	return delivery, nil
 }
 
-// form is the body of a notification.
 func (j *job) form() url.Values {
 	form := url.Values{
 		"scrapingjob_id": {strconv.FormatInt(j.ID, 10)},
