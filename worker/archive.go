@@ -21,14 +21,12 @@ type archiveFlags struct {
 	ArchiveRetention string `env:"ARCHIVE_RETENTION" placeholder:"DURATION" help:"How long a file stays in the archive, like 2160h. Default: for good."`
 }
 
-// buildTags has the tag of the build that each scheme needs; see archive_s3.go.
-var buildTags = map[string]string{"s3": "s3", "gs": "gcs", "azblob": "azure"}
-
-// credentials says where each store's come from.
-var credentials = map[string]string{
-	"s3":     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
-	"gs":     "GOOGLE_APPLICATION_CREDENTIALS or the service account of the machine",
-	"azblob": "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or an identity",
+// stores have, by the URL's scheme, the tag of the build that they need, see archive_s3.go,
+// and where their credentials come from.
+var stores = map[string]struct{ tag, credentials string }{
+	"s3":     {"s3", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"},
+	"gs":     {"gcs", "GOOGLE_APPLICATION_CREDENTIALS or the service account of the machine"},
+	"azblob": {"azure", "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or an identity"},
 }
 
 const leastArchiveRetention = time.Hour
@@ -46,11 +44,11 @@ func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention t
 		s.Problem("ARCHIVE_URL is not a URL: want file:///DIR, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER")
 		return nil, retention
 	}
-	tag, known := buildTags[address.Scheme]
+	store, known := stores[address.Scheme]
 	switch {
 	case blob.DefaultURLMux().ValidBucketScheme(address.Scheme):
 	case known:
-		s.Problem("ARCHIVE_URL begins with %s://, which this worker was built without: build it with \"go build -tags %s ./worker\"", address.Scheme, tag)
+		s.Problem("ARCHIVE_URL begins with %s://, which this worker was built without: build it with \"go build -tags %s ./worker\"", address.Scheme, store.tag)
 	default:
 		s.Problem("ARCHIVE_URL begins with %s://: want file, s3, gs or azblob", address.Scheme)
 	}
@@ -62,8 +60,8 @@ func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention t
 func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	failed := func(err error) error {
 		text := archive.Redact(strings.ReplaceAll(err.Error(), address.String(), address.Redacted()))
-		if from, has := credentials[address.Scheme]; has {
-			text += "; its credentials come from " + from
+		if store, has := stores[address.Scheme]; has {
+			text += "; its credentials come from " + store.credentials
 		}
 		return fmt.Errorf("opening the archive of ARCHIVE_URL: %s", text)
 	}

@@ -43,7 +43,8 @@ func TestWrongSettingOfTheArchiveIsNamedWithoutTheURL(t *testing.T) {
 }
 
 func TestStoreThatTheWorkerWasBuiltWithoutIsNamedWithItsTag(t *testing.T) {
-	for scheme, tag := range buildTags {
+	for scheme, store := range stores {
+		tag := store.tag
 		t.Run(scheme, func(t *testing.T) {
 			if blob.DefaultURLMux().ValidBucketScheme(scheme) {
 				return // built with it

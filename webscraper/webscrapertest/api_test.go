@@ -167,7 +167,7 @@ func TestProblematicURLs(t *testing.T) {
 func TestDataQuality(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	good := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"web-scraper-order":"1-1","title":"a"}`)})
-	require.Equal(t, `{"success":true,"data":{"min_record_count":{"got":1,"expected":1,"success":true},`+
+	require.JSONEq(t, `{"success":true,"data":{"min_record_count":{"got":1,"expected":1,"success":true},`+
 		`"max_failed_pages_percent":{"got":0,"expected":5,"success":true},"max_empty_pages_percent":{"got":0,"expected":5,"success":true},`+
 		`"max_no_value_pages_percent":{"got":0,"expected":5,"success":true},"min_column_records":{"title":{"got":100,"expected":95,"success":true}},`+
 		`"overall_data_quality_success":true}}`, get(t, server, fmt.Sprintf("scraping-job/%d/data-quality", good)).body)
@@ -183,7 +183,7 @@ func TestDataQuality(t *testing.T) {
 
 	empty := server.AddJob(webscrapertest.Job{})
 	require.Contains(t, get(t, server, fmt.Sprintf("scraping-job/%d/data-quality", empty)).body,
-		`{"min_record_count":{"got":0,"expected":1,"success":false}`)
+		`"min_record_count":{"got":0,"expected":1,"success":false}`)
 
 	running := server.AddJob(webscrapertest.Job{Status: "started"})
 	require.Equal(t, `{"success":false,"validationErrors":{"scraping_job_id":["Data quality check not available yet, scraping job not finished"]}}`,

@@ -15,15 +15,6 @@ const (
 // dataQualitySample is how many records of a job its columns are judged by.
 const dataQualitySample = 1000
 
-type dataQualityObject struct {
-	MinRecordCount            qualityCheck `json:"min_record_count"`
-	MaxFailedPagesPercent     qualityCheck `json:"max_failed_pages_percent"`
-	MaxEmptyPagesPercent      qualityCheck `json:"max_empty_pages_percent"`
-	MaxNoValuePagesPercent    qualityCheck `json:"max_no_value_pages_percent"`
-	MinColumnRecords          any          `json:"min_column_records"` // a qualityCheck by column
-	OverallDataQualitySuccess bool         `json:"overall_data_quality_success"`
-}
-
 type qualityCheck struct {
 	Got      int64 `json:"got"`
 	Expected int64 `json:"expected"`
@@ -47,10 +38,10 @@ func (c *Cloud) getDataQuality(w http.ResponseWriter, _ *http.Request, j job) {
 		percent := n * 100 / max(pages.Executed, 1)
 		return check(percent, maxPagesPercent, percent <= maxPagesPercent)
 	}
-	quality := dataQualityObject{
-		MinRecordCount: atLeast(j.storedRecordCount(), minRecordCount), MaxFailedPagesPercent: ofPages(pages.Failed),
-		MaxEmptyPagesPercent: ofPages(pages.Empty), MaxNoValuePagesPercent: ofPages(pages.NoValue),
-		MinColumnRecords: []string{}, // as PHP writes an object without fields
+	quality := map[string]any{
+		"min_record_count": atLeast(j.storedRecordCount(), minRecordCount), "max_failed_pages_percent": ofPages(pages.Failed),
+		"max_empty_pages_percent": ofPages(pages.Empty), "max_no_value_pages_percent": ofPages(pages.NoValue),
+		"min_column_records": []string{}, // as PHP writes an object without fields
 	}
 	sample := j.Records.first(dataQualitySample)
 	filled := make(map[string]int64)
@@ -65,9 +56,9 @@ func (c *Cloud) getDataQuality(w http.ResponseWriter, _ *http.Request, j job) {
 	for _, column := range sample.columns() {
 		if !slices.Contains(builtInColumns, column) {
 			columns[column] = atLeast(filled[column]*100/max(sample.count, 1), minColumnPercent)
-			quality.MinColumnRecords = columns
+			quality["min_column_records"] = columns
 		}
 	}
-	quality.OverallDataQualitySuccess = success
+	quality["overall_data_quality_success"] = success
 	writeData(w, quality)
 }

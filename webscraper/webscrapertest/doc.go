@@ -15,20 +15,15 @@
 //
 // # Jobs
 //
-// What a job has scraped is given as [JSONLines], as the exact bytes of a
-// broken file with [RawBody], or as any number of made-up [Products], which
-// need no memory. A job keeps its status until it is changed by
-// [Cloud.Finish], [Cloud.SetStatus] or [Cloud.Continue], or goes through its
-// statuses on its own clock, its records and counters growing, when it has a
-// [Timeline].
+// What a job has scraped is given as [JSONLines], [RawBody] or [Products]. A job keeps its
+// status until it is changed by [Cloud.Finish], [Cloud.SetStatus] or [Cloud.Continue], or
+// goes through its statuses on its own clock when it has a [Timeline].
 //
 // A job created through the API has the Timeline of the [Options]. Each of its start URLs,
 // or else of its [Sitemap]'s, is a page with 20 of the [Products] that the shop has by then;
 // one with a range, such as https://example.com/[1-1000], is that many pages, and a job has
 // at most 20,000. A page fails if its host ends in .invalid; a job fails if more than half of
 // its pages do.
-//
-// [Cloud.AddAccount] adds an account with jobs, a rate limit and a webhook of its own.
 //
 // [Cloud.Job], [Cloud.Deleted], [Cloud.Requests] and the [Delivery] of
 // [Cloud.SendWebhook] tell what happened.
@@ -44,10 +39,8 @@
 //		Effect: webscrapertest.Truncate(1000),
 //	})
 //
-// The effects are [FailWith] (401, 404), [FailWithHTML] (a 502 of a proxy),
-// [TooManyRequests], [Empty], [Hang], [HangAt], [Reset], [ResetAt],
-// [Truncate], [TruncateSilently] and [Drip]; any other function of type
-// [Effect] will do as well. ResetAt(0) executes a request and loses its response.
+// Any function of type [Effect] will do as well as those of this package. ResetAt(0)
+// executes a request and loses its response.
 //
 // # Faithfulness
 //

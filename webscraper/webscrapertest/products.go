@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // productSize is the length of every line of Products, "\n" included. With
@@ -138,19 +139,16 @@ func splitmix64(x uint64) uint64 {
 type catalogueEntry struct{ page, image string }
 
 var catalogue = func() []catalogueEntry {
-	shelves := []struct{ category, subcategory, path, image string }{
-		{"Computers", "Laptops", `computers\/laptops`, "cart2.png"},
-		{"Computers", "Tablets", `computers\/tablets`, "tablet3.png"},
-		{"Phones", "Touch", `phones\/touch`, "phone7.png"},
-	}
-	names := [][]string{
-		{"Asus VivoBook X441NA", "Lenovo V110-15IAP", "Dell Inspiron 15 3567", "HP 250 G6 Dark Ash", "Acer Aspire ES1-572", "Toshiba Portege Z30"},
-		{"IdeaTab A3500L", "Galaxy Tab 3 16GB", "Iconia B1-730HD", "MeMO Pad HD 7", "Asus ZenPad 10", "Memo Pad HD 10"},
-		{"Nokia 123", "LG Optimus L9", "Samsung Galaxy S4", "Sony Xperia Z1", "Ubuntu Edge 64GB", "Iphone 5s 32GB"},
-	}
 	var entries []catalogueEntry
-	for i, shelf := range shelves {
-		for _, name := range names[i] {
+	for _, shelf := range []struct{ category, subcategory, path, image, names string }{
+		{"Computers", "Laptops", `computers\/laptops`, "cart2.png",
+			"Asus VivoBook X441NA,Lenovo V110-15IAP,Dell Inspiron 15 3567,HP 250 G6 Dark Ash,Acer Aspire ES1-572,Toshiba Portege Z30"},
+		{"Computers", "Tablets", `computers\/tablets`, "tablet3.png",
+			"IdeaTab A3500L,Galaxy Tab 3 16GB,Iconia B1-730HD,MeMO Pad HD 7,Asus ZenPad 10,Memo Pad HD 10"},
+		{"Phones", "Touch", `phones\/touch`, "phone7.png",
+			"Nokia 123,LG Optimus L9,Samsung Galaxy S4,Sony Xperia Z1,Ubuntu Edge 64GB,Iphone 5s 32GB"},
+	} {
+		for name := range strings.SplitSeq(shelf.names, ",") {
 			entries = append(entries, catalogueEntry{
 				page: `","web-scraper-start-url":"https:\/\/webscraper.io\/test-sites\/e-commerce\/allinone` +
 					`","category":"` + shelf.category + `","subcategory":"` + shelf.subcategory +
