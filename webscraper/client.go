@@ -36,10 +36,7 @@ type Client struct {
 // the account's API page; it is empty with [WithTokenSource]. It makes no request. The
 // error says which of the arguments is wrong, and never contains the token.
 func NewClient(token string, opts ...Option) (*Client, error) {
-	baseURI, err := parseBaseURI(DefaultBaseURI)
-	if err != nil {
-		return nil, fmt.Errorf("webscraper: %w", err)
-	}
+	baseURI, _ := parseBaseURI(DefaultBaseURI) // is right
 	c := &Client{
 		tokens:      &tokens{},
 		baseURI:     baseURI,

@@ -8,25 +8,21 @@ import (
 // jsonSpace is the white space of JSON.
 const jsonSpace = " \t\r\n"
 
-// jsonLines makes a row of each line of a JSON Lines file.
-type jsonLines struct{ *lines }
-
-func (*jsonLines) begin() {}
-
-func (r *jsonLines) read() bool {
+// readJSON makes a row of a line of JSON Lines.
+func (l *lines) readJSON() bool {
 	blank := true
-	line, _, err := r.next(func(piece []byte) bool {
+	line, _, err := l.next(func(piece []byte) bool {
 		blank = blank && len(bytes.TrimLeft(piece, jsonSpace)) == 0
 		return true
 	})
 	if err != nil {
-		r.failure = fmt.Errorf("webscraper: read JSON Lines at byte %d: %w", r.offset, err)
+		l.failure = fmt.Errorf("webscraper: read JSON Lines at byte %d: %w", l.offset, err)
 	}
 	if blank || err != nil {
 		return false
 	}
 	whole := line.Size == int64(len(line.Raw))
-	if !r.ended {
+	if !l.ended {
 		line.Size--
 	}
 	if whole {
@@ -36,11 +32,11 @@ func (r *jsonLines) read() bool {
 	if whole && bytes.HasSuffix(line.Raw, []byte("\r")) {
 		length--
 	}
-	if length > int64(r.max) {
-		line.Err = tooLong(line.Size, r.max)
+	if length > int64(l.max) {
+		line.Err = tooLong(line.Size, l.max)
 		line.cut()
 	}
 	line.Raw = bytes.Trim(line.Raw, jsonSpace)
-	r.row = line
+	l.row = line
 	return true
 }

@@ -63,17 +63,10 @@ type Row struct {
 // closed takes the rest of the file along.
 type RowReader struct {
 	lines  *lines
-	format rowFormat
+	begin  func()      // reads what stands before the rows; nil for nothing
+	read   func() bool // reads up to the end of a row, and reports whether it is not blank
 	begun  bool
 	resume func() error
-}
-
-// rowFormat makes rows of lines.
-type rowFormat interface {
-	// begin reads what stands before the rows.
-	begin()
-	// read reads up to the end of a row, and reports whether it is not blank.
-	read() bool
 }
 
 // NewRowReader returns a reader of the rows of a file, which is in [FormatJSON] or
@@ -87,9 +80,10 @@ func NewRowReader(file io.Reader, format Format, maxRecordBytes int) *RowReader 
 	r := &RowReader{lines: &lines{br: bufio.NewReaderSize(file, maxPrefixBytes), max: maxRecordBytes}}
 	switch format {
 	case FormatJSON:
-		r.format = &jsonLines{lines: r.lines}
+		r.read = r.lines.readJSON
 	case FormatCSV:
-		r.format = &csvRows{lines: r.lines}
+		rows := &csvRows{lines: r.lines}
+		r.begin, r.read = rows.begin, rows.read
 	default:
 		r.lines.failure = fmt.Errorf("webscraper: there is no reading of the format %q: want %q or %q", format, FormatJSON, FormatCSV)
 	}
@@ -115,15 +109,15 @@ func (r *RowReader) Next() bool {
 	in := r.lines
 	if !r.begun && in.failure == nil {
 		r.begun = true
-		if in.failure = in.skipMark(); in.failure == nil {
-			r.format.begin()
+		if in.failure = in.skipMark(); in.failure == nil && r.begin != nil {
+			r.begin()
 		}
 		if in.failure == nil && r.resume != nil {
 			in.failure = r.resume()
 		}
 	}
 	for !in.ended && in.failure == nil {
-		if r.format.read() {
+		if r.read() {
 			in.rows++
 			in.row.Number = in.rows
 			return true
