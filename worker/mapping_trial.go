@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
 	"strconv"
@@ -29,11 +30,12 @@ type mappingTrial struct {
 	// empty are the columns, by their place, that have had nothing but NULL.
 	empty []int
 	key   []int // the places of its columns
-	keys  map[string]struct{}
+	keys  map[uint64]struct{}
+	seed  maphash.Seed
 }
 
 func newMappingTrial(m *mapping.Mapping, rows int) *mappingTrial {
-	t := &mappingTrial{mapping: m, converter: m.NewConverter(), most: rows, keys: map[string]struct{}{}}
+	t := &mappingTrial{mapping: m, converter: m.NewConverter(), most: rows, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	for i, column := range m.Columns {
 		t.empty = append(t.empty, i)
 		if slices.Contains(m.Key, column.Name) {
@@ -67,7 +69,7 @@ func (t *mappingTrial) add(record activities.Record) {
 	for _, column := range t.key {
 		key = strconv.AppendQuote(key, string(values[column]))
 	}
-	t.keys[string(key)] = struct{}{}
+	t.keys[maphash.Bytes(t.seed, key)] = struct{}{}
 	if len(t.rows) < t.most {
 		row := []string{strconv.FormatInt(record.Number, 10)}
 		for _, value := range values {

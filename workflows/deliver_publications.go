@@ -12,7 +12,7 @@ import (
 // DeliverPublications delivers a sitemap's publications to the webhook, one after the
 // other, until none is left. [activities.Activities.SetAnnounced] starts or signals it.
 func DeliverPublications(ctx workflow.Context, sitemapName, account string) error {
-	// It sets the delay of each retry itself, and ends those of a publication.
+	// The activity sets the delay of each retry, and ends the retries of a publication itself.
 	delivering := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 12 * time.Hour,
 		HeartbeatTimeout:    30 * time.Second,
