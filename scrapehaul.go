@@ -179,7 +179,7 @@ type plugin struct {
 	taskQueue   string
 	stopTimeout time.Duration
 	onFatal     func(error)
-	running     []worker.Worker // the further workers
+	running     []func() // stop what runs beside the worker
 }
 
 // NewPlugin returns a plugin that brings scrapehaul to a Temporal worker, or an error
@@ -275,6 +275,9 @@ func (p *plugin) StartWorker(
 		return err
 	}
 	roomy.Tuner = tuner
+	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.runs(stop)
+	go p.spool.ReportEndedAttempts(reporting, p.options.Client)
 	err = p.startFurther(steps, steps.WorkerTaskQueue, further)
 	if err == nil {
 		err = p.startFurther(steps, workflows.DownloadTaskQueue(p.taskQueue), roomy)
@@ -294,10 +297,14 @@ func (p *plugin) startFurther(steps *activities.Activities, taskQueue string, op
 	if err := further.Start(); err != nil {
 		return fmt.Errorf("starting the worker on task queue %q: %w", taskQueue, err)
 	}
+	p.runs(further.Stop)
+	return nil
+}
+
+func (p *plugin) runs(stop func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running = append(p.running, further)
-	return nil
+	p.running = append(p.running, stop)
 }
 
 func (p *plugin) stopFurther() {
@@ -307,7 +314,7 @@ func (p *plugin) stopFurther() {
 	p.mu.Unlock()
 	var stopping sync.WaitGroup
 	for _, each := range running {
-		stopping.Go(each.Stop)
+		stopping.Go(each)
 	}
 	stopping.Wait()
 }

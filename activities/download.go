@@ -91,6 +91,7 @@ type Interruption struct {
 // leaves going on to the one that has the beginning. A job to be imported again that the
 // cloud does not know any more comes from the archive.
 func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
+	defer a.Spool.noteAttempt(ctx)()
 	var result DownloadScrapingJobResult
 	var err error
 	if in.IfDue != nil {

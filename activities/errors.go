@@ -50,7 +50,7 @@ const (
 	// errorSpool: the spool cannot be read or written, for good: a missing right, say.
 	// Retried a few times, as another worker may have a better one.
 	errorSpool = "SpoolUnusable"
-	// errorWorkerStopping: the worker is being stopped; retried.
+	// errorWorkerStopping: the worker is being stopped, or its process has ended; retried.
 	errorWorkerStopping = "WorkerStopping"
 	// errorWorkerBusy: the worker has no slot for a download that any worker may
 	// take; retried.
@@ -103,6 +103,7 @@ var (
 	errHandedBack     = errors.New("the download begins again, on any worker")
 	errWorkerBusy     = errors.New("the worker has no slot free (MAX_CONCURRENT_IMPORTS); the download goes to whichever has one")
 	errWorkerStopping = errors.New("the worker is stopping; another attempt will go on from here")
+	errProcessEnded   = errors.New("the process of the worker that ran this attempt has ended; another attempt goes on where it stopped")
 )
 
 // maxMessage keeps an error's text well below Temporal's limit for a payload.

@@ -65,5 +65,14 @@ func (d Description) Unchanged() bool { return d.unchanged() }
 func FillSlots(a *Activities)    { a.slots = newSlots(0) }
 func UnboundSlots(a *Activities) { a.slots = nil }
 
+// ReportEnded is one look of ReportEndedAttempts, LockProcess what the first attempt does.
+var (
+	ReportEnded = (*Spool).reportEnded
+	LockProcess = (*Spool).lockProcess
+)
+
+// EndProcess does to the spool what the end of the process does.
+func EndProcess(s *Spool) { _ = s.lock.Unlock() }
+
 // Settle has a created job appear in the list within d.
 func Settle(a *Activities, d time.Duration) { a.settling = d }

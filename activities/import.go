@@ -83,6 +83,7 @@ type ImportRecordsResult struct {
 // fewer records than MinRecordsPercent, has FailedDataQuality, or that the sink
 // withholds, is not published until a person accepts it.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
+	defer a.Spool.noteAttempt(ctx)()
 	result, err := a.importRecords(ctx, in)
 	if err == nil {
 		timeStep(ctx, in.Job.Account, stepImport)

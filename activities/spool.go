@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 )
 
@@ -25,6 +27,11 @@ type Spool struct {
 	dir     string
 	name    string
 	minFree int64
+
+	// process is the beginning of the names of this process' files, made with the
+	// first one; see lockProcess. lock is held as long as the process lives.
+	process func() string
+	lock    *flock.Flock
 
 	mu sync.Mutex
 	// written has the SHA-256 of the whole files that this process has written.
@@ -50,7 +57,9 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming the spool folder %s: %w", dir, err)
 	}
-	return &Spool{dir: dir, name: name, minFree: minFree, written: map[string]string{}}, nil
+	s := &Spool{dir: dir, name: name, minFree: minFree, written: map[string]string{}}
+	s.process = sync.OnceValue(s.lockProcess)
+	return s, nil
 }
 
 // trySpool does once in the folder what downloads and imports do with files: network

@@ -47,10 +47,12 @@ func TestOpenSpoolInAProcessOfItsOwn(t *testing.T) {
 	errno := calls[0]
 	refuse(t, errno, calls[1:])
 	dir := os.Args[len(os.Args)-1]
-	require.ErrorIs(t, os.Link(dir, filepath.Join(dir, "link")), unix.Errno(errno))
+	if errno != 0 { // not done, and said to be
+		require.ErrorIs(t, os.Link(dir, filepath.Join(dir, "link")), unix.Errno(errno))
+	}
 	spool, err := activities.OpenSpool(dir, 0)
 	require.NoError(t, err)
-	fmt.Println("opened " + spool.TaskQueue(queue))
+	fmt.Println("opened "+spool.TaskQueue(queue), "with locks:", activities.LockProcess(spool) != "")
 }
 
 // refuse has the kernel answer these system calls of this process with an error.
@@ -80,7 +82,20 @@ func TestSpoolNeedsNoHardLinks(t *testing.T) {
 	dir := t.TempDir()
 	output, err := openSpoolWithout(t, dir, unix.EPERM, links...)
 	require.NoError(t, err, output)
-	require.Contains(t, output, "opened "+openSpool(t, dir, 0).TaskQueue(queue))
+	require.Contains(t, output, "opened "+openSpool(t, dir, 0).TaskQueue(queue)+" with locks: true")
+}
+
+// The last errno is none: a file system may let everybody have the lock.
+func TestSpoolNeedsNoLocks(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.ENOLCK, unix.EOPNOTSUPP, 0} {
+		dir := t.TempDir()
+		output, err := openSpoolWithout(t, dir, errno, append(links, unix.SYS_FLOCK)...)
+		require.NoError(t, err, output)
+		require.Contains(t, output, "with locks: false", errno)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, entries, 1, "its name")
+	}
 }
 
 func TestSpoolOnAFileSystemThatLacksSomethingIsRefusedAtTheStart(t *testing.T) {

@@ -14,8 +14,16 @@ import (
 // commit was seen just before. A batch takes some 50 ms.
 const killStep = 15 * time.Millisecond
 
-// measureResume kills a worker with SIGKILL in the middle of an import, starts
-// another one on its spool at once, and waits for the end.
+// interruption is a way to end a worker in the middle of an import.
+type interruption struct {
+	name, title string // in the JSON, and for people
+	with        syscall.Signal
+	sameSpool   bool // of the worker that is started after that
+	rounds      int  // at most
+}
+
+// measureResume ends a worker in the middle of an import, starts another one at once,
+// and waits for the end.
 func measureResume(ctx context.Context, s *stage, r *result) error {
 	sys, err := s.system(ctx, apiLimit{}, noReconciliation)
 	if err != nil {
@@ -23,25 +31,37 @@ func measureResume(ctx context.Context, s *stage, r *result) error {
 	}
 	// The other connections then are all the worker's.
 	sys.DB.SetMaxOpenConns(1)
-	measured, err := sys.medians(func(round int) (figures, error) {
-		return sys.resumeOnce(ctx, time.Duration(round+1)*killStep)
-	})
-	if err != nil {
-		return err
-	}
-	t := r.table(fmt.Sprintf("resume: a worker killed with SIGKILL in an import of %s records, another one started on its spool at once; medians, rounds: %d",
-		thousands(float64(s.Records)), s.Rounds), "records committed before", "sent again", "downloads", "seconds until the next batch is committed")
-	t.row(thousands(measured["records_committed_before"]), thousands(measured["records_sent_again"]), fmt.Sprintf("%.0f", measured["downloads"]),
-		fmt.Sprintf("%.1f (HEARTBEAT_TIMEOUT is %s)", measured["seconds"], workflows.DefaultSettings().HeartbeatTimeout))
+	defaults := workflows.DefaultSettings()
+	t := r.table(fmt.Sprintf("resume: a worker ended in an import of %s records, another one started at once; HEARTBEAT_TIMEOUT is %s, WORKER_GONE_AFTER %s; medians, rounds: %d",
+		thousands(float64(s.Records)), defaults.HeartbeatTimeout, defaults.WorkerGoneAfter, s.Rounds),
+		"ended with", "the other's spool", "records committed before", "sent again", "downloads", "seconds until the next batch is committed")
 	r.set("records", float64(s.Records))
-	r.setAll("", measured)
+	for _, how := range []interruption{
+		{"", "SIGKILL", syscall.SIGKILL, true, s.Rounds},
+		{"terminated_", "SIGTERM", syscall.SIGTERM, true, s.Rounds},
+		{"other_spool_", "SIGKILL", syscall.SIGKILL, false, 1},
+	} {
+		some := *sys.stage
+		some.Rounds = how.rounds
+		measured, err := some.medians(func(round int) (figures, error) { return sys.resumeOnce(ctx, how, round) })
+		if err != nil {
+			return err
+		}
+		spool := "its own"
+		if how.sameSpool {
+			spool = "the same"
+		}
+		t.row(how.title, spool, thousands(measured["records_committed_before"]), thousands(measured["records_sent_again"]),
+			fmt.Sprintf("%.0f", measured["downloads"]), fmt.Sprintf("%.1f", measured["seconds"]))
+		r.setAll(how.name, measured)
+	}
 	return nil
 }
 
-// resumeOnce measures one import whose worker is killed and started again: the
-// records committed when it was killed, those that PostgreSQL has been given twice,
-// the downloads, and the seconds from the kill to the next committed batch.
-func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figures, error) {
+// resumeOnce measures one import whose worker is ended and replaced: the records
+// committed when it ended, those that PostgreSQL has been given twice, the downloads,
+// and the seconds from the signal to the next batch that another worker commits.
+func (s *system) resumeOnce(ctx context.Context, how interruption, round int) (figures, error) {
 	insertedBefore, err := s.inserted(ctx)
 	if err != nil {
 		return nil, err
@@ -61,10 +81,10 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 	select {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-time.After(killAfter):
+	case <-time.After(time.Duration(round+1) * killStep):
 	}
-	killed := time.Now()
-	if err := syscall.Kill(worker.PID(), syscall.SIGKILL); err != nil {
+	ended := time.Now()
+	if err := syscall.Kill(worker.PID(), how.with); err != nil {
 		return nil, err
 	}
 	<-worker.Done()
@@ -76,17 +96,21 @@ func (s *system) resumeOnce(ctx context.Context, killAfter time.Duration) (figur
 		return nil, err
 	}
 	if kept >= float64(s.Records) {
-		return nil, errors.New("the import had ended before the worker was killed: let it have more --records")
+		return nil, errors.New("the import had ended before the worker: let it have more --records")
 	}
 
-	worker, err = s.startWorker(s.spool)
+	spool := s.spool
+	if !how.sameSpool {
+		spool += "-of-another-host"
+	}
+	worker, err = s.startWorker(spool)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := s.waitForRecords(ctx, id, kept+1); err != nil {
 		return nil, err
 	}
-	seconds := time.Since(killed).Seconds()
+	seconds := time.Since(ended).Seconds()
 	measured, err := s.finish(ctx, job)
 	if err != nil {
 		return nil, err

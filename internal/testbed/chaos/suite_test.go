@@ -195,9 +195,14 @@ func (c *chaos) requireDownloading(id int64) {
 // slowImport lets every batch wait for the database, inside its transaction. It
 // needs the schema: a worker has to have been started.
 func (c *chaos) slowImport() {
-	c.DB.MustExec(`
-		CREATE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
-		CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
+	c.delayBatches("50ms")
+	c.DB.MustExec(`CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
+}
+
+// delayBatches sets for how long those of slowImport wait.
+func (c *chaos) delayBatches(interval string) {
+	c.DB.MustExec(`CREATE OR REPLACE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN PERFORM pg_sleep_for('` + interval + `'); RETURN NEW; END $$`)
 }
 
 // untilImported waits until that many records are committed and not published.

@@ -1,8 +1,10 @@
 package chaos
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -18,12 +21,16 @@ import (
 // many records are a hundred batches: five seconds of a slow import.
 const many = 20_000
 
-// goneSoon is for cases in which a worker does not come back.
-const goneSoon = "WORKER_GONE_AFTER=5s"
+// goneSoon is for cases in which a worker does not come back, noHeartbeat for those in
+// which a heartbeat that is missed would be missed for longer than the case lasts.
+const (
+	goneSoon    = "WORKER_GONE_AFTER=5s"
+	noHeartbeat = "HEARTBEAT_TIMEOUT=1h"
+)
 
 func TestKilledInTheDownload(t *testing.T) {
 	c := begin(t, "`kill -9` of the worker in the download, twice, others on the same spool",
-		"a compressed download begins again, uncompressed; that one goes on where it broke")
+		"within seconds a compressed download begins again, uncompressed; that one goes on where it broke", noHeartbeat)
 	worker := c.worker(c.Spool)
 	c.slowDownload(2)
 	id := c.finished(many)
@@ -40,7 +47,7 @@ func TestKilledInTheDownload(t *testing.T) {
 }
 
 func TestKilledInACall(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker while it waits for an answer of the API", "the call is repeated as soon as a heartbeat is missed")
+	c := begin(t, "`kill -9` of the worker while it waits for an answer of the API", "the call is repeated as soon as a worker is on its spool", noHeartbeat)
 	call := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, Times: 1, Effect: webscrapertest.Hang()})
 	worker := c.worker(c.Spool)
 	id := c.finished(1000)
@@ -53,19 +60,88 @@ func TestKilledInACall(t *testing.T) {
 }
 
 func TestKilledInTheImport(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the import, three times", "each successor goes on after the last committed batch, with the same file")
+	c := begin(t, "`kill -9` of the worker in the import, three times", "each successor goes on within seconds, after the last committed batch, with the same file", noHeartbeat)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
 	for _, records := range []int64{2000, 6000, 10_000} {
 		c.untilImported(id, records)
+		c.requireNoSecrets(c.processFiles())
+		killed := time.Now()
 		c.kill(worker)
-		c.observe("killed after %s records", grouped(c.requireHalf(id, many)))
+		committed := c.requireHalf(id, many)
 		worker = c.worker(c.Spool)
+		c.WaitFor("the next batch", func() bool { return c.committed(id) > committed })
+		c.observe("killed after %s records, the next batch %.1f s later", grouped(committed), time.Since(killed).Seconds())
 	}
 	c.requireImported(id, many)
 	require.Equal(t, 1, c.Downloads(id))
 	require.Equal(t, int64(1), c.imports(id), "resumed, not begun anew")
+}
+
+// processFiles are those that the processes of workers have in the spool.
+func (c *chaos) processFiles() (paths []string) {
+	c.T.Helper()
+	paths, err := filepath.Glob(filepath.Join(c.Spool, ".scrapehaul-process-*"))
+	require.NoError(c.T, err)
+	return paths
+}
+
+func (c *chaos) requireNoSecrets(paths []string) {
+	c.T.Helper()
+	tokens := 0
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		require.NoError(c.T, err)
+		var attempt struct {
+			TaskToken []byte `json:"task_token"`
+		}
+		if json.Unmarshal(content, &attempt) == nil {
+			tokens++
+		}
+		for _, secret := range []string{systemtest.APIToken, systemtest.WebhookToken, c.Env.DatabaseURL} {
+			require.NotContains(c.T, string(content)+string(attempt.TaskToken), secret)
+		}
+	}
+	require.Equal(c.T, 1, tokens)
+}
+
+func TestKilledBesideAnotherWorker(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker in the import, another one is on the same spool", "the other one goes on within seconds", noHeartbeat)
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 2000)
+	c.worker(c.Spool)
+	killed := time.Now()
+	c.kill(worker)
+	committed := c.requireHalf(id, many)
+	c.WaitFor("the next batch", func() bool { return c.committed(id) > committed })
+	c.observe("killed after %s records, the next batch %.1f s later", grouped(committed), time.Since(killed).Seconds())
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
+}
+
+func TestStoppedInALongBatch(t *testing.T) {
+	c := begin(t, "SIGTERM of the worker in a batch that takes longer than WORKER_STOP_TIMEOUT", "its successor goes on within seconds, with that batch",
+		noHeartbeat, "WORKER_STOP_TIMEOUT=1s")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 2000)
+	c.delayBatches("1h")
+	c.WaitFor("the long batch", func() bool {
+		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' AND clock_timestamp() - query_start > '1s'`) > 0
+	})
+	stopped := time.Now()
+	require.NoError(t, worker.Stop())
+	committed := c.requireHalf(id, many)
+	c.delayBatches("50ms")
+	c.worker(c.Spool)
+	c.WaitFor("the next batch", func() bool { return c.committed(id) > committed })
+	c.observe("stopped after %s records, the next batch %.1f s later", grouped(committed), time.Since(stopped).Seconds())
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
 }
 
 func TestKilledInTheHold(t *testing.T) {
@@ -155,6 +231,7 @@ func TestFrozenInTheImport(t *testing.T) {
 		return c.Count(`SELECT max(fence) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
 	}
 	c.WaitFor("another attempt", func() bool { return fence() > 1 })
+	require.NotNil(t, c.describe(id).GetPendingActivities()[0].GetLastFailure().GetTimeoutFailureInfo(), "its process has not ended")
 	records := c.requireHalf(id, many)
 	c.WaitFor("its first batches", func() bool { return c.committed(id) > records+1000 })
 	c.signal(worker, syscall.SIGCONT)
@@ -162,6 +239,32 @@ func TestFrozenInTheImport(t *testing.T) {
 	c.requireImported(id, many)
 	require.Equal(t, 1, c.Downloads(id))
 	c.observe("%d attempts had begun", fence())
+}
+
+func TestFrozenAndItsLockIsLost(t *testing.T) {
+	c := begin(t, "the worker is frozen in the import (SIGSTOP), and the lock by which others on the spool know that it lives is lost; it goes on (SIGCONT) when another one has taken over",
+		"the first commits nothing more")
+	worker := c.worker(c.Spool)
+	c.slowImport()
+	id := c.finished(many)
+	c.untilImported(id, 4000)
+	c.signal(worker, syscall.SIGSTOP)
+	c.requireHalf(id, many)
+	for _, path := range c.processFiles() {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(strings.Replace(path, "-process-", "-process-COPY-OF-", 1), content, 0o600))
+	}
+	c.worker(c.Spool)
+	c.WaitFor("the report", func() bool { return c.describe(id).GetPendingActivities()[0].GetAttempt() > 1 })
+	require.Contains(t, c.describe(id).GetPendingActivities()[0].GetLastFailure().GetMessage(), "has ended")
+	c.WaitFor("another attempt", func() bool {
+		return c.Count(`SELECT max(fence) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id) > 1
+	})
+	c.signal(worker, syscall.SIGCONT)
+	c.observe("the other one was at %s records when the first went on", grouped(c.requireHalf(id, many)))
+	c.requireImported(id, many)
+	require.Equal(t, 1, c.Downloads(id))
 }
 
 func TestFrozenInTheDownload(t *testing.T) {
