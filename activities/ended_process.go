@@ -31,7 +31,7 @@ const (
 const (
 	// lookForEndedEvery is how often a worker looks whether a process has ended that
 	// shared its spool.
-	lookForEndedEvery = 2 * time.Second
+	lookForEndedEvery = time.Second
 	// reportWithin is how long Temporal has to answer a report.
 	reportWithin = 10 * time.Second
 	// attemptsAtOnce is how many attempts may end with their process until the retry
