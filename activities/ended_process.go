@@ -78,8 +78,11 @@ func (s *Spool) lockProcess() (name string) {
 		path := filepath.Join(s.dir, name+lockSuffix)
 		s.lock = flock.New(path)
 		locked, err := s.lock.TryLock()
-		second := flock.New(path)
-		if both, _ := second.TryLock(); err != nil || both {
+		both, second := false, flock.New(path)
+		if locked { // there are locks that everybody gets
+			both, _ = second.TryLock()
+		}
+		if err != nil || both {
 			_ = errors.Join(second.Unlock(), s.lock.Unlock(), os.Remove(path))
 			return ""
 		}
