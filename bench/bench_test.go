@@ -49,6 +49,7 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 		"read.view_vs_table", "read.column_vs_table", "read.filter_vs_table", "read.count_vs_table",
 		"changes.seconds", "changes.vs_full_join",
 		"download.vs_curl", "webhook.vs_signal_with_start", "end_to_end.history_events", "end_to_end.actions",
+		"end_to_end.jobs_per_minute", "end_to_end.worker_cpu_ms", "end_to_end.postgresql_cpu_ms", "end_to_end.temporal_calls", "end_to_end.postgresql_round_trips",
 	} {
 		part, name, _ := strings.Cut(key, ".")
 		if value := measured[part][name]; value == nil {

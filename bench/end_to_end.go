@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/networkproxy"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalcost"
 )
 
@@ -20,7 +21,7 @@ const (
 // job is published, with one worker and one starter as they are in production.
 func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	t := r.table(fmt.Sprintf("end-to-end: from the notification until the records are published; small jobs have %d; medians, rounds: %d"+limitIsLifted,
-		smallJobRecords, s.Rounds), "jobs", "seconds", "jobs/minute", "records/s")
+		smallJobRecords, s.Rounds), "jobs", "seconds", "jobs/minute", "records/s", "CPU a job: worker", "PostgreSQL", "Temporal")
 	err := s.apart("times", func(s *stage) error {
 		sys, err := s.system(ctx, lifted, noReconciliation)
 		if err != nil {
@@ -35,6 +36,7 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 				return fmt.Errorf("%d small jobs: %w", n, err)
 			}
 			r.set("jobs_per_minute", float64(n)/measured["published_s"]*60) // the last and usually largest number's
+			r.setCPU("", measured)
 			r.timeRow(t, fmt.Sprintf("jobs_%d.", n), measured)
 		}
 		return nil
@@ -51,27 +53,35 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	s.OnStop(proxy.Stop)
-	sys.Env.TemporalAddress = proxy.Address
+	network, through, err := networkproxy.Start(sys.Env.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	s.OnStop(network.Stop)
+	sys.Env.TemporalAddress, sys.Env.DatabaseURL = proxy.Address, through
 	worker, err := sys.startWorker(sys.spool)
 	if err != nil {
 		return err
 	}
 	costs := r.table("end-to-end: what a job costs",
-		"", "history events", "billable actions", "API calls")
+		"", "history events", "billable actions", "API calls", "calls of Temporal", "round trips to PostgreSQL")
 	for _, of := range []struct {
 		key           string
 		jobs, records int
 	}{{"", countedJobs, smallJobRecords}, {"large_job.", 1, s.Records * largeJobTimes}} {
-		actions := proxy.Actions()
+		actions, calls, roundTrips := proxy.Actions(), proxy.Calls(), network.RoundTrips()
 		measured, err := sys.importJobs(ctx, of.jobs, of.records)
 		if err != nil {
 			return fmt.Errorf("counting, with %d records a job: %w", of.records, err)
 		}
 		measured["actions"] += float64(proxy.Actions() - actions)
+		measured["temporal_calls"], measured["round_trips"] = float64(proxy.Calls()-calls), float64(network.RoundTrips()-roundTrips)
 		costs.row(fmt.Sprintf("a job of %s records, %d at once", thousands(measured["records"]), of.jobs),
 			r.figure(of.key+"history_events", "%.1f", measured.perJob("history_events")),
 			r.figure(of.key+"actions", "%.1f", measured.perJob("actions")),
-			r.figure(of.key+"api_calls", "%.1f", measured.perJob("api_calls")))
+			r.figure(of.key+"api_calls", "%.1f", measured.perJob("api_calls")),
+			r.figure(of.key+"temporal_calls", "%.1f", measured.perJob("temporal_calls")),
+			r.figure(of.key+"postgresql_round_trips", "%.1f", measured.perJob("round_trips")))
 		if of.jobs == 1 {
 			r.set(of.key+"records", measured["records"])
 			r.timeRow(t, of.key, measured)
@@ -83,6 +93,22 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 
 // timeRow adds how long jobs took. Keys of the JSON begin with prefix.
 func (r *result) timeRow(t *table, prefix string, f figures) {
-	t.row(fmt.Sprintf("%s of %s records", thousands(f["jobs"]), thousands(f["records"])), r.figure(prefix+"seconds", "%.2f", f["published_s"]),
-		r.count(prefix+"jobs_per_minute", f["jobs"]/f["published_s"]*60), r.count(prefix+"records_per_second", f["jobs"]*f["records"]/f["published_s"]))
+	t.row(append([]string{
+		fmt.Sprintf("%s of %s records", thousands(f["jobs"]), thousands(f["records"])), r.figure(prefix+"seconds", "%.2f", f["published_s"]),
+		r.count(prefix+"jobs_per_minute", f["jobs"]/f["published_s"]*60), r.count(prefix+"records_per_second", f["jobs"]*f["records"]/f["published_s"]),
+	}, r.setCPU(prefix, f)...)...)
+}
+
+// setCPU keeps the milliseconds of CPU time that a job has cost, until its end, and
+// returns the table's cells.
+func (r *result) setCPU(prefix string, f figures) (cells []string) {
+	for _, of := range []string{"worker", "postgresql", "temporal"} {
+		key := of + "_cpu_ms"
+		if f[key] == 0 {
+			cells = append(cells, r.notMeasured(prefix+key, "only Linux tells the CPU time of processes"))
+			continue
+		}
+		cells = append(cells, r.figure(prefix+key, "%.1f ms", f.perJob(key)))
+	}
+	return cells
 }

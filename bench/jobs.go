@@ -129,7 +129,8 @@ SELECT count(*) FROM (
 ) AS whole`
 
 // spent is what counters have counted since they began: the API's calls and bytes, the
-// WAL and the CPU time of the whole server, which is 0 of a server on another machine.
+// WAL, and the CPU time of the workers, of Temporal and of all of PostgreSQL, which is 0
+// where it is not known, as of a server on another machine.
 func (s *system) spent(ctx context.Context) (figures, error) {
 	f := figures{"refused": 0, "lists": 0, "deletions": 0, "downloads": 0, "looks": 0}
 	for _, request := range s.Cloud.Requests() {
@@ -155,6 +156,12 @@ func (s *system) spent(ctx context.Context) (figures, error) {
 	err := s.DB.GetContext(ctx, &server, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, pg_backend_pid() AS backend`)
 	cpu, _ := childprocess.FamilyCPUSeconds(server.Backend, "postgres")
 	f["wal_bytes"], f["postgresql_cpu_ms"] = server.WAL, cpu*1000
+	temporal, _ := childprocess.CPUSeconds(s.Temporal.PID())
+	f["temporal_cpu_ms"] = temporal * 1000
+	for _, worker := range s.workers {
+		seconds, _ := childprocess.CPUSeconds(worker.PID())
+		f["worker_cpu_ms"] += seconds * 1000
+	}
 	return f, err
 }
 

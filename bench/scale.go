@@ -60,30 +60,25 @@ func (s *system) importByFleet(ctx context.Context, n int) (figures, error) {
 	if err := emptyTables(ctx, s.DB); err != nil {
 		return nil, err
 	}
-	var fleet []*childprocess.Process
+	s.workers = nil
 	for i := range n {
-		worker, err := s.startWorker(filepath.Join(s.dir, fmt.Sprintf("spool-%d", i+1)))
-		if err != nil {
+		if _, err := s.startWorker(filepath.Join(s.dir, fmt.Sprintf("spool-%d", i+1))); err != nil {
 			return nil, err
 		}
-		fleet = append(fleet, worker)
 	}
 	f, err := s.importJobs(ctx, s.ScaleJobs, s.ScaleRecords)
 	if err != nil {
 		return nil, err
 	}
 	var stops []error
-	for _, worker := range fleet {
+	for _, worker := range s.workers {
 		f["worker_rss_mib"] = max(f["worker_rss_mib"], childprocess.PeakRSS(worker.PID()))
-		seconds, _ := childprocess.CPUSeconds(worker.PID()) // 0 if it is not known
-		f["worker_cpu_ms"] += seconds * 1000
 		stops = append(stops, worker.Stop())
 	}
 	return f, errors.Join(stops...)
 }
 
-// costs reports what jobs have cost, with any number of workers, whose CPU time
-// counts from their start on.
+// costs reports what jobs have cost, with any number of workers.
 func (r *result) costs(all figures, records int) {
 	t := r.table(fmt.Sprintf("scale: what a job of %s records costs, on average over %s", thousands(float64(records)), thousands(all["jobs"])),
 		"", "a job", "a record")

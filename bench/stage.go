@@ -94,6 +94,8 @@ type system struct {
 	*stage
 	localservers.System
 	spool string
+	// workers are those whose CPU time counts.
+	workers []*childprocess.Process
 }
 
 // noReconciliation is a setting for what a reconciliation at its quarter of an
@@ -127,5 +129,9 @@ func (s *stage) system(ctx context.Context, limit apiLimit, settings map[string]
 }
 
 func (s *system) startWorker(spool string) (*childprocess.Process, error) {
-	return s.Worker(s.Programs, s.Env, spool)
+	worker, err := s.Worker(s.Programs, s.Env, spool)
+	if err == nil {
+		s.workers = append(s.workers, worker)
+	}
+	return worker, err
 }

@@ -1,5 +1,5 @@
-// Package networkproxy is the network between a test and a server: one that is
-// slow, or forgets its connections.
+// Package networkproxy is the network between a client and a server: one that is
+// slow, forgets its connections, or counts round trips.
 package networkproxy
 
 import (
@@ -21,21 +21,35 @@ type Proxy struct {
 	server     string
 	delay      atomic.Int64 // one way
 	roundTrips atomic.Int64
-	ctx        context.Context // ends with the test
+	ctx        context.Context // ends with the proxy
+	stop       func() error
 
 	mu    sync.Mutex
 	links map[*link]bool
 }
 
-// New starts a proxy to the server of the URL, and returns it with the URL that
-// goes through it. It ends with the test.
+// New is [Start] until the test ends.
 func New(t testing.TB, serverURL string) (p *Proxy, throughProxy string) {
 	t.Helper()
+	p, throughProxy, err := Start(serverURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = p.Stop() })
+	return p, throughProxy
+}
+
+// Start starts a proxy to the server of the URL, and returns it with the URL that
+// goes through it.
+func Start(serverURL string) (p *Proxy, throughProxy string, err error) {
 	at, err := url.Parse(serverURL)
-	require.NoError(t, err)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	if err != nil {
+		return nil, "", err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		cancel()
+		return nil, "", err
+	}
 	p = &Proxy{server: at.Host, ctx: ctx, links: map[*link]bool{}}
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -47,14 +61,18 @@ func New(t testing.TB, serverURL string) (p *Proxy, throughProxy string) {
 			running.Go(func() { p.pass(client) })
 		}
 	})
-	t.Cleanup(func() {
+	p.stop = func() error {
 		cancel()
-		_ = listener.Close()
+		err := listener.Close()
 		running.Wait()
-	})
+		return err
+	}
 	at.Host = listener.Addr().String()
-	return p, at.String()
+	return p, at.String(), nil
 }
+
+// Stop closes the connections.
+func (p *Proxy) Stop() error { return p.stop() }
 
 // SetRoundTrip has every round trip take so much longer, from now on.
 func (p *Proxy) SetRoundTrip(d time.Duration) { p.delay.Store(int64(d / 2)) }

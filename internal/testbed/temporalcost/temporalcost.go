@@ -72,6 +72,7 @@ func Actions(events []*historypb.HistoryEvent) (actions int) {
 type Proxy struct {
 	Address string // for the worker
 	actions atomic.Int64
+	calls   atomic.Int64
 	server  *grpc.Server
 }
 
@@ -89,6 +90,7 @@ func NewProxy(temporal client.Client) (*Proxy, error) {
 	p.Address = listener.Addr().String()
 	p.server = grpc.NewServer(grpc.UnaryInterceptor(
 		func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			p.calls.Add(1)
 			switch request.(type) {
 			case *workflowservice.RecordActivityTaskHeartbeatRequest, *workflowservice.RespondQueryTaskCompletedRequest:
 				p.actions.Add(1)
@@ -102,6 +104,9 @@ func NewProxy(temporal client.Client) (*Proxy, error) {
 
 // Actions are the heartbeats and the answers to queries so far.
 func (p *Proxy) Actions() int { return int(p.actions.Load()) }
+
+// Calls are all requests so far: polls, what was done, and others.
+func (p *Proxy) Calls() int { return int(p.calls.Load()) }
 
 // Stop closes the proxy's connections.
 func (p *Proxy) Stop() error {

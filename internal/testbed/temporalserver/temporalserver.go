@@ -192,6 +192,9 @@ func (s *Server) dial(ctx context.Context) (client.Client, error) {
 // Client is a client of the server's Namespace. Stop closes it.
 func (s *Server) Client() client.Client { return s.client }
 
+// PID is the server's process.
+func (s *Server) PID() int { return s.process.PID() }
+
 // Stop shuts the server down in good order, or kills it when that takes more
 // than 10 seconds. It fails when the server was dead already.
 func (s *Server) Stop() error {
