@@ -36,12 +36,15 @@ const (
 func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) {
 	pieces, free := make(chan []byte, aheadPieces), make(chan []byte, aheadPieces)
 	for range aheadPieces {
-		free <- make([]byte, copyBytes)
+		free <- nil // made when it is needed: most files are small
 	}
 	var readErr error // when pieces is closed
 	go func() {
 		defer close(pieces)
 		for buffer := range free {
+			if buffer == nil {
+				buffer = make([]byte, copyBytes)
+			}
 			var n int
 			for n == 0 && readErr == nil {
 				n, readErr = r.Read(buffer)

@@ -189,7 +189,7 @@ func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") 
 
 // escape keeps a text that comes from outside, such as a sitemap's name, from
 // being read as Markdown or HTML, or from breaking the table.
-func escape(s string) string {
-	return strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`,
-		"[", `\[`, "]", `\]`, "&", `\&`, "<", `\<`, ">", `\>`, "~", `\~`).Replace(s)
-}
+func escape(s string) string { return escaper.Replace(s) }
+
+var escaper = strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`,
+	"[", `\[`, "]", `\]`, "&", `\&`, "<", `\<`, ">", `\>`, "~", `\~`)

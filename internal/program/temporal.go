@@ -45,6 +45,8 @@ func (s *Settings) Temporal(logger *slog.Logger) client.Options {
 	}
 	options.Logger = log.NewStructuredLogger(logger)
 	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, lostquery.AskAgain())
+	// Requests are small, and compressing them takes more time than sending them.
+	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	options.HostPort = cmp.Or(options.HostPort, client.DefaultHostPort)
 	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
 	return options
