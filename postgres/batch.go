@@ -160,6 +160,9 @@ func (b *importBatch) at(place span) []byte { return b.data[place.start:place.en
 // are valid until the next one.
 func (b *importBatch) rows(records []batchRecord) iter.Seq[[]byte] {
 	return func(yield func(chunk []byte) bool) {
+		if b.chunk == nil {
+			b.chunk = make([]byte, 0, copyChunkBytes+copyChunkBytes/8)
+		}
 		b.chunk = b.chunk[:0]
 		for i, record := range records {
 			b.chunk = append(b.chunk, b.of.rowPrefix...)

@@ -89,12 +89,13 @@ func (s *batchSource) take(ctx context.Context) (batch *importBatch, of turn) {
 // commitNext takes a batch only once it has a connection for it. So the batch
 // whose turn it is never waits for a connection that later ones hold.
 func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed func(sink.Batch)) (more bool, err error) {
-	err = i.onConnection(ctx, func(conn *sqlx.Conn) error {
+	err = i.store.onConnection(ctx, func(conn *sqlx.Conn) error {
 		batch, turn := source.take(ctx)
 		if batch == nil {
 			return nil
 		}
-		if err := i.commitOn(ctx, conn, batch, turn, committed); err != nil {
+		err := i.named(ctx, conn, func() error { return i.commitOn(ctx, conn, batch, turn, committed) })
+		if err != nil {
 			return fmt.Errorf("committing %d records of import %d up to record %d: %w", batch.Len(), i.id, batch.lastRecordNumber, err)
 		}
 		more = true
@@ -123,16 +124,15 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 	return err
 }
 
+// advanceMark is a batch's last statement. A batch need not be on PostgreSQL's disk before
+// the next one begins: publishing waits for all of them. When the server crashes before
+// that, batches are lost from the end, with their marks; advanceMark notices.
 const advanceMark = `
 UPDATE scrapehaul.imports
 SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9,
     unmapped = $10, cut = $11
+FROM set_config('synchronous_commit', 'off', true)
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
-
-// A batch need not be on PostgreSQL's disk before the next one begins: publishing
-// waits for all of them. When the server crashes before that, batches are lost
-// from the end, with their marks; advanceMark notices.
-const leaveFlushing = `SELECT set_config('synchronous_commit', 'off', true)`
 
 // writeRecords writes the batch's records inside a transaction and returns those
 // that PostgreSQL refused, and those of the others that have no row in the mapping's
@@ -145,9 +145,6 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 		columns []string
 	)
 	err := inTx(ctx, conn, func(tx transaction) error {
-		if _, err := tx.ExecContext(ctx, leaveFlushing); err != nil {
-			return err
-		}
 		var refused, unmapped []reject
 		if len(batch.records) > 0 {
 			var err error

@@ -19,6 +19,24 @@ type connection struct {
 	generation int64
 	pid        int64
 	unusable   atomic.Bool
+	// prepared are those of ofEveryImport, once they were used.
+	prepared map[string]driver.Stmt
+}
+
+// ofEveryImport are the statements of an import whose plan never depends on the values:
+// they look for rows by their keys. Each connection prepares them when they come first;
+// after that they take one round trip instead of two, and PostgreSQL neither parses nor
+// plans them, which for a small import is most of its work.
+var ofEveryImport = setOf(selectStanding, lockScrapingJob, takeOver, insertImport, nameConnection, advanceMark,
+	preparePublishing, setPublished, notify, lookAtView, selectUnneeded, selectPublishedOfJobs, selectLastOfSitemap, selectPublication,
+	setAnnounced, setCloudDeleted, takeCalls, giveCallsBack)
+
+func setOf(statements ...string) map[string]bool {
+	set := map[string]bool{}
+	for _, statement := range statements {
+		set[statement] = true
+	}
+	return set
 }
 
 // beginSession lifts the timeouts that end what takes long. An import takes long, and
@@ -53,14 +71,54 @@ func (c *connection) begin(ctx context.Context) error {
 
 func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	w := c.watch()
-	result, err := c.pqConn.ExecContext(ctx, query, args)
-	return result, w.end(err)
+	var result driver.Result
+	statement, err := c.statement(ctx, query)
+	switch {
+	case err != nil:
+	case statement == nil:
+		result, err = c.pqConn.ExecContext(ctx, query, args)
+	default:
+		result, err = statement.(driver.StmtExecContext).ExecContext(ctx, args)
+	}
+	return result, c.ended(w, query, err)
 }
 
 func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	w := c.watch()
-	rows, err := c.pqConn.QueryContext(ctx, query, args)
-	return rows, w.end(err)
+	var rows driver.Rows
+	statement, err := c.statement(ctx, query)
+	switch {
+	case err != nil:
+	case statement == nil:
+		rows, err = c.pqConn.QueryContext(ctx, query, args)
+	default:
+		rows, err = statement.(driver.StmtQueryContext).QueryContext(ctx, args)
+	}
+	return rows, c.ended(w, query, err)
+}
+
+// statement returns the prepared statement, nil for one that is not to be prepared.
+func (c *connection) statement(ctx context.Context, query string) (driver.Stmt, error) {
+	if prepared, ok := c.prepared[query]; ok || !ofEveryImport[query] {
+		return prepared, nil
+	}
+	prepared, err := c.pqConn.PrepareContext(ctx, query)
+	if err == nil {
+		if c.prepared == nil {
+			c.prepared = map[string]driver.Stmt{}
+		}
+		c.prepared[query] = prepared
+	}
+	return prepared, err
+}
+
+// ended forgets a prepared statement that has failed: it may be the reason, as after a
+// change of the schema.
+func (c *connection) ended(w *watch, query string, err error) error {
+	if err != nil {
+		delete(c.prepared, query)
+	}
+	return w.end(err)
 }
 
 func (c *connection) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

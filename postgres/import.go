@@ -68,8 +68,10 @@ func (i *attempt) progress() {
 // too.
 func (i *attempt) Published() bool { return i.published }
 
-const isSuperseded = `
-SELECT EXISTS (SELECT FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND requested_at > $2)`
+const selectStanding = `
+SELECT coalesce(bool_or(requested_at > $2), false) AS superseded, coalesce(bool_or(state = 'importing'), false) AS unfinished,
+       coalesce(bool_or(workflow_run_id = $3 AND pass = $4 AND bytes = $5 AND sha256 = $6), false) AS attempted
+FROM scrapehaul.imports WHERE scrapingjob_id = $1`
 
 // A job that is published stays its account's.
 const lockScrapingJob = `
@@ -114,8 +116,8 @@ func (i *attempt) Reasons(ctx context.Context, limit int) (reasons []sink.Reason
 // [sink.RecordSink].
 func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
 	attempt := &attempt{store: s, request: request, patience: 30 * time.Second}
-	err := attempt.refuseSuperseded(ctx, s.db)
-	if err == nil {
+	standing, err := attempt.standing(ctx, s.db)
+	if err == nil && standing.Unfinished {
 		// An attempt that hangs in a transaction would hold its locks for as long
 		// as its connection lives.
 		err = s.terminateAttempts(ctx, request.Job.ScrapingJobID)
@@ -130,13 +132,18 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 	return attempt, nil
 }
 
-func (i *attempt) refuseSuperseded(ctx context.Context, db sqlx.QueryerContext) error {
-	var superseded bool
-	err := sqlx.GetContext(ctx, db, &superseded, isSuperseded, i.request.Job.ScrapingJobID, i.request.RequestedAt)
-	if superseded {
-		return sink.ErrSuperseded
+// standing is what the imports of the job say: that there is an unfinished one, and one of
+// this request.
+type standing struct{ Superseded, Unfinished, Attempted bool }
+
+// standing returns sink.ErrSuperseded if a later import was requested.
+func (i *attempt) standing(ctx context.Context, db session) (s standing, err error) {
+	err = db.GetContext(ctx, &s, selectStanding, i.request.Job.ScrapingJobID, i.request.RequestedAt,
+		i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256)
+	if s.Superseded {
+		err = sink.ErrSuperseded
 	}
-	return err
+	return s, err
 }
 
 func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
@@ -156,7 +163,8 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if err := i.lockScrapingJob(ctx, tx); err != nil {
 		return err
 	}
-	if err := i.refuseSuperseded(ctx, tx); err != nil {
+	standing, err := i.standing(ctx, tx)
+	if err != nil {
 		return err
 	}
 	key := []any{i.request.Job.ScrapingJobID, i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256}
@@ -170,15 +178,20 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 		Published bool           `db:"published"`
 		Problem   string         `db:"problem"` // of a published import
 	}
-	err := tx.GetContext(ctx, &row, takeOver, append(key, loadedBy(of))...)
+	err = sql.ErrNoRows
+	if standing.Attempted {
+		err = tx.GetContext(ctx, &row, takeOver, append(key, loadedBy(of))...)
+	}
 	if err == nil && !row.Published && of != nil {
 		i.mapped = newMappedRows(of, holdingTable(row.ImportID))
 		tx.progress = i.progress // it counts the rows
 		err = i.mapped.checkComplete(ctx, tx, row.Good())
 	}
 	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, errIncomplete) {
-		if _, err := tx.ExecContext(ctx, abandonOthers, i.request.Job.ScrapingJobID); err != nil {
-			return err
+		if standing.Unfinished {
+			if _, err := tx.ExecContext(ctx, abandonOthers, i.request.Job.ScrapingJobID); err != nil {
+				return err
+			}
 		}
 		row.Columns = nil
 		err = tx.GetContext(ctx, &row, insertImport, append(key, loadedBy(of), i.request.RequestedAt, i.rowsOnly)...)
@@ -196,33 +209,35 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	return nil
 }
 
-// What is published may be deleted in the cloud after that: it is on disk also
-// in a database that is set up not to wait for it.
-const waitForFlushing = `
-SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`
+// preparePublishing names the connection and has the commit wait for the disk, also in a
+// database that is set up not to: what is published may be deleted in the cloud after that.
+const preparePublishing = `
+SELECT current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery()
+FROM set_config('application_name', $1, true) AS name,
+     current_setting('synchronous_commit') AS was, set_config('synchronous_commit', CASE was WHEN 'off' THEN 'on' ELSE was END, true) AS waits`
 
-const replacePublished = `
-UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published'`
-
+// One import of a job is published at a time: the one before is replaced first.
 const setPublished = `
-UPDATE scrapehaul.imports SET state = 'published', published_at = now(), announce = $3, restored = $4, mapping = regexp_replace(mapping, '^rows only: ', ''),
-    replaced_import_id = (SELECT coalesce(published_import_id, removed_import_id) FROM scrapehaul.scraping_jobs AS job WHERE job.scrapingjob_id = imports.scrapingjob_id)
-WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = bytes`
-
-const setPublishedJob = `
+WITH replaced AS (
+    UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published' RETURNING import_id
+), taken_up AS (
+    DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1
+), import AS (
+    UPDATE scrapehaul.imports AS import
+    SET state = 'published', published_at = now(), announce = $4, restored = $5, mapping = regexp_replace(mapping, '^rows only: ', ''),
+        replaced_import_id = (SELECT coalesce(published_import_id, removed_import_id) FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1)
+    WHERE import_id = $2 AND fence = $3 AND state = 'importing' AND committed_bytes = bytes AND (SELECT count(*) FROM replaced) <= 1
+    RETURNING *
+)
 UPDATE scrapehaul.scraping_jobs AS job
-SET sitemap_id = :sitemap_id, sitemap_name = :sitemap_name, custom_id = nullif(:custom_id, ''), status = :status,
-    jobs_scheduled = :jobs_scheduled, jobs_executed = :jobs_executed, jobs_failed = :jobs_failed,
-    jobs_empty = :jobs_empty, jobs_no_value = :jobs_no_value, stored_record_count = :stored_record_count,
-    time_created = to_timestamp(nullif(:time_created, 0)), scraping_duration = nullif(:scraping_duration, 0),
-    published_import_id = :import_id, removed_import_id = NULL, published_at = now(), cloud_deleted_at = :cloud_deleted_at
-FROM scrapehaul.imports AS import
-WHERE job.scrapingjob_id = :scrapingjob_id AND import.import_id = :import_id
+SET sitemap_id = $6, sitemap_name = $7, custom_id = nullif($8, ''), status = $9, jobs_scheduled = $10, jobs_executed = $11, jobs_failed = $12,
+    jobs_empty = $13, jobs_no_value = $14, stored_record_count = $15, time_created = to_timestamp(nullif($16::bigint, 0)),
+    scraping_duration = nullif($17::bigint, 0), published_import_id = $2, removed_import_id = NULL, published_at = now(), cloud_deleted_at = $18
+FROM import
+WHERE job.scrapingjob_id = $1
 RETURNING` + publicationOf
 
 const noteProblem = `UPDATE scrapehaul.imports SET problem = $2 WHERE import_id = $1`
-
-const deleteGivenUp = `DELETE FROM scrapehaul.given_up_jobs WHERE scrapingjob_id = $1`
 
 // Publish notes the job object that the import was made from, and adds the
 // records' columns to the view of their sitemap, if PostgreSQL lets it
@@ -234,17 +249,18 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if mark := i.Mark(); mark.Bytes != i.request.Bytes {
 		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, mark.Bytes, i.request.Bytes)
 	}
-	err := i.onConnection(ctx, func(conn *sqlx.Conn) error {
-		return inTx(ctx, conn, func(tx transaction) error {
-			tx.progress = progress
-			return i.publish(ctx, tx)
-		})
+	err := i.store.inTx(ctx, func(tx transaction) error {
+		tx.progress = progress
+		return i.publish(ctx, tx)
 	})
 	if err != nil {
 		i.addMend(ctx, err)
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
 	}
 	i.published = true
+	if len(i.store.mappings.Key(i.request.Job.Account, i.request.Job.SitemapName)) == 0 {
+		return nil
+	}
 	// It is published whatever becomes of the comparison, which reconciliation tries again.
 	compare, stop := context.WithTimeout(ctx, compareWithin)
 	defer stop()
@@ -253,31 +269,26 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 }
 
 func (i *attempt) publish(ctx context.Context, tx transaction) error {
-	if _, err := tx.ExecContext(ctx, waitForFlushing); err != nil {
+	job := &i.request.Job
+	var readOnly bool
+	if err := tx.GetContext(ctx, &readOnly, preparePublishing, applicationName(job.ScrapingJobID)); err != nil {
 		return err
+	}
+	if readOnly {
+		return ErrReadOnly
 	}
 	// In the same order as BeginImport: the job first.
 	if err := i.lockScrapingJob(ctx, tx); err != nil {
 		return err
 	}
-	for _, statement := range []string{replacePublished, deleteGivenUp} {
-		if _, err := tx.ExecContext(ctx, statement, i.request.Job.ScrapingJobID); err != nil {
-			return err
-		}
-	}
-	if err := exactlyOne(tx.ExecContext(ctx, setPublished, i.id, i.fence, i.request.Announce, i.request.Restored)); err != nil {
-		return err
-	}
-	query, args, err := sqlx.Named(setPublishedJob, struct {
-		sink.ScrapingJob
-		ImportID       int64      `db:"import_id"`
-		CloudDeletedAt *time.Time `db:"cloud_deleted_at"`
-	}{i.request.Job, i.id, i.request.CloudDeletedAt})
-	if err != nil {
-		return err
-	}
 	var published publishedRow
-	if err := tx.GetContext(ctx, &published, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
+	err := tx.GetContext(ctx, &published, setPublished, job.ScrapingJobID, i.id, i.fence, i.request.Announce, i.request.Restored,
+		job.SitemapID, job.SitemapName, job.CustomID, job.Status, job.JobsScheduled, job.JobsExecuted, job.JobsFailed,
+		job.JobsEmpty, job.JobsNoValue, job.StoredRecordCount, job.TimeCreated, job.ScrapingDuration, i.request.CloudDeletedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return sink.ErrOvertaken
+	}
+	if err != nil {
 		return err
 	}
 	event, err := notice(published.event())
@@ -293,8 +304,8 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 			return i.mapped.failed(err)
 		}
 	}
-	if i.request.Job.SitemapName != "" {
-		problem, err := i.store.refreshView(ctx, tx, i.request.Job.Account, i.request.Job.SitemapName, i.committedColumns, i.rowsOnly)
+	if job.SitemapName != "" {
+		problem, err := i.store.refreshView(ctx, tx, job.Account, job.SitemapName, i.committedColumns, i.rowsOnly)
 		if err != nil {
 			return err
 		}
@@ -343,22 +354,20 @@ func exactlyOne(result sql.Result, err error) error {
 const nameConnection = `
 SELECT current_setting('transaction_read_only')::boolean FROM set_config('application_name', $1, false)`
 
-// onConnection is the store's, on a connection that terminateAttempts finds. The
-// name is set outside of any transaction: when a rollback takes it back,
-// PostgreSQL says so, and lib/pq takes that for the connection's end in a COPY.
-func (i *attempt) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
-	return i.store.onConnection(ctx, func(conn *sqlx.Conn) error {
-		var readOnly bool
-		if err := conn.GetContext(ctx, &readOnly, nameConnection, applicationName(i.request.Job.ScrapingJobID)); err != nil {
-			return err
-		}
-		if readOnly {
-			return ErrReadOnly
-		}
-		if err := work(conn); err != nil {
-			return err
-		}
-		_, err := conn.ExecContext(ctx, `RESET application_name`)
+// named does work on a connection that terminateAttempts finds. The name is set
+// outside of any transaction: when a rollback takes it back, PostgreSQL says so,
+// and lib/pq takes that for the connection's end in a COPY.
+func (i *attempt) named(ctx context.Context, conn *sqlx.Conn, work func() error) error {
+	var readOnly bool
+	if err := conn.GetContext(ctx, &readOnly, nameConnection, applicationName(i.request.Job.ScrapingJobID)); err != nil {
 		return err
-	})
+	}
+	if readOnly {
+		return ErrReadOnly
+	}
+	if err := work(); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, `RESET application_name`)
+	return err
 }

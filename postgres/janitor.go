@@ -61,16 +61,13 @@ func (s *Store) JobsWithUnneededRecords(ctx context.Context) (scrapingJobIDs []i
 	return scrapingJobIDs, doing(err, "listing the scraping jobs with unneeded records")
 }
 
-const selectUnneededImports = `
-SELECT import_id FROM scrapehaul.imports
-WHERE scrapingjob_id = $1 AND state IN ('replaced', 'abandoned', 'removed') AND records_removed_at IS NULL
-ORDER BY import_id`
-
 // An import that was published while somebody read its held rows has left them.
-const selectHolding = `
-SELECT import_id FROM scrapehaul.imports
-WHERE scrapingjob_id = $1 AND state <> 'importing' AND mapping <> ''
-  AND to_regclass('scrapehaul.mapped_rows_' || import_id) IS NOT NULL`
+const selectUnneeded = `
+SELECT import_id, records, holding FROM (
+    SELECT import_id, state IN ('replaced', 'abandoned', 'removed') AND records_removed_at IS NULL AS records,
+           mapping <> '' AND to_regclass('scrapehaul.mapped_rows_' || import_id) IS NOT NULL AS holding
+    FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND state <> 'importing'
+) AS import WHERE records OR holding ORDER BY import_id`
 
 // Of one of the tables with the records of an import.
 const deleteRecordsBatch = `
@@ -93,12 +90,28 @@ const setRemoved = `UPDATE scrapehaul.imports SET records_removed_at = now() WHE
 // and removed imports, batch by batch; their rows in scrapehaul.imports stay as
 // its history. progress is called with the number of records looked through so far.
 func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progress func(records int64)) error {
-	var imports []int64
-	if err := s.db.SelectContext(ctx, &imports, selectUnneededImports, scrapingJobID); err != nil {
+	var imports []struct {
+		ID               int64 `db:"import_id"`
+		Records, Holding bool
+	}
+	if err := s.db.SelectContext(ctx, &imports, selectUnneeded, scrapingJobID); err != nil {
 		return fmt.Errorf("listing the unneeded imports of scraping job %d: %w", scrapingJobID, err)
 	}
 	var removed int64
-	for _, id := range imports {
+	for _, each := range imports {
+		id := each.ID
+		if each.Holding {
+			err := s.inTx(ctx, func(tx transaction) error {
+				tx.progress = func() { progress(removed) }
+				return dropHolding(ctx, tx, id)
+			})
+			if err != nil {
+				return fmt.Errorf("removing the held rows of import %d: %w", id, err)
+			}
+		}
+		if !each.Records {
+			continue
+		}
 		for _, table := range []string{"scrapehaul.import_records", "scrapehaul.rejected_records", "scrapehaul.skipped_records", "scrapehaul.unmapped_records"} {
 			n, err := s.removeRecords(ctx, table, id, func(records int64) { progress(removed + records) })
 			if err != nil {
@@ -110,7 +123,7 @@ func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progres
 			return fmt.Errorf("noting that the records of import %d are removed: %w", id, err)
 		}
 	}
-	return s.dropHoldings(ctx, scrapingJobID, func() { progress(removed) })
+	return nil
 }
 
 func (s *Store) removeRecords(ctx context.Context, table string, importID int64, progress func(records int64)) (removed int64, err error) {
@@ -127,21 +140,4 @@ func (s *Store) removeRecords(ctx context.Context, table string, importID int64,
 		removed = last.Int64
 		progress(removed)
 	}
-}
-
-func (s *Store) dropHoldings(ctx context.Context, scrapingJobID int64, progress func()) error {
-	var holding []int64
-	if err := s.db.SelectContext(ctx, &holding, selectHolding, scrapingJobID); err != nil {
-		return fmt.Errorf("looking for held rows of scraping job %d: %w", scrapingJobID, err)
-	}
-	for _, id := range holding {
-		err := s.inTx(ctx, func(tx transaction) error {
-			tx.progress = progress
-			return dropHolding(ctx, tx, id)
-		})
-		if err != nil {
-			return fmt.Errorf("removing the held rows of import %d: %w", id, err)
-		}
-	}
-	return nil
 }

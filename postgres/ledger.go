@@ -101,6 +101,9 @@ func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration,
 
 // reserve takes the calls, or notes that they are waited for.
 func (l *Ledger) reserve(ctx context.Context, r Request) (number int64, wait time.Duration, err error) {
+	if number, err = l.take(ctx, r); err != nil || number > 0 {
+		return number, 0, err
+	}
 	err = l.change(ctx, r, func(tx transaction, now *window) error {
 		w := now.open(l.calls)
 		if wait = w.wait(r); wait > 0 {
@@ -114,6 +117,23 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (number int64, wait tim
 		return err
 	})
 	return number, wait, err
+}
+
+// take takes the calls in one statement, if the window has plenty and nobody waits, which is
+// most often so; otherwise it returns 0.
+func (l *Ledger) take(ctx context.Context, r Request) (number int64, err error) {
+	var taken window
+	err = l.store.alone(ctx, func(on session) error {
+		err := on.GetContext(ctx, &taken, takeCalls, l.account, r.Holder, lapse, r.Calls, r.needs(), l.calls, shareForPeople)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err == nil && taken.Number > 0 {
+		l.see(taken)
+	}
+	return taken.Number, because(ctx, err)
 }
 
 // Grant has calls that were taken for somebody. What is made with a context of it is of
@@ -146,19 +166,16 @@ func (g *Grant) Release(ctx context.Context) error {
 	}
 	ctx, cancel := aftermath(ctx)
 	defer cancel()
-	err := g.ledger.change(ctx, Request{}, func(_ transaction, now *window) error {
-		if now.Number == g.window {
-			now.Taken = max(now.Taken-left, 0)
-		}
-		return nil
-	})
-	return doing(err, "giving %d calls back to the account's budget", left)
+	_, err := g.ledger.store.exec(ctx, giveCallsBack, g.ledger.account, g.window, left)
+	return doing(because(ctx, err), "giving %d calls back to the account's budget", left)
 }
 
 // aftermath is for what has to be written after a call, however that ended.
 func aftermath(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), maxPatience)
 }
+
+const takingCall = "taking a call of the API from the account's budget"
 
 // Take takes one call, of the grant of the context if it has one; see
 // webscraper.Budget. Without a grant it is a person's, for a command: that is made at
@@ -172,6 +189,9 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 			return l.answers(grant.window), 0, nil
 		}
 		r.Class = grant.class
+		if number, err := l.take(ctx, r); err != nil || number > 0 {
+			return l.answers(number), 0, doing(err, takingCall)
+		}
 	}
 	var number int64
 	err = l.change(ctx, r, func(_ transaction, now *window) error {
@@ -192,7 +212,7 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 		return nil
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("taking a call of the API from the account's budget: %w", err)
+		return nil, 0, doing(err, takingCall)
 	}
 	return l.answers(number), wait, nil
 }

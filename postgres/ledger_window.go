@@ -108,6 +108,22 @@ const (
 SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('synchronous_commit', 'off', true),
        set_config('application_name', 'scrapehaul: API calls', true)`
 
+	// takeCalls is for the open window: of all that open and wait look at, it is enough that
+	// nobody waits and the limit is known. The wait for the row is as short as impatient has it.
+	takeCalls = `
+UPDATE scrapehaul.api_budgets AS budget SET taken = taken + $4
+FROM (` + impatient + `) AS impatient
+WHERE account = $1 AND resets_at > clock_timestamp() AND ($6 = 0 OR calls <= $6)
+  AND calls - greatest(calls / $7 - commands, 0) - taken - elsewhere >= $5
+  AND NOT EXISTS (SELECT FROM scrapehaul.api_waits AS wait WHERE wait.account = $1
+                  AND (wait.holder = $2 OR wait.until > clock_timestamp() - $3::float8 * window_length))
+RETURNING window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, commands, elsewhere, answered,
+          extract(epoch FROM resets_at - clock_timestamp())::float8 AS left`
+
+	giveCallsBack = `
+UPDATE scrapehaul.api_budgets SET taken = greatest(taken - $3, 0)
+FROM (` + impatient + `) AS impatient WHERE account = $1 AND window_number = $2`
+
 	insertBudget = `INSERT INTO scrapehaul.api_budgets (account) VALUES ($1) ON CONFLICT DO NOTHING`
 
 	lockBudget = `SELECT window_number FROM scrapehaul.api_budgets WHERE account = $1 FOR UPDATE`
@@ -178,7 +194,12 @@ func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction
 		_, err = tx.ExecContext(ctx, updateWindow, l.account, now.Number, now.Calls, now.Taken, now.Commands, now.Elsewhere, now.Answered, left)
 		return err
 	})
-	if err != nil && ctx.Err() != nil { // PostgreSQL says only that a statement was cancelled
+	return because(ctx, err)
+}
+
+// because adds why the context is over: PostgreSQL says only that a statement was cancelled.
+func because(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err

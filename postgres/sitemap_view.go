@@ -39,11 +39,18 @@ var (
 	facts    = []string{"account", "time_created", "scraping_duration"}
 )
 
-const lockView = `
+const selectView = `
 SELECT view_name, columns, column_names, fact_names, in_view, key,
        problem IS NULL AND to_regclass(format('sitemaps.%I', view_name)) IS NOT NULL
            AND (to_regnamespace('sitemaps_latest') IS NULL OR to_regclass(format('sitemaps_latest.%I', view_name)) IS NOT NULL) AS is_there
-FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2 FOR UPDATE`
+FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2`
+
+// lookAtView keeps the row from those who remove old imports, lockView also from those who
+// change it. One who has looked may lock: that waits for nobody who has only looked.
+const (
+	lookAtView = selectView + ` FOR KEY SHARE`
+	lockView   = selectView + ` FOR NO KEY UPDATE`
+)
 
 // viewNamesLock is the key of the advisory lock that lets one transaction give a
 // new view its name at a time: "sitemaps" in ASCII.
@@ -71,22 +78,23 @@ const setKey = `UPDATE scrapehaul.sitemap_views SET key = coalesce($3::text[], '
 // The transaction has to lock nothing after it: it holds the sitemap's row, for
 // which other imports of the sitemap wait.
 func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string, rowsOnly bool) (problem string, err error) {
-	view, err := findView(ctx, tx, account, sitemapName)
-	if err != nil {
+	key := pq.StringArray(s.mappings.Key(account, sitemapName))
+	view := &sitemapView{Account: account, SitemapName: sitemapName}
+	err = tx.GetContext(ctx, view, lookAtView, account, sitemapName)
+	if err == nil && slices.Equal(view.Key, key) && (rowsOnly || view.has(columns)) {
+		return "", nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", err
 	}
-	key := pq.StringArray(s.mappings.Key(account, sitemapName))
+	if view, err = findView(ctx, tx, account, sitemapName); err != nil {
+		return "", err
+	}
 	if rowsOnly {
 		_, err = tx.ExecContext(ctx, setKey, account, sitemapName, key)
 		return "", err
 	}
-	complete := len(view.FactNames) >= len(facts) // a later version has more
-	view.add(columns)
-	current := complete && view.IsThere && view.InView == len(view.Columns)
-	if current && slices.Equal(view.Key, key) {
-		return "", nil
-	}
-	if !current {
+	if !view.has(columns) {
 		if problem, err = view.replace(ctx, tx); err != nil {
 			return "", err
 		}
@@ -117,6 +125,13 @@ func findView(ctx context.Context, tx transaction, account, sitemapName string) 
 	view.ViewName = identifier(sink.QualifiedSitemap(account, sitemapName), func(name string) bool { return slices.Contains(names, name) })
 	_, err = tx.ExecContext(ctx, insertView, account, sitemapName, view.ViewName)
 	return view, err
+}
+
+// has says whether the view is there with the columns, which it adds to those of the row.
+func (v *sitemapView) has(columns []string) bool {
+	complete := len(v.FactNames) >= len(facts) // a later version has more
+	v.add(columns)
+	return complete && v.IsThere && v.InView == len(v.Columns)
 }
 
 // add gives the facts and the columns that are new their names.

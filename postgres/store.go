@@ -45,7 +45,7 @@ WHERE job.scrapingjob_id = ANY($1)`
 
 	selectLastOfSitemap = selectPublished + `
 WHERE job.account = $1 AND job.sitemap_name = $2 AND job.status = 'finished'
-ORDER BY import.published_at DESC LIMIT 1`
+ORDER BY job.published_at DESC LIMIT 1`
 )
 
 // LastOfSitemap returns the import of the finished job of an account's sitemap that was

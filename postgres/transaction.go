@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 // transaction is a transaction and the connection it is on. Statements go
@@ -28,11 +29,27 @@ func (s *Store) inTx(ctx context.Context, work func(transaction) error) error {
 	return s.onConnection(ctx, func(conn *sqlx.Conn) error { return inTx(ctx, conn, work) })
 }
 
-// exec runs one statement that changes rows. By itself it would fail where another
-// one has just changed them, in a database with another default isolation.
+// session is a connection, or a transaction on one.
+type session interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	GetContext(ctx context.Context, into any, query string, args ...any) error
+}
+
+// alone runs one statement that changes rows, without a transaction around it. Where that is
+// refused because of the defaults of the database, such as another isolation when a row has
+// just been changed, it is run again in a transaction.
+func (s *Store) alone(ctx context.Context, run func(session) error) error {
+	err := s.onConnection(ctx, func(conn *sqlx.Conn) error { return run(conn) })
+	if pq.As(err, pqerror.TRSerializationFailure, pqerror.ReadOnlySQLTransaction) != nil {
+		err = s.inTx(ctx, func(tx transaction) error { return run(tx) })
+	}
+	return err
+}
+
+// exec runs one statement that changes rows.
 func (s *Store) exec(ctx context.Context, statement string, args ...any) (result sql.Result, err error) {
-	err = s.inTx(ctx, func(tx transaction) (err error) {
-		result, err = tx.ExecContext(ctx, statement, args...)
+	err = s.alone(ctx, func(on session) (err error) {
+		result, err = on.ExecContext(ctx, statement, args...)
 		return err
 	})
 	return result, err
