@@ -2,6 +2,7 @@ package webscraper
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -62,10 +63,14 @@ type ScrapingTimes struct {
 
 // UnmarshalJSON decodes a job as the API spells it.
 func (j *ScrapingJob) UnmarshalJSON(data []byte) error {
-	if err := decodeObject(data, &j.ScrapingTimes); err != nil {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil {
+		return err
+	}
+	if err := decodeFields(object, &j.ScrapingTimes); err != nil {
 		j.ScrapingTimes = ScrapingTimes{} // nothing depends on them
 	}
-	return decodeObject(data, j)
+	return decodeFields(object, j)
 }
 
 // ScrapingJob returns the scraping job with that ID. The error of a job that

@@ -17,6 +17,11 @@ func decodeObject(data []byte, into any) error {
 	if err := json.Unmarshal(data, &object); err != nil {
 		return err
 	}
+	return decodeFields(object, into)
+}
+
+// decodeFields is decodeObject for an object that is taken apart.
+func decodeFields(object map[string]json.RawMessage, into any) error {
 	fields := reflect.ValueOf(into).Elem()
 	for i := range fields.NumField() {
 		name := fields.Type().Field(i).Tag.Get("json")
