@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 
@@ -35,7 +36,7 @@ type activityCommand struct {
 	BaseURI  string `default:"${base_uri}"`
 	Mappings string `type:"existingfile"`
 	Download string `help:"File that the process downloads itself before the activity, as a worker does. After that it empties the tables."`
-	Warm     bool   `help:"Do it all once before: connections and memory are those of a worker that has been running."`
+	KeepRows bool   `help:"Do not empty the mapped tables."`
 }
 
 // activityOutcome is what the process prints.
@@ -47,12 +48,9 @@ type activityOutcome struct {
 // connectionsPerImport is the plugin's default.
 const connectionsPerImport = 2
 
-// Run reads the activity's input from standard input.
+// Run reads the activity's inputs from standard input, and tells of the last run: before it,
+// connections and memory are those of a worker that has been running.
 func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err error) {
-	input, err := io.ReadAll(os.Stdin)
-	if err != nil {
-		return err
-	}
 	if c.Download != "" {
 		files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, c.Download) }))
 		defer files.Close()
@@ -95,7 +93,7 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 	if _, err := env.ExecuteActivity(steps.RemoveFile, activities.RemoveFileInput{File: "none"}); err != nil {
 		return err
 	}
-	run := func() (took time.Duration, err error) {
+	run := func(input any) (took time.Duration, err error) {
 		if c.Download != "" {
 			download := activities.DownloadScrapingJobInput{ScrapingJobID: 1, File: filepath.Base(c.Download)}
 			if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, download); err != nil {
@@ -103,39 +101,54 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 			}
 			// The download is not to take the memory that this gives back: on a virtual
 			// machine other memory is dear, and no other contender has to take it.
-			if err := emptyTables(context.Background(), db); err != nil {
+			if err := c.empty(db, mappings); err != nil {
 				return 0, err
 			}
 		}
 		begun := time.Now()
-		_, err = env.ExecuteActivity(c.Name, json.RawMessage(input))
+		_, err = env.ExecuteActivity(c.Name, input)
 		return time.Since(begun), err
 	}
-	if c.Warm {
-		if _, err := run(); err != nil {
+	var took time.Duration
+	for inputs := json.NewDecoder(os.Stdin); ; {
+		var input json.RawMessage
+		if err := inputs.Decode(&input); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
 			return err
 		}
-	}
-	took, err := run()
-	if err != nil {
-		return err
+		if took, err = run(input); err != nil {
+			return err
+		}
 	}
 	return json.NewEncoder(streams.Out).Encode(activityOutcome{Seconds: took.Seconds(), PeakRSSMiB: childprocess.PeakRSS(os.Getpid())})
 }
 
-// runActivity runs the activity with its input in a process of its own.
-func runActivity(ctx context.Context, databaseURL, name string, input any, flags ...string) (outcome activityOutcome, err error) {
+func (c *activityCommand) empty(db *sqlx.DB, mappings *mapping.Mappings) error {
+	var mapped []string
+	for _, m := range mappings.All() {
+		if !c.KeepRows {
+			mapped = append(mapped, m.Table.String())
+		}
+	}
+	return emptyTables(context.Background(), db, mapped...)
+}
+
+// runActivity runs the activity with its inputs, one after the other, in a process of its own.
+func runActivity(ctx context.Context, databaseURL, name string, inputs []any, flags ...string) (outcome activityOutcome, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return outcome, err
 	}
-	encoded, err := json.Marshal(input)
-	if err != nil {
-		return outcome, err
+	var encoded bytes.Buffer
+	for _, input := range inputs {
+		if err := json.NewEncoder(&encoded).Encode(input); err != nil {
+			return outcome, err
+		}
 	}
 	child := exec.CommandContext(ctx, self, append([]string{"activity", name}, flags...)...)
 	child.Env = append(os.Environ(), "DATABASE_URL="+databaseURL)
-	child.Stdin = bytes.NewReader(encoded)
+	child.Stdin = &encoded
 	output, err := runCommandOutput(child)
 	if err != nil {
 		return outcome, err

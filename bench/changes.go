@@ -45,7 +45,7 @@ func measureChanges(ctx context.Context, s *stage, r *result) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data.dir)) }()
-	if _, err := p.ours(ctx, data); err != nil {
+	if _, err := p.ours(ctx, data, []int64{1}); err != nil {
 		return err
 	}
 	for _, statement := range append(strings.Split(nextJob, ";"), `VACUUM ANALYZE`, `CHECKPOINT`) {

@@ -83,7 +83,7 @@ func (p *downloadPart) checked(run func(context.Context) (time.Duration, error))
 }
 
 func (p *downloadPart) ours(ctx context.Context) (time.Duration, error) {
-	outcome, err := runActivity(ctx, p.databaseURL, "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: p.id, File: downloadedFile},
+	outcome, err := runActivity(ctx, p.databaseURL, "DownloadScrapingJob", []any{activities.DownloadScrapingJobInput{ScrapingJobID: p.id, File: downloadedFile}},
 		"--spool-dir", p.dir, "--base-uri", p.baseURI)
 	return time.Duration(outcome.Seconds * float64(time.Second)), err
 }

@@ -27,6 +27,17 @@ func findPSQL() (string, error) {
 
 // copy loads all files at the same time.
 func (p *importPart) copy(ctx context.Context, files []string) error {
+	return inParallel(len(files), len(files), func(i int) error {
+		return p.runPSQL(ctx, copyFrom("scrapehaul.import_records (import_id, record_number, data)", files[i], ""))
+	})
+}
+
+func copyFrom(table, file, options string) string {
+	return `\copy ` + table + ` from '` + strings.ReplaceAll(file, "'", "''") + `' ` + options
+}
+
+// runPSQL runs the commands in one process, each in a transaction of its own.
+func (p *importPart) runPSQL(ctx context.Context, commands ...string) error {
 	// A command's arguments can be read by everybody on the machine.
 	target, err := url.Parse(p.databaseURL)
 	if err != nil {
@@ -34,13 +45,14 @@ func (p *importPart) copy(ctx context.Context, files []string) error {
 	}
 	password, _ := target.User.Password()
 	target.User = url.User(target.User.Username())
-	return inParallel(len(files), len(files), func(i int) error {
-		psql := exec.CommandContext(ctx, p.psql, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", target.String(),
-			"--command", `\copy scrapehaul.import_records (import_id, record_number, data) from '`+strings.ReplaceAll(files[i], "'", "''")+`'`)
-		psql.Env = []string{"PGPASSWORD=" + password, "PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-		_, err := runCommandOutput(psql)
-		return err
-	})
+	args := []string{"--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", target.String()}
+	for _, command := range commands {
+		args = append(args, "--command", command)
+	}
+	psql := exec.CommandContext(ctx, p.psql, args...)
+	psql.Env = []string{"PGPASSWORD=" + password, "PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	_, err = runCommandOutput(psql)
+	return err
 }
 
 const (

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
 // mappingFile maps the columns of the records of 520 bytes.
@@ -23,47 +28,138 @@ mappings:
     mode: %s
 `
 
-// measureMapping measures what rows of a mapped table cost beside the records.
-// The table is empty before.
+// Theirs has the same columns and the same key.
+const (
+	makeTheirs = `DROP TABLE IF EXISTS bench_theirs, bench_staging;
+CREATE TABLE bench_theirs (scrapingjob_id bigint NOT NULL, scraped text PRIMARY KEY, start_url text, product_href text, product text, price numeric)`
+	upsertTheirs = `
+ON CONFLICT (scraped) DO UPDATE SET scrapingjob_id = excluded.scrapingjob_id, start_url = excluded.start_url, product_href = excluded.product_href,
+    product = excluded.product, price = excluded.price`
+	fromJSON = `INSERT INTO bench_theirs
+SELECT 1, data ->> 'web-scraper-order', data ->> 'web-scraper-start-url', data ->> 'product-href', data ->> 'product',
+       translate(data ->> 'price', '$,', '')::numeric FROM bench_staging` + upsertTheirs
+	fromCSV = `INSERT INTO bench_theirs SELECT * FROM bench_staging` + upsertTheirs
+)
+
+// mappingPart measures a mapped table, empty before, beside what one would do with psql. All
+// contenders make the same rows.
+type mappingPart struct {
+	*importPart
+	data  *dataset
+	files map[string]string // of mappings
+	csv   string            // the rows as they are in the end
+}
+
 func measureMapping(ctx context.Context, s *stage, r *result) error {
-	p, err := s.importPart(ctx)
+	imports, err := s.importPart(ctx)
 	if err != nil {
 		return err
 	}
-	files := map[string]string{}
-	for _, mode := range []string{"replace-job", "upsert"} {
-		files[mode] = filepath.Join(p.dir, mode+".yaml")
-		if err := os.WriteFile(files[mode], fmt.Appendf(nil, mappingFile, mode), 0o600); err != nil {
+	if imports.psql, err = findPSQL(); err != nil {
+		return err
+	}
+	p := &mappingPart{importPart: imports, files: map[string]string{}}
+	for name, mode := range map[string]string{"replace-job": "replace-job", "upsert": "upsert"} {
+		p.files[name] = filepath.Join(p.dir, name+".yaml")
+		if err := os.WriteFile(p.files[name], fmt.Appendf(nil, mappingFile, mode), 0o600); err != nil {
 			return err
 		}
 	}
 	shape := shapes(s.Records)[0]
-	return p.measure(ctx, shape, func(data *dataset) []contender {
-		load := func(name, title string, flags ...string) contender {
-			return contender{name: name, title: title, prepare: p.dropMapped, run: func(ctx context.Context) (time.Duration, error) {
-				return p.ours(ctx, data, flags...)
-			}}
-		}
-		return []contender{
-			load("ours", "without a mapping"),
-			load("replace_job", "replace-job", "--mappings", files["replace-job"]),
-			load("upsert", "upsert", "--mappings", files["upsert"]),
-		}
-	}, func(data *dataset, contenders []contender, seconds figures) {
-		t := r.table(fmt.Sprintf("mapping: %s as rows of a table with 5 columns and a key too; medians, rounds: %d", shape.title, p.Rounds),
-			"", "seconds", "records/s", "without it")
-		for _, c := range contenders {
-			took, without := seconds[c.name], ""
-			if c.name != "ours" {
-				without = fmt.Sprintf("%.2f × as fast", took/seconds["ours"])
-				r.set(c.name+"_vs_unmapped", seconds["ours"]/took)
-			}
-			t.row(c.title, r.figure(c.name+"_seconds", "%.2f", took), thousands(float64(data.records)/took), without)
+	return p.measure(ctx, shape, p.contenders, func(data *dataset, contenders []contender, seconds figures) {
+		t := r.table(fmt.Sprintf("mapping: %s as rows of a table with 5 columns and a key; medians, rounds: %d", shape.title, p.Rounds),
+			"", "seconds", "records/s", "with the records kept we are")
+		r.against(t, "", contenders, seconds, func(seconds float64) []string {
+			return []string{thousands(float64(data.records) / seconds)}
+		})
+		for _, mode := range []string{"ours", "replace_job"} {
+			r.set(map[string]string{"ours": "upsert"}[mode]+"_vs_unmapped", seconds["unmapped"]/seconds[mode])
 		}
 	})
 }
 
-func (p *importPart) dropMapped(ctx context.Context) error {
-	_, err := p.db.ExecContext(ctx, `DROP TABLE IF EXISTS bench_products`)
-	return err
+func (p *mappingPart) contenders(data *dataset) ([]contender, error) {
+	p.data = data
+	if err := p.writeCSV(); err != nil {
+		return nil, err
+	}
+	warm, later := []int64{1, 1}, []int64{1, 2}
+	return []contender{
+		p.ours("ours", "ours: upsert, and the records kept", warm, "upsert"),
+		p.ours("first_import", "the same, first import of a new worker", warm[:1], "upsert"),
+		p.ours("again", "the same keys again, of a later job", later, "upsert", "--keep-rows"),
+		p.ours("replace_job", "replace-job", warm, "replace-job"),
+		p.ours("unmapped", "the records alone, without a mapping", warm, ""),
+		p.theirs("jsonb_upsert", `psql \copy of the JSON into staging, then an upsert that cleans`,
+			`CREATE UNLOGGED TABLE bench_staging (data jsonb)`,
+			copyFrom("bench_staging", filepath.Join(data.dir, spoolFile), `with (format csv, quote e'\x01', delimiter e'\x02')`), fromJSON),
+		p.theirs("csv_upsert", `psql \copy of clean CSV into staging, then an upsert`,
+			`CREATE UNLOGGED TABLE bench_staging (LIKE bench_theirs)`, copyFrom("bench_staging", p.csv, "with (format csv)"), fromCSV),
+		p.theirs("csv_copy", `psql \copy of clean CSV into the table with the key`, copyFrom("bench_theirs", p.csv, "with (format csv)")),
+	}, nil
+}
+
+func (p *mappingPart) ours(name, title string, jobs []int64, file string, flags ...string) contender {
+	table := "scrapehaul.import_records"
+	if file != "" {
+		table = "bench_products"
+		flags = append(flags, "--mappings", p.files[file])
+	}
+	return p.contender(name, title, table, `DROP TABLE IF EXISTS bench_products; DELETE FROM scrapehaul.mapped_tables`, func(ctx context.Context) (time.Duration, error) {
+		return p.importPart.ours(ctx, p.data, jobs, flags...)
+	})
+}
+
+func (p *mappingPart) theirs(name, title string, commands ...string) contender {
+	return p.contender(name, title, "bench_theirs", makeTheirs, timed(func(ctx context.Context) error {
+		return p.runPSQL(ctx, commands...)
+	}))
+}
+
+// contender is one that fills the table. The statement comes before.
+func (p *mappingPart) contender(name, title, table, before string, run func(context.Context) (time.Duration, error)) contender {
+	return contender{name: name, title: title, prepare: func(ctx context.Context) error {
+		if _, err := p.db.ExecContext(ctx, before); err != nil {
+			return err
+		}
+		return emptyTables(ctx, p.db)
+	}, run: func(ctx context.Context) (time.Duration, error) {
+		took, err := run(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return took, p.check(ctx, table, p.data.records)
+	}}
+}
+
+// writeCSV writes the rows as our mapping makes them.
+func (p *mappingPart) writeCSV() error {
+	mappings, err := mapping.ReadFile(p.files["upsert"])
+	if err != nil {
+		return err
+	}
+	download, err := os.Open(filepath.Join(p.data.dir, spoolFile))
+	if err != nil {
+		return err
+	}
+	defer download.Close()
+	lines, converter := lineScanner(download), mappings.All()[0].NewConverter()
+	p.csv = filepath.Join(p.data.dir, "rows.csv")
+	return writeFile(p.csv, func(w io.Writer) error {
+		rows := csv.NewWriter(w)
+		for row := []string{"1"}; lines.Scan(); row = row[:1] {
+			values, err := converter.Row(lines.Bytes())
+			if err != nil {
+				return err
+			}
+			for _, value := range values {
+				row = append(row, string(value))
+			}
+			if err := rows.Write(row); err != nil {
+				return err
+			}
+		}
+		rows.Flush()
+		return errors.Join(rows.Error(), lines.Err())
+	})
 }

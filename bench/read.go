@@ -57,7 +57,7 @@ func (p *importPart) measureReading(ctx context.Context, r *result, shape shape,
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data.dir)) }()
-	if _, err := p.ours(ctx, data); err != nil {
+	if _, err := p.ours(ctx, data, []int64{1}); err != nil {
 		return err
 	}
 	for _, statement := range append(strings.Split(tableOfView, ";"), `VACUUM ANALYZE`, `CHECKPOINT`) {

@@ -69,10 +69,10 @@ func (s *stage) apart(name string, measure func(*stage) error) (err error) {
 func (s *stage) step(text string) { s.Progress(text) }
 
 // emptyTables gives everything that is measured on one database the same
-// beginning.
-func emptyTables(ctx context.Context, db *sqlx.DB) error {
+// beginning; mapped tables are emptied too.
+func emptyTables(ctx context.Context, db *sqlx.DB, mapped ...string) error {
 	for _, statement := range []string{
-		`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.skipped_records, scrapehaul.unmapped_records, scrapehaul.imports, scrapehaul.scraping_jobs`,
+		strings.Join(append([]string{`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.skipped_records, scrapehaul.unmapped_records, scrapehaul.imports, scrapehaul.scraping_jobs`}, mapped...), ", "),
 		`CHECKPOINT`,
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
