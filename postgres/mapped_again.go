@@ -33,6 +33,9 @@ func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappingOf fu
 	if err != nil {
 		return 0, nil, err
 	}
+	if _, err := tx.ExecContext(ctx, "ANALYZE "+m.holding()); err != nil {
+		return 0, nil, err
+	}
 	result, err := tx.ExecContext(ctx, fmt.Sprintf(
 		"CREATE UNLOGGED TABLE %s AS SELECT %s FROM %s AS present WHERE scrapingjob_id = %d AND NOT EXISTS (SELECT FROM %s AS held WHERE %s)",
 		m.lost(), nameList("present.", m.Key), m.table(), job, m.holding(), m.sameKey("held", "present")))

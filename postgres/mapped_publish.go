@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
@@ -26,6 +27,10 @@ const lockEvery = 500 * time.Millisecond
 // mergeRecords is how many records become rows with one statement: they are
 // sorted in memory.
 const mergeRecords = 50_000
+
+// Each piece is a subtransaction. Of more than 64, PostgreSQL's other sessions have to look
+// for those of a row on disk.
+const mergePieces = 60
 
 // Sorting so many rows by their key is done in memory.
 const enlargeWorkMem = `
@@ -96,7 +101,7 @@ func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	}
 	// Nothing that a backup, which reads all tables of the schema, would keep waiting.
 	for _, statement := range []string{
-		enlargeWorkMem, waitForLocks, "CREATE UNIQUE INDEX ON " + m.holding() + " (" + heldNumber + ")", "ANALYZE " + m.holding(),
+		enlargeWorkMem, waitForLocks, "CREATE INDEX ON " + m.holding() + " USING brin (" + heldNumber + ") WITH (pages_per_range = 32)",
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
@@ -125,21 +130,55 @@ func (m *mappedRows) lock(ctx context.Context, tx transaction) error {
 // mergeAll makes rows of the records. Of several with one key the one that counts
 // comes last.
 func (m *mappedRows) mergeAll(ctx context.Context, tx transaction, job, lastRecord int64, active bool) error {
-	merge, pieces := m.merge(active), (lastRecord+m.piece-1)/m.piece
+	piece := max(m.piece, lastRecord/mergePieces+1)
+	merges, pieces := m.merges(active), (lastRecord+piece-1)/piece
+	if len(m.Key) > 0 {
+		// The first statement would do without the unique index. Nobody drops it from here on.
+		if _, err := tx.ExecContext(ctx, "EXPLAIN "+merges[1], job, 0, 0); err != nil {
+			return err
+		}
+	}
 	for n := range pieces {
 		if m.Mode == mapping.Append {
 			n = pieces - 1 - n
 		}
-		if _, err := tx.ExecContext(ctx, merge, job, n*m.piece, (n+1)*m.piece); err != nil {
+		var err error
+		if merges, err = merges.run(ctx, tx, job, n*piece, (n+1)*piece); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// merge is the statement that makes rows of the records of job $1 with numbers
-// over $2 up to $3.
-func (m *mappedRows) merge(active bool) string {
+// merges are statements that make rows of the records of job $1 with numbers over $2 up to
+// $3, each for what the one before refuses, and slower: keys that have a row, and
+// keys that several of the records have.
+type merges []string
+
+// run returns the statements for the next piece, whose records are as likely refused.
+func (s merges) run(ctx context.Context, tx transaction, args ...any) (merges, error) {
+	for ; len(s) > 1; s = s[1:] {
+		if _, err := tx.ExecContext(ctx, `SAVEPOINT merge`); err != nil {
+			return s, err
+		}
+		_, err := tx.ExecContext(ctx, s[0], args...)
+		next := `RELEASE SAVEPOINT merge`
+		refused := pq.As(err)
+		again := refused != nil && (refused.Code == pqerror.UniqueViolation || refused.Code == pqerror.CardinalityViolation)
+		if again {
+			next = `ROLLBACK TO SAVEPOINT merge`
+		} else if err != nil {
+			return s, err
+		}
+		if _, err := tx.ExecContext(ctx, next); err != nil || !again {
+			return s, err
+		}
+	}
+	_, err := tx.ExecContext(ctx, s[0], args...)
+	return s, err
+}
+
+func (m *mappedRows) merges(active bool) merges {
 	names, values := "scrapingjob_id, "+m.columnList(""), "$1::bigint, "+m.columnList("held.")
 	set := m.set("excluded")
 	if m.DeactivateMissing != nil {
@@ -147,17 +186,30 @@ func (m *mappedRows) merge(active bool) string {
 		set = fmt.Sprintf("%s, %s = %t", set, m.active(), active)
 	}
 	insert := fmt.Sprintf("INSERT INTO %s AS present (%s) SELECT ", m.table(), names)
-	from := fmt.Sprintf(" FROM %[1]s AS held WHERE %[2]s > $2 AND %[2]s <= $3 ORDER BY ", m.holding(), heldNumber)
+	from := fmt.Sprintf(" FROM %[1]s AS held WHERE %[2]s > $2 AND %[2]s <= $3", m.holding(), heldNumber)
 	if len(m.Key) == 0 {
-		return insert + values + from + heldNumber
+		return merges{insert + values + from}
 	}
 	key, wins := nameList("held.", m.Key), "<="
 	if m.Mode == mapping.Append {
 		wins = ">="
 	}
-	return insert + "DISTINCT ON (" + key + ") " + values + from + key + ", " + m.counts() +
-		" ON CONFLICT (" + nameList("", shapeOf(m.Mapping).uniqueKey()) + ") DO UPDATE SET " + set +
+	// Neighbours in the index come together; bytes are compared faster than by a collation.
+	nearby := make([]string, len(m.Key))
+	for i, name := range m.Key {
+		nearby[i] = "held." + pq.QuoteIdentifier(name)
+		if shapeOf(m.Mapping).column(name).Type == mapping.Text {
+			nearby[i] += `::text COLLATE "C"`
+		}
+	}
+	sorted := from + " ORDER BY " + strings.Join(nearby, ", ")
+	upsert := " ON CONFLICT (" + nameList("", shapeOf(m.Mapping).uniqueKey()) + ") DO UPDATE SET " + set +
 		" WHERE present.scrapingjob_id " + wins + " excluded.scrapingjob_id"
+	return merges{
+		insert + values + sorted,
+		insert + values + sorted + upsert,
+		insert + "DISTINCT ON (" + key + ") " + values + from + " ORDER BY " + key + ", " + m.counts() + upsert,
+	}
 }
 
 // direction is -1 where the first job counts that has a key, and 1 where the last one does.
