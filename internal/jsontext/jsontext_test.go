@@ -66,6 +66,23 @@ func TestOnlyEscapesWithoutACharacterAreUnstorable(t *testing.T) {
 	}
 }
 
+func TestExportedObjectsArePlain(t *testing.T) {
+	for _, text := range []string{
+		`{"a":"1"}`, `{"":"","b":null}`, `{"a":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00","é":"\u007f12345678é"}`, `{"a":"1","a":"12345678"}`,
+	} {
+		require.True(t, jsontext.IsPlain([]byte(text)), text)
+		for cut := range text {
+			require.False(t, jsontext.IsPlain([]byte(text[:cut])), text[:cut])
+		}
+	}
+	for _, text := range []string{
+		`[]`, `{"a":"1"} `, `{"a":"1"}}`, `{"a":"1",}`, `{"a":"1";"b":"2"}`, `{"a" "1"}`, `{,"a":"1"}`, `{"a":"\u0000"}`, `{"a":"\ud83d"}`, `{"a":"\ude00"}`,
+		`{"a":"\u12"}`, `{"a":"\x"}`, `{"a":"123456\"}`, "{\"a\":\"1234\n678\"}", "{\"a\":\"\xff\"}", "{\"a\":\"12345678\x80\"}", `{"a":nul}`, `{"a":null"b":null}`, `{"a":"1"`, `{"a":"1""b":"2"}`,
+	} {
+		require.False(t, jsontext.IsPlain([]byte(text)), text)
+	}
+}
+
 func TestTextWithoutEscapesIsNotCopied(t *testing.T) {
 	buffer, text := make([]byte, 0, 64), []byte("caf\xc3\xa9")
 	longer, same := jsontext.Unescape(buffer, text)
@@ -102,6 +119,11 @@ func FuzzText(f *testing.F) {
 		requireQuoted(t, text)
 		requireMembers(t, text)
 		requireStorable(t, text)
+		for _, text := range [][]byte{text, fmt.Appendf(nil, `{"a":%q}`, text), fmt.Appendf(nil, `{"%s":"12345678","b":null}`, text)} {
+			if jsontext.IsPlain(text) {
+				require.True(t, json.Valid(text) && text[0] == '{' && utf8.Valid(text) && jsontext.UnstorableEscape(text) < 0, "%q", text)
+			}
+		}
 	})
 }
 
