@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,7 +19,14 @@ type Converter struct {
 	sources map[string]int
 	// found are the values of the record's wanted keys, as they stand in the JSON;
 	// nil for a key that it has not.
-	found   [][]byte
+	found [][]byte
+	// shape is that of the record before, once two have had its keys, members are those of
+	// a record of the shape, and places has where in them found is.
+	shape         *jsontext.Shape
+	members, keys [][]byte
+	places        []place
+	before, names []byte // the keys of the record before, and of this one
+
 	columns []converted
 	values  [][]byte
 	// text is the memory of keys and values that are not in the record as they are.
@@ -27,6 +35,9 @@ type Converter struct {
 	keyNames []string
 	key      []int
 }
+
+// place is a member of a record and where its value begins in it; that is 0 for none.
+type place struct{ member, value int }
 
 // converted is a column with what its values are made of.
 type converted struct {
@@ -62,7 +73,7 @@ func (m *Mapping) NewConverter() *Converter {
 		source, known := c.sources[column.From]
 		if !known {
 			source = len(c.found)
-			c.found = append(c.found, nil)
+			c.found, c.places = append(c.found, nil), append(c.places, place{})
 			c.sources[column.From] = source
 			if other, ok := spellings[column.From]; ok {
 				c.sources[other] = source
@@ -127,16 +138,36 @@ var errNotAnObject = errors.New("the record is not a JSON object")
 // counts.
 func (c *Converter) find(record []byte) error {
 	clear(c.found)
+	var same bool
+	if c.members, same = c.shape.Split(record, c.members[:0]); same {
+		for source, at := range c.places {
+			if at.value > 0 {
+				c.found[source] = c.members[at.member][at.value:]
+			}
+		}
+		return nil
+	}
+	clear(c.places)
+	c.keys, c.names = c.keys[:0], c.names[:0]
 	members := jsontext.MembersOf(record)
 	for member, ok := members.Next(); ok; member, ok = members.Next() {
 		var key []byte
 		c.text, key = jsontext.Unescape(c.text, member.Key())
 		if source, wanted := c.sources[string(key)]; wanted {
 			c.found[source] = member.Value()
+			c.places[source] = place{len(c.keys), len(`"":`) + len(member.Key())}
 		}
+		c.keys = append(c.keys, member.Key())
+		c.names = append(append(c.names, member.Key()...), '"')
 	}
-	if !members.Ended() {
+	switch known := bytes.Equal(c.names, c.before); {
+	case !members.Ended():
+		c.shape, c.before = nil, c.before[:0]
 		return errNotAnObject
+	case !known:
+		c.shape, c.before, c.names = nil, c.names, c.before
+	case c.shape == nil:
+		c.shape = jsontext.NewShape(c.keys)
 	}
 	return nil
 }

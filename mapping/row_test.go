@@ -222,6 +222,39 @@ func TestWhatIsNoObjectIsRefused(t *testing.T) {
 	require.Equal(t, []string{null}, row(t, column(t, "type: text"), ` {} `))
 }
 
+func TestRecordsWithTheKeysOfOthersBeforeAreRead(t *testing.T) {
+	c := read(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: text}, {name: w, type: text}, {name: x, from: v, type: text}]}]`).NewConverter()
+	for _, test := range []struct{ record, v, w string }{
+		{`{"v":"1","w":"2"}`, "1", "2"},
+		{`{"v":"3","w":"4"}`, "3", "4"},
+		{`{"v":"a\"b","w":"\\"}`, `a"b`, `\`},
+		{`{"v":5,"w":null}`, "5", null},
+		{`{"v":"6","w":"7"}`, "6", "7"},
+		{`{"w":"1","a":"","v":"2"}`, "2", "1"},
+		{`{"w":"3","a":"4","v":"5"}`, "5", "3"},
+		{` {"w":"3","a":"4","v":"6"}`, "6", "3"},
+		{`{"v":"1","v":"2"}`, "2", null},
+		{`{"v":"3","v":"4"}`, "4", null},
+		{`{"v":"5","v":"6"}`, "6", null},
+		{`{"\u0076":"1"}`, "1", null},
+		{`{"\u0076":"2"}`, "2", null},
+		{`{"\u0076":"3"}`, "3", null},
+		{`{"v":"1"`, "", ""},
+		{`{"v":"1"}`, "1", null},
+		{`{}`, null, null},
+		{`{}`, null, null},
+		{`{"v":"1"}`, "1", null},
+	} {
+		values, err := c.Row([]byte(test.record))
+		if test.v == "" {
+			require.Error(t, err)
+			continue
+		}
+		require.NoError(t, err, test.record)
+		require.Equal(t, []string{test.v, test.w, test.v}, texts(values), test.record)
+	}
+}
+
 func TestConvertingAllocatesNothing(t *testing.T) {
 	mappings, err := mapping.ReadFile("testdata/mappings.yaml")
 	require.NoError(t, err)
