@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
@@ -26,6 +27,7 @@ mappings:
       - {name: price, type: numeric, clean: [money]}
     key: [scraped]
     mode: %s
+    keep_records: %t
 `
 
 // Theirs has the same columns and the same key.
@@ -45,9 +47,8 @@ SELECT 1, data ->> 'web-scraper-order', data ->> 'web-scraper-start-url', data -
 // contenders make the same rows.
 type mappingPart struct {
 	*importPart
-	data  *dataset
-	files map[string]string // of mappings
-	csv   string            // the rows as they are in the end
+	data *dataset
+	csv  string // the rows as they are in the end
 }
 
 func measureMapping(ctx context.Context, s *stage, r *result) error {
@@ -58,23 +59,34 @@ func measureMapping(ctx context.Context, s *stage, r *result) error {
 	if imports.psql, err = findPSQL(); err != nil {
 		return err
 	}
-	p := &mappingPart{importPart: imports, files: map[string]string{}}
-	for name, mode := range map[string]string{"replace-job": "replace-job", "upsert": "upsert"} {
-		p.files[name] = filepath.Join(p.dir, name+".yaml")
-		if err := os.WriteFile(p.files[name], fmt.Appendf(nil, mappingFile, mode), 0o600); err != nil {
-			return err
+	p := &mappingPart{importPart: imports}
+	for _, mode := range []string{"upsert", "replace-job"} {
+		for _, keep := range []bool{true, false} {
+			name := filepath.Join(p.dir, fmt.Sprintf("%s-%t.yaml", mode, keep))
+			if err := os.WriteFile(name, fmt.Appendf(nil, mappingFile, mode, keep), 0o600); err != nil {
+				return err
+			}
 		}
 	}
 	shape := shapes(s.Records)[0]
 	return p.measure(ctx, shape, p.contenders, func(data *dataset, contenders []contender, seconds figures) {
-		t := r.table(fmt.Sprintf("mapping: %s as rows of a table with 5 columns and a key; medians, rounds: %d", shape.title, p.Rounds),
-			"", "seconds", "records/s", "with the records kept we are")
-		r.against(t, "", contenders, seconds, func(seconds float64) []string {
-			return []string{thousands(float64(data.records) / seconds)}
-		})
-		for _, mode := range []string{"ours", "replace_job"} {
-			r.set(map[string]string{"ours": "upsert"}[mode]+"_vs_unmapped", seconds["unmapped"]/seconds[mode])
+		for _, of := range []struct{ prefix, title string }{{"", "and the records kept"}, {"rows_only.", "rows only"}} {
+			t := r.table(fmt.Sprintf("mapping: %s as rows of a table with 5 columns and a key, %s; medians, rounds: %d", shape.title, of.title, p.Rounds),
+				"", "seconds", "records/s", "we are")
+			own, took := []contender{}, figures{}
+			for _, c := range contenders {
+				name, ours := strings.CutPrefix(c.name, of.prefix)
+				if ours && !strings.Contains(name, ".") || strings.HasPrefix(c.title, "psql") {
+					took[name] = seconds[c.name]
+					own = append(own, contender{name: name, title: c.title})
+				}
+			}
+			r.against(t, of.prefix, own, took, func(seconds float64) []string {
+				return []string{thousands(float64(data.records) / seconds)}
+			})
+			r.set(of.prefix+"upsert_vs_unmapped", seconds["unmapped"]/took["ours"])
 		}
+		r.set("replace_job_vs_unmapped", seconds["unmapped"]/seconds["replace_job"])
 	})
 }
 
@@ -85,11 +97,14 @@ func (p *mappingPart) contenders(data *dataset) ([]contender, error) {
 	}
 	warm, later := []int64{1, 1}, []int64{1, 2}
 	return []contender{
-		p.ours("ours", "ours: upsert, and the records kept", warm, "upsert"),
-		p.ours("first_import", "the same, first import of a new worker", warm[:1], "upsert"),
-		p.ours("again", "the same keys again, of a later job", later, "upsert", "--keep-rows"),
-		p.ours("replace_job", "replace-job", warm, "replace-job"),
-		p.ours("unmapped", "the records alone, without a mapping", warm, ""),
+		p.ours("ours", "ours: upsert", warm, "upsert-true"),
+		p.ours("first_import", "the same, first import of a new worker", warm[:1], "upsert-true"),
+		p.ours("again", "the same keys again, of a later job", later, "upsert-true", "--keep-rows"),
+		p.ours("replace_job", "ours: replace-job", warm, "replace-job-true"),
+		p.ours("unmapped", "ours: the records alone, without a mapping", warm, ""),
+		p.ours("rows_only.ours", "ours: upsert", warm, "upsert-false"),
+		p.ours("rows_only.first_import", "the same, first import of a new worker", warm[:1], "upsert-false"),
+		p.ours("rows_only.again", "the same keys again, of a later job", later, "upsert-false", "--keep-rows"),
 		p.theirs("jsonb_upsert", `psql \copy of the JSON into staging, then an upsert that cleans`,
 			`CREATE UNLOGGED TABLE bench_staging (data jsonb)`,
 			copyFrom("bench_staging", filepath.Join(data.dir, spoolFile), `with (format csv, quote e'\x01', delimiter e'\x02')`), fromJSON),
@@ -103,7 +118,7 @@ func (p *mappingPart) ours(name, title string, jobs []int64, file string, flags 
 	table := "scrapehaul.import_records"
 	if file != "" {
 		table = "bench_products"
-		flags = append(flags, "--mappings", p.files[file])
+		flags = append(flags, "--mappings", filepath.Join(p.dir, file+".yaml"))
 	}
 	return p.contender(name, title, table, `DROP TABLE IF EXISTS bench_products; DELETE FROM scrapehaul.mapped_tables`, func(ctx context.Context) (time.Duration, error) {
 		return p.importPart.ours(ctx, p.data, jobs, flags...)
@@ -134,7 +149,7 @@ func (p *mappingPart) contender(name, title, table, before string, run func(cont
 
 // writeCSV writes the rows as our mapping makes them.
 func (p *mappingPart) writeCSV() error {
-	mappings, err := mapping.ReadFile(p.files["upsert"])
+	mappings, err := mapping.ReadFile(filepath.Join(p.dir, "upsert-true.yaml"))
 	if err != nil {
 		return err
 	}
