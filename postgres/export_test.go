@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -11,3 +12,6 @@ func SetPatience(of sink.Import, patience time.Duration) { of.(*attempt).patienc
 
 // SetPiece sets how many records become rows of a mapped table with one statement.
 func SetPiece(of sink.Import, records int64) { of.(*attempt).mapped.piece = records }
+
+// RemovalOfRecords removes records $3 at a time, of import $1 those after record $2.
+var RemovalOfRecords = fmt.Sprintf(deleteRecordsBatch, "scrapehaul.import_records")

@@ -295,3 +295,14 @@ func TestRemovalTellsOfProgressWhileItWaits(t *testing.T) {
 	require.NoError(t, <-done)
 	require.Zero(t, count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records`))
 }
+
+func TestRecordsOfAnImportThatNoStatisticsKnowAreRemovedByTheKey(t *testing.T) {
+	t.Parallel()
+	_, db := newStore(t)
+	db.MustExec(`INSERT INTO scrapehaul.import_records SELECT import, n, '{}' FROM generate_series(1, 5) AS import, generate_series(1, 5000) AS n`)
+	db.MustExec(`ANALYZE scrapehaul.import_records`)
+	var plan []string
+	require.NoError(t, db.Select(&plan, `EXPLAIN `+postgres.RemovalOfRecords, 6, 0, 20_000))
+	require.NotContains(t, strings.Join(plan, "\n"), "Filter", "each record would be compared with each of the batch")
+	require.NotContains(t, strings.Join(plan, "\n"), "Seq Scan")
+}
