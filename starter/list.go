@@ -57,7 +57,7 @@ type listCommand struct {
 	temporalFlags
 	Account        string `placeholder:"NAME" help:"Only those of this account, also those that wait for its API token."`
 	NeedsAttention bool   `help:"Only those that wait for a person, all of them; the exit status is 3 if there are any."`
-	Limit          int    `default:"200" placeholder:"N" help:"List the newest N; 0 for all. Default: ${default}."`
+	Limit          int    `default:"50" placeholder:"N" help:"List the newest N; 0 for all. Default: ${default}."`
 	JSON           bool   `name:"json" help:"Print a JSON array."`
 }
 

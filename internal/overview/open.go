@@ -1,11 +1,13 @@
 package overview
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
@@ -38,49 +40,65 @@ func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (impo
 // namespace has the search attribute ImportState, it asks only those whose state
 // may be that.
 func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknown int, err error) {
-	// A run that was begun before the attribute was registered has none.
-	name := workflows.ImportStateAttribute.GetName()
-	byState := fmt.Sprintf(" AND (%s = '%s' OR %s IS NULL)", name, workflows.StepNeedsAttention, name)
-	for token := []byte(nil); ; {
-		page, next, err := r.list(ctx, workflows.OpenImports(r.TaskQueue)+byState, attentionPageSize, token)
-		if _, noAttribute := errors.AsType[*serviceerror.InvalidArgument](err); noAttribute && byState != "" {
-			byState = ""
-			continue
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, each := range page {
-			switch {
-			case each.NeedsAttention():
-				imports = append(imports, each)
-			case !each.ProgressKnown:
-				unknown++
+	err = r.mayNeedAttention(func(query string) error {
+		for token := []byte(nil); ; {
+			page, next, err := r.list(ctx, query, attentionPageSize, token)
+			if err != nil {
+				return err
+			}
+			for _, each := range page {
+				switch {
+				case each.NeedsAttention():
+					imports = append(imports, each)
+				case !each.ProgressKnown:
+					unknown++
+				}
+			}
+			if token = next; len(token) == 0 {
+				return nil
 			}
 		}
-		if token = next; len(token) == 0 {
-			return imports, unknown, nil
-		}
+	})
+	return imports, unknown, err
+}
+
+// mayNeedAttention lists the open imports that may wait for a person: all of them where the
+// namespace does not have the search attribute ImportState. Temporal takes far longer for a
+// list of all, with their memos, than for one of few.
+func (r *Reader) mayNeedAttention(list func(query string) error) error {
+	all, name := workflows.OpenImports(r.TaskQueue), workflows.ImportStateAttribute.GetName()
+	// A run that was begun before the attribute was registered has none.
+	err := list(fmt.Sprintf("%s AND (%s = '%s' OR %s IS NULL)", all, name, workflows.StepNeedsAttention, name))
+	if _, noAttribute := errors.AsType[*serviceerror.InvalidArgument](err); noAttribute {
+		err = list(all)
 	}
+	return err
 }
 
 // list returns a page, which is empty only if it is the last one.
 func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
 	for {
-		page, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: query, PageSize: int32(pageSize), NextPageToken: pageToken,
-		})
-		if err != nil {
-			return nil, nil, fmt.Errorf("listing the open imports: %w", err)
+		var runs []*workflowpb.WorkflowExecutionInfo
+		if runs, pageToken, err = r.listRuns(ctx, query, pageSize, pageToken); err != nil {
+			return nil, nil, err
 		}
-		runs := slices.DeleteFunc(page.GetExecutions(), func(run *workflowpb.WorkflowExecutionInfo) bool {
+		runs = slices.DeleteFunc(runs, func(run *workflowpb.WorkflowExecutionInfo) bool {
 			return r.leavesOut(workflows.Memo(run.GetMemo()))
 		})
-		imports, err = r.readAll(ctx, runs)
-		if pageToken = page.GetNextPageToken(); err != nil || len(imports) > 0 || len(pageToken) == 0 {
+		if imports, err = r.readAll(ctx, runs); err != nil || len(imports) > 0 || len(pageToken) == 0 {
 			return imports, pageToken, err
 		}
 	}
+}
+
+func (r *Reader) listRuns(ctx context.Context, query string, pageSize int, pageToken []byte) ([]*workflowpb.WorkflowExecutionInfo, []byte, error) {
+	page, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: query, PageSize: int32(pageSize), NextPageToken: pageToken,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the open imports: %w", err)
+	}
+	return page.GetExecutions(), page.GetNextPageToken(), nil
 }
 
 // readAll reads what the runs are doing, a few at a time, and leaves out those
@@ -97,9 +115,14 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 			continue
 		}
 		group.Go(func() error {
-			read, err := r.describe(reading, id, run.GetExecution().GetRunId())
+			asked := Import{ScrapingJobID: id, RunID: run.GetExecution().GetRunId(), Open: true}
+			var asking sync.WaitGroup
+			asking.Go(func() { r.askProgress(answers, &asked, eachAnswerWithin) })
+			read, err := r.describe(reading, id, asked.RunID)
+			asking.Wait()
 			if err == nil && read.Open {
-				r.askProgress(answers, &read, eachAnswerWithin)
+				read.Progress, read.ProgressKnown, read.Failure = asked.Progress, asked.ProgressKnown, asked.Failure
+				read.Account = cmp.Or(asked.Account, read.Account)
 				found[n] = read
 			}
 			if errors.Is(err, ErrNotFound) {

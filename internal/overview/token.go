@@ -43,13 +43,27 @@ func (w WaitingForToken) String() string {
 // WaitingForToken returns the accounts whose imports wait for their token, by name, as of
 // some seconds ago.
 func (r *Reader) WaitingForToken(ctx context.Context) (waiting []WaitingForToken, err error) {
-	counts, err := workflows.CountOpenImports(ctx, r.Temporal, r.TaskQueue)
-	for account, count := range counts {
-		for kind := range tokenKinds {
-			if n := count.NeedAttention[kind]; n > 0 && (r.Account == "" || r.Account == account) {
-				waiting = append(waiting, WaitingForToken{account, kind, n})
+	counts := map[WaitingForToken]int{}
+	err = r.mayNeedAttention(func(query string) error {
+		for token := []byte(nil); ; {
+			runs, next, err := r.listRuns(ctx, query, 1000, token)
+			if err != nil {
+				return err
+			}
+			for _, run := range runs {
+				account, kind := workflows.Memo(run.GetMemo())
+				if _, together := tokenKinds[kind]; together && (r.Account == "" || r.Account == account) {
+					counts[WaitingForToken{Account: account, Kind: kind}]++
+				}
+			}
+			if token = next; len(token) == 0 {
+				return nil
 			}
 		}
+	})
+	for each, n := range counts {
+		each.Imports = n
+		waiting = append(waiting, each)
 	}
 	slices.SortFunc(waiting, func(a, b WaitingForToken) int {
 		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Kind, b.Kind))
