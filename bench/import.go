@@ -25,9 +25,11 @@ import (
 // shared memory that it uses. The first import of a new worker is timed too.
 type importPart struct {
 	*stage
-	db          *sqlx.DB
-	databaseURL string
-	psql        string // its file
+	db           *sqlx.DB
+	databaseURL  string
+	psql         string // its file
+	peers        string // that of the program of bench/peers, or in peersMissing why there is none
+	peersMissing string
 	// warm is set once something has been loaded.
 	warm bool
 	// peaks are the peak memory of our process, in MiB, by round.
@@ -42,6 +44,7 @@ func measureImport(ctx context.Context, s *stage, r *result) error {
 	if p.psql, err = findPSQL(); err != nil {
 		return err
 	}
+	p.buildPeers(ctx)
 	for _, shape := range shapes(s.Records) {
 		if err := p.measure(ctx, shape, p.contenders, func(data *dataset, contenders []contender, seconds figures) {
 			p.report(r, shape, data, contenders, seconds)
@@ -121,6 +124,7 @@ func (p *importPart) contenders(data *dataset) ([]contender, error) {
 		{name: "multi_insert", title: fmt.Sprintf("INSERT of %s rows, one connection", thousands(multiInsertRows)), prepare: empty,
 			// The vendor's example done well: as many rows in a statement as pay off, several statements in a transaction.
 			run: timed(func(ctx context.Context) error { return p.insert(ctx, data) })},
+		p.pgxCopy(data),
 	}
 	for i, c := range contenders {
 		contenders[i].run = func(ctx context.Context) (time.Duration, error) {

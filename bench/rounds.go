@@ -14,6 +14,8 @@ import (
 type contender struct {
 	name  string // in the JSON: "psql_copy"
 	title string // for people
+	// missing is why it is left out, "" if it is not.
+	missing string
 	// prepare comes before run and is not timed; nil for nothing.
 	prepare func(context.Context) error
 	// run does the work once and says how long that took.
@@ -29,6 +31,9 @@ func (s *stage) compare(ctx context.Context, contenders []contender) (figures, e
 			slices.Reverse(order)
 		}
 		for _, c := range order {
+			if c.missing != "" {
+				continue
+			}
 			took, err := c.once(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.title, err)
@@ -53,6 +58,10 @@ func (c *contender) once(ctx context.Context) (time.Duration, error) {
 // much faster ours is. Keys of the JSON begin with prefix.
 func (r *result) against(t *table, prefix string, contenders []contender, seconds figures, rates func(seconds float64) []string) {
 	for _, c := range contenders {
+		if c.missing != "" {
+			t.row(c.title, r.notMeasured(prefix+"vs_"+c.name, c.missing))
+			continue
+		}
 		took, faster := seconds[c.name], ""
 		if c.name == "ours" {
 			r.set(prefix+"seconds", took)
