@@ -44,7 +44,7 @@ func TestJSONHasThePromisedKeys(t *testing.T) {
 	var measured map[string]map[string]any
 	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
 	for _, key := range []string{
-		"import.vs_psql_copy", "import.vs_parallel_copy", "import.vs_multi_insert", "import.worker_rss_mib",
+		"import.vs_psql_copy", "import.vs_parallel_copy", "import.vs_multi_insert", "import.vs_pgx_copy", "import.worker_rss_mib",
 		"mapping.replace_job_vs_unmapped", "mapping.upsert_vs_unmapped", "mapping.vs_jsonb_upsert", "mapping.vs_csv_upsert", "mapping.vs_csv_copy",
 		"mapping.vs_first_import", "mapping.vs_again",
 		"mapping.rows_only.vs_jsonb_upsert", "mapping.rows_only.vs_csv_upsert", "mapping.rows_only.vs_csv_copy", "mapping.rows_only.vs_again",
@@ -114,6 +114,28 @@ func TestRetentionHasThePromisedKeys(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
 	for _, key := range []string{"kept_mb", "largest_vs_kept", "import_vs_second_month", "latest_vs_second_month", "count_vs_second_month"} {
 		require.Positive(t, measured.Retention[key], key)
+	}
+}
+
+func TestGrowthHasThePromisedKeys(t *testing.T) {
+	fulltier.Needs(t, "Temporal and PostgreSQL servers")
+	code, out, problems := programtest.Run("bench", new(commands), "--json", "--rounds", "1", "--growth-jobs", "2,3", "--growth-records", "100",
+		"--growth-imports", "60", "--growth-open", "3", "growth")
+	require.Equal(t, program.ExitOK, code, problems)
+	var measured struct {
+		Growth struct {
+			Jobs2     map[string]float64 `json:"jobs_2"`
+			Jobs3     map[string]float64 `json:"jobs_3"`
+			Operators map[string]float64
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &measured), out)
+	for _, step := range growthSteps {
+		require.Positive(t, measured.Growth.Jobs2[step.name+"_vs_empty"], step.title)
+		require.Positive(t, measured.Growth.Jobs3[step.name+"_vs_empty"], step.title)
+	}
+	for _, of := range []string{"page", "page_history", "page_sitemap", "page_job", "list", "list_attention", "status"} {
+		require.Positive(t, measured.Growth.Operators[of+"_seconds"], of)
 	}
 }
 

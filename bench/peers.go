@@ -44,7 +44,7 @@ WITH fields optionally enclosed by '"', fields escaped by double-quote, fields t
 SET client_encoding TO 'utf8';
 `
 
-// pgloader is a contender that loads the file of clean rows into a table, schema.name, with
+// pgloader is a contender that loads the file of clean rows into a table, by its name alone, with
 // pgloader's own settings. It prepares nothing.
 func (p *importPart) pgloader(csv, table string) contender {
 	c := contender{name: "pgloader", title: "pgloader, CSV into the table with its key", run: timed(func(ctx context.Context) error {

@@ -10,9 +10,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/scrapehaul/scrapehaul/postgres"
-	"github.com/scrapehaul/scrapehaul/sink"
-	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
-	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 const (
@@ -60,11 +57,7 @@ func measureRetention(ctx context.Context, s *stage, r *result) error {
 			return err
 		}
 	}
-	y := &year{stage: s, db: db, store: postgres.NewStore(db, nil)}
-	records := webscrapertest.Products(s.RetentionRecords, 1).Open()
-	for lines := lineScanner(records); lines.Scan(); {
-		y.records = append(y.records, slices.Clone(lines.Bytes()))
-	}
+	y := &year{stage: s, db: db, store: postgres.NewStore(db, nil), records: products(s.RetentionRecords, 1)}
 	for day := range retentionYear {
 		if err := y.live(ctx, day+1); err != nil {
 			return fmt.Errorf("day %d: %w", day+1, err)
@@ -113,25 +106,7 @@ func (y *year) read(ctx context.Context, query string) error {
 }
 
 func (y *year) importJob(ctx context.Context, day int) error {
-	n := int64(len(y.records))
-	attempt, err := y.store.BeginImport(ctx, sink.ImportRequest{
-		Job:           sink.ScrapingJob{ScrapingJobID: int64(day), SitemapName: "bench", Status: "finished", StoredRecordCount: n},
-		WorkflowRunID: "bench", RequestedAt: time.Now(), Bytes: n, SHA256: "bench",
-	})
-	if err != nil {
-		return err
-	}
-	batch, last := attempt.NewBatch(), 0
-	err = attempt.CommitBatches(ctx, 1, func(context.Context) (sink.Batch, error) {
-		if last == len(y.records) {
-			return nil, nil
-		}
-		for end := min(last+workflows.DefaultSettings().BatchRecords, len(y.records)); last < end; last++ {
-			batch.Add(int64(last+1), y.records[last])
-		}
-		batch.EndsAt(int64(last), int64(last))
-		return batch, nil
-	}, func(done sink.Batch) { done.Reset() })
+	attempt, err := importRecords(ctx, y.store, int64(day), y.records)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ var parts = []part{
 	{"scale", measureScale},
 	{"budget", measureBudget},
 	{"retention", measureRetention},
+	{"growth", measureGrowth},
 }
 
 // sizes are how much is measured.
@@ -46,6 +47,12 @@ type sizes struct {
 
 	RetentionRecords int `default:"100000" placeholder:"N" help:"Records of each of retention's 365 daily jobs. Default: ${default}."`
 
+	GrowthJobs        []int `default:"10,100,1000" placeholder:"N,…" help:"Numbers of jobs that are there before growth's, ascending. Default: ${default}."`
+	GrowthRecords     int   `default:"100000" placeholder:"N" help:"Records of each of them, and of growth's job. Default: ${default}."`
+	GrowthRecordBytes int   `default:"80" placeholder:"N" help:"How long the records are that are there before; growth's are of 520 bytes. Default: ${default}."`
+	GrowthImports     int   `default:"50000" placeholder:"N" help:"Imports in the history that operators look at. Default: ${default}."`
+	GrowthOpen        int   `default:"5000" placeholder:"N" help:"Open workflows that they look at. Default: ${default}."`
+
 	BudgetWindow time.Duration `default:"60s" placeholder:"DURATION" help:"How long the API's window of 15 minutes is for the 300 jobs of budget, in whole seconds. Default: ${default}."`
 }
 
@@ -53,6 +60,8 @@ func (s *sizes) validate(problems *program.Settings) {
 	for name, value := range map[string]int{
 		"--rounds": s.Rounds, "--records": s.Records, "--requests": s.Requests, "--jobs": slices.Min(append(s.Jobs, len(s.Jobs))),
 		"--scale-jobs": s.ScaleJobs, "--scale-records": s.ScaleRecords, "--fair-jobs": s.FairJobs, "--retention-records": s.RetentionRecords,
+		"--growth-jobs": slices.Min(append(s.GrowthJobs, len(s.GrowthJobs))), "--growth-records": s.GrowthRecords, "--growth-record-bytes": s.GrowthRecordBytes,
+		"--growth-imports": s.GrowthImports, "--growth-open": s.GrowthOpen,
 	} {
 		if value < 1 {
 			problems.Problem("%s is %d: want at least 1", name, value)
@@ -65,7 +74,7 @@ func (s *sizes) validate(problems *program.Settings) {
 
 type runCommand struct {
 	sizes
-	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, changes, download, end-to-end, webhook, resume, scale, budget, retention. Default: all."`
+	Parts []string `arg:"" optional:"" name:"part" help:"import, mapping, read, changes, download, end-to-end, webhook, resume, scale, budget, retention, growth. Default: all."`
 	JSON  bool     `name:"json" help:"Print one JSON object, and the tables to standard error."`
 }
 
