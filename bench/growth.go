@@ -141,7 +141,7 @@ func measureGrown(ctx context.Context, s *stage, r *result) error {
 			return err
 		}
 	}
-	mappings, err := mapping.Parse("bench", fmt.Appendf(nil, mappingFile, "upsert"))
+	mappings, err := mapping.Parse("bench", fmt.Appendf(nil, mappingFile, "upsert", true))
 	if err != nil {
 		return err
 	}

@@ -76,9 +76,9 @@ func measureMapping(ctx context.Context, s *stage, r *result) error {
 			own, took := []contender{}, figures{}
 			for _, c := range contenders {
 				name, ours := strings.CutPrefix(c.name, of.prefix)
-				if ours && !strings.Contains(name, ".") || strings.HasPrefix(c.title, "psql") {
+				if ours && !strings.Contains(name, ".") || strings.HasPrefix(c.title, "psql") || c.name == "pgloader" {
 					took[name] = seconds[c.name]
-					own = append(own, contender{name: name, title: c.title})
+					own = append(own, contender{name: name, title: c.title, missing: c.missing})
 				}
 			}
 			r.against(t, of.prefix, own, took, func(seconds float64) []string {
@@ -96,6 +96,9 @@ func (p *mappingPart) contenders(data *dataset) ([]contender, error) {
 		return nil, err
 	}
 	warm, later := []int64{1, 1}, []int64{1, 2}
+	loader := p.pgloader(p.csv, "bench_theirs")
+	pgloader := p.contender(loader.name, loader.title, "bench_theirs", makeTheirs, loader.run)
+	pgloader.missing = loader.missing
 	return []contender{
 		p.ours("ours", "ours: upsert", warm, "upsert-true"),
 		p.ours("first_import", "the same, first import of a new worker", warm[:1], "upsert-true"),
@@ -111,6 +114,7 @@ func (p *mappingPart) contenders(data *dataset) ([]contender, error) {
 		p.theirs("csv_upsert", `psql \copy of clean CSV into staging, then an upsert`,
 			`CREATE UNLOGGED TABLE bench_staging (LIKE bench_theirs)`, copyFrom("bench_staging", p.csv, "with (format csv)"), fromCSV),
 		p.theirs("csv_copy", `psql \copy of clean CSV into the table with the key`, copyFrom("bench_theirs", p.csv, "with (format csv)")),
+		pgloader,
 	}, nil
 }
 
