@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/builtprograms"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/localservers"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
 const (
@@ -65,8 +67,13 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n",
 
 func (d *demo) start(ctx context.Context, hold time.Duration) error {
 	d.servers.Progress("Building the worker and the starter (a minute the first time, then a second)")
+	obtained := make(chan error, 1) // what may have to be downloaded or built too
+	go func() {
+		_, err := temporalserver.Program(ctx, d.servers.Progress)
+		obtained <- err
+	}()
 	programs, err := builtprograms.Build(ctx, d.servers.Dir)
-	if err != nil {
+	if err := errors.Join(err, <-obtained); err != nil {
 		return err
 	}
 	mappingsFile := filepath.Join(d.servers.Dir, "mappings.yaml")

@@ -2,6 +2,7 @@
 package nodepackage
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/gofrs/flock"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/filelock"
 )
 
 // ErrNoNode is returned where Node.js or npm is missing.
@@ -25,11 +26,11 @@ func Install(dir, name string) (node string, err error) {
 	if err != nil {
 		return "", ErrNoNode
 	}
-	lock := flock.New(filepath.Join(dir, "npm.lock"))
-	if err := lock.Lock(); err != nil {
+	unlock, err := filelock.Lock(context.Background(), filepath.Join(dir, "npm.lock"), nil)
+	if err != nil {
 		return "", fmt.Errorf("wait for another installation of %s: %w", name, err)
 	}
-	defer func() { _ = lock.Unlock() }() // it ends with the process at the latest
+	defer func() { err = errors.Join(err, unlock()) }()
 	if installed(dir, name) {
 		return node, nil
 	}

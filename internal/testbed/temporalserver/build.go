@@ -2,47 +2,116 @@ package temporalserver
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/sourcetree"
 )
 
-const cliPackage = "github.com/temporalio/cli/cmd/temporal"
+const (
+	cliPackage   = "github.com/temporalio/cli/cmd/temporal"
+	serverModule = "go.temporal.io/server"
+)
 
-// cliModule is the folder of the cli module, which is found from any package of
-// this repository, wherever it is checked out.
-func cliModule(ctx context.Context) (string, error) {
-	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
+// withoutDir has files that take the places of the server's, below its folder, so that
+// what no development server has need not be downloaded and compiled.
+const withoutDir = "_without"
+
+// recipe is the sum of all that decides what is built from the module.
+func recipe(module string) (sum string, err error) {
+	all := sha256.New()
+	for _, part := range []string{"go.sum", withoutDir} {
+		err := filepath.WalkDir(filepath.Join(module, part), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			all.Write(content)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
 	}
-	dir := filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), "internal", "testbed", "temporalserver", "cli")
-	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		return "", fmt.Errorf("the Temporal CLI is built from scrapehaul's source tree only: %w", err)
-	}
-	return dir, nil
+	return fmt.Sprintf("%.6x", all.Sum(nil)), nil
 }
 
-// build runs the Go toolchain. Its environment decides on proxies and caches;
-// what could make it use other versions than cli/go.mod says is overridden. The
-// linker leaves debug information out, which makes the file smaller and the
-// build quicker.
-func build(ctx context.Context, module, target string) error {
+// slimmer copies the server's source into dir, with the files of withoutDir in it, and
+// returns a go.mod that takes it from there. (The toolchain's own way, -overlay, is not
+// for what lies in the module cache.)
+func slimmer(ctx context.Context, module, dir string) (gomod string, err error) {
+	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", serverModule)
+	download.Dir, download.Env = module, sourcetree.Environment()
+	output, err := download.Output()
+	var server struct{ Dir, Error string }
+	if json.Unmarshal(output, &server) != nil || server.Dir == "" {
+		return "", fmt.Errorf("downloading %s: %w", serverModule, errors.Join(err, errors.New(server.Error)))
+	}
+	source, without := filepath.Join(dir, "server"), os.DirFS(filepath.Join(module, withoutDir))
+	if err := os.CopyFS(source, os.DirFS(server.Dir)); err != nil {
+		return "", err
+	}
+	err = fs.WalkDir(without, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return os.Remove(filepath.Join(source, path)) // which fails where there is nothing to replace
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(source, without); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(module, name))
+		if err != nil {
+			return "", err
+		}
+		if name == "go.mod" {
+			content = fmt.Appendf(content, "\nreplace %s => %q\n", serverModule, source)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(dir, "go.mod"), nil
+}
+
+// build builds the CLI from the module.
+func build(ctx context.Context, module, target string) (err error) {
+	dir, err := os.MkdirTemp("", "scrapehaul-temporal-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	gomod, err := slimmer(ctx, module, dir)
+	if err != nil {
+		return fmt.Errorf("building %s: %w", cliPackage, err)
+	}
+	return compile(ctx, module, gomod, target)
+}
+
+// compile runs the Go toolchain. The linker leaves debug information out, which makes
+// the file smaller and the build quicker.
+func compile(ctx context.Context, module, gomod, target string) error {
 	toolchain, err := exec.LookPath("go")
 	if err != nil {
 		return err
 	}
 	process, err := childprocess.Start(childprocess.Command{
 		Path:       toolchain,
-		Args:       []string{"build", "-ldflags=-s -w", "-o", target, cliPackage},
+		Args:       []string{"build", "-modfile", gomod, "-ldflags=-s -w", "-o", target, cliPackage},
 		Dir:        module,
-		Env:        append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off"),
+		Env:        sourcetree.Environment(),
 		StopSignal: syscall.SIGINT,
 		// On SIGINT the toolchain ends its compilers and removes its work folder.
 		OrphanSignal:       syscall.SIGINT,

@@ -11,9 +11,10 @@ import (
 func TestBuildReportsWhatTheToolchainSays(t *testing.T) {
 	t.Parallel()
 	module := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(module, "go.mod"), []byte("module empty\n"), 0o600))
+	gomod := filepath.Join(module, "go.mod")
+	require.NoError(t, os.WriteFile(gomod, []byte("module empty\n"), 0o600))
 
-	err := build(t.Context(), module, filepath.Join(t.TempDir(), "temporal"))
+	err := compile(t.Context(), module, gomod, filepath.Join(t.TempDir(), "temporal"))
 	require.ErrorContains(t, err, "cannot find module providing package "+cliPackage)
 }
 

@@ -2,7 +2,6 @@ package temporalserver
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/filelock"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/sourcetree"
 )
 
 // cliVersion is what is downloaded or built: the version that cli/go.mod
@@ -27,13 +27,13 @@ func cachedProgram(ctx context.Context, progress func(string)) (string, error) {
 		return "", err
 	}
 	name := "temporal-" + cliVersion
-	module, moduleErr := cliModule(ctx)
+	module, moduleErr := sourcetree.Module(ctx, "temporalserver/cli")
 	if moduleErr == nil {
-		sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
+		sum, err := recipe(module)
 		if err != nil {
 			return "", err
 		}
-		name += fmt.Sprintf("-%.6x", sha256.Sum256(sums))
+		name += "-" + sum
 	}
 	return obtainOnce(ctx, filepath.Join(dir, name), progress, func(ctx context.Context, target string) error {
 		return obtain(ctx, newDownloads(), target, progress, func(ctx context.Context, target string) error {
@@ -55,7 +55,7 @@ func obtain(
 	if downloadErr == nil || ctx.Err() != nil {
 		return downloadErr
 	}
-	progress("building the Temporal CLI " + cliVersion + " once, about 3 minutes on 2 cores, for want of a download: " + downloadErr.Error())
+	progress("building the Temporal CLI " + cliVersion + " once, about 2 minutes on 2 cores, for want of a download: " + downloadErr.Error())
 	buildErr := build(ctx, target)
 	if buildErr == nil || ctx.Err() != nil {
 		return buildErr
@@ -108,16 +108,13 @@ func obtainOnce(
 	if isFile(program) {
 		return program, nil
 	}
-	lock := flock.New(program + ".lock")
-	locked, err := lock.TryLock()
-	if err == nil && !locked {
+	unlock, err := filelock.Lock(ctx, program+".lock", func() {
 		progress("waiting for another process that downloads or builds the Temporal CLI, a few minutes at most…")
-		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
-	}
+	})
 	if err != nil {
-		return "", fmt.Errorf("locking %s: %w", lock.Path(), err)
+		return "", err
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	defer func() { err = errors.Join(err, unlock()) }()
 	if isFile(program) {
 		return program, nil
 	}
