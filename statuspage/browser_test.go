@@ -1,29 +1,27 @@
 package statuspage_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // tabTo presses Tab until the element with that text has the focus, and requires
 // that the focus is seen.
-func (s *site) tabTo(tab context.Context, text string) {
+func (s *site) tabTo(tab *browsertest.Tab, text string) {
 	s.T.Helper()
 	const most = 60
 	for range most {
-		require.NoError(s.T, chromedp.Do(tab, chromedp.KeyEvent(kb.Tab)))
-		focus, err := chromedp.Run(tab, chromedp.Evaluate[struct {
+		require.NoError(s.T, tab.Press(browsertest.TabKey))
+		focus, err := browsertest.Evaluate[struct {
 			Text    string `json:"text"`
 			Outline string `json:"outline"`
-		}](`({text: document.activeElement.textContent.trim(), outline: getComputedStyle(document.activeElement).outlineStyle})`))
+		}](tab, `({text: document.activeElement.textContent.trim(), outline: getComputedStyle(document.activeElement).outlineStyle})`)
 		require.NoError(s.T, err)
 		if focus.Text == text {
 			require.Equal(s.T, "solid", focus.Outline)
@@ -34,12 +32,12 @@ func (s *site) tabTo(tab context.Context, text string) {
 }
 
 // enter presses Enter on the focused element and waits for the page it leads to.
-func (s *site) enter(tab context.Context, heading string) {
+func (s *site) enter(tab *browsertest.Tab, heading string) {
 	s.T.Helper()
-	require.NoError(s.T, chromedp.Do(tab, chromedp.KeyEvent(kb.Enter)))
+	require.NoError(s.T, tab.Press(browsertest.Enter))
 	s.WaitFor(heading, func() bool {
 		// While the page changes there is nobody to answer.
-		found, err := chromedp.Run(tab, chromedp.Evaluate[string](`document.readyState === "complete" ? document.querySelector("h1").textContent : ""`))
+		found, err := browsertest.Evaluate[string](tab, `document.readyState === "complete" ? document.querySelector("h1").textContent : ""`)
 		return err == nil && found == heading
 	})
 }
@@ -95,7 +93,7 @@ func TestRunningImportIsSeenMoving(t *testing.T) {
 	const bar = `document.querySelector("progress")?.position ?? -1`
 	position := func() float64 {
 		s.goTo(tab, "")
-		at, err := chromedp.Run(tab, chromedp.Evaluate[float64](bar))
+		at, err := browsertest.Evaluate[float64](tab, bar)
 		require.NoError(t, err)
 		return at
 	}
@@ -109,7 +107,7 @@ func TestRunningImportIsSeenMoving(t *testing.T) {
 		require.Contains(t, text, part)
 	}
 	s.WaitFor("progress", func() bool { return position() > first })
-	links, err := chromedp.Run(tab, chromedp.Evaluate[string](`[...document.querySelectorAll("a")].map(a => a.href).join("\n")`))
+	links, err := browsertest.Evaluate[string](tab, `[...document.querySelectorAll("a")].map(a => a.href).join("\n")`)
 	require.NoError(t, err)
 	require.Contains(t, links, "http://127.0.0.1:8233/namespaces/"+s.Env.TemporalNamespace+"/workflows/"+workflows.WorkflowID(id)+"/"+
 		s.Runs(id)[0].GetExecution().GetRunId())

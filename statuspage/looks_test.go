@@ -1,7 +1,6 @@
 package statuspage_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
@@ -131,7 +129,7 @@ func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
 	t.Parallel()
 	s, rejecting, scraping := busySite(t)
 	tab := s.browser()
-	require.NoError(t, chromedp.Do(tab, browsertest.View(1000, 1200, browsertest.Light)))
+	require.NoError(t, tab.View(1000, 1200, browsertest.Light))
 	s.WaitFor("progress of all four", func() bool {
 		text := s.goTo(tab, "")
 		return strings.Count(text, "/s") >= 3 && regexp.MustCompile(`[1-9]\d* pages of 20,000 pages, \d+ %, [1-9]`).MatchString(text)
@@ -148,31 +146,31 @@ func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
 }
 
 // requireReadable looks at a page in several sizes and in both schemes.
-func (s *site) requireReadable(tab context.Context, name, path string) {
+func (s *site) requireReadable(tab *browsertest.Tab, name, path string) {
 	t := s.T
 	t.Helper()
 	for _, view := range []struct {
 		width  int64
 		scheme browsertest.Scheme
 	}{{1280, browsertest.Light}, {1280, browsertest.Dark}, {700, browsertest.Light}, {360, browsertest.Light}, {360, browsertest.Dark}} {
-		require.NoError(t, chromedp.Do(tab, browsertest.View(view.width, 1000, view.scheme)))
+		require.NoError(t, tab.View(view.width, 1000, view.scheme))
 		s.goTo(tab, path)
 		where := fmt.Sprintf("%s-%d-%s", name, view.width, view.scheme)
 		s.picture(tab, where)
 
-		contrast, err := chromedp.Run(tab, chromedp.Evaluate[struct {
+		contrast, err := browsertest.Evaluate[struct {
 			Checked int      `json:"checked"`
 			Low     []string `json:"low"`
-		}](lowContrast))
+		}](tab, lowContrast)
 		require.NoError(t, err)
 		require.Greater(t, contrast.Checked, 5, where)
 		require.Empty(t, contrast.Low, where)
 
-		wide, err := chromedp.Run(tab, chromedp.Evaluate[[]string](tooWide))
+		wide, err := browsertest.Evaluate[[]string](tab, tooWide)
 		require.NoError(t, err)
 		require.Empty(t, wide, where)
 
-		nameless, err := chromedp.Run(tab, chromedp.Evaluate[[]string](withoutName))
+		nameless, err := browsertest.Evaluate[[]string](tab, withoutName)
 		require.NoError(t, err)
 		require.Empty(t, nameless, where)
 	}

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -64,7 +64,7 @@ func TestSitemapsPageShowsWhatItsJobsHaveChanged(t *testing.T) {
 	require.NotContains(t, text, "9009")
 	require.NotContains(t, text, "9100", "another account's")
 	require.Less(t, strings.Index(text, "9039"), strings.Index(text, "9010"))
-	bars, err := chromedp.Run(tab, chromedp.Evaluate[[]int](`[...document.querySelectorAll("svg")].map(s => [...s.querySelectorAll("rect")].filter(r => r.getBoundingClientRect().height >= 1).length)`))
+	bars, err := browsertest.Evaluate[[]int](tab, `[...document.querySelectorAll("svg")].map(s => [...s.querySelectorAll("rect")].filter(r => r.getBoundingClientRect().height >= 1).length)`)
 	require.NoError(t, err)
 	require.Equal(t, []int{30, 90}, bars)
 	s.requireReadable(tab, "sitemap", sitemapPath("laptops"))

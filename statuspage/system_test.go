@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
@@ -81,23 +80,23 @@ func (s *site) terminate(id int64) {
 }
 
 // browser is a tab that has been let in.
-func (s *site) browser() context.Context {
+func (s *site) browser() *browsertest.Tab {
 	s.T.Helper()
 	tab := browsertest.New(s.T)
-	require.NoError(s.T, chromedp.Do(tab, chromedp.Navigate("http://"+user+":"+password+"@"+s.address+"/imports")))
+	require.NoError(s.T, tab.Navigate("http://"+user+":"+password+"@"+s.address+"/imports"))
 	return tab
 }
 
 // goTo shows a page of the site in the tab, and returns its text.
-func (s *site) goTo(tab context.Context, path string) (text string) {
+func (s *site) goTo(tab *browsertest.Tab, path string) (text string) {
 	s.T.Helper()
-	require.NoError(s.T, chromedp.Do(tab, chromedp.Navigate(s.url(path))))
+	require.NoError(s.T, tab.Navigate(s.url(path)))
 	return s.text(tab)
 }
 
-func (s *site) text(tab context.Context) string {
+func (s *site) text(tab *browsertest.Tab) string {
 	s.T.Helper()
-	text, err := chromedp.Run(tab, chromedp.Text("body"))
+	text, err := tab.Text()
 	require.NoError(s.T, err)
 	return text
 }
@@ -161,8 +160,8 @@ func (a answer) form() url.Values {
 }
 
 // picture takes a screenshot when they are asked for.
-func (s *site) picture(tab context.Context, name string) {
+func (s *site) picture(tab *browsertest.Tab, name string) {
 	if *screenshots != "" {
-		browsertest.Screenshot(s.T, tab, filepath.Join(*screenshots, name+".png"))
+		require.NoError(s.T, tab.Screenshot(filepath.Join(*screenshots, name+".png")))
 	}
 }

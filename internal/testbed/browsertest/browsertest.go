@@ -1,8 +1,11 @@
-// Package browsertest gives tests a real browser.
+// Package browsertest gives tests a real browser, which they drive by the DevTools
+// protocol: Chromium's own, https://chromedevtools.github.io/devtools-protocol/.
 package browsertest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
@@ -24,32 +25,71 @@ const Patience = 3 * time.Minute
 // names are those of Chromium's program, the first found on PATH is taken.
 var names = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
-// New starts a headless browser that the test has to itself, and returns the
-// chromedp context of its tab. It ends with the test. It does what [Require]
+// flags keep the browser from all that is not the test's: windows, questions, updates,
+// calls home, and pages that are slower or look otherwise than elsewhere.
+var flags = []string{
+	"--headless=new", "--remote-debugging-pipe", "--hide-scrollbars", "--mute-audio", "--disable-gpu", "--disable-quic",
+	"--no-first-run", "--no-default-browser-check", "--no-service-autorun", "--password-store=basic", "--use-mock-keychain",
+	"--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-extensions", "--disable-sync",
+	"--disable-breakpad", "--metrics-recording-only", "--disable-client-side-phishing-detection", "--safebrowsing-disable-auto-update",
+	"--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
+	"--disable-hang-monitor", "--disable-ipc-flooding-protection", "--disable-popup-blocking", "--disable-prompt-on-repost",
+	"--disable-dev-shm-usage", "--disable-features=Translate", "--force-color-profile=srgb",
+}
+
+// Tab is a browser's one tab. It ends with the test.
+type Tab struct {
+	ctx     context.Context
+	browser *connection
+	session string
+}
+
+// New starts a headless browser that the test has to itself. It does what [Require]
 // does first.
-func New(t testing.TB) context.Context {
+func New(t testing.TB) *Tab {
 	t.Helper()
 	program := Require(t)
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), Patience, fmt.Errorf("the browser was needed for longer than %s", Patience))
 	t.Cleanup(cancel)
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program),
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.WSURLReadTimeout(time.Minute),
-		chromedp.Flag("headless", "new"),
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-	)
-	if os.Geteuid() == 0 { // Chromium's sandbox refuses to run as root
-		options = append(options, chromedp.NoSandbox)
+	tab := &Tab{ctx: ctx, browser: start(t, ctx, program)}
+	var target struct {
+		ID string `json:"targetId"`
 	}
-	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(stop) // waits for the browser's end: after that its folder can be removed
-	ctx, shut := chromedp.NewContext(ctx)
-	t.Cleanup(shut)
-	require.NoError(t, chromedp.Do(ctx), "starting %s", program)
-	return ctx
+	require.NoError(t, tab.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target), "starting %s", program)
+	var attached struct {
+		Session string `json:"sessionId"`
+	}
+	require.NoError(t, tab.call("Target.attachToTarget", map[string]any{"targetId": target.ID, "flatten": true}, &attached))
+	tab.session = attached.Session
+	require.NoError(t, tab.call("Page.enable", nil, nil))
+	require.NoError(t, tab.call("Page.setLifecycleEventsEnabled", map[string]any{"enabled": true}, nil))
+	return tab
+}
+
+// start starts the program, which ends when its pipes are closed, with the test or
+// with this process.
+func start(t testing.TB, ctx context.Context, program string) *connection { //nolint:revive // t comes first in tests
+	t.Helper()
+	theirs, to, err := os.Pipe()
+	require.NoError(t, err)
+	from, answers, err := os.Pipe()
+	require.NoError(t, err)
+	arguments := append([]string{"--user-data-dir=" + t.TempDir()}, flags...)
+	if os.Geteuid() == 0 { // Chromium's sandbox refuses to run as root
+		arguments = append(arguments, "--no-sandbox")
+	}
+	process := exec.CommandContext(ctx, program, arguments...)
+	process.ExtraFiles = []*os.File{theirs, answers} // its descriptors 3 and 4
+	require.NoError(t, process.Start())
+	require.NoError(t, errors.Join(theirs.Close(), answers.Close()))
+	connected := connect(from, to)
+	t.Cleanup(func() {
+		require.NoError(t, to.Close())
+		_ = process.Wait() // how it ended is no matter; after that its folder can be removed
+		_ = from.Close()   // nothing comes from it any more
+		<-connected.ended
+	})
+	return connected
 }
 
 // Require returns the browser's program. Where there is none the test is skipped,
@@ -70,6 +110,89 @@ func Require(t testing.TB) (program string) {
 	return ""
 }
 
+func (tab *Tab) call(method string, params map[string]any, result any) error {
+	if params == nil {
+		params = map[string]any{}
+	}
+	return tab.browser.call(tab.ctx, tab.session, method, params, result)
+}
+
+// Navigate goes to a page and waits until it is loaded.
+func (tab *Tab) Navigate(url string) error {
+	var began struct {
+		LoaderID  string `json:"loaderId"`
+		ErrorText string `json:"errorText"`
+	}
+	if err := tab.call("Page.navigate", map[string]any{"url": url}, &began); err != nil {
+		return err
+	}
+	switch {
+	case began.ErrorText != "":
+		return fmt.Errorf("going to %s: %s", url, began.ErrorText)
+	case began.LoaderID == "": // it is on that page
+		return nil
+	}
+	return tab.browser.waitForLoad(tab.ctx, began.LoaderID)
+}
+
+// Evaluate returns the value of a JavaScript expression on the page.
+func Evaluate[T any](tab *Tab, expression string) (value T, err error) {
+	var evaluated struct {
+		Result struct {
+			Type  string `json:"type"`
+			Value T      `json:"value"`
+		} `json:"result"`
+		Exception *struct {
+			Text      string `json:"text"`
+			Exception struct {
+				Description string `json:"description"`
+			} `json:"exception"`
+		} `json:"exceptionDetails"`
+	}
+	err = tab.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &evaluated)
+	switch {
+	case err != nil:
+	case evaluated.Exception != nil:
+		err = fmt.Errorf("evaluating on the page: %s %s", evaluated.Exception.Text, evaluated.Exception.Exception.Description)
+	case evaluated.Result.Type == "undefined":
+		err = errors.New("evaluating on the page: the value is undefined")
+	}
+	return evaluated.Result.Value, err
+}
+
+// Text is what the page shows.
+func (tab *Tab) Text() (string, error) { return Evaluate[string](tab, "document.body.innerText") }
+
+// Key is one of the keyboard.
+type Key struct {
+	name string
+	code int
+	text string // that it writes
+}
+
+// The keys.
+var (
+	TabKey = Key{name: "Tab", code: 9}
+	Enter  = Key{name: "Enter", code: 13, text: "\r"}
+)
+
+// Press presses a key and lets it go.
+func (tab *Tab) Press(key Key) error {
+	for _, event := range []string{"rawKeyDown", "char", "keyUp"} {
+		params := map[string]any{"type": event, "key": key.name, "code": key.name, "windowsVirtualKeyCode": key.code}
+		if event == "char" {
+			if key.text == "" {
+				continue
+			}
+			params["text"] = key.text
+		}
+		if err := tab.call("Input.dispatchKeyEvent", params, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Scheme is what the operating system asks of pages: the media feature
 // prefers-color-scheme.
 type Scheme string
@@ -81,23 +204,25 @@ const (
 )
 
 // View makes the tab's window that large, in CSS pixels, and of that scheme.
-func View(width, height int64, scheme Scheme) chromedp.Action[chromedp.Void] {
-	return chromedp.Steps(
-		chromedp.EmulateViewport(width, height),
-		chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: string(scheme)}},
-			})
-			return err
-		}),
-	)
+func (tab *Tab) View(width, height int64, scheme Scheme) error {
+	err := tab.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
+	if err != nil {
+		return err
+	}
+	feature := map[string]any{"name": "prefers-color-scheme", "value": scheme}
+	return tab.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{feature}}, nil)
 }
 
 // Screenshot writes what the window shows as a PNG file.
-func Screenshot(t testing.TB, ctx context.Context, file string) { //nolint:revive // t comes first in tests
-	t.Helper()
-	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-	require.NoError(t, err)
-	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o750))
-	require.NoError(t, os.WriteFile(file, picture, 0o600))
+func (tab *Tab) Screenshot(file string) error {
+	var picture struct {
+		Data []byte `json:"data"`
+	}
+	if err := tab.call("Page.captureScreenshot", map[string]any{"format": "png"}, &picture); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	return os.WriteFile(file, picture.Data, 0o600)
 }

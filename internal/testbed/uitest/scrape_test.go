@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -45,7 +44,7 @@ func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	o.Cloud.AddSitemap(webscrapertest.Sitemap{ID: pricesSitemap, Name: "laptops_shop_de"})
 	o.openBrowser()
 	form := o.address + "/namespaces/" + o.Env.TemporalNamespace + "/workflows/start-workflow?workflowId=prices&workflowType=ScrapePrices&taskQueue=prices"
-	require.NoError(t, chromedp.Do(o.tab, chromedp.Navigate(form))) // as a hint of the demo has it
+	require.NoError(t, o.tab.Navigate(form)) // as a hint of the demo has it
 	o.click("button", "Start Workflow")
 	const id = 500 // the cloud's first job
 	o.WaitForAnswer("the look at the job", func() bool { return o.Progress(id).WaitsFor != "" })
@@ -72,7 +71,7 @@ func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	o.waitForText("the end", "done", row("job 500", "finished, published, %d records", result.Records))
 	o.list("")
 	o.open(id)
-	require.NoError(t, chromedp.Do(o.tab, browsertest.View(1300, 960, browsertest.Light)))
+	require.NoError(t, o.tab.View(1300, 960, browsertest.Light))
 	o.click(`[data-testid="relationships-tab"]`, "")
 	o.click(`input[data-track-text="Expand All"]`, "")
 	o.waitForText("the whole tree", "ScrapePrices", "RunSitemap", "ImportScrapingJob", "ComparePrices")

@@ -1,7 +1,6 @@
 package uitest_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"net/url"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/browsertest"
@@ -29,7 +27,7 @@ func TestMain(m *testing.M) { systemtest.Main(m) }
 type operator struct {
 	*systemtest.System
 	address string // of the UI
-	tab     context.Context
+	tab     *browsertest.Tab
 }
 
 // newOperator is before an empty namespace that has been set up, with a worker.
@@ -51,14 +49,14 @@ func newOperator(t *testing.T, settings map[string]string, changes ...func(*webs
 func (o *operator) openBrowser() {
 	o.T.Helper()
 	o.tab = browsertest.New(o.T)
-	require.NoError(o.T, chromedp.Do(o.tab, browsertest.View(1300, 860, browsertest.Light)))
+	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Light))
 }
 
 // list shows the workflows that the query finds; an empty one finds all.
 func (o *operator) list(query string) {
 	o.T.Helper()
 	address := o.address + "/namespaces/" + o.Env.TemporalNamespace + "/workflows?query=" + url.QueryEscape(query)
-	require.NoError(o.T, chromedp.Do(o.tab, chromedp.Navigate(address)))
+	require.NoError(o.T, o.tab.Navigate(address))
 }
 
 // open goes from the list to a job's workflow.
@@ -118,7 +116,7 @@ func (o *operator) click(selector, text string) {
 func (o *operator) waitFor(what, condition string) {
 	o.T.Helper()
 	o.WaitFor(what+" in the Temporal UI", func() bool {
-		ok, err := chromedp.Run(o.tab, chromedp.Evaluate[bool](condition)) // a page that changes answers nothing
+		ok, err := browsertest.Evaluate[bool](o.tab, condition) // a page that changes answers nothing
 		return err == nil && ok
 	})
 }
@@ -134,8 +132,8 @@ func (o *operator) waitForText(what string, parts ...string) {
 		}
 	}()
 	o.WaitFor(what+" in the Temporal UI", func() bool {
-		seen, err := chromedp.Run(o.tab, chromedp.Evaluate[string](
-			`[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].map(d => d?.body?.innerText ?? "").join("\n")`))
+		seen, err := browsertest.Evaluate[string](o.tab,
+			`[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].map(d => d?.body?.innerText ?? "").join("\n")`)
 		if err != nil {
 			return false
 		}
@@ -162,6 +160,6 @@ func row(name, format string, values ...any) string {
 // picture takes a screenshot when they are asked for.
 func (o *operator) picture(name string) {
 	if *screenshots != "" {
-		browsertest.Screenshot(o.T, o.tab, filepath.Join(*screenshots, name+".png"))
+		require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))
 	}
 }
