@@ -1,7 +1,7 @@
 package deploytest
 
 import (
-	"context"
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/compose-spec/compose-go/v2/cli"
-	"github.com/compose-spec/compose-go/v2/loader"
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,42 +20,106 @@ const root = "../../.."
 // ours are the services that run our programs. Which one, the command says.
 var ours = []string{"setup", "starter", "worker"}
 
-func programOf(service types.ServiceConfig) string {
-	return strings.TrimPrefix(service.Command[0], "/")
+// project is what is read of a compose file.
+type project struct {
+	Name     string
+	Services map[string]service
 }
 
-func secrets() types.Mapping {
-	return types.Mapping{"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url"}
+type service struct {
+	Build *struct {
+		Target string
+		Args   map[string]*string
+	}
+	CapDrop   []string `json:"cap_drop"`
+	Command   []string
+	DependsOn map[string]struct{ Condition string } `json:"depends_on"`
+	EnvFiles  []struct {
+		Path     string
+		Required bool
+	} `json:"env_file"`
+	Environment environment
+	HealthCheck *struct{ Test []string }
+	Image       string
+	Ports       []struct {
+		HostIP    string `json:"host_ip"`
+		Published string
+	}
+	ReadOnly        bool `json:"read_only"`
+	Restart         string
+	SecurityOpt     []string `json:"security_opt"`
+	StopGracePeriod string   `json:"stop_grace_period"`
+	User            string
+	Volumes         []struct{ Source, Target string }
 }
 
-// load reads the file as docker compose does: unknown keys and references to
-// what does not exist are errors. There is no file of settings.
-func load(ctx context.Context, environment types.Mapping) (*types.Project, error) {
+// environment has null for a variable without a value.
+type environment map[string]*string
+
+// set are the variables that have a value.
+func (e environment) set() map[string]string {
+	values := map[string]string{}
+	for name, value := range e {
+		if value != nil {
+			values[name] = *value
+		}
+	}
+	return values
+}
+
+// Conditions of services that others depend on, and a policy.
+const (
+	healthy               = "service_healthy"
+	completedSuccessfully = "service_completed_successfully"
+	neverRestart          = "no"
+)
+
+func programOf(s service) string { return strings.TrimPrefix(s.Command[0], "/") }
+
+func secrets() map[string]string {
+	return map[string]string{"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url"}
+}
+
+// composition is what the program in schemas reads a compose file with.
+type composition struct {
+	File, EnvFile string
+	Environment   map[string]string
+}
+
+func (c composition) write(t *testing.T) (path string) {
+	t.Helper()
+	c.File = filepath.Join(root, "docker-compose.yml")
+	content, err := json.Marshal(c)
+	require.NoError(t, err)
+	path = filepath.Join(t.TempDir(), "composition.json")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	return path
+}
+
+// given is docker-compose.yml with an environment. There is no file of settings: the
+// developer may have one.
+func given(environment map[string]string) composition {
 	environment = maps.Clone(environment)
-	environment["SETTINGS_FILE"] = os.DevNull // the developer may have one
-	return loader.LoadWithContext(ctx, types.ConfigDetails{
-		WorkingDir:  root,
-		ConfigFiles: []types.ConfigFile{{Filename: filepath.Join(root, "docker-compose.yml")}},
-		Environment: environment,
-	})
+	environment["SETTINGS_FILE"] = os.DevNull
+	return composition{Environment: environment}
+}
+
+// load reads the file as docker compose does: unknown keys and references to what does
+// not exist are errors.
+func load(t *testing.T, environment map[string]string) project {
+	t.Helper()
+	return readAs[project](t, "compose", given(environment).write(t))
 }
 
 // loadWithEnvFile is what docker compose --env-file reads.
-func loadWithEnvFile(t *testing.T, path string) *types.Project {
+func loadWithEnvFile(t *testing.T, path string) project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")},
-		cli.WithWorkingDirectory(root), cli.WithEnvFiles(path), cli.WithDotEnv, cli.WithDefaultProfiles())
-	require.NoError(t, err)
-	project, err := options.LoadProject(t.Context())
-	require.NoError(t, err)
-	return project
+	return readAs[project](t, "compose", composition{EnvFile: path}.write(t))
 }
 
-func loadServices(t *testing.T) types.Services {
+func loadServices(t *testing.T) map[string]service {
 	t.Helper()
-	project, err := load(t.Context(), secrets())
-	require.NoError(t, err)
-	return project.Services
+	return load(t, secrets()).Services
 }
 
 func TestComposeHasTheWholeSystem(t *testing.T) {
@@ -70,23 +131,24 @@ func TestComposeAsksForTheSecretsItNeeds(t *testing.T) {
 	for name := range secrets() {
 		without := secrets()
 		delete(without, name)
-		_, err := load(t.Context(), without)
-		require.ErrorContains(t, err, name)
+		_, problems, ok := readBySchema(t, "compose", given(without).write(t))
+		require.False(t, ok)
+		require.Contains(t, problems, name)
 
 		without[name] = ""
-		_, err = load(t.Context(), without)
-		require.ErrorContains(t, err, name, "empty")
+		_, problems, ok = readBySchema(t, "compose", given(without).write(t))
+		require.False(t, ok)
+		require.Contains(t, problems, name, "empty")
 	}
 }
 
 func TestComposeHandsSettingsOn(t *testing.T) {
 	environment := secrets()
 	environment["HOLD_BEFORE_DELETE"] = "never"
-	project, err := load(t.Context(), environment)
-	require.NoError(t, err)
+	project := load(t, environment)
 
-	worker := project.Services["worker"].Environment.ToMapping()
-	starter := project.Services["starter"].Environment.ToMapping()
+	worker := project.Services["worker"].Environment.set()
+	starter := project.Services["starter"].Environment.set()
 	require.Equal(t, "token-of-the-account", worker["WEBSCRAPER_API_TOKEN"])
 	require.Equal(t, "secret-in-the-url", starter["WEBHOOK_TOKENS"])
 	require.Equal(t, "never", starter["HOLD_BEFORE_DELETE"])
@@ -114,7 +176,7 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	services := loadWithEnvFile(t, file).Services
 	for name, fixed := range decided {
-		given := services[name].Environment.ToMapping()
+		given := services[name].Environment.set()
 		require.Equal(t, "given-OTEL_EXPORTER_OTLP_ENDPOINT", given["OTEL_EXPORTER_OTLP_ENDPOINT"])
 		for setting := range settings(t, name) {
 			if !slices.Contains(fixed, setting) {
@@ -123,25 +185,25 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 		}
 	}
 	for _, setting := range []string{"HOLD_BEFORE_DELETE", "RECONCILE_EVERY", "FILTER_SITEMAP_PREFIX", "TASK_QUEUE"} {
-		require.Equal(t, "given-$"+setting, services["setup"].Environment.ToMapping()[setting], "as the starter's")
+		require.Equal(t, "given-$"+setting, services["setup"].Environment.set()[setting], "as the starter's")
 	}
 	// The account's token and the receiver's secrets stay with the worker, and those of the webhook with the
 	// starter.
 	for _, secret := range []string{"WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_TOKENS", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET"} {
-		require.Empty(t, services["starter"].Environment.ToMapping()[secret])
-		require.Empty(t, services["setup"].Environment.ToMapping()[secret])
+		require.Empty(t, services["starter"].Environment.set()[secret])
+		require.Empty(t, services["setup"].Environment.set()[secret])
 	}
 	for _, secret := range []string{"WEBHOOK_TOKENS", "WEBHOOK_SIGNATURE_SECRET", "STATUS_PAGE_PASSWORD"} {
-		require.Empty(t, services["worker"].Environment.ToMapping()[secret])
-		require.Empty(t, services["setup"].Environment.ToMapping()[secret])
+		require.Empty(t, services["worker"].Environment.set()[secret])
+		require.Empty(t, services["setup"].Environment.set()[secret])
 	}
 }
 
 func TestComposeConnectsToTheDatabaseItStarts(t *testing.T) {
 	services := loadServices(t)
-	server := services["postgresql"].Environment.ToMapping()
+	server := services["postgresql"].Environment.set()
 	for _, name := range []string{"worker", "starter"} {
-		url := services[name].Environment.ToMapping()["DATABASE_URL"]
+		url := services[name].Environment.set()["DATABASE_URL"]
 		require.Equal(t, "postgres://"+server["POSTGRES_USER"]+":"+server["POSTGRES_PASSWORD"]+"@postgresql:5432/"+server["POSTGRES_DB"]+"?sslmode=disable", url)
 	}
 }
@@ -149,7 +211,9 @@ func TestComposeConnectsToTheDatabaseItStarts(t *testing.T) {
 func TestComposeGivesTheWorkerTimeToStop(t *testing.T) {
 	timeout, err := time.ParseDuration(settings(t, "worker")["WORKER_STOP_TIMEOUT"])
 	require.NoError(t, err)
-	require.Greater(t, time.Duration(*loadServices(t)["worker"].StopGracePeriod), timeout+healthServerStop)
+	grace, err := time.ParseDuration(loadServices(t)["worker"].StopGracePeriod)
+	require.NoError(t, err)
+	require.Greater(t, grace, timeout+healthServerStop)
 }
 
 // healthServerStop is how long the worker waits for requests after its batches.
@@ -162,11 +226,11 @@ func TestComposeWaitsOnlyForWhatHappens(t *testing.T) {
 			awaited, exists := services[target]
 			require.True(t, exists, "%s depends on %s", name, target)
 			switch dependency.Condition {
-			case types.ServiceConditionHealthy:
+			case healthy:
 				require.NotNil(t, awaited.HealthCheck, "%s waits for the health of %s", name, target)
 				require.NotEmpty(t, awaited.HealthCheck.Test)
-			case types.ServiceConditionCompletedSuccessfully:
-				require.Contains(t, []string{"", types.RestartPolicyNo}, awaited.Restart, "%s waits for the end of %s", name, target)
+			case completedSuccessfully:
+				require.Contains(t, []string{"", neverRestart}, awaited.Restart, "%s waits for the end of %s", name, target)
 			default:
 				t.Errorf("%s depends on %s being %q", name, target, dependency.Condition)
 			}
@@ -212,7 +276,7 @@ func TestComposeSetsOnlyVariablesThatOurProgramsRead(t *testing.T) {
 	for _, name := range ours {
 		read := slices.Concat(slices.Collect(maps.Keys(settings(t, programOf(services[name])))), temporalVariables())
 		// Of the others' secrets it says that there are none.
-		for variable, value := range services[name].Environment.ToMapping() {
+		for variable, value := range services[name].Environment.set() {
 			if value != "" {
 				require.Contains(t, read, variable, name)
 			}

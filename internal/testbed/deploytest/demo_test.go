@@ -11,22 +11,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/compose-spec/compose-go/v2/consts"
-	"github.com/compose-spec/compose-go/v2/dotenv"
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 )
 
-func loadDemo(t *testing.T) *types.Project {
+func loadDemo(t *testing.T) project {
 	t.Helper()
 	return loadWithEnvFile(t, filepath.Join(root, "deploy", "demo.env"))
 }
 
 func TestDemoIsApartFromProduction(t *testing.T) {
-	production, err := load(t.Context(), secrets())
-	require.NoError(t, err)
+	production := load(t, secrets())
 	require.NotContains(t, production.Services, "cloud")
 	demo := loadDemo(t)
 	require.Contains(t, demo.Services, "cloud")
@@ -34,15 +30,14 @@ func TestDemoIsApartFromProduction(t *testing.T) {
 	for _, name := range ours {
 		require.Len(t, demo.Services[name].EnvFiles, 1)
 		require.Equal(t, "demo.env", filepath.Base(demo.Services[name].EnvFiles[0].Path), "not production's settings")
-		require.False(t, bool(demo.Services[name].EnvFiles[0].Required))
+		require.False(t, demo.Services[name].EnvFiles[0].Required)
 	}
-	require.Contains(t, demo.Services["worker"].Environment.ToMapping()["WEBSCRAPER_API_BASE_URI"], "http://cloud:")
+	require.Contains(t, demo.Services["worker"].Environment.set()["WEBSCRAPER_API_BASE_URI"], "http://cloud:")
 }
 
 func TestDemoSetsOnlyVariablesThatSomebodyReads(t *testing.T) {
-	variables, err := dotenv.Read(filepath.Join(root, "deploy", "demo.env"))
-	require.NoError(t, err)
-	read := []string{consts.ComposeProjectName, consts.ComposeProfiles, "SETTINGS_FILE"}
+	variables := readAs[map[string]string](t, "dotenv", filepath.Join(root, "deploy", "demo.env"))
+	read := []string{"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "SETTINGS_FILE"}
 	for _, program := range []string{"worker", "starter"} {
 		read = slices.AppendSeq(read, maps.Keys(settings(t, program)))
 	}
@@ -52,7 +47,7 @@ func TestDemoSetsOnlyVariablesThatSomebodyReads(t *testing.T) {
 // What docker compose would do, without Docker: our programs with the file's
 // commands, settings and order, on servers of the test's.
 func TestDemoImportsAJobWithOneCurl(t *testing.T) {
-	c := newComposition(t, loadDemo(t))
+	c := newComposed(t, loadDemo(t))
 	c.start("cloud") // and all that it depends on
 	require.ElementsMatch(t, []string{"setup", "worker", "starter", "cloud"}, slices.Collect(maps.Keys(c.processes)))
 
@@ -99,21 +94,21 @@ func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 	require.NotContains(t, c.log.String(), "demo-webhook-token")
 }
 
-// composition runs our services of a project as processes.
-type composition struct {
+// composed runs our services of a project as processes.
+type composed struct {
 	*containers
-	project   *types.Project
+	project   project
 	processes map[string]*childprocess.Process
 }
 
-func newComposition(t *testing.T, project *types.Project) *composition {
+func newComposed(t *testing.T, project project) *composed {
 	worker := project.Services["worker"]
 	volumes := map[string]string{}
 	for _, volume := range worker.Volumes {
 		volumes[volume.Target] = volume.Source
 	}
-	environment := worker.Environment.ToMapping()
-	return &composition{
+	environment := worker.Environment.set()
+	return &composed{
 		containers: newContainers(t, environment["TEMPORAL_ADDRESS"], environment["DATABASE_URL"], []string{"starter", "cloud"}, volumes),
 		project:    project,
 		processes:  map[string]*childprocess.Process{},
@@ -122,7 +117,7 @@ func newComposition(t *testing.T, project *types.Project) *composition {
 
 // start starts a service once those it depends on are as it wants them. The
 // servers that are not ours run already.
-func (c *composition) start(name string) {
+func (c *composed) start(name string) {
 	c.t.Helper()
 	if _, started := c.processes[name]; started {
 		return
@@ -134,30 +129,30 @@ func (c *composition) start(name string) {
 		}
 		c.start(dependency)
 		switch condition := service.DependsOn[dependency].Condition; condition {
-		case types.ServiceConditionHealthy:
+		case healthy:
 			c.waitFor(dependency+" to be healthy", func() bool { return c.healthy(dependency) }, c.log.String)
-		case types.ServiceConditionCompletedSuccessfully:
+		case completedSuccessfully:
 			require.NoError(c.t, c.processes[dependency].Wait())
 		}
 	}
-	c.processes[name] = c.run(c.in(name, service.Command), service.Restart != types.RestartPolicyNo)
+	c.processes[name] = c.run(c.in(name, service.Command), service.Restart != neverRestart)
 }
 
 // in is a command in a service's container.
-func (c *composition) in(service string, command []string) *exec.Cmd {
+func (c *composed) in(service string, command []string) *exec.Cmd {
 	c.t.Helper()
-	return c.command(command, c.project.Services[service].Environment.ToMapping())
+	return c.command(command, c.project.Services[service].Environment.set())
 }
 
 // healthy runs the service's health check.
-func (c *composition) healthy(service string) bool {
+func (c *composed) healthy(service string) bool {
 	c.t.Helper()
 	requireRunning(c.t, c.processes[service])
 	return c.in(service, c.project.Services[service].HealthCheck.Test[1:]).Run() == nil
 }
 
 // shell runs a line of the documentation on the host, and returns its output.
-func (c *composition) shell(line string) string {
+func (c *composed) shell(line string) string {
 	c.t.Helper()
 	command := exec.Command("sh", "-euc", c.here.Replace(line))
 	command.Stderr = os.Stderr

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -89,14 +88,12 @@ func TestGuideNamesWhatExists(t *testing.T) {
 // run in it are there.
 func requireComposeLine(t *testing.T, fields []string) {
 	t.Helper()
-	var project *types.Project
+	var read project
 	if fields[0] == "--env-file" {
-		project = loadWithEnvFile(t, filepath.Join(root, fields[1]))
+		read = loadWithEnvFile(t, filepath.Join(root, fields[1]))
 		fields = fields[2:]
 	} else {
-		var err error
-		project, err = load(t.Context(), secrets())
-		require.NoError(t, err)
+		read = load(t, secrets())
 	}
 	command, rest := fields[0], fields[1:]
 	for len(rest) > 0 && strings.HasPrefix(rest[0], "--") {
@@ -107,14 +104,14 @@ func requireComposeLine(t *testing.T, fields []string) {
 	}
 	switch command {
 	case "exec", "run":
-		require.Contains(t, project.Services, rest[0])
+		require.Contains(t, read.Services, rest[0])
 		if slices.Contains(ours, rest[0]) {
 			requireCommand(t, rest[1:])
 		}
 	default:
 		require.Contains(t, []string{"build", "down", "logs", "ps", "up"}, command)
 		for _, service := range rest {
-			require.Contains(t, project.Services, service)
+			require.Contains(t, read.Services, service)
 		}
 	}
 }

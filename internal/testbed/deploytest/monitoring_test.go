@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/VictoriaMetrics/metricsql"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
@@ -26,22 +25,21 @@ func TestDashboardAndAlertsAskForMetricsThatExist(t *testing.T) {
 	all := series(t, scrapeEverything(t))
 	queries := append(dashboardQueries(t), alertQueries(t)...)
 	require.Greater(t, len(queries), 30, "they were found")
-	for _, q := range queries {
-		parsed, err := metricsql.Parse(q.expr)
-		require.NoError(t, err, "%s: %s", q.place, q.expr)
-		selectors, grouped := selectorsAndLabels(t, parsed)
-		require.NotEmpty(t, selectors, "%s: %s", q.place, q.expr)
+	parsed := parse(t, queries)
+	for i, q := range queries {
+		require.NotEmpty(t, parsed[i].Selectors, "%s: %s", q.place, q.expr)
+		require.Empty(t, parsed[i].Without, "%s: say which labels are wanted: %s", q.place, q.expr)
 		labels := map[string]bool{"job": true, "instance": true} // by Prometheus
-		for _, selector := range selectors {
+		for _, selector := range parsed[i].Selectors {
 			matching := selector.match(all)
-			require.NotEmpty(t, matching, "%s asks for %s, which no process serves: %s", q.place, selector, q.expr)
+			require.NotEmpty(t, matching, "%s asks for %s, which no process serves: %s", q.place, selector.Text, q.expr)
 			for _, each := range matching {
 				for label := range each.labels {
 					labels[label] = true
 				}
 			}
 		}
-		for _, label := range append(grouped, q.named...) {
+		for _, label := range append(parsed[i].Grouped, q.named...) {
 			require.True(t, labels[label], "%s names the label %s, which none of its metrics has: %s", q.place, label, q.expr)
 		}
 	}
@@ -147,38 +145,47 @@ func alertQueries(t *testing.T) (queries []query) {
 	return queries
 }
 
-// selector is the part of an expression that chooses series.
-type selector []metricsql.LabelFilter
+// expression is what the program in schemas tells of one of PromQL.
+type expression struct {
+	Selectors []selector
+	// Grouped are the labels that it groups by; Without those that it groups without.
+	Grouped, Without []string
+}
 
-func (s selector) String() string {
-	return string((&metricsql.MetricExpr{LabelFilterss: [][]metricsql.LabelFilter{s}}).AppendString(nil))
+// selector is the part of an expression that chooses series.
+type selector struct {
+	Text    string
+	Filters []labelFilter
+}
+
+type labelFilter struct {
+	Label, Value         string
+	IsNegative, IsRegexp bool
 }
 
 func (s selector) match(all []sample) (matching []sample) {
 	for _, each := range all {
-		if !slices.ContainsFunc(s, func(filter metricsql.LabelFilter) bool { return !each.passes(filter) }) {
+		if !slices.ContainsFunc(s.Filters, func(filter labelFilter) bool { return !each.passes(filter) }) {
 			matching = append(matching, each)
 		}
 	}
 	return matching
 }
 
-// selectorsAndLabels returns the selectors of an expression and the labels that
-// it groups by.
-func selectorsAndLabels(t *testing.T, expr metricsql.Expr) (selectors []selector, labels []string) {
+// parse returns the expressions of the queries.
+func parse(t *testing.T, queries []query) []expression {
 	t.Helper()
-	metricsql.VisitAll(expr, func(part metricsql.Expr) {
-		switch part := part.(type) {
-		case *metricsql.MetricExpr:
-			for _, filters := range part.LabelFilterss {
-				selectors = append(selectors, filters)
-			}
-		case *metricsql.AggrFuncExpr:
-			require.NotEqual(t, "without", strings.ToLower(part.Modifier.Op), "say which labels are wanted")
-			labels = append(labels, part.Modifier.Args...)
-		}
-	})
-	return selectors, labels
+	var texts []string
+	for _, q := range queries {
+		texts = append(texts, q.expr)
+	}
+	content, err := json.Marshal(texts)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "expressions.json")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	parsed := readAs[[]expression](t, "promql", path)
+	require.Len(t, parsed, len(queries))
+	return parsed
 }
 
 // sample is one line of /metrics; the name is the label __name__.
@@ -187,7 +194,7 @@ type sample struct {
 }
 
 // passes as in Prometheus: a label that is not there is empty.
-func (s sample) passes(filter metricsql.LabelFilter) bool {
+func (s sample) passes(filter labelFilter) bool {
 	value := s.labels[filter.Label]
 	equal := value == filter.Value
 	if filter.IsRegexp {

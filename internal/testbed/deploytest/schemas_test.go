@@ -2,6 +2,7 @@ package deploytest
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,15 @@ func readBySchema(t *testing.T, what, path string) (read []byte, problems string
 	command.Stdout, command.Stderr = &out, &errs
 	err := command.Run()
 	return out.Bytes(), errs.String(), err == nil
+}
+
+// readAs reads a file as the tool that it is for.
+func readAs[T any](t *testing.T, what, path string) (read T) {
+	t.Helper()
+	output, problems, ok := readBySchema(t, what, path)
+	require.True(t, ok, problems)
+	require.NoError(t, json.Unmarshal(output, &read))
+	return read
 }
 
 func TestDockerfileIsWhatDockerReads(t *testing.T) {

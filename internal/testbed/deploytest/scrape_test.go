@@ -2,12 +2,11 @@ package deploytest
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -68,26 +67,10 @@ func scrapeEverything(t *testing.T) (texts []string) {
 func series(t *testing.T, texts []string) (all []sample) {
 	t.Helper()
 	for _, text := range texts {
-		parser := expfmt.NewTextParser(model.LegacyValidation)
-		families, err := parser.TextToMetricFamilies(strings.NewReader(text))
-		require.NoError(t, err)
-		for name, family := range families {
-			for _, metric := range family.GetMetric() {
-				suffixes := []string{""}
-				if family.GetType() == dto.MetricType_HISTOGRAM {
-					suffixes = []string{"_bucket", "_sum", "_count"}
-				}
-				for _, suffix := range suffixes {
-					labels := map[string]string{"__name__": name + suffix}
-					if suffix == "_bucket" {
-						labels["le"] = "+Inf"
-					}
-					for _, pair := range metric.GetLabel() {
-						labels[pair.GetName()] = pair.GetValue()
-					}
-					all = append(all, sample{labels})
-				}
-			}
+		path := filepath.Join(t.TempDir(), "metrics")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		for _, labels := range readAs[[]map[string]string](t, "metrics", path) {
+			all = append(all, sample{labels})
 		}
 	}
 	return all

@@ -1,5 +1,6 @@
-// This program holds files that deploy scrapehaul against the schemas of those who
-// read them: Docker's of a Dockerfile, Kubernetes' of manifests. It is a module of
+// This program reads files that deploy and watch scrapehaul as those do that read them:
+// Docker a Dockerfile, docker compose its file and one of settings, Kubernetes manifests,
+// Prometheus expressions and metrics. It is a module of
 // its own, so that nobody who embeds scrapehaul gets their code; a test of
 // deploytest runs it.
 package main
@@ -18,11 +19,10 @@ func main() {
 	}
 }
 
-// run writes what was read as JSON, a list of objects or of a Dockerfile's stages.
-// The error names everything that is wrong.
+// run writes what was read as JSON. The error names everything that is wrong.
 func run(args []string) error {
 	if len(args) != 2 {
-		return errors.New("usage: schemas dockerfile FILE | kubernetes FOLDER")
+		return errors.New("usage: schemas dockerfile|compose|dotenv|promql|metrics FILE | kubernetes FOLDER")
 	}
 	var read any
 	var err error
@@ -31,6 +31,14 @@ func run(args []string) error {
 		read, err = readDockerfile(path)
 	case "kubernetes":
 		read, err = readManifests(path)
+	case "compose":
+		read, err = readCompose(path)
+	case "dotenv":
+		read, err = readDotenv(path)
+	case "promql":
+		read, err = readPromQL(path)
+	case "metrics":
+		read, err = readMetrics(path)
 	default:
 		err = fmt.Errorf("schemas of what: %q", what)
 	}
