@@ -66,7 +66,7 @@ SELECT problem FROM (
 // the pool.
 func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	var found Examination
-	want, err := wantedVersion(db)
+	want, err := wantedVersion()
 	if err != nil {
 		return found, err
 	}

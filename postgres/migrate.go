@@ -2,24 +2,18 @@ package postgres
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/pressly/goose/v3"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Migrate brings schema scrapehaul of the database to the version this code
 // needs and returns that version. Any number of processes may call it at the
 // same time: an advisory lock lets one of them work while the others wait.
 // When that takes more than some seconds, report is called with a sentence that
 // says who holds the lock, and after two minutes Migrate returns it as an error.
-// It takes two connections of the pool. The role needs CREATE on the database,
+// The role needs CREATE on the database,
 // or a schema scrapehaul of its own made beforehand, and schemas sitemaps and
 // sitemaps_latest if there are to be views of sitemaps. The database's encoding has
 // to be UTF8, and a pooler in between has to keep a session on one connection.
@@ -42,15 +36,10 @@ func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) 
 	if err := createSchemas(ctx, lock); err != nil {
 		return 0, err
 	}
-	provider, err := migrator(db)
-	if err != nil {
+	if err := applyMigrations(ctx, lock); err != nil {
 		return 0, err
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return 0, fmt.Errorf("migrating schema scrapehaul: %w", err)
-	}
-	version, err = provider.GetDBVersion(ctx)
-	return version, doing(err, "reading the version of schema scrapehaul")
+	return schemaVersion(ctx, lock)
 }
 
 const missingSchemas = `
@@ -81,7 +70,7 @@ func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 	if err := checkEncoding(ctx, db); err != nil {
 		return err
 	}
-	want, err := wantedVersion(db)
+	want, err := wantedVersion()
 	if err != nil {
 		return err
 	}
@@ -100,27 +89,18 @@ func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 const selectSchemaVersion = `
 SELECT coalesce(max(version_id), 0) FROM scrapehaul.goose_db_version WHERE is_applied`
 
-// schemaVersion is 0 when nothing has been migrated yet.
-func schemaVersion(ctx context.Context, db *sqlx.DB) (version int64, err error) {
-	var migrated bool
-	if err := db.GetContext(ctx, &migrated, `SELECT to_regclass('scrapehaul.goose_db_version') IS NOT NULL`); err != nil {
-		return 0, fmt.Errorf("looking for the version of schema scrapehaul: %w", err)
-	}
-	if !migrated {
-		return 0, nil
-	}
-	err = db.GetContext(ctx, &version, selectSchemaVersion)
-	return version, doing(err, "reading the version of schema scrapehaul")
+func isMigrated(ctx context.Context, db sqlx.QueryerContext) (migrated bool, err error) {
+	err = sqlx.GetContext(ctx, db, &migrated, `SELECT to_regclass('scrapehaul.goose_db_version') IS NOT NULL`)
+	return migrated, doing(err, "looking for the version of schema scrapehaul")
 }
 
-// wantedVersion is the one that [Migrate] brings the schema to.
-func wantedVersion(db *sqlx.DB) (int64, error) {
-	provider, err := migrator(db)
-	if err != nil {
+// schemaVersion is 0 when nothing has been migrated yet.
+func schemaVersion(ctx context.Context, db sqlx.QueryerContext) (version int64, err error) {
+	if migrated, err := isMigrated(ctx, db); err != nil || !migrated {
 		return 0, err
 	}
-	sources := provider.ListSources()
-	return sources[len(sources)-1].Version, nil
+	err = sqlx.GetContext(ctx, db, &version, selectSchemaVersion)
+	return version, doing(err, "reading the version of schema scrapehaul")
 }
 
 // checkEncoding makes sure that PostgreSQL checks and keeps every character.
@@ -133,14 +113,4 @@ func checkEncoding(ctx context.Context, db *sqlx.DB) error {
 		return fmt.Errorf("the database's encoding is %s, which cannot hold every record: make one with createdb --encoding=UTF8 --template=template0", encoding)
 	}
 	return nil
-}
-
-func migrator(db *sqlx.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("reading the embedded migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db.DB, files,
-		goose.WithTableName("scrapehaul.goose_db_version"), goose.WithDisableGlobalRegistry(true))
-	return provider, doing(err, "preparing the migrations of schema scrapehaul")
 }
