@@ -86,7 +86,7 @@ func freeBytes(dir string) int64 {
 // create fills the cluster's folder and starts the server.
 func (c *cluster) create(ctx context.Context) error {
 	var err error
-	if c.programs, err = findPrograms(c.dir, c.opts.Progress); err != nil {
+	if c.programs, err = findPrograms(ctx, c.dir, c.opts.Progress); err != nil {
 		return err
 	}
 	if c.port, err = childprocess.FreePort(); err != nil {

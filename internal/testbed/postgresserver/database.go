@@ -2,24 +2,25 @@ package postgresserver
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/lib/pq"
 )
 
-// maxPrefix leaves room for "_" and eight digits in PostgreSQL's 63 bytes.
+// maxPrefix leaves room for "_" and eight characters in PostgreSQL's 63 bytes.
 const maxPrefix = 63 - 9
 
 // CreateDatabase creates an empty database in UTF8 whose name begins with prefix
 // and is used by nobody else. It returns the URL to connect to it, which holds
 // the password, and a function that drops it even while it has connections.
 func (s *Server) CreateDatabase(ctx context.Context, prefix string) (databaseURL string, drop func(context.Context) error, err error) {
-	name := prefix[:min(len(prefix), maxPrefix)] + "_" + uuid.NewString()[:8]
+	name := prefix[:min(len(prefix), maxPrefix)] + "_" + strings.ToLower(rand.Text()[:8])
 	// template1 can be in use or have been changed, template0 cannot.
 	_, err = s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE template0 ENCODING 'UTF8'")
 	if err != nil {

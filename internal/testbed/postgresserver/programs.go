@@ -2,9 +2,8 @@ package postgresserver
 
 import (
 	"cmp"
-	"errors"
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
-
-	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/sourcetree"
 )
 
 // installedIn are the places where packages put PostgreSQL's server programs,
@@ -31,12 +28,12 @@ var installedIn = []string{
 
 // findPrograms returns a folder with initdb and postgres: an installed one, else
 // one inside dir to which they were downloaded.
-func findPrograms(dir string, progress func(string)) (string, error) {
+func findPrograms(ctx context.Context, dir string, progress func(string)) (string, error) {
 	if programs, ok := InstalledPrograms(); ok {
 		return programs, nil
 	}
 	progress("PostgreSQL is not installed: downloading its programs once, about 30 MB…")
-	programs, err := downloadPrograms(dir)
+	programs, err := downloadPrograms(ctx, dir)
 	if err != nil {
 		return "", fmt.Errorf("no PostgreSQL: install it (for example the package postgresql of Debian and Homebrew), "+
 			"or set DATABASE_URL to a server that runs: %w", err)
@@ -90,8 +87,9 @@ func hasPrograms(dir string) bool {
 	return true
 }
 
-// downloadPrograms lets embedded-postgres download and unpack PostgreSQL.
-func downloadPrograms(dir string) (string, error) {
+// downloadPrograms has the program of the download module download and unpack
+// PostgreSQL.
+func downloadPrograms(ctx context.Context, dir string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err == nil {
 		cache = filepath.Join(cache, "scrapehaul")
@@ -100,28 +98,17 @@ func downloadPrograms(dir string) (string, error) {
 	if err != nil {
 		cache = dir // downloaded every time, but it works
 	}
-	port, err := childprocess.FreePort()
+	module, err := sourcetree.Module(ctx, "postgresserver/download")
 	if err != nil {
 		return "", err
 	}
 	unpacked := filepath.Join(dir, "postgresql")
-	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		CachePath(cache).
-		BinariesPath(unpacked).
-		RuntimePath(filepath.Join(dir, "unused")).
-		Port(uint32(port)).
-		Logger(io.Discard))
-	// There is no call for the download alone. For root the start fails after it,
-	// as PostgreSQL does not run as root.
-	startErr := server.Start()
-	if startErr == nil {
-		if err := server.Stop(); err != nil {
-			return "", err
-		}
-	}
+	download := exec.CommandContext(ctx, "go", "run", ".", cache, unpacked)
+	download.Dir, download.Env = module, sourcetree.Environment()
+	output, err := download.CombinedOutput()
 	programs := filepath.Join(unpacked, "bin")
-	if !hasPrograms(programs) {
-		return "", errors.Join(errors.New("downloading PostgreSQL"), startErr)
+	if err != nil || !hasPrograms(programs) {
+		return "", fmt.Errorf("downloading PostgreSQL: %w\n%s", err, output)
 	}
 	return programs, nil
 }
