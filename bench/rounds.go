@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // contender is one of those that do the same work.
@@ -114,12 +113,21 @@ func percentile(values []float64, percent float64) float64 {
 // inParallel calls do with 0 to n-1, so many at a time, and begins no more after
 // an error, which it returns.
 func inParallel(atATime, n int, do func(i int) error) error {
-	group, failed := errgroup.WithContext(context.Background())
-	group.SetLimit(atATime)
+	var group sync.WaitGroup
+	failed, fail := context.WithCancelCause(context.Background())
+	defer fail(nil)
+	slots := make(chan struct{}, atATime)
 	for i := 0; i < n && failed.Err() == nil; i++ {
-		group.Go(func() error { return do(i) })
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if err := do(i); err != nil {
+				fail(err)
+			}
+		})
 	}
-	return group.Wait()
+	group.Wait()
+	return context.Cause(failed)
 }
 
 // waitFor polls until done says so.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
-	"golang.org/x/term"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -125,7 +124,7 @@ func (p *progressLine) draw(s scene, now time.Time) {
 		done = int((barWidth - 1) * s.amount.Done / s.amount.Of)
 	}
 	line := []rune(fmt.Sprintf("%s [%s>%s] %s", p.step, strings.Repeat("=", done), strings.Repeat("-", barWidth-1-done), s.state))
-	if width, _, err := term.GetSize(int(p.terminal.Fd())); err == nil {
+	if width, err := program.TerminalWidth(p.terminal); err == nil {
 		line = line[:min(len(line), max(width-1, 0))] // one that wraps could not be erased
 	}
 	fmt.Fprint(p.out, eraseLine+string(line))

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
@@ -15,13 +16,25 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
+// openTerminal returns both sides of a terminal.
+func openTerminal(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetPointerInt(int(ours.Fd()), unix.TIOCSPTLCK, 0))
+	number, err := unix.IoctlGetInt(int(ours.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	theirs, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetWinsize(int(theirs.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 160}))
+	return ours, theirs
+}
+
 // onTerminal runs the program on a terminal and returns its exit code and what
 // was written to it.
 func onTerminal(t *testing.T, args ...string) (code int, screen string) {
 	t.Helper()
-	ours, theirs, err := pty.Open()
-	require.NoError(t, err)
-	require.NoError(t, pty.Setsize(theirs, &pty.Winsize{Rows: 40, Cols: 160}))
+	ours, theirs := openTerminal(t)
 	written := new(programtest.Log)
 	read := make(chan struct{})
 	go func() {

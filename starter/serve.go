@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -65,16 +65,34 @@ func (s *webhookServer) run(ctx context.Context) error {
 		Name: "The schedule " + workflows.ReconcileScheduleID, Reach: func(ctx context.Context) error { _, err := s.settings.get(ctx); return err },
 	})
 	defer s.logger.Info("Starter stopped")
-	parts, ctx := errgroup.WithContext(ctx) // the first that ends with an error ends all
-	parts.Go(func() error { return s.settings.keep(ctx, temporal) })
-	parts.Go(func() error {
-		return program.Serve(ctx, s.logger, "LISTEN_ADDRESS", s.ListenAddress, engine, func(address net.Addr) {
-			s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
-				"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.webhook.TaskQueue)
+	return together(ctx,
+		func(ctx context.Context) error { return s.settings.keep(ctx, temporal) },
+		func(ctx context.Context) error {
+			return program.Serve(ctx, s.logger, "LISTEN_ADDRESS", s.ListenAddress, engine, func(address net.Addr) {
+				s.logger.Info("Starter serving", "address", address.String(), "path", webhook.Path,
+					"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.webhook.TaskQueue)
+			})
+		},
+		func(ctx context.Context) error { // not where the webhook is, which is open to the world
+			return metrics.Serve(ctx, "Metrics served", temporal, s.webhook.TaskQueue, func(gin.IRouter) {})
 		})
-	})
-	parts.Go(func() error { // not where the webhook is, which is open to the world
-		return metrics.Serve(ctx, "Metrics served", temporal, s.webhook.TaskQueue, func(gin.IRouter) {})
-	})
-	return parts.Wait()
+}
+
+// together runs all parts. The first that ends with an error ends the others.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var running sync.WaitGroup
+	failed := make(chan error, len(parts))
+	for _, part := range parts {
+		running.Go(func() {
+			if err := part(ctx); err != nil {
+				failed <- err
+				end()
+			}
+		})
+	}
+	running.Wait()
+	close(failed)
+	return <-failed // nil of none
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"go.temporal.io/sdk/client"
-	"golang.org/x/time/rate"
 
 	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -107,10 +106,11 @@ type handler struct {
 	counted sync.Map // has the accounts whose counters have begun
 	signals coalescing
 
-	// logged bounds the lines of the log for what anybody can send: one a second, with
+	// lastLine bounds the lines of the log for what anybody can send: one a second, with
 	// how many were left out before it.
-	logged  rate.Sometimes
-	leftOut atomic.Int64
+	logging  sync.Mutex
+	lastLine time.Time
+	leftOut  atomic.Int64
 }
 
 // Register adds the webhook to the router at [Path], or returns an error that names
@@ -141,7 +141,7 @@ func Register(router gin.IRouter, options Options) error {
 			return nil
 		}
 	}
-	h := &handler{options: options, logged: rate.Sometimes{Interval: time.Second}}
+	h := &handler{options: options}
 	h.count("", answerAccepted, 0)
 	h.count(sink.DefaultAccount, answerAccepted, 0)
 	h.signals.next = map[jobOf]*sharedSignal{}
@@ -238,6 +238,17 @@ func (h *handler) handle(c *gin.Context, account string) {
 	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
+// mayLog is true once a second.
+func (h *handler) mayLog() bool {
+	h.logging.Lock()
+	defer h.logging.Unlock()
+	if time.Since(h.lastLine) < time.Second {
+		return false
+	}
+	h.lastLine = time.Now()
+	return true
+}
+
 func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
 	switch { // the cause is for the log: it may name hosts and namespaces
@@ -248,9 +259,7 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 	}
 	log, toLog := h.options.Logger, true
 	if refused.answer == answerUnauthorized || refused.answer == answerMisdirected {
-		toLog = false
-		h.logged.Do(func() { toLog = true })
-		if !toLog {
+		if toLog = h.mayLog(); !toLog {
 			h.leftOut.Add(1)
 		} else if leftOut := h.leftOut.Swap(0); leftOut > 0 {
 			log = log.With("left_out", leftOut)

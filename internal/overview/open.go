@@ -12,7 +12,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -107,14 +106,18 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 	found := make([]Import, len(runs))
 	answers, cancel := context.WithTimeout(ctx, allAnswersWithin)
 	defer cancel()
-	group, reading := errgroup.WithContext(ctx)
-	group.SetLimit(atATime)
+	var group sync.WaitGroup
+	reading, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	slots := make(chan struct{}, atATime)
 	for n, run := range runs {
 		id, err := strconv.ParseInt(run.GetExecution().GetWorkflowId(), 10, 64)
 		if err != nil {
 			continue
 		}
-		group.Go(func() error {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
 			asked := Import{ScrapingJobID: id, RunID: run.GetExecution().GetRunId(), Open: true}
 			var asking sync.WaitGroup
 			asking.Go(func() { r.askProgress(answers, &asked, eachAnswerWithin) })
@@ -125,12 +128,12 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 				read.Account = cmp.Or(asked.Account, read.Account)
 				found[n] = read
 			}
-			if errors.Is(err, ErrNotFound) {
-				return nil
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				fail(err)
 			}
-			return err
 		})
 	}
-	err := group.Wait()
+	group.Wait()
+	err := context.Cause(reading)
 	return slices.DeleteFunc(found, func(i Import) bool { return !i.Open || r.Account != "" && i.Account != r.Account }), err
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/BurntSushi/toml"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
@@ -32,13 +31,21 @@ func (v temporalVariables) LookupEnv(name string) (string, bool) {
 	return value, ok
 }
 
+// tomlError is the error of the TOML reader behind envconfig.
+type tomlError interface {
+	error
+	ErrorWithPosition() string
+}
+
 // Temporal reads the TEMPORAL_* variables and the profile file that the
 // Temporal CLI reads too, and returns options for a client.
 func (s *Settings) Temporal(logger *slog.Logger) client.Options {
 	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: temporalVariables{s}})
-	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
+	if syntax, ok := errors.AsType[tomlError](err); ok {
 		// Its text repeats what stands there: an API key without quotes, say.
-		err = fmt.Errorf("line %d of the file cannot be read", syntax.Position.Line)
+		var line int
+		_, _ = fmt.Sscanf(syntax.Error(), "toml: line %d", &line)
+		err = fmt.Errorf("line %d of the file cannot be read", line)
 	}
 	if err != nil {
 		s.Problem("the TEMPORAL_* variables or the profile file they name: %v", err)

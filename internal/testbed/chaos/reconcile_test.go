@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
@@ -122,19 +121,20 @@ func TestKilledInTheRemovalOfOldImports(t *testing.T) {
 		END $$;
 		CREATE TRIGGER slow BEFORE UPDATE OF removed_import_id ON scrapehaul.scraping_jobs FOR EACH ROW EXECUTE FUNCTION public.slow();
 		CREATE TRIGGER slow BEFORE DELETE ON scrapehaul.import_records FOR EACH ROW WHEN (OLD.record_number % 5000 = 0) EXECUTE FUNCTION public.slow()`)
-	var readers errgroup.Group
+	reading := make(chan error, 1)
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
-	readers.Go(func() error {
+	go func() {
+		defer close(reading)
 		for ctx.Err() == nil {
 			var partly []int64
 			err := c.DB.Select(&partly, `SELECT count(*) FROM sitemaps.shop GROUP BY scrapingjob_id HAVING count(*) <> $1`, records)
 			if err != nil || len(partly) > 0 {
-				return fmt.Errorf("readers see imports in part: %d, %w", partly, err)
+				reading <- fmt.Errorf("readers see imports in part: %d, %w", partly, err)
+				return
 			}
 		}
-		return nil
-	})
+	}()
 	removal, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "removal", TaskQueue: workflows.DefaultTaskQueue},
 		workflows.RemoveLeftoversName, workflows.RemoveLeftoversInput{})
 	require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestKilledInTheRemovalOfOldImports(t *testing.T) {
 	c.worker(c.Spool)
 	require.NoError(t, removal.Get(t.Context(), nil))
 	end()
-	require.NoError(t, readers.Wait())
+	require.NoError(t, <-reading)
 	require.Equal(t, int64(old), removed())
 	require.Equal(t, int64(records*kept), c.Count(`SELECT count(*) FROM scrapehaul.import_records`))
 	require.Equal(t, int64(records*kept), c.Count(`SELECT count(*) FROM sitemaps_latest.shop`))

@@ -3,6 +3,7 @@ package temporaltest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -41,7 +41,7 @@ func NewNamespace(t testing.TB) Namespace {
 	server, err := sharedServer()
 	require.NoError(t, err)
 
-	name := strings.ToLower(strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())) + "-" + uuid.NewString()[:8]
+	name := strings.ToLower(strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()) + "-" + rand.Text()[:8])
 	_, err = server.Client().WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
 		Namespace:                        name,
 		WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),

@@ -1,0 +1,18 @@
+//go:build unix
+
+package program
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// TerminalWidth is in columns. It is an error if the file is no terminal.
+func TerminalWidth(file *os.File) (columns int, err error) {
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, err
+	}
+	return int(size.Col), nil
+}
