@@ -11,12 +11,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
+
+	"github.com/scrapehaul/scrapehaul/internal/filelock"
 )
 
 // Each process keeps a file of the spool locked, as the kernel unlocks it when the
@@ -76,19 +77,23 @@ func (s *Spool) lockProcess() (name string) {
 	for range 3 {
 		name := processPrefix + rand.Text()
 		path := filepath.Join(s.dir, name+lockSuffix)
-		s.lock = flock.New(path)
-		locked, err := s.lock.TryLock()
-		both, second := false, flock.New(path)
-		if locked { // there are locks that everybody gets
-			both, _ = second.TryLock()
-		}
-		if err != nil || both {
-			_ = errors.Join(second.Unlock(), s.lock.Unlock(), os.Remove(path))
+		lock, err := filelock.Try(path)
+		if err != nil {
+			_ = os.Remove(path)
 			return ""
 		}
-		if _, err := os.Stat(path); locked && err == nil {
+		if lock == nil {
+			continue
+		}
+		if second, _ := filelock.Try(path); second != nil { // there are locks that everybody gets
+			_ = errors.Join(second.Unlock(), lock.Unlock(), os.Remove(path))
+			return ""
+		}
+		if _, err := os.Stat(path); err == nil {
+			s.lock = lock
 			return name
 		}
+		_ = lock.Unlock()
 	}
 	return ""
 }
@@ -121,8 +126,8 @@ func (s *Spool) reportEnded(ctx context.Context, c client.Client) {
 // reportProcess reports the attempts of the process with that lock, if it has ended,
 // and removes its files. What Temporal does not answer is reported again.
 func (s *Spool) reportProcess(ctx context.Context, c client.Client, name string) {
-	lock := flock.New(filepath.Join(s.dir, name))
-	if ended, err := lock.TryLock(); !ended || err != nil {
+	lock, err := filelock.Try(filepath.Join(s.dir, name))
+	if lock == nil || err != nil {
 		return
 	}
 	attempts, _ := fs.Glob(os.DirFS(s.dir), strings.TrimSuffix(name, lockSuffix)+attemptSuffix+"*")
@@ -137,7 +142,7 @@ func (s *Spool) reportProcess(ctx context.Context, c client.Client, name string)
 	}
 	_ = lock.Unlock()
 	if answered {
-		_ = os.Remove(lock.Path())
+		_ = os.Remove(filepath.Join(s.dir, name))
 	}
 }
 

@@ -11,9 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
+	"github.com/scrapehaul/scrapehaul/internal/filelock"
 )
 
 // spoolNameFile holds the spool's name. It outlives the worker's process, so
@@ -31,7 +30,7 @@ type Spool struct {
 	// process is the beginning of the names of this process' files, made with the
 	// first one; see lockProcess. lock is held as long as the process lives.
 	process func() string
-	lock    *flock.Flock
+	lock    *filelock.Lock
 
 	mu sync.Mutex
 	// written has the SHA-256 of the whole files that this process has written.

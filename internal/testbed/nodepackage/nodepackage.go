@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/scrapehaul/scrapehaul/internal/testbed/filelock"
+	"github.com/scrapehaul/scrapehaul/internal/filelock"
 )
 
 // ErrNoNode is returned where Node.js or npm is missing.
@@ -26,11 +26,11 @@ func Install(dir, name string) (node string, err error) {
 	if err != nil {
 		return "", ErrNoNode
 	}
-	unlock, err := filelock.Lock(context.Background(), filepath.Join(dir, "npm.lock"), nil)
+	lock, err := filelock.Wait(context.Background(), filepath.Join(dir, "npm.lock"), nil)
 	if err != nil {
 		return "", fmt.Errorf("wait for another installation of %s: %w", name, err)
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if installed(dir, name) {
 		return node, nil
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/scrapehaul/scrapehaul/internal/testbed/filelock"
+	"github.com/scrapehaul/scrapehaul/internal/filelock"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/sourcetree"
 )
 
@@ -108,13 +108,13 @@ func obtainOnce(
 	if isFile(program) {
 		return program, nil
 	}
-	unlock, err := filelock.Lock(ctx, program+".lock", func() {
+	lock, err := filelock.Wait(ctx, program+".lock", func() {
 		progress("waiting for another process that downloads or builds the Temporal CLI, a few minutes at most…")
 	})
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if isFile(program) {
 		return program, nil
 	}
