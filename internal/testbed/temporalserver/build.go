@@ -27,13 +27,13 @@ const withoutDir = "_without"
 
 // recipe is the sum of all that decides what is built from the module.
 func recipe(module string) (sum string, err error) {
-	all := sha256.New()
+	all, files := sha256.New(), os.DirFS(module)
 	for _, part := range []string{"go.sum", withoutDir} {
-		err := filepath.WalkDir(filepath.Join(module, part), func(path string, entry fs.DirEntry, err error) error {
+		err := fs.WalkDir(files, part, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
 			}
-			content, err := os.ReadFile(path)
+			content, err := fs.ReadFile(files, path)
 			all.Write(content)
 			return err
 		})
