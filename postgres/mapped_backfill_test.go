@@ -136,7 +136,7 @@ func TestRowsOfImportsWhoseRecordsAreGoneStay(t *testing.T) {
 	store, _ = migrated(t, db, strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1))
 	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
 	require.NoError(t, err)
-	require.Equal(t, postgres.Backfill{Table: "public.products", Imports: 1, OfImports: 1, Records: 2, OfRecords: 2, Incomplete: 1}, at)
+	require.Equal(t, postgres.Backfill{Table: "public.products", Imports: 1, OfImports: 1, Records: 2, OfRecords: 2, Incomplete: 1, IncompleteJobs: []int64{1}}, at)
 	require.Equal(t, []string{"1 a 1 7", "2 b 2 7", "2 c 2 7"}, rows(t, db, strings.ReplaceAll(allProducts, "price", "amount")))
 }
 
