@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,7 +72,10 @@ func (d *demo) start(ctx context.Context, hold time.Duration) error {
 		obtained <- err
 	}()
 	programs, err := builtprograms.Build(ctx, d.servers.Dir)
-	if err := errors.Join(err, <-obtained); err != nil {
+	if err != nil {
+		return err
+	}
+	if err := <-obtained; err != nil {
 		return err
 	}
 	mappingsFile := filepath.Join(d.servers.Dir, "mappings.yaml")

@@ -85,6 +85,7 @@ DECLARE
     columns   text[];
     job       bigint;
     published bigint;
+    rows_only boolean;
     missing   text;
 BEGIN
     IF compared_jobs.account = 'default' AND position(':' IN compared_jobs.sitemap) > 0 THEN
@@ -96,6 +97,13 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no job of sitemap "%" is published', qualified USING ERRCODE = 'invalid_parameter_value',
             HINT = 'scrapehaul.sitemap_views has the names of all sitemaps, and their accounts.';
+    END IF;
+    SELECT bool_and(import.rows_only) INTO rows_only FROM scrapehaul.scraping_jobs AS of
+    JOIN scrapehaul.imports AS import ON import.import_id = of.published_import_id
+    WHERE of.sitemap_name = compared_jobs.sitemap AND of.account = compared_jobs.account;
+    IF rows_only THEN
+        RAISE EXCEPTION 'the records of sitemap "%" are not kept (keep_records: false)', qualified USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Leave keep_records out of the file of mappings: the records of the next jobs are kept, and starter reimport brings those of earlier ones, from the cloud or the archive.';
     END IF;
     IF key = '{}' THEN
         RAISE EXCEPTION 'it is not known which columns tell the records of sitemap "%" apart', qualified USING ERRCODE = 'invalid_parameter_value',
@@ -124,7 +132,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Two jobs are compared: name them by older and newer, or wait for the next one.';
     END IF;
     FOREACH job IN ARRAY ARRAY[older, newer] LOOP
-        SELECT of.published_import_id INTO published FROM scrapehaul.scraping_jobs AS of
+        SELECT of.published_import_id, import.rows_only INTO published, rows_only FROM scrapehaul.scraping_jobs AS of
+        LEFT JOIN scrapehaul.imports AS import ON import.import_id = of.published_import_id
         WHERE of.scrapingjob_id = job AND of.sitemap_name = compared_jobs.sitemap AND of.account = compared_jobs.account;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'scraping job % is not known as one of sitemap "%"', job, qualified USING ERRCODE = 'invalid_parameter_value',
@@ -132,6 +141,9 @@ BEGIN
         ELSIF published IS NULL THEN
             RAISE EXCEPTION 'the records of scraping job % were removed', job USING ERRCODE = 'invalid_parameter_value',
                 HINT = format('starter reimport %s brings them back, from the cloud or the archive.', job);
+        ELSIF rows_only THEN
+            RAISE EXCEPTION 'the records of scraping job % are not kept (keep_records: false)', job USING ERRCODE = 'invalid_parameter_value',
+                HINT = format('Leave keep_records out of the file of mappings: starter reimport %s brings them then, from the cloud or the archive.', job);
         END IF;
         IF job = newer THEN
             newer_import := published;
@@ -163,12 +175,3 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION scrapehaul.changes IS
     'What has changed from one job of a sitemap to another: by default from the last but one finished, published job to the last.';
-
-ALTER TABLE scrapehaul.imports
-    ADD COLUMN compared_import_id bigint,
-    ADD COLUMN new_records        bigint,
-    ADD COLUMN gone_records       bigint,
-    ADD COLUMN changed_records    bigint,
-    ADD COLUMN duplicate_keys     bigint;
-COMMENT ON COLUMN scrapehaul.imports.compared_import_id IS
-    'The published import of the sitemap''s finished job before this one''s, as it was when the two were compared: new_records to duplicate_keys count what scrapehaul.changes has. Null until then, and without a key.';
