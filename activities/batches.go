@@ -23,7 +23,7 @@ type batches struct {
 	in      ImportRecordsInput
 	// hook is nil if records are imported as they are.
 	hook    func(number int64, record []byte) (changed []byte, skip *skipRecord, err error)
-	read    sink.Mark // how far, by Bytes and LastRecordNumber
+	read    sink.Checkpoint // how far, by Bytes and LastRecordNumber
 	empty   chan sink.Batch
 	ready   chan sink.Batch
 	err     error // valid when ready is closed
@@ -35,7 +35,7 @@ type batches struct {
 // prepareBatches prepares the records after the mark, so many batches ahead of
 // those that have been committed.
 func prepareBatches(
-	records *recordReader, in ImportRecordsInput, mark sink.Mark, ahead int, newBatch func() sink.Batch,
+	records *recordReader, in ImportRecordsInput, mark sink.Checkpoint, ahead int, newBatch func() sink.Batch,
 	hook func(number int64, record []byte) ([]byte, *skipRecord, error),
 ) *batches {
 	b := &batches{

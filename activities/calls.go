@@ -30,7 +30,7 @@ func (a *Account) calling(ctx context.Context, purpose calls, do func(looking, c
 	shared := purpose.looks != nil && !purpose.byHand && purpose.looks.areShared()
 	switch {
 	case shared:
-		request.Look = true
+		request.Check = true
 	case purpose.looks != nil:
 		request.Calls++
 	}

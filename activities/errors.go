@@ -232,7 +232,7 @@ func isAboutTheSchema(err error) bool {
 // records.
 func namesWhatMendsIt(err error) bool {
 	refusal, ok := errors.AsType[*postgres.MappedTableError](err)
-	return ok && len(refusal.Mend) > 0
+	return ok && len(refusal.Fix) > 0
 }
 
 // isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL

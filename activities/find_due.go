@@ -90,7 +90,7 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 	if err != nil {
 		return FindDueScrapingJobsResult{}, err
 	}
-	givenUp, err := a.Store.GivenUp(ctx, ids)
+	givenUp, err := a.Store.AbandonedJobs(ctx, ids)
 	if err != nil {
 		return FindDueScrapingJobsResult{}, err
 	}

@@ -103,7 +103,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	reached := func(removed int64) Progress {
 		at := Progress{OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed}
 		if attempt != nil {
-			mark := attempt.Mark()
+			mark := attempt.Checkpoint()
 			at.Bytes, at.Counts = mark.Bytes, mark.Counts
 		}
 		return at
@@ -125,7 +125,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	if err != nil {
 		return result, err
 	}
-	count := countCommitted(ctx, in.Job.Account, attempt.Mark)
+	count := countCommitted(ctx, in.Job.Account, attempt.Checkpoint)
 	defer count()
 	progress := func(removed int64) {
 		count()
@@ -154,7 +154,7 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	if err := a.Spool.remove(in.File); err != nil {
 		return result, fmt.Errorf("removing the spool file: %w", err)
 	}
-	result.ImportID, result.Counts = attempt.ID(), attempt.Mark().Counts
+	result.ImportID, result.Counts = attempt.ID(), attempt.Checkpoint().Counts
 	if a.Archive != nil && attempt.Published() {
 		result.Cut = 0 // the archive has them whole
 	}
@@ -190,7 +190,7 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt si
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	mark := attempt.Mark()
+	mark := attempt.Checkpoint()
 	if mark.Bytes > 0 || !a.Spool.wrote(in.File, in.SHA256) {
 		if err := a.checkSameFile(ctx, file, in); err != nil {
 			return err

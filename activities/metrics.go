@@ -77,7 +77,7 @@ func timeStep(ctx context.Context, account, step string) {
 // countCommitted returns a function that counts what has been committed since it
 // was called last, by the import's mark. What earlier attempts have committed,
 // they have counted.
-func countCommitted(ctx context.Context, account string, mark func() sink.Mark) (count func()) {
+func countCommitted(ctx context.Context, account string, mark func() sink.Checkpoint) (count func()) {
 	handler := activity.GetMetricsHandler(ctx).WithTags(accountTags(account))
 	counted := mark()
 	return func() {

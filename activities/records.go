@@ -39,7 +39,7 @@ type recordReader struct {
 }
 
 // newRecordReader reads the records of the file after the mark.
-func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink.Mark) (*recordReader, error) {
+func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink.Checkpoint) (*recordReader, error) {
 	switch format {
 	case "":
 		format = FormatJSON

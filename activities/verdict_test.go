@@ -162,7 +162,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		"archive":           activities.FromArchive(unreachable),
 		"archive-no-right":  activities.FromArchive(&fs.PathError{Op: "open", Err: syscall.EACCES}),
 		"archive-no-bucket": activities.FromArchive(noBucket),
-		"mapped-mend":       &postgres.MappedTableError{Err: errors.New("no replica identity"), Mend: []string{"ALTER TABLE …"}},
+		"mapped-mend":       &postgres.MappedTableError{Err: errors.New("no replica identity"), Fix: []string{"ALTER TABLE …"}},
 		"mapped-file":       fmt.Errorf("publishing: %w", &postgres.MappedTableError{Err: new(postgres.MappingsError)}),
 		"superseded":        sink.ErrSuperseded,
 		"else":              errors.New("something else"),

@@ -27,7 +27,7 @@ func (a *Activities) whyWithhold(ctx context.Context, in ImportRecordsInput, att
 // tooFew is the question whether an import is published that has too few good records,
 // with the first reasons for the others, or nil.
 func (a *Activities) tooFew(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
-	counts := attempt.Mark().Counts
+	counts := attempt.Checkpoint().Counts
 	asked := sink.Question{Kind: sink.TooFewRecords, Worse: counts.Bad() - counts.Good()}
 	if asked.AcceptedIn(in.Accepted) {
 		return nil, nil

@@ -10,26 +10,24 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// importBatch is the [sink.Batch]. Its buffers are reused from one batch to the
-// next.
+// importBatch is the [sink.Batch]. It reuses its buffers after Reset.
 type importBatch struct {
 	of *attempt
-	// data is the records' JSON, one after the other, with what those that were
-	// changed came as.
+	// data is the JSON of all records, with the original of each changed one after it.
 	data    []byte
 	records []batchRecord
-	// mapped is the COPY data of the rows of a mapping's table, if there is one.
+	// mapped is the COPY data for the mapped table, if there is one.
 	mapped  []byte
 	rejects []reject
 	skips   []reject
-	// unmapped are those of records that have no row in mapped, with the reason only.
+	// unmapped holds the numbers and reasons of records without a row in mapped.
 	unmapped []reject
-	// rejectBytes counts what rejects and skips hold, so that Bytes bounds the memory.
+	// rejectBytes is the size of rejects and skips, which Bytes includes.
 	rejectBytes int
-	// writer and chunk are for the COPY data of the records.
+	// writer and chunk produce the COPY data of the records.
 	writer recordWriter
 	chunk  []byte
-	// end is the mark that the batch's commit sets, in the file.
+	// end and lastRecordNumber are the checkpoint that the commit sets.
 	end, lastRecordNumber int64
 }
 
@@ -46,7 +44,7 @@ type reject struct {
 	number int64
 	raw    []byte
 	reason string
-	cut    bool // raw is its beginning
+	cut    bool // raw is only the beginning
 }
 
 // NewBatch returns an empty batch for the import.
@@ -54,15 +52,14 @@ func (i *attempt) NewBatch() sink.Batch {
 	return &importBatch{of: i}
 }
 
-// Add takes one record, copying data; records come in the file's order, for all
-// batches of an import together. A record that [CheckRecord] refuses is rejected
-// with the reason: now, or when PostgreSQL, which checks the same and more, refuses
-// the batch.
+// Add copies one record into the batch. Records must be added in file order, across
+// all batches of an import. A record that [CheckRecord] refuses is rejected with the
+// reason, either now or when PostgreSQL refuses the batch.
 func (b *importBatch) Add(number int64, data []byte) {
 	b.AddChanged(number, data, data)
 }
 
-// AddChanged is Add for data that came as raw, copying that too.
+// AddChanged is Add for a record that was raw before a hook changed it to data.
 func (b *importBatch) AddChanged(number int64, data, raw []byte) {
 	if b.of.mapped != nil || !bytes.HasPrefix(data, []byte("{")) {
 		if err := CheckRecord(data); err != nil {
@@ -73,16 +70,16 @@ func (b *importBatch) AddChanged(number int64, data, raw []byte) {
 	b.add(number, data, raw)
 }
 
-// add takes a record without a look at it.
+// add takes a record without checking it.
 func (b *importBatch) add(number int64, data, raw []byte) {
 	row := span{start: len(b.mapped)}
 	if b.of.rowsOnly {
-		b.writer.look(data) // for its columns
+		b.writer.scan(data) // for its columns
 	}
 	if b.of.mapped != nil {
 		var err error
 		if b.mapped, err = b.of.mapped.appendRow(b.mapped, number, data); err != nil && b.of.rowsOnly {
-			b.Reject(number, raw, b.of.mapped.misfit(err))
+			b.Reject(number, raw, b.of.mapped.unmappedReason(err))
 			return
 		} else if err != nil {
 			b.unmapped = append(b.unmapped, reject{number: number, reason: err.Error()})
@@ -98,35 +95,34 @@ func (b *importBatch) add(number int64, data, raw []byte) {
 	b.records = append(b.records, record)
 }
 
-// Reject takes one record that cannot be imported, copying raw.
+// Reject copies one record that cannot be imported.
 func (b *importBatch) Reject(number int64, raw []byte, reason string) {
 	b.rejects = append(b.rejects, reject{number: number, raw: append([]byte{}, raw...), reason: reason})
 	b.rejectBytes += len(raw)
 }
 
-// Cut is Reject for a record of which only the beginning is at hand.
+// Cut is Reject for a record of which only the beginning is available.
 func (b *importBatch) Cut(number int64, beginning []byte, reason string) {
 	b.Reject(number, beginning, reason)
 	b.rejects[len(b.rejects)-1].cut = true
 }
 
-// Skip takes one record that is not to be imported, copying raw.
+// Skip copies one record that must not be imported.
 func (b *importBatch) Skip(number int64, raw []byte, reason string) {
 	b.skips = append(b.skips, reject{number: number, raw: append([]byte{}, raw...), reason: reason})
 	b.rejectBytes += len(raw)
 }
 
-// EndsAt sets the mark that the batch's commit sets: bytes is the offset in the
-// file after the batch, lastRecordNumber the number of the last record before
-// that.
+// EndsAt sets the checkpoint to store with the batch: bytes is the file offset after
+// the batch, lastRecordNumber the number of the last record before that offset.
 func (b *importBatch) EndsAt(bytes, lastRecordNumber int64) {
 	b.end, b.lastRecordNumber = bytes, lastRecordNumber
 }
 
-// Len is the number of records taken, rejected and skipped ones included.
+// Len returns the number of records in the batch, including rejected and skipped ones.
 func (b *importBatch) Len() int { return len(b.records) + len(b.rejects) + len(b.skips) }
 
-// Bytes is the memory that the records take.
+// Bytes returns the memory that the records use.
 func (b *importBatch) Bytes() int { return len(b.data) + len(b.mapped) + b.rejectBytes }
 
 // Reset empties the batch.
@@ -141,7 +137,7 @@ func (b *importBatch) Reset() {
 	}
 }
 
-// check tells the records apart that CheckRecord refuses.
+// check splits the records into those that pass CheckRecord and those that do not.
 func (b *importBatch) check() (passed []batchRecord, refused []reject) {
 	for _, record := range b.records {
 		if err := CheckRecord(b.at(record.json)); err != nil {
@@ -153,11 +149,11 @@ func (b *importBatch) check() (passed []batchRecord, refused []reject) {
 	return passed, refused
 }
 
-// at is what stands there in data.
+// at returns that span of data.
 func (b *importBatch) at(place span) []byte { return b.data[place.start:place.end] }
 
-// rows yields the COPY data of records, in chunks that end before a newline and
-// are valid until the next one.
+// rows yields the COPY data of records in chunks without a trailing newline. A chunk is
+// valid until the next one.
 func (b *importBatch) rows(records []batchRecord) iter.Seq[[]byte] {
 	return func(yield func(chunk []byte) bool) {
 		if b.chunk == nil {
@@ -181,8 +177,7 @@ func (b *importBatch) rows(records []batchRecord) iter.Seq[[]byte] {
 	}
 }
 
-// mappedRows yields the COPY data of the records' rows of the mapping's table,
-// likewise.
+// mappedRows yields the COPY data for the mapped table, like rows.
 func (b *importBatch) mappedRows(records []batchRecord) iter.Seq[[]byte] {
 	return func(yield func(chunk []byte) bool) {
 		for i := 0; i < len(records); {
@@ -197,9 +192,8 @@ func (b *importBatch) mappedRows(records []batchRecord) iter.Seq[[]byte] {
 	}
 }
 
-// appendEscaped appends data as COPY's text format wants it. JSON has a raw tab
-// or line end between its tokens at most; it has backslashes, and they are
-// doubled.
+// appendEscaped appends data in COPY's text format. JSON often has backslashes, but raw
+// tabs and line ends only between tokens.
 func appendEscaped(to, data []byte) []byte {
 	if hasWhitespaceToEscape(data) {
 		return append(to, copyEscaper.Replace(asString(data))...)
@@ -207,8 +201,8 @@ func appendEscaped(to, data []byte) []byte {
 	return appendBackslashed(to, data, false)
 }
 
-// appendBackslashed appends data with its backslashes doubled, and with unslash without
-// those before slashes, by which JSON means nothing.
+// appendBackslashed appends data with doubled backslashes. With unslash it drops those
+// before slashes, which mean nothing in JSON.
 func appendBackslashed(to, data []byte, unslash bool) []byte {
 	for {
 		next := bytes.IndexByte(data, '\\')
@@ -219,7 +213,7 @@ func appendBackslashed(to, data []byte, unslash bool) []byte {
 		data = data[next+1:]
 		switch {
 		case unslash && bytes.HasPrefix(data, []byte("/")):
-		case bytes.HasPrefix(data, []byte(`\`)): // what follows these two is not escaped
+		case bytes.HasPrefix(data, []byte(`\`)): // an escaped backslash
 			to, data = append(to, `\\\\`...), data[1:]
 		default:
 			to = append(to, `\\`...)
@@ -233,5 +227,5 @@ func hasWhitespaceToEscape(data []byte) bool {
 	return bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0
 }
 
-// asString is b without a copy, for a callee that does not keep it.
-func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // a copy of all the data is what it saves
+// asString returns b without copying it. The callee must not keep it.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // avoids copying all data

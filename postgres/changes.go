@@ -12,31 +12,33 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// ChangesQuery says which two jobs of a sitemap [Store.Changes] compares.
+// ChangesQuery selects the two jobs of a sitemap that [Store.Changes] compares.
 type ChangesQuery struct {
-	// Account is the account that has the sitemap; empty for the default one, or if it is
-	// in Sitemap: "acme:my-sitemap".
+	// Account is the account of the sitemap. It is empty for the default account, or when
+	// Sitemap names it: "acme:my-sitemap".
 	Account, Sitemap string
-	// Key are the scraped columns that together tell one record of a job from another; none
-	// for those of the file of mappings.
+	// Key lists the scraped columns that identify a record within a job. If it is empty, the
+	// key from the mappings file is used.
 	Key []string
-	// Older and Newer are the IDs of the jobs; 0 for the finished, published one before Newer,
-	// and for the last one.
+	// Older and Newer are job IDs. Newer 0 is the last finished, published job; Older 0 is
+	// the one before Newer.
 	Older, Newer int64
 }
 
-// RecordChange is what has become of the record of a key.
+// RecordChange is a difference between two jobs in the records of one key.
 type RecordChange struct {
-	// Change is "new", "gone", "changed", or "duplicate" if several records of a job have the
-	// key, or it is incomplete: such records are not compared.
+	// Change is "new", "gone", "changed" or "duplicate". Duplicate records are not compared:
+	// several records of a job have the key, or the key is incomplete.
 	Change string `json:"change"`
-	// Key is an object with the texts of the key's columns, null for one that a record lacks.
+	// Key is an object with the key columns as text, null where the record lacks one.
 	Key json.RawMessage `json:"key"`
-	// The numbers are those of the records in their jobs, of duplicates the least, 0 for none.
+	// OldRecordNumber and NewRecordNumber are the record's numbers in the two jobs, the
+	// lowest one for duplicates, 0 for none.
 	OldRecordNumber int64 `json:"old_record_number,omitempty"`
 	NewRecordNumber int64 `json:"new_record_number,omitempty"`
-	// Old and New are objects with the record's columns, without the built-in ones, of a
-	// changed record with those that differ, of duplicates with how many "records" there are.
+	// Old and New are objects with the record's columns, except the built-in ones. For a
+	// changed record they have only the columns that differ; for duplicates, the number of
+	// "records".
 	Old json.RawMessage `json:"old,omitempty"`
 	New json.RawMessage `json:"new,omitempty"`
 }
@@ -48,30 +50,29 @@ const selectChanges = `
 SELECT change, key, coalesce(old_record_number, 0), coalesce(new_record_number, 0), old, new
 FROM scrapehaul.changes($1, $2, $3, $4, coalesce(nullif($5, ''), 'default'))`
 
-// ComparedJobs returns the query with the jobs that it stands for. The error says what there
-// is to do if there are no two such jobs, or no key.
+// ComparedJobs returns the query with both job IDs set. If there are no two such jobs, or no
+// key, the error says what to do.
 func (s *Store) ComparedJobs(ctx context.Context, query ChangesQuery) (ChangesQuery, error) {
 	err := s.db.QueryRowContext(ctx, selectComparedJobs, query.args()...).Scan(&query.Older, &query.Newer)
 	if refused := pq.As(err, pqerror.InvalidParameterValue); refused != nil && refused.Hint != "" {
 		return query, fmt.Errorf("%s. %s", refused.Message, refused.Hint)
 	}
-	return query, doing(err, "looking for two jobs of sitemap %q", query.Sitemap)
+	return query, doing(err, "finding the two jobs of sitemap %q to compare", query.Sitemap)
 }
 
 func (q ChangesQuery) args() []any {
 	return []any{q.Sitemap, pq.Array(q.Key), q.Older, q.Newer, q.Account}
 }
 
-// Changes calls each with every change from one job to the other, in the order of the newer
-// job's records, until it returns an error; those of records that are gone come last. Both
-// jobs have to be set, as [Store.ComparedJobs] does. The memory for it does not depend on
-// how many changes there are.
+// Changes calls each with every change between two jobs, in the order of the newer job's
+// records, records that are gone last. It stops at the first error of each. Both job IDs
+// must be set; see [Store.ComparedJobs]. Memory does not grow with the number of changes.
 func (s *Store) Changes(ctx context.Context, query ChangesQuery, each func(RecordChange) error) error {
 	rows, err := s.db.QueryContext(ctx, selectChanges, query.args()...)
 	if err != nil {
 		return doing(err, "comparing scraping jobs %d and %d", query.Older, query.Newer)
 	}
-	defer func() { _ = rows.Close() }() // an error before it says it all
+	defer func() { _ = rows.Close() }() // rows.Err has the error
 	for rows.Next() {
 		var change RecordChange
 		err := rows.Scan(&change.Change, (*[]byte)(&change.Key), &change.OldRecordNumber, &change.NewRecordNumber, (*[]byte)(&change.Old), (*[]byte)(&change.New))
@@ -85,10 +86,10 @@ func (s *Store) Changes(ctx context.Context, query ChangesQuery, each func(Recor
 	return doing(rows.Err(), "comparing scraping jobs %d and %d", query.Older, query.Newer)
 }
 
-// ChangeCounts says how many records of an import were new, gone and changed against the
-// finished job of its sitemap before it, and how many keys told no records apart.
+// ChangeCounts counts the new, gone and changed records of an import compared with the
+// previous finished job of its sitemap, and the keys that several records share.
 type ChangeCounts struct {
-	// ComparedImportID is the import that it was compared with; null if it was not.
+	// ComparedImportID is the import that it was compared with; null if none.
 	ComparedImportID sql.NullInt64 `db:"compared_import_id"`
 	New              int64         `db:"new_records"`
 	Gone             int64         `db:"gone_records"`
@@ -96,16 +97,16 @@ type ChangeCounts struct {
 	DuplicateKeys    int64         `db:"duplicate_keys"`
 }
 
-// comparedImports is how many imports of each sitemap are compared that have not been: as
-// many as people look at.
+// comparedImports is how many of each sitemap's last imports are compared: those that the
+// operators' page shows.
 const comparedImports = 30
 
-// compareWithin is for what follows a publication, and for a reconciliation: the next one
-// goes on.
+// compareWithin bounds the comparisons after a publication and in a reconciliation. The next
+// reconciliation continues.
 const compareWithin = time.Minute
 
-// selectUncompared has the published imports of finished jobs that were not compared, of one
-// job or of all, those of the last jobs first. Without records there is nothing to compare.
+// selectUncompared selects published imports of finished jobs that were not compared yet, of
+// one job or of all, newest jobs first. Imports without records are left out.
 const selectUncompared = `
 SELECT import.import_id, older.published_import_id AS older_import_id, job.key
 FROM (
@@ -126,7 +127,7 @@ JOIN scrapehaul.imports AS earlier ON earlier.import_id = older.published_import
 WHERE job.place <= $2
 ORDER BY job.place, import.import_id DESC`
 
-// planForChanges is what scrapehaul.changes sets, too.
+// planForChanges uses the planner settings of scrapehaul.changes.
 const planForChanges = `SELECT scrapehaul.changes_query($1, $2, $3) FROM set_config('parallel_tuple_cost', '0', true) AS cost, set_config('jit', 'off', true) AS jit`
 
 const countChanges = `
@@ -134,27 +135,28 @@ SELECT count(*) FILTER (WHERE change = 'new') AS new_records, count(*) FILTER (W
        count(*) FILTER (WHERE change = 'changed') AS changed_records, count(*) FILTER (WHERE change = 'duplicate') AS duplicate_keys
 FROM (`
 
-// While it was compared its records may have been removed, and some counted as gone.
+// The older import may have been removed during the comparison, which would count its
+// records as new.
 const noteChanges = `
 UPDATE scrapehaul.imports SET compared_import_id = $2, new_records = $3, gone_records = $4, changed_records = $5, duplicate_keys = $6
 WHERE import_id = $1 AND state = 'published'
   AND EXISTS (SELECT FROM scrapehaul.scraping_jobs AS job WHERE job.published_import_id = $2)`
 
-// compareImports counts what has changed in the published imports of a job, or of all if it is 0,
-// that were not compared with those before them; it begins with none after so long.
+// compareImports counts the changes of published imports that were not compared yet, of one
+// job or, if scrapingJobID is 0, of all. It starts no comparison after within.
 func (s *Store) compareImports(ctx context.Context, scrapingJobID int64, within time.Duration, progress func()) error {
 	var uncompared []struct {
 		ImportID      int64          `db:"import_id"`
 		OlderImportID int64          `db:"older_import_id"`
 		Key           pq.StringArray `db:"key"`
 	}
-	begun := time.Now()
+	started := time.Now()
 	if err := s.db.SelectContext(ctx, &uncompared, selectUncompared, scrapingJobID, comparedImports); err != nil {
-		return doing(err, "looking for imports that were not compared with those before")
+		return doing(err, "listing the imports to compare")
 	}
 	var failed []error
 	for _, each := range uncompared {
-		if time.Since(begun) > within || ctx.Err() != nil {
+		if time.Since(started) > within || ctx.Err() != nil {
 			break
 		}
 		err := s.inTx(ctx, func(tx transaction) error {
@@ -170,7 +172,7 @@ func (s *Store) compareImports(ctx context.Context, scrapingJobID int64, within 
 			_, err := tx.ExecContext(ctx, noteChanges, each.ImportID, each.OlderImportID, counts.New, counts.Gone, counts.Changed, counts.DuplicateKeys)
 			return err
 		})
-		if err != nil { // such as by temp_file_limit: it keeps no other from being compared
+		if err != nil { // temp_file_limit, for example: the others can still be compared
 			failed = append(failed, doing(err, "comparing import %d with import %d", each.ImportID, each.OlderImportID))
 		}
 		progress()

@@ -30,7 +30,7 @@ func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
 		{`{"cut":`, nil},
 		{``, nil},
 	} {
-		w.look([]byte(step.record))
+		w.scan([]byte(step.record))
 		added := i.newColumns(w.columns)
 		require.Equal(t, append([]string{}, step.added...), added, step.record)
 		i.committedColumns = append(i.committedColumns, added...)
@@ -45,11 +45,11 @@ func TestColumnsAreNoMoreThanAViewCanHave(t *testing.T) {
 		w recordWriter
 	)
 	for n := range 3 * maxColumns {
-		w.look(fmt.Appendf(nil, `{"a":1,"%d":1,"z":1}`, n))
+		w.scan(fmt.Appendf(nil, `{"a":1,"%d":1,"z":1}`, n))
 	}
 	require.Len(t, i.newColumns(w.columns), maxColumns)
 	require.LessOrEqual(t, len(w.added), maxMembers)
-	w.look([]byte("{" + strings.Repeat(`"a":1,`, 2*maxMembers) + `"b":1}`))
+	w.scan([]byte("{" + strings.Repeat(`"a":1,`, 2*maxMembers) + `"b":1}`))
 	require.Len(t, w.members, maxMembers)
 }
 
@@ -65,7 +65,7 @@ func FuzzColumns(f *testing.F) {
 			i attempt
 			w recordWriter
 		)
-		w.look(record)
+		w.scan(record)
 		found := i.newColumns(w.columns)
 		if !json.Valid(record) || !strings.HasPrefix(strings.TrimLeft(string(record), " \t\r\n"), "{") {
 			return

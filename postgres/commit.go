@@ -17,7 +17,7 @@ import (
 // CommitBatches commits over so many connections at a time: while one batch is
 // committed, others are copied. They are committed in the order of next all the
 // same, so that what is in the database is always the beginning of the file up to
-// the mark; see [sink.Import].
+// the checkpoint; see [sink.Import].
 func (i *attempt) CommitBatches(caller context.Context, connections int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch)) error {
 	ctx, fail := context.WithCancelCause(caller)
 	defer fail(nil)
@@ -124,10 +124,10 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 	return err
 }
 
-// advanceMark is a batch's last statement. A batch need not be on PostgreSQL's disk before
+// advanceCheckpoint is a batch's last statement. A batch need not be on PostgreSQL's disk before
 // the next one begins: publishing waits for all of them. When the server crashes before
-// that, batches are lost from the end, with their marks; advanceMark notices.
-const advanceMark = `
+// that, batches are lost from the end, with their checkpoints; advanceCheckpoint notices.
+const advanceCheckpoint = `
 UPDATE scrapehaul.imports
 SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9,
     unmapped = $10, cut = $11
@@ -141,7 +141,7 @@ type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) 
 
 func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn turn, write writeRecords) error {
 	var (
-		next    sink.Mark
+		next    sink.Checkpoint
 		columns []string
 	)
 	err := inTx(ctx, conn, func(tx transaction) error {
@@ -161,8 +161,8 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 		if err := turn.await(ctx); err != nil {
 			return err
 		}
-		mark := i.Mark()
-		next = mark
+		checkpoint := i.Checkpoint()
+		next = checkpoint
 		next.Bytes, next.LastRecordNumber = batch.end, batch.lastRecordNumber
 		next.Records += int64(len(batch.records) - len(refused))
 		next.Rejected += int64(len(rejects))
@@ -175,15 +175,15 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 		}
 		columns = i.newColumns(batch.writer.columns)
 		// Last, so that the row is locked for a moment only.
-		return exactlyOne(tx.ExecContext(ctx, advanceMark,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, mark.Bytes, pq.StringArray(columns), next.Skipped, next.Unmapped, next.Cut))
+		return exactlyOne(tx.ExecContext(ctx, advanceCheckpoint,
+			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, checkpoint.Bytes, pq.StringArray(columns), next.Skipped, next.Unmapped, next.Cut))
 	})
 	if err != nil {
 		return err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.mark, i.committedColumns = next, append(i.committedColumns, columns...)
+	i.checkpoint, i.committedColumns = next, append(i.committedColumns, columns...)
 	return nil
 }
 

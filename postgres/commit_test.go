@@ -20,7 +20,7 @@ import (
 // recordBatches returns a source of so many batches for CommitBatches, in which
 // a record counts as one byte of the file.
 func recordBatches(attempt sink.Import, batches, records int, record func(number int64) string) func(context.Context) (sink.Batch, error) {
-	next := attempt.Mark().LastRecordNumber
+	next := attempt.Checkpoint().LastRecordNumber
 	return func(context.Context) (sink.Batch, error) {
 		if batches == 0 {
 			return nil, nil
@@ -41,7 +41,7 @@ func good(number int64) string { return fmt.Sprintf(plain, number) }
 const (
 	allRows    = `SELECT count(*) FROM scrapehaul.import_records`
 	lastRow    = `SELECT coalesce(max(record_number), 0) FROM scrapehaul.import_records`
-	lastInMark = `SELECT last_record_number FROM scrapehaul.imports`
+	lastInCheckpoint = `SELECT last_record_number FROM scrapehaul.imports`
 )
 
 func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
@@ -66,11 +66,11 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 		return batch, nil
 	}
 	require.NoError(t, attempt.CommitBatches(t.Context(), 4, next, func(sink.Batch) {
-		mark := attempt.Mark()
-		ends = append(ends, mark.LastRecordNumber)
-		require.Equal(t, mark.LastRecordNumber, count(t, db, allRows))
-		require.Equal(t, mark.LastRecordNumber, count(t, db, lastRow))
-		require.Equal(t, mark.LastRecordNumber, count(t, db, lastInMark))
+		checkpoint := attempt.Checkpoint()
+		ends = append(ends, checkpoint.LastRecordNumber)
+		require.Equal(t, checkpoint.LastRecordNumber, count(t, db, allRows))
+		require.Equal(t, checkpoint.LastRecordNumber, count(t, db, lastRow))
+		require.Equal(t, checkpoint.LastRecordNumber, count(t, db, lastInCheckpoint))
 	}))
 	require.Equal(t, []int64{2_000, 3_500, 4_500, 5_300, 5_700, 5_900, 5_999, 6_000}, ends)
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
@@ -90,7 +90,7 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 		return batch, err
 	}, func(sink.Batch) {})
 	require.ErrorIs(t, err, broken)
-	require.Equal(t, int64(70), attempt.Mark().Records, "what was in hand is committed")
+	require.Equal(t, int64(70), attempt.Checkpoint().Records, "what was in hand is committed")
 	require.Equal(t, int64(70), count(t, db, lastRow))
 
 	// Another attempt takes over in the middle.
@@ -104,8 +104,8 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 	}, func(sink.Batch) {})
 	require.Error(t, err) // overtaken, or its connections are ended
 	resumed := begin(t, store, request(1, 1_000))
-	require.Equal(t, resumed.Mark().LastRecordNumber, count(t, db, lastRow))
-	require.Equal(t, resumed.Mark().Records, count(t, db, allRows))
+	require.Equal(t, resumed.Checkpoint().LastRecordNumber, count(t, db, lastRow))
+	require.Equal(t, resumed.Checkpoint().Records, count(t, db, allRows))
 }
 
 // The second batch fails while the first one is still being copied.
@@ -133,7 +133,7 @@ func TestBatchThatFailsLeavesTheOnesBeforeItCommitted(t *testing.T) {
 	require.Eventually(t, func() bool { return count(t, db, `SELECT count(*) FROM failures WHERE is_called`) == 1 }, time.Minute, time.Millisecond)
 	require.NoError(t, holding.Rollback())
 	require.ErrorContains(t, <-done, "broken")
-	require.Equal(t, int64(10), attempt.Mark().Records)
+	require.Equal(t, int64(10), attempt.Checkpoint().Records)
 	require.Equal(t, int64(10), count(t, db, lastRow))
 
 	_, err = db.Exec(`DELETE FROM scrapehaul.import_records`)
@@ -161,7 +161,7 @@ func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
 	db.MustExec(`UPDATE scrapehaul.imports SET committed_bytes = 5, last_record_number = 5, records = 5`)
 	require.ErrorIs(t, commit(t, attempt, 11, 20, plain), sink.ErrOvertaken)
 	require.Equal(t, int64(5), count(t, db, lastRow))
-	require.Equal(t, int64(5), begin(t, store, request(1, 20)).Mark().Records)
+	require.Equal(t, int64(5), begin(t, store, request(1, 20)).Checkpoint().Records)
 }
 
 // The batch whose turn it is must never wait for a connection that a later one
@@ -181,7 +181,7 @@ func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
 		return good(number)
 	}), func(sink.Batch) {}))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
-	require.Equal(t, sink.Mark{Bytes: 400, LastRecordNumber: 400, Counts: sink.Counts{Records: 320, Rejected: 80}}, attempt.Mark())
+	require.Equal(t, sink.Checkpoint{Bytes: 400, LastRecordNumber: 400, Counts: sink.Counts{Records: 320, Rejected: 80}}, attempt.Checkpoint())
 	require.Equal(t, int64(320), count(t, db, visible))
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'cut off%'`))
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'PostgreSQL refuses it: %'`))
@@ -238,10 +238,10 @@ func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
 			require.NoError(t, db.Get(&rejected, `SELECT raw, reason FROM scrapehaul.rejected_records WHERE record_number = 2 AND import_id = $1`, attempt.ID()), "%q", record)
 			require.Equal(t, record, rejected.Raw)
 			require.Equal(t, problem.Error(), rejected.Reason, "%q", record)
-			require.Equal(t, int64(2), attempt.Mark().Records)
+			require.Equal(t, int64(2), attempt.Checkpoint().Records)
 			continue
 		}
-		require.Equal(t, int64(3), attempt.Mark().Records, "%q", record)
+		require.Equal(t, int64(3), attempt.Checkpoint().Records, "%q", record)
 		same := false
 		require.NoError(t, db.Get(&same, `SELECT data = $1::jsonb FROM scrapehaul.scraped_records WHERE record_number = 2`, record), "%q", record)
 		require.True(t, same, "%q", record)

@@ -36,10 +36,10 @@ func Open(databaseURL string) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	witness := sql.OpenDB(&connector{target: to})
-	witness.SetMaxOpenConns(1)
-	witness.SetMaxIdleConns(-1) // a new connection each time: others may be silent too
-	db := sql.OpenDB(&connector{target: to, witness: witness})
+	monitor := sql.OpenDB(&connector{target: to})
+	monitor.SetMaxOpenConns(1)
+	monitor.SetMaxIdleConns(-1) // a new connection each time: others may be silent too
+	db := sql.OpenDB(&connector{target: to, monitor: monitor})
 	db.SetConnMaxLifetime(maxLifetime)
 	db.SetConnMaxIdleTime(maxIdleTime)
 	return sqlx.NewDb(db, "postgres"), nil
@@ -48,8 +48,8 @@ func Open(databaseURL string) (*sqlx.DB, error) {
 // connector makes the connections of a pool.
 type connector struct {
 	target target
-	// witness tells what the server knows of a connection; nil for the witness.
-	witness *sql.DB
+	// monitor tells what the server knows of a connection; nil for the monitor.
+	monitor *sql.DB
 	// generation counts when connections have turned out to be silent or read-only:
 	// all others of that time are then discarded as well.
 	generation atomic.Int64
@@ -59,10 +59,10 @@ func (c *connector) Driver() driver.Driver { return &pq.Driver{} }
 
 // Close is called with that of the pool.
 func (c *connector) Close() error {
-	if c.witness == nil {
+	if c.monitor == nil {
 		return nil
 	}
-	return c.witness.Close()
+	return c.monitor.Close()
 }
 
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {

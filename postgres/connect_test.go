@@ -53,20 +53,20 @@ func TestConnectionSilentInACopyEndsWithItsContextAndAnotherGoesOn(t *testing.T)
 	}, patience, 10*time.Millisecond, "a COPY under way")
 	proxy.Silence()
 	cancel()
-	begun := time.Now()
+	started := time.Now()
 	select {
 	case err := <-failed:
 		require.Error(t, err)
 	case <-time.After(patience):
 		t.Fatal("the COPY does not end")
 	}
-	require.Less(t, time.Since(begun), 10*time.Second)
+	require.Less(t, time.Since(started), 10*time.Second)
 
 	next := begin(t, store, request(1, 20_000))
 	direct.MustExec(`DROP TRIGGER pause ON scrapehaul.import_records`)
-	require.NoError(t, commit(t, next, next.Mark().LastRecordNumber+1, 20_000, plain))
+	require.NoError(t, commit(t, next, next.Checkpoint().LastRecordNumber+1, 20_000, plain))
 	require.NoError(t, next.Publish(t.Context(), func() {}))
-	require.Less(t, time.Since(begun), 20*time.Second, "no other silent connection is waited for")
+	require.Less(t, time.Since(started), 20*time.Second, "no other silent connection is waited for")
 	require.Equal(t, int64(20_000), count(t, direct, visible))
 }
 
@@ -117,10 +117,10 @@ func TestConnectionsAreMadeWithinABoundAlthoughNobodyAnswers(t *testing.T) {
 	proxy.SetRoundTrip(time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	begun := time.Now()
+	started := time.Now()
 	require.Error(t, connect(t, through).PingContext(ctx))
 	require.Error(t, connect(t, through+"&connect_timeout=1").PingContext(t.Context()))
-	require.Less(t, time.Since(begun), 20*time.Second)
+	require.Less(t, time.Since(started), 20*time.Second)
 }
 
 func TestWaitForALockNamesWhoHoldsIt(t *testing.T) {
@@ -256,7 +256,7 @@ func TestAHostsOwnPoolImportsAsWell(t *testing.T) {
 	batch.EndsAt(3, 3)
 	require.NoError(t, commitBatch(t.Context(), attempt, batch))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
-	require.Equal(t, sink.Counts{Records: 2, Rejected: 1, Unmapped: 1}, attempt.Mark().Counts)
+	require.Equal(t, sink.Counts{Records: 2, Rejected: 1, Unmapped: 1}, attempt.Checkpoint().Counts)
 	require.Equal(t, int64(1), count(t, own, `SELECT count(*) FROM products`))
 }
 

@@ -19,17 +19,17 @@ type connection struct {
 	generation int64
 	pid        int64
 	unusable   atomic.Bool
-	// prepared are those of ofEveryImport, once they were used.
+	// prepared are those of everyImport, once they were used.
 	prepared map[string]driver.Stmt
 }
 
-// ofEveryImport are the statements of an import whose plan never depends on the values:
+// everyImport are the statements of an import whose plan never depends on the values:
 // they look for rows by their keys. Each connection prepares them when they come first;
 // after that they take one round trip instead of two, and PostgreSQL neither parses nor
 // plans them, which for a small import is most of its work.
-var ofEveryImport = setOf(selectStanding, lockScrapingJob, takeOver, insertImport, nameConnection, advanceMark,
-	preparePublishing, setPublished, notify, lookAtView, selectUnneeded, selectPublishedOfJobs, selectLastOfSitemap, selectPublication,
-	setAnnounced, setCloudDeleted, takeCalls, giveCallsBack)
+var everyImport = setOf(selectJobImports, lockScrapingJob, takeOver, insertImport, nameConnection, advanceCheckpoint,
+	preparePublishing, setPublished, notify, shareView, selectUnneeded, selectPublishedOfJobs, selectLastOfSitemap, selectPublication,
+	setAnnounced, setCloudDeleted, takeCalls, returnCalls)
 
 func setOf(statements ...string) map[string]bool {
 	set := map[string]bool{}
@@ -99,7 +99,7 @@ func (c *connection) QueryContext(ctx context.Context, query string, args []driv
 
 // statement returns the prepared statement, nil for one that is not to be prepared.
 func (c *connection) statement(ctx context.Context, query string) (driver.Stmt, error) {
-	if prepared, ok := c.prepared[query]; ok || !ofEveryImport[query] {
+	if prepared, ok := c.prepared[query]; ok || !everyImport[query] {
 		return prepared, nil
 	}
 	prepared, err := c.pqConn.PrepareContext(ctx, query)

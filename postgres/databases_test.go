@@ -31,7 +31,7 @@ const (
 	rejectedJob   = 1235 // of another sitemap: 3 records published, 1 rejected
 	unfinishedJob = 1236 // 4 records of 7 committed
 	deletedJob    = 1237 // 2 records published, deleted in the cloud
-	givenUpJob    = 1238 // 2 records committed and abandoned, given up by a person
+	abandonedJob    = 1238 // 2 records committed and abandoned, given up by a person
 	skippedJob    = 1239 // of a sitemap of its own, without its view: 2 records published, 1 skipped
 	partJob       = 1240 // of a mapped sitemap: 2 records published, 1 of them without a row; 1 rejected and cut
 )
@@ -90,10 +90,10 @@ func filledDatabase(t *testing.T) (url string) {
 	publish(deleted)
 	require.NoError(t, store.SetCloudDeleted(t.Context(), deletedJob))
 
-	abandoned := begin(t, store, requestOf(givenUpJob, 1, 9))
+	abandoned := begin(t, store, requestOf(abandonedJob, 1, 9))
 	require.NoError(t, commit(t, abandoned, 1, 2, plain))
 	require.NoError(t, abandoned.Abandon(t.Context()))
-	require.NoError(t, store.GiveUp(t.Context(), jobOf(givenUpJob, 9)))
+	require.NoError(t, store.AbandonJob(t.Context(), jobOf(abandonedJob, 9)))
 	require.NoError(t, store.RegisterSpool(t.Context(), "7c3a", "scrapingjob-import@7c3a"))
 
 	skipped := begin(t, store, hookedRequest())

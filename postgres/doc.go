@@ -1,7 +1,7 @@
 // Package postgres keeps scraped records in PostgreSQL: migrations, batched
 // COPY, atomic publish.
 //
-// [Store] is a [sink.RecordSink]. Each batch is committed together with the mark
+// [Store] is a [sink.RecordSink]. Each batch is committed together with the checkpoint
 // that it is done, so an import that breaks resumes after its last committed
 // batch, and an attempt that has been overtaken by a newer one commits nothing
 // more. Readers use the view scrapehaul.scraped_records, which

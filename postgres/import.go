@@ -36,8 +36,8 @@ type attempt struct {
 	problem string
 
 	mu   sync.Mutex
-	mark sink.Mark
-	// committedColumns are those of the records up to the mark.
+	checkpoint sink.Checkpoint
+	// committedColumns are those of the records up to the checkpoint.
 	committedColumns []string
 	// patience is how long a batch that has failed waits for those before it.
 	patience time.Duration
@@ -46,11 +46,11 @@ type attempt struct {
 // ID is the import's key in scrapehaul.imports.
 func (i *attempt) ID() int64 { return i.id }
 
-// Mark is how far the import has been committed, by earlier attempts too.
-func (i *attempt) Mark() sink.Mark {
+// Checkpoint is how far the import has been committed, by earlier attempts too.
+func (i *attempt) Checkpoint() sink.Checkpoint {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.mark
+	return i.checkpoint
 }
 
 // Problem says why the view of the sitemap was not refreshed, or rows of a mapped
@@ -68,7 +68,7 @@ func (i *attempt) progress() {
 // too.
 func (i *attempt) Published() bool { return i.published }
 
-const selectStanding = `
+const selectJobImports = `
 SELECT coalesce(bool_or(requested_at > $2), false) AS superseded, coalesce(bool_or(state = 'importing'), false) AS unfinished,
        coalesce(bool_or(workflow_run_id = $3 AND pass = $4 AND bytes = $5 AND sha256 = $6), false) AS attempted
 FROM scrapehaul.imports WHERE scrapingjob_id = $1`
@@ -124,7 +124,7 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 	}
 	if err == nil {
 		err = s.inTx(ctx, func(tx transaction) error { return attempt.begin(ctx, tx) })
-		attempt.addMend(ctx, err)
+		attempt.addFix(ctx, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("beginning the import of scraping job %d: %w", request.Job.ScrapingJobID, err)
@@ -138,7 +138,7 @@ type standing struct{ Superseded, Unfinished, Attempted bool }
 
 // standing returns sink.ErrSuperseded if a later import was requested.
 func (i *attempt) standing(ctx context.Context, db session) (s standing, err error) {
-	err = db.GetContext(ctx, &s, selectStanding, i.request.Job.ScrapingJobID, i.request.RequestedAt,
+	err = db.GetContext(ctx, &s, selectJobImports, i.request.Job.ScrapingJobID, i.request.RequestedAt,
 		i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256)
 	if s.Superseded {
 		err = sink.ErrSuperseded
@@ -173,7 +173,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	var row struct {
 		ImportID int64 `db:"import_id"`
 		Fence    int64 `db:"fence"`
-		sink.Mark
+		sink.Checkpoint
 		Columns   pq.StringArray `db:"columns"`
 		Published bool           `db:"published"`
 		Problem   string         `db:"problem"` // of a published import
@@ -203,7 +203,7 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	i.id, i.fence, i.mark, i.committedColumns = row.ImportID, row.Fence, row.Mark, row.Columns
+	i.id, i.fence, i.checkpoint, i.committedColumns = row.ImportID, row.Fence, row.Checkpoint, row.Columns
 	i.published, i.problem = row.Published, row.Problem
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
 	return nil
@@ -246,15 +246,15 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if i.published {
 		return nil
 	}
-	if mark := i.Mark(); mark.Bytes != i.request.Bytes {
-		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, mark.Bytes, i.request.Bytes)
+	if checkpoint := i.Checkpoint(); checkpoint.Bytes != i.request.Bytes {
+		return fmt.Errorf("publishing import %d: only %d of %d bytes are committed", i.id, checkpoint.Bytes, i.request.Bytes)
 	}
 	err := i.store.inTx(ctx, func(tx transaction) error {
 		tx.progress = progress
 		return i.publish(ctx, tx)
 	})
 	if err != nil {
-		i.addMend(ctx, err)
+		i.addFix(ctx, err)
 		return fmt.Errorf("publishing import %d: %w", i.id, err)
 	}
 	i.published = true

@@ -194,7 +194,7 @@ func TestARetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	require.NoError(t, commit(t, begin(t, store, request(1, 10)), 1, 6, plain))
 
 	retry := begin(t, store, request(1, 10))
-	require.Equal(t, sink.Mark{Bytes: 6, LastRecordNumber: 6, Counts: sink.Counts{Records: 6}}, retry.Mark())
+	require.Equal(t, sink.Checkpoint{Bytes: 6, LastRecordNumber: 6, Counts: sink.Counts{Records: 6}}, retry.Checkpoint())
 	require.NoError(t, commit(t, retry, 7, 10, plain))
 	require.NoError(t, retry.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(10), count(t, db, visible))
@@ -213,7 +213,7 @@ func TestAnotherFileOfTheSameImportBeginsAnew(t *testing.T) {
 	other := request(1, 10)
 	other.SHA256 = "def"
 	second := begin(t, store, other)
-	require.Zero(t, second.Mark())
+	require.Zero(t, second.Checkpoint())
 	require.ErrorIs(t, commit(t, first, 7, 10, plain), sink.ErrOvertaken)
 	require.NoError(t, commit(t, second, 1, 10, plain))
 	require.NoError(t, second.Publish(t.Context(), func() {}))
@@ -223,15 +223,15 @@ func TestAnotherFileOfTheSameImportBeginsAnew(t *testing.T) {
 func TestAnOvertakenAttemptCommitsNothing(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
-	zombie := begin(t, store, request(1, 10))
-	require.NoError(t, commit(t, zombie, 1, 5, plain))
+	stale := begin(t, store, request(1, 10))
+	require.NoError(t, commit(t, stale, 1, 5, plain))
 	retry := begin(t, store, request(1, 10))
 
-	require.ErrorIs(t, commit(t, zombie, 6, 10, plain), sink.ErrOvertaken)
+	require.ErrorIs(t, commit(t, stale, 6, 10, plain), sink.ErrOvertaken)
 	require.Equal(t, int64(5), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
 	require.NoError(t, commit(t, retry, 6, 10, plain))
-	require.ErrorIs(t, zombie.Abandon(t.Context()), sink.ErrOvertaken)
-	require.ErrorContains(t, zombie.Publish(t.Context(), func() {}), "only 5 of 10")
+	require.ErrorIs(t, stale.Abandon(t.Context()), sink.ErrOvertaken)
+	require.ErrorContains(t, stale.Publish(t.Context(), func() {}), "only 5 of 10")
 	require.NoError(t, retry.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(10), count(t, db, visible))
 }
@@ -262,7 +262,7 @@ func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
 	go func() {
 		defer close(finished)
 		for lost := 0; lost < 50; {
-			next := attempt.Mark().LastRecordNumber + 1
+			next := attempt.Checkpoint().LastRecordNumber + 1
 			if err := commit(t, attempt, next, next+9, plain); err == nil {
 				continue
 			}
@@ -284,7 +284,7 @@ func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
 		default:
 		}
 	}
-	imported := begin(t, store, request(1, 1<<40)).Mark().Records
+	imported := begin(t, store, request(1, 1<<40)).Checkpoint().Records
 	require.Equal(t, imported, count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
 	require.Equal(t, imported, count(t, db, `SELECT coalesce(max(record_number), 0) FROM scrapehaul.import_records`))
 }
@@ -320,8 +320,8 @@ func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
 	require.NoError(t, commitBatch(t.Context(), attempt, batch))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 
-	mark := attempt.Mark()
-	require.Equal(t, int64(6), mark.Records+mark.Rejected)
+	checkpoint := attempt.Checkpoint()
+	require.Equal(t, int64(6), checkpoint.Records+checkpoint.Rejected)
 	var numbers []int64
 	require.NoError(t, db.Select(&numbers, `SELECT record_number FROM scrapehaul.scraped_records ORDER BY 1`))
 	require.Subset(t, numbers, []int64{1, 5})

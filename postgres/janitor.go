@@ -36,7 +36,7 @@ func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
-	if err == nil { // one that hangs after its mark holds the lock on the import's row
+	if err == nil { // one that hangs after its checkpoint holds the lock on the import's row
 		err = s.terminateAttempts(ctx, scrapingJobID)
 	}
 	if err == nil {

@@ -156,7 +156,7 @@ func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
 		case err := <-committed:
 			require.ErrorIs(t, err, context.Canceled, name)
 		case <-time.After(20 * time.Second):
-			t.Fatalf("cancelled %s, the attempt still hangs after 20 s", name)
+			t.Fatalf("canceled %s, the attempt still hangs after 20 s", name)
 		}
 	}
 	require.NoError(t, lock.Rollback())
@@ -198,7 +198,7 @@ func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
 			store, db := newStore(t)
 			attempt := begin(t, store, request(1, 5))
 			require.NoError(t, commit(t, attempt, 1, 5, plain))
-			require.NoError(t, store.GiveUp(t.Context(), job(5)))
+			require.NoError(t, store.AbandonJob(t.Context(), job(5)))
 			lock := db.MustBegin()
 			defer func() { _ = lock.Rollback() }()
 			lock.MustExec(`SELECT * FROM scrapehaul.given_up_jobs FOR UPDATE`)
@@ -222,7 +222,7 @@ func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) 
 		ended := make(chan error)
 		go func() {
 			for first := true; ; first = false {
-				next := attempt.Mark().LastRecordNumber + 1
+				next := attempt.Checkpoint().LastRecordNumber + 1
 				err := commit(t, attempt, next, next+9, plain)
 				if first {
 					close(begun)

@@ -69,7 +69,7 @@ type Request struct {
 }
 
 func (r Request) needs() int {
-	if r.Look {
+	if r.Check {
 		return r.Calls + 1
 	}
 	return r.Calls
@@ -78,7 +78,7 @@ func (r Request) needs() int {
 // Reserve takes calls. If there are none, it returns for how long the holder waits
 // before it asks again: its place is kept. A few seconds it waits itself.
 func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration, error) {
-	for begun := time.Now(); ; {
+	for started := time.Now(); ; {
 		number, wait, err := l.reserve(ctx, r)
 		if err != nil {
 			return nil, 0, fmt.Errorf("taking calls of the API from the account's budget: %w", err)
@@ -88,7 +88,7 @@ func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration,
 			grant.left.Store(int64(r.Calls))
 			return grant, 0, nil
 		}
-		if time.Since(begun)+wait > maxPatience {
+		if time.Since(started)+wait > maxPatience {
 			return nil, wait, nil
 		}
 		select {
@@ -166,7 +166,7 @@ func (g *Grant) Release(ctx context.Context) error {
 	}
 	ctx, cancel := aftermath(ctx)
 	defer cancel()
-	_, err := g.ledger.store.exec(ctx, giveCallsBack, g.ledger.account, g.window, left)
+	_, err := g.ledger.store.exec(ctx, returnCalls, g.ledger.account, g.window, left)
 	return doing(because(ctx, err), "giving %d calls back to the account's budget", left)
 }
 

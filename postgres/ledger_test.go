@@ -304,7 +304,7 @@ func TestHoweverFewCallsThereAreOneIsMade(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(1)
 	for range 3 {
-		_, wait, err := ledger.Reserve(t.Context(), postgres.Request{Holder: "1", Class: postgres.CallsForLists, Calls: 1, Look: true})
+		_, wait, err := ledger.Reserve(t.Context(), postgres.Request{Holder: "1", Class: postgres.CallsForLists, Calls: 1, Check: true})
 		require.NoError(t, err)
 		require.Zero(t, wait)
 		l.passes(quarter + time.Second)

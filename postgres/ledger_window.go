@@ -11,9 +11,9 @@ import (
 
 const (
 	// One in shareForPeople of a window's calls is left to people, one in
-	// shareForLooks, where calls are promised, to the looks that many jobs share.
+	// shareForChecks, where calls are promised, to the looks that many jobs share.
 	shareForPeople = 40
-	shareForLooks  = 20
+	shareForChecks  = 20
 	// longestPromise, in windows, is after how long one who waits asks again, since
 	// the limit may be another one by then.
 	longestPromise = 4
@@ -74,7 +74,7 @@ func (w window) wait(r Request) time.Duration {
 		return 0
 	}
 	missing := w.Ahead + r.Calls - max(left, 0)
-	each := max(calls-calls/shareForLooks, 1)
+	each := max(calls-calls/shareForChecks, 1)
 	later := max((missing+each-1)/each, 1) - 1
 	return min(seconds(w.Left+float64(later)*w.Length)+lateness, seconds(longestPromise*w.Length))
 }
@@ -120,7 +120,7 @@ WHERE account = $1 AND resets_at > clock_timestamp() AND ($6 = 0 OR calls <= $6)
 RETURNING window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, commands, elsewhere, answered,
           extract(epoch FROM resets_at - clock_timestamp())::float8 AS left`
 
-	giveCallsBack = `
+	returnCalls = `
 UPDATE scrapehaul.api_budgets SET taken = greatest(taken - $3, 0)
 FROM (` + impatient + `) AS impatient WHERE account = $1 AND window_number = $2`
 
@@ -197,7 +197,7 @@ func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction
 	return because(ctx, err)
 }
 
-// because adds why the context is over: PostgreSQL says only that a statement was cancelled.
+// because adds why the context is over: PostgreSQL says only that a statement was canceled.
 func because(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)

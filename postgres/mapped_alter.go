@@ -40,7 +40,7 @@ func alterations(ctx context.Context, tx transaction, m *mapping.Mapping, noted 
 	drop, add, unkeyed, err := a.changeKey(ctx, tx)
 	statements = append(drop, a.columns...)
 	for _, further := range []func() ([]string, error){
-		func() ([]string, error) { return missingRights(ctx, tx, m) },
+		func() ([]string, error) { return missingPrivileges(ctx, tx, m) },
 		func() ([]string, error) { return missingReplicaIdentity(ctx, tx, m, unkeyed) },
 		func() ([]string, error) { return missingPolicy(ctx, tx, m) },
 	} {

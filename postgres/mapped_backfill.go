@@ -132,7 +132,7 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 			return err
 		}
 		var records, unmapped int64
-		err = m.mapAgain(ctx, tx, i.ImportID, func(more int, rejects []reject) error {
+		err = m.remap(ctx, tx, i.ImportID, func(more int, rejects []reject) error {
 			records, unmapped = records+int64(more), unmapped+int64(len(rejects))
 			now.Records = at.Records + records
 			return aside{"unmapped", "", rejects}.insert(ctx, tx, i.ImportID)

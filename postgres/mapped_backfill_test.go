@@ -187,7 +187,7 @@ func TestImportThatWasBegunBeforeAMigrationIsNotPublished(t *testing.T) {
 
 	store = postgres.NewStore(db, parsed(t, strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1)))
 	attempt = begin(t, store, r) // on a worker with the new one
-	require.Zero(t, attempt.Mark().Records, "it begins anew")
+	require.Zero(t, attempt.Checkpoint().Records, "it begins anew")
 	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"%d","price":"1"}`))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM products WHERE amount = 1`))

@@ -19,16 +19,16 @@ import (
 type MappedTableError struct {
 	Table mapping.Table
 	Err   error
-	// Mend are the statements that make the table as its mapping wants it, where
+	// Fix are the statements that make the table as its mapping wants it, where
 	// they are known.
-	Mend []string
+	Fix []string
 }
 
 // Error names the table, and leaves out PostgreSQL's detail where that is the whole
 // row.
 func (e *MappedTableError) Error() string {
 	if e.Err == nil {
-		return fmt.Sprintf("table %s is not as its mapping wants it, run: %s", e.Table, strings.Join(e.Mend, " "))
+		return fmt.Sprintf("table %s is not as its mapping wants it, run: %s", e.Table, strings.Join(e.Fix, " "))
 	}
 	message := e.Err.Error()
 	// That of other constraints has the whole row, with columns that are none of ours.
@@ -36,8 +36,8 @@ func (e *MappedTableError) Error() string {
 		refused.Code != pqerror.NotNullViolation && refused.Code != pqerror.CheckViolation {
 		message += " (" + refused.Detail + ")"
 	}
-	if len(e.Mend) > 0 {
-		message += ", run: " + strings.Join(e.Mend, " ")
+	if len(e.Fix) > 0 {
+		message += ", run: " + strings.Join(e.Fix, " ")
 	}
 	return fmt.Sprintf("table %s: %s", e.Table, message)
 }
@@ -160,7 +160,7 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	}
 	if err == nil && len(missing) > 0 { // since the worker's start, or it is just being migrated
 		if _, err = checkShape(ctx, tx, m.Mapping); err == nil {
-			return &MappedTableError{Table: m.Table, Mend: missing}
+			return &MappedTableError{Table: m.Table, Fix: missing}
 		}
 	}
 	if err == nil {

@@ -242,7 +242,7 @@ func TestABackfillSaysWhatItsTableLacks(t *testing.T) {
 	require.EqualError(t, err, `mapping the records of import 1: table public.products is not as its mapping wants it, run: ALTER TABLE "public"."products" ADD "price" numeric;`)
 	var lacks *postgres.MappedTableError
 	require.ErrorAs(t, err, &lacks)
-	require.NotEmpty(t, lacks.Mend, "so that it is not tried again")
+	require.NotEmpty(t, lacks.Fix, "so that it is not tried again")
 }
 
 func TestABackfillFillsWhatTheWayBackHasEmptied(t *testing.T) {

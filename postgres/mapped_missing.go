@@ -61,7 +61,7 @@ WITH changed AS (
 )
 SELECT count(*) FROM changed WHERE NOT active`
 
-// deactivate marks the rows of the sitemaps that are missing, and those that are not
+// deactivate checkpoints the rows of the sitemaps that are missing, and those that are not
 // any more, and returns how many it has deactivated.
 func (m *mappedRows) deactivate(ctx context.Context, tx transaction, sitemaps []sitemap) (missing int64, err error) {
 	statement := fmt.Sprintf(setActive, m.table(), m.active())
@@ -88,10 +88,10 @@ func (m *mappedRows) brake(missing, active int64, accepted []sink.Question) erro
 
 // notDeactivated says of a finished job that has not brought everything that its
 // missing rows stay active.
-func (m *mappedRows) notDeactivated(job sink.ScrapingJob, mark sink.Mark) string {
-	if job.Status != "finished" || mark.Bad() == 0 && mark.All() >= job.StoredRecordCount {
+func (m *mappedRows) notDeactivated(job sink.ScrapingJob, checkpoint sink.Checkpoint) string {
+	if job.Status != "finished" || checkpoint.Bad() == 0 && checkpoint.All() >= job.StoredRecordCount {
 		return ""
 	}
 	return fmt.Sprintf("rows of table %s that job %d has not brought were not deactivated: of its %d records %d were rejected, %d do not fit the table, and %d are not in the file",
-		m.Table, job.ScrapingJobID, job.StoredRecordCount, mark.Rejected, mark.Unmapped, max(0, job.StoredRecordCount-mark.All()))
+		m.Table, job.ScrapingJobID, job.StoredRecordCount, checkpoint.Rejected, checkpoint.Unmapped, max(0, job.StoredRecordCount-checkpoint.All()))
 }

@@ -49,8 +49,8 @@ var errIncomplete = errors.New("rows that were committed for the mapped table ar
 // publishRows brings the rows into the mapping's table, which then shows what follows
 // from the published imports. problems are what was left out besides, or "".
 func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []string, err error) {
-	m, job, mark := i.mapped, i.request.Job, i.Mark()
-	if err := m.checkComplete(ctx, tx, mark.Good()); err != nil {
+	m, job, checkpoint := i.mapped, i.request.Job, i.Checkpoint()
+	if err := m.checkComplete(ctx, tx, checkpoint.Good()); err != nil {
 		return nil, err
 	}
 	empty, err := i.checkValues(ctx, tx)
@@ -69,7 +69,7 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 	if err != nil {
 		return nil, err
 	}
-	if err := m.mergeAll(ctx, tx, job.ScrapingJobID, mark.LastRecordNumber, job.ScrapingJobID >= before.Newest); err != nil {
+	if err := m.mergeAll(ctx, tx, job.ScrapingJobID, checkpoint.LastRecordNumber, job.ScrapingJobID >= before.Newest); err != nil {
 		return nil, err
 	}
 	if m.DeactivateMissing != nil {
@@ -83,7 +83,7 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 		if err != nil {
 			return nil, err
 		}
-		problem = m.notDeactivated(job, mark)
+		problem = m.notDeactivated(job, checkpoint)
 	}
 	if _, err = tx.ExecContext(ctx, checkDeferred); err == nil && i.rowsOnly {
 		err = i.noteRows(ctx, tx)
@@ -194,7 +194,7 @@ func (m *mappedRows) merges(active bool) merges {
 	if m.Mode == mapping.Append {
 		wins = ">="
 	}
-	// Neighbours in the index come together; bytes are compared faster than by a collation.
+	// Neighbors in the index come together; bytes are compared faster than by a collation.
 	nearby := make([]string, len(m.Key))
 	for i, name := range m.Key {
 		nearby[i] = "held." + pq.QuoteIdentifier(name)

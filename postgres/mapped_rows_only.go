@@ -11,8 +11,8 @@ import (
 // With keep_records: false, the rows of a mapped table are all that there is of an
 // import's records.
 
-// misfit is why a record is rejected that has no row in the table.
-func (m *mappedRows) misfit(err error) string {
+// unmappedReason is why a record is rejected that has no row in the table.
+func (m *mappedRows) unmappedReason(err error) string {
 	return fmt.Sprintf("no row of table %s: %v", m.Table, err)
 }
 
@@ -41,7 +41,7 @@ func (i *attempt) noteRows(ctx context.Context, tx transaction) error {
 		return err
 	}
 	if len(m.Key) == 0 {
-		without = i.Mark().Good() - rows
+		without = i.Checkpoint().Good() - rows
 	} else {
 		var triggers bool
 		err := tx.GetContext(ctx, &triggers, hasTriggers, m.table())

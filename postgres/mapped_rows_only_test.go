@@ -63,7 +63,7 @@ func TestRecordsThatAreNotKeptAreRowsOrRejected(t *testing.T) {
 				`d;100|PostgreSQL refuses it: new row for relation "products" violates check constraint "products_price_check"`,
 			}, rows(t, db, `SELECT convert_from(raw, 'UTF8'), reason FROM scrapehaul.rejected_records ORDER BY record_number`))
 			want := sink.Counts{Records: 2, Rejected: 3, Skipped: 1}
-			require.Equal(t, want, attempt.Mark().Counts)
+			require.Equal(t, want, attempt.Checkpoint().Counts)
 			require.Equal(t, want, counted(t, store, jobID))
 			require.Equal(t, []string{"true|2|{url,price,stock,other}"}, rows(t, db, `SELECT rows_only, mapped_rows, columns FROM scrapehaul.imports`))
 			nothingHeld(t, db)
@@ -77,7 +77,7 @@ func TestImportOfRowsOnlyResumes(t *testing.T) {
 	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
 	half := func(of *postgres.Store, price string) sink.Import {
 		attempt := begin(t, of, ofSitemap("shop", request(1, 40)))
-		require.Zero(t, attempt.Mark(), "what others have begun has records, or has not")
+		require.Zero(t, attempt.Checkpoint(), "what others have begun has records, or has not")
 		require.NoError(t, commit(t, attempt, 1, 25, `{"url":"%d","price":"`+price+`"}`))
 		return attempt
 	}
@@ -85,7 +85,7 @@ func TestImportOfRowsOnlyResumes(t *testing.T) {
 	half(keeping, "2")
 	first := half(store, "3")
 	second := begin(t, store, ofSitemap("shop", request(1, 40)))
-	require.Equal(t, int64(25), second.Mark().Records)
+	require.Equal(t, int64(25), second.Checkpoint().Records)
 	require.Error(t, commit(t, first, 26, 40, `{"url":"%d","price":"4"}`))
 	require.NoError(t, commit(t, second, 26, 40, `{"url":"%d","price":"5"}`))
 	require.NoError(t, second.Publish(t.Context(), func() {}))

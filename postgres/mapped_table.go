@@ -36,9 +36,9 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 			case other:
 				problems = append(problems, &MappedTableError{Table: m.Table, Err: err})
 			case err != nil:
-				return &MappedTableError{Table: m.Table, Err: err, Mend: missing}
+				return &MappedTableError{Table: m.Table, Err: err, Fix: missing}
 			case len(missing) > 0:
-				problems = append(problems, &MappedTableError{Table: m.Table, Mend: missing})
+				problems = append(problems, &MappedTableError{Table: m.Table, Fix: missing})
 			}
 		}
 		return errors.Join(problems...)

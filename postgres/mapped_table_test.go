@@ -51,7 +51,7 @@ func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
 		`ALTER TABLE "public"."products" ALTER "price" DROP EXPRESSION IF EXISTS, ALTER "price" DROP IDENTITY IF EXISTS; -- PostgreSQL generates it `+
 		`ALTER TABLE "public"."products" ALTER "in Stock" DROP EXPRESSION IF EXISTS, ALTER "in Stock" DROP IDENTITY IF EXISTS; -- PostgreSQL generates it `+
 		`ALTER TABLE "public"."products" ALTER "shop" DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it`)
-	mend(t, db, err)
+	applyFix(t, db, err)
 	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
 
 	db.MustExec(`DROP TABLE public.products; CREATE VIEW public.products AS SELECT 1 AS scrapingjob_id`)
@@ -109,7 +109,7 @@ func TestColumnThatReadsValuesBySettingsIsRefused(t *testing.T) {
 		require.EqualError(t, err, `table public.t is not as its mapping wants it, run: ALTER TABLE "public"."t" `+c.want, "%s into %s", c.of, c.is)
 		if c.is != "range" {
 			db.MustExec(`INSERT INTO public.t VALUES (1, NULL)`)
-			mend(t, db, err)
+			applyFix(t, db, err)
 			require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
 		}
 	}

@@ -318,7 +318,7 @@ func TestImportIntoAMappedTableResumes(t *testing.T) {
 	first := begin(t, store, ofSitemap("shop", request(1, 40)))
 	require.NoError(t, commit(t, first, 1, 25, `{"url":"%d","price":"1"}`))
 	second := begin(t, store, ofSitemap("shop", request(1, 40)))
-	require.Equal(t, int64(25), second.Mark().Records)
+	require.Equal(t, int64(25), second.Checkpoint().Records)
 	require.Error(t, commit(t, first, 26, 40, `{"url":"%d","price":"2"}`))
 	require.NoError(t, commit(t, second, 26, 40, `{"url":"%d","price":"3"}`))
 	require.NoError(t, second.Publish(t.Context(), func() {}))
@@ -332,7 +332,7 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 	store := mapped(t, db, upsert)
 	half := func(of *postgres.Store) sink.Import {
 		attempt := begin(t, of, ofSitemap("shop", request(1, 40)))
-		require.Zero(t, attempt.Mark())
+		require.Zero(t, attempt.Checkpoint())
 		require.NoError(t, commit(t, attempt, 1, 25, `{"url":"%d","price":"1"}`))
 		return attempt
 	}

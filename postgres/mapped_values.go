@@ -52,11 +52,11 @@ func (m *mappedRows) countValues() string {
 // theirs, or can have none. A person decides before those that are required, or had
 // values in the sitemap's last import, are published without.
 func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string, err error) {
-	m, job, mark := i.mapped, i.request.Job, i.Mark()
-	if mark.Records == 0 && (!i.rowsOnly || len(i.committedColumns) == 0) {
+	m, job, checkpoint := i.mapped, i.request.Job, i.Checkpoint()
+	if checkpoint.Records == 0 && (!i.rowsOnly || len(i.committedColumns) == 0) {
 		return "", nil
 	}
-	now, names := mappedValues{Rows: mark.Good()}, pq.StringArray(m.names())
+	now, names := mappedValues{Rows: checkpoint.Good()}, pq.StringArray(m.names())
 	if err := tx.GetContext(ctx, &now.Counts, m.countValues()); err != nil {
 		return "", err
 	}

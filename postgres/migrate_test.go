@@ -63,7 +63,7 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	store := postgres.NewStore(db, nil)
 	require.Equal(t, int64(5+3+2), count(t, db, visible+` WHERE scrapingjob_id NOT IN ($1, $2)`, skippedJob, partJob))
 
-	published, err := store.PublishedImports(t.Context(), []int64{replacedJob, rejectedJob, unfinishedJob, deletedJob, givenUpJob})
+	published, err := store.PublishedImports(t.Context(), []int64{replacedJob, rejectedJob, unfinishedJob, deletedJob, abandonedJob})
 	require.NoError(t, err)
 	require.Len(t, published, 3)
 	require.Equal(t, jobOf(replacedJob, 5), published[replacedJob].ScrapingJob)
@@ -77,7 +77,7 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	require.ErrorIs(t, err, sink.ErrSuperseded)
 
 	resumed := begin(t, store, requestOf(unfinishedJob, 1, 7))
-	require.Equal(t, sink.Mark{Bytes: 4, LastRecordNumber: 4, Counts: sink.Counts{Records: 4}}, resumed.Mark(), "it goes on where it was")
+	require.Equal(t, sink.Checkpoint{Bytes: 4, LastRecordNumber: 4, Counts: sink.Counts{Records: 4}}, resumed.Checkpoint(), "it goes on where it was")
 	require.NoError(t, commit(t, resumed, 5, 7, plain))
 	require.NoError(t, resumed.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(7), count(t, db, visible+` WHERE scrapingjob_id = $1`, unfinishedJob))
@@ -86,21 +86,21 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 
 	unneeded, err := store.JobsWithUnneededRecords(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []int64{replacedJob, givenUpJob}, unneeded)
+	require.Equal(t, []int64{replacedJob, abandonedJob}, unneeded)
 	for _, id := range unneeded {
 		require.NoError(t, store.RemoveUnneeded(t.Context(), id, func(int64) {}))
 	}
 	require.Equal(t, count(t, db, visible), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`))
 
-	next := begin(t, store, requestOf(givenUpJob, 2, 9))
+	next := begin(t, store, requestOf(abandonedJob, 2, 9))
 	require.NoError(t, commit(t, next, 1, 9, plain))
 	require.NoError(t, next.Publish(t.Context(), func() {}))
-	require.Equal(t, int64(9), count(t, db, visible+` WHERE scrapingjob_id = $1`, givenUpJob))
-	givenUp, err := store.GivenUp(t.Context(), []int64{givenUpJob})
+	require.Equal(t, int64(9), count(t, db, visible+` WHERE scrapingjob_id = $1`, abandonedJob))
+	abandoned, err := store.AbandonedJobs(t.Context(), []int64{abandonedJob})
 	require.NoError(t, err)
-	require.Empty(t, givenUp, "what is published is not given up")
+	require.Empty(t, abandoned, "what is published is not given up")
 
-	history, err := store.History(t.Context(), postgres.HistoryQuery{ScrapingJobID: givenUpJob, Limit: 100})
+	history, err := store.History(t.Context(), postgres.HistoryQuery{ScrapingJobID: abandonedJob, Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, history, 2)
 }
@@ -130,10 +130,10 @@ func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
 			store := postgres.NewStore(db, nil)
-			givenUp, err := store.GivenUp(t.Context(), []int64{replacedJob, givenUpJob})
+			abandoned, err := store.AbandonedJobs(t.Context(), []int64{replacedJob, abandonedJob})
 			require.NoError(t, err)
-			require.Len(t, givenUp, 1)
-			require.Equal(t, int64(9), givenUp[givenUpJob].StoredRecordCount)
+			require.Len(t, abandoned, 1)
+			require.Equal(t, int64(9), abandoned[abandonedJob].StoredRecordCount)
 			require.Equal(t, []string{"scrapingjob-import@7c3a"}, spoolTaskQueues(t, store, "scrapingjob-import@"))
 		})
 	}

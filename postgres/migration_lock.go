@@ -31,7 +31,7 @@ SELECT coalesce((SELECT ` + describeProcess + ` FROM pg_stat_activity
 // waitForMigrationLock asks for it again and again, so that it can say in between
 // who holds it.
 func waitForMigrationLock(ctx context.Context, conn *sqlx.Conn, report []func(string)) error {
-	begun, reported := time.Now(), false
+	started, reported := time.Now(), false
 	retry := time.NewTicker(tryMigrationLockEvery)
 	defer retry.Stop()
 	for {
@@ -39,7 +39,7 @@ func waitForMigrationLock(ctx context.Context, conn *sqlx.Conn, report []func(st
 		if err := conn.GetContext(ctx, &locked, `SELECT pg_try_advisory_lock($1)`, migrationLock); err != nil {
 			return fmt.Errorf("asking for the migration lock: %w", err)
 		}
-		waited := time.Since(begun)
+		waited := time.Since(started)
 		if locked {
 			return nil
 		}

@@ -45,7 +45,7 @@ func (w *recordWriter) reset() {
 
 // append appends the record, without the newline at its end.
 func (w *recordWriter) append(to, record []byte) []byte {
-	if apart := w.look(record); !apart || len(w.order) == 0 || hasWhitespaceToEscape(record) {
+	if apart := w.scan(record); !apart || len(w.order) == 0 || hasWhitespaceToEscape(record) {
 		return appendEscaped(to, record)
 	}
 	to = append(to, '{')
@@ -62,7 +62,7 @@ func (w *recordWriter) append(to, record []byte) []byte {
 // is looked through as far as it is. It says whether the members stand apart: the
 // record has nothing but a comma between them and the braces around them. Then it
 // is JSON in any order of them, or in none.
-func (w *recordWriter) look(record []byte) (apart bool) {
+func (w *recordWriter) scan(record []byte) (apart bool) {
 	if w.members, apart = w.shape.Split(record, w.members[:0]); apart {
 		return true
 	}

@@ -45,10 +45,10 @@ SELECT view_name, columns, column_names, fact_names, in_view, key,
            AND (to_regnamespace('sitemaps_latest') IS NULL OR to_regclass(format('sitemaps_latest.%I', view_name)) IS NOT NULL) AS is_there
 FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2`
 
-// lookAtView keeps the row from those who remove old imports, lockView also from those who
+// shareView keeps the row from those who remove old imports, lockView also from those who
 // change it. One who has looked may lock: that waits for nobody who has only looked.
 const (
-	lookAtView = selectView + ` FOR KEY SHARE`
+	shareView = selectView + ` FOR KEY SHARE`
 	lockView   = selectView + ` FOR NO KEY UPDATE`
 )
 
@@ -80,7 +80,7 @@ const setKey = `UPDATE scrapehaul.sitemap_views SET key = coalesce($3::text[], '
 func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string, rowsOnly bool) (problem string, err error) {
 	key := pq.StringArray(s.mappings.Key(account, sitemapName))
 	view := &sitemapView{Account: account, SitemapName: sitemapName}
-	err = tx.GetContext(ctx, view, lookAtView, account, sitemapName)
+	err = tx.GetContext(ctx, view, shareView, account, sitemapName)
 	if err == nil && slices.Equal(view.Key, key) && (rowsOnly || view.has(columns)) {
 		return "", nil
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// applicationName marks the connections that write an import of a scraping job,
+// applicationName checkpoints the connections that write an import of a scraping job,
 // for terminateAttempts and for whoever looks into pg_stat_activity.
 func applicationName(scrapingJobID int64) string {
 	return fmt.Sprintf("scrapehaul import of scraping job %d", scrapingJobID)

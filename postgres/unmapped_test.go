@@ -89,7 +89,7 @@ func TestImportWithRecordsThatDoNotFitIsResumed(t *testing.T) {
 	batch.EndsAt(2, 2)
 	require.NoError(t, commitBatch(t.Context(), first, batch))
 	resumed := begin(t, store, r)
-	require.Equal(t, sink.Counts{Records: 2, Unmapped: 1}, resumed.Mark().Counts)
+	require.Equal(t, sink.Counts{Records: 2, Unmapped: 1}, resumed.Checkpoint().Counts)
 	require.NoError(t, commit(t, resumed, 3, 4, `{"url":"c %d","price":"dear"}`))
 	reasons, err := resumed.Reasons(t.Context(), 2)
 	require.NoError(t, err)

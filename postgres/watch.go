@@ -22,7 +22,7 @@ var (
 	maxLockWait = 50 * time.Second
 )
 
-// askTimeout is for the witness.
+// askTimeout is for the monitor.
 const askTimeout = 5 * time.Second
 
 // silentAfter is longer than what is in the buffers of a slow network takes to arrive.
@@ -58,7 +58,7 @@ type watch struct {
 
 func (c *connection) watch() *watch {
 	w := &watch{of: c, free: time.Now()}
-	if c.of.witness != nil {
+	if c.of.monitor != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.timer = time.AfterFunc(askAfter, w.ask)
@@ -73,7 +73,7 @@ func (w *watch) ask() {
 		silent  bool
 		waiting string
 	)
-	err := w.of.of.witness.QueryRowContext(ctx, askAboutStatement, w.of.pid).Scan(&silent, &waiting)
+	err := w.of.of.monitor.QueryRowContext(ctx, askAboutStatement, w.of.pid).Scan(&silent, &waiting)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -89,7 +89,7 @@ func (w *watch) ask() {
 			w.free = time.Now()
 		} else if time.Since(w.free) >= maxLockWait-askEvery/2 {
 			// The statement then returns with an error.
-			_, _ = w.of.of.witness.ExecContext(ctx, `SELECT pg_cancel_backend($1::int)`, w.of.pid)
+			_, _ = w.of.of.monitor.ExecContext(ctx, `SELECT pg_cancel_backend($1::int)`, w.of.pid)
 		}
 	}
 	w.timer.Reset(askEvery)

@@ -67,7 +67,7 @@ func (b *brokenSink) LastOfSitemap(ctx context.Context, account, sitemapName str
 // forgetful begins every attempt at the file's beginning.
 type forgetful struct{ sink.Import }
 
-func (forgetful) Mark() sink.Mark { return sink.Mark{} }
+func (forgetful) Checkpoint() sink.Checkpoint { return sink.Checkpoint{} }
 
 // unfenced lets every attempt write.
 type unfenced struct{ *memoryAttempt }

@@ -27,7 +27,7 @@ type memoryImport struct {
 	id, fence   int64
 	state       string // importing, published, replaced or abandoned
 	removed     bool
-	mark        sink.Mark
+	mark        sink.Checkpoint
 	records     sinktest.Records
 	reasons     []sink.Reason
 	started     time.Time
@@ -90,7 +90,7 @@ func (a *memoryAttempt) mayWrite() error {
 func (a *memoryAttempt) ID() int64            { return a.of.id }
 func (a *memoryAttempt) NewBatch() sink.Batch { return &memoryBatch{} }
 
-func (a *memoryAttempt) Mark() sink.Mark {
+func (a *memoryAttempt) Checkpoint() sink.Checkpoint {
 	a.sink.mu.Lock()
 	defer a.sink.mu.Unlock()
 	return a.of.mark

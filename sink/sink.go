@@ -108,15 +108,15 @@ type RecordSink interface {
 	AbandonImport(ctx context.Context, importID int64) error
 }
 
-// Import is one attempt at an import. It is used by one goroutine, but for Mark,
+// Import is one attempt at an import. It is used by one goroutine, but for Checkpoint,
 // which is safe for concurrent use.
 type Import interface {
 	// ID identifies the import; it is positive, and the same for all attempts.
 	ID() int64
-	// Mark is how far the import is kept, by earlier attempts too.
-	Mark() Mark
+	// Checkpoint is how far the import is kept, by earlier attempts too.
+	Checkpoint() Checkpoint
 	// Published says whether the import has been published, by an earlier attempt
-	// too. Then only ID, Mark and Problem are used.
+	// too. Then only ID, Checkpoint and Problem are used.
 	Published() bool
 
 	// NewBatch returns an empty batch for CommitBatches.
@@ -286,8 +286,8 @@ type Reason struct {
 	Reason       string `db:"reason"` // a sentence without a full stop
 }
 
-// Mark is how far an import is kept.
-type Mark struct {
+// Checkpoint is how far an import is kept.
+type Checkpoint struct {
 	// Bytes is the offset in the file up to which all is kept.
 	Bytes int64 `db:"committed_bytes"`
 	// LastRecordNumber is the number of the last record before that offset.

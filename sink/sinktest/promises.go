@@ -39,9 +39,9 @@ func visibleFromPublish(c *check) {
 	if attempt.ID() <= 0 {
 		c.errorf("the import's ID is %d, want a positive one", attempt.ID())
 	}
-	c.equal("the mark at the beginning", attempt.Mark(), sink.Mark{})
+	c.equal("the mark at the beginning", attempt.Checkpoint(), sink.Checkpoint{})
 	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 1, 15)))
-	c.equal("the mark", attempt.Mark(), mark(15))
+	c.equal("the mark", attempt.Checkpoint(), mark(15))
 	if err := attempt.Publish(c.ctx, func() {}); err == nil {
 		c.errorf("half a file was published")
 	}
@@ -71,7 +71,7 @@ func overtaken(c *check) {
 	c.begin(c.request(1, 20)) // overtaken in turn
 	last := c.begin(c.request(1, 20))
 	c.equal("the import's ID", last.ID(), stale.ID())
-	c.equal("the mark", last.Mark(), mark(10))
+	c.equal("the mark", last.Checkpoint(), mark(10))
 	c.mustBe("committing as an attempt that was overtaken", commit(c.ctx, stale, batch(stale, 1, 11, 20)), sink.ErrOvertaken)
 	c.must("committing", commit(c.ctx, last, batch(last, 1, 11, 20)))
 	c.mustBe("abandoning as an attempt that was overtaken", stale.Abandon(c.ctx), sink.ErrOvertaken)
@@ -88,7 +88,7 @@ func anotherFile(c *check) {
 	other := c.request(1, 20)
 	other.SHA256 = "another"
 	second := c.begin(other)
-	c.equal("the mark", second.Mark(), sink.Mark{})
+	c.equal("the mark", second.Checkpoint(), sink.Checkpoint{})
 	c.mustBe("committing with the file before", commit(c.ctx, first, batch(first, 7, 11, 20)), sink.ErrOvertaken)
 	c.must("committing", commit(c.ctx, second, batch(second, 1, 1, 20)))
 	c.must("publishing", second.Publish(c.ctx, func() {}))
@@ -165,7 +165,7 @@ func knowsPublished(c *check) {
 	again := c.begin(c.request(1, 10))
 	c.equal("Published", again.Published(), true)
 	c.equal("the import's ID", again.ID(), first.ID())
-	c.equal("the mark", again.Mark(), mark(10))
+	c.equal("the mark", again.Checkpoint(), mark(10))
 	c.equal("the problem", again.Problem(), first.Problem())
 	c.must("publishing twice", again.Publish(c.ctx, func() {}))
 	c.sees("after publishing twice", 1, 10)
@@ -182,7 +182,7 @@ func abandons(c *check) {
 	c.removed(1)
 	c.sees("after removing", 1, 10)
 	anew := c.begin(c.request(2, 4))
-	c.equal("the mark of the same import begun anew", anew.Mark(), sink.Mark{})
+	c.equal("the mark of the same import begun anew", anew.Checkpoint(), sink.Checkpoint{})
 	c.must("abandoning", anew.Abandon(c.ctx))
 }
 
@@ -227,7 +227,7 @@ func rejects(c *check) {
 		c.errorf("the batch says that it takes %d bytes", b.Bytes())
 	}
 	c.must("committing", commit(c.ctx, attempt, b))
-	kept := attempt.Mark()
+	kept := attempt.Checkpoint()
 	if kept.All() != 7 || kept.Records < 2 || kept.Rejected < 3 || kept.Skipped != 1 || kept.Cut != 1 {
 		c.errorf("of 7 records, one that is no JSON, three rejected (of one the beginning is kept) and one skipped, the mark counts %+v", kept.Counts)
 	}
@@ -257,10 +257,10 @@ func inOrder(c *check) {
 		b := batch(attempt, 1, last+1, last+100)
 		last += 100
 		return b, nil
-	}, func(sink.Batch) { ends = append(ends, attempt.Mark().LastRecordNumber) })
+	}, func(sink.Batch) { ends = append(ends, attempt.Checkpoint().LastRecordNumber) })
 	c.mustBe("committing until the file cannot be read", err, broken)
 	c.equal("what was kept after each batch", ends, []int64{100, 200, 300, 400, 500, 600, 700})
-	c.equal("the mark", attempt.Mark(), mark(700))
+	c.equal("the mark", attempt.Checkpoint(), mark(700))
 
 	ctx, cancel := context.WithCancel(c.ctx)
 	err = attempt.CommitBatches(ctx, 3, func(ctx context.Context) (sink.Batch, error) {
@@ -274,9 +274,9 @@ func inOrder(c *check) {
 		c.errorf("committing ends without an error though its context has ended")
 	}
 	resumed := c.begin(c.request(1, 1000))
-	from := resumed.Mark().LastRecordNumber
-	if from%100 != 0 || from < 700 || resumed.Mark() != mark(from) {
-		c.errorf("after that the mark is %+v", resumed.Mark())
+	from := resumed.Checkpoint().LastRecordNumber
+	if from%100 != 0 || from < 700 || resumed.Checkpoint() != mark(from) {
+		c.errorf("after that the mark is %+v", resumed.Checkpoint())
 	}
 	c.must("committing the rest", commit(c.ctx, resumed, batch(resumed, 1, from+1, 1000)))
 	c.must("publishing", resumed.Publish(c.ctx, func() {}))
@@ -315,7 +315,7 @@ func empty(c *check) {
 	b := attempt.NewBatch()
 	b.EndsAt(7, 0)
 	c.must("committing a batch without records", commit(c.ctx, attempt, b))
-	c.equal("the mark", attempt.Mark(), sink.Mark{Bytes: 7})
+	c.equal("the mark", attempt.Checkpoint(), sink.Checkpoint{Bytes: 7})
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
 	c.sees("after publishing", 1, 0)
 	none := c.begin(c.request(2, 0))

@@ -171,8 +171,8 @@ func (c *check) sees(when string, pass int, n int64) {
 	}
 }
 
-func mark(records int64) sink.Mark {
-	return sink.Mark{Bytes: 10 * records, LastRecordNumber: records, Counts: sink.Counts{Records: records}}
+func mark(records int64) sink.Checkpoint {
+	return sink.Checkpoint{Bytes: 10 * records, LastRecordNumber: records, Counts: sink.Counts{Records: records}}
 }
 
 // published is the published import of the check's job.
