@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-// brokenSink breaks one promise of a sink that keeps them all.
+// brokenSink breaks one promise of a correct sink.
 type brokenSink struct {
 	*memorySink
 	begin  func(sink.ImportRequest) sink.ImportRequest
@@ -64,7 +64,7 @@ func (b *brokenSink) LastOfSitemap(ctx context.Context, account, sitemapName str
 	return b.memorySink.LastOfSitemap(ctx, account, sitemapName)
 }
 
-// forgetful begins every attempt at the file's beginning.
+// forgetful starts every attempt at the beginning of the file.
 type forgetful struct{ sink.Import }
 
 func (forgetful) Checkpoint() sink.Checkpoint { return sink.Checkpoint{} }
@@ -79,12 +79,12 @@ func (u unfenced) CommitBatches(ctx context.Context, n int, next func(context.Co
 	return u.memoryAttempt.CommitBatches(ctx, n, next, committed)
 }
 
-// hasty publishes without looking whether all is there.
+// hasty publishes an incomplete import.
 type hasty struct{ *memoryAttempt }
 
 func (h hasty) Publish(ctx context.Context, progress func()) error {
 	h.sink.mu.Lock()
-	h.of.mark.Bytes = h.of.request.Bytes
+	h.of.checkpoint.Bytes = h.of.request.Bytes
 	h.sink.mu.Unlock()
 	return h.memoryAttempt.Publish(ctx, progress)
 }
@@ -109,7 +109,7 @@ func (b backwards) CommitBatches(ctx context.Context, n int, next func(context.C
 	}
 }
 
-// silent tells the attempt that publishes of its problem, and no later one.
+// silent reports the problem to the attempt that publishes, and to no later one.
 type silent struct {
 	*memoryAttempt
 	problem string
@@ -131,16 +131,16 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			&brokenSink{wrap: func(i sink.Import) sink.Import { return forgetful{i} }}, "a retry resumes after the last batch",
 		},
 		"lets overtaken attempts write": {
-			&brokenSink{wrap: func(i sink.Import) sink.Import { return unfenced{i.(*memoryAttempt)} }}, "an attempt that was overtaken writes nothing",
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return unfenced{i.(*memoryAttempt)} }}, "an overtaken attempt writes nothing",
 		},
-		"publishes half a file": {
-			&brokenSink{wrap: func(i sink.Import) sink.Import { return hasty{i.(*memoryAttempt)} }}, "half a file was published",
+		"publishes an incomplete file": {
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return hasty{i.(*memoryAttempt)} }}, "an incomplete file was published",
 		},
 		"commits out of order": {
-			&brokenSink{wrap: func(i sink.Import) sink.Import { return backwards{i.(*memoryAttempt)} }}, "batches are kept in order",
+			&brokenSink{wrap: func(i sink.Import) sink.Import { return backwards{i.(*memoryAttempt)} }}, "batches are committed in order",
 		},
-		"takes another file for the same": {
-			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.SHA256 = ""; return r }}, "another file of the same import begins anew",
+		"mistakes another file for the same": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.SHA256 = ""; return r }}, "another file of the same import starts over",
 		},
 		"lets earlier requests win": {
 			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.RequestedAt = time.Time{}; return r }}, "an earlier request never replaces a later one",
@@ -158,27 +158,27 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 					}
 				}
 				return all
-			}}, "records are visible from publish on",
+			}}, "publishing makes all records visible",
 		},
-		"tells a problem once": {
+		"reports a problem once": {
 			&brokenSink{wrap: func(i sink.Import) sink.Import { return &silent{memoryAttempt: i.(*memoryAttempt)} }}, "the problem",
 		},
-		"counts what is not there": {
+		"counts missing records": {
 			&brokenSink{counts: func(c sink.Counts) sink.Counts { c.Records++; return c }}, "the counts",
 		},
-		"announces all": {
-			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Announce = true; return r }}, "it is unannounced",
+		"announces every import": {
+			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Announce = true; return r }}, "Unannounced: ",
 		},
-		"never notes an announcement": {
-			&brokenSink{note: func(*memorySink, int64) error { return nil }}, "after that it is unannounced",
+		"never records an announcement": {
+			&brokenSink{note: func(*memorySink, int64) error { return nil }}, "Unannounced after that",
 		},
-		"forgets what was not announced": {
+		"forgets the announcement's problem": {
 			&brokenSink{note: func(s *memorySink, id int64) error { return s.SetAnnounced(context.Background(), id, "") }}, "the import's problem",
 		},
-		"forgets what was replaced": {
+		"forgets the replaced import": {
 			&brokenSink{event: func(p *sink.Publication) { p.ReplacedImportID = 0 }}, "the publication",
 		},
-		"takes a restore for a re-import": {
+		"mistakes a restore for a re-import": {
 			&brokenSink{begin: func(r sink.ImportRequest) sink.ImportRequest { r.Restored = false; return r }}, "the publication",
 		},
 		"forgets the account": {

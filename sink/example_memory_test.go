@@ -15,8 +15,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-// memorySink keeps records in memory: no more than what a sink has to do. Another
-// one does the same inside of the transactions of its database.
+// memorySink keeps records in memory and does only what a sink must do. A sink with
+// a database does the same in transactions.
 type memorySink struct {
 	mu      sync.Mutex
 	imports []*memoryImport // by ID, from 1 on
@@ -27,13 +27,13 @@ type memoryImport struct {
 	id, fence   int64
 	state       string // importing, published, replaced or abandoned
 	removed     bool
-	mark        sink.Checkpoint
+	checkpoint  sink.Checkpoint
 	records     sinktest.Records
 	reasons     []sink.Reason
 	started     time.Time
 	publishedAt time.Time
 	deletedAt   *time.Time // in the cloud
-	replaced    int64      // what was published before
+	replaced    int64      // ID of the import published before, 0 for none
 	announced   bool
 	problem     string
 }
@@ -93,7 +93,7 @@ func (a *memoryAttempt) NewBatch() sink.Batch { return &memoryBatch{} }
 func (a *memoryAttempt) Checkpoint() sink.Checkpoint {
 	a.sink.mu.Lock()
 	defer a.sink.mu.Unlock()
-	return a.of.mark
+	return a.of.checkpoint
 }
 
 func (a *memoryAttempt) Problem() string {
@@ -127,7 +127,7 @@ func (a *memoryAttempt) CommitBatches(
 	}
 }
 
-// commit keeps the records and the mark together.
+// commit keeps the records and the checkpoint together.
 func (a *memoryAttempt) commit(batch *memoryBatch) error {
 	a.sink.mu.Lock()
 	defer a.sink.mu.Unlock()
@@ -136,12 +136,12 @@ func (a *memoryAttempt) commit(batch *memoryBatch) error {
 	}
 	maps.Copy(a.of.records, batch.records)
 	a.of.reasons = append(a.of.reasons, batch.reasons...)
-	mark := &a.of.mark
-	mark.Bytes, mark.LastRecordNumber = batch.end, batch.last
-	mark.Records += int64(len(batch.records))
-	mark.Rejected += int64(len(batch.reasons))
-	mark.Cut += batch.cut
-	mark.Skipped += batch.skipped
+	at := &a.of.checkpoint
+	at.Bytes, at.LastRecordNumber = batch.end, batch.last
+	at.Records += int64(len(batch.records))
+	at.Rejected += int64(len(batch.reasons))
+	at.Cut += batch.cut
+	at.Skipped += batch.skipped
 	return nil
 }
 
@@ -154,8 +154,8 @@ func (a *memoryAttempt) Publish(context.Context, func()) error {
 	if err := a.mayWrite(); err != nil {
 		return err
 	}
-	if a.of.mark.Bytes != a.of.request.Bytes {
-		return fmt.Errorf("only %d of %d bytes are committed", a.of.mark.Bytes, a.of.request.Bytes)
+	if a.of.checkpoint.Bytes != a.of.request.Bytes {
+		return fmt.Errorf("only %d of %d bytes are committed", a.of.checkpoint.Bytes, a.of.request.Bytes)
 	}
 	if before := a.sink.published(a.of.job()); before != nil {
 		before.state, a.of.replaced = "replaced", before.id
@@ -188,7 +188,7 @@ func (a *memoryAttempt) Abandon(context.Context) error {
 
 type memoryBatch struct {
 	records      sinktest.Records
-	reasons      []sink.Reason // of those that were rejected
+	reasons      []sink.Reason // of the rejected records
 	cut, skipped int64
 	bytes        int
 	end, last    int64
@@ -234,7 +234,7 @@ func (s *memorySink) published(scrapingJobID int64) *memoryImport {
 	return nil
 }
 
-// Read is what readers see.
+// Read returns what readers see.
 func (s *memorySink) Read(_ context.Context, scrapingJobID int64) (sinktest.Records, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,7 +258,7 @@ func (s *memorySink) PublishedImports(_ context.Context, scrapingJobIDs []int64)
 
 func (i *memoryImport) asPublished() sink.PublishedImport {
 	return sink.PublishedImport{
-		ScrapingJob: i.request.Job, Counts: i.mark.Counts, ImportID: i.id, Bytes: i.request.Bytes, SHA256: i.request.SHA256,
+		ScrapingJob: i.request.Job, Counts: i.checkpoint.Counts, ImportID: i.id, Bytes: i.request.Bytes, SHA256: i.request.SHA256,
 		PublishedAt: i.publishedAt, CloudDeletedAt: i.deletedAt, Unannounced: i.request.Announce && !i.announced,
 	}
 }
@@ -279,7 +279,7 @@ func (s *memorySink) Publication(_ context.Context, importID int64) (*sink.Publi
 	job := of.request.Job
 	return &sink.Publication{
 		ScrapingJobID: job.ScrapingJobID, Account: job.Account, SitemapID: job.SitemapID, SitemapName: job.SitemapName, CustomID: job.CustomID, Status: job.Status,
-		ImportID: of.id, ReplacedImportID: of.replaced, Kind: kind, Counts: of.mark.Counts, PublishedAt: of.publishedAt.UTC(),
+		ImportID: of.id, ReplacedImportID: of.replaced, Kind: kind, Counts: of.checkpoint.Counts, PublishedAt: of.publishedAt.UTC(),
 	}, nil
 }
 
@@ -316,8 +316,8 @@ func (s *memorySink) CountPublished(_ context.Context, scrapingJobID, importID i
 	if of == nil || of.id != importID {
 		return counts, false, nil
 	}
-	counts = of.mark.Counts
-	counts.Records = int64(len(of.records)) // those that are there
+	counts = of.checkpoint.Counts
+	counts.Records = int64(len(of.records)) // counted, not trusted
 	return counts, true, nil
 }
 
@@ -382,8 +382,8 @@ func (s *memorySink) AbandonImport(_ context.Context, importID int64) error {
 	return nil
 }
 
-// A sink of one's own: it is set in the plugin's options as RecordSink, after
-// sinktest has found nothing wrong with it.
+// A custom sink: check it with sinktest, then set it as RecordSink in the plugin's
+// options.
 func ExampleRecordSink() {
 	s := &memorySink{}
 	fmt.Println(sinktest.TestRecordSink(context.Background(), s, s.Read))

@@ -27,13 +27,13 @@ type Publication struct {
 	PublishedAt time.Time `json:"published_at" db:"published_at"`
 }
 
-// ID is the same however often the event is sent: the follow-up workflow's ID, and the
-// webhook-id.
+// ID returns the event's ID, the same each time it is sent. It is the follow-up
+// workflow's ID and the webhook-id.
 func (p Publication) ID() string {
 	return fmt.Sprintf("scrapingjob-%d-import-%d", p.ScrapingJobID, p.ImportID)
 }
 
-// PublicationKind says why an import was made.
+// PublicationKind is why an import was made.
 type PublicationKind string
 
 const (

@@ -12,26 +12,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// promises are what is checked, each with a job of its own.
+// promises are what is checked, each with its own job.
 var promises = []struct {
 	name string
 	hold func(*check)
 }{
-	{"records are visible from publish on, all at once", visibleFromPublish},
-	{"a retry resumes after the last batch, and an attempt that was overtaken writes nothing", overtaken},
-	{"another file of the same import begins anew", anotherFile},
+	{"publishing makes all records visible in one step", visibleFromPublish},
+	{"a retry resumes after the last batch, and an overtaken attempt writes nothing", overtaken},
+	{"another file of the same import starts over", anotherFile},
 	{"an earlier request never replaces a later one", superseded},
-	{"a later import replaces the one before in one step", replaces},
-	{"a retry of a published import knows it", knowsPublished},
-	{"an abandoned import leaves what was published", abandons},
-	{"an import is abandoned whatever attempt holds it", abandonsUnfinished},
-	{"what cannot be kept is rejected, and its neighbours are kept", rejects},
-	{"batches are kept in order, and after an error only the beginning", inOrder},
-	{"batches are used again", reused},
+	{"a later import replaces the previous one in one step", replaces},
+	{"a retry finds its import published", findsPublished},
+	{"abandoning an import keeps what was published", abandons},
+	{"an import is abandoned whichever attempt holds it", abandonsUnfinished},
+	{"an unstorable record is rejected, and its neighbors are kept", rejects},
+	{"batches are committed in order, and an error leaves only a prefix", inOrder},
+	{"batches are reused", reused},
 	{"a file without records is published", empty},
 	{"the job object and the times are kept", keepsTheJob},
 	{"an import is announced once, with its complete event", announced},
-	{"imports of several jobs run at the same time", atTheSameTime},
+	{"imports of several jobs run concurrently", concurrent},
 }
 
 func visibleFromPublish(c *check) {
@@ -39,21 +39,21 @@ func visibleFromPublish(c *check) {
 	if attempt.ID() <= 0 {
 		c.errorf("the import's ID is %d, want a positive one", attempt.ID())
 	}
-	c.equal("the mark at the beginning", attempt.Checkpoint(), sink.Checkpoint{})
+	c.equal("the checkpoint at the start", attempt.Checkpoint(), sink.Checkpoint{})
 	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 1, 15)))
-	c.equal("the mark", attempt.Checkpoint(), mark(15))
+	c.equal("the checkpoint", attempt.Checkpoint(), checkpoint(15))
 	if err := attempt.Publish(c.ctx, func() {}); err == nil {
-		c.errorf("half a file was published")
+		c.errorf("an incomplete file was published")
 	}
 	c.sees("before publishing", 1, 0)
 	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 16, 20)))
 	if _, ok := c.published(); ok || attempt.Published() {
-		c.errorf("it counts as published before it is")
+		c.errorf("it is published before Publish")
 	}
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
 	c.must("publishing twice", attempt.Publish(c.ctx, func() {}))
 	if !attempt.Published() {
-		c.errorf("it does not count as published")
+		c.errorf("it is not published after Publish")
 	}
 	c.sees("after publishing", 1, 20)
 	counts, published, err := c.sink.CountPublished(c.ctx, c.job, attempt.ID())
@@ -71,12 +71,12 @@ func overtaken(c *check) {
 	c.begin(c.request(1, 20)) // overtaken in turn
 	last := c.begin(c.request(1, 20))
 	c.equal("the import's ID", last.ID(), stale.ID())
-	c.equal("the mark", last.Checkpoint(), mark(10))
-	c.mustBe("committing as an attempt that was overtaken", commit(c.ctx, stale, batch(stale, 1, 11, 20)), sink.ErrOvertaken)
+	c.equal("the checkpoint", last.Checkpoint(), checkpoint(10))
+	c.mustBe("committing as an overtaken attempt", commit(c.ctx, stale, batch(stale, 1, 11, 20)), sink.ErrOvertaken)
 	c.must("committing", commit(c.ctx, last, batch(last, 1, 11, 20)))
-	c.mustBe("abandoning as an attempt that was overtaken", stale.Abandon(c.ctx), sink.ErrOvertaken)
+	c.mustBe("abandoning as an overtaken attempt", stale.Abandon(c.ctx), sink.ErrOvertaken)
 	late := c.begin(c.request(1, 20))
-	c.mustBe("publishing as an attempt that was overtaken", last.Publish(c.ctx, func() {}), sink.ErrOvertaken)
+	c.mustBe("publishing as an overtaken attempt", last.Publish(c.ctx, func() {}), sink.ErrOvertaken)
 	c.sees("before publishing", 1, 0)
 	c.must("publishing", late.Publish(c.ctx, func() {}))
 	c.sees("after publishing", 1, 20)
@@ -88,8 +88,8 @@ func anotherFile(c *check) {
 	other := c.request(1, 20)
 	other.SHA256 = "another"
 	second := c.begin(other)
-	c.equal("the mark", second.Checkpoint(), sink.Checkpoint{})
-	c.mustBe("committing with the file before", commit(c.ctx, first, batch(first, 7, 11, 20)), sink.ErrOvertaken)
+	c.equal("the checkpoint", second.Checkpoint(), sink.Checkpoint{})
+	c.mustBe("committing with the previous file", commit(c.ctx, first, batch(first, 7, 11, 20)), sink.ErrOvertaken)
 	c.must("committing", commit(c.ctx, second, batch(second, 1, 1, 20)))
 	c.must("publishing", second.Publish(c.ctx, func() {}))
 	c.sees("after publishing", 1, 20)
@@ -100,12 +100,12 @@ func superseded(c *check) {
 	early := c.begin(c.request(1, 10))
 	late := c.begin(c.request(2, 20))
 	_, err := c.sink.BeginImport(c.ctx, c.request(1, 10))
-	c.mustBe("beginning an earlier import", err, sink.ErrSuperseded)
+	c.mustBe("starting an earlier import", err, sink.ErrSuperseded)
 	c.mustBe("committing an earlier import", commit(c.ctx, early, batch(early, 1, 1, 10)), sink.ErrOvertaken)
 	c.must("committing", commit(c.ctx, late, batch(late, 2, 1, 20)))
 	c.must("publishing", late.Publish(c.ctx, func() {}))
 	_, err = c.sink.BeginImport(c.ctx, c.request(1, 10))
-	c.mustBe("beginning an earlier import after publishing", err, sink.ErrSuperseded)
+	c.mustBe("starting an earlier import after publishing", err, sink.ErrSuperseded)
 	c.sees("after publishing", 2, 20)
 }
 
@@ -115,7 +115,7 @@ func replaces(c *check) {
 	c.must("committing", commit(c.ctx, next, batch(next, 2, 1, 20)))
 	c.sees("while the next is imported", 1, 30)
 
-	// A reader who looks all the time sees one or the other.
+	// A reader that polls sees one or the other.
 	done := make(chan struct{})
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -138,34 +138,35 @@ func replaces(c *check) {
 	c.must("publishing", err)
 	c.sees("after publishing", 2, 20)
 	_, published, err := c.sink.CountPublished(c.ctx, c.job, before.ID())
-	c.must("counting what was replaced", err)
-	c.equal("CountPublished of what was replaced", published, false)
+	c.must("counting the replaced import", err)
+	c.equal("CountPublished of the replaced import", published, false)
 	c.removed(1)
-	c.sees("after removing what was replaced", 2, 20)
+	c.sees("after removing the replaced import", 2, 20)
 }
 
-// removed removes what the check's job does not need, of so many imports.
+// removed removes the records of the job's unneeded imports, of which there are that
+// many.
 func (c *check) removed(imports int) {
 	jobs, err := c.sink.JobsWithUnneededRecords(c.ctx)
-	c.must("asking for jobs with unneeded records", err)
+	c.must("listing jobs with unneeded records", err)
 	if listed := slices.Contains(jobs, c.job); listed != (imports > 0) || !slices.IsSorted(jobs) {
 		c.errorf("JobsWithUnneededRecords returns %d; job %d has %d unneeded imports", jobs, c.job, imports)
 	}
 	c.must("removing unneeded records", c.sink.RemoveUnneeded(c.ctx, c.job, func(int64) {}))
 	c.must("removing them twice", c.sink.RemoveUnneeded(c.ctx, c.job, func(int64) {}))
 	jobs, err = c.sink.JobsWithUnneededRecords(c.ctx)
-	c.must("asking for jobs with unneeded records", err)
+	c.must("listing jobs with unneeded records", err)
 	if slices.Contains(jobs, c.job) {
 		c.errorf("after RemoveUnneeded JobsWithUnneededRecords still returns the job")
 	}
 }
 
-func knowsPublished(c *check) {
+func findsPublished(c *check) {
 	first := c.publish(1, 10)
 	again := c.begin(c.request(1, 10))
 	c.equal("Published", again.Published(), true)
 	c.equal("the import's ID", again.ID(), first.ID())
-	c.equal("the mark", again.Checkpoint(), mark(10))
+	c.equal("the checkpoint", again.Checkpoint(), checkpoint(10))
 	c.equal("the problem", again.Problem(), first.Problem())
 	c.must("publishing twice", again.Publish(c.ctx, func() {}))
 	c.sees("after publishing twice", 1, 10)
@@ -177,37 +178,37 @@ func abandons(c *check) {
 	short := c.begin(c.request(2, 4))
 	c.must("committing", commit(c.ctx, short, batch(short, 2, 1, 4)))
 	c.must("abandoning", short.Abandon(c.ctx))
-	c.mustBe("publishing what was abandoned", short.Publish(c.ctx, func() {}), sink.ErrOvertaken)
+	c.mustBe("publishing the abandoned import", short.Publish(c.ctx, func() {}), sink.ErrOvertaken)
 	c.sees("after abandoning", 1, 10)
 	c.removed(1)
 	c.sees("after removing", 1, 10)
-	anew := c.begin(c.request(2, 4))
-	c.equal("the mark of the same import begun anew", anew.Checkpoint(), sink.Checkpoint{})
-	c.must("abandoning", anew.Abandon(c.ctx))
+	restarted := c.begin(c.request(2, 4))
+	c.equal("the checkpoint of the same import started over", restarted.Checkpoint(), sink.Checkpoint{})
+	c.must("abandoning", restarted.Abandon(c.ctx))
 }
 
 func abandonsUnfinished(c *check) {
 	attempt := c.begin(c.request(1, 20))
 	c.must("committing", commit(c.ctx, attempt, batch(attempt, 1, 1, 10)))
 	unfinished, err := c.sink.UnfinishedImports(c.ctx)
-	c.must("asking for unfinished imports", err)
+	c.must("listing unfinished imports", err)
 	at := slices.IndexFunc(unfinished, func(u sink.UnfinishedImport) bool { return u.ImportID == attempt.ID() })
 	if at < 0 {
 		c.errorf("UnfinishedImports does not return import %d", attempt.ID())
 	} else {
 		found := unfinished[at]
 		if time.Since(found.StartedAt).Abs() > time.Hour {
-			c.errorf("it was begun at %s", found.StartedAt)
+			c.errorf("it was started at %s", found.StartedAt)
 		}
 		found.StartedAt = time.Time{}
 		c.equal("the unfinished import", found, sink.UnfinishedImport{ImportID: attempt.ID(), ScrapingJobID: c.job, WorkflowRunID: c.request(1, 20).WorkflowRunID})
 	}
 	c.must("abandoning it", c.sink.AbandonImport(c.ctx, attempt.ID()))
 	c.must("abandoning it twice", c.sink.AbandonImport(c.ctx, attempt.ID()))
-	c.mustBe("committing to what was abandoned", commit(c.ctx, attempt, batch(attempt, 1, 11, 20)), sink.ErrOvertaken)
+	c.mustBe("committing to the abandoned import", commit(c.ctx, attempt, batch(attempt, 1, 11, 20)), sink.ErrOvertaken)
 	c.removed(1)
 	published := c.publish(2, 10)
-	c.must("abandoning what is published", c.sink.AbandonImport(c.ctx, published.ID()))
+	c.must("abandoning a published import", c.sink.AbandonImport(c.ctx, published.ID()))
 	c.sees("after that", 2, 10)
 }
 
@@ -220,19 +221,19 @@ func rejects(c *check) {
 	b.Reject(4, []byte("\xff"), "it is odd")
 	b.Skip(5, []byte(object(1, 5)), "it is not wanted")
 	b.Cut(6, []byte("its beginning"), "it is too long")
-	b.Add(7, []byte(`{"cut":`)) // kept or rejected: that is the sink's
+	b.Add(7, []byte(`{"cut":`)) // kept or rejected: the sink decides
 	b.EndsAt(70, 7)
 	c.equal("the batch's length", b.Len(), 7)
 	if b.Bytes() <= 0 {
-		c.errorf("the batch says that it takes %d bytes", b.Bytes())
+		c.errorf("the batch reports a size of %d bytes", b.Bytes())
 	}
 	c.must("committing", commit(c.ctx, attempt, b))
 	kept := attempt.Checkpoint()
 	if kept.All() != 7 || kept.Records < 2 || kept.Rejected < 3 || kept.Skipped != 1 || kept.Cut != 1 {
-		c.errorf("of 7 records, one that is no JSON, three rejected (of one the beginning is kept) and one skipped, the mark counts %+v", kept.Counts)
+		c.errorf("of 7 records, one not JSON, three rejected (one of them cut) and one skipped, the checkpoint counts %+v", kept.Counts)
 	}
 	reasons, err := attempt.Reasons(c.ctx, 2)
-	c.must("asking for the reasons", err)
+	c.must("reading the reasons", err)
 	c.equal("the first two reasons", reasons, []sink.Reason{{RecordNumber: 2, Reason: "it is odd"}, {RecordNumber: 6, Reason: "it is too long"}})
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
 	counts, _, err := c.sink.CountPublished(c.ctx, c.job, attempt.ID())
@@ -259,8 +260,8 @@ func inOrder(c *check) {
 		return b, nil
 	}, func(sink.Batch) { ends = append(ends, attempt.Checkpoint().LastRecordNumber) })
 	c.mustBe("committing until the file cannot be read", err, broken)
-	c.equal("what was kept after each batch", ends, []int64{100, 200, 300, 400, 500, 600, 700})
-	c.equal("the mark", attempt.Checkpoint(), mark(700))
+	c.equal("the checkpoint after each batch", ends, []int64{100, 200, 300, 400, 500, 600, 700})
+	c.equal("the checkpoint", attempt.Checkpoint(), checkpoint(700))
 
 	ctx, cancel := context.WithCancel(c.ctx)
 	err = attempt.CommitBatches(ctx, 3, func(ctx context.Context) (sink.Batch, error) {
@@ -271,12 +272,12 @@ func inOrder(c *check) {
 		return batch(attempt, 1, 701, 800), nil
 	}, func(sink.Batch) {})
 	if err == nil {
-		c.errorf("committing ends without an error though its context has ended")
+		c.errorf("CommitBatches returns no error though its context was canceled")
 	}
 	resumed := c.begin(c.request(1, 1000))
 	from := resumed.Checkpoint().LastRecordNumber
-	if from%100 != 0 || from < 700 || resumed.Checkpoint() != mark(from) {
-		c.errorf("after that the mark is %+v", resumed.Checkpoint())
+	if from%100 != 0 || from < 700 || resumed.Checkpoint() != checkpoint(from) {
+		c.errorf("after that the checkpoint is %+v", resumed.Checkpoint())
 	}
 	c.must("committing the rest", commit(c.ctx, resumed, batch(resumed, 1, from+1, 1000)))
 	c.must("publishing", resumed.Publish(c.ctx, func() {}))
@@ -315,7 +316,7 @@ func empty(c *check) {
 	b := attempt.NewBatch()
 	b.EndsAt(7, 0)
 	c.must("committing a batch without records", commit(c.ctx, attempt, b))
-	c.equal("the mark", attempt.Checkpoint(), sink.Checkpoint{Bytes: 7})
+	c.equal("the checkpoint", attempt.Checkpoint(), sink.Checkpoint{Bytes: 7})
 	c.must("publishing", attempt.Publish(c.ctx, func() {}))
 	c.sees("after publishing", 1, 0)
 	none := c.begin(c.request(2, 0))
@@ -357,29 +358,29 @@ func keepsTheJob(c *check) {
 		}
 	}
 
-	c.must("noting the deletion", c.sink.SetCloudDeleted(c.ctx, c.job))
+	c.must("recording the deletion", c.sink.SetCloudDeleted(c.ctx, c.job))
 	deleted, _ := c.published()
 	if deleted.CloudDeletedAt == nil {
-		c.errorf("the deletion in the cloud was not noted")
+		c.errorf("the deletion in the cloud was not recorded")
 		return
 	}
-	c.must("noting the deletion twice", c.sink.SetCloudDeleted(c.ctx, c.job))
+	c.must("recording the deletion twice", c.sink.SetCloudDeleted(c.ctx, c.job))
 	if twice, _ := c.published(); twice.CloudDeletedAt == nil || !twice.CloudDeletedAt.Equal(*deleted.CloudDeletedAt) {
-		c.errorf("the first time of the deletion did not stay")
+		c.errorf("recording the deletion again changed its time")
 	}
 
-	// From an archived file: the deletion stays noted. A stopped job is not the
+	// From an archived file: the deletion stays recorded. A stopped job is not the
 	// sitemap's last one.
 	stopped := c.request(2, 10)
 	stopped.Job.Status, stopped.CloudDeletedAt = "stopped", deleted.CloudDeletedAt
 	c.imports(stopped)
 	restored, _ := c.published()
 	if restored.CloudDeletedAt == nil || !restored.CloudDeletedAt.Equal(*deleted.CloudDeletedAt) {
-		c.errorf("the deletion of an import's job is noted as %v, want %v", restored.CloudDeletedAt, deleted.CloudDeletedAt)
+		c.errorf("a restored import's job was deleted at %v, want %v", restored.CloudDeletedAt, deleted.CloudDeletedAt)
 	}
 	c.equal("the job's status", restored.Status, "stopped")
 	if last := c.last(request.Job.Account); last != nil {
-		c.errorf("the last finished job of a sitemap is a %s one", last.Status)
+		c.errorf("the last finished job of a sitemap has status %s", last.Status)
 	}
 }
 
@@ -395,7 +396,7 @@ func announced(c *check) {
 		}
 		c.must("publishing", attempt.Publish(c.ctx, func() {}))
 		publication, err := c.sink.Publication(c.ctx, attempt.ID())
-		c.must("asking for the publication", err)
+		c.must("reading the publication", err)
 		published, _ := c.published()
 		job := request.Job
 		c.equal("the publication", *publication, sink.Publication{
@@ -406,23 +407,23 @@ func announced(c *check) {
 		if len(publication.Columns) > 0 {
 			c.equal("its columns", publication.Columns, []string{"pass", "number", "text"})
 		}
-		c.equal("it is unannounced", published.Unannounced, request.Announce)
+		c.equal("Unannounced", published.Unannounced, request.Announce)
 		for range 2 {
-			c.must("noting that it is announced", c.sink.SetAnnounced(c.ctx, attempt.ID(), "nobody listens"))
+			c.must("recording that it is announced", c.sink.SetAnnounced(c.ctx, attempt.ID(), "nobody listens"))
 		}
 		published, _ = c.published()
-		c.equal("after that it is unannounced", published.Unannounced, false)
+		c.equal("Unannounced after that", published.Unannounced, false)
 		if problem := c.begin(request).Problem(); strings.Count(problem, "nobody listens") != 1 {
 			c.errorf("the import's problem is %q", problem)
 		}
 		first, before = cmp.Or(first, attempt.ID()), attempt.ID()
 	}
 	replaced, err := c.sink.Publication(c.ctx, first)
-	c.must("asking for the publication of what was replaced", err)
-	c.equal("the kind of what was replaced", replaced.Kind, sink.FirstImport)
+	c.must("reading the publication of the replaced import", err)
+	c.equal("the kind of the replaced import", replaced.Kind, sink.FirstImport)
 }
 
-func atTheSameTime(c *check) {
+func concurrent(c *check) {
 	var running sync.WaitGroup
 	jobs := make([]*check, 4)
 	for i := range jobs {

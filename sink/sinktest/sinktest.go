@@ -14,18 +14,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Records are what readers see of a scraping job: its records, by their numbers.
-// There are none when no import of it is published.
+// Records are the records of a scraping job that readers see, by number. It is
+// empty if no import is published.
 type Records map[int64]json.RawMessage
 
 // TestRecordSink checks that a sink keeps the promises of [sink.RecordSink]: it
-// imports, breaks off, resumes, overtakes, replaces, abandons and removes, and
-// looks through read at what readers see of a scraping job in between. It uses scraping jobs with
-// IDs from 1 to 99, of which the sink must know nothing, and leaves published
-// imports of them behind. Records are JSON objects, and compared as such.
+// imports, interrupts, resumes, overtakes, replaces, abandons and removes, and calls
+// read in between to check what readers see of a scraping job. It uses scraping jobs
+// 1 to 99, which must not exist in the sink, and leaves published imports of them
+// behind. Records are JSON objects and compared as such.
 //
-// It returns an error that names every promise that was broken, nil if there is
-// none. It takes some seconds at most with a sink that is near; ctx bounds it.
+// The error names every broken promise. With a local sink the test takes at most a
+// few seconds; ctx bounds it.
 //
 //	func TestSink(t *testing.T) {
 //		if err := sinktest.TestRecordSink(t.Context(), newSink(t), read); err != nil {
@@ -44,7 +44,7 @@ func TestRecordSink(ctx context.Context, s sink.RecordSink, read func(ctx contex
 	return errors.Join(problems...)
 }
 
-// check is the check of one promise, with a scraping job of its own.
+// check checks one promise, with its own scraping job.
 type check struct {
 	ctx      context.Context
 	sink     sink.RecordSink
@@ -53,7 +53,7 @@ type check struct {
 	problems []error
 }
 
-// run checks the promise in a goroutine of its own, which must ends.
+// run checks the promise in its own goroutine, so that must can end it.
 func (c *check) run(hold func(*check)) {
 	var running sync.WaitGroup
 	running.Go(func() { hold(c) })
@@ -84,7 +84,7 @@ func (c *check) equal(what string, got, want any) {
 	}
 }
 
-// request is the import of a file in which every record counts as 10 bytes.
+// request requests the import of a file with 10 bytes per record.
 func (c *check) request(pass int, records int64) sink.ImportRequest {
 	return sink.ImportRequest{
 		Job: sink.ScrapingJob{
@@ -99,11 +99,11 @@ func (c *check) request(pass int, records int64) sink.ImportRequest {
 
 func (c *check) begin(request sink.ImportRequest) sink.Import {
 	attempt, err := c.sink.BeginImport(c.ctx, request)
-	c.must("beginning an import", err)
+	c.must("starting an import", err)
 	return attempt
 }
 
-// object is the record of that number.
+// object returns the record with that number.
 func object(pass int, number int64) string {
 	return fmt.Sprintf(`{"pass": %d, "number": %d, "text": "\"%d\" \\ ü 漢字 🙂\n"}`, pass, number, number)
 }
@@ -131,7 +131,7 @@ func commit(ctx context.Context, attempt sink.Import, batches ...sink.Batch) err
 	}, func(sink.Batch) {})
 }
 
-// publish imports and publishes so many records.
+// publish imports and publishes that many records.
 func (c *check) publish(pass int, records int64) sink.Import {
 	return c.imports(c.request(pass, records))
 }
@@ -143,10 +143,10 @@ func (c *check) imports(request sink.ImportRequest) sink.Import {
 	return attempt
 }
 
-// last is the last job of an account's sitemap with the name of the check's.
+// last returns the last job of the account's sitemap, which has the check's name.
 func (c *check) last(account string) *sink.PublishedImport {
 	last, err := c.sink.LastOfSitemap(c.ctx, account, c.request(1, 1).Job.SitemapName)
-	c.must("asking for the last job of a sitemap", err)
+	c.must("reading the last job of a sitemap", err)
 	return last
 }
 
@@ -171,17 +171,17 @@ func (c *check) sees(when string, pass int, n int64) {
 	}
 }
 
-func mark(records int64) sink.Checkpoint {
+func checkpoint(records int64) sink.Checkpoint {
 	return sink.Checkpoint{Bytes: 10 * records, LastRecordNumber: records, Counts: sink.Counts{Records: records}}
 }
 
-// published is the published import of the check's job.
+// published returns the published import of the check's job.
 func (c *check) published() (sink.PublishedImport, bool) {
 	imports, err := c.sink.PublishedImports(c.ctx, []int64{c.job, 999_999_999})
-	c.must("asking for published imports", err)
+	c.must("reading published imports", err)
 	published, ok := imports[c.job]
 	if len(imports) > 1 || len(imports) == 1 && !ok {
-		c.errorf("PublishedImports of job %d and one that never was returns %d imports", c.job, len(imports))
+		c.errorf("PublishedImports of job %d and one that never existed returns %d imports", c.job, len(imports))
 	}
 	return published, ok
 }
