@@ -47,7 +47,7 @@ func (a *Activities) archiveFile(ctx context.Context, in ImportRecordsInput, pro
 	switch {
 	case err == nil, errors.Is(err, errWorkerStopping):
 		return err
-	case errors.Is(err, archive.ErrOtherContent):
+	case errors.Is(err, archive.ErrContentMismatch):
 		err = fmt.Errorf("%w: %w", errFileGone, err)
 	case !errors.Is(err, errFileGone):
 		err = archiveError{err}

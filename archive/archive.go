@@ -17,44 +17,42 @@ import (
 )
 
 var (
-	// ErrOtherContent is the error of [Archive.Put] when the content is not what its File
-	// says. Nothing was archived.
-	ErrOtherContent = errors.New("the content is not that of the file")
-	// ErrCorrupt is returned when a blob of the archive is not as it was written.
+	// ErrContentMismatch is returned by [Archive.Put] if the content does not match its
+	// File. Nothing was archived.
+	ErrContentMismatch = errors.New("the content does not match its size and SHA-256")
+	// ErrCorrupt is returned if a blob of the archive has changed since it was written.
 	ErrCorrupt = errors.New("the archived file is corrupt")
 )
 
-// File describes a file of the archive.
+// File describes an archived file.
 type File struct {
-	// Account is the account of Web Scraper Cloud that has the job, the default one if it is
-	// empty.
+	// Account is the job's account in Web Scraper Cloud, the default one if empty.
 	Account       string `json:"account,omitempty"`
 	ScrapingJobID int64  `json:"scrapingjob_id"`
-	// RequestedAt is when the import of the file was requested, which orders the
-	// files of a job.
+	// RequestedAt is when the import of the file was requested. It orders the files of
+	// a job.
 	RequestedAt time.Time `json:"requested_at"`
-	// Bytes and SHA256 (lower-case hexadecimal) are those of the file itself, not
-	// of the blob.
+	// Bytes and SHA256 (lower-case hex) are those of the uncompressed file.
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
 	// Format is "csv", or "" for JSON Lines.
 	Format string `json:"format,omitempty"`
-	// Job is the job object that the file belongs to, as the caller of Put has it.
+	// Job is the job object that the file belongs to.
 	Job sink.ScrapingJob `json:"job"`
 }
 
-// Archive keeps files in a bucket. Its methods are safe for concurrent use. No
-// error of theirs holds credentials or the query of a URL.
+// Archive keeps files in a bucket. Its methods are safe for concurrent use. Their
+// errors contain no credentials and no URL queries.
 type Archive struct {
 	bucket *blob.Bucket
 }
 
-// New returns an archive in the bucket, which stays the caller's to close.
+// New returns an archive in the bucket. The caller closes the bucket.
 func New(bucket *blob.Bucket) *Archive { return &Archive{bucket: bucket} }
 
-// Put archives the file. A blob is there only when it is whole; putting the same
-// File again replaces it by itself. It returns [ErrOtherContent] when the content
-// does not have the File's size and SHA-256.
+// Put archives the file. A blob exists only once it is complete; putting the same
+// File again replaces it. Put returns [ErrContentMismatch] if the content does not
+// have the File's size and SHA-256.
 func (a *Archive) Put(caller context.Context, file File, content io.Reader) (err error) {
 	defer func() {
 		if err != nil {
@@ -65,7 +63,7 @@ func (a *Archive) Put(caller context.Context, file File, content io.Reader) (err
 	if err != nil {
 		return err
 	}
-	// A blob whose context has ended when it is closed does not come into being.
+	// Closing the writer after its context was canceled creates no blob.
 	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
 	var local *os.File
@@ -96,7 +94,7 @@ func (a *Archive) Put(caller context.Context, file File, content io.Reader) (err
 	return compress(to, content, file)
 }
 
-// compress writes the content, provided that it is the file's.
+// compress writes the content and checks that it is the file's.
 func compress(to io.Writer, content io.Reader, file File) error {
 	encoder, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -111,12 +109,12 @@ func compress(to io.Writer, content io.Reader, file File) error {
 		return err
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); n != file.Bytes || sum != file.SHA256 {
-		return fmt.Errorf("%w: it has %d bytes and SHA-256 %s, want %d and %s", ErrOtherContent, n, sum, file.Bytes, file.SHA256)
+		return fmt.Errorf("%w: it has %d bytes and SHA-256 %s, want %d and %s", ErrContentMismatch, n, sum, file.Bytes, file.SHA256)
 	}
 	return nil
 }
 
-// Has says whether a file of the account's job with that SHA-256 is archived.
+// Has reports whether a file of the account's job with that SHA-256 is archived.
 func (a *Archive) Has(ctx context.Context, account string, scrapingJobID int64, sha256 string) (bool, error) {
 	found := false
 	err := a.list(ctx, jobPrefix(account, scrapingJobID), func(e entry) error {
@@ -126,8 +124,8 @@ func (a *Archive) Has(ctx context.Context, account string, scrapingJobID int64, 
 	return found, err
 }
 
-// latest returns the key of the file of the job that was requested last, or ""
-// when none is archived.
+// latest returns the key of the job's most recently requested file, "" if none is
+// archived.
 func (a *Archive) latest(ctx context.Context, account string, scrapingJobID int64) (key string, err error) {
 	var latest entry
 	err = a.list(ctx, jobPrefix(account, scrapingJobID), func(e entry) error {
@@ -139,13 +137,13 @@ func (a *Archive) latest(ctx context.Context, account string, scrapingJobID int6
 	return latest.key, err
 }
 
-// strandedAfter is when a blob's temporary file, which a bucket in a folder has,
-// can be of no process that still writes.
+// strandedAfter is the age at which no process can still be writing a temporary
+// file. Buckets in a folder have such files.
 const strandedAfter = 48 * time.Hour
 
-// RemoveOlder removes the files, of all accounts, whose imports were requested before that time,
-// and what killed processes have left in a bucket that is a folder. It calls
-// progress as it goes.
+// RemoveOlder removes the files of all accounts whose imports were requested before
+// that time, and, if the bucket is a folder, temporary files of killed processes. It
+// calls progress as it goes.
 func (a *Archive) RemoveOlder(ctx context.Context, before time.Time, progress func(removed int)) (removed int, err error) {
 	stranded := time.Now().Add(-strandedAfter)
 	prefixes, err := a.prefixes(ctx)

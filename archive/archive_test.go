@@ -27,7 +27,7 @@ import (
 
 var requestedAt = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
-// content compresses well, and is longer than a block of zstd.
+// content compresses well and is longer than a zstd block.
 func content(seed string) string {
 	return strings.Repeat(`{"web-scraper-order":"1-1","product":"`+seed+`"}`+"\n", 10_000)
 }
@@ -89,7 +89,7 @@ func read(t *testing.T, bucket *blob.Bucket, scrapingJobID int64) (archive.File,
 	return file, string(text), err
 }
 
-func TestFileComesBackAsItWasArchived(t *testing.T) {
+func TestFileIsReadAsItWasArchived(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		for id, text := range map[int64]string{1: content("a"), 2: "", 3: "no newline at the end"} {
 			file := describe(id, requestedAt, text)
@@ -120,7 +120,7 @@ func TestArchivedFileIsOrdinaryZstd(t *testing.T) {
 	require.True(t, text == string(back))
 }
 
-func TestLatestIsTheFileThatWasRequestedLast(t *testing.T) {
+func TestLatestIsTheMostRecentlyRequestedFile(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		a := archive.New(bucket)
 		_, none, err := a.OpenLatest(t.Context(), sink.DefaultAccount, 12)
@@ -146,7 +146,7 @@ func TestLatestIsTheFileThatWasRequestedLast(t *testing.T) {
 	})
 }
 
-func TestFilesOfAccountsAreApart(t *testing.T) {
+func TestAccountsHaveSeparateFiles(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		a := archive.New(bucket)
 		of := func(account string) archive.File {
@@ -160,7 +160,7 @@ func TestFilesOfAccountsAreApart(t *testing.T) {
 		for account, file := range files {
 			got, opened, err := a.OpenLatest(t.Context(), account, 12)
 			require.NoError(t, err)
-			file.Job.Account = account // whose it was asked for
+			file.Job.Account = account // the requested one
 			require.Equal(t, file, got)
 			require.NoError(t, opened.Close())
 			for _, other := range files {
@@ -173,7 +173,7 @@ func TestFilesOfAccountsAreApart(t *testing.T) {
 		require.NoError(t, bucket.Copy(t.Context(), all[0], all[2], nil))
 		_, _, err := a.OpenLatest(t.Context(), "acme", 12)
 		require.ErrorIs(t, err, archive.ErrCorrupt)
-		require.ErrorContains(t, err, `it is of scraping job 12 of account "default"`)
+		require.ErrorContains(t, err, `it belongs to scraping job 12 of account "default"`)
 
 		for _, other := range []string{"accounts/acme/notes.txt", "accounts/notes.txt", "accounts/someone/else/20260301T120000.txt", "elsewhere/" + all[0]} {
 			require.NoError(t, bucket.WriteAll(t.Context(), other, []byte("not ours"), nil))
@@ -185,7 +185,7 @@ func TestFilesOfAccountsAreApart(t *testing.T) {
 	})
 }
 
-// folders are those of the bucket's files.
+// folders returns the folders of the bucket's files.
 func folders(t *testing.T, bucket *blob.Bucket) (folders []string) {
 	t.Helper()
 	for _, key := range keys(t, bucket) {
@@ -194,17 +194,17 @@ func folders(t *testing.T, bucket *blob.Bucket) (folders []string) {
 	return folders
 }
 
-func TestFileThatIsNotWholeIsNotThere(t *testing.T) {
+func TestIncompleteFileIsNotArchived(t *testing.T) {
 	text := content("a")
 	broken := errors.New("the disk is broken")
 	for name, c := range map[string]struct {
 		content io.Reader
 		want    error
 	}{
-		"cut":       {strings.NewReader(text[:len(text)-1]), archive.ErrOtherContent},
-		"longer":    {strings.NewReader(text + "\n"), archive.ErrOtherContent},
-		"other":     {strings.NewReader(content("b")), archive.ErrOtherContent},
-		"breaks up": {io.MultiReader(strings.NewReader(text[:100_000]), iotest.ErrReader(broken)), broken},
+		"cut":    {strings.NewReader(text[:len(text)-1]), archive.ErrContentMismatch},
+		"longer": {strings.NewReader(text + "\n"), archive.ErrContentMismatch},
+		"other":  {strings.NewReader(content("b")), archive.ErrContentMismatch},
+		"fails":  {io.MultiReader(strings.NewReader(text[:100_000]), iotest.ErrReader(broken)), broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
@@ -215,14 +215,14 @@ func TestFileThatIsNotWholeIsNotThere(t *testing.T) {
 			})
 		})
 	}
-	t.Run("cancelled", func(t *testing.T) {
+	t.Run("canceled", func(t *testing.T) {
 		eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 			ctx, cancel := context.WithCancel(t.Context())
-			cancelling := readerFunc(func([]byte) (int, error) {
+			canceling := readerFunc(func([]byte) (int, error) {
 				cancel()
 				return 0, io.EOF
 			})
-			err := archive.New(bucket).Put(ctx, describe(12, requestedAt, text), io.MultiReader(strings.NewReader(text), cancelling))
+			err := archive.New(bucket).Put(ctx, describe(12, requestedAt, text), io.MultiReader(strings.NewReader(text), canceling))
 			require.ErrorIs(t, err, context.Canceled)
 			require.Empty(t, keys(t, bucket))
 		})
@@ -239,18 +239,18 @@ func TestCorruptFileIsRefused(t *testing.T) {
 		corrupt func(packed []byte) []byte
 		want    string
 	}{
-		"empty":                 {func([]byte) []byte { return nil }, "it is cut off"},
-		"cut in its beginning":  {func(packed []byte) []byte { return packed[:50] }, "it is cut off"},
-		"cut":                   {func(packed []byte) []byte { return packed[:len(packed)-20] }, "it is cut off"},
-		"nothing but its begin": {func(packed []byte) []byte { return packed[:8+int(packed[4])+int(packed[5])<<8] }, "it has 0 bytes"},
-		"something else":        {func([]byte) []byte { return []byte(`{"product":"a"}` + "\n") }, "it does not begin with its description"},
-		"a byte changed":        {func(packed []byte) []byte { packed[8+int(packed[4])+int(packed[5])<<8+50] ^= 1; return packed }, ""},
-		"the content of another": {func(packed []byte) []byte {
+		"empty":           {func([]byte) []byte { return nil }, "it is cut off"},
+		"cut in header":   {func(packed []byte) []byte { return packed[:50] }, "it is cut off"},
+		"cut":             {func(packed []byte) []byte { return packed[:len(packed)-20] }, "it is cut off"},
+		"only the header": {func(packed []byte) []byte { return packed[:8+int(packed[4])+int(packed[5])<<8] }, "it has 0 bytes"},
+		"something else":  {func([]byte) []byte { return []byte(`{"product":"a"}` + "\n") }, "it does not start with its description"},
+		"a byte changed":  {func(packed []byte) []byte { packed[8+int(packed[4])+int(packed[5])<<8+50] ^= 1; return packed }, ""},
+		"another content": {func(packed []byte) []byte {
 			encoder, err := zstd.NewWriter(nil)
 			require.NoError(t, err)
 			return encoder.EncodeAll([]byte(content("b")), packed[:8+int(packed[4])+int(packed[5])<<8])
 		}, "SHA-256"},
-		"more than it had": {func(packed []byte) []byte {
+		"longer": {func(packed []byte) []byte {
 			encoder, err := zstd.NewWriter(nil)
 			require.NoError(t, err)
 			return encoder.EncodeAll([]byte("more"), packed)
@@ -272,7 +272,7 @@ func TestCorruptFileIsRefused(t *testing.T) {
 	}
 }
 
-func TestBucketThatCannotBeReadIsNotTakenForACorruptFile(t *testing.T) {
+func TestUnreadableBucketIsNotReportedAsCorruptFile(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		text := content("a")
 		put(t, bucket, describe(12, requestedAt, text), text)
@@ -284,42 +284,42 @@ func TestBucketThatCannotBeReadIsNotTakenForACorruptFile(t *testing.T) {
 	})
 }
 
-func TestOldFilesAreRemovedAndOthersStay(t *testing.T) {
+func TestOldFilesAreRemovedAndOthersKept(t *testing.T) {
 	eachBucket(t, func(t *testing.T, bucket *blob.Bucket) {
 		for i := range 5 {
 			put(t, bucket, describe(int64(i%2), requestedAt.Add(time.Duration(i)*time.Hour), content("a")), content("a"))
 		}
 		require.NoError(t, bucket.WriteAll(t.Context(), "scrapingjobs/0/notes.txt", []byte("not ours"), nil))
-		told := 0
-		removed, err := archive.New(bucket).RemoveOlder(t.Context(), requestedAt.Add(3*time.Hour), func(int) { told++ })
+		reports := 0
+		removed, err := archive.New(bucket).RemoveOlder(t.Context(), requestedAt.Add(3*time.Hour), func(int) { reports++ })
 		require.NoError(t, err)
 		require.Equal(t, 3, removed)
-		require.Equal(t, 5, told)
+		require.Equal(t, 5, reports)
 		require.Len(t, keys(t, bucket), 3)
 	})
 }
 
-func TestWhatAKilledProcessLeftIsNoFileAndIsRemovedInTime(t *testing.T) {
+func TestTemporaryFilesOfKilledProcessesAreIgnoredAndRemoved(t *testing.T) {
 	dir, text := t.TempDir(), content("a")
 	bucket := openFolder(t, dir)
 	put(t, bucket, describe(12, requestedAt, text), text)
-	whole := keys(t, bucket)[0]
+	complete := keys(t, bucket)[0]
 	for name, age := range map[string]time.Duration{".17a.tmp": time.Hour, ".17b.tmp": 100 * time.Hour} {
-		path := filepath.Join(dir, filepath.FromSlash(whole)) + name
+		path := filepath.Join(dir, filepath.FromSlash(complete)) + name
 		require.NoError(t, os.WriteFile(path, []byte("half"), 0o600))
 		require.NoError(t, os.Chtimes(path, time.Now(), time.Now().Add(-age)))
 	}
 	a := archive.New(bucket)
 	key, err := archive.Latest(a, t.Context(), sink.DefaultAccount, 12)
 	require.NoError(t, err)
-	require.Equal(t, whole, key)
+	require.Equal(t, complete, key)
 	removed, err := a.RemoveOlder(t.Context(), time.Time{}, func(int) {})
 	require.NoError(t, err)
 	require.Equal(t, 1, removed)
-	require.Equal(t, []string{whole, whole + ".17a.tmp"}, keys(t, bucket))
+	require.Equal(t, []string{complete, complete + ".17a.tmp"}, keys(t, bucket))
 }
 
-func TestSecretsAreTakenOutOfTexts(t *testing.T) {
+func TestSecretsAreRedacted(t *testing.T) {
 	dashes := strings.Repeat("-", 80) + "\n"
 	for text, want := range map[string]string{
 		`Put "https://account.example/c/key?sig=secret&se=2026": EOF`:  `Put "https://account.example/c/key?…": EOF`,

@@ -14,7 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// These begin the keys of all files, so that a bucket may have other uses too: those of
+// Prefixes of all keys, so that the bucket can be used for other things too. Keys of
 // named accounts have both.
 const (
 	accounts = "accounts/"
@@ -32,7 +32,7 @@ func jobPrefix(account string, scrapingJobID int64) string {
 	return fmt.Sprintf("%s%d/", accountPrefix(account), scrapingJobID)
 }
 
-// keyTime has the order of time.
+// keyTime sorts chronologically.
 const keyTime = "20060102T150405.000000Z"
 
 func key(file File) string {
@@ -45,18 +45,18 @@ func key(file File) string {
 
 var keyPattern = regexp.MustCompile(`^(?:` + accounts + `[a-z0-9-]+/)?` + jobs + `\d+/(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{64})\.(?:jsonl|csv)\.zst(\.[0-9a-f]+\.tmp)?$`)
 
-// entry is a blob as its key tells of it.
+// entry is a blob as described by its key.
 type entry struct {
 	key      string
 	modified time.Time
 	// requestedAt and sha256 are those of the file.
 	requestedAt time.Time
 	sha256      string
-	// temporary is set, and sha256 is not, when the file was being written.
+	// temporary is set, and sha256 is not, for a file that is being written.
 	temporary bool
 }
 
-// list calls each for what is ours under the prefix.
+// list calls each for each of our blobs under the prefix.
 func (a *Archive) list(ctx context.Context, prefix string, each func(entry) error) error {
 	return a.objects(ctx, &blob.ListOptions{Prefix: prefix}, func(object *blob.ListObject) error {
 		parts := keyPattern.FindStringSubmatch(object.Key)
@@ -66,7 +66,7 @@ func (a *Archive) list(ctx context.Context, prefix string, each func(entry) erro
 		found := entry{key: object.Key, modified: object.ModTime, sha256: parts[2]}
 		var err error
 		if found.requestedAt, err = time.Parse(keyTime, parts[1]); err != nil {
-			return nil //nolint:nilerr // it is not ours
+			return nil //nolint:nilerr // not ours
 		}
 		if parts[3] != "" {
 			found.temporary, found.sha256 = true, ""
@@ -75,8 +75,8 @@ func (a *Archive) list(ctx context.Context, prefix string, each func(entry) erro
 	})
 }
 
-// prefixes are those of the accounts that the bucket has files of. Of what else is in it, only
-// the names beside those of the accounts are listed.
+// prefixes returns the key prefixes of the accounts with files in the bucket. It lists
+// no blobs other than those directly under accounts/.
 func (a *Archive) prefixes(ctx context.Context) ([]string, error) {
 	prefixes := []string{jobs}
 	err := a.objects(ctx, &blob.ListOptions{Prefix: accounts, Delimiter: "/"}, func(object *blob.ListObject) error {
@@ -103,26 +103,26 @@ func (a *Archive) objects(ctx context.Context, options *blob.ListOptions, each f
 	}
 }
 
-// secretParts are the user and the query of a URL: drivers put whole URLs into
+// secretParts matches the user and the query of a URL: drivers put full URLs into
 // their errors, access signatures included.
 var secretParts = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)(?:[^\s/?#@"]*@)?([^\s?#"]*)(\?[^\s"]*)?`)
 
-// answer is what the driver for Azure puts into its errors: a line of dashes, the
-// status, such a line, the whole body of the answer, such a line.
-var answer = regexp.MustCompile(`(?s)\s*\n-{80}\n(.*?)\n-{80}\n.*?\n-{80}\n`)
+// response matches what the Azure driver puts into its errors: the status and the
+// response body, each between lines of dashes.
+var response = regexp.MustCompile(`(?s)\s*\n-{80}\n(.*?)\n-{80}\n.*?\n-{80}\n`)
 
-// Redact makes one line of an error's text that holds an answer, without its body,
-// and takes the users and the queries out of the URLs in it.
+// Redact removes users and queries of URLs from an error text. A response in it is
+// reduced to its status, on the same line.
 func Redact(text string) string {
-	text = answer.ReplaceAllStringFunc(text, func(whole string) string {
-		return ": " + strings.ReplaceAll(answer.FindStringSubmatch(whole)[1], "\n", ", ")
+	text = response.ReplaceAllStringFunc(text, func(match string) string {
+		return ": " + strings.ReplaceAll(response.FindStringSubmatch(match)[1], "\n", ", ")
 	})
 	return secretParts.ReplaceAllStringFunc(text, func(address string) string {
 		parts := secretParts.FindStringSubmatch(address)
 		redacted := parts[1] + parts[2]
 		if parts[3] != "" {
 			redacted += "?…"
-			if strings.HasSuffix(parts[3], ":") { // it ended a sentence's part
+			if strings.HasSuffix(parts[3], ":") { // the error's colon, not the query's
 				redacted += ":"
 			}
 		}
@@ -130,7 +130,7 @@ func Redact(text string) string {
 	})
 }
 
-// redactedError has a text without secrets.
+// redactedError is an error whose text has no secrets.
 type redactedError struct {
 	error
 	text string

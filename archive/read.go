@@ -18,12 +18,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// headerMagic begins the frame with the File: one of those that decoders of zstd
-// skip.
+// headerMagic starts the frame with the File. It is one of the magic numbers of
+// frames that zstd decoders skip.
 const headerMagic = 0x184D2A5C
 
 const (
-	headerPrefix   = 8       // the magic number and the size of what follows
+	headerPrefix   = 8       // magic number and JSON size
 	maxHeaderBytes = 1 << 16 // of the JSON
 	// maxWindow is more than our encoder needs.
 	maxWindow = 64 << 20
@@ -35,7 +35,7 @@ func headerFrame(file File) ([]byte, error) {
 		return nil, err
 	}
 	if len(described) > maxHeaderBytes {
-		return nil, fmt.Errorf("the description of the file has %d bytes, more than %d", len(described), maxHeaderBytes)
+		return nil, fmt.Errorf("the file's description has %d bytes, more than %d", len(described), maxHeaderBytes)
 	}
 	frame := binary.LittleEndian.AppendUint32(nil, headerMagic)
 	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(described)))
@@ -49,21 +49,21 @@ func readHeader(from io.Reader) (file File, err error) {
 	}
 	size := binary.LittleEndian.Uint32(frame[4:])
 	if binary.LittleEndian.Uint32(frame[:]) != headerMagic || size > maxHeaderBytes {
-		return file, errors.New("it does not begin with its description")
+		return file, errors.New("it does not start with its description")
 	}
 	described := make([]byte, size)
 	if _, err := io.ReadFull(from, described); err != nil {
 		return file, err
 	}
 	if err := json.Unmarshal(described, &file); err != nil {
-		return file, fmt.Errorf("its description: %w", err)
+		return file, fmt.Errorf("decoding its description: %w", err)
 	}
 	return file, nil
 }
 
-// reader reads a file of the archive.
+// reader reads an archived file.
 type reader struct {
-	file    File // what it has to be
+	file    File // what the content must match
 	key     string
 	source  *source
 	decoder *zstd.Decoder
@@ -71,10 +71,10 @@ type reader struct {
 	read    int64
 }
 
-// OpenLatest opens the file of the account's job that was requested last; the content is nil
-// when none is archived. It is read as it was downloaded, and ends with [io.EOF]
-// only after all of it was read and is what was archived. Otherwise the error
-// matches [ErrCorrupt], or says that the bucket cannot be read.
+// OpenLatest opens the most recently requested file of the account's job. The content
+// is nil if none is archived; otherwise it is the file as it was downloaded. Reading
+// ends with [io.EOF] only if all of the file was read and matches what was archived.
+// Any other error matches [ErrCorrupt] or says that the bucket cannot be read.
 func (a *Archive) OpenLatest(ctx context.Context, account string, scrapingJobID int64) (file File, content io.ReadCloser, err error) {
 	key, err := a.latest(ctx, account, scrapingJobID)
 	if err != nil || key == "" {
@@ -85,9 +85,9 @@ func (a *Archive) OpenLatest(ctx context.Context, account string, scrapingJobID 
 		return File{}, nil, err
 	}
 	if of := r.file; of.ScrapingJobID != scrapingJobID || accountPrefix(of.Account) != accountPrefix(account) {
-		return File{}, nil, errors.Join(r.failed(fmt.Errorf("it is of scraping job %d of account %q", of.ScrapingJobID, cmp.Or(of.Account, sink.DefaultAccount))), r.Close())
+		return File{}, nil, errors.Join(r.failed(fmt.Errorf("it belongs to scraping job %d of account %q", of.ScrapingJobID, cmp.Or(of.Account, sink.DefaultAccount))), r.Close())
 	}
-	r.file.Job.Account = account // of before there were accounts it has none
+	r.file.Job.Account = account // older files have none
 	return r.file, r, nil
 }
 
@@ -125,7 +125,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// failed tells a bucket that cannot be read from a blob that is corrupt.
+// failed returns the error of the bucket if reading it failed, ErrCorrupt otherwise.
 func (r *reader) failed(err error) error {
 	if r.source.err != nil {
 		return redacted(fmt.Errorf("reading %s of the archive: %w", r.key, r.source.err))
@@ -141,7 +141,7 @@ func (r *reader) Close() error {
 	return r.source.blob.Close()
 }
 
-// source remembers why the bucket could not be read.
+// source keeps the error of the bucket.
 type source struct {
 	blob *blob.Reader
 	err  error
