@@ -6,9 +6,13 @@ RUN go mod download
 COPY . .
 # The stores that ARCHIVE_URL may name, beside folders: s3, gcs, azure, with commas between.
 ARG TAGS=
-# What --version says.
+# What --version says: Git's files are not here.
 ARG VERSION=
-RUN CGO_ENABLED=0 go build -tags "$TAGS" -trimpath -ldflags="-s -w -X github.com/scrapehaul/scrapehaul/internal/program.version=$VERSION" -o /out/ ./worker ./starter \
+ARG COMMIT=
+ARG DATE=
+RUN program=github.com/scrapehaul/scrapehaul/internal/program \
+	&& CGO_ENABLED=0 go build -tags "$TAGS" -trimpath \
+		-ldflags="-s -w -X $program.version=$VERSION -X $program.commit=$COMMIT -X $program.date=$DATE" -o /out/ ./worker ./starter \
 	&& mkdir -p /out/var/spool/scrapehaul /out/var/lib/scrapehaul/archive
 
 # The stand-in of Web Scraper Cloud, for the demo only: docker build --target cloud .
@@ -21,7 +25,8 @@ CMD ["/demo", "cloud", "--help"]
 
 # It has certificates and time zones, and no shell.
 FROM gcr.io/distroless/static-debian12:nonroot AS scrapehaul
-COPY --from=build /out/worker /out/starter /
+LABEL org.opencontainers.image.source=https://github.com/scrapehaul/scrapehaul org.opencontainers.image.licenses=MIT
+COPY --from=build /out/worker /out/starter /src/LICENSE /
 # A volume mounted here begins with this owner: the account nonroot.
 COPY --from=build --chown=65532:65532 /out/var/spool/scrapehaul /var/spool/scrapehaul
 COPY --from=build --chown=65532:65532 /out/var/lib/scrapehaul/archive /var/lib/scrapehaul/archive

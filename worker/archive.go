@@ -48,7 +48,7 @@ func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention t
 	switch {
 	case blob.DefaultURLMux().ValidBucketScheme(address.Scheme):
 	case known:
-		s.Problem("ARCHIVE_URL begins with %s://, which this worker was built without: build it with \"go build -tags %s ./worker\"", address.Scheme, store.tag)
+		s.Problem("ARCHIVE_URL begins with %s://, which this worker was built without: build it with \"go build -tags %[2]s -o bin/scrapehaul-worker ./worker\", the image with TAGS=%[2]s", address.Scheme, store.tag)
 	default:
 		s.Problem("ARCHIVE_URL begins with %s://: want file, s3, gs or azblob", address.Scheme)
 	}

@@ -53,7 +53,7 @@ func TestStoreThatTheWorkerWasBuiltWithoutIsNamedWithItsTag(t *testing.T) {
 			code, _, problems := runWorker("run")
 			require.Equal(t, program.ExitSettings, code)
 			programtest.RequireProblems(t, "worker", problems,
-				"ARCHIVE_URL begins with "+scheme+"://, which this worker was built without: build it with \"go build -tags "+tag+" ./worker\"")
+				"ARCHIVE_URL begins with "+scheme+"://, which this worker was built without: build it with \"go build -tags "+tag+" -o bin/scrapehaul-worker ./worker\", the image with TAGS="+tag)
 			require.NotContains(t, problems, password)
 		})
 	}

@@ -3,7 +3,6 @@
 package program
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -60,26 +58,11 @@ var defaults = kong.Vars{
 	"reconcile_every":   ShortDuration(workflows.DefaultInstallation().Every),
 }
 
-// version is set by the linker where the build does not know it: -X …program.version=v1.2.3.
-var version string
-
-// VersionFlag prints the program's name and version.
-type VersionFlag bool
-
-// BeforeReset is called by kong before anything is required of the arguments.
-func (VersionFlag) BeforeReset(app *kong.Kong) error {
-	if info, ok := debug.ReadBuildInfo(); version == "" && ok {
-		version = info.Main.Version
-	}
-	fmt.Fprintln(app.Stdout, app.Model.Name, cmp.Or(version, "(devel)"))
-	app.Exit(ExitOK)
-	return nil
-}
-
 // Main parses the process's arguments into cli, a struct of kong commands whose
 // Run methods take a context.Context and Streams, runs the chosen one until
 // SIGINT or SIGTERM, and returns the exit code.
 func Main(name, description string, cli any, args []string, streams Streams) int {
+	name = calledAs(name, os.Args[0])
 	fail := func(code int, err error) int {
 		fmt.Fprintf(streams.Err, "%s: %v\n", name, err)
 		return code

@@ -118,7 +118,7 @@ func TestVersionIsPrinted(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"succeed", "--version"}} {
 		code, out, problems := runProgram(args...)
 		require.Equal(t, program.ExitOK, code, problems)
-		require.Regexp(t, `^program \S+\n$`, out)
+		require.Regexp(t, `^program \S+( \(commit .+\))?\n$`, out)
 		require.Empty(t, problems)
 	}
 }
