@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,4 +117,23 @@ func names(cell string) (all []string) {
 		all = append(all, found[1])
 	}
 	return all
+}
+
+// kind is the first line below a page's title.
+var kind = regexp.MustCompile(`^\*(Tutorial|How-to guide|Reference|Explanation)\.\* [A-Z].*[.:]$`)
+
+func TestEveryPageSaysWhatItIsAndForWhom(t *testing.T) {
+	for _, p := range pages(t) {
+		if !strings.HasPrefix(p.name, "docs/") {
+			continue
+		}
+		first := slices.IndexFunc(p.prose, func(line string) bool { return line != "" && line[0] != '#' && line[0] != '<' })
+		require.Regexp(t, kind, p.prose[first], p.name)
+	}
+}
+
+func TestFirstPageIsShort(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(bytes.Fields(text)), 700, "words of README.md")
 }
