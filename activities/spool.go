@@ -49,7 +49,7 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 		return nil, fmt.Errorf("preparing the spool folder: %w", err)
 	}
 	// A full disk is emptied by importing what is in the spool.
-	if err := trySpool(dir); err != nil && !isFull(err) {
+	if err := trySpool(dir); err != nil && !diskspace.IsFull(err) {
 		return nil, fmt.Errorf("the file system of SPOOL_DIR %s cannot keep downloads: %w: choose a folder on another one", dir, err)
 	}
 	name, err := spoolName(filepath.Join(dir, spoolNameFile))
@@ -192,12 +192,11 @@ func (s *Spool) wrote(name, sha256 string) bool {
 
 // remove removes the file and what broken downloads of it have left.
 func (s *Spool) remove(name string) error {
-	path, err := s.path(name)
-	if err != nil {
+	if _, err := s.path(name); err != nil {
 		return err
 	}
-	escaped := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-	leftovers, err := filepath.Glob(escaped + partialSuffix + "*")
+	escaped := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+	leftovers, err := fs.Glob(os.DirFS(s.dir), escaped+partialSuffix+"*")
 	if err != nil {
 		return err
 	}
@@ -205,8 +204,8 @@ func (s *Spool) remove(name string) error {
 	defer s.mu.Unlock()
 	delete(s.written, name)
 	var problems []error
-	for _, each := range append(leftovers, path) {
-		if err := os.Remove(each); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, each := range append(leftovers, name) {
+		if err := os.Remove(filepath.Join(s.dir, each)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			problems = append(problems, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
@@ -23,8 +24,8 @@ type verdict int
 const (
 	// retried: until the retry policy ends, about an hour.
 	retried verdict = iota
-	// retriedAtOnce: another attempt is all that is missing, so none waits long.
-	retriedAtOnce
+	// retriedSoon: another attempt is all that is missing, so none waits long.
+	retriedSoon
 	// doubted: a race, or one worker's trouble, or there for good: what a few attempts
 	// do not mend is final.
 	doubted
@@ -32,8 +33,8 @@ const (
 	final
 )
 
-// doubtedAttempts are made within some 15 s.
-const doubtedAttempts = 5
+// briefAttempts are made within some 15 s.
+const briefAttempts = 5
 
 // sqlstates has the verdicts on PostgreSQL's errors by code, or by class. Others
 // are doubted.
@@ -43,7 +44,7 @@ var sqlstates = map[string]verdict{
 	"57": retried, // shut down, starting, cancelled
 	"58": retried, // the server's system: an I/O error may pass
 	"28": retried, // the password may be changed while activities are retried
-	"40": retriedAtOnce,
+	"40": retriedSoon,
 
 	"25006": retried, // read-only: during a failover
 	"25P03": retried, // idle in transaction for too long
@@ -78,7 +79,7 @@ func databaseVerdict(err error) (kind string, v verdict) {
 	v = sqlstateVerdict(code)
 	mapped := is[*postgres.MappedTableError](err)
 	switch {
-	case v == retried, v == retriedAtOnce:
+	case v == retried, v == retriedSoon:
 		return errorDatabase, v
 	case mapped && !slices.Contains([]pqerror.Class{pqerror.ClassInternalError, pqerror.ClassFDWError}, code.Class()):
 		return ErrorMappedTable, final
@@ -93,21 +94,17 @@ func databaseVerdict(err error) (kind string, v verdict) {
 func fileVerdict(err error) (kind string, v verdict, ok bool) {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
-	case errors.Is(err, errDiskFull), isFull(err):
+	case errors.Is(err, errDiskFull), diskspace.IsFull(err):
 		return ErrorDiskFull, retried, true
 	case !is[*fs.PathError](err) && !is[*os.LinkError](err):
 		return "", retried, false
-	case slices.Contains([]syscall.Errno{
-		syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP,
-		syscall.ENAMETOOLONG, syscall.EFBIG, syscall.EINVAL, syscall.ENOSYS,
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), slices.Contains([]syscall.Errno{
+		syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EFBIG, syscall.EINVAL, syscall.ENOSYS,
 	}, errno):
 		return errorSpool, doubted, true
 	}
 	return ErrorOther, retried, true // EIO, EMFILE, ESTALE and such may pass
 }
-
-// isFull reports whether a file system has no room left, or none for the process.
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // cloudVerdict is about answers of Web Scraper Cloud, and about none.
 func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {

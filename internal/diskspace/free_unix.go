@@ -2,7 +2,14 @@
 
 package diskspace
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// noRoom are the errors of writing to a full file system.
+var noRoom = []syscall.Errno{unix.ENOSPC, unix.EDQUOT}
 
 // measure returns what an ordinary user may still write to dir's file system, and its size.
 func measure(dir string) (free, size int64, err error) {

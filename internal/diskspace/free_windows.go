@@ -1,6 +1,13 @@
 package diskspace
 
-import "golang.org/x/sys/windows"
+import (
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
+
+// noRoom are the errors of writing to a full file system.
+var noRoom = []syscall.Errno{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED}
 
 // measure returns what this user may still write to dir's file system, and its size.
 func measure(dir string) (free, size int64, err error) {
