@@ -129,7 +129,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 		{name: "502 with HTML", activity: small, effect: webscrapertest.FailWithHTML(502), kind: activities.ErrorCloud, retried: true, message: "502 Bad Gateway"},
 		{name: "503 with HTML on download", activity: download, effect: webscrapertest.FailWithHTML(503), kind: activities.ErrorCloud, retried: true, message: "503"},
 		{name: "200 without a body", activity: small, effect: webscrapertest.Empty(), kind: activities.ErrorCloud, retried: true, message: "the body is empty"},
-		{name: "hang", activity: small, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "no complete answer within"},
+		{name: "hang", activity: small, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "no complete response within"},
 		{name: "hang on download", activity: download, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
 		{name: "hang amid a download", activity: download, effect: webscrapertest.HangAt(1000), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
 		{name: "reset", activity: small, effect: webscrapertest.Reset(), kind: activities.ErrorCloud, retried: true, message: "connection reset"},

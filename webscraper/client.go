@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// DefaultBaseURI is where Web Scraper Cloud serves its API.
+// DefaultBaseURI is the base URI of the Web Scraper Cloud API.
 const DefaultBaseURI = "https://api.webscraper.io/api/v1/"
 
 const (
@@ -20,8 +20,8 @@ const (
 	defaultIdleTimeout = 60 * time.Second
 )
 
-// Client calls the Web Scraper Cloud API on behalf of one account. Its methods
-// may be called from many goroutines at once. Make one with [NewClient].
+// Client calls the Web Scraper Cloud API on behalf of one account. It is safe for
+// concurrent use. Create one with [NewClient].
 type Client struct {
 	tokens      *tokens
 	baseURI     *url.URL
@@ -29,14 +29,14 @@ type Client struct {
 	logger      *slog.Logger
 	timeout     time.Duration
 	idleTimeout time.Duration
-	budget      Budget // nil: every call is sent
+	budget      Budget // nil: unlimited
 }
 
-// NewClient returns a client that authenticates with token, the API token of
-// the account's API page; it is empty with [WithTokenSource]. It makes no request. The
-// error says which of the arguments is wrong, and never contains the token.
+// NewClient returns a client that authenticates with token, the API token from
+// the account's API page; leave it empty with [WithTokenSource]. It sends no
+// request. The error names the invalid argument and never contains the token.
 func NewClient(token string, opts ...Option) (*Client, error) {
-	baseURI, _ := parseBaseURI(DefaultBaseURI) // is right
+	baseURI, _ := parseBaseURI(DefaultBaseURI) // always valid
 	c := &Client{
 		tokens:      &tokens{},
 		baseURI:     baseURI,
@@ -56,24 +56,24 @@ func NewClient(token string, opts ...Option) (*Client, error) {
 		}
 		c.tokens.source = func() (string, error) { return token, nil }
 	} else if token != "" {
-		return nil, errors.New("webscraper: there are a token and a source of tokens: want one of them")
+		return nil, errors.New("webscraper: both a token and a token source are given; want one")
 	}
-	// The token is in the query of every request: following a redirect would
-	// hand it to whatever host the server names, in the Referer header. Those of
-	// downloads are followed without it.
+	// The token is in the query of every request. Following a redirect would leak it
+	// to another host in the Referer header. followDownload follows redirects of
+	// downloads without it.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 	return c, nil
 }
 
-// Format names the client without its token, whatever the verb.
+// Format prints the client without its token, whatever the verb.
 func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "webscraper.Client(%s)", c.baseURI)
 }
 
-// WithBudget returns a client of the same account whose calls a budget decides about.
-// The error of one that it refuses says how long to wait, see [IsRateLimited].
+// WithBudget returns a client for the same account that asks budget before each
+// call. The error of a refused call says how long to wait; see [IsRateLimited].
 func (c *Client) WithBudget(budget Budget) *Client {
 	clone := *c
 	clone.budget = budget
@@ -85,13 +85,13 @@ func checkToken(token string) error {
 		return errors.New("the API token is empty")
 	}
 	if strings.ContainsFunc(token, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return errors.New("the API token contains white space or a control character (a newline at its end?)")
+		return errors.New("the API token contains white space or a control character (a trailing newline?)")
 	}
 	return nil
 }
 
 func parseBaseURI(uri string) (*url.URL, error) {
-	// A pasted URL may carry secrets in its query, its fragment or before an @.
+	// A pasted URL may have secrets in its query, its fragment or before an @.
 	shown := uri
 	if end := strings.IndexAny(uri, "?#"); end >= 0 {
 		shown = uri[:end]
@@ -107,7 +107,7 @@ func parseBaseURI(uri string) (*url.URL, error) {
 	case err != nil:
 		return nil, invalid("is not a URL")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, invalid("does not begin with https:// or http://")
+		return nil, invalid("does not start with https:// or http://")
 	case u.Host == "":
 		return nil, invalid("has no host")
 	case u.User != nil:

@@ -16,19 +16,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-func TestNewClientNamesWhatIsWrong(t *testing.T) {
+func TestNewClientNamesTheInvalidArgument(t *testing.T) {
 	tests := map[string]struct {
 		token string
 		opt   webscraper.Option
 		want  string
 	}{
 		"empty token":         {token: "", want: "the API token is empty"},
-		"token with newline":  {token: "s3cret\n", want: "a newline at its end?"},
+		"token with newline":  {token: "s3cret\n", want: "a trailing newline?"},
 		"token with space":    {token: "s3 cret", want: "white space"},
-		"two tokens":          {token: "s3cret", opt: webscraper.WithTokenSource(func() (string, error) { return "s3cret", nil }), want: "there are a token and a source of tokens"},
-		"nil source":          {token: "", opt: webscraper.WithTokenSource(nil), want: "the source of tokens is nil"},
+		"two tokens":          {token: "s3cret", opt: webscraper.WithTokenSource(func() (string, error) { return "s3cret", nil }), want: "both a token and a token source are given"},
+		"nil source":          {token: "", opt: webscraper.WithTokenSource(nil), want: "the token source is nil"},
 		"base URI not a URL":  {token: "s3cret", opt: webscraper.WithBaseURI("http://[::1"), want: `the base URI "http://[::1" is not a URL; it must look like "https://api.webscraper.io/api/v1/"`},
-		"base URI no scheme":  {token: "s3cret", opt: webscraper.WithBaseURI("api.webscraper.io/api/v1"), want: `"api.webscraper.io/api/v1" does not begin with https://`},
+		"base URI no scheme":  {token: "s3cret", opt: webscraper.WithBaseURI("api.webscraper.io/api/v1"), want: `"api.webscraper.io/api/v1" does not start with https://`},
 		"base URI no host":    {token: "s3cret", opt: webscraper.WithBaseURI("https:///api/v1"), want: "has no host"},
 		"base URI with token": {token: "s3cret", opt: webscraper.WithBaseURI("https://host/api/v1/?api_token=s3cret"), want: `"https://host/api/v1/" has a query`},
 		"base URI with user":  {token: "s3cret", opt: webscraper.WithBaseURI("https://user:s3cret@host/api/v1/"), want: `"…@host/api/v1/" has a user name`},
@@ -67,18 +67,18 @@ func TestRequestCarriesTokenAndHeaders(t *testing.T) {
 	require.Equal(t, "application/json, */*", got.Header.Get("Accept"))
 }
 
-func TestTokenIsAskedForAtEachCall(t *testing.T) {
+func TestTokenSourceIsCalledForEachCall(t *testing.T) {
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.URL.Query().Get("api_token"))
-		w.WriteHeader(http.StatusBadRequest) // and repeats what it knows of
+		w.WriteHeader(http.StatusBadRequest) // and repeats every token so far
 		fmt.Fprintf(w, `{"success":false,"error":"bad %s"}`, strings.Join(got, " "))
 	}))
 	defer server.Close()
 	next, broken := "first-s3cret", error(nil)
 	client, err := webscraper.NewClient("", webscraper.WithBaseURI(server.URL), webscraper.WithTokenSource(func() (string, error) { return next, broken }))
 	require.NoError(t, err)
-	require.Empty(t, got, "no request is made")
+	require.Empty(t, got, "no request is sent")
 
 	_, err = client.Account(t.Context())
 	require.EqualError(t, err, "webscraper: get account: GET /account: 400 Bad Request: bad [redacted]")
@@ -93,7 +93,7 @@ func TestTokenIsAskedForAtEachCall(t *testing.T) {
 		want  string
 	}{
 		{"", nil, "the API token is empty"},
-		{"third-s3cret\n", nil, "the API token contains white space or a control character (a newline at its end?)"},
+		{"third-s3cret\n", nil, "the API token contains white space or a control character (a trailing newline?)"},
 		{"third-s3cret", errors.New("the file is gone,\nand other-s3cret with it"), "the file is gone, and [redacted] with it"},
 	} {
 		next, broken = c.token, c.err
@@ -104,7 +104,7 @@ func TestTokenIsAskedForAtEachCall(t *testing.T) {
 	require.Len(t, got, 2)
 }
 
-func TestBaseURIWorksWithoutSlashAtItsEnd(t *testing.T) {
+func TestTrailingSlashOfTheBaseURIIsOptional(t *testing.T) {
 	for _, base := range []string{"/api/v1", "/api/v1/"} {
 		var got string
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

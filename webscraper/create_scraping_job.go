@@ -9,28 +9,27 @@ import (
 	"time"
 )
 
-// ScrapingJobConfig is how to run a sitemap.
+// ScrapingJobConfig says how to run a sitemap.
 type ScrapingJobConfig struct {
 	SitemapID int64 `json:"sitemap_id"`
-	// Driver loads the pages: "fast" plain HTML, "fulljs" a browser that runs their
+	// Driver loads the pages: "fast" loads plain HTML, "fulljs" runs a browser with
 	// JavaScript.
 	Driver string `json:"driver"`
-	// PageLoadDelay is how long to wait for a page after it was loaded, and
-	// RequestInterval the time between two pages. Both are sent in whole
-	// milliseconds.
+	// PageLoadDelay is how long to wait after a page has loaded, RequestInterval the
+	// time between two pages. Both are sent in whole milliseconds.
 	PageLoadDelay, RequestInterval time.Duration `json:"-"`
-	// Proxy is "0" for none, "1" for the default one, or the ID of a proxy of the
-	// account. It may be empty, which leaves the choice to Web Scraper Cloud.
+	// Proxy is "0" for none, "1" for the default one, or the ID of one of the
+	// account's proxies. Empty leaves the choice to Web Scraper Cloud.
 	Proxy string `json:"-"`
-	// StartURLs, if there are any, replace those of the sitemap.
+	// StartURLs, if any, replace the sitemap's.
 	StartURLs []string `json:"start_urls,omitempty"`
-	// CustomID, if not empty, comes back in the job and in its webhook
+	// CustomID, if not empty, is returned with the job and in its webhook
 	// notifications.
 	CustomID string `json:"custom_id,omitempty"`
 }
 
 // CreateScrapingJob starts a run of a sitemap and returns the ID of the
-// scraping job. What the API refuses is in [Error.ValidationErrors].
+// scraping job. [Error.ValidationErrors] has the fields that the API rejects.
 func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig) (int64, error) {
 	req := request{
 		operation: fmt.Sprintf("create scraping job of sitemap %d", config.SitemapID),
@@ -56,7 +55,7 @@ func (c *Client) CreateScrapingJob(ctx context.Context, config ScrapingJobConfig
 	var created ScrapingJob
 	_, err = c.call(ctx, req, &created)
 	if err == nil && created.ID <= 0 {
-		err = fmt.Errorf("webscraper: %s: the answer has no ID", req.operation)
+		err = fmt.Errorf("webscraper: %s: the response has no ID", req.operation)
 	}
 	return created.ID, err
 }

@@ -10,22 +10,22 @@ import (
 
 type csvForm struct {
 	comma byte
-	// quotedNames says that names in the header may be in quotes; else, as the cloud
-	// writes them, a quote is part of a name.
+	// quotedNames means that names in the header may be quoted. Otherwise, as in the
+	// cloud's own exports, a quote is part of a name.
 	quotedNames bool
 }
 
-// otherDelimiters are those that a file may have in place of the comma.
+// otherDelimiters are accepted in place of the comma.
 const otherDelimiters = ";\t|\\"
 
-// triedRows are enough to tell how a file is written.
+// triedRows is how many rows are enough to detect a file's form.
 const triedRows = 100
 
-// findCSVForm looks at the beginning of the file, 64 KiB, which it does not take. An
-// error says that the file is no CSV in UTF-8 with one header, or may not be.
+// findCSVForm peeks at the first 64 KiB of the file. Its error says why the file is not,
+// or may not be, CSV in UTF-8 with one header.
 func findCSVForm(file *lines) (csvForm, error) {
 	sample, err := file.br.Peek(maxPrefixBytes)
-	if err != nil && err != io.EOF { // which comes again
+	if err != nil && err != io.EOF { // the next read returns it again
 		return csvForm{comma: ','}, nil
 	}
 	if first, _, more := bytes.Cut(sample, []byte("\r")); more && bytes.IndexByte(sample, '\n') < 0 && bytes.Count(first, []byte(`"`))%2 == 0 {
@@ -37,21 +37,21 @@ func findCSVForm(file *lines) (csvForm, error) {
 	if err := checkEncoding(sample); err != nil {
 		return csvForm{}, err
 	}
-	form := csvTrial{whole: err != nil}
+	form := csvTrial{complete: err != nil}
 	form.of(sample, file.max, ',')
 	if form.columns > 1 && (form.agree > 0 || form.rows == 0) {
 		return form.csvForm, nil
 	}
 	for _, delimiter := range []byte(otherDelimiters) {
-		other := csvTrial{whole: form.whole}
+		other := csvTrial{complete: form.complete}
 		other.of(sample, file.max, delimiter)
 		switch {
 		case other.columns > 1 && other.agree == other.rows && (other.rows > 0 || form.columns == 1):
 			return other.csvForm, nil
 		case other.columns > 1 && other.agree > 0:
-			return csvForm{}, unreadable("its columns seem to be separated by %q, %d in the header, and %d of the first %d rows do not agree: have it exported with commas",
+			return csvForm{}, unreadable("its delimiter seems to be %q, with %d columns in the header, but %d of the first %d rows differ: export it with commas",
 				delimiter, other.columns, other.rows-other.agree, other.rows)
-		case other.values > 2: // in one column, they would be chance
+		case other.values > 2: // fewer may be chance
 			if err := other.check(); err != nil {
 				return csvForm{}, err
 			}
@@ -60,8 +60,8 @@ func findCSVForm(file *lines) (csvForm, error) {
 	return form.csvForm, form.check()
 }
 
-// checkEncoding tells what is not UTF-8 as a whole from what has a wrong byte
-// somewhere, for which a row is rejected.
+// checkEncoding returns an error if the whole file seems to have another encoding than
+// UTF-8. A single wrong byte is not an error: only its row is rejected.
 func checkEncoding(sample []byte) error {
 	if header, _, _ := bytes.Cut(sample, []byte("\n")); bytes.IndexByte(header, 0) >= 0 {
 		return errUTF16
@@ -70,7 +70,7 @@ func checkEncoding(sample []byte) error {
 		return nil
 	}
 	var line, wrong, first int
-	other := true // nothing but ASCII is UTF-8
+	other := true // no line has UTF-8 beyond ASCII
 	for text := range bytes.Lines(sample) {
 		line++
 		if !utf8.Valid(text) {
@@ -81,17 +81,17 @@ func checkEncoding(sample []byte) error {
 		}
 	}
 	if first == 1 || other && (wrong > 1 || line == 2) {
-		return unreadable("it is not UTF-8, in line %d for one, but may be Windows-1252: save it as UTF-8", first)
+		return unreadable("it is not UTF-8 (first in line %d), possibly Windows-1252: save it as UTF-8", first)
 	}
 	return nil
 }
 
-// csvTrial is what a sample of a file is like with a delimiter.
+// csvTrial is the result of reading a sample of a file with one delimiter.
 type csvTrial struct {
 	csvForm
-	whole       bool // the sample is the file
+	complete    bool // the sample is the complete file
 	columns     int
-	rows, agree int // agree have as many values as there are columns
+	rows, agree int // agree counts the rows with one value per column
 	values      int // of every row, 0 if they differ
 }
 
@@ -107,7 +107,7 @@ func (t *csvTrial) of(sample []byte, limit int, comma byte) {
 	}
 	t.csvForm, t.columns = rows.csvForm, len(names)
 	for !rows.ended && t.rows < triedRows {
-		if !rows.readRow(true) || rows.ended && !t.whole {
+		if !rows.readRow(true) || rows.ended && !t.complete {
 			continue
 		}
 		values, _ := rows.split()
@@ -123,10 +123,10 @@ func (t *csvTrial) of(sample []byte, limit int, comma byte) {
 	}
 }
 
-// check tells a header that is none from a row that is not right.
+// check returns an error if the rows agree with each other but not with the header.
 func (t *csvTrial) check() error {
 	if t.rows > 1 && t.agree == 0 && t.values > 0 {
-		return unreadable("its rows have %d columns and its header has %d, separated by %q: see that the header is the first line, and all of it",
+		return unreadable("its rows have %d columns and its header has %d, separated by %q: check that the first line is the complete header",
 			t.values, t.columns, t.comma)
 	}
 	return nil

@@ -8,26 +8,26 @@ import (
 	"unicode/utf8"
 )
 
-// csvRows splits a CSV file into the rows below its header, and those into values.
+// csvRows splits a CSV file into the rows below its header, and rows into values.
 type csvRows struct {
 	*lines
 	csvForm
 	columns  []string
-	unquoted []byte // holds the values that had quotes in them
+	unquoted []byte // values that had quotes in them
 	values   [][]byte
 }
 
-func (r *csvRows) begin() {
+func (r *csvRows) start() {
 	if r.csvForm, r.failure = findCSVForm(r.lines); r.failure != nil {
 		return
 	}
 	var err error
 	if r.columns, err = r.readHeader(); err != nil {
-		r.failure = unreadable("its header is not one: %w", err)
+		r.failure = unreadable("its header is invalid: %w", err)
 	}
 }
 
-// readHeader reads the names of the columns, the first line that is not blank.
+// readHeader reads the column names from the first line that is not blank.
 func (r *csvRows) readHeader() (columns []string, err error) {
 	for !r.readRow(r.quotedNames) || len(bytes.Trim(r.row.Raw, "\r")) == 0 {
 		if r.ended || r.failure != nil {
@@ -57,9 +57,8 @@ func (r *csvRows) read() bool {
 	return true
 }
 
-// readRow reads up to the next newline, or, if quotes count, to the next one
-// outside of quotes, or to the end of the file. It reports whether it found
-// something that is not blank.
+// readRow reads up to the end of the file or the next newline; if quotes is true,
+// newlines within quotes do not count. It reports whether the row is not blank.
 func (r *csvRows) readRow(quotes bool) bool {
 	var place csvPlace
 	row, last, err := r.next(func(piece []byte) bool {
@@ -72,9 +71,9 @@ func (r *csvRows) readRow(quotes bool) bool {
 		r.failure = fmt.Errorf("webscraper: read CSV at byte %d: %w", row.Offset, err)
 		return false
 	}
-	whole := row.Size == int64(len(row.Raw))
+	complete := row.Size == int64(len(row.Raw))
 	row.Size -= int64(len(last) - len(trimLineEnd(last)))
-	if whole {
+	if complete {
 		row.Raw = trimLineEnd(row.Raw)
 		row.Size = int64(len(row.Raw))
 	}
@@ -122,7 +121,7 @@ func (r *csvRows) split() ([][]byte, error) {
 	return r.values, nil
 }
 
-// cutValue cuts a row after its first value; more says whether another one follows.
+// cutValue cuts a row after its first value; more reports whether another one follows.
 func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error) {
 	if len(row) == 0 || row[0] != '"' {
 		value, rest, more = row, nil, false
@@ -134,7 +133,7 @@ func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error
 		}
 		return value, rest, more, err
 	}
-	begin := len(r.unquoted)
+	start := len(r.unquoted)
 	for rest = row[1:]; ; {
 		quote := bytes.IndexByte(rest, '"')
 		if quote < 0 {
@@ -147,9 +146,9 @@ func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error
 		r.unquoted = append(append(r.unquoted, value...), '"')
 		rest = rest[1:]
 	}
-	if len(r.unquoted) > begin {
+	if len(r.unquoted) > start {
 		r.unquoted = append(r.unquoted, value...)
-		value = r.unquoted[begin:]
+		value = r.unquoted[start:]
 	}
 	switch {
 	case len(rest) == 0:
@@ -161,20 +160,20 @@ func (r *csvRows) cutValue(row []byte) (value, rest []byte, more bool, err error
 	}
 }
 
-// csvPlace is where in a row a byte stands.
+// csvPlace is where a byte is in a row.
 type csvPlace int
 
 const (
 	atValue csvPlace = iota
 	inValue
 	inQuotes
-	// afterQuote follows a quote within quotes: the first half of a doubled one,
-	// or the end.
+	// afterQuote follows a quote within quotes: the first half of a doubled one, or
+	// the closing one.
 	afterQuote
 )
 
-// after is the place after so many bytes more. A misplaced quote does not count:
-// the row then ends with its line.
+// after returns the place after chunk. A misplaced quote does not count: the row
+// then ends with its line.
 func (p csvPlace) after(chunk []byte, comma byte) csvPlace {
 	for len(chunk) > 0 {
 		switch p {

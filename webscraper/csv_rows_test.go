@@ -14,7 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// csvRow is a Row that keeps.
+// csvRow is a Row that stays valid after the next call of Next.
 type csvRow struct {
 	webscraper.Row
 	raw    string
@@ -40,7 +40,7 @@ func readCSVRows(t *testing.T, reader *webscraper.RowReader) (rows []csvRow) {
 	return rows
 }
 
-func TestCSVRowsTellWhereTheyAreAndHowTheyStandThere(t *testing.T) {
+func TestCSVRowsHaveTheirPositionAndRawText(t *testing.T) {
 	const file = bom + "a,b\r\n\"1\",\"x \"\"y\"\"\r\nz\"\r\n\r\n\"2\"\n3,4"
 	rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader(file), webscraper.FormatCSV, 0))
 	columns := []string{"a", "b"}
@@ -80,7 +80,7 @@ func TestCSVIsReadAsAPersonWouldReadIt(t *testing.T) {
 		"only a header":          {bom + "a,b\r\n", nil, nil},
 		"a bare header":          {"a,b", nil, nil},
 		"empty":                  {"", nil, nil},
-		"only a mark":            {bom, nil, nil},
+		"only a byte order mark": {bom, nil, nil},
 		"one wrong byte":         {"a,b\n1,\"é\"\n2,x\n", []string{"a", "b"}, [][]string{{"1", "é"}, {"2", "x"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,23 +98,23 @@ func TestCSVIsReadAsAPersonWouldReadIt(t *testing.T) {
 	}
 }
 
-func TestFileThatIsNoCSVAsAWholeIsNotRead(t *testing.T) {
+func TestFileThatIsNotCSVIsUnreadable(t *testing.T) {
 	semicolons := "a;b;c\n" + strings.Repeat("\"1\";\"2\";\"3\"\n", 20)
 	utf16 := "a\x00,\x00b\x00\n\x001\x00,\x002\x00\n\x00"
 	for name, test := range map[string]struct{ file, want string }{
-		"a header too long":      {strings.Repeat("a", 101) + "\n1\n", "its header is not one: the record is too long: 101 bytes, of 100 allowed"},
-		"a header not UTF-8":     {"a,Gr\xf6\xdfe\né,2\n", "it is not UTF-8, in line 1 for one, but may be Windows-1252: save it as UTF-8"},
-		"Windows-1252":           {"a,b\r\n1,2\r\n3,Caf\xe9\r\n4,\x805\r\n", "it is not UTF-8, in line 3 for one, but may be Windows-1252: save it as UTF-8"},
-		"Windows-1252, one row":  {"a,b\r\n1,Caf\xe9\r\n", "it is not UTF-8, in line 2 for one, but may be Windows-1252: save it as UTF-8"},
+		"a header too long":      {strings.Repeat("a", 101) + "\n1\n", "its header is invalid: the record is too long: 101 bytes, of 100 allowed"},
+		"a header not UTF-8":     {"a,Gr\xf6\xdfe\né,2\n", "it is not UTF-8 (first in line 1), possibly Windows-1252: save it as UTF-8"},
+		"Windows-1252":           {"a,b\r\n1,2\r\n3,Caf\xe9\r\n4,\x805\r\n", "it is not UTF-8 (first in line 3), possibly Windows-1252: save it as UTF-8"},
+		"Windows-1252, one row":  {"a,b\r\n1,Caf\xe9\r\n", "it is not UTF-8 (first in line 2), possibly Windows-1252: save it as UTF-8"},
 		"UTF-16":                 {"\xff\xfe" + utf16, "it is UTF-16: save it as UTF-8"},
 		"UTF-16, big":            {"\xfe\xff\x00a\x00\n", "it is UTF-16: save it as UTF-8"},
-		"UTF-16 without a mark":  {utf16, "it is UTF-16: save it as UTF-8"},
+		"UTF-16 without a BOM":   {utf16, "it is UTF-16: save it as UTF-8"},
 		"carriage returns":       {"a,b\r1,2\r3,4", `its lines end with \r alone: save it with \n`},
-		"a title":                {"Export of shop\r\na,b,c\r\n\"1\",\"2\",\"3\"\r\n", "its rows have 3 columns and its header has 1, separated by ',': see that the header is the first line, and all of it"},
-		"a title with a comma":   {"Export, of shop\r\na,b,c\r\n\"1\",\"2\",\"3\"\r\n", "its rows have 3 columns and its header has 2, separated by ',': see that the header is the first line, and all of it"},
-		"a title over another":   {"sep=;\r\n" + semicolons, "its rows have 3 columns and its header has 2, separated by ';': see that the header is the first line, and all of it"},
-		"half a header":          {"a\n1,2\n3,4\n", "its rows have 2 columns and its header has 1, separated by ',': see that the header is the first line, and all of it"},
-		"semicolons, not always": {semicolons + "1,2,3\n", `its columns seem to be separated by ';', 3 in the header, and 1 of the first 21 rows do not agree: have it exported with commas`},
+		"a title":                {"Export of shop\r\na,b,c\r\n\"1\",\"2\",\"3\"\r\n", "its rows have 3 columns and its header has 1, separated by ',': check that the first line is the complete header"},
+		"a title with a comma":   {"Export, of shop\r\na,b,c\r\n\"1\",\"2\",\"3\"\r\n", "its rows have 3 columns and its header has 2, separated by ',': check that the first line is the complete header"},
+		"a title over another":   {"sep=;\r\n" + semicolons, "its rows have 3 columns and its header has 2, separated by ';': check that the first line is the complete header"},
+		"half a header":          {"a\n1,2\n3,4\n", "its rows have 2 columns and its header has 1, separated by ',': check that the first line is the complete header"},
+		"semicolons, not always": {semicolons + "1,2,3\n", `its delimiter seems to be ';', with 3 columns in the header, but 1 of the first 21 rows differ: export it with commas`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, reader := range []*webscraper.RowReader{
@@ -132,7 +132,7 @@ func TestFileThatIsNoCSVAsAWholeIsNotRead(t *testing.T) {
 	require.EqualError(t, reader.Err(), "webscraper: the file cannot be read: it is UTF-16: save it as UTF-8")
 }
 
-func TestCSVFormIsFoundInABeginningOfTheFile(t *testing.T) {
+func TestCSVFormIsDetectedAtTheStartOfTheFile(t *testing.T) {
 	var file strings.Builder
 	file.WriteString("a;b\n")
 	for file.Len() < 1<<20 {
@@ -149,12 +149,12 @@ func TestCSVFormIsFoundInABeginningOfTheFile(t *testing.T) {
 	require.Equal(t, "wrong number of fields: 1 values for 2 columns", rows[len(rows)-1].err)
 }
 
-func TestRowThatIsNoRecordIsRejectedAloneWithItsPlace(t *testing.T) {
+func TestInvalidRowIsRejectedAloneWithItsPosition(t *testing.T) {
 	const before = "a,b\n\"1\n\",\"2\"\n" // 13 bytes
 	for name, test := range map[string]struct {
-		bad    string
-		want   string
-		goesOn bool
+		bad       string
+		want      string
+		continues bool
 	}{
 		"too few values":  {"\"3\"\n", "wrong number of fields: 1 values for 2 columns", true},
 		"too many values": {"\"3\",\"4\",\"5\"\n", "wrong number of fields: 3 values for 2 columns", true},
@@ -169,8 +169,8 @@ func TestRowThatIsNoRecordIsRejectedAloneWithItsPlace(t *testing.T) {
 			rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader(before+test.bad+"\"6\",\"7\"\n"), webscraper.FormatCSV, 100))
 			require.EqualValues(t, 13, rows[1].Offset)
 			require.Equal(t, test.want, rows[1].err)
-			require.Equal(t, test.goesOn, len(rows) == 3)
-			if test.goesOn {
+			require.Equal(t, test.continues, len(rows) == 3)
+			if test.continues {
 				require.Equal(t, []string{"6", "7"}, rows[2].values)
 			}
 		})
@@ -200,7 +200,7 @@ func TestCSVLimitIsThatOfARecord(t *testing.T) {
 	require.Empty(t, rows[count-1].err)
 }
 
-func TestBeginningOfACSVRowThatIsTooLongIsKept(t *testing.T) {
+func TestStartOfACSVRowThatIsTooLongIsKept(t *testing.T) {
 	long := "\"1\n2\n" + strings.Repeat("x", 300_000) + "\n3\""
 	rows := readCSVRows(t, webscraper.NewRowReader(strings.NewReader("a\n"+long+"\n\"after\"\n"), webscraper.FormatCSV, 100_000))
 	require.Len(t, rows, 2)
@@ -227,7 +227,7 @@ func skipUnreadable(t *testing.T, file []byte, format webscraper.Format, limit i
 	}
 }
 
-// The rows after every row are those that a reader finds which goes on there.
+// A reader that resumes after any row returns the remaining rows.
 func FuzzResumedCSVRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, limit uint8) {
 		skipUnreadable(t, file, webscraper.FormatCSV, int(limit))
@@ -248,8 +248,7 @@ func FuzzResumedCSVRows(f *testing.F) {
 	})
 }
 
-// What encoding/csv reads is read in the same way, save that it changes \r\n in
-// values.
+// Rows agree with encoding/csv, except that it changes \r\n in values.
 func FuzzCSVRowsAgreeWithEncodingCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if bytes.ContainsRune(body, '\r') {

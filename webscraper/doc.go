@@ -8,11 +8,10 @@
 //
 // # Sitemaps and scraping jobs
 //
-// A sitemap says what to scrape; a scraping job is one run of it. Start one with
-// [Client.CreateScrapingJob]. Do not poll for its end: the service posts a
-// webhook notification then, whose form holds the job's ID in scrapingjob_id.
-// It may come twice, and a person may have continued the job in between, so ask
-// for the job itself:
+// A sitemap says what to scrape; a scraping job is one run of a sitemap. Start one
+// with [Client.CreateScrapingJob]. Do not poll for its end: the service then posts a
+// webhook notification with the job's ID in the form field scrapingjob_id. It may
+// arrive twice, and a person may have continued the job since, so get the job itself:
 //
 //	job, err := client.ScrapingJob(ctx, id)
 //	if err != nil {
@@ -22,12 +21,13 @@
 //		return nil // another notification will come
 //	}
 //
-// [Client.ScrapingJobsPage] and [Client.ProblematicURLs] list what there is.
+// [Client.ScrapingJobsPage] lists jobs, [Client.ProblematicURLs] the pages that a job
+// got nothing from.
 //
 // # Records
 //
-// A download of a job that has not ended succeeds with some of its records, or none, so
-// compare with StoredRecordCount before deleting anything.
+// The download of a job that has not ended succeeds with some of its records, or none.
+// Compare with StoredRecordCount before deleting anything.
 //
 // [RowReader] reads a download row by row:
 //
@@ -43,18 +43,17 @@
 //
 // # Errors
 //
-// An answer other than the promised one is an [*Error], found with [errors.As]:
-// it has the status, the server's message and its complaints by field.
-// [IsNotFound], [IsUnauthorized] and [IsRateLimited] tell the usual cases. A
-// call that takes too long, see [WithTimeout] and [WithIdleTimeout], matches
-// [context.DeadlineExceeded].
+// An unexpected response is an [*Error], found with [errors.As]: it has the status,
+// the server's message and its complaints by field. [IsNotFound], [IsUnauthorized]
+// and [IsRateLimited] detect the usual cases. The error of a call that takes too
+// long, see [WithTimeout] and [WithIdleTimeout], matches [context.DeadlineExceeded].
 //
 // The API takes the token in the query of every URL. The client therefore follows
-// redirects of downloads only, without the token, and keeps the query and the
-// token out of its errors and logs, also where the server's text repeats the token.
+// only redirects of downloads, without the token, and keeps the query and the token
+// out of its errors and logs, even if the server's text repeats the token.
 //
 // # API limit
 //
-// An account has 200 calls per 15 minutes, downloads included; see [IsRateLimited], and
-// [Client.WithBudget] where several processes share the account.
+// An account has 200 calls per 15 minutes, downloads included; see [IsRateLimited].
+// If several processes share the account, see [Client.WithBudget].
 package webscraper

@@ -15,15 +15,14 @@ import (
 // Format is a file format of a scraping job's records.
 type Format string
 
-// JSON Lines and CSV. Web Scraper Cloud offers an Excel workbook too, which nothing
-// here reads.
+// The supported formats: JSON Lines and CSV. Web Scraper Cloud's Excel export is not
+// supported.
 const (
 	FormatJSON Format = "json"
 	FormatCSV  Format = "csv"
 )
 
-// Download says what a download wrote. Beside an error it says how far the
-// download came.
+// Download says what a download wrote; with an error, how far it got.
 type Download struct {
 	// Offset is the position in the file of the first byte written: that of
 	// [DownloadOptions] if the server continued there, otherwise 0.
@@ -31,41 +30,39 @@ type Download struct {
 	// Bytes is how many bytes were written, uncompressed.
 	Bytes int64
 	// Validator identifies this content of the file for [DownloadOptions]; empty if
-	// the server gave nothing that identifies it.
+	// the server sent none.
 	Validator string
 }
 
-// DownloadOptions change one download. Their zero value downloads the whole file.
+// DownloadOptions change one download. The zero value downloads the complete file.
 type DownloadOptions struct {
-	// Raw asks for the records as they were scraped, without the changes of the
-	// sitemap's parser.
+	// Raw asks for the records as scraped, before the sitemap's parser.
 	Raw bool
 	// Uncompressed asks the server not to compress the download. It is larger on
 	// the wire, but its length is usually known, and it usually has a
 	// [Download.Validator].
 	Uncompressed bool
-	// Offset and Validator continue a download that broke: they ask for the file
-	// from its byte Offset on, provided that it is still the one that the
-	// [Download.Validator] came from. If it is not, or the server cannot tell, the
-	// whole file is sent again.
+	// Offset and Validator resume an interrupted download: they ask for the file
+	// from byte Offset on, if it still matches the [Download.Validator]. If it does
+	// not, or the server does not support this, the complete file is sent again.
 	Offset    int64
 	Validator string
-	// OnHeader, if set, is called when the server has begun its answer and before
-	// the first byte is written, for example to see whether the file fits on the
-	// disk. The download has no Bytes yet; when its Offset is 0, a writer has to drop
-	// what it holds of the file. The length is how many bytes will be written, or -1
-	// if the server does not say, as with a compressed download. An error of
-	// OnHeader ends the download and is wrapped in its error.
-	OnHeader func(begun Download, length int64) error
+	// OnHeader, if set, is called after the response header and before the first byte
+	// is written, for example to check whether the file fits on the disk. The
+	// download has no Bytes yet; if its Offset is 0, the writer must drop what it has
+	// of the file. The length is how many bytes will be written, or -1 if the server
+	// does not say, as with a compressed download. An error from OnHeader ends the
+	// download and is wrapped in its error.
+	OnHeader func(started Download, length int64) error
 }
 
 // DownloadScrapingJob writes the records of a scraping job to w: in [FormatJSON]
-// as JSON Lines, one object a line. It holds a small part of the file in memory. A
-// body that ends early is an error that wraps [io.ErrUnexpectedEOF]; a server that
-// falls silent is one that matches [context.DeadlineExceeded].
+// as JSON Lines, one object per line. It keeps only a small part of the file in
+// memory. If the body ends early, the error wraps [io.ErrUnexpectedEOF]; if the
+// server falls silent, it matches [context.DeadlineExceeded].
 //
-// The file of a job that has not ended is empty or incomplete, and its download
-// succeeds all the same: look at the job's Status and StoredRecordCount.
+// The file of a job that has not ended is empty or incomplete, yet its download
+// succeeds: check the job's Status and StoredRecordCount.
 func (c *Client) DownloadScrapingJob(ctx context.Context, id int64, w io.Writer, format Format, opts DownloadOptions) (Download, error) {
 	req := request{
 		operation: fmt.Sprintf("download scraping job %d as %s", id, format),
@@ -103,9 +100,9 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 	defer resp.Body.Close()
 	wire := &idleReader{r: resp.Body, timer: silence, timeout: c.idleTimeout}
 
-	d, size, err := o.answerHeader(resp)
+	d, size, err := o.responseHeader(resp)
 	if errors.Is(err, errUnexpectedStatus) {
-		err = c.answerError(req, resp, wire).redirected(host)
+		err = c.responseError(req, resp, wire).redirected(host)
 	}
 	if err != nil {
 		return Download{}, err
@@ -114,9 +111,9 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 	switch encoding {
 	case "", "identity":
 	case "gzip":
-		length = -1 // of the file; size is that on the wire
+		length = -1 // of the file; size is the length on the wire
 	default:
-		return Download{}, fmt.Errorf("webscraper: %s: the answer has the Content-Encoding %q, which was not asked for", req.operation, c.shorten(encoding, 100))
+		return Download{}, fmt.Errorf("webscraper: %s: the response has the Content-Encoding %q, which was not requested", req.operation, c.shorten(encoding, 100))
 	}
 	if o.OnHeader != nil {
 		if err := o.OnHeader(d, length); err != nil {
@@ -124,7 +121,7 @@ func (c *Client) downloadOnce(ctx context.Context, req request, w io.Writer, o D
 		}
 	}
 	body := io.Reader(wire)
-	if encoding == "gzip" && size != 0 { // a body that is announced as empty is an empty file
+	if encoding == "gzip" && size != 0 { // Content-Length 0 is an empty file
 		body, err = gzip.NewReader(wire)
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

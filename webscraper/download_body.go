@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// idleReader counts the bytes of r, and lets timer run whenever it waits for
-// the next.
+// idleReader counts the bytes of r and runs timer while it waits for the next.
 type idleReader struct {
 	r       io.Reader
 	n       int64
@@ -23,20 +22,20 @@ func (r *idleReader) Read(p []byte) (int, error) {
 }
 
 const (
-	// copyBytes is how much is read or written at a time at most.
+	// copyBytes bounds a single read or write.
 	copyBytes = 64 << 10
-	// aheadPieces is how many reads of a body come before their writes at most: so many
-	// that a server that is as near and as fast as the disk seldom waits.
+	// aheadPieces bounds how far reads run ahead of writes: far enough that a server
+	// as close and as fast as the disk rarely waits.
 	aheadPieces = 32
 )
 
 // copyBody copies r to w until the end of r. It reads, and decompresses, while w
-// writes, and holds nothing back that has come. After an error of w, which is a
-// [writeError], stop has to end a Read of r that waits.
+// writes, and holds back nothing it has read. An error of w is a [writeError]; then
+// stop must end a pending Read of r.
 func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) {
 	pieces, free := make(chan []byte, aheadPieces), make(chan []byte, aheadPieces)
 	for range aheadPieces {
-		free <- nil // made when it is needed: most files are small
+		free <- nil // allocated on demand: most files are small
 	}
 	var readErr error // when pieces is closed
 	go func() {
@@ -50,14 +49,14 @@ func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) 
 				n, readErr = r.Read(buffer)
 			}
 			if n > 0 {
-				pieces <- buffer[:n] // for which there is room
+				pieces <- buffer[:n] // never blocks
 			}
 			if readErr != nil {
 				return
 			}
 		}
 	}()
-	defer close(free) // a writer that panics leaves no reader behind
+	defer close(free) // stops the reader, even if w panics
 	for piece := range pieces {
 		n, err := w.Write(piece)
 		written += int64(n)
@@ -76,5 +75,5 @@ func copyBody(w io.Writer, r io.Reader, stop func()) (written int64, err error) 
 	return written, readErr
 }
 
-// writeError marks an error of the writer that a download goes to.
+// writeError is an error of the writer that a download goes to.
 type writeError struct{ error }

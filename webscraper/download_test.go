@@ -23,7 +23,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestDownloadWritesTheWholeFile(t *testing.T) {
+func TestDownloadWritesTheCompleteFile(t *testing.T) {
 	records := webscrapertest.Products(5000, 1)
 	want, err := io.ReadAll(records.Open())
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestDownloadOfAnUnfinishedJobCanBeEmpty(t *testing.T) {
 	}
 }
 
-func TestDownloadOfAnUnknownJobWritesNothing(t *testing.T) {
+func TestDownloadOfAMissingJobWritesNothing(t *testing.T) {
 	_, client := newCloud(t)
 	var b bytes.Buffer
 	_, err := client.DownloadScrapingJob(t.Context(), 404, &b, webscraper.FormatJSON, webscraper.DownloadOptions{})
@@ -104,7 +104,7 @@ func TestShortBodyIsAnError(t *testing.T) {
 		"without Content-Length": {sendAndBreak(nil, []byte("0123456789")), "the body broke off after 10 bytes: unexpected EOF"},
 		"gzip":                   {sendAndBreak(http.Header{"Content-Encoding": {"gzip"}}, compressed[:20]), "the body broke off after 20 bytes: unexpected EOF"},
 		"gzip, nothing":          {sendAndBreak(http.Header{"Content-Encoding": {"gzip"}}, nil), "the body broke off after 0 bytes: unexpected EOF"},
-		"gzip, nothing, as if that were all": {func(w http.ResponseWriter, _ *http.Request) {
+		"gzip, nothing, as if complete": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			http.NewResponseController(w).Flush()
 		}, "the body broke off after 0 bytes: unexpected EOF"},
@@ -140,7 +140,7 @@ func TestDamagedGzipIsAnError(t *testing.T) {
 	compressed[len(compressed)-5] ^= 0xff // the checksum
 	tests := map[string]struct{ encoding, want string }{
 		"checksum":         {"gzip", "gzip: invalid checksum"},
-		"unknown encoding": {"br", `the answer has the Content-Encoding "br", which was not asked for`},
+		"unknown encoding": {"br", `the response has the Content-Encoding "br", which was not requested`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestSilentServerIsAnErrorAfterTheIdleTimeout(t *testing.T) {
 		opts   webscraper.DownloadOptions
 		bytes  int64
 	}{
-		"before the answer": {webscrapertest.Hang(), webscraper.DownloadOptions{}, 0},
+		"before the header": {webscrapertest.Hang(), webscraper.DownloadOptions{}, 0},
 		"in the body":       {webscrapertest.HangAt(1000), webscraper.DownloadOptions{Uncompressed: true}, 1000},
 		"in gzip":           {webscrapertest.HangAt(5), webscraper.DownloadOptions{}, 0},
 	}
@@ -181,7 +181,7 @@ func TestSilentServerIsAnErrorAfterTheIdleTimeout(t *testing.T) {
 	}
 }
 
-func TestSilentErrorBodyIsGivenUpToo(t *testing.T) {
+func TestSilentErrorBodyTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadGateway)
@@ -194,7 +194,7 @@ func TestSilentErrorBodyIsGivenUpToo(t *testing.T) {
 	})
 }
 
-func TestSlowDownloadIsNoFault(t *testing.T) {
+func TestSlowDownloadIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t, webscraper.WithTimeout(time.Second), webscraper.WithIdleTimeout(20*time.Second))
 		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
@@ -207,12 +207,12 @@ func TestSlowDownloadIsNoFault(t *testing.T) {
 	})
 }
 
-func TestSlowWriterIsNoFault(t *testing.T) {
+func TestSlowWriterIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t, webscraper.WithIdleTimeout(20*time.Second))
 		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)})
 		_, err := client.DownloadScrapingJob(t.Context(), id, writerFunc(func(p []byte) (int, error) {
-			time.Sleep(time.Hour) // of the bubble's clock
+			time.Sleep(time.Hour) // on the bubble's clock
 			return len(p), nil
 		}), webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 		require.NoError(t, err)
@@ -231,31 +231,31 @@ func TestCanceledDownloadMatchesItsContext(t *testing.T) {
 	})
 }
 
-func TestHeaderIsSeenBeforeTheFirstByte(t *testing.T) {
+func TestOnHeaderIsCalledBeforeTheFirstByte(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	var written bytes.Buffer
-	var begun webscraper.Download
+	var started webscraper.Download
 	var length int64
 	onHeader := func(d webscraper.Download, n int64) error {
 		require.Zero(t, written.Len())
-		begun, length = d, n
+		started, length = d, n
 		return nil
 	}
 	d, err := client.DownloadScrapingJob(t.Context(), id, &written, webscraper.FormatJSON, webscraper.DownloadOptions{OnHeader: onHeader, Uncompressed: true})
 	require.NoError(t, err)
 	require.EqualValues(t, 5200, length)
-	require.NotEmpty(t, begun.Validator)
-	require.Equal(t, begun.Validator, d.Validator)
+	require.NotEmpty(t, started.Validator)
+	require.Equal(t, started.Validator, d.Validator)
 
 	written.Reset()
 	_, err = client.DownloadScrapingJob(t.Context(), id, &written, webscraper.FormatJSON, webscraper.DownloadOptions{OnHeader: onHeader})
 	require.NoError(t, err)
-	require.Zero(t, begun, "compressed")
+	require.Zero(t, started, "compressed")
 	require.EqualValues(t, -1, length)
 }
 
-func TestHeaderHookCanRefuseTheDownload(t *testing.T) {
+func TestOnHeaderCanStopTheDownload(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	full := errors.New("5200 bytes do not fit")
@@ -287,7 +287,7 @@ func TestWriteErrorEndsTheDownload(t *testing.T) {
 	}
 }
 
-// downloadOf downloads a body that is given to w. It is for a synctest bubble.
+// downloadOf downloads body to w, in a synctest bubble.
 func downloadOf(t *testing.T, w io.Writer, body func(context.Context) io.Reader) error {
 	t.Helper()
 	transport := roundTripFunc(func(r *http.Request) (*http.Response, error) {
@@ -301,7 +301,7 @@ func downloadOf(t *testing.T, w io.Writer, body func(context.Context) io.Reader)
 
 func TestWriteErrorDoesNotWaitForASilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
+		started := time.Now()
 		full := writerFunc(func([]byte) (int, error) { return 0, syscall.ENOSPC })
 		err := downloadOf(t, full, func(ctx context.Context) io.Reader {
 			return io.MultiReader(strings.NewReader("{}\n"), readerFunc(func([]byte) (int, error) {
@@ -310,12 +310,12 @@ func TestWriteErrorDoesNotWaitForASilentServer(t *testing.T) {
 			}))
 		})
 		require.ErrorIs(t, err, syscall.ENOSPC)
-		require.Zero(t, time.Since(begun))
+		require.Zero(t, time.Since(started))
 	})
 }
 
-// What has come is in the file, for the next attempt to go on with, while no more comes.
-func TestWhatHasComeIsWrittenWhileTheServerIsSilent(t *testing.T) {
+// All received bytes are in the file, where the next attempt resumes.
+func TestReceivedBytesAreWrittenWhileTheServerIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var written atomic.Int64
 		slow := writerFunc(func(p []byte) (int, error) {
@@ -339,7 +339,7 @@ func TestWhatHasComeIsWrittenWhileTheServerIsSilent(t *testing.T) {
 	})
 }
 
-// A reader that stayed would be found by synctest.
+// synctest would find a leaked reader.
 func TestWriterThatPanicsLeavesNoReaderBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.Panics(t, func() {
@@ -372,7 +372,7 @@ func TestDownloadIsReadWhileItIsWritten(t *testing.T) {
 		if written.Len() == 0 {
 			assert.Eventually(t, func() bool { return read.Load() > 1<<20 }, 10*time.Second, time.Millisecond)
 		}
-		assert.LessOrEqual(t, read.Load(), int64(written.Len())+4<<20, "no more than a part is held in memory")
+		assert.LessOrEqual(t, read.Load(), int64(written.Len())+4<<20, "only a part is held in memory")
 		return written.Write(p)
 	}), webscraper.FormatJSON, webscraper.DownloadOptions{})
 	require.NoError(t, err)

@@ -11,31 +11,30 @@ import (
 	"time"
 )
 
-// Error is an answer of the server that is not the one promised: a status
-// other than success, an envelope with "success": false, a redirect, or a body
-// that is not the API's JSON. Find it with [errors.As]. It never contains the
-// token.
+// Error is an unexpected response: a status other than success, an envelope with
+// "success": false, a redirect, or a body that is not the API's JSON. Find it with
+// [errors.As]. It never contains the token.
 type Error struct {
-	// Operation is what was asked for, such as "get scraping job 500".
+	// Operation is the attempted operation, such as "get scraping job 500".
 	Operation string
-	// Method and Path are those of the request, the path without its query; empty
-	// for a call that was not sent.
+	// Method and Path are the request's, the path without its query; empty for a
+	// call that was not sent.
 	Method, Path string
-	// RedirectedTo is the scheme and host that a download was redirected to and that
-	// has answered; empty when it was the API.
+	// RedirectedTo is the scheme and host of the server that responded, if the
+	// download was redirected; empty if it was the API.
 	RedirectedTo string
-	// StatusCode is the HTTP status of the answer.
+	// StatusCode is the HTTP status of the response.
 	StatusCode int
-	// Message is what the server said, such as "An error occured" (their
-	// spelling), or what is wrong with its answer. It is empty if there is
-	// nothing but ValidationErrors.
+	// Message is the server's message, such as "An error occured" (their spelling),
+	// or what is wrong with its response. It is empty if there are only
+	// ValidationErrors.
 	Message string
-	// ValidationErrors holds the server's complaints by field of the request;
-	// nil if it made none.
+	// ValidationErrors has the server's complaints by field of the request; nil for
+	// none.
 	ValidationErrors map[string][]string
-	// RetryAfter is how long to wait before the call is worth sending again: the
-	// server's Retry-After plus the second that the vendor's clients add. It is
-	// 0 if the server asked for no wait, and never 0 after a 429.
+	// RetryAfter is how long to wait before retrying: the server's Retry-After plus
+	// the second that the vendor's clients add. It is 0 if the server asked for no
+	// wait, and never 0 after a 429.
 	RetryAfter time.Duration
 }
 
@@ -60,11 +59,11 @@ func (e *Error) Error() string {
 	return text
 }
 
-// redirected is the error as an answer of another host than the API, unless that
-// is "". What it has said may repeat its URL, which may be signed.
+// redirected turns the error into a response of host, the target of a redirect, unless
+// that is "". It drops the message, which may repeat a signed URL.
 func (e *Error) redirected(host string) *Error {
 	if host != "" {
-		e.RedirectedTo, e.Message, e.ValidationErrors = host, "answered by "+host+", where the API has redirected the download", nil
+		e.RedirectedTo, e.Message, e.ValidationErrors = host, "response from "+host+", where the API redirected the download", nil
 	}
 	return e
 }
@@ -73,28 +72,28 @@ func (e *Error) redirected(host string) *Error {
 // not exist, or no longer does (404).
 func IsNotFound(err error) bool { return withStatus(err, http.StatusNotFound) != nil }
 
-// IsUnauthorized reports whether err says that the API token was refused (401), or
-// that there was none to send, see [WithTokenSource].
+// IsUnauthorized reports whether err says that the API rejected the token (401), or
+// that there was none to send; see [WithTokenSource].
 func IsUnauthorized(err error) bool { return withStatus(err, http.StatusUnauthorized) != nil }
 
 // IsRateLimited reports whether err says that the API limit is reached (429),
 // and how long to wait before the next call.
 func IsRateLimited(err error) (time.Duration, bool) {
-	if answer := withStatus(err, http.StatusTooManyRequests); answer != nil {
-		return answer.RetryAfter, true
+	if limited := withStatus(err, http.StatusTooManyRequests); limited != nil {
+		return limited.RetryAfter, true
 	}
 	return 0, false
 }
 
-// withStatus is the API's answer of that status, nil if err is none.
+// withStatus returns err as the API's response with that status, or nil.
 func withStatus(err error, status int) *Error {
-	if answer, ok := errors.AsType[*Error](err); ok && answer.StatusCode == status && answer.RedirectedTo == "" {
-		return answer
+	if e, ok := errors.AsType[*Error](err); ok && e.StatusCode == status && e.RedirectedTo == "" {
+		return e
 	}
 	return nil
 }
 
-// timeoutError says that this client gave up waiting. Like the timeouts of
+// timeoutError says that this client stopped waiting. Like the timeouts of
 // net/http it is a [net.Error] and matches [context.DeadlineExceeded].
 type timeoutError string
 

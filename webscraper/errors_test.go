@@ -21,7 +21,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestErrorTellsWhatTheServerSaid(t *testing.T) {
+func TestErrorHasTheServersMessage(t *testing.T) {
 	const place = "webscraper: get scraping job 500: GET /api/v1/scraping-job/500: "
 	tests := map[string]struct {
 		status      int
@@ -52,11 +52,11 @@ func TestErrorTellsWhatTheServerSaid(t *testing.T) {
 		"cut JSON": {200, "application/json", `{"success":true,"da`,
 			`200 OK: the body is not the API's JSON (Content-Type "application/json"): "{\"success\":true,\"da"`},
 		"other JSON": {200, "application/json", `{"hello":"world"}`,
-			`200 OK: the body says neither success nor error: "{\"hello\":\"world\"}"`},
+			`200 OK: the body reports neither success nor an error: "{\"hello\":\"world\"}"`},
 		"error and validation errors": {400, "application/json", `{"success":false,"error":"An error occured","validationErrors":{"driver":["Unknown."]}}`,
 			"400 Bad Request: An error occured; driver: Unknown."},
-		"redirect to nowhere": {302, "", "", "302 Found: redirected to nowhere, which is not followed; check the base URI"},
-		"unknown status":      {599, "", "", "599: the body is empty"},
+		"redirect without location": {302, "", "", "302 Found: redirected to an empty location, which is not followed; check the base URI"},
+		"unknown status":            {599, "", "", "599: the body is empty"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -111,9 +111,9 @@ func TestErrorKinds(t *testing.T) {
 
 func TestDataOtherThanDocumentedIsAnError(t *testing.T) {
 	tests := map[string]string{
-		`{"success":true}`:                      "webscraper: get scraping job 500: the answer has no data",
-		`{"success":true,"data":null}`:          "webscraper: get scraping job 500: the answer has no data",
-		`{"success":true,"data":{"id":"five"}}`: `webscraper: get scraping job 500: the data of the answer, "{\"id\":\"five\"}", is not as documented: id: "five" is not a whole number`,
+		`{"success":true}`:                      "webscraper: get scraping job 500: the response has no data",
+		`{"success":true,"data":null}`:          "webscraper: get scraping job 500: the response has no data",
+		`{"success":true,"data":{"id":"five"}}`: `webscraper: get scraping job 500: the response data "{\"id\":\"five\"}" is not as documented: id: "five" is not a whole number`,
 		`{"success":true,"data":{"id":{}}}`:     `"{}" is not a single value`,
 		`{"success":true,"data":{"id":1.5}}`:    `"1.5" is not a whole number`,
 		`{"success":true,"data":"ok"}`:          "cannot unmarshal string",
@@ -125,7 +125,7 @@ func TestDataOtherThanDocumentedIsAnError(t *testing.T) {
 	}
 }
 
-func TestAnswerThatIsTooLargeIsAnError(t *testing.T) {
+func TestResponseThatIsTooLargeIsAnError(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		page := []byte(strings.Repeat(" ", 1<<20))
 		for range 40 {
@@ -133,7 +133,7 @@ func TestAnswerThatIsTooLargeIsAnError(t *testing.T) {
 		}
 	}))
 	_, err := client.Account(t.Context())
-	require.EqualError(t, err, "webscraper: get account: the answer is larger than 33554432 bytes")
+	require.EqualError(t, err, "webscraper: get account: the response is larger than 33554432 bytes")
 }
 
 func TestTokenIsInNoErrorAndNoLog(t *testing.T) {
@@ -157,8 +157,8 @@ func TestTokenIsInNoErrorAndNoLog(t *testing.T) {
 			w.Header().Set("Location", "http://[::1?"+r.URL.RawQuery)
 			w.WriteHeader(http.StatusFound)
 		},
-		"no answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"broken answer": func(w http.ResponseWriter, r *http.Request) {
+		"no response": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"broken response": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			echo(200)(w, r)
 		},
@@ -171,7 +171,7 @@ func TestTokenIsInNoErrorAndNoLog(t *testing.T) {
 			_, err := client.ScrapingJob(t.Context(), 500)
 			require.Error(t, err)
 			logger.Error("failed", "error", err)
-			// What records errors may follow the chain.
+			// Loggers of errors may follow the chain.
 			for e := err; e != nil; e = errors.Unwrap(e) {
 				logger.Error(e.Error())
 			}
@@ -221,8 +221,8 @@ func TestConnectionErrorKeepsItsCause(t *testing.T) {
 
 func TestCallTimesOut(t *testing.T) {
 	tests := map[string]webscrapertest.Effect{
-		"before the answer": webscrapertest.Hang(),
-		"in the answer":     webscrapertest.HangAt(10),
+		"before the response": webscrapertest.Hang(),
+		"in the response":     webscrapertest.HangAt(10),
 	}
 	for name, effect := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -232,7 +232,7 @@ func TestCallTimesOut(t *testing.T) {
 				start := time.Now()
 				_, err := client.Account(t.Context())
 				require.Equal(t, 7*time.Second, time.Since(start))
-				require.ErrorContains(t, err, "no complete answer within 7s")
+				require.ErrorContains(t, err, "no complete response within 7s")
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				var netErr net.Error
 				require.ErrorAs(t, err, &netErr)

@@ -33,7 +33,7 @@ func ExampleRowReader_csv() {
 
 func ExampleRowReader() {
 	file := strings.NewReader("{\"product\":\"IdeaTab A3500L\"}\n{\"product\":\"Memo Pad HD 7\"}\n")
-	var imported struct{ end, number int64 } // kept with the imported records
+	var imported struct{ end, number int64 } // stored with the imported records
 	for range 2 {
 		rows := webscraper.ResumeRowReader(file, webscraper.FormatJSON, 0, imported.end, imported.number)
 		if rows.Next() {

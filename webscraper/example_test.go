@@ -20,12 +20,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// The examples talk to a stand-in; without WithBaseURI a client talks to Web
-// Scraper Cloud.
+// The examples use a fake; without WithBaseURI a client uses Web Scraper Cloud.
 
-// Import a scraping job when its webhook notification arrives. A real handler
-// would put the import in a queue, to answer within the 10 seconds that the
-// notification waits.
+// Import a scraping job when its webhook notification arrives. A real handler would
+// queue the import, to respond within the 10 seconds that the service waits.
 func Example_importOnWebhook() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(
@@ -49,7 +47,7 @@ func Example_importOnWebhook() {
 			return err
 		}
 		if !job.Status.Terminal() {
-			return nil // someone pressed Continue; another notification will come
+			return nil // somebody pressed Continue; another notification will come
 		}
 		folder, err := os.MkdirTemp("", "import")
 		if err != nil {
@@ -143,7 +141,7 @@ func ExampleClient_CreateScrapingJob() {
 	// Output: webscraper-io-landing waiting-to-be-scheduled custom-scraping-job-12
 }
 
-// Continue a download that broke.
+// Resume an interrupted download.
 func ExampleDownloadOptions() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
@@ -162,9 +160,9 @@ func ExampleDownloadOptions() {
 
 	second, err := client.DownloadScrapingJob(ctx, id, &file, webscraper.FormatJSON, webscraper.DownloadOptions{
 		Offset: first.Bytes, Validator: first.Validator,
-		OnHeader: func(begun webscraper.Download, _ int64) error {
-			if begun.Offset == 0 {
-				file.Reset() // the server sends the whole file again
+		OnHeader: func(started webscraper.Download, _ int64) error {
+			if started.Offset == 0 {
+				file.Reset() // the server sends the complete file again
 			}
 			return nil
 		},
@@ -177,7 +175,7 @@ func ExampleDownloadOptions() {
 	// 520000
 }
 
-// Decode records into a struct, and go on where an earlier import stopped.
+// Inspect the error of a failed call.
 func ExampleError() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	running := cloud.AddJob(webscrapertest.Job{ID: 500, Status: "started"})
@@ -204,7 +202,7 @@ func ExampleError() {
 	// [Data quality check not available yet, scraping job not finished]
 }
 
-// A call does not wait for the API limit beyond the end of its context.
+// A refused call returns immediately; its error says how long to wait.
 func ExampleIsRateLimited() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
@@ -219,10 +217,10 @@ func ExampleIsRateLimited() {
 	defer cancel()
 	_, err = client.Account(ctx)
 	if wait, limited := webscraper.IsRateLimited(err); limited {
-		fmt.Println("again in", wait)
+		fmt.Println("retry in", wait)
 	}
 	// Output:
-	// again in 31s
+	// retry in 31s
 }
 
 func ExampleClient_ScrapingJobDataQuality() {

@@ -14,10 +14,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// token needs escaping in a query, which must not make it visible anywhere.
+// token needs escaping in a query; neither form may be visible anywhere.
 const token = "s3cret/to+ken=="
 
-// newClient returns a client of the API that handler serves.
+// newClient returns a client for the API that handler serves.
 func newClient(t *testing.T, handler http.Handler, opts ...webscraper.Option) *webscraper.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -27,8 +27,8 @@ func newClient(t *testing.T, handler http.Handler, opts ...webscraper.Option) *w
 	return client
 }
 
-// newCloud returns a stand-in cloud and a client of it. In a synctest bubble
-// they share its clock: no time passes but that which both wait.
+// newCloud returns a fake cloud and a client for it. In a synctest bubble they share
+// its clock: time passes only while both wait.
 func newCloud(t *testing.T, opts ...webscraper.Option) (*webscrapertest.Cloud, *webscraper.Client) {
 	t.Helper()
 	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{token}})
@@ -88,10 +88,10 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
-// send writes text. That the reader has gone is no matter of the writer.
+// send writes text. It ignores a reader that is gone.
 func send(w io.Writer, text string) { _, _ = io.WriteString(w, text) }
 
-// answer returns a handler that always answers the same.
+// answer returns a handler that always sends the same response.
 func answer(status int, contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -103,7 +103,7 @@ func answer(status int, contentType, body string) http.HandlerFunc {
 // answerJSON returns a handler that always answers 200 with that JSON.
 func answerJSON(body string) http.HandlerFunc { return answer(200, "application/json", body) }
 
-// recorder answers every request with data and keeps the last one.
+// recorder answers every request with data and keeps the last request.
 type recorder struct {
 	data                       string
 	request, contentType, body string

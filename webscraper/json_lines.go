@@ -8,7 +8,7 @@ import (
 // jsonSpace is the white space of JSON.
 const jsonSpace = " \t\r\n"
 
-// readJSON makes a row of a line of JSON Lines.
+// readJSON reads a line of JSON Lines as a row.
 func (l *lines) readJSON() bool {
 	blank := true
 	line, _, err := l.next(func(piece []byte) bool {
@@ -21,15 +21,15 @@ func (l *lines) readJSON() bool {
 	if blank || err != nil {
 		return false
 	}
-	whole := line.Size == int64(len(line.Raw))
+	complete := line.Size == int64(len(line.Raw))
 	if !l.ended {
 		line.Size--
 	}
-	if whole {
+	if complete {
 		line.Raw = line.Raw[:line.Size]
 	}
 	length := line.Size
-	if whole && bytes.HasSuffix(line.Raw, []byte("\r")) {
+	if complete && bytes.HasSuffix(line.Raw, []byte("\r")) {
 		length--
 	}
 	if length > int64(l.max) {

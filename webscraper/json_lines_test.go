@@ -31,7 +31,7 @@ func readLines(t *testing.T, r *webscraper.RowReader) []webscraper.Row {
 	return lines
 }
 
-func TestLinesHaveTheirPlaceInTheFile(t *testing.T) {
+func TestLinesHaveTheirPositionInTheFile(t *testing.T) {
 	line := func(number, offset, end, size int64, data string) webscraper.Row {
 		return webscraper.Row{Number: number, Offset: offset, End: end, Size: size, Raw: []byte(data)}
 	}
@@ -39,20 +39,20 @@ func TestLinesHaveTheirPlaceInTheFile(t *testing.T) {
 		file string
 		want []webscraper.Row
 	}{
-		"two lines":           {"{1}\n{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 9, 4, "{22}")}},
-		"no newline at end":   {"{1}\n{22}", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 8, 4, "{22}")}},
-		"CRLF":                {"{1}\r\n{22}\r\n", []webscraper.Row{line(1, 0, 5, 4, "{1}"), line(2, 5, 11, 5, "{22}")}},
-		"CR at the end":       {"{1}\r", []webscraper.Row{line(1, 0, 4, 4, "{1}")}},
-		"blank lines":         {"\n{1}\n \t\r\n\n{22}\n\n", []webscraper.Row{line(1, 1, 5, 3, "{1}"), line(2, 10, 15, 4, "{22}")}},
-		"surrounding spaces":  {"\t {1} \r\n", []webscraper.Row{line(1, 0, 8, 7, "{1}")}},
-		"byte order mark":     {bom + "{1}\n{22}\n", []webscraper.Row{line(1, 3, 7, 3, "{1}"), line(2, 7, 12, 4, "{22}")}},
-		"mark in the middle":  {"{1}\n" + bom + "{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 12, 7, bom+"{22}")}},
-		"mark and blank line": {bom + "\n{1}\n", []webscraper.Row{line(1, 4, 8, 3, "{1}")}},
-		"only a mark":         {bom, nil},
-		"part of a mark":      {bom[:2], []webscraper.Row{line(1, 0, 2, 2, bom[:2])}},
-		"empty":               {"", nil},
-		"only blank lines":    {"\n\n \n  ", nil},
-		"NUL and invalid":     {"\x00\xff\n", []webscraper.Row{line(1, 0, 3, 2, "\x00\xff")}},
+		"two lines":          {"{1}\n{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 9, 4, "{22}")}},
+		"no newline at end":  {"{1}\n{22}", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 8, 4, "{22}")}},
+		"CRLF":               {"{1}\r\n{22}\r\n", []webscraper.Row{line(1, 0, 5, 4, "{1}"), line(2, 5, 11, 5, "{22}")}},
+		"CR at the end":      {"{1}\r", []webscraper.Row{line(1, 0, 4, 4, "{1}")}},
+		"blank lines":        {"\n{1}\n \t\r\n\n{22}\n\n", []webscraper.Row{line(1, 1, 5, 3, "{1}"), line(2, 10, 15, 4, "{22}")}},
+		"surrounding spaces": {"\t {1} \r\n", []webscraper.Row{line(1, 0, 8, 7, "{1}")}},
+		"BOM":                {bom + "{1}\n{22}\n", []webscraper.Row{line(1, 3, 7, 3, "{1}"), line(2, 7, 12, 4, "{22}")}},
+		"BOM in the middle":  {"{1}\n" + bom + "{22}\n", []webscraper.Row{line(1, 0, 4, 3, "{1}"), line(2, 4, 12, 7, bom+"{22}")}},
+		"BOM and blank line": {bom + "\n{1}\n", []webscraper.Row{line(1, 4, 8, 3, "{1}")}},
+		"only a BOM":         {bom, nil},
+		"part of a BOM":      {bom[:2], []webscraper.Row{line(1, 0, 2, 2, bom[:2])}},
+		"empty":              {"", nil},
+		"only blank lines":   {"\n\n \n  ", nil},
+		"NUL and invalid":    {"\x00\xff\n", []webscraper.Row{line(1, 0, 3, 2, "\x00\xff")}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestLinesHaveTheirPlaceInTheFile(t *testing.T) {
 	}
 }
 
-func TestLongLinesAreReadWholeUpToTheLimit(t *testing.T) {
+func TestLongLinesAreReadUpToTheLimit(t *testing.T) {
 	const limit = 200_000 // more than the reader's buffer
 	for _, size := range []int{60_000, 65_535, 65_536, 65_537, 131_072, limit - 1, limit} {
 		for _, ending := range []string{"\n", "\r\n", ""} {
@@ -81,7 +81,7 @@ func TestLongLinesAreReadWholeUpToTheLimit(t *testing.T) {
 	}
 }
 
-func TestTooLongLineIsPassedOver(t *testing.T) {
+func TestLineThatIsTooLongIsSkipped(t *testing.T) {
 	for _, limit := range []int{10, 65_535, 65_536, 200_000} {
 		for _, size := range []int{limit + 1, limit + 2, limit + 65_536, limit + 1_000_000} {
 			for _, ending := range []string{"\n", "\r\n"} {
@@ -126,14 +126,14 @@ func TestReadErrorIsNotTheEndOfTheFile(t *testing.T) {
 	r := webscraper.NewRowReader(io.MultiReader(strings.NewReader("{1}\n{2"), iotest.ErrReader(broken)), webscraper.FormatJSON, 0)
 	require.True(t, r.Next())
 	require.Equal(t, "{1}", string(r.Row().Raw))
-	require.False(t, r.Next(), "half a line is no line")
+	require.False(t, r.Next(), "a cut line is not returned")
 	require.ErrorIs(t, r.Err(), broken)
 	require.EqualError(t, r.Err(), "webscraper: read JSON Lines at byte 6: the disk is broken")
 	require.False(t, r.Next())
 	require.ErrorIs(t, r.Err(), broken)
 }
 
-func TestWrappedEndOfFileIsNoEnd(t *testing.T) {
+func TestWrappedEOFIsAnError(t *testing.T) {
 	broken := fmt.Errorf("connection lost: %w", io.EOF)
 	for _, format := range []webscraper.Format{webscraper.FormatJSON, webscraper.FormatCSV} {
 		r := webscraper.NewRowReader(io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(broken)), format, 0)
@@ -163,11 +163,11 @@ func FuzzJSONLines(f *testing.F) {
 				end++
 			}
 			require.Equal(t, end, line.End)
-			whole := string(file[line.Offset : line.Offset+line.Size])
+			raw := string(file[line.Offset : line.Offset+line.Size])
 			if line.Err != nil {
-				whole = whole[:min(len(whole), 64<<10)]
+				raw = raw[:min(len(raw), 64<<10)]
 			}
-			require.Equal(t, strings.Trim(whole, " \t\r"), string(line.Raw))
+			require.Equal(t, strings.Trim(raw, " \t\r"), string(line.Raw))
 		}
 	})
 }

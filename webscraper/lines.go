@@ -8,11 +8,11 @@ import (
 	"io"
 )
 
-// lines reads a file line by line, or several of them where they are one row.
+// lines reads a file line by line, or several lines where they are one row.
 type lines struct {
 	br   *bufio.Reader
 	max  int    // bytes of a row
-	long []byte // collects a row that did not come in one piece
+	long []byte // collects a row that spans several reads
 
 	row     Row
 	offset  int64 // of the next byte
@@ -21,15 +21,15 @@ type lines struct {
 	failure error
 }
 
-// skipMark passes over a byte order mark.
-func (l *lines) skipMark() error {
-	// An error of Peek comes again when a line is read.
-	mark, _ := l.br.Peek(len(byteOrderMark))
+// skipBOM skips a byte order mark.
+func (l *lines) skipBOM() error {
+	// The next read returns an error of Peek again.
+	start, _ := l.br.Peek(len(byteOrderMark))
 	switch {
-	case string(mark) == byteOrderMark:
+	case string(start) == byteOrderMark:
 		n, _ := l.br.Discard(len(byteOrderMark))
 		l.offset += int64(n)
-	case bytes.HasPrefix(mark, []byte("\xFF\xFE")), bytes.HasPrefix(mark, []byte("\xFE\xFF")):
+	case bytes.HasPrefix(start, []byte("\xFF\xFE")), bytes.HasPrefix(start, []byte("\xFE\xFF")):
 		return errUTF16
 	}
 	return nil
@@ -37,8 +37,8 @@ func (l *lines) skipMark() error {
 
 var errUTF16 = unreadable("it is UTF-16: save it as UTF-8")
 
-// goOn has the next row be the one after end, if that is further on.
-func (l *lines) goOn(file io.ReadSeeker, end, number int64) error {
+// resume makes the row after end the next one, if that is further on.
+func (l *lines) resume(file io.ReadSeeker, end, number int64) error {
 	if end <= l.offset {
 		return nil
 	}
@@ -50,22 +50,22 @@ func (l *lines) goOn(file io.ReadSeeker, end, number int64) error {
 	return nil
 }
 
-// next reads up to a newline that ends the row, or to the end of the file. look is
-// called with each piece, and says whether a newline at its end is one. It returns the
-// row, with its line end in Raw and Size, and the last piece; Raw is as much as is kept
-// of a row that is too long.
-func (l *lines) next(look func(piece []byte) bool) (row Row, piece []byte, err error) {
+// next reads up to a newline that ends the row, or to the end of the file. It calls
+// endsRow with each piece, to know whether a newline at its end ends the row. It returns
+// the row, with its line end in Raw and Size, and the last piece; of a row that is too
+// long, Raw has only the beginning.
+func (l *lines) next(endsRow func(piece []byte) bool) (row Row, piece []byte, err error) {
 	row.Offset = l.offset
 	l.long = l.long[:0]
 	for more := true; more; {
 		piece, err = l.br.ReadSlice('\n')
 		l.offset += int64(len(piece))
-		ends := look(piece)
+		ends := endsRow(piece)
 		switch {
 		case err == nil:
 			more = !ends
 		case errors.Is(err, bufio.ErrBufferFull):
-		case err == io.EOF: // itself: a reader may wrap it in an error that is not the end
+		case err == io.EOF: // not wrapped: an error that wraps it is not the end
 			l.ended, more = true, false
 		default:
 			return row, nil, err
@@ -77,13 +77,13 @@ func (l *lines) next(look func(piece []byte) bool) (row Row, piece []byte, err e
 	return row, piece, nil
 }
 
-// collect adds a piece to what was read of the row and returns it all, or as much as
-// is kept of a row that is too long. A row that came in one piece is not copied.
+// collect adds a piece to the row so far and returns the row, or the beginning of one
+// that is too long. A row read in one piece is not copied.
 func (l *lines) collect(piece []byte, more bool) []byte {
 	if len(l.long) == 0 && !more {
 		return piece
 	}
-	// Two bytes over the limit are kept: they may be the line end.
+	// Keep two bytes over the limit: they may be the line end.
 	room := max(l.max, maxPrefixBytes) + 2 - len(l.long)
 	l.long = append(l.long, piece[:min(room, len(piece))]...)
 	return l.long

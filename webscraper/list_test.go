@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// newProblematic is a cloud with a job of so many problematic URLs.
+// newProblematic returns a cloud with a job of n problematic URLs.
 func newProblematic(t *testing.T, n int) (cloud *webscrapertest.Cloud, client *webscraper.Client, id int64) {
 	t.Helper()
 	cloud, client = newCloud(t)
@@ -40,7 +40,7 @@ func TestListFollowsEveryPage(t *testing.T) {
 	require.Len(t, cloud.Requests(), 6)
 }
 
-func TestListStopsAskingWhenTheLoopStops(t *testing.T) {
+func TestListMakesNoCallAfterTheLoop(t *testing.T) {
 	cloud, client, id := newProblematic(t, 150)
 	for _, err := range client.ProblematicURLs(t.Context(), id) {
 		require.NoError(t, err)
@@ -77,7 +77,7 @@ func TestListYieldsEachItemOnceWhateverTheServerSays(t *testing.T) {
 		"the list grows at its front between two pages": {func(page int) ([]int64, int) {
 			return map[int][]int64{1: {4, 3}, 2: {3, 2}, 3: {1}}[page], 3
 		}, []int64{4, 3, 2, 1}, "", 3},
-		"a page moves on whole": {func(page int) ([]int64, int) {
+		"a complete page moves to the next number": {func(page int) ([]int64, int) {
 			return map[int][]int64{1: {4, 3}, 2: {4, 3}, 3: {2, 1}}[page], 3
 		}, []int64{4, 3, 2, 1}, "", 3},
 		"the list shrinks": {func(page int) ([]int64, int) {
@@ -92,7 +92,7 @@ func TestListYieldsEachItemOnceWhateverTheServerSays(t *testing.T) {
 		"empty list": {func(int) ([]int64, int) { return nil, 1 }, nil, "", 1},
 		"every page is the first, and there is always one more": {func(page int) ([]int64, int) {
 			return []int64{4, 3}, page + 1
-		}, []int64{4, 3}, "pages 2 to 4 brought nothing new, yet the server says that page 5 is the last", 4},
+		}, []int64{4, 3}, "pages 2 to 4 have nothing new, yet the server says that page 5 is the last", 4},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestOnePageOfJobsIsOneCall(t *testing.T) {
 	require.Equal(t, 3, lastPage)
 }
 
-func TestOnePageOfJobsIsNarrowedByTheServer(t *testing.T) {
+func TestOnePageOfJobsIsFilteredByTheServer(t *testing.T) {
 	cloud, client := newCloud(t)
 	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapID: 10})
 	cloud.AddJob(webscrapertest.Job{ID: 2, SitemapID: 20, Tags: []string{"nightly"}})

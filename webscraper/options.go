@@ -11,8 +11,8 @@ import (
 // Option changes how a [Client] works.
 type Option func(*Client) error
 
-// WithBaseURI sets where the API is, [DefaultBaseURI] otherwise. It is http or
-// https, without query and user name; a slash at its end may be left out.
+// WithBaseURI sets the API's base URI; default [DefaultBaseURI]. It is http or
+// https, without query or user name; the trailing slash is optional.
 func WithBaseURI(uri string) Option {
 	return func(c *Client) (err error) {
 		c.baseURI, err = parseBaseURI(uri)
@@ -20,14 +20,14 @@ func WithBaseURI(uri string) Option {
 	}
 }
 
-// WithTokenSource has the API token asked for at each call, so that it can change without
-// a new client. The source may be called from many goroutines at once. Its error, which
-// must not contain a token, is the call's, as if the API had refused the token, see
-// [IsUnauthorized]; nothing is sent then.
+// WithTokenSource makes the client call source for the API token at each call, so
+// that the token can change. The source must be safe for concurrent use. If it
+// fails, nothing is sent and the call's error is that of a rejected token; see
+// [IsUnauthorized]. The error of source must not contain a token.
 func WithTokenSource(source func() (string, error)) Option {
 	return func(c *Client) error {
 		if source == nil {
-			return errors.New("the source of tokens is nil")
+			return errors.New("the token source is nil")
 		}
 		c.tokens.source = source
 		return nil
@@ -35,8 +35,8 @@ func WithTokenSource(source func() (string, error)) Option {
 }
 
 // WithHTTPClient sets the HTTP client whose transport, cookie jar and timeout
-// are used, for example for a proxy or for tracing. It is copied; the copy
-// follows redirects of downloads only. Its Timeout, if set, bounds whole downloads too.
+// are used, for example for a proxy or for tracing. It is copied; the copy follows
+// only redirects of downloads. Its Timeout, if set, also bounds complete downloads.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *Client) error {
 		if hc == nil {
@@ -48,9 +48,8 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithLogger sets where the client tells what it does: every answer at level
-// debug. Paths are logged without their query, which holds the token. Without this
-// option nothing is logged.
+// WithLogger sets the logger: it gets every response at level debug, with its path
+// but without the query, which has the token. By default nothing is logged.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *Client) error {
 		if logger == nil {
@@ -62,7 +61,7 @@ func WithLogger(logger *slog.Logger) Option {
 }
 
 // WithTimeout bounds each call that is not a download, from sending it to the
-// last byte of its answer; 30 seconds otherwise.
+// last byte of its response; default 30 seconds.
 func WithTimeout(d time.Duration) Option {
 	return func(c *Client) error {
 		if d <= 0 {
@@ -74,8 +73,8 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithIdleTimeout bounds how long a download may wait for its response headers
-// and then for each next byte; 60 seconds otherwise. A whole download is
-// bounded by its context only.
+// and then for each further byte; default 60 seconds. Only the context bounds a
+// complete download.
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *Client) error {
 		if d <= 0 {

@@ -18,14 +18,14 @@ type ProblematicURL struct {
 	Type string `json:"type"`
 }
 
-// maxStalePages is after how many pages in a row without a new item a list is endless.
-// One such page is no proof: while a page is worked on, a hundred new items can push it
-// on to the next number.
+// maxStalePages is after how many consecutive pages without a new item a list counts as
+// endless. One is no proof: a hundred items added meanwhile push a page to the next
+// number.
 const maxStalePages = 3
 
-// ProblematicURLs lists the problematic pages of a scraping job, page by page of the list
-// as they are asked for; each 100 are one call. A URL is listed once with each type, even
-// if it moves to another page meanwhile. An error is the last thing listed.
+// ProblematicURLs yields the problematic pages of a scraping job. It makes one call per
+// 100 of them, on demand. Each pair of URL and type is yielded once, even if it moves to
+// another page of the list meanwhile. An error ends the sequence.
 func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[ProblematicURL, error] {
 	return func(yield func(ProblematicURL, error) bool) {
 		req := requestAbout(id, "list problematic URLs of scraping job %d", http.MethodGet, "scraping-job/%d/problematic-urls")
@@ -48,12 +48,12 @@ func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[Proble
 					return
 				}
 			}
-			// Without last_page, only an empty page tells the end.
+			// Without last_page, an empty page is the end.
 			if len(items) == 0 || lastPage != 0 && page >= lastPage {
 				return
 			}
 			if stale == maxStalePages {
-				yield(ProblematicURL{}, fmt.Errorf("webscraper: %s: pages %d to %d brought nothing new, yet the server says that page %d is the last",
+				yield(ProblematicURL{}, fmt.Errorf("webscraper: %s: pages %d to %d have nothing new, yet the server says that page %d is the last",
 					req.operation, page-maxStalePages+1, page, lastPage))
 				return
 			}

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestErrorOfARefusedCallHasTheDelayOfTheServer(t *testing.T) {
+func TestErrorOfARefusedCallHasTheServersDelay(t *testing.T) {
 	soon := func(header string, value func(now time.Time) string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-RateLimit-Limit", "200")
@@ -35,8 +35,8 @@ func TestErrorOfARefusedCallHasTheDelayOfTheServer(t *testing.T) {
 		"X-RateLimit-Reset":     {soon("X-RateLimit-Reset", func(now time.Time) string { return unix(now.Add(30 * time.Second)) }), 31 * time.Second},
 		"reset in the past":     {soon("X-RateLimit-Reset", func(now time.Time) string { return unix(now.Add(-30 * time.Second)) }), time.Second},
 		"reset too far away":    {soon("X-RateLimit-Reset", func(now time.Time) string { return unix(now.Add(9 * time.Hour)) }), 15*time.Minute + time.Second},
-		"not said":              {soon("X-Other", func(time.Time) string { return "" }), time.Minute},
-		"not understood":        {soon("Retry-After", func(time.Time) string { return "soon" }), time.Minute},
+		"no delay":              {soon("X-Other", func(time.Time) string { return "" }), time.Minute},
+		"nonsense":              {soon("Retry-After", func(time.Time) string { return "soon" }), time.Minute},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,11 +69,11 @@ func TestRefusedCallIsNotSentAgain(t *testing.T) {
 
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-// tickets is a budget of so many calls.
+// tickets is a budget of left calls.
 type tickets struct {
-	left int
-	wait time.Duration // for the next one, when there is none
-	told [][3]any
+	left     int
+	wait     time.Duration // when none is left
+	reported [][3]any
 }
 
 func (b *tickets) Take(context.Context) (func(context.Context, int, int, time.Duration) error, time.Duration, error) {
@@ -82,12 +82,12 @@ func (b *tickets) Take(context.Context) (func(context.Context, int, int, time.Du
 	}
 	b.left--
 	return func(_ context.Context, limit, remaining int, refused time.Duration) error {
-		b.told = append(b.told, [3]any{limit, remaining, refused})
+		b.reported = append(b.reported, [3]any{limit, remaining, refused})
 		return nil
 	}, 0, nil
 }
 
-func TestBudgetDecidesAboutEachCall(t *testing.T) {
+func TestBudgetAdmitsEachCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t)
 		id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1"}`)})
@@ -102,14 +102,14 @@ func TestBudgetDecidesAboutEachCall(t *testing.T) {
 		wait, limited := webscraper.IsRateLimited(err)
 		require.True(t, limited)
 		require.Equal(t, 7*time.Minute, wait)
-		require.EqualError(t, err, "webscraper: get account: 429 Too Many Requests: not sent, as the account has no call left for 7m0s")
+		require.EqualError(t, err, "webscraper: get account: 429 Too Many Requests: not sent: the account has no call left for 7m0s")
 		require.Zero(t, time.Since(start), "it does not wait")
 		require.Len(t, cloud.Requests(), 2)
-		require.Equal(t, [][3]any{{200, 199, time.Duration(0)}, {200, 198, time.Duration(0)}}, budget.told)
+		require.Equal(t, [][3]any{{200, 199, time.Duration(0)}, {200, 198, time.Duration(0)}}, budget.reported)
 	})
 }
 
-func TestBudgetIsToldOfARefusalAndNothingIsSentAgain(t *testing.T) {
+func TestRefusalIsReportedToTheBudgetAndNotRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud, client := newCloud(t)
 		cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.TooManyRequests(30 * time.Second)})
@@ -120,12 +120,12 @@ func TestBudgetIsToldOfARefusalAndNothingIsSentAgain(t *testing.T) {
 		require.True(t, limited)
 		require.Equal(t, 31*time.Second, wait)
 		require.Zero(t, time.Since(start))
-		require.Equal(t, [][3]any{{200, 0, 31 * time.Second}}, budget.told)
+		require.Equal(t, [][3]any{{200, 0, 31 * time.Second}}, budget.reported)
 		require.Len(t, cloud.Requests(), 1)
 	})
 }
 
-func TestResetIsToldByTheClockOfTheServer(t *testing.T) {
+func TestResetIsByTheServersClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		theirs := time.Now().Add(time.Hour)
 		client := newPipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

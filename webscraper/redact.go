@@ -10,11 +10,11 @@ import (
 	"sync"
 )
 
-// maxTokens is how many of its last tokens a client knows.
+// maxTokens is how many of its last tokens a client remembers.
 const maxTokens = 16
 
-// tokens are those of an account. A call that is under way while the token changes may
-// bring an answer with the one before.
+// tokens are an account's. The response to a call in flight during a token change may
+// repeat the previous token.
 type tokens struct {
 	source func() (string, error)
 
@@ -38,8 +38,7 @@ func (t *tokens) next() (string, error) {
 	return token, nil
 }
 
-// redact removes the tokens from text that came from outside, as they are and as they
-// stand in a URL.
+// redact removes the tokens, plain and URL-escaped, from text that came from outside.
 func (c *Client) redact(text string) string {
 	c.tokens.mu.Lock()
 	defer c.tokens.mu.Unlock()
@@ -50,13 +49,13 @@ func (c *Client) redact(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// excerpt returns the beginning of text as one quoted line without the token.
+// excerpt returns the beginning of text, quoted, without the token.
 func (c *Client) excerpt(text string) string {
 	return strconv.Quote(c.shorten(text, 200))
 }
 
-// shorten returns at most limit characters of text, its white space folded and
-// the token removed.
+// shorten returns at most limit characters of text, with white space folded and the
+// token removed.
 func (c *Client) shorten(text string, limit int) string {
 	runes := []rune(strings.Join(strings.Fields(c.redact(text)), " "))
 	if len(runes) > limit {
@@ -78,7 +77,7 @@ func (c *Client) transportError(ctx context.Context, err error) error {
 	return c.redactError(err)
 }
 
-// redactError returns err, or a stand-in if its text contains the token.
+// redactError returns err, or a redacted error if its text contains the token.
 func (c *Client) redactError(err error) error {
 	if text := err.Error(); c.redact(text) != text {
 		return redactedError{text: c.redact(text), err: err}
@@ -86,9 +85,8 @@ func (c *Client) redactError(err error) error {
 	return err
 }
 
-// redactedError stands for an error whose text contains the token. It matches
-// what that error matches but cannot be unwrapped: what records a whole chain
-// of errors would record the token.
+// redactedError replaces an error whose text contains the token. It matches what that
+// error matches but cannot be unwrapped: a logger of error chains would log the token.
 type redactedError struct {
 	text string
 	err  error

@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// maxRedirects is how many redirects of a download are followed.
+// maxRedirects bounds the redirects of a download.
 const maxRedirects = 5
 
-// followDownload follows where the API redirects a download to, such as a signed
-// URL of a file store, as the vendor's own client does. The request goes there
-// without the token, and without a Referer, which would have it. host is the last
-// one, "" when the download was not redirected.
+// followDownload follows the API's redirects of a download, for example to a signed
+// URL of a file store, as the vendor's own client does. It sends neither the token nor
+// a Referer, which would have it. host is the last one, "" without a redirect.
 func (c *Client) followDownload(ctx context.Context, req request, resp *http.Response) (last *http.Response, host string, err error) {
 	api, from := resp.Request, resp.Request.URL
 	for n := 1; resp.StatusCode/100 == 3 && resp.Header.Get("Location") != ""; n++ {
@@ -23,19 +22,19 @@ func (c *Client) followDownload(ctx context.Context, req request, resp *http.Res
 			return nil, "", c.redirectError(req, resp, from, why)
 		}
 		next := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: api.Header.Clone()}).WithContext(ctx)
-		next.Header.Del("Cookie") // which the client's jar has added for the API
+		next.Header.Del("Cookie") // from the client's jar, for the API
 		if resp, err = c.http.Do(next); err != nil {
 			return nil, "", c.requestError(ctx, req, api, err)
 		}
-		resp.Request = api // whose path errors name
+		resp.Request = api // errors name its path
 		from, host = target, target.Scheme+"://"+target.Host
 		c.logger.DebugContext(ctx, "a download was redirected", "operation", req.operation, "host", host, "status", resp.StatusCode)
 	}
 	return resp, host, nil
 }
 
-// redirectTarget is where the n-th redirect in a row leads, or why it is not
-// followed. The parameter with the token, if it is repeated, stays behind.
+// redirectTarget returns the target of the n-th redirect in a row, without the token's
+// parameter, or why it is not followed.
 func (c *Client) redirectTarget(from *url.URL, resp *http.Response, n int) (target *url.URL, why string) {
 	target, err := from.Parse(resp.Header.Get("Location"))
 	if err != nil {
@@ -54,13 +53,13 @@ func (c *Client) redirectTarget(from *url.URL, resp *http.Response, n int) (targ
 	case target.Scheme != "https" && (target.Scheme != "http" || c.baseURI.Scheme == "https"):
 		return nil, "it does not lead to https"
 	case c.redact(texts) != texts:
-		return nil, "its URL has the API token"
+		return nil, "its URL contains the API token"
 	}
 	return target, ""
 }
 
 func (c *Client) redirectError(req request, resp *http.Response, from *url.URL, why string) *Error {
-	shown := "nowhere" // without the query
+	shown := "an empty location" // without the query
 	if target, err := from.Parse(resp.Header.Get("Location")); err == nil && resp.Header.Get("Location") != "" {
 		target.User, target.RawQuery, target.Fragment = nil, "", ""
 		shown = c.shorten(target.String(), 200)

@@ -18,7 +18,7 @@ import (
 
 const signature = "X-Signature=s1gned"
 
-// fileStore is another host that has a file, and notes what it is asked.
+// fileStore starts another host, with a file, and records its requests.
 func fileStore(t *testing.T, answer http.HandlerFunc) (url string, seen *[]*http.Request) {
 	t.Helper()
 	seen = new([]*http.Request)
@@ -89,7 +89,7 @@ func TestCookiesOfTheAPIStayWithIt(t *testing.T) {
 	require.Equal(t, []string{"session=s3cret", ""}, cookies)
 }
 
-func TestDownloadFollowsRedirectsOfFiveHosts(t *testing.T) {
+func TestDownloadFollowsFiveRedirects(t *testing.T) {
 	target, _ := fileStore(t, serveFile)
 	for n := 1; n <= 6; n++ {
 		client := newClient(t, http.RedirectHandler(target, http.StatusTemporaryRedirect))
@@ -105,12 +105,12 @@ func TestDownloadFollowsRedirectsOfFiveHosts(t *testing.T) {
 	}
 }
 
-func TestDownloadIsNotRedirectedWhereItMayNotGo(t *testing.T) {
+func TestDownloadFollowsNoUnsafeRedirect(t *testing.T) {
 	for target, want := range map[string]string{
 		"http://files.test/signed?" + signature:         "it does not lead to https",
 		"ftp://files.test/signed?" + signature:          "it does not lead to https",
-		"https://files.test/" + token + "?" + signature: "its URL has the API token",
-		"": "redirected to nowhere",
+		"https://files.test/" + token + "?" + signature: "its URL contains the API token",
+		"": "redirected to an empty location",
 	} {
 		redirecting := func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host != "api.webscraper.io" {
@@ -128,9 +128,9 @@ func TestDownloadIsNotRedirectedWhereItMayNotGo(t *testing.T) {
 	}
 }
 
-// What another host says is neither about the token, nor about the job, nor
-// about the API's budget.
-func TestAnswerOfAnotherHostIsNotTheAPIs(t *testing.T) {
+// A response from another host says nothing about the token, the job or the API's
+// budget.
+func TestResponseFromAnotherHostIsNotTheAPIs(t *testing.T) {
 	for _, status := range []int{401, 403, 404, 429, 503} {
 		store, _ := fileStore(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-RateLimit-Remaining", "0")
@@ -143,13 +143,13 @@ func TestAnswerOfAnotherHostIsNotTheAPIs(t *testing.T) {
 		require.ErrorAs(t, err, &answer)
 		require.Equal(t, status, answer.StatusCode)
 		require.Equal(t, store, answer.RedirectedTo)
-		require.ErrorContains(t, err, "answered by "+store+", where the API has redirected the download")
+		require.ErrorContains(t, err, "response from "+store+", where the API redirected the download")
 		require.NotContains(t, err.Error(), "s1gned")
 		require.False(t, webscraper.IsUnauthorized(err) || webscraper.IsNotFound(err))
 	}
 }
 
-func TestDownloadFromAnotherHostThatBreaksIsContinuedThere(t *testing.T) {
+func TestInterruptedDownloadFromAnotherHostResumesThere(t *testing.T) {
 	store, seen := fileStore(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Range") == "" {
 			w.Header().Set("ETag", `"v1"`)
@@ -161,10 +161,10 @@ func TestDownloadFromAnotherHostThatBreaksIsContinuedThere(t *testing.T) {
 	})
 	client := newClient(t, http.RedirectHandler(store+"/file?"+signature, http.StatusFound))
 	var file strings.Builder
-	begun, err := client.DownloadScrapingJob(t.Context(), 500, &file, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+	interrupted, err := client.DownloadScrapingJob(t.Context(), 500, &file, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	rest, err := client.DownloadScrapingJob(t.Context(), 500, &file, webscraper.FormatJSON, webscraper.DownloadOptions{
-		Offset: begun.Bytes, Validator: begun.Validator,
+		Offset: interrupted.Bytes, Validator: interrupted.Validator,
 	})
 	require.NoError(t, err)
 	require.Equal(t, webscraper.Download{Offset: 4, Bytes: 6, Validator: `"v1"`}, rest)

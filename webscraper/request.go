@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// maxAnswerBytes bounds an answer that is not a download. The largest are sitemaps with
-// many start URLs.
-const maxAnswerBytes = 32 << 20
+// maxResponseBytes bounds a response that is not a download. The largest are sitemaps
+// with many start URLs.
+const maxResponseBytes = 32 << 20
 
-// request is one call of the API.
+// request is one API call.
 type request struct {
-	operation string // what it does, for errors and logs: "get scraping job 500"
+	operation string // for errors and logs: "get scraping job 500"
 	method    string
 	path      string // relative to the base URI
 	query     url.Values
@@ -26,26 +26,26 @@ type request struct {
 	body      []byte // JSON; nil for none
 }
 
-// requestAbout is a request about what has that ID, which the operation and the path
-// have as %d.
+// requestAbout returns a request about the object with that ID, which replaces the %d of
+// operation and path.
 func requestAbout(id int64, operation, method, path string) request {
 	return request{operation: fmt.Sprintf(operation, id), method: method, path: fmt.Sprintf(path, id)}
 }
 
-// envelope is what every answer but a download is wrapped in.
+// envelope wraps every response but a download.
 type envelope struct {
 	Error            json.RawMessage `json:"error"`
-	Message          json.RawMessage `json:"message"` // in the errors of Laravel, which the API is made with
+	Message          json.RawMessage `json:"message"` // in errors of Laravel, the API's framework
 	ValidationErrors json.RawMessage `json:"validationErrors"`
 	Data             json.RawMessage `json:"data"`
 	Success          bool            `json:"success"`
 	LastPage         int64           `json:"last_page"`
 }
 
-// UnmarshalJSON decodes an answer as the API spells it.
+// UnmarshalJSON decodes a response as the API spells it.
 func (e *envelope) UnmarshalJSON(data []byte) error { return decodeObject(data, e) }
 
-// get sends req and returns the object of its answer.
+// get sends req and returns the object of its response.
 func get[T any](ctx context.Context, c *Client, req request) (*T, error) {
 	object := new(T)
 	if _, err := c.call(ctx, req, object); err != nil {
@@ -54,25 +54,25 @@ func get[T any](ctx context.Context, c *Client, req request) (*T, error) {
 	return object, nil
 }
 
-// call sends req and decodes the data of its answer into out, unless that is nil. Of a list
-// it returns the number of the last page, or 0 if the answer does not tell.
+// call sends req and decodes the data of its response into out, unless that is nil. For a
+// list it returns the number of the last page, or 0 if the response does not say.
 func (c *Client) call(ctx context.Context, req request, out any) (lastPage int, err error) {
 	env, err := c.callOnce(ctx, req)
 	if err != nil || out == nil {
 		return 0, err
 	}
 	if len(env.Data) == 0 || string(env.Data) == "null" {
-		return 0, fmt.Errorf("webscraper: %s: the answer has no data", req.operation)
+		return 0, fmt.Errorf("webscraper: %s: the response has no data", req.operation)
 	}
 	if err := json.Unmarshal(env.Data, out); err != nil {
-		return 0, fmt.Errorf("webscraper: %s: the data of the answer, %s, is not as documented: %w",
+		return 0, fmt.Errorf("webscraper: %s: the response data %s is not as documented: %w",
 			req.operation, c.excerpt(string(env.Data)), c.redactError(err))
 	}
 	return int(env.LastPage), nil
 }
 
 func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, timeoutError(fmt.Sprintf("no complete answer within %v", c.timeout)))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, timeoutError(fmt.Sprintf("no complete response within %v", c.timeout)))
 	defer cancel()
 	resp, err := c.roundTrip(ctx, req)
 	if err != nil {
@@ -80,14 +80,14 @@ func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return envelope{}, c.answerError(req, resp, resp.Body)
+		return envelope{}, c.responseError(req, resp, resp.Body)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes+1))
 	if err != nil {
-		return envelope{}, fmt.Errorf("webscraper: %s: read the answer: %w", req.operation, c.transportError(ctx, err))
+		return envelope{}, fmt.Errorf("webscraper: %s: reading the response: %w", req.operation, c.transportError(ctx, err))
 	}
-	if len(body) > maxAnswerBytes {
-		return envelope{}, fmt.Errorf("webscraper: %s: the answer is larger than %d bytes", req.operation, maxAnswerBytes)
+	if len(body) > maxResponseBytes {
+		return envelope{}, fmt.Errorf("webscraper: %s: the response is larger than %d bytes", req.operation, maxResponseBytes)
 	}
 	var env envelope
 	if err := json.Unmarshal(body, &env); err != nil || !env.Success {
@@ -96,8 +96,8 @@ func (c *Client) callOnce(ctx context.Context, req request) (envelope, error) {
 	return env, nil
 }
 
-// roundTrip sends req once and returns the answer, whatever its status. Its
-// body must be closed.
+// roundTrip sends req once and returns the response, whatever its status. The caller
+// must close its body.
 func (c *Client) roundTrip(ctx context.Context, req request) (*http.Response, error) {
 	token, err := c.tokens.next()
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *Client) requestError(ctx context.Context, req request, sent *http.Reque
 	return fmt.Errorf("webscraper: %s: %s %s: %w", req.operation, req.method, sent.URL.Path, c.transportError(ctx, err))
 }
 
-// tokenParameter is the parameter of a URL's query that has the token.
+// tokenParameter is the query parameter for the token.
 const tokenParameter = "api_token"
 
 func (c *Client) newHTTPRequest(ctx context.Context, req request, token string) (*http.Request, error) {

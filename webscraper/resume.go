@@ -10,17 +10,17 @@ import (
 )
 
 var (
-	// errNotResumable says that the server answered a request for the rest of a
-	// file with something that must not be appended to the beginning.
-	errNotResumable = errors.New("the server does not continue the download")
-	// errUnexpectedStatus says that an answer is no download.
+	// errNotResumable says that the response to a request for the rest of a file must
+	// not be appended to what was downloaded before.
+	errNotResumable = errors.New("the server does not resume the download")
+	// errUnexpectedStatus says that a response is not a download.
 	errUnexpectedStatus = errors.New("unexpected status")
 )
 
 // resuming reports whether the rest of a file is asked for.
 func (o DownloadOptions) resuming() bool { return o.Offset > 0 && o.Validator != "" }
 
-// requestHeader returns the header that asks for the file, or for its rest.
+// requestHeader returns the request header for the file or its rest.
 func (o DownloadOptions) requestHeader() http.Header {
 	h := http.Header{"Accept-Encoding": {"gzip"}}
 	if o.Uncompressed || o.resuming() { // an offset counts uncompressed bytes
@@ -33,9 +33,9 @@ func (o DownloadOptions) requestHeader() http.Header {
 	return h
 }
 
-// answerHeader returns what an answer to requestHeader is about to send, and the
+// responseHeader returns what a response to requestHeader is about to send, and the
 // size of its body on the wire, or -1.
-func (o DownloadOptions) answerHeader(resp *http.Response) (begun Download, size int64, err error) {
+func (o DownloadOptions) responseHeader(resp *http.Response) (started Download, size int64, err error) {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return Download{Validator: validator(resp.Header)}, resp.ContentLength, nil
@@ -52,9 +52,9 @@ func (o DownloadOptions) answerHeader(resp *http.Response) (begun Download, size
 	}
 }
 
-// validator returns what identifies the content of the file so strictly that
-// parts of it may be put together: a strong entity tag, or the time of the last
-// change if that cannot have been followed by another within the same second.
+// validator returns what identifies the content of the file strictly enough to join
+// parts of it: a strong entity tag, or the Last-Modified time if no other change can
+// have followed within the same second.
 func validator(h http.Header) string {
 	if etag := h.Get("ETag"); strings.HasPrefix(etag, `"`) {
 		return etag
@@ -63,15 +63,15 @@ func validator(h http.Header) string {
 	if err != nil {
 		return ""
 	}
-	// The distance that RFC 7232, section 2.2.2, asks for.
+	// RFC 7232, section 2.2.2, asks for this distance.
 	if date, err := http.ParseTime(h.Get("Date")); err != nil || date.Sub(modified) < time.Minute {
 		return ""
 	}
 	return h.Get("Last-Modified")
 }
 
-// restOfFile returns how many bytes the body of a 206 has, and whether they are
-// the file from o.Offset to its end, of the content that o.Validator stands for.
+// restOfFile returns how many bytes the body of a 206 has, and whether they are the file
+// from o.Offset to its end, of the content that o.Validator identifies.
 func restOfFile(h http.Header, o DownloadOptions) (int64, bool) {
 	identifiedBy := "Last-Modified"
 	if strings.HasPrefix(o.Validator, `"`) {

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestBrokenDownloadIsContinued(t *testing.T) {
+func TestInterruptedDownloadResumes(t *testing.T) {
 	records := webscrapertest.Products(10, 1)
 	want, err := io.ReadAll(records.Open())
 	require.NoError(t, err)
@@ -29,21 +29,21 @@ func TestBrokenDownloadIsContinued(t *testing.T) {
 	require.EqualValues(t, 1000, broken.Bytes)
 	require.NotEmpty(t, broken.Validator)
 
-	var begun webscraper.Download
+	var started webscraper.Download
 	var length int64
 	d, err := client.DownloadScrapingJob(t.Context(), id, &got, webscraper.FormatJSON, webscraper.DownloadOptions{
 		Offset: broken.Bytes, Validator: broken.Validator,
-		OnHeader: func(d webscraper.Download, n int64) error { begun, length = d, n; return nil },
+		OnHeader: func(d webscraper.Download, n int64) error { started, length = d, n; return nil },
 	})
 	require.NoError(t, err)
 	require.Equal(t, webscraper.Download{Offset: 1000, Bytes: 4200, Validator: broken.Validator}, d)
-	require.Equal(t, webscraper.Download{Offset: 1000, Validator: broken.Validator}, begun)
+	require.Equal(t, webscraper.Download{Offset: 1000, Validator: broken.Validator}, started)
 	require.EqualValues(t, 4200, length)
 	require.Equal(t, string(want), got.String())
 	require.Equal(t, "bytes=1000-", cloud.Requests()[1].Range)
 }
 
-func TestDownloadThatChangedStartsAgain(t *testing.T) {
+func TestDownloadThatChangedStartsOver(t *testing.T) {
 	cloud, client := newCloud(t)
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.Truncate(1000)})
@@ -72,7 +72,7 @@ func TestOnlyAProvenRestIsAppended(t *testing.T) {
 				return
 			}
 			if r.Header.Get("Range") != "bytes=4-" || r.Header.Get("If-Range") != `"v1"` || r.Header.Get("Accept-Encoding") != "identity" {
-				http.Error(w, "asked in another way", http.StatusBadRequest)
+				http.Error(w, "unexpected header", http.StatusBadRequest)
 				return
 			}
 			w.Header().Set("Content-Range", "bytes 4-9/10")
@@ -96,7 +96,7 @@ func TestOnlyAProvenRestIsAppended(t *testing.T) {
 		"compressed":                {set("Content-Encoding", "gzip"), 0},
 		"other offset":              {set("Content-Range", "bytes 3-9/10"), 0},
 		"not up to the end":         {set("Content-Range", "bytes 4-8/10"), 0},
-		"size not known":            {set("Content-Range", "bytes 4-9/*"), 0},
+		"unknown size":              {set("Content-Range", "bytes 4-9/*"), 0},
 		"other unit":                {set("Content-Range", "lines 4-9/10"), 0},
 		"nonsense":                  {set("Content-Range", "bytes 4"), 0},
 		"no Content-Range":          {rest(func(h http.Header) { h.Del("Content-Range") }), 0},
@@ -121,7 +121,7 @@ func TestOnlyAProvenRestIsAppended(t *testing.T) {
 	}
 }
 
-func TestRestOfAnotherTimeIsNotAppended(t *testing.T) {
+func TestRestWithAnotherLastModifiedIsNotAppended(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	date := func(ago time.Duration) string { return now.Add(-ago).Format(http.TimeFormat) }
 	for name, c := range map[string]struct {
@@ -154,7 +154,7 @@ func TestRestOfAnotherTimeIsNotAppended(t *testing.T) {
 	}
 }
 
-func TestRestThatBreaksOffIsAnError(t *testing.T) {
+func TestShortRestIsAnError(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Range", "bytes 4-9/10")
 		w.WriteHeader(http.StatusPartialContent)
@@ -166,7 +166,7 @@ func TestRestThatBreaksOffIsAnError(t *testing.T) {
 	require.Equal(t, webscraper.Download{Offset: 4, Bytes: 3, Validator: `"v1"`}, d)
 }
 
-func TestRestThatWasNotAskedForIsAnError(t *testing.T) {
+func TestUnrequestedRestIsAnError(t *testing.T) {
 	client := newClient(t, answer(http.StatusPartialContent, "application/json", "456789"))
 	for _, resume := range []webscraper.DownloadOptions{{Validator: `"v1"`}, {Offset: 4}} {
 		var got strings.Builder

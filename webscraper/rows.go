@@ -10,40 +10,39 @@ import (
 var (
 	// ErrRecordTooLong is the Err of a [Row] over the reader's limit.
 	ErrRecordTooLong = errors.New("the record is too long")
-	// ErrUnreadable is the [RowReader.Err] of a file that is not what it is to be as
-	// a whole: of another encoding, say. It comes with the reason.
+	// ErrUnreadable is wrapped by the [RowReader.Err] of a file that is unusable as a
+	// whole, such as one with another encoding. The error has the reason.
 	ErrUnreadable = errors.New("the file cannot be read")
 )
 
-// defaultMaxRecordBytes is the limit of a record's length where none is given:
-// 16 MiB.
+// defaultMaxRecordBytes is the default limit of a record's length: 16 MiB.
 const defaultMaxRecordBytes = 16 << 20
 
 const (
-	// maxPrefixBytes is how much is kept of a row that is too long.
+	// maxPrefixBytes is how much of a row that is too long is kept.
 	maxPrefixBytes = 64 << 10
 	byteOrderMark  = "\uFEFF"
 )
 
-// Row is one record as it stands in a file: a line of JSON Lines, or a row of CSV
-// below the header.
+// Row is one record as it is in a file: a line of JSON Lines, or a row of CSV below
+// the header.
 type Row struct {
-	// Number counts the rows that are not blank, beginning with 1.
+	// Number counts the rows that are not blank, starting with 1.
 	Number int64
 	// Offset is the position in the file of the row's first byte, and End the
-	// position just after its line end.
+	// position after its line end.
 	Offset, End int64
-	// Raw is the row without its line end, and, in JSON Lines, without white space
-	// around it. Of a row that is too long it is the first 64 KiB. Like Values it
+	// Raw is the row without its line end, and, in JSON Lines, without surrounding
+	// white space. Of a row that is too long it is the first 64 KiB. Like Values it
 	// is valid until the next call of Next.
 	Raw []byte
-	// Size is the length of the whole row in bytes: in JSON Lines up to its newline,
-	// in CSV without its line end.
+	// Size is the length of the complete row in bytes: in JSON Lines up to its
+	// newline, in CSV without its line end.
 	Size int64
-	// Cut says that Raw is not all of the row.
+	// Cut reports whether Raw is only the beginning of the row.
 	Cut bool
 	// Columns are the names in the header of a CSV file, and Values has one value
-	// for each; both are nil beside an Err, and in JSON Lines.
+	// for each; both are nil if Err is set, and in JSON Lines.
 	Columns []string
 	Values  [][]byte
 	// Err says why the row is not a record: [ErrRecordTooLong], or in CSV also
@@ -52,27 +51,26 @@ type Row struct {
 	Err error
 }
 
-// RowReader reads a download of a scraping job row by row. A byte order mark at
-// the beginning and blank lines are passed over. It needs memory for one record,
-// and allocates none for a row of usual length.
+// RowReader reads a download of a scraping job row by row. It skips a leading byte
+// order mark and blank lines. It holds one record in memory, and does not allocate for
+// a row of usual length.
 //
-// It does not look into the JSON of a line. Of CSV the first line has the names of
-// the columns, and newlines in values stay as they are. Another delimiter than the
-// comma is taken if header and rows agree in it. After a row that is not a record it
-// goes on after the next newline outside of quotes, so that a quote that is never
-// closed takes the rest of the file along.
+// It does not parse the JSON of a line. The first line of CSV has the column names, and
+// newlines in values are kept. It accepts another delimiter than the comma if header
+// and rows agree on it. After a row that is not a record it continues after the next
+// newline outside quotes, so a quote that is never closed swallows the rest of the
+// file.
 type RowReader struct {
-	lines  *lines
-	begin  func()      // reads what stands before the rows; nil for nothing
-	read   func() bool // reads up to the end of a row, and reports whether it is not blank
-	begun  bool
-	resume func() error
+	lines   *lines
+	start   func()      // reads what comes before the rows; nil for nothing
+	read    func() bool // reads up to the end of a row, and reports whether it is not blank
+	started bool
+	resume  func() error
 }
 
-// NewRowReader returns a reader of the rows of a file, which is in [FormatJSON] or
-// [FormatCSV]. Rows longer than maxRecordBytes, quotes and newlines included, are
-// not kept in memory but have [ErrRecordTooLong] as their Err; 0 means
-// 16 MiB.
+// NewRowReader returns a reader of the rows of a file in [FormatJSON] or [FormatCSV].
+// Rows longer than maxRecordBytes, including quotes and newlines, are not kept in
+// memory but have [ErrRecordTooLong] as their Err; 0 means 16 MiB.
 func NewRowReader(file io.Reader, format Format, maxRecordBytes int) *RowReader {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
@@ -83,34 +81,33 @@ func NewRowReader(file io.Reader, format Format, maxRecordBytes int) *RowReader 
 		r.read = r.lines.readJSON
 	case FormatCSV:
 		rows := &csvRows{lines: r.lines}
-		r.begin, r.read = rows.begin, rows.read
+		r.start, r.read = rows.start, rows.read
 	default:
-		r.lines.failure = fmt.Errorf("webscraper: there is no reading of the format %q: want %q or %q", format, FormatJSON, FormatCSV)
+		r.lines.failure = fmt.Errorf("webscraper: the format %q is not supported: want %q or %q", format, FormatJSON, FormatCSV)
 	}
 	return r
 }
 
-// ResumeRowReader returns a reader that goes on in the file where another one
-// stopped: end and number are the End and the Number of the last row that was
-// dealt with, both 0 for none.
+// ResumeRowReader returns a reader that continues where another one stopped: end and
+// number are the End and Number of the last row processed, both 0 for none.
 func ResumeRowReader(file io.ReadSeeker, format Format, maxRecordBytes int, end, number int64) *RowReader {
 	r := NewRowReader(file, format, maxRecordBytes)
 	if _, err := file.Seek(0, io.SeekStart); err != nil && r.lines.failure == nil { // a header is read first
 		r.lines.failure = fmt.Errorf("webscraper: resume at the beginning: %w", err)
 	}
-	r.resume = func() error { return r.lines.goOn(file, end, number) }
+	r.resume = func() error { return r.lines.resume(file, end, number) }
 	return r
 }
 
-// Next reads the next row. It returns false at the end of the file and at an error
-// of the underlying reader, which [RowReader.Err] returns. What was read of a row
-// before such an error is not returned.
+// Next reads the next row. It returns false at the end of the file and on an error of
+// the underlying reader, which [RowReader.Err] returns. A row cut off by such an error
+// is not returned.
 func (r *RowReader) Next() bool {
 	in := r.lines
-	if !r.begun && in.failure == nil {
-		r.begun = true
-		if in.failure = in.skipMark(); in.failure == nil && r.begin != nil {
-			r.begin()
+	if !r.started && in.failure == nil {
+		r.started = true
+		if in.failure = in.skipBOM(); in.failure == nil && r.start != nil {
+			r.start()
 		}
 		if in.failure == nil && r.resume != nil {
 			in.failure = r.resume()
@@ -130,8 +127,8 @@ func (r *RowReader) Next() bool {
 // Row returns the row that the last call of Next read.
 func (r *RowReader) Row() Row { return r.lines.row }
 
-// Err returns the error that ended the reading, [ErrUnreadable] for one; nil at the
-// end of the file.
+// Err returns the error that ended the reading, such as one that wraps [ErrUnreadable];
+// nil at the end of the file.
 func (r *RowReader) Err() error { return r.lines.failure }
 
 func unreadable(format string, args ...any) error {

@@ -25,7 +25,7 @@ func TestScrapingJobDecodesEverySpelling(t *testing.T) {
 		"as on the wire": {`{"id":500,"custom_id":"custom-scraping-job-12","sitemap_name":"webscraper-io-landing","status":"finished","sitemap_id":123,
 			"test_run":1,"jobs_scheduled":10,"jobs_executed":9,"jobs_failed":3,"jobs_empty":2,"jobs_no_value":1,"stored_record_count":4000000000,
 			"request_interval":2500,"page_load_delay":2000,"driver":"fast","scheduled":1,"time_created":1493370624,"scraping_duration":60}`, want},
-		"strings, truth values and unknown fields": {`{"id":"500","custom_id":"custom-scraping-job-12","sitemap_name":"webscraper-io-landing","status":"finished","sitemap_id":"123",
+		"strings, booleans and unknown fields": {`{"id":"500","custom_id":"custom-scraping-job-12","sitemap_name":"webscraper-io-landing","status":"finished","sitemap_id":"123",
 			"test_run":true,"jobs_scheduled":10.0,"jobs_executed":9,"jobs_failed":3,"jobs_empty":2,"jobs_no_value":1,"stored_record_count":4e9,
 			"request_interval":2500,"page_load_delay":2000,"driver":"fast","scheduled":"1","time_created":"1493370624","scraping_duration":"60",
 			"proxy":"residential-us","parser":{"enabled":true}}`, want},
@@ -45,7 +45,7 @@ func TestScrapingJobDecodesEverySpelling(t *testing.T) {
 	}
 }
 
-func TestStatusIsTerminalRunningOrUnknown(t *testing.T) {
+func TestStatusIsTerminalOrRunningOrUnknown(t *testing.T) {
 	tests := map[webscraper.Status]struct{ terminal, running bool }{
 		"waiting-to-be-scheduled": {false, true},
 		"scheduling":              {false, true},

@@ -9,9 +9,9 @@ import (
 )
 
 // decodeObject decodes an object into the struct that into points to, by the json tags
-// of its fields. It takes what the API has been seen or documented to spell in more than
-// one way: a number as a number or a string, a truth value as 0/1 or true/false, an
-// unset value as null.
+// of its fields. It accepts every spelling that the API has been seen or documented to
+// use: a number as a number or a string, a boolean as 0/1 or true/false, an unset value
+// as null.
 func decodeObject(data []byte, into any) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(data, &object); err != nil {
@@ -20,7 +20,7 @@ func decodeObject(data []byte, into any) error {
 	return decodeFields(object, into)
 }
 
-// decodeFields is decodeObject for an object that is taken apart.
+// decodeFields is decodeObject for an object that is already split into its fields.
 func decodeFields(object map[string]json.RawMessage, into any) error {
 	fields := reflect.ValueOf(into).Elem()
 	for i := range fields.NumField() {
@@ -38,7 +38,7 @@ func decodeFields(object map[string]json.RawMessage, into any) error {
 func decodeField(value json.RawMessage, field reflect.Value) error {
 	text := string(value)
 	switch kind := field.Kind(); {
-	case kind == reflect.Slice: // itself a json.RawMessage
+	case kind == reflect.Slice: // a json.RawMessage
 		field.SetBytes(value)
 		return nil
 	case kind == reflect.Map || kind == reflect.Pointer:
@@ -65,7 +65,7 @@ func decodeField(value json.RawMessage, field reflect.Value) error {
 		field.SetString(text)
 	case reflect.Bool:
 		truth, err := strconv.ParseBool(text)
-		want, isIt = "truth value", err == nil
+		want, isIt = "boolean", err == nil
 		field.SetBool(truth)
 	case reflect.Int64:
 		whole, inexact := strconv.ParseInt(text, 10, 64)

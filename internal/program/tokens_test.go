@@ -67,7 +67,7 @@ func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 		want  []string
 	}{
 		{program.CloudFlags{}, []string{"WEBSCRAPER_API_TOKEN is missing: the token on the API page of Web Scraper Cloud; WEBSCRAPER_API_TOKENS for several accounts"}},
-		{program.CloudFlags{APIToken: secret + "\n"}, []string{"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a newline at its end?)"}},
+		{program.CloudFlags{APIToken: secret + "\n"}, []string{"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a trailing newline?)"}},
 		{program.CloudFlags{APITokens: " ,\n"}, []string{"WEBSCRAPER_API_TOKEN is missing: the token on the API page of Web Scraper Cloud; WEBSCRAPER_API_TOKENS for several accounts"}},
 		{program.CloudFlags{APITokens: "acme="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"}},
 		{program.CloudFlags{APITokens: secret + "="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"}},
@@ -83,7 +83,7 @@ func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 		{program.CloudFlags{APIToken: secret, APITokens: "acme=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is another account's too: want one of its own for each account"}},
 		{program.CloudFlags{APIToken: secret, APITokenFile: file(t, other)}, []string{"WEBSCRAPER_API_TOKEN_FILE is of the same account as WEBSCRAPER_API_TOKEN: want one for each account"}},
 		{program.CloudFlags{APIToken: secret, APITokensFile: file(t, "default="+other)}, []string{"WEBSCRAPER_API_TOKENS_FILE: token 1 of 1 is of the same account as WEBSCRAPER_API_TOKEN: want one for each account"}},
-		{program.CloudFlags{APITokens: "acme=" + secret + " " + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1: webscraper: the API token contains white space or a control character (a newline at its end?)"}},
+		{program.CloudFlags{APITokens: "acme=" + secret + " " + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1: webscraper: the API token contains white space or a control character (a trailing newline?)"}},
 		{program.CloudFlags{APITokenFile: file(t, "\n")}, []string{"WEBSCRAPER_API_TOKEN_FILE has no token"}},
 		{program.CloudFlags{APITokensFile: file(t, "")}, []string{"WEBSCRAPER_API_TOKENS_FILE has no token"}},
 		// Somebody has taken the token for the file.
@@ -93,9 +93,9 @@ func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 		{program.CloudFlags{APIToken: " ", APITokensFile: secret, APITokens: "Acme=" + secret + ",acme=" + other + ",acme=" + secret, APIBaseURI: "ftp://api.example"}, []string{
 			"WEBSCRAPER_API_TOKENS: token 1 of 3 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
 			"WEBSCRAPER_API_TOKENS_FILE: reading the file: no such file or directory",
-			"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a newline at its end?)",
+			"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a trailing newline?)",
 			"WEBSCRAPER_API_TOKENS: token 3 of 3 is of the same account as WEBSCRAPER_API_TOKENS: token 2 of 3: want one for each account",
-			`WEBSCRAPER_API_BASE_URI: webscraper: the base URI "ftp://api.example" does not begin with https:// or http://; it must look like "https://api.webscraper.io/api/v1/"`,
+			`WEBSCRAPER_API_BASE_URI: webscraper: the base URI "ftp://api.example" does not start with https:// or http://; it must look like "https://api.webscraper.io/api/v1/"`,
 		}},
 	} {
 		if c.flags.APIBaseURI == "" {
@@ -169,7 +169,7 @@ func TestTokenInAFileIsThatOfTheNextCall(t *testing.T) {
 	call("globex", "bbbb")
 	call("default", "dddd2")
 	write(name, "globex=bbbb,initech=eeee")
-	refused("acme", `there is no API token of account "acme" in WEBSCRAPER_API_TOKENS_FILE`)
+	refused("acme", `there is no API token for account "acme" in WEBSCRAPER_API_TOKENS_FILE`)
 	call("globex", "bbbb")
 	// What is wrong with one account's stops none of the others.
 	write(name, "acme=,globex=bbbb2,in_itech=eeee")

@@ -16,12 +16,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// operation is the same thing asked by both clients.
+// operation is a call that both clients make.
 type operation struct {
 	name   string
 	theirs vendorCall
-	ours   func(context.Context, *webscraper.Client) (any, error) // as the vendor's client spells it
-	only   string                                                 // the part of their answer that ours has
+	ours   func(context.Context, *webscraper.Client) (any, error) // returns what the vendor's client does
+	only   string                                                 // the part of their result that ours has
 }
 
 var operations = []operation{
@@ -117,7 +117,7 @@ var operations = []operation{
 	},
 }
 
-// newTwin is a stand-in like every other that it makes, down to the clock.
+// newTwin returns a fake; all that it returns are identical, down to the clock.
 func newTwin(t *testing.T) *webscrapertest.Cloud {
 	t.Helper()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: func() time.Time { return time.Unix(1_700_000_000, 0) }})
@@ -137,7 +137,7 @@ func newTwin(t *testing.T) *webscrapertest.Cloud {
 	return server
 }
 
-func TestBothClientsGetTheSameAnswers(t *testing.T) {
+func TestBothClientsReturnTheSame(t *testing.T) {
 	t.Parallel()
 	theirs, ours := newTwin(t), newTwin(t)
 	calls := make([]vendorCall, len(operations))
@@ -166,7 +166,7 @@ func TestBothClientsGetTheSameAnswers(t *testing.T) {
 	require.Equal(t, withoutSizes(theirs.Requests()), withoutSizes(ours.Requests()), "both make the same requests")
 }
 
-// vendorError is the answer that their client has failed with.
+// vendorError returns the response that their client failed with.
 func vendorError(t *testing.T, outcome vendorOutcome) string {
 	t.Helper()
 	body, wrong := strings.CutPrefix(outcome.Error, "Error: Web Scraper API Exception: ")
@@ -174,8 +174,8 @@ func vendorError(t *testing.T, outcome vendorOutcome) string {
 	return body
 }
 
-// withoutSizes is requests but for the size of the answers, which the errors of
-// different clients may differ in reading.
+// withoutSizes clears the sizes of the responses: clients may read more or less of an
+// error.
 func withoutSizes(requests []webscrapertest.Request) []webscrapertest.Request {
 	for i := range requests {
 		requests[i].Bytes = 0
@@ -183,8 +183,8 @@ func withoutSizes(requests []webscrapertest.Request) []webscrapertest.Request {
 	return requests
 }
 
-// Nothing of the vendor's client is left out, should it grow, but for sitemaps,
-// which only a person changes.
+// No method of the vendor's client is left out, even after an update, except those for
+// sitemaps, which only people change.
 func TestEveryMethodOfTheVendorsClientIsCalled(t *testing.T) {
 	t.Parallel()
 	outcomes := callVendor(t, newTwin(t), vendorCall{Object: "methods"}.then("list"))
@@ -199,7 +199,7 @@ func TestEveryMethodOfTheVendorsClientIsCalled(t *testing.T) {
 	}
 }
 
-func TestVendorsPagesAreTheStandIns(t *testing.T) {
+func TestVendorsClientReadsThePagesOfTheFake(t *testing.T) {
 	t.Parallel()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for range 120 {
@@ -217,7 +217,7 @@ func TestVendorsPagesAreTheStandIns(t *testing.T) {
 	require.JSONEq(t, "2", string(outcomes[2].Value))
 }
 
-// Theirs waits for Retry-After and one second more; ours says so.
+// Theirs waits for Retry-After plus one second; ours returns that wait.
 func TestBothClientsWaitForTheRateLimit(t *testing.T) {
 	t.Parallel()
 	limit := webscrapertest.Options{RateLimitCalls: 1, RateLimitWindow: time.Second}
@@ -256,7 +256,7 @@ func encode(t *testing.T, value any) string {
 	return string(text)
 }
 
-// collect is the items of one of our iterators.
+// collect returns the items of one of our iterators.
 func collect[T any](items iter.Seq2[T, error], convert func(T) any) ([]any, error) {
 	all := []any{}
 	for item, err := range items {
@@ -268,7 +268,7 @@ func collect[T any](items iter.Seq2[T, error], convert func(T) any) ([]any, erro
 	return all, nil
 }
 
-// errorObject is an error of our client as the API answered it.
+// errorObject returns an error of our client as the API spells it.
 func errorObject(t *testing.T, err error) any {
 	t.Helper()
 	var apiError *webscraper.Error

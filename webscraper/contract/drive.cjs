@@ -1,8 +1,8 @@
-// Makes calls of the vendor's package and prints, for each, a line with its
-// outcome: {"value": …} or {"error": "…"}. The calls are the JSON array in the
-// first argument. Each has the object it starts from and steps: a method is
-// called on what the step before it returned, or, when that has keep, on what
-// that one was called on. What an async generator yields is collected.
+// Makes calls to the vendor's package and prints one line per call with its outcome:
+// {"value": …} or {"error": "…"}. The first argument is a JSON array of calls. Each has
+// the object it starts from and steps: a method is called on what the previous step
+// returned, or, if that has keep, on the same object again. The items of an async
+// generator are collected.
 "use strict";
 
 const {Client, JsonReader} = require("@webscraperio/api-client-nodejs");
@@ -10,7 +10,7 @@ const {Client, JsonReader} = require("@webscraperio/api-client-nodejs");
 const objects = {
 	client: () => new Client({token: process.env.WEBSCRAPERTEST_TOKEN}),
 	reader: (file) => new JsonReader(file),
-	// Which methods there are to call.
+	// Lists the client's methods.
 	methods: () => ({list: () => Object.getOwnPropertyNames(Client.prototype).filter((name) => name !== "constructor")}),
 };
 

@@ -9,8 +9,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// What follows asks our client and spells its answers as the API does, which
-// is how the vendor's client passes them on.
+// These functions call our client and spell its results as the API does, which is what
+// the vendor's client returns.
 
 func getJob(id int64) func(context.Context, *webscraper.Client) (any, error) {
 	return func(ctx context.Context, client *webscraper.Client) (any, error) {
@@ -93,10 +93,10 @@ func jobObject(job *webscraper.ScrapingJob) any {
 	return object
 }
 
-// unread are the fields of a job that our client does not read.
+// unread matches the fields of a job that our client does not read.
 var unread = regexp.MustCompile(`"(test_run|request_interval|page_load_delay|driver|scheduled|time_created|scraping_duration)":[^,}]*,?`)
 
-// read is the answer of their client without them.
+// read returns the result of their client without them.
 func read(answer json.RawMessage) string {
 	return strings.ReplaceAll(unread.ReplaceAllString(string(answer), ""), ",}", "}")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// oddLines are records that both readers must read alike.
+// oddLines are records that both readers must read the same way.
 var oddLines = []string{
 	`{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/webscraper.io\/test-sites","product":"IdeaTab A3500L"}`,
 	`{"web_scraper_order":"1614248295-2","web_scraper_start_url":"https:\/\/webscraper.io","product":""}`,
@@ -66,8 +66,8 @@ func TestBothClientsReadTheSameRows(t *testing.T) {
 	}
 }
 
-// readRows reads JSON Lines with our reader: its records as objects, and the numbers
-// of those that are not JSON.
+// readRows reads JSON Lines with our reader. It returns the records as objects, and the
+// numbers of those that are not JSON.
 func readRows(t *testing.T, content string) (rows []any, wrong []int64) {
 	t.Helper()
 	rows = []any{}
@@ -92,7 +92,7 @@ func decode[T any](t *testing.T, text []byte) T {
 	return value
 }
 
-// download is what our client downloads.
+// download returns what our client downloads.
 func download(t *testing.T, client *webscraper.Client, id int64, format webscraper.Format) string {
 	t.Helper()
 	var file strings.Builder

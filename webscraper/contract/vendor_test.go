@@ -18,7 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// vendorCall is a call of the vendor's package; see drive.cjs.
+// vendorCall is a call to the vendor's package; see drive.cjs.
 type vendorCall struct {
 	Object string       `json:"object"`
 	File   string       `json:"file,omitempty"` // of a reader
@@ -47,26 +47,26 @@ func (c vendorCall) then(method string, args ...any) vendorCall {
 	return c
 }
 
-// keep makes the next method be called on what the last one was.
+// keep makes the next method call use the same object as the last one.
 func (c vendorCall) keep() vendorCall {
 	c.Steps[len(c.Steps)-1].Keep = true
 	return c
 }
 
-// vendorOutcome is what a call came to: a value, or an error.
+// vendorOutcome is the outcome of a call: a value or an error.
 type vendorOutcome struct {
 	Value json.RawMessage `json:"value"`
 	Error string          `json:"error"`
 }
 
-// vendorProcess is what became of a process of the vendor's client.
+// vendorProcess is the outcome of a process of the vendor's client.
 type vendorProcess struct {
-	outcomes []vendorOutcome // of the calls that it settled
+	outcomes []vendorOutcome // of the calls that settled
 	err      error           // of waiting for the process
 	stderr   string
 }
 
-// runVendor makes calls one after the other in one process.
+// runVendor makes calls in sequence, in one process.
 func runVendor(ctx context.Context, t *testing.T, server *webscrapertest.Cloud, calls ...vendorCall) vendorProcess {
 	t.Helper()
 	node := requireVendor(t)
@@ -85,7 +85,7 @@ func runVendor(ctx context.Context, t *testing.T, server *webscrapertest.Cloud, 
 	return process
 }
 
-// callVendor makes calls that must all be settled.
+// callVendor makes calls that must all settle.
 func callVendor(t *testing.T, server *webscrapertest.Cloud, calls ...vendorCall) []vendorOutcome {
 	t.Helper()
 	process := runVendor(t.Context(), t, server, calls...)
@@ -94,7 +94,7 @@ func callVendor(t *testing.T, server *webscrapertest.Cloud, calls ...vendorCall)
 	return process.outcomes
 }
 
-// newClient is our client of a stand-in.
+// newClient returns our client for a fake.
 func newClient(t *testing.T, server *webscrapertest.Cloud, opts ...webscraper.Option) *webscraper.Client {
 	t.Helper()
 	client, err := webscraper.NewClient(webscrapertest.DefaultToken, append(opts, webscraper.WithBaseURI(server.URL))...)
@@ -102,8 +102,8 @@ func newClient(t *testing.T, server *webscrapertest.Cloud, opts ...webscraper.Op
 	return client
 }
 
-// requireVendor is the node command, with the pinned version of the vendor's
-// package installed.
+// requireVendor installs the pinned version of the vendor's package and returns the node
+// command.
 func requireVendor(t *testing.T) string {
 	t.Helper()
 	fulltier.Needs(t, "Node.js and npm")

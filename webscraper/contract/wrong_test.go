@@ -16,10 +16,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// What the vendor's client gets wrong, and ours does not. Should a test fail
-// on theirs, they have mended it.
+// Bugs of the vendor's client that ours does not have. If a test fails on theirs, they
+// have fixed the bug.
 
-func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
+func TestTheirListsRepeatTheFirstPageOursContinue(t *testing.T) {
 	t.Parallel()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for range 250 {
@@ -43,8 +43,8 @@ func TestTheirListsRepeatTheFirstPageOursGoOn(t *testing.T) {
 	require.Len(t, ours, 250)
 }
 
-// newBroken is a stand-in with a job of 1,000 records whose next download
-// suffers.
+// newBroken returns a fake with a job of 1,000 records whose next download has the
+// effect.
 func newBroken(t *testing.T, effect webscrapertest.Effect) (server *webscrapertest.Cloud, id int64, injection *webscrapertest.Injection) {
 	t.Helper()
 	server = webscrapertest.NewServer(t, webscrapertest.Options{})
@@ -52,19 +52,19 @@ func newBroken(t *testing.T, effect webscrapertest.Effect) (server *webscraperte
 	return server, id, server.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: effect})
 }
 
-func TestATruncatedDownloadEndsTheirProcessWithoutAWord(t *testing.T) {
+func TestATruncatedDownloadEndsTheirProcessSilently(t *testing.T) {
 	t.Parallel()
 	server, id, _ := newBroken(t, webscrapertest.Truncate(100_000))
 	process := runVendor(t.Context(), t, server, onClient("downloadScrapingJobJSON", id, filepath.Join(t.TempDir(), "theirs")))
 	require.NoError(t, process.err, "it exits with 0")
-	require.Empty(t, process.outcomes, "its promise is neither kept nor broken")
+	require.Empty(t, process.outcomes, "its promise never settles")
 
 	server, id, _ = newBroken(t, webscrapertest.Truncate(100_000))
-	begun, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
+	interrupted, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{Uncompressed: true})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	require.EqualValues(t, 100_000, begun.Bytes)
+	require.EqualValues(t, 100_000, interrupted.Bytes)
 	rest, err := newClient(t, server).DownloadScrapingJob(t.Context(), id, io.Discard, webscraper.FormatJSON, webscraper.DownloadOptions{
-		Offset: begun.Bytes, Validator: begun.Validator,
+		Offset: interrupted.Bytes, Validator: interrupted.Validator,
 	})
 	require.NoError(t, err)
 	require.EqualValues(t, 420_000, rest.Bytes)
@@ -115,8 +115,8 @@ func TestAnErrorDeletesTheirGoodFileNotOurs(t *testing.T) {
 
 func TestTheyWaitForeverWeDoNot(t *testing.T) {
 	t.Parallel()
-	// Their client asks for a timeout of 0.6 s and does nothing about it: it
-	// still waits at three times that, and is killed.
+	// Their client sets a timeout of 0.6 s and ignores it: it still waits after three
+	// times that, and is killed.
 	server, id, injection := newBroken(t, webscrapertest.Hang())
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -139,7 +139,7 @@ func TestTheyWaitForeverWeDoNot(t *testing.T) {
 	}
 }
 
-func TestALineThatIsNoRecordStopsTheirReaderNotOurs(t *testing.T) {
+func TestAnInvalidLineStopsTheirReaderNotOurs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, content string

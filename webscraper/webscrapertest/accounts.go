@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// AddAccount returns another account of the service, at the same URL: a Cloud with tokens,
-// jobs, sitemaps, a rate limit, page credits, faults and a webhook of its own. IDs are of one
-// sequence, except those that [Cloud.AddJob] is given. It panics on a token that is or was
+// AddAccount adds another account at the same URL: a Cloud with its own tokens, jobs,
+// sitemaps, rate limit, page credits, faults and webhook. All accounts share one sequence
+// of IDs, except those that [Cloud.AddJob] is given. It panics on a token that is or was
 // another account's.
 func (c *Cloud) AddAccount(options Options) *Cloud {
 	account := New(options)
@@ -25,15 +25,16 @@ func (c *Cloud) AddAccount(options Options) *Cloud {
 	return account
 }
 
-// SetTokens has the API accept these tokens of the account from now on, and no earlier ones,
-// as when it is given another one. None withdraws it.
+// SetTokens replaces the account's tokens, as a token rotation does. With none, the API
+// accepts no token of the account.
 func (c *Cloud) SetTokens(tokens ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tokens, c.known = tokens, slices.Concat(c.known, tokens)
 }
 
-// accountOf is the account that a token is or was of, else c. The caller holds c.mu.
+// accountOf returns the account that a token belongs or belonged to, or c. The caller
+// holds c.mu.
 func (c *Cloud) accountOf(token string) *Cloud {
 	for _, account := range c.accounts {
 		account.mu.Lock()
@@ -66,13 +67,13 @@ func (c *Cloud) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// ids are the IDs of all accounts' jobs, or sitemaps.
+// ids is the sequence of IDs of all accounts' jobs, or sitemaps.
 type ids struct {
 	mu   sync.Mutex
 	last int64
 }
 
-// take returns that ID, or the next one for 0.
+// take returns id, or the next one for 0.
 func (i *ids) take(id int64) int64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()

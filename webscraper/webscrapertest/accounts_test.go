@@ -60,11 +60,11 @@ func TestTokensAreRotated(t *testing.T) {
 	acme.SetTokens("another-token")
 	require.Equal(t, http.StatusUnauthorized, status(tokenOfAcme))
 	require.Equal(t, http.StatusOK, status("another-token"))
-	require.Empty(t, cloud.Requests(), "a withdrawn token is still known to be acme's")
+	require.Empty(t, cloud.Requests(), "a withdrawn token still belongs to acme")
 }
 
 // The webhook of a job with a timeline is the account's.
-func TestJobsOfAllAccountsComeToTheirEnd(t *testing.T) {
+func TestTimelinesOfAllAccountsRun(t *testing.T) {
 	ended := make(chan string, 1)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ended <- r.FormValue("scrapingjob_id") }))
 	defer receiver.Close()

@@ -12,7 +12,7 @@ import (
 
 const perPage = 100
 
-// answer is that of everything but a download.
+// answer is the body of every response but a download.
 type answer struct {
 	Success          bool                `json:"success"`
 	Data             any                 `json:"data,omitempty"`
@@ -32,20 +32,20 @@ func writeData(w http.ResponseWriter, data any) {
 	writeJSON(w, http.StatusOK, answer{Success: true, Data: data})
 }
 
-// writeError answers as the service does to everything but a wrong field. The
-// spelling is the service's.
+// writeError writes the service's error for everything but an invalid field, with the
+// service's spelling.
 func writeError(w http.ResponseWriter, status int) {
 	writeJSON(w, status, answer{Error: "An error occured"})
 }
 
-// writeValidationErrors answers with the framework's default status; which one the service
-// uses is not documented.
+// writeValidationErrors uses the default status of the service's framework: the service's
+// own is not documented.
 func writeValidationErrors(w http.ResponseWriter, errors map[string][]string) {
 	writeJSON(w, http.StatusUnprocessableEntity, answer{ValidationErrors: errors})
 }
 
-// writePage answers with the page of all that the page parameter asks for,
-// the first by default. A page past the end is empty.
+// writePage writes the page of all that the page parameter asks for, by default the
+// first. A page past the end is empty.
 func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {
 	page, err := strconv.Atoi(r.URL.Query().Get("page"))
 	if err != nil || page < 1 {
@@ -68,16 +68,16 @@ func writePage[T any](w http.ResponseWriter, r *http.Request, all []T) {
 func writeJSON(w http.ResponseWriter, status int, value any) {
 	body, err := phpJSON(value)
 	if err != nil {
-		panic(fmt.Sprintf("webscrapertest: encode %T: %s", value, err)) // all answers are ours
+		panic(fmt.Sprintf("webscrapertest: encode %T: %s", value, err)) // all values are ours
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // the client may be gone
 }
 
-// phpJSON encodes as PHP's json_encode does by default, which the service
-// runs on: compact, "/" escaped, everything outside ASCII as \u escapes.
+// phpJSON encodes like PHP's json_encode, which the service uses: compact, "/" escaped,
+// everything outside ASCII as \u escapes.
 func phpJSON(v any) ([]byte, error) {
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)

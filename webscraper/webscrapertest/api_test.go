@@ -14,7 +14,7 @@ import (
 
 const occured = `{"success":false,"error":"An error occured"}`
 
-func TestJobObjectIsTheServicesByteForByte(t *testing.T) {
+func TestJobObjectMatchesTheServicesByteForByte(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: newClock().Now})
 	server.AddJob(webscrapertest.Job{
 		ID: 1234, SitemapID: 12, SitemapName: "café/menu", CustomID: "custom-scraping-job-12",
@@ -42,7 +42,7 @@ func TestJobWithoutCustomIDHasNull(t *testing.T) {
 	require.Contains(t, get(t, server, "scraping-job/500").body, `"custom_id":null,"sitemap_name":"sitemap-500"`)
 }
 
-func TestRequestsForWhatIsNotThereAre404(t *testing.T) {
+func TestMissingObjectsAre404(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	for _, path := range []string{
 		"scraping-job/1", "scraping-job/0", "scraping-job/x", "scraping-job/99999999999999999999", "scraping-job/1/json", "scraping-job/1/csv",
@@ -223,7 +223,7 @@ func TestRateLimitCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-func TestRequestsTellWhatWasCalledWithoutTheToken(t *testing.T) {
+func TestRequestsAreRecordedWithoutTheToken(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: newClock().Now})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"b"}`)})
 	get(t, server, "scraping-jobs?page=2&tag=x")
@@ -241,7 +241,7 @@ func TestRequestsTellWhatWasCalledWithoutTheToken(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(requests), webscrapertest.DefaultToken)
 }
 
-func TestDefinitionsThatMakeNoSensePanic(t *testing.T) {
+func TestInvalidDefinitionsPanic(t *testing.T) {
 	for name, definition := range map[string]webscrapertest.Job{
 		"unknown status":   {Status: "done"},
 		"id that is taken": {ID: 500},
@@ -254,6 +254,6 @@ func TestDefinitionsThatMakeNoSensePanic(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSensePanic(t *testing.T) {
+func TestInvalidOptionsPanic(t *testing.T) {
 	require.Panics(t, func() { webscrapertest.New(webscrapertest.Options{Tokens: []string{"token", ""}}) })
 }

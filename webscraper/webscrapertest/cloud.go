@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// BasePath is where the API stands on a Cloud: a client's base URI is the
-// server's URL followed by it.
+// BasePath is the path of the API on a Cloud: a client's base URI is the server's URL
+// followed by BasePath.
 const BasePath = "/api/v1/"
 
-// Cloud is the stand-in: an [http.Handler] that serves the API of Web Scraper
-// Cloud under [BasePath] and sends its webhooks. All its methods may be called
-// at the same time. Make one with [New] or [NewServer].
+// Cloud is the fake: an [http.Handler] that serves the API of Web Scraper Cloud under
+// [BasePath] and sends its webhooks. It is safe for concurrent use. Create one with
+// [New] or [NewServer].
 type Cloud struct {
-	// URL is the base URI for clients of a Cloud that [NewServer] has made, such as
-	// "http://127.0.0.1:12345/api/v1/".
+	// URL is the base URI for clients, such as "http://127.0.0.1:12345/api/v1/". Only
+	// [NewServer] sets it.
 	URL string
 
 	options Options
@@ -27,8 +27,8 @@ type Cloud struct {
 
 	mu            sync.Mutex
 	accounts      []*Cloud // the others
-	tokens        []string // those that are valid now
-	known         []string // and those that were
+	tokens        []string // the valid ones
+	known         []string // the valid and the withdrawn ones
 	jobs          map[int64]*job
 	sitemaps      map[int64]Sitemap
 	requests      []Request
@@ -37,14 +37,14 @@ type Cloud struct {
 	faults        []*Injection
 }
 
-// New makes a Cloud without any jobs. It panics on options that make no sense. Where jobs have a [Timeline], let
-// [Cloud.Run] run beside it.
+// New returns a Cloud without jobs. It panics on invalid options. If jobs have a
+// [Timeline], run [Cloud.Run] in a goroutine.
 func New(options Options) *Cloud {
 	options = options.withDefaults()
 	c := &Cloud{
 		options: options,
 		limit:   rateLimit{calls: options.RateLimitCalls, per: options.RateLimitWindow},
-		// As in the service's documentation, ids start at 500 and 123.
+		// IDs start at 500 and 123, as in the service's documentation.
 		jobIDs:     &ids{last: 499},
 		sitemapIDs: &ids{last: 122},
 		tokens:     options.Tokens,
@@ -52,7 +52,7 @@ func New(options Options) *Cloud {
 		jobs:       make(map[int64]*job),
 		sitemaps:   make(map[int64]Sitemap),
 		webhookURL: options.WebhookURL,
-		// A redirect is an answer: of a status of 300 or more, it is a failure.
+		// Redirects are not followed: like every status of 300 or more, they are failures.
 		webhookClient: http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 	c.api = c.authenticate(c.limitRate(c.routes()))
@@ -90,8 +90,7 @@ func (c *Cloud) routes() http.Handler {
 	return mux
 }
 
-// pathID is the id in the path of a request, 0 when there is none. Ids start
-// at 1.
+// pathID returns the ID in the path of a request, or 0. IDs start at 1.
 func pathID(r *http.Request) int64 {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, BasePath), "/")
 	if len(parts) < 2 {

@@ -10,7 +10,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// The race detector judges this one.
+// The race detector is the judge.
 func TestCloudIsSafeForConcurrentUse(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
 	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL, RateLimitCalls: -1})

@@ -30,7 +30,7 @@ func TestJobIsCreatedAndWaits(t *testing.T) {
 	require.Equal(t, `{"success":true,"data":{"id":501,"custom_id":null}}`, got.body)
 }
 
-func TestJobToCreateIsValidated(t *testing.T) {
+func TestNewJobIsValidated(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	const rest = `"driver":"fast","page_load_delay":2000,"request_interval":2000`
@@ -71,7 +71,7 @@ func createJob(t *testing.T, server *webscrapertest.Cloud, sitemap webscrapertes
 // oneRecord is a sitemap with one record on a page.
 var oneRecord = webscrapertest.Sitemap{RecordsPerPage: 1}
 
-func TestCreatedJobLivesOnTheCloudsClockAndNotifiesAtItsEnd(t *testing.T) {
+func TestCreatedJobFollowsTheCloudsClockAndNotifiesAtItsEnd(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
 	clock := newClock()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: clock.Now, WebhookURL: receiver.URL})
@@ -103,10 +103,10 @@ func TestPagesHaveProductsOfGoodQuality(t *testing.T) {
 	require.Contains(t, get(t, server, jobPath(id, "/data-quality")).body, `"product":{"got":100,"expected":95,"success":true}`)
 	require.Contains(t, get(t, server, jobPath(id, "/problematic-urls")).body, `"data":[]`)
 	again := createJob(t, server, sitemap)
-	require.NotEqual(t, get(t, server, jobPath(id, "/json")).body, get(t, server, jobPath(again, "/json")).body, "web-scraper-order is another in every run")
+	require.NotEqual(t, get(t, server, jobPath(id, "/json")).body, get(t, server, jobPath(again, "/json")).body, "web-scraper-order differs between runs")
 }
 
-func TestStartURLsWithARangeAreItsPagesAndMayFail(t *testing.T) {
+func TestStartURLWithARangeIsOnePagePerNumber(t *testing.T) {
 	for startURL, want := range map[string]string{
 		"https://shop.invalid/[9-11]":        `"https:\/\/shop.invalid\/9" "https:\/\/shop.invalid\/10" "https:\/\/shop.invalid\/11"`,
 		"https://shop.invalid/[001-002].htm": `"https:\/\/shop.invalid\/001.htm" "https:\/\/shop.invalid\/002.htm"`,
@@ -123,22 +123,22 @@ func TestStartURLsWithARangeAreItsPagesAndMayFail(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Timeline: ends})
 	require.Equal(t, 20_000, getJob(t, server, createJob(t, server, oneRecord, "https://example.com/[1-999999999]")).Stored)
 	half := createJob(t, server, webscrapertest.Sitemap{}, "https://a.example/[1-2]", "https://shop.invalid/[1-2]")
-	require.Contains(t, get(t, server, jobPath(half, "")).body, `"status":"finished"`, "half of its pages have not failed")
+	require.Contains(t, get(t, server, jobPath(half, "")).body, `"status":"finished"`, "no more than half of its pages failed")
 	require.Contains(t, get(t, server, jobPath(half, "")).body, `"jobs_scheduled":4,"jobs_executed":4,"jobs_failed":2,"jobs_empty":0,"jobs_no_value":0,"stored_record_count":40`)
 	require.Contains(t, get(t, server, jobPath(half, "/data-quality")).body, `"max_failed_pages_percent":{"got":50,"expected":5,"success":false}`)
 }
 
-func TestCreatedJobFailsWhenMoreThanHalfOfItsPagesHave(t *testing.T) {
+func TestCreatedJobFailsIfMoreThanHalfOfItsPagesFail(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Timeline: ends})
 	id := createJob(t, server, oneRecord, "https://a.example", "https://a.invalid", "https://b.invalid")
 	require.Equal(t, wireJob{Status: "failed", Scheduled: 3, Executed: 3, Stored: 1}, getJob(t, server, id))
 	require.Contains(t, get(t, server, jobPath(id, "/problematic-urls")).body, `"total":2`)
 	require.NoError(t, server.Continue(id, webscrapertest.Products(3, 1)))
-	require.Equal(t, wireJob{Status: "finished", Scheduled: 3, Executed: 3, Stored: 3}, getJob(t, server, id), "continued, it has mended them")
+	require.Equal(t, wireJob{Status: "finished", Scheduled: 3, Executed: 3, Stored: 3}, getJob(t, server, id), "the continued job has no failed pages")
 	require.Contains(t, get(t, server, jobPath(id, "/problematic-urls")).body, `"total":0`)
 }
 
-func TestAnswerToACreationCanBeLost(t *testing.T) {
+func TestResponseToACreationCanBeLost(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	server.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	server.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: "scraping-job", Times: 1, Effect: webscrapertest.ResetAt(0)})

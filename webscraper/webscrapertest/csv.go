@@ -14,8 +14,8 @@ import (
 // builtInColumns are in every export, in both spellings of the service.
 var builtInColumns = []string{"web-scraper-order", "web-scraper-start-url", "web_scraper_order", "web_scraper_start_url"}
 
-// columns are those of the records, in order of first appearance: the built-in ones where
-// there is no record.
+// columns returns the columns in order of first appearance, or the built-in ones if there
+// are no records.
 func (r Records) columns() (columns []string) {
 	seen := make(map[string]bool)
 	for line := range r.lines() {
@@ -32,9 +32,9 @@ func (r Records) columns() (columns []string) {
 	return columns
 }
 
-// fields yields the keys of a JSON object in their order, with the text of
-// their values: a string as it is, null as nothing, anything else as its JSON.
-// It ends early where the line is not a JSON object.
+// fields yields the keys of a JSON object in order, with the text of their values: a
+// string as it is, null as "", anything else as its JSON. It stops where the line is not
+// a JSON object.
 func fields(line []byte) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		members := jsontext.MembersOf(line)
@@ -51,9 +51,9 @@ func fields(line []byte) iter.Seq2[string, string] {
 	}
 }
 
-// writeCSV writes what encoding/csv would not: a byte order mark, a header
-// without quotes, every value in quotes, and line ends of "\r\n" around values
-// whose own line breaks stay as they are.
+// writeCSV writes what encoding/csv would not: a byte order mark, a header without
+// quotes, every value in quotes, and "\r\n" line ends, while line breaks in values stay
+// as they are.
 func writeCSV(w io.Writer, records Records) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	out.WriteString("\ufeff")
@@ -63,7 +63,7 @@ func writeCSV(w io.Writer, records Records) error {
 			out.WriteByte(',')
 		}
 		if strings.ContainsAny(column, ",\"\r\n") {
-			column = quoteCSV(column) // else the file could not be read
+			column = quoteCSV(column) // else the file would be unreadable
 		}
 		out.WriteString(column)
 	}

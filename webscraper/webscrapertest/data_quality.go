@@ -12,7 +12,7 @@ const (
 	minColumnPercent = 95
 )
 
-// dataQualitySample is how many records of a job its columns are judged by.
+// dataQualitySample is how many records of a job are checked.
 const dataQualitySample = 1000
 
 type qualityCheck struct {
@@ -41,7 +41,7 @@ func (c *Cloud) getDataQuality(w http.ResponseWriter, _ *http.Request, j job) {
 	quality := map[string]any{
 		"min_record_count": atLeast(j.storedRecordCount(), minRecordCount), "max_failed_pages_percent": ofPages(pages.Failed),
 		"max_empty_pages_percent": ofPages(pages.Empty), "max_no_value_pages_percent": ofPages(pages.NoValue),
-		"min_column_records": []string{}, // as PHP writes an object without fields
+		"min_column_records": []string{}, // an empty object, as PHP writes it
 	}
 	sample := j.Records.first(dataQualitySample)
 	filled := make(map[string]int64)

@@ -13,8 +13,8 @@ func (c *Cloud) downloadJSON(w http.ResponseWriter, r *http.Request, j job) {
 	c.serveFile(w, r, "application/json", j.downloadable(r))
 }
 
-// downloadCSV answers with a file written as it is sent, so that its length is not
-// known before. A raw body is sent as it is.
+// downloadCSV generates the file while sending it, so that its length is unknown
+// beforehand. A raw body is sent as it is.
 func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 	const contentType = "text/csv; charset=UTF-8"
 	records := j.downloadable(r)
@@ -24,7 +24,7 @@ func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Vary", "Accept-Encoding")
-	// Failing to write, here as below, means that the client has gone.
+	// Failed writes, here and below, mean that the client is gone.
 	if c.compresses(r) {
 		compress(w, func(w io.Writer) { _ = writeCSV(w, records) })
 		return
@@ -32,8 +32,8 @@ func (c *Cloud) downloadCSV(w http.ResponseWriter, r *http.Request, j job) {
 	_ = writeCSV(w, records)
 }
 
-// serveFile answers with the bytes of records: compressed when the request
-// accepts gzip and names no range, else with their length.
+// serveFile sends the bytes of records: compressed if the request accepts gzip and has no
+// range, otherwise with their length.
 func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType string, records Records) {
 	header, file := w.Header(), records.Open()
 	header.Set("Content-Type", contentType)
@@ -42,7 +42,7 @@ func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType st
 	switch {
 	case c.compresses(r) && !ranged:
 		if !c.options.NoRanges {
-			// Weak, so that If-Range never glues compressed and plain bytes.
+			// Weak, so that If-Range never joins compressed and plain bytes.
 			header.Set("ETag", "W/"+records.etag())
 		}
 		compress(w, func(w io.Writer) { _, _ = io.Copy(w, file) })
@@ -57,14 +57,14 @@ func (c *Cloud) serveFile(w http.ResponseWriter, r *http.Request, contentType st
 	}
 }
 
-// compresses reports whether a request accepts gzip and the cloud has it.
+// compresses reports whether a request accepts gzip and the cloud compresses.
 func (c *Cloud) compresses(r *http.Request) bool {
 	return !c.options.NoGzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 }
 
 func compress(w http.ResponseWriter, write func(io.Writer)) {
 	w.Header().Set("Content-Encoding", "gzip")
-	compressed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // a level that there is
+	compressed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // a valid level
 	write(compressed)
 	_ = compressed.Close()
 }

@@ -124,19 +124,19 @@ func TestCompressionCanBeTurnedOff(t *testing.T) {
 	require.Equal(t, first+"\n", got.body)
 }
 
-func TestDownloadResumesOnTheSameContentOnly(t *testing.T) {
+func TestDownloadResumesOnlyForTheSameContent(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	path := jobPath(id, "/json")
-	whole := get(t, server, path)
-	etag := whole.header.Get("ETag")
+	complete := get(t, server, path)
+	etag := complete.header.Get("ETag")
 	require.NotEmpty(t, etag)
-	require.Equal(t, "bytes", whole.header.Get("Accept-Ranges"))
+	require.Equal(t, "bytes", complete.header.Get("Accept-Ranges"))
 
 	rest := get(t, server, path, "Range: bytes=1000-", "If-Range: "+etag, "Accept-Encoding: gzip")
 	require.Equal(t, http.StatusPartialContent, rest.status)
 	require.Equal(t, "bytes 1000-5199/5200", rest.header.Get("Content-Range"))
-	require.Equal(t, whole.body[1000:], rest.body)
+	require.Equal(t, complete.body[1000:], rest.body)
 	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, get(t, server, path, "Range: bytes=5200-").status)
 
 	packed := get(t, server, path, "Accept-Encoding: gzip")
@@ -164,13 +164,13 @@ func TestRangesCanBeTurnedOff(t *testing.T) {
 	require.Empty(t, packed.header.Get("ETag"))
 }
 
-func TestUnreadableLinesAreCutInTables(t *testing.T) {
+func TestInvalidLinesAreCutInCSV(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":"1","b":"2"}`, `["a"]`, `{"b":"3","a"`, ``)})
 	require.Equal(t, "\ufeffa,b\r\n\"1\",\"2\"\r\n\"\",\"\"\r\n\"\",\"3\"\r\n\"\",\"\"\r\n", get(t, server, jobPath(id, "/csv")).body)
 }
 
-func TestCompressedDownloadHoldsEveryRecord(t *testing.T) {
+func TestCompressedDownloadHasEveryRecord(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	const n = 20_000
 	id := server.AddJob(webscrapertest.Job{Records: webscrapertest.Products(n, 1)})

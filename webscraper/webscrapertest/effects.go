@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// FailWith answers with a status and the service's error body, as for a token
-// that was withdrawn (401) or a job that was deleted (404).
+// FailWith responds with a status and the service's error body, as for a withdrawn token
+// (401) or a deleted job (404).
 func FailWith(status int) Effect {
 	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) { writeError(w, status) })
 }
 
-// FailWithHTML answers with a status and a page of HTML, as a proxy in front
-// of the service does (500, 502, 503).
+// FailWithHTML responds with a status and an HTML page, as a proxy in front of the
+// service does (500, 502, 503).
 func FailWithHTML(status int) Effect {
 	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) {
 		title := strconv.Itoa(status) + " " + http.StatusText(status)
@@ -27,9 +27,8 @@ func FailWithHTML(status int) Effect {
 	})
 }
 
-// TooManyRequests answers 429 with Retry-After in whole seconds, rounded up,
-// and a body that is not JSON. For the service's own limit see
-// [Options].
+// TooManyRequests responds with 429, Retry-After in whole seconds, rounded up, and a body
+// that is not JSON. For the service's own limit see [Options].
 func TooManyRequests(retryAfter time.Duration) Effect {
 	return instead(func(c *Cloud, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-RateLimit-Limit", strconv.Itoa(cmp.Or(max(c.limit.calls, 0), defaultCalls)))
@@ -39,23 +38,23 @@ func TooManyRequests(retryAfter time.Duration) Effect {
 	})
 }
 
-// Empty answers 200 without a body.
+// Empty responds with 200 and no body.
 func Empty() Effect {
 	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 }
 
-// Hang never answers. It ends when the client goes.
+// Hang never responds. It ends when the client disconnects.
 func Hang() Effect {
 	return instead(func(_ *Cloud, _ http.ResponseWriter, r *http.Request) { waitForClientToGo(r) })
 }
 
-// HangAt sends the first n bytes of the body and then no more. It ends when
-// the client goes.
+// HangAt sends the first n bytes of the body and then hangs. It ends when the client
+// disconnects.
 func HangAt(n int64) Effect {
 	return cutAt(n, false, func(_ http.ResponseWriter, r *http.Request) { waitForClientToGo(r) })
 }
 
-// Reset resets the connection instead of answering.
+// Reset resets the connection instead of responding.
 func Reset() Effect {
 	return instead(func(_ *Cloud, w http.ResponseWriter, _ *http.Request) {
 		resetConnection(w)
@@ -69,8 +68,8 @@ func ResetAt(n int64) Effect {
 	return cutAt(n, false, func(w http.ResponseWriter, _ *http.Request) { resetConnection(w) })
 }
 
-// Truncate closes the connection after the first n bytes of the body, which is
-// not compressed and has its Content-Length.
+// Truncate closes the connection after the first n bytes of the body. The body is not
+// compressed and has its full Content-Length.
 func Truncate(n int64) Effect {
 	return cutAt(n, true, func(http.ResponseWriter, *http.Request) {})
 }
@@ -79,11 +78,11 @@ func Truncate(n int64) Effect {
 // complete: it is not compressed and has no Content-Length.
 func TruncateSilently(n int64) Effect {
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
-		whole := httptest.NewRecorder()
-		next.ServeHTTP(whole, plain(r))
-		w.WriteHeader(whole.Code)
-		_ = http.NewResponseController(w).Flush() // so that the server does not tell the length
-		_, _ = io.CopyN(w, whole.Body, n)         // or all of it
+		complete := httptest.NewRecorder()
+		next.ServeHTTP(complete, plain(r))
+		w.WriteHeader(complete.Code)
+		_ = http.NewResponseController(w).Flush() // so that there is no Content-Length
+		_, _ = io.CopyN(w, complete.Body, n)      // or all of it
 	})
 }
 
@@ -104,8 +103,8 @@ func instead(answer func(*Cloud, http.ResponseWriter, *http.Request)) Effect {
 	return around(func(c *Cloud, _ http.Handler, w http.ResponseWriter, r *http.Request) { answer(c, w, r) })
 }
 
-// cutAt is an effect that lets n bytes of the body pass, calls then, and
-// closes the connection. A shorter body passes whole.
+// cutAt returns an effect that sends n bytes of the body, calls then, and closes the
+// connection. A shorter body is sent complete.
 func cutAt(n int64, uncompressed bool, then func(http.ResponseWriter, *http.Request)) Effect {
 	return around(func(_ *Cloud, next http.Handler, w http.ResponseWriter, r *http.Request) {
 		if uncompressed {
@@ -115,21 +114,21 @@ func cutAt(n int64, uncompressed bool, then func(http.ResponseWriter, *http.Requ
 	})
 }
 
-// plain is the request without its wish for compression.
+// plain returns the request without Accept-Encoding.
 func plain(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
 	r.Header.Del("Accept-Encoding")
 	return r
 }
 
-// waitForClientToGo returns when the client has closed its connection, which
-// the server notices only once the request has been read.
+// waitForClientToGo returns when the client has closed its connection. The server notices
+// that only after reading the request.
 func waitForClientToGo(r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 }
 
-// resetConnection closes the connection of an answer with a TCP reset.
+// resetConnection closes the connection with a TCP reset.
 func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -141,7 +140,7 @@ func resetConnection(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// cutWriter lets rest bytes pass. Then it calls then and aborts the answer.
+// cutWriter passes on rest bytes. Then it calls then and aborts the response.
 type cutWriter struct {
 	http.ResponseWriter
 	rest int64
@@ -154,7 +153,7 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 		return w.ResponseWriter.Write(p)
 	}
 	_, _ = w.ResponseWriter.Write(p[:w.rest])
-	// Flushed, so that the server does not count a short body for its length.
+	// Flush, or the server would set the Content-Length of a short body.
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 	w.then()
 	panic(http.ErrAbortHandler)

@@ -47,7 +47,7 @@ func Example() {
 	// {"web-scraper-order":"1614248295-1","product":"IdeaTab A3500L"}
 }
 
-// The next two calls fail as behind a broken proxy, then all is well again.
+// The next two calls fail as behind a broken proxy; the third succeeds.
 func ExampleCloud_Inject() {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	api := httptest.NewServer(cloud)

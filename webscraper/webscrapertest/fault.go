@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// Fault is something that goes wrong with API requests.
+// Fault makes API requests fail.
 type Fault struct {
 	Method string // "": any
 	// Path is a pattern of path.Match for the path below [BasePath], such as
 	// "scraping-job/*/json". "": any.
 	Path string
-	// After lets so many matching requests pass first.
+	// After is how many matching requests pass first.
 	After int
-	// Times is how many requests it happens to after that. 0: all of them,
-	// until it is removed.
+	// Times is how many requests are affected after that. 0: all of them, until the
+	// fault is removed.
 	Times int
 	// Effect is what happens.
 	Effect Effect
 }
 
-// Effect is what a [Fault] does to a request, for each of which it is called: it answers
-// itself, or lets next answer and tampers with that. The functions of this package make the
-// usual ones.
+// Effect is what a [Fault] does to a request. It is called for each one, and responds
+// itself or changes the response of next. The functions of this package return the usual
+// effects.
 type Effect func(c *Cloud, next http.Handler) http.Handler
 
-// Injection is a [Fault] that is in force.
+// Injection is an active [Fault].
 type Injection struct {
 	cloud *Cloud
 	fault Fault
@@ -36,9 +36,8 @@ type Injection struct {
 	hits  int
 }
 
-// Inject puts a fault in force. A request suffers one fault only: the first
-// in order of injection that is due. It panics when the fault has no effect or
-// a bad pattern.
+// Inject activates a fault. A request gets at most one fault: the first that is due, in
+// order of injection. It panics if the fault has no effect or an invalid pattern.
 func (c *Cloud) Inject(fault Fault) *Injection {
 	if fault.Effect == nil {
 		panic("webscrapertest: Inject: the fault has no Effect")
@@ -53,21 +52,21 @@ func (c *Cloud) Inject(fault Fault) *Injection {
 	return injection
 }
 
-// Remove ends the fault for requests to come.
+// Remove deactivates the fault for further requests.
 func (i *Injection) Remove() {
 	i.cloud.mu.Lock()
 	defer i.cloud.mu.Unlock()
 	i.cloud.faults = slices.DeleteFunc(i.cloud.faults, func(other *Injection) bool { return other == i })
 }
 
-// Hits is how many requests the fault has happened to.
+// Hits returns how many requests the fault affected.
 func (i *Injection) Hits() int {
 	i.cloud.mu.Lock()
 	defer i.cloud.mu.Unlock()
 	return i.hits
 }
 
-// dueEffect is that of the fault that is due, and none where there is no such fault.
+// dueEffect returns the effect of the fault that is due, or one that does nothing.
 func (c *Cloud) dueEffect(r *http.Request) Effect {
 	c.mu.Lock()
 	defer c.mu.Unlock()

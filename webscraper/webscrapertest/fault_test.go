@@ -16,7 +16,8 @@ import (
 
 const size = 100 * 520
 
-// faulty is a server with a job of 100 records whose JSON download suffers.
+// faulty returns a server with a job of 100 records whose next JSON download has the
+// effect.
 func faulty(t *testing.T, effect webscrapertest.Effect) (*webscrapertest.Cloud, string, *webscrapertest.Injection) {
 	t.Helper()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
@@ -25,7 +26,7 @@ func faulty(t *testing.T, effect webscrapertest.Effect) (*webscrapertest.Cloud, 
 	return server, jobPath(id, "/json"), injection
 }
 
-func TestFaultHappensToTheNextMatchingRequests(t *testing.T) {
+func TestFaultAffectsTheNextMatchingRequests(t *testing.T) {
 	server := webscrapertest.NewServer(t, webscrapertest.Options{})
 	id := server.AddJob(webscrapertest.Job{})
 	injection := server.Inject(webscrapertest.Fault{
@@ -187,7 +188,7 @@ func TestDripEndsWithTheClient(t *testing.T) {
 	require.ErrorIs(t, <-failed, context.Canceled)
 }
 
-func TestEffectOfATestsOwnMayChangeTheJob(t *testing.T) {
+func TestCustomEffectMayChangeTheJob(t *testing.T) {
 	server, path, _ := faulty(t, func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
 		require.NoError(t, cloud.SetRecords(500, webscrapertest.JSONLines(`{"a":"new"}`)))
 		return next
@@ -196,7 +197,7 @@ func TestEffectOfATestsOwnMayChangeTheJob(t *testing.T) {
 	require.Contains(t, get(t, server, strings.TrimSuffix(path, "/json")).body, `"stored_record_count":1`)
 }
 
-func TestFaultsThatMakeNoSensePanic(t *testing.T) {
+func TestInvalidFaultsPanic(t *testing.T) {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	require.Panics(t, func() { cloud.Inject(webscrapertest.Fault{}) })
 	require.Panics(t, func() { cloud.Inject(webscrapertest.Fault{Path: "[", Effect: webscrapertest.Hang()}) })

@@ -19,8 +19,7 @@ type answer struct {
 	body   string
 }
 
-// send makes an API request with the default token. It is given headers as
-// "Name: value".
+// send makes an API request with the default token. Headers are given as "Name: value".
 func send(t *testing.T, server *webscrapertest.Cloud, method, path, body string, headers ...string) (answer, error) {
 	t.Helper()
 	target := server.URL + path
@@ -40,7 +39,7 @@ func send(t *testing.T, server *webscrapertest.Cloud, method, path, body string,
 		name, value, _ := strings.Cut(header, ": ")
 		request.Header.Set(name, value)
 	}
-	// One connection per request, so that no fault of one meets the next.
+	// One connection per request, so that no fault affects the next one.
 	transport := &http.Transport{DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
@@ -63,7 +62,7 @@ func get(t *testing.T, server *webscrapertest.Cloud, path string, headers ...str
 	return call(t, server, http.MethodGet, path, "", headers...)
 }
 
-// clock is a time that tests move.
+// clock is a time that tests advance.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The statuses of a scraping job, in the order in which it goes through them.
+// The statuses of a scraping job, in order.
 const (
 	statusWaitingToBeScheduled = "waiting-to-be-scheduled"
 	statusScheduling           = "scheduling"
@@ -30,36 +30,36 @@ var (
 
 func terminal(status string) bool { return slices.Contains(terminalStatuses, status) }
 
-// Job defines a scraping job of the cloud. Every field may be left out.
+// Job defines a scraping job of the cloud. Every field is optional.
 type Job struct {
 	ID          int64    // 0: the next free one
-	SitemapID   int64    // 0: as the job's ID
+	SitemapID   int64    // 0: the job's ID
 	SitemapName string   // "": the sitemap's name, "sitemap-<SitemapID>" for a new one
 	CustomID    string   // "": null in the API, absent from the webhook
-	Status      string   // "": "finished"; the others are listed at [Cloud.SetStatus]
+	Status      string   // "": "finished"; see [Cloud.SetStatus] for the others
 	Tags        []string // for the tag parameter of the list
 
-	// Timeline makes the job go through its statuses on its own clock, from
-	// TimeCreated on, instead of keeping Status.
+	// Timeline makes the job go through its statuses by itself, from TimeCreated on,
+	// instead of keeping Status.
 	Timeline Timeline
 
-	// Records is what the job has scraped by its end. Until then its download
-	// holds a growing part of them: what its Timeline or StoredRecordCount says.
+	// Records is what the job has scraped by its end. Until then its download has a
+	// part of them, as its Timeline or StoredRecordCount says.
 	Records Records
-	// Unparsed is what a download with raw=true holds, if not Records.
+	// Unparsed is the download with raw=true, if not Records.
 	Unparsed Records
 	// StoredRecordCount overrides the count that the job reports.
 	StoredRecordCount *int64
 
-	// Pages counts the job's pages. When it is zero, one page per stored
-	// record was scheduled and executed.
+	// Pages counts the job's pages. If zero, one page per stored record was scheduled
+	// and executed.
 	Pages           Pages
 	ProblematicURLs []ProblematicURL
 
 	TestRun          bool
-	Scheduled        bool          // started by the scheduler of its sitemap
+	Scheduled        bool          // started by its sitemap's scheduler
 	Driver           string        // "": "fast"
-	Proxy            string        // as given to the API, which does not tell it
+	Proxy            string        // as sent to the API, which does not return it
 	StartURLs        []string      // likewise
 	RequestInterval  time.Duration // 0: 2 s
 	PageLoadDelay    time.Duration // 0: 2 s
@@ -99,13 +99,13 @@ func (j Job) withDefaults(now time.Time) Job {
 type job struct {
 	Job
 	deleted   bool
-	continued *Records // what a continued job will hold when it ends
+	continued *Records // what a continued job will have when it ends
 	continues int64    // how often it was continued
 
 	running bool      // on its timeline
-	began   time.Time // when its timeline began
-	scraped float64   // how much of its records it has scraped on it, 0 to 1
-	// unannounced is the webhook to send since the timeline came to its end.
+	began   time.Time // when its timeline started
+	scraped float64   // the part of its records scraped so far, 0 to 1
+	// unannounced is the webhook to send at the end of the timeline.
 	unannounced url.Values
 }
 
@@ -141,7 +141,7 @@ func (j *job) continueWith(records Records, now time.Time) {
 	}
 }
 
-// complete reports whether a download holds all of the job's records.
+// complete reports whether a download has all of the job's records.
 func (j *job) complete() bool { return terminal(j.Status) || j.continued != nil }
 
 func (j *job) storedRecordCount() int64 {
@@ -155,7 +155,7 @@ func (j *job) storedRecordCount() int64 {
 	}
 }
 
-// downloadable is the part of the records that a download holds now.
+// downloadable returns the records that a download has now.
 func (j *job) downloadable(r *http.Request) Records {
 	records := j.Records
 	if r.URL.Query().Get("raw") == "true" && j.Unparsed.Count() > 0 {
@@ -233,7 +233,7 @@ func (j *job) object() jobObject {
 	}
 }
 
-// orNull is a text as the API spells it, null for none.
+// orNull returns text as the API spells it, null for none.
 func orNull(text string) *string {
 	if text == "" {
 		return nil
@@ -241,7 +241,7 @@ func orNull(text string) *string {
 	return &text
 }
 
-// flag is a boolean as the API spells it.
+// flag returns a boolean as the API spells it.
 func flag(b bool) int {
 	if b {
 		return 1

@@ -2,15 +2,14 @@ package webscrapertest
 
 import "fmt"
 
-// AddJob adds a job and returns its id, and its sitemap too where the cloud
-// does not have it. It panics on a definition that makes no sense, such as an
-// ID that is or was taken, or an unknown status.
+// AddJob adds a job, and its sitemap if missing, and returns the job's ID. It panics on an
+// invalid definition, such as an ID that is or was taken, or an unknown status.
 func (c *Cloud) AddJob(definition Job) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	definition.ID = c.jobIDs.take(definition.ID)
 	if _, taken := c.jobs[definition.ID]; taken {
-		panic(fmt.Sprintf("webscrapertest: AddJob: the cloud has or had a job %d already", definition.ID))
+		panic(fmt.Sprintf("webscrapertest: AddJob: the cloud already has or had job %d", definition.ID))
 	}
 	now := c.options.Clock()
 	definition = c.addSitemapOf(definition).withDefaults(now)
@@ -21,8 +20,8 @@ func (c *Cloud) AddJob(definition Job) int64 {
 	return definition.ID
 }
 
-// Job is a job as it is now, with its present status. It is false for a job
-// that never was or has been deleted.
+// Job returns a job with its current status. It returns false for a job that never existed
+// or was deleted.
 func (c *Cloud) Job(id int64) (Job, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,11 +40,10 @@ func (c *Cloud) Deleted(id int64) bool {
 	return ok && j.deleted
 }
 
-// SetStatus changes the status of a job without sending a webhook; see
-// [Cloud.Finish]. A job with a [Timeline] leaves it. It fails for an unknown
-// or deleted job and for a status that is not one of the service's:
-// "waiting-to-be-scheduled", "scheduling", "scheduled" and "started" on the way,
-// "finished", "failed", "stopped" and "shelved" at the end.
+// SetStatus changes the status of a job without sending a webhook; see [Cloud.Finish]. A
+// job with a [Timeline] leaves it. It fails for an unknown or deleted job, and for a status
+// that the service does not have: "waiting-to-be-scheduled", "scheduling", "scheduled" and
+// "started" before the end, "finished", "failed", "stopped" and "shelved" after it.
 func (c *Cloud) SetStatus(id int64, status string) error {
 	err := validateStatus(status)
 	if err == nil {
@@ -57,9 +55,8 @@ func (c *Cloud) SetStatus(id int64, status string) error {
 	return nil
 }
 
-// SetRecords changes what a job has scraped, under the same id and status.
-// Its stored_record_count becomes the new count and its page counters follow.
-// It fails for an unknown or deleted job.
+// SetRecords changes a job's records, under the same ID and status. Its
+// stored_record_count and its page counters follow. It fails for an unknown or deleted job.
 func (c *Cloud) SetRecords(id int64, records Records) error {
 	if err := c.change(id, func(j *job) { j.setRecords(records) }); err != nil {
 		return fmt.Errorf("set the records of job %d: %w", id, err)
@@ -67,11 +64,10 @@ func (c *Cloud) SetRecords(id int64, records Records) error {
 	return nil
 }
 
-// Continue runs a job again under the same id, as the dashboard's Continue
-// button does. Its status is "scheduling" and its download stays what it was;
-// when it ends, through [Cloud.Finish], [Cloud.SetStatus] or its [Timeline],
-// it holds records. It fails for an unknown or deleted job and for one that
-// has not ended.
+// Continue runs a job again under the same ID, as the dashboard's Continue button does. Its
+// status becomes "scheduling" and its download stays the same; when it ends, through
+// [Cloud.Finish], [Cloud.SetStatus] or its [Timeline], it has records. It fails for an
+// unknown or deleted job, and for one that has not ended.
 func (c *Cloud) Continue(id int64, records Records) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +93,7 @@ func (c *Cloud) change(id int64, change func(*job)) error {
 	return nil
 }
 
-// job is the job that the API would answer with. The caller holds c.mu.
+// job returns the job that the API would return. The caller holds c.mu.
 func (c *Cloud) job(id int64) (*job, error) {
 	j, ok := c.jobs[id]
 	if !ok {

@@ -14,8 +14,8 @@ import (
 // maxBody bounds the request bodies that the fake reads.
 const maxBody = 10 << 20
 
-// withJob answers 404 unless the id in the path is that of a job. The handler
-// gets a copy of the job as it is now.
+// withJob responds with 404 unless the path has the ID of a job. The handler gets a copy
+// of the job as it is now.
 func (c *Cloud) withJob(handle func(http.ResponseWriter, *http.Request, job)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
@@ -33,8 +33,8 @@ func (c *Cloud) withJob(handle func(http.ResponseWriter, *http.Request, job)) ht
 	}
 }
 
-// createJob takes numbers as such or as text, and complains of fields as the service's
-// framework (Laravel) does.
+// createJob accepts numbers as such or as text, and validates fields like the service's
+// framework (Laravel).
 func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 	var form struct {
 		SitemapID       json.Number `json:"sitemap_id"`
@@ -49,7 +49,7 @@ func (c *Cloud) createJob(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest)
 		return
 	}
-	id, _ := form.SitemapID.Int64() // else 0, which none has
+	id, _ := form.SitemapID.Int64() // else 0, which no sitemap has
 	delay, _ := form.PageLoadDelay.Int64()
 	interval, _ := form.RequestInterval.Int64()
 	c.mu.Lock()

@@ -6,58 +6,56 @@ import (
 	"time"
 )
 
-// DefaultToken is the API token of a Cloud made without tokens of its own.
+// DefaultToken is the API token of a Cloud whose Options have no tokens.
 const DefaultToken = "webscrapertest-token"
 
-// Options are what a [Cloud] is made with. Their zero value is the service as it
-// is, with some user's account.
+// Options configure a [Cloud]. The zero value behaves like the service, with one account.
 type Options struct {
-	// Tokens are accepted as the api_token of a request. Default: [DefaultToken].
+	// Tokens are the accepted API tokens. Default: [DefaultToken].
 	Tokens []string
-	// Account is what the account call answers. Default: John Deere, with 500 page
+	// Account is the result of the account call. Default: John Deere, with 500 page
 	// credits.
 	Account Account
-	// WebhookURL is that of [Cloud.SetWebhookURL]. Default: no notifications.
+	// WebhookURL is as in [Cloud.SetWebhookURL]. Default: no notifications.
 	WebhookURL string
 
-	// Timeline of jobs created through the API. Default: 10 s, the last 5 s of them
-	// started.
+	// Timeline is that of jobs created through the API. Default: 10 s, the last 5 s as
+	// "started".
 	Timeline Timeline
 
-	// RateLimitCalls are allowed in each RateLimitWindow; those beyond get 429.
+	// RateLimitCalls is how many calls each RateLimitWindow allows; further ones get 429.
 	// Default: the service's 200 calls in 15 minutes. A negative number turns the limit and
 	// its headers off.
 	RateLimitCalls  int
 	RateLimitWindow time.Duration
 
-	// WebhookTimeout is how long a webhook may take to answer; the others are the
-	// delays before its first and its second retry. Default: the service's 10 s, 5 s
-	// and 10 s.
+	// WebhookTimeout bounds the response to a webhook; the others are the delays before
+	// the first and second retry. Default: the service's 10 s, 5 s and 10 s.
 	WebhookTimeout, WebhookFirstRetry, WebhookSecondRetry time.Duration
 
-	// NoRanges makes downloads ignore Range headers and carry no ETag, as a service
-	// would that cannot resume. By default ranges are served; whether the real
-	// service does is not documented.
+	// NoRanges makes downloads ignore Range headers and have no ETag, like a service that
+	// cannot resume. By default ranges are served; whether the real service does is not
+	// documented.
 	NoRanges bool
-	// NoGzip never compresses downloads, so that a benchmark on one machine does not
-	// measure the compression too.
+	// NoGzip turns compression of downloads off, so that a benchmark on one machine does
+	// not measure it.
 	NoGzip bool
 
-	// Clock says the time: for time_created, the rate limit and the progress of
-	// jobs. Default: time.Now.
+	// Clock returns the time for time_created, the rate limit and the progress of jobs.
+	// Default: time.Now.
 	Clock func() time.Time
-	// Logger logs each API call and each webhook attempt, without their secrets.
+	// Logger logs each API call and each webhook attempt, without secrets.
 	// Default: nothing is logged.
 	Logger *slog.Logger
 }
 
-// withDefaults panics where the options make no sense.
+// withDefaults panics on invalid options.
 func (o Options) withDefaults() Options {
 	if len(o.Tokens) == 0 {
 		o.Tokens = []string{DefaultToken}
 	}
 	for _, token := range o.Tokens {
-		if token == "" { // which every request without a token would have
+		if token == "" { // it would match every request without a token
 			panic("webscrapertest: Options: one of the Tokens is empty")
 		}
 	}
@@ -77,7 +75,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Account is whom the API tokens belong to.
+// Account is the owner of the API tokens.
 type Account struct {
 	Email       string `json:"email"`
 	Firstname   string `json:"firstname"`

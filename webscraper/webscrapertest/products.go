@@ -7,18 +7,17 @@ import (
 	"strings"
 )
 
-// productSize is the length of every line of Products, "\n" included. With
-// one length for all, a job of any size knows its Content-Length and serves
-// any byte range without generating what comes before.
+// productSize is the length of every line of Products, "\n" included. As all lines have
+// the same length, a job of any size knows its Content-Length and serves any byte range
+// without generating what comes before.
 const productSize = 520
 
-// Products is n records of a made-up shop, 520 bytes each, in the encoding of
-// the real download: compact, "/" escaped as `\/`, every value a string, a
-// missing element "". The same seed always gives the same bytes; another seed
-// gives another scrape of the same shop: the same products, by product-href,
-// with other prices and its own web-scraper-order. They are generated while
-// they are read, so that millions of them need no memory.
-// It panics when n is negative.
+// Products returns n records of a made-up shop, 520 bytes each, in the encoding of the
+// real download: compact, "/" escaped as `\/`, every value a string, a missing element "".
+// The same seed always gives the same bytes; another seed gives another scrape of the same
+// shop: the same products, by product-href, with other prices and its own
+// web-scraper-order. They are generated on the fly, so millions of them need no memory.
+// It panics if n is negative.
 func Products(n int, seed int64) Records {
 	if n < 0 {
 		panic(fmt.Sprintf("webscrapertest: Products: n is %d, want at least 0", n))
@@ -26,16 +25,16 @@ func Products(n int, seed int64) Records {
 	return Records{count: int64(n), src: newProducts(seed, 0)}
 }
 
-// NextProducts is n records of [Products] as the sitemap's next scrape would find them: each
-// scrape that the sitemap has had, a continued one again, has changed one price in ten, and put
-// another product in the place of one in twenty.
+// NextProducts returns n records of [Products] as the sitemap's next scrape would find
+// them: each earlier scrape of the sitemap, and each continuation, has changed one price in
+// ten and replaced one product in twenty.
 func (c *Cloud) NextProducts(sitemapID int64, n int) Records {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Records{count: int64(n), src: newProducts(sitemapID, c.scrapes(sitemapID))}
 }
 
-// scrapes counts those that a sitemap has had. The caller holds c.mu.
+// scrapes counts the scrapes of a sitemap so far. The caller holds c.mu.
 func (c *Cloud) scrapes(sitemapID int64) (n int64) {
 	for _, j := range c.jobs {
 		if j.SitemapID == sitemapID {
@@ -46,7 +45,7 @@ func (c *Cloud) scrapes(sitemapID int64) (n int64) {
 }
 
 func newProducts(seed, scrape int64) *products {
-	// Unix seconds as of the run, different for nearly every seed.
+	// Unix seconds of the run, different for nearly every seed.
 	started := 1_600_000_000 + splitmix64(uint64(seed+scrape))%100_000_000
 	return &products{
 		seed:   seed,
@@ -67,7 +66,7 @@ func (p *products) open(n int64) io.ReadSeeker {
 	return io.NewSectionReader(p, 0, n*productSize)
 }
 
-// ReadAt generates the lines that fall under the offset; there is no end of them.
+// ReadAt generates the lines at the offset. They never end.
 func (p *products) ReadAt(buf []byte, offset int64) (read int, err error) {
 	var line [productSize]byte
 	for read < len(buf) {
@@ -105,7 +104,7 @@ func (p *products) append(line []byte, number int64) []byte {
 	line = strconv.AppendInt(line, number+1, 10)
 	line = append(line, `","price":"$`...)
 	price := int64(49 + pick(2400))
-	// As long as it was: the rest of the record stays.
+	// The length stays, so that the rest of the record does too.
 	line = strconv.AppendInt(line, price-price%10+(price+3*((p.scrape+place%8)/8))%10, 10)
 	line = append(line, ".99"...)
 	line = append(line, `","reviews":"`...)
@@ -127,7 +126,7 @@ func (p *products) append(line []byte, number int64) []byte {
 	return append(line, end...)
 }
 
-// splitmix64 is the generator of that name: cheap, and good enough for wares.
+// splitmix64 is the random number generator of that name.
 func splitmix64(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -135,7 +134,7 @@ func splitmix64(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// catalogueEntry is the part of a record that depends on the product alone.
+// catalogueEntry is the part of a record that depends only on the product.
 type catalogueEntry struct{ page, image string }
 
 var catalogue = func() []catalogueEntry {
@@ -161,8 +160,8 @@ var catalogue = func() []catalogueEntry {
 	return entries
 }()
 
-// descriptions is what product descriptions are cut from. It needs no JSON
-// escape.
+// descriptions is the text that product descriptions are cut from. It needs no JSON
+// escapes.
 const descriptions = `Dual core processor with fast storage and an anti-glare display. ` +
 	`Ships with a two year warranty and free returns within thirty days. ` +
 	`Light enough for every bag and quiet under load. ` +
@@ -174,8 +173,8 @@ const descriptions = `Dual core processor with fast storage and an anti-glare di
 	`Comes with charger, cable and a printed guide in six languages. ` +
 	`Loud speakers and a clear microphone for calls.`
 
-// sentences is where the sentences of descriptions start, save the last few
-// that are too near to the end to fill a line.
+// sentences are the starts of the sentences of descriptions, except the last few, which
+// are too close to the end to fill a line.
 var sentences = func() []int {
 	starts := []int{0}
 	for i := 0; i < len(descriptions)-productSize/2; i++ {

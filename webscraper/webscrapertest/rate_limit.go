@@ -14,8 +14,8 @@ const (
 	defaultPer   = 15 * time.Minute
 )
 
-// rateLimit counts the calls of the account in windows: the first call opens
-// one, and nothing is forgotten before it is over.
+// rateLimit counts the account's calls in fixed windows: the first call opens a window,
+// and the count is reset when it is over.
 type rateLimit struct {
 	calls int // negative: no limit
 	per   time.Duration
@@ -25,7 +25,7 @@ type rateLimit struct {
 	resets time.Time
 }
 
-// take counts a call, or says how long to wait for the next one.
+// take counts a call, or returns how long to wait.
 func (l *rateLimit) take(now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

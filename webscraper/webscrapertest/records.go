@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Records is what a job scrapes: how many records, and their bytes as the
-// JSON download holds them, which can be read again and again. The zero value
-// holds nothing. Make one with [JSONLines], [RawBody] or [Products].
+// Records is what a job scrapes: the number of records, and their bytes in the JSON
+// download, which can be read any number of times. The zero value is empty. Create Records
+// with [JSONLines], [RawBody] or [Products].
 type Records struct {
 	count int64
 	src   recordSource
@@ -20,17 +20,16 @@ type Records struct {
 
 // recordSource yields the bytes behind Records.
 type recordSource interface {
-	// open reads the first n records; seeking to the end tells their size.
+	// open reads the first n records; seeking to the end returns their size.
 	open(n int64) io.ReadSeeker
 	// identity differs between sources of different bytes.
 	identity() string
 }
 
-// Count is the number of records, which a finished job reports as its
-// stored_record_count.
+// Count returns the number of records: the stored_record_count of a finished job.
 func (r Records) Count() int64 { return r.count }
 
-// Open reads the records as the JSON download holds them, from the start.
+// Open returns a reader of the JSON download.
 func (r Records) Open() io.ReadSeeker {
 	if r.src == nil {
 		return strings.NewReader("")
@@ -38,13 +37,13 @@ func (r Records) Open() io.ReadSeeker {
 	return r.src.open(r.count)
 }
 
-// first is the first n of the records: what a running job has scraped so far.
+// first returns the first n records: what a running job has scraped so far.
 func (r Records) first(n int64) Records {
 	r.count = min(n, r.count)
 	return r
 }
 
-// etag names exactly these bytes, for the ETag and If-Range headers.
+// etag identifies exactly these bytes, for the ETag and If-Range headers.
 func (r Records) etag() string {
 	identity := "empty"
 	if r.src != nil {
@@ -53,8 +52,8 @@ func (r Records) etag() string {
 	return fmt.Sprintf(`"%x"`, sha256.Sum256(fmt.Appendf(nil, "%d %s", r.count, identity)))
 }
 
-// JSONLines is one record per line. Each line should be one JSON object
-// without a line break; it is served byte for byte, followed by "\n".
+// JSONLines returns one record per line. Each line should be a JSON object without a line
+// break; it is served byte for byte, followed by "\n".
 func JSONLines(lines ...string) Records {
 	var body strings.Builder
 	for _, line := range lines {
@@ -64,17 +63,17 @@ func JSONLines(lines ...string) Records {
 	return Records{count: int64(len(lines)), src: &memory{body: body.String()}}
 }
 
-// RawBody is a download of exactly these bytes, whatever format is asked for:
-// a byte order mark, a cut last line, a blank line. The job reports
-// storedRecordCount. While the job is running its download is empty.
+// RawBody returns Records whose download is exactly these bytes, in every format: for a
+// byte order mark, a cut last line, a blank line. The job reports storedRecordCount. Its
+// download is empty while it runs.
 func RawBody(body string, storedRecordCount int64) Records {
 	return Records{count: storedRecordCount, src: &memory{body: body, raw: true, count: storedRecordCount}}
 }
 
-// memory are bytes as they were given.
+// memory holds given bytes.
 type memory struct {
 	body string
-	// raw has the bytes sent whatever is asked for: all of them for count records, and
+	// raw means that the bytes are sent in every format: all of them for count records,
 	// none for fewer.
 	raw   bool
 	count int64

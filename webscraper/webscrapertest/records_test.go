@@ -57,28 +57,28 @@ func TestProductsAreCompleteUniqueJSONObjects(t *testing.T) {
 func TestProductsAreTheSameForTheSameSeedOnly(t *testing.T) {
 	first := read(t, webscrapertest.Products(100, 1))
 	require.Equal(t, first, read(t, webscrapertest.Products(100, 1)))
-	require.Equal(t, first, read(t, webscrapertest.Products(500, 1))[:len(first)], "a longer run starts alike")
+	require.Equal(t, first, read(t, webscrapertest.Products(500, 1))[:len(first)], "a longer run starts the same")
 	require.NotEqual(t, first, read(t, webscrapertest.Products(100, 2)))
 }
 
 func TestProductsCanBeReadFromAnyOffset(t *testing.T) {
 	records := webscrapertest.Products(5, 3)
-	whole := read(t, records)
-	for _, offset := range []int{0, 1, 519, 520, 521, 1040, len(whole) - 1, len(whole)} {
+	complete := read(t, records)
+	for _, offset := range []int{0, 1, 519, 520, 521, 1040, len(complete) - 1, len(complete)} {
 		reader := records.Open()
 		position, err := reader.Seek(int64(offset), io.SeekStart)
 		require.NoError(t, err)
 		require.EqualValues(t, offset, position)
 		rest, err := io.ReadAll(reader)
 		require.NoError(t, err)
-		require.Equal(t, whole[offset:], string(rest))
+		require.Equal(t, complete[offset:], string(rest))
 	}
 	_, err := records.Open().Seek(-1, io.SeekStart)
 	require.Error(t, err)
 }
 
-// Products stay whole at the far end of a huge job, where their numbers have
-// the most digits.
+// Products keep their length at the end of a huge job, where their numbers have the most
+// digits.
 func TestProductsOfHugeJobsKeepTheirLength(t *testing.T) {
 	const n = 2_000_000_000
 	reader := webscrapertest.Products(n, 9).Open()
@@ -110,9 +110,9 @@ func BenchmarkProducts(b *testing.B) {
 	}
 }
 
-// What changes from one scrape of a shop to the next is a little, and the rest stays byte for
-// byte but for its web-scraper-order.
-func TestNextScrapeFindsTheShopALittleChanged(t *testing.T) {
+// Little changes from one scrape of a shop to the next; the rest stays byte for byte,
+// except web-scraper-order.
+func TestNextScrapeFindsTheShopSlightlyChanged(t *testing.T) {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	cloud.AddSitemap(webscrapertest.Sitemap{ID: 7})
 	scrape := func() map[string]map[string]string {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Request is an API call that the cloud has seen. It never holds the token.
+// Request is an API call that the cloud received. It never contains the token.
 type Request struct {
 	Time   time.Time
 	Method string
@@ -17,19 +17,18 @@ type Request struct {
 	Query  url.Values // without api_token
 	ID     int64      // of the job in the path, else 0
 	Range  string     // the Range header
-	Status int        // of the answer; 0 while it is being answered or when the connection was cut before
-	Bytes  int64      // of the body of the answer, as sent
+	Status int        // of the response; 0 before it, or if the connection was cut first
+	Bytes  int64      // of the response body, as sent
 }
 
-// Requests is every API call so far, oldest first, those that are still being
-// answered among them.
+// Requests returns every API call so far, including those in progress, oldest first.
 func (c *Cloud) Requests() []Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.requests)
 }
 
-// record notes a request; done completes the note when it has been answered.
+// record stores a request; done adds the response.
 func (c *Cloud) record(r *http.Request, answer *responseRecorder) (done func()) {
 	query := r.URL.Query()
 	query.Del("api_token")
@@ -72,5 +71,5 @@ func (r *responseRecorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap is for http.ResponseController.
 func (r *responseRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

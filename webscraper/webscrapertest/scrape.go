@@ -11,7 +11,7 @@ import (
 // maxStartURLs is the service's limit.
 const maxStartURLs = 20_000
 
-// scrape adds what a job of the sitemap scrapes: its pages, problematic URLs and records.
+// scrape adds the pages, problematic URLs and records that a job of the sitemap scrapes.
 func (c *Cloud) scrape(s Sitemap, definition Job) Job {
 	startURLs := definition.StartURLs
 	if len(startURLs) == 0 {
@@ -32,8 +32,8 @@ func (c *Cloud) scrape(s Sitemap, definition Job) Job {
 
 var urlRange = regexp.MustCompile(`\[(\d+)-(\d+)(?::(\d+))?\]`)
 
-// expand replaces each URL that has a range, [1-100], [001-100] or [0-100:10], by a URL
-// for each number.
+// expand replaces each URL with a range, [1-100], [001-100] or [0-100:10], by one URL per
+// number.
 func expand(startURLs []string) (expanded []string) {
 	for _, startURL := range startURLs {
 		found := urlRange.FindStringSubmatch(startURL)

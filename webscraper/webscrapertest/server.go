@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// NewServer starts a Cloud on a local port, its URL, and runs it, see [Cloud.Run],
+// NewServer starts a Cloud on a local port, sets its URL, and runs it, see [Cloud.Run],
 // until the end of the test.
 func NewServer(t testing.TB, options Options) *Cloud {
 	t.Helper()
 	cloud := New(options)
 	server := httptest.NewServer(cloud)
 	t.Cleanup(func() {
-		server.CloseClientConnections() // ends requests that hang
+		server.CloseClientConnections() // ends hanging requests
 		server.Close()
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -5,16 +5,15 @@ import (
 	"fmt"
 )
 
-// Sitemap defines a sitemap of the cloud. Every field may be left out.
+// Sitemap defines a sitemap of the cloud. Every field is optional.
 type Sitemap struct {
 	ID             int64    // 0: the next free one
 	Name           string   // "": "sitemap-<ID>"
-	StartURLs      []string // none: a page of the shop that [Products] are of
+	StartURLs      []string // none: a page of the shop of [Products]
 	RecordsPerPage int      // 0: 20
 }
 
-// AddSitemap adds a sitemap and returns its id. It panics when that id is
-// taken.
+// AddSitemap adds a sitemap and returns its ID. It panics if that ID is taken.
 func (c *Cloud) AddSitemap(definition Sitemap) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -25,7 +24,7 @@ func (c *Cloud) AddSitemap(definition Sitemap) int64 {
 func (c *Cloud) addSitemap(s Sitemap) int64 {
 	s.ID = c.sitemapIDs.take(s.ID)
 	if _, taken := c.sitemaps[s.ID]; taken {
-		panic(fmt.Sprintf("webscrapertest: AddSitemap: the cloud has a sitemap %d already", s.ID))
+		panic(fmt.Sprintf("webscrapertest: AddSitemap: the cloud already has sitemap %d", s.ID))
 	}
 	s.Name = cmp.Or(s.Name, fmt.Sprintf("sitemap-%d", s.ID))
 	s.RecordsPerPage = cmp.Or(s.RecordsPerPage, 20)
@@ -36,8 +35,8 @@ func (c *Cloud) addSitemap(s Sitemap) int64 {
 	return s.ID
 }
 
-// addSitemapOf completes the sitemap fields of a new job and adds a sitemap
-// that the cloud does not have. The caller holds c.mu.
+// addSitemapOf completes the sitemap fields of a new job and adds its sitemap if missing.
+// The caller holds c.mu.
 func (c *Cloud) addSitemapOf(definition Job) Job {
 	definition.SitemapID = cmp.Or(definition.SitemapID, definition.ID)
 	if _, known := c.sitemaps[definition.SitemapID]; !known {

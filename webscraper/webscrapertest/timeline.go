@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Timeline is how long a job stays in each status on the way to its end: "failed" if
-// more than half of its Pages have, else "finished". Its
-// records and counters grow while it is started. The time is the cloud's clock,
-// see [Options]; the webhook at the end is sent by [Cloud.Run].
+// Timeline is how long a job stays in each status before its end: "failed" if more than
+// half of its Pages failed, else "finished". Its records and counters grow while it is
+// started. Time is by the cloud's clock, see [Options]; [Cloud.Run] sends the webhook at
+// the end.
 type Timeline struct {
 	WaitingToBeScheduled time.Duration
 	Scheduling           time.Duration
@@ -20,7 +20,7 @@ type Timeline struct {
 
 func (t Timeline) set() bool { return t != Timeline{} }
 
-// advance brings a job to where its timeline is by now.
+// advance updates a job to where its timeline is now.
 func (j *job) advance(now time.Time) {
 	if !j.running {
 		return
@@ -54,9 +54,9 @@ func (j *job) advance(now time.Time) {
 	j.unannounced = j.form()
 }
 
-// Run sends the webhook of each job whose [Timeline] comes to its end, until
-// the context is done and the notifications under way are settled. Jobs
-// without a timeline do not need it. [NewServer] calls it.
+// Run sends the webhook of each job whose [Timeline] ends. It returns after the context is
+// done and the notifications in flight are settled. Jobs without a timeline do not need
+// it. [NewServer] calls it.
 func (c *Cloud) Run(ctx context.Context) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
@@ -66,7 +66,7 @@ func (c *Cloud) Run(ctx context.Context) {
 		for _, account := range c.all() {
 			for id, form := range account.takeUnannounced() {
 				sending.Go(func() {
-					// What becomes of it is in the log, and known to the receiver.
+					// The outcome is in the log, and known to the receiver.
 					_, _ = account.deliver(ctx, id, form)
 				})
 			}
@@ -79,7 +79,7 @@ func (c *Cloud) Run(ctx context.Context) {
 	}
 }
 
-// takeUnannounced is the webhooks to send, by job, if there is a webhook URL.
+// takeUnannounced returns the webhooks to send, by job, if there is a webhook URL.
 func (c *Cloud) takeUnannounced() map[int64]url.Values {
 	c.mu.Lock()
 	defer c.mu.Unlock()

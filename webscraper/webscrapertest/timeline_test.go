@@ -79,7 +79,7 @@ func TestJobSendsItsWebhookAtTheEndOfItsTimeline(t *testing.T) {
 	require.Empty(t, receiver.forms)
 }
 
-func TestJobThatIsFinishedByHandLeavesItsTimeline(t *testing.T) {
+func TestManuallyFinishedJobLeavesItsTimeline(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
 	server := webscrapertest.NewServer(t, webscrapertest.Options{WebhookURL: receiver.URL})
 	id := server.AddJob(webscrapertest.Job{Timeline: webscrapertest.Timeline{Started: time.Hour}, Records: webscrapertest.Products(5, 1)})
@@ -106,7 +106,7 @@ func TestContinuedJobKeepsItsRecordsUntilItEnds(t *testing.T) {
 	require.Equal(t, "finished", job.Status)
 }
 
-func TestWebhookOfAJobThatIsContinuedAtOnceTellsItsEnd(t *testing.T) {
+func TestWebhookOfAJobContinuedImmediatelyReportsItsEnd(t *testing.T) {
 	receiver := newReceiver(t, http.StatusOK)
 	clock := newClock()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: clock.Now, WebhookURL: receiver.URL})

@@ -12,39 +12,39 @@ import (
 	"time"
 )
 
-// Delivery is what became of one webhook notification.
+// Delivery is the outcome of one webhook notification.
 type Delivery struct {
-	Delivered bool      // whether the server took it
+	Delivered bool      // whether the server accepted it
 	Attempts  []Attempt // one to three
 }
 
 // Attempt is one request of a notification.
 type Attempt struct {
-	Status int    // 0 when no answer came
-	Body   string // of the answer, its first 64 KiB
-	Err    error  // why no answer came in time; never holds the webhook's URL
+	Status int    // 0 without a response
+	Body   string // of the response, its first 64 KiB
+	Err    error  // why no response came in time; never contains the webhook's URL
 }
 
-// failure is why the service takes the attempt for failed, by its rule: it
-// wants an answer in time, of a status below 300.
+// failure returns why the attempt counts as failed by the service's rule: it wants a
+// response in time, with a status below 300.
 func (a Attempt) failure() error {
 	if a.Err == nil && a.Status >= 300 {
-		return fmt.Errorf("the server answered %d", a.Status)
+		return fmt.Errorf("the server responded with %d", a.Status)
 	}
 	return a.Err
 }
 
-// SetWebhookURL sends the notifications of jobs that end to url, which may
-// carry a secret in its query. "" sends none.
+// SetWebhookURL sets where the notifications of ended jobs go. The URL may have a secret in
+// its query. "" sends none.
 func (c *Cloud) SetWebhookURL(url string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.webhookURL = url
 }
 
-// Finish gives a job a terminal status and sends its webhook, if there is a
-// webhook URL, by the rules of [Cloud.SendWebhook]. It returns when the
-// notification was taken, or with an error when it was given up.
+// Finish gives a job a terminal status and sends its webhook, if there is a webhook URL, as
+// [Cloud.SendWebhook] does. It returns after the notification is delivered; the error says
+// that it was not.
 func (c *Cloud) Finish(ctx context.Context, id int64, status string) error {
 	if !terminal(status) {
 		return fmt.Errorf("finish job %d: status is %q, want one of %q", id, status, terminalStatuses)
@@ -64,22 +64,20 @@ func (c *Cloud) Finish(ctx context.Context, id int64, status string) error {
 	}
 	if !delivery.Delivered {
 		attempts := len(delivery.Attempts)
-		return fmt.Errorf("finish job %d: the webhook was given up after %d attempts: %w",
+		return fmt.Errorf("finish job %d: the webhook was dropped after %d attempts: %w",
 			id, attempts, delivery.Attempts[attempts-1].failure())
 	}
 	return nil
 }
 
-// SendWebhook sends the notification of a job as the service does: the form of
-// its present status is posted to the webhook URL, up to three times, until
-// an answer below 300 comes within 10 s; the first retry comes after 5 s, the
-// second after 10 s. Redirects are not followed. It may be called at any time,
-// for a job that was deleted too, to send a notification twice, late or out
-// of order.
+// SendWebhook sends the notification of a job as the service does: it posts a form with the
+// current status to the webhook URL, up to three times, until a status below 300 arrives
+// within 10 s; the first retry is after 5 s, the second after 10 s. Redirects are not
+// followed. It may be called at any time, even for a deleted job, to send a notification
+// twice, late or out of order.
 //
-// The Delivery tells what the server answered; a notification that was given
-// up is no error. The error is about an unknown job, a missing webhook URL or
-// a context that is done.
+// The Delivery has the server's responses; a notification that was dropped is not an error.
+// The error is an unknown job, a missing webhook URL or a done context.
 func (c *Cloud) SendWebhook(ctx context.Context, id int64) (Delivery, error) {
 	c.mu.Lock()
 	j, ok := c.jobs[id]
@@ -90,7 +88,7 @@ func (c *Cloud) SendWebhook(ctx context.Context, id int64) (Delivery, error) {
 	}
 	c.mu.Unlock()
 	if !ok {
-		return Delivery{}, fmt.Errorf("send the webhook of job %d: the cloud has no such job", id)
+		return Delivery{}, fmt.Errorf("send the webhook of job %d: job not found", id)
 	}
 	return c.deliver(ctx, id, form)
 }
@@ -134,7 +132,7 @@ func (j *job) form() url.Values {
 
 func (c *Cloud) post(ctx context.Context, target string, form url.Values) Attempt {
 	timeout := c.options.WebhookTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no response within %s", timeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -156,7 +154,7 @@ func (c *Cloud) post(ctx context.Context, target string, form url.Values) Attemp
 	return Attempt{Status: response.StatusCode, Body: string(body), Err: err}
 }
 
-// withoutURL drops the webhook's URL, which may hold a secret, from an error.
+// withoutURL removes the webhook's URL, which may have a secret, from an error.
 func withoutURL(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err

@@ -17,8 +17,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// receiver takes webhooks and answers each with the next of its statuses, the
-// last one for all that follow.
+// receiver accepts webhooks and responds to each with the next of its statuses, repeating
+// the last one.
 type receiver struct {
 	*httptest.Server
 	forms chan url.Values
@@ -46,7 +46,7 @@ func newReceiver(t *testing.T, statuses ...int) receiver {
 	return r
 }
 
-// fast are the options of a cloud that retries at once.
+// fast returns the options of a cloud that retries immediately.
 func fast(webhookURL string) webscrapertest.Options {
 	return webscrapertest.Options{WebhookURL: webhookURL, WebhookFirstRetry: time.Millisecond, WebhookSecondRetry: time.Millisecond}
 }
@@ -70,17 +70,17 @@ func TestWebhookIsAFormOfTheJob(t *testing.T) {
 	require.NotContains(t, <-receiver.forms, "custom_id")
 }
 
-func TestWebhookIsRetriedTwiceAndGivenUp(t *testing.T) {
+func TestWebhookIsRetriedTwiceAndDropped(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		statuses  []int
 		attempts  int
 		delivered bool
 	}{
-		{"taken at once", []int{299}, 1, true},
-		{"taken at the first retry", []int{500, 200}, 2, true},
-		{"taken at the second retry", []int{500, 404, 200}, 3, true},
-		{"given up", []int{503}, 3, false},
+		{"accepted immediately", []int{299}, 1, true},
+		{"accepted at the first retry", []int{500, 200}, 2, true},
+		{"accepted at the second retry", []int{500, 404, 200}, 3, true},
+		{"dropped", []int{503}, 3, false},
 		{"redirects are not followed", []int{302}, 3, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestWebhookTimesOut(t *testing.T) {
 	cloud := webscrapertest.New(options)
 	id := cloud.AddJob(webscrapertest.Job{})
 	err := cloud.Finish(t.Context(), id, "finished")
-	require.EqualError(t, err, "finish job 500: the webhook was given up after 3 attempts: no answer within 20ms")
+	require.EqualError(t, err, "finish job 500: the webhook was dropped after 3 attempts: no response within 20ms")
 }
 
 func TestWebhookSecretStaysOutOfErrorsAndLogs(t *testing.T) {
@@ -122,7 +122,7 @@ func TestWebhookSecretStaysOutOfErrorsAndLogs(t *testing.T) {
 	cloud := webscrapertest.New(options)
 	id := cloud.AddJob(webscrapertest.Job{})
 	err := cloud.Finish(t.Context(), id, "finished")
-	require.ErrorContains(t, err, "the webhook was given up after 3 attempts")
+	require.ErrorContains(t, err, "the webhook was dropped after 3 attempts")
 	require.NotContains(t, err.Error(), "secret")
 
 	cloud.SetWebhookURL("http://[::1?token=secret")
@@ -154,7 +154,7 @@ func TestWebhookStopsWithItsContext(t *testing.T) {
 func TestWebhookNeedsAJobAndAURL(t *testing.T) {
 	cloud := webscrapertest.New(webscrapertest.Options{})
 	_, err := cloud.SendWebhook(t.Context(), 7)
-	require.EqualError(t, err, "send the webhook of job 7: the cloud has no such job")
+	require.EqualError(t, err, "send the webhook of job 7: job not found")
 	id := cloud.AddJob(webscrapertest.Job{})
 	_, err = cloud.SendWebhook(t.Context(), id)
 	require.EqualError(t, err, "send the webhook of job 500: no webhook URL is set; use Options.WebhookURL or SetWebhookURL")

@@ -15,7 +15,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Ten seconds for an answer, a first retry after five more, a second after ten.
+// Ten seconds for a response, the first retry after five more, the second after ten.
 func TestWebhookKeepsTheServicesTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -33,7 +33,7 @@ func TestWebhookKeepsTheServicesTimes(t *testing.T) {
 		delivery, err := cloud.SendWebhook(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, []time.Duration{0, 15 * time.Second, 25 * time.Second}, attempts)
-		require.EqualError(t, delivery.Attempts[0].Err, "no answer within 10s")
+		require.EqualError(t, delivery.Attempts[0].Err, "no response within 10s")
 		require.Equal(t, http.StatusBadGateway, delivery.Attempts[2].Status)
 		require.False(t, delivery.Delivered)
 	})

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// maxErrorBytes bounds what is read of an answer that is an error.
+// maxErrorBytes bounds how much of an error response is read.
 const maxErrorBytes = 64 << 10
 
-// answerError turns an answer with an unexpected status into an [*Error].
-func (c *Client) answerError(req request, resp *http.Response, body io.Reader) *Error {
-	// What could be read says more than why the rest could not.
+// responseError turns a response with an unexpected status into an [*Error].
+func (c *Client) responseError(req request, resp *http.Response, body io.Reader) *Error {
+	// A partial body says more than the read error.
 	text, _ := io.ReadAll(io.LimitReader(body, maxErrorBytes))
 	return c.bodyError(req, resp, text)
 }
 
-// bodyError turns an answer that is not the promised one into an [*Error].
+// bodyError turns an unexpected response into an [*Error].
 func (c *Client) bodyError(req request, resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Operation:  req.operation,
@@ -44,13 +44,13 @@ func (c *Client) bodyError(req request, resp *http.Response, body []byte) *Error
 		e.Message = fmt.Sprintf("the body is not the API's JSON (Content-Type %q): %s",
 			c.shorten(resp.Header.Get("Content-Type"), 100), c.excerpt(string(body)))
 	default:
-		e.Message = "the body says neither success nor error: " + c.excerpt(string(body))
+		e.Message = "the body reports neither success nor an error: " + c.excerpt(string(body))
 	}
 	return e
 }
 
-// validationErrors decodes {"field":["complaint",…],…}. Anything else, such as
-// the empty array that PHP makes of an empty map, is nil.
+// validationErrors decodes {"field":["complaint",…],…}. It returns nil for
+// anything else, such as the empty array that PHP writes for an empty map.
 func (c *Client) validationErrors(data json.RawMessage) map[string][]string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(data, &fields) != nil || len(fields) == 0 {
@@ -72,7 +72,7 @@ func (c *Client) validationErrors(data json.RawMessage) map[string][]string {
 	return complaints
 }
 
-// firstString returns the first of values that is a JSON string with any text.
+// firstString returns the first value that is a non-empty JSON string.
 func firstString(values ...json.RawMessage) (string, bool) {
 	for _, value := range values {
 		var text string
