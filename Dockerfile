@@ -17,7 +17,7 @@ RUN program=github.com/scrapehaul/scrapehaul/internal/program \
 
 # The stand-in of Web Scraper Cloud, for the demo only: docker build --target cloud .
 FROM build AS build-cloud
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./demo
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./internal/testbed/demo
 
 FROM gcr.io/distroless/static-debian12:nonroot AS cloud
 COPY --from=build-cloud /out/demo /

@@ -2,8 +2,6 @@
 .PHONY: demo test test-short lint bench release-snapshot
 
 demo:
-	@echo 'Compiling. The first time takes some minutes and prints nothing; so does building the Temporal CLI,'
-	@echo 'where there is none on PATH and none can be downloaded.'
 	go run ./demo
 
 test:

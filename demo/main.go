@@ -1,20 +1,41 @@
-// The demo runs all of scrapehaul on one machine, without an account: a real
-// Temporal server with its web interface, a real PostgreSQL, a stand-in of Web
-// Scraper Cloud, the worker and the starter.
+// The demo runs all of scrapehaul on one machine, without an account. This program
+// compiles within seconds, says what takes minutes the first time, and becomes the
+// real one, internal/testbed/demo.
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
-
-	"github.com/scrapehaul/scrapehaul/internal/program"
+	"os/exec"
+	"path/filepath"
+	"syscall"
 )
 
-type commands struct {
-	Run   runCommand   `cmd:"" default:"withargs" help:"Run everything until Ctrl-C (the default)."`
-	Cloud cloudCommand `cmd:"" help:"Run only the stand-in of Web Scraper Cloud until Ctrl-C, for any client."`
-}
+const demo = "github.com/scrapehaul/scrapehaul/internal/testbed/demo"
 
 func main() {
-	os.Exit(program.Main("demo", "All of scrapehaul on one machine.", new(commands), os.Args[1:],
-		program.Streams{Out: os.Stdout, Err: os.Stderr}))
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// run returns only an error: the process becomes the demo.
+func run() error {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(cache, "scrapehaul", "demo")
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		fmt.Println("Compiling the demo: about a minute on 2 cores the first time, then seconds")
+	}
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", file, demo)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("compiling %s: %w", demo, err)
+	}
+	return syscall.Exec(file, append([]string{"demo"}, os.Args[1:]...), os.Environ())
 }

@@ -27,7 +27,7 @@ var buildPrograms = sync.OnceValue(func() (err error) {
 		return err
 	}
 	for folder, packages := range map[string][]string{
-		root:      {"./worker", "./starter", "./demo"},
+		root:      {"./worker", "./starter", "./internal/testbed/demo"},
 		"schemas": {"."}, // a module of its own
 	} {
 		build := exec.Command("go", append([]string{"build", "-o", programDir + string(filepath.Separator)}, packages...)...)

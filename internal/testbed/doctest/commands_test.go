@@ -26,8 +26,8 @@ var executed = append([]string{
 // elsewhere are commands that cannot be executed here, each with the test that
 // executes what they do, or the file that does.
 var elsewhere = []struct{ begins, in, by string }{
-	{"go run ./demo cloud", "demo", "TestCloudAloneServesAnyClient"},
-	{"go run ./demo", "demo", "TestDemoImportsItsJobsAndLeavesNothingBehind"},
+	{"go run ./demo cloud", "internal/testbed/demo", "TestCloudAloneServesAnyClient"},
+	{"go run ./demo", "internal/testbed/demo", "TestDemoImportsItsJobsAndLeavesNothingBehind"},
 	{"go run ./bench", "bench", "TestJSONHasThePromisedKeys"},
 	{"go build ./...", ".ci/run", "go build ./..."},
 	{"go build -tags", ".ci/run", "go build -tags s3,gcs,azure"},

@@ -22,7 +22,7 @@ type job struct {
 	id, sitemapID int64
 	sitemap       string
 	records       int64
-	age           time.Duration // when the demo begins
+	age           time.Duration // when the demo starts
 }
 
 var jobs = []job{
@@ -40,7 +40,7 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 }
 
 // addJobs adds the demo's sitemaps and their jobs: those of today are being scraped and
-// finish a few seconds after now.
+// finish within seconds.
 func addJobs(cloud *webscrapertest.Cloud) {
 	for i, j := range jobs {
 		if i == 0 || jobs[i-1].sitemapID != j.sitemapID {
@@ -58,19 +58,19 @@ func addJobs(cloud *webscrapertest.Cloud) {
 	}
 }
 
-// faults are what can be made to go wrong with the next requests.
+// faults make the next requests fail.
 var faults = map[string]webscrapertest.Fault{
 	"truncate": {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Truncate(10_000)},
 	"empty":    {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
 	"502":      {Times: 3, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)},
 	"429":      {Times: 1, Effect: webscrapertest.TooManyRequests(10 * time.Second)},
-	"lost":     {Method: http.MethodPost, Path: "scraping-job", Times: 1, Effect: webscrapertest.ResetAt(0)}, // the answer to a creation
+	"lost":     {Method: http.MethodPost, Path: "scraping-job", Times: 1, Effect: webscrapertest.ResetAt(0)}, // the response to a creation
 	"401":      {Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)},
 }
 
 // cloudHandler serves the API; the dashboard's Continue button as
 // POST /jobs/{id}/continue: the job runs again and ends with what the shop has
-// by then, a tenth more records, and a fresh notification; and what can go wrong as
+// by then, a tenth more records, and a new notification; and faults as
 // POST /faults/{name}.
 func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 	mux := http.NewServeMux()
@@ -79,7 +79,7 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 		id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 		before, found := cloud.Job(id)
 		if err != nil || !found {
-			http.Error(w, fmt.Sprintf("there is no job %q in the cloud", r.PathValue("id")), http.StatusNotFound)
+			http.Error(w, fmt.Sprintf("no job %q in the cloud", r.PathValue("id")), http.StatusNotFound)
 			return
 		}
 		count := before.Records.Count()
@@ -88,17 +88,17 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
-		fmt.Fprintf(w, "job %d runs again and will have %d records in some seconds\n", id, count)
+		fmt.Fprintf(w, "job %d runs again and has %d records in a few seconds\n", id, count)
 	})
 	mux.HandleFunc("POST /faults/{name}", func(w http.ResponseWriter, r *http.Request) {
 		fault, known := faults[r.PathValue("name")]
 		if !known {
-			http.Error(w, fmt.Sprintf("there is no fault %q, only %s", r.PathValue("name"),
+			http.Error(w, fmt.Sprintf("no fault %q; there are %s", r.PathValue("name"),
 				strings.Join(slices.Sorted(maps.Keys(faults)), ", ")), http.StatusNotFound)
 			return
 		}
 		cloud.Inject(fault)
-		fmt.Fprintf(w, "the next requests will suffer %q\n", r.PathValue("name"))
+		fmt.Fprintf(w, "the next requests fail with %q\n", r.PathValue("name"))
 	})
 	return mux
 }
@@ -110,7 +110,7 @@ type cloudCommand struct {
 	Webhook string `placeholder:"URL" help:"Where notifications go, with the secret in its query. None are sent unless set."`
 }
 
-// Run serves the stand-in until ctx ends.
+// Run serves the fake until ctx ends.
 func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	s.Address("--listen", c.Listen)
@@ -125,9 +125,9 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	var running sync.WaitGroup
 	running.Go(func() { cloud.Run(ctx) })
 	err := program.Serve(ctx, slog.Default(), "--listen", c.Listen, cloudHandler(cloud), func(address net.Addr) {
-		fmt.Fprintf(streams.Out, "Web Scraper Cloud's stand-in: http://%s%s\n", address, webscrapertest.BasePath)
+		fmt.Fprintf(streams.Out, "Fake Web Scraper Cloud: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
-			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in some seconds\n", j.id, j.sitemap, j.records)
+			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in a few seconds\n", j.id, j.sitemap, j.records)
 		}
 		fmt.Fprintf(streams.Out, "Continue a job that has ended: curl -X POST http://%s/jobs/%d/continue\n", address, jobs[0].id)
 		fmt.Fprintf(streams.Out, "Let the next requests fail:    curl -X POST http://%s/faults/truncate (or %s)\n", address,

@@ -48,18 +48,18 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// What the demo says can be pasted, and opened, as it is.
+// The hints can be pasted, and opened, as they are.
 func TestTheHintsDo(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	t.Setenv("TMPDIR", t.TempDir())
 	demo := programtest.Start(t, "demo", new(commands))
-	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "Ctrl-C stops everything") }, 5*time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "What the imports do from here on") }, 5*time.Minute, 100*time.Millisecond)
 	seeWhatContinueChanges(t, demo.Out.String())
 
 	hint := regexp.MustCompile(`TEMPORAL_ADDRESS=(\S+) go run \./starter run .*`).FindStringSubmatch(demo.Out.String())
 	require.NotEmpty(t, hint, demo.Out)
 	bash := exec.CommandContext(t.Context(), "bash", "-c", hint[0])
-	bash.Dir = ".."
+	bash.Dir = "../../.."
 	var progress bytes.Buffer
 	bash.Stderr = &progress
 	result, err := bash.Output()
@@ -79,7 +79,7 @@ func TestTheHintsDo(t *testing.T) {
 	require.NoError(t, run.Get(t.Context(), &says))
 	require.Equal(t, "job 1005 of books is published, with 5000 records", says)
 	followUps := func() (of []string) {
-		for _, line := range regexp.MustCompile(`follow-up workflow of import \d+ has run: (.*), are published`).FindAllStringSubmatch(demo.Out.String(), -1) {
+		for _, line := range regexp.MustCompile(`Follow-up workflow ran for import \d+: (.*)`).FindAllStringSubmatch(demo.Out.String(), -1) {
 			of = append(of, line[1])
 		}
 		return of
@@ -122,9 +122,9 @@ func seeWhatContinueChanges(t *testing.T, hints string) {
 		defer answer.Body.Close()
 		body, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)
-		told := fmt.Sprintf("Job 1001: %d records, %d new, %d gone, %d changed", onSale, added, gone, changed)
+		summary := fmt.Sprintf("Job 1001: %d records, %d new, %d gone, %d changed", onSale, added, gone, changed)
 		return now.Rows == rows && now.On == onSale && now.Latest == onSale && now.Job == 1001 &&
-			now.Added == added && now.Gone == gone && now.Changed == changed && strings.Contains(string(body), told)
+			now.Added == added && now.Gone == gone && now.Changed == changed && strings.Contains(string(body), summary)
 	}
 	require.Eventually(t, func() bool { return see(21, 20, 1, 1, 2) }, time.Minute, 100*time.Millisecond, &now)
 	answer, err := http.Post(found(`curl -X POST (\S+/continue)`)[0], "", nil) //nolint:noctx // the demo ends with the test
@@ -133,11 +133,11 @@ func seeWhatContinueChanges(t *testing.T, hints string) {
 	require.Eventually(t, func() bool { return see(24, 22, 4, 2, 4) }, time.Minute, 100*time.Millisecond, &now)
 
 	diff := exec.CommandContext(t.Context(), "bash", "-c", found(`(DATABASE_URL=\S+ go run \./starter diff laptops)`)[0])
-	diff.Dir = ".."
-	told, err := diff.CombinedOutput()
-	require.NoError(t, err, "%s", told)
+	diff.Dir = "../../.."
+	output, err := diff.CombinedOutput()
+	require.NoError(t, err, "%s", output)
 	for kind, times := range map[string]int{"new": 4, "gone": 2, "changed": 4} {
-		require.Len(t, regexp.MustCompile(`(?m)^`+kind+`\b`).FindAllString(string(told), -1), times, "%s", told)
+		require.Len(t, regexp.MustCompile(`(?m)^`+kind+`\b`).FindAllString(string(output), -1), times, "%s", output)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestCloudAloneServesAnyClient(t *testing.T) {
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			return 0, "" // not there yet
+			return 0, "" // not listening yet
 		}
 		defer response.Body.Close()
 		content, err := io.ReadAll(response.Body)

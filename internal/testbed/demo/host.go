@@ -25,12 +25,12 @@ func pipeline(ctx workflow.Context) (string, error) {
 	return fmt.Sprintf("job %d of %s is %s, with %d records", scraped.ScrapingJobID, scraped.SitemapName, scraped.Outcome, scraped.Records), err
 }
 
-// followUp is a workflow of theirs that begins with every publish: ON_PUBLISHED of the
+// followUp is a workflow of theirs that starts for every publish: ON_PUBLISHED of the
 // worker.
 func (d *demo) followUp(ctx workflow.Context, published sink.Publication) error {
-	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{ScheduleToCloseTimeout: giveUpAfter})
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{ScheduleToCloseTimeout: importedWithin})
 	return workflow.ExecuteLocalActivity(ctx, func(context.Context) error {
-		d.servers.Progress(fmt.Sprintf("The follow-up workflow of import %d has run: %d records of %s, job %d, are published",
+		d.servers.Progress(fmt.Sprintf("Follow-up workflow ran for import %d: %d records of %s, job %d",
 			published.ImportID, published.Records, published.SitemapName, published.ScrapingJobID))
 		return nil
 	}).Get(ctx, nil)

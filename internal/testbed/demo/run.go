@@ -27,7 +27,7 @@ const (
 var mappings []byte
 
 type runCommand struct {
-	Once bool          `help:"End as soon as all jobs are imported and checked; exit status 0 if they are as expected."`
+	Once bool          `help:"Exit when all jobs are imported and checked; exit status 0 if they are as expected."`
 	Hold time.Duration `default:"1h" help:"How long jobs stay in the cloud after their import. Default: ${default}; 0 with --once."`
 }
 
@@ -49,7 +49,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 			return nil
 		}
 		d.explain()
-		<-ctx.Done()
+		d.follow(ctx)
 		d.say("\nStopping")
 		return nil
 	})
@@ -65,8 +65,8 @@ type demo struct {
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
 func (d *demo) start(ctx context.Context, hold time.Duration) error {
-	d.servers.Progress("Building the worker and the starter (a minute the first time, then a second)")
-	obtained := make(chan error, 1) // what may have to be downloaded or built too
+	d.servers.Progress("Compiling the worker and the starter: about a minute on 2 cores the first time, then seconds")
+	obtained := make(chan error, 1) // by download, or by a build of minutes
 	go func() {
 		_, err := temporalserver.Program(ctx, d.servers.Progress)
 		obtained <- err
@@ -93,7 +93,7 @@ func (d *demo) start(ctx context.Context, hold time.Duration) error {
 	if err != nil {
 		return err
 	}
-	d.servers.Progress("Starting a worker, and one of a host's with workflows of its own")
+	d.servers.Progress("Starting our worker, and another team's with its own workflows")
 	if err := d.startHost(); err != nil {
 		return err
 	}

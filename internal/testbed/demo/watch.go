@@ -12,10 +12,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
-// giveUpAfter bounds the wait for the imports; they take some 15 seconds.
-const giveUpAfter = 10 * time.Minute
+// importedWithin bounds the wait for the imports; they take about 15 seconds.
+const importedWithin = 10 * time.Minute
 
-// importState is what the database tells of a job's import.
+// importState is a job's import in the database.
 type importState struct {
 	ScrapingJobID int64   `db:"scrapingjob_id"`
 	Records       int64   `db:"records"`
@@ -32,11 +32,11 @@ SELECT DISTINCT ON (import.scrapingjob_id) import.scrapingjob_id, import.records
 FROM scrapehaul.imports AS import JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
 ORDER BY import.scrapingjob_id, import.requested_at DESC`
 
-// watch shows the imports until all are published (and, when deletion is due at
-// once, deleted in the cloud), then checks what readers see.
+// watch shows the imports until all are published (and, without a hold, deleted
+// in the cloud), then checks what readers see.
 func (d *demo) watch(ctx context.Context, deleted bool) error {
 	d.servers.Progress("The cloud finishes its jobs and sends its webhooks")
-	ctx, cancel := context.WithTimeoutCause(ctx, giveUpAfter, fmt.Errorf("the jobs were not imported within %s", giveUpAfter))
+	ctx, cancel := context.WithTimeoutCause(ctx, importedWithin, fmt.Errorf("the jobs were not imported within %s", importedWithin))
 	defer cancel()
 	shown := ""
 	for {
@@ -82,14 +82,14 @@ func (d *demo) states(ctx context.Context, deleted bool) (states map[int64]impor
 func progressLine(states map[int64]importState) string {
 	var parts []string
 	for _, j := range jobs {
-		state, begun := states[j.id]
+		state, started := states[j.id]
 		what := "waiting"
 		switch {
 		case state.Deleted:
 			what = "imported, verified, deleted in the cloud"
 		case state.Published:
 			what = "imported"
-		case begun:
+		case started:
 			what = fmt.Sprintf("%d%%", 100*state.Records/j.records)
 		}
 		parts = append(parts, fmt.Sprintf("%s %d %s", j.sitemap, j.id, what))
@@ -119,14 +119,14 @@ func (d *demo) check(ctx context.Context) error {
 		state := states[j.id]
 		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%d\t%.1fs\t\n", j.id, j.sitemap, j.records, visible.Records, state.Rejected, state.Seconds)
 		if visible.Records != j.records || visible.Different != j.records || state.Rejected != 0 {
-			wrong = append(wrong, fmt.Errorf("job %d: %d records expected, %d seen, %d of them different, %d rejected",
+			wrong = append(wrong, fmt.Errorf("job %d: expected %d records, found %d, %d of them distinct, %d rejected",
 				j.id, j.records, visible.Records, visible.Different, state.Rejected))
 		}
 	}
 	return errors.Join(append(wrong, table.Flush())...)
 }
 
-// hints are what there is to see and what to try.
+// hints say what to see and what to try.
 const hints = `
 Watch the imports:     $ui/workflows
 The status page:       $page (user $user, password $password)
@@ -136,25 +136,27 @@ With typed columns:    psql '$database' -c 'SELECT * FROM laptops'
 Try next:
 - Press Continue in the cloud: job 1001 of laptops runs again, grows, and replaces its records at once:
     curl -X POST $cloud/jobs/1001/continue
-  What is new, gone and changed since job 1000, before that and after:
+  See what is new, gone and changed since job 1000, before and after:
     psql '$database' -c "SELECT change, key ->> 'product-href' AS url, old ->> 'price' AS old, new ->> 'price' AS new FROM scrapehaul.changes('laptops')"
     DATABASE_URL='$database' go run ./starter diff laptops
     $page/sitemap?sitemap=laptops
-- Import a job again by hand: in the web interface open workflow 1002, press "More Actions",
-  "Send a Signal", and send reimport. Or:
+- Import a job again: in the Temporal UI open workflow 1002, press "More Actions", "Send a Signal",
+  and send reimport. Or:
     TEMPORAL_ADDRESS=$temporal go run ./starter reimport 1002
 - Scrape a sitemap and wait for its records:
     TEMPORAL_ADDRESS=$temporal go run ./starter run 1002 --wait
-- The same as a step of a host's workflow: open this and press "Start Workflow"; tab Relationships shows what it starts:
+- Do the same as a step of another team's workflow: open this and press "Start Workflow"; the tab
+  Relationships shows what it starts:
     $ui/workflows/start-workflow?workflowId=pipeline&workflowType=Pipeline&taskQueue=$queue
-  What follows from a publish is a workflow of the host's too: a line here tells that it has run.
-- Let the cloud fail, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
-  empty need your attention (the status page has buttons for the answers):
+  Each publish also starts a follow-up workflow of theirs, which prints a line here.
+- Break the cloud, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
+  empty need your attention (the status page has buttons for the signals):
     curl -X POST $cloud/faults/401
-- Send a notification twice, as the cloud may: nothing happens, the content is the same:
+- Send a notification twice, as the cloud may. Nothing is imported, the content is the same:
     curl -d 'scrapingjob_id=1002&status=finished&sitemap_id=1002&sitemap_name=books' '$webhook'
 
-Ctrl-C stops everything and leaves nothing behind. Until then the logs are in $logs.`
+Ctrl-C stops everything and removes it. The logs are in $logs until then.
+What the imports do from here on:`
 
 func (d *demo) explain() {
 	address, _, _ := strings.Cut(d.WebhookURL, webhook.Path)

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
+)
+
+func TestDemoSaysThatItCompilesAndBecomesTheRealOne(t *testing.T) {
+	fulltier.Needs(t, "a build of the demo")
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	require.NoError(t, err)
+	t.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // nothing compiled yet
+	help := exec.CommandContext(t.Context(), "go", "run", ".", "cloud", "--help")
+	output, err := help.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Regexp(t, `^Compiling the demo: .*\n(?s:.*)Usage: demo cloud`, string(output))
+}
