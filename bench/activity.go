@@ -28,8 +28,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// activityCommand runs one activity of the worker by itself. It is a process
-// of its own, as the other contenders are, so that its memory can be told.
+// activityCommand runs one activity of the worker by itself. It is its own
+// process, as the other contenders are, so that its memory can be measured.
 type activityCommand struct {
 	Name     string `arg:""`
 	SpoolDir string `required:""`
@@ -48,8 +48,8 @@ type activityOutcome struct {
 // connectionsPerImport is the plugin's default.
 const connectionsPerImport = 2
 
-// Run reads the activity's inputs from standard input, and tells of the last run: before it,
-// connections and memory are those of a worker that has been running.
+// Run reads the activity's inputs from standard input, and reports the last run: the earlier ones
+// warm up connections and memory.
 func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err error) {
 	if c.Download != "" {
 		files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, c.Download) }))
@@ -99,15 +99,15 @@ func (c *activityCommand) Run(_ context.Context, streams program.Streams) (err e
 			if _, err := env.ExecuteActivity(steps.DownloadScrapingJob, download); err != nil {
 				return 0, err
 			}
-			// The download is not to take the memory that this gives back: on a virtual
-			// machine other memory is dear, and no other contender has to take it.
+			// The download must not take the memory that this frees: on a virtual machine
+			// new memory is slow, and no other contender pays for it.
 			if err := c.empty(db, mappings); err != nil {
 				return 0, err
 			}
 		}
-		begun := time.Now()
+		start := time.Now()
 		_, err = env.ExecuteActivity(c.Name, input)
-		return time.Since(begun), err
+		return time.Since(start), err
 	}
 	var took time.Duration
 	for inputs := json.NewDecoder(os.Stdin); ; {
@@ -134,7 +134,7 @@ func (c *activityCommand) empty(db *sqlx.DB, mappings *mapping.Mappings) error {
 	return emptyTables(context.Background(), db, mapped...)
 }
 
-// runActivity runs the activity with its inputs, one after the other, in a process of its own.
+// runActivity runs the activity with its inputs, one after the other, in its own process.
 func runActivity(ctx context.Context, databaseURL, name string, inputs []any, flags ...string) (outcome activityOutcome, err error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
-// TestMain is the benchmark's program when that runs an activity in a process
-// of its own.
+// TestMain is the benchmark's program when that runs an activity in its own
+// process.
 func TestMain(m *testing.M) {
 	if slices.Index(os.Args, "activity") == 1 {
 		main()

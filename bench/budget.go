@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The service's limit: so many calls in a window.
+// The service's limit: calls in a window.
 const (
 	callsOfAWindow = 200
 	windowOfCalls  = 15 * time.Minute
@@ -16,7 +16,7 @@ const (
 // jobsOfManyWindows need more calls than one window has.
 const jobsOfManyWindows = 300
 
-// measureBudget takes the times of jobs that finish at once, within the limit of
+// measureBudget times jobs that finish at the same time, within the limit of
 // the service's API and with default settings, but for the hold. Everything is
 // new for each measurement: the servers, the window, and the worker.
 func measureBudget(ctx context.Context, s *stage, r *result) error {
@@ -59,7 +59,7 @@ func measureBudget(ctx context.Context, s *stage, r *result) error {
 	goals.row("40 jobs deleted", "10 s", fmt.Sprintf("%.2f s", measured[40]["deleted_s"]))
 	goals.row(fmt.Sprintf("%d jobs deleted, against the floor", jobsOfManyWindows), "1.1 ×",
 		r.figure("three_hundred_vs_floor", "%.3f ×", many["deleted_s"]/floor)+fmt.Sprintf(" (%.1f s)", many["deleted_s"]))
-	goals.row(fmt.Sprintf("the floor: %.0f calls begin the window after %.0f others", many["api_calls"], windows), "",
+	goals.row(fmt.Sprintf("the floor: %.0f calls start the window after %.0f others", many["api_calls"], windows), "",
 		r.figure("three_hundred_floor_s", "%.0f s", floor))
 	goals.row("calls a job, alone", "4", fmt.Sprintf("%.2f", measured[1].perJob("api_calls")))
 	goals.row("calls a job, 40 together", "3", r.figure("calls_per_job", "%.2f", measured[40].perJob("api_calls")))
@@ -85,11 +85,11 @@ func (s *stage) measureBurst(ctx context.Context, jobs int, limit apiLimit) (b f
 
 func (r *result) burstTable(title string) *table {
 	return r.table(title, "jobs", "published s: median", "last", "deleted s: median", "last",
-		"calls a job", "lists, looks, downloads, deletions", "history events a job")
+		"calls a job", "lists, checks, downloads, deletions", "history events a job")
 }
 
 func (t *table) burstRow(b figures) {
 	t.row(fmt.Sprint(b["jobs"]), fmt.Sprintf("%.2f", b["published_median_s"]), fmt.Sprintf("%.2f", b["published_s"]),
 		fmt.Sprintf("%.2f", b["deleted_median_s"]), fmt.Sprintf("%.2f", b["deleted_s"]), fmt.Sprintf("%.2f", b.perJob("api_calls")),
-		fmt.Sprintf("%g, %g, %g, %g", b["lists"], b["looks"], b["downloads"], b["deletions"]), fmt.Sprintf("%.1f", b.perJob("history_events")))
+		fmt.Sprintf("%g, %g, %g, %g", b["lists"], b["checks"], b["downloads"], b["deletions"]), fmt.Sprintf("%.1f", b.perJob("history_events")))
 }

@@ -24,7 +24,7 @@ SELECT next.published_import_id, row_number() OVER (ORDER BY record_number / 100
 FROM scrapehaul.scraped_records AS record, scrapehaul.scraping_jobs AS next
 WHERE record.scrapingjob_id = 1 AND next.scrapingjob_id = 2`
 
-// fullJoin is what one writes by hand; both columns of each pair are told.
+// fullJoin is what one would write oneself; it returns both columns of each pair.
 const fullJoin = `
 SELECT * FROM (SELECT * FROM sitemaps.bench WHERE scrapingjob_id = 1) AS old
 FULL JOIN (SELECT * FROM sitemaps.bench WHERE scrapingjob_id = 2) AS new USING ("product-href")

@@ -53,7 +53,7 @@ func measureDownload(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	megabytes := float64(p.bytes) / 1e6
-	t := r.table(fmt.Sprintf("download: %s records, %.0f MB, from the stand-in; medians, rounds: %d",
+	t := r.table(fmt.Sprintf("download: %s records, %.0f MB, from the fake cloud; medians, rounds: %d",
 		thousands(float64(s.Records)), megabytes, s.Rounds), "", "seconds", "MB/s", "we are")
 	r.against(t, "", contenders, seconds, func(seconds float64) []string { return []string{fmt.Sprintf("%.0f", megabytes/seconds)} })
 	r.set("bytes", float64(p.bytes))

@@ -76,7 +76,7 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 		}
 		measured["actions"] += float64(proxy.Actions() - actions)
 		measured["temporal_calls"], measured["round_trips"] = float64(proxy.Calls()-calls), float64(network.RoundTrips()-roundTrips)
-		costs.row(fmt.Sprintf("a job of %s records, %d at once", thousands(measured["records"]), of.jobs),
+		costs.row(fmt.Sprintf("a job of %s records, %d at a time", thousands(measured["records"]), of.jobs),
 			r.figure(of.key+"history_events", "%.1f", measured.perJob("history_events")),
 			r.figure(of.key+"actions", "%.1f", measured.perJob("actions")),
 			r.figure(of.key+"api_calls", "%.1f", measured.perJob("api_calls")),
@@ -91,7 +91,7 @@ func measureEndToEnd(ctx context.Context, s *stage, r *result) error {
 	return nil
 }
 
-// timeRow adds how long jobs took. Keys of the JSON begin with prefix.
+// timeRow adds how long jobs took. Keys of the JSON start with prefix.
 func (r *result) timeRow(t *table, prefix string, f figures) {
 	t.row(append([]string{
 		fmt.Sprintf("%s of %s records", thousands(f["jobs"]), thousands(f["records"])), r.figure(prefix+"seconds", "%.2f", f["published_s"]),
@@ -105,7 +105,7 @@ func (r *result) setCPU(prefix string, f figures) (cells []string) {
 	for _, of := range []string{"worker", "postgresql", "temporal"} {
 		key := of + "_cpu_ms"
 		if f[key] == 0 {
-			cells = append(cells, r.notMeasured(prefix+key, "only Linux tells the CPU time of processes"))
+			cells = append(cells, r.notMeasured(prefix+key, "only Linux reports the CPU time of processes"))
 			continue
 		}
 		cells = append(cells, r.figure(prefix+key, "%.1f ms", f.perJob(key)))

@@ -11,7 +11,7 @@ import (
 const fairJobRecords = 1000
 
 // measureFairness takes the time until small jobs are published that finish just
-// after a large one has begun to be imported, by one worker with its default
+// after the import of a large one has started, by one worker with its default
 // settings, and until they are published without the large one.
 func (s *system) measureFairness(ctx context.Context, r *result) error {
 	worker, err := s.startWorker(s.spool)
@@ -22,12 +22,12 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
-	t := r.table(fmt.Sprintf("scale: %d jobs of %s records notified when a job of %s has begun to be imported, one worker; medians, rounds: %d"+limitIsLifted,
+	t := r.table(fmt.Sprintf("scale: %d jobs of %s records notified once the import of a job of %s has started, one worker; medians, rounds: %d"+limitIsLifted,
 		s.FairJobs, thousands(fairJobRecords), thousands(float64(s.Records*largeJobTimes)), s.Rounds),
-		"seconds until it is published", "without the large job", "beside it", "ratio")
+		"seconds until it is published", "without the large job", "with it", "ratio")
 	for _, row := range []struct{ key, title string }{{"median", "the median small job"}, {"last", "the last small job"}} {
-		alone, beside := measured[row.key+"_seconds_alone"], measured[row.key+"_seconds"]
-		t.row(row.title, fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", beside), r.figure("fair."+row.key+"_vs_alone", "%.2f ×", beside/alone))
+		alone, during := measured[row.key+"_seconds_alone"], measured[row.key+"_seconds"]
+		t.row(row.title, fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", during), r.figure("fair."+row.key+"_vs_alone", "%.2f ×", during/alone))
 	}
 	t.row("the large job", "", fmt.Sprintf("%.2f", measured["large_seconds"]))
 	t.row("committed of it when the last small job was deleted", "", fmt.Sprintf("%.0f %%", measured["large_done"]*100))
@@ -36,7 +36,7 @@ func (s *system) measureFairness(ctx context.Context, r *result) error {
 }
 
 // fairnessOnce imports the small jobs, and then a large one and as many small ones
-// beside it.
+// with it.
 func (s *system) fairnessOnce(ctx context.Context) (figures, error) {
 	if err := emptyTables(ctx, s.DB); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *system) fairnessOnce(ctx context.Context) (figures, error) {
 		return nil, err
 	}
 	if err := s.waitForEnds(ctx, small); err != nil {
-		return nil, fmt.Errorf("beside the large one: %w", err)
+		return nil, fmt.Errorf("with the large one: %w", err)
 	}
 	committed, err := s.waitForRecords(ctx, large.ids[0], 0)
 	if err != nil {
@@ -70,14 +70,14 @@ func (s *system) fairnessOnce(ctx context.Context) (figures, error) {
 	if done >= 1 {
 		return nil, errors.New("the large job had ended before the last small one: let it have more --records")
 	}
-	beside, err := s.finish(ctx, small)
+	during, err := s.finish(ctx, small)
 	if err != nil {
-		return nil, fmt.Errorf("beside the large one: %w", err)
+		return nil, fmt.Errorf("with the large one: %w", err)
 	}
 	took, err := s.finish(ctx, large)
 	return figures{
 		"median_seconds_alone": alone["published_median_s"], "last_seconds_alone": alone["published_s"],
-		"median_seconds": beside["published_median_s"], "last_seconds": beside["published_s"],
+		"median_seconds": during["published_median_s"], "last_seconds": during["published_s"],
 		"large_done": done, "large_seconds": took["published_s"],
 	}, err
 }

@@ -27,7 +27,7 @@ type grown struct {
 	mapped  *postgres.Store
 	records [][]byte // of the job
 	job     int64
-	begun   sink.Import // the import of it
+	running sink.Import // its import
 }
 
 // growthStep is a part of a job's life. Those that read come after an autovacuum.
@@ -39,12 +39,12 @@ type growthStep struct {
 
 var growthSteps = []growthStep{
 	{"import", "import", false, func(ctx context.Context, g *grown) (err error) {
-		g.begun, err = importRecords(ctx, g.store, g.job, g.records)
+		g.running, err = importRecords(ctx, g.store, g.job, g.records)
 		return err
 	}},
-	{"publish", "publish", false, func(ctx context.Context, g *grown) error { return g.begun.Publish(ctx, func() {}) }},
+	{"publish", "publish", false, func(ctx context.Context, g *grown) error { return g.running.Publish(ctx, func() {}) }},
 	{"verify", "count before the deletion", false, func(ctx context.Context, g *grown) error {
-		_, _, err := g.store.CountPublished(ctx, g.job, g.begun.ID())
+		_, _, err := g.store.CountPublished(ctx, g.job, g.running.ID())
 		return err
 	}},
 	{"reimport", "re-import, removing the import before", false, func(ctx context.Context, g *grown) error {
@@ -83,7 +83,7 @@ func (g *grown) importAgain(ctx context.Context, store *postgres.Store) error {
 	return err
 }
 
-// importRecords imports the records of a job of sitemap bench, in a run of its own.
+// importRecords imports the records of a job of sitemap bench, in its own run.
 func importRecords(ctx context.Context, store *postgres.Store, job int64, records [][]byte) (sink.Import, error) {
 	n := int64(len(records))
 	attempt, err := store.BeginImport(ctx, sink.ImportRequest{
@@ -145,7 +145,7 @@ func measureGrown(ctx context.Context, s *stage, r *result) error {
 	if err != nil {
 		return err
 	}
-	control, err := s.databaseBeside(ctx, db, databaseURL)
+	control, err := s.newDatabase(ctx, db, databaseURL)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func measureGrown(ctx context.Context, s *stage, r *result) error {
 			return err
 		}
 	}
-	t := r.table(fmt.Sprintf("growth: a job of %s records of 520 bytes beside jobs of %s records of %d bytes, all of one sitemap, against an empty database;\n"+
+	t := r.table(fmt.Sprintf("growth: a job of %s records of 520 bytes next to jobs of %s records of %d bytes, all of one sitemap, against an empty database;\n"+
 		"rows before the upsert: at most %d times as many; PostgreSQL's CPU time in brackets; medians, rounds: %d", thousands(float64(s.GrowthRecords)),
 		thousands(float64(s.GrowthRecords)), s.GrowthRecordBytes, mostMapped, s.Rounds), "seconds")
 	for _, step := range growthSteps {
@@ -190,8 +190,8 @@ func measureGrown(ctx context.Context, s *stage, r *result) error {
 	return nil
 }
 
-// databaseBeside makes another database on the same server, which is dropped with it.
-func (s *stage) databaseBeside(ctx context.Context, db *sqlx.DB, databaseURL string) (*sqlx.DB, error) {
+// newDatabase makes another database on the same server, which is dropped with it.
+func (s *stage) newDatabase(ctx context.Context, db *sqlx.DB, databaseURL string) (*sqlx.DB, error) {
 	target, err := url.Parse(databaseURL)
 	if err != nil {
 		return nil, err
@@ -238,13 +238,13 @@ func (s *stage) takeTurns(ctx context.Context, both []*grown, job int64) (figure
 			if step.reads {
 				times = readTimes
 			}
-			before, begun := g.serverCPU(ctx), time.Now()
+			before, start := g.serverCPU(ctx), time.Now()
 			for range times {
 				if err := step.do(ctx, g); err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", g.name, step.title, err)
 				}
 			}
-			f[step.name+"."+g.name] = time.Since(begun).Seconds() / float64(times)
+			f[step.name+"."+g.name] = time.Since(start).Seconds() / float64(times)
 			f[step.name+"."+g.name+"_cpu"] = (g.serverCPU(ctx) - before) / float64(times)
 		}
 	}
@@ -262,8 +262,7 @@ func (g *grown) serverCPU(ctx context.Context) float64 {
 // vacuumed says whether autovacuum has been there since the records came.
 const vacuumed = `SELECT n_ins_since_vacuum < $1 AND n_mod_since_analyze < $1 FROM pg_stat_user_tables WHERE relid = 'scrapehaul.import_records'::regclass`
 
-// awaitAutovacuum waits for autovacuum, which has a look every second, and need not find it
-// necessary.
+// awaitAutovacuum waits for autovacuum, which checks every second, and may find nothing to do.
 func (g *grown) awaitAutovacuum(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -25,7 +25,7 @@ const goalForOperators = 0.3
 
 const pageUser, pagePassword = "operator", "bench-page-password"
 
-// measureOperators takes the times of what operators look at, with many imports in the
+// measureOperators times what operators see, with many imports in the
 // history and many open workflows: jobs that were notified, and that no worker has a slot for
 // yet. A worker with nothing but the workflows answers the queries.
 func measureOperators(ctx context.Context, s *stage, r *result) error {
@@ -79,7 +79,7 @@ func measureOperators(ctx context.Context, s *stage, r *result) error {
 		if err != nil || open.GetCount() < int64(s.GrowthOpen) {
 			return false, err
 		}
-		// The last ones have not begun before.
+		// The last ones start last.
 		newest, _, err := reader.Open(ctx, 50, nil)
 		return !slices.ContainsFunc(newest, func(i overview.Import) bool { return !i.ProgressKnown }), err
 	}); err != nil {
@@ -98,7 +98,7 @@ func measureOperators(ctx context.Context, s *stage, r *result) error {
 			return err
 		}
 	}
-	t := r.table(fmt.Sprintf("growth: what operators look at, with %s imports of one sitemap in the history and %s open workflows; medians, rounds: %d",
+	t := r.table(fmt.Sprintf("growth: what operators see, with %s imports of one sitemap in the history and %s open workflows; medians, rounds: %d",
 		thousands(float64(s.GrowthImports)), thousands(float64(s.GrowthOpen)), s.Rounds), "", "seconds", "goal")
 	var contenders []contender
 	for _, of := range []struct {
@@ -115,7 +115,7 @@ func measureOperators(ctx context.Context, s *stage, r *result) error {
 	} {
 		contenders = append(contenders, contender{name: of.name, title: of.title, run: timed(of.look)})
 	}
-	for _, c := range contenders { // the first look connects
+	for _, c := range contenders { // the first one connects
 		if _, err := c.once(ctx); err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}

@@ -77,7 +77,7 @@ func (p *importPart) measure(
 		return err
 	}
 	if !p.warm {
-		p.step("Loading once before the rounds: a new server has to make its files of WAL first")
+		p.step("Loading once before the rounds: a new server must create its WAL files first")
 		if _, err := contenders[0].once(ctx); err != nil {
 			return err
 		}
@@ -141,9 +141,9 @@ func (p *importPart) contenders(data *dataset) ([]contender, error) {
 // timed times all of the work.
 func timed(work func(context.Context) error) func(context.Context) (time.Duration, error) {
 	return func(ctx context.Context) (time.Duration, error) {
-		begun := time.Now()
+		start := time.Now()
 		err := work(ctx)
-		return time.Since(begun), err
+		return time.Since(start), err
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 )
 
-// findPSQL returns psql's file: that beside PostgreSQL's other programs, which
+// findPSQL returns psql's file: the one next to PostgreSQL's other programs, which
 // Debian's wrapper on PATH would only call, else the one on PATH.
 func findPSQL() (string, error) {
 	programs, _ := postgresserver.InstalledPrograms()
@@ -36,7 +36,7 @@ func copyFrom(table, file, options string) string {
 	return `\copy ` + table + ` from '` + strings.ReplaceAll(file, "'", "''") + `' ` + options
 }
 
-// runPSQL runs the commands in one process, each in a transaction of its own.
+// runPSQL runs the commands in one process, each in its own transaction.
 func (p *importPart) runPSQL(ctx context.Context, commands ...string) error {
 	// A command's arguments can be read by everybody on the machine.
 	target, err := url.Parse(p.databaseURL)
@@ -62,7 +62,7 @@ const (
 	multiInsertsPerCommit = 5
 )
 
-// insertStatement inserts so many rows.
+// insertStatement inserts n rows.
 func insertStatement(rows int) string {
 	var values []string
 	for i := range rows {

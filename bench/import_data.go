@@ -60,7 +60,7 @@ var words = strings.Fields(`a the of and to in is that for it as with on by from
 	new fast light quiet battery keyboard display camera processor warranty delivery catalogue https:\/\/webscraper.io\/ \"quoted\"
 	refurbished anodised aluminium graphite microphone language Wednesday September 1024 4711 99.95`)
 
-// texts returns texts of at least so many bytes, each another one.
+// texts returns distinct texts of at least n bytes.
 func texts(length int) func() string {
 	random := uint64(1)
 	var text strings.Builder

@@ -17,18 +17,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// notificationsAtATime is how many webhooks the cloud sends at once.
+// notificationsAtATime is how many webhooks the cloud sends concurrently.
 const notificationsAtATime = 16
 
-// burst are jobs that finish at once.
+// burst is a set of jobs that finish at the same time.
 type burst struct {
 	ids     []int64   // one after the other
 	records int       // of each
-	begun   time.Time // with the first notification, by the database's clock
+	started time.Time // with the first notification, by the database's clock
 	before  figures   // what had been spent then
 }
 
-// importJobs has jobs finish at once, and returns what their imports have taken.
+// importJobs has jobs finish at the same time, and returns what their imports have taken.
 func (s *system) importJobs(ctx context.Context, jobs, records int) (figures, error) {
 	b, err := s.begin(ctx, jobs, records)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *system) begin(ctx context.Context, jobs, records int) (b burst, err err
 	if b.before, err = s.spent(ctx); err != nil {
 		return b, err
 	}
-	if err := s.DB.GetContext(ctx, &b.begun, `SELECT clock_timestamp()`); err != nil {
+	if err := s.DB.GetContext(ctx, &b.started, `SELECT clock_timestamp()`); err != nil {
 		return b, err
 	}
 	return b, inParallel(notificationsAtATime, jobs, func(i int) error { return s.notify(ctx, b.ids[i]) })
@@ -67,7 +67,7 @@ SELECT extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY published_
        extract(epoch FROM max(cloud_deleted_at) - $3::timestamptz) AS deleted
 FROM scrapehaul.scraping_jobs WHERE scrapingjob_id BETWEEN $1 AND $2`
 
-// waitForEnds waits for the ends of the workflows, which have to have imported all.
+// waitForEnds waits for the workflows to end, and checks that each has imported its job.
 func (s *system) waitForEnds(ctx context.Context, b burst) error {
 	for _, id := range b.ids {
 		var result workflows.ImportScrapingJobResult
@@ -102,7 +102,7 @@ func (s *system) finish(ctx context.Context, b burst) (figures, error) {
 		DeletedMedian   float64 `db:"deleted_median"`
 		Deleted         float64
 	}
-	if err := s.DB.GetContext(ctx, &seconds, secondsOfBurst, first, last, b.begun); err != nil {
+	if err := s.DB.GetContext(ctx, &seconds, secondsOfBurst, first, last, b.started); err != nil {
 		return nil, fmt.Errorf("reading the times: %w", err)
 	}
 	f["jobs"], f["records"] = float64(len(b.ids)), float64(b.records)
@@ -132,7 +132,7 @@ SELECT count(*) FROM (
 // WAL, and the CPU time of the workers, of Temporal and of all of PostgreSQL, which is 0
 // where it is not known, as of a server on another machine.
 func (s *system) spent(ctx context.Context) (figures, error) {
-	f := figures{"refused": 0, "lists": 0, "deletions": 0, "downloads": 0, "looks": 0}
+	f := figures{"refused": 0, "lists": 0, "deletions": 0, "downloads": 0, "checks": 0}
 	for _, request := range s.Cloud.Requests() {
 		f["api_calls"]++
 		f["api_bytes"] += float64(request.Bytes)
@@ -146,7 +146,7 @@ func (s *system) spent(ctx context.Context) (figures, error) {
 		case strings.HasSuffix(request.Path, "/json"):
 			f["downloads"]++
 		default:
-			f["looks"]++
+			f["checks"]++
 		}
 	}
 	var server struct {

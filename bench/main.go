@@ -1,6 +1,6 @@
-// The benchmark measures scrapehaul side by side with what else one could use,
+// The benchmark measures scrapehaul side by side with the alternatives,
 // on one machine and without an account: a real PostgreSQL with durable
-// settings, a real Temporal server, and a stand-in of Web Scraper Cloud.
+// settings, a real Temporal server, and a fake Web Scraper Cloud.
 //
 // Contenders take turns in every round, and what counts is the median. A ratio
 // above 1 means that scrapehaul is faster.
@@ -18,6 +18,6 @@ type commands struct {
 }
 
 func main() {
-	os.Exit(program.Main("bench", "scrapehaul side by side with what else one could use.", new(commands), os.Args[1:],
+	os.Exit(program.Main("bench", "scrapehaul side by side with the alternatives.", new(commands), os.Args[1:],
 		program.Streams{Out: os.Stdout, Err: os.Stderr}))
 }

@@ -43,7 +43,7 @@ SELECT 1, data ->> 'web-scraper-order', data ->> 'web-scraper-start-url', data -
 	fromCSV = `INSERT INTO bench_theirs SELECT * FROM bench_staging` + upsertTheirs
 )
 
-// mappingPart measures a mapped table, empty before, beside what one would do with psql. All
+// mappingPart measures a mapped table, empty before, against what one would do with psql. All
 // contenders make the same rows.
 type mappingPart struct {
 	*importPart

@@ -24,7 +24,7 @@ type table struct {
 	rows  [][]string // the first is the header
 }
 
-// table begins a table with its header.
+// table starts a table with its header.
 func (r *result) table(title string, header ...string) *table {
 	t := &table{title: title}
 	t.row(header...)
@@ -62,12 +62,12 @@ func (r *result) notMeasured(key, reason string) (cell string) {
 // setPeakRSS keeps a peak memory, in MiB, and returns the table's cell; 0 is none.
 func (r *result) setPeakRSS(key string, mib float64) (cell string) {
 	if mib == 0 {
-		return r.notMeasured(key, "only Linux tells the peak memory of a process")
+		return r.notMeasured(key, "only Linux reports the peak memory of a process")
 	}
 	return r.figure(key, "%.0f MiB", mib)
 }
 
-// setAll keeps values of which each key begins with prefix.
+// setAll keeps values of which each key starts with prefix.
 func (r *result) setAll(prefix string, values figures) {
 	for name, value := range values {
 		r.set(prefix+name, value)

@@ -22,7 +22,7 @@ type interruption struct {
 	rounds      int  // at most
 }
 
-// measureResume ends a worker in the middle of an import, starts another one at once,
+// measureResume ends a worker in the middle of an import, starts another one immediately,
 // and waits for the end.
 func measureResume(ctx context.Context, s *stage, r *result) error {
 	sys, err := s.system(ctx, apiLimit{}, noReconciliation)
@@ -32,7 +32,7 @@ func measureResume(ctx context.Context, s *stage, r *result) error {
 	// The other connections then are all the worker's.
 	sys.DB.SetMaxOpenConns(1)
 	defaults := workflows.DefaultSettings()
-	t := r.table(fmt.Sprintf("resume: a worker ended in an import of %s records, another one started at once; HEARTBEAT_TIMEOUT is %s, WORKER_GONE_AFTER %s; medians, rounds: %d",
+	t := r.table(fmt.Sprintf("resume: a worker ended in an import of %s records, another one started immediately; HEARTBEAT_TIMEOUT is %s, WORKER_GONE_AFTER %s; medians, rounds: %d",
 		thousands(float64(s.Records)), defaults.HeartbeatTimeout, defaults.WorkerGoneAfter, s.Rounds),
 		"ended with", "the other's spool", "records committed before", "sent again", "downloads", "seconds until the next batch is committed")
 	r.set("records", float64(s.Records))
@@ -129,13 +129,13 @@ func (s *system) resumeOnce(ctx context.Context, how interruption, round int) (f
 }
 
 // inserted is how many records PostgreSQL has been given, in transactions that
-// it has rolled back too. Connections tell their part when they end.
+// it has rolled back too. Connections report their part when they end.
 func (s *system) inserted(ctx context.Context) (n float64, err error) {
 	err = s.DB.GetContext(ctx, &n, `SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = 'scrapehaul' AND relname = 'import_records'`)
 	return n, err
 }
 
-// waitForRecords waits until at least so many records are committed and returns
+// waitForRecords waits until at least n records are committed and returns
 // how many are.
 func (s *system) waitForRecords(ctx context.Context, id int64, atLeast float64) (n float64, err error) {
 	err = waitFor(ctx, 5*time.Millisecond, func() (bool, error) {

@@ -17,7 +17,7 @@ const (
 	retentionKept = 30  // days
 )
 
-// A day takes seconds, so autovacuum gets the time of a day: it looks every second, which
+// A day takes seconds, so autovacuum gets the time of a day: it checks every second, which
 // is once or a few times a day instead of 1440 times, and makes none of the pauses with
 // which its work, here all of a day's, would be spread over minutes.
 var hurryAutovacuum = []string{
@@ -29,7 +29,7 @@ const nextDay = `UPDATE scrapehaul.imports SET published_at = published_at - int
 
 const sizeOfRecords = `SELECT pg_total_relation_size('scrapehaul.import_records') / 1e6` // with its indexes and its TOAST table
 
-// The same work in a new table each day tells how fast the machine is on that day.
+// The same work in a new table each day shows how fast the machine is on that day.
 const copyAsControl = `
 DROP TABLE IF EXISTS bench_control;
 CREATE TABLE bench_control (LIKE scrapehaul.import_records INCLUDING ALL);
@@ -88,11 +88,11 @@ func (y *year) live(ctx context.Context, day int) error {
 		{&y.latest, func() error { return y.read(ctx, `SELECT * FROM sitemaps_latest.bench`) }},
 		{&y.count, func() error { return y.read(ctx, `SELECT count(*) FROM sitemaps.bench`) }},
 	} {
-		begun := time.Now()
+		start := time.Now()
 		if err := of.do(); err != nil {
 			return err
 		}
-		*of.seconds = append(*of.seconds, time.Since(begun).Seconds())
+		*of.seconds = append(*of.seconds, time.Since(start).Seconds())
 	}
 	var size float64
 	err := y.db.GetContext(ctx, &size, sizeOfRecords)

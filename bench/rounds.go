@@ -54,7 +54,7 @@ func (c *contender) once(ctx context.Context) (time.Duration, error) {
 }
 
 // against adds a row for each contender: how long it took, its rates, and how
-// much faster ours is. Keys of the JSON begin with prefix.
+// much faster ours is. Keys of the JSON start with prefix.
 func (r *result) against(t *table, prefix string, contenders []contender, seconds figures, rates func(seconds float64) []string) {
 	for _, c := range contenders {
 		if c.missing != "" {
@@ -104,13 +104,13 @@ func median(values []float64) float64 {
 	return sorted[middle]
 }
 
-// percentile is the least of the values that so many percent do not exceed.
+// percentile is the smallest value that percent of the values do not exceed.
 func percentile(values []float64, percent float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[max(0, int(math.Ceil(percent/100*float64(len(sorted))))-1)]
 }
 
-// inParallel calls do with 0 to n-1, so many at a time, and begins no more after
+// inParallel calls do with 0 to n-1, atATime at a time, and starts no more after
 // an error, which it returns.
 func inParallel(atATime, n int, do func(i int) error) error {
 	var group sync.WaitGroup

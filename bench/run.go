@@ -38,10 +38,10 @@ var parts = []part{
 type sizes struct {
 	Rounds   int   `default:"3" placeholder:"N" help:"Rounds in which the contenders take turns. Default: ${default}."`
 	Records  int   `default:"1000000" placeholder:"N" help:"Records of about 520 bytes; the large job of end-to-end and scale has five times as many. Default: ${default}."`
-	Jobs     []int `default:"1,100,1000" placeholder:"N,…" help:"Numbers of small jobs that finish at once. Default: ${default}."`
+	Jobs     []int `default:"1,100,1000" placeholder:"N,…" help:"Numbers of small jobs that finish at the same time. Default: ${default}."`
 	Requests int   `default:"2000" placeholder:"N" help:"Notifications for each number of connections. Default: ${default}."`
 
-	ScaleJobs    int `default:"200" placeholder:"N" help:"Jobs that are notified at once, for each number of workers. Default: ${default}."`
+	ScaleJobs    int `default:"200" placeholder:"N" help:"Jobs that are notified at the same time, for each number of workers. Default: ${default}."`
 	ScaleRecords int `default:"10000" placeholder:"N" help:"Records of each of them. Default: ${default}."`
 	FairJobs     int `default:"50" placeholder:"N" help:"Small jobs that come while scale's large one is imported. Default: ${default}."`
 
@@ -50,8 +50,8 @@ type sizes struct {
 	GrowthJobs        []int `default:"10,100,1000" placeholder:"N,…" help:"Numbers of jobs that are there before growth's, ascending. Default: ${default}."`
 	GrowthRecords     int   `default:"100000" placeholder:"N" help:"Records of each of them, and of growth's job. Default: ${default}."`
 	GrowthRecordBytes int   `default:"80" placeholder:"N" help:"How long the records are that are there before; growth's are of 520 bytes. Default: ${default}."`
-	GrowthImports     int   `default:"50000" placeholder:"N" help:"Imports in the history that operators look at. Default: ${default}."`
-	GrowthOpen        int   `default:"5000" placeholder:"N" help:"Open workflows that they look at. Default: ${default}."`
+	GrowthImports     int   `default:"50000" placeholder:"N" help:"Imports in the history that operators see. Default: ${default}."`
+	GrowthOpen        int   `default:"5000" placeholder:"N" help:"Open workflows that they see. Default: ${default}."`
 
 	BudgetWindow time.Duration `default:"60s" placeholder:"DURATION" help:"How long the API's window of 15 minutes is for the 300 jobs of budget, in whole seconds. Default: ${default}."`
 }

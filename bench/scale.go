@@ -14,16 +14,16 @@ import (
 // workerCounts are the numbers of workers that share one task queue.
 var workerCounts = []int{1, 2, 4}
 
-// measureScale imports the same number of jobs, all notified at once, with more and
+// measureScale imports the same number of jobs, all notified at the same time, with more and
 // more workers, each of them a process with a spool of its own. Everything is on
-// one machine: the servers and the stand-in of the cloud take their part of its
+// one machine: the servers and the fake cloud take their part of its
 // cores, so that more workers are faster only as long as there are cores left.
 func measureScale(ctx context.Context, s *stage, r *result) error {
 	sys, err := s.system(ctx, lifted, noReconciliation)
 	if err != nil {
 		return err
 	}
-	t := r.table(fmt.Sprintf("scale: %s jobs of %s records notified at once, one task queue; medians, rounds: %d"+limitIsLifted,
+	t := r.table(fmt.Sprintf("scale: %s jobs of %s records notified at the same time, one task queue; medians, rounds: %d"+limitIsLifted,
 		thousands(float64(s.ScaleJobs)), thousands(float64(s.ScaleRecords)), s.Rounds),
 		"workers", "seconds", "jobs/minute", "records/s", "against one", "jobs of each", "peak memory of one")
 	all, alone := figures{}, 0.0
@@ -55,7 +55,7 @@ func measureScale(ctx context.Context, s *stage, r *result) error {
 	return nil
 }
 
-// importByFleet imports the jobs with so many workers, which it starts and stops.
+// importByFleet imports the jobs with n workers, which it starts and stops.
 func (s *system) importByFleet(ctx context.Context, n int) (figures, error) {
 	if err := emptyTables(ctx, s.DB); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (r *result) costs(all figures, records int) {
 	} {
 		perJob, perRecord := all.perJob(cost.key), ""
 		if perJob == 0 {
-			t.row(cost.title, r.notMeasured("job."+cost.key, "only Linux tells the CPU time of processes, and only of those on this machine"))
+			t.row(cost.title, r.notMeasured("job."+cost.key, "only Linux reports the CPU time of processes, and only of those on this machine"))
 			continue
 		}
 		if cost.perRecord {

@@ -24,8 +24,8 @@ const (
 	databasePrefix = "scrapehaul_bench"
 )
 
-// apiLimit is the limit of the API's calls, for the stand-in and the programs.
-// What is zero is as the service has it: 200 calls, 15 minutes.
+// apiLimit is the limit of the API's calls, for the fake and the programs.
+// Zero means the service's own: 200 calls, 15 minutes.
 type apiLimit struct {
 	calls  int
 	window time.Duration
@@ -42,9 +42,8 @@ const shortenWindow = `
 INSERT INTO scrapehaul.api_budgets (account, window_length) VALUES ('default', make_interval(secs => $1))
 ON CONFLICT (account) DO UPDATE SET window_length = excluded.window_length`
 
-// stage is what one part is measured on: servers of its own, started when they
-// are asked for and stopped with the part, so that no part meets the leftovers
-// of another.
+// stage is what one part is measured on: its own servers, started on first use
+// and stopped with the part, so that no part sees another's leftovers.
 type stage struct {
 	sizes
 	*localservers.Servers
@@ -69,7 +68,7 @@ func (s *stage) apart(name string, measure func(*stage) error) (err error) {
 func (s *stage) step(text string) { s.Progress(text) }
 
 // emptyTables gives everything that is measured on one database the same
-// beginning; mapped tables are emptied too.
+// start; it empties mapped tables too.
 func emptyTables(ctx context.Context, db *sqlx.DB, mapped ...string) error {
 	for _, statement := range []string{
 		strings.Join(append([]string{`TRUNCATE scrapehaul.import_records, scrapehaul.rejected_records, scrapehaul.skipped_records, scrapehaul.unmapped_records, scrapehaul.imports, scrapehaul.scraping_jobs`}, mapped...), ", "),
@@ -82,7 +81,7 @@ func emptyTables(ctx context.Context, db *sqlx.DB, mapped ...string) error {
 	return nil
 }
 
-// cloud is a stand-in without compression, which on one machine would be measured too.
+// cloud is a fake without compression, whose cost would be measured too on one machine.
 func cloud(limit apiLimit) *webscrapertest.Cloud {
 	return webscrapertest.New(webscrapertest.Options{
 		Tokens: []string{apiToken}, NoGzip: true, RateLimitCalls: limit.calls, RateLimitWindow: limit.window,

@@ -124,12 +124,12 @@ func (p *webhookPart) signalWithStart(ctx context.Context, n workflows.Notificat
 // Temporal has not answered in time.
 var errRefused = errors.New("Temporal does not answer in time")
 
-// load sends all notifications, so many at a time, and adds what it has measured. Refused
+// load sends all notifications, a few at a time, and adds what it has measured. Refused
 // ones count for nothing.
 func (p *webhookPart) load(atATime int, send func(workflows.Notification) error, name string, f figures) error {
 	milliseconds := make([]float64, p.Requests)
 	var refused atomic.Int64
-	begun := time.Now()
+	start := time.Now()
 	err := inParallel(atATime, p.Requests, func(i int) error {
 		sent := time.Now()
 		err := send(p.notification())
@@ -140,7 +140,7 @@ func (p *webhookPart) load(atATime int, send func(workflows.Notification) error,
 		}
 		return err
 	})
-	took := time.Since(begun)
+	took := time.Since(start)
 	accepted := p.Requests - int(refused.Load())
 	if err == nil && accepted == 0 {
 		err = errRefused
@@ -151,7 +151,7 @@ func (p *webhookPart) load(atATime int, send func(workflows.Notification) error,
 	return err
 }
 
-// poster sends notifications as the cloud does, over so many connections.
+// poster sends notifications as the cloud does, over n connections.
 func (p *webhookPart) poster(ctx context.Context, connections int) (post func(workflows.Notification) error, closeConnections func()) {
 	transport := &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}
 	poster := http.Client{Transport: transport}

@@ -1,8 +1,8 @@
-// Peers loads a download with pgx alone, for the benchmark, which measures it beside scrapehaul:
+// Peers loads a download with pgx alone, for the benchmark, which measures it against scrapehaul:
 //
 //	DATABASE_URL=… peers records.json
 //
-// It is a module of its own, so that who embeds scrapehaul gets no second driver.
+// It is a module of its own, so that embedders get no second driver.
 package main
 
 import (
