@@ -1,5 +1,5 @@
-// Package browsertest gives tests a real browser, which they drive by the DevTools
-// protocol: Chromium's own, https://chromedevtools.github.io/devtools-protocol/.
+// Package browsertest gives tests a real browser. They drive it with Chromium's DevTools
+// protocol, https://chromedevtools.github.io/devtools-protocol/.
 package browsertest
 
 import (
@@ -18,15 +18,15 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
-// Patience bounds everything that a test does in its browser. It is for
-// machines much slower than ours.
+// Patience bounds all that a test does in its browser. It allows for machines much slower
+// than ours.
 const Patience = 3 * time.Minute
 
-// names are those of Chromium's program, the first found on PATH is taken.
+// names are the names of Chromium's program. The first one on PATH is used.
 var names = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
-// flags keep the browser from all that is not the test's: windows, questions, updates,
-// calls home, and pages that are slower or look otherwise than elsewhere.
+// flags turn off what tests do not need: windows, prompts, updates, calls home, and
+// rendering that is slower or differs between machines.
 var flags = []string{
 	"--headless=new", "--remote-debugging-pipe", "--hide-scrollbars", "--mute-audio", "--disable-gpu", "--disable-quic",
 	"--no-first-run", "--no-default-browser-check", "--no-service-autorun", "--password-store=basic", "--use-mock-keychain",
@@ -37,15 +37,14 @@ var flags = []string{
 	"--disable-dev-shm-usage", "--disable-features=Translate", "--force-color-profile=srgb",
 }
 
-// Tab is a browser's one tab. It ends with the test.
+// Tab is the only tab of a browser. It is closed at the end of the test.
 type Tab struct {
 	ctx     context.Context
 	browser *connection
 	session string
 }
 
-// New starts a headless browser that the test has to itself. It does what [Require]
-// does first.
+// New starts a headless browser for the test alone. It calls [Require] first.
 func New(t testing.TB) *Tab {
 	t.Helper()
 	program := Require(t)
@@ -66,8 +65,8 @@ func New(t testing.TB) *Tab {
 	return tab
 }
 
-// start starts the program, which ends when its pipes are closed, with the test or
-// with this process.
+// start starts the program. It ends when its pipes are closed, with the test or with this
+// process.
 func start(t testing.TB, ctx context.Context, program string) *connection { //nolint:revive // t comes first in tests
 	t.Helper()
 	theirs, to, err := os.Pipe()
@@ -85,15 +84,16 @@ func start(t testing.TB, ctx context.Context, program string) *connection { //no
 	connected := connect(from, to)
 	t.Cleanup(func() {
 		require.NoError(t, to.Close())
-		_ = process.Wait() // how it ended is no matter; after that its folder can be removed
-		_ = from.Close()   // nothing comes from it any more
+		_ = process.Wait() // its folder can be removed only after that
+		_ = from.Close()
 		<-connected.ended
 	})
 	return connected
 }
 
-// Require returns the browser's program. Where there is none the test is skipped,
-// unless CI is true: there it fails; and it is in the full tier only. A test that has much to start begins with it.
+// Require returns the browser's program. Without one it skips the test, or fails it if the
+// environment has CI=true. It skips the test in the fast tier too. Call it before starting
+// anything expensive.
 func Require(t testing.TB) (program string) {
 	t.Helper()
 	fulltier.Needs(t, "a browser")
@@ -117,7 +117,7 @@ func (tab *Tab) call(method string, params map[string]any, result any) error {
 	return tab.browser.call(tab.ctx, tab.session, method, params, result)
 }
 
-// Navigate goes to a page and waits until it is loaded.
+// Navigate opens a page and waits until it is loaded.
 func (tab *Tab) Navigate(url string) error {
 	var began struct {
 		LoaderID  string `json:"loaderId"`
@@ -129,7 +129,7 @@ func (tab *Tab) Navigate(url string) error {
 	switch {
 	case began.ErrorText != "":
 		return fmt.Errorf("going to %s: %s", url, began.ErrorText)
-	case began.LoaderID == "": // it is on that page
+	case began.LoaderID == "": // already on that page
 		return nil
 	}
 	return tab.browser.waitForLoad(tab.ctx, began.LoaderID)
@@ -160,14 +160,14 @@ func Evaluate[T any](tab *Tab, expression string) (value T, err error) {
 	return evaluated.Result.Value, err
 }
 
-// Text is what the page shows.
+// Text returns the text that the page shows.
 func (tab *Tab) Text() (string, error) { return Evaluate[string](tab, "document.body.innerText") }
 
-// Key is one of the keyboard.
+// Key is a key of the keyboard.
 type Key struct {
 	name string
 	code int
-	text string // that it writes
+	text string // what it types
 }
 
 // The keys.
@@ -176,7 +176,7 @@ var (
 	Enter  = Key{name: "Enter", code: 13, text: "\r"}
 )
 
-// Press presses a key and lets it go.
+// Press presses and releases a key.
 func (tab *Tab) Press(key Key) error {
 	for _, event := range []string{"rawKeyDown", "char", "keyUp"} {
 		params := map[string]any{"type": event, "key": key.name, "code": key.name, "windowsVirtualKeyCode": key.code}
@@ -193,8 +193,7 @@ func (tab *Tab) Press(key Key) error {
 	return nil
 }
 
-// Scheme is what the operating system asks of pages: the media feature
-// prefers-color-scheme.
+// Scheme is a value of the media feature prefers-color-scheme.
 type Scheme string
 
 // The schemes.
@@ -203,7 +202,7 @@ const (
 	Dark  Scheme = "dark"
 )
 
-// View makes the tab's window that large, in CSS pixels, and of that scheme.
+// View sets the size of the tab's window, in CSS pixels, and its color scheme.
 func (tab *Tab) View(width, height int64, scheme Scheme) error {
 	err := tab.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
 	if err != nil {
@@ -213,7 +212,7 @@ func (tab *Tab) View(width, height int64, scheme Scheme) error {
 	return tab.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{feature}}, nil)
 }
 
-// Screenshot writes what the window shows as a PNG file.
+// Screenshot writes the visible part of the page to a PNG file.
 func (tab *Tab) Screenshot(file string) error {
 	var picture struct {
 		Data []byte `json:"data"`

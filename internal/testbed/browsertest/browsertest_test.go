@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTabShowsPressesAndLooksLikeAPerson(t *testing.T) {
+func TestTabNavigatesPressesKeysAndTakesScreenshots(t *testing.T) {
 	t.Parallel()
 	tab := New(t)
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,23 +11,23 @@ import (
 	"sync"
 )
 
-// errEnded is returned when the browser has ended.
+// errEnded is returned after the browser has ended.
 var errEnded = errors.New("the browser has ended")
 
-// connection speaks the DevTools protocol over two pipes: JSON objects, each with a
-// zero byte after it. Answers have the number of their call, events have none.
+// connection speaks the DevTools protocol over two pipes: JSON objects, each followed by a
+// zero byte. Responses have the number of their call, events have none.
 type connection struct {
 	to io.Writer
 
 	mu      sync.Mutex
 	last    int64
-	answers map[int64]chan message // of the calls that wait
-	loaded  map[string]bool        // the loads of pages that are over, by loaderId
-	changed chan struct{}          // closed, and made anew, when loaded has changed
-	ended   chan struct{}          // closed when nothing comes any more
+	answers map[int64]chan message // of pending calls
+	loaded  map[string]bool        // finished page loads, by loaderId
+	changed chan struct{}          // closed and replaced when loaded changes
+	ended   chan struct{}          // closed when the browser has ended
 }
 
-// message is what the browser sends.
+// message is a message from the browser.
 type message struct {
 	ID     int64           `json:"id"`
 	Result json.RawMessage `json:"result"`
@@ -50,7 +50,7 @@ func connect(from io.Reader, to io.Writer) *connection {
 	return c
 }
 
-// read hands on what comes, until nothing does.
+// read dispatches messages until the pipe is closed.
 func (c *connection) read(from io.Reader) {
 	defer close(c.ended)
 	messages := bufio.NewReader(from)
@@ -79,7 +79,7 @@ func (c *connection) read(from io.Reader) {
 	}
 }
 
-// call calls a method, of the session unless that is empty, and reads its result into
+// call calls a method, in the session unless that is empty, and decodes its result into
 // result unless that is nil.
 func (c *connection) call(ctx context.Context, session, method string, params map[string]any, result any) error {
 	answer := make(chan message, 1)
@@ -114,7 +114,7 @@ func (c *connection) call(ctx context.Context, session, method string, params ma
 	}
 }
 
-// waitForLoad waits until the load is over.
+// waitForLoad waits until the load has finished.
 func (c *connection) waitForLoad(ctx context.Context, loaderID string) error {
 	for {
 		c.mu.Lock()

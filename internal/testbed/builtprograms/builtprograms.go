@@ -1,5 +1,5 @@
-// Package builtprograms builds the worker and the starter and runs them as
-// processes, as in production, for the demo, the benchmark and the tests.
+// Package builtprograms builds the worker and the starter and runs them as processes, as in
+// production, for the demo, the benchmark and tests.
 package builtprograms
 
 import (
@@ -23,15 +23,14 @@ import (
 
 const module = "github.com/scrapehaul/scrapehaul"
 
-// readyTimeout is what a process may take until it works. It takes a second on
-// an idle machine.
+// readyTimeout bounds the start of a process, which takes a second on an idle machine.
 const readyTimeout = time.Minute
 
-// commandWithin is what a command of the starter may take: one that waits for what never
-// comes fails, instead of the whole test program.
+// commandWithin bounds a command of the starter, so that one that hangs fails instead of
+// the whole test binary.
 const commandWithin = 3 * time.Minute
 
-// Programs are the files of the two programs.
+// Programs are the paths of the two programs.
 type Programs struct {
 	Worker, Starter string
 }
@@ -47,7 +46,7 @@ func Build(ctx context.Context, dir string, tags ...string) (Programs, error) {
 	return Programs{Worker: filepath.Join(dir, "worker"), Starter: filepath.Join(dir, "starter")}, nil
 }
 
-// Environment is what the processes work with.
+// Environment is the environment of the processes.
 type Environment struct {
 	TemporalAddress   string
 	TemporalNamespace string
@@ -55,8 +54,7 @@ type Environment struct {
 	APIBaseURI        string
 	APIToken          string
 	WebhookToken      string
-	// Settings are further settings of a process, such as
-	// "HOLD_BEFORE_DELETE": "0".
+	// Settings are further settings, such as "HOLD_BEFORE_DELETE": "0".
 	Settings map[string]string
 	// Log receives the processes' logs; nil discards them.
 	Log io.Writer
@@ -74,8 +72,8 @@ func (e Environment) With(name, value string) Environment {
 	return e
 }
 
-// Variables are those of the environment, NAME=value. They leave out this
-// process's own settings of Temporal and PostgreSQL.
+// Variables returns the environment as NAME=value. This process's own settings for Temporal
+// and PostgreSQL are left out.
 func (e Environment) Variables() []string {
 	all := map[string]string{
 		"TEMPORAL_ADDRESS":        e.TemporalAddress,
@@ -97,8 +95,8 @@ func (e Environment) Variables() []string {
 	return variables
 }
 
-// StartWorker starts a worker on the spool folder, which it makes if need be, and
-// returns when it works.
+// StartWorker starts a worker on the spool folder, which it creates if necessary, and
+// returns when the worker is ready.
 func (p Programs) StartWorker(env Environment, spoolDir string) (*childprocess.Process, error) {
 	if err := os.MkdirAll(spoolDir, 0o700); err != nil {
 		return nil, err
@@ -107,8 +105,8 @@ func (p Programs) StartWorker(env Environment, spoolDir string) (*childprocess.P
 	return process, err
 }
 
-// StartStarter starts the webhook server and returns, when it serves, the URL
-// that notifications go to, with its token.
+// StartStarter starts the webhook server and returns, when it is serving, the URL for
+// notifications, with its token.
 func (p Programs) StartStarter(env Environment) (process *childprocess.Process, webhookURL string, err error) {
 	process, line, err := start(p.Starter, []string{"serve"}, env, "Starter serving")
 	if err != nil {
@@ -117,7 +115,7 @@ func (p Programs) StartStarter(env Environment) (process *childprocess.Process, 
 	return process, "http://" + line.Address + webhook.Path + "?token=" + env.WebhookToken, nil
 }
 
-// RunStarter runs a command of the starter to its end and returns its output.
+// RunStarter runs a command of the starter and returns its output.
 func (p Programs) RunStarter(ctx context.Context, env Environment, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandWithin, fmt.Errorf("it took longer than %s", commandWithin))
 	defer cancel()
@@ -130,7 +128,7 @@ func (p Programs) RunStarter(ctx context.Context, env Environment, args ...strin
 	return string(output), nil
 }
 
-// logLine is what is read of a process's log.
+// logLine has the fields of a log line that are read.
 type logLine struct {
 	Message string `json:"msg"`
 	Address string `json:"address"`
@@ -157,7 +155,7 @@ func start(path string, args []string, env Environment, message string) (*childp
 	}
 }
 
-// lineWatcher passes a log on and looks for the first line with a message.
+// lineWatcher forwards a log and finds the first line with a message.
 type lineWatcher struct {
 	to      io.Writer
 	message string
@@ -173,11 +171,11 @@ func (w *lineWatcher) Write(p []byte) (int, error) {
 	if w.found != nil {
 		w.partial = append(w.partial, p...)
 		for w.found != nil {
-			line, rest, whole := bytes.Cut(w.partial, []byte("\n"))
-			if !whole {
+			line, rest, complete := bytes.Cut(w.partial, []byte("\n"))
+			if !complete {
 				break
 			}
-			w.look(line)
+			w.check(line)
 			w.partial = rest
 		}
 	}
@@ -187,7 +185,7 @@ func (w *lineWatcher) Write(p []byte) (int, error) {
 	return w.to.Write(p)
 }
 
-func (w *lineWatcher) look(line []byte) {
+func (w *lineWatcher) check(line []byte) {
 	var read logLine
 	if json.Unmarshal(line, &read) == nil && read.Message == w.message {
 		w.found <- read

@@ -1,10 +1,10 @@
-// Package childprocess runs a server as a child process that never outlives the
-// program that started it, not even when that program is killed with SIGKILL.
-// It works on Linux and macOS alike; Windows is not supported.
+// Package childprocess runs a server as a child process that never outlives the program
+// that started it, even if that program is killed with SIGKILL. It supports Linux and
+// macOS, but not Windows.
 //
-// A child has a process group of its own: Ctrl-C in a terminal goes to the
-// terminal's whole foreground group, and a server must survive it until the
-// program has shut down in its own order and calls [Process.Stop].
+// A child has its own process group: Ctrl-C in a terminal goes to the whole foreground
+// group, and a server must survive it until the program has shut down in order and calls
+// [Process.Stop].
 package childprocess
 
 import (
@@ -29,15 +29,14 @@ type Command struct {
 
 	// Credential is the account to run as; nil means ours. Only root can choose.
 	Credential *syscall.Credential
-	// Log receives what the child writes to standard output and error; nil discards it.
+	// Log receives the child's standard output and error; nil discards them.
 	Log io.Writer
 
-	// StopSignal asks the child to end; one that is still there after StopTimeout
-	// is killed with its process group. Zero values mean SIGTERM and 10 seconds.
+	// StopSignal asks the child to end; if it still runs after StopTimeout, it is
+	// killed with its process group. Zero values mean SIGTERM and 10 seconds.
 	StopSignal  syscall.Signal
 	StopTimeout time.Duration
-	// OrphanSignal ends the child when this process has died; the zero value
-	// means SIGKILL.
+	// OrphanSignal ends the child after this process has died; zero means SIGKILL.
 	OrphanSignal syscall.Signal
 	// RemoveWhenOrphaned is a file or folder to remove after that; empty means none.
 	RemoveWhenOrphaned string
@@ -50,22 +49,21 @@ type Process struct {
 	log     tail
 
 	guard     *exec.Cmd
-	guardPipe *os.File // while its writing end is open, the guard sleeps
+	guardPipe *os.File // the guard sleeps while its writing end is open
 
-	done chan struct{} // closed when the child has ended and was reaped
+	done chan struct{} // closed after the child has ended and was reaped
 	err  error         // how it ended; read after done
 
 	stop    sync.Once
 	stopErr error
 }
 
-// register, run as the child's first instruction, tells the guard the child's
-// process ID and only then becomes the program. So there is no moment at which
-// the program runs unguarded.
+// register, run first in the child, sends the child's process ID to the guard before it
+// becomes the program. So the program never runs unguarded.
 const register = `echo $$ >&3; exec "$@" 3>&-`
 
-// guard waits until the other end of its standard input closes, which the
-// kernel does for us however we die, and then ends the child and its group.
+// guard waits until the other end of its standard input closes, which the kernel does
+// however this process dies, and then ends the child and its group.
 const guard = `
 read -r child || exit 0
 read -r _
@@ -79,8 +77,8 @@ kill -KILL -"$child"
 [ -z "$2" ] || rm -rf -- "$2"
 `
 
-// Start runs the command. The error names the program; a program that starts
-// and ends at once is not an error here, see [Process.Done].
+// Start runs the command. The error names the program; a program that starts and ends
+// immediately is not an error here, see [Process.Done].
 func Start(command Command) (*Process, error) {
 	if command.StopSignal == 0 {
 		command.StopSignal = syscall.SIGTERM
@@ -130,13 +128,13 @@ func (p *Process) startChild() error {
 		output = io.MultiWriter(p.command.Log, &p.log)
 	}
 	p.child.Stdout, p.child.Stderr = output, output
-	// A grandchild may hold the output open after the child has ended.
+	// A grandchild may keep the output open after the child has ended.
 	p.child.WaitDelay = time.Second
 	return p.child.Start()
 }
 
-// dismissGuard sends the guard away before it acts. Once the child is reaped its
-// process ID may belong to somebody else.
+// dismissGuard ends the guard before it acts: after the child is reaped, its process ID may
+// be reused.
 func (p *Process) dismissGuard() error {
 	err := p.guard.Process.Kill()
 	_ = p.guard.Wait() // reports that we killed it
@@ -152,34 +150,33 @@ func (p *Process) wait() {
 	p.err = errors.Join(err, p.dismissGuard())
 }
 
-// PID is the child's process ID, which after Done may belong to somebody else.
+// PID returns the child's process ID, which may be reused after Done.
 func (p *Process) PID() int { return p.child.Process.Pid }
 
-// Done is closed when the child has ended, for whatever reason.
+// Done returns a channel that is closed when the child has ended, for any reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Wait waits for the child to end. It returns nil when that ended with exit
-// status 0, otherwise the status or signal and the last lines the child wrote.
+// Wait waits for the child to end. It returns nil for exit status 0, otherwise an error with
+// the status or signal and the end of the child's output.
 func (p *Process) Wait() error {
 	<-p.done
 	if p.err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w; its last words:\n%s", filepath.Base(p.command.Path), p.err, &p.log)
+	return fmt.Errorf("%s: %w; last output:\n%s", filepath.Base(p.command.Path), p.err, &p.log)
 }
 
-// EndedByItself is the error for a server that ended without being asked to,
-// which is one whatever its exit status. Call it after Done.
+// EndedByItself returns the error for a server that ended without being asked to, whatever
+// its exit status. Call it after Done.
 func (p *Process) EndedByItself() error {
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("ended by itself: %w", err)
 	}
-	return fmt.Errorf("ended by itself: %s: exit status 0; its last words:\n%s", filepath.Base(p.command.Path), &p.log)
+	return fmt.Errorf("ended by itself: %s: exit status 0; last output:\n%s", filepath.Base(p.command.Path), &p.log)
 }
 
-// Stop asks the child to end, kills it when it does not within StopTimeout, and
-// returns when it is gone. It fails when the child had ended before, or had to
-// be killed. Further calls return the same.
+// Stop asks the child to end, kills it after StopTimeout, and returns when it is gone. It
+// fails if the child had ended before or was killed. Further calls return the same error.
 func (p *Process) Stop() error {
 	p.stop.Do(func() { p.stopErr = p.stopChild() })
 	return p.stopErr

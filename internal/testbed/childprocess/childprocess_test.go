@@ -19,8 +19,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 )
 
-// These tests look at processes from outside. With roleVariable set, the test
-// program is one of those processes instead.
+// These tests observe processes from outside. With roleVariable set, the test binary is one
+// of those processes instead.
 const (
 	roleVariable    = "CHILDPROCESS_TEST_ROLE"
 	addressVariable = "CHILDPROCESS_TEST_ADDRESS" // of the test's listener
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// beParent starts a child and then does nothing, Ctrl-C included.
+// beParent starts a child and then does nothing, not even on Ctrl-C.
 func beParent() {
 	signal.Ignore(os.Interrupt)
 	_, err := childprocess.Start(childprocess.Command{
@@ -53,8 +53,8 @@ func beParent() {
 	select {}
 }
 
-// beChild connects to the test and echoes: the test sees that it is alive, and
-// sees the connection close at the moment it dies.
+// beChild connects to the test and echoes, so that the test sees that it is alive and when
+// it dies.
 func beChild() {
 	connection, err := net.Dial("tcp", os.Getenv(addressVariable))
 	if err != nil {
@@ -160,12 +160,12 @@ func TestStopKillsAChildThatIgnoresIt(t *testing.T) {
 	require.ErrorContains(t, p.Stop(), "did not stop within 100ms and was killed")
 }
 
-func TestChildThatEndsByItselfIsReportedWithItsLastWords(t *testing.T) {
+func TestChildThatEndsByItselfIsReportedWithItsLastOutput(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
-		"echo disk full >&2; exit 3":   "ended by itself: sh: exit status 3; its last words:\ndisk full\n",
-		"echo nothing to do":           "ended by itself: sh: exit status 0; its last words:\nnothing to do\n",
-		"echo interrupted; kill -9 $$": "ended by itself: sh: signal: killed; its last words:\ninterrupted\n",
+		"echo disk full >&2; exit 3":   "ended by itself: sh: exit status 3; last output:\ndisk full\n",
+		"echo nothing to do":           "ended by itself: sh: exit status 0; last output:\nnothing to do\n",
+		"echo interrupted; kill -9 $$": "ended by itself: sh: signal: killed; last output:\ninterrupted\n",
 	} {
 		p := shell(t, script, time.Minute)
 		<-p.Done()
@@ -173,7 +173,7 @@ func TestChildThatEndsByItselfIsReportedWithItsLastWords(t *testing.T) {
 	}
 }
 
-func TestWaitTellsSuccessFromFailure(t *testing.T) {
+func TestWaitReturnsAnErrorOnFailure(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, shell(t, "exit 0", time.Minute).Wait())
 	require.ErrorContains(t, shell(t, "exit 1", time.Minute).Wait(), "exit status 1")
@@ -186,14 +186,13 @@ func TestOnlyTheEndOfALongLogIsKept(t *testing.T) {
 	require.Less(t, len(err.Error()), 5000)
 }
 
-// Not side by side with others: a process being forked holds a copy of every
-// listener for a moment.
+// Not parallel: a process being forked briefly has a copy of every listener.
 func TestFreePortsCanBeListenedOnAndDiffer(t *testing.T) {
 	seen := map[int]bool{}
 	for range 50 {
 		port, err := childprocess.FreePort()
 		require.NoError(t, err)
-		require.False(t, seen[port], "port %d was given out twice", port)
+		require.False(t, seen[port], "port %d was returned twice", port)
 		seen[port] = true
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		require.NoError(t, err)

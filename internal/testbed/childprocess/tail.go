@@ -2,8 +2,8 @@ package childprocess
 
 import "sync"
 
-// tail keeps the last bytes written to it: the part of a child's output that
-// says why it ended.
+// tail keeps the last bytes written to it: the part of a child's output that says why it
+// ended.
 type tail struct {
 	mu    sync.Mutex
 	bytes []byte

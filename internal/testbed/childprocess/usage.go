@@ -12,18 +12,18 @@ import (
 // ticksPerSecond is the unit of /proc, the same on every Linux.
 const ticksPerSecond = 100
 
-// CPUSeconds is how long a running process has computed so far, where /proc tells.
+// CPUSeconds returns the CPU time of a running process, if there is a /proc.
 func CPUSeconds(pid int) (seconds float64, known bool) {
 	stat, known := processStat(pid)
 	return stat.own, known
 }
 
-// process is what /proc/PID/stat tells.
+// process has fields of /proc/PID/stat.
 type process struct {
 	name   string
 	parent int
-	// own is the CPU time of the process, children that of its children that have
-	// ended, both in seconds.
+	// own is the CPU time of the process, children that of its ended children, both in
+	// seconds.
 	own, children float64
 }
 
@@ -32,12 +32,12 @@ func processStat(pid int) (stat process, known bool) {
 	if err != nil {
 		return process{}, false
 	}
-	// The name stands in parentheses, and may have some of its own.
-	begin, end := bytes.IndexByte(content, '('), bytes.LastIndexByte(content, ')')
-	if begin < 0 || end < begin {
+	// The name is in parentheses, and may itself contain some.
+	start, end := bytes.IndexByte(content, '('), bytes.LastIndexByte(content, ')')
+	if start < 0 || end < start {
 		return process{}, false
 	}
-	stat.name = string(content[begin+1 : end])
+	stat.name = string(content[start+1 : end])
 	var state string
 	var user, system, childrenUser, childrenSystem, skipped int64
 	fields := []any{&state, &stat.parent}
@@ -52,8 +52,8 @@ func processStat(pid int) (stat process, known bool) {
 	return stat, true
 }
 
-// FamilyCPUSeconds is how long the parent of a process and all its children have
-// computed so far, those that have ended among them. All of them have the name.
+// FamilyCPUSeconds returns the CPU time of the parent of a process and of all its children,
+// including ended ones. The process and its parent must have the name.
 func FamilyCPUSeconds(child int, name string) (seconds float64, known bool) {
 	stat, known := processStat(child)
 	if !known || stat.name != name {
@@ -66,7 +66,7 @@ func FamilyCPUSeconds(child int, name string) (seconds float64, known bool) {
 	seconds = stat.own + stat.children
 	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is not malformed
 	for _, folder := range processes {
-		pid, _ := strconv.Atoi(filepath.Base(folder)) // 0, which is no process, of what is none
+		pid, _ := strconv.Atoi(filepath.Base(folder)) // 0 is not a process
 		if stat, known := processStat(pid); known && stat.parent == parent {
 			seconds += stat.own
 		}
@@ -74,9 +74,8 @@ func FamilyCPUSeconds(child int, name string) (seconds float64, known bool) {
 	return seconds, true
 }
 
-// PeakRSS is the most memory, in MiB, that a running process has ever had; 0 when
-// that is not known. The rusage of a child would not do: on Linux it counts the memory
-// of the parent that it was forked from.
+// PeakRSS returns the peak memory of a running process in MiB; 0 if unknown. The rusage of a
+// child does not work: on Linux it includes the memory of the parent it was forked from.
 func PeakRSS(pid int) (mib float64) {
 	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(content)) {

@@ -1,11 +1,10 @@
-// Package fulltier is where tests that need more than Go leave the fast tier,
-// go test -short.
+// Package fulltier keeps tests that need more than Go out of the fast tier, go test -short.
 package fulltier
 
 import "testing"
 
-// Needs skips the test in the fast tier, and says what it needs. In the full
-// tier, go test, it does nothing.
+// Needs skips the test in the fast tier, with what it needs as the reason. In the full tier,
+// go test, it does nothing.
 func Needs(t testing.TB, what string) {
 	t.Helper()
 	if testing.Short() {

@@ -1,5 +1,5 @@
-// Package localservers starts the servers of the demo and of the benchmark, which
-// run on this machine until they are stopped together.
+// Package localservers starts the servers of the demo and the benchmark on this machine and
+// stops them together.
 package localservers
 
 import (
@@ -19,9 +19,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// Servers are those that were started.
+// Servers are the started servers.
 type Servers struct {
-	Progress func(string) // is told what is being started
+	Progress func(string) // called with what is being started
 	Log      io.Writer    // receives the servers' logs
 	// Dir and LogPath are set by [Run].
 	Dir, LogPath string
@@ -29,10 +29,10 @@ type Servers struct {
 	stops []func() error // in the order of the starts
 }
 
-// OnStop adds something to stop, before what was started earlier.
+// OnStop adds a function for [Servers.Stop] to call, last added first.
 func (s *Servers) OnStop(stop func() error) { s.stops = append(s.stops, stop) }
 
-// Stop stops everything, last started first.
+// Stop stops all servers, last started first.
 func (s *Servers) Stop() error {
 	var problems []error
 	for i := len(s.stops) - 1; i >= 0; i-- {
@@ -42,8 +42,8 @@ func (s *Servers) Stop() error {
 	return errors.Join(problems...)
 }
 
-// Database returns an empty database whose name begins with prefix, and its URL,
-// on a PostgreSQL server with the durable settings of a production server.
+// Database returns an empty database whose name starts with prefix, and its URL, on a
+// PostgreSQL server with the durability settings of production.
 func (s *Servers) Database(ctx context.Context, prefix string) (db *sqlx.DB, databaseURL string, err error) {
 	s.Progress("Starting PostgreSQL")
 	server, err := postgresserver.Start(ctx, postgresserver.Options{Progress: s.Progress, Log: s.Log})
@@ -62,11 +62,11 @@ func (s *Servers) Database(ctx context.Context, prefix string) (db *sqlx.DB, dat
 	return db, databaseURL, nil
 }
 
-// Temporal starts a Temporal server, with its web interface or without.
+// Temporal starts a Temporal server, with or without its web UI.
 func (s *Servers) Temporal(ctx context.Context, ui bool) (*temporalserver.Server, error) {
 	text := "Starting Temporal"
 	if ui {
-		text += " with its web interface"
+		text += " with its web UI"
 	}
 	s.Progress(text)
 	server, err := temporalserver.Start(ctx, temporalserver.Options{UI: ui, Progress: s.Progress, Log: s.Log})
@@ -77,7 +77,7 @@ func (s *Servers) Temporal(ctx context.Context, ui bool) (*temporalserver.Server
 	return server, nil
 }
 
-// Serve serves HTTP on a free port and returns the URL, without a slash at its end.
+// Serve serves HTTP on a free port and returns the URL, without a trailing slash.
 func (s *Servers) Serve(handler http.Handler) (url string) {
 	server := httptest.NewServer(handler)
 	s.OnStop(func() error {
@@ -87,8 +87,8 @@ func (s *Servers) Serve(handler http.Handler) (url string) {
 	return server.URL
 }
 
-// Worker starts a worker on a spool folder. It is stopped with the others, unless it
-// has ended before.
+// Worker starts a worker on a spool folder. It is stopped with the others, unless it has
+// already ended.
 func (s *Servers) Worker(programs builtprograms.Programs, env builtprograms.Environment, spool string) (*childprocess.Process, error) {
 	worker, err := programs.StartWorker(env, spool)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Servers) Worker(programs builtprograms.Programs, env builtprograms.Envi
 	return worker, nil
 }
 
-// Starter starts a starter, to which the cloud sends its notifications from now on.
+// Starter starts a starter and points the cloud's notifications to it.
 func (s *Servers) Starter(programs builtprograms.Programs, env builtprograms.Environment, cloud *webscrapertest.Cloud) (webhookURL string, err error) {
 	starter, webhookURL, err := programs.StartStarter(env)
 	if err != nil {

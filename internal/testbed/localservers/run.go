@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Run has use start servers, and stops them when it returns. Dir is a temporary folder with
-// their log, which is removed then, unless use has failed by itself: the error says where
-// the log is. Progress writes to told, with the seconds since the beginning.
-func Run(ctx context.Context, name string, told io.Writer, use func(*Servers) error) (err error) {
+// Run calls use, which starts servers, and stops them when it returns. Dir is a temporary
+// folder with their log. It is removed at the end, unless use failed by itself: then the
+// error has the path of the log. Progress goes to output, with the seconds since the start.
+func Run(ctx context.Context, name string, output io.Writer, use func(*Servers) error) (err error) {
 	dir, err := os.MkdirTemp("", "scrapehaul-"+name+"-")
 	if err != nil {
 		return err
@@ -22,9 +22,9 @@ func Run(ctx context.Context, name string, told io.Writer, use func(*Servers) er
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	begun := time.Now()
+	started := time.Now()
 	s := &Servers{Dir: dir, LogPath: logFile.Name(), Log: logFile, Progress: func(text string) {
-		fmt.Fprintf(told, "%6.1fs  %s\n", time.Since(begun).Seconds(), text)
+		fmt.Fprintf(output, "%6.1fs  %s\n", time.Since(started).Seconds(), text)
 	}}
 	defer func() {
 		err = errors.Join(err, s.Stop(), logFile.Close())

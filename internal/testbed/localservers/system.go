@@ -13,32 +13,32 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// System is all of scrapehaul on this machine, but for its workers.
+// System is a complete scrapehaul on this machine, except its workers.
 type System struct {
 	Programs builtprograms.Programs
 	Temporal *temporalserver.Server
 	DB       *sqlx.DB // with the schema
 	Cloud    *webscrapertest.Cloud
-	// Env is the starter's, and is to be the workers'.
+	// Env is the environment of the starter, and for the workers.
 	Env                  builtprograms.Environment
 	CloudURL, WebhookURL string
 }
 
-// SystemOptions are what a System is started with.
+// SystemOptions configure a System.
 type SystemOptions struct {
 	Programs builtprograms.Programs
-	Database string // what the database's name begins with
-	UI       bool   // Temporal's web interface
+	Database string // the prefix of the database's name
+	UI       bool   // with Temporal's web UI
 	Cloud    *webscrapertest.Cloud
 	Handler  http.Handler // serves the cloud; default: the cloud itself
 	APIToken string
 	Settings map[string]string // of the starter and the workers
 }
 
-// webhookToken is that of the notifications.
+// webhookToken is the token of the notifications.
 const webhookToken = "local-webhook-token"
 
-// System starts the servers and a starter, to which the cloud sends its notifications.
+// System starts the servers and a starter, and points the cloud's notifications to it.
 func (s *Servers) System(ctx context.Context, options SystemOptions) (system System, err error) {
 	system = System{Programs: options.Programs, Cloud: options.Cloud}
 	var databaseURL string
@@ -52,7 +52,7 @@ func (s *Servers) System(ctx context.Context, options SystemOptions) (system Sys
 	if options.Handler != nil {
 		handler = options.Handler
 	}
-	s.Progress("Starting the stand-in of Web Scraper Cloud and the webhook server")
+	s.Progress("Starting the fake Web Scraper Cloud and the webhook server")
 	system.CloudURL = s.Serve(handler)
 	system.Env = builtprograms.Environment{
 		TemporalAddress:   system.Temporal.HostPort,
@@ -68,7 +68,7 @@ func (s *Servers) System(ctx context.Context, options SystemOptions) (system Sys
 	return system, err
 }
 
-// MigratedDatabase is [Servers.Database] with schema scrapehaul.
+// MigratedDatabase is [Servers.Database] with the schema scrapehaul.
 func (s *Servers) MigratedDatabase(ctx context.Context, prefix string) (db *sqlx.DB, databaseURL string, err error) {
 	if db, databaseURL, err = s.Database(ctx, prefix); err != nil {
 		return nil, "", err

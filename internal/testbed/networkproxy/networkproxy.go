@@ -1,5 +1,5 @@
-// Package networkproxy is the network between a client and a server: one that is
-// slow, forgets its connections, or counts round trips.
+// Package networkproxy simulates the network between a client and a server: one that is
+// slow or drops connections silently. It counts round trips.
 package networkproxy
 
 import (
@@ -15,8 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Proxy passes the connections to one server on. Its methods are safe for
-// concurrent use.
+// Proxy forwards connections to one server. It is safe for concurrent use.
 type Proxy struct {
 	server     string
 	delay      atomic.Int64 // one way
@@ -28,7 +27,7 @@ type Proxy struct {
 	links map[*link]bool
 }
 
-// New is [Start] until the test ends.
+// New is [Start], and stops the proxy at the end of the test.
 func New(t testing.TB, serverURL string) (p *Proxy, throughProxy string) {
 	t.Helper()
 	p, throughProxy, err := Start(serverURL)
@@ -37,8 +36,7 @@ func New(t testing.TB, serverURL string) (p *Proxy, throughProxy string) {
 	return p, throughProxy
 }
 
-// Start starts a proxy to the server of the URL, and returns it with the URL that
-// goes through it.
+// Start starts a proxy to the server of a URL, and returns the URL through the proxy.
 func Start(serverURL string) (p *Proxy, throughProxy string, err error) {
 	at, err := url.Parse(serverURL)
 	if err != nil {
@@ -74,15 +72,15 @@ func Start(serverURL string) (p *Proxy, throughProxy string, err error) {
 // Stop closes the connections.
 func (p *Proxy) Stop() error { return p.stop() }
 
-// SetRoundTrip has every round trip take so much longer, from now on.
+// SetRoundTrip adds a delay to every round trip from now on.
 func (p *Proxy) SetRoundTrip(d time.Duration) { p.delay.Store(int64(d / 2)) }
 
-// RoundTrips counts, of all connections, how often the client has sent something
-// after an answer.
+// RoundTrips returns how often clients have sent something after a response, over all
+// connections.
 func (p *Proxy) RoundTrips() int64 { return p.roundTrips.Load() }
 
-// Silence has the connections that there are pass nothing on any more, and tell
-// neither side: as when a NAT forgets them. New ones work.
+// Silence makes the existing connections drop everything without telling either side, like
+// a NAT that has forgotten them. New connections work.
 func (p *Proxy) Silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +129,7 @@ func (p *Proxy) pass(client net.Conn) {
 	select {
 	case <-ended:
 		select {
-		case <-l.silent: // neither side learns that the other one has gone
+		case <-l.silent: // neither side sees that the other is gone
 			<-p.ctx.Done()
 		default:
 		}
@@ -144,10 +142,10 @@ type chunk struct {
 	due  time.Time
 }
 
-// copy passes on what comes from one side, each part of it as late as the network
-// has it, until that side ends or the connection is silent.
+// copy forwards what one side sends, with the delay of the network, until that side ends or
+// the connection is silenced.
 func (p *Proxy) copy(l *link, to io.Writer, from io.Reader, note func()) {
-	chunks := make(chan chunk, 1024) // more are not under way
+	chunks := make(chan chunk, 1024) // bounds the data in flight
 	go func() {
 		defer close(chunks)
 		for {

@@ -49,19 +49,19 @@ func dial(t *testing.T, serverURL string) (conn net.Conn, ask func() error) {
 	}
 }
 
-func TestRoundTripsTakeAsLongAsTheyShouldAndAreCounted(t *testing.T) {
+func TestRoundTripsAreDelayedAndCounted(t *testing.T) {
 	proxy, through := networkproxy.New(t, echo(t))
 	_, ask := dial(t, through)
 	proxy.SetRoundTrip(20 * time.Millisecond)
-	begun := time.Now()
+	started := time.Now()
 	for range 5 {
 		require.NoError(t, ask())
 	}
-	require.GreaterOrEqual(t, time.Since(begun), 100*time.Millisecond)
+	require.GreaterOrEqual(t, time.Since(started), 100*time.Millisecond)
 	require.Equal(t, int64(5), proxy.RoundTrips())
 }
 
-func TestSilentConnectionsTellNeitherSideAndNewOnesWork(t *testing.T) {
+func TestSilencedConnectionsHangAndNewOnesWork(t *testing.T) {
 	proxy, through := networkproxy.New(t, echo(t))
 	forgotten, ask := dial(t, through)
 	require.NoError(t, ask())
@@ -75,7 +75,7 @@ func TestSilentConnectionsTellNeitherSideAndNewOnesWork(t *testing.T) {
 	require.NoError(t, ask())
 }
 
-func TestConnectionsThatEndAreClosedOnTheOtherSide(t *testing.T) {
+func TestEndedConnectionsAreClosedOnTheOtherSide(t *testing.T) {
 	_, through := networkproxy.New(t, echo(t))
 	conn, ask := dial(t, through)
 	require.NoError(t, ask())

@@ -14,13 +14,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/filelock"
 )
 
-// ErrNoNode is returned where Node.js or npm is missing.
-var ErrNoNode = errors.New("install Node.js 18 or newer with npm, then run it again")
+// ErrNoNode is returned if Node.js or npm is missing.
+var ErrNoNode = errors.New("install Node.js 18 or newer with npm, then retry")
 
-// Install returns the node command when the package of that name is in
-// dir/node_modules, in the version that dir/package.json wants: as after the
-// installation in CI, or installed now. Test runs that start together wait for the
-// one that installs, by the file dir/npm.lock.
+// Install returns the node command. It first installs the packages of dir/package.json
+// unless dir/node_modules already has the wanted version of name, as in CI. Concurrent test
+// runs wait for each other, with a lock on dir/npm.lock.
 func Install(dir, name string) (node string, err error) {
 	node, err = exec.LookPath("node")
 	if err != nil {
@@ -28,7 +27,7 @@ func Install(dir, name string) (node string, err error) {
 	}
 	lock, err := filelock.Wait(context.Background(), filepath.Join(dir, "npm.lock"), nil)
 	if err != nil {
-		return "", fmt.Errorf("wait for another installation of %s: %w", name, err)
+		return "", fmt.Errorf("waiting for another installation of %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if installed(dir, name) {
@@ -41,7 +40,7 @@ func Install(dir, name string) (node string, err error) {
 	install := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	install.Dir = dir
 	if output, err := install.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("install %s with npm ci: %w\n%s", name, err, output)
+		return "", fmt.Errorf("installing %s with npm ci: %w\n%s", name, err, output)
 	}
 	return node, nil
 }

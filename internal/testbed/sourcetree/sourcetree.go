@@ -1,4 +1,4 @@
-// Package sourcetree finds the modules of their own that lie in scrapehaul's source.
+// Package sourcetree finds the nested modules in scrapehaul's source tree.
 package sourcetree
 
 import (
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Module returns the folder of a module in internal/testbed, such as
-// "temporalserver/cli", from any package of this repository, wherever it is checked out.
+// Module returns the folder of a nested module in internal/testbed, such as
+// "temporalserver/cli", from any package of this repository.
 func Module(ctx context.Context, path string) (dir string, err error) {
 	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
@@ -19,13 +19,13 @@ func Module(ctx context.Context, path string) (dir string, err error) {
 	}
 	dir = filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), "internal", "testbed", filepath.FromSlash(path))
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		return "", fmt.Errorf("%s is built from scrapehaul's source tree only: %w", path, err)
+		return "", fmt.Errorf("%s can only be built from scrapehaul's source tree: %w", path, err)
 	}
 	return dir, nil
 }
 
-// Environment is that of a Go command in a module: the user's, which decides on proxies
-// and caches, without what could make it use other versions than its go.mod says.
+// Environment returns the environment of a Go command in a nested module: the user's, for
+// its proxies and caches, but always with the versions of the module's go.mod.
 func Environment() []string {
 	return append(os.Environ(), "GOFLAGS=-mod=readonly -buildvcs=false", "GOWORK=off")
 }
