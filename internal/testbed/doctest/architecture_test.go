@@ -37,8 +37,8 @@ func requirements(t *testing.T) (modules []string) {
 	return modules
 }
 
-// imports are what our own packages among the dependencies of the given ones
-// import.
+// imports are all imports of our own packages among the dependencies of the given
+// packages.
 func imports(t *testing.T, packages []string) map[string]bool {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`}, packages...)...)
@@ -58,8 +58,8 @@ func imports(t *testing.T, packages []string) map[string]bool {
 	return all
 }
 
-// uses says whether one of the imports is of the module, and not of one that
-// lies below it.
+// uses reports whether one of the imports belongs to the module itself, not to a
+// nested one.
 func uses(imports map[string]bool, of string, modules []string) bool {
 	for each := range imports {
 		longest := ""

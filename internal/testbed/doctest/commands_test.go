@@ -14,17 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// commandLanguages are those of blocks whose lines are typed.
+// commandLanguages are the languages of blocks of commands.
 var commandLanguages = []string{"sh", "bash", "shell", "console"}
 
-// executed are the programs that commands begin with which are executed here.
+// executed are the programs whose commands are executed here.
 var executed = append([]string{
 	"starter", "worker", "temporal", // ours and Temporal's, against a real system
 	"mkdir", "export", "source",
 }, notOurs...)
 
-// elsewhere are commands that cannot be executed here, each with the test that
-// executes what they do, or the file that does.
+// elsewhere are commands that cannot be executed here, each with the test or the file
+// that executes the same.
 var elsewhere = []struct{ begins, in, by string }{
 	{"go run ./demo cloud", "internal/testbed/demo", "TestCloudAloneServesAnyClient"},
 	{"go run ./demo", "internal/testbed/demo", "TestDemoImportsItsJobsAndLeavesNothingBehind"},
@@ -38,8 +38,8 @@ var elsewhere = []struct{ begins, in, by string }{
 	{"kubectl ", "internal/testbed/deploytest", "TestManifestsBringUpWhatImports"},
 }
 
-// commands splits a block into its commands, without comments; a line that ends
-// in a backslash goes on.
+// commands splits a block into its commands, without comments; a backslash at the
+// end of a line continues it.
 func (b block) commands() (all []string) {
 	text := strings.ReplaceAll(b.text, "\\\n", " ")
 	for line := range strings.Lines(text) {
@@ -51,7 +51,7 @@ func (b block) commands() (all []string) {
 	return all
 }
 
-// fileOfPage is a block that is a file, which has its name in the first line.
+// fileOfPage matches a block that is a file, with its name in the first line.
 var fileOfPage = regexp.MustCompile(`^# ([a-z]+\.yaml)\n`)
 
 func TestCommandsOfThePagesWork(t *testing.T) {
@@ -143,8 +143,8 @@ func requireElsewhere(t *testing.T, where, command string) {
 // flagsOfGo are those of go test itself, with whether they have a value.
 var flagsOfGo = map[string]bool{"-run": true, "-v": false, "-count": true, "-timeout": true, "-race": false, "-parallel": true, "-fuzz": true, "-short": false}
 
-// requireGoTest requires that the packages exist, that -run means some of their
-// tests, and that they have the other flags.
+// requireGoTest requires that the packages exist, that -run matches some of their
+// tests, and that they define the other flags.
 func requireGoTest(t *testing.T, where string, arguments []string) {
 	t.Helper()
 	var packages, flags []string

@@ -16,7 +16,7 @@ import (
 
 var saidDefault = regexp.MustCompile(`Default: (\$\{\w+\}|\w+)\.$`)
 
-// variables are those that the flags of packages name, with their defaults.
+// variables are the environment variables of the packages' flags, with their defaults.
 func variables(t *testing.T, packages ...string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -30,7 +30,7 @@ func variables(t *testing.T, packages ...string) map[string]string {
 					if name := tag.Get("env"); name != "" && found[name] == "" {
 						found[name] = tag.Get("default")
 						if said := saidDefault.FindStringSubmatch(tag.Get("help")); said != nil && found[name] == "" {
-							found[name] = said[1] // of a setting that the schedule may have
+							found[name] = said[1] // a setting that the schedule may have
 						}
 					}
 				}
@@ -43,7 +43,7 @@ func variables(t *testing.T, packages ...string) map[string]string {
 
 var defaults = workflows.DefaultSettings()
 
-// computed are the defaults that the programs take from the code.
+// computed are the defaults that the programs compute.
 var computed = map[string]string{
 	"${base_uri}": webscraper.DefaultBaseURI, "${task_queue}": workflows.DefaultTaskQueue, "${hold}": defaults.HoldBeforeDelete,
 	"${source_format}": defaults.SourceFormat, "${batch_records}": strconv.Itoa(defaults.BatchRecords),

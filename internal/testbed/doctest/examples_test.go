@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Examples are whole lines of files that are compiled, in their order. Whole files are
-// compiled as they are, by TestHostFromAnEmptyFolder.
+// Examples are consecutive lines of compiled files. TestHostFromAnEmptyFolder compiles
+// complete files.
 func TestExamplesAreCompiledCode(t *testing.T) {
 	var sources []string
 	for _, pattern := range []string{"*.go", "*/*.go"} {
@@ -34,7 +34,7 @@ func TestExamplesAreCompiledCode(t *testing.T) {
 				found = found || strings.Contains("\n"+source, "\n"+b.text)
 			}
 			if !found {
-				t.Errorf("%s:%d: no file that is compiled has this example:\n%s", p.name, b.line, b.text)
+				t.Errorf("%s:%d: no compiled file has this example:\n%s", p.name, b.line, b.text)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ var (
 	noSlug     = regexp.MustCompile(`[^\p{L}\p{N}_\- ]`)
 )
 
-// anchor is what the forge makes of a heading.
+// anchor returns the anchor of a heading on GitHub.
 func anchor(heading string) string {
 	return strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
@@ -34,7 +34,7 @@ func (p page) links() (targets []string) {
 	return targets
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestLinksWork(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, target := range p.links() {
 			file, fragment, _ := strings.Cut(target, "#")
@@ -43,7 +43,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				name = path.Join(path.Dir(p.name), file)
 			}
 			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
-				t.Errorf("%s: the link to %s leads nowhere", p.name, target)
+				t.Errorf("%s: broken link to %s: no such file", p.name, target)
 				continue
 			}
 			if fragment == "" {
@@ -54,7 +54,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				found = found || anchor(each) == fragment
 			}
 			if !found {
-				t.Errorf("%s: the link to %s leads to no heading", p.name, target)
+				t.Errorf("%s: broken link to %s: no such heading", p.name, target)
 			}
 		}
 	}

@@ -40,8 +40,8 @@ func parse(t *testing.T, dir string, tests bool) (parsed []*ast.File) {
 	return parsed
 }
 
-// errorTypes are the values of the constants of a package whose names say that
-// they are types of errors: ErrorDiskFull, errorRejects.
+// errorTypes are the values of a package's constants for error types, by their names:
+// ErrorDiskFull, errorRejects.
 func errorTypes(t *testing.T, dir string) (values []string) {
 	t.Helper()
 	named := regexp.MustCompile(`^[Ee]rror[A-Z]`)
@@ -120,7 +120,7 @@ func TestEveryFindingOfTheDoctorIsListed(t *testing.T) {
 			require.True(t, ok, "a finding is not a literal")
 			format, err := strconv.Unquote(literal.Value)
 			require.NoError(t, err)
-			if format != "%s" { // what settings have to say
+			if format != "%s" { // a problem of the settings
 				findings = append(findings, verb.ReplaceAllString(format, "…"))
 			}
 			return true

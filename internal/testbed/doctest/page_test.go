@@ -18,20 +18,20 @@ const root = "../../.."
 type page struct {
 	name   string // from the root: "docs/operations.md"
 	blocks []block
-	// headings are those of all levels, without their marks.
+	// headings are those of all levels, without the # signs.
 	headings []string
-	// prose is all lines outside of blocks, in their places: the others are empty.
+	// prose is all lines outside blocks, at their positions: the others are empty.
 	prose []string
 }
 
-// block is what stands between two fences.
+// block is a fenced block.
 type block struct {
 	line     int // of the first fence
 	language string
 	text     string // without the indentation of the fence
 }
 
-// pages are all that people read, those of colleagues included.
+// pages are all pages of the repository.
 func pages(t *testing.T) (all []page) {
 	t.Helper()
 	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*.md", "deploy/*/*.md"} {
@@ -65,16 +65,16 @@ func read(t *testing.T, name string) page {
 	var open *block
 	var indentation string
 	for number, line := range strings.Split(string(bytes.TrimSuffix(text, []byte("\n"))), "\n") {
-		mark := fence.FindStringSubmatch(line)
+		delimiter := fence.FindStringSubmatch(line)
 		prose := ""
 		switch {
-		case open != nil && mark != nil:
+		case open != nil && delimiter != nil:
 			p.blocks, open = append(p.blocks, *open), nil
 		case open != nil:
 			open.text += strings.TrimPrefix(line, indentation) + "\n"
-		case mark != nil:
-			indentation = mark[1]
-			open = &block{line: number + 1, language: mark[2]}
+		case delimiter != nil:
+			indentation = delimiter[1]
+			open = &block{line: number + 1, language: delimiter[2]}
 		default:
 			prose = line
 			if found := heading.FindStringSubmatch(line); found != nil {
@@ -88,7 +88,7 @@ func read(t *testing.T, name string) page {
 }
 
 // tables returns the rows of all tables below a heading, up to the next heading
-// of any level, each cell trimmed; not the rows of dashes.
+// of any level, with trimmed cells and without the rows of dashes.
 func (p page) tables(t *testing.T, below string) (rows [][]string) {
 	t.Helper()
 	in := false
@@ -111,7 +111,7 @@ func (p page) tables(t *testing.T, below string) (rows [][]string) {
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// names are what a cell has in backquotes.
+// names returns what is in backquotes in a cell.
 func names(cell string) (all []string) {
 	for _, found := range quoted.FindAllStringSubmatch(cell, -1) {
 		all = append(all, found[1])

@@ -31,13 +31,13 @@ func TestMain(m *testing.M) {
 // commandTimeout is for machines much slower than ours.
 const commandTimeout = 3 * time.Minute
 
-// Jobs that the pages speak of: both are imported and held.
+// Jobs that the pages use: both are imported and held.
 const (
 	exampleJob = 1234 // of sitemap my-sitemap, with a rejected record that was allowed
 	otherJob   = 1235
 )
 
-// exampleSitemap is the one that the pages run.
+// exampleSitemap is the sitemap that the pages run.
 const exampleSitemap = 12
 
 // shell executes the commands of a page around a system of its own, as an
@@ -122,16 +122,16 @@ var prepared = []struct {
 // placeholder is a setting whose value the reader knows; the environment has it.
 var placeholder = regexp.MustCompile(`\b[A-Z_]+=…\s+`)
 
-// serving are commands that work until they are told to end, with what their
-// logs say as soon as they do.
+// serving are commands that run until they are stopped, with the log message that
+// says they are ready.
 var serving = map[string]string{
 	"worker run": "Worker started", "worker": "Worker started", "starter serve": "Starter serving",
 }
 
-// person are commands that end with the exit status 3 when one is needed.
+// person matches commands that exit with status 3 if a person is needed.
 var person = regexp.MustCompile(`^starter (status|list)\b`)
 
-// execute requires that the command does what it is to.
+// execute requires that the command succeeds.
 func (s *shell) execute(t *testing.T, where, command string) {
 	t.Helper()
 	command = placeholder.ReplaceAllString(command+" ", "")
@@ -154,7 +154,7 @@ func (s *shell) execute(t *testing.T, where, command string) {
 		if status == 0 || status == 3 && person.MatchString(program) {
 			return
 		}
-		// Temporal takes a moment to know of a build.
+		// Temporal needs a moment to register a build.
 		if !strings.HasPrefix(program, "temporal worker deployment") || time.Now().After(deadline) {
 			require.Zero(t, status, "%s: exit status\n%s", where, output)
 		}
@@ -164,15 +164,15 @@ func (s *shell) execute(t *testing.T, where, command string) {
 // notOurs are programs that a machine with Go alone may lack.
 var notOurs = []string{"psql", "pg_dump", "pg_restore", "createdb", "openssl", "zstd"}
 
-// missing is the program of the command that this machine lacks, "" if none.
+// missing returns the program of the command that this machine lacks, "" if none.
 func (s *shell) missing(command string) string {
 	for _, program := range notOurs {
 		if !slices.Contains(strings.Fields(command), program) {
 			continue
 		}
-		look := exec.Command("bash", "-c", "command -v "+program)
-		look.Env = s.environment
-		if look.Run() != nil {
+		lookup := exec.Command("bash", "-c", "command -v "+program)
+		lookup.Env = s.environment
+		if lookup.Run() != nil {
 			return program
 		}
 	}
@@ -199,7 +199,7 @@ func splitSettings(command string) (settings []string, program string) {
 	return settings, strings.Join(fields, " ")
 }
 
-// serve starts a process and leaves it at work to the end of the page.
+// serve starts a process and keeps it running until the end of the page.
 func (s *shell) serve(t *testing.T, settings []string, program, ready string) {
 	t.Helper()
 	words := strings.Fields(program)
