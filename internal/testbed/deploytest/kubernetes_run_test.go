@@ -51,7 +51,7 @@ func TestManifestsBringUpWhatImports(t *testing.T) {
 		require.NoError(t, c.run(c.command(of.Command, environment(of)), false).Wait())
 	}
 	require.Contains(t, c.log.String(), "schema scrapehaul is at version")
-	require.Contains(t, c.log.String(), "schedule scrapehaul-reconcile: put up")
+	require.Contains(t, c.log.String(), "schedule scrapehaul-reconcile: created")
 
 	for _, name := range []string{"statefulset/scrapehaul-worker", "deployment/scrapehaul-starter"} {
 		of := all[name].Containers[0]

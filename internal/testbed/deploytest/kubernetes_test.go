@@ -2,6 +2,7 @@ package deploytest
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ type object struct {
 		Rules    []struct { // of an Ingress
 			HTTP struct{ Paths []struct{ Path string } }
 		}
+		Egress []struct{ Ports []struct{ Port any } } // of a NetworkPolicy
 	}
 }
 
@@ -250,4 +252,26 @@ func TestManifestsGiveProcessesTimeToStop(t *testing.T) {
 	preStop := all["deployment/scrapehaul-starter"].Containers[0].Lifecycle.PreStop.Sleep.Seconds
 	require.Positive(t, preStop)
 	require.Greater(t, grace("deployment/scrapehaul-starter"), time.Duration(preStop)*time.Second+healthServerStop)
+}
+
+func TestNetworkPoliciesLetEveryProcessReachItsServers(t *testing.T) {
+	reached := map[string][]string{}
+	var temporal string
+	for _, o := range manifests(t) {
+		if o.Kind == "NetworkPolicy" {
+			for _, rule := range o.Spec.Egress {
+				for _, port := range rule.Ports {
+					reached[o.Metadata.Name] = append(reached[o.Metadata.Name], fmt.Sprint(port.Port))
+				}
+			}
+		}
+		if address := o.Data["TEMPORAL_ADDRESS"]; address != "" {
+			_, temporal, _ = strings.Cut(address, ":")
+		}
+	}
+	for name := range workloads(t) {
+		_, name, _ = strings.Cut(name, "/")
+		require.Subset(t, reached[name], []string{"53", temporal, "5432"}, name)
+	}
+	require.Contains(t, reached["scrapehaul-worker"], "443")
 }

@@ -90,6 +90,16 @@ func TestWrongManifestsAreRefused(t *testing.T) {
 		"capabilities":   {"starter.yaml", "drop: [ALL]", "add: [NET_ADMIN]", "NET_ADMIN"},
 		"resources":      {"worker.yaml", "limits: {memory: 512Mi}", "limits: {memory: 5Mi}", "less than what is requested"},
 		"namespace":      {"kustomization.yaml", "namespace: scrapehaul", "namespace: importers", "none of these objects"},
+		"policy's pods":  {"components/network-policy/network-policy.yaml", "      app.kubernetes.io/component: setup", "      app.kubernetes.io/component: importer", "0 workloads"},
+		"policy's port":  {"components/network-policy/network-policy.yaml", "port: health", "port: metrics", "do not have its port metrics"},
+		"policy's field": {"components/network-policy/network-policy.yaml", "policyTypes:", "policies:", `unknown field "spec.policies"`},
+		"monitor's pods": {"components/pod-monitor/pod-monitor.yaml", "      app.kubernetes.io/component: worker", "      app.kubernetes.io/component: importer", "0 workloads"},
+		"monitor's port": {"components/pod-monitor/pod-monitor.yaml", "port: health", "port: metrics", "do not have its port"},
+		"monitor's key":  {"components/pod-monitor/pod-monitor.yaml", "podMetricsEndpoints:", "endpoints:", `unknown field "spec.endpoints"`},
+		"scaled twice":   {"components/autoscaling/kustomization.yaml", "op: remove, path: /spec/replicas", "op: replace, path: /spec/replicas, value: 3", "set its replicas"},
+		"scaled target":  {"components/autoscaling/autoscaler.yaml", "kind: Deployment", "kind: ReplicaSet", "there is no ReplicaSet"},
+		"scaled to less": {"components/autoscaling/autoscaler.yaml", "minReplicas: 2", "minReplicas: 1", "less than the 1 replicas"},
+		"component":      {"components/autoscaling/kustomization.yaml", "resources:", "resource:", `unknown field "resource"`},
 		"backend":        {"ingress.yaml", "name: scrapehaul-starter\n                port", "name: scrapehaul\n                port", "there is no Service scrapehaul"},
 	} {
 		t.Run(name, func(t *testing.T) {

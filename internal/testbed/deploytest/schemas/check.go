@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -44,9 +46,9 @@ func check(objects []object) error {
 		c.checkMetadata(each)
 		switch o := each.(type) {
 		case *appsv1.Deployment:
-			c.workloads = append(c.workloads, workload{o.Name, o.Spec.Selector, replicas(o.Spec.Replicas), o.Spec.Template, nil})
+			c.workloads = append(c.workloads, workload{o.Name, o.Spec.Selector, c.replicas("Deployment", o.Name, o.Spec.Replicas), o.Spec.Template, nil})
 		case *appsv1.StatefulSet:
-			c.workloads = append(c.workloads, workload{o.Name, o.Spec.Selector, replicas(o.Spec.Replicas), o.Spec.Template, o.Spec.VolumeClaimTemplates})
+			c.workloads = append(c.workloads, workload{o.Name, o.Spec.Selector, c.replicas("StatefulSet", o.Name, o.Spec.Replicas), o.Spec.Template, o.Spec.VolumeClaimTemplates})
 		case *batchv1.Job:
 			c.workloads = append(c.workloads, workload{o.Name, nil, 1, o.Spec.Template, nil})
 		}
@@ -66,13 +68,30 @@ func check(objects []object) error {
 			c.checkDisruptionBudget(o)
 		case *networkingv1.Ingress:
 			c.checkIngress(o)
+		case *networkingv1.NetworkPolicy:
+			c.checkNetworkPolicy(o)
+		case *monitoringv1.PodMonitor:
+			c.checkPodMonitor(o)
+		case *autoscalingv2.HorizontalPodAutoscaler:
+			c.checkAutoscaler(o)
 		}
 	}
 	return errors.Join(c.problems...)
 }
 
-// replicas is how many pods there are by a field that may be left out.
-func replicas(field *int32) int32 {
+// replicas returns how many pods a workload has at least: what an autoscaler keeps, or its own
+// field, which may be left out.
+func (c *checker) replicas(kind, name string, field *int32) int32 {
+	for _, each := range c.objects {
+		scaler, ok := each.(*autoscalingv2.HorizontalPodAutoscaler)
+		if !ok || scaler.Spec.ScaleTargetRef.Kind != kind || scaler.Spec.ScaleTargetRef.Name != name {
+			continue
+		}
+		if field != nil {
+			c.problem("%s: both the manifest and HorizontalPodAutoscaler %s set its replicas", name, scaler.Name)
+		}
+		field = scaler.Spec.MinReplicas
+	}
 	if field == nil {
 		return 1
 	}
@@ -247,5 +266,50 @@ func (c *checker) checkIngress(ingress *networkingv1.Ingress) {
 				c.problem("Ingress %s: there is no Service %s with port %s", ingress.Name, backend.Name, backend.Port.Name)
 			}
 		}
+	}
+}
+
+// selectedBy returns the one workload that a selector is of, with a problem if it is not one.
+func (c *checker) selectedBy(of string, selector *metav1.LabelSelector) (selected []workload) {
+	for _, w := range c.workloads {
+		if c.selects(of, selector, w) {
+			selected = append(selected, w)
+		}
+	}
+	if len(selected) != 1 {
+		c.problem("%s selects the pods of %d workloads, not of one", of, len(selected))
+	}
+	return selected
+}
+
+func (c *checker) checkNetworkPolicy(networks *networkingv1.NetworkPolicy) {
+	for _, w := range c.selectedBy("NetworkPolicy "+networks.Name, &networks.Spec.PodSelector) {
+		for _, rule := range networks.Spec.Ingress {
+			for _, port := range rule.Ports {
+				if port.Port == nil || !hasPort(w.template.Spec.Containers, *port.Port) {
+					c.problem("NetworkPolicy %s: the pods of %s do not have its port %s", networks.Name, w.name, port.Port)
+				}
+			}
+		}
+	}
+}
+
+func (c *checker) checkPodMonitor(monitor *monitoringv1.PodMonitor) {
+	for _, w := range c.selectedBy("PodMonitor "+monitor.Name, &monitor.Spec.Selector) {
+		for _, endpoint := range monitor.Spec.PodMetricsEndpoints {
+			if endpoint.Port == nil || !hasPort(w.template.Spec.Containers, intstr.FromString(*endpoint.Port)) {
+				c.problem("PodMonitor %s: the pods of %s do not have its port", monitor.Name, w.name)
+			}
+		}
+	}
+}
+
+func (c *checker) checkAutoscaler(scaler *autoscalingv2.HorizontalPodAutoscaler) {
+	target := scaler.Spec.ScaleTargetRef
+	if target.APIVersion != "apps/v1" || target.Kind != "Deployment" || find[*appsv1.Deployment](c, target.Name) == nil {
+		c.problem("HorizontalPodAutoscaler %s: there is no %s %s of %s", scaler.Name, target.Kind, target.Name, target.APIVersion)
+	}
+	if least := scaler.Spec.MinReplicas; least == nil || *least >= scaler.Spec.MaxReplicas {
+		c.problem("HorizontalPodAutoscaler %s: want minReplicas less than maxReplicas", scaler.Name)
 	}
 }
