@@ -13,7 +13,8 @@ ARG DATE=
 RUN program=github.com/scrapehaul/scrapehaul/internal/program \
 	&& CGO_ENABLED=0 go build -tags "$TAGS" -trimpath \
 		-ldflags="-s -w -X $program.version=$VERSION -X $program.commit=$COMMIT -X $program.date=$DATE" -o /out/ ./worker ./starter \
-	&& mkdir -p /out/var/spool/scrapehaul /out/var/lib/scrapehaul/archive
+	&& mkdir -p /out/var/spool/scrapehaul /out/var/lib/scrapehaul/archive \
+	&& .ci/licenses /out/licenses
 
 # The stand-in of Web Scraper Cloud, for the demo only: docker build --target cloud .
 FROM build AS build-cloud
@@ -27,6 +28,7 @@ CMD ["/demo", "cloud", "--help"]
 FROM gcr.io/distroless/static-debian12:nonroot AS scrapehaul
 LABEL org.opencontainers.image.source=https://github.com/scrapehaul/scrapehaul org.opencontainers.image.licenses=MIT
 COPY --from=build /out/worker /out/starter /src/LICENSE /
+COPY --from=build /out/licenses /licenses
 # A volume mounted here begins with this owner: the account nonroot.
 COPY --from=build --chown=65532:65532 /out/var/spool/scrapehaul /var/spool/scrapehaul
 COPY --from=build --chown=65532:65532 /out/var/lib/scrapehaul/archive /var/lib/scrapehaul/archive
