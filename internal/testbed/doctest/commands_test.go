@@ -32,6 +32,7 @@ var elsewhere = []struct{ begins, in, by string }{
 	{"go build ./...", ".ci/run", "go build ./..."},
 	{"go build -tags", ".ci/run", "go build -tags s3,gcs,azure"},
 	{"go build -o bin/", "internal/testbed/doctest", "TestGettingStartedImportsAJob"},
+	{".ci/lint", ".ci/run", ".ci/lint"},
 	{".ci/run", ".ci/run", "go test ./..."},
 	{"docker ", "internal/testbed/deploytest", "TestDockerfileBuildsWhatComposeRuns"},
 	{"curl ", "internal/testbed/deploytest", "TestDemoImportsAJobWithOneCurl"},
