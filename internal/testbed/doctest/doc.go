@@ -1,4 +1,3 @@
-// Package doctest holds the pages to what they describe: their commands and
-// statements are executed, their examples compared with compiled code, their
-// lists with what they are lists of.
+// Package doctest tests the pages: it executes their commands and statements, and
+// compares their examples with compiled code and their lists with what they list.
 package doctest

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,10 +34,11 @@ func TestGettingStartedImportsAJob(t *testing.T) {
 	require.NoError(t, err)
 	listen := "127.0.0.1:" + strconv.Itoa(port)
 
-	s := &shell{dir: t.TempDir(), environment: []string{
-		"PATH=" + os.Getenv("PATH") + string(filepath.ListSeparator) + postgresqlPrograms(t), "HOME=" + os.Getenv("HOME"),
-		"TEMPORAL_ADDRESS=" + temporal.HostPort, "WEBSCRAPER_API_BASE_URI=" + cloud.URL, "LISTEN_ADDRESS=" + listen,
-	}}
+	programtest.SetEnvironment(t, map[string]string{
+		"TEMPORAL_ADDRESS": temporal.HostPort, "WEBSCRAPER_API_BASE_URI": cloud.URL, "LISTEN_ADDRESS": listen,
+		"PATH": os.Getenv("PATH") + string(filepath.ListSeparator) + postgresqlPrograms(t),
+	})
+	s := &shell{dir: t.TempDir(), environment: os.Environ()}
 	for _, program := range []string{"psql", "curl", "openssl"} {
 		if _, status := s.run(t, "command -v "+program); status != 0 {
 			t.Skipf("%s is not on this machine", program)
@@ -64,22 +66,30 @@ func TestGettingStartedImportsAJob(t *testing.T) {
 			case known[command]:
 			case command == "bin/scrapehaul-worker run", command == "bin/scrapehaul-starter serve":
 				s.leaveRunning(t, strings.Replace(line, "; bin/", "; exec bin/", 1))
+			case command == "bin/scrapehaul-starter doctor": // Temporal takes a moment to list the worker
+				s.runUntil(t, line, "ok")
 			case strings.HasPrefix(command, "bin/scrapehaul-starter status "):
 				require.NotEmpty(t, outcomes, "%s: asks for an import that the page does not start", command)
-				require.Eventually(t, func() bool {
-					output, status := s.run(t, line)
-					return status == 0 && strings.Contains(output, outcomes[0])
-				}, commandTimeout, commandTimeout/1000, "%s: %s", command, outcomes[0])
+				s.runUntil(t, line, outcomes[0])
 				outcomes = outcomes[1:]
 			default:
 				output, status := s.run(t, line)
 				require.Zero(t, status, "%s:%d: %s: exit status\n%s", gettingStarted, b.line, command, output)
-				t.Logf("%s\n%s", command, output)
 			}
 		}
 	}
 	require.Empty(t, outcomes, "imports that the page starts")
 	require.False(t, cloud.Deleted(exampleJob))
+}
+
+// runUntil repeats a line until it succeeds and prints what is wanted.
+func (s *shell) runUntil(t *testing.T, line, wanted string) {
+	t.Helper()
+	output, status := s.run(t, line)
+	for deadline := time.Now().Add(commandTimeout); status != 0 || !strings.Contains(output, wanted); output, status = s.run(t, line) {
+		require.True(t, time.Now().Before(deadline), "%s: waited for %q\n%s", line, wanted, output)
+		time.Sleep(200 * time.Millisecond)
+	}
 }
 
 // leaveRunning starts a line in a terminal of its own, until the end of the test, and

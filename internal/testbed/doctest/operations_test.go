@@ -103,6 +103,47 @@ func TestEveryAlertHasItsSection(t *testing.T) {
 	require.ElementsMatch(t, alerts, sections)
 }
 
+// A quoted sentence consists of pieces of string literals, and of the values of an
+// example: in quotation marks, or at most four words.
+func TestQuotedSentencesAreThoseOfTheCode(t *testing.T) {
+	var pieces []string
+	between := regexp.MustCompile(`%[-+.0-9]*[a-z]|\n|\. `)
+	for _, dir := range []string{"activities", "archive", "mapping", "postgres", "sink", "webscraper", "workflows"} {
+		for _, file := range sourceFiles(t, dir) {
+			ast.Inspect(file, func(node ast.Node) bool {
+				if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+					text, err := strconv.Unquote(literal.Value)
+					require.NoError(t, err)
+					for _, piece := range between.Split(text, -1) {
+						if piece = strings.Trim(piece, " :;,.()"); len(piece) >= 8 {
+							pieces = append(pieces, piece)
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+	slices.SortFunc(pieces, func(a, b string) int { return len(b) - len(a) })
+	quotes := 0
+	for _, line := range onePage(t, "docs/operations.md").prose {
+		quote, ok := strings.CutPrefix(line, "> ")
+		if !ok {
+			continue
+		}
+		quotes++
+		rest := quote
+		for _, piece := range pieces {
+			rest = strings.ReplaceAll(rest, piece, " ")
+		}
+		rest = regexp.MustCompile(`"[^"]*"`).ReplaceAllString(rest, "")
+		if words := regexp.MustCompile(`[A-Za-z]{4,}`).FindAllString(rest, -1); len(words) > 4 {
+			t.Errorf("the programs do not print %q: %q is not in the code", quote, words)
+		}
+	}
+	require.Greater(t, quotes, 20)
+}
+
 var verb = regexp.MustCompile(`%[a-z]`)
 
 func TestEveryFindingOfTheDoctorIsListed(t *testing.T) {
