@@ -6,22 +6,11 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 )
-
-// RefreshPrices processes a published import: ON_PUBLISHED=RefreshPrices@prices.
-func RefreshPrices(ctx workflow.Context, published sink.Publication) error {
-	if published.Records == 0 {
-		return nil
-	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Hour})
-	return workflow.ExecuteActivity(ctx, "RefreshPrices", published.SitemapName, published.ImportID).Get(ctx, nil)
-}
 
 // A receiver takes what is signed with the secret.
 func Example_webhook() {
