@@ -20,8 +20,8 @@ import (
 
 var wholeFile = regexp.MustCompile("(?ms)^```(go|go\\.mod)\n((?:module|package) .*?)^```")
 
-// Whoever copies the files of docs/embedding.md has a host that scrapes, imports and goes
-// on, and a test of it.
+// The files of docs/embedding.md make a host that scrapes, imports and continues, and a
+// test of it.
 func TestHostFromAnEmptyFolder(t *testing.T) {
 	t.Parallel()
 	s, _ := newScrapingHost(t, atOnce)

@@ -9,11 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Examples are consecutive lines of compiled files. TestHostFromAnEmptyFolder compiles
-// complete files.
+// Examples are consecutive lines of compiled files.
 func TestExamplesAreCompiledCode(t *testing.T) {
 	var sources []string
-	for _, pattern := range []string{"*.go", "*/*.go"} {
+	for _, pattern := range []string{"*.go", "*/*.go", "examples/*/*.go"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
 		for _, file := range files {
@@ -25,7 +24,7 @@ func TestExamplesAreCompiledCode(t *testing.T) {
 	blocks := 0
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
-			if b.language != "go" || p.name == "docs/embedding.md" && strings.HasPrefix(b.text, "package main\n") {
+			if b.language != "go" {
 				continue
 			}
 			blocks++
