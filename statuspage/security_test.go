@@ -119,7 +119,7 @@ func TestForgedAnswersChangeNothing(t *testing.T) {
 		"another origin":     {valid, [2]string{"Origin", "https://evil.example"}, "/accept", http.StatusForbidden},
 		"no origin at all":   {valid, [2]string{"Origin", "null"}, "/accept", http.StatusForbidden},
 		"another site":       {valid, [2]string{"Sec-Fetch-Site", "cross-site"}, "/accept", http.StatusForbidden},
-		"a neighbouring one": {valid, [2]string{"Sec-Fetch-Site", "same-site"}, "/accept", http.StatusForbidden},
+		"a neighboring one": {valid, [2]string{"Sec-Fetch-Site", "same-site"}, "/accept", http.StatusForbidden},
 		"an old problem":     {with("seen", "x"), [2]string{}, "/accept", http.StatusConflict},
 		"not asked for":      {valid, [2]string{}, "/delete-now", http.StatusConflict},
 		"no such signal":     {valid, [2]string{}, "/notification", http.StatusNotFound},
