@@ -112,18 +112,18 @@ func TestForgedAnswersChangeNothing(t *testing.T) {
 		path   string
 		status int
 	}{
-		"no form":            {nil, [2]string{}, "/accept", http.StatusForbidden},
-		"no token":           {with("token", ""), [2]string{}, "/accept", http.StatusForbidden},
-		"a wrong token":      {with("token", "x"), [2]string{}, "/accept", http.StatusForbidden},
-		"another's token":    {with("token", othersToken), [2]string{}, "/accept", http.StatusForbidden},
-		"another origin":     {valid, [2]string{"Origin", "https://evil.example"}, "/accept", http.StatusForbidden},
-		"no origin at all":   {valid, [2]string{"Origin", "null"}, "/accept", http.StatusForbidden},
-		"another site":       {valid, [2]string{"Sec-Fetch-Site", "cross-site"}, "/accept", http.StatusForbidden},
+		"no form":           {nil, [2]string{}, "/accept", http.StatusForbidden},
+		"no token":          {with("token", ""), [2]string{}, "/accept", http.StatusForbidden},
+		"a wrong token":     {with("token", "x"), [2]string{}, "/accept", http.StatusForbidden},
+		"another's token":   {with("token", othersToken), [2]string{}, "/accept", http.StatusForbidden},
+		"another origin":    {valid, [2]string{"Origin", "https://evil.example"}, "/accept", http.StatusForbidden},
+		"no origin at all":  {valid, [2]string{"Origin", "null"}, "/accept", http.StatusForbidden},
+		"another site":      {valid, [2]string{"Sec-Fetch-Site", "cross-site"}, "/accept", http.StatusForbidden},
 		"a neighboring one": {valid, [2]string{"Sec-Fetch-Site", "same-site"}, "/accept", http.StatusForbidden},
-		"an old problem":     {with("seen", "x"), [2]string{}, "/accept", http.StatusConflict},
-		"not asked for":      {valid, [2]string{}, "/delete-now", http.StatusConflict},
-		"no such signal":     {valid, [2]string{}, "/notification", http.StatusNotFound},
-		"a long form":        {with("more", strings.Repeat("x", 10_000)), [2]string{}, "/accept", http.StatusRequestEntityTooLarge},
+		"an old problem":    {with("seen", "x"), [2]string{}, "/accept", http.StatusConflict},
+		"not asked for":     {valid, [2]string{}, "/delete-now", http.StatusConflict},
+		"no such signal":    {valid, [2]string{}, "/notification", http.StatusNotFound},
+		"a long form":       {with("more", strings.Repeat("x", 10_000)), [2]string{}, "/accept", http.StatusRequestEntityTooLarge},
 	} {
 		v.header = http.Header{}
 		if c.header[0] != "" {
