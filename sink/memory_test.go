@@ -9,14 +9,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-// memorySink keeps records in memory and does only what a sink must do. A sink with
-// a database does the same in transactions.
+// memorySink keeps records in memory and does only what a sink must do.
 type memorySink struct {
 	mu      sync.Mutex
 	imports []*memoryImport // by ID, from 1 on
@@ -382,10 +384,7 @@ func (s *memorySink) AbandonImport(_ context.Context, importID int64) error {
 	return nil
 }
 
-// A custom sink: check it with sinktest, then set it as RecordSink in the plugin's
-// options.
-func ExampleRecordSink() {
+func TestMemorySinkKeepsThePromises(t *testing.T) {
 	s := &memorySink{}
-	fmt.Println(sinktest.TestRecordSink(context.Background(), s, s.Read))
-	// Output: <nil>
+	require.NoError(t, sinktest.TestRecordSink(t.Context(), s, s.Read))
 }
