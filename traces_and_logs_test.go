@@ -42,7 +42,7 @@ func TestTracesShowTheImportAndNoSecrets(t *testing.T) {
 	}
 }
 
-func TestTracesThatNobodyTakesAreAWarning(t *testing.T) {
+func TestUnreachableTraceCollectorIsAWarning(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + programtest.ClosedPort(t),
@@ -55,7 +55,7 @@ func TestTracesThatNobodyTakesAreAWarning(t *testing.T) {
 	s.WaitFor("a warning", func() bool { return strings.Contains(s.Log.String(), `"level":"WARN","msg":"OpenTelemetry"`) })
 }
 
-func TestEveryLineOfTheLogAboutAnImportNamesIt(t *testing.T) {
+func TestEveryLogLineAboutAnImportNamesIt(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
@@ -66,11 +66,11 @@ func TestEveryLineOfTheLogAboutAnImportNamesIt(t *testing.T) {
 	s.Attention(id)
 	s.Signal(id, workflows.AbandonSignal)
 	require.Equal(t, workflows.Abandoned, s.Result(id).Outcome)
-	s.WaitFor("the end in the log", func() bool { return strings.Contains(s.Log.String(), `"msg":"The import has ended"`) })
+	s.WaitFor("the end in the log", func() bool { return strings.Contains(s.Log.String(), `"msg":"Import ended"`) })
 
 	names := fmt.Sprintf(`"scrapingjob_id":%d`, id)
 	run := `"run_id":"` + s.Runs(id)[0].GetExecution().GetRunId() + `"`
-	for _, message := range []string{"Notification accepted", "Activity error.", "The import needs attention", "The import has ended"} {
+	for _, message := range []string{"Notification accepted", "Activity error.", "Import needs attention", "Import ended"} {
 		found := false
 		for line := range strings.Lines(s.Log.String()) {
 			if strings.Contains(line, `"msg":"`+message+`"`) {

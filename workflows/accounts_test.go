@@ -18,11 +18,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// importOf runs the import of an account's job to its end.
+// importOf runs the import of an account's job to completion.
 func (w *world) importOf(t *testing.T, account, hold string) (result workflows.ImportScrapingJobResult) {
 	t.Helper()
 	w.settings.HoldBeforeDelete = hold
-	return w.goOn(t, workflows.ImportScrapingJobInput{ScrapingJobID: jobID, Account: account, Settings: w.settings})
+	return w.resume(t, workflows.ImportScrapingJobInput{ScrapingJobID: jobID, Account: account, Settings: w.settings})
 }
 
 func sorted(refusals []activities.RefuseScrapingJobInput) []activities.RefuseScrapingJobInput {
@@ -35,7 +35,7 @@ func (w *world) notifyAfter(delay time.Duration, account string) {
 	}, delay)
 }
 
-func TestSignalsOfAnotherAccountAreRefusedAndTheImportGoesOn(t *testing.T) {
+func TestSignalsOfAnotherAccountAreRefusedAndTheImportContinues(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.notifyAfter(time.Hour, "globex")
 	w.RegisterDelayedCallback(func() {
@@ -43,7 +43,7 @@ func TestSignalsOfAnotherAccountAreRefusedAndTheImportGoesOn(t *testing.T) {
 		w.SignalWorkflow(workflows.ReimportSignal, workflows.Notification{ScrapingJobID: jobID, Account: "default"})
 	}, 2*time.Hour)
 	w.notifyAfter(3*time.Hour, "acme")
-	w.notifyAfter(3*time.Hour, "No Account") // by hand: which one is not said
+	w.notifyAfter(3*time.Hour, "No Account") // sent manually, with an invalid account
 	result := w.importOf(t, "acme", "24h")
 	require.Equal(t, workflows.Deleted, result.Outcome)
 	require.Equal(t, "acme", result.Account)
@@ -52,17 +52,17 @@ func TestSignalsOfAnotherAccountAreRefusedAndTheImportGoesOn(t *testing.T) {
 		{ScrapingJobID: jobID, Account: "globex", Owner: "acme"},
 	}, sorted(w.refusals))
 	require.Len(t, w.imports, 1)
-	require.Equal(t, 3, w.described, "at the start, for acme's own notification, and for that of nobody")
+	require.Equal(t, 3, w.described, "at the start, for acme's notification, and for the one without an account")
 	require.InDelta(t, (24 * time.Hour).Seconds(), w.deletions[0].Seconds(), 60)
 	require.Equal(t, "acme", w.deletes[0].Job.Account)
 }
 
-func TestRunDoesNotCloseBeforeARefusalIsRecorded(t *testing.T) {
+func TestRunStaysOpenUntilARefusalIsRecorded(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDelete = func(*activities.DeleteScrapingJobResult) {
 		w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Account: "globex", Status: "finished"})
 	}
-	for range 2 { // the second attempt comes when nothing else is left to do
+	for range 2 { // the second attempt runs when nothing else is left to do
 		w.refuseFails = append(w.refuseFails, temporal.NewApplicationError("the database restarts", "DatabaseUnavailable"))
 	}
 	require.Equal(t, workflows.Deleted, w.importOf(t, "acme", "0").Outcome)
@@ -71,7 +71,7 @@ func TestRunDoesNotCloseBeforeARefusalIsRecorded(t *testing.T) {
 	require.Equal(t, 1, w.described)
 }
 
-func TestJobThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
+func TestJobPublishedByAnotherAccountIsRefused(t *testing.T) {
 	for name, input := range map[string]workflows.ImportScrapingJobInput{
 		"notified":         {ScrapingJobID: jobID, Account: "globex"},
 		"run by a sitemap": {ScrapingJobID: jobID, Account: "globex", AwaitEnd: true},
@@ -81,18 +81,18 @@ func TestJobThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
 			w := newWorld(t, "finished")
 			w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}}
 			w.published.Account = "acme"
-			result := w.goOn(t, input)
+			result := w.resume(t, input)
 			require.Equal(t, workflows.ImportScrapingJobResult{
 				ScrapingJobID: jobID, Account: input.Account, Outcome: workflows.Refused,
 				Reason: activities.RefusedReason(jobID, input.Account, "acme"),
-			}, result, "nothing of acme's is said")
+			}, result, "nothing about acme's import")
 			require.Empty(t, w.imports)
 			require.Empty(t, w.deletes)
 		})
 	}
 }
 
-func TestAccountIsThatOfThePublishedImportWhereNoneIsSaid(t *testing.T) {
+func TestAccountDefaultsToThatOfThePublishedImport(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}}
 	w.published.Account, w.published.StoredRecordCount = "acme", 10
@@ -106,8 +106,8 @@ func TestAccountIsThatOfThePublishedImportWhereNoneIsSaid(t *testing.T) {
 	require.Len(t, w.refusals, 1)
 }
 
-// A notification may come while a re-import by hand looks for the job in the default account.
-func TestAccountThatASignalSaysIsLookedIntoNext(t *testing.T) {
+// A notification may arrive while a manual re-import checks the default account for the job.
+func TestAccountNamedByASignalIsCheckedNext(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.found = false
 	w.onDescribe = func() {
@@ -124,7 +124,7 @@ func TestAccountThatASignalSaysIsLookedIntoNext(t *testing.T) {
 	require.Empty(t, w.refusals)
 }
 
-func TestImportOfAnEarlierBuildIsTheDefaultAccounts(t *testing.T) {
+func TestImportOfAnEarlierBuildBelongsToTheDefaultAccount(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.earlierBuild = true
 	w.notifyAfter(time.Hour, "acme")
@@ -134,25 +134,25 @@ func TestImportOfAnEarlierBuildIsTheDefaultAccounts(t *testing.T) {
 	require.Equal(t, []activities.RefuseScrapingJobInput{{ScrapingJobID: jobID, Account: "acme", Owner: sink.DefaultAccount}}, w.refusals)
 	require.Len(t, w.imports, 1)
 
-	// It may have gone on as a new run.
+	// It may have continued in a new run.
 	w = newWorld(t, "finished")
 	w.earlierBuild = true
 	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, time.Hour)
 	next, in := w.continued(t, "24h")
 	in.Account = ""
 	next.notifyAfter(time.Hour, "acme")
-	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 	require.Len(t, next.refusals, 1)
 }
 
-func TestRunThatGoesOnKeepsTheAccount(t *testing.T) {
+func TestContinuedRunKeepsTheAccount(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}}
 	w.published.Account = "acme"
 	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, time.Hour)
 	next, in := w.continued(t, "24h")
-	require.Equal(t, "acme", in.Account, "which was learned")
-	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Equal(t, "acme", in.Account, "as learned")
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 	require.Equal(t, "acme", next.deletes[0].Job.Account)
 	require.Equal(t, "acme", next.downloads[0].Account)
 }
@@ -161,8 +161,8 @@ func noToken(account string) error {
 	return temporal.NewNonRetryableApplicationError("the workers have no API token of account "+account, activities.ErrorUnknownAccount, nil, account)
 }
 
-// The account may be taken out of the settings during the hold.
-func TestImportOfAnAccountWithoutATokenWaitsUntilItIsBack(t *testing.T) {
+// The account may be removed from the settings during the hold.
+func TestImportOfAnAccountWithoutATokenWaitsForIt(t *testing.T) {
 	w := newWorld(t, "finished")
 	gone, memos := true, []map[string]any{}
 	w.deleteFails = func() error {
@@ -186,8 +186,8 @@ func TestImportOfAnAccountWithoutATokenWaitsUntilItIsBack(t *testing.T) {
 	}, memos)
 }
 
-// It is not known whose job it is when its published account has no token: the failure says it.
-func TestFailureOfAnAccountSaysWhoseJobItIs(t *testing.T) {
+// If the account of the published import has no token, the failure names the account.
+func TestAccountIsLearnedFromAFailure(t *testing.T) {
 	w := newWorld(t, "finished")
 	failing := true
 	w.onDownload = func() error {
@@ -203,7 +203,7 @@ func TestFailureOfAnAccountSaysWhoseJobItIs(t *testing.T) {
 	require.Len(t, w.refusals, 1)
 }
 
-func TestTokensAreTriedAgainByReconciliation(t *testing.T) {
+func TestReconciliationRetriesTokenProblems(t *testing.T) {
 	for _, kind := range []string{activities.ErrorTokenRefused, activities.ErrorUnknownAccount} {
 		require.Contains(t, workflows.ProblemKinds(), kind)
 		w := newWorld(t, "finished")
@@ -218,10 +218,10 @@ func TestTokensAreTriedAgainByReconciliation(t *testing.T) {
 	}
 }
 
-func TestAccountsAreReadSideBySide(t *testing.T) {
+func TestAccountsAreReconciledConcurrently(t *testing.T) {
 	a := newAccount(due(1), due(2))
 	a.accounts = []string{"acme", "default", "globex", "initech"}
-	begun := a.Now()
+	started := a.Now()
 	a.waitsOf = map[string][]time.Duration{"acme": {9 * time.Minute}, "initech": {14 * time.Minute}}
 	a.fails = func(account string) error {
 		if account == "globex" {
@@ -229,8 +229,10 @@ func TestAccountsAreReadSideBySide(t *testing.T) {
 		}
 		return nil
 	}
-	read := map[string]time.Duration{} // when a list was read last
-	a.onList = func(in activities.FindDueScrapingJobsInput) { read[in.Account] = a.Now().Sub(begun).Round(time.Minute) }
+	read := map[string]time.Duration{} // when each list was last read
+	a.onList = func(in activities.FindDueScrapingJobsInput) {
+		read[in.Account] = a.Now().Sub(started).Round(time.Minute)
+	}
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
 	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "the workers have no API token of account globex"}}, result.FailedAccounts)
 	require.Equal(t, map[string]int64{"globex": 1}, a.failed, "for the alert: the run succeeds")
@@ -238,12 +240,12 @@ func TestAccountsAreReadSideBySide(t *testing.T) {
 	require.Equal(t, 400, result.Listed)
 	require.Equal(t, 4, result.Due)
 	require.Equal(t, 10, result.TriedAgain)
-	require.ElementsMatch(t, []string{"acme", "default", "initech"}, a.triedAgain, "whose run goes on")
+	require.ElementsMatch(t, []string{"acme", "default", "initech"}, a.triedAgain, "initech's run continues")
 	require.Equal(t, map[string]time.Duration{"acme": 9 * time.Minute, "default": 0, "globex": 0, "initech": 14 * time.Minute}, read, "each waits for its own window alone")
 	require.Equal(t, 1, a.removals)
 }
 
-func TestDefaultAccountThatFailsIsTold(t *testing.T) {
+func TestFailureOfTheDefaultAccountIsReported(t *testing.T) {
 	a := newAccount(due(1))
 	a.accounts = []string{"acme", "default"}
 	a.fails = func(account string) error {
@@ -257,7 +259,7 @@ func TestDefaultAccountThatFailsIsTold(t *testing.T) {
 	require.Equal(t, 1, result.Due)
 }
 
-func TestOnlyTheAccountThatWasAskedForIsLookedAt(t *testing.T) {
+func TestOnlyTheRequestedAccountIsReconciled(t *testing.T) {
 	a := newAccount(due(1))
 	a.accounts = []string{"acme", "default", "globex"}
 	a.fails = noToken
@@ -269,7 +271,7 @@ func TestOnlyTheAccountThatWasAskedForIsLookedAt(t *testing.T) {
 	require.Zero(t, a.removals)
 }
 
-func TestInstallationWithoutADefaultAccountLooksAtTheOthers(t *testing.T) {
+func TestInstallationWithoutADefaultAccountReconcilesTheOthers(t *testing.T) {
 	a := newAccount(due(1))
 	a.accounts = []string{"acme", "globex"}
 	require.Equal(t, 2, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).Due)
@@ -277,8 +279,8 @@ func TestInstallationWithoutADefaultAccountLooksAtTheOthers(t *testing.T) {
 	require.Equal(t, 1, a.removals)
 }
 
-// It may be one of a build that knew no accounts.
-func TestLongReconciliationGoesOnWithItsAccount(t *testing.T) {
+// It may have been started by a build without accounts.
+func TestLongReconciliationContinuesWithItsAccount(t *testing.T) {
 	for _, account := range []string{"", "acme"} {
 		a := newAccount(due(1), due(2), due(3))
 		a.accounts = []string{"acme"}
@@ -293,8 +295,8 @@ func TestLongReconciliationGoesOnWithItsAccount(t *testing.T) {
 	}
 }
 
-// Whatever its account is called, and if it is the default one.
-func TestAccountThatWaitsForItsWindowKeepsNoNextRunWaiting(t *testing.T) {
+// Whatever the account's name, including the default one.
+func TestAccountWaitingForItsWindowDelaysNoNextRun(t *testing.T) {
 	for _, slow := range []string{"-", "default"} {
 		a := newAccount(due(1))
 		a.accounts = []string{"-", "default"}
@@ -305,7 +307,7 @@ func TestAccountThatWaitsForItsWindowKeepsNoNextRunWaiting(t *testing.T) {
 	}
 }
 
-func TestOnlyImportsOfReadAccountsTryAgain(t *testing.T) {
+func TestOnlyImportsOfReadAccountsAreRetried(t *testing.T) {
 	a := newAccount(nil)
 	a.accounts = []string{"acme", "default", "globex"}
 	a.fails = func(account string) error {
@@ -322,10 +324,10 @@ func TestOnlyImportsOfReadAccountsTryAgain(t *testing.T) {
 		account: map[string]string{"1": "acme", "2": "globex", "4": "acme", "5": "globex", "7": encrypted},
 	}
 	require.Equal(t, 6, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).TriedAgain)
-	require.ElementsMatch(t, []string{"2", "3", "5", "6", "7", "7"}, a.temporal.sent, "once, but for what may be of any account")
+	require.ElementsMatch(t, []string{"2", "3", "5", "6", "7", "7"}, a.temporal.sent, "once, except if the account is unreadable")
 }
 
-func TestReconciliationListsAJobOfAnotherAccountsNumber(t *testing.T) {
+func TestReconciliationStartsImportsForTheirAccount(t *testing.T) {
 	a := newAccount([]activities.DueScrapingJob{{Job: sink.ScrapingJob{ScrapingJobID: 7, Account: "globex", Status: "finished"}}})
 	a.temporal = &signals{}
 	a.accounts = []string{"globex"}
@@ -334,7 +336,7 @@ func TestReconciliationListsAJobOfAnotherAccountsNumber(t *testing.T) {
 	require.Equal(t, "globex", a.temporal.memos["7"][workflows.AccountMemo])
 }
 
-func TestSitemapOfAnAccountIsRun(t *testing.T) {
+func TestRunSitemapOfANamedAccount(t *testing.T) {
 	s := newScraping(t)
 	job := scraped("finished", contract.Published)
 	job.Account = "acme"
@@ -349,8 +351,8 @@ func TestSitemapOfAnAccountIsRun(t *testing.T) {
 	require.ErrorContains(t, err, `account names the account "Acme Inc."`)
 }
 
-// Two names of one account of Web Scraper Cloud have the same jobs.
-func TestSitemapsJobThatAnotherAccountImportsIsNoSuccess(t *testing.T) {
+// Two names for one account of Web Scraper Cloud have the same jobs.
+func TestRunSitemapFailsIfAnotherAccountImportsTheJob(t *testing.T) {
 	s := newScraping(t)
 	job := scraped("finished", contract.Published)
 	job.Account = "globex"
@@ -362,8 +364,8 @@ func TestSitemapsJobThatAnotherAccountImportsIsNoSuccess(t *testing.T) {
 	require.ErrorContains(t, err, activities.RefusedReason(501, "acme", "globex"))
 }
 
-// It was deleted in the cloud, and whoever wants it again need not say whose it was.
-func TestRestoredJobIsItsAccounts(t *testing.T) {
+// A re-import of a deleted job need not name the account.
+func TestRestoredJobKeepsItsAccount(t *testing.T) {
 	w := newGoneJob(t)
 	w.published.Account, w.archived.Account = "acme", "acme"
 	result := w.importOf(t, "", "24h")
@@ -372,19 +374,19 @@ func TestRestoredJobIsItsAccounts(t *testing.T) {
 	require.Equal(t, "acme", w.imports[0].Job.Account)
 }
 
-func TestInstallationUsesTheSearchAttributesThatItHas(t *testing.T) {
+func TestInstallationUsesRegisteredSearchAttributes(t *testing.T) {
 	var settings workflows.Settings
 	settings.UseSearchAttributes([]string{"WebScraperAccount"})
-	require.Equal(t, workflows.Settings{SearchAttributes: true}, settings, "it was set up before there were accounts")
+	require.Equal(t, workflows.Settings{SearchAttributes: true}, settings, "set up before there were accounts")
 	settings.UseSearchAttributes(nil)
 	require.Equal(t, workflows.Settings{SearchAttributes: true, AccountAttribute: true}, settings)
 	settings.UseSearchAttributes([]string{"WebScraperAccount", "SitemapName"})
 	require.Equal(t, workflows.Settings{}, settings)
 	settings.UseSearchAttributes([]string{"SitemapName"})
-	require.Equal(t, workflows.Settings{}, settings, "a start that sets what is not there is refused")
+	require.Equal(t, workflows.Settings{}, settings, "Temporal refuses unregistered attributes")
 }
 
-func TestImportIsFoundByItsAccount(t *testing.T) {
+func TestImportIsSearchableByAccount(t *testing.T) {
 	for _, registered := range []bool{false, true} {
 		var upserted []temporal.SearchAttributes
 		w := newWorld(t, "finished")
@@ -407,8 +409,8 @@ func TestImportIsFoundByItsAccount(t *testing.T) {
 	}
 }
 
-// As after deletions with another account's token.
-func TestJobThatIsThereThoughNotedAsDeletedIsDeletedAfterItsHold(t *testing.T) {
+// For instance, after a deletion with another account's token.
+func TestJobRecordedAsDeletedButStillThereIsDeletedAfterItsHold(t *testing.T) {
 	w := newWorld(t, "finished")
 	deleted := w.start.Add(-2 * time.Hour)
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 9, Counts: sink.Counts{Records: 20}, CloudDeletedAt: &deleted}

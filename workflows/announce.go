@@ -14,12 +14,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// maxName is the longest name that all of Temporal's stores take, in bytes.
+// maxName is the longest name that every Temporal store accepts, in bytes.
 const maxName = 255
 
-// CheckFollowUp says what is wrong with the workflow to start, nil for nothing. An import
-// that had Temporal start an invalid one would stay at that for good, and RunSitemap would
-// scrape each sitemap again and again.
+// CheckFollowUp returns an error if the workflow cannot be a follow-up; option names the
+// setting in it. An import that starts an invalid one never gets past that, and RunSitemap
+// scrapes the sitemap again and again.
 func CheckFollowUp(option string, of activities.FollowUp) error {
 	for what, name := range map[string]string{"workflow type": of.WorkflowType, "task queue": of.TaskQueue} {
 		if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.HasPrefix(name, "/_sys/") {
@@ -27,14 +27,14 @@ func CheckFollowUp(option string, of activities.FollowUp) error {
 		}
 	}
 	if _, ours := registered()[of.WorkflowType]; ours {
-		return fmt.Errorf("%s has the workflow type %q, which is the importer's: want one of yours", option, of.WorkflowType)
+		return fmt.Errorf("%s has the workflow type %q, which belongs to scrapehaul: want one of yours", option, of.WorkflowType)
 	}
 	return nil
 }
 
-// announce starts the follow-up and the webhook's delivery of a published import, also
-// after a cancellation. A failed start becomes the import's problem. If this run closes
-// first, the import stays unannounced, and reconciliation finds it.
+// announce starts the follow-up and the webhook delivery of a published import, even after
+// a cancellation. If the start fails, that is recorded as the import's problem. If this run
+// closes first, the import stays unannounced, and reconciliation finds it.
 func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Announcement) {
 	if what == nil {
 		return
@@ -45,10 +45,10 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 		if err := startFollowUp(ctx, *what.FollowUp, what.Publication); err != nil {
 			announced.Problem = fmt.Sprintf("the follow-up workflow %s on task queue %s was not started: %s",
 				what.FollowUp.WorkflowType, what.FollowUp.TaskQueue, strings.TrimRight(err.Error(), "."))
-			w.logger.Warn("The follow-up workflow was not started", "Problem", announced.Problem)
+			w.logger.Warn("Starting the follow-up workflow failed", "Problem", announced.Problem)
 		}
 	}
-	// For a week: once the job is deleted in the cloud, reconciliation does not see it.
+	// Retries for a week: reconciliation does not see the job once it is deleted in the cloud.
 	noting := workflow.WithRetryPolicy(shortStep(ctx, "record that the import is announced"), *attempts(10_000))
 	if err := workflow.ExecuteActivity(noting, a.SetAnnounced, announced).Get(ctx, nil); err != nil {
 		announced.Problem = cmp.Or(announced.Problem, "recording that the import is announced failed, so the webhook may not get it: "+Sentence(err))
@@ -58,8 +58,8 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 	}
 }
 
-// startFollowUp starts the workflow exactly once: its ID is made from the import's.
-// Temporal retries until the start succeeds or is refused for good.
+// startFollowUp starts the workflow exactly once: its ID is derived from the import's.
+// Temporal retries until the start succeeds or fails with a non-retryable error.
 func startFollowUp(ctx workflow.Context, what activities.FollowUp, input sink.Publication) error {
 	starting := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            input.ID(),

@@ -25,7 +25,7 @@ type announcing struct {
 	announced []activities.SetAnnouncedInput
 	followed  []sink.Publication
 	ids       []string
-	fails     int // so many attempts to record it fail
+	fails     int // how many attempts to record it fail
 }
 
 func followUp(ctx workflow.Context, _ sink.Publication) error {
@@ -41,7 +41,7 @@ func newAnnouncing(t *testing.T) *announcing {
 	w.RegisterActivityWithOptions(func(_ context.Context, in activities.SetAnnouncedInput) error {
 		if w.fails > 0 {
 			w.fails--
-			return errors.New("the database is away")
+			return errors.New("the database is unavailable")
 		}
 		w.announced = append(w.announced, in)
 		return nil
@@ -65,7 +65,7 @@ func announcement(importID int64) *activities.Announcement {
 	}
 }
 
-func TestFollowUpIsStartedOnceForEveryPublishedImport(t *testing.T) {
+func TestFollowUpStartsOncePerPublishedImport(t *testing.T) {
 	w := newAnnouncing(t)
 	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReimportSignal, nil) }, time.Hour)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "3h"}})
@@ -76,7 +76,7 @@ func TestFollowUpIsStartedOnceForEveryPublishedImport(t *testing.T) {
 	require.Empty(t, w.announced[0].Problem)
 }
 
-// Once the job is deleted in the cloud, nobody would find the import unannounced.
+// Once the job is deleted in the cloud, reconciliation does not find the unannounced import.
 func TestJobIsNotDeletedBeforeItsImportIsAnnounced(t *testing.T) {
 	w := newAnnouncing(t)
 	w.fails = 300 // some five hours
@@ -87,7 +87,7 @@ func TestJobIsNotDeletedBeforeItsImportIsAnnounced(t *testing.T) {
 	require.Empty(t, w.announced[0].Problem)
 }
 
-func TestWhatAnEarlierRunHasNotAnnouncedIsAnnounced(t *testing.T) {
+func TestImportLeftUnannouncedByAnEarlierRunIsAnnounced(t *testing.T) {
 	w := newAnnouncing(t)
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, Counts: sink.Counts{Records: 20}, ImportID: 7, Unannounced: true}
 	w.announce = announcement(7)
@@ -97,7 +97,7 @@ func TestWhatAnEarlierRunHasNotAnnouncedIsAnnounced(t *testing.T) {
 	require.Empty(t, w.imports)
 }
 
-func TestFollowUpThatCannotBeStartedIsTheImportsProblem(t *testing.T) {
+func TestFailedFollowUpStartIsTheImportsProblem(t *testing.T) {
 	w := newAnnouncing(t)
 	w.OnWorkflow("Refused", mock.Anything, mock.Anything).Return(testsuite.ErrMockStartChildWorkflowFailed)
 	w.onImport = func(result *activities.ImportRecordsResult) error {
@@ -111,12 +111,12 @@ func TestFollowUpThatCannotBeStartedIsTheImportsProblem(t *testing.T) {
 	require.Contains(t, w.announced[0].Problem, "the follow-up workflow Refused on task queue prices was not started: ")
 	var result workflows.ImportScrapingJobResult
 	require.NoError(t, w.GetWorkflowResult(&result))
-	require.Equal(t, workflows.Deleted, result.Outcome, "the records stay published, and the rest goes on")
+	require.Equal(t, workflows.Deleted, result.Outcome, "the records stay published, and the import continues")
 	require.Equal(t, w.announced[0].Problem, result.Problem)
 }
 
-// told are the reports that the workflow "watcher" gets.
-func (w *world) told() *[]contract.ScrapedJob {
+// reports returns the reports that the workflow "watcher" receives.
+func (w *world) reports() *[]contract.ScrapedJob {
 	var all []contract.ScrapedJob
 	w.OnSignalExternalWorkflow(mock.Anything, "watcher", "", "report", mock.Anything).Return(func(_, _, _, _ string, report any) error {
 		all = append(all, *report.(*contract.ScrapedJob))
@@ -125,9 +125,9 @@ func (w *world) told() *[]contract.ScrapedJob {
 	return &all
 }
 
-func TestImportThatIsToAwaitTheJobsEndLooksNowAndThen(t *testing.T) {
+func TestImportAwaitingTheJobsEndChecksRarely(t *testing.T) {
 	w := newWorld(t, "started")
-	told := w.told()
+	reports := w.reports()
 	w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, time.Second)
 	w.RegisterDelayedCallback(func() { w.job.Status = "finished" }, 5*time.Hour)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{
@@ -135,11 +135,11 @@ func TestImportThatIsToAwaitTheJobsEndLooksNowAndThen(t *testing.T) {
 	})
 	require.NoError(t, w.GetWorkflowError())
 	require.Len(t, w.imports, 1)
-	require.Less(t, w.described, 35, "looks are calls of the API, and become rare")
+	require.Less(t, w.described, 35, "checks are API calls, and become rare")
 	require.WithinDuration(t, w.start.Add(6*time.Hour), w.start.Add(w.deletions[0]), 20*time.Minute)
-	require.Equal(t, contract.Published, (*told)[0].Outcome)
-	require.Equal(t, int64(20), (*told)[0].Records)
-	require.Len(t, *told, 1, "the end of what is published is no news")
+	require.Equal(t, contract.Published, (*reports)[0].Outcome)
+	require.Equal(t, int64(20), (*reports)[0].Records)
+	require.Len(t, *reports, 1, "the end of a published import is not reported")
 }
 
 func TestNotificationEndsTheWaitForTheJobsEnd(t *testing.T) {
@@ -167,9 +167,9 @@ func TestWaitForTheJobsEndCanBeAbandoned(t *testing.T) {
 	require.Equal(t, workflows.Abandoned, result.Outcome)
 }
 
-func TestWatchersAreToldOfQuestionsAndTheirAnswers(t *testing.T) {
+func TestWatchersReceiveQuestionsAndTheirAnswers(t *testing.T) {
 	w := newWorld(t, "finished")
-	told := w.told()
+	reports := w.reports()
 	w.onImport = func(result *activities.ImportRecordsResult) error {
 		result.Rejected = 1
 		return nil
@@ -178,36 +178,36 @@ func TestWatchersAreToldOfQuestionsAndTheirAnswers(t *testing.T) {
 	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.AcceptSignal, nil) }, 2*time.Hour)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "1h"}})
 	require.NoError(t, w.GetWorkflowError())
-	require.Equal(t, contract.NeedsAttention, (*told)[0].Outcome)
-	require.Contains(t, (*told)[0].Reason, "accept")
-	require.Equal(t, contract.Published, (*told)[1].Outcome)
-	require.Len(t, *told, 2)
+	require.Equal(t, contract.NeedsAttention, (*reports)[0].Outcome)
+	require.Contains(t, (*reports)[0].Reason, "accept")
+	require.Equal(t, contract.Published, (*reports)[1].Outcome)
+	require.Len(t, *reports, 2)
 }
 
-// To publish it, all records would be downloaded and imported each time.
-func TestWatchersAskForNoOtherImportWhileAPersonIsAsked(t *testing.T) {
+// Otherwise each one would download and import all records again.
+func TestWatchersTriggerNoImportWhileAQuestionIsOpen(t *testing.T) {
 	w := newWorld(t, "finished")
-	told := w.told()
+	reports := w.reports()
 	w.onImport = func(result *activities.ImportRecordsResult) error {
 		result.Published, result.Question = false, &sink.Question{Kind: sink.TooFewRecords, Reason: "too few"}
 		return nil
 	}
-	for hour := range 3 { // as a run that waits does, in case that the import was terminated
+	for hour := range 3 { // as a waiting run does, in case the import was terminated
 		w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, time.Duration(hour+1)*time.Hour)
 	}
 	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.AbandonSignal, nil) }, 5*time.Hour)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{})
 	require.NoError(t, w.GetWorkflowError())
 	require.Len(t, w.imports, 1)
-	require.Len(t, *told, 4)
-	require.Equal(t, contract.NeedsAttention, (*told)[2].Outcome)
-	require.Equal(t, contract.Ended, (*told)[3].Outcome)
+	require.Len(t, *reports, 4)
+	require.Equal(t, contract.NeedsAttention, (*reports)[2].Outcome)
+	require.Equal(t, contract.Ended, (*reports)[3].Outcome)
 }
 
-// Its run is made again after it was imported and deleted.
-func TestWatchedJobThatIsGoneIsReportedAsItWasPublished(t *testing.T) {
+// For instance, the run is repeated after the job was imported and deleted.
+func TestWatchedJobThatIsGoneIsReportedAsPublished(t *testing.T) {
 	w := newWorld(t, "finished")
-	told := w.told()
+	reports := w.reports()
 	w.job.JobsFailed = 3
 	w.found, w.published = false, &sink.PublishedImport{ScrapingJob: w.job, Counts: sink.Counts{Records: 20}, ImportID: 7}
 	w.onDescribe = func() {
@@ -220,32 +220,32 @@ func TestWatchedJobThatIsGoneIsReportedAsItWasPublished(t *testing.T) {
 	require.Equal(t, []contract.ScrapedJob{{
 		ScrapingJobID: jobID, Account: sink.DefaultAccount, SitemapName: "my-sitemap", Status: "finished", JobsFailed: 3,
 		Outcome: contract.Published, ImportID: 7, Counts: sink.Counts{Records: 20},
-	}}, *told)
+	}}, *reports)
 }
 
-func TestJobThatSomebodyDeletedBeforeAllOfItWasImportedIsNotReportedAsPublished(t *testing.T) {
+func TestJobDeletedBeforeItWasFullyImportedIsNotReportedAsPublished(t *testing.T) {
 	deleted := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		deletedAt *time.Time // after a person has accepted what is missing
+		deletedAt *time.Time // after the missing records were accepted
 		want      contract.Outcome
 	}{
-		"by somebody": {want: contract.Ended}, "by the importer": {deletedAt: &deleted, want: contract.Published},
+		"by somebody else": {want: contract.Ended}, "by scrapehaul": {deletedAt: &deleted, want: contract.Published},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
-			told := w.told()
+			reports := w.reports()
 			w.found, w.published = false, &sink.PublishedImport{ScrapingJob: w.job, Counts: sink.Counts{Records: 10}, ImportID: 7, CloudDeletedAt: c.deletedAt}
 			w.RegisterDelayedCallback(func() { w.SignalWorkflow("watch", "watcher") }, 0)
 			w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{AwaitEnd: true})
 			require.NoError(t, w.GetWorkflowError())
-			require.Equal(t, c.want, (*told)[len(*told)-1].Outcome)
+			require.Equal(t, c.want, (*reports)[len(*reports)-1].Outcome)
 		})
 	}
 }
 
-func TestImportThatEndsWithEarlierContentPublishedHasNotPublishedTheJob(t *testing.T) {
+func TestImportEndingWithEarlierContentIsNotReportedAsPublished(t *testing.T) {
 	w := newWorld(t, "finished")
-	told := w.told()
+	reports := w.reports()
 	earlier := w.job
 	earlier.Status = "stopped"
 	w.published = &sink.PublishedImport{ScrapingJob: earlier, Counts: sink.Counts{Records: 10}, ImportID: 7}
@@ -257,15 +257,15 @@ func TestImportThatEndsWithEarlierContentPublishedHasNotPublishedTheJob(t *testi
 	w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.KeepSignal, nil) }, 5*time.Hour)
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{})
 	require.NoError(t, w.GetWorkflowError())
-	require.Equal(t, contract.Ended, (*told)[len(*told)-1].Outcome)
+	require.Equal(t, contract.Ended, (*reports)[len(*reports)-1].Outcome)
 }
 
-// Files are removed at the end, which a worker may keep waiting.
-func TestWhoWatchesAtTheEndIsToldOfIt(t *testing.T) {
+// The run stays open while its files are removed, which may take a while.
+func TestLateWatcherStillGetsAReport(t *testing.T) {
 	for name, kind := range map[string]string{"published": activities.ErrorFileGone, "not published": "DatabaseRefuses"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
-			told := w.told()
+			reports := w.reports()
 			w.onImport = func(*activities.ImportRecordsResult) error {
 				if len(w.imports) == 1 {
 					return temporal.NewNonRetryableApplicationError("refused", kind, nil)
@@ -283,15 +283,15 @@ func TestWhoWatchesAtTheEndIsToldOfIt(t *testing.T) {
 			w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{Settings: workflows.Settings{HoldBeforeDelete: "never"}})
 			require.NoError(t, w.GetWorkflowError())
 			require.Len(t, w.imports, 2)
-			require.NotEmpty(t, *told)
-			require.Equal(t, contract.Published, (*told)[0].Outcome)
+			require.NotEmpty(t, *reports)
+			require.Equal(t, contract.Published, (*reports)[0].Outcome)
 		})
 	}
 }
 
-func TestWhoWatchesAnImportThatTheFilterEndsGetsIt(t *testing.T) {
+func TestWatchingOverridesTheFilter(t *testing.T) {
 	w := newWorld(t, "finished")
-	told := w.told()
+	reports := w.reports()
 	w.outside = "the tag is another one"
 	w.onDescribe = func() {
 		if w.described == 1 {
@@ -303,5 +303,5 @@ func TestWhoWatchesAnImportThatTheFilterEndsGetsIt(t *testing.T) {
 	})
 	require.NoError(t, w.GetWorkflowError())
 	require.Len(t, w.imports, 1)
-	require.Equal(t, contract.Published, (*told)[len(*told)-1].Outcome)
+	require.Equal(t, contract.Published, (*reports)[len(*reports)-1].Outcome)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// newGoneJob is a job that was imported and that only the archive has.
+// newGoneJob returns a world with an imported job that only the archive still has.
 func newGoneJob(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, "finished")
@@ -22,11 +22,11 @@ func newGoneJob(t *testing.T) *world {
 	return w
 }
 
-func TestReimportOfAJobThatIsGoneTakesTheArchivedFile(t *testing.T) {
+func TestReimportOfADeletedJobUsesTheArchivedFile(t *testing.T) {
 	w := newGoneJob(t)
 	require.Equal(t, workflows.ImportScrapingJobResult{
 		ScrapingJobID: jobID, Account: sink.DefaultAccount, Counts: sink.Counts{Records: 20}, Bytes: 1000, SHA256: "abc", Outcome: workflows.Restored,
-		Reason: "imported again from the archive: Web Scraper Cloud does not know this job any more",
+		Reason: "imported again from the archive: the job is no longer in Web Scraper Cloud",
 	}, w.run(t, "24h"))
 	require.Less(t, w.Now().Sub(w.start), time.Hour, "nothing is held")
 	require.Len(t, w.imports, 1)
@@ -35,7 +35,7 @@ func TestReimportOfAJobThatIsGoneTakesTheArchivedFile(t *testing.T) {
 	require.Empty(t, w.deletions)
 }
 
-func TestArchivedFileWithRejectedRecordsNeedsAPersonToo(t *testing.T) {
+func TestArchivedFileWithRejectedRecordsNeedsAttention(t *testing.T) {
 	w := newGoneJob(t)
 	w.onImport = func(result *activities.ImportRecordsResult) error {
 		result.Records, result.Rejected = 19, 1
@@ -52,7 +52,7 @@ func TestJobIsImportedAgainWhenItsFileIsNotArchived(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDelete = func(result *activities.DeleteScrapingJobResult) {
 		if len(w.imports) == 1 {
-			*result = activities.DeleteScrapingJobResult{Unarchived: true, Reason: "the file that was imported is not in the archive"}
+			*result = activities.DeleteScrapingJobResult{Unarchived: true, Reason: "the imported file is not in the archive"}
 		}
 	}
 	require.Equal(t, workflows.Deleted, w.run(t, "1h").Outcome)
@@ -62,11 +62,11 @@ func TestJobIsImportedAgainWhenItsFileIsNotArchived(t *testing.T) {
 	require.Nil(t, w.imports[1].CloudDeletedAt)
 }
 
-// Workers that do not agree about the archive must not go round in circles.
-func TestPersonIsAskedWhenTheFileIsNeverArchived(t *testing.T) {
+// Workers with different archives must not import again endlessly.
+func TestFileThatIsNeverArchivedNeedsAttention(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDelete = func(result *activities.DeleteScrapingJobResult) {
-		*result = activities.DeleteScrapingJobResult{Unarchived: true, Reason: "the file that was imported is not in the archive"}
+		*result = activities.DeleteScrapingJobResult{Unarchived: true, Reason: "the imported file is not in the archive"}
 	}
 	attention := ""
 	w.RegisterDelayedCallback(func() {
@@ -78,7 +78,7 @@ func TestPersonIsAskedWhenTheFileIsNeverArchived(t *testing.T) {
 		w.SignalWorkflow(workflows.KeepSignal, nil)
 	}, time.Hour)
 	require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
-	require.Contains(t, attention, "the file that was imported is not in the archive")
+	require.Contains(t, attention, "the imported file is not in the archive")
 	require.Len(t, w.imports, 2)
 	require.Empty(t, w.deletions)
 }

@@ -16,19 +16,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// errorUnverified is the type of an error that only a person can get an import past,
-// beside those of the activities.
+// errorUnverified is the type of an error that only an operator can resolve, in addition
+// to those of the activities.
 const errorUnverified = "Unverified"
 
-func needsPerson(kind, reason string) error {
+func needsOperator(kind, reason string) error {
 	return temporal.NewNonRetryableApplicationError(reason, kind, nil)
 }
 
-// withheld is the problem that an import was not published.
+// withheld returns the problem of an import that was not published.
 func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
 	asked := imported.Question
-	if asked == nil { // by a worker of an earlier build
-		return needsPerson(sink.TooFewRecords, imported.Reason)
+	if asked == nil { // from a worker of an earlier build
+		return needsOperator(sink.TooFewRecords, imported.Reason)
 	}
 	does := "publishes " + records(imported.Records)
 	if imported.Unmapped > 0 {
@@ -49,10 +49,10 @@ func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) er
 		does += ", and the job is deleted in the cloud after its hold"
 	}
 	w.question.accept, w.question.withheld = does, asked
-	return needsPerson(asked.Kind, imported.Reason)
+	return needsOperator(asked.Kind, imported.Reason)
 }
 
-// incomplete is the problem that what is published is not all of the job.
+// incomplete returns the problem of a published import that lacks records of the job.
 func (w *importScrapingJob) incomplete(kind, reason string) error {
 	accepted := w.deletion()
 	accepted.Accepted = true
@@ -60,23 +60,22 @@ func (w *importScrapingJob) incomplete(kind, reason string) error {
 	if _, keep := accepted.WhyKeep(); keep == "" && !w.keeps() {
 		w.question.accept = "lets the job be deleted in the cloud, with " + accepted.Missing()
 	}
-	return needsPerson(kind, reason)
+	return needsOperator(kind, reason)
 }
 
-// keeps reports whether the job stays in the cloud, or is not there, whatever is
-// published.
+// keeps reports whether this run never deletes the job in the cloud, whatever it
+// publishes.
 func (w *importScrapingJob) keeps() bool {
 	return w.settings.neverDelete || w.asked.Close != "" || w.round.restored != nil
 }
 
-// pose puts a problem before a person. What reconciliation found earlier is what
-// has just failed. A question that only a person can answer has all its time,
-// however long others were asked before.
+// pose turns a problem into a question to an operator. A question that reconciliation
+// cannot retry gets the full time, however long earlier ones waited.
 func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
 	w.takeSignals(ctx)
 	w.question.problem = problem
 	if failure, ok := errors.AsType[*temporal.ApplicationError](problem); ok && failure.HasDetails() {
-		var account string // whose token it is about
+		var account string // whose token failed
 		if failure.Details(&account) == nil && w.account == "" {
 			w.isOf(account)
 		}
@@ -86,31 +85,31 @@ func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
 	}
 }
 
-// ask waits for a person's decision, a signal that wants another round, or the
-// deadline, and does what was decided. The problem stays when nobody has answered.
+// ask waits for a decision, a signal that asks for another round, or the deadline, and
+// acts on it. Without an answer in time it returns the problem as its error.
 func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	problem := w.question.problem
 	defer func() { w.question = question{deadline: w.question.deadline} }()
 	if w.question.deadline.IsZero() {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
-	w.logger.Warn("The import needs attention", "Problem", Sentence(problem))
+	w.logger.Warn("Import needs attention", "Problem", Sentence(problem))
 	workflow.GetMetricsHandler(ctx).WithTags(accountTags(w.account)).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
 	w.setReport(contract.NeedsAttention, w.question.text())
 	w.noteAttention(ctx, problem)
-	goOn := ""
+	proceed := ""
 	if w.question.accept != "" {
-		goOn = AcceptSignal
+		proceed = AcceptSignal
 	}
-	accepts, err := w.awaitDecision(ctx, w.question.text(), w.question.deadline, "waiting for a person", goOn)
+	accepts, err := w.awaitDecision(ctx, w.question.text(), w.question.deadline, "waiting for an operator", proceed)
 	w.noteAttention(ctx, nil)
 	switch {
 	case err != nil:
 		return "", err
 	case accepts && w.question.withheld != nil:
 		w.asked.Withheld = append(w.asked.Withheld, *w.question.withheld)
-		w.asked.Request = max(w.asked.Request, reimport) // what was withheld is gone
+		w.asked.Request = max(w.asked.Request, reimport) // the withheld records are gone
 	case accepts:
 		w.asked.Accepted = w.published.ImportID
 	}
@@ -118,7 +117,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	case w.asked.Request != nothing:
 		return stepDone, nil
 	case w.asked.Close != "":
-		w.giveUp(ctx)
+		w.abandonJob(ctx)
 		return w.close(), nil
 	case accepts:
 		return StepHold, nil
@@ -126,24 +125,23 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	return "", problem
 }
 
-// giveUp keeps reconciliation from starting again what a person has closed
+// abandonJob keeps reconciliation from restarting an import that an operator closed
 // before it was published.
-func (w *importScrapingJob) giveUp(ctx workflow.Context) {
+func (w *importScrapingJob) abandonJob(ctx workflow.Context) {
 	if w.job.ScrapingJobID == 0 || w.job.SameContent(w.published.ScrapingJob) {
 		return
 	}
-	err := workflow.ExecuteActivity(shortStep(ctx, "leave scraping job "+WorkflowID(w.id)+" to itself"), a.GiveUpScrapingJob,
+	err := workflow.ExecuteActivity(shortStep(ctx, "record that scraping job "+WorkflowID(w.id)+" is abandoned"), activities.AbandonScrapingJobName,
 		w.job).Get(ctx, nil)
 	if err != nil {
-		w.logger.Warn("The job was not noted as given up: reconciliation may import it", "Error", err)
+		w.logger.Warn("Recording the abandoned job failed; reconciliation may import it again", "Error", err)
 	}
 }
 
 func (q question) retryable() bool { return q.problem != nil && retryable(problemKind(q.problem)) }
 
-// retryable reports whether another attempt can mend a problem of that kind, so that
-// reconciliation may ask for it: some only a person can, and of some it would take importing
-// all the records each time to find them unsolved.
+// retryable reports whether reconciliation may retry a problem of that kind. Some need an
+// operator; others would import all records again only to fail the same way.
 func retryable(kind string) bool {
 	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
@@ -160,6 +158,8 @@ func (q question) signals() []string {
 	return append(signals, ReimportSignal)
 }
 
+// text is the question as an operator reads it. Recorded histories contain accept signals
+// with this text: see [importScrapingJob.arrived].
 func (q question) text() string {
 	continues := "reimport tries again, abandon and keep close it without deleting anything"
 	if q.accept != "" {
@@ -168,8 +168,8 @@ func (q question) text() string {
 	return Sentence(q.problem) + ". Signals: " + continues + "."
 }
 
-// Sentence says what went wrong without the layers that Temporal wraps around
-// it.
+// Sentence returns the message of the error without the layers that Temporal wraps
+// around it.
 func Sentence(err error) string {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return strings.TrimRight(failure.Message(), ".")
@@ -179,7 +179,7 @@ func Sentence(err error) string {
 		if failed, ok := errors.AsType[*temporal.ActivityError](err); ok {
 			step = failed.ActivityType().GetName()
 		}
-		return fmt.Sprintf("%s took too long (%s)", step, timeout.TimeoutType())
+		return fmt.Sprintf("%s timed out (%s)", step, timeout.TimeoutType())
 	}
 	return strings.TrimRight(err.Error(), ".")
 }

@@ -16,14 +16,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// asks runs the callback when the import waits for a person, an hour after the
-// start, with what it tells the person.
+// asks calls then with the question that the import asks an hour after the start.
 func (w *world) asks(t *testing.T, then func(attention string)) {
 	t.Helper()
 	w.RegisterDelayedCallback(func() { then(w.attention(t)) }, time.Hour)
 }
 
-// attention is what the import tells the person whom it waits for.
+// attention returns the question that the import waits with.
 func (w *world) attention(t *testing.T) string {
 	t.Helper()
 	answer, err := w.QueryWorkflow(workflows.ProgressQuery)
@@ -48,14 +47,14 @@ func withheld(r *activities.ImportRecordsResult) error {
 	return withholds(r, sink.TooFewRecords, "the download came out short")
 }
 
-// withholds has the import not published before a person has accepted that.
+// withholds leaves the import unpublished until an operator accepts it.
 func withholds(r *activities.ImportRecordsResult, kind, reason string) error {
 	r.Published, r.Reason = false, reason
 	r.Question = &sink.Question{Kind: kind, Worse: -r.Records, Reason: reason}
 	return nil
 }
 
-// accepted are the kinds of what a person had accepted when the last import began.
+// accepted returns the kinds of questions that were accepted when the last import started.
 func (w *world) accepted() (kinds []string) {
 	for _, each := range w.imports[len(w.imports)-1].Accepted {
 		kinds = append(kinds, each.Kind)
@@ -68,7 +67,7 @@ func refused(r *activities.ImportRecordsResult) error {
 	return temporal.NewNonRetryableApplicationError("no table", "DatabaseRefuses", nil)
 }
 
-func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
+func TestOperatorDecides(t *testing.T) {
 	const (
 		closeIt  = "reimport tries again, abandon and keep close it without deleting anything."
 		acceptIt = "accept lets the job be deleted in the cloud, with 1 of its 20 records "
@@ -84,7 +83,7 @@ func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 		{"rejects accepted", rejects, "accept", "1 record was rejected (see scrapehaul.rejected_records). Signals: " + acceptIt + "only in scrapehaul.rejected_records; " + closeIt, workflows.Deleted, true},
 		{"rejects abandoned", rejects, "abandon", "", workflows.Abandoned, false},
 		{"rejects kept", rejects, "keep", "", workflows.Kept, false},
-		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + "nowhere here; " + closeIt, workflows.Deleted, true},
+		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + "missing here; " + closeIt, workflows.Deleted, true},
 		{"mismatch abandoned", tooFew, "abandon", "", workflows.Abandoned, false},
 		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: accept publishes 20 records, and the job is deleted in the cloud after its hold; " + closeIt, workflows.Abandoned, false},
 		{"error abandoned", refused, "abandon", "no table. Signals: " + closeIt, workflows.Abandoned, false},
@@ -97,7 +96,7 @@ func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 				if test.says != "" {
 					require.Equal(t, test.says, attention)
 				}
-				require.Empty(t, w.deletions, "the cloud's copy stays until it is answered")
+				require.Empty(t, w.deletions, "the job stays in the cloud until the question is answered")
 				w.SignalWorkflow(test.signal, nil)
 			})
 			require.Equal(t, test.outcome, w.run(t, "0").Outcome)
@@ -107,7 +106,7 @@ func TestAPersonDecidesWhatAnImportCannot(t *testing.T) {
 	}
 }
 
-func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
+func TestTooFewRecordsArePublishedOnceAccepted(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.MinRecordsPercent = 80
 	w.onImport = func(r *activities.ImportRecordsResult) error {
@@ -126,7 +125,7 @@ func TestTooFewRecordsArePublishedOnceAPersonAccepts(t *testing.T) {
 	require.Equal(t, []sink.Question{{Kind: sink.TooFewRecords, Worse: -20, Reason: "the job has 20 records"}}, w.imports[1].Accepted)
 }
 
-func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
+func TestDetailsAndResultReportProblemsOfPublishing(t *testing.T) {
 	const problem = "rows of table books were not deactivated"
 	w := newWorld(t, "finished")
 	w.onImport = func(r *activities.ImportRecordsResult) error {
@@ -134,12 +133,12 @@ func TestDetailsAndResultSayWhatPublishingHasNotDone(t *testing.T) {
 		return nil
 	}
 	w.RegisterDelayedCallback(func() {
-		require.Contains(t, w.details(t), "| not done\u2003 | "+problem+" |")
+		require.Contains(t, w.details(t), "| problem\u2003 | "+problem+" |")
 	}, time.Hour)
 	require.Equal(t, problem, w.run(t, "48h").Problem)
 }
 
-// details are what the UI shows.
+// details returns the current details in the UI.
 func (w *world) details(t *testing.T) string {
 	t.Helper()
 	return detailsIn(t, w.TestWorkflowEnvironment)
@@ -173,20 +172,20 @@ func TestSignalsContinueAnImportThatNeedsAttention(t *testing.T) {
 	}
 }
 
-func TestImportNeedsAttentionWhenItsRetriesAreSpent(t *testing.T) {
+func TestImportNeedsAttentionAfterItsLastRetry(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDownload = func() error {
 		return temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil)
 	}
 	w.asks(t, func(attention string) {
-		require.Contains(t, attention, "DownloadScrapingJob took too long")
+		require.Contains(t, attention, "DownloadScrapingJob timed out")
 		w.onDownload = nil
 		w.SignalWorkflow(workflows.ReimportSignal, nil)
 	})
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 }
 
-func TestPersonIsAskedForRoomOnceAllWorkersHaveBeenTried(t *testing.T) {
+func TestFullDisksNeedAttentionAfterAllWorkersFailed(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.OnActivity("DownloadScrapingJob", mock.Anything, mock.Anything).
 		Return(activities.DownloadScrapingJobResult{}, temporal.NewApplicationError("the spool's disk is full", activities.ErrorDiskFull))
@@ -239,7 +238,7 @@ func TestImportFailsWhenNobodyDecides(t *testing.T) {
 	require.Empty(t, w.deletions)
 }
 
-func TestQuestionThatOnlyAPersonAnswersHasItsOwnTime(t *testing.T) {
+func TestNonRetryableQuestionHasItsOwnDeadline(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = refused
 	w.RegisterDelayedCallback(func() {
@@ -254,7 +253,7 @@ func TestQuestionThatOnlyAPersonAnswersHasItsOwnTime(t *testing.T) {
 	require.InDelta(t, (167+168)*time.Hour.Seconds(), w.Now().Sub(w.start).Seconds(), 60)
 }
 
-func TestWithheldImportOfAStoppedJobStaysInTheCloudWhateverIsAccepted(t *testing.T) {
+func TestStoppedJobStaysInTheCloudWhateverIsAccepted(t *testing.T) {
 	w := newWorld(t, "stopped")
 	w.onImport = func(r *activities.ImportRecordsResult) error {
 		_ = rejects(r)
@@ -267,7 +266,7 @@ func TestWithheldImportOfAStoppedJobStaysInTheCloudWhateverIsAccepted(t *testing
 	require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
 }
 
-func TestAPersonEndsTheHold(t *testing.T) {
+func TestSignalsEndTheHold(t *testing.T) {
 	for _, test := range []struct {
 		signal  string
 		outcome workflows.Outcome
@@ -287,7 +286,7 @@ func TestAPersonEndsTheHold(t *testing.T) {
 	}
 }
 
-func TestSignalsThatMakeNoSenseDoNothing(t *testing.T) {
+func TestUnexpectedSignalsDoNothing(t *testing.T) {
 	t.Run("accept before there is anything to accept", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(r *activities.ImportRecordsResult) error {
@@ -358,8 +357,8 @@ func TestAbandonWhileImportingClosesWithoutDeleting(t *testing.T) {
 	require.Empty(t, w.deletions)
 }
 
-// A person who accepts is told in numbers what that does, and it does no more.
-func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
+// The question says in numbers what accept does, and it does no more.
+func TestAcceptingAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.MaxRejected = 7
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}}
@@ -387,7 +386,7 @@ func TestAcceptOfAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	require.Empty(t, w.deletions)
 }
 
-// withholdsFor asks about each of the kinds in turn.
+// withholdsFor asks about each kind in turn.
 func (w *world) withholdsFor(kinds ...string) {
 	w.onImport = func(r *activities.ImportRecordsResult) error {
 		if n := len(w.accepted()); n < len(kinds) {
@@ -412,7 +411,7 @@ func TestOneAcceptAnswersOneQuestion(t *testing.T) {
 	require.Equal(t, kinds, w.accepted())
 }
 
-func TestAcceptOfAnEarlierQuestionAnswersNoLaterOne(t *testing.T) {
+func TestAcceptOfAnEarlierQuestionDoesNotAnswerALaterOne(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.withholdsFor(sink.TooFewRecords, sink.ManyRowsMissing)
 	w.asks(t, func(first string) {
@@ -420,7 +419,7 @@ func TestAcceptOfAnEarlierQuestionAnswersNoLaterOne(t *testing.T) {
 		w.RegisterDelayedCallback(func() {
 			second := w.attention(t)
 			require.NotEqual(t, first, second)
-			w.SignalWorkflow(workflows.AcceptSignal, first) // of a page that is an hour old
+			w.SignalWorkflow(workflows.AcceptSignal, first) // from a page that is an hour old
 			w.RegisterDelayedCallback(func() {
 				require.Equal(t, second, w.attention(t))
 				w.SignalWorkflow(workflows.AcceptSignal, second)
@@ -431,7 +430,7 @@ func TestAcceptOfAnEarlierQuestionAnswersNoLaterOne(t *testing.T) {
 	require.Len(t, w.imports, 3)
 }
 
-func TestAcceptWithAnyOtherInputAnswersWhatIsAsked(t *testing.T) {
+func TestAcceptWithAnyOtherInputAnswersTheOpenQuestion(t *testing.T) {
 	for _, input := range []any{nil, "", 7, map[string]string{"why": "the shop has closed"}} {
 		w := newWorld(t, "finished")
 		w.withholdsFor(sink.TooFewRecords)
@@ -440,12 +439,12 @@ func TestAcceptWithAnyOtherInputAnswersWhatIsAsked(t *testing.T) {
 	}
 }
 
-func TestAcceptanceOfWhatWasWithheldIsNotOfAnotherContent(t *testing.T) {
+func TestAcceptanceDoesNotApplyToChangedContent(t *testing.T) {
 	for _, kind := range []string{sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns} {
 		w := newWorld(t, "finished")
 		w.onImport = func(r *activities.ImportRecordsResult) error { return withholds(r, kind, "it is worse") }
 		w.asks(t, func(string) {
-			w.job.StoredRecordCount = 25 // and no notification has told
+			w.job.StoredRecordCount = 25 // without a notification
 			w.SignalWorkflow(workflows.AcceptSignal, nil)
 			w.signalAfter(time.Hour, workflows.AbandonSignal)
 		})
@@ -455,7 +454,7 @@ func TestAcceptanceOfWhatWasWithheldIsNotOfAnotherContent(t *testing.T) {
 	}
 }
 
-func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T) {
+func TestTruncatedRecordsNeedAttentionWhateverMayBeRejected(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.MaxRejected = 5
 	w.onImport = func(r *activities.ImportRecordsResult) error {
@@ -463,7 +462,7 @@ func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T
 		return nil
 	}
 	w.asks(t, func(attention string) {
-		require.Contains(t, attention, "2 records were rejected, 1 of them kept only in part, by the first 64 KiB (see scrapehaul.rejected_records). "+
+		require.Contains(t, attention, "2 records were rejected, 1 of them kept only in part, the first 64 KiB (see scrapehaul.rejected_records). "+
 			"Signals: accept lets the job be deleted in the cloud, with 2 of its 20 records only in scrapehaul.rejected_records, 1 only in part; ")
 		require.Empty(t, w.deletions)
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
@@ -471,8 +470,8 @@ func TestRecordsKeptOnlyInPartAreAskedAboutHoweverManyMayBeRejected(t *testing.T
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 }
 
-// What is compared before a deletion is compared before silence too.
-func TestShortDownloadOfAJobThatIsNotDeletedIsToldAPerson(t *testing.T) {
+// The counts are compared even if no deletion follows.
+func TestShortDownloadOfAKeptJobNeedsAttention(t *testing.T) {
 	for _, test := range []struct{ name, status, hold string }{
 		{"stopped", "stopped", "0"}, {"failed", "failed", "0"}, {"never deleted", "finished", workflows.NeverDelete},
 	} {

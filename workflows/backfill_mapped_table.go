@@ -14,17 +14,17 @@ import (
 // BackfillMappedTableName is the registered name of [BackfillMappedTable].
 const BackfillMappedTableName = "BackfillMappedTable"
 
-// BackfillMappedTable fills the table that a sitemap's mapping is for from the records of
-// the published imports.
+// BackfillMappedTable fills a sitemap's mapped table from the records of its published
+// imports.
 func BackfillMappedTable(ctx workflow.Context, sitemapName, account string) (result activities.Backfill, err error) {
-	// Its progress is as old as the SDK keeps heartbeats back, most of the timeout.
+	// A short timeout: the SDK holds heartbeats back for most of it, and progress is as old.
 	ctx = workflow.WithHeartbeatTimeout(longStep(ctx, "map published records again"), 15*time.Second)
 	ctx = workflow.WithRetryPolicy(workflow.WithWaitForCancellation(ctx, true), *attempts(100))
 	err = workflow.ExecuteActivity(ctx, a.BackfillMappedTable, account, sitemapName).Get(ctx, &result)
 	return result, err
 }
 
-// StartBackfill starts the backfill, or returns the one of the sitemap that is running.
+// StartBackfill starts the sitemap's backfill, or returns the one already running.
 func StartBackfill(ctx context.Context, c client.Client, taskQueue, account, sitemapName string) (client.WorkflowRun, error) {
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: activities.SitemapWorkflowID("scrapehaul-backfill-", account, sitemapName), TaskQueue: taskQueue, Priority: turns(account),

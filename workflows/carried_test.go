@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fill gives every exported field below v a value of its own.
+// fill sets every exported field below v to a distinct value.
 func fill(v reflect.Value, n *int) {
 	*n++
 	switch {
@@ -39,7 +39,7 @@ func fill(v reflect.Value, n *int) {
 	}
 }
 
-func TestNothingThatARunHandsOverIsLost(t *testing.T) {
+func TestCarriedStateSurvivesJSON(t *testing.T) {
 	var c, again carried
 	fill(reflect.ValueOf(&c).Elem(), new(int))
 	text, err := json.Marshal(c)

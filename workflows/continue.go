@@ -9,8 +9,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// carried is what a run leaves to the one that goes on with its import. Temporal
-// bounds a run's history, and refuses to signal one that has had 10,000 signals.
+// carried is the state that a run hands to the next one with continue-as-new. Temporal
+// limits the length of a history, and refuses further signals to a run after 10,000.
 type carried struct {
 	asked
 	published
@@ -38,12 +38,11 @@ func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
 }
 
-// isLong reports whether another run has to go on, long before Temporal refuses
-// anything.
+// isLong reports whether a new run should continue: long before any limit of Temporal.
 func isLong(ctx workflow.Context) bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() }
 
-// continueAsNew ends the run between two rounds, when it has no file left to remove,
-// and hands over all that signals have said.
+// continueAsNew ends the run between two rounds, once its files are removed, and hands
+// over everything that signals have asked for.
 func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapingJobInput) error {
 	disconnected, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
@@ -65,6 +64,6 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
 		Watchers: w.watchers,
 	}
-	w.logger.Info("A new run goes on with the import", "Requests", w.checks)
+	w.logger.Info("Continuing the import in a new run", "Requests", w.checks)
 	return workflow.NewContinueAsNewError(ctx, ImportScrapingJobName, in)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// continued executes the workflow until its history is long, and returns the world
-// and the input of the run that goes on.
+// continued executes the workflow until its history is long, and returns the world and the
+// input of the next run.
 func (w *world) continued(t *testing.T, hold string) (next *world, in workflows.ImportScrapingJobInput) {
 	t.Helper()
 	w.SetContinueAsNewSuggested(false)
@@ -24,7 +24,7 @@ func (w *world) continued(t *testing.T, hold string) (next *world, in workflows.
 	return w.next(t, again)
 }
 
-// next is the world for the run that goes on, and its input.
+// next returns the world and the input of the next run.
 func (w *world) next(t *testing.T, again *workflow.ContinueAsNewError) (next *world, in workflows.ImportScrapingJobInput) {
 	t.Helper()
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
@@ -35,14 +35,14 @@ func (w *world) next(t *testing.T, again *workflow.ContinueAsNewError) (next *wo
 	return next, in
 }
 
-// isLongWith lets the history become long in the task that has the signals: Temporal
-// lets no run go on as new that has not seen all of them.
+// isLongWith makes the history long in the task that has the signals: Temporal refuses
+// continue-as-new while signals are unhandled.
 func (w *world) isLongWith(signals ...string) {
 	w.RegisterDelayedCallback(func() { w.SetContinueAsNewSuggested(true) }, 0)
 	w.together(signals...)
 }
 
-func (w *world) goOn(t *testing.T, in workflows.ImportScrapingJobInput) (result workflows.ImportScrapingJobResult) {
+func (w *world) resume(t *testing.T, in workflows.ImportScrapingJobInput) (result workflows.ImportScrapingJobResult) {
 	t.Helper()
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, in)
 	require.NoError(t, w.GetWorkflowError())
@@ -50,7 +50,7 @@ func (w *world) goOn(t *testing.T, in workflows.ImportScrapingJobInput) (result 
 	return result
 }
 
-func TestLongImportGoesOnAsNewRun(t *testing.T) {
+func TestLongImportContinuesInANewRun(t *testing.T) {
 	for name, c := range map[string]struct {
 		together []string // after 2 h
 		outcome  workflows.Outcome
@@ -70,7 +70,7 @@ func TestLongImportGoesOnAsNewRun(t *testing.T) {
 				w.isLongWith(c.together...)
 			}, 2*time.Hour)
 			next, in := w.continued(t, "24h")
-			result := next.goOn(t, in)
+			result := next.resume(t, in)
 			require.Equal(t, c.outcome, result.Outcome, result.Reason)
 			require.Equal(t, int64(20), result.Records)
 			require.Len(t, next.imports, c.imports)
@@ -85,7 +85,7 @@ func TestLongImportGoesOnAsNewRun(t *testing.T) {
 	}
 }
 
-func TestRunThatGoesOnAfterTheJobsEndSaysSo(t *testing.T) {
+func TestContinuedRunAfterTheJobsEndShowsDownloading(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, 2*time.Hour)
 	w.SetContinueAsNewSuggested(false)
@@ -99,10 +99,10 @@ func TestRunThatGoesOnAfterTheJobsEndSaysSo(t *testing.T) {
 		return waits[0]
 	}
 	next.RegisterDelayedCallback(func() { require.Equal(t, workflows.StepDownload, next.progress(t).Step) }, time.Minute)
-	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 }
 
-func TestQuestionIsTheSameForTheRunThatGoesOn(t *testing.T) {
+func TestContinuedRunAsksTheSameQuestion(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = rejects
 	w.RegisterDelayedCallback(func() {
@@ -114,7 +114,7 @@ func TestQuestionIsTheSameForTheRunThatGoesOn(t *testing.T) {
 		answered = true
 		next.SignalWorkflow(workflows.AcceptSignal, nil)
 	})
-	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 	require.True(t, answered)
 	require.Len(t, next.imports, 1)
 
@@ -124,10 +124,10 @@ func TestQuestionIsTheSameForTheRunThatGoesOn(t *testing.T) {
 		w.isLongWith(workflows.NotificationSignal, workflows.AcceptSignal)
 	}, 2*time.Hour)
 	next, in = w.continued(t, "24h")
-	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome, "what was accepted stays accepted")
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome, "it stays accepted")
 }
 
-func TestWaitForAPersonEndsThoughRunsGoOn(t *testing.T) {
+func TestAttentionDeadlineSurvivesContinuedRuns(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = rejects
 	w.RegisterDelayedCallback(func() {
@@ -139,16 +139,16 @@ func TestWaitForAPersonEndsThoughRunsGoOn(t *testing.T) {
 	require.InDelta(t, (168 * time.Hour).Seconds(), next.Now().Sub(w.start).Seconds(), 5)
 }
 
-func TestReimportThatFailedGoesOnAsNewRun(t *testing.T) {
+func TestFailedReimportContinuesInANewRun(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.reimportFails()
-	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.AcceptSignal) }, 2*time.Hour) // which nobody has asked for
+	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.AcceptSignal) }, 2*time.Hour) // unsolicited
 	next, in := w.continued(t, "24h")
-	require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 	require.Len(t, next.imports, 2)
 }
 
-func TestThousandsOfNotificationsAreSomeCalls(t *testing.T) {
+func TestThousandsOfNotificationsCostFewCalls(t *testing.T) {
 	for name, onImport := range map[string]func(*activities.ImportRecordsResult) error{"in the hold": nil, "in attention": rejects} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
@@ -170,7 +170,7 @@ func TestThousandsOfNotificationsAreSomeCalls(t *testing.T) {
 	}
 }
 
-func TestQuestionThatMeetsNotificationsTellsNoTimeLongPast(t *testing.T) {
+func TestQuestionDuringNotificationsShowsNoPastDeadline(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = rejects
 	for n := range 20 {
@@ -182,7 +182,7 @@ func TestQuestionThatMeetsNotificationsTellsNoTimeLongPast(t *testing.T) {
 		var progress workflows.Progress
 		require.NoError(t, answer.Get(&progress))
 		require.Equal(t, workflows.StepNeedsAttention, progress.Step)
-		require.Nil(t, progress.FailsAfter, "as it is asked anew")
+		require.Nil(t, progress.FailsAfter, "the question is asked again")
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 	}, time.Hour+195*time.Second)
 	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)

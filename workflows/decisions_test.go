@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// together sends the signals in one workflow task.
+// together delivers the signals in one workflow task.
 func (w *world) together(signals ...string) {
 	last := len(signals) - 1
 	for _, signal := range signals[:last] {
@@ -21,7 +21,7 @@ func (w *world) together(signals ...string) {
 	w.SignalWorkflow(signals[last], nil)
 }
 
-func TestDecisionBesideAnotherSignalIsNeverLost(t *testing.T) {
+func TestDecisionWithAnotherSignalIsNeverLost(t *testing.T) {
 	for _, request := range []string{workflows.NotificationSignal, workflows.ReimportSignal} {
 		for decision, outcome := range map[string]workflows.Outcome{
 			workflows.KeepSignal: workflows.Kept, workflows.AbandonSignal: workflows.Abandoned,
@@ -52,14 +52,14 @@ func TestDecisionBesideAnotherSignalIsNeverLost(t *testing.T) {
 	}
 }
 
-func TestDecisionsForDeletionCountForTheImportThatWasSeen(t *testing.T) {
+func TestDecisionsToDeleteCountForTheImportThatWasSeen(t *testing.T) {
 	t.Run("delete-now and a notification", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.RegisterDelayedCallback(func() { w.together(workflows.DeleteNowSignal, workflows.NotificationSignal) }, time.Hour)
 		require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
 		require.InDelta(t, time.Hour.Seconds(), w.deletions[0].Seconds(), 5)
 	})
-	t.Run("delete-now during the look that a notification has asked for", func(t *testing.T) {
+	t.Run("delete-now during a notification's check", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.signalAfter(time.Hour, workflows.NotificationSignal)
 		w.onDescribe = func() {
@@ -75,7 +75,7 @@ func TestDecisionsForDeletionCountForTheImportThatWasSeen(t *testing.T) {
 		w.RegisterDelayedCallback(func() { w.together(workflows.DeleteNowSignal, workflows.ReimportSignal) }, time.Hour)
 		require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
 		require.Len(t, w.imports, 2)
-		require.InDelta(t, 25*time.Hour.Seconds(), w.deletions[0].Seconds(), 5, "what is imported again is held anew")
+		require.InDelta(t, 25*time.Hour.Seconds(), w.deletions[0].Seconds(), 5, "a re-import starts a new hold")
 	})
 	t.Run("accept and a notification", func(t *testing.T) {
 		w := newWorld(t, "finished")
@@ -90,14 +90,14 @@ func TestDecisionsForDeletionCountForTheImportThatWasSeen(t *testing.T) {
 		w.asks(t, func(string) {
 			w.together(workflows.AcceptSignal, workflows.ReimportSignal)
 			w.RegisterDelayedCallback(func() {
-				require.Empty(t, w.deletions, "another import is another question")
+				require.Empty(t, w.deletions, "another import asks another question")
 				w.SignalWorkflow(workflows.KeepSignal, nil)
 			}, time.Hour)
 		})
 		require.Equal(t, workflows.Kept, w.run(t, "0").Outcome)
 		require.Len(t, w.imports, 2)
 	})
-	t.Run("accept of what was withheld, and keep", func(t *testing.T) {
+	t.Run("accept of a withheld import, and keep", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(r *activities.ImportRecordsResult) error {
 			if w.accepted() == nil {
@@ -112,7 +112,7 @@ func TestDecisionsForDeletionCountForTheImportThatWasSeen(t *testing.T) {
 	})
 }
 
-func TestImportThatIsClosedIsNotDeletedByAttemptsUnderWay(t *testing.T) {
+func TestClosingAnImportStopsDeletionAttempts(t *testing.T) {
 	w := newWorld(t, "finished")
 	attempts := 0
 	w.onDelete = func(r *activities.DeleteScrapingJobResult) {
@@ -150,7 +150,7 @@ func TestHoldAfterAnAcceptedProblemShowsTheHold(t *testing.T) {
 	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
 }
 
-func TestPublishedImportWhoseDeletionFailedGoesOnWithReconciliation(t *testing.T) {
+func TestReconciliationRetriesAFailedDeletion(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.settings.Filter = activities.Filter{Tag: "daily"}
 	w.deleteFails = func() error {
@@ -166,7 +166,7 @@ func TestPublishedImportWhoseDeletionFailedGoesOnWithReconciliation(t *testing.T
 	require.Len(t, w.deletions, 1)
 }
 
-// reimportFails has a person import again what is published, which fails at first.
+// reimportFails requests a re-import of a published job, which fails the first time.
 func (w *world) reimportFails() {
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}}
 	w.onDescribe = func() {
@@ -184,7 +184,7 @@ func (w *world) reimportFails() {
 	}
 }
 
-func TestReimportThatFailedIsTriedAgainAsOne(t *testing.T) {
+func TestFailedReimportIsRetriedAsAReimport(t *testing.T) {
 	for _, signal := range []string{workflows.ReconciliationSignal, workflows.NotificationSignal} {
 		t.Run(signal, func(t *testing.T) {
 			w := newWorld(t, "finished")
@@ -194,7 +194,7 @@ func TestReimportThatFailedIsTriedAgainAsOne(t *testing.T) {
 			require.Len(t, w.imports, 2)
 		})
 	}
-	t.Run("not once a person has closed it", func(t *testing.T) {
+	t.Run("not after it was closed", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.reimportFails()
 		w.RegisterDelayedCallback(func() { w.together(workflows.NotificationSignal, workflows.KeepSignal) }, 2*time.Hour)

@@ -9,10 +9,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// DeliverPublications delivers a sitemap's publications to the webhook, one after the
-// other, until none is left. [activities.Activities.SetAnnounced] starts or signals it.
+// DeliverPublications delivers a sitemap's publications to the webhook, in order, until
+// none is left. [activities.Activities.SetAnnounced] starts or signals it.
 func DeliverPublications(ctx workflow.Context, sitemapName, account string) error {
-	// The activity sets the delay of each retry, and ends the retries of a publication itself.
+	// The activity sets the delay of each retry, and drops publications itself.
 	delivering := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 12 * time.Hour,
 		HeartbeatTimeout:    30 * time.Second,
@@ -20,18 +20,18 @@ func DeliverPublications(ctx workflow.Context, sitemapName, account string) erro
 		RetryPolicy:         &temporal.RetryPolicy{MaximumInterval: time.Minute},
 	})
 	signals := workflow.GetSignalChannel(ctx, activities.PublicationSignal)
-	looked := func() (again bool) {
+	signaled := func() (some bool) {
 		for signals.ReceiveAsync(nil) {
-			again = true
+			some = true
 		}
-		return again
+		return some
 	}
 	for {
-		looked() // the activity finds what these signal
+		signaled() // the activity finds what these announce
 		if err := workflow.ExecuteActivity(delivering, a.DeliverPublications, sitemapName, account).Get(ctx, nil); err != nil {
 			return err
 		}
-		if !looked() {
+		if !signaled() {
 			return nil
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {

@@ -41,7 +41,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 	switch {
 	case w.question.problem != nil:
 		p.Attention = w.question.text()
-		if !w.question.deadline.IsZero() { // or a notification has come, and it is asked anew soon
+		if !w.question.deadline.IsZero() { // else a notification arrived, and the question is asked again soon
 			p.FailsAfter = &w.question.deadline
 		}
 		p.Accept = w.question.accept
@@ -54,16 +54,16 @@ func (w *importScrapingJob) progress() (Progress, error) {
 	return p, nil
 }
 
-// show tells whoever looks where the import is: the progress query, and the
-// current details in the Temporal UI (tab "User Metadata"), which are Markdown.
+// show sets the step in the progress query and in the current details of the Temporal
+// UI (tab "User Metadata"), which are Markdown.
 func (w *importScrapingJob) show(ctx workflow.Context, step Step, note string) {
 	w.index(ctx, step)
 	w.step = step
 	workflow.SetCurrentDetails(ctx, w.details(note))
 }
 
-// details are short lines in two tables: the UI gives them half of its window,
-// and a list right below a line of text would run on with it.
+// details are short lines in two tables: the UI gives them half of its window, and
+// would join a list to the line of text above it.
 func (w *importScrapingJob) details(note string) string {
 	switch {
 	case w.question.problem != nil:
@@ -71,7 +71,7 @@ func (w *importScrapingJob) details(note string) string {
 	case w.waitsFor != "":
 		until := ", until "
 		if w.step == StepScrape {
-			until = ", and looks again at "
+			until = "; checks again at "
 		}
 		note = "waits for " + w.waitsFor + until + w.waitsUntil.UTC().Format("15:04:05 UTC")
 	}
@@ -89,7 +89,7 @@ func (w *importScrapingJob) details(note string) string {
 	if w.job.SitemapName != "" {
 		table.add("sitemap", escape(w.job.SitemapName))
 		job := escape(w.job.Status)
-		if w.job.StoredRecordCount > 0 || w.step != StepDownload { // which finds out
+		if w.job.StoredRecordCount > 0 || w.step != StepDownload { // which finds out the count
 			job += ", with " + records(w.job.StoredRecordCount)
 		}
 		if w.step == StepScrape {
@@ -108,16 +108,16 @@ func (w *importScrapingJob) details(note string) string {
 	table.count("rejected", w.published.Rejected, cut)
 	table.count("skipped", w.published.Skipped, "")
 	table.count("unmapped", w.published.Unmapped, "")
-	table.add("not done", escape(w.published.Problem))
+	table.add("problem", escape(w.published.Problem))
 	if w.step == stepDone {
-		table.add("because", escape(w.reason))
+		table.add("reason", escape(w.reason))
 	}
 	if (w.step == StepDownload || w.step == StepImport) && w.waitsFor == "" {
-		table.add("progress", "heartbeats, see Pending Activities")
+		table.add("progress", "see the heartbeat under Pending Activities")
 	}
 	table.add("next", escape(w.next()))
 	if signals := w.signalsInStep(); len(signals) > 0 {
-		text.WriteString("\nSignals that make sense now, without input:\n")
+		text.WriteString("\nSignals you can send now, without input:\n")
 		table.begin()
 		now, _ := w.progress()
 		for _, signal := range signals {
@@ -128,50 +128,49 @@ func (w *importScrapingJob) details(note string) string {
 	return text.String()
 }
 
-// mayBeCut are two empty lines: the UI (2.42) shows details in a frame that is
-// too low by that much.
+// mayBeCut is two empty lines: the UI (2.42) cuts that much off the end of details.
 const mayBeCut = "\n\u00a0\n\n\u00a0\n"
 
 func (p published) summary() string {
 	if p.ImportID == 0 {
 		return "nothing yet"
 	}
-	return fmt.Sprintf("%s, from a file of %s", records(p.Records), humanize.Bytes(uint64(p.Bytes)))
+	return fmt.Sprintf("%s from a file of %s", records(p.Records), humanize.Bytes(uint64(p.Bytes)))
 }
 
-// next says what happens next by itself, and when where that is known.
+// next is what happens next without a signal, and when, if that is known.
 func (w *importScrapingJob) next() string {
 	switch w.step {
 	case StepScrape:
-		return "the records are imported when the job has ended"
+		return "the records are imported when the job ends"
 	case StepDownload:
-		return "its records are imported"
+		return "the records are imported"
 	case StepImport:
-		return "its records are published in one step"
+		return "the records are published in one transaction"
 	case StepHold:
-		return "deleted in the cloud after " + moment(w.published.HeldUntil)
+		return "the job is deleted in the cloud after " + moment(w.published.HeldUntil)
 	case StepDelete:
-		return "the import is done"
+		return "the import ends"
 	case StepNeedsAttention:
-		return "fails after " + moment(w.question.deadline) + " without a signal"
+		return "without a signal, the import fails after " + moment(w.question.deadline)
 	}
 	return ""
 }
 
-// rows writes tables of two columns without a heading.
+// rows writes two-column tables without a header.
 type rows struct{ to *strings.Builder }
 
 func (r rows) begin() { r.to.WriteString("\n| | |\n|---|---|\n") }
 
-// add leaves out a row without a value. It keeps the columns apart by a wide space: the
-// UI does not.
+// add writes a row, unless the value is empty. The wide space separates the columns, which
+// the UI does not.
 func (r rows) add(name, value string) {
 	if value != "" {
 		fmt.Fprintf(r.to, "| %s\u2003 | %s |\n", name, value)
 	}
 }
 
-// count adds how many records of a kind there are, if any, and where they are.
+// count adds the number of records of a kind, if any, and the view that has them.
 func (r rows) count(kind string, n int64, note string) {
 	if n > 0 {
 		r.add(kind, humanize.Comma(n)+note+", see `scrapehaul."+kind+"_records`")
@@ -187,8 +186,8 @@ func records(n int64) string {
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// escape keeps a text that comes from outside, such as a sitemap's name, from
-// being read as Markdown or HTML, or from breaking the table.
+// escape keeps outside text, such as a sitemap's name, from being read as Markdown or
+// HTML, or from breaking the table.
 func escape(s string) string { return escaper.Replace(s) }
 
 var escaper = strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`,

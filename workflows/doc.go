@@ -1,4 +1,4 @@
-// Package workflows holds the durable process of an import and its contract:
-// names, workflow ID, input, signals, query and result. It does no I/O of its
-// own; the steps are in package activities.
+// Package workflows contains the workflows of an import and their interface: names,
+// workflow IDs, inputs, signals, queries and results. It does no I/O; the steps are in
+// package activities.
 package workflows

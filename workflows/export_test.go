@@ -1,6 +1,6 @@
 package workflows
 
-// What only reconciliation sends and calls.
+// Names that only reconciliation uses.
 const (
 	ReconciliationSignal = reconciliationSignal
 	StartImportsName     = startImportsName
@@ -14,7 +14,7 @@ type (
 	StartImportsResult = startImportsResult
 	TryAgainInput      = tryAgainInput
 	TryAgainResult     = tryAgainResult
-	Signalling         = signalling
+	Signaling          = signaling
 )
 
 var (

@@ -13,13 +13,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// ImportScrapingJob imports one scraping job, whose ID is the workflow's own. It
-// goes through the phases once for each request: the signal that starts it, and
-// those that come in the meantime. A notification imports when the job's content
-// has changed since the published import, a re-import always does.
+// ImportScrapingJob imports the scraping job whose ID is the workflow's ID. It runs
+// the phases once per request: the signal that starts it, and those that arrive
+// meanwhile. A notification imports if the job's content has changed since the
+// published import; a re-import always imports.
 //
-// A re-import of a job that the cloud does not know any more takes the archived
-// file, if there is one, and ends there.
+// A re-import of a job that is no longer in the cloud takes the archived file, if
+// there is one, and ends there.
 func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
 	w, err := setup(ctx, in)
 	if err != nil {
@@ -28,14 +28,14 @@ func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportS
 	return w.run(ctx, in)
 }
 
-// phases are the process: what each step does, and where it leads. A step that
-// fails for good asks a person.
+// phases returns the state machine: what each step does, and where it leads. A step
+// that fails with a non-retryable error asks an operator.
 func phases() []phase {
 	return []phase{
 		{StepDownload, (*importScrapingJob).fetch, []transition{
 			{StepImport, "due"},
-			{StepHold, "published already"},
-			{stepDone, "not due, or to be looked at again"},
+			{StepHold, "already published"},
+			{stepDone, "not due, or check again later"},
 			{StepDownload, "job or worker gone"},
 		}},
 		{StepImport, (*importScrapingJob).load, []transition{
@@ -44,25 +44,25 @@ func phases() []phase {
 		}},
 		{StepHold, (*importScrapingJob).hold, []transition{
 			{StepDelete, "hold over, or delete-now"},
-			{stepDone, "to be kept, closed, or a signal"},
+			{stepDone, "kept, closed, or a signal"},
 		}},
 		{StepDelete, (*importScrapingJob).remove, []transition{
 			{stepDone, "deleted, changed since, closed, or a signal"},
-			{StepDelete, "no call of the API was left"},
+			{StepDelete, "no API call left"},
 		}},
 		{StepNeedsAttention, (*importScrapingJob).ask, []transition{
 			{StepHold, "accept"},
-			{stepDone, "closed, a signal, or nobody answers"},
+			{stepDone, "closed, a signal, or no answer in time"},
 		}},
 	}
 }
 
-// run goes through rounds until nothing asks for another one.
+// run repeats rounds until no signal asks for another one.
 func (w *importScrapingJob) run(ctx workflow.Context, in ImportScrapingJobInput) (ImportScrapingJobResult, error) {
 	for {
-		goes, err := w.awaitRound(ctx)
-		if goes {
-			err = w.goThrough(ctx)
+		due, err := w.awaitRound(ctx)
+		if due {
+			err = w.runRound(ctx)
 		}
 		if w.awaitQuiet(ctx, err) {
 			if ctx.Err() == nil {
@@ -79,10 +79,10 @@ func (w *importScrapingJob) run(ctx workflow.Context, in ImportScrapingJobInput)
 	}
 }
 
-// goThrough is one round: from phase to phase, until nothing is left to do or a
-// signal wants another round.
-func (w *importScrapingJob) goThrough(ctx workflow.Context) error {
-	w.beginRound(ctx)
+// runRound runs phase after phase until nothing is left to do or a signal asks for
+// another round.
+func (w *importScrapingJob) runRound(ctx workflow.Context) error {
+	w.startRound(ctx)
 	all := phases()
 	for step := StepDownload; step != stepDone; {
 		at := all[slices.IndexFunc(all, func(p phase) bool { return p.step == step })]
@@ -91,7 +91,7 @@ func (w *importScrapingJob) goThrough(ctx workflow.Context) error {
 		case err == nil:
 		case ctx.Err() != nil, step == StepNeedsAttention:
 			return err
-		case at.leadsTo(StepDownload) && w.beginsAgain(ctx, err):
+		case at.leadsTo(StepDownload) && w.restarts(ctx, err):
 			next = StepDownload
 		default:
 			w.pose(ctx, err)
@@ -125,10 +125,10 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 		return "", err
 	case download.Wait > 0:
 		err := w.awaitCalls(ctx, download.Wait, func() bool {
-			return w.asked.ByHand && !w.round.byHand || isLong(ctx) // a person has come to wait for it
+			return w.asked.ByHand && !w.round.byHand || isLong(ctx) // an operator is waiting now
 		})
-		w.checks-- // it was no look
-		return w.lookAgain(), err
+		w.checks-- // the job was not checked
+		return w.checkAgain(), err
 	}
 	described := *download.Described
 	w.round.failedDataQuality = download.FailedDataQuality
@@ -148,7 +148,7 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 		case err == nil && w.scraping && w.asked.Close != "":
 			return w.close(), nil
 		case again || err != nil:
-			return w.lookAgain(), err
+			return w.checkAgain(), err
 		}
 		return w.leave(ctx, described), nil
 	}
@@ -166,7 +166,7 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 // load imports the file on its worker and publishes it.
 func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 	file := w.round.file
-	w.show(ctx, StepImport, humanize.Bytes(uint64(file.bytes))+" have been downloaded")
+	w.show(ctx, StepImport, "downloaded "+humanize.Bytes(uint64(file.bytes)))
 	var imported activities.ImportRecordsResult
 	summary := fmt.Sprintf("import %d records", w.job.StoredRecordCount)
 	err := workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, importTimeout, summary), a.ImportRecords, w.importInput(ctx)).Get(ctx, &imported)
@@ -182,8 +182,8 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 	return StepHold, nil
 }
 
-// hold verifies what is published and waits until the job may be deleted in the
-// cloud, if it may be deleted at all.
+// hold verifies what is published and, if the job may be deleted in the cloud at all,
+// waits until then.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	if w.published.RemovedAt != nil {
 		return w.endKept(activities.RemovedReason(w.published.PublishedImport)), nil
@@ -192,11 +192,11 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	if kind != "" {
 		return "", w.incomplete(kind, reason)
 	}
-	w.question.deadline = time.Time{} // whatever was asked is answered
+	w.question.deadline = time.Time{} // any earlier question is answered
 	w.setReport(contract.Published, "")
 	switch {
 	case w.round.restored != nil:
-		return w.end(Restored, "imported again from the archive: Web Scraper Cloud does not know this job any more"), nil
+		return w.end(Restored, "imported again from the archive: the job is no longer in Web Scraper Cloud"), nil
 	case reason != "":
 		return w.endKept(reason), nil
 	case w.asked.Close != "":
@@ -207,7 +207,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepHold, "")
 	deleteNow, err := w.awaitDecision(ctx, "", w.published.HeldUntil, "hold before deleting scraping job "+WorkflowID(w.id), DeleteNowSignal)
 	if deleteNow {
-		w.published.HeldUntil, w.published.DeleteNow = workflow.Now(ctx), true // also for the round that was asked for besides
+		w.published.HeldUntil, w.published.DeleteNow = workflow.Now(ctx), true // also for a round requested with it
 	}
 	switch {
 	case err != nil:
@@ -220,8 +220,8 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	return StepDelete, nil
 }
 
-// remove deletes the job in the cloud, after the activity's own look. A person
-// who closes the import meanwhile ends the attempts.
+// remove deletes the job in the cloud; the activity checks it once more first. Closing
+// the import meanwhile ends the attempts.
 func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	w.show(ctx, StepDelete, "")
 	calling, cancel := workflow.WithCancel(w.settings.cloudCall(ctx, "delete scraping job "+WorkflowID(w.id)))
@@ -253,13 +253,13 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	case deleted.Changed:
 		w.asked.Request = max(w.asked.Request, check)
 	default:
-		return "", needsPerson(errorUnverified, deleted.Reason)
+		return "", needsOperator(errorUnverified, deleted.Reason)
 	}
 	return stepDone, nil
 }
 
-// awaitDeletion waits until the account has a call for the deletion. Meanwhile the
-// import is closed, looked at again or deleted at once as in the hold.
+// awaitDeletion waits until the account has an API call for the deletion. Meanwhile,
+// signals close, re-import or delete immediately, as in the hold.
 func (w *importScrapingJob) awaitDeletion(ctx workflow.Context, wait time.Duration) (Step, error) {
 	err := w.awaitCalls(ctx, wait, func() bool {
 		deleteNow := w.arrived(DeleteNowSignal) && !w.deletion().ByHand
@@ -270,7 +270,7 @@ func (w *importScrapingJob) awaitDeletion(ctx workflow.Context, wait time.Durati
 	case err != nil:
 		return "", err
 	case isLong(ctx):
-		w.asked.Request = max(w.asked.Request, check) // which another run makes
+		w.asked.Request = max(w.asked.Request, check) // made by the next run
 		return stepDone, nil
 	case w.asked.Request == reimport:
 		return stepDone, nil

@@ -25,30 +25,29 @@ import (
 
 const jobID = 1234
 
-// world is a cloud, a database and a spool, as far as the workflow can tell
-// through its activities.
+// world fakes the cloud, the database and the spool as the workflow's activities show them.
 type world struct {
 	*testsuite.TestWorkflowEnvironment
 	start    time.Time
-	settings workflows.Settings // but the hold
+	settings workflows.Settings // except the hold
 
 	job       sink.ScrapingJob
 	found     bool
 	published *sink.PublishedImport
-	archived  *sink.ScrapingJob // what the archive's newest file was made from
+	archived  *sink.ScrapingJob // the job of the newest archived file
 
 	// files are removed while others are downloaded.
 	filesMu sync.Mutex
 	files   map[string]bool
 
-	// downloadsJSON is set when the file is JSON whatever is asked for.
+	// downloadsJSON is set if the file is JSON whatever format is requested.
 	downloadsJSON bool
 
 	announce *activities.Announcement // of the published import
-	outside  string                   // why the filter does not let the job pass
-	givenUp  []sink.ScrapingJob
+	outside  string                   // why the job does not pass the filter
+	abandons []sink.ScrapingJob
 
-	earlierBuild bool // of the worker: it knows no account
+	earlierBuild bool // the worker has no accounts
 	refusals     []activities.RefuseScrapingJobInput
 	refuseFails  []error
 
@@ -59,13 +58,13 @@ type world struct {
 	deletions []time.Duration // since the start
 
 	// Hooks change what a step does; nil does nothing.
-	onCall     func() (wait time.Duration) // of the API, before all else
+	onCall     func() (wait time.Duration) // before each API call
 	onDescribe func()
 	onDownload func() error
 	onImport   func(*activities.ImportRecordsResult) error
 	onRemove   func() error
 	onDelete   func(*activities.DeleteScrapingJobResult)
-	// deleteFails is asked after onDelete.
+	// deleteFails is called after onDelete.
 	deleteFails func() error
 }
 
@@ -87,7 +86,7 @@ func newWorld(t *testing.T, status string) *world {
 	for name, step := range map[string]any{
 		"DownloadScrapingJob": w.download, "ImportRecords": w.importRecords,
 		"RemoveFile": w.removeFile, "DeleteScrapingJob": w.delete,
-		"GiveUpScrapingJob": w.giveUp, "RefuseScrapingJob": w.refuse,
+		activities.AbandonScrapingJobName: w.abandon, "RefuseScrapingJob": w.refuse,
 	} {
 		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}
@@ -107,7 +106,7 @@ func (w *world) describe(filter activities.Filter) *activities.Description {
 	return &activities.Description{Found: w.found, Job: w.job, Published: w.published, Announce: w.announce, Outside: outside, WorkerTaskQueue: "worker"}
 }
 
-// call is how long the account has no call of the API.
+// call returns how long to wait for the account's next API call.
 func (w *world) call() time.Duration {
 	if w.onCall == nil {
 		return 0
@@ -115,7 +114,7 @@ func (w *world) call() time.Duration {
 	return w.onCall()
 }
 
-// describeAccount adds what the published import says of the account.
+// describeAccount adds the account of the published import.
 func (w *world) describeAccount(account string, described *activities.Description) {
 	if w.earlierBuild {
 		described.Job.Account = ""
@@ -147,8 +146,8 @@ func (w *world) refuse(_ context.Context, in activities.RefuseScrapingJobInput) 
 	return nil
 }
 
-func (w *world) giveUp(_ context.Context, job sink.ScrapingJob) error {
-	w.givenUp = append(w.givenUp, job)
+func (w *world) abandon(_ context.Context, job sink.ScrapingJob) error {
+	w.abandons = append(w.abandons, job)
 	return nil
 }
 
@@ -249,7 +248,7 @@ func (w *world) delete(_ context.Context, in activities.DeleteScrapingJobInput) 
 	return result, nil
 }
 
-// run executes the workflow to its end and checks that no file is left.
+// run executes the workflow to completion and requires that no file is left.
 func (w *world) run(t *testing.T, hold string) workflows.ImportScrapingJobResult {
 	t.Helper()
 	w.execute(hold)
@@ -296,7 +295,7 @@ func TestSettingsReachTheImport(t *testing.T) {
 	require.Equal(t, w.job, w.imports[0].Job)
 }
 
-func TestJobIsKeptInTheCloudWhenItsCopyMayBeNeeded(t *testing.T) {
+func TestUnfinishedJobsStayInTheCloud(t *testing.T) {
 	for _, test := range []struct {
 		name, status, hold string
 		reason             string
@@ -317,7 +316,7 @@ func TestJobIsKeptInTheCloudWhenItsCopyMayBeNeeded(t *testing.T) {
 	}
 }
 
-// removed is the published import after its retention.
+// removed returns the published import after its retention.
 func (w *world) removed() *sink.PublishedImport {
 	return &sink.PublishedImport{
 		ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 18, Rejected: 2}, RemovedAt: new(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)),
@@ -326,7 +325,7 @@ func (w *world) removed() *sink.PublishedImport {
 
 const whyRemoved = "its 18 records were removed on 2026-02-01T00:00:00Z, their retention being over: starter reimport 1234 brings them back"
 
-func TestRemovedImportAsksNobodyAndItsJobStaysInTheCloud(t *testing.T) {
+func TestRemovedImportNeedsNoAttentionAndItsJobStaysInTheCloud(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.published = w.removed()
 	result := w.run(t, "0")
@@ -339,16 +338,16 @@ func TestRemovedImportAsksNobodyAndItsJobStaysInTheCloud(t *testing.T) {
 	w.published, w.found = w.removed(), false
 	result = w.run(t, "0")
 	require.Equal(t, workflows.NotFound, result.Outcome)
-	require.Equal(t, "Web Scraper Cloud does not know this job any more: "+whyRemoved, result.Reason)
+	require.Equal(t, "the job is no longer in Web Scraper Cloud: "+whyRemoved, result.Reason)
 
 	w = newWorld(t, "finished")
 	w.published = w.removed()
 	w.signalAfter(0, workflows.ReimportSignal)
-	require.Equal(t, workflows.Deleted, w.run(t, "1h").Outcome, "what a person brings back is held, and deleted after that")
+	require.Equal(t, workflows.Deleted, w.run(t, "1h").Outcome, "a re-imported job is held, then deleted")
 	require.Len(t, w.imports, 1)
 }
 
-func TestImportThatIsRemovedRightBeforeTheDeletionAsksNobody(t *testing.T) {
+func TestImportRemovedRightBeforeTheDeletionNeedsNoAttention(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDelete = func(result *activities.DeleteScrapingJobResult) {
 		*result = activities.DeleteScrapingJobResult{Removed: true, Reason: whyRemoved}
@@ -359,7 +358,7 @@ func TestImportThatIsRemovedRightBeforeTheDeletionAsksNobody(t *testing.T) {
 	require.Len(t, w.deletes, 1)
 }
 
-func TestNothingIsImportedOfARunningOrUnknownJob(t *testing.T) {
+func TestRunningOrUnknownJobIsNotImported(t *testing.T) {
 	for _, status := range []string{"waiting-to-be-scheduled", "scheduling", "scheduled", "started"} {
 		w := newWorld(t, status)
 		require.Equal(t, workflows.StillRunning, w.run(t, "0").Outcome)
@@ -381,7 +380,7 @@ func TestRetriedNotificationImportsOnce(t *testing.T) {
 	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
 	require.Len(t, w.imports, 1)
 	require.Len(t, w.deletions, 1)
-	require.InDelta(t, 24*time.Hour.Seconds(), w.deletions[0].Seconds(), 5, "the hold is not prolonged")
+	require.InDelta(t, 24*time.Hour.Seconds(), w.deletions[0].Seconds(), 5, "the hold is not extended")
 }
 
 func TestPublishedContentIsNotImportedAgainByAnotherRun(t *testing.T) {
@@ -401,7 +400,7 @@ func TestAnotherRunFinishesTheHoldOfVerifiedContent(t *testing.T) {
 	require.InDelta(t, 2*time.Hour.Seconds(), w.deletions[0].Seconds(), 1)
 }
 
-func TestContinuedJobIsImportedAnewAndHeldAnew(t *testing.T) {
+func TestContinuedJobIsImportedAndHeldAgain(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.RegisterDelayedCallback(func() {
 		w.job.StoredRecordCount, w.job.JobsExecuted = 30, 5
@@ -442,7 +441,7 @@ func TestContentThatChangedUnnoticedIsImportedInsteadOfDeleted(t *testing.T) {
 	require.Len(t, w.deletions, 1)
 }
 
-func TestReimportIsTakenAtAnyTime(t *testing.T) {
+func TestReimportIsAcceptedAtAnyTime(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		setup func(*world)
@@ -499,7 +498,7 @@ func TestSignalAtTheMomentOfDeletionDoesNotChangeTheOutcome(t *testing.T) {
 	require.Equal(t, 2, described, "the signal is not lost")
 }
 
-func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
+func TestImportRestartsWhenItsWorkerOrFileIsGone(t *testing.T) {
 	gone := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 	broken := temporal.NewApplicationError("broken", "CloudUnavailable")
 	full := temporal.NewNonRetryableApplicationError("full", activities.ErrorDiskFull, nil)
@@ -511,7 +510,7 @@ func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 		onLoad     error
 		samePass   bool
 	}{
-		{"worker gone before the download goes on", []error{broken, gone}, nil, true},
+		{"worker gone before the download resumes", []error{broken, gone}, nil, true},
 		{"no room for the rest", []error{broken, full}, nil, true},
 		{"worker gone before the import", nil, gone, true},
 		{"file gone", nil, fileGone, true},
@@ -538,7 +537,7 @@ func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 			described := 0
 			w.onDescribe = func() { described++ }
 			require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
-			require.Equal(t, 2, described, "another worker is asked")
+			require.Equal(t, 2, described, "on another worker")
 			if len(w.imports) == 2 {
 				require.Equal(t, test.samePass, w.imports[0].Pass == w.imports[1].Pass)
 			}
@@ -546,7 +545,7 @@ func TestImportBeginsAgainWhenItsWorkerOrFileIsGone(t *testing.T) {
 	}
 }
 
-func TestInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
+func TestInterruptedDownloadIsResumed(t *testing.T) {
 	w := newWorld(t, "finished")
 	interrupted := false
 	w.onDownload = func() error {
@@ -573,7 +572,7 @@ func TestInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
 	require.Equal(t, int64(500), downloads[1].Earlier.Bytes)
 }
 
-func TestSignalWhileAnImportFailsIsItsNextAttempt(t *testing.T) {
+func TestSignalWhileAnImportFailsRetriesIt(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = func(r *activities.ImportRecordsResult) error {
 		if len(w.imports) > 1 {
@@ -603,10 +602,10 @@ func TestSignalWhileTheFileIsBeingRemovedIsNotLost(t *testing.T) {
 	}
 	w.SetOnActivityCompletedListener(func(info *activity.Info, _ converter.EncodedValue, _ error) {
 		if info.ActivityType.Name == "DownloadScrapingJob" && w.described == 2 {
-			w.RegisterDelayedCallback(func() { close(notFound) }, 0) // after the workflow has learned of it
+			w.RegisterDelayedCallback(func() { close(notFound) }, 0) // after the workflow has the result
 		}
 	})
-	w.onRemove = func() error { // all that is left to do
+	w.onRemove = func() error { // the last activity
 		<-notFound
 		w.found = true
 		w.SignalWorkflowSkippingWorkflowTask(workflows.ReimportSignal, nil)
@@ -623,12 +622,12 @@ func TestImportThatKeepsLosingItsFileNeedsAttention(t *testing.T) {
 		return temporal.NewNonRetryableApplicationError("gone", activities.ErrorFileGone, nil)
 	}
 	w.execute("0")
-	require.ErrorContains(t, w.GetWorkflowError(), "gone", "nobody decided")
+	require.ErrorContains(t, w.GetWorkflowError(), "gone", "no decision in time")
 	require.Less(t, len(w.imports), 20)
 	require.Empty(t, w.files)
 }
 
-func TestFileIsRemovedWhenTheImportFailsOrIsCancelled(t *testing.T) {
+func TestFileIsRemovedWhenTheImportFailsOrIsCanceled(t *testing.T) {
 	t.Run("failed", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(*activities.ImportRecordsResult) error {
@@ -639,20 +638,20 @@ func TestFileIsRemovedWhenTheImportFailsOrIsCancelled(t *testing.T) {
 		require.Empty(t, w.files)
 		require.Empty(t, w.deletions)
 	})
-	t.Run("cancelled", func(t *testing.T) {
+	t.Run("canceled", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.onImport = func(r *activities.ImportRecordsResult) error {
 			w.CancelWorkflow()
 			r.Published = false
-			return errors.New("broken off")
+			return errors.New("interrupted")
 		}
 		w.execute("0")
-		_, cancelled := errors.AsType[*temporal.CanceledError](w.GetWorkflowError())
-		require.True(t, cancelled, "%v", w.GetWorkflowError())
+		_, canceled := errors.AsType[*temporal.CanceledError](w.GetWorkflowError())
+		require.True(t, canceled, "%v", w.GetWorkflowError())
 		require.Empty(t, w.files)
 		require.Empty(t, w.deletions)
 	})
-	t.Run("cancelled during the hold", func(t *testing.T) {
+	t.Run("canceled during the hold", func(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.RegisterDelayedCallback(w.CancelWorkflow, time.Hour)
 		w.execute("24h")
@@ -661,7 +660,7 @@ func TestFileIsRemovedWhenTheImportFailsOrIsCancelled(t *testing.T) {
 	})
 }
 
-func TestProgressIsToldDuringTheHold(t *testing.T) {
+func TestProgressDuringTheHold(t *testing.T) {
 	w := newWorld(t, "finished")
 	var progress workflows.Progress
 	w.RegisterDelayedCallback(func() {
@@ -676,7 +675,7 @@ func TestProgressIsToldDuringTheHold(t *testing.T) {
 	require.WithinDuration(t, w.start.Add(24*time.Hour), *progress.DeleteAfter, time.Minute)
 }
 
-func TestInputThatCannotBeRightIsNamed(t *testing.T) {
+func TestInvalidInputIsNamed(t *testing.T) {
 	for _, test := range []struct {
 		name, id string
 		in       workflows.ImportScrapingJobInput
@@ -700,14 +699,14 @@ func TestInputThatCannotBeRightIsNamed(t *testing.T) {
 	}
 }
 
-func TestWorkflowStartedByHandNeedsNoInput(t *testing.T) {
+func TestManuallyStartedWorkflowNeedsNoInput(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{})
 	require.NoError(t, w.GetWorkflowError())
 	require.Len(t, w.imports, 1)
 }
 
-func TestJobThatGoesAwayBeforeItsDownloadIsNotFound(t *testing.T) {
+func TestJobDeletedBeforeItsDownloadIsNotFound(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDownload = func() error {
 		w.found = false

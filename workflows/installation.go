@@ -20,36 +20,37 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Installation is what the schedule of the reconciliation keeps for all starters
-// of a namespace: the one home of the settings that shape imports.
+// Installation is stored in the reconciliation schedule for all starters of a namespace. It
+// is the only place that keeps the settings of imports.
 type Installation struct {
 	TaskQueue string
-	// Every is how often reconciliation runs; 0 for never: the schedule is there,
-	// and paused.
+	// Every is the interval of the reconciliation; with 0 the schedule exists but is
+	// paused.
 	Every    time.Duration
 	Settings Settings
-	// PausedBecause is set when somebody has paused the schedule; it only is read.
+	// PausedBecause is the note of a manually paused schedule, nil otherwise. It is never
+	// written.
 	PausedBecause *string
 }
 
-// DefaultInstallation is the one in force where nothing was given yet.
+// DefaultInstallation returns the installation that applies until one is stored.
 func DefaultInstallation() Installation {
 	return Installation{TaskQueue: DefaultTaskQueue, Every: 15 * time.Minute, Settings: DefaultSettings()}
 }
 
 const (
-	// neverNote is the note of a schedule that nobody has paused but RECONCILE_EVERY.
+	// neverNote is the note of a schedule paused by RECONCILE_EVERY alone.
 	neverNote = "RECONCILE_EVERY is 0"
-	// maxChanges bounds how often a change is made again because of another one.
+	// maxChanges limits how often a change is retried after a concurrent one.
 	maxChanges = 10
 )
 
 // errUnreadable is for the schedule of a host whose client encrypts payloads.
-var errUnreadable = errors.New("whoever has put it up encrypts them")
+var errUnreadable = errors.New("the client that created it encrypts payloads")
 
 var payloads = converter.GetDefaultDataConverter()
 
-// ReadInstallation returns nil when the namespace has none yet.
+// ReadInstallation returns the installation of the namespace, or nil if it has none yet.
 func ReadInstallation(ctx context.Context, c client.Client, namespace string) (*Installation, error) {
 	there, err := describeSchedule(ctx, c, namespace)
 	if there == nil || err != nil {
@@ -58,7 +59,7 @@ func ReadInstallation(ctx context.Context, c client.Client, namespace string) (*
 	return installationOf(there.GetSchedule())
 }
 
-// installationSettings is an activity: it returns the settings of imports.
+// installationSettings is an activity that returns the settings of imports.
 func installationSettings(ctx context.Context) (Settings, error) {
 	return readSettings(ctx, activity.GetClient(ctx), activity.GetInfo(ctx).Namespace)
 }
@@ -74,9 +75,9 @@ func readSettings(ctx context.Context, c client.Client, namespace string) (Setti
 	return i.Settings, nil
 }
 
-// ChangeInstallation lets change alter what the schedule keeps, or, where there is
-// none yet, the defaults with which it is created. When others change it at the
-// same time, change is called again with what they have made of it.
+// ChangeInstallation calls change on the stored installation, or on the defaults if there
+// is none yet, and stores the result. After a concurrent change by others, change is called
+// again with theirs.
 func ChangeInstallation(ctx context.Context, c client.Client, namespace string, change func(i *Installation, isNew bool) error) error {
 	for range maxChanges {
 		there, err := describeSchedule(ctx, c, namespace)
@@ -93,7 +94,7 @@ func ChangeInstallation(ctx context.Context, c client.Client, namespace string, 
 				continue // by another starter
 			}
 			if err != nil {
-				return fmt.Errorf("putting up the schedule %s: %w", ReconcileScheduleID, err)
+				return fmt.Errorf("creating the schedule %s: %w", ReconcileScheduleID, err)
 			}
 			return nil
 		}
@@ -104,8 +105,8 @@ func ChangeInstallation(ctx context.Context, c client.Client, namespace string, 
 		if err := change(i, false); err != nil {
 			return err
 		}
-		// Temporal drops, without a word, an update with a token that is not the
-		// latest: so the schedule is read again until it is as wanted.
+		// Temporal silently drops an update with an outdated token, so read the schedule
+		// again until nothing is left to change.
 		changed, err := i.writeTo(there.GetSchedule())
 		if err != nil || !changed {
 			return err
@@ -121,7 +122,7 @@ func ChangeInstallation(ctx context.Context, c client.Client, namespace string, 
 			return fmt.Errorf("updating the schedule %s: %w", ReconcileScheduleID, err)
 		}
 	}
-	return fmt.Errorf("updating the schedule %s: others change it all the time", ReconcileScheduleID)
+	return fmt.Errorf("updating the schedule %s: too many concurrent changes", ReconcileScheduleID)
 }
 
 // describeSchedule returns nil when there is none.
@@ -138,12 +139,12 @@ func describeSchedule(ctx context.Context, c client.Client, namespace string) (*
 	return there, nil
 }
 
-// retryFor is how long a schedule may not be there to be read.
+// retryFor is how long calls about a schedule are retried.
 const retryFor = 30 * time.Second
 
-// retry makes a call as the SDK makes its own, and again while Temporal is away, works
-// on another description of the schedule, or has just begun, so that none of its own
-// workers answers.
+// retry makes a call with the SDK's timeout. It retries while Temporal is unavailable, is
+// busy with another call about the schedule, or has only just started, so that its own
+// workers do not answer yet.
 func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	until := time.Now().Add(retryFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -151,9 +152,9 @@ func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T
 		answer, err := call(calling)
 		stop()
 		_, busy := errors.AsType[*serviceerror.ResourceExhausted](err)
-		_, away := errors.AsType[*serviceerror.Unavailable](err)
-		_, begun := errors.AsType[*serviceerror.FailedPrecondition](err)
-		if !busy && !away && !begun || time.Now().After(until) {
+		_, unavailable := errors.AsType[*serviceerror.Unavailable](err)
+		_, starting := errors.AsType[*serviceerror.FailedPrecondition](err)
+		if !busy && !unavailable && !starting || time.Now().After(until) {
 			return answer, err
 		}
 		select {
@@ -184,8 +185,8 @@ func installationOf(schedule *schedulepb.Schedule) (*Installation, error) {
 	return i, nil
 }
 
-// writeTo reports whether the schedule was another one. It writes nothing else
-// than what differs: a schedule may have what a later version knows.
+// writeTo reports whether it changed the schedule. It writes only what differs: a later
+// version may have stored more.
 func (i *Installation) writeTo(schedule *schedulepb.Schedule) (changed bool, err error) {
 	before := proto.CloneOf(schedule)
 	was, err := installationOf(schedule)
@@ -205,7 +206,7 @@ func (i *Installation) writeTo(schedule *schedulepb.Schedule) (changed bool, err
 	return !proto.Equal(before, schedule), nil
 }
 
-// writeEvery leaves a schedule paused that somebody has paused.
+// writeEvery leaves a manually paused schedule paused.
 func (i *Installation) writeEvery(schedule *schedulepb.Schedule) {
 	schedule.Spec = &schedulepb.ScheduleSpec{}
 	if i.Every > 0 {

@@ -15,9 +15,8 @@ const RemoveLeftoversName = "RemoveLeftovers"
 
 const leftoversID = ReconcileScheduleID + "-leftovers"
 
-// waitsWithin is how long a reconciliation waits for the removal, and for the runs of other
-// accounts, to say what they have done, or why they fail. A person is told earlier that they
-// go on.
+// waitsWithin is how long a reconciliation waits for the results of the removal and of the
+// accounts' runs. With an operator waiting, it reports earlier that they are still running.
 func (r *reconciliation) waitsWithin() time.Duration {
 	if r.in.ByHand {
 		return time.Minute
@@ -25,10 +24,9 @@ func (r *reconciliation) waitsWithin() time.Duration {
 	return 10 * time.Minute
 }
 
-// removeBeside has leftovers removed by a workflow of its own, one at a time, that
-// goes on when this one ends: removing millions of records keeps no reconciliation
-// from beginning.
-func (r *reconciliation) removeBeside(ctx workflow.Context) error {
+// removeLeftovers starts a separate workflow for the removal, one at a time. It outlives
+// this one, so that removing millions of records delays no reconciliation.
+func (r *reconciliation) removeLeftovers(ctx workflow.Context) error {
 	in := RemoveLeftoversInput{activities.RemoveUnfinishedImportsInput{NeverDeleted: r.settings.neverDelete}}
 	if workflow.GetVersion(ctx, "leftovers-beside", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		removed, err := RemoveLeftovers(ctx, in)
@@ -36,7 +34,7 @@ func (r *reconciliation) removeBeside(ctx workflow.Context) error {
 		return err
 	}
 	removal := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID: leftoversID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "remove what ended runs have left",
+		WorkflowID: leftoversID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "remove leftovers of ended runs",
 	}), RemoveLeftoversName, in)
 	err := removal.GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
@@ -59,14 +57,14 @@ func (r *ReconcileScrapingJobsResult) count(removed activities.Removed) {
 	r.RemovedOldImports, r.RemovedOldRecords = removed.OldImports, removed.OldRecords
 }
 
-// RemoveLeftoversInput is the input of RemoveLeftovers. Runs of earlier builds have none.
+// RemoveLeftoversInput is the input of RemoveLeftovers. In earlier builds, it had none.
 type RemoveLeftoversInput struct {
 	activities.RemoveUnfinishedImportsInput
 }
 
-// RemoveLeftovers removes what runs that no longer exist have left, and what is older than
-// its retention. It has every spool swept by a worker on it. One that has no worker now is
-// swept another time.
+// RemoveLeftovers removes the leftovers of runs that no longer exist, and what is older than
+// its retention. A worker on each spool sweeps it; a spool without a worker is swept the
+// next time.
 func RemoveLeftovers(ctx workflow.Context, in RemoveLeftoversInput) (all activities.Removed, err error) {
 	var spools activities.ListSpoolsResult
 	if err := workflow.ExecuteActivity(shortStep(ctx, "list spools"), a.ListSpools).Get(ctx, &spools); err != nil {
@@ -76,11 +74,11 @@ func RemoveLeftovers(ctx workflow.Context, in RemoveLeftoversInput) (all activit
 	for _, queue := range spools.TaskQueues {
 		sweeps = append(sweeps, workflow.ExecuteActivity(sweep(ctx, queue), a.SweepSpool))
 	}
-	err = workflow.ExecuteActivity(longStep(ctx, "remove imports that nobody finishes"), a.RemoveUnfinishedImports, in.RemoveUnfinishedImportsInput).Get(ctx, &all)
+	err = workflow.ExecuteActivity(longStep(ctx, "remove unfinished imports"), a.RemoveUnfinishedImports, in.RemoveUnfinishedImportsInput).Get(ctx, &all)
 	for _, each := range sweeps {
 		var swept activities.Removed
 		if err := each.Get(ctx, &swept); err != nil {
-			workflow.GetLogger(ctx).Info("A spool was not swept", "Error", err)
+			workflow.GetLogger(ctx).Info("Sweeping a spool failed; the next reconciliation retries", "Error", err)
 			continue
 		}
 		all.Files += swept.Files
@@ -88,7 +86,7 @@ func RemoveLeftovers(ctx workflow.Context, in RemoveLeftoversInput) (all activit
 	return all, err
 }
 
-// sweep is for a step on a worker that may be gone.
+// sweep returns options for a step on a worker that may be gone.
 func sweep(ctx workflow.Context, taskQueue string) workflow.Context {
 	ctx = workflow.WithStartToCloseTimeout(shortStep(ctx, "sweep the spool"), 5*time.Minute)
 	ctx = workflow.WithScheduleToStartTimeout(workflow.WithTaskQueue(ctx, taskQueue), 30*time.Second)

@@ -13,18 +13,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Names of the metrics that the MetricsHandler of the worker's client gets, from
-// the workflow and not from its replay. A workflow task that is lost after it
-// has ended is counted twice.
+// Names of the metrics reported to the MetricsHandler of the worker's client, not during
+// replay. A workflow task whose completion is lost counts twice.
 const (
-	// importsMetric is a counter of the imports that have ended, with the tags "account" and
-	// "outcome": an Outcome, or outcomeFailed or outcomeCanceled.
+	// importsMetric counts ended imports, with the tags "account" and "outcome": an Outcome,
+	// or outcomeFailed or outcomeCanceled.
 	importsMetric = "scrapehaul_imports"
-	// problemsMetric is a counter of what has been put before a person, with the
-	// tags "account" and "kind"; see ProblemKinds.
+	// problemsMetric counts the problems that needed attention, with the tags "account" and
+	// "kind"; see ProblemKinds.
 	problemsMetric = "scrapehaul_problems"
-	// failedListsMetric is a counter of the lists that reconciliation could not read, with
-	// the tag "account". The run that starts those of several accounts succeeds, whatever they do.
+	// failedListsMetric counts the lists that reconciliation failed to read, with the tag
+	// "account". The run that starts those of several accounts succeeds nevertheless.
 	failedListsMetric = "scrapehaul_failed_lists"
 )
 
@@ -34,25 +33,23 @@ const (
 	accountTag = "account"
 )
 
-// Further values of the tag "outcome". Terminated imports are not counted: their
-// workflow is not asked.
+// Further values of the tag "outcome". Terminated imports are not counted: their workflow
+// does not run.
 const (
 	outcomeFailed   = "failed"
 	outcomeCanceled = "canceled"
 )
 
-// problemTimeout is the kind of the problem that a step took too long.
+// problemTimeout is the kind of problem of a step that timed out.
 const problemTimeout = "Timeout"
 
-// ProblemKinds are the kinds of what can be put before a person, which are types
-// of errors: an import that needs attention has one of them.
+// ProblemKinds returns the kinds of problems that need attention; they are error types.
 func ProblemKinds() []string {
 	return append(activities.ErrorKinds(), errorUnverified, problemTimeout)
 }
 
-// InitMetrics lets the counters of the workflow begin at 0 on a handler that
-// drops the SDK's own tags: what is counted for the first time is seen as an
-// increase then.
+// InitMetrics sets the counters of the workflow to 0 on a handler that drops the SDK's own
+// tags, so that the first count already shows as an increase.
 func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 	for _, account := range accounts {
 		handler := handler.WithTags(accountTags(account))
@@ -73,9 +70,8 @@ func accountTags(account string) map[string]string {
 	return map[string]string{accountTag: cmp.Or(account, sink.DefaultAccount)}
 }
 
-// ended counts and logs the end of an import and returns what it is given. It must
-// not be deferred: a workflow that leaves the worker's cache runs its deferred
-// functions too.
+// ended counts and logs the end of an import and returns its arguments. It must not be
+// deferred: a workflow evicted from the worker's cache runs its deferred functions too.
 func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (ImportScrapingJobResult, error) {
 	outcome, reason := string(result.Outcome), result.Reason
 	switch {
@@ -85,7 +81,7 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 		outcome, reason = outcomeFailed, Sentence(err)
 	}
 	workflow.GetMetricsHandler(ctx).WithTags(accountTags(result.Account)).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
-	workflow.GetLogger(ctx).Info("The import has ended", "account", result.Account, "Outcome", outcome, "Reason", reason,
+	workflow.GetLogger(ctx).Info("Import ended", "account", result.Account, "Outcome", outcome, "Reason", reason,
 		"Records", result.Records, "Rejected", result.Rejected, "Bytes", result.Bytes)
 	return result, err
 }

@@ -25,30 +25,30 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// model is a world in which signals, failures and changes of the job come at random,
-// and what has to hold of the import whatever comes.
+// model is a world with random signals, failures and changes of the job, and the invariants
+// of the import.
 type model struct {
 	*world
 	t *rapid.T
 
-	mu      sync.Mutex // activities run beside the workflow
+	mu      sync.Mutex // activities run concurrently with the workflow
 	atCall  map[int][]happening
 	calls   int
 	running int // calls
-	// fates are those of the next calls of each activity; after them all goes well.
+	// fates are the results of each activity's next calls; all later ones succeed.
 	fates    map[string][]string
 	fate     map[string]string
 	attempts map[string]int32
-	changes  []string // of the job, which the next call of the cloud finds
+	changes  []string // of the job, seen by the next API call
 
-	clock       int // numbers what happens
+	clock       int // numbers the events
 	happened    int
 	troubledAt  int // a fate was not "well"
 	changed     bool
 	describedAt []int
 	publishedAt map[int64]moment
 	deleting    []moment
-	given, sent []sent // sent are those that have surely reached it before its end
+	given, sent []sent // sent are those that surely arrived before its end
 	violations  []string
 }
 
@@ -57,16 +57,16 @@ type moment struct {
 	at    time.Time
 }
 
-// happening is what comes at one moment.
+// happening is what happens at one moment.
 type happening struct {
-	after time.Duration // the one before
+	after time.Duration // the previous one
 	what  []string      // signals, and changes of the job
 	which int           // of the answers
-	long  bool          // the history is then
-	// together has the signals reach the workflow in one task: that which the call
-	// ends in, if they come with one.
+	long  bool          // the history becomes long
+	// together delivers the signals in one workflow task: with the end of the call, if they
+	// come with one.
 	together bool
-	ended    bool // notifications say that the job has
+	ended    bool // notifications report the job's end
 }
 
 // sent is a signal to the running workflow.
@@ -90,9 +90,9 @@ var (
 		"stops":         func(w *world) { w.job.Status = "stopped" },
 		"gone":          func(w *world) { w.found = false },
 	}
-	modelCalls = []int{0, 0, 0, 0, 0, 0, 0, lateRemoval, lateRemoval, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} // 0 for none
+	modelCalls = []int{0, 0, 0, 0, 0, 0, 0, lateRemoval, lateRemoval, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} // 0: no call
 	modelFates = map[string][]string{
-		"call":     {"1s", "10m"}, // until the account has one
+		"call":     {"1s", "10m"}, // wait for an API call
 		"download": {"retry", "refused", "job gone", "timeout", "spent"},
 		"import":   {"retry", "refused", "file gone", "superseded", "worker gone", "rejects", "cut", "short", "withheld", "too few", "spent"},
 		"delete":   {"retry", "refused", "changed", "unarchived", "unverified", "spent"},
@@ -106,13 +106,13 @@ var modelSteps = map[string]string{
 
 const (
 	modelHold = 24 * time.Hour
-	// lateRemoval is the call that removes a file when all else may be done.
+	// lateRemoval is a call that removes a file when everything else may be done.
 	lateRemoval = -1
-	// answer is one of the signals that make sense at that moment.
+	// answer is one of the signals offered at that moment.
 	answer = "answer"
 )
 
-// SOAK=1 makes it many more; -rapid.seed repeats one.
+// SOAK=1 runs many more sequences; -rapid.seed repeats one.
 func TestNoSequenceOfEventsLosesASignalOrARecord(t *testing.T) {
 	checks := "1000"
 	switch {
@@ -128,7 +128,7 @@ func TestNoSequenceOfEventsLosesASignalOrARecord(t *testing.T) {
 		m.job.Status = rapid.SampledFrom([]string{"finished", "finished", "stopped", "failed"}).Draw(r, "status")
 		for run := range rapid.IntRange(1, 2).Draw(r, "imports") {
 			if run > 0 {
-				m.goesOn(t)
+				m.nextRun(t)
 				m.start = m.Now()
 			}
 			m.runs(t, fmt.Sprintf("import %d ", run+1))
@@ -136,7 +136,7 @@ func TestNoSequenceOfEventsLosesASignalOrARecord(t *testing.T) {
 	})
 }
 
-// runs is one import, of as many runs as it takes.
+// runs executes one import, in as many runs as it takes.
 func (m *model) runs(t *testing.T, name string) {
 	m.calls, m.running, m.atCall, m.given, m.sent, m.describedAt, m.deleting = 0, 0, map[int][]happening{}, nil, nil, nil, nil
 	m.changed = false
@@ -155,7 +155,7 @@ func (m *model) runs(t *testing.T, name string) {
 		m.RegisterDelayedCallback(func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			if m.running > 0 { // the end of that call could come in between
+			if m.running > 0 { // that call could end in between
 				m.atCall[m.calls+1] = append(m.atCall[m.calls+1], h)
 				return
 			}
@@ -168,7 +168,7 @@ func (m *model) runs(t *testing.T, name string) {
 		var in workflows.ImportScrapingJobInput
 		require.NoError(m.t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
 		start := m.start
-		m.goesOn(t)
+		m.nextRun(t)
 		m.start = start
 		m.listens()
 		m.ExecuteWorkflow(workflows.ImportScrapingJobName, in)
@@ -176,16 +176,15 @@ func (m *model) runs(t *testing.T, name string) {
 	m.check()
 }
 
-// goesOn makes an environment for the next run, in the world as the one before has
-// left it.
-func (m *model) goesOn(t *testing.T) {
+// nextRun creates the environment for the next run, with the state of the previous one.
+func (m *model) nextRun(t *testing.T) {
 	before := m.world
 	m.world = newWorld(t, "")
 	m.SetStartTime(before.Now())
 	m.job, m.found, m.published, m.imports = before.job, before.found, before.published, before.imports
 }
 
-// listens has the steps do what happens to them.
+// listens connects the steps to their fates.
 func (m *model) listens() {
 	m.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
 		m.mu.Lock()
@@ -202,18 +201,18 @@ func (m *model) listens() {
 	})
 	m.onDescribe = func() {
 		m.mu.Lock()
-		m.describedAt = append(m.describedAt, m.clock) // what comes with the call is later
+		m.describedAt = append(m.describedAt, m.clock) // before anything that comes with the call
 		m.mu.Unlock()
-		m.begins("")
+		m.starts("")
 		m.change()
 	}
 	m.onCall = func() time.Duration {
-		wait, _ := time.ParseDuration(m.begins("call"))
+		wait, _ := time.ParseDuration(m.starts("call"))
 		return wait
 	}
-	m.onDownload = func() error { return m.failure(m.begins("download")) }
-	m.onImport = func(r *activities.ImportRecordsResult) error { return m.imported(r, m.begins("import")) }
-	m.onRemove = func() error { return m.failure(m.begins("remove")) }
+	m.onDownload = func() error { return m.failure(m.starts("download")) }
+	m.onImport = func(r *activities.ImportRecordsResult) error { return m.imported(r, m.starts("import")) }
+	m.onRemove = func() error { return m.failure(m.starts("remove")) }
 	m.onDelete = m.deletion
 }
 
@@ -232,8 +231,8 @@ func drawHappening(t *rapid.T) happening {
 	}
 }
 
-// happens is called between the workflow's tasks. It sends the signals, notes those
-// that the workflow has got before its end, and then calls done.
+// happens is called between workflow tasks. It sends the signals, records those that
+// arrived before the workflow's end, and then calls done.
 func (m *model) happens(h happening, withCall bool, done func()) {
 	locked := func(f func()) {
 		m.RegisterDelayedCallback(func() {
@@ -283,14 +282,15 @@ func (m *model) happens(h happening, withCall bool, done func()) {
 }
 
 func (m *model) progress() (progress workflows.Progress) {
-	if answer, err := m.QueryWorkflow(workflows.ProgressQuery); err == nil { // it has begun
+	if answer, err := m.QueryWorkflow(workflows.ProgressQuery); err == nil { // it has started
 		require.NoError(m.t, answer.Get(&progress))
 	}
 	return progress
 }
 
-// begins is the beginning of a step: what comes with it, and its fate.
-func (m *model) begins(step string) (fate string) {
+// starts is called at the start of a step: it makes what comes with it happen, and returns
+// the step's fate.
+func (m *model) starts(step string) (fate string) {
 	m.mu.Lock()
 	m.clock++
 	m.calls++
@@ -320,7 +320,7 @@ func (m *model) begins(step string) (fate string) {
 	return m.fate[step]
 }
 
-// change has the cloud tell what has become of the job.
+// change applies the changes of the job.
 func (m *model) change() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -352,7 +352,7 @@ func (m *model) failure(fate string) error {
 	return nil
 }
 
-// imported is what becomes of the import, by the rules of the activity.
+// imported returns the result of an import, by the rules of the activity.
 func (m *model) imported(r *activities.ImportRecordsResult, fate string) error {
 	in := m.imports[len(m.imports)-1]
 	r.Records = in.Job.StoredRecordCount
@@ -382,12 +382,12 @@ func (m *model) imported(r *activities.ImportRecordsResult, fate string) error {
 	return nil
 }
 
-// deletion does what the activity does, and checks what it was asked.
+// deletion does what the activity does, and checks its input.
 func (m *model) deletion(r *activities.DeleteScrapingJobResult) {
 	m.mu.Lock()
-	now := moment{m.clock, m.Now()} // what comes with the call is later
+	now := moment{m.clock, m.Now()} // before anything that comes with the call
 	m.mu.Unlock()
-	fate := m.begins("delete")
+	fate := m.starts("delete")
 	m.change()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -398,12 +398,12 @@ func (m *model) deletion(r *activities.DeleteScrapingJobResult) {
 		r.Reason = "not the published one"
 		return
 	}
-	whole := in.Counts.Rejected == 0 && in.Counts.All() == in.Job.StoredRecordCount
+	complete := in.Counts.Rejected == 0 && in.Counts.All() == in.Job.StoredRecordCount
 	m.wrong(in.Job.Status != "finished", "deletes a job that is %q", in.Job.Status)
-	m.wrong(!whole && !m.givenSince(published, workflows.AcceptSignal), "deletes what is not whole, and nobody has accepted it")
+	m.wrong(!complete && !m.givenSince(published, workflows.AcceptSignal), "deletes an incomplete import that was not accepted")
 	early := now.at.Before(published.at.Add(modelHold))
 	m.wrong(early && !m.givenSince(published, workflows.DeleteNowSignal), "deletes before the hold is over")
-	m.wrong(early && !in.ByHand, "does not say that a person wants it deleted")
+	m.wrong(early && !in.ByHand, "does not say that an operator wants it deleted")
 	m.deleting = append(m.deleting, now)
 	m.deleteFails = func() error { return nil }
 	switch {
@@ -427,14 +427,14 @@ func (m *model) givenSince(then moment, signals ...string) bool {
 	return slices.ContainsFunc(m.given, func(s sent) bool { return s.clock >= then.clock && slices.Contains(signals, s.signal) })
 }
 
-// wrong notes what must not be; require does not in an activity.
+// wrong records a violation; require does not work in an activity.
 func (m *model) wrong(is bool, format string, args ...any) {
 	if is {
 		m.violations = append(m.violations, fmt.Sprintf(format, args...))
 	}
 }
 
-// check is what has to hold at the end of a run.
+// check requires the invariants at the end of a run.
 func (m *model) check() {
 	require.True(m.t, m.IsWorkflowCompleted())
 	require.Empty(m.t, m.violations)
@@ -445,38 +445,38 @@ func (m *model) check() {
 		lastSent = s.at
 	}
 	if err := m.GetWorkflowError(); err != nil {
-		require.GreaterOrEqual(m.t, m.Now().Sub(m.start), 168*time.Hour, "fails without having asked a person: %v", err)
+		require.GreaterOrEqual(m.t, m.Now().Sub(m.start), 168*time.Hour, "fails without having waited for an operator: %v", err)
 	} else {
 		require.NoError(m.t, m.GetWorkflowResult(&result))
 		require.NotEmpty(m.t, result.Outcome)
 	}
-	require.Less(m.t, m.Now().Sub(lastSent), 30*24*time.Hour, "waits for ever")
+	require.Less(m.t, m.Now().Sub(lastSent), 30*24*time.Hour, "waits forever")
 	if p := m.published; p != nil && result.Outcome == workflows.Kept && p.All() != p.StoredRecordCount {
 		require.True(m.t, m.givenSince(moment{}, workflows.AcceptSignal, workflows.KeepSignal, workflows.AbandonSignal),
-			"what came out short ends in silence")
+			"an incomplete import ends without a question")
 	}
 	for _, s := range m.sent {
 		undisturbed := s.with == m.happened && s.clock > m.troubledAt && !m.changed
-		closed := m.givenSince(moment{}, workflows.KeepSignal, workflows.AbandonSignal) // for good, even if it is not yet done then
-		again := slices.ContainsFunc(m.given, func(g sent) bool {                       // with no look between the two
+		closed := m.givenSince(moment{}, workflows.KeepSignal, workflows.AbandonSignal) // permanently, even if sent later
+		again := slices.ContainsFunc(m.given, func(g sent) bool {                       // with no check in between
 			return g.signal == workflows.ReimportSignal &&
 				!slices.ContainsFunc(m.describedAt, func(clock int) bool { return g.clock <= clock && clock < s.clock })
 		})
 		switch s.signal {
 		case workflows.NotificationSignal, workflows.ReimportSignal:
 			require.True(m.t, slices.ContainsFunc(m.describedAt, func(clock int) bool { return clock >= s.clock }),
-				"%s at %d is lost: the job is not looked at after it", s.signal, s.clock)
+				"%s at %d is lost: the job is not checked after it", s.signal, s.clock)
 		case workflows.KeepSignal, workflows.AbandonSignal:
 			for _, deleting := range m.deleting {
 				inFlight := s.before.Step == workflows.StepDelete && s.before.WaitsFor == ""
 				require.True(m.t, deleting.clock < s.clock || inFlight, "%s at %d is lost: the job is deleted after it", s.signal, s.clock)
 			}
-			if s.before.Step != workflows.StepNeedsAttention || slices.Contains(s.before.Signals, s.signal) { // or its time is over
-				require.NoError(m.t, m.GetWorkflowError(), "%s is lost: a person is still asked", s.signal)
+			if s.before.Step != workflows.StepNeedsAttention || slices.Contains(s.before.Signals, s.signal) { // else its deadline has passed
+				require.NoError(m.t, m.GetWorkflowError(), "%s is lost: the question is still open", s.signal)
 			}
 		case workflows.AcceptSignal:
 			if undisturbed && slices.Contains(s.before.Signals, s.signal) && !again {
-				require.NoError(m.t, m.GetWorkflowError(), "accept is lost: a person is still asked")
+				require.NoError(m.t, m.GetWorkflowError(), "accept is lost: the question is still open")
 			}
 		case workflows.DeleteNowSignal:
 			if undisturbed && slices.Contains(s.before.Signals, s.signal) && !closed && !again {

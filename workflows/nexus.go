@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// failed is the outcome of an import that closed with an error.
+// failed is the Outcome of an import that closed with an error.
 const failed = "failed"
 
 // NexusService returns the service of package contract, for the worker of the workflows.
@@ -31,7 +31,7 @@ func NexusService() *nexus.Service {
 	return service
 }
 
-// startRunSitemap starts one workflow per operation: a retried start has the same request
+// startRunSitemap starts one workflow per operation: retries of the start share the request
 // ID.
 func startRunSitemap(ctx context.Context, in contract.RunSitemapInput, options nexus.StartOperationOptions) (temporalnexus.WorkflowHandle[contract.RunSitemapResult], error) {
 	input := RunSitemapInput{RunSitemapInput: in}
@@ -62,7 +62,7 @@ func reimportOperation(ctx context.Context, in contract.ReimportInput, _ nexus.S
 }
 
 // statusOperation queries only running imports: querying a closed one would make a worker
-// replay its whole history.
+// replay its entire history.
 func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.StartOperationOptions) (contract.ImportStatus, error) {
 	status := contract.ImportStatus{ScrapingJobID: in.ScrapingJobID, Step: contract.StepUnknown}
 	if err := checkJobID(in.ScrapingJobID); err != nil {
@@ -74,7 +74,7 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 		return status, nil
 	}
 	if err != nil {
-		return status, fmt.Errorf("looking for workflow %s: %w", id, err)
+		return status, fmt.Errorf("describing workflow %s: %w", id, err)
 	}
 	info := there.GetWorkflowExecutionInfo()
 	if info.GetType().GetName() != ImportScrapingJobName {
@@ -83,11 +83,11 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 	if info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		answer, err := c.QueryWorkflow(ctx, id, "", ProgressQuery)
 		if err != nil {
-			return status, fmt.Errorf("asking workflow %s for its progress: %w", id, err)
+			return status, fmt.Errorf("querying the progress of workflow %s: %w", id, err)
 		}
 		return status, answer.Get(&status) // the fields match a Progress
 	}
-	err = c.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &status) // and a result
+	err = c.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &status) // they match a result, too
 	if ended, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
 		status.Outcome, status.Reason = failed, Sentence(ended.Unwrap())
 	} else if err != nil {
@@ -97,8 +97,8 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 	return status, nil
 }
 
-// checkJobID returns an application error, whose message reaches the caller; that of a
-// plain handler error does not.
+// checkJobID returns an application error: its message reaches the caller, unlike that of
+// a plain handler error.
 func checkJobID(id int64) error {
 	if id < 1 {
 		return invalidInput(fmt.Errorf("scrapingjob_id is %d: want at least 1", id))

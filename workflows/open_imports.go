@@ -17,15 +17,15 @@ import (
 )
 
 // Fields of the workflow's memo: the kind of the problem while the import needs attention,
-// and the account, unless it is the default one. Temporal keeps them, whatever becomes of
-// workers, and lists them; unlike search attributes, they need no registration.
+// and the account, unless it is the default one. Temporal stores and lists them even without
+// workers; unlike search attributes, they need no registration.
 const (
 	attentionMemo = "needs_attention"
 	accountMemo   = "account"
 )
 
-// noteAttention has Temporal list the import among those that need attention
-// because of the problem, or no longer when it is nil.
+// noteAttention records the kind of the problem in the memo, or removes it if problem is
+// nil.
 func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 	var kind any // nil removes the field
 	if problem != nil {
@@ -36,23 +36,22 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 		memo[accountMemo] = w.account
 	}
 	if err := workflow.UpsertMemo(ctx, memo); err != nil {
-		w.logger.Warn("The list of imports that need attention is not right", "Error", err)
+		w.logger.Warn("Updating the list of imports that need attention failed", "Error", err)
 	}
 }
 
 // OpenCount counts open imports.
 type OpenCount struct {
 	All int
-	// NeedAttention are those of them that wait for a person, by the kind of the problem:
-	// each of ProblemKinds.
+	// NeedAttention counts those that need attention, for each of ProblemKinds.
 	NeedAttention map[string]int
 }
 
-// CountOpenImports asks Temporal's list of workflows, which is some seconds behind, for the
-// imports of a task queue whose workflow is running, and counts them by account; the default
-// one is always there. It reads 1000 workflows a call.
-// Where a host encrypts its payloads, all are counted as the default account's, and an import
-// that has ever needed attention as activities.ErrorOther until it ends.
+// CountOpenImports counts the running imports of a task queue by account; the result always
+// has the default account. It reads Temporal's list of workflows, which is some seconds
+// behind, 1000 per call.
+// If a host encrypts its payloads, all imports count as the default account's, and one that
+// has ever needed attention counts as activities.ErrorOther until it ends.
 func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (map[string]OpenCount, error) {
 	counts := map[string]OpenCount{}
 	add := func(account string, open int, problem string) {
@@ -79,8 +78,8 @@ func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (m
 	return counts, nil
 }
 
-// OpenImports is the list filter of the open imports of a task queue, of all if it is
-// empty.
+// OpenImports returns the list filter for the open imports of a task queue, or of all task
+// queues if it is empty.
 func OpenImports(taskQueue string) string {
 	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", ImportScrapingJobName)
 	if taskQueue != "" {
@@ -106,15 +105,14 @@ func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do f
 	}
 }
 
-// Memo reads what the workflow's memo says of an import: its account, the default one where
-// none is known, and the kind of the problem that it waits for a person with, "" if it does
-// not wait.
+// Memo reads an import's account, or else the default one, and the kind of the problem that
+// needs attention, "" for none, from the workflow's memo.
 func Memo(memo *commonpb.Memo) (account, problem string) {
 	account, problem = readMemo(memo)
 	return cmp.Or(account, sink.DefaultAccount), problem
 }
 
-// readMemo is Memo with an empty account where a host has encrypted it.
+// readMemo is Memo with an empty account if a host has encrypted it.
 func readMemo(memo *commonpb.Memo) (account, problem string) {
 	return memoField(memo, accountMemo, sink.DefaultAccount, ""), memoField(memo, attentionMemo, "", activities.ErrorOther)
 }

@@ -12,26 +12,25 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// maxBeginnings bounds how often an import begins again because a worker, its
-// file or the job went away.
-const maxBeginnings = 10
+// maxStarts limits how often a round starts over because a worker, its file or the job
+// went away.
+const maxStarts = 10
 
-// Limits for the longest jobs; what hangs is found by the heartbeats.
+// Limits for the longest jobs; heartbeats detect hanging ones.
 const (
 	downloadTimeout = 12 * time.Hour
 	importTimeout   = 24 * time.Hour
 )
 
-// attempts are made with growing waits between them, of a minute at most. One that
-// panics, as Go's nil pointers do, would do so again.
+// attempts returns a retry policy with growing intervals of up to a minute. Panics are not
+// retried: they would recur.
 func attempts(most int32) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: most, NonRetryableErrorTypes: []string{"PanicError"}}
 }
 
-// cloudCall is for the small calls of the API. With the waits between them,
-// the attempts last for about an hour of trouble; one that meets the rate limit
-// waits for as long as the API says. Waiting for its turn has no limit: however
-// many jobs finish at once, each has its turn.
+// cloudCall returns options for short API calls. The attempts span about an hour; one that
+// hits the rate limit waits as long as the API says. Waiting for a turn has no limit: however
+// many jobs finish together, each gets one.
 func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
@@ -41,9 +40,9 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 	})
 }
 
-// cloudDownload is a cloudCall that downloads too, which takes longer, on a worker
-// that has room; what a person has asked for goes first. A cancelled import waits for
-// its end: only the activity knows where the file is.
+// cloudDownload returns options for a cloudCall that also downloads, on a worker that has
+// room; manual requests go first. A canceled import waits for the activity, because only
+// that knows where the file is.
 func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bool) workflow.Context {
 	ctx = workflow.WithTaskQueue(s.cloudCall(ctx, summary), DownloadTaskQueue(workflow.GetInfo(ctx).TaskQueueName))
 	if byHand {
@@ -52,8 +51,8 @@ func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bo
 	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
 }
 
-// turns is the priority of what is an account's: accounts take turns, where Temporal has
-// fairness enabled. All tasks of a workflow, and of its children, inherit it.
+// turns returns the priority of an account's workflows: accounts take turns if Temporal has
+// fairness enabled. All tasks of a workflow and its children inherit it.
 func turns(account string) (priority temporal.Priority) {
 	if sink.IsNamed(account) {
 		priority.FairnessKey = account
@@ -61,8 +60,8 @@ func turns(account string) (priority temporal.Priority) {
 	return priority
 }
 
-// onWorker is for the steps that need the worker with the file: they wait on
-// its own task queue, and not for ever.
+// onWorker returns options for steps that need the worker with the file: they wait on its
+// own task queue, for a limited time.
 func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, startToClose time.Duration, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              taskQueue,
@@ -74,16 +73,15 @@ func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, sta
 	})
 }
 
-// removal is for the file's removal, which also happens after a cancellation. A
-// worker that is gone has taken its disk along.
+// removal returns options for removing the file.
 func (w *importScrapingJob) removal(ctx workflow.Context, taskQueue string) workflow.Context {
 	ctx = w.onWorker(ctx, taskQueue, time.Minute, "remove the downloaded file")
 	return workflow.WithRetryPolicy(workflow.WithHeartbeatTimeout(ctx, 0), *attempts(10))
 }
 
-// mayBeginAgain reports whether the import can go on with another download,
-// perhaps on another worker, after this error.
-func mayBeginAgain(err error) bool {
+// mayRestart reports whether the import can continue after this error with another
+// download, perhaps on another worker.
+func mayRestart(err error) bool {
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		return timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 	}
@@ -95,7 +93,7 @@ func mayBeginAgain(err error) bool {
 	case activities.ErrorFileGone, activities.ErrorJobGone, activities.ErrorSuperseded:
 		return true
 	case activities.ErrorDiskFull:
-		return failure.NonRetryable() // of the one worker with the beginning; otherwise all have been tried for an hour
+		return failure.NonRetryable() // on the one worker that has part of the file; else all workers failed for an hour
 	}
 	return false
 }

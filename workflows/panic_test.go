@@ -9,7 +9,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestStepThatPanicsIsBeforeAPersonAtOnce(t *testing.T) {
+func TestPanicNeedsAttentionImmediately(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = func(*activities.ImportRecordsResult) error {
 		var none *activities.ImportRecordsResult

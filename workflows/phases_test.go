@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// diagram draws the table of phases.
+// diagram renders phases as a mermaid state diagram.
 func diagram() string {
 	name := strings.NewReplacer(" ", "_", "-", "_")
 	var text strings.Builder
@@ -31,13 +31,13 @@ func diagram() string {
 			draw(name.Replace(string(p.step)), name.Replace(string(StepNeedsAttention)), "a problem")
 		}
 	}
-	draw(string(stepDone), string(StepDownload), "a signal has come")
-	draw(string(stepDone), "[*]", "none has")
+	draw(string(stepDone), string(StepDownload), "a signal arrived")
+	draw(string(stepDone), "[*]", "no signal")
 	text.WriteString("```\n")
 	return text.String()
 }
 
-func TestStateDiagramOfThePageIsTheTable(t *testing.T) {
+func TestStateDiagramInDocsMatchesPhases(t *testing.T) {
 	page, err := os.ReadFile("../docs/architecture.md")
 	require.NoError(t, err)
 	_, from, _ := strings.Cut(string(page), "```mermaid\nstateDiagram")

@@ -19,15 +19,15 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Names under which reconciliation is known to Temporal.
+// Registered names of the workflow and its activities.
 const (
-	// ReconcileScrapingJobsName is the workflow's registered name.
+	// ReconcileScrapingJobsName is the registered name of [ReconcileScrapingJobs].
 	ReconcileScrapingJobsName = "ReconcileScrapingJobs"
 	startImportsName          = "StartImports"
 	installationSettingsName  = "ReadInstallationSettings"
 )
 
-// Bounds of what the result of a reconciliation lists, for Temporal's limit on payloads.
+// Limits of the lists in a result, because Temporal limits payloads.
 const (
 	maxListedJobs     = 1000
 	maxListedRefusals = 10
@@ -35,79 +35,77 @@ const (
 
 // ReconcileScrapingJobsInput is the input of ReconcileScrapingJobs.
 type ReconcileScrapingJobsInput struct {
-	// Settings shape the imports that are started; their filter says of which
-	// jobs.
+	// Settings are those of the imports that are started; the filter selects the jobs.
 	Settings Settings `json:"settings"`
-	// DryRun only looks: nothing is started, nothing removed.
+	// DryRun starts and removes nothing.
 	DryRun bool `json:"dry_run,omitempty"`
-	// ByHand is set when a person waits for the result: calls of the API go first.
+	// ByHand is set when an operator waits for the result: its API calls go first.
 	ByHand bool `json:"by_hand,omitempty"`
-	// Account is whose jobs to look at. Default: all that the workers have, each in a run of
-	// its own if there are several.
+	// Account limits the run to one account. Default: all that the workers have, each in its
+	// own run if there are several.
 	Account string `json:"account,omitempty"`
-	// Page and Result are set when a run goes on where the one before ended, because
-	// of the length of its history.
+	// Page and Result are set by continue-as-new.
 	Page   int                         `json:"page,omitempty"`
 	Result ReconcileScrapingJobsResult `json:"result,omitzero"`
 }
 
 // ReconcileScrapingJobsResult is the result of ReconcileScrapingJobs.
 type ReconcileScrapingJobsResult struct {
-	// Listed counts the jobs of the accounts that were looked at, Due those that
-	// have ended and are not published as they are.
+	// Listed counts the jobs that were checked, Due those that have ended and whose
+	// current content is not published.
 	Listed int `json:"listed"`
 	Due    int `json:"due"`
-	// TriedAgain counts the imports that needed attention and were asked to try again.
+	// TriedAgain counts the imports in need of attention that were signaled to retry.
 	TriedAgain int `json:"tried_again,omitempty"`
-	// Jobs are the due ones, the first 1000 of them.
+	// Jobs are the first 1000 due jobs.
 	Jobs []activities.DueScrapingJob `json:"jobs,omitempty"`
-	// Refused counts the imports of due jobs that Temporal has refused to start, and
-	// WhyRefused says why of the first 10. The next reconciliation tries again.
+	// Refused counts the due jobs whose import Temporal refused to start, and WhyRefused has
+	// the first 10 reasons. The next reconciliation retries.
 	Refused    int      `json:"refused,omitempty"`
 	WhyRefused []string `json:"why_refused,omitempty"`
-	// FailedAccounts are those whose jobs could not be looked at; the others' were. UnderWay
-	// are those whose own run, named after the account, is not over: they are not counted.
+	// FailedAccounts are those whose jobs were not checked. UnderWay are those whose own run,
+	// named after the account, is still running: their jobs are not counted.
 	FailedAccounts []FailedAccount `json:"failed_accounts,omitempty"`
 	UnderWay       []string        `json:"under_way,omitempty"`
-	// Removing is set when leftovers are still being removed, by a workflow of its
-	// own: they are not counted here.
+	// Removing is set when another workflow is still removing leftovers, which are not
+	// counted here.
 	Removing bool `json:"removing,omitempty"`
-	// RemovedImports and RemovedFiles count what runs that no longer exist had
-	// left: unpublished imports and spool files.
+	// RemovedImports and RemovedFiles count leftovers of runs that no longer exist:
+	// unpublished imports and spool files.
 	RemovedImports int `json:"removed_imports"`
 	RemovedFiles   int `json:"removed_files"`
-	// RemovedOldImports and RemovedOldRecords count the published imports whose retention
-	// was over, and their records.
+	// RemovedOldImports and RemovedOldRecords count published imports past their retention,
+	// and their records.
 	RemovedOldImports int   `json:"removed_old_imports,omitempty"`
 	RemovedOldRecords int64 `json:"removed_old_records,omitempty"`
-	// RemovedArchivedFiles counts the archived files whose retention was over.
+	// RemovedArchivedFiles counts archived files past their retention.
 	RemovedArchivedFiles int `json:"removed_archived_files,omitempty"`
 }
 
-// FailedAccount says in one sentence why an account's jobs could not be looked at.
+// FailedAccount says in one sentence why an account's jobs were not checked.
 type FailedAccount struct {
 	Account string `json:"account"`
 	Reason  string `json:"reason"`
 }
 
-// ReconcileScrapingJobs starts the import of every scraping job of the accounts
-// that has ended and is not published with its present content, so that a job
-// whose notifications were all lost is imported all the same. Beside that it
-// removes what runs that no longer exist have left.
+// ReconcileScrapingJobs starts the import of every finished scraping job of the accounts
+// whose current content is not published yet, so that a job is imported even if all its
+// notifications were missed. In parallel, it removes the leftovers of runs that no longer
+// exist.
 //
-// No account waits for another: where there are several, each has a run of its own.
+// No account waits for another: if there are several, each has its own run.
 func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) (ReconcileScrapingJobsResult, error) {
 	settings, problems := in.Settings.parse()
 	if len(problems) > 0 {
 		return ReconcileScrapingJobsResult{}, invalidInput(errors.Join(problems...))
 	}
 	r := reconciliation{in: in, settings: settings, page: max(in.Page, 1), result: in.Result}
-	// What takes long to remove, or cannot be, keeps no job waiting.
+	// A slow or failing removal delays no job.
 	removed, setRemoved := workflow.NewFuture(ctx)
 	if in.Page > 0 || in.DryRun || in.Account != "" {
 		setRemoved.SetValue(nil)
 	} else {
-		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeBeside(ctx)) })
+		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeLeftovers(ctx)) })
 	}
 	runs, err := r.startRuns(ctx)
 	more := false
@@ -141,8 +139,8 @@ type accountRun struct {
 	workflow.ChildWorkflowFuture
 }
 
-// startRuns starts a run for each account, if there are several. Runs of earlier builds
-// know no accounts.
+// startRuns starts a run for each account, if there are several. In runs of earlier builds,
+// there are no accounts.
 func (r *reconciliation) startRuns(ctx workflow.Context) (runs []accountRun, err error) {
 	if r.in.Account != "" || workflow.GetVersion(ctx, "accounts", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil, nil
@@ -166,8 +164,8 @@ func (r *reconciliation) startRuns(ctx workflow.Context) (runs []accountRun, err
 	return runs, nil
 }
 
-// awaitRuns adds the results of the accounts' runs. One that waits for its window of API
-// calls keeps none of the others' next runs waiting.
+// awaitRuns adds up the results of the accounts' runs. It does not wait for one that waits
+// for its window of API calls: that would delay the other accounts' next runs.
 func (r *reconciliation) awaitRuns(ctx workflow.Context, runs []accountRun) error {
 	_, err := workflow.AwaitWithTimeout(ctx, r.waitsWithin(), func() bool {
 		return !slices.ContainsFunc(runs, func(run accountRun) bool { return !run.IsReady() })
@@ -194,7 +192,7 @@ func (r *reconciliation) awaitRuns(ctx workflow.Context, runs []accountRun) erro
 }
 
 func (r *reconciliation) failed(ctx workflow.Context, account string, err error) {
-	workflow.GetLogger(ctx).Warn("The scraping jobs of an account were not looked at", "account", account, "Error", err)
+	workflow.GetLogger(ctx).Warn("Reconciling an account failed", "account", account, "Error", err)
 	r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{account, Sentence(err)})
 }
 
@@ -208,9 +206,9 @@ func (r *reconciliation) readList(ctx workflow.Context) (more bool, err error) {
 	return more, err
 }
 
-// startDueImports goes through an account's jobs page by page; more is set when
-// another run has to go on. A job that moves to an earlier page while another one
-// is deleted is looked at by the next reconciliation.
+// startDueImports reads an account's jobs page by page; more is set when a new run must
+// continue. A job that moves to an earlier page, because another one is deleted meanwhile,
+// is left to the next reconciliation.
 func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err error) {
 	for last := false; !last; {
 		if isLong(ctx) {
@@ -223,7 +221,7 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 		switch {
 		case err != nil:
 		case page.Wait > 0:
-			what := "wait for the API's limit of calls until " + workflow.Now(ctx).Add(page.Wait).UTC().Format("2006-01-02 15:04:05 UTC")
+			what := "waiting for the API's rate limit until " + workflow.Now(ctx).Add(page.Wait).UTC().Format("2006-01-02 15:04:05 UTC")
 			r.show(ctx, "; "+what)
 			err = workflow.NewTimerWithOptions(ctx, page.Wait, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
 		default:
@@ -267,7 +265,7 @@ func (r *reconciliation) startImports(ctx workflow.Context, page activities.Find
 
 func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
 	for _, reason := range reasons {
-		workflow.GetLogger(ctx).Warn("An import was not started", "Reason", reason)
+		workflow.GetLogger(ctx).Warn("Starting an import failed; the next reconciliation retries", "Reason", reason)
 	}
 	r.add(ReconcileScrapingJobsResult{Refused: len(reasons), WhyRefused: reasons})
 }
@@ -282,10 +280,11 @@ func (r *reconciliation) add(more ReconcileScrapingJobsResult) {
 	all.WhyRefused = append(all.WhyRefused, more.WhyRefused[:min(len(more.WhyRefused), maxListedRefusals-len(all.WhyRefused))]...)
 }
 
-// stepAttempts are how often a step of reconciliation is tried, for about five minutes.
+// stepAttempts is the number of attempts at a step of reconciliation, about five minutes.
 const stepAttempts = 10
 
-// shortStep is for steps of a minute that need neither the API nor a file.
+// shortStep returns options for steps of up to a minute that need neither the API nor a
+// file.
 func shortStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
@@ -294,8 +293,8 @@ func shortStep(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-// longStep is for one that may remove millions of records, or signal to thousands
-// of workflows; it heartbeats.
+// longStep returns options for a heartbeating step that may remove millions of records or
+// signal thousands of workflows.
 func longStep(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(shortStep(ctx, summary), 12*time.Hour), time.Minute)
 }
@@ -306,27 +305,27 @@ type startImportsInput struct {
 	Jobs      []sink.ScrapingJob `json:"jobs"`
 }
 
-// startImportsResult says which of the jobs could not be started: the next
-// reconciliation finds them due again.
+// startImportsResult has the reasons of the imports that were not started: the next
+// reconciliation finds their jobs due again.
 type startImportsResult struct {
 	Refused []string `json:"refused,omitempty"`
 }
 
-// startImports is an activity: it tells the workflow of each job, starting it
-// if it is not running, that reconciliation has found the job due. Jobs told
-// twice are imported once.
+// startImports is an activity that signals the workflow of each job, starting it if
+// needed, that reconciliation has found the job due. A repeated signal imports nothing
+// twice.
 func startImports(ctx context.Context, in startImportsInput) (startImportsResult, error) {
 	return startEach(ctx, activity.GetClient(ctx), in)
 }
 
-// startEach lets no job keep another from starting. One that fails in the last attempt
-// too counts as refused.
+// startEach starts each job whatever happens to the others. A job that fails in the last
+// attempt counts as refused.
 func startEach(ctx context.Context, c client.Client, in startImportsInput) (startImportsResult, error) {
 	jobs := map[int64]sink.ScrapingJob{}
 	for _, job := range in.Jobs {
 		jobs[job.ScrapingJobID] = job
 	}
-	progress := resumeSignalling(ctx)
+	progress := resumeSignaling(ctx)
 	failures, err := progress.each(ctx, slices.Collect(maps.Keys(jobs)), func(ctx context.Context, id int64) (bool, error) {
 		job := jobs[id]
 		_, err := signalWithStart(ctx, c, in.TaskQueue, reconciliationSignal, job,
@@ -350,16 +349,16 @@ func startEach(ctx context.Context, c client.Client, in startImportsInput) (star
 	return startImportsResult{Refused: progress.Refused}, nil
 }
 
-// isRefusal reports whether Temporal refuses to signal this one workflow, such as
-// one that has had too many signals.
+// isRefusal reports whether Temporal refuses to signal this one workflow, for instance
+// after too many signals.
 func isRefusal(err error) bool {
 	_, invalid := errors.AsType[*serviceerror.InvalidArgument](err)
 	_, precondition := errors.AsType[*serviceerror.FailedPrecondition](err)
 	return invalid || precondition || errors.Is(err, ErrOtherWorkflow)
 }
 
-// RegisterActivities registers the activities that reach
-// Temporal and not the cloud or the database. All others are activities.Activities'.
+// RegisterActivities registers the activities that call only Temporal. All others belong
+// to [activities.Activities].
 func RegisterActivities(registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }) {

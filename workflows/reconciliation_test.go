@@ -21,14 +21,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// reconcileEvery lets reconciliation find the job again and again.
+// reconcileEvery makes reconciliation signal the job repeatedly.
 func (w *world) reconcileEvery(every time.Duration, times int) {
 	for i := range times {
 		w.RegisterDelayedCallback(func() { w.SignalWorkflow(workflows.ReconciliationSignal, w.job) }, time.Duration(i+1)*every)
 	}
 }
 
-func TestReconciliationTriesAgainWhatRetryingCanMend(t *testing.T) {
+func TestReconciliationRetriesWhatARetryCanFix(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = func(r *activities.ImportRecordsResult) error {
 		if len(w.imports) < 3 {
@@ -42,7 +42,7 @@ func TestReconciliationTriesAgainWhatRetryingCanMend(t *testing.T) {
 	require.InDelta(t, (24*time.Hour + 30*time.Minute).Seconds(), w.deletions[0].Seconds(), 60)
 }
 
-func TestReconciliationDoesNotAnswerForAPerson(t *testing.T) {
+func TestReconciliationDoesNotAnswerForAnOperator(t *testing.T) {
 	tableRefuses := func(*activities.ImportRecordsResult) error {
 		return temporal.NewNonRetryableApplicationError("duplicate key", activities.ErrorMappedTable, nil)
 	}
@@ -61,7 +61,7 @@ func TestReconciliationDoesNotAnswerForAPerson(t *testing.T) {
 	}
 }
 
-func TestWaitForAPersonEndsThoughReconciliationTriesAgain(t *testing.T) {
+func TestAttentionDeadlineHoldsThoughReconciliationRetries(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onImport = refused
 	w.reconcileEvery(24*time.Hour, 20)
@@ -71,7 +71,7 @@ func TestWaitForAPersonEndsThoughReconciliationTriesAgain(t *testing.T) {
 	require.Len(t, w.imports, 7)
 }
 
-func TestReconciliationDisturbsNoImportOfTheSameContent(t *testing.T) {
+func TestReconciliationIgnoresImportsOfTheSameContent(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.onDownload = func() error {
 		w.SignalWorkflow(workflows.ReconciliationSignal, w.job)
@@ -92,18 +92,18 @@ func TestReconciliationBringsNewContentIntoTheHold(t *testing.T) {
 	require.InDelta(t, (24*time.Hour + 15*time.Minute).Seconds(), w.deletions[0].Seconds(), 60)
 }
 
-func TestReconciliationSignalWithoutInputDisturbsNoHold(t *testing.T) {
+func TestReconciliationSignalWithoutInputIgnoresHolds(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.signalAfter(time.Hour, workflows.ReconciliationSignal)
 	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
 	require.Equal(t, 1, w.described)
 }
 
-func TestJobClosedBeforeItWasPublishedIsGivenUp(t *testing.T) {
+func TestJobClosedBeforeItWasPublishedIsAbandoned(t *testing.T) {
 	for _, test := range []struct {
 		name, signal string
 		trouble      func(*activities.ImportRecordsResult) error
-		givenUp      bool
+		abandoned    bool
 	}{
 		{"abandoned unpublished", workflows.AbandonSignal, withheld, true},
 		{"kept unpublished", workflows.KeepSignal, refused, true},
@@ -115,16 +115,16 @@ func TestJobClosedBeforeItWasPublishedIsGivenUp(t *testing.T) {
 			w.asks(t, func(string) { w.SignalWorkflow(test.signal, nil) })
 			job := w.job
 			w.run(t, "0")
-			if test.givenUp {
-				require.Equal(t, []sink.ScrapingJob{job}, w.givenUp)
+			if test.abandoned {
+				require.Equal(t, []sink.ScrapingJob{job}, w.abandons)
 			} else {
-				require.Empty(t, w.givenUp)
+				require.Empty(t, w.abandons)
 			}
 		})
 	}
 }
 
-func TestFilterKeepsJobsOutUnlessAPersonAsks(t *testing.T) {
+func TestFilterAppliesUnlessAReimportIsRequested(t *testing.T) {
 	input := workflows.ImportScrapingJobInput{
 		Settings: workflows.Settings{HoldBeforeDelete: "never", Filter: activities.Filter{Tag: "prices"}},
 	}
@@ -146,34 +146,34 @@ func TestFilterKeepsJobsOutUnlessAPersonAsks(t *testing.T) {
 	require.Len(t, w.imports, 1)
 }
 
-// account is a cloud with pages of jobs, as far as reconciliation can tell.
+// account fakes a cloud with pages of jobs as reconciliation's activities show it.
 type account struct {
 	*testsuite.TestWorkflowEnvironment
 	pages   [][]activities.DueScrapingJob
 	started [][]int64
-	refused []string // of each page
+	refused []string // for each page
 	waits   []time.Duration
 	lists   []activities.FindDueScrapingJobsInput
-	// accounts are the workers', fails says why the list of one cannot be read.
+	// accounts are those of the workers; fails returns why the list of one cannot be read.
 	accounts []string
 	fails    func(account string) error
 	waitsOf  map[string][]time.Duration
 	onList   func(activities.FindDueScrapingJobsInput)
 	removals int
-	// neverDeleted is what the last removal was given.
+	// neverDeleted is the input of the last removal.
 	neverDeleted bool
 	triedAgain   []string
-	// temporal, if set, gets the signals of StartImports and TryAgain.
+	// temporal, if set, receives the signals of StartImports and TryAgain.
 	temporal *signals
 
 	onStart    func()
 	listSpools func() (activities.ListSpoolsResult, error)
 	sweep      func() (activities.Removed, error)
 	remove     func() (activities.Removed, error)
-	failed     map[string]int64 // lists that could not be read, by account
+	failed     map[string]int64 // failed lists, by account
 }
 
-// failedLists is a MetricsHandler that counts the lists that could not be read, by account.
+// failedLists is a MetricsHandler that counts failed lists by account.
 type failedLists struct {
 	client.MetricsHandler
 	account string
@@ -284,7 +284,7 @@ func (a *account) reconcile(t *testing.T, in workflows.ReconcileScrapingJobsInpu
 	return result
 }
 
-func TestReconciliationStartsWhatIsDueOnEveryPage(t *testing.T) {
+func TestReconciliationStartsDueJobsOfEveryPage(t *testing.T) {
 	a := newAccount(due(1, 2), nil, due(3))
 	require.Equal(t, workflows.ReconcileScrapingJobsResult{
 		Listed: 300, Due: 3, TriedAgain: 5, Jobs: due(1, 2, 3), RemovedImports: 1, RemovedFiles: 4,
@@ -292,7 +292,7 @@ func TestReconciliationStartsWhatIsDueOnEveryPage(t *testing.T) {
 	require.Equal(t, [][]int64{{1, 2}, {3}}, a.started)
 }
 
-func TestReconciliationCountsOldImportsAndSaysWhetherJobsAreDeleted(t *testing.T) {
+func TestReconciliationCountsOldImportsAndPassesOnWhetherJobsAreDeleted(t *testing.T) {
 	a := newAccount(nil)
 	a.remove = func() (activities.Removed, error) { return activities.Removed{OldImports: 2, OldRecords: 40}, nil }
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{Settings: workflows.Settings{HoldBeforeDelete: "never"}})
@@ -305,14 +305,14 @@ func TestReconciliationCountsOldImportsAndSaysWhetherJobsAreDeleted(t *testing.T
 	require.False(t, a.neverDeleted)
 }
 
-func TestDryRunOnlyLooks(t *testing.T) {
+func TestDryRunStartsNothing(t *testing.T) {
 	a := newAccount(due(1))
 	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1)},
 		a.reconcile(t, workflows.ReconcileScrapingJobsInput{DryRun: true}))
 	require.Empty(t, a.started)
 }
 
-func TestResultListsAThousandJobsAtMost(t *testing.T) {
+func TestResultListsAtMostAThousandJobs(t *testing.T) {
 	var pages [][]activities.DueScrapingJob
 	for page := range int64(11) {
 		var ids []int64
@@ -330,7 +330,7 @@ func TestResultListsAThousandJobsAtMost(t *testing.T) {
 
 func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 	a := newAccount(due(1), due(2))
-	begun := a.Now()
+	started := a.Now()
 	a.waits = []time.Duration{7 * time.Minute, 20 * time.Second}
 	var timers, shown []string
 	a.SetOnTimerScheduledListener(func(_ string, wait time.Duration) {
@@ -350,12 +350,12 @@ func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 2, ByHand: true},
 	}, a.lists)
 	require.Equal(t, []string{"7m0s", "20s"}, timers)
-	require.WithinRange(t, a.Now(), begun.Add(440*time.Second), begun.Add(450*time.Second))
-	require.Equal(t, "page 1; 0 jobs listed, 0 of them due; wait for the API's limit of calls until "+
-		begun.Add(7*time.Minute).UTC().Format("2006-01-02 15:04:05 UTC"), shown[0])
+	require.WithinRange(t, a.Now(), started.Add(440*time.Second), started.Add(450*time.Second))
+	require.Equal(t, "page 1; 0 jobs listed, 0 of them due; waiting for the API's rate limit until "+
+		started.Add(7*time.Minute).UTC().Format("2006-01-02 15:04:05 UTC"), shown[0])
 }
 
-func TestLongReconciliationGoesOnAsNewRun(t *testing.T) {
+func TestLongReconciliationContinuesInANewRun(t *testing.T) {
 	a := newAccount(due(1), due(2))
 	a.SetContinueAsNewSuggested(true)
 	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})
@@ -370,7 +370,7 @@ func TestLongReconciliationGoesOnAsNewRun(t *testing.T) {
 	require.Equal(t, [][]int64{{2}}, a.started)
 }
 
-func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
+func TestFailingRemovalDelaysNoImport(t *testing.T) {
 	t.Run("a spool without a worker", func(t *testing.T) {
 		a := newAccount(due(1))
 		a.sweep = func() (activities.Removed, error) {
@@ -379,7 +379,7 @@ func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 		require.Zero(t, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).RemovedFiles)
 		require.Len(t, a.started, 1)
 	})
-	t.Run("a removal that takes long", func(t *testing.T) {
+	t.Run("a slow removal", func(t *testing.T) {
 		a := newAccount(due(1))
 		imported := make(chan struct{})
 		a.onStart = func() { close(imported) }
@@ -400,16 +400,16 @@ func TestWhatCannotBeRemovedKeepsNoImportWaiting(t *testing.T) {
 	})
 }
 
-func TestRemovalThatTakesHoursGoesOnBeside(t *testing.T) {
+func TestLongRemovalOutlivesTheReconciliation(t *testing.T) {
 	for name, test := range map[string]struct {
-		byHand bool
-		within time.Duration
-		told   bool
+		byHand   bool
+		within   time.Duration
+		reported bool
 	}{
-		"in time":              {false, 9 * time.Minute, true},
-		"later":                {false, 3 * time.Hour, false},
-		"while a person waits": {true, 9 * time.Minute, false},
-		"soon":                 {true, 50 * time.Second, true},
+		"in time":         {false, 9 * time.Minute, true},
+		"later":           {false, 3 * time.Hour, false},
+		"manual":          {true, 9 * time.Minute, false},
+		"manual, in time": {true, 50 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAccount(due(1))
@@ -420,8 +420,8 @@ func TestRemovalThatTakesHoursGoesOnBeside(t *testing.T) {
 			}
 			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: test.byHand})
 			require.Len(t, a.started, 1)
-			require.Equal(t, !test.told, result.Removing)
-			require.Equal(t, test.told, result.RemovedImports == 7)
+			require.Equal(t, !test.reported, result.Removing)
+			require.Equal(t, test.reported, result.RemovedImports == 7)
 		})
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// landings are the folders of histories, each recorded from merged code: its day
-// and its commit. The first of them is the baseline, 0.1.0.
-func landings(t *testing.T) []string {
+// recordings returns the folders of histories, each recorded from merged code and named by
+// day and commit. The first one is the baseline, 0.1.0.
+func recordings(t *testing.T) []string {
 	t.Helper()
 	folders, err := filepath.Glob("testdata/histories/*-*-*-*")
 	require.NoError(t, err)
@@ -23,32 +23,31 @@ func landings(t *testing.T) []string {
 	return folders
 }
 
-// Workflows that were begun by merged code have to go on with this code.
-// CONTRIBUTING.md says how their histories are recorded. One is never recorded
-// again to make this test pass: a change of the process needs
-// workflow.GetVersion.
-func TestWorkflowsBegunByLandedCodeGoOn(t *testing.T) {
-	for _, landing := range landings(t) {
-		histories, err := filepath.Glob(filepath.Join(landing, "*.json"))
+// Workflows started by merged code must continue with this code. CONTRIBUTING.md says how
+// their histories are recorded. Never record one again to make this test pass: a change of
+// the workflow needs workflow.GetVersion.
+func TestHistoriesOfMergedCodeReplay(t *testing.T) {
+	for _, recording := range recordings(t) {
+		histories, err := filepath.Glob(filepath.Join(recording, "*.json"))
 		require.NoError(t, err)
-		require.NotEmpty(t, histories, landing)
+		require.NotEmpty(t, histories, recording)
 		for _, file := range histories {
-			t.Run(filepath.Base(landing)+"/"+filepath.Base(file), func(t *testing.T) {
+			t.Run(filepath.Base(recording)+"/"+filepath.Base(file), func(t *testing.T) {
 				require.NoError(t, replaytest.Replay(readHistory(t, file)))
 			})
 		}
 	}
 }
 
-func TestEveryLandingHasHistoriesOfBothWorkflows(t *testing.T) {
-	for _, landing := range landings(t) {
+func TestEveryRecordingHasBothWorkflows(t *testing.T) {
+	for _, recording := range recordings(t) {
 		for name, pattern := range map[string]string{
 			workflows.ImportScrapingJobName:     "*-[0-9]*-*.json",
 			workflows.ReconcileScrapingJobsName: "*-" + workflows.ReconcileScheduleID + "-*.json",
 		} {
-			histories, err := filepath.Glob(filepath.Join(landing, pattern))
+			histories, err := filepath.Glob(filepath.Join(recording, pattern))
 			require.NoError(t, err)
-			require.NotEmpty(t, histories, "%s of %s", name, landing)
+			require.NotEmpty(t, histories, "%s of %s", name, recording)
 		}
 	}
 }

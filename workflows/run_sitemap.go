@@ -19,17 +19,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// RunSitemapName is the registered name of the workflow that scrapes a sitemap.
+// RunSitemapName is the registered name of the workflow RunSitemap, which scrapes a sitemap.
 const RunSitemapName = "RunSitemap"
 
-// thisRun in a custom ID is replaced by a text unique to the run.
+// thisRun in a custom ID is replaced by text unique to the run.
 const thisRun = "{run}"
 
 // minHoldOfReruns is the minimum hold of a job whose failed and empty URLs may be scraped
-// again: the API has no URLs of a deleted job.
+// again: for a deleted job, the API does not return them.
 const minHoldOfReruns = 10 * time.Minute
 
-// watchAgainAfter is how often to check that an import which does not report is running:
+// watchAgainAfter is how often to check that an import without a report is still running:
 // it may have been terminated.
 const watchAgainAfter = time.Hour
 
@@ -44,7 +44,7 @@ type RunSitemapInput struct {
 
 // RunSitemap scrapes a sitemap from a host's workflow: it runs the workflow of the same
 // name as a child, and returns when the records are published; see
-// [contract.RunSitemapInput]. If the importer's worker polls another task queue than the
+// [contract.RunSitemapInput]. If scrapehaul's worker polls a different task queue than the
 // host's, set that one in the child workflow options of ctx.
 func RunSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
 	options := workflow.GetChildWorkflowOptions(ctx)
@@ -56,8 +56,8 @@ func RunSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 
 func runSummary(in RunSitemapInput) string { return fmt.Sprintf("run sitemap %d", in.SitemapID) }
 
-// runSitemap is the workflow. It creates a scraping job and starts its import as an
-// abandoned child, which waits for the job's end and reports back.
+// runSitemap is the workflow. It creates a scraping job and starts its import as a child
+// that outlives it, waits for the job's end and reports back.
 func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapResult, error) {
 	r, err := newSitemapRun(ctx, in)
 	if err != nil {
@@ -87,9 +87,9 @@ type sitemapRun struct {
 	// that the run waits for.
 	creating bool
 	jobID    int64
-	waits    string // "" when it has ended
+	waits    string // "" once it has ended
 	since    time.Time
-	fails    time.Time // by the time limit, if there is one
+	fails    time.Time // with a time limit
 	jobs     []contract.ScrapedJob
 }
 
@@ -149,7 +149,7 @@ func (r *sitemapRun) run(ctx workflow.Context) error {
 	for rerun := 0; err == nil && rerun <= r.in.MaxReruns; rerun++ {
 		err = r.create(limited, rerun)
 		if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok && rerun > 0 {
-			last := &r.jobs[rerun-1] // which is published all the same
+			last := &r.jobs[rerun-1] // published nevertheless
 			last.Problem = strings.TrimPrefix(last.Problem+"; its failed and empty URLs were not scraped again: "+Sentence(refused), "; ")
 			return nil
 		}
@@ -172,8 +172,8 @@ func (r *sitemapRun) run(ctx workflow.Context) error {
 	return err
 }
 
-// readSettings takes the settings of all imports, without the filter: whoever runs a
-// sitemap wants its records.
+// readSettings reads the settings of imports, without the filter: a run always imports its
+// jobs.
 func (r *sitemapRun) readSettings(ctx workflow.Context) error {
 	if r.in.Settings == nil {
 		if err := workflow.ExecuteActivity(shortStep(ctx, "read the settings of imports"), installationSettingsName).Get(ctx, &r.in.Settings); err != nil {
@@ -218,14 +218,14 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 	chosen := in.CustomID
 	in.CustomID = strings.ReplaceAll(chosen, thisRun, fmt.Sprintf("scrapehaul-%x", token[:6]))
 	if in.CustomID == chosen {
-		looking := in
-		looking.OnlyLook = true
-		there, err := r.callCreate(ctx, looking, "look for a job with custom_id "+in.CustomID)
+		find := in
+		find.FindOnly = true
+		there, err := r.callCreate(ctx, find, "find the job with custom_id "+in.CustomID)
 		switch {
 		case err != nil:
 			return err
 		case there != 0 && !earlierRun && !r.in.Resume:
-			reason := fmt.Sprintf("scraping job %d of sitemap %d already has custom_id %q, and workflow %d imports it: choose another one, or put %s into it", there, in.SitemapID, in.CustomID, there, thisRun)
+			reason := fmt.Sprintf("scraping job %d of sitemap %d already has custom_id %q, and workflow %d imports it: choose another custom_id, or one with %s in it", there, in.SitemapID, in.CustomID, there, thisRun)
 			return temporal.NewNonRetryableApplicationError(reason, contract.ErrorCustomIDTaken, nil, contract.ScrapedJob{ScrapingJobID: there})
 		case there != 0:
 			r.jobID = there
@@ -237,14 +237,14 @@ func (r *sitemapRun) create(ctx workflow.Context, rerun int) error {
 	return err
 }
 
-// callCreate executes the activity as soon as the API budget allows. A cancellation waits
-// for the activity: only that knows whether a job exists.
+// callCreate runs the activity as soon as the API budget allows. A cancellation waits for
+// it, because only the activity knows whether a job exists.
 func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapingJobInput, summary string) (int64, error) {
 	for {
 		r.waitFor(ctx, "Web Scraper Cloud to "+summary)
 		var created activities.CreateScrapingJobResult
 		creating := workflow.WithWaitForCancellation(r.settings.cloudCall(ctx, truncate(summary, maxSummary)), true)
-		r.creating = !in.OnlyLook
+		r.creating = !in.FindOnly
 		err := workflow.ExecuteActivity(creating, a.CreateScrapingJob, in).Get(ctx, &created)
 		r.creating = in.MayExist || r.creating && err != nil
 		if err != nil || created.Wait == 0 {
@@ -259,8 +259,8 @@ func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapi
 }
 
 // await waits until the job's import reports something that ends the wait. An import that
-// closes without a report is started again: it was terminated, for instance, or workers of
-// an earlier build close it each time.
+// closes without a report is restarted: for instance, it was terminated, or a worker of an
+// earlier build closes it each time.
 func (r *sitemapRun) await(ctx workflow.Context) (job contract.ScrapedJob, err error) {
 	r.waitFor(ctx, "scraping job "+WorkflowID(r.jobID)+" to end and be published")
 	for pause := time.Second; ; pause = min(2*pause, watchAgainAfter) {
@@ -280,10 +280,10 @@ func (r *sitemapRun) await(ctx workflow.Context) (job contract.ScrapedJob, err e
 	}
 }
 
-// awaitReports returns enough as false when the import closes without a report, or has
-// not reported for long.
+// awaitReports returns with enough false if the import closes without a report, or has not
+// reported for long.
 func (r *sitemapRun) awaitReports(ctx workflow.Context, child workflow.ChildWorkflowFuture) (job contract.ScrapedJob, enough bool, err error) {
-	for heard := false; ; heard = true { // then the next one is up to a person
+	for heard := false; ; heard = true { // after one report, the next depends on an operator
 		reported := false
 		err := await(ctx, watchAgainAfter, "check that the import is running", func() bool {
 			for there := true; there && !reported; {
@@ -299,12 +299,12 @@ func (r *sitemapRun) awaitReports(ctx workflow.Context, child workflow.ChildWork
 		if enough, err := r.isEnough(job); enough || err != nil {
 			return job, enough, err
 		}
-		r.waitFor(ctx, "a person: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
+		r.waitFor(ctx, "an operator: the import of scraping job "+WorkflowID(r.jobID)+" is "+string(job.Outcome)+", the job is "+job.Status)
 	}
 }
 
-// watchImport starts the import. If it is running already, it is asked to report, and
-// child is nil.
+// watchImport starts the import. If it is already running, watchImport asks it to report,
+// and child is nil.
 func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWorkflowFuture, err error) {
 	id := WorkflowID(r.jobID)
 	options := workflow.ChildWorkflowOptions{
@@ -322,7 +322,7 @@ func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWork
 		if workflow.SignalExternalWorkflow(ctx, id, "", watchSignal, workflow.GetInfo(ctx).WorkflowExecution.ID).Get(ctx, nil) == nil {
 			return nil, nil
 		}
-		if err := workflow.Sleep(ctx, time.Second); err != nil { // it closed in between
+		if err := workflow.Sleep(ctx, time.Second); err != nil { // the import closed in between
 			return nil, err
 		}
 	}
@@ -341,7 +341,7 @@ func (r *sitemapRun) isEnough(job contract.ScrapedJob) (bool, error) {
 	case job.Outcome == contract.Ended:
 		policy, kind, what = r.in.IfNeedsAttention, contract.ErrorNotPublished, "was not published: "+job.Reason
 		if policy == contract.Wait {
-			policy = contract.Fail // nobody can answer any more
+			policy = contract.Fail // too late for an answer
 		}
 	}
 	if policy == contract.Fail {
@@ -382,15 +382,15 @@ func (r *sitemapRun) show(ctx workflow.Context, state, note string) {
 		table.add("job "+WorkflowID(job.ScrapingJobID), fmt.Sprintf("%s, %s, %s", escape(job.Status), job.Outcome, records(job.Records)))
 	}
 	if r.waits != "" {
-		next := "the job's records are imported by a workflow of its own"
+		next := "the job gets its own import workflow"
 		if r.jobID != 0 {
-			next = "workflow " + WorkflowID(r.jobID) + " imports its records, and says how far it is and what it needs; this one ends with its result"
+			next = "workflow " + WorkflowID(r.jobID) + " imports the records; open it for progress and questions. This workflow ends with its result"
 		}
 		table.add("next", next)
 		if r.timeLimit > 0 {
 			table.add("limit", "fails after "+moment(r.fails))
 		}
-		table.add("cancel", r.left())
+		table.add("if canceled", r.left())
 	}
 	workflow.SetCurrentDetails(ctx, text.String()+mayBeCut)
 }

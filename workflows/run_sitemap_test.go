@@ -23,15 +23,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// scraping is a cloud whose jobs are created, and the imports of them, as far as
-// RunSitemap can tell.
+// scraping fakes a cloud that creates jobs, and their imports, as RunSitemap sees them.
 type scraping struct {
 	*testsuite.TestWorkflowEnvironment
 	created []activities.CreateScrapingJobInput
 	imports []workflows.ImportScrapingJobInput
-	// onCreate answers a creation in place of a job of a new number.
+	// onCreate, if set, replaces the creation of a job with a new ID.
 	onCreate func(activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error)
-	// onImport is the import, nil for one that never ends.
+	// onImport is the import; nil never ends.
 	onImport func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error
 }
 
@@ -68,13 +67,13 @@ func (s *scraping) create(_ context.Context, in activities.CreateScrapingJobInpu
 }
 
 func (s *scraping) report(ctx workflow.Context, job contract.ScrapedJob) {
-	//workflowcheck:ignore // no workflow of ours, but its mock
+	//workflowcheck:ignore // a mock, not a workflow
 	if err := s.SignalWorkflowByID(workflow.GetInfo(ctx).ParentWorkflowExecution.ID, "report", job); err != nil {
 		panic(err)
 	}
 }
 
-// reports has each import report what is given, one after the other, an hour apart.
+// reports makes each import send these reports, an hour apart.
 func (s *scraping) reports(jobs ...contract.ScrapedJob) {
 	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
 		for _, job := range jobs {
@@ -128,10 +127,10 @@ func TestSitemapIsRunUntilItsRecordsArePublished(t *testing.T) {
 	require.Len(t, s.imports, 1)
 	require.True(t, s.imports[0].AwaitEnd)
 	require.Equal(t, 77, s.imports[0].Settings.BatchRecords, "the installation's settings")
-	require.Empty(t, s.imports[0].Settings.Filter, "whoever runs a sitemap wants its records")
+	require.Empty(t, s.imports[0].Settings.Filter, "a run imports all its jobs")
 }
 
-func TestWhatIsNotAsItShouldBeIsReturnedWaitedForOrAnError(t *testing.T) {
+func TestPoliciesReturnWaitOrFail(t *testing.T) {
 	finished := scraped("finished", contract.Published)
 	for name, test := range map[string]struct {
 		notFinished, attention contract.Policy
@@ -140,17 +139,17 @@ func TestWhatIsNotAsItShouldBeIsReturnedWaitedForOrAnError(t *testing.T) {
 		errorType              string
 		waits                  bool
 	}{
-		"failed, by default":           {first: scraped("failed", contract.Published), outcome: contract.Published},
-		"stopped, to be returned":      {notFinished: contract.Return, first: scraped("stopped", contract.Published), outcome: contract.Published},
-		"failed, to be waited for":     {notFinished: contract.Wait, first: scraped("failed", contract.Published), waits: true},
-		"failed, an error":             {notFinished: contract.Fail, first: scraped("failed", contract.Published), errorType: contract.ErrorNotFinished},
-		"attention, by default":        {first: scraped("finished", contract.NeedsAttention), waits: true},
-		"attention, to be returned":    {attention: contract.Return, first: scraped("finished", contract.NeedsAttention), outcome: contract.NeedsAttention},
-		"attention, an error":          {attention: contract.Fail, first: scraped("finished", contract.NeedsAttention), errorType: contract.ErrorNeedsAttention},
-		"ended, by default":            {first: scraped("finished", contract.Ended), errorType: contract.ErrorNotPublished},
-		"ended, to be returned":        {attention: contract.Return, first: scraped("finished", contract.Ended), outcome: contract.Ended},
-		"ended, and attention fails":   {attention: contract.Fail, first: scraped("finished", contract.Ended), errorType: contract.ErrorNotPublished},
-		"finished, whatever is wanted": {notFinished: contract.Fail, attention: contract.Fail, first: finished, outcome: contract.Published},
+		"failed, by default":            {first: scraped("failed", contract.Published), outcome: contract.Published},
+		"stopped, returned":             {notFinished: contract.Return, first: scraped("stopped", contract.Published), outcome: contract.Published},
+		"failed, waited for":            {notFinished: contract.Wait, first: scraped("failed", contract.Published), waits: true},
+		"failed, an error":              {notFinished: contract.Fail, first: scraped("failed", contract.Published), errorType: contract.ErrorNotFinished},
+		"attention, by default":         {first: scraped("finished", contract.NeedsAttention), waits: true},
+		"attention, returned":           {attention: contract.Return, first: scraped("finished", contract.NeedsAttention), outcome: contract.NeedsAttention},
+		"attention, an error":           {attention: contract.Fail, first: scraped("finished", contract.NeedsAttention), errorType: contract.ErrorNeedsAttention},
+		"ended, by default":             {first: scraped("finished", contract.Ended), errorType: contract.ErrorNotPublished},
+		"ended, returned":               {attention: contract.Return, first: scraped("finished", contract.Ended), outcome: contract.Ended},
+		"ended, and attention fails":    {attention: contract.Fail, first: scraped("finished", contract.Ended), errorType: contract.ErrorNotPublished},
+		"finished, whatever the policy": {notFinished: contract.Fail, attention: contract.Fail, first: finished, outcome: contract.Published},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScraping(t)
@@ -182,7 +181,7 @@ func TestWhatIsNotAsItShouldBeIsReturnedWaitedForOrAnError(t *testing.T) {
 	}
 }
 
-func TestTimeLimitOfARunSaysWhatGoesOn(t *testing.T) {
+func TestTimeLimitOfARunSaysWhatContinues(t *testing.T) {
 	s := newScraping(t)
 	s.reports(scraped("finished", contract.NeedsAttention))
 	_, err := s.run(sitemap(func(in *workflows.RunSitemapInput) { in.TimeLimit = "90m" }))
@@ -193,7 +192,7 @@ func TestTimeLimitOfARunSaysWhatGoesOn(t *testing.T) {
 	require.Contains(t, failure.Message(), "scraping job 501 keeps running in Web Scraper Cloud")
 }
 
-func TestRunThatEndsWhileItWaitsForCallsHasCreatedNothing(t *testing.T) {
+func TestRunEndingWhileItWaitsForCallsHasCreatedNothing(t *testing.T) {
 	s := newScraping(t)
 	s.onCreate = func(activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
 		return activities.CreateScrapingJobResult{Wait: 10 * time.Minute}, nil
@@ -218,7 +217,7 @@ func TestRunThatEndsWhileItWaitsForCallsHasCreatedNothing(t *testing.T) {
 	require.ErrorContains(t, err, "scraping job 501 is published, and none was created for its failed and empty URLs")
 }
 
-func TestCancelledRunLeavesTheJobAndItsImport(t *testing.T) {
+func TestCanceledRunLeavesTheJobAndItsImport(t *testing.T) {
 	s := newScraping(t)
 	canceled := false
 	s.onImport = func(ctx workflow.Context, _ workflows.ImportScrapingJobInput) error {
@@ -229,7 +228,7 @@ func TestCancelledRunLeavesTheJobAndItsImport(t *testing.T) {
 	s.RegisterDelayedCallback(s.CancelWorkflow, time.Hour)
 	_, err := s.run(sitemap(nil))
 	require.True(t, temporal.IsCanceledError(err), "%v", err)
-	require.False(t, canceled, "the import goes on")
+	require.False(t, canceled, "the import continues")
 }
 
 func TestFailedAndEmptyURLsAreScrapedAgain(t *testing.T) {
@@ -254,10 +253,10 @@ func TestFailedAndEmptyURLsAreScrapedAgain(t *testing.T) {
 	require.Equal(t, int64(502), s.created[2].RerunOf)
 	require.Empty(t, s.created[1].StartURLs)
 	require.NotEqual(t, s.created[0].CustomID, s.created[1].CustomID)
-	require.Equal(t, "10m0s", s.imports[0].Settings.HoldBeforeDelete, "a deleted job has no list of such URLs")
+	require.Equal(t, "10m0s", s.imports[0].Settings.HoldBeforeDelete, "the API has no such URLs of a deleted job")
 }
 
-func TestRunWhoseFailedURLsCannotBeScrapedAgainHasItsResult(t *testing.T) {
+func TestFailedRerunKeepsTheResult(t *testing.T) {
 	s := newScraping(t)
 	s.onCreate = func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
 		if in.RerunOf != 0 {
@@ -276,8 +275,8 @@ func TestRunWhoseFailedURLsCannotBeScrapedAgainHasItsResult(t *testing.T) {
 
 func TestCustomIDNamesOneRun(t *testing.T) {
 	there := int64(0)
-	look := func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
-		if in.OnlyLook {
+	find := func(in activities.CreateScrapingJobInput) (activities.CreateScrapingJobResult, error) {
+		if in.FindOnly {
 			return activities.CreateScrapingJobResult{ScrapingJobID: there}, nil
 		}
 		return activities.CreateScrapingJobResult{ScrapingJobID: 600}, nil
@@ -285,7 +284,7 @@ func TestCustomIDNamesOneRun(t *testing.T) {
 	own := sitemap(func(in *workflows.RunSitemapInput) { in.CustomID = "order-17" })
 
 	s := newScraping(t)
-	s.onCreate = look
+	s.onCreate = find
 	s.reports(scraped("finished", contract.Published))
 	result, err := s.run(own)
 	require.NoError(t, err)
@@ -294,13 +293,13 @@ func TestCustomIDNamesOneRun(t *testing.T) {
 
 	there = 444
 	s = newScraping(t)
-	s.onCreate = look
+	s.onCreate = find
 	_, err = s.run(own)
 	require.ErrorContains(t, err, `scraping job 444 of sitemap 12 already has custom_id "order-17"`)
 	require.Len(t, s.created, 1)
 
 	s = newScraping(t)
-	s.onCreate = look
+	s.onCreate = find
 	s.reports(scraped("finished", contract.Published))
 	own.Resume = true
 	result, err = s.run(own)
@@ -329,7 +328,7 @@ func TestRunWaitsForCallsOfTheAPI(t *testing.T) {
 	require.Equal(t, s.created[0], s.created[1])
 }
 
-func TestImportThatIsGoneWithoutAWordIsStartedAgain(t *testing.T) {
+func TestImportThatEndsWithoutAReportIsRestarted(t *testing.T) {
 	s := newScraping(t)
 	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
 		if len(s.imports) == 1 {
@@ -347,12 +346,12 @@ func TestImportThatIsGoneWithoutAWordIsStartedAgain(t *testing.T) {
 	require.Len(t, s.created, 1)
 }
 
-// The import of a job that has failed ends, as the job stays in the cloud.
-func TestRunThatWaitsForAPersonLooksNowAndThen(t *testing.T) {
+// The import of a failed job ends, as the job stays in the cloud.
+func TestRunWaitingForAnOperatorChecksRarely(t *testing.T) {
 	s := newScraping(t)
 	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
 		job := scraped("failed", contract.Published)
-		if s.Now().After(began.Add(5 * time.Hour)) { // somebody has continued it
+		if s.Now().After(began.Add(5 * time.Hour)) { // the job was continued
 			job.Status = "finished"
 		}
 		job.ScrapingJobID = in.ScrapingJobID
@@ -366,8 +365,8 @@ func TestRunThatWaitsForAPersonLooksNowAndThen(t *testing.T) {
 	require.Less(t, len(s.imports), 10)
 }
 
-// Workers of an earlier build know nothing of watchers.
-func TestImportsThatEndWithoutAWordAreStartedEverMoreRarely(t *testing.T) {
+// Workers of an earlier build do not report to watchers.
+func TestImportsThatEndWithoutAReportAreRestartedWithBackoff(t *testing.T) {
 	s := newScraping(t)
 	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
 		if s.Now().After(began.Add(5 * time.Hour)) {
@@ -383,7 +382,7 @@ func TestImportsThatEndWithoutAWordAreStartedEverMoreRarely(t *testing.T) {
 	require.Less(t, len(s.imports), 20)
 }
 
-func TestLateReportLeavesNothingInTheNext(t *testing.T) {
+func TestLateReportDoesNotLeakIntoTheNext(t *testing.T) {
 	s := newScraping(t)
 	s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
 		late := scraped("finished", contract.Published)

@@ -10,21 +10,21 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// ReconcileScheduleID is the ID of the Temporal Schedule that runs
-// ReconcileScrapingJobs, and the beginning of the IDs of its runs.
+// ReconcileScheduleID is the ID of the Temporal Schedule that runs ReconcileScrapingJobs,
+// and the prefix of the workflow IDs of its runs.
 const ReconcileScheduleID = "scrapehaul-reconcile"
 
-// ScheduleReconciliation has ReconcileScrapingJobs run every so often, one run
-// at a time. It creates the schedule or changes the one that is there, which
-// stays paused if somebody has paused it; 0 pauses it. The schedule of another
-// task queue is refused: there is one in a namespace.
+// ScheduleReconciliation schedules ReconcileScrapingJobs at the interval, one run at a time;
+// 0 pauses it. It creates the schedule or updates the existing one, which stays paused if it
+// was paused manually. If that is for another task queue, it returns an error: a namespace
+// has only one.
 func ScheduleReconciliation(ctx context.Context, c client.Client, namespace, taskQueue string, every time.Duration, settings Settings) error {
 	wanted := Installation{TaskQueue: taskQueue, Every: every, Settings: settings.withDefaults()}
 	refusal := func(there string) error {
 		if there == taskQueue {
 			return nil
 		}
-		return fmt.Errorf("the schedule %s of %s is for task queue %q, and not %q: give each its namespace, or remove the schedule first",
+		return fmt.Errorf("the schedule %s of %s is for task queue %q, not %q: use one namespace per task queue, or delete the schedule first",
 			ReconcileScheduleID, namespace, there, taskQueue)
 	}
 	err := ChangeInstallation(ctx, c, namespace, func(i *Installation, isNew bool) error {
@@ -42,8 +42,8 @@ func ScheduleReconciliation(ctx context.Context, c client.Client, namespace, tas
 	return err
 }
 
-// replaceSchedule is for a client that encrypts payloads: only the SDK's own update
-// does.
+// replaceSchedule is for a client that encrypts payloads: only the SDK's own update does
+// that.
 func replaceSchedule(ctx context.Context, c client.ScheduleClient, wanted Installation, refusal func(taskQueue string) error) error {
 	options := scheduleOptions(wanted)
 	err := c.GetHandle(ctx, ReconcileScheduleID).Update(ctx, client.ScheduleUpdateOptions{
@@ -73,11 +73,11 @@ func scheduleOptions(i Installation) client.ScheduleOptions {
 		Workflow:      ReconcileScrapingJobsName,
 		TaskQueue:     i.TaskQueue,
 		Args:          []any{ReconcileScrapingJobsInput{Settings: i.Settings}},
-		StaticSummary: "find scraping jobs that are not imported",
+		StaticSummary: reconciliationSummary,
 	}
 	options := client.ScheduleOptions{
 		ID: ReconcileScheduleID, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		CatchupWindow: time.Minute, // one look is as good as the ones that were missed
+		CatchupWindow: time.Minute, // one run makes up for all missed ones
 	}
 	if i.Every == 0 {
 		options.Paused, options.Note = true, neverNote
@@ -87,8 +87,8 @@ func scheduleOptions(i Installation) client.ScheduleOptions {
 	return options
 }
 
-// Reconcile runs ReconcileScrapingJobs now, beside the schedule, or joins the
-// run that is on its way.
+// Reconcile runs ReconcileScrapingJobs now, independently of the schedule, or joins such a
+// run that is already in progress.
 func Reconcile(ctx context.Context, c client.Client, taskQueue string, in ReconcileScrapingJobsInput) (client.WorkflowRun, error) {
 	id, summary := reconciliationID(in)
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
@@ -101,14 +101,17 @@ func Reconcile(ctx context.Context, c client.Client, taskQueue string, in Reconc
 	return run, nil
 }
 
-// reconciliationID is the ID of the run, and its summary. There is one of each at a time.
+const reconciliationSummary = "find scraping jobs that are not imported"
+
+// reconciliationID returns the workflow ID and the summary of a run. Only one run per ID
+// exists at a time.
 func reconciliationID(in ReconcileScrapingJobsInput) (id, summary string) {
-	id, summary = ReconcileScheduleID, "find scraping jobs that are not imported"
+	id, summary = ReconcileScheduleID, reconciliationSummary
 	switch {
 	case in.DryRun:
-		id, summary = id+"-dry-run", summary+", and only look"
+		id, summary = id+"-dry-run", summary+", dry run"
 	case in.ByHand:
-		id, summary = id+"-by-hand", summary+", by hand"
+		id, summary = id+"-by-hand", summary+", manual"
 	}
 	if in.Account != "" {
 		id, summary = id+"-account-"+in.Account, summary+", account "+in.Account

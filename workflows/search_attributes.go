@@ -16,9 +16,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Search attributes by which imports can be found in Temporal, all of type
-// Keyword. They are optional: a namespace has to have them registered before a
-// workflow may set them.
+// Search attributes of imports, all of type Keyword. They are optional: workflows may set
+// them only after they are registered in the namespace.
 var (
 	// scrapingJobStatusAttribute is the job's status in Web Scraper Cloud.
 	scrapingJobStatusAttribute = temporal.NewSearchAttributeKeyKeyword("ScrapingJobStatus")
@@ -26,17 +25,16 @@ var (
 	sitemapNameAttribute = temporal.NewSearchAttributeKeyKeyword("SitemapName")
 	// customIDAttribute is the job's custom_id.
 	customIDAttribute = temporal.NewSearchAttributeKeyKeyword("CustomId")
-	// AccountAttribute is the account of Web Scraper Cloud that has the job. The others do
-	// without: an installation may have registered them before there were accounts.
+	// AccountAttribute is the account of Web Scraper Cloud that has the job. It may be
+	// missing even if the others are registered: it is newer.
 	AccountAttribute = temporal.NewSearchAttributeKeyKeyword("WebScraperAccount")
 	// ImportStateAttribute is StepScrape while RunSitemap waits for the job's end, StepImport
 	// until the import is published, then StepHold, or StepNeedsAttention. Each change adds
-	// an event to the import's history.
-	// Temporal itself tells when an import has ended.
+	// an event to the import's history. The workflow's status shows when an import has ended.
 	ImportStateAttribute = temporal.NewSearchAttributeKeyKeyword("ImportState")
 )
 
-// stateIn is the value of ImportStateAttribute in a step, "" when the import is done.
+// stateIn returns the value of ImportStateAttribute in a step, "" when the import is done.
 func stateIn(step Step) Step {
 	switch step {
 	case StepScrape, StepNeedsAttention:
@@ -49,7 +47,7 @@ func stateIn(step Step) Step {
 	return ""
 }
 
-// searchAttributes are those of an import, as far as the job is known.
+// searchAttributes returns those of an import, as far as the job is known.
 func (s Settings) searchAttributes(job Notification, state Step) []temporal.SearchAttributeUpdate {
 	updates := []temporal.SearchAttributeUpdate{ImportStateAttribute.ValueSet(string(state))}
 	if s.AccountAttribute && job.Account != "" {
@@ -68,7 +66,7 @@ func (s Settings) searchAttributes(job Notification, state Step) []temporal.Sear
 	return updates
 }
 
-// listedAs is what Temporal's list of workflows has of an import from its start on.
+// listedAs returns the search attributes and the memo that an import starts with.
 func (s Settings) listedAs(job Notification, state Step) (attributes temporal.SearchAttributes, memo map[string]any) {
 	if s.SearchAttributes {
 		attributes = temporal.NewSearchAttributes(s.searchAttributes(job, state)...)
@@ -79,11 +77,11 @@ func (s Settings) listedAs(job Notification, state Step) (attributes temporal.Se
 	return attributes, memo
 }
 
-// maxKeyword keeps values within what databases of Temporal's visibility store
-// take as a Keyword: 255 characters.
+// maxKeyword is below the 255 characters that Temporal's visibility stores accept in a
+// Keyword.
 const maxKeyword = 250
 
-// index tells Temporal's search when the next step changes the state.
+// index updates the search attributes if the next step changes the state.
 func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 	state := stateIn(next)
 	if !w.settings.SearchAttributes || state == "" || state == stateIn(w.step) {
@@ -93,19 +91,19 @@ func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 		Account: w.account, Status: w.job.Status, SitemapName: w.job.SitemapName, CustomID: w.job.CustomID,
 	}, state)...)
 	if err != nil {
-		w.logger.Warn("The import is not found by its state", "State", state, "Error", err)
+		w.logger.Warn("Updating the search attributes failed", "State", state, "Error", err)
 	}
 }
 
-// SearchAttributes are all search attributes of imports.
+// SearchAttributes returns all search attributes of imports.
 func SearchAttributes() []temporal.SearchAttributeKeyKeyword {
 	return []temporal.SearchAttributeKeyKeyword{
 		scrapingJobStatusAttribute, sitemapNameAttribute, customIDAttribute, ImportStateAttribute, AccountAttribute,
 	}
 }
 
-// MissingSearchAttributes returns the names of those of imports that the namespace does
-// not have as Keywords; see [Settings.UseSearchAttributes].
+// MissingSearchAttributes returns the names of those that are not registered as Keywords in
+// the namespace; see [Settings.UseSearchAttributes].
 func MissingSearchAttributes(ctx context.Context, c client.Client, namespace string) (missing []string, err error) {
 	registered, err := RegisteredSearchAttributes(ctx, c, namespace)
 	if err != nil {
@@ -119,15 +117,15 @@ func MissingSearchAttributes(ctx context.Context, c client.Client, namespace str
 	return missing, nil
 }
 
-// RegisteredSearchAttributes returns the types of the namespace's own search
-// attributes by their names. Where Temporal does not list them, as it may be on Temporal
-// Cloud, it returns those of imports that workflows can be found by, as if of their type.
+// RegisteredSearchAttributes returns the types of the namespace's custom search attributes
+// by name. If Temporal does not list them, as on Temporal Cloud, it returns those of imports
+// that queries accept, and assumes their type.
 func RegisteredSearchAttributes(ctx context.Context, c client.Client, namespace string) (map[string]enumspb.IndexedValueType, error) {
 	listed, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err == nil {
 		return listed.GetCustomAttributes(), nil
 	}
-	if _, away := errors.AsType[*serviceerror.Unavailable](err); away {
+	if _, unavailable := errors.AsType[*serviceerror.Unavailable](err); unavailable {
 		return nil, fmt.Errorf("listing the search attributes of namespace %s: %w", namespace, err)
 	}
 	found := map[string]enumspb.IndexedValueType{}
@@ -137,7 +135,7 @@ func RegisteredSearchAttributes(ctx context.Context, c client.Client, namespace 
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("looking for workflows by search attribute %s in namespace %s: %w", attribute.GetName(), namespace, err)
+			return nil, fmt.Errorf("finding workflows by search attribute %s in namespace %s: %w", attribute.GetName(), namespace, err)
 		}
 		found[attribute.GetName()] = attribute.GetValueType()
 	}

@@ -10,62 +10,59 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// Settings shape an import. They travel in the workflow's input from whoever
-// starts it. The zero value of each stands for its default.
+// Settings are the settings of an import. They are part of the workflow's input. The zero
+// value of a field means its default.
 type Settings struct {
-	// HoldBeforeDelete is how long the job stays in the cloud after its
-	// verified import: a duration like "24h", "0" for none, "never" to keep it
-	// for good. Default "24h".
+	// HoldBeforeDelete is how long the job stays in the cloud after its verified import: a
+	// duration like "24h", "0" for none, "never" to keep it forever. Default "24h".
 	HoldBeforeDelete string `json:"hold_before_delete,omitempty"`
-	// SourceFormat is which of the job's exports is imported: "json" or "csv".
-	// Default "json".
+	// SourceFormat selects the job's export: "json" or "csv". Default "json".
 	SourceFormat string `json:"source_format,omitempty"`
-	// SourceRaw is for the export without the changes of the sitemap's parser.
+	// SourceRaw selects the export without the changes of the sitemap's parser.
 	SourceRaw bool `json:"source_raw,omitempty"`
-	// BatchRecords is how many records are committed at a time. Default 5000.
+	// BatchRecords is the number of records per commit. Default 5000.
 	BatchRecords int `json:"batch_records,omitempty"`
-	// MaxRecordBytes is the size over which a record is rejected. Default
-	// 16777216 (16 MiB).
+	// MaxRecordBytes is the size above which a record is rejected. Default 16777216
+	// (16 MiB).
 	MaxRecordBytes int `json:"max_record_bytes,omitempty"`
-	// MaxRejected is how many records of an import may be rejected, or have no row in
-	// a mapped table, so that it still counts as complete. Default 0.
+	// MaxRejected is how many records may be rejected, or have no row in a mapped table,
+	// while the import still counts as complete. Default 0.
 	MaxRejected int `json:"max_rejected,omitempty"`
-	// MinRecordsPercent is how many records a finished job has to have to be
-	// published without being asked about, in percent of those that were published
-	// of its sitemap last. Default 0: any number.
+	// MinRecordsPercent: a finished job with fewer records, in percent of the sitemap's
+	// last published count, needs attention instead of being published. Default 0: any
+	// number is published.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
 	// RequireDataQuality: a job that fails the API's data quality check is published only
-	// after a person accepts it.
+	// after an operator accepts it.
 	RequireDataQuality bool `json:"require_data_quality,omitempty"`
-	// AttentionTimeout is how long an import that needs attention waits for a
-	// person's signal before it fails: a duration. Default "168h" (7 days).
+	// AttentionTimeout is how long an import that needs attention waits for a signal before
+	// it fails: a duration. Default "168h" (7 days).
 	AttentionTimeout string `json:"attention_timeout,omitempty"`
-	// WorkerGoneAfter is how long the worker that holds the downloaded file may
-	// leave a step waiting before the import begins again on another: a
-	// duration. Default "5m".
+	// WorkerGoneAfter is how long a step may wait for the worker that has the downloaded
+	// file before the import restarts on another one: a duration. Default "5m".
 	WorkerGoneAfter string `json:"worker_gone_after,omitempty"`
-	// HeartbeatTimeout is how long a download or an import may be silent before
-	// it is given to another attempt: a duration. Default "30s".
+	// HeartbeatTimeout is how long a download or an import may go without a heartbeat
+	// before another attempt starts: a duration. Default "30s".
 	HeartbeatTimeout string `json:"heartbeat_timeout,omitempty"`
-	// SearchAttributes says that the namespace has those of SearchAttributes, so
-	// that imports set them. A start that sets others is refused.
+	// SearchAttributes is set if the namespace has those of [SearchAttributes], so that
+	// imports set them. Temporal refuses to start a workflow with unregistered ones.
 	SearchAttributes bool `json:"search_attributes,omitempty"`
-	// AccountAttribute says that it has AccountAttribute, too.
+	// AccountAttribute is set if the namespace has [AccountAttribute], too.
 	AccountAttribute bool `json:"account_attribute,omitempty"`
-	// Filter is what a job has to pass to be imported without being asked for by
-	// hand. A re-import takes no notice of it. Default: all pass.
+	// Filter selects the jobs that are imported automatically. Re-imports ignore it.
+	// Default: all jobs.
 	Filter activities.Filter `json:"filter,omitzero"`
 }
 
-// UseSearchAttributes has imports set the search attributes that the namespace has: it
-// does without the missing ones.
+// UseSearchAttributes sets SearchAttributes and AccountAttribute, given the names that are
+// missing in the namespace.
 func (s *Settings) UseSearchAttributes(missing []string) {
 	without := slices.Contains(missing, AccountAttribute.GetName())
 	s.SearchAttributes = len(missing) == 0 || without && len(missing) == 1
 	s.AccountAttribute = s.SearchAttributes && !without
 }
 
-// DefaultSettings are those in force where Settings name none.
+// DefaultSettings returns the defaults of Settings.
 func DefaultSettings() Settings {
 	return Settings{
 		HoldBeforeDelete: "24h",
@@ -78,7 +75,7 @@ func DefaultSettings() Settings {
 	}
 }
 
-// withDefaults has the defaults where s names nothing.
+// withDefaults returns s with zero values replaced by defaults.
 func (s Settings) withDefaults() Settings {
 	d := DefaultSettings()
 	s.HoldBeforeDelete = cmp.Or(s.HoldBeforeDelete, d.HoldBeforeDelete)
@@ -94,12 +91,12 @@ func (s Settings) withDefaults() Settings {
 const (
 	// NeverDelete is the HoldBeforeDelete that keeps the job in the cloud.
 	NeverDelete = "never"
-	// MaxBatchRecords and MaxMaxRecordBytes are the most that Settings allow.
+	// MaxBatchRecords and MaxMaxRecordBytes are upper limits of Settings.
 	MaxBatchRecords   = 1_000_000
 	MaxMaxRecordBytes = 128 << 20
 )
 
-// settings are Settings in force: defaults filled in, durations parsed.
+// settings are validated Settings: defaults filled in, durations parsed.
 type settings struct {
 	Settings
 	hold             time.Duration
@@ -110,8 +107,8 @@ type settings struct {
 	heartbeatTimeout time.Duration
 }
 
-// Validate returns one error for each setting that is not valid, naming it, its
-// value and what is expected.
+// Validate returns one error for each invalid setting, with its name, its value and what
+// is expected.
 func (s Settings) Validate() []error {
 	_, problems := s.parse()
 	return problems

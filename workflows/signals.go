@@ -23,8 +23,8 @@ func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 	return channels
 }
 
-// takeSignals notes what the signals that have arrived ask for. Those of people and
-// of the cloud set the deadline of a question anew.
+// takeSignals receives all pending signals and keeps what they ask for. Those from people
+// and from the cloud reset the deadline of a question.
 func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	for said, ok := range w.said(ctx, NotificationSignal) {
 		if ok {
@@ -66,12 +66,12 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	}
 }
 
-// said yields what signals of that name that have arrived say of the job, but for another
-// account's: ok is false for one that was sent by hand and says something else.
+// said receives all pending signals of that name and yields their inputs, except those of
+// another account. ok is false for a manual signal with any other input.
 func (w *importScrapingJob) said(ctx workflow.Context, signal string) iter.Seq2[Notification, bool] {
 	return func(yield func(said Notification, ok bool) bool) {
 		for {
-			var input converter.RawValue // which any input is
+			var input converter.RawValue // takes any input
 			if !w.signals[signal].ReceiveAsync(&input) {
 				return
 			}
@@ -84,10 +84,10 @@ func (w *importScrapingJob) said(ctx workflow.Context, signal string) iter.Seq2[
 	}
 }
 
-// refuses reports whether a signal is about the job of another account, and if so has that
-// recorded in parallel to the rounds; the run does not close before it is.
+// refuses reports whether a signal is about another account's job. If so, it is recorded
+// in parallel to the rounds; the run does not close before that.
 func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
-	if validate.Account("", account) != nil { // sent by hand
+	if validate.Account("", account) != nil { // sent manually
 		account = ""
 	}
 	if account == "" || w.account == "" || account == w.account {
@@ -99,8 +99,8 @@ func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
 	w.refusing++
 	workflow.Go(disconnected, func(ctx workflow.Context) {
 		defer func() { w.refusing-- }()
-		if err := workflow.ExecuteActivity(shortStep(ctx, "refuse the job of account "+account), a.RefuseScrapingJob, refusal).Get(ctx, nil); err != nil {
-			w.logger.Warn("A refused job was not recorded", "Account", account, "Error", err)
+		if err := workflow.ExecuteActivity(shortStep(ctx, "record the refused job of account "+account), a.RefuseScrapingJob, refusal).Get(ctx, nil); err != nil {
+			w.logger.Warn("Recording a refused job failed", "Account", account, "Error", err)
 		}
 	})
 	return true
@@ -110,7 +110,7 @@ func (w *importScrapingJob) askCheck(ctx workflow.Context) {
 	w.asked.Request, w.asked.heardAt = max(w.asked.Request, check), workflow.Now(ctx)
 }
 
-// askedAgain is the request for the round that has failed: for what it has not done.
+// askedAgain is the request that repeats the rest of the failed round.
 func (w *importScrapingJob) askedAgain() request {
 	if w.published.Pass == w.round.pass {
 		return check
@@ -118,8 +118,8 @@ func (w *importScrapingJob) askedAgain() request {
 	return w.round.request
 }
 
-// nextRequest is what the next round is asked for: with a notification, a re-import
-// that has failed is made again, as the person who wanted it still does.
+// nextRequest is the request of the next round. A notification retries a failed re-import
+// as a re-import: the operator still wants it.
 func (w *importScrapingJob) nextRequest(ctx workflow.Context) request {
 	if w.asked.Request == check && w.asked.Close == "" && w.askedAgain() == reimport &&
 		workflow.GetVersion(ctx, "reimport-again", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
@@ -128,17 +128,17 @@ func (w *importScrapingJob) nextRequest(ctx workflow.Context) request {
 	return w.asked.Request
 }
 
-// hear notes what a signal says of the job, for people to see until the cloud has
-// described it.
+// hear keeps what a signal says about the job, for display until the cloud has described
+// it.
 func (w *importScrapingJob) hear(sitemapName, status string, storedRecordCount int64) {
 	if w.job.SitemapName == "" {
 		w.job.SitemapName, w.job.Status, w.job.StoredRecordCount = sitemapName, status, storedRecordCount
 	}
 }
 
-// awaitQuiet waits for what runs besides the rounds and reports whether the run
-// ends: it was cancelled, or no signal asks for another round. The last wait comes
-// before the last look for signals.
+// awaitQuiet waits for work in parallel to the rounds and reports whether the run ends:
+// it was canceled, or no signal asks for another round. It takes signals once more after
+// the last wait.
 func (w *importScrapingJob) awaitQuiet(ctx workflow.Context, roundErr error) bool {
 	w.takeSignals(ctx)
 	if w.asked.Request == nothing || ctx.Err() != nil {
@@ -151,13 +151,13 @@ func (w *importScrapingJob) awaitQuiet(ctx workflow.Context, roundErr error) boo
 	return w.asked.Request == nothing || ctx.Err() != nil
 }
 
-// awaitDecision waits for a person to close the import or to go on by the signal
-// that does so here, for a signal that wants another round, or until the deadline.
-// Several may come at once; then goesOn and w.asked have them all.
+// awaitDecision waits for an operator to close the import or to send the signal proceed,
+// for a signal that asks for another round, or until the deadline. If several arrive
+// together, proceeds and w.asked have them all.
 //
-// What goes on leads to deletion. It counts only for what a person can have seen: this
+// proceed leads to deletion. It counts only for what the operator can have seen: this
 // import, with this question about it.
-func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string, deadline time.Time, summary, goOn string) (goesOn bool, err error) {
+func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string, deadline time.Time, summary, proceed string) (proceeds bool, err error) {
 	if about := w.about(question); about != w.asked.About {
 		w.asked.About = about
 		w.arrived(AcceptSignal)
@@ -166,12 +166,12 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	decidedOrChanged := func(least request) bool {
 		w.takeSignals(ctx)
 		for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
-			goesOn = w.arrived(signal) && signal == goOn || goesOn
+			proceeds = w.arrived(signal) && signal == proceed || proceeds
 		}
 		if isLong(ctx) {
-			w.asked.Request = max(w.asked.Request, check) // which another run makes
+			w.asked.Request = max(w.asked.Request, check) // made by the next run
 		}
-		return w.asked.Request >= least || w.asked.Close != "" || goesOn
+		return w.asked.Request >= least || w.asked.Close != "" || proceeds
 	}
 	decided := func() bool { return decidedOrChanged(check) }
 	wait := deadline.Sub(workflow.Now(ctx))
@@ -181,8 +181,8 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	if err == nil && w.untilNextCheck(ctx) > 0 && !isLong(ctx) && waits(ctx) {
 		err = w.awaitCalm(ctx, func() bool { return decidedOrChanged(reimport) || isLong(ctx) })
 	}
-	w.asked.ByHand = w.asked.ByHand || goesOn
-	return goesOn, err
+	w.asked.ByHand = w.asked.ByHand || proceeds
+	return proceeds, err
 }
 
 func (w *importScrapingJob) about(question string) string {
@@ -190,7 +190,7 @@ func (w *importScrapingJob) about(question string) string {
 }
 
 func await(ctx workflow.Context, wait time.Duration, summary string, something func() bool) error {
-	ctx, cancel := workflow.WithCancel(ctx) // ends the timer when the wait ends before
+	ctx, cancel := workflow.WithCancel(ctx) // ends the timer with the wait
 	defer cancel()
 	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary},
@@ -198,13 +198,13 @@ func await(ctx workflow.Context, wait time.Duration, summary string, something f
 	return err
 }
 
-// arrived takes all signals of that name that have arrived. An accept with a text as its
-// input counts only if that is what a person was asked last.
+// arrived receives all pending signals of that name. An accept with a text as its input
+// counts only if the text is the latest question.
 func (w *importScrapingJob) arrived(signal string) (some bool) {
 	some = slices.Contains(w.asked.Waiting, signal)
 	w.asked.Waiting = slices.DeleteFunc(w.asked.Waiting, func(s string) bool { return s == signal })
 	for {
-		var input converter.RawValue // one that was sent by hand may be anything
+		var input converter.RawValue // a manual signal may have any input
 		if !w.signals[signal].ReceiveAsync(&input) {
 			return some
 		}
@@ -226,7 +226,7 @@ func (w *importScrapingJob) signalsInStep() []string {
 		return []string{AbandonSignal}
 	case w.step == StepHold, w.step == StepDelete:
 		signals := []string{KeepSignal, AbandonSignal, ReimportSignal}
-		sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand // what a person gains by it
+		sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand // else delete-now gains nothing
 		if sooner && w.asked.Close == "" && w.asked.Request != reimport {
 			signals = slices.Insert(signals, 0, DeleteNowSignal)
 		}
@@ -235,8 +235,8 @@ func (w *importScrapingJob) signalsInStep() []string {
 	return []string{ReimportSignal}
 }
 
-// Input is what is to be sent with a signal, so that it answers this question and no
-// later one; nil for nothing.
+// Input returns the input to send with a signal, so that it answers this question and no
+// later one; nil for none.
 func (p Progress) Input(signal string) any {
 	if signal == AcceptSignal && p.Attention != "" {
 		return p.Attention
@@ -244,7 +244,7 @@ func (p Progress) Input(signal string) any {
 	return nil
 }
 
-// Meaning says in a few words what a signal would do now.
+// Meaning is [SignalMeaning] for the present question.
 func (p Progress) Meaning(signal string) string {
 	if signal == AcceptSignal && p.Accept != "" {
 		return p.Accept
@@ -252,20 +252,20 @@ func (p Progress) Meaning(signal string) string {
 	return SignalMeaning(signal)
 }
 
-// signalMeanings are all signals, with what each does.
+// signalMeanings lists all signals, with what each does.
 var signalMeanings = []struct{ signal, meaning string }{
-	{NotificationSignal, "imports what has changed: Web Scraper Cloud has sent a notification"},
-	{ReimportSignal, "downloads and imports again, replacing the records"},
-	{reconciliationSignal, "imports what has changed: reconciliation has found the job due"},
-	{AbandonSignal, "gives the import up; the job stays in the cloud"},
-	{KeepSignal, "closes the import; the job stays in the cloud for good"},
+	{NotificationSignal, "imports changed content: Web Scraper Cloud sent a notification"},
+	{ReimportSignal, "downloads and imports the job again, replacing its records"},
+	{reconciliationSignal, "imports changed content: reconciliation found the job due"},
+	{AbandonSignal, "abandons the import; the job stays in the cloud"},
+	{KeepSignal, "closes the import as complete; the job is not deleted in the cloud"},
 	{watchSignal, "makes the import report to the workflow with this ID"},
-	{AcceptSignal, "goes on all the same, as the question says"},
-	{DeleteNowSignal, "ends the hold: the job is deleted in the cloud now"},
+	{AcceptSignal, "continues anyway, as the question says"},
+	{DeleteNowSignal, "ends the hold and deletes the job in the cloud now"},
 }
 
-// SignalMeaning says in a few words what a signal does, or "" if there is none of
-// that name.
+// SignalMeaning returns what a signal does, as the rest of a sentence that starts with
+// its name, or "" for an unknown signal.
 func SignalMeaning(signal string) string {
 	for _, each := range signalMeanings {
 		if each.signal == signal {

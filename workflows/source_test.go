@@ -10,9 +10,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestSourceReachesTheDownloadsAndTheFormatOfTheFileTheImport(t *testing.T) {
+func TestDownloadsGetTheSourceAndTheImportTheFilesFormat(t *testing.T) {
 	w := newWorld(t, "finished")
-	breaks := errors.New("broken") // so that the download goes on in a second step
+	breaks := errors.New("broken") // so that a second step resumes the download
 	w.onDownload = func() (err error) {
 		err, breaks = breaks, nil
 		return err
@@ -29,8 +29,8 @@ func TestSourceReachesTheDownloadsAndTheFormatOfTheFileTheImport(t *testing.T) {
 	require.Equal(t, activities.FormatCSV, w.imports[0].Format)
 }
 
-// One from the archive need not be in the format that was asked for.
-func TestFileIsImportedAsWhatItIs(t *testing.T) {
+// A file from the archive may not be in the requested format.
+func TestFileIsImportedInItsOwnFormat(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.downloadsJSON = true
 	w.ExecuteWorkflow(workflows.ImportScrapingJobName, workflows.ImportScrapingJobInput{

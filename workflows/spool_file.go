@@ -8,7 +8,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// spoolFile is a file, and the task queue of the worker that has it.
+// spoolFile is a downloaded file, with the task queue of the worker that has it.
 type spoolFile struct {
 	taskQueue, name string
 	bytes           int64
@@ -20,12 +20,12 @@ func (w *importScrapingJob) newFile(ctx workflow.Context) spoolFile {
 	return spoolFile{name: activities.FileName(w.id, workflow.GetInfo(ctx).WorkflowExecution.RunID, w.downloads)}
 }
 
-// resumeDownload goes on with what an interrupted download has left on the file's
-// worker.
+// resumeDownload resumes an interrupted download on the worker that has its part of the
+// file.
 func (w *importScrapingJob) resumeDownload(
 	ctx workflow.Context, file spoolFile, interrupted *activities.Interruption,
 ) (download activities.DownloadScrapingJobResult, err error) {
-	w.logger.Info("The download goes on where it was interrupted", "TaskQueue", file.taskQueue, "Reason", interrupted.Reason)
+	w.logger.Info("Resuming the interrupted download", "TaskQueue", file.taskQueue, "Reason", interrupted.Reason)
 	w.show(ctx, StepDownload, interrupted.Reason)
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, "download scraping job "+WorkflowID(w.id)), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
@@ -59,8 +59,8 @@ func (w *importScrapingJob) importInput(ctx workflow.Context) activities.ImportR
 	}
 }
 
-// removeFile has the file removed, also when ctx has been cancelled. A worker
-// that is gone has taken the file along, which is no reason to fail or to wait.
+// removeFile removes the file in parallel to the rounds, even after a cancellation. A
+// failure does not fail the import: a worker that is gone took its disk along.
 func (w *importScrapingJob) removeFile(ctx workflow.Context, file spoolFile) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	w.removals.Add(1)
@@ -69,7 +69,7 @@ func (w *importScrapingJob) removeFile(ctx workflow.Context, file spoolFile) {
 		defer w.removals.Done()
 		err := workflow.ExecuteActivity(w.removal(ctx, file.taskQueue), a.RemoveFile, activities.RemoveFileInput{File: file.name}).Get(ctx, nil)
 		if err != nil {
-			w.logger.Warn("The spool file was not removed", "TaskQueue", file.taskQueue, "File", file.name, "Error", err)
+			w.logger.Warn("Removing the spool file failed", "TaskQueue", file.taskQueue, "File", file.name, "Error", err)
 		}
 	})
 }

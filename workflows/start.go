@@ -18,39 +18,37 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// ErrOtherWorkflow says that a workflow of another type runs under the ID that a
-// scraping job's import has to have.
-var ErrOtherWorkflow = errors.New("another workflow has the scraping job's number as its ID: " +
-	"give imports a namespace of their own, or that workflow another ID")
+// ErrOtherWorkflow is returned when a workflow of another type is running under the
+// workflow ID of a scraping job's import.
+var ErrOtherWorkflow = errors.New("another workflow uses the scraping job's ID as its workflow ID: " +
+	"give imports their own namespace, or that workflow a different ID")
 
-// Notify tells the workflow of the notification's scraping job that the
-// notification has come, starting it if it is not running. It needs no worker
-// to be running.
+// Notify signals a notification to the import of its scraping job, starting it if needed.
+// No worker needs to be running.
 func Notify(ctx context.Context, c client.Client, taskQueue string, notification Notification, settings Settings) (client.WorkflowRun, error) {
-	summary := "import by hand"
+	summary := "manual import"
 	if notification.SitemapName != "" {
 		summary = notification.SitemapName + " · " + notification.Status
 	}
 	return signalWithStart(ctx, c, taskQueue, NotificationSignal, notification, notification, summary, settings)
 }
 
-// Reimport has a scraping job downloaded and imported again, replacing its
-// records, whether its workflow is running or has closed. Of the job its ID counts, and its
-// account: empty, it is that of the job's published import, or else the default one.
+// Reimport downloads and imports a scraping job again, replacing its records, whether its
+// workflow is running or closed. Only the job's ID and account matter; an empty account means
+// that of the published import, or else the default account.
 func Reimport(ctx context.Context, c client.Client, taskQueue string, job Notification, settings Settings) (client.WorkflowRun, error) {
-	var payload any // which a running import compares
+	var payload any // a running import checks the account
 	if job.Account != "" {
 		payload = job
 	}
-	return signalWithStart(ctx, c, taskQueue, ReimportSignal, payload, job, "re-import by hand", settings)
+	return signalWithStart(ctx, c, taskQueue, ReimportSignal, payload, job, "manual re-import", settings)
 }
 
 // StartRunSitemap starts the workflow RunSitemap. Called again with the same custom ID, it
-// returns the existing workflow and isNew is false, unless that workflow failed or was
-// canceled.
+// returns the existing workflow with isNew false, unless that one failed or was canceled.
 func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in RunSitemapInput) (run client.WorkflowRun, isNew bool, err error) {
 	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
-	if len(name) > maxSummary { // Temporal takes no longer IDs
+	if len(name) > maxSummary { // Temporal limits the length of IDs
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 	}
 	id := "run-sitemap-" + sink.QualifiedSitemap(in.Account, fmt.Sprintf("%d-%s", in.SitemapID, name))
@@ -68,8 +66,7 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 	return run, true, nil
 }
 
-// signalWithStart starts the workflow, if it is not running, with what is known of
-// the job.
+// signalWithStart signals the job's import, starting it if needed.
 func signalWithStart(
 	ctx context.Context, c client.Client, taskQueue, signal string, payload any, job Notification, summary string, settings Settings,
 ) (client.WorkflowRun, error) {
@@ -81,15 +78,15 @@ func signalWithStart(
 		Priority:      turns(job.Account),
 	}
 	options.TypedSearchAttributes, options.Memo = settings.listedAs(job, StepImport)
-	begun := time.Now()
+	sent := time.Now()
 	run, err := c.SignalWithStartWorkflow(ctx, id, signal, payload, options,
 		ImportScrapingJobName, ImportScrapingJobInput{ScrapingJobID: job.ScrapingJobID, Account: job.Account, Settings: settings})
 	if err != nil {
-		return nil, fmt.Errorf("signalling %q to workflow %s: %w", signal, id, err)
+		return nil, fmt.Errorf("signaling %q to workflow %s: %w", signal, id, err)
 	}
-	if !startedSince(begun, run.GetRunID()) {
+	if !startedSince(sent, run.GetRunID()) {
 		there, err := c.DescribeWorkflowExecution(ctx, id, run.GetRunID())
-		// What Temporal does not tell is no reason to send the signal again.
+		// An error here is no reason to send the signal again.
 		if name := there.GetWorkflowExecutionInfo().GetType().GetName(); err == nil && name != ImportScrapingJobName {
 			return nil, fmt.Errorf("workflow %s is a %s: %w", id, name, ErrOtherWorkflow)
 		}
@@ -97,22 +94,20 @@ func signalWithStart(
 	return run, nil
 }
 
-// clocksDiffer is by how much the clocks of Temporal and this machine may.
-const clocksDiffer = 2 * time.Second
+// clockSkew is the tolerated difference between the clocks of Temporal and this machine.
+const clockSkew = 2 * time.Second
 
-// startedSince reports whether a run was started by a signal that was sent then: a
-// run's ID begins with its time, in milliseconds (UUID version 7). It spares most
-// notifications a call.
+// startedSince reports whether a run was started by a signal sent then: a run ID starts
+// with its time in milliseconds (UUID version 7). This saves most notifications a call.
 func startedSince(sent time.Time, runID string) bool {
 	if len(runID) != 36 || runID[14] != '7' {
 		return false
 	}
 	milliseconds, err := strconv.ParseInt(runID[:8]+runID[9:13], 16, 64)
-	return err == nil && time.UnixMilli(milliseconds).After(sent.Add(-clocksDiffer))
+	return err == nil && time.UnixMilli(milliseconds).After(sent.Add(-clockSkew))
 }
 
-// maxSummary keeps a summary below the server's limit of 400 bytes; a sitemap's
-// name can be longer.
+// maxSummary is in bytes, below the server's limit of 400; a sitemap's name can be longer.
 const maxSummary = 200
 
 func truncate(s string, most int) string {

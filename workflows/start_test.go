@@ -14,18 +14,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-func TestARunIsKnownToBeNewByItsID(t *testing.T) {
-	begun := time.Now()
+func TestNewRunIsRecognizedByItsID(t *testing.T) {
+	sent := time.Now()
 	now := time.Now().UnixMilli()
 	id := fmt.Sprintf("%08x-%04x-7c6e-94e0-9b3b1f6d2a57", now>>16, now&0xffff) // a UUID of version 7
-	require.True(t, workflows.StartedSince(begun, id))
-	require.False(t, workflows.StartedSince(begun.Add(10*time.Second), id), "it was there")
+	require.True(t, workflows.StartedSince(sent, id))
+	require.False(t, workflows.StartedSince(sent.Add(10*time.Second), id), "it was running before")
 	for _, other := range []string{"f47ac10b-58cc-4372-a567-0e02b2c3d479", "", "default-test-run-id", "zzzzzzzz-zzzz-7zzz-zzzz-zzzzzzzzzzzz"} {
-		require.False(t, workflows.StartedSince(begun, other), other)
+		require.False(t, workflows.StartedSince(sent, other), other)
 	}
 }
 
-// startOptions is a client that keeps what it was to start, and starts nothing.
+// startOptions is a client that records the options of a start, and starts nothing.
 type startOptions struct {
 	client.Client
 	last client.StartWorkflowOptions
@@ -54,5 +54,5 @@ func TestRunsOfTwoAccountsAreNeverTheSame(t *testing.T) {
 		require.NotContains(t, of, c.last.ID)
 		of[c.last.ID] = in
 	}
-	require.Contains(t, of, "run-sitemap-5-x", "as in builds before")
+	require.Contains(t, of, "run-sitemap-5-x", "as in earlier builds")
 }

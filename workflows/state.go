@@ -18,10 +18,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// importScrapingJob is one run of the workflow. Its state is grouped by how long
-// it lives.
+// importScrapingJob is one run of the workflow. Its state is grouped by lifetime.
 type importScrapingJob struct {
-	// account has the job, "" until it is known; then it stays the same.
+	// account has the job, "" until it is known. It never changes after that.
 	account string
 
 	// Fixed for the run.
@@ -36,34 +35,34 @@ type importScrapingJob struct {
 	published published
 	question  question
 
-	// job is the job as the cloud described it last. Before that it is what signals
-	// say of it, without an ID.
+	// job is the job as last described by the cloud. Before that it is what signals say
+	// about it, without an ID.
 	job sink.ScrapingJob
-	// step is the one that was shown last.
+	// step is the last one shown.
 	step    Step
 	outcome Outcome
 	reason  string
-	// waitsFor is what the import waits for by itself, "" while it does not, and
+	// waitsFor is what the import waits for on its own, "" if it does not wait, and
 	// waitsUntil is until when.
 	waitsFor   string
 	waitsUntil time.Time
 
 	// scraping is set while the run waits for the job's end.
 	scraping bool
-	// watchers are the workflows that it reports to, report the current report, nil for
-	// none yet.
+	// watchers are the workflows to report to; report is the current report, nil for none
+	// yet.
 	watchers []watcher
 	report   *contract.ScrapedJob
 
-	// checks counts the rounds since the last publishing.
+	// checks counts the rounds since the last publish.
 	checks int
-	// archivedAgain is set when the run has imported again for the archive's sake.
+	// archivedAgain is set once the run has imported again to archive the file.
 	archivedAgain bool
-	// downloads counts the spool files; removals are those being removed, which
-	// nothing waits for but the end.
+	// downloads counts the spool files; removals are in progress, and only the end of the
+	// run waits for them.
 	downloads int
 	removals  workflow.WaitGroup
-	// refusing counts the signals of another account that are being recorded.
+	// refusing counts another account's signals that are being recorded.
 	refusing int
 }
 
@@ -74,7 +73,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 	workflowID := workflow.GetInfo(ctx).WorkflowExecution.ID
 	id, err := strconv.ParseInt(workflowID, 10, 64)
 	if err != nil || id <= 0 || WorkflowID(id) != workflowID || (in.ScrapingJobID != 0 && in.ScrapingJobID != id) {
-		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID has to be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
+		return nil, invalidInput(fmt.Errorf("workflow ID %q, scrapingjob_id %d: the workflow's ID must be the scrapingjob_id in decimal", workflowID, in.ScrapingJobID))
 	}
 	parsed, problems := in.Settings.parse()
 	if err := validate.Account("account", in.Account); in.Account != "" && err != nil {
@@ -97,7 +96,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 	w.takeOver(ctx, in.Carried)
 	w.isOf(in.Account)
 	if in.Account == "" && (w.job.ScrapingJobID != 0 || w.published.ImportID != 0) {
-		w.isOf(sink.DefaultAccount) // described by an earlier build, which knew no other
+		w.isOf(sink.DefaultAccount) // described by an earlier build, which had no other
 	}
 	w.reportToWatchers(ctx, in.Carried == nil)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
@@ -115,82 +114,80 @@ func invalidInput(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), "InvalidInput", nil)
 }
 
-// request is what a round is asked for.
+// request is what signals ask a round to do.
 type request int
 
 const (
 	nothing request = iota
 	// check: import if the content has changed.
 	check
-	// reimport: import in any case.
+	// reimport: always import.
 	reimport
 )
 
 // asked is what signals have asked for.
 type asked struct {
-	// Request is what no round has taken up yet, ByHand whether a person wants it.
+	// Request is not yet taken up by a round; ByHand is set if an operator wants it.
 	Request request `json:"request,omitempty"`
 	ByHand  bool    `json:"by_hand,omitempty"`
-	// heardAt is when a signal has asked for it last, EndedAt when a notification has
-	// said last that the job has ended.
+	// heardAt is when a signal last asked for it, EndedAt when a notification last reported
+	// the job's end.
 	heardAt time.Time
 	EndedAt time.Time `json:"ended_at,omitzero"`
-	// Close is KeepSignal or AbandonSignal for good once a person has closed the
-	// import: rounds that are asked for are still made, and the job stays in the cloud.
+	// Close is KeepSignal or AbandonSignal, permanently, once an operator has closed the
+	// import: requested rounds still run, and the job stays in the cloud.
 	Close string `json:"close,omitempty"`
-	// About is what accept and delete-now were offered for last.
+	// About is what accept and delete-now were last offered for.
 	About string `json:"about,omitempty"`
-	// Withheld are the questions that a person has accepted about an import that was
-	// withheld, until it is published.
+	// Withheld are the accepted questions about an import that was withheld, until it is
+	// published.
 	Withheld []sink.Question `json:"withheld,omitempty"`
-	// Accepted is the ID of the import that a person has accepted as it is.
+	// Accepted is the ID of the import that an operator has accepted as it is.
 	Accepted int64 `json:"accepted,omitempty"`
-	// Waiting are accept and delete-now, if an earlier run has got them: they count as if
-	// they arrived when they are asked for.
+	// Waiting are accept and delete-now signals to an earlier run: they count as if they
+	// arrived when the run waits for them.
 	Waiting []string `json:"waiting,omitempty"`
 }
 
-// round is one way through the phases.
+// round is one pass through the phases.
 type round struct {
 	request request
 	byHand  bool
-	// pass counts the imports of the run; requestedAt orders them among all
-	// imports of the job.
+	// pass counts the imports of the run; requestedAt orders them among all imports of the
+	// job.
 	pass        int
 	requestedAt time.Time
-	// beginnings counts how often the round has begun with a download.
-	beginnings int
-	// restored is the job as the archive has it, when the file comes from there.
+	// starts counts how often the round has started with a download.
+	starts int
+	// restored is the job from the archive, if the file comes from there.
 	restored *sink.ScrapingJob
 	file     spoolFile
 	// failedDataQuality says which criteria of the API's data quality check failed.
 	failedDataQuality string
 }
 
-// published is the import that readers see, with the job that it was made from.
-// Without an ImportID there is none.
+// published is the import that readers see, with its job. Without an ImportID there is none.
 type published struct {
 	sink.PublishedImport `json:"published,omitzero"`
 
-	// Pass is the one of this run that published it, 0 for an earlier run's.
+	// Pass is the pass of this run that published it, 0 for an earlier run.
 	Pass int `json:"published_pass,omitempty"`
-	// Problem is what publishing could not do besides.
+	// Problem says what failed apart from publishing.
 	Problem string `json:"published_problem,omitempty"`
-	// HeldUntil is until when the cloud's copy stays, DeleteNow whether a person has
-	// ended the hold.
+	// HeldUntil is when the hold ends; DeleteNow is set if an operator has ended it.
 	HeldUntil time.Time `json:"held_until,omitzero"`
 	DeleteNow bool      `json:"delete_now,omitempty"`
 }
 
 type question struct {
-	problem error // nil while nothing is asked
-	// accept is what the signal does, the rest of a sentence that begins with its name;
-	// "" if nobody can accept the problem. withheld is what it accepts of an import that
-	// was withheld.
+	problem error // nil for no question
+	// accept says what the signal does, as the rest of a sentence that starts with its
+	// name; "" if the problem cannot be accepted. withheld is what it accepts of an import
+	// that was withheld.
 	accept   string
 	withheld *sink.Question
-	// deadline is when the import fails without an answer. It outlives a question
-	// that only reconciliation has answered.
+	// deadline is when the import fails without an answer. It outlives a question answered
+	// only by reconciliation.
 	deadline time.Time
 }
 
@@ -200,27 +197,27 @@ type phase struct {
 	next []transition
 }
 
-// transition leads to a step, in the case that it names.
+// transition leads to a step; when names the case.
 type transition struct {
 	to   Step
 	when string
 }
 
-// leadsTo reports whether the step may follow. What fails may ask a person.
+// leadsTo reports whether the step may follow. Any phase may fail and need attention.
 func (p phase) leadsTo(step Step) bool {
 	return step == StepNeedsAttention || slices.ContainsFunc(p.next, func(t transition) bool { return t.to == step })
 }
 
-func (w *importScrapingJob) beginRound(ctx workflow.Context) {
+func (w *importScrapingJob) startRound(ctx workflow.Context) {
 	w.takeSignals(ctx)
-	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.ByHand, pass: w.round.pass, beginnings: 1}
+	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.ByHand, pass: w.round.pass, starts: 1}
 	w.asked.Request, w.asked.ByHand, w.asked.heardAt = nothing, false, time.Time{}
 	w.checks++
 	w.newPass(ctx)
 }
 
-// lookAgain leaves what the round was asked for to another one.
-func (w *importScrapingJob) lookAgain() Step {
+// checkAgain leaves the round's request to another round.
+func (w *importScrapingJob) checkAgain() Step {
 	w.asked.Request = max(w.asked.Request, w.round.request)
 	w.asked.ByHand = w.asked.ByHand || w.round.byHand
 	return stepDone
@@ -231,22 +228,22 @@ func (w *importScrapingJob) newPass(ctx workflow.Context) {
 	w.round.requestedAt = workflow.Now(ctx)
 }
 
-// beginsAgain reports whether the round begins again with another download, because
-// a worker, its file or the job went away.
-func (w *importScrapingJob) beginsAgain(ctx workflow.Context, err error) bool {
-	if !mayBeginAgain(err) || w.round.beginnings == maxBeginnings {
+// restarts reports whether the round starts over with another download, because a worker,
+// its file or the job went away.
+func (w *importScrapingJob) restarts(ctx workflow.Context, err error) bool {
+	if !mayRestart(err) || w.round.starts == maxStarts {
 		return false
 	}
-	w.round.beginnings++
-	w.logger.Info("Beginning the import again", "Error", err)
+	w.round.starts++
+	w.logger.Info("Restarting the import with another download", "Error", err)
 	if problemKind(err) == activities.ErrorSuperseded {
 		w.newPass(ctx)
 	}
 	return true
 }
 
-// due says which job the round imports. A filter lets pass what a person asks for,
-// and what the run has published.
+// due says when the round imports the job. The filter does not apply to a re-import, nor to
+// a job that this run has published.
 func (w *importScrapingJob) due() *activities.IfDue {
 	switch {
 	case w.round.request == reimport:
@@ -259,7 +256,7 @@ func (w *importScrapingJob) due() *activities.IfDue {
 
 func (w *importScrapingJob) learn(described activities.Description) {
 	if described.Found || described.Published != nil {
-		// A signal may have said another one meanwhile. Earlier builds knew the default one only.
+		// A signal may have named another one meanwhile. Earlier builds had only the default one.
 		w.isOf(cmp.Or(described.Account, w.account, sink.DefaultAccount))
 	}
 	if described.OtherAccount != "" {
@@ -274,7 +271,7 @@ func (w *importScrapingJob) learn(described activities.Description) {
 	}
 	if described.Found {
 		if !described.Job.SameContent(w.job) {
-			w.asked.Withheld = nil // which was about what the job had
+			w.asked.Withheld = nil // accepted for the former content
 		}
 		w.job = described.Job
 	}
@@ -298,7 +295,8 @@ func (w *importScrapingJob) publish(ctx workflow.Context, imported activities.Im
 	}
 }
 
-// leave is for a job that is not due: what is published goes on to its hold.
+// leave returns the step after a job that is not due: a published one continues with its
+// hold.
 func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Description) Step {
 	switch {
 	case described.OtherAccount != "":
@@ -316,7 +314,7 @@ func (w *importScrapingJob) leave(ctx workflow.Context, described activities.Des
 	return StepHold
 }
 
-// deletion is what the rule of deletion looks at, here and in the activity.
+// deletion is the input of the deletion rule, here and in the activity.
 func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 	accepted := w.asked.Accepted == w.published.ImportID
 	return activities.DeleteScrapingJobInput{
@@ -334,7 +332,7 @@ func (w *importScrapingJob) end(outcome Outcome, reason string) Step {
 	return stepDone
 }
 
-// endKept ends with what was imported, by this run or before it.
+// endKept ends with the published import, by this run or an earlier one.
 func (w *importScrapingJob) endKept(reason string) Step {
 	if w.published.Pass > 0 {
 		return w.end(Kept, reason)
@@ -342,32 +340,32 @@ func (w *importScrapingJob) endKept(reason string) Step {
 	return w.end(Unchanged, reason)
 }
 
-// endNotFound leaves the outcome as it is when a signal has come in while this
-// run deleted the job.
+// endNotFound leaves the outcome as it is if a signal arrived while this run deleted the
+// job.
 func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	switch {
 	case w.outcome == Deleted:
 		return stepDone
 	case published != nil && published.RemovedAt != nil:
-		return w.end(NotFound, "Web Scraper Cloud does not know this job any more: "+activities.RemovedReason(*published))
+		return w.end(NotFound, "the job is no longer in Web Scraper Cloud: "+activities.RemovedReason(*published))
 	case published != nil:
-		reason := fmt.Sprintf("Web Scraper Cloud does not know this job any more: the %d records published on %s stay",
+		reason := fmt.Sprintf("the job is no longer in Web Scraper Cloud: the %d records published on %s stay",
 			published.Records, published.PublishedAt.UTC().Format(time.RFC3339))
 		if missing := w.deletion().Missing(); missing != "" {
 			reason += ", with " + missing
 		}
 		return w.end(NotFound, reason)
 	}
-	reason := "Web Scraper Cloud does not know this job"
+	reason := "job not found in Web Scraper Cloud"
 	if sink.IsNamed(w.account) {
-		reason += " in account " + w.account + ": is it another account's, whose webhook has this one's URL?"
+		reason += ", account " + w.account + ": does another account's webhook use this account's URL?"
 	}
 	return w.end(NotFound, reason)
 }
 
 func (w *importScrapingJob) close() Step {
 	if w.asked.Close == AbandonSignal {
-		return w.end(Abandoned, "a person gave the import up")
+		return w.end(Abandoned, "an operator abandoned the import")
 	}
-	return w.endKept("a person decided to keep the job in the cloud")
+	return w.endKept("an operator decided to keep the job in the cloud")
 }

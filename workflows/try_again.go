@@ -19,32 +19,31 @@ type tryAgainResult struct {
 	Imports int `json:"imports"`
 }
 
-// tryAgainInput names an account; without one, the imports of every account try again.
+// tryAgainInput names an account, or all accounts if it is empty.
 type tryAgainInput struct {
 	Account string `json:"account,omitempty"`
 }
 
-// tryAgain has the imports that need attention try again, where that can help: also
-// those that are published and wait only for their deletion, which are not due. The
-// account's list has been read before, so the token is right.
+// tryAgain asks imports that need attention to retry if that can help, including published
+// ones that failed only to delete the job and thus are not due. The account's list was read
+// just before, so its token is valid.
 func (r *reconciliation) tryAgain(ctx workflow.Context) error {
 	if workflow.GetVersion(ctx, "try-again", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil
 	}
 	var result tryAgainResult
-	err := workflow.ExecuteActivity(longStep(ctx, "have what needs attention try again"), tryAgainName, tryAgainInput{r.in.Account}).Get(ctx, &result)
+	err := workflow.ExecuteActivity(longStep(ctx, "retry imports that need attention"), tryAgainName, tryAgainInput{r.in.Account}).Get(ctx, &result)
 	r.result.TriedAgain = result.Imports
 	return err
 }
 
-// tryAgain is an activity. Each import decides by itself whether trying again can
-// help.
+// tryAgain is an activity. Each import decides itself whether a retry can help.
 func tryAgain(ctx context.Context, in tryAgainInput) (tryAgainResult, error) {
 	return tryEachAgain(ctx, activity.GetClient(ctx), in)
 }
 
 func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAgainResult, error) {
-	progress := resumeSignalling(ctx)
+	progress := resumeSignaling(ctx)
 	var jobs []int64
 	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
@@ -64,10 +63,10 @@ func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAg
 		case err == nil || ended:
 			return err == nil, nil
 		case isRefusal(err):
-			activity.GetLogger(ctx).Warn("An import was not asked to try again", "workflow_id", id, "error", err)
+			activity.GetLogger(ctx).Warn("Temporal refused the signal to retry an import", "workflow_id", id, "error", err)
 			return false, nil
 		}
-		return false, fmt.Errorf("signalling %q to workflow %s: %w", reconciliationSignal, id, err)
+		return false, fmt.Errorf("signaling %q to workflow %s: %w", reconciliationSignal, id, err)
 	})
 	return tryAgainResult{Imports: progress.Sent}, errors.Join(err, someFailed(failures))
 }

@@ -8,30 +8,30 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// What an import waits for by itself, for people to see.
+// What an import waits for without needing a signal, as shown to operators.
 const (
-	waitForCalls = "the API's limit of calls"
-	waitForEnd   = "Web Scraper Cloud to say that the job has ended"
+	waitForCalls = "the API's rate limit"
+	waitForEnd   = "Web Scraper Cloud to report the job's end"
 	waitForCalm  = "more notifications"
 )
 
 const (
-	// Between two looks for what has changed: the longest time for which no signal may
-	// come, and the longest time at all.
+	// Between two checks for changes: the longest quiet period to wait for, and the longest
+	// interval.
 	maxCalm          = 15 * time.Second
 	maxBetweenChecks = time.Minute
-	// Limits of the time between two looks at a job that is being scraped.
-	minBetweenLooks = 30 * time.Second
-	maxBetweenLooks = 15 * time.Minute
+	// Limits of the interval between two checks of a job that is being scraped.
+	minScrapeInterval = 30 * time.Second
+	maxScrapeInterval = 15 * time.Minute
 )
 
-// waits reports whether the run waits by itself: runs that earlier builds have begun
-// do not.
+// waits reports whether the run makes these waits; runs started by earlier builds do not.
 func waits(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "waits", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// awaitShown waits until there is something, or for so long, and shows what for.
+// awaitShown waits until the condition something holds, or the time is over, and shows what
+// the import waits for.
 func (w *importScrapingJob) awaitShown(ctx workflow.Context, wait time.Duration, what string, something func() bool) error {
 	if something() {
 		return nil
@@ -44,21 +44,21 @@ func (w *importScrapingJob) awaitShown(ctx workflow.Context, wait time.Duration,
 	return err
 }
 
-// awaitCalls waits for calls of the API, which have been promised after that time, or
-// until a person wants something else.
+// awaitCalls waits for API calls, which are reserved for after that time, or until wanted
+// holds.
 func (w *importScrapingJob) awaitCalls(ctx workflow.Context, wait time.Duration, wanted func() bool) error {
 	err := w.awaitShown(ctx, wait, waitForCalls, func() bool {
 		w.takeSignals(ctx)
 		return wanted()
 	})
-	w.takeSignals(ctx) // those that have come with the end
+	w.takeSignals(ctx) // any that arrived at the end
 	return err
 }
 
-// awaitItsEnd waits until it is time to look again at a running job, and reports whether
-// it is. The API may confirm the end some seconds after the notification.
+// awaitItsEnd waits before a running job is checked again, and reports whether it should be.
+// The API may confirm a job's end seconds after the notification.
 func (w *importScrapingJob) awaitItsEnd(ctx workflow.Context, described activities.Description) (again bool, err error) {
-	wait := w.untilNextLook(ctx)
+	wait := w.untilEndCheck(ctx)
 	if !described.Found || !described.Running() || wait == 0 || !waits(ctx) {
 		return false, nil
 	}
@@ -69,22 +69,22 @@ func (w *importScrapingJob) awaitItsEnd(ctx workflow.Context, described activiti
 	return true, err
 }
 
-// untilNextLook is 0 when the last notification is too old and nothing waits for the job's
-// end.
-func (w *importScrapingJob) untilNextLook(ctx workflow.Context) time.Duration {
+// untilEndCheck returns 0 if the last notification is too old and no run of the sitemap
+// waits for the job's end.
+func (w *importScrapingJob) untilEndCheck(ctx workflow.Context) time.Duration {
 	for _, after := range []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute} {
 		if wait := w.asked.EndedAt.Add(after).Sub(workflow.Now(ctx)); wait > 0 {
 			return wait
 		}
 	}
 	if w.scraping { // few calls: notifications and reconciliation report the end, too
-		return min(maxBetweenLooks, minBetweenLooks<<min(max(w.checks-1, 0), 10))
+		return min(maxScrapeInterval, minScrapeInterval<<min(max(w.checks-1, 0), 10))
 	}
 	return 0
 }
 
-// awaitRound waits until it is time for the next round, and reports whether it is:
-// another run goes on when this one has become too long.
+// awaitRound waits until the next round is due. It returns false if a new run must continue
+// instead, because this one has become too long.
 func (w *importScrapingJob) awaitRound(ctx workflow.Context) (bool, error) {
 	decisions := func() int { return w.signals[AcceptSignal].Len() + w.signals[DeleteNowSignal].Len() }
 	before := decisions()
@@ -98,9 +98,9 @@ func (w *importScrapingJob) awaitRound(ctx workflow.Context) (bool, error) {
 	return err == nil && !isLong(ctx), err
 }
 
-// awaitCalm waits with a look until no signal has asked for it for a while, at most
-// until untilNextCheck: thousands of notifications are some calls of the API, and the
-// last of them is looked into seconds later.
+// awaitCalm delays a check until no signal has asked for it for a while, at most until
+// untilNextCheck. So thousands of notifications cost a few API calls, and the last one is
+// still followed up within seconds.
 func (w *importScrapingJob) awaitCalm(ctx workflow.Context, enough func() bool) error {
 	for !enough() {
 		wait := min(w.untilNextCheck(ctx), w.asked.heardAt.Add(min(maxCalm, w.betweenChecks())).Sub(workflow.Now(ctx)))
@@ -114,7 +114,7 @@ func (w *importScrapingJob) awaitCalm(ctx workflow.Context, enough func() bool) 
 	return nil
 }
 
-// untilNextCheck is how long a look waits at most for more that asks for it.
+// untilNextCheck is the longest that a check waits for further signals.
 func (w *importScrapingJob) untilNextCheck(ctx workflow.Context) time.Duration {
 	if w.checks == 0 || w.asked.Request != check {
 		return 0
@@ -122,7 +122,7 @@ func (w *importScrapingJob) untilNextCheck(ctx workflow.Context) time.Duration {
 	return w.round.requestedAt.Add(w.betweenChecks()).Sub(workflow.Now(ctx))
 }
 
-// betweenChecks doubles with each look that has found nothing new.
+// betweenChecks doubles with each check that finds nothing new.
 func (w *importScrapingJob) betweenChecks() time.Duration {
 	return min(maxBetweenChecks, time.Second<<min(w.checks, 10))
 }

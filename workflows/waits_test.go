@@ -16,8 +16,7 @@ import (
 
 const noCallFor = 10 * time.Minute
 
-// noCallLeft has the account without a call for that call of the API and the ones
-// after it.
+// noCallLeft makes that API call, and as many in all, wait for noCallFor.
 func (w *world) noCallLeft(call, times int) {
 	calls := 0
 	w.onCall = func() time.Duration {
@@ -36,7 +35,7 @@ func (w *world) progress(t *testing.T) (progress workflows.Progress) {
 	return progress
 }
 
-// notify sends what Web Scraper Cloud does.
+// notify sends a notification like Web Scraper Cloud's.
 func (w *world) notify(after time.Duration) {
 	w.RegisterDelayedCallback(func() {
 		w.SignalWorkflow(workflows.NotificationSignal, workflows.Notification{ScrapingJobID: jobID, Status: "finished"})
@@ -48,7 +47,7 @@ func requireAfter(t *testing.T, want, got time.Duration) {
 	require.InDelta(t, want.Seconds(), got.Seconds(), 1)
 }
 
-func TestImportWaitsForACallOfTheAPIAndTellsSo(t *testing.T) {
+func TestImportWaitsForAnAPICallAndShowsIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		call int
 		step workflows.Step
@@ -56,18 +55,18 @@ func TestImportWaitsForACallOfTheAPIAndTellsSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
 			w.noCallLeft(c.call, 1)
-			timers, told := 0, false
+			timers, shown := 0, false
 			w.SetOnTimerScheduledListener(func(string, time.Duration) { timers++ })
 			w.RegisterDelayedCallback(func() {
 				progress := w.progress(t)
 				require.Equal(t, c.step, progress.Step)
-				require.Equal(t, "the API's limit of calls", progress.WaitsFor)
+				require.Equal(t, "the API's rate limit", progress.WaitsFor)
 				require.WithinDuration(t, w.start.Add(noCallFor), *progress.WaitsUntil, time.Second)
-				require.Contains(t, w.details(t), "**"+string(c.step)+"**: waits for the API's limit of calls, until ")
-				told = true
+				require.Contains(t, w.details(t), "**"+string(c.step)+"**: waits for the API's rate limit, until ")
+				shown = true
 			}, time.Minute)
 			require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
-			require.True(t, told)
+			require.True(t, shown)
 			require.Equal(t, 1, timers)
 			require.Equal(t, 1, w.described)
 			require.Len(t, w.imports, 1)
@@ -77,7 +76,7 @@ func TestImportWaitsForACallOfTheAPIAndTellsSo(t *testing.T) {
 	}
 }
 
-func TestPersonDoesNotWaitForTheCallOfAnImportByItself(t *testing.T) {
+func TestManualRequestDoesNotWaitForAnAutomaticCall(t *testing.T) {
 	for _, signal := range []string{workflows.ReimportSignal, workflows.NotificationSignal} {
 		t.Run(signal, func(t *testing.T) {
 			w := newWorld(t, "finished")
@@ -88,7 +87,7 @@ func TestPersonDoesNotWaitForTheCallOfAnImportByItself(t *testing.T) {
 			require.Len(t, w.downloads, 3)
 			require.False(t, w.downloads[0].ByHand)
 			require.True(t, w.downloads[1].ByHand)
-			require.True(t, w.downloads[2].ByHand, "it was promised a call, and waits")
+			require.True(t, w.downloads[2].ByHand, "it has a call reserved, and waits")
 			require.Equal(t, signal == workflows.ReimportSignal, w.downloads[2].IfDue.Again)
 			require.Len(t, w.imports, 1)
 			requireAfter(t, time.Minute+noCallFor, w.deletions[0])
@@ -146,7 +145,7 @@ func TestCancellationEndsTheWaitForACall(t *testing.T) {
 	}
 }
 
-func TestWaitForACallGoesOnAsNewRun(t *testing.T) {
+func TestWaitForACallContinuesInANewRun(t *testing.T) {
 	for name, call := range map[string]int{"before the download": 1, "before the deletion": 2} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
@@ -154,24 +153,24 @@ func TestWaitForACallGoesOnAsNewRun(t *testing.T) {
 			w.signalAfter(0, workflows.ReimportSignal)
 			w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, time.Minute)
 			next, in := w.continued(t, "0")
-			require.Equal(t, workflows.Deleted, next.goOn(t, in).Outcome)
+			require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 			require.Len(t, next.imports, 1)
-			require.Equal(t, call == 1, next.downloads[0].IfDue.Again, "what has not been done is asked for")
+			require.Equal(t, call == 1, next.downloads[0].IfDue.Again, "the rest is requested again")
 			require.True(t, next.downloads[0].ByHand)
 		})
 	}
 }
 
-func TestCallsAreByHandWhenAPersonHasAskedForThem(t *testing.T) {
+func TestManualRequestsSetByHand(t *testing.T) {
 	for name, c := range map[string]struct {
 		setup            func(*world)
 		download, delete bool // the last ones
 	}{
-		"a notification":    {func(w *world) { w.notify(0) }, false, false},
-		"reconciliation":    {func(w *world) { w.signalAfter(0, workflows.ReconciliationSignal) }, false, false},
-		"an import by hand": {func(w *world) { w.signalAfter(0, workflows.NotificationSignal) }, true, false},
-		"a re-import":       {func(w *world) { w.signalAfter(0, workflows.ReimportSignal) }, true, false},
-		"delete-now":        {func(w *world) { w.signalAfter(time.Hour, workflows.DeleteNowSignal) }, false, true},
+		"a notification":  {func(w *world) { w.notify(0) }, false, false},
+		"reconciliation":  {func(w *world) { w.signalAfter(0, workflows.ReconciliationSignal) }, false, false},
+		"a manual import": {func(w *world) { w.signalAfter(0, workflows.NotificationSignal) }, true, false},
+		"a re-import":     {func(w *world) { w.signalAfter(0, workflows.ReimportSignal) }, true, false},
+		"delete-now":      {func(w *world) { w.signalAfter(time.Hour, workflows.DeleteNowSignal) }, false, true},
 		"delete-now, a notification": {func(w *world) {
 			w.RegisterDelayedCallback(func() { w.together(workflows.NotificationSignal, workflows.DeleteNowSignal) }, time.Hour)
 		}, true, true},
@@ -190,18 +189,18 @@ func TestCallsAreByHandWhenAPersonHasAskedForThem(t *testing.T) {
 	}
 }
 
-// looks notes when the job is looked at, since the start.
-func (w *world) looks() *[]time.Duration {
-	var looks []time.Duration
-	w.onDescribe = func() { looks = append(looks, w.Now().Sub(w.start).Round(time.Second)) }
-	return &looks
+// checksAt records when the job is checked, since the start.
+func (w *world) checksAt() *[]time.Duration {
+	var checks []time.Duration
+	w.onDescribe = func() { checks = append(checks, w.Now().Sub(w.start).Round(time.Second)) }
+	return &checks
 }
 
-func TestJobThatTheAPICallsRunningIsLookedAtAgain(t *testing.T) {
+func TestJobReportedAsRunningIsCheckedAgain(t *testing.T) {
 	const s = time.Second
 	for name, c := range map[string]struct {
 		setup   func(*world)
-		looks   []time.Duration
+		checks  []time.Duration
 		outcome workflows.Outcome
 	}{
 		"it stays so": {func(w *world) { w.notify(0) }, []time.Duration{0, 5 * s, 30 * s, 120 * s}, workflows.StillRunning},
@@ -210,7 +209,7 @@ func TestJobThatTheAPICallsRunningIsLookedAtAgain(t *testing.T) {
 			w.RegisterDelayedCallback(func() {
 				progress := w.progress(t)
 				require.Equal(t, workflows.StepDownload, progress.Step)
-				require.Equal(t, "Web Scraper Cloud to say that the job has ended", progress.WaitsFor)
+				require.Equal(t, "Web Scraper Cloud to report the job's end", progress.WaitsFor)
 				require.WithinDuration(t, w.start.Add(30*s), *progress.WaitsUntil, s)
 				w.job.Status = "finished"
 			}, 20*s)
@@ -223,14 +222,14 @@ func TestJobThatTheAPICallsRunningIsLookedAtAgain(t *testing.T) {
 			w.notify(0)
 			w.signalAfter(60*s, workflows.ReimportSignal)
 		}, []time.Duration{0, 5 * s, 30 * s, 60 * s, 120 * s}, workflows.StillRunning},
-		"by hand": {func(w *world) { w.signalAfter(0, workflows.NotificationSignal) }, []time.Duration{0}, workflows.StillRunning},
+		"manual": {func(w *world) { w.signalAfter(0, workflows.NotificationSignal) }, []time.Duration{0}, workflows.StillRunning},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "started")
-			looks := w.looks()
+			checks := w.checksAt()
 			c.setup(w)
 			require.Equal(t, c.outcome, w.run(t, "0").Outcome)
-			require.Equal(t, c.looks, *looks)
+			require.Equal(t, c.checks, *checks)
 		})
 	}
 }
@@ -244,21 +243,21 @@ func TestCancellationEndsTheWaitForTheEndOfTheJob(t *testing.T) {
 	require.Equal(t, 2, w.described)
 }
 
-func TestWaitForTheEndOfTheJobGoesOnAsNewRun(t *testing.T) {
+func TestWaitForTheEndOfTheJobContinuesInANewRun(t *testing.T) {
 	w := newWorld(t, "started")
 	w.notify(0)
 	w.RegisterDelayedCallback(func() {
 		w.SetContinueAsNewSuggested(true)
-		w.SignalWorkflow(workflows.AcceptSignal, nil) // which nobody has asked for
+		w.SignalWorkflow(workflows.AcceptSignal, nil) // unsolicited
 	}, 10*time.Second)
 	next, in := w.continued(t, "0")
-	looks := next.looks()
-	require.Equal(t, workflows.StillRunning, next.goOn(t, in).Outcome)
-	require.Equal(t, []time.Duration{10 * time.Second, 30 * time.Second, 2 * time.Minute}, *looks)
+	checks := next.checksAt()
+	require.Equal(t, workflows.StillRunning, next.resume(t, in).Outcome)
+	require.Equal(t, []time.Duration{10 * time.Second, 30 * time.Second, 2 * time.Minute}, *checks)
 }
 
-// Here runs have as many signals as those that Temporal's server has go on as new.
-func TestFloodOfNotificationsIsSomeLooks(t *testing.T) {
+// As many signals per run as Temporal's server allows before it suggests continue-as-new.
+func TestFloodOfNotificationsCostsFewChecks(t *testing.T) {
 	const (
 		perRun = 1000
 		every  = 50 * time.Millisecond
@@ -271,14 +270,14 @@ func TestFloodOfNotificationsIsSomeLooks(t *testing.T) {
 	}{
 		"in the hold":                  {"finished", nil, workflows.Kept},
 		"in attention":                 {"finished", rejects, workflows.Kept},
-		"of a job that is said to run": {"started", nil, workflows.StillRunning},
+		"of a job reported as running": {"started", nil, workflows.StillRunning},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, c.status)
 			w.onImport = c.onImport
-			start, looks, timers, last := w.start, []time.Duration{}, 0, time.Duration(0)
+			start, checks, timers, last := w.start, []time.Duration{}, 0, time.Duration(0)
 			flood := func(w *world) {
-				w.onDescribe = func() { looks = append(looks, w.Now().Sub(start)) }
+				w.onDescribe = func() { checks = append(checks, w.Now().Sub(start)) }
 				w.SetOnTimerScheduledListener(func(string, time.Duration) { timers++ })
 				left := perRun
 				var send func()
@@ -310,27 +309,27 @@ func TestFloodOfNotificationsIsSomeLooks(t *testing.T) {
 			require.Equal(t, c.outcome, result.Outcome)
 			require.Greater(t, runs, int(lasts/every)/perRun)
 
-			require.Less(t, looks[1], 5*time.Second, "the first is looked into")
+			require.Less(t, checks[1], 5*time.Second, "the first is checked")
 			require.Condition(t, func() bool {
-				return slices.ContainsFunc(looks, func(at time.Duration) bool { return at >= last && at < last+20*time.Second })
-			}, "the last is looked into: %v after %v", looks, last)
-			for n := range looks[2:] { // after the first
-				require.Greater(t, looks[n+2]-looks[n+1], 1900*time.Millisecond, "looks %v", looks)
+				return slices.ContainsFunc(checks, func(at time.Duration) bool { return at >= last && at < last+20*time.Second })
+			}, "the last is checked: %v after %v", checks, last)
+			for n := range checks[2:] { // after the first
+				require.Greater(t, checks[n+2]-checks[n+1], 1900*time.Millisecond, "checks %v", checks)
 			}
-			require.Less(t, len(looks), int(lasts/time.Minute)+15)
-			require.Less(t, timers, 8*len(looks))
+			require.Less(t, len(checks), int(lasts/time.Minute)+15)
+			require.Less(t, timers, 8*len(checks))
 		})
 	}
 }
 
-func TestLastOfSomeNotificationsIsLookedIntoSoon(t *testing.T) {
+func TestLastOfSeveralNotificationsIsCheckedSoon(t *testing.T) {
 	w := newWorld(t, "finished")
-	looks := w.looks()
+	checks := w.checksAt()
 	for n := range 10 {
 		w.notify(time.Hour + time.Duration(n)*time.Second)
 	}
 	w.notify(3 * time.Hour)
 	require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
 	since := func(s int) time.Duration { return time.Hour + time.Duration(s)*time.Second }
-	require.Equal(t, []time.Duration{0, since(0), since(2), since(6), since(14), 3 * time.Hour}, *looks)
+	require.Equal(t, []time.Duration{0, since(0), since(2), since(6), since(14), 3 * time.Hour}, *checks)
 }

@@ -13,8 +13,8 @@ import (
 
 // watcher is a workflow that the import reports to, with the last report it received.
 type watcher struct {
-	ID   string `json:"id"`
-	Told string `json:"told,omitempty"`
+	ID       string `json:"id"`
+	Received string `json:"told,omitempty"`
 }
 
 // reportToWatchers reports in parallel to the rounds, also after a cancellation. A parent
@@ -35,8 +35,8 @@ func (w *importScrapingJob) reportToWatchers(ctx workflow.Context, isFirstRun bo
 }
 
 // takeWatchers adds the workflows that asked to watch, and treats each like a parent: the
-// run looks at the job whatever the filter, and waits for its end. What is
-// published or needs attention is reported without another look.
+// run checks the job whatever the filter, and waits for its end. If the job is published or
+// needs attention, that is reported without another check.
 func (w *importScrapingJob) takeWatchers(ctx workflow.Context) {
 	var id string
 	for w.signals[watchSignal].ReceiveAsync(&id) {
@@ -60,23 +60,23 @@ func (w *importScrapingJob) reportTo(ctx workflow.Context, to watcher) {
 		w.watchers = slices.Delete(w.watchers, i, i+1)
 		return
 	}
-	w.watchers[i].Told = what
+	w.watchers[i].Received = what
 }
 
-// unreported is the index of a watcher without the current report, -1 for none.
+// unreported returns the index of a watcher without the current report, -1 for none.
 func (w *importScrapingJob) unreported() int {
 	if w.report == nil {
 		return -1
 	}
-	return slices.IndexFunc(w.watchers, func(each watcher) bool { return each.Told != w.reportText() })
+	return slices.IndexFunc(w.watchers, func(each watcher) bool { return each.Received != w.reportText() })
 }
 
 func (w *importScrapingJob) reportText() string {
 	return fmt.Sprintf("import %d: %s %s", w.report.ImportID, w.report.Outcome, w.report.Reason)
 }
 
-// awaitReported waits until all watchers have the current report, new ones included, and
-// what signals of another account have brought is recorded.
+// awaitReported waits until all watchers, including new ones, have the current report, and
+// all refused signals are recorded.
 func (w *importScrapingJob) awaitReported(ctx workflow.Context) {
 	_ = workflow.Await(ctx, func() bool { // only used with a disconnected context
 		w.takeSignals(ctx)
@@ -87,7 +87,7 @@ func (w *importScrapingJob) awaitReported(ctx workflow.Context) {
 func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
 	job := w.job
 	if outcome == contract.Published {
-		job = w.published.ScrapingJob // the cloud may not know it any more
+		job = w.published.ScrapingJob // it may be gone from the cloud
 	}
 	w.report = &contract.ScrapedJob{
 		ScrapingJobID: w.id,
@@ -109,8 +109,8 @@ func (w *importScrapingJob) setReport(outcome contract.Outcome, reason string) {
 	}
 }
 
-// setFinalReport reports how the run closes. Watchers wait for the publishing, not for
-// what comes after it.
+// setFinalReport reports how the run closes. Watchers wait for the publish, not for what
+// follows it.
 func (w *importScrapingJob) setFinalReport(err error) {
 	incomplete, _ := w.deletion().WhyKeep()
 	switch {

@@ -22,8 +22,8 @@ var (
 	// Reimport downloads and imports a scraping job again, replacing its records. It
 	// completes as soon as the request is recorded, not when the import ends.
 	Reimport = nexus.NewOperationReference[ReimportInput, ReimportResult]("Reimport")
-	// Status returns the state of a scraping job's import. A worker has to answer: without
-	// one it is retried until its ScheduleToCloseTimeout.
+	// Status returns the state of a scraping job's import. It needs a running worker, and is
+	// retried until its ScheduleToCloseTimeout.
 	Status = nexus.NewOperationReference[StatusInput, ImportStatus]("Status")
 )
 
@@ -46,20 +46,20 @@ type RunSitemapInput struct {
 	// StartURLs, if any, replace the sitemap's.
 	StartURLs []string `json:"start_urls,omitempty"`
 	// CustomID is the job's custom_id, and identifies this run: if another job of the
-	// sitemap has it already, the run fails. "{run}" in it is replaced by a text unique to
+	// sitemap already has it, the run fails. "{run}" in it is replaced by text unique to
 	// the run. Default "{run}".
 	CustomID string `json:"custom_id,omitempty"`
-	// Resume continues with a job of the sitemap that has the custom ID already, which is
-	// refused otherwise.
+	// Resume continues with a job of the sitemap that already has the custom ID, instead of
+	// failing.
 	Resume bool `json:"resume,omitempty"`
 
-	// TimeLimit bounds the whole run: a duration like "2h". Default: no limit.
+	// TimeLimit is the limit of the entire run: a duration like "2h". Default: no limit.
 	TimeLimit string `json:"time_limit,omitempty"`
 	// IfNotFinished says what to do when a job ends as "failed" or "stopped". Its records
-	// are imported anyway. With Wait, the run checks once an hour whether somebody has
-	// continued the job. Default Return.
+	// are imported anyway. With Wait, the run checks once an hour whether the job has been
+	// continued. Default Return.
 	IfNotFinished Policy `json:"if_not_finished,omitempty"`
-	// IfNeedsAttention says what to do when an import waits for a person. It also applies
+	// IfNeedsAttention says what to do when an import needs attention. It also applies
 	// to an import that ends without publishing all of the job, where Wait means Fail.
 	// Default Wait.
 	IfNeedsAttention Policy `json:"if_needs_attention,omitempty"`
@@ -71,13 +71,13 @@ type RunSitemapInput struct {
 	MinPageCredits int64 `json:"min_page_credits,omitempty"`
 }
 
-// Policy says what RunSitemap does about a job or an import that is not as it should be.
+// Policy says what RunSitemap does about an unfinished job or an import that needs attention.
 type Policy string
 
 const (
 	// Return completes with the result so far.
 	Return Policy = "return"
-	// Wait waits until a person has fixed it.
+	// Wait waits until an operator has fixed it.
 	Wait Policy = "wait"
 	// Fail fails with an error.
 	Fail Policy = "fail"
@@ -122,7 +122,7 @@ type Outcome string
 const (
 	// Published: readers see the job's records.
 	Published Outcome = "published"
-	// NeedsAttention: the import waits for a person; Reason has the question.
+	// NeedsAttention: the import waits for an operator; Reason has the question.
 	NeedsAttention Outcome = "needs-attention"
 	// Ended: the import ended without publishing all of the job; Reason says why.
 	Ended Outcome = "ended"
@@ -159,7 +159,7 @@ type ImportStatus struct {
 	ScrapingJobID int64  `json:"scrapingjob_id"`
 	SitemapName   string `json:"sitemap_name,omitempty"`
 	Step          string `json:"step"`
-	// Attention is the question to a person, if the step is "needs-attention".
+	// Attention is the question to an operator, if the step is "needs-attention".
 	Attention string `json:"attention,omitempty"`
 	// JobsExecuted of JobsScheduled pages have been scraped.
 	JobsExecuted  int64 `json:"jobs_executed,omitempty"`
@@ -179,7 +179,7 @@ type ImportStatus struct {
 type RunSitemapProgress struct {
 	// ScrapingJobID is the job it waits for, 0 until one is created.
 	ScrapingJobID int64 `json:"scrapingjob_id,omitempty"`
-	// Waits says in a few words what it waits for, "" at its end, and Since since when.
+	// Waits says in a few words what it waits for, "" at its end, and Since is when that began.
 	Waits string    `json:"waits,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	// Jobs are those scraped and imported so far.
@@ -191,7 +191,7 @@ type RunSitemapProgress struct {
 const (
 	// ErrorNotFinished: the job ended as "failed" or "stopped", and IfNotFinished is Fail.
 	ErrorNotFinished = "ScrapingJobNotFinished"
-	// ErrorNeedsAttention: the import waits for a person, and IfNeedsAttention is Fail.
+	// ErrorNeedsAttention: the import needs attention, and IfNeedsAttention is Fail.
 	ErrorNeedsAttention = "ImportNeedsAttention"
 	// ErrorNotPublished: the import ended without publishing all of the job, and
 	// IfNeedsAttention is Wait or Fail.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who calls the Nexus service has neither the importer nor its dependencies in the build.
+// Callers of the Nexus service build neither scrapehaul nor its dependencies.
 func TestContractIsLight(t *testing.T) {
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
 	output, err := list.Output()

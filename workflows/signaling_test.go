@@ -21,7 +21,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// signals is a Temporal client that refuses some workflows.
+// signals is a Temporal client that records signals and refuses some.
 type signals struct {
 	client.Client
 	sent      []string
@@ -29,13 +29,13 @@ type signals struct {
 	refuses   func(workflowID string) error
 	takes     time.Duration
 	open      map[string]string // problems by workflow ID
-	account   map[string]string // by workflow ID, where it is a named one
+	account   map[string]string // named accounts by workflow ID
 	started   map[string]workflows.ImportScrapingJobInput
 	memos     map[string]map[string]any
 	options   client.StartWorkflowOptions // of the last start
 }
 
-// encrypted is an account that only a host's own codec can read.
+// encrypted is an account that only a host's codec can read.
 const encrypted = "encrypted"
 
 type signalled struct {
@@ -83,7 +83,7 @@ func (s *signals) SignalWorkflow(ctx context.Context, id, _, _ string, _ any) er
 	return nil
 }
 
-// ListWorkflow has all on one page.
+// ListWorkflow returns all on one page.
 func (s *signals) ListWorkflow(_ context.Context, _ *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	var page workflowservice.ListWorkflowExecutionsResponse
 	for id, problem := range s.open {
@@ -108,7 +108,7 @@ func (s *signals) ListWorkflow(_ context.Context, _ *workflowservice.ListWorkflo
 	return &page, nil
 }
 
-// failing fails for a workflow some times.
+// failing fails that many times for a workflow.
 func failing(workflowID string, times int, err error) func(string) error {
 	return func(id string) error {
 		if id != workflowID || times == 0 {
@@ -126,8 +126,8 @@ func startInput(jobs int64) (in workflows.StartImportsInput) {
 	return in
 }
 
-// attempt is one attempt at StartImports, with the heartbeat of the one before.
-func (s *signals) attempt(in workflows.StartImportsInput, earlier *workflows.Signalling) (result workflows.StartImportsResult, heartbeat workflows.Signalling, err error) {
+// attempt runs one attempt at StartImports, with the heartbeat of the earlier one.
+func (s *signals) attempt(in workflows.StartImportsInput, earlier *workflows.Signaling) (result workflows.StartImportsResult, heartbeat workflows.Signaling, err error) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	startImports := func(ctx context.Context, in workflows.StartImportsInput) (workflows.StartImportsResult, error) {
@@ -145,7 +145,7 @@ func (s *signals) attempt(in workflows.StartImportsInput, earlier *workflows.Sig
 	return result, heartbeat, err
 }
 
-func TestOneRefusedJobKeepsNoOtherFromStarting(t *testing.T) {
+func TestRefusedJobDoesNotBlockOthers(t *testing.T) {
 	in := startInput(9)
 	for name, c := range map[string]struct {
 		refusal error
@@ -171,19 +171,19 @@ func TestOneRefusedJobKeepsNoOtherFromStarting(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, result.Refused, 2)
 			require.Contains(t, result.Refused[0], "workflow 3: exceeded workflow execution limit")
-			require.Contains(t, result.Refused[1], "workflow 5 is a OrderWorkflow: another workflow has")
+			require.Contains(t, result.Refused[1], "workflow 5 is a OrderWorkflow: another workflow uses")
 		})
 	}
 }
 
-func TestJobThatCannotBeStartedForAWhileIsStartedAfterTheOthers(t *testing.T) {
+func TestTemporarilyFailingJobIsStartedAfterTheOthers(t *testing.T) {
 	a := newAccount(due(1, 2, 3, 4), due(6))
 	a.temporal = &signals{refuses: failing("2", 2, serviceerror.NewUnavailable("shard"))}
 	require.Zero(t, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).Refused)
 	require.Equal(t, []string{"1", "3", "4", "2", "6"}, a.temporal.sent, "each once")
 }
 
-func TestJobThatCannotBeStartedInAnyAttemptKeepsNoPageWaiting(t *testing.T) {
+func TestPermanentlyFailingJobBlocksNoPage(t *testing.T) {
 	a := newAccount(due(1, 2, 3, 4, 5), due(6))
 	a.temporal = &signals{refuses: failing("2", 1000, serviceerror.NewUnavailable("shard"))}
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
@@ -207,20 +207,20 @@ func TestSlowTemporalHasAllTheTimeItNeeds(t *testing.T) {
 	})
 }
 
-func TestJobWithoutAnAnswerKeepsTheOthersWaitingForSeconds(t *testing.T) {
+func TestUnansweredSignalDelaysTheOthersBySeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		temporal := &signals{takes: time.Hour}
-		begun := time.Now()
+		started := time.Now()
 		_, heartbeat, err := temporal.attempt(startInput(4), nil)
-		require.ErrorContains(t, err, "4 signals have failed, and are sent again; the first: signalling")
-		require.Equal(t, 80*time.Second, time.Since(begun))
+		require.ErrorContains(t, err, "4 signals failed and will be retried; the first: signaling")
+		require.Equal(t, 80*time.Second, time.Since(started))
 		require.Equal(t, []int64{1, 2, 3, 4}, heartbeat.Failed)
 	})
 }
 
-func TestRetryGoesOnWhereTheHeartbeatHasSaid(t *testing.T) {
+func TestRetryResumesFromTheHeartbeat(t *testing.T) {
 	temporal := &signals{}
-	result, _, err := temporal.attempt(startInput(9), &workflows.Signalling{Through: 6, Sent: 4, Failed: []int64{2}, Refused: []string{"5 is another"}})
+	result, _, err := temporal.attempt(startInput(9), &workflows.Signaling{Through: 6, Sent: 4, Failed: []int64{2}, Refused: []string{"5 is another"}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"7", "8", "9", "2"}, temporal.sent)
 	require.Equal(t, []string{"5 is another"}, result.Refused)
@@ -242,22 +242,22 @@ func TestStoppingWorkerLeavesTheRestToAnother(t *testing.T) {
 	}
 	env.RegisterActivity(startImports)
 	_, err := env.ExecuteActivity(startImports)
-	require.ErrorContains(t, err, "the worker stops: another one goes on")
+	require.ErrorContains(t, err, "the worker is stopping; another one continues")
 	require.Equal(t, []string{"1", "2"}, temporal.sent)
 }
 
-func TestImportsThatNeedAttentionAreEachAskedOnceToTryAgain(t *testing.T) {
+func TestImportsThatNeedAttentionAreEachSignaledOnce(t *testing.T) {
 	a := newAccount(nil)
 	twice := failing("8", 2, serviceerror.NewUnavailable("shard"))
 	a.temporal = &signals{
 		open: map[string]string{
 			"7": activities.ErrorOther, "8": activities.ErrorOther, "9": activities.ErrorOther, "11": activities.ErrorOther, "12": activities.ErrorOther,
-			"10": activities.ErrorMappedTable, // for a person
+			"10": activities.ErrorMappedTable, // not retryable
 		},
 		refuses: func(id string) error {
 			switch id {
 			case "9":
-				return serviceerror.NewNotFound("it has ended")
+				return serviceerror.NewNotFound("ended")
 			case "11":
 				return serviceerror.NewInvalidArgument("too many signals")
 			}
