@@ -17,10 +17,10 @@ import (
 
 const root = "../../.."
 
-// ours are the services that run our programs. Which one, the command says.
+// ours are the services that run our programs.
 var ours = []string{"setup", "starter", "worker"}
 
-// project is what is read of a compose file.
+// project has the fields of a compose file that the tests read.
 type project struct {
 	Name     string
 	Services map[string]service
@@ -56,7 +56,7 @@ type service struct {
 // environment has null for a variable without a value.
 type environment map[string]*string
 
-// set are the variables that have a value.
+// set returns the variables that have a value.
 func (e environment) set() map[string]string {
 	values := map[string]string{}
 	for name, value := range e {
@@ -67,7 +67,7 @@ func (e environment) set() map[string]string {
 	return values
 }
 
-// Conditions of services that others depend on, and a policy.
+// Conditions of depends_on, and a restart policy.
 const (
 	healthy               = "service_healthy"
 	completedSuccessfully = "service_completed_successfully"
@@ -80,7 +80,7 @@ func secrets() map[string]string {
 	return map[string]string{"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url"}
 }
 
-// composition is what the program in schemas reads a compose file with.
+// composition is the input of the schemas program for a compose file.
 type composition struct {
 	File, EnvFile string
 	Environment   map[string]string
@@ -96,7 +96,7 @@ func (c composition) write(t *testing.T) (path string) {
 	return path
 }
 
-// given is docker-compose.yml with an environment. There is no file of settings: the
+// given returns docker-compose.yml with an environment, without a settings file: the
 // developer may have one.
 func given(environment map[string]string) composition {
 	environment = maps.Clone(environment)
@@ -104,14 +104,14 @@ func given(environment map[string]string) composition {
 	return composition{Environment: environment}
 }
 
-// load reads the file as docker compose does: unknown keys and references to what does
-// not exist are errors.
+// load reads the file as docker compose does: unknown keys and dangling references are
+// errors.
 func load(t *testing.T, environment map[string]string) project {
 	t.Helper()
 	return readAs[project](t, "compose", given(environment).write(t))
 }
 
-// loadWithEnvFile is what docker compose --env-file reads.
+// loadWithEnvFile reads the file as docker compose --env-file does.
 func loadWithEnvFile(t *testing.T, path string) project {
 	t.Helper()
 	return readAs[project](t, "compose", composition{EnvFile: path}.write(t))
@@ -122,12 +122,12 @@ func loadServices(t *testing.T) map[string]service {
 	return load(t, secrets()).Services
 }
 
-func TestComposeHasTheWholeSystem(t *testing.T) {
+func TestComposeHasEveryService(t *testing.T) {
 	require.Subset(t, slices.Collect(maps.Keys(loadServices(t))),
 		[]string{"postgresql", "temporal", "temporal-ui", "setup", "worker", "starter"})
 }
 
-func TestComposeAsksForTheSecretsItNeeds(t *testing.T) {
+func TestComposeRequiresItsSecrets(t *testing.T) {
 	for name := range secrets() {
 		without := secrets()
 		delete(without, name)
@@ -142,7 +142,7 @@ func TestComposeAsksForTheSecretsItNeeds(t *testing.T) {
 	}
 }
 
-func TestComposeHandsSettingsOn(t *testing.T) {
+func TestComposePassesSettingsOn(t *testing.T) {
 	environment := secrets()
 	environment["HOLD_BEFORE_DELETE"] = "never"
 	project := load(t, environment)
@@ -158,18 +158,18 @@ func TestComposeHandsSettingsOn(t *testing.T) {
 	}
 }
 
-// decided are the settings that the file itself gives a value.
+// decided are the settings that the file itself sets.
 var decided = map[string][]string{
 	"worker":  {"DATABASE_URL", "HEALTH_ADDRESS", "SPOOL_DIR"},
 	"starter": {"DATABASE_URL", "LISTEN_ADDRESS", "METRICS_ADDRESS", "WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_TOKENS"},
 }
 
-func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
+func TestComposePassesEverySettingOfTheSettingsFileOn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "settings.env")
 	text := "SETTINGS_FILE=" + file + "\n"
 	for name := range decided {
 		for setting := range settings(t, name) {
-			text += setting + "='given-$" + setting + "'\n" // as the guide says of values with a dollar
+			text += setting + "='given-$" + setting + "'\n" // quoted because of the dollar, as the guide says
 		}
 	}
 	text += "OTEL_EXPORTER_OTLP_ENDPOINT=given-OTEL_EXPORTER_OTLP_ENDPOINT\n"
@@ -187,8 +187,8 @@ func TestComposeHandsEverySettingOfTheSettingsFileOn(t *testing.T) {
 	for _, setting := range []string{"HOLD_BEFORE_DELETE", "RECONCILE_EVERY", "FILTER_SITEMAP_PREFIX", "TASK_QUEUE"} {
 		require.Equal(t, "given-$"+setting, services["setup"].Environment.set()[setting], "as the starter's")
 	}
-	// The account's token and the receiver's secrets stay with the worker, and those of the webhook with the
-	// starter.
+	// The account's token and the receiver's secrets stay with the worker, the webhook's
+	// secrets with the starter.
 	for _, secret := range []string{"WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_TOKENS", "PUBLISHED_WEBHOOK_URL", "PUBLISHED_WEBHOOK_SECRET"} {
 		require.Empty(t, services["starter"].Environment.set()[secret])
 		require.Empty(t, services["setup"].Environment.set()[secret])
@@ -216,10 +216,10 @@ func TestComposeGivesTheWorkerTimeToStop(t *testing.T) {
 	require.Greater(t, grace, timeout+healthServerStop)
 }
 
-// healthServerStop is how long the worker waits for requests after its batches.
+// healthServerStop is how long the worker waits for requests after finishing its batches.
 const healthServerStop = 10 * time.Second
 
-func TestComposeWaitsOnlyForWhatHappens(t *testing.T) {
+func TestComposeWaitsForPossibleConditionsOnly(t *testing.T) {
 	services := loadDemo(t).Services
 	for name, service := range services {
 		for target, dependency := range service.DependsOn {
@@ -249,7 +249,7 @@ func TestComposePinsForeignImages(t *testing.T) {
 	}
 }
 
-func TestComposePublishesPortsToThisMachineOnly(t *testing.T) {
+func TestComposePublishesPortsOnLocalhostOnly(t *testing.T) {
 	for name, service := range loadDemo(t).Services {
 		for _, port := range service.Ports {
 			require.Equal(t, "127.0.0.1", port.HostIP, "port %s of %s", port.Published, name)
@@ -275,7 +275,7 @@ func TestComposeSetsOnlyVariablesThatOurProgramsRead(t *testing.T) {
 	services := loadServices(t)
 	for _, name := range ours {
 		read := slices.Concat(slices.Collect(maps.Keys(settings(t, programOf(services[name])))), temporalVariables())
-		// Of the others' secrets it says that there are none.
+		// The other programs' secrets are set to "".
 		for variable, value := range services[name].Environment.set() {
 			if value != "" {
 				require.Contains(t, read, variable, name)
@@ -309,15 +309,15 @@ func TestDockerfileBuildsWhatComposeRuns(t *testing.T) {
 			require.Contains(t, dockerfile, "\nARG "+argument+"=")
 		}
 		for _, volume := range service.Volumes {
-			require.Contains(t, dockerfile, " "+volume.Target+"\n", "a volume begins with the owner of its folder in the image")
+			require.Contains(t, dockerfile, " "+volume.Target+"\n", "a new volume gets the owner of its folder in the image")
 		}
 	}
 	worker := services["worker"]
 	require.Equal(t, worker.Volumes[0].Target, *worker.Environment["SPOOL_DIR"])
 	require.Equal(t, "file://"+worker.Volumes[1].Target, *worker.Environment["ARCHIVE_URL"], "of the demo")
 
-	// The last target is what docker build makes without --target, and its health
-	// check fits both processes.
+	// The last target is the default of docker build, and its health check fits both
+	// processes.
 	_, image, _ := strings.Cut(dockerfile, " AS scrapehaul\n")
 	require.NotContains(t, image, "\nFROM ")
 	require.Contains(t, image, "\nENV HEALTH_ADDRESS="+settings(t, "starter")["LISTEN_ADDRESS"]+"\n")

@@ -19,11 +19,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 )
 
-// patience is for machines much slower than ours.
+// patience allows for machines much slower than ours.
 const patience = 3 * time.Minute
 
-// containers runs what is meant for containers as processes of this machine, with
-// exactly the environment that they are given, on real servers.
+// containers runs commands of containers as processes on this machine, with exactly the
+// containers' environment, on real servers.
 type containers struct {
 	t   *testing.T
 	dir string // for volumes
@@ -33,11 +33,11 @@ type containers struct {
 	here *strings.Replacer
 }
 
-// newContainers starts the servers. They stand in for the Temporal and the
-// database of these names; services and this host listen on ports of their own,
-// and volumes, by where they are mounted, are folders.
+// newContainers starts the servers, which replace the Temporal and the database with these
+// addresses. Services and this host listen on other ports, and volumes, by mount path, are
+// folders.
 func newContainers(t *testing.T, temporal, databaseURL string, services []string, volumes map[string]string) *containers {
-	requirePrograms(t) // before ports are chosen, which are free for a minute
+	requirePrograms(t) // before ports are chosen, which stay free for a minute
 	c := &containers{t: t, dir: t.TempDir(), log: new(programtest.Log)}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -59,7 +59,7 @@ func newContainers(t *testing.T, temporal, databaseURL string, services []string
 			translations = append(translations, host+":"+port, address)
 		}
 	}
-	for target, name := range volumes { // which are there, as mounts are
+	for target, name := range volumes { // mounts exist
 		require.NoError(t, os.MkdirAll(filepath.Join(c.dir, name), 0o700))
 		translations = append(translations, target, filepath.Join(c.dir, name))
 	}
@@ -67,21 +67,21 @@ func newContainers(t *testing.T, temporal, databaseURL string, services []string
 	return c
 }
 
-// command runs in a container with that environment.
+// command returns a command in a container with that environment.
 func (c *containers) command(command []string, environment map[string]string) *exec.Cmd {
 	c.t.Helper()
 	prepared := exec.Command(programFile(c.t, command[0]))
 	for _, argument := range command[1:] {
 		prepared.Args = append(prepared.Args, c.here.Replace(argument))
 	}
-	prepared.Env = []string{"HOME=" + c.dir} // which a container has too
+	prepared.Env = []string{"HOME=" + c.dir} // containers have one too
 	for name, value := range environment {
 		prepared.Env = append(prepared.Env, name+"="+c.here.Replace(value))
 	}
 	return prepared
 }
 
-// run starts the command; one that serves is stopped when the test is over.
+// run starts the command; one that serves is stopped at the end of the test.
 func (c *containers) run(command *exec.Cmd, serves bool) *childprocess.Process {
 	c.t.Helper()
 	started, err := childprocess.Start(childprocess.Command{

@@ -21,12 +21,12 @@ func loadDemo(t *testing.T) project {
 	return loadWithEnvFile(t, filepath.Join(root, "deploy", "demo.env"))
 }
 
-func TestDemoIsApartFromProduction(t *testing.T) {
+func TestDemoIsSeparateFromProduction(t *testing.T) {
 	production := load(t, secrets())
 	require.NotContains(t, production.Services, "cloud")
 	demo := loadDemo(t)
 	require.Contains(t, demo.Services, "cloud")
-	require.NotEqual(t, production.Name, demo.Name, "which containers and volumes are named for")
+	require.NotEqual(t, production.Name, demo.Name, "the prefix of containers and volumes")
 	for _, name := range ours {
 		require.Len(t, demo.Services[name].EnvFiles, 1)
 		require.Equal(t, "demo.env", filepath.Base(demo.Services[name].EnvFiles[0].Path), "not production's settings")
@@ -35,7 +35,7 @@ func TestDemoIsApartFromProduction(t *testing.T) {
 	require.Contains(t, demo.Services["worker"].Environment.set()["WEBSCRAPER_API_BASE_URI"], "http://cloud:")
 }
 
-func TestDemoSetsOnlyVariablesThatSomebodyReads(t *testing.T) {
+func TestDemoSetsOnlyVariablesThatAreRead(t *testing.T) {
 	variables := readAs[map[string]string](t, "dotenv", filepath.Join(root, "deploy", "demo.env"))
 	read := []string{"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "SETTINGS_FILE"}
 	for _, program := range []string{"worker", "starter"} {
@@ -44,11 +44,11 @@ func TestDemoSetsOnlyVariablesThatSomebodyReads(t *testing.T) {
 	require.Subset(t, read, slices.Collect(maps.Keys(variables)))
 }
 
-// What docker compose would do, without Docker: our programs with the file's
-// commands, settings and order, on servers of the test's.
+// Does what docker compose would, without Docker: runs our programs with the file's
+// commands, settings and order, on the test's servers.
 func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 	c := newComposed(t, loadDemo(t))
-	c.start("cloud") // and all that it depends on
+	c.start("cloud") // with all its dependencies
 	require.ElementsMatch(t, []string{"setup", "worker", "starter", "cloud"}, slices.Collect(maps.Keys(c.processes)))
 
 	c.waitFor("the cloud to listen", func() bool {
@@ -81,7 +81,7 @@ func TestDemoImportsAJobWithOneCurl(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(c.dir, "archive", "scrapingjobs", "1004", "*.zst"))
 	require.NoError(t, err)
 	require.Len(t, files, 1, "the archive of the job")
-	c.waitFor("the image's own health check, of the starter", func() bool {
+	c.waitFor("the image's own health check, for the starter", func() bool {
 		return c.command([]string{"/worker", "healthcheck"}, map[string]string{"HEALTH_ADDRESS": ":8080"}).Run() == nil
 	}, c.log.String)
 	for _, command := range execCommands(guideText(t)) {
@@ -115,8 +115,8 @@ func newComposed(t *testing.T, project project) *composed {
 	}
 }
 
-// start starts a service once those it depends on are as it wants them. The
-// servers that are not ours run already.
+// start starts a service after its dependencies meet their conditions. Servers that are
+// not ours run already.
 func (c *composed) start(name string) {
 	c.t.Helper()
 	if _, started := c.processes[name]; started {
@@ -138,7 +138,7 @@ func (c *composed) start(name string) {
 	c.processes[name] = c.run(c.in(name, service.Command), service.Restart != neverRestart)
 }
 
-// in is a command in a service's container.
+// in returns a command in a service's container.
 func (c *composed) in(service string, command []string) *exec.Cmd {
 	c.t.Helper()
 	return c.command(command, c.project.Services[service].Environment.set())

@@ -1,4 +1,4 @@
-// Package deploytest has no code: its tests hold the files that deploy
-// scrapehaul against the programs they deploy, and, with the program in schemas,
-// against those that read them.
+// Package deploytest only has tests: they check the files that deploy scrapehaul against
+// the programs they deploy and, with the program in schemas, against the tools that read
+// them.
 package deploytest

@@ -18,7 +18,7 @@ func guideText(t *testing.T) string {
 	return string(content)
 }
 
-// guideSection is what stands in the deployment guide under a heading.
+// guideSection returns the section of the deployment guide under a heading.
 func guideSection(t *testing.T, heading string) string {
 	t.Helper()
 	_, section, found := strings.Cut(guideText(t), "\n## "+heading+"\n")
@@ -29,8 +29,7 @@ func guideSection(t *testing.T, heading string) string {
 
 var shellBlock = regexp.MustCompile("(?sm)^ *```sh\n(.*?)^ *```$")
 
-// shellLines are the commands of a text's blocks, a continued line with its
-// continuation.
+// shellLines returns the commands in a text's blocks, with continued lines joined.
 func shellLines(text string) (lines []string) {
 	for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
 		for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", "")) {
@@ -40,21 +39,21 @@ func shellLines(text string) (lines []string) {
 	return lines
 }
 
-// oneLine is the one command of a text that begins like this.
-func oneLine(t *testing.T, text, beginning string) (found string) {
+// oneLine returns the one command of a text that starts with prefix.
+func oneLine(t *testing.T, text, prefix string) (found string) {
 	t.Helper()
 	for _, line := range shellLines(text) {
-		if strings.HasPrefix(line, beginning) {
+		if strings.HasPrefix(line, prefix) {
 			require.Empty(t, found, "there are several")
 			found = line
 		}
 	}
-	require.NotEmpty(t, found, "there is no command %q…", beginning)
+	require.NotEmpty(t, found, "there is no command %q…", prefix)
 	return found
 }
 
-// execCommands are the commands of a text that run in a service of the compose
-// file: the service, the program, its arguments.
+// execCommands returns the commands of a text that run in a service of the compose file:
+// the service, the program, its arguments.
 func execCommands(text string) (commands [][]string) {
 	for _, line := range shellLines(text) {
 		if _, command, found := strings.Cut(line, " exec "); found && strings.HasPrefix(line, "docker compose ") {
@@ -64,10 +63,10 @@ func execCommands(text string) (commands [][]string) {
 	return commands
 }
 
-// What cannot be executed without Docker and a cluster names only what is there.
+// The commands that need Docker or a cluster only name what exists.
 func TestGuideNamesWhatExists(t *testing.T) {
 	lines := shellLines(guideText(t))
-	require.Greater(t, len(lines), 25, "they were found")
+	require.Greater(t, len(lines), 25, "the commands were found")
 	for _, line := range lines {
 		fields := strings.Fields(line)
 		switch {
@@ -79,13 +78,13 @@ func TestGuideNamesWhatExists(t *testing.T) {
 		case strings.HasPrefix(line, "docker build "), strings.HasPrefix(line, "docker push "):
 			require.Contains(t, line, "/scrapehaul:v1")
 		default:
-			t.Errorf("nobody looks at %q", line)
+			t.Errorf("no test checks %q", line)
 		}
 	}
 }
 
-// requireComposeLine requires that the file of settings, the service and what is
-// run in it are there.
+// requireComposeLine requires that the settings file, the service and the command in it
+// exist.
 func requireComposeLine(t *testing.T, fields []string) {
 	t.Helper()
 	var read project
@@ -121,7 +120,7 @@ var (
 	kubectlComponent = regexp.MustCompile(`app\.kubernetes\.io/component in \((.*?)\)`)
 )
 
-// requireKubectlLine requires that the files, objects and labels are there.
+// requireKubectlLine requires that the files, objects and labels exist.
 func requireKubectlLine(t *testing.T, line string, fields []string) {
 	t.Helper()
 	all := workloads(t)
@@ -129,7 +128,7 @@ func requireKubectlLine(t *testing.T, line string, fields []string) {
 		switch {
 		case field == "--kustomize":
 			require.FileExists(t, filepath.Join(root, fields[i+1], "kustomization.yaml"))
-		case field == "--filename" && fields[i+1] == "-": // what the command before it writes
+		case field == "--filename" && fields[i+1] == "-": // the output of the previous command
 		case field == "--filename":
 			require.FileExists(t, filepath.Join(root, fields[i+1]))
 		case field == "--namespace":

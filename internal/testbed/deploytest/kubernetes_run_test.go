@@ -13,10 +13,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// What Kubernetes would do, without a cluster: the containers' commands with their
-// settings, until their readiness probes are content. Only where the API is, and
-// how fast it may be called, is the test's.
-func TestManifestsBringUpWhatImports(t *testing.T) {
+// Does what Kubernetes would, without a cluster: runs the containers' commands with their
+// settings until their readiness probes succeed. Only the API's address and its limit are
+// the test's.
+func TestManifestsDeployAWorkingImporter(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{"token-of-the-account"}})
 	secret := map[string]string{
 		"WEBSCRAPER_API_TOKEN": "token-of-the-account", "WEBHOOK_TOKENS": "secret-in-the-url",

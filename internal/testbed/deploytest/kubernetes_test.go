@@ -16,8 +16,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
-// object is what is looked at here of an object of Kubernetes. That it has the
-// schema of its kind is another test's business.
+// object has the fields of a Kubernetes object that these tests read. Another test
+// validates the schema.
 type object struct {
 	Kind     string
 	Metadata struct {
@@ -86,7 +86,7 @@ func (c container) value(t *testing.T, name string) string {
 	return c.Env[i].Value
 }
 
-// portAddress is where the container listens on a port.
+// portAddress returns where the container listens on a port.
 func (c container) portAddress(name string) string {
 	i := slices.IndexFunc(c.Ports, func(p port) bool { return p.Name == name })
 	return ":" + strconv.Itoa(c.Ports[i].ContainerPort)
@@ -100,8 +100,7 @@ func manifests(t *testing.T) (all []object) {
 	return all
 }
 
-// workloads are the objects that run our programs, by kind and name as kubectl
-// has them.
+// workloads returns the objects that run our programs, by kind/name as in kubectl.
 func workloads(t *testing.T) map[string]podSpec {
 	t.Helper()
 	all := map[string]podSpec{}
@@ -156,9 +155,9 @@ func TestManifestsSetOnlyVariablesThatOurProgramsRead(t *testing.T) {
 	}
 }
 
-// The account's token is the worker's, the tokens of the webhook the starter's. Each may
-// be in a file in their place.
-func TestManifestsGiveSecretsOnlyWhereTheyAreNeeded(t *testing.T) {
+// The worker gets the account's token, the starter the webhook's tokens. A file may
+// replace either.
+func TestManifestsGiveSecretsOnlyWhereNeeded(t *testing.T) {
 	have := map[string][]string{}
 	for _, pod := range workloads(t) {
 		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
@@ -200,9 +199,9 @@ func TestManifestsGiveSecretsOnlyWhereTheyAreNeeded(t *testing.T) {
 func TestManifestsConfineOurProcesses(t *testing.T) {
 	images := map[string]bool{}
 	for name, pod := range workloads(t) {
-		require.Equal(t, 65532, pod.SecurityContext.RunAsUser, "the account of the image")
+		require.Equal(t, 65532, pod.SecurityContext.RunAsUser, "the user of the image")
 		require.False(t, *pod.AutomountServiceAccountToken, name)
-		require.False(t, *pod.EnableServiceLinks, "%s: they would be TEMPORAL_… variables", name)
+		require.False(t, *pod.EnableServiceLinks, "%s: they would set TEMPORAL_… variables", name)
 		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 			require.True(t, c.SecurityContext.ReadOnlyRootFilesystem, c.Name)
 			images[c.Image] = true

@@ -14,25 +14,25 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// query is an expression of the dashboard or of an alert, and the labels that
-// the texts beside it name.
+// query is an expression of the dashboard or of an alert, and the labels that its texts
+// name.
 type query struct {
 	place, expr string
 	named       []string
 }
 
-func TestDashboardAndAlertsAskForMetricsThatExist(t *testing.T) {
+func TestDashboardAndAlertsQueryExistingMetrics(t *testing.T) {
 	all := series(t, scrapeEverything(t))
 	queries := append(dashboardQueries(t), alertQueries(t)...)
-	require.Greater(t, len(queries), 30, "they were found")
+	require.Greater(t, len(queries), 30, "the queries were found")
 	parsed := parse(t, queries)
 	for i, q := range queries {
 		require.NotEmpty(t, parsed[i].Selectors, "%s: %s", q.place, q.expr)
-		require.Empty(t, parsed[i].Without, "%s: say which labels are wanted: %s", q.place, q.expr)
+		require.Empty(t, parsed[i].Without, "%s: group by labels, not without them: %s", q.place, q.expr)
 		labels := map[string]bool{"job": true, "instance": true} // by Prometheus
 		for _, selector := range parsed[i].Selectors {
 			matching := selector.match(all)
-			require.NotEmpty(t, matching, "%s asks for %s, which no process serves: %s", q.place, selector.Text, q.expr)
+			require.NotEmpty(t, matching, "%s queries %s, which no process serves: %s", q.place, selector.Text, q.expr)
 			for _, each := range matching {
 				for label := range each.labels {
 					labels[label] = true
@@ -45,7 +45,7 @@ func TestDashboardAndAlertsAskForMetricsThatExist(t *testing.T) {
 	}
 }
 
-// Metrics of ours that nobody looks at are not worth having.
+// A metric that nothing shows is not worth having.
 func TestDashboardShowsAllOurMetrics(t *testing.T) {
 	var shown strings.Builder
 	for _, q := range dashboardQueries(t) {
@@ -63,7 +63,7 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 	names := map[string]bool{}
 	for _, rule := range alerts(t) {
 		require.Regexp(t, `^Scrapehaul[A-Z]\w+$`, rule.Alert)
-		require.False(t, names[rule.Alert], "%s is there twice", rule.Alert)
+		require.False(t, names[rule.Alert], "%s is defined twice", rule.Alert)
 		names[rule.Alert] = true
 		require.Contains(t, []string{"info", "warning", "critical"}, rule.Labels["severity"], rule.Alert)
 		require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
@@ -145,14 +145,14 @@ func alertQueries(t *testing.T) (queries []query) {
 	return queries
 }
 
-// expression is what the program in schemas tells of one of PromQL.
+// expression is a PromQL expression as the schemas program returns it.
 type expression struct {
 	Selectors []selector
-	// Grouped are the labels that it groups by; Without those that it groups without.
+	// Grouped are the labels of by(…), Without those of without(…).
 	Grouped, Without []string
 }
 
-// selector is the part of an expression that chooses series.
+// selector is a series selector.
 type selector struct {
 	Text    string
 	Filters []labelFilter
@@ -193,7 +193,7 @@ type sample struct {
 	labels map[string]string
 }
 
-// passes as in Prometheus: a label that is not there is empty.
+// passes treats a missing label as empty, like Prometheus.
 func (s sample) passes(filter labelFilter) bool {
 	value := s.labels[filter.Label]
 	equal := value == filter.Value

@@ -20,7 +20,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
-// buildPrograms builds what the Dockerfile builds, and what reads it, once, into
+// buildPrograms builds what the Dockerfile builds, and the schemas program, once, into
 // programDir.
 var buildPrograms = sync.OnceValue(func() (err error) {
 	if programDir, err = os.MkdirTemp("", "scrapehaul-deploytest-"); err != nil {
@@ -28,7 +28,7 @@ var buildPrograms = sync.OnceValue(func() (err error) {
 	}
 	for folder, packages := range map[string][]string{
 		root:      {"./worker", "./starter", "./internal/testbed/demo"},
-		"schemas": {"."}, // a module of its own
+		"schemas": {"."}, // a nested module
 	} {
 		build := exec.Command("go", append([]string{"build", "-o", programDir + string(filepath.Separator)}, packages...)...)
 		build.Dir = folder
@@ -43,22 +43,22 @@ var buildPrograms = sync.OnceValue(func() (err error) {
 
 var programDir string
 
-// requirePrograms has them built.
+// requirePrograms builds the programs.
 func requirePrograms(t *testing.T) {
 	t.Helper()
 	fulltier.Needs(t, "the built programs")
 	require.NoError(t, buildPrograms())
 }
 
-// programFile is the built program that lies in the image at that path.
+// programFile returns the built program that the image has at that path.
 func programFile(t *testing.T, inImage string) string {
 	t.Helper()
 	requirePrograms(t)
 	return filepath.Join(programDir, filepath.Base(inImage))
 }
 
-// requireCommand requires the program and its subcommand to exist, and to know
-// the flags: with --help it runs nothing, and refuses what it does not know.
+// requireCommand requires that the program, its subcommand and the flags exist: with --help
+// it runs nothing and rejects unknown flags.
 func requireCommand(t *testing.T, command []string) {
 	t.Helper()
 	require.Contains(t, []string{"/worker", "/starter", "/demo"}, command[0])
@@ -68,8 +68,8 @@ func requireCommand(t *testing.T, command []string) {
 	require.Contains(t, string(output), "Usage: "+filepath.Base(command[0])+" "+command[1], "help of the command itself")
 }
 
-// settings are the variables that a program's flags name, with their defaults,
-// those it shares with the other included: `env:"SPOOL_DIR"`.
+// settings returns the variables of a program's flags, such as `env:"SPOOL_DIR"`, with
+// their defaults, including those shared by both programs.
 func settings(t *testing.T, program string) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, program, "*.go"))
@@ -96,15 +96,15 @@ func settings(t *testing.T, program string) map[string]string {
 	return defaults
 }
 
-// temporalVariables are those that the Temporal SDK reads for a client.
+// temporalVariables returns the variables that the Temporal SDK reads for a client.
 func temporalVariables() []string {
 	var asked lookups
-	// No variable is set, so there is nothing that could be wrong with them.
+	// It cannot fail: no variable is set.
 	_, _ = envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: &asked})
 	return asked
 }
 
-// lookups is an empty environment that remembers what it was asked for.
+// lookups is an empty environment that records lookups.
 type lookups []string
 
 func (*lookups) Environ() []string { return nil }

@@ -14,8 +14,8 @@ import (
 
 const kubernetes = root + "/deploy/kubernetes"
 
-// readBySchema reads a file or folder as the tool that it is for, and returns what
-// was read, as JSON, or what is wrong.
+// readBySchema reads a file or folder like the tool that it is for, and returns the result
+// as JSON, or the problems.
 func readBySchema(t *testing.T, what, path string) (read []byte, problems string, ok bool) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -25,7 +25,7 @@ func readBySchema(t *testing.T, what, path string) (read []byte, problems string
 	return out.Bytes(), errs.String(), err == nil
 }
 
-// readAs reads a file as the tool that it is for.
+// readAs reads a file like the tool that it is for.
 func readAs[T any](t *testing.T, what, path string) (read T) {
 	t.Helper()
 	output, problems, ok := readBySchema(t, what, path)
@@ -34,14 +34,14 @@ func readAs[T any](t *testing.T, what, path string) (read T) {
 	return read
 }
 
-func TestDockerfileIsWhatDockerReads(t *testing.T) {
+func TestDockerfileIsValid(t *testing.T) {
 	stages, problems, ok := readBySchema(t, "dockerfile", filepath.Join(root, "Dockerfile"))
 	require.True(t, ok, problems)
 	require.Contains(t, string(stages), `"Name":"scrapehaul"`)
 }
 
-// What the check is worth.
-func TestWrongDockerfilesAreRefused(t *testing.T) {
+// Shows that the check finds problems.
+func TestInvalidDockerfilesAreRejected(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	require.NoError(t, err)
 	for name, c := range map[string]struct{ old, new, want string }{
@@ -61,13 +61,13 @@ func TestWrongDockerfilesAreRefused(t *testing.T) {
 	}
 }
 
-func TestManifestsAreWhatKubernetesReads(t *testing.T) {
+func TestManifestsAreValid(t *testing.T) {
 	_, problems, ok := readBySchema(t, "kubernetes", kubernetes)
 	require.True(t, ok, problems)
 }
 
-// What the check is worth.
-func TestWrongManifestsAreRefused(t *testing.T) {
+// Shows that the check finds problems.
+func TestInvalidManifestsAreRejected(t *testing.T) {
 	for name, c := range map[string]struct{ file, old, new, want string }{
 		"field":          {"worker.yaml", "podManagementPolicy", "podManagment", `unknown field "spec.podManagment"`},
 		"field twice":    {"starter.yaml", "  replicas: 2", "  replicas: 2\n  replicas: 3", `"replicas"`},
@@ -84,11 +84,11 @@ func TestWrongManifestsAreRefused(t *testing.T) {
 		"budget":         {"worker.yaml", "maxUnavailable: 1\n  unhealthy", "maxUnavailable: 2\n  unhealthy", "less than the 2 replicas"},
 		"probe":          {"worker.yaml", "httpGet: {path: /readyz, port: health}", "httpGet: {path: /readyz, port: http}", "a probe"},
 		"mount":          {"worker.yaml", "            - name: spool\n              mountPath", "            - name: files\n              mountPath", "there is no volume files"},
-		"settings":       {"kustomization.yaml", "  - name: scrapehaul\n    envs", "  - name: settings\n    envs", "not of a ConfigMap"},
+		"settings":       {"kustomization.yaml", "  - name: scrapehaul\n    envs", "  - name: settings\n    envs", "existing ConfigMap"},
 		"scraping":       {"worker.yaml", `prometheus.io/port: "8081"`, `prometheus.io/port: "9090"`, "no container has"},
 		"root":           {"worker.yaml", "        runAsNonRoot: true\n        runAsUser: 65532\n", "        runAsUser: 0\n", "runAsNonRoot"},
 		"capabilities":   {"starter.yaml", "drop: [ALL]", "add: [NET_ADMIN]", "NET_ADMIN"},
-		"resources":      {"worker.yaml", "limits: {memory: 512Mi}", "limits: {memory: 5Mi}", "less than what is requested"},
+		"resources":      {"worker.yaml", "limits: {memory: 512Mi}", "limits: {memory: 5Mi}", "below the request"},
 		"namespace":      {"kustomization.yaml", "namespace: scrapehaul", "namespace: importers", "none of these objects"},
 		"policy's pods":  {"components/network-policy/network-policy.yaml", "      app.kubernetes.io/component: setup", "      app.kubernetes.io/component: importer", "0 workloads"},
 		"policy's port":  {"components/network-policy/network-policy.yaml", "port: health", "port: metrics", "do not have its port metrics"},

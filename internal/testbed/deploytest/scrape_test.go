@@ -17,8 +17,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// scrapeEverything has a worker and a starter go through what can go right and
-// wrong, the loss of Temporal included, and returns their metrics.
+// scrapeEverything takes a worker and a starter through successes and failures, including
+// an outage of Temporal, and returns their metrics.
 func scrapeEverything(t *testing.T) (texts []string) {
 	t.Helper()
 	server := temporaltest.NewServer(t)
@@ -40,8 +40,8 @@ func scrapeEverything(t *testing.T) (texts []string) {
 	_, err = s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue}, "WorkflowOfAnotherVersion")
 	require.NoError(t, err)
 	all := func() string { return strings.Join(s.Scrape(), "") }
-	// While Temporal is there: the gauges that come from it are not told without.
-	s.WaitFor("the import that needs attention and the workflow that nobody knows", func() bool {
+	// Before the outage: gauges from Temporal are missing during it.
+	s.WaitFor("the import that needs attention and the unknown workflow", func() bool {
 		texts = s.Scrape()
 		text := strings.Join(texts, "")
 		return strings.Contains(text, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`) &&

@@ -36,7 +36,7 @@ var elsewhere = []struct{ begins, in, by string }{
 	{".ci/run", ".ci/run", "go test ./..."},
 	{"docker ", "internal/testbed/deploytest", "TestDockerfileBuildsWhatComposeRuns"},
 	{"curl ", "internal/testbed/deploytest", "TestDemoImportsAJobWithOneCurl"},
-	{"kubectl ", "internal/testbed/deploytest", "TestManifestsBringUpWhatImports"},
+	{"kubectl ", "internal/testbed/deploytest", "TestManifestsDeployAWorkingImporter"},
 }
 
 // commands splits a block into its commands, without comments; a backslash at the

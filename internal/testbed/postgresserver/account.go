@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// accountForRoot is the account that runs PostgreSQL for root; nil, which means
-// ourselves, when we are somebody else.
+// accountForRoot returns the account that runs PostgreSQL for root, or nil if this process
+// is not root's.
 func accountForRoot() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -24,7 +24,7 @@ func accountForRoot() (*syscall.Credential, error) {
 		return credential(account)
 	}
 	return nil, errors.New("PostgreSQL does not run as root, and there is no account postgres or nobody to run it: " +
-		"install PostgreSQL, or set DATABASE_URL to a server that runs")
+		"install PostgreSQL, or set DATABASE_URL to a running server")
 }
 
 func credential(account *user.User) (*syscall.Credential, error) {
@@ -47,7 +47,7 @@ func giveTo(account *syscall.Credential, path string) error {
 	return os.Chown(path, int(account.Uid), int(account.Gid))
 }
 
-// makeDir makes a folder that the account, and nobody else but root, can use.
+// makeDir creates a folder that only the account and root can use.
 func makeDir(account *syscall.Credential, parent string) (string, error) {
 	if account != nil && !reachableByAll(parent) {
 		// For example a TMPDIR below root's home.
@@ -63,7 +63,7 @@ func makeDir(account *syscall.Credential, parent string) (string, error) {
 	return dir, nil
 }
 
-// reachableByAll says whether every account may enter the folder.
+// reachableByAll reports whether every account can enter the folder.
 func reachableByAll(dir string) bool {
 	for {
 		info, err := os.Stat(dir)

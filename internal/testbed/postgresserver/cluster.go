@@ -23,13 +23,13 @@ const (
 	loopback  = "127.0.0.1"
 	superuser = "scrapehaul"
 
-	// startTimeout is what a server may take until it answers, recovery included.
+	// startTimeout bounds the start of a server, including recovery.
 	startTimeout = time.Minute
 )
 
-// cluster is a throw-away PostgreSQL cluster and the server that runs on it.
+// cluster is a throw-away PostgreSQL cluster and its server.
 type cluster struct {
-	dir      string // everything this cluster needs is in it
+	dir      string // has all files of the cluster
 	programs string // the folder of initdb and postgres
 	account  *syscall.Credential
 	port     int
@@ -37,7 +37,7 @@ type cluster struct {
 	opts     Options
 
 	process *childprocess.Process
-	lost    bool // the server has ended for good
+	lost    bool // the server was stopped permanently
 }
 
 func startCluster(ctx context.Context, opts Options) (*cluster, error) {
@@ -56,25 +56,25 @@ func startCluster(ctx context.Context, opts Options) (*cluster, error) {
 }
 
 const (
-	// memory is Linux' file system in memory. A database is created there in a
-	// tenth of the time that a disk takes.
+	// memory is Linux's in-memory file system. Creating a database there takes a tenth
+	// of the time on a disk.
 	memory = "/dev/shm"
-	// memoryWanted leaves room for the clusters of packages that are tested at the
-	// same time. A container has 64 MB unless it was given more.
+	// memoryWanted leaves room for the clusters of packages that are tested
+	// concurrently. A container has 64 MB by default.
 	memoryWanted = 4 << 30
 )
 
-// parentDir is where the cluster's folder is made.
+// parentDir returns where to create the cluster's folder.
 func parentDir(opts Options) string {
-	// Downloaded programs lie in the folder too, and may not be executed there.
+	// Downloaded programs are in the folder too, and may not be executable there.
 	if _, installed := InstalledPrograms(); installed && opts.NoSync && freeBytes(memory) >= memoryWanted {
 		return memory
 	}
 	return os.TempDir()
 }
 
-// freeBytes is what an ordinary user may still write to dir's file system, 0
-// where there is none.
+// freeBytes returns what an ordinary user may still write to dir's file system, 0 if there
+// is none.
 func freeBytes(dir string) int64 {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
@@ -100,8 +100,8 @@ func (c *cluster) create(ctx context.Context) error {
 
 func (c *cluster) dataDir() string { return filepath.Join(c.dir, "data") }
 
-// initdb creates the cluster. Everybody on this machine can connect to
-// 127.0.0.1, and a superuser can run programs: so there is a password.
+// initdb creates the cluster, with a password: everybody on this machine can connect to
+// 127.0.0.1, and a superuser can run programs.
 func (c *cluster) initdb(ctx context.Context) error {
 	passwordFile := filepath.Join(c.dir, "password")
 	if err := writeFor(c.account, passwordFile, c.password); err != nil {
@@ -150,7 +150,7 @@ func (c *cluster) start(ctx context.Context) error {
 		Env:        environment,
 		Credential: c.account,
 		Log:        c.opts.Log,
-		// The immediate mode: nobody needs the data after us.
+		// Immediate mode: nobody needs the data afterwards.
 		StopSignal:         syscall.SIGQUIT,
 		OrphanSignal:       syscall.SIGQUIT,
 		RemoveWhenOrphaned: c.dir,
@@ -159,14 +159,14 @@ func (c *cluster) start(ctx context.Context) error {
 		return err
 	}
 	if err := waitFor(ctx, c.url(), c.process); err != nil {
-		// That Stop fails too when the server has died is no news.
+		// If the server has died, Stop fails too.
 		_ = c.process.Stop()
 		return err
 	}
 	return nil
 }
 
-// url is that of the database postgres, which every cluster has.
+// url returns the URL of the database postgres, which every cluster has.
 func (c *cluster) url() *url.URL {
 	return &url.URL{
 		Scheme:   "postgres",

@@ -16,12 +16,12 @@ import (
 // maxPrefix leaves room for "_" and eight characters in PostgreSQL's 63 bytes.
 const maxPrefix = 63 - 9
 
-// CreateDatabase creates an empty database in UTF8 whose name begins with prefix
-// and is used by nobody else. It returns the URL to connect to it, which holds
-// the password, and a function that drops it even while it has connections.
+// CreateDatabase creates an empty UTF8 database with a unique name that starts with prefix.
+// It returns its URL, which contains the password, and a function that drops it even while
+// it has connections.
 func (s *Server) CreateDatabase(ctx context.Context, prefix string) (databaseURL string, drop func(context.Context) error, err error) {
 	name := prefix[:min(len(prefix), maxPrefix)] + "_" + strings.ToLower(rand.Text()[:8])
-	// template1 can be in use or have been changed, template0 cannot.
+	// template1 may be in use or changed, template0 cannot.
 	_, err = s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE template0 ENCODING 'UTF8'")
 	if err != nil {
 		return "", nil, fmt.Errorf("creating the database %s: %w", name, err)
@@ -49,7 +49,7 @@ func (s *Server) drop(ctx context.Context, name string) error {
 	return nil
 }
 
-// dropLeftOver drops what CreateDatabase created and nobody dropped.
+// dropLeftOver drops the databases that CreateDatabase created and nobody dropped.
 func (s *Server) dropLeftOver() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -19,11 +19,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 )
 
-// ErrNoPgBouncer is returned where PgBouncer is missing.
+// ErrNoPgBouncer is returned if PgBouncer is missing.
 var ErrNoPgBouncer = errors.New("PgBouncer is not installed (Debian: pgbouncer)")
 
-// StartPgBouncer starts PgBouncer in that pool_mode before the database of the URL,
-// and returns the URL that goes through it and a function that ends it.
+// StartPgBouncer starts PgBouncer in that pool_mode in front of the database, and returns
+// the URL through it and a function that stops it.
 func StartPgBouncer(ctx context.Context, databaseURL, poolMode string) (throughIt string, stop func() error, err error) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -82,13 +82,12 @@ default_pool_size = 40
 	return through.String(), stop, nil
 }
 
-// maxRestarts are those of a service that cannot run.
+// maxRestarts bounds the restarts of a service that keeps ending.
 const maxRestarts = 5
 
-// startService starts a program again, as a service manager does, when it ends by
-// itself: PgBouncer 1.18 to 1.20 may crash when a query is cancelled and its
-// connection lost (https://github.com/pgbouncer/pgbouncer/issues/822). first is its
-// first process.
+// startService runs a program and restarts it when it ends by itself, like a service
+// manager: PgBouncer 1.18 to 1.20 may crash when a query is canceled and its connection
+// lost (https://github.com/pgbouncer/pgbouncer/issues/822). first is its first process.
 func startService(command childprocess.Command) (first *childprocess.Process, stop func() error, err error) {
 	first, err = childprocess.Start(command)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 )
 
-func TestServiceIsStartedAgain(t *testing.T) {
+func TestServiceIsRestarted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "starts")
 	first, stop, err := startService(childprocess.Command{Path: "/bin/sh", Args: []string{"-c", "echo x >>" + file + "; exec sleep 100"}, StopSignal: syscall.SIGTERM})
 	require.NoError(t, err)

@@ -1,7 +1,7 @@
-// Package postgresserver starts a real PostgreSQL server for the demo and the
-// tests, on a machine that has none too: see [Start] for where that comes from.
+// Package postgresserver starts a real PostgreSQL server for the demo and tests, even on a
+// machine without PostgreSQL: see [Start].
 //
-// Package postgrestest, below this one, is what tests use.
+// Tests use its subpackage postgrestest.
 package postgresserver
 
 import (
@@ -17,43 +17,42 @@ import (
 	_ "github.com/lib/pq" // the driver "postgres"
 )
 
-// Options are the settings of a server. The zero value is a server with the
-// durable settings of a production server.
+// Options configure a server. The zero value is a server with the durability settings of
+// production.
 type Options struct {
 	// OwnCluster starts a server even if DATABASE_URL names one, for callers that
 	// restart it.
 	OwnCluster bool
-	// NoSync makes the server we start faster and lets it lose everything when the
-	// machine loses power, which tests can live with. Where there is room, its
-	// data are in memory.
+	// NoSync makes the started server faster but not durable: it loses its data when
+	// the machine loses power. The data is in memory if there is room.
 	NoSync bool
 
-	// Progress is told about steps that take long; nil means silence.
+	// Progress is called before steps that take long; may be nil.
 	Progress func(string)
 	// Log receives the server's own log; nil discards it.
 	Log io.Writer
 }
 
-// Server is a PostgreSQL server in which databases can be created. If we started
-// it, it does not outlive this process.
+// Server is a PostgreSQL server in which databases can be created. If Start started it, it
+// does not outlive this process.
 type Server struct {
-	url     *url.URL // of a database to which to connect for creating others
+	url     *url.URL // of the database to connect to for creating others
 	admin   *sql.DB
-	cluster *cluster // nil if the server is not ours
+	cluster *cluster // nil if Start did not start the server
 
 	mu       sync.Mutex
 	leftOver map[string]struct{} // databases created and not dropped yet
 }
 
-// Start returns a PostgreSQL server, which is, in this order,
+// Start returns the first PostgreSQL server of:
 //
-//   - the one that DATABASE_URL names, which is not started but only used;
+//   - the one that DATABASE_URL names, which must be running;
 //   - one started from the installed programs, with a throw-away cluster in a
 //     temporary folder;
 //   - one started from programs that embedded-postgres downloads.
 //
-// PostgreSQL refuses to run as root. For root the server therefore runs under
-// the account postgres, or nobody where that does not exist.
+// PostgreSQL does not run as root. For root, the server therefore runs under the account
+// postgres, or nobody if that does not exist.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.Progress == nil {
 		opts.Progress = func(string) {}
@@ -78,7 +77,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// parseURL says nothing of what it could not parse: that may be the password.
+// parseURL parses DATABASE_URL. Its error does not quote the URL, which may have a password.
 func parseURL(databaseURL string) (*url.URL, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" {
@@ -88,11 +87,11 @@ func parseURL(databaseURL string) (*url.URL, error) {
 	return u, nil
 }
 
-// ErrNotOurs is returned by Restart for a server that we did not start.
+// ErrNotOurs is returned by Restart for a server that Start did not start.
 var ErrNotOurs = errors.New("the PostgreSQL server of DATABASE_URL is not ours to restart")
 
-// Restart ends the server in PostgreSQL's immediate mode, as a crash would, and
-// starts it again at the same address. It returns when the server has recovered.
+// Restart stops the server in PostgreSQL's immediate mode, which is like a crash, and starts
+// it again at the same address. It returns when the server has recovered.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.cluster == nil {
 		return ErrNotOurs
@@ -100,8 +99,8 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.cluster.restart(ctx)
 }
 
-// Stop drops the databases that are left and ends the server if we started it,
-// which removes all its data.
+// Stop drops the remaining databases. If Start started the server, Stop stops it and
+// removes its data.
 func (s *Server) Stop() error {
 	var err error
 	if s.cluster == nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
-// A test that looks at two processes runs the test program again with this set.
+// A test of two processes runs the test binary again with this set.
 const roleVariable = "POSTGRESSERVER_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -83,7 +83,7 @@ func TestStopLeavesNothingBehind(t *testing.T) {
 	require.Error(t, connect(t, server.url.String()).PingContext(t.Context()))
 }
 
-func TestNobodyConnectsWithoutThePassword(t *testing.T) {
+func TestConnectingNeedsThePassword(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, Options{NoSync: true})
 	wrong := *server.url
@@ -111,7 +111,7 @@ func TestCommittedRowsSurviveARestart(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-func TestServerOfDatabaseURLIsUsedAndTidiedUp(t *testing.T) {
+func TestServerOfDatabaseURLIsUsedAndCleanedUp(t *testing.T) {
 	running := startServer(t, Options{NoSync: true})
 	t.Setenv("DATABASE_URL", running.url.String())
 

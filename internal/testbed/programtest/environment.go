@@ -9,16 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// variables are those that the worker or the starter reads.
+// variables matches the variables that the worker or the starter reads.
 var variables = regexp.MustCompile(`^(TEMPORAL_.*|WEBSCRAPER_.*|DATABASE_.*|OTEL_.*|TASK_QUEUE` + // both
 	`|SPOOL_.*|ARCHIVE_.*|MAPPINGS|MAX_CONCURRENT_IMPORTS|CONNECTIONS_PER_IMPORT|WORKER_STOP_TIMEOUT|WORKER_DEPLOYMENT_NAME|WORKER_BUILD_ID|HEALTH_ADDRESS|ON_PUBLISHED.*|PUBLISHED_WEBHOOK_.*` + // the worker
 	`|HOLD_BEFORE_DELETE|SOURCE_.*|BATCH_RECORDS|MAX_RECORD_BYTES|WORKER_GONE_AFTER|HEARTBEAT_TIMEOUT` + // the starter
 	`|MAX_REJECTED|MIN_RECORDS_PERCENT|REQUIRE_DATA_QUALITY|ATTENTION_TIMEOUT|LISTEN_ADDRESS|WEBHOOK_.*|RECONCILE_EVERY|FILTER_.*|STATUS_PAGE_.*|TEMPORAL_UI_URL|METRICS_ADDRESS` +
 	`|NO_COLOR|TERM)$`) // the terminal
 
-// SetEnvironment makes settings, by the names of their variables, the
-// environment of this process, in place of whatever is meant for a real worker
-// or starter, until the end of the test.
+// SetEnvironment replaces the settings of the worker and the starter in this process's
+// environment, until the end of the test. settings are by variable name.
 func SetEnvironment(t testing.TB, settings map[string]string) {
 	t.Helper()
 	for _, variable := range os.Environ() {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Log is a log that is read while processes write it. Its zero value is empty.
+// Log is a log that can be read while processes write to it. The zero value is empty.
 type Log struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer

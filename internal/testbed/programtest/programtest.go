@@ -1,5 +1,5 @@
-// Package programtest holds what tests of the two programs share: their
-// environment, their logs, and how to run them inside a test.
+// Package programtest has what tests of the two programs share: their environment, their
+// logs, and running them inside a test.
 package programtest
 
 import (
@@ -14,8 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// Run runs program.Main to its end and returns the exit code, what was written
-// to standard output, and what to standard error.
+// Run runs program.Main and returns the exit code, standard output and standard error.
 func Run(name string, commands any, args ...string) (code int, out, problems string) {
 	var stdout, stderr bytes.Buffer
 	code = program.Main(name, "", commands, args, program.Streams{Out: &stdout, Err: &stderr})
@@ -31,17 +30,16 @@ func ClosedPort(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// RequireProblems requires one message with these problems and no others, each
-// by its beginning.
-func RequireProblems(t testing.TB, program, message string, beginnings ...string) {
+// RequireProblems requires a message with exactly these problems, each given by its prefix.
+func RequireProblems(t testing.TB, program, message string, prefixes ...string) {
 	t.Helper()
 	head, problems, found := strings.Cut(message, "\n  - ")
 	require.True(t, found, message)
-	require.Equal(t, program+": these settings have to be put right first:", head)
+	require.Equal(t, program+": fix these settings first:", head)
 	for _, problem := range strings.Split(problems, "\n  - ") {
-		known := slices.IndexFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(problem, beginning) })
-		require.GreaterOrEqual(t, known, 0, "not expected: %s", problem)
-		beginnings = slices.Delete(beginnings, known, known+1)
+		known := slices.IndexFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(problem, prefix) })
+		require.GreaterOrEqual(t, known, 0, "unexpected: %s", problem)
+		prefixes = slices.Delete(prefixes, known, known+1)
 	}
-	require.Empty(t, beginnings, "not named")
+	require.Empty(t, prefixes, "missing")
 }

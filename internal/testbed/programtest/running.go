@@ -14,14 +14,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// Waits end long before: they are for the slowest machine.
+// Limits for the slowest machine.
 const (
 	waitAtMost = time.Minute
 	pollEvery  = 10 * time.Millisecond
 )
 
-// Running is a program.Main in a goroutine of the test. One runs at a time, as
-// the signal that ends it is sent to the whole test process.
+// Running is a program.Main in a goroutine of the test. Only one may run at a time, as the
+// signal that ends it goes to the whole test process.
 type Running struct {
 	Log *Log // its standard error
 	Out *Log // its standard output
@@ -32,8 +32,8 @@ type Running struct {
 	code      int // read after ended
 }
 
-// Start starts program.Main, which is stopped when the test is over. Until
-// WaitForLog has returned it may not take signals yet.
+// Start starts program.Main and stops it at the end of the test. It may not handle signals
+// before WaitForLog has returned.
 func Start(t testing.TB, name string, commands any, args ...string) *Running {
 	t.Helper()
 	r := &Running{Log: new(Log), Out: new(Log), t: t, ended: make(chan struct{})}
@@ -45,9 +45,8 @@ func Start(t testing.TB, name string, commands any, args ...string) *Running {
 	return r
 }
 
-// WaitForLog waits until the message has been logged and returns the log's last
-// line with it, as its attributes by name. The test fails if the process ends
-// without it.
+// WaitForLog waits until the message is logged and returns the attributes of the last log
+// line with it. The test fails if the process ends without it.
 func (r *Running) WaitForLog(message string) (attributes map[string]any) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return r.hasEnded() || r.logged(message) != nil },
@@ -76,8 +75,8 @@ func (r *Running) hasEnded() bool {
 	}
 }
 
-// Terminate sends SIGTERM to this process, unless program.Main has been sent it
-// before, which would end the test, or has ended.
+// Terminate sends SIGTERM to this process, unless program.Main has ended or got it before: a
+// second one would end the test.
 func (r *Running) Terminate() {
 	r.t.Helper()
 	r.terminate.Do(func() {
@@ -87,7 +86,7 @@ func (r *Running) Terminate() {
 	})
 }
 
-// Stop terminates program.Main, waits for its end, and returns its exit code.
+// Stop terminates program.Main, waits for it, and returns its exit code.
 func (r *Running) Stop() int {
 	r.t.Helper()
 	r.Terminate()

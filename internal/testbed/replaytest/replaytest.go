@@ -1,4 +1,4 @@
-// Package replaytest replays histories of workflows with the code of today.
+// Package replaytest replays workflow histories with the current code.
 package replaytest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Replay returns an error when today's code does not do what the history says.
+// Replay returns an error if the current code does not match the history.
 func Replay(history *historypb.History) error {
 	started := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
 	replayer := worker.NewWorkflowReplayer()

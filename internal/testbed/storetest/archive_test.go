@@ -22,7 +22,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// newSystem is a system whose workers archive into the store.
+// newSystem returns a system whose workers archive into the store.
 func newSystem(t *testing.T, store store) *systemtest.System {
 	t.Helper()
 	settings := map[string]string{
@@ -38,13 +38,13 @@ func newSystem(t *testing.T, store store) *systemtest.System {
 	return s
 }
 
-// noise is n records that compress to a little more than a megabyte each.
+// noise returns n records that compress to slightly more than a megabyte each.
 func noise(n int) webscrapertest.Records {
 	random := rand.NewChaCha8([32]byte{})
 	megabyte := make([]byte, 1<<20)
 	var lines []string
 	for i := range n {
-		_, _ = random.Read(megabyte) // which never fails
+		_, _ = random.Read(megabyte) // never fails
 		lines = append(lines, fmt.Sprintf(`{"web-scraper-order":"1614248295-%d","noise":"%s"}`, i+1, base64.StdEncoding.EncodeToString(megabyte)))
 	}
 	return webscrapertest.JSONLines(lines...)
@@ -86,19 +86,19 @@ func TestDeletedJobIsImportedAgainFromEachStoreByAnotherWorker(t *testing.T) {
 
 			spool := t.TempDir()
 			s.StartWorker(spool)
-			s.DB.MustExec(`UPDATE scrapehaul.import_records SET data = '{}'`) // what is to be mended
+			s.DB.MustExec(`UPDATE scrapehaul.import_records SET data = '{}'`) // for the re-import to fix
 			_, err = s.Programs.RunStarter(t.Context(), s.Env, "reimport", strconv.FormatInt(id, 10))
 			require.NoError(t, err)
 			result := s.Result(id)
 			require.Equal(t, workflows.Restored, result.Outcome, result.Reason)
 			s.RequireRecords(id, records)
-			require.Equal(t, archived, keys(t, bucket), "it is archived already")
+			require.Equal(t, archived, keys(t, bucket), "already archived")
 			s.RequireEmptySpool(spool)
 		})
 	}
 }
 
-func TestReconciliationRemovesFromEachStoreWhatIsOlderThanTheRetention(t *testing.T) {
+func TestReconciliationRemovesExpiredFilesFromEachStore(t *testing.T) {
 	for _, c := range stores {
 		t.Run(c.name, func(t *testing.T) {
 			store := c.start(t)
@@ -128,7 +128,7 @@ func TestReconciliationRemovesFromEachStoreWhatIsOlderThanTheRetention(t *testin
 	}
 }
 
-func TestWorkerSaysAtItsStartWhatIsWrongWithEachStore(t *testing.T) {
+func TestWorkerReportsAtStartWhatIsWrongWithEachStore(t *testing.T) {
 	for _, c := range stores {
 		t.Run(c.name, func(t *testing.T) {
 			store := c.start(t)

@@ -1,5 +1,5 @@
-// Package storetest has no code: its tests keep the archive in servers that speak
-// as S3, Google Cloud Storage and Azure Blob Storage do, with a worker that is
-// built for all of them. The first two servers are tools of the module in servers,
-// the third is the npm package in azurite: whoever embeds scrapehaul gets none.
+// Package storetest only has tests: they keep the archive in servers with the APIs of S3,
+// Google Cloud Storage and Azure Blob Storage, with a worker built for all of them. The
+// first two servers are tools of the nested module servers, the third is the npm package in
+// azurite: nobody who embeds scrapehaul gets them.
 package storetest

@@ -47,11 +47,10 @@ func serverFile(t *testing.T, name string) string {
 	return filepath.Join(serverDir, name)
 }
 
-// azuriteProgram is what node runs: Azurite's Blob Storage without its queues and
-// tables.
+// azuriteProgram is Azurite's Blob Storage, without its queues and tables.
 var azuriteProgram = filepath.Join("azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
 
-// requireAzurite is the node command, with Azurite installed.
+// requireAzurite installs Azurite and returns the node command.
 func requireAzurite(t *testing.T) string {
 	t.Helper()
 	fulltier.Needs(t, "Node.js and npm")

@@ -27,20 +27,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
-// bucketName has the archive; there is no other bucket.
+// bucketName is the only bucket.
 const bucketName = "archive"
 
-// What the stores' servers let in, but for that of Google Cloud Storage, which
-// lets everybody in.
+// The credentials of the servers. The one for Google Cloud Storage lets everybody in.
 const (
 	account = "scrapehaul"
 	secret  = "store-secret-zx83"
 )
 
-// azureSecret is a key of an account in Azure.
+// azureSecret is an account key for Azure.
 var azureSecret = base64.StdEncoding.EncodeToString([]byte(secret))
 
-// stores are those that the worker is built for.
+// stores are the supported stores.
 var stores = []struct {
 	name  string
 	start func(*testing.T) store
@@ -55,15 +54,15 @@ var stores = []struct {
 type store struct {
 	// url is the ARCHIVE_URL of a bucket.
 	url func(bucket string) string
-	// direct is the test's own way to the bucket, if that is another one.
+	// direct is the test's own URL of the bucket, if it differs.
 	direct func(bucket string) string
-	// environment is what the worker needs beside it.
+	// environment is what the worker needs in addition.
 	environment map[string]string
-	// keyVariable of the environment is the secret; empty for none.
+	// keyVariable is the variable with the secret; empty for none.
 	keyVariable string
 }
 
-// open opens the bucket from the test's side.
+// open opens the bucket for the test.
 func (s store) open(t *testing.T) *blob.Bucket {
 	t.Helper()
 	for name, value := range s.environment {
@@ -79,8 +78,7 @@ func (s store) open(t *testing.T) *blob.Bucket {
 	return bucket
 }
 
-// startS3 starts VersityGW, which checks signatures and checksums. Each folder is
-// a bucket.
+// startS3 starts VersityGW, which checks signatures and checksums. Each folder is a bucket.
 func startS3(t *testing.T) store {
 	dir := t.TempDir()
 	buckets, metadata := filepath.Join(dir, "buckets"), filepath.Join(dir, "metadata")
@@ -101,8 +99,8 @@ func startS3(t *testing.T) store {
 	}
 }
 
-// startS3WithoutTrailers starts a store before which something refuses what the
-// drivers have sent since 2025, as other stores than Amazon's do, in the words of
+// startS3WithoutTrailers starts a store behind a proxy that rejects the checksum trailers
+// that drivers send since 2025, like some stores other than Amazon's, with the messages of
 // two of them.
 func startS3WithoutTrailers(t *testing.T) store {
 	s3 := startS3(t)
@@ -112,7 +110,7 @@ func startS3WithoutTrailers(t *testing.T) store {
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
-		r.Out.Host = r.In.Host // which is signed
+		r.Out.Host = r.In.Host // the signature includes it
 	}}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse := func(status int, code, message string) {
@@ -178,8 +176,8 @@ func startAzureBlobStorage(t *testing.T) store {
 	return azure
 }
 
-// createContainer makes the bucket in Azurite, by a request that is signed as Azure's
-// "Authorize with Shared Key" says.
+// createContainer creates the bucket in Azurite, with a request signed as in Azure's
+// "Authorize with Shared Key".
 func createContainer(t *testing.T, address string) {
 	t.Helper()
 	path := "/" + account + "/" + bucketName
@@ -187,7 +185,7 @@ func createContainer(t *testing.T, address string) {
 	require.NoError(t, err)
 	date, version := time.Now().UTC().Format(http.TimeFormat), "2021-12-02"
 	mac := hmac.New(sha256.New, []byte(secret))
-	// Of the standard headers it has none, and its path begins with the account.
+	// No standard headers; the path starts with the account.
 	fmt.Fprintf(mac, "PUT%sx-ms-date:%s\nx-ms-version:%s\n/%s%s\nrestype:container", strings.Repeat("\n", 12), date, version, account, path)
 	request.Header.Set("X-Ms-Date", date)
 	request.Header.Set("X-Ms-Version", version)
@@ -198,11 +196,11 @@ func createContainer(t *testing.T, address string) {
 	require.Equal(t, http.StatusCreated, answer.StatusCode)
 }
 
-// patience is for machines much slower than ours.
+// patience allows for machines much slower than ours.
 const patience = time.Minute
 
-// startServer starts a server on a port of 127.0.0.1, until the test ends, and
-// returns its address, host:port, once it listens there.
+// startServer starts a server on a port of 127.0.0.1, until the end of the test, and returns
+// its address, host:port, when it listens.
 func startServer(t *testing.T, command func(port, address string) childprocess.Command) (address string) {
 	t.Helper()
 	port, err := childprocess.FreePort()

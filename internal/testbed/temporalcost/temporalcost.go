@@ -1,4 +1,4 @@
-// Package temporalcost counts what a workflow costs: events of its history, and the
+// Package temporalcost measures the cost of a workflow: the events of its history, and the
 // Actions that Temporal Cloud bills.
 package temporalcost
 
@@ -28,19 +28,20 @@ func History(ctx context.Context, temporal client.Client, workflowID string) (ev
 	return events, nil
 }
 
-// Actions counts the Actions of Temporal Cloud that a run's history tells of, by https://docs.temporal.io/cloud/actions:
+// Actions returns the Temporal Cloud Actions in a run's history, by
+// https://docs.temporal.io/cloud/actions:
 //
-//   - the start of the workflow, by whatever means, and each child workflow's;
-//   - each signal received or sent, so that a SignalWithStart is two;
-//   - each attempt at an activity: the history has only the last one's number;
+//   - each start of the workflow or a child workflow;
+//   - each signal received or sent, so a SignalWithStart is two;
+//   - each activity attempt: the history only has the number of the last one;
 //   - each timer;
 //   - each accepted update;
-//   - each upsert of search attributes, but for that of a version;
-//   - each side effect and each batch of local activities, which are markers, as
-//     versions are, which cost nothing.
+//   - each upsert of search attributes, except a version's;
+//   - each marker of a side effect or a batch of local activities; version markers
+//     cost nothing.
 //
-// An activity that no worker has taken has cost nothing. Heartbeats that reach
-// the server and queries are Actions that no history has: see [Proxy].
+// An activity that no worker has started costs nothing. Heartbeats that reach the server
+// and queries are Actions too, but are not in the history: see [Proxy].
 func Actions(events []*historypb.HistoryEvent) (actions int) {
 	for _, event := range events {
 		switch event.GetEventType() {
@@ -67,8 +68,8 @@ func Actions(events []*historypb.HistoryEvent) (actions int) {
 	return actions
 }
 
-// Proxy stands between a worker and Temporal and counts the Actions that leave no
-// trace in a history. It costs a little time.
+// Proxy is between a worker and Temporal and counts the Actions that are not in a history.
+// It costs a little time.
 type Proxy struct {
 	Address string // for the worker
 	actions atomic.Int64
@@ -76,7 +77,7 @@ type Proxy struct {
 	server  *grpc.Server
 }
 
-// NewProxy serves what the client reaches, until it is stopped.
+// NewProxy starts a proxy to the client's server.
 func NewProxy(temporal client.Client) (*Proxy, error) {
 	p := new(Proxy)
 	forward, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: temporal.WorkflowService()})
@@ -102,10 +103,10 @@ func NewProxy(temporal client.Client) (*Proxy, error) {
 	return p, nil
 }
 
-// Actions are the heartbeats and the answers to queries so far.
+// Actions returns the number of heartbeats and query responses so far.
 func (p *Proxy) Actions() int { return int(p.actions.Load()) }
 
-// Calls are all requests so far: polls, what was done, and others.
+// Calls returns the number of all requests so far: polls, completions and others.
 func (p *Proxy) Calls() int { return int(p.calls.Load()) }
 
 // Stop closes the proxy's connections.

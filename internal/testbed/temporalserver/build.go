@@ -21,11 +21,11 @@ const (
 	serverModule = "go.temporal.io/server"
 )
 
-// withoutDir has files that take the places of the server's, below its folder, so that
-// what no development server has need not be downloaded and compiled.
+// withoutDir has files that replace the server's, so that dependencies that a development
+// server does not need are neither downloaded nor compiled.
 const withoutDir = "_without"
 
-// recipe is the sum of all that decides what is built from the module.
+// recipe returns a checksum of all that determines the build of the module.
 func recipe(module string) (sum string, err error) {
 	all, files := sha256.New(), os.DirFS(module)
 	for _, part := range []string{"go.sum", withoutDir} {
@@ -44,9 +44,9 @@ func recipe(module string) (sum string, err error) {
 	return fmt.Sprintf("%.6x", all.Sum(nil)), nil
 }
 
-// slimmer copies the server's source into dir, with the files of withoutDir in it, and
-// returns a go.mod that takes it from there. (The toolchain's own way, -overlay, is not
-// for what lies in the module cache.)
+// slimmer copies the server's source into dir, replaces files with those of withoutDir, and
+// returns a go.mod that uses it. (The toolchain's -overlay does not work for files in the
+// module cache.)
 func slimmer(ctx context.Context, module, dir string) (gomod string, err error) {
 	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", serverModule)
 	download.Dir, download.Env = module, sourcetree.Environment()
@@ -63,7 +63,7 @@ func slimmer(ctx context.Context, module, dir string) (gomod string, err error) 
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		return os.Remove(filepath.Join(source, path)) // which fails where there is nothing to replace
+		return os.Remove(filepath.Join(source, path)) // fails if there is nothing to replace
 	})
 	if err != nil {
 		return "", err
@@ -100,8 +100,8 @@ func build(ctx context.Context, module, target string) (err error) {
 	return compile(ctx, module, gomod, target)
 }
 
-// compile runs the Go toolchain. The linker leaves debug information out, which makes
-// the file smaller and the build quicker.
+// compile runs the Go toolchain, without debug information: the file is smaller and the
+// build faster.
 func compile(ctx context.Context, module, gomod, target string) error {
 	toolchain, err := exec.LookPath("go")
 	if err != nil {

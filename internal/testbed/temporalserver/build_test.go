@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBuildReportsWhatTheToolchainSays(t *testing.T) {
+func TestBuildReportsTheToolchainsError(t *testing.T) {
 	t.Parallel()
 	module := t.TempDir()
 	gomod := filepath.Join(module, "go.mod")
@@ -18,7 +18,7 @@ func TestBuildReportsWhatTheToolchainSays(t *testing.T) {
 	require.ErrorContains(t, err, "cannot find module providing package "+cliPackage)
 }
 
-func TestVersionIsTheOneOfTheModule(t *testing.T) {
+func TestVersionIsTheModules(t *testing.T) {
 	t.Parallel()
 	gomod, err := os.ReadFile(filepath.Join("cli", "go.mod"))
 	require.NoError(t, err)

@@ -14,13 +14,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/sourcetree"
 )
 
-// cliVersion is what is downloaded or built: the version that cli/go.mod
-// requires; a test holds the two together. Later versions of the CLI do not build
-// outside their own repository.
+// cliVersion is the version to download or build. A test compares it with cli/go.mod. Later
+// versions of the CLI do not build outside their own repository.
 const cliVersion = "v1.5.1"
 
-// cachedProgram returns the CLI from the user's cache folder, into which it is
-// downloaded or built before if it is missing.
+// cachedProgram returns the CLI from the user's cache folder. It first downloads or builds
+// it if it is missing.
 func cachedProgram(ctx context.Context, progress func(string)) (string, error) {
 	dir, err := cacheDir()
 	if err != nil {
@@ -45,9 +44,8 @@ func cachedProgram(ctx context.Context, progress func(string)) (string, error) {
 	})
 }
 
-// obtain downloads the CLI into target if a download answers, and builds it
-// otherwise. Where it cannot be built either, a slow download is better than
-// none.
+// obtain downloads the CLI into target, or builds it if the download fails. If the build
+// fails too, it retries the download with longer timeouts.
 func obtain(
 	ctx context.Context, from downloads, target string, progress func(string), build func(ctx context.Context, target string) error,
 ) error {
@@ -55,19 +53,20 @@ func obtain(
 	if downloadErr == nil || ctx.Err() != nil {
 		return downloadErr
 	}
-	progress("building the Temporal CLI " + cliVersion + " once, about 2 minutes on 2 cores, for want of a download: " + downloadErr.Error())
+	progress("building the Temporal CLI " + cliVersion + " once, about 2 minutes on 2 cores, as the download failed: " + downloadErr.Error())
 	buildErr := build(ctx, target)
 	if buildErr == nil || ctx.Err() != nil {
 		return buildErr
 	}
-	progress("could not build the Temporal CLI, trying once more to download it: " + buildErr.Error())
+	progress("building the Temporal CLI failed; retrying the download: " + buildErr.Error())
 	if downloadErr = from.patient().program(ctx, target); downloadErr != nil {
 		return errors.Join(buildErr, downloadErr)
 	}
 	return nil
 }
 
-// cacheDir is a folder of this user only, as programs in it are executed.
+// cacheDir returns a folder that only this user can write to, as programs in it are
+// executed.
 func cacheDir() (string, error) {
 	if cache, err := os.UserCacheDir(); err == nil {
 		dir := filepath.Join(cache, "scrapehaul")
@@ -79,8 +78,8 @@ func cacheDir() (string, error) {
 	return dir, privateDir(dir)
 }
 
-// privateDir makes dir and checks that only this user can write to it. In a
-// temporary folder somebody else may have made one of that name before.
+// privateDir creates dir and checks that only this user can write to it. In a temporary
+// folder, somebody else may have created it first.
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -100,8 +99,8 @@ func privateDir(dir string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// obtainOnce returns program, and before that obtains it if it is missing. Of
-// several processes that ask at the same time one does and the others wait.
+// obtainOnce returns program, and first obtains it if it is missing. Of several concurrent
+// processes, one obtains it and the others wait.
 func obtainOnce(
 	ctx context.Context, program string, progress func(string), obtain func(ctx context.Context, target string) error,
 ) (_ string, err error) {
@@ -130,12 +129,12 @@ func obtainOnce(
 	if err := os.Rename(target, program); err != nil {
 		return "", err
 	}
-	progress(fmt.Sprintf("have the Temporal CLI after %s", time.Since(started).Round(time.Second)))
+	progress(fmt.Sprintf("the Temporal CLI is ready after %s", time.Since(started).Round(time.Second)))
 	return program, nil
 }
 
-// removeUnfinished removes what processes that were killed have left. The lock
-// says that nobody works on it any more.
+// removeUnfinished removes the files of killed processes. Whoever has the lock knows that
+// nobody is writing them.
 func removeUnfinished(program string) error {
 	left, err := filepath.Glob(program + ".unfinished-*")
 	for _, each := range left {

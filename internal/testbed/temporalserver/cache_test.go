@@ -19,7 +19,7 @@ const (
 	builderVariable = "TEMPORALSERVER_TEST_PROGRAM" // the file to build
 )
 
-func TestProcessesThatStartTogetherBuildOnce(t *testing.T) {
+func TestConcurrentProcessesBuildOnce(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "temporal")
 	var processes []*exec.Cmd
@@ -42,11 +42,11 @@ func TestProcessesThatStartTogetherBuildOnce(t *testing.T) {
 	require.Empty(t, unfinished)
 }
 
-// beBuilder asks for the program at the same time as others. Whoever builds it
-// takes until all others have been told to wait.
+// beBuilder obtains the program concurrently with others. The build ends after all others
+// wait for it.
 func beBuilder() {
 	program := os.Getenv(builderVariable)
-	mark := func(what string) {
+	note := func(what string) {
 		if err := os.WriteFile(fmt.Sprintf("%s.%s-%d", program, what, os.Getpid()), nil, 0o600); err != nil {
 			panic(err)
 		}
@@ -54,17 +54,17 @@ func beBuilder() {
 	got, err := obtainOnce(context.Background(), program,
 		func(step string) {
 			if strings.HasPrefix(step, "waiting for another process") {
-				mark("wait")
+				note("wait")
 			}
 		},
 		func(_ context.Context, target string) error {
-			mark("build")
+			note("build")
 			for waiting := 0; waiting < builders-1; {
-				marks, err := filepath.Glob(program + ".wait-*")
+				notes, err := filepath.Glob(program + ".wait-*")
 				if err != nil {
 					return err
 				}
-				waiting = len(marks)
+				waiting = len(notes)
 				time.Sleep(time.Millisecond)
 			}
 			return os.WriteFile(target, nil, 0o700)
@@ -74,7 +74,7 @@ func beBuilder() {
 	}
 }
 
-func TestFailedBuildIsTriedAgainNextTime(t *testing.T) {
+func TestFailedBuildIsRetriedNextTime(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "temporal")
 	silence := func(string) {}
@@ -88,12 +88,12 @@ func TestFailedBuildIsTriedAgainNextTime(t *testing.T) {
 	require.NoFileExists(t, program)
 
 	_, err = obtainOnce(t.Context(), program, silence, func(_ context.Context, target string) error {
-		return os.WriteFile(target, []byte("whole"), 0o700)
+		return os.WriteFile(target, []byte("complete"), 0o700)
 	})
 	require.NoError(t, err)
 	content, err := os.ReadFile(program)
 	require.NoError(t, err)
-	require.Equal(t, "whole", string(content))
+	require.Equal(t, "complete", string(content))
 }
 
 func TestCacheFallsBackToATemporaryFolder(t *testing.T) {

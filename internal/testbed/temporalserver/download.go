@@ -18,43 +18,41 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// maxProgramBytes is far more than the program has: 150 MB.
+// maxProgramBytes is far more than the program's 150 MB.
 const maxProgramBytes = 1 << 30
 
-// downloads is where Temporal offers the releases of its CLI. It is asked as the
-// SDK asks it in testsuite.StartDevServer, which cannot do for us: it waits for
-// an answer as long as the operating system does, takes an archive without its
-// end, and downloads nothing without starting a server.
+// downloads is Temporal's server for releases of its CLI. The requests are those of the
+// SDK's testsuite.StartDevServer, which does not work here: it has no timeout of its own,
+// accepts a truncated archive, and cannot download without starting a server.
 type downloads struct {
 	url string
-	// answerWithin is how long nothing may arrive, neither an answer nor more of
-	// the archive.
-	answerWithin time.Duration
-	// wholeWithin is how long all of it may take.
-	wholeWithin time.Duration
+	// idleTimeout bounds how long nothing may arrive.
+	idleTimeout time.Duration
+	// timeout bounds the complete download.
+	timeout time.Duration
 }
 
-// newDownloads takes no longer than a build would.
+// newDownloads returns downloads that take no longer than a build.
 func newDownloads() downloads {
-	return downloads{url: "https://temporal.download", answerWithin: 5 * time.Second, wholeWithin: 3 * time.Minute}
+	return downloads{url: "https://temporal.download", idleTimeout: 5 * time.Second, timeout: 3 * time.Minute}
 }
 
-// patient is for machines that have no other way to the CLI.
+// patient returns downloads with longer timeouts, for machines that cannot build the CLI.
 func (d downloads) patient() downloads {
-	d.answerWithin, d.wholeWithin = time.Minute, 10*time.Minute
+	d.idleTimeout, d.timeout = time.Minute, 10*time.Minute
 	return d
 }
 
-// program downloads the CLI of cliVersion for this machine into the file target,
-// and leaves no file there unless it is whole and runs.
+// program downloads the CLI of cliVersion for this machine into the file target. It leaves
+// no file there unless it is complete and runs.
 func (d downloads) program(ctx context.Context, target string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.wholeWithin, fmt.Errorf("it takes longer than %s", d.wholeWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it takes longer than %s", d.timeout))
 	defer cancel()
-	ctx, arrived, stop := whileSomethingArrives(ctx, d.answerWithin)
+	ctx, arrived, stop := whileSomethingArrives(ctx, d.idleTimeout)
 	defer stop()
 	err := d.extract(ctx, arrived, target)
 	if err == nil {
-		stop() // what is left is up to this machine
+		stop() // the rest does not use the network
 		err = knowsOurFlags(ctx, target)
 	}
 	if err != nil {
@@ -66,15 +64,15 @@ func (d downloads) program(ctx context.Context, target string) error {
 	return nil
 }
 
-// whileSomethingArrives returns a context that ends once arrived has not been
-// called for that long. stop ends the watch, and not the context.
+// whileSomethingArrives returns a context that ends when arrived has not been called for
+// limit. stop ends the watch, not the context.
 func whileSomethingArrives(ctx context.Context, limit time.Duration) (_ context.Context, arrived, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	watch := time.AfterFunc(limit, func() { cancel(fmt.Errorf("nothing has arrived for %s", limit)) })
+	watch := time.AfterFunc(limit, func() { cancel(fmt.Errorf("nothing arrived for %s", limit)) })
 	return ctx, func() { watch.Reset(limit) }, func() { watch.Stop() }
 }
 
-// release is what temporal.download says of one.
+// release is temporal.download's description of a release.
 type release struct {
 	ArchiveURL    string `json:"archiveUrl"`
 	FileToExtract string `json:"fileToExtract"`
@@ -94,11 +92,11 @@ func (d downloads) extract(ctx context.Context, arrived func(), target string) e
 	defer info.Close()
 	var offered release
 	if err := json.NewDecoder(info).Decode(&offered); err != nil {
-		return fmt.Errorf("reading what release there is: %w", err)
+		return fmt.Errorf("reading the release: %w", err)
 	}
 	archiveURL, err := url.Parse(offered.ArchiveURL)
 	if err != nil || archiveURL.Scheme != base.Scheme || !strings.HasSuffix(archiveURL.Path, ".tar.gz") {
-		return fmt.Errorf("the release's archive is %q: want an URL of %s that ends in .tar.gz", offered.ArchiveURL, base.Scheme)
+		return fmt.Errorf("the release's archive is %q: want a URL with %s that ends in .tar.gz", offered.ArchiveURL, base.Scheme)
 	}
 	archive, err := get(ctx, archiveURL.String(), arrived)
 	if err != nil {
@@ -111,8 +109,7 @@ func (d downloads) extract(ctx context.Context, arrived func(), target string) e
 	return nil
 }
 
-// get returns the body of what is at the URL. All that comes is reported to
-// arrived.
+// get returns the body at the URL. It calls arrived whenever something arrives.
 func get(ctx context.Context, from string, arrived func()) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
@@ -142,8 +139,8 @@ func (b *watchedBody) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// extractFile writes the archive's file of that name to target. It reads the
-// archive to its end, where its checksum is.
+// extractFile writes the archive's file of that name to target. It reads the archive to its
+// end, which has the checksum.
 func extractFile(archive io.Reader, name, target string) error {
 	unzipped, err := gzip.NewReader(archive)
 	if err != nil {
@@ -170,10 +167,10 @@ func extractFile(archive io.Reader, name, target string) error {
 		found = true
 	}
 	if _, err := io.CopyN(io.Discard, unzipped, maxProgramBytes); !errors.Is(err, io.EOF) {
-		return errors.Join(errors.New("the archive has no end"), err)
+		return errors.Join(errors.New("the archive is truncated or too large"), err)
 	}
 	if !found {
-		return errors.New("it is not in there")
+		return errors.New("not in the archive")
 	}
 	return nil
 }

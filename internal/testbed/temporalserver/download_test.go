@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// downloadedScript knows the flags that the server is started with.
+// downloadedScript has the flags that the server is started with.
 const downloadedScript = "#!/bin/sh\necho '--ip string --port int --namespace strings --headless --ui-port int --db-filename string --dynamic-config-value KEY=VALUE '\n"
 
 // archiveOf packs a program as Temporal's releases are packed.
@@ -38,7 +38,7 @@ func archiveOf(t *testing.T, name, program string) []byte {
 	return packed.Bytes()
 }
 
-// offering answers as temporal.download does, with an archive on the same server.
+// offering responds like temporal.download, with an archive on the same server.
 func offering(archive http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cli/"+cliVersion, func(w http.ResponseWriter, r *http.Request) {
@@ -62,23 +62,22 @@ func textOf(format string) http.Handler {
 	})
 }
 
-// silence answers nothing for as long as somebody waits.
+// silence never responds.
 func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// downloadsFrom is patient: how long it waits is part of no test but of those of
-// silent servers.
+// downloadsFrom returns downloads with long timeouts. Tests of silent servers set their own.
 func downloadsFrom(t *testing.T, server http.Handler) downloads {
 	t.Helper()
 	serving := httptest.NewServer(server)
 	t.Cleanup(serving.Close)
-	return downloads{url: serving.URL, answerWithin: time.Minute, wholeWithin: time.Minute}
+	return downloads{url: serving.URL, idleTimeout: time.Minute, timeout: time.Minute}
 }
 
 func buildsNothing(context.Context, string) error {
-	return errors.New("nothing was to be built")
+	return errors.New("unexpected build")
 }
 
-func TestDownloadThatAnswersSavesTheBuild(t *testing.T) {
+func TestDownloadAvoidsTheBuild(t *testing.T) {
 	t.Parallel()
 	from := downloadsFrom(t, offering(bytesOf(archiveOf(t, "temporal", downloadedScript))))
 	target := filepath.Join(t.TempDir(), "temporal")
@@ -91,31 +90,31 @@ func TestDownloadThatAnswersSavesTheBuild(t *testing.T) {
 
 func TestWithoutAUsableDownloadTheCLIIsBuilt(t *testing.T) {
 	t.Parallel()
-	whole := archiveOf(t, "temporal", downloadedScript)
-	damaged := bytes.Clone(whole)
+	complete := archiveOf(t, "temporal", downloadedScript)
+	damaged := bytes.Clone(complete)
 	damaged[len(damaged)-8] ^= 1 // the checksum
 	const soon, never = 100 * time.Millisecond, time.Minute
 	for name, c := range map[string]struct {
-		server       http.Handler
-		answerWithin time.Duration
-		wholeWithin  time.Duration
-		why          string
+		server      http.Handler
+		idleTimeout time.Duration
+		timeout     time.Duration
+		why         string
 	}{
-		"nobody answers":               {http.HandlerFunc(silence), soon, never, "nothing has arrived for 100ms"},
-		"the archive does not come":    {offering(silence), soon, never, "nothing has arrived for 100ms"},
-		"the archive stops coming":     {offering(stalling(whole[:20])), soon, never, "nothing has arrived for 100ms"},
+		"no response":                  {http.HandlerFunc(silence), soon, never, "nothing arrived for 100ms"},
+		"the archive does not arrive":  {offering(silence), soon, never, "nothing arrived for 100ms"},
+		"the archive stalls":           {offering(stalling(complete[:20])), soon, never, "nothing arrived for 100ms"},
 		"it takes too long":            {http.HandlerFunc(silence), never, soon, "it takes longer than 100ms"},
 		"there is no such release":     {http.NotFoundHandler(), never, never, "404 Not Found"},
 		"there is no such archive":     {offering(http.NotFound), never, never, "404 Not Found"},
-		"a proxy's page of its own":    {textOf("<html>Please sign in, %s</html>"), never, never, "reading what release there is"},
-		"an archive of another scheme": {textOf(`{"archiveUrl": "file://%s/temporal.tar.gz"}`), never, never, "want an URL of http"},
+		"a proxy's own page":           {textOf("<html>Please sign in, %s</html>"), never, never, "reading the release"},
+		"an archive of another scheme": {textOf(`{"archiveUrl": "file://%s/temporal.tar.gz"}`), never, never, "want a URL with http"},
 		"an archive of another kind":   {textOf(`{"archiveUrl": "http://%s/temporal.zip"}`), never, never, "ends in .tar.gz"},
 		"garbage":                      {offering(bytesOf([]byte("no archive"))), never, never, "gzip: invalid header"},
-		"half an archive":              {offering(bytesOf(whole[:len(whole)/2])), never, never, "unexpected EOF"},
-		"an archive without its end":   {offering(bytesOf(whole[:len(whole)-4])), never, never, "unexpected EOF"},
+		"half an archive":              {offering(bytesOf(complete[:len(complete)/2])), never, never, "unexpected EOF"},
+		"a truncated archive":          {offering(bytesOf(complete[:len(complete)-4])), never, never, "unexpected EOF"},
 		"a damaged archive":            {offering(bytesOf(damaged)), never, never, "gzip: invalid checksum"},
-		"a connection that breaks":     {offering(breaking(whole)), never, never, "unexpected EOF"},
-		"an archive of something else": {offering(bytesOf(archiveOf(t, "temporal.exe", downloadedScript))), never, never, "it is not in there"},
+		"a broken connection":          {offering(breaking(complete)), never, never, "unexpected EOF"},
+		"an archive of something else": {offering(bytesOf(archiveOf(t, "temporal.exe", downloadedScript))), never, never, "not in the archive"},
 		"a program that does not run":  {offering(bytesOf(archiveOf(t, "temporal", "#!/bin/sh\nexit 1\n"))), never, never, "exit status 1"},
 		"a program of another machine": {offering(bytesOf(archiveOf(t, "temporal", "\x7fELF"))), never, never, "exec format error"},
 		"a program that is too old":    {offering(bytesOf(archiveOf(t, "temporal", "#!/bin/sh\necho '--ip string'\n"))), never, never, "is too old"},
@@ -123,7 +122,7 @@ func TestWithoutAUsableDownloadTheCLIIsBuilt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			from := downloadsFrom(t, c.server)
-			from.answerWithin, from.wholeWithin = c.answerWithin, c.wholeWithin
+			from.idleTimeout, from.timeout = c.idleTimeout, c.timeout
 			target := filepath.Join(t.TempDir(), "temporal")
 			var said string
 			err := obtain(t.Context(), from, target, func(step string) { said = step }, func(_ context.Context, target string) error {
@@ -139,7 +138,7 @@ func TestWithoutAUsableDownloadTheCLIIsBuilt(t *testing.T) {
 	}
 }
 
-// stalling sends the beginning of an archive and then nothing.
+// stalling sends the start of an archive and then nothing.
 func stalling(beginning []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(beginning)
@@ -169,17 +168,17 @@ func TestSlowDownloadIsBetterThanNoCLI(t *testing.T) {
 		}
 		answers.ServeHTTP(w, r)
 	}))
-	from.answerWithin = 100 * time.Millisecond
+	from.idleTimeout = 100 * time.Millisecond
 	target := filepath.Join(t.TempDir(), "temporal")
 
 	require.NoError(t, obtain(t.Context(), from, target, func(string) {}, buildsNothing))
 	require.FileExists(t, target)
 }
 
-func TestWithoutDownloadAndBuildBothReasonsAreReported(t *testing.T) {
+func TestFailedDownloadAndBuildAreBothReported(t *testing.T) {
 	t.Parallel()
 	err := obtain(t.Context(), downloadsFrom(t, http.NotFoundHandler()), filepath.Join(t.TempDir(), "temporal"), func(string) {}, buildsNothing)
-	require.ErrorContains(t, err, "nothing was to be built")
+	require.ErrorContains(t, err, "unexpected build")
 	require.ErrorContains(t, err, "404 Not Found")
 }
 
@@ -202,7 +201,7 @@ func TestInterruptedDownloadLeavesNothingAndBuildsNothing(t *testing.T) {
 	requireOnly(t, dir, "temporal.lock")
 }
 
-func TestThoseWhoStartTogetherDownloadOnce(t *testing.T) {
+func TestConcurrentCallersDownloadOnce(t *testing.T) {
 	t.Parallel()
 	var downloaded atomic.Int32
 	archive := archiveOf(t, "temporal", downloadedScript)
@@ -212,7 +211,7 @@ func TestThoseWhoStartTogetherDownloadOnce(t *testing.T) {
 	}))
 	dir := t.TempDir()
 	program := filepath.Join(dir, "temporal")
-	require.NoError(t, os.WriteFile(program+".unfinished-1", []byte("of one that was killed"), 0o600))
+	require.NoError(t, os.WriteFile(program+".unfinished-1", []byte("of a killed process"), 0o600))
 	var starters sync.WaitGroup
 	for range 8 {
 		starters.Go(func() {
@@ -229,7 +228,7 @@ func TestThoseWhoStartTogetherDownloadOnce(t *testing.T) {
 	requireOnly(t, dir, "temporal", "temporal.lock")
 }
 
-func TestCachedProgramIsUsedWithoutAskingAnybody(t *testing.T) {
+func TestCachedProgramIsUsedWithoutTheNetwork(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "temporal")
 	require.NoError(t, os.WriteFile(program, []byte(downloadedScript), 0o700))
@@ -241,7 +240,7 @@ func TestCachedProgramIsUsedWithoutAskingAnybody(t *testing.T) {
 
 func TestWaitingForADownloadIsBounded(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 5*time.Second, newDownloads().answerWithin)
+	require.Equal(t, 5*time.Second, newDownloads().idleTimeout)
 	require.Contains(t, newDownloads().url, "https://")
 }
 

@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// Program returns the file of the Temporal CLI that [Start] runs, downloading or
-// building it if need be.
+// Program returns the path of the Temporal CLI that [Start] runs. It downloads or builds it
+// if necessary.
 func Program(ctx context.Context, progress func(string)) (string, error) {
 	return findProgram(ctx, progress)
 }
 
-// findProgram climbs the ladder that Start documents and returns the file of a
-// Temporal CLI.
+// findProgram returns the path of the first Temporal CLI in the order that Start documents.
 func findProgram(ctx context.Context, progress func(string)) (string, error) {
 	if program, err := programOnPath(ctx); err == nil {
 		return program, nil
@@ -30,7 +29,7 @@ func findProgram(ctx context.Context, progress func(string)) (string, error) {
 	return program, err
 }
 
-// programOnPath finds the installed CLI and asks it whether it knows our flags.
+// programOnPath finds the installed CLI and checks that it has our flags.
 func programOnPath(ctx context.Context) (string, error) {
 	program, err := exec.LookPath("temporal")
 	if err != nil {
@@ -42,7 +41,7 @@ func programOnPath(ctx context.Context) (string, error) {
 	return program, nil
 }
 
-// knowsOurFlags asks the CLI's program.
+// knowsOurFlags returns an error if the CLI lacks a flag that we use.
 func knowsOurFlags(ctx context.Context, program string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

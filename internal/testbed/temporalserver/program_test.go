@@ -10,7 +10,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
-func TestTooOldProgramOnPathIsPassedOver(t *testing.T) {
+func TestOutdatedProgramOnPathIsSkipped(t *testing.T) {
 	path := t.TempDir()
 	help := "#!/bin/sh\necho '--ip string --port int --namespace strings --headless --ui-port int'\n"
 	require.NoError(t, os.WriteFile(filepath.Join(path, "temporal"), []byte(help), 0o700))
@@ -20,7 +20,7 @@ func TestTooOldProgramOnPathIsPassedOver(t *testing.T) {
 	require.ErrorContains(t, err, "is too old: `temporal server start-dev` does not know --dynamic-config-value")
 }
 
-func TestObtainedProgramPassesForOneOnPath(t *testing.T) {
+func TestObtainedProgramWorksOnPath(t *testing.T) {
 	fulltier.Needs(t, "the Temporal CLI")
 	built, err := cachedProgram(t.Context(), progressToStderr)
 	require.NoError(t, err)

@@ -1,8 +1,8 @@
-// Package temporalserver starts a real Temporal development server for the demo
-// and the tests, on a machine that has none too. The server is the Temporal
-// CLI's `temporal server start-dev`: see [Start] for where that comes from.
+// Package temporalserver starts a real Temporal development server for the demo and tests,
+// even on a machine without the Temporal CLI. The server is the CLI's `temporal server
+// start-dev`: see [Start].
 //
-// Package temporaltest, below this one, is what tests use.
+// Tests use its subpackage temporaltest.
 package temporalserver
 
 import (
@@ -24,28 +24,28 @@ import (
 
 const loopback = "127.0.0.1"
 
-// startTimeout is what a server may take until it answers. It takes one second
-// on an idle machine.
+// startTimeout bounds the start of a server, which takes a second on an idle machine.
 const startTimeout = time.Minute
 
-// Options are the settings of a server. The zero value is a server without a
-// user interface, on a free port, that keeps nothing.
+// Options configure a server. The zero value is a server without the web UI, on a free
+// port, that stores nothing.
 type Options struct {
-	Namespace string // created before the server answers; empty means "default"
+	Namespace string // created before the server is ready; empty means "default"
 	Port      int    // 0 means a free one
 
-	UI     bool // serve the web user interface too
+	UI     bool // serve the web UI too
 	UIPort int  // 0 means a free one
 
-	// DBFilename keeps the server's state in that SQLite file, so that a server
-	// started later with the same file goes on where this one ended.
+	// DBFilename stores the server's state in that SQLite file, so that a later server
+	// with the same file continues from there.
 	DBFilename string
 
-	// Fairness has accounts take turns, in one partition: each would have turns of its
-	// own. With it, Nexus of server 1.29 tells no caller that no worker is there.
+	// Fairness makes accounts take turns. It sets one partition, as turns are per
+	// partition. With it, Nexus of server 1.29 does not report to callers that no
+	// worker is there.
 	Fairness bool
 
-	// Progress is told about steps that take long; nil means silence.
+	// Progress is called before steps that take long; may be nil.
 	Progress func(string)
 	// Log receives the server's own log; nil discards it.
 	Log io.Writer
@@ -54,22 +54,22 @@ type Options struct {
 // Server is a running Temporal server. It does not outlive this process.
 type Server struct {
 	HostPort  string // of the gRPC front end, for TEMPORAL_ADDRESS
-	UIAddress string // "http://127.0.0.1:8233"; empty without a user interface
+	UIAddress string // "http://127.0.0.1:8233"; empty without the web UI
 	Namespace string
 
 	process *childprocess.Process
 	client  client.Client
 }
 
-// Start runs a Temporal server on 127.0.0.1 and returns when it answers. The
-// program is, in this order,
+// Start runs a Temporal server on 127.0.0.1 and returns when it is ready. It uses the first
+// program of:
 //
 //   - the temporal on PATH, unless it is too old for the flags used here;
-//   - the one that was downloaded or built before, in the user's cache folder;
-//   - downloaded now, if a download answers within 5 seconds;
-//   - built now from the module in the cli folder, which takes some minutes.
+//   - the one in the user's cache folder, downloaded or built before;
+//   - one downloaded now, if the server responds within 5 seconds;
+//   - one built now from the module in the cli folder, which takes some minutes.
 //
-// However many processes ask for it at the same time, one downloads or builds.
+// Of concurrent processes, only one downloads or builds it.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	program, err := findProgram(ctx, opts.progress())
 	if err != nil {
@@ -107,8 +107,8 @@ func start(ctx context.Context, program string, opts Options) (*Server, error) {
 	s.process, err = childprocess.Start(childprocess.Command{
 		Path: program,
 		Args: arguments(opts),
-		// Nothing of ours: with HOME the CLI would leave a file there, with
-		// TEMPORAL_* it would take the user's profile into account.
+		// Empty: with HOME the CLI would write a file there, with TEMPORAL_* it would
+		// use the user's profile.
 		Env: []string{},
 		Log: opts.Log,
 	})
@@ -116,16 +116,15 @@ func start(ctx context.Context, program string, opts Options) (*Server, error) {
 		return nil, err
 	}
 	if err := s.connect(ctx); err != nil {
-		// That Stop fails too when the server has died is no news.
+		// If the server has died, Stop fails too.
 		_ = s.process.Stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-// arguments runs the CLI's development server the way it is documented, and in
-// addition makes new search attributes visible at once and keeps the server from
-// asking the Internet for newer versions.
+// arguments returns the arguments of the development server. New search attributes are
+// visible immediately, and the server does not check the Internet for newer versions.
 func arguments(opts Options) []string {
 	args := []string{
 		"server", "start-dev",
@@ -150,8 +149,8 @@ func arguments(opts Options) []string {
 	return args
 }
 
-// connect waits until the server answers or has ended. Once it has ended, whoever
-// answers at its address is somebody else.
+// connect waits until the server responds or has ended. After it has ended, another process
+// may respond at its address.
 func (s *Server) connect(ctx context.Context) error {
 	ctx, cancelTimeout := context.WithTimeout(ctx, startTimeout)
 	defer cancelTimeout()
@@ -185,18 +184,18 @@ func (s *Server) dial(ctx context.Context) (client.Client, error) {
 		HostPort:          s.HostPort,
 		Namespace:         s.Namespace,
 		Logger:            log.NewStructuredLogger(slog.Default()),
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.AskAgain()}},
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.Retry()}},
 	})
 }
 
-// Client is a client of the server's Namespace. Stop closes it.
+// Client returns a client of the server's Namespace. Stop closes it.
 func (s *Server) Client() client.Client { return s.client }
 
-// PID is the server's process.
+// PID returns the ID of the server's process.
 func (s *Server) PID() int { return s.process.PID() }
 
-// Stop shuts the server down in good order, or kills it when that takes more
-// than 10 seconds. It fails when the server was dead already.
+// Stop shuts the server down gracefully, or kills it after 10 seconds. It fails if the
+// server had ended before.
 func (s *Server) Stop() error {
 	s.client.Close()
 	return s.process.Stop()

@@ -22,8 +22,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/fulltier"
 )
 
-// Some tests look at several processes. With roleVariable set, the test program
-// is one of those instead.
+// Some tests need several processes. With roleVariable set, the test binary is one of those
+// instead.
 const roleVariable = "TEMPORALSERVER_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -48,7 +48,7 @@ func startServer(t *testing.T, opts Options) *Server {
 
 func progressToStderr(step string) { fmt.Fprintln(os.Stderr, step) }
 
-func TestServerServesItsNamespaceAndUserInterfaceUntilStopped(t *testing.T) {
+func TestServerServesItsNamespaceAndUIUntilStopped(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, Options{Namespace: "imports", UI: true})
 
@@ -72,10 +72,10 @@ func requireNobodyListens(t *testing.T, hostPort string) {
 			_ = connection.Close()
 		}
 		return err != nil
-	}, 20*time.Second, 20*time.Millisecond, "%s still answers", hostPort)
+	}, 20*time.Second, 20*time.Millisecond, "%s still accepts connections", hostPort)
 }
 
-func TestServerStartedAgainGoesOnWhereItEnded(t *testing.T) {
+func TestRestartedServerKeepsItsState(t *testing.T) {
 	t.Parallel()
 	opts := Options{DBFilename: filepath.Join(t.TempDir(), "temporal.db")}
 	first := startServer(t, opts)
@@ -96,7 +96,7 @@ func TestServerStartedAgainGoesOnWhereItEnded(t *testing.T) {
 	require.NoError(t, second.Stop())
 }
 
-func TestNewSearchAttributeCanBeUsedAtOnce(t *testing.T) {
+func TestNewSearchAttributeCanBeUsedImmediately(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, Options{})
 	_, err := server.Client().OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
@@ -113,7 +113,7 @@ func TestNewSearchAttributeCanBeUsedAtOnce(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-func TestServerThatCannotStartIsAnErrorWithItsReason(t *testing.T) {
+func TestFailedStartReportsItsReason(t *testing.T) {
 	fulltier.Needs(t, "a Temporal server")
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

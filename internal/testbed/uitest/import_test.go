@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// addHeld adds a job whose import is held.
+// addHeld adds a job whose import is in its hold.
 func (o *operator) addHeld() (id int64) {
 	id = o.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops_shop_de", Records: webscrapertest.Products(5000, 1)})
 	o.Notify(id)
@@ -50,9 +50,9 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	require.NotNil(t, after)
 	o.waitForText("the summary and the current details", "laptops_shop_de · finished",
 		"holding", row("sitemap", "laptops_shop_de"), row("job", "finished, with 5,000 records"),
-		row("published", "5,000 records, from a file of 2.6 MB"), row("rejected", "0"),
-		row("next", "deleted in the cloud after %s", after.UTC().Format("2006-01-02 15:04 UTC")),
-		row("delete-now", "ends the hold: the job is deleted in the cloud now"), row("keep", "closes"), row("abandon", "gives"), row("reimport", "downloads"))
+		row("published", "5,000 records from a file of 2.6 MB"), row("rejected", "0"),
+		row("next", "the job is deleted in the cloud after %s", after.UTC().Format("2006-01-02 15:04 UTC")),
+		row("delete-now", "ends the hold and deletes the job in the cloud now"), row("keep", "closes"), row("abandon", "abandons"), row("reimport", "downloads"))
 	o.requireNothingCut()
 	o.picture("temporal-ui")
 
@@ -62,13 +62,13 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o.open(cut)
 	o.details()
 	o.waitForText("what is wrong", "needs-attention: 1 record was rejected", row("sitemap", "tires-and-wheels"),
-		row("published", "1,999 records, from a file of 90 kB"), row("rejected", "1, see scrapehaul.rejected_records"),
-		row("next", "fails after "), row("accept", "lets the job be deleted in the cloud, with 1 of its 2,000 records only in scrapehaul.rejected_records"))
+		row("published", "1,999 records from a file of 90 kB"), row("rejected", "1, see scrapehaul.rejected_records"),
+		row("next", "without a signal, the import fails after "), row("accept", "lets the job be deleted in the cloud, with 1 of its 2,000 records only in scrapehaul.rejected_records"))
 	o.requireNothingCut()
 	o.picture("temporal-ui-attention")
 }
 
-func TestOperatorSeesADownloadMove(t *testing.T) {
+func TestOperatorSeesADownloadProgress(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, nil)
 	id := o.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100_000, 1)})
@@ -76,7 +76,7 @@ func TestOperatorSeesADownloadMove(t *testing.T) {
 		Path: "scraping-job/" + workflows.WorkflowID(id) + "/json", Effect: webscrapertest.Drip(2000, 20*time.Millisecond),
 	})
 	o.Notify(id)
-	t.Cleanup(func() { // it would take too long
+	t.Cleanup(func() { // its end would take too long
 		require.NoError(t, o.Temporal.TerminateWorkflow(context.Background(), workflows.WorkflowID(id), "", "seen enough"))
 	})
 	o.openBrowser()
@@ -84,13 +84,13 @@ func TestOperatorSeesADownloadMove(t *testing.T) {
 	o.open(id)
 	o.details()
 	o.waitForText("the download", "downloading", row("published", "nothing yet"),
-		row("progress", "heartbeats, see Pending Activities"), row("next", "its records are imported"), row("reimport", "downloads"))
+		row("progress", "see the heartbeat under Pending Activities"), row("next", "the records are imported"), row("reimport", "downloads"))
 	o.requireNothingCut()
 	o.click(`[data-testid="pending-activities-tab"]`, "")
 	o.waitForText("the heartbeat", "DownloadScrapingJob", `"bytes"`)
 }
 
-func TestOperatorImportsAgainByTheSignalForm(t *testing.T) {
+func TestOperatorReimportsWithTheSignalForm(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "24h"})
 	id := o.addHeld()
@@ -110,7 +110,7 @@ func TestOperatorImportsAgainByTheSignalForm(t *testing.T) {
 	require.False(t, o.Cloud.Deleted(id))
 }
 
-func TestOperatorAcceptsRejectsByTheSignalForm(t *testing.T) {
+func TestOperatorAcceptsRejectsWithTheSignalForm(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	const odd = "a|b *c* <b>d_e_f</b> `g` [h](i) & ~~j~~"
@@ -130,5 +130,5 @@ func TestOperatorAcceptsRejectsByTheSignalForm(t *testing.T) {
 		WHERE scrapingjob_id = $1 AND imports.state = 'published' AND cloud_deleted_at > imports.published_at`, id))
 	o.waitForText("the end", "Completed", `"outcome": "deleted"`)
 	o.details()
-	o.waitForText("the last details", "done: deleted", row("sitemap", "%s", odd), row("published", "1,999 records, from a file of 90 kB"))
+	o.waitForText("the last details", "done: deleted", row("sitemap", "%s", odd), row("published", "1,999 records from a file of 90 kB"))
 }

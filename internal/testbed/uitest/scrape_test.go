@@ -18,20 +18,20 @@ import (
 
 const pricesSitemap = 1001
 
-// scrapePrices is a host's workflow with a scrape as one of its steps.
+// scrapePrices is a host's workflow that runs a sitemap.
 func scrapePrices(ctx workflow.Context) (result contract.RunSitemapResult, err error) {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue, WorkflowID: "prices-scrape"})
 	return workflows.RunSitemap(ctx, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: pricesSitemap, TimeLimit: "6h"}})
 }
 
-// comparePrices is what the host has follow from every publish.
+// comparePrices is the host's follow-up of every publish.
 func comparePrices(ctx workflow.Context, _ sink.Publication) error {
-	return workflow.Sleep(ctx, time.Hour) // the picture shows it at work
+	return workflow.Sleep(ctx, time.Hour) // still running in the picture
 }
 
 func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	t.Parallel()
-	var passed atomic.Int64 // of the hour for which the cloud scrapes
+	var passed atomic.Int64 // of the hour that the job takes
 	o := newOperator(t, map[string]string{"HOLD_BEFORE_DELETE": "24h", "ON_PUBLISHED": "ComparePrices@prices"}, func(c *webscrapertest.Options) {
 		c.Timeline = webscrapertest.Timeline{Started: time.Hour}
 		c.Clock = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
@@ -44,22 +44,22 @@ func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	o.Cloud.AddSitemap(webscrapertest.Sitemap{ID: pricesSitemap, Name: "laptops_shop_de"})
 	o.openBrowser()
 	form := o.address + "/namespaces/" + o.Env.TemporalNamespace + "/workflows/start-workflow?workflowId=prices&workflowType=ScrapePrices&taskQueue=prices"
-	require.NoError(t, o.tab.Navigate(form)) // as a hint of the demo has it
+	require.NoError(t, o.tab.Navigate(form)) // like a link in the demo's hints
 	o.click("button", "Start Workflow")
 	const id = 500 // the cloud's first job
-	o.WaitForAnswer("the look at the job", func() bool { return o.Progress(id).WaitsFor != "" })
+	o.WaitForAnswer("the check of the job", func() bool { return o.Progress(id).WaitsFor != "" })
 
 	o.list("")
 	o.openWorkflow("prices-scrape")
 	o.details()
 	o.waitForText("what the run waits for", "waiting for scraping job 500 to end and be published, since ", row("sitemap", "%d", pricesSitemap),
-		row("next", "workflow 500 imports its records"), row("limit", "fails after "), row("cancel", "scraping job 500 keeps running"))
+		row("next", "workflow 500 imports the records"), row("limit", "fails after "), row("if canceled", "scraping job 500 keeps running"))
 	o.requireNothingCut()
 	o.list(`ImportState = "scraping"`)
 	o.open(id)
 	o.details()
-	o.waitForText("what the import waits for", "scraping: waits for Web Scraper Cloud to say that the job has ended, and looks again at ",
-		row("sitemap", "laptops_shop_de"), row("job", "started, with 0 records, 0 of 1 pages"), row("next", "the records are imported when the job has ended"))
+	o.waitForText("what the import waits for", "scraping: waits for Web Scraper Cloud to report the job's end; checks again at ",
+		row("sitemap", "laptops_shop_de"), row("job", "started, with 0 records, 0 of 1 pages"), row("next", "the records are imported when the job ends"))
 	o.requireNothingCut()
 
 	passed.Store(int64(time.Hour))
@@ -74,6 +74,6 @@ func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	require.NoError(t, o.tab.View(1300, 960, browsertest.Light))
 	o.click(`[data-testid="relationships-tab"]`, "")
 	o.click(`input[data-track-text="Expand All"]`, "")
-	o.waitForText("the whole tree", "ScrapePrices", "RunSitemap", "ImportScrapingJob", "ComparePrices")
+	o.waitForText("the complete tree", "ScrapePrices", "RunSitemap", "ImportScrapingJob", "ComparePrices")
 	o.picture("temporal-ui-relationships")
 }

@@ -23,14 +23,14 @@ var screenshots = flag.String("screenshots", "", "write pictures of the Temporal
 
 func TestMain(m *testing.M) { systemtest.Main(m) }
 
-// operator looks at all of scrapehaul through the Temporal UI.
+// operator uses scrapehaul through the Temporal UI.
 type operator struct {
 	*systemtest.System
 	address string // of the UI
 	tab     *browsertest.Tab
 }
 
-// newOperator is before an empty namespace that has been set up, with a worker.
+// newOperator returns an operator with an empty namespace after setup, and a worker.
 func newOperator(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *operator {
 	t.Helper()
 	browsertest.Require(t)
@@ -38,21 +38,21 @@ func newOperator(t *testing.T, settings map[string]string, changes ...func(*webs
 	s := systemtest.NewOn(t, server.Namespace, postgrestest.NewDatabase(t), settings, changes...)
 	_, err := s.Programs.RunStarter(t.Context(), s.Env, "setup")
 	require.NoError(t, err)
-	// A starter looks for the search attributes when it starts.
+	// A starter checks for the search attributes when it starts.
 	s.Webhook = s.StartStarter(s.Env)
 	s.Cloud.SetWebhookURL(s.Webhook)
 	s.StartWorker(s.Spool)
 	return &operator{System: s, address: server.UIAddress()}
 }
 
-// openBrowser comes after what takes long: the browser's time is limited.
+// openBrowser opens the browser. Call it after slow steps: the browser's time is limited.
 func (o *operator) openBrowser() {
 	o.T.Helper()
 	o.tab = browsertest.New(o.T)
 	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Light))
 }
 
-// list shows the workflows that the query finds; an empty one finds all.
+// list shows the workflows that match the query; an empty one matches all.
 func (o *operator) list(query string) {
 	o.T.Helper()
 	address := o.address + "/namespaces/" + o.Env.TemporalNamespace + "/workflows?query=" + url.QueryEscape(query)
@@ -78,7 +78,7 @@ func (o *operator) details() {
 	o.click(`[data-testid="user-metadata-tab"]`, "")
 }
 
-// signal sends a signal, without input, by the UI's own form.
+// signal sends a signal without input, with the UI's own form.
 func (o *operator) signal(name string) {
 	o.T.Helper()
 	o.click("button", "More Actions")
@@ -91,16 +91,16 @@ func (o *operator) signal(name string) {
 	o.waitForText("the UI's confirmation", "Workflow signaled.")
 }
 
-// find is JavaScript: the first element of the selector that can be seen and
-// used and, unless the text is empty, has just that text as its first line. The
-// UI has most of a page's head twice, one of them hidden.
+// find returns JavaScript for the first visible and enabled element of the selector whose
+// first line is the text, unless the text is empty. The UI has most of a page's head twice,
+// once hidden.
 func find(selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e =>
 		e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !e.disabled && (%[2]q === "" || e.innerText.trim().split("\n")[0] === %[2]q)
 	)`, selector, text)
 }
 
-// see waits until there is such an element.
+// see waits for such an element.
 func (o *operator) see(what, selector, text string) {
 	o.T.Helper()
 	o.waitFor(what, find(selector, text)+` !== undefined`)
@@ -112,17 +112,17 @@ func (o *operator) click(selector, text string) {
 	o.waitFor(selector+" "+text, `(e => e !== undefined && (e.click(), true))(`+find(selector, text)+`)`)
 }
 
-// waitFor waits until the JavaScript is true.
+// waitFor waits until the JavaScript condition is true.
 func (o *operator) waitFor(what, condition string) {
 	o.T.Helper()
 	o.WaitFor(what+" in the Temporal UI", func() bool {
-		ok, err := browsertest.Evaluate[bool](o.tab, condition) // a page that changes answers nothing
+		ok, err := browsertest.Evaluate[bool](o.tab, condition) // fails while the page changes
 		return err == nil && ok
 	})
 }
 
-// waitForText waits until the page and the frames in it, in which the UI shows
-// Markdown, have all of these texts.
+// waitForText waits until the page, including the frames with the UI's Markdown, has all
+// parts.
 func (o *operator) waitForText(what string, parts ...string) {
 	o.T.Helper()
 	var text string
@@ -142,8 +142,8 @@ func (o *operator) waitForText(what string, parts ...string) {
 	})
 }
 
-// requireNothingCut requires that all rows of the tables in the current details
-// are within what the UI shows of them.
+// requireNothingCut requires that the UI shows all rows of the tables in the current
+// details.
 func (o *operator) requireNothingCut() {
 	o.T.Helper()
 	o.waitFor("all rows of the current details", `[...document.querySelectorAll("iframe")].some(f => {
@@ -152,12 +152,12 @@ func (o *operator) requireNothingCut() {
 	})`)
 }
 
-// row is what a row of the current details looks like as text.
+// row returns a row of the current details as text.
 func row(name, format string, values ...any) string {
 	return name + "\t" + fmt.Sprintf(format, values...)
 }
 
-// picture takes a screenshot when they are asked for.
+// picture takes a screenshot if -screenshots is set.
 func (o *operator) picture(name string) {
 	if *screenshots != "" {
 		require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))

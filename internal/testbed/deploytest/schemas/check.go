@@ -24,22 +24,21 @@ import (
 // workload is an object that makes pods.
 type workload struct {
 	name     string
-	selector *metav1.LabelSelector // nil: a Job's, which it gives itself
+	selector *metav1.LabelSelector // nil for a Job, which sets its own
 	replicas int32
 	template corev1.PodTemplateSpec
 	claims   []corev1.PersistentVolumeClaim
 }
 
-// checker collects what is wrong with objects that are well-formed, each by
-// itself: references to what does not exist, and pods that the Pod Security
-// Standard "restricted" does not admit.
+// checker collects problems of objects that are well-formed by themselves: dangling
+// references, and pods that the Pod Security Standard "restricted" does not admit.
 type checker struct {
 	objects   []object
 	workloads []workload
 	problems  []error
 }
 
-// check returns all that is wrong.
+// check returns all problems.
 func check(objects []object) error {
 	c := &checker{objects: objects}
 	for _, each := range objects {
@@ -62,7 +61,7 @@ func check(objects []object) error {
 			c.checkService(o)
 		case *appsv1.StatefulSet:
 			if service := find[*corev1.Service](c, o.Spec.ServiceName); service == nil || service.Spec.ClusterIP != corev1.ClusterIPNone {
-				c.problem("%s: serviceName %s is no headless Service", o.Name, o.Spec.ServiceName)
+				c.problem("%s: serviceName %s is not a headless Service", o.Name, o.Spec.ServiceName)
 			}
 		case *policyv1.PodDisruptionBudget:
 			c.checkDisruptionBudget(o)
@@ -79,7 +78,7 @@ func check(objects []object) error {
 	return errors.Join(c.problems...)
 }
 
-// replicas returns how many pods a workload has at least: what an autoscaler keeps, or its own
+// replicas returns the minimum number of pods of a workload: what an autoscaler keeps, or its own
 // field, which may be left out.
 func (c *checker) replicas(kind, name string, field *int32) int32 {
 	for _, each := range c.objects {
@@ -102,7 +101,7 @@ func (c *checker) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Errorf(format, args...))
 }
 
-// find returns the object of that kind and name, nil if there is none.
+// find returns the object of that kind and name, or nil.
 func find[T object](c *checker, name string) (found T) {
 	for _, each := range c.objects {
 		if o, ok := each.(T); ok && o.GetName() == name {
@@ -130,7 +129,7 @@ func (c *checker) checkMetadata(o object) {
 	}
 }
 
-// selects reports whether the selector is of this workload's pods.
+// selects reports whether the selector matches this workload's pods.
 func (c *checker) selects(of string, selector *metav1.LabelSelector, w workload) bool {
 	parsed, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
@@ -145,13 +144,13 @@ func (c *checker) checkWorkload(w workload) {
 	if w.selector != nil {
 		for _, other := range c.workloads {
 			if c.selects(w.name, w.selector, other) != (w.name == other.name) {
-				c.problem("%s: its selector is to be of its own pods only", w.name)
+				c.problem("%s: its selector must match its own pods only", w.name)
 			}
 		}
 	}
 	for _, spread := range spec.TopologySpreadConstraints {
 		if !c.selects(w.name, spread.LabelSelector, w) {
-			c.problem("%s: topologySpreadConstraints are not of its own pods", w.name)
+			c.problem("%s: topologySpreadConstraints do not match its own pods", w.name)
 		}
 	}
 	volumes := map[string]bool{}
@@ -187,17 +186,17 @@ func (c *checker) checkContainer(name string, container corev1.Container, volume
 	}
 	for _, probe := range []*corev1.Probe{container.StartupProbe, container.LivenessProbe, container.ReadinessProbe} {
 		if probe != nil && (probe.HTTPGet == nil || !hasPort([]corev1.Container{container}, probe.HTTPGet.Port)) {
-			c.problem("%s: a probe does not ask a port that it has", name)
+			c.problem("%s: a probe uses a port that the container does not have", name)
 		}
 	}
 	for _, source := range container.EnvFrom {
 		if source.ConfigMapRef == nil || find[*corev1.ConfigMap](c, source.ConfigMapRef.Name) == nil {
-			c.problem("%s: envFrom is not of a ConfigMap that is there", name)
+			c.problem("%s: envFrom does not name an existing ConfigMap", name)
 		}
 	}
 	for resource, request := range container.Resources.Requests {
 		if limit, limited := container.Resources.Limits[resource]; limited && limit.Cmp(request) < 0 {
-			c.problem("%s: the limit of %s is less than what is requested", name, resource)
+			c.problem("%s: the limit of %s is below the request", name, resource)
 		}
 	}
 }
@@ -253,7 +252,7 @@ func (c *checker) checkDisruptionBudget(budget *policyv1.PodDisruptionBudget) {
 		}
 	}
 	if found != 1 {
-		c.problem("PodDisruptionBudget %s is of the pods of %d workloads, not of one", budget.Name, found)
+		c.problem("PodDisruptionBudget %s matches the pods of %d workloads, not of one", budget.Name, found)
 	}
 }
 

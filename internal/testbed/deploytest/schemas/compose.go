@@ -13,16 +13,15 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// composition is a compose file and what docker compose would read it with: a file of
-// settings, or else an environment.
+// composition is a compose file with a settings file or an environment.
 type composition struct {
 	File        string
 	EnvFile     string
 	Environment map[string]string
 }
 
-// readCompose reads the composition of a JSON file as docker compose does: unknown keys
-// and references to what does not exist are errors.
+// readCompose reads the composition in a JSON file as docker compose does: unknown keys and
+// dangling references are errors.
 func readCompose(path string) (*types.Project, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -48,5 +47,5 @@ func readCompose(path string) (*types.Project, error) {
 	return options.LoadProject(context.Background())
 }
 
-// readDotenv reads a file of settings as docker compose does.
+// readDotenv reads a settings file as docker compose does.
 func readDotenv(path string) (map[string]string, error) { return dotenv.Read(path) }

@@ -15,8 +15,7 @@ type stage struct {
 	Name, Base string
 }
 
-// readDockerfile reads a Dockerfile as docker build --check does, and returns its
-// stages.
+// readDockerfile checks a Dockerfile as docker build --check does, and returns its stages.
 func readDockerfile(path string) (stages []stage, err error) {
 	file, err := os.Open(path)
 	if err != nil {

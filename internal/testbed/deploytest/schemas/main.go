@@ -1,8 +1,7 @@
-// This program reads files that deploy and watch scrapehaul as those do that read them:
-// Docker a Dockerfile, docker compose its file and one of settings, Kubernetes manifests,
-// Prometheus expressions and metrics. It is a module of
-// its own, so that nobody who embeds scrapehaul gets their code; a test of
-// deploytest runs it.
+// This program reads the files that deploy and monitor scrapehaul as their tools do:
+// Docker's Dockerfile, docker compose's file and settings file, Kubernetes manifests, and
+// Prometheus expressions and metrics. It is a nested module, so that nobody who embeds
+// scrapehaul gets its dependencies; tests of deploytest run it.
 package main
 
 import (
@@ -19,7 +18,7 @@ func main() {
 	}
 }
 
-// run writes what was read as JSON. The error names everything that is wrong.
+// run writes the result as JSON. The error has all problems.
 func run(args []string) error {
 	if len(args) != 2 {
 		return errors.New("usage: schemas dockerfile|compose|dotenv|promql|metrics FILE | kubernetes FOLDER")
@@ -40,7 +39,7 @@ func run(args []string) error {
 	case "metrics":
 		read, err = readMetrics(path)
 	default:
-		err = fmt.Errorf("schemas of what: %q", what)
+		err = fmt.Errorf("unknown schema %q", what)
 	}
 	if err != nil {
 		return err

@@ -28,14 +28,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// object is one of Kubernetes, of any kind.
+// object is a Kubernetes object of any kind.
 type object interface {
 	runtime.Object
 	metav1.Object
 }
 
-// decoder knows the kinds that we use, and refuses fields that they do not have
-// and fields that are there twice.
+// decoder knows the kinds that we use, and rejects unknown and duplicate fields.
 var decoder = func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -43,15 +42,15 @@ var decoder = func() runtime.Decoder {
 		autoscalingv2.AddToScheme, monitoringv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
-			panic(err) // they do not contradict each other
+			panic(err) // never: the kinds do not conflict
 		}
 	}
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
 }()
 
-// readManifests returns the objects that kubectl apply --kustomize sends of a folder with all
-// of its components, and those of the folder's files that are applied by themselves. It checks
-// them with the components and without.
+// readManifests returns the objects that kubectl apply --kustomize sends for a folder with all
+// its components, and those of the folder's files that are applied separately. It checks them
+// with and without the components.
 func readManifests(dir string) (objects []object, err error) {
 	files := os.DirFS(dir)
 	components, err := fs.Glob(files, "components/*")

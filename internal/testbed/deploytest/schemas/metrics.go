@@ -12,20 +12,20 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// expression is what is of interest of one of PromQL.
+// expression has the parts of a PromQL expression that are checked.
 type expression struct {
 	Selectors []selector
-	// Grouped are the labels that it groups by; Without those that it groups without.
+	// Grouped are the labels of by(…), Without those of without(…).
 	Grouped, Without []string
 }
 
-// selector is the part of an expression that chooses series.
+// selector is a series selector.
 type selector struct {
 	Text    string
 	Filters []metricsql.LabelFilter
 }
 
-// readPromQL reads the expressions of a JSON file.
+// readPromQL parses the expressions in a JSON file.
 func readPromQL(path string) (read []expression, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -61,8 +61,8 @@ func readPromQL(path string) (read []expression, err error) {
 	return read, nil
 }
 
-// readMetrics reads what a process serves for Prometheus and returns the labels of its
-// series; their name is the label __name__.
+// readMetrics parses a process's metrics and returns the labels of its series; the name is
+// the label __name__.
 func readMetrics(path string) (series []map[string]string, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// This program downloads PostgreSQL. It is a module of its own, so that nobody who
-// embeds scrapehaul gets its code, and is compiled only where no PostgreSQL is installed.
+// This program downloads PostgreSQL. It is a nested module, so that nobody who embeds
+// scrapehaul gets its dependencies. It is compiled only if no PostgreSQL is installed.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// download unpacks PostgreSQL into a folder, from what the cache has or the network.
+// download unpacks PostgreSQL into a folder, from the cache or the network.
 func download(cache, folder string) error {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,8 +41,8 @@ func download(cache, folder string) error {
 		RuntimePath(filepath.Join(filepath.Dir(folder), "unused")).
 		Port(uint32(port)).
 		Logger(io.Discard))
-	// There is no call for the download alone. For root the start fails after it,
-	// as PostgreSQL does not run as root.
+	// There is no call for the download alone. The start then fails for root, as
+	// PostgreSQL does not run as root.
 	startErr := server.Start()
 	if startErr == nil {
 		return server.Stop()

@@ -16,10 +16,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 )
 
-// NewDatabase returns the URL of an empty database that the test has to itself,
-// in a server that all tests of this process share: the first call starts it,
-// and it ends when this process does. The database is dropped when the test is
-// over.
+// NewDatabase returns the URL of an empty database for one test, in a server that all tests
+// of this process share. The first call starts the server; it ends with this process. The
+// database is dropped at the end of the test.
 func NewDatabase(t testing.TB) (databaseURL string) {
 	t.Helper()
 	fulltier.Needs(t, "a PostgreSQL server")
@@ -28,9 +27,8 @@ func NewDatabase(t testing.TB) (databaseURL string) {
 	return newDatabase(t, server)
 }
 
-// NewServer starts a server that the test has to itself, to restart it, and
-// returns it with the URL of an empty database in it. It is as durable as one in
-// production, and ends with the test.
+// NewServer starts a server for one test, which may restart it, and returns it with the URL
+// of an empty database. It is as durable as in production, and ends with the test.
 func NewServer(t testing.TB) (server *postgresserver.Server, databaseURL string) {
 	t.Helper()
 	fulltier.Needs(t, "a PostgreSQL server")
@@ -52,7 +50,7 @@ func newDatabase(t testing.TB, server *postgresserver.Server) (databaseURL strin
 	return databaseURL
 }
 
-// NewStandby starts a hot standby of a server of NewServer, which ends with the test.
+// NewStandby starts a hot standby of a server of NewServer. It ends with the test.
 func NewStandby(t testing.TB, server *postgresserver.Server) (standby *postgresserver.Server) {
 	t.Helper()
 	standby, err := server.StartStandby(t.Context())
@@ -64,8 +62,8 @@ func NewStandby(t testing.TB, server *postgresserver.Server) (standby *postgress
 	return standby
 }
 
-// NewPgBouncer starts PgBouncer in that pool_mode before the database, and returns
-// the URL that goes through it. It ends with the test.
+// NewPgBouncer starts PgBouncer in that pool_mode in front of the database, and returns the
+// URL through it. It ends with the test.
 func NewPgBouncer(t testing.TB, databaseURL, poolMode string) (throughIt string) {
 	t.Helper()
 	throughIt, stop, err := postgresserver.StartPgBouncer(t.Context(), databaseURL, poolMode)
@@ -77,8 +75,7 @@ func NewPgBouncer(t testing.TB, databaseURL, poolMode string) (throughIt string)
 	return throughIt
 }
 
-// sharedServer needs nobody to stop it: no server that we start outlives the
-// process that started it.
+// sharedServer is never stopped: it does not outlive this process.
 var sharedServer = sync.OnceValues(func() (*postgresserver.Server, error) {
 	return postgresserver.Start(context.Background(), postgresserver.Options{
 		NoSync:   true,

@@ -21,7 +21,7 @@ func TestDatabaseLivesAsLongAsItsTest(t *testing.T) {
 	require.ErrorContains(t, ping(t, databaseURL), "does not exist")
 }
 
-func TestServerOfATestsOwnCanBeRestarted(t *testing.T) {
+func TestServerOfOneTestCanBeRestarted(t *testing.T) {
 	server, databaseURL := postgrestest.NewServer(t)
 	require.NoError(t, ping(t, databaseURL))
 	require.NoError(t, server.Restart(t.Context()))

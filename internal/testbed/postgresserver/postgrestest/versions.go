@@ -14,19 +14,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver"
 )
 
-// otherVersions are the oldest and the newest that imports are made for.
+// otherVersions are the oldest and newest supported versions.
 var otherVersions = []string{"postgresql-13", "postgresql-18"}
 
-// versionVariable is set in the test programs that RunOnOtherVersions runs.
+// versionVariable is set in the test binaries that RunOnOtherVersions runs.
 const versionVariable = "POSTGRESTEST_VERSION"
 
-// RunOnOtherVersions runs the tests of the package once more, but for those that
-// skip matches, each time with the programs of another version of PostgreSQL. root
-// is the path to the module's folder.
+// RunOnOtherVersions runs the package's tests again on the oldest and newest versions of
+// PostgreSQL, except those that match skip. root is the path of the module's folder.
 func RunOnOtherVersions(t *testing.T, root, skip string) {
 	fulltier.Needs(t, "PostgreSQL of other versions")
 	if os.Getenv(versionVariable) != "" {
-		return // this is such a run
+		return // already such a run
 	}
 	for _, version := range otherVersions {
 		t.Run(version, func(t *testing.T) {

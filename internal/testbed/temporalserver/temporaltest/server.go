@@ -14,10 +14,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
-// Server is a Temporal server that one test has to itself, to stop it and to
-// start it again.
+// Server is a Temporal server of one test, which may stop and restart it.
 type Server struct {
-	// Namespace has a client that connects again by itself.
+	// Namespace has a client that reconnects by itself.
 	Namespace
 
 	t       testing.TB
@@ -31,13 +30,13 @@ func NewServer(t testing.TB) *Server {
 	return newServer(t, temporalserver.Options{})
 }
 
-// NewFairServer is [NewServer] on which accounts take turns.
+// NewFairServer is [NewServer] where accounts take turns.
 func NewFairServer(t testing.TB) *Server {
 	t.Helper()
 	return newServer(t, temporalserver.Options{Fairness: true})
 }
 
-// NewServerWithUI is [NewServer] with Temporal's web user interface.
+// NewServerWithUI is [NewServer] with Temporal's web UI.
 func NewServerWithUI(t testing.TB) *Server {
 	t.Helper()
 	return newServer(t, temporalserver.Options{UI: true})
@@ -63,7 +62,7 @@ func newServer(t testing.TB, options temporalserver.Options) *Server {
 	return s
 }
 
-// Stop ends the server. What it knows is kept.
+// Stop stops the server. Its state is kept.
 func (s *Server) Stop() {
 	s.t.Helper()
 	require.NoError(s.t, s.server.Stop())
@@ -78,6 +77,6 @@ func (s *Server) Start() {
 	s.server = server
 }
 
-// UIAddress is where the user interface of the server that runs now is: like
+// UIAddress returns the address of the running server's web UI, such as
 // "http://127.0.0.1:8233".
 func (s *Server) UIAddress() string { return s.server.UIAddress }

@@ -24,17 +24,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver"
 )
 
-// Namespace is a Temporal namespace that one test has to itself, so that tests
-// can run side by side and all import the scraping job 1.
+// Namespace is a Temporal namespace of one test, so that parallel tests can all import
+// scraping job 1.
 type Namespace struct {
 	HostPort string // of the server, for TEMPORAL_ADDRESS
 	Name     string // for TEMPORAL_NAMESPACE
 	Client   client.Client
 }
 
-// NewNamespace creates a namespace on a server that all tests of this process
-// share: the first call starts it, and it ends when this process does. The
-// client is closed when the test is over.
+// NewNamespace creates a namespace on a server that all tests of this process share. The
+// first call starts the server; it ends with this process. The client is closed at the end
+// of the test.
 func NewNamespace(t testing.TB) Namespace {
 	t.Helper()
 	fulltier.Needs(t, "a Temporal server")
@@ -57,15 +57,14 @@ func dial(t testing.TB, hostPort, namespace string) Namespace {
 		HostPort:          hostPort,
 		Namespace:         namespace,
 		Logger:            log.NewStructuredLogger(slog.Default()),
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.AskAgain()}},
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{lostquery.Retry()}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return Namespace{HostPort: hostPort, Name: namespace, Client: c}
 }
 
-// sharedServer needs nobody to stop it: no server outlives the process that
-// started it.
+// sharedServer is never stopped: it does not outlive this process.
 var sharedServer = sync.OnceValues(func() (*temporalserver.Server, error) {
 	return temporalserver.Start(context.Background(), temporalserver.Options{
 		Progress: func(step string) { fmt.Fprintln(os.Stderr, step) },

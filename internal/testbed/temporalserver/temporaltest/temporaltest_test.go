@@ -26,7 +26,7 @@ func TestTestsShareAServerButNoWorkflows(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestServerOfATestsOwnKeepsItsWorkflows(t *testing.T) {
+func TestRestartedServerKeepsItsWorkflows(t *testing.T) {
 	server := temporaltest.NewServer(t)
 	_, err := server.Client.ExecuteWorkflow(t.Context(),
 		client.StartWorkflowOptions{ID: "1234", TaskQueue: "without a worker"}, "ImportScrapingJob")
