@@ -182,8 +182,8 @@ func TestAccountWithoutItsTokenIsNamed(t *testing.T) {
 		retried        bool // as another worker may have it
 		account        *activities.Account
 	}{
-		{activities.ErrorTokenRefused, `Web Scraper Cloud refuses the API token of account "acme", put WEBSCRAPER_API_TOKENS (or its file) of the workers right: webscraper: `, false, withdrawn},
-		{activities.ErrorUnknownAccount, `the workers have no API token of account "acme": put it back into WEBSCRAPER_API_TOKENS (or its file) of all workers, or close the import with abandon`, true, nil},
+		{activities.ErrorTokenRefused, `Web Scraper Cloud refuses the API token of account "acme"; fix WEBSCRAPER_API_TOKENS (or its file) of the workers: webscraper: `, false, withdrawn},
+		{activities.ErrorUnknownAccount, `the workers have no API token for account "acme": add it to WEBSCRAPER_API_TOKENS (or its file) of all workers, or close the import with abandon`, true, nil},
 	} {
 		delete(w.steps.Accounts, "acme")
 		if c.account != nil {

@@ -16,37 +16,37 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Activities has the activities of an import as its methods. All fields but
+// Activities has the activities of an import as its methods. All fields except
 // OnPublished, Webhook, RecordHook, MaxConcurrentImports, ImportConnections and those of
-// the archive and of retention are required. A nil *Activities serves workflows as a typed reference to them.
+// the archive and retention are required. Workflows use a nil *Activities as a typed
+// reference.
 type Activities struct {
-	// Accounts are those of Web Scraper Cloud, by name.
+	// Accounts are the accounts of Web Scraper Cloud, by name.
 	Accounts map[string]*Account
-	// Sink keeps the records.
+	// Sink stores the records.
 	Sink sink.RecordSink
-	// Store keeps the rest: which jobs are given up, and the spools.
+	// Store keeps everything else, such as abandoned jobs and spools.
 	Store *postgres.Store
 	// OnPublished, if set, is started for every published import, and Webhook receives
 	// every publication. Set the same on all workers.
 	OnPublished *FollowUp
 	Webhook     *Webhook
-	// RecordHook looks at every record before it is imported, if it is set.
+	// RecordHook, if set, is called for every record before it is imported.
 	RecordHook RecordHook
 	// Spool keeps downloaded files until they are imported.
 	Spool *Spool
-	// MaxConcurrentImports is how many downloads and imports run at a time; 0 bounds
-	// nothing.
+	// MaxConcurrentImports limits how many downloads and imports run concurrently; 0
+	// means no limit.
 	MaxConcurrentImports int
-	// ImportConnections is how many batches an import commits at a time, each over
-	// a connection of its own; 0 means 1.
+	// ImportConnections is how many batches an import commits concurrently, each over
+	// its own connection; 0 means 1.
 	ImportConnections int
-	// WorkerTaskQueue is the worker-specific task queue: the one that only
-	// workers on this spool poll.
+	// WorkerTaskQueue is the task queue that only workers on this spool poll.
 	WorkerTaskQueue string
-	// Archive keeps the files of published imports; nil keeps none. All workers
-	// have to have the same.
+	// Archive keeps the files of published imports; nil keeps none. Set the same on all
+	// workers.
 	Archive *archive.Archive
-	// ArchiveRetention is how long the archive keeps a file; 0 means for good.
+	// ArchiveRetention is how long the archive keeps a file; 0 means forever.
 	ArchiveRetention time.Duration
 	// RecordsRetention and KeepImports are those of [postgres.Retention].
 	RecordsRetention time.Duration
@@ -61,23 +61,24 @@ type Account struct {
 	name   string
 	cloud  *webscraper.Client
 	ledger *postgres.Ledger
-	// What comes together is at different places of the account's list.
-	downloadLooks, deletionLooks looks
+	// Downloads and deletions that come together are in different parts of the
+	// account's list.
+	downloadChecks, deletionChecks sharedChecks
 }
 
-// NewAccount returns an account whose calls of the API the ledger counts.
+// NewAccount returns an account whose API calls are counted by the ledger.
 func NewAccount(name string, cloud *webscraper.Client, ledger *postgres.Ledger) *Account {
 	return &Account{name: name, cloud: cloud.WithBudget(ledger), ledger: ledger}
 }
 
-// account returns the account of that name, of the default account if it is empty.
+// account returns the account with that name, the default account if it is empty.
 func (a *Activities) account(name string) (*Account, error) {
 	name = cmp.Or(name, sink.DefaultAccount)
 	if of, ok := a.Accounts[name]; ok {
 		return of, nil
 	}
 	return nil, accountError{name, finalError{ErrorUnknownAccount, fmt.Sprintf(
-		"the workers have no API token of account %q: put it back into %s of all workers, or close the import with abandon", name, tokenSetting(name))}}
+		"the workers have no API token for account %q: add it to %s of all workers, or close the import with abandon", name, tokenSetting(name))}}
 }
 
 // ListAccounts returns the names of the worker's accounts, sorted.
@@ -85,7 +86,7 @@ func (a *Activities) ListAccounts(context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(a.Accounts)), nil
 }
 
-// tokenSetting is the setting of the workers that has the account's API token.
+// tokenSetting returns the worker setting with the account's API token.
 func tokenSetting(account string) string {
 	if sink.IsNamed(account) {
 		return "WEBSCRAPER_API_TOKENS (or its file)"
@@ -104,12 +105,12 @@ func (a *Activities) Register(to registry) {
 		a.slots = newSlots(a.MaxConcurrentImports)
 	}
 	for name, method := range map[string]any{
-		"DownloadScrapingJob": a.DownloadScrapingJob,
-		"ImportRecords":       a.ImportRecords,
-		"RemoveFile":          a.RemoveFile,
-		"DeleteScrapingJob":   a.DeleteScrapingJob,
-		"GiveUpScrapingJob":   a.GiveUpScrapingJob,
-		"RefuseScrapingJob":   a.RefuseScrapingJob,
+		"DownloadScrapingJob":  a.DownloadScrapingJob,
+		"ImportRecords":        a.ImportRecords,
+		"RemoveFile":           a.RemoveFile,
+		"DeleteScrapingJob":    a.DeleteScrapingJob,
+		AbandonScrapingJobName: a.AbandonScrapingJob,
+		"RefuseScrapingJob":    a.RefuseScrapingJob,
 
 		"CreateScrapingJob":   a.CreateScrapingJob,
 		"SetAnnounced":        a.SetAnnounced,

@@ -7,8 +7,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// FollowUp is a host's workflow that starts exactly once for every published import, with a
-// [sink.Publication] as its input.
+// FollowUp is a workflow of the host that is started exactly once for every published
+// import, with a [sink.Publication] as its input.
 type FollowUp struct {
 	// WorkflowType and TaskQueue say what to start, in the imports' namespace. Required.
 	WorkflowType string `json:"workflow_type"`
@@ -50,7 +50,7 @@ func (a *Activities) announcement(ctx context.Context, sitemapName string, impor
 	return &Announcement{Publication: *publication, FollowUp: a.followUp(sitemapName), Webhook: a.Webhook != nil}, nil
 }
 
-// SetAnnouncedInput says what was started for a publication.
+// SetAnnouncedInput is the input of SetAnnounced: what was started for a publication.
 type SetAnnouncedInput struct {
 	sink.Publication
 	// Webhook says whether to deliver the publication to the webhook, in its own workflow.

@@ -14,17 +14,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// archiveError marks an error of the archive: a broken connection does not say
-// where it led.
+// archiveError wraps an error of the archive: a broken connection does not say what it
+// was connected to.
 type archiveError struct{ error }
 
 func (e archiveError) Unwrap() error { return e.error }
 
-// archiveVerdict is final where the bucket is missing, or refuses.
+// archiveVerdict returns retriedBriefly if the bucket is missing or refuses.
 func archiveVerdict(err error) verdict {
 	switch gcerrors.Code(err) {
 	case gcerrors.PermissionDenied, gcerrors.NotFound, gcerrors.InvalidArgument, gcerrors.FailedPrecondition, gcerrors.Unimplemented:
-		return doubted
+		return retriedBriefly
 	}
 	if kind, v, ok := fileVerdict(err); ok && kind == errorSpool {
 		return v // an archive that is a folder
@@ -32,8 +32,8 @@ func archiveVerdict(err error) verdict {
 	return retried
 }
 
-// archiveFile archives the file of a published import, unless it is archived
-// already. progress is what heartbeats tell beside it.
+// archiveFile archives the file of a published import unless it is archived already.
+// Heartbeats report progress with the archived bytes added.
 func (a *Activities) archiveFile(ctx context.Context, in ImportRecordsInput, progress Progress) error {
 	if a.Archive == nil {
 		return nil
@@ -70,8 +70,8 @@ func (a *Activities) putIntoArchive(ctx context.Context, in ImportRecordsInput, 
 	}, &countingReader{Reader: file, ctx: ctx, read: read})
 }
 
-// latestIs says whether the newest archived file of the job is this one, of the
-// job as it is now. One that cannot be read is not.
+// latestIs reports whether the job's newest archived file is this one and belongs to
+// the job as it is now. A corrupt file does not count.
 func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool, error) {
 	latest, content, err := a.Archive.OpenLatest(ctx, in.Job.Account, in.Job.ScrapingJobID)
 	if errors.Is(err, archive.ErrCorrupt) {
@@ -84,8 +84,8 @@ func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool,
 	return latest.SHA256 == in.SHA256 && latest.Job == in.Job, nil
 }
 
-// unarchived says whether the file of the job's published import ought to be in
-// the archive and is not. Once the retention is over, it need not be.
+// unarchived reports whether the file of the job's published import should be in the
+// archive but is not. After the retention it need not be.
 func (a *Activities) unarchived(ctx context.Context, job sink.ScrapingJob) (bool, error) {
 	if a.Archive == nil {
 		return false, nil
@@ -104,8 +104,8 @@ func (a *Activities) unarchived(ctx context.Context, job sink.ScrapingJob) (bool
 	return !has, nil
 }
 
-// restore puts the newest archived file of the job into the spool, in place of a
-// download, and adds that to the result, if the archive has one.
+// restore puts the job's newest archived file into the spool instead of a download and
+// adds it to the result, if the archive has one.
 func (a *Activities) restore(ctx context.Context, in DownloadScrapingJobInput, result DownloadScrapingJobResult) (DownloadScrapingJobResult, error) {
 	if a.Archive == nil {
 		return result, nil
@@ -134,7 +134,7 @@ func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobIn
 	if err := a.Spool.checkFree(latest.Bytes); err != nil {
 		return err
 	}
-	partial.told.Store(&Progress{OfBytes: latest.Bytes})
+	partial.reported.Store(&Progress{OfBytes: latest.Bytes})
 	if err := partial.open(ctx); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (a *Activities) restoreLatest(ctx context.Context, in DownloadScrapingJobIn
 	return nil
 }
 
-// removeOldArchivedFiles removes what the archive need not keep any longer.
+// removeOldArchivedFiles removes archived files whose retention is over.
 func (a *Activities) removeOldArchivedFiles(ctx context.Context, progress func()) (removed int, err error) {
 	if a.Archive == nil || a.ArchiveRetention <= 0 {
 		return 0, nil
@@ -166,8 +166,7 @@ func (a *Activities) removeOldArchivedFiles(ctx context.Context, progress func()
 	return removed, nil
 }
 
-// countingReader counts, ends when ctx does, and remembers why nothing more could
-// be read.
+// countingReader counts the bytes read, fails when ctx ends, and keeps its error.
 type countingReader struct {
 	io.Reader
 	ctx  context.Context

@@ -162,7 +162,7 @@ func TestJobIsNotDeletedBeforeItsFileIsArchived(t *testing.T) {
 	kept := w.delete(in)
 	require.True(t, kept.Unarchived)
 	require.False(t, kept.Deleted)
-	require.Contains(t, kept.Reason, "the file that was imported is not in the archive")
+	require.Contains(t, kept.Reason, "the imported file is not in the archive")
 	require.Zero(t, w.deletions())
 	require.False(t, w.cloud.Deleted(id))
 
@@ -330,7 +330,7 @@ func TestCorruptArchivedFileIsNotImported(t *testing.T) {
 			require.NoError(t, bucket.WriteAll(t.Context(), key, corrupt(packed), nil))
 			_, err = w.tryAgain(id, true)
 			requireFailure(t, err, activities.ErrorArchiveCorrupt, false)
-			require.ErrorContains(t, err, "put the archived file right, or remove it")
+			require.ErrorContains(t, err, "repair the archived file, or remove it")
 			require.ErrorContains(t, err, key)
 			require.Empty(t, w.files())
 			require.Equal(t, int64(95), w.visible())

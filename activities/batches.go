@@ -12,37 +12,37 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// maxBatchBytes ends a batch early, so that long records cost no more memory
-// than short ones.
+// maxBatchBytes ends a batch early, so that long records take no more memory than short
+// ones.
 const maxBatchBytes = 4 << 20
 
-// batches are prepared beside those who take them with next. Each is reused
+// batches prepares batches while the caller of next commits others. Each batch is reused
 // after its commit.
 type batches struct {
 	records *recordReader
 	in      ImportRecordsInput
-	// hook is nil if records are imported as they are.
+	// hook is nil if records are imported unchanged.
 	hook    func(number int64, record []byte) (changed []byte, skip *skipRecord, err error)
-	read    sink.Checkpoint // how far, by Bytes and LastRecordNumber
+	read    sink.Checkpoint // only Bytes and LastRecordNumber
 	empty   chan sink.Batch
 	ready   chan sink.Batch
 	err     error // valid when ready is closed
-	begun   bool  // next has been called
+	started bool  // next has been called
 	stopped chan struct{}
 	running sync.WaitGroup
 }
 
-// prepareBatches prepares the records after the mark, so many batches ahead of
-// those that have been committed.
+// prepareBatches prepares the records after the checkpoint, up to ahead batches before
+// they are committed.
 func prepareBatches(
-	records *recordReader, in ImportRecordsInput, mark sink.Checkpoint, ahead int, newBatch func() sink.Batch,
+	records *recordReader, in ImportRecordsInput, from sink.Checkpoint, ahead int, newBatch func() sink.Batch,
 	hook func(number int64, record []byte) ([]byte, *skipRecord, error),
 ) *batches {
 	b := &batches{
 		hook:    hook,
 		records: records,
 		in:      in,
-		read:    mark,
+		read:    from,
 		empty:   make(chan sink.Batch, ahead),
 		ready:   make(chan sink.Batch),
 		stopped: make(chan struct{}),
@@ -57,19 +57,18 @@ func prepareBatches(
 	return b
 }
 
-// next returns the next batch, nil after the last one, or why there is none. A
-// worker that stops begins no further batch; an attempt commits one at least, so
-// that each of them gets somewhere.
+// next returns the next batch, nil after the last one. A stopping worker starts no
+// further batch, but every attempt commits at least one, so that it makes progress.
 func (b *batches) next(ctx context.Context) (sink.Batch, error) {
-	if b.begun && workerStopping(ctx) {
+	if b.started && workerStopping(ctx) {
 		return nil, errWorkerStopping
 	}
-	// With a slow hook, a batch takes long to come.
+	// A slow hook can delay a batch.
 	var stopping <-chan struct{}
-	if b.begun {
+	if b.started {
 		stopping = activity.GetWorkerStopChannel(ctx)
 	}
-	b.begun = true
+	b.started = true
 	select {
 	case <-stopping:
 		return nil, errWorkerStopping
@@ -83,7 +82,7 @@ func (b *batches) next(ctx context.Context) (sink.Batch, error) {
 	}
 }
 
-// stop ends the preparation and returns when the file is not read any more.
+// stop ends the preparation and returns once the file is no longer being read.
 func (b *batches) stop() {
 	close(b.stopped)
 	b.running.Wait()
@@ -105,7 +104,7 @@ func (b *batches) prepare() error {
 			return fmt.Errorf("reading the spool file: %w", err)
 		}
 		if !more {
-			// The rest, and the mark at the end of the file, after any blank lines.
+			// The rest, with the checkpoint at the end of the file, after any blank lines.
 			if b.read.Bytes == b.in.Bytes && batch.Len() == 0 {
 				return nil
 			}
@@ -121,8 +120,7 @@ func (b *batches) prepare() error {
 	return nil
 }
 
-// fill takes records until the batch is full; more is false when the file ends
-// before that.
+// fill adds records until the batch is full. more is false if the file ends first.
 func (b *batches) fill(batch sink.Batch) (more bool, err error) {
 	for b.records.next() {
 		record := b.records.record()
@@ -137,8 +135,8 @@ func (b *batches) fill(batch sink.Batch) (more bool, err error) {
 	return false, nil
 }
 
-// take adds the record to the batch, in one way or another. The hook gets JSON
-// objects only; all else is the sink's to reject.
+// take adds the record to the batch. The hook gets only JSON objects; the sink rejects
+// everything else.
 func (b *batches) take(batch sink.Batch, record record) error {
 	switch {
 	case record.cut:
@@ -152,7 +150,7 @@ func (b *batches) take(batch sink.Batch, record record) error {
 	if b.hook != nil && isObject(data) {
 		select {
 		case <-b.stopped:
-			return errWorkerStopping // a slow hook would keep stop waiting
+			return errWorkerStopping // a slow hook would block stop
 		default:
 		}
 		changed, skip, err := b.hook(record.number, data)
@@ -164,7 +162,7 @@ func (b *batches) take(batch sink.Batch, record record) error {
 			return nil
 		}
 		if data = changed; !isObject(data) {
-			return fmt.Errorf("%w on record %d: what it returned is no JSON object", errHookBroken, record.number)
+			return fmt.Errorf("%w on record %d: it returned something other than a JSON object", errHookBroken, record.number)
 		}
 	}
 	if bytes.Equal(data, raw) {

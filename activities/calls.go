@@ -10,44 +10,44 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// calls says what the calls of an activity are for.
+// calls describes the API calls of an activity.
 type calls struct {
 	class postgres.Class
-	// byHand puts them first: a person has asked for it.
+	// byHand gives them priority: an operator requested them.
 	byHand bool
-	// looks is set when the job is looked at before.
-	looks *looks
-	// more is the number of calls in addition to the one and the look.
+	// checks is set if the job is checked first.
+	checks *sharedChecks
+	// more is the number of calls in addition to the main one and the check.
 	more int
 }
 
-// calling does what makes calls of the API, out of the account's budget: looking is the
-// context for looks at jobs, calling that for the calls besides. If the budget has
-// none, or the API refuses one, wait is the time that the workflow has been promised,
-// and what else do has begun is in vain.
-func (a *Account) calling(ctx context.Context, purpose calls, do func(looking, calling context.Context) error) (wait time.Duration, err error) {
+// calling runs do, which makes API calls out of the account's budget: checking is the
+// context for checks of jobs, calling the one for all other calls. If the budget has no
+// call left, or the API refuses one, wait is the time promised to the workflow, and other
+// results of do are void.
+func (a *Account) calling(ctx context.Context, purpose calls, do func(checking, calling context.Context) error) (wait time.Duration, err error) {
 	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1 + purpose.more}
-	shared := purpose.looks != nil && !purpose.byHand && purpose.looks.areShared()
+	shared := purpose.checks != nil && !purpose.byHand && purpose.checks.enabled()
 	switch {
 	case shared:
 		request.Check = true
-	case purpose.looks != nil:
+	case purpose.checks != nil:
 		request.Calls++
 	}
 	if purpose.byHand {
 		request.Class = postgres.CallsByHand
 	}
-	for range 2 { // if calls were refused, the second time asks for a place among those who wait
+	for range 2 { // if the API refused a call, the second pass reserves a later time
 		grant, promised, err := a.reserve(ctx, request)
 		if err != nil || promised > 0 {
 			return promised, err
 		}
 		calling := grant.Context(ctx)
-		looking := calling
+		checking := calling
 		if shared {
-			looking = a.withSharedLook(grant.Shared(ctx), purpose.looks)
+			checking = a.withSharedCheck(grant.Shared(ctx), purpose.checks)
 		}
-		err = do(looking, calling)
+		err = do(checking, calling)
 		a.release(ctx, grant)
 		if webscraper.IsUnauthorized(err) {
 			return 0, accountError{a.name, err}
@@ -60,17 +60,18 @@ func (a *Account) calling(ctx context.Context, purpose calls, do func(looking, c
 	return wait, nil
 }
 
-// reserve repeats what earlier attempts have told while it waits for the ledger.
+// reserve waits for the ledger and meanwhile repeats the last heartbeat of earlier
+// attempts.
 func (a *Account) reserve(ctx context.Context, request postgres.Request) (*postgres.Grant, time.Duration, error) {
 	earlier := lastProgress(ctx)
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
 	return a.ledger.Reserve(ctx, request)
 }
 
-// release gives back what is left. Otherwise it is unused until the window ends, which
-// is no reason to do anything again.
+// release returns unused calls to the budget. If that fails, they stay unused until the
+// window ends, which is not worth a retry.
 func (a *Account) release(ctx context.Context, grant *postgres.Grant) {
 	if err := grant.Release(ctx); err != nil {
-		activity.GetLogger(ctx).Warn("Calls of the API that were not made count as made", "account", a.name, "Error", err)
+		activity.GetLogger(ctx).Warn("Returning unused API calls failed; they count until the window ends", "account", a.name, "Error", err)
 	}
 }

@@ -138,7 +138,7 @@ func TestJobThatAListDoesNotHaveIsLookedAtByItself(t *testing.T) {
 	require.Positive(t, w.calls()["scraping-jobs"])
 }
 
-func (w *world) lookTogether(ids []int64) {
+func (w *world) checkTogether(ids []int64) {
 	var running sync.WaitGroup
 	for _, id := range ids {
 		running.Go(func() {
@@ -162,7 +162,7 @@ func TestListsFindTheirPage(t *testing.T) {
 	w := newWorld(t)
 	ids := w.runningJobs(1500)
 	for round := range 6 {
-		w.lookTogether(ids[720+10*round : 730+10*round])
+		w.checkTogether(ids[720+10*round : 730+10*round])
 	}
 	calls := w.calls()
 	require.Less(t, calls["look"], 45, "the first lists are elsewhere")
@@ -179,7 +179,7 @@ func TestListsThatServeNobodyAreNotAskedForAgain(t *testing.T) {
 		for n := range 10 {
 			apart = append(apart, ids[100*n+round])
 		}
-		w.lookTogether(apart)
+		w.checkTogether(apart)
 	}
 	require.Less(t, w.calls()["scraping-jobs"], rounds)
 }

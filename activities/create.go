@@ -18,7 +18,7 @@ import (
 
 // CreateScrapingJobInput describes the job to create.
 type CreateScrapingJobInput struct {
-	// Account is the sitemap's, the default account's if it is empty.
+	// Account is the sitemap's account, the default one if empty.
 	Account   string `json:"account,omitempty"`
 	SitemapID int64  `json:"sitemap_id"`
 	// Driver is "fast" or "fulljs"; PageLoadDelay and RequestInterval are in whole
@@ -29,17 +29,17 @@ type CreateScrapingJobInput struct {
 	RequestInterval time.Duration `json:"request_interval"`
 	Proxy           string        `json:"proxy,omitempty"`
 	StartURLs       []string      `json:"start_urls,omitempty"`
-	// CustomID tells the job from all others of the sitemap. Required.
+	// CustomID distinguishes the job from all others of the sitemap. Required.
 	CustomID string `json:"custom_id"`
-	// OnlyLook creates nothing: the result is the latest job with the custom ID.
-	OnlyLook bool `json:"only_look,omitempty"`
-	// MayExist is set when an earlier run may have created the job already.
+	// FindOnly creates nothing: the result is the latest job with the custom ID.
+	FindOnly bool `json:"only_look,omitempty"`
+	// MayExist is set if an earlier run may have created the job already.
 	MayExist bool `json:"may_exist,omitempty"`
 	// RerunOf is a job whose failed and empty URLs replace StartURLs, 0 for none. If the job
 	// has no such URLs, nothing is created.
 	RerunOf int64 `json:"rerun_of,omitempty"`
-	// MinPageCredits is the number of page credits that the account must have; 0: not
-	// checked.
+	// MinPageCredits is the number of page credits that the account must have; 0 disables
+	// the check.
 	MinPageCredits int64 `json:"min_page_credits,omitempty"`
 }
 
@@ -47,9 +47,9 @@ type CreateScrapingJobInput struct {
 type CreateScrapingJobResult struct {
 	// Wait is that of [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
-	// ScrapingJobID is 0 when there was nothing to create or to find.
+	// ScrapingJobID is 0 if there was nothing to create or find.
 	ScrapingJobID int64 `json:"scrapingjob_id,omitempty"`
-	// Found is set when an earlier attempt created it.
+	// Found is set if an earlier attempt created the job.
 	Found bool `json:"found,omitempty"`
 	// StartURLs counts the URLs of a RerunOf, unless the job was Found.
 	StartURLs int `json:"start_urls,omitempty"`
@@ -58,18 +58,18 @@ type CreateScrapingJobResult struct {
 const (
 	// settling is how long the API may take to list a job whose creation response was lost.
 	settling = 10 * time.Second
-	// maxLookPages pages of 100 jobs are read at most per look.
-	maxLookPages = 10
-	// maxRerunURLs bounds a rerun, and the calls that read its URLs, 100 with each.
+	// maxListPages limits how many pages of 100 jobs are read per search.
+	maxListPages = 10
+	// maxRerunURLs limits a rerun and the calls that read its URLs, 100 per call.
 	maxRerunURLs = 5000
 )
 
-// CreateScrapingJob creates a scraping job once, though the API's creation is not
-// idempotent. Where an earlier attempt may have sent it, whose answer was lost, its job is
-// looked for first, at once and again after settling; only then it is sent.
-// No two attempts send at the same time. So a second job comes to be only if the API
-// shows a job in its list more than settling after the connection of its creation has
-// broken, or the heartbeat timeout after its worker was killed.
+// CreateScrapingJob creates a scraping job once, although creation in the API is not
+// idempotent. If an earlier attempt may have sent the request and lost the response, this
+// one searches for its job first, immediately and again after settling, and only then
+// sends. No two attempts send concurrently. So a second job is created only if the API
+// lists a job later than settling after its creation's connection broke, or later than
+// the heartbeat timeout after its worker was killed.
 func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJobInput) (result CreateScrapingJobResult, err error) {
 	of, err := a.account(in.Account)
 	if err != nil {
@@ -79,13 +79,13 @@ func (a *Activities) CreateScrapingJob(ctx context.Context, in CreateScrapingJob
 	c.sent.Store(lastProgress(ctx).Sent) // a reset restarts the count of attempts
 	defer keepHeartbeating(ctx, c.progress)()
 	c.mayExist = in.MayExist || activity.GetInfo(ctx).Attempt > 1 || c.sent.Load()
-	purpose := calls{class: postgres.CallsForDownloads, more: c.looks()}
+	purpose := calls{class: postgres.CallsForDownloads, more: c.callsBefore()}
 	wait, err := of.calling(ctx, purpose, func(_, calling context.Context) (err error) {
 		result, err = c.run(calling)
 		return err
 	})
 	switch {
-	case wait > 0 && c.mayExist && !in.MayExist: // the next attempt must know that
+	case wait > 0 && c.mayExist && !in.MayExist: // the next attempt must know it may exist
 		err = notNow(fmt.Sprintf("create scraping job of sitemap %d", in.SitemapID), wait)
 	case wait > 0:
 		result = CreateScrapingJobResult{Wait: wait}
@@ -105,9 +105,10 @@ type creation struct {
 
 func (c *creation) progress() Progress { return Progress{Sent: c.sent.Load()} }
 
-// looks is the number of calls before the creation, if each list has one page.
-func (c *creation) looks() (calls int) {
-	if c.in.OnlyLook {
+// callsBefore returns the number of calls before the creation, if each list has one
+// page.
+func (c *creation) callsBefore() (calls int) {
+	if c.in.FindOnly {
 		return 0
 	}
 	for _, call := range []bool{c.mayExist, c.mayExist, c.in.MinPageCredits > 0, c.in.RerunOf != 0} {
@@ -122,7 +123,7 @@ func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err
 	if strings.TrimSpace(c.in.CustomID) == "" {
 		return result, notCreated("a scraping job of sitemap %d needs a custom_id: without one, it cannot be found again", c.in.SitemapID)
 	}
-	if c.in.OnlyLook {
+	if c.in.FindOnly {
 		ids, err := c.list(ctx)
 		return CreateScrapingJobResult{ScrapingJobID: slices.Max(append(ids, 0))}, err
 	}
@@ -131,7 +132,7 @@ func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err
 			return result, err
 		}
 	}
-	looked := time.Now()
+	searched := time.Now()
 	if err := c.checkPageCredits(ctx); err != nil {
 		return result, err
 	}
@@ -142,7 +143,7 @@ func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err
 		result.StartURLs = len(c.in.StartURLs)
 	}
 	if c.mayExist {
-		if err := c.settle(looked); err != nil {
+		if err := c.settle(searched); err != nil {
 			return result, err
 		}
 		if found, err := c.find(ctx); err != nil || found.Found {
@@ -153,12 +154,12 @@ func (c *creation) run(ctx context.Context) (result CreateScrapingJobResult, err
 	return result, err
 }
 
-// settle waits until it makes sense to look again.
-func (c *creation) settle(looked time.Time) error {
+// settle waits until it makes sense to search again.
+func (c *creation) settle(searched time.Time) error {
 	ctx, cancel := cancelOnWorkerStop(c.ctx)
 	defer cancel()
 	select {
-	case <-time.After(time.Until(looked.Add(cmp.Or(c.a.settling, settling)))):
+	case <-time.After(time.Until(searched.Add(cmp.Or(c.a.settling, settling)))):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -166,9 +167,9 @@ func (c *creation) settle(looked time.Time) error {
 }
 
 // send makes the call that is not idempotent. Right before it, a heartbeat confirms that
-// this attempt is current, and records that it sends: no other attempt starts before the
-// heartbeat timeout, by which the call has ended. A cancellation does not end the call, or
-// its job would be unknown.
+// this attempt is current and records that it sends. No other attempt starts within the
+// heartbeat timeout, and by then the call has ended. A cancellation does not end the call,
+// as the job's ID would be lost.
 func (c *creation) send(ctx context.Context) (id int64, err error) {
 	info := activity.GetInfo(c.ctx)
 	until, _ := c.ctx.Deadline()
@@ -181,7 +182,7 @@ func (c *creation) send(ctx context.Context) (id int64, err error) {
 	if info.HeartbeatTimeout > 0 {
 		switch err := activity.GetClient(c.ctx).RecordActivityHeartbeat(sending, info.TaskToken, c.progress()); {
 		case temporal.IsCanceledError(err):
-			<-c.ctx.Done() // the regular heartbeats learn of it, too
+			<-c.ctx.Done() // a regular heartbeat cancels it
 			return 0, c.ctx.Err()
 		case err != nil:
 			return 0, fmt.Errorf("asking Temporal whether this attempt may create the scraping job: %w", err)
@@ -210,14 +211,14 @@ func (c *creation) find(ctx context.Context) (result CreateScrapingJobResult, er
 	}
 }
 
-// list looks for the jobs with the custom ID: in the database those that were imported,
-// and perhaps deleted in the cloud since, and in the API's list.
+// list searches for jobs with the custom ID in the API's list and in the database, which
+// also has imported jobs that were deleted in the cloud since.
 //
-// The API does not document in which order it lists. By its first page it is by ID, up
-// or down, and then what was created last is on the pages at one end: maxLookPages of
-// these are read. In any other order more pages are an error.
+// The API does not document its order. If the first page is sorted by ID, up or down, the
+// newest jobs are on the pages at one end, and up to maxListPages of these are read. In
+// any other order, more pages than that are an error.
 func (c *creation) list(ctx context.Context) ([]int64, error) {
-	customID := strings.TrimSpace(c.in.CustomID) // as the API's framework keeps it
+	customID := strings.TrimSpace(c.in.CustomID) // as the API stores it
 	ids, err := c.a.Store.ScrapingJobsOfCustomID(ctx, c.of.name, c.in.SitemapID, customID)
 	if err != nil {
 		return nil, err
@@ -238,11 +239,11 @@ func (c *creation) list(ctx context.Context) ([]int64, error) {
 	}
 	up := slices.IsSorted(listed)
 	slices.Reverse(listed)
-	if last > maxLookPages && !up && !slices.IsSorted(listed) {
-		return nil, notCreated("sitemap %d has %d pages of scraping jobs, in no order: its job with the custom_id %q is not found. Delete those that nobody needs in Web Scraper Cloud",
+	if last > maxListPages && !up && !slices.IsSorted(listed) {
+		return nil, notCreated("sitemap %d has %d pages of scraping jobs, in no order: its job with the custom_id %q is not found. Delete jobs that you do not need in Web Scraper Cloud",
 			c.in.SitemapID, last, c.in.CustomID)
 	}
-	for n := 2; n <= min(last, maxLookPages); n++ {
+	for n := 2; n <= min(last, maxListPages); n++ {
 		page := n
 		if up {
 			page = last + 2 - n

@@ -230,12 +230,12 @@ func TestOneOfTwoJobsWithTheCustomIDIsNotTakenForThisOnes(t *testing.T) {
 	_, err := s.create(scrape("other"))
 	require.NoError(t, err)
 	in := scrape("nightly")
-	in.OnlyLook = true
+	in.FindOnly = true
 	latest, err := s.create(in)
 	require.NoError(t, err)
 	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: s.before + 2}, latest)
 
-	in.OnlyLook, in.MayExist = false, true
+	in.FindOnly, in.MayExist = false, true
 	_, err = s.create(in)
 	requireFailure(t, err, activities.ErrorNotCreated, false)
 	require.ErrorContains(t, err, fmt.Sprintf(`2 scraping jobs of sitemap 12 have the custom_id "nightly": %d %d; no new one was created`,
@@ -251,15 +251,15 @@ func TestJobThatIsImportedAndGoneFromTheCloudIsNotScrapedAgain(t *testing.T) {
 	s.imported(id, 1)
 	require.NoError(t, s.client(apiToken).DeleteScrapingJob(t.Context(), id))
 	in := scrape(" mine")
-	in.OnlyLook = true
+	in.FindOnly = true
 	found, err := s.create(in)
 	require.NoError(t, err)
 	require.Equal(t, id, found.ScrapingJobID)
-	in.OnlyLook, in.MayExist = false, true
+	in.FindOnly, in.MayExist = false, true
 	found, err = s.create(in)
 	require.NoError(t, err)
 	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: id, Found: true}, found)
-	in.SitemapID, in.OnlyLook = sitemap+1, true
+	in.SitemapID, in.FindOnly = sitemap+1, true
 	found, err = s.create(in)
 	require.NoError(t, err)
 	require.Zero(t, found.ScrapingJobID)
@@ -307,7 +307,7 @@ func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
 			var read []string
 			defer s.pages(&read, c.pages...).Remove()
 			in := scrape(c.custom)
-			in.OnlyLook = true
+			in.FindOnly = true
 			result, err := s.create(in)
 			require.Equal(t, c.read, strings.Join(read, " "))
 			if c.wantFailure != "" {
@@ -337,7 +337,7 @@ func TestWhatCannotBeCreatedIsSaidAtOnce(t *testing.T) {
 		"no such sitemap": {effect: webscrapertest.FailWith(http.StatusNotFound),
 			kind: activities.ErrorNotCreated, sentence: "Web Scraper Cloud has no sitemap 12", calls: 1},
 		"a wrong token": {effect: webscrapertest.FailWith(http.StatusUnauthorized),
-			kind: activities.ErrorTokenRefused, sentence: "put WEBSCRAPER_API_TOKEN of the workers right", calls: 1},
+			kind: activities.ErrorTokenRefused, sentence: "fix WEBSCRAPER_API_TOKEN of the workers", calls: 1},
 		"no custom_id": {change: func(in *activities.CreateScrapingJobInput) { in.CustomID = " " },
 			kind: activities.ErrorNotCreated, sentence: "needs a custom_id"},
 		"too few page credits": {change: func(in *activities.CreateScrapingJobInput) { in.MinPageCredits = 501 },
@@ -480,10 +480,10 @@ func TestAttemptThatDoesNotCountAnyMoreSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	s.use(s.client(apiToken), s.ledger)
-	looking, answer := make(chan struct{}), make(chan struct{})
+	checking, answer := make(chan struct{}), make(chan struct{})
 	s.fail(http.MethodGet, 1, func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			close(looking)
+			close(checking)
 			<-answer
 			next.ServeHTTP(w, r)
 		})
@@ -491,7 +491,7 @@ func TestAttemptThatDoesNotCountAnyMoreSendsNothing(t *testing.T) {
 	in := scrape("mine")
 	in.MayExist = true
 	temporal, run, onWorker := s.onServer(in)
-	<-looking
+	<-checking
 	require.NoError(t, temporal.TerminateWorkflow(t.Context(), run.GetID(), "", "a test"))
 	close(answer)
 	require.Eventually(t, func() bool { return s.calls()["scraping-jobs"] == 2 }, waitAtMost, pollEvery)

@@ -14,9 +14,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// failedDataQuality asks the API to check the job's data and returns the failed criteria,
-// in a sentence without a full stop, "" for none. A finished job that cannot be checked yet
-// is retried; the API may never check one that was stopped or failed.
+// failedDataQuality has the API check the job's data and returns the failed criteria in a
+// sentence without a full stop, "" for none. If a finished job cannot be checked yet, the
+// error is retryable; the API may never check a stopped or failed job.
 func (a *Account) failedDataQuality(ctx context.Context, job sink.ScrapingJob, earlier Progress) (string, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()
 	quality, err := a.cloud.ScrapingJobDataQuality(ctx, job.ScrapingJobID)
@@ -34,8 +34,8 @@ func (a *Account) failedDataQuality(ctx context.Context, job sink.ScrapingJob, e
 	return fmt.Sprintf("the job is %q, and the API refuses to check its data quality: %s", job.Status, refusal), nil
 }
 
-// maxColumnsTold bounds how many columns a sentence lists.
-const maxColumnsTold = 10
+// maxColumnsShown limits how many columns a sentence lists.
+const maxColumnsShown = 10
 
 func failedCriteria(quality *webscraper.DataQuality) string {
 	var failed []string
@@ -52,8 +52,8 @@ func failedCriteria(quality *webscraper.DataQuality) string {
 	for _, column := range slices.Sorted(maps.Keys(quality.MinColumnRecords)) {
 		add(quality.MinColumnRecords[column], fmt.Sprintf("column %.100q has a value in ", column), "%s %% of the records", "at least %s %%")
 	}
-	if more := len(failed) - pages - maxColumnsTold; more > 0 {
-		failed = append(failed[:pages+maxColumnsTold], fmt.Sprintf("%d more columns", more))
+	if more := len(failed) - pages - maxColumnsShown; more > 0 {
+		failed = append(failed[:pages+maxColumnsShown], fmt.Sprintf("%d more columns", more))
 	}
 	if len(failed) == 0 {
 		return "the API does not say why"

@@ -13,28 +13,27 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// DeleteScrapingJobInput is what an import has made of a scraping job, and what a
-// person allows of it: all that decides whether the job may be deleted in Web
-// Scraper Cloud.
+// DeleteScrapingJobInput has everything that decides whether a scraping job may be
+// deleted in Web Scraper Cloud: the import's result and what an operator accepted.
 type DeleteScrapingJobInput struct {
 	// Job is the job as it was when it was imported.
 	Job sink.ScrapingJob `json:"job"`
-	// ImportID is the import, Counts are those of its records.
+	// ImportID is the import's ID, Counts its record counts.
 	ImportID int64       `json:"import_id"`
 	Counts   sink.Counts `json:"counts"`
-	// MaxRejected is how many records may be rejected or left unmapped. Accepted says
-	// that a person wants the job deleted in spite of all that WhyKeep tells.
+	// MaxRejected is how many records may be rejected or left unmapped. Accepted is set
+	// if an operator wants the job deleted despite everything that WhyKeep reports.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
 	Accepted    bool  `json:"accepted,omitempty"`
-	// ByHand is set when a person has asked for it: calls of the API go first.
+	// ByHand is set if an operator requested it: its API calls have priority.
 	ByHand bool `json:"by_hand,omitempty"`
 }
 
-// WhyKeep is the rule of deletion: why the job has to stay in Web Scraper Cloud, in
-// one sentence without a full stop, or "" when it may be deleted there. The kind is
-// ErrorRejectedRecords or ErrorCountMismatch when a person may accept the import all
-// the same, "" when the job stays whatever a person says. What is accepted is all
-// that is wrong with the import, so the sentence tells all of it.
+// WhyKeep is the deletion rule. It says why the job must stay in Web Scraper Cloud, in
+// one sentence without a full stop, "" if it may be deleted. kind is
+// ErrorRejectedRecords or ErrorCountMismatch if an operator may accept the import
+// anyway, "" if the job stays regardless. Accepting covers everything that is wrong with
+// the import, so the sentence reports everything.
 func (in DeleteScrapingJobInput) WhyKeep() (kind, reason string) {
 	var reasons []string
 	if in.Counts.All() != in.Job.StoredRecordCount {
@@ -58,12 +57,12 @@ func (in DeleteScrapingJobInput) WhyKeep() (kind, reason string) {
 	return "", ""
 }
 
-// bad says what the records are like that are not wherever they ought to be.
+// bad describes the rejected and the unmapped records.
 func (in DeleteScrapingJobInput) bad() (reasons []string) {
 	if n := in.Counts.Rejected; n > 0 {
 		reason := recordsWere(n) + " rejected"
 		if cut := in.Counts.Cut; cut > 0 {
-			reason += fmt.Sprintf(", %d of them kept only in part, by the first 64 KiB", cut)
+			reason += fmt.Sprintf(", %d of them kept only in part, the first 64 KiB", cut)
 		}
 		reasons = append(reasons, reason+" (see scrapehaul.rejected_records)")
 	}
@@ -73,8 +72,8 @@ func (in DeleteScrapingJobInput) bad() (reasons []string) {
 	return reasons
 }
 
-// Missing says how many of the job's records are not here as they are in the cloud,
-// for a person who is to accept that.
+// Missing says how many of the job's records are missing or different here, for the
+// operator who accepts that.
 func (in DeleteScrapingJobInput) Missing() string {
 	stored := humanize.Comma(in.Job.StoredRecordCount)
 	var missing []string
@@ -91,7 +90,7 @@ func (in DeleteScrapingJobInput) Missing() string {
 	add(in.Counts.Rejected, "only in scrapehaul.rejected_records")
 	add(in.Counts.Cut, "only in part")
 	add(in.Counts.Unmapped, "without a row in the mapped table")
-	add(in.Job.StoredRecordCount-in.Counts.All(), "nowhere here")
+	add(in.Job.StoredRecordCount-in.Counts.All(), "missing here")
 	if in.Counts.All() > in.Job.StoredRecordCount {
 		missing = append(missing, humanize.Comma(in.Counts.All())+" here instead of "+stored)
 	}
@@ -105,39 +104,39 @@ func recordsWere(n int64) string {
 	return fmt.Sprintf("%d records were", n)
 }
 
-// DeleteScrapingJobResult says whether the job is gone from the cloud.
+// DeleteScrapingJobResult says whether the job was deleted in the cloud.
 type DeleteScrapingJobResult struct {
 	Deleted bool `json:"deleted"`
 	// Wait is that of [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
-	// Changed is set when the job has run again since, or runs now: there may
-	// be records in the cloud that have not been imported.
+	// Changed is set if the job has run again or is running: the cloud may have records
+	// that are not imported.
 	Changed bool `json:"changed,omitempty"`
-	// Unarchived is set when the file of the import ought to be in the archive and
-	// is not: the job has to be imported again before it is deleted.
+	// Unarchived is set if the import's file should be in the archive but is not: the job
+	// must be re-imported before it is deleted.
 	Unarchived bool `json:"unarchived,omitempty"`
-	// Removed is set when the records were removed since, because they were old: nobody
-	// can verify them, and the job stays in the cloud.
+	// Removed is set if retention has removed the records: they cannot be verified, and
+	// the job stays in the cloud.
 	Removed bool `json:"removed,omitempty"`
 	// Reason says in one sentence why the job was not deleted.
 	Reason string `json:"reason,omitempty"`
 }
 
-// DeleteScrapingJob deletes the job in Web Scraper Cloud, after one more look:
-// the import is the published one, its records counted in the database are what
-// was imported and as many as the job has stored, the job is finished, it has not
-// run again since, and its file is archived, if there is an archive. A job that
-// the cloud no longer knows counts as deleted.
+// DeleteScrapingJob deletes the job in Web Scraper Cloud after one more check: the import
+// is the published one; the records counted in the database match what was imported and
+// what the job has stored; the job is finished and has not run again; its file is
+// archived, if there is an archive. A job that no longer exists in the cloud counts as
+// deleted.
 func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJobInput) (DeleteScrapingJobResult, error) {
-	defer keepHeartbeating(ctx, nothingToTell)()
+	defer keepHeartbeating(ctx, noProgress)()
 	var result DeleteScrapingJobResult
 	of, err := a.account(in.Job.Account)
 	if err != nil {
 		return result, classify(ctx, err)
 	}
-	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &of.deletionLooks}
-	result.Wait, err = of.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
-		result, err = a.verifyAndDelete(looking, calling, of, in)
+	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &of.deletionChecks}
+	result.Wait, err = of.calling(ctx, purpose, func(checking, calling context.Context) (err error) {
+		result, err = a.verifyAndDelete(checking, calling, of, in)
 		return err
 	})
 	if err == nil && result.Wait == 0 {
@@ -146,12 +145,12 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	return result, classify(ctx, err)
 }
 
-func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
+func (a *Activities) verifyAndDelete(checking, ctx context.Context, of *Account, in DeleteScrapingJobInput) (result DeleteScrapingJobResult, err error) {
 	id := in.Job.ScrapingJobID
 	if result.Reason, result.Removed, err = a.whyKeep(ctx, in); err != nil || result.Reason != "" {
 		return result, err
 	}
-	job, found, err := of.scrapingJob(looking, id)
+	job, found, err := of.scrapingJob(checking, id)
 	if err != nil {
 		return result, err
 	}
@@ -164,7 +163,7 @@ func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, 
 			return result, err
 		}
 		if result.Unarchived {
-			result.Reason = "the file that was imported is not in the archive: see that all workers have the same ARCHIVE_URL"
+			result.Reason = "the imported file is not in the archive: check that all workers have the same ARCHIVE_URL"
 			return result, nil
 		}
 		if err := of.cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
@@ -176,8 +175,8 @@ func (a *Activities) verifyAndDelete(looking, ctx context.Context, of *Account, 
 	return result, err
 }
 
-// whyKeep applies the rule to what is in the database. An empty reason means that
-// the cloud's copy is not needed any more. removed is set when the records were removed.
+// whyKeep applies the rule to what is in the database. An empty reason means that the
+// cloud's copy is no longer needed. removed is set if the records were removed.
 func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (reason string, removed bool, err error) {
 	counted, published, err := a.Sink.CountPublished(ctx, in.Job.ScrapingJobID, in.ImportID)
 	if err != nil {
@@ -196,11 +195,11 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 			counted.Cut = last.Cut
 		}
 	}
-	// Whoever has accepted the import was told of so many.
+	// Accepting covers no more than the operator was shown.
 	in.Accepted = in.Accepted && counted.Unmapped <= in.Counts.Unmapped && counted.Cut <= in.Counts.Cut
 	in.Counts.Unmapped, in.Counts.Cut = counted.Unmapped, counted.Cut
 	if counted != in.Counts {
-		return fmt.Sprintf("%d records and %d rejected ones are in the database, but %d and %d were imported",
+		return fmt.Sprintf("the database has %d records and %d rejected records, but %d and %d were imported",
 			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), false, nil
 	}
 	_, reason = in.WhyKeep()

@@ -85,14 +85,14 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			prepare: func(w *world, _ *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`DELETE FROM scrapehaul.import_records WHERE record_number = 7`)
 			},
-			reason: "19 records and 0 rejected ones are in the database, but 20 and 0 were imported",
+			reason: "the database has 19 records and 0 rejected records, but 20 and 0 were imported",
 		},
 		{
 			name: "a record too many is in the database", job: webscrapertest.Job{Records: twenty},
 			prepare: func(w *world, in *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 21, '{}')`, in.ImportID)
 			},
-			reason: "21 records and 0 rejected ones are in the database, but 20 and 0 were imported",
+			reason: "the database has 21 records and 0 rejected records, but 20 and 0 were imported",
 		},
 		{
 			name: "the download was short", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`, 2)},
@@ -156,7 +156,7 @@ func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
 // However many records may be rejected, what is kept only in part is asked about.
 func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
 	t.Parallel()
-	const reason = "1 record was rejected, 1 of them kept only in part, by the first 64 KiB (see scrapehaul.rejected_records)"
+	const reason = "1 record was rejected, 1 of them kept only in part, the first 64 KiB (see scrapehaul.rejected_records)"
 	long := `{"long":"` + strings.Repeat("x", 100_000) + `"}`
 	prepare := func(w *world, archiving bool) (bucket *blob.Bucket, in activities.DeleteScrapingJobInput) {
 		if archiving {

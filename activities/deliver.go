@@ -33,12 +33,12 @@ const (
 	// publications of a sitemap to the webhook, with the sitemap's name and account as its
 	// input.
 	DeliverPublicationsName = "DeliverPublications"
-	// PublicationSignal makes that workflow look again for undelivered publications.
+	// PublicationSignal makes that workflow check again for undelivered publications.
 	PublicationSignal = "publication"
 )
 
-// undelivered is the type of the error of a failed delivery: retried for deliverFor, and
-// never an import's.
+// undelivered is the error type of a failed delivery: retried for deliverFor, never an
+// import's.
 const undelivered = "WebhookUnavailable"
 
 const (
@@ -49,8 +49,8 @@ const (
 	// orderWait is how often to check whether it is a publication's turn.
 	orderWait = time.Second
 
-	postTimeout     = 30 * time.Second
-	maxAnswerHeader = 64 << 10 // bytes
+	postTimeout       = 30 * time.Second
+	maxResponseHeader = 64 << 10 // bytes
 )
 
 // Webhook receives publications.
@@ -66,8 +66,8 @@ type Webhook struct {
 // maxNamed keeps a workflow's ID below 255 characters, the limit of Temporal's SQL stores.
 const maxNamed = 100
 
-// SitemapWorkflowID is the ID of a workflow that is about a sitemap of an account.
-func SitemapWorkflowID(begins, account, sitemapName string) string {
+// SitemapWorkflowID returns the ID of a workflow for a sitemap of an account.
+func SitemapWorkflowID(prefix, account, sitemapName string) string {
 	sitemapName = sink.QualifiedSitemap(account, sitemapName)
 	shown := strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
@@ -78,16 +78,16 @@ func SitemapWorkflowID(begins, account, sitemapName string) string {
 	if shown != sitemapName || len(shown) > maxNamed {
 		shown = strings.ToValidUTF8(shown[:min(len(shown), maxNamed)], "") + fmt.Sprintf("-%x", sha256.Sum256([]byte(sitemapName)))
 	}
-	return begins + shown
+	return prefix + shown
 }
 
-// deliveryID is the ID of the workflow that delivers the publications of a sitemap.
+// deliveryID returns the ID of the workflow that delivers a sitemap's publications.
 func deliveryID(account, sitemapName string) string {
 	return SitemapWorkflowID("scrapehaul-webhook-", account, sitemapName)
 }
 
 // startDelivery starts the sitemap's delivery workflow. The signal keeps a running one
-// from closing if it has just looked.
+// from closing right after its last check.
 func startDelivery(ctx context.Context, account, sitemapName string) error {
 	id := deliveryID(account, sitemapName)
 	temporal := activity.GetClient(ctx)
@@ -97,7 +97,7 @@ func startDelivery(ctx context.Context, account, sitemapName string) error {
 	if is[*serviceerror.InvalidArgument](err) {
 		there, whyNot := temporal.DescribeWorkflowExecution(ctx, id, "")
 		if whyNot == nil && there.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			return nil // it has as many signals as Temporal allows, and will look again for those
+			return nil // it has as many signals as Temporal allows, and checks again because of them
 		}
 	}
 	return err
@@ -112,11 +112,11 @@ func (a *Activities) startDeliveries(ctx context.Context) error {
 	return err
 }
 
-// DeliverPublications delivers a sitemap's undelivered publications to the webhook, in the
-// order of publishing, and returns when none is left. One that fails for a day is recorded
-// with its import and skipped.
+// DeliverPublications delivers a sitemap's undelivered publications to the webhook in
+// publishing order and returns when none is left. A publication that fails for a day is
+// skipped, and the problem is recorded with its import.
 func (a *Activities) DeliverPublications(ctx context.Context, sitemapName, account string) error {
-	defer keepHeartbeating(ctx, nothingToTell)()
+	defer keepHeartbeating(ctx, noProgress)()
 	err := classify(ctx, a.deliverPublications(ctx, cmp.Or(account, sink.DefaultAccount), sitemapName))
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.NonRetryable() {
 		return temporal.NewApplicationError(failure.Message(), failure.Type()) // retryable, or delivery would end here
@@ -169,8 +169,8 @@ func (a *Activities) deliver(ctx context.Context, next *postgres.Undelivered) er
 	return nil
 }
 
-// refusal is why a delivery failed. It wraps nothing: an HTTP client's error may contain
-// the URL.
+// refusal is why a delivery failed. It wraps nothing, as errors of an HTTP client may
+// contain the URL.
 type refusal struct {
 	reason string
 	wait   time.Duration // before the next attempt
@@ -191,18 +191,18 @@ type cloudEvent struct {
 	Data            sink.Publication `json:"data"`
 }
 
-// poster follows no redirects: the operator has not chosen their targets.
+// poster follows no redirects: the operator did not choose their targets.
 var poster = &http.Client{
 	Timeout: postTimeout,
 	Transport: &http.Transport{
-		Proxy: proxy, ForceAttemptHTTP2: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswerHeader,
+		Proxy: proxy, ForceAttemptHTTP2: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxResponseHeader,
 	},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
 var errProxy = errors.New("HTTPS_PROXY or HTTP_PROXY of the workers is not a URL")
 
-// proxy keeps a proxy's URL, which may hold a password, out of the error.
+// proxy keeps the proxy's URL, which may contain a password, out of the error.
 func proxy(request *http.Request) (*url.URL, error) {
 	address, err := http.ProxyFromEnvironment(request)
 	if err != nil {
@@ -211,7 +211,7 @@ func proxy(request *http.Request) (*url.URL, error) {
 	return address, nil
 }
 
-// post sends a publication, each time with the same ID.
+// post sends a publication, always with the same ID.
 func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 	if a.Webhook == nil {
 		return &refusal{reason: "this worker has no PUBLISHED_WEBHOOK_URL; set the same on all workers"}
@@ -228,19 +228,19 @@ func (a *Activities) post(ctx context.Context, p sink.Publication) *refusal {
 		return &refusal{reason: "PUBLISHED_WEBHOOK_URL or PUBLISHED_WEBHOOK_SECRET is invalid"}
 	}
 	webhook := "the webhook at " + request.URL.Host
-	answer, err := poster.Do(request)
+	response, err := poster.Do(request)
 	if err != nil {
 		for urlErr := (*url.Error)(nil); errors.As(err, &urlErr); {
 			err = urlErr.Err
 		}
-		reason := webhook + " gives no HTTP answer"
+		reason := webhook + " sent no HTTP response"
 		if is[net.Error](err) || is[*tls.CertificateVerificationError](err) || errors.Is(err, errProxy) {
-			reason += ": " + err.Error() // others quote what came, which may repeat a secret
+			reason += ": " + err.Error() // other errors quote what was received, which may contain a secret
 		}
 		return &refusal{reason: reason}
 	}
-	_ = answer.Body.Close() // what it says is not read: it may repeat a secret
-	return refusalOf(webhook, answer)
+	_ = response.Body.Close() // unread: it may contain a secret
+	return refusalOf(webhook, response)
 }
 
 func (w *Webhook) request(ctx context.Context, event cloudEvent) (*http.Request, error) {
@@ -268,25 +268,25 @@ func (w *Webhook) request(ctx context.Context, event cloudEvent) (*http.Request,
 	return request, nil
 }
 
-// refusalOf is nil for an answer that acknowledges the publication.
-func refusalOf(webhook string, answer *http.Response) *refusal {
-	if answer.StatusCode/100 == 2 {
+// refusalOf returns nil for a response that acknowledges the publication.
+func refusalOf(webhook string, response *http.Response) *refusal {
+	if response.StatusCode/100 == 2 {
 		return nil
 	}
-	r := &refusal{reason: strings.TrimSpace(fmt.Sprintf("%s answers %d %s", webhook, answer.StatusCode, http.StatusText(answer.StatusCode)))}
-	switch answer.StatusCode {
+	r := &refusal{reason: strings.TrimSpace(fmt.Sprintf("%s returned %d %s", webhook, response.StatusCode, http.StatusText(response.StatusCode)))}
+	switch response.StatusCode {
 	case http.StatusGone:
 		r.final = true
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		r.wait = retryAfter(answer.Header)
+		r.wait = retryAfter(response.Header)
 	}
-	if answer.StatusCode/100 == 3 {
+	if response.StatusCode/100 == 3 {
 		r.reason += "; redirects are not followed, set PUBLISHED_WEBHOOK_URL to the target"
 	}
 	return r
 }
 
-// retryAfter is the wait that an answer asks for, 0 for none.
+// retryAfter returns the wait that a response asks for, 0 for none.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {

@@ -217,7 +217,7 @@ func TestPublicationIsLeftOutAfterADay(t *testing.T) {
 	to.answers(status(http.StatusBadGateway))
 	requireFailure(t, w.deliver(sitemapName), activities.Undelivered, true)
 	host := strings.TrimPrefix(to.URL, "http://")
-	require.Equal(t, []string{"its publication was not delivered: the webhook at " + host + " answers 502 Bad Gateway"}, w.problems())
+	require.Equal(t, []string{"its publication was not delivered: the webhook at " + host + " returned 502 Bad Gateway"}, w.problems())
 	to.answers(nil)
 	require.NoError(t, w.deliver(sitemapName))
 	require.Equal(t, []int64{1, 2, 2}, to.imports(t))
@@ -242,7 +242,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	w.published(sitemapName, 1)
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		to.answers(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, code) })
-		require.ErrorContains(t, w.deliver(sitemapName), fmt.Sprintf("answers %d %s; redirects are not followed", code, http.StatusText(code)))
+		require.ErrorContains(t, w.deliver(sitemapName), fmt.Sprintf("returned %d %s; redirects are not followed", code, http.StatusText(code)))
 	}
 	to.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "http://[::not-a-url")
@@ -277,7 +277,7 @@ func TestAnswerWithoutAnEndEndsNothing(t *testing.T) {
 			w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 1000))
 		}
 	})
-	require.ErrorContains(t, w.deliver(sitemapName), "gives no HTTP answer")
+	require.ErrorContains(t, w.deliver(sitemapName), "sent no HTTP response")
 }
 
 // Receivers of all kinds repeat what they were sent.
@@ -331,7 +331,7 @@ func TestReceiverThatIsNotReachedIsNamedByItsHost(t *testing.T) {
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
 	for address, want := range map[string]string{
-		"http://" + address + "/path-zx93": "the webhook at " + address + " gives no HTTP answer: dial tcp " + address,
+		"http://" + address + "/path-zx93": "the webhook at " + address + " sent no HTTP response: dial tcp " + address,
 		untrusted.URL + "/path-zx93":       "certificate",
 	} {
 		w := newDelivery(t, address)

@@ -10,46 +10,44 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Description is what Web Scraper Cloud and the database know of a scraping job.
+// Description is what Web Scraper Cloud and the database have about a scraping job.
 type Description struct {
-	// Found is false when Web Scraper Cloud does not know the job.
+	// Found is false if the job was not found in Web Scraper Cloud.
 	Found bool             `json:"found"`
 	Job   sink.ScrapingJob `json:"job"`
-	// Published is the import that was published last, if there is one.
+	// Published is the published import, nil if there is none.
 	Published *sink.PublishedImport `json:"published,omitempty"`
-	// Announce is what is still to be started for that import.
+	// Announce is what has yet to be started for that import.
 	Announce *Announcement `json:"announce,omitempty"`
-	// Account is the job's account, OtherAccount another one that has a published job of
-	// this ID, so that this one is not imported.
+	// Account is the job's account. OtherAccount is another account that has published a
+	// job with this ID, so this one is not imported.
 	Account      string `json:"account,omitempty"`
 	OtherAccount string `json:"other_account,omitempty"`
-	// Outside says in one sentence why the filter does not let the job pass.
+	// Outside says in one sentence why the filter excludes the job.
 	Outside string `json:"outside,omitempty"`
-	// WorkerTaskQueue is the task queue of the worker that answered, where the
-	// job's file can be downloaded to and imported from.
+	// WorkerTaskQueue is the task queue of the worker that described the job. The job's
+	// file can be downloaded and imported there.
 	WorkerTaskQueue string `json:"worker_task_queue"`
 }
 
 // Running reports whether the job is still being scraped, or is about to be.
 func (d Description) Running() bool { return webscraper.Status(d.Job.Status).Running() }
 
-// unchanged reports whether the published import was made from the job's present
-// content.
+// unchanged reports whether the published import has the job's current content.
 func (d Description) unchanged() bool {
 	return d.Found && d.Published != nil && d.Job.SameContent(d.Published.ScrapingJob)
 }
 
-// Due reports whether the job has to be downloaded and imported: it has ended, the
-// filter lets it pass, and its content is not published yet, or to be imported again.
+// Due reports whether the job must be downloaded and imported: it has ended, passes the
+// filter, and its content is not published yet or to be imported again.
 func (d Description) Due(again bool) bool {
 	return d.Found && !d.Running() && d.Outside == "" && (again || !d.unchanged())
 }
 
-// finished reports whether the job came to its end by itself: only then can nobody
-// continue it.
+// finished reports whether the job finished on its own: any other job can be continued.
 func finished(job sink.ScrapingJob) bool { return job.Status == "finished" }
 
-// NewScrapingJob takes from the job object what matters to an import.
+// NewScrapingJob returns the part of the job object that matters to an import.
 func NewScrapingJob(account string, job *webscraper.ScrapingJob) sink.ScrapingJob {
 	return sink.ScrapingJob{
 		ScrapingJobID:     job.ID,
@@ -69,10 +67,10 @@ func NewScrapingJob(account string, job *webscraper.ScrapingJob) sink.ScrapingJo
 	}
 }
 
-// maxTimeCreated is the end of the year 9999: later times are none of seconds.
+// maxTimeCreated is the end of the year 9999: anything later is not in seconds.
 const maxTimeCreated = 253_402_300_799
 
-// inRange returns 0 for what is not from 0 to most.
+// inRange returns n, or 0 if it is not between 0 and most.
 func inRange(n, most int64) int64 {
 	if n < 0 || n > most {
 		return 0
@@ -80,8 +78,8 @@ func inRange(n, most int64) int64 {
 	return n
 }
 
-// describe adds what Web Scraper Cloud says of the job. A job that it does not know is no
-// error.
+// describe adds what Web Scraper Cloud has about the job. It is not an error if the job
+// is not found.
 func (a *Activities) describe(ctx context.Context, of *Account, id int64, filter Filter, described Description) (Description, error) {
 	var err error
 	if there := described.Published; there != nil && there.Unannounced {
@@ -96,8 +94,8 @@ func (a *Activities) describe(ctx context.Context, of *Account, id int64, filter
 	return described, err
 }
 
-// describePublished is what the database knows of the job: its published import, and by
-// that its account, if the caller does not say which.
+// describePublished returns what the database has about the job: its published import
+// and, if the caller does not name it, its account.
 func (a *Activities) describePublished(ctx context.Context, id int64, account string) (Description, error) {
 	described := Description{WorkerTaskQueue: a.WorkerTaskQueue, Account: cmp.Or(account, sink.DefaultAccount)}
 	var err error
@@ -114,8 +112,8 @@ func (a *Activities) describePublished(ctx context.Context, id int64, account st
 	return described, nil
 }
 
-// published returns the published import of a job, nil when there is none. No record
-// is cut whose file is in the archive. The account is for a host's sink that keeps none.
+// published returns the published import of a job, nil if there is none. If its file is
+// archived, no records count as cut. account is for custom sinks that store none.
 func (a *Activities) published(ctx context.Context, scrapingJobID int64, account string) (*sink.PublishedImport, error) {
 	imports, err := a.Sink.PublishedImports(ctx, []int64{scrapingJobID})
 	published, ok := imports[scrapingJobID]
@@ -135,9 +133,9 @@ func (a *Activities) published(ctx context.Context, scrapingJobID int64, account
 	return &published, nil
 }
 
-// scrapingJob asks the cloud for the job; found is false when it has none.
+// scrapingJob reads the job from the cloud. found is false if it does not exist.
 func (a *Account) scrapingJob(ctx context.Context, id int64) (job sink.ScrapingJob, found bool, err error) {
-	described, err := a.look(ctx, id)
+	described, err := a.check(ctx, id)
 	if webscraper.IsNotFound(err) {
 		return sink.ScrapingJob{}, false, nil
 	}
@@ -145,13 +143,13 @@ func (a *Account) scrapingJob(ctx context.Context, id int64) (job sink.ScrapingJ
 		return sink.ScrapingJob{}, false, cloudError{err}
 	}
 	if described.ID != id {
-		return sink.ScrapingJob{}, false, fmt.Errorf("the API was asked for scraping job %d and answered with %d", id, described.ID)
+		return sink.ScrapingJob{}, false, fmt.Errorf("the API returned scraping job %d instead of %d", described.ID, id)
 	}
 	return NewScrapingJob(a.name, described), true, nil
 }
 
-// whyOutside asks the API only if the filter has a tag: for the jobs of the
-// job's sitemap, provided that the sitemap has the tag.
+// whyOutside calls the API only if the filter has a tag. The list of the sitemap's jobs
+// with that tag is empty if the sitemap does not have it.
 func (a *Account) whyOutside(ctx context.Context, filter Filter, job sink.ScrapingJob) (reason string, err error) {
 	if reason := filter.WhyOutside(job.SitemapName, job.Status); reason != "" || filter.Tag == "" {
 		return reason, nil

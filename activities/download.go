@@ -20,17 +20,17 @@ import (
 // DownloadScrapingJobInput names the job and the file to make.
 type DownloadScrapingJobInput struct {
 	ScrapingJobID int64 `json:"scrapingjob_id"`
-	// Account is the job's; if it is empty, that of the published import, or else the
+	// Account is the job's account; if empty, that of the published import, or else the
 	// default account.
 	Account string `json:"account,omitempty"`
 	// File is the file's name in the spool.
 	File string `json:"file"`
 	// Source is which of the job's exports to download.
 	Source Source `json:"source,omitzero"`
-	// IfDue has the job described first, and downloaded only if it is due. Without
-	// it the job is downloaded in any case.
+	// IfDue makes the activity describe the job first and download it only if it is due.
+	// Without it the job is always downloaded.
 	IfDue *IfDue `json:"if_due,omitempty"`
-	// ByHand is set when a person has asked for it: calls of the API go first.
+	// ByHand is set if an operator requested it: its API calls have priority.
 	ByHand bool `json:"by_hand,omitempty"`
 	// DataQuality makes the API check a due job's data before the download; see
 	// DownloadScrapingJobResult.FailedDataQuality.
@@ -41,55 +41,52 @@ type DownloadScrapingJobInput struct {
 
 // IfDue says which jobs are due.
 type IfDue struct {
-	// Filter is what a job has to pass.
+	// Filter is the filter that a job must pass.
 	Filter Filter `json:"filter,omitzero"`
-	// Again has a job imported again that is published as it is.
+	// Again makes a job due even if its current content is published.
 	Again bool `json:"again,omitempty"`
 }
 
 // DownloadScrapingJobResult describes the file.
 type DownloadScrapingJobResult struct {
-	// Wait is set when the account has no call of the API left: nothing was done, and
-	// the activity is to be executed again after that time, which has been promised to
-	// this workflow.
+	// Wait is set if the account has no API call left: nothing was done. Execute the
+	// activity again after that time, which is reserved for this workflow.
 	Wait  time.Duration `json:"wait,omitempty"`
 	Bytes int64         `json:"bytes"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
-	// Format is the file's, if it is not JSON. One from the archive need not be in
-	// the format that was asked for.
+	// Format is the file's format if it is not JSON. A file from the archive may have
+	// another format than the requested one.
 	Format string `json:"format,omitempty"`
-	// Described is what the job was found to be, if the input asked for that. When
-	// it was not due, nothing was downloaded.
+	// Described is the job's description, if the input has IfDue. If the job was not due,
+	// nothing was downloaded.
 	Described *Description `json:"described,omitempty"`
 	// FailedDataQuality names the failed criteria, in a sentence without a full stop, "" for
 	// none.
 	FailedDataQuality string `json:"failed_data_quality,omitempty"`
-	// Archived is set when the cloud does not know the job any more, so that the
-	// file comes from the archive: the job that it was made from.
+	// Archived is set if the job no longer exists in the cloud and the file comes from the
+	// archive. It is the job that the file was made from.
 	Archived *sink.ScrapingJob `json:"archived,omitempty"`
-	// Interrupted is set when the file is not whole: the download has to go on,
-	// without IfDue, on the task queue of the worker that has begun it, which is
-	// Described.WorkerTaskQueue.
+	// Interrupted is set if the file is incomplete. The download must be resumed, without
+	// IfDue, on the task queue of the worker that started it, Described.WorkerTaskQueue.
 	Interrupted *Interruption `json:"interrupted,omitempty"`
 }
 
-// Interruption says how far a download came.
+// Interruption is why a download was interrupted, and its progress.
 type Interruption struct {
 	Reason string `json:"reason"`
-	// Progress is the Earlier of the download that goes on.
+	// Progress is the Earlier of the resumed download.
 	Progress Progress `json:"progress"`
 }
 
-// DownloadScrapingJob downloads an export of the job into the spool: to a temporary
-// name first, so that a file under its own name is whole. A file of an earlier
+// DownloadScrapingJob downloads an export of the job into the spool. It writes to a
+// temporary name first, so a file with its final name is complete. A file of an earlier
 // attempt is replaced.
 //
-// A retry goes on where the attempt before broke off, if that has left the
-// beginning of the file and the server says that the content is still the same;
-// otherwise it begins anew. With IfDue an attempt may come to any worker, so it
-// leaves going on to the one that has the beginning. A job to be imported again that the
-// cloud does not know any more comes from the archive.
+// A retry resumes the previous attempt's partial file if the server confirms that the
+// content is unchanged; otherwise it starts over. With IfDue, any worker may get the
+// retry; one without the partial file returns Interrupted. A job to be imported again that
+// no longer exists in the cloud comes from the archive.
 func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	defer a.Spool.noteAttempt(ctx)()
 	var result DownloadScrapingJobResult
@@ -97,7 +94,7 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	if in.IfDue != nil {
 		result, err = a.downloadIfDue(ctx, in)
 	} else {
-		result, err = a.goOn(ctx, in)
+		result, err = a.resumeDownload(ctx, in)
 	}
 	if err == nil && result.SHA256 != "" {
 		if result.Described != nil {
@@ -108,9 +105,9 @@ func (a *Activities) DownloadScrapingJob(ctx context.Context, in DownloadScrapin
 	return result, classify(ctx, err)
 }
 
-// goOn downloads in any case. A worker that was chosen for what it had of the file,
-// and has no room for the rest, gives the job back to all.
-func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
+// resumeDownload downloads the job whether it is due or not. If a worker was chosen for
+// its partial file but has no room for the rest, any worker may take the download.
+func (a *Activities) resumeDownload(ctx context.Context, in DownloadScrapingJobInput) (DownloadScrapingJobResult, error) {
 	var result DownloadScrapingJobResult
 	var left Progress
 	of, err := a.account(in.Account)
@@ -141,8 +138,8 @@ func (a *Activities) goOn(ctx context.Context, in DownloadScrapingJobInput) (Dow
 	return result, err
 }
 
-// notNow makes Temporal wait and retry, which keeps the heartbeat and the attempt's number:
-// they say what was begun.
+// notNow makes Temporal wait and retry. Unlike a Wait in the result, that keeps the
+// heartbeat and the attempt number, which show what was started.
 func notNow(operation string, wait time.Duration) error {
 	return cloudError{&webscraper.Error{
 		Operation:  operation,
@@ -173,12 +170,12 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	if err != nil {
 		return result, err
 	}
-	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &of.downloadLooks}
+	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &of.downloadChecks}
 	if in.DataQuality {
 		purpose.more = 1
 	}
-	wait, err := of.calling(ctx, purpose, func(looking, calling context.Context) (err error) {
-		result, err = a.lookAndDownload(looking, calling, of, in, described, earlier)
+	wait, err := of.calling(ctx, purpose, func(checking, calling context.Context) (err error) {
+		result, err = a.checkAndDownload(checking, calling, of, in, described, earlier)
 		return err
 	})
 	switch {
@@ -190,20 +187,20 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	return result, err
 }
 
-func (a *Activities) lookAndDownload(
-	looking, ctx context.Context, of *Account, in DownloadScrapingJobInput, described Description, earlier Progress,
+func (a *Activities) checkAndDownload(
+	checking, ctx context.Context, of *Account, in DownloadScrapingJobInput, described Description, earlier Progress,
 ) (result DownloadScrapingJobResult, err error) {
-	stop := keepHeartbeating(looking, func() Progress { return earlier })
-	described, err = a.describe(looking, of, in.ScrapingJobID, in.IfDue.Filter.For(of.name), described)
+	stop := keepHeartbeating(checking, func() Progress { return earlier })
+	described, err = a.describe(checking, of, in.ScrapingJobID, in.IfDue.Filter.For(of.name), described)
 	stop()
 	if err != nil {
 		return result, err
 	}
-	timeStep(looking, of.name, stepDescribe)
+	timeStep(checking, of.name, stepDescribe)
 	result.Described = &described
 	if earlier.Partial != "" && earlier.WorkerTaskQueue != "" && earlier.WorkerTaskQueue != a.WorkerTaskQueue {
 		described.WorkerTaskQueue = earlier.WorkerTaskQueue
-		result.Interrupted = &Interruption{Reason: "the attempt that had begun it was not heard of any more", Progress: earlier}
+		result.Interrupted = &Interruption{Reason: "the attempt that started it stopped sending heartbeats", Progress: earlier}
 		return result, nil
 	}
 	if !described.Found && in.IfDue.Again {
@@ -225,8 +222,8 @@ func (a *Activities) lookAndDownload(
 	}
 	failure, ok := errors.AsType[*temporal.ApplicationError](classify(ctx, err))
 	if !ok || failure.Type() == errorRateLimited || progress.Partial == "" && !failure.NonRetryable() {
-		// Cancelled; or Temporal waits for as long as the API says; or there is nothing
-		// to go on with, so that any worker may take the next attempt.
+		// Canceled; or Temporal waits as long as the API demands; or there is nothing to
+		// resume, so any worker may take the next attempt.
 		return result, err
 	}
 	result.Interrupted = &Interruption{Reason: failure.Message(), Progress: progress}
@@ -242,7 +239,7 @@ func (a *Activities) download(
 	partial := newPartialFile(a.Spool, in.File, a.WorkerTaskQueue, earlier)
 	defer func() {
 		if err != nil {
-			partial.leave(ctx, goesOn(ctx, err))
+			partial.leave(ctx, resumable(ctx, err))
 			reached = partial.progress()
 		}
 	}()
@@ -259,8 +256,8 @@ func (a *Activities) download(
 	return DownloadScrapingJobResult{Bytes: partial.written.Load(), SHA256: partial.sha256(), Format: in.Source.Format}, reached, nil
 }
 
-// transfer fills the partial file: with what the attempt before has left, and
-// with the rest from the cloud.
+// transfer fills the partial file with what the previous attempt has left and the rest
+// from the cloud.
 func (a *Account) transfer(ctx context.Context, in DownloadScrapingJobInput, partial *partialFile) error {
 	return untilWorkerStops(ctx, func(stoppable context.Context) error {
 		if err := partial.open(stoppable); err != nil {
@@ -274,11 +271,10 @@ func (a *Account) transfer(ctx context.Context, in DownloadScrapingJobInput, par
 	})
 }
 
-// goesOn says whether another attempt can go on with what this one leaves: the
-// transfer broke, the worker stops, or Temporal is not heard of. When the
-// activity was cancelled or has been given to another attempt, nobody would
-// remove what is left.
-func goesOn(ctx context.Context, err error) bool {
+// resumable reports whether another attempt can resume what this one leaves: the transfer
+// failed, the worker stops, or Temporal is unreachable. If the activity was canceled or
+// another attempt has it, nothing would remove the leftovers.
+func resumable(ctx context.Context, err error) bool {
 	if cause := context.Cause(ctx); cause != nil {
 		return !is[*serviceerror.NotFound](cause) && !temporal.IsCanceledError(cause)
 	}

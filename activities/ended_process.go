@@ -20,9 +20,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/filelock"
 )
 
-// Each process keeps a file of the spool locked, as the kernel unlocks it when the
-// process ends, however it does: a stopped one, or one in another container, has its
-// lock. Beside it lies a file for each attempt under way, with its task token.
+// Each process keeps a file in the spool locked. The kernel unlocks it when the process
+// ends, however it ends; a suspended process, or one in another container, keeps its
+// lock. Next to the lock is a file with the task token of each running attempt.
 const (
 	processPrefix = ".scrapehaul-process-"
 	lockSuffix    = ".lock"
@@ -30,25 +30,25 @@ const (
 )
 
 const (
-	// lookForEndedEvery is how often a worker looks whether a process has ended that
-	// shared its spool.
-	lookForEndedEvery = time.Second
-	// reportWithin is how long Temporal has to answer a report.
+	// checkEndedEvery is how often a worker checks whether a process that shares its spool
+	// has ended.
+	checkEndedEvery = time.Second
+	// reportWithin is how long Temporal has to respond to a report.
 	reportWithin = 10 * time.Second
-	// attemptsAtOnce is how many attempts may end with their process until the retry
-	// policy's waits come between them: some imports kill every worker.
-	attemptsAtOnce = 10
+	// attemptsWithoutWait is how many attempts may end with their process before the retry
+	// policy's waits apply: some imports kill every worker.
+	attemptsWithoutWait = 10
 )
 
-// runningAttempt is an attempt under way. Its token lets whoever reaches Temporal end
-// the attempt, and nothing else.
+// runningAttempt is an attempt in progress. Its token allows ending the attempt and
+// nothing else.
 type runningAttempt struct {
 	TaskToken []byte `json:"task_token"`
 	Attempt   int32  `json:"attempt"`
 }
 
-// noteAttempt has the attempt reported if the process ends before ended is called.
-// Where that is not possible, Temporal waits for its heartbeat.
+// noteAttempt makes other workers report the attempt if the process ends before ended is
+// called. If that is not possible, Temporal waits for the heartbeat timeout.
 func (s *Spool) noteAttempt(ctx context.Context) (ended func()) {
 	info := activity.GetInfo(ctx)
 	process := s.process()
@@ -60,20 +60,20 @@ func (s *Spool) noteAttempt(ctx context.Context) (ended func()) {
 	if err != nil {
 		return func() {}
 	}
-	_, _ = file.Write(content) // what is not whole is not reported
+	_, _ = file.Write(content) // incomplete files are not reported
 	_ = file.Close()
 	return func() {
-		// The process ends soon, perhaps before Temporal has the attempt's answer.
+		// The process ends soon, perhaps before Temporal has the attempt's result.
 		if !errors.Is(context.Cause(ctx), worker.ErrWorkerShutdown) {
 			_ = os.Remove(file.Name())
 		}
 	}
 }
 
-// lockProcess returns the beginning of the names of this process' files, or "" on a
-// file system without locks.
+// lockProcess locks a file for this process and returns the name prefix of the process's
+// files, "" on a file system without locks.
 func (s *Spool) lockProcess() (name string) {
-	// Before it is locked, another worker may take it for that of a process that has ended.
+	// Until the file is locked, another worker may mistake it for one of an ended process.
 	for range 3 {
 		name := processPrefix + rand.Text()
 		path := filepath.Join(s.dir, name+lockSuffix)
@@ -85,7 +85,7 @@ func (s *Spool) lockProcess() (name string) {
 		if lock == nil {
 			continue
 		}
-		if second, _ := filelock.Try(path); second != nil { // there are locks that everybody gets
+		if second, _ := filelock.Try(path); second != nil { // some file systems grant every lock
 			_ = errors.Join(second.Unlock(), lock.Unlock(), os.Remove(path))
 			return ""
 		}
@@ -98,20 +98,20 @@ func (s *Spool) lockProcess() (name string) {
 	return ""
 }
 
-// ReportEndedAttempts tells Temporal which attempts have ended with a process on the
-// spool, whose heartbeats it would wait for, now and whenever one has ended, until ctx
-// does. They are retried at once.
+// ReportEndedAttempts reports attempts to Temporal whose process on the spool has ended,
+// so that they are retried immediately instead of after the heartbeat timeout. It checks
+// every second until ctx ends.
 //
-// Should one be reported that goes on all the same, it commits nothing more once the
-// next one has begun: the fencing token sees to that. It can happen where hosts share a
-// network file system with locks of each host's own, or run copies of one spool. A spool
-// that was rolled back has stale tokens, which Temporal refuses.
+// If a reported attempt is still running, the fencing token keeps it from committing once
+// the next one has started. That can happen if hosts share a network file system whose
+// locks are local to each host, or run copies of one spool. A spool that was rolled back
+// has stale task tokens, which Temporal refuses.
 func (s *Spool) ReportEndedAttempts(ctx context.Context, c client.Client) {
 	for ctx.Err() == nil {
 		s.reportEnded(ctx, c)
 		select {
 		case <-ctx.Done():
-		case <-time.After(lookForEndedEvery):
+		case <-time.After(checkEndedEvery):
 		}
 	}
 }
@@ -123,8 +123,8 @@ func (s *Spool) reportEnded(ctx context.Context, c client.Client) {
 	}
 }
 
-// reportProcess reports the attempts of the process with that lock, if it has ended,
-// and removes its files. What Temporal does not answer is reported again.
+// reportProcess reports the attempts of the process with that lock if it has ended, and
+// removes its files. Reports without a response from Temporal are repeated.
 func (s *Spool) reportProcess(ctx context.Context, c client.Client, name string) {
 	lock, err := filelock.Try(filepath.Join(s.dir, name))
 	if lock == nil || err != nil {
@@ -146,21 +146,21 @@ func (s *Spool) reportProcess(ctx context.Context, c client.Client, name string)
 	}
 }
 
-// reportAttempt returns whether there is nothing more to report: Temporal has taken the
-// report, or refuses it, as it does when it has given the attempt up already.
+// reportAttempt reports the attempt in the file and returns whether that is done: Temporal
+// has accepted the report, or refused it because the attempt is over already.
 func reportAttempt(ctx context.Context, c client.Client, path string) bool {
 	var ended runningAttempt
 	content, err := os.ReadFile(path)
 	if err != nil || json.Unmarshal(content, &ended) != nil {
-		return true // the host has crashed, too
+		return true // the host crashed too
 	}
 	options := temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign}
-	if ended.Attempt < attemptsAtOnce {
+	if ended.Attempt < attemptsWithoutWait {
 		options.NextRetryDelay = time.Millisecond
 	}
 	ctx, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
-	// The last heartbeat stays what it is.
+	// This keeps the last heartbeat.
 	err = c.CompleteActivity(ctx, ended.TaskToken, nil, temporal.NewApplicationErrorWithOptions(errProcessEnded.Error(), errorWorkerStopping, options))
 	return ctx.Err() == nil && !is[*serviceerror.Unavailable](err) && !is[*serviceerror.DeadlineExceeded](err) && !is[*serviceerror.ResourceExhausted](err)
 }

@@ -104,7 +104,7 @@ func TestAttemptsThatEndWithTheirProcessAreRetriedAtOnce(t *testing.T) {
 	begins()
 	second := pending()
 	require.EqualValues(t, 2, second.GetAttempt())
-	require.Contains(t, second.GetLastFailure().GetMessage(), "has ended; another attempt goes on where it stopped")
+	require.Contains(t, second.GetLastFailure().GetMessage(), "has ended; another attempt will resume from here")
 	var told activities.Progress
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(second.GetHeartbeatDetails(), &told))
 	require.Equal(t, in.Bytes, told.OfBytes, "what the first has told last")

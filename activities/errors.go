@@ -25,70 +25,68 @@ import (
 
 // Types of the errors that activities return, as seen in the Temporal UI.
 const (
-	// errorRateLimited: the API's limit is spent; retried when it says so.
+	// errorRateLimited: the API's rate limit is used up; retried when the API allows it.
 	errorRateLimited = "RateLimited"
-	// errorCloud: Web Scraper Cloud failed or could not be reached; retried.
+	// errorCloud: Web Scraper Cloud failed or is unreachable; retried.
 	errorCloud = "CloudUnavailable"
-	// errorRequestRefused: Web Scraper Cloud refuses the request, now and
-	// later. Not retried.
+	// errorRequestRefused: Web Scraper Cloud permanently refuses the request. Not retried.
 	errorRequestRefused = "RequestRefused"
-	// ErrorTokenRefused: Web Scraper Cloud refuses the account's API token; a person has
-	// to put it right. ErrorUnknownAccount: the workers have no token of the account.
+	// ErrorTokenRefused: Web Scraper Cloud refuses the account's API token, which an
+	// operator must fix. ErrorUnknownAccount: the workers have no token for the account.
 	ErrorTokenRefused   = "TokenRefused"
 	ErrorUnknownAccount = "UnknownAccount"
-	// ErrorJobGone: Web Scraper Cloud does not know the job any more. The import
-	// has to begin again with the description, which says the rest.
+	// ErrorJobGone: the job no longer exists in Web Scraper Cloud. The import must start
+	// over with the description, which decides what to do.
 	ErrorJobGone = "JobGone"
-	// errorDatabase: PostgreSQL failed or could not be reached; retried.
+	// errorDatabase: PostgreSQL failed or is unreachable; retried.
 	errorDatabase = "DatabaseUnavailable"
-	// errorDatabaseRefuses: PostgreSQL refuses the statement, now and later: a
-	// missing table or right, say. What may be a race is retried a few times.
+	// errorDatabaseRefuses: PostgreSQL permanently refuses the statement, for example for
+	// a missing table or privilege. A possible race is retried a few times.
 	errorDatabaseRefuses = "DatabaseRefuses"
-	// ErrorDiskFull: the spool's file system is full; retried. The import has to
-	// begin again where the worker cannot go on with what it has downloaded.
+	// ErrorDiskFull: the spool's file system is full; retried. The import must start over
+	// if the worker has no room to resume its download.
 	ErrorDiskFull = "DiskFull"
-	// errorSpool: the spool cannot be read or written, for good: a missing right, say.
-	// Retried a few times, as another worker may have a better one.
+	// errorSpool: the spool permanently cannot be read or written, for example for a
+	// missing permission. Retried a few times, as another worker may have a usable one.
 	errorSpool = "SpoolUnusable"
-	// errorWorkerStopping: the worker is being stopped, or its process has ended; retried.
+	// errorWorkerStopping: the worker is stopping, or its process has ended; retried.
 	errorWorkerStopping = "WorkerStopping"
 	// errorWorkerBusy: the worker has no slot for a download that any worker may
 	// take; retried.
 	errorWorkerBusy = "WorkerBusy"
-	// ErrorFileGone: the spool file is not there as it was. The import has to
-	// begin again with the download.
+	// ErrorFileGone: the spool file is missing or has changed. The import must start over
+	// with the download.
 	ErrorFileGone = "FileGone"
-	// ErrorFileUnreadable: the downloaded file is not what it is to be as a whole: of
-	// another encoding, say. Not retried.
+	// ErrorFileUnreadable: the downloaded file cannot be read at all, for example because
+	// of its encoding. Not retried.
 	ErrorFileUnreadable = "FileUnreadable"
-	// ErrorSuperseded: a later import of the job was requested. The import has
-	// to begin again, if it is still wanted.
+	// ErrorSuperseded: a later import of the job was requested. The import must start
+	// over, if it is still wanted.
 	ErrorSuperseded = "Superseded"
-	// errorArchive: the archive failed or could not be reached; retried, unless it
-	// refuses.
+	// errorArchive: the archive failed or is unreachable; retried, unless it refuses.
 	errorArchive = "ArchiveUnavailable"
-	// errorArchiveCorrupt: an archived file is not as it was written. Not retried.
+	// errorArchiveCorrupt: an archived file has changed since it was written. Not retried.
 	errorArchiveCorrupt = "ArchiveCorrupt"
-	// ErrorMappedTable: PostgreSQL refuses to bring records into the table of a
-	// mapping, now and later: another row has the key, say. Not retried.
+	// ErrorMappedTable: PostgreSQL permanently refuses to write records to a mapped
+	// table, for example because another row has the key. Not retried.
 	ErrorMappedTable = "MappedTableRefuses"
-	// errorRecordHook: the record hook of the worker's host failed; retried, a few
-	// times only after a panic.
+	// errorRecordHook: the host's record hook failed; retried, after a panic only a few
+	// times.
 	errorRecordHook = "RecordHookFailed"
-	// ErrorRejectedRecords and ErrorCountMismatch: the rule of deletion, WhyKeep,
-	// wants a person to look first.
+	// ErrorRejectedRecords and ErrorCountMismatch: the deletion rule, WhyKeep, requires an
+	// operator's decision.
 	ErrorRejectedRecords = "RejectedRecords"
 	ErrorCountMismatch   = "CountMismatch"
 	// errorPageCredits: the account has fewer page credits than MinPageCredits. Not retried.
 	errorPageCredits = "TooFewPageCredits"
-	// errorNotCreated: a scraping job can't be created without the risk of a second one, or
-	// a rerun has no URLs to read. Not retried.
+	// errorNotCreated: creating a scraping job risks a second one, or a rerun has no URLs
+	// to read. Not retried.
 	errorNotCreated = "NotCreated"
 	// ErrorOther: anything else; retried.
 	ErrorOther = "Other"
 )
 
-// ErrorKinds are all of these types, and the kinds of questions of the sink.
+// ErrorKinds returns all of these types and the sink's kinds of questions.
 func ErrorKinds() []string {
 	return []string{
 		errorRateLimited, errorCloud, errorRequestRefused, ErrorTokenRefused, ErrorUnknownAccount, ErrorJobGone, errorDatabase, errorDatabaseRefuses, ErrorDiskFull,
@@ -100,22 +98,22 @@ func ErrorKinds() []string {
 var (
 	errDiskFull       = errors.New("the spool's disk is full")
 	errFileGone       = errors.New("the spool file is gone")
-	errHandedBack     = errors.New("the download begins again, on any worker")
-	errWorkerBusy     = errors.New("the worker has no slot free (MAX_CONCURRENT_IMPORTS); the download goes to whichever has one")
-	errWorkerStopping = errors.New("the worker is stopping; another attempt will go on from here")
-	errProcessEnded   = errors.New("the process of the worker that ran this attempt has ended; another attempt goes on where it stopped")
+	errHandedBack     = errors.New("the download starts over, on any worker")
+	errWorkerBusy     = errors.New("the worker has no free slot (MAX_CONCURRENT_IMPORTS); the download goes to a worker that has one")
+	errWorkerStopping = errors.New("the worker is stopping; another attempt will resume from here")
+	errProcessEnded   = errors.New("the worker process that ran this attempt has ended; another attempt will resume from here")
 )
 
 // maxMessage keeps an error's text well below Temporal's limit for a payload.
 const maxMessage = 2000
 
-// classify turns an error, if there is one, into what Temporal is to do about it.
+// classify converts err into the error that tells Temporal whether and when to retry.
 func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-		return ctx.Err() // cancelled by Temporal, which knows why
+		return ctx.Err() // canceled by Temporal
 	}
 	kind, v, delay := judge(err)
 	options := temporal.ApplicationErrorOptions{NextRetryDelay: delay}
@@ -123,10 +121,10 @@ func classify(ctx context.Context, err error) error {
 		options.Details = []any{of.account}
 	}
 	switch v {
-	case retriedAtOnce:
+	case retriedSoon:
 		options.NextRetryDelay = time.Second
-	case doubted:
-		options.NonRetryable = activity.GetInfo(ctx).Attempt >= doubtedAttempts
+	case retriedBriefly:
+		options.NonRetryable = activity.GetInfo(ctx).Attempt >= briefAttempts
 	case final:
 		options.NonRetryable = true
 	}
@@ -134,17 +132,17 @@ func classify(ctx context.Context, err error) error {
 	if len(message) > maxMessage {
 		message = message[:maxMessage] + "…"
 	}
-	// Protobuf refuses other text, and Temporal would never learn of the failure.
+	// Protobuf refuses invalid UTF-8, and Temporal would never get the failure.
 	message = strings.ToValidUTF8(message, "�")
 	return temporal.NewApplicationErrorWithOptions(message, kind, options)
 }
 
-// judge is the one place that says what kind of problem an error is, and what is
-// to be done about it. verdict_test.go has the whole table.
+// judge is the one place that decides what kind of problem an error is and what to do
+// about it. verdict_test.go has the complete table.
 func judge(err error) (kind string, v verdict, delay time.Duration) {
 	if refusal, ok := errors.AsType[finalError](err); ok {
 		if refusal.kind == ErrorUnknownAccount {
-			return refusal.kind, doubted, 0 // another worker may have it, as while an account is added
+			return refusal.kind, retriedBriefly, 0 // another worker may have it, while an account is being added
 		}
 		return refusal.kind, final, 0
 	}
@@ -159,7 +157,7 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 	case errors.Is(err, errHandedBack):
 		return ErrorDiskFull, final, 0
 	case errors.Is(err, errHookBroken):
-		return errorRecordHook, doubted, 0
+		return errorRecordHook, retriedBriefly, 0
 	case errors.Is(err, errRecordHook):
 		return errorRecordHook, retried, 0
 	case errors.Is(err, errFileGone):
@@ -174,17 +172,17 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 		return ErrorSuperseded, final, 0
 	case is[cloudError](err) && !errors.Is(err, webscraper.ErrBudget):
 		return cloudVerdict(err)
-	case namesWhatMendsIt(err):
+	case hasFix(err):
 		return ErrorMappedTable, final, 0
 	case is[*postgres.MappingsError](err):
-		return ErrorMappedTable, doubted, 0 // another worker may have the right file
+		return ErrorMappedTable, retriedBriefly, 0 // another worker may have the right file
 	case pq.As(err) != nil:
 		kind, v = databaseVerdict(err)
 		return kind, v, 0
 	case is[*tls.CertificateVerificationError](err):
 		return errorDatabaseRefuses, final, 0
 	case isBrokenConnection(err):
-		return errorDatabase, retried, 0 // the only connections that are not to the cloud
+		return errorDatabase, retried, 0 // the only connections not to the cloud
 	}
 	if kind, v, ok := fileVerdict(err); ok {
 		return kind, v, 0
@@ -192,7 +190,7 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 	return ErrorOther, retried, 0
 }
 
-// advice says what a person is to do about what retrying cannot mend.
+// advice returns what an operator can do about a problem that retries do not fix.
 func advice(kind string, err error) string {
 	switch {
 	case kind == ErrorTokenRefused:
@@ -201,26 +199,26 @@ func advice(kind string, err error) string {
 		if sink.IsNamed(of.account) {
 			name = fmt.Sprintf(" of account %q", of.account)
 		}
-		return "Web Scraper Cloud refuses the API token" + name + ", put " + tokenSetting(of.account) + " of the workers right: "
+		return "Web Scraper Cloud refuses the API token" + name + "; fix " + tokenSetting(of.account) + " of the workers: "
 	case is[*tls.CertificateVerificationError](err):
-		return "The workers do not trust the certificate of what answers: "
+		return "The workers do not trust the server's certificate: "
 	case kind == errorSpool:
-		return "A file cannot be read or written, see that SPOOL_DIR of the workers is a folder of theirs: "
+		return "A file cannot be read or written; check that SPOOL_DIR of the workers is a folder they can write to: "
 	case kind == errorDatabaseRefuses && !isAboutTheSchema(err):
-		return "PostgreSQL refuses what has to be written, and no retry helps: "
+		return "PostgreSQL refuses the write, and no retry helps: "
 	case kind == errorDatabaseRefuses:
-		return "PostgreSQL refuses the statement, see that the workers' role owns schema scrapehaul and run \"worker migrate\": "
+		return "PostgreSQL refuses the statement; check that the workers' role owns schema scrapehaul and run \"worker migrate\": "
 	case kind == ErrorFileUnreadable:
-		return "Nothing was imported; have the file exported otherwise, or import the job from JSON (SOURCE_FORMAT=json): "
+		return "Nothing was imported; change how the file is exported, or import the job from JSON (SOURCE_FORMAT=json): "
 	case kind == ErrorMappedTable:
-		return "Nothing was published; put the table or its mapping (MAPPINGS of the workers) right: "
+		return "Nothing was published; fix the table or its mapping (MAPPINGS of the workers): "
 	case kind == errorArchiveCorrupt:
-		return "Nothing was imported; put the archived file right, or remove it, so that the one before it is taken: "
+		return "Nothing was imported; repair the archived file, or remove it to use the previous one: "
 	}
 	return ""
 }
 
-// isAboutTheSchema reports whether a table, a column or a right is missing.
+// isAboutTheSchema reports whether a table, a column or a privilege is missing.
 func isAboutTheSchema(err error) bool {
 	refused := pq.As(err)
 	return refused != nil && slices.Contains([]pqerror.Class{
@@ -228,21 +226,19 @@ func isAboutTheSchema(err error) bool {
 	}, refused.Code.Class())
 }
 
-// namesWhatMendsIt reports whether a mapped table was looked at and cannot take the
-// records.
-func namesWhatMendsIt(err error) bool {
+// hasFix reports whether the error names how to fix a mapped table.
+func hasFix(err error) bool {
 	refusal, ok := errors.AsType[*postgres.MappedTableError](err)
 	return ok && len(refusal.Fix) > 0
 }
 
-// isBrokenConnection recognises what lib/pq returns when it is not PostgreSQL
-// that reports the error.
+// isBrokenConnection recognizes the errors of lib/pq that PostgreSQL did not report.
 func isBrokenConnection(err error) bool {
 	return is[*net.OpError](err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// cloudError marks an error of the Web Scraper Cloud client: a broken
-// connection does not say where it led.
+// cloudError wraps an error of the Web Scraper Cloud client: a broken connection does
+// not say what it was connected to.
 type cloudError struct{ error }
 
 func (e cloudError) Unwrap() error { return e.error }
@@ -254,8 +250,8 @@ func fromCloud(err error) error {
 	return cloudError{err}
 }
 
-// accountError is one that is about the account's API token. Its name goes with it to the
-// workflow, which may not know yet which account has the job.
+// accountError is about an account's API token. It passes the account's name to the
+// workflow, which may not know it yet.
 type accountError struct {
 	account string
 	error
@@ -263,7 +259,7 @@ type accountError struct {
 
 func (e accountError) Unwrap() error { return e.error }
 
-// finalError says in a sentence what only a person can fix.
+// finalError says in a sentence what only an operator can fix.
 type finalError struct{ kind, sentence string }
 
 func (e finalError) Error() string { return e.sentence }
@@ -272,7 +268,7 @@ func notCreated(format string, args ...any) error {
 	return finalError{errorNotCreated, fmt.Sprintf(format, args...)}
 }
 
-// is reports whether the error is of that type, or wraps one.
+// is reports whether the error has that type or wraps one that does.
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

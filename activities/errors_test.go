@@ -36,7 +36,7 @@ func TestCertificateThatIsNotTrustedIsNoRefusalOfWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	untrusted := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
 	for _, err := range []error{untrusted, activities.FromCloud(untrusted)} {
-		require.Equal(t, "The workers do not trust the certificate of what answers: ", activities.Advice(err))
+		require.Equal(t, "The workers do not trust the server's certificate: ", activities.Advice(err))
 	}
 }
 
@@ -95,7 +95,7 @@ func TestNameThatIsTooLongForTheIndexNeedsAPerson(t *testing.T) {
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: hex.EncodeToString(name), Records: webscrapertest.Products(5, 1)}), 1)
 	_, err := w.tryImport(in)
 	requireFailure(t, err, activities.ErrorDatabaseRefuses, false)
-	require.ErrorContains(t, err, "PostgreSQL refuses what has to be written, and no retry helps: ")
+	require.ErrorContains(t, err, "PostgreSQL refuses the write, and no retry helps: ")
 	require.ErrorContains(t, err, "index row")
 }
 
@@ -117,7 +117,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 		delay    time.Duration
 		message  string
 	}{
-		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorTokenRefused, message: "put WEBSCRAPER_API_TOKEN of the workers right: webscraper: list scraping jobs"},
+		{name: "401", activity: small, effect: webscrapertest.FailWith(401), kind: activities.ErrorTokenRefused, message: "fix WEBSCRAPER_API_TOKEN of the workers: webscraper: list scraping jobs"},
 		{name: "403", activity: small, effect: webscrapertest.FailWith(403), kind: activities.ErrorRequestRefused, message: "403 Forbidden"},
 		{name: "404 on download", activity: download, effect: webscrapertest.FailWith(404), kind: activities.ErrorJobGone, message: "404 Not Found"},
 		{name: "422", activity: small, effect: invalid, kind: activities.ErrorRequestRefused, message: "is odd"},
@@ -213,7 +213,7 @@ func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
 			in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(`{"url":"` + long.String() + `"}`)}), 1)
 			_, err = w.tryImport(in)
 			requireFailure(t, err, activities.ErrorMappedTable, false)
-			require.ErrorContains(t, err, "Nothing was published; put the table or its mapping")
+			require.ErrorContains(t, err, "Nothing was published; fix the table or its mapping")
 			require.ErrorContains(t, err, "publishing import 1: table public.products: ")
 			require.Zero(t, w.visible())
 		})

@@ -27,7 +27,7 @@ var DeliveryID = deliveryID
 // Judge says what kind of problem an error is, and what is done about it.
 func Judge(err error) (kind, verdict string) {
 	kind, v, _ := judge(err)
-	return kind, []string{"retried", "retried at once", "doubted", "final"}[v]
+	return kind, []string{"retried", "retried at once", "retriedBriefly", "final"}[v]
 }
 
 // Advice is the beginning of what a person is told of an error.

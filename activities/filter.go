@@ -12,28 +12,28 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// Filter says which scraping jobs are imported without being asked for by hand.
-// Its zero value lets all of them pass.
+// Filter selects the scraping jobs that are imported automatically. The zero value
+// selects all.
 type Filter struct {
-	// SitemapNamePrefix is what the sitemap's name begins with.
+	// SitemapNamePrefix is a prefix of the sitemap's name.
 	SitemapNamePrefix string `json:"sitemap_name_prefix,omitempty"`
-	// Tag is a tag of the sitemap. Only the API knows which it has.
+	// Tag is a tag of the sitemap. Only the API has the sitemap's tags.
 	Tag string `json:"tag,omitempty"`
-	// Statuses are those in which a job is imported, of "finished", "stopped",
-	// "failed" and "shelved"; none means all.
+	// Statuses are the statuses in which a job is imported: "finished", "stopped",
+	// "failed" or "shelved"; none means all.
 	Statuses []string `json:"statuses,omitempty"`
-	// Accounts say by name what is different for the jobs of an account.
+	// Accounts has the overrides per account, by name.
 	Accounts map[string]AccountFilter `json:"accounts,omitempty"`
 }
 
-// AccountFilter is what an account has instead of the Filter's own; nil for the same.
+// AccountFilter overrides fields of the Filter for an account; nil does not override.
 type AccountFilter struct {
 	SitemapNamePrefix *string   `json:"sitemap_name_prefix,omitempty"`
 	Tag               *string   `json:"tag,omitempty"`
 	Statuses          *[]string `json:"statuses,omitempty"`
 }
 
-// For returns the filter of the jobs of an account.
+// For returns the filter for the jobs of an account.
 func (f Filter) For(account string) Filter {
 	other := f.Accounts[cmp.Or(account, sink.DefaultAccount)]
 	f.Accounts = nil
@@ -43,8 +43,8 @@ func (f Filter) For(account string) Filter {
 	return f
 }
 
-// Validate returns an error for each status that no ended job has, and for each name that
-// no account can have.
+// Validate returns an error for each status that an ended job cannot have and for each
+// invalid account name.
 func (f Filter) Validate() (problems []error) {
 	for _, status := range f.Statuses {
 		if !webscraper.Status(status).Terminal() {
@@ -64,9 +64,9 @@ func (f Filter) Validate() (problems []error) {
 	return problems
 }
 
-// WhyOutside says in one sentence why a job is not let pass, as far as its
-// sitemap's name and its status tell, by the filter of its account; both may be "" when they are not known.
-// An empty reason says that the tag, if there is one, decides.
+// WhyOutside says in one sentence why the filter excludes a job by its sitemap's name or
+// its status, either of which is "" if unknown. f must be the filter of the job's account.
+// An empty reason means that the tag, if any, decides.
 func (f Filter) WhyOutside(sitemapName, status string) (reason string) {
 	switch {
 	case sitemapName != "" && !strings.HasPrefix(sitemapName, f.SitemapNamePrefix):

@@ -16,41 +16,41 @@ type FindDueScrapingJobsInput struct {
 	// Page is 1-based.
 	Page   int    `json:"page"`
 	Filter Filter `json:"filter,omitzero"`
-	// ByHand is set when a person has asked for it: calls of the API go first.
+	// ByHand is set if an operator requested it: its API calls have priority.
 	ByHand bool `json:"by_hand,omitempty"`
 }
 
-// FindDueScrapingJobsResult is what is to be done about the jobs of a page.
+// FindDueScrapingJobsResult has the due jobs of a page.
 type FindDueScrapingJobsResult struct {
 	// Wait is that of [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
 	// Listed counts the jobs of the page.
 	Listed int `json:"listed"`
 	// Due are ended jobs whose current content is not published yet, whose import is
-	// unannounced, or that are there although they were noted as deleted.
+	// unannounced, or that exist although they were recorded as deleted.
 	Due []DueScrapingJob `json:"due,omitempty"`
-	// Last is set when there are no further pages.
+	// Last is set if there are no further pages.
 	Last bool `json:"last"`
 }
 
-// DueScrapingJob is a job that has to be imported.
+// DueScrapingJob is a job that must be imported.
 type DueScrapingJob struct {
 	Job sink.ScrapingJob `json:"job"`
-	// Published is set when an import is published, of earlier content.
+	// Published is set if an import of earlier content is published.
 	Published bool `json:"published,omitempty"`
-	// NotDeleted is set when it was noted as deleted, and is there.
+	// NotDeleted is set if the job was recorded as deleted but exists.
 	NotDeleted bool `json:"not_deleted,omitempty"`
 }
 
-// listIsOlder is within what time a job may be listed that was deleted. One that is listed
-// later was not deleted, but looked for with another account's token: it is held again.
+// listIsOlder is how long after its deletion a job may still be listed. A job listed later
+// was not deleted: another account's token did not find it. It is held again.
 const listIsOlder = time.Hour
 
-// FindDueScrapingJobs lists one page of the account's jobs, which is one API
-// call, and compares it with what is published. Jobs that a person has given up
-// are not due until they have run again.
+// FindDueScrapingJobs lists one page of the account's jobs, which is one API call, and
+// compares it with what is published. A job that an operator abandoned is not due until
+// it has run again.
 func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScrapingJobsInput) (FindDueScrapingJobsResult, error) {
-	defer keepHeartbeating(ctx, nothingToTell)()
+	defer keepHeartbeating(ctx, noProgress)()
 	var result FindDueScrapingJobsResult
 	of, err := a.account(in.Account)
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 	}
 	result := FindDueScrapingJobsResult{
 		Listed: len(listed),
-		// Without last_page, only an empty page tells the end.
+		// Without last_page, an empty page is the end.
 		Last: len(listed) == 0 || lastPage != 0 && in.Page >= lastPage,
 	}
 	var ended []sink.ScrapingJob
@@ -90,7 +90,7 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 	if err != nil {
 		return FindDueScrapingJobsResult{}, err
 	}
-	givenUp, err := a.Store.AbandonedJobs(ctx, ids)
+	abandoned, err := a.Store.AbandonedJobs(ctx, ids)
 	if err != nil {
 		return FindDueScrapingJobsResult{}, err
 	}
@@ -102,12 +102,12 @@ func (a *Activities) findDue(ctx context.Context, of *Account, in FindDueScrapin
 			}
 			continue
 		}
-		// What was removed here cannot be verified before another deletion.
+		// Removed records cannot be verified before another deletion.
 		deleted := there.CloudDeletedAt != nil && there.RemovedAt == nil && time.Since(*there.CloudDeletedAt) > listIsOlder
 		if isPublished && !deleted && job.SameContent(there.ScrapingJob) && !(there.Unannounced && a.announces(there.SitemapName)) {
 			continue
 		}
-		if left, ok := givenUp[job.ScrapingJobID]; ok && job.SameContent(left) {
+		if left, ok := abandoned[job.ScrapingJobID]; ok && job.SameContent(left) {
 			continue
 		}
 		result.Due = append(result.Due, DueScrapingJob{Job: job, Published: isPublished, NotDeleted: deleted})

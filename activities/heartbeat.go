@@ -12,34 +12,33 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Progress is the heartbeat of the activities that take long.
+// Progress is the heartbeat of long-running activities.
 type Progress struct {
-	// Waiting is set while the worker has no slot free for this step.
+	// Waiting is set while the worker has no free slot for this step.
 	Waiting bool  `json:"waiting,omitempty"`
 	Bytes   int64 `json:"bytes"`
 	OfBytes int64 `json:"of_bytes,omitempty"`
 	sink.Counts
-	// OfRecords is how many records the job has by its own account.
+	// OfRecords is how many records the job has, as reported by the API.
 	OfRecords int64 `json:"of_records,omitempty"`
-	// Removed counts the records of replaced imports that are gone.
+	// Removed counts the removed records of replaced imports.
 	Removed int64 `json:"removed,omitempty"`
-	// Archived counts the bytes of the file that the archive has taken.
+	// Archived counts the bytes of the file that were written to the archive.
 	Archived int64 `json:"archived,omitempty"`
-	// Partial names the spool file that holds the beginning of a download, and
-	// Validator the content it is the beginning of. Without them the next
-	// attempt begins anew.
+	// Partial names the spool file with the beginning of a download, Validator its
+	// content. Without them the next attempt starts over.
 	Partial   string `json:"partial,omitempty"`
 	Validator string `json:"validator,omitempty"`
-	// Compressed is set when a download was asked for compressed.
+	// Compressed is set if a compressed download was requested.
 	Compressed bool `json:"compressed,omitempty"`
-	// WorkerTaskQueue is that of the worker with a download's file.
+	// WorkerTaskQueue is the task queue of the worker with a download's file.
 	WorkerTaskQueue string `json:"worker_task_queue,omitempty"`
-	// Sent is set when the creation of a scraping job may have been sent.
+	// Sent is set if the request to create a scraping job may have been sent.
 	Sent bool `json:"sent,omitempty"`
 }
 
-// lastProgress is what earlier attempts have told last; the zero value if they
-// have told nothing.
+// lastProgress returns the last heartbeat of earlier attempts, the zero value if there
+// is none.
 func lastProgress(ctx context.Context) Progress {
 	var last Progress
 	if err := activity.GetHeartbeatDetails(ctx, &last); err != nil {
@@ -48,17 +47,17 @@ func lastProgress(ctx context.Context) Progress {
 	return last
 }
 
-// nothingToTell is the progress of the API's small calls: their heartbeats only
-// say that the worker lives.
-func nothingToTell() Progress { return Progress{} }
+// noProgress is the progress of small API calls: their heartbeats only show that the
+// worker is alive.
+func noProgress() Progress { return Progress{} }
 
-// keepHeartbeating sends progress as heartbeat several times within the
-// heartbeat timeout, also while nothing moves, until it is stopped. It is for
-// steps that notice by themselves when they hang.
+// keepHeartbeating sends progress as the heartbeat several times per heartbeat timeout
+// until stopped, even if there is no progress. It is for steps that detect by themselves
+// that they hang.
 //
-// ctx has to be the activity's own, or that of endWhenSilent: the SDK sends a
-// heartbeat later than it was recorded, with the context it was recorded with, and
-// if that has ended in the meantime, it cancels the activity.
+// ctx must be the activity's own or that of endWhenSilent. The SDK sends a heartbeat
+// some time after it was recorded, with the same context, and cancels the activity if that
+// context has ended.
 func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func()) {
 	timeout := activity.GetInfo(ctx).HeartbeatTimeout
 	if timeout <= 0 {
@@ -86,8 +85,8 @@ func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func(
 	}
 }
 
-// silence is over an attempt: Temporal gives up one that does not heartbeat, and
-// then it has to end, or it would hold its slot and its locks for as long as it hangs.
+// silence ends an attempt that sends no heartbeats: Temporal times it out, and it must not
+// keep its slot and its locks while it hangs.
 type silence struct {
 	of    context.Context //nolint:containedctx // the activity's own
 	after time.Duration
@@ -96,9 +95,9 @@ type silence struct {
 
 type silenceKey struct{}
 
-// endWhenSilent returns a context that ends when there has been no recordHeartbeat
-// with it for almost the heartbeat timeout: what the attempt then says is known
-// before Temporal ends it without a word. stop adds that to the attempt's error.
+// endWhenSilent returns a context that ends after almost the heartbeat timeout without a
+// recordHeartbeat, so that the attempt can report its error before Temporal times it out.
+// stop adds the reason to the attempt's error.
 func endWhenSilent(ctx context.Context) (watched context.Context, stop func(error) error) {
 	timeout := activity.GetInfo(ctx).HeartbeatTimeout
 	if timeout <= 0 {
@@ -118,7 +117,7 @@ func endWhenSilent(ctx context.Context) (watched context.Context, stop func(erro
 	}
 }
 
-// recordHeartbeat is activity.RecordHeartbeat, also with a context of endWhenSilent.
+// recordHeartbeat is activity.RecordHeartbeat that also takes a context of endWhenSilent.
 func recordHeartbeat(ctx context.Context, progress Progress) {
 	if s, ok := ctx.Value(silenceKey{}).(*silence); ok {
 		s.timer.Reset(s.after)
@@ -127,9 +126,9 @@ func recordHeartbeat(ctx context.Context, progress Progress) {
 	activity.RecordHeartbeat(ctx, progress)
 }
 
-// waitForSlot heartbeats while it waits, and repeats what earlier attempts have
-// told: the last heartbeat is all that the next one gets. It ends when ctx does,
-// or when the worker is asked to stop.
+// waitForSlot sends heartbeats while it waits. They repeat the progress of earlier
+// attempts, as the next attempt gets only the last heartbeat. It returns an error if ctx
+// ends or the worker is asked to stop.
 func waitForSlot(ctx context.Context, earlier Progress, take func(context.Context) (func(), error)) (release func(), err error) {
 	waiting := earlier
 	waiting.Waiting = true
@@ -154,8 +153,8 @@ func cancelOnWorkerStop(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() { cancel(nil) }
 }
 
-// untilWorkerStops does what ends with its context, and says when it is the worker's stop
-// that has ended it.
+// untilWorkerStops runs do with a context that ends when the worker stops, and then
+// returns errWorkerStopping.
 func untilWorkerStops(ctx context.Context, do func(context.Context) error) error {
 	if workerStopping(ctx) {
 		return errWorkerStopping

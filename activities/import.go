@@ -18,39 +18,38 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// ImportRecordsInput names a file of the spool and what to make of it.
+// ImportRecordsInput is the input of ImportRecords: a file of the spool and how to import
+// it.
 type ImportRecordsInput struct {
 	// Job is the job object that the download belongs to.
 	Job sink.ScrapingJob `json:"job"`
-	// File, Bytes and SHA256 are those of the download.
+	// File, Bytes, SHA256 and Format are those of the download.
 	File   string `json:"file"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
-	// Format is that of the download too.
 	Format string `json:"format,omitempty"`
-	// RunID and Pass identify the import, RequestedAt orders it among those of
-	// the job; see postgres.ImportRequest.
+	// RunID and Pass identify the import, RequestedAt orders the job's imports; see
+	// [sink.ImportRequest].
 	RunID       string    `json:"run_id"`
 	Pass        int       `json:"pass"`
 	RequestedAt time.Time `json:"requested_at"`
-	// Accepted are the questions by which an import was withheld that a person wants
-	// published all the same.
+	// Accepted are the questions that an operator has accepted.
 	Accepted []sink.Question `json:"accepted_questions,omitempty"`
-	// MaxRejected is how many records may be rejected, or left unmapped, in an import
-	// that counts as complete.
+	// MaxRejected is how many records of a complete import may be rejected or left
+	// unmapped.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
 	// BatchRecords is how many records are committed at a time.
 	BatchRecords int `json:"batch_records"`
-	// MaxRecordBytes is the size over which a record is rejected.
+	// MaxRecordBytes is the size above which a record is rejected.
 	MaxRecordBytes int `json:"max_record_bytes"`
-	// MinRecordsPercent is how many records a finished job has to have, in percent
-	// of those of the last one of its sitemap, to be published; 0 for any number.
+	// MinRecordsPercent is how many records a finished job must have to be published, in
+	// percent of the sitemap's last job; 0 disables the check.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
 	// FailedDataQuality names the failed criteria of the API's data quality check, in a
-	// sentence without a full stop. If set, a person decides.
+	// sentence without a full stop. If set, an operator decides.
 	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
-	// archive: it stays noted.
+	// archive. It stays recorded.
 	CloudDeletedAt *time.Time `json:"cloud_deleted_at,omitempty"`
 	// Restored is set for a file from the archive.
 	Restored bool `json:"restored,omitempty"`
@@ -60,28 +59,27 @@ type ImportRecordsInput struct {
 type ImportRecordsResult struct {
 	ImportID int64 `json:"import_id"`
 	sink.Counts
-	// Published is false when readers go on seeing the import before until a person
+	// Published is false if readers keep seeing the previous import until an operator
 	// decides; Reason says why.
 	Published bool   `json:"published"`
 	Reason    string `json:"reason,omitempty"`
-	// Question is what the person decides.
+	// Question is what the operator decides.
 	Question *sink.Question `json:"question,omitempty"`
-	// Problem says in one sentence what was not done besides publishing the
-	// records; only the attempt that published knows it.
+	// Problem says in one sentence what failed in addition to publishing the records.
 	Problem string `json:"problem,omitempty"`
 	// Announce is what to start for the published import.
 	Announce *Announcement `json:"announce,omitempty"`
 }
 
-// ImportRecords imports the records of a downloaded file batch by batch,
-// publishes them in one step, archives the file, if there is an archive, and
-// removes the records that they replace. A retry resumes after the last committed
-// batch; a retry of an import that has been published only finishes the rest.
+// ImportRecords imports the records of a downloaded file batch by batch, publishes them
+// in one step, archives the file, if there is an archive, and removes the records that
+// they replace. A retry resumes after the last committed batch; if the import is published
+// already, it only finishes the rest.
 //
-// A download that holds fewer records than the job has stored is published as well.
-// An import that is worse than the published one of the job, that has nothing good or
-// fewer records than MinRecordsPercent, has FailedDataQuality, or that the sink
-// withholds, is not published until a person accepts it.
+// A download with fewer records than the job has stored is published too. An import is not
+// published until an operator accepts it if it is worse than the job's published one, has
+// no good records or fewer than MinRecordsPercent, has FailedDataQuality, or is withheld by
+// the sink.
 func (a *Activities) ImportRecords(ctx context.Context, in ImportRecordsInput) (ImportRecordsResult, error) {
 	defer a.Spool.noteAttempt(ctx)()
 	result, err := a.importRecords(ctx, in)
@@ -103,8 +101,8 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	reached := func(removed int64) Progress {
 		at := Progress{OfBytes: in.Bytes, OfRecords: in.Job.StoredRecordCount, Removed: removed}
 		if attempt != nil {
-			mark := attempt.Checkpoint()
-			at.Bytes, at.Counts = mark.Bytes, mark.Counts
+			checkpoint := attempt.Checkpoint()
+			at.Bytes, at.Counts = checkpoint.Bytes, checkpoint.Counts
 		}
 		return at
 	}
@@ -156,13 +154,13 @@ func (a *Activities) importRecords(ctx context.Context, in ImportRecordsInput) (
 	}
 	result.ImportID, result.Counts = attempt.ID(), attempt.Checkpoint().Counts
 	if a.Archive != nil && attempt.Published() {
-		result.Cut = 0 // the archive has them whole
+		result.Cut = 0 // the archive has the complete records
 	}
 	result.Published, result.Problem = attempt.Published(), attempt.Problem()
 	return result, nil
 }
 
-// publish publishes what is loaded, or abandons it and notes in the result why.
+// publish publishes what is loaded, or abandons it and adds the reason to the result.
 func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt sink.Import, result *ImportRecordsResult, progress func()) error {
 	asked, err := a.whyWithhold(ctx, in, attempt)
 	if err != nil {
@@ -173,7 +171,7 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 		withheld, ok := errors.AsType[*sink.WithheldError](err)
 		if !ok {
 			if problem := attempt.Problem(); err == nil && problem != "" {
-				activity.GetLogger(ctx).Warn("The records are published, but not all is as it should be", "account", cmp.Or(in.Job.Account, sink.DefaultAccount), "problem", problem)
+				activity.GetLogger(ctx).Warn("The records are published, but something else failed", "account", cmp.Or(in.Job.Account, sink.DefaultAccount), "problem", problem)
 			}
 			return err
 		}
@@ -183,25 +181,25 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 	return attempt.Abandon(ctx)
 }
 
-// load commits the records of the file from the import's mark to its end.
+// load commits the records of the file after the import's checkpoint.
 func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt sink.Import, committed, heartbeat func()) (err error) {
 	file, err := a.openSpoolFile(in)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	mark := attempt.Checkpoint()
-	if mark.Bytes > 0 || !a.Spool.wrote(in.File, in.SHA256) {
+	checkpoint := attempt.Checkpoint()
+	if checkpoint.Bytes > 0 || !a.Spool.wrote(in.File, in.SHA256) {
 		if err := a.checkSameFile(ctx, file, in); err != nil {
 			return err
 		}
 	}
-	records, err := newRecordReader(file, in.Format, in.MaxRecordBytes, mark)
+	records, err := newRecordReader(file, in.Format, in.MaxRecordBytes, checkpoint)
 	if err != nil {
 		return err
 	}
 	connections := max(1, a.ImportConnections)
-	batches := prepareBatches(records, in, mark, connections+1, attempt.NewBatch, a.hookFor(ctx, in.Job, heartbeat))
+	batches := prepareBatches(records, in, checkpoint, connections+1, attempt.NewBatch, a.hookFor(ctx, in.Job, heartbeat))
 	defer batches.stop() // before the file is closed
 	return attempt.CommitBatches(ctx, connections, batches.next, func(batch sink.Batch) {
 		batch.Reset()
@@ -210,8 +208,8 @@ func (a *Activities) load(ctx context.Context, in ImportRecordsInput, attempt si
 	})
 }
 
-// openSpoolFile opens the downloaded file, or returns errFileGone when it is
-// not there as it was.
+// openSpoolFile opens the downloaded file. It returns errFileGone if the file is missing
+// or its size has changed.
 func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
 	path, err := a.Spool.path(in.File)
 	if err != nil {
@@ -234,9 +232,9 @@ func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
 	return file, nil
 }
 
-// checkSameFile returns errFileGone unless the file is the one that was
-// downloaded: a late attempt at the download may have put another one there, or a
-// crash of the host have taken some of it.
+// checkSameFile returns errFileGone unless the file is the one that was downloaded: a
+// stale attempt at the download may have replaced it, or a crash of the host may have
+// destroyed some of it.
 func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in ImportRecordsInput) error {
 	var read atomic.Int64
 	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: in.Bytes} })()
@@ -245,7 +243,7 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 		return fmt.Errorf("reading the spool file: %w", err)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != in.SHA256 {
-		return fmt.Errorf("%w: %s has SHA-256 %s, what was downloaded had %s", errFileGone, in.File, sum, in.SHA256)
+		return fmt.Errorf("%w: %s has SHA-256 %s, the download had %s", errFileGone, in.File, sum, in.SHA256)
 	}
 	return nil
 }

@@ -281,7 +281,7 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	published(add("books", "finished", 10), true)
 	few := add("laptops", "finished", 89)
 	result := published(few, false)
-	require.Equal(t, fmt.Sprintf("the job has 89 records, fewer than 90 %% of the 100 that were published of its sitemap last, from job %d (MIN_RECORDS_PERCENT)",
+	require.Equal(t, fmt.Sprintf("the job has 89 records, fewer than 90 %% of the 100 last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
 		few.Job.ScrapingJobID-2), result.Reason)
 	require.Equal(t, int64(110), w.visible())
 	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "what is withheld is removed")
@@ -324,9 +324,9 @@ func TestFinishedJobWithoutRecordsIsNotPublishedAfterOneWithSomeAtTheDefaults(t 
 	published("laptops", "stopped", none)
 
 	_, empty := imported("laptops", "finished", none)
-	require.Equal(t, fmt.Sprintf("the job has 0 good records, and 427 were published of its sitemap last, from job %d", full), empty.Reason)
+	require.Equal(t, fmt.Sprintf("the job has 0 good records, but 427 were last published for its sitemap, from job %d", full), empty.Reason)
 	_, rejected := imported("laptops", "finished", webscrapertest.RawBody("a title line\n", 1))
-	require.Contains(t, rejected.Reason, "the job has 0 good records, 1 rejected ones, and 427 were published of its sitemap last, from job ")
+	require.Contains(t, rejected.Reason, "the job has 0 good records, 1 rejected, but 427 were last published for its sitemap, from job ")
 	require.Contains(t, rejected.Reason, " (record 1: ")
 	require.Equal(t, int64(427), w.visible())
 
@@ -399,7 +399,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 					require.Empty(t, result.Reason)
 					require.Equal(t, c.download, w.visible())
 				} else {
-					require.Equal(t, fmt.Sprintf("the import has %d good records, and the job has stored %d: the %d published before stay",
+					require.Equal(t, fmt.Sprintf("the import has %d good records, and the job has stored %d; readers keep the %d published before",
 						c.download, c.stored, c.before), result.Reason)
 					require.NotNil(t, result.Question)
 					require.Equal(t, c.before, w.visible())
@@ -423,9 +423,9 @@ func TestImportNeverReplacesABetterOneWithoutAPerson(t *testing.T) {
 		maxRejected int64
 		reason      string // "" when it is published
 	}{
-		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected ones, and the job has stored 200: the 200 published before stay (record 1: "},
-		{"some are rejected", [2]int{200, 0}, [2]int{199, 1}, 0, "the import has 199 good records, 1 rejected ones"},
-		{"more are rejected than before, of more", [2]int{200, 3}, [2]int{300, 4}, 0, "the import has 300 good records, 4 rejected ones"},
+		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected, and the job has stored 200; readers keep the 200 published before (record 1: "},
+		{"some are rejected", [2]int{200, 0}, [2]int{199, 1}, 0, "the import has 199 good records, 1 rejected"},
+		{"more are rejected than before, of more", [2]int{200, 3}, [2]int{300, 4}, 0, "the import has 300 good records, 4 rejected"},
 		{"a small share is rejected", [2]int{200, 0}, [2]int{400, 4}, 0, ""},
 		{"as many are allowed", [2]int{20, 0}, [2]int{20, 4}, 4, ""},
 		{"as many were rejected before", [2]int{20, 4}, [2]int{20, 4}, 0, ""},

@@ -11,27 +11,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Names of the metrics that the MetricsHandler of the worker's client gets. Like
-// all of Temporal's they carry the SDK's own tags, the activity's type and the
-// task queue among them.
+// Names of the metrics for the MetricsHandler of the worker's client. Like all Temporal
+// metrics they have the SDK's tags, such as the activity type and the task queue.
 const (
-	// recordsMetric, rejectedMetric, unmappedMetric and bytesMetric are counters of
-	// what has been committed, batch by batch: of the file, bytes. Their tag "account" is
-	// the job's account, as is that of the others.
+	// recordsMetric, rejectedMetric, unmappedMetric and bytesMetric count what was
+	// committed, batch by batch; bytes are those of the file. The tag "account" is the
+	// job's account, here and below.
 	recordsMetric  = "scrapehaul_records"
 	rejectedMetric = "scrapehaul_rejected_records"
 	unmappedMetric = "scrapehaul_unmapped_records"
 	bytesMetric    = "scrapehaul_bytes"
-	// removedMetric is a counter of the records of imports whose retention was over.
+	// removedMetric counts records removed by retention.
 	removedMetric = "scrapehaul_removed_records"
-	// undeliverableMetric counts publications that could not be delivered to the webhook.
+	// undeliverableMetric counts publications that were not delivered to the webhook.
 	undeliverableMetric = "scrapehaul_undeliverable_publications"
-	// refusedMetric counts jobs that were refused because another account has one of the
-	// same ID, with the tag "account": the one that was refused.
+	// refusedMetric counts jobs that were refused because another account has a job with
+	// the same ID. The tag "account" is the refused account.
 	refusedMetric = "scrapehaul_refused_jobs"
-	// stepMetric is a timer, with the tags "account" and "step": how long a step of an import
-	// has taken, from the moment it was due to its end, with all attempts and all
-	// waiting. A step that failed for good is not in it.
+	// stepMetric is a timer with the tags "account" and "step": how long a step of an
+	// import took from when it was due to its end, including all attempts and waits. Steps
+	// that failed permanently are not counted.
 	stepMetric = "scrapehaul_step_duration"
 )
 
@@ -48,9 +47,9 @@ const (
 	stepDelete   = "delete"
 )
 
-// InitMetrics lets the counters of the activities begin at 0 on a handler that
-// drops the SDK's own tags: what is counted for the first time is seen as an
-// increase then. Without accounts, there is the default one.
+// InitMetrics sets the counters of the activities to 0 on a handler that drops the SDK's
+// tags, so that the first count shows as an increase. Without accounts, it initializes the
+// default one.
 func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 	handler.Counter(undeliverableMetric).Inc(0)
 	if len(accounts) == 0 {
@@ -67,21 +66,20 @@ func accountTags(account string) map[string]string {
 	return map[string]string{accountTag: cmp.Or(account, sink.DefaultAccount)}
 }
 
-// timeStep is called when the activity has succeeded.
+// timeStep is called after the activity has succeeded.
 func timeStep(ctx context.Context, account, step string) {
 	// The server's clock may be ahead of ours.
 	took := max(time.Since(activity.GetInfo(ctx).ScheduledTime), 0)
 	activity.GetMetricsHandler(ctx).WithTags(accountTags(account)).WithTags(map[string]string{stepTag: step}).Timer(stepMetric).Record(took)
 }
 
-// countCommitted returns a function that counts what has been committed since it
-// was called last, by the import's mark. What earlier attempts have committed,
-// they have counted.
-func countCommitted(ctx context.Context, account string, mark func() sink.Checkpoint) (count func()) {
+// countCommitted returns a function that counts what was committed since its last call,
+// by the import's checkpoint. Earlier attempts counted their own commits.
+func countCommitted(ctx context.Context, account string, checkpoint func() sink.Checkpoint) (count func()) {
 	handler := activity.GetMetricsHandler(ctx).WithTags(accountTags(account))
-	counted := mark()
+	counted := checkpoint()
 	return func() {
-		now := mark()
+		now := checkpoint()
 		handler.Counter(recordsMetric).Inc(now.Records - counted.Records)
 		handler.Counter(rejectedMetric).Inc(now.Rejected - counted.Rejected)
 		handler.Counter(unmappedMetric).Inc(now.Unmapped - counted.Unmapped)

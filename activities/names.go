@@ -8,8 +8,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// number makes names unique: of equal ones the second gets a number, as in the views,
-// that no other has with it (price, price_2).
+// number makes names unique, as in the views: a repeated name gets the first free number
+// (price, price_2).
 func number(names []string) {
 	taken, count := make(map[string]bool, len(names)), map[string]int{}
 	for _, name := range names {
@@ -25,10 +25,9 @@ func number(names []string) {
 	}
 }
 
-// withUniqueNames returns the record, an object as it stands in the file, with its
-// names made unique: jsonb would keep the last value of a name. It refuses a record
-// that has an object with a name twice in one of its values. What is not JSON is left
-// to the sink.
+// withUniqueNames returns the record, an object from the file, with unique names: jsonb
+// would keep only the last value of a repeated name. It refuses records with a nested
+// object that repeats a name. The sink rejects what is not JSON.
 func (r *recordReader) withUniqueNames(record []byte) (unique []byte, refused string) {
 	twice, inside := r.names.Twice(record)
 	if !twice && inside == nil || !json.Valid(record) {

@@ -20,34 +20,34 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// partialSuffix marks a file that is being written; the rest of its name is
-// unique to the attempt.
+// partialSuffix is in the name of a file that is being written; what follows is unique to
+// the attempt.
 const partialSuffix = ".partial-"
 
-// checkFreeEvery is how many bytes are written between two looks at the free
-// space, for downloads that do not tell their length.
+// checkFreeEvery is how many bytes are written between two checks of the free space, for
+// downloads of unknown length.
 const checkFreeEvery = 16 << 20
 
-// partialFile is the temporary file of one attempt at a download: it writes,
-// hashes, counts and looks at the free space.
+// partialFile is the temporary file of one attempt at a download. It writes, hashes,
+// counts and checks the free space.
 //
-// Once heartbeats tell its name, together with the validator of its content, it
-// only grows. So the next attempt can rely on what it finds there, even while
-// this one, which Temporal has given up, goes on writing. The next attempt must
-// not write there itself: it copies the beginning into a file of its own.
+// Once heartbeats have reported its name and the validator of its content, it only
+// grows. So the next attempt can rely on its content, even while this one keeps writing
+// after Temporal has timed it out. The next attempt must not write to it: it copies the
+// content into its own file.
 type partialFile struct {
 	spool *Spool
-	name  string // of the whole file
-	// workerTaskQueue is told together with the file's name.
+	name  string // of the complete file
+	// workerTaskQueue is reported together with the file's name.
 	workerTaskQueue string
-	// earlier is what the attempt before has told. Its Partial is a file of the
-	// same download, or "" when there is nothing to go on with.
+	// earlier is the last heartbeat of the previous attempt. Its Partial is a file of the
+	// same download, or "" if there is nothing to resume.
 	earlier Progress
 
 	file      *os.File  // nil until open
 	hash      hash.Hash // SHA-256
 	written   atomic.Int64
-	told      atomic.Pointer[Progress] // all but the bytes
+	reported  atomic.Pointer[Progress] // without the bytes
 	checkedAt int64
 }
 
@@ -57,7 +57,7 @@ func newPartialFile(spool *Spool, name, workerTaskQueue string, earlier Progress
 		earlier.Partial, earlier.Validator = "", ""
 	}
 	p := &partialFile{spool: spool, name: name, workerTaskQueue: workerTaskQueue, earlier: earlier, hash: sha256.New()}
-	p.told.Store(&Progress{
+	p.reported.Store(&Progress{
 		Partial: earlier.Partial, Validator: earlier.Validator, Compressed: earlier.Compressed, WorkerTaskQueue: earlier.WorkerTaskQueue,
 		OfRecords: earlier.OfRecords,
 	})
@@ -65,16 +65,16 @@ func newPartialFile(spool *Spool, name, workerTaskQueue string, earlier Progress
 }
 
 func (p *partialFile) progress() Progress {
-	progress := *p.told.Load()
+	progress := *p.reported.Load()
 	progress.Bytes = p.written.Load()
 	return progress
 }
 
-// open makes the file, with what the attempt before has left.
+// open creates the file, with the content that the previous attempt has left.
 func (p *partialFile) open(ctx context.Context) (err error) {
 	p.file, err = os.CreateTemp(p.spool.dir, p.name+partialSuffix+"*") // with mode 0600
 	if err != nil {
-		return fmt.Errorf("making the spool file: %w", err)
+		return fmt.Errorf("creating the spool file: %w", err)
 	}
 	if p.earlier.Partial == "" {
 		return nil
@@ -87,13 +87,13 @@ func (p *partialFile) open(ctx context.Context) (err error) {
 		err = errors.Join(p.copy(ctx, earlier), earlier.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("going on with the spool file of the attempt before: %w", err)
+		return fmt.Errorf("resuming from the previous attempt's spool file: %w", err)
 	}
 	return nil
 }
 
-// copy copies what the earlier file holds now. When there is no room for both,
-// the download begins anew.
+// copy copies the current content of the earlier file. If there is no room for both, the
+// download starts over.
 func (p *partialFile) copy(ctx context.Context, earlier *os.File) error {
 	info, err := earlier.Stat()
 	if err != nil {
@@ -111,26 +111,26 @@ func (p *partialFile) copy(ctx context.Context, earlier *os.File) error {
 	return err
 }
 
-// downloadOptions asks for what the file lacks. ctx is for heartbeats.
+// downloadOptions requests what the file lacks. ctx is for heartbeats.
 //
-// A compressed download is smaller, but the server gives no validator with it as
-// a rule. So after one that broke, the next is asked for uncompressed, and so are
-// those that go on with it. When even that one has no validator, the next is
-// compressed again.
+// A compressed download is smaller but usually has no validator. So the attempt after a
+// failed compressed download requests it uncompressed, and so do those that resume it. If
+// that has no validator either, the next attempt uses compression again.
 func (p *partialFile) downloadOptions(ctx context.Context) webscraper.DownloadOptions {
 	compressed := !p.earlier.Compressed && p.earlier.Partial == ""
 	return webscraper.DownloadOptions{
 		Offset: p.written.Load(), Validator: p.earlier.Validator, Uncompressed: !compressed,
-		OnHeader: func(begun webscraper.Download, length int64) error { return p.begin(ctx, begun, length, compressed) },
+		OnHeader: func(started webscraper.Download, length int64) error {
+			return p.start(ctx, started, length, compressed)
+		},
 	}
 }
 
-// begin is told what is known of the body before its first byte. From here on
-// the next attempt goes on with this file.
-func (p *partialFile) begin(ctx context.Context, begun webscraper.Download, length int64, compressed bool) error {
-	// An empty file is not truncated: after that, ext4 starts to write all of it to
-	// the disk when it is closed.
-	if begun.Offset == 0 && p.written.Load() > 0 {
+// start is called before the body's first byte. From here on the next attempt resumes this
+// file.
+func (p *partialFile) start(ctx context.Context, started webscraper.Download, length int64, compressed bool) error {
+	// Do not truncate an empty file: ext4 would flush all of it to disk on close.
+	if started.Offset == 0 && p.written.Load() > 0 {
 		_, err := p.file.Seek(0, io.SeekStart)
 		if err := errors.Join(err, p.file.Truncate(0)); err != nil {
 			return fmt.Errorf("emptying the spool file: %w", err)
@@ -140,13 +140,13 @@ func (p *partialFile) begin(ctx context.Context, begun webscraper.Download, leng
 		p.checkedAt = 0
 	}
 	rest := max(0, length)
-	told := &Progress{
-		OfBytes: begun.Offset + rest, OfRecords: p.earlier.OfRecords, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue,
+	progress := &Progress{
+		OfBytes: started.Offset + rest, OfRecords: p.earlier.OfRecords, Compressed: compressed, WorkerTaskQueue: p.workerTaskQueue,
 	}
-	if begun.Validator != "" {
-		told.Partial, told.Validator = filepath.Base(p.file.Name()), begun.Validator
+	if started.Validator != "" {
+		progress.Partial, progress.Validator = filepath.Base(p.file.Name()), started.Validator
 	}
-	p.told.Store(told)
+	p.reported.Store(progress)
 	activity.RecordHeartbeat(ctx, p.progress())
 	p.removeEarlier()
 	return p.spool.checkFree(rest)
@@ -154,12 +154,12 @@ func (p *partialFile) begin(ctx context.Context, begun webscraper.Download, leng
 
 func (p *partialFile) Write(b []byte) (int, error) {
 	if written := p.written.Load(); written-p.checkedAt >= checkFreeEvery {
-		if err := p.spool.checkFree(max(0, p.told.Load().OfBytes-written)); err != nil {
+		if err := p.spool.checkFree(max(0, p.reported.Load().OfBytes-written)); err != nil {
 			return 0, err
 		}
 		p.checkedAt = written
 	}
-	// After an error nobody asks for the hash any more.
+	// After an error, the hash is not used.
 	var hashing sync.WaitGroup
 	hashing.Go(func() { p.hash.Write(b) })
 	n, err := p.file.Write(b)
@@ -171,10 +171,10 @@ func (p *partialFile) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// sha256 is that of what has been written, in lower-case hexadecimal.
+// sha256 returns the SHA-256 of what was written, in lower-case hexadecimal.
 func (p *partialFile) sha256() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 
-// finish gives the file, which is whole, its own name.
+// finish gives the complete file its final name.
 func (p *partialFile) finish() error {
 	if err := p.file.Close(); err != nil {
 		return fmt.Errorf("writing the spool file: %w", err)
@@ -185,19 +185,18 @@ func (p *partialFile) finish() error {
 	return nil
 }
 
-// leave ends an attempt that has failed. If another one goes on, it leaves the
-// file that heartbeats have told of, or the earlier one; without either, no worker
-// is better than another. The rest is removed, by RemoveFile if that is not
-// possible now.
-func (p *partialFile) leave(ctx context.Context, goesOn bool) {
-	told := p.told.Load()
-	if !goesOn {
+// leave ends a failed attempt. If another one resumes, leave keeps the file that heartbeats
+// have reported, or the earlier one; without either, any worker may start over. Everything
+// else is removed now or, if that fails, by RemoveFile.
+func (p *partialFile) leave(ctx context.Context, resume bool) {
+	reported := p.reported.Load()
+	if !resume {
 		p.removeEarlier()
 	}
-	kept := goesOn && told.Partial != ""
+	kept := resume && reported.Partial != ""
 	if p.file != nil {
 		err := p.file.Close()
-		mine := told.Partial == filepath.Base(p.file.Name())
+		mine := reported.Partial == filepath.Base(p.file.Name())
 		if mine {
 			kept = kept && err == nil && p.written.Load() > 0
 		}
@@ -205,19 +204,19 @@ func (p *partialFile) leave(ctx context.Context, goesOn bool) {
 			_ = os.Remove(p.file.Name())
 		}
 	}
-	// The last heartbeat is all that the next attempt gets.
+	// The next attempt gets only the last heartbeat.
 	switch {
 	case kept && p.file != nil:
 		activity.RecordHeartbeat(ctx, p.progress())
 	case !kept && ctx.Err() == nil:
-		p.told.Store(&Progress{Compressed: told.Compressed, OfRecords: told.OfRecords})
+		p.reported.Store(&Progress{Compressed: reported.Compressed, OfRecords: reported.OfRecords})
 		p.written.Store(0)
 		activity.RecordHeartbeat(ctx, p.progress())
 	}
 }
 
-// removeEarlier removes the file of the attempt before. Where that is not
-// possible while a late attempt still writes there, RemoveFile will do it.
+// removeEarlier removes the previous attempt's file. If a stale attempt still has it open
+// and that prevents it, RemoveFile removes it later.
 func (p *partialFile) removeEarlier() {
 	if p.earlier.Partial != "" {
 		_ = os.Remove(filepath.Join(p.spool.dir, p.earlier.Partial))

@@ -11,18 +11,18 @@ import (
 
 // Record is one record of a download, as an import sees it.
 type Record struct {
-	// Number counts the records, beginning with 1.
+	// Number is the record's number, starting at 1.
 	Number int64
-	// Data is the record as a JSON object, valid until the next one is read, or
-	// nil when it is Rejected.
+	// Data is the record as a JSON object, valid until the next one is read. It is nil if
+	// the record is Rejected.
 	Data []byte
 	// Rejected says why the record cannot be imported.
 	Rejected string
 }
 
-// ReadRecords reads the records of a download without importing them. The
-// format is FormatCSV or FormatJSON, which "" stands for; maxRecordBytes is the limit of a
-// record's length, 0 for 16 MiB. An error ends the records.
+// ReadRecords reads the records of a download without importing them. format is FormatCSV
+// or FormatJSON, the default. maxRecordBytes limits a record's length; 0 means 16 MiB. An
+// error ends the iteration.
 func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Record, error] {
 	maxRecordBytes = cmp.Or(max(maxRecordBytes, 0), 16<<20)
 	rows := webscraper.NewRowReader(r, webscraper.Format(cmp.Or(format, FormatJSON)), maxRecordBytes)

@@ -16,30 +16,28 @@ type record struct {
 	number int64
 	// end is the offset in the file after the record.
 	end int64
-	// data is the record as a JSON object, if the file is right, or, when refused
-	// says why it cannot be imported, as it stands in the file. It is valid until
-	// the next record is read.
+	// data is the record as a JSON object. If refused says why the record cannot be
+	// imported, data is as in the file. It is valid until the next record is read.
 	data []byte
-	// raw is the record as it came: in JSON as it stands in the file.
+	// raw is the original record, in JSON as in the file.
 	raw     []byte
 	refused string
-	cut     bool // data is its beginning
+	cut     bool // data is only the beginning
 }
 
-// recordReader reads the records of a file one by one. Of each row of CSV it makes
-// what the JSON download holds for the record, columns in the header's order, but for
-// its values: all of them are text.
+// recordReader reads the records of a file one by one. It converts a CSV row to the
+// record's JSON object, with columns in header order and all values as text.
 type recordReader struct {
 	rows           *webscraper.RowReader
 	maxRecordBytes int
-	// keys are the columns of CSV with what stands before and after them in the JSON.
+	// keys are the CSV columns as encoded JSON keys with the surrounding punctuation.
 	keys   [][]byte
-	object []byte // the record in hand
+	object []byte // the current record
 	names  jsontext.Names
 }
 
-// newRecordReader reads the records of the file after the mark.
-func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink.Checkpoint) (*recordReader, error) {
+// newRecordReader reads the records of the file after the checkpoint.
+func newRecordReader(file *os.File, format string, maxRecordBytes int, from sink.Checkpoint) (*recordReader, error) {
 	switch format {
 	case "":
 		format = FormatJSON
@@ -47,11 +45,11 @@ func newRecordReader(file *os.File, format string, maxRecordBytes int, mark sink
 	default:
 		return nil, fmt.Errorf("the spool file is in format %q, which this worker cannot read: run the version of the worker that archived it, or a later one", format)
 	}
-	rows := webscraper.ResumeRowReader(file, webscraper.Format(format), maxRecordBytes, mark.Bytes, mark.LastRecordNumber)
+	rows := webscraper.ResumeRowReader(file, webscraper.Format(format), maxRecordBytes, from.Bytes, from.LastRecordNumber)
 	return &recordReader{rows: rows, maxRecordBytes: maxRecordBytes}, nil
 }
 
-// next returns false at the end of the file and at an error, which is err's.
+// next returns false at the end of the file or on an error, which err returns.
 func (r *recordReader) next() bool { return r.rows.Next() }
 func (r *recordReader) err() error { return r.rows.Err() }
 

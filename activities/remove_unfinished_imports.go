@@ -7,11 +7,11 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// RemoveUnfinishedImports gives up the imports of runs that have ended without
-// publishing, removes the published imports and the archived files whose retention is
-// over, and all records that no reader can see. It also tries again to make the views of sitemaps
-// that publishing could not make, and has a workflow for what is undelivered, if that
-// was terminated.
+// RemoveUnfinishedImports abandons imports of runs that ended without publishing. It
+// removes published imports and archived files whose retention is over, and all records
+// that no reader can see. It also retries the sitemap views that publishing failed to
+// update, and restarts the delivery of undelivered publications if its workflow was
+// terminated.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context, in RemoveUnfinishedImportsInput) (Removed, error) {
 	var removed Removed
 	var err error
@@ -54,7 +54,7 @@ func (a *Activities) removeUnfinishedImports(ctx context.Context) (abandoned int
 	}
 	problems, err := a.Store.RefreshSitemapViews(ctx, func() { activity.RecordHeartbeat(ctx) })
 	for _, problem := range problems {
-		activity.GetLogger(ctx).Warn("A sitemap's views, or the counts of what its imports have changed, are not up to date", "problem", problem)
+		activity.GetLogger(ctx).Warn("A sitemap's views or change counts are out of date", "problem", problem)
 	}
 	return abandoned, err
 }

@@ -14,17 +14,18 @@ import (
 )
 
 // RemoveUnfinishedImportsInput is the input of RemoveUnfinishedImports. Earlier builds
-// give none.
+// pass none.
 type RemoveUnfinishedImportsInput struct {
-	// NeverDeleted is set when no job is deleted in Web Scraper Cloud.
+	// NeverDeleted is set if no job is deleted in Web Scraper Cloud.
 	NeverDeleted bool `json:"never_deleted,omitempty"`
 }
 
-// removeOldImports removes the published imports whose retention is over. One whose
-// workflow is open stays, and so does one whose file ought to be archived and is not.
+// removeOldImports removes published imports whose retention is over. It keeps an import
+// if its workflow is open, or if its file should be archived but is not.
 //
-// A workflow that starts meanwhile finds the import removed, at the latest when it is
-// about to delete the job in the cloud, or has begun another import, which keeps it here.
+// A workflow that starts meanwhile either finds the import removed, at the latest right
+// before it deletes the job in the cloud, or has started another import, which keeps the
+// records here.
 func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, removed *Removed) error {
 	retention := postgres.Retention{Records: a.RecordsRetention, KeepImports: a.KeepImports, NeverDeleted: neverDeleted}
 	imports, err := a.Store.OldImports(ctx, retention)
@@ -32,7 +33,7 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 		return err
 	}
 	heartbeat := func() { activity.RecordHeartbeat(ctx) }
-	var refused []error // such as by a foreign key: it keeps no other from being removed
+	var refused []error // by a foreign key, for example: the other imports are removed anyway
 	for _, old := range imports {
 		heartbeat()
 		stays, err := isOpen(ctx, old.ScrapingJobID, "")
@@ -56,15 +57,16 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 			removed.OldImports++
 			removed.OldRecords += old.Records
 			activity.GetMetricsHandler(ctx).WithTags(accountTags(old.Account)).Counter(removedMetric).Inc(old.Records)
-			activity.GetLogger(ctx).Info("The records of an old import are removed", "account", old.Account, "scrapingjob_id", old.ScrapingJobID,
+			activity.GetLogger(ctx).Info("Removed the records of an old import", "account", old.Account, "scrapingjob_id", old.ScrapingJobID,
 				"sitemap", old.SitemapName, "import_id", old.ImportID, "records", old.Records)
 		}
 	}
 	return errors.Join(refused...)
 }
 
-// RemovedReason says of an import whose records were removed why its job stays as it is.
+// RemovedReason says why the job of an import whose records were removed is left as it is,
+// in a sentence without a full stop.
 func RemovedReason(of sink.PublishedImport) string {
-	return fmt.Sprintf("its %d records were removed on %s, their retention being over: starter reimport %d brings them back",
+	return fmt.Sprintf("its %d records were removed on %s when their retention ended; starter reimport %d restores them",
 		of.Records, of.RemovedAt.UTC().Format(time.RFC3339), of.ScrapingJobID)
 }

@@ -8,13 +8,13 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// probeEvery is how often a worker without room takes a download all the same, which
-// then says why it waits.
+// probeEvery is how often a worker without room takes a download anyway, which then
+// reports why it waits.
 const probeEvery = time.Minute
 
-// DownloadSlots has a worker poll for downloads only while the spool has room for
-// one and a slot is free, so that the others are left to other workers. Register has
-// to be called before.
+// DownloadSlots returns a slot supplier that polls for downloads only while the spool has
+// room for one and a slot is free, and leaves the rest to other workers. Call Register
+// first.
 func (a *Activities) DownloadSlots() worker.SlotSupplier {
 	return &roomySlots{slots: a.slots, hasRoom: a.Spool.hasRoom}
 }
@@ -27,7 +27,7 @@ type roomySlots struct {
 	probe time.Time // when the next one is due
 }
 
-// ReserveSlot waits for a slot, and for room or the time of a probe; see
+// ReserveSlot waits for a slot, then for room or the next probe; see
 // [worker.SlotSupplier].
 func (r *roomySlots) ReserveSlot(ctx context.Context, _ worker.SlotReservationInfo) (*worker.SlotPermit, error) {
 	if err := r.slots.awaitReservation(ctx); err != nil {
@@ -57,14 +57,14 @@ func (r *roomySlots) mayTake(now time.Time) bool {
 	return true
 }
 
-// TryReserveSlot is for eager tasks, of which a worker without workflows has none.
+// TryReserveSlot is for eager tasks, which a worker without workflows does not have.
 func (*roomySlots) TryReserveSlot(worker.SlotReservationInfo) *worker.SlotPermit { return nil }
 
-// MarkSlotUsed has nothing to do: the activity takes the slot itself.
+// MarkSlotUsed does nothing: the activity takes the slot itself.
 func (*roomySlots) MarkSlotUsed(worker.SlotMarkUsedInfo) {}
 
 // ReleaseSlot ends the reservation.
 func (r *roomySlots) ReleaseSlot(worker.SlotReleaseInfo) { r.slots.reserve(-1) }
 
-// MaxSlots is unknown: when all slots are taken, nothing waits on this worker.
+// MaxSlots is 0, unknown: when all slots are taken, nothing waits on this worker.
 func (*roomySlots) MaxSlots() int { return 0 }

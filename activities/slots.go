@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// patience is how long a download that any worker may take waits here for a slot.
-// That of an import of a small job is free again within it.
+// patience is how long a download that any worker may take waits here for a slot. The
+// import of a small job takes less.
 const patience = time.Second
 
-// slots bounds how many downloads and imports a worker runs at a time. Steps that
-// need this worker wait for their turn inside the activity, with heartbeats, so that
-// a busy worker is not taken for one that is gone. Imports go first: the spool is to
-// become empty before it is filled further. A download that any worker may take is
-// polled for with a slot reserved. Nil bounds nothing.
+// slots limits how many downloads and imports a worker runs concurrently. Steps that need
+// this worker wait inside the activity, with heartbeats, so that a busy worker does not
+// look dead. Imports go first, to empty the spool before filling it further. The worker
+// polls for downloads that any worker may take only with a slot reserved. Nil means no
+// limit.
 type slots struct {
 	mu     sync.Mutex
 	free   int
-	queues [2][]*int // those who wait, the queue that goes first before the other
-	// reserved counts the polls, and the tasks that they have brought, without a slot
-	// yet. Imports take no heed of them.
+	queues [2][]*int // waiting imports, then waiting downloads
+	// reserved counts polls, and the tasks they have received, that have no slot yet.
+	// Imports ignore reservations.
 	reserved int
-	changed  chan struct{} // closed, and made anew, when somebody's turn may have come
+	changed  chan struct{} // closed and replaced when the next one may proceed
 }
 
 const (
@@ -33,7 +33,7 @@ const (
 
 func newSlots(n int) *slots { return &slots{free: n, changed: make(chan struct{})} }
 
-// change makes a change, and has all look again who wait.
+// change makes a change and wakes all waiters.
 func (s *slots) change(change func()) {
 	if s == nil {
 		return
@@ -45,7 +45,7 @@ func (s *slots) change(change func()) {
 	s.changed = make(chan struct{})
 }
 
-// await waits until its turn has come, which takes what it wants, or for ctx to end.
+// await waits until turn returns true or ctx ends. turn takes what it waits for.
 func (s *slots) await(ctx context.Context, turn func() bool) error {
 	for s != nil {
 		s.mu.Lock()
@@ -86,7 +86,7 @@ func (s *slots) take(ctx context.Context, in int) (release func(), err error) {
 	})
 }
 
-// takeReserved is for what was polled for with a reservation. It ends with
+// takeReserved takes the slot for a task received with a reservation. It returns
 // errWorkerBusy if imports have taken the slots.
 func (s *slots) takeReserved(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errWorkerBusy)
@@ -102,8 +102,8 @@ func (s *slots) takeReserved(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// awaitReservation waits until a slot is free that is not reserved, or for ctx to
-// end, and reserves it.
+// awaitReservation waits for a free slot that is not reserved and reserves it, or returns
+// an error when ctx ends.
 func (s *slots) awaitReservation(ctx context.Context) error {
 	return s.await(ctx, func() bool {
 		free := s.free > max(s.reserved, 0)
@@ -114,5 +114,5 @@ func (s *slots) awaitReservation(ctx context.Context) error {
 	})
 }
 
-// reserve adds to the reservations, or takes one back.
+// reserve adds n to the reservations; n may be negative.
 func (s *slots) reserve(n int) { s.change(func() { s.reserved += n }) }

@@ -15,9 +15,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/filelock"
 )
 
-// spoolNameFile holds the spool's name. It outlives the worker's process, so
-// that a worker that comes back on the same folder is asked for the files that
-// lie there.
+// spoolNameFile contains the spool's name. It outlives the worker process: a worker that
+// restarts on the same folder gets the tasks for the files there.
 const spoolNameFile = ".scrapehaul-spool"
 
 // Spool is the folder that keeps downloaded files until they are imported.
@@ -27,28 +26,28 @@ type Spool struct {
 	name    string
 	minFree int64
 
-	// process is the beginning of the names of this process' files, made with the
-	// first one; see lockProcess. lock is held as long as the process lives.
+	// process returns the name prefix of this process's files; the first call locks it,
+	// see lockProcess. lock is held until the process ends.
 	process func() string
 	lock    *filelock.Lock
 
 	mu sync.Mutex
-	// written has the SHA-256 of the whole files that this process has written.
-	// While it runs they are as it wrote them, though nothing waits until they are
-	// on the disk; a crash of the host, after which they may not be, ends it.
+	// written has the SHA-256 of the complete files that this process has written. They
+	// are not synced to disk, but only a host crash can change them, and that also ends
+	// this process.
 	written map[string]string
 }
 
-// maxWritten bounds what is kept of files that other processes have removed.
+// maxWritten limits the entries of files that other processes have removed.
 const maxWritten = 10_000
 
-// OpenSpool prepares the folder, making it if need be. minFree is how many
-// bytes of its file system downloads leave free.
+// OpenSpool opens the folder and creates it if necessary. Downloads leave minFree bytes of
+// its file system free.
 func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("preparing the spool folder: %w", err)
 	}
-	// A full disk is emptied by importing what is in the spool.
+	// A full disk is no error: importing what is in the spool frees it.
 	if err := trySpool(dir); err != nil && !diskspace.IsFull(err) {
 		return nil, fmt.Errorf("the file system of SPOOL_DIR %s cannot keep downloads: %w: choose a folder on another one", dir, err)
 	}
@@ -61,10 +60,10 @@ func OpenSpool(dir string, minFree int64) (*Spool, error) {
 	return s, nil
 }
 
-// trySpool does once in the folder what downloads and imports do with files: network
-// and FUSE file systems lack some of it. Hard links and locks are not needed.
+// trySpool tries the file operations of downloads and imports in the folder, as network
+// and FUSE file systems lack some of them. Hard links and locks are not needed.
 func trySpool(dir string) error {
-	const content = "whole"
+	const content = "complete"
 	var names []string
 	defer func() {
 		for _, name := range names {
@@ -74,14 +73,14 @@ func trySpool(dir string) error {
 	for range 2 {
 		file, err := os.CreateTemp(dir, ".scrapehaul-trial-*")
 		if err != nil {
-			return fmt.Errorf("making a file: %w", err)
+			return fmt.Errorf("creating a file: %w", err)
 		}
 		names = append(names, file.Name())
 		_, writing := file.WriteString("the beginning of a download")
 		emptying := file.Truncate(0)
 		_, again := file.WriteAt([]byte(content), 0)
 		if err := errors.Join(writing, emptying, again, file.Close()); err != nil {
-			return fmt.Errorf("writing a file, emptying it and writing it anew: %w", err)
+			return fmt.Errorf("writing, truncating and rewriting a file: %w", err)
 		}
 	}
 	if err := os.Rename(names[0], names[1]); err != nil {
@@ -92,7 +91,7 @@ func trySpool(dir string) error {
 		return fmt.Errorf("reading a file: %w", err)
 	}
 	if string(read) != content {
-		return fmt.Errorf("reading a file: it has %q, and %q was written", read, content)
+		return fmt.Errorf("reading a file: it has %q, but %q was written", read, content)
 	}
 	if err := os.Remove(names[1]); err != nil {
 		return fmt.Errorf("removing a file: %w", err)
@@ -100,19 +99,18 @@ func trySpool(dir string) error {
 	return nil
 }
 
-// TaskQueue is the worker-specific task queue of the spool, beside the one that all
-// workers listen on. It stays the same as long as the folder does.
+// TaskQueue returns the spool's worker-specific task queue, given the one that all workers
+// poll. It stays the same as long as the folder exists.
 func (s *Spool) TaskQueue(taskQueue string) string { return taskQueue + spoolSeparator + s.name }
 
 const spoolSeparator = "@"
 
-// nameWithin is how long the worker that makes the file with the name has for
-// writing it.
+// nameWithin is how long the worker that creates the name file has to write the name.
 const nameWithin = 5 * time.Second
 
-// spoolName reads the name from the file or gives one. Of several workers that
-// start at the same time one makes the file; the others wait for what it writes, and
-// write a name themselves if it has not, because it was killed. The first one counts.
+// spoolName reads the name from the file or creates one. If several workers start
+// concurrently, one creates the file and the others wait for the name in it. If that worker
+// was killed before writing it, they write one themselves; the first line counts.
 func spoolName(path string) (string, error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -130,7 +128,7 @@ func spoolName(path string) (string, error) {
 		}
 	}
 	if err == nil && name == "" {
-		err = fmt.Errorf("%s stays empty, whatever is written into it: choose a folder on another file system", path)
+		err = fmt.Errorf("%s stays empty after writing to it: choose a folder on another file system", path)
 	}
 	return name, err
 }
@@ -139,13 +137,13 @@ func spoolName(path string) (string, error) {
 func readLine(path string, deadline time.Time) (string, error) {
 	for ; ; time.Sleep(10 * time.Millisecond) {
 		content, err := os.ReadFile(path)
-		if line, _, whole := strings.Cut(string(content), "\n"); whole && line != "" || err != nil || time.Now().After(deadline) {
+		if line, _, complete := strings.Cut(string(content), "\n"); complete && line != "" || err != nil || time.Now().After(deadline) {
 			return line, err
 		}
 	}
 }
 
-// writeLine leaves an empty file if there is no room for the line.
+// writeLine writes the line to the file. If there is no room, the file stays empty.
 func writeLine(path, line string, flag int) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|flag, 0o600)
 	if err != nil {
@@ -155,8 +153,8 @@ func writeLine(path, line string, flag int) error {
 	return errors.Join(err, file.Close())
 }
 
-// path returns where the file of that name lies. Names come back from Temporal
-// and must not lead out of the folder.
+// path returns the path of the file with that name. Names come from Temporal and must not
+// lead out of the folder.
 func (s *Spool) path(name string) (string, error) {
 	if !filepath.IsLocal(name) || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
 		return "", fmt.Errorf("%q is not the name of a spool file", name)
@@ -164,7 +162,7 @@ func (s *Spool) path(name string) (string, error) {
 	return filepath.Join(s.dir, name), nil
 }
 
-// finish gives the file that has been written under a temporary name its own.
+// finish renames the file from its temporary name to its final one.
 func (s *Spool) finish(temporary, name, sha256 string) error {
 	path, err := s.path(name)
 	if err != nil {
@@ -182,15 +180,15 @@ func (s *Spool) finish(temporary, name, sha256 string) error {
 	return nil
 }
 
-// wrote says whether this process has written the file of that name, last, with
-// that content. To be asked once the file is open.
+// wrote reports whether this process was the last to write the file with that name, with
+// that content. Call it after opening the file.
 func (s *Spool) wrote(name, sha256 string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.written[name] == sha256
 }
 
-// remove removes the file and what broken downloads of it have left.
+// remove removes the file and its partial downloads.
 func (s *Spool) remove(name string) error {
 	if _, err := s.path(name); err != nil {
 		return err
@@ -212,18 +210,18 @@ func (s *Spool) remove(name string) error {
 	return errors.Join(problems...)
 }
 
-// hasRoom reports whether a download may begin.
+// hasRoom reports whether a download may start.
 func (s *Spool) hasRoom() bool { return !errors.Is(s.checkFree(0), errDiskFull) }
 
-// checkFree returns errDiskFull when writing that many more bytes would leave
-// less than minFree.
+// checkFree returns errDiskFull if writing that many more bytes would leave less than
+// minFree.
 func (s *Spool) checkFree(bytes int64) error {
 	free, _, err := diskspace.Of(s.dir)
 	if err != nil {
 		return err
 	}
 	if free-bytes < s.minFree {
-		return fmt.Errorf("%w: %s has %d bytes free, %d more are to be written and %d have to stay free (SPOOL_MIN_FREE)",
+		return fmt.Errorf("%w: %s has %d bytes free, %d more are to be written and %d must stay free (SPOOL_MIN_FREE)",
 			errDiskFull, s.dir, free, bytes, s.minFree)
 	}
 	return nil

@@ -100,10 +100,10 @@ func TestSpoolNeedsNoLocks(t *testing.T) {
 
 func TestSpoolOnAFileSystemThatLacksSomethingIsRefusedAtTheStart(t *testing.T) {
 	for lacking, calls := range map[string][]int{
-		"making a file: ": {unix.SYS_OPENAT},
-		"writing a file, emptying it and writing it anew: ": {unix.SYS_FTRUNCATE},
-		"renaming a file over another one: ":                renames,
-		"removing a file: ":                                 removes,
+		"creating a file: ":                          {unix.SYS_OPENAT},
+		"writing, truncating and rewriting a file: ": {unix.SYS_FTRUNCATE},
+		"renaming a file over another one: ":         renames,
+		"removing a file: ":                          removes,
 	} {
 		t.Run(lacking, func(t *testing.T) {
 			dir := t.TempDir()

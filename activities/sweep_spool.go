@@ -14,9 +14,8 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// RegisterSpool notes in the database that a worker on this spool listens, so
-// that the spool is swept from then on. Workers call it when they start; sweeping
-// does so too.
+// RegisterSpool records in the database that a worker polls for this spool, so that the
+// spool is swept from then on. Workers call it when they start, and so does SweepSpool.
 func (a *Activities) RegisterSpool(ctx context.Context) error {
 	return a.Store.RegisterSpool(ctx, a.Spool.name, a.WorkerTaskQueue)
 }
@@ -26,8 +25,7 @@ type ListSpoolsResult struct {
 	TaskQueues []string `json:"task_queues"`
 }
 
-// ListSpools lists the spools of the task queue that it runs on, those that have had
-// a worker within the last day.
+// ListSpools lists the spools of its task queue that had a worker within the last day.
 func (a *Activities) ListSpools(ctx context.Context) (ListSpoolsResult, error) {
 	taskQueues, err := a.Store.SpoolTaskQueues(ctx, activity.GetInfo(ctx).TaskQueue+spoolSeparator)
 	return ListSpoolsResult{TaskQueues: taskQueues}, classify(ctx, err)
@@ -35,19 +33,20 @@ func (a *Activities) ListSpools(ctx context.Context) (ListSpoolsResult, error) {
 
 // Removed counts what was removed.
 type Removed struct {
-	// Imports were begun by runs that have ended without publishing them.
+	// Imports counts imports of runs that ended without publishing them.
 	Imports int `json:"imports,omitempty"`
-	// Files are those of the spool.
+	// Files counts files of the spool.
 	Files int `json:"files,omitempty"`
-	// OldImports are published ones whose retention was over, OldRecords their records.
+	// OldImports counts published imports whose retention was over, OldRecords their
+	// records.
 	OldImports int   `json:"old_imports,omitempty"`
 	OldRecords int64 `json:"old_records,omitempty"`
-	// ArchivedFiles are those whose retention was over.
+	// ArchivedFiles counts archived files whose retention was over.
 	ArchivedFiles int `json:"archived_files,omitempty"`
 }
 
-// SweepSpool removes the spool's files of runs that have ended: a run that was
-// terminated could not do so itself.
+// SweepSpool removes the spool's files of ended runs: a terminated run does not remove its
+// own.
 func (a *Activities) SweepSpool(ctx context.Context) (Removed, error) {
 	removed, err := a.sweepSpool(ctx)
 	if err != nil {
@@ -81,15 +80,15 @@ func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
 	return removed, a.RegisterSpool(ctx)
 }
 
-// FileName is the name of a spool file: the n-th download of a run. It ends in
-// .json whatever the format.
+// FileName returns the name of the spool file of a run's n-th download. It ends in .json
+// for every format.
 func FileName(scrapingJobID int64, runID string, n int) string {
 	return fmt.Sprintf("scrapingjob-%d-%s-%d.json", scrapingJobID, runID, n)
 }
 
 var fileName = regexp.MustCompile(`^scrapingjob-(\d+)-(.+)-\d+\.json(` + regexp.QuoteMeta(partialSuffix) + `.+)?$`)
 
-// ownerOf reads a FileName, also that of a partial download.
+// ownerOf parses a FileName or the name of its partial download.
 func ownerOf(name string) (scrapingJobID int64, runID string, ok bool) {
 	parts := fileName.FindStringSubmatch(name)
 	if parts == nil {
@@ -99,8 +98,7 @@ func ownerOf(name string) (scrapingJobID int64, runID string, ok bool) {
 	return id, parts[2], err == nil
 }
 
-// isOpen asks Temporal whether a run of the job's workflow is still there and
-// has not ended.
+// isOpen asks Temporal whether the run of the job's workflow is running.
 func isOpen(ctx context.Context, scrapingJobID int64, runID string) (bool, error) {
 	workflowID := strconv.FormatInt(scrapingJobID, 10)
 	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, workflowID, runID)

@@ -18,31 +18,31 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// verdict says what is to be done about an error.
+// verdict says what to do about an error.
 type verdict int
 
 const (
 	// retried: until the retry policy ends, about an hour.
 	retried verdict = iota
-	// retriedSoon: another attempt is all that is missing, so none waits long.
+	// retriedSoon: another attempt is all it takes, so it starts after a second.
 	retriedSoon
-	// doubted: a race, or one worker's trouble, or there for good: what a few attempts
-	// do not mend is final.
-	doubted
-	// final: a person has to mend it.
+	// retriedBriefly: a race, one worker's problem, or permanent. If a few attempts do not
+	// fix it, it is final.
+	retriedBriefly
+	// final: an operator must fix it.
 	final
 )
 
-// briefAttempts are made within some 15 s.
+// briefAttempts is the number of attempts of retriedBriefly, within about 15 s.
 const briefAttempts = 5
 
-// sqlstates has the verdicts on PostgreSQL's errors by code, or by class. Others
-// are doubted.
+// sqlstates has the verdicts for PostgreSQL's errors, by code or by class. All others are
+// retriedBriefly.
 var sqlstates = map[string]verdict{
 	"08": retried, // the connection
 	"53": retried, // disk full, out of memory, too many connections
-	"57": retried, // shut down, starting, cancelled
-	"58": retried, // the server's system: an I/O error may pass
+	"57": retried, // shut down, starting, canceled
+	"58": retried, // the server's system: an I/O error may be temporary
 	"28": retried, // the password may be changed while activities are retried
 	"40": retriedSoon,
 
@@ -56,10 +56,10 @@ var sqlstates = map[string]verdict{
 
 	"09": final, "21": final, "22": final, "27": final, "2B": final, "2F": final, "38": final, "39": final, "3D": final, "3F": final,
 	"42": final, "44": final, "54": final, "55": final, "P0": final,
-	"40002": doubted,               // an integrity constraint
+	"40002": retriedBriefly,        // an integrity constraint
 	"53400": final,                 // a configured limit, like that of temporary files
 	"57P04": final,                 // database dropped
-	"58P01": final, "58P03": final, // a file of the server is missing, or its name too long
+	"58P01": final, "58P03": final, // a file of the server is missing or its name is too long
 	"XX001": final, "XX002": final, // corrupted
 }
 
@@ -69,11 +69,11 @@ func sqlstateVerdict(code pqerror.Code) verdict {
 			return v
 		}
 	}
-	return doubted
+	return retriedBriefly
 }
 
-// databaseVerdict is about PostgreSQL's answers. In a table that is not ours, what
-// is doubted is somebody's rule.
+// databaseVerdict judges errors reported by PostgreSQL. In a mapped table, what would be
+// retriedBriefly is usually a rule of the table's owner, and final.
 func databaseVerdict(err error) (kind string, v verdict) {
 	code := pq.As(err).Code
 	v = sqlstateVerdict(code)
@@ -89,8 +89,8 @@ func databaseVerdict(err error) (kind string, v verdict) {
 	return errorDatabaseRefuses, v
 }
 
-// fileVerdict is about errors of a file system, the spool's for one; ok is false
-// for other errors. Another worker may have a better spool.
+// fileVerdict judges errors of a file system, such as the spool's. ok is false for other
+// errors. Another worker may have a usable spool.
 func fileVerdict(err error) (kind string, v verdict, ok bool) {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
@@ -101,18 +101,18 @@ func fileVerdict(err error) (kind string, v verdict, ok bool) {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), slices.Contains([]syscall.Errno{
 		syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EFBIG, syscall.EINVAL, syscall.ENOSYS,
 	}, errno):
-		return errorSpool, doubted, true
+		return errorSpool, retriedBriefly, true
 	}
-	return ErrorOther, retried, true // EIO, EMFILE, ESTALE and such may pass
+	return ErrorOther, retried, true // EIO, EMFILE, ESTALE and such may be temporary
 }
 
-// cloudVerdict is about answers of Web Scraper Cloud, and about none.
+// cloudVerdict judges responses of Web Scraper Cloud, including missing ones.
 func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 	if delay, limited := webscraper.IsRateLimited(err); limited {
 		return errorRateLimited, retried, delay
 	}
 	if kind, v, ok := fileVerdict(err); ok {
-		return kind, v, 0 // a download that could not be written
+		return kind, v, 0 // writing the download failed
 	}
 	if webscraper.IsNotFound(err) {
 		return ErrorJobGone, final, 0
@@ -122,22 +122,22 @@ func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 	}
 	answer, ok := errors.AsType[*webscraper.Error](err)
 	switch {
-	case is[*tls.CertificateVerificationError](err): // the other side is not the one it should be
+	case is[*tls.CertificateVerificationError](err): // the server is not the API
 		return errorRequestRefused, final, 0
 	case ok && statusVerdict(answer.StatusCode) == final && answer.RedirectedTo != "":
-		return errorRequestRefused, doubted, 0 // the signed URL has expired, say: the API gives another one
+		return errorRequestRefused, retriedBriefly, 0 // perhaps the signed URL expired: the API returns a new one
 	case ok && (statusVerdict(answer.StatusCode) == final || answer.ValidationErrors != nil):
 		return errorRequestRefused, final, 0
 	}
-	return errorCloud, retried, 0 // no answer, or half of one, or one that may pass
+	return errorCloud, retried, 0 // no response, an incomplete one, or a temporary error
 }
 
-// statusVerdict is about the answers that are not a success. One with a success's
-// status that is not the API's is a proxy's, which may pass.
+// statusVerdict judges unsuccessful responses. A success status here means that the
+// response is not the API's but a proxy's, which may be temporary.
 func statusVerdict(status int) verdict {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests,
-		499: // the client has gone, says nginx
+		499: // nginx: the client closed the connection
 		return retried
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		return final

@@ -32,7 +32,7 @@ import (
 // can be seen meanwhile; what none can mend is before a person within a minute.
 func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	t.Parallel()
-	const retried, atOnce, doubted, final = "retried", "retried at once", "doubted", "final"
+	const retried, atOnce, retriedBriefly, final = "retried", "retried at once", "retriedBriefly", "final"
 	type row struct {
 		errs, kind, verdict, why string
 	}
@@ -55,13 +55,13 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 
 	// A class stands for those of its codes that are not named.
 	classes := check([]row{
-		{"00 01 02 03 0B 0F 0L 0P 0Z 20 24 26 2D 34 3B F0", refuses, doubted, "no answer to what is asked: a pooler between, or an error of ours"},
-		{"10 72 UE", refuses, doubted, "of no class that we know: an extension's, a pooler's, or a rule of somebody's"},
+		{"00 01 02 03 0B 0F 0L 0P 0Z 20 24 26 2D 34 3B F0", refuses, retriedBriefly, "no answer to what is asked: a pooler between, or an error of ours"},
+		{"10 72 UE", refuses, retriedBriefly, "of no class that we know: an extension's, a pooler's, or a rule of somebody's"},
 		{"08 08P01", down, retried, "the connection, or that of the pooler"},
 		{"09 21 22 27 2B 2F 38 39 44 P0", refuses, final, "a rule, a trigger or a value: the same the next time"},
-		{"0A", refuses, doubted, "a plan that a change of the schema has overtaken is made anew"},
-		{"23 23505 40002", refuses, doubted, "a race with another attempt, or a constraint that somebody has added"},
-		{"25", refuses, doubted, "a transaction in a state that the next has not"},
+		{"0A", refuses, retriedBriefly, "a plan that a change of the schema has overtaken is made anew"},
+		{"23 23505 40002", refuses, retriedBriefly, "a race with another attempt, or a constraint that somebody has added"},
+		{"25", refuses, retriedBriefly, "a transaction in a state that the next has not"},
 		{"25006", down, retried, "read-only: a failover, or a disk that is full"},
 		{"25P03 25P04", down, retried, "a timeout of the role"},
 		{"28 28P01", down, retried, "the password may be rotated while we retry"},
@@ -78,9 +78,9 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		{"58 58030", down, retried, "the server's system: an I/O error may pass"},
 		{"58P01 58P03", refuses, final, "a file of the server is missing"},
 		{"58P02", down, retried, "as its class"},
-		{"HV", refuses, doubted, "a foreign table"},
+		{"HV", refuses, retriedBriefly, "a foreign table"},
 		{"HV001 HV00N", down, retried, "a foreign server that is not reached"},
-		{"XX", refuses, doubted, "internal: a concurrent change of the schema, or a pooler's own words"},
+		{"XX", refuses, retriedBriefly, "internal: a concurrent change of the schema, or a pooler's own words"},
 		{"XX001 XX002", refuses, final, "a table or an index is corrupt"},
 	}, sqlstate)
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -93,7 +93,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	}
 	check([]row{
 		{"09 0A 21 22 23 27 38 39 3F 42 44 54 55 P0 UE", mapped, final, "the table's own rule"},
-		{"HV XX", mapped, doubted, "a foreign table, or a concurrent change"},
+		{"HV XX", mapped, retriedBriefly, "a foreign table, or a concurrent change"},
 		{"08 53 57 25006 55P03", down, retried, "not about the table"},
 		{"40", down, atOnce, "as everywhere"},
 	}, func(code string) error { return &postgres.MappedTableError{Err: sqlstate(code)} })
@@ -117,7 +117,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		require.True(t, http.StatusText(status) == "" || statuses[strconv.Itoa(status)], "status %d is not in the table", status)
 	}
 	check([]row{
-		{"401 403 404 410", activities.ErrorRequestRefused, doubted, "neither the token nor the job is what another host speaks of: its URL has expired, say"},
+		{"401 403 404 410", activities.ErrorRequestRefused, retriedBriefly, "neither the token nor the job is what another host speaks of: its URL has expired, say"},
 		{"429", activities.ErrorCloud, retried, "that host's limit, not the API's"},
 		{"500 503", activities.ErrorCloud, retried, "the server's trouble"},
 	}, func(status string) error {
@@ -135,7 +135,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	}
 	files := []row{
 		{"ENOSPC EDQUOT", activities.ErrorDiskFull, retried, "there may be room again"},
-		{"EROFS EACCES EPERM ENOENT ENOTDIR EISDIR ELOOP ENAMETOOLONG EFBIG EINVAL ENOSYS", activities.ErrorSpool, doubted, "for good, but perhaps on this worker only"},
+		{"EROFS EACCES EPERM ENOENT ENOTDIR EISDIR ELOOP ENAMETOOLONG EFBIG EINVAL ENOSYS", activities.ErrorSpool, retriedBriefly, "for good, but perhaps on this worker only"},
 		{"EIO EMFILE ENFILE ESTALE EBUSY EINTR EAGAIN ENOMEM ENODEV ENOTCONN", activities.ErrorOther, retried, "the disk, the mount or the process may recover"},
 	}
 	for _, wrap := range []func(error) error{
@@ -173,9 +173,9 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		{"database-network database-cut", down, retried, "restart or failover"},
 		{"database-untrust", refuses, final, "who answers is not the database"},
 		{"archive", activities.ErrorArchive, retried, "the store, or what is between"},
-		{"archive-no-right archive-no-bucket", activities.ErrorArchive, doubted, "the bucket is missing, or not ours to write"},
+		{"archive-no-right archive-no-bucket", activities.ErrorArchive, retriedBriefly, "the bucket is missing, or not ours to write"},
 		{"mapped-mend", mapped, final, "the sentence has the statement that mends it"},
-		{"mapped-file", mapped, doubted, "the worker has an old file of mappings, another one need not"},
+		{"mapped-file", mapped, retriedBriefly, "the worker has an old file of mappings, another one need not"},
 		{"superseded", activities.ErrorSuperseded, final, "the import begins again, if it is still wanted"},
 		{"else", activities.ErrorOther, retried, "nobody knows"},
 	}, func(name string) error { return others[name] })

@@ -9,13 +9,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// tolerated is the share of the records, one in so many, that may be rejected or
-// left unmapped in an import that replaces another one.
+// tolerated: one in this many records may be rejected or left unmapped in an import that
+// replaces another one.
 const tolerated = 100
 
-// whyWithhold is the next question to answer before an import is published, or nil.
-// Accepting a failed check also accepts a later one of the same content: only the
-// sitemap's limits can have changed.
+// whyWithhold returns the next question to answer before the import is published, or nil.
+// Accepting a failed data quality check also accepts a later one of the same content, as
+// only the sitemap's limits can have changed.
 func (a *Activities) whyWithhold(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
 	quality := sink.Question{Kind: sink.FailedDataQuality, Reason: in.FailedDataQuality}
 	if in.FailedDataQuality != "" && !quality.AcceptedIn(in.Accepted) {
@@ -24,8 +24,8 @@ func (a *Activities) whyWithhold(ctx context.Context, in ImportRecordsInput, att
 	return a.tooFew(ctx, in, attempt)
 }
 
-// tooFew is the question whether an import is published that has too few good records,
-// with the first reasons for the others, or nil.
+// tooFew returns the question whether to publish an import with too few good records, with
+// the first reasons for bad ones, or nil.
 func (a *Activities) tooFew(ctx context.Context, in ImportRecordsInput, attempt sink.Import) (*sink.Question, error) {
 	counts := attempt.Checkpoint().Counts
 	asked := sink.Question{Kind: sink.TooFewRecords, Worse: counts.Bad() - counts.Good()}
@@ -36,14 +36,13 @@ func (a *Activities) tooFew(ctx context.Context, in ImportRecordsInput, attempt 
 	if err != nil || fewer == "" {
 		return nil, err
 	}
-	reasons, err := attempt.Reasons(ctx, reasonsTold)
+	reasons, err := attempt.Reasons(ctx, reasonsShown)
 	asked.Reason = withReasons(fewer, reasons)
 	return &asked, err
 }
 
-// whyTooFew protects what readers have: an import never replaces a better one without
-// a person, and one that is far smaller than the last of its sitemap, or has nothing
-// good, is not published without one.
+// whyTooFew protects readers: without an operator, an import never replaces a better one,
+// and is not published if it has no good records or far fewer than the sitemap's last one.
 func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, counts sink.Counts) (reason string, err error) {
 	good := counts.Good()
 	published, err := a.published(ctx, in.Job.ScrapingJobID, in.Job.Account)
@@ -51,7 +50,7 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case err != nil:
 		return "", err
 	case published != nil && published.RemovedAt == nil && (good < published.Good() || counts.Bad() > max(in.MaxRejected, published.Bad(), counts.All()/tolerated)):
-		return fmt.Sprintf("the import has %d good records%s, and the job has stored %d: the %d published before stay",
+		return fmt.Sprintf("the import has %d good records%s, and the job has stored %d; readers keep the %d published before",
 			good, andOthers(counts), in.Job.StoredRecordCount, published.Good()), nil
 	case !finished(in.Job):
 		return "", nil
@@ -61,22 +60,22 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case err != nil || last == nil:
 		return "", err
 	case good == 0 && last.Good() > 0:
-		return fmt.Sprintf("the job has 0 good records%s, and %d were published of its sitemap last, from job %d",
+		return fmt.Sprintf("the job has 0 good records%s, but %d were last published for its sitemap, from job %d",
 			andOthers(counts), last.Good(), last.ScrapingJobID), nil
 	case 100*good < int64(in.MinRecordsPercent)*last.Good():
-		return fmt.Sprintf("the job has %d records%s, fewer than %d %% of the %d that were published of its sitemap last, from job %d (MIN_RECORDS_PERCENT)",
+		return fmt.Sprintf("the job has %d records%s, fewer than %d %% of the %d last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
 			good, andOthers(counts), in.MinRecordsPercent, last.Good(), last.ScrapingJobID), nil
 	}
 	return "", nil
 }
 
-// andOthers are the records that are not among the good ones.
+// andOthers lists the records that are not good.
 func andOthers(counts sink.Counts) (text string) {
 	for _, others := range []struct {
 		n   int64
 		are string
 	}{
-		{counts.Rejected, "rejected ones"}, {counts.Unmapped, "that do not fit the mapped table"}, {counts.Skipped, "that a record hook skipped"},
+		{counts.Rejected, "rejected"}, {counts.Unmapped, "unmapped"}, {counts.Skipped, "skipped by a record hook"},
 	} {
 		if others.n > 0 {
 			text += fmt.Sprintf(", %d %s", others.n, others.are)
@@ -86,22 +85,22 @@ func andOthers(counts sink.Counts) (text string) {
 }
 
 const (
-	reasonsTold   = 3
+	reasonsShown  = 3
 	maxReasonText = 300 // bytes
 )
 
 // withReasons adds the reasons for bad records to a sentence.
 func withReasons(sentence string, reasons []sink.Reason) string {
-	var told []string
+	var shown []string
 	for _, each := range reasons {
 		text := each.Reason
 		if len(text) > maxReasonText {
 			text = strings.ToValidUTF8(text[:maxReasonText], "") + "…"
 		}
-		told = append(told, fmt.Sprintf("record %d: %s", each.RecordNumber, text))
+		shown = append(shown, fmt.Sprintf("record %d: %s", each.RecordNumber, text))
 	}
-	if len(told) == 0 {
+	if len(shown) == 0 {
 		return sentence
 	}
-	return sentence + " (" + strings.Join(told, "; ") + ")"
+	return sentence + " (" + strings.Join(shown, "; ") + ")"
 }
