@@ -21,7 +21,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// A host has lost jobs found, and imports some by hand.
+// A host schedules the reconciliation, and imports a job manually.
 func Example_reconciliation() {
 	temporal, err := client.NewLazyClient(client.Options{})
 	if err != nil {
@@ -75,7 +75,7 @@ func pluginWithArchive(ctx context.Context, temporal client.Client, cloud *websc
 	})
 }
 
-// A host changes records, leaves others out, and has them in a table of its own.
+// A host changes records, skips others, and maps them to a table of its own.
 func ExampleOptions_recordHook() {
 	var (
 		temporal client.Client

@@ -18,13 +18,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-var wholeFile = regexp.MustCompile("(?ms)^```(go|go\\.mod)\n((?:module|package) .*?)^```")
+var goFile = regexp.MustCompile("(?ms)^```(go|go\\.mod)\n((?:module|package) .*?)^```")
 
 // The files of docs/embedding.md make a host that scrapes, imports and continues, and a
 // test of it.
 func TestHostFromAnEmptyFolder(t *testing.T) {
 	t.Parallel()
-	s, _ := newScrapingHost(t, atOnce)
+	s, _ := newScrapingHost(t, immediately)
 	folder := t.TempDir()
 	root, err := os.Getwd()
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestHostFromAnEmptyFolder(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 	}
 	var requirements string
-	for _, found := range wholeFile.FindAllStringSubmatch(string(page), -1) {
+	for _, found := range goFile.FindAllStringSubmatch(string(page), -1) {
 		switch text := found[2]; {
 		case found[1] == "go.mod":
 			requirements = text
@@ -85,6 +85,6 @@ func TestHostFromAnEmptyFolder(t *testing.T) {
 	s.RequireRecords(firstJob, 20)
 	s.WaitForStep(firstJob, workflows.StepHold)
 	for _, event := range s.History(s.Runs(firstJob)[0]).GetEvents() {
-		require.NotEqual(t, enumspb.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, event.GetEventType(), "the follow-up goes on")
+		require.NotEqual(t, enumspb.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, event.GetEventType(), "the follow-up is not canceled")
 	}
 }

@@ -35,8 +35,8 @@ import (
 // hostQueue is the task queue of the host's worker, for its work and ours.
 const hostQueue = "prices"
 
-// newHost is a program that knows nothing of our processes: what it embeds, it
-// embeds itself.
+// newHost returns the system and the plugin of a host that embeds scrapehaul, without
+// scrapehaul's own processes.
 func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.System, worker.Plugin) {
 	t.Helper()
 	return newScrapingHost(t, webscrapertest.Timeline{}, func(_ *systemtest.System, o *scrapehaul.Options) {
@@ -46,7 +46,7 @@ func newHost(t *testing.T, changes ...func(*scrapehaul.Options)) (*systemtest.Sy
 	})
 }
 
-// newScrapingHost is newHost with a timeline of the jobs that it creates.
+// newScrapingHost is newHost with a timeline for the jobs that it creates.
 func newScrapingHost(
 	t *testing.T, timeline webscrapertest.Timeline, changes ...func(*systemtest.System, *scrapehaul.Options),
 ) (*systemtest.System, worker.Plugin) {
@@ -80,7 +80,7 @@ func newScrapingHost(
 	return s, plugin
 }
 
-func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
+func TestHostImportsAlongsideItsOwnWorkflows(t *testing.T) {
 	t.Parallel()
 	s, plugin := newHost(t)
 	host := worker.New(s.Temporal, hostQueue, worker.Options{
@@ -122,17 +122,17 @@ func TestHostImportsBesideItsOwnWorkflows(t *testing.T) {
 	require.Equal(t, int64(500), prices)
 }
 
-// The hook is slower than the heartbeat timeout allows a batch to be.
-func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
+// With this hook, a batch takes longer than the heartbeat timeout.
+func TestSlowRecordHookSeesEveryRecord(t *testing.T) {
 	t.Parallel()
 	const records = 60
 	var calls atomic.Int64
 	s, plugin := newHost(t, func(o *scrapehaul.Options) {
 		o.RecordHook = func(_ context.Context, _ sink.ScrapingJob, number int64, record []byte) ([]byte, error) {
 			calls.Add(1)
-			time.Sleep(100 * time.Millisecond) // as an exchange of the host's would
+			time.Sleep(100 * time.Millisecond) // like a call to the host's own service
 			if number%10 == 0 {
-				return nil, activities.SkipRecord("every tenth is left out")
+				return nil, activities.SkipRecord("every tenth is skipped")
 			}
 			return bytes.Replace(record, []byte("{"), []byte(`{"checked":true,`), 1), nil
 		}
@@ -147,7 +147,7 @@ func TestHostLooksAtEveryRecordHoweverLongThatTakes(t *testing.T) {
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
 	require.Equal(t, [3]int64{54, 0, 6}, [3]int64{result.Records, result.Rejected, result.Skipped})
 	require.Equal(t, int64(54), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE data ->> 'checked' = 'true'`))
-	require.Equal(t, int64(6), s.Count(`SELECT count(*) FROM scrapehaul.skipped_records WHERE reason = 'every tenth is left out'`))
+	require.Equal(t, int64(6), s.Count(`SELECT count(*) FROM scrapehaul.skipped_records WHERE reason = 'every tenth is skipped'`))
 	require.Equal(t, int64(records), calls.Load(), "one attempt")
 }
 
@@ -179,12 +179,12 @@ func TestPluginServesOneWorker(t *testing.T) {
 	s, plugin := newHost(t)
 	options := worker.Options{Plugins: []worker.Plugin{plugin}}
 	worker.New(s.Temporal, hostQueue, options)
-	require.PanicsWithError(t, `the plugin is on the worker of task queue "prices" already: make one for each worker`, func() {
+	require.PanicsWithError(t, `the plugin is already on the worker of task queue "prices": create one plugin per worker`, func() {
 		worker.New(s.Temporal, "another", options)
 	})
 }
 
-func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
+func TestPluginNamesEveryInvalidOption(t *testing.T) {
 	t.Parallel()
 	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour, RecordsRetention: -time.Hour, KeepImports: -1,
 		OnPublished: &activities.FollowUp{WorkflowType: "RefreshPrices"}, PublishedWebhook: &activities.Webhook{URL: "ftp://host/token-zx93", Secret: "token-zx93"}})
@@ -201,7 +201,7 @@ func TestPluginNamesEveryOptionThatIsNotValid(t *testing.T) {
 	require.NotContains(t, err.Error(), "zx93")
 }
 
-func TestPluginRefusesMappingsOfAccountsThatItLacks(t *testing.T) {
+func TestPluginRejectsMappingsOfMissingAccounts(t *testing.T) {
 	t.Parallel()
 	cloud, err := webscraper.NewClient("token-of-one-account")
 	require.NoError(t, err)

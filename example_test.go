@@ -16,10 +16,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// ComparePrices stands for the host's own workflows.
+// ComparePrices represents the host's own workflows.
 func ComparePrices(workflow.Context) error { return nil }
 
-// A host's worker imports beside its own work.
+// A host's worker runs imports alongside its own workflows.
 func ExamplePlugin() {
 	if err := runHost(context.Background()); err != nil {
 		log.Fatal(err)
@@ -37,7 +37,7 @@ func runHost(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	if _, err := postgres.Migrate(ctx, db); err != nil { // makes schema scrapehaul
+	if _, err := postgres.Migrate(ctx, db); err != nil { // creates schema scrapehaul
 		return err
 	}
 	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"))
@@ -52,7 +52,7 @@ func runHost(ctx context.Context) error {
 	}
 	host := worker.New(temporal, "prices", worker.Options{
 		Plugins:           []worker.Plugin{plugin},
-		WorkerStopTimeout: 25 * time.Second, // lets an import finish the batch in hand
+		WorkerStopTimeout: 25 * time.Second, // lets an import finish its current batch
 	})
 	host.RegisterWorkflow(ComparePrices)
 	return host.Run(worker.InterruptCh())

@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// A receiver takes what is signed with the secret.
+// A receiver accepts requests signed with the secret.
 func Example_webhook() {
 	handler, err := verified(os.Getenv("PUBLISHED_WEBHOOK_SECRET"), func(body []byte) error {
 		var event struct{ Data sink.Publication }

@@ -19,7 +19,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// requireMetrics waits until the processes serve all these lines.
+// requireMetrics waits until the processes serve all these metrics.
 func requireMetrics(s *systemtest.System, lines ...string) {
 	s.T.Helper()
 	for _, line := range lines {
@@ -27,7 +27,7 @@ func requireMetrics(s *systemtest.System, lines ...string) {
 	}
 }
 
-func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
+func TestMetricsMatchTheImports(t *testing.T) {
 	t.Parallel()
 	const sitemap = "sitemap-zx99"
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "BATCH_RECORDS": "1000"})
@@ -71,10 +71,10 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 		`scrapehaul_notifications_total{account="default",answer="accepted"} 3`,
 	}
 	requireMetrics(s, counted...)
-	requireMetrics(s, counted...) // nothing is counted by being looked at
+	requireMetrics(s, counted...) // a scrape counts nothing
 	requireFewSeries(s, ids, sitemap)
 
-	// What is counted begins anew with a worker, what waits for a person does not.
+	// Counters restart with a worker; the gauge of imports that need attention does not.
 	require.NoError(t, first.Stop())
 	s.StartWorker(t.TempDir())
 	requireMetrics(s, `scrapehaul_imports_total{account="default",outcome="deleted"} 0`, `scrapehaul_imports_needing_attention{account="default",kind="RejectedRecords"} 1`)
@@ -85,7 +85,7 @@ func TestMetricsAgreeWithWhatWasImported(t *testing.T) {
 
 var labelValue = regexp.MustCompile(`="([^"]*)"`)
 
-// requireFewSeries requires that nothing of which there are ever more is a label.
+// requireFewSeries requires that no label has unbounded values.
 func requireFewSeries(s *systemtest.System, ids []int64, sitemap string) {
 	s.T.Helper()
 	forbidden := map[string]bool{sitemap: true}
@@ -104,7 +104,7 @@ func requireFewSeries(s *systemtest.System, ids []int64, sitemap string) {
 	}
 }
 
-func TestImportThatHeldIsNotCountedAsNeedingAttention(t *testing.T) {
+func TestHeldImportIsNotCountedAsNeedingAttention(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
@@ -123,7 +123,7 @@ func TestImportThatHeldIsNotCountedAsNeedingAttention(t *testing.T) {
 	require.Zero(t, counts["default"].All)
 }
 
-// counting is a MetricsHandler of a host's own.
+// counting is a host's own MetricsHandler.
 type counting struct {
 	client.MetricsHandler
 	tags   map[string]string
@@ -160,7 +160,7 @@ func (c counting) count(name string) int64 {
 	return c.counts[name]
 }
 
-func TestHostsMetricsHandlerGetsWhatIsCounted(t *testing.T) {
+func TestHostsMetricsHandlerReceivesCounters(t *testing.T) {
 	t.Parallel()
 	s, _ := newHost(t)
 	namespace := temporaltest.NewNamespace(t)

@@ -32,7 +32,7 @@ import (
 // theirQueue is a task queue in the callers' namespace.
 const theirQueue = "comparisons"
 
-// callOperation is a workflow in the callers' namespace that does nothing else.
+// callOperation returns a workflow that only calls the operation.
 func callOperation[I, O any](operation nexus.OperationReference[I, O]) func(workflow.Context, string, I) (O, error) {
 	return func(ctx workflow.Context, endpoint string, in I) (out O, err error) {
 		called := workflow.NewNexusClient(endpoint, contract.ServiceName).ExecuteOperation(ctx, operation, in,
@@ -41,8 +41,7 @@ func callOperation[I, O any](operation nexus.OperationReference[I, O]) func(work
 	}
 }
 
-// callers are a namespace with a worker of its own, from which an endpoint leads to the
-// host.
+// callers is another namespace with its own worker and an endpoint of the host.
 type callers struct {
 	t        *testing.T
 	client   client.Client
@@ -91,8 +90,8 @@ func startHost(t *testing.T, c client.Client, plugin worker.Plugin) {
 
 // Timelines of created jobs.
 var (
-	atOnce = webscrapertest.Timeline{Started: time.Millisecond}
-	never  = webscrapertest.Timeline{Started: 24 * time.Hour}
+	immediately = webscrapertest.Timeline{Started: time.Millisecond}
+	never       = webscrapertest.Timeline{Started: 24 * time.Hour}
 )
 
 // firstJob is the ID of the first job of a cloud.
@@ -118,9 +117,9 @@ func requireRunsOfSitemaps(t *testing.T, s *systemtest.System, n int) {
 
 func TestAnotherNamespaceScrapesByNexus(t *testing.T) {
 	t.Parallel()
-	s, plugin := newScrapingHost(t, atOnce)
+	s, plugin := newScrapingHost(t, immediately)
 	startHost(t, s.Temporal, plugin)
-	c := newCallers(t, s, "scrapehaul") // as the example has it
+	c := newCallers(t, s, "scrapehaul") // as in the example
 	require.NoError(t, workflows.ScheduleReconciliation(t.Context(), s.Temporal, s.Env.TemporalNamespace, hostQueue, time.Hour,
 		workflows.Settings{HoldBeforeDelete: "1h", WorkerGoneAfter: "7m"}))
 	sitemap := s.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "prices"})
@@ -147,7 +146,7 @@ func TestAnotherNamespaceScrapesByNexus(t *testing.T) {
 	status = c.status(job)
 	require.Equal(t, []any{contract.StepClosed, "kept", int64(20)}, []any{status.Step, status.Outcome, status.Records})
 
-	// The import of a closed job's Reimport has the settings of the installation.
+	// A Reimport of a closed import uses the installation's settings.
 	require.NoError(t, c.start(contract.Reimport.Name(), contract.ReimportInput{ScrapingJobID: job}).Get(t.Context(), &reimport))
 	var in workflows.ImportScrapingJobInput
 	s.WaitForStep(job, workflows.StepHold)
@@ -163,7 +162,7 @@ func TestAnotherNamespaceScrapesByNexus(t *testing.T) {
 	require.Equal(t, "scrapingjob_id is 0: want at least 1", applicationError(t, err).Message())
 }
 
-func TestNexusCallerHearsOfTheEnd(t *testing.T) {
+func TestNexusCallerLearnsTheEnd(t *testing.T) {
 	t.Parallel()
 	s, plugin := newScrapingHost(t, never)
 	startHost(t, s.Temporal, plugin)
@@ -182,10 +181,10 @@ func TestNexusCallerHearsOfTheEnd(t *testing.T) {
 	s.WaitForStep(second, workflows.StepScrape)
 	require.NoError(t, c.client.CancelWorkflow(t.Context(), canceled.GetID(), ""))
 	require.True(t, temporal.IsCanceledError(canceled.Get(t.Context(), nil)))
-	require.Equal(t, string(workflows.StepScrape), c.status(second).Step, "the import goes on")
+	require.Equal(t, string(workflows.StepScrape), c.status(second).Step, "the import continues")
 }
 
-// The first start's answer never comes to Temporal.
+// The response to the first start never reaches Temporal.
 func TestRetriedStartOfANexusOperationIsOneRun(t *testing.T) {
 	t.Parallel()
 	var lost atomic.Int64

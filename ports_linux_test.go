@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 )
 
-func TestProcessesServeNothingThatIsNotAskedFor(t *testing.T) {
+func TestProcessesOpenOnlyConfiguredPorts(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HEALTH_ADDRESS": "", "METRICS_ADDRESS": ""})
 	worker := s.StartWorker(s.Spool)

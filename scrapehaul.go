@@ -32,66 +32,59 @@ const (
 	defaultAPICallsPer15Minutes = 200 // the limit of Web Scraper Cloud
 )
 
-// downloadPollers are few: each has a slot reserved while it waits for a task.
+// downloadPollers is low: each one reserves a slot while it waits for a task.
 const downloadPollers = 2
 
-// Options are what the plugin needs.
+// Options configure the plugin. Except for SpoolDir and limits of one worker, set the same
+// on all workers of the task queue.
 type Options struct {
-	// Client is the Temporal client that the host's worker is made from.
-	// Required.
+	// Client is the Temporal client of the host's worker. Required.
 	Client client.Client
 	// Cloud is the client of the default account of Web Scraper Cloud, Clouds those of
 	// further accounts by name: 1 to 40 of a-z, 0-9 and -. Their calls are counted in DB,
-	// together with those of all other workers. At least one is required. Set the same
-	// accounts on all workers of the task queue.
+	// together with those of all other workers. At least one is required.
 	Cloud  *webscraper.Client
 	Clouds map[string]*webscraper.Client
-	// DB is the database, opened with the lib/pq driver. The caller applies
-	// [postgres.Migrate] beforehand and closes it afterwards. Required.
+	// DB is the database, opened with the lib/pq driver. The caller runs [postgres.Migrate]
+	// before and closes it afterwards. Required.
 	DB *sqlx.DB
-	// Mappings, if set, have records become rows of tables of DB too, which are made
-	// when the worker starts. Set the same on all workers of the task queue. A
-	// RecordSink of one's own knows nothing of them.
+	// Mappings, if set, also write records as rows of tables in DB, which are created when
+	// the worker starts. They need the default RecordSink.
 	Mappings *mapping.Mappings
-	// RecordSink keeps the records in place of DB, which keeps the rest. Set the same
-	// on all workers of the task queue. Default: schema scrapehaul of DB.
+	// RecordSink stores the records instead of DB, which stores everything else. Default:
+	// schema scrapehaul of DB.
 	RecordSink sink.RecordSink
-	// RecordHook, if set, looks at every record before it is imported: it may change
-	// it, or leave it out with a reason.
+	// RecordHook, if set, is called for every record before it is imported: it may change
+	// the record, or skip it with a reason.
 	RecordHook activities.RecordHook
-	// SpoolDir keeps downloaded files until they are imported. Required.
+	// SpoolDir stores downloaded files until they are imported. Required.
 	SpoolDir string
-	// SpoolMinFree is how many bytes of the spool's file system downloads leave
-	// free. Default 512 MiB.
+	// SpoolMinFree is how many bytes downloads leave free on the spool's file system.
+	// Default 512 MiB.
 	SpoolMinFree int64
-	// MaxConcurrentImports is how many downloads and imports this worker runs at
-	// a time. Default 4.
+	// MaxConcurrentImports limits the downloads and imports that this worker runs
+	// concurrently. Default 4.
 	MaxConcurrentImports int
-	// ConnectionsPerImport is how many connections to the database an import
-	// writes over at a time: as many of PostgreSQL's cores as one import is to
-	// have. Default 2.
+	// ConnectionsPerImport is the number of database connections that an import writes
+	// over, and so of PostgreSQL's cores that one import can use. Default 2.
 	ConnectionsPerImport int
-	// APICallsPer15Minutes is how many calls of the API all workers on DB together make for
-	// each account: its limit. When workers differ, the lowest counts. Default 200.
+	// APICallsPer15Minutes is the API limit of each account: all workers on DB together stay
+	// below it. If workers differ, the lowest counts. Default 200.
 	APICallsPer15Minutes int
-	// Archive, if set, keeps the file of every published import, so that a job can
-	// be imported again after it was deleted in the cloud. Set it on all workers
-	// of the task queue, on the same bucket; the caller closes it afterwards.
+	// Archive, if set, stores the file of every published import, so that a job can be
+	// imported again after it was deleted in the cloud. The caller closes it afterwards.
 	Archive *blob.Bucket
-	// ArchiveRetention is how long a file stays in the archive. 0 means for good.
+	// ArchiveRetention is how long a file stays in the archive. 0 means forever.
 	ArchiveRetention time.Duration
 	// RecordsRetention is how long the records of a published import are kept, and
-	// KeepImports how many imports of each sitemap whatever their age: those published
-	// last. With both 0, everything is kept; Mappings may say otherwise of a sitemap. The
-	// last finished job of a sitemap is always kept. Set the same on all workers of the
-	// task queue. A RecordSink of one's own sees to that itself.
+	// KeepImports how many of the last published imports of each sitemap are kept whatever
+	// their age. With both 0, everything is kept. Mappings may override them for a sitemap.
+	// The last finished job of a sitemap is always kept. They need the default RecordSink.
 	RecordsRetention time.Duration
 	KeepImports      int
-	// OnPublished, if set, is a workflow of yours to start for every published import. Set
-	// the same on all workers of the task queue.
+	// OnPublished, if set, is a workflow to start for every published import.
 	OnPublished *activities.FollowUp
-	// PublishedWebhook, if set, receives every published import. Set the same on all workers
-	// of the task queue.
+	// PublishedWebhook, if set, receives every published import.
 	PublishedWebhook *activities.Webhook
 }
 
@@ -127,11 +120,11 @@ func (o *Options) validate() error {
 		}
 	}
 	if o.RecordSink != nil && o.Mappings != nil {
-		problems = append(problems, errors.New("Mappings and RecordSink are both set: a RecordSink of one's own knows nothing of mappings"))
+		problems = append(problems, errors.New("Mappings and RecordSink are both set: mappings need the default RecordSink"))
 	}
 	for _, each := range o.Mappings.All() {
 		if o.Clouds[each.Account] == nil && (each.Account != sink.DefaultAccount || o.Cloud == nil) {
-			problems = append(problems, fmt.Errorf("Mappings has one of %s for account %q, which has no client: set its API token (WEBSCRAPER_API_TOKENS), or another account in the mapping",
+			problems = append(problems, fmt.Errorf("Mappings has one of %s for account %q, which has no client: set its API token (WEBSCRAPER_API_TOKENS), or change the account in the mapping",
 				each.Sitemaps(), each.Account))
 		}
 	}
@@ -142,7 +135,7 @@ func (o *Options) validate() error {
 		problems = append(problems, fmt.Errorf("RecordsRetention is %s, KeepImports %d: must not be negative", o.RecordsRetention, o.KeepImports))
 	}
 	if o.RecordSink != nil && (o.RecordsRetention != 0 || o.KeepImports != 0) {
-		problems = append(problems, errors.New("RecordSink is set with RecordsRetention or KeepImports: a RecordSink of one's own removes old records itself"))
+		problems = append(problems, errors.New("RecordSink is set with RecordsRetention or KeepImports: they need the default RecordSink"))
 	}
 	if o.OnPublished != nil {
 		problems = append(problems, workflows.CheckFollowUp("OnPublished", *o.OnPublished))
@@ -154,7 +147,7 @@ func (o *Options) validate() error {
 	return errors.Join(problems...)
 }
 
-// accounts are all accounts.
+// accounts returns all accounts by name.
 func (o *Options) accounts() map[string]*activities.Account {
 	clouds := maps.Clone(o.Clouds)
 	if o.Cloud != nil {
@@ -179,19 +172,18 @@ type plugin struct {
 	taskQueue   string
 	stopTimeout time.Duration
 	onFatal     func(error)
-	running     []func() // stop what runs beside the worker
+	running     []func() // each stops something that runs alongside the worker
 }
 
-// NewPlugin returns a plugin that brings scrapehaul to a Temporal worker, or an error
-// that names every option that is not valid: set it in worker.Options of the worker
-// on the task queue that notifications go to. It prepares the spool folder.
+// NewPlugin returns a plugin that adds scrapehaul to a Temporal worker, or an error that
+// names every invalid option. Set it in the worker.Options of the worker on the task queue
+// that notifications go to, not on the client; it serves one worker. NewPlugin prepares the
+// spool folder.
 //
-// The plugin registers the workflows, the activities and the Nexus service, and, from the worker's start
-// to its stop, runs two more workers for activities: one on the task queue of this
-// worker's spool, because a file can only be imported where it was downloaded, and
-// one on the task queue of downloads, which it polls while it has room for one.
-//
-// It serves one worker. Set it on the worker, not on the client.
+// The plugin registers the workflows, the activities and the Nexus service. While the worker
+// runs, it also runs two workers for activities: one on the task queue of this worker's
+// spool, because a file can only be imported where it was downloaded, and one on the task
+// queue of downloads, which it polls while it has room for one.
 func NewPlugin(options Options) (worker.Plugin, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("scrapehaul options: %w", err)
@@ -207,15 +199,15 @@ func NewPlugin(options Options) (worker.Plugin, error) {
 	return &plugin{options: options, spool: spool}, nil
 }
 
-// Name identifies the plugin.
+// Name returns the plugin's name.
 func (*plugin) Name() string { return "scrapehaul.Importer" }
 
-// ConfigureWorker takes note of the worker's options; see [worker.Plugin].
+// ConfigureWorker implements [worker.Plugin]: it keeps the worker's options.
 func (p *plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigureWorkerOptions) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.taskQueue != "" {
-		return fmt.Errorf("the plugin is on the worker of task queue %q already: make one for each worker", p.taskQueue)
+		return fmt.Errorf("the plugin is already on the worker of task queue %q: create one plugin per worker", p.taskQueue)
 	}
 	p.taskQueue = options.TaskQueue
 	p.stopTimeout = options.WorkerOptions.WorkerStopTimeout
@@ -223,8 +215,8 @@ func (p *plugin) ConfigureWorker(_ context.Context, options worker.PluginConfigu
 	return nil
 }
 
-// StartWorker registers the workflows and the activities, makes the spool known
-// and starts the further workers; see [worker.Plugin].
+// StartWorker implements [worker.Plugin]: it registers the workflows and activities,
+// registers the spool and starts the additional workers.
 func (p *plugin) StartWorker(
 	ctx context.Context, options worker.PluginStartWorkerOptions, next func(context.Context, worker.PluginStartWorkerOptions) error,
 ) error {
@@ -263,41 +255,41 @@ func (p *plugin) StartWorker(
 	if err := steps.RegisterSpool(ctx); err != nil {
 		return err
 	}
-	further := worker.Options{
+	activitiesOnly := worker.Options{
 		DisableWorkflowWorker: true,
 		WorkerStopTimeout:     p.stopTimeout,
 		OnFatalError:          p.onFatal,
 	}
-	roomy := further
-	roomy.MaxConcurrentActivityTaskPollers = downloadPollers
+	withRoom := activitiesOnly
+	withRoom.MaxConcurrentActivityTaskPollers = downloadPollers
 	tuner, err := worker.NewCompositeTuner(worker.CompositeTunerOptions{ActivitySlotSupplier: steps.DownloadSlots()})
 	if err != nil {
 		return err
 	}
-	roomy.Tuner = tuner
+	withRoom.Tuner = tuner
 	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.runs(stop)
 	go p.spool.ReportEndedAttempts(reporting, p.options.Client)
-	err = p.startFurther(steps, steps.WorkerTaskQueue, further)
+	err = p.startAdditional(steps, steps.WorkerTaskQueue, activitiesOnly)
 	if err == nil {
-		err = p.startFurther(steps, workflows.DownloadTaskQueue(p.taskQueue), roomy)
+		err = p.startAdditional(steps, workflows.DownloadTaskQueue(p.taskQueue), withRoom)
 	}
 	if err == nil {
 		err = next(ctx, options)
 	}
 	if err != nil {
-		p.stopFurther()
+		p.stopAdditional()
 	}
 	return err
 }
 
-func (p *plugin) startFurther(steps *activities.Activities, taskQueue string, options worker.Options) error {
-	further := worker.New(p.options.Client, taskQueue, options)
-	steps.Register(further)
-	if err := further.Start(); err != nil {
+func (p *plugin) startAdditional(steps *activities.Activities, taskQueue string, options worker.Options) error {
+	additional := worker.New(p.options.Client, taskQueue, options)
+	steps.Register(additional)
+	if err := additional.Start(); err != nil {
 		return fmt.Errorf("starting the worker on task queue %q: %w", taskQueue, err)
 	}
-	p.runs(further.Stop)
+	p.runs(additional.Stop)
 	return nil
 }
 
@@ -307,7 +299,7 @@ func (p *plugin) runs(stop func()) {
 	p.running = append(p.running, stop)
 }
 
-func (p *plugin) stopFurther() {
+func (p *plugin) stopAdditional() {
 	p.mu.Lock()
 	running := p.running
 	p.running = nil
@@ -319,17 +311,17 @@ func (p *plugin) stopFurther() {
 	stopping.Wait()
 }
 
-// StopWorker stops all the workers at the same time; see [worker.Plugin].
+// StopWorker implements [worker.Plugin]: it stops all workers concurrently.
 func (p *plugin) StopWorker(
 	ctx context.Context, options worker.PluginStopWorkerOptions, next func(context.Context, worker.PluginStopWorkerOptions),
 ) {
 	var stopping sync.WaitGroup
-	stopping.Go(p.stopFurther)
+	stopping.Go(p.stopAdditional)
 	next(ctx, options)
 	stopping.Wait()
 }
 
-// ReplayWorkflow registers the workflows with a replayer; see [worker.Plugin].
+// ReplayWorkflow implements [worker.Plugin]: it registers the workflows with a replayer.
 func (p *plugin) ReplayWorkflow(
 	ctx context.Context, options worker.PluginReplayWorkflowOptions, next func(context.Context, worker.PluginReplayWorkflowOptions) error,
 ) error {

@@ -66,7 +66,7 @@ func TestEveryLogLineAboutAnImportNamesIt(t *testing.T) {
 	s.Attention(id)
 	s.Signal(id, workflows.AbandonSignal)
 	require.Equal(t, workflows.Abandoned, s.Result(id).Outcome)
-	s.WaitFor("the end in the log", func() bool { return strings.Contains(s.Log.String(), `"msg":"Import ended"`) })
+	s.WaitFor("the end of the import in the log", func() bool { return strings.Contains(s.Log.String(), `"msg":"Import ended"`) })
 
 	names := fmt.Sprintf(`"scrapingjob_id":%d`, id)
 	run := `"run_id":"` + s.Runs(id)[0].GetExecution().GetRunId() + `"`

@@ -33,8 +33,8 @@ func (s *versionedSystem) startBuild(build string) *childprocess.Process {
 	return s.StartWorker(s.T.TempDir())
 }
 
-// setCurrent waits until Temporal knows the build, and begins workflows on it: it answers
-// before all of its task queues have been told.
+// setCurrent makes the build current, and waits until Temporal starts workflows on it: the
+// call returns before all task queues know.
 func (s *versionedSystem) setCurrent(build string) {
 	s.T.Helper()
 	var err error
@@ -42,15 +42,15 @@ func (s *versionedSystem) setCurrent(build string) {
 		_, err = s.deployment.SetCurrentVersion(s.T.Context(), client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build})
 		return err == nil
 	})
-	for began := "none"; began != build; {
+	for started := "none"; started != build; {
 		running := s.Cloud.AddJob(webscrapertest.Job{Status: "started"})
 		s.Notify(running)
 		s.Result(running)
-		began = s.build(running)
+		started = s.build(running)
 	}
 }
 
-// build is the one that worked on the job's workflow last.
+// build returns the build that last ran the job's workflow.
 func (s *versionedSystem) build(id int64) string {
 	s.T.Helper()
 	described, err := s.Temporal.DescribeWorkflowExecution(s.T.Context(), workflows.WorkflowID(id), "")
@@ -84,7 +84,7 @@ func TestImportHeldByOneBuildIsFinishedByTheNext(t *testing.T) {
 	require.Equal(t, "2", s.build(next))
 }
 
-func TestHeldImportsGoOnWhenVersioningIsTurnedOnAndOff(t *testing.T) {
+func TestHeldImportsContinueWhenVersioningIsTurnedOnAndOff(t *testing.T) {
 	t.Parallel()
 	s := newVersionedSystem(t)
 	versioned := s.Env
@@ -119,8 +119,8 @@ func TestHeldImportsGoOnWhenVersioningIsTurnedOnAndOff(t *testing.T) {
 	finish(held())
 }
 
-// The workers' further task queues are not versioned: a file is imported where
-// it is, whatever build is current.
+// The workers' other task queues are not versioned: a file is imported where it is,
+// whichever build is current.
 func TestFileIsImportedByItsWorkerThoughAnotherBuildIsCurrent(t *testing.T) {
 	t.Parallel()
 	s := newVersionedSystem(t)
@@ -129,7 +129,7 @@ func TestFileIsImportedByItsWorkerThoughAnotherBuildIsCurrent(t *testing.T) {
 	hinder, err := s.DB.BeginTxx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = hinder.Rollback() }()
-	_, err = hinder.Exec(`LOCK TABLE scrapehaul.import_records IN SHARE MODE`) // nobody inserts
+	_, err = hinder.Exec(`LOCK TABLE scrapehaul.import_records IN SHARE MODE`) // blocks inserts
 	require.NoError(t, err)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
 	s.Notify(id)
