@@ -4,9 +4,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-# The stores that ARCHIVE_URL may name, beside folders: s3, gcs, azure, with commas between.
+# Stores for ARCHIVE_URL in addition to folders: s3, gcs, azure, separated by commas.
 ARG TAGS=
-# What --version says: Git's files are not here.
+# Shown by --version, as .git is not in the build context.
 ARG VERSION=
 ARG COMMIT=
 ARG DATE=
@@ -16,7 +16,7 @@ RUN program=github.com/scrapehaul/scrapehaul/internal/program \
 	&& mkdir -p /out/var/spool/scrapehaul /out/var/lib/scrapehaul/archive \
 	&& .ci/licenses /out/licenses
 
-# The stand-in of Web Scraper Cloud, for the demo only: docker build --target cloud .
+# The fake Web Scraper Cloud, only for the demo: docker build --target cloud .
 FROM build AS build-cloud
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./internal/testbed/demo
 
@@ -29,11 +29,11 @@ FROM gcr.io/distroless/static-debian12:nonroot AS scrapehaul
 LABEL org.opencontainers.image.source=https://github.com/scrapehaul/scrapehaul org.opencontainers.image.licenses=MIT
 COPY --from=build /out/worker /out/starter /src/LICENSE /
 COPY --from=build /out/licenses /licenses
-# A volume mounted here begins with this owner: the account nonroot.
+# A new volume mounted here gets this owner: the user nonroot.
 COPY --from=build --chown=65532:65532 /out/var/spool/scrapehaul /var/spool/scrapehaul
 COPY --from=build --chown=65532:65532 /out/var/lib/scrapehaul/archive /var/lib/scrapehaul/archive
-# The worker's health is where the starter has its own, so that one check does
-# for both: it asks /readyz there.
+# The worker serves its health at the starter's address, so that one check of /readyz works
+# for both.
 ENV HEALTH_ADDRESS=:8080
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=10s --start-period=30s CMD ["/worker", "healthcheck"]
