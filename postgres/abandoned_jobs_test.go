@@ -9,7 +9,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-func TestAJobIsGivenUpWithItsLatestContent(t *testing.T) {
+func TestAJobIsAbandonedWithItsLatestContent(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	require.NoError(t, store.AbandonJob(t.Context(), job(5)))
@@ -37,7 +37,7 @@ func TestAJobIsGivenUpWithItsLatestContent(t *testing.T) {
 	require.Empty(t, abandoned)
 }
 
-func TestPublishingAJobMakesItNotGivenUpAnyMore(t *testing.T) {
+func TestAPublishedJobIsNoLongerAbandoned(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t)
 	other := job(1)
@@ -56,7 +56,7 @@ func TestPublishingAJobMakesItNotGivenUpAnyMore(t *testing.T) {
 	require.NoError(t, commit(t, overtaken, 1, 3, plain))
 	attempt := begin(t, store, request(1, 3))
 	require.ErrorIs(t, overtaken.Publish(t.Context(), func() {}), sink.ErrOvertaken)
-	require.ElementsMatch(t, []int64{jobID, 999}, abandoned(), "what does not publish removes nothing")
+	require.ElementsMatch(t, []int64{jobID, 999}, abandoned(), "a failed publish removes nothing")
 
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	require.Equal(t, []int64{999}, abandoned())

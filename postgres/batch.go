@@ -59,7 +59,7 @@ func (b *importBatch) Add(number int64, data []byte) {
 	b.AddChanged(number, data, data)
 }
 
-// AddChanged is Add for a record that was raw before a hook changed it to data.
+// AddChanged is Add for a record that arrived as raw and was changed to data.
 func (b *importBatch) AddChanged(number int64, data, raw []byte) {
 	if b.of.mapped != nil || !bytes.HasPrefix(data, []byte("{")) {
 		if err := CheckRecord(data); err != nil {

@@ -97,8 +97,8 @@ type ChangeCounts struct {
 	DuplicateKeys    int64         `db:"duplicate_keys"`
 }
 
-// comparedImports is how many of each sitemap's last imports are compared: those that the
-// operators' page shows.
+// comparedImports is how many of each sitemap's last imports are compared, as many as
+// operators look at.
 const comparedImports = 30
 
 // compareWithin bounds the comparisons after a publication and in a reconciliation. The next
@@ -135,8 +135,7 @@ SELECT count(*) FILTER (WHERE change = 'new') AS new_records, count(*) FILTER (W
        count(*) FILTER (WHERE change = 'changed') AS changed_records, count(*) FILTER (WHERE change = 'duplicate') AS duplicate_keys
 FROM (`
 
-// The older import may have been removed during the comparison, which would count its
-// records as new.
+// If either import was removed during the comparison, the counts are wrong and dropped.
 const noteChanges = `
 UPDATE scrapehaul.imports SET compared_import_id = $2, new_records = $3, gone_records = $4, changed_records = $5, duplicate_keys = $6
 WHERE import_id = $1 AND state = 'published'

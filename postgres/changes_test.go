@@ -18,7 +18,7 @@ import (
 
 const allChanges = `SELECT change, key, old_record_number, new_record_number, old, new FROM scrapehaul.changes`
 
-func TestChangesAreWhatIsNewGoneAndChanged(t *testing.T) {
+func TestChangesListsNewGoneAndChangedRecords(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "shop",
@@ -26,7 +26,7 @@ func TestChangesAreWhatIsNewGoneAndChanged(t *testing.T) {
 		`{"web-scraper-order":"1-2","web-scraper-start-url":"u","link":"/b","price":"2"}`,
 		`{"web-scraper-order":"1-3","web-scraper-start-url":"u","link":"/c","price":"3","color":null}`,
 		`{"web-scraper-order":"1-4","web-scraper-start-url":"u","link":"/d","price":1.0,"color":7}`)
-	// The other spelling, another order of records and columns.
+	// The other spelling, and records and columns in another order.
 	published(t, store, 2, "shop",
 		`{"web_scraper_order":"2-1","web_scraper_start_url":"v","price":1,"link":"/d","color":"7"}`,
 		`{"web_scraper_order":"2-2","web_scraper_start_url":"v","price":"3","link":"/c"}`,
@@ -56,7 +56,7 @@ func TestChangesAreWhatIsNewGoneAndChanged(t *testing.T) {
 		"a built-in column of the key has both spellings")
 }
 
-func TestKeysThatTellNoRecordsApartAreToldAndNotCompared(t *testing.T) {
+func TestDuplicateKeysAreReportedAndNotCompared(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "shop",
@@ -74,8 +74,8 @@ func TestKeysThatTellNoRecordsApartAreToldAndNotCompared(t *testing.T) {
 	}, rows(t, db, allChanges+`('shop', '{shop,sku}')`))
 }
 
-// PostgreSQL's own hash of jsonb is the same for the two records.
-func TestExchangedValuesAreAChange(t *testing.T) {
+// PostgreSQL's jsonb_hash is the same for both records.
+func TestSwappedValuesAreAChange(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	var before, after []string
@@ -117,11 +117,11 @@ func TestChangesFindsTheTwoJobs(t *testing.T) {
 	require.Equal(t, "3|5", compared(``))
 	require.Equal(t, "1|3", compared(`, newer => 3`))
 	require.Equal(t, "1|5", compared(`, older => 1`))
-	require.Equal(t, "5|6", compared(`, newer => 6`), "one that has not finished if it is asked for")
+	require.Equal(t, "5|6", compared(`, newer => 6`), "an unfinished job if named")
 	require.Equal(t, "6|3", compared(`, newer => 3, older => 6`))
 }
 
-func TestChangesSayWhatIsMissing(t *testing.T) {
+func TestChangesErrorsSayWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 7, "one", `{"link":"/a","na,me":"x"}`)
@@ -153,7 +153,7 @@ func TestChangesSayWhatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, `apart. Name them (key => '{product-link-href}', starter diff --key product-link-href), or`)
 }
 
-// withKey is a store of a file of mappings that gives sitemap shop a key.
+// withKey returns a store whose mappings file gives sitemap shop a key.
 func withKey(t *testing.T, db *sqlx.DB) *postgres.Store {
 	t.Helper()
 	mappings, err := mapping.Parse("mappings.yaml", []byte("sitemaps:\n  - sitemap: shop\n    key: [link]\n"))
@@ -163,7 +163,7 @@ func withKey(t *testing.T, db *sqlx.DB) *postgres.Store {
 
 const comparisons = `SELECT scrapingjob_id, compared_import_id, new_records, gone_records, changed_records, duplicate_keys FROM scrapehaul.imports ORDER BY import_id`
 
-func TestImportsAreCountedAgainstThoseOfTheJobBefore(t *testing.T) {
+func TestImportsAreComparedWithThePreviousJob(t *testing.T) {
 	t.Parallel()
 	without, db := newStore(t)
 	store := withKey(t, db)
@@ -180,9 +180,9 @@ func TestImportsAreCountedAgainstThoseOfTheJobBefore(t *testing.T) {
 	problems, err := store.RefreshSitemapViews(t.Context(), func() {})
 	require.NoError(t, err)
 	require.Empty(t, problems)
-	require.Equal(t, []string{"1|NULL|NULL|NULL|NULL|NULL", "2|1|0|2|1|1"}, rows(t, db, comparisons)[:2], "what was not compared is caught up")
+	require.Equal(t, []string{"1|NULL|NULL|NULL|NULL|NULL", "2|1|0|2|1|1"}, rows(t, db, comparisons)[:2], "reconciliation catches up")
 
-	db.MustExec(`UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = 4`) // an import that is not of these
+	db.MustExec(`UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = 4`) // not part of the history
 	history, err := store.SitemapHistory(t.Context(), "default", "shop", 2)
 	require.NoError(t, err)
 	require.Len(t, history, 2, "the last ones")
@@ -199,7 +199,7 @@ func TestImportsAreCountedAgainstThoseOfTheJobBefore(t *testing.T) {
 	require.Equal(t, int64(1), all[0].New)
 }
 
-func TestOnlyTheLastThirtyImportsOfASitemapAreCaughtUp(t *testing.T) {
+func TestReconciliationComparesTheLastThirtyImportsOfASitemap(t *testing.T) {
 	t.Parallel()
 	without, db := newStore(t)
 	for id := range int64(34) {
@@ -219,7 +219,7 @@ func TestAFailedComparisonFailsNoImport(t *testing.T) {
 	published(t, store, 1, "shop", `{"link":"/a"}`)
 	published(t, store, 2, "shop", `{"link":"/a"}`)
 	problems, err := store.RefreshSitemapViews(t.Context(), func() {})
-	require.NoError(t, err, "nor a reconciliation")
+	require.NoError(t, err, "reconciliation does not fail either")
 	require.Len(t, problems, 1)
 	require.Contains(t, problems[0], "comparing import 2 with import 1: ")
 	db.MustExec(`ALTER FUNCTION scrapehaul.other RENAME TO changes_query`)
@@ -229,7 +229,7 @@ func TestAFailedComparisonFailsNoImport(t *testing.T) {
 	require.Equal(t, "2|1|0|0|0|0", rows(t, db, comparisons)[1])
 }
 
-// Records are those of the view, by their key, without what it says of the job.
+// viewOfJob returns the job's rows of the view by their keys, without the job's columns.
 func viewOfJob(t *testing.T, db *sqlx.DB, sitemap string, id int64) map[string]string {
 	byKey := map[string]string{}
 	for _, row := range rows(t, db, fmt.Sprintf(`SELECT k, l, a, b, "web_scraper_x" FROM sitemaps.%s WHERE scrapingjob_id = %d`, pq.QuoteIdentifier(sitemap), id)) {
@@ -239,7 +239,7 @@ func viewOfJob(t *testing.T, db *sqlx.DB, sitemap string, id int64) map[string]s
 	return byKey
 }
 
-func TestChangesAppliedToTheOlderJobGiveTheNewerOne(t *testing.T) {
+func TestApplyingChangesToTheOlderJobYieldsTheNewerOne(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	var last atomic.Int64
@@ -328,7 +328,7 @@ func TestChangesAppliedToTheOlderJobGiveTheNewerOne(t *testing.T) {
 			}
 			return nil
 		}))
-		require.Empty(r, counted, "all keys that tell no records apart are told")
+		require.Empty(r, counted, "all duplicate keys are reported")
 		require.Equal(r, want, got)
 	})
 }

@@ -10,11 +10,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// CheckRecord says why data, one record of a download, cannot be stored as a
-// jsonb object, or returns nil: not JSON (a cut line, say), not an object, not
-// UTF-8, or an escape that jsonb has no character for (\u0000, a lone
-// surrogate). PostgreSQL has further limits that hardly a record meets; what
-// it refuses is found when a batch is committed.
+// CheckRecord returns an error that says why data, one record of a download, cannot be
+// stored as a jsonb object: it is not JSON (a truncated line, for example), not an object,
+// not UTF-8, or has an escape that jsonb cannot represent (\u0000, a lone surrogate).
+// PostgreSQL has further limits, which few records exceed; committing a batch finds those.
 func CheckRecord(data []byte) error {
 	if jsontext.IsPlain(data) {
 		return nil
@@ -38,7 +37,7 @@ func CheckRecord(data []byte) error {
 	return nil
 }
 
-// syntaxError describes what json.Valid only answers with false.
+// syntaxError says what is wrong with data that json.Valid rejects.
 func syntaxError(data []byte) error {
 	err := json.Unmarshal(data, new(json.RawMessage))
 	var syntax *json.SyntaxError
@@ -52,7 +51,7 @@ func syntaxError(data []byte) error {
 	}
 }
 
-// kind is what JSON is that begins so.
+// kind names the type of a JSON value by its first byte.
 func kind(first byte) string {
 	if name, ok := map[byte]string{'[': "an array", '"': "a string", 't': "a boolean", 'f': "a boolean", 'n': "null"}[first]; ok {
 		return name

@@ -8,7 +8,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
-func TestRecordsThatJSONBCannotHoldAreNamed(t *testing.T) {
+func TestCheckRecordSaysWhyJSONBCannotHoldARecord(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, record, reason string }{
 		{"cut line", `{"title":"IdeaTab","pri`, "cut off: the JSON ends in the middle, after 23 bytes"},
@@ -34,7 +34,7 @@ func TestRecordsThatJSONBCannotHoldAreNamed(t *testing.T) {
 	}
 }
 
-func TestRecordsThatJSONBHoldsPass(t *testing.T) {
+func TestCheckRecordAcceptsWhatJSONBHolds(t *testing.T) {
 	t.Parallel()
 	for _, record := range []string{
 		`{}`,

@@ -7,22 +7,22 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// Columns are the keys of the records' JSON objects, in the order of first
-// appearance, which jsonb does not keep.
+// Columns are the keys of the records' JSON objects in the order of first appearance,
+// which jsonb does not keep.
 
-// maxColumns is how many columns of a sitemap are looked for: PostgreSQL allows
-// a view 1600. The records have the others too, in data.
+// maxColumns limits the columns of a sitemap's view; PostgreSQL allows 1600. All others are
+// still in data.
 const maxColumns = 1500
 
-// builtIn are the columns that every export has, in the spelling of the views,
-// by the spelling of older exports.
+// builtIn maps the columns of every export from their spelling in older exports to that of
+// the views.
 var builtIn = map[string]string{
 	"web-scraper-order":     "web_scraper_order",
 	"web-scraper-start-url": "web_scraper_start_url",
 }
 
-// columnOf is the column that a key stands for, given as it stands between its
-// quotes; not every text can be one.
+// columnOf returns the column of a key, which is the JSON text between its quotes. ok is
+// false if the text cannot be a column name.
 func columnOf(key string) (column string, ok bool) {
 	_, text := jsontext.Unescape(nil, []byte(key))
 	column = string(text)

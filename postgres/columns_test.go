@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
+func TestColumnsKeepTheOrderOfFirstAppearance(t *testing.T) {
 	t.Parallel()
 	i := attempt{committedColumns: []string{"before"}}
 	var w recordWriter
@@ -38,7 +38,7 @@ func TestColumnsAreFoundInTheOrderOfTheirFirstAppearance(t *testing.T) {
 	require.Equal(t, []string{"before", "web_scraper_order", "price", "title", "more", "n", "t", `"`, "café", "", "no", "last"}, i.committedColumns)
 }
 
-func TestColumnsAreNoMoreThanAViewCanHave(t *testing.T) {
+func TestColumnsAreLimitedToWhatAViewCanHave(t *testing.T) {
 	t.Parallel()
 	var (
 		i attempt
@@ -53,7 +53,7 @@ func TestColumnsAreNoMoreThanAViewCanHave(t *testing.T) {
 	require.Len(t, w.members, maxMembers)
 }
 
-// FuzzColumns holds the scanner against encoding/json.
+// FuzzColumns compares the scanner with encoding/json.
 func FuzzColumns(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":"1","b":null}`, `{"a":{"b":["}"]},"c":1}`, `{"a\"b":"\\","c":"\\\""}`, " {\n\"a\" :\t\"b\"\r} ", `{"":{}}`, `{"a":[1,{"b":2},3],"d":4}`,

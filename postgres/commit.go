@@ -14,10 +14,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// CommitBatches commits over so many connections at a time: while one batch is
-// committed, others are copied. They are committed in the order of next all the
-// same, so that what is in the database is always the beginning of the file up to
-// the checkpoint; see [sink.Import].
+// CommitBatches uses several connections: while one batch is committed, others are
+// copied. They still commit in the order of next, so the database always holds the file
+// from its beginning to the checkpoint; see [sink.Import].
 func (i *attempt) CommitBatches(caller context.Context, connections int, next func(context.Context) (sink.Batch, error), committed func(sink.Batch)) error {
 	ctx, fail := context.WithCancelCause(caller)
 	defer fail(nil)
@@ -26,14 +25,14 @@ func (i *attempt) CommitBatches(caller context.Context, connections int, next fu
 	source := &batchSource{next: next, last: first}
 	var (
 		running sync.WaitGroup
-		stuck   atomic.Pointer[error] // where the caller's end has met a statement
+		stuck   atomic.Pointer[error] // of the statement that the caller's context interrupted
 	)
 	for range connections {
 		running.Go(func() {
 			for more := true; more; {
 				var err error
 				if more, err = i.commitNext(ctx, source, committed); err != nil {
-					fail(err) // the first error counts
+					fail(err) // keeps the first error
 					if !errors.Is(err, context.Cause(ctx)) {
 						stuck.Store(&err)
 					}
@@ -53,7 +52,7 @@ func (i *attempt) CommitBatches(caller context.Context, connections int, next fu
 	return source.err
 }
 
-// batchSource hands out the batches, each with its turn.
+// batchSource hands out the batches in order, each with its turn.
 type batchSource struct {
 	mu   sync.Mutex
 	next func(context.Context) (sink.Batch, error)
@@ -62,10 +61,10 @@ type batchSource struct {
 	err  error // of next
 }
 
-// turn is a batch's: it comes when before is closed, and ended is to be closed after it.
+// turn orders the commits: a batch commits once before is closed, and then closes ended.
 type turn struct{ before, ended chan struct{} }
 
-// take returns nil when there is nothing more to commit.
+// take returns a nil batch when there is nothing left to commit.
 func (s *batchSource) take(ctx context.Context) (batch *importBatch, of turn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +74,7 @@ func (s *batchSource) take(ctx context.Context) (batch *importBatch, of turn) {
 	next, err := s.next(ctx)
 	batch, ok := next.(*importBatch)
 	if err == nil && next != nil && !ok {
-		err = fmt.Errorf("the batch is a %T: take it from NewBatch", next)
+		err = fmt.Errorf("the batch is a %T, not one from NewBatch", next)
 	}
 	if err != nil || next == nil {
 		s.err, s.done = err, true
@@ -86,8 +85,8 @@ func (s *batchSource) take(ctx context.Context) (batch *importBatch, of turn) {
 	return batch, of
 }
 
-// commitNext takes a batch only once it has a connection for it. So the batch
-// whose turn it is never waits for a connection that later ones hold.
+// commitNext gets a connection before it takes a batch, so that no batch waits for a
+// connection that later batches hold.
 func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed func(sink.Batch)) (more bool, err error) {
 	err = i.store.onConnection(ctx, func(conn *sqlx.Conn) error {
 		batch, turn := source.take(ctx)
@@ -104,8 +103,8 @@ func (i *attempt) commitNext(ctx context.Context, source *batchSource, committed
 	return more, err
 }
 
-// commitOn commits the batch. A record that PostgreSQL refuses is rejected, or left
-// unmapped, with the reason, while the others of the batch are imported.
+// commitOn commits the batch. Records that PostgreSQL refuses are rejected or left unmapped,
+// with the reason; the others are imported.
 func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn turn, committed func(sink.Batch)) error {
 	err := i.commit(ctx, conn, batch, turn, copyRecords)
 	if refused(err) || i.mapped.refuses(err) {
@@ -115,8 +114,8 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 		committed(batch)
 		close(turn.ended)
 	} else if pq.As(err) != nil {
-		// The server still answers: the batches before this one are committed first, if
-		// they are not on a connection where nobody answers any more.
+		// The server still answers, so let the previous batches commit first, unless one of
+		// their connections hangs.
 		ctx, cancel := context.WithTimeout(ctx, i.patience)
 		defer cancel()
 		_ = turn.await(ctx)
@@ -124,9 +123,9 @@ func (i *attempt) commitOn(ctx context.Context, conn *sqlx.Conn, batch *importBa
 	return err
 }
 
-// advanceCheckpoint is a batch's last statement. A batch need not be on PostgreSQL's disk before
-// the next one begins: publishing waits for all of them. When the server crashes before
-// that, batches are lost from the end, with their checkpoints; advanceCheckpoint notices.
+// advanceCheckpoint is the last statement of a batch. Batches commit asynchronously, and
+// publishing flushes them all. A server crash before that loses the last batches together
+// with their checkpoints; advanceCheckpoint then updates no row.
 const advanceCheckpoint = `
 UPDATE scrapehaul.imports
 SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, columns = columns || $8, skipped = $9,
@@ -134,9 +133,8 @@ SET committed_bytes = $3, last_record_number = $4, records = $5, rejected = $6, 
 FROM set_config('synchronous_commit', 'off', true)
 WHERE import_id = $1 AND fence = $2 AND state = 'importing' AND committed_bytes = $7`
 
-// writeRecords writes the batch's records inside a transaction and returns those
-// that PostgreSQL refused, and those of the others that have no row in the mapping's
-// table.
+// writeRecords writes the batch's records in a transaction. It returns those that PostgreSQL
+// refused, and those without a row in the mapped table.
 type writeRecords func(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error)
 
 func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatch, turn turn, write writeRecords) error {
@@ -174,9 +172,9 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 			}
 		}
 		columns = i.newColumns(batch.writer.columns)
-		// Last, so that the row is locked for a moment only.
+		// Last, to lock the row only briefly.
 		return exactlyOne(tx.ExecContext(ctx, advanceCheckpoint,
-			i.id, i.fence, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, checkpoint.Bytes, pq.StringArray(columns), next.Skipped, next.Unmapped, next.Cut))
+			i.id, i.fencingToken, next.Bytes, next.LastRecordNumber, next.Records, next.Rejected, checkpoint.Bytes, pq.StringArray(columns), next.Skipped, next.Unmapped, next.Cut))
 	})
 	if err != nil {
 		return err
@@ -187,8 +185,7 @@ func (i *attempt) commit(ctx context.Context, conn *sqlx.Conn, batch *importBatc
 	return nil
 }
 
-// newColumns returns those that no record before the batch had, as far as a view
-// can have them.
+// newColumns returns the columns that no earlier batch had, up to maxColumns in all.
 func (i *attempt) newColumns(ofBatch []string) []string {
 	added := []string{}
 	i.mu.Lock()
@@ -202,7 +199,7 @@ func (i *attempt) newColumns(ofBatch []string) []string {
 	return added
 }
 
-// await waits until the batches before have been committed.
+// await waits until the previous batch is committed.
 func (t turn) await(ctx context.Context) error {
 	select {
 	case <-t.before:
@@ -217,8 +214,8 @@ INSERT INTO scrapehaul.%[1]s_records (import_id, record_number, reason%[2]s)
 SELECT $1, record_number, reason%[2]s
 FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::boolean[]) AS aside (record_number, raw, reason, cut)`
 
-// aside are records that are not where they ought to be, with the table that has them
-// and its further columns.
+// aside holds records that are rejected, skipped or unmapped, with the name of their table
+// and its extra columns.
 type aside struct {
 	table, further string
 	records        []reject

@@ -17,8 +17,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// recordBatches returns a source of so many batches for CommitBatches, in which
-// a record counts as one byte of the file.
+// recordBatches returns a source of batches for CommitBatches. Each record counts as one
+// byte of the file.
 func recordBatches(attempt sink.Import, batches, records int, record func(number int64) string) func(context.Context) (sink.Batch, error) {
 	next := attempt.Checkpoint().LastRecordNumber
 	return func(context.Context) (sink.Batch, error) {
@@ -39,8 +39,8 @@ func recordBatches(attempt sink.Import, batches, records int, record func(number
 func good(number int64) string { return fmt.Sprintf(plain, number) }
 
 const (
-	allRows    = `SELECT count(*) FROM scrapehaul.import_records`
-	lastRow    = `SELECT coalesce(max(record_number), 0) FROM scrapehaul.import_records`
+	allRows          = `SELECT count(*) FROM scrapehaul.import_records`
+	lastRow          = `SELECT coalesce(max(record_number), 0) FROM scrapehaul.import_records`
 	lastInCheckpoint = `SELECT last_record_number FROM scrapehaul.imports`
 )
 
@@ -49,7 +49,7 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 6_000))
 	var ends []int64
-	// The first batches are the largest, so that later ones are copied before.
+	// The first batches are the largest, so later ones finish copying first.
 	sizes := []int{2_000, 1_500, 1_000, 800, 400, 200, 99, 1}
 	number := int64(0)
 	next := func(context.Context) (sink.Batch, error) {
@@ -76,7 +76,7 @@ func TestBatchesAreCommittedInTheOrderOfTheFile(t *testing.T) {
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 }
 
-func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
+func TestAnErrorLeavesTheBeginningOfTheFileCommitted(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 1_000))
@@ -90,7 +90,7 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 		return batch, err
 	}, func(sink.Batch) {})
 	require.ErrorIs(t, err, broken)
-	require.Equal(t, int64(70), attempt.Checkpoint().Records, "what was in hand is committed")
+	require.Equal(t, int64(70), attempt.Checkpoint().Records, "batches in flight are committed")
 	require.Equal(t, int64(70), count(t, db, lastRow))
 
 	// Another attempt takes over in the middle.
@@ -102,21 +102,21 @@ func TestAfterAnErrorOnlyTheBeginningOfTheFileIsCommitted(t *testing.T) {
 		}
 		return source(ctx)
 	}, func(sink.Batch) {})
-	require.Error(t, err) // overtaken, or its connections are ended
+	require.Error(t, err) // overtaken, or its connections were terminated
 	resumed := begin(t, store, request(1, 1_000))
 	require.Equal(t, resumed.Checkpoint().LastRecordNumber, count(t, db, lastRow))
 	require.Equal(t, resumed.Checkpoint().Records, count(t, db, allRows))
 }
 
 // The second batch fails while the first one is still being copied.
-func TestBatchThatFailsLeavesTheOnesBeforeItCommitted(t *testing.T) {
+func TestAFailedBatchLeavesEarlierOnesCommitted(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`
 		CREATE SEQUENCE failures;
 		CREATE FUNCTION wait_or_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF NEW.record_number = 1 THEN PERFORM pg_advisory_xact_lock(17); RETURN NEW; END IF;
-			PERFORM nextval('failures'); -- stays, though the transaction fails
+			PERFORM nextval('failures'); -- survives the rollback
 			RAISE 'broken';
 		END $$;
 		CREATE TRIGGER wait_or_fail BEFORE INSERT ON scrapehaul.import_records
@@ -146,12 +146,11 @@ func TestBatchThatFailsLeavesTheOnesBeforeItCommitted(t *testing.T) {
 	attempt = begin(t, store, request(2, 1_000))
 	postgres.SetPatience(attempt, time.Second)
 	require.ErrorContains(t, attempt.CommitBatches(t.Context(), 2, recordBatches(attempt, 2, 10, good), func(sink.Batch) {}), "broken",
-		"but it does not wait for one that hangs")
+		"it does not wait for a batch that hangs")
 }
 
-// PostgreSQL may lose the last batches when it crashes, as they are not flushed
-// one by one.
-func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
+// A PostgreSQL crash may lose the last batches, as they are not flushed one by one.
+func TestBatchesLostByTheDatabaseAreNoticed(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 20))
@@ -164,9 +163,9 @@ func TestBatchesThatTheDatabaseHasLostAreNoticed(t *testing.T) {
 	require.Equal(t, int64(5), begin(t, store, request(1, 20)).Checkpoint().Records)
 }
 
-// The batch whose turn it is must never wait for a connection that a later one
-// holds, nor lose its own.
-func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
+// The next batch to commit must neither wait for a connection that a later one holds, nor
+// lose its own.
+func TestAnImportWorksWithFewerConnectionsThanItMayUse(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	db.SetMaxOpenConns(2)
@@ -187,7 +186,7 @@ func TestAnImportNeedsOnlyTheConnectionsThatThereAre(t *testing.T) {
 	require.Equal(t, int64(40), count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records WHERE reason LIKE 'PostgreSQL refuses it: %'`))
 }
 
-func TestConnectionsGoBackToThePoolAsTheyWere(t *testing.T) {
+func TestConnectionsReturnToThePoolWithTheirSettings(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	db.SetMaxOpenConns(1)
@@ -199,7 +198,7 @@ func TestConnectionsGoBackToThePoolAsTheyWere(t *testing.T) {
 	}
 }
 
-// records are texts that COPY, JSON and PostgreSQL see with different eyes.
+// records are texts that COPY, JSON and PostgreSQL treat differently.
 var records = []string{
 	`{}`, `{"a":"b"}`, `{"path":"https:\/\/webscraper.io\/a"}`, `{"b":"\\"}`, `{"b":"\\\\"}`, `{"quote":"\""}`, `{"t":"\t\n\r\b\f"}`,
 	"{\"tab between\":\t1}", "{\"cr\":\r1}", "{\n\"pretty\":\n1\n}", `{"null":"\\N"}`, `{"end":"\\."}`, `{"é":"ü 漢字 🙂"}`, `{"pair":"\ud83d\ude42"}`,
@@ -207,7 +206,7 @@ var records = []string{
 	`  {"blanks":1}  `, "\t{\"tab before\":1}",
 	`{"long":"1","b":2,"a":3,"é":4,"zz":{"y":1,"x":"\/"}}`, `{"bb":1,"a":1,"bb":{"b":2},"a":[2]}`, `{"b":1,"a":2,"\u0062":3}`, `{"b/c":"\\/","a\/":"\\\/"}`,
 	"{\"b\":1,\"a\"\t:2}", `{"b":1, "a":2}`, `{"b":"x" ,"a":2}`, `{"b":[1,2],"a":"\/\/\"\/"}`, `{"b":"\\","a":"/\\\\\/"}`,
-	// what nobody takes
+	// refused by all
 	``, `[1]`, `"text"`, `1`, `null`, `{"cut":`, `{"cut":"`, `{"a":1}}`, `{"a":1} {"b":2}`, `{'a':1}`, `{"a":01}`, `{"a":.5}`, `{"a":+1}`, `{"a":NaN}`,
 	"{\"raw tab\":\"\t\"}", "{\"raw newline\":\"\n\"}", "{\"raw cr\":\"\r\"}", "{\"control\":\"\x01\"}", "{\"zero\":\"\x00\"}", "\x00", "{\"a\":1}\x01",
 	`{"nul":"\u0000"}`, `{"lone":"\ud83d"}`, `{"lone":"\ude42"}`, `{"x":"\ud83dx\ude42"}`, `{"bad escape":"\x"}`, `{"cut escape":"\u12"}`, `{"a":"\"}`, `\.`, `\N`, `{"a":1},`,
@@ -216,9 +215,9 @@ var records = []string{
 	"{\"latin-1\":\"\xe9\"}", "{\"surrogate\":\"\xed\xa0\x80\"}", "{\"overlong\":\"\xc0\x80\"}", "{\"cut\":\"\xe6\xbc\"}", "\xef\xbb\xbf{}", "{\"feed\":\f1}", "{\u00a0\"a\":1}",
 }
 
-// Records are taken on trust as long as PostgreSQL refuses none: it has to
-// refuse the same as CheckRecord, and what it takes has to be what came.
-func TestPostgreSQLTakesWhatCheckRecordTakes(t *testing.T) {
+// Records are not checked unless PostgreSQL refuses one, so it must refuse what CheckRecord
+// refuses, and store everything else unchanged.
+func TestPostgreSQLAcceptsWhatCheckRecordAccepts(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	for i, record := range records {
@@ -268,16 +267,16 @@ func TestNumbersKeepTheirDigits(t *testing.T) {
 	require.Equal(t, `{"B": null, "b": 0, "c": 1.10, "d": 1.0, "e": 0.00, "f": 12345678901234567890.123, "g": 0.001, "zz": 100, "é": 1}`, data)
 }
 
-func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+func TestADatabaseWithAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
-	there, err := url.Parse(postgrestest.NewDatabase(t))
+	at, err := url.Parse(postgrestest.NewDatabase(t))
 	require.NoError(t, err)
-	admin := connect(t, there.String())
-	name := strings.TrimPrefix(there.Path, "/") + "_ascii"
+	admin := connect(t, at.String())
+	name := strings.TrimPrefix(at.Path, "/") + "_ascii"
 	admin.MustExec(`CREATE DATABASE ` + pq.QuoteIdentifier(name) + ` TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'SQL_ASCII'`)
 	t.Cleanup(func() { admin.MustExec(`DROP DATABASE ` + pq.QuoteIdentifier(name) + ` WITH (FORCE)`) })
-	there.Path = "/" + name
-	db := connect(t, there.String())
+	at.Path = "/" + name
+	db := connect(t, at.String())
 	_, err = postgres.Migrate(t.Context(), db)
 	require.ErrorContains(t, err, "createdb --encoding=UTF8")
 	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), "SQL_ASCII")

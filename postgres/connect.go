@@ -16,21 +16,20 @@ import (
 )
 
 const (
-	// connectTimeout is for each host, unless the URL says another one.
+	// connectTimeout applies per host, unless the URL sets another.
 	connectTimeout = 10 * time.Second
-	// answerWithin is how long PostgreSQL has to answer to a statement whose
-	// context is over. lib/pq itself would wait for ever.
+	// answerWithin is how long PostgreSQL has to answer once a statement's context is done.
+	// lib/pq itself would wait forever.
 	answerWithin = 3 * time.Second
-	// maxLifetime lets the pool follow a server that has moved.
+	// maxLifetime makes the pool follow a server that has moved.
 	maxLifetime = 30 * time.Minute
 	maxIdleTime = 5 * time.Minute
 )
 
-// Open returns a pool of connections to the database of that URL, which are made
-// when they are needed. It is what a [Store] wants: its connections end with the
-// context of a statement even if nobody answers, lift the timeouts that are set for
-// the role or the database, and lead to a server that may be written to. Beyond the
-// limits of the pool there is one more while a statement takes long.
+// Open returns a connection pool for a [Store]. It connects on demand. A connection ends
+// with the context of its statement even if the server does not answer, lifts timeouts set
+// for the role or the database, and only accepts a server that can be written to. While a
+// statement takes long, one more connection is open than the limits of the pool allow.
 func Open(databaseURL string) (*sqlx.DB, error) {
 	to, err := parseDatabaseURL(databaseURL)
 	if err != nil {
@@ -38,7 +37,7 @@ func Open(databaseURL string) (*sqlx.DB, error) {
 	}
 	monitor := sql.OpenDB(&connector{target: to})
 	monitor.SetMaxOpenConns(1)
-	monitor.SetMaxIdleConns(-1) // a new connection each time: others may be silent too
+	monitor.SetMaxIdleConns(-1) // always a new connection: an idle one may be dead
 	db := sql.OpenDB(&connector{target: to, monitor: monitor})
 	db.SetConnMaxLifetime(maxLifetime)
 	db.SetConnMaxIdleTime(maxIdleTime)
@@ -48,16 +47,16 @@ func Open(databaseURL string) (*sqlx.DB, error) {
 // connector makes the connections of a pool.
 type connector struct {
 	target target
-	// monitor tells what the server knows of a connection; nil for the monitor.
+	// monitor asks the server about a connection; nil for the monitor's own connector.
 	monitor *sql.DB
-	// generation counts when connections have turned out to be silent or read-only:
-	// all others of that time are then discarded as well.
+	// generation increases when a connection turns out to be dead or read-only. Connections
+	// of earlier generations are discarded.
 	generation atomic.Int64
 }
 
 func (c *connector) Driver() driver.Driver { return &pq.Driver{} }
 
-// Close is called with that of the pool.
+// Close is called when the pool is closed.
 func (c *connector) Close() error {
 	if c.monitor == nil {
 		return nil
@@ -68,7 +67,7 @@ func (c *connector) Close() error {
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	generation := c.generation.Load()
 	sockets := &sockets{dialer: c.target.tcp.dialer()}
-	// lib/pq looks at the context only while it dials.
+	// lib/pq honors the context only while dialing.
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.target.config.Multi)+2)*c.target.config.ConnectTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, sockets.hangUp)
@@ -97,18 +96,18 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return connection, nil
 }
 
-// sockets are those of one connection: its own, and one for each request to
-// cancel what it does, which lib/pq makes when a context is over.
+// sockets are those of one connection: its own, and one per cancel request, which lib/pq
+// sends when a context is done.
 type sockets struct {
-	pq.Dialer // nil: lib/pq dials with a context where it can
+	pq.Dialer // nil: lib/pq prefers DialContext
 	dialer    *net.Dialer
-	connected atomic.Bool // the first one is
+	connected atomic.Bool // the connection's own socket
 
 	mu      sync.Mutex
 	own     net.Conn
 	expires time.Time
 
-	moved atomic.Int64 // when the own one has last sent or received, in Unix nanoseconds
+	moved atomic.Int64 // when own last sent or received, in Unix nanoseconds
 }
 
 var _ pq.DialerContext = (*sockets)(nil)
@@ -134,10 +133,10 @@ func (s *sockets) DialContext(ctx context.Context, network, address string) (net
 	return ownSocket{socket, s}, nil
 }
 
-// quiet is how long the connection has neither sent nor received.
+// quiet returns for how long the connection has neither sent nor received.
 func (s *sockets) quiet() time.Duration { return time.Since(time.Unix(0, s.moved.Load())) }
 
-// maxWrite is more than lib/pq sends of a COPY at a time.
+// maxWrite is more than lib/pq sends at a time in a COPY.
 const maxWrite = 128 << 10
 
 type ownSocket struct {
@@ -151,7 +150,7 @@ func (o ownSocket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends a piece at a time: a long statement over a slow network is not quiet.
+// Write sends in pieces, so that a long statement over a slow network is not quiet.
 func (o ownSocket) Write(p []byte) (n int, err error) {
 	for len(p) > 0 && err == nil {
 		var sent int
@@ -162,7 +161,7 @@ func (o ownSocket) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// expireIn ends the connection after that time, or when it has been told to end before.
+// expireIn ends the connection after d, unless it already ends earlier.
 func (s *sockets) expireIn(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,15 +169,14 @@ func (s *sockets) expireIn(d time.Duration) {
 		s.expires = at
 	}
 	if s.own != nil {
-		_ = s.own.SetDeadline(s.expires) // a closed one needs none
+		_ = s.own.SetDeadline(s.expires) // fails only if closed
 	}
 }
 
-// hangUp ends what waits for the other side.
+// hangUp ends all reads and writes.
 func (s *sockets) hangUp() { s.expireIn(0) }
 
-// ends says that the connection has been told to end, and expired that the time to
-// answer is over.
+// ends reports whether the connection has a deadline, and whether that has passed.
 func (s *sockets) ends() (ends, expired bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +184,7 @@ func (s *sockets) ends() (ends, expired bool) {
 	return ends, ends && !time.Now().Before(s.expires)
 }
 
-// pqConn is what a connection of lib/pq can do.
+// pqConn is the interface of lib/pq's connection.
 type pqConn interface {
 	driver.Conn
 	driver.ConnBeginTx

@@ -20,12 +20,12 @@ import (
 
 const patience = time.Minute
 
-// pauseEachRecord lets a COPY take as long as the test needs.
+// pauseEachRecord makes a COPY take as long as the test needs.
 const pauseEachRecord = `
 CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END $$;
 CREATE TRIGGER pause BEFORE INSERT ON scrapehaul.import_records FOR EACH ROW EXECUTE FUNCTION pause()`
 
-func TestConnectionSilentInACopyEndsWithItsContextAndAnotherGoesOn(t *testing.T) {
+func TestConnectionDeadDuringACopyEndsWithItsContextAndAnotherTakesOver(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewDatabase(t)
 	_, direct := newStoreOn(t, database)
@@ -66,11 +66,11 @@ func TestConnectionSilentInACopyEndsWithItsContextAndAnotherGoesOn(t *testing.T)
 	direct.MustExec(`DROP TRIGGER pause ON scrapehaul.import_records`)
 	require.NoError(t, commit(t, next, next.Checkpoint().LastRecordNumber+1, 20_000, plain))
 	require.NoError(t, next.Publish(t.Context(), func() {}))
-	require.Less(t, time.Since(started), 20*time.Second, "no other silent connection is waited for")
+	require.Less(t, time.Since(started), 20*time.Second, "it waits for no other dead connection")
 	require.Equal(t, int64(20_000), count(t, direct, visible))
 }
 
-func TestConnectionThatIsSilentIsNoticedWithoutAnEndOfTheContext(t *testing.T) {
+func TestConnectionThatIsDeadIsNoticedBeforeTheContextEnds(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewDatabase(t)
 	direct := connect(t, database)
@@ -94,8 +94,8 @@ func TestConnectionThatIsSilentIsNoticedWithoutAnEndOfTheContext(t *testing.T) {
 	require.NoError(t, db.PingContext(t.Context()), "the next connection works")
 }
 
-// lib/pq takes it for one that may be used again.
-func TestConnectionOfAPreparedStatementThatIsCanceledIsNotUsedAgain(t *testing.T) {
+// lib/pq would reuse it.
+func TestConnectionIsNotReusedAfterAPreparedStatementIsCanceled(t *testing.T) {
 	t.Parallel()
 	db := connect(t, postgrestest.NewDatabase(t))
 	db.SetMaxOpenConns(1)
@@ -110,7 +110,7 @@ func TestConnectionOfAPreparedStatementThatIsCanceledIsNotUsedAgain(t *testing.T
 	require.NotEqual(t, before, count(t, db, `SELECT pg_backend_pid()`))
 }
 
-func TestConnectionsAreMadeWithinABoundAlthoughNobodyAnswers(t *testing.T) {
+func TestConnectingTimesOutIfNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewDatabase(t)
 	proxy, through := networkproxy.New(t, database)
@@ -123,14 +123,14 @@ func TestConnectionsAreMadeWithinABoundAlthoughNobodyAnswers(t *testing.T) {
 	require.Less(t, time.Since(started), 20*time.Second)
 }
 
-func TestWaitForALockNamesWhoHoldsIt(t *testing.T) {
+func TestWaitForALockNamesItsHolder(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 10))
 	other, err := db.Beginx()
 	require.NoError(t, err)
 	defer func() { _ = other.Rollback() }()
-	_, err = other.Exec(`SET application_name = 'a report of somebody'; SELECT * FROM scrapehaul.imports FOR UPDATE`)
+	_, err = other.Exec(`SET application_name = 'a report'; SELECT * FROM scrapehaul.imports FOR UPDATE`)
 	require.NoError(t, err)
 	var pid int64
 	require.NoError(t, other.Get(&pid, `SELECT pg_backend_pid()`))
@@ -142,11 +142,11 @@ func TestWaitForALockNamesWhoHoldsIt(t *testing.T) {
 	batch.EndsAt(10, 1)
 	err = commitBatch(ctx, attempt, batch)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, fmt.Sprintf("waiting for a lock of PostgreSQL's process %d (a report of somebody, user ", pid))
+	require.ErrorContains(t, err, fmt.Sprintf("waiting for a lock held by PostgreSQL process %d (a report, user ", pid))
 	require.Regexp(t, `idle in transaction, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`, err.Error())
 }
 
-// timeouts are as short as somebody might set them for a role of web servers.
+// timeouts are as short as they might be for the role of a web server.
 var timeouts = map[string]string{
 	"statement_timeout": "200ms", "lock_timeout": "200ms", "idle_in_transaction_session_timeout": "200ms",
 	"idle_session_timeout": "200ms", "transaction_timeout": "200ms",
@@ -174,8 +174,7 @@ func TestTimeoutsOfTheRoleAndTheDatabaseAreLifted(t *testing.T) {
 	require.NoError(t, db.Ping())
 }
 
-// Whatever a role is set to, what is stored is the same.
-func TestSettingsOfTheDatabaseChangeNothing(t *testing.T) {
+func TestSettingsOfTheDatabaseDoNotChangeWhatIsStored(t *testing.T) {
 	t.Parallel()
 	for _, settings := range []string{
 		`DateStyle = 'SQL, DMY'`, `TimeZone = 'Asia/Kathmandu'`, `IntervalStyle = 'sql_standard'`, `standard_conforming_strings = off`,
@@ -207,7 +206,7 @@ func publishOne(t *testing.T, store *postgres.Store) sink.Import {
 	return attempt
 }
 
-func TestStandbyAnswersNothing(t *testing.T) {
+func TestStandbysAreRefused(t *testing.T) {
 	t.Parallel()
 	server, database := postgrestest.NewServer(t)
 	store, db := newStoreOn(t, database)
@@ -220,7 +219,7 @@ func TestStandbyAnswersNothing(t *testing.T) {
 	standby := postgrestest.NewStandby(t, server)
 	name := path.Base(mustParse(t, database).Path)
 	require.ErrorIs(t, connect(t, standby.URL(name)).Ping(), postgres.ErrReadOnly)
-	// A host's own pool may lead there all the same.
+	// A host's own pool may still connect to it.
 	own, err := sqlx.Open("postgres", standby.URL(name))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, own.Close()) })
@@ -233,14 +232,14 @@ func TestStandbyAnswersNothing(t *testing.T) {
 
 	both := mustParse(t, database)
 	both.Host = mustParse(t, standby.URL(name)).Host + "," + both.Host
-	require.NoError(t, connect(t, both.String()).Ping(), "of two servers the primary one is taken")
+	require.NoError(t, connect(t, both.String()).Ping(), "of two servers it takes the primary")
 	require.Eventually(t, func() bool {
 		found, err := postgres.Examine(t.Context(), db)
 		return err == nil && found.Replicas == 1 && !found.Synchronous
 	}, patience, 50*time.Millisecond)
 }
 
-func TestAHostsOwnPoolImportsAsWell(t *testing.T) {
+func TestAHostsOwnPoolWorks(t *testing.T) {
 	t.Parallel()
 	own, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
 	require.NoError(t, err)
@@ -260,12 +259,12 @@ func TestAHostsOwnPoolImportsAsWell(t *testing.T) {
 	require.Equal(t, int64(1), count(t, own, `SELECT count(*) FROM products`))
 }
 
-func TestConnectionsToAServerThatBecomesReadOnlyAreThrownAway(t *testing.T) {
+func TestConnectionsToAServerThatBecomesReadOnlyAreDiscarded(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := publishOne(t, store)
 	again := begin(t, store, request(2, 1))
-	db.MustExec(`SET default_transaction_read_only = on`) // of the one connection that there is
+	db.MustExec(`SET default_transaction_read_only = on`) // on the pool's only connection
 	_, _, err := store.CountPublished(t.Context(), jobID, attempt.ID())
 	require.ErrorIs(t, err, postgres.ErrReadOnly)
 	require.ErrorIs(t, commit(t, again, 1, 1, plain), postgres.ErrReadOnly)
@@ -275,25 +274,25 @@ func TestConnectionsToAServerThatBecomesReadOnlyAreThrownAway(t *testing.T) {
 	db.MustExec(`UPDATE scrapehaul.imports SET state = state`)
 }
 
-func TestPgBouncerHasToKeepSessions(t *testing.T) {
+func TestPgBouncerMustKeepSessions(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewDatabase(t)
 	for _, mode := range []string{"transaction", "statement"} {
 		_, err := postgres.Migrate(t.Context(), connect(t, postgrestest.NewPgBouncer(t, database, mode)))
-		require.ErrorContains(t, err, map[string]string{"transaction": "set PgBouncer's pool_mode to session", "statement": "beginning a transaction, which a pooler in statement mode refuses"}[mode])
+		require.ErrorContains(t, err, map[string]string{"transaction": "set PgBouncer's pool_mode to session", "statement": "starting a transaction, which a pooler in statement mode refuses"}[mode])
 	}
 	through := postgrestest.NewPgBouncer(t, database, "session")
 	store, db := newStoreOn(t, through)
 	db.SetMaxIdleConns(5)
 	attempt := begin(t, store, request(1, 40))
-	// As by an attempt before that hangs.
+	// Like an earlier attempt that hangs.
 	other, err := connect(t, through).Connx(t.Context())
 	require.NoError(t, err)
 	_, err = other.ExecContext(t.Context(), fmt.Sprintf(`SET application_name = 'scrapehaul import of scraping job %d'`, jobID))
 	require.NoError(t, err)
 	require.NoError(t, commit(t, attempt, 1, 20, plain))
 	attempt = begin(t, store, request(1, 40))
-	require.Error(t, other.PingContext(t.Context()), "the attempt before is terminated")
+	require.Error(t, other.PingContext(t.Context()), "the earlier attempt is terminated")
 	_ = other.Close()
 	next := int64(20)
 	require.NoError(t, attempt.CommitBatches(t.Context(), 4, func(context.Context) (sink.Batch, error) {

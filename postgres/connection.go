@@ -11,7 +11,7 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// connection is one of lib/pq that is watched.
+// connection watches the statements of a lib/pq connection.
 type connection struct {
 	pqConn
 	of         *connector
@@ -19,14 +19,14 @@ type connection struct {
 	generation int64
 	pid        int64
 	unusable   atomic.Bool
-	// prepared are those of everyImport, once they were used.
+	// prepared are the statements of everyImport used so far.
 	prepared map[string]driver.Stmt
 }
 
-// everyImport are the statements of an import whose plan never depends on the values:
-// they look for rows by their keys. Each connection prepares them when they come first;
-// after that they take one round trip instead of two, and PostgreSQL neither parses nor
-// plans them, which for a small import is most of its work.
+// everyImport are statements that every import runs and whose plan does not depend on their
+// arguments: they find rows by key. Each connection prepares them on first use. After that
+// they take one round trip instead of two, and PostgreSQL neither parses nor plans them,
+// which is most of its work in a small import.
 var everyImport = setOf(selectJobImports, lockScrapingJob, takeOver, insertImport, nameConnection, advanceCheckpoint,
 	preparePublishing, setPublished, notify, shareView, selectUnneeded, selectPublishedOfJobs, selectLastOfSitemap, selectPublication,
 	setAnnounced, setCloudDeleted, takeCalls, returnCalls)
@@ -39,28 +39,28 @@ func setOf(statements ...string) map[string]bool {
 	return set
 }
 
-// beginSession lifts the timeouts that end what takes long. An import takes long, and
-// its heartbeat ends it. Those that a version does not have are not in pg_settings.
-// Startup parameters would say the same, but PgBouncer refuses them.
+// beginSession lifts PostgreSQL's timeouts: imports take long, and their heartbeat timeout
+// ends them. pg_settings lacks those that the version does not have. PgBouncer would refuse
+// startup parameters for this.
 const beginSession = `
 SELECT pg_backend_pid(), pg_is_in_recovery(),
        (SELECT count(set_config(name, '0', false)) FROM pg_settings
         WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')
           AND setting <> '0')`
 
-// ErrReadOnly is for a server that does not have what was published last, perhaps: a
-// standby, or a primary server of before that was made read-only.
+// ErrReadOnly is returned for a server that may lack the latest publications: a standby, or
+// a former primary that was made read-only.
 var ErrReadOnly = errors.New("the server is a standby or read-only: imports need the primary server")
 
-// begin makes a session of the connection.
+// begin sets up the session.
 func (c *connection) begin(ctx context.Context) error {
 	rows, err := c.pqConn.QueryContext(ctx, beginSession, nil)
 	if err != nil {
-		return fmt.Errorf("beginning a session: %w", err)
+		return fmt.Errorf("starting a session: %w", err)
 	}
 	values := make([]driver.Value, len(rows.Columns()))
 	if err := errors.Join(rows.Next(values), rows.Close()); err != nil {
-		return fmt.Errorf("beginning a session: %w", err)
+		return fmt.Errorf("starting a session: %w", err)
 	}
 	c.pid, _ = values[0].(int64)
 	if values[1] != false {
@@ -97,7 +97,7 @@ func (c *connection) QueryContext(ctx context.Context, query string, args []driv
 	return rows, c.ended(w, query, err)
 }
 
-// statement returns the prepared statement, nil for one that is not to be prepared.
+// statement returns the prepared statement, or nil for a query that is not prepared.
 func (c *connection) statement(ctx context.Context, query string) (driver.Stmt, error) {
 	if prepared, ok := c.prepared[query]; ok || !everyImport[query] {
 		return prepared, nil
@@ -112,8 +112,8 @@ func (c *connection) statement(ctx context.Context, query string) (driver.Stmt, 
 	return prepared, err
 }
 
-// ended forgets a prepared statement that has failed: it may be the reason, as after a
-// change of the schema.
+// ended drops a prepared statement after an error, which may be its fault, for example
+// after a schema change.
 func (c *connection) ended(w *watch, query string, err error) error {
 	if err != nil {
 		delete(c.prepared, query)
@@ -133,7 +133,7 @@ func (c *connection) BeginTx(ctx context.Context, options driver.TxOptions) (dri
 	return tx, w.end(err)
 }
 
-// note looks for errors that are the whole connection's.
+// note handles errors that affect the entire connection.
 func (c *connection) note(err error) {
 	if pq.As(err, pqerror.ReadOnlySQLTransaction) != nil {
 		c.unusable.Store(true)
@@ -153,10 +153,10 @@ func (c *connection) ResetSession(ctx context.Context) error {
 	return c.pqConn.ResetSession(ctx)
 }
 
-// Close never waits for the other side.
+// Close never waits for the server.
 func (c *connection) Close() error {
 	if _, expired := c.sockets.ends(); expired {
-		c.of.generation.Add(1) // those of the same time may be silent as well
+		c.of.generation.Add(1) // other connections may be dead, too
 	}
 	c.sockets.expireIn(answerWithin)
 	return c.pqConn.Close()

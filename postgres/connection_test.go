@@ -11,8 +11,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
-// lib/pq does not read an error message of over 30,000 bytes to its end, and
-// takes the rest for what comes next.
+// lib/pq does not read error messages of over 30,000 bytes to their end, and takes the rest
+// for the next message.
 func TestTransactionEndsAfterAnErrorTooLongForTheDriver(t *testing.T) {
 	t.Parallel()
 	db, err := sqlx.Open("postgres", postgrestest.NewDatabase(t))
@@ -23,7 +23,7 @@ func TestTransactionEndsAfterAnErrorTooLongForTheDriver(t *testing.T) {
 	defer cancel()
 
 	for bytes, says := range map[int]string{
-		100: "invalid input syntax", 30_001: "PostgreSQL's log has it", 1_000_000: "PostgreSQL's log has it",
+		100: "invalid input syntax", 30_001: "see PostgreSQL's log", 1_000_000: "see PostgreSQL's log",
 	} {
 		ended := make(chan error, 1)
 		go func() {

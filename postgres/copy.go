@@ -15,22 +15,22 @@ import (
 const copyStatement = `
 COPY scrapehaul.import_records (import_id, record_number, data) FROM STDIN`
 
-// copyChunkBytes is how much goes to the driver at a time: its buffer takes 64 KiB,
-// and is sent from 63 KiB on.
+// copyChunkBytes is how much the driver gets at a time: its buffer holds 64 KiB and is sent
+// from 63 KiB on.
 const copyChunkBytes = 63 << 10
 
-// table is one that records of a batch are copied into.
+// table is a table that a batch is copied into.
 type table struct {
 	batch   *importBatch
 	copy    string
 	rows    func([]batchRecord) iter.Seq[[]byte]
-	refuses func(error) bool // a record, as opposed to failing
+	refuses func(error) bool // whether the error is about a record's content
 }
 
 // recordTable is scrapehaul.import_records.
 func (b *importBatch) recordTable() table { return table{b, copyStatement, b.rows, refused} }
 
-// rowTable is the one that holds the rows of a mapping.
+// rowTable is the table that holds the mapped rows until they are published.
 func (b *importBatch) rowTable() table {
 	mapped := b.of.mapped
 	return table{
@@ -39,7 +39,7 @@ func (b *importBatch) rowTable() table {
 	}
 }
 
-// withRow returns those of the records that fit the mapping.
+// withRow returns the records that fit the mapping.
 func (b *importBatch) withRow(records []batchRecord) []batchRecord {
 	if len(b.unmapped) == 0 {
 		return records
@@ -47,8 +47,8 @@ func (b *importBatch) withRow(records []batchRecord) []batchRecord {
 	return slices.DeleteFunc(slices.Clone(records), func(record batchRecord) bool { return record.row.start == record.row.end })
 }
 
-// copyRecords writes all records with one COPY a table. It refuses none by itself:
-// an error of PostgreSQL sinks the whole batch.
+// copyRecords writes all records with one COPY per table. It refuses none itself: a
+// PostgreSQL error fails the complete batch.
 func copyRecords(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
 	if !batch.of.rowsOnly {
 		if err := batch.recordTable().write(ctx, tx, batch.records); err != nil || batch.of.mapped == nil {
@@ -77,23 +77,23 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 		return err
 	}
 	defer func() { err = errors.Join(err, statement.Close()) }()
-	// The interface is lib/pq's own; database/sql has none for COPY.
+	// lib/pq's own interface: database/sql has none for COPY.
 	copier, ok := statement.(interface {
 		CopyData(ctx context.Context, line string) (driver.Result, error)
 	})
 	if !ok {
 		return fmt.Errorf("COPY needs the lib/pq driver (postgres.Open), not %T", statement)
 	}
-	// lib/pq watches the context of the transaction. For each CopyData it would
-	// watch its context too, with a goroutine of its own.
+	// lib/pq already watches the transaction's context; here it would start a goroutine for
+	// each call.
 	unwatched := context.WithoutCancel(ctx)
 	for chunk := range rows { // CopyData ends each of them with a newline
 		if _, err := copier.CopyData(unwatched, asString(chunk)); err != nil {
 			return err
 		}
-		progress() // a slow network takes long for a batch
+		progress() // a batch takes long over a slow network
 	}
-	result, err := statement.Exec(nil) //nolint:staticcheck // the end of COPY has no other form in lib/pq
+	result, err := statement.Exec(nil) //nolint:staticcheck // lib/pq's only way to end a COPY
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,8 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 	return nil
 }
 
-// copyAccepted writes the records but for those that PostgreSQL refuses. What only the
-// mapping's table refuses is imported without a row there, or rejected if records are not kept.
+// copyAccepted writes the records that PostgreSQL accepts. Those that only the mapped table
+// refuses are imported without a row there, or rejected if records are not kept.
 func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) (refused, unmapped []reject, err error) {
 	passed, refused := batch.check()
 	if batch.of.rowsOnly {
@@ -125,8 +125,8 @@ func copyAccepted(ctx context.Context, tx transaction, batch *importBatch) (refu
 	return refused, unmapped, err
 }
 
-// copyAccepted finds the records that PostgreSQL refuses by halving, so that one among
-// 5,000 costs some 20 COPYs, and not a statement for each record.
+// copyAccepted finds the records that PostgreSQL refuses by halving: one in 5,000 costs
+// about 20 COPYs.
 func (t table) copyAccepted(ctx context.Context, tx transaction, records []batchRecord) (accepted []batchRecord, refused []reject, err error) {
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
 		return nil, nil, err
@@ -147,8 +147,7 @@ type halves struct {
 	refused  []reject
 }
 
-// copy copies the records; known is set when PostgreSQL is known to refuse one of
-// them.
+// copy copies the records. known is set if PostgreSQL is known to refuse one of them.
 func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) error {
 	if len(records) == 0 {
 		return nil
@@ -183,8 +182,8 @@ func (h *halves) copy(ctx context.Context, records []batchRecord, known bool) er
 	return h.copy(ctx, records[half:], len(h.refused) == before)
 }
 
-// refused says whether PostgreSQL refused what a record holds, as opposed to
-// having failed: a data exception or a limit of its own (nesting, size).
+// refused reports whether PostgreSQL refused a record's content, as opposed to failing: a
+// data exception, or one of its limits (nesting, size).
 func refused(err error) bool {
 	problem := pq.As(err)
 	return problem != nil && slices.Contains(

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// pulse notes the longest time without progress.
+// pulse measures the longest time without progress.
 type pulse struct {
 	mu      sync.Mutex
 	last    time.Time
@@ -28,8 +28,7 @@ func (p *pulse) beat() {
 	p.longest, p.last = max(p.longest, time.Since(p.last)), time.Now()
 }
 
-// A statement for every record of the batch took over a minute, in which nothing
-// was told.
+// One statement per record of the batch took over a minute without reporting progress.
 func TestRefusedRecordsAreFoundOverASlowNetwork(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -73,9 +72,9 @@ func TestRefusedRecordsAreFoundOverASlowNetwork(t *testing.T) {
 			require.NoError(t, commitBatch(t.Context(), attempt, batch))
 			beats.beat()
 			trips := proxy.RoundTrips() - before
-			t.Logf("%d round trips, %s, nothing told for %s", trips, time.Since(started), beats.longest)
+			t.Logf("%d round trips, %s, no progress for %s", trips, time.Since(started), beats.longest)
 			require.Less(t, trips, test.roundTrips)
-			require.Less(t, beats.longest, 5*time.Second, "an import that says nothing for long counts as hanging")
+			require.Less(t, beats.longest, 5*time.Second, "an import that reports no progress counts as hanging")
 
 			proxy.SetRoundTrip(0)
 			require.NoError(t, attempt.Publish(t.Context(), func() {}))

@@ -15,47 +15,47 @@ import (
 	"github.com/lib/pq"
 )
 
-// wantDatabaseURL is how a URL looks.
+// wantDatabaseURL shows the form of the URL.
 const wantDatabaseURL = ": want postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or sslmode=disable on a network of your own)" //nolint:gosec // a pattern, no credentials
 
-// errNotDatabaseURL says no more: what is wrong with the text may be the password.
+// errNotDatabaseURL has no details, which might contain the password.
 var errNotDatabaseURL = errors.New("is not the URL of a PostgreSQL database" + wantDatabaseURL)
 
-var errUnclearEnd = errors.New("has a password or a database whose end is not clear: write / as %2F, @ as %40, # as %23 and ? as %3F in them")
+var errUnclearEnd = errors.New("has an ambiguous password or database name: write / as %2F, @ as %40, # as %23 and ? as %3F in them")
 
 const oneHost = `(?:[\w.%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?`
 
 var (
-	// urlParts are the user, the password, which ends at the first @ that a list of hosts
-	// follows, that list, the database and the parameters.
+	// urlParts are user, password, hosts, database and parameters. The password ends at the
+	// first @ before a list of hosts.
 	urlParts   = regexp.MustCompile(`(?s)^postgres(?:ql)?://(?:([^:]*?)(?::(.*?))?@)?(` + oneHost + `(?:,` + oneHost + `)*)(?:/([^?]*))?(?:\?(.*))?$`)
 	hostPort   = regexp.MustCompile(`^\[?(.*?)\]?(?::(\d*))?$`)
 	goodEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 	parameter  = regexp.MustCompile(`^\w+$`)
 )
 
-// runtimeParameters are those of PostgreSQL that lib/pq passes on. Others go into
-// options: a typing error is not to be taken for one.
+// runtimeParameters are the PostgreSQL parameters that lib/pq passes on. All others must be
+// in options, so that a typo is not taken for one.
 var runtimeParameters = strings.Fields(`
 	search_path statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout
 	default_transaction_read_only default_transaction_isolation work_mem maintenance_work_mem timezone role synchronous_commit`)
 
-// parameterAdvice is about parameters of other programs.
+// parameterAdvice says what to do about parameters of other programs.
 var parameterAdvice = map[string]string{
-	"connection_limit": "it is Prisma's; how many connections there are follows from MAX_CONCURRENT_IMPORTS and CONNECTIONS_PER_IMPORT: leave it out",
-	"schema":           "it is Prisma's; the tables are in schema scrapehaul: leave it out",
+	"connection_limit": "only Prisma uses it; MAX_CONCURRENT_IMPORTS and CONNECTIONS_PER_IMPORT set the number of connections: remove it",
+	"schema":           "only Prisma uses it; the tables are in schema scrapehaul: remove it",
 }
 
-// target is what a DATABASE_URL says.
+// target is a parsed DATABASE_URL.
 type target struct {
 	config pq.Config
 	tcp    tcpOptions
-	// saysTLS is set when there is an sslmode.
+	// saysTLS is set if there is an sslmode.
 	saysTLS bool
 }
 
-// CheckDatabaseURL says what is wrong with the URL of a database, in a sentence
-// that goes on after the name of the setting and never holds the password.
+// CheckDatabaseURL returns an error that says what is wrong with the URL. Its text follows
+// the name of the setting ("is missing …") and never contains the password.
 func CheckDatabaseURL(databaseURL string) error {
 	if databaseURL == "" {
 		return errors.New("is missing" + wantDatabaseURL)
@@ -67,9 +67,9 @@ func CheckDatabaseURL(databaseURL string) error {
 	return err
 }
 
-// parseDatabaseURL reads URLs as libpq and those who print them write them:
-// several hosts, characters in the password that ought to be escaped, parameters
-// that only libpq and PgBouncer's clients know.
+// parseDatabaseURL reads URLs as libpq does and as providers print them: with several
+// hosts, unescaped characters in the password, and parameters for libpq or clients of
+// PgBouncer.
 func parseDatabaseURL(databaseURL string) (target, error) {
 	to := target{tcp: defaultTCPOptions}
 	parts := urlParts.FindStringSubmatch(databaseURL)
@@ -100,7 +100,7 @@ func parseDatabaseURL(databaseURL string) (target, error) {
 	}
 	parameters, err := url.ParseQuery(parts[5])
 	if err != nil {
-		return to, errors.New("has parameters after ? that are not escaped as in a URL")
+		return to, errors.New("has parameters after ? that are not URL-escaped")
 	}
 	for name, given := range parameters {
 		values[name] = given[len(given)-1]
@@ -109,25 +109,25 @@ func parseDatabaseURL(databaseURL string) (target, error) {
 	if err = to.takeOwn(values); err == nil {
 		err = to.configure(values)
 	}
-	if err != nil && !errors.Is(err, errNotDatabaseURL) && strings.Contains(err.Error(), "@") { // and may be of the password
+	if err != nil && !errors.Is(err, errNotDatabaseURL) && strings.Contains(err.Error(), "@") { // it may be part of the password
 		err = errUnclearEnd
 	}
 	return to, err
 }
 
-// unescape takes a % that begins no escape for itself, if no other does.
+// unescape leaves text as it is if no % in it is part of an escape.
 func unescape(text string) (string, error) {
 	plain, err := url.PathUnescape(text)
 	switch {
 	case err == nil:
 		return plain, nil
 	case goodEscape.MatchString(text):
-		return "", errors.New("has a % in its user or password that begins no escape: write it as %25")
+		return "", errors.New("has a % in its user or password that is not part of an escape: write it as %25")
 	}
 	return text, nil
 }
 
-// takeOwn takes the parameters out of values that lib/pq does not know.
+// takeOwn handles the parameters that lib/pq does not know, and removes them from values.
 func (t *target) takeOwn(values map[string]string) error {
 	for name, take := range map[string]func(n int){
 		"keepalives":          func(n int) { t.tcp.keepAlive.Enable = n != 0 },
@@ -149,16 +149,16 @@ func (t *target) takeOwn(values map[string]string) error {
 	}
 	switch binding := values["channel_binding"]; {
 	case binding == "require" && values["sslmode"] != "verify-full":
-		return errors.New("has channel_binding=require, which the driver cannot do: leave it out and say sslmode=verify-full, which makes sure of the server as well")
+		return errors.New("has channel_binding=require, which the driver does not support: use sslmode=verify-full instead, which also verifies the server")
 	case !slices.Contains([]string{"", "disable", "prefer", "require"}, binding):
-		return errors.New("has a channel_binding that is none of disable, prefer and require")
+		return errors.New("has a channel_binding other than disable, prefer or require")
 	}
 	delete(values, "channel_binding")
-	delete(values, "pgbouncer") // Migrate finds out what it is set to
+	delete(values, "pgbouncer") // Migrate detects its mode
 	return nil
 }
 
-// configure lets lib/pq read the rest.
+// configure has lib/pq read the remaining parameters.
 func (t *target) configure(values map[string]string) (err error) {
 	var dsn strings.Builder
 	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
@@ -179,7 +179,7 @@ func (t *target) configure(values map[string]string) (err error) {
 		}
 		return fmt.Errorf("cannot be used: %w", err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.config.Runtime)) { // what the driver does not know itself
+	for _, name := range slices.Sorted(maps.Keys(t.config.Runtime)) { // not known to the driver
 		switch known := slices.Contains(runtimeParameters, strings.ToLower(name)); {
 		case !known && strings.Contains(values[name], "@"):
 			return errUnclearEnd
@@ -192,7 +192,7 @@ func (t *target) configure(values map[string]string) (err error) {
 	}
 	switch attrs := t.config.TargetSessionAttrs; attrs {
 	case "", pq.TargetSessionAttrsAny:
-		if len(t.config.Multi) > 0 { // of one, begin finds out
+		if len(t.config.Multi) > 0 { // connection.begin checks a single host
 			t.config.TargetSessionAttrs = pq.TargetSessionAttrsPrimary
 		}
 	case pq.TargetSessionAttrsPrimary, pq.TargetSessionAttrsReadWrite:
@@ -203,5 +203,5 @@ func (t *target) configure(values map[string]string) (err error) {
 }
 
 func unknownParameter(name string) error {
-	return fmt.Errorf("has the parameter %q, which is unknown: run-time parameters of PostgreSQL are written options=-c%%20NAME%%3DVALUE", name)
+	return fmt.Errorf("has the unknown parameter %q: write run-time parameters of PostgreSQL as options=-c%%20NAME%%3DVALUE", name)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDatabaseURLsOfProvidersAreTaken(t *testing.T) {
+func TestDatabaseURLsOfProvidersAreAccepted(t *testing.T) {
 	t.Parallel()
 	for rest, want := range map[string]func(*target){
 		"postgres://me:sesame@db.example/app":                                             func(*target) {},
@@ -64,28 +64,28 @@ func TestDatabaseURLsOfProvidersAreTaken(t *testing.T) {
 	}
 }
 
-func TestDatabaseURLsOfUnclearMeaningAreRefusedWithoutTheirPassword(t *testing.T) {
+func TestAmbiguousDatabaseURLsAreRefusedWithoutShowingThePassword(t *testing.T) {
 	t.Parallel()
 	for databaseURL, want := range map[string]string{
 		"host=db password=sesame":                                                         "is not the URL of a PostgreSQL database",
 		"mysql://me:sesame@db/app":                                                        "is not the URL of a PostgreSQL database",
 		"postgres://me:sesame@d b/app":                                                    "is not the URL of a PostgreSQL database",
 		"postgres://me:sesame@db":                                                         "does not say whether to use TLS",
-		"postgres://me:sesame@x/y@db/app?sslmode=disable":                                 "has a password or a database whose end is not clear",
-		"postgres://me:x@y?sesame@db/app?sslmode=disable":                                 "has a password or a database whose end is not clear",
-		"postgres://me:x@y?sslmode=sesame@db/app?sslmode=disable":                         "has a password or a database whose end is not clear",
-		"postgres://me:x@y?keepalives=sesame@db/app":                                      "has a password or a database whose end is not clear",
-		"postgres://me:x@y?sesame a@db/app?sslmode=disable":                               "has a password or a database whose end is not clear",
-		"postgres://me:100%25%sesame@db/app?sslmode=disable":                              "has a % in its user or password that begins no escape",
+		"postgres://me:sesame@x/y@db/app?sslmode=disable":                                 "has an ambiguous password or database name",
+		"postgres://me:x@y?sesame@db/app?sslmode=disable":                                 "has an ambiguous password or database name",
+		"postgres://me:x@y?sslmode=sesame@db/app?sslmode=disable":                         "has an ambiguous password or database name",
+		"postgres://me:x@y?keepalives=sesame@db/app":                                      "has an ambiguous password or database name",
+		"postgres://me:x@y?sesame a@db/app?sslmode=disable":                               "has an ambiguous password or database name",
+		"postgres://me:100%25%sesame@db/app?sslmode=disable":                              "has a % in its user or password that is not part of an escape",
 		"postgres://me:sesame@db:99999/app?sslmode=disable":                               "cannot be used: pq: wrong value for \"port\"",
-		"postgres://me:sesame@db/app?sslmode=require&channel_binding=require":             "has channel_binding=require, which the driver cannot do",
+		"postgres://me:sesame@db/app?sslmode=require&channel_binding=require":             "has channel_binding=require, which the driver does not support",
 		"postgres://me:sesame@db/app?sslmode=disable&keepalives=yes":                      `has keepalives="yes": want a number`,
-		"postgres://me:sesame@db/app?sslmode=disable&connection_limit=5":                  "has the parameter connection_limit: it is Prisma's",
-		"postgres://me:sesame@db/app?sslmode=disable&schema=public":                       "has the parameter schema: it is Prisma's",
-		"postgres://me:sesame@db/app?sslmode=disable&app_name=x":                          `has the parameter "app_name", which is unknown`,
+		"postgres://me:sesame@db/app?sslmode=disable&connection_limit=5":                  "has the parameter connection_limit: only Prisma uses it",
+		"postgres://me:sesame@db/app?sslmode=disable&schema=public":                       "has the parameter schema: only Prisma uses it",
+		"postgres://me:sesame@db/app?sslmode=disable&app_name=x":                          `has the unknown parameter "app_name"`,
 		"postgres://me:sesame@db/app?sslmode=disable&target_session_attrs=standby":        "has target_session_attrs=standby: imports need primary or read-write",
 		"postgres://me:sesame@db/app?sslmode=sesame":                                      "is not the URL of a PostgreSQL database",
-		"postgres://me:sesame@db/app?sslmode=disable&options=%zz":                         "has parameters after ? that are not escaped",
+		"postgres://me:sesame@db/app?sslmode=disable&options=%zz":                         "has parameters after ? that are not URL-escaped",
 		"postgres://me:sesame@db:5432,other:5433/app?sslmode=disable&port=5432,5433,5434": "cannot be used: pq: could not match",
 	} {
 		err := CheckDatabaseURL(databaseURL)

@@ -16,24 +16,23 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// The databases in testdata/databases were filled by merged code: one for each
-// version of the schema, written by
+// The databases in testdata/databases were filled by merged code, one for each version of
+// the schema. Each was written by
 //
 //	go test ./postgres -run TestDatabasesOfAllVersions -dump testdata/databases/version-N.sql
 //
-// of the last commit with that version. They are never written again to make a
-// test pass.
-var dump = flag.String("dump", "", "write the database that the tests fill into this `file`, by pg_dump; only from merged code")
+// at the last commit with that version. Never rewrite one to make a test pass.
+var dump = flag.String("dump", "", "write the database that the tests fill to this `file` with pg_dump; only from merged code")
 
 // Scraping jobs of a database that has been in use.
 const (
-	replacedJob   = 1234 // 5 records published, unannounced and undelivered; 3 that they replaced wait for removal
-	rejectedJob   = 1235 // of another sitemap: 3 records published, 1 rejected
+	replacedJob   = 1234 // 5 records published, unannounced and undelivered; the 3 replaced ones wait for removal
+	rejectedJob   = 1235 // another sitemap: 3 records published, 1 rejected
 	unfinishedJob = 1236 // 4 records of 7 committed
 	deletedJob    = 1237 // 2 records published, deleted in the cloud
-	abandonedJob    = 1238 // 2 records committed and abandoned, given up by a person
-	skippedJob    = 1239 // of a sitemap of its own, without its view: 2 records published, 1 skipped
-	partJob       = 1240 // of a mapped sitemap: 2 records published, 1 of them without a row; 1 rejected and cut
+	abandonedJob  = 1238 // 2 records committed, then abandoned by a person
+	skippedJob    = 1239 // its own sitemap, without a view: 2 records published, 1 skipped
+	partJob       = 1240 // mapped sitemap: 2 records published, 1 of them without a row; 1 rejected and cut
 )
 
 func requestOf(scrapingJobID int64, pass int, bytes int64) sink.ImportRequest {
@@ -103,7 +102,7 @@ func filledDatabase(t *testing.T) (url string) {
 	batch.Add(3, []byte(`{"name":"third"}`))
 	batch.EndsAt(3, 3)
 	require.NoError(t, commitBatch(t.Context(), skipped, batch))
-	db.MustExec(`CREATE TABLE sitemaps.hooked ()`) // where the view would be
+	db.MustExec(`CREATE TABLE sitemaps.hooked ()`) // in place of the view
 	publish(skipped)
 	db.MustExec(`DROP TABLE sitemaps.hooked`)
 
@@ -123,7 +122,7 @@ func filledDatabase(t *testing.T) (url string) {
 	return url
 }
 
-// withoutMetaCommands leaves out what only psql understands.
+// withoutMetaCommands drops psql's own commands from the script.
 func withoutMetaCommands(script []byte) []byte {
 	var kept [][]byte
 	for line := range bytes.Lines(script) {
@@ -143,8 +142,7 @@ func dumps(t *testing.T) []string {
 	return files
 }
 
-// databases returns, by their names, the database of every version, migrated, and
-// the present one.
+// databases returns the migrated database of each version and the present one, by name.
 func databases(t *testing.T) map[string]*sqlx.DB {
 	t.Helper()
 	all := map[string]*sqlx.DB{"present": connect(t, filledDatabase(t))}
@@ -157,13 +155,13 @@ func databases(t *testing.T) map[string]*sqlx.DB {
 	return all
 }
 
-// restoredDatabase returns a database with what was dumped into the file.
+// restoredDatabase returns a database restored from the dump.
 func restoredDatabase(t *testing.T, file string) *sqlx.DB {
 	t.Helper()
 	script, err := os.ReadFile(file)
 	require.NoError(t, err)
 	url := postgrestest.NewDatabase(t)
-	restoring := connect(t, url) // its settings of the session end with it
+	restoring := connect(t, url) // its own connections, as the dump sets session settings
 	_, err = restoring.Exec(string(script))
 	require.NoError(t, err)
 	return connect(t, url)

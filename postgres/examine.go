@@ -9,33 +9,32 @@ import (
 	"github.com/lib/pq"
 )
 
-// Examination is what [Examine] has found out about a database and what the
-// connection's role may do in it.
+// Examination is what [Examine] finds out about a database and the role's privileges in it.
 type Examination struct {
-	// Clock is the server's.
+	// Clock is the server's time.
 	Clock time.Time
 	// ReadOnly is set on a standby, for example.
 	ReadOnly bool
-	// SchemaVersion is the version of schema scrapehaul, 0 when it is not there;
+	// SchemaVersion is the version of schema scrapehaul, 0 if it does not exist;
 	// WantVersion is the one that this code needs.
 	SchemaVersion, WantVersion int64
-	// Forbidden are the tables of the schema that the role may not read and write,
-	// or "schema scrapehaul" itself.
+	// Forbidden lists the tables of the schema that the role cannot read and write, or
+	// "schema scrapehaul" itself.
 	Forbidden []string
-	// MayCreate is set when the role may create schema scrapehaul, or migrate it.
+	// MayCreate is set if the role can create or migrate schema scrapehaul.
 	MayCreate bool
-	// Replicas is how many standbys are attached, Synchronous whether a commit waits
-	// for any.
+	// Replicas is the number of attached standbys; Synchronous is set if a commit waits for
+	// one.
 	Replicas    int
 	Synchronous bool
-	// PooledTransactions is set behind a pooler that keeps no sessions.
+	// PooledTransactions is set behind a pooler that does not keep sessions.
 	PooledTransactions bool
-	// ViewProblems say which views of sitemaps are not as they should be, and why.
+	// ViewProblems has a sentence for each sitemap view that could not be refreshed.
 	ViewProblems []string
 }
 
-// Of walsenders another role may see the process only; logical ones are known by
-// their slots.
+// Other roles see only the process of a walsender. Logical ones are identified by their
+// slots.
 const examineServer = `
 SELECT clock_timestamp(), current_setting('transaction_read_only')::boolean, to_regnamespace('scrapehaul') IS NOT NULL,
        coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'scrapehaul'),
@@ -61,9 +60,8 @@ SELECT problem FROM (
     UNION ALL SELECT '', '', 'schema sitemaps_latest does not exist' WHERE to_regnamespace('sitemaps_latest') IS NULL
 ) AS problems ORDER BY account, sitemap_name`
 
-// Examine looks at the database without changing anything, so that an operator
-// can be told what keeps imports from working in it. It takes two connections of
-// the pool.
+// Examine checks whether imports can work in the database, without changing anything. It
+// uses two connections of the pool.
 func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	var found Examination
 	want, err := wantedVersion()
@@ -71,29 +69,29 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 		return found, err
 	}
 	found.WantVersion = want
-	var there bool
-	err = db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &there, &found.MayCreate, &found.Replicas, &found.Synchronous)
+	var exists bool
+	err = db.QueryRowxContext(ctx, examineServer).Scan(&found.Clock, &found.ReadOnly, &exists, &found.MayCreate, &found.Replicas, &found.Synchronous)
 	if err != nil {
 		return found, fmt.Errorf("examining the database: %w", err)
 	}
 	if found.PooledTransactions, err = sharesBackends(ctx, db); err != nil {
-		return found, fmt.Errorf("looking whether a connection is a session: %w", err)
+		return found, fmt.Errorf("checking whether a pooler keeps sessions: %w", err)
 	}
-	if !there {
+	if !exists {
 		return found, nil
 	}
 	if err := db.QueryRowxContext(ctx, selectForbidden).Scan(pq.Array(&found.Forbidden)); err != nil {
-		return found, fmt.Errorf("reading the rights in schema scrapehaul: %w", err)
+		return found, fmt.Errorf("reading the privileges in schema scrapehaul: %w", err)
 	}
 	if len(found.Forbidden) > 0 {
-		return found, nil // the version may be one of them
+		return found, nil // the version table may be one of them
 	}
 	if found.SchemaVersion, err = schemaVersion(ctx, db); err != nil {
 		return found, err
 	}
 	if found.SchemaVersion == found.WantVersion {
 		if err := db.SelectContext(ctx, &found.ViewProblems, selectViewProblems); err != nil {
-			return found, fmt.Errorf("reading the problems with views of sitemaps: %w", err)
+			return found, fmt.Errorf("reading the problems of sitemap views: %w", err)
 		}
 	}
 	return found, nil

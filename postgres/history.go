@@ -8,46 +8,43 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// PastImport is an import as the history of all imports has it, open ones included.
+// PastImport is an import in the history, which includes unfinished imports.
 type PastImport struct {
 	ImportID      int64          `db:"import_id"`
 	ScrapingJobID int64          `db:"scrapingjob_id"`
 	Account       string         `db:"account"`
 	SitemapName   sql.NullString `db:"sitemap_name"` // null until an import of the job is published
 	WorkflowRunID string         `db:"workflow_run_id"`
-	// State is "importing" from the beginning, "published" when readers see the
-	// records, "replaced" when they see a later import of the job instead, "removed"
-	// when its retention was over, and "abandoned" when it was overtaken before it was
-	// published.
+	// State is "importing" at first, "published" while readers see the records, "replaced"
+	// once they see a later import of the job, "removed" after its retention, and
+	// "abandoned" if another import started before it was published.
 	State string `db:"state"`
-	// Attempts counts the attempts that have written.
+	// Attempts is the number of attempts.
 	Attempts int64 `db:"attempts"`
-	// Counts are those of what has been committed so far, without Skipped and Cut, Bytes
-	// the whole file's size.
+	// Counts are the records committed so far, without Skipped and Cut.
 	sink.Counts
-	Bytes       int64        `db:"bytes"`
+	Bytes       int64        `db:"bytes"` // size of the file
 	StartedAt   time.Time    `db:"started_at"`
 	PublishedAt sql.NullTime `db:"published_at"`
 	RemovedAt   sql.NullTime `db:"removed_at"`
-	TimeCreated sql.NullTime `db:"time_created"` // of the job; null if that is not known
-	RowsOnly    bool         `db:"rows_only"`    // its records are kept as rows of the mapped table only
+	TimeCreated sql.NullTime `db:"time_created"` // of the job; null if unknown
+	RowsOnly    bool         `db:"rows_only"`    // the records exist only as rows of the mapped table
 	ChangeCounts
-	// Problem is what was not done besides publishing the records.
+	// Problem says what failed although the records were published.
 	Problem string `db:"problem"`
 }
 
-// KeepsRejected says whether its rejected and unmapped records are kept, for [Store.Rejected]:
-// those of other imports are removed.
+// KeepsRejected reports whether the import still has its rejected and unmapped records, for
+// [Store.Rejected].
 func (p PastImport) KeepsRejected() bool { return p.State == "importing" || p.State == "published" }
 
-// HistoryQuery chooses a page of the history.
+// HistoryQuery selects a page of the history.
 type HistoryQuery struct {
-	// ScrapingJobID is the job whose imports are wanted; 0 for all jobs.
+	// ScrapingJobID selects the imports of one job; 0 selects all jobs.
 	ScrapingJobID int64
-	// Before is the ImportID that the page comes after, which is the last one of
-	// the page before; 0 for the first page.
+	// Before is the last ImportID of the previous page; 0 for the first page.
 	Before int64
-	// Limit is how many imports the page has at most.
+	// Limit is the maximum number of imports.
 	Limit int
 }
 
@@ -61,20 +58,19 @@ SELECT import.import_id, import.scrapingjob_id, job.account, job.sitemap_name, i
 FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)`
 
-// Its parameters are known when it is planned: without a job the primary key is read
-// backwards, with one imports_by_job is looked through, which has few rows of each job.
+// The planner knows the parameters: without a job it reads the primary key backwards, with
+// one it uses imports_by_job, which has few rows per job.
 const selectHistory = selectPastImports + `
 WHERE ($1::bigint = 0 OR import.import_id < $1) AND ($2::bigint = 0 OR import.scrapingjob_id = $2)
 ORDER BY import.import_id DESC LIMIT $3`
 
-// History returns a page of the imports of one job or of all, the one that began
-// last first.
+// History returns a page of the imports of one job or of all jobs, newest first.
 func (s *Store) History(ctx context.Context, query HistoryQuery) (imports []PastImport, err error) {
 	err = s.db.SelectContext(ctx, &imports, selectHistory, query.Before, query.ScrapingJobID, query.Limit)
 	return imports, doing(err, "reading the history of imports")
 }
 
-// Of each job the import that was published last, whether its records have been removed since or not.
+// The last published import of each job, even if its records were removed since.
 const selectSitemapHistory = selectPastImports + `
 WHERE import.import_id IN (
     SELECT max(published.import_id) FROM scrapehaul.scraping_jobs AS of
@@ -83,8 +79,8 @@ WHERE import.import_id IN (
     GROUP BY scrapingjob_id ORDER BY scrapingjob_id DESC LIMIT $3)
 ORDER BY import.scrapingjob_id`
 
-// SitemapHistory returns the published imports of the last finished jobs of an account's
-// sitemap, at most limit of them, in the order of the jobs' IDs.
+// SitemapHistory returns the published imports of the last limit finished jobs of an
+// account's sitemap, in the order of the job IDs.
 func (s *Store) SitemapHistory(ctx context.Context, account, sitemapName string, limit int) (imports []PastImport, err error) {
 	err = s.db.SelectContext(ctx, &imports, selectSitemapHistory, account, sitemapName, limit)
 	return imports, doing(err, "reading the history of sitemap %q", sink.QualifiedSitemap(account, sitemapName))
@@ -92,7 +88,7 @@ func (s *Store) SitemapHistory(ctx context.Context, account, sitemapName string,
 
 const countByAccount = `SELECT account, count(*) AS jobs FROM scrapehaul.scraping_jobs GROUP BY account`
 
-// JobsByAccount counts the scraping jobs that are known, by account.
+// JobsByAccount counts the known scraping jobs by account.
 func (s *Store) JobsByAccount(ctx context.Context) (map[string]int, error) {
 	var counts []struct {
 		Account string `db:"account"`
@@ -106,15 +102,15 @@ func (s *Store) JobsByAccount(ctx context.Context) (map[string]int, error) {
 	return jobs, doing(err, "counting the scraping jobs of each account")
 }
 
-// RejectedRecord is a record that could not be imported, or has no row in the table
-// of its mapping, and why.
+// RejectedRecord is a record that was rejected, or has no row in its mapped table, with the
+// reason.
 type RejectedRecord struct {
 	Unmapped     bool   `db:"unmapped"`
 	RecordNumber int64  `db:"record_number"`
 	Reason       string `db:"reason"`
-	// Beginning is the first bytes of the record as it came: any bytes.
+	// Beginning is the first bytes of the original record. They may not be valid text.
 	Beginning []byte `db:"beginning"`
-	// Bytes is the size of what is kept of the record.
+	// Bytes is the stored size of the record.
 	Bytes int64 `db:"bytes"`
 }
 
@@ -127,8 +123,9 @@ UNION ALL
  WHERE import_id = $1 ORDER BY record_number LIMIT $2)
 ORDER BY record_number LIMIT $2`
 
-// Rejected returns the first records of an import, by their numbers, that were
-// rejected or left unmapped, each with at most beginning bytes of its content; see [PastImport.KeepsRejected].
+// Rejected returns the first limit rejected or unmapped records of an import in the order of
+// their numbers, each with at most beginning bytes of its content. See
+// [PastImport.KeepsRejected].
 func (s *Store) Rejected(ctx context.Context, importID int64, limit, beginning int) (records []RejectedRecord, err error) {
 	err = s.db.SelectContext(ctx, &records, selectRejected, importID, limit, beginning)
 	return records, doing(err, "reading the rejected records of import %d", importID)

@@ -37,7 +37,7 @@ func TestHistoryIsReadInPagesNewestFirst(t *testing.T) {
 
 	page, err := store.History(t.Context(), postgres.HistoryQuery{Limit: 2})
 	require.NoError(t, err)
-	require.False(t, page[0].SitemapName.Valid, "nothing of the job is published")
+	require.False(t, page[0].SitemapName.Valid, "no import of the job is published")
 	require.False(t, page[0].PublishedAt.Valid)
 	require.Equal(t, "importing", page[0].State)
 	require.True(t, page[0].KeepsRejected())

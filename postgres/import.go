@@ -22,28 +22,29 @@ type attempt struct {
 	store   *Store
 	request sink.ImportRequest
 	id      int64
-	fence   int64
-	// published is set when an earlier attempt has already published.
+	// fencingToken is compared by every commit.
+	fencingToken int64
+	// published is set if an earlier attempt has published the import.
 	published bool
 
-	// rowPrefix begins every row of the COPY data.
+	// rowPrefix starts every row of the COPY data.
 	rowPrefix []byte
-	// mapped is nil if the records become rows of no table beside.
+	// mapped is nil unless the sitemap is mapped to a table.
 	mapped *mappedRows
-	// rowsOnly is set if they are copied nowhere else.
+	// rowsOnly is set if the records are kept in the mapped table only.
 	rowsOnly bool
-	// problem is what publishing has not done besides.
+	// problem says what failed although the records were published.
 	problem string
 
-	mu   sync.Mutex
+	mu         sync.Mutex
 	checkpoint sink.Checkpoint
-	// committedColumns are those of the records up to the checkpoint.
+	// committedColumns are the columns of the records up to the checkpoint.
 	committedColumns []string
-	// patience is how long a batch that has failed waits for those before it.
+	// patience is how long a failed batch waits for the previous ones.
 	patience time.Duration
 }
 
-// ID is the import's key in scrapehaul.imports.
+// ID returns the import's key in scrapehaul.imports.
 func (i *attempt) ID() int64 { return i.id }
 
 // Checkpoint is how far the import has been committed, by earlier attempts too.
@@ -53,19 +54,18 @@ func (i *attempt) Checkpoint() sink.Checkpoint {
 	return i.checkpoint
 }
 
-// Problem says why the view of the sitemap was not refreshed, or rows of a mapped
-// table not deactivated.
+// Problem says why the sitemap's view was not refreshed or rows of a mapped table were not
+// deactivated.
 func (i *attempt) Problem() string { return i.problem }
 
-// progress is called as often as a step that takes long gets somewhere.
+// progress is called repeatedly during long steps.
 func (i *attempt) progress() {
 	if i.request.Progress != nil {
 		i.request.Progress()
 	}
 }
 
-// Published says whether the import has been published, by an earlier attempt
-// too.
+// Published reports whether this or an earlier attempt has published the import.
 func (i *attempt) Published() bool { return i.published }
 
 const selectJobImports = `
@@ -73,7 +73,7 @@ SELECT coalesce(bool_or(requested_at > $2), false) AS superseded, coalesce(bool_
        coalesce(bool_or(workflow_run_id = $3 AND pass = $4 AND bytes = $5 AND sha256 = $6), false) AS attempted
 FROM scrapehaul.imports WHERE scrapingjob_id = $1`
 
-// A job that is published stays its account's.
+// A published job keeps its account.
 const lockScrapingJob = `
 INSERT INTO scrapehaul.scraping_jobs AS job (scrapingjob_id, account) VALUES ($1, $2)
 ON CONFLICT (scrapingjob_id) DO UPDATE SET account = CASE WHEN job.published_at IS NULL THEN excluded.account ELSE job.account END
@@ -82,8 +82,8 @@ RETURNING account`
 const importRow = `import_id, fence, committed_bytes, last_record_number, records, rejected, skipped, unmapped, cut, columns,
     state <> 'importing' AS published, coalesce(problem, '') AS problem`
 
-// A later pass of the same run can have published since; then this attempt's
-// import is 'replaced' and still done, as is one that was removed.
+// If a later pass of the same run has published since, this import is 'replaced' and still
+// done. So is a removed one.
 const takeOver = `
 UPDATE scrapehaul.imports SET fence = CASE state WHEN 'importing' THEN fence + 1 ELSE fence END
 WHERE scrapingjob_id = $1 AND workflow_run_id = $2 AND pass = $3 AND bytes = $4 AND sha256 = $5
@@ -98,7 +98,7 @@ INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, bytes, sh
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING ` + importRow
 
-// selectReasons has the reasons for records that are not where they ought to be.
+// selectReasons selects why records were rejected or left unmapped.
 const selectReasons = `
 SELECT min(record_number) AS record_number, reason FROM (
     SELECT record_number, reason FROM scrapehaul.rejected_records WHERE import_id = $1
@@ -112,14 +112,12 @@ func (i *attempt) Reasons(ctx context.Context, limit int) (reasons []sink.Reason
 	return reasons, doing(err, "reading why records of import %d were rejected", i.id)
 }
 
-// BeginImport begins an attempt at an import, or resumes one; see
-// [sink.RecordSink].
+// BeginImport starts an attempt at an import, or resumes one; see [sink.RecordSink].
 func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (sink.Import, error) {
 	attempt := &attempt{store: s, request: request, patience: 30 * time.Second}
-	standing, err := attempt.standing(ctx, s.db)
-	if err == nil && standing.Unfinished {
-		// An attempt that hangs in a transaction would hold its locks for as long
-		// as its connection lives.
+	prior, err := attempt.priorImports(ctx, s.db)
+	if err == nil && prior.Unfinished {
+		// An attempt that hangs in a transaction holds its locks until its connection ends.
 		err = s.terminateAttempts(ctx, request.Job.ScrapingJobID)
 	}
 	if err == nil {
@@ -127,23 +125,23 @@ func (s *Store) BeginImport(ctx context.Context, request sink.ImportRequest) (si
 		attempt.addFix(ctx, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("beginning the import of scraping job %d: %w", request.Job.ScrapingJobID, err)
+		return nil, fmt.Errorf("starting the import of scraping job %d: %w", request.Job.ScrapingJobID, err)
 	}
 	return attempt, nil
 }
 
-// standing is what the imports of the job say: that there is an unfinished one, and one of
-// this request.
-type standing struct{ Superseded, Unfinished, Attempted bool }
+// priorImports says whether the job has imports that were requested later, are unfinished,
+// or are of this request.
+type priorImports struct{ Superseded, Unfinished, Attempted bool }
 
-// standing returns sink.ErrSuperseded if a later import was requested.
-func (i *attempt) standing(ctx context.Context, db session) (s standing, err error) {
-	err = db.GetContext(ctx, &s, selectJobImports, i.request.Job.ScrapingJobID, i.request.RequestedAt,
+// priorImports returns sink.ErrSuperseded if a later import was requested.
+func (i *attempt) priorImports(ctx context.Context, db session) (prior priorImports, err error) {
+	err = db.GetContext(ctx, &prior, selectJobImports, i.request.Job.ScrapingJobID, i.request.RequestedAt,
 		i.request.WorkflowRunID, i.request.Pass, i.request.Bytes, i.request.SHA256)
-	if s.Superseded {
+	if prior.Superseded {
 		err = sink.ErrSuperseded
 	}
-	return s, err
+	return prior, err
 }
 
 func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
@@ -151,7 +149,7 @@ func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
 	var owner string
 	err := tx.GetContext(ctx, &owner, lockScrapingJob, job.ScrapingJobID, cmp.Or(job.Account, sink.DefaultAccount))
 	if err == nil && job.Account != "" && job.Account != owner {
-		return sink.ErrSuperseded // it begins again, and finds out why it is refused
+		return sink.ErrSuperseded // the workflow starts over and finds out why it is refused
 	}
 	job.Account = owner
 	return err
@@ -159,11 +157,11 @@ func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
 
 // begin finds the import of the request or makes it.
 func (i *attempt) begin(ctx context.Context, tx transaction) error {
-	// The job's row is the lock: attempts begin one after the other.
+	// The job's row is the lock: attempts start one at a time.
 	if err := i.lockScrapingJob(ctx, tx); err != nil {
 		return err
 	}
-	standing, err := i.standing(ctx, tx)
+	prior, err := i.priorImports(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -171,24 +169,24 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	of := i.store.mappings.For(i.request.Job.Account, i.request.Job.SitemapName)
 	i.rowsOnly = of != nil && of.RowsOnly
 	var row struct {
-		ImportID int64 `db:"import_id"`
-		Fence    int64 `db:"fence"`
+		ImportID     int64 `db:"import_id"`
+		FencingToken int64 `db:"fence"`
 		sink.Checkpoint
 		Columns   pq.StringArray `db:"columns"`
 		Published bool           `db:"published"`
 		Problem   string         `db:"problem"` // of a published import
 	}
 	err = sql.ErrNoRows
-	if standing.Attempted {
+	if prior.Attempted {
 		err = tx.GetContext(ctx, &row, takeOver, append(key, loadedBy(of))...)
 	}
 	if err == nil && !row.Published && of != nil {
 		i.mapped = newMappedRows(of, holdingTable(row.ImportID))
-		tx.progress = i.progress // it counts the rows
+		tx.progress = i.progress // counting rows takes long
 		err = i.mapped.checkComplete(ctx, tx, row.Good())
 	}
 	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, errIncomplete) {
-		if standing.Unfinished {
+		if prior.Unfinished {
 			if _, err := tx.ExecContext(ctx, abandonOthers, i.request.Job.ScrapingJobID); err != nil {
 				return err
 			}
@@ -203,20 +201,20 @@ func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	if err != nil {
 		return err
 	}
-	i.id, i.fence, i.checkpoint, i.committedColumns = row.ImportID, row.Fence, row.Checkpoint, row.Columns
+	i.id, i.fencingToken, i.checkpoint, i.committedColumns = row.ImportID, row.FencingToken, row.Checkpoint, row.Columns
 	i.published, i.problem = row.Published, row.Problem
 	i.rowPrefix = fmt.Appendf(nil, "%d\t", i.id)
 	return nil
 }
 
-// preparePublishing names the connection and has the commit wait for the disk, also in a
-// database that is set up not to: what is published may be deleted in the cloud after that.
+// preparePublishing names the connection and makes the commit synchronous even if the
+// database's default is not: after that, the job may be deleted in the cloud.
 const preparePublishing = `
 SELECT current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery()
 FROM set_config('application_name', $1, true) AS name,
      current_setting('synchronous_commit') AS was, set_config('synchronous_commit', CASE was WHEN 'off' THEN 'on' ELSE was END, true) AS waits`
 
-// One import of a job is published at a time: the one before is replaced first.
+// A job has one published import at a time: the previous one is replaced first.
 const setPublished = `
 WITH replaced AS (
     UPDATE scrapehaul.imports SET state = 'replaced' WHERE scrapingjob_id = $1 AND state = 'published' RETURNING import_id
@@ -239,9 +237,9 @@ RETURNING` + publicationOf
 
 const noteProblem = `UPDATE scrapehaul.imports SET problem = $2 WHERE import_id = $1`
 
-// Publish notes the job object that the import was made from, and adds the
-// records' columns to the view of their sitemap, if PostgreSQL lets it
-// (Problem). It notifies channel scrapehaul_published; see [sink.Import].
+// Publish also stores the job that the import was made from, adds the records' columns to
+// the sitemap's view (or sets Problem), and notifies channel scrapehaul_published; see
+// [sink.Import].
 func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if i.published {
 		return nil
@@ -261,7 +259,7 @@ func (i *attempt) Publish(ctx context.Context, progress func()) error {
 	if len(i.store.mappings.Key(i.request.Job.Account, i.request.Job.SitemapName)) == 0 {
 		return nil
 	}
-	// It is published whatever becomes of the comparison, which reconciliation tries again.
+	// The import is published even if the comparison fails; reconciliation retries that.
 	compare, stop := context.WithTimeout(ctx, compareWithin)
 	defer stop()
 	_ = i.store.compareImports(compare, i.request.Job.ScrapingJobID, compareWithin, progress)
@@ -277,12 +275,12 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 	if readOnly {
 		return ErrReadOnly
 	}
-	// In the same order as BeginImport: the job first.
+	// The job first, as in BeginImport.
 	if err := i.lockScrapingJob(ctx, tx); err != nil {
 		return err
 	}
 	var published publishedRow
-	err := tx.GetContext(ctx, &published, setPublished, job.ScrapingJobID, i.id, i.fence, i.request.Announce, i.request.Restored,
+	err := tx.GetContext(ctx, &published, setPublished, job.ScrapingJobID, i.id, i.fencingToken, i.request.Announce, i.request.Restored,
 		job.SitemapID, job.SitemapName, job.CustomID, job.Status, job.JobsScheduled, job.JobsExecuted, job.JobsFailed,
 		job.JobsEmpty, job.JobsNoValue, job.StoredRecordCount, job.TimeCreated, job.ScrapingDuration, i.request.CloudDeletedAt)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -327,14 +325,13 @@ func (i *attempt) publish(ctx context.Context, tx transaction) error {
 const setAbandoned = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND fence = $2 AND state = 'importing'`
 
-// Abandon leaves the records for [Store.RemoveUnneeded].
+// Abandon abandons the import. [Store.RemoveUnneeded] removes its records.
 func (i *attempt) Abandon(ctx context.Context) error {
-	err := exactlyOne(i.store.exec(ctx, setAbandoned, i.id, i.fence))
+	err := exactlyOne(i.store.exec(ctx, setAbandoned, i.id, i.fencingToken))
 	return doing(err, "abandoning import %d", i.id)
 }
 
-// exactlyOne turns an update that the fence kept from its row into
-// sink.ErrOvertaken.
+// exactlyOne returns sink.ErrOvertaken for an update that fencing prevented.
 func exactlyOne(result sql.Result, err error) error {
 	if err != nil {
 		return err
@@ -349,14 +346,14 @@ func exactlyOne(result sql.Result, err error) error {
 	return nil
 }
 
-// Transactions say that they write, so that they would do so on a server that was
-// made read-only, too.
+// nameConnection also checks for a read-only server: transactions that ask for read-write
+// are allowed to write even if it was made read-only by default.
 const nameConnection = `
 SELECT current_setting('transaction_read_only')::boolean FROM set_config('application_name', $1, false)`
 
-// named does work on a connection that terminateAttempts finds. The name is set
-// outside of any transaction: when a rollback takes it back, PostgreSQL says so,
-// and lib/pq takes that for the connection's end in a COPY.
+// named does work on a connection that terminateAttempts can find. The name is set outside
+// of any transaction: PostgreSQL would report its rollback, and lib/pq would take that for
+// the end of the connection in a COPY.
 func (i *attempt) named(ctx context.Context, conn *sqlx.Conn, work func() error) error {
 	var readOnly bool
 	if err := conn.GetContext(ctx, &readOnly, nameConnection, applicationName(i.request.Job.ScrapingJobID)); err != nil {

@@ -39,8 +39,7 @@ func connect(t *testing.T, url string) *sqlx.DB {
 	return db
 }
 
-// request is the import of a file of that many bytes, asked for in the given
-// second.
+// request is the import of a file of that many bytes. A later pass is requested later.
 func request(pass int, bytes int64) sink.ImportRequest {
 	return sink.ImportRequest{
 		Job: job(bytes), WorkflowRunID: "run", Pass: pass,
@@ -55,8 +54,8 @@ func begin(t *testing.T, store *postgres.Store, r sink.ImportRequest) sink.Impor
 	return attempt
 }
 
-// commit commits records first to last as one batch; a record counts as one
-// byte of the file.
+// commit commits records first to last as one batch. A record counts as one byte of the
+// file.
 func commit(t *testing.T, attempt sink.Import, first, last int64, format string) error {
 	t.Helper()
 	batch := attempt.NewBatch()
@@ -92,7 +91,7 @@ func count(t *testing.T, db *sqlx.DB, query string, args ...any) (n int64) {
 
 const visible = `SELECT count(*) FROM scrapehaul.scraped_records`
 
-func TestSeveralProcessesMigrateAtTheSameTime(t *testing.T) {
+func TestProcessesMigrateConcurrently(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	var all sync.WaitGroup
@@ -108,7 +107,7 @@ func TestSeveralProcessesMigrateAtTheSameTime(t *testing.T) {
 	all.Wait()
 }
 
-func TestMigrateIsContentWithASchemaMadeByAnAdministrator(t *testing.T) {
+func TestMigrateAcceptsASchemaCreatedByAnAdministrator(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	admin := connect(t, url)
@@ -121,7 +120,7 @@ func TestMigrateIsContentWithASchemaMadeByAnAdministrator(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
+func TestRecordsAreVisibleOncePublished(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 7))
@@ -131,7 +130,7 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	require.Zero(t, count(t, db, visible), "nothing is visible before")
 
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
-	require.NoError(t, attempt.Publish(t.Context(), func() {}), "twice is the same as once")
+	require.NoError(t, attempt.Publish(t.Context(), func() {}), "publishing is idempotent")
 
 	var rows []struct {
 		ScrapingJobID    int64      `db:"scrapingjob_id"`
@@ -163,9 +162,9 @@ func TestRecordsAreVisibleFromPublishOn(t *testing.T) {
 	require.Equal(t, sink.Counts{Records: 7}, counts)
 }
 
-// What is published may be deleted in the cloud after that, so no setting leaves
-// it to a crash of the database.
-func TestPublishingWaitsForTheDisk(t *testing.T) {
+// A published job may be deleted in the cloud, so a database crash must not lose it,
+// whatever the settings.
+func TestPublishingIsFlushedToDisk(t *testing.T) {
 	t.Parallel()
 	for setting, waits := range map[string]string{"off": "on", "local": "local"} {
 		url := postgrestest.NewDatabase(t) + "&options=-c%20synchronous_commit%3D" + setting
@@ -183,7 +182,7 @@ func TestPublishingWaitsForTheDisk(t *testing.T) {
 		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		var was []string
 		require.NoError(t, db.Select(&was, `SELECT setting FROM published_with`))
-		require.Equal(t, []string{waits}, was, "where it is %q", setting)
+		require.Equal(t, []string{waits}, was, "with setting %q", setting)
 		require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = $1`, setting))
 	}
 }
@@ -200,11 +199,11 @@ func TestARetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	require.Equal(t, int64(10), count(t, db, visible))
 
 	done := begin(t, store, request(1, 10))
-	require.True(t, done.Published(), "a retry after the publish knows it")
+	require.True(t, done.Published(), "a retry after the publish")
 	require.Equal(t, retry.ID(), done.ID())
 }
 
-func TestAnotherFileOfTheSameImportBeginsAnew(t *testing.T) {
+func TestAnImportStartsOverWithAnotherFile(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	first := begin(t, store, request(1, 10))
@@ -236,16 +235,16 @@ func TestAnOvertakenAttemptCommitsNothing(t *testing.T) {
 	require.Equal(t, int64(10), count(t, db, visible))
 }
 
-// A frozen process keeps its connection, and with it its locks.
-func TestAnAttemptThatHangsInATransactionIsEnded(t *testing.T) {
+// A frozen process keeps its connection and its locks.
+func TestAnAttemptThatHangsInATransactionIsTerminated(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
-	begun := begin(t, store, request(1, 10))
+	first := begin(t, store, request(1, 10))
 	hanging, err := db.Beginx()
 	require.NoError(t, err)
 	defer func() { _ = hanging.Rollback() }()
 	hanging.MustExec(`SELECT set_config('application_name', 'scrapehaul import of scraping job 1234', true)`)
-	hanging.MustExec(`SELECT * FROM scrapehaul.imports WHERE import_id = $1 FOR UPDATE`, begun.ID())
+	hanging.MustExec(`SELECT * FROM scrapehaul.imports WHERE import_id = $1 FOR UPDATE`, first.ID())
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -253,8 +252,8 @@ func TestAnAttemptThatHangsInATransactionIsEnded(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// database/sql can make a broken connection wait for its own transaction.
-func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
+// In database/sql, a broken connection can wait for its own transaction.
+func TestALostConnectionIsAnErrorAndDoesNotHang(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 1<<40))
@@ -266,7 +265,7 @@ func TestALostConnectionIsAnErrorAndNoHang(t *testing.T) {
 			if err := commit(t, attempt, next, next+9, plain); err == nil {
 				continue
 			}
-			lost++ // before the commit, or after it: the next attempt knows
+			lost++ // before or after the commit; the next attempt finds out
 			if next, err := store.BeginImport(t.Context(), request(1, 1<<40)); err == nil {
 				attempt = next
 			}
@@ -339,7 +338,7 @@ func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
 	require.Equal(t, "too long", rejects[2].Reason)
 }
 
-func TestReadersSeeAllOfTheOldImportOrAllOfTheNew(t *testing.T) {
+func TestReadersSeeTheCompleteOldOrNewImport(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	publish := func(pass int, records int64) {
@@ -380,14 +379,14 @@ func TestReadersSeeAllOfTheOldImportOrAllOfTheNew(t *testing.T) {
 		var pass, n int
 		_, err := fmt.Sscanf(state, "%d:%d", &pass, &n)
 		require.NoError(t, err)
-		require.Equal(t, 1000*pass, n, "an import is seen whole or not at all")
+		require.Equal(t, 1000*pass, n, "readers see all of an import or none")
 	}
-	require.Greater(t, len(seen), 1, "the reader saw imports change: %v", seen)
-	require.Equal(t, int64(10_000), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`), "replaced records are gone")
-	require.Equal(t, int64(9), count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE state = 'replaced'`), "their history stays")
+	require.Greater(t, len(seen), 1, "the reader saw several imports: %v", seen)
+	require.Equal(t, int64(10_000), count(t, db, `SELECT count(*) FROM scrapehaul.import_records`), "replaced records are removed")
+	require.Equal(t, int64(9), count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE state = 'replaced'`), "their history is kept")
 }
 
-func TestAnAbandonedImportLeavesWhatWasPublished(t *testing.T) {
+func TestAnAbandonedImportLeavesThePublishedOne(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	good := begin(t, store, request(1, 5))

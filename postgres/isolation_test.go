@@ -16,8 +16,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-// Owners of databases and roles choose another isolation than PostgreSQL's own for
-// their applications.
+// The default isolation of a database or role may have been changed for other applications.
 func TestImportsDoNotDependOnTheDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range []string{"repeatable read", "serializable"} {

@@ -15,7 +15,7 @@ FROM scrapehaul.imports
 WHERE state = 'importing'
 ORDER BY import_id`
 
-// UnfinishedImports returns all unfinished imports, the oldest first.
+// UnfinishedImports returns all unfinished imports, oldest first.
 func (s *Store) UnfinishedImports(ctx context.Context) (imports []sink.UnfinishedImport, err error) {
 	err = s.db.SelectContext(ctx, &imports, selectUnfinishedImports)
 	return imports, doing(err, "listing the unfinished imports")
@@ -27,16 +27,16 @@ SELECT scrapingjob_id FROM scrapehaul.imports WHERE import_id = $1 AND state = '
 const abandonUnfinished = `
 UPDATE scrapehaul.imports SET state = 'abandoned' WHERE import_id = $1 AND state = 'importing'`
 
-// AbandonImport abandons an import whatever attempt holds it. A connection of that
-// attempt which hangs in a transaction is ended. The records are removed by
-// [Store.RemoveUnneeded]; see [sink.RecordSink].
+// AbandonImport abandons an unfinished import, whichever attempt works on it, and terminates
+// the connections of that attempt. [Store.RemoveUnneeded] removes the records; see
+// [sink.RecordSink].
 func (s *Store) AbandonImport(ctx context.Context, importID int64) error {
 	var scrapingJobID int64
 	err := s.db.GetContext(ctx, &scrapingJobID, selectUnfinishedJob, importID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
-	if err == nil { // one that hangs after its checkpoint holds the lock on the import's row
+	if err == nil { // a hanging attempt may hold the lock on the import's row
 		err = s.terminateAttempts(ctx, scrapingJobID)
 	}
 	if err == nil {
@@ -54,14 +54,14 @@ WHERE state <> 'importing' AND 'mapped_rows_' || import_id IN (
     SELECT relname FROM pg_class WHERE relnamespace = 'scrapehaul'::regnamespace AND relkind = 'r' AND relname LIKE 'mapped\_rows\_%')
 ORDER BY scrapingjob_id`
 
-// JobsWithUnneededRecords returns the IDs of the scraping jobs for which
-// [Store.RemoveUnneeded] has something to do, in ascending order.
+// JobsWithUnneededRecords returns the IDs of the scraping jobs that have records for
+// [Store.RemoveUnneeded] to remove, in ascending order.
 func (s *Store) JobsWithUnneededRecords(ctx context.Context) (scrapingJobIDs []int64, err error) {
 	err = s.db.SelectContext(ctx, &scrapingJobIDs, selectJobsWithUnneeded)
 	return scrapingJobIDs, doing(err, "listing the scraping jobs with unneeded records")
 }
 
-// An import that was published while somebody read its held rows has left them.
+// Publishing leaves the held rows behind if another session was reading them.
 const selectUnneeded = `
 SELECT import_id, records, holding FROM (
     SELECT import_id, state IN ('replaced', 'abandoned', 'removed') AND records_removed_at IS NULL AS records,
@@ -69,9 +69,10 @@ SELECT import_id, records, holding FROM (
     FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND state <> 'importing'
 ) AS import WHERE records OR holding ORDER BY import_id`
 
-// Of one of the tables with the records of an import. Those of a range of numbers are found by
-// the key whatever the planner knows: of an import that came after the last ANALYZE it expects
-// one record, and would compare each of a list of numbers with all records.
+// deleteRecordsBatch works on one of the tables with records of an import. It deletes a range
+// of numbers, which uses the key whatever the statistics: for an import newer than the last
+// ANALYZE the planner expects one record, and would compare a list of numbers with all
+// records.
 const deleteRecordsBatch = `
 WITH batch AS (
     SELECT max(record_number) AS last FROM (
@@ -82,15 +83,15 @@ WITH batch AS (
 )
 SELECT last FROM batch`
 
-// removeBatchRecords is how many records are removed in one transaction: some
-// tenths of a second, so that a reader or a vacuum never waits long.
+// removeBatchRecords is how many records one transaction removes. It takes a few tenths of a
+// second, so that readers and vacuum never wait long.
 const removeBatchRecords = 20_000
 
 const setRemoved = `UPDATE scrapehaul.imports SET records_removed_at = now() WHERE import_id = $1`
 
-// RemoveUnneeded removes the records of a scraping job's replaced, abandoned
-// and removed imports, batch by batch; their rows in scrapehaul.imports stay as
-// its history. progress is called with the number of records looked through so far.
+// RemoveUnneeded removes the records of a scraping job's replaced, abandoned and removed
+// imports, in batches. Their rows in scrapehaul.imports stay as history. It calls progress
+// with the number of records processed so far.
 func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progress func(records int64)) error {
 	var imports []struct {
 		ID               int64 `db:"import_id"`
@@ -122,7 +123,7 @@ func (s *Store) RemoveUnneeded(ctx context.Context, scrapingJobID int64, progres
 			removed += n
 		}
 		if _, err := s.exec(ctx, setRemoved, id); err != nil {
-			return fmt.Errorf("noting that the records of import %d are removed: %w", id, err)
+			return fmt.Errorf("recording that the records of import %d are removed: %w", id, err)
 		}
 	}
 	return nil

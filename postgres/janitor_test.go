@@ -23,7 +23,7 @@ func ofJob(id int64, r sink.ImportRequest) sink.ImportRequest {
 	return r
 }
 
-// abandon abandons the import and fails when something keeps it waiting.
+// abandon abandons the import, and fails if that has to wait.
 func abandon(t *testing.T, store *postgres.Store, importID int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -38,7 +38,7 @@ func jobsWithUnneeded(t *testing.T, store *postgres.Store) []int64 {
 	return ids
 }
 
-func TestUnfinishedImportsAreThoseNeitherPublishedNorAbandoned(t *testing.T) {
+func TestUnfinishedImportsAreNeitherPublishedNorAbandoned(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t)
 	none, err := store.UnfinishedImports(t.Context())
@@ -98,13 +98,12 @@ func TestOnlyUnfinishedImportsAreAbandoned(t *testing.T) {
 	require.Equal(t, int64(5), count(t, db, visible))
 	abandon(t, store, other.ID())
 	abandon(t, store, other.ID())
-	require.NoError(t, commit(t, next, 1, 6, plain), "another job's import is nothing to it")
+	require.NoError(t, commit(t, next, 1, 6, plain), "another job's import does not affect it")
 	require.NoError(t, next.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(6), count(t, db, visible))
 }
 
-// hang runs work, which waits for a lock that the test holds, and returns when
-// it does so.
+// hang runs work and returns once it waits for a lock that the test holds.
 func hang(t *testing.T, db *sqlx.DB, work func() error) (result <-chan error) {
 	t.Helper()
 	finished := make(chan error, 1)
@@ -115,7 +114,7 @@ func hang(t *testing.T, db *sqlx.DB, work func() error) (result <-chan error) {
 	return finished
 }
 
-func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
+func TestAnAttemptThatHangsInACommitWritesNothingLater(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 10))
@@ -133,9 +132,9 @@ func TestAnAttemptThatHangsInACommitBringsNothingBack(t *testing.T) {
 	require.Zero(t, count(t, db, allRecords))
 }
 
-// The COPY waits for a key that another transaction has written, and the batch is
-// more than the connection's buffers hold.
-func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
+// The COPY waits for a key that another transaction has written, and the batch exceeds the
+// buffers of the connection.
+func TestACanceledAttemptEndsItsCopy(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 1<<40))
@@ -143,7 +142,7 @@ func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
 	defer func() { _ = lock.Rollback() }()
 	lock.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 1, '{}')`, attempt.ID())
 	long := `{"product":"` + strings.Repeat("IdeaTab ", 1000) + `%d"}`
-	for name, records := range map[string]int64{"while it is sent": 8_000, "when all is sent": 2} {
+	for name, records := range map[string]int64{"while sending": 8_000, "after sending": 2} {
 		batch := attempt.NewBatch()
 		for n := range records {
 			batch.Add(n+1, fmt.Appendf(nil, long, n))
@@ -164,9 +163,9 @@ func TestACancelledAttemptLeavesItsCopy(t *testing.T) {
 	require.NoError(t, commit(t, attempt, 1, 5, plain), "and the next batch")
 }
 
-// The last moment at which an attempt can hang: all is written, and the
-// import's row is locked.
-func TestAnAttemptThatHangsAfterItsMarkBringsNothingBack(t *testing.T) {
+// The last point at which an attempt can hang: everything is written, and the import's row
+// is locked.
+func TestAnAttemptThatHangsAfterItsCheckpointWritesNothingLater(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 10))
@@ -186,7 +185,7 @@ func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
 	t.Parallel()
 	hangs := map[string]func(t *testing.T, store *postgres.Store, importID int64){
 		"and its import is abandoned": abandon,
-		"and a later attempt begins": func(t *testing.T, store *postgres.Store, _ int64) {
+		"and a later attempt starts": func(t *testing.T, store *postgres.Store, _ int64) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			_, err := store.BeginImport(ctx, request(1, 5))
@@ -213,28 +212,28 @@ func TestAnAttemptThatHangsInAPublishPublishesNothing(t *testing.T) {
 	}
 }
 
-func TestNothingIsCommittedAfterTheRemovalHoweverFastTheAttemptIs(t *testing.T) {
+func TestARacingAttemptCommitsNothingAfterTheRemoval(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	for pass := 1; pass <= 30; pass++ {
 		attempt := begin(t, store, request(pass, 1<<40))
-		begun := make(chan struct{})
+		committed := make(chan struct{})
 		ended := make(chan error)
 		go func() {
 			for first := true; ; first = false {
 				next := attempt.Checkpoint().LastRecordNumber + 1
 				err := commit(t, attempt, next, next+9, plain)
 				if first {
-					close(begun)
+					close(committed)
 				}
-				// A lost connection is an error too; only overtaken is the end.
+				// A lost connection is an error too, but not the end.
 				if errors.Is(err, sink.ErrOvertaken) || t.Context().Err() != nil {
 					ended <- err
 					return
 				}
 			}
 		}()
-		<-begun
+		<-committed
 		abandon(t, store, attempt.ID())
 		require.NoError(t, store.RemoveUnneeded(t.Context(), jobID, func(int64) {}))
 		require.ErrorIs(t, <-ended, sink.ErrOvertaken)
@@ -262,10 +261,10 @@ func TestJobsWithUnneededRecordsAreListedUntilTheyAreRemoved(t *testing.T) {
 	require.Equal(t, []int64{7}, jobsWithUnneeded(t, store))
 	require.NoError(t, store.RemoveUnneeded(t.Context(), 7, func(int64) {}))
 	require.Empty(t, jobsWithUnneeded(t, store))
-	require.Equal(t, int64(5+4), count(t, db, allRecords), "the published and the running import keep theirs")
+	require.Equal(t, int64(5+4), count(t, db, allRecords), "the published and the running import keep their records")
 }
 
-func TestRemovalTellsOfProgressWhileItWaits(t *testing.T) {
+func TestRemovalReportsProgressWhileItWaits(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 50_000))
@@ -274,21 +273,21 @@ func TestRemovalTellsOfProgressWhileItWaits(t *testing.T) {
 	other := db.MustBegin()
 	defer func() { _ = other.Rollback() }()
 	other.MustExec(`SELECT FROM scrapehaul.rejected_records WHERE record_number = 45000 FOR UPDATE`)
-	told := make(chan int64, 1000)
+	reports := make(chan int64, 1000)
 	done := make(chan error, 1)
 	go func() {
-		done <- store.RemoveUnneeded(context.Background(), jobID, func(records int64) { told <- records })
+		done <- store.RemoveUnneeded(context.Background(), jobID, func(records int64) { reports <- records })
 	}()
 	for waiting := 0; waiting < 2; {
 		select {
-		case records := <-told:
+		case records := <-reports:
 			if records == 40_000 {
 				waiting++
 			}
 		case err := <-done:
 			t.Fatalf("it does not wait: %v", err)
 		case <-time.After(time.Minute):
-			t.Fatal("nothing is told")
+			t.Fatal("no progress is reported")
 		}
 	}
 	require.NoError(t, other.Rollback())
@@ -296,7 +295,7 @@ func TestRemovalTellsOfProgressWhileItWaits(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records`))
 }
 
-func TestRecordsOfAnImportThatNoStatisticsKnowAreRemovedByTheKey(t *testing.T) {
+func TestRecordsOfAnImportMissingFromTheStatisticsAreRemovedByKey(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`INSERT INTO scrapehaul.import_records SELECT import, n, '{}' FROM generate_series(1, 5) AS import, generate_series(1, 5000) AS n`)

@@ -12,31 +12,31 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Ledger counts the calls of the API that an account of Web Scraper Cloud makes, in
-// windows as the service does: so many calls from the first of them on. It is one for
-// all processes on the database, whose clock alone counts. As long as the window has
-// calls, they are taken at once; after that each who asks is promised a time in a
-// later window. It is a webscraper.Budget.
+// Ledger is an account's budget of API calls, shared by all processes on the database. Like
+// Web Scraper Cloud it allows a number of calls per window; a window starts with its first
+// call, by the database's clock. While the window has calls left, they are granted
+// immediately. After that, each holder is promised a time in a later window. Ledger is a
+// webscraper.Budget.
 //
-// Where calls are scarce, a person's go first, then downloads, then deletions, then
-// lists; but what has waited for some windows goes before what comes new. Some calls
-// of each window are for people only.
+// If calls are scarce, requests by operators go first, then downloads, deletions and lists;
+// requests that have waited for some windows go before new ones. Some calls of each window
+// are reserved for operators.
 type Ledger struct {
 	store   *Store
 	account string
 	calls   int
 
 	mu   sync.Mutex
-	seen window // as this process has seen it last
-	used int    // of its calls, as the service has answered to this process
+	seen window // the latest that this process has seen
+	used int    // its calls used, as the service last reported to this process
 }
 
-// documentedCalls is the limit that the API documents.
+// documentedCalls is the API's documented limit.
 const documentedCalls = 200
 
-// NewLedger returns the ledger of an account, known by a key that is no secret, with
-// so many calls in each window of 15 minutes. If others have another limit for the
-// account, the lowest counts; 0 is that of the others.
+// NewLedger returns the ledger of an account, whose key must not be a secret, with a limit of
+// calls per window of 15 minutes. If other processes set another limit, the lowest applies; 0
+// uses theirs.
 func NewLedger(db *sqlx.DB, account string, calls int) *Ledger {
 	return &Ledger{store: &Store{db: db}, account: account, calls: calls}
 }
@@ -44,7 +44,7 @@ func NewLedger(db *sqlx.DB, account string, calls int) *Ledger {
 // Class says what calls are for.
 type Class int
 
-// The classes, in the order in which they go.
+// The classes, by priority.
 const (
 	CallsByHand Class = iota
 	CallsForDownloads
@@ -53,19 +53,17 @@ const (
 	callsOfCommands
 )
 
-// behind is by how many windows a class is put behind downloads that are asked for at
-// the same time.
+// behind returns by how many windows a class yields to downloads requested at the same time.
 func (c Class) behind() float64 { return [...]float64{-1000, 0, 4, 8, 1000}[c] }
 
 // Request asks for calls.
 type Request struct {
-	// Holder is who waits if there are none, a workflow by its ID.
+	// Holder identifies the request while it waits, for example by workflow ID.
 	Holder string
 	Class  Class
-	// Calls is how many are made for this alone. Look is set when one more is needed,
-	// which others may share.
+	// Calls is how many calls the holder makes. Check adds one, which others may share.
 	Calls int
-	Look  bool
+	Check bool
 }
 
 func (r Request) needs() int {
@@ -75,13 +73,13 @@ func (r Request) needs() int {
 	return r.Calls
 }
 
-// Reserve takes calls. If there are none, it returns for how long the holder waits
-// before it asks again: its place is kept. A few seconds it waits itself.
+// Reserve takes calls. If the window has none left, it keeps the holder's place and returns
+// how long to wait before asking again. It waits up to 5 seconds itself.
 func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration, error) {
 	for started := time.Now(); ; {
 		number, wait, err := l.reserve(ctx, r)
 		if err != nil {
-			return nil, 0, fmt.Errorf("taking calls of the API from the account's budget: %w", err)
+			return nil, 0, fmt.Errorf("reserving API calls from the account's budget: %w", err)
 		}
 		if wait == 0 {
 			grant := &Grant{ledger: l, class: r.Class, window: number}
@@ -99,7 +97,7 @@ func (l *Ledger) Reserve(ctx context.Context, r Request) (*Grant, time.Duration,
 	}
 }
 
-// reserve takes the calls, or notes that they are waited for.
+// reserve takes the calls, or records that the holder waits.
 func (l *Ledger) reserve(ctx context.Context, r Request) (number int64, wait time.Duration, err error) {
 	if number, err = l.take(ctx, r); err != nil || number > 0 {
 		return number, 0, err
@@ -119,8 +117,8 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (number int64, wait tim
 	return number, wait, err
 }
 
-// take takes the calls in one statement, if the window has plenty and nobody waits, which is
-// most often so; otherwise it returns 0.
+// take takes the calls in one statement if the window has enough and nobody waits, which is
+// the usual case. Otherwise it returns 0.
 func (l *Ledger) take(ctx context.Context, r Request) (number int64, err error) {
 	var taken window
 	err = l.store.alone(ctx, func(on session) error {
@@ -136,8 +134,7 @@ func (l *Ledger) take(ctx context.Context, r Request) (number int64, err error) 
 	return taken.Number, because(ctx, err)
 }
 
-// Grant has calls that were taken for somebody. What is made with a context of it is of
-// these calls.
+// Grant holds reserved calls. API calls with its Context use them up.
 type Grant struct {
 	ledger *Ledger
 	class  Class
@@ -147,18 +144,18 @@ type Grant struct {
 
 type grantKey struct{}
 
-// Context returns a context whose calls are the grant's.
+// Context returns a context whose API calls use the grant.
 func (g *Grant) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, grantKey{}, g)
 }
 
-// Shared returns a context whose calls are taken one by one, none of them from the
-// grant: others have a share in them.
+// Shared returns a context whose API calls are taken one by one and not from the grant,
+// because others share their results.
 func (g *Grant) Shared(ctx context.Context) context.Context {
 	return context.WithValue(ctx, grantKey{}, &Grant{class: g.class})
 }
 
-// Release gives back the calls that were not made.
+// Release returns unused calls to the budget.
 func (g *Grant) Release(ctx context.Context) error {
 	left := int(g.left.Swap(0))
 	if left <= 0 {
@@ -167,20 +164,20 @@ func (g *Grant) Release(ctx context.Context) error {
 	ctx, cancel := aftermath(ctx)
 	defer cancel()
 	_, err := g.ledger.store.exec(ctx, returnCalls, g.ledger.account, g.window, left)
-	return doing(because(ctx, err), "giving %d calls back to the account's budget", left)
+	return doing(because(ctx, err), "returning %d API calls to the account's budget", left)
 }
 
-// aftermath is for what has to be written after a call, however that ended.
+// aftermath returns a context for writes that must follow a call, however it ended.
 func aftermath(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), maxPatience)
 }
 
-const takingCall = "taking a call of the API from the account's budget"
+const takingCall = "taking an API call from the account's budget"
 
-// Take takes one call, of the grant of the context if it has one; see
-// webscraper.Budget. Without a grant it is a person's, for a command: that is made at
-// once, but beyond those that are for people only, none that this window has promised
-// to others is taken, however often the command is run.
+// Take takes one call, from the context's grant if it has one; see webscraper.Budget.
+// Without a grant the call is for an operator's command. It is granted immediately, but
+// apart from the calls reserved for operators, commands never take calls that this window
+// has promised to others.
 func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, int, time.Duration) error, wait time.Duration, err error) {
 	r := Request{Calls: 1, Class: callsOfCommands}
 	grant, granted := ctx.Value(grantKey{}).(*Grant)
@@ -197,7 +194,7 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 	err = l.change(ctx, r, func(_ transaction, now *window) error {
 		w := now.open(l.calls)
 		w.Ahead = 0
-		if granted { // it belongs to what had its turn
+		if granted { // its holder has had its turn
 			w.Due = 0
 		}
 		if wait = w.wait(r); wait > 0 {
@@ -217,7 +214,7 @@ func (l *Ledger) Take(ctx context.Context) (answered func(context.Context, int, 
 	return l.answers(number), wait, nil
 }
 
-// see notes what the ledger says.
+// see remembers the state of the ledger.
 func (l *Ledger) see(w window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -227,9 +224,9 @@ func (l *Ledger) see(w window) {
 	l.seen = w
 }
 
-// answers returns what takes in the answer to a call of a window: the limit and how
-// much of it is left, 0 if it does not say, and for how long the service refuses calls,
-// 0 if it does not.
+// answers returns a function that processes the response to a call of that window: the
+// rate limit and what remains of it, 0 if unknown, and for how long the service refuses
+// calls, 0 if it does not.
 func (l *Ledger) answers(number int64) func(ctx context.Context, limit, remaining int, refused time.Duration) error {
 	l.mu.Lock()
 	usedBefore := 0
@@ -239,8 +236,8 @@ func (l *Ledger) answers(number int64) func(ctx context.Context, limit, remainin
 	l.mu.Unlock()
 	return func(ctx context.Context, limit, remaining int, refused time.Duration) error {
 		used := limit - remaining
-		// Each call counts, so an answer that knows of no more than those before the
-		// call is of a window that the service has begun since.
+		// Each call counts, so if the service reports no more calls than before this one, it
+		// has started a new window.
 		renewed := limit > 0 && refused == 0 && usedBefore > 0 && used <= usedBefore
 		learn := func(w *window) { w.learn(number, limit, used, renewed, refused) }
 		if !l.isNews(number, used, learn) {
@@ -253,11 +250,11 @@ func (l *Ledger) answers(number int64) func(ctx context.Context, limit, remainin
 			l.see(*now)
 			return nil
 		})
-		return doing(err, "noting what the API says of its limit")
+		return doing(err, "recording the API's rate limit")
 	}
 }
 
-// isNews says whether there is anything to learn from an answer: from most there is not.
+// isNews reports whether a response changes the ledger; most do not.
 func (l *Ledger) isNews(number int64, used int, learn func(*window)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -269,17 +266,16 @@ func (l *Ledger) isNews(number int64, used int, learn func(*window)) bool {
 	return known != l.seen
 }
 
-// State is what the ledger says of an account.
+// State is the state of an account's budget.
 type State struct {
-	// Calls is how many calls the window has, Taken and Elsewhere how many of them
-	// were made by scrapehaul and by others.
+	// Calls is the limit of the window. Taken and Elsewhere are the calls made by scrapehaul
+	// and by others.
 	Calls     int `json:"calls"`
 	Taken     int `json:"taken"`
 	Elsewhere int `json:"elsewhere"`
-	// Resets is when the next window may begin, by this process's clock; in the past,
-	// if none is open.
+	// Resets is when the window ends, by this process's clock; in the past if none is open.
 	Resets time.Time `json:"resets"`
-	// Waiting is how many imports wait for a later window.
+	// Waiting is the number of imports that wait for a later window.
 	Waiting int `json:"waiting"`
 }
 
@@ -290,7 +286,7 @@ SELECT calls, taken, elsewhere,
         WHERE wait.account = budget.account AND until > clock_timestamp() - $2::float8 * window_length) AS waiting
 FROM scrapehaul.api_budgets AS budget WHERE account = $1`
 
-// State reads the ledger. Before the first call it is the zero State.
+// State reads the ledger. It returns the zero State before the first call.
 func (l *Ledger) State(ctx context.Context) (State, error) {
 	var row struct {
 		State

@@ -20,7 +20,7 @@ import (
 
 const quarter = 15 * time.Minute
 
-// ledgers is an account with its service.
+// ledgers creates ledgers of one account.
 type ledgers struct {
 	t  *testing.T
 	db *sqlx.DB
@@ -39,7 +39,7 @@ func (l *ledgers) of(calls int) *postgres.Ledger {
 	return postgres.NewLedger(l.db, sink.DefaultAccount, calls)
 }
 
-// passes is as if time had passed: windows and promises are that much older.
+// passes simulates that time passes: it makes windows and promises that much older.
 func (l *ledgers) passes(d time.Duration) {
 	l.t.Helper()
 	for _, statement := range []string{
@@ -58,7 +58,7 @@ func (l *ledgers) state() postgres.State {
 	return state
 }
 
-// asks returns the wait, 0 for a grant.
+// asks reserves calls and returns the wait, 0 for a grant.
 func asks(t *testing.T, ledger *postgres.Ledger, class postgres.Class, holder string, calls int) time.Duration {
 	t.Helper()
 	_, wait, err := ledger.Reserve(t.Context(), postgres.Request{Holder: holder, Class: class, Calls: calls})
@@ -71,7 +71,7 @@ func requireAbout(t *testing.T, want, got time.Duration) {
 	require.InDelta(t, want, got, float64(time.Minute), "%s, not about %s", got, want)
 }
 
-func TestCallsAreTakenAtOnceUntilTheWindowIsSpent(t *testing.T) {
+func TestCallsAreGrantedImmediatelyUntilTheWindowIsUsedUp(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
 	require.Zero(t, l.state())
@@ -83,13 +83,13 @@ func TestCallsAreTakenAtOnceUntilTheWindowIsSpent(t *testing.T) {
 	require.Equal(t, []int{200, 195, 0, 1}, []int{state.Calls, state.Taken, state.Elsewhere, state.Waiting})
 	requireAbout(t, quarter, time.Until(state.Resets))
 
-	for n := range 5 { // kept for people
+	for n := range 5 { // reserved for operators
 		require.Zero(t, asks(t, ledger, postgres.CallsByHand, fmt.Sprint("person", n), 1))
 	}
 	requireAbout(t, quarter, asks(t, ledger, postgres.CallsByHand, "person", 1))
 }
 
-func TestThoseWhoWaitArePromisedTheirWindows(t *testing.T) {
+func TestWaitingHoldersArePromisedAWindow(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(100)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 98))
@@ -97,17 +97,17 @@ func TestThoseWhoWaitArePromisedTheirWindows(t *testing.T) {
 	for n := range 200 {
 		promised[asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(n), 1).Round(quarter)]++
 	}
-	require.Equal(t, map[time.Duration]int{quarter: 94, 2 * quarter: 94, 3 * quarter: 12}, promised, "some are left for looks")
+	require.Equal(t, map[time.Duration]int{quarter: 94, 2 * quarter: 94, 3 * quarter: 12}, promised, "some are left for shared checks")
 
 	l.passes(quarter + time.Second)
 	for n := range 94 {
 		require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(n), 1), "each gets what it was promised")
 	}
-	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "comes new", 4), "nobody else comes in this window")
-	requireAbout(t, 2*quarter, asks(t, ledger, postgres.CallsForDownloads, "comes later", 1))
+	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "new", 4), "the rest of this window is free")
+	requireAbout(t, 2*quarter, asks(t, ledger, postgres.CallsForDownloads, "later", 1))
 }
 
-func TestOrderWhereCallsAreScarce(t *testing.T) {
+func TestPriorityWhenCallsAreScarce(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(10)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 10))
@@ -138,7 +138,7 @@ func TestNothingStarves(t *testing.T) {
 	require.NotZero(t, asks(t, ledger, postgres.CallsForDeletions, "deletion", 5))
 	for window := range 10 {
 		l.passes(quarter + time.Second)
-		for n := range 3 { // more than there is
+		for n := range 3 { // more than the window has
 			asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(window, n), 5)
 		}
 		if asks(t, ledger, postgres.CallsForDeletions, "deletion", 5) == 0 {
@@ -149,9 +149,9 @@ func TestNothingStarves(t *testing.T) {
 	t.Fatal("a deletion has waited for ten windows")
 }
 
-func TestCommandsAgainAndAgainTakeNothingThatIsPromised(t *testing.T) {
+func TestRepeatedCommandsTakeNoPromisedCalls(t *testing.T) {
 	l := newLedgers(t)
-	ledger := l.of(80) // 2 of them for people
+	ledger := l.of(80) // 2 of them for operators
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 78))
 	for n := range 10 { // 70 calls of the next window
 		require.NotZero(t, asks(t, ledger, postgres.CallsForDownloads, fmt.Sprint(n), 7))
@@ -176,10 +176,10 @@ func TestCommandsAgainAndAgainTakeNothingThatIsPromised(t *testing.T) {
 	require.NotZero(t, asks(t, ledger, postgres.CallsForDownloads, "next", 7))
 	l.passes(quarter + time.Second)
 	l.passes(quarter / 2)
-	require.Equal(t, 80, commands(), "who does not come keeps nobody waiting")
+	require.Equal(t, 80, commands(), "unclaimed promises lapse")
 }
 
-func TestAPersonRaisesWhatWaits(t *testing.T) {
+func TestAnOperatorRaisesThePriorityOfAWaitingRequest(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 195))
@@ -188,7 +188,7 @@ func TestAPersonRaisesWhatWaits(t *testing.T) {
 	require.Zero(t, l.state().Waiting)
 }
 
-func TestThoseWhoDoNotComeKeepNobodyWaitingForLong(t *testing.T) {
+func TestUnclaimedPromisesLapse(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(10)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 10))
@@ -199,7 +199,7 @@ func TestThoseWhoDoNotComeKeepNobodyWaitingForLong(t *testing.T) {
 	require.Zero(t, asks(t, ledger, postgres.CallsForDeletions, "deletion", 9))
 }
 
-func TestCallsThatWereNotMadeAreGivenBack(t *testing.T) {
+func TestUnusedCallsAreReturned(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(10)
 	grant, wait, err := ledger.Reserve(t.Context(), postgres.Request{Holder: "1", Class: postgres.CallsForDownloads, Calls: 3})
@@ -224,7 +224,7 @@ func TestCallsThatWereNotMadeAreGivenBack(t *testing.T) {
 	require.Equal(t, 5, l.state().Taken)
 }
 
-// take is a call and what the service answers.
+// take makes a call that the service answers with these values.
 func take(t *testing.T, ledger *postgres.Ledger, limit, remaining int, refused time.Duration) {
 	t.Helper()
 	answered, wait, err := ledger.Take(t.Context())
@@ -233,7 +233,7 @@ func take(t *testing.T, ledger *postgres.Ledger, limit, remaining int, refused t
 	require.NoError(t, answered(t.Context(), limit, remaining, refused))
 }
 
-func TestCallsOfOthersCount(t *testing.T) {
+func TestCallsByOthersCount(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
 	take(t, ledger, 200, 199, 0)
@@ -241,7 +241,7 @@ func TestCallsOfOthersCount(t *testing.T) {
 	take(t, ledger, 200, 98, 0) // a hundred in between
 	state := l.state()
 	require.Equal(t, []int{2, 100}, []int{state.Taken, state.Elsewhere})
-	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "1", 95), "the 2 were of those for people")
+	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "1", 95), "the other 2 came from the operators' calls")
 	requireAbout(t, quarter, asks(t, l.of(200), postgres.CallsForDownloads, "2", 1))
 }
 
@@ -254,8 +254,8 @@ func TestRefusalEndsTheWindow(t *testing.T) {
 	require.Equal(t, 1, l.state().Taken)
 }
 
-// The service's window began with the call of another program, some time before ours.
-func TestWindowThatTheServiceHasRenewedIsOurs(t *testing.T) {
+// The service's window started with another program's call, some time before ours.
+func TestWindowRestartsWithTheServices(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
 	take(t, ledger, 200, 50, 0)
@@ -266,8 +266,7 @@ func TestWindowThatTheServiceHasRenewedIsOurs(t *testing.T) {
 	requireAbout(t, quarter, time.Until(state.Resets))
 }
 
-// It began when the service got the first call, so not before that was sent and not
-// after it was answered.
+// The service's window starts between sending and answering its first call.
 func TestWindowEndsNoEarlierThanTheServices(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
@@ -282,7 +281,7 @@ func TestWindowEndsNoEarlierThanTheServices(t *testing.T) {
 	require.InDelta(t, quarter-time.Minute, time.Until(l.state().Resets), float64(10*time.Second))
 }
 
-func TestTheLowestLimitCounts(t *testing.T) {
+func TestTheLowestLimitApplies(t *testing.T) {
 	for _, order := range [][]int{{200, 100}, {100, 200}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
 			l := newLedgers(t)
@@ -300,7 +299,7 @@ func TestTheLowestLimitCounts(t *testing.T) {
 	})
 }
 
-func TestHoweverFewCallsThereAreOneIsMade(t *testing.T) {
+func TestARequestLargerThanTheWindowIsGranted(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(1)
 	for range 3 {
@@ -311,8 +310,8 @@ func TestHoweverFewCallsThereAreOneIsMade(t *testing.T) {
 	}
 }
 
-// Two workers and a starter, without order.
-func TestTogetherTheyTakeNoMoreThanThereIs(t *testing.T) {
+// Two workers and a starter at random.
+func TestProcessesShareTheLimit(t *testing.T) {
 	l := newLedgers(t)
 	var mu sync.Mutex
 	granted := 0
@@ -356,7 +355,7 @@ func TestTogetherTheyTakeNoMoreThanThereIs(t *testing.T) {
 	require.GreaterOrEqual(t, state.Taken, 90)
 }
 
-func TestLedgerThatIsLockedIsAnErrorThatPasses(t *testing.T) {
+func TestALockedLedgerIsATemporaryError(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(200)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "1", 1))
@@ -370,7 +369,7 @@ func TestLedgerThatIsLockedIsAnErrorThatPasses(t *testing.T) {
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "2", 1))
 }
 
-func TestWaitOfSecondsIsWaitedForInPlace(t *testing.T) {
+func TestReserveWaitsAFewSecondsItself(t *testing.T) {
 	l := newLedgers(t)
 	ledger := l.of(10)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "1", 10))

@@ -10,21 +10,19 @@ import (
 )
 
 const (
-	// One in shareForPeople of a window's calls is left to people, one in
-	// shareForChecks, where calls are promised, to the looks that many jobs share.
+	// One in shareForPeople of a window's calls is reserved for operators. When calls are
+	// promised, one in shareForChecks is left for the checks that jobs share.
 	shareForPeople = 40
-	shareForChecks  = 20
-	// longestPromise, in windows, is after how long one who waits asks again, since
-	// the limit may be another one by then.
+	shareForChecks = 20
+	// longestPromise is the longest wait, in windows: the limit may have changed by then.
 	longestPromise = 4
-	// lapse is after which part of a window those who have not come for their calls
-	// do not keep others waiting.
+	// lapse is the part of a window after which unclaimed promises no longer block others.
 	lapse = 0.25
-	// maxPatience is for how long Reserve itself waits.
+	// maxPatience is how long Reserve waits itself.
 	maxPatience = 5 * time.Second
-	// lockPatience is for the ledger's row, which is locked for some milliseconds.
+	// lockPatience is for the ledger's row, which is locked for a few milliseconds.
 	lockPatience = "5s"
-	// lateness is by how much a promise is later than the window.
+	// lateness is added to promised times, so that the window has surely started.
 	lateness = 50 * time.Millisecond
 )
 
@@ -34,15 +32,15 @@ type window struct {
 	Length    float64 // seconds, as the following
 	Calls     int
 	Taken     int
-	Commands  int // of these, what people's commands took
+	Commands  int // of Taken, by operators' commands
 	Elsewhere int
 	Answered  bool
 	Left      float64 // until it resets
-	Ahead     int     // calls of those who wait and go first
-	Due       int     // of these, what was promised for this window
+	Ahead     int     // calls of waiting holders that go first
+	Due       int     // of Ahead, those promised for this window
 }
 
-// open is the window at the time of a call: after the old one's end a new one.
+// open returns the window at the time of a call, which is a new one if the old one has ended.
 func (w window) open(calls int) window {
 	calls = cmp.Or(calls, w.Calls, documentedCalls)
 	if w.Left > 0 {
@@ -52,8 +50,8 @@ func (w window) open(calls int) window {
 	return window{Number: w.Number + 1, Length: w.Length, Calls: calls, Left: w.Length, Ahead: w.Ahead, Due: w.Due}
 }
 
-// of are the window's calls that a class may take. However few they are, what is asked
-// for is possible.
+// of returns how many of the window's calls a class may take, at least least, so that every
+// request can be granted.
 func (w window) of(class Class, least int) int {
 	if class != CallsByHand && class != callsOfCommands {
 		w.Calls -= max(w.forPeople()-w.Commands, 0)
@@ -63,7 +61,7 @@ func (w window) of(class Class, least int) int {
 
 func (w window) forPeople() int { return w.Calls / shareForPeople }
 
-// wait is how long a request has to wait, 0 if it has not.
+// wait returns how long a request must wait, 0 if it need not.
 func (w window) wait(r Request) time.Duration {
 	calls := w.of(r.Class, r.needs())
 	left := calls - w.Taken - w.Elsewhere
@@ -81,21 +79,21 @@ func (w window) wait(r Request) time.Duration {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// learn corrects the window by an answer to one of its calls.
+// learn corrects the window by the response to a call of window number.
 func (w *window) learn(number int64, limit, used int, renewed bool, refused time.Duration) {
 	if limit > 0 && w.Number == number {
 		w.Calls = min(w.Calls, limit)
 	}
 	switch {
-	case refused > 0: // also what this window has begun too early for
+	case refused > 0: // even if this window has started too early
 		w.Elsewhere = max(w.Elsewhere, w.Calls-w.Taken)
 		w.Left, w.Answered = refused.Seconds(), true
 	case w.Number != number:
 	case renewed:
-		// Those that are on their way are counted in the service's new window.
+		// The service counts calls in flight in its new window.
 		*w = window{Number: w.Number + 1, Length: w.Length, Calls: w.Calls, Taken: used, Answered: true, Left: w.Length}
 	default:
-		if !w.Answered { // the service's window began before it answered
+		if !w.Answered { // the service's window started before it answered
 			w.Answered, w.Left = true, max(w.Left, w.Length)
 		}
 		w.Elsewhere = max(w.Elsewhere, used-w.Taken)
@@ -103,13 +101,13 @@ func (w *window) learn(number int64, limit, used int, renewed bool, refused time
 }
 
 const (
-	// What a crash of PostgreSQL forgets of the last calls, the service says.
+	// A PostgreSQL crash may lose the last calls; the service's responses correct that.
 	impatient = `
 SELECT set_config('lock_timeout', '` + lockPatience + `', true), set_config('synchronous_commit', 'off', true),
        set_config('application_name', 'scrapehaul: API calls', true)`
 
-	// takeCalls is for the open window: of all that open and wait look at, it is enough that
-	// nobody waits and the limit is known. The wait for the row is as short as impatient has it.
+	// takeCalls is the fast path of open and wait: the window is open, nobody waits, and the
+	// limit has not changed. It waits for the row no longer than lockPatience.
 	takeCalls = `
 UPDATE scrapehaul.api_budgets AS budget SET taken = taken + $4
 FROM (` + impatient + `) AS impatient
@@ -128,8 +126,8 @@ FROM (` + impatient + `) AS impatient WHERE account = $1 AND window_number = $2`
 
 	lockBudget = `SELECT window_number FROM scrapehaul.api_budgets WHERE account = $1 FOR UPDATE`
 
-	// selectWindow is for after the lock, whatever was waited for it. Those who go
-	// first and come within the window are due.
+	// selectWindow runs after locking, so that it sees the latest state. Holders that go first
+	// and were promised this window are due.
 	selectWindow = `
 SELECT window_number AS number, extract(epoch FROM window_length)::float8 AS length, calls, taken, commands, elsewhere, answered,
        coalesce(extract(epoch FROM nullif(resets_at, '-infinity') - clock_timestamp()), 0)::float8 AS left, ahead, due
@@ -149,7 +147,7 @@ UPDATE scrapehaul.api_budgets
 SET window_number = $2, calls = $3, taken = $4, commands = $5, elsewhere = $6, answered = $7, resets_at = coalesce(clock_timestamp() + $8 * interval '1 second', resets_at)
 WHERE account = $1`
 
-	// A place once had is kept, unless a better one is asked for.
+	// A holder keeps its place unless it asks for a better one.
 	upsertWait = `
 INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until)
 SELECT account, $2, $3, clock_timestamp() + $4 * window_length, clock_timestamp() + $5 * interval '1 second'
@@ -162,8 +160,7 @@ DELETE FROM scrapehaul.api_waits
 WHERE account = $1 AND (holder = $2 OR until < clock_timestamp() - interval '1 day')`
 )
 
-// change looks at the window of now, with the ledger locked, and keeps what work makes
-// of it.
+// change locks the ledger, has work modify the current window, and stores the result.
 func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction, now *window) error) error {
 	err := l.store.inTx(ctx, func(tx transaction) error {
 		if _, err := tx.ExecContext(ctx, impatient); err != nil {
@@ -197,7 +194,7 @@ func (l *Ledger) change(ctx context.Context, r Request, work func(tx transaction
 	return because(ctx, err)
 }
 
-// because adds why the context is over: PostgreSQL says only that a statement was canceled.
+// because adds the cause of the context's end: PostgreSQL only reports a canceled statement.
 func because(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)

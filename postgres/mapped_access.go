@@ -12,14 +12,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// What is around a mapped table, and is none of its columns: rights, publications,
-// row-level security, event triggers.
+// What a mapped table needs besides its columns: privileges, replica identity, row-level
+// security policies, and event triggers that let the role create tables.
 
-// updates says whether rows that are there are changed; they are deleted in any mode.
+// updates reports whether imports update rows. They delete rows in any mode.
 func updates(m *mapping.Mapping) bool { return len(m.Key) > 0 }
 
-// Of a table in partitions, what changes are its partitions, and what is published
-// may be a table that they belong to.
+// Rows of a partitioned table change in its partitions, while the publication may name any
+// ancestor.
 const selectUnidentified = `
 SELECT DISTINCT ON (relation.oid) namespace.nspname AS schema, relation.relname AS name, publication.pubname AS publication
 FROM (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_tree(to_regclass($1))) AS part (relid)
@@ -37,9 +37,9 @@ WHERE ($2 AND publication.pubupdate OR publication.pubdelete)
       WHEN 'i' THEN EXISTS (SELECT FROM pg_index WHERE indrelid = relation.oid AND indisreplident)
       ELSE false END`
 
-// missingReplicaIdentity returns the statements that let PostgreSQL publish the
-// changes of rows, without which it refuses them; unkeyed is set for a table that is about
-// to lose its primary key.
+// missingReplicaIdentity returns the statements without which PostgreSQL refuses to change rows
+// of a table in a publication. unkeyed is set for a table that is about to lose its primary
+// key.
 func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapping, unkeyed bool) (missing []string, err error) {
 	var found []struct{ Schema, Name, Publication string }
 	if err := tx.SelectContext(ctx, &found, selectUnidentified, quoted(m.Table), updates(m), unkeyed); err != nil {
@@ -52,9 +52,8 @@ func missingReplicaIdentity(ctx context.Context, tx transaction, m *mapping.Mapp
 	return missing, nil
 }
 
-// hidesRows says whether row-level security may hide rows of table $1 from the role,
-// so that what is to be deleted or counted stays, and nothing says so. A policy of
-// which every row is true hides none.
+// hidesRows is true if row-level security may hide rows of table $1 from the role, so that they
+// would silently not be deleted or counted. A policy that is true for every row hides none.
 const hidesRows = `
 row_security_active(to_regclass($1)) AND (` + hasRestrictive + ` OR NOT EXISTS (
     SELECT FROM pg_policy AS policy WHERE polrelid = to_regclass($1) AND polpermissive AND polcmd = '*' AND ` + concernsRole + `
@@ -67,8 +66,8 @@ const concernsRole = `EXISTS (SELECT FROM unnest(polroles) AS role WHERE role = 
 
 const selectHidesRows = `SELECT ` + hidesRows + ` AS hides, ` + hasRestrictive + ` AS restrictive, current_user AS role`
 
-// refuseHiding has a statement fail that row-level security would hide rows from: it
-// may have been set up since the table was checked.
+// refuseHiding makes statements fail if row-level security would hide rows from them: it may
+// have been enabled since the table was checked.
 const refuseHiding = `SELECT set_config('row_security', 'off', true) WHERE ` + hidesRows
 
 func missingPolicy(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
@@ -101,14 +100,14 @@ func missingPrivileges(ctx context.Context, tx transaction, m *mapping.Mapping) 
 	return []string{fmt.Sprintf("GRANT %s ON %s TO %s;", found.Rights, quoted(m.Table), pq.QuoteIdentifier(found.Role))}, nil
 }
 
-// addFix adds to what the table has refused the statements that fix it, if it is
-// not any more as it was at the worker's start.
+// addFix adds the fixing statements to an error of a table that has changed since the worker
+// started.
 func (i *attempt) addFix(ctx context.Context, err error) {
 	refusal, ok := errors.AsType[*MappedTableError](err)
 	if !ok || pq.As(err) == nil || len(refusal.Fix) > 0 {
 		return
 	}
-	_ = i.store.inTx(ctx, func(tx transaction) error { // what was refused is the error
+	_ = i.store.inTx(ctx, func(tx transaction) error { // err is what counts
 		if refusal.Fix, err = missingInTable(ctx, tx, i.mapped.Mapping); err != nil {
 			return err
 		}
@@ -118,15 +117,15 @@ func (i *attempt) addFix(ctx context.Context, err error) {
 	})
 }
 
-// Those that run with the rights of whoever makes a table.
+// Event triggers that run with the privileges of the role that creates a table.
 const selectEventTriggers = `
 SELECT trigger.evtname AS name, function.proname || '()' AS signature,
        format('%I.%I()', function.pronamespace::regnamespace::name, function.proname) AS function
 FROM pg_event_trigger AS trigger JOIN pg_proc AS function ON function.oid = trigger.evtfoid
 WHERE trigger.evtenabled <> 'D' AND NOT function.prosecdef ORDER BY trigger.evtname`
 
-// refusedByEventTrigger returns the statements that let the event triggers do what
-// they were refused for the role of the worker.
+// refusedByEventTrigger returns the statements that give event triggers the privileges that the
+// worker's role lacks.
 func refusedByEventTrigger(ctx context.Context, tx transaction, refused *pq.Error) (fix []string, err error) {
 	if refused.Code != pqerror.InsufficientPrivilege {
 		return nil, nil
@@ -137,15 +136,15 @@ func refusedByEventTrigger(ctx context.Context, tx transaction, refused *pq.Erro
 	}
 	for _, each := range triggers {
 		if strings.Contains(refused.Where, each.Signature) {
-			fix = append(fix, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %q runs it for every table that is made",
+			fix = append(fix, fmt.Sprintf("ALTER FUNCTION %s SECURITY DEFINER; -- event trigger %q runs it for every created table",
 				each.Function, each.Name))
 		}
 	}
 	return fix, nil
 }
 
-// tryHolding makes and drops a table for rows of an import, as every import does, and
-// undoes it. fix is what may be at fault.
+// tryHolding creates and drops a holding table, as every import does, and rolls back. If that
+// fails, fix has statements that may help.
 func tryHolding(ctx context.Context, tx transaction, m *mapping.Mapping) (fix []string, err error) {
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT trial`); err != nil {
 		return nil, err
@@ -165,5 +164,5 @@ func tryHolding(ctx context.Context, tx transaction, m *mapping.Mapping) (fix []
 	if fix, err = refusedByEventTrigger(ctx, tx, refused); err != nil {
 		return nil, err
 	}
-	return fix, fmt.Errorf("making a table that holds rows until they are published: %w", refused)
+	return fix, fmt.Errorf("creating a table to hold rows until they are published: %w", refused)
 }

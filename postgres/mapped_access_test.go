@@ -16,7 +16,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-// newRole makes a role that owns schema scrapehaul, for this test.
+// newRole creates a role for the duration of this test.
 func newRole(t *testing.T, admin *sqlx.DB, attributes string) (name string) {
 	t.Helper()
 	name = fmt.Sprintf("importer_%d", time.Now().UnixNano())
@@ -25,7 +25,7 @@ func newRole(t *testing.T, admin *sqlx.DB, attributes string) (name string) {
 	return name
 }
 
-// asRole is a migrated database in which a role that is no superuser imports.
+// asRole returns a migrated database whose importing role is no superuser.
 func asRole(t *testing.T) (admin, db *sqlx.DB, role string) {
 	t.Helper()
 	at := postgrestest.NewDatabase(t)
@@ -40,7 +40,7 @@ func asRole(t *testing.T) (admin, db *sqlx.DB, role string) {
 
 const productsTable = `CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint);`
 
-// fix runs what the error says.
+// applyFix runs the statements that the error shows.
 func applyFix(t *testing.T, admin *sqlx.DB, err error) {
 	t.Helper()
 	var refusal *postgres.MappedTableError
@@ -59,16 +59,16 @@ func parsed(t *testing.T, file string) *mapping.Mappings {
 	return mappings
 }
 
-// The DELETE of a re-import saw no row, said nothing, and all rows were there twice.
-func TestRowLevelSecurityThatHidesRowsIsToldAtTheStart(t *testing.T) {
+// Otherwise the DELETE of a re-import would see no row, and all rows would be there twice.
+func TestRowLevelSecurityThatHidesRowsIsReportedAtStart(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ policies, fix string }{
 		"no policy": {"", `CREATE POLICY scrapehaul ON "public"."products" TO "%s" USING (true) WITH CHECK (true); -- its row-level security hides rows from the role`},
-		"a policy of somebody else's": {
+		"a policy for another role": {
 			`CREATE POLICY readers ON products TO pg_monitor USING (true); CREATE POLICY cheap ON products USING (price < 5);`, "CREATE POLICY scrapehaul ON",
 		},
-		"one that may write only": {`CREATE POLICY writers ON products FOR INSERT WITH CHECK (true);`, "CREATE POLICY scrapehaul ON"},
-		"a restrictive one": {
+		"a policy for writes only": {`CREATE POLICY writers ON products FOR INSERT WITH CHECK (true);`, "CREATE POLICY scrapehaul ON"},
+		"a restrictive policy": {
 			`CREATE POLICY everybody ON products USING (true); CREATE POLICY cheap ON products AS RESTRICTIVE USING (price < 5);`, `ALTER ROLE "%s" BYPASSRLS;`,
 		},
 	} {
@@ -77,7 +77,7 @@ func TestRowLevelSecurityThatHidesRowsIsToldAtTheStart(t *testing.T) {
 			admin, db, role := asRole(t)
 			admin.MustExec(productsTable + `GRANT ALL ON products TO ` + role + `; ALTER TABLE products ENABLE ROW LEVEL SECURITY;` + test.policies)
 			err := postgres.PrepareMappedTables(t.Context(), db, parsed(t, replaceJob))
-			require.ErrorContains(t, err, `table public.products is not as its mapping wants it, run: `+strings.ReplaceAll(test.fix, "%s", role))
+			require.ErrorContains(t, err, `table public.products does not match its mapping, run: `+strings.ReplaceAll(test.fix, "%s", role))
 			applyFix(t, admin, err)
 			store := mapped(t, db, replaceJob)
 			published(t, store, 1, "shop", product("a", "1"), product("b", "9"))
@@ -87,7 +87,7 @@ func TestRowLevelSecurityThatHidesRowsIsToldAtTheStart(t *testing.T) {
 	}
 }
 
-func TestRowLevelSecurityThatBeginsLaterPublishesNothing(t *testing.T) {
+func TestNothingIsPublishedAfterRowLevelSecurityIsEnabled(t *testing.T) {
 	t.Parallel()
 	admin, db, role := asRole(t)
 	admin.MustExec(productsTable + `GRANT ALL ON products TO ` + role)
@@ -112,7 +112,7 @@ func TestRowLevelSecurityThatBeginsLaterPublishesNothing(t *testing.T) {
 	require.Equal(t, []string{"1 c 3 1"}, rows(t, admin, allProducts))
 }
 
-func TestPublicationOfAMappedTableWithoutReplicaIdentityIsToldAtTheStart(t *testing.T) {
+func TestPublicationOfAMappedTableWithoutReplicaIdentityIsReportedAtStart(t *testing.T) {
 	t.Parallel()
 	const partitioned = `CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint) PARTITION BY HASH (url);
 		CREATE TABLE public.products_0 PARTITION OF products FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE public.products_1 PARTITION OF products FOR VALUES WITH (MODULUS 2, REMAINDER 1);`
@@ -120,17 +120,17 @@ func TestPublicationOfAMappedTableWithoutReplicaIdentityIsToldAtTheStart(t *test
 		tables, publication, mapping string
 		missing                      int
 	}{
-		"of all tables":             {productsTable, `FOR ALL TABLES`, replaceJob, 1},
-		"of the table":              {productsTable, `FOR TABLE products`, replaceJob, 1},
-		"of its partitions":         {partitioned, `FOR ALL TABLES`, replaceJob, 2},
-		"of it for its partitions":  {partitioned, `FOR TABLE products WITH (publish_via_partition_root)`, replaceJob, 2},
-		"of updates":                {productsTable + `CREATE UNIQUE INDEX ON products (url);`, `FOR ALL TABLES WITH (publish = 'update')`, upsert, 1},
-		"of deletes":                {productsTable + `CREATE UNIQUE INDEX ON products (url);`, `FOR ALL TABLES WITH (publish = 'delete')`, upsert, 1},
-		"of what is added":          {productsTable, `FOR ALL TABLES WITH (publish = 'insert')`, replaceJob, 0},
-		"of another table":          {productsTable + `CREATE TABLE others (id int);`, `FOR TABLE others`, replaceJob, 0},
-		"with a primary key":        {productsTable + `ALTER TABLE products ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;`, `FOR ALL TABLES`, replaceJob, 0},
-		"of a table that is ours":   {``, `FOR ALL TABLES`, replaceJob, 0},
-		"of one of ours with a key": {``, `FOR ALL TABLES`, deactivate, 0},
+		"of all tables":          {productsTable, `FOR ALL TABLES`, replaceJob, 1},
+		"of the table":           {productsTable, `FOR TABLE products`, replaceJob, 1},
+		"of its partitions":      {partitioned, `FOR ALL TABLES`, replaceJob, 2},
+		"through the root table": {partitioned, `FOR TABLE products WITH (publish_via_partition_root)`, replaceJob, 2},
+		"of updates":             {productsTable + `CREATE UNIQUE INDEX ON products (url);`, `FOR ALL TABLES WITH (publish = 'update')`, upsert, 1},
+		"of deletes":             {productsTable + `CREATE UNIQUE INDEX ON products (url);`, `FOR ALL TABLES WITH (publish = 'delete')`, upsert, 1},
+		"of inserts":             {productsTable, `FOR ALL TABLES WITH (publish = 'insert')`, replaceJob, 0},
+		"of another table":       {productsTable + `CREATE TABLE others (id int);`, `FOR TABLE others`, replaceJob, 0},
+		"with a primary key":     {productsTable + `ALTER TABLE products ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;`, `FOR ALL TABLES`, replaceJob, 0},
+		"of our own table":       {``, `FOR ALL TABLES`, replaceJob, 0},
+		"of our own with a key":  {``, `FOR ALL TABLES`, deactivate, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +150,7 @@ func TestPublicationOfAMappedTableWithoutReplicaIdentityIsToldAtTheStart(t *test
 	}
 }
 
-func TestPublicationOfTablesThatTheRoleMayNotSeeIsNoProblem(t *testing.T) {
+func TestPublicationOfTablesThatTheRoleCannotSeeIsNoProblem(t *testing.T) {
 	t.Parallel()
 	admin, db, role := asRole(t)
 	admin.MustExec(productsTable + `ALTER TABLE public.products REPLICA IDENTITY FULL; GRANT ALL ON public.products TO ` + role + `;
@@ -158,7 +158,7 @@ func TestPublicationOfTablesThatTheRoleMayNotSeeIsNoProblem(t *testing.T) {
 	published(t, mapped(t, db, replaceJob), 1, "shop", product("a", "1"))
 }
 
-// What is made of our own tables has to be published, too.
+// The schema's own tables must work in a publication, too.
 func TestTablesOfTheSchemaCanBePublished(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
@@ -169,7 +169,7 @@ func TestTablesOfTheSchemaCanBePublished(t *testing.T) {
 	require.NoError(t, sinktest.TestRecordSink(t.Context(), store, readRecords(db)))
 }
 
-func TestPublicationThatBeginsLaterPublishesNothing(t *testing.T) {
+func TestNothingIsPublishedAfterAPublicationIsCreated(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(productsTable)
@@ -183,7 +183,7 @@ func TestPublicationThatBeginsLaterPublishesNothing(t *testing.T) {
 	require.NoError(t, begin(t, store, ofSitemap("shop", request(1, 1))).Publish(t.Context(), func() {}))
 }
 
-func TestEventTriggerThatRefusesTheRoleIsToldAtTheStart(t *testing.T) {
+func TestEventTriggerThatRefusesTheRoleIsReportedAtStart(t *testing.T) {
 	t.Parallel()
 	admin, db, role := asRole(t)
 	admin.MustExec(productsTable + `GRANT ALL ON products TO ` + role + `;
@@ -191,14 +191,14 @@ func TestEventTriggerThatRefusesTheRoleIsToldAtTheStart(t *testing.T) {
 		CREATE FUNCTION public.log_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ddl_log VALUES (tg_tag); END $$;
 		CREATE EVENT TRIGGER log_ddl ON ddl_command_end EXECUTE FUNCTION public.log_ddl()`)
 	err := postgres.PrepareMappedTables(t.Context(), db, parsed(t, replaceJob))
-	require.ErrorContains(t, err, `table public.products: making a table that holds rows until they are published: pq: permission denied for table ddl_log`)
+	require.ErrorContains(t, err, `table public.products: creating a table to hold rows until they are published: pq: permission denied for table ddl_log`)
 	attempt, viewErr := publishRecords(t.Context(), postgres.NewStore(db, nil), 7, "news", `{"a":"1"}`)
-	require.NoError(t, viewErr, "what is not mapped is published")
+	require.NoError(t, viewErr, "unmapped sitemaps are published")
 	require.Contains(t, attempt.Problem(), `making view sitemaps."news": permission denied for table ddl_log`)
-	require.ErrorContains(t, err, `run: ALTER FUNCTION public.log_ddl() SECURITY DEFINER; -- event trigger "log_ddl" runs it for every table that is made`)
+	require.ErrorContains(t, err, `run: ALTER FUNCTION public.log_ddl() SECURITY DEFINER; -- event trigger "log_ddl" runs it for every created table`)
 	applyFix(t, admin, err)
 	store := mapped(t, db, replaceJob)
-	require.Zero(t, count(t, admin, `SELECT count(*) FROM public.ddl_log WHERE tag LIKE '%TABLE%'`), "what was tried is undone")
+	require.Zero(t, count(t, admin, `SELECT count(*) FROM public.ddl_log WHERE tag LIKE '%TABLE%'`), "the trial is rolled back")
 	published(t, store, 1, "shop", product("a", "1"))
 	require.NotZero(t, count(t, admin, `SELECT count(*) FROM public.ddl_log`))
 	nothingHeld(t, db)
@@ -221,31 +221,31 @@ func TestRowLevelSecurityOfTheSchemaIsFound(t *testing.T) {
 	admin.MustExec(`ALTER TABLE scrapehaul.imports ENABLE ROW LEVEL SECURITY`)
 	found, err := postgres.Examine(t.Context(), db)
 	require.NoError(t, err)
-	require.Empty(t, found.Forbidden, "it is not for the owner")
+	require.Empty(t, found.Forbidden, "it does not apply to the owner")
 	admin.MustExec(`ALTER TABLE scrapehaul.imports OWNER TO CURRENT_USER; GRANT ALL ON scrapehaul.imports TO ` + role)
 	found, err = postgres.Examine(t.Context(), db)
 	require.NoError(t, err)
 	require.Equal(t, []string{"table imports"}, found.Forbidden)
 }
 
-func TestRightsThatAreMissingAreToldAtTheStart(t *testing.T) {
+func TestMissingPrivilegesAreReportedAtStart(t *testing.T) {
 	t.Parallel()
-	for file, rights := range map[string]string{replaceJob: "SELECT, INSERT, DELETE", upsert: "INSERT, UPDATE, DELETE"} {
+	for file, privileges := range map[string]string{replaceJob: "SELECT, INSERT, DELETE", upsert: "INSERT, UPDATE, DELETE"} {
 		admin, db, role := asRole(t)
 		admin.MustExec(productsTable + `CREATE UNIQUE INDEX ON public.products (url)`)
 		if file == upsert {
 			admin.MustExec(`GRANT SELECT (url) ON public.products TO ` + role)
 		}
 		err := postgres.PrepareMappedTables(t.Context(), db, parsed(t, file))
-		require.ErrorContains(t, err, `GRANT `+rights+` ON "public"."products" TO "`+role+`";`)
+		require.ErrorContains(t, err, `GRANT `+privileges+` ON "public"."products" TO "`+role+`";`)
 		admin.MustExec(`GRANT SELECT ON public.products TO ` + role)
 		applyFix(t, admin, err)
 		published(t, mapped(t, db, file), 1, "shop", product("a", "1"))
 	}
 }
 
-// With Vault, and on some services, a program logs in as one role and becomes another.
-func TestAttemptsOfOtherLoginsAreEnded(t *testing.T) {
+// With Vault and some managed services, a program logs in as one role and switches to another.
+func TestAttemptsOfOtherLoginsAreTerminated(t *testing.T) {
 	t.Parallel()
 	at := postgrestest.NewDatabase(t)
 	admin := connect(t, at)
@@ -271,7 +271,7 @@ func TestAttemptsOfOtherLoginsAreEnded(t *testing.T) {
 		require.Equal(t, attempt.ID(), resumed.ID(), name)
 		require.Error(t, hanging.Commit())
 	}
-	// One that may not be ended is left alone.
+	// One that the role cannot terminate is left alone.
 	idle := second.MustBegin()
 	idle.MustExec(`SELECT set_config('application_name', 'scrapehaul import of scraping job 1234', true)`)
 	begin(t, postgres.NewStore(first, nil), request(1, 10))

@@ -12,20 +12,20 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// alteration collects the statements that make a filled table as its mapping wants it.
-// None of them takes away values but rows that a new key does not allow.
+// alteration collects the statements that make a filled table match its mapping. They delete
+// no values except duplicate rows of a new key.
 type alteration struct {
 	*mapping.Mapping
-	// noted is what the table was made for, or migrated to last; nil when that is not known.
+	// noted is the shape that the table was created for or last migrated to; nil if unknown.
 	noted   *shape
 	found   []tableColumn
-	renamed map[string]string // what columns are called now, by their names in the mapping
-	empty   []string          // columns that are added
+	renamed map[string]string // present names of columns, by their names in the mapping
+	empty   []string          // added columns
 	columns []string          // the statements
 }
 
-// missingInTable returns the statements for what a table lacks that was made for the
-// mapping, or by its host; none for a table that is not there.
+// missingInTable returns the statements that add what an existing table lacks, whether it was
+// created for the mapping or by its host; none if the table does not exist.
 func missingInTable(ctx context.Context, tx transaction, m *mapping.Mapping) ([]string, error) {
 	return alterations(ctx, tx, m, nil)
 }
@@ -51,14 +51,14 @@ func alterations(ctx context.Context, tx transaction, m *mapping.Mapping, noted 
 		more, err = further()
 		statements = append(statements, more...)
 	}
-	statements = append(statements, add...) // rows can be deleted now
+	statements = append(statements, add...) // may delete rows, which the above allows
 	if noted != nil && noted.Mode != m.Mode {
-		statements = append(statements, fmt.Sprintf("-- the mode was %s and is %s: a backfill brings the rows in line", noted.Mode, m.Mode))
+		statements = append(statements, fmt.Sprintf("-- the mode was %s and is %s: a backfill updates the rows", noted.Mode, m.Mode))
 	}
 	return statements, err
 }
 
-// alter is a statement that alters the table; more may be a comment.
+// alter returns a statement that alters the table.
 func (a *alteration) alter(format string, args ...any) string {
 	return "ALTER TABLE " + quoted(a.Table) + " " + fmt.Sprintf(format, args...)
 }
@@ -80,27 +80,28 @@ func (a *alteration) wants(name string) bool {
 	return name == mapping.ScrapingJobID || name == file.Active || file.column(name).Name != ""
 }
 
-// renameColumns finds those that are filled from the same as ones that are gone.
+// renameColumns renames columns that are gone from the mapping to new ones with the same
+// source and type.
 func (a *alteration) renameColumns() {
 	if a.noted == nil {
 		return
 	}
 	for _, c := range a.Columns {
 		for _, was := range a.noted.Columns {
-			there := a.column(was.Name)
-			if there != nil && a.column(c.Name) == nil && !a.wants(was.Name) && was.From == c.From && was.Type == c.Type {
+			column := a.column(was.Name)
+			if column != nil && a.column(c.Name) == nil && !a.wants(was.Name) && was.From == c.From && was.Type == c.Type {
 				a.add("RENAME %s TO %s;", pq.QuoteIdentifier(was.Name), pq.QuoteIdentifier(c.Name))
-				there.Name, a.renamed[c.Name] = c.Name, was.Name
+				column.Name, a.renamed[c.Name] = c.Name, was.Name
 			}
 		}
 	}
 }
 
 func (a *alteration) changeColumns() {
-	a.want(mapping.ScrapingJobID, mapping.Integer, " NOT NULL DEFAULT 0;", true) // before all jobs
+	a.want(mapping.ScrapingJobID, mapping.Integer, " NOT NULL DEFAULT 0;", true) // older than any job
 	for _, c := range a.Columns {
 		rest := ";"
-		if c.Required { // the rows that are there have no value
+		if c.Required { // existing rows have no value
 			rest = "; -- NOT NULL once it is backfilled"
 		}
 		a.want(c.Name, c.Type, rest, c.Required)
@@ -117,12 +118,12 @@ func (a *alteration) changeColumns() {
 			a.add("ALTER %s DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it", name)
 		}
 		if a.noted.column(c.Name).Name != "" {
-			a.columns = append(a.columns, fmt.Sprintf("-- column %q stays with what it holds, and is not filled any more", c.Name)) // without line breaks
+			a.columns = append(a.columns, fmt.Sprintf("-- column %q stays with its values and is no longer filled", c.Name)) // %q escapes line breaks
 		}
 	}
 }
 
-// want adds what a column lacks; rest is what it has besides the type when it is added.
+// want adds the statements for a column; rest follows the type when the column is added.
 func (a *alteration) want(name string, t mapping.Type, rest string, required bool) {
 	c, quoted := a.column(name), pq.QuoteIdentifier(name)
 	was := a.noted.column(cmp.Or(a.renamed[name], name))
@@ -138,22 +139,22 @@ func (a *alteration) want(name string, t mapping.Type, rest string, required boo
 		}
 	case t == mapping.Text, c.Type == "money", c.takes(t):
 		if t == mapping.Integer {
-			t = mapping.Numeric // which PostgreSQL makes of money
+			t = mapping.Numeric // PostgreSQL casts money to it
 		}
 		a.add("ALTER %s TYPE %s; -- it is %s%s", quoted, t.PostgreSQL(), c.Type, c.readsBy(t))
-	default: // PostgreSQL would refuse, or round, what some rows hold
+	default: // PostgreSQL would refuse or round some values
 		a.setAside(c, t)
 	}
 }
 
-// narrows says whether a column that takes values of a type cannot hold all that they are
-// now, after another type of the mapping: as text, or with a fraction.
+// narrows reports whether a column loses values of the mapping's new type, although it can
+// read them: text in a column that is not text, or fractions in an integer column.
 func (c tableColumn) narrows(was, t mapping.Type) bool {
 	return was != "" && was != t && (t == mapping.Text && !strings.Contains(" text varchar bpchar citext ", " "+c.Type+" ") ||
 		t == mapping.Numeric && strings.Contains(" int2 int4 int8 ", " "+c.Type+" "))
 }
 
-// setAside keeps what a column holds under another name, with an empty one in its place.
+// setAside renames a column to keep its values, and adds an empty one in its place.
 func (a *alteration) setAside(c *tableColumn, t mapping.Type) {
 	name, aside := c.Name, ""
 	for n := 1; aside == "" || a.column(aside) != nil; n++ {
@@ -169,7 +170,7 @@ func (a *alteration) setAside(c *tableColumn, t mapping.Type) {
 	a.found = append(a.found, tableColumn{Name: name})
 }
 
-// Indexes by which these columns are unique; the columns' order does not matter.
+// Unique indexes on exactly these columns, in any order.
 const selectUniqueIndexes = `
 SELECT format('%I.%I', relnamespace::regnamespace::name, relname) AS name, indisprimary AS primary,
        coalesce((SELECT min(conname) FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u')), '') AS "constraint"
@@ -178,15 +179,15 @@ WHERE indrelid = to_regclass($1) AND indisunique AND indimmediate AND indisvalid
   AND (SELECT array_agg(attname::text ORDER BY attname::text COLLATE "C") FROM pg_attribute
        WHERE attrelid = indrelid AND attnum = ANY(indkey[:indnkeyatts - 1])) = $2`
 
-// One row for each key can stay: the one of the job that counts.
+// One row per key can stay: that of the job that wins.
 const deleteDuplicates = `DELETE FROM %[1]s AS extra USING (
     SELECT tableoid AS part, ctid AS place, row_number() OVER (PARTITION BY %[2]s ORDER BY scrapingjob_id %[3]s, ctid DESC) AS number
     FROM %[1]s WHERE (%[2]s) IS NOT NULL) AS each
 WHERE number > 1 AND extra.tableoid = part AND extra.ctid = place;`
 
-// changeKey returns what is to be done before and after the columns are changed. An index
-// of an earlier key is dropped, as it would refuse rows; unkeyed is set if the table has no
-// primary key then.
+// changeKey returns the statements to run before and after the columns change. It drops
+// indexes of the earlier key, which would refuse rows; unkeyed is set if that leaves the
+// table without a primary key.
 func (a *alteration) changeKey(ctx context.Context, tx transaction) (drop, add []string, unkeyed bool, err error) {
 	key := shapeOf(a.Mapping).uniqueKey()
 	now := slices.Clone(key)
@@ -203,11 +204,11 @@ func (a *alteration) changeKey(ctx context.Context, tx transaction) (drop, add [
 	}
 	slices.Sort(now)
 	earlier = slices.Sorted(slices.Values(earlier))
-	var there, dropped []struct {
+	var existing, dropped []struct {
 		Name, Constraint string
 		Primary          bool
 	}
-	if err := tx.SelectContext(ctx, &there, selectUniqueIndexes, quoted(a.Table), pq.StringArray(now)); err != nil {
+	if err := tx.SelectContext(ctx, &existing, selectUniqueIndexes, quoted(a.Table), pq.StringArray(now)); err != nil {
 		return nil, nil, false, err
 	}
 	if remake || !slices.Equal(now, earlier) {
@@ -224,7 +225,7 @@ func (a *alteration) changeKey(ctx context.Context, tx transaction) (drop, add [
 			drop = append(drop, "DROP INDEX "+index.Name+";")
 		}
 	}
-	if len(key) == 0 || len(there) > 0 && !remake {
+	if len(key) == 0 || len(existing) > 0 && !remake {
 		return drop, nil, primary, nil
 	}
 	list := nameList("", key)

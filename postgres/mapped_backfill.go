@@ -11,41 +11,40 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// Backfill says how far the backfill of a mapped table has come.
+// Backfill is the progress of backfilling a mapped table.
 type Backfill struct {
 	Table string `json:"table"`
-	// Imports are those whose records are rows of the table by the present mapping, of all
-	// published ones that are to be.
+	// Imports of the OfImports published imports for the table, with Records of OfRecords
+	// records, have been mapped by the present mapping.
 	Imports   int64 `json:"imports"`
 	OfImports int64 `json:"of_imports"`
 	Records   int64 `json:"records"`
 	OfRecords int64 `json:"of_records"`
-	// Unmapped counts those of Records that do not fit: they have no row.
+	// Unmapped counts the Records without a row, because they do not fit.
 	Unmapped int64 `json:"unmapped,omitempty"`
-	// Incomplete are imports whose records are not all there, or were not kept: their rows
-	// stay. IncompleteJobs are the first of their scraping jobs.
+	// Incomplete counts imports with missing records: they keep their rows. IncompleteJobs
+	// are the first of their scraping jobs.
 	Incomplete     int64   `json:"incomplete,omitempty"`
 	IncompleteJobs []int64 `json:"incomplete_jobs,omitempty"`
 }
 
 const mostIncompleteJobs = 20
 
-// In the direction in which each key gets the row of the import that counts at once.
+// In the order in which the first import with a key keeps its row.
 const selectForTable = `SELECT ` + importOf + ` ORDER BY job.scrapingjob_id * $1 DESC`
 
-// BackfillMappedTable makes rows of the table that the sitemap's mapping is for of the
-// records of all published imports that the mappings bring into that table, and that were
-// not yet mapped as they are now: exactly those that the imports themselves would have made,
-// one import after the other, in a transaction each. It may be ended anywhere and called
-// again, and goes on with the imports that are left. progress is called several times a
-// minute.
+// BackfillMappedTable fills the table of the sitemap's mapping from the records of all
+// published imports that belong there and were not mapped by the present mapping yet. The
+// rows are exactly those that the imports themselves would have written. Each import is one
+// transaction; if interrupted, call it again to continue with the remaining imports. It
+// calls progress several times a minute.
 func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName string, progress func(Backfill)) (at Backfill, err error) {
 	of := s.mappings.For(account, sitemapName)
 	if of == nil {
-		return at, &MappingsError{fmt.Sprintf("this worker's file of mappings (MAPPINGS) has none for sitemap %q of account %q", sitemapName, account)}
+		return at, &MappingsError{fmt.Sprintf("this worker's mappings file (MAPPINGS) has no mapping for sitemap %q of account %q", sitemapName, account)}
 	}
 	defer func() {
-		if err != nil && ctx.Err() != nil { // PostgreSQL's word for it is another
+		if err != nil && ctx.Err() != nil { // PostgreSQL's error does not say so
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}()
@@ -75,7 +74,7 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 				sitemaps = append(sitemaps, each.sitemap)
 			}
 		}
-		if progress(at); len(due) == 0 { // nor was any imported by another mapping meanwhile
+		if progress(at); len(due) == 0 { // none was imported with another mapping in the meantime either
 			break
 		}
 		for _, each := range due {
@@ -100,12 +99,12 @@ func (s *Store) BackfillMappedTable(ctx context.Context, account, sitemapName st
 
 func (s *Store) isMapped(i otherImport) bool { return i.Mapping == mappedBy(s.mappingOf(i)) }
 
-// errReplaced says that an import is none to map any more.
-var errReplaced = errors.New("the import is not the published one of its job any more, or was mapped meanwhile")
+// errReplaced says that an import no longer needs mapping.
+var errReplaced = errors.New("the import is no longer its job's published one, or was mapped in the meantime")
 
 const (
 	lockJob = `SELECT 1 FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 FOR UPDATE`
-	// After the lock was waited for, what was committed meanwhile counts.
+	// Runs after locking, so that it sees what was committed in the meantime.
 	selectReplaced = `
 SELECT NOT EXISTS (
     SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
@@ -114,8 +113,8 @@ SELECT NOT EXISTS (
 	setMapping     = `UPDATE scrapehaul.imports SET mapping = $2, unmapped = $3 WHERE import_id = $1`
 )
 
-// backfillImport maps an import's records without keeping others from the job or the
-// table. The locks come after that, in the order of an import that is published.
+// backfillImport maps an import's records without locking the job or the table. After that
+// it takes the locks in the order in which publishing does.
 func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill, progress func(Backfill)) error {
 	if i.RowsOnly {
 		return errIncomplete
@@ -164,7 +163,7 @@ func (s *Store) backfillImport(ctx context.Context, i otherImport, at *Backfill,
 	return nil
 }
 
-// replaceRows puts the rows that are held in the place of those that the import had.
+// replaceRows replaces the import's rows with the held ones.
 func (m *mappedRows) replaceRows(ctx context.Context, tx transaction, s *Store, i otherImport, unmapped int64) error {
 	err := m.prepare(ctx, tx)
 	names, values := pq.StringArray{}, pq.Int64Array{}
@@ -185,8 +184,8 @@ func (m *mappedRows) replaceRows(ctx context.Context, tx transaction, s *Store, 
 	if err != nil {
 		return err
 	}
-	// Of those that are left each gets its rows in its turn; of those before, none can have a
-	// key whose row is this one's.
+	// Remaining imports get their rows in their turn. Imports that come earlier in the order
+	// cannot have a key whose row belongs to this one.
 	direction := int64(m.direction())
 	mappedAlready := func(other otherImport) *mapping.Mapping {
 		if !s.isMapped(other) || other.Job*direction > i.Job*direction {
@@ -204,13 +203,13 @@ func (m *mappedRows) replaceRows(ctx context.Context, tx transaction, s *Store, 
 	return err
 }
 
-// endBackfill does what all imports have to be mapped for.
+// endBackfill does what needs all imports to be mapped.
 func (m *mappedRows) endBackfill(ctx context.Context, tx transaction, sitemaps []sitemap) error {
 	err := m.lock(ctx, tx)
 	if err == nil {
 		_, err = checkShape(ctx, tx, m.Mapping)
 	}
-	if err == nil { // it may be gone
+	if err == nil { // the table may have been dropped
 		_, err = tx.ExecContext(ctx, "SELECT FROM "+m.table()+" LIMIT 0")
 	}
 	if err == nil && m.DeactivateMissing != nil {
@@ -228,8 +227,8 @@ func (m *mappedRows) endBackfill(ctx context.Context, tx transaction, sitemaps [
 	return m.failed(err)
 }
 
-// setNotNull has PostgreSQL refuse NULL in a required column. No import needs that: where
-// rows have it, of records that are gone, or the table is in use, it stays undone.
+// setNotNull sets NOT NULL on a required column. It is optional: if rows without records
+// still have NULL, or the table is in use, the column stays nullable.
 func (m *mappedRows) setNotNull(ctx context.Context, tx transaction, column string) error {
 	_, err := tx.ExecContext(ctx, `SAVEPOINT required; `+waitForReaders)
 	if err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
-// ruleModes are what mappings of threeSitemaps can have.
+// ruleModes are the modes for threeSitemaps.
 var ruleModes = map[string]string{
 	"replace-job":   "mode: replace-job\n    key: [url]",
 	"without a key": "mode: replace-job",
@@ -23,7 +23,7 @@ var ruleModes = map[string]string{
 	"upsert":        "mode: upsert\n    key: [url]\n    deactivate_missing: {column: active, brake_percent: 100}",
 }
 
-// ruleMappings maps threeSitemaps in a mode, with prices of a type.
+// ruleMappings returns threeSitemaps in a mode, with prices of a type.
 func ruleMappings(t require.TestingT, mode, price string) *mapping.Mappings {
 	file := strings.ReplaceAll(fmt.Sprintf(threeSitemaps, ruleModes[mode]), "type: numeric", "type: "+price)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(file))
@@ -31,9 +31,9 @@ func ruleMappings(t require.TestingT, mode, price string) *mapping.Mappings {
 	return mappings
 }
 
-// Whatever the mapping was, what is imported meanwhile, and wherever a backfill is ended: in
-// the end the table shows what follows from the published imports by the present mapping.
-func TestBackfilledTableShowsWhatFollowsFromThePublishedImports(t *testing.T) {
+// Whatever the mappings before, the concurrent imports, and the interruptions of a backfill:
+// in the end the table matches the published imports and the present mapping.
+func TestBackfilledTableMatchesThePublishedImports(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, flag.Set("rapid.checks", "25"))
 	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
@@ -50,12 +50,12 @@ func TestBackfilledTableShowsWhatFollowsFromThePublishedImports(t *testing.T) {
 			_, err := postgres.MigrateMappedTables(r.Context(), db, mappings, false)
 			require.NoError(r, err)
 			store = postgres.NewStore(db, mappings)
-			var before, beside []ruleImport
+			var before, during []ruleImport
 			for m := range rapid.IntRange(0, 4).Draw(r, "before") {
 				before = append(before, drawRuleImport(r, 1000*n+100*m))
 			}
-			for m := range rapid.IntRange(0, 3).Draw(r, "beside") {
-				beside = append(beside, drawRuleImport(r, 1000*n+500+100*m))
+			for m := range rapid.IntRange(0, 3).Draw(r, "during") {
+				during = append(during, drawRuleImport(r, 1000*n+500+100*m))
 			}
 			publish := func(all []ruleImport) {
 				for _, i := range all {
@@ -78,7 +78,7 @@ func TestBackfilledTableShowsWhatFollowsFromThePublishedImports(t *testing.T) {
 				}
 				ended <- err
 			}()
-			publish(beside)
+			publish(during)
 			require.NoError(r, <-ended)
 			_, err = store.BackfillMappedTable(r.Context(), "default", "market", func(postgres.Backfill) {})
 			require.NoError(r, err)
@@ -101,8 +101,7 @@ func requireRuleRows(r *rapid.T, db *sqlx.DB, mode string, published map[int64]r
 	require.Equal(r, want, sortedRows(rows), "%s, published: %+v", mode, published)
 }
 
-// The records are in the database, and no import has known the mapping.
-func TestNewTableIsFilledFromWhatWasPublishedWithoutIt(t *testing.T) {
+func TestNewTableIsFilledFromImportsPublishedBeforeItsMapping(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "cheap"))
@@ -120,14 +119,14 @@ func TestNewTableIsFilledFromWhatWasPublishedWithoutIt(t *testing.T) {
 
 	db.MustExec(`DROP TABLE shop.products`)
 	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, file)))
-	require.Equal(t, int64(2), backfill(t, store), "one that was made anew has no rows of before")
+	require.Equal(t, int64(2), backfill(t, store), "a recreated table has no earlier rows")
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM shop.products`))
 
 	_, err = store.BackfillMappedTable(t.Context(), "default", "news", func(postgres.Backfill) {})
-	require.EqualError(t, err, `this worker's file of mappings (MAPPINGS) has none for sitemap "news" of account "default"`)
+	require.EqualError(t, err, `this worker's mappings file (MAPPINGS) has no mapping for sitemap "news" of account "default"`)
 }
 
-func TestRowsOfImportsWhoseRecordsAreGoneStay(t *testing.T) {
+func TestBackfillKeepsRowsOfImportsWhoseRecordsAreGone(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
@@ -140,25 +139,25 @@ func TestRowsOfImportsWhoseRecordsAreGoneStay(t *testing.T) {
 	require.Equal(t, []string{"1 a 1 7", "2 b 2 7", "2 c 2 7"}, rows(t, db, strings.ReplaceAll(allProducts, "price", "amount")))
 }
 
-func TestImportThatIsReplacedWhileItsRecordsAreMappedLeavesNoRow(t *testing.T) {
+func TestImportReplacedDuringItsBackfillLeavesNoRow(t *testing.T) {
 	t.Parallel()
 	changed := strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1)
 	store, db := newMapped(t, upsert)
 	published(t, store, 1, "shop", product("a", "1"))
 	store, _ = migrated(t, db, changed)
-	told := 0
+	reports := 0
 	at, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {
-		if told++; told == 3 { // the first import is being mapped
+		if reports++; reports == 3 { // the first import is being mapped
 			published(t, store, 1, "shop", product("b", "2"))
 		}
 	})
 	require.NoError(t, err)
-	require.Greater(t, told, 3)
+	require.Greater(t, reports, 3)
 	require.Equal(t, postgres.Backfill{Table: "public.products", Imports: 1, OfImports: 1, Records: 1, OfRecords: 1}, at)
 	require.Equal(t, []string{"1 b 2 7"}, rows(t, db, strings.ReplaceAll(allProducts, "price", "amount")))
 }
 
-func TestRequiredColumnIsNotNullOnceItIsBackfilled(t *testing.T) {
+func TestRequiredColumnIsNotNullOnceBackfilled(t *testing.T) {
 	t.Parallel()
 	const notNull = `SELECT attname FROM pg_attribute WHERE attrelid = 'products'::regclass AND attnum > 0 AND attnotnull ORDER BY attname`
 	store, db := newMapped(t, upsert)
@@ -170,8 +169,8 @@ func TestRequiredColumnIsNotNullOnceItIsBackfilled(t *testing.T) {
 	require.Equal(t, []string{"1 a 1 7"}, rows(t, db, allProducts))
 }
 
-// It was begun by a worker that goes on with the old file.
-func TestImportThatWasBegunBeforeAMigrationIsNotPublished(t *testing.T) {
+// Its worker still has the old file.
+func TestImportStartedBeforeAMigrationIsNotPublished(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
 	r := ofSitemap("shop", request(1, 1))
@@ -179,21 +178,21 @@ func TestImportThatWasBegunBeforeAMigrationIsNotPublished(t *testing.T) {
 	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"%d","price":"1"}`))
 	migrated(t, db, strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1))
 	err := attempt.Publish(t.Context(), func() {})
-	require.ErrorContains(t, err, `table public.products: nothing is published into it by this worker, whose file of mappings (MAPPINGS) is not the one that the table was last made for or migrated to: `+
+	require.ErrorContains(t, err, `table public.products: this worker publishes nothing into it, because its mappings file (MAPPINGS) differs from the one that the table was created for or last migrated to: `+
 		`column "amount" (numeric) is in the table only; column "price" (numeric) is in the file only; give`)
 	var wrong *postgres.MappingsError
 	require.ErrorAs(t, err, &wrong)
 	require.Zero(t, count(t, db, visible))
 
 	store = postgres.NewStore(db, parsed(t, strings.Replace(upsert, "name: price,", "name: amount, from: price,", 1)))
-	attempt = begin(t, store, r) // on a worker with the new one
-	require.Zero(t, attempt.Checkpoint().Records, "it begins anew")
+	attempt = begin(t, store, r) // on a worker with the new file
+	require.Zero(t, attempt.Checkpoint().Records, "it starts over")
 	require.NoError(t, commit(t, attempt, 1, 1, `{"url":"%d","price":"1"}`))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM products WHERE amount = 1`))
 }
 
-// PostgreSQL would refuse to change the rows of a table in a publication without a key.
+// PostgreSQL would refuse to change the rows of a published table without a key.
 func TestTableInAPublicationIsMigratedToAnotherKey(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)

@@ -14,24 +14,22 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// MappedTableError says that the table of a mapping, and not schema scrapehaul,
-// is what keeps an import from going on.
+// MappedTableError is a problem with a mapped table, as opposed to schema scrapehaul, that
+// keeps an import from continuing.
 type MappedTableError struct {
 	Table mapping.Table
 	Err   error
-	// Fix are the statements that make the table as its mapping wants it, where
-	// they are known.
+	// Fix has the statements that make the table match its mapping, if they are known.
 	Fix []string
 }
 
-// Error names the table, and leaves out PostgreSQL's detail where that is the whole
-// row.
+// Error names the table. It omits PostgreSQL's detail if that shows the complete row.
 func (e *MappedTableError) Error() string {
 	if e.Err == nil {
-		return fmt.Sprintf("table %s is not as its mapping wants it, run: %s", e.Table, strings.Join(e.Fix, " "))
+		return fmt.Sprintf("table %s does not match its mapping, run: %s", e.Table, strings.Join(e.Fix, " "))
 	}
 	message := e.Err.Error()
-	// That of other constraints has the whole row, with columns that are none of ours.
+	// The detail of these constraints shows the row with the host's own columns.
 	if refused := pq.As(e.Err); refused != nil && refused.Detail != "" &&
 		refused.Code != pqerror.NotNullViolation && refused.Code != pqerror.CheckViolation {
 		message += " (" + refused.Detail + ")"
@@ -42,24 +40,24 @@ func (e *MappedTableError) Error() string {
 	return fmt.Sprintf("table %s: %s", e.Table, message)
 }
 
-// Unwrap returns what PostgreSQL said.
+// Unwrap returns the underlying error.
 func (e *MappedTableError) Unwrap() error { return e.Err }
 
-// mappedRows are the records of an import as rows of a mapping's table. Until
-// the import is published they are in a table of their own, with columns of the
-// same types, filled in the transactions of the batches.
+// mappedRows writes an import's records as rows of a mapped table. Until the import is
+// published, a holding table with columns of the same types keeps the rows. Each batch fills
+// it in its transaction.
 type mappedRows struct {
 	*mapping.Mapping
 	converter *mapping.Converter
-	name      string // of the table with the rows, in schema scrapehaul
-	piece     int64  // how many records become rows with one statement
+	name      string // of the holding table, in schema scrapehaul
+	piece     int64  // how many records one statement merges
 }
 
 func newMappedRows(of *mapping.Mapping, name string) *mappedRows {
 	return &mappedRows{Mapping: of, converter: of.NewConverter(), name: name, piece: mergeRecords}
 }
 
-// mappedBy is what an import notes of its mapping: the fingerprint, of 16 characters,
+// mappedBy returns what an import records of its mapping: the fingerprint of 16 characters
 // and the table.
 func mappedBy(of *mapping.Mapping) string {
 	if of == nil {
@@ -68,8 +66,8 @@ func mappedBy(of *mapping.Mapping) string {
 	return of.Fingerprint() + " " + of.Table.String()
 }
 
-// loadedBy is what an import notes until it is published. A version that knows nothing of
-// rows without records takes over none that has begun with them.
+// loadedBy returns what an import records of its mapping until it is published. The prefix
+// keeps versions that do not know keep_records from resuming such an import.
 func loadedBy(of *mapping.Mapping) string {
 	if of != nil && of.RowsOnly {
 		return "rows only: " + mappedBy(of)
@@ -77,24 +75,22 @@ func loadedBy(of *mapping.Mapping) string {
 	return mappedBy(of)
 }
 
-// failed says of an error that it is the table's; what is withheld is none.
+// failed wraps an error as a MappedTableError, unless it is a WithheldError.
 func (m *mappedRows) failed(err error) error {
 	_, withheld := errors.AsType[*sink.WithheldError](err)
-	if _, told := errors.AsType[*MappedTableError](err); err == nil || withheld || told {
+	if _, wrapped := errors.AsType[*MappedTableError](err); err == nil || withheld || wrapped {
 		return err
 	}
 	if refused := pq.As(err); refused != nil && refused.Code == pqerror.UndefinedTable {
-		err = fmt.Errorf("%w; if it is gone, worker migrate-mapping makes it, and starter backfill fills it after that", err)
+		err = fmt.Errorf("%w; if it was dropped, create it with worker migrate-mapping and fill it with starter backfill", err)
 	}
 	return &MappedTableError{Table: m.Table, Err: err}
 }
 
-// holdingTable is the name, in schema scrapehaul, of the table that holds the
-// rows of an import until it is published.
+// holdingTable returns the name, in schema scrapehaul, of an import's holding table.
 func holdingTable(importID int64) string { return fmt.Sprintf("mapped_rows_%d", importID) }
 
-// heldNumber is the column with the record's number, by a name that no mapped one
-// is likely to have.
+// heldNumber is the column of the record number. No mapped column is likely to have its name.
 const heldNumber = `"number of the record"`
 
 func (m *mappedRows) holding() string { return "scrapehaul." + m.name }
@@ -105,8 +101,7 @@ func quoted(table mapping.Table) string {
 	return pq.QuoteIdentifier(table.Schema) + "." + pq.QuoteIdentifier(table.Name)
 }
 
-// columnList has the columns of the mapping with commas between, each after the
-// prefix.
+// columnList returns the mapped columns, each with the prefix, separated by commas.
 func (m *mappedRows) columnList(prefix string) string { return nameList(prefix, m.names()) }
 
 func (m *mappedRows) names() (names []string) {
@@ -124,8 +119,8 @@ func nameList(prefix string, names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// Without a lock on the table, which a backfill would keep from its migration for as long as
-// it maps. One that is gone is an error.
+// Takes no lock on the table: a backfill would block migrations of the table for as long as
+// it maps. A missing table is an error.
 const selectColumnDefinitions = `
 SELECT coalesce(string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)) || CASE WHEN attcollation <> typcollation
     THEN (SELECT format(' COLLATE %I.%I', collnamespace::regnamespace::name, collname) FROM pg_collation AS other WHERE other.oid = attcollation) ELSE '' END,
@@ -133,7 +128,7 @@ SELECT coalesce(string_agg(format('%I %s', attname, format_type(atttypid, atttyp
 FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid
 WHERE attrelid = $1::regclass AND attname = ANY($2::name[]) AND attnum > 0 AND NOT attisdropped`
 
-// Constraints that concern other columns too are checked when the rows are published.
+// Constraints that involve other columns are checked when the rows are published.
 const selectConstraints = `
 SELECT format('ALTER %I SET NOT NULL', attname) FROM pg_attribute
 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attnotnull AND attname = ANY($2)
@@ -142,12 +137,10 @@ SELECT format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM p
 WHERE conrelid = to_regclass($1) AND contype = 'c' AND conkey <@ ARRAY(
     SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = ANY($2))`
 
-// create makes the table that holds the rows. It checks what the mapping's table
-// checks of a row by itself, so that a record which does not fit is found with its
-// batch, and not when all of them are published.
+// create creates the holding table. It has the mapped table's constraints on single rows, so
+// that a record that does not fit is found with its batch, and not while publishing.
 //
-// PostgreSQL writes no WAL for the table, and empties it after a crash: the import
-// begins anew then.
+// The table is unlogged: PostgreSQL empties it after a crash, and the import starts over.
 func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	_, err := checkShape(ctx, tx, m.Mapping)
 	var columns string
@@ -158,7 +151,7 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	if err == nil {
 		missing, err = missingInTable(ctx, tx, m.Mapping)
 	}
-	if err == nil && len(missing) > 0 { // since the worker's start, or it is just being migrated
+	if err == nil && len(missing) > 0 { // changed since the worker started, or being migrated
 		if _, err = checkShape(ctx, tx, m.Mapping); err == nil {
 			return &MappedTableError{Table: m.Table, Fix: missing}
 		}
@@ -177,9 +170,8 @@ func (m *mappedRows) create(ctx context.Context, tx transaction) error {
 	return m.failed(err)
 }
 
-// checkComplete returns errIncomplete unless there is a row for every record that has been
-// committed and fits: not after a crash of PostgreSQL, nor when a worker that knows nothing
-// of the mapping has committed records alone.
+// checkComplete returns errIncomplete unless every committed record that fits has a row. Rows
+// are missing after a PostgreSQL crash, or if a worker without the mapping committed records.
 func (m *mappedRows) checkComplete(ctx context.Context, tx transaction, records int64) error {
 	var exists bool
 	var held int64
@@ -193,8 +185,8 @@ func (m *mappedRows) checkComplete(ctx context.Context, tx transaction, records 
 	return err
 }
 
-// dropHolding drops the table, unless somebody reads it, such as a backup, which
-// can take hours: RemoveUnneeded tries again.
+// dropHolding drops the holding table, unless another session reads it, such as a backup,
+// which can take hours. RemoveUnneeded retries.
 func dropHolding(ctx context.Context, tx transaction, importID int64) error {
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT holding; `+waitForReaders); err != nil {
 		return err
@@ -206,8 +198,7 @@ func dropHolding(ctx context.Context, tx transaction, importID int64) error {
 	return err
 }
 
-// appendRow appends the record's row as COPY data, or returns why the record does
-// not fit.
+// appendRow appends the record's row as COPY data. The error says why a record does not fit.
 func (m *mappedRows) appendRow(to []byte, number int64, record []byte) ([]byte, error) {
 	values, err := m.converter.Row(record)
 	if err != nil {
@@ -225,7 +216,7 @@ func (m *mappedRows) appendRow(to []byte, number int64, record []byte) ([]byte, 
 	return append(to, '\n'), nil
 }
 
-// naming has the message name the mapping's table, which people know.
+// naming replaces the holding table's name in a message with the mapped table's.
 func (m *mappedRows) naming(message string) string {
 	if m == nil {
 		return message
@@ -233,8 +224,8 @@ func (m *mappedRows) naming(message string) string {
 	return strings.ReplaceAll(message, pq.QuoteIdentifier(m.name), pq.QuoteIdentifier(m.Table.Name))
 }
 
-// refuses says whether the table refused what a row holds: by a constraint of its
-// own or of a domain, or of a constraint's function.
+// refuses reports whether the table refused a row's content: by a constraint of its own or of
+// a domain, or in a function of a constraint.
 func (m *mappedRows) refuses(err error) bool {
 	problem := pq.As(err)
 	if m == nil || problem == nil {

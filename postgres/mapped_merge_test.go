@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// committed has committed the products, and merges so many at a time.
+// committed commits the products of an import that will merge piece records at a time.
 func committed(t *testing.T, store *postgres.Store, job, piece int64, products ...string) sink.Import {
 	t.Helper()
 	attempt := begin(t, store, ofSitemap("shop", ofJob(job, request(1, int64(len(products))))))
@@ -25,8 +25,8 @@ func committed(t *testing.T, store *postgres.Store, job, piece int64, products .
 	return attempt
 }
 
-// Rows are inserted without a look at others until a key is met twice.
-func TestKeysAreMetTwiceAnywhere(t *testing.T) {
+// Rows are plainly inserted until a key occurs twice.
+func TestKeysOccurTwiceAnywhere(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		key   string
@@ -64,7 +64,8 @@ func TestKeysAreMetTwiceAnywhere(t *testing.T) {
 	}
 }
 
-// ofHost is a table in mode upsert that its host has made, with more after its columns.
+// ofHost returns a store in mode upsert on a table created by its host, with more after its
+// columns.
 func ofHost(t *testing.T, url, more string) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
 	_, db := newStore(t)
@@ -73,14 +74,14 @@ func ofHost(t *testing.T, url, more string) (*postgres.Store, *sqlx.DB) {
 	return mapped(t, db, upsert), db
 }
 
-func TestKeysThatACollationTakesForOneAreOne(t *testing.T) {
+func TestKeysEqualByCollationAreOneKey(t *testing.T) {
 	t.Parallel()
 	store, db := ofHost(t, `text COLLATE public.whatever_case UNIQUE`, "")
 	require.NoError(t, committed(t, store, 1, 3, product("a", "1"), product("b", "2"), product("A", "3"), product("c", "4"), product("B", "5")).Publish(t.Context(), func() {}))
 	require.Equal(t, []string{"1 A 3 7", "1 B 5 7", "1 c 4 7"}, rows(t, db, allProducts))
 }
 
-func TestKeysOfOtherTypesThanTextAreSorted(t *testing.T) {
+func TestKeysOfTypesOtherThanTextAreMerged(t *testing.T) {
 	t.Parallel()
 	store, db := ofHost(t, `uuid UNIQUE`, "")
 	const uuid = "00000000-0000-0000-0000-00000000000"
@@ -88,7 +89,7 @@ func TestKeysOfOtherTypesThanTextAreSorted(t *testing.T) {
 	require.Equal(t, []string{"1 " + uuid + "1 2 7", "1 " + uuid + "2 3 7"}, rows(t, db, allProducts))
 }
 
-func TestTableThatLosesItsKeyMeanwhileGetsNoRows(t *testing.T) {
+func TestTableThatLosesItsKeyDuringAnImportGetsNoRows(t *testing.T) {
 	t.Parallel()
 	store, db := ofHost(t, `text UNIQUE`, "")
 	attempt := committed(t, store, 1, 2, product("a", "1"), product("a", "2"))
@@ -102,7 +103,7 @@ func TestTableThatLosesItsKeyMeanwhileGetsNoRows(t *testing.T) {
 	require.Equal(t, []string{"1 a 2 7"}, rows(t, db, allProducts))
 }
 
-func TestOtherConstraintsOfATableAreNoKeys(t *testing.T) {
+func TestOtherUniqueConstraintsAreNotKeys(t *testing.T) {
 	t.Parallel()
 	store, db := ofHost(t, `text UNIQUE`, ", UNIQUE (price)")
 	err := committed(t, store, 1, 10, product("a", "1"), product("b", "1")).Publish(t.Context(), func() {})
@@ -111,8 +112,8 @@ func TestOtherConstraintsOfATableAreNoKeys(t *testing.T) {
 	require.Empty(t, rows(t, db, allProducts))
 }
 
-// What a trigger does for a statement that is tried, and refused, is undone.
-func TestTriggersDoOnceWhatARowNeeds(t *testing.T) {
+// The effects of triggers in a refused statement are rolled back.
+func TestTriggersFireOncePerRow(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
 	db.MustExec(`CREATE TABLE public.seen (url text);

@@ -11,23 +11,22 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// MappedTableChange is what is to be done with a table, or was, so that it is as its
-// mapping wants it.
+// MappedTableChange is a planned or completed migration of a mapped table.
 type MappedTableChange struct {
 	Table mapping.Table
-	// Differences are those between the file and the mapping that the table was made for,
-	// or migrated to last, each in a sentence.
+	// Differences has a sentence for each difference between the file and the mapping that
+	// the table was created for or last migrated to.
 	Differences []string
-	// SQL are the statements, which work on filled tables; some are comments only.
+	// SQL has the statements, which work on filled tables. Some are only comments.
 	SQL []string
 
 	isNew bool
 }
 
-// MigrateMappedTables makes the tables as their mappings want them, in one transaction, and
-// returns a change for each: it has no SQL and no differences where the table was so
-// already. Workers that have another file publish nothing into the tables from then on. It
-// waits for imports that are being published. A dry run changes nothing.
+// MigrateMappedTables migrates the tables to their mappings in one transaction, and returns a
+// change for each table, without SQL and differences if it was up to date. From then on,
+// workers with another file publish nothing into the tables. It waits for imports that are
+// being published. A dry run changes nothing.
 func MigrateMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings, dryRun bool) (changes []MappedTableChange, err error) {
 	s := &Store{db: db}
 	if changes, err = s.migrateMappedTables(ctx, mappings, true); err != nil || dryRun {
@@ -36,22 +35,22 @@ func MigrateMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 	for _, change := range changes {
 		if !change.isNew && len(change.SQL)+len(change.Differences) > 0 {
 			if err := s.forgetMapping(ctx, change.Table); err != nil {
-				return nil, doing(err, "noting that table %s is to be backfilled", change.Table)
+				return nil, doing(err, "recording that table %s needs a backfill", change.Table)
 			}
 		}
 	}
 	return s.migrateMappedTables(ctx, mappings, false)
 }
 
-// By which mapping imports have their rows says nothing of the table that is changed: on the
-// way back to an earlier mapping, a column may be an empty one of the same name.
+// After a migration an import's recorded mapping no longer describes its rows: when going back
+// to an earlier mapping, a column may be a new, empty one of the same name.
 const (
 	selectIntoTable = `SELECT import_id FROM scrapehaul.imports WHERE state = 'published' AND mapping <> '' AND right(mapping, -17) IN ('', $1) ORDER BY import_id`
 	forgetMapping   = `UPDATE scrapehaul.imports SET mapping = overlay(mapping PLACING repeat('-', 16) FROM 1) WHERE import_id = $1 AND state = 'published'`
 )
 
-// forgetMapping locks one import at a time: those that are published wait for their turn at
-// a table with theirs.
+// forgetMapping locks one import at a time, because an import that waits to publish into a
+// table holds the lock of its own row.
 func (s *Store) forgetMapping(ctx context.Context, table mapping.Table) error {
 	var imports []int64
 	err := s.db.SelectContext(ctx, &imports, selectIntoTable, table.String())
@@ -69,7 +68,7 @@ func (s *Store) migrateMappedTables(ctx context.Context, mappings *mapping.Mappi
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
 			return err
 		}
-		// All turns first: a table that was changed already keeps its readers waiting.
+		// All locks first: a changed table blocks its readers.
 		for _, m := range mappings.All() {
 			if dryRun {
 				break
@@ -81,7 +80,7 @@ func (s *Store) migrateMappedTables(ctx context.Context, mappings *mapping.Mappi
 		seen := map[mapping.Table]bool{}
 		for _, m := range mappings.All() {
 			if seen[m.Table] {
-				continue // they agree in what the table has
+				continue // all mappings of a table agree
 			}
 			seen[m.Table] = true
 			change, err := wantedChange(ctx, tx, m)
@@ -99,8 +98,8 @@ func (s *Store) migrateMappedTables(ctx context.Context, mappings *mapping.Mappi
 }
 
 func wantedChange(ctx context.Context, tx transaction, m *mapping.Mapping) (change MappedTableChange, err error) {
-	there, err := isTable(ctx, tx, m.Table)
-	change.Table, change.isNew = m.Table, !there
+	exists, err := isTable(ctx, tx, m.Table)
+	change.Table, change.isNew = m.Table, !exists
 	if err != nil {
 		return change, err
 	}
@@ -126,7 +125,7 @@ func wantedChange(ctx context.Context, tx transaction, m *mapping.Mapping) (chan
 	return change, err
 }
 
-// Whoever waits for a table keeps its readers waiting: so not for long.
+// Waiting for a table lock blocks the table's readers.
 const waitBriefly = `SELECT set_config('lock_timeout', '10s', true)`
 
 func migrateTable(ctx context.Context, tx transaction, m *mapping.Mapping, change *MappedTableChange) error {
@@ -138,12 +137,12 @@ func migrateTable(ctx context.Context, tx transaction, m *mapping.Mapping, chang
 		err = run(ctx, tx, change.SQL)
 	}
 	if refused := pq.As(err); refused != nil && refused.Code == pqerror.LockNotAvailable {
-		err = fmt.Errorf("somebody has it in use for more than 10 s (pg_stat_activity says who), try again: %w", err)
+		err = fmt.Errorf("another session has kept it locked for 10 s (see pg_stat_activity); try again: %w", err)
 	}
 	if err != nil {
 		return err
 	}
-	further, err := missingInTable(ctx, tx, m) // of a table that was made: how its rows are identified
+	further, err := missingInTable(ctx, tx, m) // a new table may lack its replica identity
 	if err == nil {
 		err = run(ctx, tx, further)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
-// migrated is a store with a file of mappings that the tables were migrated to.
+// migrated migrates the tables to a mappings file and returns a store with it.
 func migrated(t *testing.T, db *sqlx.DB, file string) (store *postgres.Store, sql []string) {
 	t.Helper()
 	mappings := parsed(t, file)
@@ -21,7 +21,7 @@ func migrated(t *testing.T, db *sqlx.DB, file string) (store *postgres.Store, sq
 	require.NoError(t, err)
 	changes, err := postgres.MigrateMappedTables(t.Context(), db, mappings, false)
 	require.NoError(t, err)
-	require.Equal(t, checked, changes, "it does what the check has told")
+	require.Equal(t, checked, changes, "it does what the dry run showed")
 	for _, each := range changes {
 		sql = append(sql, each.SQL...)
 	}
@@ -35,7 +35,7 @@ func migrated(t *testing.T, db *sqlx.DB, file string) (store *postgres.Store, sq
 	return postgres.NewStore(db, mappings), sql
 }
 
-// backfill returns how many imports it has mapped.
+// backfill returns how many imports it mapped.
 func backfill(t *testing.T, store *postgres.Store) (mapped int64) {
 	t.Helper()
 	first := int64(-1)
@@ -59,7 +59,7 @@ func wares(url, sku, price, image string) string {
 	return fmt.Sprintf(`{"url":%q,"sku":%q,"price":%q,"image":%q}`, url, sku, price, image)
 }
 
-// goodsRows are the rows of table goods in the columns of a file's only mapping.
+// goodsRows returns the rows of table goods in the columns of the file's only mapping.
 func goodsRows(t *testing.T, db *sqlx.DB, file string) []string {
 	t.Helper()
 	m := parsed(t, file).All()[0]
@@ -77,8 +77,8 @@ const unmappedOfAll = `
 SELECT scrapingjob_id || ' ' || record_number || ' ' || reason FROM scrapehaul.unmapped_records JOIN scrapehaul.imports USING (import_id)
 WHERE state = 'published' ORDER BY scrapingjob_id, record_number`
 
-// Each change of a file is met with SQL that works on a filled table. After it and a
-// backfill the table has the rows that imports would have made, as the way back has.
+// The SQL for each change of a file works on a filled table. After the migration and a
+// backfill, the table has the rows that imports would have written. So has the way back.
 func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 	t.Parallel()
 	const (
@@ -106,7 +106,7 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 		"a dropped column":       {before, goods(url+price, keyed), []string{`-- column "stock" stays`}},
 		"a dropped required one": {goods(url+needed, keyed), goods(url+stock, keyed), []string{`ADD "stock" bigint;`, `ALTER "price" DROP NOT NULL;`, `-- column "price" stays`}},
 		"one not required":       {goods(url+needed, keyed), goods(url+price, keyed), []string{`ALTER "price" DROP NOT NULL;`}},
-		"one that is required":   {before, goods(url+needed+stock, keyed), nil},
+		"a required column":      {before, goods(url+needed+stock, keyed), nil},
 		"another key": {
 			goods(url+sku+price, keyed), goods(url+sku+price, "mode: upsert\n    key: [sku]"),
 			[]string{`DROP CONSTRAINT "goods_pkey";`, `ALTER "url" DROP NOT NULL;`, `DELETE FROM`, `CREATE UNIQUE INDEX ON "public"."goods" ("sku");`},
@@ -115,11 +115,11 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 			goods(url+sku+price, keyed), goods(url+sku+price, "mode: append\n    key: [sku, url]"),
 			[]string{`DROP CONSTRAINT "goods_pkey";`, `DELETE FROM`, `CREATE UNIQUE INDEX ON "public"."goods" ("sku", "url");`, `-- the mode`},
 		},
-		"a key that is new": {
+		"a new key column": {
 			before, goods(url+price+sku, "mode: upsert\n    key: [sku]"),
 			[]string{`DROP CONSTRAINT`, `ALTER "url" DROP NOT NULL;`, `ADD "sku" text; -- NOT NULL once`, `-- column "stock" stays`, `CREATE UNIQUE INDEX`},
 		},
-		"a key that is another type": {
+		"a key of another type": {
 			before, goods(`{name: url, type: jsonb}`+sku, "mode: append\n    key: [sku]"),
 			[]string{
 				`DROP CONSTRAINT`, `RENAME "url" TO "url was text"`, `ADD "url" jsonb`, `ADD "sku" text`, `ALTER "url was text" DROP NOT NULL;`,
@@ -160,10 +160,10 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 				require.Contains(t, sql[n], change.sql[n])
 			}
 			_, err := publishRecords(t.Context(), old, 4, "shop", wares("e", "15", "4", "x"))
-			require.ErrorContains(t, err, "table public.goods: nothing is published into it by this worker, whose file of mappings (MAPPINGS)", "with the old file")
+			require.ErrorContains(t, err, "table public.goods: this worker publishes nothing into it, because its mappings file (MAPPINGS)", "with the old file")
 			require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, change.from)), "worker migrate-mapping")
 
-			everywhere(4, wares("e", "15", "4", "x"), wares("a", "16", "4", "x")) // before the backfill, too
+			everywhere(4, wares("e", "15", "4", "x"), wares("a", "16", "4", "x")) // before the backfill
 			everywhere(1, wares("a", "11", "5", "x"), wares("b", "12", "5", "x"))
 			backfill(t, store)
 			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to))
@@ -171,7 +171,7 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 			require.Zero(t, backfill(t, store), "none is left")
 			everywhere(3, wares("a", "11", "6", "x"))
 			everywhere(4, wares("e", "15", "6", "x"))
-			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to), "imports go on")
+			require.Equal(t, goodsRows(t, toDB, change.to), goodsRows(t, db, change.to), "imports continue")
 
 			store, _ = migrated(t, db, change.from) // the way back
 			backfill(t, store)
@@ -182,24 +182,24 @@ func TestChangedMappingMigratesAFilledTable(t *testing.T) {
 	}
 }
 
-func TestNameWithALineBreakEndsNoCommentOfTheSQL(t *testing.T) {
+func TestALineBreakInANameDoesNotEndASQLComment(t *testing.T) {
 	t.Parallel()
 	url := `{name: url, type: text}`
 	_, db := newMapped(t, goods(url+`, {name: "price\nDROP TABLE goods; --", type: text}`, "mode: replace-job"))
 	_, sql := migrated(t, db, goods(url, "mode: replace-job"))
-	require.Equal(t, []string{`-- column "price\nDROP TABLE goods; --" stays with what it holds, and is not filled any more`}, sql)
+	require.Equal(t, []string{`-- column "price\nDROP TABLE goods; --" stays with its values and is no longer filled`}, sql)
 }
 
-func TestAMappedTableThatIsGoneIsMadeAnewAndFilled(t *testing.T) {
+func TestADroppedMappedTableIsRecreatedAndFilled(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "2"))
 	publishedAgo(t, store, db, 2, "shop", 50)
-	_, err := publishRecords(t.Context(), store, 3, "shop", product("c", "3"), product("d", "cheap")) // not whole
+	_, err := publishRecords(t.Context(), store, 3, "shop", product("c", "3"), product("d", "cheap")) // incomplete
 	require.NoError(t, err)
 	require.Equal(t, 1, removeOld(t, store, postgres.Retention{Records: day, NeverDeleted: true}))
 	db.MustExec(`DROP TABLE products`)
-	const how = "worker migrate-mapping makes it, and starter backfill fills it after that"
+	const how = "create it with worker migrate-mapping and fill it with starter backfill"
 	_, err = publishRecords(t.Context(), store, 4, "shop", product("d", "4"))
 	require.ErrorContains(t, err, how)
 	_, err = store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
@@ -208,10 +208,10 @@ func TestAMappedTableThatIsGoneIsMadeAnewAndFilled(t *testing.T) {
 	store, _ = migrated(t, db, deactivate)
 	require.Equal(t, int64(2), backfill(t, store))
 	require.Equal(t, []string{"1 a t", "1 b t", "3 c t"}, rows(t, db, `SELECT concat_ws(' ', scrapingjob_id, url, active) FROM products ORDER BY url`),
-		"what was removed has brought nothing into this table")
+		"removed imports have no rows in this table")
 }
 
-// Records are mapped without a lock on the table, for as long as that takes.
+// Mapping records takes long, so it does not lock the table.
 func TestATableIsMigratedWhileABackfillMapsRecords(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
@@ -233,33 +233,33 @@ func TestATableIsMigratedWhileABackfillMapsRecords(t *testing.T) {
 	require.ErrorAs(t, <-ended, new(*postgres.MappingsError))
 }
 
-func TestABackfillSaysWhatItsTableLacks(t *testing.T) {
+func TestABackfillReportsWhatItsTableLacks(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
 	published(t, store, 1, "shop", product("a", "1"))
 	db.MustExec(`UPDATE scrapehaul.imports SET mapping = ''; ALTER TABLE products DROP COLUMN price`)
 	_, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
-	require.EqualError(t, err, `mapping the records of import 1: table public.products is not as its mapping wants it, run: ALTER TABLE "public"."products" ADD "price" numeric;`)
+	require.EqualError(t, err, `mapping the records of import 1: table public.products does not match its mapping, run: ALTER TABLE "public"."products" ADD "price" numeric;`)
 	var lacks *postgres.MappedTableError
 	require.ErrorAs(t, err, &lacks)
-	require.NotEmpty(t, lacks.Fix, "so that it is not tried again")
+	require.NotEmpty(t, lacks.Fix, "so that it is not retried")
 }
 
-func TestABackfillFillsWhatTheWayBackHasEmptied(t *testing.T) {
+func TestABackfillFillsColumnsThatAReversedMigrationEmptied(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
 	published(t, store, 1, "shop", product("a", "1"))
 	migrated(t, db, strings.Replace(upsert, "type: integer", "type: text", 1))
 	store, _ = migrated(t, db, upsert)
-	require.Equal(t, []string{"1 a 1"}, rows(t, db, allProducts), "a text may be no integer")
+	require.Equal(t, []string{"1 a 1"}, rows(t, db, allProducts), "text may not be an integer")
 	require.Equal(t, int64(1), backfill(t, store))
 	require.Equal(t, []string{"1 a 1 7"}, rows(t, db, allProducts))
 	_, sql := migrated(t, db, upsert)
 	require.Empty(t, sql)
-	require.Zero(t, backfill(t, store), "where nothing has changed")
+	require.Zero(t, backfill(t, store), "nothing has changed")
 }
 
-func TestAMigrationWaitsForImportsBeforeItKeepsReadersWaiting(t *testing.T) {
+func TestAMigrationWaitsForImportsBeforeItBlocksReaders(t *testing.T) {
 	t.Parallel()
 	two := goods(`{name: url, type: text}`, "mode: replace-job") + strings.Replace(strings.TrimPrefix(upsert, "\nmappings:"), "shop", "wares", 1)
 	_, db := newMapped(t, two)
@@ -271,7 +271,7 @@ func TestAMigrationWaitsForImportsBeforeItKeepsReadersWaiting(t *testing.T) {
 		_, err := postgres.MigrateMappedTables(context.Background(), db, changed, false)
 		ended <- err
 	}()
-	require.Eventually(t, func() bool { // it has looked for the second turn, and waits to look again
+	require.Eventually(t, func() bool { // it has tried the second lock, and waits to retry
 		return count(t, db, `SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted
 			AND datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_try_advisory_xact_lock%'`) > 0
 	}, time.Minute, time.Millisecond)
@@ -281,8 +281,8 @@ func TestAMigrationWaitsForImportsBeforeItKeepsReadersWaiting(t *testing.T) {
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM pg_attribute WHERE attrelid = 'goods'::regclass AND attname = 'sku'`))
 }
 
-// An import that is published keeps its own row locked while it waits for its turn at the table.
-func TestAMigrationThatWaitsForAnImportKeepsNoOtherWaiting(t *testing.T) {
+// An import that waits to publish into the table holds the lock of its own row.
+func TestAMigrationThatWaitsForAnImportBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, upsert)
 	published(t, store, 1, "shop", product("a", "1"))

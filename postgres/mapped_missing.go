@@ -9,24 +9,23 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Rows are missing, and not active, when a later job of their sitemap has brought
-// everything, and not them.
+// A row is missing, and so inactive, if a later complete job of its sitemap does not have it.
 
-// A sitemap is an account's, by its ID or name: one that was renamed keeps its ID.
+// A sitemap belongs to an account and is found by ID or name: a renamed one keeps its ID.
 const (
 	isOfSitemap   = `job.account = $4 AND (job.sitemap_id = nullif($1::bigint, 0) OR job.sitemap_name = $2)`
 	jobsOfSitemap = `SELECT job.scrapingjob_id FROM scrapehaul.scraping_jobs AS job WHERE ` + isOfSitemap
 )
 
-// The last job of the sitemap that has brought everything into table $3, 0 for none. Its
-// rows stay if its records were removed since.
+// The sitemap's last complete job in table $3, 0 for none. A job whose records were removed
+// since still counts, because its rows stay.
 const selectNewestWhole = `
 SELECT coalesce(max(job.scrapingjob_id), 0)
 FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = coalesce(job.published_import_id, job.removed_import_id)
 WHERE ` + isOfSitemap + ` AND job.status = 'finished' AND ` + intoTable + `
   AND import.rejected = 0 AND import.unmapped = 0 AND import.records + import.skipped >= job.stored_record_count`
 
-// sitemap is one by which jobs belong together.
+// sitemap identifies the sitemap of a job.
 type sitemap struct {
 	ID      int64  `db:"sitemap_id"`
 	Name    string `db:"sitemap_name"`
@@ -36,8 +35,8 @@ type sitemap struct {
 const selectActivity = `
 SELECT (` + selectNewestWhole + `) AS newest, count(*) AS active FROM %[1]s WHERE %[2]s AND scrapingjob_id IN (` + jobsOfSitemap + `)`
 
-// activity returns the last job of the sitemap that has brought everything, and how
-// many of the sitemap's rows are active; 0 where nothing is deactivated.
+// activity returns the sitemap's last complete job and its number of active rows, or zeros if
+// the mapping deactivates nothing.
 func (m *mappedRows) activity(ctx context.Context, tx transaction, of sitemap) (found struct{ Newest, Active int64 }, err error) {
 	if m.DeactivateMissing != nil {
 		err = tx.GetContext(ctx, &found, fmt.Sprintf(selectActivity, m.table(), m.active()), of.ID, of.Name, m.Table.String(), of.Account)
@@ -45,7 +44,7 @@ func (m *mappedRows) activity(ctx context.Context, tx transaction, of sitemap) (
 	return found, err
 }
 
-// active is the column that says so, or false.
+// active is the SQL expression for whether a row is active: the column, or false.
 func (m *mappedRows) active() string {
 	if m.DeactivateMissing == nil {
 		return "false"
@@ -61,8 +60,8 @@ WITH changed AS (
 )
 SELECT count(*) FROM changed WHERE NOT active`
 
-// deactivate checkpoints the rows of the sitemaps that are missing, and those that are not
-// any more, and returns how many it has deactivated.
+// deactivate deactivates the missing rows of the sitemaps, reactivates those that are no
+// longer missing, and returns how many it deactivated.
 func (m *mappedRows) deactivate(ctx context.Context, tx transaction, sitemaps []sitemap) (missing int64, err error) {
 	statement := fmt.Sprintf(setActive, m.table(), m.active())
 	for _, of := range sitemaps {
@@ -86,12 +85,12 @@ func (m *mappedRows) brake(missing, active int64, accepted []sink.Question) erro
 	return nil
 }
 
-// notDeactivated says of a finished job that has not brought everything that its
-// missing rows stay active.
+// notDeactivated returns a sentence for a finished but incomplete job, whose missing rows stay
+// active.
 func (m *mappedRows) notDeactivated(job sink.ScrapingJob, checkpoint sink.Checkpoint) string {
 	if job.Status != "finished" || checkpoint.Bad() == 0 && checkpoint.All() >= job.StoredRecordCount {
 		return ""
 	}
-	return fmt.Sprintf("rows of table %s that job %d has not brought were not deactivated: of its %d records %d were rejected, %d do not fit the table, and %d are not in the file",
+	return fmt.Sprintf("rows of table %s missing from job %d were not deactivated: of its %d records, %d were rejected, %d do not fit the table and %d are not in the file",
 		m.Table, job.ScrapingJobID, job.StoredRecordCount, checkpoint.Rejected, checkpoint.Unmapped, max(0, job.StoredRecordCount-checkpoint.All()))
 }

@@ -14,40 +14,39 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// mappedTableLock is the first key of the advisory lock that lets one import be
-// published into a table at a time, so that two never wait for each other's rows:
-// "mapt" in ASCII. The second key is the hash of the table's name.
+// mappedTableLock is the first key of the advisory lock that lets one import at a time
+// publish into a table, so that two never wait for each other's rows: "mapt" in ASCII. The
+// second key is the hash of the table's name.
 const mappedTableLock int32 = 0x6d617074
 
 const lockMappedTable = `SELECT pg_try_advisory_xact_lock($1, hashtext($2))`
 
-// lockEvery is how often an import that waits for its turn at the table looks.
+// lockEvery is how often a waiting import retries that lock.
 const lockEvery = 500 * time.Millisecond
 
-// mergeRecords is how many records become rows with one statement: they are
-// sorted in memory.
+// mergeRecords is how many records one statement merges, sorted in memory.
 const mergeRecords = 50_000
 
-// Each piece is a subtransaction. Of more than 64, PostgreSQL's other sessions have to look
-// for those of a row on disk.
+// mergePieces limits the pieces, each of which is a subtransaction: beyond 64, other sessions
+// must look up subtransactions on disk.
 const mergePieces = 60
 
-// Sorting so many rows by their key is done in memory.
+// Lets PostgreSQL sort a piece by its keys in memory.
 const enlargeWorkMem = `
 SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')`
 
-// Whoever else has the table or its rows locked is not waited for for ever: the
-// error says of which table, and the next attempt waits again.
+// Bounds the wait for locks on the table and its rows: the error names the table, and the next
+// attempt waits again.
 const waitForLocks = `
 SELECT set_config('lock_timeout', '60s', true) FROM pg_settings WHERE name = 'lock_timeout' AND setting::bigint NOT BETWEEN 1 AND 60000`
 
-// What the table refuses is told as such, and not found at the commit.
+// Checks deferred constraints before the commit, so that the error names the table.
 const checkDeferred = `SET CONSTRAINTS ALL IMMEDIATE`
 
-var errIncomplete = errors.New("rows that were committed for the mapped table are gone, as after a crash of PostgreSQL: the next attempt begins anew")
+var errIncomplete = errors.New("rows committed for the mapped table are gone, as after a PostgreSQL crash: the next attempt starts over")
 
-// publishRows brings the rows into the mapping's table, which then shows what follows
-// from the published imports. problems are what was left out besides, or "".
+// publishRows merges the rows into the mapped table, which then matches the published
+// imports. problems are sentences for operators, or "".
 func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []string, err error) {
 	m, job, checkpoint := i.mapped, i.request.Job, i.Checkpoint()
 	if err := m.checkComplete(ctx, tx, checkpoint.Good()); err != nil {
@@ -91,7 +90,7 @@ func (i *attempt) publishRows(ctx context.Context, tx transaction) (problems []s
 	return []string{problem, empty}, err
 }
 
-// prepare waits for its turn at the table.
+// prepare locks the table for publishing and sets up the merge.
 func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	if err := m.lock(ctx, tx); err != nil {
 		return err
@@ -99,7 +98,7 @@ func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	if _, err := checkShape(ctx, tx, m.Mapping); err != nil { // the table may have been migrated since the import began
 		return err
 	}
-	// Nothing that a backup, which reads all tables of the schema, would keep waiting.
+	// Nothing that has to wait for a backup, which reads all tables of the schema.
 	for _, statement := range []string{
 		enlargeWorkMem, waitForLocks, "CREATE INDEX ON " + m.holding() + " USING brin (" + heldNumber + ") WITH (pages_per_range = 32)",
 	} {
@@ -111,7 +110,7 @@ func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	return err
 }
 
-// lock waits for the imports that are being published into the table.
+// lock waits for other imports that are being published into the table.
 func (m *mappedRows) lock(ctx context.Context, tx transaction) error {
 	for {
 		var locked bool
@@ -127,13 +126,14 @@ func (m *mappedRows) lock(ctx context.Context, tx transaction) error {
 	}
 }
 
-// mergeAll makes rows of the records. Of several with one key the one that counts
-// comes last.
+// mergeAll merges the records into the table. Of several with one key, the one that wins comes
+// last.
 func (m *mappedRows) mergeAll(ctx context.Context, tx transaction, job, lastRecord int64, active bool) error {
 	piece := max(m.piece, lastRecord/mergePieces+1)
 	merges, pieces := m.merges(active), (lastRecord+piece-1)/piece
 	if len(m.Key) > 0 {
-		// The first statement would do without the unique index. Nobody drops it from here on.
+		// Fails without the unique index, which the first statement does not need. From here on
+		// nobody can drop it.
 		if _, err := tx.ExecContext(ctx, "EXPLAIN "+merges[1], job, 0, 0); err != nil {
 			return err
 		}
@@ -150,12 +150,13 @@ func (m *mappedRows) mergeAll(ctx context.Context, tx transaction, job, lastReco
 	return nil
 }
 
-// merges are statements that make rows of the records of job $1 with numbers over $2 up to
-// $3, each for what the one before refuses, and slower: keys that have a row, and
-// keys that several of the records have.
+// merges are statements that merge the records of job $1 with numbers over $2 up to $3. Each
+// handles what the previous, faster one refuses: keys that have a row, and keys that several
+// of the records have.
 type merges []string
 
-// run returns the statements for the next piece, whose records are as likely refused.
+// run merges a piece. It returns the statements for the next piece, without those that were
+// refused.
 func (s merges) run(ctx context.Context, tx transaction, args ...any) (merges, error) {
 	for ; len(s) > 1; s = s[1:] {
 		if _, err := tx.ExecContext(ctx, `SAVEPOINT merge`); err != nil {
@@ -194,7 +195,7 @@ func (m *mappedRows) merges(active bool) merges {
 	if m.Mode == mapping.Append {
 		wins = ">="
 	}
-	// Neighbors in the index come together; bytes are compared faster than by a collation.
+	// Sorted for locality in the index; comparing bytes is faster than by a collation.
 	nearby := make([]string, len(m.Key))
 	for i, name := range m.Key {
 		nearby[i] = "held." + pq.QuoteIdentifier(name)
@@ -212,7 +213,7 @@ func (m *mappedRows) merges(active bool) merges {
 	}
 }
 
-// direction is -1 where the first job counts that has a key, and 1 where the last one does.
+// direction is -1 if the first job with a key wins, and 1 if the last one does.
 func (m *mappedRows) direction() int {
 	if m.Mode == mapping.Append {
 		return -1
@@ -220,8 +221,8 @@ func (m *mappedRows) direction() int {
 	return 1
 }
 
-// counts is the order in which the record that counts, of those with one key, comes
-// first: the last one, or with Append the first.
+// counts is the order in which, of records with one key, the one that wins comes first: the
+// last record, or with Append the first.
 func (m *mappedRows) counts() string {
 	if m.Mode == mapping.Append {
 		return heldNumber
@@ -229,7 +230,7 @@ func (m *mappedRows) counts() string {
 	return heldNumber + " DESC"
 }
 
-// set sets the columns of a row to those of another one.
+// set returns the assignments that copy another row's columns.
 func (m *mappedRows) set(other string) string {
 	set := []string{fmt.Sprintf("scrapingjob_id = %s.scrapingjob_id", other)}
 	for _, column := range m.Columns {

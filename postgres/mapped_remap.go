@@ -14,10 +14,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// removeOld is for a job that has rows already, of an import before this one. In
-// modes with one row for each key, those whose keys the import has not become rows of
-// another published import that has them, and that mappingOf has a mapping of: got are the
-// sitemaps of those. They are deleted if there is none; gone is how many of these were active.
+// removeOld removes the rows that an earlier import of the job has left. In modes with one
+// row per key, a row whose key this import lacks goes to another published import that has
+// the key, if mappingOf returns its mapping; got lists the sitemaps of those. The others are
+// deleted; gone counts the active ones among these.
 func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappingOf func(otherImport) *mapping.Mapping, job int64) (gone int64, got []sitemap, err error) {
 	if m.Mode == mapping.ReplaceJob {
 		_, err := tx.ExecContext(ctx, "DELETE FROM "+m.table()+" WHERE scrapingjob_id = $1", job)
@@ -28,7 +28,7 @@ func (m *mappedRows) removeOld(ctx context.Context, tx transaction, mappingOf fu
 	if err != nil || !again {
 		return 0, nil, err
 	}
-	// A key that was changed has no value yet in rows of before: they are none of an import.
+	// After a change of the key, older rows have no value in it and belong to no import.
 	_, err = tx.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE scrapingjob_id = $1 AND NOT (%s) IS NOT NULL", m.table(), nameList("", m.Key)), job)
 	if err != nil {
 		return 0, nil, err
@@ -60,8 +60,8 @@ WITH deleted AS (
 )
 SELECT count(*) FROM deleted WHERE active`
 
-// lost is the table with the keys that the import has not any more, others the one
-// with the rows of another import.
+// lost is the table of keys that the import no longer has, others the table of another
+// import's rows.
 func (m *mappedRows) lost() string   { return m.holding() + "_lost" }
 func (m *mappedRows) others() string { return m.holding() + "_others" }
 
@@ -73,14 +73,13 @@ func (m *mappedRows) sameKey(a, b string) string {
 	return strings.Join(same, " AND ")
 }
 
-// intoTable is true of imports that became rows of table $3. Those of before it was
-// noted have the fingerprint alone.
+// intoTable is true for imports with rows in table $3. Older versions recorded only the
+// fingerprint.
 const intoTable = `import.mapping <> '' AND right(import.mapping, -17) IN ('', $3)`
 
-// The first one that has a key gets its row. In mode upsert that is the last job, and
-// none after this one can have a key that was this one's; append is the other way
-// round. Those that cannot come last all the same: a row that the table got by other
-// rules is not deleted.
+// The first import with the key gets the row: in mode upsert that of the latest job, in mode
+// append that of the earliest. Jobs that cannot have the key under these rules still come
+// last, so that a row written under other rules is not deleted.
 const selectOthers = `
 SELECT ` + importOf + `
 WHERE job.scrapingjob_id <> $1 AND ` + intoTable + `
@@ -94,7 +93,7 @@ type otherImport struct {
 	sitemap
 	Job        int64  `db:"scrapingjob_id"`
 	ImportID   int64  `db:"import_id"`
-	Mapping    string `db:"mapping"` // by which its records became rows
+	Mapping    string `db:"mapping"` // that made its records rows
 	LastRecord int64  `db:"last_record_number"`
 	Records    int64  `db:"records"`
 	Unmapped   int64  `db:"unmapped"`
@@ -105,8 +104,8 @@ func (s *Store) mappingOf(other otherImport) *mapping.Mapping {
 	return s.mappings.For(other.Account, other.Name)
 }
 
-// reassignLost makes rows with lost keys those of other published imports, whose records
-// it maps again if they are kept, and returns the sitemaps of these.
+// reassignLost reassigns rows with lost keys to other published imports. It remaps the
+// records of those imports if they are kept, and returns their sitemaps.
 func (m *mappedRows) reassignLost(ctx context.Context, tx transaction, mappingOf func(otherImport) *mapping.Mapping, job, lost int64) (got []sitemap, err error) {
 	var others []otherImport
 	if err := tx.SelectContext(ctx, &others, selectOthers, job, m.direction(), m.Table.String()); err != nil {
@@ -136,15 +135,14 @@ func (m *mappedRows) reassignLost(ctx context.Context, tx transaction, mappingOf
 	return got, err
 }
 
-// reassignTo makes rows of a job those of an import of another one, as far as they were
-// lost and it has them.
+// reassignTo reassigns lost rows of a job to another job's import that has their keys.
 func (m *mappedRows) reassignTo(ctx context.Context, tx transaction, of *mapping.Mapping, job int64, other otherImport) (given int64, err error) {
 	if _, err := tx.ExecContext(ctx, "TRUNCATE "+m.others()); err != nil {
 		return 0, err
 	}
 	err = newMappedRows(of, m.name+"_others").remap(ctx, tx, other.ImportID, func(int, []reject) error { return nil })
 	if err != nil {
-		return 0, fmt.Errorf("mapping the records of import %d again: %w", other.ImportID, err)
+		return 0, fmt.Errorf("remapping the records of import %d: %w", other.ImportID, err)
 	}
 	if _, err := tx.ExecContext(ctx, "ANALYZE "+m.others()); err != nil {
 		return 0, err
@@ -160,7 +158,7 @@ func (m *mappedRows) reassignTo(ctx context.Context, tx transaction, of *mapping
 	return result.RowsAffected()
 }
 
-// Whatever of an import's records had no row then gets none now.
+// Records that had no row before get none now.
 const selectMapped = `
 SELECT record_number, data FROM scrapehaul.import_records AS record
 WHERE import_id = $1 AND record_number > $2 AND NOT EXISTS (
@@ -168,15 +166,15 @@ WHERE import_id = $1 AND record_number > $2 AND NOT EXISTS (
     WHERE unmapped.import_id = $1 AND unmapped.record_number > $2 AND unmapped.record_number = record.record_number)
 ORDER BY record_number LIMIT $3`
 
-// About so many bytes of records are mapped again at a time, and at first so many
-// records: what PostgreSQL has sent beyond that is sent again.
+// remapBytes is about how many bytes of records are remapped at a time, remapFirst the
+// number of records in the first piece. PostgreSQL resends records beyond a piece.
 const (
 	remapBytes = 8 << 20
 	remapFirst = 100
 )
 
-// remap copies the rows of an import's records, as the mapping makes them now, into the
-// table that holds them. each is told of how many at a time, and those that do not fit.
+// remap maps an import's records with the present mapping and copies the rows into the
+// holding table. It calls each with the number of records and the unmapped ones among them.
 func (m *mappedRows) remap(ctx context.Context, tx transaction, importID int64, each func(records int, unmapped []reject) error) error {
 	batch := &importBatch{of: &attempt{request: sink.ImportRequest{Progress: tx.progress}, mapped: m}}
 	for last, limit := int64(0), int64(remapFirst); ; batch.Reset() {
@@ -196,8 +194,8 @@ func (m *mappedRows) remap(ctx context.Context, tx transaction, importID int64, 
 	}
 }
 
-// read adds those of the import's records after the one with the number last that had
-// rows, and returns the number of the last one.
+// read adds the import's next mapped records after number last, and returns the number of
+// the last one added.
 func (b *importBatch) read(ctx context.Context, tx transaction, importID, last, limit int64) (next int64, err error) {
 	found, err := tx.QueryContext(ctx, selectMapped, importID, last, limit)
 	if err != nil {

@@ -8,16 +8,15 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// With keep_records: false, the rows of a mapped table are all that there is of an
-// import's records.
+// With keep_records: false, an import's records exist only as rows of the mapped table.
 
-// unmappedReason is why a record is rejected that has no row in the table.
+// unmappedReason returns why a record without a row is rejected.
 func (m *mappedRows) unmappedReason(err error) string {
-	return fmt.Sprintf("no row of table %s: %v", m.Table, err)
+	return fmt.Sprintf("no row in table %s: %v", m.Table, err)
 }
 
-// owners compares a row's job with one that has the row's key: what a later import makes of
-// the row is its own, or with Append an earlier one's.
+// owners compares a row's job with another job that has the key: a later job's import takes
+// over the row, or with Append an earlier job's.
 var owners = map[mapping.Mode]string{mapping.ReplaceJob: "=", mapping.Upsert: ">=", mapping.Append: "<="}
 
 const (
@@ -32,8 +31,8 @@ SELECT EXISTS (
 SELECT count(*) FROM %s AS held WHERE NOT EXISTS (SELECT FROM %s AS present WHERE present.scrapingjob_id %s $1 AND %s)`
 )
 
-// noteRows notes how many rows the import has, and fails where a trigger or a rule of the
-// table has left out what nothing else has.
+// noteRows records how many rows the import has. It fails if a trigger or rule of the table
+// dropped records that are not kept anywhere else.
 func (i *attempt) noteRows(ctx context.Context, tx transaction) error {
 	m, job := i.mapped, i.request.Job.ScrapingJobID
 	var rows, without int64
@@ -53,7 +52,7 @@ func (i *attempt) noteRows(ctx context.Context, tx transaction) error {
 		}
 	}
 	if without > 0 {
-		return fmt.Errorf("%d records have no row in it after they were brought there, and are kept nowhere else (keep_records: false): see which trigger or rule of the table leaves them out, or changes their key", without)
+		return fmt.Errorf("%d records have no row in it after the merge, and are not kept anywhere else (keep_records: false): check which trigger or rule of the table drops them or changes their key", without)
 	}
 	return nil
 }
@@ -70,8 +69,8 @@ WHERE import_id = $1`
 	countRows = `SELECT count(*) FROM (SELECT FROM %s WHERE scrapingjob_id %s $1 LIMIT $2) AS rows`
 )
 
-// countRows returns how many records of an import that has rows only are there: fewer than
-// were published if the table has fewer rows that can be theirs.
+// countRows counts the records of an import that has only rows: fewer than were published if
+// the table has fewer rows that can be theirs.
 func (s *Store) countRows(ctx context.Context, job, importID int64) (records int64, err error) {
 	var of struct {
 		Records    int64
@@ -87,11 +86,11 @@ func (s *Store) countRows(ctx context.Context, job, importID int64) (records int
 	return of.Records - (of.MappedRows - rows), err
 }
 
-// passOn leaves rows with lost keys as they are, and makes them those of the next job, whose
-// records nobody has any more to see whether it has the keys.
+// passOn reassigns rows with lost keys, unchanged, to the next job. Its records are not kept,
+// so nobody can tell whether it has the keys.
 func (m *mappedRows) passOn(ctx context.Context, tx transaction, job int64, other otherImport) (passed int64, err error) {
 	if direction := int64(m.direction()); other.Job*direction > job*direction {
-		return 0, nil // it would have had the rows before
+		return 0, nil // it would have owned the rows before
 	}
 	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s AS present SET scrapingjob_id = $2 FROM %s AS lost WHERE present.scrapingjob_id = $1 AND %s",
 		m.table(), m.lost(), m.sameKey("present", "lost")), job, other.Job)
@@ -105,7 +104,7 @@ const selectRowsOnlyJobs = `SELECT job.scrapingjob_id FROM scrapehaul.scraping_j
 JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
 WHERE import.rows_only AND right(import.mapping, -17) = $1 ORDER BY job.scrapingjob_id DESC`
 
-// addRowsOnly adds to the statements for a table which jobs' rows are not filled again.
+// addRowsOnly adds a comment to the statements that lists the jobs a backfill cannot fill.
 func addRowsOnly(ctx context.Context, tx transaction, m *mapping.Mapping, statements []string) ([]string, error) {
 	var jobs []int64
 	err := tx.SelectContext(ctx, &jobs, selectRowsOnlyJobs, m.Table.String())
@@ -113,6 +112,6 @@ func addRowsOnly(ctx context.Context, tx transaction, m *mapping.Mapping, statem
 		return statements, err
 	}
 	first := fmt.Sprint(jobs[:min(len(jobs), mostIncompleteJobs)])
-	return append(statements, fmt.Sprintf("-- of %d jobs no records are kept (keep_records: false): what these statements take from their rows, and what a backfill would fill, "+
-		"comes from the cloud or the archive only: starter reimport %s", len(jobs), strings.Trim(first, "[]"))), nil
+	return append(statements, fmt.Sprintf("-- %d jobs have no records (keep_records: false): values that these statements drop, or that a backfill would fill, "+
+		"come only from the cloud or the archive: starter reimport %s", len(jobs), strings.Trim(first, "[]"))), nil
 }

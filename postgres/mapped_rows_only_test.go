@@ -15,14 +15,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// rowsOnly is a mapping of products with keep_records: false.
+// rowsOnly adds keep_records: false to a mapping of products.
 func rowsOnly(file string) string {
 	return strings.TrimRight(file, " \n") + "\n    keep_records: false\n"
 }
 
 const appendMode = products + "key: [url]\n    mode: append\n"
 
-// counted is what is there of a job's published import.
+// counted counts a job's published import in the tables.
 func counted(t *testing.T, store *postgres.Store, job int64) sink.Counts {
 	t.Helper()
 	all, err := store.PublishedImports(t.Context(), []int64{job})
@@ -35,7 +35,7 @@ func counted(t *testing.T, store *postgres.Store, job int64) sink.Counts {
 
 const keptRecords = `SELECT count(*) FROM scrapehaul.import_records`
 
-func TestRecordsThatAreNotKeptAreRowsOrRejected(t *testing.T) {
+func TestRecordsNotKeptAreRowsOrRejected(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{"replace-job": replaceJob, "upsert": upsert, "append": appendMode} {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestRecordsThatAreNotKeptAreRowsOrRejected(t *testing.T) {
 			batch.Add(2, []byte(product("b", "cheap")))
 			batch.Add(3, []byte(`{"url":"c\u0000"}`))
 			batch.AddChanged(4, []byte(product("d", "100")), []byte("d;100"))
-			batch.Add(5, []byte(`{"url":"e","price":"2","other":[1e200000]}`)) // which jsonb refuses
+			batch.Add(5, []byte(`{"url":"e","price":"2","other":[1e200000]}`)) // jsonb would refuse it
 			batch.Skip(6, []byte("f"), "sold out")
 			batch.EndsAt(6, 6)
 			require.NoError(t, commitBatch(t.Context(), attempt, batch))
@@ -58,7 +58,7 @@ func TestRecordsThatAreNotKeptAreRowsOrRejected(t *testing.T) {
 			require.Equal(t, []string{"1234 a 1 7", "1234 e 2"}, rows(t, db, allProducts))
 			require.Zero(t, count(t, db, keptRecords))
 			require.Equal(t, []string{
-				product("b", "cheap") + `|no row of table public.products: column "price": "cheap" is not an amount that the cleaner money knows, such as $1,299.00`,
+				product("b", "cheap") + `|no row in table public.products: column "price": "cheap" is not an amount that the cleaner money knows, such as $1,299.00`,
 				`{"url":"c\u0000"}|\u0000 at byte 10: PostgreSQL's text cannot hold it`,
 				`d;100|PostgreSQL refuses it: new row for relation "products" violates check constraint "products_price_check"`,
 			}, rows(t, db, `SELECT convert_from(raw, 'UTF8'), reason FROM scrapehaul.rejected_records ORDER BY record_number`))
@@ -77,7 +77,7 @@ func TestImportOfRowsOnlyResumes(t *testing.T) {
 	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
 	half := func(of *postgres.Store, price string) sink.Import {
 		attempt := begin(t, of, ofSitemap("shop", request(1, 40)))
-		require.Zero(t, attempt.Checkpoint(), "what others have begun has records, or has not")
+		require.Zero(t, attempt.Checkpoint(), "it starts over if only one of the attempts keeps records")
 		require.NoError(t, commit(t, attempt, 1, 25, `{"url":"%d","price":"`+price+`"}`))
 		return attempt
 	}
@@ -101,7 +101,7 @@ func mappedAs(t *testing.T, file string) string {
 	return of.Fingerprint() + " " + of.Table.String()
 }
 
-func TestRowsThatAreNotThereAnyMoreAreNotCounted(t *testing.T) {
+func TestRowsThatAreGoneAreNotCounted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		file    string
@@ -128,12 +128,12 @@ func TestRowsThatAreNotThereAnyMoreAreNotCounted(t *testing.T) {
 		store, _ := newMapped(t, rowsOnly(file))
 		published(t, store, 5, "shop", product("a", "1"), product("b", "1"), product("a", "2"))
 		published(t, store, later, "shop", product("a", "2"), product("b", "2"))
-		require.Equal(t, sink.Counts{Records: 3}, counted(t, store, 5), "the rows of its keys are another job's")
+		require.Equal(t, sink.Counts{Records: 3}, counted(t, store, 5), "another job owns the rows of its keys")
 	}
 }
 
-// A trigger may leave out rows of records that are kept.
-func TestRowsThatATriggerLeavesOutAreNotPublished(t *testing.T) {
+// A trigger may drop rows only if the records are kept.
+func TestAnImportWhoseRowsATriggerDropsIsNotPublished(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{"replace-job": replaceJob, "upsert": upsert, "append": appendMode} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestRowsThatATriggerLeavesOutAreNotPublished(t *testing.T) {
 			leaveOut(db)
 			published(t, store, 1, "shop", product("a", "1"))
 			_, err := publishRecords(t.Context(), store, 2, "shop", product("b", "1"), product("c", "-1"))
-			require.ErrorContains(t, err, "table public.products: 1 records have no row in it after they were brought there, and are kept nowhere else (keep_records: false): see which trigger")
+			require.ErrorContains(t, err, "table public.products: 1 records have no row in it after the merge, and are not kept anywhere else (keep_records: false): check which trigger")
 			require.Equal(t, []string{"1 a 1 7"}, rows(t, db, allProducts))
 			published(t, mapped(t, db, file), 2, "shop", product("b", "1"), product("c", "-1"))
 		})
@@ -154,7 +154,7 @@ func leaveOut(db *sqlx.DB) {
 		CREATE TRIGGER leave_out BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION leave_out()`)
 }
 
-func TestKeepingOfRecordsIsSwitchedWithoutAMigration(t *testing.T) {
+func TestKeepRecordsIsSwitchedWithoutAMigration(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
@@ -172,7 +172,7 @@ func TestKeepingOfRecordsIsSwitchedWithoutAMigration(t *testing.T) {
 	}
 }
 
-func TestViewsAreForSitemapsWithRecords(t *testing.T) {
+func TestOnlySitemapsWithRecordsHaveViews(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	keeping, store := mapped(t, db, upsert), mapped(t, db, rowsOnly(upsert))
@@ -196,12 +196,12 @@ func TestViewsAreForSitemapsWithRecords(t *testing.T) {
 	require.Equal(t, []string{"{url,price,stock}"}, rows(t, db, `SELECT columns FROM scrapehaul.sitemap_views`))
 }
 
-// Whether another job has a key that is lost can only be told from its records.
-func TestRowsOfLostKeysBecomeThoseOfTheNextJobWithoutRecords(t *testing.T) {
+// Only its records show whether another job has a lost key.
+func TestRowsOfLostKeysGoToTheNextJobWithoutRecords(t *testing.T) {
 	t.Parallel()
 	for mode, c := range map[string]struct {
 		file                string
-		first, second, last int64 // the jobs, beginning with the one whose rows count
+		first, second, last int64 // the jobs, by precedence
 	}{"upsert": {upsert, 9, 5, 1}, "append": {appendMode, 1, 5, 9}} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -223,7 +223,7 @@ func TestRowsOfLostKeysBecomeThoseOfTheNextJobWithoutRecords(t *testing.T) {
 			published(t, store, c.first, "shop", product("c", "4"))
 			is(row(c.second, "a 3"), row(c.second, "b 3"), row(c.first, "c 4"))
 			require.Equal(t, sink.Counts{Records: 1}, counted(t, store, c.second))
-			published(t, store, c.second, "shop", product("a", "5")) // the other one is in records
+			published(t, store, c.second, "shop", product("a", "5")) // the last job's records are kept
 			is(row(c.second, "a 5"), row(c.last, "b 1"), row(c.first, "c 4"))
 			published(t, keeping, c.first, "shop", product("c", "6"), product("d", "6"))
 			published(t, keeping, c.first, "shop", product("c", "6"))
@@ -255,7 +255,7 @@ func TestBackfillNamesTheJobsWithoutRecords(t *testing.T) {
 	published(t, store, 3, "shop", product("c", "3"))
 	changed := products + "  - {name: sku, from: url, type: text}\n    key: [sku]\n    mode: upsert\n    keep_records: false\n"
 	store, sql := migrated(t, db, changed)
-	require.Contains(t, sql[len(sql)-1], "-- of 2 jobs no records are kept (keep_records: false)")
+	require.Contains(t, sql[len(sql)-1], "-- 2 jobs have no records (keep_records: false)")
 	require.Contains(t, sql[len(sql)-1], "starter reimport 3 2")
 	last, err := store.BackfillMappedTable(t.Context(), "default", "shop", func(postgres.Backfill) {})
 	require.NoError(t, err)
@@ -317,7 +317,7 @@ func TestRetentionRemovesRowsWithoutRecords(t *testing.T) {
 	require.Equal(t, []string{"1 a 2 7", "3 a 1 7"}, rows(t, db, allProducts))
 }
 
-// What required columns have lost is asked about, though no record is left.
+// An operator decides about required columns without values even if no record is left.
 func TestColumnsWithoutValuesAreNamedWhenNoRowIsLeft(t *testing.T) {
 	t.Parallel()
 	store, _ := newMapped(t, rowsOnly(upsert))
@@ -326,9 +326,9 @@ func TestColumnsWithoutValuesAreNamedWhenNoRowIsLeft(t *testing.T) {
 	published(t, store, 2, "shop")
 }
 
-// However imports follow each other, with their records or without: each key of a published
-// import has a row, of its job or one that goes before it, and what was published is counted.
-func TestNoRowIsLostThatNoRecordBringsBack(t *testing.T) {
+// In any sequence of imports with and without records: each key of a published import has a
+// row, owned by its job or one with precedence, and all published records are counted.
+func TestNoRowWithoutRecordsIsLost(t *testing.T) {
 	t.Parallel()
 	for mode, file := range map[string]string{"upsert": upsert, "append": appendMode} {
 		t.Run(mode, func(t *testing.T) {

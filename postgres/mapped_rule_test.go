@@ -20,8 +20,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// threeSitemaps maps sitemaps to one table, each by a mapping of its own. Two of different
-// accounts have the same name and ID.
+// threeSitemaps maps three sitemaps to one table, each with its own mapping. Two, of different
+// accounts, have the same name and ID.
 const threeSitemaps = `
 mappings:
   - sitemap: shop
@@ -39,11 +39,11 @@ mappings:
     %[1]s
 `
 
-// ruleImport is an import of a job with what it has brought.
+// ruleImport is an import of a job with its products.
 type ruleImport struct {
 	job      int64
 	status   string
-	absent   int64 // records that the job has stored and the file has not
+	absent   int64 // records of the job that are not in the file
 	products []ruleProduct
 }
 
@@ -53,10 +53,10 @@ type ruleProduct struct {
 	fits  bool
 }
 
-// Jobs belong to the sitemaps in turns.
+// Jobs belong to the sitemaps in turn.
 func (i ruleImport) sitemap() string { return []string{"shop", "acme:shop", "market"}[i.job%3] }
 
-func (i ruleImport) whole() bool {
+func (i ruleImport) complete() bool {
 	return i.status == "finished" && i.absent == 0 && !slices.ContainsFunc(i.products, func(p ruleProduct) bool { return !p.fits })
 }
 
@@ -79,19 +79,19 @@ type ruleRow struct {
 	Active bool   `db:"active"`
 }
 
-// ruleRows are the rows that a table in a mode shows of published imports, by the rule of
-// docs/mapping.md and nothing else.
+// ruleRows returns the rows of a table in a mode, derived from the published imports by the
+// rule in docs/mapping.md.
 func ruleRows(mode string, published map[int64]ruleImport) []ruleRow {
-	jobs, newestWhole := slices.Sorted(maps.Keys(published)), map[string]int64{}
+	jobs, newestComplete := slices.Sorted(maps.Keys(published)), map[string]int64{}
 	for _, id := range jobs {
-		if i := published[id]; i.whole() {
-			newestWhole[i.sitemap()] = id
+		if i := published[id]; i.complete() {
+			newestComplete[i.sitemap()] = id
 		}
 	}
 	if mode == "append" {
 		slices.Reverse(jobs)
 	}
-	of := map[string]ruleRow{} // by what is unique
+	of := map[string]ruleRow{} // by the unique key
 	for _, id := range jobs {
 		i := published[id]
 		if mode == "append" {
@@ -107,7 +107,7 @@ func ruleRows(mode string, published map[int64]ruleImport) []ruleRow {
 				unique = fmt.Sprint(id, " ", n)
 			}
 			if p.fits {
-				of[unique] = ruleRow{id, p.url, p.price, id >= newestWhole[i.sitemap()]}
+				of[unique] = ruleRow{id, p.url, p.price, id >= newestComplete[i.sitemap()]}
 			}
 		}
 	}
@@ -121,8 +121,8 @@ func sortedRows(rows []ruleRow) []ruleRow {
 	return rows
 }
 
-// SOAK=1 makes it many more sequences; -rapid.seed repeats one.
-func TestWhatATableShowsFollowsFromThePublishedImports(t *testing.T) {
+// SOAK=1 runs many more sequences; -rapid.seed repeats one.
+func TestATableMatchesThePublishedImports(t *testing.T) {
 	t.Parallel()
 	checks := "25"
 	if os.Getenv("SOAK") != "" {
@@ -178,7 +178,7 @@ func drawRuleImport(r *rapid.T, price int) ruleImport {
 	return i
 }
 
-// beginRuleImport has committed the records, and merges few of them at a time.
+// beginRuleImport commits the records of an import that will merge few at a time.
 func beginRuleImport(r *rapid.T, store *postgres.Store, i ruleImport) sink.Import {
 	now, records := time.Now(), int64(len(i.products))
 	name, acme := strings.CutPrefix(i.sitemap(), "acme:")
@@ -204,8 +204,8 @@ func beginRuleImport(r *rapid.T, store *postgres.Store, i ruleImport) sink.Impor
 	return attempt
 }
 
-// requireRule requires that the table shows what follows from the published imports,
-// with the host's notes at the rows that it had before, and returns its rows.
+// requireRule requires that the table matches the published imports and that rows keep the
+// host's notes. It returns the rows.
 func requireRule(r *rapid.T, db *sqlx.DB, mode string, published map[int64]ruleImport, before []ruleRow) []ruleRow {
 	var found []struct {
 		ruleRow
@@ -223,8 +223,8 @@ func requireRule(r *rapid.T, db *sqlx.DB, mode string, published map[int64]ruleI
 	}
 	require.Equal(r, append([]ruleRow{}, want...), sortedRows(rows), "published: %+v", published)
 	for _, row := range before {
-		if there, ok := noted[row.URL]; ok && (mode == "upsert" || mode == "append") {
-			require.True(r, there, "the host's column of %s is lost", row.URL)
+		if kept, ok := noted[row.URL]; ok && (mode == "upsert" || mode == "append") {
+			require.True(r, kept, "the host's column of %s is lost", row.URL)
 		}
 	}
 	db.MustExec(`UPDATE products SET note = 'of the host'`)

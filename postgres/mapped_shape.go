@@ -13,8 +13,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// shape is what a table has of its mapping. scrapehaul.mapped_tables has the one that the
-// table was made for or migrated to last.
+// shape is what a mapping determines of its table. scrapehaul.mapped_tables stores the one
+// that the table was created for or last migrated to.
 type shape struct {
 	Columns []shapeColumn `json:"columns"`
 	Key     []string      `json:"key,omitempty"`
@@ -24,7 +24,7 @@ type shape struct {
 
 type shapeColumn struct {
 	Name     string       `json:"name"`
-	From     string       `json:"from"` // tells a renamed column, and is no part of the table
+	From     string       `json:"from"` // identifies a renamed column; not part of the table
 	Type     mapping.Type `json:"type"`
 	Required bool         `json:"required,omitempty"`
 }
@@ -40,7 +40,7 @@ func shapeOf(m *mapping.Mapping) *shape {
 	return s
 }
 
-// column returns the zero value for one that there is not, as a nil shape does.
+// column returns the zero value if the shape is nil or has no such column.
 func (s *shape) column(name string) (none shapeColumn) {
 	if s != nil {
 		for _, c := range s.Columns {
@@ -52,7 +52,7 @@ func (s *shape) column(name string) (none shapeColumn) {
 	return none
 }
 
-// facts are what shapes are compared by, each with its value for people.
+// facts returns what differences compares, with readable values.
 func (s *shape) facts() map[string]string {
 	facts := map[string]string{"the mode": string(s.Mode)}
 	for _, c := range s.Columns {
@@ -62,7 +62,7 @@ func (s *shape) facts() map[string]string {
 		}
 	}
 	if s.Active != "" {
-		facts[fmt.Sprintf("column %q", s.Active)] = "that of deactivate_missing"
+		facts[fmt.Sprintf("column %q", s.Active)] = "for deactivate_missing"
 	}
 	if len(s.Key) > 0 {
 		facts["the key"] = strings.Join(slices.Sorted(slices.Values(s.Key)), ", ")
@@ -70,7 +70,7 @@ func (s *shape) facts() map[string]string {
 	return facts
 }
 
-// differences says in what a file's shape is another than that of the table.
+// differences returns a sentence for each difference between the table and a file.
 func (s *shape) differences(file *shape) (differ []string) {
 	ours, theirs := s.facts(), file.facts()
 	all := maps.Clone(ours)
@@ -96,7 +96,7 @@ INSERT INTO scrapehaul.mapped_tables AS noted (table_name, shape) VALUES ($1, $2
 ON CONFLICT (table_name) DO UPDATE SET shape = excluded.shape, changed_at = now() WHERE noted.shape <> excluded.shape`
 )
 
-// notedShape returns nil for a table that none is known of.
+// notedShape returns the recorded shape of a table, nil if there is none.
 func notedShape(ctx context.Context, tx transaction, table mapping.Table) (*shape, error) {
 	var noted []byte
 	err := tx.GetContext(ctx, &noted, selectShape, table.String())
@@ -115,17 +115,17 @@ func noteShape(ctx context.Context, tx transaction, m *mapping.Mapping) error {
 	if err == nil {
 		_, err = tx.ExecContext(ctx, insertShape, m.Table.String(), string(encoded))
 	}
-	return doing(err, "noting the shape of table %s", m.Table)
+	return doing(err, "recording the shape of table %s", m.Table)
 }
 
-// MappingsError is about the worker's file of mappings: another worker may have the
+// MappingsError is a problem with this worker's mappings file. Another worker may have the
 // right one.
 type MappingsError struct{ sentence string }
 
 // Error says what is wrong and what to do.
 func (e *MappingsError) Error() string { return e.sentence }
 
-// checkShape returns a MappingsError for a table that was made for another mapping, or
+// checkShape returns a MappingsError for a table that was created for another mapping or
 // migrated to one.
 func checkShape(ctx context.Context, tx transaction, m *mapping.Mapping) (noted *shape, err error) {
 	noted, err = notedShape(ctx, tx, m.Table)
@@ -133,7 +133,7 @@ func checkShape(ctx context.Context, tx transaction, m *mapping.Mapping) (noted 
 		return nil, err
 	}
 	if differ := noted.differences(shapeOf(m)); len(differ) > 0 {
-		return noted, &MappingsError{fmt.Sprintf("nothing is published into it by this worker, whose file of mappings (MAPPINGS) is not the one that the table was last made for or migrated to: %s; "+
+		return noted, &MappingsError{fmt.Sprintf("this worker publishes nothing into it, because its mappings file (MAPPINGS) differs from the one that the table was created for or last migrated to: %s; "+
 			"give the worker that file, or run worker migrate-mapping with this one", strings.Join(differ, "; "))}
 	}
 	return noted, nil

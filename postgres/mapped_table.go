@@ -13,9 +13,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// PrepareMappedTables makes the tables of the mappings that are not there, and
-// checks those that are: the error says for each what is missing, as the SQL to
-// run. Any number of processes may call it at the same time.
+// PrepareMappedTables creates missing tables of the mappings and checks existing ones. The
+// error has the SQL to run for each table that does not match. Any number of processes may
+// call it concurrently.
 func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings) error {
 	if len(mappings.All()) == 0 {
 		return nil
@@ -43,27 +43,27 @@ func PrepareMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Map
 		}
 		return errors.Join(problems...)
 	})
-	if _, told := errors.AsType[*MappedTableError](err); err != nil && !told {
-		return fmt.Errorf("preparing the tables of the mappings: %w", err)
+	if _, wrapped := errors.AsType[*MappedTableError](err); err != nil && !wrapped {
+		return fmt.Errorf("preparing the mapped tables: %w", err)
 	}
 	return err
 }
 
-// selectKind is "" for a table that is not there.
+// selectKind selects "" if the table does not exist.
 const selectKind = `
 SELECT coalesce((SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)), '')`
 
 func prepareMappedTable(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	there, err := isTable(ctx, tx, m.Table)
+	exists, err := isTable(ctx, tx, m.Table)
 	if err != nil {
 		return nil, err
 	}
-	if there {
+	if exists {
 		noted, err := checkShape(ctx, tx, m)
 		if err == nil {
 			missing, err = missingInTable(ctx, tx, m)
 		}
-		if err == nil && len(missing) == 0 && noted == nil { // made before shapes were noted, or by its host
+		if err == nil && len(missing) == 0 && noted == nil { // created by its host, or before shapes were recorded
 			err = noteShape(ctx, tx, m)
 		}
 		return missing, err
@@ -71,17 +71,17 @@ func prepareMappedTable(ctx context.Context, tx transaction, m *mapping.Mapping)
 	change := MappedTableChange{SQL: createTable(m), isNew: true}
 	err = migrateTable(ctx, tx, m, &change)
 	if refused := pq.As(err); refused != nil && refused.Code == pqerror.InvalidSchemaName {
-		return []string{createSchema(m.Table)}, fmt.Errorf("making it, %w", err)
+		return []string{createSchema(m.Table)}, fmt.Errorf("creating it: %w", err)
 	}
-	return nil, doing(err, "making it")
+	return nil, doing(err, "creating it")
 }
 
-// isTable is false for one that is not there, and an error for what is no table.
-func isTable(ctx context.Context, tx transaction, table mapping.Table) (there bool, err error) {
+// isTable returns false if the table does not exist, and an error if it is not a table.
+func isTable(ctx context.Context, tx transaction, table mapping.Table) (exists bool, err error) {
 	var kind string
 	err = tx.GetContext(ctx, &kind, selectKind, quoted(table))
 	if err == nil && kind != "" && kind != "r" && kind != "p" { // partitioned
-		err = errors.New("it is a view, a foreign table or the like: rows can be brought into a table of this database only")
+		err = errors.New("it is a view, a foreign table or similar: rows can only be written to a table of this database")
 	}
 	return kind != "", err
 }
@@ -89,21 +89,21 @@ func isTable(ctx context.Context, tx transaction, table mapping.Table) (there bo
 func run(ctx context.Context, tx transaction, statements []string) error {
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("by %q: %w", statement, err)
+			return fmt.Errorf("running %q: %w", statement, err)
 		}
 	}
 	return nil
 }
 
-// Imports of before have no rows in a table that was made anew.
+// Earlier imports have no rows in a new table.
 const forgetRows = `UPDATE scrapehaul.imports SET mapping = '' WHERE state IN ('published', 'removed') AND right(mapping, -17) = $1`
 
 func createSchema(table mapping.Table) string {
 	return fmt.Sprintf("CREATE SCHEMA %s;", pq.QuoteIdentifier(table.Schema))
 }
 
-// createTable makes the table, but not its schema: who may use that is for its
-// owner to say.
+// createTable returns the statements that create the table, but not its schema, whose owner
+// decides who may use it.
 func createTable(m *mapping.Mapping) []string {
 	columns := []string{"scrapingjob_id bigint NOT NULL"}
 	for _, column := range m.Columns {
@@ -134,7 +134,7 @@ func activeDefinition(missing *mapping.DeactivateMissing) string {
 	return pq.QuoteIdentifier(missing.Column) + " boolean NOT NULL DEFAULT true"
 }
 
-// uniqueKey are the columns that tell one row of the table from another.
+// uniqueKey returns the columns that identify a row of the table.
 func (s *shape) uniqueKey() []string {
 	if s.Mode == mapping.ReplaceJob && len(s.Key) > 0 {
 		return append([]string{mapping.ScrapingJobID}, s.Key...)
@@ -142,7 +142,7 @@ func (s *shape) uniqueKey() []string {
 	return s.Key
 }
 
-// Of a domain, type is what it is made of in the end.
+// For a domain, type is its base type.
 const selectTableColumns = `
 SELECT attribute.attname AS name, type.typname AS type, type.typtype = 'e' AS enum,
        attribute.attgenerated <> '' OR attribute.attidentity = 'a' AS generated, attribute.attnotnull AS "notnull",
@@ -164,9 +164,9 @@ type tableColumn struct {
 
 const numberTypes = " int2 int4 int8 numeric float4 float8 "
 
-// taken are the types of columns that take values of a mapping's type: those that read
-// them the same way whatever the server's settings, and the role's, are. What such a
-// type refuses is rejected record by record.
+// taken are the column types that accept values of a mapping's type: those that read them the
+// same way whatever the settings of server and role. Values that such a type refuses are
+// rejected record by record.
 var taken = map[mapping.Type]string{
 	mapping.Numeric:   numberTypes,
 	mapping.Integer:   numberTypes,
@@ -181,18 +181,18 @@ func (c tableColumn) takes(t mapping.Type) bool {
 	return c.Enum && t == mapping.Text || strings.Contains(taken[t], " "+c.Type+" ")
 }
 
-// readsBy says by which setting a type reads what is written into it.
+// readsBy says which setting affects how a type reads values.
 func (c tableColumn) readsBy(t mapping.Type) string {
 	switch {
 	case c.Type == "money":
-		return ", which reads numbers by lc_monetary"
+		return ", which parses numbers by lc_monetary"
 	case t != mapping.Text:
 	case c.Type == "interval":
-		return ", which reads texts by IntervalStyle"
+		return ", which parses text by IntervalStyle"
 	case c.Type == "xml":
-		return ", which reads texts by xmloption"
+		return ", which parses text by xmloption"
 	case strings.Contains(taken[mapping.Timestamp], " "+c.Type+" "):
-		return ", which reads texts by DateStyle and TimeZone: or map it as a timestamp"
+		return ", which parses text by DateStyle and TimeZone; alternatively, map it as a timestamp"
 	}
 	return ""
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
 
-func TestTableThatIsThereIsCheckedAgainstItsMapping(t *testing.T) {
+func TestExistingTableIsCheckedAgainstItsMapping(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (url text, price date, active boolean)`)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
 	require.NoError(t, err)
 	err = postgres.PrepareMappedTables(t.Context(), db, mappings)
-	require.EqualError(t, err, `table public.products is not as its mapping wants it, run: `+
+	require.EqualError(t, err, `table public.products does not match its mapping, run: `+
 		`ALTER TABLE "public"."products" ADD "scrapingjob_id" bigint NOT NULL DEFAULT 0; `+
 		`ALTER TABLE "public"."products" RENAME "price" TO "price was date"; -- it is date `+
 		`ALTER TABLE "public"."products" ADD "price" numeric; `+
@@ -29,17 +29,17 @@ func TestTableThatIsThereIsCheckedAgainstItsMapping(t *testing.T) {
 		`CREATE UNIQUE INDEX ON "public"."products" ("url");`)
 	db.MustExec(`ALTER TABLE public.products ADD scrapingjob_id bigint NOT NULL, ADD "in Stock" bigint, DROP price, ADD price float8;
 		CREATE UNIQUE INDEX ON public.products (url) WHERE active`)
-	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), "CREATE UNIQUE INDEX", "a partial index does not do")
+	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), "CREATE UNIQUE INDEX", "a partial index is not enough")
 	db.MustExec(`CREATE UNIQUE INDEX ON public.products (url)`)
 	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
 
 	mappings, err = mapping.Parse("mappings.yaml", []byte(strings.Replace(upsert, "table: products", "table: shop.products", 1)))
 	require.NoError(t, err)
-	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), `table shop.products: making it, by "CREATE TABLE \"shop\".\"products\"`)
+	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), `table shop.products: creating it: running "CREATE TABLE \"shop\".\"products\"`)
 	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), `(3F000), run: CREATE SCHEMA "shop";`)
 }
 
-func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
+func TestTableThatCannotTakeRowsIsReportedAtStart(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(replaceJob))
@@ -47,7 +47,7 @@ func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint NOT NULL, url text, shop text NOT NULL, made timestamptz NOT NULL DEFAULT now(),
 		id bigint GENERATED ALWAYS AS IDENTITY, price numeric GENERATED ALWAYS AS (1) STORED, "in Stock" bigint GENERATED ALWAYS AS IDENTITY)`)
 	err = postgres.PrepareMappedTables(t.Context(), db, mappings)
-	require.EqualError(t, err, `table public.products is not as its mapping wants it, run: `+
+	require.EqualError(t, err, `table public.products does not match its mapping, run: `+
 		`ALTER TABLE "public"."products" ALTER "price" DROP EXPRESSION IF EXISTS, ALTER "price" DROP IDENTITY IF EXISTS; -- PostgreSQL generates it `+
 		`ALTER TABLE "public"."products" ALTER "in Stock" DROP EXPRESSION IF EXISTS, ALTER "in Stock" DROP IDENTITY IF EXISTS; -- PostgreSQL generates it `+
 		`ALTER TABLE "public"."products" ALTER "shop" DROP NOT NULL; -- or SET DEFAULT: no column of the mapping fills it`)
@@ -55,10 +55,10 @@ func TestTableThatCannotTakeRowsIsToldAtTheStart(t *testing.T) {
 	require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, mappings))
 
 	db.MustExec(`DROP TABLE public.products; CREATE VIEW public.products AS SELECT 1 AS scrapingjob_id`)
-	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), "table public.products: it is a view, a foreign table or the like")
+	require.ErrorContains(t, postgres.PrepareMappedTables(t.Context(), db, mappings), "table public.products: it is a view, a foreign table or similar")
 }
 
-func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
+func TestWorkersPrepareMappedTablesConcurrently(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	_, err := postgres.Migrate(t.Context(), connect(t, url))
@@ -73,10 +73,10 @@ func TestSeveralWorkersPrepareMappedTablesAtTheSameTime(t *testing.T) {
 	all.Wait()
 }
 
-// anew begins the making of a table that no mapping is noted of.
-const anew = `DELETE FROM scrapehaul.mapped_tables; DROP TABLE IF EXISTS public.t; CREATE TABLE public.t `
+// recreate starts the definition of a table without a recorded mapping.
+const recreate = `DELETE FROM scrapehaul.mapped_tables; DROP TABLE IF EXISTS public.t; CREATE TABLE public.t `
 
-func TestColumnThatReadsValuesBySettingsIsRefused(t *testing.T) {
+func TestColumnTypesAffectedBySettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`CREATE DOMAIN amount AS money; CREATE DOMAIN price AS amount; CREATE DOMAIN rate AS numeric CHECK (VALUE > 0); CREATE DOMAIN fee AS rate;
@@ -86,27 +86,27 @@ func TestColumnThatReadsValuesBySettingsIsRefused(t *testing.T) {
 		return `RENAME "v" TO "v was ` + is + `"; -- it is ` + is + why + ` ALTER TABLE "public"."t" ADD "v" `
 	}
 	for _, c := range []struct{ of, is, want string }{
-		{"numeric", "money", alter + "numeric; -- it is money, which reads numbers by lc_monetary"},
-		{"numeric", "price", alter + "numeric; -- it is money, which reads numbers by lc_monetary"},
-		{"integer", "money", alter + "numeric; -- it is money, which reads numbers by lc_monetary"},
+		{"numeric", "money", alter + "numeric; -- it is money, which parses numbers by lc_monetary"},
+		{"numeric", "price", alter + "numeric; -- it is money, which parses numbers by lc_monetary"},
+		{"integer", "money", alter + "numeric; -- it is money, which parses numbers by lc_monetary"},
 		{"integer", "regclass", aside("regclass", "") + "bigint;"},
 		{"numeric", "text", aside("text", "") + "numeric;"},
 		{"boolean", "integer", aside("int4", "") + "boolean;"},
 		{"timestamp, layout: rfc3339", "interval", aside("interval", "") + "timestamptz;"},
 		{"jsonb", "text", aside("text", "") + "jsonb;"},
 		{"timestamp, layout: rfc3339", "time", aside("time", "") + "timestamptz;"},
-		{"text", "money", alter + "text; -- it is money, which reads numbers by lc_monetary"},
-		{"text", "date", alter + "text; -- it is date, which reads texts by DateStyle and TimeZone: or map it as a timestamp"},
-		{"text", "interval", alter + "text; -- it is interval, which reads texts by IntervalStyle"},
-		{"text", "xml", alter + "text; -- it is xml, which reads texts by xmloption"},
+		{"text", "money", alter + "text; -- it is money, which parses numbers by lc_monetary"},
+		{"text", "date", alter + "text; -- it is date, which parses text by DateStyle and TimeZone; alternatively, map it as a timestamp"},
+		{"text", "interval", alter + "text; -- it is interval, which parses text by IntervalStyle"},
+		{"text", "xml", alter + "text; -- it is xml, which parses text by xmloption"},
 		{"text", "date[]", alter + "text; -- it is _date"},
 		{"text", "regconfig", alter + "text; -- it is regconfig"},
 		{"text", "range", alter + "text; -- it is range"},
 	} {
-		db.MustExec(anew + `(scrapingjob_id bigint NOT NULL, v ` + c.is + `)`)
+		db.MustExec(recreate + `(scrapingjob_id bigint NOT NULL, v ` + c.is + `)`)
 		mappings := parsed(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: `+c.of+`}]}]`)
 		err := postgres.PrepareMappedTables(t.Context(), db, mappings)
-		require.EqualError(t, err, `table public.t is not as its mapping wants it, run: ALTER TABLE "public"."t" `+c.want, "%s into %s", c.of, c.is)
+		require.EqualError(t, err, `table public.t does not match its mapping, run: ALTER TABLE "public"."t" `+c.want, "%s into %s", c.of, c.is)
 		if c.is != "range" {
 			db.MustExec(`INSERT INTO public.t VALUES (1, NULL)`)
 			applyFix(t, db, err)
@@ -115,14 +115,14 @@ func TestColumnThatReadsValuesBySettingsIsRefused(t *testing.T) {
 	}
 	for of, all := range map[string][]string{"numeric": {"rate", "fee", "real"}, "text": {"size", "fee", "varchar(3)", "uuid"}} {
 		for _, is := range all {
-			db.MustExec(anew + `(scrapingjob_id bigint NOT NULL, v ` + is + `)`)
+			db.MustExec(recreate + `(scrapingjob_id bigint NOT NULL, v ` + is + `)`)
 			require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: `+of+`}]}]`)), "%s into %s", of, is)
 		}
 	}
 }
 
-// Every type that is taken makes the same of a value, whatever the settings are.
-func TestSettingsChangeNothingOfValues(t *testing.T) {
+// Every accepted type reads a value the same way, whatever the settings.
+func TestSettingsDoNotAffectValues(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	for _, c := range []struct{ of, values, is string }{
@@ -141,7 +141,7 @@ func TestSettingsChangeNothingOfValues(t *testing.T) {
 		{"text", `'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'`, "uuid"},
 	} {
 		for is := range strings.SplitSeq(c.is, ", ") {
-			db.MustExec(anew + `(scrapingjob_id bigint NOT NULL DEFAULT 1, v ` + is + `)`)
+			db.MustExec(recreate + `(scrapingjob_id bigint NOT NULL DEFAULT 1, v ` + is + `)`)
 			require.NoError(t, postgres.PrepareMappedTables(t.Context(), db, parsed(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: `+c.of+`}]}]`)), is)
 			for _, settings := range []string{
 				"",

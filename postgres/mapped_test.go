@@ -20,8 +20,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-// products maps sitemaps that begin with "shop" to table products, with what else
-// the mapping has.
+// products starts a mapping of sitemaps with prefix "shop" to table products.
 const products = `
 mappings:
   - sitemap_prefix: shop
@@ -38,7 +37,7 @@ const (
 	replaceJob = products + "mode: replace-job\n"
 )
 
-// mapped is a store with mappings.
+// mapped returns a store with mappings.
 func mapped(t *testing.T, db *sqlx.DB, file string) *postgres.Store {
 	t.Helper()
 	mappings, err := mapping.Parse("mappings.yaml", []byte(file))
@@ -59,13 +58,13 @@ func product(url, price string) string {
 
 const allProducts = `SELECT concat_ws(' ', scrapingjob_id, url, price, "in Stock") FROM products ORDER BY scrapingjob_id, url, price`
 
-// nothingHeld requires that no rows wait for being published.
+// nothingHeld requires that there is no holding table.
 func nothingHeld(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	require.Zero(t, count(t, db, `SELECT count(*) FROM pg_tables WHERE schemaname = 'scrapehaul' AND tablename LIKE 'mapped_rows%'`))
 }
 
-func TestMappedRecordsAreRowsFromPublishOn(t *testing.T) {
+func TestMappedRecordsAreRowsOncePublished(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
@@ -79,7 +78,7 @@ func TestMappedRecordsAreRowsFromPublishOn(t *testing.T) {
 	require.NoError(t, attempt.Publish(t.Context(), func() {}))
 
 	require.Equal(t, []string{"1234 a\t\\N\n 1299.00 7", "1234 b 7", "1234 12"}, rows(t, db, allProducts))
-	require.Equal(t, int64(3), count(t, db, visible), "the records are there as they came too")
+	require.Equal(t, int64(3), count(t, db, visible), "the original records are there, too")
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM products WHERE url IS NULL AND price IS NULL`))
 	nothingHeld(t, db)
 }
@@ -90,7 +89,7 @@ func ofSitemap(name string, r sink.ImportRequest) sink.ImportRequest {
 	return r
 }
 
-func TestErrorsDoNotHaveTheRowsOfAMappedTable(t *testing.T) {
+func TestErrorsDoNotShowRowsOfAMappedTable(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url text, price numeric, "in Stock" bigint,
@@ -116,7 +115,7 @@ func TestReimportReplacesTheRowsOfItsJob(t *testing.T) {
 	}
 }
 
-func TestOfSeveralRecordsWithOneKeyTheLastCounts(t *testing.T) {
+func TestTheLastRecordWithAKeyWins(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"upsert", "replace-job"} {
 		store, db := newMapped(t, products+"key: [url]\n    mode: "+mode+"\n")
@@ -135,7 +134,7 @@ func TestUpsertLeavesRowsOfLaterJobsAlone(t *testing.T) {
 	require.Equal(t, []string{"5 a 3 7", "5 d 3 7", "7 b 2 7", "7 c 2 7"}, rows(t, db, allProducts))
 }
 
-func TestAppendChangesNoRowThatIsThere(t *testing.T) {
+func TestAppendChangesNoExistingRow(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, products+"key: [url]\n    mode: append\n")
 	published(t, store, 5, "shop", product("a", "1"), product("a", "2"), product("b", "1"))
@@ -144,10 +143,10 @@ func TestAppendChangesNoRowThatIsThere(t *testing.T) {
 	published(t, store, 7, "shop", product("c", "3"), product("d", "3"))
 	require.Equal(t, []string{"5 a 1 7", "5 b 1 7", "7 c 3 7", "7 d 3 7"}, rows(t, db, allProducts), "its own rows are replaced")
 	published(t, store, 3, "shop", product("d", "4"))
-	require.Equal(t, []string{"3 d 4 7", "5 a 1 7", "5 b 1 7", "7 c 3 7"}, rows(t, db, allProducts), "an earlier job counts, whenever it is imported")
+	require.Equal(t, []string{"3 d 4 7", "5 a 1 7", "5 b 1 7", "7 c 3 7"}, rows(t, db, allProducts), "an earlier job wins, whenever it is imported")
 }
 
-func TestKeyThatAReimportHasNotIsTheRowOfAnotherJobThatHasIt(t *testing.T) {
+func TestAKeyMissingFromAReimportGoesToAnotherJobThatHasIt(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, products+"key: [url]\n    mode: append\n")
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
@@ -161,21 +160,21 @@ func TestKeyThatAReimportHasNotIsTheRowOfAnotherJobThatHasIt(t *testing.T) {
 	}
 	published(t, store, 3, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
 	published(t, store, 3, "shop", product("b", "4"))
-	require.Equal(t, []string{"2 a 2 7", "3 b 4 7"}, rows(t, db, allProducts), "and of none that is published")
+	require.Equal(t, []string{"2 a 2 7", "3 b 4 7"}, rows(t, db, allProducts), "a key that no published import has is gone")
 	attempt, err := publishRecords(t.Context(), store, 2, "shop", product("a", "cheap"))
 	require.NoError(t, err)
 	require.Empty(t, attempt.Problem())
-	require.Equal(t, []string{"1 a 1 7", "3 b 4 7"}, rows(t, db, allProducts), "one that does not fit any more")
+	require.Equal(t, []string{"1 a 1 7", "3 b 4 7"}, rows(t, db, allProducts), "a record that no longer fits")
 }
 
-// They are read again a part at a time; the rest of a part that is too long is not.
-func TestLongRecordsAreReadAgainOnce(t *testing.T) {
+// Remapping reads pieces, without resending the rest of a piece that is too long.
+func TestLongRecordsAreReadOnceForRemapping(t *testing.T) {
 	t.Parallel()
 	const many = 400
 	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20enable_bitmapscan%3Doff%20-c%20enable_sort%3Doff") // as with many records
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
-	db.MustExec(`ALTER FUNCTION scrapehaul.changes_query RENAME TO not_here`) // comparing the jobs reads the records, too
+	db.MustExec(`ALTER FUNCTION scrapehaul.changes_query RENAME TO not_here`) // comparing jobs reads records, too
 	store := mapped(t, db, upsert)
 	first := begin(t, store, ofSitemap("shop", ofJob(1, request(1, many))))
 	require.NoError(t, commit(t, first, 1, many, `{"url":"%d","price":"1","text":"`+strings.Repeat("x", 100_000)+`"}`))
@@ -184,14 +183,14 @@ func TestLongRecordsAreReadAgainOnce(t *testing.T) {
 	published(t, store, 2, "shop", product("8", "2"))
 	require.Equal(t, []string{"1 7 1", "2 8 2 7"}, rows(t, db, strings.Replace(allProducts, "ORDER", "WHERE url IN ('7', '8', 'gone') ORDER", 1)))
 	var read int64
-	require.Eventually(t, func() bool { // the statistics are some seconds late
+	require.Eventually(t, func() bool { // statistics lag by some seconds
 		read = count(t, db, `SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'import_records'`)
 		return read >= many
 	}, time.Minute, 100*time.Millisecond)
 	require.Less(t, read, int64(2*many))
 }
 
-func TestRecordThatATableDoesNotTakeAnyMoreIsNoRowOfItAgain(t *testing.T) {
+func TestRecordThatNoLongerFitsIsNotRemapped(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
 		"for its type":     `ALTER TABLE products ALTER price TYPE numeric(3, 2)`,
@@ -210,8 +209,8 @@ func TestRecordThatATableDoesNotTakeAnyMoreIsNoRowOfItAgain(t *testing.T) {
 	}
 }
 
-// Imports that were published by other mappings, or none, are what they were.
-func TestRowsOfOtherMappingsStayAsTheyAre(t *testing.T) {
+// Imports published with other mappings, or none, are not touched.
+func TestRowsOfOtherMappingsAreUnchanged(t *testing.T) {
 	t.Parallel()
 	plainStore, db := newStore(t)
 	before := mapped(t, db, strings.Replace(upsert, "table: products", "table: old_products", 1))
@@ -223,7 +222,7 @@ func TestRowsOfOtherMappingsStayAsTheyAre(t *testing.T) {
 	require.Equal(t, []string{"3 b 4 7"}, rows(t, db, allProducts))
 	require.Equal(t, int64(2), count(t, db, `SELECT count(*) FROM old_products`))
 
-	// As an import was noted before its table was noted with it.
+	// As recorded by versions that did not record the table.
 	published(t, store, 2, "shop", product("a", "5"))
 	db.MustExec(`UPDATE scrapehaul.imports SET mapping = left(mapping, 16)`)
 	published(t, store, 4, "shop", product("a", "6"))
@@ -233,7 +232,7 @@ func TestRowsOfOtherMappingsStayAsTheyAre(t *testing.T) {
 
 const activeProducts = `SELECT url FROM products WHERE active ORDER BY url`
 
-func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+func TestRowsMissingFromAJobAreDeactivated(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"))
@@ -241,9 +240,9 @@ func TestRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 	published(t, store, 3, "shop", product("b", "2"), product("c", "2"), product("d", "2"))
 	require.Equal(t, []string{"b", "c", "d", "z"}, rows(t, db, activeProducts))
 	published(t, store, 4, "shop", product("a", "3"), product("b", "3"), product("c", "3"))
-	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what comes back is active again")
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "returning rows are active again")
 	published(t, store, 3, "shop", product("d", "4"))
-	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "what a later job has not brought stays missing")
+	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "rows missing from a later job stay inactive")
 	published(t, store, 1, "shop", product("a", "5"), product("e", "5"))
 	require.Equal(t, []string{"a", "b", "c", "z"}, rows(t, db, activeProducts), "in whatever order jobs are imported")
 }
@@ -262,18 +261,18 @@ func TestIncompleteJobDeactivatesNothing(t *testing.T) {
 		require.NoError(t, commit(t, attempt, 1, 2, `{"url":"new %d","price":"1","stock":"7"}`))
 		require.NoError(t, attempt.Publish(t.Context(), func() {}))
 		require.Equal(t, []string{"a", "b", "c", "new 1", "new 2"}, rows(t, db, activeProducts), name)
-		require.Equal(t, name == "short", attempt.Problem() != "", "the operator learns of it: %s", attempt.Problem())
+		require.Equal(t, name == "short", attempt.Problem() != "", "the problem is reported: %s", attempt.Problem())
 	}
 
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"))
 	attempt, err := publishRecords(t.Context(), store, 2, "shop", product("a", "1"), product("b", "cheap"))
 	require.NoError(t, err)
-	require.Contains(t, attempt.Problem(), "were not deactivated: of its 2 records 0 were rejected, 1 do not fit the table")
+	require.Contains(t, attempt.Problem(), "were not deactivated: of its 2 records, 0 were rejected, 1 do not fit the table")
 	require.Equal(t, []string{"a", "b"}, rows(t, db, activeProducts))
 }
 
-func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
+func TestBrakeAsksAnOperatorBeforeManyRowsAreDeactivated(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "1"), product("c", "1"), product("d", "1"))
@@ -299,7 +298,7 @@ func TestBrakeAsksAPersonBeforeManyRowsAreDeactivated(t *testing.T) {
 	require.Equal(t, []string{"a"}, rows(t, db, activeProducts))
 }
 
-func TestBrakeCountsRowsThatAReimportHasNot(t *testing.T) {
+func TestBrakeCountsRowsMissingFromAReimport(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"))
@@ -326,7 +325,7 @@ func TestImportIntoAMappedTableResumes(t *testing.T) {
 	require.Equal(t, int64(15), count(t, db, `SELECT count(*) FROM products WHERE price = 3`))
 }
 
-func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
+func TestImportStartsOverWhenItsRowsAreIncomplete(t *testing.T) {
 	t.Parallel()
 	plainStore, db := newStore(t)
 	store := mapped(t, db, upsert)
@@ -345,8 +344,8 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 
 	emptied := half(store)
 	require.NoError(t, commit(t, emptied, 26, 40, `{"url":"%d","price":"1"}`))
-	db.MustExec(fmt.Sprintf(`TRUNCATE scrapehaul.mapped_rows_%d`, emptied.ID())) // as by PostgreSQL after a crash
-	require.ErrorContains(t, emptied.Publish(t.Context(), func() {}), "the next attempt begins anew")
+	db.MustExec(fmt.Sprintf(`TRUNCATE scrapehaul.mapped_rows_%d`, emptied.ID())) // like PostgreSQL after a crash
+	require.ErrorContains(t, emptied.Publish(t.Context(), func() {}), "the next attempt starts over")
 
 	last := half(store)
 	require.NoError(t, commit(t, last, 26, 40, `{"url":"%d","price":"1"}`))
@@ -356,7 +355,7 @@ func TestImportBeginsAnewWhenItsRowsAreNotAsTheyHaveToBe(t *testing.T) {
 	nothingHeld(t, db)
 }
 
-func TestWhatTheTableRefusesAtPublishingPublishesNothing(t *testing.T) {
+func TestNothingIsPublishedIfTheTableRefusesARow(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	published(t, store, 1, "shop", product("a", "1"))
@@ -381,7 +380,7 @@ func TestWhatTheTableRefusesAtPublishingPublishesNothing(t *testing.T) {
 	require.Equal(t, int64(4), count(t, db, `SELECT count(*) FROM products`))
 }
 
-func TestReadersOfAMappedTableSeeWholeImports(t *testing.T) {
+func TestReadersOfAMappedTableSeeCompleteImports(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	publish := func(pass int) {
@@ -413,7 +412,7 @@ func TestReadersOfAMappedTableSeeWholeImports(t *testing.T) {
 	reading.Wait()
 }
 
-func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
+func TestImportsArePublishedIntoOneTableConcurrently(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, strings.Replace(deactivate, "50", "100", 1))
 	var publishing sync.WaitGroup
@@ -434,9 +433,9 @@ func TestSeveralImportsArePublishedIntoOneTable(t *testing.T) {
 	nothingHeld(t, db)
 }
 
-// More rows than the statements have memory for: looked up one by one in the
-// other table, without an index, they would take hours.
-func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
+// More rows than fit into the statements' memory: looking each up in the other table without
+// an index would take hours.
+func TestManyRowsMissingFromAJobAreDeactivated(t *testing.T) {
 	t.Parallel()
 	const many = 60_000
 	db := connect(t, postgrestest.NewDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
@@ -455,9 +454,9 @@ func TestManyRowsThatAJobHasNotBroughtAreDeactivated(t *testing.T) {
 	require.Equal(t, int64(many/4), count(t, db, `SELECT count(*) FROM products WHERE NOT active AND price <= $1`, many/4))
 }
 
-// An import that says nothing for some seconds counts as hanging: its attempt is
-// ended, and would wait again from the beginning.
-func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
+// An import without progress for some seconds counts as hanging: its attempt would be ended,
+// and wait again from the start.
+func TestPublishingReportsProgressWhileItWaits(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]string{
 		"for another import of the table": `SELECT pg_advisory_xact_lock(1835102324, hashtext('public.products'))`,
@@ -469,16 +468,16 @@ func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
 			require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
 			other := db.MustBegin()
 			other.MustExec(lock)
-			told := make(chan struct{}, 100)
+			reports := make(chan struct{}, 100)
 			done := make(chan error, 1)
-			go func() { done <- attempt.Publish(context.Background(), func() { told <- struct{}{} }) }()
+			go func() { done <- attempt.Publish(context.Background(), func() { reports <- struct{}{} }) }()
 			for range 10 {
 				select {
-				case <-told:
+				case <-reports:
 				case err := <-done:
 					t.Fatalf("it does not wait: %v", err)
 				case <-time.After(time.Minute):
-					t.Fatal("nothing is told")
+					t.Fatal("no progress is reported")
 				}
 			}
 			require.NoError(t, other.Rollback())
@@ -488,19 +487,19 @@ func TestPublishingTellsOfProgressWhileItWaits(t *testing.T) {
 	}
 }
 
-func TestBackupKeepsNoImportFromBeingPublished(t *testing.T) {
+func TestBackupDoesNotBlockPublishing(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	attempt := begin(t, store, ofSitemap("shop", request(1, 3)))
 	require.NoError(t, commit(t, attempt, 1, 3, `{"url":"%d"}`))
 	backup := db.MustBegin()
-	backup.MustExec(fmt.Sprintf(`LOCK TABLE scrapehaul.mapped_rows_%d IN ACCESS SHARE MODE`, attempt.ID())) // as pg_dump does
+	backup.MustExec(fmt.Sprintf(`LOCK TABLE scrapehaul.mapped_rows_%d IN ACCESS SHARE MODE`, attempt.ID())) // like pg_dump
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, attempt.Publish(ctx, func() {}))
 	require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM products`))
 	require.NoError(t, store.RemoveUnneeded(ctx, jobID, func(int64) {}))
-	require.Equal(t, []int64{jobID}, jobsWithUnneeded(t, store), "what is left is known")
+	require.Equal(t, []int64{jobID}, jobsWithUnneeded(t, store), "the job is still listed")
 
 	require.NoError(t, backup.Rollback())
 	require.NoError(t, store.RemoveUnneeded(ctx, jobID, func(int64) {}))
@@ -522,7 +521,7 @@ func TestPartitionsOfAMappedTableKeepTheirRows(t *testing.T) {
 	require.Equal(t, []string{"1 4", "2 4", "3 1", "4 4", "5 4"}, rows(t, db, `SELECT scrapingjob_id || ' ' || count(*) FROM products GROUP BY scrapingjob_id ORDER BY 1`))
 }
 
-func TestStoreWithMappingsKeepsThePromisesOfASink(t *testing.T) {
+func TestStoreWithMappingsIsARecordSink(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"replace-job", "upsert", "append"} {
 		t.Run(mode, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// mappedValues are how many of the rows of a job have a value in each mapped column.
+// mappedValues counts the rows of a job that have a value in each mapped column.
 type mappedValues struct {
 	Job, Rows int64
 	Counts    pq.Int64Array
@@ -25,7 +25,7 @@ const (
 UPDATE scrapehaul.imports SET mapped_values = (SELECT jsonb_object_agg(name, count) FROM unnest($2::text[], $3::bigint[]) AS of (name, count))
 WHERE import_id = $1`
 
-	// Of the import that was published last of all jobs of the sitemap.
+	// Of the sitemap's last published import.
 	selectLastValues = `
 SELECT scrapingjob_id AS job, records - unmapped AS rows,
        ARRAY(SELECT coalesce((mapped_values ->> name)::bigint, 0) FROM unnest($5::text[]) WITH ORDINALITY AS of (name, place) ORDER BY place) AS counts
@@ -34,8 +34,8 @@ WHERE ` + isOfSitemap + ` AND import_id <> $3 AND mapped_values IS NOT NULL
 ORDER BY import.published_at DESC LIMIT 1`
 )
 
-// countValues is the statement that counts the values of the rows that are held. A
-// text without characters is what an export has for none.
+// countValues returns the statement that counts the values in the holding table. Exports write
+// missing values as empty text.
 func (m *mappedRows) countValues() string {
 	counts := make([]string, len(m.Columns))
 	for i, column := range m.Columns {
@@ -48,9 +48,9 @@ func (m *mappedRows) countValues() string {
 	return fmt.Sprintf("SELECT ARRAY[%s] FROM %s", strings.Join(counts, ", "), m.holding())
 }
 
-// checkValues notes how many values the mapped columns got, and says which have lost
-// theirs, or can have none. A person decides before those that are required, or had
-// values in the sitemap's last import, are published without.
+// checkValues records how many values each mapped column has, and returns a note about columns
+// without any. It withholds the import for an operator to decide if such a column is required
+// or had values in the sitemap's last import.
 func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string, err error) {
 	m, job, checkpoint := i.mapped, i.request.Job, i.Checkpoint()
 	if checkpoint.Records == 0 && (!i.rowsOnly || len(i.committedColumns) == 0) {
@@ -72,7 +72,7 @@ func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string,
 	if err := tx.SelectContext(ctx, &last, selectLastValues, job.SitemapID, job.SitemapName, i.id, job.Account, names); err != nil {
 		return "", err
 	}
-	last = append(last, mappedValues{Counts: make(pq.Int64Array, len(names))}) // if there was none
+	last = append(last, mappedValues{Counts: make(pq.Int64Array, len(names))}) // for a first import
 	empty, asked := i.emptyColumns(now, last[0])
 	if len(empty) == 0 {
 		return "", nil
@@ -87,13 +87,12 @@ func (i *attempt) checkValues(ctx context.Context, tx transaction) (note string,
 	return question.Reason, nil
 }
 
-// emptyColumns says of each column without a value that no record has what it is made
-// of, or that it had values in the last import. asked are the names of those that a
-// person decides about.
+// emptyColumns returns a phrase for each column without values whose source no record has, or
+// that had values in the last import. asked are the names of those that an operator decides
+// about.
 //
-// Values that are seldom there may be missing by chance: where records still have the
-// column's source, it has lost them if as many rows would have had three, or all of
-// fewer.
+// Rare values may be missing by chance: if records still have the column's source, it counts as
+// lost only if that many rows would have had three values, or all rows if there are fewer.
 func (i *attempt) emptyColumns(now, last mappedValues) (empty, asked []string) {
 	for at, column := range i.mapped.Columns {
 		if now.Counts[at] > 0 {
@@ -123,8 +122,8 @@ func firstOf(texts []string, most int) string {
 	return strings.Join(texts, "; ")
 }
 
-// missing says that no record has a key, and which one that some have is nearly the
-// same; "" if one has it, or that is not known.
+// missing returns a phrase if no record has a key, with a similar key that some have. It returns
+// "" if a record has the key, or if that is unknown.
 func (i *attempt) missing(from string) string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -139,8 +138,7 @@ func (i *attempt) missing(from string) string {
 	return text
 }
 
-// letters are the lower-case letters and digits of a name, without what is easily
-// overlooked.
+// letters returns a name's letters and digits in lower case.
 func letters(name string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {

@@ -12,8 +12,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// tryPublished publishes a job of these records and returns what it has not done
-// besides, or what it was withheld for.
+// tryPublished publishes a job with these records and returns its problem, or why it was
+// withheld.
 func tryPublished(t *testing.T, store *postgres.Store, job int64, records []string, accepted ...sink.Question) (problem string, withheld *sink.WithheldError) {
 	t.Helper()
 	r := ofSitemap("shop", ofJob(job, request(int(job), int64(len(records)))))
@@ -34,7 +34,7 @@ func tryPublished(t *testing.T, store *postgres.Store, job int64, records []stri
 	return attempt.Problem(), withheld
 }
 
-// times are records of that shape, with their numbers as the URLs.
+// times returns n records of a shape, with their numbers as URLs.
 func times(n int, record string) (records []string) {
 	for i := range n {
 		records = append(records, fmt.Sprintf(record, i))
@@ -44,7 +44,7 @@ func times(n int, record string) (records []string) {
 
 const full = `{"url":"%d","price":"$5","stock":"7"}`
 
-func TestMappedColumnThatLosesItsValuesIsPutBeforeAPerson(t *testing.T) {
+func TestMappedColumnThatLosesItsValuesNeedsAnOperator(t *testing.T) {
 	t.Parallel()
 	const before = "table public.products gets no value in column "
 	for name, c := range map[string]struct {
@@ -52,19 +52,19 @@ func TestMappedColumnThatLosesItsValuesIsPutBeforeAPerson(t *testing.T) {
 		says      string // "" for nothing
 		asked     bool
 	}{
-		"the key is renamed":                    {times(10, full), times(10, `{"url":"%d","Price ":"$5","stock":"7"}`), before + `"price", which had one in 10 of 10 rows of job 1: no record has "price" (they have "Price ")`, true},
-		"the key is gone":                       {times(10, full), times(1, `{"url":"%d","price":"$5"}`), before + `"in Stock", which had one in 10 of 10 rows of job 1: no record has "stock"`, true},
-		"several are":                           {times(2, full), times(2, `{"url":"%d"}`), before + `"price", which had one in 2 of 2 rows of job 1: no record has "price"; column "in Stock", which had one in 2 of 2 rows of job 1: no record has "stock"`, true},
-		"the site has none any more":            {times(10, full), times(3, `{"url":"%d","price":"null","stock":"7"}`), before + `"price", which had one in 10 of 10 rows of job 1`, true},
-		"null in all records":                   {times(10, full), times(2, `{"url":"%d","price":null,"stock":"7"}`), before + `"price", which had one in 10 of 10 rows of job 1`, true},
-		"seldom ones, by chance":                {append(times(9, `{"url":"%d","price":null,"stock":"7"}`), full), times(20, `{"url":"%d","price":null,"stock":"7"}`), "", false},
-		"seldom ones, in many":                  {append(times(9, `{"url":"%d","price":null,"stock":"7"}`), full), times(30, `{"url":"%d","price":null,"stock":"7"}`), before + `"price", which had one in 1 of 10 rows of job 1`, true},
-		"one has it":                            {times(10, full), append(times(9, `{"url":"%d","stock":"7"}`), full), "", false},
-		"the last had none":                     {times(10, `{"url":"%d","price":null,"stock":"7"}`), times(10, `{"url":"%d","price":null,"stock":"7"}`), "", false},
-		"no record had the key last time":       {times(10, `{"url":"%d","stock":"7"}`), times(10, `{"url":"%d","stock":"7","price ":"$5"}`), before + `"price": no record has "price" (they have "price ")`, false},
-		"the first job has not":                 {nil, times(10, `{"url":"%d","price":"$5","in Stock":"7"}`), before + `"in Stock": no record has "stock"`, false},
-		"the first job has not what is the key": {nil, times(10, `{"URL":"%d","price":"$5","stock":"7"}`), before + `"url": no record has "url" (they have "URL")`, true},
-		"no records":                            {times(10, full), nil, "", false},
+		"the key is renamed":              {times(10, full), times(10, `{"url":"%d","Price ":"$5","stock":"7"}`), before + `"price", which had one in 10 of 10 rows of job 1: no record has "price" (they have "Price ")`, true},
+		"the key is gone":                 {times(10, full), times(1, `{"url":"%d","price":"$5"}`), before + `"in Stock", which had one in 10 of 10 rows of job 1: no record has "stock"`, true},
+		"several keys are gone":           {times(2, full), times(2, `{"url":"%d"}`), before + `"price", which had one in 2 of 2 rows of job 1: no record has "price"; column "in Stock", which had one in 2 of 2 rows of job 1: no record has "stock"`, true},
+		"the site no longer has values":   {times(10, full), times(3, `{"url":"%d","price":"null","stock":"7"}`), before + `"price", which had one in 10 of 10 rows of job 1`, true},
+		"null in all records":             {times(10, full), times(2, `{"url":"%d","price":null,"stock":"7"}`), before + `"price", which had one in 10 of 10 rows of job 1`, true},
+		"rare values, by chance":          {append(times(9, `{"url":"%d","price":null,"stock":"7"}`), full), times(20, `{"url":"%d","price":null,"stock":"7"}`), "", false},
+		"rare values, in many rows":       {append(times(9, `{"url":"%d","price":null,"stock":"7"}`), full), times(30, `{"url":"%d","price":null,"stock":"7"}`), before + `"price", which had one in 1 of 10 rows of job 1`, true},
+		"one record has it":               {times(10, full), append(times(9, `{"url":"%d","stock":"7"}`), full), "", false},
+		"the last had none":               {times(10, `{"url":"%d","price":null,"stock":"7"}`), times(10, `{"url":"%d","price":null,"stock":"7"}`), "", false},
+		"no record had the key last time": {times(10, `{"url":"%d","stock":"7"}`), times(10, `{"url":"%d","stock":"7","price ":"$5"}`), before + `"price": no record has "price" (they have "price ")`, false},
+		"the first job lacks it":          {nil, times(10, `{"url":"%d","price":"$5","in Stock":"7"}`), before + `"in Stock": no record has "stock"`, false},
+		"the first job lacks the key":     {nil, times(10, `{"URL":"%d","price":"$5","stock":"7"}`), before + `"url": no record has "url" (they have "URL")`, true},
+		"no records":                      {times(10, full), nil, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestMappedColumnThatLosesItsValuesIsPutBeforeAPerson(t *testing.T) {
 	}
 }
 
-func TestColumnThatAPersonHasAcceptedWithoutValuesIsNotAskedAboutAgain(t *testing.T) {
+func TestColumnAcceptedWithoutValuesIsNotAskedAboutAgain(t *testing.T) {
 	t.Parallel()
 	store, _ := newMapped(t, upsert)
 	_, withheld := tryPublished(t, store, 1, times(10, full))
@@ -108,7 +108,7 @@ func TestColumnThatAPersonHasAcceptedWithoutValuesIsNotAskedAboutAgain(t *testin
 	require.Equal(t, `table public.products gets no value in column "price": no record has "price"`, problem)
 }
 
-func TestColumnsOfAnotherAccountsSitemapAreNoReasonToAsk(t *testing.T) {
+func TestColumnsAreNotComparedWithAnotherAccountsSitemap(t *testing.T) {
 	t.Parallel()
 	store, _ := newMapped(t, replaceJob+strings.Replace(strings.TrimPrefix(replaceJob, "\nmappings:\n"), "- sitemap", "- account: acme\n    sitemap", 1))
 	_, err := publishRecords(t.Context(), store, 1, "acme:shop", times(10, full)...)
@@ -119,7 +119,7 @@ func TestColumnsOfAnotherAccountsSitemapAreNoReasonToAsk(t *testing.T) {
 	require.ErrorContains(t, err, `column "price", which had one in 10 of 10 rows of job 1`)
 }
 
-func TestEmptyTextIsNoValueOfAMappedColumn(t *testing.T) {
+func TestEmptyTextIsNotAValueOfAMappedColumn(t *testing.T) {
 	t.Parallel()
 	store, _ := newMapped(t, products+"mode: replace-job\n")
 	_, withheld := tryPublished(t, store, 1, times(10, full))

@@ -8,15 +8,14 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Migrate brings schema scrapehaul of the database to the version this code
-// needs and returns that version. Any number of processes may call it at the
-// same time: an advisory lock lets one of them work while the others wait.
-// When that takes more than some seconds, report is called with a sentence that
-// says who holds the lock, and after two minutes Migrate returns it as an error.
-// The role needs CREATE on the database,
-// or a schema scrapehaul of its own made beforehand, and schemas sitemaps and
-// sitemaps_latest if there are to be views of sitemaps. The database's encoding has
-// to be UTF8, and a pooler in between has to keep a session on one connection.
+// Migrate migrates schema scrapehaul to the version this code needs, and returns that version.
+// Any number of processes may call it concurrently: an advisory lock lets one migrate while the
+// others wait. After 5 seconds of waiting it calls report with a sentence that names the lock's
+// holder; after two minutes it returns that as an error.
+//
+// The role needs CREATE on the database, or must own an existing schema scrapehaul, and schemas
+// sitemaps and sitemaps_latest for the sitemap views. The database's encoding must be UTF8. A
+// connection pooler must keep each session on one connection.
 func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) (version int64, err error) {
 	if err := checkEncoding(ctx, db); err != nil {
 		return 0, err
@@ -24,7 +23,7 @@ func Migrate(ctx context.Context, db *sqlx.DB, report ...func(sentence string)) 
 	if err := checkPooling(ctx, db); err != nil {
 		return 0, err
 	}
-	// A connection of its own: the lock belongs to it until it is closed.
+	// A dedicated connection: it holds the lock until it is closed.
 	lock, err := db.Connx(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("connecting to migrate the database: %w", err)
@@ -47,14 +46,13 @@ SELECT 'scrapehaul' WHERE to_regnamespace('scrapehaul') IS NULL
 UNION ALL SELECT name FROM unnest(ARRAY['sitemaps', 'sitemaps_latest']) AS name
 WHERE to_regnamespace(name) IS NULL AND has_database_privilege(current_database(), 'CREATE')`
 
-// createSchemas makes the schemas that are missing. CREATE SCHEMA IF NOT EXISTS
-// would ask for the right to create also when they are there, made beforehand by
-// an administrator. Without schemas sitemaps and sitemaps_latest there are no views of
-// sitemaps, and all else works.
+// createSchemas creates missing schemas. CREATE SCHEMA IF NOT EXISTS would need the CREATE
+// privilege even for schemas that an administrator has created. Without schemas sitemaps and
+// sitemaps_latest there are no sitemap views, and everything else works.
 func createSchemas(ctx context.Context, conn *sqlx.Conn) error {
 	var missing []string
 	if err := conn.SelectContext(ctx, &missing, missingSchemas); err != nil {
-		return fmt.Errorf("looking for the schemas: %w", err)
+		return fmt.Errorf("checking the schemas: %w", err)
 	}
 	for _, schema := range missing {
 		if _, err := conn.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
@@ -64,8 +62,8 @@ func createSchemas(ctx context.Context, conn *sqlx.Conn) error {
 	return nil
 }
 
-// CheckSchema returns an error that says what to do when [Migrate] of this
-// version has not been applied to the database.
+// CheckSchema returns an error that says what to do unless the database has the schema version
+// that this code needs, or a later one.
 func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 	if err := checkEncoding(ctx, db); err != nil {
 		return err
@@ -79,7 +77,7 @@ func CheckSchema(ctx context.Context, db *sqlx.DB) error {
 	case err != nil:
 		return err
 	case version == 0:
-		return errors.New(`schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
+		return errors.New(`schema scrapehaul does not exist yet: start a worker, or run "worker migrate"`)
 	case version < want:
 		return fmt.Errorf(`schema scrapehaul is at version %d of %d: start a worker, or run "worker migrate"`, version, want)
 	}
@@ -91,10 +89,10 @@ SELECT coalesce(max(version_id), 0) FROM scrapehaul.goose_db_version WHERE is_ap
 
 func isMigrated(ctx context.Context, db sqlx.QueryerContext) (migrated bool, err error) {
 	err = sqlx.GetContext(ctx, db, &migrated, `SELECT to_regclass('scrapehaul.goose_db_version') IS NOT NULL`)
-	return migrated, doing(err, "looking for the version of schema scrapehaul")
+	return migrated, doing(err, "checking the version of schema scrapehaul")
 }
 
-// schemaVersion is 0 when nothing has been migrated yet.
+// schemaVersion returns 0 before the first migration.
 func schemaVersion(ctx context.Context, db sqlx.QueryerContext) (version int64, err error) {
 	if migrated, err := isMigrated(ctx, db); err != nil || !migrated {
 		return 0, err
@@ -103,14 +101,14 @@ func schemaVersion(ctx context.Context, db sqlx.QueryerContext) (version int64, 
 	return version, doing(err, "reading the version of schema scrapehaul")
 }
 
-// checkEncoding makes sure that PostgreSQL checks and keeps every character.
+// checkEncoding makes sure that PostgreSQL can validate and store every character.
 func checkEncoding(ctx context.Context, db *sqlx.DB) error {
 	var encoding string
 	if err := db.GetContext(ctx, &encoding, `SELECT getdatabaseencoding()`); err != nil {
-		return fmt.Errorf("asking for the database's encoding: %w", err)
+		return fmt.Errorf("checking the database's encoding: %w", err)
 	}
 	if encoding != "UTF8" {
-		return fmt.Errorf("the database's encoding is %s, which cannot hold every record: make one with createdb --encoding=UTF8 --template=template0", encoding)
+		return fmt.Errorf("the database's encoding is %s, which cannot store every record: create one with createdb --encoding=UTF8 --template=template0", encoding)
 	}
 	return nil
 }

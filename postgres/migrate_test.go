@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// readable is what readers see of a record, and the record's own import.
+// readable is a record as readers see it.
 type readable struct {
 	ScrapingJobID   int64     `db:"scrapingjob_id"`
 	SitemapID       int64     `db:"sitemap_id"`
@@ -35,7 +35,7 @@ func readAll(t *testing.T, db *sqlx.DB) (records []readable) {
 	return records
 }
 
-// Each subtest is a version of the schema, or the present one as it is filled now.
+// Each subtest is a version of the schema, or the present one filled now.
 func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
 	t.Parallel()
 	present := filledDatabase(t)
@@ -56,8 +56,8 @@ func TestDatabasesOfAllVersionsMigrateWithTheirData(t *testing.T) {
 	}
 }
 
-// requireInOrder requires that the jobs of filledDatabase are what they were,
-// and that work goes on where it was left.
+// requireInOrder requires that the jobs of filledDatabase are unchanged and that work resumes
+// where it was left.
 func requireInOrder(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	store := postgres.NewStore(db, nil)
@@ -72,17 +72,17 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	require.NoError(t, err)
 	require.True(t, isPublished)
 	require.Equal(t, sink.Counts{Records: 3, Rejected: 1}, counts)
-	require.True(t, begin(t, store, requestOf(replacedJob, 2, 5)).Published(), "a retry still knows that it is done")
+	require.True(t, begin(t, store, requestOf(replacedJob, 2, 5)).Published(), "a retry still finds it published")
 	_, err = store.BeginImport(t.Context(), requestOf(replacedJob, 1, 4))
 	require.ErrorIs(t, err, sink.ErrSuperseded)
 
 	resumed := begin(t, store, requestOf(unfinishedJob, 1, 7))
-	require.Equal(t, sink.Checkpoint{Bytes: 4, LastRecordNumber: 4, Counts: sink.Counts{Records: 4}}, resumed.Checkpoint(), "it goes on where it was")
+	require.Equal(t, sink.Checkpoint{Bytes: 4, LastRecordNumber: 4, Counts: sink.Counts{Records: 4}}, resumed.Checkpoint(), "it resumes")
 	require.NoError(t, commit(t, resumed, 5, 7, plain))
 	require.NoError(t, resumed.Publish(t.Context(), func() {}))
 	require.Equal(t, int64(7), count(t, db, visible+` WHERE scrapingjob_id = $1`, unfinishedJob))
 	require.Equal(t, int64(5+2+7), count(t, db, `SELECT count(*) FROM sitemaps."my-sitemap" WHERE product = 'IdeaTab A3500L'`),
-		"the view has the jobs that were imported before")
+		"the view has earlier jobs")
 
 	unneeded, err := store.JobsWithUnneededRecords(t.Context())
 	require.NoError(t, err)
@@ -98,24 +98,24 @@ func requireInOrder(t *testing.T, db *sqlx.DB) {
 	require.Equal(t, int64(9), count(t, db, visible+` WHERE scrapingjob_id = $1`, abandonedJob))
 	abandoned, err := store.AbandonedJobs(t.Context(), []int64{abandonedJob})
 	require.NoError(t, err)
-	require.Empty(t, abandoned, "what is published is not given up")
+	require.Empty(t, abandoned, "a published job is no longer abandoned")
 
 	history, err := store.History(t.Context(), postgres.HistoryQuery{ScrapingJobID: abandonedJob, Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, history, 2)
 }
 
-func TestASchemaThatIsNotThereIsTold(t *testing.T) {
+func TestCheckSchemaReportsAMissingSchema(t *testing.T) {
 	t.Parallel()
 	db := connect(t, postgrestest.NewDatabase(t))
-	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), `schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
+	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), `schema scrapehaul does not exist yet: start a worker, or run "worker migrate"`)
 	_, err := postgres.Migrate(t.Context(), db)
 	require.NoError(t, err)
 	require.NoError(t, postgres.CheckSchema(t.Context(), db))
 }
 
-// After going back, and while workers are replaced.
-func TestAProgramWorksInTheSchemaOfALaterVersion(t *testing.T) {
+// As after a rollback, and while workers are replaced.
+func TestAProgramWorksWithALaterSchema(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
@@ -125,7 +125,7 @@ func TestAProgramWorksInTheSchemaOfALaterVersion(t *testing.T) {
 	require.NoError(t, postgres.CheckSchema(t.Context(), db))
 }
 
-func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
+func TestDatabasesKeepAbandonedJobsAndSpools(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestDatabasesKeepWhatIsGivenUpAndTheSpools(t *testing.T) {
 	}
 }
 
-func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
+func TestDatabasesKeepSkippedRecords(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -152,10 +152,10 @@ func TestDatabasesKeepWhatWasSkipped(t *testing.T) {
 	}
 }
 
-func TestDatabasesKeepWhatIsKeptInPart(t *testing.T) {
+func TestDatabasesKeepPartialRecords(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
-		if name == "version-1.sql" { // has nothing like it
+		if name == "version-1.sql" { // has none
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestDatabasesKeepWhatIsKeptInPart(t *testing.T) {
 	}
 }
 
-func TestMigrationFindsWhatTheFirstVersionHasKeptInPart(t *testing.T) {
+func TestMigrationFindsRecordsCutByTheFirstVersion(t *testing.T) {
 	t.Parallel()
 	db := restoredDatabase(t, "testdata/databases/version-1.sql")
 	db.MustExec(`
@@ -187,8 +187,8 @@ func TestMigrationFindsWhatTheFirstVersionHasKeptInPart(t *testing.T) {
 	require.Equal(t, published[rejectedJob].Counts, counted)
 }
 
-// Earlier versions have announced nothing, and noted less.
-func TestDatabasesKeepWhatFollowsFromAPublish(t *testing.T) {
+// Early versions announced nothing and recorded less.
+func TestDatabasesKeepPublications(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestDatabasesKeepWhatFollowsFromAPublish(t *testing.T) {
 	}
 }
 
-func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
+func TestDatabasesKeepProblemsOfPublishing(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -226,9 +226,8 @@ func TestDatabasesKeepWhatPublishingCouldNotDo(t *testing.T) {
 	}
 }
 
-// Of imports of the first versions it is not known which columns had values: they are no
-// reason to ask.
-func TestDatabasesKeepWhatMappedColumnsHad(t *testing.T) {
+// The first versions did not record which columns had values, so nothing is withheld there.
+func TestDatabasesKeepCountsOfMappedValues(t *testing.T) {
 	t.Parallel()
 	for name, db := range databases(t) {
 		if name == "version-1.sql" {
@@ -243,8 +242,8 @@ func TestDatabasesKeepWhatMappedColumnsHad(t *testing.T) {
 	}
 }
 
-// Views of before do not say when a record was scraped, earlier ones not of which account it
-// is; the first ones unpack a record for each column.
+// Earlier views lack the time a record was scraped, still earlier ones the account; the first
+// ones unpack a record for each column.
 func TestViewsOfEarlierVersionsAreReplacedInPlace(t *testing.T) {
 	t.Parallel()
 	for _, file := range dumps(t) {
@@ -268,8 +267,8 @@ func TestViewsOfEarlierVersionsAreReplacedInPlace(t *testing.T) {
 				CREATE VIEW named AS SELECT * FROM sitemaps.phones;
 				GRANT SELECT ON sitemaps.phones TO PUBLIC`)
 			const read = `SELECT product, price FROM cheap UNION ALL SELECT name, web_scraper_order FROM named ORDER BY 1, 2`
-			const rights = `SELECT relacl FROM pg_class WHERE oid = 'sitemaps.phones'::regclass`
-			records, granted := rows(t, db, read), rows(t, db, rights)
+			const privileges = `SELECT relacl FROM pg_class WHERE oid = 'sitemaps.phones'::regclass`
+			records, granted := rows(t, db, read), rows(t, db, privileges)
 			require.NotEmpty(t, records)
 			_, err := postgres.Migrate(t.Context(), db)
 			require.NoError(t, err)
@@ -290,7 +289,7 @@ func TestViewsOfEarlierVersionsAreReplacedInPlace(t *testing.T) {
 			require.Zero(t, definitions("record.data ->>"))
 			require.Equal(t, definitions(""), definitions("clock_timestamp"))
 			require.Subset(t, rows(t, db, read), records)
-			require.Equal(t, granted, rows(t, db, rights))
+			require.Equal(t, granted, rows(t, db, privileges))
 
 			phones := count(t, db, `SELECT count(*) FROM sitemaps.phones`)
 			published(t, store, 4322, "acme:phones", `{"name":"Nokia 125"}`)
@@ -327,14 +326,14 @@ func TestRecordsAreCompressedWithLZ4WhereTheServerHasIt(t *testing.T) {
 	require.Equal(t, []string{"12000"}, rows(t, db, `SELECT length(text) FROM sitemaps."my-sitemap"`))
 }
 
-func TestAMigrationDoesNotKeepReadersWaiting(t *testing.T) {
+func TestAMigrationDoesNotBlockReaders(t *testing.T) {
 	t.Parallel()
 	for file, table := range map[string]string{"version-2.sql": "import_records", "version-5.sql": "scraping_jobs"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			db := restoredDatabase(t, "testdata/databases/"+file)
 			if table == "import_records" && rows(t, db, hasLZ4)[0] == "false" {
-				t.Skip("PostgreSQL without lz4: there is nothing to wait for")
+				t.Skip("PostgreSQL without lz4: the migration does not wait")
 			}
 			reader, err := db.Beginx()
 			require.NoError(t, err)
@@ -351,7 +350,7 @@ func TestAMigrationDoesNotKeepReadersWaiting(t *testing.T) {
 				return count(t, db, `SELECT count(*) FROM pg_locks WHERE relation = ('scrapehaul.' || $1)::regclass AND NOT granted AND mode = 'AccessExclusiveLock'`, table) > 0
 			}
 			require.Eventually(t, waits, time.Minute, 10*time.Millisecond)
-			require.Equal(t, []string{"3"}, rows(t, db, `SELECT count(*) FROM sitemaps.phones`), "while the first reader goes on")
+			require.Equal(t, []string{"3"}, rows(t, db, `SELECT count(*) FROM sitemaps.phones`), "while the first reader continues")
 			require.Empty(t, migrated)
 			require.NoError(t, reader.Rollback())
 			require.NoError(t, <-migrated)

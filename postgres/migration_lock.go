@@ -8,12 +8,12 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// migrationLock is the key of the advisory lock that lets one process migrate
-// at a time: "scrapehl" in ASCII.
+// migrationLock is the key of the advisory lock that lets one process at a time migrate:
+// "scrapehl" in ASCII.
 const migrationLock int64 = 0x7363726170656861
 
-// reportLockAfter is when the wait for the migration lock is reported, maxMigrationWait
-// when it ends; variables for the tests.
+// reportLockAfter is when the wait for the migration lock is reported, maxMigrationWait when it
+// fails. Tests change them.
 var (
 	reportLockAfter  = 5 * time.Second
 	maxMigrationWait = 2 * time.Minute
@@ -28,8 +28,7 @@ SELECT coalesce((SELECT ` + describeProcess + ` FROM pg_stat_activity
                  AND classid::bigint = $1::bigint >> 32 AND objid::bigint = $1::bigint & x'ffffffff'::bigint)),
     'a process that has just ended')`
 
-// waitForMigrationLock asks for it again and again, so that it can say in between
-// who holds it.
+// waitForMigrationLock polls, so that it can report who holds the lock.
 func waitForMigrationLock(ctx context.Context, conn *sqlx.Conn, report []func(string)) error {
 	started, reported := time.Now(), false
 	retry := time.NewTicker(tryMigrationLockEvery)
@@ -37,7 +36,7 @@ func waitForMigrationLock(ctx context.Context, conn *sqlx.Conn, report []func(st
 	for {
 		var locked bool
 		if err := conn.GetContext(ctx, &locked, `SELECT pg_try_advisory_lock($1)`, migrationLock); err != nil {
-			return fmt.Errorf("asking for the migration lock: %w", err)
+			return fmt.Errorf("acquiring the migration lock: %w", err)
 		}
 		waited := time.Since(started)
 		if locked {
@@ -46,11 +45,11 @@ func waitForMigrationLock(ctx context.Context, conn *sqlx.Conn, report []func(st
 		if !reported && waited >= reportLockAfter || waited >= maxMigrationWait {
 			var holder string
 			if err := conn.GetContext(ctx, &holder, selectMigrationLockHolder, migrationLock); err != nil {
-				return fmt.Errorf("asking who holds the migration lock: %w", err)
+				return fmt.Errorf("finding the holder of the migration lock: %w", err)
 			}
-			sentence := fmt.Sprintf("the migration lock of schema scrapehaul is held by PostgreSQL's %s: see whether it migrates or hangs; pg_terminate_backend ends it", holder)
+			sentence := fmt.Sprintf("the migration lock of schema scrapehaul is held by PostgreSQL %s: check whether it is migrating or hangs; pg_terminate_backend ends it", holder)
 			if waited >= maxMigrationWait {
-				return fmt.Errorf("after %s of waiting, %s", maxMigrationWait, sentence)
+				return fmt.Errorf("after waiting %s, %s", maxMigrationWait, sentence)
 			}
 			reported = true
 			for _, r := range report {

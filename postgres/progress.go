@@ -9,12 +9,12 @@ import (
 
 const (
 	progressEvery = 2 * time.Second
-	// progressFor is how long a statement may run. After that it counts as hanging,
-	// and the heartbeat timeout ends the attempt.
+	// progressFor is how long a statement may run. After that it counts as hanging, and the
+	// heartbeat timeout ends the attempt.
 	progressFor = 30 * time.Minute
 )
 
-// whileRunning calls progress several times a minute while run runs, and after it.
+// whileRunning calls progress several times a minute while run runs, and once after it.
 func whileRunning(progress func(), run func()) {
 	done := make(chan struct{})
 	var all sync.WaitGroup

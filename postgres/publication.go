@@ -24,7 +24,7 @@ type publishedRow struct {
 	AllColumns pq.StringArray `db:"columns"`
 }
 
-// maxColumnNames bounds an event's column names, in bytes.
+// maxColumnNames limits an event's column names, in bytes.
 const maxColumnNames = 16 << 10
 
 func (r publishedRow) event() sink.Publication {
@@ -35,7 +35,7 @@ func (r publishedRow) event() sink.Publication {
 		}
 		r.Columns = append(r.Columns, column)
 	}
-	r.PublishedAt = r.PublishedAt.UTC() // the session has a time zone of its own
+	r.PublishedAt = r.PublishedAt.UTC() // from the session's time zone
 	return r.Publication
 }
 
@@ -45,8 +45,8 @@ FROM scrapehaul.imports AS import
 JOIN scrapehaul.scraping_jobs AS job USING (scrapingjob_id)
 WHERE import.import_id = $1 AND import.state IN ('published', 'replaced', 'removed')`
 
-// Publication returns the event of an import that is or was published, with the job's
-// values of its currently published import; see [sink.RecordSink].
+// Publication returns the event of an import that is or was published, with the job's values
+// from its currently published import; see [sink.RecordSink].
 func (s *Store) Publication(ctx context.Context, importID int64) (*sink.Publication, error) {
 	var row publishedRow
 	err := s.db.GetContext(ctx, &row, selectPublication, importID)
@@ -60,12 +60,12 @@ func (s *Store) Publication(ctx context.Context, importID int64) (*sink.Publicat
 	return &event, nil
 }
 
-// maxNotice is PostgreSQL's limit of a notification's payload, in bytes.
+// maxNotice is PostgreSQL's limit for the payload of NOTIFY, in bytes.
 const maxNotice = 7999
 
 const notify = `SELECT pg_notify('scrapehaul_published', $1)`
 
-// notice is the event as JSON, cut to maxNotice by omitting fields.
+// notice returns the event as JSON, omitting fields to fit maxNotice.
 func notice(of sink.Publication) (text []byte, err error) {
 	for _, leaveOut := range []func(){func() {}, func() { of.Columns = nil }, func() { of.CustomID = "" }, func() { of.SitemapName = "" }} {
 		leaveOut()
@@ -76,7 +76,7 @@ func notice(of sink.Publication) (text []byte, err error) {
 	return text, err
 }
 
-// addProblem appends $2 to an import's problem, unless it is there already.
+// addProblem appends $2 to an import's problem, unless it is already part of it.
 const addProblem = `CASE WHEN position($2::text IN coalesce(import.problem, '')) > 0 THEN import.problem ELSE concat_ws('; ', import.problem, $2) END`
 
 const setAnnounced = `

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// listener hears what is published in a database.
+// listener receives a database's publications.
 type listener struct {
 	*pq.Listener
 	t *testing.T
@@ -29,19 +29,19 @@ func listen(t *testing.T, databaseURL string) listener {
 	return listener{l, t}
 }
 
-// next is the payload heard next.
+// next returns the next payload.
 func (l listener) next() string {
 	l.t.Helper()
 	select {
-	case heard := <-l.Notify:
-		return heard.Extra
+	case notification := <-l.Notify:
+		return notification.Extra
 	case <-time.After(time.Minute):
-		require.FailNow(l.t, "nothing was heard")
+		require.FailNow(l.t, "no notification arrives")
 		return ""
 	}
 }
 
-// importedFrom imports records of the columns and publishes them.
+// importedFrom imports and publishes a record with these columns.
 func importedFrom(t *testing.T, store *postgres.Store, r sink.ImportRequest, columns ...string) sink.Import {
 	t.Helper()
 	attempt := begin(t, store, r)
@@ -59,7 +59,7 @@ func importedFrom(t *testing.T, store *postgres.Store, r sink.ImportRequest, col
 	return attempt
 }
 
-func TestWhoeverListensHearsEveryPublicationOnce(t *testing.T) {
+func TestListenersReceiveEachPublicationOnce(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	store, db := newStoreOn(t, url)
@@ -97,13 +97,13 @@ func TestWhoeverListensHearsEveryPublicationOnce(t *testing.T) {
 
 		publication, err := store.Publication(t.Context(), want.ImportID)
 		require.NoError(t, err)
-		want.CustomID, publication.CustomID = "", "" // the job's is that of its published import
-		require.Equal(t, want, *publication, "it is told later as well")
+		want.CustomID, publication.CustomID = "", "" // comes from the currently published import
+		require.Equal(t, want, *publication, "it can be read later as well")
 	}
 	require.Empty(t, l.Notify)
 }
 
-func TestPublicationWithheldIsNotHeard(t *testing.T) {
+func TestAWithheldImportSendsNoNotification(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	_, db := newStoreOn(t, url)
@@ -121,7 +121,7 @@ func TestPublicationWithheldIsNotHeard(t *testing.T) {
 	require.Empty(t, l.Notify)
 }
 
-func TestPublicationWithLongNamesIsHeardWithoutThem(t *testing.T) {
+func TestNotificationsOmitLongNames(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	store, _ := newStoreOn(t, url)
@@ -133,7 +133,7 @@ func TestPublicationWithLongNamesIsHeardWithoutThem(t *testing.T) {
 	for pass, c := range []struct {
 		columns               []string
 		customID, sitemapName int
-		heard                 []bool // of these
+		heard                 []bool // which of these are sent
 	}{
 		{columns[:15], 100, 100, []bool{true, true, true}},
 		{columns[:16], 100, 100, []bool{false, true, true}},
@@ -158,7 +158,7 @@ func TestPublicationWithLongNamesIsHeardWithoutThem(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotStartedIsAddedToTheImportsProblem(t *testing.T) {
+func TestSetAnnouncedAddsToTheImportsProblem(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	db.MustExec(`DROP SCHEMA sitemaps`)

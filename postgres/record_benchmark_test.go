@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// benchmarkRecords are records of several shapes, 100 of each.
+// benchmarkRecords returns 100 records of each of several shapes.
 func benchmarkRecords(b *testing.B) map[string][][]byte {
 	products, err := io.ReadAll(webscrapertest.Products(100, 1).Open())
 	require.NoError(b, err)

@@ -9,30 +9,28 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// maxMembers bounds what is kept of records with very many members.
+// maxMembers limits what is remembered of records with very many members.
 const maxMembers = 2 * maxColumns
 
-// recordWriter writes records as COPY's text format wants them, and takes note
-// of their columns.
+// recordWriter writes records in COPY's text format and collects their columns.
 //
-// It spares PostgreSQL work that takes longer there: the members of an object are
-// written in the order that jsonb keeps them in, and slashes without the
-// backslashes that the exports have before them. The value is the same, and what
-// is not JSON stays so.
+// It does work that takes PostgreSQL longer: it writes the members of an object in jsonb's
+// order, and drops the backslashes that exports put before slashes. The value stays the same,
+// and invalid JSON stays invalid.
 type recordWriter struct {
-	// columns are those of the records since the reset, in the spelling of the
-	// views; two spellings of a key are one column twice.
+	// columns are the columns since the last reset, in the spelling of the views. A key with
+	// two spellings is there twice.
 	columns []string
-	// added are the keys whose columns are in columns, as they stand in the JSON.
+	// added has the keys whose columns are in columns, as JSON text.
 	added map[string]bool
 
-	// keys are those of the record before, which are nearly always the next one's,
-	// and order is that of their members in jsonb, empty if it is not known.
+	// keys are those of the previous record, and nearly always of the next. order is their
+	// order in jsonb, empty if unknown.
 	keys  []string
 	order []int
-	// shape is that of records with the keys, once two have had them.
+	// shape matches records with these keys, once two records had them.
 	shape *jsontext.Shape
-	// members are those of the record in hand.
+	// members are those of the current record.
 	members [][]byte
 }
 
@@ -43,7 +41,7 @@ func (w *recordWriter) reset() {
 	w.keys, w.shape = w.keys[:0], nil
 }
 
-// append appends the record, without the newline at its end.
+// append appends the record without a trailing newline.
 func (w *recordWriter) append(to, record []byte) []byte {
 	if apart := w.scan(record); !apart || len(w.order) == 0 || hasWhitespaceToEscape(record) {
 		return appendEscaped(to, record)
@@ -58,10 +56,9 @@ func (w *recordWriter) append(to, record []byte) []byte {
 	return append(to, '}')
 }
 
-// look takes note of the record's columns and finds its members; what is not JSON
-// is looked through as far as it is. It says whether the members stand apart: the
-// record has nothing but a comma between them and the braces around them. Then it
-// is JSON in any order of them, or in none.
+// scan collects the record's columns and finds its members, up to the first invalid JSON. apart
+// is true if the record is only the members, commas between them and the braces. Then
+// reordering the members does not change whether it is JSON.
 func (w *recordWriter) scan(record []byte) (apart bool) {
 	if w.members, apart = w.shape.Split(record, w.members[:0]); apart {
 		return true
@@ -92,7 +89,7 @@ func (w *recordWriter) scan(record []byte) (apart bool) {
 	return members.Ended() && length == len(record)
 }
 
-// meet notes the key of the n-th member.
+// meet records the key of the n-th member.
 func (w *recordWriter) meet(n int, key string) {
 	w.keys = append(w.keys[:n], key)
 	if w.added[key] || len(w.added) == maxMembers {
@@ -107,9 +104,9 @@ func (w *recordWriter) meet(n int, key string) {
 	}
 }
 
-// sort finds the order of the keys in jsonb: by length, then by bytes, and of
-// equal ones the last, which counts, after the others. Keys with escapes can be
-// equal to others that are written differently.
+// sort sets order to jsonb's order of the keys: by length, then by bytes. Of equal keys the
+// last wins, so it stays last. Keys with escapes are not sorted: they can equal keys that are
+// written differently.
 func (w *recordWriter) sort() {
 	w.order = w.order[:0]
 	if slices.ContainsFunc(w.keys, func(key string) bool { return strings.Contains(key, `\`) }) {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRecordsAreWrittenInTheOrderOfJSONB(t *testing.T) {
+func TestRecordsAreWrittenInJSONBOrder(t *testing.T) {
 	t.Parallel()
 	var w recordWriter
 	for _, test := range []struct{ record, written string }{
@@ -19,7 +19,7 @@ func TestRecordsAreWrittenInTheOrderOfJSONB(t *testing.T) {
 		{`{"bb":{"y":[1,{"x":"}"}],"x":","},"a":-1.5e3}`, `{"a":-1.5e3,"bb":{"y":[1,{"x":"}"}],"x":","}}`},
 		{`{"bb":1,"a":1,"bb":2,"a":2}`, `{"a":1,"a":2,"bb":1,"bb":2}`},
 		{`{"b":"\/\/x\/","a":"\\/ \" \u00e9 \\"}`, `{"a":"\\\\/ \\" \\u00e9 \\\\","b":"//x/"}`},
-		// what is not as simple stays as it is
+		// anything less simple is unchanged
 		{`{"b":1,"\u0062":"\/"}`, `{"b":1,"\\u0062":"\\/"}`},
 		{`{"b":1, "a":2}`, `{"b":1, "a":2}`},
 		{"{\"b\":\t1,\"a\":2}", `{"b":\t1,"a":2}`},
@@ -41,8 +41,8 @@ func TestWritingRecordsAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { to = w.append(w.append(to[:0], one), other) }))
 }
 
-// FuzzRecordWriter has what is written be JSON if and only if the record is, of
-// the same value, also when it comes after another record.
+// FuzzRecordWriter checks that the writer's output is JSON if and only if the record is, with the
+// same value, also after another record.
 func FuzzRecordWriter(f *testing.F) {
 	for _, seed := range []string{
 		`{"b":"1","a":null}`, `{"bb":{"b":["}"]},"c":1,"a":"\/"}`, `{"a\"b":"\\","c":"\\\""}`, " {\n\"b\" :\t\"b\"\r} ", `{"":{}}`, `{"b":[1,{"b":2},3],"a":4,"b":5}`,

@@ -22,7 +22,7 @@ func TestRefusedJobsAreListedForADayAndKeptForAMonth(t *testing.T) {
 	refuse(1, "default")
 	refuse(1, "globex")
 	refuse(2, "acme")
-	refuse(2, "default") // a run that another account had begun was still there
+	refuse(2, "default") // another account's run still existed
 	db.MustExec(`UPDATE scrapehaul.refused_jobs SET refused_at = refused_at - CASE account WHEN 'acme' THEN interval '31 days' WHEN 'globex' THEN interval '2 days' ELSE interval '1 hour' END`)
 	refused, err := store.Refused(t.Context())
 	require.NoError(t, err)
@@ -40,9 +40,9 @@ func TestRefusedJobsAreListedForADayAndKeptForAMonth(t *testing.T) {
 	require.Equal(t, []string{"default", "default", "globex"}, rows(t, db, `SELECT account FROM scrapehaul.refused_jobs ORDER BY account`))
 }
 
-// What the workflow looked at may have changed until the import begins: a run that was reset
-// still publishes, say.
-func TestImportOfAnotherAccountsJobDoesNotBegin(t *testing.T) {
+// What the workflow has checked may change before the import starts: a reset run may still
+// publish, for example.
+func TestImportOfAnotherAccountsJobDoesNotStart(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, jobID, "acme:my-sitemap", `{"a":"1"}`)

@@ -12,19 +12,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// Retention says which published imports are removed: those published longer than Records
-// ago that are not among the KeepImports of their sitemap that were published last. One
-// that is 0 does not count, and with both 0 everything is kept. What the file of mappings
-// says of a sitemap comes first.
+// Retention says which published imports are removed: those published longer than Records ago,
+// except the last KeepImports of each sitemap. A zero value disables its rule; if both are
+// zero, everything is kept. The mappings file can override both for a sitemap.
 type Retention struct {
 	Records     time.Duration
 	KeepImports int
-	// NeverDeleted is set when no job is deleted in Web Scraper Cloud. Otherwise the import
-	// of a finished job stays until its job is.
+	// NeverDeleted is set if jobs are never deleted in Web Scraper Cloud. Otherwise the import of
+	// a finished job stays until its job is deleted there.
 	NeverDeleted bool
 }
 
-// of is the retention of a sitemap's imports.
+// of returns the retention of a sitemap's imports.
 func (r Retention) of(sitemap mapping.Sitemap) Retention {
 	if sitemap.RecordsRetention != nil {
 		r.Records = *sitemap.RecordsRetention
@@ -32,20 +31,20 @@ func (r Retention) of(sitemap mapping.Sitemap) Retention {
 	if sitemap.KeepImports != nil {
 		r.KeepImports = *sitemap.KeepImports
 	}
-	if sitemap.RecordsRetention != nil && r.Records == 0 { // for good, the file says
+	if sitemap.RecordsRetention != nil && r.Records == 0 { // the file says to keep them forever
 		r.KeepImports = 0
 	}
 	return r
 }
 
-// OldImport is a published import that retention lets be removed.
+// OldImport is a published import that the retention allows to remove.
 type OldImport struct {
 	ImportID      int64  `db:"import_id"`
 	ScrapingJobID int64  `db:"scrapingjob_id"`
 	Account       string `db:"account"`
 	SitemapName   string `db:"sitemap_name"`
 	Records       int64  `db:"records"`
-	Mapping       string `db:"mapping"` // by which it has rows in a mapped table
+	Mapping       string `db:"mapping"` // that made its rows in a mapped table
 
 	retention Retention // of its sitemap
 }
@@ -54,8 +53,8 @@ const selectSitemaps = `
 SELECT DISTINCT account, sitemap_name FROM scrapehaul.scraping_jobs
 WHERE published_import_id IS NOT NULL AND sitemap_name IS NOT NULL ORDER BY account, sitemap_name`
 
-// Of account $1's sitemap $2: published longer than $3 seconds ago, and not among the $4
-// published last. $5 is NeverDeleted. Nothing may be unknown of an import.
+// selectOld selects imports of account $1's sitemap $2 published longer than $3 seconds ago and
+// not among the last $4. $5 is NeverDeleted. NULL in any condition keeps the import.
 const selectOld = `
 SELECT import_id, scrapingjob_id, account, sitemap_name, records, mapping
 FROM (
@@ -72,10 +71,10 @@ WHERE published_at <= now() - make_interval(secs => $3) AND place > $4 AND lates
   AND NOT EXISTS (SELECT FROM scrapehaul.undelivered_publications AS event WHERE event.import_id = published.import_id AND event.failed_at IS NULL)
 ORDER BY published_at, import_id`
 
-// OldImports returns the published imports that the retention lets be removed, those of a
-// sitemap in the order in which they were published: never that of its finished job with
-// the highest ID, nor one that is still to be announced or delivered to the webhook, or
-// whose job is to be deleted in the cloud or is imported again.
+// OldImports returns the published imports that the retention allows to remove, for each
+// sitemap in the order of publishing. It never returns the import of a sitemap's latest
+// finished job, one that still has to be announced or delivered to the webhook, or one whose
+// job has to be deleted in the cloud or is being imported again.
 func (s *Store) OldImports(ctx context.Context, r Retention) (old []OldImport, err error) {
 	var sitemaps []sitemap
 	if err := s.db.SelectContext(ctx, &sitemaps, selectSitemaps); err != nil {
@@ -88,7 +87,7 @@ func (s *Store) OldImports(ctx context.Context, r Retention) (old []OldImport, e
 		}
 		var imports []OldImport
 		if err := s.db.SelectContext(ctx, &imports, selectOld, of.Account, of.Name, r.Records.Seconds(), r.KeepImports, r.NeverDeleted); err != nil {
-			return nil, fmt.Errorf("looking for old imports of sitemap %q: %w", of.Name, err)
+			return nil, fmt.Errorf("listing old imports of sitemap %q: %w", of.Name, err)
 		}
 		for _, each := range imports {
 			each.retention = r
@@ -102,8 +101,8 @@ const (
 	lockPublished = `
 SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 AND published_import_id = $2 FOR UPDATE SKIP LOCKED`
 
-	// Whoever publishes a job of the sitemap has it locked, too, and may make another one
-	// the latest.
+	// Publishing a job of the sitemap also locks this row, and may change which job is the
+	// latest.
 	lockSitemap = `SELECT FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2 FOR UPDATE`
 
 	setImportRemoved = `
@@ -114,9 +113,9 @@ WHERE import_id = $6 AND mapping = $7 AND import_id IN (SELECT import_id FROM (`
 UPDATE scrapehaul.scraping_jobs SET published_import_id = NULL, removed_import_id = $2 WHERE scrapingjob_id = $1`
 )
 
-// RemoveImport removes an old import, if the retention still lets it: readers see all of
-// its records before, and none from then on. The rows that it has in a mapped table of mode
-// replace-job go in the same transaction, the records by [Store.RemoveUnneeded].
+// RemoveImport removes an old import, if the retention still allows that. Readers see all of its
+// records before, and none after. Its rows in a mapped table of mode replace-job are deleted in
+// the same transaction; [Store.RemoveUnneeded] removes the records.
 func (s *Store) RemoveImport(ctx context.Context, old OldImport, progress func()) (removed bool, err error) {
 	err = s.inTx(ctx, func(tx transaction) error {
 		tx.progress = progress
@@ -124,8 +123,8 @@ func (s *Store) RemoveImport(ctx context.Context, old OldImport, progress func()
 		if err != nil {
 			return err
 		}
-		// The job's row is the lock, as of an import that begins or is published: while one
-		// does, this one stays. What is known of it is looked at again once it is locked.
+		// Starting and publishing an import lock the job's row, too; in that case this import
+		// stays. Once the row is locked, the conditions are checked again.
 		var job int64
 		if err := tx.GetContext(ctx, &job, lockPublished, old.ScrapingJobID, old.ImportID); err != nil {
 			return err
@@ -156,8 +155,8 @@ func (s *Store) RemoveImport(ctx context.Context, old OldImport, progress func()
 	return err == nil, doing(err, "removing import %d of scraping job %d", old.ImportID, old.ScrapingJobID)
 }
 
-// rowsOf locks the mapped table in which the import has rows that go with it; nil if there is
-// none. What the table was made for decides: this worker's file may be another one.
+// rowsOf locks the mapped table whose rows must be removed with the import, and returns nil if
+// there is none. The table's recorded shape decides, as this worker may have another file.
 func (s *Store) rowsOf(ctx context.Context, tx transaction, old OldImport) (m *mappedRows, err error) {
 	_, table, named := strings.Cut(old.Mapping, " ")
 	m = &mappedRows{Mapping: new(mapping.Mapping)}
@@ -174,11 +173,11 @@ func (s *Store) rowsOf(ctx context.Context, tx transaction, old OldImport) (m *m
 	if noted != nil {
 		m.Mode = noted.Mode
 	}
-	there := false
+	exists := false
 	if err == nil {
-		there, err = isTable(ctx, tx, m.Table)
+		exists, err = isTable(ctx, tx, m.Table)
 	}
-	if err != nil || !there || m.Mode != mapping.ReplaceJob {
+	if err != nil || !exists || m.Mode != mapping.ReplaceJob {
 		return nil, m.failed(err)
 	}
 	_, err = tx.ExecContext(ctx, waitForLocks)

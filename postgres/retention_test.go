@@ -20,7 +20,7 @@ import (
 
 const day = 24 * time.Hour
 
-// publishedAgo publishes an import of a finished job so many days ago.
+// publishedAgo publishes an import of a finished job, backdated by days.
 func publishedAgo(t *testing.T, store *postgres.Store, db *sqlx.DB, id int64, sitemap string, days int) {
 	t.Helper()
 	published(t, store, id, sitemap, product("a", "1"), product("b", "2"))
@@ -42,7 +42,7 @@ func oldJobs(t *testing.T, store *postgres.Store, r postgres.Retention) (jobs []
 	return jobs
 }
 
-// removeOld removes what the retention lets, and the records.
+// removeOld removes old imports and their records.
 func removeOld(t *testing.T, store *postgres.Store, r postgres.Retention) (removed int) {
 	t.Helper()
 	for _, each := range oldImports(t, store, r) {
@@ -57,7 +57,7 @@ func removeOld(t *testing.T, store *postgres.Store, r postgres.Retention) (remov
 	return removed
 }
 
-func TestAnImportIsOldIfEveryRuleThatIsSetLetsItGo(t *testing.T) {
+func TestAnImportIsOldIfAllRulesAllowIt(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	for id, days := range []int{50, 40, 30, 20, 10} {
@@ -81,7 +81,7 @@ func TestAnImportIsOldIfEveryRuleThatIsSetLetsItGo(t *testing.T) {
 			file: "sitemaps: [{sitemap: shop, records_retention: 600h}]",
 		},
 		{
-			name: "the file says otherwise", r: postgres.Retention{Records: day, KeepImports: 1}, want: []int64{1},
+			name: "the file overrides it", r: postgres.Retention{Records: day, KeepImports: 1}, want: []int64{1},
 			file: "sitemaps: [{sitemap: shop, keep_imports: 4}, {sitemap: books, records_retention: 0}]",
 		},
 		{
@@ -97,12 +97,12 @@ func TestAnImportIsOldIfEveryRuleThatIsSetLetsItGo(t *testing.T) {
 		require.Equal(t, c.want, oldJobs(t, store, c.r), c.name)
 	}
 
-	// A job that is imported again is as new as that import.
+	// A re-import makes the job new.
 	published(t, store, 1, "shop", `{"url":"a"}`)
 	require.Equal(t, []int64{2, 3}, oldJobs(t, store, postgres.Retention{Records: 15 * day, KeepImports: 3, NeverDeleted: true}))
 }
 
-func TestWhatIsNotDoneWithStays(t *testing.T) {
+func TestAnImportThatIsStillNeededStays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		neverDeleted bool
@@ -110,7 +110,7 @@ func TestWhatIsNotDoneWithStays(t *testing.T) {
 		happensTo    func(t *testing.T, store *postgres.Store)
 	}{
 		"its job is not deleted in the cloud": {happens: `UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = NULL`},
-		"it is the last finished job, a later one having been stopped": {
+		"the later job was stopped": {
 			happens: `UPDATE scrapehaul.scraping_jobs SET status = 'stopped' WHERE scrapingjob_id = 2`, neverDeleted: true,
 		},
 		"it is not announced": {happens: `UPDATE scrapehaul.imports SET announce = true`},
@@ -136,7 +136,7 @@ func TestWhatIsNotDoneWithStays(t *testing.T) {
 			old := oldImports(t, store, r)
 			require.Len(t, old, 1)
 
-			// Between the two looks.
+			// Between listing and removal.
 			if c.happens != "" {
 				db.MustExec(c.happens)
 			} else {
@@ -166,7 +166,7 @@ func TestAnImportWhoseJobIsBusyStaysForNow(t *testing.T) {
 	require.Equal(t, 1, removeOld(t, store, r))
 }
 
-func TestAStoppedJobIsOldThoughItStaysInTheCloud(t *testing.T) {
+func TestAStoppedJobIsOldAlthoughItStaysInTheCloud(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	publishedAgo(t, store, db, 1, "shop", 50)
@@ -175,7 +175,7 @@ func TestAStoppedJobIsOldThoughItStaysInTheCloud(t *testing.T) {
 	require.Equal(t, []int64{1}, oldJobs(t, store, postgres.Retention{Records: day}))
 }
 
-func TestARemovedImportIsGoneAtOnceAndRemembered(t *testing.T) {
+func TestARemovedImportDisappearsButKeepsItsHistory(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	publishedAgo(t, store, db, 1, "shop", 50)
@@ -190,11 +190,11 @@ func TestARemovedImportIsGoneAtOnceAndRemembered(t *testing.T) {
 	removed, err := store.RemoveImport(t.Context(), old[0], func() {})
 	require.NoError(t, err)
 	require.True(t, removed)
-	inSight := func() int64 {
+	inViews := func() int64 {
 		return count(t, db, visible+` WHERE scrapingjob_id = 1`) + count(t, db, `SELECT count(*) FROM sitemaps.shop WHERE scrapingjob_id = 1`)
 	}
-	require.Zero(t, inSight())
-	require.Equal(t, int64(4), count(t, db, allRecords), "the records go afterwards")
+	require.Zero(t, inViews())
+	require.Equal(t, int64(4), count(t, db, allRecords), "the records are removed later")
 	require.Equal(t, []int64{1}, jobsWithUnneeded(t, store))
 	require.NoError(t, store.RemoveUnneeded(t.Context(), 1, func(int64) {}))
 	require.Equal(t, int64(2), count(t, db, allRecords))
@@ -208,7 +208,7 @@ func TestARemovedImportIsGoneAtOnceAndRemembered(t *testing.T) {
 	require.Equal(t, before[1], was, "it is not due again")
 	_, counted, err := store.CountPublished(t.Context(), 1, old[0].ImportID)
 	require.NoError(t, err)
-	require.False(t, counted, "nobody deletes the job on the strength of it")
+	require.False(t, counted, "the job must not be deleted because of it")
 	history, err := store.History(t.Context(), postgres.HistoryQuery{ScrapingJobID: 1, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, history, 1)
@@ -221,14 +221,14 @@ func TestARemovedImportIsGoneAtOnceAndRemembered(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, again)
 
-	// An attempt that comes late finds its import done.
+	// A late attempt finds its import done.
 	late, err := store.BeginImport(t.Context(), requestOfImport(db, old[0].ImportID))
 	require.NoError(t, err)
 	require.True(t, late.Published())
-	require.Zero(t, inSight())
+	require.Zero(t, inViews())
 
 	published(t, store, 1, "shop", `{"url":"a"}`, `{"url":"b"}`)
-	require.Equal(t, int64(4), inSight(), "it is brought back")
+	require.Equal(t, int64(4), inViews(), "it is restored")
 	restored, err := store.PublishedImports(t.Context(), []int64{1})
 	require.NoError(t, err)
 	require.Nil(t, restored[1].RemovedAt)
@@ -238,7 +238,7 @@ func TestARemovedImportIsGoneAtOnceAndRemembered(t *testing.T) {
 	require.Equal(t, int64(2), count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE scrapingjob_id = 1 AND state IN ('removed', 'published')`))
 }
 
-// requestOfImport is the request that the import was begun by.
+// requestOfImport returns the request of an import.
 func requestOfImport(db *sqlx.DB, importID int64) (r sink.ImportRequest) {
 	if err := db.QueryRowx(`SELECT scrapingjob_id, workflow_run_id, pass, requested_at, bytes, sha256 FROM scrapehaul.imports WHERE import_id = $1`, importID).
 		Scan(&r.Job.ScrapingJobID, &r.WorkflowRunID, &r.Pass, &r.RequestedAt, &r.Bytes, &r.SHA256); err != nil {
@@ -247,7 +247,7 @@ func requestOfImport(db *sqlx.DB, importID int64) (r sink.ImportRequest) {
 	return r
 }
 
-func TestAJobWhoseImportIsRemovedStaysItsAccounts(t *testing.T) {
+func TestAJobKeepsItsAccountAfterItsImportIsRemoved(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	publishedAgo(t, store, db, 1, "shop", 50)
@@ -260,7 +260,7 @@ func TestAJobWhoseImportIsRemovedStaysItsAccounts(t *testing.T) {
 	require.Equal(t, int64(2), count(t, db, `SELECT count(*) FROM scrapehaul.scraping_jobs WHERE account = 'default'`))
 }
 
-func TestRowsOfARemovedImportGoInModeReplaceJobOnly(t *testing.T) {
+func TestRowsOfARemovedImportAreDeletedOnlyInModeReplaceJob(t *testing.T) {
 	t.Parallel()
 	r := postgres.Retention{Records: day, NeverDeleted: true}
 	store, db := newMapped(t, replaceJob)
@@ -273,7 +273,7 @@ func TestRowsOfARemovedImportGoInModeReplaceJobOnly(t *testing.T) {
 
 	store, db = newMapped(t, deactivate)
 	published(t, store, 1, "shop", product("a", "1"), product("b", "2"))
-	published(t, store, 2, "shop", product("b", "2"), product("c", "3")) // the last that has brought everything
+	published(t, store, 2, "shop", product("b", "2"), product("c", "3")) // the last complete job
 	partly := func(id int64) {
 		_, err := publishRecords(t.Context(), store, id, "shop", product("c", "3"), product("d", "cheap"))
 		require.NoError(t, err)
@@ -287,8 +287,8 @@ func TestRowsOfARemovedImportGoInModeReplaceJobOnly(t *testing.T) {
 		"rows stay as active as they were")
 }
 
-// The worker that removes may have another file than the one by which the table was made.
-func TestRowsOfARemovedImportGoByTheModeOfTheTableThatTheyAreIn(t *testing.T) {
+// The removing worker's file may differ from the one that the table was created for.
+func TestRowsOfARemovedImportAreDeletedByTheModeOfTheirTable(t *testing.T) {
 	t.Parallel()
 	r := postgres.Retention{Records: day, NeverDeleted: true}
 	both := func() (*postgres.Store, *sqlx.DB) {
@@ -301,19 +301,19 @@ func TestRowsOfARemovedImportGoByTheModeOfTheTableThatTheyAreIn(t *testing.T) {
 	store, db := both()
 	migrated(t, db, upsert)
 	require.Equal(t, 1, removeOld(t, store, r))
-	require.Equal(t, []string{"1 a 1 7", "1 b 2 7", "2 c 3 7"}, rows(t, db, allProducts), "an upserted row is the only one of its key")
+	require.Equal(t, []string{"1 a 1 7", "1 b 2 7", "2 c 3 7"}, rows(t, db, allProducts), "an upserted row is the only one with its key")
 
 	_, db = both()
 	require.Equal(t, 1, removeOld(t, postgres.NewStore(db, parsed(t, strings.Replace(upsert, "table: products", "table: goods", 1))), r))
-	require.Equal(t, []string{"2 c 3 7"}, rows(t, db, allProducts), "the sitemap's records are rows of another table now")
+	require.Equal(t, []string{"2 c 3 7"}, rows(t, db, allProducts), "the sitemap is now mapped to another table")
 
 	store, db = both()
 	db.MustExec(`DROP TABLE products`)
 	require.Equal(t, 1, removeOld(t, store, r))
 }
 
-// auditRemovals lets PostgreSQL refuse the removal of what must stay, by the words of
-// docs/configuration.md: with a number of imports to keep as the only rule.
+// auditRemovals makes PostgreSQL refuse to remove what must stay according to
+// docs/configuration.md, with a number of imports to keep as the only rule.
 const auditRemovals = `
 CREATE FUNCTION scrapehaul.audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -340,7 +340,7 @@ BEGIN
 END $$;
 CREATE TRIGGER audit AFTER UPDATE OF state ON scrapehaul.imports FOR EACH ROW WHEN (NEW.state = 'removed') EXECUTE FUNCTION scrapehaul.audit()`
 
-// Jobs whose published import is not there as a whole.
+// Jobs whose published import is incomplete.
 const partlyThere = `
 SELECT count(*) FROM (
     SELECT FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id
@@ -348,8 +348,8 @@ SELECT count(*) FROM (
     GROUP BY import.import_id HAVING count(record.record_number) <> import.records
 ) AS jobs`
 
-// Three import jobs of two sitemaps, each its own again and again, and two remove what is old.
-func TestRetentionNeverRemovesWhatItMustNot(t *testing.T) {
+// Three goroutines import jobs of two sitemaps repeatedly, while two remove old imports.
+func TestRetentionNeverRemovesWhatMustStay(t *testing.T) {
 	t.Parallel()
 	const keep = 2
 	store, db := newStore(t)
@@ -409,8 +409,8 @@ func TestRetentionNeverRemovesWhatItMustNot(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM scrapehaul.import_records AS record JOIN scrapehaul.imports USING (import_id) WHERE state NOT IN ('published', 'importing')`))
 }
 
-// importAtRandom imports a job, and may leave that at any of its steps. Odd jobs are of one
-// sitemap, every fifth is stopped.
+// importAtRandom imports a job, and may stop after any step. Odd and even jobs are of two
+// sitemaps; every fifth is stopped.
 func importAtRandom(t *testing.T, store *postgres.Store, random *rand.Rand, id int64, pass int) {
 	ctx := context.Background()
 	request := ofJob(id, request(pass, int64(1+random.IntN(30))))
@@ -439,9 +439,9 @@ func importAtRandom(t *testing.T, store *postgres.Store, random *rand.Rand, id i
 	}
 }
 
-// The last finished job is imported again as a stopped one: the one before is the latest from
-// then on, and stays.
-func TestAnImportThatBecomesTheLatestMeanwhileStays(t *testing.T) {
+// The last finished job is re-imported as a stopped one, so the previous one becomes the latest
+// and stays.
+func TestAnImportThatBecomesTheLatestDuringItsRemovalStays(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	publishedAgo(t, store, db, 1, "shop", 20)

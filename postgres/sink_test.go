@@ -8,7 +8,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 )
 
-func TestStoreKeepsThePromisesOfASink(t *testing.T) {
+func TestStoreIsARecordSink(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	require.NoError(t, sinktest.TestRecordSink(t.Context(), store, readRecords(db)))

@@ -14,9 +14,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// sitemapView is a row of scrapehaul.sitemap_views: the view of schema sitemaps
-// that has the records of a sitemap's published imports, each column as text, and the one
-// of schema sitemaps_latest that has those of its latest job.
+// sitemapView is a row of scrapehaul.sitemap_views. It describes a sitemap's view in schema
+// sitemaps, with the records of all published imports and each column as text, and the one in
+// schema sitemaps_latest, with the records of the latest job.
 type sitemapView struct {
 	Account     string
 	SitemapName string         `db:"sitemap_name"`
@@ -26,14 +26,13 @@ type sitemapView struct {
 	ColumnNames pq.StringArray `db:"column_names"`
 	InView      int            `db:"in_view"`  // how many of the columns
 	IsThere     bool           `db:"is_there"` // without a problem
-	// Key are the scraped columns that tell one record of a job from another.
+	// Key lists the scraped columns that identify a record within a job.
 	Key pq.StringArray `db:"key"`
 }
 
-// ofRecord are a view's first columns, which say what record it is; facts are what else is
-// known of its job, in the order in which versions have added them. In a new view they come
-// next. A view of an earlier version gets them at its end, with a number if a column has
-// their name.
+// ofRecord are a view's first columns, which identify the record. facts are columns of its job,
+// in the order in which versions added them. In a new view they come next. A view of an earlier
+// version gets them at its end, with a number if a column already has the name.
 var (
 	ofRecord = []string{"scrapingjob_id", "record_number", "imported_at"}
 	facts    = []string{"account", "time_created", "scraping_duration"}
@@ -45,15 +44,15 @@ SELECT view_name, columns, column_names, fact_names, in_view, key,
            AND (to_regnamespace('sitemaps_latest') IS NULL OR to_regclass(format('sitemaps_latest.%I', view_name)) IS NOT NULL) AS is_there
 FROM scrapehaul.sitemap_views WHERE account = $1 AND sitemap_name = $2`
 
-// shareView keeps the row from those who remove old imports, lockView also from those who
-// change it. One who has looked may lock: that waits for nobody who has only looked.
+// shareView locks the row against removal of old imports, lockView also against changes. Going
+// from shareView to lockView does not wait for other transactions that have used shareView.
 const (
 	shareView = selectView + ` FOR KEY SHARE`
-	lockView   = selectView + ` FOR NO KEY UPDATE`
+	lockView  = selectView + ` FOR NO KEY UPDATE`
 )
 
-// viewNamesLock is the key of the advisory lock that lets one transaction give a
-// new view its name at a time: "sitemaps" in ASCII.
+// viewNamesLock is the key of the advisory lock that lets one transaction at a time name a new
+// view: "sitemaps" in ASCII.
 const viewNamesLock int64 = 0x736974656d617073
 
 const selectViewNames = `SELECT view_name FROM scrapehaul.sitemap_views`
@@ -68,15 +67,14 @@ WHERE account = $1 AND sitemap_name = $2`
 
 const setKey = `UPDATE scrapehaul.sitemap_views SET key = coalesce($3::text[], '{}') WHERE account = $1 AND sitemap_name = $2`
 
-// refreshView adds columns to the view of a sitemap, making it if need be. What
-// keeps PostgreSQL from doing so is no reason not to publish: it is noted in
-// scrapehaul.sitemap_views and returned as the problem.
+// refreshView adds columns to the sitemap's view, creating it if necessary. If PostgreSQL refuses
+// that, the import is still published; the reason is stored in scrapehaul.sitemap_views and
+// returned as problem.
 //
-// Without records there is nothing that a view could show: none is made, and one that is
-// there stays.
+// With rowsOnly it neither creates nor changes a view, as there are no records to show.
 //
-// The transaction has to lock nothing after it: it holds the sitemap's row, for
-// which other imports of the sitemap wait.
+// The transaction must not take further locks: other imports of the sitemap wait for the row
+// that it holds.
 func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitemapName string, columns []string, rowsOnly bool) (problem string, err error) {
 	key := pq.StringArray(s.mappings.Key(account, sitemapName))
 	view := &sitemapView{Account: account, SitemapName: sitemapName}
@@ -106,13 +104,13 @@ func (s *Store) refreshView(ctx context.Context, tx transaction, account, sitema
 	return problem, err
 }
 
-// findView locks the sitemap's row, after making it if there is none.
+// findView locks the sitemap's row, creating it if necessary.
 func findView(ctx context.Context, tx transaction, account, sitemapName string) (*sitemapView, error) {
 	view := &sitemapView{Account: account, SitemapName: sitemapName}
 	err := tx.GetContext(ctx, view, lockView, account, sitemapName)
 	if errors.Is(err, sql.ErrNoRows) {
 		if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, viewNamesLock); err == nil {
-			err = tx.GetContext(ctx, view, lockView, account, sitemapName) // another one may have made it meanwhile
+			err = tx.GetContext(ctx, view, lockView, account, sitemapName) // another transaction may have created it
 		}
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -127,14 +125,14 @@ func findView(ctx context.Context, tx transaction, account, sitemapName string) 
 	return view, err
 }
 
-// has says whether the view is there with the columns, which it adds to those of the row.
+// has reports whether the view exists with the columns, and adds them to the row's columns.
 func (v *sitemapView) has(columns []string) bool {
 	complete := len(v.FactNames) >= len(facts) // a later version has more
 	v.add(columns)
 	return complete && v.IsThere && v.InView == len(v.Columns)
 }
 
-// add gives the facts and the columns that are new their names.
+// add adds missing facts and columns and names them.
 func (v *sitemapView) add(columns []string) {
 	taken := func(name string) bool {
 		return slices.Contains(ofRecord, name) || slices.Contains(v.FactNames, name) || slices.Contains(v.ColumnNames, name)
@@ -154,17 +152,16 @@ func (v *sitemapView) add(columns []string) {
 	}
 }
 
-// A reader of the view keeps it from being replaced until its transaction ends,
-// and whoever waits for that keeps other readers waiting.
+// Replacing a view waits for its readers' transactions, and blocks new readers in the meantime.
 const waitForReaders = `SELECT set_config('lock_timeout', '2s', true)`
 
 const selectPresent = `
 SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('sitemaps.%I', $1::text)) AND attnum > 0 ORDER BY attnum`
 
-// hasLatest is false where an administrator has made the other schemas only.
+// hasLatest selects false if an administrator created only the other schemas.
 const hasLatest = `SELECT to_regnamespace('sitemaps_latest') IS NOT NULL`
 
-// replace makes the two views anew, or returns why PostgreSQL does not.
+// replace replaces both views, or returns why PostgreSQL refuses.
 func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem string, err error) {
 	var latest bool
 	if err := tx.GetContext(ctx, &latest, hasLatest); err != nil {
@@ -188,7 +185,8 @@ func (v *sitemapView) replace(ctx context.Context, tx transaction) (problem stri
 	return fmt.Sprintf("making view sitemaps.%s: %s", pq.QuoteIdentifier(v.ViewName), refused.Message), nil
 }
 
-// definition adds what the views have not at their end, as CREATE OR REPLACE VIEW wants.
+// definition returns the SQL for both views, with new columns last, as CREATE OR REPLACE VIEW
+// requires.
 func (v *sitemapView) definition(present []string, latest bool) string {
 	names, value := slices.Concat(ofRecord, v.FactNames[:len(facts)], v.ColumnNames), map[string]string{}
 	for i, name := range slices.Concat(ofRecord, facts) {
@@ -199,7 +197,7 @@ func (v *sitemapView) definition(present []string, latest bool) string {
 	}
 	place := map[string]int{}
 	for i, name := range present {
-		place[name] = i - len(present) // before what is not there
+		place[name] = i - len(present) // before new columns
 	}
 	slices.SortStableFunc(names, func(a, b string) int { return place[a] - place[b] })
 	values := make([]string, len(names))
@@ -216,17 +214,16 @@ func (v *sitemapView) definition(present []string, latest bool) string {
 	return definition
 }
 
-// ofLatestJob is a condition on the records of a sitemap: that they are of its finished,
-// published job with the highest ID. An older job never becomes the latest, however late
-// it is imported.
+// ofLatestJob limits a sitemap's records to its finished, published job with the highest ID. An
+// older job never becomes the latest, however late it is imported.
 const ofLatestJob = `WHERE record.scrapingjob_id = (
     SELECT max(job.scrapingjob_id) FROM scrapehaul.scraping_jobs AS job
     WHERE job.sitemap_name = %s AND job.account = %s AND job.status = 'finished' AND job.published_import_id IS NOT NULL
 )`
 
-// unpackedRecords decompresses each record once, not once for each column: || '{}' yields
-// the same record, decompressed. The volatile function keeps the planner from inlining the
-// subquery, which would evaluate data again for each use.
+// unpackedRecords decompresses each record once instead of once per column: || '{}' yields the
+// same record, decompressed. The volatile function keeps the planner from inlining the
+// subquery, which would evaluate data for each use.
 const unpackedRecords = `FROM (
     SELECT job.scrapingjob_id, record.record_number, job.published_at AS imported_at, job.account, job.time_created, job.scraping_duration,
            record.data || '{}' AS data,
@@ -236,7 +233,7 @@ const unpackedRecords = `FROM (
     WHERE job.sitemap_name = %s AND job.account = %s
 ) AS unpacked`
 
-// valueOf reads a column out of the unpacked record, in either spelling.
+// valueOf reads a column from the unpacked record, in either spelling.
 func valueOf(column string) string {
 	value := "unpacked.data ->> " + pq.QuoteLiteral(column)
 	for older, spelling := range builtIn {
@@ -247,11 +244,11 @@ func valueOf(column string) string {
 	return value
 }
 
-// maxIdentifier is how long a name may be in PostgreSQL, in bytes.
+// maxIdentifier is PostgreSQL's limit for names, in bytes.
 const maxIdentifier = 63
 
-// identifier makes a name of any text: it is cut where it is too long, and
-// numbered where that name is taken.
+// identifier makes a name from any text. It truncates long text, and adds a number if the name is
+// taken.
 func identifier(text string, taken func(string) bool) string {
 	if text == "" {
 		text = "unnamed"
@@ -264,7 +261,7 @@ func identifier(text string, taken func(string) bool) string {
 	return name
 }
 
-// cut shortens text to so many bytes, leaving characters whole.
+// cut shortens text to at most that many bytes without splitting a character.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -272,7 +269,7 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "")
 }
 
-// Those without any columns are not made yet.
+// Rows without any columns have no view yet.
 const selectViewsToRefresh = `
 SELECT account, sitemap_name FROM scrapehaul.sitemap_views AS view
 WHERE (problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact_names) < $1
@@ -283,15 +280,14 @@ WHERE (problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact
       WHERE job.account = view.account AND job.sitemap_name = view.sitemap_name AND NOT import.rows_only))
 ORDER BY account, sitemap_name`
 
-// RefreshSitemapViews tries again to make the views that could not be made or
-// refreshed when an import was published, replaces those that an earlier version has
-// made in another form, and returns the problems that are left, a sentence each. After that
-// it compares imports that publishing has not compared with those before them.
-// progress is called after each view: one that somebody reads is waited for.
+// RefreshSitemapViews retries views that could not be created or refreshed when an import was
+// published, and replaces views of earlier versions. It returns a sentence for each remaining
+// problem. Then it compares imports that were not compared with the previous ones yet. It calls
+// progress after each view, as it may have to wait for readers.
 func (s *Store) RefreshSitemapViews(ctx context.Context, progress func()) (problems []string, err error) {
 	var sitemaps []sitemapView
 	if err := s.db.SelectContext(ctx, &sitemaps, selectViewsToRefresh, len(facts)); err != nil {
-		return nil, fmt.Errorf("looking for views of sitemaps that were not refreshed: %w", err)
+		return nil, fmt.Errorf("listing sitemap views to refresh: %w", err)
 	}
 	for _, sitemap := range sitemaps {
 		var problem string

@@ -23,8 +23,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// publishRecords publishes a job of the sitemap, "acme:my-sitemap" for one of a named
-// account, with these records.
+// publishRecords publishes a job of the sitemap with these records. "acme:my-sitemap" is a
+// sitemap of account acme.
 func publishRecords(ctx context.Context, store *postgres.Store, id int64, sitemap string, records ...string) (sink.Import, error) {
 	return publishEnded(ctx, store, id, sitemap, "finished", records...)
 }
@@ -63,7 +63,7 @@ func published(t *testing.T, store *postgres.Store, id int64, sitemap string, re
 	require.Empty(t, attempt.Problem())
 }
 
-// columns are those of a view of schema sitemaps, in order.
+// columns returns the columns of a view in schema sitemaps, in order.
 func columns(t *testing.T, db *sqlx.DB, view string) (names []string) {
 	t.Helper()
 	require.NoError(t, db.Select(&names, `SELECT attname FROM pg_attribute
@@ -71,7 +71,7 @@ func columns(t *testing.T, db *sqlx.DB, view string) (names []string) {
 	return names
 }
 
-// rows are what a query yields, with NULL for null.
+// rows returns the rows of a query as text.
 func rows(t *testing.T, db *sqlx.DB, query string, args ...any) (all []string) {
 	t.Helper()
 	result, err := db.Query(query, args...)
@@ -109,7 +109,7 @@ func TestASitemapIsAViewWithItsColumns(t *testing.T) {
 	require.Equal(t, append(ofRecord[:6:6], "web_scraper_order", "web_scraper_start_url", "title", "price"), columns(t, db, "my-sitemap"))
 	require.Equal(t, []string{"Tab|$1", `NULL|{"n": 1}`}, rows(t, db, `SELECT title, price FROM sitemaps."my-sitemap" ORDER BY record_number`))
 
-	// A later export: other spelling, other order, a column more, a column less.
+	// A later export: another spelling and order, one column more and one less.
 	published(t, store, 2, "my-sitemap", `{"color":"red","web_scraper_order":"2-1","price":"$2"}`)
 	published(t, store, 3, "another", `{"title":"no"}`)
 	require.Equal(t, append(ofRecord[:6:6], "web_scraper_order", "web_scraper_start_url", "title", "price", "color"), columns(t, db, "my-sitemap"))
@@ -120,7 +120,7 @@ func TestASitemapIsAViewWithItsColumns(t *testing.T) {
 	require.Equal(t, ofRecord, columns(t, db, "empty"))
 
 	published(t, store, 1, "my-sitemap", `{"title":"again"}`)
-	require.Equal(t, []string{"again"}, rows(t, db, `SELECT title FROM sitemaps."my-sitemap" WHERE scrapingjob_id = 1`), "as it was published last")
+	require.Equal(t, []string{"again"}, rows(t, db, `SELECT title FROM sitemaps."my-sitemap" WHERE scrapingjob_id = 1`), "the last publication")
 }
 
 func TestViewsSayWhenAJobWasScraped(t *testing.T) {
@@ -172,8 +172,9 @@ func TestLatestIsTheLastFinishedJobOfASitemap(t *testing.T) {
 	require.Equal(t, []string{"10|of another account"}, rows(t, db, `SELECT scrapingjob_id, a FROM sitemaps_latest."acme:my-sitemap"`))
 }
 
-// Jobs end, run again and are imported again at the same time. Each record says of how many.
-func TestReadersSeeTheLatestJobWholeWhateverIsPublished(t *testing.T) {
+// Jobs end, run again and are re-imported concurrently. Each record has the number of its job's
+// records.
+func TestReadersAlwaysSeeTheCompleteLatestJob(t *testing.T) {
 	t.Parallel()
 	const jobs, times = 6, 8
 	store, db := newStore(t)
@@ -194,11 +195,11 @@ func TestReadersSeeTheLatestJobWholeWhateverIsPublished(t *testing.T) {
 	done := make(chan struct{})
 	go func() { publishing.Wait(); close(done) }()
 	latest := func() string {
-		found := rows(t, db, `SELECT scrapingjob_id, of::bigint = count(*) AND count(*) = count(DISTINCT record_number) AS whole
+		found := rows(t, db, `SELECT scrapingjob_id, of::bigint = count(*) AND count(*) = count(DISTINCT record_number) AS complete
 			FROM sitemaps_latest."my-sitemap" GROUP BY scrapingjob_id, of`)
-		require.Len(t, found, 1, "it is one job's")
-		id, whole, _ := strings.Cut(found[0], "|")
-		require.Equal(t, "true", whole)
+		require.Len(t, found, 1, "records of one job")
+		id, complete, _ := strings.Cut(found[0], "|")
+		require.Equal(t, "true", complete)
 		return id
 	}
 	for reading := true; reading; {
@@ -248,9 +249,9 @@ func TestAnyNameCanBeASitemapOrAColumn(t *testing.T) {
 	require.True(t, strings.HasSuffix(values[0], "|0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|none"), values[0])
 }
 
-// A value in the view is what ->> makes of it, byte for byte, also of a record that is
-// stored compressed and apart from its row.
-func TestValuesOfAViewAreThoseOfTheRecord(t *testing.T) {
+// A value in the view equals that of ->>, byte for byte, also for a record that is compressed and
+// stored out of line.
+func TestValuesOfAViewEqualThoseOfTheRecord(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	var long strings.Builder
@@ -297,7 +298,7 @@ func TestValuesOfAViewAreThoseOfTheRecord(t *testing.T) {
 	require.Equal(t, []string{"NULL", "1", "older", "", "NULL"}, rows(t, db, `SELECT web_scraper_order FROM sitemaps."my-sitemap" ORDER BY record_number LIMIT 5`))
 }
 
-// plan is how PostgreSQL would carry out a query of a large table.
+// plan returns PostgreSQL's plan for a query of a large table.
 func plan(t *testing.T, db *sqlx.DB, query string) string {
 	t.Helper()
 	tx, err := db.Beginx()
@@ -319,10 +320,10 @@ func TestAViewUnpacksARecordOnceAndOnlyIfNeeded(t *testing.T) {
 	db.MustExec(`VACUUM ANALYZE scrapehaul.import_records`)
 	db.MustExec(`ANALYZE scrapehaul.scraping_jobs`)
 
-	whole := plan(t, db, `SELECT * FROM sitemaps."sitemap 1"`)
-	require.Contains(t, whole, "(unpacked.data ->> 'a'::text)")
-	require.NotContains(t, whole, "'{}'::jsonb) ->>", "once, not for each column")
-	require.Regexp(t, `Join\n +Output: .*\(record\.data \|\| `, whole, "only of this sitemap's records")
+	full := plan(t, db, `SELECT * FROM sitemaps."sitemap 1"`)
+	require.Contains(t, full, "(unpacked.data ->> 'a'::text)")
+	require.NotContains(t, full, "'{}'::jsonb) ->>", "once, not for each column")
+	require.Regexp(t, `Join\n +Output: .*\(record\.data \|\| `, full, "only this sitemap's records")
 	ofJob := plan(t, db, `SELECT * FROM sitemaps."sitemap 1" WHERE scrapingjob_id = 2`)
 	require.Regexp(t, "Index Scan (using|on) import_records_pkey", ofJob)
 	require.Contains(t, ofJob, "Index Cond: (record.import_id = job.published_import_id)")
@@ -334,8 +335,8 @@ func TestAViewUnpacksARecordOnceAndOnlyIfNeeded(t *testing.T) {
 	require.Contains(t, counted, "Index Only Scan using import_records_pkey")
 }
 
-// Most sitemaps are one account's, so that the conditions on both say no more than the one
-// on the sitemap's name; "shared" is of two, most of its jobs of one.
+// Most sitemap names belong to one account, so the conditions on name and account are not
+// independent. "shared" belongs to two, most of its jobs to one.
 func TestThePlannerKnowsHowManyRecordsASitemapOfAnAccountHas(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
@@ -388,7 +389,7 @@ func TestSitemapsOfTwoAccountsHaveAViewEach(t *testing.T) {
 	require.NotContains(t, columns(t, db, "my-sitemap"), "more")
 	require.Equal(t, []string{"2|NULL", "6|6"}, rows(t, db, `SELECT scrapingjob_id, more FROM sitemaps."acme:my-sitemap" ORDER BY 1`))
 
-	// Somebody else's view of that name is nobody's sitemap.
+	// A relation with that name that is not ours.
 	db.MustExec(`CREATE TABLE sitemaps."initech:my-sitemap" ()`)
 	attempt, err := publishRecords(t.Context(), store, 7, "initech:my-sitemap", `{"title":"7"}`)
 	require.NoError(t, err)
@@ -410,8 +411,7 @@ func problemOf(t *testing.T, db *sqlx.DB, account string) string {
 	return found.ViewProblems[0]
 }
 
-// A published job stays its account's, whoever imports it.
-func TestAPublishedJobStaysItsAccounts(t *testing.T) {
+func TestAPublishedJobKeepsItsAccount(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	_, err := store.BeginImport(t.Context(), ofSitemap("my-sitemap", request(1, 3)))
@@ -432,7 +432,7 @@ func TestAPublishedJobStaysItsAccounts(t *testing.T) {
 	require.Equal(t, "acme", history[0].Account)
 }
 
-func TestARecordOfTooManyColumnsIsPublishedAllTheSame(t *testing.T) {
+func TestARecordWithTooManyColumnsIsPublished(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	var record strings.Builder
@@ -458,7 +458,7 @@ func TestColumnsSurviveTheEndOfAnAttempt(t *testing.T) {
 	require.Equal(t, []string{"b", "a"}, columns(t, db, "my-sitemap")[len(ofRecord):])
 }
 
-func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
+func TestJobsOfOneSitemapCanBePublishedConcurrently(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	var all sync.WaitGroup
@@ -475,7 +475,7 @@ func TestJobsOfOneSitemapCanBePublishedAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	views := rows(t, db, `SELECT view_name FROM scrapehaul.sitemap_views`)
-	require.Len(t, views, 3, "the names are the same in their first 63 bytes")
+	require.Len(t, views, 3, "the names share their first 63 bytes")
 	for _, view := range views {
 		require.ElementsMatch(t, []string{"column 0", "column 1", "column 2", "column 3", "column 4", "of 0", "of 1", "of 2"}, columns(t, db, view)[len(ofRecord):])
 	}
@@ -496,13 +496,13 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 	require.NoError(t, commit(t, attempt, 3, 3, `{"a":"2","b":"%d"}`))
 	require.NoError(t, attempt.Publish(t.Context(), func() {}), "the records are published")
 	require.Contains(t, attempt.Problem(), `making view sitemaps."my-sitemap": canceling statement due to lock timeout`)
-	require.Equal(t, attempt.Problem(), begin(t, store, request).Problem(), "a retry tells it too")
+	require.Equal(t, attempt.Problem(), begin(t, store, request).Problem(), "a retry has the problem too")
 	require.Equal(t, []string{"1", "2"}, rows(t, db, `SELECT a FROM sitemaps."my-sitemap" ORDER BY a`))
-	told := 0
-	problems, err := store.RefreshSitemapViews(t.Context(), func() { told++ })
+	reports := 0
+	problems, err := store.RefreshSitemapViews(t.Context(), func() { reports++ })
 	require.NoError(t, err)
 	require.Len(t, problems, 1)
-	require.Positive(t, told, "many such views take long")
+	require.Positive(t, reports, "many such views take long")
 
 	require.NoError(t, reader.Rollback())
 	problems, err = store.RefreshSitemapViews(t.Context(), func() {})
@@ -512,8 +512,8 @@ func TestAViewThatCannotBeRefreshedIsRefreshedLater(t *testing.T) {
 	require.Equal(t, []string{"NULL"}, rows(t, db, `SELECT problem FROM scrapehaul.sitemap_views`))
 }
 
-// While workers are replaced by those of a version with more facts.
-func TestAViewOfALaterVersionIsLeftAsItIs(t *testing.T) {
+// While workers of a later version with more facts are being rolled out.
+func TestAViewOfALaterVersionIsLeftUnchanged(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published(t, store, 1, "my-sitemap", `{"a":"1"}`)
@@ -529,7 +529,7 @@ func TestAViewOfALaterVersionIsLeftAsItIs(t *testing.T) {
 	require.Equal(t, "later", columns(t, db, "my-sitemap")[7])
 }
 
-func TestARoleWithoutSchemaSitemapsImportsAllTheSame(t *testing.T) {
+func TestARoleWithoutSchemaSitemapsStillImports(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.NewDatabase(t)
 	admin := connect(t, url)

@@ -23,7 +23,7 @@ func TestASmallImportTakesFewRoundTrips(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	store, ledger := postgres.NewStore(db, nil), postgres.NewLedger(db, sink.DefaultAccount, 200)
 	var trips int64
-	for pass := range 3 { // the first ones prepare the statements, and the view
+	for pass := range 3 { // the first ones prepare the statements and the view
 		before := proxy.RoundTrips()
 		grant, wait, err := ledger.Reserve(t.Context(), postgres.Request{Holder: "one", Class: postgres.CallsForDownloads, Calls: 2})
 		require.NoError(t, err)
@@ -35,14 +35,14 @@ func TestASmallImportTakesFewRoundTrips(t *testing.T) {
 		require.NoError(t, store.SetCloudDeleted(t.Context(), jobID))
 		trips = proxy.RoundTrips() - before
 	}
-	require.LessOrEqual(t, trips, int64(28), "of an import that replaces another one")
+	require.LessOrEqual(t, trips, int64(28), "for an import that replaces another")
 	state, err := ledger.State(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, state.Taken)
 }
 
-// A later version migrates the schema while this one works on.
-func TestPreparedStatementsOutliveAChangeOfTheSchema(t *testing.T) {
+// A later version migrates the schema while this one keeps running.
+func TestPreparedStatementsSurviveASchemaChange(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	db.SetMaxOpenConns(1)
@@ -63,7 +63,7 @@ func TestPreparedStatementsOutliveAChangeOfTheSchema(t *testing.T) {
 
 	db.MustExec(`ALTER TABLE scrapehaul.imports ALTER COLUMN sha256 TYPE varchar, ALTER COLUMN problem TYPE varchar, ALTER COLUMN cut TYPE integer`)
 	failed := 0
-	for publish(3) != nil { // a plan cannot change the type of what it returns, and the next attempt makes another
+	for publish(3) != nil { // a plan cannot change its result type; the next attempt prepares a new one
 		failed++
 		require.LessOrEqual(t, failed, 5)
 	}
@@ -81,7 +81,7 @@ func TestPublishingWaitsForNoOtherImportOfItsSitemap(t *testing.T) {
 		require.NoError(t, attempt.Publish(ctx, func() {}))
 	}
 	publish(1, plain)
-	other := db.MustBegin() // another one that is about to be committed
+	other := db.MustBegin() // another import, about to commit
 	defer func() { _ = other.Rollback() }()
 	other.MustExec(`SELECT FROM scrapehaul.sitemap_views FOR KEY SHARE`)
 	publish(2, plain)

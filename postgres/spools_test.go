@@ -15,7 +15,7 @@ func spoolTaskQueues(t *testing.T, store *postgres.Store, prefix string) []strin
 	return found
 }
 
-func TestSpoolsAreFoundByTheBeginningOfTheirTaskQueue(t *testing.T) {
+func TestSpoolsAreFoundByTaskQueuePrefix(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t)
 	require.Empty(t, spoolTaskQueues(t, store, ""))
@@ -24,7 +24,7 @@ func TestSpoolsAreFoundByTheBeginningOfTheirTaskQueue(t *testing.T) {
 	} {
 		require.NoError(t, store.RegisterSpool(t.Context(), name, taskQueue))
 	}
-	require.Equal(t, []string{"import_1-a", "import_1-b"}, spoolTaskQueues(t, store, "import_1"), "a prefix is no pattern")
+	require.Equal(t, []string{"import_1-a", "import_1-b"}, spoolTaskQueues(t, store, "import_1"), "a prefix is not a pattern")
 	require.Equal(t, []string{`100%\-e`}, spoolTaskQueues(t, store, `100%\`))
 	require.Len(t, spoolTaskQueues(t, store, ""), 6)
 
@@ -32,7 +32,7 @@ func TestSpoolsAreFoundByTheBeginningOfTheirTaskQueue(t *testing.T) {
 	require.Equal(t, []string{"import_1-b"}, spoolTaskQueues(t, store, "import_1"), "a worker can change its task queue")
 }
 
-func TestASpoolThatNobodySweepsForADayIsForgotten(t *testing.T) {
+func TestASpoolNotSweptForADayIsForgotten(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	hoursPass := func(hours int) {
@@ -46,7 +46,7 @@ func TestASpoolThatNobodySweepsForADayIsForgotten(t *testing.T) {
 		register(name)
 	}
 	require.NoError(t, store.RegisterSpool(t.Context(), "not asked for", "other"))
-	hoursPass(72) // nobody asks, so nobody can answer
+	hoursPass(72) // before the first call
 	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked())
 	hoursPass(13)
 	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked())
@@ -55,6 +55,6 @@ func TestASpoolThatNobodySweepsForADayIsForgotten(t *testing.T) {
 	hoursPass(13)
 	require.Equal(t, []string{"import-restarted", "import-swept"}, asked())
 	register("gone")
-	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked(), "a worker that answers late is there after all")
+	require.Equal(t, []string{"import-gone", "import-restarted", "import-swept"}, asked(), "a worker that registers late is known again")
 	require.Len(t, spoolTaskQueues(t, store, "other"), 1)
 }

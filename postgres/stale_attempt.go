@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// applicationName checkpoints the connections that write an import of a scraping job,
-// for terminateAttempts and for whoever looks into pg_stat_activity.
+// applicationName identifies the connections that write a scraping job's import, for
+// terminateAttempts and in pg_stat_activity.
 func applicationName(scrapingJobID int64) string {
 	return fmt.Sprintf("scrapehaul import of scraping job %d", scrapingJobID)
 }
@@ -17,11 +17,10 @@ WHERE application_name = $1 AND datname = current_database() AND pid <> pg_backe
   AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
   AND ((SELECT rolsuper FROM pg_roles WHERE oid = usesysid) <= (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))`
 
-// A role that another one has become by SET ROLE may not end what that one has begun.
+// After SET ROLE, a role may lack the privilege to terminate sessions of its login role.
 const becomeSessionUser = `SET LOCAL ROLE NONE`
 
-// terminateAttempts ends the connections of earlier attempts, whatever role each has
-// come as.
+// terminateAttempts terminates the connections of earlier attempts, whatever their role.
 func (s *Store) terminateAttempts(ctx context.Context, scrapingJobID int64) error {
 	return s.inTx(ctx, func(tx transaction) error {
 		if _, err := tx.ExecContext(ctx, becomeSessionUser); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Store reads and writes schema scrapehaul, as a [sink.RecordSink] and beyond
-// that. Its methods are safe for concurrent use. Call [Migrate] once before.
+// Store is a [sink.RecordSink] that reads and writes schema scrapehaul. Its methods are safe for
+// concurrent use. Call [Migrate] first.
 type Store struct {
 	db       *sqlx.DB
 	mappings *mapping.Mappings
@@ -22,9 +22,8 @@ type Store struct {
 
 var _ sink.RecordSink = (*Store)(nil)
 
-// NewStore returns a Store on db, which stays the caller's to close. It makes of the
-// records of mapped sitemaps rows of the mappings' tables too, if there are mappings:
-// call [PrepareMappedTables] once before.
+// NewStore returns a Store on db, which the caller must close. With mappings it also writes the
+// records of mapped sitemaps to their tables; call [PrepareMappedTables] first.
 func NewStore(db *sqlx.DB, mappings *mapping.Mappings) *Store {
 	return &Store{db: db, mappings: mappings}
 }
@@ -48,8 +47,8 @@ WHERE job.account = $1 AND job.sitemap_name = $2 AND job.status = 'finished'
 ORDER BY job.published_at DESC LIMIT 1`
 )
 
-// LastOfSitemap returns the import of the finished job of an account's sitemap that was
-// published last; see [sink.RecordSink].
+// LastOfSitemap returns the last published import of a finished job of an account's sitemap; see
+// [sink.RecordSink].
 func (s *Store) LastOfSitemap(ctx context.Context, account, sitemapName string) (*sink.PublishedImport, error) {
 	var last sink.PublishedImport
 	err := s.db.GetContext(ctx, &last, selectLastOfSitemap, account, sitemapName)
@@ -62,8 +61,8 @@ func (s *Store) LastOfSitemap(ctx context.Context, account, sitemapName string) 
 	return &last, nil
 }
 
-// PublishedImports returns the published imports of those of the scraping jobs
-// that have one, removed or not, by the jobs' IDs.
+// PublishedImports returns the published imports of the scraping jobs by job ID, including
+// removed ones.
 func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (map[int64]sink.PublishedImport, error) {
 	var imports []sink.PublishedImport
 	if err := s.db.SelectContext(ctx, &imports, selectPublishedOfJobs, pq.Array(scrapingJobIDs)); err != nil {
@@ -79,14 +78,14 @@ func (s *Store) PublishedImports(ctx context.Context, scrapingJobIDs []int64) (m
 const selectJobsOfCustomID = `
 SELECT scrapingjob_id FROM scrapehaul.scraping_jobs WHERE account = $1 AND sitemap_id = $2 AND btrim(custom_id) = $3 ORDER BY scrapingjob_id`
 
-// ScrapingJobsOfCustomID returns the IDs of an account's published jobs of the sitemap that have the
+// ScrapingJobsOfCustomID returns the IDs of an account's published jobs of the sitemap with the
 // custom ID, in ascending order.
 func (s *Store) ScrapingJobsOfCustomID(ctx context.Context, account string, sitemapID int64, customID string) (ids []int64, err error) {
 	err = s.db.SelectContext(ctx, &ids, selectJobsOfCustomID, account, sitemapID, customID)
-	return ids, doing(err, "looking for scraping jobs with custom_id %q", customID)
+	return ids, doing(err, "listing scraping jobs with custom_id %q", customID)
 }
 
-// countPublished answers in one row whatever there is: a standby can be behind.
+// countPublished always returns one row, with read_only, because a standby can lag.
 const countPublished = `
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS read_only, job.scrapingjob_id IS NOT NULL AS published,
        (SELECT count(*) FROM scrapehaul.import_records WHERE import_id = job.published_import_id) AS records,
@@ -99,9 +98,9 @@ FROM (SELECT) AS always
 LEFT JOIN scrapehaul.scraping_jobs AS job ON job.scrapingjob_id = $1 AND job.published_import_id = $2
 LEFT JOIN scrapehaul.imports AS import ON import.import_id = job.published_import_id`
 
-// CountPublished counts the records in the tables themselves, and never on a
-// standby or a read-only server; see [sink.RecordSink]. Of an import whose records are not
-// kept it counts the rows in the mapped table.
+// CountPublished counts the records in the tables, and returns [ErrReadOnly] on a standby or a
+// read-only server; see [sink.RecordSink]. For an import whose records are not kept it counts
+// the rows in the mapped table.
 func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int64) (counts sink.Counts, published bool, err error) {
 	var row struct {
 		ReadOnly  bool `db:"read_only"`
@@ -125,9 +124,9 @@ func (s *Store) CountPublished(ctx context.Context, scrapingJobID, importID int6
 const setCloudDeleted = `
 UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = coalesce(cloud_deleted_at, now()) WHERE scrapingjob_id = $1`
 
-// SetCloudDeleted notes that the scraping job has been deleted in Web Scraper
-// Cloud. The first time noted stays.
+// SetCloudDeleted records that the scraping job was deleted in Web Scraper Cloud. It keeps the
+// first time.
 func (s *Store) SetCloudDeleted(ctx context.Context, scrapingJobID int64) error {
 	_, err := s.exec(ctx, setCloudDeleted, scrapingJobID)
-	return doing(err, "noting that scraping job %d is deleted in the cloud", scrapingJobID)
+	return doing(err, "recording that scraping job %d is deleted in the cloud", scrapingJobID)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-func TestPublishedImportsAreReadTogether(t *testing.T) {
+func TestPublishedImportsReadsSeveralJobs(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t)
 	publish := func(id int64) sink.PublishedImport {

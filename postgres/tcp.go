@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// tcpOptions end a connection whose other side no longer acknowledges anything.
+// tcpOptions detect a connection whose other side no longer responds.
 type tcpOptions struct {
 	keepAlive   net.KeepAliveConfig
 	userTimeout time.Duration
@@ -21,7 +21,7 @@ var defaultTCPOptions = tcpOptions{
 func (o tcpOptions) dialer() *net.Dialer {
 	dialer := &net.Dialer{KeepAliveConfig: o.keepAlive}
 	if !o.keepAlive.Enable {
-		dialer.KeepAlive = -1 // or it would be on
+		dialer.KeepAlive = -1 // disables the default keepalives
 	}
 	dialer.Control = func(network, _ string, conn syscall.RawConn) (err error) {
 		if network == "unix" || o.userTimeout == 0 {

@@ -4,5 +4,5 @@ package postgres
 
 import "time"
 
-// setUserTimeout is for systems that have keepalives only.
+// setUserTimeout does nothing: these systems have only keepalives.
 func setUserTimeout(uintptr, time.Duration) error { return nil }

@@ -14,13 +14,13 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// transaction is a transaction and the connection it is on. Statements go
-// through the transaction: one through the connection would, when that breaks,
-// wait for the transaction's end for ever.
+// transaction is a transaction and its connection. Statements must go through the transaction:
+// on a broken connection, a statement through conn would wait forever for the transaction's
+// end.
 type transaction struct {
 	*sqlx.Tx
 	conn *sqlx.Conn
-	// progress, if it is set, is called several times a minute while a statement runs.
+	// progress, if set, is called several times a minute while a statement runs.
 	progress func()
 }
 
@@ -35,9 +35,9 @@ type session interface {
 	GetContext(ctx context.Context, into any, query string, args ...any) error
 }
 
-// alone runs one statement that changes rows, without a transaction around it. Where that is
-// refused because of the defaults of the database, such as another isolation when a row has
-// just been changed, it is run again in a transaction.
+// alone runs one statement that changes rows, without an explicit transaction. If that fails
+// because of the database's defaults, such as a stricter isolation when a row has just changed,
+// it retries in a transaction.
 func (s *Store) alone(ctx context.Context, run func(session) error) error {
 	err := s.onConnection(ctx, func(conn *sqlx.Conn) error { return run(conn) })
 	if pq.As(err, pqerror.TRSerializationFailure, pqerror.ReadOnlySQLTransaction) != nil {
@@ -55,8 +55,8 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (result
 	return result, err
 }
 
-// onConnection runs work on a connection of its own, which is discarded after an
-// error: a broken COPY can leave it in any state.
+// onConnection runs work on a connection of its own. It discards the connection after an error,
+// because a failed COPY can leave it in any state.
 func (s *Store) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
@@ -78,51 +78,49 @@ func discard(conn *sqlx.Conn) error {
 	return err
 }
 
-// errUnreadable is for an error message that lib/pq does not read: what it makes
-// of one is binary, which a history of Temporal cannot hold.
-var errUnreadable = errors.New("PostgreSQL has refused it with a message of over 30,000 bytes, which the driver does not read: PostgreSQL's log has it")
+// errUnreadable replaces error messages that lib/pq cannot read. It returns those as binary data,
+// which a Temporal history cannot hold.
+var errUnreadable = errors.New("PostgreSQL refused it with a message of over 30,000 bytes, which the driver cannot read: see PostgreSQL's log")
 
-// readCommitted is what all transactions rely on, whatever the owner of the database
-// or the role has set: after having waited for a lock, they see what was committed
-// meanwhile.
+// readCommitted is the isolation that all transactions need, whatever the default of database or
+// role: after waiting for a lock, they must see what was committed in the meantime.
 var readCommitted = sql.TxOptions{Isolation: sql.LevelReadCommitted}
 
-// inTx runs work in a transaction. The connection can be used again only after
-// no error, or after PostgreSQL has refused what a record holds.
+// inTx runs work in a transaction. The connection can be reused only if there was no error, or if
+// PostgreSQL refused a record's content.
 func inTx(ctx context.Context, conn *sqlx.Conn, work func(transaction) error) error {
 	tx, err := conn.BeginTxx(ctx, &readCommitted)
 	if err != nil {
 		return err
 	}
 	if err := work(transaction{Tx: tx, conn: conn}); err != nil {
-		// After an error that is not PostgreSQL's, what is still to be read from
-		// the connection is unknown, and lib/pq can wait for ever for the answer to
-		// ROLLBACK: so it does after an error message of over 30,000 bytes, which it
-		// does not read to its end.
+		// After an error that is not PostgreSQL's, the connection may have unread data, and
+		// lib/pq could wait forever for the response to ROLLBACK. It does so after an error
+		// message of over 30,000 bytes, which it does not read to its end.
 		if pq.As(err) == nil {
 			hangUp(conn)
 			if strings.Contains(err.Error(), "pq: server error: ") {
 				err = errUnreadable
 			}
 		}
-		_ = tx.Rollback() // the error says it all
+		_ = tx.Rollback() // err matters more
 		return err
 	}
 	return tx.Commit()
 }
 
-// hangUp closes the driver's connection, also within a transaction, which
-// PostgreSQL rolls back then. discard takes it from the pool.
+// hangUp closes the driver's connection, even in a transaction, which PostgreSQL then rolls back.
+// discard removes it from the pool.
 func hangUp(conn *sqlx.Conn) {
 	_ = conn.Raw(func(driverConn any) error {
 		if closer, ok := driverConn.(io.Closer); ok {
-			_ = closer.Close() // it is given up either way
+			_ = closer.Close() // it is discarded either way
 		}
 		return nil // see transaction
 	})
 }
 
-// doing adds to an error, if there is one, what was being done.
+// doing wraps an error, if there is one, with what was being done.
 func doing(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

@@ -16,8 +16,8 @@ import (
 type Undelivered struct {
 	sink.Publication
 	AddedAt time.Time
-	// Waits is set while an import of the sitemap, published earlier but within the last
-	// hour, is unannounced: that one is delivered first.
+	// Waits is set while an earlier import of the sitemap, published within the last hour, is
+	// unannounced: that one is delivered first.
 	Waits bool
 }
 
@@ -27,8 +27,8 @@ SELECT $1::bigint, $5, $2, $3::jsonb, $4::timestamptz
 WHERE NOT EXISTS (SELECT FROM scrapehaul.imports WHERE import_id = $1 AND published_at = $4 AND announced_at IS NOT NULL)
 ON CONFLICT (import_id) DO NOTHING`
 
-// AddUndelivered queues a publication for delivery, once, however often it is called. The
-// publication of another sink's import can be queued again after its delivery.
+// AddUndelivered queues a publication for delivery. Repeated calls queue it once. The publication
+// of another sink's import can be queued again after its delivery.
 func (s *Store) AddUndelivered(ctx context.Context, publication sink.Publication) error {
 	event, err := json.Marshal(publication)
 	if err == nil {
@@ -49,8 +49,8 @@ FROM scrapehaul.undelivered_publications AS next
 WHERE next.account = $1 AND next.sitemap_name = $2 AND next.failed_at IS NULL
 ORDER BY next.published_at, next.import_id LIMIT 1`
 
-// NextUndelivered returns the sitemap's next publication to deliver, in the order of
-// publishing, nil if there is none.
+// NextUndelivered returns the sitemap's next publication to deliver, in the order of publishing,
+// or nil if there is none.
 func (s *Store) NextUndelivered(ctx context.Context, account, sitemapName string) (*Undelivered, error) {
 	var next Undelivered
 	var event []byte
@@ -67,8 +67,7 @@ func (s *Store) NextUndelivered(ctx context.Context, account, sitemapName string
 	return &next, nil
 }
 
-// In another sink the import has a number that is another import's here, published at
-// another time.
+// With another sink, the ID can be that of another import here, published at another time.
 const setDelivered = `
 WITH delivered AS (
     DELETE FROM scrapehaul.undelivered_publications WHERE import_id = $1 RETURNING import_id, published_at
@@ -82,7 +81,7 @@ func (s *Store) SetDelivered(ctx context.Context, importID int64) error {
 	return doing(err, "recording that the publication of import %d is delivered", importID)
 }
 
-// With another sink, the import's ID can be that of another import here.
+// With another sink, the ID can be that of another job's import here.
 const setUndeliverable = `
 WITH failed AS (
     UPDATE scrapehaul.undelivered_publications SET problem = $2, failed_at = coalesce(failed_at, now())
@@ -92,8 +91,8 @@ WITH failed AS (
 UPDATE scrapehaul.imports AS import SET problem = ` + addProblem + `
 FROM failed WHERE import.import_id = failed.import_id AND import.scrapingjob_id = failed.scrapingjob_id`
 
-// SetUndeliverable ends the delivery of an import's publication without success. problem
-// says why in one sentence, which is added to the import's problem.
+// SetUndeliverable records that delivering an import's publication has failed permanently.
+// problem says why in one sentence, which is added to the import's problem.
 func (s *Store) SetUndeliverable(ctx context.Context, importID int64, problem string) error {
 	_, err := s.exec(ctx, setUndeliverable, importID, problem)
 	return doing(err, "recording that the publication of import %d is undeliverable", importID)
@@ -105,13 +104,14 @@ WITH old AS (
 )
 SELECT DISTINCT account, sitemap_name FROM scrapehaul.undelivered_publications WHERE failed_at IS NULL ORDER BY account, sitemap_name`
 
-// Sitemap is an account's.
+// Sitemap identifies a sitemap of an account.
 type Sitemap struct {
 	Account string
 	Name    string `db:"sitemap_name"`
 }
 
-// SitemapsWithUndelivered returns the sitemaps that have a publication to be delivered, and removes those whose delivery has ended without success 30 days ago.
+// SitemapsWithUndelivered returns the sitemaps with publications to deliver. It removes
+// publications whose delivery failed more than 30 days ago.
 func (s *Store) SitemapsWithUndelivered(ctx context.Context) (sitemaps []Sitemap, err error) {
 	err = s.db.SelectContext(ctx, &sitemaps, selectUndeliveredSitemaps)
 	return sitemaps, doing(err, "listing the sitemaps with undelivered publications")

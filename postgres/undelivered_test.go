@@ -10,7 +10,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// toAnnounce publishes an import that is to be announced.
+// toAnnounce publishes an import that still has to be announced.
 func toAnnounce(t *testing.T, store *postgres.Store, scrapingJobID int64) sink.Publication {
 	t.Helper()
 	r := requestOf(scrapingJobID, 1, 9)
@@ -27,7 +27,7 @@ func next(t *testing.T, store *postgres.Store) *postgres.Undelivered {
 	return next
 }
 
-func TestPublicationsAreDeliveredInTheOrderOfPublishing(t *testing.T) {
+func TestPublicationsAreDeliveredInOrder(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	first, second := toAnnounce(t, store, 1), toAnnounce(t, store, 2)
@@ -61,12 +61,12 @@ func TestPublicationsAreDeliveredInTheOrderOfPublishing(t *testing.T) {
 	require.Equal(t, []string{"the webhook answered 500 for a day"}, rows(t, db, `SELECT problem FROM scrapehaul.imports WHERE problem IS NOT NULL`))
 }
 
-func TestPublicationsOfTwoAccountsSitemapsOfOneNameAreDeliveredApart(t *testing.T) {
+func TestSitemapsOfTwoAccountsWithOneNameAreDeliveredSeparately(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t)
 	ours, theirs := requestOf(1, 1, 9), requestOf(2, 1, 9)
 	theirs.Job.Account = "acme"
-	for _, r := range []sink.ImportRequest{ours, theirs} { // what is published first is not announced yet
+	for _, r := range []sink.ImportRequest{ours, theirs} { // the first publication is not announced yet
 		r.Announce = true
 		publication, err := store.Publication(t.Context(), importedFrom(t, store, r, "url").ID())
 		require.NoError(t, err)
@@ -78,14 +78,14 @@ func TestPublicationsOfTwoAccountsSitemapsOfOneNameAreDeliveredApart(t *testing.
 	waiting, err := store.NextUndelivered(t.Context(), "acme", "my-sitemap")
 	require.NoError(t, err)
 	require.Equal(t, "acme", waiting.Account)
-	require.False(t, waiting.Waits, "the one before is of another account")
+	require.False(t, waiting.Waits, "the earlier one is another account's")
 	sitemaps, err := store.SitemapsWithUndelivered(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []postgres.Sitemap{{Account: "acme", Name: "my-sitemap"}}, sitemaps)
 }
 
-// What notes the announcement may be done again after the delivery has ended.
-func TestPublicationIsNotAddedAgainWhenItIsDelivered(t *testing.T) {
+// The activity that records the announcement may be retried after the delivery.
+func TestADeliveredPublicationIsNotQueuedAgain(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	published := toAnnounce(t, store, 1)
@@ -96,7 +96,7 @@ func TestPublicationIsNotAddedAgainWhenItIsDelivered(t *testing.T) {
 	require.NoError(t, store.SetAnnounced(t.Context(), published.ImportID, "no such namespace"))
 	require.Equal(t, int64(1), count(t, db, `SELECT count(*) FROM scrapehaul.imports WHERE problem = 'no such namespace'`))
 
-	elsewhere := published // in another sink, with a number that is another import's here
+	elsewhere := published // in another sink, with the ID of another import here
 	elsewhere.PublishedAt = elsewhere.PublishedAt.Add(time.Minute)
 	require.NoError(t, store.AddUndelivered(t.Context(), elsewhere))
 	require.NotNil(t, next(t, store))
@@ -120,8 +120,8 @@ func TestSitemapsWithUndeliveredAreListedAndOldFailuresRemoved(t *testing.T) {
 	}
 }
 
-// Its workflow may have been terminated: the reconciliation announces it some time.
-func TestUnannouncedImportIsWaitedForAnHour(t *testing.T) {
+// Its workflow may have been terminated; reconciliation announces it later.
+func TestDeliveryWaitsAnHourForAnUnannouncedImport(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	first, second := toAnnounce(t, store, 1), toAnnounce(t, store, 2)
@@ -132,8 +132,8 @@ func TestUnannouncedImportIsWaitedForAnHour(t *testing.T) {
 	}
 }
 
-// The numbers of another sink's imports are other imports' here.
-func TestProblemOfAnotherSinksImportIsNotNotedWithOneOfTheStore(t *testing.T) {
+// IDs of another sink's imports are those of other imports here.
+func TestProblemOfAnotherSinksImportIsNotRecordedHere(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	elsewhere := toAnnounce(t, store, 1)

@@ -9,7 +9,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-func TestRecordThatDoesNotFitIsImportedWithoutARow(t *testing.T) {
+func TestUnmappedRecordIsImportedWithoutARow(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`CREATE TABLE public.products (scrapingjob_id bigint, url varchar(5), price numeric(6,2) CHECK (price > 0), "in Stock" smallint NOT NULL,
@@ -24,7 +24,7 @@ func TestRecordThatDoesNotFitIsImportedWithoutARow(t *testing.T) {
 		`{"url":"null","price":"5"}`,
 		product("last", "2"))
 	require.Equal(t, []string{"1 good 1.00 7", "1 last 2.00 7"}, rows(t, db, allProducts))
-	require.Equal(t, int64(7), count(t, db, visible), "what was scraped is there all the same")
+	require.Equal(t, int64(7), count(t, db, visible), "the records are there anyway")
 	require.Zero(t, count(t, db, `SELECT count(*) FROM scrapehaul.rejected_records`))
 	all, err := store.PublishedImports(t.Context(), []int64{1})
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestRecordThatDoesNotFitIsImportedWithoutARow(t *testing.T) {
 	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.unmapped_records ORDER BY record_number`))
 }
 
-func TestValuesBeyondTheLimitsOfATypeHaveNoRow(t *testing.T) {
+func TestRecordsWithValuesBeyondATypesLimitsHaveNoRow(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	store := mapped(t, db, `
@@ -51,7 +51,7 @@ mappings:
 		`{"n":"1e131071","j":"[1e131071]"}`, `{"n":"1e131072"}`, `{"n":"1e-16384"}`, `{"n":"1e99999999999"}`,
 		`{"j":"[1e200000]"}`, `{"j":"[\"\\u0000\"]"}`, `{"j":"`+strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+`"}`, `{"n":"2"}`)
 	require.Equal(t, int64(3), count(t, db, `SELECT count(*) FROM public.limits`))
-	require.Equal(t, int64(8), count(t, db, visible), "what was scraped is there all the same")
+	require.Equal(t, int64(8), count(t, db, visible), "the records are there anyway")
 	require.Equal(t, []string{
 		`2: PostgreSQL refuses it: value overflows numeric format`,
 		`3: PostgreSQL refuses it: value overflows numeric format`,
@@ -61,7 +61,7 @@ mappings:
 	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.unmapped_records ORDER BY record_number`))
 }
 
-func TestRecordThatADomainOrAFunctionDoesNotTakeHasNoRow(t *testing.T) {
+func TestRecordRefusedByADomainOrAFunctionHasNoRow(t *testing.T) {
 	t.Parallel()
 	_, db := newStore(t)
 	db.MustExec(`CREATE DOMAIN address AS text NOT NULL;
@@ -78,7 +78,7 @@ func TestRecordThatADomainOrAFunctionDoesNotTakeHasNoRow(t *testing.T) {
 	}, rows(t, db, `SELECT record_number || ': ' || reason FROM scrapehaul.unmapped_records ORDER BY record_number`))
 }
 
-func TestImportWithRecordsThatDoNotFitIsResumed(t *testing.T) {
+func TestImportWithUnmappedRecordsResumes(t *testing.T) {
 	t.Parallel()
 	store, db := newMapped(t, replaceJob)
 	r := ofSitemap("shop", request(1, 4))

@@ -8,6 +8,6 @@ import (
 
 func TestOldestAndNewestPostgreSQL(t *testing.T) {
 	t.Parallel()
-	// Left out are those that take long and ask PostgreSQL for nothing special.
-	postgrestest.RunOnOtherVersions(t, "..", "TestManyRows|TestConnection|Tells|TestBackup|TestStoreWithMappings|TestImportsDoNot|TestRefusedRecords|TestWaitForALock|TestALost")
+	// Skips slow tests that do not depend on the version.
+	postgrestest.RunOnOtherVersions(t, "..", "TestManyRows|TestConnect|ReportsProgress|TestBackup|TestStoreWithMappings|TestImportsDoNot|TestRefusedRecords|TestWaitForALock|TestALost")
 }

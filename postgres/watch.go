@@ -12,30 +12,29 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// Variables for the tests.
+// Tests change these.
 var (
-	// askAfter and askEvery are when the server is asked what a statement waits for.
+	// askAfter and askEvery are when the monitor asks what a statement waits for.
 	askAfter = 3 * time.Second
 	askEvery = 5 * time.Second
-	// maxLockWait ends the wait for a lock, so that a person learns of it within a
-	// minute.
+	// maxLockWait limits the wait for a lock, so that the import reports it within a minute.
 	maxLockWait = 50 * time.Second
 )
 
-// askTimeout is for the monitor.
+// askTimeout limits the monitor's query.
 const askTimeout = 5 * time.Second
 
-// silentAfter is longer than what is in the buffers of a slow network takes to arrive.
+// silentAfter is longer than the buffers of a slow network take to drain.
 const silentAfter = 10 * time.Second
 
-// describeProcess is a line about a row of pg_stat_activity. Of another role's
-// process not everything may be seen.
+// describeProcess formats a row of pg_stat_activity. Some columns may be hidden for processes
+// of other roles.
 const describeProcess = `format('process %s (%s, user %s%s)', pid, coalesce(nullif(application_name, ''), 'without application_name'),
     coalesce(usename, 'unknown'), ', ' || state || ', since ' || to_char(coalesce(xact_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')`
 
-// askAboutStatement says whether the server has nothing to do for the process any
-// more, which the client then does not know, and who keeps it waiting: who is at the
-// head of those who wait in a row, which may be our own. 0 is a prepared transaction.
+// askAboutStatement selects whether the server has finished with the process, which the client
+// then does not know, and which processes it waits for: those at the head of the queue, which
+// may be our own. PID 0 is a prepared transaction.
 const askAboutStatement = `
 WITH RECURSIVE blocking AS (
     SELECT unnest(pg_blocking_pids($1::int)) AS pid
@@ -45,15 +44,15 @@ SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1
        coalesce((SELECT string_agg(` + describeProcess + `, ', ' ORDER BY xact_start)
                  FROM pg_stat_activity WHERE pid IN (SELECT pid FROM blocking) AND pg_blocking_pids(pid) <@ '{0}'), '')`
 
-// watch is over one statement.
+// watch monitors one statement.
 type watch struct {
 	of    *connection
 	timer *time.Timer
 
 	mu      sync.Mutex
 	ended   bool
-	free    time.Time // when it is last known to have waited for no lock
-	waiting string    // for what
+	free    time.Time // when it was last known not to wait for a lock
+	waiting string    // the processes it waits for
 }
 
 func (c *connection) watch() *watch {
@@ -79,7 +78,7 @@ func (w *watch) ask() {
 	switch {
 	case w.ended:
 		return
-	case err != nil: // nobody can say
+	case err != nil: // unknown
 	case silent && w.of.sockets.quiet() >= silentAfter:
 		w.of.sockets.hangUp()
 		return
@@ -88,14 +87,14 @@ func (w *watch) ask() {
 		if waiting == "" {
 			w.free = time.Now()
 		} else if time.Since(w.free) >= maxLockWait-askEvery/2 {
-			// The statement then returns with an error.
+			// Makes the statement return an error.
 			_, _ = w.of.of.monitor.ExecContext(ctx, `SELECT pg_cancel_backend($1::int)`, w.of.pid)
 		}
 	}
 	w.timer.Reset(askEvery)
 }
 
-// end adds to the error what the statement has waited for.
+// end adds to the error what the statement was waiting for.
 func (w *watch) end(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,7 +107,7 @@ func (w *watch) end(err error) error {
 		return err
 	}
 	if pq.As(err) != nil && pq.As(err, pqerror.QueryCanceled, pqerror.LockNotAvailable) == nil {
-		return err // it has got the lock since
+		return err // it got the lock in the meantime
 	}
-	return fmt.Errorf("waiting for a lock of PostgreSQL's %s, which pg_terminate_backend ends: %w", w.waiting, err)
+	return fmt.Errorf("waiting for a lock held by PostgreSQL %s; pg_terminate_backend ends it: %w", w.waiting, err)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
-// askOften makes the tests shorter.
+// askOften makes the monitor ask more often, and limits the wait for locks.
 func askOften(t *testing.T, most time.Duration) *sqlx.DB {
 	t.Helper()
 	after, every, before := askAfter, askEvery, maxLockWait
@@ -25,19 +25,19 @@ func askOften(t *testing.T, most time.Duration) *sqlx.DB {
 	return db
 }
 
-func TestWaitForALockEndsByItselfAndNamesWhoHoldsIt(t *testing.T) {
+func TestWaitForALockTimesOutAndNamesItsHolder(t *testing.T) {
 	db := askOften(t, time.Second)
 	tx, err := db.Beginx()
 	require.NoError(t, err)
 	tx.MustExec(`LOCK TABLE locked`)
 
 	_, err = db.ExecContext(t.Context(), `DROP TABLE locked`)
-	require.ErrorContains(t, err, "waiting for a lock of PostgreSQL's process ")
+	require.ErrorContains(t, err, "waiting for a lock held by PostgreSQL process ")
 	require.NoError(t, tx.Commit())
 	db.MustExec(`DROP TABLE locked`)
 }
 
-func TestWaitForALockNamesWhoIsAtTheHeadOfThoseWhoWait(t *testing.T) {
+func TestWaitForALockNamesTheHeadOfTheQueue(t *testing.T) {
 	db := askOften(t, 2*time.Second)
 	tx, err := db.Beginx()
 	require.NoError(t, err)
@@ -53,12 +53,12 @@ func TestWaitForALockNamesWhoIsAtTheHeadOfThoseWhoWait(t *testing.T) {
 	for range 2 {
 		err := <-ended
 		require.ErrorContains(t, err, "(a person, ")
-		require.NotContains(t, err.Error(), ", process ", "none of those who wait")
+		require.NotContains(t, err.Error(), ", process ", "no waiting process")
 	}
 	require.NoError(t, tx.Commit())
 }
 
-func TestStatementThatTakesLongMayWaitForLocksNowAndThen(t *testing.T) {
+func TestLongStatementMayWaitForLocksFromTimeToTime(t *testing.T) {
 	db := askOften(t, 3*time.Second)
 	tx, err := db.Beginx()
 	require.NoError(t, err)
@@ -73,11 +73,11 @@ func TestStatementThatTakesLongMayWaitForLocksNowAndThen(t *testing.T) {
 		err := db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'locked'::regclass AND NOT granted)`)
 		return err == nil && waits
 	}, time.Minute, 10*time.Millisecond)
-	tx.MustExec(`SELECT pg_sleep(1)`) // the server is asked meanwhile
+	tx.MustExec(`SELECT pg_sleep(1)`) // the monitor asks in the meantime
 	require.NoError(t, tx.Commit())
 	err = <-ended
 	require.ErrorContains(t, err, "division by zero")
-	require.NotContains(t, err.Error(), "waiting for a lock", "which it has got")
+	require.NotContains(t, err.Error(), "waiting for a lock", "it has the lock")
 }
 
 func TestLongStatementOverASlowNetworkIsNotQuiet(t *testing.T) {
