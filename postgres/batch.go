@@ -34,7 +34,7 @@ type importBatch struct {
 type batchRecord struct {
 	number int64
 	json   span // in data
-	raw    span // in data, as it came
+	raw    span // in data, the original
 	row    span // in mapped
 }
 
@@ -132,7 +132,7 @@ func (b *importBatch) Reset() {
 	b.rejects, b.skips, b.unmapped = b.rejects[:0], b.skips[:0], b.unmapped[:0]
 	b.rejectBytes = 0
 	b.writer.reset()
-	if cap(b.chunk) > 2*copyChunkBytes { // there was a very long record
+	if cap(b.chunk) > 2*copyChunkBytes { // after a very long record
 		b.chunk = nil
 	}
 }

@@ -44,7 +44,7 @@ func Open(databaseURL string) (*sqlx.DB, error) {
 	return sqlx.NewDb(db, "postgres"), nil
 }
 
-// connector makes the connections of a pool.
+// connector opens the connections of a pool.
 type connector struct {
 	target target
 	// monitor asks the server about a connection; nil for the monitor's own connector.

@@ -30,7 +30,7 @@ const (
 	rejectedJob   = 1235 // another sitemap: 3 records published, 1 rejected
 	unfinishedJob = 1236 // 4 records of 7 committed
 	deletedJob    = 1237 // 2 records published, deleted in the cloud
-	abandonedJob  = 1238 // 2 records committed, then abandoned by a person
+	abandonedJob  = 1238 // 2 records committed, then abandoned by an operator
 	skippedJob    = 1239 // its own sitemap, without a view: 2 records published, 1 skipped
 	partJob       = 1240 // mapped sitemap: 2 records published, 1 of them without a row; 1 rejected and cut
 )

@@ -17,7 +17,7 @@ type PastImport struct {
 	WorkflowRunID string         `db:"workflow_run_id"`
 	// State is "importing" at first, "published" while readers see the records, "replaced"
 	// once they see a later import of the job, "removed" after its retention, and
-	// "abandoned" if another import started before it was published.
+	// "abandoned" if it ended before it was published.
 	State string `db:"state"`
 	// Attempts is the number of attempts.
 	Attempts int64 `db:"attempts"`

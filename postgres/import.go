@@ -22,7 +22,7 @@ type attempt struct {
 	store   *Store
 	request sink.ImportRequest
 	id      int64
-	// fencingToken is compared by every commit.
+	// fencingToken must still be the import's current one in every commit.
 	fencingToken int64
 	// published is set if an earlier attempt has published the import.
 	published bool
@@ -47,7 +47,7 @@ type attempt struct {
 // ID returns the import's key in scrapehaul.imports.
 func (i *attempt) ID() int64 { return i.id }
 
-// Checkpoint is how far the import has been committed, by earlier attempts too.
+// Checkpoint returns how far the import is committed, including by earlier attempts.
 func (i *attempt) Checkpoint() sink.Checkpoint {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -155,7 +155,7 @@ func (i *attempt) lockScrapingJob(ctx context.Context, tx transaction) error {
 	return err
 }
 
-// begin finds the import of the request or makes it.
+// begin finds the import of the request or creates it.
 func (i *attempt) begin(ctx context.Context, tx transaction) error {
 	// The job's row is the lock: attempts start one at a time.
 	if err := i.lockScrapingJob(ctx, tx); err != nil {

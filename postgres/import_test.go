@@ -304,7 +304,7 @@ func TestAnEarlierRequestNeverReplacesALaterOne(t *testing.T) {
 	require.Equal(t, int64(5), count(t, db, visible))
 }
 
-func TestRejectedRecordsLeaveTheirNeighboursAlone(t *testing.T) {
+func TestRejectedRecordsLeaveTheirNeighborsAlone(t *testing.T) {
 	t.Parallel()
 	store, db := newStore(t)
 	attempt := begin(t, store, request(1, 6))

@@ -90,14 +90,14 @@ const selectMissingPrivileges = `
 SELECT current_user AS role, array_to_string(ARRAY(
     SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], ARRAY[true, true, $2, true]) AS of (privilege, needed)
     WHERE needed AND NOT CASE privilege WHEN 'DELETE' THEN has_table_privilege(to_regclass($1), privilege)
-                                        ELSE has_any_column_privilege(to_regclass($1), privilege) END), ', ') AS rights`
+                                        ELSE has_any_column_privilege(to_regclass($1), privilege) END), ', ') AS privileges`
 
 func missingPrivileges(ctx context.Context, tx transaction, m *mapping.Mapping) (missing []string, err error) {
-	var found struct{ Role, Rights string }
-	if err := tx.GetContext(ctx, &found, selectMissingPrivileges, quoted(m.Table), updates(m)); err != nil || found.Rights == "" {
+	var found struct{ Role, Privileges string }
+	if err := tx.GetContext(ctx, &found, selectMissingPrivileges, quoted(m.Table), updates(m)); err != nil || found.Privileges == "" {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("GRANT %s ON %s TO %s;", found.Rights, quoted(m.Table), pq.QuoteIdentifier(found.Role))}, nil
+	return []string{fmt.Sprintf("GRANT %s ON %s TO %s;", found.Privileges, quoted(m.Table), pq.QuoteIdentifier(found.Role))}, nil
 }
 
 // addFix adds the fixing statements to an error of a table that has changed since the worker

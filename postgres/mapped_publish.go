@@ -95,7 +95,7 @@ func (m *mappedRows) prepare(ctx context.Context, tx transaction) error {
 	if err := m.lock(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := checkShape(ctx, tx, m.Mapping); err != nil { // the table may have been migrated since the import began
+	if _, err := checkShape(ctx, tx, m.Mapping); err != nil { // the table may have been migrated since the import started
 		return err
 	}
 	// Nothing that has to wait for a backup, which reads all tables of the schema.

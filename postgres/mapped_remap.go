@@ -97,7 +97,7 @@ type otherImport struct {
 	LastRecord int64  `db:"last_record_number"`
 	Records    int64  `db:"records"`
 	Unmapped   int64  `db:"unmapped"`
-	RowsOnly   bool   `db:"rows_only"` // its records cannot be mapped again
+	RowsOnly   bool   `db:"rows_only"` // its records cannot be remapped
 }
 
 func (s *Store) mappingOf(other otherImport) *mapping.Mapping {
@@ -121,7 +121,7 @@ func (m *mappedRows) reassignLost(ctx context.Context, tx transaction, mappingOf
 		switch {
 		case other.RowsOnly:
 			given, err = m.passOn(ctx, tx, job, other)
-		case of != nil && of.Table == m.Table: // or the file of mappings has changed
+		case of != nil && of.Table == m.Table: // unless the mappings file has changed
 			given, err = m.reassignTo(ctx, tx, of, job, other)
 		}
 		if given > 0 && !slices.Contains(got, other.sitemap) {

@@ -60,7 +60,7 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (result
 func (s *Store) onConnection(ctx context.Context, work func(*sqlx.Conn) error) error {
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
+		return fmt.Errorf("connecting to PostgreSQL: %w", err)
 	}
 	if err := work(conn); err != nil {
 		_ = discard(conn)
