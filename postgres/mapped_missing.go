@@ -19,7 +19,7 @@ const (
 
 // The sitemap's last complete job in table $3, 0 for none. A job whose records were removed
 // since still counts, because its rows stay.
-const selectNewestWhole = `
+const selectNewestComplete = `
 SELECT coalesce(max(job.scrapingjob_id), 0)
 FROM scrapehaul.scraping_jobs AS job JOIN scrapehaul.imports AS import ON import.import_id = coalesce(job.published_import_id, job.removed_import_id)
 WHERE ` + isOfSitemap + ` AND job.status = 'finished' AND ` + intoTable + `
@@ -33,7 +33,7 @@ type sitemap struct {
 }
 
 const selectActivity = `
-SELECT (` + selectNewestWhole + `) AS newest, count(*) AS active FROM %[1]s WHERE %[2]s AND scrapingjob_id IN (` + jobsOfSitemap + `)`
+SELECT (` + selectNewestComplete + `) AS newest, count(*) AS active FROM %[1]s WHERE %[2]s AND scrapingjob_id IN (` + jobsOfSitemap + `)`
 
 // activity returns the sitemap's last complete job and its number of active rows, or zeros if
 // the mapping deactivates nothing.
@@ -55,7 +55,7 @@ func (m *mappedRows) active() string {
 const setActive = `
 WITH changed AS (
     UPDATE %[1]s AS present SET %[2]s = NOT present.%[2]s
-    WHERE present.%[2]s <> (present.scrapingjob_id >= (` + selectNewestWhole + `)) AND present.scrapingjob_id IN (` + jobsOfSitemap + `)
+    WHERE present.%[2]s <> (present.scrapingjob_id >= (` + selectNewestComplete + `)) AND present.scrapingjob_id IN (` + jobsOfSitemap + `)
     RETURNING present.%[2]s AS active
 )
 SELECT count(*) FROM changed WHERE NOT active`
