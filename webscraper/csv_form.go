@@ -60,8 +60,8 @@ func findCSVForm(file *lines) (csvForm, error) {
 	return form.csvForm, form.check()
 }
 
-// checkEncoding returns an error if the whole file seems to have another encoding than
-// UTF-8. A single wrong byte is not an error: only its row is rejected.
+// checkEncoding returns an error if the file seems to have another encoding than UTF-8. A
+// single wrong byte is not an error: only its row is rejected.
 func checkEncoding(sample []byte) error {
 	if header, _, _ := bytes.Cut(sample, []byte("\n")); bytes.IndexByte(header, 0) >= 0 {
 		return errUTF16

@@ -121,7 +121,7 @@ var operations = []operation{
 func newTwin(t *testing.T) *webscrapertest.Cloud {
 	t.Helper()
 	server := webscrapertest.NewServer(t, webscrapertest.Options{Clock: func() time.Time { return time.Unix(1_700_000_000, 0) }})
-	server.AddSitemap(webscrapertest.Sitemap{ID: 123, Name: "landing"})
+	server.AddSitemap(webscrapertest.Sitemap{ID: 123, Name: "tablets"})
 	server.AddJob(webscrapertest.Job{
 		ID: 2000, SitemapID: 90, SitemapName: "café/menu", CustomID: "nightly",
 		Records:   webscrapertest.Products(1000, 1),

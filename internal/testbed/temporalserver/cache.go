@@ -133,8 +133,8 @@ func obtainOnce(
 	return program, nil
 }
 
-// removeUnfinished removes the files of killed processes. Whoever has the lock knows that
-// nobody is writing them.
+// removeUnfinished removes the files of killed processes. Call it with the lock, which says
+// that nobody is writing them.
 func removeUnfinished(program string) error {
 	left, err := filepath.Glob(program + ".unfinished-*")
 	for _, each := range left {
