@@ -39,8 +39,8 @@ func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 	}})
 }
 
-// addJobs adds the demo's sitemaps and their jobs: those of today are being scraped and
-// finish within seconds.
+// addJobs adds the demo's sitemaps and their jobs: today's are being scraped and finish
+// within seconds.
 func addJobs(cloud *webscrapertest.Cloud) {
 	for i, j := range jobs {
 		if i == 0 || jobs[i-1].sitemapID != j.sitemapID {
@@ -68,10 +68,11 @@ var faults = map[string]webscrapertest.Fault{
 	"401":      {Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)},
 }
 
-// cloudHandler serves the API; the dashboard's Continue button as
-// POST /jobs/{id}/continue: the job runs again and ends with what the shop has
-// by then, a tenth more records, and a new notification; and faults as
-// POST /faults/{name}.
+// cloudHandler serves the API, the dashboard's Continue button and faults.
+//
+//   - POST /jobs/{id}/continue: the job runs again and ends with what the shop has by
+//     then, a tenth more records, and a new notification.
+//   - POST /faults/{name}: the next requests fail.
 func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(webscrapertest.BasePath, cloud)
@@ -106,8 +107,8 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 // cloudCommand's flags are the contract of "go run ./demo cloud".
 type cloudCommand struct {
 	Listen  string `default:"127.0.0.1:8090" placeholder:"ADDR" help:"Where to listen. Default: ${default}."`
-	Token   string `required:"" help:"The API token that clients have to send."`
-	Webhook string `placeholder:"URL" help:"Where notifications go, with the secret in its query. None are sent unless set."`
+	Token   string `required:"" help:"The API token that clients must send."`
+	Webhook string `placeholder:"URL" help:"URL for notifications, with the secret in its query. Default: none are sent."`
 }
 
 // Run serves the fake until ctx ends.

@@ -8,8 +8,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 )
 
-// follow says what imports do, until ctx ends. It ends no demo: while Temporal is
-// away, nothing is said.
+// follow prints what imports do, until ctx ends. During an outage of Temporal it prints
+// nothing.
 func (d *demo) follow(ctx context.Context) {
 	reader := overview.Reader{Temporal: d.Temporal.Client()}
 	last := map[int64]string{} // of the open imports

@@ -15,18 +15,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// hostQueue is the task queue of somebody else's workflows.
+// hostQueue is the task queue of another team's workflows.
 const hostQueue = "prices"
 
-// pipeline is a workflow of theirs with a scrape as one of its steps.
+// pipeline is a workflow of that team that runs a sitemap.
 func pipeline(ctx workflow.Context) (string, error) {
 	scraping := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: workflows.DefaultTaskQueue})
 	scraped, err := workflows.RunSitemap(scraping, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: jobs[2].sitemapID}})
 	return fmt.Sprintf("job %d of %s is %s, with %d records", scraped.ScrapingJobID, scraped.SitemapName, scraped.Outcome, scraped.Records), err
 }
 
-// followUp is a workflow of theirs that starts for every publish: ON_PUBLISHED of the
-// worker.
+// followUp is a workflow of that team that starts for every publish: the worker's
+// ON_PUBLISHED.
 func (d *demo) followUp(ctx workflow.Context, published sink.Publication) error {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{ScheduleToCloseTimeout: importedWithin})
 	return workflow.ExecuteLocalActivity(ctx, func(context.Context) error {
@@ -36,7 +36,7 @@ func (d *demo) followUp(ctx workflow.Context, published sink.Publication) error 
 	}).Get(ctx, nil)
 }
 
-// startHost starts a worker of theirs.
+// startHost starts that team's worker.
 func (d *demo) startHost() error {
 	temporal, err := client.Dial(client.Options{
 		HostPort: d.Temporal.HostPort, Namespace: d.Temporal.Namespace,

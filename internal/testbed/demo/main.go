@@ -1,5 +1,5 @@
-// The demo is all of scrapehaul on one machine, without an account. It runs a real Temporal server with its web interface, a real PostgreSQL, a fake Web
-// Scraper Cloud, the worker and the starter.
+// The demo runs all of scrapehaul on one machine, without an account: a real Temporal server
+// with its web UI, a real PostgreSQL, a fake Web Scraper Cloud, the worker and the starter.
 package main
 
 import (

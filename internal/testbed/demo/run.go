@@ -31,7 +31,7 @@ type runCommand struct {
 	Hold time.Duration `default:"1h" help:"How long jobs stay in the cloud after their import. Default: ${default}; 0 with --once."`
 }
 
-// Run brings everything up, shows the imports, and takes everything down.
+// Run starts everything, shows the imports, and stops everything.
 func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	return localservers.Run(ctx, "demo", streams.Out, func(servers *localservers.Servers) error {
 		d := &demo{out: streams.Out, servers: servers}
@@ -55,10 +55,10 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	})
 }
 
-// demo is everything that runs.
+// demo has everything that runs.
 type demo struct {
 	out     io.Writer
-	servers *localservers.Servers // their folder has the programs and the spool too
+	servers *localservers.Servers // their folder also has the programs and the spool
 	localservers.System
 }
 

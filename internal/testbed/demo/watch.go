@@ -126,7 +126,7 @@ func (d *demo) check(ctx context.Context) error {
 	return errors.Join(append(wrong, table.Flush())...)
 }
 
-// hints say what to see and what to try.
+// hints say what to look at and what to try.
 const hints = `
 Watch the imports:     $ui/workflows
 The status page:       $page (user $user, password $password)
@@ -134,7 +134,7 @@ Read the records:      psql '$database' -c 'SELECT * FROM sitemaps_latest."books
 With typed columns:    psql '$database' -c 'SELECT * FROM laptops'
 
 Try next:
-- Press Continue in the cloud: job 1001 of laptops runs again, grows, and replaces its records at once:
+- Press Continue in the cloud: job 1001 of laptops runs again, grows, and immediately replaces its records:
     curl -X POST $cloud/jobs/1001/continue
   See what is new, gone and changed since job 1000, before and after:
     psql '$database' -c "SELECT change, key ->> 'product-href' AS url, old ->> 'price' AS old, new ->> 'price' AS new FROM scrapehaul.changes('laptops')"
@@ -156,7 +156,7 @@ Try next:
     curl -d 'scrapingjob_id=1002&status=finished&sitemap_id=1002&sitemap_name=books' '$webhook'
 
 Ctrl-C stops everything and removes it. The logs are in $logs until then.
-What the imports do from here on:`
+What the imports do from now on:`
 
 func (d *demo) explain() {
 	address, _, _ := strings.Cut(d.WebhookURL, webhook.Path)
