@@ -48,8 +48,8 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// The hints can be pasted, and opened, as they are.
-func TestTheHintsDo(t *testing.T) {
+// The commands and links of the hints work as printed.
+func TestHintsWork(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	t.Setenv("TMPDIR", t.TempDir())
 	demo := programtest.Start(t, "demo", new(commands))
@@ -92,8 +92,8 @@ func TestTheHintsDo(t *testing.T) {
 	}, followUps(), "once each")
 }
 
-// seeWhatContinueChanges does what the hints about Continue say, and looks at the mapped
-// table and the latest job before that and after.
+// seeWhatContinueChanges follows the hints about Continue, and checks the mapped table and
+// the latest job before and after.
 func seeWhatContinueChanges(t *testing.T, hints string) {
 	t.Helper()
 	found := func(pattern string) []string {
@@ -171,8 +171,7 @@ func TestCloudAloneServesAnyClient(t *testing.T) {
 	require.NotContains(t, cloud.Log.String(), "any-secret")
 }
 
-// A sitemap of the demo that is run again gives what its job has: as many records,
-// with the same columns.
+// A new run of a demo sitemap has the number of records and the columns of its first job.
 func TestSitemapsScrapeWhatTheirJobsHave(t *testing.T) {
 	cloud := newCloud("any-secret", slog.New(slog.DiscardHandler))
 	addJobs(cloud)

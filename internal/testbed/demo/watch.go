@@ -156,7 +156,7 @@ Try next:
     curl -d 'scrapingjob_id=1002&status=finished&sitemap_id=1002&sitemap_name=books' '$webhook'
 
 Ctrl-C stops everything and removes it. The logs are in $logs until then.
-What the imports do from now on:`
+What the imports do from here on:`
 
 func (d *demo) explain() {
 	address, _, _ := strings.Cut(d.WebhookURL, webhook.Path)
