@@ -2,7 +2,7 @@ module github.com/scrapehaul/scrapehaul/internal/testbed/storetest/servers
 
 go 1.26.0
 
-// Versions are those of the root module where these tools allow it: one compilation.
+// Versions match the root module where these tools allow it, to share compiled packages.
 tool (
 	github.com/fsouza/fake-gcs-server
 	github.com/versity/versitygw/cmd/versitygw
