@@ -16,7 +16,7 @@ import (
 
 const acmesToken = "api-token-acme"
 
-// withAcme adds an account with a cloud of its own.
+// withAcme adds an account with its own cloud.
 func (w *world) withAcme(token string) *webscrapertest.Cloud {
 	w.t.Helper()
 	cloud := webscrapertest.NewServer(w.t, webscrapertest.Options{Tokens: []string{acmesToken}})
@@ -26,18 +26,18 @@ func (w *world) withAcme(token string) *webscrapertest.Cloud {
 	return cloud
 }
 
-// look is the first step of an import.
-func (w *world) look(id int64, account string) (activities.DownloadScrapingJobResult, error) {
+// check is the first step of an import.
+func (w *world) check(id int64, account string) (activities.DownloadScrapingJobResult, error) {
 	w.t.Helper()
 	return run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob", activities.DownloadScrapingJobInput{
 		ScrapingJobID: id, Account: account, File: file, IfDue: &activities.IfDue{},
 	})
 }
 
-// importedOf imports an account's job, in the steps of a workflow.
+// importedOf imports an account's job in the same steps as a workflow.
 func (w *world) importedOf(id int64, account string) activities.DeleteScrapingJobInput {
 	w.t.Helper()
-	download, err := w.look(id, account)
+	download, err := w.check(id, account)
 	require.NoError(w.t, err)
 	job := download.Described.Job
 	imported, err := w.tryImport(activities.ImportRecordsInput{
@@ -65,21 +65,21 @@ func TestJobIsDeletedInTheAccountThatHasIt(t *testing.T) {
 	acme.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
 	deletion := w.importedOf(7, "acme")
 	require.Equal(t, "acme", deletion.Job.Account)
-	again, err := w.look(7, "")
+	again, err := w.check(7, "")
 	require.NoError(t, err)
 	require.Equal(t, "acme", again.Described.Account, "that of the published import")
 	require.True(t, again.Described.Unchanged())
 	require.True(t, w.delete(deletion).Deleted)
 	require.True(t, acme.Deleted(7))
-	require.Empty(t, w.cloud.Requests(), "of the other account")
+	require.Empty(t, w.cloud.Requests(), "no calls for the other account")
 
-	unknown, err := w.look(8, "")
+	unknown, err := w.check(8, "")
 	require.NoError(t, err)
 	require.Equal(t, sink.DefaultAccount, unknown.Described.Account)
 	require.Len(t, w.cloud.Requests(), 1)
 }
 
-func TestJobOfAnIDThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
+func TestJobIsRefusedIfAnotherAccountHasPublishedItsID(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	acme := w.withAcme(acmesToken)
@@ -87,7 +87,7 @@ func TestJobOfAnIDThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
 		cloud.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
 	}
 	acme.AddJob(webscrapertest.Job{ID: 8, SitemapName: "shop", Records: webscrapertest.Products(20, 2)})
-	// Nothing is published yet: it is whoever's brings it first.
+	// Nothing is published yet: the ID belongs to the account that publishes first.
 	w.importedOf(7, sink.DefaultAccount)
 	require.Equal(t, int64(20), w.visible())
 	require.Empty(t, w.refused())
@@ -95,7 +95,7 @@ func TestJobOfAnIDThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
 
 	before := len(acme.Requests())
 	for range 2 {
-		described, err := w.look(7, "acme")
+		described, err := w.check(7, "acme")
 		require.NoError(t, err)
 		require.Equal(t, "acme", described.Described.Account)
 		require.Equal(t, sink.DefaultAccount, described.Described.OtherAccount)
@@ -119,11 +119,11 @@ func TestJobOfAnIDThatAnotherAccountHasPublishedIsRefused(t *testing.T) {
 	_, err = run[any](w, "RefuseScrapingJob", activities.RefuseScrapingJobInput{ScrapingJobID: 7, Account: "globex", Owner: sink.DefaultAccount})
 	require.NoError(t, err)
 	require.Len(t, w.refused(), 2)
-	require.Equal(t, int64(20), w.visible(), "what is published is as it was")
+	require.Equal(t, int64(20), w.visible(), "the published records are unchanged")
 }
 
-// With another account's token, every job is unknown: as if it were deleted.
-func TestJobThatIsThereThoughNotedAsDeletedIsDue(t *testing.T) {
+// Another account's token finds no job, as if it were deleted.
+func TestExistingJobRecordedAsDeletedIsDue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	acme := w.withAcme(acmesToken)
@@ -149,7 +149,7 @@ func TestJobThatIsThereThoughNotedAsDeletedIsDue(t *testing.T) {
 	require.True(t, acme.Deleted(7))
 }
 
-func TestFilterOfAnAccountDecidesAboutItsJobs(t *testing.T) {
+func TestAccountFilterAppliesToItsJobs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	acme := w.withAcme(acmesToken)
@@ -167,7 +167,7 @@ func TestFilterOfAnAccountDecidesAboutItsJobs(t *testing.T) {
 	require.Contains(t, download.Described.Outside, `does not begin with "books"`)
 }
 
-// Every step of an account without its token says what to do, and whose it is.
+// Every step of an account without its token names the account and says what to do.
 func TestAccountWithoutItsTokenIsNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -179,7 +179,7 @@ func TestAccountWithoutItsTokenIsNamed(t *testing.T) {
 	withdrawn := activities.NewAccount("acme", client, postgres.NewLedger(w.db, "acme", 1_000_000))
 	for _, c := range []struct {
 		kind, sentence string
-		retried        bool // as another worker may have it
+		retried        bool // another worker may have it
 		account        *activities.Account
 	}{
 		{activities.ErrorTokenRefused, `Web Scraper Cloud refuses the API token of account "acme"; fix WEBSCRAPER_API_TOKENS (or its file) of the workers: webscraper: `, false, withdrawn},
@@ -211,7 +211,7 @@ func TestAccountWithoutItsTokenIsNamed(t *testing.T) {
 	require.False(t, acme.Deleted(7))
 }
 
-// forgetful is a host's sink of before there were accounts.
+// forgetful is a custom sink that does not store accounts.
 type forgetful struct{ sink.RecordSink }
 
 func (f forgetful) PublishedImports(ctx context.Context, ids []int64) (map[int64]sink.PublishedImport, error) {
@@ -223,17 +223,17 @@ func (f forgetful) PublishedImports(ctx context.Context, ids []int64) (map[int64
 	return published, err
 }
 
-func TestAccountIsTheImportsWhereTheSinkKeepsNone(t *testing.T) {
+func TestAccountIsTheImportsIfTheSinkStoresNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	acme := w.withAcme(acmesToken)
 	w.steps.Sink = forgetful{w.steps.Sink}
 	acme.AddJob(webscrapertest.Job{ID: 7, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
 	deletion := w.importedOf(7, "acme")
-	again, err := w.look(7, "acme")
+	again, err := w.check(7, "acme")
 	require.NoError(t, err)
 	require.True(t, again.Described.Unchanged())
 	deletion.Job = again.Described.Published.ScrapingJob // as the workflow has it from then on
 	require.True(t, w.delete(deletion).Deleted)
-	require.True(t, acme.Deleted(7), "not looked for in the default account")
+	require.True(t, acme.Deleted(7), "not in the default account")
 }

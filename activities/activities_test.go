@@ -30,7 +30,7 @@ const (
 	file     = "scrapingjob-1-run-1.json"
 )
 
-// Waits end long before: they are for the slowest machine.
+// Waits usually end long before; the limit is for slow machines.
 const (
 	waitAtMost = time.Minute
 	pollEvery  = 5 * time.Millisecond
@@ -73,7 +73,7 @@ func newWorld(t *testing.T, changes ...func(*webscrapertest.Options)) *world {
 	return w
 }
 
-// use makes the calls of the default account with that client, counted in that ledger.
+// use sets the client and the ledger of the default account.
 func (w *world) use(cloud *webscraper.Client, ledger *postgres.Ledger) {
 	w.steps.Accounts = map[string]*activities.Account{sink.DefaultAccount: activities.NewAccount(sink.DefaultAccount, cloud, ledger)}
 }
@@ -103,7 +103,7 @@ func (w *world) client(token string, options ...webscraper.Option) *webscraper.C
 	return client
 }
 
-// environment is what an activity runs in, as on a worker.
+// environment returns an environment that runs activities as a worker does.
 func (w *world) environment() *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
@@ -139,8 +139,7 @@ func (w *world) tryDownload(id int64) (activities.DownloadScrapingJobResult, err
 	return run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob", activities.DownloadScrapingJobInput{ScrapingJobID: id, File: file})
 }
 
-// downloaded describes and downloads the job and returns what is asked of the
-// import that follows.
+// downloaded describes and downloads the job and returns the input of its import.
 func (w *world) downloaded(id int64, pass int) activities.ImportRecordsInput {
 	w.t.Helper()
 	job := w.describe(id).Job
@@ -158,7 +157,7 @@ func (w *world) tryImport(in activities.ImportRecordsInput) (activities.ImportRe
 	return run[activities.ImportRecordsResult](w, "ImportRecords", in)
 }
 
-// imported brings the job into the database.
+// imported downloads and imports the job.
 func (w *world) imported(id int64, pass int) (activities.ImportRecordsInput, activities.ImportRecordsResult) {
 	w.t.Helper()
 	in := w.downloaded(id, pass)
@@ -179,7 +178,7 @@ func (w *world) visible() int64 {
 	return w.count(`SELECT count(*) FROM scrapehaul.scraped_records`)
 }
 
-// requests counts the API calls that the cloud has seen.
+// requests counts the API calls that the cloud received.
 func (w *world) requests(method, path string) (n int) {
 	for _, request := range w.cloud.Requests() {
 		if request.Method == method && strings.HasSuffix(request.Path, path) {
@@ -196,15 +195,15 @@ func (w *world) lastRequest() webscrapertest.Request {
 	return requests[len(requests)-1]
 }
 
-// lastAnswered is the last request with its outcome, which the cloud notes a
-// moment after the client has the answer's end.
+// lastAnswered returns the last request with its status, which the cloud records right
+// after the client has the complete response.
 func (w *world) lastAnswered() webscrapertest.Request {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool { return w.lastRequest().Status != 0 }, waitAtMost, pollEvery)
 	return w.lastRequest()
 }
 
-// files lists the spool, hidden files left out.
+// files lists the spool without hidden files.
 func (w *world) files() []string {
 	w.t.Helper()
 	entries, err := os.ReadDir(w.spool)
@@ -223,8 +222,8 @@ func (w *world) write(name, content string) {
 	require.NoError(w.t, os.WriteFile(filepath.Join(w.spool, name), []byte(content), 0o600))
 }
 
-// requireFailure requires that Temporal is told this type of error, and
-// whether it is to run the activity again.
+// requireFailure requires the type of the error that Temporal gets, and whether it is
+// retried.
 func requireFailure(t *testing.T, err error, kind string, retried bool) {
 	t.Helper()
 	failure := failureOf(t, err)
@@ -232,7 +231,7 @@ func requireFailure(t *testing.T, err error, kind string, retried bool) {
 	require.Equal(t, retried, !failure.NonRetryable(), failure.Message())
 }
 
-// failureOf is what Temporal is told.
+// failureOf returns the error that Temporal gets.
 func failureOf(t *testing.T, err error) *temporal.ApplicationError {
 	t.Helper()
 	var failure *temporal.ApplicationError

@@ -19,18 +19,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestNothingFollowsFromAPublishUnlessItIsConfigured(t *testing.T) {
+func TestPublishingStartsNothingByDefault(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop-1", Records: webscrapertest.Products(20, 1)})
 	_, imported := w.imported(id, 1)
 	require.Nil(t, imported.Announce)
 	w.steps.OnPublished = &activities.FollowUp{WorkflowType: "FollowUp", TaskQueue: "theirs"}
-	require.False(t, w.describe(id).Published.Unannounced, "what was published before is left alone")
+	require.False(t, w.describe(id).Published.Unannounced, "earlier imports are left alone")
 	require.Empty(t, w.findDue(activities.Filter{}))
 }
 
-func TestWhatFollowsFromAPublishIsToldUntilItIsAnnounced(t *testing.T) {
+func TestAnnouncementIsReturnedUntilTheImportIsAnnounced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	followUp := &activities.FollowUp{WorkflowType: "FollowUp", TaskQueue: "theirs", SitemapNamePrefix: "shop"}
@@ -55,7 +55,7 @@ func TestWhatFollowsFromAPublishIsToldUntilItIsAnnounced(t *testing.T) {
 	require.Equal(t, []int64{id}, w.findDue(activities.Filter{}))
 	w.steps.OnPublished = nil
 	require.Nil(t, w.describe(id).Announce)
-	require.Empty(t, w.findDue(activities.Filter{}), "nothing is to follow any more")
+	require.Empty(t, w.findDue(activities.Filter{}), "there is no longer a follow-up")
 	w.steps.OnPublished = followUp
 
 	_, err = run[any](w, "SetAnnounced", activities.SetAnnouncedInput{Publication: imported.Announce.Publication, Problem: "no such namespace"})
@@ -80,21 +80,21 @@ func TestWhatFollowsFromAPublishIsToldUntilItIsAnnounced(t *testing.T) {
 	require.Equal(t, imported.ImportID, restored.Announce.ReplacedImportID)
 }
 
-// forgetfulSink fails to note the first announcement.
+// forgetfulSink fails to record the first announcement.
 type forgetfulSink struct {
 	sink.RecordSink
-	asked int
+	calls int
 }
 
 func (s *forgetfulSink) SetAnnounced(ctx context.Context, importID int64, problem string) error {
-	if s.asked++; s.asked == 1 {
+	if s.calls++; s.calls == 1 {
 		return errors.New("the connection broke")
 	}
 	return s.RecordSink.SetAnnounced(ctx, importID, problem)
 }
 
-// With a real server: what notes the announcement may have to be done again.
-func TestImportIsAnnouncedOnceItsDeliveryHasBegun(t *testing.T) {
+// Uses a real server, as recording the announcement is retried.
+func TestImportIsAnnouncedOnceItsDeliveryHasStarted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.steps.Webhook = &activities.Webhook{URL: "https://example.com", Secret: "whsec_c2VjcmV0"}
@@ -132,12 +132,12 @@ func TestImportIsAnnouncedOnceItsDeliveryHasBegun(t *testing.T) {
 	require.False(t, w.describe(id).Published.Unannounced)
 	var delivering string
 	require.NoError(t, namespace.Client.GetWorkflow(t.Context(), "scrapehaul-webhook-shop-1", "").Get(t.Context(), &delivering))
-	require.Equal(t, "shop-1", delivering, "both attempts have called for it")
+	require.Equal(t, "shop-1", delivering, "both attempts have started it")
 	next, err := w.steps.Store.NextUndelivered(t.Context(), sink.DefaultAccount, "shop-1")
 	require.NoError(t, err)
 	require.Equal(t, imported.Announce.Publication, next.Publication)
 
-	// Somebody may have terminated it.
+	// Someone may have terminated it.
 	run, err = namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "leftovers", TaskQueue: queue}, "Remove")
 	require.NoError(t, err)
 	require.NoError(t, run.Get(t.Context(), nil))

@@ -21,7 +21,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// archiving gives the worker an archive, in the folder that it returns.
+// archiving adds an archive to the worker and returns its folder.
 func (w *world) archiving() (dir string, bucket *blob.Bucket) {
 	w.t.Helper()
 	dir = filepath.Join(w.t.TempDir(), "archive")
@@ -32,7 +32,7 @@ func (w *world) archiving() (dir string, bucket *blob.Bucket) {
 	return dir, bucket
 }
 
-// archived lists the keys of what is archived, the oldest of a job first.
+// archived lists the archive's keys, oldest first per job.
 func (w *world) archived(bucket *blob.Bucket) (keys []string) {
 	w.t.Helper()
 	for blobs := bucket.List(nil); ; {
@@ -45,9 +45,9 @@ func (w *world) archived(bucket *blob.Bucket) (keys []string) {
 	}
 }
 
-// gone imports a job that is then deleted in the cloud, and moves the worker to
-// another spool.
-func (w *world) gone(records int) activities.ImportRecordsInput {
+// deleted imports a job that is then deleted in the cloud, and moves the worker to another
+// spool.
+func (w *world) deleted(records int) activities.ImportRecordsInput {
 	w.t.Helper()
 	_, in := w.importedJob(webscrapertest.Job{SitemapName: "my-sitemap", Records: webscrapertest.Products(records, 1)})
 	require.True(w.t, w.delete(in).Deleted)
@@ -83,10 +83,10 @@ func TestPublishedFileIsArchivedOnce(t *testing.T) {
 	require.Len(t, w.archived(bucket), 2)
 	require.NoError(t, w.cloud.SetStatus(id, "stopped"))
 	w.imported(id, 4)
-	require.Len(t, w.archived(bucket), 3, "the job is another one")
+	require.Len(t, w.archived(bucket), 3, "the job has changed")
 }
 
-func TestImportThatIsWithheldIsNotArchived(t *testing.T) {
+func TestWithheldImportIsNotArchived(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
@@ -98,18 +98,18 @@ func TestImportThatIsWithheldIsNotArchived(t *testing.T) {
 	require.Len(t, w.archived(bucket), 1)
 }
 
-func TestImportStaysPublishedWhileItsFileCannotBeArchived(t *testing.T) {
+func TestImportIsPublishedWhileArchivingFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	dir, bucket := w.archiving()
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
 	require.NoError(t, os.Remove(dir))
-	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // no folder: nobody can write there
+	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // not a folder, so not writable
 	_, err := w.tryImport(in)
 	requireFailure(t, err, activities.ErrorArchive, true)
 	require.ErrorContains(t, err, "the records are published, but their file is not archived yet: ")
 	require.Equal(t, int64(95), w.visible())
-	require.Equal(t, []string{file}, w.files(), "it is needed")
+	require.Equal(t, []string{file}, w.files(), "it is still needed")
 
 	require.NoError(t, os.Remove(dir))
 	result, err := w.tryImport(in)
@@ -133,7 +133,7 @@ func TestFileThatChangedOnTheDiskIsNotArchived(t *testing.T) {
 	require.Equal(t, int64(95), w.visible())
 }
 
-func TestStoppingWorkerLeavesNoHalfArchivedFile(t *testing.T) {
+func TestStoppingWorkerLeavesNoIncompleteArchivedFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)})
@@ -172,7 +172,7 @@ func TestJobIsNotDeletedBeforeItsFileIsArchived(t *testing.T) {
 	require.True(t, w.cloud.Deleted(id))
 }
 
-func TestJobWhoseRetentionIsOverNeedsNoArchivedFile(t *testing.T) {
+func TestJobNeedsNoArchivedFileAfterItsRetention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -183,11 +183,11 @@ func TestJobWhoseRetentionIsOverNeedsNoArchivedFile(t *testing.T) {
 	require.True(t, w.delete(in).Deleted)
 }
 
-func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
+func TestDeletedJobIsReimportedFromTheArchive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
-	before := w.gone(95)
+	before := w.deleted(95)
 	var deletedAt time.Time
 	require.NoError(t, w.db.Get(&deletedAt, `SELECT cloud_deleted_at FROM scrapehaul.scraping_jobs`))
 
@@ -199,7 +199,7 @@ func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
 	require.Equal(t, queue, restored.Described.WorkerTaskQueue)
 	require.Equal(t, []string{file}, w.files())
 
-	w.db.MustExec(`UPDATE scrapehaul.import_records SET data = '{}'`) // what is to be mended
+	w.db.MustExec(`UPDATE scrapehaul.import_records SET data = '{}'`) // what the re-import fixes
 	result, err := w.tryImport(activities.ImportRecordsInput{
 		Job: *restored.Archived, File: file, Bytes: restored.Bytes, SHA256: restored.SHA256, RunID: "another run", Pass: 1,
 		RequestedAt: time.Now(), BatchRecords: 10, MaxRecordBytes: 1 << 20,
@@ -212,11 +212,11 @@ func TestJobThatIsGoneIsImportedAgainFromTheArchive(t *testing.T) {
 	require.Empty(t, w.files())
 	require.Len(t, w.archived(bucket), 1)
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at = $1`, deletedAt),
-		"the job is gone since then")
+		"the deletion stays recorded")
 }
 
-// Files that were archived before there were accounts are the default one's.
-func TestArchivedFileIsOfTheJobsAccount(t *testing.T) {
+// Archived files without an account belong to the default account.
+func TestArchivedFileBelongsToTheJobsAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
@@ -233,7 +233,7 @@ func TestArchivedFileIsOfTheJobsAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &in.Job, restored.Archived)
 
-	before := w.gone(5).Job
+	before := w.deleted(5).Job
 	old, content, err := w.steps.Archive.OpenLatest(t.Context(), "", before.ScrapingJobID)
 	require.NoError(t, err)
 	text, err := io.ReadAll(content)
@@ -245,8 +245,8 @@ func TestArchivedFileIsOfTheJobsAccount(t *testing.T) {
 	require.Equal(t, &before, restored.Archived)
 }
 
-// Whatever is imported now, the archived file is what it was.
-func TestArchivedCSVComesBackAsCSV(t *testing.T) {
+// An archived file keeps its format, whatever SOURCE_FORMAT is now.
+func TestArchivedCSVIsRestoredAsCSV(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
@@ -273,11 +273,11 @@ func TestArchivedCSVComesBackAsCSV(t *testing.T) {
 	require.Equal(t, keys, w.archived(bucket))
 }
 
-func TestJobThatIsGoneIsLeftAloneUnlessItIsToComeFromTheArchive(t *testing.T) {
+func TestDeletedJobIsLeftAloneUnlessItIsRestored(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
-	id := w.gone(20).Job.ScrapingJobID
+	id := w.deleted(20).Job.ScrapingJobID
 	leave := func(again bool, why string) {
 		t.Helper()
 		left, err := w.tryAgain(id, again)
@@ -286,7 +286,7 @@ func TestJobThatIsGoneIsLeftAloneUnlessItIsToComeFromTheArchive(t *testing.T) {
 		require.False(t, left.Described.Found, why)
 		require.Empty(t, w.files(), why)
 	}
-	leave(false, "nobody asks for it again")
+	leave(false, "no re-import was requested")
 	require.NoError(t, bucket.Delete(t.Context(), w.archived(bucket)[0]))
 	leave(true, "the archive does not have it")
 	w.steps.Archive = nil
@@ -298,9 +298,9 @@ func TestArchivedFileOfAnotherJobIsNotImported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
-	id := w.gone(95).Job.ScrapingJobID
+	id := w.deleted(95).Job.ScrapingJobID
 	key := w.archived(bucket)[0]
-	other := w.gone(20).Job.ScrapingJobID
+	other := w.deleted(20).Job.ScrapingJobID
 	for _, each := range w.archived(bucket) {
 		if each != key {
 			require.NoError(t, bucket.Copy(t.Context(), key, each, nil))
@@ -309,7 +309,7 @@ func TestArchivedFileOfAnotherJobIsNotImported(t *testing.T) {
 	_, err := w.tryAgain(id, true)
 	requireFailure(t, err, activities.ErrorArchiveCorrupt, false)
 	require.ErrorContains(t, err, key)
-	require.ErrorContains(t, err, fmt.Sprintf("it is of scraping job %d", other))
+	require.ErrorContains(t, err, fmt.Sprintf("it belongs to scraping job %d", other))
 	require.Empty(t, w.files())
 }
 
@@ -323,7 +323,7 @@ func TestCorruptArchivedFileIsNotImported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			_, bucket := w.archiving()
-			id := w.gone(95).Job.ScrapingJobID
+			id := w.deleted(95).Job.ScrapingJobID
 			key := w.archived(bucket)[0]
 			packed, err := bucket.ReadAll(t.Context(), key)
 			require.NoError(t, err)
@@ -338,18 +338,18 @@ func TestCorruptArchivedFileIsNotImported(t *testing.T) {
 	}
 }
 
-func TestRestoredFileLeavesTheDiskFree(t *testing.T) {
+func TestRestoreKeepsTheMinimumFree(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.archiving()
-	id := w.gone(95).Job.ScrapingJobID
+	id := w.deleted(95).Job.ScrapingJobID
 	w.steps.Spool = openSpool(t, w.spool, 1<<60)
 	_, err := w.tryAgain(id, true)
 	requireFailure(t, err, activities.ErrorDiskFull, true)
 	require.Empty(t, w.files())
 }
 
-func TestArchivedFilesAreRemovedWhenTheirRetentionIsOver(t *testing.T) {
+func TestArchivedFilesAreRemovedAfterTheirRetention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, bucket := w.archiving()
@@ -369,7 +369,7 @@ func TestArchivedFilesAreRemovedWhenTheirRetentionIsOver(t *testing.T) {
 	}
 	both := w.archived(bucket)
 	require.Len(t, both, 2)
-	require.Zero(t, sweep(), "without a retention they stay for good")
+	require.Zero(t, sweep(), "without a retention they stay forever")
 	w.steps.ArchiveRetention = time.Hour
 	require.Equal(t, 1, sweep())
 	require.Equal(t, both[1:], w.archived(bucket))

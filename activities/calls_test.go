@@ -16,13 +16,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// limit gives the account so many calls in each window.
+// limit gives the account that many calls per window.
 func (w *world) limit(calls int) {
 	w.ledger = postgres.NewLedger(w.db, sink.DefaultAccount, calls)
 	w.use(w.client(apiToken), w.ledger)
 }
 
-// calls are the API's calls so far, without the ID of the job.
+// calls counts the API calls so far, by kind.
 func (w *world) calls() map[string]int {
 	calls := map[string]int{}
 	for _, r := range w.cloud.Requests() {
@@ -33,7 +33,7 @@ func (w *world) calls() map[string]int {
 		case r.Method == http.MethodDelete:
 			kind = "delete"
 		case strings.HasPrefix(kind, "scraping-job/"):
-			kind = "look"
+			kind = "check"
 		}
 		calls[kind]++
 	}
@@ -45,7 +45,7 @@ func (w *world) downloadIfDue(id int64, name string) (activities.DownloadScrapin
 		activities.DownloadScrapingJobInput{ScrapingJobID: id, File: name, IfDue: &activities.IfDue{}})
 }
 
-func TestWithoutACallLeftNothingIsSent(t *testing.T) {
+func TestNothingIsSentWithoutACallLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.limit(2)
@@ -60,15 +60,15 @@ func TestWithoutACallLeftNothingIsSent(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, 15*time.Minute, waits.Wait, float64(time.Minute))
 	require.Equal(t, activities.DownloadScrapingJobResult{Wait: waits.Wait}, waits)
-	require.Equal(t, map[string]int{"look": 1, "download": 1}, w.calls())
+	require.Equal(t, map[string]int{"check": 1, "download": 1}, w.calls())
 
 	listed, err := run[activities.FindDueScrapingJobsResult](w, "FindDueScrapingJobs", activities.FindDueScrapingJobsInput{Page: 1})
 	require.NoError(t, err)
 	require.Positive(t, listed.Wait)
-	require.Equal(t, map[string]int{"look": 1, "download": 1}, w.calls())
+	require.Equal(t, map[string]int{"check": 1, "download": 1}, w.calls())
 }
 
-func TestLooksAtAJobThatIsNotDueCostOneCall(t *testing.T) {
+func TestCheckOfAJobThatIsNotDueCostsOneCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Status: "started"})
@@ -79,7 +79,7 @@ func TestLooksAtAJobThatIsNotDueCostOneCall(t *testing.T) {
 	require.Equal(t, 1, state.Taken)
 }
 
-func TestAfterARefusalOfTheAPINothingIsSentBeforeItsTime(t *testing.T) {
+func TestNothingIsSentUntilTheRateLimitResets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cloud.Inject(webscrapertest.Fault{Times: 1, Effect: webscrapertest.TooManyRequests(90 * time.Second)})
@@ -91,7 +91,7 @@ func TestAfterARefusalOfTheAPINothingIsSentBeforeItsTime(t *testing.T) {
 	require.Len(t, w.cloud.Requests(), 1)
 }
 
-func TestJobsThatComeTogetherAreLookedAtTogether(t *testing.T) {
+func TestConcurrentChecksShareCalls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const jobs = 30
@@ -111,13 +111,13 @@ func TestJobsThatComeTogetherAreLookedAtTogether(t *testing.T) {
 	running.Wait()
 	calls := w.calls()
 	require.Equal(t, jobs, calls["download"])
-	require.Less(t, calls["look"]+calls["scraping-jobs"], jobs)
+	require.Less(t, calls["check"]+calls["scraping-jobs"], jobs)
 	state, err := w.ledger.State(t.Context())
 	require.NoError(t, err)
 	require.Len(t, w.cloud.Requests(), state.Taken, "each is counted once")
 }
 
-func TestJobThatAListDoesNotHaveIsLookedAtByItself(t *testing.T) {
+func TestJobMissingFromTheListIsCheckedSeparately(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var together []int64
@@ -165,11 +165,11 @@ func TestListsFindTheirPage(t *testing.T) {
 		w.checkTogether(ids[720+10*round : 730+10*round])
 	}
 	calls := w.calls()
-	require.Less(t, calls["look"], 45, "the first lists are elsewhere")
+	require.Less(t, calls["check"], 45, "the first lists miss")
 	require.Positive(t, calls["scraping-jobs"])
 }
 
-func TestListsThatServeNobodyAreNotAskedForAgain(t *testing.T) {
+func TestListsThatServeNoCheckAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ids := w.runningJobs(1000)
@@ -184,7 +184,7 @@ func TestListsThatServeNobodyAreNotAskedForAgain(t *testing.T) {
 	require.Less(t, w.calls()["scraping-jobs"], rounds)
 }
 
-func TestListsThatFailKeepNoJobFromBeingLookedAt(t *testing.T) {
+func TestListsThatFailDoNotPreventChecks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cloud.Inject(webscrapertest.Fault{Path: "scraping-jobs", Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)})
@@ -210,8 +210,8 @@ func TestListsThatFailKeepNoJobFromBeingLookedAt(t *testing.T) {
 	require.Less(t, w.calls()["scraping-jobs"], rounds)
 }
 
-// What a list before has said of a job is too old to delete it.
-func TestDeletionIsNotServedByAnEarlierList(t *testing.T) {
+// An earlier list is too old to decide on a deletion.
+func TestDeletionDoesNotUseAnEarlierList(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var inputs []activities.DeleteScrapingJobInput
@@ -230,14 +230,14 @@ func TestDeletionIsNotServedByAnEarlierList(t *testing.T) {
 		})
 	}
 	deleting.Wait()
-	require.NotZero(t, w.calls()["scraping-jobs"], "which had the last one too")
+	require.NotZero(t, w.calls()["scraping-jobs"], "the list had the last job too")
 	require.NoError(t, w.cloud.SetStatus(last.Job.ScrapingJobID, "started"))
 	result := w.delete(last)
 	require.True(t, result.Changed)
 	require.False(t, w.cloud.Deleted(last.Job.ScrapingJobID))
 }
 
-func TestLedgerThatFailsIsNotTheCloudsTrouble(t *testing.T) {
+func TestFailedLedgerIsNotReportedAsACloudError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{})

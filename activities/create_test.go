@@ -32,7 +32,7 @@ const sitemap = 12
 // scraper is a world with a sitemap.
 type scraper struct {
 	*world
-	before int64 // the ID of the last job before
+	before int64 // the ID of the last job before the test
 }
 
 func newScraper(t *testing.T) *scraper {
@@ -66,7 +66,7 @@ func createOn(ctx workflow.Context, in activities.CreateScrapingJobInput, option
 	return result, err
 }
 
-// attempts makes attempts until one succeeds, at most so many.
+// attempts makes up to most attempts, until one succeeds.
 func (s *scraper) attempts(in activities.CreateScrapingJobInput, most int32) (result activities.CreateScrapingJobResult, err error) {
 	s.t.Helper()
 	var suite testsuite.WorkflowTestSuite
@@ -86,7 +86,7 @@ func (s *scraper) fail(method string, times int, effect webscrapertest.Effect) {
 	s.cloud.Inject(webscrapertest.Fault{Method: method, Times: times, Effect: effect})
 }
 
-// lost does what was asked for, and answers otherwise.
+// lost processes the request and replaces the response.
 func lost(answer webscrapertest.Effect) webscrapertest.Effect {
 	return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +96,7 @@ func lost(answer webscrapertest.Effect) webscrapertest.Effect {
 	}
 }
 
-// answers answers with a body, and does nothing.
+// answers responds without processing the request.
 func answers(status int, body string) webscrapertest.Effect {
 	return func(*webscrapertest.Cloud, http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -106,7 +106,7 @@ func answers(status int, body string) webscrapertest.Effect {
 	}
 }
 
-func TestScrapingJobIsCreatedAsItWasAskedFor(t *testing.T) {
+func TestScrapingJobIsCreatedAsRequested(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	in := scrape("nightly")
@@ -119,56 +119,56 @@ func TestScrapingJobIsCreatedAsItWasAskedFor(t *testing.T) {
 	require.Equal(t, []any{int64(sitemap), "nightly", "fulljs", 3 * time.Second, 2500 * time.Millisecond, "1", in.StartURLs},
 		[]any{job.SitemapID, job.CustomID, job.Driver, job.PageLoadDelay, job.RequestInterval, job.Proxy, job.StartURLs})
 	require.Equal(t, activities.CreateScrapingJobResult{ScrapingJobID: job.ID}, result)
-	require.Len(t, s.cloud.Requests(), 1, "the first attempt looks for nothing")
+	require.Len(t, s.cloud.Requests(), 1, "the first attempt does not search")
 }
 
-// later breaks the connection, and does what was asked for when it is called.
-func later(does *atomic.Pointer[func()]) webscrapertest.Effect {
+// later breaks the connection and stores a function that processes the request.
+func later(processing *atomic.Pointer[func()]) webscrapertest.Effect {
 	return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
-			asked := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
-			creates := func() { next.ServeHTTP(httptest.NewRecorder(), asked) }
-			does.Store(&creates)
+			request := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
+			process := func() { next.ServeHTTP(httptest.NewRecorder(), request) }
+			processing.Store(&process)
 			webscrapertest.Reset()(c, next).ServeHTTP(w, r)
 		})
 	}
 }
 
-// Whatever happens to the calls, and to the second creation too: if the API has a created
-// job in its list by the time that it has for that, there is one.
+// Whatever happens to the calls, including the second creation: exactly one job is created
+// if the API lists it in time.
 func TestNothingIsScrapedTwice(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	var late atomic.Pointer[func()]
 	creations := map[string]webscrapertest.Effect{
-		"goes well":                nil,
-		"does not arrive":          webscrapertest.Reset(),
-		"is refused by a proxy":    webscrapertest.FailWithHTML(http.StatusBadGateway),
-		"arrives, and breaks":      lost(webscrapertest.Reset()),
-		"arrives, and 502":         lost(webscrapertest.FailWithHTML(http.StatusBadGateway)),
-		"arrives, and 500":         lost(webscrapertest.FailWith(http.StatusInternalServerError)),
-		"arrives, and silence":     lost(webscrapertest.Hang()),
-		"arrives, and no body":     lost(webscrapertest.Empty()),
-		"arrives, and no ID":       lost(answers(http.StatusOK, `{"success":true,"data":{"custom_id":"c"}}`)),
-		"arrives, and a success":   lost(answers(http.StatusOK, `<html>OK</html>`)),
-		"arrives late":             later(&late),
-		"arrives, and no success":  lost(answers(http.StatusOK, `{"success":false,"error":"An error occured"}`)),
-		"arrives, and half of one": webscrapertest.Truncate(5),
+		"succeeds":                   nil,
+		"does not arrive":            webscrapertest.Reset(),
+		"is refused by a proxy":      webscrapertest.FailWithHTML(http.StatusBadGateway),
+		"arrives, then a reset":      lost(webscrapertest.Reset()),
+		"arrives, then 502":          lost(webscrapertest.FailWithHTML(http.StatusBadGateway)),
+		"arrives, then 500":          lost(webscrapertest.FailWith(http.StatusInternalServerError)),
+		"arrives, then silence":      lost(webscrapertest.Hang()),
+		"arrives, then no body":      lost(webscrapertest.Empty()),
+		"arrives, then no ID":        lost(answers(http.StatusOK, `{"success":true,"data":{"custom_id":"c"}}`)),
+		"arrives, then a success":    lost(answers(http.StatusOK, `<html>OK</html>`)),
+		"arrives late":               later(&late),
+		"arrives, then an error":     lost(answers(http.StatusOK, `{"success":false,"error":"An error occured"}`)),
+		"arrives, then a cut answer": webscrapertest.Truncate(5),
 	}
-	// The late creation arrives while the first look is answered.
-	looks := map[string]webscrapertest.Effect{
-		"goes well":   webscrapertest.Drip(1<<20, 0),
-		"breaks":      webscrapertest.Reset(),
-		"502":         webscrapertest.FailWithHTML(http.StatusBadGateway),
-		"knows of no": answers(http.StatusOK, `{"success":true,"data":[],"current_page":1,"last_page":1,"total":0,"per_page":100}`),
+	// The late creation arrives during the first search.
+	searches := map[string]webscrapertest.Effect{
+		"succeeds":      webscrapertest.Drip(1<<20, 0),
+		"fails":         webscrapertest.Reset(),
+		"502":           webscrapertest.FailWithHTML(http.StatusBadGateway),
+		"finds nothing": answers(http.StatusOK, `{"success":true,"data":[],"current_page":1,"last_page":1,"total":0,"per_page":100}`),
 	}
 	afterwards := func(effect webscrapertest.Effect) webscrapertest.Effect {
 		return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				defer func() {
-					if creates := late.Swap(nil); creates != nil {
-						(*creates)()
+					if process := late.Swap(nil); process != nil {
+						(*process)()
 					}
 				}()
 				effect(c, next).ServeHTTP(w, r)
@@ -176,9 +176,9 @@ func TestNothingIsScrapedTwice(t *testing.T) {
 		}
 	}
 	for first, one := range creations {
-		for _, second := range []string{"goes well", "arrives, and breaks", "arrives late", "is refused by a proxy"} {
-			for look, list := range looks {
-				name := fmt.Sprintf("a creation %s, the next %s, a look %s", first, second, look)
+		for _, second := range []string{"succeeds", "arrives, then a reset", "arrives late", "is refused by a proxy"} {
+			for search, list := range searches {
+				name := fmt.Sprintf("a creation %s, the next %s, a search %s", first, second, search)
 				var faults []*webscrapertest.Injection
 				for _, effect := range []webscrapertest.Effect{one, creations[second]} {
 					if effect != nil {
@@ -186,7 +186,7 @@ func TestNothingIsScrapedTwice(t *testing.T) {
 					}
 				}
 				faults = append(faults, s.cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Times: 1, Effect: afterwards(list)}))
-				faults = append(faults, s.cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Effect: afterwards(looks["goes well"])}))
+				faults = append(faults, s.cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Effect: afterwards(searches["succeeds"])}))
 				before := s.created()
 				result, err := s.attempts(scrape(name), 10)
 				require.NoError(t, err, name)
@@ -202,7 +202,7 @@ func TestNothingIsScrapedTwice(t *testing.T) {
 	}
 }
 
-func TestJobThatAnEarlierAttemptCreatedIsFound(t *testing.T) {
+func TestJobOfAnEarlierAttemptIsFound(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	created, err := s.create(scrape("mine"))
@@ -220,7 +220,7 @@ func TestJobThatAnEarlierAttemptCreatedIsFound(t *testing.T) {
 	require.Equal(t, 1, s.created())
 }
 
-func TestOneOfTwoJobsWithTheCustomIDIsNotTakenForThisOnes(t *testing.T) {
+func TestTwoJobsWithTheCustomIDAreAnError(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	for range 2 {
@@ -243,8 +243,8 @@ func TestOneOfTwoJobsWithTheCustomIDIsNotTakenForThisOnes(t *testing.T) {
 	require.Equal(t, 3, s.created())
 }
 
-// With HOLD_BEFORE_DELETE=0 a job is gone before its run is made again.
-func TestJobThatIsImportedAndGoneFromTheCloudIsNotScrapedAgain(t *testing.T) {
+// With HOLD_BEFORE_DELETE=0 a job is deleted before its run is repeated.
+func TestImportedJobDeletedInTheCloudIsNotScrapedAgain(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	id := s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap, CustomID: "mine", Records: webscrapertest.Products(3, 1)})
@@ -265,7 +265,7 @@ func TestJobThatIsImportedAndGoneFromTheCloudIsNotScrapedAgain(t *testing.T) {
 	require.Zero(t, found.ScrapingJobID)
 }
 
-// pages answers a list from pages of IDs, whose jobs have their ID as custom_id.
+// pages serves lists from pages of IDs; the jobs have their ID as custom_id.
 func (s *scraper) pages(read *[]string, pages ...[]int) *webscrapertest.Injection {
 	return s.cloud.Inject(webscrapertest.Fault{Effect: func(*webscrapertest.Cloud, http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -280,7 +280,7 @@ func (s *scraper) pages(read *[]string, pages ...[]int) *webscrapertest.Injectio
 	}})
 }
 
-func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
+func TestSearchReadsOnlyThePagesItNeeds(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	many := func(next func(page int) []int) (pages [][]int) {
@@ -321,7 +321,7 @@ func TestLookReadsAsFewPagesAsAreSafe(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeCreatedIsSaidAtOnce(t *testing.T) {
+func TestInvalidCreationFailsImmediately(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change   func(*activities.CreateScrapingJobInput)
@@ -370,7 +370,7 @@ func TestRerunScrapesTheFailedAndEmptyPages(t *testing.T) {
 	url := func(n int) string { return "https://shop.test/" + strconv.Itoa(n) }
 	var problems []webscrapertest.ProblematicURL
 	var want []string
-	for n := range 120 { // of two pages of the list
+	for n := range 120 { // two pages of the list
 		problems = append(problems, webscrapertest.ProblematicURL{URL: url(n), Type: []string{"failed", "empty", "no_value"}[n%3]})
 		if n%3 < 2 {
 			want = append(want, url(n))
@@ -418,7 +418,7 @@ func TestCreationWaitsForItsCalls(t *testing.T) {
 	require.Positive(t, waits.Wait)
 	require.Equal(t, map[string]int{"scraping-job": 1}, s.calls())
 
-	// What one attempt may have sent, the next has to know: it is one of the same activity.
+	// The next attempt must know what an earlier one may have sent, so the activity is retried.
 	_, err = s.attempts(scrape("a third"), 1)
 	require.NoError(t, err)
 	env := s.environment()
@@ -428,7 +428,7 @@ func TestCreationWaitsForItsCalls(t *testing.T) {
 	require.InDelta(t, 15*time.Minute, failureOf(t, err).NextRetryDelay(), float64(time.Minute))
 }
 
-func TestCreationThatMeetsTheLimitWasNotSent(t *testing.T) {
+func TestRateLimitedCreationWaits(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	s.fail(http.MethodPost, 1, webscrapertest.TooManyRequests(90*time.Second))
@@ -438,7 +438,7 @@ func TestCreationThatMeetsTheLimitWasNotSent(t *testing.T) {
 	require.Equal(t, activities.CreateScrapingJobResult{Wait: waits.Wait}, waits)
 }
 
-// onServer has the activity executed with heartbeats, by a real server.
+// onServer executes the activity with heartbeats, on a real server.
 func (s *scraper) onServer(in activities.CreateScrapingJobInput) (client.Client, client.WorkflowRun, worker.Worker) {
 	s.t.Helper()
 	namespace := temporaltest.NewNamespace(s.t)
@@ -453,7 +453,7 @@ func (s *scraper) onServer(in activities.CreateScrapingJobInput) (client.Client,
 	return namespace.Client, run, onWorker
 }
 
-func TestAnswerOfACreationIsNotLostToACancellation(t *testing.T) {
+func TestCancellationDoesNotLoseTheCreatedJob(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	s.use(s.client(apiToken), s.ledger)
@@ -475,8 +475,8 @@ func TestAnswerOfACreationIsNotLostToACancellation(t *testing.T) {
 	require.NotZero(t, result.ScrapingJobID)
 }
 
-// Temporal has forgotten the attempt, and it does not know.
-func TestAttemptThatDoesNotCountAnyMoreSendsNothing(t *testing.T) {
+// Temporal has dropped the attempt, which is not aware of it.
+func TestStaleAttemptSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)
 	s.use(s.client(apiToken), s.ledger)

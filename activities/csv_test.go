@@ -18,7 +18,7 @@ import (
 
 const bom = "\uFEFF"
 
-// downloadedFrom is downloaded with another source than JSON.
+// downloadedFrom is downloaded with a source.
 func (w *world) downloadedFrom(source activities.Source, id int64, pass int) activities.ImportRecordsInput {
 	w.t.Helper()
 	download, err := run[activities.DownloadScrapingJobResult](w, "DownloadScrapingJob",
@@ -38,7 +38,7 @@ func (w *world) downloadedCSV(body string, storedRecordCount int64) activities.I
 	return w.downloadedFrom(activities.Source{Format: activities.FormatCSV}, id, 1)
 }
 
-// viewRow is what readers see of a record.
+// viewRow is a record as readers see it.
 type viewRow struct {
 	Number int64   `db:"record_number"`
 	Order  *string `db:"web_scraper_order"`
@@ -71,11 +71,11 @@ func (w *world) rejected() (rejected []rejectedRecord) {
 	return rejected
 }
 
-func TestRecordsOfCSVAreThoseOfJSON(t *testing.T) {
+func TestCSVAndJSONHaveTheSameRecords(t *testing.T) {
 	t.Parallel()
 	for name, records := range map[string]webscrapertest.Records{
 		"products": webscrapertest.Products(95, 1),
-		"what has to be quoted": webscrapertest.JSONLines(
+		"quoted values": webscrapertest.JSONLines(
 			`{"web_scraper_order":"1614248295-1","Größe %*\/":"quotes \" and \"\"","b,c":"commas, <b>&amp;<\/b>"}`,
 			`{"web_scraper_order":"1614248295-2","Größe %*\/":"two\nlines\r\nand a \ttab, \\n","b,c":"\u2028 \ud83d\ude00 \u0007"}`,
 			`{"web_scraper_order":"1614248295-3","Größe %*\/":"","b,c":"\"\n\"\n"}`),
@@ -99,7 +99,7 @@ func TestRecordsOfCSVAreThoseOfJSON(t *testing.T) {
 }
 
 // CSV has no types and a value for every column.
-func TestWhatCSVCannotTellIsText(t *testing.T) {
+func TestAllCSVValuesAreText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(
@@ -149,7 +149,7 @@ func TestImportOfCSVResumesAtEveryBatch(t *testing.T) {
 func TestCSVWithoutRecordsIsAnEmptyImport(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"empty": "", "only a mark": bom, "only a header": bom + "a,b\r\n", "a header without newline": "a,b", "blank lines": "\r\n\na,b\r\n\r\n\n",
+		"empty": "", "only a byte order mark": bom, "only a header": bom + "a,b\r\n", "a header without newline": "a,b", "blank lines": "\r\n\na,b\r\n\r\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -161,7 +161,7 @@ func TestCSVWithoutRecordsIsAnEmptyImport(t *testing.T) {
 	}
 }
 
-func TestRowsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
+func TestRejectedRowsAreKeptWithTheReason(t *testing.T) {
 	t.Parallel()
 	long := `"x","` + strings.Repeat("long\n", 40_000) + `"`
 	rows := []string{
@@ -192,7 +192,7 @@ func TestRowsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 	require.Contains(t, rejected[5].Reason, `\u0000`)
 }
 
-func TestSourceIsWhatIsDownloaded(t *testing.T) {
+func TestSourceSelectsTheDownload(t *testing.T) {
 	t.Parallel()
 	parsed, unparsed := `{"price":"9.99"}`, `{"price":"$9.99"}`
 	for _, test := range []struct {
@@ -217,14 +217,14 @@ func TestSourceIsWhatIsDownloaded(t *testing.T) {
 	}
 }
 
-func TestBrokenDownloadOfCSVGoesOnWhereItBroke(t *testing.T) {
+func TestBrokenCSVDownloadIsResumed(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.source = activities.Source{Format: activities.FormatCSV}
 	body := "n\r\n" + strings.Repeat("\"two\nlines\"\r\n", 50_000)
 	content := webscrapertest.RawBody(body, 50_000)
 	a.id = a.cloud.AddJob(webscrapertest.Job{Records: content})
-	a.breaks(webscrapertest.Truncate(100)) // compressed, so that the next one begins anew
+	a.breaks(webscrapertest.Truncate(100)) // compressed, so the next one starts over
 	a.breaks(webscrapertest.Truncate(int64(len(body) * 9 / 10)))
 	request := a.succeeds(content)
 	require.Equal(t, http.StatusPartialContent, request.Status)
@@ -232,7 +232,7 @@ func TestBrokenDownloadOfCSVGoesOnWhereItBroke(t *testing.T) {
 	require.True(t, strings.HasSuffix(request.Path, "/csv"), request.Path)
 }
 
-func TestFileOfAFormatThatIsNotKnownIsNotGuessed(t *testing.T) {
+func TestUnknownFileFormatIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloadedCSV("a\n1\n", 1)
@@ -243,8 +243,8 @@ func TestFileOfAFormatThatIsNotKnownIsNotGuessed(t *testing.T) {
 	require.Zero(t, w.visible())
 }
 
-// jsonb keeps the last value of a name.
-func TestEveryValueOfANameIsKept(t *testing.T) {
+// jsonb keeps only the last value of a repeated name.
+func TestEveryValueOfARepeatedNameIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	result, err := w.tryImport(w.downloadedCSV(bom+"order,price,price,price_2,price\r\n\"1\",\"12.90\",\"9.90\",\"\",\"x\"\r\n", 1))
@@ -268,7 +268,7 @@ func TestEveryValueOfANameIsKept(t *testing.T) {
 	require.Equal(t, []string{`{"order":"1","price":"12.90","price_2":"9.90"}`, `{"order":"2","price":"49.00"}`, `{"price":"\u0000","price_2":2}`}, seen)
 	rejected := w.rejected()
 	require.Equal(t, rejectedRecord{3, nested, `an object in it has "href" twice`}, rejected[0])
-	require.Equal(t, `{"price":"\u0000", "pr\u0069ce":2}`, rejected[1].Raw, "as it came")
+	require.Equal(t, `{"price":"\u0000", "pr\u0069ce":2}`, rejected[1].Raw, "the original")
 	require.Equal(t, `{"price":1,"price":2,}`, rejected[2].Raw)
 	var row struct {
 		Price  string `db:"price"`
@@ -278,7 +278,7 @@ func TestEveryValueOfANameIsKept(t *testing.T) {
 	require.Equal(t, "12.90 9.90", row.Price+" "+row.Second)
 }
 
-func TestFileThatIsNotWhatItIsToBeIsImportedInNoPart(t *testing.T) {
+func TestNothingOfAnUnreadableFileIsImported(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{activities.FormatCSV, activities.FormatJSON} {
 		w := newWorld(t)

@@ -19,12 +19,12 @@ func (w *world) downloadChecked(id int64) (activities.DownloadScrapingJobResult,
 		activities.DownloadScrapingJobInput{ScrapingJobID: id, File: file, IfDue: &activities.IfDue{}, DataQuality: true})
 }
 
-// quality answers the next check with what the API says of it.
+// quality sets the API's response to the next data quality check.
 func (w *world) quality(status int, body string) {
 	w.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/data-quality", Times: 1, Effect: answers(status, body)})
 }
 
-func TestFailedDataQualityIsToldInNumbers(t *testing.T) {
+func TestFailedDataQualityIsReportedInNumbers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -55,7 +55,7 @@ func TestFailedDataQualityIsToldInNumbers(t *testing.T) {
 		result, err := w.downloadChecked(id)
 		require.NoError(t, err)
 		require.Equal(t, int64(20), result.Described.Job.StoredRecordCount)
-		require.Positive(t, result.Bytes, "a person decides after the records were looked at")
+		require.Positive(t, result.Bytes, "an operator decides after the records were read")
 		if strings.HasPrefix(c.want, "the API's") || c.want == "" {
 			require.Equal(t, c.want, result.FailedDataQuality)
 		}
@@ -63,7 +63,7 @@ func TestFailedDataQualityIsToldInNumbers(t *testing.T) {
 	}
 }
 
-func TestDataQualityIsAskedForOncePerDueJob(t *testing.T) {
+func TestDataQualityIsCheckedOncePerDueJob(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.limit(4)
@@ -73,7 +73,7 @@ func TestDataQualityIsAskedForOncePerDueJob(t *testing.T) {
 	require.Equal(t, "the API's data quality check failed: 10 % of the pages failed, at most 5 % expected", result.FailedDataQuality)
 	waits, err := w.downloadChecked(w.cloud.AddJob(bad))
 	require.NoError(t, err)
-	require.Positive(t, waits.Wait, "there are all three calls, or none is made")
+	require.Positive(t, waits.Wait, "all three calls or none")
 	require.Len(t, w.cloud.Requests(), 3)
 
 	w = newWorld(t)
@@ -82,7 +82,7 @@ func TestDataQualityIsAskedForOncePerDueJob(t *testing.T) {
 	require.Len(t, w.cloud.Requests(), 1)
 }
 
-func TestDataQualityThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
+func TestDataQualityThatIsNotAvailableYetIsRetried(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const notYet = `{"success":false,"validationErrors":{"scraping_job_id":["Data quality check not available yet, scraping job not finished"]}}`
@@ -103,7 +103,7 @@ func TestDataQualityThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestFailedDataQualityIsPublishedOnceAPersonAccepts(t *testing.T) {
+func TestFailedDataQualityIsPublishedOnceAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)}), 1)

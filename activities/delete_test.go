@@ -21,7 +21,7 @@ func (w *world) delete(in activities.DeleteScrapingJobInput) activities.DeleteSc
 
 func (w *world) deletions() int { return w.requests(http.MethodDelete, "") }
 
-// importedJob is a job that was imported and may be deleted.
+// importedJob imports a job that may then be deleted.
 func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.DeleteScrapingJobInput) {
 	w.t.Helper()
 	id = w.cloud.AddJob(job)
@@ -31,7 +31,7 @@ func (w *world) importedJob(job webscrapertest.Job) (id int64, in activities.Del
 	}
 }
 
-const notedDeletions = `SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at IS NOT NULL`
+const recordedDeletions = `SELECT count(*) FROM scrapehaul.scraping_jobs WHERE cloud_deleted_at IS NOT NULL`
 
 func TestVerifiedJobIsDeletedInTheCloud(t *testing.T) {
 	t.Parallel()
@@ -39,39 +39,39 @@ func TestVerifiedJobIsDeletedInTheCloud(t *testing.T) {
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in))
 	require.True(t, w.cloud.Deleted(id))
-	require.Equal(t, int64(1), w.count(notedDeletions))
+	require.Equal(t, int64(1), w.count(recordedDeletions))
 	require.Equal(t, int64(20), w.visible())
 
 	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in), "a retry finds it gone")
 	require.Equal(t, 1, w.deletions())
 }
 
-func TestJobThatIsGoneCountsAsDeleted(t *testing.T) {
+func TestMissingJobCountsAsDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
-	// Somebody else is faster, between our look and our deletion.
+	// Someone else deletes it between our check and our deletion.
 	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusNotFound)})
 	require.Equal(t, activities.DeleteScrapingJobResult{Deleted: true}, w.delete(in))
 	require.Equal(t, 1, w.deletions())
 	require.False(t, w.cloud.Deleted(id))
-	require.Equal(t, int64(1), w.count(notedDeletions))
+	require.Equal(t, int64(1), w.count(recordedDeletions))
 }
 
-func TestDeletionThatFailsIsRetriedAndNotNoted(t *testing.T) {
+func TestFailedDeletionIsRetriedAndNotRecorded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Times: 1, Effect: webscrapertest.Reset()})
 	_, err := run[any](w, "DeleteScrapingJob", in)
 	requireFailure(t, err, activities.ErrorCloud, true)
-	require.Zero(t, w.count(notedDeletions))
+	require.Zero(t, w.count(recordedDeletions))
 
 	require.True(t, w.delete(in).Deleted)
 	require.True(t, w.cloud.Deleted(id))
 }
 
-func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
+func TestUnverifiedJobStaysInTheCloud(t *testing.T) {
 	t.Parallel()
 	twenty := webscrapertest.Products(20, 1)
 	for _, c := range []struct {
@@ -88,7 +88,7 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			reason: "the database has 19 records and 0 rejected records, but 20 and 0 were imported",
 		},
 		{
-			name: "a record too many is in the database", job: webscrapertest.Job{Records: twenty},
+			name: "an extra record is in the database", job: webscrapertest.Job{Records: twenty},
 			prepare: func(w *world, in *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 21, '{}')`, in.ImportID)
 			},
@@ -132,12 +132,12 @@ func TestJobThatIsNotVerifiedStaysInTheCloud(t *testing.T) {
 			require.Equal(t, activities.DeleteScrapingJobResult{Reason: c.reason}, w.delete(in))
 			require.Zero(t, w.deletions())
 			require.False(t, w.cloud.Deleted(id))
-			require.Zero(t, w.count(notedDeletions))
+			require.Zero(t, w.count(recordedDeletions))
 		})
 	}
 }
 
-func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
+func TestJobWithAllowedOrAcceptedRejectsIsDeleted(t *testing.T) {
 	t.Parallel()
 	for name, allow := range map[string]func(*activities.DeleteScrapingJobInput){
 		"allowed":  func(in *activities.DeleteScrapingJobInput) { in.MaxRejected = 1 },
@@ -153,7 +153,7 @@ func TestJobIsDeletedInSpiteOfRejectsWhenThatIsAllowedOrAccepted(t *testing.T) {
 	}
 }
 
-// However many records may be rejected, what is kept only in part is asked about.
+// Records kept only in part need an operator, however many may be rejected.
 func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
 	t.Parallel()
 	const reason = "1 record was rejected, 1 of them kept only in part, the first 64 KiB (see scrapehaul.rejected_records)"
@@ -174,7 +174,7 @@ func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
 		require.Equal(t, int64(1), in.Counts.Cut)
 		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in))
 		in.Counts.Cut, in.Accepted = 0, true
-		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in), "whoever has accepted something else was not told")
+		require.Equal(t, activities.DeleteScrapingJobResult{Reason: reason}, w.delete(in), "the operator accepted something else")
 		in.Counts.Cut = 1
 		require.True(t, w.delete(in).Deleted)
 	})
@@ -185,7 +185,7 @@ func TestJobStaysInTheCloudWhileARecordIsKeptOnlyInPart(t *testing.T) {
 		require.Zero(t, w.describe(in.Job.ScrapingJobID).Published.Cut)
 		require.True(t, w.delete(in).Deleted)
 	})
-	t.Run("archived no more", func(t *testing.T) {
+	t.Run("no longer archived", func(t *testing.T) {
 		w := newWorld(t)
 		bucket, in := prepare(w, true)
 		for _, key := range w.archived(bucket) {
@@ -218,7 +218,7 @@ func TestJobThatHasRunAgainIsNotDeleted(t *testing.T) {
 			require.Contains(t, result.Reason, "the job has run again since it was imported")
 			require.Zero(t, w.deletions())
 			require.False(t, w.cloud.Deleted(id))
-			require.Zero(t, w.count(notedDeletions))
+			require.Zero(t, w.count(recordedDeletions))
 		})
 	}
 }

@@ -26,13 +26,13 @@ const (
 	webhookSecret = "whsec_bm90aGluZyB0aGF0IGFueWJvZHkgd291bGQgZ3Vlc3M="
 )
 
-// receiver is a webhook of somebody's, whose answers can be changed.
+// receiver is a webhook whose responses can be changed.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []*http.Request
 	bodies   []string
-	answer   http.HandlerFunc // after a request has been kept; 204 if it is nil
+	answer   http.HandlerFunc // called after the request was stored; nil returns 204
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -62,7 +62,7 @@ func (r *receiver) answers(answer http.HandlerFunc) {
 	r.answer = answer
 }
 
-// imports are those whose publications have come, taken or not.
+// imports returns the imports whose publications were received, acknowledged or not.
 func (r *receiver) imports(t *testing.T) (ids []int64) {
 	t.Helper()
 	r.mu.Lock()
@@ -79,7 +79,7 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// newDelivery is a world with a webhook at the address.
+// newDelivery returns a world with a webhook at the address.
 func newDelivery(t *testing.T, address string) *world {
 	t.Helper()
 	w := newWorld(t)
@@ -87,7 +87,7 @@ func newDelivery(t *testing.T, address string) *world {
 	return w
 }
 
-// published adds publications of these imports, one a minute.
+// published adds publications of these imports, one per minute.
 func (w *world) published(sitemap string, imports ...int64) {
 	w.t.Helper()
 	for _, id := range imports {
@@ -105,7 +105,7 @@ func (w *world) deliver(sitemap string) error {
 	return err
 }
 
-// addedBefore has it that everything was added so long ago.
+// addedBefore pretends that everything was added that long ago.
 func (w *world) addedBefore(interval string) {
 	w.t.Helper()
 	_, err := w.db.Exec(`UPDATE scrapehaul.undelivered_publications SET added_at = now() - $1::interval`, interval)
@@ -154,7 +154,7 @@ func TestPublicationIsDeliveredAsASignedCloudEvent(t *testing.T) {
 	}`, to.bodies[0])
 }
 
-func TestPublicationsOfASitemapAreDeliveredInTheirOrder(t *testing.T) {
+func TestPublicationsOfASitemapAreDeliveredInOrder(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
 	w := newDelivery(t, to.URL)
@@ -172,7 +172,7 @@ func TestPublicationsOfASitemapAreDeliveredInTheirOrder(t *testing.T) {
 	require.Equal(t, to.requests[0].Header.Get("webhook-id"), to.requests[2].Header.Get("webhook-id"))
 }
 
-func TestWaitsForTheNextAttemptGrowAndHeedTheReceiver(t *testing.T) {
+func TestDeliveryWaitsGrowAndRespectRetryAfter(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
 	w := newDelivery(t, to.URL)
@@ -207,7 +207,7 @@ func TestWaitsForTheNextAttemptGrowAndHeedTheReceiver(t *testing.T) {
 	}
 }
 
-func TestPublicationIsLeftOutAfterADay(t *testing.T) {
+func TestPublicationIsSkippedAfterADay(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
 	w := newDelivery(t, to.URL)
@@ -224,7 +224,7 @@ func TestPublicationIsLeftOutAfterADay(t *testing.T) {
 	require.Zero(t, w.undelivered())
 }
 
-func TestReceiverThatIsGoneGetsAPublicationOnce(t *testing.T) {
+func TestReceiverThatReturnsGoneGetsAPublicationOnce(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
 	w := newDelivery(t, to.URL)
@@ -237,11 +237,11 @@ func TestReceiverThatIsGoneGetsAPublicationOnce(t *testing.T) {
 
 func TestRedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	elsewhere, to := newReceiver(t), newReceiver(t)
+	target, to := newReceiver(t), newReceiver(t)
 	w := newDelivery(t, to.URL)
 	w.published(sitemapName, 1)
 	for _, code := range []int{301, 302, 303, 307, 308} {
-		to.answers(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, code) })
+		to.answers(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, code) })
 		require.ErrorContains(t, w.deliver(sitemapName), fmt.Sprintf("returned %d %s; redirects are not followed", code, http.StatusText(code)))
 	}
 	to.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -249,11 +249,11 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 	})
 	require.Error(t, w.deliver(sitemapName))
-	require.Empty(t, elsewhere.requests)
+	require.Empty(t, target.requests)
 }
 
-// Nothing is read to its end that has none.
-func TestAnswerWithoutAnEndEndsNothing(t *testing.T) {
+// Bodies are not read to the end.
+func TestEndlessResponseDoesNotBlockDelivery(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
 	w := newDelivery(t, to.URL)
@@ -280,8 +280,8 @@ func TestAnswerWithoutAnEndEndsNothing(t *testing.T) {
 	require.ErrorContains(t, w.deliver(sitemapName), "sent no HTTP response")
 }
 
-// Receivers of all kinds repeat what they were sent.
-func TestNothingOfTheWebhooksURLButItsHostIsTold(t *testing.T) {
+// Receivers may repeat what they were sent.
+func TestOnlyTheHostOfTheWebhookURLIsShown(t *testing.T) {
 	t.Parallel()
 	const user, password, path, plain, query = "user-zx91", "pass-zx92", "path-zx93%2Fzx94", "path-zx93/zx94", "query-zx95"
 	to := newReceiver(t)
@@ -292,18 +292,18 @@ func TestNothingOfTheWebhooksURLButItsHostIsTold(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"in a body":     func(w http.ResponseWriter, r *http.Request) { http.Error(w, repeat(r), http.StatusForbidden) },
 		"in a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x"+r.RequestURI, http.StatusFound) },
-		"in a redirect to what is no URL": func(w http.ResponseWriter, r *http.Request) {
+		"in a redirect to an invalid URL": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "http://[::"+repeat(r))
 			w.WriteHeader(http.StatusFound)
 		},
-		"in what is no HTTP": func(w http.ResponseWriter, r *http.Request) {
+		"in an invalid HTTP response": func(w http.ResponseWriter, r *http.Request) {
 			connection, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
 				_, _ = fmt.Fprintf(connection, "HTTP/1.1 %s\r\n\r\n", repeat(r))
 				_ = connection.Close()
 			}
 		},
-		"nowhere: the connection breaks": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"not at all: the connection breaks": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newDelivery(t, "http://"+user+":"+password+"@"+host+"/"+path+"?token="+query)
@@ -323,7 +323,7 @@ func TestNothingOfTheWebhooksURLButItsHostIsTold(t *testing.T) {
 	}
 }
 
-func TestReceiverThatIsNotReachedIsNamedByItsHost(t *testing.T) {
+func TestUnreachableReceiverIsNamedByItsHost(t *testing.T) {
 	t.Parallel()
 	address := programtest.ClosedPort(t)
 	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -350,7 +350,7 @@ func TestWorkerWithoutTheWebhookSaysSo(t *testing.T) {
 	require.ErrorContains(t, w.deliver(sitemapName), "this worker has no PUBLISHED_WEBHOOK_URL; set the same on all workers")
 }
 
-func TestDatabaseThatRefusesDoesNotEndTheDelivery(t *testing.T) {
+func TestRefusingDatabaseDoesNotEndTheDelivery(t *testing.T) {
 	t.Parallel()
 	w := newDelivery(t, newReceiver(t).URL)
 	w.published(sitemapName, 1)
@@ -376,11 +376,11 @@ func TestStoppingWorkerLeavesTheRestToAnother(t *testing.T) {
 	require.Equal(t, int64(1), w.undelivered())
 }
 
-func TestPublicationWaitsForThatOfAnEarlierImport(t *testing.T) {
+func TestPublicationWaitsForAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
 	w := newDelivery(t, to.URL)
-	// Its workflow has not come as far as to have it delivered.
+	// Its workflow has not queued its delivery yet.
 	id, _ := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	var earlier sink.Publication
 	require.NoError(t, w.db.Get(&earlier.SitemapName, `SELECT sitemap_name FROM scrapehaul.scraping_jobs`))
@@ -401,7 +401,7 @@ func TestPublicationWaitsForThatOfAnEarlierImport(t *testing.T) {
 	require.Equal(t, []int64{earlier.ImportID, 99}, to.imports(t))
 }
 
-func TestIDOfTheDeliverySuitsTemporal(t *testing.T) {
+func TestDeliveryIDIsValidForTemporal(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "scrapehaul-webhook-Preise für Möbel", activities.DeliveryID(sink.DefaultAccount, "Preise für Möbel"))
 	long := strings.Repeat("ö", 300)

@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
+func TestDescribeReturnsTheJobBeforeAnyImport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{
@@ -32,7 +32,7 @@ func TestDescribeTellsWhatTheCloudHasBeforeAnyImport(t *testing.T) {
 	}, w.describe(id))
 }
 
-func TestDescribeOfAnUnknownJobIsNoError(t *testing.T) {
+func TestDescribeOfAMissingJobIsNoError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	require.Equal(t, activities.Description{Account: sink.DefaultAccount, WorkerTaskQueue: queue}, w.describe(999))
@@ -55,7 +55,7 @@ func TestDescribeFindsTheContentUnchangedSinceItsImport(t *testing.T) {
 	}, described.Published)
 }
 
-// The published import stands for the job as it was; the cloud has what it has.
+// The published import has the job as it was then.
 func TestDescribeComparesStatusAndCounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -85,7 +85,7 @@ func TestDescribeComparesStatusAndCounts(t *testing.T) {
 	}
 }
 
-func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
+func TestDescribeOfADeletedJobReturnsItsImport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
@@ -98,7 +98,7 @@ func TestDescribeOfADeletedJobStillTellsItsImport(t *testing.T) {
 	require.Equal(t, int64(5), described.Published.Records)
 }
 
-func TestFilterOfADescriptionIsAskedOfTheAPIOnlyForATag(t *testing.T) {
+func TestFilterCallsTheAPIOnlyForATag(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapID: 7, SitemapName: "my-sitemap", Tags: []string{"prices"}})

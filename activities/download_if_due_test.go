@@ -20,8 +20,8 @@ func (a *attempts) runIfDue(env *testsuite.TestActivityEnvironment, due activiti
 		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, IfDue: &due})
 }
 
-// goOn downloads what an interrupted download has left to do.
-func (a *attempts) goOn(interrupted activities.DownloadScrapingJobResult) (activities.DownloadScrapingJobResult, error) {
+// resume completes an interrupted download.
+func (a *attempts) resume(interrupted activities.DownloadScrapingJobResult) (activities.DownloadScrapingJobResult, error) {
 	return run[activities.DownloadScrapingJobResult](a.world, "DownloadScrapingJob",
 		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, Earlier: &interrupted.Interrupted.Progress})
 }
@@ -44,7 +44,7 @@ func TestOnlyADueJobIsDownloaded(t *testing.T) {
 		BatchRecords: 100, MaxRecordBytes: 1 << 20,
 	})
 	require.NoError(t, err)
-	require.Empty(t, a.files(), "the import removes what it has imported")
+	require.Empty(t, a.files(), "the import removes its file")
 	for name, due := range map[string]activities.IfDue{
 		"published": {},
 		"filtered":  {Filter: activities.Filter{SitemapNamePrefix: "other-"}},
@@ -61,7 +61,7 @@ func TestOnlyADueJobIsDownloaded(t *testing.T) {
 	require.Equal(t, []string{file}, a.files())
 }
 
-func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
+func TestInterruptedDownloadIsHandedOverWithItsProgress(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t, noGzip)
 	a.inject(webscrapertest.Truncate(nineTenths))
@@ -71,15 +71,15 @@ func TestInterruptedDownloadIsHandedOverWithWhatItHas(t *testing.T) {
 	require.Equal(t, int64(nineTenths), interrupted.Interrupted.Progress.Bytes)
 	require.Equal(t, queue, interrupted.Described.WorkerTaskQueue)
 
-	download, err := a.goOn(interrupted)
+	download, err := a.resume(interrupted)
 	require.NoError(t, err)
 	a.requireFile(download, webscrapertest.Products(records, 1))
 	require.Equal(t, []string{file}, a.files(), "nothing else is left")
 	require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
 }
 
-// A job is bound to a worker only once there is a file to go on with.
-func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
+// A job is bound to a worker only once there is a file to resume.
+func TestAnyWorkerTakesADownloadWithoutAPartialFile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		kind   string
@@ -89,7 +89,7 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 			a.inject(webscrapertest.FailWithHTML(503))
 			return func() {}
 		}},
-		"broken, and the cloud continues nothing": {activities.ErrorCloud, func(a *attempts) func() {
+		"broken, without range support": {activities.ErrorCloud, func(a *attempts) func() {
 			removed := a.inject(func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("Content-Length", "1000")
@@ -111,11 +111,11 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 			a.id = a.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20_000_000, 1)})
 			return func() { a.steps.Spool, a.id = roomy, small }
 		}},
-		"no slot, since an import has taken it": {activities.ErrorWorkerBusy, func(a *attempts) func() {
+		"no slot, as an import has taken it": {activities.ErrorWorkerBusy, func(a *attempts) func() {
 			activities.FillSlots(a.steps)
 			return func() { activities.UnboundSlots(a.steps) }
 		}},
-		"the worker stops, and has no slot free": {activities.ErrorWorkerStopping, func(a *attempts) func() {
+		"the worker stops without a free slot": {activities.ErrorWorkerStopping, func(a *attempts) func() {
 			activities.FillSlots(a.steps)
 			return func() { activities.UnboundSlots(a.steps) }
 		}},
@@ -134,7 +134,7 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 			requireFailure(t, err, c.kind, true)
 			require.Empty(t, a.files())
 			if c.kind == activities.ErrorWorkerBusy {
-				require.Empty(t, a.cloud.Requests(), "the API's budget is spared")
+				require.Empty(t, a.cloud.Requests(), "no API call is wasted")
 			}
 			restore()
 
@@ -149,14 +149,14 @@ func TestAnyWorkerTakesADownloadOfWhichNothingIsThere(t *testing.T) {
 	}
 }
 
-func TestWorkerThatHasNoRoomForTheRestGivesTheDownloadBack(t *testing.T) {
+func TestWorkerWithoutRoomForTheRestReturnsTheDownload(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t, noGzip)
 	a.inject(webscrapertest.Truncate(nineTenths))
 	interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
 	require.NoError(t, err)
 	a.steps.Spool = openSpool(t, a.spool, math.MaxInt64/2)
-	_, err = a.goOn(interrupted)
+	_, err = a.resume(interrupted)
 	requireFailure(t, err, activities.ErrorDiskFull, false)
 	require.Empty(t, a.files())
 }
@@ -171,40 +171,39 @@ func TestFinalErrorOfADownloadLeavesNothing(t *testing.T) {
 		a.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Effect: effect})
 		interrupted, err := a.runIfDue(a.next(), activities.IfDue{})
 		require.NoError(t, err)
-		require.True(t, interrupted.Described.Found, "what the job was found to be is known all the same")
+		require.True(t, interrupted.Described.Found, "the description is returned anyway")
 		require.Empty(t, a.files())
-		_, err = a.goOn(interrupted)
+		_, err = a.resume(interrupted)
 		requireFailure(t, err, kind, false)
 		require.Empty(t, a.files())
 	}
 }
 
-func TestADownloadThatMeetsTheLimitWaitsForIt(t *testing.T) {
+func TestRateLimitedDownloadWaits(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.inject(webscrapertest.TooManyRequests(7 * time.Second))
-	begun := time.Now()
+	started := time.Now()
 	download, err := a.runIfDue(a.next(), activities.IfDue{})
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, time.Since(begun)+download.Wait, 8*time.Second, "not before the API takes it")
+	require.GreaterOrEqual(t, time.Since(started)+download.Wait, 8*time.Second, "not before the API allows it")
 	require.Equal(t, activities.DownloadScrapingJobResult{Wait: download.Wait}, download, "nothing was done")
 	require.Empty(t, a.files())
 }
 
-// A worker was killed while it downloaded, and Temporal gives the activity to
-// whoever asks first.
-func TestDownloadGoesOnWhereItsFileIs(t *testing.T) {
+// A worker was killed during the download, and any worker may get the retry.
+func TestDownloadIsResumedWhereItsFileIs(t *testing.T) {
 	t.Parallel()
-	begun := func(t *testing.T) *attempts {
+	interrupted := func(t *testing.T) *attempts {
 		a := newAttempts(t, noGzip)
 		a.inject(webscrapertest.Truncate(nineTenths))
 		_, err := a.runIfDue(a.next(), activities.IfDue{})
 		require.NoError(t, err)
-		require.Equal(t, queue, a.told.Load().WorkerTaskQueue)
+		require.Equal(t, queue, a.reported.Load().WorkerTaskQueue)
 		return a
 	}
 	t.Run("on the same worker", func(t *testing.T) {
-		a := begun(t)
+		a := interrupted(t)
 		download, err := a.runIfDue(a.next(), activities.IfDue{})
 		require.NoError(t, err)
 		require.Nil(t, download.Interrupted)
@@ -213,17 +212,17 @@ func TestDownloadGoesOnWhereItsFileIs(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
 	})
 	t.Run("not on another worker", func(t *testing.T) {
-		a := begun(t)
+		a := interrupted(t)
 		downloads := len(a.cloud.Requests())
 		first := a.steps.WorkerTaskQueue
 		a.steps.WorkerTaskQueue = "another worker"
 		handedBack, err := a.runIfDue(a.next(), activities.IfDue{})
 		require.NoError(t, err)
 		require.Equal(t, first, handedBack.Described.WorkerTaskQueue)
-		require.Equal(t, downloads+1, len(a.cloud.Requests()), "the job was described only")
+		require.Equal(t, downloads+1, len(a.cloud.Requests()), "the job was only described")
 
 		a.steps.WorkerTaskQueue = first
-		download, err := a.goOn(handedBack)
+		download, err := a.resume(handedBack)
 		require.NoError(t, err)
 		a.requireFile(download, webscrapertest.Products(records, 1))
 		require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)

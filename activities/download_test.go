@@ -25,7 +25,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestDownloadIsAWholeFileThatOnlyItsOwnerReads(t *testing.T) {
+func TestDownloadIsACompleteFileThatOnlyItsOwnerReads(t *testing.T) {
 	t.Parallel()
 	for name, changes := range map[string][]func(*webscrapertest.Options){
 		"compressed":   nil,
@@ -87,10 +87,10 @@ func TestFullDiskIsNoticedBeforeTheDownload(t *testing.T) {
 	requireFailure(t, err, activities.ErrorDiskFull, true)
 	require.ErrorContains(t, err, "SPOOL_MIN_FREE")
 	require.Empty(t, w.files())
-	require.Zero(t, w.downloads(), "the API's budget is spared")
+	require.Zero(t, w.downloads(), "no API call is wasted")
 }
 
-func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
+func TestDownloadThatDoesNotFitIsNotStarted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, noGzip)
 	free, _, err := diskspace.Of(w.spool)
@@ -99,12 +99,12 @@ func TestDownloadThatDoesNotFitIsNotBegun(t *testing.T) {
 	w.steps.Spool = openSpool(t, w.spool, free-records*520/2)
 	_, err = w.tryDownload(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(records, 1)}))
 	requireFailure(t, err, activities.ErrorDiskFull, true)
-	require.ErrorContains(t, err, "10400000000 more are to be written", "all of them")
+	require.ErrorContains(t, err, "10400000000 more are to be written", "the complete file")
 	require.Empty(t, w.files())
 	require.Equal(t, 1, w.downloads())
 }
 
-func TestStoppingWorkerGivesTheDownloadBack(t *testing.T) {
+func TestStoppingWorkerReturnsTheDownload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.steps.MaxConcurrentImports = 1
@@ -139,7 +139,7 @@ func TestStoppingWorkerGivesTheDownloadBack(t *testing.T) {
 	require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.imports`))
 }
 
-func TestDownloadThatWaitsIsKnownToBeAlive(t *testing.T) {
+func TestDownloadSendsHeartbeatsWhileItWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})

@@ -23,15 +23,15 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// hangingSink begins an import, says so, and hangs.
+// hangingSink reports the start of an import and hangs.
 type hangingSink struct {
 	sink.RecordSink
-	begun chan struct{}
+	started chan struct{}
 }
 
 func (s hangingSink) BeginImport(ctx context.Context, in sink.ImportRequest) (sink.Import, error) {
 	in.Progress()
-	s.begun <- struct{}{}
+	s.started <- struct{}{}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -43,8 +43,8 @@ func (unavailable) CompleteActivity(context.Context, []byte, any, error) error {
 	return serviceerror.NewUnavailable("connection refused")
 }
 
-// With a real server, whose timeouts are all longer than the test.
-func TestAttemptsThatEndWithTheirProcessAreRetriedAtOnce(t *testing.T) {
+// Uses a real server, with timeouts longer than the test.
+func TestAttemptsOfAnEndedProcessAreRetriedImmediately(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
@@ -70,17 +70,17 @@ func TestAttemptsThatEndWithTheirProcessAreRetriedAtOnce(t *testing.T) {
 		require.Len(t, described.GetPendingActivities(), 1)
 		return described.GetPendingActivities()[0]
 	}
-	begins := func() {
+	starts := func() {
 		select {
-		case <-hangs.begun:
+		case <-hangs.started:
 		case <-time.After(waitAtMost):
-			t.Fatal("no attempt has begun")
+			t.Fatal("no attempt has started")
 		}
 	}
 
-	begins()
+	starts()
 	files := w.processFiles()
-	require.Len(t, files, 2, "a lock, and the attempt's")
+	require.Len(t, files, 2, "a lock and the attempt's file")
 	copies := map[string]string{}
 	for _, path := range files {
 		info, err := os.Stat(path)
@@ -94,20 +94,20 @@ func TestAttemptsThatEndWithTheirProcessAreRetriedAtOnce(t *testing.T) {
 
 	another := openSpool(t, w.spool, 0)
 	activities.ReportEnded(another, t.Context(), namespace.Client)
-	require.Equal(t, files, w.processFiles(), "its process lives")
+	require.Equal(t, files, w.processFiles(), "its process is running")
 	require.EqualValues(t, 1, pending().GetAttempt())
 
 	activities.EndProcess(w.steps.Spool)
 	activities.ReportEnded(another, t.Context(), unavailable{namespace.Client})
 	require.Equal(t, files, w.processFiles(), "to be reported later")
 	activities.ReportEnded(another, t.Context(), namespace.Client)
-	begins()
+	starts()
 	second := pending()
 	require.EqualValues(t, 2, second.GetAttempt())
 	require.Contains(t, second.GetLastFailure().GetMessage(), "has ended; another attempt will resume from here")
-	var told activities.Progress
-	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(second.GetHeartbeatDetails(), &told))
-	require.Equal(t, in.Bytes, told.OfBytes, "what the first has told last")
+	var last activities.Progress
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(second.GetHeartbeatDetails(), &last))
+	require.Equal(t, in.Bytes, last.OfBytes, "the first attempt's last heartbeat")
 
 	// A file system that was rolled back.
 	for _, path := range w.processFiles() {
@@ -121,8 +121,8 @@ func TestAttemptsThatEndWithTheirProcessAreRetriedAtOnce(t *testing.T) {
 	require.EqualValues(t, 2, pending().GetAttempt(), "Temporal refuses the stale token")
 }
 
-// What a crash of the host has left of it is removed.
-func TestAttemptThatIsOverLeavesNothingToReport(t *testing.T) {
+// What a host crash has left of it is removed.
+func TestCompletedAttemptLeavesNothingToReport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
@@ -136,7 +136,7 @@ func TestAttemptThatIsOverLeavesNothingToReport(t *testing.T) {
 	require.Empty(t, w.processFiles())
 }
 
-// processFiles are those of processes and their attempts.
+// processFiles lists the files of processes and their attempts.
 func (w *world) processFiles() []string {
 	w.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(w.spool, ".scrapehaul-process-*"))

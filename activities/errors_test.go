@@ -32,7 +32,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestCertificateThatIsNotTrustedIsNoRefusalOfWhatIsWritten(t *testing.T) {
+func TestUntrustedCertificateHasItsOwnAdvice(t *testing.T) {
 	t.Parallel()
 	untrusted := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
 	for _, err := range []error{untrusted, activities.FromCloud(untrusted)} {
@@ -40,16 +40,16 @@ func TestCertificateThatIsNotTrustedIsNoRefusalOfWhatIsWritten(t *testing.T) {
 	}
 }
 
-// A worker's attempts at what is doubted end within a minute.
-func TestWhatAFewAttemptsDoNotMendNeedsAPerson(t *testing.T) {
+// What is retried briefly becomes final within a minute.
+func TestWhatAFewAttemptsDoNotFixNeedsAnOperator(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		kind     string
 		breakIt  func(w *world)
 		sentence string
 	}{
-		"a spool that is not there": {activities.ErrorSpool, func(w *world) { require.NoError(t, os.RemoveAll(w.spool)) }, "SPOOL_DIR of the workers"},
-		"a constraint that was added": {activities.ErrorDatabaseRefuses, func(w *world) {
+		"a missing spool": {activities.ErrorSpool, func(w *world) { require.NoError(t, os.RemoveAll(w.spool)) }, "SPOOL_DIR of the workers"},
+		"an added constraint": {activities.ErrorDatabaseRefuses, func(w *world) {
 			w.db.MustExec(`ALTER TABLE scrapehaul.scraping_jobs ADD CHECK (sitemap_name = 'mine')`)
 		}, "no retry helps"},
 		"a hook that panics": {activities.ErrorRecordHook, func(w *world) {
@@ -72,7 +72,7 @@ func TestWhatAFewAttemptsDoNotMendNeedsAPerson(t *testing.T) {
 			suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 			env := suite.NewTestWorkflowEnvironment()
 			w.steps.Register(env)
-			begun := env.Now()
+			started := env.Now()
 			env.ExecuteWorkflow(func(ctx workflow.Context) error {
 				ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 					StartToCloseTimeout: waitAtMost, RetryPolicy: &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: 40},
@@ -82,12 +82,12 @@ func TestWhatAFewAttemptsDoNotMendNeedsAPerson(t *testing.T) {
 			err := env.GetWorkflowError()
 			requireFailure(t, err, c.kind, false)
 			require.ErrorContains(t, err, c.sentence)
-			require.Less(t, env.Now().Sub(begun), time.Minute)
+			require.Less(t, env.Now().Sub(started), time.Minute)
 		})
 	}
 }
 
-func TestNameThatIsTooLongForTheIndexNeedsAPerson(t *testing.T) {
+func TestNameTooLongForTheIndexNeedsAnOperator(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	name := make([]byte, 2000)
@@ -99,7 +99,7 @@ func TestNameThatIsTooLongForTheIndexNeedsAPerson(t *testing.T) {
 	require.ErrorContains(t, err, "index row")
 }
 
-func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
+func TestAnswersOfTheCloudDecideWhetherTemporalRetries(t *testing.T) {
 	t.Parallel()
 	const small, download = "FindDueScrapingJobs", "DownloadScrapingJob"
 	invalid := func(_ *webscrapertest.Cloud, _ http.Handler) http.Handler {
@@ -131,7 +131,7 @@ func TestAnswersOfTheCloudDecideWhetherTemporalTriesAgain(t *testing.T) {
 		{name: "200 without a body", activity: small, effect: webscrapertest.Empty(), kind: activities.ErrorCloud, retried: true, message: "the body is empty"},
 		{name: "hang", activity: small, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "no complete response within"},
 		{name: "hang on download", activity: download, effect: webscrapertest.Hang(), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
-		{name: "hang amid a download", activity: download, effect: webscrapertest.HangAt(1000), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
+		{name: "hang during a download", activity: download, effect: webscrapertest.HangAt(1000), kind: activities.ErrorCloud, retried: true, message: "sent nothing for"},
 		{name: "reset", activity: small, effect: webscrapertest.Reset(), kind: activities.ErrorCloud, retried: true, message: "connection reset"},
 		{name: "reset on download", activity: download, effect: webscrapertest.Reset(), kind: activities.ErrorCloud, retried: true, message: "connection reset"},
 	} {
@@ -163,7 +163,7 @@ func TestWrongTokenIsRefusedAndNotRepeated(t *testing.T) {
 	}
 }
 
-func TestCloudThatIsNotThereIsRetried(t *testing.T) {
+func TestCloudThatIsUnreachableIsRetried(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cloud, err := webscraper.NewClient(apiToken, webscraper.WithBaseURI("http://"+closedPort(t)))
@@ -175,7 +175,7 @@ func TestCloudThatIsNotThereIsRetried(t *testing.T) {
 	require.NotContains(t, err.Error(), apiToken)
 }
 
-func TestDatabaseWithoutTheSchemaNeedsAPerson(t *testing.T) {
+func TestDatabaseWithoutTheSchemaNeedsAnOperator(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)})
@@ -188,9 +188,9 @@ func TestDatabaseWithoutTheSchemaNeedsAPerson(t *testing.T) {
 	}
 }
 
-func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
+func TestRefusingMappedTableNeedsAnOperator(t *testing.T) {
 	t.Parallel()
-	var long strings.Builder // cannot be compressed to what an index takes
+	var long strings.Builder // too long for an index, even compressed
 	for n := range 300 {     // 19 KB
 		fmt.Fprintf(&long, "%x", sha256.Sum256([]byte{byte(n), byte(n >> 8)}))
 	}
@@ -220,13 +220,13 @@ func TestMappedTableThatRefusesNeedsAPerson(t *testing.T) {
 	}
 }
 
-func TestDatabaseThatIsGoneIsRetried(t *testing.T) {
+func TestDatabaseThatIsUnreachableIsRetried(t *testing.T) {
 	t.Parallel()
 	const password = "password-zx84"
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
 	for name, address := range map[string]string{
-		"nobody listens":      closedPort(t),
+		"no listener":         closedPort(t),
 		"the connection ends": closingServer(t),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +248,7 @@ func databaseSteps(in activities.ImportRecordsInput) map[string]any {
 	}
 }
 
-func TestLongErrorIsCutToTextThatTemporalTakes(t *testing.T) {
+func TestLongErrorIsCutToValidText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, shift := range []string{"", "a"} { // one of them puts the cut inside a character
@@ -259,7 +259,7 @@ func TestLongErrorIsCutToTextThatTemporalTakes(t *testing.T) {
 	}
 }
 
-// closedPort is an address where nobody listens.
+// closedPort returns an address without a listener.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -267,8 +267,8 @@ func closedPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// closingServer is the address of a server that ends each connection at once,
-// as one that shuts down does.
+// closingServer returns the address of a server that closes each connection immediately,
+// like one that is shutting down.
 func closingServer(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -292,8 +292,8 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// What net/http returns of a cancelled body is the cause, which is no context.Canceled.
-func TestCancelledStepIsCancelledWhateverItWasDoing(t *testing.T) {
+// The error of reading a canceled body is the cause, which is not context.Canceled.
+func TestCanceledStepReturnsCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := temporal.NewCanceledError()
 	cancel(cause)

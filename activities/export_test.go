@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Describe is the first half of DownloadScrapingJob.
+// Describe is the first part of DownloadScrapingJob.
 func Describe(ctx context.Context, a *Activities, id int64, filter Filter) (Description, error) {
 	described, err := a.describePublished(ctx, id, "")
 	if err != nil {
@@ -18,25 +18,25 @@ func Describe(ctx context.Context, a *Activities, id int64, filter Filter) (Desc
 	return a.describe(ctx, of, id, filter, described)
 }
 
-// Classify turns an error into what Temporal is to do about it.
+// Classify returns the error that tells Temporal whether to retry.
 var Classify = classify
 
-// DeliveryID is the ID of the workflow that delivers what is published of a sitemap.
+// DeliveryID returns the ID of the workflow that delivers a sitemap's publications.
 var DeliveryID = deliveryID
 
-// Judge says what kind of problem an error is, and what is done about it.
+// Judge returns an error's kind and verdict.
 func Judge(err error) (kind, verdict string) {
 	kind, v, _ := judge(err)
-	return kind, []string{"retried", "retried at once", "retriedBriefly", "final"}[v]
+	return kind, []string{"retried", "retried soon", "retried briefly", "final"}[v]
 }
 
-// Advice is the beginning of what a person is told of an error.
+// Advice returns the advice to operators that precedes an error.
 func Advice(err error) string {
 	kind, _, _ := judge(err)
 	return advice(kind, err)
 }
 
-// FromCloud and FromArchive are the errors of these.
+// FromCloud and FromArchive return err as an error of these.
 func FromCloud(err error) error   { return cloudError{err} }
 func FromArchive(err error) error { return archiveError{err} }
 
@@ -58,21 +58,21 @@ const (
 	Undelivered          = undelivered
 )
 
-// Unchanged reports whether the description found the content published.
+// Unchanged reports whether the described content is published.
 func (d Description) Unchanged() bool { return d.unchanged() }
 
-// FillSlots leaves no slot free, UnboundSlots as many as are wanted.
+// FillSlots leaves no slot free; UnboundSlots removes the limit.
 func FillSlots(a *Activities)    { a.slots = newSlots(0) }
 func UnboundSlots(a *Activities) { a.slots = nil }
 
-// ReportEnded is one look of ReportEndedAttempts, LockProcess what the first attempt does.
+// ReportEnded is one pass of ReportEndedAttempts; LockProcess is called by the first attempt.
 var (
 	ReportEnded = (*Spool).reportEnded
 	LockProcess = (*Spool).lockProcess
 )
 
-// EndProcess does to the spool what the end of the process does.
+// EndProcess has the effect of a process end on the spool.
 func EndProcess(s *Spool) { _ = s.lock.Unlock() }
 
-// Settle has a created job appear in the list within d.
+// Settle sets how long a created job may take to appear in the list.
 func Settle(a *Activities, d time.Duration) { a.settling = d }

@@ -42,7 +42,7 @@ func TestFilterSaysWhyAJobIsOutside(t *testing.T) {
 	}
 }
 
-func TestAccountHasAnotherFilterWhereItSaysSo(t *testing.T) {
+func TestAccountOverridesTheFilter(t *testing.T) {
 	filter := activities.Filter{SitemapNamePrefix: "shop-", Tag: "prices", Statuses: []string{"stopped"}, Accounts: map[string]activities.AccountFilter{
 		"acme":    {Tag: new(""), Statuses: &[]string{}},
 		"default": {SitemapNamePrefix: new("books")},
@@ -54,7 +54,7 @@ func TestAccountHasAnotherFilterWhereItSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	var decoded activities.Filter
 	require.NoError(t, json.Unmarshal(encoded, &decoded))
-	require.Equal(t, filter, decoded, "in the schedule and in workflows")
+	require.Equal(t, filter, decoded, "as in the schedule and in workflows")
 	require.Empty(t, filter.Validate())
 	filter.Accounts = map[string]activities.AccountFilter{"Acme": {Statuses: &[]string{"done"}}}
 	require.Len(t, filter.Validate(), 2)

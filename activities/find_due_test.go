@@ -19,7 +19,7 @@ func (w *world) findDue(filter activities.Filter) (due []int64) {
 	return due
 }
 
-func TestDueIsWhatHasEndedAndIsNotPublishedAsItIs(t *testing.T) {
+func TestEndedJobsWithUnpublishedContentAreDue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	add := func(id int64, status string) {
@@ -37,14 +37,14 @@ func TestDueIsWhatHasEndedAndIsNotPublishedAsItIs(t *testing.T) {
 	require.NoError(t, w.cloud.SetRecords(2, webscrapertest.Products(30, 2)))
 	require.ElementsMatch(t, []int64{2, 3, 4, 5}, w.findDue(activities.Filter{}), "it has run again")
 
-	_, err := run[any](w, "GiveUpScrapingJob", w.describe(3).Job)
+	_, err := run[any](w, activities.AbandonScrapingJobName, w.describe(3).Job)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []int64{2, 4, 5}, w.findDue(activities.Filter{}))
 	require.NoError(t, w.cloud.SetRecords(3, webscrapertest.Products(30, 3)))
 	require.ElementsMatch(t, []int64{2, 3, 4, 5}, w.findDue(activities.Filter{}), "it has run again")
 }
 
-func TestPagesOfTheAccountsJobsEndWithTheLast(t *testing.T) {
+func TestLastPageOfTheAccountsJobsIsReported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for id := range int64(150) {

@@ -20,9 +20,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// With a real server: the heartbeats from the wait for a slot must neither hide
-// where the download broke, nor end the download that follows.
-func TestDownloadGoesOnAfterItHasWaitedForASlot(t *testing.T) {
+// Uses a real server: heartbeats sent while waiting for a slot must neither hide where the
+// download broke nor end the download that follows.
+func TestDownloadIsResumedAfterWaitingForASlot(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.steps.MaxConcurrentImports = 1
@@ -47,36 +47,36 @@ func TestDownloadGoesOnAfterItHasWaitedForASlot(t *testing.T) {
 		require.NoError(t, err)
 		return run
 	}
-	waitForHeartbeat := func(file string, isIt func(attempt int32, told activities.Progress) bool) {
+	waitForHeartbeat := func(file string, matches func(attempt int32, reported activities.Progress) bool) {
 		require.Eventually(t, func() bool {
 			described, err := namespace.Client.DescribeWorkflowExecution(t.Context(), file, "")
 			if err != nil || len(described.GetPendingActivities()) == 0 {
 				return false
 			}
 			pending := described.GetPendingActivities()[0]
-			var told activities.Progress
-			err = converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &told)
-			return err == nil && isIt(pending.GetAttempt(), told)
+			var reported activities.Progress
+			err = converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &reported)
+			return err == nil && matches(pending.GetAttempt(), reported)
 		}, waitAtMost, 10*pollEvery)
 	}
 
-	breaks, otherGoesOn, goesOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	breaks, otherContinues, continues := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	a.inject(answerAfter(breaks, webscrapertest.Truncate(nineTenths)))
-	a.inject(answerAfter(otherGoesOn, nil))
-	a.inject(answerAfter(goesOn, nil))
+	a.inject(answerAfter(otherContinues, nil))
+	a.inject(answerAfter(continues, nil))
 	first := download(file)
 	require.Eventually(t, func() bool { return a.downloads() == 1 }, waitAtMost, pollEvery)
 	other := download("another.json")
-	waitForHeartbeat("another.json", func(_ int32, told activities.Progress) bool { return told.Waiting })
-	close(breaks) // and the other one has the slot
+	waitForHeartbeat("another.json", func(_ int32, reported activities.Progress) bool { return reported.Waiting })
+	close(breaks) // now the other one gets the slot
 
-	waitForHeartbeat(file, func(attempt int32, told activities.Progress) bool {
-		return attempt == 2 && told.Waiting && told.Partial != ""
+	waitForHeartbeat(file, func(attempt int32, reported activities.Progress) bool {
+		return attempt == 2 && reported.Waiting && reported.Partial != ""
 	})
-	waitForHeartbeat("another.json", func(_ int32, told activities.Progress) bool { return !told.Waiting })
-	close(otherGoesOn)
-	waitForHeartbeat(file, func(_ int32, told activities.Progress) bool { return !told.Waiting && told.Partial != "" })
-	close(goesOn)
+	waitForHeartbeat("another.json", func(_ int32, reported activities.Progress) bool { return !reported.Waiting })
+	close(otherContinues)
+	waitForHeartbeat(file, func(_ int32, reported activities.Progress) bool { return !reported.Waiting && reported.Partial != "" })
+	close(continues)
 
 	require.NoError(t, other.Get(t.Context(), nil))
 	var result activities.DownloadScrapingJobResult
@@ -87,16 +87,16 @@ func TestDownloadGoesOnAfterItHasWaitedForASlot(t *testing.T) {
 	require.ElementsMatch(t, []string{file, "another.json"}, a.files())
 }
 
-// answerAfter waits before the request is answered, under the effect if there is
+// answerAfter waits for start before it answers the request, with the effect if there is
 // one.
-func answerAfter(begin <-chan struct{}, effect webscrapertest.Effect) webscrapertest.Effect {
+func answerAfter(start <-chan struct{}, effect webscrapertest.Effect) webscrapertest.Effect {
 	return func(c *webscrapertest.Cloud, next http.Handler) http.Handler {
 		if effect != nil {
 			next = effect(c, next)
 		}
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			select {
-			case <-begin:
+			case <-start:
 				next.ServeHTTP(rw, r)
 			case <-r.Context().Done():
 			}
@@ -104,16 +104,16 @@ func answerAfter(begin <-chan struct{}, effect webscrapertest.Effect) webscraper
 	}
 }
 
-// silentSink begins an import and never learns that it has.
+// silentSink never gets a response from its database.
 type silentSink struct{ sink.RecordSink }
 
 func (silentSink) BeginImport(ctx context.Context, _ sink.ImportRequest) (sink.Import, error) {
 	<-ctx.Done()
-	return nil, fmt.Errorf("asking for the row: %w", ctx.Err())
+	return nil, fmt.Errorf("reading the row: %w", ctx.Err())
 }
 
-// Else it would hold its slot for as long as it hangs.
-func TestAttemptWithoutProgressEndsAndSaysSo(t *testing.T) {
+// It would keep its slot while it hangs.
+func TestAttemptWithoutProgressEndsWithAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5, 1)}), 1)
@@ -133,12 +133,12 @@ func TestAttemptWithoutProgressEndsAndSaysSo(t *testing.T) {
 	t.Cleanup(onWorker.Stop)
 
 	var runs []client.WorkflowRun
-	for _, id := range []string{"first", "second"} { // one of them has the slot first
+	for _, id := range []string{"first", "second"} { // one of them gets the slot first
 		run, err := namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: queue}, "Import")
 		require.NoError(t, err)
 		runs = append(runs, run)
 	}
 	for _, run := range runs {
-		require.ErrorContains(t, run.Get(t.Context(), nil), "no progress for 10s (HEARTBEAT_TIMEOUT): asking for the row: context canceled")
+		require.ErrorContains(t, run.Get(t.Context(), nil), "no progress for 10s (HEARTBEAT_TIMEOUT): reading the row: context canceled")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
+func TestRecordHookChangesAndSkipsRecords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.JSONLines(
@@ -29,7 +29,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 		case 5:
 			return []byte(`{"price":"\u0000"}`), nil
 		case 6:
-			return []byte(`{"price":1e140000}`), nil // what only PostgreSQL refuses
+			return []byte(`{"price":1e140000}`), nil // only PostgreSQL refuses it
 		}
 		_ = append(record, "what follows in the file"...) //nolint:gocritic // must not harm the next record
 		return bytes.ReplaceAll(record, []byte("price"), []byte("amount")), nil
@@ -43,11 +43,11 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.skipped_records
 		WHERE record_number = 3 AND raw = '{"price":"3"}' AND reason = '3 is not a price'`))
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records
-		WHERE record_number = 5 AND raw = '{"price":"5"}' AND reason LIKE '%0000%'`), "as it came")
+		WHERE record_number = 5 AND raw = '{"price":"5"}' AND reason LIKE '%0000%'`), "the original")
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.rejected_records
-		WHERE record_number = 6 AND raw = '{"price":"6"}' AND reason LIKE '%overflow%'`), "as it came")
+		WHERE record_number = 6 AND raw = '{"price":"6"}' AND reason LIKE '%overflow%'`), "the original")
 
-	// Skipped records are no reason to keep the job in the cloud; rejected ones are.
+	// Skipped records do not keep the job in the cloud; rejected ones do.
 	deletion := activities.DeleteScrapingJobInput{
 		Job: in.Job, ImportID: result.ImportID, Counts: sink.Counts{Records: 1, Rejected: 4, Skipped: 1}, MaxRejected: 4,
 	}
@@ -56,7 +56,7 @@ func TestRecordHookChangesRecordsAndLeavesOthersOut(t *testing.T) {
 	require.True(t, deleted.Deleted, deleted.Reason)
 }
 
-func TestSlowRecordHookDoesNotKeepAWorkerFromStopping(t *testing.T) {
+func TestSlowRecordHookDoesNotBlockAStoppingWorker(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)}), 1)
@@ -77,16 +77,16 @@ func TestSlowRecordHookDoesNotKeepAWorkerFromStopping(t *testing.T) {
 	env.SetWorkerStopChannel(stop)
 	_, err := runIn[any](w, env, "ImportRecords", in)
 	requireFailure(t, err, activities.ErrorWorkerStopping, true)
-	require.Less(t, last, int64(2000), "the batch is not waited for")
+	require.Less(t, last, int64(2000), "the worker does not wait for the batch")
 	require.Equal(t, int64(1000), w.count(`SELECT records FROM scrapehaul.imports`), "what was committed stays")
 }
 
 func TestFailedRecordHookIsRetriedFromTheLastBatch(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]func() error{
-		"an error": func() error { return errors.New("the exchange rates cannot be reached") },
+		"an error": func() error { return errors.New("the exchange rate service is unreachable") },
 		"a panic":  func() error { panic("assignment to entry in nil map") },
-		"no JSON":  func() error { return nil },
+		"not JSON": func() error { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -110,7 +110,7 @@ func TestFailedRecordHookIsRetriedFromTheLastBatch(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, int64(95), result.Records)
 			require.Equal(t, int64(95), w.visible())
-			require.Equal(t, 1, seen[30], "what is committed does not come again")
+			require.Equal(t, 1, seen[30], "committed records are not passed again")
 			require.Equal(t, 2, seen[37])
 		})
 	}

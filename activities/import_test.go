@@ -19,7 +19,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// committedBatches counts the transactions that the present records came in.
+// committedBatches counts the transactions that committed the current records.
 const committedBatches = `SELECT count(DISTINCT xmin::text) FROM scrapehaul.import_records`
 
 func TestImportCommitsInBatchesAndPublishes(t *testing.T) {
@@ -80,8 +80,8 @@ func TestRetryResumesAfterTheLastCommittedBatch(t *testing.T) {
 	require.Equal(t, 1, w.downloads())
 }
 
-// A late attempt at the download may have put another file there, of the same
-// size: the two must not be glued together.
+// A stale attempt at the download may have replaced the file with another of the same
+// size: the two must not be mixed.
 func TestImportIsNotResumedWithAnotherFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -103,7 +103,7 @@ func TestImportIsNotResumedWithAnotherFile(t *testing.T) {
 	require.Zero(t, w.visible())
 }
 
-func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
+func TestRetryOfAPublishedImportOnlyReturnsItsResult(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.db.MustExec(`DROP SCHEMA sitemaps`)
@@ -120,15 +120,15 @@ func TestRetryOfAPublishedImportOnlyTellsItsResult(t *testing.T) {
 	require.Equal(t, int64(10), w.count(committedBatches))
 }
 
-func TestImportReadsWhateverEndsALine(t *testing.T) {
+func TestImportReadsAllLineEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		body string
 		want []string // the values of "n"
 	}{
 		"blank file":                 {"", nil},
-		"nothing but white space":    {"\n \r\n\t\n", nil},
-		"nothing but a mark":         {"\uFEFF", nil},
+		"only white space":           {"\n \r\n\t\n", nil},
+		"only a byte order mark":     {"\uFEFF", nil},
 		"byte order mark":            {"\uFEFF" + `{"n":1}` + "\n" + `{"n":2}` + "\n", []string{"1", "2"}},
 		"CRLF":                       {`{"n":1}` + "\r\n" + `{"n":2}` + "\r\n", []string{"1", "2"}},
 		"blank lines":                {"\n\n" + `{"n":1}` + "\n\r\n  \n" + `{"n":2}` + "\n\n\n", []string{"1", "2"}},
@@ -152,7 +152,7 @@ func TestImportReadsWhateverEndsALine(t *testing.T) {
 	}
 }
 
-func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
+func TestRejectedRecordsAreKeptWithTheReason(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	long := `{"long":"` + strings.Repeat("x", 200_000) + `"}`
@@ -187,10 +187,10 @@ func TestRecordsThatCannotBeImportedAreKeptWithTheReason(t *testing.T) {
 	}
 }
 
-func TestImportWithoutItsFileHasToBeginAgain(t *testing.T) {
+func TestImportWithoutItsFileMustStartOver(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(path string) error{
-		"the file is gone":    os.Remove,
+		"the file is missing": os.Remove,
 		"the file is shorter": func(path string) error { return os.Truncate(path, 100) },
 		"the file is longer":  func(path string) error { return os.Truncate(path, 100_000) },
 	} {
@@ -206,9 +206,9 @@ func TestImportWithoutItsFileHasToBeginAgain(t *testing.T) {
 	}
 }
 
-// Nothing waits until a download is on the disk, so when the host crashes, some
-// of it can be lost in a file of the right size.
-func TestImportWithoutTheWriterOfItsFileReadsItTwice(t *testing.T) {
+// Downloads are not synced to disk. After a host crash, a file of the right size can lack
+// some of its content.
+func TestImportInAnotherProcessChecksTheFileFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(2000, 1)}), 1)
@@ -231,7 +231,7 @@ func TestImportWithoutTheWriterOfItsFileReadsItTwice(t *testing.T) {
 	require.Equal(t, int64(2000), w.visible())
 }
 
-func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {
+func TestImportReplacesThePreviousOneAndRemovesItsRecords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`+"\n"+`{"n":2}`+"\n"+`{"n":`, 3)})
@@ -247,7 +247,7 @@ func TestImportReplacesTheOneBeforeAndRemovesItsRecords(t *testing.T) {
 	require.Equal(t, int64(1), w.count(`SELECT count(*) FROM scrapehaul.imports WHERE state = 'replaced' AND records_removed_at IS NOT NULL`))
 }
 
-func TestImportThatWasRequestedEarlierReplacesNothing(t *testing.T) {
+func TestEarlierRequestReplacesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -284,20 +284,20 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("the job has 89 records, fewer than 90 %% of the 100 last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
 		few.Job.ScrapingJobID-2), result.Reason)
 	require.Equal(t, int64(110), w.visible())
-	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "what is withheld is removed")
-	published(add("laptops", "stopped", 5), true) // has the beginning of them by its nature
+	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "withheld records are removed")
+	published(add("laptops", "stopped", 5), true) // a stopped job naturally has fewer
 	published(add("laptops", "finished", 0), false)
 	published(add("laptops", "finished", 90), true)
 	accepted := add("laptops", "finished", 1)
 	accepted.Accepted = []sink.Question{{Kind: sink.TooFewRecords, Worse: -2}}
-	published(accepted, false) // of two
+	published(accepted, false) // accepted for two records
 	accepted = add("laptops", "finished", 1)
 	accepted.Accepted = []sink.Question{{Kind: sink.TooFewRecords, Worse: -1}}
 	published(accepted, true)
 	published(add("laptops", "finished", 1), true)
 }
 
-func TestFinishedJobWithoutRecordsIsNotPublishedAfterOneWithSomeAtTheDefaults(t *testing.T) {
+func TestEmptyFinishedJobIsWithheldByDefaultAfterOneWithRecords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	pass := 0
@@ -333,10 +333,10 @@ func TestFinishedJobWithoutRecordsIsNotPublishedAfterOneWithSomeAtTheDefaults(t 
 	_, another := imported("laptops", "finished", none, sink.Question{Kind: sink.ManyRowsMissing, Worse: 1000})
 	require.Equal(t, empty.Question, another.Question)
 	published("laptops", "finished", none, *empty.Question)
-	published("laptops", "finished", none) // as the one before
+	published("laptops", "finished", none) // like the one before
 }
 
-// requests keeps the last request of an import.
+// requests stores the last request of an import.
 type requests struct {
 	sink.RecordSink
 	last sink.ImportRequest
@@ -347,7 +347,7 @@ func (r *requests) BeginImport(ctx context.Context, request sink.ImportRequest) 
 	return r.RecordSink.BeginImport(ctx, request)
 }
 
-func TestSinkLearnsWhatAPersonHasAccepted(t *testing.T) {
+func TestSinkGetsAcceptedQuestions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	seen := &requests{RecordSink: w.steps.Sink}
@@ -369,15 +369,15 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		before    int64 // records published before; 0 for none
-		stored    int64 // by the job's own account
-		download  int64 // what comes
+		stored    int64 // as reported by the API
+		download  int64 // records downloaded
 		published bool
 	}{
 		{"none are published before", 0, 20, 15, true},
 		{"fewer are published before", 10, 20, 15, true},
 		{"as many are published before", 15, 20, 15, true},
 		{"more are published before", 16, 20, 15, false},
-		{"nothing came", 1, 20, 0, false},
+		{"the download is empty", 1, 20, 0, false},
 		{"the job itself has shrunk", 20, 15, 15, false},
 	} {
 		for _, status := range []string{"finished", "stopped"} {
@@ -410,7 +410,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 	}
 }
 
-func TestImportNeverReplacesABetterOneWithoutAPerson(t *testing.T) {
+func TestImportNeverReplacesABetterOneUnlessAccepted(t *testing.T) {
 	t.Parallel()
 	const good, bad = `{"n":1}`, `{"n":`
 	lines := func(goods, bads int) webscrapertest.Records {
@@ -457,7 +457,7 @@ func TestImportNeverReplacesABetterOneWithoutAPerson(t *testing.T) {
 	}
 }
 
-func TestStoppingWorkerCommitsTheBatchInHandAndGivesTheImportBack(t *testing.T) {
+func TestStoppingWorkerCommitsTheCurrentBatchAndReturnsTheImport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.downloaded(w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(95, 1)}), 1)
@@ -478,7 +478,7 @@ func TestStoppingWorkerCommitsTheBatchInHandAndGivesTheImportBack(t *testing.T) 
 	require.Equal(t, int64(10), w.count(committedBatches), "the first batch was not imported twice")
 }
 
-func TestImportKeepsTheJobAsItWasDescribed(t *testing.T) {
+func TestImportStoresTheJobAsDescribed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.cloud.AddJob(webscrapertest.Job{

@@ -27,20 +27,20 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// The downloads here, in records and in bytes, and where they break.
+// Size of the downloads, in records and bytes, and where they break.
 const (
 	records    = 1000
 	size       = records * 520
 	nineTenths = size * 9 / 10
 )
 
-// attempts is a download attempt by attempt, each in an environment of its own.
+// attempts makes attempts at a download, each in its own environment.
 type attempts struct {
 	*world
 	id     int64
 	source activities.Source
-	// told is the last heartbeat so far; the next attempt gets it.
-	told atomic.Pointer[activities.Progress]
+	// reported is the last heartbeat so far; the next attempt gets it.
+	reported atomic.Pointer[activities.Progress]
 }
 
 func newAttempts(t *testing.T, changes ...func(*webscrapertest.Options)) *attempts {
@@ -51,15 +51,15 @@ func newAttempts(t *testing.T, changes ...func(*webscrapertest.Options)) *attemp
 // next prepares an attempt.
 func (a *attempts) next() *testsuite.TestActivityEnvironment {
 	env := a.environment()
-	if told := a.told.Load(); told != nil {
-		env.SetHeartbeatDetails(*told)
+	if reported := a.reported.Load(); reported != nil {
+		env.SetHeartbeatDetails(*reported)
 	}
 	env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
 		var progress activities.Progress
 		if err := details.Get(&progress); err != nil {
 			a.t.Errorf("reading a heartbeat: %v", err)
 		}
-		a.told.Store(&progress)
+		a.reported.Store(&progress)
 	})
 	return env
 }
@@ -69,12 +69,12 @@ func (a *attempts) run(env *testsuite.TestActivityEnvironment) (activities.Downl
 		activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, Source: a.source})
 }
 
-// inject lets the effect happen to the next download.
+// inject applies the effect to the next download.
 func (a *attempts) inject(effect webscrapertest.Effect) *webscrapertest.Injection {
 	return a.cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/*", Times: 1, Effect: effect})
 }
 
-// breaks makes an attempt that the effect breaks.
+// breaks makes an attempt that fails because of the effect.
 func (a *attempts) breaks(effect webscrapertest.Effect) {
 	a.t.Helper()
 	a.inject(effect)
@@ -107,28 +107,27 @@ func (a *attempts) requireFile(download activities.DownloadScrapingJobResult, re
 	require.Equal(a.t, os.FileMode(0o600), info.Mode())
 }
 
-// requireLeft requires that the only file is a partial one, of which the next
-// attempt knows.
+// requireLeft requires that the only file is the reported partial one.
 func (a *attempts) requireLeft(bytes int64) {
 	a.t.Helper()
-	told := a.told.Load()
-	require.Equal(a.t, bytes, told.Bytes)
-	require.Equal(a.t, int64(size), told.OfBytes)
-	require.Equal(a.t, []string{told.Partial}, a.files())
-	info, err := os.Stat(filepath.Join(a.spool, told.Partial))
+	reported := a.reported.Load()
+	require.Equal(a.t, bytes, reported.Bytes)
+	require.Equal(a.t, int64(size), reported.OfBytes)
+	require.Equal(a.t, []string{reported.Partial}, a.files())
+	info, err := os.Stat(filepath.Join(a.spool, reported.Partial))
 	require.NoError(a.t, err)
 	require.Equal(a.t, bytes, info.Size())
 	require.Equal(a.t, os.FileMode(0o600), info.Mode())
 }
 
-func TestBrokenDownloadGoesOnWhereItBroke(t *testing.T) {
+func TestBrokenDownloadIsResumed(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.ResetAt(10_000))
-	require.Empty(t, a.files(), "what came compressed is of no use")
+	require.Empty(t, a.files(), "a compressed download cannot be resumed")
 
 	a.breaks(webscrapertest.Truncate(0))
-	require.Empty(t, a.files(), "nothing has come")
+	require.Empty(t, a.files(), "nothing was received")
 
 	a.breaks(webscrapertest.Truncate(size / 2))
 	require.Empty(t, a.lastRequest().Range)
@@ -144,7 +143,7 @@ func TestBrokenDownloadGoesOnWhereItBroke(t *testing.T) {
 	require.Equal(t, int64(size-nineTenths), request.Bytes, "only the rest is transferred")
 }
 
-func TestDownloadIsCompressedUntilOneHasBroken(t *testing.T) {
+func TestDownloadIsCompressedUntilOneBreaks(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.FailWith(http.StatusServiceUnavailable))
@@ -152,20 +151,20 @@ func TestDownloadIsCompressedUntilOneHasBroken(t *testing.T) {
 	require.Less(t, request.Bytes, int64(size))
 }
 
-func TestDownloadOfOtherContentBeginsAnew(t *testing.T) {
+func TestDownloadOfOtherContentStartsOver(t *testing.T) {
 	t.Parallel()
 	changed := webscrapertest.Products(records, 2)
 	for name, after := range map[string]int64{"shorter": size / 10, "as long": nineTenths, "longer": size - 1} {
 		t.Run(name, func(t *testing.T) {
 			a := newAttempts(t)
 			a.breaks(webscrapertest.Truncate(nineTenths))
-			before := *a.told.Load()
+			before := *a.reported.Load()
 
-			// The other content breaks too, and is gone on with.
+			// The download of the other content breaks too and is resumed.
 			require.NoError(t, a.cloud.SetRecords(a.id, changed))
 			a.breaks(webscrapertest.Truncate(after))
-			require.NotEqual(t, before.Partial, a.told.Load().Partial)
-			require.NotEqual(t, before.Validator, a.told.Load().Validator)
+			require.NotEqual(t, before.Partial, a.reported.Load().Partial)
+			require.NotEqual(t, before.Validator, a.reported.Load().Validator)
 			a.requireLeft(after)
 			request := a.succeeds(changed)
 			require.Equal(t, fmt.Sprintf("bytes=%d-", after), request.Range)
@@ -174,63 +173,63 @@ func TestDownloadOfOtherContentBeginsAnew(t *testing.T) {
 	}
 }
 
-// The worker was killed before its heartbeat was sent, and the content is back
-// to what the heartbeat before that told of.
+// The worker was killed before its heartbeat was sent, and the content is again that of the
+// heartbeat before.
 func TestLostHeartbeatMixesNothing(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
-	before := a.told.Load()
+	before := a.reported.Load()
 	require.NoError(t, a.cloud.SetRecords(a.id, webscrapertest.Products(records, 2)))
 	a.breaks(webscrapertest.Truncate(size / 2))
-	leftover := a.told.Load().Partial
+	leftover := a.reported.Load().Partial
 
-	a.told.Store(before)
+	a.reported.Store(before)
 	require.NoError(t, a.cloud.SetRecords(a.id, webscrapertest.Products(records, 1)))
 	download, err := a.run(a.next())
 	require.NoError(t, err)
 	a.requireFile(download, webscrapertest.Products(records, 1))
-	require.ElementsMatch(t, []string{file, leftover}, a.files(), "RemoveFile takes the leftover")
+	require.ElementsMatch(t, []string{file, leftover}, a.files(), "RemoveFile removes the leftover")
 }
 
-func TestServerWithoutValidatorsSendsTheWholeFile(t *testing.T) {
+func TestServerWithoutValidatorsSendsTheCompleteFile(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t, noRanges)
 	for range 2 {
 		a.breaks(webscrapertest.ResetAt(10_000))
-		require.True(t, a.told.Load().Compressed)
+		require.True(t, a.reported.Load().Compressed)
 		require.Empty(t, a.files())
 		a.breaks(webscrapertest.Truncate(nineTenths))
-		require.False(t, a.told.Load().Compressed, "perhaps it has a validator then")
-		require.Empty(t, a.told.Load().Partial)
+		require.False(t, a.reported.Load().Compressed, "it may have a validator then")
+		require.Empty(t, a.reported.Load().Partial)
 		require.Empty(t, a.files())
 	}
 	request := a.succeeds(webscrapertest.Products(records, 1))
 	require.Empty(t, request.Range)
-	require.Less(t, request.Bytes, int64(size), "compressed: there is nothing to gain without")
+	require.Less(t, request.Bytes, int64(size), "compressed, as uncompressed has no advantage")
 }
 
-func TestServerThatIgnoresRangesSendsTheWholeFile(t *testing.T) {
+func TestServerThatIgnoresRangesSendsTheCompleteFile(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t, noRanges)
 	partial := file + ".partial-1"
 	a.write(partial, strings.Repeat("other", 1000))
-	a.told.Store(&activities.Progress{Partial: partial, Validator: `"other"`})
+	a.reported.Store(&activities.Progress{Partial: partial, Validator: `"other"`})
 	request := a.succeeds(webscrapertest.Products(records, 1))
 	require.Equal(t, "bytes=5000-", request.Range)
 	require.Equal(t, http.StatusOK, request.Status)
 }
 
-func TestDownloadWithoutItsPartialFileBeginsAnew(t *testing.T) {
+func TestDownloadWithoutItsPartialFileStartsOver(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(path string) error{
-		"gone":  os.Remove,
-		"empty": func(path string) error { return os.Truncate(path, 0) },
+		"missing": os.Remove,
+		"empty":   func(path string) error { return os.Truncate(path, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAttempts(t)
 			a.breaks(webscrapertest.Truncate(nineTenths))
-			require.NoError(t, lose(filepath.Join(a.spool, a.told.Load().Partial)))
+			require.NoError(t, lose(filepath.Join(a.spool, a.reported.Load().Partial)))
 			require.Empty(t, a.succeeds(webscrapertest.Products(records, 1)).Range)
 		})
 	}
@@ -251,9 +250,9 @@ func TestPartialFileOfAnotherDownloadIsLeftAlone(t *testing.T) {
 				a.write(name, "theirs")
 			}
 			a.breaks(webscrapertest.Truncate(nineTenths))
-			told := *a.told.Load()
-			told.Partial = partial
-			a.told.Store(&told)
+			reported := *a.reported.Load()
+			reported.Partial = partial
+			a.reported.Store(&reported)
 			download, err := a.run(a.next())
 			require.NoError(t, err)
 			a.requireFile(download, webscrapertest.Products(records, 1))
@@ -273,7 +272,7 @@ func TestLinkOutOfTheSpoolIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
-	partial := filepath.Join(a.spool, a.told.Load().Partial)
+	partial := filepath.Join(a.spool, a.reported.Load().Partial)
 	outside := filepath.Join(t.TempDir(), "outside")
 	require.NoError(t, os.Rename(partial, outside))
 	require.NoError(t, os.Symlink(outside, partial))
@@ -283,7 +282,7 @@ func TestLinkOutOfTheSpoolIsNotFollowed(t *testing.T) {
 	require.FileExists(t, outside)
 }
 
-func TestFullDiskTakesThePartialFileAlong(t *testing.T) {
+func TestFullDiskRemovesThePartialFile(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
@@ -296,20 +295,20 @@ func TestFullDiskTakesThePartialFileAlong(t *testing.T) {
 	require.Empty(t, a.succeeds(webscrapertest.Products(records, 1)).Range)
 }
 
-func TestDownloadBeginsAnewWhenThereIsNoRoomForTwo(t *testing.T) {
+func TestDownloadStartsOverWithoutRoomForTwoFiles(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t)
 	a.breaks(webscrapertest.Truncate(nineTenths))
-	require.NoError(t, os.Truncate(filepath.Join(a.spool, a.told.Load().Partial), 1<<40)) // occupies nothing
+	require.NoError(t, os.Truncate(filepath.Join(a.spool, a.reported.Load().Partial), 1<<40)) // sparse
 	require.Empty(t, a.succeeds(webscrapertest.Products(records, 1)).Range)
 }
 
 func TestRefusedRequestForTheRest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		effect webscrapertest.Effect
-		kind   string
-		goesOn bool
+		effect  webscrapertest.Effect
+		kind    string
+		resumes bool
 	}{
 		"not answered":   {webscrapertest.Reset(), activities.ErrorCloud, true},
 		"503":            {webscrapertest.FailWithHTML(503), activities.ErrorCloud, true},
@@ -322,12 +321,12 @@ func TestRefusedRequestForTheRest(t *testing.T) {
 			a.breaks(webscrapertest.Truncate(nineTenths))
 			a.inject(c.effect)
 			_, err := a.run(a.next())
-			requireFailure(t, err, c.kind, c.goesOn)
-			if !c.goesOn {
+			requireFailure(t, err, c.kind, c.resumes)
+			if !c.resumes {
 				require.Empty(t, a.files())
 				return
 			}
-			require.Equal(t, []string{a.told.Load().Partial}, a.files())
+			require.Equal(t, []string{a.reported.Load().Partial}, a.files())
 			_, err = a.db.ExecContext(t.Context(), `UPDATE scrapehaul.api_budgets SET resets_at = now()`) // the refusal is over
 			require.NoError(t, err)
 			require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.succeeds(webscrapertest.Products(records, 1)).Range)
@@ -340,7 +339,7 @@ type outcome struct {
 	err      error
 }
 
-// hangs begins an attempt that the effect lets hang when its file has so many
+// hangs starts an attempt that hangs, because of the effect, when its file has that many
 // bytes.
 func (a *attempts) hangs(env *testsuite.TestActivityEnvironment, bytes int64, effect webscrapertest.Effect) <-chan outcome {
 	a.t.Helper()
@@ -351,17 +350,17 @@ func (a *attempts) hangs(env *testsuite.TestActivityEnvironment, bytes int64, ef
 		ended <- outcome{download, err}
 	}()
 	require.Eventually(a.t, func() bool {
-		told := a.told.Load()
-		if told == nil {
+		reported := a.reported.Load()
+		if reported == nil {
 			return false
 		}
-		info, err := os.Stat(filepath.Join(a.spool, told.Partial))
+		info, err := os.Stat(filepath.Join(a.spool, reported.Partial))
 		return err == nil && info.Mode().IsRegular() && info.Size() == bytes
 	}, waitAtMost, pollEvery)
 	return ended
 }
 
-func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
+func TestStoppingWorkerLeavesItsPartialFile(t *testing.T) {
 	t.Parallel()
 	a := newAttempts(t, noGzip)
 	stop := make(chan struct{})
@@ -372,7 +371,7 @@ func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
 	requireFailure(t, (<-ended).err, activities.ErrorWorkerStopping, true)
 	a.requireLeft(nineTenths)
 
-	// So does one that stops before there is a slot for the next attempt.
+	// So does one that stops before the next attempt gets a slot.
 	activities.FillSlots(a.steps)
 	env = a.next()
 	env.SetWorkerStopChannel(stop)
@@ -384,17 +383,17 @@ func TestStoppingWorkerLeavesWhatItHas(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.succeeds(webscrapertest.Products(records, 1)).Range)
 }
 
-func TestOnlyADownloadThatNobodyGoesOnWithLeavesNothing(t *testing.T) {
+func TestOnlyADownloadThatIsNotResumedLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		cause  error
-		goesOn bool
+		cause   error
+		resumes bool
 	}{
-		"cancelled":                {temporal.NewCanceledError(), false},
+		"canceled":                 {temporal.NewCanceledError(), false},
 		"given to another attempt": {serviceerror.NewNotFound("activity has timed out"), false},
 		"paused":                   {activity.ErrActivityPaused, true},
-		"Temporal is not heard of": {serviceerror.NewUnavailable("connection refused"), true},
-		"longer than its time":     {context.DeadlineExceeded, true},
+		"Temporal is unreachable":  {serviceerror.NewUnavailable("connection refused"), true},
+		"timed out":                {context.DeadlineExceeded, true},
 		"the worker did not wait":  {context.Canceled, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -405,7 +404,7 @@ func TestOnlyADownloadThatNobodyGoesOnWithLeavesNothing(t *testing.T) {
 			ended := a.hangs(env, nineTenths, webscrapertest.HangAt(nineTenths))
 			cancel(c.cause)
 			require.Error(t, (<-ended).err)
-			if !c.goesOn {
+			if !c.resumes {
 				require.Empty(t, a.files())
 				return
 			}
@@ -414,11 +413,11 @@ func TestOnlyADownloadThatNobodyGoesOnWithLeavesNothing(t *testing.T) {
 	}
 }
 
-// A late attempt, which Temporal has given up, goes on writing while another one
-// downloads the same file.
-func TestLateAttemptDoesNoHarm(t *testing.T) {
+// A stale attempt, which Temporal has timed out, keeps writing while another one downloads
+// the same file.
+func TestStaleAttemptDoesNoHarm(t *testing.T) {
 	t.Parallel()
-	const more = 1000 // than it had when the other one began
+	const more = 1000 // than it had when the other one started
 	for name, c := range map[string]struct {
 		content webscrapertest.Records
 		written int64
@@ -428,15 +427,15 @@ func TestLateAttemptDoesNoHarm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAttempts(t, noGzip)
-			lateGoesOn, goesOn := make(chan struct{}), make(chan struct{})
-			late := a.hangs(a.next(), nineTenths, pauseAt(nineTenths, lateGoesOn))
+			staleContinues, continues := make(chan struct{}), make(chan struct{})
+			stale := a.hangs(a.next(), nineTenths, pauseAt(nineTenths, staleContinues))
 			require.NoError(t, a.cloud.SetRecords(a.id, c.content))
-			ended := a.hangs(a.next(), c.written, pauseAt(more, goesOn))
+			ended := a.hangs(a.next(), c.written, pauseAt(more, continues))
 			require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
-			close(lateGoesOn)
-			require.Error(t, (<-late).err, "its file was taken over")
+			close(staleContinues)
+			require.Error(t, (<-stale).err, "its file was taken over")
 
-			close(goesOn)
+			close(continues)
 			got := <-ended
 			require.NoError(t, got.err)
 			a.requireFile(got.download, c.content)
@@ -445,14 +444,13 @@ func TestLateAttemptDoesNoHarm(t *testing.T) {
 	}
 }
 
-// pauseAt sends the first n bytes of the body, and the others when goOn is
-// closed.
-func pauseAt(n int64, goOn <-chan struct{}) webscrapertest.Effect {
+// pauseAt sends the first n bytes of the body, and the rest once resume is closed.
+func pauseAt(n int64, resume <-chan struct{}) webscrapertest.Effect {
 	return func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			next.ServeHTTP(&pausingWriter{ResponseWriter: rw, rest: n, wait: func() {
 				select {
-				case <-goOn:
+				case <-resume:
 				case <-r.Context().Done():
 				}
 			}}, r)
@@ -460,7 +458,7 @@ func pauseAt(n int64, goOn <-chan struct{}) webscrapertest.Effect {
 	}
 }
 
-// pausingWriter waits when rest more bytes have been sent.
+// pausingWriter waits after rest more bytes.
 type pausingWriter struct {
 	http.ResponseWriter
 	rest int64

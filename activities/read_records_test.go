@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// readRecords reads all records, as number: data or reason.
+// readRecords reads all records.
 func readRecords(r io.Reader, format string, maxRecordBytes int) (read []activities.Record, err error) {
 	for record, err := range activities.ReadRecords(r, format, maxRecordBytes) {
 		if err != nil {

@@ -8,14 +8,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-func TestRemoveFileTakesTheLeftoversOfBrokenDownloadsToo(t *testing.T) {
+func TestRemoveFileRemovesPartialDownloadsToo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	others := []string{"scrapingjob-1-run-1.jsonl", "scrapingjob-1-run-10.json", "scrapingjob-11-run-1.json.partial-1"}
 	for _, name := range append(others, file, file+".partial-123", file+".partial-456") {
 		w.write(name, "{}")
 	}
-	for range 2 { // a file that is gone is no error
+	for range 2 { // a missing file is not an error
 		_, err := run[any](w, "RemoveFile", activities.RemoveFileInput{File: file})
 		require.NoError(t, err)
 		require.ElementsMatch(t, others, w.files())

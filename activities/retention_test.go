@@ -19,8 +19,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// remover runs RemoveUnfinishedImports with a real server, which knows the workflows of
-// jobs that are open.
+// remover runs RemoveUnfinishedImports on a real server, which has the open workflows of
+// jobs.
 type remover struct {
 	*world
 	temporal client.Client
@@ -56,7 +56,7 @@ func (r *remover) remove(in activities.RemoveUnfinishedImportsInput) [2]int64 {
 	return [2]int64{int64(removed.OldImports), removed.OldRecords}
 }
 
-// old imports a job of the sitemap, published so long ago.
+// old imports a job of the sitemap, published that long ago.
 func (r *remover) old(records int, age time.Duration) (id int64, in activities.DeleteScrapingJobInput) {
 	r.t.Helper()
 	id, in = r.importedJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
@@ -66,7 +66,7 @@ func (r *remover) old(records int, age time.Duration) (id int64, in activities.D
 
 const month = 30 * 24 * time.Hour
 
-func TestOldImportStaysWhileItsWorkflowIsOpen(t *testing.T) {
+func TestOldImportIsKeptWhileItsWorkflowIsOpen(t *testing.T) {
 	t.Parallel()
 	r := newRemover(t)
 	r.steps.RecordsRetention = month
@@ -86,7 +86,7 @@ func TestOldImportStaysWhileItsWorkflowIsOpen(t *testing.T) {
 	require.Zero(t, r.remove(activities.RemoveUnfinishedImportsInput{}))
 }
 
-func TestAnOldImportThatPostgreSQLRefusesToRemoveKeepsNoOther(t *testing.T) {
+func TestOldImportThatPostgreSQLRefusesToRemoveDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	r := newRemover(t)
 	r.steps.RecordsRetention = month
@@ -102,7 +102,7 @@ func TestAnOldImportThatPostgreSQLRefusesToRemoveKeepsNoOther(t *testing.T) {
 	require.Equal(t, int64(25), r.count(`SELECT count(*) FROM scrapehaul.import_records`))
 }
 
-func TestOldImportStaysUntilItsFileIsArchived(t *testing.T) {
+func TestOldImportIsKeptUntilItsFileIsArchived(t *testing.T) {
 	t.Parallel()
 	r := newRemover(t)
 	r.steps.KeepImports = 1
@@ -120,7 +120,7 @@ func TestOldImportStaysUntilItsFileIsArchived(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(dir, "elsewhere"), filepath.Join(dir, keys[0])))
 	require.Equal(t, [2]int64{1, 20}, r.remove(never))
 
-	// It comes back from there.
+	// It can be restored from there.
 	require.NoError(t, r.client(apiToken).DeleteScrapingJob(t.Context(), id))
 	r.spool = t.TempDir()
 	r.steps.Spool = openSpool(t, r.spool, 0)
@@ -129,7 +129,7 @@ func TestOldImportStaysUntilItsFileIsArchived(t *testing.T) {
 	require.Equal(t, int64(20), found.Archived.StoredRecordCount)
 }
 
-func TestJobWhoseRecordsWereRemovedStaysInTheCloudAndIsNotDue(t *testing.T) {
+func TestJobWithRemovedRecordsStaysInTheCloudAndIsNotDue(t *testing.T) {
 	t.Parallel()
 	r := newRemover(t)
 	r.steps.RecordsRetention = month
@@ -142,14 +142,14 @@ func TestJobWhoseRecordsWereRemovedStaysInTheCloudAndIsNotDue(t *testing.T) {
 	deleted.Reason = ""
 	require.Equal(t, activities.DeleteScrapingJobResult{Removed: true}, deleted)
 	require.Zero(t, r.requests(http.MethodDelete, ""))
-	require.Zero(t, r.count(notedDeletions))
+	require.Zero(t, r.count(recordedDeletions))
 
 	require.Empty(t, r.findDue(activities.Filter{}))
 	r.db.MustExec(`UPDATE scrapehaul.scraping_jobs SET cloud_deleted_at = now() - interval '1 day'`)
-	require.NotContains(t, r.findDue(activities.Filter{}), id, "nobody could verify it before the deletion")
+	require.NotContains(t, r.findDue(activities.Filter{}), id, "it cannot be verified before the deletion")
 	require.False(t, r.describe(id).Due(false))
 
-	// Fewer records than there were are no loss to readers, who have none.
+	// Fewer records than before are no loss to readers, who have none.
 	require.NoError(t, r.cloud.SetRecords(id, webscrapertest.Products(15, 2)))
 	require.Contains(t, r.findDue(activities.Filter{}), id, "it has run again")
 	_, imported := r.imported(id, 2)

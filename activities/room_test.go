@@ -11,7 +11,7 @@ import (
 
 func always() bool { return true }
 
-// reserves reports whether the worker would poll by now.
+// reserves reports whether the worker would poll now.
 func (r *roomySlots) reserves(t *testing.T) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -20,7 +20,7 @@ func (r *roomySlots) reserves(t *testing.T) bool {
 	return err == nil
 }
 
-func TestWorkerWithoutRoomTakesADownloadAMinute(t *testing.T) {
+func TestWorkerWithoutRoomTakesOneDownloadPerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := false
 		slots := &roomySlots{hasRoom: func() bool { return room }}
@@ -42,7 +42,7 @@ func TestWorkerWithoutRoomTakesADownloadAMinute(t *testing.T) {
 	})
 }
 
-func TestWorkerPollsForNoMoreDownloadsThanItHasSlots(t *testing.T) {
+func TestWorkerPollsForAtMostAsManyDownloadsAsSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		polls := &roomySlots{slots: newSlots(3), hasRoom: always}
 		importDone, err := polls.slots.takeForImport(t.Context())
@@ -53,8 +53,8 @@ func TestWorkerPollsForNoMoreDownloadsThanItHasSlots(t *testing.T) {
 
 		downloaded, err := polls.slots.takeReserved(t.Context())
 		require.NoError(t, err)
-		require.False(t, polls.reserves(t), "the download has its own poll's slot")
-		polls.ReleaseSlot(nil) // the other poll has brought nothing
+		require.False(t, polls.reserves(t), "the download has the slot of its own poll")
+		polls.ReleaseSlot(nil) // the other poll got no task
 		require.True(t, polls.reserves(t))
 		downloaded()
 		require.False(t, polls.reserves(t), "before the SDK has its permit back")
@@ -67,12 +67,12 @@ func TestWorkerPollsForNoMoreDownloadsThanItHasSlots(t *testing.T) {
 	})
 }
 
-func TestWorkerPollsAtOnceWhenASlotIsFree(t *testing.T) {
+func TestWorkerPollsImmediatelyWhenASlotIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		polls := &roomySlots{slots: newSlots(1), hasRoom: always}
 		release, err := polls.slots.takeForImport(t.Context())
 		require.NoError(t, err)
-		begun := time.Now()
+		started := time.Now()
 		polled := make(chan struct{})
 		go func() {
 			defer close(polled)
@@ -84,11 +84,11 @@ func TestWorkerPollsAtOnceWhenASlotIsFree(t *testing.T) {
 		synctest.Wait()
 		release()
 		<-polled
-		require.Zero(t, time.Since(begun))
+		require.Zero(t, time.Since(started))
 	})
 }
 
-func TestPollThatEndsLeavesItsSlot(t *testing.T) {
+func TestPollThatEndsReleasesItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := false
 		polls := &roomySlots{slots: newSlots(1), hasRoom: func() bool { return room }}
@@ -100,29 +100,29 @@ func TestPollThatEndsLeavesItsSlot(t *testing.T) {
 	})
 }
 
-// An import needs this worker, and has taken the slot while the poll was open.
-func TestDownloadThatFindsNoSlotIsGivenBack(t *testing.T) {
+// An import that needs this worker has taken the slot while the poll was open.
+func TestDownloadWithoutASlotIsReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		polls := &roomySlots{slots: newSlots(1), hasRoom: always}
 		require.True(t, polls.reserves(t))
 		importDone, err := polls.slots.takeForImport(t.Context())
 		require.NoError(t, err)
-		begun := time.Now()
+		started := time.Now()
 		_, err = polls.slots.takeReserved(t.Context())
 		require.ErrorIs(t, err, errWorkerBusy)
-		require.Equal(t, patience, time.Since(begun))
+		require.Equal(t, patience, time.Since(started))
 		polls.ReleaseSlot(nil)
-		require.False(t, polls.reserves(t), "nor does the worker ask for another one")
+		require.False(t, polls.reserves(t), "the worker does not poll for another one")
 
 		importDone()
 		require.True(t, polls.reserves(t))
 		importDone, err = polls.slots.takeForImport(t.Context())
 		require.NoError(t, err)
 		go func() {
-			time.Sleep(patience / 2) // on the clock of the test alone
+			time.Sleep(patience / 2) // fake clock
 			importDone()
 		}()
 		_, err = polls.slots.takeReserved(t.Context())
-		require.NoError(t, err, "a short import is waited for")
+		require.NoError(t, err, "the download waits for a short import")
 	})
 }

@@ -18,14 +18,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// cell is a value of a record as it stands in JSON, with its column.
+// cell is a value of a record in JSON, with its column.
 type cell struct{ column, value string }
 
-// secondCSV reads CSV as RFC 4180 has it, byte by byte, with blank lines passed over.
-// It is not ok if a quote is misplaced, or a \r alone: not everybody reads that alike.
+// secondCSV reads RFC 4180 CSV byte by byte and skips blank lines. ok is false for
+// misplaced quotes and for \r alone, which readers treat differently.
 func secondCSV(file string) (rows [][]string, ok bool) {
 	for i := 0; i < len(file); {
-		begin := i
+		start := i
 		var row []string
 		for more := true; more; {
 			var value strings.Builder
@@ -56,7 +56,7 @@ func secondCSV(file string) (rows [][]string, ok bool) {
 				i++
 			}
 		}
-		if i > begin {
+		if i > start {
 			rows = append(rows, row)
 		}
 		switch rest := file[i:]; {
@@ -71,7 +71,7 @@ func secondCSV(file string) (rows [][]string, ok bool) {
 	return rows, true
 }
 
-// numbered are names of which the second gets the first number that is free.
+// numbered makes names unique: a repeated name gets the first free number.
 func numbered(names []string) (unique []string) {
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
@@ -87,7 +87,7 @@ func numbered(names []string) (unique []string) {
 	return unique
 }
 
-// cells are those of a JSON object, as encoding/json finds them.
+// cells returns the cells of a JSON object, read by encoding/json.
 func cells(object []byte) (cells []cell) {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {
@@ -104,7 +104,7 @@ func cells(object []byte) (cells []cell) {
 	return cells
 }
 
-// namesOnce says whether all objects in a JSON value have every name once.
+// namesOnce reports whether no object in a JSON value repeats a name.
 func namesOnce(value []byte) bool {
 	var list []json.RawMessage
 	_ = json.Unmarshal(value, &list)
@@ -121,7 +121,7 @@ func namesOnce(value []byte) bool {
 
 var unstorable = regexp.MustCompile(`(?i)\\u(0000|d[89a-f])`)
 
-// requireJSONAsRead compares our reader with a second one on any file.
+// requireJSONAsRead compares our reader with the second one on any file.
 func requireJSONAsRead(t require.TestingT, file []byte) {
 	read, err := readRecords(bytes.NewReader(file), activities.FormatJSON, 0)
 	if errors.Is(err, webscraper.ErrUnreadable) {
@@ -154,13 +154,13 @@ func requireJSONAsRead(t require.TestingT, file []byte) {
 			want[i].column = name
 		}
 		require.Equal(t, want, cells(record.Data), line)
-		require.Len(t, decoded(t, record.Data), len(want), "every value is there: %s", record.Data)
+		require.Len(t, decoded(t, record.Data), len(want), "every value is present: %s", record.Data)
 	}
 	require.Empty(t, read)
 }
 
-// requireRows compares what our reader makes of a file with the rows that are in it,
-// the header first.
+// requireRows compares the records that our reader returns with the rows of the file, the
+// header first.
 func requireRows(t require.TestingT, rows [][]string, file []byte) {
 	read, err := readRecords(bytes.NewReader(file), activities.FormatCSV, 0)
 	require.NoError(t, err, "%q", file)
@@ -193,10 +193,10 @@ func FuzzCSVIsReadAsByASecondReader(f *testing.F) {
 		text := strings.TrimPrefix(string(file), bom)
 		rows, ok := secondCSV(text)
 		if !ok || len(rows) == 0 || !utf8.Valid(file) || strings.Contains(strings.Join(rows[0], ""), "\x00") {
-			t.Skip("no CSV for everybody")
+			t.Skip("readers treat it differently")
 		}
 		if len(rows[0]) == 1 || !slices.ContainsFunc(rows[1:], func(row []string) bool { return len(row) == len(rows[0]) }) {
-			t.Skip("there may be another delimiter")
+			t.Skip("the delimiter is ambiguous")
 		}
 		requireRows(t, rows, file)
 	})
@@ -206,7 +206,7 @@ func FuzzJSONIsReadAsByASecondReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) { requireJSONAsRead(t, file) })
 }
 
-// text is of any characters, and often of those that mean something to somebody.
+// text has arbitrary characters, often ones with a special meaning.
 var text = rapid.Custom(func(t *rapid.T) string {
 	special := rapid.SampledFrom([]string{
 		"", "", `"`, `""`, ",", ";", "\t", "|", `\`, "\n", "\r\n", "\r", " ", "a", "a,b", "price", "_2", "\u2028", "\u00a0", "é", "e\u0301", "漢", "🙂", bom, "'", `\u0061`, "{}", "null",
@@ -214,7 +214,7 @@ var text = rapid.Custom(func(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(rapid.OneOf(special, special, rapid.String()), 0, 4).Draw(t, "pieces"), "")
 })
 
-// names are those of columns, some of them of more than one.
+// names are column names, some of them repeated.
 func names(t *rapid.T) []string {
 	name := rapid.OneOf(rapid.SampledFrom([]string{"price", "price", "price_2", "price_3", "web-scraper-order", ""}), text.Filter(func(s string) bool {
 		return !strings.HasPrefix(s, bom) && !strings.Contains(s, "\x00")
@@ -227,11 +227,11 @@ func TestEveryCellOfCSVArrives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		columns := names(t)
 		var file strings.Builder
-		if rapid.Bool().Draw(t, "mark") {
+		if rapid.Bool().Draw(t, "byte order mark") {
 			file.WriteString(bom)
 		}
 		lineEnd := rapid.SampledFrom([]string{"\n", "\r\n"}).Draw(t, "line end")
-		quoted := len(columns) == 1 || rapid.Bool().Draw(t, "quoted") // else what looks like another delimiter may be one
+		quoted := len(columns) == 1 || rapid.Bool().Draw(t, "quoted") // without quotes the delimiter can be ambiguous
 		write := func(row []string) {
 			for i, value := range row {
 				if i > 0 {
@@ -256,7 +256,7 @@ func TestEveryCellOfCSVArrives(t *testing.T) {
 				file.WriteString(lineEnd)
 			}
 			write(row)
-			if width > 1 || row[0] != "" || quoted { // else a blank line
+			if width > 1 || row[0] != "" || quoted { // otherwise it is a blank line
 				rows = append(rows, row)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestImportsTakeTheirTurnBeforeDownloads(t *testing.T) {
+func TestImportsGoBeforeDownloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slots := newSlots(1)
 		releaseFirst, err := slots.takeForDownload(t.Context())
@@ -37,7 +37,7 @@ func TestImportsTakeTheirTurnBeforeDownloads(t *testing.T) {
 	})
 }
 
-func TestWhoGivesUpWaitingTakesNoSlot(t *testing.T) {
+func TestCanceledWaitTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slots := newSlots(1)
 		release, err := slots.takeForImport(t.Context())

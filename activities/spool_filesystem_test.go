@@ -19,24 +19,24 @@ import (
 	"github.com/scrapehaul/scrapehaul/activities"
 )
 
-// refusedVariable has an error and the numbers of the system calls that the kernel
-// refuses with it to the process that opens the spool, as a file system does that lacks
-// them, or is full.
+// refusedVariable has an error and the numbers of system calls. The kernel refuses these
+// calls with that error in the process that opens the spool, like a file system that lacks
+// them or is full.
 const refusedVariable = "SCRAPEHAUL_TEST_REFUSED_SYSTEM_CALLS"
 
-// openSpoolWithout opens the spool in a process of its own.
+// openSpoolWithout opens the spool in a separate process.
 func openSpoolWithout(t *testing.T, dir string, errno unix.Errno, calls ...int) (output string, err error) {
 	t.Helper()
-	opening := exec.Command(os.Args[0], "-test.run=^TestOpenSpoolInAProcessOfItsOwn$", "--", dir)
+	opening := exec.Command(os.Args[0], "-test.run=^TestOpenSpoolInASeparateProcess$", "--", dir)
 	opening.Env = append(os.Environ(), refusedVariable+"="+strings.Trim(fmt.Sprint(append([]int{int(errno)}, calls...)), "[]"))
 	combined, err := opening.CombinedOutput()
 	return string(combined), err
 }
 
-func TestOpenSpoolInAProcessOfItsOwn(t *testing.T) {
+func TestOpenSpoolInASeparateProcess(t *testing.T) {
 	refused, ok := os.LookupEnv(refusedVariable)
 	if !ok {
-		return // begun by the tests below
+		return // started by the tests below
 	}
 	var calls []uint32
 	for _, number := range strings.Fields(refused) {
@@ -47,7 +47,7 @@ func TestOpenSpoolInAProcessOfItsOwn(t *testing.T) {
 	errno := calls[0]
 	refuse(t, errno, calls[1:])
 	dir := os.Args[len(os.Args)-1]
-	if errno != 0 { // not done, and said to be
+	if errno != 0 { // 0 reports success without doing anything
 		require.ErrorIs(t, os.Link(dir, filepath.Join(dir, "link")), unix.Errno(errno))
 	}
 	spool, err := activities.OpenSpool(dir, 0)
@@ -55,7 +55,7 @@ func TestOpenSpoolInAProcessOfItsOwn(t *testing.T) {
 	fmt.Println("opened "+spool.TaskQueue(queue), "with locks:", activities.LockProcess(spool) != "")
 }
 
-// refuse has the kernel answer these system calls of this process with an error.
+// refuse makes the kernel refuse these system calls of this process.
 func refuse(t *testing.T, errno uint32, calls []uint32) {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the system call's number
 	for _, call := range calls {
@@ -85,7 +85,7 @@ func TestSpoolNeedsNoHardLinks(t *testing.T) {
 	require.Contains(t, output, "opened "+openSpool(t, dir, 0).TaskQueue(queue)+" with locks: true")
 }
 
-// The last errno is none: a file system may let everybody have the lock.
+// The last errno is none: a file system may grant every lock.
 func TestSpoolNeedsNoLocks(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ENOSYS, unix.ENOLCK, unix.EOPNOTSUPP, 0} {
 		dir := t.TempDir()
@@ -98,7 +98,7 @@ func TestSpoolNeedsNoLocks(t *testing.T) {
 	}
 }
 
-func TestSpoolOnAFileSystemThatLacksSomethingIsRefusedAtTheStart(t *testing.T) {
+func TestSpoolOnAnUnsuitableFileSystemIsRefusedAtStart(t *testing.T) {
 	for lacking, calls := range map[string][]int{
 		"creating a file: ":                          {unix.SYS_OPENAT},
 		"writing, truncating and rewriting a file: ": {unix.SYS_FTRUNCATE},
@@ -115,7 +115,7 @@ func TestSpoolOnAFileSystemThatLacksSomethingIsRefusedAtTheStart(t *testing.T) {
 	}
 }
 
-// What is in it is imported, and removed then.
+// Importing its files frees the disk.
 func TestSpoolOnAFullDiskIsOpened(t *testing.T) {
 	dir := t.TempDir()
 	name := openSpool(t, dir, 0).TaskQueue(queue)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestSpoolKeepsItsName(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "made", "if need be")
+	dir := filepath.Join(t.TempDir(), "created", "if necessary")
 	name := openSpool(t, dir, 0).TaskQueue(queue)
 	require.NotEmpty(t, name)
 	require.Equal(t, name, openSpool(t, dir, 0).TaskQueue(queue))
@@ -24,8 +24,8 @@ func TestSpoolKeepsItsName(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 }
 
-func TestWorkersThatOpenASpoolTogetherGetOneName(t *testing.T) {
-	for range 50 { // they have to meet at the right moment
+func TestWorkersThatOpenASpoolConcurrentlyGetOneName(t *testing.T) {
+	for range 50 { // the race needs the right moment
 		dir := t.TempDir()
 		names := make([]string, 10)
 		start := make(chan struct{})
@@ -46,11 +46,11 @@ func TestWorkersThatOpenASpoolTogetherGetOneName(t *testing.T) {
 		require.Len(t, slices.Compact(names), 1)
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
-		require.Len(t, entries, 1, "the proposals that lost are gone")
+		require.Len(t, entries, 1, "only the name file")
 	}
 }
 
-func TestSpoolWaitsForTheNameThatAnotherWorkerIsWriting(t *testing.T) {
+func TestSpoolWaitsWhileAnotherWorkerWritesTheName(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, ".scrapehaul-spool")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
@@ -60,7 +60,7 @@ func TestSpoolWaitsForTheNameThatAnotherWorkerIsWriting(t *testing.T) {
 	writing.Wait()
 }
 
-func TestSpoolIsNamedAlthoughTheWorkerThatBeganToWasKilled(t *testing.T) {
+func TestSpoolIsNamedAfterTheNamingWorkerWasKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, ".scrapehaul-spool")
@@ -73,10 +73,10 @@ func TestSpoolIsNamedAlthoughTheWorkerThatBeganToWasKilled(t *testing.T) {
 	all.Wait()
 	require.NotEqual(t, queue+"@", names[0])
 	require.Len(t, slices.Compact(names), 1)
-	require.Equal(t, names[0], openSpool(t, dir, 0).TaskQueue(queue), "it stays")
+	require.Equal(t, names[0], openSpool(t, dir, 0).TaskQueue(queue), "it does not change")
 }
 
-func TestSpoolThatCannotBeMadeIsAnError(t *testing.T) {
+func TestSpoolThatCannotBeCreatedIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	_, err := activities.OpenSpool(path, 0)

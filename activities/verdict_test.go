@@ -27,12 +27,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// The whole table: what kind of problem an error is, what is done about it, and
-// why. Whatever a retry may mend is retried for about an hour, and its last failure
-// can be seen meanwhile; what none can mend is before a person within a minute.
-func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
+// The complete table: an error's kind, its verdict, and why. What a retry may fix is
+// retried for about an hour, and its last failure is visible meanwhile. Anything else needs
+// attention within a minute.
+func TestEveryErrorIsRetriedOrNeedsAnOperator(t *testing.T) {
 	t.Parallel()
-	const retried, atOnce, retriedBriefly, final = "retried", "retried at once", "retriedBriefly", "final"
+	const retried, soon, briefly, final = "retried", "retried soon", "retried briefly", "final"
 	type row struct {
 		errs, kind, verdict, why string
 	}
@@ -53,34 +53,34 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		return fmt.Errorf("committing a batch: %w", &pq.Error{Code: pqerror.Code((code + "000")[:5])})
 	}
 
-	// A class stands for those of its codes that are not named.
+	// A class covers its codes that are not listed.
 	classes := check([]row{
-		{"00 01 02 03 0B 0F 0L 0P 0Z 20 24 26 2D 34 3B F0", refuses, retriedBriefly, "no answer to what is asked: a pooler between, or an error of ours"},
-		{"10 72 UE", refuses, retriedBriefly, "of no class that we know: an extension's, a pooler's, or a rule of somebody's"},
-		{"08 08P01", down, retried, "the connection, or that of the pooler"},
-		{"09 21 22 27 2B 2F 38 39 44 P0", refuses, final, "a rule, a trigger or a value: the same the next time"},
-		{"0A", refuses, retriedBriefly, "a plan that a change of the schema has overtaken is made anew"},
-		{"23 23505 40002", refuses, retriedBriefly, "a race with another attempt, or a constraint that somebody has added"},
-		{"25", refuses, retriedBriefly, "a transaction in a state that the next has not"},
-		{"25006", down, retried, "read-only: a failover, or a disk that is full"},
+		{"00 01 02 03 0B 0F 0L 0P 0Z 20 24 26 2D 34 3B F0", refuses, briefly, "not an answer to our statement: a pooler, or a bug of ours"},
+		{"10 72 UE", refuses, briefly, "unknown class: from an extension, a pooler or a custom rule"},
+		{"08 08P01", down, retried, "the connection, or the pooler's"},
+		{"09 21 22 27 2B 2F 38 39 44 P0", refuses, final, "a rule, a trigger or a value: fails again"},
+		{"0A", refuses, briefly, "a plan invalidated by a schema change is replanned"},
+		{"23 23505 40002", refuses, briefly, "a race with another attempt, or an added constraint"},
+		{"25", refuses, briefly, "a transaction state that the next one does not have"},
+		{"25006", down, retried, "read-only: a failover or a full disk"},
 		{"25P03 25P04", down, retried, "a timeout of the role"},
 		{"28 28P01", down, retried, "the password may be rotated while we retry"},
-		{"3D 3F", refuses, final, "the database or the schema is not there"},
-		{"40 40001 40P01 40003", down, atOnce, "serialization, deadlock: another attempt is all that is missing"},
-		{"42 42501 42P01 42703", refuses, final, "a right, a table or a column is missing"},
-		{"53 53100 53200 53300", down, retried, "disk full, memory, connections: all may be free again"},
+		{"3D 3F", refuses, final, "the database or the schema is missing"},
+		{"40 40001 40P01 40003", down, soon, "serialization, deadlock: another attempt is all it takes"},
+		{"42 42501 42P01 42703", refuses, final, "a privilege, a table or a column is missing"},
+		{"53 53100 53200 53300", down, retried, "disk full, memory, connections: may be free again"},
 		{"53400", refuses, final, "a configured limit, like temp_file_limit"},
-		{"54 54001 54011", refuses, final, "a limit of PostgreSQL: an index row of a name of 4,000 bytes"},
-		{"55 55P02", refuses, final, "no replica identity, or no connections allowed: only an ALTER helps"},
-		{"55006 55P03", down, retried, "somebody holds it"},
-		{"57 57014 57P01 57P02 57P03 57P05", down, retried, "shut down, starting, cancelled"},
+		{"54 54001 54011", refuses, final, "a PostgreSQL limit, such as the index row of a 4,000-byte name"},
+		{"55 55P02", refuses, final, "no replica identity, or no connections allowed: needs an ALTER"},
+		{"55006 55P03", down, retried, "someone holds it"},
+		{"57 57014 57P01 57P02 57P03 57P05", down, retried, "shut down, starting, canceled"},
 		{"57P04", refuses, final, "the database was dropped"},
-		{"58 58030", down, retried, "the server's system: an I/O error may pass"},
+		{"58 58030", down, retried, "the server's system: an I/O error may be temporary"},
 		{"58P01 58P03", refuses, final, "a file of the server is missing"},
-		{"58P02", down, retried, "as its class"},
-		{"HV", refuses, retriedBriefly, "a foreign table"},
-		{"HV001 HV00N", down, retried, "a foreign server that is not reached"},
-		{"XX", refuses, retriedBriefly, "internal: a concurrent change of the schema, or a pooler's own words"},
+		{"58P02", down, retried, "like its class"},
+		{"HV", refuses, briefly, "a foreign table"},
+		{"HV001 HV00N", down, retried, "an unreachable foreign server"},
+		{"XX", refuses, briefly, "internal: a concurrent schema change, or a pooler's error"},
 		{"XX001 XX002", refuses, final, "a table or an index is corrupt"},
 	}, sqlstate)
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -93,21 +93,21 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	}
 	check([]row{
 		{"09 0A 21 22 23 27 38 39 3F 42 44 54 55 P0 UE", mapped, final, "the table's own rule"},
-		{"HV XX", mapped, retriedBriefly, "a foreign table, or a concurrent change"},
+		{"HV XX", mapped, briefly, "a foreign table, or a concurrent change"},
 		{"08 53 57 25006 55P03", down, retried, "not about the table"},
-		{"40", down, atOnce, "as everywhere"},
+		{"40", down, soon, "as always"},
 	}, func(code string) error { return &postgres.MappedTableError{Err: sqlstate(code)} })
 
 	statuses := check([]row{
-		{"100 101 102 103 200 201 202 203 204 205 206 207 208 226", activities.ErrorCloud, retried, "not the API's: a proxy's page may pass"},
-		{"300 301 302 303 304 305 307 308", activities.ErrorRequestRefused, final, "a redirect that is not followed: the base URI is wrong"},
-		{"401", activities.ErrorTokenRefused, final, "a person has to put the token right"},
-		{"400 402 403 405 406 407 409 410 411 412 413 414 415 416 417 418 422 424 426 428 431 451", activities.ErrorRequestRefused, final, "refused, now and later"},
-		{"404", activities.ErrorJobGone, final, "the import begins again with the description"},
-		{"408 421 423 425 499", activities.ErrorCloud, retried, "about this connection or this moment only"},
-		{"429", activities.ErrorRateLimited, retried, "when the API says"},
-		{"500 502 503 504 506 507 508 510 511 520 599", activities.ErrorCloud, retried, "the server's trouble"},
-		{"501 505", activities.ErrorRequestRefused, final, "something between us and the API does not speak its language"},
+		{"100 101 102 103 200 201 202 203 204 205 206 207 208 226", activities.ErrorCloud, retried, "not the API's: a proxy's page may be temporary"},
+		{"300 301 302 303 304 305 307 308", activities.ErrorRequestRefused, final, "redirects are not followed: the base URI is wrong"},
+		{"401", activities.ErrorTokenRefused, final, "an operator must fix the token"},
+		{"400 402 403 405 406 407 409 410 411 412 413 414 415 416 417 418 422 424 426 428 431 451", activities.ErrorRequestRefused, final, "permanently refused"},
+		{"404", activities.ErrorJobGone, final, "the import starts over with the description"},
+		{"408 421 423 425 499", activities.ErrorCloud, retried, "only about this connection or this moment"},
+		{"429", activities.ErrorRateLimited, retried, "when the API allows it"},
+		{"500 502 503 504 506 507 508 510 511 520 599", activities.ErrorCloud, retried, "a server problem"},
+		{"501 505", activities.ErrorRequestRefused, final, "a proxy that does not support the request"},
 	}, func(status string) error {
 		code, err := strconv.Atoi(status)
 		require.NoError(t, err)
@@ -117,9 +117,9 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		require.True(t, http.StatusText(status) == "" || statuses[strconv.Itoa(status)], "status %d is not in the table", status)
 	}
 	check([]row{
-		{"401 403 404 410", activities.ErrorRequestRefused, retriedBriefly, "neither the token nor the job is what another host speaks of: its URL has expired, say"},
-		{"429", activities.ErrorCloud, retried, "that host's limit, not the API's"},
-		{"500 503", activities.ErrorCloud, retried, "the server's trouble"},
+		{"401 403 404 410", activities.ErrorRequestRefused, briefly, "another host's answer is not about the token or the job: perhaps its URL expired"},
+		{"429", activities.ErrorCloud, retried, "the host's limit, not the API's"},
+		{"500 503", activities.ErrorCloud, retried, "a server problem"},
 	}, func(status string) error {
 		code, err := strconv.Atoi(status)
 		require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 	}
 	files := []row{
 		{"ENOSPC EDQUOT", activities.ErrorDiskFull, retried, "there may be room again"},
-		{"EROFS EACCES EPERM ENOENT ENOTDIR EISDIR ELOOP ENAMETOOLONG EFBIG EINVAL ENOSYS", activities.ErrorSpool, retriedBriefly, "for good, but perhaps on this worker only"},
+		{"EROFS EACCES EPERM ENOENT ENOTDIR EISDIR ELOOP ENAMETOOLONG EFBIG EINVAL ENOSYS", activities.ErrorSpool, briefly, "permanent, but perhaps only on this worker"},
 		{"EIO EMFILE ENFILE ESTALE EBUSY EINTR EAGAIN ENOMEM ENODEV ENOTCONN", activities.ErrorOther, retried, "the disk, the mount or the process may recover"},
 	}
 	for _, wrap := range []func(error) error{
@@ -150,9 +150,9 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 
 	unreachable := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.EACCES)}
 	untrusted := &url.Error{Op: "Get", Err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}
-	nowhere, err := fileblob.OpenBucket(t.TempDir(), nil)
+	empty, err := fileblob.OpenBucket(t.TempDir(), nil)
 	require.NoError(t, err)
-	noBucket := nowhere.Delete(t.Context(), "nothing") // NotFound, as a bucket that is not there
+	noBucket := empty.Delete(t.Context(), "nothing") // NotFound, as for a missing bucket
 	others := map[string]error{
 		"network":           activities.FromCloud(unreachable),
 		"certificate":       activities.FromCloud(untrusted),
@@ -160,23 +160,23 @@ func TestEveryErrorIsRetriedOrPutBeforeAPerson(t *testing.T) {
 		"database-cut":      io.ErrUnexpectedEOF,
 		"database-untrust":  untrusted,
 		"archive":           activities.FromArchive(unreachable),
-		"archive-no-right":  activities.FromArchive(&fs.PathError{Op: "open", Err: syscall.EACCES}),
+		"archive-denied":  activities.FromArchive(&fs.PathError{Op: "open", Err: syscall.EACCES}),
 		"archive-no-bucket": activities.FromArchive(noBucket),
-		"mapped-mend":       &postgres.MappedTableError{Err: errors.New("no replica identity"), Fix: []string{"ALTER TABLE …"}},
+		"mapped-fix":       &postgres.MappedTableError{Err: errors.New("no replica identity"), Fix: []string{"ALTER TABLE …"}},
 		"mapped-file":       fmt.Errorf("publishing: %w", &postgres.MappedTableError{Err: new(postgres.MappingsError)}),
 		"superseded":        sink.ErrSuperseded,
 		"else":              errors.New("something else"),
 	}
 	check([]row{
-		{"network", activities.ErrorCloud, retried, "the cloud, or what is between"},
-		{"certificate", activities.ErrorRequestRefused, final, "who answers is not the API"},
+		{"network", activities.ErrorCloud, retried, "the cloud or the network"},
+		{"certificate", activities.ErrorRequestRefused, final, "the server is not the API"},
 		{"database-network database-cut", down, retried, "restart or failover"},
-		{"database-untrust", refuses, final, "who answers is not the database"},
-		{"archive", activities.ErrorArchive, retried, "the store, or what is between"},
-		{"archive-no-right archive-no-bucket", activities.ErrorArchive, retriedBriefly, "the bucket is missing, or not ours to write"},
-		{"mapped-mend", mapped, final, "the sentence has the statement that mends it"},
-		{"mapped-file", mapped, retriedBriefly, "the worker has an old file of mappings, another one need not"},
-		{"superseded", activities.ErrorSuperseded, final, "the import begins again, if it is still wanted"},
-		{"else", activities.ErrorOther, retried, "nobody knows"},
+		{"database-untrust", refuses, final, "the server is not the database"},
+		{"archive", activities.ErrorArchive, retried, "the object store or the network"},
+		{"archive-denied archive-no-bucket", activities.ErrorArchive, briefly, "the bucket is missing or not writable"},
+		{"mapped-fix", mapped, final, "the sentence has the statement that fixes it"},
+		{"mapped-file", mapped, briefly, "this worker has an old mappings file; another one may not"},
+		{"superseded", activities.ErrorSuperseded, final, "the import starts over, if it is still wanted"},
+		{"else", activities.ErrorOther, retried, "unknown"},
 	}, func(name string) error { return others[name] })
 }
