@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// parseJSON is the name of the cleaner that is none of text: it has to be the
-// last one of a column of JSONB.
+// parseJSON is the name of the only cleaner that does not return text. It must be the last
+// one, in a JSONB column.
 const parseJSON = "parse-json"
 
-// cleaner changes the text of a value. What it returns is a part of text, or
-// appended to into, which it returns longer then. A nil result is NULL.
+// cleaner changes the text of a value. It returns a part of text, or appends the result to
+// into and returns the longer buffer. A nil result is NULL.
 type cleaner func(into, text []byte) (longer, cleaned []byte, err error)
 
-// cleaners are all of them by name, but for parse-json.
+// cleaners are all cleaners by name, except parse-json.
 var cleaners = map[string]cleaner{
 	"trim":           trim,
 	"empty-is-null":  nullIf(func(text []byte) bool { return len(text) == 0 }),
@@ -29,14 +29,14 @@ var cleaners = map[string]cleaner{
 	"collapse-space": collapseSpace,
 }
 
-// cleanerNames are all of them, in the order in which they are told.
+// cleanerNames are the names of all cleaners, in the order of error messages.
 var cleanerNames = []string{
 	"trim", "collapse-space", "lower", "upper", "empty-is-null", "null-text", "money", "money-comma", "first-number", parseJSON,
 }
 
 func trim(into, text []byte) (longer, cleaned []byte, err error) {
 	trimmed := bytes.TrimSpace(text)
-	if trimmed == nil { // nothing but white space
+	if trimmed == nil { // only white space
 		trimmed = text[:0]
 	}
 	return into, trimmed, nil
@@ -74,8 +74,8 @@ func collapseSpace(into, text []byte) (longer, cleaned []byte, err error) {
 
 var errNotJSON = errors.New("is not JSON")
 
-// parsedJSON is the text, nil for null. What jsonb does not take of JSON, PostgreSQL
-// refuses.
+// parsedJSON returns the text, nil for null. PostgreSQL refuses JSON that jsonb cannot
+// store.
 func parsedJSON(text []byte) ([]byte, error) {
 	if !json.Valid(text) {
 		return nil, errNotJSON

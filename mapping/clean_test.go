@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refused is a text that a cleaner does not take.
+// refused is the expected result for a text that a cleaner refuses.
 const refused = "REFUSED"
 
 func TestCleaners(t *testing.T) {
@@ -58,7 +58,7 @@ func TestCleaners(t *testing.T) {
 	}
 }
 
-func TestCleanersComeInTheirOrder(t *testing.T) {
+func TestCleanersRunInOrder(t *testing.T) {
 	require.Equal(t, []string{" "}, row(t, column(t, "type: text, clean: [empty-is-null]"), `{"v":" "}`))
 	require.Equal(t, []string{""}, row(t, column(t, "type: text, clean: [empty-is-null, trim]"), `{"v":" "}`))
 	require.Equal(t, []string{null}, row(t, column(t, "type: text, clean: [trim, empty-is-null]"), `{"v":" "}`))
@@ -66,7 +66,7 @@ func TestCleanersComeInTheirOrder(t *testing.T) {
 	require.Equal(t, []string{"a b"}, row(t, column(t, "type: text, clean: [upper, collapse-space, lower]"), `{"v":" a\tb"}`))
 }
 
-func TestWhatIsNoTextIsNotCleaned(t *testing.T) {
+func TestOnlyStringsAreCleaned(t *testing.T) {
 	for value, want := range map[string]string{`1.299`: "1.299", `true`: "true", `{"a":" B"}`: `{"a":" B"}`, `[" "]`: `[" "]`} {
 		require.Equal(t, []string{want}, row(t, column(t, "type: text, clean: [money-comma, upper]"), `{"v":`+value+`}`))
 	}

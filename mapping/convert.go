@@ -13,33 +13,32 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// Converter makes rows of records. It is not for concurrent use.
+// Converter converts records to rows. It is not safe for concurrent use.
 type Converter struct {
-	// sources has the place in found of each key of a record that is wanted.
+	// sources has the index in found of each needed key.
 	sources map[string]int
-	// found are the values of the record's wanted keys, as they stand in the JSON;
-	// nil for a key that it has not.
+	// found has the JSON text of the needed keys' values, nil for a missing key.
 	found [][]byte
-	// shape is that of the record before, once two have had its keys, members are those of
-	// a record of the shape, and places has where in them found is.
+	// shape is that of the previous records, once two had the same keys; members are the
+	// members of a record with this shape, and places says where in them found is.
 	shape         *jsontext.Shape
 	members, keys [][]byte
 	places        []place
-	before, names []byte // the keys of the record before, and of this one
+	before, names []byte // the keys of the previous record and of this one
 
 	columns []converted
 	values  [][]byte
-	// text is the memory of keys and values that are not in the record as they are.
+	// text holds keys and values that differ from the record's text.
 	text []byte
-	// keyNames are the mapping's, and key has their places in values.
+	// keyNames is the mapping's key, and key has the columns' indexes in values.
 	keyNames []string
 	key      []int
 }
 
-// place is a member of a record and where its value begins in it; that is 0 for none.
+// place is the index of a member and the offset of its value in it; 0 for none.
 type place struct{ member, value int }
 
-// converted is a column with what its values are made of.
+// converted is a column with the source of its values.
 type converted struct {
 	Column
 	source    int // in found
@@ -47,7 +46,7 @@ type converted struct {
 	parseJSON bool
 }
 
-// spellings are those that the columns of every export have.
+// spellings are the two spellings of the columns that every export has.
 var spellings = map[string]string{
 	"web-scraper-order":     "web_scraper_order",
 	"web_scraper_order":     "web-scraper-order",
@@ -92,14 +91,13 @@ func (m *Mapping) NewConverter() *Converter {
 	return c
 }
 
-// Row makes a row of a record, one JSON object that PostgreSQL takes as jsonb:
-// one value for each of the mapping's columns, in their order, as text that the
-// column's type reads as it is, or nil for NULL; those beyond the limits of a type
-// are PostgreSQL's to refuse. The values are valid until the next call, as long as
-// record is not changed. The error is a sentence for a person about the first column
-// that the record does not fit.
+// Row converts a record, a JSON object that is valid jsonb, to a row: one value for each of
+// the mapping's columns, in order, as text input for the column's type, or nil for NULL.
+// PostgreSQL refuses values beyond a type's limits. The values are valid until the next
+// call, as long as record does not change. The error is a sentence for an operator about
+// the first column that the record does not fit.
 //
-// Of a record that is not JSON, it returns values or an error without a meaning.
+// For invalid JSON, the result is unspecified.
 func (c *Converter) Row(record []byte) (values [][]byte, err error) {
 	c.text = c.text[:0]
 	if err := c.find(record); err != nil {
@@ -117,8 +115,8 @@ func (c *Converter) Row(record []byte) (values [][]byte, err error) {
 	return c.values, nil
 }
 
-// maxKeyBytes is what a row of a B-tree index surely holds, of at most 2704
-// bytes, beside what each value has in addition.
+// maxKeyBytes always fits into a row of a B-tree index, which holds up to 2704 bytes,
+// including the overhead of each value.
 const maxKeyBytes = 2000
 
 func (c *Converter) checkKey() error {
@@ -127,15 +125,14 @@ func (c *Converter) checkKey() error {
 		length += len(c.values[i])
 	}
 	if length > maxKeyBytes {
-		return fmt.Errorf("the key (%s) is %d bytes long: PostgreSQL's indexes surely take %d", strings.Join(c.keyNames, ", "), length, maxKeyBytes)
+		return fmt.Errorf("the key (%s) is %d bytes long: want at most %d, to fit a PostgreSQL index", strings.Join(c.keyNames, ", "), length, maxKeyBytes)
 	}
 	return nil
 }
 
 var errNotAnObject = errors.New("the record is not a JSON object")
 
-// find finds the values of the wanted keys. As in jsonb, the last one of a key
-// counts.
+// find finds the values of the needed keys. As in jsonb, the last duplicate counts.
 func (c *Converter) find(record []byte) error {
 	clear(c.found)
 	var same bool
@@ -153,7 +150,7 @@ func (c *Converter) find(record []byte) error {
 	for member, ok := members.Next(); ok; member, ok = members.Next() {
 		var key []byte
 		c.text, key = jsontext.Unescape(c.text, member.Key())
-		if source, wanted := c.sources[string(key)]; wanted {
+		if source, needed := c.sources[string(key)]; needed {
 			c.found[source] = member.Value()
 			c.places[source] = place{len(c.keys), len(`"":`) + len(member.Key())}
 		}
@@ -172,28 +169,28 @@ func (c *Converter) find(record []byte) error {
 	return nil
 }
 
-// value converts a value as it stands in the JSON, nil for none.
+// value converts the JSON text of a value, nil for none.
 func (c *Converter) value(column *converted, raw []byte) ([]byte, error) {
 	if raw == nil || raw[0] == 'n' {
 		if !column.Required {
 			return nil, nil
 		}
 		if raw == nil {
-			return nil, fmt.Errorf("column %q is required, and the record has no %q", column.Name, column.From)
+			return nil, fmt.Errorf("column %q is required, but the record has no %q", column.Name, column.From)
 		}
-		return nil, fmt.Errorf("column %q is required, and the record has null", column.Name)
+		return nil, fmt.Errorf("column %q is required, but the record has null", column.Name)
 	}
 	value, err := c.notNull(column, raw)
 	if err != nil {
 		return nil, fmt.Errorf("column %q: %s %w%s", column.Name, shown(raw), err, hint(raw))
 	}
 	if value == nil && column.Required {
-		return nil, fmt.Errorf("column %q is required, and %s counts as NULL", column.Name, shown(raw))
+		return nil, fmt.Errorf("column %q is required, but %s counts as NULL", column.Name, shown(raw))
 	}
 	return value, nil
 }
 
-// notNull converts a value that is not null, though it may become so.
+// notNull converts a value other than null; the result may be NULL.
 func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
 	if raw[0] != '"' {
 		return c.typed(column, raw)
@@ -222,7 +219,7 @@ func (c *Converter) notNull(column *converted, raw []byte) ([]byte, error) {
 
 var errNotABoolean = errors.New("is not one of true, false, yes, no, y, n, on, off, 1, 0")
 
-// typed makes of the text of a value one of the column's type.
+// typed converts the text of a value to the column's type.
 func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 	switch column.Type {
 	case Numeric, Integer:
@@ -247,7 +244,7 @@ func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 		begin := len(c.text)
 		c.text = t.AppendFormat(c.text, time.RFC3339Nano)
 		return c.text[begin:], nil
-	default: // Text and JSONB take all
+	default: // Text and JSONB accept everything
 		return text, nil
 	}
 }
@@ -269,7 +266,7 @@ func parseBoolean(text []byte) ([]byte, error) {
 	return nil, errNotABoolean
 }
 
-// shown is a value as an error quotes it, shortened.
+// shown returns a value as errors quote it, shortened.
 func shown(raw []byte) string {
 	text := shortened(plain(raw))
 	if raw[0] == '"' {
@@ -285,7 +282,7 @@ func shortened(text string) string {
 	return text
 }
 
-// plain is the text of a string, and any other value as it stands.
+// plain returns the text of a string, and the JSON text of any other value.
 func plain(raw []byte) string {
 	if raw[0] == '"' {
 		_, raw = jsontext.Unescape(nil, raw[1:len(raw)-1])
@@ -293,7 +290,7 @@ func plain(raw []byte) string {
 	return string(raw)
 }
 
-// hint is what would make NULL of a value that does not fit.
+// hint names the cleaners that would turn a value that does not fit into NULL.
 func hint(raw []byte) string {
 	if raw[0] != '"' {
 		return ""
@@ -310,5 +307,5 @@ func hint(raw []byte) string {
 	}
 }
 
-// asString is b without a copy, for a callee that does not keep it.
-func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // a copy of all the data is what it saves
+// asString converts b without a copy, for a callee that does not keep it.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // avoids copying all data

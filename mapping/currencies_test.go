@@ -14,20 +14,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var cldr = flag.String("cldr", "", "a directory of npm with cldr-core and cldr-numbers-full, whose currencies are added to currencies.txt")
+var cldr = flag.String("cldr", "", "npm `directory` with cldr-core and cldr-numbers-full, whose currencies are added to currencies.txt")
 
-// notCurrencies are what CLDR has and what means something else too, beside a
-// number: thousands, millions, billions, sizes, pages, cubic feet, denier.
+// notCurrencies are words in CLDR that also mean something else next to a number: thousands,
+// millions, billions, sizes, pages, cubic feet, denier.
 var notCurrencies = strings.Fields("K M B T G S L P D E B$ T$ G$ M$ K$ $T CF den ر")
 
-// TestCurrencies checks the list of currencies, and adds to it what CLDR has:
+// TestCurrencies checks the list of currencies, and adds those of CLDR to it:
 //
 //	npm install --prefix DIR cldr-core cldr-numbers-full
 //	go test ./mapping -run TestCurrencies -cldr DIR
 //
-// These are the codes of what is legal tender, or was until 2015, the symbols
-// and names of one word in the languages of where it is, and the symbols in English
-// and those with a sign in French. What stands in the list by hand stays.
+// These are the codes of currencies that are, or were until 2015, legal tender, their
+// symbols and one-word names in local languages, all English symbols, and French ones with
+// a currency sign. Manual entries stay in the list.
 func TestCurrencies(t *testing.T) {
 	list := map[string][]string{}
 	file, err := os.ReadFile("currencies.txt")
@@ -56,7 +56,7 @@ func TestCurrencies(t *testing.T) {
 	require.Equal(t, text.String(), string(file), "sorted, each word once")
 }
 
-// addCLDR adds what CLDR has to the words by the codes of currencies.
+// addCLDR adds CLDR's words to the list, by currency code.
 func addCLDR(t *testing.T, list map[string][]string) {
 	decode := func(into any, path ...string) {
 		data, err := os.ReadFile(filepath.Join(append([]string{*cldr, "node_modules"}, path...)...))
@@ -116,9 +116,9 @@ func addCLDR(t *testing.T, list map[string][]string) {
 	}
 }
 
-// All that is in the list is read, before the number and after it, with a space between
-// and without one; a letter alone before it only.
-func TestEveryCurrencyOfTheListIsRead(t *testing.T) {
+// Every word of the list is read before and after a number, with and without a space; a
+// single letter only before it.
+func TestEveryListedCurrencyIsRead(t *testing.T) {
 	file, err := os.ReadFile("currencies.txt")
 	require.NoError(t, err)
 	for clean, number := range map[string]string{"money": "1,234.50", "money-comma": "1.234,50"} {

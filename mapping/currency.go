@@ -7,20 +7,20 @@ import (
 	"unicode/utf8"
 )
 
-// currencyList has, by the code of ISO 4217, what is written for each currency: what
-// CLDR has, which TestCurrencies brings up to date, and what else shops write.
+// currencyList has, by ISO 4217 code, the symbols and words for each currency: those of
+// CLDR, which TestCurrencies updates, and others that shops use.
 //
 //go:embed currencies.txt
 var currencyList string
 
-// currency says how amounts of one are written.
+// currency says how amounts of a currency are written.
 type currency struct {
-	lakhs    bool // as 1,29,900 too
-	thousand bool // with three decimals: it has a thousand parts
+	lakhs    bool // also as 1,29,900
+	thousand bool // with three decimals: it has a thousand subunits
 }
 
-// currencies are all of the list by the keys of what is written for them. Of what
-// stands for several, amounts have three decimals only if those of all have.
+// currencies are the listed currencies by currencyKey. A word for several currencies allows
+// three decimals only if all of them do.
 var currencies = func() map[string]currency {
 	all := map[string]currency{}
 	for line := range strings.Lines(currencyList) {
@@ -38,14 +38,13 @@ var currencies = func() map[string]currency {
 	return all
 }()
 
-// currencyOf knows $, US$, USD, USD $ and kr, and any symbol that Unicode has for a
-// currency.
+// currencyOf recognizes $, US$, USD, USD $ and kr, and any Unicode currency symbol.
 func currencyOf(text []byte) (c currency, ok bool) {
-	const most = 64 // bytes
-	if c, ok = currencies[string(text)]; ok || len(text) > most {
+	const maxLength = 64 // bytes
+	if c, ok = currencies[string(text)]; ok || len(text) > maxLength {
 		return c, ok
 	}
-	var buffer [3 * most]byte
+	var buffer [3 * maxLength]byte
 	key := currencyKey(buffer[:0], text)
 	if c, ok = currencies[string(key)]; ok {
 		return c, true
@@ -54,8 +53,8 @@ func currencyOf(text []byte) (c currency, ok bool) {
 	return c, size == len(key) && isSymbol(symbol)
 }
 
-// currencyKey is what shows of a text. What is short, as codes are, tells upper from
-// lower case.
+// currencyKey returns the visible characters of a text, in lower case unless the text is as
+// short as a code.
 func currencyKey(buffer, text []byte) []byte {
 	for _, r := range string(text) { // without a copy
 		if !isBlank(r) {
@@ -72,10 +71,10 @@ func currencyKey(buffer, text []byte) []byte {
 	return buffer[shown:]
 }
 
-// isSymbol knows $ and €, but no cents.
+// isSymbol accepts $ and €, but not cents.
 func isSymbol(r rune) bool { return unicode.Is(unicode.Sc, r) && !strings.ContainsRune("¢￠₥", r) }
 
-// isBlank says of a character that it shows nothing: white space, a direction mark.
+// isBlank reports whether a character is invisible: white space or a direction control.
 func isBlank(r rune) bool {
 	return unicode.IsSpace(r) || r > unicode.MaxASCII && unicode.Is(unicode.Cf, r)
 }

@@ -1,7 +1,7 @@
-// Package mapping says how the records of sitemaps become rows of tables with
-// typed columns: which sitemap goes to which table, which scraped column to which
-// column, of which type and cleaned how. It reads the file of mappings and
-// converts records; it knows neither PostgreSQL's connections nor Temporal.
+// Package mapping maps the records of sitemaps to rows of tables with typed columns: which
+// sitemap goes to which table, and which scraped column to which column, type and cleaners.
+// It reads the mappings file and converts records; it connects neither to PostgreSQL nor to
+// Temporal.
 //
-// The format of the file is described in docs/mapping.md.
+// docs/mapping.md describes the format of the file.
 package mapping

@@ -42,7 +42,7 @@ mappings:
 	// url text: https://books.example/1
 	// price numeric: 1299.00
 	// stock bigint: 12
-	// column "stock": "sold out" holds no number
+	// column "stock": "sold out" has no number
 }
 
 func ExampleParse_problems() {

@@ -14,8 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// FuzzRowAgreesWithEncodingJSON holds the finding of keys and the text of values
-// against encoding/json.
+// FuzzRowAgreesWithEncodingJSON compares keys and values with encoding/json.
 func FuzzRowAgreesWithEncodingJSON(f *testing.F) {
 	for _, record := range []string{
 		`{"v":"a","w":null,"a\"é":1}`, ` { "w" : [ "}" , { "v" : "\\" } ] , "v" : -1.5e3 } `, `{"v":"1","\u0076":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud83d"}`,
@@ -33,7 +32,7 @@ mappings:
 		values, err := m.NewConverter().Row(record)
 		var want map[string]json.RawMessage
 		if !utf8.Valid(record) || json.Unmarshal(record, &want) != nil || want == nil {
-			return // whatever it is, it has ended
+			return // it only must terminate
 		}
 		require.NoError(t, err)
 		for i, key := range []string{"v", "w", `a"é`} {
@@ -54,7 +53,7 @@ mappings:
 
 var plainDecimal = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$`)
 
-// FuzzNumbersAgreeWithMathBig holds numeric and integer against math/big.
+// FuzzNumbersAgreeWithMathBig compares numeric and integer with math/big.
 func FuzzNumbersAgreeWithMathBig(f *testing.F) {
 	for _, text := range []string{"1", "-1.50", ".5", "5.", "1e3", "120e-1", "0.012e3", "9223372036854775808", "-9223372036854775808", "1e19", "0.0", "00.10e1", "1_0", "0x1"} {
 		f.Add(text)
@@ -78,14 +77,14 @@ func FuzzNumbersAgreeWithMathBig(f *testing.F) {
 		if ok && want.IsInt() && want.Num().IsInt64() {
 			require.NoError(t, err)
 			require.Equal(t, want.Num().String(), string(values[0]))
-		} else if !strings.ContainsAny(text, "eE") { // of longer exponents math/big is not asked
+		} else if !strings.ContainsAny(text, "eE") { // math/big is not given longer exponents
 			require.Error(t, err, "%q", values)
 		}
 	})
 }
 
-// FuzzCleanersKeepEveryDigit requires that an amount of money is either refused
-// or a number of all the digits that are there, and no others.
+// FuzzCleanersKeepEveryDigit requires that an amount of money is either refused or becomes a
+// number with exactly its digits.
 func FuzzCleanersKeepEveryDigit(f *testing.F) {
 	for _, text := range []string{"$1,299.00", "1.299,00 €", "12 in stock", "-$.99", "1 299,00 EUR", "1’299", "Rs.500", "only 1,299.5 km",
 		"₹1,29,900/-", "475\u202f000 F Cfa", "\u200f١٬٢٩٩٫٥٠ ر.س.", "CHF 1'299.-", "KWD 1.250", "１２，８００円", "T€ 500", "$5 - $7"} {
@@ -102,7 +101,7 @@ func FuzzCleanersKeepEveryDigit(f *testing.F) {
 				return -1
 			}
 			value := rune(0)
-			for unicode.IsDigit(r - value - 1) { // they are in runs of ten
+			for unicode.IsDigit(r - value - 1) { // digits come in runs of ten
 				value++
 			}
 			return '0' + value%10
@@ -128,7 +127,7 @@ func FuzzCleanersKeepEveryDigit(f *testing.F) {
 	})
 }
 
-// FuzzJSONBIsJSON requires that what becomes of a text is JSON, whatever it is.
+// FuzzJSONBIsJSON requires that any text becomes valid JSON.
 func FuzzJSONBIsJSON(f *testing.F) {
 	for _, text := range []string{"a", ` "\` + "\x01", `{"a":[1,"\u00e9"]}`, "null", "[", `"\ud800"`} {
 		f.Add(text)

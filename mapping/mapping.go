@@ -11,11 +11,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// ScrapingJobID is the column that every mapped table has besides the mapped
-// ones: bigint NOT NULL, the job that a row is of.
+// ScrapingJobID is the column that every mapped table has in addition to the mapped ones:
+// bigint NOT NULL, the job of the row.
 const ScrapingJobID = "scrapingjob_id"
 
-// Mappings is a valid file of mappings. The zero value and nil have none.
+// Mappings is a valid mappings file. The zero value and nil have no mappings.
 type Mappings struct {
 	all      []*Mapping
 	sitemaps []Sitemap
@@ -39,8 +39,8 @@ func (m *Mappings) RowsOnly() (sitemaps []string) {
 	return sitemaps
 }
 
-// For returns the mapping of the records of an account's sitemap: the one of exactly that
-// name, or else the one of the longest prefix that the name begins with, or nil.
+// For returns the mapping of an account's sitemap: the one with exactly this name, or else
+// the one with the longest matching prefix, or nil.
 func (m *Mappings) For(account, sitemapName string) *Mapping {
 	var best *Mapping
 	for _, one := range m.All() {
@@ -59,31 +59,31 @@ func (m *Mappings) For(account, sitemapName string) *Mapping {
 	return best
 }
 
-// Mapping says what becomes of the records of a sitemap, or of all whose names
-// begin alike. It comes from [Parse] and is not to be changed.
+// Mapping maps the records of a sitemap, or of all sitemaps with a name prefix. It comes
+// from [Parse] and must not be changed.
 type Mapping struct {
-	// Account is the account of Web Scraper Cloud that has the sitemaps.
+	// Account is the Web Scraper Cloud account that has the sitemaps.
 	Account string
-	// Sitemap is the sitemap's name, and SitemapPrefix what the names of several
-	// begin with: one of the two is set.
+	// Sitemap is the name of one sitemap, SitemapPrefix the name prefix of several: exactly
+	// one of them is set.
 	Sitemap, SitemapPrefix string
 	Table                  Table
-	// Columns has at least one.
+	// Columns has at least one column.
 	Columns []Column
-	// Key has the names of those of Columns that tell one row from another. It is
-	// empty only with ReplaceJob.
+	// Key has the names of the columns that identify a row. It is empty only with
+	// ReplaceJob.
 	Key  []string
 	Mode Mode
-	// DeactivateMissing is nil for none; it is with Upsert only.
+	// DeactivateMissing is nil for none; it is set only with Upsert.
 	DeactivateMissing *DeactivateMissing
-	// RowsOnly is set with keep_records: false: the records become rows, and are kept
-	// nowhere else.
+	// RowsOnly is set by keep_records: false: the records become rows and are not kept
+	// otherwise.
 	RowsOnly bool
 
 	line int // in the file
 }
 
-// Sitemaps names the sitemap, or what the names of several begin with: "acme:books" or
+// Sitemaps returns the sitemap's name, or the prefix of several: "acme:books" or
 // "acme:shop-*", without the account if it is the default one.
 func (m *Mapping) Sitemaps() string {
 	return sink.QualifiedSitemap(m.Account, cmp.Or(m.Sitemap, m.SitemapPrefix+"*"))
@@ -97,46 +97,46 @@ type Table struct {
 // String returns schema.name, not quoted.
 func (t Table) String() string { return t.Schema + "." + t.Name }
 
-// Column is a column of the table, and how it is filled.
+// Column is a column of the table and the source of its values.
 type Column struct {
 	Name string
-	// From is the scraped column, a key of the records: Name unless the file says
-	// something else. The two spellings of the columns that every export has,
-	// such as web-scraper-order and web_scraper_order, are the same.
+	// From is the scraped column, a key of the records: Name unless the file sets it. The
+	// two spellings of the columns that every export has, such as web-scraper-order and
+	// web_scraper_order, are equivalent.
 	From string
 	Type Type
-	// Layout is how a Timestamp is written: one of package time's layouts, or
-	// rfc3339, unix or unix-ms. It is empty for other types.
+	// Layout is the format of a Timestamp: a layout of package time, or rfc3339, unix or
+	// unix-ms. It is empty for other types.
 	Layout string
 	// TimeZone is the IANA name of the time zone of a Timestamp whose layout has
 	// no offset. It is empty for other types.
 	TimeZone string
-	// Years are the first and the last that a Timestamp may be of.
+	// Years are the first and the last valid year of a Timestamp.
 	Years [2]int
-	// Clean has the names of the cleaners, in their order.
+	// Clean has the names of the cleaners, in order.
 	Clean []string
-	// Required refuses records that have NULL here. It is set for columns of the
-	// key too.
+	// Required refuses records that have NULL here. It is always set for columns of the
+	// key.
 	Required bool
 
 	location *time.Location // of TimeZone
 	line     int            // in the file
 }
 
-// Type is the type of a column of the table, as the file writes it.
+// Type is the type of a column, as in the file.
 type Type string
 
 // Types of columns.
 const (
 	Text      Type = "text"      // any value as text
-	Numeric   Type = "numeric"   // a number of any size, with a fraction or without
-	Integer   Type = "integer"   // a whole number of 64 bits
+	Numeric   Type = "numeric"   // a number of any size, with or without a fraction
+	Integer   Type = "integer"   // a 64-bit integer
 	Boolean   Type = "boolean"   // true or false
-	Timestamp Type = "timestamp" // a moment, not what a clock shows
+	Timestamp Type = "timestamp" // an instant, not a local time
 	JSONB     Type = "jsonb"     // any value as JSON
 )
 
-// types are all of them, in the order in which they are told.
+// types are all types, in the order of error messages.
 var types = []Type{Text, Numeric, Integer, Boolean, Timestamp, JSONB}
 
 // PostgreSQL returns the name of the type in PostgreSQL, such as bigint for
@@ -152,42 +152,42 @@ func (t Type) PostgreSQL() string {
 	}
 }
 
-// Layouts that have a name.
+// Layouts with a name.
 const (
 	layoutRFC3339   = "rfc3339"
 	layoutUnix      = "unix"    // whole seconds since 1970
 	layoutUnixMilli = "unix-ms" // whole milliseconds since 1970
 )
 
-// Mode says what the table shows of the published imports, one of each job.
+// Mode says which rows of the published imports, one per job, the table has.
 type Mode string
 
 // Modes of publishing.
 const (
-	ReplaceJob Mode = "replace-job" // the table holds the rows of each job
-	Upsert     Mode = "upsert"      // one row for each key, the last job's
-	Append     Mode = "append"      // one row for each key, the first job's
+	ReplaceJob Mode = "replace-job" // the rows of every job
+	Upsert     Mode = "upsert"      // one row per key, from the last job
+	Append     Mode = "append"      // one row per key, from the first job
 )
 
-// modes are all of them, in the order in which they are told.
+// modes are all modes, in the order of error messages.
 var modes = []Mode{ReplaceJob, Upsert, Append}
 
-// DeactivateMissing says how rows are marked that the last job has no record for.
+// DeactivateMissing says how to flag rows for which the last job has no record.
 type DeactivateMissing struct {
-	// Column is a boolean column of the table, none of Mapping.Columns.
+	// Column is a boolean column of the table that is not in Mapping.Columns.
 	Column string
-	// BrakePercent, from 1 to 100, is how much of the active rows may be
-	// deactivated without asking a person.
+	// BrakePercent, from 1 to 100, is the share of the active rows that may be deactivated
+	// without asking a person.
 	BrakePercent int
 }
 
-// conversion is the version of what becomes of values: it is to be raised when
-// the same value of the same column becomes another one.
+// conversion is the version of the conversion of values. Increase it whenever the same
+// value in the same column converts differently.
 const conversion = 2
 
-// Fingerprint returns 16 hexadecimal digits that differ between mappings whose
-// table, columns, conversion of values, key or mode differ. Which sitemaps a
-// mapping is for, what it deactivates, and whether records are kept, is not part of them.
+// Fingerprint returns 16 hexadecimal digits that identify a mapping's table, columns,
+// conversion of values, key and mode. They do not cover its sitemaps, DeactivateMissing and
+// RowsOnly.
 func (m *Mapping) Fingerprint() string {
 	encoded, err := json.Marshal(struct {
 		Conversion int

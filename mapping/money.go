@@ -10,11 +10,11 @@ import (
 )
 
 var (
-	errNoNumber    = errors.New("holds no number")
-	errWhichNumber = errors.New("does not tell what its first number is")
+	errNoNumber    = errors.New("has no number")
+	errWhichNumber = errors.New("has an ambiguous first number")
 )
 
-// amounts are those that a cleaner reads: as in $1,299.00, or in 1.299,00 €.
+// amounts is the format of amounts that a cleaner reads: as in $1,299.00 or in 1.299,00 €.
 type amounts struct {
 	cleaner               string // its name
 	point, thousands      byte
@@ -24,18 +24,18 @@ type amounts struct {
 var (
 	money = &amounts{"money", '.', ',',
 		errors.New("is not an amount that the cleaner money knows, such as $1,299.00"),
-		errors.New("has three digits after its point, which may be thousands: the cleaner money-comma takes them for those")}
+		errors.New("has three digits after its point, which may be thousands: the cleaner money-comma reads them as thousands")}
 	moneyComma = &amounts{"money-comma", ',', '.',
 		errors.New("is not an amount that the cleaner money-comma knows, such as 1.299,00 €"),
-		errors.New("has three digits after its comma, which may be thousands: the cleaner money takes them for those")}
+		errors.New("has three digits after its comma, which may be thousands: the cleaner money reads them as thousands")}
 )
 
-// isDigit knows those of ASCII.
+// isDigit reports whether r is an ASCII digit.
 func isDigit(r rune) bool { return r >= '0' && r <= '9' }
 
-// clean makes of an amount of money its number, as numeric takes it: 1299.00 of
-// $1,299.00. A currency is before it, after it or nowhere, a minus before the amount
-// or the number.
+// clean converts an amount of money to a number for numeric: $1,299.00 to 1299.00. A
+// currency may precede or follow the number; a minus may precede the currency or the
+// number.
 func (a *amounts) clean(into, text []byte) (longer, number []byte, err error) {
 	text = bytes.TrimFunc(text, isBlank)
 	if bytes.ContainsFunc(text, isOfOtherScript) {
@@ -68,7 +68,7 @@ func (a *amounts) clean(into, text []byte) (longer, number []byte, err error) {
 		}
 		c, ok := currencyOf(word)
 		if !ok || i == 1 && len(word) == 1 && word[0] != '$' { // 5 R
-			return into, nil, fmt.Errorf("has %q beside its number, which is no currency that the cleaner %s knows", shortened(string(word)), a.cleaner)
+			return into, nil, fmt.Errorf("has %q next to its number, which is not a currency that the cleaner %s knows", shortened(string(word)), a.cleaner)
 		}
 		of = currency{lakhs: of.lakhs || c.lakhs, thousand: of.thousand || c.thousand}
 	}
@@ -84,14 +84,14 @@ func (a *amounts) clean(into, text []byte) (longer, number []byte, err error) {
 	return longer, number, err
 }
 
-// isOfOtherScript says whether a character is a digit, or stands between digits, of
-// another script than the Latin.
+// isOfOtherScript reports whether a character is a digit or a separator of a non-Latin
+// script.
 func isOfOtherScript(r rune) bool {
 	return r > unicode.MaxLatin1 && (r == '٫' || r == '٬' || r == '．' || r == '，' || unicode.IsDigit(r))
 }
 
-// appendASCII appends the text with the digits of other scripts as ASCII has them:
-// 123.5 of ١٢٣٫٥. It is not ok with digits of two scripts.
+// appendASCII appends the text with the digits of other scripts in ASCII: 123.5 for ١٢٣٫٥.
+// ok is false for digits of two scripts.
 func (a *amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 	begin, zero := len(to), rune(-1)
 	for _, r := range string(text) { // without a copy
@@ -104,7 +104,7 @@ func (a *amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 			r = '.'
 		case r == '，':
 			r = ','
-		case unicode.IsDigit(r): // Unicode has those of a script in one run
+		case unicode.IsDigit(r): // a script's digits are consecutive
 			first := r
 			for unicode.IsDigit(first - 1) {
 				first--
@@ -120,8 +120,8 @@ func (a *amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 	return to, to[begin:], true
 }
 
-// cutNoDecimals cuts from what follows a number what says that there are no decimals,
-// as in 29.-, 29:- and 500/-, and white space.
+// cutNoDecimals removes, from the text after a number, a sign for no decimals, as in 29.-,
+// 29:- and 500/-, and white space.
 func (a *amounts) cutNoDecimals(number, after []byte) (rest []byte) {
 	if len(after) > 1 {
 		switch sign := after[0]; {
@@ -136,14 +136,14 @@ func (a *amounts) cutNoDecimals(number, after []byte) (rest []byte) {
 	return bytes.TrimLeftFunc(after, isBlank)
 }
 
-// mayBeThousands says whether the decimals of a number may be thousands: of 1.299, not
-// of 0.999, 1299.999 or 1,299.999.
+// mayBeThousands reports whether the decimals of a number may be thousands: in 1.299, not
+// in 0.999, 1299.999 or 1,299.999.
 func (a *amounts) mayBeThousands(number []byte) bool {
 	whole, rest := cutDigits(number)
 	return len(whole) > 0 && len(whole) <= 3 && whole[0] != '0' && len(rest) == 4 && rest[0] == a.point
 }
 
-// cutMinus cuts a minus from the beginning or the end of text, by bytes.CutPrefix or
+// cutMinus removes a minus from the start or the end of text, with bytes.CutPrefix or
 // bytes.CutSuffix.
 func cutMinus(text []byte, cut func(text, minus []byte) ([]byte, bool)) (rest []byte, ok bool) {
 	if rest, ok = cut(text, []byte("-")); !ok {
@@ -152,9 +152,8 @@ func cutMinus(text []byte, cut func(text, minus []byte) ([]byte, bool)) (rest []
 	return rest, ok
 }
 
-// appendNumber appends a number as numeric takes it. The whole part may be
-// separated into thousands, all by the same separator, and by commas into lakhs: two
-// digits each, but for the last three.
+// appendNumber appends a number for numeric. The integer part may be grouped into thousands
+// by one separator, or by commas into lakhs: groups of two digits, except the last three.
 func appendNumber(to, text []byte, negative bool, point byte, lakhs bool, separates func(rune) bool) (longer, number []byte, ok bool) {
 	begin := len(to)
 	if negative {
@@ -186,21 +185,21 @@ func appendNumber(to, text []byte, negative bool, point byte, lakhs bool, separa
 	return to, to[begin:], true
 }
 
-// firstNumber takes the first number of a text, written with a point: 12 of "12
-// in stock", 1299.5 of "only 1,299.5 km".
+// firstNumber extracts the first number of a text, with a decimal point: 12 from "12 in
+// stock", 1299.5 from "only 1,299.5 km".
 func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 	first := bytes.IndexFunc(text, isDigit)
 	if first < 0 {
 		return into, nil, errNoNumber
 	}
 	before := text[:first]
-	if rest, point := bytes.CutSuffix(before, []byte(".")); point && standsAlone(rest) {
+	if rest, point := bytes.CutSuffix(before, []byte(".")); point && mayPrecede(rest) {
 		before = rest
 		first--
 	}
 	before = bytes.TrimRightFunc(before, isSymbol) // -$5
 	before, negative := cutMinus(before, bytes.CutSuffix)
-	negative = negative && standsAlone(bytes.TrimSpace(before))
+	negative = negative && mayPrecede(bytes.TrimSpace(before))
 	text = text[first:]
 	end := bytes.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789.,'’", r) })
 	if end < 0 {
@@ -219,15 +218,15 @@ func firstNumber(into, text []byte) (longer, cleaned []byte, err error) {
 	return longer, cleaned, nil
 }
 
-// standsAlone says whether a number may begin after the text: nothing of a word
-// or of another number precedes it.
-func standsAlone(before []byte) bool {
+// mayPrecede reports whether a number may start after the text: it does not end in a word
+// or in another number.
+func mayPrecede(before []byte) bool {
 	r, _ := utf8.DecodeLastRune(before)
 	return len(before) == 0 || unicode.IsSpace(r) || isSymbol(r) || strings.ContainsRune("(-−:", r)
 }
 
-// isThousands says whether a number may be the thousands of a longer one, as
-// three digits follow after a space: 1 299.
+// isThousands reports whether a number may be the thousands of a longer one, as three
+// digits follow after a space: 1 299.
 func isThousands(number, after []byte) bool {
 	_, rest := cutDigits(number)
 	r, size := utf8.DecodeRune(after)

@@ -8,10 +8,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxNameBytes is the length of a name in PostgreSQL: it cuts longer ones.
+// maxNameBytes is the maximum length of a name in PostgreSQL, which truncates longer ones.
 const maxNameBytes = 63
 
-// resolve returns the node that an alias stands for.
+// resolve returns the node that an alias refers to.
 func resolve(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -19,15 +19,15 @@ func resolve(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// field is a key of an object with what reads its value.
+// field is a key of an object and the function that reads its value.
 type field struct {
 	key     string
-	read    func(value *yaml.Node) // nil for a caller who reads it
-	missing string                 // is wrong without the key; "" if nothing is
+	read    func(value *yaml.Node) // nil if the caller reads it
+	missing string                 // the problem if the key is missing; "" if it is optional
 }
 
-// object reads the fields of an object in their order, and returns the values that it
-// has, nil if it is none; what says what it is.
+// object reads the fields of an object in order, and returns its values, nil if it is not
+// an object. what names it in problems.
 func (r *reader) object(node *yaml.Node, what string, fields ...field) (values map[string]*yaml.Node) {
 	node = resolve(node)
 	keys := make([]string, len(fields))
@@ -43,9 +43,9 @@ func (r *reader) object(node *yaml.Node, what string, fields ...field) (values m
 		key, value := resolve(node.Content[i]), resolve(node.Content[i+1])
 		switch before := values[key.Value]; {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(keys, key.Value):
-			r.problem(key.Line, "%s has no key %s: want one of %s", what, described(key), joined(keys))
+			r.problem(key.Line, "%s has the unknown key %s: want one of %s", what, described(key), joined(keys))
 		case before != nil:
-			r.problem(key.Line, "%s is there already, on line %d", key.Value, before.Line)
+			r.problem(key.Line, "%s is already set, on line %d", key.Value, before.Line)
 		default:
 			values[key.Value] = value
 		}
@@ -60,7 +60,7 @@ func (r *reader) object(node *yaml.Node, what string, fields ...field) (values m
 	return values
 }
 
-// list reads a list that is not empty.
+// list reads a non-empty list.
 func (r *reader) list(node *yaml.Node, key, of string) []*yaml.Node {
 	if node.Kind != yaml.SequenceNode {
 		r.problem(node.Line, "%s is %s: want a list of %s", key, described(node), of)
@@ -76,8 +76,8 @@ func (r *reader) list(node *yaml.Node, key, of string) []*yaml.Node {
 	return nodes
 }
 
-// filled reads a text that is not empty; "" when it is not one. Numbers and the
-// like are taken as they are written.
+// filled reads a non-empty text, "" for a problem. Numbers and the like are taken
+// literally.
 func (r *reader) filled(node *yaml.Node, key string) string {
 	switch {
 	case node.Kind != yaml.ScalarNode || node.Tag == "!!null":
@@ -92,7 +92,7 @@ func (r *reader) filled(node *yaml.Node, key string) string {
 	return node.Value
 }
 
-// oneOf reads one of the names; "" when it is none.
+// oneOf reads one of the names, "" for a problem.
 func oneOf[T ~string](r *reader, node *yaml.Node, key string, names []T) T {
 	text := T(r.filled(node, key))
 	if text != "" && !slices.Contains(names, text) {
@@ -109,22 +109,22 @@ func (r *reader) boolean(node *yaml.Node, key string) (value bool) {
 	return value
 }
 
-func (r *reader) number(node *yaml.Node, key string, least, most int) int {
+func (r *reader) number(node *yaml.Node, key string, lowest, highest int) int {
 	n, err := strconv.Atoi(node.Value)
-	if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || err != nil || n < least || n > most {
-		r.problem(node.Line, "%s is %s: want a whole number from %d to %d", key, described(node), least, most)
+	if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || err != nil || n < lowest || n > highest {
+		r.problem(node.Line, "%s is %s: want a whole number from %d to %d", key, described(node), lowest, highest)
 	}
 	return n
 }
 
-// checkName checks the length of the name of something in PostgreSQL.
+// checkName checks the length of a name for PostgreSQL.
 func (r *reader) checkName(line int, what, name string) {
 	if len(name) > maxNameBytes {
-		r.problem(line, "%s is %d bytes long: want at most %d, PostgreSQL cuts longer ones", what, len(name), maxNameBytes)
+		r.problem(line, "%s is %d bytes long: want at most %d, PostgreSQL truncates longer ones", what, len(name), maxNameBytes)
 	}
 }
 
-// described is a node for a person.
+// described describes a node for an error.
 func described(node *yaml.Node) string {
 	switch {
 	case node.Kind == yaml.MappingNode:

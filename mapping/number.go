@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// maxExponent is more than any number that PostgreSQL's numeric holds can need.
+// maxExponent exceeds the exponent of any PostgreSQL numeric.
 const maxExponent = 1_000_000
 
 var (
@@ -16,15 +16,15 @@ var (
 	errIntegerTooLarge = errors.New("is beyond the range of a 64-bit integer")
 )
 
-// decimal is a number as it is written: whole.fraction × 10^exponent.
+// decimal is a number as written: whole.fraction × 10^exponent.
 type decimal struct {
 	negative        bool
 	whole, fraction []byte // digits; one of them may be empty
 	exponent        int
 }
 
-// parseDecimal reads a plain decimal number: digits, at most one point among
-// them, an exponent.
+// parseDecimal parses a plain decimal number: digits, at most one point, an optional
+// exponent.
 func parseDecimal(text []byte) (d decimal, ok bool) {
 	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
 		d.negative = text[0] == '-'
@@ -71,10 +71,10 @@ func cutDigits(text []byte) (digits, rest []byte) {
 	return text, nil
 }
 
-// appendInteger appends the number as an integer of 64 bits.
+// appendInteger appends the number as a 64-bit integer.
 func (d decimal) appendInteger(to []byte) ([]byte, error) {
 	digits := bytes.TrimLeft(append(append(to, d.whole...), d.fraction...)[len(to):], "0")
-	before := len(digits) - len(d.fraction) + d.exponent // the point
+	before := len(digits) - len(d.fraction) + d.exponent // digits before the point
 	digits = bytes.TrimRight(digits, "0")
 	switch {
 	case len(digits) == 0:
@@ -84,7 +84,7 @@ func (d decimal) appendInteger(to []byte) ([]byte, error) {
 	case before < len(digits):
 		return to, errNotWhole
 	}
-	var n uint64 // has room for 19 digits
+	var n uint64 // holds 19 digits
 	for i := range before {
 		n *= 10
 		if i < len(digits) {

@@ -18,7 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// ReadFile reads a file of mappings: see [Parse].
+// ReadFile reads a mappings file: see [Parse].
 func ReadFile(path string) (*Mappings, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -27,9 +27,8 @@ func ReadFile(path string) (*Mappings, error) {
 	return Parse(path, data)
 }
 
-// Parse reads a file of mappings, in YAML, of that name. The error joins all
-// that is wrong with it in the order of its lines, each as "name:LINE: what is
-// wrong and what is wanted".
+// Parse parses a mappings file, in YAML. name is for errors. The error joins all problems in
+// the order of their lines, each as "name:LINE: problem: what is expected".
 func Parse(name string, data []byte) (*Mappings, error) {
 	r := &reader{file: name}
 	if root := r.document(data); root != nil {
@@ -41,7 +40,7 @@ func Parse(name string, data []byte) (*Mappings, error) {
 	return &Mappings{r.read, r.sitemaps}, nil
 }
 
-// reader reads the nodes of a YAML document and notes what is wrong with them.
+// reader reads the nodes of a YAML document and collects problems.
 type reader struct {
 	file     string
 	problems []problem
@@ -67,9 +66,9 @@ func (r *reader) err() error {
 	return errors.Join(all...)
 }
 
-// document returns the root of the only document, nil when there is none.
+// document returns the root of the only document, nil if there is none.
 func (r *reader) document(data []byte) *yaml.Node {
-	const empty = `there is nothing in it: want "mappings:" and a list of them, or "sitemaps:"`
+	const empty = `the file is empty: want "mappings:" and a list of them, or "sitemaps:"`
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
 	switch err := decoder.Decode(&first); {
@@ -85,7 +84,7 @@ func (r *reader) document(data []byte) *yaml.Node {
 	case err != nil:
 		r.syntax(data, err)
 	default:
-		r.problem(second.Line, "a second YAML document begins here: all mappings of a file are one list, in one document")
+		r.problem(second.Line, "a second YAML document starts here: put all mappings into one list, in one document")
 	}
 	root := first.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
@@ -98,8 +97,8 @@ func (r *reader) document(data []byte) *yaml.Node {
 var (
 	yamlError     = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced`)
-	// parserError are those whose lines the library counts from 0. Most are of
-	// where the thing begins that the problem is in.
+	// parserError matches errors whose lines the library counts from 0. Most give the line
+	// where the enclosing element starts.
 	parserError = regexp.MustCompile(`^(did not find expected (<|node|'-'|key|',')|found (duplicate|undefined|incompatible))`)
 )
 
@@ -109,12 +108,12 @@ func (r *reader) syntax(data []byte, err error) {
 		line, _ = strconv.Atoi(match[1])
 		text = match[2]
 	}
-	if match := unknownAnchor.FindStringSubmatch(text); match != nil { // is told without a line
+	if match := unknownAnchor.FindStringSubmatch(text); match != nil { // has no line
 		before, _, _ := bytes.Cut(data, []byte("*"+match[1]))
 		line = 1 + bytes.Count(before, []byte("\n"))
 	}
 	if parserError.MatchString(text) {
-		r.problem(line+1, "not YAML here, or in what begins here: %s", text)
+		r.problem(line+1, "not YAML here, or in what starts here: %s", text)
 		return
 	}
 	r.problem(max(line, 1), "not YAML: %s", text)
@@ -167,7 +166,7 @@ func (r *reader) ofWhichSitemap(what string, line int, found map[string]*yaml.No
 	case name != nil && prefix != nil:
 		r.problem(prefix.Line, "%s has both sitemap and sitemap_prefix: want one of them", what)
 	case name == nil && prefix == nil:
-		r.problem(line, "%s does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with", what)
+		r.problem(line, "%s names no sitemap: want sitemap with a name, or sitemap_prefix with the name prefix of several", what)
 	}
 }
 
@@ -195,19 +194,18 @@ func (r *reader) table(node *yaml.Node) Table {
 	r.checkName(node.Line, "the schema of table "+strconv.Quote(text), schema)
 	r.checkName(node.Line, "the name of table "+strconv.Quote(text), name)
 	if schema == "scrapehaul" || schema == "sitemaps" || schema == "sitemaps_latest" || schema == "information_schema" || strings.HasPrefix(schema, "pg_") {
-		r.problem(node.Line, "table is %q: the schema %s is not for tables of yours: want another one", text, schema)
+		r.problem(node.Line, "table is %q: the schema %s is reserved: want another one", text, schema)
 	}
 	return Table{Schema: schema, Name: name}
 }
 
-// maxColumns is how many columns a row surely fits into a page of PostgreSQL
-// with, whatever the values.
+// maxColumns is a number of columns whose rows fit a PostgreSQL page, whatever the values.
 const maxColumns = 300
 
 func (r *reader) columns(m *Mapping, node *yaml.Node) {
 	nodes := r.list(node, "columns", "columns")
 	if len(nodes) > maxColumns {
-		r.problem(node.Line, "there are %d columns: want at most %d, of which PostgreSQL surely stores each row", len(nodes), maxColumns)
+		r.problem(node.Line, "there are %d columns: want at most %d, so that every row fits a PostgreSQL page", len(nodes), maxColumns)
 		return
 	}
 	lines := map[string]int{}
@@ -217,14 +215,14 @@ func (r *reader) columns(m *Mapping, node *yaml.Node) {
 			continue
 		}
 		if line, twice := lines[column.Name]; twice && column.Name != "" {
-			r.problem(column.line, "column %q is there already, on line %d", column.Name, line)
+			r.problem(column.line, "column %q is already defined, on line %d", column.Name, line)
 		}
 		lines[column.Name] = column.line
 		m.Columns = append(m.Columns, column)
 	}
 }
 
-// systemColumns are those that PostgreSQL has in every table.
+// systemColumns are the columns that PostgreSQL adds to every table.
 var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
 func (r *reader) column(node *yaml.Node) (c Column, ok bool) {
@@ -255,20 +253,20 @@ func (r *reader) column(node *yaml.Node) (c Column, ok bool) {
 	return c, found != nil
 }
 
-// columnName reads the name of a column that the table is to have.
+// columnName reads the name of a column of the table.
 func (r *reader) columnName(node *yaml.Node, key string) string {
 	name := r.filled(node, key)
 	r.checkName(node.Line, "the name of column "+strconv.Quote(name), name)
 	switch {
 	case name == ScrapingJobID:
-		r.problem(node.Line, "column %q is in every mapped table already, with the job of each row: want another name", name)
+		r.problem(node.Line, "column %q is already in every mapped table, with the job of each row: want another name", name)
 	case slices.Contains(systemColumns, name):
-		r.problem(node.Line, "column %q is PostgreSQL's own in every table: want another name", name)
+		r.problem(node.Line, "column %q is a PostgreSQL system column: want another name", name)
 	}
 	return name
 }
 
-const wantLayout = `want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as "2006-01-02 15:04:05"`
+const wantLayout = `want rfc3339, unix, unix-ms, or a Go layout of 2 January 2006, 15:04:05, such as "2006-01-02 15:04:05"`
 
 func (r *reader) timestamp(c *Column, layout, zone, years *yaml.Node) {
 	if layout == nil {
@@ -286,9 +284,9 @@ func (r *reader) timestamp(c *Column, layout, zone, years *yaml.Node) {
 	name := r.filled(zone, "time_zone")
 	location, err := time.LoadLocation(name)
 	switch {
-	case name == "": // has been told of
+	case name == "": // already reported
 	case err != nil || name == "Local":
-		r.problem(zone.Line, "time_zone is %q, which is not known: want a name such as Europe/Riga, or UTC", name)
+		r.problem(zone.Line, "time_zone is %q, which is unknown: want a name such as Europe/Riga, or UTC", name)
 	default:
 		c.TimeZone, c.location = name, location
 	}
@@ -296,19 +294,19 @@ func (r *reader) timestamp(c *Column, layout, zone, years *yaml.Node) {
 
 func (r *reader) years(c *Column, node *yaml.Node) {
 	c.Years = usualYears
-	if c.Layout == layoutRFC3339 || c.Layout == layoutUnix || c.Layout == layoutUnixMilli { // of no other calendar
+	if c.Layout == layoutRFC3339 || c.Layout == layoutUnix || c.Layout == layoutUnixMilli { // always in our calendar
 		c.Years = allYears
 	}
 	if node == nil {
 		return
 	}
 	switch nodes := r.list(node, "years", "years"); len(nodes) {
-	case 0: // has been told of
+	case 0: // already reported
 	case 2:
 		c.Years[0] = r.number(nodes[0], "the first of the years", allYears[0], allYears[1])
 		c.Years[1] = r.number(nodes[1], "the last of the years", max(c.Years[0], allYears[0]), allYears[1])
 	default:
-		r.problem(node.Line, "years has %d of them: want the first and the last, such as [1800, 2030]", len(nodes))
+		r.problem(node.Line, "years has %d entries: want the first and the last year, such as [1800, 2030]", len(nodes))
 	}
 }
 
@@ -317,9 +315,9 @@ func (r *reader) clean(c *Column, node *yaml.Node) {
 	for i, node := range nodes {
 		name := oneOf(r, node, "cleaner", cleanerNames)
 		switch {
-		case name == "": // has been told of
+		case name == "": // already reported
 		case slices.Contains(c.Clean, name):
-			r.problem(node.Line, "cleaner %s is there already", name)
+			r.problem(node.Line, "cleaner %s is already in the list", name)
 		case name == parseJSON && (c.Type != JSONB || i < len(nodes)-1):
 			r.problem(node.Line, "cleaner %s makes jsonb: want it as the last cleaner of a column of that type", name)
 		}
@@ -327,7 +325,7 @@ func (r *reader) clean(c *Column, node *yaml.Node) {
 	}
 }
 
-// maxKeyColumns is what PostgreSQL allows an index, 32, but for the job's ID.
+// maxKeyColumns is PostgreSQL's limit for an index, 32, minus the job's ID.
 const maxKeyColumns = 31
 
 func (r *reader) key(m *Mapping, node *yaml.Node) {
@@ -339,7 +337,7 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 	for _, c := range m.Columns {
 		names = append(names, c.Name)
 	}
-	unknown := slices.Contains(names, "") || len(names) == 0 // has been told of
+	unknown := slices.Contains(names, "") || len(names) == 0 // already reported
 	for _, node := range nodes {
 		name := r.filled(node, "a column of the key")
 		if name == "" {
@@ -348,12 +346,12 @@ func (r *reader) key(m *Mapping, node *yaml.Node) {
 		at := slices.Index(names, name)
 		switch {
 		case slices.Contains(m.Key, name):
-			r.problem(node.Line, "column %q is in the key already", name)
+			r.problem(node.Line, "column %q is already in the key", name)
 		case at < 0 && unknown:
 		case at < 0:
 			r.problem(node.Line, "column %q of the key is not one of the columns: want one of %s", name, strings.Join(names, ", "))
 		case m.Columns[at].Type == JSONB:
-			r.problem(node.Line, "column %q of the key is jsonb, which cannot tell one row from another: want a column of another type", name)
+			r.problem(node.Line, "column %q of the key is jsonb, which cannot identify a row: want a column of another type", name)
 		default:
 			m.Columns[at].Required = true
 		}
@@ -372,12 +370,12 @@ func (r *reader) deactivateMissing(m *Mapping, node *yaml.Node) {
 		}, "deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active"},
 		field{"brake_percent", func(brake *yaml.Node) {
 			missing.BrakePercent = r.number(brake, "brake_percent", 1, 100)
-		}, "deactivate_missing has no brake_percent: want how many percent of the active rows may be deactivated without a person being asked, from 1 to 100"},
+		}, "deactivate_missing has no brake_percent: want the percentage of the active rows, from 1 to 100, that may be deactivated without asking a person"},
 	) == nil {
 		return
 	}
 	m.DeactivateMissing = missing
 	if m.Mode != Upsert && m.Mode != "" {
-		r.problem(node.Line, "deactivate_missing is there with the mode %s: want the mode upsert, or no deactivate_missing", m.Mode)
+		r.problem(node.Line, "deactivate_missing is set with the mode %s: want the mode upsert, or no deactivate_missing", m.Mode)
 	}
 }

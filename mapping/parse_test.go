@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-func TestFileOfMappingsIsRead(t *testing.T) {
+func TestMappingsFileIsRead(t *testing.T) {
 	mappings, err := mapping.ReadFile("testdata/mappings.yaml")
 	require.NoError(t, err)
 	require.Len(t, mappings.All(), 2)
@@ -57,7 +57,7 @@ func TestTableWithoutSchemaIsInPublic(t *testing.T) {
 		read(t, `mappings: [{sitemap: s, table: books, mode: replace-job, columns: [{name: v, type: text}]}]`).Table)
 }
 
-func TestExactNameOfASitemapWinsThenTheLongestPrefix(t *testing.T) {
+func TestExactNameWinsThenTheLongestPrefix(t *testing.T) {
 	mapped := func(key, name string) string {
 		return "  - {" + key + ": " + name + ", table: '" + name + "', mode: replace-job, columns: [{name: v, type: text}]}\n"
 	}
@@ -74,7 +74,7 @@ func TestExactNameOfASitemapWinsThenTheLongestPrefix(t *testing.T) {
 	}
 }
 
-func TestAccountsHaveMappingsOfTheirOwn(t *testing.T) {
+func TestAccountsHaveTheirOwnMappings(t *testing.T) {
 	const rest = ", mode: replace-job, columns: [{name: v, type: text}]}\n"
 	mappings, err := mapping.Parse("mappings.yaml", []byte("mappings:\n"+
 		"  - {sitemap: books, table: plain"+rest+"  - {account: acme, sitemap: books, table: theirs"+rest+"  - {account: acme, sitemap_prefix: b, table: prefix"+rest))
@@ -87,8 +87,8 @@ func TestAccountsHaveMappingsOfTheirOwn(t *testing.T) {
 	require.Equal(t, "default", mappings.All()[0].Account)
 
 	require.Equal(t, []string{
-		`4: sitemap "books" has a mapping already, on line 2`,
-		`5: sitemap_prefix "acme:b" has a mapping already, on line 3`,
+		`4: sitemap "books" already has a mapping, on line 2`,
+		`5: sitemap_prefix "acme:b" already has a mapping, on line 3`,
 		`6: the mapping names the account "Acme": want 1 to 40 of a-z, 0-9 and -`,
 		`7: account is empty: want a text`,
 	}, problems(t, "mappings:\n  - {sitemap: books, table: t"+rest+"  - {account: acme, sitemap_prefix: b, table: u"+rest+
@@ -96,13 +96,13 @@ func TestAccountsHaveMappingsOfTheirOwn(t *testing.T) {
 		"  - {account: Acme, sitemap: books, table: x"+rest+"  - {account: , sitemap: films, table: y"+rest))
 }
 
-func TestNoMappingsAreForNoSitemap(t *testing.T) {
+func TestNilMappingsMapNoSitemap(t *testing.T) {
 	var none *mapping.Mappings
 	require.Nil(t, none.For(sink.DefaultAccount, "books"))
 	require.Empty(t, none.All())
 }
 
-func TestAliasesStandForWhatTheyName(t *testing.T) {
+func TestAliasesAreResolved(t *testing.T) {
 	mappings, err := mapping.Parse("mappings.yaml", []byte(`
 mappings:
   - sitemap: a
@@ -126,7 +126,7 @@ mappings:
 	require.Equal(t, []string{"trim"}, mappings.For(sink.DefaultAccount, "c").Columns[1].Clean)
 }
 
-func TestTwoMappingsMayFillOneTableInWaysOfTheirOwn(t *testing.T) {
+func TestTwoMappingsMayFillOneTableDifferently(t *testing.T) {
 	_, err := mapping.Parse("mappings.yaml", []byte(`
 mappings:
   - sitemap: a
@@ -145,7 +145,7 @@ mappings:
 	require.NoError(t, err)
 }
 
-func TestFingerprintDiffersWithWhatBecomesOfARecord(t *testing.T) {
+func TestFingerprintCoversTheConversion(t *testing.T) {
 	const file = `mappings: [{sitemap: s, table: a.t, mode: upsert, key: [u], columns: [{name: u, type: text}, {name: v, type: timestamp, layout: "2006-01-02"}]}]`
 	base := read(t, file)
 	require.Regexp(t, "^[0-9a-f]{16}$", base.Fingerprint())
@@ -172,38 +172,38 @@ func TestFingerprintDiffersWithWhatBecomesOfARecord(t *testing.T) {
 	}
 }
 
-func TestFileThatCannotBeReadIsNamed(t *testing.T) {
+func TestUnreadableFileIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing.yaml")
 	_, err := mapping.ReadFile(path)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "reading the mappings: open "+path)
 }
 
-// problems returns what is wrong with a file, without its name.
+// problems returns the problems of a file, without its name.
 func problems(t *testing.T, file string) []string {
 	t.Helper()
 	mappings, err := mapping.Parse("m.yaml", []byte(file))
 	require.Error(t, err)
 	require.Nil(t, mappings)
-	var told []string
+	var reported []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		require.True(t, strings.HasPrefix(line, "m.yaml:"), line)
-		told = append(told, strings.TrimPrefix(line, "m.yaml:"))
+		reported = append(reported, strings.TrimPrefix(line, "m.yaml:"))
 	}
-	return told
+	return reported
 }
 
-func TestAllProblemsAreToldAtOnceInTheOrderOfTheirLines(t *testing.T) {
+func TestAllProblemsAreReportedInTheOrderOfTheirLines(t *testing.T) {
 	require.Equal(t, []string{
 		`3: the mapping has no mode: want one of replace-job, upsert, append`,
-		`4: table is "scrapehaul.books": the schema scrapehaul is not for tables of yours: want another one`,
+		`4: table is "scrapehaul.books": the schema scrapehaul is reserved: want another one`,
 		`6: column "price" has no type: want one of text, numeric, integer, boolean, timestamp, jsonb`,
 		`7: type is "int": want one of text, numeric, integer, boolean, timestamp, jsonb`,
-		`8: a column has no key "form": want one of name, from, type, layout, time_zone, years, clean, required`,
+		`8: a column has the unknown key "form": want one of name, from, type, layout, time_zone, years, clean, required`,
 		`10: column "ulr" of the key is not one of the columns: want one of price, stock, title, url`,
-		`11: sitemap "books" has a mapping already, on line 3`,
+		`11: sitemap "books" already has a mapping, on line 3`,
 		`14: cleaner is "moneey": want one of trim, collapse-space, lower, upper, empty-is-null, null-text, money, money-comma, first-number, parse-json`,
-		`15: time_zone is "Europe/Rigga", which is not known: want a name such as Europe/Riga, or UTC`,
+		`15: time_zone is "Europe/Rigga", which is unknown: want a name such as Europe/Riga, or UTC`,
 		`16: mode is "replace": want one of replace-job, upsert, append`,
 	}, problems(t, `
 mappings:
@@ -224,11 +224,11 @@ mappings:
 `))
 }
 
-func TestWrongFilesAreTold(t *testing.T) {
+func TestInvalidFilesAreReported(t *testing.T) {
 	for file, want := range map[string]string{
-		``:                            `1: there is nothing in it: want "mappings:" and a list of them`,
-		"# a comment\n":               `1: there is nothing in it: want "mappings:" and a list of them`,
-		"---\n":                       `2: there is nothing in it: want "mappings:" and a list of them`,
+		``:                            `1: the file is empty: want "mappings:" and a list of them`,
+		"# a comment\n":               `1: the file is empty: want "mappings:" and a list of them`,
+		"---\n":                       `2: the file is empty: want "mappings:" and a list of them`,
 		"[]":                          `1: the file is a list: want the keys mappings, sitemaps with their values`,
 		"mappings":                    `1: the file is "mappings": want the keys mappings, sitemaps with their values`,
 		"{}":                          `1: there are no mappings: want "mappings:" and a list of them`,
@@ -236,16 +236,16 @@ func TestWrongFilesAreTold(t *testing.T) {
 		"\nmappings: []":              `2: mappings is an empty list: want at least one of the mappings`,
 		"mappings: {sitemap: s}":      `1: mappings is an object: want a list of mappings`,
 		"mappings:\n- books":          `2: a mapping is "books": want the keys account, sitemap, sitemap_prefix, table, columns, key, mode, deactivate_missing, keep_records with their values`,
-		"mappings:\n  - a: [\n  b: 1": `2: not YAML here, or in what begins here: did not find expected ',' or ']'`,
+		"mappings:\n  - a: [\n  b: 1": `2: not YAML here, or in what starts here: did not find expected ',' or ']'`,
 		"mappings:\n\t- sitemap: a":   `2: not YAML: found character that cannot start any token`,
-		"mappings: *nowhere":          `1: not YAML: unknown anchor 'nowhere' referenced`,
+		"mappings: *missing":          `1: not YAML: unknown anchor 'missing' referenced`,
 		"mappings: \xff":              `1: not YAML: `,
-		"mapping: []":                 `1: the file has no key "mapping": want one of mappings, sitemaps`,
-		"1: 2":                        `1: the file has no key "1": want one of mappings, sitemaps`,
-		"mappings: []\nmappings: []":  `2: mappings is there already, on line 1`,
-		"[a]: []":                     `1: the file has no key a list: want one of mappings, sitemaps`,
+		"mapping: []":                 `1: the file has the unknown key "mapping": want one of mappings, sitemaps`,
+		"1: 2":                        `1: the file has the unknown key "1": want one of mappings, sitemaps`,
+		"mappings: []\nmappings: []":  `2: mappings is already set, on line 1`,
+		"[a]: []":                     `1: the file has the unknown key a list: want one of mappings, sitemaps`,
 		"mappings: &m [*m]":           `1: a mapping is a list: want the keys`,
-		good + "---\nmappings: []\n":  `8: a second YAML document begins here: all mappings of a file are one list, in one document`,
+		good + "---\nmappings: []\n":  `8: a second YAML document starts here: put all mappings into one list, in one document`,
 		good + "---\n\"":              `9: not YAML: `,
 		good + "  - <<: *x\n":         `8: not YAML: unknown anchor 'x' referenced`,
 	} {
@@ -264,7 +264,7 @@ const good = `mappings:
     mode: upsert
 `
 
-func TestWrongMappingsAreTold(t *testing.T) {
+func TestInvalidMappingsAreReported(t *testing.T) {
 	require.NotNil(t, read(t, good))
 	long := strings.Repeat("é", 32)
 	for _, c := range []struct {
@@ -276,16 +276,16 @@ func TestWrongMappingsAreTold(t *testing.T) {
 		{"sitemap: s", `sitemap: "a\0"`, `2: sitemap is "a\x00": no name has the character U+0000`},
 		{"sitemap: s", "sitemap_prefix: ''", `2: sitemap_prefix is empty`},
 		{"sitemap: s", "sitemap: s\n    sitemap_prefix: s", `3: the mapping has both sitemap and sitemap_prefix: want one of them`},
-		{"- sitemap: s\n    table: t", "- table: t", `2: the mapping does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with`},
-		{"sitemap: s", "sitemap: s\n    <<: {}", `3: a mapping has no key "<<": want one of account, sitemap, `},
+		{"- sitemap: s\n    table: t", "- table: t", `2: the mapping names no sitemap: want sitemap with a name, or sitemap_prefix with the name prefix of several`},
+		{"sitemap: s", "sitemap: s\n    <<: {}", `3: a mapping has the unknown key "<<": want one of account, sitemap, `},
 		{"table: t", "", `2: the mapping has no table: want schema.table`},
 		{"table: t", "table: a.b.c", `3: table is "a.b.c": want schema.table with one point, or the table's name only`},
 		{"table: t", "table: .b", `3: table is ".b": want schema.table with one point, or the table's name only`},
 		{"table: t", "table: b.", `3: table is "b.": want schema.table with one point, or the table's name only`},
-		{"table: t", "table: sitemaps.b", `3: table is "sitemaps.b": the schema sitemaps is not for tables of yours: want another one`},
-		{"table: t", "table: pg_catalog.b", `3: table is "pg_catalog.b": the schema pg_catalog is not for tables of yours: want another one`},
-		{"table: t", "table: " + long, `3: the name of table "` + long + `" is 64 bytes long: want at most 63, PostgreSQL cuts longer ones`},
-		{"table: t", "table: " + long + ".t", `3: the schema of table "` + long + `.t" is 64 bytes long: want at most 63, PostgreSQL cuts longer ones`},
+		{"table: t", "table: sitemaps.b", `3: table is "sitemaps.b": the schema sitemaps is reserved: want another one`},
+		{"table: t", "table: pg_catalog.b", `3: table is "pg_catalog.b": the schema pg_catalog is reserved: want another one`},
+		{"table: t", "table: " + long, `3: the name of table "` + long + `" is 64 bytes long: want at most 63, PostgreSQL truncates longer ones`},
+		{"table: t", "table: " + long + ".t", `3: the schema of table "` + long + `.t" is 64 bytes long: want at most 63, PostgreSQL truncates longer ones`},
 		{"columns:\n      - {name: url, type: text}", "", `2: the mapping has no columns: want a list such as [{name: url, type: text}]`},
 		{"columns:\n      - {name: url, type: text}", "columns: []", `4: columns is an empty list: want at least one of the columns`},
 		{"columns:\n      - {name: url, type: text}", "columns: {url: text}", `4: columns is an object: want a list of columns`},
@@ -293,70 +293,70 @@ func TestWrongMappingsAreTold(t *testing.T) {
 		{"name: url, ", "", `5: the column has no name`},
 		{"name: url", "name: ''", `5: name is empty`},
 		{"name: url", "name: ~", `5: name is empty: want a text`},
-		{"name: url", "name: url, type: text}\n      - {name: " + long, `6: the name of column "` + long + `" is 64 bytes long: want at most 63, PostgreSQL cuts longer ones`},
-		{"name: url", "name: url, type: text}\n      - {name: scrapingjob_id", `6: column "scrapingjob_id" is in every mapped table already, with the job of each row: want another name`},
-		{"name: url", "name: url, type: text}\n      - {name: ctid", `6: column "ctid" is PostgreSQL's own in every table: want another name`},
+		{"name: url", "name: url, type: text}\n      - {name: " + long, `6: the name of column "` + long + `" is 64 bytes long: want at most 63, PostgreSQL truncates longer ones`},
+		{"name: url", "name: url, type: text}\n      - {name: scrapingjob_id", `6: column "scrapingjob_id" is already in every mapped table, with the job of each row: want another name`},
+		{"name: url", "name: url, type: text}\n      - {name: ctid", `6: column "ctid" is a PostgreSQL system column: want another name`},
 		{"name: url", "from: ''\n       , name: url", `5: from is empty`},
-		{"name: url", "name: url, name: b", `5: name is there already, on line 5`},
+		{"name: url", "name: url, name: b", `5: name is already set, on line 5`},
 		{"name: url", "name: url, required: 1", `5: required is "1": want true or false`},
 		{"name: url", `name: url, required: "true"`, `5: required is "true": want true or false`},
-		{"type: text", "type: timestamp", `5: column "url" has no layout: want rfc3339, unix, unix-ms, or how Go would write 2 January 2006, 15:04:05, such as "2006-01-02 15:04:05"`},
+		{"type: text", "type: timestamp", `5: column "url" has no layout: want rfc3339, unix, unix-ms, or a Go layout of 2 January 2006, 15:04:05, such as "2006-01-02 15:04:05"`},
 		{"type: text", "type: text, layout: rfc3339", `5: column "url" has a layout and is of type text: only a timestamp has one`},
 		{"type: text", "type: text, time_zone: UTC", `5: column "url" has a time_zone and is of type text: only a timestamp has one`},
 		{"type: text", "type: Text", `5: type is "Text": want one of text, numeric, integer, boolean, timestamp, jsonb`},
-		{"type: text", "type: jsonb", `6: column "url" of the key is jsonb, which cannot tell one row from another: want a column of another type`},
-		{"type: text", "type: timestamp, layout: unix, time_zone: Local", `5: time_zone is "Local", which is not known: want a name such as Europe/Riga, or UTC`},
-		{"type: text", "type: timestamp, layout: unix, time_zone: ../etc", `5: time_zone is "../etc", which is not known: want a name such as Europe/Riga, or UTC`},
+		{"type: text", "type: jsonb", `6: column "url" of the key is jsonb, which cannot identify a row: want a column of another type`},
+		{"type: text", "type: timestamp, layout: unix, time_zone: Local", `5: time_zone is "Local", which is unknown: want a name such as Europe/Riga, or UTC`},
+		{"type: text", "type: timestamp, layout: unix, time_zone: ../etc", `5: time_zone is "../etc", which is unknown: want a name such as Europe/Riga, or UTC`},
 		{"type: text", "type: timestamp, layout: unix, time_zone: ''", `5: time_zone is empty`},
 		{"type: text", "type: text, years: [1900, 2000]", `5: column "url" has a range of years and is of type text: only a timestamp has one`},
 		{"type: text", "type: timestamp, layout: unix, years: 2000", `5: years is "2000": want a list of years`},
-		{"type: text", "type: timestamp, layout: unix, years: [2000]", `5: years has 1 of them: want the first and the last, such as [1800, 2030]`},
+		{"type: text", "type: timestamp, layout: unix, years: [2000]", `5: years has 1 entries: want the first and the last year, such as [1800, 2030]`},
 		{"type: text", "type: timestamp, layout: unix, years: [0, 2000]", `5: the first of the years is "0": want a whole number from 1 to 9999`},
 		{"type: text", "type: timestamp, layout: unix, years: [2000, 1999]", `5: the last of the years is "1999": want a whole number from 2000 to 9999`},
 		{"type: text", "type: timestamp, layout: unix, years: [2000, ever]", `5: the last of the years is "ever": want a whole number from 2000 to 9999`},
 		{"type: text", "type: text, clean: trim", `5: clean is "trim": want a list of cleaners`},
 		{"type: text", "type: text, clean: []", `5: clean is an empty list: want at least one of the cleaners`},
-		{"type: text", "type: text, clean: [trim, lower, trim]", `5: cleaner trim is there already`},
+		{"type: text", "type: text, clean: [trim, lower, trim]", `5: cleaner trim is already in the list`},
 		{"type: text", "type: text, clean: [parse-json]", `5: cleaner parse-json makes jsonb: want it as the last cleaner of a column of that type`},
 		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: v, type: jsonb, clean: [parse-json, trim]}", `6: cleaner parse-json makes jsonb: want it as the last cleaner of a column of that type`},
-		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: url, type: text}", `6: column "url" is there already, on line 5`},
+		{"- {name: url, type: text}", "- {name: url, type: text}\n      - {name: url, type: text}", `6: column "url" is already defined, on line 5`},
 		{"key: [url]", "", `2: the mapping has no key, which the mode upsert needs: want a list of columns such as [url]`},
 		{"key: [url]", "key: url", `6: key is "url": want a list of columns`},
 		{"key: [url]", "key: []", `6: key is an empty list: want at least one of the columns`},
-		{"key: [url]", "key: [url, url]", `6: column "url" is in the key already`},
+		{"key: [url]", "key: [url, url]", `6: column "url" is already in the key`},
 		{"key: [url]", "key: [[url]]", `6: a column of the key is a list: want a text`},
 		{"mode: upsert", "mode: insert", `7: mode is "insert": want one of replace-job, upsert, append`},
 		{"mode: upsert", "mode: upsert\n    keep_records: never", `8: keep_records is "never": want true or false`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: active", `8: deactivate_missing is "active": want the keys column, brake_percent with their values`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {brake_percent: 1}", `8: deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active`},
-		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active}", `8: deactivate_missing has no brake_percent: want how many percent of the active rows may be deactivated without a person being asked, from 1 to 100`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active}", `8: deactivate_missing has no brake_percent: want the percentage of the active rows, from 1 to 100, that may be deactivated without asking a person`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: url, brake_percent: 1}", `8: column "url" of deactivate_missing is one of the columns: want another name, no record fills it`},
-		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: scrapingjob_id, brake_percent: 1}", `8: column "scrapingjob_id" is in every mapped table already, with the job of each row: want another name`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: scrapingjob_id, brake_percent: 1}", `8: column "scrapingjob_id" is already in every mapped table, with the job of each row: want another name`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 0}", `8: brake_percent is "0": want a whole number from 1 to 100`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 101}", `8: brake_percent is "101": want a whole number from 1 to 100`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 5.5}", `8: brake_percent is "5.5": want a whole number from 1 to 100`},
 		{"mode: upsert", `mode: upsert` + "\n    deactivate_missing: {column: active, brake_percent: \"20\"}", `8: brake_percent is "20": want a whole number from 1 to 100`},
-		{"mode: upsert", "mode: append\n    deactivate_missing: {column: active, brake_percent: 20}", `8: deactivate_missing is there with the mode append: want the mode upsert, or no deactivate_missing`},
+		{"mode: upsert", "mode: append\n    deactivate_missing: {column: active, brake_percent: 20}", `8: deactivate_missing is set with the mode append: want the mode upsert, or no deactivate_missing`},
 	} {
 		file := strings.Replace(good, c.old, c.changed, 1)
 		require.NotEqual(t, good, file, c.old)
-		told := problems(t, file)
+		reported := problems(t, file)
 		if strings.HasSuffix(c.want, ", ") {
-			require.True(t, strings.HasPrefix(told[0], c.want), told[0])
+			require.True(t, strings.HasPrefix(reported[0], c.want), reported[0])
 			continue
 		}
-		require.Equal(t, []string{c.want}, told, file)
+		require.Equal(t, []string{c.want}, reported, file)
 	}
 }
 
-func TestLayoutsThatTellNoDayOrAWrongTimeAreTold(t *testing.T) {
+func TestLayoutsWithoutADayOrWithAnAmbiguousTimeAreRefused(t *testing.T) {
 	for layout, want := range map[string]string{
 		"YYYY-MM-DD":                    "has no year",
 		"02/01 15:04":                   "has no year",
 		"2006":                          "has no day of the year",
 		"01/2006":                       "has no day of the year",
-		"2006-01-02 03:04":              "does not tell the hour: use 15, or 03 with PM",
-		"2006-01-02 MST":                "has an abbreviation of a time zone (MST)",
+		"2006-01-02 03:04":              "has an ambiguous hour: use 15, or 03 with PM",
+		"2006-01-02 MST":                "has a time zone abbreviation (MST)",
 		"2006-01-02 1504.05":            "",
 		"20060102":                      "",
 		"2006-002 15":                   "",
@@ -368,13 +368,13 @@ func TestLayoutsThatTellNoDayOrAWrongTimeAreTold(t *testing.T) {
 			read(t, file)
 			continue
 		}
-		told := problems(t, file)
-		require.Len(t, told, 1)
-		require.Contains(t, told[0], `5: layout is "`+layout+`", which `+want)
+		reported := problems(t, file)
+		require.Len(t, reported, 1)
+		require.Contains(t, reported[0], `5: layout is "`+layout+`", which `+want)
 	}
 }
 
-func TestMappingsToOneTableThatDoNotAgreeAreTold(t *testing.T) {
+func TestConflictingMappingsToOneTableAreReported(t *testing.T) {
 	other := strings.Replace(strings.TrimPrefix(good, "mappings:\n"), "sitemap: s", "sitemap: other", 1)
 	_, err := mapping.Parse("m.yaml", []byte(good+other))
 	require.NoError(t, err)
@@ -401,7 +401,7 @@ func TestMappingsToOneTableThatDoNotAgreeAreTold(t *testing.T) {
 	}
 }
 
-func TestThereAreNoMoreColumnsThanARowSurelyHas(t *testing.T) {
+func TestColumnsAreLimited(t *testing.T) {
 	columns := func(n int) string {
 		var all, key []string
 		for i := range n {
@@ -410,12 +410,12 @@ func TestThereAreNoMoreColumnsThanARowSurelyHas(t *testing.T) {
 		}
 		return strings.NewReplacer("- {name: url, type: text}", "- "+strings.Join(all, "\n      - "), "[url]", "["+strings.Join(key[:min(n, 32)], ", ")+"]").Replace(good)
 	}
-	require.Equal(t, []string{`5: there are 301 columns: want at most 300, of which PostgreSQL surely stores each row`}, problems(t, columns(301))[:1])
+	require.Equal(t, []string{`5: there are 301 columns: want at most 300, so that every row fits a PostgreSQL page`}, problems(t, columns(301))[:1])
 	require.Equal(t, []string{`37: the key has 32 columns: want at most 31`}, problems(t, columns(32)))
 	require.Len(t, read(t, columns(31)).Key, 31)
 }
 
-// FuzzParse requires that a file is read or told of, whatever it is.
+// FuzzParse requires that any file is either read or has its problems reported.
 func FuzzParse(f *testing.F) {
 	file, err := os.ReadFile("testdata/mappings.yaml")
 	require.NoError(f, err)

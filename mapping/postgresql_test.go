@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 )
 
-func TestPostgreSQLTakesTheValuesAsTheyAre(t *testing.T) {
+func TestPostgreSQLAcceptsTheValues(t *testing.T) {
 	db := connect(t)
 	for _, c := range []struct {
 		column string
@@ -49,7 +49,7 @@ func TestPostgreSQLTakesTheValuesAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestPostgreSQLReadsTimesAsTheyWereMeant(t *testing.T) {
+func TestPostgreSQLReadsTheIntendedTimes(t *testing.T) {
 	db := connect(t)
 	converter := column(t, `type: timestamp, layout: "2006-01-02 15:04", time_zone: Europe/Riga`).NewConverter()
 	for text, want := range map[string]string{"2026-07-01 15:04": "2026-07-01 12:04:00", "2026-11-24 15:04": "2026-11-24 13:04:00", "1900-01-01 00:00": "1899-12-31 22:23:26"} {
@@ -61,7 +61,7 @@ func TestPostgreSQLReadsTimesAsTheyWereMeant(t *testing.T) {
 	}
 }
 
-// The widest rows that a mapping allows, and the longest keys, fit.
+// The widest rows and the longest keys that a mapping allows fit.
 func TestPostgreSQLStoresTheWidestRows(t *testing.T) {
 	db := connect(t)
 	var names, columns, definitions, parameters []string

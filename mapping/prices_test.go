@@ -10,7 +10,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-// cleaned is what a cleaner makes of a text, or the reason why it refuses it.
+// cleaned returns the cleaned text, or the reason why the cleaner refuses it.
 func cleaned(t *testing.T, converter *mapping.Converter, text string) (value, reason string) {
 	t.Helper()
 	record, err := json.Marshal(map[string]string{"v": text})
@@ -22,8 +22,7 @@ func cleaned(t *testing.T, converter *mapping.Converter, text string) (value, re
 	return texts(values)[0], ""
 }
 
-// What shops write, and what becomes of it where amounts have a point and where they
-// have a comma.
+// Prices as shops write them, with the results of money and money-comma.
 func TestPricesOfShops(t *testing.T) {
 	money, comma := column(t, "type: numeric, clean: [empty-is-null, money]").NewConverter(), column(t, "type: numeric, clean: [empty-is-null, money-comma]").NewConverter()
 	for _, c := range []struct{ text, money, comma string }{
@@ -115,7 +114,7 @@ func TestPricesOfShops(t *testing.T) {
 		{"1٢3", refused, refused},
 		{"١۲", refused, refused},
 
-		// What shows nothing.
+		// Invisible characters.
 		{"\u200e$5.00\u200e", "5.00", refused},
 		{"\u200b5.00", "5.00", refused},
 		{"\u00a05.00\u00a0€", "5.00", refused},
@@ -158,7 +157,7 @@ func TestPricesOfShops(t *testing.T) {
 		{"12,5,5", refused, refused},
 		{"12,800円(税込)", refused, refused},
 
-		// Thousands, millions, cents, litres.
+		// Thousands, millions, cents, liters.
 		{"250K€", refused, refused},
 		{"1.5M€", refused, refused},
 		{"2.5B$", refused, refused},
@@ -197,13 +196,13 @@ func TestPricesOfShops(t *testing.T) {
 	}
 }
 
-func TestPriceThatIsRefusedIsToldWhy(t *testing.T) {
+func TestRefusedPriceHasAReason(t *testing.T) {
 	for _, c := range []struct{ clean, text, want string }{
-		{"money", "250K€", `column "v": "250K€" has "K€" beside its number, which is no currency that the cleaner money knows`},
-		{"money", "T€ 500", `column "v": "T€ 500" has "T€" beside its number, which is no currency that the cleaner money knows`},
-		{"money-comma", "14.1K sold", `column "v": "14.1K sold" has "K sold" beside its number, which is no currency that the cleaner money-comma knows`},
-		{"money", "€1.299", `column "v": "€1.299" has three digits after its point, which may be thousands: the cleaner money-comma takes them for those`},
-		{"money-comma", "HK$1,200", `column "v": "HK$1,200" has three digits after its comma, which may be thousands: the cleaner money takes them for those`},
+		{"money", "250K€", `column "v": "250K€" has "K€" next to its number, which is not a currency that the cleaner money knows`},
+		{"money", "T€ 500", `column "v": "T€ 500" has "T€" next to its number, which is not a currency that the cleaner money knows`},
+		{"money-comma", "14.1K sold", `column "v": "14.1K sold" has "K sold" next to its number, which is not a currency that the cleaner money-comma knows`},
+		{"money", "€1.299", `column "v": "€1.299" has three digits after its point, which may be thousands: the cleaner money-comma reads them as thousands`},
+		{"money-comma", "HK$1,200", `column "v": "HK$1,200" has three digits after its comma, which may be thousands: the cleaner money reads them as thousands`},
 		{"money", "$1,29", `column "v": "$1,29" is not an amount that the cleaner money knows, such as $1,299.00`},
 		{"money-comma", "12.99", `column "v": "12.99" is not an amount that the cleaner money-comma knows, such as 1.299,00 €`},
 	} {
@@ -212,7 +211,7 @@ func TestPriceThatIsRefusedIsToldWhy(t *testing.T) {
 	}
 }
 
-// Every digit that Unicode has is read as the one that it is.
+// Every Unicode digit is read correctly.
 func TestDigitsOfAllScriptsAreRead(t *testing.T) {
 	converter := column(t, "type: numeric, clean: [money]").NewConverter()
 	digits := 0

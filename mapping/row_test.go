@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	_ "time/tzdata" // a machine without it runs the tests too
+	_ "time/tzdata" // for machines without it
 
 	"github.com/stretchr/testify/require"
 
@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// null is a NULL among texts.
+// null represents NULL among texts.
 const null = "NULL"
 
 // read reads the only mapping of a file.
@@ -24,7 +24,7 @@ func read(t testing.TB, file string) *mapping.Mapping {
 	return mappings.All()[0]
 }
 
-// column is a mapping of one column, v.
+// column returns a mapping with one column, v.
 func column(t testing.TB, rest string) *mapping.Mapping {
 	t.Helper()
 	return read(t, "mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, "+rest+"}]}]")
@@ -64,7 +64,7 @@ func TestRecordBecomesARow(t *testing.T) {
 		row(t, mappings.For(sink.DefaultAccount, "shop-eu"), `{"web_scraper_order":"1614248295-1","price":"1.299,5 €"}`))
 }
 
-func TestValueBecomesOneOfItsColumnsType(t *testing.T) {
+func TestValuesBecomeTheColumnType(t *testing.T) {
 	for written, values := range map[string]map[string]string{
 		`type: text`: {
 			`"a"`: "a", `""`: "", `"null"`: "null", `null`: null, `1.50`: "1.50", `-1e3`: "-1e3", `true`: "true", `{"a": [1]}`: `{"a": [1]}`, `["a", "b"]`: `["a", "b"]`,
@@ -85,7 +85,7 @@ func TestValueBecomesOneOfItsColumnsType(t *testing.T) {
 		},
 		`type: timestamp, layout: rfc3339`: {
 			`"2026-11-24T15:04:05+02:00"`: "2026-11-24T15:04:05+02:00", `"2026-11-24T15:04:05.123456789Z"`: "2026-11-24T15:04:05.123456789Z", `null`: null,
-			`"2026-11-24T15:04:05+20:00"`: "2026-11-23T19:04:05Z", // more than PostgreSQL has
+			`"2026-11-24T15:04:05+20:00"`: "2026-11-23T19:04:05Z", // beyond PostgreSQL's range
 		},
 		`type: timestamp, layout: unix`:                         {`1614248295`: "2021-02-25T10:18:15Z", `"1614248295"`: "2021-02-25T10:18:15Z", `-62135596800`: "0001-01-01T00:00:00Z"},
 		`type: timestamp, layout: unix-ms`:                      {`1614248295123`: "2021-02-25T10:18:15.123Z", `"0"`: "1970-01-01T00:00:00Z"},
@@ -111,7 +111,7 @@ func TestValueBecomesOneOfItsColumnsType(t *testing.T) {
 		`type: boolean, clean: [trim, empty-is-null, first-number]`: {`"1 left"`: "true", `true`: "true"},
 	} {
 		m := column(t, written)
-		converter := m.NewConverter() // keeps nothing of the record before
+		converter := m.NewConverter() // carries nothing over from the previous record
 		for value, want := range values {
 			record := ` { "other" : "{\"v\":0}" , "v" :` + value + ` , "more":[] } `
 			got, err := converter.Row([]byte(record))
@@ -121,7 +121,7 @@ func TestValueBecomesOneOfItsColumnsType(t *testing.T) {
 	}
 }
 
-func TestRecordThatDoesNotFitIsRefusedWithAReason(t *testing.T) {
+func TestUnmappedRecordHasAReason(t *testing.T) {
 	for _, c := range []struct {
 		column, value, want string
 	}{
@@ -143,12 +143,12 @@ func TestRecordThatDoesNotFitIsRefusedWithAReason(t *testing.T) {
 		{`type: timestamp, layout: "2006-01-02"`, `"24/11/2026"`, `column "v": "24/11/2026" is not a time of the layout 2006-01-02`},
 		{`type: timestamp, layout: "2006-01-02"`, `"2026-02-30"`, `column "v": "2026-02-30" is not a time of the layout 2006-01-02`},
 		{`type: timestamp, layout: "2006-01-02"`, `["2026-02-03"]`, `column "v": ["2026-02-03"] is not a time of the layout 2006-01-02`},
-		{`type: timestamp, layout: "2006-01-02"`, `"0000-01-01"`, `column "v": "0000-01-01" is not between the years 1900 and 2079: those of other calendars are not converted, others of ours need the key years of the column`},
-		{`type: timestamp, layout: "02/01/2006"`, `"24/11/2567"`, `column "v": "24/11/2567" is not between the years 1900 and 2079: those of other calendars are not converted, others of ours need the key years of the column`},
-		{`type: timestamp, layout: "2006/01/02"`, `"1404/09/03"`, `column "v": "1404/09/03" is not between the years 1900 and 2079: those of other calendars are not converted, others of ours need the key years of the column`},
-		{`type: timestamp, layout: "2006-01-02"`, `"2083-08-09"`, `column "v": "2083-08-09" is not between the years 1900 and 2079: those of other calendars are not converted, others of ours need the key years of the column`},
-		{`type: timestamp, layout: "2006-01-02"`, `"1899-12-31"`, `column "v": "1899-12-31" is not between the years 1900 and 2079: those of other calendars are not converted, others of ours need the key years of the column`},
-		{`type: timestamp, layout: "02/01/06", years: [1990, 2030]`, `"24/11/67"`, `column "v": "24/11/67" is not between the years 1990 and 2030: those of other calendars are not converted, others of ours need the key years of the column`},
+		{`type: timestamp, layout: "2006-01-02"`, `"0000-01-01"`, `column "v": "0000-01-01" is not between the years 1900 and 2079: other calendars are not converted; for other years, set the column's years`},
+		{`type: timestamp, layout: "02/01/2006"`, `"24/11/2567"`, `column "v": "24/11/2567" is not between the years 1900 and 2079: other calendars are not converted; for other years, set the column's years`},
+		{`type: timestamp, layout: "2006/01/02"`, `"1404/09/03"`, `column "v": "1404/09/03" is not between the years 1900 and 2079: other calendars are not converted; for other years, set the column's years`},
+		{`type: timestamp, layout: "2006-01-02"`, `"2083-08-09"`, `column "v": "2083-08-09" is not between the years 1900 and 2079: other calendars are not converted; for other years, set the column's years`},
+		{`type: timestamp, layout: "2006-01-02"`, `"1899-12-31"`, `column "v": "1899-12-31" is not between the years 1900 and 2079: other calendars are not converted; for other years, set the column's years`},
+		{`type: timestamp, layout: "02/01/06", years: [1990, 2030]`, `"24/11/67"`, `column "v": "24/11/67" is not between the years 1990 and 2030: other calendars are not converted; for other years, set the column's years`},
 		{`type: timestamp, layout: "2006-01-02", years: [1, 9999]`, `"0000-01-01"`, `column "v": "0000-01-01" is not between the years 1 and 9999`},
 		{`type: timestamp, layout: rfc3339`, `"0001-01-01T00:00:00+20:00"`, `column "v": "0001-01-01T00:00:00+20:00" is not between the years 1 and 9999`},
 		{`type: timestamp, layout: unix`, `1.5`, `column "v": 1.5 is not a whole number of seconds since 1970`},
@@ -157,9 +157,9 @@ func TestRecordThatDoesNotFitIsRefusedWithAReason(t *testing.T) {
 		{`type: timestamp, layout: unix-ms`, `9223372036854775807`, `column "v": 9223372036854775807 is not between the years 1 and 9999`},
 		{`type: jsonb, clean: [parse-json]`, `"{"`, `column "v": "{" is not JSON`},
 		{`type: jsonb, clean: [parse-json]`, `""`, `column "v": "" is not JSON; the cleaner empty-is-null makes it NULL`},
-		{`type: text, required: true`, `null`, `column "v" is required, and the record has null`},
-		{`type: text, required: true, from: w`, `1`, `column "v" is required, and the record has no "w"`},
-		{`type: text, required: true, clean: [null-text]`, `"Null"`, `column "v" is required, and "Null" counts as NULL`},
+		{`type: text, required: true`, `null`, `column "v" is required, but the record has null`},
+		{`type: text, required: true, from: w`, `1`, `column "v" is required, but the record has no "w"`},
+		{`type: text, required: true, clean: [null-text]`, `"Null"`, `column "v" is required, but "Null" counts as NULL`},
 		{`type: text, clean: [money]`, `"free"`, `column "v": "free" is not an amount that the cleaner money knows, such as $1,299.00`},
 		{`type: numeric`, `"` + strings.Repeat("é", 61) + `"`, `column "v": "` + strings.Repeat("é", 60) + `…" is not a number`},
 		{`type: numeric`, `[` + strings.Repeat("1,", 100) + `1]`, `column "v": [` + strings.Repeat("1,", 29) + `1… is not a number`},
@@ -188,21 +188,21 @@ mappings:
     mode: replace-job`)
 	_, err := m.NewConverter().Row([]byte(`{"c":"x","b":"y","a":"z"}`))
 	require.EqualError(t, err, `column "b": "y" is not a number`)
-	require.Equal(t, []string{null, "1", "2", "1"}, row(t, m, `{"c":2,"b":1}`), "two columns of one key")
+	require.Equal(t, []string{null, "1", "2", "1"}, row(t, m, `{"c":2,"b":1}`), "two columns from one key")
 }
 
 func TestColumnsOfTheKeyAreRequired(t *testing.T) {
 	m := read(t, `mappings: [{sitemap: s, table: t, mode: append, columns: [{name: url, type: text}, {name: n, type: integer}], key: [n, url]}]`)
 	_, err := m.NewConverter().Row([]byte(`{"url":"u"}`))
-	require.EqualError(t, err, `column "n" is required, and the record has no "n"`)
+	require.EqualError(t, err, `column "n" is required, but the record has no "n"`)
 }
 
-func TestKeyThatNoIndexTakesIsRefused(t *testing.T) {
+func TestKeyTooLongForAnIndexIsRefused(t *testing.T) {
 	m := read(t, `mappings: [{sitemap: s, table: t, mode: append, columns: [{name: url, type: text}, {name: n, type: integer}], key: [n, url]}]`)
 	long := strings.Repeat("x", 1999)
 	require.Equal(t, []string{long, "1"}, row(t, m, `{"n":1,"url":"`+long+`"}`))
 	_, err := m.NewConverter().Row([]byte(`{"n":10,"url":"` + long + `"}`))
-	require.EqualError(t, err, `the key (n, url) is 2001 bytes long: PostgreSQL's indexes surely take 2000`)
+	require.EqualError(t, err, `the key (n, url) is 2001 bytes long: want at most 2000, to fit a PostgreSQL index`)
 }
 
 func TestEmptyTextIsNotNull(t *testing.T) {
@@ -213,7 +213,7 @@ func TestEmptyTextIsNotNull(t *testing.T) {
 	require.Equal(t, []string{""}, row(t, column(t, "type: text, clean: [collapse-space, lower]"), `{"v":" "}`))
 }
 
-func TestWhatIsNoObjectIsRefused(t *testing.T) {
+func TestNonObjectsAreRefused(t *testing.T) {
 	converter := column(t, "type: text").NewConverter()
 	for _, record := range []string{``, ` `, `null`, `[{"v":1}]`, `"v"`, `{`, `{"v"`, `{"v":`, `{"v":"`, `{"v":1`, `{"v":1,`, `{"v":1,}`, `{"v":[1}`, `{"v":{"a":"b}`, `{1:2}`, `{"v" 1}`, `{"v":}`} {
 		_, err := converter.Row([]byte(record))
@@ -222,7 +222,7 @@ func TestWhatIsNoObjectIsRefused(t *testing.T) {
 	require.Equal(t, []string{null}, row(t, column(t, "type: text"), ` {} `))
 }
 
-func TestRecordsWithTheKeysOfOthersBeforeAreRead(t *testing.T) {
+func TestRecordsWithPreviousKeysAreRead(t *testing.T) {
 	c := read(t, `mappings: [{sitemap: s, table: t, mode: replace-job, columns: [{name: v, type: text}, {name: w, type: text}, {name: x, from: v, type: text}]}]`).NewConverter()
 	for _, test := range []struct{ record, v, w string }{
 		{`{"v":"1","w":"2"}`, "1", "2"},
@@ -263,7 +263,7 @@ func TestConvertingAllocatesNothing(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// book is a record of 520 bytes, as the cloud writes it.
+// book is a typical exported record of 520 bytes.
 var book = []byte(`{"web-scraper-order":"1614248295-1","web-scraper-start-url":"https:\/\/books.example\/catalogue\/page-1.html",` +
 	`"product-link":"Light in the Attic","product-link-href":"https:\/\/books.example\/catalogue\/a-light-in-the-attic_1000\/index.html",` +
 	`"product":"A Light  in the Attic","price":"$1,299.00","stock":"In stock (22 available)","availability":"yes","seen_at":"24\/11\/2026 15:04",` +

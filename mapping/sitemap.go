@@ -9,32 +9,31 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// Sitemap is what the file says of the sitemap of that name, or of all whose names begin
-// alike, whether their records are mapped or not.
+// Sitemap is the file's entry for a sitemap, or for all sitemaps with a name prefix, whether
+// their records are mapped or not.
 type Sitemap struct {
 	Account                string
-	Sitemap, SitemapPrefix string // one of the two is set
-	// Key are the scraped columns that together tell one record of a job from another;
-	// none for those of the mapping's key.
+	Sitemap, SitemapPrefix string // one of them is set
+	// Key are the scraped columns that together identify a record within a job; empty for
+	// the mapping's key.
 	Key []string
-	// RecordsRetention is how long the records of an import are kept, 0 for good, and
-	// KeepImports how many imports are kept whatever their age, 0 for none. Those that the
-	// file does not set are nil.
+	// RecordsRetention is how long to keep the records of an import, 0 for forever, and
+	// KeepImports how many imports to keep regardless of age, 0 for none. nil if the file
+	// does not set it.
 	RecordsRetention *time.Duration
 	KeepImports      *int
 
 	line int
 }
 
-// LeastRecordsRetention is the shortest that makes sense.
-const LeastRecordsRetention = time.Hour
+// MinRecordsRetention is the shortest valid RecordsRetention.
+const MinRecordsRetention = time.Hour
 
-// MostKeepImports is more than anybody scrapes.
-const MostKeepImports = 1_000_000
+// MaxKeepImports is the largest valid KeepImports.
+const MaxKeepImports = 1_000_000
 
-// Sitemap returns what the file says of an account's sitemap: the entry of exactly that
-// name, or else the one of the longest prefix that the name begins with, or one that says
-// nothing.
+// Sitemap returns the file's entry for an account's sitemap: the one with exactly this name,
+// or else the one with the longest matching prefix, or an empty one.
 func (m *Mappings) Sitemap(account, sitemapName string) Sitemap {
 	var best Sitemap
 	if m == nil {
@@ -52,8 +51,8 @@ func (m *Mappings) Sitemap(account, sitemapName string) Sitemap {
 	return best
 }
 
-// Key returns the scraped columns that together tell one record of a job of the sitemap
-// from another, none if the file does not say: the key of its entry, or that of its mapping.
+// Key returns the scraped columns that together identify a record within a job of the
+// sitemap: the key of its entry, or else of its mapping; none if the file has neither.
 func (m *Mappings) Key(account, sitemapName string) []string {
 	if key := m.Sitemap(account, sitemapName).Key; len(key) > 0 {
 		return key
@@ -85,20 +84,20 @@ func (r *reader) sitemap(node *yaml.Node) {
 			}
 		}},
 		field{key: "records_retention", read: func(retention *yaml.Node) { s.RecordsRetention = r.retention(retention) }},
-		field{key: "keep_imports", read: func(keep *yaml.Node) { s.KeepImports = new(r.number(keep, "keep_imports", 0, MostKeepImports)) }},
+		field{key: "keep_imports", read: func(keep *yaml.Node) { s.KeepImports = new(r.number(keep, "keep_imports", 0, MaxKeepImports)) }},
 	)
 	if found == nil {
 		return
 	}
-	r.ofWhichSitemap("the sitemap", s.line, found)
+	r.ofWhichSitemap("the entry", s.line, found)
 	r.sitemaps = append(r.sitemaps, s)
 }
 
 func (r *reader) retention(node *yaml.Node) *time.Duration {
 	text := r.filled(node, "records_retention")
 	retention, err := time.ParseDuration(text)
-	if text != "" && (err != nil || retention != 0 && retention < LeastRecordsRetention) {
-		r.problem(node.Line, "records_retention is %q: want a duration of at least %s, like 2160h, or 0 to keep records for good", text, LeastRecordsRetention)
+	if text != "" && (err != nil || retention != 0 && retention < MinRecordsRetention) {
+		r.problem(node.Line, "records_retention is %q: want a duration of at least %s, like 2160h, or 0 to keep records forever", text, MinRecordsRetention)
 	}
 	return &retention
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-func TestTheFileSaysOfSitemapsWhatTellsRecordsApartAndWhatIsKept(t *testing.T) {
+func TestSitemapsHaveKeysAndRetention(t *testing.T) {
 	mappings, err := mapping.Parse("mappings.yaml", []byte(`
 sitemaps:
   - {sitemap: books, key: [product-link-href, shelf], records_retention: 2160h, keep_imports: 10}
@@ -37,13 +37,13 @@ mappings:
 	require.Empty(t, (*mapping.Mappings)(nil).Key(sink.DefaultAccount, "books"))
 }
 
-func TestWrongSitemapsAreTold(t *testing.T) {
+func TestInvalidSitemapsAreReported(t *testing.T) {
 	require.Equal(t, []string{
 		`2: a sitemap is "books": want the keys account, sitemap, sitemap_prefix, key, records_retention, keep_imports with their values`,
-		`3: the sitemap does not say of which sitemap: want sitemap with its name, or sitemap_prefix with what the names of several begin with`,
-		`4: records_retention is "90d": want a duration of at least 1h0m0s, like 2160h, or 0 to keep records for good`,
-		`5: records_retention is "1m": want a duration of at least 1h0m0s, like 2160h, or 0 to keep records for good`,
-		`5: sitemap "a" has an entry already, on line 4`,
+		`3: the entry names no sitemap: want sitemap with a name, or sitemap_prefix with the name prefix of several`,
+		`4: records_retention is "90d": want a duration of at least 1h0m0s, like 2160h, or 0 to keep records forever`,
+		`5: records_retention is "1m": want a duration of at least 1h0m0s, like 2160h, or 0 to keep records forever`,
+		`5: sitemap "a" already has an entry, on line 4`,
 		`6: keep_imports is "-1": want a whole number from 0 to 1000000`,
 		`7: key is an empty list: want at least one of the scraped columns`,
 	}, problems(t, `sitemaps:

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// sinceUnix are the units of layouts that count from 1970 on.
+// sinceUnix has the units of layouts that count from 1970.
 var sinceUnix = map[string]string{layoutUnix: "seconds", layoutUnixMilli: "milliseconds"}
 
-// allYears are those of RFC 3339.
+// allYears is the range of RFC 3339.
 var allYears = [2]int{1, 9999}
 
-// usualYears are those of what is written for people. The years of other calendars are
-// beyond: 2569 in Thailand, 2083 in Nepal and 1405 in Iran are our 2026.
+// usualYears is the default range for dates written for people. It excludes the years of
+// other calendars: our 2026 is 2569 in Thailand, 2083 in Nepal and 1405 in Iran.
 var usualYears = [2]int{1900, 2079}
 
-// parseTimestamp reads text as the column's layout says, in its time zone where
-// neither tells another.
+// parseTimestamp parses text by the column's layout, in the column's time zone unless the
+// text has its own.
 func parseTimestamp(text string, of *Column) (time.Time, error) {
 	var t time.Time
 	switch layout, zone := of.Layout, of.location; layout {
@@ -29,7 +29,7 @@ func parseTimestamp(text string, of *Column) (time.Time, error) {
 			return t, fmt.Errorf("is not a whole number of %s since 1970", sinceUnix[layout])
 		}
 		if t = time.UnixMilli(n).In(zone); layout == layoutUnix {
-			t = time.Unix(min(max(n, -1e12), 1e12), 0).In(zone) // beyond the years anyway
+			t = time.Unix(min(max(n, -1e12), 1e12), 0).In(zone) // out of range anyway
 		}
 	default:
 		format := layout
@@ -43,8 +43,8 @@ func parseTimestamp(text string, of *Column) (time.Time, error) {
 	}
 	written := t.Year()
 	year := written
-	// RFC 3339 has no seconds in an offset (local mean time of long ago), and
-	// PostgreSQL none of 16 hours.
+	// RFC 3339 has no seconds in an offset (historical local mean time), and PostgreSQL
+	// no offset of 16 hours or more.
 	if _, offset := t.Zone(); offset%60 != 0 || offset <= -16*60*60 || offset >= 16*60*60 {
 		t = t.UTC()
 		year = t.Year()
@@ -55,18 +55,18 @@ func parseTimestamp(text string, of *Column) (time.Time, error) {
 	if of.Years == allYears {
 		return t, fmt.Errorf("is not between the years %d and %d", allYears[0], allYears[1])
 	}
-	return t, fmt.Errorf("is not between the years %d and %d: those of other calendars are not converted, others of ours need the key years of the column", of.Years[0], of.Years[1])
+	return t, fmt.Errorf("is not between the years %d and %d: other calendars are not converted; for other years, set the column's years", of.Years[0], of.Years[1])
 }
 
-// checkLayout says why a layout cannot tell a day, or tells a time that is not
-// the one that was meant.
+// checkLayout returns an error if a layout has no complete date, or reads back another time
+// than it writes.
 func checkLayout(layout string) error {
 	switch layout {
 	case layoutRFC3339, layoutUnix, layoutUnixMilli:
 		return nil
 	}
 	if strings.Contains(layout, "MST") {
-		return errors.New("has an abbreviation of a time zone (MST), which says different things in different places: use an offset such as -0700, or time_zone and no abbreviation")
+		return errors.New("has a time zone abbreviation (MST), which is ambiguous: use an offset such as -0700, or time_zone and no abbreviation")
 	}
 	want := time.Date(2019, time.November, 23, 17, 48, 59, 0, time.UTC)
 	text := want.Format(layout)
@@ -79,7 +79,7 @@ func checkLayout(layout string) error {
 	case got.Month() != want.Month() || got.Day() != want.Day():
 		return errors.New("has no day of the year")
 	case got.Hour() != want.Hour() && (got.Hour() != 0 || got.Minute() != 0 || got.Second() != 0):
-		return errors.New("does not tell the hour: use 15, or 03 with PM")
+		return errors.New("has an ambiguous hour: use 15, or 03 with PM")
 	}
 	return nil
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// checkTogether checks the mappings against each other, and the sitemaps.
+// checkTogether checks mappings and sitemaps for conflicts with each other.
 func (r *reader) checkTogether() {
-	named, begun := map[string]int{}, map[string]int{}
+	named, prefixed := map[string]int{}, map[string]int{}
 	for _, s := range r.sitemaps {
 		r.checkOnce(s.Account, s.line, named, "sitemap", s.Sitemap, "an entry")
-		r.checkOnce(s.Account, s.line, begun, "sitemap_prefix", s.SitemapPrefix, "an entry")
+		r.checkOnce(s.Account, s.line, prefixed, "sitemap_prefix", s.SitemapPrefix, "an entry")
 	}
 	sitemaps, prefixes, tables := map[string]int{}, map[string]int{}, map[Table]*Mapping{}
 	for _, m := range r.read {
@@ -38,14 +38,13 @@ func (r *reader) checkOnce(account string, line int, lines map[string]int, key, 
 	}
 	name = sink.QualifiedSitemap(account, name)
 	if before, twice := lines[name]; twice {
-		r.problem(line, "%s %q has %s already, on line %d", key, name, what, before)
+		r.problem(line, "%s %q already has %s, on line %d", key, name, what, before)
 		return
 	}
 	lines[name] = line
 }
 
-// difference says what two mappings to one table have to have in common and have
-// not.
+// difference names the properties that two mappings to one table must share but do not.
 func difference(a, b *Mapping) string {
 	var differ []string
 	if !maps.Equal(a.tableColumns(), b.tableColumns()) {
@@ -60,7 +59,7 @@ func difference(a, b *Mapping) string {
 	return strings.Join(differ, ", ")
 }
 
-// tableColumns are the table's columns by name, each with what the table has of it.
+// tableColumns returns the table's columns by name, each with its properties in the table.
 func (m *Mapping) tableColumns() map[string]string {
 	columns := map[string]string{}
 	for _, c := range m.Columns {

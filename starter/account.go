@@ -21,13 +21,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// accountsFlags say which accounts a command asks about.
+// accountsFlags select the accounts of a command.
 type accountsFlags struct {
 	program.CloudFlags
 	Account string `placeholder:"NAME" help:"Only this account. Default: all that have an API token."`
 }
 
-// clients are those of the accounts that a command asks about.
+// clients are the API clients of a command's accounts, by account.
 type clients map[string]*webscraper.Client
 
 func (f *accountsFlags) clients(s *program.Settings) clients {
@@ -36,13 +36,12 @@ func (f *accountsFlags) clients(s *program.Settings) clients {
 		return all
 	}
 	if all[f.Account] == nil && len(all) > 0 {
-		s.Problem("there is no API token of account %q: want one of %s", f.Account, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		s.Problem("there is no API token for account %q: want one of %s", f.Account, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	}
 	return clients{f.Account: all[f.Account]}
 }
 
-// of begins a line about an account, unless it is the default one and no other is asked
-// about.
+// of prefixes a line with the account, unless it is the default one and there is no other.
 func (c clients) of(account string) string {
 	if len(c) == 1 && account == sink.DefaultAccount {
 		return ""
@@ -50,7 +49,7 @@ func (c clients) of(account string) string {
 	return "account " + account + ": "
 }
 
-// each does something with each account, and goes on with the others when that fails.
+// each calls do for each account, and continues with the others when one fails.
 func (c clients) each(do func(name string, cloud *webscraper.Client) error) error {
 	var failures []error
 	for _, name := range slices.Sorted(maps.Keys(c)) {
@@ -66,7 +65,7 @@ type accountCommand struct {
 	program.DatabaseFlags
 }
 
-// Run asks for each account, which is one API call, and its ledger where there is one.
+// Run describes each account, with one API call, and its ledger if there is one.
 func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	clients := c.clients(&s)
@@ -77,10 +76,10 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		return err
 	}
 	var db *sqlx.DB
-	var noLedger error // as before the first worker
+	var noLedger error // before the first worker, for instance
 	if c.DatabaseURL != "" {
 		if db, noLedger = openMigrated(ctx, &c.DatabaseFlags); noLedger == nil {
-			defer func() { _ = db.Close() }() // what is to be written has been
+			defer func() { _ = db.Close() }() // everything has been written
 		}
 	}
 	table := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
@@ -91,7 +90,7 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		if db == nil {
 			err := printAccount(ctx, table, cloud)
 			if noLedger != nil {
-				fmt.Fprintf(table, "window\tnot known: %v\n", noLedger)
+				fmt.Fprintf(table, "window\tunknown: %v\n", noLedger)
 			}
 			return err
 		}
@@ -99,7 +98,7 @@ func (c *accountCommand) Run(ctx context.Context, streams program.Streams) error
 		noAccount := printAccount(ctx, table, cloud.WithBudget(ledger))
 		state, err := ledger.State(ctx)
 		if err == nil {
-			fmt.Fprintf(table, "window\t%s\nimports that wait\t%d\n", window(state), state.Waiting)
+			fmt.Fprintf(table, "window\t%s\nwaiting imports\t%d\n", window(state), state.Waiting)
 		}
 		return errors.Join(noAccount, err)
 	})
@@ -116,10 +115,10 @@ func printAccount(ctx context.Context, table io.Writer, cloud *webscraper.Client
 	return nil
 }
 
-// window says what all processes together have made of the account's API calls.
+// window describes the API calls that all processes together have used.
 func window(state postgres.State) string {
 	if !state.Resets.After(time.Now()) {
-		return "none: the next call begins one"
+		return "none: the next call starts one"
 	}
 	return fmt.Sprintf("%d calls made here and %d elsewhere, of %d until %s",
 		state.Taken, state.Elsewhere, state.Calls, state.Resets.Local().Format(time.DateTime))
@@ -144,7 +143,7 @@ type jobsCommand struct {
 	JSON      bool   `name:"json" help:"Print a JSON array."`
 }
 
-// Run lists the jobs, page by page: one API call for each 100 of them.
+// Run lists the jobs page by page, with one API call per 100 jobs.
 func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
@@ -156,11 +155,11 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }() // what is to be written has been
+	defer func() { _ = db.Close() }() // everything has been written
 	all := []listedJob{}
 	failed := clients.each(func(name string, cloud *webscraper.Client) error {
 		waits := func(until time.Time) {
-			fmt.Fprintf(streams.Err, "%swaits for the API's limit of calls until %s\n", clients.of(name), until.Format(time.DateTime))
+			fmt.Fprintf(streams.Err, "%swaiting for the API's rate limit until %s\n", clients.of(name), until.Format(time.DateTime))
 		}
 		jobs, err := c.list(ctx, name, cloud.WithBudget(postgres.NewLedger(db, name, 0)), postgres.NewStore(db, nil), waits)
 		all = append(all, jobs...)
@@ -175,18 +174,19 @@ func (c *jobsCommand) Run(ctx context.Context, streams program.Streams) error {
 	return errors.Join(printJobs(streams.Out, all), failed)
 }
 
-// listedJob is a job of the account with its import, as --json prints it.
+// listedJob is a job with its import, as --json prints it.
 type listedJob struct {
 	sink.ScrapingJob
 	Published *sink.PublishedImport `json:"published,omitempty"`
-	// RunAgain is set when the job has run again since its import.
+	// RunAgain is true if the job has run again since its import.
 	RunAgain bool `json:"run_again,omitempty"`
-	// RefusedFor is the account that has a published job of this ID; this one is not imported.
+	// RefusedFor is the account that has a published job with this ID; this job is not
+	// imported.
 	RefusedFor string `json:"refused_for,omitempty"`
 }
 
-// list returns each job once. It waits for the calls that the account does not
-// have at present, and says so.
+// list returns each job once. While the account has no calls left it reports that to
+// waits, and waits.
 func (c *jobsCommand) list(
 	ctx context.Context, account string, cloud *webscraper.Client, store *postgres.Store, waits func(until time.Time),
 ) (all []listedJob, err error) {

@@ -22,7 +22,7 @@ const (
 	password = "password-zx84"
 )
 
-func TestAccountWithoutADatabaseSaysWhatTheAPISays(t *testing.T) {
+func TestAccountWithoutADatabaseShowsTheAPIAnswer(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.Options{
 		Tokens:  []string{apiToken},
 		Account: webscrapertest.Account{Email: "ada@example.org", Firstname: "Ada", Lastname: "Lovelace", PageCredits: 1234},
@@ -33,7 +33,7 @@ func TestAccountWithoutADatabaseSaysWhatTheAPISays(t *testing.T) {
 	require.Regexp(t, `^account +Ada Lovelace <ada@example\.org>\npage credits +1234\n$`, out)
 }
 
-// migrated is a cloud and a database with its schema, of which the commands know.
+// migrated returns a cloud and a migrated database, both set in the environment.
 func migrated(t *testing.T, options webscrapertest.Options) (*webscrapertest.Cloud, *sqlx.DB) {
 	t.Helper()
 	options.Tokens = append(options.Tokens, apiToken)
@@ -48,18 +48,18 @@ func migrated(t *testing.T, options webscrapertest.Options) (*webscrapertest.Clo
 	return cloud, db
 }
 
-func TestAccountSaysWhatTheLedgerHas(t *testing.T) {
+func TestAccountShowsTheLedger(t *testing.T) {
 	cloud, db := migrated(t, webscrapertest.Options{RateLimitCalls: 50})
 	code, out, problems := runStarter("account")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Regexp(t, `\npage credits +\d+\nwindow +1 calls made here and 0 elsewhere, of 50 until `+date+`\nimports that wait +0\n$`, out)
+	require.Regexp(t, `\npage credits +\d+\nwindow +1 calls made here and 0 elsewhere, of 50 until `+date+`\nwaiting imports +0\n$`, out)
 
-	// The window is spent, and not by the command: it sends nothing, and says so.
+	// Others have spent the window: the command sends nothing, and says so.
 	db.MustExec(`UPDATE scrapehaul.api_budgets SET taken = 40, elsewhere = 10;
 		INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until) VALUES ('default', '500', 2, now(), now() + interval '7 minutes')`)
 	code, out, problems = runStarter("account")
 	require.Equal(t, program.ExitFailed, code)
-	require.Regexp(t, `^window +40 calls made here and 10 elsewhere, of 50 until `+date+`\nimports that wait +1\n$`, out)
+	require.Regexp(t, `^window +40 calls made here and 10 elsewhere, of 50 until `+date+`\nwaiting imports +1\n$`, out)
 	require.Contains(t, problems, "the account has no call left for ")
 	require.Len(t, cloud.Requests(), 1)
 
@@ -69,14 +69,14 @@ func TestAccountSaysWhatTheLedgerHas(t *testing.T) {
 	require.Regexp(t, `\nwindow +1 calls made here`, out)
 }
 
-func TestAccountWithoutALedgerSaysWhatTheAPISays(t *testing.T) {
+func TestAccountWithoutALedgerShowsTheAPIAnswer(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{apiToken}})
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL, "DATABASE_URL": postgrestest.NewDatabase(t),
 	})
 	code, out, problems := runStarter("account")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Regexp(t, `\npage credits +\d+\nwindow +not known: the database of DATABASE_URL: .*run "worker migrate"`, out)
+	require.Regexp(t, `\npage credits +\d+\nwindow +unknown: the database of DATABASE_URL: .*run "worker migrate"`, out)
 }
 
 func TestJobsWaitForCalls(t *testing.T) {
@@ -88,7 +88,7 @@ func TestJobsWaitForCalls(t *testing.T) {
 	code, out, problems := runStarter("jobs")
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, 151, strings.Count(out, "\n"))
-	require.Regexp(t, `^waits for the API's limit of calls until `+date+`\n$`, problems)
+	require.Regexp(t, `^waiting for the API's rate limit until `+date+`\n$`, problems)
 	calls := cloud.Requests()
 	require.Len(t, calls, 2)
 	require.Greater(t, calls[1].Time.Sub(calls[0].Time), time.Second)
@@ -104,7 +104,7 @@ func TestWrongAPITokenIsNotRepeated(t *testing.T) {
 	require.NotContains(t, problems, apiToken)
 }
 
-func TestAccountAndJobsNameWhatTheyMiss(t *testing.T) {
+func TestAccountAndJobsNameMissingSettings(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{"DATABASE_URL": "mysql://importer:" + password + "@db/scrapes"})
 	code, _, problems := runStarter("account")
 	require.Equal(t, program.ExitSettings, code)

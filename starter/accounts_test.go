@@ -20,7 +20,7 @@ const (
 	wrongToken = "wrong-token-zx92"
 )
 
-func TestAccountThatCannotBeReadHidesNoOther(t *testing.T) {
+func TestUnreadableAccountDoesNotHideOthers(t *testing.T) {
 	cloud, db := migrated(t, webscrapertest.Options{Tokens: []string{acmeToken}})
 	t.Setenv("WEBSCRAPER_API_TOKENS", "acme="+acmeToken+",globex="+wrongToken)
 	cloud.AddJob(webscrapertest.Job{ID: 1, SitemapName: "shop", Records: webscrapertest.Products(20, 1)})
@@ -36,7 +36,7 @@ func TestAccountThatCannotBeReadHidesNoOther(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.NotContains(t, out, "acme:")
 
-	// The fake has one account behind all tokens: the second that brings a job is refused.
+	// The fake has one account behind all tokens: a job reported by a second one is refused.
 	code, out, problems = runStarter("jobs")
 	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "account globex: ")
@@ -47,7 +47,7 @@ func TestAccountThatCannotBeReadHidesNoOther(t *testing.T) {
 	for _, account := range []string{"umbrella", "Acme"} {
 		code, _, problems = runStarter("jobs", "--account", account)
 		require.Equal(t, program.ExitSettings, code)
-		programtest.RequireProblems(t, "starter", problems, `there is no API token of account "`+account+`": want one of acme, default, globex`)
+		programtest.RequireProblems(t, "starter", problems, `there is no API token for account "`+account+`": want one of acme, default, globex`)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestOperatorSeesAccounts(t *testing.T) {
 	s.Secrets = append(s.Secrets, acmeToken, wrongToken)
 	t.Setenv("WEBSCRAPER_API_TOKENS", s.Env.Settings["WEBSCRAPER_API_TOKENS"])
 	s.StartWorker(s.Spool)
-	begin := func(account string) (id int64, argument string) {
+	start := func(account string) (id int64, argument string) {
 		id = s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
 		argument = workflows.WorkflowID(id)
 		code, _, problems := runStarter("import", "--account", account, argument)
@@ -66,15 +66,15 @@ func TestOperatorSeesAccounts(t *testing.T) {
 		return id, argument
 	}
 	ours, _ := held(s)
-	theirs, theirsText := begin("acme")
+	theirs, theirsText := start("acme")
 	s.WaitForStep(theirs, workflows.StepHold)
 	var refused []string
 	for range 2 {
-		id, argument := begin("globex")
+		id, argument := start("globex")
 		s.Attention(id)
 		refused = append(refused, argument)
 	}
-	const once = "account globex: Web Scraper Cloud refuses its API token; 2 imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right\n"
+	const once = "account globex: Web Scraper Cloud refuses its API token; 2 imports wait and resume on their own once the workers' WEBSCRAPER_API_TOKENS is fixed\n"
 	var out string
 	s.WaitFor("the imports in Temporal's visibility", func() bool {
 		_, out, _ = runStarter("list")
@@ -94,7 +94,7 @@ func TestOperatorSeesAccounts(t *testing.T) {
 		NeedsAttention bool   `json:"needs_attention"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &listed))
-	require.Len(t, listed, 4, "programs have all of them")
+	require.Len(t, listed, 4, "JSON has all of them")
 	require.Equal(t, "globex", listed[0].Account)
 	require.True(t, listed[0].NeedsAttention)
 	_, out, _ = runStarter("status", theirsText)
@@ -102,15 +102,15 @@ func TestOperatorSeesAccounts(t *testing.T) {
 
 	code, out, problems := runStarter("reconcile", "--dry-run")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, out, "jobs are due: nothing was started\n")
-	require.Contains(t, problems, "account globex: its jobs were not looked at: ")
+	require.Contains(t, out, "jobs are due: nothing started\n")
+	require.Contains(t, problems, "account globex: its jobs were not checked: ")
 	code, _, problems = runStarter("reconcile", "--dry-run", "--account", "acme")
 	require.Equal(t, program.ExitOK, code, problems)
 
-	// The doctor has a look at each account, and at what is left of those taken out.
+	// The doctor checks each account, and what is left of removed ones.
 	_, out, _ = runDoctor(t, acmeToken, wrongToken)
-	require.Contains(t, out, "ok    account default: Web Scraper Cloud takes WEBSCRAPER_API_TOKEN, page credits: ")
-	require.Contains(t, out, "ok    account acme: Web Scraper Cloud takes its token in WEBSCRAPER_API_TOKENS, page credits: ")
+	require.Contains(t, out, "ok    account default: Web Scraper Cloud accepts WEBSCRAPER_API_TOKEN, page credits: ")
+	require.Contains(t, out, "ok    account acme: Web Scraper Cloud accepts its token in WEBSCRAPER_API_TOKENS, page credits: ")
 	require.Regexp(t, `\nok    account acme: the window of API calls: \d+ calls made here and \d+ elsewhere, of 200 until `, out)
 	require.Contains(t, out, "fix   account globex: Web Scraper Cloud refuses its token in WEBSCRAPER_API_TOKENS: ")
 	require.NoError(t, postgres.NewStore(s.DB, nil).Refuse(t.Context(), ours, "umbrella"))
@@ -118,5 +118,5 @@ func TestOperatorSeesAccounts(t *testing.T) {
 	_, out, _ = runDoctor(t)
 	require.Contains(t, out, "fix   account acme is not in the settings here; its jobs in the database: 1, open imports, which wait for its API token: 1: ")
 	require.Contains(t, out, "fix   account globex is not in the settings here; its jobs in the database: 0, open imports, which wait for its API token: 2: ")
-	require.Contains(t, out, "fix   scraping jobs that account umbrella has brought within 24 hours, and that are refused because account default has published jobs of these IDs: "+workflows.WorkflowID(ours)+": ")
+	require.Contains(t, out, "fix   scraping jobs reported by account umbrella in the last 24 hours and refused because account default has published jobs with these IDs: "+workflows.WorkflowID(ours)+": ")
 }

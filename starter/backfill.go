@@ -20,16 +20,16 @@ import (
 
 type backfillCommand struct {
 	temporalFlags
-	Account string `placeholder:"NAME" help:"The account that has the sitemap. Default: default."`
-	Sitemap string `arg:"" help:"Name of a sitemap with a mapping."`
+	Account string `placeholder:"NAME" help:"Account that has the sitemap. Default: default."`
+	Sitemap string `arg:"" help:"Sitemap with a mapping."`
 }
 
-// Help says what it does.
+// Help describes the command.
 func (backfillCommand) Help() string {
-	return "It makes rows of all published records that the table of the sitemap's mapping does not show yet, or by an earlier mapping, without the cloud and the archive. It may be started again at any time, and goes on where it was."
+	return "Writes the rows of all published records that the sitemap's mapped table does not show yet, or shows as mapped by an earlier version of the mapping. It uses neither the cloud nor the archive. Run it again at any time: it resumes where it stopped."
 }
 
-// Run starts the backfill, and shows its progress until it ends.
+// Run starts the backfill and shows its progress until it ends.
 func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	checkAccount(&s, c.Account)
@@ -45,18 +45,18 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 	fmt.Fprintf(streams.Err, "workflow %s, run %s; to stop it: temporal workflow cancel --workflow-id %[1]q\n", run.GetID(), run.GetRunID())
 	watch := backfillWatch{temporal: temporal, run: run, seen: scene{step: "waiting for a worker on task queue " + c.taskQueue}}
 	var result activities.Backfill
-	err = followRun(ctx, streams, run, &result, func(time.Time) scene { return watch.seen }, watch.look)
+	err = followRun(ctx, streams, run, &result, func(time.Time) scene { return watch.seen }, watch.refresh)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("stopped watching; workflow %s continues", run.GetID())
 	case err != nil:
-		return fmt.Errorf("filling the table of sitemap %s: %s; starter backfill goes on where it was", plain(c.Sitemap), workflows.Sentence(err))
+		return fmt.Errorf("filling the table of sitemap %s: %s; run starter backfill again to resume", plain(c.Sitemap), workflows.Sentence(err))
 	}
 	fmt.Fprintf(streams.Out, "table %s: %s with %s, of which %s do not fit\n", plain(result.Table),
 		english.Plural(int(result.OfImports), "published import", ""), english.Plural(int(result.OfRecords), "record", ""), humanize.Comma(result.Unmapped))
 	if result.Incomplete > 0 {
 		jobs := strings.Trim(fmt.Sprint(result.IncompleteJobs), "[]")
-		fmt.Fprintf(streams.Out, "the rows of %s stay as they were: their records are not all there any more, or were not kept; to map them from the cloud or the archive: starter reimport %s\n",
+		fmt.Fprintf(streams.Out, "the rows of %s are unchanged: some of their records were removed or never kept; to map them from the cloud or the archive: starter reimport %s\n",
 			english.Plural(int(result.Incomplete), "other import", ""), jobs)
 	}
 	return nil
@@ -68,9 +68,9 @@ type backfillWatch struct {
 	seen     scene
 }
 
-// look keeps the last known state where it gets no answer.
-func (w *backfillWatch) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+// refresh keeps the last known state if there is no answer.
+func (w *backfillWatch) refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	there, err := w.temporal.DescribeWorkflowExecution(ctx, w.run.GetID(), w.run.GetRunID())
 	if err != nil {
@@ -86,7 +86,7 @@ func (w *backfillWatch) look(ctx context.Context) {
 			}
 		}
 		if failure := pending.GetLastFailure().GetMessage(); failure != "" && pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
-			w.seen.step = "trying again after: " + plain(failure)
+			w.seen.step = "retrying after: " + plain(failure)
 		}
 	}
 }

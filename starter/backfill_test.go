@@ -30,18 +30,18 @@ func TestBackfillOnATerminalShowsItsProgress(t *testing.T) {
 	require.NoError(t, err)
 	_, err = lock.Exec(`SELECT FROM scrapehaul.scraping_jobs FOR UPDATE`)
 	require.NoError(t, err)
-	go func() { // until its progress was told twice, and is seen in between
+	go func() { // until two heartbeats have come, with a refresh in between
 		var first time.Time
 		s.WaitForAnswer("progress", func() bool {
 			there, err := s.Temporal.DescribeWorkflowExecution(t.Context(), "scrapehaul-backfill-laptops", "")
 			if err != nil || len(there.GetPendingActivities()) == 0 || there.GetPendingActivities()[0].GetHeartbeatDetails() == nil {
 				return false
 			}
-			told := there.GetPendingActivities()[0].GetLastHeartbeatTime().AsTime()
+			heartbeat := there.GetPendingActivities()[0].GetLastHeartbeatTime().AsTime()
 			if first.IsZero() {
-				first = told
+				first = heartbeat
 			}
-			return told.After(first)
+			return heartbeat.After(first)
 		})
 		assert.NoError(t, lock.Rollback())
 	}()
@@ -53,5 +53,5 @@ func TestBackfillOnATerminalShowsItsProgress(t *testing.T) {
 
 	code, _, problems := runStarter("backfill", "books")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, `this worker's file of mappings (MAPPINGS) has none for sitemap "books" of account "default"; starter backfill goes on where it was`)
+	require.Contains(t, problems, `this worker's mappings file (MAPPINGS) has no mapping for sitemap "books" of account "default"; run starter backfill again to resume`)
 }

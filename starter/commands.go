@@ -18,23 +18,23 @@ import (
 )
 
 type commands struct {
-	Serve       serveCommand       `cmd:"" help:"Receive the notifications of Web Scraper Cloud until SIGTERM."`
-	Status      statusCommand      `cmd:"" help:"Show an import, and on a terminal follow it until it ends or waits."`
-	List        listCommand        `cmd:"" help:"List the open imports."`
-	Signal      signalCommand      `cmd:"" help:"Answer an import: accept, delete-now, keep, abandon or reimport."`
+	Serve       serveCommand       `cmd:"" help:"Receive notifications from Web Scraper Cloud until SIGTERM."`
+	Status      statusCommand      `cmd:"" help:"Show an import. On a terminal, follow it until it ends or waits."`
+	List        listCommand        `cmd:"" help:"List open imports."`
+	Signal      signalCommand      `cmd:"" help:"Send a signal to an import: accept, delete-now, keep, abandon or reimport."`
 	Run         runCommand         `cmd:"" help:"Scrape a sitemap and import its records."`
-	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their content is imported already."`
+	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their current content is already imported."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
-	Reconcile   reconcileCommand   `cmd:"" help:"Import all scraping jobs that have ended and are not imported as they are."`
-	Backfill    backfillCommand    `cmd:"" help:"Fill the mapped table of a sitemap from the published records."`
-	Jobs        jobsCommand        `cmd:"" help:"List the scraping jobs of the accounts, and whether and when each was imported."`
-	Diff        diffCommand        `cmd:"" help:"Show what has changed from one job of a sitemap to the next."`
-	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud accounts and what is left of their API budgets."`
-	Setup       setupCommand       `cmd:"" help:"Register the search attributes in Temporal, and put up the schedule of the reconciliation or change its settings."`
-	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say what to do about what is wrong."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask the starter on LISTEN_ADDRESS whether it is well."`
+	Reconcile   reconcileCommand   `cmd:"" help:"Import every scraping job that has ended and whose current content isn't imported yet."`
+	Backfill    backfillCommand    `cmd:"" help:"Fill a sitemap's mapped table from its published records."`
+	Jobs        jobsCommand        `cmd:"" help:"List the accounts' scraping jobs, and whether and when each was imported."`
+	Diff        diffCommand        `cmd:"" help:"Show what changed between two jobs of a sitemap."`
+	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud accounts and their remaining API budgets."`
+	Setup       setupCommand       `cmd:"" help:"Register search attributes in Temporal, and create the reconciliation schedule or change its settings."`
+	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say how to fix what is wrong."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Check the health of the starter at LISTEN_ADDRESS."`
 
-	Version program.VersionFlag `help:"Print the version and end."`
+	Version program.VersionFlag `help:"Print the version and exit."`
 }
 
 type serveCommand struct {
@@ -42,12 +42,12 @@ type serveCommand struct {
 	filterFlags
 	scheduleFlags
 	statusPageFlags
-	ListenAddress string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}."`
+	ListenAddress string `env:"LISTEN_ADDRESS" default:":8080" placeholder:"HOST:PORT" help:"Address to listen on. Default: ${default}."`
 	webhookTokens
-	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Require an HMAC-SHA256 of the body by this secret in the header Signature too. Off unless set."`
-	MetricsAddress  string `env:"METRICS_ADDRESS" placeholder:"HOST:PORT" help:"Serve /metrics there, apart from the webhook. Off unless set."`
+	SignatureSecret string `name:"webhook-signature-secret" env:"WEBHOOK_SIGNATURE_SECRET" placeholder:"SECRET" help:"Also require an HMAC-SHA256 of the body with this secret, in the header Signature. Off unless set."`
+	MetricsAddress  string `env:"METRICS_ADDRESS" placeholder:"HOST:PORT" help:"Address for /metrics, separate from the webhook. Off unless set."`
 
-	lookEvery time.Duration `kong:"-"` // at the schedule's settings; 0: a minute
+	refreshEvery time.Duration `kong:"-"` // how often to read the schedule's settings; 0: every minute
 }
 
 // Run validates all settings and serves until ctx ends.
@@ -74,36 +74,36 @@ func (c *serveCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	given["TASK_QUEUE"] = server.webhook.TaskQueue // it serves no other
-	server.settings = newCurrentSettings(server.temporal.Namespace, given, cmp.Or(c.lookEvery, time.Minute), logger)
+	given["TASK_QUEUE"] = server.webhook.TaskQueue // the starter serves no other
+	server.settings = newCurrentSettings(server.temporal.Namespace, given, cmp.Or(c.refreshEvery, time.Minute), logger)
 	return server.run(ctx)
 }
 
 type importCommand struct {
 	importFlags
-	Account string   `placeholder:"NAME" help:"The account that has the jobs. Default: that of a job's published import, or else \"default\"."`
-	IDs     []string `arg:"" name:"id" help:"IDs of scraping jobs."`
+	Account string   `placeholder:"NAME" help:"Account that has the jobs. Default: the account of the job's published import, otherwise \"default\"."`
+	IDs     []string `arg:"" name:"id" help:"Scraping job IDs."`
 }
 
-// Run starts the imports and says which workflow has each.
+// Run starts the imports and prints the workflow of each.
 func (c *importCommand) Run(ctx context.Context, streams program.Streams) error {
 	return c.start(ctx, streams, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
-		i.Settings.Filter = activities.Filter{} // the job is asked for by hand
+		i.Settings.Filter = activities.Filter{} // the job is requested explicitly
 		return workflows.Notify(ctx, t, i.TaskQueue, workflows.Notification{ScrapingJobID: id, Account: c.Account}, i.Settings)
 	})
 }
 
 type reimportCommand struct{ importCommand }
 
-// Run signals the re-imports and says which workflow has each.
+// Run signals the re-imports and prints the workflow of each.
 func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) error {
 	return c.start(ctx, streams, func(t client.Client, id int64, i workflows.Installation) (client.WorkflowRun, error) {
 		return workflows.Reimport(ctx, t, i.TaskQueue, workflows.Notification{ScrapingJobID: id, Account: c.Account}, i.Settings)
 	})
 }
 
-// installation connects to Temporal and returns what the schedule keeps, with what
-// was given in its place for the imports of this command.
+// installation connects to Temporal and returns the schedule's installation, overridden by
+// what this command was given.
 func (g given) installation(ctx context.Context, s *program.Settings, streams program.Streams) (client.Client, workflows.Installation, error) {
 	var none workflows.Installation
 	g.validate(s)
@@ -121,7 +121,7 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 		return nil, none, err
 	}
 	if i == nil {
-		fmt.Fprintf(streams.Err, "there is no schedule %s yet (starter setup): what is not given here is as by default\n", workflows.ReconcileScheduleID)
+		fmt.Fprintf(streams.Err, "the schedule %s does not exist yet (starter setup creates it): using defaults for settings not given here\n", workflows.ReconcileScheduleID)
 		i = new(workflows.DefaultInstallation())
 		g.apply(i)
 	} else {
@@ -143,8 +143,7 @@ func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	return temporal, nil
 }
 
-// start does one thing for each scraping job, and goes on with the others when
-// one fails.
+// start calls one for each scraping job, and continues with the others when one fails.
 func (c *importCommand) start(ctx context.Context, streams program.Streams,
 	one func(client.Client, int64, workflows.Installation) (client.WorkflowRun, error),
 ) error {

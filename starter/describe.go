@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// printImport says everything about one import.
+// printImport prints everything about one import.
 func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
@@ -35,14 +35,14 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	}
 	row("step", "%s", i.Step())
 	if i.NeedsAttention() {
-		row("wrong", "%s", i.Progress.Attention)
+		row("problem", "%s", i.Progress.Attention)
 	}
 	if i.Failure != "" {
-		row("because", "%s", i.Failure)
+		row("reason", "%s", i.Failure)
 	}
 	printPublished(row, i)
 	printActivity(row, i, now)
-	ran := fmt.Sprintf("%s, begun %s", i.Status, i.StartedAt.In(now.Location()).Format(time.DateTime))
+	ran := fmt.Sprintf("%s, started %s", i.Status, i.StartedAt.In(now.Location()).Format(time.DateTime))
 	if i.ClosedAt != nil {
 		ran += ", ended " + i.ClosedAt.In(now.Location()).Format(time.DateTime)
 	}
@@ -63,7 +63,7 @@ func printPublished(row func(name, format string, args ...any), i overview.Impor
 		row("published", "%s", published(i.Result.Counts))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
-			row("because", "%s", i.Result.Reason)
+			row("reason", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
 		row("published", "%s", published(i.Progress.Counts))
@@ -89,7 +89,7 @@ func published(n sink.Counts) string {
 
 func printActivity(row func(name, format string, args ...any), i overview.Import, now time.Time) {
 	if _, done, ok := i.Estimate(now); ok {
-		row("done", "%s", done)
+		row("progress", "%s", done)
 	}
 	a := i.Activity
 	if a == nil {
@@ -110,7 +110,7 @@ func printActivity(row func(name, format string, args ...any), i overview.Import
 
 func since(t, now time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() }
 
-// command is one that makes sense in the import's present state.
+// command is a command that has an effect in the import's current state.
 type command struct {
 	line, meaning string
 }
@@ -126,8 +126,8 @@ func commandsFor(i overview.Import) []command {
 	return commands
 }
 
-// plain keeps what comes from outside, a sitemap's name say, from steering the
-// terminal or breaking the table.
+// plain removes control characters, so that outside text, such as a sitemap's name, cannot
+// control the terminal or break the table.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -20,20 +20,20 @@ import (
 
 type diffCommand struct {
 	program.DatabaseFlags
-	Sitemap string   `arg:"" help:"Name of a sitemap, acme:NAME for one of account acme."`
-	Account string   `placeholder:"NAME" help:"The account that has it. Default: that of acme:NAME, or the default one."`
-	Key     []string `placeholder:"COLUMN,…" help:"The scraped columns that together tell one record of a job from another. Default: the key in the file of mappings."`
-	Older   int64    `placeholder:"ID" help:"The job to compare with. Default: the finished, published one before."`
-	Newer   int64    `placeholder:"ID" help:"The job that is compared. Default: the last finished, published one."`
-	Limit   *int     `placeholder:"N" help:"Print the first N; 0 for all. Default: 200 in a table, all as JSON or CSV."`
-	JSON    bool     `name:"json" xor:"format" help:"Print an object a line for each change."`
-	CSV     bool     `name:"csv" xor:"format" help:"Print CSV, a row for each column of a change."`
+	Sitemap string   `arg:"" help:"Sitemap, or acme:NAME for a sitemap of account acme."`
+	Account string   `placeholder:"NAME" help:"Account that has the sitemap. Default: the account in acme:NAME, otherwise the default account."`
+	Key     []string `placeholder:"COLUMN,…" help:"Scraped columns that together identify a record within a job. Default: the key in the mappings file."`
+	Older   int64    `placeholder:"ID" help:"Job to compare with. Default: the finished, published one before."`
+	Newer   int64    `placeholder:"ID" help:"Job to compare. Default: the latest finished, published one."`
+	Limit   *int     `placeholder:"N" help:"Print the first N changes; 0 for all. Default: 200 in a table, all as JSON or CSV."`
+	JSON    bool     `name:"json" xor:"format" help:"Print one JSON object per change, each on its own line."`
+	CSV     bool     `name:"csv" xor:"format" help:"Print CSV, one row per changed column."`
 }
 
-// tableLimit is how many changes a table has.
+// tableLimit is the default limit for a table.
 const tableLimit = 200
 
-// Run prints what has changed, as it comes.
+// Run prints changes as they arrive.
 func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)
@@ -41,7 +41,7 @@ func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	switch {
 	case c.Limit != nil:
 		if limit = *c.Limit; limit < 0 {
-			s.Problem("--limit is %d: want 0 for all, or how many", limit)
+			s.Problem("--limit is %d: want a positive number, or 0 for all", limit)
 		}
 	case c.JSON, c.CSV:
 		limit = 0
@@ -72,10 +72,10 @@ func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err = errors.Join(err, out.end()); err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "%d new, %d gone, %d changed; %d keys of several records, or incomplete, are not compared\n",
+	fmt.Fprintf(streams.Err, "%d new, %d gone, %d changed; %d keys not compared (duplicate or incomplete)\n",
 		counts["new"], counts["gone"], counts["changed"], counts["duplicate"])
 	if limit > 0 && all > limit {
-		fmt.Fprintf(streams.Err, "%d more than these: starter diff --limit 0\n", all-limit)
+		fmt.Fprintf(streams.Err, "%d more: starter diff --limit 0\n", all-limit)
 	}
 	return nil
 }
@@ -109,17 +109,17 @@ func (c *diffCommand) changesTo(out io.Writer) changesPrinter {
 	return changesPrinter{func(change postgres.RecordChange) error {
 		rows, err := rowsOf(change)
 		if change.Change != "changed" && change.Change != "duplicate" {
-			rows = [][]string{{change.Change, rows[0][1], "", "", ""}} // the record is in the views
+			rows = [][]string{{change.Change, rows[0][1], "", "", ""}} // the views have the record
 		}
 		for _, row := range rows {
 			for i := range row {
-				if row[i] = plain(row[i]); i != keyCell { // the end of a URL tells it from others
+				if row[i] = plain(row[i]); i != keyCell { // URLs differ at their ends
 					row[i] = shortened(row[i])
 				}
 			}
 			fmt.Fprintln(table, strings.Join(row, "\t"))
 		}
-		if printed++; printed%1000 == 0 { // that many are aligned together
+		if printed++; printed%1000 == 0 { // aligned in groups of this size
 			err = errors.Join(err, table.Flush())
 		}
 		return err
@@ -128,8 +128,8 @@ func (c *diffCommand) changesTo(out io.Writer) changesPrinter {
 
 const keyCell = 1
 
-// rowsOf are a change's kind, its key, and a column with its old and its new value, for each
-// column that it has; at least one.
+// rowsOf returns a row for each column of a change, at least one: the kind of change, the
+// key, the column, its old and its new value.
 func rowsOf(change postgres.RecordChange) (rows [][]string, err error) {
 	var key, before, after map[string]json.RawMessage
 	for text, into := range map[*json.RawMessage]*map[string]json.RawMessage{&change.Key: &key, &change.Old: &before, &change.New: &after} {
@@ -155,7 +155,7 @@ func rowsOf(change postgres.RecordChange) (rows [][]string, err error) {
 	return rows, err
 }
 
-// text is a value as the views have it, "" for null.
+// text returns a value as the views show it, "" for null.
 func text(value json.RawMessage) (text string) {
 	if len(value) > 0 && json.Unmarshal(value, &text) != nil {
 		return string(value)

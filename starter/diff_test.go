@@ -44,7 +44,7 @@ func publishRecords(t *testing.T, db *sqlx.DB, account, sitemap string, id int64
 // trailingSpace is what a table pads empty cells with.
 var trailingSpace = regexp.MustCompile(`(?m) +$`)
 
-func TestDiffShowsWhatHasChanged(t *testing.T) {
+func TestDiffShowsChanges(t *testing.T) {
 	_, db := migrated(t, webscrapertest.Options{})
 	publishRecords(t, db, "", "books", 1,
 		`{"link":"/a","title":"A","price":"1"}`, `{"link":"/b","price":"2"}`, `{"link":"/c"}`, `{"link":"/c"}`)
@@ -53,7 +53,7 @@ func TestDiffShowsWhatHasChanged(t *testing.T) {
 	publishRecords(t, db, "acme", "books", 3, `{"link":"/a"}`)
 	publishRecords(t, db, "acme", "books", 4)
 	for _, setting := range []string{"WEBSCRAPER_API_TOKEN", "WEBSCRAPER_API_BASE_URI"} {
-		t.Setenv(setting, "") // the database is all that it needs
+		t.Setenv(setting, "") // it needs only the database
 	}
 	diff := func(arguments ...string) (out, notes string) {
 		t.Helper()
@@ -69,7 +69,7 @@ new        /d
 duplicate  /c   records  2    1
 gone       /b
 `, trailingSpace.ReplaceAllString(out, ""))
-	const summary = "1 new, 1 gone, 1 changed; 1 keys of several records, or incomplete, are not compared\n"
+	const summary = "1 new, 1 gone, 1 changed; 1 keys not compared (duplicate or incomplete)\n"
 	require.Equal(t, "from job 1 to job 2:\n"+summary, notes)
 
 	out, _ = diff("books", "--key", "link", "--csv")
@@ -87,7 +87,7 @@ gone,/b,price,2,,2,
 	require.Equal(t, `{"change":"changed","key":{"link":"/a"},"old_record_number":1,"new_record_number":1,"old":{"price":"1","title":"A"},"new":{"price":"3","title":"<A, \"or\"\tB>"}}
 {"change":"new","key":{"link":"/d"},"new_record_number":2,"new":{"link":"/d","price":"4","in stock":true}}
 `, out)
-	require.Equal(t, "from job 1 to job 2:\n"+summary+"2 more than these: starter diff --limit 0\n", notes)
+	require.Equal(t, "from job 1 to job 2:\n"+summary+"2 more: starter diff --limit 0\n", notes)
 
 	out, notes = diff("books", "--key", "title,link", "--older", "2", "--newer", "1", "--csv", "--limit", "1")
 	require.Contains(t, notes, "from job 2 to job 1:\n")
@@ -99,7 +99,7 @@ gone,/b,price,2,,2,
 	}
 }
 
-func TestDiffSaysWhatIsMissing(t *testing.T) {
+func TestDiffReportsWhatIsMissing(t *testing.T) {
 	_, db := migrated(t, webscrapertest.Options{})
 	publishRecords(t, db, "", "books", 1, `{"link":"/a"}`)
 	for want, arguments := range map[string][]string{
@@ -123,7 +123,7 @@ func TestDiffSaysWhatIsMissing(t *testing.T) {
 }
 
 // A table's rows are aligned a thousand at a time.
-func TestDiffOfManyChangesIsWhole(t *testing.T) {
+func TestDiffOfManyChangesIsComplete(t *testing.T) {
 	_, db := migrated(t, webscrapertest.Options{})
 	var records []string
 	for i := range 2500 {
@@ -135,10 +135,10 @@ func TestDiffOfManyChangesIsWhole(t *testing.T) {
 	require.Equal(t, program.ExitOK, code)
 	require.Contains(t, notes, "2500 new")
 	require.Equal(t, 1+2500, strings.Count(out, "\n"))
-	require.Contains(t, out, fmt.Sprintf("/2499, %080d ", 2499), "a key is told whole")
+	require.Contains(t, out, fmt.Sprintf("/2499, %080d ", 2499), "a key is not shortened")
 	_, out, notes = runStarter("diff", "books", "--key", "link,text")
 	require.Equal(t, 1+200, strings.Count(out, "\n"))
-	require.Contains(t, notes, "2300 more than these: starter diff --limit 0\n")
+	require.Contains(t, notes, "2300 more: starter diff --limit 0\n")
 	_, out, _ = runStarter("diff", "books", "--key", "link,text", "--json")
-	require.Equal(t, 2500, strings.Count(out, "\n"), "what programs read is whole")
+	require.Equal(t, 2500, strings.Count(out, "\n"), "JSON output is complete")
 }

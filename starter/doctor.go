@@ -12,8 +12,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// doctorCommand has the settings of worker and starter, except those that each checks when
-// it starts: the spool's and the webhooks' secrets.
+// doctorCommand has the settings of worker and starter, except those that each checks at
+// startup: the spool's and the webhooks' secrets.
 type doctorCommand struct {
 	importFlags
 	filterFlags
@@ -21,17 +21,17 @@ type doctorCommand struct {
 	program.CloudFlags
 	program.DatabaseFlags
 
-	now       func() time.Time `kong:"-"` // nil: time.Now
-	pollLasts time.Duration    `kong:"-"` // 0: pollLasts
+	now     func() time.Time `kong:"-"` // nil: time.Now
+	maxPoll time.Duration    `kong:"-"` // 0: maxPoll
 }
 
-// checkTimeout bounds each check. It is below the 10 seconds of the Temporal
-// SDK's calls, so that a check knows which time is over.
+// checkTimeout limits each check. It is below the 10-second timeout of the Temporal SDK's
+// calls, so that it is this timeout that ends a check.
 const checkTimeout = 9 * time.Second
 
 const maxSkew = 5 * time.Second
 
-// doctor runs checks, writes a line for each, and counts what is wrong.
+// doctor runs checks, writes a line for each, and counts the failed ones.
 type doctor struct {
 	settings  *doctorCommand
 	out       io.Writer
@@ -40,12 +40,12 @@ type doctor struct {
 	wrong     int
 
 	clients clients // of the accounts in the settings
-	// open are the open imports and jobs those in the database, by account; nil if not known.
+	// open has the open imports and jobs the jobs in the database, by account; nil if unknown.
 	open map[string]workflows.OpenCount
 	jobs map[string]int
 }
 
-// Run goes on when a check fails, and fails at the end.
+// Run runs all checks, and fails at the end if any failed.
 func (c *doctorCommand) Run(ctx context.Context, streams program.Streams) error {
 	d := &doctor{settings: c, out: streams.Out, now: c.now}
 	if d.now == nil {
@@ -73,8 +73,8 @@ func (d *doctor) line(kind, format string, args ...any) {
 	fmt.Fprintf(d.out, "%-4s  %s\n", kind, plain(fmt.Sprintf(format, args...)))
 }
 
-// settingsAreRight writes a line for each setting that is missing or wrong.
-func (d *doctor) settingsAreRight(s *program.Settings) bool {
+// validSettings writes a line for each setting that is missing or invalid.
+func (d *doctor) validSettings(s *program.Settings) bool {
 	wrong, ok := errors.AsType[*program.SettingsError](s.Err())
 	if !ok {
 		return true
@@ -85,7 +85,7 @@ func (d *doctor) settingsAreRight(s *program.Settings) bool {
 	return false
 }
 
-// checkClock compares PostgreSQL's clock with ours, which was read right before and after.
+// checkClock compares PostgreSQL's clock with this machine's, read right before and after.
 func (d *doctor) checkClock(theirs, before, after time.Time) {
 	skew := time.Duration(0)
 	direction := "ahead of"
@@ -96,11 +96,11 @@ func (d *doctor) checkClock(theirs, before, after time.Time) {
 		skew = theirs.Sub(after)
 	}
 	if skew <= maxSkew {
-		d.ok("PostgreSQL and this machine have the same time")
+		d.ok("PostgreSQL's clock matches this machine's")
 		return
 	}
-	d.fix("the clock of PostgreSQL is %s %s this machine's: have both set by NTP", skew.Round(time.Second), direction)
+	d.fix("PostgreSQL's clock is %s %s this machine's: synchronize both with NTP", skew.Round(time.Second), direction)
 }
 
-// discard is the logger of checks: their lines say it all.
+// discard returns the logger of checks: their lines say everything.
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

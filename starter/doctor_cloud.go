@@ -11,22 +11,22 @@ import (
 )
 
 func (d *doctor) checkCloud(ctx context.Context, settings *program.Settings) {
-	if !d.settingsAreRight(settings) {
+	if !d.validSettings(settings) {
 		return
 	}
 	for _, account := range slices.Sorted(maps.Keys(d.clients)) {
 		d.checkAccount(ctx, account, d.clients[account])
 	}
-	taken := map[string]bool{} // out of the settings
+	used := map[string]bool{}
 	for account := range d.jobs {
-		taken[account] = true
+		used[account] = true
 	}
 	for account, count := range d.open {
-		taken[account] = taken[account] || count.All > 0
+		used[account] = used[account] || count.All > 0
 	}
-	for _, account := range slices.Sorted(maps.Keys(taken)) {
-		if taken[account] && d.clients[account] == nil {
-			d.checkTakenOut(account, d.jobs[account], d.open[account].All)
+	for _, account := range slices.Sorted(maps.Keys(used)) {
+		if used[account] && d.clients[account] == nil {
+			d.checkRemoved(account, d.jobs[account], d.open[account].All)
 		}
 	}
 }
@@ -40,22 +40,22 @@ func (d *doctor) checkAccount(ctx context.Context, name string, cloud *webscrape
 	_, limited := webscraper.IsRateLimited(err)
 	switch {
 	case err == nil:
-		d.ok("%sWeb Scraper Cloud takes %s, page credits: %d", d.clients.of(name), setting, account.PageCredits)
+		d.ok("%sWeb Scraper Cloud accepts %s, page credits: %d", d.clients.of(name), setting, account.PageCredits)
 	case webscraper.IsUnauthorized(err):
-		d.fix("%sWeb Scraper Cloud refuses %s: take the one on its API page (%v)", d.clients.of(name), setting, err)
-	case limited: // which it may be at any time, of an account that has much to import
+		d.fix("%sWeb Scraper Cloud refuses %s: use the one on its API page (%v)", d.clients.of(name), setting, err)
+	case limited: // normal for an account that imports much
 		d.line("hint", "%sWeb Scraper Cloud: the account's API calls are used up for now: %v", d.clients.of(name), err)
 	default:
-		d.fix("%sWeb Scraper Cloud: %v: see WEBSCRAPER_API_BASE_URI, and whether this machine reaches it", d.clients.of(name), err)
+		d.fix("%sWeb Scraper Cloud: %v: check WEBSCRAPER_API_BASE_URI, and that this machine can reach it", d.clients.of(name), err)
 	}
 }
 
-// checkTakenOut is about an account that has no API token here.
-func (d *doctor) checkTakenOut(account string, jobs, open int) {
+// checkRemoved checks an account that has no API token here.
+func (d *doctor) checkRemoved(account string, jobs, open int) {
 	if open == 0 {
 		d.line("hint", "account %s is not in the settings here; its jobs in the database: %d, open imports: none", account, jobs)
 		return
 	}
-	d.fix("account %s is not in the settings here; its jobs in the database: %d, open imports, which wait for its API token: %d: put it back, here and at all workers, or close them with abandon (starter list --account %s)",
+	d.fix("account %s is not in the settings here; its jobs in the database: %d, open imports, which wait for its API token: %d: restore its token here and on all workers, or close them with abandon (starter list --account %s)",
 		account, jobs, open, account)
 }

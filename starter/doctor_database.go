@@ -16,7 +16,7 @@ import (
 func (d *doctor) checkDatabase(ctx context.Context) {
 	var s program.Settings
 	d.settings.DatabaseFlags.Validate(&s)
-	if !d.settingsAreRight(&s) {
+	if !d.validSettings(&s) {
 		return
 	}
 	db, err := d.settings.Connect(2)
@@ -29,7 +29,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 		d.checkReadOnly(true)
 		return
 	} else if err != nil {
-		d.fix("PostgreSQL, and all that depends on it: connecting with DATABASE_URL: %v", err)
+		d.fix("PostgreSQL, and everything that depends on it: connecting with DATABASE_URL: %v", err)
 		return
 	}
 	d.ok("PostgreSQL answers")
@@ -49,7 +49,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	}
 }
 
-// checkRefused looks for jobs that were not imported because another account has their IDs.
+// checkRefused reports jobs that are not imported because another account has their IDs.
 func (d *doctor) checkRefused(ctx context.Context, store *postgres.Store) {
 	refused, err := within(ctx, store.Refused)
 	if err == nil {
@@ -73,22 +73,22 @@ func (d *doctor) checkRefused(ctx context.Context, store *postgres.Store) {
 		if more := len(ids[of]) - shownIDs; more > 0 {
 			text += fmt.Sprintf(" and %d more", more)
 		}
-		d.fix("scraping jobs that account %s has brought within 24 hours, and that are refused because account %s has published jobs of these IDs: %s: if it is the same account under another name, call it %s again: an account keeps its name; otherwise see whose API token, or webhook's URL, it was given",
+		d.fix("scraping jobs reported by account %s in the last 24 hours and refused because account %s has published jobs with these IDs: %s: if this is the same account under a new name, name it %s again; otherwise check which API token or webhook URL it was given",
 			of.account, of.owner, text, of.owner)
 	}
 }
 
-// shownIDs is how many IDs a line has.
+// shownIDs is how many IDs a line shows.
 const shownIDs = 10
 
-// checkLedger says what was spent of the API's limit of calls, and hints at imports that wait for it.
+// checkLedger reports the API calls used, and hints at imports that wait for the limit.
 func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgres.Ledger) {
 	state, err := within(ctx, ledger.State)
 	switch {
 	case err != nil:
 		d.fix("schema scrapehaul: %v", err)
 	case state.Waiting > 0 && state.Resets.After(time.Now()):
-		d.line("hint", "%simports that wait for the API's limit of calls: %d; they go on by themselves, the next of them at %s",
+		d.line("hint", "%simports waiting for the API's rate limit: %d; they resume on their own, the next at %s",
 			d.clients.of(account), state.Waiting, state.Resets.Local().Format(time.DateTime))
 	default:
 		d.ok("%sthe window of API calls: %s", d.clients.of(account), window(state))
@@ -97,34 +97,34 @@ func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgr
 
 func (d *doctor) checkReadOnly(readOnly bool) {
 	if readOnly {
-		d.fix("the database is read-only: DATABASE_URL has to lead to the primary server, and a role that may write")
+		d.fix("the database is read-only: DATABASE_URL must point to the primary server and a role that can write")
 	} else {
-		d.ok("the database may be written to")
+		d.ok("the database is writable")
 	}
 }
 
 func (d *doctor) checkSchema(found postgres.Examination) {
 	d.checkReadOnly(found.ReadOnly)
 	if found.PooledTransactions {
-		d.fix("DATABASE_URL leads to a pooler that keeps no sessions: set PgBouncer's pool_mode to session, or use the address of PostgreSQL itself")
+		d.fix("DATABASE_URL points to a pooler without sessions: set PgBouncer's pool_mode to session, or connect to PostgreSQL directly")
 	}
 	if found.Replicas > 0 && !found.Synchronous {
-		d.line("hint", "standby servers attached: %d; no commit waits for them (synchronous_standby_names), so a failover can lose what was published last", found.Replicas)
+		d.line("hint", "standby servers attached: %d; no commit waits for them (synchronous_standby_names), so a failover can lose the latest publishes", found.Replicas)
 	}
 	switch {
 	case len(found.Forbidden) > 0:
-		d.fix("the role of DATABASE_URL may not read and write %s: let it own schema scrapehaul", strings.Join(found.Forbidden, ", "))
+		d.fix("the role in DATABASE_URL cannot read and write %s: make it the owner of schema scrapehaul", strings.Join(found.Forbidden, ", "))
 	case found.SchemaVersion < found.WantVersion && !found.MayCreate:
-		d.fix("schema scrapehaul is at version %d of %d, and the role of DATABASE_URL may not bring it there: let it own the schema, or GRANT CREATE ON DATABASE, and run worker migrate",
+		d.fix("schema scrapehaul is at version %d of %d, and the role in DATABASE_URL cannot migrate it: make it the owner of the schema, or GRANT CREATE ON DATABASE, then run worker migrate",
 			found.SchemaVersion, found.WantVersion)
 	case found.SchemaVersion < found.WantVersion:
 		d.fix("schema scrapehaul is at version %d of %d: start a worker, or run worker migrate", found.SchemaVersion, found.WantVersion)
 	case found.SchemaVersion > found.WantVersion:
-		d.fix("schema scrapehaul is at version %d, of which this program knows only %d: use the program that the workers are of", found.SchemaVersion, found.WantVersion)
+		d.fix("schema scrapehaul is at version %d, but this program supports only up to %d: use the same release as the workers", found.SchemaVersion, found.WantVersion)
 	default:
-		d.ok("schema scrapehaul is at version %d, and the role may read and write it", found.SchemaVersion)
+		d.ok("schema scrapehaul is at version %d, and the role can read and write it", found.SchemaVersion)
 	}
 	for _, problem := range found.ViewProblems {
-		d.fix("%s (the records are in scrapehaul.scraped_records all the same): let the role of DATABASE_URL own schemas sitemaps and sitemaps_latest, or see who else has changed the view or holds it; reconciliation tries again", problem)
+		d.fix("%s (the records are still in scrapehaul.scraped_records): make the role in DATABASE_URL the owner of schemas sitemaps and sitemaps_latest, or check who else changed or locked the view; reconciliation retries", problem)
 	}
 }

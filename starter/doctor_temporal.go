@@ -23,13 +23,13 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	var settings program.Settings
 	s := settings.Temporal(discard())
 	d.given().validate(&settings)
-	if !d.settingsAreRight(&settings) {
+	if !d.validSettings(&settings) {
 		return
 	}
 	where := s.HostPort + throughProxy(s.HostPort)
 	temporal, err := within(ctx, func(ctx context.Context) (client.Client, error) { return dial(ctx, s) })
 	if err != nil {
-		d.fix("Temporal at %s, and all that depends on it: %v: see TEMPORAL_ADDRESS, TEMPORAL_API_KEY and TEMPORAL_TLS_…", where, err)
+		d.fix("Temporal at %s, and everything that depends on it: %v: check TEMPORAL_ADDRESS, TEMPORAL_API_KEY and TEMPORAL_TLS_…", where, err)
 		return
 	}
 	defer temporal.Close()
@@ -39,15 +39,15 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	})
 	switch {
 	case isNotFound(err):
-		d.fix("namespace %s, and all that depends on it: it does not exist: see TEMPORAL_NAMESPACE, or make it: temporal operator namespace create -n %s",
+		d.fix("namespace %s, and everything that depends on it: it does not exist: check TEMPORAL_NAMESPACE, or create it: temporal operator namespace create -n %s",
 			s.Namespace, s.Namespace)
 		return
 	case err != nil:
-		d.fix("namespace %s, and all that depends on it: %v", s.Namespace, err)
+		d.fix("namespace %s, and everything that depends on it: %v", s.Namespace, err)
 		return
 	}
 	d.ok("namespace %s exists", s.Namespace)
-	d.checkMaySignal(ctx, temporal, s.Namespace)
+	d.checkSignal(ctx, temporal, s.Namespace)
 	d.checkSchedule(ctx, temporal, s.Namespace)
 	d.checkPollers(ctx, temporal)
 	d.checkSearchAttributes(ctx, temporal, s.Namespace)
@@ -55,11 +55,12 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 		return workflows.CountOpenImports(ctx, temporal, d.taskQueue)
 	})
 	if err != nil {
-		d.fix("the open imports: %v", err)
+		d.fix("counting the open imports: %v", err)
 	}
 }
 
-// throughProxy names the proxy that gRPC takes, as net/http does for https, "" for none.
+// throughProxy names the proxy that gRPC uses, chosen as net/http does for https; "" for
+// none.
 func throughProxy(hostPort string) string {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: hostPort}})
 	if proxy == nil || err != nil {
@@ -68,7 +69,7 @@ func throughProxy(hostPort string) string {
 	return ", through the proxy " + proxy.Host + " of HTTPS_PROXY"
 }
 
-// within does something within the time of one check.
+// within calls do with the timeout of one check.
 func within[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -79,27 +80,27 @@ func within[T any](ctx context.Context, do func(context.Context) (T, error)) (T,
 	return result, err
 }
 
-// checkMaySignal signals a workflow that does not exist: whoever may, is told
-// so.
-func (d *doctor) checkMaySignal(ctx context.Context, temporal client.Client, namespace string) {
+// checkSignal signals a workflow that does not exist: a caller with permission gets "not
+// found".
+func (d *doctor) checkSignal(ctx context.Context, temporal client.Client, namespace string) {
 	id := "scrapehaul-doctor-" + rand.Text()
 	_, err := within(ctx, func(ctx context.Context) (any, error) {
 		return nil, temporal.SignalWorkflow(ctx, id, "", workflows.NotificationSignal, nil)
 	})
 	if isNotFound(err) {
-		d.ok("workflows of namespace %s may be signalled", namespace)
+		d.ok("workflows in namespace %s can be signaled", namespace)
 		return
 	}
-	d.fix("signalling workflows of namespace %s: %v: give TEMPORAL_API_KEY or the certificate the right to write there", namespace, err)
+	d.fix("signaling workflows in namespace %s: %v: give TEMPORAL_API_KEY or the certificate write access to it", namespace, err)
 }
 
-// pollLasts is the longest that Temporal lets a poll wait for a task, 60 seconds, and
-// some for the way. It remembers each worker that has polled within five minutes; one
-// that lives has begun or ended a poll within this time.
-const pollLasts = 70 * time.Second
+// maxPoll is Temporal's limit for a poll, 60 seconds, and a margin. Temporal lists each
+// worker that polled within five minutes; a live one has started or ended a poll within
+// this time.
+const maxPoll = 70 * time.Second
 
-// checkPollers looks for workers on the task queues that imports need. That of
-// downloads is polled only by a worker that has room for one.
+// checkPollers checks for workers on the task queues that imports need. Only a worker with
+// room for a download polls the downloads queue.
 func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 	running := false
 	for _, each := range []struct {
@@ -114,24 +115,24 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 		described, err := within(ctx, func(ctx context.Context) (*workflowservice.DescribeTaskQueueResponse, error) {
 			return temporal.DescribeTaskQueue(ctx, each.queue, each.kind)
 		})
-		switch living := d.living(described.GetPollers()); {
+		switch live := d.live(described.GetPollers()); {
 		case err != nil:
-			d.fix("workers on task queue %s for %s tasks: %v", each.queue, kind, err)
-		case living == 0 && running:
-			d.line("hint", "no worker polls task queue %s for %s tasks: those that run have all their slots (MAX_CONCURRENT_IMPORTS) in use", each.queue, kind)
-		case living == 0:
+			d.fix("asking for workers on task queue %s for %s tasks: %v", each.queue, kind, err)
+		case live == 0 && running:
+			d.line("hint", "no worker polls task queue %s for %s tasks: all slots of the running workers (MAX_CONCURRENT_IMPORTS) are in use", each.queue, kind)
+		case live == 0:
 			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, d.taskQueue)
 		default:
-			d.ok("workers poll task queue %s for %s tasks: %d", each.queue, kind, living)
+			d.ok("workers poll task queue %s for %s tasks: %d", each.queue, kind, live)
 			running = each.kind == enumspb.TASK_QUEUE_TYPE_ACTIVITY
 		}
 	}
 }
 
-// living counts the workers that have polled lately. A worker has the same identity
-// when it is started again.
-func (d *doctor) living(pollers []*taskqueuepb.PollerInfo) (n int) {
-	since := time.Now().Add(-cmp.Or(d.settings.pollLasts, pollLasts))
+// live counts the workers that polled recently. A worker keeps its identity across
+// restarts.
+func (d *doctor) live(pollers []*taskqueuepb.PollerInfo) (n int) {
+	since := time.Now().Add(-cmp.Or(d.settings.maxPoll, maxPoll))
 	for _, poller := range pollers {
 		if poller.GetLastAccessTime().AsTime().After(since) {
 			n++
@@ -144,8 +145,7 @@ func (d *doctor) given() given {
 	return givenBy(d.settings.importFlags, d.settings.filterFlags, d.settings.scheduleFlags)
 }
 
-// checkSchedule compares the settings that the schedule keeps with those that the
-// doctor and the starters were given.
+// checkSchedule compares the schedule's settings with those given to the doctor.
 func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client, namespace string) {
 	const id = workflows.ReconcileScheduleID
 	d.taskQueue = d.settings.importFlags.taskQueue()
@@ -154,17 +154,17 @@ func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client, name
 	})
 	switch {
 	case err != nil:
-		d.fix("the settings of imports: %v", err)
+		d.fix("reading the import settings: %v", err)
 		return
 	case there == nil:
-		d.fix("the schedule %s is not there: run starter setup, or start the starter", id)
+		d.fix("the schedule %s does not exist: run starter setup, or start the starter", id)
 		return
 	case there.PausedBecause != nil:
 		d.fix("the schedule %s is paused (%s): temporal schedule toggle --unpause -s %s", id, *there.PausedBecause, id)
 	case there.Every == 0:
-		d.ok("the schedule %s is there, and paused, as RECONCILE_EVERY is 0", id)
+		d.ok("the schedule %s exists and is paused, as RECONCILE_EVERY is 0", id)
 	default:
-		d.ok("the schedule %s is there, every %s", id, there.Every)
+		d.ok("the schedule %s runs every %s", id, there.Every)
 	}
 	if d.settings.TaskQueue == nil {
 		d.taskQueue = there.TaskQueue
@@ -176,25 +176,25 @@ func (d *doctor) compareSettings(there workflows.Installation) {
 	const id = workflows.ReconcileScheduleID
 	changes := d.given().apply(&there)
 	for _, each := range changes {
-		d.fix("%s is %s here, and %s in the schedule %s: run starter setup here to have it there, or take it out of this environment",
+		d.fix("%s is %s here, but %s in the schedule %s: run starter setup here to apply it, or remove it from this environment",
 			each.name, each.to, each.from, id)
 	}
 	if len(changes) == 0 {
-		d.ok("the settings of imports in the schedule %s are those that were given here", id)
+		d.ok("the import settings in the schedule %s match those given here", id)
 	}
 }
 
-// checkSearchAttributes only gives a hint: imports do without.
+// checkSearchAttributes only hints: imports work without them.
 func (d *doctor) checkSearchAttributes(ctx context.Context, temporal client.Client, namespace string) {
 	missing, err := within(ctx, func(ctx context.Context) ([]string, error) {
 		return workflows.MissingSearchAttributes(ctx, temporal, namespace)
 	})
 	if err != nil {
-		d.line("hint", "whether the search attributes are registered in namespace %s is not known: %v", namespace, err)
+		d.line("hint", "listing the search attributes of namespace %s: %v", namespace, err)
 		return
 	}
 	if len(missing) > 0 {
-		d.line("hint", "search attributes that are not registered as Keyword, which helps to find imports in Temporal: %s: run starter setup", strings.Join(missing, ", "))
+		d.line("hint", "search attributes not registered as Keyword: %s: to find imports by them in Temporal, run starter setup", strings.Join(missing, ", "))
 		return
 	}
 	d.ok("the search attributes are registered")

@@ -22,8 +22,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// wellSystem is a system about which the doctor has nothing to say.
-func wellSystem(t *testing.T) *systemtest.System {
+// healthySystem returns a system in which the doctor finds nothing.
+func healthySystem(t *testing.T) *systemtest.System {
 	t.Helper()
 	s := newSystem(t, map[string]string{"RECONCILE_EVERY": "24h"})
 	s.StartWorker(s.Spool)
@@ -36,7 +36,7 @@ func wellSystem(t *testing.T) *systemtest.System {
 	return s
 }
 
-// runDoctor requires that what it writes has no secrets.
+// runDoctor runs the doctor and requires that its output has no secrets.
 func runDoctor(t *testing.T, secrets ...string) (code int, out, problems string) {
 	t.Helper()
 	code, out, problems = runStarter("doctor")
@@ -46,10 +46,10 @@ func runDoctor(t *testing.T, secrets ...string) (code int, out, problems string)
 	return code, out, problems
 }
 
-func TestDoctorFindsAllWell(t *testing.T) {
-	s := wellSystem(t)
+func TestDoctorReportsAHealthySystem(t *testing.T) {
+	s := healthySystem(t)
 	var out string
-	s.WaitFor("all to be well", func() bool {
+	s.WaitFor("a healthy system", func() bool {
 		var code int
 		code, out, _ = runDoctor(t)
 		return code == program.ExitOK && !strings.Contains(out, "hint")
@@ -58,49 +58,49 @@ func TestDoctorFindsAllWell(t *testing.T) {
 		require.True(t, strings.HasPrefix(line, "ok    "), line)
 	}
 	for _, want := range []string{
-		"Temporal at ", "namespace ", "workflows of namespace ",
+		"Temporal at ", "namespace ", "workflows in namespace ",
 		"workers poll task queue scrapingjob-import for workflow tasks", "workers poll task queue scrapingjob-import for activity tasks",
 		"workers poll task queue scrapingjob-import@downloads for activity tasks",
-		"the schedule scrapehaul-reconcile is there, every 24h0m0s",
-		"the settings of imports in the schedule scrapehaul-reconcile are those that were given here", "the search attributes are registered",
-		"PostgreSQL answers", "PostgreSQL and this machine have the same time", "the database may be written to", "schema scrapehaul is at version ",
-		"Web Scraper Cloud takes WEBSCRAPER_API_TOKEN",
+		"the schedule scrapehaul-reconcile runs every 24h0m0s",
+		"the import settings in the schedule scrapehaul-reconcile match those given here", "the search attributes are registered",
+		"PostgreSQL answers", "PostgreSQL's clock matches this machine's", "the database is writable", "schema scrapehaul is at version ",
+		"Web Scraper Cloud accepts WEBSCRAPER_API_TOKEN",
 	} {
 		require.Contains(t, out, "  "+want)
 	}
 }
 
-func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
-	s := wellSystem(t)
-	nobody := programtest.ClosedPort(t)
+func TestDoctorSaysHowToFixEachProblem(t *testing.T) {
+	s := healthySystem(t)
+	closed := programtest.ClosedPort(t)
 	for name, c := range map[string]struct {
 		settings map[string]string
 		want     []string // of the lines that are not ok
 	}{
-		"Temporal is away":       {map[string]string{"TEMPORAL_ADDRESS": nobody}, []string{"Temporal at " + nobody + ", and all that depends on it: "}},
-		"no such namespace":      {map[string]string{"TEMPORAL_NAMESPACE": "nowhere"}, []string{"namespace nowhere, and all that depends on it: it does not exist"}},
+		"Temporal is down":       {map[string]string{"TEMPORAL_ADDRESS": closed}, []string{"Temporal at " + closed + ", and everything that depends on it: "}},
+		"no such namespace":      {map[string]string{"TEMPORAL_NAMESPACE": "missing"}, []string{"namespace missing, and everything that depends on it: it does not exist"}},
 		"wrong Temporal setting": {map[string]string{"TEMPORAL_PROFILE": "production"}, []string{"the TEMPORAL_* variables or the profile file they name: "}},
 		"another task queue": {map[string]string{"TASK_QUEUE": "elsewhere"}, []string{
-			"TASK_QUEUE is elsewhere here, and scrapingjob-import in the schedule scrapehaul-reconcile: ",
+			"TASK_QUEUE is elsewhere here, but scrapingjob-import in the schedule scrapehaul-reconcile: ",
 			"no worker polls task queue elsewhere for workflow tasks: start one",
 			"no worker polls task queue elsewhere for activity tasks: ",
 			"no worker polls task queue elsewhere@downloads for activity tasks: ",
 		}},
-		"schedule of another time": {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"RECONCILE_EVERY is 1h here, and 24h in the schedule scrapehaul-reconcile: run starter setup"}},
+		"schedule with another interval": {map[string]string{"RECONCILE_EVERY": "1h"}, []string{"RECONCILE_EVERY is 1h here, but 24h in the schedule scrapehaul-reconcile: run starter setup"}},
 		"other settings": {map[string]string{"HOLD_BEFORE_DELETE": "0", "FILTER_TAG": "prices", "MAX_REJECTED": "00", "ATTENTION_TIMEOUT": "10080m"}, []string{
-			"HOLD_BEFORE_DELETE is 0 here, and 24h in the schedule scrapehaul-reconcile: ",
-			`FILTER_TAG is prices here, and "" in the schedule scrapehaul-reconcile: `,
+			"HOLD_BEFORE_DELETE is 0 here, but 24h in the schedule scrapehaul-reconcile: ",
+			`FILTER_TAG is prices here, but "" in the schedule scrapehaul-reconcile: `,
 		}},
 		"wrong interval":      {map[string]string{"RECONCILE_EVERY": "soon"}, []string{`RECONCILE_EVERY is "soon": `}},
 		"no database setting": {map[string]string{"DATABASE_URL": ""}, []string{"DATABASE_URL is missing: "}},
-		"database is away": {map[string]string{"DATABASE_URL": "postgres://importer:" + password + "@" + nobody + "/scrapes?sslmode=disable"},
-			[]string{"PostgreSQL, and all that depends on it: connecting with DATABASE_URL: "}},
+		"database is down": {map[string]string{"DATABASE_URL": "postgres://importer:" + password + "@" + closed + "/scrapes?sslmode=disable"},
+			[]string{"PostgreSQL, and everything that depends on it: connecting with DATABASE_URL: "}},
 		"database without schema": {map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}, []string{fmt.Sprintf("schema scrapehaul is at version 0 of %d: start a worker, or run worker migrate", newestVersion(s))}},
 		"database is read-only": {map[string]string{"DATABASE_URL": withOption(t, s.Env.DatabaseURL, "default_transaction_read_only", "on")},
 			[]string{"the database is read-only: "}},
 		"no API token":    {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
-		"wrong API token": {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: take the one on its API page"}},
-		"API is away":     {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + nobody}, []string{"Web Scraper Cloud: "}},
+		"wrong API token": {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: use the one on its API page"}},
+		"API is down":     {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + closed}, []string{"Web Scraper Cloud: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for variable, value := range c.settings {
@@ -110,12 +110,12 @@ func TestDoctorSaysWhatToDoAboutEachThingThatIsBroken(t *testing.T) {
 			require.Equal(t, program.ExitFailed, code)
 			require.Contains(t, problems, "checks failed")
 			requireFixes(t, out, c.want...)
-			require.Contains(t, out, "ok    ", "the other checks go on")
+			require.Contains(t, out, "ok    ", "the other checks run")
 		})
 	}
 }
 
-func TestWorkflowThatHasAnImportsIDIsNamed(t *testing.T) {
+func TestOtherWorkflowWithAnImportIDIsNamed(t *testing.T) {
 	s := newSystem(t, nil)
 	_, err := s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "4711", TaskQueue: "orders"}, "OrderWorkflow")
 	require.NoError(t, err)
@@ -125,11 +125,10 @@ func TestWorkflowThatHasAnImportsIDIsNamed(t *testing.T) {
 		code, _, problems = runStarter("import", "4711")
 		return code == program.ExitFailed
 	})
-	require.Contains(t, problems, "workflow 4711 is a OrderWorkflow: another workflow has the scraping job's number as its ID: ")
+	require.Contains(t, problems, "workflow 4711 is a OrderWorkflow: another workflow uses the scraping job's ID as its workflow ID: ")
 }
 
-// requireFixes requires these lines and no others that are not ok, each by its
-// beginning.
+// requireFixes requires exactly these "fix" lines, each by its prefix.
 func requireFixes(t *testing.T, out string, want ...string) {
 	t.Helper()
 	var fixes []string
@@ -144,7 +143,7 @@ func requireFixes(t *testing.T, out string, want ...string) {
 	}
 }
 
-// withOption has PostgreSQL set a parameter for each connection.
+// withOption makes PostgreSQL set a parameter for each connection.
 func withOption(t *testing.T, databaseURL, name, value string) string {
 	t.Helper()
 	parsed, err := url.Parse(databaseURL)
@@ -155,14 +154,14 @@ func withOption(t *testing.T, databaseURL, name, value string) string {
 	return parsed.String()
 }
 
-// newestVersion is that of schema scrapehaul in the system's database.
+// newestVersion returns the version of schema scrapehaul in the system's database.
 func newestVersion(s *systemtest.System) int64 {
 	return s.Count(`SELECT max(version_id) FROM scrapehaul.goose_db_version`)
 }
 
-func TestDoctorFindsARoleWithoutRights(t *testing.T) {
-	s := wellSystem(t)
-	role := "doctor_test_" + strings.ToLower(rand.Text()) // roles are the whole server's
+func TestDoctorFindsARoleWithoutPrivileges(t *testing.T) {
+	s := healthySystem(t)
+	role := "doctor_test_" + strings.ToLower(rand.Text()) // roles are server-wide
 	_, err := s.DB.Exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD '` + password + `'`)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -175,43 +174,43 @@ func TestDoctorFindsARoleWithoutRights(t *testing.T) {
 	t.Setenv("DATABASE_URL", reader.String())
 
 	_, out, _ := runDoctor(t, password)
-	requireFixes(t, out, "the role of DATABASE_URL may not read and write schema scrapehaul, table ")
+	requireFixes(t, out, "the role in DATABASE_URL cannot read and write schema scrapehaul, table ")
 	_, err = s.DB.Exec(`GRANT USAGE ON SCHEMA scrapehaul TO ` + role + `; GRANT ALL ON ALL TABLES IN SCHEMA scrapehaul TO ` + role + `;
 		REVOKE DELETE ON scrapehaul.spools FROM ` + role)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, "the role of DATABASE_URL may not read and write table spools: ")
+	requireFixes(t, out, "the role in DATABASE_URL cannot read and write table spools: ")
 
 	_, err = s.DB.Exec(`GRANT DELETE ON scrapehaul.spools TO ` + role + `;
 		INSERT INTO scrapehaul.sitemap_views (sitemap_name, view_name, problem) VALUES ('laptops', 'laptops', 'making view sitemaps."laptops": no')`)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, `making view sitemaps."laptops": no (the records are in scrapehaul.scraped_records all the same): `)
+	requireFixes(t, out, `making view sitemaps."laptops": no (the records are still in scrapehaul.scraped_records): `)
 
 	newest := newestVersion(s)
 	_, err = s.DB.Exec(`UPDATE scrapehaul.goose_db_version SET is_applied = false WHERE version_id = $1`, newest)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version %d of %d, and the role of DATABASE_URL may not bring it there: ", newest-1, newest))
+	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version %d of %d, and the role in DATABASE_URL cannot migrate it: ", newest-1, newest))
 
 	_, err = s.DB.Exec(`INSERT INTO scrapehaul.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	require.NoError(t, err)
 	_, out, _ = runDoctor(t, password)
-	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version 99, of which this program knows only %d: ", newest))
+	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version 99, but this program supports only up to %d: ", newest))
 }
 
-func TestDoctorFindsWhatIsWrongInTemporal(t *testing.T) {
-	s := wellSystem(t)
+func TestDoctorFindsTemporalProblems(t *testing.T) {
+	s := healthySystem(t)
 	schedule := s.Temporal.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
 	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{Note: "for the night"}))
 	_, out, _ := runDoctor(t)
 	requireFixes(t, out, "the schedule scrapehaul-reconcile is paused (for the night): ")
 	require.NoError(t, schedule.Delete(t.Context()))
 	_, out, _ = runDoctor(t)
-	requireFixes(t, out, "the schedule scrapehaul-reconcile is not there: run starter setup")
+	requireFixes(t, out, "the schedule scrapehaul-reconcile does not exist: run starter setup")
 }
 
-func TestDoctorCountsTheWorkersThatLive(t *testing.T) {
+func TestDoctorCountsLiveWorkers(t *testing.T) {
 	s := newSystem(t, nil)
 	polls := func(workers string) func() bool {
 		return func() bool {
@@ -222,16 +221,16 @@ func TestDoctorCountsTheWorkersThatLive(t *testing.T) {
 	worker := s.StartWorker(s.Spool)
 	s.WaitFor("a worker", polls("1"))
 	require.NoError(t, worker.Stop())
-	again := s.StartWorker(s.Spool)
+	restarted := s.StartWorker(s.Spool)
 	other := s.StartWorker(t.TempDir())
-	s.WaitFor("two workers, one of them for the second time", polls("2"))
-	for _, each := range []*childprocess.Process{again, other} {
+	s.WaitFor("two workers, one of them restarted", polls("2"))
+	for _, each := range []*childprocess.Process{restarted, other} {
 		require.NoError(t, syscall.Kill(each.PID(), syscall.SIGKILL))
 		<-each.Done()
 	}
-	// Temporal remembers them for five minutes, longer than the test waits.
-	impatient := &commands{Doctor: doctorCommand{pollLasts: time.Second}}
-	s.WaitFor("nobody", func() bool {
+	// Temporal lists them for five minutes, longer than the test waits.
+	impatient := &commands{Doctor: doctorCommand{maxPoll: time.Second}}
+	s.WaitFor("no live worker", func() bool {
 		_, out, _ := programtest.Run("starter", impatient, "doctor")
 		return strings.Count(out, "fix   no worker polls task queue ") == 3
 	})
@@ -246,25 +245,25 @@ func TestDoctorHintsAtSearchAttributes(t *testing.T) {
 		code, out, _ = runDoctor(t)
 		return code == program.ExitOK
 	})
-	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
-	require.Contains(t, out, "ok    the schedule scrapehaul-reconcile is there, and paused, as RECONCILE_EVERY is 0")
+	require.Contains(t, out, "hint  search attributes not registered as Keyword")
+	require.Contains(t, out, "ok    the schedule scrapehaul-reconcile exists and is paused, as RECONCILE_EVERY is 0")
 }
 
-func TestDoctorFindsClocksThatDiffer(t *testing.T) {
-	wellSystem(t)
+func TestDoctorFindsClockSkew(t *testing.T) {
+	healthySystem(t)
 	slow := &commands{Doctor: doctorCommand{now: func() time.Time { return time.Now().Add(-time.Hour) }}}
 	code, out, _ := programtest.Run("starter", slow, "doctor")
 	require.Equal(t, program.ExitFailed, code)
-	requireFixes(t, out, "the clock of PostgreSQL is 1h0m")
-	require.Contains(t, out, "ahead of this machine's: have both set by NTP")
+	requireFixes(t, out, "PostgreSQL's clock is 1h0m")
+	require.Contains(t, out, "ahead of this machine's: synchronize both with NTP")
 	fast := &commands{Doctor: doctorCommand{now: func() time.Time { return time.Now().Add(time.Hour) }}}
 	_, out, _ = programtest.Run("starter", fast, "doctor")
-	requireFixes(t, out, "the clock of PostgreSQL is 1h0m")
-	require.Contains(t, out, "behind this machine's: have both set by NTP")
+	requireFixes(t, out, "PostgreSQL's clock is 1h0m")
+	require.Contains(t, out, "behind this machine's: synchronize both with NTP")
 }
 
-func TestDoctorNamesTheAPIsAnswer(t *testing.T) {
-	s := wellSystem(t)
+func TestDoctorNamesTheAPIAnswer(t *testing.T) {
+	s := healthySystem(t)
 	fault := s.Cloud.Inject(webscrapertest.Fault{Path: "account", Times: 1, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)})
 	_, out, _ := runDoctor(t)
 	requireFixes(t, out, "Web Scraper Cloud: ")
@@ -275,19 +274,19 @@ func TestDoctorNamesTheAPIsAnswer(t *testing.T) {
 	require.Contains(t, out, "hint  Web Scraper Cloud: the account's API calls are used up for now: ")
 }
 
-func TestDoctorHintsAtImportsThatWaitForCalls(t *testing.T) {
-	s := wellSystem(t)
+func TestDoctorHintsAtImportsWaitingForCalls(t *testing.T) {
+	s := healthySystem(t)
 	s.DB.MustExec(`
 		INSERT INTO scrapehaul.api_budgets (account, window_number, calls, taken, answered, resets_at) VALUES ('default', 1, 200, 200, true, now() + interval '7 minutes')
 		ON CONFLICT (account) DO UPDATE SET resets_at = excluded.resets_at;
 		INSERT INTO scrapehaul.api_waits (account, holder, calls, place, until) SELECT 'default', n::text, 2, now(), now() + interval '7 minutes' FROM generate_series(1, 12) AS n`)
 	code, out, problems := runDoctor(t)
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Regexp(t, `(?m)^hint  imports that wait for the API's limit of calls: 12; they go on by themselves, the next of them at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$`, out)
+	require.Regexp(t, `(?m)^hint  imports waiting for the API's rate limit: 12; they resume on their own, the next at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$`, out)
 }
 
-func TestDoctorHintsAtReplicasThatNoCommitWaitsFor(t *testing.T) {
-	wellSystem(t)
+func TestDoctorHintsAtAsynchronousReplicas(t *testing.T) {
+	healthySystem(t)
 	server, database := postgrestest.NewServer(t)
 	t.Setenv("DATABASE_URL", database)
 	address, err := url.Parse(database)
@@ -304,5 +303,5 @@ func TestDoctorHintsAtReplicasThatNoCommitWaitsFor(t *testing.T) {
 
 	t.Setenv("DATABASE_URL", postgrestest.NewPgBouncer(t, database, "transaction"))
 	_, out, _ = runDoctor(t)
-	requireFixes(t, out, "DATABASE_URL leads to a pooler that keeps no sessions: ", "schema scrapehaul is at version 0 of ")
+	requireFixes(t, out, "DATABASE_URL points to a pooler without sessions: ", "schema scrapehaul is at version 0 of ")
 }

@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	lookEvery = time.Second
-	// lookWithin bounds a query: without a worker, nothing answers it.
-	lookWithin = 3 * time.Second
-	drawEvery  = 200 * time.Millisecond
-	// giveUpAfter is how long Temporal may be away meanwhile.
-	giveUpAfter = time.Minute
+	refreshEvery = time.Second
+	// queryTimeout limits a query: without a worker, nothing answers it.
+	queryTimeout = 3 * time.Second
+	drawEvery    = 200 * time.Millisecond
+	// maxOutage is how long Temporal may be unreachable before following stops.
+	maxOutage = time.Minute
 )
 
-// followImport shows a progress bar until the import ends, waits, or ctx ends, and
-// returns what was seen last.
+// followImport shows a progress bar until the import ends or waits, or ctx ends, and
+// returns the import's last known state.
 func followImport(ctx context.Context, reader *overview.Reader, seen overview.Import, streams program.Streams) (overview.Import, error) {
 	lastSeen := time.Now()
 	err := follow(ctx, streams, func(now time.Time) scene { return sceneOf(seen, now) }, func() (over bool, err error) {
@@ -33,7 +33,7 @@ func followImport(ctx context.Context, reader *overview.Reader, seen overview.Im
 		switch {
 		case err == nil:
 			seen, lastSeen = now, time.Now()
-		case ctx.Err() == nil && (errors.Is(err, overview.ErrNotFound) || time.Since(lastSeen) > giveUpAfter):
+		case ctx.Err() == nil && (errors.Is(err, overview.ErrNotFound) || time.Since(lastSeen) > maxOutage):
 			return true, err
 		}
 		return settled(seen), nil
@@ -54,15 +54,15 @@ func sceneOf(i overview.Import, now time.Time) scene {
 	return scene{i.Step(), state, amount}
 }
 
-// follow draws what see returns until look says that it is over, or ctx ends.
-func follow(ctx context.Context, streams program.Streams, see func(now time.Time) scene, look func() (over bool, err error)) error {
+// follow draws what see returns until refresh reports the end, or ctx ends.
+func follow(ctx context.Context, streams program.Streams, see func(now time.Time) scene, refresh func() (over bool, err error)) error {
 	line := progressLine{out: streams.Err}
 	if line.terminal = streams.Terminal(); line.terminal != nil {
 		line.out = line.terminal
 		defer fmt.Fprint(line.out, eraseLine)
 	}
-	looks, draw := time.NewTicker(lookEvery), time.NewTicker(drawEvery)
-	defer looks.Stop()
+	refreshes, draw := time.NewTicker(refreshEvery), time.NewTicker(drawEvery)
+	defer refreshes.Stop()
 	defer draw.Stop()
 	for {
 		now := time.Now()
@@ -72,16 +72,17 @@ func follow(ctx context.Context, streams program.Streams, see func(now time.Time
 			return nil
 		case <-draw.C:
 			continue
-		case <-looks.C:
+		case <-refreshes.C:
 		}
-		if over, err := look(); over || err != nil {
+		if over, err := refresh(); over || err != nil {
 			return err
 		}
 	}
 }
 
-// followRun is follow until a workflow has ended, with its result or why it has none.
-func followRun(ctx context.Context, streams program.Streams, run client.WorkflowRun, result any, see func(now time.Time) scene, look func(context.Context)) error {
+// followRun follows a workflow until it has ended, stores its result in result, and returns
+// its error.
+func followRun(ctx context.Context, streams program.Streams, run client.WorkflowRun, result any, see func(now time.Time) scene, refresh func(context.Context)) error {
 	ended := make(chan error, 1)
 	go func() { ended <- run.Get(ctx, result) }()
 	return follow(ctx, streams, see, func() (bool, error) {
@@ -89,7 +90,7 @@ func followRun(ctx context.Context, streams program.Streams, run client.Workflow
 		case err := <-ended:
 			return true, err
 		default:
-			look(ctx)
+			refresh(ctx)
 			return false, nil
 		}
 	})
@@ -100,8 +101,8 @@ const (
 	eraseLine = "\r\x1b[K"
 )
 
-// progressLine is one line of the terminal: the step, a bar, and the progress. Each new
-// step leaves a line above. Without a terminal, only these lines are printed.
+// progressLine is one line of the terminal: the step, a bar and the progress. Each new step
+// also prints a line above it. Without a terminal, only those lines are printed.
 type progressLine struct {
 	out      io.Writer
 	terminal *os.File
@@ -125,7 +126,7 @@ func (p *progressLine) draw(s scene, now time.Time) {
 	}
 	line := []rune(fmt.Sprintf("%s [%s>%s] %s", p.step, strings.Repeat("=", done), strings.Repeat("-", barWidth-1-done), s.state))
 	if width, err := program.TerminalWidth(p.terminal); err == nil {
-		line = line[:min(len(line), max(width-1, 0))] // one that wraps could not be erased
+		line = line[:min(len(line), max(width-1, 0))] // eraseLine cannot erase a wrapped line
 	}
 	fmt.Fprint(p.out, eraseLine+string(line))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// openTerminal returns both sides of a terminal.
+// openTerminal opens a pseudoterminal and returns both sides.
 func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -30,8 +30,7 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// onTerminal runs the program on a terminal and returns its exit code and what
-// was written to it.
+// onTerminal runs the program on a terminal and returns its exit code and output.
 func onTerminal(t *testing.T, args ...string) (code int, screen string) {
 	t.Helper()
 	ours, theirs := openTerminal(t)
@@ -39,7 +38,7 @@ func onTerminal(t *testing.T, args ...string) (code int, screen string) {
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, _ = io.Copy(written, ours) // ends with an error when the other side is closed
+		_, _ = io.Copy(written, ours) // fails when the other side is closed
 	}()
 	code = program.Main("starter", "", new(commands), args, program.Streams{Out: theirs, Err: os.Stderr})
 	require.NoError(t, theirs.Close())
@@ -48,7 +47,7 @@ func onTerminal(t *testing.T, args ...string) (code int, screen string) {
 	return code, written.String()
 }
 
-func TestStatusOnATerminalFollowsTheImportUntilItHolds(t *testing.T) {
+func TestStatusOnATerminalFollowsTheImportToItsHold(t *testing.T) {
 	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "1s"}, systemtest.NoGzip)
 	t.Setenv("TERM", "xterm")
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 10*time.Millisecond)})
@@ -59,11 +58,11 @@ func TestStatusOnATerminalFollowsTheImportUntilItHolds(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, screen)
 	require.Regexp(t, `\d\d:\d\d:\d\d  downloading\r?\n`, screen)
 	require.Regexp(t, `downloading  ?\[=+>-*\]  ?\d+ kB of \d\.\d MB, \d+ %, \d+ kB/s, \d+s left`, screen)
-	require.Regexp(t, `step +holding\r?\n`, screen, "what it has come to")
+	require.Regexp(t, `step +holding\r?\n`, screen, "the final state")
 	require.Contains(t, screen, "starter signal "+argument+" delete-now")
 }
 
-func TestStatusOnATerminalEndsWithExitCode3WhenAttentionIsNeeded(t *testing.T) {
+func TestStatusOnATerminalExitsWith3WhenAttentionIsNeeded(t *testing.T) {
 	s := newSystem(t, nil)
 	t.Setenv("TERM", "xterm")
 	_, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
@@ -73,8 +72,8 @@ func TestStatusOnATerminalEndsWithExitCode3WhenAttentionIsNeeded(t *testing.T) {
 	require.Regexp(t, `step +needs-attention\r?\n`, screen)
 }
 
-func TestStatusIsPlainWhereAskedFor(t *testing.T) {
-	s := newSystem(t, nil) // without a worker, there is no end to follow it to
+func TestStatusIsPlainOnRequest(t *testing.T) {
+	s := newSystem(t, nil) // without a worker, the import never ends
 	_, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	for name, c := range map[string]struct {
 		environment map[string]string

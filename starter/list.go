@@ -17,18 +17,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// listPage is how many imports are read together.
+// listPage is how many imports are read at a time.
 const listPage = 50
 
-// temporalFlags are the settings of the commands that read imports. The
-// connection itself is in the TEMPORAL_* variables.
+// temporalFlags are the settings of commands that read imports. The connection is set by
+// the TEMPORAL_* variables.
 type temporalFlags struct {
-	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" help:"Task queue that the workers listen on. Default: the one of the schedule, or ${task_queue}."`
+	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" help:"Task queue of the workers. Default: the schedule's, or ${task_queue}."`
 
 	taskQueue string // set by connect
 }
 
-// connect returns a client.
+// connect returns a client, and sets the task queue.
 func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (client.Client, error) {
 	options := s.Temporal(discard())
 	if f.GivenTaskQueue != nil {
@@ -44,7 +44,7 @@ func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (clien
 	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
 	if err != nil {
 		temporal.Close()
-		return nil, fmt.Errorf("which task queue the workers listen on, as TASK_QUEUE is not set: %w", err)
+		return nil, fmt.Errorf("reading the workers' task queue, as TASK_QUEUE is not set: %w", err)
 	}
 	if i == nil {
 		i = new(workflows.DefaultInstallation())
@@ -55,9 +55,9 @@ func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (clien
 
 type listCommand struct {
 	temporalFlags
-	Account        string `placeholder:"NAME" help:"Only those of this account, also those that wait for its API token."`
-	NeedsAttention bool   `help:"Only those that wait for a person, all of them; the exit status is 3 if there are any."`
-	Limit          int    `default:"50" placeholder:"N" help:"List the newest N; 0 for all. Default: ${default}."`
+	Account        string `placeholder:"NAME" help:"Only imports of this account, including those that wait for its API token."`
+	NeedsAttention bool   `help:"Only imports that need attention, all of them; the exit status is 3 if there are any."`
+	Limit          int    `default:"50" placeholder:"N" help:"List the newest N imports; 0 for all. Default: ${default}."`
 	JSON           bool   `name:"json" help:"Print a JSON array."`
 }
 
@@ -65,7 +65,7 @@ type listCommand struct {
 func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	if c.Limit < 0 {
-		s.Problem("--limit is %d: want 0 for all, or how many", c.Limit)
+		s.Problem("--limit is %d: want a positive number, or 0 for all", c.Limit)
 	}
 	checkAccount(&s, c.Account)
 	temporal, err := c.connect(ctx, &s)
@@ -73,7 +73,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account, Together: c.Account == "" && !c.JSON}
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account, GroupByAccount: c.Account == "" && !c.JSON}
 	var waiting []overview.WaitingForToken
 	if !c.JSON {
 		if waiting, err = reader.WaitingForToken(ctx); err != nil {
@@ -97,12 +97,12 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	case len(imports)+len(waiting) > 0:
 		return program.ErrNeedsAttention
 	case unknown > 0:
-		return fmt.Errorf("of %d open imports it is not known whether they need attention: no worker answers for task queue %s", unknown, c.taskQueue)
+		return fmt.Errorf("%d open imports may need attention: no worker answers on task queue %s", unknown, c.taskQueue)
 	}
 	return nil
 }
 
-// listOpen lists open imports, the newest first.
+// listOpen lists open imports, newest first.
 func (c *listCommand) listOpen(ctx context.Context, reader *overview.Reader, streams program.Streams) error {
 	var imports []overview.Import
 	more := false
@@ -138,7 +138,7 @@ type importView struct {
 	NeedsAttention bool             `json:"needs_attention"`
 	Amount         *overview.Amount `json:"amount,omitempty"`
 	Next           string           `json:"next"`
-	// Commands are those that make sense now.
+	// Commands are those that have an effect now.
 	Commands []string `json:"commands,omitempty"`
 }
 
@@ -189,8 +189,8 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 	return table.Flush()
 }
 
-// accountColumn writes the cells of a column of accounts, or none if all rows are of the
-// default account.
+// accountColumn returns a function that writes the cells of an account column. It writes
+// none if all rows have the default account.
 func accountColumn[R any](rows []R, named func(R) string) func(cell string) string {
 	if !slices.ContainsFunc(rows, func(row R) bool { return named(row) != "" }) {
 		return func(string) string { return "" }
@@ -198,7 +198,7 @@ func accountColumn[R any](rows []R, named func(R) string) func(cell string) stri
 	return func(cell string) string { return cell + "\t" }
 }
 
-// checkAccount notes in s that --account, if it is given, can be no account's name.
+// checkAccount reports an invalid --account to s.
 func checkAccount(s *program.Settings, account string) {
 	if account != "" {
 		s.Check(validate.Account("--account", account))

@@ -12,13 +12,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestListAndStatusSayWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
+func TestListAndStatusShowWhatAnImportWaitsFor(t *testing.T) {
 	until := time.Now().Add(7*time.Minute + time.Second/2)
 	waiting := overview.Import{
 		ScrapingJobID: 500, Open: true, ProgressKnown: true, StartedAt: time.Now(),
-		Progress: workflows.Progress{SitemapName: "laptops", Step: workflows.StepDownload, WaitsFor: "the API's limit of calls", WaitsUntil: &until},
+		Progress: workflows.Progress{SitemapName: "laptops", Step: workflows.StepDownload, WaitsFor: "the API's rate limit", WaitsUntil: &until},
 	}
-	const says = `waits for the API's limit of calls until (20\d\d-\d\d-\d\d )?\d\d:\d\d:\d\d, in (7m0s|6m\d+s)`
+	const says = `waits for the API's rate limit until (20\d\d-\d\d-\d\d )?\d\d:\d\d:\d\d, in (7m0s|6m\d+s)`
 	var list, status, asJSON strings.Builder
 	require.NoError(t, printImports(&list, []overview.Import{waiting}, false))
 	require.Regexp(t, `\n500 +laptops +downloading +0 +20\S+ \S+ +`+says+`\n$`, list.String())
@@ -32,6 +32,6 @@ func TestListAndStatusSayWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(asJSON.String()), &printed))
 	require.Regexp(t, `^`+says+`$`, printed[0].Next)
-	require.Equal(t, "the API's limit of calls", printed[0].Progress.WaitsFor)
+	require.Equal(t, "the API's rate limit", printed[0].Progress.WaitsFor)
 	require.WithinDuration(t, until, *printed[0].Progress.WaitsUntil, 0)
 }

@@ -1,5 +1,4 @@
-// The starter receives the notifications of Web Scraper Cloud, and starts
-// imports by hand.
+// The starter receives notifications from Web Scraper Cloud and starts imports manually.
 package main
 
 import (
@@ -9,8 +8,8 @@ import (
 )
 
 func main() {
-	os.Exit(program.Main("starter", "Starts imports of scraping jobs: on the notifications of Web Scraper Cloud, or by hand. "+
-		"Shows and steers them.\n\nExit status: 0 all is well, 1 it failed, 2 arguments or settings are wrong, "+
-		"3 an import needs a person (status ID, list --needs-attention).",
+	os.Exit(program.Main("starter", "Starts imports of Web Scraper Cloud scraping jobs, on notifications or manually. "+
+		"Shows and controls them.\n\nExit status: 0 success, 1 failure, 2 invalid arguments or settings, "+
+		"3 an import needs attention (status ID, list --needs-attention).",
 		new(commands), os.Args[1:], program.Streams{Out: os.Stdout, Err: os.Stderr}))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
-func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
+func TestMetricsAreServedApartFromTheWebhook(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
 	programtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name, "RECONCILE_EVERY": "0",
@@ -22,7 +22,7 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 		"FILTER_STATUSES": "finished",
 	})
 	s := startStarter(t)
-	address, _ := s.WaitForLog("Metrics served")["address"].(string)
+	address, _ := s.WaitForLog("Serving metrics")["address"].(string)
 	metrics := func() string {
 		response, err := http.Get("http://" + address + "/metrics")
 		answer := s.read(response, err)
@@ -30,7 +30,7 @@ func TestAnswersAreCountedApartFromTheWebhook(t *testing.T) {
 		require.NotContains(t, answer.body, oldToken)
 		return answer.body
 	}
-	require.Equal(t, http.StatusNotFound, s.get("/metrics").status, "where the world can reach it")
+	require.Equal(t, http.StatusNotFound, s.get("/metrics").status, "the webhook is public")
 	for _, answer := range []string{"accepted", "filtered", "unauthorized", "malformed", "misdirected", "temporal-unavailable", "id-taken"} {
 		require.Contains(t, metrics(), `scrapehaul_notifications_total{account="default",answer="`+answer+`"} 0`+"\n")
 	}
@@ -65,15 +65,15 @@ func TestAnswersWithoutTemporalAreCounted(t *testing.T) {
 		"LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": "127.0.0.1:0",
 	})
 	s := startStarter(t)
-	address, _ := s.WaitForLog("Metrics served")["address"].(string)
+	address, _ := s.WaitForLog("Serving metrics")["address"].(string)
 	require.Equal(t, http.StatusServiceUnavailable, s.post(oldToken).status)
 	response, err := http.Get("http://" + address + "/metrics")
 	answer := s.read(response, err)
 	require.Contains(t, answer.body, `scrapehaul_notifications_total{account="default",answer="temporal-unavailable"} 1`+"\n")
-	require.NotContains(t, answer.body, "scrapehaul_imports_needing_attention{", "nobody knows")
+	require.NotContains(t, answer.body, "scrapehaul_imports_needing_attention{", "it is unknown")
 }
 
-func TestStarterThatCannotServeItsMetricsEnds(t *testing.T) {
+func TestStarterThatCannotServeMetricsExits(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
@@ -86,7 +86,7 @@ func TestStarterThatCannotServeItsMetricsEnds(t *testing.T) {
 	require.Contains(t, problems, "starter: listening at METRICS_ADDRESS: listen tcp "+listener.Addr().String())
 }
 
-func TestSettingsOfTracesAreChecked(t *testing.T) {
+func TestTracingSettingsAreChecked(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": "9090",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:" + newToken, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",

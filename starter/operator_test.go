@@ -18,8 +18,7 @@ import (
 
 func TestMain(m *testing.M) { systemtest.Main(m) }
 
-// newSystem starts everything but workers, and makes this process's commands
-// work with it.
+// newSystem starts everything except workers, and points this process's commands at it.
 func newSystem(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *systemtest.System {
 	t.Helper()
 	s := systemtest.New(t, settings, changes...)
@@ -31,7 +30,7 @@ func newSystem(t *testing.T, settings map[string]string, changes ...func(*webscr
 	return s
 }
 
-// addJob adds a job that has ended and notifies of it.
+// addJob adds an ended job and sends its notification.
 func addJob(s *systemtest.System, job webscrapertest.Job) (id int64, argument string) {
 	s.T.Helper()
 	id = s.Cloud.AddJob(job)
@@ -39,7 +38,7 @@ func addJob(s *systemtest.System, job webscrapertest.Job) (id int64, argument st
 	return id, strconv.FormatInt(id, 10)
 }
 
-// held adds a job and waits for its hold.
+// held adds a job and waits until it is held.
 func held(s *systemtest.System) (id int64, argument string) {
 	s.T.Helper()
 	id, argument = addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
@@ -47,15 +46,15 @@ func held(s *systemtest.System) (id int64, argument string) {
 	return id, argument
 }
 
-// unaccepted adds a job and waits until it needs attention.
-func unaccepted(s *systemtest.System) (id int64, argument string) {
+// needingAttention adds a job and waits until it needs attention.
+func needingAttention(s *systemtest.System) (id int64, argument string) {
 	s.T.Helper()
 	id, argument = addJob(s, webscrapertest.Job{SitemapName: "books", Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	s.Attention(id)
 	return id, argument
 }
 
-// eventually runs a command until its output is as wanted.
+// eventually runs a command until its output is as expected.
 func eventually(s *systemtest.System, as func(code int, out string) bool, args ...string) (out string) {
 	s.T.Helper()
 	s.WaitFor(strings.Join(args, " "), func() bool {
@@ -77,7 +76,7 @@ func shows(parts ...string) func(int, string) bool {
 	}
 }
 
-func TestStatusOfAnImportUnderWayShowsHowFarItIs(t *testing.T) {
+func TestStatusShowsTheProgressOfARunningImport(t *testing.T) {
 	s := newSystem(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, systemtest.NoGzip)
 	s.StartWorker(s.Spool)
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 20*time.Millisecond)})
@@ -87,11 +86,11 @@ func TestStatusOfAnImportUnderWayShowsHowFarItIs(t *testing.T) {
 		return code == program.ExitOK && shows("DownloadScrapingJob, attempt 1", "last heartbeat", "kB of ")(code, out)
 	}, "status", argument)
 	require.Regexp(t, `(?m)^scraping job +`+argument+`$`, out)
-	require.Regexp(t, `(?m)^sitemap +laptops  \[31m$`, out, "nothing from outside steers the terminal")
+	require.Regexp(t, `(?m)^sitemap +laptops  \[31m$`, out, "control characters are removed")
 	require.Regexp(t, `(?m)^in the cloud +finished, 5000 records stored$`, out)
 	require.Regexp(t, `(?m)^step +downloading$`, out)
 	require.Regexp(t, `(?m)^next +the records are imported$`, out)
-	require.Regexp(t, `(?m)^you can +starter signal `+argument+` reimport +downloads and imports again`, out)
+	require.Regexp(t, `(?m)^you can +starter signal `+argument+` reimport +downloads and imports the job again`, out)
 
 	var printed struct {
 		ID       int64              `json:"scrapingjob_id"`
@@ -123,7 +122,7 @@ func TestStatusOfAnImportUnderWayShowsHowFarItIs(t *testing.T) {
 	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), argument, "", "seen enough"))
 }
 
-func TestStatusOfAHeldImportSaysWhenItIsDeleted(t *testing.T) {
+func TestStatusShowsWhenAHeldJobIsDeleted(t *testing.T) {
 	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "48h"})
 	s.StartWorker(s.Spool)
 	_, argument := held(s)
@@ -138,7 +137,7 @@ func TestStatusOfAHeldImportSaysWhenItIsDeleted(t *testing.T) {
 	require.NotContains(t, out, "accept")
 }
 
-func TestStatusSaysWhatPublishingHasNotDone(t *testing.T) {
+func TestStatusShowsWhatPublishingDidNotDo(t *testing.T) {
 	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "48h"})
 	s.StartWorker(s.Spool)
 	s.DB.MustExec(`DROP SCHEMA sitemaps CASCADE`)
@@ -155,16 +154,16 @@ func TestStatusSaysWhatPublishingHasNotDone(t *testing.T) {
 	require.Regexp(t, notDone, eventually(s, shows("completed"), "status", argument))
 }
 
-func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
+func TestStatusOfAnImportThatNeedsAttentionExitsWith3(t *testing.T) {
 	s := newSystem(t, map[string]string{"ATTENTION_TIMEOUT": "1h"})
 	s.StartWorker(s.Spool)
-	_, argument := unaccepted(s)
+	_, argument := needingAttention(s)
 	code, out, problems := runStarter("status", argument)
 	require.Equal(t, program.ExitAttention, code)
 	require.Empty(t, problems)
 	require.Regexp(t, `(?m)^step +needs-attention$`, out)
-	require.Regexp(t, `(?m)^wrong +1 record was imported, but the job has stored 2\. `, out)
-	require.Regexp(t, `(?m)^next +a person decides; without a signal in time the import fails at .+, in (1h0m0s|59m\d+s)$`, out)
+	require.Regexp(t, `(?m)^problem +1 record was imported, but the job has stored 2\. `, out)
+	require.Regexp(t, `(?m)^next +a person decides; without a signal the import fails at .+, in (1h0m0s|59m\d+s)$`, out)
 	require.Contains(t, out, "starter signal "+argument+" accept  ")
 
 	code, out, _ = runStarter("status", argument, "--json")
@@ -172,7 +171,7 @@ func TestStatusOfAnImportThatNeedsAttentionIsExitCode3(t *testing.T) {
 	require.Contains(t, out, `"needs_attention": true`)
 }
 
-func TestStatusOfAClosedImportSaysHowItEnded(t *testing.T) {
+func TestStatusShowsHowAClosedImportEnded(t *testing.T) {
 	s := newSystem(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "ATTENTION_TIMEOUT": "1s"})
 	s.StartWorker(s.Spool)
 	id, argument := addJob(s, webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
@@ -182,42 +181,42 @@ func TestStatusOfAClosedImportSaysHowItEnded(t *testing.T) {
 	require.Regexp(t, `(?m)^step +completed$`, out)
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
 	require.Regexp(t, `(?m)^outcome +deleted$`, out)
-	require.Regexp(t, `(?m)^workflow +run \S+, Completed, begun 20.*, ended 20`, out)
+	require.Regexp(t, `(?m)^workflow +run \S+, Completed, started 20.*, ended 20`, out)
 	require.Regexp(t, `(?m)^you can +starter reimport `+argument+` `, out)
 
 	_, argument = addJob(s, webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	out = eventually(s, func(code int, out string) bool {
 		return code == program.ExitAttention && shows("failed")(code, out)
 	}, "status", argument)
-	require.Regexp(t, `(?m)^because +1 record was imported, but the job has stored 2$`, out)
+	require.Regexp(t, `(?m)^reason +1 record was imported, but the job has stored 2$`, out)
 }
 
-func TestStatusOfAnUnknownJobSaysHowToStartIt(t *testing.T) {
+func TestStatusOfAnUnknownJobSaysHowToStartAnImport(t *testing.T) {
 	newSystem(t, nil)
 	for _, args := range [][]string{{"status", "999"}, {"status", "999", "--json"}, {"signal", "999", "keep"}} {
 		code, out, problems := runStarter(args...)
 		require.Equal(t, program.ExitFailed, code)
 		require.Empty(t, out)
-		require.Equal(t, "starter: scraping job 999: Temporal knows no import of this scraping job: start one with: starter import 999\n", problems)
+		require.Equal(t, "starter: scraping job 999: Temporal has no import of this scraping job: start one with: starter import 999\n", problems)
 	}
 	code, _, problems := runStarter("status", "zwei")
 	require.Equal(t, program.ExitSettings, code)
 	programtest.RequireProblems(t, "starter", problems, `"zwei" is not the ID of a scraping job: `)
 }
 
-func TestStatusWithoutAWorkerSaysSo(t *testing.T) {
+func TestStatusWithoutAWorkerReportsIt(t *testing.T) {
 	s := newSystem(t, nil)
 	_, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
 	code, out, problems := runStarter("status", argument)
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^summary +laptops · finished$`, out)
 	require.Regexp(t, `(?m)^step +unknown$`, out)
-	require.Regexp(t, `(?m)^because +no worker answered`, out)
-	require.Regexp(t, `(?m)^next +it goes on as soon as a worker is there$`, out)
+	require.Regexp(t, `(?m)^reason +no worker answered`, out)
+	require.Regexp(t, `(?m)^next +it continues once a worker is running$`, out)
 
 	code, _, problems = runStarter("signal", argument, "keep")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "it is not known what scraping job "+argument+" is doing")
+	require.Contains(t, problems, "the state of scraping job "+argument+" is unknown")
 	code, out, problems = runStarter("signal", argument, "reimport", "--force")
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, "sent reimport")
@@ -234,7 +233,7 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	require.Equal(t, "[]\n", out)
 
 	_, holds := held(s)
-	_, waits := unaccepted(s)
+	_, waits := needingAttention(s)
 	out = eventually(s, shows("laptops", "books"), "list")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3)
@@ -259,13 +258,13 @@ func TestListShowsOpenImportsAndThoseThatNeedAttention(t *testing.T) {
 	require.Contains(t, problems, "there may be more")
 }
 
-func TestListOfNeedsAttentionFailsWhenNobodyKnows(t *testing.T) {
+func TestListNeedsAttentionFailsWhenItIsUnknown(t *testing.T) {
 	s := newSystem(t, nil)
 	addJob(s, webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.WaitFor("the import in Temporal's visibility", func() bool { return len(s.Runs(0)) > 0 })
 	code, _, problems := runStarter("list", "--needs-attention")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "of 1 open imports it is not known whether they need attention")
+	require.Contains(t, problems, "1 open imports may need attention: no worker answers")
 }
 
 func TestSignalEndsTheHold(t *testing.T) {
@@ -285,7 +284,7 @@ func TestSignalEndsTheHold(t *testing.T) {
 
 	code, out, problems = runStarter("signal", argument, "delete-now")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Equal(t, "scraping job "+argument+": sent delete-now, which ends the hold: the job is deleted in the cloud now\n", out)
+	require.Equal(t, "scraping job "+argument+": sent delete-now, which ends the hold and deletes the job in the cloud now\n", out)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	require.True(t, s.Cloud.Deleted(id))
 
@@ -295,10 +294,10 @@ func TestSignalEndsTheHold(t *testing.T) {
 	require.Contains(t, problems, "starter reimport "+argument)
 }
 
-func TestSignalAnswersAnImportThatNeedsAttention(t *testing.T) {
+func TestSignalResolvesAnImportThatNeedsAttention(t *testing.T) {
 	s := newSystem(t, nil)
 	s.StartWorker(s.Spool)
-	id, argument := unaccepted(s)
+	id, argument := needingAttention(s)
 	code, _, problems := runStarter("signal", argument, "keep")
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)

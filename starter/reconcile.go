@@ -17,11 +17,11 @@ import (
 type reconcileCommand struct {
 	importFlags
 	filterFlags
-	Account string `placeholder:"NAME" help:"Only the jobs of this account. Default: of all."`
-	DryRun  bool   `help:"Only say what would be imported."`
+	Account string `placeholder:"NAME" help:"Only the jobs of this account. Default: all accounts."`
+	DryRun  bool   `help:"Print what would be imported, and import nothing."`
 }
 
-// Run has a worker reconcile now and says what it found.
+// Run makes a worker reconcile now and prints what it found.
 func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	checkAccount(&s, c.Account)
@@ -35,17 +35,17 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "workflow %s, run %s: waiting for a worker on task queue %s to do it\n", run.GetID(), run.GetRunID(), installation.TaskQueue)
+	fmt.Fprintf(streams.Err, "workflow %s, run %s: waiting for a worker on task queue %s\n", run.GetID(), run.GetRunID(), installation.TaskQueue)
 	var result workflows.ReconcileScrapingJobsResult
 	if err := run.Get(ctx, &result); err != nil {
 		return fmt.Errorf("reconciling: %w", err)
 	}
 	failures := []error{printReconciliation(streams.Out, result, c.DryRun)}
 	for _, failed := range result.FailedAccounts {
-		failures = append(failures, fmt.Errorf("account %s: its jobs were not looked at: %s", failed.Account, failed.Reason))
+		failures = append(failures, fmt.Errorf("account %s: its jobs were not checked: %s", failed.Account, failed.Reason))
 	}
 	if len(result.UnderWay) > 0 {
-		fmt.Fprintf(streams.Out, "the jobs of these accounts are still being looked at, each by a workflow of its own: %s\n", strings.Join(result.UnderWay, ", "))
+		fmt.Fprintf(streams.Out, "still checking the jobs of these accounts, each in its own workflow: %s\n", strings.Join(result.UnderWay, ", "))
 	}
 	return errors.Join(failures...)
 }
@@ -59,9 +59,9 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 			why := "not imported"
 			switch {
 			case due.NotDeleted:
-				why = "is still there, though noted as deleted"
+				why = "still in the cloud, though recorded as deleted"
 			case due.Published:
-				why = "has run again since its import"
+				why = "run again since its import"
 			}
 			fmt.Fprintf(table, "%d\t%s%s\t%s\t%d\t%s\n", due.Job.ScrapingJobID, column(due.Job.Account), due.Job.SitemapName, due.Job.Status, due.Job.StoredRecordCount, why)
 		}
@@ -72,28 +72,28 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 	if more := result.Due - len(result.Jobs); more > 0 {
 		fmt.Fprintf(out, "… and %d more\n", more)
 	}
-	done := "their imports are started"
+	done := "imports started"
 	if dryRun || result.Due == 0 {
-		done = "nothing was started"
+		done = "nothing started"
 	}
 	fmt.Fprintf(out, "%d of %d jobs are due: %s\n", result.Due, result.Listed, done)
 	if result.Refused > 0 {
-		fmt.Fprintf(out, "%d of them could not be started, and are due the next time:\n  %s\n", result.Refused, strings.Join(result.WhyRefused, "\n  "))
+		fmt.Fprintf(out, "%d of them failed to start and stay due:\n  %s\n", result.Refused, strings.Join(result.WhyRefused, "\n  "))
 	}
 	if result.TriedAgain > 0 {
-		fmt.Fprintf(out, "%d imports that need attention try again\n", result.TriedAgain)
+		fmt.Fprintf(out, "%d imports that need attention are retrying\n", result.TriedAgain)
 	}
 	if result.Removing {
-		fmt.Fprintln(out, "what ended runs have left is still being removed, by workflow scrapehaul-reconcile-leftovers")
+		fmt.Fprintln(out, "leftovers of ended runs are still being removed, by workflow scrapehaul-reconcile-leftovers")
 	}
 	if result.RemovedImports > 0 || result.RemovedFiles > 0 {
-		fmt.Fprintf(out, "removed what ended runs had left: %d unpublished imports, %d spool files\n", result.RemovedImports, result.RemovedFiles)
+		fmt.Fprintf(out, "removed leftovers of ended runs: %d unpublished imports, %d spool files\n", result.RemovedImports, result.RemovedFiles)
 	}
 	if result.RemovedOldImports > 0 {
-		fmt.Fprintf(out, "removed, after RECORDS_RETENTION and KEEP_IMPORTS: %d imports with %d records\n", result.RemovedOldImports, result.RemovedOldRecords)
+		fmt.Fprintf(out, "removed by RECORDS_RETENTION and KEEP_IMPORTS: %d imports with %d records\n", result.RemovedOldImports, result.RemovedOldRecords)
 	}
 	if result.RemovedArchivedFiles > 0 {
-		fmt.Fprintf(out, "removed from the archive, after ARCHIVE_RETENTION: %d files\n", result.RemovedArchivedFiles)
+		fmt.Fprintf(out, "removed from the archive by ARCHIVE_RETENTION: %d files\n", result.RemovedArchivedFiles)
 	}
 	return nil
 }

@@ -20,17 +20,17 @@ import (
 type runCommand struct {
 	temporalFlags
 	SitemapID        int64           `arg:"" name:"sitemap-id" help:"ID of a sitemap in Web Scraper Cloud."`
-	Account          string          `placeholder:"NAME" help:"The account that has the sitemap. Default: default."`
-	StartURLs        []string        `name:"start-url" sep:"none" placeholder:"URL" help:"Scrape this URL instead of the sitemap's start URLs. Can be repeated."`
-	Driver           string          `enum:"fast,fulljs" default:"fast" help:"fast for plain HTML, fulljs to run the pages' JavaScript in a browser. Default: ${default}."`
-	PageLoadDelay    time.Duration   `default:"2s" help:"Wait after each page load. Default: ${default}."`
+	Account          string          `placeholder:"NAME" help:"Account that has the sitemap. Default: default."`
+	StartURLs        []string        `name:"start-url" sep:"none" placeholder:"URL" help:"Scrape this URL instead of the sitemap's start URLs. Repeatable."`
+	Driver           string          `enum:"fast,fulljs" default:"fast" help:"fast for plain HTML, fulljs to run JavaScript in a browser. Default: ${default}."`
+	PageLoadDelay    time.Duration   `default:"2s" help:"Delay after each page load. Default: ${default}."`
 	RequestInterval  time.Duration   `default:"2s" help:"Time between two requests. Default: ${default}."`
 	Proxy            string          `placeholder:"ID" help:"0 for none, 1 for the default proxy, or a proxy's ID. Default: the sitemap's."`
-	CustomID         string          `placeholder:"TEXT" help:"The job's custom_id, which identifies the run: repeating the command returns the same run. {run} in it is replaced by a unique text. Default: {run}."`
+	CustomID         string          `placeholder:"TEXT" help:"The job's custom_id, which identifies the run: repeating the command returns the same run. {run} is replaced by a unique ID. Default: {run}."`
 	TimeLimit        time.Duration   `help:"Fail if the records are not published within this time. Default: no limit."`
-	IfNotFinished    contract.Policy `enum:"return,wait,fail" default:"return" help:"If the job is stopped or fails: return its records, wait until somebody continues it, or fail. Default: ${default}."`
-	IfNeedsAttention contract.Policy `enum:"return,wait,fail" default:"wait" help:"If the import needs attention: return, wait for the answer, or fail. Default: ${default}."`
-	MaxReruns        int             `placeholder:"N" help:"How many times to scrape failed and empty URLs again. Default: 0."`
+	IfNotFinished    contract.Policy `enum:"return,wait,fail" default:"return" help:"If the job is stopped or fails: return its records, wait until someone continues it, or fail. Default: ${default}."`
+	IfNeedsAttention contract.Policy `enum:"return,wait,fail" default:"wait" help:"If the import needs attention: return, wait for a signal, or fail. Default: ${default}."`
+	MaxReruns        int             `placeholder:"N" help:"How many times to rescrape failed and empty URLs. Default: 0."`
 	MinPageCredits   int64           `placeholder:"N" help:"Fail if the account has fewer page credits than this. Default: not checked."`
 	Wait             bool            `help:"Wait until the records are published and print the result."`
 	JSON             bool            `name:"json" help:"Print a JSON object."`
@@ -74,7 +74,7 @@ func resultOf(run client.WorkflowRun) string {
 	return "temporal workflow result --workflow-id " + run.GetID()
 }
 
-// input reports in s what is wrong.
+// input reports problems to s.
 func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 	if c.SitemapID <= 0 {
 		s.Problem("%d is not a sitemap ID: want a positive number", c.SitemapID)
@@ -109,14 +109,14 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 func (c *runCommand) await(ctx context.Context, temporal client.Client, run client.WorkflowRun, streams program.Streams) error {
 	var result contract.RunSitemapResult
 	watch := runWatch{temporal: temporal, run: run, reader: &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}}
-	watch.look(ctx)
-	err := followRun(ctx, streams, run, &result, watch.see, watch.look)
+	watch.refresh(ctx)
+	err := followRun(ctx, streams, run, &result, watch.see, watch.refresh)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("stopped waiting; workflow %s continues. To get its result: %s; to cancel it: temporal workflow cancel --workflow-id %s",
 			run.GetID(), resultOf(run), run.GetID())
 	case err != nil && watch.progress.ScrapingJobID != 0:
-		return fmt.Errorf("running sitemap %d: %s (about the job: starter status %d)", c.SitemapID, workflows.Sentence(err), watch.progress.ScrapingJobID)
+		return fmt.Errorf("running sitemap %d: %s (see starter status %d)", c.SitemapID, workflows.Sentence(err), watch.progress.ScrapingJobID)
 	case err != nil:
 		return fmt.Errorf("running sitemap %d: %s", c.SitemapID, workflows.Sentence(err))
 	}
@@ -131,19 +131,19 @@ func (c *runCommand) await(ctx context.Context, temporal client.Client, run clie
 	return err
 }
 
-// runWatch is the last known state of a run and of the import that it waits for.
+// runWatch has the last known state of a run and of its import.
 type runWatch struct {
 	temporal client.Client
 	run      client.WorkflowRun
 	reader   *overview.Reader
 
 	progress contract.RunSitemapProgress
-	job      *overview.Import // nil while there is none
+	job      *overview.Import // nil if there is none yet
 }
 
-// look keeps the last known state where it gets no answer: the run's result will come.
-func (w *runWatch) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+// refresh keeps the last known state if there is no answer: the run's result will come.
+func (w *runWatch) refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	answer, err := w.temporal.QueryWorkflow(ctx, w.run.GetID(), w.run.GetRunID(), workflows.ProgressQuery)
 	var progress contract.RunSitemapProgress

@@ -16,12 +16,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// scrapingFor has the cloud scrape each job that is created for so long.
+// scrapingFor makes the cloud scrape each created job for this long.
 func scrapingFor(d time.Duration) func(*webscrapertest.Options) {
 	return func(o *webscrapertest.Options) { o.Timeline = webscrapertest.Timeline{Started: d} }
 }
 
-func TestRunOnATerminalFollowsTheSitemapUntilItsRecordsArePublished(t *testing.T) {
+func TestRunOnATerminalFollowsTheSitemapToItsPublish(t *testing.T) {
 	s := newSystem(t, nil, scrapingFor(3*time.Second))
 	s.StartWorker(s.Spool)
 	t.Setenv("TERM", "xterm")
@@ -49,21 +49,21 @@ func TestRunReturnsItsResultAsJSON(t *testing.T) {
 	s.RequireRecords(result.ScrapingJobID, 20)
 }
 
-func TestScrapeUnderWayIsShownWithItsCounters(t *testing.T) {
+func TestRunningScrapeIsShownWithItsCounters(t *testing.T) {
 	s := newSystem(t, nil, scrapingFor(time.Minute))
 	s.StartWorker(s.Spool)
 	id := s.RunSitemap("laptops", "https://example.com/[1-900]")
 	argument := strconv.FormatInt(id, 10)
 
 	const counters = `\d+ pages of 900 pages, \d+ %, [\d,]+ records so far`
-	const next = `waits for Web Scraper Cloud to say that the job has ended, and looks again at .+, in \d+s`
-	out := eventually(s, shows("900 pages", "looks again"), "list")
+	const next = `waits for Web Scraper Cloud to report the job's end; checks again at .+, in \d+s`
+	out := eventually(s, shows("900 pages", "checks again"), "list")
 	require.Regexp(t, `(?m)^`+argument+` +laptops +scraping +0 +20\S+ \S+ +`+counters+`; `+next+`$`, out)
 	code, out, problems := runStarter("status", argument)
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^in the cloud +started, \d+ records stored$`, out)
 	require.Regexp(t, `(?m)^step +scraping$`, out)
-	require.Regexp(t, `(?m)^done +`+counters+`$`, out)
+	require.Regexp(t, `(?m)^progress +`+counters+`$`, out)
 	require.Regexp(t, `(?m)^next +`+next+`$`, out)
 	require.Regexp(t, `(?m)^you can +starter signal `+argument+` abandon  `, out)
 	require.NotContains(t, out, "starter signal "+argument+" reimport")
@@ -74,7 +74,7 @@ func TestScrapeUnderWayIsShownWithItsCounters(t *testing.T) {
 	s.RequireRecords(id, 18000)
 }
 
-func TestRunThatFailsSaysWhy(t *testing.T) {
+func TestFailedRunReportsTheReason(t *testing.T) {
 	s := newSystem(t, nil, scrapingFor(time.Hour))
 	s.StartWorker(s.Spool)
 	sitemap := strconv.FormatInt(s.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "laptops"}), 10)
@@ -82,10 +82,10 @@ func TestRunThatFailsSaysWhy(t *testing.T) {
 	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Regexp(t, `\nstarter: running sitemap `+sitemap+`: sitemap `+sitemap+` was not scraped and published within 3s \(time_limit\): `+
-		`scraping job \d+ keeps running in Web Scraper Cloud, and workflow \d+ imports it \(about the job: starter status \d+\)\n$`, problems)
+		`scraping job \d+ keeps running in Web Scraper Cloud, and workflow \d+ imports it \(see starter status \d+\)\n$`, problems)
 }
 
-func TestRunThatNeedsAPersonIsExitCode3(t *testing.T) {
+func TestRunThatNeedsAttentionExitsWith3(t *testing.T) {
 	s := newSystem(t, nil, scrapingFor(time.Second))
 	s.StartWorker(s.Spool)
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Effect: webscrapertest.Empty()})
@@ -96,7 +96,7 @@ func TestRunThatNeedsAPersonIsExitCode3(t *testing.T) {
 }
 
 func TestTheSameCustomIDIsTheSameRun(t *testing.T) {
-	newSystem(t, nil) // without a worker nothing ends
+	newSystem(t, nil) // without a worker, no run ends
 	command := []string{"run", "12", "--custom-id", "monday"}
 	code, out, problems := runStarter(command...)
 	require.Equal(t, program.ExitOK, code, problems)
@@ -115,7 +115,7 @@ func TestTheSameCustomIDIsTheSameRun(t *testing.T) {
 	require.Len(t, ids, 2)
 }
 
-func TestInterruptedRunGoesOn(t *testing.T) {
+func TestInterruptedRunContinues(t *testing.T) {
 	s := newSystem(t, nil)
 	waiting := programtest.Start(t, "starter", new(commands), "run", "12", "--wait", "--custom-id", "monday")
 	require.Eventually(t, func() bool { return strings.Contains(waiting.Log.String(), "waiting for a worker\n") }, waitAtMost, pollEvery)
@@ -126,7 +126,7 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 	require.Nil(t, described.GetWorkflowExecutionInfo().GetCloseTime())
 }
 
-func TestRunNamesWhatIsWrongBeforeItStarts(t *testing.T) {
+func TestRunNamesInvalidFlagsBeforeItStarts(t *testing.T) {
 	programtest.SetEnvironment(t, nil)
 	code, _, problems := runStarter("run", "0", "--max-reruns=-1", "--page-load-delay", "0s")
 	require.Equal(t, program.ExitSettings, code)

@@ -18,18 +18,18 @@ import (
 
 const notification = "scrapingjob_id=1234&status=finished&sitemap_id=12&sitemap_name=my-sitemap&custom_id=custom-scraping-job-12"
 
-// runningStarter is the program in a goroutine of the test.
+// runningStarter is the program in a goroutine.
 type runningStarter struct {
 	*programtest.Running
 	t       *testing.T
 	address string
 }
 
-// startStarter starts the program and returns when it serves.
+// startStarter starts the program and waits until it serves.
 func startStarter(t *testing.T) *runningStarter {
 	t.Helper()
-	// It keeps up with the schedule at once.
-	s := &runningStarter{Running: programtest.Start(t, "starter", &commands{Serve: serveCommand{lookEvery: 50 * time.Millisecond}}, "serve"), t: t}
+	// A short interval: changes of the schedule show immediately.
+	s := &runningStarter{Running: programtest.Start(t, "starter", &commands{Serve: serveCommand{refreshEvery: 50 * time.Millisecond}}, "serve"), t: t}
 	t.Cleanup(func() {
 		s.Stop()
 		for _, token := range []string{oldToken, newToken} {
@@ -57,8 +57,7 @@ func (s *runningStarter) post(token string) answer {
 	return s.send(token, strings.NewReader(notification), func() {})
 }
 
-// send sends a notification and calls reading when the starter asks for its
-// body.
+// send sends a notification and calls reading when the starter asks for the body.
 func (s *runningStarter) send(token string, body io.Reader, reading func()) answer {
 	return s.sendTo(webhook.Path, token, body, reading)
 }
@@ -76,7 +75,7 @@ func (s *runningStarter) sendTo(path, token string, body io.Reader, reading func
 	return s.read(http.DefaultClient.Do(request))
 }
 
-// read may be called by other goroutines than the test's.
+// read may be called from any goroutine.
 func (s *runningStarter) read(response *http.Response, err error) answer {
 	if err != nil {
 		s.t.Errorf("asking the starter: %v", err)

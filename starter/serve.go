@@ -16,18 +16,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// webhookServer is the HTTP server with its settings, all of them valid.
+// webhookServer is the HTTP server with its validated settings.
 type webhookServer struct {
 	*serveCommand
 	logger   *slog.Logger
 	temporal client.Options
-	webhook  webhook.Options // without what run prepares
+	webhook  webhook.Options // without the fields that run sets
 	settings *currentSettings
 	tracing  program.Tracing
 }
 
-// run serves until ctx ends. It starts without Temporal too: notifications are
-// answered with 503 until it is there.
+// run serves until ctx ends. It starts without Temporal too: until Temporal is reachable,
+// notifications are answered with 503.
 func (s *webhookServer) run(ctx context.Context) error {
 	metrics, err := program.NewMetrics(s.logger, "METRICS_ADDRESS", s.MetricsAddress, &s.temporal)
 	if err != nil {
@@ -73,12 +73,12 @@ func (s *webhookServer) run(ctx context.Context) error {
 					"temporal", s.temporal.HostPort, "namespace", s.temporal.Namespace, "task_queue", s.webhook.TaskQueue)
 			})
 		},
-		func(ctx context.Context) error { // not where the webhook is, which is open to the world
-			return metrics.Serve(ctx, "Metrics served", temporal, s.webhook.TaskQueue, func(gin.IRouter) {})
+		func(ctx context.Context) error { // apart from the webhook, which is public
+			return metrics.Serve(ctx, "Serving metrics", temporal, s.webhook.TaskQueue, func(gin.IRouter) {})
 		})
 }
 
-// together runs all parts. The first that ends with an error ends the others.
+// together runs all parts. The first one to fail ends the others.
 func together(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -94,5 +94,5 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 	}
 	running.Wait()
 	close(failed)
-	return <-failed // nil of none
+	return <-failed // nil if none failed
 }

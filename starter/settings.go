@@ -16,44 +16,44 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// importFlags are settings that the schedule of the reconciliation keeps for all
-// starters of the namespace. One that is nil was not given, neither as a flag nor
-// as a variable: what the schedule has stays in force.
+// importFlags are settings that the reconciliation schedule stores for all starters of the
+// namespace. A nil setting was given neither as a flag nor as a variable: the schedule's
+// value stays in force.
 type importFlags struct {
-	TaskQueue          *string `env:"TASK_QUEUE" help:"Task queue that the workers listen on. Default: ${task_queue}."`
-	HoldBeforeDelete   *string `env:"HOLD_BEFORE_DELETE" help:"How long a job stays in the cloud after its verified import: a duration, 0 for none, or never. Default: ${hold}."`
-	SourceFormat       *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export to import from: json or csv. Default: ${source_format}."`
-	SourceRaw          *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the changes of the sitemap's parser: true or false. Default: false."`
-	BatchRecords       *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records committed at a time. Default: ${batch_records}."`
-	MaxRecordBytes     *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Size over which a record is rejected. Default: ${max_record_bytes}."`
-	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"Records, rejected or without a row in a mapped table, up to which an import counts as complete. Default: 0."`
-	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Records that a finished job has to have, in percent of its sitemap's last, to be published without being asked about; 0 for any number. Default: 0."`
-	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Publish a job that fails the API's data quality check only after a person accepts it: true or false. Default: false."`
-	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a person before it fails. Default: ${attention_timeout}."`
-	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" help:"How long the worker with the file may leave a step waiting before another worker begins again. Default: ${worker_gone_after}."`
-	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may be silent before another attempt takes over. Default: ${heartbeat_timeout}."`
+	TaskQueue          *string `env:"TASK_QUEUE" help:"Task queue of the workers. Default: ${task_queue}."`
+	HoldBeforeDelete   *string `env:"HOLD_BEFORE_DELETE" help:"How long a job stays in the cloud after its verified import: a duration, 0 to delete it immediately, or never to keep it. Default: ${hold}."`
+	SourceFormat       *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export format to import: json or csv. Default: ${source_format}."`
+	SourceRaw          *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the sitemap parser's changes: true or false. Default: false."`
+	BatchRecords       *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records per commit. Default: ${batch_records}."`
+	MaxRecordBytes     *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Reject records larger than this. Default: ${max_record_bytes}."`
+	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"How many records may be rejected or lack a row in the mapped table before an import counts as incomplete. Default: 0."`
+	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Ask before publishing a finished job with fewer records than this percentage of the sitemap's last published count; 0 turns this off. Default: 0."`
+	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask before publishing a job that fails the API's data quality check: true or false. Default: false."`
+	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a signal before it fails. Default: ${attention_timeout}."`
+	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" help:"How long a step waits for the worker that has the file before another worker starts over. Default: ${worker_gone_after}."`
+	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may go without a heartbeat before another attempt takes over. Default: ${heartbeat_timeout}."`
 }
 
 func (f *importFlags) taskQueue() string {
 	return *cmp.Or(f.TaskQueue, new(workflows.DefaultTaskQueue))
 }
 
-// filterFlags say which jobs are imported without being asked for by hand.
+// filterFlags say which jobs are imported automatically.
 type filterFlags struct {
-	SitemapPrefix *string `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Only jobs of sitemaps whose name begins with it. This and the next two: ;ACCOUNT=VALUE after it for an account that has another."`
-	Tag           *string `name:"filter-tag" env:"FILTER_TAG" help:"Only jobs of sitemaps with this tag."`
-	Statuses      *string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Only jobs that are finished, stopped or failed. Default: all that have ended."`
+	SitemapPrefix *string `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Import only jobs of sitemaps whose name has this prefix. To override a filter for an account, append ;ACCOUNT=VALUE."`
+	Tag           *string `name:"filter-tag" env:"FILTER_TAG" help:"Import only jobs of sitemaps with this tag."`
+	Statuses      *string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Import only jobs that ended with one of these statuses: finished, stopped, failed. Default: all that ended."`
 }
 
 // scheduleFlags say how often the reconciliation runs.
 type scheduleFlags struct {
-	ReconcileEvery *string `env:"RECONCILE_EVERY" help:"How often to look for jobs that no notification has told of; 0 for never. Default: ${reconcile_every}."`
+	ReconcileEvery *string `env:"RECONCILE_EVERY" help:"How often to check for jobs that no notification reported; 0 for never. Default: ${reconcile_every}."`
 }
 
-// given are explicit settings by the names of their variables.
+// given are the settings given explicitly, by variable name.
 type given map[string]string
 
-// givenBy collects what flags of the types above were given.
+// givenBy collects the given settings from flags of the types above.
 func givenBy(flags ...any) given {
 	g := given{}
 	for _, each := range flags {
@@ -73,7 +73,7 @@ type setting struct {
 	set  func(*workflows.Installation, *program.Settings, string)
 }
 
-// importSettings are all of them, in the order in which they are printed.
+// importSettings are all settings, in the order in which they are printed.
 var importSettings = []setting{
 	of("TASK_QUEUE", taskQueue, func(i *workflows.Installation) *string { return &i.TaskQueue }),
 	of("RECONCILE_EVERY", interval, func(i *workflows.Installation) *time.Duration { return &i.Every }),
@@ -114,8 +114,8 @@ func valueText(value any) string {
 	return fmt.Sprint(value)
 }
 
-// ofFilter is a setting of the filter: a value for all accounts, and for one that has
-// another ;ACCOUNT=VALUE after it.
+// ofFilter is a filter setting: a value for all accounts, followed by ;ACCOUNT=VALUE for
+// each account that differs.
 func ofFilter[T any](
 	name string, parse func(s *program.Settings, name, text string) T,
 	all func(*activities.Filter) *T, one func(*activities.AccountFilter) **T,
@@ -145,7 +145,7 @@ func ofFilter[T any](
 				account, text, ok := strings.Cut(strings.TrimSpace(each), "=")
 				other := accounts[account]
 				if !ok || validate.Account(name, account) != nil || *one(&other) != nil {
-					s.Problem("%s has %.60q after a semicolon: want ACCOUNT=VALUE, once for an account", name, each)
+					s.Problem("%s has %.60q after a semicolon: want ACCOUNT=VALUE, once per account", name, each)
 					continue
 				}
 				*one(&other) = new(parse(s, name, text))
@@ -197,13 +197,13 @@ func number(least, most int) func(*program.Settings, string, string) int {
 	return func(s *program.Settings, name, text string) int { return s.Int(name, text, least, most) }
 }
 
-// leastInterval leaves the API's calls to imports: each reconciliation lists the account.
-const leastInterval = time.Minute
+// minInterval saves API calls for imports: each reconciliation lists the account.
+const minInterval = time.Minute
 
 func interval(s *program.Settings, name, text string) time.Duration {
 	d, err := time.ParseDuration(text)
-	if err != nil || d != 0 && d < leastInterval {
-		s.Problem("%s is %q: want a duration of at least %s, or 0 for never", name, text, program.ShortDuration(leastInterval))
+	if err != nil || d != 0 && d < minInterval {
+		s.Problem("%s is %q: want a duration of at least %s, or 0 for never", name, text, program.ShortDuration(minInterval))
 	}
 	return d
 }
@@ -212,7 +212,7 @@ func timeout(s *program.Settings, name, text string) string {
 	return program.ShortDuration(s.Duration(name, text, time.Second))
 }
 
-// validate notes in s what is wrong.
+// validate reports invalid settings to s.
 func (g given) validate(s *program.Settings) {
 	i := workflows.DefaultInstallation()
 	for _, each := range importSettings {
@@ -222,13 +222,12 @@ func (g given) validate(s *program.Settings) {
 	}
 }
 
-// change is one of a setting; its texts are for people.
+// change is a changed setting; from and to are for display.
 type change struct{ name, from, to string }
 
 func (c change) String() string { return c.name + ": " + c.from + " → " + c.to }
 
-// apply brings what was given, which is valid, into the installation, and returns
-// what is another one now.
+// apply sets the given, valid settings in the installation and returns what changed.
 func (g given) apply(i *workflows.Installation) (changes []change) {
 	for _, each := range importSettings {
 		text, ok := g[each.name]

@@ -24,8 +24,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// inShell runs a command with these settings, NAME=value, and those of the test's
-// environment.
+// inShell runs a command with these settings, NAME=value, on top of the test's environment.
 func inShell(t *testing.T, settings []string, args ...string) (code int, out, problems string) {
 	t.Run(strings.Join(append(settings, args...), " "), func(t *testing.T) {
 		for _, setting := range settings {
@@ -52,8 +51,7 @@ func installation(t *testing.T, namespace temporaltest.Namespace) workflows.Inst
 	return *there
 }
 
-// reconciledWith reads the settings of a reconciliation by hand, which waits for a
-// worker, and ends it.
+// reconciledWith starts a manual reconciliation, reads its settings and terminates it.
 func reconciledWith(t *testing.T, namespace temporaltest.Namespace, args ...string) (in workflows.ReconcileScrapingJobsInput, problems string) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -73,7 +71,7 @@ func reconciledWith(t *testing.T, namespace temporaltest.Namespace, args ...stri
 	return in, problems
 }
 
-// eventuallyListed waits for Temporal's list, which is behind.
+// eventuallyListed waits for Temporal's list, which lags.
 func eventuallyListed(t *testing.T) (out string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -83,13 +81,13 @@ func eventuallyListed(t *testing.T) (out string) {
 	return out
 }
 
-func TestCommandsInAnotherShellUseTheSettingsThatAreThere(t *testing.T) {
+func TestCommandsInAnotherShellUseTheStoredSettings(t *testing.T) {
 	namespace := newNamespace(t)
 	out := setUp(t, "HOLD_BEFORE_DELETE=never", "FILTER_SITEMAP_PREFIX=shop-", "TASK_QUEUE=prices")
-	require.Contains(t, out, "schedule scrapehaul-reconcile: put up, every 15m0s\n"+
+	require.Contains(t, out, "schedule scrapehaul-reconcile: created, every 15m0s\n"+
 		"TASK_QUEUE: scrapingjob-import → prices\nHOLD_BEFORE_DELETE: 24h → never\nFILTER_SITEMAP_PREFIX: \"\" → shop-\n")
 
-	require.Contains(t, setUp(t), "schedule scrapehaul-reconcile: as it was, every 15m0s\n")
+	require.Contains(t, setUp(t), "schedule scrapehaul-reconcile: unchanged, every 15m0s\n")
 	there := installation(t, namespace)
 	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
 	require.Equal(t, "shop-", there.Settings.Filter.SitemapNamePrefix)
@@ -101,16 +99,16 @@ func TestCommandsInAnotherShellUseTheSettingsThatAreThere(t *testing.T) {
 		require.Empty(t, problems)
 		input, _, queue := startedWith(t, namespace, id)
 		require.Equal(t, "never", input.Settings.HoldBeforeDelete, command)
-		require.Equal(t, command == "reimport", input.Settings.Filter.SitemapNamePrefix == "shop-", "who asks for a job by hand wants it")
+		require.Equal(t, command == "reimport", input.Settings.Filter.SitemapNamePrefix == "shop-", "an explicit import ignores the filter")
 		require.Equal(t, "prices", queue)
 	}
-	require.Contains(t, eventuallyListed(t), "\n1 ", "of this task queue")
+	require.Contains(t, eventuallyListed(t), "\n1 ", "on this task queue")
 	in, _ := reconciledWith(t, namespace)
 	require.Equal(t, "never", in.Settings.HoldBeforeDelete)
 	require.Equal(t, "shop-", in.Settings.Filter.SitemapNamePrefix)
 }
 
-func TestWhatIsGivenToACommandIsForItsImportsOnly(t *testing.T) {
+func TestCommandSettingsApplyToItsImportsOnly(t *testing.T) {
 	namespace := newNamespace(t)
 	setUp(t, "HOLD_BEFORE_DELETE=never")
 	code, _, problems := inShell(t, []string{"BATCH_RECORDS=77"}, "reimport", "--hold-before-delete", "60m", "1")
@@ -127,7 +125,7 @@ func TestWhatIsGivenToACommandIsForItsImportsOnly(t *testing.T) {
 	require.Equal(t, "never", installation(t, namespace).Settings.HoldBeforeDelete)
 }
 
-func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
+func TestEverySettingCanBeSetAndReset(t *testing.T) {
 	namespace := newNamespace(t)
 	changed := []string{
 		"TASK_QUEUE=prices", "RECONCILE_EVERY=1h", "HOLD_BEFORE_DELETE=0", "FILTER_SITEMAP_PREFIX=shop-;globex=", "FILTER_TAG=prices; acme=books", "FILTER_STATUSES=finished, failed;acme=;globex=finished",
@@ -170,7 +168,7 @@ func TestEverySettingGoesToItsDefaultWhenItIsGiven(t *testing.T) {
 	require.Equal(t, want, installation(t, namespace))
 }
 
-func TestRunningStarterUsesTheSettingsThatAreThere(t *testing.T) {
+func TestRunningStarterUsesTheStoredSettings(t *testing.T) {
 	namespace := newNamespace(t)
 	t.Setenv("WEBHOOK_TOKENS", oldToken)
 	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
@@ -179,7 +177,7 @@ func TestRunningStarterUsesTheSettingsThatAreThere(t *testing.T) {
 	s := startStarter(t)
 	answered := s.post(oldToken)
 	require.Equal(t, http.StatusAccepted, answered.status)
-	require.Contains(t, answered.body, "filtered", "by a filter that this starter was not given")
+	require.Contains(t, answered.body, "filtered", "by a filter from the schedule")
 	changed := s.WaitForLog("Setting changed for all starters")
 	require.Equal(t, []any{"BATCH_RECORDS", "5000", "77"}, []any{changed["name"], changed["old"], changed["new"]})
 
@@ -189,7 +187,7 @@ func TestRunningStarterUsesTheSettingsThatAreThere(t *testing.T) {
 	require.Equal(t, "never", input.Settings.HoldBeforeDelete)
 	require.Equal(t, 77, input.Settings.BatchRecords)
 
-	// Whoever removes the schedule does not take the settings away.
+	// Removing the schedule does not lose the settings.
 	require.NoError(t, namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Delete(t.Context()))
 	require.Eventually(t, func() bool {
 		there, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
@@ -203,19 +201,19 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 	t.Setenv("WEBHOOK_TOKENS", oldToken)
 	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
 	setUp(t, "TASK_QUEUE=prices")
-	const says = "this namespace has another installation: the schedule scrapehaul-reconcile of "
+	const says = "this namespace belongs to another installation: the schedule scrapehaul-reconcile of "
 	for _, command := range []string{"setup", "serve"} {
 		code, _, problems := inShell(t, []string{"TASK_QUEUE=stocks"}, command)
 		require.Equal(t, program.ExitFailed, code)
-		require.Contains(t, problems, "starter: "+says+namespace.Name+" is for task queue prices, and TASK_QUEUE is stocks: give each installation a namespace of its own")
+		require.Contains(t, problems, "starter: "+says+namespace.Name+" is for task queue prices, and TASK_QUEUE is stocks: give each installation its own namespace")
 		require.Contains(t, problems, "starter setup --move-task-queue")
 		require.Equal(t, "prices", installation(t, namespace).TaskQueue)
 	}
 	require.ErrorContains(t, workflows.ScheduleReconciliation(t.Context(), namespace.Client, namespace.Name, "stocks", time.Hour, workflows.Settings{}),
-		"the schedule scrapehaul-reconcile of "+namespace.Name+` is for task queue "prices", and not "stocks": `)
+		"the schedule scrapehaul-reconcile of "+namespace.Name+` is for task queue "prices", not "stocks": `)
 	code, _, problems := runStarter("serve")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "and TASK_QUEUE is scrapingjob-import", "what it would serve unless told otherwise")
+	require.Contains(t, problems, "and TASK_QUEUE is scrapingjob-import", "its default")
 
 	code, _, problems = runStarter("setup", "--move-task-queue")
 	require.Equal(t, program.ExitSettings, code)
@@ -225,7 +223,7 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 	require.Contains(t, out, "TASK_QUEUE: prices → stocks\n")
 	require.Equal(t, "stocks", installation(t, namespace).TaskQueue)
 
-	// A host puts up its own.
+	// A host creates its own schedule.
 	settings := workflows.Settings{HoldBeforeDelete: "never"}
 	require.NoError(t, workflows.ScheduleReconciliation(t.Context(), namespace.Client, namespace.Name, "stocks", time.Hour, settings))
 	there := installation(t, namespace)
@@ -233,7 +231,7 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
 }
 
-func TestHostThatEncryptsPayloadsSchedulesReconciliationAgain(t *testing.T) {
+func TestHostThatEncryptsPayloadsCanScheduleReconciliation(t *testing.T) {
 	namespace := newNamespace(t)
 	encrypting, err := client.DialContext(t.Context(), client.Options{
 		HostPort: namespace.HostPort, Namespace: namespace.Name,
@@ -253,10 +251,10 @@ func TestHostThatEncryptsPayloadsSchedulesReconciliationAgain(t *testing.T) {
 		require.ErrorContains(t, err, "encrypts", "in plain text")
 	}
 	require.ErrorContains(t, workflows.ScheduleReconciliation(t.Context(), encrypting, namespace.Name, "stocks", time.Hour, workflows.Settings{}),
-		`is for task queue "prices", and not "stocks"`)
+		`is for task queue "prices", not "stocks"`)
 }
 
-func TestStartersThatChangeSettingsAtOnceLoseNoneOfThem(t *testing.T) {
+func TestConcurrentSettingChangesAreAllKept(t *testing.T) {
 	namespace := newNamespace(t)
 	setUp(t)
 	var group sync.WaitGroup
@@ -290,11 +288,11 @@ func TestChangeBetweenReadingAndWritingIsNotLost(t *testing.T) {
 	require.Equal(t, "never", there.Settings.HoldBeforeDelete)
 }
 
-func TestLookLeavesWhatALaterVersionHasNoted(t *testing.T) {
+func TestRefreshKeepsFieldsOfALaterVersion(t *testing.T) {
 	namespace := newNamespace(t)
 	c := newCurrentSettings(namespace.Name, given{}, time.Hour, discard())
 	kept := &store{temporal: namespace.Client, namespace: namespace.Name}
-	require.NoError(t, c.look(t.Context(), kept))
+	require.NoError(t, c.refresh(t.Context(), kept))
 	service := namespace.Client.WorkflowService()
 	read := func() *workflowservice.DescribeScheduleResponse {
 		there, err := service.DescribeSchedule(t.Context(), &workflowservice.DescribeScheduleRequest{
@@ -319,7 +317,7 @@ func TestLookLeavesWhatALaterVersionHasNoted(t *testing.T) {
 		return false
 	}, waitAtMost, pollEvery)
 	kept.given = given{"MAX_REJECTED": "5"}
-	require.NoError(t, c.look(t.Context(), kept))
+	require.NoError(t, c.refresh(t.Context(), kept))
 	action := read().GetSchedule().GetAction().GetStartWorkflow()
 	require.Equal(t, []byte("1"), action.GetMemo().GetFields()["later"].GetData())
 	require.Equal(t, 5, installation(t, namespace).Settings.MaxRejected)

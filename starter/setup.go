@@ -19,11 +19,10 @@ type setupCommand struct {
 	importFlags
 	filterFlags
 	scheduleFlags
-	MoveTaskQueue bool `help:"Have the schedule of another task queue start the imports on TASK_QUEUE from now on."`
+	MoveTaskQueue bool `help:"Move the schedule from another task queue to TASK_QUEUE."`
 }
 
-// Run prepares the Temporal namespace. Running it again changes nothing but what
-// is given.
+// Run prepares the Temporal namespace. Running it again changes only the given settings.
 func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	given := givenBy(c.importFlags, c.filterFlags, c.scheduleFlags)
@@ -40,7 +39,7 @@ func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer temporal.Close()
-	// One can be set up without the other.
+	// Each can be set up without the other.
 	err = registerSearchAttributes(ctx, temporal, options.Namespace, streams)
 	kept := &store{temporal: temporal, namespace: options.Namespace, given: given, move: c.MoveTaskQueue}
 	if err == nil {
@@ -49,19 +48,18 @@ func (c *setupCommand) Run(ctx context.Context, streams program.Streams) error {
 	return errors.Join(err, kept.print(ctx, streams.Out))
 }
 
-// print puts up the schedule of the reconciliation, or changes it, and says what it
-// has now.
+// print creates or updates the reconciliation schedule and prints its state.
 func (s *store) print(ctx context.Context, out io.Writer) error {
 	changes, err := s.write(ctx)
 	if err != nil {
 		return err
 	}
-	done := "as it was"
+	done := "unchanged"
 	switch {
 	case s.isNew:
-		done = "put up"
+		done = "created"
 	case len(changes) > 0:
-		done = "brought up to date"
+		done = "updated"
 	}
 	every := "every " + s.written.Every.String()
 	if s.written.Every == 0 {
@@ -72,7 +70,7 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, each)
 	}
 	if len(changes) > 0 {
-		fmt.Fprintln(out, "a starter that is given something else brings that back at its next start: change its environment too")
+		fmt.Fprintln(out, "a starter with other values restores them when it starts: change its environment too")
 	}
 	return nil
 }
@@ -83,7 +81,7 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 		return err
 	}
 	var problems []error
-	var names []string // of those that are missing
+	var names []string // of missing ones
 	missing := map[string]enumspb.IndexedValueType{}
 	for _, attribute := range workflows.SearchAttributes() {
 		name, want := attribute.GetName(), attribute.GetValueType()
@@ -91,10 +89,10 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 		case !there:
 			names, missing[name] = append(names, name), want
 		case have != want:
-			problems = append(problems, fmt.Errorf("search attribute %s is there as %s, but %s is needed: use another namespace, or, if nobody needs it, "+
-				"temporal operator search-attribute remove --name %s and run setup again", name, have, want, name))
+			problems = append(problems, fmt.Errorf("search attribute %s has type %s, but %s is needed: use another namespace or, if nothing else uses it, "+
+				"run temporal operator search-attribute remove --name %s and then setup again", name, have, want, name))
 		default:
-			fmt.Fprintf(streams.Out, "search attribute %s: was there already\n", name)
+			fmt.Fprintf(streams.Out, "search attribute %s: already registered\n", name)
 		}
 	}
 	if len(missing) == 0 {
@@ -112,8 +110,8 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, names
 	return errors.Join(problems...)
 }
 
-// whyNotRegistered says what to do where the operator service is closed, as on
-// Temporal Cloud.
+// whyNotRegistered says what to do if the operator service is unavailable, as on Temporal
+// Cloud.
 func whyNotRegistered(err error, namespace string, missing []string) error {
 	_, denied := errors.AsType[*serviceerror.PermissionDenied](err)
 	_, unimplemented := errors.AsType[*serviceerror.Unimplemented](err)
@@ -124,8 +122,8 @@ func whyNotRegistered(err error, namespace string, missing []string) error {
 	for _, name := range missing {
 		flags += " --search-attribute " + name + "=Keyword"
 	}
-	return fmt.Errorf("Temporal does not let us register search attributes in namespace %s (%w): on Temporal Cloud add them on the "+
-		"namespace's page, or with: tcld namespace search-attributes add --namespace %s%s", namespace, err, namespace, flags)
+	return fmt.Errorf("Temporal refuses to register search attributes in namespace %s (%w): on Temporal Cloud, add them on the "+
+		"namespace's page or with: tcld namespace search-attributes add --namespace %s%s", namespace, err, namespace, flags)
 }
 
 func isNotFound(err error) bool {

@@ -32,7 +32,7 @@ search attribute ImportState: registered
 search attribute WebScraperAccount: registered
 `
 
-// newNamespace makes this process's commands work with a namespace of its own.
+// newNamespace points this process's commands at a new namespace.
 func newNamespace(t *testing.T) temporaltest.Namespace {
 	t.Helper()
 	namespace := temporaltest.NewNamespace(t)
@@ -52,11 +52,11 @@ func addSearchAttributes(t *testing.T, namespace temporaltest.Namespace, types m
 	}, waitAtMost, pollEvery)
 }
 
-func TestSetupTwiceChangesNothingMore(t *testing.T) {
+func TestSecondSetupChangesNothing(t *testing.T) {
 	namespace := newNamespace(t)
 	code, out, problems := runStarter("setup")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: put up, every 15m0s\n", out)
+	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: created, every 15m0s\n", out)
 	require.Eventually(t, func() bool {
 		missing, err := workflows.MissingSearchAttributes(t.Context(), namespace.Client, namespace.Name)
 		return err == nil && len(missing) == 0
@@ -66,18 +66,18 @@ func TestSetupTwiceChangesNothingMore(t *testing.T) {
 
 	code, out, problems = runStarter("setup", "--reconcile-every", "1h")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Contains(t, out, "search attribute ImportState: was there already\n")
-	require.Contains(t, out, "schedule scrapehaul-reconcile: brought up to date, every 1h0m0s\nRECONCILE_EVERY: 15m → 1h\n")
+	require.Contains(t, out, "search attribute ImportState: already registered\n")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: updated, every 1h0m0s\nRECONCILE_EVERY: 15m → 1h\n")
 	there, err := schedule.Describe(t.Context())
 	require.NoError(t, err)
-	require.True(t, there.Schedule.State.Paused, "as somebody left it")
+	require.True(t, there.Schedule.State.Paused, "as an operator left it")
 
 	code, out, problems = runStarter("setup")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.True(t, strings.HasSuffix(out, "schedule scrapehaul-reconcile: as it was, every 1h0m0s\n"), out)
+	require.True(t, strings.HasSuffix(out, "schedule scrapehaul-reconcile: unchanged, every 1h0m0s\n"), out)
 }
 
-func TestScheduleOfNoReconciliationIsThereAndPaused(t *testing.T) {
+func TestScheduleWithoutReconciliationIsPaused(t *testing.T) {
 	namespace := newNamespace(t)
 	schedule := namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)
 	setup := func(every, says string) (state client.ScheduleState) {
@@ -90,38 +90,38 @@ func TestScheduleOfNoReconciliationIsThereAndPaused(t *testing.T) {
 		return *there.Schedule.State
 	}
 	never := client.ScheduleState{Paused: true, Note: "RECONCILE_EVERY is 0"}
-	require.Equal(t, never, setup("0", "put up, paused, as RECONCILE_EVERY is 0\nRECONCILE_EVERY: 15m → 0\n"))
-	require.Equal(t, client.ScheduleState{}, setup("1h", "brought up to date, every 1h0m0s\nRECONCILE_EVERY: 0 → 1h\n"))
-	require.Equal(t, never, setup("0", "brought up to date, paused, as RECONCILE_EVERY is 0\n"))
+	require.Equal(t, never, setup("0", "created, paused, as RECONCILE_EVERY is 0\nRECONCILE_EVERY: 15m → 0\n"))
+	require.Equal(t, client.ScheduleState{}, setup("1h", "updated, every 1h0m0s\nRECONCILE_EVERY: 0 → 1h\n"))
+	require.Equal(t, never, setup("0", "updated, paused, as RECONCILE_EVERY is 0\n"))
 	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{Note: "by a person"}))
 	byAPerson := client.ScheduleState{Paused: true, Note: "by a person"}
-	require.Equal(t, byAPerson, setup("1h", "brought up to date, every 1h0m0s\n"))
-	require.Equal(t, byAPerson, setup("0", "brought up to date, paused"))
+	require.Equal(t, byAPerson, setup("1h", "updated, every 1h0m0s\n"))
+	require.Equal(t, byAPerson, setup("0", "updated, paused"))
 }
 
-func TestSetupSaysWhichSearchAttributeIsOfAnotherType(t *testing.T) {
+func TestSetupNamesASearchAttributeOfAnotherType(t *testing.T) {
 	namespace := newNamespace(t)
 	addSearchAttributes(t, namespace, map[string]enumspb.IndexedValueType{"ImportState": enumspb.INDEXED_VALUE_TYPE_INT})
 	code, out, problems := runStarter("setup")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "search attribute ImportState is there as Int, but Keyword is needed: ")
+	require.Contains(t, problems, "search attribute ImportState has type Int, but Keyword is needed: ")
 	require.Contains(t, problems, "temporal operator search-attribute remove --name ImportState")
-	require.Contains(t, out, "search attribute SitemapName: registered\n", "the others")
-	require.Contains(t, out, "schedule scrapehaul-reconcile: put up")
+	require.Contains(t, out, "search attribute SitemapName: registered\n", "the others are registered")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: created")
 }
 
-func TestSetupSaysWhatToDoWhereRegisteringIsRefused(t *testing.T) {
+func TestSetupSaysWhatToDoWhenRegisteringIsRefused(t *testing.T) {
 	namespace := newNamespace(t)
 	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace, "AddSearchAttributes"))
 	code, out, problems := runStarter("setup")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "on Temporal Cloud add them on the namespace's page, or with: tcld namespace search-attributes add --namespace "+
+	require.Contains(t, problems, "on Temporal Cloud, add them on the namespace's page or with: tcld namespace search-attributes add --namespace "+
 		namespace.Name+" --search-attribute ScrapingJobStatus=Keyword --search-attribute SitemapName=Keyword")
 	require.NotContains(t, out, "registered")
-	require.Contains(t, out, "schedule scrapehaul-reconcile: put up", "all the same")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: created", "anyway")
 }
 
-// operator is the operator service of a server behind.
+// operator is an operator service that forwards to another server's.
 type operator struct {
 	operatorservice.UnimplementedOperatorServiceServer
 	behind operatorservice.OperatorServiceClient
@@ -131,8 +131,8 @@ func (o operator) ListSearchAttributes(ctx context.Context, in *operatorservice.
 	return o.behind.ListSearchAttributes(ctx, in)
 }
 
-// startGuardedTemporal puts in front of the server one that refuses some calls, and
-// gRPC's health service, as Temporal Cloud does.
+// startGuardedTemporal starts a proxy that refuses some calls and has no gRPC health
+// service, like Temporal Cloud.
 func startGuardedTemporal(t *testing.T, namespace temporaltest.Namespace, refused ...string) (address string) {
 	t.Helper()
 	service, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: namespace.Client.WorkflowService()})

@@ -13,12 +13,12 @@ import (
 
 type signalCommand struct {
 	temporalFlags
-	ID    string `arg:"" name:"id" help:"ID of a scraping job."`
+	ID    string `arg:"" name:"id" help:"Scraping job ID."`
 	Name  string `arg:"" enum:"accept,delete-now,keep,abandon,reimport" help:"accept, delete-now, keep, abandon or reimport."`
-	Force bool   `help:"Send it even if the import's present state gives it no sense."`
+	Force bool   `help:"Send the signal even if it has no effect in the import's current state."`
 }
 
-// Run sends the signal to the run that is open now.
+// Run sends the signal to the open run.
 func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	id := scrapingJobID(&s, c.ID)
@@ -32,7 +32,7 @@ func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error 
 		return explain(err, id)
 	}
 	if !found.Open {
-		return fmt.Errorf("the import of scraping job %d has ended (%s), nobody takes signals any more: to import it again, starter reimport %d",
+		return fmt.Errorf("the import of scraping job %d has ended (%s) and takes no more signals; to import it again: starter reimport %d",
 			id, found.Step(), id)
 	}
 	if err := c.refusal(found); err != nil && !c.Force {
@@ -45,22 +45,22 @@ func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error 
 	return nil
 }
 
-// refusal says why the signal makes no sense now, and what does.
+// refusal says why the signal has no effect now, and which commands do.
 func (c *signalCommand) refusal(i overview.Import) error {
 	if !i.ProgressKnown {
-		return fmt.Errorf("it is not known what scraping job %d is doing, so not whether %s makes sense: %s; --force sends it all the same",
+		return fmt.Errorf("the state of scraping job %d is unknown, so %s may have no effect: %s; --force sends it anyway",
 			i.ScrapingJobID, c.Name, i.Failure)
 	}
 	if slices.Contains(i.Progress.Signals, c.Name) {
 		return nil
 	}
-	var sense []string
+	var effective []string
 	for _, each := range commandsFor(i) {
-		sense = append(sense, "\n  "+each.line+"  "+each.meaning)
+		effective = append(effective, "\n  "+each.line+"  "+each.meaning)
 	}
-	if len(sense) == 0 {
-		sense = []string{" nothing"}
+	if len(effective) == 0 {
+		effective = []string{" none"}
 	}
-	return fmt.Errorf("scraping job %d is at step %q, where %s has no effect (--force sends it all the same); what makes sense now:%s",
-		i.ScrapingJobID, i.Progress.Step, c.Name, strings.Join(sense, ""))
+	return fmt.Errorf("scraping job %d is at step %q, where %s has no effect (--force sends it anyway); commands that do:%s",
+		i.ScrapingJobID, i.Progress.Step, c.Name, strings.Join(effective, ""))
 }

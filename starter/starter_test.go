@@ -21,13 +21,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Secrets that must not appear where people look.
+// Secrets that must not appear in any output.
 const (
 	oldToken = "webhook-token-zx82"
 	newToken = "webhook-token-zx86"
 )
 
-// Waits end long before: they are for the slowest machine.
+// Generous limits, for the slowest machine.
 const (
 	waitAtMost = time.Minute
 	pollEvery  = 10 * time.Millisecond
@@ -38,7 +38,7 @@ func runStarter(args ...string) (code int, out, problems string) {
 	return programtest.Run("starter", new(commands), args...)
 }
 
-func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
+func TestEveryInvalidSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{
 		"LISTEN_ADDRESS":      "8080",
 		"WEBHOOK_TOKENS":      " , ,",
@@ -84,7 +84,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
+func TestOneInvalidSettingPreventsTheStart(t *testing.T) {
 	for _, c := range []struct {
 		name, value, want string
 	}{
@@ -102,18 +102,18 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"RECONCILE_EVERY", "1s", `RECONCILE_EVERY is "1s": want a duration of at least 1m, or 0 for never`},
 		{"RECONCILE_EVERY", "-1h", `RECONCILE_EVERY is "-1h": want a duration of at least 1m`},
 		{"MAX_REJECTED", "-1", `MAX_REJECTED is "-1": want a number from 0 to 9223372036854775807`},
-		{"WEBHOOK_TOKENS", "short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "},
-		{"WEBHOOK_TOKENS", oldToken + ", " + newToken + "+a", "WEBHOOK_TOKENS: token 2 of 2 has a character that the query of a URL changes, such as + & # %"},
+		{"WEBHOOK_TOKENS", "short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, but needs 16: "},
+		{"WEBHOOK_TOKENS", oldToken + ", " + newToken + "+a", "WEBHOOK_TOKENS: token 2 of 2 has a character that is special in a URL's query, such as + & # %"},
 		{"WEBHOOK_TOKENS", "#" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 has a character"},
-		{"WEBHOOK_TOKENS", "acme=short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, and needs 16: "},
-		{"WEBHOOK_TOKENS", "Acme=" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN"},
+		{"WEBHOOK_TOKENS", "acme=short-zx99", "WEBHOOK_TOKENS: token 1 of 1 is 10 characters long, but needs 16: "},
+		{"WEBHOOK_TOKENS", "Acme=" + oldToken, "WEBHOOK_TOKENS: token 1 of 1 does not start with an account name: want NAME=TOKEN"},
 		{"WEBHOOK_TOKENS", "account-without-a-token=", "WEBHOOK_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"},
-		{"WEBHOOK_TOKENS", oldToken + ",acme=" + oldToken, "WEBHOOK_TOKENS: token 2 of 2 is another account's too: want one of its own for each account"},
+		{"WEBHOOK_TOKENS", oldToken + ",acme=" + oldToken, "WEBHOOK_TOKENS: token 2 of 2 is also another account's: want a different token for each account"},
 		{"WEBHOOK_TOKENS_FILE", oldToken, "WEBHOOK_TOKENS_FILE: reading the file: no such file or directory"},
 		{"TEMPORAL_TLS", "perhaps", `TEMPORAL_TLS is "perhaps": want true or false`},
 		{"FILTER_STATUSES", "finished,done", `FILTER_STATUSES: the filter's status "done" is none of finished, stopped, failed and shelved`},
 		{"FILTER_STATUSES", "finished;acme=done", `FILTER_STATUSES: the filter's status "done" is none of`},
-		{"FILTER_TAG", "prices;Acme=books", `FILTER_TAG has "Acme=books" after a semicolon: want ACCOUNT=VALUE, once for an account`},
+		{"FILTER_TAG", "prices;Acme=books", `FILTER_TAG has "Acme=books" after a semicolon: want ACCOUNT=VALUE, once per account`},
 		{"FILTER_TAG", "prices;acme=books;acme=", `FILTER_TAG has "acme=" after a semicolon`},
 		{"WEBHOOK_SIGNATURE_SECRET", "fifteen-bytes-x", "WEBHOOK_SIGNATURE_SECRET is 15 bytes long: want at least 16"},
 	} {
@@ -131,7 +131,7 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 	}
 }
 
-func TestEveryCommandThatReachesTemporalWantsToKnowOfTLS(t *testing.T) {
+func TestEveryTemporalCommandValidatesTLS(t *testing.T) {
 	for _, value := range []string{"perhaps", "enabled"} {
 		programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "TEMPORAL_TLS": value})
 		for _, command := range []string{"serve", "import 1", "reimport 1", "reconcile", "list", "run 12", "status 1", "signal 1 keep", "setup"} {
@@ -144,7 +144,7 @@ func TestEveryCommandThatReachesTemporalWantsToKnowOfTLS(t *testing.T) {
 	}
 }
 
-func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
+func TestCommandsNameMissingArguments(t *testing.T) {
 	programtest.SetEnvironment(t, nil)
 	for _, args := range [][]string{nil, {"import"}, {"reimport"}, {"run"}, {"status"}} {
 		code, out, problems := runStarter(args...)
@@ -154,7 +154,7 @@ func TestCommandsWithoutArgumentsSayWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
+func TestUnreachableTemporalIsNamed(t *testing.T) {
 	address := programtest.ClosedPort(t)
 	programtest.SetEnvironment(t, map[string]string{"TEMPORAL_ADDRESS": address})
 	for _, command := range []string{"import", "reimport"} {
@@ -165,7 +165,7 @@ func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
 	}
 }
 
-func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
+func TestImportCommandNeedsNoWorkerAndNamesTheWorkflow(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
 	programtest.SetEnvironment(t, map[string]string{
 		"TEMPORAL_ADDRESS": namespace.HostPort, "TEMPORAL_NAMESPACE": namespace.Name,
@@ -187,7 +187,7 @@ func TestImportByHandNeedsNoWorkerAndSaysWhichWorkflowHasIt(t *testing.T) {
 	}
 }
 
-// startedWith reads a workflow's beginning from its history.
+// startedWith reads from a workflow's history how it was started.
 func startedWith(t *testing.T, namespace temporaltest.Namespace, workflowID string) (
 	input workflows.ImportScrapingJobInput, signals []string, taskQueue string,
 ) {
@@ -200,8 +200,8 @@ func startedWith(t *testing.T, namespace temporaltest.Namespace, workflowID stri
 			require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(started.GetInput(), &input))
 			taskQueue = started.GetTaskQueue().GetName()
 		}
-		if signalled := event.GetWorkflowExecutionSignaledEventAttributes(); signalled != nil {
-			signals = append(signals, signalled.GetSignalName())
+		if signaled := event.GetWorkflowExecutionSignaledEventAttributes(); signaled != nil {
+			signals = append(signals, signaled.GetSignalName())
 		}
 	}
 	return input, signals, taskQueue
@@ -223,28 +223,28 @@ func TestHealthcheckOfAStarterWithoutTemporalFails(t *testing.T) {
 	require.Contains(t, problems, "/readyz answers 503")
 }
 
-func TestStarterWithoutTemporalAsksForTheNotificationAgain(t *testing.T) {
+func TestStarterWithoutTemporalAnswers503(t *testing.T) {
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	for name, address := range map[string]string{"nobody listens": programtest.ClosedPort(t), "nobody answers": silent.Addr().String()} {
+	for name, address := range map[string]string{"connection refused": programtest.ClosedPort(t), "no answer": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
 			programtest.SetEnvironment(t, map[string]string{"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": address})
 			s := startStarter(t)
 			require.Equal(t, answer{http.StatusOK, "ok\n"}, s.get("/healthz"))
 			require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
 
-			begun := time.Now()
+			start := time.Now()
 			got := s.post(oldToken)
 			require.Equal(t, http.StatusServiceUnavailable, got.status)
 			require.Contains(t, got.body, "send the notification again")
-			require.Less(t, time.Since(begun), 8*time.Second)
+			require.Less(t, time.Since(start), 8*time.Second)
 			require.Equal(t, program.ExitOK, s.Stop())
 		})
 	}
 }
 
-func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
+func TestStarterAcceptsNotificationsUntilItStops(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken + ", " + newToken, "LISTEN_ADDRESS": "127.0.0.1:0",
@@ -267,7 +267,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	require.Equal(t, []string{workflows.NotificationSignal, workflows.NotificationSignal}, signals)
 	require.Equal(t, workflows.DefaultTaskQueue, queue)
 
-	// A notification that has begun to come in before the stop is taken.
+	// A notification that started to arrive before the stop is accepted.
 	body, rest := io.Pipe()
 	reading := make(chan struct{})
 	answered := make(chan answer, 1)
@@ -284,7 +284,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 			_ = connection.Close()
 		}
 		return err != nil
-	}, waitAtMost, pollEvery, "nothing new is taken")
+	}, waitAtMost, pollEvery, "no new connection is accepted")
 	_, err := io.WriteString(rest, notification)
 	require.NoError(t, err)
 	require.NoError(t, rest.Close())
@@ -293,7 +293,7 @@ func TestStarterTakesNotificationsUntilItIsStopped(t *testing.T) {
 	require.Contains(t, s.Log.String(), `"msg":"Starter stopped"`)
 }
 
-func TestWebhooksTokensInAFileChangeWithoutARestart(t *testing.T) {
+func TestWebhookTokensInAFileChangeWithoutARestart(t *testing.T) {
 	namespace := temporaltest.NewNamespace(t)
 	file := filepath.Join(t.TempDir(), "tokens")
 	write := func(text string) {
@@ -320,7 +320,7 @@ func TestWebhooksTokensInAFileChangeWithoutARestart(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, acme(newToken))
 	write("acme=" + newToken + "\n")
 	require.Equal(t, http.StatusUnauthorized, acme(oldToken))
-	const notRead = "The webhook's tokens were not read again"
+	const notRead = "Reloading the webhook tokens failed"
 	require.NotContains(t, s.Log.String(), notRead)
 	for n, broken := range []string{"acme=", "acme=short-zx99", ""} {
 		write(broken)
@@ -339,7 +339,7 @@ func TestWebhooksTokensInAFileChangeWithoutARestart(t *testing.T) {
 	}
 }
 
-func TestStarterFailsWhereSomebodyListens(t *testing.T) {
+func TestStarterFailsIfTheAddressIsInUse(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
@@ -350,7 +350,7 @@ func TestStarterFailsWhereSomebodyListens(t *testing.T) {
 	require.Contains(t, problems, "starter: listening at LISTEN_ADDRESS: listen tcp "+address)
 }
 
-func TestStarterWantsTheSignatureThatIsConfigured(t *testing.T) {
+func TestStarterRequiresTheConfiguredSignature(t *testing.T) {
 	const secret = "signature-secret-zx86"
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": programtest.ClosedPort(t),

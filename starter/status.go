@@ -13,7 +13,7 @@ import (
 
 type statusCommand struct {
 	temporalFlags
-	ID    string `arg:"" name:"id" help:"ID of a scraping job."`
+	ID    string `arg:"" name:"id" help:"Scraping job ID."`
 	JSON  bool   `name:"json" help:"Print a JSON object."`
 	Watch bool   `default:"true" negatable:"" help:"On a terminal, follow the import with a progress bar until it ends or waits."`
 }
@@ -43,24 +43,23 @@ func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error 
 	} else {
 		err = printImport(streams.Out, found, now)
 	}
-	if err == nil && needsPerson(found) {
+	if err == nil && needsAttention(found) {
 		return program.ErrNeedsAttention
 	}
 	return err
 }
 
-// settled says whether nothing happens to the import for now.
+// settled reports whether the import has ended or waits.
 func settled(i overview.Import) bool {
 	return !i.Open || i.NeedsAttention() || i.ProgressKnown && i.Progress.Step == workflows.StepHold
 }
 
-// needsPerson says whether the import waits for somebody, or has failed because
-// nobody came.
-func needsPerson(i overview.Import) bool {
+// needsAttention reports whether the import waits for a person, or has failed.
+func needsAttention(i overview.Import) bool {
 	return i.NeedsAttention() || i.Status == "Failed" || i.Status == "TimedOut"
 }
 
-// explain says what to do about a job that has no import.
+// explain adds what to do about a job without an import.
 func explain(err error, id int64) error {
 	if errors.Is(err, overview.ErrNotFound) {
 		return fmt.Errorf("%w: start one with: starter import %d", err, id)

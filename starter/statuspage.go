@@ -13,21 +13,21 @@ import (
 	"github.com/scrapehaul/scrapehaul/statuspage"
 )
 
-// pageConnections are enough for some people who look at the page at once.
+// pageConnections are enough for a few concurrent viewers.
 const pageConnections = 4
 
-// statusPageFlags are the settings of the status page, which is off unless it
-// has credentials. Only the page needs the database.
+// statusPageFlags are the settings of the status page, which is off unless it has
+// credentials. Nothing else in the starter needs the database.
 type statusPageFlags struct {
 	program.DatabaseFlags
-	StatusPageUser     string `env:"STATUS_PAGE_USER" placeholder:"USER" help:"Who may see the status page /imports, with the password. Off unless set."`
-	StatusPagePassword string `env:"STATUS_PAGE_PASSWORD" placeholder:"PASSWORD" help:"The password of the status page, at least 12 characters."`
-	TemporalUIURL      string `name:"temporal-ui-url" env:"TEMPORAL_UI_URL" placeholder:"URL" help:"The Temporal UI that the status page links to. No links unless set."`
+	StatusPageUser     string `env:"STATUS_PAGE_USER" placeholder:"USER" help:"User of the status page at /imports. Off unless set."`
+	StatusPagePassword string `env:"STATUS_PAGE_PASSWORD" placeholder:"PASSWORD" help:"Password of the status page, at least 12 characters."`
+	TemporalUIURL      string `name:"temporal-ui-url" env:"TEMPORAL_UI_URL" placeholder:"URL" help:"Temporal UI that the status page links to. No links unless set."`
 }
 
 func (f *statusPageFlags) on() bool { return f.StatusPageUser != "" || f.StatusPagePassword != "" }
 
-// validate notes in s what is wrong, if there is to be a page at all.
+// validate reports invalid settings to s, if the page is on.
 func (f *statusPageFlags) validate(s *program.Settings) {
 	if !f.on() {
 		return
@@ -38,8 +38,8 @@ func (f *statusPageFlags) validate(s *program.Settings) {
 	f.DatabaseFlags.Validate(s)
 }
 
-// register adds the page, if it is on. It connects to PostgreSQL when it is
-// looked at; shut ends these connections.
+// register adds the page, if it is on. The page connects to PostgreSQL when it is
+// requested; shut closes the connections.
 func (f *statusPageFlags) register(router gin.IRoutes, temporal client.Client, namespace, taskQueue string, logger *slog.Logger) (shut func(), err error) {
 	if !f.on() {
 		return func() {}, nil

@@ -12,7 +12,7 @@ import (
 
 const pagePassword = "page-password-zx87"
 
-func TestWrongSettingsOfTheStatusPageAreNamed(t *testing.T) {
+func TestInvalidStatusPageSettingsAreNamed(t *testing.T) {
 	const database = "postgres://me@127.0.0.1/db?sslmode=disable"
 	for name, c := range map[string]struct {
 		settings map[string]string
@@ -42,7 +42,7 @@ func TestWrongSettingsOfTheStatusPageAreNamed(t *testing.T) {
 	}
 }
 
-func TestStarterServesTheStatusPageToThoseWithItsPassword(t *testing.T) {
+func TestStatusPageNeedsThePassword(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBHOOK_TOKENS": oldToken, "LISTEN_ADDRESS": "127.0.0.1:0", "TEMPORAL_ADDRESS": programtest.ClosedPort(t),
 		"STATUS_PAGE_USER": "operator", "STATUS_PAGE_PASSWORD": pagePassword,
@@ -55,6 +55,6 @@ func TestStarterServesTheStatusPageToThoseWithItsPassword(t *testing.T) {
 	request.SetBasicAuth("operator", pagePassword)
 	page := s.read(http.DefaultClient.Do(request))
 	require.Equal(t, http.StatusOK, page.status)
-	require.Contains(t, page.body, "Temporal cannot be read")
+	require.Contains(t, page.body, "Temporal has been unavailable")
 	require.NotContains(t, s.Log.String(), pagePassword)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// allSearchAttributes registers those of imports, elsewhere than with setup.
+// allSearchAttributes registers the search attributes of imports, without setup.
 func allSearchAttributes(t *testing.T, namespace temporaltest.Namespace) {
 	t.Helper()
 	types := map[string]enumspb.IndexedValueType{}
@@ -32,18 +32,18 @@ func TestStarterIsReadyWhenTheNamespaceAnswers(t *testing.T) {
 	namespace := newNamespace(t)
 	t.Setenv("WEBHOOK_TOKENS", oldToken)
 	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
-	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace)) // which has no health service
+	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace)) // it has no health service
 	s := startStarter(t)
 	require.Eventually(t, func() bool { return s.get("/readyz") == answer{http.StatusOK, "ok\n"} }, waitAtMost, pollEvery)
 	require.Equal(t, program.ExitOK, s.Stop())
 
-	t.Setenv("TEMPORAL_NAMESPACE", "nowhere")
+	t.Setenv("TEMPORAL_NAMESPACE", "missing")
 	s = startStarter(t)
 	require.Equal(t, answer{http.StatusServiceUnavailable, "Temporal cannot be reached\n"}, s.get("/readyz"))
-	require.Contains(t, s.Log.String(), "nowhere")
+	require.Contains(t, s.Log.String(), "missing")
 }
 
-func TestSearchAttributesAreUsedWhereTheyMayNotBeListed(t *testing.T) {
+func TestSearchAttributesAreUsedWithoutPermissionToListThem(t *testing.T) {
 	namespace := newNamespace(t)
 	t.Setenv("WEBHOOK_TOKENS", oldToken)
 	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
@@ -52,13 +52,13 @@ func TestSearchAttributesAreUsedWhereTheyMayNotBeListed(t *testing.T) {
 	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "tcld namespace search-attributes add --namespace "+namespace.Name)
 	_, out, _ := runStarter("doctor")
-	require.Contains(t, out, "hint  search attributes that are not registered as Keyword")
+	require.Contains(t, out, "hint  search attributes not registered as Keyword")
 	s := startStarter(t)
-	require.Len(t, s.WaitForLog("The namespace does not have the search attributes of imports: to find them by state or sitemap, run starter setup")["missing"], 5)
+	require.Len(t, s.WaitForLog("Search attributes are not registered; to find imports by state or sitemap, run starter setup")["missing"], 5)
 
 	// While it runs.
 	allSearchAttributes(t, namespace)
-	s.WaitForLog("The search attributes of imports have changed in the namespace")
+	s.WaitForLog("The namespace's search attributes changed")
 	require.Eventually(t, func() bool { return installation(t, namespace).Settings.SearchAttributes }, waitAtMost, pollEvery)
 	require.Equal(t, http.StatusAccepted, s.post(oldToken).status)
 	described, err := namespace.Client.DescribeWorkflowExecution(t.Context(), "1234", "")
@@ -67,32 +67,33 @@ func TestSearchAttributesAreUsedWhereTheyMayNotBeListed(t *testing.T) {
 
 	code, out, problems = runStarter("setup")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Contains(t, out, "search attribute ImportState: was there already\n")
+	require.Contains(t, out, "search attribute ImportState: already registered\n")
 	_, out, _ = runStarter("doctor")
 	require.Contains(t, out, "ok    the search attributes are registered")
 }
 
-func TestStarterSaysOnceThatNothingIsKnownOfSearchAttributes(t *testing.T) {
+func TestStarterLogsUnknownSearchAttributesOnce(t *testing.T) {
 	namespace := newNamespace(t)
 	t.Setenv("WEBHOOK_TOKENS", oldToken)
 	t.Setenv("LISTEN_ADDRESS", "127.0.0.1:0")
 	setUp(t)
 	t.Setenv("TEMPORAL_ADDRESS", startGuardedTemporal(t, namespace, "ListSearchAttributes", "CountWorkflowExecutions"))
 	s := startStarter(t)
-	const says = "It is not known whether the namespace has the search attributes of imports: going on as the schedule says"
+	const says = "Listing the namespace's search attributes failed; using the schedule's setting"
 	require.Equal(t, true, s.WaitForLog(says)["used"])
 	require.Equal(t, http.StatusAccepted, s.post(oldToken).status)
 	require.NoError(t, namespace.Client.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID).Delete(t.Context()))
-	require.Eventually(t, func() bool { // some looks later
+	require.Eventually(t, func() bool { // after some refreshes
 		there, err := workflows.ReadInstallation(t.Context(), namespace.Client, namespace.Name)
 		return err == nil && there != nil && there.Settings.SearchAttributes
 	}, waitAtMost, pollEvery)
 	require.Equal(t, 1, strings.Count(s.Log.String(), says))
 	_, out, _ := runStarter("doctor")
-	require.Contains(t, out, "hint  whether the search attributes are registered in namespace "+namespace.Name+" is not known: ")
+	require.Contains(t, out, "hint  listing the search attributes of namespace "+namespace.Name+": ")
 }
 
-// startConnectProxy passes on to the server whatever it is asked to connect to.
+// startConnectProxy starts an HTTP CONNECT proxy that forwards every connection to the
+// server.
 func startConnectProxy(t *testing.T, server string) (address string) {
 	t.Helper()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +123,7 @@ func startConnectProxy(t *testing.T, server string) (address string) {
 	return proxy.Listener.Addr().String()
 }
 
-func TestDoctorNamesTheProxyThatTemporalIsReachedThrough(t *testing.T) {
+func TestDoctorNamesTheProxyToTemporal(t *testing.T) {
 	s := newSystem(t, nil)
 	through := s.Env
 	doctor := func(env builtprograms.Environment) string {
@@ -137,7 +138,7 @@ func TestDoctorNamesTheProxyThatTemporalIsReachedThrough(t *testing.T) {
 	require.Contains(t, out, "ok    Temporal at temporal.invalid:7233, through the proxy "+proxy+" of HTTPS_PROXY answers\n")
 	require.NotContains(t, out, password)
 	out = doctor(through.With("HTTPS_PROXY", "http://127.0.0.1:1"))
-	require.Contains(t, out, "fix   Temporal at temporal.invalid:7233, through the proxy 127.0.0.1:1 of HTTPS_PROXY, and all that depends on it: ")
+	require.Contains(t, out, "fix   Temporal at temporal.invalid:7233, through the proxy 127.0.0.1:1 of HTTPS_PROXY, and everything that depends on it: ")
 	out = doctor(s.Env.With("HTTPS_PROXY", "http://127.0.0.1:1"))
-	require.Contains(t, out, "ok    Temporal at "+s.Env.TemporalAddress+" answers\n", "on this machine it needs none")
+	require.Contains(t, out, "ok    Temporal at "+s.Env.TemporalAddress+" answers\n", "no proxy for this machine")
 }

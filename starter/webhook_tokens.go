@@ -10,8 +10,8 @@ import (
 
 // webhookTokens are the settings of the webhook's tokens.
 type webhookTokens struct {
-	WebhookTokens     string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,ACCOUNT=TOKEN,…" help:"Secrets of which a notification's URL has to carry one: /webhooks/webscraper?token=TOKEN of the default account, /webhooks/webscraper/ACCOUNT?token=TOKEN of another."`
-	WebhookTokensFile string `env:"WEBHOOK_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, with commas or line ends between them, read at each notification."`
+	WebhookTokens     string `env:"WEBHOOK_TOKENS" placeholder:"TOKEN,ACCOUNT=TOKEN,…" help:"Secret tokens; a notification's URL must have one: /webhooks/webscraper?token=TOKEN for the default account, /webhooks/webscraper/ACCOUNT?token=TOKEN for another."`
+	WebhookTokensFile string `env:"WEBHOOK_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, separated by commas or newlines, read at each notification."`
 }
 
 func (t *webhookTokens) read() (map[string][]string, error) {
@@ -20,13 +20,13 @@ func (t *webhookTokens) read() (map[string][]string, error) {
 			{Name: "WEBHOOK_TOKENS", Value: t.WebhookTokens},
 			{Name: "WEBHOOK_TOKENS_FILE", Value: t.WebhookTokensFile, IsFile: true},
 		},
-		Missing: "WEBHOOK_TOKENS is missing: a long random secret, or several with commas between; there is no default",
+		Missing: "WEBHOOK_TOKENS is missing: a long random secret, or several separated by commas; there is no default",
 		Check:   validate.WebhookToken,
 	}.Read()
 }
 
-// of notes in s what is wrong, and returns what reads the tokens of an account. While
-// something is wrong later, the tokens before that stay valid.
+// of reports problems to s and returns a function that reads the tokens of an account. If
+// a later read fails, the previous tokens stay valid.
 func (t *webhookTokens) of(s *program.Settings, logger *slog.Logger) func(account string) []string {
 	valid, err := t.read()
 	s.Check(err)
@@ -40,7 +40,7 @@ func (t *webhookTokens) of(s *program.Settings, logger *slog.Logger) func(accoun
 			valid, logged = tokens, ""
 		} else if logged != err.Error() {
 			logged = err.Error()
-			logger.Error("The webhook's tokens were not read again: those before stay valid", "error", err)
+			logger.Error("Reloading the webhook tokens failed; the previous ones stay valid", "error", err)
 		}
 		return valid[account]
 	}

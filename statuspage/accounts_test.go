@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// notifyOf is a notification that has come to the webhook of an account.
+// notifyOf sends a notification to the webhook of an account.
 func (s *site) notifyOf(account string, ids ...int64) {
 	s.T.Helper()
 	for _, id := range ids {
@@ -50,12 +50,12 @@ func TestAccountWhoseTokenIsRefusedIsShownOnce(t *testing.T) {
 	}
 
 	tab := s.browser()
-	// The default account's, beside those of the others.
+	// An import of the default account, in addition to the others.
 	kept := add("tablets")
 	s.Notify(kept)
 	s.WaitForStep(kept, workflows.StepHold)
-	const acme = "ccount acme: Web Scraper Cloud refuses its API token; 3 imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right."
-	const globex = "ccount globex: the workers have no API token of it; 1 import waits and goes on by itself once WEBSCRAPER_API_TOKENS of the workers is right."
+	const acme = "ccount acme: Web Scraper Cloud refuses its API token; 3 imports wait and resume on their own once the workers' WEBSCRAPER_API_TOKENS is fixed."
+	const globex = "ccount globex: the workers have no API token for it; 1 import waits and resumes on its own once the workers' WEBSCRAPER_API_TOKENS is fixed."
 	var text string
 	s.WaitFor("the accounts in Temporal's visibility", func() bool {
 		text = s.goTo(tab, "")

@@ -11,12 +11,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// tabTo presses Tab until the element with that text has the focus, and requires
-// that the focus is seen.
+// tabTo presses Tab until the element with this text has the focus, and requires that the
+// focus is visible.
 func (s *site) tabTo(tab *browsertest.Tab, text string) {
 	s.T.Helper()
-	const most = 60
-	for range most {
+	const maxPresses = 60
+	for range maxPresses {
 		require.NoError(s.T, tab.Press(browsertest.TabKey))
 		focus, err := browsertest.Evaluate[struct {
 			Text    string `json:"text"`
@@ -36,13 +36,13 @@ func (s *site) enter(tab *browsertest.Tab, heading string) {
 	s.T.Helper()
 	require.NoError(s.T, tab.Press(browsertest.Enter))
 	s.WaitFor(heading, func() bool {
-		// While the page changes there is nobody to answer.
+		// During navigation the evaluation may fail.
 		found, err := browsertest.Evaluate[string](tab, `document.readyState === "complete" ? document.querySelector("h1").textContent : ""`)
 		return err == nil && found == heading
 	})
 }
 
-func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
+func TestOperatorAcceptsWithTheKeyboardOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
@@ -58,8 +58,8 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 	})
 	require.Contains(t, text, "1 record was rejected")
 	require.Less(t, strings.Index(text, "Needs attention"), strings.Index(text, "Running"))
-	require.NotContains(t, text, "Delete now", "it makes no sense here")
-	require.NotContains(t, text, "reloads every", "nobody's buttons move away")
+	require.NotContains(t, text, "Delete now", "it has no effect here")
+	require.NotContains(t, text, "reloads every", "the buttons stay where they are")
 
 	s.tabTo(tab, number)
 	s.enter(tab, "Scraping job "+number)
@@ -69,7 +69,7 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 	s.tabTo(tab, "Accept…")
 	s.enter(tab, "Accept scraping job "+number+"?")
 	require.Contains(t, s.text(tab), "lets the job be deleted in the cloud, with 1 of its ")
-	require.Equal(t, workflows.StepNeedsAttention, s.Progress(id).Step, "it only asks")
+	require.Equal(t, workflows.StepNeedsAttention, s.Progress(id).Step, "it only asks for confirmation")
 	s.tabTo(tab, "Accept")
 	s.enter(tab, "Scraping job "+number)
 	require.Contains(t, s.text(tab), "Accept was sent to the import of scraping job "+number)
@@ -81,7 +81,7 @@ func TestOperatorAcceptsByKeyboardAlone(t *testing.T) {
 	s.WaitFor("the log", func() bool { return strings.Contains(s.Log.String(), `"msg":"Signal sent"`) })
 }
 
-func TestRunningImportIsSeenMoving(t *testing.T) {
+func TestRunningImportShowsProgress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	s.StartWorker(s.Spool)
@@ -111,7 +111,7 @@ func TestRunningImportIsSeenMoving(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, links, "http://127.0.0.1:8233/namespaces/"+s.Env.TemporalNamespace+"/workflows/"+workflows.WorkflowID(id)+"/"+
 		s.Runs(id)[0].GetExecution().GetRunId())
-	// Somebody who reads may stop the reloading.
+	// The viewer can stop the reloading.
 	require.NotContains(t, s.goTo(tab, "?reload=off"), "reloads every")
 }
 
@@ -121,14 +121,16 @@ func TestPageWorksWithoutWorkerTemporalOrPostgreSQL(t *testing.T) {
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10, 1)})
 	s.Notify(id)
 	v := s.visitor()
-	// No worker has made the schema yet, and none tells the progress.
-	s.WaitFor("the open import", func() bool { return strings.Contains(v.get("").body, "no worker tells the progress") })
-	require.Contains(t, v.get("").body, "<strong>PostgreSQL cannot be read</strong> since <time")
+	// No worker has created the schema yet, and none reports the progress.
+	s.WaitFor("the open import", func() bool { return strings.Contains(v.get("").body, "No worker reports the progress") })
+	require.Contains(t, v.get("").body, "<strong>PostgreSQL has been unavailable</strong> since <time")
 	s.StartWorker(s.Spool)
 	s.WaitForStep(id, workflows.StepHold)
-	s.WaitFor("all of it", func() bool {
+	s.WaitFor("the complete page", func() bool {
 		body := v.get("").body
-		return !strings.Contains(body, "cannot be") && strings.Contains(body, "held before deletion")
+		return !strings.Contains(body, "unavailable") && strings.Contains(body, "held before deletion")
 	})
-	s.WaitFor("the log", func() bool { return strings.Contains(s.Log.String(), "The status page reads PostgreSQL again") })
+	s.WaitFor("the log", func() bool {
+		return strings.Contains(s.Log.String(), `"msg":"Status page source available again","source":"PostgreSQL"`)
+	})
 }

@@ -1,5 +1,5 @@
-// Package statuspage shows an operator what is being imported, what waits for a
-// person, and what has been imported, and takes the person's answers.
+// Package statuspage shows an operator which imports are running, which need attention and
+// which have ended, and sends the operator's signals.
 //
 // Mount it on any gin engine:
 //
@@ -7,7 +7,7 @@
 //		Client: temporal, Namespace: "default", Store: postgres.NewStore(db, nil), User: "operator", Password: password,
 //	})
 //
-// Whoever knows the credentials can have jobs deleted in the cloud. They travel
-// with every request: serve the page through TLS, on a network of your own, or
-// both. The page needs no JavaScript, and no database rights but to read.
+// Anyone with the credentials can have jobs deleted in the cloud. The credentials are sent
+// with every request: serve the page over TLS, on a private network, or both. The page
+// needs no JavaScript, and only read privileges in the database.
 package statuspage

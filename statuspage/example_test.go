@@ -12,10 +12,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/statuspage"
 )
 
-// A host shows the page below a path of its own: /admin/imports.
+// A host mounts the page below its own path: /admin/imports.
 func ExampleRegister() {
-	// Lazy clients let the host start without Temporal and PostgreSQL: until they
-	// are there, the page says so.
+	// Lazy clients let the host start without Temporal and PostgreSQL: the page reports that
+	// they are unavailable.
 	options := envconfig.MustLoadDefaultClientOptions()
 	temporal, err := client.NewLazyClient(options)
 	if err != nil {
@@ -29,7 +29,7 @@ func ExampleRegister() {
 	err = statuspage.Register(engine.Group("/admin"), statuspage.Options{
 		Client:    temporal,
 		Namespace: "default",
-		TaskQueue: "prices", // where the worker with the plugin listens
+		TaskQueue: "prices", // the task queue of the worker with the plugin
 		Store:     postgres.NewStore(db, nil),
 		User:      "operator",
 		Password:  os.Getenv("PAGE_PASSWORD"),

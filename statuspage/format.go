@@ -11,7 +11,7 @@ import (
 
 func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }
 
-// took writes how long something has taken: 2.5s, 1m13s.
+// took formats a duration: 2.5s, 1m13s.
 func took(d time.Duration) string {
 	if d < 10*time.Second {
 		return max(d, 0).Round(100 * time.Millisecond).String()
@@ -19,11 +19,11 @@ func took(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// relative writes a time as seen from now: 5 minutes ago, 3 hours from now.
+// relative formats a time relative to now: 5 minutes ago, 3 hours from now.
 func relative(t, now time.Time) string { return humanize.RelTime(t, now, "ago", "from now") }
 
-// printable makes a short line of any bytes: what has no sign of its own, or
-// would turn the text around, becomes a dot.
+// printable turns bytes into one line: unprintable characters, and those that change the
+// text direction, become dots.
 func printable(raw []byte) string {
 	text := string(raw)
 	for cut := 0; cut < utf8.UTFMax && text != "" && !utf8.ValidString(text); cut++ {
@@ -31,7 +31,7 @@ func printable(raw []byte) string {
 		if last != utf8.RuneError {
 			break
 		}
-		text = text[:len(text)-length] // a character cut in the middle
+		text = text[:len(text)-length] // a truncated character
 	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

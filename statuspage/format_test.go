@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNumbersAreWrittenForPeople(t *testing.T) {
+func TestNumbersAreFormatted(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 41_600_000: "42 MB"} {
 		require.Equal(t, want, size(n))
 	}
@@ -25,12 +25,12 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 	}
 }
 
-func TestAnyBytesBecomeOneLine(t *testing.T) {
+func TestBytesBecomeOnePrintableLine(t *testing.T) {
 	for raw, want := range map[string]string{
 		"plain":               "plain",
 		"two\nlines\x00":      "two·lines·",
 		"turned \u202eround":  "turned ·round",
-		"caf\xc3":             "caf", // cut in the middle of a character
+		"caf\xc3":             "caf", // a truncated character
 		"\xff\xfeinside <b>é": "�inside <b>é",
 	} {
 		require.Equal(t, want, printable([]byte(raw)))

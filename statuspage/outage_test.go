@@ -21,18 +21,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
+func TestPageSaysWhatIsUnavailableSinceWhen(t *testing.T) {
 	t.Parallel()
-	nobody := programtest.ClosedPort(t)
-	temporal, err := client.NewLazyClient(client.Options{HostPort: nobody})
+	closed := programtest.ClosedPort(t)
+	temporal, err := client.NewLazyClient(client.Options{HostPort: closed})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
-	db, err := sqlx.Open("postgres", "postgres://me:database-password@"+nobody+"/db?sslmode=disable")
+	db, err := sqlx.Open("postgres", "postgres://me:database-password@"+closed+"/db?sslmode=disable")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	gin.SetMode(gin.TestMode)
 	engine := gin.New()
-	require.NoError(t, statuspage.Register(engine.Group("/admin"), statuspage.Options{ // links stay below the host's own prefix
+	require.NoError(t, statuspage.Register(engine.Group("/admin"), statuspage.Options{ // links keep the host's prefix
 		Client: temporal, Namespace: "default", Store: postgres.NewStore(db, nil), User: user, Password: password,
 	}))
 
@@ -48,24 +48,24 @@ func TestPageSaysWhatCannotBeReachedAndSinceWhen(t *testing.T) {
 		status, body := get("/admin/imports")
 		require.Equal(t, http.StatusOK, status)
 		for _, name := range []string{"Temporal", "PostgreSQL"} {
-			_, after, ok := strings.Cut(body, "<strong>"+name+" cannot be read</strong> since <time datetime=\"")
+			_, after, ok := strings.Cut(body, "<strong>"+name+" has been unavailable</strong> since <time datetime=\"")
 			require.True(t, ok, body)
 			at, _, _ := strings.Cut(after, `"`)
 			since = append(since, at)
 		}
 		require.Contains(t, body, `href="/admin/imports/style.css"`)
-		require.NotContains(t, body, nobody)
+		require.NotContains(t, body, closed)
 	}
 	require.Equal(t, since[:2], since[2:], "since the first attempt")
 	status, body := get("/admin/imports/500")
 	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, body, "cannot be read")
+	require.Contains(t, body, "has been unavailable")
 	status, body = get("/admin/imports/500/accept")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Contains(t, body, "Nothing was done")
 }
 
-func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
+func TestPageShowsWhatPublishingDidNotDo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, map[string]string{"HOLD_BEFORE_DELETE": "48h"})
 	s.StartWorker(s.Spool)
@@ -76,7 +76,7 @@ func TestPageSaysWhatPublishingHasNotDone(t *testing.T) {
 	require.Regexp(t, `<dt>Not done</dt><dd>[^<]*schema &#34;sitemaps&#34; does not exist`, s.visitor().get("/"+workflows.WorkflowID(id)).body)
 }
 
-func TestPageListsTheRecordsThatDoNotFitTheirMapping(t *testing.T) {
+func TestPageListsUnmappedRecords(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "mappings.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("mappings: [{sitemap: tires, table: tires, columns: [{name: width, type: integer}], mode: replace-job}]"), 0o600))
@@ -93,7 +93,7 @@ func TestPageListsTheRecordsThatDoNotFitTheirMapping(t *testing.T) {
 	require.Contains(t, body, "1 + 1 unmapped")
 }
 
-func TestOptionsThatAreNotValidAreNamed(t *testing.T) {
+func TestInvalidOptionsAreNamed(t *testing.T) {
 	t.Parallel()
 	err := statuspage.Register(gin.New(), statuspage.Options{User: "a:b", Password: "short-zx88", TemporalUIURL: "temporal:8233"})
 	for _, part := range []string{"Client is missing", "Namespace is missing", "Store is missing", "User has a colon", "Password is 10 characters long", "TemporalUIURL is not the URL of a Temporal UI"} {

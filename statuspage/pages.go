@@ -19,7 +19,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// How much a page shows.
+// Limits of a page.
 const (
 	openPerPage     = 50
 	historyPerPage  = 25
@@ -27,16 +27,16 @@ const (
 	rejectedContent = 200 // bytes
 )
 
-// reloadEvery is how often a page that moves reloads itself, in seconds.
+// reloadEvery is how often a live page reloads, in seconds.
 const reloadEvery = 10
 
-// frame is what all pages have.
+// frame has the common parts of all pages.
 type frame struct {
 	Base    string // path of the overview
 	Title   string
 	Now     time.Time
 	Reload  int  // seconds; 0 for never
-	Paused  bool // somebody does not want it reloaded
+	Paused  bool // the viewer stopped reloading
 	Notice  string
 	Outages []outage
 	Token   string // of the page's forms
@@ -46,23 +46,23 @@ func (h *handler) frame(c *gin.Context, title string) frame {
 	return frame{Base: base(c), Title: title, Now: time.Now().UTC(), Paused: c.Query("reload") == "off", Token: h.credentials.formToken(c)}
 }
 
-// reload has the page reload itself, unless it stands still, because it has
-// buttons or nothing to wait for, or somebody does not want it to.
-func (f *frame) reload(still bool) {
-	if !still && !f.Paused {
+// reload makes the page reload itself, unless it is static, because it has buttons or
+// nothing to wait for, or the viewer stopped reloading.
+func (f *frame) reload(static bool) {
+	if !static && !f.Paused {
 		f.Reload = reloadEvery
 	}
 }
 
-// At is a time on the page, for the template that shows it.
+// At returns a time for the templates that show one.
 func (f frame) At(t time.Time) instant { return instant{t.UTC(), f.Now} }
 
 type instant struct{ Time, Now time.Time }
 
-// Relative is the time as seen from when the page was made.
+// Relative formats the time relative to the page's.
 func (i instant) Relative() string { return relative(i.Time, i.Now) }
 
-// With gives a template an import together with the page that shows it.
+// With combines an import with its page, for a template.
 func (f frame) With(i importView) importOnPage { return importOnPage{f, i} }
 
 type importOnPage struct {
@@ -72,27 +72,27 @@ type importOnPage struct {
 
 type overviewPage struct {
 	frame
-	// WaitingForToken are the accounts of which all imports wait for their API token,
-	// Attention the other imports that wait for a person.
+	// WaitingForToken are the accounts whose imports wait for their API token, Attention
+	// the other imports that need attention.
 	WaitingForToken          []overview.WaitingForToken
 	Attention, Running, Held []importView
 	// First is set on the first page of open imports.
 	First bool
-	// Unknown counts the open imports of which nobody knows whether they need
-	// attention; NotAll is set when only those of the first page were looked at.
+	// Unknown is how many open imports may need attention; NotAll is set if only the first
+	// page was checked.
 	Unknown int
 	NotAll  bool
 	Older   string // token of the next page of open imports
 	history
 }
 
-// ToDo is how many things a person has to see to.
+// ToDo returns how many things need attention.
 func (p overviewPage) ToDo() int { return len(p.WaitingForToken) + len(p.Attention) }
 
 type history struct {
 	Imports []pastView
-	// Before is the page's place in the history, 0 for the newest imports; Older
-	// that of the next page, 0 if there is none.
+	// Before is the page's position in the history, 0 for the newest imports; OlderImports
+	// is that of the next page, 0 if there is none.
 	Before, OlderImports int64
 }
 
@@ -101,10 +101,10 @@ type pastView struct {
 	UI string
 }
 
-// NamedAccount is the import's account, "" for the default one.
+// NamedAccount returns the import's account, "" for the default one.
 func (v pastView) NamedAccount() string { return overview.NamedAccount(v.Account) }
 
-// Took is how long the import took, from its first record to its publication.
+// Took returns how long the import took, from its first record to its publish.
 func (v pastView) Took() string {
 	if !v.PublishedAt.Valid {
 		return ""
@@ -115,9 +115,9 @@ func (v pastView) Took() string {
 func (h *handler) showOverview(c *gin.Context) {
 	page := overviewPage{frame: h.frame(c, "Imports")}
 	token, err := base64.RawURLEncoding.DecodeString(c.Query("open"))
-	before, ok := placeInHistory(c)
+	before, ok := historyPosition(c)
 	if err != nil || !ok {
-		h.refuseAddress(c, "The address is not one that this page links to.")
+		h.refuseAddress(c, "This page has no link to this address.")
 		return
 	}
 	page.First = len(token) == 0
@@ -131,13 +131,13 @@ func (h *handler) showOverview(c *gin.Context) {
 	h.render(c, http.StatusOK, "overview.html", page)
 }
 
-// placeInHistory reads from the query where the page of the history begins.
-func placeInHistory(c *gin.Context) (before int64, ok bool) {
+// historyPosition reads the start of the history page from the query.
+func historyPosition(c *gin.Context) (before int64, ok bool) {
 	before, err := strconv.ParseInt(c.DefaultQuery("before", "0"), 10, 64)
 	return before, err == nil && before >= 0
 }
 
-// read reads both sources side by side, and returns what cannot be read.
+// read reads both sources concurrently, and returns those that are unavailable.
 func (h *handler) read(c *gin.Context, fromTemporal, fromPostgres func(context.Context) error) (outages []outage) {
 	var found [2]*outage
 	var reading sync.WaitGroup
@@ -152,8 +152,8 @@ func (h *handler) read(c *gin.Context, fromTemporal, fromPostgres func(context.C
 	return outages
 }
 
-// readOpen reads a page of the open imports, and with the first one all that
-// need attention.
+// readOpen reads a page of the open imports and, with the first page, all that need
+// attention.
 func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage) error {
 	open, next, err := h.reader.Open(ctx, openPerPage, token)
 	if err == nil && page.First {
@@ -178,7 +178,7 @@ func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage
 	}
 	attention, unknown, err := h.reader.NeedingAttention(ctx)
 	if err != nil {
-		h.options.Logger.Warn("Not all open imports could be asked whether they need attention", "error", err)
+		h.options.Logger.Warn("Checking all open imports for attention failed; showing the newest only", "error", err)
 		page.NotAll = true
 		return nil
 	}
@@ -187,7 +187,7 @@ func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage
 }
 
 func (h *handler) readHistory(ctx context.Context, query postgres.HistoryQuery) (history, error) {
-	query.Limit = historyPerPage + 1 // one more, to know whether there is one
+	query.Limit = historyPerPage + 1 // one more, to detect a next page
 	past, err := h.options.Store.History(ctx, query)
 	if err != nil {
 		return history{}, err
@@ -206,10 +206,9 @@ func (h *handler) readHistory(ctx context.Context, query postgres.HistoryQuery) 
 type importPage struct {
 	frame
 	ScrapingJobID int64
-	// Import is nil when Temporal knows none, or cannot be asked.
+	// Import is nil if Temporal has none or is unavailable.
 	Import *importView
-	// Rejects are the first records of import RejectsOf that were rejected or left
-	// unmapped.
+	// Rejects are the first rejected or unmapped records of import RejectsOf.
 	Rejects   []postgres.RejectedRecord
 	RejectsOf *pastView
 	history
@@ -221,9 +220,9 @@ func (h *handler) showImport(c *gin.Context) {
 		return
 	}
 	page := importPage{frame: h.frame(c, "Scraping job "+workflows.WorkflowID(id)), ScrapingJobID: id}
-	before, ok := placeInHistory(c)
+	before, ok := historyPosition(c)
 	if !ok {
-		h.refuseAddress(c, "The address is not one that this page links to.")
+		h.refuseAddress(c, "This page has no link to this address.")
 		return
 	}
 	page.Notice = h.takeNotice(c)
@@ -245,17 +244,17 @@ func (h *handler) showImport(c *gin.Context) {
 	})
 	if page.Import == nil && len(page.Imports) == 0 && len(page.Outages) == 0 && before == 0 {
 		h.refuse(c, http.StatusNotFound, "Scraping job "+workflows.WorkflowID(id)+" was never imported",
-			"Neither Temporal nor the database knows an import of it. If the job exists, \"starter import "+workflows.WorkflowID(id)+"\" imports it.")
+			"Neither Temporal nor the database has an import of it. If the job exists, \"starter import "+workflows.WorkflowID(id)+"\" imports it.")
 		return
 	}
-	// What has ended or waits for a person does not move.
-	moves := page.Import != nil && page.Import.Open && !page.Import.Waits()
-	page.frame.reload(!moves && len(page.Outages) == 0)
+	// An import that has ended or needs attention does not change by itself.
+	live := page.Import != nil && page.Import.Open && !page.Import.Waits()
+	page.frame.reload(!live && len(page.Outages) == 0)
 	h.render(c, http.StatusOK, "import.html", page)
 }
 
 // readRejects reads the rejected and unmapped records of the newest import on the page that
-// has some. Those of replaced imports are removed.
+// has any. Those of replaced imports are removed.
 func (h *handler) readRejects(ctx context.Context, page *importPage) (err error) {
 	for n := range page.Imports {
 		each := &page.Imports[n]
@@ -269,11 +268,11 @@ func (h *handler) readRejects(ctx context.Context, page *importPage) (err error)
 	return nil
 }
 
-// scrapingJobID reads the ID of the path, or answers that there is no such page.
+// scrapingJobID reads the ID in the path, or answers that there is no such page.
 func (h *handler) scrapingJobID(c *gin.Context) (id int64, ok bool) {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err != nil || id <= 0 || workflows.WorkflowID(id) != c.Param("id") {
-		h.refuseAddress(c, "The address has to end in the ID of a scraping job, a positive number.")
+		h.refuseAddress(c, "The address must end in the ID of a scraping job, a positive number.")
 		return 0, false
 	}
 	return id, true
@@ -282,7 +281,7 @@ func (h *handler) scrapingJobID(c *gin.Context) (id int64, ok bool) {
 type problemPage struct {
 	frame
 	Text string
-	ID   string // of the scraping job that it is about, if any
+	ID   string // of the scraping job, if any
 }
 
 // refuseAddress answers that there is no such page, and why.
@@ -290,7 +289,7 @@ func (h *handler) refuseAddress(c *gin.Context, why string) {
 	h.refuse(c, http.StatusNotFound, "There is no such page", why+" Go back to the overview.")
 }
 
-// refuse answers with a page that says what to do.
+// refuse answers with a page that describes the problem and what to do.
 func (h *handler) refuse(c *gin.Context, status int, title, text string) {
 	page := problemPage{frame: h.frame(c, title), Text: text}
 	if id, err := strconv.ParseInt(c.Param("id"), 10, 64); err == nil && id > 0 && status != http.StatusNotFound && status != http.StatusUnauthorized {
@@ -304,12 +303,12 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"number": humanize.Comma, "size": size, "printable": printable,
 }).ParseFS(files, "templates/*.html"))
 
-// render writes the page whole, or says that it cannot be shown.
+// render writes the complete page, or an error.
 func (h *handler) render(c *gin.Context, status int, name string, page any) {
 	var text bytes.Buffer
 	if err := pages.ExecuteTemplate(&text, name, page); err != nil {
-		h.options.Logger.Error("A page could not be made", "template", name, "error", err)
-		c.String(http.StatusInternalServerError, "This page could not be made: the log says why.\n")
+		h.options.Logger.Error("Rendering a page failed", "template", name, "error", err)
+		c.String(http.StatusInternalServerError, "Rendering this page failed. See the log.\n")
 		return
 	}
 	c.Data(status, "text/html; charset=utf-8", text.Bytes())

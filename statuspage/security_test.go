@@ -53,12 +53,12 @@ func TestPasswordsCannotBeGuessedInALoop(t *testing.T) {
 	for n := 0; guessing.get("").status != http.StatusTooManyRequests; n++ {
 		require.Less(t, n, 50)
 	}
-	// Even the right one is not looked at then, so that nobody learns of it.
+	// Even the right password is refused then, so that guessing reveals nothing.
 	guessing.password = password
 	refused := guessing.get("")
 	require.Equal(t, http.StatusTooManyRequests, refused.status)
 	require.NotEmpty(t, refused.header.Get("Retry-After"))
-	// Who was let in before is not kept out by it.
+	// An existing session is not locked out.
 	require.Equal(t, http.StatusOK, operator.get("").status)
 }
 
@@ -86,7 +86,7 @@ func TestPagesMayNotBeFramedCachedOrScripted(t *testing.T) {
 	require.Contains(t, v.get("").header.Get("Set-Cookie"), "Secure")
 }
 
-func TestForgedAnswersChangeNothing(t *testing.T) {
+func TestForgedRequestsChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	s.StartWorker(s.Spool)
@@ -112,18 +112,18 @@ func TestForgedAnswersChangeNothing(t *testing.T) {
 		path   string
 		status int
 	}{
-		"no form":           {nil, [2]string{}, "/accept", http.StatusForbidden},
-		"no token":          {with("token", ""), [2]string{}, "/accept", http.StatusForbidden},
-		"a wrong token":     {with("token", "x"), [2]string{}, "/accept", http.StatusForbidden},
-		"another's token":   {with("token", othersToken), [2]string{}, "/accept", http.StatusForbidden},
-		"another origin":    {valid, [2]string{"Origin", "https://evil.example"}, "/accept", http.StatusForbidden},
-		"no origin at all":  {valid, [2]string{"Origin", "null"}, "/accept", http.StatusForbidden},
-		"another site":      {valid, [2]string{"Sec-Fetch-Site", "cross-site"}, "/accept", http.StatusForbidden},
-		"a neighboring one": {valid, [2]string{"Sec-Fetch-Site", "same-site"}, "/accept", http.StatusForbidden},
-		"an old problem":    {with("seen", "x"), [2]string{}, "/accept", http.StatusConflict},
-		"not asked for":     {valid, [2]string{}, "/delete-now", http.StatusConflict},
-		"no such signal":    {valid, [2]string{}, "/notification", http.StatusNotFound},
-		"a long form":       {with("more", strings.Repeat("x", 10_000)), [2]string{}, "/accept", http.StatusRequestEntityTooLarge},
+		"no form":          {nil, [2]string{}, "/accept", http.StatusForbidden},
+		"no token":         {with("token", ""), [2]string{}, "/accept", http.StatusForbidden},
+		"a wrong token":    {with("token", "x"), [2]string{}, "/accept", http.StatusForbidden},
+		"another's token":  {with("token", othersToken), [2]string{}, "/accept", http.StatusForbidden},
+		"another origin":   {valid, [2]string{"Origin", "https://evil.example"}, "/accept", http.StatusForbidden},
+		"no origin at all": {valid, [2]string{"Origin", "null"}, "/accept", http.StatusForbidden},
+		"another site":     {valid, [2]string{"Sec-Fetch-Site", "cross-site"}, "/accept", http.StatusForbidden},
+		"a sibling site":   {valid, [2]string{"Sec-Fetch-Site", "same-site"}, "/accept", http.StatusForbidden},
+		"an old problem":   {with("seen", "x"), [2]string{}, "/accept", http.StatusConflict},
+		"without effect":   {valid, [2]string{}, "/delete-now", http.StatusConflict},
+		"no such signal":   {valid, [2]string{}, "/notification", http.StatusNotFound},
+		"a long form":      {with("more", strings.Repeat("x", 10_000)), [2]string{}, "/accept", http.StatusRequestEntityTooLarge},
 	} {
 		v.header = http.Header{}
 		if c.header[0] != "" {
@@ -131,11 +131,11 @@ func TestForgedAnswersChangeNothing(t *testing.T) {
 		}
 		require.Equal(t, c.status, v.post(path+c.path, c.form).status, name)
 	}
-	// A signal would have been taken before the query is answered.
+	// A signal would be processed before the query is answered.
 	require.Equal(t, workflows.StepNeedsAttention, s.Progress(id).Step)
 	for _, event := range s.History(s.Runs(id)[0]).GetEvents() {
-		signalled := event.GetWorkflowExecutionSignaledEventAttributes()
-		require.True(t, signalled == nil || signalled.GetSignalName() == workflows.NotificationSignal)
+		signaled := event.GetWorkflowExecutionSignaledEventAttributes()
+		require.True(t, signaled == nil || signaled.GetSignalName() == workflows.NotificationSignal)
 	}
 
 	v.header = http.Header{"Sec-Fetch-Site": {"same-origin"}}
@@ -144,7 +144,7 @@ func TestForgedAnswersChangeNothing(t *testing.T) {
 	require.Equal(t, "/imports"+path, done.header.Get("Location"))
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)
 	require.Contains(t, v.get(path).body, "Keep was sent to the import of scraping job "+workflows.WorkflowID(id))
-	require.NotContains(t, v.get(path).body, "Keep was sent", "once is enough")
+	require.NotContains(t, v.get(path).body, "Keep was sent", "a notice is shown once")
 	late := v.post(path+"/keep", valid)
 	require.Equal(t, http.StatusConflict, late.status)
 	require.Contains(t, late.body, "starter reimport "+workflows.WorkflowID(id))

@@ -22,9 +22,9 @@ type confirmPage struct {
 	Action action
 }
 
-// confirm asks once more whether a signal is to be sent.
+// confirm shows the page that asks for confirmation of a signal.
 func (h *handler) confirm(c *gin.Context) {
-	found, what, ok := h.answerable(c)
+	found, what, ok := h.signalable(c)
 	if !ok {
 		return
 	}
@@ -34,16 +34,16 @@ func (h *handler) confirm(c *gin.Context) {
 	})
 }
 
-// answerable returns the import of the path and the signal that is to be sent to
-// it, or says why it makes no sense.
-func (h *handler) answerable(c *gin.Context) (found overview.Import, what action, ok bool) {
+// signalable returns the import and the signal in the path, or answers why the signal has
+// no effect.
+func (h *handler) signalable(c *gin.Context) (found overview.Import, what action, ok bool) {
 	id, ok := h.scrapingJobID(c)
 	if !ok {
 		return found, what, false
 	}
 	signal := c.Param("signal")
 	if label(signal) == "" {
-		h.refuseAddress(c, "The address ends in no signal that an import takes.")
+		h.refuseAddress(c, "The address does not end in a signal for an import.")
 		return found, what, false
 	}
 	var err error
@@ -56,11 +56,11 @@ func (h *handler) answerable(c *gin.Context) (found overview.Import, what action
 	switch {
 	case out != nil:
 		h.refuse(c, http.StatusServiceUnavailable, "Temporal cannot be reached",
-			"Nothing was done. Temporal cannot be reached since "+out.Since.UTC().Format(time.DateTime)+" UTC: try again when it is there.")
+			"Nothing was done. Temporal has been unavailable since "+out.Since.UTC().Format(time.DateTime)+" UTC. Try again once it is available.")
 		return found, what, false
 	case err != nil:
 		h.refuse(c, http.StatusNotFound, "Scraping job "+workflows.WorkflowID(id)+" is not being imported",
-			"Temporal knows no import of it, so there is nothing to answer. Go back to the overview.")
+			"Temporal has no import of it to signal. Go back to the overview.")
 		return found, what, false
 	}
 	for _, each := range actions(found) {
@@ -68,7 +68,7 @@ func (h *handler) answerable(c *gin.Context) (found overview.Import, what action
 			return found, each, true
 		}
 	}
-	h.refuse(c, http.StatusConflict, label(signal)+" makes no sense now", whyNot(found))
+	h.refuse(c, http.StatusConflict, label(signal)+" has no effect now", whyNot(found))
 	return found, what, false
 }
 
@@ -79,46 +79,46 @@ func whyNot(i overview.Import) string {
 	case !i.ProgressKnown:
 		return "Nothing was done: " + i.Failure + "."
 	}
-	return fmt.Sprintf("Nothing was done: the import is at another step now (%s). Look at it again.", i.Progress.Step)
+	return fmt.Sprintf("Nothing was done: the import is now at another step (%s). Check it again.", i.Progress.Step)
 }
 
-// signal sends the signal of the path and shows the import with what was done.
+// signal sends the signal in the path and redirects to the import, with a notice.
 func (h *handler) signal(c *gin.Context) {
 	if err := c.Request.ParseForm(); err != nil {
 		status := http.StatusBadRequest
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			status = http.StatusRequestEntityTooLarge
 		}
-		h.refuse(c, status, "The form could not be read", "Nothing was done. Open the import on this page and press its button there.")
+		h.refuse(c, status, "The form is invalid", "Nothing was done. Open the import on this page and press its button there.")
 		return
 	}
 	if !h.credentials.ownForm(c) {
 		h.options.Logger.Warn("Signal refused", "path", c.Request.URL.Path, "error", "the form's token is missing or wrong")
-		h.refuse(c, http.StatusForbidden, "The form is not of this session",
-			"Nothing was done. The browser may have been closed since, or does not keep this page's cookie. Open the import again and press its button there.")
+		h.refuse(c, http.StatusForbidden, "The form is from another session",
+			"Nothing was done. The browser was closed since, or does not keep this page's cookie. Open the import again and press its button there.")
 		return
 	}
-	found, what, ok := h.answerable(c)
+	found, what, ok := h.signalable(c)
 	if !ok {
 		return
 	}
 	if c.PostForm("seen") != h.seen(found) {
-		h.refuse(c, http.StatusConflict, "The import has changed", "Nothing was done: what you have answered is not what the import asks now. Look at it again.")
+		h.refuse(c, http.StatusConflict, "The import has changed", "Nothing was done: the import has changed since the page was loaded. Check it again.")
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), readWithin)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), readTimeout)
 	defer cancel()
 	err := h.options.Client.SignalWorkflow(ctx, workflows.WorkflowID(found.ScrapingJobID), found.RunID, what.Signal, found.Progress.Input(what.Signal))
 	log := h.options.Logger.With("scrapingjob_id", found.ScrapingJobID, "run_id", found.RunID, "signal", what.Signal, "remote_address", c.Request.RemoteAddr)
 	if _, closed := errors.AsType[*serviceerror.NotFound](err); closed {
 		found.Open = false
-		h.refuse(c, http.StatusConflict, what.Label+" makes no sense now", whyNot(found))
+		h.refuse(c, http.StatusConflict, what.Label+" has no effect now", whyNot(found))
 		return
 	}
 	if err != nil {
 		log.Warn("Signal not sent", "error", err)
 		h.refuse(c, http.StatusServiceUnavailable, "Temporal cannot be reached",
-			"It is not certain whether the signal was sent. Look at the import again before you repeat it.")
+			"The signal may have been sent. Check the import before you send it again.")
 		return
 	}
 	log.Info("Signal sent")
@@ -126,8 +126,7 @@ func (h *handler) signal(c *gin.Context) {
 	c.Redirect(http.StatusSeeOther, base(c)+"/"+workflows.WorkflowID(found.ScrapingJobID))
 }
 
-// A notice is a signed cookie that the next page shows once, so that no link can
-// make the page say that something was done.
+// A notice is a signed cookie that the next page shows once: a link cannot forge one.
 const (
 	noticeCookie  = "scrapehaul_notice"
 	noticeSeconds = 60

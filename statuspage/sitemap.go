@@ -17,19 +17,19 @@ import (
 
 const (
 	sitemapPath = "/sitemap"
-	// sitemapImports is how many imports a sitemap's page has.
+	// sitemapImports is how many imports a sitemap's page shows.
 	sitemapImports = 30
 )
 
-// Of gives a template a sitemap to link to.
+// Of returns a sitemap for a template to link to.
 func (f frame) Of(account, name string) sitemapOnPage { return sitemapOnPage{f.Base, account, name} }
 
 type sitemapOnPage struct{ Base, Account, Name string }
 
-// Qualified is the sitemap's name among those of all accounts, as commands and views have it.
+// Qualified returns the sitemap's name with its account, as commands and views use it.
 func (s sitemapOnPage) Qualified() string { return sink.QualifiedSitemap(s.Account, s.Name) }
 
-// NamedAccount is the account, "" for the default one.
+// NamedAccount returns the account, "" for the default one.
 func (s sitemapOnPage) NamedAccount() string {
 	if sink.IsNamed(s.Account) {
 		return s.Account
@@ -40,16 +40,16 @@ func (s sitemapOnPage) NamedAccount() string {
 type sitemapPage struct {
 	frame
 	Sitemap sitemapOnPage
-	Imports []postgres.PastImport // of finished jobs, the latest job first
+	Imports []postgres.PastImport // of finished jobs, latest first
 	Plot    plot
 }
 
-// Compared says whether it is known of any import what it has changed.
+// Compared reports whether the changes of any import are known.
 func (p sitemapPage) Compared() bool {
 	return slices.ContainsFunc(p.Imports, func(i postgres.PastImport) bool { return i.ComparedImportID.Valid })
 }
 
-// Command compares the two latest jobs, in a shell.
+// Command returns the shell command that compares the two latest jobs.
 func (p sitemapPage) Command() string {
 	name := p.Sitemap.Qualified()
 	if strings.ContainsFunc(name, func(r rune) bool {
@@ -60,7 +60,7 @@ func (p sitemapPage) Command() string {
 	return "starter diff " + name + p.ifUnkeyed(" --key product-link-href")
 }
 
-// ifUnkeyed is what names a key, if none is known.
+// ifUnkeyed returns key if the sitemap has none.
 func (p sitemapPage) ifUnkeyed(key string) string {
 	if p.Compared() {
 		return ""
@@ -68,7 +68,7 @@ func (p sitemapPage) ifUnkeyed(key string) string {
 	return key
 }
 
-// Query does it in SQL.
+// Query returns the SQL that compares the two latest jobs.
 func (p sitemapPage) Query() string {
 	return "SELECT * FROM scrapehaul.changes(" + quoted(p.Sitemap.Qualified(), "''") + p.ifUnkeyed(", '{product-link-href}'") + ");"
 }
@@ -81,7 +81,7 @@ func (h *handler) showSitemap(c *gin.Context) {
 		account, name = sink.DefaultAccount, account
 	}
 	if name == "" || !utf8.ValidString(account+name) || strings.Contains(account+name, "\x00") {
-		h.refuseAddress(c, "The address has to have the name of a sitemap: ?sitemap=my-sitemap, or ?sitemap=acme:my-sitemap of account acme.")
+		h.refuseAddress(c, "The address must name a sitemap: ?sitemap=my-sitemap, or ?sitemap=acme:my-sitemap of account acme.")
 		return
 	}
 	page := sitemapPage{frame: h.frame(c, "Sitemap "+name)}
@@ -97,41 +97,41 @@ func (h *handler) showSitemap(c *gin.Context) {
 	h.render(c, http.StatusOK, "sitemap.html", page)
 }
 
-// plot shows imports side by side as bars, the latest last. Its sizes have no unit: the page
-// stretches it.
+// plot shows imports as bars, the latest last. Its sizes have no unit: the page stretches
+// it.
 type plot struct {
 	Width                    int
 	MostRecords, MostChanges int64
-	Zero                     float64 // where the line is between what came and what went
+	Zero                     float64 // the line between additions and removals
 	Bars                     []bars
 }
 
-// bars are those of an import.
+// bars are the bars of an import.
 type bars struct {
 	Title            string
 	Records, Changes []bar
 }
 
 type bar struct {
-	Kind                string // its class
+	Kind                string // its CSS class
 	X, Y, Width, Height float64
 }
 
 const (
 	plotHeight = 100
-	slot       = 10 // the width of an import, with the space to the next one
-	leastSlots = 10 // so that few imports make no broad bars
+	slot       = 10 // the width of an import, with the gap to the next one
+	minSlots   = 10 // keeps the bars narrow if there are few imports
 )
 
 func plotOf(imports []postgres.PastImport) plot {
-	p := plot{Width: slot * max(len(imports), leastSlots)}
+	p := plot{Width: slot * max(len(imports), minSlots)}
 	var up, down int64
 	for _, i := range imports {
 		p.MostRecords = max(p.MostRecords, i.Records)
 		up, down = max(up, i.New+i.Changed), max(down, i.Gone)
 	}
 	p.MostChanges = max(up, down)
-	// What is one of very many is seen, too.
+	// Small numbers stay visible.
 	height := func(n, of int64) float64 {
 		if n == 0 {
 			return 0

@@ -15,11 +15,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// sitemapPath is where the page of a sitemap is.
+// sitemapPath returns the path of a sitemap's page.
 func sitemapPath(qualified string) string { return "/sitemap?sitemap=" + url.QueryEscape(qualified) }
 
-// addJobs adds n published jobs of a sitemap, a day apart, straight into the database; change
-// returns what the nth import has changed, or nil.
+// addJobs adds n published jobs of a sitemap, a day apart, directly to the database; change
+// returns the counts of the nth import's changes, or nil.
 func (s *site) addJobs(account, sitemap string, first int64, n int, change func(n int) []int) {
 	for i := range n {
 		id := first + int64(i)
@@ -36,7 +36,7 @@ func (s *site) addJobs(account, sitemap string, first int64, n int, change func(
 	}
 }
 
-func TestSitemapsPageShowsWhatItsJobsHaveChanged(t *testing.T) {
+func TestSitemapPageShowsTheChangesOfItsJobs(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	s.StartWorker(s.Spool)
@@ -74,24 +74,24 @@ func TestSitemapsPageShowsWhatItsJobsHaveChanged(t *testing.T) {
 	require.NotContains(t, acme, "9039")
 	require.Contains(t, acme, "starter diff acme:laptops --key product-link-href")
 	require.Contains(t, acme, "SELECT * FROM scrapehaul.changes('acme:laptops', '{product-link-href}');")
-	require.NotContains(t, acme, "is not known", "nothing could be compared")
+	require.NotContains(t, acme, "are not counted yet", "there is nothing to compare")
 	s.addJobs("default", "rows", 9250, 2, func(int) []int { return nil })
 	s.DB.MustExec(`UPDATE scrapehaul.imports SET rows_only = true WHERE scrapingjob_id IN (9250, 9251)`)
 	rowsOnly := s.goTo(tab, sitemapPath("rows"))
 	require.Contains(t, rowsOnly, "published, rows only")
-	require.Contains(t, rowsOnly, "The records are not kept (keep_records: false), so that jobs are not compared.")
+	require.Contains(t, rowsOnly, "The records are not kept (keep_records: false), so jobs are not compared.")
 	require.NotContains(t, rowsOnly, "starter diff")
 	require.Contains(t, s.goTo(tab, sitemapPath("unkeyed")), "such as:\n\nsitemaps:\n  - {sitemap: \"unkeyed\", key: [product-link-href]}")
 	s.requireReadable(tab, "sitemap-unkeyed", sitemapPath("unkeyed"))
 
-	// The page is one click from where a sitemap is named.
+	// Wherever a sitemap is named, it links to its page.
 	s.goTo(tab, "/"+workflows.WorkflowID(id))
 	s.tabTo(tab, "books")
 	s.enter(tab, "Sitemap books")
 	require.Contains(t, s.text(tab), workflows.WorkflowID(id))
 }
 
-func TestSitemapOfAnyNameHasItsPage(t *testing.T) {
+func TestSitemapOfAnyNameHasAPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	s.StartWorker(s.Spool)
@@ -118,6 +118,6 @@ func TestSitemapOfAnyNameHasItsPage(t *testing.T) {
 	for _, path := range []string{"/sitemap", "/sitemap?sitemap=", "/sitemap?sitemap=acme:", "/sitemap?sitemap=%00", "/sitemap?sitemap=%ff"} {
 		require.Equal(t, http.StatusNotFound, v.get(path).status, path)
 	}
-	require.NotContains(t, s.Log.String(), "cannot read PostgreSQL")
+	require.NotContains(t, s.Log.String(), "Status page source unavailable")
 	require.Contains(t, v.get(sitemapPath("o'brien")).body, "starter diff &#39;o&#39;\\&#39;&#39;brien&#39;")
 }

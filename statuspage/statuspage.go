@@ -19,25 +19,25 @@ import (
 
 const pagePath = "/imports"
 
-// Options are what the page needs.
+// Options are the options of the status page.
 type Options struct {
 	// Client reaches Temporal. Required.
 	Client client.Client
-	// Namespace is the client's. Required.
+	// Namespace is the client's namespace. Required.
 	Namespace string
-	// TaskQueue narrows the page to the open imports of one task queue. Default:
-	// all of the namespace.
+	// TaskQueue limits the page to the open imports of one task queue. Default: all in the
+	// namespace.
 	TaskQueue string
-	// Store is where the history is read. Required.
+	// Store reads the history. Required.
 	Store *postgres.Store
-	// User and Password are asked for by HTTP Basic authentication. Both are
-	// required; the password has at least 12 characters.
+	// User and Password are the credentials for HTTP Basic authentication. Both are
+	// required; the password must have at least 12 characters.
 	User, Password string
 	// TemporalUIURL is the Temporal UI to link to, such as
 	// "https://temporal.example.com". Default: no links.
 	TemporalUIURL string
-	// Logger gets a line for each signal sent and refused, and when Temporal or
-	// PostgreSQL can no longer, or again, be read. Default slog.Default().
+	// Logger gets a line for each signal sent or refused, and when Temporal or PostgreSQL
+	// becomes unavailable or available again. Default: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -69,9 +69,9 @@ type handler struct {
 
 const stylePath = "/style.css"
 
-// Register adds the page and what is below it to the router at /imports, or returns
-// an error that names every option that is not valid; an import's own page is at
-// /imports/1234, a sitemap's at /imports/sitemap?sitemap=my-sitemap.
+// Register adds the page to the router at /imports, with a page for each import at
+// /imports/1234 and for each sitemap at /imports/sitemap?sitemap=my-sitemap. It returns an
+// error that names every invalid option.
 func Register(router gin.IRoutes, options Options) error {
 	if err := options.validate(); err != nil {
 		return fmt.Errorf("status page options: %w", err)
@@ -86,7 +86,7 @@ func Register(router gin.IRoutes, options Options) error {
 	}
 	h := &handler{
 		options:     options,
-		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue, Together: true},
+		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue, GroupByAccount: true},
 		credentials: known,
 		crossOrigin: http.NewCrossOriginProtection(),
 		temporal:    source{name: "Temporal", logger: options.Logger},
@@ -101,7 +101,7 @@ func Register(router gin.IRoutes, options Options) error {
 	return nil
 }
 
-// base is where the page is on this engine: below the prefix of a group too.
+// base returns the page's path, including the prefix of a router group.
 func base(c *gin.Context) string {
 	route := c.FullPath()
 	return route[:strings.LastIndex(route, pagePath)+len(pagePath)]
@@ -109,10 +109,10 @@ func base(c *gin.Context) string {
 
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// maxFormBytes is far more than the forms of the page have.
+// maxFormBytes is well above the size of the page's forms.
 const maxFormBytes = 4 << 10
 
-// guard lets pass who knows the credentials, and only what comes from this page.
+// guard admits requests that have the credentials and do not come from another site.
 func (h *handler) guard(c *gin.Context) {
 	for name, value := range map[string]string{
 		"Content-Security-Policy":      contentSecurityPolicy,
@@ -127,14 +127,14 @@ func (h *handler) guard(c *gin.Context) {
 	}
 	switch known, tooMany := h.credentials.check(c); {
 	case tooMany:
-		c.Header("Retry-After", fmt.Sprint(int(guessesWithin/time.Second)))
+		c.Header("Retry-After", fmt.Sprint(int(guessWindow/time.Second)))
 		h.refuse(c, http.StatusTooManyRequests, "Too many wrong passwords",
-			"Too many wrong passwords have come from this address. Wait a minute, then reload this page.")
+			"Too many wrong passwords came from this address. Wait a minute, then reload this page.")
 		return
 	case !known:
 		c.Header("WWW-Authenticate", `Basic realm="scrapehaul", charset="UTF-8"`)
-		h.refuse(c, http.StatusUnauthorized, "Credentials are needed",
-			"This page needs the user and the password that the starter was given: STATUS_PAGE_USER and STATUS_PAGE_PASSWORD.")
+		h.refuse(c, http.StatusUnauthorized, "Credentials required",
+			"This page needs the starter's user and password: STATUS_PAGE_USER and STATUS_PAGE_PASSWORD.")
 		return
 	}
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxFormBytes)

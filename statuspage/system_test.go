@@ -31,7 +31,7 @@ const (
 	password = "page-password-zx87"
 )
 
-// site is the status page of a starter with all of scrapehaul around it.
+// site is a starter's status page in a complete system.
 type site struct {
 	*systemtest.System
 	address string // host:port
@@ -54,32 +54,32 @@ func newSite(t *testing.T, settings map[string]string, changes ...func(*webscrap
 	return s
 }
 
-// slowly has the cloud scrape created jobs for ten minutes.
+// slowly makes the cloud scrape created jobs for ten minutes.
 func slowly(o *webscrapertest.Options) {
 	o.Timeline = webscrapertest.Timeline{Started: 10 * time.Minute}
 }
 
 func (s *site) url(path string) string { return "http://" + s.address + "/imports" + path }
 
-// addRejecting adds a job of which one record is rejected.
+// addRejecting adds a job with one record that is rejected.
 func (s *site) addRejecting(sitemap string) (id int64) {
 	lines := strings.Repeat(`{"web-scraper-order":"1-1","product":"kept"}`+"\n", 99)
 	return s.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemap, Records: webscrapertest.RawBody(lines+`["<script>alert(1)</script>"]`+"\n", 100)})
 }
 
-// drip lets every download of the job take long: 100 kB a second.
+// drip slows down every download of the job to 100 kB a second.
 func (s *site) drip(id int64) {
 	s.Cloud.Inject(webscrapertest.Fault{
 		Path: fmt.Sprintf("scraping-job/%d/json", id), Effect: webscrapertest.Drip(2000, 20*time.Millisecond),
 	})
 }
 
-// terminate ends an import that would not end by itself.
+// terminate ends an import that would not end on its own.
 func (s *site) terminate(id int64) {
 	require.NoError(s.T, s.Temporal.TerminateWorkflow(context.Background(), workflows.WorkflowID(id), "", "seen enough"))
 }
 
-// browser is a tab that has been let in.
+// browser returns a signed-in browser tab.
 func (s *site) browser() *browsertest.Tab {
 	s.T.Helper()
 	tab := browsertest.New(s.T)
@@ -87,7 +87,7 @@ func (s *site) browser() *browsertest.Tab {
 	return tab
 }
 
-// goTo shows a page of the site in the tab, and returns its text.
+// goTo opens a page of the site in the tab, and returns its text.
 func (s *site) goTo(tab *browsertest.Tab, path string) (text string) {
 	s.T.Helper()
 	require.NoError(s.T, tab.Navigate(s.url(path)))
@@ -159,7 +159,7 @@ func (a answer) form() url.Values {
 	return form
 }
 
-// picture takes a screenshot when they are asked for.
+// picture takes a screenshot if the flag asks for them.
 func (s *site) picture(tab *browsertest.Tab, name string) {
 	if *screenshots != "" {
 		require.NoError(s.T, tab.Screenshot(filepath.Join(*screenshots, name+".png")))

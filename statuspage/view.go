@@ -10,26 +10,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// importView is one run of an import as the templates show it.
+// importView is a run of an import, for the templates.
 type importView struct {
 	overview.Import
-	// Says is the reason for attention, the result, or why nothing is known.
-	Says     string
+	// Text is the reason for attention, the result, or why the progress is unknown.
+	Text     string
 	Next     overview.Next
 	Progress *progressView
 	Actions  []action
 	UI       string // of the run in the Temporal UI, or ""
-	// Seen stands for what a person answers.
+	// Seen identifies the state that a signal answers.
 	Seen string
 }
 
-// Waits says whether nothing moves until a person answers or time passes, so
-// that the page shows the answers at once and does not reload by itself.
+// Waits reports whether nothing changes until a signal arrives or a time is reached: the
+// page shows the signals as buttons and does not reload.
 func (v importView) Waits() bool {
 	return v.NeedsAttention() || v.Import.Progress.Step == workflows.StepHold
 }
 
-// Step is what the import is doing, in words.
+// Step returns what the import is doing, in words.
 func (v importView) Step() string { return strings.ReplaceAll(v.Import.Step(), "-", " ") }
 
 type progressView struct {
@@ -37,15 +37,15 @@ type progressView struct {
 	Text string
 }
 
-// action is a signal that makes sense now.
+// action is a signal that has an effect now.
 type action struct {
 	Signal, Label, Meaning string
-	// Confirm is set when a person is asked once more.
+	// Confirm is set if the page asks for confirmation.
 	Confirm bool
 }
 
-// offered are all signals of a person, those first that are easily mended. The others
-// delete in the cloud, or give up.
+// offered are all signals of an operator. Those that can be undone come first; the others
+// delete in the cloud, or abandon.
 var offered = []action{
 	{Signal: workflows.ReimportSignal, Label: "Re-import"},
 	{Signal: workflows.KeepSignal, Label: "Keep"},
@@ -54,7 +54,7 @@ var offered = []action{
 	{Signal: workflows.AbandonSignal, Label: "Abandon", Confirm: true},
 }
 
-// label is the signal's, "" if there is none of that name.
+// label returns the signal's label, "" for an unknown signal.
 func label(signal string) string {
 	for _, each := range offered {
 		if each.Signal == signal {
@@ -64,7 +64,7 @@ func label(signal string) string {
 	return ""
 }
 
-// actions are the signals that a person may send now.
+// actions returns the signals that have an effect now.
 func actions(i overview.Import) (all []action) {
 	for _, each := range offered {
 		if i.Open && i.ProgressKnown && slices.Contains(i.Progress.Signals, each.Signal) {
@@ -75,8 +75,8 @@ func actions(i overview.Import) (all []action) {
 	return all
 }
 
-// seen stands for what a signal answers: the problem, and what is published, as
-// they were shown.
+// seen identifies the state that a signal answers: the problem and the published counts, as
+// shown.
 func (h *handler) seen(i overview.Import) string {
 	return h.credentials.sign("seen", fmt.Sprintf("%s %d %d %s", i.RunID, i.Progress.Records, i.Progress.Rejected, i.Progress.Attention))
 }
@@ -91,7 +91,7 @@ func (h *handler) viewImports(imports []overview.Import, now time.Time) []import
 
 func (h *handler) viewImport(i overview.Import, now time.Time) importView {
 	v := importView{
-		Import: i, Says: says(i), Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
+		Import: i, Text: text(i), Actions: actions(i), UI: h.temporalUI(i.ScrapingJobID, i.RunID), Seen: h.seen(i),
 	}
 	if i.Open {
 		v.Next = i.Next()
@@ -102,15 +102,15 @@ func (h *handler) viewImport(i overview.Import, now time.Time) importView {
 	return v
 }
 
-// says leaves out the signals that the workflow lists: here they are buttons.
-func says(i overview.Import) string {
+// text omits the signals that the workflow lists: the page has buttons.
+func text(i overview.Import) string {
 	switch {
 	case !i.Open && i.Result != nil:
-		text := string(i.Result.Outcome)
+		outcome := string(i.Result.Outcome)
 		if i.Result.Reason != "" {
-			text += ": " + i.Result.Reason
+			outcome += ": " + i.Result.Reason
 		}
-		return text
+		return outcome
 	case !i.Open || !i.ProgressKnown:
 		return i.Failure
 	}
@@ -118,7 +118,7 @@ func says(i overview.Import) string {
 	return problem
 }
 
-// temporalUI is where the Temporal UI shows a run.
+// temporalUI returns the address of a run in the Temporal UI.
 func (h *handler) temporalUI(scrapingJobID int64, runID string) string {
 	if h.options.TemporalUIURL == "" || runID == "" {
 		return ""
@@ -126,8 +126,8 @@ func (h *handler) temporalUI(scrapingJobID int64, runID string) string {
 	return fmt.Sprintf("%s/namespaces/%s/workflows/%d/%s/history", h.options.TemporalUIURL, h.options.Namespace, scrapingJobID, runID)
 }
 
-// split divides open imports into those that need attention, those that are held
-// until their deletion, and the rest.
+// split divides open imports into those that need attention, those held before deletion,
+// and the rest.
 func split(views []importView) (attention, held, running []importView) {
 	for _, v := range views {
 		switch {
@@ -144,7 +144,7 @@ func split(views []importView) (attention, held, running []importView) {
 	return attention, held, running
 }
 
-// deleteAfter is when the hold ends; zero if that is not known.
+// deleteAfter returns when the hold ends, zero if unknown.
 func (v importView) deleteAfter() time.Time {
 	if v.Import.Progress.DeleteAfter == nil {
 		return time.Time{}

@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestHeldImportsAreInTheOrderOfTheirDeletionWhateverIsPending(t *testing.T) {
+func TestHeldImportsAreSortedByDeletion(t *testing.T) {
 	h := handler{}
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	held := func(id int64, after time.Duration, pending *overview.Activity) overview.Import {
@@ -28,13 +28,13 @@ func TestHeldImportsAreInTheOrderOfTheirDeletionWhateverIsPending(t *testing.T) 
 	require.Equal(t, []int64{2, 1}, []int64{sorted[0].ScrapingJobID, sorted[1].ScrapingJobID})
 }
 
-func TestPageSaysWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
+func TestPageShowsWhatAnImportWaitsFor(t *testing.T) {
 	h := handler{}
 	now := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
 	until := now.Add(7 * time.Minute)
 	waiting := overview.Import{
 		ScrapingJobID: 500, Open: true, ProgressKnown: true,
-		Progress: workflows.Progress{Step: workflows.StepDownload, WaitsFor: "the API's limit of calls", WaitsUntil: &until},
+		Progress: workflows.Progress{Step: workflows.StepDownload, WaitsFor: "the API's rate limit", WaitsUntil: &until},
 	}
 	busy := overview.Import{
 		ScrapingJobID: 501, Open: true, ProgressKnown: true,
@@ -43,6 +43,6 @@ func TestPageSaysWhatAnImportWaitsForAndUntilWhen(t *testing.T) {
 	var text strings.Builder
 	page := overviewPage{frame: frame{Now: now}, Running: h.viewImports([]overview.Import{waiting, busy}, now)}
 	require.NoError(t, pages.ExecuteTemplate(&text, "overview.html", page))
-	require.Contains(t, text.String(), `Next: waits for the API&#39;s limit of calls until <time datetime="2026-01-01T10:07:00Z">2026-01-01 10:07:00 UTC</time> <span class="relative">(7 minutes from now)</span></p>`)
-	require.Contains(t, text.String(), `Next: a worker takes up DownloadScrapingJob, as soon as one has a slot free (MAX_CONCURRENT_IMPORTS) and room in its spool</p>`)
+	require.Contains(t, text.String(), `Next: waits for the API&#39;s rate limit until <time datetime="2026-01-01T10:07:00Z">2026-01-01 10:07:00 UTC</time> <span class="relative">(7 minutes from now)</span></p>`)
+	require.Contains(t, text.String(), `Next: a worker picks up DownloadScrapingJob once it has a free slot (MAX_CONCURRENT_IMPORTS) and room in its spool</p>`)
 }

@@ -19,7 +19,7 @@ const (
 	tokenOfGlobex = "first-secret-of-globex"
 )
 
-// ofAccounts has tokens of three accounts; "broken" has one that is none.
+// ofAccounts sets the tokens of three accounts and, for "broken", an empty one.
 func ofAccounts(o *webhook.Options) {
 	o.Tokens = nil
 	o.TokensOf = func(account string) []string {
@@ -27,9 +27,9 @@ func ofAccounts(o *webhook.Options) {
 	}
 }
 
-func TestEachAccountHasAPathAndTokensOfItsOwn(t *testing.T) {
+func TestEachAccountHasItsOwnPathAndTokens(t *testing.T) {
 	for _, test := range []struct {
-		path, token, account string // the account is "" when it is refused
+		path, token, account string // the account is "" if the request is refused
 	}{
 		{"/webhooks/webscraper", token, "default"},
 		{"/webhooks/webscraper/default", token, "default"},
@@ -55,7 +55,7 @@ func TestEachAccountHasAPathAndTokensOfItsOwn(t *testing.T) {
 			status, answer := s.to(t, http.MethodPost, test.path+"?token="+test.token)
 			if test.account == "" {
 				require.Equal(t, http.StatusUnauthorized, status)
-				require.Equal(t, `{"error":"the token is missing or wrong: the URL has to end in ?token=SECRET"}`, answer, "one answer, whether there is the account or not")
+				require.Equal(t, `{"error":"the token is missing or wrong: the URL must end in ?token=SECRET"}`, answer, "the same answer whether the account exists or not")
 				require.Empty(t, c.signals)
 				return
 			}
@@ -70,7 +70,7 @@ func TestEachAccountHasAPathAndTokensOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestOnlyAccountsThatAreKnownAreNamed(t *testing.T) {
+func TestOnlyKnownAccountsAreNamed(t *testing.T) {
 	var c temporal
 	counted := &counted{}
 	s := serve(t, &c, ofAccounts, func(o *webhook.Options) { o.MetricsHandler = counted })
@@ -80,11 +80,11 @@ func TestOnlyAccountsThatAreKnownAreNamed(t *testing.T) {
 	for answer, want := range map[string]int{"default unauthorized": 1, "acme unauthorized": 1, " unauthorized": 1, " misdirected": 2} {
 		require.EqualValues(t, want, counted.of(answer), answer)
 	}
-	require.Len(t, counted.all, 3*7, "of the default account, of acme and of none")
+	require.Len(t, counted.all, 3*7, "for the default account, acme and none")
 	require.NotContains(t, s.log.String(), "initech")
 }
 
-func TestTokensAreAskedForAtEachNotification(t *testing.T) {
+func TestTokensAreReadAtEachNotification(t *testing.T) {
 	var valid atomic.Pointer[[]string]
 	valid.Store(&[]string{tokenOfAcme})
 	var c temporal
@@ -109,8 +109,8 @@ func TestTokensAreAskedForAtEachNotification(t *testing.T) {
 	}
 }
 
-// Each of two accounts that tell of one job has its signal: the workflow says which is
-// refused.
+// Two accounts that report the same job get separate signals: the workflow refuses one of
+// them.
 func TestAccountsDoNotShareASignal(t *testing.T) {
 	untilQuiet(t, func(t *testing.T) {
 		var c temporal

@@ -11,8 +11,8 @@ import (
 
 const signatureHeader = "Signature"
 
-// authentic compares hashes, so that neither time nor length tells anything,
-// and always with all tokens.
+// authentic compares hashes, always with all tokens, so that timing leaks neither content
+// nor length.
 func authentic(token string, tokens []string) bool {
 	given := sha256.Sum256([]byte(token))
 	match := 0
@@ -23,8 +23,7 @@ func authentic(token string, tokens []string) bool {
 	return match == 1 && validate.WebhookToken("", token) == nil
 }
 
-// signed says whether the body is signed as the options want it, which may be
-// not at all.
+// signed reports whether the body has a valid signature, or none is required.
 func (h *handler) signed(signature string, body []byte) bool {
 	if h.options.SignatureSecret == "" {
 		return true

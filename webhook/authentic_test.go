@@ -14,9 +14,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
-const signatureSecret = "signature-secret" // of the least length
+const signatureSecret = "signature-secret" // the minimum length
 
-// vendorsSignature is what `openssl dgst -sha256 -hmac` says of vendorsExample.
+// vendorsSignature is the output of `openssl dgst -sha256 -hmac` for vendorsExample.
 const vendorsSignature = "d099f3575b1b8bd44a997f471562524412ac14480a769c170aefeab9a5039c2d"
 
 func sign(secret, body string) string {
@@ -28,7 +28,7 @@ func sign(secret, body string) string {
 func withSignatures(o *webhook.Options) { o.SignatureSecret = signatureSecret }
 
 func TestSignedNotificationIsAccepted(t *testing.T) {
-	// Decoded and encoded again, this would be another body.
+	// Decoding and encoding this body would change it.
 	const unusual = "status=finished&&sitemap_name=%6dy sitemap&sitemap_id=12&scrapingjob_id=1234"
 	for name, test := range map[string]struct{ signature, body string }{
 		"lower case":     {vendorsSignature, vendorsExample},
@@ -45,8 +45,8 @@ func TestSignedNotificationIsAccepted(t *testing.T) {
 	}
 }
 
-func TestNotificationThatIsNotSignedIsRefused(t *testing.T) {
-	const asksFor = "the header Signature has to be HMAC-SHA256(SECRET, body) in hexadecimal"
+func TestUnsignedNotificationIsRefused(t *testing.T) {
+	const asksFor = "the header Signature must be HMAC-SHA256(SECRET, body) in hexadecimal"
 	tooLarge := vendorsExample + "&x=" + strings.Repeat("x", 64<<10)
 	for _, test := range []struct {
 		name, token, signature, body string
@@ -87,14 +87,14 @@ func TestNotificationThatIsNotSignedIsRefused(t *testing.T) {
 	}
 }
 
-func TestSignatureIsNotLookedAtWithoutASecret(t *testing.T) {
+func TestSignatureIsIgnoredWithoutASecret(t *testing.T) {
 	var c temporal
 	status, answer := serve(t, &c).send(t, token, http.Header{"Content-Type": {form}, "Signature": {"wrong"}}, vendorsExample)
 	require.Equal(t, http.StatusAccepted, status, answer)
 	require.Len(t, c.signals, 1)
 }
 
-func TestShortSignatureSecretIsAProblemAndNotRepeated(t *testing.T) {
+func TestShortSignatureSecretIsInvalidAndNotRepeated(t *testing.T) {
 	short := signatureSecret[1:]
 	err := webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{token}, SignatureSecret: short})
 	require.ErrorContains(t, err, "SignatureSecret is 15 bytes long: want at least 16")

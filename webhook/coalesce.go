@@ -11,23 +11,23 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// signalEvery is the least time from one signal to a scraping job to the next.
+// signalEvery is the minimum interval between two signals to a scraping job.
 const signalEvery = time.Second
 
-// coalescing lets notifications of the same scraping job share signals: the first one
-// is signalled at once; those that come while a signal is on its way, or within
-// signalEvery of it, share the next one. None shares a signal that was begun before it
-// came, for the workflow may have looked at the job already.
+// coalescing lets notifications of the same scraping job share signals. The first one is
+// signaled immediately; those that arrive while a signal is being sent, or within
+// signalEvery of it, share the next one. A notification never shares a signal that was
+// started before it arrived: the workflow may have checked the job already.
 type coalescing struct {
 	notify notify
 
 	mu sync.Mutex
-	// next has the jobs for which send runs: the signal that notifications share
-	// now, nil while there are none.
+	// next has an entry for each job for which send runs: the signal that new
+	// notifications share, nil if there are none yet.
 	next map[jobOf]*sharedSignal
 }
 
-// jobOf is a scraping job that an account has told of.
+// jobOf is a scraping job as reported by an account.
 type jobOf struct {
 	account string
 	id      int64
@@ -35,21 +35,21 @@ type jobOf struct {
 
 type notify func(context.Context, workflows.Notification, workflows.Settings) (client.WorkflowRun, error)
 
-// sharedSignal is what the last notification wants, and what all of them get.
+// sharedSignal has the content of the last notification, and the result for all of them.
 type sharedSignal struct {
-	ctx          context.Context // of the first, without its end
-	deadline     time.Time       // the latest of them
+	ctx          context.Context // of the first, without its cancellation
+	deadline     time.Time       // the latest deadline
 	notification workflows.Notification
 	settings     workflows.Settings
 	notified     int // how many notifications share it
 
-	answered chan struct{} // closed when run and err are set
+	answered chan struct{} // closed once run and err are set
 	run      client.WorkflowRun
 	err      error
 }
 
-// signal returns when the workflow has a signal that was sent after the call, or ctx,
-// which needs a deadline, has ended. shared is how many notifications that signal stands for.
+// signal returns once a signal sent after the call has reached the workflow, or ctx, which
+// needs a deadline, ends. shared is how many notifications share the signal.
 func (c *coalescing) signal(ctx context.Context, n workflows.Notification, settings workflows.Settings) (run client.WorkflowRun, shared int, err error) {
 	s := c.join(ctx, n, settings)
 	select {
@@ -80,16 +80,16 @@ func (c *coalescing) join(ctx context.Context, n workflows.Notification, setting
 	return s
 }
 
-// send sends the signals to a job, until there has been none for signalEvery.
+// send sends the signals to a job, until there was none for signalEvery.
 func (c *coalescing) send(job jobOf) {
 	for s := c.take(job); s != nil; s = c.take(job) {
-		begun := time.Now()
+		start := time.Now()
 		s.send(c.notify)
-		time.Sleep(signalEvery - time.Since(begun))
+		time.Sleep(signalEvery - time.Since(start))
 	}
 }
 
-// take returns the signal to send; whoever comes from now on shares another one.
+// take returns the signal to send. Notifications that arrive later share another one.
 func (c *coalescing) take(job jobOf) *sharedSignal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +104,7 @@ func (c *coalescing) take(job jobOf) *sharedSignal {
 
 func (s *sharedSignal) send(notify notify) {
 	defer close(s.answered)
-	defer func() { // as a panic in a handler, this is no reason for the process to end
+	defer func() { // like a panic in a handler, this must not end the process
 		if problem := recover(); problem != nil {
 			s.err = fmt.Errorf("panic: %v", problem)
 		}

@@ -24,18 +24,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// slowTemporal takes its time, and notes when.
+// slowTemporal delays signals and records their times.
 type slowTemporal struct {
 	temporal
 	takes time.Duration
-	fails func(sent int) error // of the how-manieth signal, from 1
+	fails func(sent int) error // for the nth signal, from 1
 
 	mu   sync.Mutex
 	sent []sentSignal
 }
 
 type sentSignal struct {
-	begun, durable time.Time // durable is zero when the caller has given up
+	start, durable time.Time // durable is zero if the caller left
 	job, status    string
 }
 
@@ -44,7 +44,7 @@ func (t *slowTemporal) SignalWithStartWorkflow(
 ) (client.WorkflowRun, error) {
 	t.mu.Lock()
 	n := len(t.sent)
-	t.sent = append(t.sent, sentSignal{begun: time.Now(), job: id, status: payload.(workflows.Notification).Status})
+	t.sent = append(t.sent, sentSignal{start: time.Now(), job: id, status: payload.(workflows.Notification).Status})
 	t.mu.Unlock()
 	select {
 	case <-time.After(t.takes):
@@ -68,7 +68,7 @@ type notified struct {
 	status            int
 }
 
-// receiver is the webhook without a network.
+// receiver runs the webhook without a network.
 type receiver struct {
 	engine *gin.Engine
 	log    *strings.Builder
@@ -87,7 +87,7 @@ func receive(t *testing.T, c client.Client, change ...func(*webhook.Options)) *r
 	return r
 }
 
-// post is answered when all.Wait returns.
+// post sends a notification; after all.Wait it has its answer.
 func (r *receiver) post(ctx context.Context, job int, status string) *notified {
 	n := &notified{arrived: time.Now()}
 	body := fmt.Sprintf("scrapingjob_id=%d&status=%s&sitemap_id=12&sitemap_name=my-sitemap", job, status)
@@ -101,7 +101,7 @@ func (r *receiver) post(ctx context.Context, job int, status string) *notified {
 	return n
 }
 
-// postTo returns the status of the answer to the vendor's example.
+// postTo sends the vendor's example and returns the status.
 func (r *receiver) postTo(ctx context.Context, target string) int {
 	request := httptest.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(vendorsExample))
 	request.Header.Set("Content-Type", form)
@@ -110,8 +110,8 @@ func (r *receiver) postTo(ctx context.Context, target string) int {
 	return answer.Code
 }
 
-// untilQuiet is synctest.Test, which fails when a goroutine is left: nothing is kept
-// of a job that is quiet.
+// untilQuiet runs f in synctest.Test, which fails if a goroutine is left: nothing may remain
+// for a quiet job.
 func untilQuiet(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,38 +120,38 @@ func untilQuiet(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
-func TestThousandsOfDuplicatesAreAHandfulOfSignals(t *testing.T) {
+func TestThousandsOfDuplicatesBecomeAHandfulOfSignals(t *testing.T) {
 	untilQuiet(t, func(t *testing.T) {
 		c := slowTemporal{takes: 20 * time.Millisecond}
 		r := receive(t, &c)
-		begun := time.Now()
+		start := time.Now()
 		var all []*notified
 		for range 3000 {
 			all = append(all, r.post(t.Context(), 1234, "finished"))
 			time.Sleep(time.Millisecond)
 		}
 		r.all.Wait()
-		require.Len(t, c.sent, 4, "at once, and after 1, 2 and 3 s")
-		require.Equal(t, begun, c.sent[0].begun)
-		require.Equal(t, begun.Add(20*time.Millisecond), all[0].answered)
+		require.Len(t, c.sent, 4, "immediately, and after 1, 2 and 3 s")
+		require.Equal(t, start, c.sent[0].start)
+		require.Equal(t, start.Add(20*time.Millisecond), all[0].answered)
 		for _, n := range all {
 			require.Equal(t, http.StatusAccepted, n.status)
 			require.Less(t, n.answered.Sub(n.arrived), 2*time.Second)
 			require.Condition(t, func() bool {
 				for _, s := range c.sent {
-					if !s.begun.Before(n.arrived) && !s.durable.After(n.answered) {
+					if !s.start.Before(n.arrived) && !s.durable.After(n.answered) {
 						return true
 					}
 				}
 				return false
-			}, "answered at %s without a signal that was sent after its arrival at %s", n.answered.Sub(begun), n.arrived.Sub(begun))
+			}, "answered at %s without a signal that was sent after its arrival at %s", n.answered.Sub(start), n.arrived.Sub(start))
 		}
 		require.Equal(t, 3000, strings.Count(r.log.String(), "Notification accepted"))
 		require.Contains(t, r.log.String(), "coalesced=1\n")
 	})
 }
 
-func TestDuplicatesAtOneMomentAreFewSignals(t *testing.T) {
+func TestConcurrentDuplicatesBecomeFewSignals(t *testing.T) {
 	var c slowTemporal
 	r := receive(t, &c)
 	var all []*notified
@@ -159,7 +159,7 @@ func TestDuplicatesAtOneMomentAreFewSignals(t *testing.T) {
 		all = append(all, r.post(t.Context(), 1234, "finished"))
 	}
 	r.all.Wait()
-	require.LessOrEqual(t, len(c.sent), 10) // on a machine that takes its time
+	require.LessOrEqual(t, len(c.sent), 10) // more on a slow machine
 	for _, n := range all {
 		require.Equal(t, http.StatusAccepted, n.status)
 	}
@@ -185,7 +185,7 @@ func TestNotificationsOfOtherJobsAndLaterOnesAreNotDelayed(t *testing.T) {
 	})
 }
 
-func TestSharedSignalHasWhatTheLastNotificationSays(t *testing.T) {
+func TestSharedSignalHasTheLastNotification(t *testing.T) {
 	untilQuiet(t, func(t *testing.T) {
 		c := slowTemporal{takes: 2 * time.Second}
 		r := receive(t, &c)
@@ -197,13 +197,13 @@ func TestSharedSignalHasWhatTheLastNotificationSays(t *testing.T) {
 		require.Len(t, c.sent, 2)
 		require.Equal(t, "stopped", c.sent[0].status)
 		require.Equal(t, "finished", c.sent[1].status)
-		require.Equal(t, c.sent[0].durable, c.sent[1].begun, "a signal that has taken a second is followed at once")
+		require.Equal(t, c.sent[0].durable, c.sent[1].start, "a signal that took a second is followed immediately")
 	})
 }
 
-func TestCallerThatLeavesTakesNoSignalAway(t *testing.T) {
+func TestLeavingCallerCancelsNoSignal(t *testing.T) {
 	for name, at := range map[string]time.Duration{
-		"while the others wait": 500 * time.Millisecond, "while the shared signal is on its way": 1200 * time.Millisecond,
+		"while the others wait": 500 * time.Millisecond, "while the shared signal is being sent": 1200 * time.Millisecond,
 	} {
 		t.Run(name, func(t *testing.T) {
 			untilQuiet(t, func(t *testing.T) {
@@ -250,14 +250,14 @@ func TestSignalIsSentWhenAllCallersHaveLeft(t *testing.T) {
 	})
 }
 
-func TestErrorOfASharedSignalIsGivenToAll(t *testing.T) {
+func TestErrorOfASharedSignalIsReturnedToAll(t *testing.T) {
 	untilQuiet(t, func(t *testing.T) {
 		c := slowTemporal{fails: func(sent int) error {
 			switch sent {
 			case 2:
 				return errors.New("shard")
 			case 3:
-				panic("nobody expects it")
+				panic("unexpected")
 			}
 			return nil
 		}}
@@ -274,11 +274,11 @@ func TestErrorOfASharedSignalIsGivenToAll(t *testing.T) {
 			}
 		}
 		require.Equal(t, 4, strings.Count(r.log.String(), "shard"))
-		require.Equal(t, 7, strings.Count(r.log.String(), "panic: nobody expects it"))
+		require.Equal(t, 7, strings.Count(r.log.String(), "panic: unexpected"))
 	})
 }
 
-func TestEachIsAnsweredInTimeWhenTemporalHangs(t *testing.T) {
+func TestAllAreAnsweredInTimeWhenTemporalHangs(t *testing.T) {
 	untilQuiet(t, func(t *testing.T) {
 		c := slowTemporal{takes: time.Hour}
 		r := receive(t, &c)
@@ -301,18 +301,18 @@ func TestEachIsAnsweredInTimeWhenTemporalHangs(t *testing.T) {
 	})
 }
 
-func TestStoppingServerLosesNoNotificationThatWaits(t *testing.T) {
-	goOn := make(chan struct{})
-	c := slowTemporal{fails: func(int) error { <-goOn; return nil }}
+func TestStoppingServerLosesNoWaitingNotification(t *testing.T) {
+	proceed := make(chan struct{})
+	c := slowTemporal{fails: func(int) error { <-proceed; return nil }}
 	gin.SetMode(gin.TestMode)
 	engine := gin.New()
 	require.NoError(t, webhook.Register(engine, webhook.Options{Client: &c, Tokens: []string{token}, Logger: slog.New(slog.DiscardHandler)}))
-	var asked atomic.Int64
+	var received atomic.Int64
 	const notifications = 20
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+		received.Add(1)
 		engine.ServeHTTP(w, r)
 	})}
 	served := make(chan error, 1)
@@ -330,11 +330,11 @@ func TestStoppingServerLosesNoNotificationThatWaits(t *testing.T) {
 			statuses <- response.StatusCode
 		})
 	}
-	require.Eventually(t, func() bool { return asked.Load() == notifications }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return received.Load() == notifications }, 5*time.Second, time.Millisecond)
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Shutdown(t.Context()) }()
 	require.ErrorIs(t, <-served, http.ErrServerClosed)
-	close(goOn)
+	close(proceed)
 	all.Wait()
 	require.NoError(t, <-stopped)
 	require.Len(t, statuses, notifications)

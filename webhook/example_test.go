@@ -16,19 +16,19 @@ import (
 
 // A host's own gin engine receives the notifications.
 func ExampleRegister() {
-	// A lazy client lets the host start without Temporal: until that is there,
+	// A lazy client lets the host start without Temporal: until Temporal is reachable,
 	// notifications are answered with 503, and sent again.
 	temporal, err := client.NewLazyClient(envconfig.MustLoadDefaultClientOptions())
 	if err != nil {
 		log.Fatal(err)
 	}
 	engine := gin.New()
-	engine.Use(gin.LoggerWithConfig(gin.LoggerConfig{SkipQueryString: true})) // which holds the token
+	engine.Use(gin.LoggerWithConfig(gin.LoggerConfig{SkipQueryString: true})) // the query has the token
 	engine.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "the host's own page") })
 	err = webhook.Register(engine, webhook.Options{
 		Client:    temporal,
 		Tokens:    []string{os.Getenv("WEBHOOK_TOKEN")},
-		TaskQueue: "prices", // where the worker with the plugin listens
+		TaskQueue: "prices", // the task queue of the worker with the plugin
 		Settings:  workflows.Settings{HoldBeforeDelete: "72h"},
 	})
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/webhook"
 )
 
-func TestNotificationOutsideOfTheFilterStartsNothing(t *testing.T) {
+func TestFilteredNotificationStartsNothing(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		filter activities.Filter
-		reason string // "" when the notification is let pass
+		reason string // "" if the notification passes
 	}{
 		{"no filter", activities.Filter{}, ""},
 		{"its prefix", activities.Filter{SitemapNamePrefix: "my-"}, ""},
@@ -23,7 +23,7 @@ func TestNotificationOutsideOfTheFilterStartsNothing(t *testing.T) {
 		{"its status", activities.Filter{Statuses: []string{"stopped", "finished"}}, ""},
 		{"another status", activities.Filter{Statuses: []string{"stopped", "failed"}}, `the status "finished" is not one of ["stopped" "failed"]`},
 		{"its prefix, another status", activities.Filter{SitemapNamePrefix: "my-", Statuses: []string{"failed"}}, `the status "finished" is not one of ["failed"]`},
-		{"a tag, which a notification does not tell", activities.Filter{Tag: "prices"}, ""},
+		{"a tag, which a notification does not have", activities.Filter{Tag: "prices"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c temporal
@@ -49,7 +49,7 @@ func TestNotificationOutsideOfTheFilterStartsNothing(t *testing.T) {
 	}
 }
 
-func TestFilterDoesNotExcuseABadNotification(t *testing.T) {
+func TestInvalidNotificationIsRefusedBeforeFiltering(t *testing.T) {
 	for _, test := range []struct {
 		name, token, body string
 		status            int

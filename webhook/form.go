@@ -15,8 +15,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// decode reads the form that Web Scraper Cloud submits. Fields it does not know
-// and statuses it does not know are fine: what counts is what the API says.
+// decode reads the form that Web Scraper Cloud sends. Unknown fields and statuses are
+// accepted: the API is the source of truth.
 func decode(body []byte, contentType string) (workflows.Notification, error) {
 	values, err := parseForm(body, contentType)
 	if err != nil {
@@ -43,7 +43,7 @@ func decode(body []byte, contentType string) (workflows.Notification, error) {
 	return notification, nil
 }
 
-// parseForm returns the fields of a form; files are none.
+// parseForm returns the fields of a form, without files.
 func parseForm(body []byte, contentType string) (url.Values, error) {
 	contentType, parameters, err := mime.ParseMediaType(contentType)
 	if contentType != multipartForm {
@@ -63,22 +63,22 @@ func parseForm(body []byte, contentType string) (url.Values, error) {
 	return form.Value, nil
 }
 
-// form collects what is wrong with each field.
+// form collects the problem of each invalid field.
 type form struct {
 	values   url.Values
 	problems map[string]string
 }
 
-// only returns the field's value, "" when it is absent.
+// only returns the field's value, "" if it is missing.
 func (f form) only(name string) string {
 	values := f.values[name]
 	if len(values) > 1 {
-		f.problems[name] = fmt.Sprintf("is there %d times, first as %s", len(values), quote(values[0]))
+		f.problems[name] = fmt.Sprintf("occurs %d times, first as %s", len(values), quote(values[0]))
 	}
 	return f.values.Get(name)
 }
 
-// text returns a field that has to be there.
+// text returns a required field.
 func (f form) text(name string) string {
 	value := f.only(name)
 	if value == "" {
@@ -87,7 +87,7 @@ func (f form) text(name string) string {
 	return value
 }
 
-// id returns a field that has to be a positive number of at most 64 bits.
+// id returns a required field with a positive 64-bit number.
 func (f form) id(name string) int64 {
 	value := f.only(name)
 	id, err := strconv.ParseInt(value, 10, 64)
@@ -108,11 +108,11 @@ func (f form) missing(name string) string {
 	return "is missing"
 }
 
-// quote shows a value of which nothing is known, in a bounded form.
+// quote quotes an arbitrary value, shortened.
 func quote(value string) string {
-	const most = 100
-	if len(value) > most {
-		return fmt.Sprintf("%q… (%d bytes)", value[:most], len(value))
+	const maxLength = 100
+	if len(value) > maxLength {
+		return fmt.Sprintf("%q… (%d bytes)", value[:maxLength], len(value))
 	}
 	return strconv.Quote(value)
 }

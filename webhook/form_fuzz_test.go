@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asParts is the form as multipart.
+// asParts encodes the form as multipart.
 func asParts(t *testing.T, form url.Values) (body []byte, contentType string) {
 	var parts bytes.Buffer
 	writer := multipart.NewWriter(&parts)
@@ -25,8 +25,8 @@ func asParts(t *testing.T, form url.Values) (body []byte, contentType string) {
 	return parts.Bytes(), writer.FormDataContentType()
 }
 
-// Whatever is sent is refused with 400 and a reason, or is a notification whose
-// fields are those of the form.
+// Any body is either refused with 400 and a reason, or decoded into a notification with the
+// form's fields.
 func FuzzDecode(f *testing.F) {
 	for _, body := range []string{
 		"scrapingjob_id=1234&status=finished&sitemap_id=12&sitemap_name=my-sitemap&custom_id=custom-scraping-job-12",

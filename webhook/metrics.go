@@ -1,7 +1,7 @@
 package webhook
 
-// notificationsMetric is the name of the counter of notifications that
-// [Options.MetricsHandler] gets, with the tags "answer" and "account".
+// notificationsMetric is the counter of notifications in [Options.MetricsHandler], with the
+// tags "answer" and "account".
 const notificationsMetric = "scrapehaul_notifications"
 
 // Values of the tag "answer".
@@ -9,7 +9,7 @@ const (
 	answerAccepted     = "accepted"
 	answerFiltered     = "filtered"
 	answerUnauthorized = "unauthorized"         // 401
-	answerMalformed    = "malformed"            // any other refusal that is the sender's
+	answerMalformed    = "malformed"            // any other refusal that the sender caused
 	answerMisdirected  = "misdirected"          // not a POST, or not to the path
 	answerUnavailable  = "temporal-unavailable" // 503
 	answerIDTaken      = "id-taken"             // 503 too
@@ -17,10 +17,10 @@ const (
 
 var answers = []string{answerAccepted, answerFiltered, answerUnauthorized, answerMalformed, answerMisdirected, answerUnavailable, answerIDTaken}
 
-// count adds to the counter of an account's notifications with that answer. All of the
-// account begin at 0.
+// count adds to the counter of an account's notifications with this answer. All counters of
+// the account start at 0.
 func (h *handler) count(account, answer string, n int64) {
-	if _, begun := h.counted.LoadOrStore(account, true); !begun {
+	if _, counted := h.counted.LoadOrStore(account, true); !counted {
 		for _, each := range answers {
 			h.count(account, each, 0)
 		}

@@ -12,17 +12,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// accountParameter is the path's; a host's router may have others.
+// accountParameter is the path parameter; a host's router may have others.
 const accountParameter = "webscraper_account"
 
-// accountOf is the account of the path's last segment, which may be empty.
+// accountOf returns the account in the path's last segment, which may be empty.
 func accountOf(segment string) (account string, ok bool) {
 	account = cmp.Or(strings.ToLower(strings.TrimSpace(segment)), sink.DefaultAccount)
 	return account, validate.Account("", account) == nil
 }
 
-// handleElsewhere takes what has no route and is meant for the webhook all the same:
-// another spelling of its path is taken, and what only comes near it is refused.
+// handleElsewhere handles requests without a route. It accepts other spellings of the
+// webhook's path, and refuses requests that come close to it.
 func (h *handler) handleElsewhere(c *gin.Context) {
 	lower := strings.ToLower(c.Request.URL.Path)
 	_, token := c.GetQuery("token")
@@ -34,15 +34,15 @@ func (h *handler) handleElsewhere(c *gin.Context) {
 		h.handle(c, account)
 	case isPath && token:
 		c.Header("Allow", http.MethodPost)
-		h.answerRefusal(c, none, refuse(http.StatusMethodNotAllowed, "a %s has come: want a POST. "+
-			"A redirect on the way, of http to https for instance, makes a GET of it: enter the URL that it leads to", c.Request.Method))
+		h.answerRefusal(c, none, refuse(http.StatusMethodNotAllowed, "got a %s, want a POST. "+
+			"A redirect, from http to https for instance, turns a POST into a GET: enter the URL it leads to", c.Request.Method))
 	case c.Request.Method == http.MethodPost && (token || strings.Contains(lower, "webhook") || strings.Contains(lower, "webscraper")):
 		h.answerRefusal(c, none, refuse(http.StatusNotFound, "nothing is at %s: the webhook's path is %s, or %s/NAME for a named account",
 			h.shown(c.Request.URL.Path), h.path, h.path))
 	}
 }
 
-// shown is a path as it may be logged: without what can be a token, which may have
+// shown returns a path for the log, without parts that may be a token, which may have
 // slashes.
 func (h *handler) shown(asked string) string {
 	segments := strings.SplitN(asked, "/", strings.Count(h.path, "/")+2)

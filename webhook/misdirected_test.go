@@ -20,7 +20,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestMultipartFormIsTaken(t *testing.T) {
+func TestMultipartFormIsAccepted(t *testing.T) {
 	var body bytes.Buffer
 	writer := multipart.NewWriter(&body)
 	values, err := url.ParseQuery(vendorsExample)
@@ -30,7 +30,7 @@ func TestMultipartFormIsTaken(t *testing.T) {
 	}
 	file, err := writer.CreateFormFile("attachment", "a.txt")
 	require.NoError(t, err)
-	_, err = io.WriteString(file, "of no use")
+	_, err = io.WriteString(file, "ignored")
 	require.NoError(t, err)
 	require.NoError(t, writer.Close())
 	for _, contentType := range []string{writer.FormDataContentType(), strings.Replace(writer.FormDataContentType(), "multipart/form-data", "Multipart/Form-Data", 1)} {
@@ -44,7 +44,7 @@ func TestMultipartFormIsTaken(t *testing.T) {
 	}
 }
 
-// to sends the vendor's example to a path and query, and follows no redirect.
+// to sends the vendor's example to a path with a query, without following redirects.
 func (s server) to(t *testing.T, method, target string) (status int, answer string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+target, strings.NewReader(vendorsExample))
@@ -63,7 +63,7 @@ func (s server) to(t *testing.T, method, target string) (status int, answer stri
 	return response.StatusCode, string(content)
 }
 
-func TestOtherSpellingsOfThePathAreTaken(t *testing.T) {
+func TestOtherSpellingsOfThePathAreAccepted(t *testing.T) {
 	for _, path := range []string{
 		"/webhooks/webscraper", "/webhooks/webscraper/", "//webhooks/webscraper", "/webhooks//webscraper",
 		"/Webhooks/WebScraper", "/webhooks%2Fwebscraper", "/webhooks/webscraper%20", "/./webhooks/webscraper/.",
@@ -78,11 +78,11 @@ func TestOtherSpellingsOfThePathAreTaken(t *testing.T) {
 	}
 }
 
-func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
+func TestNearMissesAreLoggedAndCounted(t *testing.T) {
 	for _, test := range []struct {
 		method, target string
 		status         int
-		says           string // "" when it has nothing to do with the webhook
+		says           string // "" if the request is unrelated to the webhook
 	}{
 		{"POST", "/?token=" + token, 404, `nothing is at "/": the webhook's path is /webhooks/webscraper`},
 		{"POST", "/webhook?token=" + token, 404, `nothing is at "/webhook": `},
@@ -91,11 +91,11 @@ func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
 		{"POST", "/api/WebScraper", 404, `nothing is at "/api/WebScraper": `},
 		{"POST", "/webhooks/webscraper" + strings.Repeat("/a", 5000), 404, `nothing is at "/webhooks/webscraper/…": `},
 		{"POST", "/webhooks/webscraper/a/secret/with/slashes", 404, `nothing is at "/webhooks/webscraper/…": `},
-		{"GET", "/webhooks/webscraper?token=" + token, 405, "a GET has come: want a POST. A redirect on the way"},
-		{"PUT", "/webhooks/webscraper/?token=" + token, 405, "a PUT has come: "},
+		{"GET", "/webhooks/webscraper?token=" + token, 405, "got a GET, want a POST. A redirect, from http to https"},
+		{"PUT", "/webhooks/webscraper/?token=" + token, 405, "got a PUT, want a POST. "},
 		{"POST", "/login", 404, ""},
 		{"GET", "/?token=" + token, 404, ""},
-		{"GET", "/webhooks/webscraper", 404, ""}, // somebody looks whether it is there
+		{"GET", "/webhooks/webscraper", 404, ""}, // a check whether it exists
 	} {
 		var c temporal
 		counted := &counted{}
@@ -115,7 +115,7 @@ func TestWhatComesNearTheWebhookIsLoggedAndCounted(t *testing.T) {
 	}
 }
 
-// counted is a metrics handler that counts answers.
+// counted is a metrics handler that counts notifications by answer.
 type counted struct {
 	client.MetricsHandler
 	answer string
@@ -132,10 +132,10 @@ func (c *counted) WithTags(tags map[string]string) client.MetricsHandler {
 func (c *counted) Counter(string) client.MetricsCounter { return c }
 func (c *counted) Inc(n int64)                          { c.all[c.answer] += n }
 
-// of counts the answers to an account's notifications: "acme accepted".
+// of returns the count for an account and an answer, such as "acme accepted".
 func (c *counted) of(answer string) int64 { return c.all[answer] }
 
-func TestPathOfAHostsGroupIsTheWebhooksToo(t *testing.T) {
+func TestWebhookWorksInARouterGroup(t *testing.T) {
 	var c temporal
 	engine := gin.New()
 	require.NoError(t, webhook.Register(engine.Group("/Partners"), webhook.Options{Client: &c, Tokens: []string{token}, NoRoute: engine.NoRoute}))
@@ -145,7 +145,7 @@ func TestPathOfAHostsGroupIsTheWebhooksToo(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, (&receiver{engine: engine}).postTo(t.Context(), webhook.Path+"?token="+token))
 }
 
-func TestLogHasALineASecondOfWhatAnybodyCanSend(t *testing.T) {
+func TestUnauthenticatedRequestsAreLoggedOncePerSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c temporal
 		r := receive(t, &c)

@@ -22,63 +22,60 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Path is where [Register] puts the handler of the default account; that of the account
-// acme is at Path + "/acme". The token goes into the query: /webhooks/webscraper?token=SECRET.
+// Path is where [Register] mounts the handler of the default account; that of account acme
+// is at Path + "/acme". The token is in the query: /webhooks/webscraper?token=SECRET.
 const Path = "/webhooks/webscraper"
 
-// maxBodyBytes is the size over which a body is refused.
+// maxBodyBytes is the maximum size of a body.
 const maxBodyBytes = 64 << 10
 
-// The vendor gives up after 10 s. Reading and signalling share 7.5 of them: the
-// Temporal client gives a call half of what is left, and repeats it in the rest
-// if that helps.
+// The vendor times out after 10 s. Reading and signaling share 7.5 of them: the Temporal
+// client gives a call half of the remaining time, and retries in the rest.
 const (
 	readTimeout  = 3 * time.Second
 	answerWithin = 7500 * time.Millisecond
 )
 
-// Options are what the webhook needs.
+// Options are the options of the webhook.
 type Options struct {
 	// Client reaches Temporal. Required.
 	Client client.Client
-	// Tokens are the secrets of which a notification of the default account has to carry
-	// one. Several allow for rotation. At least one is required, or TokensOf.
+	// Tokens are the secrets for the default account; a notification must have one of them.
+	// Several allow rotation. At least one is required, unless TokensOf is set.
 	Tokens []string
-	// TokensOf, if set, is asked at each notification for the tokens of its account, in
-	// place of Tokens. It returns none for an account that it does not know. A token that
-	// would not do in Tokens is not valid here either.
+	// TokensOf, if set, replaces Tokens: it is called for each notification and returns the
+	// tokens of its account, none for an unknown account. Tokens that would be invalid in
+	// Tokens are ignored.
 	TokensOf func(account string) []string
-	// SignatureSecret, when it is set, has every notification carry, besides a
-	// token, the header Signature: the HMAC-SHA256 of the body as it is sent, with
-	// this secret, in hexadecimal of either case. At least 16 bytes. Default "":
-	// no signature is looked at.
+	// SignatureSecret, if set, makes the header Signature required in addition to a token:
+	// the HMAC-SHA256 of the raw body with this secret, in upper or lower case hexadecimal.
+	// At least 16 bytes. Default "": signatures are ignored.
 	//
-	// Web Scraper's own page does not document the header; it is what a third
-	// party's receiver checks. Make sure that your notifications carry it before
-	// you set the secret: one that is refused is sent twice more, and then lost.
+	// Web Scraper does not document the header; a third party's receiver checks it. Make
+	// sure that your notifications have it before you set the secret: the vendor retries a
+	// refused notification twice, then drops it.
 	SignatureSecret string
-	// TaskQueue is the workers' task queue. Default workflows.DefaultTaskQueue.
+	// TaskQueue is the workers' task queue. Default: workflows.DefaultTaskQueue.
 	TaskQueue string
-	// Settings shape the imports that notifications start. Notifications that
-	// their filter does not let pass, as far as the sitemap's name and the status
-	// tell, start nothing.
+	// Settings are the settings of the imports that notifications start. Notifications that
+	// their filter rejects by sitemap name or status start nothing.
 	Settings workflows.Settings
-	// CurrentSettings, if set, is asked at each notification for the settings, in
-	// place of Settings. Its error is answered with 503.
+	// CurrentSettings, if set, replaces Settings: it is called for each notification. If it
+	// fails, the answer is 503.
 	CurrentSettings func(context.Context) (workflows.Settings, error)
-	// NoRoute, such as NoRoute of a gin engine, is called with a handler of requests that
-	// have no route. Of these it takes POSTs to other spellings of the webhook's path;
-	// what else comes near it, by another method with a token for instance, it refuses,
-	// logs and counts. Default nil: only a slash at the end of the path is taken.
+	// NoRoute, such as a gin engine's NoRoute, is called with a handler for requests without
+	// a route. The handler accepts POSTs to other spellings of the webhook's path. It
+	// refuses, logs and counts near misses, such as another method with a token. Default
+	// nil: of other spellings, only a trailing slash is accepted.
 	NoRoute func(...gin.HandlerFunc)
-	// Logger gets one line for each notification; "coalesced" is how many of them the
-	// signal stands for. Of those without the right token or path it gets one a second;
-	// "left_out" is how many it did not get. Default slog.Default().
+	// Logger gets one line per notification; "coalesced" is how many notifications share
+	// the signal. For requests with a wrong token or path it gets at most one line per
+	// second; "left_out" is how many lines were suppressed. Default: slog.Default().
 	Logger *slog.Logger
-	// MetricsHandler gets the counter scrapehaul_notifications with the tags
-	// "answer": accepted, filtered, unauthorized, malformed, misdirected,
-	// temporal-unavailable or id-taken; and "account", which is empty for what came to
-	// another path or to an account without tokens. Default client.MetricsNopHandler.
+	// MetricsHandler gets the counter scrapehaul_notifications with the tags "answer":
+	// accepted, filtered, unauthorized, malformed, misdirected, temporal-unavailable or
+	// id-taken; and "account", which is empty for other paths and for accounts without
+	// tokens. Default: client.MetricsNopHandler.
 	MetricsHandler client.MetricsHandler
 }
 
@@ -102,30 +99,30 @@ func (o *Options) validate() error {
 
 type handler struct {
 	options Options
-	path    string   // with that of the router
-	counted sync.Map // has the accounts whose counters have begun
+	path    string   // including the router's
+	counted sync.Map // the accounts whose counters exist
 	signals coalescing
 
-	// lastLine bounds the lines of the log for what anybody can send: one a second, with
-	// how many were left out before it.
+	// lastLine limits the log lines that anyone can cause to one per second, with the
+	// number left out before it.
 	logging  sync.Mutex
 	lastLine time.Time
 	leftOut  atomic.Int64
 }
 
-// Register adds the webhook to the router at [Path], or returns an error that names
-// every option that is not valid. It answers a notification
+// Register adds the webhook to the router at [Path]. It returns an error that names every
+// invalid option. The webhook answers a notification
 //
-//   - with 202 and {"workflow_id":"1234","run_id":"…"} when its workflow has it,
-//   - with 202 and {"outcome":"filtered","reason":"…"} when the filter does not let
-//     it pass,
-//   - with 400, 401, 408, 413 or 415, or, by Options.NoRoute, 404 or 405, when it is not acceptable, and {"error":"…"},
-//     or {"error":"…","fields":{"status":"is missing"}} for a form with bad fields,
-//   - with 503 and {"error":"…"} when Temporal cannot be reached, or a workflow of
-//     another type has the job's number as its ID, so that it is sent again.
+//   - with 202 and {"workflow_id":"1234","run_id":"…"} once its workflow has the signal,
+//   - with 202 and {"outcome":"filtered","reason":"…"} if the filter rejects it,
+//   - with 400, 401, 408, 413 or 415, or, by Options.NoRoute, 404 or 405, and
+//     {"error":"…"} if it is invalid, or {"error":"…","fields":{"status":"is missing"}}
+//     for a form with bad fields,
+//   - with 503 and {"error":"…"}, so that it is sent again, if Temporal cannot be reached
+//     or a workflow of another type has the job's number as its ID.
 //
-// Notifications of one job that come within a second of each other share a signal,
-// which has what the last of them says; each is answered after it.
+// Notifications of one job that arrive within a second share a signal, which has the
+// content of the last one. Each is answered after the signal was sent.
 func Register(router gin.IRouter, options Options) error {
 	if err := options.validate(); err != nil {
 		return fmt.Errorf("webhook options: %w", err)
@@ -164,28 +161,26 @@ func Register(router gin.IRouter, options Options) error {
 	return nil
 }
 
-// acceptedBody is that of the answer 202 to a notification that its workflow has.
+// acceptedBody is the body of the answer 202 to an accepted notification.
 type acceptedBody struct {
 	WorkflowID string `json:"workflow_id"`
 	RunID      string `json:"run_id"`
 }
 
-// filteredBody is that of the answer 202 to a notification outside of the
-// settings' filter, of which nothing comes.
+// filteredBody is the body of the answer 202 to a notification that the filter rejects.
 type filteredBody struct {
 	Outcome workflows.Outcome `json:"outcome"` // always workflows.Filtered
 	Reason  string            `json:"reason"`  // one sentence
 }
 
-// refusedBody is that of every other answer.
+// refusedBody is the body of every other answer.
 type refusedBody struct {
 	Error string `json:"error"`
-	// Fields holds what is wrong with each bad field of the form.
+	// Fields has the problem of each bad form field.
 	Fields map[string]string `json:"fields,omitempty"`
 }
 
-// refusal is an error with the status that it is answered with, and the answer that
-// it counts as.
+// refusal is an error with its HTTP status and the answer it counts as.
 type refusal struct {
 	status int
 	answer string
@@ -238,7 +233,7 @@ func (h *handler) handle(c *gin.Context, account string) {
 	c.JSON(http.StatusAccepted, acceptedBody{WorkflowID: run.GetID(), RunID: run.GetRunID()})
 }
 
-// mayLog is true once a second.
+// mayLog returns true at most once per second.
 func (h *handler) mayLog() bool {
 	h.logging.Lock()
 	defer h.logging.Unlock()
@@ -251,7 +246,7 @@ func (h *handler) mayLog() bool {
 
 func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notification, err error) {
 	var refused *refusal
-	switch { // the cause is for the log: it may name hosts and namespaces
+	switch { // the cause is only logged: it may name hosts and namespaces
 	case errors.Is(err, workflows.ErrOtherWorkflow):
 		refused = &refusal{http.StatusServiceUnavailable, answerIDTaken, refusedBody{Error: "another workflow has this job's ID: see the log"}}
 	case !errors.As(err, &refused):
@@ -280,20 +275,19 @@ func (h *handler) answerRefusal(c *gin.Context, notification workflows.Notificat
 
 var none workflows.Notification
 
-// receive returns a notification that is authentic and complete, or, with its error, one
-// that has the account if there is such an account.
+// receive returns an authentic and valid notification, or an error and a notification with
+// only the account, if the account exists.
 func (h *handler) receive(c *gin.Context, account string) (workflows.Notification, error) {
-	// Whatever is refused, the server waits for the rest of the body before it
-	// answers: nobody may keep it waiting. A test's recorder has no deadlines,
-	// and needs none.
+	// Before it sends a refusal, the server reads the rest of the body: a deadline keeps
+	// clients from delaying it. A test's recorder has no deadlines and needs none.
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(readTimeout))
 	tokens := h.options.TokensOf(account)
 	if len(tokens) == 0 {
-		account = "" // which may be anything, a token for instance
+		account = "" // the path may contain anything, even a token
 	}
 	only := workflows.Notification{Account: account}
 	if !authentic(c.Query("token"), tokens) {
-		return only, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL has to end in ?token=SECRET")
+		return only, refuse(http.StatusUnauthorized, "the token is missing or wrong: the URL must end in ?token=SECRET")
 	}
 	form, err := readForm(c)
 	if err != nil {
@@ -301,29 +295,29 @@ func (h *handler) receive(c *gin.Context, account string) (workflows.Notificatio
 	}
 	if !h.signed(c.GetHeader(signatureHeader), form) {
 		return only, refuse(http.StatusUnauthorized,
-			"the signature is missing or wrong: the header %s has to be HMAC-SHA256(SECRET, body) in hexadecimal", signatureHeader)
+			"the signature is missing or wrong: the header %s must be HMAC-SHA256(SECRET, body) in hexadecimal", signatureHeader)
 	}
 	notification, err := decode(form, c.GetHeader("Content-Type"))
 	notification.Account = account
 	return notification, err
 }
 
-// The ways in which a form comes; what is signed is the body, whichever it is.
+// Encodings of a form. In either case, the raw body is what is signed.
 const (
 	urlencodedForm = "application/x-www-form-urlencoded"
 	multipartForm  = "multipart/form-data"
 )
 
-// readForm reads the body, within a limit of size and the deadline for reading,
-// which it lifts.
+// readForm reads the body within a size limit and the read deadline, then clears the
+// deadline.
 func readForm(c *gin.Context) ([]byte, error) {
 	if contentType := c.ContentType(); !strings.EqualFold(contentType, urlencodedForm) && !strings.EqualFold(contentType, multipartForm) {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the content type is %s: want %s or %s", quote(contentType), urlencodedForm, multipartForm)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBodyBytes))
 	if err == nil {
-		// After an error the deadline stays, so that the server does not wait for
-		// the rest of the body either.
+		// After an error the deadline stays, so that the server does not wait for the rest
+		// of the body.
 		_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	}
 	var tooLarge *http.MaxBytesError
@@ -333,7 +327,7 @@ func readForm(c *gin.Context) ([]byte, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuse(http.StatusRequestTimeout, "the body did not arrive within %s", readTimeout)
 	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "the body could not be read: %v", err)
+		return nil, refuse(http.StatusBadRequest, "reading the body: %v", err)
 	}
 	return body, nil
 }

@@ -31,11 +31,11 @@ import (
 
 const token = "first-secret-of-two"
 
-// temporal notes what the handler asks for.
+// temporal records the handler's calls.
 type temporal struct {
 	client.Client
 	err     error
-	running string // the type of the workflow that runs under the ID, if it is no import
+	running string // the type of another workflow with this ID, if any
 
 	mu      sync.Mutex
 	signals []signal
@@ -144,7 +144,7 @@ func TestNotificationSignalsTheWorkflowOfItsJob(t *testing.T) {
 	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Account: "default", Settings: workflows.Settings{HoldBeforeDelete: "1h"}}}, got.args)
 }
 
-func TestWorkflowOfAnotherTypeWithTheJobsNumberIsNoticed(t *testing.T) {
+func TestOtherWorkflowWithTheJobIDIsReported(t *testing.T) {
 	c := temporal{running: "OrderWorkflow"}
 	s := serve(t, &c)
 	status, answer := s.post(t, token, form, vendorsExample)
@@ -176,7 +176,7 @@ func TestNotificationsOfEveryKindAreAccepted(t *testing.T) {
 	}
 }
 
-func TestNotificationsThatCannotBeRightAreRefused(t *testing.T) {
+func TestInvalidNotificationsAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, token, contentType, body string
 		status                         int
@@ -210,7 +210,7 @@ func TestNotificationsThatCannotBeRightAreRefused(t *testing.T) {
 			"scrapingjob_id": `is "+1234": want a positive decimal number`,
 		}, ""},
 		{"field twice", token, form, vendorsExample + "&scrapingjob_id=5", 400, map[string]any{
-			"scrapingjob_id": `is there 2 times, first as "1234"`,
+			"scrapingjob_id": `occurs 2 times, first as "1234"`,
 		}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestNotificationsThatCannotBeRightAreRefused(t *testing.T) {
 	}
 }
 
-func TestNotificationIsToBeSentAgainWhenTemporalFails(t *testing.T) {
+func TestTemporalFailureIsAnsweredWith503(t *testing.T) {
 	c := temporal{err: errors.New("namespace internal-name is not there")}
 	s := serve(t, &c)
 	status, answer := s.post(t, token, form, vendorsExample)
@@ -235,25 +235,25 @@ func TestNotificationIsToBeSentAgainWhenTemporalFails(t *testing.T) {
 	require.Contains(t, s.log.String(), "internal-name", "the cause is in the log")
 }
 
-func TestNotificationIsToBeSentAgainWhileTheSettingsAreNotKnown(t *testing.T) {
+func TestUnknownSettingsAreAnsweredWith503(t *testing.T) {
 	var c temporal
-	known := errors.New("the settings are not known")
+	failure := errors.New("the settings are unknown")
 	s := serve(t, &c, func(o *webhook.Options) {
 		o.CurrentSettings = func(context.Context) (workflows.Settings, error) {
-			return workflows.Settings{HoldBeforeDelete: "never"}, known
+			return workflows.Settings{HoldBeforeDelete: "never"}, failure
 		}
 	})
 	status, _ := s.post(t, token, form, vendorsExample)
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Empty(t, c.signals, "rather than with a shorter hold")
-	known = nil
+	require.Empty(t, c.signals, "no import with a shorter hold")
+	failure = nil
 	status, _ = s.post(t, token, form, vendorsExample)
 	require.Equal(t, http.StatusAccepted, status)
 	require.Equal(t, []any{workflows.ImportScrapingJobInput{ScrapingJobID: 1234, Account: "default", Settings: workflows.Settings{HoldBeforeDelete: "never"}}}, c.signals[0].args)
 }
 
-func TestAnswerComesInTimeWhenTemporalCannotBeReached(t *testing.T) {
-	// A listener that never answers is worse than a closed port.
+func TestAnswerComesInTimeWhenTemporalIsUnreachable(t *testing.T) {
+	// A listener that never answers is harder than a closed port.
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, silent.Close()) }()
@@ -261,18 +261,18 @@ func TestAnswerComesInTimeWhenTemporalCannotBeReached(t *testing.T) {
 	require.NoError(t, err)
 	defer lazy.Close()
 
-	begun := time.Now()
+	start := time.Now()
 	status, _ := serve(t, lazy).post(t, token, form, vendorsExample)
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Less(t, time.Since(begun), 8*time.Second)
+	require.Less(t, time.Since(start), 8*time.Second)
 }
 
-// The server of these tests has no timeouts: those that count are the handler's.
+// The server of this test has no timeouts: the handler's are tested.
 func TestAnswerComesInTimeWhenTheBodyDoesNot(t *testing.T) {
 	for _, test := range []struct {
 		name, token, contentType, answer string
 	}{
-		{"right so far", token, form, "HTTP/1.1 408"},
+		{"valid so far", token, form, "HTTP/1.1 408"},
 		{"wrong token", "wrong", form, "HTTP/1.1 401"},
 		{"not a form", token, "text/plain", "HTTP/1.1 415"},
 	} {
@@ -295,7 +295,7 @@ func TestAnswerComesInTimeWhenTheBodyDoesNot(t *testing.T) {
 	}
 }
 
-func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
+func TestMissingOptionsAreNamedTogether(t *testing.T) {
 	err := webhook.Register(gin.New(), webhook.Options{Settings: workflows.Settings{HoldBeforeDelete: "soon"}})
 	require.ErrorContains(t, err, "Client is missing")
 	require.ErrorContains(t, err, "Tokens is empty")
@@ -304,15 +304,15 @@ func TestOptionsThatAreMissingAreNamedTogether(t *testing.T) {
 	require.ErrorContains(t, err, "Client is missing")
 	require.ErrorContains(t, err, "Tokens and TokensOf are both set")
 	for refused, want := range map[string]string{
-		"":                    "Tokens[1] is 0 characters long, and needs 16: ",
-		"fifteen-letters":     "Tokens[1] is 15 characters long, and needs 16: ",
-		token + "+":           "Tokens[1] has a character that the query of a URL changes",
-		token + "&a":          "Tokens[1] has a character that the query of a URL changes",
-		"#" + token:           "Tokens[1] has a character that the query of a URL changes",
-		token + "%20":         "Tokens[1] has a character that the query of a URL changes",
-		token + " " + token:   "Tokens[1] has a character that the query of a URL changes",
-		token + ";":           "Tokens[1] has a character that the query of a URL changes",
-		"schlüssel-der-firma": "Tokens[1] has a character that the query of a URL changes",
+		"":                    "Tokens[1] is 0 characters long, but needs 16: ",
+		"fifteen-letters":     "Tokens[1] is 15 characters long, but needs 16: ",
+		token + "+":           "Tokens[1] has a character that is special in a URL's query",
+		token + "&a":          "Tokens[1] has a character that is special in a URL's query",
+		"#" + token:           "Tokens[1] has a character that is special in a URL's query",
+		token + "%20":         "Tokens[1] has a character that is special in a URL's query",
+		token + " " + token:   "Tokens[1] has a character that is special in a URL's query",
+		token + ";":           "Tokens[1] has a character that is special in a URL's query",
+		"schlüssel-der-firma": "Tokens[1] has a character that is special in a URL's query",
 	} {
 		err = webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{token, refused}})
 		require.ErrorContains(t, err, want)

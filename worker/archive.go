@@ -17,25 +17,24 @@ import (
 
 // archiveFlags are the settings of the archive.
 type archiveFlags struct {
-	ArchiveURL       string `env:"ARCHIVE_URL" placeholder:"URL" help:"Keep the downloaded files there, compressed: file:///DIR, or with the build's tags s3://BUCKET?region=REGION, gs://BUCKET, azblob://CONTAINER. Off unless set."`
-	ArchiveRetention string `env:"ARCHIVE_RETENTION" placeholder:"DURATION" help:"How long a file stays in the archive, like 2160h. Default: for good."`
+	ArchiveURL       string `env:"ARCHIVE_URL" placeholder:"URL" help:"Archive for the downloaded files, compressed: file:///DIR, or, in builds with their tag, s3://BUCKET?region=REGION, gs://BUCKET, azblob://CONTAINER. Off unless set."`
+	ArchiveRetention string `env:"ARCHIVE_RETENTION" placeholder:"DURATION" help:"How long a file stays in the archive, like 2160h. Forever unless set."`
 }
 
-// stores have, by the URL's scheme, the tag of the build that they need, see archive_s3.go,
-// and where their credentials come from.
+// stores has, by URL scheme, the build tag that a store needs (see archive_s3.go) and the
+// source of its credentials.
 var stores = map[string]struct{ tag, credentials string }{
 	"s3":     {"s3", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"},
 	"gs":     {"gcs", "GOOGLE_APPLICATION_CREDENTIALS or the service account of the machine"},
 	"azblob": {"azure", "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or an identity"},
 }
 
-const leastArchiveRetention = time.Hour
+const minArchiveRetention = time.Hour
 
-// parse returns the archive's URL, nil if there is to be none, and how long it
-// keeps files. It notes in s what is wrong, without repeating the URL, which may
-// hold credentials.
+// parse returns the archive's URL, nil for no archive, and its retention. It reports
+// problems to s without the URL, which may contain credentials.
 func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention time.Duration) {
-	retention = optionalDuration(s, "ARCHIVE_RETENTION", f.ArchiveRetention, leastArchiveRetention)
+	retention = optionalDuration(s, "ARCHIVE_RETENTION", f.ArchiveRetention, minArchiveRetention)
 	if f.ArchiveURL == "" {
 		return nil, retention
 	}
@@ -55,8 +54,8 @@ func (f *archiveFlags) parse(s *program.Settings) (address *url.URL, retention t
 	return address, retention
 }
 
-// openArchive opens the bucket and looks whether it is there. No error of its has
-// the URL's credentials or its query.
+// openArchive opens the bucket and checks that it exists. Its errors have neither the URL's
+// credentials nor its query.
 func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	failed := func(err error) error {
 		text := archive.Redact(strings.ReplaceAll(err.Error(), address.String(), address.Redacted()))
@@ -71,7 +70,7 @@ func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	}
 	there, err := bucket.IsAccessible(ctx)
 	if err == nil && !there {
-		err = fmt.Errorf("there is no %s://%s, or it is not ours to list: the worker does not make it", address.Scheme, address.Host)
+		err = fmt.Errorf("%s://%s does not exist or cannot be listed; the worker does not create it", address.Scheme, address.Host)
 	}
 	if err != nil {
 		return nil, errors.Join(failed(err), bucket.Close())
@@ -79,16 +78,15 @@ func openArchive(ctx context.Context, address *url.URL) (*blob.Bucket, error) {
 	return bucket, nil
 }
 
-// folderDefaults have a folder made if need be, for this account only, and temporary
-// files written there: another folder may be on another disk. The archive needs no
-// metadata.
+// folderDefaults create a missing folder, private to this user, and write temporary files
+// there: another folder may be on another disk. The archive needs no metadata.
 var folderDefaults = map[string]string{"create_dir": "true", "dir_file_mode": "0700", "no_tmp_dir": "true", "metadata": "skip"}
 
-// s3Defaults are for stores that are not Amazon's: many refuse the checksums that the
-// driver sends to S3, or send others back.
+// s3Defaults are for S3-compatible stores: many refuse the driver's checksums, or return
+// different ones.
 var s3Defaults = map[string]string{"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
 
-// withDefaults adds to the URL's query what it does not say itself.
+// withDefaults adds the defaults missing from the URL's query.
 func withDefaults(address url.URL) *url.URL {
 	query := address.Query()
 	var defaults map[string]string

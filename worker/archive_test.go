@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
-// archiveSettings are those of a worker that never comes as far as Temporal.
+// archiveSettings sets up a worker that fails before it connects to Temporal.
 func archiveSettings(t *testing.T, databaseURL, archiveURL, retention string) {
 	t.Helper()
 	programtest.SetEnvironment(t, map[string]string{
@@ -24,7 +24,7 @@ func archiveSettings(t *testing.T, databaseURL, archiveURL, retention string) {
 	})
 }
 
-func TestWrongSettingOfTheArchiveIsNamedWithoutTheURL(t *testing.T) {
+func TestInvalidArchiveSettingIsNamedWithoutTheURL(t *testing.T) {
 	for _, c := range []struct{ address, retention, want string }{
 		{"ftp://user:" + password + "@host/archive", "", "ARCHIVE_URL begins with ftp://: want file, s3, gs or azblob"},
 		{"/var/archive?key=" + password, "", "ARCHIVE_URL is not a URL: want file:///DIR"},
@@ -42,7 +42,7 @@ func TestWrongSettingOfTheArchiveIsNamedWithoutTheURL(t *testing.T) {
 	}
 }
 
-func TestStoreThatTheWorkerWasBuiltWithoutIsNamedWithItsTag(t *testing.T) {
+func TestStoreMissingFromTheBuildIsNamedWithItsTag(t *testing.T) {
 	for scheme, store := range stores {
 		tag := store.tag
 		t.Run(scheme, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestStoreThatTheWorkerWasBuiltWithoutIsNamedWithItsTag(t *testing.T) {
 	}
 }
 
-func TestArchiveThatCannotBeOpenedIsNamedWithoutSecrets(t *testing.T) {
+func TestUnusableArchiveIsNamedWithoutSecrets(t *testing.T) {
 	database := postgrestest.NewDatabase(t)
 	folder := filepath.Join(t.TempDir(), "a file")
 	require.NoError(t, os.WriteFile(folder, nil, 0o600))
@@ -77,7 +77,7 @@ func TestArchiveThatCannotBeOpenedIsNamedWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestFolderOfTheArchiveIsMadeForThisAccountOnly(t *testing.T) {
+func TestArchiveFolderIsPrivate(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "a", "b")
 	address, err := url.Parse(fileURL(folder))
 	require.NoError(t, err)
@@ -90,10 +90,10 @@ func TestFolderOfTheArchiveIsMadeForThisAccountOnly(t *testing.T) {
 	require.Equal(t, "drwx------", info.Mode().String())
 	files, err := os.ReadDir(filepath.Join(folder, "scrapingjobs", "1"))
 	require.NoError(t, err)
-	require.Len(t, files, 1, "no metadata beside it")
+	require.Len(t, files, 1, "no metadata file")
 }
 
-func TestChecksumsOfS3AreForAmazonsOwn(t *testing.T) {
+func TestOnlyAmazonS3GetsChecksums(t *testing.T) {
 	for given, want := range map[string]string{
 		"s3://bucket?region=eu-central-1": "s3://bucket?region=eu-central-1",
 		"s3://bucket?endpoint=https://store.example": "s3://bucket?endpoint=https%3A%2F%2Fstore.example" +

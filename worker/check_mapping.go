@@ -19,19 +19,19 @@ import (
 
 type checkMappingCommand struct {
 	program.DatabaseFlags
-	File     string `arg:"" help:"File of mappings, in YAML."`
-	Sample   string `arg:"" optional:"" help:"A download to convert: JSON Lines, or CSV when its name ends in .csv. - is standard input, in JSON."`
-	Sitemap  string `placeholder:"NAME" help:"The sitemap that the sample is of, when the file has several mappings: acme:books for books of account acme."`
+	File     string `arg:"" help:"Mappings file, in YAML."`
+	Sample   string `arg:"" optional:"" help:"Download to convert: JSON Lines, or CSV if its name ends in .csv. - reads JSON Lines from standard input."`
+	Sitemap  string `placeholder:"NAME" help:"The sample's sitemap, if the file has several mappings: acme:books for books of account acme."`
 	Rows     string `default:"10" placeholder:"N" help:"Rows to show. Default: ${default}."`
-	Database bool   `help:"Compare the file with the tables in the database of DATABASE_URL, and show the SQL that worker migrate-mapping would run."`
+	Database bool   `help:"Compare the file with the tables in the database, and show the SQL that worker migrate-mapping would run."`
 }
 
-// Help says what it needs, and its exit status.
+// Help describes the settings and the exit status.
 func (checkMappingCommand) Help() string {
-	return "Without --database it needs no setting. Exit status 1: the file has problems, records of the sample would have no row, or tables are not as the file says."
+	return "Without --database it needs no settings. Exit status 1: the file has problems, records of the sample would have no row, or tables differ from the file."
 }
 
-// Run checks the file, and shows how the records of the sample would land.
+// Run checks the file, and shows the rows that the sample would become.
 func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	rows := s.Int("--rows", c.Rows, 0, 10_000)
@@ -52,11 +52,11 @@ func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) 
 	if c.Sample != "" {
 		return c.convert(ctx, streams.Out, m, rows)
 	}
-	told := mappings.All()
+	chosen := mappings.All()
 	if m != nil {
-		told = []*mapping.Mapping{m}
+		chosen = []*mapping.Mapping{m}
 	}
-	for _, each := range told {
+	for _, each := range chosen {
 		fmt.Fprintln(streams.Out, describeMapping(each))
 	}
 	if c.Database {
@@ -69,13 +69,12 @@ func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) 
 func readMappings(file string) (*mapping.Mappings, error) {
 	mappings, err := mapping.ReadFile(file)
 	if _, unread := errors.AsType[*fs.PathError](err); err != nil && !unread {
-		err = fmt.Errorf("the mappings have to be put right first:\n%w", err)
+		err = fmt.Errorf("fix the mappings first:\n%w", err)
 	}
 	return mappings, err
 }
 
-// choose returns the mapping that is asked for; nil when none is and none has to
-// be.
+// choose returns the chosen mapping, nil if none is needed.
 func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mappings) *mapping.Mapping {
 	var names []string
 	for _, each := range mappings.All() {
@@ -89,19 +88,19 @@ func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mapp
 		}
 		m := mappings.For(account, name)
 		if m == nil {
-			s.Problem("--sitemap is %q, and no mapping is for it: want one of %s", c.Sitemap, strings.Join(names, ", "))
+			s.Problem("--sitemap is %q, which no mapping covers: want one of %s", c.Sitemap, strings.Join(names, ", "))
 		}
 		return m
 	case c.Sample == "":
 		return nil
 	case len(names) > 1:
-		s.Problem("--sitemap is missing: %s has %d mappings, want the sitemap that the sample is of, one of %s", c.File, len(names), strings.Join(names, ", "))
+		s.Problem("--sitemap is missing: %s has %d mappings, want the sample's sitemap, one of %s", c.File, len(names), strings.Join(names, ", "))
 		return nil
 	}
 	return mappings.All()[0]
 }
 
-// convert converts the whole sample. It fails when a record would have no row.
+// convert converts the entire sample. It fails if a record would have no row.
 func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *mapping.Mapping, rows int) (err error) {
 	sample, format := io.Reader(os.Stdin), activities.FormatJSON
 	if c.Sample != "-" {
@@ -134,10 +133,10 @@ func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *map
 	return nil
 }
 
-// rowsOnly is what people do without who keep no records.
-const rowsOnly = "rows only: without the records there are no views and no starter diff, and old jobs are mapped again from the cloud or the archive only"
+// rowsOnly says what is unavailable without records.
+const rowsOnly = "rows only: without records there are no views and no starter diff, and old jobs can be remapped only from the cloud or the archive"
 
-// describeMapping is a mapping in one line.
+// describeMapping describes a mapping in one line.
 func describeMapping(m *mapping.Mapping) string {
 	text := fmt.Sprintf("%s -> %s: %s, %s", m.Sitemaps(), m.Table, m.Mode, english.Plural(len(m.Columns), "column", ""))
 	if len(m.Key) > 0 {

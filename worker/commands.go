@@ -12,16 +12,16 @@ import (
 )
 
 type commands struct {
-	Run            runCommand            `cmd:"" default:"withargs" help:"Work until SIGTERM (the default)."`
-	Migrate        migrateCommand        `cmd:"" help:"Bring the database's schema scrapehaul to this version and end."`
-	Healthcheck    healthcheckCommand    `cmd:"" help:"Ask the worker on HEALTH_ADDRESS whether it is well."`
-	CheckMapping   checkMappingCommand   `cmd:"" help:"Check a file of mappings, and show how the records of a download would land, or with --database what it would change."`
-	MigrateMapping migrateMappingCommand `cmd:"" help:"Change the tables in the database to what a file of mappings says, with what they hold, and end."`
+	Run            runCommand            `cmd:"" default:"withargs" help:"Run the worker until SIGTERM (the default)."`
+	Migrate        migrateCommand        `cmd:"" help:"Migrate the database schema scrapehaul to this version, and exit."`
+	Healthcheck    healthcheckCommand    `cmd:"" help:"Check the health of the worker at HEALTH_ADDRESS."`
+	CheckMapping   checkMappingCommand   `cmd:"" help:"Check a mappings file, and show the rows a download would become or, with --database, the changes to the tables."`
+	MigrateMapping migrateMappingCommand `cmd:"" help:"Change the mapped tables and their rows to match a mappings file, and exit."`
 
-	Version program.VersionFlag `help:"Print the version and end."`
+	Version program.VersionFlag `help:"Print the version and exit."`
 }
 
-// runCommand's settings are text, so that all that is wrong is told at once.
+// runCommand's settings are text, so that all problems are reported together.
 type runCommand struct {
 	program.DatabaseFlags
 	program.CloudFlags
@@ -30,18 +30,18 @@ type runCommand struct {
 	deploymentFlags
 	publishedFlags
 	TaskQueue            string `env:"TASK_QUEUE" default:"${task_queue}" help:"Task queue that the starter sends imports to. Default: ${default}."`
-	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Downloads and imports at a time. Default: ${default}."`
-	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Connections to the database that an import writes over at a time. Default: ${default}."`
-	Mappings             string `env:"MAPPINGS" placeholder:"FILE" help:"File of mappings: records become rows of tables with typed columns too (docs/mapping.md). The same on all workers. Off unless set."`
-	RecordsRetention     string `env:"RECORDS_RETENTION" placeholder:"DURATION" help:"How long the records of an import are kept, like 2160h. A sitemap's last finished job is always kept. Default: for good."`
-	KeepImports          string `env:"KEEP_IMPORTS" default:"0" placeholder:"N" help:"Imports of each sitemap that are kept whatever their age; the others are removed, after RECORDS_RETENTION if that is set. 0 turns it off. Default: ${default}."`
-	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's limit of API calls, for all workers together. Default: ${default}."`
+	MaxConcurrentImports string `env:"MAX_CONCURRENT_IMPORTS" default:"4" placeholder:"N" help:"Concurrent downloads and imports. Default: ${default}."`
+	ConnectionsPerImport string `env:"CONNECTIONS_PER_IMPORT" default:"2" placeholder:"N" help:"Database connections that an import writes over concurrently. Default: ${default}."`
+	Mappings             string `env:"MAPPINGS" placeholder:"FILE" help:"Mappings file: records also become rows of tables with typed columns (docs/mapping.md). Set the same on all workers. Off unless set."`
+	RecordsRetention     string `env:"RECORDS_RETENTION" placeholder:"DURATION" help:"How long to keep the records of an import, like 2160h. A sitemap's last finished job is always kept. Forever unless set."`
+	KeepImports          string `env:"KEEP_IMPORTS" default:"0" placeholder:"N" help:"How many imports of each sitemap to keep regardless of age; others are removed, after RECORDS_RETENTION if that is set. 0 turns this off. Default: ${default}."`
+	APICalls             string `name:"api-calls-per-15-minutes" env:"API_CALLS_PER_15_MINUTES" default:"200" placeholder:"N" help:"The account's API rate limit, shared by all workers. Default: ${default}."`
 	MaxConnections       string `name:"database-max-connections" env:"DATABASE_MAX_CONNECTIONS" default:"10" placeholder:"N" help:"Connections to the database. Default: ${default}."`
-	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches under way. Default: ${default}."`
-	HealthAddress        string `env:"HEALTH_ADDRESS" placeholder:"HOST:PORT" help:"Serve /healthz, /readyz and /metrics there. Off unless set."`
+	StopTimeout          string `env:"WORKER_STOP_TIMEOUT" default:"25s" help:"How long a stop waits for batches in progress. Default: ${default}."`
+	HealthAddress        string `env:"HEALTH_ADDRESS" placeholder:"HOST:PORT" help:"Address for /healthz, /readyz and /metrics. Off unless set."`
 }
 
-// Run validates all settings and works until ctx ends.
+// Run validates all settings and runs the worker until ctx ends.
 func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 	logger := streams.Logger()
 	var s program.Settings
@@ -63,8 +63,8 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 			ConnectionsPerImport: s.Int("CONNECTIONS_PER_IMPORT", c.ConnectionsPerImport, 1, 100),
 			APICallsPer15Minutes: s.Int("API_CALLS_PER_15_MINUTES", c.APICalls, 1, 100_000_000),
 			ArchiveRetention:     archiveRetention,
-			RecordsRetention:     optionalDuration(&s, "RECORDS_RETENTION", c.RecordsRetention, mapping.LeastRecordsRetention),
-			KeepImports:          s.Int("KEEP_IMPORTS", c.KeepImports, 0, mapping.MostKeepImports),
+			RecordsRetention:     optionalDuration(&s, "RECORDS_RETENTION", c.RecordsRetention, mapping.MinRecordsRetention),
+			KeepImports:          s.Int("KEEP_IMPORTS", c.KeepImports, 0, mapping.MaxKeepImports),
 			OnPublished:          c.publishedFlags.followUp(&s),
 			PublishedWebhook:     c.publishedFlags.webhook(&s),
 		},
@@ -85,15 +85,15 @@ func (c *runCommand) validate(s *program.Settings) {
 	}
 }
 
-// optionalDuration is 0 if the setting is not given.
-func optionalDuration(s *program.Settings, name, value string, least time.Duration) time.Duration {
+// optionalDuration returns 0 if the setting is empty.
+func optionalDuration(s *program.Settings, name, value string, shortest time.Duration) time.Duration {
 	if value == "" {
 		return 0
 	}
-	return s.Duration(name, value, least)
+	return s.Duration(name, value, shortest)
 }
 
-// mappings are those of the file, nil if there are to be none.
+// mappings returns the mappings of the file, nil if there is no file.
 func (c *runCommand) mappings(s *program.Settings) *mapping.Mappings {
 	if c.Mappings == "" {
 		return nil
@@ -111,7 +111,7 @@ type migrateCommand struct {
 	program.DatabaseFlags
 }
 
-// Run migrates and says to which version.
+// Run migrates and prints the version.
 func (c *migrateCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	c.Validate(&s)

@@ -9,11 +9,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 )
 
-func TestWorkerDeploymentNeedsItsNameAndItsBuild(t *testing.T) {
+func TestWorkerDeploymentNeedsNameAndBuild(t *testing.T) {
 	for _, c := range []struct{ name, build, want string }{
 		{"", "v1", "WORKER_DEPLOYMENT_NAME is missing: "},
 		{"scrapehaul", "", "WORKER_BUILD_ID is missing: "},
-		{"scrapehaul.prod", "v1", `WORKER_DEPLOYMENT_NAME is "scrapehaul.prod": want a name without "." and ":"`},
+		{"scrapehaul.prod", "v1", `WORKER_DEPLOYMENT_NAME is "scrapehaul.prod": want a name without "." or ":"`},
 	} {
 		t.Run(c.want, func(t *testing.T) {
 			programtest.SetEnvironment(t, map[string]string{
@@ -27,7 +27,7 @@ func TestWorkerDeploymentNeedsItsNameAndItsBuild(t *testing.T) {
 	}
 }
 
-func TestVersionedWorkerWorks(t *testing.T) {
+func TestVersionedWorkerRuns(t *testing.T) {
 	s := realSettings(t)
 	s["WORKER_DEPLOYMENT_NAME"], s["WORKER_BUILD_ID"] = "scrapehaul", "v1.2.3"
 	programtest.SetEnvironment(t, s)

@@ -15,27 +15,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
-const mostReasons = 10
+const maxReasons = 10
 
-// mappingTrial converts records as an import would, and keeps what a person
-// wants to know of them.
+// mappingTrial converts records as an import would, and keeps what check-mapping shows.
 type mappingTrial struct {
 	mapping   *mapping.Mapping
 	converter *mapping.Converter
-	most      int // rows
+	maxRows   int
 	rows      [][]string
-	landed    int
+	fitting   int
 	rejected  int
 	reasons   []string
-	// empty are the columns, by their place, that have had nothing but NULL.
+	// empty are the indexes of columns that have had only NULL.
 	empty []int
-	key   []int // the places of its columns
+	key   []int // indexes of the key's columns
 	keys  map[uint64]struct{}
 	seed  maphash.Seed
 }
 
 func newMappingTrial(m *mapping.Mapping, rows int) *mappingTrial {
-	t := &mappingTrial{mapping: m, converter: m.NewConverter(), most: rows, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	t := &mappingTrial{mapping: m, converter: m.NewConverter(), maxRows: rows, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	for i, column := range m.Columns {
 		t.empty = append(t.empty, i)
 		if slices.Contains(m.Key, column.Name) {
@@ -45,7 +44,7 @@ func newMappingTrial(m *mapping.Mapping, rows int) *mappingTrial {
 	return t
 }
 
-func (t *mappingTrial) records() int { return t.landed + t.rejected }
+func (t *mappingTrial) records() int { return t.fitting + t.rejected }
 
 func (t *mappingTrial) add(record activities.Record) {
 	reason := record.Rejected
@@ -58,19 +57,19 @@ func (t *mappingTrial) add(record activities.Record) {
 	}
 	if reason != "" {
 		t.rejected++
-		if len(t.reasons) < mostReasons {
+		if len(t.reasons) < maxReasons {
 			t.reasons = append(t.reasons, fmt.Sprintf("record %d: %s", record.Number, visible(reason)))
 		}
 		return
 	}
-	t.landed++
+	t.fitting++
 	t.empty = slices.DeleteFunc(t.empty, func(column int) bool { return values[column] != nil })
 	var key []byte
 	for _, column := range t.key {
 		key = strconv.AppendQuote(key, string(values[column]))
 	}
 	t.keys[maphash.Bytes(t.seed, key)] = struct{}{}
-	if len(t.rows) < t.most {
+	if len(t.rows) < t.maxRows {
 		row := []string{strconv.FormatInt(record.Number, 10)}
 		for _, value := range values {
 			row = append(row, cell(value))
@@ -79,7 +78,7 @@ func (t *mappingTrial) add(record activities.Record) {
 	}
 }
 
-// print prints the first rows, and how many there are of all.
+// print prints the first rows and the totals.
 func (t *mappingTrial) print(out io.Writer) error {
 	fmt.Fprintln(out, describeMapping(t.mapping))
 	if len(t.rows) > 0 {
@@ -88,15 +87,15 @@ func (t *mappingTrial) print(out io.Writer) error {
 			return err
 		}
 	}
-	sameKeys := ""
-	if rows := len(t.keys); len(t.key) > 0 && rows != t.landed {
-		sameKeys = fmt.Sprintf(", as %s: the others have the key (%s) of another one", english.Plural(rows, "row", ""), strings.Join(t.mapping.Key, ", "))
+	rows, sameKeys := t.fitting, ""
+	if len(t.key) > 0 && len(t.keys) != rows {
+		rows, sameKeys = len(t.keys), fmt.Sprintf(": records with the same key (%s) share a row", strings.Join(t.mapping.Key, ", "))
 	}
-	fmt.Fprintf(out, "\n%s would land%s\n", english.Plural(t.landed, "record", ""), sameKeys)
-	if t.landed > 0 {
+	fmt.Fprintf(out, "\n%s would become %s%s\n", english.Plural(t.fitting, "record", ""), english.Plural(rows, "row", ""), sameKeys)
+	if t.fitting > 0 {
 		for _, i := range t.empty {
 			column := t.mapping.Columns[i]
-			fmt.Fprintf(out, "column %q is NULL in all of them: look whether the export has %q, and what the cleaners make of it\n", column.Name, column.From)
+			fmt.Fprintf(out, "column %q is NULL in all of them: check that the export has %q, and what the cleaners do to it\n", column.Name, column.From)
 		}
 	}
 	fmt.Fprintf(out, "%s would have no row\n", english.Plural(t.rejected, "record", ""))
@@ -122,10 +121,10 @@ func (t *mappingTrial) printRows(out io.Writer) error {
 	return table.Flush()
 }
 
-// cell is a value as the table shows it. What could be taken for NULL or for
-// nothing is quoted.
+// cell formats a value for the table. A text that could be mistaken for NULL or for an
+// empty cell is quoted.
 func cell(value []byte) string {
-	const most = 40 // characters
+	const maxLength = 40 // characters
 	if value == nil {
 		return "NULL"
 	}
@@ -133,13 +132,13 @@ func cell(value []byte) string {
 	if text == "" || text == "NULL" || strings.TrimSpace(text) != text {
 		text = `"` + text + `"`
 	}
-	if characters := []rune(text); len(characters) > most {
-		text = string(characters[:most-1]) + "…"
+	if characters := []rune(text); len(characters) > maxLength {
+		text = string(characters[:maxLength-1]) + "…"
 	}
 	return visible(text)
 }
 
-// visible writes what has no picture as an escape.
+// visible escapes characters that are not printable.
 func visible(text string) string {
 	var shown strings.Builder
 	for _, r := range text {

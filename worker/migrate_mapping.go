@@ -18,16 +18,16 @@ import (
 
 type migrateMappingCommand struct {
 	program.DatabaseFlags
-	File string `arg:"" help:"File of mappings, in YAML."`
+	File string `arg:"" help:"Mappings file, in YAML."`
 }
 
-// Help says what becomes of the workers.
+// Help describes the command and what the workers need.
 func (migrateMappingCommand) Help() string {
-	return "It runs the SQL that worker check-mapping --database shows, in one transaction, and prints it. " +
-		"Workers that have another file publish nothing into the changed tables from then on: give them this one. After that, starter backfill SITEMAP fills new and changed columns."
+	return "Runs the SQL that worker check-mapping --database shows, in one transaction, and prints it. " +
+		"From then on, workers with a different file publish nothing to the changed tables: give them this one. Then run starter backfill SITEMAP to fill new and changed columns."
 }
 
-// Run migrates the tables and prints what it has run.
+// Run migrates the tables and prints the SQL.
 func (c *migrateMappingCommand) Run(ctx context.Context, streams program.Streams) (err error) {
 	var s program.Settings
 	c.Validate(&s)
@@ -53,7 +53,7 @@ func (c *migrateMappingCommand) Run(ctx context.Context, streams program.Streams
 	return nil
 }
 
-// compare prints what the tables would become, and fails if they are not as the file says.
+// compare prints the changes that the file needs, and fails if there are any.
 func (c *checkMappingCommand) compare(ctx context.Context, out io.Writer, mappings *mapping.Mappings) (err error) {
 	db, err := c.Connect(2)
 	if err != nil {
@@ -68,16 +68,16 @@ func (c *checkMappingCommand) compare(ctx context.Context, out io.Writer, mappin
 		return err
 	}
 	if differ := printChanges(out, mappings, changes); differ > 0 {
-		return fmt.Errorf("%s not as the file says: worker migrate-mapping %s runs this SQL", english.Plural(differ, "table is", "tables are"), c.File)
+		return fmt.Errorf("%s from the file: worker migrate-mapping %s runs this SQL", english.Plural(differ, "table differs", "tables differ"), c.File)
 	}
 	return nil
 }
 
-// printChanges returns how many tables have one.
+// printChanges prints the changes and returns how many tables have any.
 func printChanges(out io.Writer, mappings *mapping.Mappings, changes []postgres.MappedTableChange) (changed int) {
 	for _, change := range changes {
 		if len(change.SQL)+len(change.Differences) == 0 {
-			fmt.Fprintf(out, "\ntable %s is as the file says\n", visible(change.Table.String()))
+			fmt.Fprintf(out, "\ntable %s matches the file\n", visible(change.Table.String()))
 			continue
 		}
 		changed++

@@ -25,10 +25,10 @@ func TestDocumentedMappingFitsTheDemo(t *testing.T) {
 	require.NoError(t, err)
 	code, out, problems := checkMapping(t, fileOf(t, "laptops.yaml", string(file[1])), fileOf(t, "sample.jsonl", sample.String()))
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Contains(t, out, "\n200 records would land\n0 records would have no row\n")
+	require.Contains(t, out, "\n200 records would become 200 rows\n0 records would have no row\n")
 }
 
-// A person sees what would be done, has it done, and sees that it is.
+// check-mapping shows the SQL, migrate-mapping runs it, and check-mapping shows that it ran.
 func TestMigrateMappingRunsWhatCheckMappingShows(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)})
 	mappings := func(column string) string {
@@ -37,7 +37,7 @@ func TestMigrateMappingRunsWhatCheckMappingShows(t *testing.T) {
 	first, second := mappings(`{name: w, type: text}`), mappings(`{name: x, from: w, type: text}`)
 	code, _, problems := runWorker("check-mapping", first, "--database")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, `schema scrapehaul is not there yet: start a worker, or run "worker migrate"`)
+	require.Contains(t, problems, `schema scrapehaul does not exist yet: start a worker, or run "worker migrate"`)
 
 	code, out, problems := runWorker("migrate-mapping", first)
 	require.Equal(t, program.ExitOK, code, problems)
@@ -61,14 +61,14 @@ ALTER TABLE "shop"."t" RENAME "w" TO "x";
 	code, out, problems = runWorker("check-mapping", second, "--database")
 	require.Equal(t, program.ExitFailed, code)
 	require.Equal(t, "acme:s-* -> shop.t: upsert, 2 columns, key v\n"+change, out)
-	require.Equal(t, "worker: 1 table is not as the file says: worker migrate-mapping "+second+" runs this SQL\n", problems)
+	require.Equal(t, "worker: 1 table differs from the file: worker migrate-mapping "+second+" runs this SQL\n", problems)
 	code, out, problems = runWorker("migrate-mapping", second)
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Contains(t, out, change)
 	for _, command := range [][]string{{"check-mapping", second, "--database"}, {"migrate-mapping", second}} {
 		code, out, problems = runWorker(command...)
 		require.Equal(t, program.ExitOK, code, problems)
-		require.Contains(t, out, "\ntable shop.t is as the file says\n")
+		require.Contains(t, out, "\ntable shop.t matches the file\n")
 	}
 
 	programtest.SetEnvironment(t, nil)

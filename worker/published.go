@@ -9,15 +9,15 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// publishedFlags say what a publish starts.
+// publishedFlags are the settings of follow-ups.
 type publishedFlags struct {
 	OnPublished   string `env:"ON_PUBLISHED" placeholder:"TYPE@QUEUE" help:"Start a workflow of this type on this task queue for every published import (docs/follow-ups.md). Set the same on all workers. Off unless set."`
 	SitemapPrefix string `name:"on-published-sitemap-prefix" env:"ON_PUBLISHED_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Limit ON_PUBLISHED to sitemaps whose name has this prefix."`
-	WebhookURL    string `name:"published-webhook-url" env:"PUBLISHED_WEBHOOK_URL" placeholder:"URL" help:"Send every published import to this webhook as a CloudEvent. Set the same on all workers. Off unless set."`
-	WebhookSecret string `name:"published-webhook-secret" env:"PUBLISHED_WEBHOOK_SECRET" placeholder:"SECRET" help:"Signs the webhook's requests (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."`
+	WebhookURL    string `name:"published-webhook-url" env:"PUBLISHED_WEBHOOK_URL" placeholder:"URL" help:"Deliver every published import to this webhook as a CloudEvent. Set the same on all workers. Off unless set."`
+	WebhookSecret string `name:"published-webhook-secret" env:"PUBLISHED_WEBHOOK_SECRET" placeholder:"SECRET" help:"Secret that signs the webhook's requests (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."`
 }
 
-// followUp is nil if ON_PUBLISHED is not set.
+// followUp returns nil if ON_PUBLISHED is not set.
 func (f *publishedFlags) followUp(s *program.Settings) *activities.FollowUp {
 	if f.OnPublished == "" {
 		if f.SitemapPrefix != "" {
@@ -35,7 +35,7 @@ func (f *publishedFlags) followUp(s *program.Settings) *activities.FollowUp {
 	return next
 }
 
-// webhook is nil if PUBLISHED_WEBHOOK_URL is not set.
+// webhook returns nil if PUBLISHED_WEBHOOK_URL is not set.
 func (f *publishedFlags) webhook(s *program.Settings) *activities.Webhook {
 	switch {
 	case f.WebhookURL == "" && f.WebhookSecret == "":

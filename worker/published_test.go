@@ -12,12 +12,12 @@ import (
 
 const publishedSecret = "whsec_bm90aGluZyB0aGF0IGFueWJvZHkgd291bGQgZ3Vlc3M="
 
-func TestWrongSettingOfWhatFollowsIsNamedWithoutSecrets(t *testing.T) {
+func TestInvalidFollowUpSettingIsNamedWithoutSecrets(t *testing.T) {
 	for _, c := range []struct{ name, value, with, its, want string }{
 		{"ON_PUBLISHED", "RefreshPrices", "", "", `ON_PUBLISHED is "RefreshPrices": want WorkflowType@task-queue`},
 		{"ON_PUBLISHED", "@prices", "", "", `ON_PUBLISHED is "@prices": want WorkflowType@task-queue`},
 		{"ON_PUBLISHED", "RefreshPrices@", "", "", `ON_PUBLISHED is "RefreshPrices@": want WorkflowType@task-queue`},
-		{"ON_PUBLISHED", "RunSitemap@scrapingjob-import", "", "", `ON_PUBLISHED has the workflow type "RunSitemap", which is the importer's: want one of yours`},
+		{"ON_PUBLISHED", "RunSitemap@scrapingjob-import", "", "", `ON_PUBLISHED has the workflow type "RunSitemap", which belongs to scrapehaul: want one of yours`},
 		{"ON_PUBLISHED", "RefreshPrices@/_sys/prices", "", "", `ON_PUBLISHED has the task queue "/_sys/prices": want 1 to 255 bytes of UTF-8 that do not begin with /_sys/`},
 		{"ON_PUBLISHED_SITEMAP_PREFIX", "prices-", "", "", "ON_PUBLISHED is missing: "},
 		{"PUBLISHED_WEBHOOK_SECRET", publishedSecret, "", "", "PUBLISHED_WEBHOOK_URL is missing: "},
@@ -48,7 +48,7 @@ func TestWrongSettingOfWhatFollowsIsNamedWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestSettingsOfWhatFollowsAreRead(t *testing.T) {
+func TestFollowUpSettingsAreRead(t *testing.T) {
 	var s program.Settings
 	none := new(publishedFlags)
 	require.Nil(t, none.followUp(&s))

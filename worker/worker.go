@@ -23,7 +23,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// importWorker is the worker with its settings, all of them valid.
+// importWorker is the worker with its validated settings.
 type importWorker struct {
 	*runCommand
 	logger         *slog.Logger
@@ -31,13 +31,13 @@ type importWorker struct {
 	maxConnections int
 	stopTimeout    time.Duration
 	archive        *url.URL           // nil for none
-	plugin         scrapehaul.Options // without what run connects to
+	plugin         scrapehaul.Options // without the connections that run makes
 	deployment     worker.DeploymentOptions
 	tracing        program.Tracing
 }
 
-// run works until ctx ends or the worker cannot go on, then finishes what is
-// under way within the stop timeout.
+// run runs the worker until ctx ends or the worker fails, then finishes batches in progress
+// within the stop timeout.
 func (w *importWorker) run(ctx context.Context) (err error) {
 	db, version, err := w.DatabaseFlags.Open(ctx, w.maxConnections, w.logger)
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	w.logger.Info("Worker started", "task_queue", w.TaskQueue, "temporal", w.temporal.HostPort,
 		"namespace", w.temporal.Namespace, "spool", w.plugin.SpoolDir, "schema_version", version)
 	if rowsOnly := w.plugin.Mappings.RowsOnly(); len(rowsOnly) > 0 && w.archive == nil {
-		w.logger.Warn("Records are not kept (keep_records: false), and there is no archive (ARCHIVE_URL): jobs that are deleted in the cloud can never be mapped again, compared or shown in views", "sitemaps", rowsOnly)
+		w.logger.Warn("Records are not kept (keep_records: false) and there is no archive (ARCHIVE_URL): jobs deleted in the cloud can never be remapped, compared or shown in views", "sitemaps", rowsOnly)
 	}
 	defer w.logger.Info("Worker stopped")
 	defer importer.Stop()
@@ -110,30 +110,30 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	go func() { health <- w.serveHealth(ctx, temporal, db, metrics) }()
 	select {
 	case err := <-fatal:
-		return fmt.Errorf("the worker cannot go on: %w", err)
+		return fmt.Errorf("the worker failed: %w", err)
 	case err := <-health:
 		return err
 	case <-ctx.Done():
-		w.logger.Info("Worker stopping: batches under way are finished first")
+		w.logger.Info("Worker stopping; finishing batches in progress")
 		return nil
 	}
 }
 
-// identity is the same for a worker that is started again, as Temporal remembers for
-// minutes who has polled.
+// identity stays the same when a worker restarts: Temporal lists for minutes which
+// identities have polled.
 func identity(spoolDir string) string {
 	host, err := os.Hostname()
 	folder, err2 := filepath.Abs(spoolDir)
 	if err != nil || err2 != nil {
-		return "" // that of the SDK
+		return "" // the SDK's default
 	}
 	return host + ":" + folder
 }
 
-// serveHealth answers /healthz, /readyz and /metrics until ctx ends, if it is to.
+// serveHealth serves /healthz, /readyz and /metrics until ctx ends, if there is an address.
 func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *program.Metrics) error {
 	gin.SetMode(gin.ReleaseMode)
-	return metrics.Serve(ctx, "Health served", temporal, w.TaskQueue, func(router gin.IRouter) {
+	return metrics.Serve(ctx, "Serving health checks", temporal, w.TaskQueue, func(router gin.IRouter) {
 		metrics.WatchAPIBudget(db, slices.Sorted(maps.Keys(w.plugin.Clouds)))
 		program.RegisterHealth(router, w.logger, program.NeedTemporal(temporal, w.temporal.Namespace), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
 	})

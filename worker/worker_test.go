@@ -25,7 +25,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Secrets that must not appear where people look.
+// Secrets that must not appear in any output.
 const (
 	apiToken = "api-token-zx81"
 	password = "password-zx84"
@@ -36,7 +36,7 @@ func runWorker(args ...string) (code int, out, problems string) {
 	return programtest.Run("worker", new(commands), args...)
 }
 
-func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
+func TestEveryInvalidSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{
 		"DATABASE_URL":             "mysql://importer:" + password + "@db/scrapes",
 		"TASK_QUEUE":               "",
@@ -69,7 +69,7 @@ func TestEveryWrongSettingIsNamedBeforeAnythingStarts(t *testing.T) {
 	)
 }
 
-func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
+func TestOneInvalidSettingPreventsTheStart(t *testing.T) {
 	for _, c := range []struct {
 		name, value, want string
 	}{
@@ -80,7 +80,7 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 		{"DATABASE_URL", "postgres://importer:" + password + "@db:port/scrapes?sslmode=disable", "DATABASE_URL is not the URL of a PostgreSQL database"},
 		{"SPOOL_MIN_FREE", "-1", `SPOOL_MIN_FREE is "-1"`},
 		{"SPOOL_MIN_FREE", "9000000000000000000", `SPOOL_MIN_FREE is "9000000000000000000": want a number from 1 to `},
-		{"SPOOL_DIR", "/nowhere/at/all", `SPOOL_DIR is "/nowhere/at/all", which is no folder here: `},
+		{"SPOOL_DIR", "/no/such/folder", `SPOOL_DIR is "/no/such/folder", which is not a folder here: `},
 		{"TEMPORAL_TLS", "perhaps", `TEMPORAL_TLS is "perhaps": want true or false`},
 		{"TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "nope", `TEMPORAL_TLS_DISABLE_HOST_VERIFICATION is "nope": want true or false`},
 		{"MAX_CONCURRENT_IMPORTS", "many", `MAX_CONCURRENT_IMPORTS is "many"`},
@@ -100,15 +100,15 @@ func TestOneWrongSettingIsEnoughNotToStart(t *testing.T) {
 			programtest.RequireProblems(t, "worker", problems, c.want)
 			require.NotContains(t, problems, password)
 			require.NotContains(t, problems, apiToken)
-			for _, dir := range []string{spool, "/nowhere/at/all"} {
-				made, _ := os.ReadDir(dir)
-				require.Empty(t, made)
+			for _, dir := range []string{spool, "/no/such/folder"} {
+				created, _ := os.ReadDir(dir)
+				require.Empty(t, created)
 			}
 		})
 	}
 }
 
-func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
+func TestUnreachableDatabaseIsNamedWithoutItsPassword(t *testing.T) {
 	address := programtest.ClosedPort(t)
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
@@ -126,7 +126,7 @@ func TestDatabaseThatCannotBeReachedIsNamedWithoutItsPassword(t *testing.T) {
 	}
 }
 
-func TestPoolerThatKeepsNoSessionsEndsTheWorker(t *testing.T) {
+func TestPoolerWithoutSessionsEndsTheWorker(t *testing.T) {
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
 		"DATABASE_URL":         postgrestest.NewPgBouncer(t, postgrestest.NewDatabase(t), "transaction"),
@@ -137,7 +137,7 @@ func TestPoolerThatKeepsNoSessionsEndsTheWorker(t *testing.T) {
 	require.Contains(t, problems, "worker: the database of DATABASE_URL: a pooler in between gives a connection of PostgreSQL away after every transaction: set PgBouncer's pool_mode to session")
 }
 
-func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
+func TestUnreachableTemporalIsNamed(t *testing.T) {
 	address := programtest.ClosedPort(t)
 	programtest.SetEnvironment(t, map[string]string{
 		"WEBSCRAPER_API_TOKEN": apiToken,
@@ -150,16 +150,16 @@ func TestTemporalThatCannotBeReachedIsNamed(t *testing.T) {
 	require.Contains(t, problems, "worker: connecting to Temporal at "+address)
 }
 
-func TestNamespaceThatDoesNotExistIsNamed(t *testing.T) {
+func TestMissingNamespaceIsNamed(t *testing.T) {
 	s := realSettings(t)
-	s["TEMPORAL_NAMESPACE"] = "nowhere"
+	s["TEMPORAL_NAMESPACE"] = "missing-namespace"
 	programtest.SetEnvironment(t, s)
 	code, _, problems := runWorker()
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "nowhere")
+	require.Contains(t, problems, "missing-namespace")
 }
 
-func TestMigrateSaysToWhichVersion(t *testing.T) {
+func TestMigratePrintsTheVersion(t *testing.T) {
 	database := postgrestest.NewDatabase(t)
 	programtest.SetEnvironment(t, map[string]string{"DATABASE_URL": database})
 	for range 2 { // the second time there is nothing to do
@@ -183,7 +183,7 @@ func TestHealthcheckOfADeadWorkerFails(t *testing.T) {
 	require.Contains(t, problems, address)
 }
 
-func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
+func TestWorkerImportsServesItsHealthAndStops(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.Options{Tokens: []string{apiToken}})
 	id := cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s := realSettings(t)
@@ -204,7 +204,7 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	require.NoError(t, run.Get(t.Context(), &result))
 	require.Equal(t, workflows.Deleted, result.Outcome)
 
-	w.WaitForLog("Health served")
+	w.WaitForLog("Serving health checks")
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/healthz"))
 	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
 	code, _, problems := runWorker("healthcheck")
@@ -212,7 +212,7 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 
 	admit := refuseConnections(t, s["DATABASE_URL"])
 	require.Equal(t, answer{http.StatusServiceUnavailable, "PostgreSQL cannot be reached\n"}, get(t, s["HEALTH_ADDRESS"], "/readyz"))
-	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/healthz"), "it lives all the same")
+	require.Equal(t, answer{http.StatusOK, "ok\n"}, get(t, s["HEALTH_ADDRESS"], "/healthz"), "the process is alive")
 	code, _, problems = runWorker("healthcheck")
 	require.Equal(t, program.ExitFailed, code)
 	require.Contains(t, problems, "/readyz answers 503")
@@ -224,7 +224,7 @@ func TestWorkerImportsTellsItsHealthAndStops(t *testing.T) {
 	require.NotContains(t, w.Log.String(), apiToken)
 }
 
-func TestWorkerServesAccountsWhoseTokensChange(t *testing.T) {
+func TestWorkerFollowsTokenChanges(t *testing.T) {
 	cloud := webscrapertest.New(webscrapertest.Options{Tokens: []string{apiToken}})
 	var valid atomic.Pointer[[]string] // for the API
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -273,18 +273,18 @@ func TestWorkerServesAccountsWhoseTokensChange(t *testing.T) {
 	imports("globex")
 	imports("acme")
 
-	w.WaitForLog("Health served")
+	w.WaitForLog("Serving health checks")
 	metrics := get(t, s["HEALTH_ADDRESS"], "/metrics").body
 	for _, account := range []string{"acme", "globex"} {
 		require.Contains(t, metrics, `scrapehaul_api_calls_limit{account="`+account+`"} 200`)
 	}
-	// Only the gauges of open imports, which come from Temporal, always have the default account.
+	// Only the gauges of open imports always include the default account.
 	require.NotRegexp(t, `(?m)^scrapehaul_(?:api|bytes|records|rejected|unmapped|refused|step)_\w+\{account="default"`, metrics)
 	require.Equal(t, program.ExitOK, w.Stop())
 	require.NotContains(t, w.Log.String(), "token-zx9")
 }
 
-func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
+func TestWorkerThatCannotServeItsHealthExits(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
@@ -296,7 +296,7 @@ func TestWorkerThatCannotServeItsHealthEnds(t *testing.T) {
 	require.Contains(t, problems, "worker: listening at HEALTH_ADDRESS: listen tcp "+s["HEALTH_ADDRESS"])
 }
 
-// realSettings are those of a worker on the real servers.
+// realSettings returns the settings of a worker on real servers.
 func realSettings(t *testing.T) map[string]string {
 	t.Helper()
 	namespace := temporaltest.NewNamespace(t)
@@ -309,7 +309,7 @@ func realSettings(t *testing.T) map[string]string {
 	}
 }
 
-// startWorker starts the program and returns when it works.
+// startWorker starts the program and waits until it runs.
 func startWorker(t *testing.T) *programtest.Running {
 	t.Helper()
 	w := programtest.Start(t, "worker", new(commands), "run")
@@ -332,7 +332,7 @@ func get(t *testing.T, address, path string) answer {
 	return answer{response.StatusCode, string(body)}
 }
 
-// refuseConnections makes the server refuse this database until admit is
+// refuseConnections makes the server refuse connections to this database until admit is
 // called.
 func refuseConnections(t *testing.T, databaseURL string) (admit func()) {
 	t.Helper()

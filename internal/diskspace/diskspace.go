@@ -1,4 +1,4 @@
-// Package diskspace tells how large file systems are.
+// Package diskspace returns the size and free space of file systems.
 package diskspace
 
 import (
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Of is how many bytes an ordinary user may still write to the file system of the
-// folder, and how many it has.
+// Of returns how many bytes an unprivileged user can still write to the folder's file
+// system, and its size in bytes.
 func Of(dir string) (free, size int64, err error) {
 	free, size, err = measure(dir)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 // noRoom are the errors of writing to a full file system.
 var noRoom = []syscall.Errno{unix.ENOSPC, unix.EDQUOT}
 
-// measure returns what an ordinary user may still write to dir's file system, and its size.
+// measure returns what an unprivileged user can still write to dir's file system, and its
+// size.
 func measure(dir string) (free, size int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {

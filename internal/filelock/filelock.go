@@ -1,5 +1,5 @@
-// Package filelock locks files between processes: the kernel gives the lock back when
-// its process ends, however it does.
+// Package filelock locks files between processes. The kernel releases a lock when its
+// process ends, however it ends.
 package filelock
 
 import (
@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// lookEvery is how often one who waits for a lock tries to get it.
-const lookEvery = 200 * time.Millisecond
+// retryEvery is how often Wait tries to take the lock.
+const retryEvery = 200 * time.Millisecond
 
-// Lock is a lock that was taken.
+// Lock is a lock that is held.
 type Lock struct{ file *os.File }
 
-// Try takes the lock of a file, which it creates if need be. It returns nil if somebody
-// else holds the lock, in this process too.
+// Try takes the lock of a file, which it creates if it is missing. It returns nil if the
+// lock is held, even by this process.
 func Try(path string) (*Lock, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -33,7 +33,8 @@ func Try(path string) (*Lock, error) {
 	return nil, errors.Join(err, file.Close())
 }
 
-// Wait is [Try] until the lock is free. waiting, if set, is called once if it is not.
+// Wait takes the lock as soon as it is free, and calls waiting, if set, once before it
+// waits.
 func Wait(ctx context.Context, path string, waiting func()) (*Lock, error) {
 	for {
 		lock, err := Try(path)
@@ -47,10 +48,10 @@ func Wait(ctx context.Context, path string, waiting func()) (*Lock, error) {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(lookEvery):
+		case <-time.After(retryEvery):
 		}
 	}
 }
 
-// Unlock gives the lock back. The file stays.
+// Unlock releases the lock. The file stays.
 func (l *Lock) Unlock() error { return l.file.Close() }

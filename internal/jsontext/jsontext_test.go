@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
-// walked are the members of text, and whether the walk came to the end.
+// walked returns the members of text, and whether all were reached.
 func walked(text []byte) (members []string, ended bool) {
 	walk := jsontext.MembersOf(text)
 	for {
@@ -27,7 +27,7 @@ func walked(text []byte) (members []string, ended bool) {
 	}
 }
 
-func TestMembersAreWalkedAsTheyStand(t *testing.T) {
+func TestMembersAreReturnedAsWritten(t *testing.T) {
 	for _, test := range []struct {
 		text    string
 		members []string
@@ -57,7 +57,7 @@ func TestMembersAreWalkedAsTheyStand(t *testing.T) {
 	}
 }
 
-func TestOnlyEscapesWithoutACharacterAreUnstorable(t *testing.T) {
+func TestUnstorableEscapesAreFound(t *testing.T) {
 	for text, want := range map[string]int{
 		`{"a":"b\u0000"}`: 7, `"\ud800x"`: 1, `"\ud800\ud800"`: 1, `"\uD83D"`: 1, `"\n\udc00"`: 3, `"\ud83d\n"`: 1, `"\ud83d\ude00\udE00"`: 13,
 		`"\\u0000"`: -1, `"\\\/\ud83d\ude00\u00e9\ufffd"`: -1, `[]`: -1,
@@ -105,7 +105,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	}))
 }
 
-// FuzzText holds all of the package against encoding/json.
+// FuzzText compares the package with encoding/json.
 func FuzzText(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":"1","b":null}`, `{"a":{"b":["}"]},"c":1}`, `{"a\"b":"\\","c":"\\\""}`, " {\n\"a\" :\t\"b\"\r} ", `{"":{}}`, `{"a":[1,{"b":2},3],"d":4}`,
@@ -127,13 +127,13 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// requireQuoted quotes text and takes the quotes off again.
+// requireQuoted quotes text and unquotes it again.
 func requireQuoted(t *testing.T, text []byte) {
 	quoted := jsontext.AppendQuote([]byte("before"), text)[len("before"):]
 	var decoded string
 	require.NoError(t, json.Unmarshal(quoted, &decoded))
 	require.Equal(t, valid(text), decoded)
-	if utf8.Valid(text) && !bytes.ContainsAny(text, "\u2028\u2029") { // which encoding/json escapes for JavaScript
+	if utf8.Valid(text) && !bytes.ContainsAny(text, "\u2028\u2029") { // encoding/json escapes these for JavaScript
 		var encoded bytes.Buffer
 		encoder := json.NewEncoder(&encoded)
 		encoder.SetEscapeHTML(false)
@@ -145,7 +145,7 @@ func requireQuoted(t *testing.T, text []byte) {
 	require.Equal(t, string(text), string(unescaped))
 }
 
-// requireMembers walks text, whether it is JSON or not.
+// requireMembers iterates over text, which may be invalid JSON.
 func requireMembers(t *testing.T, text []byte) {
 	var members []string
 	walk := jsontext.MembersOf(text)
@@ -174,12 +174,12 @@ func requireMembers(t *testing.T, text []byte) {
 	}
 	if walk.Ended() && string(text) == "{"+strings.Join(members, ",")+"}" {
 		slices.Reverse(members)
-		require.Equal(t, isObject, json.Valid([]byte("{"+strings.Join(members, ",")+"}")), "nothing reaches from one member into another")
+		require.Equal(t, isObject, json.Valid([]byte("{"+strings.Join(members, ",")+"}")), "members do not overlap")
 	}
 }
 
-// requireStorable compares the strings in text: encoding/json makes U+FFFD of what
-// no character is for.
+// requireStorable compares the strings in text: encoding/json decodes unstorable escapes as
+// U+FFFD or U+0000.
 func requireStorable(t *testing.T, text []byte) {
 	if !json.Valid(text) || !utf8.Valid(text) || bytes.Contains(bytes.ToLower(text), []byte(`\ufffd`)) || bytes.Contains(text, []byte("\ufffd")) {
 		return
@@ -194,13 +194,12 @@ func requireStorable(t *testing.T, text []byte) {
 	require.Equal(t, storable, jsontext.UnstorableEscape(text) < 0)
 }
 
-// valid is text as encoding/json decodes it: each byte that is not UTF-8 becomes
-// U+FFFD.
+// valid returns text as encoding/json decodes it: each invalid UTF-8 byte becomes U+FFFD.
 func valid(text []byte) string { return string([]rune(string(text))) }
 
-func TestNamesThatAnObjectHasTwiceAreFound(t *testing.T) {
+func TestDuplicateNamesAreFound(t *testing.T) {
 	var names jsontext.Names
-	for range 2 { // the second time they are known
+	for range 2 { // the second time, from the cache
 		for _, test := range []struct {
 			object string
 			own    bool
@@ -246,7 +245,7 @@ func TestNamesThatAnObjectHasTwiceAreFound(t *testing.T) {
 	require.False(t, own)
 }
 
-func TestLongNamesAndDepthsAreNotKept(t *testing.T) {
+func TestLongNamesAndDeepNestingDoNotHoldMemory(t *testing.T) {
 	var names jsontext.Names
 	long := strings.Repeat("x", 1<<20)
 	var before, after runtime.MemStats
@@ -268,16 +267,16 @@ func TestLongNamesAndDepthsAreNotKept(t *testing.T) {
 	require.Equal(t, "b", string(inside))
 }
 
-func TestNamesOfRecordsAreLookedAtWithoutAllocating(t *testing.T) {
+func TestCheckingNamesAllocatesNothing(t *testing.T) {
 	var names jsontext.Names
 	records := [][]byte{[]byte(`{"a":"x","b":[{"c":"y","d":1}],"e":null}`), []byte(`{"a":"x","e":"\""}`)}
-	look := func() {
+	check := func() {
 		for _, record := range records {
 			names.Twice(record)
 		}
 	}
-	look()
-	require.Zero(t, testing.AllocsPerRun(100, look))
+	check()
+	require.Zero(t, testing.AllocsPerRun(100, check))
 }
 
 func BenchmarkNames(b *testing.B) {

@@ -1,17 +1,17 @@
-// Package jsontext goes through JSON as it stands, without decoding it into
-// values and without allocating. It checks no more than it needs: of what is not
-// JSON it makes what sense it can, and it always ends.
+// Package jsontext processes JSON text without decoding it into values and without
+// allocating. It validates no more than it needs: its results for invalid JSON are
+// unspecified, but it always terminates.
 package jsontext
 
 // Members walks the members of a JSON object.
 type Members struct {
 	text []byte
-	// at is where the next member begins, or the brace at the end is. It is the
-	// length of text once that makes no sense.
+	// at is the index of the next member or of the closing brace, and len(text) once text
+	// is invalid.
 	at int
 }
 
-// MembersOf returns a walk that begins before the first member of object.
+// MembersOf returns an iterator positioned before the first member of object.
 func MembersOf(object []byte) Members {
 	at := skipSpace(object, 0)
 	if at == len(object) || object[at] != '{' {
@@ -20,21 +20,21 @@ func MembersOf(object []byte) Members {
 	return Members{text: object, at: skipSpace(object, at+1)}
 }
 
-// Member is a member of an object as it stands in the JSON.
+// Member is a member of an object, as JSON text.
 type Member struct {
 	// Text is the key with its quotes, the colon and the value.
 	Text               []byte
 	keyEnd, valueStart int
 }
 
-// Key returns the key as it stands between its quotes.
+// Key returns the text between the key's quotes.
 func (m Member) Key() []byte { return m.Text[1:m.keyEnd] }
 
-// Value returns the value as it stands, a string with its quotes.
+// Value returns the value's text, a string with its quotes.
 func (m Member) Value() []byte { return m.Text[m.valueStart:] }
 
-// Next goes over the next member. After the last one, and where the text makes
-// no sense, ok is false: see [Members.Ended].
+// Next returns the next member. ok is false after the last one, and where the text is
+// invalid: see [Members.Ended].
 func (m *Members) Next() (member Member, ok bool) {
 	text, begin := m.text, m.at
 	if begin == len(text) || text[begin] != '"' {
@@ -56,12 +56,12 @@ func (m *Members) Next() (member Member, ok bool) {
 	if end <= value {
 		return Member{}, false
 	}
-	m.goOn(end)
+	m.advance(end)
 	return Member{Text: text[begin:end], keyEnd: keyEnd - 1 - begin, valueStart: value - begin}, true
 }
 
-// goOn goes from the end of a member to the next one, or to the brace at the end.
-func (m *Members) goOn(end int) {
+// advance moves from the end of a member to the next one, or to the closing brace.
+func (m *Members) advance(end int) {
 	text, at := m.text, end
 	if at+1 < len(text) && text[at] == ',' && text[at+1] == '"' { // as most are
 		m.at = at + 1
@@ -82,11 +82,11 @@ func (m *Members) goOn(end int) {
 	}
 }
 
-// Ended says whether all members of the object have been walked.
+// Ended reports whether Next has returned all members of the object.
 func (m *Members) Ended() bool { return m.at < len(m.text) && m.text[m.at] == '}' }
 
-// valueEnd returns the index after the value that begins at an index, begin if
-// there is none, or 0 if it does not end.
+// valueEnd returns the index after the value that starts at begin, begin if there is none,
+// or 0 if it does not end.
 func valueEnd(text []byte, begin int) int {
 	depth := 0
 	for at := begin; at < len(text); at++ {
@@ -115,8 +115,7 @@ func valueEnd(text []byte, begin int) int {
 	return 0
 }
 
-// skipSpace returns the index of the first byte from at on that is not white
-// space.
+// skipSpace returns the index of the first byte at or after at that is not white space.
 func skipSpace(text []byte, at int) int {
 	for at < len(text) && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r' || text[at] == '\n') {
 		at++

@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// Names finds names that JSON objects have twice. It is fast for objects with the
-// members of the one before.
+// Names finds duplicate names in JSON objects. It is fast for objects with the same
+// members as the previous one.
 type Names struct {
-	shape  *Shape   // that of objects with these members, once two have had them
-	values [][]byte // of an object that is of the shape
-	// before has the keys of the object before, a quote after each, and own says whether
-	// it had one twice.
+	shape  *Shape   // of the previous objects, once two had the same members
+	values [][]byte // of an object of the shape
+	// before has the keys of the previous object, each followed by a quote, and own says
+	// whether it had a duplicate.
 	before, buffer []byte
 	own            bool
-	keys           [][]byte // of the object in hand
-	inside         [][]byte // names of the objects that a place in a value is in
-	begins         []int    // where in inside those of each object or array begin
+	keys           [][]byte // of the current object
+	inside         [][]byte // names in the objects that enclose the current position
+	begins         []int    // where the names of each object or array start in inside
 }
 
-// Twice reports whether the object has two members of one name, and returns a name
-// that an object inside of it has twice, as it stands there, or nil. What is not JSON
-// is looked through as far as it is.
+// Twice reports whether the object has two members of one name, and returns a duplicate
+// name of a nested object, as written there, or nil. It reads invalid JSON as far as it is
+// valid.
 func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 	if n.values, own = n.shape.Split(object, n.values[:0]); own {
 		return false, nil
@@ -47,7 +47,7 @@ func (n *Names) Twice(object []byte) (own bool, inside []byte) {
 	return n.own, inside
 }
 
-// plainName is the spelling of a name without escapes, as far as there is one.
+// plainName returns the name with as few escapes as possible.
 func plainName(text []byte) []byte {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return text
@@ -57,10 +57,10 @@ func plainName(text []byte) []byte {
 	return quoted[1 : len(quoted)-1]
 }
 
-// maxDepth is how deep objects and arrays may be in each other for encoding/json.
+// maxDepth is encoding/json's limit for nesting.
 const maxDepth = 10_000
 
-// twiceInside goes through a value once, as far as it is no deeper than JSON may be.
+// twiceInside scans a value once, down to maxDepth.
 func (n *Names) twiceInside(value []byte) []byte {
 	n.inside, n.begins = n.inside[:0], n.begins[:0]
 	for at := 0; at < len(value); at++ {
@@ -93,7 +93,7 @@ func (n *Names) twiceInside(value []byte) []byte {
 	return nil
 }
 
-// twice sorts the names and returns one that is there twice, or nil.
+// twice sorts the names and returns a duplicate, or nil.
 func twice(names [][]byte) []byte {
 	slices.SortFunc(names, bytes.Compare)
 	for i := range names {

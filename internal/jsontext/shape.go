@@ -2,14 +2,14 @@ package jsontext
 
 import "bytes"
 
-// Shape is of objects with the same names, texts as their values, and no white space
-// around them, as nearly all are that are exported.
+// Shape describes objects that have the same names, only strings as values, and no white
+// space: nearly all exported objects.
 type Shape struct {
-	around []string // the texts before, between and after the values
+	around []string // the text before, between and after the values
 }
 
-// NewShape returns the shape of objects whose members have these keys, as they stand
-// between their quotes.
+// NewShape returns the shape of objects with these keys, each as written between its
+// quotes.
 func NewShape[K string | []byte](keys []K) *Shape {
 	s := &Shape{}
 	before := `{"`
@@ -21,8 +21,8 @@ func NewShape[K string | []byte](keys []K) *Shape {
 	return s
 }
 
-// Split appends the members of the object as they stand in it, if it is of the shape;
-// none is of a nil Shape.
+// Split appends the text of the object's members if the object has the shape. No object has
+// a nil Shape.
 func (s *Shape) Split(object []byte, to [][]byte) (members [][]byte, ok bool) {
 	if s == nil || !bytes.HasPrefix(object, []byte(s.around[0])) {
 		return to, false

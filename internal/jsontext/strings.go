@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// StringEnd returns the index after the string that begins at an index, or 0 if
-// it does not end.
+// StringEnd returns the index after the string that starts at begin, or 0 if it does not
+// end.
 func StringEnd(text []byte, begin int) int {
 	for end := begin + 1; ; end++ {
 		quote := bytes.IndexByte(text[end:], '"')
@@ -25,9 +25,9 @@ func StringEnd(text []byte, begin int) int {
 	}
 }
 
-// Unescape returns what a string stands for, given without its quotes: text
-// itself, or what it has appended to buffer, which it returns longer then. As in
-// encoding/json, a lone surrogate becomes U+FFFD.
+// Unescape decodes the text between a string's quotes. It returns text itself if there are
+// no escapes; otherwise it appends the result to buffer and returns the longer buffer. As
+// in encoding/json, a lone surrogate becomes U+FFFD.
 func Unescape(buffer, text []byte) (longer, unescaped []byte) {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return buffer, text
@@ -61,16 +61,16 @@ func appendUnescaped(buffer, text []byte) []byte {
 			buffer = utf8.AppendRune(buffer, r)
 			text = text[size:]
 			continue
-		} // others, such as quotes and slashes, stand for themselves
+		} // others, such as quotes and slashes, mean themselves
 		buffer = append(buffer, c)
 	}
 }
 
-// UnstorableEscape returns the index of the first escape in valid JSON that
-// PostgreSQL's text has no character for, \u0000 or a lone surrogate, or -1.
+// UnstorableEscape returns the index of the first escape in valid JSON that PostgreSQL's
+// text type cannot store, \u0000 or a lone surrogate, or -1.
 func UnstorableEscape(text []byte) int {
 	for at := 0; ; {
-		next := bytes.IndexByte(text[at:], '\\') // stands in strings only
+		next := bytes.IndexByte(text[at:], '\\') // only strings have any
 		if next < 0 {
 			return -1
 		}
@@ -86,8 +86,8 @@ func UnstorableEscape(text []byte) int {
 	}
 }
 
-// decodeEscape reads the digits after \u and, if they are half of a surrogate
-// pair, the escape with the other half. A lone surrogate is returned as it is.
+// decodeEscape reads the digits after \u and, for the first half of a surrogate pair, the
+// escape of the second half. It returns a lone surrogate unchanged.
 func decodeEscape(text []byte) (r rune, size int) {
 	r = utf16Unit(text)
 	if utf16.IsSurrogate(r) && bytes.HasPrefix(text[4:], []byte(`\u`)) {
@@ -98,7 +98,7 @@ func decodeEscape(text []byte) (r rune, size int) {
 	return r, min(4, len(text))
 }
 
-// utf16Unit reads four hexadecimal digits; U+FFFD if they are not.
+// utf16Unit reads four hexadecimal digits. It returns U+FFFD if they are invalid.
 func utf16Unit(text []byte) (unit rune) {
 	if len(text) < 4 {
 		return utf8.RuneError
@@ -119,10 +119,11 @@ func utf16Unit(text []byte) (unit rune) {
 	return unit
 }
 
-// shortEscapes are what control characters have after the backslash, if not u.
+// shortEscapes has the letter after the backslash for control characters with a short
+// escape.
 var shortEscapes = [' ']byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
 
-// AppendQuote appends text as a JSON string, escaped where JSON demands it.
+// AppendQuote appends text as a JSON string, with the escapes that JSON requires.
 func AppendQuote(to, text []byte) []byte {
 	const hexDigits = "0123456789abcdef"
 	to = append(to, '"')
@@ -144,7 +145,7 @@ func AppendQuote(to, text []byte) []byte {
 	}
 }
 
-// plainLen is how much of the beginning of text needs no escape.
+// plainLen returns the length of the prefix that needs no escapes.
 func plainLen(text []byte) int {
 	for i, c := range text {
 		if c < ' ' || c == '"' || c == '\\' {

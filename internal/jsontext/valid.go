@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// IsPlain says of data that it surely is a JSON object that jsonb takes: one of texts and
-// nulls without white space around them, as nearly all are that are exported. False says
-// nothing.
+// IsPlain reports whether data is certainly a JSON object that jsonb accepts: one with only
+// strings and nulls and no white space, as nearly all exported objects are. If it returns
+// false, data may still be valid.
 func IsPlain(data []byte) bool {
 	if len(data) < 2 || data[0] != '{' {
 		return false
@@ -34,8 +34,8 @@ func IsPlain(data []byte) bool {
 	return at == len(data)-1 && data[at] == '}' && (ascii || utf8.Valid(data))
 }
 
-// plainStringEnd returns the index after the string that begins at an index, which is not
-// the last one of data, or 0.
+// plainStringEnd returns the index after the string that starts at at, which is never past
+// the last byte of data, or 0.
 func plainStringEnd(data []byte, at int, ascii *bool) (end int) {
 	if at >= len(data) || data[at] != '"' {
 		return 0

@@ -1,11 +1,10 @@
-// Package lostquery gets answers from workflows although the Temporal server
-// loses some.
+// Package lostquery retries workflow queries whose answers the Temporal server lost.
 //
-// The server hands a query to a worker before it is ready to take the answer
-// (QueryWorkflow in service/matching/matching_engine.go, as of 1.29). When the
-// worker is faster, as happens on a busy machine, its answer is refused with
-// "query task not found, or already expired", and who has asked waits in vain
-// until the deadline. Descriptions of schedules are queries too.
+// The server hands a query to a worker before it is ready to accept the answer
+// (QueryWorkflow in service/matching/matching_engine.go, as of 1.29). If the worker is
+// faster, as happens on a busy machine, its answer is refused with "query task not found,
+// or already expired", and the caller waits until the deadline. Descriptions of schedules
+// are queries too.
 package lostquery
 
 import (
@@ -18,14 +17,13 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// AskAgain is an option of a Temporal client's connection
-// (client.ConnectionOptions.DialOptions) that asks a second and a third time
-// within a query's deadline when no answer comes. The first time gets a sixth
-// of it, the second a third and the last a half: a worker that has to replay a
-// long history first needs longer.
-func AskAgain() grpc.DialOption { return grpc.WithChainUnaryInterceptor(askAgain) }
+// Retry returns an option for a Temporal client's connection
+// (client.ConnectionOptions.DialOptions) that sends an unanswered query a second and a
+// third time within its deadline. The first attempt gets a sixth of the time, the second a
+// third and the last a half: a worker that must replay a long history first needs longer.
+func Retry() grpc.DialOption { return grpc.WithChainUnaryInterceptor(retry) }
 
-func askAgain(
+func retry(
 	ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
 	deadline, has := ctx.Deadline()
@@ -45,8 +43,8 @@ func askAgain(
 	return invoke(ctx, method, request, reply, connection, options...)
 }
 
-// unanswered tells that a query has ended because of its deadline: the server
-// ends it, or hangs up, before the context here does, by as much as a half.
+// unanswered reports whether a query ended because of its deadline. The server may end it,
+// or close the connection, before the client's deadline, after as little as half the time.
 func unanswered(err error) bool {
 	switch serviceerror.ToStatus(err).Code() {
 	case codes.DeadlineExceeded, codes.Canceled:

@@ -19,11 +19,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 )
 
-// queries are what the worker has answered, and how many answers get lost.
+// queries counts the worker's answers, and how many more get lost.
 type queries struct{ answered, lost atomic.Int64 }
 
-// losing runs a workflow whose worker's first answers do not reach Temporal,
-// and returns a client that asks again.
+// losing runs a workflow whose worker's first answers do not reach Temporal, and returns a
+// client that retries.
 func losing(t *testing.T, lost int64) (asking client.Client, id string, q *queries) {
 	t.Helper()
 	namespace := temporaltest.NewNamespace(t)
@@ -58,17 +58,17 @@ func losing(t *testing.T, lost int64) (asking client.Client, id string, q *queri
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
 
-	asking = dial(lostquery.AskAgain())
+	asking = dial(lostquery.Retry())
 	run, err := asking.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: t.Name()}, "Weather")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { // a query is answered with a workflow task until one is done
+	require.Eventually(t, func() bool { // before the first workflow task completes, it answers queries
 		described, err := asking.DescribeWorkflowExecution(t.Context(), run.GetID(), "")
 		return err == nil && described.GetWorkflowExecutionInfo().GetHistoryLength() >= 4
 	}, time.Minute, 10*time.Millisecond)
 	return asking, run.GetID(), q
 }
 
-func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
+func TestQueryWithALostAnswerIsRetried(t *testing.T) {
 	t.Parallel()
 	asking, id, q := losing(t, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
@@ -81,7 +81,7 @@ func TestQueryWhoseAnswerIsLostIsAskedAgain(t *testing.T) {
 	require.Equal(t, int64(3), q.answered.Load())
 }
 
-func TestQueryThatNobodyAnswersEndsAtItsDeadline(t *testing.T) {
+func TestUnansweredQueryEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	asking, id, q := losing(t, 1000)
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
@@ -91,7 +91,7 @@ func TestQueryThatNobodyAnswersEndsAtItsDeadline(t *testing.T) {
 	require.Equal(t, int64(3), q.answered.Load())
 }
 
-func TestQueryThatIsRefusedIsNotAskedAgain(t *testing.T) {
+func TestFailedQueryIsNotRetried(t *testing.T) {
 	t.Parallel()
 	asking, id, q := losing(t, 0)
 	_, err := asking.QueryWorkflow(t.Context(), id, "", "time")

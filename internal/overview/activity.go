@@ -17,51 +17,51 @@ import (
 type Activity struct {
 	Name    string `json:"name"`
 	Attempt int32  `json:"attempt"`
-	// StartedAt is when the attempt under way began; nil while none is: the
-	// activity waits for a worker, or for NextAttempt.
+	// StartedAt is when the current attempt started; nil while the activity waits for a
+	// worker or for NextAttempt.
 	StartedAt *time.Time `json:"started_at,omitempty"`
-	// LastHeartbeat is when Heartbeat was told; nil when nothing was told yet.
+	// LastHeartbeat is when Heartbeat was sent; nil before the first heartbeat.
 	LastHeartbeat *time.Time          `json:"last_heartbeat,omitempty"`
 	Heartbeat     activities.Progress `json:"heartbeat,omitzero"`
-	// NextAttempt is when another attempt begins after a failed one.
+	// NextAttempt is when another attempt starts after a failed one.
 	NextAttempt *time.Time `json:"next_attempt,omitempty"`
-	// Paused is set when somebody has paused the activity.
+	// Paused is set if an operator paused the activity.
 	Paused bool `json:"paused,omitempty"`
-	// LastFailure is why the attempt before failed.
+	// LastFailure is why the previous attempt failed.
 	LastFailure string `json:"last_failure,omitempty"`
 }
 
 const (
-	download   = "DownloadScrapingJob" // only a worker with a slot and room in its spool takes it
-	removeFile = "RemoveFile"          // nothing waits for it but the import's end
+	download   = "DownloadScrapingJob" // only a worker with a free slot and room in its spool takes it
+	removeFile = "RemoveFile"          // only the import's end waits for it
 )
 
-// pendingActivity picks the one that the import waits for.
+// pendingActivity returns the activity that the import waits for.
 func pendingActivity(pending []*workflowpb.PendingActivityInfo) *Activity {
-	var matters *workflowpb.PendingActivityInfo
+	var chosen *workflowpb.PendingActivityInfo
 	for _, each := range pending {
-		if matters == nil || matters.GetActivityType().GetName() == removeFile {
-			matters = each
+		if chosen == nil || chosen.GetActivityType().GetName() == removeFile {
+			chosen = each
 		}
 	}
-	if matters == nil {
+	if chosen == nil {
 		return nil
 	}
 	a := &Activity{
-		Name:          matters.GetActivityType().GetName(),
-		Attempt:       matters.GetAttempt(),
-		LastHeartbeat: instant(matters.GetLastHeartbeatTime()),
-		Paused:        matters.GetPaused(),
-		LastFailure:   sentence(matters.GetLastFailure()),
+		Name:          chosen.GetActivityType().GetName(),
+		Attempt:       chosen.GetAttempt(),
+		LastHeartbeat: instant(chosen.GetLastHeartbeatTime()),
+		Paused:        chosen.GetPaused(),
+		LastFailure:   sentence(chosen.GetLastFailure()),
 	}
-	switch last := instant(matters.GetLastStartedTime()); {
-	case matters.GetLastAttemptCompleteTime() == nil, last != nil && last.After(matters.GetLastAttemptCompleteTime().AsTime()):
+	switch last := instant(chosen.GetLastStartedTime()); {
+	case chosen.GetLastAttemptCompleteTime() == nil, last != nil && last.After(chosen.GetLastAttemptCompleteTime().AsTime()):
 		a.StartedAt = last
 	default:
-		a.NextAttempt = instant(matters.GetNextAttemptScheduleTime())
+		a.NextAttempt = instant(chosen.GetNextAttemptScheduleTime())
 	}
-	// A heartbeat of another form is none of ours.
-	if err := converter.GetDefaultDataConverter().FromPayloads(matters.GetHeartbeatDetails(), &a.Heartbeat); err != nil {
+	// Ignore heartbeats of another form.
+	if err := converter.GetDefaultDataConverter().FromPayloads(chosen.GetHeartbeatDetails(), &a.Heartbeat); err != nil {
 		a.Heartbeat = activities.Progress{}
 	}
 	return a
@@ -75,7 +75,7 @@ func instant(t *timestamppb.Timestamp) *time.Time {
 	return &at
 }
 
-// sentence says what went wrong, "" if nothing did.
+// sentence describes the failure, "" for none.
 func sentence(failure *failurepb.Failure) string {
 	if failure == nil {
 		return ""

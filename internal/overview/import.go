@@ -1,5 +1,5 @@
-// Package overview reads from Temporal what an operator sees of imports: the
-// runs of their workflows, what each is doing, how fast, and until when.
+// Package overview reads from Temporal what an operator sees of imports: their workflow
+// runs, and what each is doing, how fast and until when.
 package overview
 
 import (
@@ -21,20 +21,20 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// ErrNotFound says that Temporal knows no import of a scraping job: there was
-// none, or it closed longer ago than the namespace keeps histories.
-var ErrNotFound = errors.New("Temporal knows no import of this scraping job")
+// ErrNotFound reports that Temporal has no import of a scraping job: there was none, or it
+// closed longer ago than the namespace's retention.
+var ErrNotFound = errors.New("Temporal has no import of this scraping job")
 
 // Reader reads imports from Temporal.
 type Reader struct {
 	Temporal client.Client
-	// TaskQueue narrows [Reader.Open] to the imports of one task queue; empty
-	// for all.
+	// TaskQueue limits [Reader.Open] to one task queue; empty for all.
 	TaskQueue string
-	// Account narrows what is listed to the imports of one account; empty for all.
+	// Account limits lists to one account; empty for all.
 	Account string
-	// Together leaves out of lists what [Reader.WaitingForToken] says of an account at once.
-	Together bool
+	// GroupByAccount omits from lists the imports that [Reader.WaitingForToken] reports by
+	// account.
+	GroupByAccount bool
 }
 
 // Import is one workflow run of a scraping job as an operator sees it.
@@ -44,7 +44,7 @@ type Import struct {
 	RunID         string `json:"run_id"`
 	// Summary is the workflow's static summary.
 	Summary string `json:"summary,omitempty"`
-	// Open is set while the run has not ended.
+	// Open is set until the run ends.
 	Open bool `json:"open"`
 	// Status is Temporal's execution status: "Running", "Completed", "Failed",
 	// "Canceled", "Terminated" or "TimedOut".
@@ -55,27 +55,26 @@ type Import struct {
 	// false when no worker answered in time.
 	Progress      workflows.Progress `json:"progress,omitzero"`
 	ProgressKnown bool               `json:"progress_known"`
-	// Result is that of a completed run.
+	// Result is the result of a completed run.
 	Result *workflows.ImportScrapingJobResult `json:"result,omitempty"`
-	// Failure says why a run failed, or of an open one why its progress is not
-	// known.
+	// Failure says why a run failed, or why an open run's progress is unknown.
 	Failure string `json:"failure,omitempty"`
-	// Activity is the pending activity that matters; nil if there is none.
+	// Activity is the pending activity that the import waits for; nil if there is none.
 	Activity *Activity `json:"activity,omitempty"`
 }
 
-// NeedsAttention says whether the import waits for a person's signal.
+// NeedsAttention reports whether the import waits for a person's signal.
 func (i Import) NeedsAttention() bool {
 	return i.Open && i.ProgressKnown && i.Progress.Step == workflows.StepNeedsAttention
 }
 
-// Sitemap is the name of the job's sitemap, or else what the workflow was started with.
+// Sitemap returns the name of the job's sitemap, or else the workflow's summary.
 func (i Import) Sitemap() string { return cmp.Or(i.Progress.SitemapName, i.Summary) }
 
-// NamedAccount is the import's account, "" for the default one.
+// NamedAccount returns the import's account, "" for the default one.
 func (i Import) NamedAccount() string { return NamedAccount(i.Account) }
 
-// NamedAccount is the account, "" if it is the default one.
+// NamedAccount returns the account, "" if it is the default one.
 func NamedAccount(account string) string {
 	if account == sink.DefaultAccount {
 		return ""
@@ -83,7 +82,7 @@ func NamedAccount(account string) string {
 	return account
 }
 
-// Step is what the import is doing, or how it ended.
+// Step returns what the import is doing, or how it ended.
 func (i Import) Step() string {
 	switch {
 	case !i.Open:
@@ -96,7 +95,7 @@ func (i Import) Step() string {
 	return string(i.Progress.Step)
 }
 
-// Problem says what failed apart from publishing, such as a follow-up.
+// Problem returns what failed after publishing, such as a follow-up.
 func (i Import) Problem() string {
 	if i.Result != nil {
 		return i.Result.Problem
@@ -104,28 +103,27 @@ func (i Import) Problem() string {
 	return i.Progress.Problem
 }
 
-// Limits of the query for an import's progress. A worker answers in some
-// milliseconds, or in some tenths of a second when it has to replay first; one
-// that is not there does not answer at all.
+// Timeouts of progress queries. A worker answers in milliseconds, or in tenths of a second
+// if it must replay first. Without a worker there is no answer.
 const (
-	oneAnswerWithin = 3 * time.Second
-	// eachAnswerWithin is for one of many, allAnswersWithin for all of them.
-	eachAnswerWithin = time.Second
-	allAnswersWithin = 2 * time.Second
+	queryTimeout = 3 * time.Second
+	// listQueryTimeout is for each import of a list, listTimeout for all of them.
+	listQueryTimeout = time.Second
+	listTimeout      = 2 * time.Second
 )
 
-// Import returns the latest run of the scraping job's workflow. The error
-// matches ErrNotFound when there is none.
+// Import returns the latest run of the scraping job's workflow. The error matches
+// ErrNotFound if there is none.
 func (r *Reader) Import(ctx context.Context, scrapingJobID int64) (Import, error) {
 	found, err := r.describe(ctx, scrapingJobID, "")
 	if err != nil {
 		return Import{}, err
 	}
-	r.askProgress(ctx, &found, oneAnswerWithin)
+	r.queryProgress(ctx, &found, queryTimeout)
 	return found, nil
 }
 
-// describe reads all but the progress. An empty run ID is the latest run.
+// describe reads everything except the progress. An empty run ID means the latest run.
 func (r *Reader) describe(ctx context.Context, scrapingJobID int64, runID string) (Import, error) {
 	id := workflows.WorkflowID(scrapingJobID)
 	described, err := r.Temporal.DescribeWorkflowExecution(ctx, id, runID)
@@ -133,7 +131,7 @@ func (r *Reader) describe(ctx context.Context, scrapingJobID int64, runID string
 		return Import{}, fmt.Errorf("scraping job %s: %w", id, ErrNotFound)
 	}
 	if err != nil {
-		return Import{}, fmt.Errorf("asking Temporal for workflow %s: %w", id, err)
+		return Import{}, fmt.Errorf("describing workflow %s: %w", id, err)
 	}
 	info := described.GetWorkflowExecutionInfo()
 	if name := info.GetType().GetName(); name != workflows.ImportScrapingJobName {
@@ -165,12 +163,12 @@ func newImport(scrapingJobID int64, info *workflowpb.WorkflowExecutionInfo) Impo
 	return i
 }
 
-// readEnd reads from its last event how a closed run ended.
+// readEnd reads how a closed run ended, from its last event.
 func (r *Reader) readEnd(ctx context.Context, i *Import) error {
 	id := workflows.WorkflowID(i.ScrapingJobID)
 	last, err := r.Temporal.GetWorkflowHistory(ctx, id, i.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT).Next()
 	if err != nil {
-		return fmt.Errorf("asking Temporal how run %s of workflow %s ended: %w", i.RunID, id, err)
+		return fmt.Errorf("reading how run %s of workflow %s ended: %w", i.RunID, id, err)
 	}
 	switch {
 	case last.GetWorkflowExecutionCompletedEventAttributes() != nil:
@@ -188,15 +186,15 @@ func (r *Reader) readEnd(ctx context.Context, i *Import) error {
 			i.Failure += ": " + reason
 		}
 	case last.GetWorkflowExecutionCanceledEventAttributes() != nil:
-		i.Failure = "cancelled"
+		i.Failure = "canceled"
 	case last.GetWorkflowExecutionTimedOutEventAttributes() != nil:
-		i.Failure = "the workflow took too long"
+		i.Failure = "the workflow timed out"
 	}
 	return nil
 }
 
-// askProgress asks a worker. That none answers is no error: the rest is known.
-func (r *Reader) askProgress(ctx context.Context, i *Import, within time.Duration) {
+// queryProgress asks a worker. No answer is not an error: the rest is known.
+func (r *Reader) queryProgress(ctx context.Context, i *Import, within time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	answer, err := r.Temporal.QueryWorkflow(ctx, workflows.WorkflowID(i.ScrapingJobID), i.RunID, workflows.ProgressQuery)
@@ -205,22 +203,22 @@ func (r *Reader) askProgress(ctx context.Context, i *Import, within time.Duratio
 	}
 	i.ProgressKnown, i.Account = err == nil, cmp.Or(i.Progress.Account, i.Account)
 	if err == nil || !i.Open {
-		return // of a closed run, how it ended matters
+		return // a closed run's failure is known
 	}
 	_, noWorker := errors.AsType[*serviceerror.FailedPrecondition](err)
 	_, timedOut := errors.AsType[*serviceerror.DeadlineExceeded](err)
 	if noWorker || timedOut || ctx.Err() != nil {
-		i.Failure = "no worker answered the query for the progress: see that a worker runs on the import's task queue"
+		i.Failure = "no worker answered the progress query: check that a worker runs on the import's task queue"
 		return
 	}
-	i.Failure = "the query for the progress failed: " + err.Error()
+	i.Failure = "the progress query failed: " + err.Error()
 }
 
-// StoredRecords is how many records the job has by its own account; nil while
-// nobody has looked at the job in the cloud.
+// StoredRecords returns how many records the cloud says the job has; nil before the job was
+// first described.
 func (i Import) StoredRecords() *int64 {
 	n := i.Progress.StoredRecordCount
-	if n == 0 && i.Activity != nil { // the workflow learns it at the download's end
+	if n == 0 && i.Activity != nil { // the workflow learns it when the download ends
 		n = i.Activity.Heartbeat.OfRecords
 	}
 	if n == 0 && (i.Progress.Step == workflows.StepDownload || i.Progress.Status == "") {

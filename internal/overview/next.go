@@ -7,16 +7,16 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Next is what happens next to an import, in a few words.
+// Next describes what happens next to an import.
 type Next struct {
 	What string
-	// At is when, or until when the import waits at most; nil if that is not known.
+	// At is when it happens, or until when the import waits at most; nil if unknown.
 	At *time.Time
-	// Waits is set when What is a wait: At is its end.
+	// Waits is set if What is a wait: At is its end.
 	Waits bool
 }
 
-// Preposition stands between What and At.
+// Preposition returns the word between What and At.
 func (n Next) Preposition() string {
 	if n.Waits {
 		return "until"
@@ -24,7 +24,7 @@ func (n Next) Preposition() string {
 	return "at"
 }
 
-// In is a line, with the time in now's time zone.
+// In returns one line, with the time in now's time zone.
 func (n Next) In(now time.Time) string {
 	if n.At == nil {
 		return n.What
@@ -43,17 +43,17 @@ func (n Next) In(now time.Time) string {
 	return fmt.Sprintf("%s %s %s, in %s", n.What, n.Preposition(), at.Format(layout), in)
 }
 
-// Next says what happens next to the import.
+// Next returns what happens next to the import.
 func (i Import) Next() Next {
 	switch {
 	case i.Result != nil:
 		return Next{What: "nothing: this import is done"}
 	case !i.Open:
-		return Next{What: "nothing by this run: reconciliation begins another one if the job is due"}
+		return Next{What: "nothing in this run: reconciliation starts another one if the job is due"}
 	case i.NeedsAttention():
-		return Next{What: "a person decides; without a signal in time the import fails", At: i.Progress.FailsAfter}
+		return Next{What: "a person decides; without a signal the import fails", At: i.Progress.FailsAfter}
 	case i.Progress.Step == workflows.StepScrape && i.Progress.WaitsFor != "":
-		return Next{What: "waits for " + i.Progress.WaitsFor + ", and looks again", At: i.Progress.WaitsUntil}
+		return Next{What: "waits for " + i.Progress.WaitsFor + "; checks again", At: i.Progress.WaitsUntil}
 	case i.Progress.WaitsFor != "":
 		return Next{What: "waits for " + i.Progress.WaitsFor, At: i.Progress.WaitsUntil, Waits: true}
 	case i.Activity != nil:
@@ -62,36 +62,36 @@ func (i Import) Next() Next {
 		}
 	}
 	if !i.ProgressKnown {
-		return Next{What: "it goes on as soon as a worker is there"}
+		return Next{What: "it continues once a worker is running"}
 	}
 	switch i.Progress.Step {
 	case workflows.StepScrape:
-		return Next{What: "the records are imported when the job has ended"}
+		return Next{What: "the records are imported when the job ends"}
 	case workflows.StepDownload:
 		return Next{What: "the records are imported"}
 	case workflows.StepImport:
-		return Next{What: "the import is published, in place of an earlier one"}
+		return Next{What: "the import is published, replacing an earlier one"}
 	case workflows.StepHold:
 		return Next{What: "the job is deleted in the cloud", At: i.Progress.DeleteAfter}
 	case workflows.StepDelete:
 		return Next{What: "the import is done"}
 	}
-	return Next{What: "the import goes on by itself"}
+	return Next{What: "the import continues on its own"}
 }
 
-// next says what the activity waits for, or nothing while it is at work.
+// next returns what the activity waits for, or nothing while it runs.
 func (a *Activity) next() Next {
 	switch {
 	case a.Paused:
-		return Next{What: "nothing before somebody unpauses the activity " + a.Name}
+		return Next{What: "nothing until someone unpauses the activity " + a.Name}
 	case a.NextAttempt != nil:
-		return Next{What: fmt.Sprintf("attempt %d of %s begins", a.Attempt, a.Name), At: a.NextAttempt}
+		return Next{What: fmt.Sprintf("attempt %d of %s starts", a.Attempt, a.Name), At: a.NextAttempt}
 	case a.StartedAt == nil && a.Name == download:
-		return Next{What: "a worker takes up " + download + ", as soon as one has a slot free (MAX_CONCURRENT_IMPORTS) and room in its spool"}
+		return Next{What: "a worker picks up " + download + " once it has a free slot (MAX_CONCURRENT_IMPORTS) and room in its spool"}
 	case a.StartedAt == nil:
-		return Next{What: "a worker takes up " + a.Name}
+		return Next{What: "a worker picks up " + a.Name}
 	case a.Heartbeat.Waiting:
-		return Next{What: "the worker begins as soon as it has a slot free (MAX_CONCURRENT_IMPORTS)"}
+		return Next{What: "the worker starts once it has a free slot (MAX_CONCURRENT_IMPORTS)"}
 	}
 	return Next{}
 }

@@ -16,28 +16,25 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// atATime is how many imports are asked side by side.
-const atATime = 10
+// maxQueries is how many imports are queried concurrently.
+const maxQueries = 10
 
-// attentionPageSize is how many runs are looked at together for those that need
-// attention.
+// attentionPageSize is the page size when listing imports that may need attention.
 const attentionPageSize = 100
 
-// Open returns a page of the open imports, newest first, and the token of the
-// next page, which is empty after the last one. A page takes a few seconds at
-// most: the progress of imports that no worker tells of in that time is not
-// known.
+// Open returns a page of the open imports, newest first, and the token of the next page,
+// which is empty after the last one. A page takes a few seconds at most: the progress of
+// imports without an answer by then is unknown.
 //
-// The list is as current as Temporal's visibility, some seconds at most; what it
-// says of each import is current.
+// The list lags by a few seconds, like Temporal's visibility; the details of each import
+// are current.
 func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
 	return r.list(ctx, workflows.OpenImports(r.TaskQueue), pageSize, pageToken)
 }
 
-// NeedingAttention returns all imports that wait for a person's signal, newest
-// first, and how many open ones there are of which that is not known. Where the
-// namespace has the search attribute ImportState, it asks only those whose state
-// may be that.
+// NeedingAttention returns all imports that need attention, newest first, and the number of
+// open imports for which that is unknown. If the namespace has the search attribute
+// ImportState, it queries only imports that may need attention.
 func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknown int, err error) {
 	err = r.mayNeedAttention(func(query string) error {
 		for token := []byte(nil); ; {
@@ -61,12 +58,12 @@ func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknow
 	return imports, unknown, err
 }
 
-// mayNeedAttention lists the open imports that may wait for a person: all of them where the
-// namespace does not have the search attribute ImportState. Temporal takes far longer for a
-// list of all, with their memos, than for one of few.
+// mayNeedAttention lists the open imports that may need attention: all of them if the
+// namespace lacks the search attribute ImportState. Listing all, with their memos, takes
+// Temporal much longer than listing a few.
 func (r *Reader) mayNeedAttention(list func(query string) error) error {
 	all, name := workflows.OpenImports(r.TaskQueue), workflows.ImportStateAttribute.GetName()
-	// A run that was begun before the attribute was registered has none.
+	// A run started before the attribute was registered has none.
 	err := list(fmt.Sprintf("%s AND (%s = '%s' OR %s IS NULL)", all, name, workflows.StepNeedsAttention, name))
 	if _, noAttribute := errors.AsType[*serviceerror.InvalidArgument](err); noAttribute {
 		err = list(all)
@@ -74,7 +71,7 @@ func (r *Reader) mayNeedAttention(list func(query string) error) error {
 	return err
 }
 
-// list returns a page, which is empty only if it is the last one.
+// list returns a page. Only the last one may be empty.
 func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
 	for {
 		var runs []*workflowpb.WorkflowExecutionInfo
@@ -82,7 +79,7 @@ func (r *Reader) list(ctx context.Context, query string, pageSize int, pageToken
 			return nil, nil, err
 		}
 		runs = slices.DeleteFunc(runs, func(run *workflowpb.WorkflowExecutionInfo) bool {
-			return r.leavesOut(workflows.Memo(run.GetMemo()))
+			return r.omits(workflows.Memo(run.GetMemo()))
 		})
 		if imports, err = r.readAll(ctx, runs); err != nil || len(imports) > 0 || len(pageToken) == 0 {
 			return imports, pageToken, err
@@ -100,16 +97,16 @@ func (r *Reader) listRuns(ctx context.Context, query string, pageSize int, pageT
 	return page.GetExecutions(), page.GetNextPageToken(), nil
 }
 
-// readAll reads what the runs are doing, a few at a time, and leaves out those
-// that have closed since they were listed, or are of another account.
+// readAll reads what the runs are doing, a few at a time. It omits those that closed since
+// they were listed, and those of another account.
 func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecutionInfo) ([]Import, error) {
 	found := make([]Import, len(runs))
-	answers, cancel := context.WithTimeout(ctx, allAnswersWithin)
+	answers, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var group sync.WaitGroup
 	reading, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	slots := make(chan struct{}, atATime)
+	slots := make(chan struct{}, maxQueries)
 	for n, run := range runs {
 		id, err := strconv.ParseInt(run.GetExecution().GetWorkflowId(), 10, 64)
 		if err != nil {
@@ -118,14 +115,14 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			asked := Import{ScrapingJobID: id, RunID: run.GetExecution().GetRunId(), Open: true}
-			var asking sync.WaitGroup
-			asking.Go(func() { r.askProgress(answers, &asked, eachAnswerWithin) })
-			read, err := r.describe(reading, id, asked.RunID)
-			asking.Wait()
+			queried := Import{ScrapingJobID: id, RunID: run.GetExecution().GetRunId(), Open: true}
+			var querying sync.WaitGroup
+			querying.Go(func() { r.queryProgress(answers, &queried, listQueryTimeout) })
+			read, err := r.describe(reading, id, queried.RunID)
+			querying.Wait()
 			if err == nil && read.Open {
-				read.Progress, read.ProgressKnown, read.Failure = asked.Progress, asked.ProgressKnown, asked.Failure
-				read.Account = cmp.Or(asked.Account, read.Account)
+				read.Progress, read.ProgressKnown, read.Failure = queried.Progress, queried.ProgressKnown, queried.Failure
+				read.Account = cmp.Or(queried.Account, read.Account)
 				found[n] = read
 			}
 			if err != nil && !errors.Is(err, ErrNotFound) {

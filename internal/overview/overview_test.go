@@ -23,7 +23,7 @@ func reader(s *systemtest.System) *overview.Reader {
 	return &overview.Reader{Temporal: s.Temporal, TaskQueue: workflows.DefaultTaskQueue}
 }
 
-// eventually looks at the import until it is as wanted.
+// eventually reads the import until it is as expected.
 func eventually(s *systemtest.System, id int64, what string, as func(overview.Import) bool) (found overview.Import) {
 	s.T.Helper()
 	s.WaitFor(what, func() bool {
@@ -39,7 +39,7 @@ func atStep(step workflows.Step) func(overview.Import) bool {
 	return func(i overview.Import) bool { return i.ProgressKnown && i.Progress.Step == step }
 }
 
-func TestDownloadUnderWayTellsItsHeartbeat(t *testing.T) {
+func TestRunningDownloadShowsItsHeartbeat(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, systemtest.NoGzip)
 	s.StartWorker(s.Spool)
@@ -65,14 +65,14 @@ func TestDownloadUnderWayTellsItsHeartbeat(t *testing.T) {
 	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "seen enough"))
 }
 
-func TestFailedAttemptTellsWhyAndWhenTheNextBegins(t *testing.T) {
+func TestFailedAttemptShowsItsFailureAndTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*", Effect: webscrapertest.FailWith(502)})
 	s.Notify(id)
-	found := eventually(s, id, "an attempt to come", func(i overview.Import) bool {
+	found := eventually(s, id, "another attempt", func(i overview.Import) bool {
 		return i.Activity != nil && i.Activity.Attempt > 1 && i.Activity.NextAttempt != nil
 	})
 	require.Equal(t, "DownloadScrapingJob", found.Activity.Name)
@@ -121,7 +121,7 @@ func TestOpenImportsAreListedNewestFirst(t *testing.T) {
 	require.Empty(t, next)
 }
 
-// needingAttention leaves one import that needs attention, and one that holds.
+// needingAttention starts one import that needs attention, and one that holds.
 func needingAttention(t *testing.T) (s *systemtest.System, attention, held int64) {
 	s = systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
@@ -159,7 +159,7 @@ func TestImportsThatNeedAttentionAreFound(t *testing.T) {
 	require.Len(t, missing, 5)
 	requireNeedingAttention(t, s, attention)
 
-	// These runs were begun without the search attributes: they are found still.
+	// These runs were started without the search attributes and are still found.
 	types := map[string]enumspb.IndexedValueType{}
 	for _, attribute := range workflows.SearchAttributes() {
 		types[attribute.GetName()] = attribute.GetValueType()
@@ -198,7 +198,7 @@ func TestSearchAttributeOfAnotherTypeIsNotRegistered(t *testing.T) {
 	require.Equal(t, []string{"ImportState"}, missing)
 }
 
-func TestClosedImportSaysHowItEnded(t *testing.T) {
+func TestClosedImportShowsHowItEnded(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "ATTENTION_TIMEOUT": "1s"})
 	s.StartWorker(s.Spool)
@@ -220,7 +220,7 @@ func TestClosedImportSaysHowItEnded(t *testing.T) {
 	require.Equal(t, "Failed", found.Status)
 	require.Equal(t, "1 record was imported, but the job has stored 2", found.Failure)
 	require.Nil(t, found.Result)
-	require.False(t, found.NeedsAttention(), "nobody can answer any more")
+	require.False(t, found.NeedsAttention(), "it takes no more signals")
 
 	terminated := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*", Effect: webscrapertest.FailWith(502)})
@@ -246,25 +246,25 @@ func TestUnknownJobIsNotFound(t *testing.T) {
 	require.ErrorContains(t, err, "a workflow Other")
 }
 
-// A worker that is there answers for 50 imports in some tenths of a second; one
-// that is not must not keep the operator waiting.
-func TestFiftyImportsWithoutAWorkerAreListedInSeconds(t *testing.T) {
+// A worker answers for 50 imports in tenths of a second. A missing one must not keep the
+// operator waiting.
+func TestFiftyImportsWithoutAWorkerAreListedWithinSeconds(t *testing.T) {
 	t.Parallel()
 	const jobs = 50
 	namespace := temporaltest.NewNamespace(t)
-	r := overview.Reader{Temporal: namespace.Client, TaskQueue: "nobody"}
+	r := overview.Reader{Temporal: namespace.Client, TaskQueue: "no-worker"}
 	for id := range int64(jobs) {
-		_, err := workflows.Notify(t.Context(), namespace.Client, "nobody", workflows.Notification{ScrapingJobID: id + 1}, workflows.Settings{})
+		_, err := workflows.Notify(t.Context(), namespace.Client, "no-worker", workflows.Notification{ScrapingJobID: id + 1}, workflows.Settings{})
 		require.NoError(t, err)
 	}
 	var imports []overview.Import
 	var took time.Duration
 	require.Eventually(t, func() bool {
-		begun := time.Now()
+		start := time.Now()
 		var err error
 		imports, _, err = r.Open(t.Context(), 100, nil)
 		require.NoError(t, err)
-		took = time.Since(begun)
+		took = time.Since(start)
 		return len(imports) == jobs
 	}, 3*time.Minute, 10*time.Millisecond)
 	t.Logf("%d imports took %s", jobs, took)
@@ -272,7 +272,7 @@ func TestFiftyImportsWithoutAWorkerAreListedInSeconds(t *testing.T) {
 	for _, each := range imports {
 		require.False(t, each.ProgressKnown)
 		require.True(t, strings.HasPrefix(each.Failure, "no worker answered"), each.Failure)
-		require.Equal(t, "import by hand", each.Summary)
+		require.Equal(t, "manual import", each.Summary)
 	}
 }
 
@@ -286,10 +286,10 @@ func TestFiftyHeldImportsAreListedWithTheirProgress(t *testing.T) {
 	}
 	var took time.Duration
 	s.WaitFor("50 held imports", func() bool {
-		begun := time.Now()
+		start := time.Now()
 		imports, _, err := reader(s).Open(t.Context(), 100, nil)
 		require.NoError(t, err)
-		took = time.Since(begun)
+		took = time.Since(start)
 		held := 0
 		for _, each := range imports {
 			if atStep(workflows.StepHold)(each) && each.Progress.DeleteAfter != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Amount is how much of its present step an import has done.
+// Amount is how much of its current step an import has done.
 type Amount struct {
 	Unit Unit  `json:"unit"`
 	Done int64 `json:"done"`
-	// Of is how much there is to do; 0 when that is not known.
+	// Of is the total; 0 if unknown.
 	Of int64 `json:"of,omitempty"`
 }
 
@@ -27,8 +27,8 @@ const (
 	Pages   Unit = "pages"
 )
 
-// Amount is the step's progress: of a scrape at the last look at the job, of a download or
-// an import from the pending activity's heartbeat.
+// Amount returns the step's progress: for a scrape as of the last check of the job, for a
+// download or an import from the pending activity's heartbeat.
 func (i Import) Amount() (amount Amount, ok bool) {
 	if p := i.Progress; i.Step() == string(workflows.StepScrape) {
 		return Amount{Pages, p.JobsExecuted, max(p.JobsExecuted, p.JobsScheduled)}, p.JobsScheduled > 0
@@ -36,33 +36,34 @@ func (i Import) Amount() (amount Amount, ok bool) {
 	if i.Activity == nil || i.Activity.LastHeartbeat == nil || i.Activity.Heartbeat.Waiting {
 		return Amount{}, false
 	}
-	told := i.Activity.Heartbeat
+	last := i.Activity.Heartbeat
 	switch i.Activity.Name {
 	case "ImportRecords":
-		if done := told.Records + told.Rejected; done > 0 && i.Progress.StoredRecordCount > 0 {
+		if done := last.Records + last.Rejected; done > 0 && i.Progress.StoredRecordCount > 0 {
 			return Amount{Records, done, max(done, i.Progress.StoredRecordCount)}, true
 		}
 	case download:
 	default:
 		return Amount{}, false
 	}
-	return Amount{Bytes, told.Bytes, told.OfBytes}, told.Bytes > 0 || told.OfBytes > 0
+	return Amount{Bytes, last.Bytes, last.OfBytes}, last.Bytes > 0 || last.OfBytes > 0
 }
 
-// countOnFor is how long the estimate advances without a heartbeat: a little longer than
-// the time between two.
-const countOnFor = time.Minute
+// extrapolateFor is how long the estimate advances without a heartbeat: slightly longer
+// than the time between two.
+const extrapolateFor = time.Minute
 
-// Estimate is the step's progress by now, and as a text with speed and remaining time where
-// known: "12 MB of 50 MB, 24 %, 3 MB/s, 13s left". Heartbeats are many seconds apart:
-// between them it advances at the attempt's speed. ok is that of [Import.Amount].
+// Estimate returns the step's estimated progress now, also as text, with speed and
+// remaining time if known: "12 MB of 50 MB, 24 %, 3 MB/s, 13s left". Between heartbeats,
+// which are many seconds apart, it advances at the attempt's speed. ok is as in
+// [Import.Amount].
 func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
 	if amount, ok = i.Amount(); !ok {
 		return amount, "", false
 	}
 	rate := i.perSecond(amount)
 	if rate > 0 {
-		passed := min(max(now.Sub(*i.Activity.LastHeartbeat), 0), countOnFor)
+		passed := min(max(now.Sub(*i.Activity.LastHeartbeat), 0), extrapolateFor)
 		amount.Done += int64(rate * passed.Seconds())
 	}
 	if amount.Of > 0 {
@@ -85,8 +86,8 @@ func (i Import) Estimate(now time.Time) (amount Amount, text string, ok bool) {
 	return amount, text, true
 }
 
-// perSecond is the current attempt's speed, 0 if unknown: for a retry, which resumes and did
-// not begin at 0, and for a scrape, which is looked at too rarely.
+// perSecond returns the current attempt's speed, 0 if unknown: for a retry, which did not
+// start at 0, and for a scrape, which is checked too rarely.
 func (i Import) perSecond(amount Amount) float64 {
 	if amount.Unit == Pages || i.Activity.Attempt > 1 || i.Activity.StartedAt == nil {
 		return 0

@@ -16,32 +16,32 @@ type WaitingForToken struct {
 	Account string `json:"account"`
 	// Kind is a key of tokenKinds.
 	Kind string `json:"kind"`
-	// Imports counts those that wait for the token.
+	// Imports is how many wait for the token.
 	Imports int `json:"imports"`
 }
 
-// tokenKinds are the kinds of problems that all imports of an account have together, with
-// what is wrong.
+// tokenKinds are the problem kinds that affect all imports of an account, with their
+// descriptions.
 var tokenKinds = map[string]string{
 	activities.ErrorTokenRefused:   "Web Scraper Cloud refuses its API token",
-	activities.ErrorUnknownAccount: "the workers have no API token of it",
+	activities.ErrorUnknownAccount: "the workers have no API token for it",
 }
 
-// String says in one sentence, without a full stop, what is wrong, what waits and what to do.
+// String returns one sentence, without a period: the problem, what waits, and the fix.
 func (w WaitingForToken) String() string {
 	setting := "WEBSCRAPER_API_TOKENS"
 	if w.Account == sink.DefaultAccount {
 		setting = "WEBSCRAPER_API_TOKEN"
 	}
-	waits := fmt.Sprintf("%d imports wait and go on by themselves", w.Imports)
+	waits := fmt.Sprintf("%d imports wait and resume on their own", w.Imports)
 	if w.Imports == 1 {
-		waits = "1 import waits and goes on by itself"
+		waits = "1 import waits and resumes on its own"
 	}
-	return fmt.Sprintf("account %s: %s; %s once %s of the workers is right", w.Account, tokenKinds[w.Kind], waits, setting)
+	return fmt.Sprintf("account %s: %s; %s once the workers' %s is fixed", w.Account, tokenKinds[w.Kind], waits, setting)
 }
 
-// WaitingForToken returns the accounts whose imports wait for their token, by name, as of
-// some seconds ago.
+// WaitingForToken returns the accounts whose imports wait for their API token, sorted by
+// name, as of a few seconds ago.
 func (r *Reader) WaitingForToken(ctx context.Context) (waiting []WaitingForToken, err error) {
 	counts := map[WaitingForToken]int{}
 	err = r.mayNeedAttention(func(query string) error {
@@ -52,7 +52,7 @@ func (r *Reader) WaitingForToken(ctx context.Context) (waiting []WaitingForToken
 			}
 			for _, run := range runs {
 				account, kind := workflows.Memo(run.GetMemo())
-				if _, together := tokenKinds[kind]; together && (r.Account == "" || r.Account == account) {
+				if _, grouped := tokenKinds[kind]; grouped && (r.Account == "" || r.Account == account) {
 					counts[WaitingForToken{Account: account, Kind: kind}]++
 				}
 			}
@@ -71,9 +71,9 @@ func (r *Reader) WaitingForToken(ctx context.Context) (waiting []WaitingForToken
 	return waiting, err
 }
 
-// leavesOut reports whether an import is not listed, by its memo: without an account it may
-// still be of any.
-func (r *Reader) leavesOut(account, problem string) bool {
-	_, together := tokenKinds[problem]
-	return together && r.Together || r.Account != "" && account != r.Account && account != sink.DefaultAccount
+// omits reports whether its memo excludes an import from the list. An import whose memo has
+// no account may belong to any.
+func (r *Reader) omits(account, problem string) bool {
+	_, grouped := tokenKinds[problem]
+	return grouped && r.GroupByAccount || r.Account != "" && account != r.Account && account != sink.DefaultAccount
 }

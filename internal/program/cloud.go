@@ -9,11 +9,11 @@ import (
 
 // CloudFlags are the settings of the Web Scraper Cloud API.
 type CloudFlags struct {
-	APIToken      string `name:"webscraper-api-token" env:"WEBSCRAPER_API_TOKEN" placeholder:"TOKEN" help:"API token of the Web Scraper Cloud account; of the account default, if there are several."`
-	APITokenFile  string `name:"webscraper-api-token-file" env:"WEBSCRAPER_API_TOKEN_FILE" placeholder:"FILE" help:"File with that token, read at each call."`
+	APIToken      string `name:"webscraper-api-token" env:"WEBSCRAPER_API_TOKEN" placeholder:"TOKEN" help:"API token of the Web Scraper Cloud account or, if there are several, of the account default."`
+	APITokenFile  string `name:"webscraper-api-token-file" env:"WEBSCRAPER_API_TOKEN_FILE" placeholder:"FILE" help:"File with this token, read at each call."`
 	APITokens     string `name:"webscraper-api-tokens" env:"WEBSCRAPER_API_TOKENS" placeholder:"ACCOUNT=TOKEN,…" help:"API tokens of several accounts."`
-	APITokensFile string `name:"webscraper-api-tokens-file" env:"WEBSCRAPER_API_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, with commas or line ends between them, read at each call."`
-	APIBaseURI    string `name:"webscraper-api-base-uri" env:"WEBSCRAPER_API_BASE_URI" default:"${base_uri}" help:"Where the API is. Default: ${default}."`
+	APITokensFile string `name:"webscraper-api-tokens-file" env:"WEBSCRAPER_API_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, separated by commas or newlines, read at each call."`
+	APIBaseURI    string `name:"webscraper-api-base-uri" env:"WEBSCRAPER_API_BASE_URI" default:"${base_uri}" help:"Base URI of the API. Default: ${default}."`
 }
 
 func (f *CloudFlags) tokens() (map[string][]string, error) {
@@ -35,19 +35,19 @@ func (f *CloudFlags) tokens() (map[string][]string, error) {
 	}.Read()
 }
 
-// tokenOf reads the token of an account. What is wrong with those of others does not matter.
+// tokenOf reads the token of an account. Problems with other accounts' tokens do not matter.
 func (f *CloudFlags) tokenOf(account string) (string, error) {
 	tokens, err := f.tokens()
 	if of := tokens[account]; len(of) > 0 {
 		return of[0], nil
 	}
 	if err == nil {
-		err = fmt.Errorf("there is no API token of account %q in WEBSCRAPER_API_TOKENS_FILE", account)
+		err = fmt.Errorf("there is no API token for account %q in WEBSCRAPER_API_TOKENS_FILE", account)
 	}
 	return "", err
 }
 
-// Clients returns a client for each account, or notes in s what is wrong.
+// Clients returns a client for each account. It reports problems to s.
 func (f *CloudFlags) Clients(s *Settings, logger *slog.Logger) map[string]*webscraper.Client {
 	tokens, err := f.tokens()
 	s.Check(err)

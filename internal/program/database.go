@@ -13,19 +13,17 @@ import (
 
 // DatabaseFlags are the settings of the database.
 type DatabaseFlags struct {
-	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL: postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full."`
+	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL database: postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full."`
 }
 
-// Validate notes in s what is wrong with the settings.
-// It does not repeat the URL, which is a secret.
+// Validate reports invalid settings to s, without the URL, which is a secret.
 func (f *DatabaseFlags) Validate(s *Settings) {
 	if err := postgres.CheckDatabaseURL(f.DatabaseURL); err != nil {
 		s.Problem("DATABASE_URL %v", err)
 	}
 }
 
-// Connect returns a pool of at most that many connections, which are made when
-// they are needed.
+// Connect returns a pool of at most maxConnections connections, opened when needed.
 func (f *DatabaseFlags) Connect(maxConnections int) (*sqlx.DB, error) {
 	db, err := postgres.Open(f.DatabaseURL)
 	if err != nil {
@@ -36,8 +34,8 @@ func (f *DatabaseFlags) Connect(maxConnections int) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// Open connects to the database and brings its schema up to date; it returns
-// the schema's version. It logs what keeps it waiting.
+// Open connects to the database, migrates its schema and returns the schema's version. It
+// logs what it waits for.
 func (f *DatabaseFlags) Open(ctx context.Context, maxConnections int, logger *slog.Logger) (*sqlx.DB, int64, error) {
 	db, err := f.Connect(maxConnections)
 	if err != nil {

@@ -13,34 +13,33 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// The gauges that are looked up when somebody scrapes are collectors of their
-// own: OpenTelemetry holds a lock while it calls back, which the metrics of a
-// call to Temporal wait for.
+// Gauges computed at scrape time are collectors: OpenTelemetry holds a lock during
+// callbacks, and the metrics of a call to Temporal would wait for that lock.
 var (
 	apiCallsLimit = prometheus.NewDesc("scrapehaul_api_calls_limit",
-		"Calls to the API of Web Scraper Cloud that the account may make in 15 minutes.", []string{"account"}, nil)
+		"API calls that Web Scraper Cloud allows the account per 15 minutes.", []string{"account"}, nil)
 	apiCallsRemaining = prometheus.NewDesc("scrapehaul_api_calls_remaining",
-		"Calls to the API of Web Scraper Cloud that the account has left.", []string{"account"}, nil)
+		"API calls that the account has left in the current window.", []string{"account"}, nil)
 	openImports = prometheus.NewDesc("scrapehaul_open_imports",
-		"Imports whose workflow is running: at work, holding, or in need of attention.", []string{"account"}, nil)
+		"Open imports: working, holding, or needing attention.", []string{"account"}, nil)
 	needingAttention = prometheus.NewDesc("scrapehaul_imports_needing_attention",
-		"Open imports that wait for a person, by the kind of the problem.", []string{"account", "kind"}, nil)
+		"Open imports that need attention, by kind of problem.", []string{"account", "kind"}, nil)
 )
 
 func gauge(to chan<- prometheus.Metric, desc *prometheus.Desc, value int, labels ...string) {
 	to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 }
 
-// collector is a prometheus.Collector that describes nothing before it collects.
+// collector is an unchecked prometheus.Collector: it describes no metrics.
 type collector func(to chan<- prometheus.Metric)
 
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(to chan<- prometheus.Metric) { c(to) }
 
-// WatchAPIBudget adds the gauges of the API budgets of the accounts. They come from the
-// database, and so every process tells the same. There are none of an account before its
-// first call, and none while the database cannot be read.
+// WatchAPIBudget adds the gauges of the accounts' API budgets. They come from the database,
+// so all processes report the same values. An account has none before its first call, and
+// there are none while the database is unreachable.
 func (m *Metrics) WatchAPIBudget(db *sqlx.DB, accounts []string) {
 	m.registry.MustRegister(collector(func(to chan<- prometheus.Metric) {
 		ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
@@ -48,7 +47,7 @@ func (m *Metrics) WatchAPIBudget(db *sqlx.DB, accounts []string) {
 		for _, account := range accounts {
 			state, err := postgres.NewLedger(db, account, 0).State(ctx)
 			if err != nil {
-				m.logger.Warn("The API calls that are left were not read", "account", account, "error", err)
+				m.logger.Warn("Reading the remaining API calls failed", "account", account, "error", err)
 				return
 			}
 			if state.Calls == 0 {
@@ -65,32 +64,31 @@ func (m *Metrics) WatchAPIBudget(db *sqlx.DB, accounts []string) {
 }
 
 const (
-	// openImportsEvery is how often Temporal is asked for the open imports at most,
-	// however many scrape.
+	// openImportsEvery is the minimum interval between counts of the open imports,
+	// regardless of the number of scrapes.
 	openImportsEvery = 15 * time.Second
-	// gaugeTimeout is for what has to be asked for a gauge.
+	// gaugeTimeout limits the calls for a gauge.
 	gaugeTimeout = 5 * time.Second
 )
 
-// watchImports collects the gauges of the open imports of a task queue, those that need
-// attention among them. They come from Temporal, and so every process tells the
-// same, whatever has been restarted. There are none while Temporal cannot be
-// reached.
+// watchImports collects the gauges of a task queue's open imports. They come from Temporal,
+// so all processes report the same values, also after a restart. There are none while
+// Temporal is unreachable.
 func (m *Metrics) watchImports(temporal client.Client, taskQueue string) collector {
 	var mu sync.Mutex
-	var asked time.Time
-	var counts map[string]workflows.OpenCount // nil while they are not known
+	var counted time.Time
+	var counts map[string]workflows.OpenCount // nil while unknown
 	return func(to chan<- prometheus.Metric) {
 		mu.Lock()
 		defer mu.Unlock()
-		if time.Since(asked) >= openImportsEvery {
+		if time.Since(counted) >= openImportsEvery {
 			ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
 			defer cancel()
 			var err error
 			if counts, err = workflows.CountOpenImports(ctx, temporal, taskQueue); err != nil {
-				m.logger.Warn("The open imports were not counted", "error", err)
+				m.logger.Warn("Counting the open imports failed", "error", err)
 			}
-			asked = time.Now()
+			counted = time.Now()
 		}
 		for account, count := range counts {
 			gauge(to, openImports, count.All, account)

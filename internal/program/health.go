@@ -14,17 +14,17 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// HealthTimeout bounds one look at a process's health.
+// HealthTimeout limits a health check.
 const HealthTimeout = 5 * time.Second
 
-// Need is something that a process cannot work without.
+// Need is a dependency that a process cannot run without.
 type Need struct {
-	Name  string // for people: "Temporal"
+	Name  string // for display: "Temporal"
 	Reach func(context.Context) error
 }
 
-// NeedTemporal is the need of both processes: that the namespace answers. gRPC's own
-// health service says nothing of it, and Temporal Cloud refuses it to API keys.
+// NeedTemporal returns the need that the Temporal namespace answers. gRPC's health service
+// does not cover the namespace, and Temporal Cloud refuses it to API keys.
 func NeedTemporal(temporal client.Client, namespace string) Need {
 	return Need{Name: "Temporal", Reach: func(ctx context.Context) error {
 		_, err := temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
@@ -32,8 +32,8 @@ func NeedTemporal(temporal client.Client, namespace string) Need {
 	}}
 }
 
-// RegisterHealth adds /healthz, which answers as long as the process lives, and
-// /readyz, which answers 503 when one of its needs cannot be reached.
+// RegisterHealth adds /healthz, which answers while the process is alive, and /readyz,
+// which answers 503 if a need cannot be reached.
 func RegisterHealth(router gin.IRouter, logger *slog.Logger, needs ...Need) {
 	router.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	router.GET("/readyz", func(c *gin.Context) {
@@ -50,9 +50,9 @@ func RegisterHealth(router gin.IRouter, logger *slog.Logger, needs ...Need) {
 	})
 }
 
-// Serve runs the HTTP server on address until ctx ends, then lets requests
-// under way finish. setting is the name of the one that has the address. ready is called
-// with the address it listens on; the server's own problems go to logger.
+// Serve runs an HTTP server at address until ctx ends, then finishes requests in progress.
+// setting names the address's setting in errors. ready is called with the actual address.
+// The server logs its problems to logger.
 func Serve(ctx context.Context, logger *slog.Logger, setting, address string, handler http.Handler, ready func(net.Addr)) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -69,13 +69,13 @@ func Serve(ctx context.Context, logger *slog.Logger, setting, address string, ha
 	}
 	ready(listener.Addr())
 	stopped := make(chan error, 1)
-	goOn := context.AfterFunc(ctx, func() {
+	cancelShutdown := context.AfterFunc(ctx, func() {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		stopped <- server.Shutdown(stopping)
 	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		goOn()
+		cancelShutdown()
 		return fmt.Errorf("serving HTTP: %w", err)
 	}
 	if err := <-stopped; err != nil {
@@ -84,8 +84,8 @@ func Serve(ctx context.Context, logger *slog.Logger, setting, address string, ha
 	return nil
 }
 
-// CheckHealth asks the process that listens on address whether it is well; it
-// is what a container's health check runs.
+// CheckHealth requests path from the process that listens at address, and fails unless it
+// answers 200. A container's health check runs it.
 func CheckHealth(ctx context.Context, address, path string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

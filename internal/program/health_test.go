@@ -16,13 +16,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// Waits end long before: they are for the slowest machine.
+// Generous limits, for the slowest machine.
 const (
 	waitAtMost = time.Minute
 	pollEvery  = 5 * time.Millisecond
 )
 
-func TestHealthIsAskedForOnThisMachine(t *testing.T) {
+func TestHealthOfThisMachineIsChecked(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -40,7 +40,7 @@ func TestHealthIsAskedForOnThisMachine(t *testing.T) {
 	require.ErrorContains(t, program.CheckHealth(t.Context(), ":"+port, "/readyz"), "connection refused")
 }
 
-func TestServeFinishesRequestsUnderWay(t *testing.T) {
+func TestServeFinishesRequestsInProgress(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	reading := make(chan struct{})
@@ -80,7 +80,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 			_ = connection.Close()
 		}
 		return err != nil
-	}, waitAtMost, pollEvery, "nothing new is taken")
+	}, waitAtMost, pollEvery, "no new connection is accepted")
 	select {
 	case err := <-ended:
 		t.Fatalf("ended before the request: %v", err)
@@ -93,11 +93,11 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestServeFailsWhereSomebodyListens(t *testing.T) {
+func TestServeFailsIfTheAddressIsInUse(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	address := listener.Addr().String()
-	err = program.Serve(t.Context(), slog.Default(), "LISTEN_ADDRESS", address, http.NotFoundHandler(), func(net.Addr) { t.Error("it says that it listens") })
+	err = program.Serve(t.Context(), slog.Default(), "LISTEN_ADDRESS", address, http.NotFoundHandler(), func(net.Addr) { t.Error("ready was called") })
 	require.ErrorContains(t, err, "listening at LISTEN_ADDRESS: listen tcp "+address)
 }

@@ -9,38 +9,38 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// Attributes that say of which import a line of the log is.
+// Attributes that name the import of a log line.
 const (
 	jobKey = "scrapingjob_id"
 	runKey = "run_id" // of the workflow
 )
 
-// importHandler has everything that is logged about an import say so in the same
-// way, whoever logs it: Temporal's SDK names workflow and run by attributes of
-// its own, and the API's client does not know that it is called by an activity.
+// importHandler adds the same attributes to all log lines about an import: Temporal's SDK
+// names workflow and run by its own attributes, and the API client does not know which
+// activity calls it.
 type importHandler struct {
 	slog.Handler
 	attributes []slog.Attr // of every line
 }
 
-// WithAttrs keeps the attributes for Handle, which looks at all of a line together.
+// WithAttrs keeps the attributes for Handle, which needs all of a line's attributes.
 func (h *importHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
 	return &importHandler{h.Handler, slices.Concat(h.attributes, attributes)}
 }
 
-// WithGroup leaves groups as they are: nothing in them names an import.
+// WithGroup leaves groups unchanged: nothing in them names an import.
 func (h *importHandler) WithGroup(name string) slog.Handler {
 	return h.Handler.WithAttrs(h.attributes).WithGroup(name)
 }
 
-// Handle says once which import the attributes, or the activity of ctx, name.
+// Handle adds the import named by the attributes or by the activity of ctx, once.
 func (h *importHandler) Handle(ctx context.Context, record slog.Record) error {
 	line := slog.NewRecord(record.Time, record.Level, record.Message, record.PC)
-	texts := map[string]string{} // of the attributes that name an import
+	texts := map[string]string{} // of attributes that name an import
 	add := func(a slog.Attr) bool {
 		switch a.Key {
 		case jobKey, runKey, "WorkflowID", "RunID":
-			if _, said := texts[a.Key]; said {
+			if _, present := texts[a.Key]; present {
 				return true
 			}
 			texts[a.Key] = a.Value.String()

@@ -19,26 +19,26 @@ import (
 	"go.temporal.io/sdk/contrib/opentelemetry"
 )
 
-// MetricsPath is where Prometheus finds a process's metrics.
+// MetricsPath is the path of a process's metrics.
 const MetricsPath = "/metrics"
 
-// Metrics are the Temporal SDK's, ours, and those of the Go runtime and the
-// process, for Prometheus.
+// Metrics are the metrics of scrapehaul, the Temporal SDK, the Go runtime and the process,
+// for Prometheus.
 type Metrics struct {
 	logger   *slog.Logger
-	setting  string // the name of the one that has the address
+	setting  string // the name of the address's setting
 	address  string
 	registry *prometheus.Registry
 }
 
-// ours are the tags that our own metrics keep. Without the SDK's, of which the
-// task queue names a worker's spool, each of them is one series for each value.
+// ours are the tags that scrapehaul's metrics keep. The SDK's tags would multiply the
+// series: its task queue names a worker's spool.
 var ours = attribute.NewAllowKeysFilter("outcome", "step", "kind", "answer", "account")
 
-// Bounds of histograms, in seconds.
+// Histogram buckets, in seconds.
 var (
-	// latencyBounds are for all of the SDK's: calls to Temporal, and tasks that
-	// wait or run, which have no end.
+	// latencyBounds are for all SDK histograms: calls to Temporal, and tasks that wait or
+	// run, which may take any time.
 	latencyBounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
 	stepBounds    = []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600}
 )
@@ -57,8 +57,8 @@ func views() []sdkmetric.View {
 	}
 }
 
-// NewMetrics has the Temporal client of the options counted, for [Metrics.Serve] at
-// the address that the setting has. It returns nil when there is none.
+// NewMetrics adds a metrics handler to the Temporal client options, for [Metrics.Serve] at
+// address. It returns nil if address is empty.
 func NewMetrics(logger *slog.Logger, setting, address string, options *client.Options) (*Metrics, error) {
 	if address == "" {
 		return nil, nil
@@ -78,9 +78,9 @@ func NewMetrics(logger *slog.Logger, setting, address string, options *client.Op
 	return m, nil
 }
 
-// Serve answers /metrics, those of the task queue's imports among them, and what
-// register adds, until ctx ends. It logs the message with the address when it does;
-// without metrics it only waits.
+// Serve serves /metrics, including the gauges of the task queue's imports, and the routes
+// that register adds, until ctx ends. It logs message with the address. A nil m only waits
+// for ctx.
 func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Client, taskQueue string, register func(gin.IRouter)) error {
 	if m == nil {
 		<-ctx.Done()
@@ -97,11 +97,11 @@ func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Cli
 	})
 }
 
-// logOpenTelemetry has OpenTelemetry log to the process's log: an exporter that
-// fails, for instance, of which nothing else comes.
+// logOpenTelemetry sends OpenTelemetry's errors to the process's log. A failing exporter,
+// for instance, has no other effect.
 func logOpenTelemetry(logger *slog.Logger) {
 	otel.SetLogger(logr.FromSlogHandler(logger.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		logger.Warn("OpenTelemetry", "error", err)
+		logger.Warn("OpenTelemetry error", "error", err)
 	}))
 }

@@ -1,5 +1,5 @@
-// Package program holds what the two programs, worker and starter, share: how
-// they read their settings, end, log, and reach Temporal and PostgreSQL.
+// Package program is shared by the worker and the starter: settings, exit codes, logs, and
+// connections to Temporal and PostgreSQL.
 package program
 
 import (
@@ -23,28 +23,28 @@ import (
 const (
 	ExitOK        = 0
 	ExitFailed    = 1
-	ExitSettings  = 2 // wrong arguments or settings; nothing has been started
-	ExitAttention = 3 // all went well, and what was found needs a person
+	ExitSettings  = 2 // invalid arguments or settings; nothing was started
+	ExitAttention = 3 // success, and an import needs attention
 )
 
-// ErrNeedsAttention ends a process with ExitAttention. What it has written says
-// what needs attention.
-var ErrNeedsAttention = errors.New("a person is needed")
+// ErrNeedsAttention ends a process with ExitAttention. Its output says what needs
+// attention.
+var ErrNeedsAttention = errors.New("an import needs attention")
 
-// Streams are a process's standard output and error. Logs go to the latter.
+// Streams are a process's standard output and standard error. Logs go to Err.
 type Streams struct {
 	Out, Err io.Writer
 }
 
-// Logger returns the process's logger: JSON lines on standard error. Those about
-// an import have scrapingjob_id and run_id.
+// Logger returns the process's logger, which writes JSON lines to standard error. Lines
+// about an import have scrapingjob_id and run_id.
 func (s Streams) Logger() *slog.Logger {
 	return slog.New(&importHandler{Handler: slog.NewJSONHandler(s.Err, nil)})
 }
 
 var settings = workflows.DefaultSettings()
 
-// defaults are the values that the commands' flags refer to.
+// defaults are the values that help texts and flags refer to.
 var defaults = kong.Vars{
 	"base_uri":          webscraper.DefaultBaseURI,
 	"task_queue":        workflows.DefaultTaskQueue,
@@ -58,9 +58,9 @@ var defaults = kong.Vars{
 	"reconcile_every":   ShortDuration(workflows.DefaultInstallation().Every),
 }
 
-// Main parses the process's arguments into cli, a struct of kong commands whose
-// Run methods take a context.Context and Streams, runs the chosen one until
-// SIGINT or SIGTERM, and returns the exit code.
+// Main parses the process's arguments into cli, a struct of kong commands whose Run methods
+// take a context.Context and Streams, runs the chosen command until it ends or SIGINT or
+// SIGTERM cancels its context, and returns the exit code.
 func Main(name, description string, cli any, args []string, streams Streams) int {
 	name = calledAs(name, os.Args[0])
 	fail := func(code int, err error) int {
@@ -86,7 +86,7 @@ func Main(name, description string, cli any, args []string, streams Streams) int
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the process
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(streams)
 	err = command.Run()

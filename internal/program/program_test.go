@@ -15,7 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// commands are a few, each of which ends in its own way.
+// commands are commands that end in different ways.
 type commands struct {
 	Succeed succeedCommand `cmd:""`
 	Fail    failCommand    `cmd:""`
@@ -28,7 +28,7 @@ type commands struct {
 type succeedCommand struct{}
 
 func (succeedCommand) Run(streams program.Streams) error {
-	streams.Logger().Info("Going well", "answer", 42)
+	streams.Logger().Info("Running", "answer", 42)
 	fmt.Fprintln(streams.Out, "done")
 	return nil
 }
@@ -46,7 +46,7 @@ func (refuseCommand) Run() error {
 	return fmt.Errorf("before starting: %w", s.Err())
 }
 
-// waitCommand says that it runs and waits for its end.
+// waitCommand sends itself SIGTERM and waits for its context to end.
 type waitCommand struct{}
 
 func (waitCommand) Run(ctx context.Context) error {
@@ -63,32 +63,32 @@ func runProgram(args ...string) (code int, out, problems string) {
 	return code, stdout.String(), stderr.String()
 }
 
-func TestSuccessIsExitCode0AndLogsGoToStandardError(t *testing.T) {
+func TestSuccessExitsWith0AndLogsGoToStandardError(t *testing.T) {
 	code, out, log := runProgram("succeed")
 	require.Equal(t, program.ExitOK, code)
 	require.Equal(t, "done\n", out)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal([]byte(log), &line), "one line of JSON: %s", log)
-	require.Equal(t, "Going well", line["msg"])
+	require.Equal(t, "Running", line["msg"])
 	require.InEpsilon(t, 42, line["answer"], 0)
 }
 
-func TestFailureIsExitCode1(t *testing.T) {
+func TestFailureExitsWith1(t *testing.T) {
 	code, out, problems := runProgram("fail")
 	require.Equal(t, program.ExitFailed, code)
 	require.Empty(t, out)
 	require.Equal(t, "program: the sky is falling\n", problems)
 }
 
-func TestWrongSettingsAreExitCode2(t *testing.T) {
+func TestInvalidSettingsExitWith2(t *testing.T) {
 	code, out, problems := runProgram("refuse")
 	require.Equal(t, program.ExitSettings, code)
 	require.Empty(t, out)
-	require.Equal(t, "program: these settings have to be put right first:\n"+
+	require.Equal(t, "program: fix these settings first:\n"+
 		"  - ONE is missing: the first\n  - TWO is missing: the second\n", problems)
 }
 
-func TestWrongArgumentsAreExitCode2(t *testing.T) {
+func TestInvalidArgumentsExitWith2(t *testing.T) {
 	for want, args := range map[string][]string{
 		"unexpected argument nonsense": {"nonsense"},
 		"unknown flag --nonsense":      {"succeed", "--nonsense"},

@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// SettingsError names every setting that is missing or wrong.
+// SettingsError names every setting that is missing or invalid.
 type SettingsError struct {
 	Problems []string
 }
 
 func (e *SettingsError) Error() string {
-	return "these settings have to be put right first:\n  - " + strings.Join(e.Problems, "\n  - ")
+	return "fix these settings first:\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 
-// Settings collects what is wrong, so that a person learns all of it at once.
-// Settings arrive as text for the same reason.
+// Settings collects problems, to report all of them together. Settings are text for the
+// same reason.
 type Settings struct {
 	problems []string
 }
 
-// Problem notes that something is wrong.
+// Problem adds a problem.
 func (s *Settings) Problem(format string, args ...any) {
 	s.problems = append(s.problems, fmt.Sprintf(format, args...))
 }
 
-// Check notes what a check has found, if it has: each line of the error.
+// Check adds each line of the error, if any, as a problem.
 func (s *Settings) Check(err error) {
 	if err != nil {
 		s.problems = append(s.problems, strings.Split(err.Error(), "\n")...)
 	}
 }
 
-// Err returns a *SettingsError, or nil when all is well.
+// Err returns a *SettingsError, or nil if there are no problems.
 func (s *Settings) Err() error {
 	if len(s.problems) == 0 {
 		return nil
@@ -43,23 +43,23 @@ func (s *Settings) Err() error {
 	return &SettingsError{Problems: s.problems}
 }
 
-// Required notes a setting that is empty.
+// Required adds a problem if the setting is empty.
 func (s *Settings) Required(name, value, purpose string) {
 	if strings.TrimSpace(value) == "" {
 		s.Problem("%s is missing: %s", name, purpose)
 	}
 }
 
-// Duration reads a duration of at least least.
-func (s *Settings) Duration(name, value string, least time.Duration) time.Duration {
+// Duration parses a duration of at least shortest.
+func (s *Settings) Duration(name, value string, shortest time.Duration) time.Duration {
 	d, err := time.ParseDuration(value)
-	if err != nil || d < least {
-		s.Problem("%s is %q: want a duration of at least %s, like 30s, 10m or 24h", name, value, least)
+	if err != nil || d < shortest {
+		s.Problem("%s is %q: want a duration of at least %s, like 30s, 10m or 24h", name, value, shortest)
 	}
 	return d
 }
 
-// ShortDuration is the text of a duration as people write it: 24h, not 24h0m0s.
+// ShortDuration formats a duration without zero units: 24h, not 24h0m0s.
 func ShortDuration(d time.Duration) string {
 	if d == 0 {
 		return "0"
@@ -73,16 +73,16 @@ func ShortDuration(d time.Duration) string {
 	return text
 }
 
-// Int reads a number within limits.
-func (s *Settings) Int(name, value string, least, most int) int {
+// Int parses a number within limits.
+func (s *Settings) Int(name, value string, lowest, highest int) int {
 	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		s.Problem("%s is %q: want a number from %d to %d", name, value, least, most)
+	if err != nil || n < lowest || n > highest {
+		s.Problem("%s is %q: want a number from %d to %d", name, value, lowest, highest)
 	}
 	return n
 }
 
-// Bool reads true or false, also as yes and no, on and off, 1 and 0, in either case.
+// Bool parses true or false, yes or no, on or off, 1 or 0, in upper or lower case.
 func (s *Settings) Bool(name, value string) bool {
 	switch strings.ToLower(value) {
 	case "true", "t", "yes", "y", "on", "1":
@@ -94,7 +94,7 @@ func (s *Settings) Bool(name, value string) bool {
 	return false
 }
 
-// Address checks a host:port to listen on.
+// Address validates a host:port to listen on.
 func (s *Settings) Address(name, value string) {
 	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
 		s.Problem("%s is %q: want host:port or :port", name, value)

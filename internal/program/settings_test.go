@@ -18,7 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-func TestSettingsThatAreRightAreRead(t *testing.T) {
+func TestValidSettingsAreParsed(t *testing.T) {
 	var s program.Settings
 	s.Required("NAME", "value", "any")
 	require.Equal(t, 10*time.Minute, s.Duration("DURATION", "10m", 0))
@@ -43,7 +43,7 @@ func TestSettingsThatAreRightAreRead(t *testing.T) {
 	require.NoError(t, s.Err())
 }
 
-func TestShortDurationsAreAsPeopleWriteThem(t *testing.T) {
+func TestShortDurationsHaveNoZeroUnits(t *testing.T) {
 	for _, text := range []string{"0", "30s", "10m", "24h", "1h30m", "1m30s", "168h", "1h0m1s", "500ms"} {
 		d, err := time.ParseDuration(text)
 		require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestShortDurationsAreAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
+func TestInvalidSettingsAreNamedWithTheirValues(t *testing.T) {
 	const password = "password-zx84"
 	for _, c := range []struct {
 		read func(*program.Settings)
@@ -82,7 +82,7 @@ func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 		}, `DATABASE_URL is not the URL of a PostgreSQL database`},
 		{func(s *program.Settings) {
 			(&program.DatabaseFlags{DatabaseURL: "postgres://me:" + password + "%%20@db/scrapes"}).Validate(s)
-		}, `DATABASE_URL has a % in its user or password that begins no escape: write it as %25`},
+		}, `DATABASE_URL has a % in its user or password that is not part of an escape: write it as %25`},
 		{func(s *program.Settings) {
 			(&program.DatabaseFlags{DatabaseURL: "postgres://me:" + password + "@db/scrapes"}).Validate(s)
 		}, `DATABASE_URL does not say whether to use TLS`},
@@ -97,7 +97,7 @@ func TestSettingsThatAreWrongAreNamedWithTheirValues(t *testing.T) {
 	}
 }
 
-func TestTemporalIsTheLocalOneUnlessTold(t *testing.T) {
+func TestTemporalDefaultsToTheLocalServer(t *testing.T) {
 	withoutTemporalSettings(t)
 	var s program.Settings
 	options := s.Temporal(slog.New(slog.DiscardHandler))
@@ -113,7 +113,7 @@ func TestTemporalIsTheLocalOneUnlessTold(t *testing.T) {
 	require.Equal(t, "scrapes", options.Namespace)
 }
 
-func TestTLSOfTemporalIsNeverLeftOutInSilence(t *testing.T) {
+func TestTemporalTLSIsNeverSilentlyOff(t *testing.T) {
 	for _, c := range []struct {
 		name, value string
 		want        func(client.ConnectionOptions) bool // nil when it is refused
@@ -143,18 +143,18 @@ func TestTLSOfTemporalIsNeverLeftOutInSilence(t *testing.T) {
 	}
 }
 
-func TestProtocolOfTracesThatIsNotSpokenIsRefused(t *testing.T) {
+func TestUnsupportedTraceProtocolIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		settings map[string]string
 		on       program.Tracing
-		want     string // "" when they are right
+		want     string // "" if the settings are valid
 	}{
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, true, ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true,
-			`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": want http/protobuf, which receivers take on a port of its own, most at 4318`},
+			`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": want http/protobuf, which most receivers accept on port 4318`},
 		{map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, true,
 			`OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is "http/json": want http/protobuf`},
-		// What is said of traces counts, and not what is said of all.
+		// The settings for traces override the general ones.
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
 			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, true, ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, false, ""},
@@ -179,7 +179,7 @@ func TestProtocolOfTracesThatIsNotSpokenIsRefused(t *testing.T) {
 	}
 }
 
-func TestSpoolIsNotMadeAndNotLargerThanItsDisk(t *testing.T) {
+func TestSpoolMustExistAndFitItsDisk(t *testing.T) {
 	dir := t.TempDir()
 	_, size, err := diskspace.Of(dir)
 	require.NoError(t, err)
@@ -189,8 +189,8 @@ func TestSpoolIsNotMadeAndNotLargerThanItsDisk(t *testing.T) {
 		{dir, strconv.FormatInt(size, 10), ""},
 		{dir, strconv.FormatInt(size+1, 10), fmt.Sprintf(`SPOOL_MIN_FREE is "%d": want a number from 1 to %d`, size+1, size)},
 		{dir, "0", fmt.Sprintf(`SPOOL_MIN_FREE is "0": want a number from 1 to %d`, size)},
-		{filepath.Join(dir, "missing"), "1", `SPOOL_DIR is "` + filepath.Join(dir, "missing") + `", which is no folder here: mount its disk, or make it`},
-		{file, "1", `SPOOL_DIR is "` + file + `", which is no folder here`},
+		{filepath.Join(dir, "missing"), "1", `SPOOL_DIR is "` + filepath.Join(dir, "missing") + `", which is not a folder here: mount its disk, or create it`},
+		{file, "1", `SPOOL_DIR is "` + file + `", which is not a folder here`},
 		{"", "1", "SPOOL_DIR is missing: "},
 	} {
 		var s program.Settings
@@ -204,7 +204,7 @@ func TestSpoolIsNotMadeAndNotLargerThanItsDisk(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(dir, "missing"))
 }
 
-func TestTemporalSettingsThatAreWrongAreNamedWithoutSecrets(t *testing.T) {
+func TestInvalidTemporalSettingsAreNamedWithoutSecrets(t *testing.T) {
 	const secret = "secretkey"
 	profile := func(content string) string {
 		path := filepath.Join(t.TempDir(), "temporal.toml")
@@ -216,8 +216,8 @@ func TestTemporalSettingsThatAreWrongAreNamedWithoutSecrets(t *testing.T) {
 	}{
 		{"TEMPORAL_PROFILE", "production", "unable to find profile production"},
 		{"TEMPORAL_TLS_CLIENT_KEY_DATA", secret, "if either client cert or key data is present"},
-		{"TEMPORAL_CONFIG_FILE", profile("[profile.default]\napi_key = " + secret + "\n"), "line 2 of the file cannot be read"},
-		{"TEMPORAL_CONFIG_FILE", profile("[profile.default]\napi_key = \"" + secret + "\n"), "line 2 of the file cannot be read"},
+		{"TEMPORAL_CONFIG_FILE", profile("[profile.default]\napi_key = " + secret + "\n"), "line 2 of the file is invalid"},
+		{"TEMPORAL_CONFIG_FILE", profile("[profile.default]\napi_key = \"" + secret + "\n"), "line 2 of the file is invalid"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			withoutTemporalSettings(t)
@@ -231,7 +231,7 @@ func TestTemporalSettingsThatAreWrongAreNamedWithoutSecrets(t *testing.T) {
 	}
 }
 
-// withoutTemporalSettings hides those of whoever runs the test.
+// withoutTemporalSettings clears the TEMPORAL_* variables of the environment.
 func withoutTemporalSettings(t *testing.T) {
 	t.Helper()
 	for _, variable := range os.Environ() {

@@ -15,14 +15,14 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/lostquery"
 )
 
-// temporalVariables are those of the environment. What envconfig does not take for
-// true or false it would ignore, and TLS with it.
+// temporalVariables reads the environment. It normalizes booleans: envconfig would ignore
+// one that it does not understand, and TLS with it.
 type temporalVariables struct{ settings *Settings }
 
-// Environ returns them all.
+// Environ returns all variables.
 func (temporalVariables) Environ() []string { return os.Environ() }
 
-// LookupEnv returns one.
+// LookupEnv returns one variable.
 func (v temporalVariables) LookupEnv(name string) (string, bool) {
 	value, ok := os.LookupEnv(name)
 	if (name == "TEMPORAL_TLS" || name == "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION") && value != "" {
@@ -31,28 +31,28 @@ func (v temporalVariables) LookupEnv(name string) (string, bool) {
 	return value, ok
 }
 
-// tomlError is the error of the TOML reader behind envconfig.
+// tomlError is an error of envconfig's TOML parser.
 type tomlError interface {
 	error
 	ErrorWithPosition() string
 }
 
-// Temporal reads the TEMPORAL_* variables and the profile file that the
-// Temporal CLI reads too, and returns options for a client.
+// Temporal reads the TEMPORAL_* variables and the profile file, like the Temporal CLI, and
+// returns client options.
 func (s *Settings) Temporal(logger *slog.Logger) client.Options {
 	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: temporalVariables{s}})
 	if syntax, ok := errors.AsType[tomlError](err); ok {
-		// Its text repeats what stands there: an API key without quotes, say.
+		// Its text quotes the line, which may be an API key.
 		var line int
 		_, _ = fmt.Sscanf(syntax.Error(), "toml: line %d", &line)
-		err = fmt.Errorf("line %d of the file cannot be read", line)
+		err = fmt.Errorf("line %d of the file is invalid", line)
 	}
 	if err != nil {
 		s.Problem("the TEMPORAL_* variables or the profile file they name: %v", err)
 	}
 	options.Logger = log.NewStructuredLogger(logger)
-	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, lostquery.AskAgain())
-	// Requests are small, and compressing them takes more time than sending them.
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, lostquery.Retry())
+	// Requests are small: compressing them takes longer than sending them.
 	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	options.HostPort = cmp.Or(options.HostPort, client.DefaultHostPort)
 	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)

@@ -2,8 +2,8 @@ package program
 
 import "os"
 
-// Terminal returns standard output if it is a terminal on which a person wants to see
-// more than plain lines, else nil: NO_COLOR and TERM=dumb say otherwise.
+// Terminal returns standard output if it is a terminal, unless NO_COLOR or TERM=dumb asks
+// for plain lines; otherwise nil.
 func (s Streams) Terminal() *os.File {
 	file, ok := s.Out.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TerminalWidth is in columns. It is an error if the file is no terminal.
+// TerminalWidth returns the terminal's width in columns. It fails if the file is not a
+// terminal.
 func TerminalWidth(file *os.File) (columns int, err error) {
 	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// TerminalWidth is in columns. It is an error if the file is no terminal.
+// TerminalWidth returns the terminal's width in columns. It fails if the file is not a
+// terminal.
 func TerminalWidth(file *os.File) (columns int, err error) {
 	var screen windows.ConsoleScreenBufferInfo
 	if err := windows.GetConsoleScreenBufferInfo(windows.Handle(file.Fd()), &screen); err != nil {

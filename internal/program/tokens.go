@@ -11,32 +11,30 @@ import (
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
-// TokenSetting is a setting with tokens of accounts: NAME=TOKEN or TOKEN, which is the
-// default account's, with commas or line ends between them.
+// TokenSetting is a setting with account tokens, separated by commas or newlines:
+// NAME=TOKEN, or TOKEN for the default account.
 type TokenSetting struct {
 	Name, Value string
-	IsFile      bool // Value is the name of a file with them
-	IsOne       bool // it is the default account's token as it is
+	IsFile      bool // Value is the name of a file with the tokens
+	IsOne       bool // the entire value is the default account's token
 }
 
-// Tokens are the settings of one kind of tokens.
+// Tokens are the settings of one kind of token.
 type Tokens struct {
-	Settings []TokenSetting // one that is empty counts as not given
-	Missing  string         // says that there is no token at all
-	// Check says what is wrong with a token.
+	Settings []TokenSetting // empty ones are ignored
+	Missing  string         // the error if there is no token
+	// Check validates a token. Its error calls the token where.
 	Check func(where, token string) error
-	// One is set if an account has one token only.
+	// One is set if an account may have only one token.
 	One bool
 }
 
-// accountToken is a token of an account. Errors call it where, such as
-// "WEBHOOK_TOKENS: token 2 of 3": what stands there may be a secret, whatever it was
-// meant to be.
+// accountToken is a token of an account. Errors name its position, where, such as
+// "WEBHOOK_TOKENS: token 2 of 3": any text there may be a secret.
 type accountToken struct{ where, account, token string }
 
-// Read returns the tokens of each account. The error has a line for everything that is
-// wrong, which says of a token where it is and nothing more. Those of which all is well
-// are there all the same.
+// Read returns the tokens of each account. Its error has a line for each problem, which
+// names a token only by its position. Valid tokens are returned along with an error.
 func (t Tokens) Read() (tokens map[string][]string, err error) {
 	var all []accountToken
 	var problems []error
@@ -48,7 +46,7 @@ func (t Tokens) Read() (tokens map[string][]string, err error) {
 		return nil, errors.New(t.Missing)
 	}
 	tokens = map[string][]string{}
-	accountOf, first := map[string]string{}, map[string]string{} // of a token; where an account's is
+	accountOf, first := map[string]string{}, map[string]string{} // by token; by account, the position of its first token
 	for _, each := range all {
 		other, isFirst := accountOf[each.token], first[each.account] == ""
 		if accountOf[each.token] = each.account; isFirst {
@@ -56,10 +54,10 @@ func (t Tokens) Read() (tokens map[string][]string, err error) {
 		}
 		switch err := t.Check(each.where, each.token); {
 		case other != "" && other != each.account:
-			problems = append(problems, fmt.Errorf("%s is another account's too: want one of its own for each account", each.where))
+			problems = append(problems, fmt.Errorf("%s is also another account's: want a different token for each account", each.where))
 			delete(tokens, other)
 		case t.One && !isFirst:
-			problems = append(problems, fmt.Errorf("%s is of the same account as %s: want one for each account", each.where, first[each.account]))
+			problems = append(problems, fmt.Errorf("%s is for the same account as %s: want one token per account", each.where, first[each.account]))
 			delete(tokens, each.account)
 		case err != nil:
 			problems = append(problems, err)
@@ -77,7 +75,7 @@ func (t TokenSetting) read() (tokens []accountToken, err error) {
 	text := t.Value
 	if t.IsFile {
 		content, err := os.ReadFile(t.Value)
-		// Without the file's name, for which somebody may have taken the secret.
+		// Without the file's name, which may be a secret put there by mistake.
 		if failed, ok := errors.AsType[*fs.PathError](err); ok {
 			err = failed.Err
 		}
@@ -108,7 +106,7 @@ func (t TokenSetting) read() (tokens []accountToken, err error) {
 		}
 		switch {
 		case validate.Account("", account) != nil || !named && strings.Contains(entry, ":"): // acme:TOKEN
-			problems = append(problems, fmt.Errorf("%s does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -", where))
+			problems = append(problems, fmt.Errorf("%s does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -", where))
 		case strings.Trim(token, "=") == "":
 			problems = append(problems, fmt.Errorf("%s is empty: want NAME=TOKEN", where))
 		default:
@@ -118,8 +116,8 @@ func (t TokenSetting) read() (tokens []accountToken, err error) {
 	return tokens, errors.Join(problems...)
 }
 
-// isPadded reports whether an entry is a token in base64, with the = at its end, and no
-// account's name without its token.
+// isPadded reports whether an entry is a base64 token that ends in padding, rather than an
+// account name without a token.
 func isPadded(entry string) bool {
 	stem := strings.TrimRight(entry, "=")
 	return !strings.Contains(stem, "=") && len(entry)%4 == 0 && validate.Account("", stem) != nil

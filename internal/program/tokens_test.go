@@ -17,7 +17,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
-// file writes a file of tokens and returns its name.
+// file writes a file of tokens and returns its path.
 func file(t *testing.T, text string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "tokens")
@@ -34,7 +34,7 @@ func TestTokensAreReadByAccount(t *testing.T) {
 		"default=aaaa":                      {"default": {"aaaa"}},
 		"0-9=a=b=":                          {"0-9": {"a=b="}},
 		"acme=aaaa,acme=aaaa":               {"acme": {"aaaa", "aaaa"}},
-		// What openssl rand -base64 makes is no account without a token.
+		// The output of openssl rand -base64 is a token, not an account without one.
 		"MEU4cXpSMlZ0WQ==,c2VjcmV0IG9mIGEgd2ViaG9vaw==": {"default": {"MEU4cXpSMlZ0WQ==", "c2VjcmV0IG9mIGEgd2ViaG9vaw=="}},
 		"acme=c2VjcmV0IG9mIGEgd2ViaG9vaw==":             {"acme": {"c2VjcmV0IG9mIGEgd2ViaG9vaw=="}},
 	} {
@@ -46,8 +46,8 @@ func TestTokensAreReadByAccount(t *testing.T) {
 	}
 }
 
-// Editors put a byte order mark before what they save, which nobody sees.
-func TestByteOrderMarkIsNoPartOfAToken(t *testing.T) {
+// Some editors add an invisible byte order mark to a file.
+func TestByteOrderMarkIsNotPartOfAToken(t *testing.T) {
 	read := func(settings ...program.TokenSetting) (map[string][]string, error) {
 		return program.Tokens{Settings: settings, Check: func(string, string) error { return nil }}.Read()
 	}
@@ -60,7 +60,7 @@ func TestByteOrderMarkIsNoPartOfAToken(t *testing.T) {
 	require.ErrorContains(t, err, "ONE has no token")
 }
 
-func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
+func TestInvalidTokensAreNamedOnlyByPosition(t *testing.T) {
 	const secret, other = "s3cr3ts3cr3tlongone", "another-s3cr3t"
 	for _, c := range []struct {
 		flags program.CloudFlags
@@ -72,29 +72,29 @@ func TestTokensThatAreWrongAreNamedByTheirPlacesOnly(t *testing.T) {
 		{program.CloudFlags{APITokens: "acme="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"}},
 		{program.CloudFlags{APITokens: secret + "="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is empty: want NAME=TOKEN"}},
 		{program.CloudFlags{APITokens: "acme==," + secret + "=="}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 2 is empty: want NAME=TOKEN", "WEBSCRAPER_API_TOKENS: token 2 of 2 is empty: want NAME=TOKEN"}},
-		{program.CloudFlags{APITokens: "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -"}},
 		{program.CloudFlags{APITokens: "Acme=" + secret + ",a_b=" + other}, []string{
-			"WEBSCRAPER_API_TOKENS: token 1 of 2 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
-			"WEBSCRAPER_API_TOKENS: token 2 of 2 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
-		{program.CloudFlags{APITokens: "acme:" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
-		{program.CloudFlags{APITokens: strings.Repeat("a", 41) + "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -"}},
-		{program.CloudFlags{APITokens: "acme=" + secret + ",acme=" + other}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is of the same account as WEBSCRAPER_API_TOKENS: token 1 of 2: want one for each account"}},
-		{program.CloudFlags{APITokens: "acme=" + secret + ",globex=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is another account's too: want one of its own for each account"}},
-		{program.CloudFlags{APIToken: secret, APITokens: "acme=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is another account's too: want one of its own for each account"}},
-		{program.CloudFlags{APIToken: secret, APITokenFile: file(t, other)}, []string{"WEBSCRAPER_API_TOKEN_FILE is of the same account as WEBSCRAPER_API_TOKEN: want one for each account"}},
-		{program.CloudFlags{APIToken: secret, APITokensFile: file(t, "default="+other)}, []string{"WEBSCRAPER_API_TOKENS_FILE: token 1 of 1 is of the same account as WEBSCRAPER_API_TOKEN: want one for each account"}},
+			"WEBSCRAPER_API_TOKENS: token 1 of 2 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -",
+			"WEBSCRAPER_API_TOKENS: token 2 of 2 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: "acme:" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: strings.Repeat("a", 41) + "=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -"}},
+		{program.CloudFlags{APITokens: "acme=" + secret + ",acme=" + other}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is for the same account as WEBSCRAPER_API_TOKENS: token 1 of 2: want one token per account"}},
+		{program.CloudFlags{APITokens: "acme=" + secret + ",globex=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 2 of 2 is also another account's: want a different token for each account"}},
+		{program.CloudFlags{APIToken: secret, APITokens: "acme=" + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1 is also another account's: want a different token for each account"}},
+		{program.CloudFlags{APIToken: secret, APITokenFile: file(t, other)}, []string{"WEBSCRAPER_API_TOKEN_FILE is for the same account as WEBSCRAPER_API_TOKEN: want one token per account"}},
+		{program.CloudFlags{APIToken: secret, APITokensFile: file(t, "default="+other)}, []string{"WEBSCRAPER_API_TOKENS_FILE: token 1 of 1 is for the same account as WEBSCRAPER_API_TOKEN: want one token per account"}},
 		{program.CloudFlags{APITokens: "acme=" + secret + " " + secret}, []string{"WEBSCRAPER_API_TOKENS: token 1 of 1: webscraper: the API token contains white space or a control character (a trailing newline?)"}},
 		{program.CloudFlags{APITokenFile: file(t, "\n")}, []string{"WEBSCRAPER_API_TOKEN_FILE has no token"}},
 		{program.CloudFlags{APITokensFile: file(t, "")}, []string{"WEBSCRAPER_API_TOKENS_FILE has no token"}},
-		// Somebody has taken the token for the file.
+		// The token itself, in place of a file name.
 		{program.CloudFlags{APITokenFile: secret}, []string{"WEBSCRAPER_API_TOKEN_FILE: reading the file: no such file or directory"}},
 		{program.CloudFlags{APITokensFile: "acme=" + secret + "/\x00"}, []string{"WEBSCRAPER_API_TOKENS_FILE: reading the file: invalid argument"}},
-		// All at once.
+		// All together.
 		{program.CloudFlags{APIToken: " ", APITokensFile: secret, APITokens: "Acme=" + secret + ",acme=" + other + ",acme=" + secret, APIBaseURI: "ftp://api.example"}, []string{
-			"WEBSCRAPER_API_TOKENS: token 1 of 3 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -",
+			"WEBSCRAPER_API_TOKENS: token 1 of 3 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -",
 			"WEBSCRAPER_API_TOKENS_FILE: reading the file: no such file or directory",
 			"WEBSCRAPER_API_TOKEN: webscraper: the API token contains white space or a control character (a trailing newline?)",
-			"WEBSCRAPER_API_TOKENS: token 3 of 3 is of the same account as WEBSCRAPER_API_TOKENS: token 2 of 3: want one for each account",
+			"WEBSCRAPER_API_TOKENS: token 3 of 3 is for the same account as WEBSCRAPER_API_TOKENS: token 2 of 3: want one token per account",
 			`WEBSCRAPER_API_BASE_URI: webscraper: the base URI "ftp://api.example" does not start with https:// or http://; it must look like "https://api.webscraper.io/api/v1/"`,
 		}},
 	} {
@@ -114,7 +114,7 @@ func FuzzNoTokenIsInTheError(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		text = strings.ReplaceAll(text+"zqxj", "zqxj", "zqxjzqxjzqxj") // nowhere in our own words
+		text = strings.ReplaceAll(text+"zqxj", "zqxj", "zqxjzqxjzqxj") // in none of our own texts
 		for _, flags := range []program.CloudFlags{{APITokens: text}, {APIToken: text}, {APITokensFile: text}, {APIToken: text, APITokens: text}} {
 			flags.APIBaseURI = webscraper.DefaultBaseURI
 			var s program.Settings
@@ -126,8 +126,8 @@ func FuzzNoTokenIsInTheError(f *testing.F) {
 	})
 }
 
-// The tokens change as those of a mounted secret do: by a rename.
-func TestTokenInAFileIsThatOfTheNextCall(t *testing.T) {
+// The file changes as a mounted secret does: by a rename.
+func TestEachCallReadsTheTokenFile(t *testing.T) {
 	var got string
 	cloud := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r.URL.Query().Get("api_token")
@@ -171,15 +171,15 @@ func TestTokenInAFileIsThatOfTheNextCall(t *testing.T) {
 	write(name, "globex=bbbb,initech=eeee")
 	refused("acme", `there is no API token for account "acme" in WEBSCRAPER_API_TOKENS_FILE`)
 	call("globex", "bbbb")
-	// What is wrong with one account's stops none of the others.
+	// A problem with one account's token does not affect the others.
 	write(name, "acme=,globex=bbbb2,in_itech=eeee")
 	call("globex", "bbbb2")
 	call("default", "dddd2")
 	refused("acme", "WEBSCRAPER_API_TOKENS_FILE: token 1 of 3 is empty: want NAME=TOKEN "+
-		"WEBSCRAPER_API_TOKENS_FILE: token 3 of 3 does not begin with the name of an account: want NAME=TOKEN, in NAME 1 to 40 of a-z, 0-9 and -")
+		"WEBSCRAPER_API_TOKENS_FILE: token 3 of 3 does not start with an account name: want NAME=TOKEN, where NAME is 1 to 40 of a-z, 0-9 and -")
 	write(name, "acme=bbbb,globex=bbbb")
-	for _, account := range []string{"acme", "globex"} { // whose it is nobody knows
-		refused(account, "WEBSCRAPER_API_TOKENS_FILE: token 2 of 2 is another account's too: want one of its own for each account")
+	for _, account := range []string{"acme", "globex"} { // its owner is unknown
+		refused(account, "WEBSCRAPER_API_TOKENS_FILE: token 2 of 2 is also another account's: want a different token for each account")
 	}
 	require.NoError(t, os.Remove(name))
 	refused("acme", "WEBSCRAPER_API_TOKENS_FILE: reading the file: no such file or directory")

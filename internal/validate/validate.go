@@ -1,6 +1,6 @@
-// Package validate has the rules of options that the starter checks as settings too.
-// Each says what is wrong with the value of that name, or returns nil; a secret is not
-// repeated.
+// Package validate has the validation rules shared by package options and program settings.
+// Each function returns an error that names the option, or nil. Errors never contain
+// secrets.
 package validate
 
 import (
@@ -15,29 +15,30 @@ import (
 const (
 	minPassword        = 12 // characters
 	minSignatureSecret = 16 // bytes
-	// Those of Standard Webhooks.
+	// Limits of Standard Webhooks.
 	publishedSecretPrefix                  = "whsec_"
 	minPublishedSecret, maxPublishedSecret = 24, 64 // bytes
-	// MinWebhookToken is how many characters a webhook's token needs to have.
+	// MinWebhookToken is the minimum length of a webhook token, in characters.
 	MinWebhookToken = 16
 )
 
-// webhookTokenCharacters are those that every sender leaves as they are in a URL's query.
+// webhookTokenCharacters are the characters that every sender leaves unchanged in a URL's
+// query.
 const webhookTokenCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~=/"
 
-// WebhookToken is about one token of the webhook.
+// WebhookToken validates a webhook token.
 func WebhookToken(name, token string) error {
-	const use = "take a long and random one of letters, digits and - . _ ~ (openssl rand -hex 24)"
+	const use = "use a long random one of letters, digits and - . _ ~ (openssl rand -hex 24)"
 	if n := utf8.RuneCountInString(token); n < MinWebhookToken {
-		return fmt.Errorf("%s is %d characters long, and needs %d: %s", name, n, MinWebhookToken, use)
+		return fmt.Errorf("%s is %d characters long, but needs %d: %s", name, n, MinWebhookToken, use)
 	}
 	if strings.Trim(token, webhookTokenCharacters) != "" {
-		return fmt.Errorf("%s has a character that the query of a URL changes, such as + & # %% or a space: %s", name, use)
+		return fmt.Errorf("%s has a character that is special in a URL's query, such as + & # %% or a space: %s", name, use)
 	}
 	return nil
 }
 
-// SignatureSecret is about the secret of the webhook's signatures.
+// SignatureSecret validates the secret of webhook signatures. An empty one is valid.
 func SignatureSecret(name, secret string) error {
 	if n := len(secret); n > 0 && n < minSignatureSecret {
 		return fmt.Errorf("%s is %d bytes long: want at least %d, or none to go without signatures", name, n, minSignatureSecret)
@@ -45,18 +46,18 @@ func SignatureSecret(name, secret string) error {
 	return nil
 }
 
-// User is about the status page's user.
+// User validates the status page's user.
 func User(name, user string) error {
 	switch {
 	case user == "":
 		return fmt.Errorf("%s is missing: the status page needs a user and a password", name)
 	case strings.Contains(user, ":"):
-		return fmt.Errorf("%s has a colon: HTTP Basic authentication has no place for one", name)
+		return fmt.Errorf("%s has a colon: HTTP Basic authentication does not allow one", name)
 	}
 	return nil
 }
 
-// Password is about the status page's password.
+// Password validates the status page's password.
 func Password(name, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n == 0:
@@ -67,7 +68,7 @@ func Password(name, password string) error {
 	return nil
 }
 
-// TemporalUIURL is about the URL of a Temporal UI. An empty one is valid.
+// TemporalUIURL validates the URL of a Temporal UI. An empty one is valid.
 func TemporalUIURL(name, address string) error {
 	if address == "" {
 		return nil
@@ -75,13 +76,13 @@ func TemporalUIURL(name, address string) error {
 	parsed, err := url.Parse(address)
 	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Host == "" ||
 		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return fmt.Errorf("%s is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query and fragment", name)
+		return fmt.Errorf("%s is not the URL of a Temporal UI: want one like https://temporal.example.com, without credentials, query or fragment", name)
 	}
 	return nil
 }
 
-// PublishedWebhookURL checks the webhook's URL. The error has no part of it: it may contain
-// a secret.
+// PublishedWebhookURL validates the webhook's URL. The error does not contain it: it may
+// have a secret.
 func PublishedWebhookURL(name, address string) error {
 	parsed, err := url.Parse(address)
 	if err != nil || (parsed.Scheme != "https" && parsed.Scheme != "http") || parsed.Hostname() == "" {
@@ -90,7 +91,7 @@ func PublishedWebhookURL(name, address string) error {
 	return nil
 }
 
-// PublishedWebhookSecret checks the secret that signs publications.
+// PublishedWebhookSecret validates the secret that signs deliveries.
 func PublishedWebhookSecret(name, secret string) error {
 	text, prefixed := strings.CutPrefix(secret, publishedSecretPrefix)
 	key, err := base64.StdEncoding.DecodeString(text)
@@ -103,7 +104,7 @@ func PublishedWebhookSecret(name, secret string) error {
 
 var accountName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
-// Account is about the name of an account of Web Scraper Cloud.
+// Account validates an account name.
 func Account(name, account string) error {
 	if !accountName.MatchString(account) {
 		return fmt.Errorf("%s names the account %.60q: want 1 to 40 of a-z, 0-9 and -", name, account)

@@ -15,8 +15,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// lowContrast lists the texts of a page whose contrast with what is behind them
-// is below WCAG's AA, which is 4.5, or 3 for large text.
+// lowContrast lists the texts of a page whose contrast with their background is below
+// WCAG's AA level: 4.5, or 3 for large text.
 const lowContrast = `(() => {
 	const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
 	const parse = color => {
@@ -55,7 +55,7 @@ const lowContrast = `(() => {
 	return {checked, low};
 })()`
 
-// tooWide lists the elements that reach over the window's right edge.
+// tooWide lists the elements that extend beyond the window's right edge.
 const tooWide = `(() => {
 	const width = document.documentElement.clientWidth;
 	const wide = [...document.querySelectorAll("body *")]
@@ -65,14 +65,14 @@ const tooWide = `(() => {
 	return wide;
 })()`
 
-// withoutName lists the elements that a screen reader could not name.
+// withoutName lists the elements without an accessible name.
 const withoutName = `[...document.querySelectorAll("a, button, progress, section, nav")]
 	.filter(e => !(e.getAttribute("aria-label") || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent || e.textContent).trim())
 	.map(e => e.outerHTML.slice(0, 80))`
 
 const longName = "Ersatzteilkatalog-Großhandel-Nordrhein-Westfalen-mit-allen-Varianten-und-Verfügbarkeiten-nach-Standort-und-Lieferant-2026"
 
-// busySite is a site on which much has happened and is happening.
+// busySite returns a site with many imports in different states.
 func busySite(t *testing.T) (s *site, rejecting, scraping int64) {
 	s = newSite(t, nil)
 	s.StartWorker(s.Spool)
@@ -102,7 +102,7 @@ func busySite(t *testing.T) (s *site, rejecting, scraping int64) {
 	return s, rejecting, scraping
 }
 
-// addHistory adds imports of the past, straight into the database.
+// addHistory adds past imports directly to the database.
 func (s *site) addHistory(n int) {
 	random := rand.New(rand.NewPCG(1, 1))
 	names := []string{"laptops-shop-de", "books", "家電製品カタログ", longName, "цены-на-электронику"}
@@ -115,22 +115,22 @@ func (s *site) addHistory(n int) {
 		}
 		rejected := max(0, random.IntN(40)-30) * 100
 		records := 20_000 + random.IntN(30_000)
-		began := time.Now().Add(-time.Duration(n-i) * 3 * time.Hour)
+		start := time.Now().Add(-time.Duration(n-i) * 3 * time.Hour)
 		s.DB.MustExec(`INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, requested_at, state, bytes, sha256, committed_bytes,
 			records, rejected, started_at, published_at) VALUES ($1, $2, 1, $3, $4, $5, 'abc', $5, $6, $7, $3, $8)`,
-			id, fmt.Sprintf("00000000-0000-0000-0000-%012d", i), began, state, records*523, records, rejected,
-			began.Add(time.Duration(2+random.IntN(90))*time.Second))
+			id, fmt.Sprintf("00000000-0000-0000-0000-%012d", i), start, state, records*523, records, rejected,
+			start.Add(time.Duration(2+random.IntN(90))*time.Second))
 	}
 	s.DB.MustExec(`UPDATE scrapehaul.imports SET state = 'removed', removed_at = now() - interval '3 days'
 		WHERE import_id = (SELECT max(import_id) FROM scrapehaul.imports WHERE state = 'replaced')`)
 }
 
-func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
+func TestPagesAreReadableAtEverySizeInBothSchemes(t *testing.T) {
 	t.Parallel()
 	s, rejecting, scraping := busySite(t)
 	tab := s.browser()
 	require.NoError(t, tab.View(1000, 1200, browsertest.Light))
-	s.WaitFor("progress of all four", func() bool {
+	s.WaitFor("the progress of all four", func() bool {
 		text := s.goTo(tab, "")
 		return strings.Count(text, "/s") >= 3 && regexp.MustCompile(`[1-9]\d* pages of 20,000 pages, \d+ %, [1-9]`).MatchString(text)
 	})
@@ -145,7 +145,7 @@ func TestPagesCanBeReadAtEverySizeAndInBothSchemes(t *testing.T) {
 	}
 }
 
-// requireReadable looks at a page in several sizes and in both schemes.
+// requireReadable checks a page at several sizes in both color schemes.
 func (s *site) requireReadable(tab *browsertest.Tab, name, path string) {
 	t := s.T
 	t.Helper()
