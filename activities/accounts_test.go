@@ -164,7 +164,7 @@ func TestAccountFilterAppliesToItsJobs(t *testing.T) {
 		ScrapingJobID: 7, Account: "acme", File: file, IfDue: &activities.IfDue{Filter: filter},
 	})
 	require.NoError(t, err)
-	require.Contains(t, download.Described.Outside, `does not begin with "books"`)
+	require.Contains(t, download.Described.Outside, `does not start with "books"`)
 }
 
 // Every step of an account without its token names the account and says what to do.

@@ -48,7 +48,7 @@ type Activities struct {
 	Archive *archive.Archive
 	// ArchiveRetention is how long the archive keeps a file; 0 means forever.
 	ArchiveRetention time.Duration
-	// RecordsRetention and KeepImports are those of [postgres.Retention].
+	// RecordsRetention and KeepImports are as in [postgres.Retention].
 	RecordsRetention time.Duration
 	KeepImports      int
 

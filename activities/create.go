@@ -45,7 +45,7 @@ type CreateScrapingJobInput struct {
 
 // CreateScrapingJobResult is the created or found job.
 type CreateScrapingJobResult struct {
-	// Wait is that of [DownloadScrapingJobResult].
+	// Wait is as in [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
 	// ScrapingJobID is 0 if there was nothing to create or find.
 	ScrapingJobID int64 `json:"scrapingjob_id,omitempty"`

@@ -475,7 +475,7 @@ func TestCancellationDoesNotLoseTheCreatedJob(t *testing.T) {
 	require.NotZero(t, result.ScrapingJobID)
 }
 
-// Temporal has dropped the attempt, which is not aware of it.
+// Temporal has timed out the attempt, which does not know yet.
 func TestStaleAttemptSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := newScraper(t)

@@ -107,7 +107,7 @@ func recordsWere(n int64) string {
 // DeleteScrapingJobResult says whether the job was deleted in the cloud.
 type DeleteScrapingJobResult struct {
 	Deleted bool `json:"deleted"`
-	// Wait is that of [DownloadScrapingJobResult].
+	// Wait is as in [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
 	// Changed is set if the job has run again or is running: the cloud may have records
 	// that are not imported.
@@ -134,7 +134,7 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	if err != nil {
 		return result, classify(ctx, err)
 	}
-	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, looks: &of.deletionChecks}
+	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, checks: &of.deletionChecks}
 	result.Wait, err = of.calling(ctx, purpose, func(checking, calling context.Context) (err error) {
 		result, err = a.verifyAndDelete(checking, calling, of, in)
 		return err

@@ -109,7 +109,7 @@ func TestFilterCallsTheAPIOnlyForATag(t *testing.T) {
 	}{
 		{activities.Filter{}, "", 1},
 		{activities.Filter{SitemapNamePrefix: "my-", Statuses: []string{"finished"}}, "", 1},
-		{activities.Filter{SitemapNamePrefix: "shop"}, `the sitemap's name "my-sitemap" does not begin with "shop"`, 1},
+		{activities.Filter{SitemapNamePrefix: "shop"}, `the sitemap's name "my-sitemap" does not start with "shop"`, 1},
 		{activities.Filter{Tag: "prices"}, "", 2},
 		{activities.Filter{Tag: "stock"}, `the sitemap "my-sitemap" does not have the tag "stock"`, 2},
 	} {

@@ -170,7 +170,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	if err != nil {
 		return result, err
 	}
-	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, looks: &of.downloadChecks}
+	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, checks: &of.downloadChecks}
 	if in.DataQuality {
 		purpose.more = 1
 	}

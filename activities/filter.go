@@ -70,7 +70,7 @@ func (f Filter) Validate() (problems []error) {
 func (f Filter) WhyOutside(sitemapName, status string) (reason string) {
 	switch {
 	case sitemapName != "" && !strings.HasPrefix(sitemapName, f.SitemapNamePrefix):
-		return fmt.Sprintf("the sitemap's name %q does not begin with %q", sitemapName, f.SitemapNamePrefix)
+		return fmt.Sprintf("the sitemap's name %q does not start with %q", sitemapName, f.SitemapNamePrefix)
 	case status != "" && len(f.Statuses) > 0 && !slices.Contains(f.Statuses, status):
 		return fmt.Sprintf("the status %q is not one of %q", status, f.Statuses)
 	}

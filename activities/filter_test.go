@@ -21,10 +21,10 @@ func TestFilterSaysWhyAJobIsOutside(t *testing.T) {
 		"no filter":                      {activities.Filter{}, "my-sitemap", "failed", ""},
 		"no filter, nothing known":       {activities.Filter{}, "", "", ""},
 		"prefix":                         {shops, "shop-tablets", "failed", ""},
-		"prefix is the whole name":       {shops, "shop-", "failed", ""},
-		"another name":                   {shops, "my-sitemap", "finished", `the sitemap's name "my-sitemap" does not begin with "shop-"`},
-		"prefix further back":            {shops, "my-shop-tablets", "finished", `the sitemap's name "my-shop-tablets" does not begin with "shop-"`},
-		"prefix in capitals":             {shops, "Shop-tablets", "finished", `the sitemap's name "Shop-tablets" does not begin with "shop-"`},
+		"prefix is the complete name":    {shops, "shop-", "failed", ""},
+		"another name":                   {shops, "my-sitemap", "finished", `the sitemap's name "my-sitemap" does not start with "shop-"`},
+		"prefix further back":            {shops, "my-shop-tablets", "finished", `the sitemap's name "my-shop-tablets" does not start with "shop-"`},
+		"prefix in capitals":             {shops, "Shop-tablets", "finished", `the sitemap's name "Shop-tablets" does not start with "shop-"`},
 		"name not known":                 {shops, "", "finished", ""},
 		"status":                         {ended, "my-sitemap", "stopped", ""},
 		"another status":                 {ended, "my-sitemap", "failed", `the status "failed" is not one of ["finished" "stopped"]`},
@@ -32,7 +32,7 @@ func TestFilterSaysWhyAJobIsOutside(t *testing.T) {
 		"name and status":                {both, "shop-tablets", "finished", ""},
 		"name, another status":           {both, "shop-tablets", "failed", `the status "failed" is not one of ["finished"]`},
 		"name not known, another status": {both, "", "failed", `the status "failed" is not one of ["finished"]`},
-		"neither name nor status":        {both, "my-sitemap", "failed", `the sitemap's name "my-sitemap" does not begin with "shop-"`},
+		"neither name nor status":        {both, "my-sitemap", "failed", `the sitemap's name "my-sitemap" does not start with "shop-"`},
 		"a tag decides nothing":          {activities.Filter{Tag: "nightly"}, "my-sitemap", "failed", ""},
 	}
 	for name, test := range tests {

@@ -22,7 +22,7 @@ type FindDueScrapingJobsInput struct {
 
 // FindDueScrapingJobsResult has the due jobs of a page.
 type FindDueScrapingJobsResult struct {
-	// Wait is that of [DownloadScrapingJobResult].
+	// Wait is as in [DownloadScrapingJobResult].
 	Wait time.Duration `json:"wait,omitempty"`
 	// Listed counts the jobs of the page.
 	Listed int `json:"listed"`

@@ -19,7 +19,7 @@ func TestFilteredNotificationStartsNothing(t *testing.T) {
 	}{
 		{"no filter", activities.Filter{}, ""},
 		{"its prefix", activities.Filter{SitemapNamePrefix: "my-"}, ""},
-		{"another prefix", activities.Filter{SitemapNamePrefix: "shop-"}, `the sitemap's name "my-sitemap" does not begin with "shop-"`},
+		{"another prefix", activities.Filter{SitemapNamePrefix: "shop-"}, `the sitemap's name "my-sitemap" does not start with "shop-"`},
 		{"its status", activities.Filter{Statuses: []string{"stopped", "finished"}}, ""},
 		{"another status", activities.Filter{Statuses: []string{"stopped", "failed"}}, `the status "finished" is not one of ["stopped" "failed"]`},
 		{"its prefix, another status", activities.Filter{SitemapNamePrefix: "my-", Statuses: []string{"failed"}}, `the status "finished" is not one of ["failed"]`},
