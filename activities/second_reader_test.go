@@ -188,7 +188,7 @@ func decoded(t require.TestingT, object []byte) (values map[string]any) {
 	return values
 }
 
-func FuzzCSVIsReadAsByASecondReader(f *testing.F) {
+func FuzzCSVMatchesASecondReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		text := strings.TrimPrefix(string(file), bom)
 		rows, ok := secondCSV(text)
@@ -202,7 +202,7 @@ func FuzzCSVIsReadAsByASecondReader(f *testing.F) {
 	})
 }
 
-func FuzzJSONIsReadAsByASecondReader(f *testing.F) {
+func FuzzJSONMatchesASecondReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) { requireJSONAsRead(t, file) })
 }
 
