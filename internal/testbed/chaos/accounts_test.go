@@ -19,14 +19,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// accounts are further accounts, each with its view of the case.
+// accounts are additional accounts, each with its view of the case.
 type accounts struct {
 	*systemtest.Accounts
 	of map[string]*chaos
 }
 
-// addAccounts adds accounts that have clouds like the case's. Workers have to be started after
-// that.
+// addAccounts adds accounts with clouds like the case's. Start workers after that.
 func (c *chaos) addAccounts(change func(name string, o *webscrapertest.Options), names ...string) accounts {
 	c.T.Helper()
 	added := accounts{of: map[string]*chaos{}, Accounts: c.AddAccounts(func(name string, o *webscrapertest.Options) {
@@ -41,10 +40,9 @@ func (c *chaos) addAccounts(change func(name string, o *webscrapertest.Options),
 	return added
 }
 
-func asTheyAre(string, *webscrapertest.Options) {}
+func unchanged(string, *webscrapertest.Options) {}
 
-// untilDeleted waits until the cloud has none of the jobs any more, and requires their
-// records.
+// untilDeleted waits until all jobs are deleted in the cloud, and requires their records.
 func (c *chaos) untilDeleted(ids []int64) {
 	c.T.Helper()
 	c.WaitFor("the deletion of all jobs", func() bool {
@@ -60,14 +58,14 @@ func (c *chaos) untilDeleted(ids []int64) {
 	}
 }
 
-// The jobs of acme are slow enough for the test to see how many go before another's.
+// acme's jobs are slow enough to see how many start before globex's.
 func TestAccountsTakeTurns(t *testing.T) {
 	const backlog, single = 100, 3
-	const polls = 2 // of the worker: what they have taken is under way, and begins later on a loaded machine
-	e := register(t, fmt.Sprintf("account acme has a backlog of %d jobs, for a worker with one slot, when account globex finishes one job, %d times", backlog, single),
-		"accounts take turns: besides what is under way, at most one download of acme goes before that of globex")
+	const polls = 2 // of the worker: the tasks they have taken may start later on a loaded machine
+	e := register(t, fmt.Sprintf("account acme has a backlog of %d jobs on a worker with one slot when account globex finishes one job, %d times", backlog, single),
+		"accounts take turns: in addition to those already running, at most one download of acme starts before globex's")
 	c := e.on(t, temporaltest.NewFairServer(t).Namespace, postgrestest.NewDatabase(t), "MAX_CONCURRENT_IMPORTS=1")
-	added := c.addAccounts(asTheyAre, "acme", "globex")
+	added := c.addAccounts(unchanged, "acme", "globex")
 	acme, globex := added.of["acme"], added.of["globex"]
 	slow := acme.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.Drip(64, 20*time.Millisecond)})
 	c.worker(c.Spool)
@@ -82,7 +80,7 @@ func TestAccountsTakeTurns(t *testing.T) {
 		c.WaitFor("its publication", func() bool { return globex.visible(id) == 20 })
 		slowest = max(slowest, time.Since(notified))
 		before := c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE account = 'acme' AND published_at IS NOT NULL`)
-		require.Less(t, before, int64(backlog/2), "the backlog has become short")
+		require.Less(t, before, int64(backlog/2), "the backlog is too short")
 		more := 0
 		queued, taken := c.firstDownload(id)
 		for _, other := range backlogged {
@@ -90,10 +88,10 @@ func TestAccountsTakeTurns(t *testing.T) {
 				more++
 			}
 		}
-		require.LessOrEqual(t, more, 1+polls, "globex has waited for %d downloads of acme that had not begun", more)
+		require.LessOrEqual(t, more, 1+polls, "globex waited for %d queued downloads of acme", more)
 		most = max(most, more)
 	}
-	c.observe("at most %s of acme that had not begun went before globex's; the slowest of those was published after %.1f s", times(most, "download"), slowest.Seconds())
+	c.observe("at most %d queued downloads of acme started before globex's; globex's slowest job was published after %.1f s", most, slowest.Seconds())
 	slow.Remove()
 	globex.untilDeleted(singles)
 	acme.untilDeleted(backlogged)
@@ -101,8 +99,8 @@ func TestAccountsTakeTurns(t *testing.T) {
 	c.observe("%d × 20 records once", backlog+single)
 }
 
-// firstDownload is when the first download of the job was put into the task queue, and when
-// a worker took it, as far as it has ended.
+// firstDownload returns when the job's first download was queued, and when a worker took it,
+// once it has ended.
 func (c *chaos) firstDownload(id int64) (queued, taken time.Time) {
 	c.T.Helper()
 	for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
@@ -118,8 +116,8 @@ func (c *chaos) firstDownload(id int64) (queued, taken time.Time) {
 
 func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 	const jobs = 40
-	c := begin(t, fmt.Sprintf("three accounts have %d jobs each at once: acme's token is withdrawn (401), another program spends every window of globex, initech is well", jobs),
-		"initech waits for nobody; a person reads once that acme's token is refused; globex goes on with its next window, acme after the reconciliation that finds its token right",
+	c := begin(t, fmt.Sprintf("three accounts finish %d jobs each: acme's token is withdrawn (401), another program spends every window of globex, initech has no problem", jobs),
+		"initech does not wait; acme's refused token is reported once; globex continues in its next window, acme after the reconciliation that finds its token valid",
 		"API_CALLS_PER_15_MINUTES=200")
 	added := c.addAccounts(func(name string, o *webscrapertest.Options) {
 		if name == "globex" {
@@ -151,7 +149,7 @@ func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 	ids := map[string][]int64{}
 	var mu sync.Mutex
 	var finishing sync.WaitGroup
-	begun := time.Now()
+	started := time.Now()
 	for name, of := range added.of {
 		finishing.Go(func() {
 			finished := of.finishTogether(jobs)
@@ -162,17 +160,17 @@ func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 	}
 	finishing.Wait()
 	initech.untilDeleted(ids["initech"])
-	c.observe("initech's %d × 20 records are there after %.0f s", jobs, time.Since(begun).Seconds())
+	c.observe("initech's %d × 20 records are there after %.0f s", jobs, time.Since(started).Seconds())
 	c.WaitFor("acme's imports in Temporal's list", func() bool { return c.listedAttention() == jobs })
 	published := c.Count(`SELECT count(*) FROM scrapehaul.scraping_jobs WHERE account = 'globex' AND published_at IS NOT NULL`)
 	require.Less(t, published, int64(jobs), "globex's window was not spent")
-	c.observe("%d of globex are published then, %d of acme need attention", published, jobs)
+	c.observe("by then %d of globex are published, and %d of acme need attention", published, jobs)
 	listed, err := c.Programs.RunStarter(t.Context(), c.Env, "list")
 	require.NoError(t, err)
-	sentence := fmt.Sprintf("account acme: Web Scraper Cloud refuses its API token; %d imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right", jobs)
+	sentence := fmt.Sprintf("account acme: Web Scraper Cloud refuses its API token; %d imports wait and resume on their own once the workers' WEBSCRAPER_API_TOKENS is fixed", jobs)
 	require.Equal(t, 1, strings.Count(listed, "refuses"), listed)
 	require.Contains(t, listed, sentence)
-	c.observe("`list` says once “%s”", sentence)
+	c.observe("`list` reports once “%s”", sentence)
 
 	stop()
 	other.Wait()
@@ -182,14 +180,14 @@ func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 	c.reconcile(fmt.Sprintf("%d of %d jobs are due", jobs, jobs))
 	acme.untilDeleted(ids["acme"])
 	c.requireEmptySpools()
-	c.observe("in the end %d × 20 records once, each job deleted in the cloud after that", 3*jobs)
+	c.observe("in the end %d × 20 records once, each job then deleted in the cloud", 3*jobs)
 }
 
 func TestTokensRotatedDuringImports(t *testing.T) {
 	const jobs, rotations = 40, 4
-	c := begin(t, fmt.Sprintf("the API tokens of two accounts are replaced %d times in their file while %d jobs of each are imported; nothing is restarted", rotations, jobs),
-		"each call takes the token of that moment; what was refused in between goes on by itself")
-	added := c.addAccounts(asTheyAre, "acme", "globex")
+	c := begin(t, fmt.Sprintf("the API tokens of two accounts are rotated %d times in their file while %d jobs of each are imported, without a restart", rotations, jobs),
+		"each call uses the current token; imports refused in between continue by themselves")
+	added := c.addAccounts(unchanged, "acme", "globex")
 	c.worker(c.Spool)
 	ids := map[string][]int64{}
 	for name, of := range added.of {
@@ -204,7 +202,7 @@ func TestTokensRotatedDuringImports(t *testing.T) {
 		added.Rotate("globex")
 	}
 	refused := 0
-	c.WaitFor("the end of all, or their turn to try again", func() bool {
+	c.WaitFor("the end of all, or their retry", func() bool {
 		waiting := c.listedAttention()
 		if waiting > 0 {
 			refused = max(refused, waiting)
@@ -224,20 +222,20 @@ func TestTokensRotatedDuringImports(t *testing.T) {
 		of.untilDeleted(ids[name])
 	}
 	c.requireEmptySpools()
-	c.observe("%d × 20 records once, each job deleted in the cloud after that; %d imports were refused in between, and tried again by the reconciliation", 2*jobs, refused)
+	c.observe("%d × 20 records once, each job then deleted in the cloud; %d imports were refused in between, and retried by the reconciliation", 2*jobs, refused)
 }
 
 func TestTwoAccountsWithOneID(t *testing.T) {
-	c := begin(t, "accounts acme and globex have a job of the same ID; that of acme is imported and in its hold, later it is gone",
-		"globex's is refused with its sentence, counted, and a finding of the doctor; nothing is mixed, and nothing of globex is deleted", "HOLD_BEFORE_DELETE=1h")
-	added := c.addAccounts(asTheyAre, "acme", "globex")
+	c := begin(t, "accounts acme and globex have a job with the same ID; acme's is imported and held, and later gone",
+		"globex's is refused with a reason, counted, and reported by `doctor`; nothing is mixed up, and nothing of globex is deleted", "HOLD_BEFORE_DELETE=1h")
+	added := c.addAccounts(unchanged, "acme", "globex")
 	acme, globex := added.of["acme"], added.of["globex"]
 	c.worker(c.Spool)
 	id := acme.finished(100)
 	c.WaitForStep(id, workflows.StepHold)
 	globex.Cloud.AddJob(webscrapertest.Job{ID: id, SitemapName: "of-globex", Records: webscrapertest.Products(77, 2)})
 	refusals := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.refused_jobs WHERE account = 'globex'`) }
-	globex.Notify(id) // while acme's is in its hold
+	globex.Notify(id) // while acme's is held
 	c.WaitFor("the refusal", func() bool { return refusals() == 1 })
 	c.WaitForStep(id, workflows.StepHold)
 
@@ -247,7 +245,7 @@ func TestTwoAccountsWithOneID(t *testing.T) {
 	c.WaitForAnswer("the other run", func() bool { return len(c.Runs(id)) == 2 })
 	result := c.Result(id)
 	require.Equal(t, workflows.Refused, result.Outcome, result.Reason)
-	require.Equal(t, fmt.Sprintf(`scraping job %d is account "acme"'s here: that of account "globex", which has the same ID, is not imported`, id), result.Reason)
+	require.Equal(t, fmt.Sprintf(`scraping job %d belongs to account "acme" here; the job of account "globex" with the same ID is not imported`, id), result.Reason)
 	c.observe("“%s”", result.Reason)
 	c.reconcile("0 of 1 jobs are due")
 
@@ -261,15 +259,15 @@ func TestTwoAccountsWithOneID(t *testing.T) {
 	}
 	require.True(t, counted, "no counter")
 	_, err := c.Programs.RunStarter(t.Context(), c.Env, "doctor")
-	require.ErrorContains(t, err, "scraping jobs that account globex has brought within 24 hours, and that are refused because account acme has published jobs of these IDs: "+fmt.Sprint(id))
-	c.observe("the doctor has it among what is to be fixed")
+	require.ErrorContains(t, err, "scraping jobs reported by account globex in the last 24 hours and refused because account acme has published jobs with these IDs: "+fmt.Sprint(id))
+	c.observe("`doctor` reports it as something to fix")
 }
 
 func TestAccountTakenOutOfTheSettings(t *testing.T) {
 	const jobs = 5
-	c := begin(t, fmt.Sprintf("account acme is taken out of the settings while %d of its imports are in their hold, and put back later", jobs),
-		"its imports say so and wait, once for all of them; those of globex go on; back in the settings, acme's go on after a reconciliation", "HOLD_BEFORE_DELETE=1h")
-	added := c.addAccounts(asTheyAre, "acme", "globex")
+	c := begin(t, fmt.Sprintf("account acme is removed from the settings while %d of its imports are held, and added again later", jobs),
+		"its imports wait, which is reported once for all; those of globex continue; once acme is back, its imports continue after a reconciliation", "HOLD_BEFORE_DELETE=1h")
+	added := c.addAccounts(unchanged, "acme", "globex")
 	acme, globex := added.of["acme"], added.of["globex"]
 	worker := c.worker(c.Spool)
 	var ids []int64
@@ -291,9 +289,9 @@ func TestAccountTakenOutOfTheSettings(t *testing.T) {
 	c.WaitFor("all of them in Temporal's list", func() bool { return c.listedAttention() == jobs })
 	listed, err := c.Programs.RunStarter(t.Context(), c.Env, "list")
 	require.NoError(t, err)
-	sentence := fmt.Sprintf("account acme: the workers have no API token of it; %d imports wait and go on by themselves once WEBSCRAPER_API_TOKENS of the workers is right", jobs)
+	sentence := fmt.Sprintf("account acme: the workers have no API token for it; %d imports wait and resume on their own once the workers' WEBSCRAPER_API_TOKENS is fixed", jobs)
 	require.Contains(t, listed, sentence)
-	c.observe("`list` says “%s”", sentence)
+	c.observe("`list` reports “%s”", sentence)
 	other := globex.finished(20)
 	c.WaitForStep(other, workflows.StepHold)
 	c.reconcile("0 of 1 jobs are due")
@@ -305,17 +303,17 @@ func TestAccountTakenOutOfTheSettings(t *testing.T) {
 	require.NoError(t, worker.Stop())
 	c.Env = with
 	c.worker(c.Spool)
-	c.reconcile(fmt.Sprintf("%d imports that need attention try again", jobs))
+	c.reconcile(fmt.Sprintf("%d imports that need attention are retrying", jobs))
 	acme.untilDeleted(ids)
 	c.Signal(other, workflows.DeleteNowSignal)
 	globex.untilDeleted([]int64{other})
 	c.requireEmptySpools()
-	c.observe("%d × 20 records once, each job deleted in the cloud after that", jobs+1)
+	c.observe("%d × 20 records once, each job then deleted in the cloud", jobs+1)
 }
 
 func TestSecondAccountOfAnEarlierInstallation(t *testing.T) {
-	e := register(t, "an installation that knew one account only, with data in its database and an import in its hold, gets a second one: by settings, and a restart",
-		"what was there is the account default's, as it was; the second account's sitemap of the same name has a view of its own")
+	e := register(t, "an installation with one account, data in its database and a held import gets a second account, by settings and a restart",
+		"everything existing belongs to account default, unchanged; the second account's sitemap of the same name gets its own view")
 	databaseURL := postgrestest.NewDatabase(t)
 	script, err := os.ReadFile("../../../postgres/testdata/databases/version-5.sql")
 	require.NoError(t, err)
@@ -323,7 +321,7 @@ func TestSecondAccountOfAnEarlierInstallation(t *testing.T) {
 	require.NoError(t, err)
 	_, err = earlier.Exec(string(script))
 	require.NoError(t, err)
-	require.NoError(t, earlier.Close()) // with the script's settings of the session
+	require.NoError(t, earlier.Close()) // discards the script's session settings
 	c := e.on(t, temporaltest.NewNamespace(t), databaseURL, "HOLD_BEFORE_DELETE=1h")
 	records := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.scraped_records`) }
 	phones := func(view string) int64 { return c.Count(`SELECT count(*) FROM sitemaps.` + view) }
@@ -332,7 +330,7 @@ func TestSecondAccountOfAnEarlierInstallation(t *testing.T) {
 	held := c.finishedOf("phones")
 	require.NoError(t, worker.Stop())
 
-	acme := c.addAccounts(asTheyAre, "acme").of["acme"]
+	acme := c.addAccounts(unchanged, "acme").of["acme"]
 	c.worker(c.Spool)
 	id := acme.finishedOf("phones")
 	require.Equal(t, before+2*20, records())
@@ -342,10 +340,10 @@ func TestSecondAccountOfAnEarlierInstallation(t *testing.T) {
 	}
 	c.requireImported(held, 20)
 	acme.requireImported(id, 20)
-	c.observe("%d records of before are there, and those of both accounts", before)
+	c.observe("the %d earlier records are there, and those of both accounts", before)
 }
 
-// finishedOf is finished for a job of that sitemap, until it is in its hold.
+// finishedOf is finished for a job of that sitemap; it waits for the hold.
 func (c *chaos) finishedOf(sitemapName string) (id int64) {
 	c.T.Helper()
 	id = c.Cloud.AddJob(webscrapertest.Job{SitemapName: sitemapName, Records: webscrapertest.Products(20, 1)})

@@ -17,12 +17,12 @@ func TestFailedCallsAreRepeated(t *testing.T) {
 		effect webscrapertest.Effect
 	}{
 		{"500", webscrapertest.FailWith(http.StatusInternalServerError)},
-		{"502 and a page of HTML", webscrapertest.FailWithHTML(http.StatusBadGateway)},
+		{"502 and an HTML page", webscrapertest.FailWithHTML(http.StatusBadGateway)},
 		{"200 and an empty body", webscrapertest.Empty()},
 		{"a reset of the connection", webscrapertest.Reset()},
 	} {
 		t.Run(failing.answer, func(t *testing.T) {
-			c := begin(t, "the description of the job and its deletion are answered with "+failing.answer+", twice each", "repeated until it works")
+			c := begin(t, "describing the job and deleting it are answered with "+failing.answer+", twice each", "retried until it works")
 			describing := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Path: describeCall, Times: 2, Effect: failing.effect})
 			deleting := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Path: describeCall, Times: 2, Effect: failing.effect})
 			c.worker(c.Spool)
@@ -35,16 +35,16 @@ func TestFailedCallsAreRepeated(t *testing.T) {
 	}
 }
 
-func TestAnswerThatIsLost(t *testing.T) {
-	c := begin(t, "the job is deleted in the cloud, but the answer to that is lost", "found deleted, and noted as that")
+func TestLostResponseToADeletion(t *testing.T) {
+	c := begin(t, "the job is deleted in the cloud, but the response is lost", "found deleted, and recorded as deleted")
 	c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Times: 1, Effect: webscrapertest.ResetAt(0)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.requireImported(id, 1000)
 }
 
-func TestCallThatHangs(t *testing.T) {
-	c := begin(t, "the description of the job hangs", "given up after 30 s and repeated")
+func TestHangingCall(t *testing.T) {
+	c := begin(t, "describing the job hangs", "aborted after 30 s, and retried")
 	fault := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, Times: 1, Effect: webscrapertest.Hang()})
 	c.worker(c.Spool)
 	id := c.finished(1000)
@@ -54,7 +54,7 @@ func TestCallThatHangs(t *testing.T) {
 
 func TestStormOf429(t *testing.T) {
 	const jobs, storm = 5, 25
-	c := begin(t, "429 (Retry-After: 1) for all calls, of five jobs at a time", "each waits as long as it is told, none gives up")
+	c := begin(t, "429 (Retry-After: 1) for all calls, of five jobs at the same time", "each waits as long as the API says; none fails")
 	c.Cloud.Inject(webscrapertest.Fault{Times: storm, Effect: webscrapertest.TooManyRequests(time.Second)})
 	c.worker(c.Spool)
 	var ids []int64
@@ -74,11 +74,11 @@ func TestStormOf429(t *testing.T) {
 		}
 	}
 	c.requireEmptySpools()
-	c.observe("%d × 1,000 records once, deleted in the cloud after that; %d calls were refused, none repeated before its time", jobs, storm)
+	c.observe("%d × 1,000 records once, then deleted in the cloud; %d calls were refused, none retried too early", jobs, storm)
 }
 
 func TestTokenWithdrawn(t *testing.T) {
-	c := begin(t, "the API token is withdrawn (401) before the import", "not repeated in vain: a person is told what to do; imported when it is mended")
+	c := begin(t, "the API token is withdrawn (401) before the import", "no useless retries: the import needs attention and says what to do; imported once the token is valid")
 	fault := c.Cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
@@ -91,14 +91,14 @@ func TestTokenWithdrawn(t *testing.T) {
 
 func TestTokenWithdrawnBeforeTheDeletion(t *testing.T) {
 	c := begin(t, "the API token is withdrawn (401) between the import and the deletion",
-		"the records are published; once it is right, reconciliation has the job deleted, without another download")
+		"the records are published; once the token is valid, reconciliation has the job deleted, without another download")
 	fault := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, After: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.requireAttention(id, 1000, "refuses the API token")
 	fault.Remove()
 	c.WaitFor("Temporal's list", func() bool { return c.listedAttention() == 1 })
-	c.reconcile("1 imports that need attention try again")
+	c.reconcile("1 imports that need attention are retrying")
 	c.requireImported(id, 1000)
 	require.Equal(t, 1, c.Downloads(id))
 }

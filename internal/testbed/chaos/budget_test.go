@@ -22,19 +22,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// A window of the API with few calls, one of them for people, and jobs that take some
-// more; it is short enough for a test.
+// A window of the API with few calls, one of them for manual use, and jobs that need more;
+// it is short enough for a test.
 const (
 	windowCalls  = 40
 	windowLength = 10 * time.Second
 	windowJobs   = 20
 )
 
-// otherProgram marks the calls of a program that is none of ours, in their query.
+// otherProgram is a query parameter of calls by another program.
 const otherProgram = "other-program"
 
-// beginWithWindow is the start of a case where the API allows so many calls in each
-// window, with a worker.
+// beginWithWindow starts a case, with a worker, in which the API allows that many calls per
+// window.
 func beginWithWindow(t *testing.T, calls int, length time.Duration, happens, holds string) *chaos {
 	t.Helper()
 	return register(t, happens, holds).withWindow(t, calls, length)
@@ -52,7 +52,8 @@ func (e *entry) withWindow(t *testing.T, calls int, length time.Duration) *chaos
 	return c
 }
 
-// finishTogether adds finished jobs of 20 records, and notifies of them all at once.
+// finishTogether adds finished jobs of 20 records, and sends their notifications
+// concurrently.
 func (c *chaos) finishTogether(jobs int) (ids []int64) {
 	c.T.Helper()
 	var notified sync.WaitGroup
@@ -65,8 +66,8 @@ func (c *chaos) finishTogether(jobs int) (ids []int64) {
 	return ids
 }
 
-// requireAllGone is the good end of jobs that share a window: each is imported by
-// one run, and none of their calls was refused more than once.
+// requireAllGone requires that jobs sharing a window each are imported by one run, and none
+// of their calls was refused more than once.
 func (c *chaos) requireAllGone(ids []int64) {
 	c.T.Helper()
 	for _, id := range ids {
@@ -89,47 +90,47 @@ func (c *chaos) requireAllGone(ids []int64) {
 			continue
 		}
 		refused++
-		if call.ID != 0 { // else a list, which is for several jobs
+		if call.ID != 0 { // not a list, which is for several jobs
 			ofJob[call.ID]++
 			require.Equal(c.T, 1, ofJob[call.ID], "calls of scraping job %d were refused more than once", call.ID)
 		}
 	}
-	c.observe("%d × 20 records once, deleted in the cloud after that, in %.0f s; %d calls, of which %d were refused, none of a job twice",
+	c.observe("%d × 20 records once, then deleted in the cloud, in %.0f s; %d calls, %d refused, none of a job twice",
 		len(ids), last.Sub(first).Seconds(), calls, refused)
 	if others > 0 {
-		c.observe("%d calls of the other program meanwhile", others)
+		c.observe("%d calls by the other program meanwhile", others)
 	}
 }
 
-// untilAnImportWaits waits until an import says that it waits for the API's limit,
-// and how long.
+// untilAnImportWaits waits until an import shows that it waits for the API's rate limit, and
+// until when.
 func (c *chaos) untilAnImportWaits(ids []int64) {
 	c.T.Helper()
-	c.WaitForAnswer("an import that says that it waits", func() bool {
+	c.WaitForAnswer("an import that shows that it waits", func() bool {
 		for _, id := range ids {
-			if p := c.Progress(id); p.WaitsFor == "the API's limit of calls" && p.WaitsUntil != nil {
+			if p := c.Progress(id); p.WaitsFor == "the API's rate limit" && p.WaitsUntil != nil {
 				require.WithinDuration(c.T, time.Now(), *p.WaitsUntil, time.Minute)
 				return true
 			}
 		}
 		return false
 	})
-	c.observe("“waits for the API's limit of calls until …”")
+	c.observe("“waits for the API's rate limit until …”")
 }
 
 func TestBudgetSpent(t *testing.T) {
-	const jobs, window = 300, 5 * time.Second // for the API's 15 minutes
-	c := registerAlone(t, "300 jobs finish at once, which takes some 1,000 calls; the API allows 200 in a window",
-		"the calls of a window are made at once, those beyond wait for the next one; no import fails").withWindow(t, 200, window)
+	const jobs, window = 300, 5 * time.Second // instead of 15 minutes
+	c := registerAlone(t, "300 jobs finish at the same time, which takes about 1,000 calls; the API allows 200 per window",
+		"the calls of a window are made immediately, the others wait for the next one; no import fails").withWindow(t, 200, window)
 	c.worker(t.TempDir())
 	ids := c.finishTogether(jobs)
 	c.requireAllGone(ids)
 }
 
 func TestAnotherProgramSpendsHalf(t *testing.T) {
-	const calls = windowCalls / 2 // spent on a loaded machine, too
-	c := beginWithWindow(t, calls, windowLength, "another program spends half of every window with the same token",
-		"what the API says is left counts; the imports wait for the next window, and say so")
+	const calls = windowCalls / 2 // few enough to be spent on a loaded machine, too
+	c := beginWithWindow(t, calls, windowLength, "another program with the same token spends half of every window",
+		"the remaining calls reported by the API count; the imports wait for the next window, and say so")
 	ctx, stop := context.WithCancel(t.Context())
 	var other sync.WaitGroup
 	other.Go(func() {
@@ -150,7 +151,7 @@ func TestAnotherProgramSpendsHalf(t *testing.T) {
 	c.requireAllGone(ids)
 }
 
-// callOfAnotherProgram asks for the account, whatever the answer.
+// callOfAnotherProgram gets the account, whatever the response.
 func (c *chaos) callOfAnotherProgram(ctx context.Context) {
 	url := fmt.Sprintf("%saccount?%s=1&api_token=%s", c.Cloud.URL, otherProgram, c.Env.APIToken)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
@@ -164,13 +165,13 @@ func (c *chaos) callOfAnotherProgram(ctx context.Context) {
 
 func TestRefusalInABurst(t *testing.T) {
 	const pause = 8 * time.Second
-	c := beginWithWindow(t, 200, 15*time.Minute, "the API refuses all calls for 8 s in the middle of a burst (429, Retry-After), although its window has some left; there are two workers",
-		"each job is refused once at most, by whichever worker; all go on when the API lets them")
+	c := beginWithWindow(t, 200, 15*time.Minute, "the API refuses all calls for 8 s in the middle of a burst (429, Retry-After), although its window has calls left; there are two workers",
+		"each job is refused at most once, on either worker; all continue when the API allows it")
 	c.worker(t.TempDir())
-	var begun sync.Once
+	var started sync.Once
 	var until time.Time
 	refusal := c.Cloud.Inject(webscrapertest.Fault{After: 15, Effect: func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
-		begun.Do(func() { until = time.Now().Add(pause) })
+		started.Do(func() { until = time.Now().Add(pause) })
 		if left := time.Until(until); left > 0 {
 			return webscrapertest.TooManyRequests(left)(cloud, next)
 		}
@@ -181,51 +182,51 @@ func TestRefusalInABurst(t *testing.T) {
 	c.requireAllGone(ids)
 	require.NotZero(t, refusal.Hits())
 	for _, call := range c.Cloud.Requests() {
-		if call.Status == http.StatusTooManyRequests { // it was under way when the first was answered
-			require.True(t, call.Time.Before(until.Add(-pause/2)), "a call was sent in vain")
+		if call.Status == http.StatusTooManyRequests { // in flight when the first was answered
+			require.True(t, call.Time.Before(until.Add(-pause/2)), "a useless call was sent")
 		}
 	}
 }
 
 func TestWindowIsShared(t *testing.T) {
-	c := beginWithWindow(t, windowCalls, windowLength, "two workers and a starter, which runs `account` and `jobs` again and again, share one window",
-		"together they make no more calls than it has; those of a person come first, but take none that is promised to an import")
+	c := beginWithWindow(t, windowCalls, windowLength, "two workers and a starter that keeps running `account` and `jobs` share one window",
+		"together they stay within the window; manual calls go first, but take none that is reserved for an import")
 	c.worker(t.TempDir())
 	ids := c.finishTogether(windowJobs)
 	deadline := time.Now().Add(3 * time.Minute)
 	open, slowest, commands, notSent := true, time.Duration(0), 0, 0
 	for ; open; commands++ {
-		begun := time.Now()
+		started := time.Now()
 		if _, err := c.Programs.RunStarter(t.Context(), c.Env, []string{"account", "jobs"}[commands%2]); err != nil {
 			require.ErrorContains(t, err, "the account has no call left for ") // which only account does not wait for
 			notSent++
 		}
-		slowest = max(slowest, time.Since(begun))
+		slowest = max(slowest, time.Since(started))
 		require.True(t, time.Now().Before(deadline), "the imports do not end")
 		open = slices.ContainsFunc(ids, func(id int64) bool { return !c.Cloud.Deleted(id) })
 	}
 	require.Greater(t, commands, 2)
-	c.observe("%d commands, the slowest of which took %.0f s; in %d cases account said that there is no call left", commands, slowest.Seconds(), notSent)
+	c.observe("%d commands, the slowest took %.0f s; %s, account reported no calls left", commands, slowest.Seconds(), times(notSent, "time"))
 	c.requireAllGone(ids)
 }
 
 func TestLedgerIsLocked(t *testing.T) {
-	c := beginWithWindow(t, windowCalls, windowLength, "somebody's transaction has locked the row of the account's budget, and hangs",
-		"it is said within a minute who is in the way; no call is made meanwhile, and the imports go on after that")
+	c := beginWithWindow(t, windowCalls, windowLength, "a hanging transaction of another session has locked the row of the account's budget",
+		"within a minute, the failure names the blocking session; no call is made meanwhile, and then the imports continue")
 	holder, err := c.DB.Beginx()
 	require.NoError(t, err)
 	_, err = holder.Exec(`SET LOCAL application_name = 'a person'`)
 	require.NoError(t, err)
 	_, err = holder.Exec(`SELECT FROM scrapehaul.api_budgets FOR UPDATE`)
 	require.NoError(t, err)
-	begun := time.Now()
+	notified := time.Now()
 	ids := c.finishTogether(5)
 	says := c.failure(ids[0], "(a person, ")
-	took := time.Since(begun)
+	took := time.Since(notified)
 	require.Less(t, took, time.Minute)
 	require.Empty(t, c.Cloud.Requests())
 	require.NoError(t, holder.Rollback())
-	c.observe("after %.0f s the failure says: “…%s…”", took.Seconds(), says[strings.Index(says, "waiting for"):])
+	c.observe("after %.0f s the failure said: “…%s…”", took.Seconds(), says[strings.Index(says, "waiting for"):])
 	c.requireAllGone(ids)
 }
 
@@ -233,12 +234,12 @@ func TestWrongClock(t *testing.T) {
 	for name, by := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			c := beginWithWindow(t, windowCalls, windowLength, "the clock of one of two workers is an hour "+name,
-				"only the database's clock counts: calls are made and wait as if all were right")
+				"only the database's clock counts: calls are made and wait as usual")
 			c.Programs.Worker = buildWithWrongClock(t, by)
-			begun, spool := time.Now().Add(by), t.TempDir()
+			started, spool := time.Now().Add(by), t.TempDir()
 			c.worker(spool)
 			c.WaitFor("its log, with the wrong time", func() bool {
-				return strings.Contains(c.Log.String(), begun.Format(`{"time":"2006-01-02T15:`)) ||
+				return strings.Contains(c.Log.String(), started.Format(`{"time":"2006-01-02T15:`)) ||
 					strings.Contains(c.Log.String(), time.Now().Add(by).Format(`{"time":"2006-01-02T15:`))
 			})
 			ids := c.finishTogether(windowJobs)
@@ -246,12 +247,12 @@ func TestWrongClock(t *testing.T) {
 			c.requireAllGone(ids)
 			steps := c.stepsOf(ids, spool)
 			require.NotZero(t, steps)
-			c.observe("%d steps were that worker's", steps)
+			c.observe("%d steps ran on that worker", steps)
 		})
 	}
 }
 
-// stepsOf counts the activities of the jobs that the worker on a spool has done.
+// stepsOf counts the jobs' activities that ran on a spool's worker.
 func (c *chaos) stepsOf(ids []int64, spool string) (n int) {
 	for _, id := range ids {
 		for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
@@ -263,9 +264,9 @@ func (c *chaos) stepsOf(ids []int64, spool string) (n int) {
 	return n
 }
 
-// buildWithWrongClock builds a worker whose clock is wrong. Only another package
-// time deceives a Go program; it is compiled as of the same source file, so that all
-// that was built with the right one can be linked with it.
+// buildWithWrongClock builds a worker whose clock is wrong. This needs a different package
+// time; it is compiled under the name of the original source file, so that packages built
+// with the original one can be linked with it.
 func buildWithWrongClock(t *testing.T, by time.Duration) (worker string) {
 	t.Helper()
 	run := func(args ...string) string {

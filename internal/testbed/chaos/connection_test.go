@@ -22,8 +22,8 @@ import (
 )
 
 func TestConnectionsGoSilent(t *testing.T) {
-	c := begin(t, "All connections to PostgreSQL go silent in the import, as when a NAT forgets them; the worker has one slot, and another job waits",
-		"within twice HEARTBEAT_TIMEOUT the import goes on over new connections; the other job has its turn", "MAX_CONCURRENT_IMPORTS=1", "HEARTBEAT_TIMEOUT=12s")
+	c := begin(t, "all connections to PostgreSQL go silent during the import, as when a NAT drops them; the worker has one slot, and another job waits",
+		"within twice HEARTBEAT_TIMEOUT, the import resumes over new connections; the other job gets its turn", "MAX_CONCURRENT_IMPORTS=1", "HEARTBEAT_TIMEOUT=12s")
 	proxy, through := networkproxy.New(t, c.Env.DatabaseURL)
 	c.Env.DatabaseURL = through
 	c.worker(c.Spool)
@@ -31,13 +31,13 @@ func TestConnectionsGoSilent(t *testing.T) {
 	id := c.finished(many)
 	c.untilImported(id, 3000)
 	proxy.Silence()
-	begun, before := time.Now(), c.requireHalf(id, many)
+	silent, before := time.Now(), c.requireHalf(id, many)
 	other := c.finished(100)
 	c.WaitFor("more batches", func() bool { return c.committed(id) > before+1000 || c.visible(id) > 0 })
-	took := time.Since(begun)
+	took := time.Since(silent)
 	require.Less(t, took, 24*time.Second, "twice HEARTBEAT_TIMEOUT")
-	c.observe("silent after %s records; it goes on after %.0f s (HEARTBEAT_TIMEOUT: 12 s)", grouped(before), took.Seconds())
-	c.Result(other) // its file is gone, too
+	c.observe("silent after %s records; resumed after %.0f s (HEARTBEAT_TIMEOUT: 12 s)", grouped(before), took.Seconds())
+	c.Result(other) // so that its file is removed, too
 	c.requireImported(id, many)
 	c.requireImported(other, 100)
 	require.Equal(t, 1, c.Downloads(id))
@@ -45,8 +45,8 @@ func TestConnectionsGoSilent(t *testing.T) {
 }
 
 func TestBackendFrozen(t *testing.T) {
-	e := register(t, "PostgreSQL's process for a batch is frozen (SIGSTOP) with the import's row locked; a minute later it goes on",
-		"it is said within a minute which process is in the way; the import goes on after that")
+	e := register(t, "PostgreSQL's backend for a batch is frozen (SIGSTOP) with the import's row locked; a minute later it resumes",
+		"within a minute, the failure names the blocking process; then the import resumes")
 	_, databaseURL := postgrestest.NewServer(t)
 	c := e.on(t, temporaltest.NewNamespace(t), databaseURL)
 	c.worker(c.Spool)
@@ -54,24 +54,24 @@ func TestBackendFrozen(t *testing.T) {
 	id := c.finished(many)
 	c.untilImported(id, 3000)
 	var pid int
-	c.WaitFor("a row that is locked", func() bool {
+	c.WaitFor("a locked row", func() bool {
 		return c.DB.Get(&pid, `SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%UPDATE scrapehaul.imports%'`) == nil
 	})
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
-	begun := time.Now()
-	says := fmt.Sprintf("waiting for a lock of PostgreSQL's process %d (scrapehaul import of scraping job %d, ", pid, id)
+	frozen := time.Now()
+	says := fmt.Sprintf("waiting for a lock held by PostgreSQL process %d (scrapehaul import of scraping job %d, ", pid, id)
 	c.failure(id, says)
-	took := time.Since(begun)
+	took := time.Since(frozen)
 	require.Less(t, took, time.Minute)
 	require.Contains(t, c.Log.String(), says)
-	c.observe("after %.0f s the failure says: “…%s…)”", took.Seconds(), says)
+	c.observe("after %.0f s the failure said: “…%s…)”", took.Seconds(), says)
 	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
 	c.requireImported(id, many)
 }
 
 func TestMigrationLockHeld(t *testing.T) {
-	c := begin(t, "Somebody holds the lock of the migrations while a worker starts", "the worker says after some seconds who holds it, and works as soon as it is free")
+	c := begin(t, "another session holds the migration lock while a worker starts", "after some seconds the worker logs who holds it, and it starts as soon as the lock is free")
 	holder, err := c.DB.Connx(t.Context())
 	require.NoError(t, err)
 	_, err = holder.ExecContext(t.Context(), `SELECT set_config('application_name', 'a person', false), pg_advisory_lock(x'7363726170656861'::bigint)`)
@@ -85,13 +85,13 @@ func TestMigrationLockHeld(t *testing.T) {
 	c.worker(c.Spool)
 	require.NoError(t, <-released)
 	require.NoError(t, holder.Close())
-	require.Contains(t, c.Log.String(), "the migration lock of schema scrapehaul is held by PostgreSQL's process ")
-	c.observe("“waiting: the migration lock of schema scrapehaul is held by PostgreSQL's process … (a person, user …)”")
+	require.Contains(t, c.Log.String(), "the migration lock of schema scrapehaul is held by PostgreSQL process ")
+	c.observe("“waiting: the migration lock of schema scrapehaul is held by PostgreSQL process … (a person, user …)”")
 	c.requireImported(c.finished(100), 100)
 }
 
 func TestTimeoutsOfTheDatabase(t *testing.T) {
-	c := begin(t, "The database has statement_timeout, idle_in_transaction_session_timeout and lock_timeout of 100 ms, and batches and publishing take longer; the sitemap is mapped",
+	c := begin(t, "the database has statement_timeout, idle_in_transaction_session_timeout and lock_timeout of 100 ms, and batches and publishing take longer; the sitemap is mapped",
 		"imports lift them")
 	name := path.Base(c.Env.DatabaseURL[:strings.Index(c.Env.DatabaseURL, "?")])
 	for _, timeout := range []string{"statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"} {
@@ -112,8 +112,8 @@ func TestTimeoutsOfTheDatabase(t *testing.T) {
 }
 
 func TestServerBecomesReadOnly(t *testing.T) {
-	e := register(t, "PostgreSQL becomes read-only in the import (default_transaction_read_only), and may be written to again later",
-		"nothing is lost, nothing is deleted meanwhile, and the import goes on by itself")
+	e := register(t, "PostgreSQL becomes read-only during the import (default_transaction_read_only), and writable again later",
+		"nothing is lost, nothing is deleted meanwhile, and the import resumes by itself")
 	_, databaseURL := postgrestest.NewServer(t)
 	c := e.on(t, temporaltest.NewNamespace(t), databaseURL)
 	c.worker(c.Spool)
@@ -140,20 +140,20 @@ func TestServerBecomesReadOnly(t *testing.T) {
 }
 
 func TestThroughPgBouncer(t *testing.T) {
-	c := begin(t, "Worker and starter reach PostgreSQL through PgBouncer in session mode, and all its connections are terminated in the import", "works as without it")
+	c := begin(t, "worker and starter reach PostgreSQL through PgBouncer in session mode, and all its connections are terminated during the import", "works as it does without PgBouncer")
 	c.Env.DatabaseURL = postgrestest.NewPgBouncer(t, c.Env.DatabaseURL, "session")
 	c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
 	c.untilImported(id, 3000)
-	c.WaitFor("a batch under way", func() bool { return c.terminateConnections() > 0 })
+	c.WaitFor("a running batch", func() bool { return c.terminateConnections() > 0 })
 	c.requireImported(id, many)
 	require.Equal(t, int64(1), c.imports(id))
 }
 
 func TestFailover(t *testing.T) {
-	e := register(t, "The primary server is lost in the import, and its asynchronous standby is promoted later; DATABASE_URL names both",
-		"nothing is asked of the standby before; the import goes on after what has been replicated")
+	e := register(t, "the primary server is lost during the import, and its asynchronous standby is promoted later; DATABASE_URL names both",
+		"the standby is not used before; the import resumes after the replicated batches")
 	server, databaseURL := postgrestest.NewServer(t)
 	standby := postgrestest.NewStandby(t, server)
 	first, err := url.Parse(databaseURL)
@@ -175,11 +175,12 @@ func TestFailover(t *testing.T) {
 	db := sqlx.MustOpen("postgres", second.String())
 	defer db.Close()
 	db.MustExec(`SELECT pg_promote()`)
-	c.observe("lost after %s records, no answer from the standby before it is promoted", grouped(records))
+	c.observe("lost after %s records, no answer from the standby before its promotion", grouped(records))
 	c.requireImported(id, many)
 }
 
-// failure waits until an attempt of the import has failed with that, and returns it.
+// failure waits until an attempt of the import fails with that text, and returns the
+// message.
 func (c *chaos) failure(id int64, says string) (message string) {
 	c.T.Helper()
 	c.WaitForAnswer(says, func() bool {

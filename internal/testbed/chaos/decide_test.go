@@ -13,7 +13,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// untilAsked waits for a question with that text, and observes it.
+// untilAsked waits for a question with that text, and records it.
 func (c *chaos) untilAsked(id int64, text string) {
 	c.T.Helper()
 	c.WaitForAnswer("the question: "+text, func() bool { return strings.Contains(c.Progress(id).Attention, text) })
@@ -37,7 +37,7 @@ mappings:
 	}
 	mapPrice("type: numeric, clean: [money]")
 	c := begin(t, "a published job is imported again with a mapping that lacks a cleaner",
-		"readers keep what they have until a person accepts; that publishes, and deletes nothing", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
+		"readers keep the published records until an operator accepts; that publishes, and deletes nothing", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
 	worker := c.worker(c.Spool)
 	restart := func() {
 		require.NoError(t, worker.Stop())
@@ -52,7 +52,7 @@ mappings:
 	mapPrice("type: numeric")
 	restart()
 	c.Signal(id, workflows.ReimportSignal)
-	c.untilAsked(id, `the 5000 published before stay (record 1: column "price": `)
+	c.untilAsked(id, `readers keep the 5000 published before (record 1: column "price": `)
 	require.Contains(t, c.Progress(id).Attention, "accept publishes 5,000 records, 5,000 of them without a row in the mapped table, instead of 5,000, "+
 		"and the job stays in the cloud until a person accepts that, too")
 	c.requireRecords(id, n)
@@ -75,8 +75,8 @@ mappings:
 func TestKilledWhilePublishingTheReimportOfAnEarlierJob(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mappings.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("mappings: [{sitemap: shop, table: offers, columns: [{name: url, type: text}, {name: price, type: integer}], key: [url], mode: append}]"), 0o600))
-	c := begin(t, "the first of two jobs in a mapped table of mode append is imported again without one of its keys, which the second one has, and the worker gets `kill -9` while it publishes that",
-		"readers see the table as it was, and then that key's row of the second job", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
+	c := begin(t, "in a mapped table with mode append, the first of two jobs is imported again without a key that the second one has; `kill -9` of the worker while it publishes",
+		"readers see the table unchanged, and then the second job's row for that key", "HOLD_BEFORE_DELETE=1h", "MAPPINGS="+file)
 	worker := c.worker(c.Spool)
 	var jobs []int64
 	for _, records := range []webscrapertest.Records{
@@ -108,7 +108,7 @@ func TestKilledWhilePublishingTheReimportOfAnEarlierJob(t *testing.T) {
 		return c.Progress(jobs[0]).Step == workflows.StepHold && c.visible(jobs[0]) == 2 && shown() != "a1 b1 c2"
 	})
 	require.Equal(t, "a2 b3 c2 d3", shown())
-	c.observe("the table shows a, b of the first job and c of the second before, and after that a, c of the second and b, d of the first")
+	c.observe("before: a, b of the first job and c of the second; after: a, c of the second and b, d of the first")
 	for _, id := range jobs {
 		c.Signal(id, workflows.DeleteNowSignal)
 		require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
@@ -116,8 +116,8 @@ func TestKilledWhilePublishingTheReimportOfAnEarlierJob(t *testing.T) {
 }
 
 func TestReimportOfFewerRecords(t *testing.T) {
-	c := begin(t, "a published job of 1,000 records has 800 by its own count, and is notified of",
-		"readers keep the 1,000 until a person accepts the 800", "HOLD_BEFORE_DELETE=1h")
+	c := begin(t, "a published job of 1,000 records now has 800 by its own count, and a notification arrives",
+		"readers keep the 1,000 until an operator accepts the 800", "HOLD_BEFORE_DELETE=1h")
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.untilHold(id)
@@ -132,15 +132,15 @@ func TestReimportOfFewerRecords(t *testing.T) {
 }
 
 func TestReimportWithManyRejectedRecords(t *testing.T) {
-	c := begin(t, "a published job of 1,000 records has 1,500 when it is imported again, and 500 others that are cut off",
-		"readers keep the 1,000, and `keep` leaves it at that", "HOLD_BEFORE_DELETE=1h")
+	c := begin(t, "a published job of 1,000 records is imported again with 1,500 records and 500 truncated ones",
+		"readers keep the 1,000, also after `keep`", "HOLD_BEFORE_DELETE=1h")
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.untilHold(id)
 	body := strings.Repeat(`{"a":1}`+"\n", 1500) + strings.Repeat(`{"a":`+"\n", 500)
 	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.RawBody(body, 2000)))
 	c.Notify(id)
-	c.untilAsked(id, "the import has 1500 good records, 500 rejected ones, and the job has stored 2000: the 1000 published before stay (record 1501: ")
+	c.untilAsked(id, "the import has 1500 good records, 500 rejected, and the job has stored 2000; readers keep the 1000 published before (record 1501: ")
 	c.requireRecords(id, 1000)
 	c.Signal(id, workflows.KeepSignal)
 	require.Equal(t, int64(1000), c.Result(id).Records)
@@ -149,19 +149,19 @@ func TestReimportWithManyRejectedRecords(t *testing.T) {
 }
 
 func TestNoRecordsAfterThousands(t *testing.T) {
-	c := begin(t, "a finished job has no records, the one before it had thousands, and no setting asks for that",
-		"nothing is published or deleted until a person accepts the 0")
+	c := begin(t, "a finished job has no records, the previous one had thousands, and no setting is involved",
+		"nothing is published or deleted until an operator accepts the 0")
 	c.worker(c.Spool)
 	first := c.ofShop(webscrapertest.Products(5000, 1))
 	c.requireImported(first, 5000)
 	second := c.ofShop(webscrapertest.Products(0, 1))
-	c.untilAsked(second, "the job has 0 good records, and 5000 were published of its sitemap last, from job "+workflows.WorkflowID(first))
+	c.untilAsked(second, "the job has 0 good records, but 5000 were last published for its sitemap, from job "+workflows.WorkflowID(first))
 	c.Signal(second, workflows.AcceptSignal)
 	c.requireImported(second, 0)
 	c.requireRecords(first, 5000)
 }
 
-// offers has records of a shop, with the price under that name.
+// offers returns records of a shop, with the price under that name.
 func offers(n int, price string) webscrapertest.Records {
 	lines := make([]string, n)
 	for i := range lines {
@@ -176,7 +176,7 @@ func (c *chaos) ofShop(records webscrapertest.Records) (id int64) {
 	return id
 }
 
-// prices maps the offers, by their products, to rows that are active.
+// prices maps the offers, keyed by product, to active rows.
 func prices(t *testing.T) (setting string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "mappings.yaml")
@@ -193,8 +193,8 @@ mappings:
 }
 
 func TestRenamedColumn(t *testing.T) {
-	c := begin(t, "a mapped column is renamed in the cloud, and the worker killed in the import of the job that has it so",
-		"the one that goes on finds it before a row has lost its price; `accept` is a person's", prices(t))
+	c := begin(t, "a mapped column is renamed in the cloud, and the worker is killed during the import of the first job with the new name",
+		"the resuming worker detects it before a row loses its price, and the import needs attention", prices(t))
 	worker := c.worker(c.Spool)
 	first := c.ofShop(offers(many, "price"))
 	c.requireImported(first, many)
@@ -207,7 +207,7 @@ func TestRenamedColumn(t *testing.T) {
 	c.untilAsked(second, `in column "price", which had one in 20000 of 20000 rows of job `+workflows.WorkflowID(first)+`: no record has "price" (they have "Price")`)
 	rows := func() int64 { return c.Count(`SELECT count(*) FROM products WHERE price = 1`) }
 	require.Equal(t, int64(many), rows())
-	require.Equal(t, int64(1), c.imports(second), "resumed, not begun anew")
+	require.Equal(t, int64(1), c.imports(second), "resumed, not restarted")
 	c.Signal(second, workflows.AcceptSignal)
 	c.requireImported(second, many)
 	require.Zero(t, rows())
@@ -215,7 +215,7 @@ func TestRenamedColumn(t *testing.T) {
 
 func TestAcceptOfThreeQuestions(t *testing.T) {
 	c := begin(t, "a job has too few records, no prices, and would deactivate most rows; each `accept` is sent twice, with its question",
-		"three questions, each with an answer of its own", "MIN_RECORDS_PERCENT=90", prices(t))
+		"three questions, each with its own answer", "MIN_RECORDS_PERCENT=90", prices(t))
 	c.worker(c.Spool)
 	c.requireImported(c.ofShop(offers(1000, "price")), 1000)
 	second := c.ofShop(offers(500, "Price"))
@@ -234,20 +234,20 @@ func TestAcceptOfThreeQuestions(t *testing.T) {
 }
 
 func TestOverLongRecord(t *testing.T) {
-	c := begin(t, "a record is over `MAX_RECORD_BYTES`, and one may be rejected", "its rest is only in the cloud: a person is asked before it is deleted there",
+	c := begin(t, "a record is over `MAX_RECORD_BYTES`, and one may be rejected", "the rest of it is only in the cloud: the import needs attention before the job is deleted there",
 		"MAX_RECORD_BYTES=1000", "MAX_REJECTED=1")
 	c.worker(c.Spool)
 	long := `{"long":"` + strings.Repeat("x", 100_000) + `"}`
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.JSONLines(`{"a":1}`, long)})
 	c.Notify(id)
-	c.untilAsked(id, "1 record was rejected, 1 of them kept only in part, by the first 64 KiB")
+	c.untilAsked(id, "1 record was rejected, 1 of them kept only in part, the first 64 KiB")
 	require.Contains(t, c.Progress(id).Attention, "accept lets the job be deleted in the cloud, with 1 of its 2 records only in scrapehaul.rejected_records, 1 only in part")
 	c.Signal(id, workflows.AcceptSignal)
 	require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
 }
 
 func TestShortDownloadOfAStoppedJob(t *testing.T) {
-	c := begin(t, "the download of a stopped job, which is never deleted, is short by a record", "a person is asked; `reimport` mends it")
+	c := begin(t, "the download of a stopped job, which is never deleted, lacks a record", "the import needs attention; `reimport` fixes it")
 	c.worker(c.Spool)
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.TruncateSilently(19 * recordBytes)})
 	id := c.Cloud.AddJob(webscrapertest.Job{Status: "stopped", Records: webscrapertest.Products(20, 1)})

@@ -16,8 +16,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
 )
 
-// wholeDisk is more than is ever free of it.
-func wholeDisk(t *testing.T, dir string) (bytes string) {
+// diskSize returns the size of the disk, more than is ever free on it.
+func diskSize(t *testing.T, dir string) (bytes string) {
 	t.Helper()
 	_, size, err := diskspace.Of(dir)
 	require.NoError(t, err)
@@ -25,9 +25,9 @@ func wholeDisk(t *testing.T, dir string) (bytes string) {
 }
 
 func TestSpoolBelowItsReserve(t *testing.T) {
-	c := begin(t, "the spool's disk has less free than SPOOL_MIN_FREE", "nothing is downloaded until there is room (here: a lower limit)")
+	c := begin(t, "the spool's disk has less free space than SPOOL_MIN_FREE", "nothing is downloaded until there is room (here: with a lower limit)")
 	roomy := c.Env
-	c.Env = roomy.With("SPOOL_MIN_FREE", wholeDisk(t, c.Spool))
+	c.Env = roomy.With("SPOOL_MIN_FREE", diskSize(t, c.Spool))
 	worker := c.worker(c.Spool)
 	id := c.finished(many)
 	c.untilDiskFull(id)
@@ -40,12 +40,12 @@ func TestSpoolBelowItsReserve(t *testing.T) {
 	require.Equal(t, 1, c.Downloads(id))
 }
 
-func TestWorkerWithoutRoomBesideOthers(t *testing.T) {
+func TestFullWorkerAmongOthers(t *testing.T) {
 	const jobs = 20
 	c := begin(t, fmt.Sprintf("the spool's disk of one of two workers is full, and %d jobs finish", jobs),
-		"the other one imports them all; none is bound to the full one")
+		"the other one imports them all; no job is tied to the full one")
 	roomy := c.Env
-	c.Env = roomy.With("SPOOL_MIN_FREE", wholeDisk(t, c.Spool))
+	c.Env = roomy.With("SPOOL_MIN_FREE", diskSize(t, c.Spool))
 	c.worker(c.Spool)
 	first := c.finished(100)
 	c.untilDiskFull(first)
@@ -55,17 +55,17 @@ func TestWorkerWithoutRoomBesideOthers(t *testing.T) {
 	for range jobs - 1 {
 		ids = append(ids, c.finished(100))
 	}
-	begun := time.Now()
+	finished := time.Now()
 	for _, id := range ids {
 		c.requireGone(id, 100)
 	}
 	c.requireEmptySpools()
-	c.observe("imported within %.0f s", time.Since(begun).Seconds())
+	c.observe("imported within %.0f s", time.Since(finished).Seconds())
 }
 
 func TestDiskFull(t *testing.T) {
-	c := begin(t, "the spool's disk is full in the download (a file system of 8 MB, ENOSPC)",
-		"tried again until there is room, without leaving a file", "HEARTBEAT_TIMEOUT=10s")
+	c := begin(t, "the spool's disk fills up during the download (a file system of 8 MB, ENOSPC)",
+		"retried until there is room, without leaving a file", "HEARTBEAT_TIMEOUT=10s")
 	c.Env = c.Env.With("SPOOL_MIN_FREE", "1")
 	spool := smallDisk(t, 8<<20)
 	c.worker(spool)
@@ -76,31 +76,31 @@ func TestDiskFull(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(spool, "scrapingjob-*"))
 		return len(files) == 0
 	})
-	// The first attempt did not know how much there was to write; the others do.
-	told, _, found := strings.Cut(c.Log.String(), ": "+syscall.ENOSPC.Error())
+	// The first attempt did not know the size of the file; the others do.
+	logged, _, found := strings.Cut(c.Log.String(), ": "+syscall.ENOSPC.Error())
 	require.True(t, found, "the log says why")
-	written := told[strings.LastIndex(told, "write after ")+len("write after "):]
+	written := logged[strings.LastIndex(logged, "write after ")+len("write after "):]
 	c.observe("“%s” after %s bytes", syscall.ENOSPC, strings.Fields(written)[0])
 	resize(t, spool, 64<<20)
 	c.requireImported(id, many)
 }
 
 func TestSpoolFolderGone(t *testing.T) {
-	c := begin(t, "a file is where the worker's spool folder has been", "a person is told within a minute; once the folder is there, reconciliation has the job imported")
+	c := begin(t, "the worker's spool folder is replaced by a file", "the import needs attention within a minute; once the folder is back, reconciliation has the job imported")
 	c.worker(c.Spool)
 	require.NoError(t, os.RemoveAll(c.Spool))
 	require.NoError(t, os.WriteFile(c.Spool, nil, 0o600))
-	begun := time.Now()
+	notified := time.Now()
 	id := c.finished(1000)
 	c.requireAttention(id, 0, "SPOOL_DIR")
-	require.Less(t, time.Since(begun), time.Minute)
+	require.Less(t, time.Since(notified), time.Minute)
 	require.NoError(t, os.Remove(c.Spool))
 	require.NoError(t, os.Mkdir(c.Spool, 0o700))
 	c.reconcile("1 of 1 jobs are due")
 	c.requireImported(id, 1000)
 }
 
-// untilDiskFull waits until the download is being retried because of that.
+// untilDiskFull waits until the download is being retried because the disk is full.
 func (c *chaos) untilDiskFull(id int64) {
 	c.T.Helper()
 	c.WaitFor("a full disk", func() bool {
@@ -113,8 +113,8 @@ func (c *chaos) untilDiskFull(id int64) {
 	})
 }
 
-// smallDisk mounts a file system of so many bytes for the time of the test, and
-// skips the test where that is not allowed.
+// smallDisk mounts a file system of that size for the duration of the test, and skips the
+// test if that is not permitted.
 func smallDisk(t *testing.T, bytes int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()

@@ -1,3 +1,3 @@
-// Package chaos breaks what scrapehaul depends on while it imports, and looks at
-// what is left. It has tests only; docs/reliability.md is what they observed.
+// Package chaos breaks scrapehaul's dependencies during imports and checks the results. It
+// contains only tests; docs/reliability.md lists what they observed.
 package chaos

@@ -18,7 +18,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// ninety percent of a download of many records, in bytes.
+// ninety is 90 % of a download of many records, in bytes.
 const ninety = many * recordBytes * 9 / 10
 
 func TestBrokenDownloadIsRepeated(t *testing.T) {
@@ -28,10 +28,10 @@ func TestBrokenDownloadIsRepeated(t *testing.T) {
 	}{
 		{"the connection is reset in the middle of the compressed download, twice", webscrapertest.ResetAt(200_000)},
 		{"the download is answered with 500, twice", webscrapertest.FailWith(http.StatusInternalServerError)},
-		{"the download is answered with 502 and a page of HTML, twice", webscrapertest.FailWithHTML(http.StatusBadGateway)},
+		{"the download is answered with 502 and an HTML page, twice", webscrapertest.FailWithHTML(http.StatusBadGateway)},
 	} {
 		t.Run(broken.happens, func(t *testing.T) {
-			c := begin(t, broken.happens, "downloaded again, nothing of the broken file is imported")
+			c := begin(t, broken.happens, "downloaded again; nothing from the broken file is imported")
 			fault := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 2, Effect: broken.effect})
 			c.worker(c.Spool)
 			id := c.finished(many)
@@ -42,8 +42,8 @@ func TestBrokenDownloadIsRepeated(t *testing.T) {
 	}
 }
 
-func TestBrokenDownloadGoesOn(t *testing.T) {
-	c := begin(t, "the download breaks off at 90 %, short of its Content-Length", "the rest is downloaded by Range, under If-Range")
+func TestBrokenDownloadIsResumed(t *testing.T) {
+	c := begin(t, "the download breaks off at 90 % of its Content-Length", "only the rest is downloaded, with Range and If-Range")
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Truncate(ninety)})
 	c.worker(c.Spool)
 	id := c.finished(many)
@@ -52,8 +52,8 @@ func TestBrokenDownloadGoesOn(t *testing.T) {
 	c.requireRest(id)
 }
 
-func TestDownloadFallsSilent(t *testing.T) {
-	c := begin(t, "the download falls silent in the middle", "given up after 60 s without a byte and begun again")
+func TestStalledDownload(t *testing.T) {
+	c := begin(t, "the download stalls in the middle", "aborted after 60 s without a byte, and restarted")
 	fault := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.HangAt(200_000)})
 	c.worker(c.Spool)
 	id := c.finished(many)
@@ -62,21 +62,21 @@ func TestDownloadFallsSilent(t *testing.T) {
 	require.Equal(t, 2, c.Downloads(id))
 }
 
-func TestDownloadEndsEarlyAndSaysItIsComplete(t *testing.T) {
+func TestTruncatedDownloadThatLooksComplete(t *testing.T) {
 	for _, short := range []struct {
 		happens  string
 		effect   webscrapertest.Effect
 		visible  int64
 		sentence string
 	}{
-		{"the download ends at 90 %, between two records, without Content-Length and as if complete", webscrapertest.TruncateSilently(ninety),
+		{"the download ends at 90 %, between two records, without Content-Length, as if complete", webscrapertest.TruncateSilently(ninety),
 			many * 9 / 10, "18000 records were imported, but the job has stored 20000"},
-		{"the download ends at 90 %, in a record, without Content-Length and as if complete", webscrapertest.TruncateSilently(ninety + 100),
+		{"the download ends at 90 %, inside a record, without Content-Length, as if complete", webscrapertest.TruncateSilently(ninety + 100),
 			many * 9 / 10, "1 record was rejected"},
 		{"the download is an empty 200", webscrapertest.Empty(), 0, "0 records were imported, but the job has stored 20000"},
 	} {
 		t.Run(short.happens, func(t *testing.T) {
-			c := begin(t, short.happens, "what is good is published, nothing is deleted, a person is asked; `reimport` mends it")
+			c := begin(t, short.happens, "the good records are published, nothing is deleted, the import needs attention; `reimport` fixes it")
 			c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: short.effect})
 			c.worker(c.Spool)
 			id := c.finished(many)
@@ -88,14 +88,14 @@ func TestDownloadEndsEarlyAndSaysItIsComplete(t *testing.T) {
 }
 
 func TestShortDownloadReplacesNothing(t *testing.T) {
-	c := begin(t, "a published job is imported again, and that download is an empty 200", "the records published before stay visible",
+	c := begin(t, "a published job is imported again, and the download is an empty 200", "the records published before stay visible",
 		"HOLD_BEFORE_DELETE=1h")
 	c.worker(c.Spool)
 	id := c.finished(many)
 	c.WaitForStep(id, workflows.StepHold)
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Empty()})
 	c.Signal(id, workflows.ReimportSignal)
-	c.requireAttention(id, many, "the import has 0 good records, and the job has stored 20000: the 20000 published before stay")
+	c.requireAttention(id, many, "the import has 0 good records, and the job has stored 20000; readers keep the 20000 published before")
 	c.Signal(id, workflows.NotificationSignal)
 	c.WaitForStep(id, workflows.StepHold)
 	c.Signal(id, workflows.DeleteNowSignal)
@@ -103,8 +103,8 @@ func TestShortDownloadReplacesNothing(t *testing.T) {
 }
 
 func TestContentChangesBetweenTwoDownloads(t *testing.T) {
-	c := begin(t, "the download breaks off at 90 %, and the second one has other content, and more of it",
-		"the job is put before a person, its next notification imports what it has now")
+	c := begin(t, "the download breaks off at 90 %, and the second one has different and more content",
+		"the import needs attention; the job's next notification imports its current content")
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Truncate(ninety)})
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: changeRecords(webscrapertest.Products(many+1000, 2))})
 	c.worker(c.Spool)
@@ -116,7 +116,7 @@ func TestContentChangesBetweenTwoDownloads(t *testing.T) {
 
 func TestJobDeletedBeforeItsDownload(t *testing.T) {
 	c := begin(t, "the job is deleted in the cloud between its description and its download (404)",
-		"described again, the import ends as `not-found`")
+		"checked again; the import ends as `not-found`")
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.FailWith(http.StatusNotFound)})
 	c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, After: 1, Effect: webscrapertest.FailWith(http.StatusNotFound)})
 	c.worker(c.Spool)
@@ -129,7 +129,7 @@ func TestJobDeletedBeforeItsDownload(t *testing.T) {
 }
 
 func TestJobDeletedDuringItsDownload(t *testing.T) {
-	c := begin(t, "the job is deleted in the cloud by somebody else during its download", "its records are imported; there is nothing left to delete")
+	c := begin(t, "another client deletes the job in the cloud during its download", "its records are imported; nothing is left to delete")
 	c.worker(c.Spool)
 	c.slowDownload(1)
 	id := c.finished(many)
@@ -152,11 +152,11 @@ func (c *chaos) deleteInCloud(id int64) {
 }
 
 func TestDownloadFromAnotherHost(t *testing.T) {
-	c := begin(t, "the API redirects downloads to a signed URL of another host, where the first breaks off",
-		"followed, and resumed, without the API token")
+	c := begin(t, "the API redirects downloads to a signed URL on another host, where the first one breaks off",
+		"followed and resumed, without sending the API token")
 	stored, err := io.ReadAll(webscrapertest.Products(many, 1).Open())
 	require.NoError(t, err)
-	var seen []*http.Request // one at a time
+	var seen []*http.Request // requests are sequential
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r)
 		w.Header().Set("ETag", `"stored"`)

@@ -20,8 +20,8 @@ import (
 )
 
 func TestPostgreSQLRestarted(t *testing.T) {
-	e := register(t, "PostgreSQL is restarted in the import, in its immediate mode, as after a crash",
-		"goes on after the last committed batch; nothing that was committed is missing")
+	e := register(t, "PostgreSQL is restarted during the import, in immediate mode, as after a crash",
+		"resumes after the last committed batch; no committed record is missing")
 	server, databaseURL := postgrestest.NewServer(t)
 	c := e.on(t, temporaltest.NewNamespace(t), databaseURL)
 	c.worker(c.Spool)
@@ -36,15 +36,15 @@ func TestPostgreSQLRestarted(t *testing.T) {
 }
 
 func TestConnectionsTerminated(t *testing.T) {
-	// An attempt that hangs must not be helped by its heartbeat timeout.
-	c := begin(t, "PostgreSQL terminates all connections in the middle of a batch, three times", "goes on after the last committed batch",
+	// The heartbeat timeout must not rescue a hanging attempt.
+	c := begin(t, "PostgreSQL terminates all connections in the middle of a batch, three times", "resumes after the last committed batch",
 		"HEARTBEAT_TIMEOUT=10m")
 	c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
 	for _, records := range []int64{2000, 6000, 10_000} {
 		c.untilImported(id, records)
-		c.WaitFor("a batch under way", func() bool { return c.terminateConnections() > 0 })
+		c.WaitFor("a running batch", func() bool { return c.terminateConnections() > 0 })
 		c.observe("terminated after %s records", grouped(c.requireHalf(id, many)))
 	}
 	c.requireImported(id, many)
@@ -52,14 +52,14 @@ func TestConnectionsTerminated(t *testing.T) {
 	require.Equal(t, int64(1), c.imports(id))
 }
 
-// terminateConnections ends all connections of the database but our own, and
-// returns how many were in a transaction.
+// terminateConnections ends all other connections to the database, and returns how many of
+// them were in a transaction.
 func (c *chaos) terminateConnections() int64 {
 	return c.Count(`SELECT count(*) FILTER (WHERE pg_terminate_backend(pid) AND xact_start IS NOT NULL) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 }
 
-// ownDatabase is a database of which the owner has changed something.
+// ownDatabase creates a database and runs the statements in it.
 func ownDatabase(t *testing.T, statements ...string) (databaseURL string) {
 	t.Helper()
 	databaseURL = postgrestest.NewDatabase(t)
@@ -72,11 +72,11 @@ func ownDatabase(t *testing.T, statements ...string) (databaseURL string) {
 	return databaseURL
 }
 
-func TestDatabaseOfAnotherIsolation(t *testing.T) {
+func TestDatabaseWithAnotherIsolationLevel(t *testing.T) {
 	for _, isolation := range []string{"repeatable read", "serializable"} {
 		t.Run(isolation, func(t *testing.T) {
-			e := register(t, "the owner of the database has set `default_transaction_isolation` to `"+isolation+"`, and an import has four connections",
-				"its transactions state the isolation that they need: one attempt, and all is published")
+			e := register(t, "the database has `default_transaction_isolation` set to `"+isolation+"`, and an import uses four connections",
+				"its transactions set the isolation level they need: one attempt, and everything is published")
 			c := e.on(t, temporaltest.NewNamespace(t), ownDatabase(t,
 				`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = "`+isolation+`"', current_database()); END $$`), "CONNECTIONS_PER_IMPORT=4")
 			c.worker(c.Spool)
@@ -87,14 +87,14 @@ func TestDatabaseOfAnotherIsolation(t *testing.T) {
 	}
 }
 
-// attempts is how many attempts the last import of a job has had.
+// attempts returns the number of attempts at the last import of a job.
 func (c *chaos) attempts(id int64) int64 {
 	c.T.Helper()
 	return c.Count(`SELECT fence FROM scrapehaul.imports WHERE scrapingjob_id = $1 ORDER BY import_id DESC LIMIT 1`, id)
 }
 
-// mapped has the job's sitemap mapped to table products, which has to be there as
-// the statement makes it.
+// mapped maps sitemap shop to table products, which it creates and changes with the
+// statements.
 func (c *chaos) mapped(statements string) {
 	c.T.Helper()
 	file := filepath.Join(c.T.TempDir(), "mappings.yaml")
@@ -110,8 +110,8 @@ mappings:
 }
 
 func TestSettingsOfTheDatabase(t *testing.T) {
-	c := begin(t, "the owner of the database has set DateStyle, TimeZone, IntervalStyle, search_path, client_encoding, bytea_output, extra_float_digits and standard_conforming_strings to what they like",
-		"imported as ever")
+	c := begin(t, "the database has unusual values of DateStyle, TimeZone, IntervalStyle, search_path, client_encoding, bytea_output, extra_float_digits and standard_conforming_strings",
+		"imported as usual")
 	c.DB.MustExec(`DO $$ DECLARE setting text; BEGIN
 		FOREACH setting IN ARRAY ARRAY['DateStyle = ''SQL, DMY''', 'TimeZone = ''Asia/Kathmandu''', 'IntervalStyle = sql_standard', 'search_path = pg_catalog',
 			'client_encoding = LATIN1', 'bytea_output = escape', 'extra_float_digits = 0', 'standard_conforming_strings = off'] LOOP
@@ -128,14 +128,14 @@ func TestSettingsOfTheDatabase(t *testing.T) {
 }
 
 func TestMappedTableRefusesRecordsOverASlowNetwork(t *testing.T) {
-	c := begin(t, "a mapped table refuses three records of 20,000, and every answer of PostgreSQL takes 5 ms",
-		"they are found by halving, within the heartbeat timeout: one attempt, all records are there, and the other rows", "BATCH_RECORDS=5000", "MAX_REJECTED=3")
+	c := begin(t, "a mapped table refuses 3 of 20,000 records, and every response from PostgreSQL takes 5 ms",
+		"they are found by bisection, within the heartbeat timeout: one attempt, all records, and all other rows", "BATCH_RECORDS=5000", "MAX_REJECTED=3")
 	c.mapped(`ALTER TABLE public.products ADD CHECK (scraped !~ '-(1|7007|20000)$')`)
 	proxy, through := networkproxy.New(t, c.Env.DatabaseURL)
 	c.Env.DatabaseURL = through
 	c.worker(c.Spool)
 	proxy.SetRoundTrip(5 * time.Millisecond)
-	begun, before := time.Now(), proxy.RoundTrips()
+	started, before := time.Now(), proxy.RoundTrips()
 	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(many, 1)})
 	c.Notify(id)
 	result := c.Result(id)
@@ -143,12 +143,12 @@ func TestMappedTableRefusesRecordsOverASlowNetwork(t *testing.T) {
 	require.Equal(t, int64(many-3), c.Count(`SELECT count(*) FROM public.products`))
 	require.Equal(t, int64(3), c.Count(`SELECT count(*) FROM scrapehaul.unmapped_records WHERE reason LIKE 'PostgreSQL refuses it: %"products_scraped_check"'`))
 	require.Equal(t, int64(1), c.attempts(id))
-	c.observe("imported by one attempt, with %s round trips, in %s s", grouped(proxy.RoundTrips()-before), fmt.Sprintf("%.0f", time.Since(begun).Seconds()))
+	c.observe("imported by one attempt, with %s round trips, in %s s", grouped(proxy.RoundTrips()-before), fmt.Sprintf("%.0f", time.Since(started).Seconds()))
 }
 
 func TestMappedTableWithRowLevelSecurity(t *testing.T) {
-	c := begin(t, "a mapped table has row-level security, by which the worker's role sees none of its rows",
-		"the worker says so, and the statement that mends it, and ends; after that a re-import replaces the rows", "HOLD_BEFORE_DELETE=1h")
+	c := begin(t, "a mapped table has row-level security that hides all its rows from the worker's role",
+		"the worker exits with the statement that fixes it; after that, a re-import replaces the rows", "HOLD_BEFORE_DELETE=1h")
 	role := fmt.Sprintf("importer_%d", time.Now().UnixNano())
 	c.mapped(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'; CREATE SCHEMA scrapehaul AUTHORIZATION ` + role + `; GRANT ALL ON public.products TO ` + role + `;
 		ALTER TABLE public.products ENABLE ROW LEVEL SECURITY; CREATE POLICY adds ON public.products FOR INSERT WITH CHECK (true)`)
@@ -160,10 +160,10 @@ func TestMappedTableWithRowLevelSecurity(t *testing.T) {
 	_, err = c.Programs.StartWorker(c.Env, c.Spool)
 	require.Error(t, err)
 	const statement = `CREATE POLICY scrapehaul ON "public"."products" TO "%s" USING (true) WITH CHECK (true);`
-	mend := fmt.Sprintf(statement, role)
-	require.Contains(t, c.Log.String(), "table public.products is not as its mapping wants it, run: "+mend)
+	fix := fmt.Sprintf(statement, role)
+	require.Contains(t, c.Log.String(), "table public.products does not match its mapping, run: "+fix)
 
-	c.DB.MustExec(mend)
+	c.DB.MustExec(fix)
 	c.worker(c.Spool)
 	id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 1)})
 	c.Notify(id)
@@ -177,8 +177,8 @@ func TestMappedTableWithRowLevelSecurity(t *testing.T) {
 }
 
 func TestMappedTableIsPublishedWithoutReplicaIdentity(t *testing.T) {
-	c := begin(t, "a publication of all tables is made while an import into a mapped table without a primary key is under way",
-		"nothing is published; a person learns the cause and the statement that mends it")
+	c := begin(t, "a publication of all tables is created during an import into a mapped table without a primary key",
+		"nothing is published; the operator gets the cause and the statement that fixes it")
 	c.mapped("")
 	c.worker(c.Spool)
 	c.slowImport()
@@ -186,15 +186,15 @@ func TestMappedTableIsPublishedWithoutReplicaIdentity(t *testing.T) {
 	c.Notify(id)
 	c.untilImported(id, 2000)
 	c.DB.MustExec(`CREATE PUBLICATION changes FOR ALL TABLES`)
-	const mend = `ALTER TABLE "public"."products" REPLICA IDENTITY FULL;`
+	const fix = `ALTER TABLE "public"."products" REPLICA IDENTITY FULL;`
 	says := c.Attention(id)
-	require.Contains(t, says, mend)
+	require.Contains(t, says, fix)
 	require.Contains(t, says, `cannot delete from table "products" because it does not have a replica identity and publishes deletes`)
 	require.Zero(t, c.visible(id)+c.Count(`SELECT count(*) FROM public.products`))
 	c.requireInCloud(id)
 
 	c.observe("needs attention: %s", strings.Split(says, ". Signals: ")[0])
-	c.DB.MustExec(mend)
+	c.DB.MustExec(fix)
 	c.Signal(id, workflows.ReimportSignal)
 	c.requireImported(id, many)
 	require.Equal(t, int64(many), c.Count(`SELECT count(*) FROM public.products`))

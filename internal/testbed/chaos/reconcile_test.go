@@ -17,8 +17,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestAllNotificationsLost(t *testing.T) {
-	e := register(t, "Temporal is down for all three attempts at a notification", "reconciliation finds the job")
+func TestAllNotificationsMissed(t *testing.T) {
+	e := register(t, "Temporal is down for all three attempts of a notification", "reconciliation finds the job")
 	server := temporaltest.NewServer(t)
 	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
 	c.worker(c.Spool)
@@ -34,21 +34,21 @@ func TestAllNotificationsLost(t *testing.T) {
 }
 
 func TestStarterBeforeTemporal(t *testing.T) {
-	e := register(t, "a starter is started while Temporal is down", "it puts up the schedule of the reconciliation as soon as Temporal is there")
+	e := register(t, "a starter starts while Temporal is down", "it creates the reconciliation schedule as soon as Temporal is available")
 	server := temporaltest.NewServer(t)
 	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
 	server.Stop()
 	c.StartStarter(c.Env.With("RECONCILE_EVERY", "1h"))
 	c.WaitFor("an attempt", func() bool {
-		return strings.Contains(c.Log.String(), "The settings of imports cannot be read or written yet")
+		return strings.Contains(c.Log.String(), "Reading or writing the import settings failed")
 	})
 	server.Start()
 	c.WaitForSchedule()
-	c.observe("the schedule is there")
+	c.observe("the schedule exists")
 }
 
 func TestTerminatedRun(t *testing.T) {
-	c := begin(t, "the workflow is terminated in the import, which can clean up nothing then",
+	c := begin(t, "the workflow is terminated during the import, so that it cannot clean up",
 		"reconciliation removes its file and its records, and imports the job")
 	worker := c.worker(c.Spool)
 	c.slowImport()
@@ -58,13 +58,13 @@ func TestTerminatedRun(t *testing.T) {
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "chaos"))
 	c.observe("terminated after %s records", grouped(c.requireHalf(id, many)))
 	c.worker(c.Spool)
-	c.reconcile("removed what ended runs had left: ")
+	c.reconcile("removed leftovers of ended runs: ")
 	c.requireImported(id, many)
 }
 
-func TestReconciliationGoesOnWhenTheTokenIsRight(t *testing.T) {
+func TestReconciliationContinuesOnceTheTokenIsValid(t *testing.T) {
 	c := begin(t, "the API token is refused (401) for a while, and nobody sends a signal",
-		"once it is right, reconciliation goes on with the imports that wait for a person")
+		"once it is valid, reconciliation continues the imports that need attention")
 	refusal := c.Cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
@@ -74,9 +74,9 @@ func TestReconciliationGoesOnWhenTheTokenIsRight(t *testing.T) {
 	c.requireImported(id, 1000)
 }
 
-func TestRemovalThatTakesLong(t *testing.T) {
-	c := begin(t, "removing what a terminated import has left takes for ever (here: PostgreSQL waits in it)",
-		"it goes on beside; the next reconciliation begins, and imports what is due")
+func TestLongRemoval(t *testing.T) {
+	c := begin(t, "removing the leftovers of a terminated import takes forever (here: it blocks in PostgreSQL)",
+		"it continues in the background; the next reconciliation starts, and imports due jobs")
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	terminated := c.finished(many)
@@ -94,7 +94,7 @@ func TestRemovalThatTakesLong(t *testing.T) {
 	_, err := c.Temporal.ExecuteWorkflow(t.Context(), scheduled, workflows.ReconcileScrapingJobsName,
 		workflows.ReconcileScrapingJobsInput{Settings: workflows.Settings{HoldBeforeDelete: "0", Filter: activities.Filter{SitemapNamePrefix: "another's"}}})
 	require.NoError(t, err)
-	c.WaitFor("the removal", func() bool { // and no import, none is due
+	c.WaitFor("the removal", func() bool { // not an import: none is due
 		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`) > 0
 	})
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
@@ -104,10 +104,10 @@ func TestRemovalThatTakesLong(t *testing.T) {
 	c.requireImported(terminated, many)
 }
 
-func TestKilledInTheRemovalOfOldImports(t *testing.T) {
-	const kept, old, records = 1, 2, 45_000 // those of an import are removed in three transactions
-	c := begin(t, "`kill -9` of the worker that removes old imports (`KEEP_IMPORTS=1`): in the transaction that takes the first out of sight, and between its records",
-		"readers see each import whole or not at all, and another worker goes on until all old records are gone", "KEEP_IMPORTS=1")
+func TestKilledWhileRemovingOldImports(t *testing.T) {
+	const kept, old, records = 1, 2, 45_000 // removed in three transactions per import
+	c := begin(t, "`kill -9` of the worker that removes old imports (`KEEP_IMPORTS=1`): during the transaction that hides the first one, and while its records are being removed",
+		"readers see each import completely or not at all, and another worker continues until all old records are gone", "KEEP_IMPORTS=1")
 	worker := c.worker(c.Spool)
 	for range kept + old {
 		id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
@@ -130,7 +130,7 @@ func TestKilledInTheRemovalOfOldImports(t *testing.T) {
 			var partly []int64
 			err := c.DB.Select(&partly, `SELECT count(*) FROM sitemaps.shop GROUP BY scrapingjob_id HAVING count(*) <> $1`, records)
 			if err != nil || len(partly) > 0 {
-				reading <- fmt.Errorf("readers see imports in part: %d, %w", partly, err)
+				reading <- fmt.Errorf("readers see partial imports: %d, %w", partly, err)
 				return
 			}
 		}
@@ -151,7 +151,7 @@ func TestKilledInTheRemovalOfOldImports(t *testing.T) {
 	c.WaitFor("the removal of records", func() bool { return gone() > 0 && sleeps() })
 	c.kill(worker)
 	require.Less(t, gone(), int64(old*records))
-	c.observe("killed with %d of %d old imports out of sight, and %s of their %s records removed", removed(), old, grouped(gone()), grouped(old*records))
+	c.observe("killed with %d of %d old imports hidden, and %s of their %s records removed", removed(), old, grouped(gone()), grouped(old*records))
 	c.DB.MustExec(`DELETE FROM public.slow`)
 	c.worker(c.Spool)
 	require.NoError(t, removal.Get(t.Context(), nil))
@@ -163,8 +163,8 @@ func TestKilledInTheRemovalOfOldImports(t *testing.T) {
 }
 
 func TestRefusedSignal(t *testing.T) {
-	c := begin(t, "Temporal refuses to signal the import of one of three jobs (here: a workflow of another type runs under its number)",
-		"its notification is answered with 503, reconciliation starts the others and reports it")
+	c := begin(t, "Temporal refuses to signal the import of one of three jobs (here: a workflow of another type is running under its ID)",
+		"its notification is answered with 503; reconciliation starts the others and reports it")
 	c.worker(c.Spool)
 	var ids []int64
 	for range 3 {
@@ -173,12 +173,12 @@ func TestRefusedSignal(t *testing.T) {
 	taken := workflows.WorkflowID(ids[1])
 	_, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: taken, TaskQueue: "orders"}, "OrderWorkflow")
 	require.NoError(t, err)
-	c.WaitFor("a refusal", func() bool { // a run of this moment may be one that the notification has started
+	c.WaitFor("a refusal", func() bool { // not for a run that has only just started
 		delivery, err := c.Cloud.SendWebhook(t.Context(), ids[1])
 		require.NoError(t, err)
 		return !delivery.Delivered && delivery.Attempts[0].Status == http.StatusServiceUnavailable
 	})
-	c.reconcile("1 of them could not be started, and are due the next time")
+	c.reconcile("1 of them failed to start and stay due")
 	c.Result(ids[0])
 	c.Result(ids[2])
 	c.requireImported(ids[0], 100)
@@ -191,7 +191,7 @@ func TestRefusedSignal(t *testing.T) {
 func TestRotatedToken(t *testing.T) {
 	const jobs = 10
 	c := begin(t, fmt.Sprintf("the API token is rotated: the deletions of %d published jobs are refused (401), and nobody sends a signal", jobs),
-		"once it is right, one reconciliation has all of them deleted, without another download")
+		"once it is valid, one reconciliation has all of them deleted, without another download")
 	refusal := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
 	c.worker(c.Spool)
 	var ids []int64
@@ -210,9 +210,9 @@ func TestRotatedToken(t *testing.T) {
 	c.observe("%d jobs deleted in the cloud", jobs)
 }
 
-func TestGivenUp(t *testing.T) {
-	c := begin(t, "a person abandons an import before anything of it is published",
-		"reconciliation leaves the job alone until it has run again")
+func TestAbandoned(t *testing.T) {
+	c := begin(t, "an operator abandons an import before anything is published",
+		"reconciliation skips the job until it has run again")
 	refusal := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.FailWith(http.StatusForbidden)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
@@ -227,7 +227,7 @@ func TestGivenUp(t *testing.T) {
 	c.requireImported(id, 1100)
 }
 
-// reconcile runs the starter's command, which has to say so.
+// reconcile runs the starter's command and requires that text in its output.
 func (c *chaos) reconcile(says string) {
 	c.T.Helper()
 	output, err := c.Programs.RunStarter(c.T.Context(), c.Env, "reconcile")
@@ -236,8 +236,8 @@ func (c *chaos) reconcile(says string) {
 	c.observe("“%s”", says)
 }
 
-// listedAttention counts the imports that Temporal's list, which is behind, has as
-// needing attention.
+// listedAttention counts the imports in need of attention in Temporal's list, which lags
+// behind.
 func (c *chaos) listedAttention() (n int) {
 	counts, err := workflows.CountOpenImports(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue)
 	require.NoError(c.T, err)

@@ -24,7 +24,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// pages are scraped by each job, with a record each.
+// pages is the number of pages per job, with one record each.
 const pages = 1000
 
 const (
@@ -40,7 +40,7 @@ func pipeline(ctx workflow.Context, sitemapID int64) (contract.RunSitemapResult,
 	}})
 }
 
-// followUp is the host's follow-up of every publish.
+// followUp is the host's follow-up workflow.
 func followUp(_ workflow.Context, published sink.Publication) (int64, error) {
 	return published.Records, nil
 }
@@ -53,13 +53,13 @@ type scrape struct {
 }
 
 // beginScrape is begin for such a case, with a cloud that takes seconds to scrape. The
-// host's workers listen, and have begun nothing.
+// host's worker is running, and no workflow has started.
 func beginScrape(t *testing.T, happens, holds string, with ...string) *scrape {
 	t.Helper()
 	return beginScrapeOf(t, 2*time.Second, happens, holds, with...)
 }
 
-// beginScrapeOf is beginScrape with a cloud that takes so long for the pages.
+// beginScrapeOf is beginScrape with a cloud that takes that long to scrape.
 func beginScrapeOf(t *testing.T, scraping time.Duration, happens, holds string, with ...string) *scrape {
 	t.Helper()
 	e := register(t, happens, holds)
@@ -72,7 +72,7 @@ func beginScrapeOf(t *testing.T, scraping time.Duration, happens, holds string, 
 	return c
 }
 
-// host starts a worker of the host's.
+// host starts a worker of the host.
 func (c *scrape) host(taskQueue string) {
 	c.T.Helper()
 	host := worker.New(c.Temporal, taskQueue, worker.Options{})
@@ -89,7 +89,7 @@ func (c *scrape) start() {
 	require.NoError(c.T, err)
 }
 
-// created are the jobs that the cloud has of the sitemap.
+// created returns the jobs of the sitemap in the cloud.
 func (c *scrape) created() (ids []int64) {
 	for id := int64(500); id < 600; id++ { // the first one
 		if job, there := c.Cloud.Job(id); there && job.SitemapID == c.sitemapID || c.Cloud.Deleted(id) {
@@ -106,7 +106,7 @@ func (c *scrape) untilCreated() int64 {
 	return c.created()[0]
 }
 
-// followUps are the runs of the follow-up of an import of the job.
+// followUps returns the runs of the follow-up.
 func (c *scrape) followUps() (runs []*workflowpb.WorkflowExecutionInfo) {
 	for _, run := range c.Runs(0) {
 		if run.GetType().GetName() == "FollowUp" {
@@ -116,9 +116,9 @@ func (c *scrape) followUps() (runs []*workflowpb.WorkflowExecutionInfo) {
 	return runs
 }
 
-// requireScraped is the good end: the host's workflow has its result, one job was
-// created, all of its records are published, and the follow-up of each import has run
-// once, as a child of the import.
+// requireScraped requires success: the host's workflow has its result, one job was created,
+// all of its records are published, and the follow-up of each import has run once, as a
+// child of the import.
 func (c *scrape) requireScraped(imports int) {
 	c.T.Helper()
 	var result contract.RunSitemapResult
@@ -157,8 +157,8 @@ func TestScrapeIsAStepOfAWorkflow(t *testing.T) {
 	c.requireScraped(1)
 }
 
-func TestScrapeWhoseNotificationIsLost(t *testing.T) {
-	c := beginScrape(t, "the same, and no notification arrives", "the import's own look finds the job's end")
+func TestScrapeWithoutANotification(t *testing.T) {
+	c := beginScrape(t, "a scrape's notification never arrives", "the import's own checks find the job's end")
 	c.Cloud.SetWebhookURL("")
 	c.host(followQueue)
 	c.worker(c.Spool)
@@ -166,8 +166,8 @@ func TestScrapeWhoseNotificationIsLost(t *testing.T) {
 	c.requireScraped(1)
 }
 
-func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
-	c := beginScrape(t, "the job is created, and the response is lost", "it is found by its custom_id; no second one is created")
+func TestScrapeWithALostCreateResponse(t *testing.T) {
+	c := beginScrape(t, "the job is created, and the response is lost", "it is found by its custom_id; no second job is created")
 	lost := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.ResetAt(0)})
 	c.host(followQueue)
 	c.worker(c.Spool)
@@ -176,8 +176,8 @@ func TestScrapeWhoseCreationsAnswerIsLost(t *testing.T) {
 	require.Equal(t, 1, lost.Hits())
 }
 
-func TestScrapeThatIsResetWhenItsJobIsGone(t *testing.T) {
-	c := beginScrape(t, "a scrape is reset to its beginning when its job is imported and deleted in the cloud", "the database has its custom_id: the same result, without another scrape")
+func TestScrapeIsResetAfterItsJobIsGone(t *testing.T) {
+	c := beginScrape(t, "a scrape is reset to its start after its job was imported and deleted in the cloud", "its custom_id is in the database: the same result, without another scrape")
 	c.host(followQueue)
 	c.worker(c.Spool)
 	c.start()
@@ -198,7 +198,7 @@ func TestScrapeThatIsResetWhenItsJobIsGone(t *testing.T) {
 }
 
 func TestKilledAtEveryStepOfAScrape(t *testing.T) {
-	c := beginScrapeOf(t, 30*time.Second, "`kill -9` of the worker while the job is created, scraped, imported, and right after it was published",
+	c := beginScrapeOf(t, 30*time.Second, "`kill -9` of the worker while the job is created, scraped and imported, and right after the publish",
 		"the job is created once, and the follow-up starts once")
 	c.host(followQueue)
 	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.HangAt(0)})
@@ -225,7 +225,7 @@ func TestKilledAtEveryStepOfAScrape(t *testing.T) {
 }
 
 func TestImportOfAScrapeIsReset(t *testing.T) {
-	c := beginScrape(t, "the import of a scrape is reset to its beginning, and its notification comes twice", "it is published once, and the follow-up starts once",
+	c := beginScrape(t, "the import of a scrape is reset to its start, and its notification arrives twice", "it is published once, and the follow-up starts once",
 		"HOLD_BEFORE_DELETE=1h")
 	c.host(followQueue)
 	c.worker(c.Spool)
@@ -260,8 +260,8 @@ func (c *scrape) requireTerminatedAndScraped(imports int) {
 	c.observe("scraped once, %s records once, %s", grouped(pages), times(imports, "follow-up"))
 }
 
-func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
-	c := beginScrape(t, "the import of a scrape is terminated right after its publish", "reconciliation gets the follow-up started")
+func TestImportIsTerminatedBeforeItsFollowUp(t *testing.T) {
+	c := beginScrape(t, "the import of a scrape is terminated right after its publish", "reconciliation has the follow-up started")
 	c.host(followQueue)
 	killed := c.worker(c.Spool)
 	c.start()
@@ -290,8 +290,8 @@ func TestImportThatIsTerminatedBeforeItsFollowUp(t *testing.T) {
 	c.requireDeletedAfterwards(id)
 }
 
-func TestFollowUpsWorkerIsAway(t *testing.T) {
-	c := beginScrape(t, "the follow-up's worker is down when a scrape is published", "the host's workflow continues; the follow-up runs when its worker is back")
+func TestFollowUpsWorkerIsDown(t *testing.T) {
+	c := beginScrape(t, "the follow-up's worker is down when a scrape is published", "the host's workflow continues; the follow-up runs once its worker is back")
 	c.worker(c.Spool)
 	c.start()
 	var result contract.RunSitemapResult
@@ -303,15 +303,15 @@ func TestFollowUpsWorkerIsAway(t *testing.T) {
 	c.requireScraped(1)
 }
 
-func TestImportOfAScrapeThatANotificationHasStarted(t *testing.T) {
-	c := beginScrape(t, "the notification of a job arrives before the response to its creation", "the import that it started reports to RunSitemap, too",
+func TestImportOfAScrapeStartedByANotification(t *testing.T) {
+	c := beginScrape(t, "the notification of a job arrives before the response to its creation", "the import that the notification started also reports to RunSitemap",
 		"FILTER_SITEMAP_PREFIX=another-")
 	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			answer := new(strings.Builder)
-			next.ServeHTTP(&buffered{header: http.Header{}, text: answer}, r)
+			response := new(strings.Builder)
+			next.ServeHTTP(&buffered{header: http.Header{}, text: response}, r)
 			c.WaitFor("the import", func() bool { return len(c.created()) > 0 && len(c.Runs(c.created()[0])) > 0 })
-			_, _ = w.Write([]byte(answer.String()))
+			_, _ = w.Write([]byte(response.String()))
 		})
 	}})
 	c.host(followQueue)
@@ -321,7 +321,7 @@ func TestImportOfAScrapeThatANotificationHasStarted(t *testing.T) {
 	require.Equal(t, 1, hangs.Hits())
 }
 
-// buffered keeps an answer.
+// buffered keeps a response.
 type buffered struct {
 	header http.Header
 	text   *strings.Builder

@@ -13,8 +13,8 @@ import (
 )
 
 func TestShellWithoutSettings(t *testing.T) {
-	c := begin(t, "`setup` and `reimport` in a shell that has none of the settings, of a job that is to stay in the cloud for good",
-		"imported again with the settings that are there: the job stays", "HOLD_BEFORE_DELETE=never")
+	c := begin(t, "`setup` and `reimport` in a shell without the settings, for a job with HOLD_BEFORE_DELETE=never",
+		"imported again with the stored settings: the job stays", "HOLD_BEFORE_DELETE=never")
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	require.Equal(t, workflows.Kept, c.Result(id).Outcome)
@@ -34,18 +34,18 @@ func TestShellWithoutSettings(t *testing.T) {
 }
 
 func TestSecondInstallation(t *testing.T) {
-	c := begin(t, "a second starter with another task queue in the same namespace", "it ends, and says why; the first one's schedule and imports go on")
+	c := begin(t, "a second starter with another task queue in the same namespace", "it exits with the reason; the first one's schedule and imports continue")
 	c.WaitForSchedule() // else the first starter may be the second
 	_, err := c.Programs.RunStarter(t.Context(), c.Env.With("TASK_QUEUE", "second"), "serve")
 	require.ErrorContains(t, err, "exit status 1")
-	require.ErrorContains(t, err, "this namespace has another installation")
-	c.observe("exit status 1: “this namespace has another installation”")
+	require.ErrorContains(t, err, "this namespace belongs to another installation")
+	c.observe("exit status 1: “this namespace belongs to another installation”")
 	c.worker(c.Spool)
 	c.requireImported(c.finished(1000), 1000)
 }
 
-func TestSpoolThatIsNotMounted(t *testing.T) {
-	c := begin(t, "the disk of the spool is not mounted when the worker starts: `SPOOL_DIR` is not there", "it ends, says so, and makes no folder elsewhere; the job is imported once the disk is there")
+func TestUnmountedSpool(t *testing.T) {
+	c := begin(t, "the spool's disk is not mounted when the worker starts: `SPOOL_DIR` does not exist", "it exits with the reason, and creates no folder elsewhere; the job is imported once the disk is mounted")
 	id := c.finished(1000)
 	spool := filepath.Join(t.TempDir(), "disk", "spool")
 	worker := exec.CommandContext(t.Context(), c.Programs.Worker, "run")

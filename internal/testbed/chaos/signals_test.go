@@ -15,8 +15,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// inEveryState brings an import through its states and does something in each
-// before the hold.
+// inEveryState takes an import through its states and calls do in each one before the hold.
 func (c *chaos) inEveryState(do func(id int64)) (id int64) {
 	c.T.Helper()
 	c.worker(c.Spool)
@@ -41,8 +40,8 @@ func (c *chaos) untilHold(id int64) {
 	c.WaitForStep(id, workflows.StepHold)
 }
 
-func TestDecisionsThatNobodyAskedFor(t *testing.T) {
-	c := begin(t, "`accept` and `delete-now` are sent while the job is described, downloaded and imported", "dropped: they would delete what nobody has looked at",
+func TestUnsolicitedDecisions(t *testing.T) {
+	c := begin(t, "`accept` and `delete-now` arrive while the job is described, downloaded and imported", "ignored: they would delete what nobody has seen",
 		"HOLD_BEFORE_DELETE=1h")
 	id := c.inEveryState(func(id int64) {
 		c.Signal(id, workflows.AcceptSignal)
@@ -50,13 +49,13 @@ func TestDecisionsThatNobodyAskedFor(t *testing.T) {
 	})
 	c.untilHold(id)
 	c.requireInCloud(id)
-	c.observe("held in spite of them")
+	c.observe("held nevertheless")
 	c.Signal(id, workflows.DeleteNowSignal)
 	c.requireImported(id, many)
 }
 
 func TestNotificationsAtEveryStep(t *testing.T) {
-	c := begin(t, "notifications while the job is described, downloaded, imported and held", "imported once: its content has not changed", "HOLD_BEFORE_DELETE=1h")
+	c := begin(t, "notifications arrive while the job is described, downloaded, imported and held", "imported once: its content has not changed", "HOLD_BEFORE_DELETE=1h")
 	id := c.inEveryState(c.Notify)
 	c.untilHold(id)
 	c.Notify(id)
@@ -67,7 +66,7 @@ func TestNotificationsAtEveryStep(t *testing.T) {
 }
 
 func TestReimportsAtEveryStep(t *testing.T) {
-	c := begin(t, "`reimport` while the job is described, downloaded, imported and held", "imported again afterwards, replacing its records at once",
+	c := begin(t, "`reimport` arrives while the job is described, downloaded, imported and held", "imported again afterwards, replacing its records atomically",
 		"HOLD_BEFORE_DELETE=1h")
 	id := c.inEveryState(func(id int64) { c.Signal(id, workflows.ReimportSignal) })
 	held := func(imports int64) {
@@ -83,7 +82,7 @@ func TestReimportsAtEveryStep(t *testing.T) {
 }
 
 func TestKeepAtEveryStep(t *testing.T) {
-	c := begin(t, "`keep` while the job is described, downloaded and imported", "imported, and never deleted in the cloud")
+	c := begin(t, "`keep` arrives while the job is described, downloaded and imported", "imported, and never deleted in the cloud")
 	id := c.inEveryState(func(id int64) { c.Signal(id, workflows.KeepSignal) })
 	result := c.Result(id)
 	require.Equal(t, workflows.Kept, result.Outcome, result.Reason)
@@ -93,9 +92,9 @@ func TestKeepAtEveryStep(t *testing.T) {
 	c.observe("%s records once, outcome %s: “%s”", grouped(many), result.Outcome, result.Reason)
 }
 
-func TestDecisionsBesideNotifications(t *testing.T) {
-	c := begin(t, "while no worker runs, held imports get `keep`, `abandon` or `delete-now` and a notification each, so that both reach them together",
-		"both are acted on: another look, and what the person has decided", "HOLD_BEFORE_DELETE=1h")
+func TestDecisionsWithNotifications(t *testing.T) {
+	c := begin(t, "while no worker is running, held imports receive `keep`, `abandon` or `delete-now`, and a notification each, so that both take effect together",
+		"both take effect: the job is checked again, and the decision counts", "HOLD_BEFORE_DELETE=1h")
 	worker := c.worker(c.Spool)
 	decisions := map[string]workflows.Outcome{
 		workflows.KeepSignal: workflows.Kept, workflows.AbandonSignal: workflows.Abandoned, workflows.DeleteNowSignal: workflows.Deleted,
@@ -124,9 +123,9 @@ func TestDecisionsBesideNotifications(t *testing.T) {
 	}
 }
 
-func TestDeleteNowBesideAReimport(t *testing.T) {
-	c := begin(t, "while no worker runs, a held import gets `delete-now` and `reimport`, so that both reach it together",
-		"imported again, and held anew: nobody has looked at that import", "HOLD_BEFORE_DELETE=1h")
+func TestDeleteNowWithAReimport(t *testing.T) {
+	c := begin(t, "while no worker is running, a held import receives `delete-now` and `reimport`, so that both take effect together",
+		"imported and held again: nobody has seen that import", "HOLD_BEFORE_DELETE=1h")
 	worker := c.worker(c.Spool)
 	id := c.finished(1000)
 	c.untilHold(id)
@@ -142,8 +141,8 @@ func TestDeleteNowBesideAReimport(t *testing.T) {
 	c.requireImported(id, 1000)
 }
 
-func TestKeepWhileTheDeletionIsTriedAgain(t *testing.T) {
-	c := begin(t, "the deletion is answered with 503 again and again, and a person sends `keep`", "no further attempt: the job stays in the cloud")
+func TestKeepWhileTheDeletionIsRetried(t *testing.T) {
+	c := begin(t, "the deletion keeps failing with 503, and an operator sends `keep`", "no further attempt; the job stays in the cloud")
 	outage := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusServiceUnavailable)})
 	c.worker(c.Spool)
 	id := c.finished(1000)
@@ -159,8 +158,8 @@ func TestKeepWhileTheDeletionIsTriedAgain(t *testing.T) {
 }
 
 func TestEverySignalInAttention(t *testing.T) {
-	c := begin(t, "every signal to imports that need attention because of a count that does not match",
-		"`delete-now` does nothing, `accept` deletes, `keep` and `abandon` close, a notification and `reimport` try again")
+	c := begin(t, "every signal to imports that need attention because the record counts differ",
+		"`delete-now` does nothing, `accept` deletes, `keep` and `abandon` close, a notification and `reimport` retry")
 	c.worker(c.Spool)
 	needy := func() int64 {
 		return c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
@@ -179,7 +178,7 @@ func TestEverySignalInAttention(t *testing.T) {
 		for _, signal := range []string{workflows.NotificationSignal, workflows.ReimportSignal} {
 			calls := c.calls(id)
 			c.Signal(id, signal)
-			c.WaitForAnswer("another look", func() bool { return c.calls(id) > calls && c.Progress(id).Attention != "" })
+			c.WaitForAnswer("another check", func() bool { return c.calls(id) > calls && c.Progress(id).Attention != "" })
 		}
 		c.Signal(id, workflows.DeleteNowSignal)
 		c.requireInCloud(id)
@@ -193,7 +192,7 @@ func TestEverySignalInAttention(t *testing.T) {
 	c.requireEmptySpools()
 }
 
-// calls counts the looks at the job, by lists too.
+// calls counts the checks of the job, including those by lists.
 func (c *chaos) calls(id int64) (n int) {
 	for _, request := range c.Cloud.Requests() {
 		if request.Path == "scraping-jobs" || request.Path == fmt.Sprintf("scraping-job/%d", id) && request.Method == http.MethodGet {
@@ -205,16 +204,16 @@ func (c *chaos) calls(id int64) (n int) {
 
 func TestNotificationsAtTheMomentOfClosing(t *testing.T) {
 	const notifications = 40
-	c := begin(t, fmt.Sprintf("a job changes %d times, with a notification each, at any distance from the moment its workflow closes", notifications),
-		"no notification is lost: what is seen in the end is what the job has in the end", "HOLD_BEFORE_DELETE=never")
+	c := begin(t, fmt.Sprintf("a job changes %d times, with a notification each, at random times around the end of its workflow", notifications),
+		"no notification is lost: readers end up with the job's final content", "HOLD_BEFORE_DELETE=never")
 	c.worker(c.Spool)
 	id := c.finished(1)
 	for n := 2; n <= notifications; n++ {
-		// It closes soon after.
-		c.WaitFor("the import before", func() bool { return c.visible(id) == int64(n-1) })
-		time.Sleep(rand.N(300 * time.Millisecond)) // before, at or after it: chance is the point
+		// Its workflow closes soon after.
+		c.WaitFor("the previous import", func() bool { return c.visible(id) == int64(n-1) })
+		time.Sleep(rand.N(300 * time.Millisecond)) // random: before, during or after the end
 		require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(n, int64(n))))
-		c.notifyAtOnce(id, "never")
+		c.notifyDirectly(id, "never")
 	}
 	runs := c.completed(id)
 	require.Greater(t, runs, 1, "no notification met a closed workflow")
@@ -226,8 +225,8 @@ func TestNotificationsAtTheMomentOfClosing(t *testing.T) {
 
 func TestThousandsOfNotificationsInTheHold(t *testing.T) {
 	const notifications = 3000
-	c := begin(t, fmt.Sprintf("%s notifications of one job while it is held (Temporal refuses more than 10,000 signals to a run)", grouped(notifications)),
-		"new runs go on with the import; nothing is downloaded again, and the API is asked now and then", "HOLD_BEFORE_DELETE=24h")
+	c := begin(t, fmt.Sprintf("%s notifications of one job arrive while it is held (Temporal refuses more than 10,000 signals to a run)", grouped(notifications)),
+		"new runs continue the import; nothing is downloaded again, and few API calls are made", "HOLD_BEFORE_DELETE=24h")
 	c.worker(c.Spool)
 	id := c.finished(1000)
 	c.untilHold(id)
@@ -246,31 +245,31 @@ func TestThousandsOfNotificationsInTheHold(t *testing.T) {
 	c.WaitForAnswer("the hold of a later run", func() bool { return len(c.Runs(id)) > 1 && c.Progress(id).Step == workflows.StepHold })
 	require.Equal(t, until, *c.Progress(id).DeleteAfter, "the same hold")
 	require.Less(t, c.calls(id), 30)
-	c.observe("%d runs, the job was described %d times", len(c.Runs(id)), c.calls(id))
+	c.observe("%d runs; the job was checked %d times", len(c.Runs(id)), c.calls(id))
 	c.Signal(id, workflows.DeleteNowSignal)
 	c.requireImported(id, 1000)
 	require.Equal(t, 1, c.Downloads(id))
 }
 
-// notifyAtOnce is a notification that shares its signal with no other, as with many
-// starters.
-func (c *chaos) notifyAtOnce(id int64, hold string) {
+// notifyDirectly sends a notification's signal without the starter, which would combine
+// several into one.
+func (c *chaos) notifyDirectly(id int64, hold string) {
 	_, err := workflows.Notify(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue, workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: hold})
 	require.NoError(c.T, err)
 }
 
 func TestNotificationsWhileTheJobIsDeleted(t *testing.T) {
-	c := begin(t, "twenty notifications and a `reimport` while the job is being deleted in the cloud", "deleted once, and its records stay")
+	c := begin(t, "twenty notifications and a `reimport` arrive while the job is being deleted in the cloud", "deleted once; its records stay")
 	c.worker(c.Spool)
 	deletion := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Times: 1, Effect: webscrapertest.Drip(1, 100*time.Millisecond)})
 	id := c.finished(1000)
 	c.WaitFor("the deletion", func() bool { return deletion.Hits() == 1 })
 	for range 20 {
-		c.notifyAtOnce(id, "0")
+		c.notifyDirectly(id, "0")
 	}
 	_, err := workflows.Reimport(t.Context(), c.Temporal, workflows.DefaultTaskQueue, workflows.Notification{ScrapingJobID: id}, workflows.Settings{HoldBeforeDelete: "0"})
 	require.NoError(t, err)
 	c.requireGone(id, 1000)
 	c.requireEmptySpools()
-	c.observe("1,000 records once after %s, deleted in the cloud after that", times(c.completed(id), "run"))
+	c.observe("1,000 records once after %s, then deleted in the cloud", times(c.completed(id), "run"))
 }

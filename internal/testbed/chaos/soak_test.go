@@ -19,14 +19,13 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// soakFaults are what an API does at times. All of them pass by themselves.
+// soakFaults are faults of an API. All are temporary.
 var soakFaults = []webscrapertest.Effect{
 	webscrapertest.FailWith(500), webscrapertest.FailWithHTML(502), webscrapertest.TooManyRequests(time.Second), webscrapertest.Reset(),
 	webscrapertest.Truncate(1000), webscrapertest.ResetAt(1000), webscrapertest.Drip(1<<10, time.Millisecond),
 }
 
-// TestSoak is for SOAK=1: thousands of jobs on two workers, with everything
-// that can go wrong at random.
+// TestSoak runs with SOAK=1: thousands of jobs on two workers, with random faults.
 func TestSoak(t *testing.T) {
 	if os.Getenv("SOAK") == "" {
 		t.Skip("set SOAK=1 to run it")

@@ -30,7 +30,7 @@ var report = flag.String("report", "", "write what was observed into this `file`
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The cases mostly wait.
+	// Cases mostly wait, so run several in parallel.
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
@@ -46,15 +46,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// chaos is a case: all of scrapehaul, to be broken.
+// chaos is a case: a complete system to break.
 type chaos struct {
 	*systemtest.System
 	*entry
-	spools []string // those that have to be empty in the end
+	spools []string // must be empty at the end
 }
 
-// settings are those of all cases unless they say otherwise: short times, and
-// batches small enough to break an import between them.
+// settings are the defaults of all cases: short times, and batches small enough to break an
+// import between them.
 var settings = map[string]string{
 	"HOLD_BEFORE_DELETE": "0",
 	"BATCH_RECORDS":      "200",
@@ -62,15 +62,15 @@ var settings = map[string]string{
 	"WORKER_GONE_AFTER":  "30s",
 }
 
-// begin is the start of a case on servers that all share. with are further
-// settings, like "HOLD_BEFORE_DELETE=1h".
+// begin starts a case on shared servers. with are further settings, like
+// "HOLD_BEFORE_DELETE=1h".
 func begin(t *testing.T, happens, holds string, with ...string) *chaos {
 	t.Helper()
 	e := register(t, happens, holds)
 	return e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), with...)
 }
 
-// on is the start of a case on servers of its own.
+// on starts a case on its own servers.
 func (e *entry) on(t *testing.T, namespace temporaltest.Namespace, databaseURL string, with ...string) *chaos {
 	t.Helper()
 	all := map[string]string{}
@@ -84,11 +84,11 @@ func (e *entry) on(t *testing.T, namespace temporaltest.Namespace, databaseURL s
 	return &chaos{entry: e, System: systemtest.NewOn(t, namespace, databaseURL, all, e.cloud...)}
 }
 
-// answersInTime is a cloud that waits for the answer to a notification only as
-// long as the starter may take. Its other times are the service's.
+// answersInTime makes the cloud wait for the response to a notification only as long as the
+// starter may take. Its other timeouts are those of the real service.
 func answersInTime(o *webscrapertest.Options) { o.WebhookTimeout = 8 * time.Second }
 
-// changeRecords gives the cloud's first job other records before it is downloaded.
+// changeRecords replaces the records of the cloud's first job before it is downloaded.
 func changeRecords(records webscrapertest.Records) webscrapertest.Effect {
 	return func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
 		_ = cloud.SetRecords(500, records)
@@ -98,7 +98,7 @@ func changeRecords(records webscrapertest.Records) webscrapertest.Effect {
 
 func noRateLimit(o *webscrapertest.Options) { o.RateLimitCalls = -1 }
 
-// recordBytes is the size of a record of webscrapertest.Products.
+// recordBytes is the size of one record of webscrapertest.Products.
 const recordBytes = 520
 
 // worker starts a worker on the spool.
@@ -122,14 +122,14 @@ func (c *chaos) signal(worker *childprocess.Process, signal syscall.Signal) {
 	require.NoError(c.T, syscall.Kill(worker.PID(), signal))
 }
 
-// loseSpool takes the spool away with its host.
+// loseSpool removes the spool, as if its host were lost.
 func (c *chaos) loseSpool(spool string) {
 	c.T.Helper()
 	require.NoError(c.T, os.RemoveAll(spool))
 	c.spools = slices.DeleteFunc(c.spools, func(s string) bool { return s == spool })
 }
 
-// finished adds a finished job of n records to the cloud, and notifies.
+// finished adds a finished job of n records to the cloud, and sends its notification.
 func (c *chaos) finished(n int) (id int64) {
 	c.T.Helper()
 	id = c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(n, 1)})
@@ -143,23 +143,22 @@ const (
 	downloadCall = "scraping-job/*/json"
 )
 
-// slowDownload lets the next downloads of some thousand records take seconds.
+// slowDownload makes the next downloads take seconds for thousands of records.
 func (c *chaos) slowDownload(times int) {
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: times, Effect: webscrapertest.Drip(1<<10, time.Millisecond)})
 }
 
-// untilDownloading waits until part of a file is in the spool, and returns how
-// many bytes.
+// untilDownloading waits until part of a file is in the spool, and returns its size in
+// bytes.
 func (c *chaos) untilDownloading(spool string) (bytes int64) {
 	c.T.Helper()
 	return c.untilPartials(spool, 1)
 }
 
-// untilPartials waits for the parts of so many downloads, of which those that
-// were killed leave theirs.
+// untilPartials waits for the partial files of n downloads; killed ones leave theirs.
 func (c *chaos) untilPartials(spool string, n int) (bytes int64) {
 	c.T.Helper()
-	c.WaitFor("a download under way", func() bool {
+	c.WaitFor("a running download", func() bool {
 		partials, _ := filepath.Glob(filepath.Join(spool, "*.partial-*"))
 		large := 0
 		for _, partial := range partials {
@@ -173,7 +172,7 @@ func (c *chaos) untilPartials(spool string, n int) (bytes int64) {
 	return bytes
 }
 
-// requireRest requires that the last download of a file was of its rest only.
+// requireRest requires that the last download fetched only the rest of the file.
 func (c *chaos) requireRest(id int64) {
 	c.T.Helper()
 	var last webscrapertest.Request
@@ -186,45 +185,45 @@ func (c *chaos) requireRest(id int64) {
 	c.observe("the last download was of %s only (Range: %s)", megabytes(last.Bytes), last.Range)
 }
 
-// requireDownloading requires that the download was not over when it was broken.
+// requireDownloading requires that the download was still running when it was broken.
 func (c *chaos) requireDownloading(id int64) {
 	c.T.Helper()
 	require.Zero(c.T, c.imports(id), "the download was over before it was broken")
 }
 
-// slowImport lets every batch wait for the database, inside its transaction. It
-// needs the schema: a worker has to have been started.
+// slowImport makes every batch wait inside its transaction. It needs the schema, so start a
+// worker before.
 func (c *chaos) slowImport() {
 	c.delayBatches("50ms")
 	c.DB.MustExec(`CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
 }
 
-// delayBatches sets for how long those of slowImport wait.
+// delayBatches sets how long the batches of slowImport wait.
 func (c *chaos) delayBatches(interval string) {
 	c.DB.MustExec(`CREATE OR REPLACE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN PERFORM pg_sleep_for('` + interval + `'); RETURN NEW; END $$`)
 }
 
-// untilImported waits until that many records are committed and not published.
+// untilImported waits until that many records are committed but not published.
 func (c *chaos) untilImported(id, records int64) {
 	c.T.Helper()
 	c.WaitFor("some batches", func() bool { return c.committed(id) >= records })
 }
 
-// committed is the number of records of an import under way.
+// committed returns the number of committed records of a running import.
 func (c *chaos) committed(id int64) int64 {
 	c.T.Helper()
 	return c.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports WHERE scrapingjob_id = $1 AND state = 'importing'`, id)
 }
 
-// requireHalf requires that the import was not over when it was broken, and
-// that nothing of it can be seen. It returns the committed records.
+// requireHalf requires that the import was still running when it was broken, and that
+// nothing of it is visible. It returns the number of committed records.
 func (c *chaos) requireHalf(id, n int64) (records int64) {
 	c.T.Helper()
 	records = c.committed(id)
 	require.NotZero(c.T, records, "the import was over before it was broken")
 	require.Less(c.T, records, n)
-	require.Zero(c.T, c.visible(id), "half an import is visible")
+	require.Zero(c.T, c.visible(id), "a partial import is visible")
 	return records
 }
 
@@ -238,8 +237,8 @@ func (c *chaos) imports(id int64) int64 {
 	return c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
 }
 
-// requireImported is the good end: the workflow completed, every record once,
-// no file left, and the job deleted in the cloud after that was verified.
+// requireImported requires success: the workflow completed, every record exists once, no
+// file is left, and the job was deleted in the cloud after verification.
 func (c *chaos) requireImported(id, n int64) {
 	c.T.Helper()
 	result := c.Result(id)
@@ -248,11 +247,11 @@ func (c *chaos) requireImported(id, n int64) {
 	c.requireRecords(id, n)
 	c.requireDeletedAfterwards(id)
 	c.requireEmptySpools()
-	c.observe("%s records once, %s, deleted in the cloud after that", grouped(n), times(c.Downloads(id), "download"))
+	c.observe("%s records once, %s, then deleted in the cloud", grouped(n), times(c.Downloads(id), "download"))
 }
 
-// requireRecords requires the records of one download, each once, and that
-// nothing is left of imports that were not published.
+// requireRecords requires the records of one download, each once, and nothing left of
+// unpublished imports.
 func (c *chaos) requireRecords(id, n int64) {
 	c.T.Helper()
 	c.RequireRecords(id, n)
@@ -263,8 +262,8 @@ func (c *chaos) requireRecords(id, n int64) {
 		WHERE import_id IN (SELECT import_id FROM scrapehaul.imports WHERE scrapingjob_id = $1)`, id), "records of other imports are left")
 }
 
-// requireDeletedAfterwards requires that the job was deleted in the cloud when
-// its last download was published and complete by the job's own count.
+// requireDeletedAfterwards requires that the job was deleted in the cloud after its last
+// download was published, complete by the job's own count.
 func (c *chaos) requireDeletedAfterwards(id int64) {
 	c.T.Helper()
 	require.True(c.T, c.Cloud.Deleted(id))
@@ -289,8 +288,8 @@ func (c *chaos) requireEmptySpools() {
 	}
 }
 
-// requireGone is requireImported for a job with late notifications: the last run
-// of its workflow may have found it deleted.
+// requireGone is requireImported for a job with late notifications: the last run may have
+// found it deleted.
 func (c *chaos) requireGone(id, n int64) {
 	c.T.Helper()
 	result := c.Result(id)
@@ -300,8 +299,8 @@ func (c *chaos) requireGone(id, n int64) {
 	c.requireDeletedAfterwards(id)
 }
 
-// completed waits for the end of the job's workflow, requires that all its runs
-// completed, and returns how many they were.
+// completed waits for the end of the job's workflow, requires that all its runs completed,
+// and returns their number.
 func (c *chaos) completed(id int64) (runs int) {
 	c.T.Helper()
 	var all []*workflowpb.WorkflowExecutionInfo
@@ -320,7 +319,7 @@ func (c *chaos) completed(id int64) (runs int) {
 	return len(all)
 }
 
-// describe is the job's last run as Temporal sees it.
+// describe returns the job's last run as Temporal sees it.
 func (c *chaos) describe(id int64) *workflowservice.DescribeWorkflowExecutionResponse {
 	c.T.Helper()
 	description, err := c.Temporal.DescribeWorkflowExecution(c.T.Context(), workflows.WorkflowID(id), "")
@@ -328,9 +327,8 @@ func (c *chaos) describe(id int64) *workflowservice.DescribeWorkflowExecutionRes
 	return description
 }
 
-// requireAttention is the other end: the import needs a person and says why; the
-// job is still in the cloud, and the view has the published records, which are
-// as many as expected.
+// requireAttention requires that the import needs attention and says why, the job is still
+// in the cloud, and the view has the expected number of records.
 func (c *chaos) requireAttention(id, visible int64, sentence string) {
 	c.T.Helper()
 	says := c.Attention(id)
@@ -348,17 +346,17 @@ func (c *chaos) requireAttention(id, visible int64, sentence string) {
 	c.observe("needs attention: “%s”", says)
 }
 
-// requireInCloud requires that nobody has tried to delete the job.
+// requireInCloud requires that no deletion of the job was attempted.
 func (c *chaos) requireInCloud(id int64) {
 	c.T.Helper()
 	require.False(c.T, c.Cloud.Deleted(id))
 	for _, request := range c.Cloud.Requests() {
-		require.False(c.T, request.ID == id && request.Method == "DELETE", "a deletion was tried")
+		require.False(c.T, request.ID == id && request.Method == "DELETE", "a deletion was attempted")
 	}
 }
 
-// requireCancelled is the end of a cancelled import: nothing of it is left.
-func (c *chaos) requireCancelled(id int64) {
+// requireCanceled cancels the import, and requires that nothing of it is left.
+func (c *chaos) requireCanceled(id int64) {
 	c.T.Helper()
 	require.NoError(c.T, c.Temporal.CancelWorkflow(c.T.Context(), workflows.WorkflowID(id), ""))
 	c.WaitForAnswer("the end", func() bool {
@@ -368,7 +366,7 @@ func (c *chaos) requireCancelled(id int64) {
 	require.Zero(c.T, c.visible(id))
 	c.requireInCloud(id)
 	c.requireEmptySpools()
-	c.observe("cancelled: nothing visible, no file, the job still in the cloud")
+	c.observe("canceled: nothing visible, no file, the job still in the cloud")
 }
 
 func times(n int, what string) string {
@@ -378,7 +376,7 @@ func times(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// grouped is n with commas.
+// grouped formats n with commas.
 func grouped(n int64) string {
 	text := strconv.FormatInt(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -387,5 +385,5 @@ func grouped(n int64) string {
 	return text
 }
 
-// megabytes is how much n bytes are.
+// megabytes formats n bytes.
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -12,7 +12,7 @@ import (
 )
 
 func TestTemporalRestarted(t *testing.T) {
-	e := register(t, "Temporal is restarted in the import, with its database kept", "the worker comes back to it by itself, nothing is downloaded again")
+	e := register(t, "Temporal is restarted during the import, keeping its database", "the worker reconnects by itself; nothing is downloaded again")
 	server := temporaltest.NewServer(t)
 	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
 	c.worker(c.Spool)
@@ -26,8 +26,8 @@ func TestTemporalRestarted(t *testing.T) {
 	require.Equal(t, 1, c.Downloads(id))
 }
 
-func TestTemporalDownWhenANotificationComes(t *testing.T) {
-	e := register(t, "a notification comes while Temporal is down", "answered with 503 within 8 s, imported by the vendor's retry")
+func TestTemporalDownWhenANotificationArrives(t *testing.T) {
+	e := register(t, "a notification arrives while Temporal is down", "answered with 503 within 8 s; the retry of Web Scraper Cloud imports it")
 	server := temporaltest.NewServer(t)
 	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
 	c.worker(c.Spool)
@@ -49,7 +49,7 @@ func TestTemporalDownWhenANotificationComes(t *testing.T) {
 	for _, attempt := range delivery.Attempts {
 		statuses = append(statuses, attempt.Status)
 	}
-	require.Equal(t, 503, statuses[0], "an answer in time")
+	require.Equal(t, 503, statuses[0], "a response in time")
 	c.observe("the attempts were answered with %v", statuses)
 	c.requireImported(id, 1000)
 }

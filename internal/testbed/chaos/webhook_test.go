@@ -29,8 +29,8 @@ import (
 
 func TestThousandNotifications(t *testing.T) {
 	const jobs, each, within = 100, 10, 5 * time.Second
-	e := registerAlone(t, "1,000 notifications in 5 s, of 100 jobs: ten of each, in any order, in part late ones of a job that was continued since",
-		"every one is accepted; each job is imported as it is at its end")
+	e := registerAlone(t, "1,000 notifications of 100 jobs in 5 s: ten of each, in any order, some of them late, of a job that was continued since",
+		"all are accepted; each job is imported with its final content")
 	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t))
 	c.worker(c.Spool)
 	var ids []int64
@@ -47,10 +47,10 @@ func TestThousandNotifications(t *testing.T) {
 		mu      sync.Mutex
 		slowest time.Duration
 	)
-	begun := time.Now()
+	started := time.Now()
 	for i, id := range ids {
-		// The load is the case: so many in that time.
-		time.Sleep(time.Until(begun.Add(time.Duration(i) * within / time.Duration(len(ids)))))
+		// Spread the load evenly over the time.
+		time.Sleep(time.Until(started.Add(time.Duration(i) * within / time.Duration(len(ids)))))
 		all.Go(func() {
 			sent := time.Now()
 			c.Notify(id)
@@ -58,7 +58,7 @@ func TestThousandNotifications(t *testing.T) {
 			defer mu.Unlock()
 			slowest = max(slowest, time.Since(sent))
 		})
-		// A stopped job goes on after half of its notifications: the others are late.
+		// A stopped job is continued after half of its notifications: the others are late.
 		if want[id] == 20 && count(ids[:i+1], id) == each/2 {
 			all.Go(func() {
 				err := c.Cloud.Continue(id, webscrapertest.Products(20, 2))
@@ -71,7 +71,7 @@ func TestThousandNotifications(t *testing.T) {
 			})
 		}
 	}
-	sending := time.Since(begun)
+	sending := time.Since(started)
 	all.Wait()
 	records, runs := int64(0), 0
 	for id, n := range want {
@@ -80,7 +80,7 @@ func TestThousandNotifications(t *testing.T) {
 		runs += c.completed(id)
 	}
 	c.requireEmptySpools()
-	c.observe("sent in %.1f s, the slowest answer after %.1f s; %s records once after %d runs, each job deleted in the cloud after that",
+	c.observe("sent in %.1f s, the slowest answer after %.1f s; %s records once after %d runs, each job then deleted in the cloud",
 		sending.Seconds(), slowest.Seconds(), grouped(records), runs)
 }
 
@@ -95,8 +95,8 @@ func count(ids []int64, id int64) (n int) {
 
 func TestSlowloris(t *testing.T) {
 	const clients = 200
-	c := begin(t, "200 clients send a notification, one byte a second: half of them its header, half of them its body (slowloris)",
-		"they are cut off, and another notification is taken at once")
+	c := begin(t, "200 clients send a notification at one byte a second: half of them the header, half of them the body (slowloris)",
+		"they are disconnected, and another notification is accepted immediately")
 	c.worker(c.Spool)
 	target, err := url.Parse(c.Webhook)
 	require.NoError(t, err)
@@ -134,13 +134,13 @@ func TestSlowloris(t *testing.T) {
 	require.Equal(t, clients/2, statuses[http.StatusRequestTimeout], "%v", statuses)
 	require.Zero(t, statuses[http.StatusAccepted])
 	require.Less(t, longest, 30*time.Second)
-	c.observe("the notification was accepted after %d ms; all slow clients were cut off within %.0f s, %d of them with 408",
+	c.observe("the notification was accepted after %d ms; all slow clients were disconnected within %.0f s, %d of them with 408",
 		answered.Milliseconds(), longest.Seconds(), statuses[http.StatusRequestTimeout])
 	c.requireImported(id, 1000)
 }
 
-// drip writes a byte a second until the server ends the connection, and returns
-// the status that it answered, or 0.
+// drip writes a byte per second until the server closes the connection, and returns the
+// status of its response, or 0.
 func drip(connection net.Conn) (status int) {
 	ended := make(chan struct{})
 	go func() {
@@ -155,19 +155,19 @@ func drip(connection net.Conn) (status int) {
 		case <-ended:
 			return status
 		case <-time.After(time.Second):
-			_, _ = connection.Write([]byte("x")) // the reader sees the end
+			_, _ = connection.Write([]byte("x")) // the reader detects the end
 		}
 	}
 }
 
-func TestNotificationOfATakenNumber(t *testing.T) {
-	c := begin(t, "a workflow of another type runs under the job's number, and the job is notified of", "503 and a line in the log each time; imported once the number is free")
+func TestNotificationWithATakenWorkflowID(t *testing.T) {
+	c := begin(t, "a workflow of another type is running under the job's ID when the job's notification arrives", "503 and a log line each time; imported once the ID is free")
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 	taken := workflows.WorkflowID(id)
 	_, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: taken, TaskQueue: "orders"}, "OrderWorkflow")
 	require.NoError(t, err)
 	c.worker(c.Spool)
-	c.WaitFor("a refusal", func() bool { // a run of this moment may be one that the notification has started
+	c.WaitFor("a refusal", func() bool { // not for a run that has only just started
 		delivery, err := c.Cloud.SendWebhook(t.Context(), id)
 		require.NoError(t, err)
 		return !delivery.Delivered && delivery.Attempts[0].Status == http.StatusServiceUnavailable
@@ -178,9 +178,9 @@ func TestNotificationOfATakenNumber(t *testing.T) {
 	c.requireImported(id, 100)
 }
 
-func TestNotificationsByOtherWays(t *testing.T) {
-	c := begin(t, "notifications come as multipart forms and to other spellings of the webhook's path; one is a GET, as a redirect of http to https makes of it",
-		"all are taken but the GET: it is refused and in the log, and reconciliation imports its job")
+func TestNotificationsInOtherForms(t *testing.T) {
+	c := begin(t, "notifications arrive as multipart forms and with other spellings of the webhook's path; one is a GET, as after a redirect from http to https",
+		"all are accepted except the GET, which is refused and logged; reconciliation imports its job")
 	c.worker(c.Spool)
 	post := func(method, spelling string, multiple bool) (id int64, status int) {
 		id = c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
@@ -210,12 +210,12 @@ func TestNotificationsByOtherWays(t *testing.T) {
 			c.requireGone(id, 100)
 		}
 	}
-	lost, status := post(http.MethodGet, webhook.Path, false)
+	missed, status := post(http.MethodGet, webhook.Path, false)
 	require.Equal(t, http.StatusMethodNotAllowed, status)
-	c.WaitFor("a line in the log", func() bool { return strings.Contains(c.Log.String(), "a GET has come: want a POST") })
+	c.WaitFor("a line in the log", func() bool { return strings.Contains(c.Log.String(), "got a GET, want a POST") })
 	require.NotContains(t, c.Log.String(), c.Env.WebhookToken)
 	_, err := c.Programs.RunStarter(t.Context(), c.Env, "reconcile")
 	require.NoError(t, err)
-	c.requireImported(lost, 100)
-	c.observe("8 of 9 taken, each job deleted in the cloud after its import; “a GET has come: want a POST. A redirect on the way …”")
+	c.requireImported(missed, 100)
+	c.observe("8 of 9 accepted, each job deleted in the cloud after its import; “got a GET, want a POST. A redirect, from http to https for instance, …”")
 }

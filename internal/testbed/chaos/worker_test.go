@@ -18,19 +18,19 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// many records are a hundred batches: five seconds of a slow import.
+// many records make a hundred batches: five seconds of a slow import.
 const many = 20_000
 
-// goneSoon is for cases in which a worker does not come back, noHeartbeat for those in
-// which a heartbeat that is missed would be missed for longer than the case lasts.
+// goneSoon is for cases in which a worker does not return, noHeartbeat for those that must
+// succeed without the heartbeat timeout.
 const (
 	goneSoon    = "WORKER_GONE_AFTER=5s"
 	noHeartbeat = "HEARTBEAT_TIMEOUT=1h"
 )
 
-func TestKilledInTheDownload(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the download, twice, others on the same spool",
-		"within seconds a compressed download begins again, uncompressed; that one goes on where it broke", noHeartbeat)
+func TestKilledDuringTheDownload(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker during the download, twice; replaced by others on the same spool",
+		"within seconds, a compressed download restarts uncompressed; that one is resumed where it broke", noHeartbeat)
 	worker := c.worker(c.Spool)
 	c.slowDownload(2)
 	id := c.finished(many)
@@ -46,8 +46,8 @@ func TestKilledInTheDownload(t *testing.T) {
 	c.requireRest(id)
 }
 
-func TestKilledInACall(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker while it waits for an answer of the API", "the call is repeated as soon as a worker is on its spool", noHeartbeat)
+func TestKilledDuringAnAPICall(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker while it waits for an API response", "the call is retried as soon as a worker is on its spool", noHeartbeat)
 	call := c.Cloud.Inject(webscrapertest.Fault{Path: describeCall, Times: 1, Effect: webscrapertest.Hang()})
 	worker := c.worker(c.Spool)
 	id := c.finished(1000)
@@ -59,8 +59,8 @@ func TestKilledInACall(t *testing.T) {
 	c.observe("done %.0f s later", time.Since(killed).Seconds())
 }
 
-func TestKilledInTheImport(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the import, three times", "each successor goes on within seconds, after the last committed batch, with the same file", noHeartbeat)
+func TestKilledDuringTheImport(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker during the import, three times", "each successor resumes within seconds, after the last committed batch, with the same file", noHeartbeat)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
@@ -76,10 +76,10 @@ func TestKilledInTheImport(t *testing.T) {
 	}
 	c.requireImported(id, many)
 	require.Equal(t, 1, c.Downloads(id))
-	require.Equal(t, int64(1), c.imports(id), "resumed, not begun anew")
+	require.Equal(t, int64(1), c.imports(id), "resumed, not restarted")
 }
 
-// processFiles are those that the processes of workers have in the spool.
+// processFiles returns the process files of workers in the spool.
 func (c *chaos) processFiles() (paths []string) {
 	c.T.Helper()
 	paths, err := filepath.Glob(filepath.Join(c.Spool, ".scrapehaul-process-*"))
@@ -106,8 +106,8 @@ func (c *chaos) requireNoSecrets(paths []string) {
 	require.Equal(c.T, 1, tokens)
 }
 
-func TestKilledBesideAnotherWorker(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the import, another one is on the same spool", "the other one goes on within seconds", noHeartbeat)
+func TestKilledWithAnotherWorkerOnTheSpool(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker during the import; another one is on the same spool", "the other one resumes within seconds", noHeartbeat)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
@@ -122,8 +122,8 @@ func TestKilledBesideAnotherWorker(t *testing.T) {
 	require.Equal(t, 1, c.Downloads(id))
 }
 
-func TestStoppedInALongBatch(t *testing.T) {
-	c := begin(t, "SIGTERM of the worker in a batch that takes longer than WORKER_STOP_TIMEOUT", "its successor goes on within seconds, with that batch",
+func TestStoppedDuringALongBatch(t *testing.T) {
+	c := begin(t, "SIGTERM to the worker during a batch that takes longer than WORKER_STOP_TIMEOUT", "its successor resumes within seconds, with that batch",
 		noHeartbeat, "WORKER_STOP_TIMEOUT=1s")
 	worker := c.worker(c.Spool)
 	c.slowImport()
@@ -144,8 +144,8 @@ func TestStoppedInALongBatch(t *testing.T) {
 	require.Equal(t, 1, c.Downloads(id))
 }
 
-func TestKilledInTheHold(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the hold, which ends while no worker is there", "deleted when a worker is back, and not imported again",
+func TestKilledDuringTheHold(t *testing.T) {
+	c := begin(t, "`kill -9` of the worker during the hold, which ends while no worker is running", "deleted once a worker is back, and not imported again",
 		"HOLD_BEFORE_DELETE=10s")
 	worker := c.worker(c.Spool)
 	id := c.finished(1000)
@@ -168,8 +168,8 @@ func TestKilledInTheHold(t *testing.T) {
 }
 
 func TestReplacedByAWorkerOnAnotherHost(t *testing.T) {
-	c := begin(t, "the worker's host is lost in the import, with its spool; a worker with another spool and identity is there",
-		"begun again by the other one; the same file, so its committed batches are kept", goneSoon)
+	c := begin(t, "the worker's host is lost during the import, with its spool; a worker with another spool and identity is running",
+		"restarted by the other one; the file is the same, so its committed batches are kept", goneSoon)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
@@ -184,8 +184,8 @@ func TestReplacedByAWorkerOnAnotherHost(t *testing.T) {
 }
 
 func TestReplacedWorkerAndChangedContent(t *testing.T) {
-	c := begin(t, "the worker's host is lost in the import, and the second download has other content (as many records)",
-		"all records are of the second download, none of the first", goneSoon)
+	c := begin(t, "the worker's host is lost during the import, and the second download has different content (the same number of records)",
+		"all records are from the second download, none from the first", goneSoon)
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, After: 1, Times: 1,
@@ -201,7 +201,7 @@ func TestReplacedWorkerAndChangedContent(t *testing.T) {
 }
 
 func TestSpoolFileGone(t *testing.T) {
-	c := begin(t, "`kill -9` of the worker in the import, and its spool file is gone", "downloaded again, the import goes on")
+	c := begin(t, "`kill -9` of the worker during the import, and its spool file is gone", "downloaded again, and the import resumes")
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
@@ -217,9 +217,9 @@ func TestSpoolFileGone(t *testing.T) {
 	require.Equal(t, 2, c.Downloads(id))
 }
 
-func TestFrozenInTheImport(t *testing.T) {
-	c := begin(t, "the worker is frozen in the import (SIGSTOP), another one on the same spool takes over, the first goes on (SIGCONT)",
-		"the first commits nothing more, whatever it still has in its hands")
+func TestFrozenDuringTheImport(t *testing.T) {
+	c := begin(t, "the worker is frozen during the import (SIGSTOP), another one on the same spool takes over, the first resumes (SIGCONT)",
+		"the first commits nothing more, whatever it still had in flight")
 	worker := c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
@@ -235,14 +235,14 @@ func TestFrozenInTheImport(t *testing.T) {
 	records := c.requireHalf(id, many)
 	c.WaitFor("its first batches", func() bool { return c.committed(id) > records+1000 })
 	c.signal(worker, syscall.SIGCONT)
-	c.observe("the other one was at %s records when the first went on", grouped(c.requireHalf(id, many)))
+	c.observe("the other worker was at %s records when the first one resumed", grouped(c.requireHalf(id, many)))
 	c.requireImported(id, many)
 	require.Equal(t, 1, c.Downloads(id))
-	c.observe("%d attempts had begun", fence())
+	c.observe("%d attempts started", fence())
 }
 
-func TestFrozenAndItsLockIsLost(t *testing.T) {
-	c := begin(t, "the worker is frozen in the import (SIGSTOP), and the lock by which others on the spool know that it lives is lost; it goes on (SIGCONT) when another one has taken over",
+func TestFrozenWithItsLockLost(t *testing.T) {
+	c := begin(t, "the worker is frozen during the import (SIGSTOP), and the lock that shows others on the spool it is alive is lost; it resumes (SIGCONT) after another one has taken over",
 		"the first commits nothing more")
 	worker := c.worker(c.Spool)
 	c.slowImport()
@@ -262,13 +262,13 @@ func TestFrozenAndItsLockIsLost(t *testing.T) {
 		return c.Count(`SELECT max(fence) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id) > 1
 	})
 	c.signal(worker, syscall.SIGCONT)
-	c.observe("the other one was at %s records when the first went on", grouped(c.requireHalf(id, many)))
+	c.observe("the other worker was at %s records when the first one resumed", grouped(c.requireHalf(id, many)))
 	c.requireImported(id, many)
 	require.Equal(t, 1, c.Downloads(id))
 }
 
-func TestFrozenInTheDownload(t *testing.T) {
-	c := begin(t, "the worker is frozen in the download (SIGSTOP), another one on the same spool imports the job, the first goes on (SIGCONT)",
+func TestFrozenDuringTheDownload(t *testing.T) {
+	c := begin(t, "the worker is frozen during the download (SIGSTOP), another one on the same spool imports the job, the first resumes (SIGCONT)",
 		"the late download does no harm and leaves no file")
 	worker := c.worker(c.Spool)
 	c.slowDownload(1)
@@ -280,13 +280,13 @@ func TestFrozenInTheDownload(t *testing.T) {
 	c.WaitFor("the other's import", func() bool { return c.visible(id) == many })
 	c.signal(worker, syscall.SIGCONT)
 	c.requireImported(id, many)
-	require.NoError(t, worker.Stop()) // by then it has given the download up
+	require.NoError(t, worker.Stop()) // after this, its download has ended
 	c.requireEmptySpools()
 }
 
 func TestTwoWorkersShareJobs(t *testing.T) {
-	c := begin(t, "two workers with a spool each; 20 jobs, of each three notifications and a signal to import again, all at once",
-		"one import of a job at a time, whoever does it")
+	c := begin(t, "two workers with a spool each; 20 jobs, each with three notifications and a re-import, all at the same time",
+		"one import per job at a time, on either worker")
 	c.worker(c.Spool)
 	c.worker(t.TempDir())
 	const jobs, records = 20, 500
@@ -314,32 +314,32 @@ func TestTwoWorkersShareJobs(t *testing.T) {
 		imports += c.imports(id)
 	}
 	c.requireEmptySpools()
-	c.observe("%d × %d records once after %d downloads and %d imports, each job deleted in the cloud after that", jobs, records, downloads, imports)
+	c.observe("%d × %d records once after %d downloads and %d imports, each job then deleted in the cloud", jobs, records, downloads, imports)
 }
 
-func TestCancelledInTheDownload(t *testing.T) {
-	c := begin(t, "the workflow is cancelled in the download", "nothing is left behind")
+func TestCanceledDuringTheDownload(t *testing.T) {
+	c := begin(t, "the workflow is canceled during the download", "nothing is left behind")
 	c.worker(c.Spool)
 	c.slowDownload(1)
 	id := c.finished(many)
 	c.untilDownloading(c.Spool)
 	c.requireDownloading(id)
-	c.requireCancelled(id)
+	c.requireCanceled(id)
 }
 
-func TestCancelledInTheImport(t *testing.T) {
-	c := begin(t, "the workflow is cancelled in the import", "nothing is left behind")
+func TestCanceledDuringTheImport(t *testing.T) {
+	c := begin(t, "the workflow is canceled during the import", "nothing is left behind")
 	c.worker(c.Spool)
 	c.slowImport()
 	id := c.finished(many)
 	c.untilImported(id, 4000)
 	c.requireHalf(id, many)
-	c.requireCancelled(id)
+	c.requireCanceled(id)
 }
 
-func TestIdleWorkerBesideABusyOne(t *testing.T) {
-	c := begin(t, "a worker with one slot is amid a download while a second job finishes; another worker starts; the first one stops",
-		"the waiting job is bound to nobody: the other worker has it at once", "MAX_CONCURRENT_IMPORTS=1", "WORKER_GONE_AFTER=5m")
+func TestIdleWorkerAlongsideABusyOne(t *testing.T) {
+	c := begin(t, "a worker with one slot is downloading when a second job finishes; another worker starts; the first one stops",
+		"the waiting job is not tied to a worker: the other one takes it immediately", "MAX_CONCURRENT_IMPORTS=1", "WORKER_GONE_AFTER=5m")
 	worker := c.worker(c.Spool)
 	c.slowDownload(1)
 	first := c.finished(many)
@@ -347,13 +347,13 @@ func TestIdleWorkerBesideABusyOne(t *testing.T) {
 	second := c.finished(1000)
 	c.WaitFor("the second job's download to be due", func() bool { return len(c.describe(second).GetPendingActivities()) > 0 })
 	c.worker(t.TempDir())
-	begun := time.Now()
+	started := time.Now()
 	c.Result(second)
-	require.Less(t, time.Since(begun), time.Minute)
+	require.Less(t, time.Since(started), time.Minute)
 	c.requireRecords(second, 1000)
 	c.requireDownloading(first)
 	require.NoError(t, worker.Stop())
-	c.worker(c.Spool) // what the first one has kept is there
+	c.worker(c.Spool) // has the first one's partial file
 	c.Result(first)
 	c.requireImported(second, 1000)
 	c.requireImported(first, many)
