@@ -12,18 +12,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-// Accounts are further accounts of a system's cloud.
+// Accounts are additional accounts of a system's cloud.
 type Accounts struct {
-	// Of are the system as each account sees it: with its cloud and its webhook.
+	// Of has the system as each account sees it: with its own cloud and webhook.
 	Of map[string]*System
 
 	system *System
 	tokens map[string]string
-	file   string // with the tokens, which processes read
+	file   string // the tokens, as read by processes
 }
 
-// AddAccounts adds accounts, whose clouds change may change, and starts a starter that knows
-// them, as do all processes that are started from now on.
+// AddAccounts adds accounts, whose cloud options change may set, and starts a starter with
+// them. All processes started later have them, too.
 func (s *System) AddAccounts(change func(name string, o *webscrapertest.Options), names ...string) *Accounts {
 	s.T.Helper()
 	folder := s.T.TempDir()
@@ -51,10 +51,10 @@ func (s *System) AddAccounts(change func(name string, o *webscrapertest.Options)
 	return a
 }
 
-// Token is the account's present API token.
+// Token returns the account's current API token.
 func (a *Accounts) Token(name string) string { return a.tokens[name] }
 
-// Rotate gives the account another token: in its cloud, and for the processes that run.
+// Rotate replaces the account's token, in its cloud and for running processes.
 func (a *Accounts) Rotate(name string) {
 	a.system.T.Helper()
 	a.tokens[name] += "x"
@@ -63,7 +63,7 @@ func (a *Accounts) Rotate(name string) {
 	a.write(a.file, a.tokens)
 }
 
-// Without writes a file of tokens for processes that have none of the account.
+// Without writes a file of tokens without the account's.
 func (a *Accounts) Without(name string) (file string) {
 	tokens := maps.Clone(a.tokens)
 	delete(tokens, name)
@@ -72,7 +72,7 @@ func (a *Accounts) Without(name string) (file string) {
 	return file
 }
 
-// write replaces the file, whole for whoever reads it.
+// write replaces the file atomically.
 func (a *Accounts) write(file string, tokens map[string]string) {
 	a.system.T.Helper()
 	var text strings.Builder

@@ -13,10 +13,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// newArchiving is a system whose workers archive into the folder.
+// newArchiving returns a system whose workers archive into the folder.
 func newArchiving(t *testing.T) (s *systemtest.System, folder string) {
 	t.Helper()
-	folder = filepath.Join(t.TempDir(), "archive") // which the worker makes
+	folder = filepath.Join(t.TempDir(), "archive") // created by the worker
 	return systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "0", "ARCHIVE_URL": "file://" + filepath.ToSlash(folder), "ARCHIVE_RETENTION": "2160h",
 	}), folder
@@ -29,8 +29,8 @@ func archivedFiles(t *testing.T, folder string) []string {
 	return files
 }
 
-// importAndReplaceWorker imports a job, deletes it in the cloud, and leaves its
-// import to a worker on another spool.
+// importAndReplaceWorker imports a job, which is deleted in the cloud, and starts another
+// worker on another spool.
 func importAndReplaceWorker(s *systemtest.System, records int) (id int64, spool string) {
 	s.T.Helper()
 	worker := s.StartWorker(s.Spool)
@@ -56,7 +56,7 @@ func TestDeletedJobIsImportedAgainFromTheArchiveByAnotherWorker(t *testing.T) {
 	id, spool := importAndReplaceWorker(s, 5000)
 	require.Len(t, archivedFiles(t, folder), 1)
 	deletedBefore := s.Count(`SELECT extract(epoch FROM cloud_deleted_at)::bigint FROM scrapehaul.scraping_jobs`)
-	s.DB.MustExec(`UPDATE scrapehaul.import_records SET data = '{}' WHERE record_number > 100`) // what is to be mended
+	s.DB.MustExec(`UPDATE scrapehaul.import_records SET data = '{}' WHERE record_number > 100`) // damage to repair
 
 	reimport(s, id)
 	result := s.Result(id)
@@ -72,7 +72,7 @@ func TestDeletedJobIsImportedAgainFromTheArchiveByAnotherWorker(t *testing.T) {
 	s.RequireEmptySpool(spool)
 }
 
-func TestRecordsThatWereRemovedComeBackFromTheArchive(t *testing.T) {
+func TestRemovedRecordsAreRestoredFromTheArchive(t *testing.T) {
 	t.Parallel()
 	s, _ := newArchiving(t)
 	s.Env = s.Env.With("KEEP_IMPORTS", "1")
@@ -86,11 +86,11 @@ func TestRecordsThatWereRemovedComeBackFromTheArchive(t *testing.T) {
 	}
 	out, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Contains(t, out, "removed, after RECORDS_RETENTION and KEEP_IMPORTS: 1 imports with 500 records\n")
+	require.Contains(t, out, "removed by RECORDS_RETENTION and KEEP_IMPORTS: 1 imports with 500 records\n")
 	require.Equal(t, int64(500), s.Count(`SELECT count(*) FROM scrapehaul.import_records`))
 	s.RequireRecords(ids[1], 500)
 
-	s.Notify(ids[0]) // a late one
+	s.Notify(ids[0]) // late
 	result := s.Result(ids[0])
 	require.Equal(t, workflows.NotFound, result.Outcome)
 	require.Contains(t, result.Reason, "its 500 records were removed on ")
@@ -100,24 +100,24 @@ func TestRecordsThatWereRemovedComeBackFromTheArchive(t *testing.T) {
 	require.Equal(t, []int{1, 1}, []int{s.Downloads(ids[0]), s.Downloads(ids[1])})
 }
 
-func TestCorruptArchivedFileIsRefusedAndWhatIsPublishedStays(t *testing.T) {
+func TestCorruptArchivedFileIsRejectedAndPublishedRecordsStay(t *testing.T) {
 	t.Parallel()
 	s, folder := newArchiving(t)
 	id, spool := importAndReplaceWorker(s, 500)
 	archived := archivedFiles(t, folder)[0]
-	whole, err := os.ReadFile(archived)
+	intact, err := os.ReadFile(archived)
 	require.NoError(t, err)
-	corrupt := append([]byte(nil), whole...)
+	corrupt := append([]byte(nil), intact...)
 	corrupt[len(corrupt)-100] ^= 1
 	require.NoError(t, os.WriteFile(archived, corrupt, 0o600))
 
 	reimport(s, id)
-	require.Contains(t, s.Attention(id), "put the archived file right, or remove it")
+	require.Contains(t, s.Attention(id), "repair the archived file, or remove it")
 	require.Contains(t, s.Attention(id), filepath.Base(archived))
 	s.RequireRecords(id, 500)
 	s.RequireEmptySpool(spool)
 
-	require.NoError(t, os.WriteFile(archived, whole, 0o600))
+	require.NoError(t, os.WriteFile(archived, intact, 0o600))
 	s.Signal(id, workflows.ReimportSignal)
 	require.Equal(t, workflows.Restored, s.Result(id).Outcome)
 	s.RequireRecords(id, 500)

@@ -20,16 +20,16 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// renamedShop is shopMapping with a renamed column and a new one that is required.
+// renamedShop is shopMapping with a renamed column and a new required one.
 var renamedShop = strings.Replace(shopMapping, "- {name: price, type: numeric",
 	"- {name: category, type: text, required: true}\n      - {name: amount, from: price, type: numeric", 1)
 
-// brakeless lets each job bring other products.
+// brakeless allows each job to have different products.
 func brakeless(file string) string {
 	return strings.Replace(file, "brake_percent: 40", "brake_percent: 100", 1)
 }
 
-// runWorker runs a command of the worker to its end.
+// runWorker runs a command of the worker to completion.
 func runWorker(s *systemtest.System, args ...string) (output string, err error) {
 	command := exec.CommandContext(s.T.Context(), s.Programs.Worker, args...)
 	command.Env = s.Env.Variables()
@@ -37,7 +37,7 @@ func runWorker(s *systemtest.System, args ...string) (output string, err error) 
 	return string(out), err
 }
 
-// startBackfill waits until it has mapped so many imports.
+// startBackfill waits until the backfill has mapped that many imports.
 func startBackfill(s *systemtest.System, imports int64) client.WorkflowRun {
 	s.T.Helper()
 	run, err := workflows.StartBackfill(s.T.Context(), s.Temporal, workflows.DefaultTaskQueue, "", "shop")
@@ -48,7 +48,7 @@ func startBackfill(s *systemtest.System, imports int64) client.WorkflowRun {
 	return run
 }
 
-// requireFilled requires that the table shows the records as they are.
+// requireFilled requires that the table matches the records.
 func requireFilled(s *systemtest.System, records int64) {
 	s.T.Helper()
 	require.Equal(s.T, records, s.Count(`SELECT count(*) FROM products`))
@@ -57,8 +57,8 @@ func requireFilled(s *systemtest.System, records int64) {
 		AND amount = replace(substr(data ->> 'price', 2), ',', '')::numeric`))
 }
 
-// The file of mappings is changed step by step as docs/mapping.md says; the cloud has none
-// of the jobs any more. The worker is killed in the backfill, and a backfill is cancelled.
+// The mapping file is changed step by step as in docs/mapping.md; all jobs are deleted in the
+// cloud. One backfill is canceled, and the worker is killed during another one.
 func TestChangedMappingIsBackfilledFromTheDatabase(t *testing.T) {
 	t.Parallel()
 	const records = 10_000
@@ -93,29 +93,29 @@ func TestChangedMappingIsBackfilledFromTheDatabase(t *testing.T) {
 	// The worker still has the old file.
 	late := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 9)})
 	s.Notify(late)
-	require.Contains(t, s.Attention(late), "nothing is published into it by this worker, whose file of mappings (MAPPINGS) is not the one that the table was last made for or migrated to: "+
+	require.Contains(t, s.Attention(late), "this worker publishes nothing into it, because its mappings file (MAPPINGS) differs from the one that the table was created for or last migrated to: "+
 		`column "amount" (numeric) is in the table only`)
 	require.NoError(t, worker.Stop())
 	_, err = s.Programs.StartWorker(s.Env, s.Spool)
-	require.Error(t, err, "nor does one start with it")
+	require.Error(t, err, "a worker does not start with it either")
 	s.Env = s.Env.With("MAPPINGS", file)
 	worker = s.StartWorker(s.Spool)
 	s.Signal(late, workflows.ReimportSignal)
 	require.Equal(t, workflows.Deleted, s.Result(late).Outcome)
 
-	// The last one to be mapped is the first job, which somebody has locked.
+	// The last one to be mapped is the first job, which is locked.
 	lock, err := s.DB.Begin()
 	require.NoError(t, err)
 	_, err = lock.Exec(`SELECT FROM scrapehaul.scraping_jobs WHERE scrapingjob_id = $1 FOR UPDATE`, jobs[0])
 	require.NoError(t, err)
-	run := startBackfill(s, 3) // with the late one
+	run := startBackfill(s, 3) // including the late one
 	var mapped []string
 	const notes = `SELECT import_id || ' ' || xmin FROM scrapehaul.imports WHERE scrapingjob_id = ANY($1) ORDER BY import_id`
 	require.NoError(t, s.DB.Select(&mapped, notes, pq.Int64Array(jobs[1:])))
 	require.NoError(t, s.Temporal.CancelWorkflow(t.Context(), run.GetID(), run.GetRunID()))
-	var cancelled *temporal.CanceledError
-	require.ErrorAs(t, run.Get(t.Context(), nil), &cancelled)
-	require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products WHERE scrapingjob_id = $1 AND category IS NULL`, jobs[0]), "readers see it as it was")
+	var canceled *temporal.CanceledError
+	require.ErrorAs(t, run.Get(t.Context(), nil), &canceled)
+	require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products WHERE scrapingjob_id = $1 AND category IS NULL`, jobs[0]), "readers see it unchanged")
 
 	run = startBackfill(s, 3)
 	s.WaitForAnswer("its progress", func() bool {
@@ -136,7 +136,7 @@ func TestChangedMappingIsBackfilledFromTheDatabase(t *testing.T) {
 	requireFilled(s, 3*records+100)
 	var still []string
 	require.NoError(t, s.DB.Select(&still, notes, pq.Int64Array(jobs[1:])))
-	require.Equal(t, mapped, still, "what was mapped is not mapped again")
+	require.Equal(t, mapped, still, "mapped imports are not mapped again")
 
 	out, err = s.Programs.RunStarter(t.Context(), s.Env, "backfill", "shop")
 	require.NoError(t, err)

@@ -21,18 +21,17 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-const peakMemoryMiB = 150 // of the worker, as docs/performance.md says
+const peakMemoryMiB = 150 // of the worker, as documented in docs/performance.md
 
-// What docs/performance.md says that jobs cost: without what follows from a publish 24
-// events and 7 actions.
-func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
+// docs/performance.md documents these costs: 24 events and 7 actions without follow-ups.
+func TestJobsCostTheDocumentedEventsAndActions(t *testing.T) {
 	t.Parallel()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(receiver.Close)
 	for _, c := range []struct {
 		name            string
 		settings        map[string]string
-		scraped         bool // by a run of a sitemap
+		scraped         bool // by RunSitemap
 		account         string
 		events, actions int
 	}{
@@ -48,7 +47,7 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 			t.Parallel()
 			settings := map[string]string{"HOLD_BEFORE_DELETE": "0"}
 			maps.Copy(settings, c.settings)
-			var passed atomic.Int64 // of the hour for which the cloud scrapes
+			var passed atomic.Int64 // time added to the cloud's clock; it scrapes for an hour
 			s := New(t, settings, func(o *webscrapertest.Options) {
 				o.Timeline = webscrapertest.Timeline{Started: time.Hour}
 				o.Clock = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
@@ -66,7 +65,7 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 				in := contract.RunSitemapInput{SitemapID: s.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "prices"})}
 				run, _, err := workflows.StartRunSitemap(t.Context(), s.Temporal, workflows.DefaultTaskQueue, workflows.RunSitemapInput{RunSitemapInput: in})
 				require.NoError(t, err)
-				s.WaitForAnswer("the first look", func() bool { return s.has(enumspb.EVENT_TYPE_TIMER_STARTED, workflows.ImportScrapingJobName) })
+				s.WaitForAnswer("the first check", func() bool { return s.has(enumspb.EVENT_TYPE_TIMER_STARTED, workflows.ImportScrapingJobName) })
 				passed.Store(int64(time.Hour))
 				var result contract.RunSitemapResult
 				require.NoError(t, run.Get(t.Context(), &result))
@@ -78,7 +77,7 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 			}
 			events, actions := 0, 0
 			for _, run := range s.Runs(0) {
-				if run.GetType().GetName() == "FollowUp" { // only its start is ours
+				if run.GetType().GetName() == "FollowUp" { // only its start counts
 					actions++
 					continue
 				}
@@ -90,7 +89,7 @@ func TestJobsCostTheEventsAndActionsThatThePageSays(t *testing.T) {
 				events += len(history)
 				actions += temporalcost.Actions(history)
 			}
-			if c.scraped { // a task of the workflow more or less, as the import and the run tell each other
+			if c.scraped { // workflow tasks vary, as the import and the run signal each other
 				require.InDelta(t, c.events, events, 6)
 			} else {
 				require.Equal(t, c.events, events)

@@ -12,8 +12,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// The worker is killed in the import; another one goes on with its file.
-func TestKilledImportOfUnparsedCSVGoesOnAfterItsLastBatch(t *testing.T) {
+// The worker is killed during the import; another one continues with its file.
+func TestKilledImportOfUnparsedCSVResumesAfterItsLastBatch(t *testing.T) {
 	t.Parallel()
 	const records = 10_000
 	s := systemtest.New(t, map[string]string{
@@ -26,7 +26,7 @@ func TestKilledImportOfUnparsedCSVGoesOnAfterItsLastBatch(t *testing.T) {
 	require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
 	require.Equal(t, [2]int64{records, 0}, [2]int64{result.Records, result.Rejected})
 	s.RequireRecords(id, records)
-	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not begun anew")
+	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not restarted")
 	require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE data ->> 'product-href' LIKE 'https://webscraper.io/%'`))
 	require.Equal(t, result.Bytes, s.Count(`SELECT committed_bytes FROM scrapehaul.imports`))
 	s.RequireEmptySpool(s.Spool)
@@ -40,8 +40,8 @@ func TestKilledImportOfUnparsedCSVGoesOnAfterItsLastBatch(t *testing.T) {
 	require.Equal(t, []string{"scraping-job/" + workflows.WorkflowID(id) + "/csv?raw=true"}, downloads)
 }
 
-// killAfterSomeBatches kills the worker that imports the job, ten batches of 100
-// records at least having been committed.
+// killAfterSomeBatches kills the worker that imports the job after at least ten batches of
+// 100 records.
 func killAfterSomeBatches(s *systemtest.System, job webscrapertest.Job) (id int64) {
 	s.T.Helper()
 	worker := s.StartWorker(s.Spool)

@@ -10,8 +10,8 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Servers that keep priorities hand it out before the others; others ignore it.
-func TestDownloadThatAPersonAsksForGoesFirst(t *testing.T) {
+// Servers with priorities enabled dispatch it first; others ignore the priority.
+func TestManuallyRequestedDownloadGoesFirst(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
 	s.StartWorker(s.Spool)
@@ -30,5 +30,5 @@ func TestDownloadThatAPersonAsksForGoesFirst(t *testing.T) {
 			priorities = append(priorities, scheduled.GetPriority().GetPriorityKey())
 		}
 	}
-	require.Equal(t, []int32{0, 1}, priorities, "0 is as 3, of 5")
+	require.Equal(t, []int32{0, 1}, priorities, "0 means 3 of 5")
 }

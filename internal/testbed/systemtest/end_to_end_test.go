@@ -56,7 +56,7 @@ func TestFiftyIdenticalNotificationsAreOneImport(t *testing.T) {
 	for range 50 {
 		all.Go(func() { s.Notify(id) })
 	}
-	all.Wait() // without a worker: none is needed
+	all.Wait() // no worker is needed
 	s.StartWorker(s.Spool)
 
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)
@@ -65,13 +65,13 @@ func TestFiftyIdenticalNotificationsAreOneImport(t *testing.T) {
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`))
 	require.False(t, s.Cloud.Deleted(id))
 
-	s.Notify(id) // late, after the end: another run that does nothing
+	s.Notify(id) // after the end: another run, without an import
 	s.WaitFor("a second run", func() bool { return len(s.Runs(id)) == 2 })
 	require.Equal(t, workflows.Unchanged, s.Result(id).Outcome)
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`))
 }
 
-func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
+func TestContinuedJobReplacesItsRecordsAtomically(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
@@ -79,7 +79,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 	s.Notify(id)
 	s.WaitForStep(id, workflows.StepHold)
 
-	// A reader polls throughout: it may see the old or the new, never both.
+	// A reader polls throughout: it may see the old or the new records, never both.
 	done := make(chan struct{})
 	seen := map[int64]bool{}
 	var reader sync.WaitGroup
@@ -98,7 +98,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 		}
 	})
 	require.NoError(t, s.Cloud.Continue(id, webscrapertest.Products(3000, 2)))
-	s.Notify(id) // late: the job runs again, nothing is imported
+	s.Notify(id) // late: the job is running again, so nothing is imported
 	require.Equal(t, workflows.StillRunning, s.Result(id).Outcome)
 	require.NoError(t, s.Cloud.Finish(t.Context(), id, "finished"))
 	s.WaitForAnswer("the second import", func() bool {
@@ -113,7 +113,7 @@ func TestContinuedJobReplacesItsRecordsAtOnce(t *testing.T) {
 	require.False(t, s.Cloud.Deleted(id))
 }
 
-func TestWrongRecordsAreRejectedAndTheirNeighboursImported(t *testing.T) {
+func TestInvalidRecordsAreRejectedAndTheirNeighborsImported(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "MAX_RECORD_BYTES": "1000"})
 	s.StartWorker(s.Spool)
@@ -179,7 +179,7 @@ func TestJobsThatAreNotFinishedStayInTheCloud(t *testing.T) {
 	require.False(t, s.Cloud.Deleted(short))
 }
 
-func TestTestButtonOfTheDashboardIsNoFailure(t *testing.T) {
+func TestDashboardTestButtonIsNoFailure(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, nil)
 	s.StartWorker(s.Spool)
@@ -189,7 +189,7 @@ func TestTestButtonOfTheDashboardIsNoFailure(t *testing.T) {
 	require.Equal(t, workflows.NotFound, s.Result(999).Outcome)
 }
 
-func TestOperatorImportsAgainByHand(t *testing.T) {
+func TestOperatorReimportsManually(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	s.StartWorker(s.Spool)
@@ -212,9 +212,9 @@ func TestOperatorImportsAgainByHand(t *testing.T) {
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()})
 	_, err = s.Programs.RunStarter(t.Context(), s.Env, "reimport", number)
 	require.NoError(t, err)
-	require.Contains(t, s.Attention(id), "the 100 published before stay")
+	require.Contains(t, s.Attention(id), "readers keep the 100 published before")
 	s.RequireRecords(id, 100)
-	s.Signal(id, workflows.NotificationSignal) // has the re-import made again
+	s.Signal(id, workflows.NotificationSignal) // retries the re-import
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)
 	s.RequireRecords(id, 100)
 }
@@ -223,7 +223,7 @@ func TestStarterListsJobsAndBudget(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	_, err := s.Programs.RunStarter(t.Context(), s.Env, "jobs")
-	require.ErrorContains(t, err, "schema scrapehaul is not there yet")
+	require.ErrorContains(t, err, "schema scrapehaul does not exist yet")
 	s.StartWorker(s.Spool)
 	imported := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(100, 1)})
 	continued := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "books", Records: webscrapertest.Products(50, 1)})
@@ -257,11 +257,11 @@ func TestStoppedWorkerFinishesItsBatchAndHandsOver(t *testing.T) {
 	s.WaitFor("some batches", func() bool {
 		return s.Count(`SELECT coalesce(max(records), 0) FROM scrapehaul.imports`) >= 5000
 	})
-	begun := time.Now()
+	stopping := time.Now()
 	require.NoError(t, worker.Stop())
-	require.Less(t, time.Since(begun), 25*time.Second, "within WORKER_STOP_TIMEOUT")
+	require.Less(t, time.Since(stopping), 25*time.Second, "within WORKER_STOP_TIMEOUT")
 
-	// No heartbeat has to be missed: the attempt was given back.
+	// The next attempt needs no heartbeat timeout: the worker ended its attempt.
 	s.StartWorker(s.Spool)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	s.RequireRecords(id, 200_000)
@@ -276,7 +276,7 @@ func TestMillionRecordsNeedLittleMemory(t *testing.T) {
 	s.Notify(id)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 	require.Equal(t, int64(1_000_000), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
-	if runtime.GOOS == "linux" { // elsewhere the system tells no peak
+	if runtime.GOOS == "linux" { // which reports the peak
 		peak := peakMemoryMiB(t, worker.PID())
 		t.Logf("the worker's peak memory: %d MiB", peak)
 		require.Less(t, peak, 150)
@@ -294,7 +294,7 @@ func peakMemoryMiB(t *testing.T, pid int) int {
 	return kib >> 10
 }
 
-func TestSecretsAppearNowhere(t *testing.T) {
+func TestSecretsDoNotLeak(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "HEARTBEAT_TIMEOUT": "2s"})
 	s.StartWorker(s.Spool)
@@ -312,10 +312,10 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	require.Contains(t, s.Attention(refused), "refuses the API token")
 	s.Signal(refused, workflows.AbandonSignal)
 	require.Equal(t, workflows.Abandoned, s.Result(refused).Outcome)
-	// The test's end searches all of it, as that of every other test.
+	// The end of the test searches everything for secrets, as in every other test.
 }
 
-func TestJobsThatFinishAtOnceSpendTheWindowAtOnce(t *testing.T) {
+func TestJobsFinishingTogetherSpendTheWindowTogether(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "API_CALLS_PER_15_MINUTES": "200"})
 	s.StartWorker(s.Spool)

@@ -27,7 +27,7 @@ mappings:
     deactivate_missing: {column: active, brake_percent: 40}
 `
 
-// rowsOnly is what shopMapping has besides if records are not kept.
+// rowsOnly is the addition to shopMapping that keeps no records.
 const rowsOnly = "    keep_records: false\n"
 
 func newMapping(t *testing.T, settings map[string]string, further ...string) *systemtest.System {
@@ -38,7 +38,7 @@ func newMapping(t *testing.T, settings map[string]string, further ...string) *sy
 	return systemtest.New(t, settings)
 }
 
-// imported has imported a job with so many products.
+// imported imports a job with that many products.
 func imported(s *systemtest.System, products int) (id int64) {
 	s.T.Helper()
 	id = s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(products, 1)})
@@ -47,8 +47,8 @@ func imported(s *systemtest.System, products int) (id int64) {
 	return id
 }
 
-// The worker is killed in the import; another one goes on.
-func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
+// The worker is killed during the import; another one continues.
+func TestKilledImportIntoAMappedTableResumesAfterItsLastBatch(t *testing.T) {
 	t.Parallel()
 	const records = 10_000
 	for name, further := range map[string]string{"with its records": "", "rows only": rowsOnly} {
@@ -56,12 +56,12 @@ func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 			t.Parallel()
 			s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"}, further)
 			id := killAfterSomeBatches(s, webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
-			require.Zero(t, s.Count(`SELECT count(*) FROM products`), "nothing is visible before")
+			require.Zero(t, s.Count(`SELECT count(*) FROM products`), "nothing is visible yet")
 
 			s.StartWorker(s.Spool)
 			result := s.Result(id)
 			require.Equal(t, workflows.Deleted, result.Outcome, result.Reason)
-			require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not begun anew")
+			require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not restarted")
 			if further != "" {
 				require.Equal(t, int64(records), s.Count(`SELECT count(*) FROM products WHERE active AND price > 0`))
 				require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.import_records`))
@@ -74,7 +74,7 @@ func TestKilledImportIntoAMappedTableGoesOnAfterItsLastBatch(t *testing.T) {
 	}
 }
 
-// Without records, the rows are what is verified before the job is deleted in the cloud.
+// Without records, the rows are verified before the job is deleted in the cloud.
 func TestJobWithoutRecordsIsDeletedWhenItsRowsAreThere(t *testing.T) {
 	t.Parallel()
 	s := newMapping(t, map[string]string{"ARCHIVE_URL": "file://" + filepath.ToSlash(t.TempDir())}, rowsOnly)
@@ -87,7 +87,7 @@ func TestJobWithoutRecordsIsDeletedWhenItsRowsAreThere(t *testing.T) {
 	s.DB.MustExec(`ALTER TABLE products RENAME TO away`)
 	s.Signal(id, workflows.AcceptSignal)
 	s.WaitFor("the verification", func() bool {
-		return strings.Contains(s.Progress(id).Attention, "0 records and 1 rejected ones are in the database, but 1 and 1 were imported")
+		return strings.Contains(s.Progress(id).Attention, "the database has 0 records and 1 rejected records, but 1 and 1 were imported")
 	})
 	require.False(t, s.Cloud.Deleted(id))
 
@@ -102,14 +102,14 @@ func TestJobWithoutRecordsIsDeletedWhenItsRowsAreThere(t *testing.T) {
 
 	s.DB.MustExec(`TRUNCATE products`)
 	reimport(s, id)
-	s.Attention(id) // for the record without a row, as the first time
+	s.Attention(id) // for the record without a row, as before
 	s.Signal(id, workflows.AcceptSignal)
 	require.Equal(t, workflows.Restored, s.Result(id).Outcome)
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM products`))
 	require.NotContains(t, s.Log.String(), "there is no archive (ARCHIVE_URL)")
 }
 
-func TestWorkerSaysOnceWhatIsLostWithoutRecordsAndArchive(t *testing.T) {
+func TestWorkerWarnsOnceAboutMissingRecordsAndArchive(t *testing.T) {
 	t.Parallel()
 	s := newMapping(t, map[string]string{}, rowsOnly)
 	s.StartWorker(s.Spool)
@@ -118,7 +118,7 @@ func TestWorkerSaysOnceWhatIsLostWithoutRecordsAndArchive(t *testing.T) {
 	})
 }
 
-func TestPersonDecidesWhetherManyRowsAreDeactivated(t *testing.T) {
+func TestDeactivatingManyRowsNeedsAttention(t *testing.T) {
 	t.Parallel()
 	s := newMapping(t, map[string]string{})
 	s.StartWorker(s.Spool)
@@ -148,7 +148,7 @@ func TestOperatorLearnsWhyNoRowsWereDeactivated(t *testing.T) {
 		`{"web-scraper-order":"2-1","product":"a","price":"$1.00"}`, `{"web-scraper-order":"2-2","product":"b","price":"cheap"}`)})
 	s.Notify(second)
 	s.Attention(second) // for the record that does not fit
-	const why = "were not deactivated: of its 2 records 0 were rejected, 1 do not fit the table"
+	const why = "were not deactivated: of its 2 records, 0 were rejected, 1 do not fit the table"
 	require.Contains(t, s.Progress(second).Problem, why)
 	s.Signal(second, workflows.AcceptSignal)
 	require.Contains(t, s.Result(second).Problem, why)
@@ -164,7 +164,7 @@ func TestTableThatRefusesRowsNeedsAttentionAndNothingIsPublished(t *testing.T) {
 		CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`)
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(100, 1)})
 	s.Notify(id)
-	require.Contains(t, s.Attention(id), "Nothing was published; put the table or its mapping (MAPPINGS of the workers) right: "+
+	require.Contains(t, s.Attention(id), "Nothing was published; fix the table or its mapping (MAPPINGS of the workers): "+
 		"publishing import 1: table public.products: pq: prices are frozen")
 	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
 	require.False(t, s.Cloud.Deleted(id))

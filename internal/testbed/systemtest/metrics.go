@@ -12,18 +12,18 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/program"
 )
 
-// scrapeTimeout is for a process that is stopped but not dead, too.
+// scrapeTimeout is needed for frozen processes.
 const scrapeTimeout = 10 * time.Second
 
-// Scrape returns what the workers and starters that live now serve at /metrics,
-// in the order in which they began to.
+// Scrape returns the /metrics of all running workers and starters, in the order of their
+// start.
 func (s *System) Scrape() (texts []string) {
 	for line := range strings.Lines(s.Log.String()) {
 		var served struct {
 			Message string `json:"msg"`
 			Address string `json:"address"`
 		}
-		if json.Unmarshal([]byte(line), &served) != nil || (served.Message != "Health served" && served.Message != "Metrics served") {
+		if json.Unmarshal([]byte(line), &served) != nil || (served.Message != "Serving health checks" && served.Message != "Serving metrics") {
 			continue
 		}
 		if text, ok := scrape(served.Address); ok {
@@ -40,18 +40,17 @@ func scrape(address string) (text string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", false // dead, or as good as
+		return "", false // the process has ended or is frozen
 	}
-	defer answer.Body.Close()
+	defer response.Body.Close()
 	var body bytes.Buffer
-	_, err = io.Copy(&body, answer.Body)
-	return body.String(), err == nil && answer.StatusCode == http.StatusOK
+	_, err = io.Copy(&body, response.Body)
+	return body.String(), err == nil && response.StatusCode == http.StatusOK
 }
 
-// keepMetrics keeps what is served before a process ends, for the search for
-// secrets.
+// keepMetrics keeps the metrics before a process ends, for the search for secrets.
 func (s *System) keepMetrics() {
 	s.scraped = append(s.scraped, s.Scrape()...)
 }

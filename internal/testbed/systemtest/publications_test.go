@@ -20,9 +20,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// The webhook fails first; then the worker dies before it can note that the webhook has
-// taken the publication.
-func TestPublicationsAreDeliveredInTheirOrderThoughTheWebhookFailsAndTheWorkerDies(t *testing.T) {
+// The webhook fails first; then the worker dies before it records that the webhook accepted
+// the publication.
+func TestPublicationsAreDeliveredInOrderThoughTheWebhookFailsAndTheWorkerDies(t *testing.T) {
 	t.Parallel()
 	const secret = "whsec_bm90aGluZyB0aGF0IGFueWJvZHkgd291bGQgZ3Vlc3M="
 	verifier, err := standardwebhooks.NewWebhook(secret)
@@ -36,7 +36,7 @@ func TestPublicationsAreDeliveredInTheirOrderThoughTheWebhookFailsAndTheWorkerDi
 		deliveries []delivery
 		worker     *childprocess.Process
 	)
-	came := func() (all []delivery) {
+	received := func() (all []delivery) {
 		mu.Lock()
 		defer mu.Unlock()
 		return append(all, deliveries...)
@@ -80,13 +80,13 @@ func TestPublicationsAreDeliveredInTheirOrderThoughTheWebhookFailsAndTheWorkerDi
 		require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
 		ids = append(ids, id)
 	}
-	s.WaitFor("the worker's end", func() bool { return len(came()) == 2 })
+	s.WaitFor("the worker's end", func() bool { return len(received()) == 2 })
 	<-worker.Done()
-	require.Contains(t, s.Log.String(), "the webhook at "+strings.TrimPrefix(receiver.URL, "http://")+" answers 500 Internal Server Error")
+	require.Contains(t, s.Log.String(), "the webhook at "+strings.TrimPrefix(receiver.URL, "http://")+" returned 500 Internal Server Error")
 	s.StartWorker(s.Spool)
-	s.WaitFor("all deliveries", func() bool { return len(came()) == 4 })
+	s.WaitFor("all deliveries", func() bool { return len(received()) == 4 })
 	require.NoError(t, s.Temporal.GetWorkflow(t.Context(), "scrapehaul-webhook-prices", "").Get(t.Context(), nil))
-	all := came()
+	all := received()
 	for i, job := range []int64{ids[0], ids[0], ids[0], ids[1]} {
 		require.Equal(t, job, all[i].data.ScrapingJobID)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// withoutPrices are records of shopMapping's sitemap whose price has another name.
+// withoutPrices returns records of shopMapping's sitemap whose price column has another name.
 func withoutPrices(n int) webscrapertest.Records {
 	lines := make([]string, n)
 	for i := range lines {
@@ -20,7 +20,7 @@ func withoutPrices(n int) webscrapertest.Records {
 	return webscrapertest.JSONLines(lines...)
 }
 
-// asked waits for that question about the job, and returns it.
+// asked waits for a question about the job that contains the text, and returns it.
 func asked(s *systemtest.System, id int64, question string) (attention string) {
 	s.T.Helper()
 	require.Contains(s.T, s.Attention(id), question)
@@ -29,14 +29,14 @@ func asked(s *systemtest.System, id int64, question string) (attention string) {
 	return s.Attention(id)
 }
 
-func TestFinishedJobWithoutRecordsAfterThousandsWaitsForAPerson(t *testing.T) {
+func TestFinishedJobWithoutRecordsAfterThousandsNeedsAttention(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0"})
 	s.StartWorker(s.Spool)
 	first := imported(s, 3000)
 	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(0, 1)})
 	s.Notify(second)
-	attention := asked(s, second, fmt.Sprintf("the job has 0 good records, and 3000 were published of its sitemap last, from job %d", first))
+	attention := asked(s, second, fmt.Sprintf("the job has 0 good records, but 3000 were last published for its sitemap, from job %d", first))
 	require.Contains(t, attention, "accept publishes 0 records, and the job is deleted in the cloud after its hold; reimport tries again")
 	s.RequireRecords(first, 3000)
 	s.Signal(second, workflows.AcceptSignal)
@@ -44,7 +44,7 @@ func TestFinishedJobWithoutRecordsAfterThousandsWaitsForAPerson(t *testing.T) {
 	s.RequireRecords(first, 3000)
 }
 
-func TestEachQuestionAboutAnImportIsAcceptedByItself(t *testing.T) {
+func TestEachQuestionIsAcceptedSeparately(t *testing.T) {
 	t.Parallel()
 	s := newMapping(t, map[string]string{"MIN_RECORDS_PERCENT": "80"})
 	s.StartWorker(s.Spool)
@@ -67,7 +67,7 @@ func TestEachQuestionAboutAnImportIsAcceptedByItself(t *testing.T) {
 		require.Equal(t, int64(100), s.Count(`SELECT count(*) FROM products WHERE active AND price > 0 AND scrapingjob_id = $1`, first))
 		return attention
 	}
-	fewer := asked(s, second, "the job has 50 records, fewer than 80 % of the 100 that were published of its sitemap last")
+	fewer := asked(s, second, "the job has 50 records, fewer than 80 % of the 100 last published for its sitemap")
 	columns := next(fewer, fmt.Sprintf(`table public.products gets no value in column "price", which had one in 100 of 100 rows of job %d: no record has "price" (they have "price ")`, first))
 	rows := next(columns, "the job would deactivate 100 of the 100 active rows of its sitemap in table public.products, more than 40 %")
 	accept(rows)
@@ -77,8 +77,8 @@ func TestEachQuestionAboutAnImportIsAcceptedByItself(t *testing.T) {
 	require.Equal(t, int64(50), s.Count(`SELECT count(*) FROM products WHERE active AND scrapingjob_id = $1`, second))
 }
 
-// The worker is killed in the import; another one goes on.
-func TestColumnThatLosesItsValuesIsFoundInAnImportThatGoesOn(t *testing.T) {
+// The worker is killed during the import; another one continues.
+func TestEmptyColumnIsFoundInAResumedImport(t *testing.T) {
 	t.Parallel()
 	const records = 10_000
 	s := newMapping(t, map[string]string{"BATCH_RECORDS": "100", "HEARTBEAT_TIMEOUT": "5s"})
@@ -89,7 +89,7 @@ func TestColumnThatLosesItsValuesIsFoundInAnImportThatGoesOn(t *testing.T) {
 	s.StartWorker(s.Spool)
 	asked(s, second, fmt.Sprintf(`column "price", which had one in 100 of 100 rows of job %d: no record has "price"`, first))
 	require.Equal(t, int64(100), s.Count(`SELECT count(*) FROM products WHERE price > 0`))
-	require.Equal(t, int64(2), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not begun anew")
+	require.Equal(t, int64(2), s.Count(`SELECT count(*) FROM scrapehaul.imports`), "resumed, not restarted")
 	s.Signal(second, workflows.AbandonSignal)
 	require.Equal(t, workflows.Abandoned, s.Result(second).Outcome)
 }

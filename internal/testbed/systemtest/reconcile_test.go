@@ -17,32 +17,32 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
+func TestJobWithMissedNotificationsIsImported(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never"})
 	s.StartWorker(s.Spool)
 	add := func(status string, records int) int64 {
 		return s.Cloud.AddJob(webscrapertest.Job{SitemapName: "my-sitemap", Status: status, Records: webscrapertest.Products(records, 1)})
 	}
-	lost, imported := add("finished", 100), add("stopped", 50)
+	missed, imported := add("finished", 100), add("stopped", 50)
 	add("started", 10)
 	s.Notify(imported)
 	s.Result(imported)
 
 	output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile", "--dry-run")
 	require.NoError(t, err)
-	require.Regexp(t, `(?m)^`+strconv.FormatInt(lost, 10)+` +my-sitemap +finished +100 +not imported$`, output)
-	require.Contains(t, output, "1 of 3 jobs are due: nothing was started\n")
-	require.Empty(t, s.Runs(lost))
+	require.Regexp(t, `(?m)^`+strconv.FormatInt(missed, 10)+` +my-sitemap +finished +100 +not imported$`, output)
+	require.Contains(t, output, "1 of 3 jobs are due: nothing started\n")
+	require.Empty(t, s.Runs(missed))
 
 	output, err = s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Contains(t, output, "1 of 3 jobs are due: their imports are started\n")
-	begun, err := s.Temporal.GetWorkflowHistory(t.Context(), workflows.ReconcileScheduleID+"-by-hand", "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+	require.Contains(t, output, "1 of 3 jobs are due: imports started\n")
+	started, err := s.Temporal.GetWorkflowHistory(t.Context(), workflows.ReconcileScheduleID+"-by-hand", "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
 	require.NoError(t, err)
-	require.Contains(t, begun.GetWorkflowExecutionStartedEventAttributes().GetInput().String(), "by_hand")
-	require.Equal(t, workflows.Kept, s.Result(lost).Outcome)
-	s.RequireRecords(lost, 100)
+	require.Contains(t, started.GetWorkflowExecutionStartedEventAttributes().GetInput().String(), "by_hand")
+	require.Equal(t, workflows.Kept, s.Result(missed).Outcome)
+	s.RequireRecords(missed, 100)
 
 	require.NoError(t, s.Cloud.SetRecords(imported, webscrapertest.Products(60, 2)))
 	output, err = s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
@@ -58,7 +58,7 @@ func TestJobWhoseNotificationsWereLostIsImported(t *testing.T) {
 	require.Contains(t, output, "0 of 3 jobs are due")
 }
 
-func TestScheduleFindsLostJobsByItself(t *testing.T) {
+func TestScheduleFindsMissedJobs(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "0", "RECONCILE_EVERY": "1h"})
 	s.StartWorker(s.Spool)
@@ -92,7 +92,7 @@ func TestScheduleFindsLostJobsByItself(t *testing.T) {
 	s.WaitFor("the change", func() bool { return every() == "never" })
 }
 
-func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
+func TestFilterAppliesToNotificationsAndReconciliation(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{
 		"HOLD_BEFORE_DELETE": "never", "FILTER_SITEMAP_PREFIX": "shop-", "FILTER_TAG": "prices", "FILTER_STATUSES": "finished,stopped",
@@ -104,7 +104,7 @@ func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
 		})
 	}
 	inside := add(1, "shop-a", "finished", "prices")
-	lost := add(1, "shop-a", "stopped", "prices")
+	missed := add(1, "shop-a", "stopped", "prices")
 	otherName := add(2, "news", "finished", "prices")
 	otherStatus := add(1, "shop-a", "failed", "prices")
 	otherTag := add(3, "shop-b", "finished", "stock")
@@ -118,19 +118,19 @@ func TestFilterHoldsForNotificationsAndReconciliation(t *testing.T) {
 
 	output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Contains(t, output, "1 of 4 jobs are due", "the list is of the tag's jobs")
-	require.Equal(t, workflows.Kept, s.Result(lost).Outcome)
+	require.Contains(t, output, "1 of 4 jobs are due", "the list has only jobs with the tag")
+	require.Equal(t, workflows.Kept, s.Result(missed).Outcome)
 	require.Equal(t, int64(20), s.Count(`SELECT count(*) FROM scrapehaul.scraped_records`))
 
 	_, err = s.Programs.RunStarter(t.Context(), s.Env, "reimport", strconv.FormatInt(otherTag, 10))
 	require.NoError(t, err)
-	s.WaitFor("the import by hand", func() bool {
+	s.WaitFor("the re-import", func() bool {
 		return s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, otherTag) == 10
 	})
 	s.Result(otherTag)
 }
 
-func TestJanitorRemovesWhatTerminatedRunsLeave(t *testing.T) {
+func TestLeftoversOfTerminatedRunsAreRemoved(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "never", "BATCH_RECORDS": "500", "HEARTBEAT_TIMEOUT": "3s"})
 	worker := s.StartWorker(s.Spool)
@@ -145,7 +145,7 @@ func TestJanitorRemovesWhatTerminatedRunsLeave(t *testing.T) {
 	foreign := filepath.Join(s.Spool, "notes.txt")
 	require.NoError(t, os.WriteFile(foreign, nil, 0o600))
 
-	// A second import is under way, and must not be disturbed.
+	// A second import is running, and must not be disturbed.
 	s.StartWorker(s.Spool)
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Effect: webscrapertest.HangAt(100_000)})
 	busy := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(10_000, 1)})
@@ -157,11 +157,11 @@ func TestJanitorRemovesWhatTerminatedRunsLeave(t *testing.T) {
 	}
 	s.WaitFor("its download", func() bool { return len(partial()) == 1 })
 
-	// Otherwise the reconciliation would import it.
+	// Else the reconciliation would import it.
 	require.NoError(t, s.Cloud.SetStatus(id, "started"))
 	output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Contains(t, output, "removed what ended runs had left: 1 unpublished imports, 1 spool files")
+	require.Contains(t, output, "removed leftovers of ended runs: 1 unpublished imports, 1 spool files")
 	require.Zero(t, s.Count(`SELECT count(*) FROM scrapehaul.import_records`))
 	require.Equal(t, int64(1), s.Count(`SELECT count(*) FROM scrapehaul.imports WHERE state = 'abandoned'`))
 	require.Len(t, partial(), 1)

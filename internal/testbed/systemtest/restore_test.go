@@ -12,7 +12,7 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// heldImport imports a job of 500 records and returns when it is held.
+// heldImport imports a job of 500 records, and returns once it is held.
 func heldImport(s *systemtest.System) (id int64) {
 	s.T.Helper()
 	id = s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(500, 1)})
@@ -21,13 +21,13 @@ func heldImport(s *systemtest.System) (id int64) {
 	return id
 }
 
-// forgetImports leaves the database as a backup has it that was made before.
+// forgetImports empties the database, as if restored from an earlier backup.
 func forgetImports(s *systemtest.System) {
 	s.T.Helper()
 	s.DB.MustExec(`TRUNCATE scrapehaul.scraping_jobs, scrapehaul.imports, scrapehaul.import_records, scrapehaul.rejected_records CASCADE`)
 }
 
-func TestHeldImportsComeBackAfterTheDatabaseWasRestored(t *testing.T) {
+func TestHeldImportsAreRepeatedAfterTheDatabaseWasRestored(t *testing.T) {
 	t.Parallel()
 	s := systemtest.New(t, map[string]string{"HOLD_BEFORE_DELETE": "1h"})
 	s.StartWorker(s.Spool)
@@ -67,7 +67,7 @@ func TestHeldJobsAreDeletedAfterTemporalWasLost(t *testing.T) {
 	s.StartWorker(s.Spool)
 	_, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Empty(t, s.Runs(id), "what is published as it is is not due")
+	require.Empty(t, s.Runs(id), "a job with published content is not due")
 	_, err = s.Programs.RunStarter(t.Context(), s.Env, "import", strconv.FormatInt(id, 10))
 	require.NoError(t, err)
 	s.WaitForStep(id, workflows.StepHold)

@@ -22,26 +22,26 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// watchEvery is how often pending activities are looked at. What is missed is
-// no harm: the same code sends all heartbeats.
+// watchEvery is the interval of reading pending activities. Missing some does no harm: the
+// same code sends all heartbeats.
 const watchEvery = 200 * time.Millisecond
 
-// pendingActivities is what Temporal shows of activities under way, heartbeats
-// and last failures: histories do not have it.
+// pendingActivities is what Temporal shows of running activities: heartbeats and last
+// failures. Histories do not contain it.
 type pendingActivities struct {
 	mu   sync.Mutex
 	seen bytes.Buffer
 }
 
-// PendingActivities returns all that was seen of activities under way so far,
-// payloads as they are.
+// PendingActivities returns everything seen of running activities so far, with payloads not
+// encoded in base64.
 func (s *System) PendingActivities() string {
 	s.pending.mu.Lock()
 	defer s.pending.mu.Unlock()
 	return s.pending.seen.String()
 }
 
-// watchPendingActivities keeps looking until it is stopped.
+// watchPendingActivities reads pending activities until it is stopped.
 func (s *System) watchPendingActivities() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
@@ -53,7 +53,7 @@ func (s *System) watchPendingActivities() (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				s.lookAtPendingActivities(ctx)
+				s.readPendingActivities(ctx)
 			}
 		}
 	})
@@ -63,8 +63,8 @@ func (s *System) watchPendingActivities() (stop func()) {
 	}
 }
 
-// lookAtPendingActivities leaves out what Temporal cannot tell at the moment.
-func (s *System) lookAtPendingActivities(ctx context.Context) {
+// readPendingActivities skips what Temporal fails to return.
+func (s *System) readPendingActivities(ctx context.Context) {
 	const some = 5
 	open, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		Query: "ExecutionStatus = 'Running'", PageSize: some,
@@ -89,8 +89,8 @@ func (s *System) lookAtPendingActivities(ctx context.Context) {
 	}
 }
 
-// finish looks for secrets in everything that was written, replays the histories,
-// and records them if asked to.
+// finish searches everything that was written for secrets, replays the histories, and
+// records them with -record.
 func (s *System) finish() {
 	written := map[string]string{
 		"the logs": s.Log.String(), "the pending activities": s.PendingActivities(), "the metrics": strings.Join(s.scraped, ""),
@@ -98,12 +98,12 @@ func (s *System) finish() {
 	for _, run := range s.Runs(0) {
 		history := s.History(run)
 		id := run.GetExecution().GetWorkflowId()
-		// In this form payloads are as they are, not in base64.
+		// In this form, payloads are not encoded in base64.
 		plain, err := proto.Marshal(history)
 		require.NoError(s.T, err)
 		name := run.GetType().GetName()
 		if name == workflows.ImportScrapingJobName {
-			require.Contains(s.T, string(plain), `"scrapingjob_id":`+id, "the search sees what payloads hold")
+			require.Contains(s.T, string(plain), `"scrapingjob_id":`+id, "the search can read payloads")
 		}
 		written["the history of workflow "+id] = string(plain)
 		if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
@@ -113,8 +113,8 @@ func (s *System) finish() {
 			require.NoError(s.T, replaytest.Replay(history), "the replay of workflow %s", id)
 		}
 		if *record != "" {
-			name := s.T.Name() + "-" + id + "-" + run.GetExecution().GetRunId()[24:] + ".json" // a run ID begins with the time
-			name = strings.NewReplacer("/", "-", ":", "").Replace(name)                        // as files of a Go module are named
+			name := s.T.Name() + "-" + id + "-" + run.GetExecution().GetRunId()[24:] + ".json" // a run ID starts with the time
+			name = strings.NewReplacer("/", "-", ":", "").Replace(name)                        // allowed in Go modules
 			require.NoError(s.T, os.WriteFile(filepath.Join(*record, name), []byte(protojson.Format(history)), 0o600))
 		}
 	}

@@ -1,7 +1,7 @@
-// Package systemtest puts all of scrapehaul around a test: the worker and the
-// starter as the processes that they are in production, a real Temporal server,
-// a real PostgreSQL, and the stand-in of Web Scraper Cloud. Its own tests follow
-// imports from the notification to the end.
+// Package systemtest runs a complete scrapehaul system for a test: the worker and the
+// starter as separate processes, as in production, a real Temporal server, a real
+// PostgreSQL, and a fake Web Scraper Cloud. Its own tests follow imports from the
+// notification to the end.
 package systemtest
 
 import (
@@ -38,13 +38,13 @@ import (
 
 var record = flag.String("record", "", "write the histories of the end-to-end tests into this `folder`; only from merged code")
 
-// Secrets that must not appear where people look.
+// Secrets that must not leak.
 const (
 	APIToken     = "api-token-zx81"
 	WebhookToken = "webhook-token-zx82"
 )
 
-// patience is for machines much slower than ours.
+// patience is long enough for much slower machines.
 const patience = 3 * time.Minute
 
 // programs builds the worker and the starter once for all tests.
@@ -62,17 +62,16 @@ var (
 	buildTags  []string
 )
 
-// Main runs the tests of a package that uses [New]: its TestMain.
+// Main is the TestMain of a package that uses [New].
 func Main(m *testing.M) {
 	flag.Parse()
 	os.Exit(Run(m))
 }
 
-// Run is [Main] for a TestMain that has something left to do, or needs programs
-// that are built with tags.
+// Run is [Main] for a TestMain that does more, or needs programs built with tags.
 func Run(m *testing.M, tags ...string) (code int) {
 	buildTags = tags
-	sideBySide(4)
+	setParallel(4)
 	code = m.Run()
 	if programDir != "" {
 		_ = os.RemoveAll(programDir)
@@ -80,9 +79,9 @@ func Run(m *testing.M, tags ...string) (code int) {
 	return code
 }
 
-// sideBySide runs so many parallel tests at a time, unless the command line says
-// how many: system tests mostly wait, whatever the number of cores.
-func sideBySide(tests int) {
+// setParallel sets the number of parallel tests, unless the command line does: system tests
+// mostly wait, whatever the number of cores.
+func setParallel(tests int) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
@@ -90,7 +89,7 @@ func sideBySide(tests int) {
 	}
 }
 
-// System is all of scrapehaul around one test.
+// System is a complete scrapehaul system for one test.
 type System struct {
 	T        *testing.T
 	Programs builtprograms.Programs
@@ -101,23 +100,22 @@ type System struct {
 	Spool    string // a folder for the first worker
 	Log      *programtest.Log
 	Webhook  string   // the URL, with its token
-	Secrets  []string // the test's own, to be looked for where none may be
+	Secrets  []string // additional ones that must not leak
 
 	pending pendingActivities
 	scraped []string // of processes that have ended
 }
 
-// New starts everything but workers, on servers that all tests of the process
-// share.
+// New starts everything except workers, on servers shared by all tests of the process.
 func New(t *testing.T, settings map[string]string, changes ...func(*webscrapertest.Options)) *System {
 	t.Helper()
 	return NewOn(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), settings, changes...)
 }
 
-// NoGzip has the cloud not compress downloads.
+// NoGzip makes the cloud send downloads uncompressed.
 func NoGzip(o *webscrapertest.Options) { o.NoGzip = true }
 
-// NewOn is [New] on servers of the test's own.
+// NewOn is [New] on the test's own servers.
 func NewOn(
 	t *testing.T, namespace temporaltest.Namespace, databaseURL string, settings map[string]string, changes ...func(*webscrapertest.Options),
 ) *System {
@@ -162,8 +160,8 @@ func NewOn(
 	return s
 }
 
-// StartStarter starts a starter, which ends with the test, and returns the URL
-// of its webhook.
+// StartStarter starts a starter, which stops with the test, and returns the URL of its
+// webhook.
 func (s *System) StartStarter(env builtprograms.Environment) (webhook string) {
 	s.T.Helper()
 	starter, webhook, err := s.Programs.StartStarter(env)
@@ -175,8 +173,8 @@ func (s *System) StartStarter(env builtprograms.Environment) (webhook string) {
 	return webhook
 }
 
-// withDefaults keeps tests from waiting for the API's pace, and from being
-// reconciled at every full quarter of an hour, and has metrics served.
+// withDefaults adds settings that keep tests from waiting for the API's rate limit and from
+// being reconciled every 15 minutes, and that serve metrics.
 func withDefaults(settings map[string]string) map[string]string {
 	all := map[string]string{
 		"API_CALLS_PER_15_MINUTES": "1000000", "RECONCILE_EVERY": "0",
@@ -186,7 +184,7 @@ func withDefaults(settings map[string]string) map[string]string {
 	return all
 }
 
-// StartWorker starts a worker on the spool folder; it ends with the test.
+// StartWorker starts a worker on the spool folder; it stops with the test.
 func (s *System) StartWorker(spool string) *childprocess.Process {
 	s.T.Helper()
 	worker, err := s.Programs.StartWorker(s.Env, spool)
@@ -202,8 +200,7 @@ func (s *System) StartWorker(spool string) *childprocess.Process {
 	return worker
 }
 
-// Notify submits a notification as the cloud does and requires that it is
-// taken.
+// Notify sends a notification as the cloud does, and requires that it is accepted.
 func (s *System) Notify(id int64) {
 	delivery, err := s.Cloud.SendWebhook(context.Background(), id)
 	if err != nil || !delivery.Delivered {
@@ -217,7 +214,7 @@ func (s *System) Result(id int64) (result workflows.ImportScrapingJobResult) {
 	ctx, cancel := context.WithTimeout(s.T.Context(), patience)
 	defer cancel()
 	err := s.Temporal.GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, &result)
-	if ctx.Err() != nil { // what Temporal is at then tells why
+	if ctx.Err() != nil { // log the state that explains why
 		described, _ := s.Temporal.DescribeWorkflowExecution(s.T.Context(), workflows.WorkflowID(id), "")
 		s.T.Logf("the import of job %d has not ended: %s\nhistory: %s", id, described, s.History(s.Runs(id)[0]))
 	}
@@ -225,7 +222,7 @@ func (s *System) Result(id int64) (result workflows.ImportScrapingJobResult) {
 	return result
 }
 
-// RunSitemap runs a new sitemap, and returns the job that is created.
+// RunSitemap runs a new sitemap, and returns the ID of the created job.
 func (s *System) RunSitemap(sitemapName string, startURLs ...string) (id int64) {
 	s.T.Helper()
 	in := contract.RunSitemapInput{SitemapID: s.Cloud.AddSitemap(webscrapertest.Sitemap{Name: sitemapName}), StartURLs: startURLs}
@@ -249,14 +246,14 @@ func (s *System) WaitFor(what string, condition func() bool) {
 	require.Eventually(s.T, condition, patience, 20*time.Millisecond, what)
 }
 
-// WaitForAnswer is WaitFor for what Temporal is asked: less often, as every
-// question is work for the server, and for a worker if it is a query.
+// WaitForAnswer is WaitFor for calls to Temporal: it polls less often, because each call is
+// work for the server, and a query also for a worker.
 func (s *System) WaitForAnswer(what string, condition func() bool) {
 	s.T.Helper()
 	require.Eventually(s.T, condition, patience, 100*time.Millisecond, what)
 }
 
-// WaitForSchedule polls until a starter has put up the schedule of the reconciliation.
+// WaitForSchedule polls until a starter has created the reconciliation schedule.
 func (s *System) WaitForSchedule() {
 	s.T.Helper()
 	s.WaitForAnswer("the schedule", func() bool {
@@ -271,16 +268,16 @@ func (s *System) WaitForStep(id int64, step workflows.Step) {
 	s.WaitForAnswer(string(step), func() bool { return s.Progress(id).Step == step })
 }
 
-// Progress asks the workflow of the job; it is empty when nobody answers.
+// Progress queries the job's workflow; it is empty without an answer.
 func (s *System) Progress(id int64) (progress workflows.Progress) {
 	answer, err := s.Temporal.QueryWorkflow(s.T.Context(), workflows.WorkflowID(id), "", workflows.ProgressQuery)
 	if err == nil {
-		_ = answer.Get(&progress) // the caller waits for more than nothing
+		_ = answer.Get(&progress) // callers poll until it is not empty
 	}
 	return progress
 }
 
-// Attention waits until the import needs a person, and returns what it says.
+// Attention waits until the import needs attention, and returns its question.
 func (s *System) Attention(id int64) (says string) {
 	s.T.Helper()
 	s.WaitForAnswer("attention", func() bool {
@@ -296,7 +293,7 @@ func (s *System) Signal(id int64, name string) {
 	require.NoError(s.T, s.Temporal.SignalWorkflow(s.T.Context(), workflows.WorkflowID(id), "", name, nil))
 }
 
-// Count runs a query that counts.
+// Count runs a query that returns a count.
 func (s *System) Count(query string, args ...any) (n int64) {
 	s.T.Helper()
 	require.NoError(s.T, s.DB.Get(&n, query, args...))
@@ -311,7 +308,7 @@ func (s *System) RequireRecords(id, n int64) {
 	require.Equal(s.T, n, s.Count(`SELECT coalesce(max(record_number), 0) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, id))
 }
 
-// RequireEmptySpool requires that no download is left there.
+// RequireEmptySpool requires that no download is left in the spool.
 func (s *System) RequireEmptySpool(spool string) {
 	s.T.Helper()
 	files, err := filepath.Glob(filepath.Join(spool, "[^.]*"))
@@ -319,7 +316,7 @@ func (s *System) RequireEmptySpool(spool string) {
 	require.Empty(s.T, files, "files are left in the spool")
 }
 
-// Runs lists the runs of a job's workflow, or of all workflows for 0.
+// Runs lists the runs of a job's workflow, or of all workflows if id is 0.
 func (s *System) Runs(id int64) (runs []*workflowpb.WorkflowExecutionInfo) {
 	query := ""
 	if id != 0 {
@@ -335,7 +332,7 @@ func (s *System) Runs(id int64) (runs []*workflowpb.WorkflowExecutionInfo) {
 	}
 }
 
-// Downloads counts the downloads of a job that the cloud has seen.
+// Downloads counts the downloads of a job.
 func (s *System) Downloads(id int64) (n int) {
 	for _, request := range s.Cloud.Requests() {
 		if strings.HasSuffix(request.Path, fmt.Sprintf("scraping-job/%d/json", id)) {
