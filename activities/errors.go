@@ -107,7 +107,8 @@ var (
 // maxMessage keeps an error's text well below Temporal's limit for a payload.
 const maxMessage = 2000
 
-// classify converts err into the error that tells Temporal whether and when to retry.
+// classify converts err into the error that Temporal gets, which says whether and when to
+// retry.
 func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

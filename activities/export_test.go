@@ -18,7 +18,7 @@ func Describe(ctx context.Context, a *Activities, id int64, filter Filter) (Desc
 	return a.describe(ctx, of, id, filter, described)
 }
 
-// Classify returns the error that tells Temporal whether to retry.
+// Classify returns the error that Temporal gets.
 var Classify = classify
 
 // DeliveryID returns the ID of the workflow that delivers a sitemap's publications.

@@ -50,7 +50,7 @@ var glossary = []struct{ old, write string }{
 // allowed are names that databases, recorded histories and other projects use, and phrases
 // with another meaning.
 var allowed = []string{
-	`(?:quotation|question|order|direction) marks?`, `OrderMark`, `MarkSlotUsed`, `webscraper-io-landing`,
+	`(?:quotation|question|order|direction) marks?`, `OrderMark`, `MarkSlotUsed`, `SlotMarkUsedInfo`, `webscraper-io-landing`,
 	`"GiveUpScrapingJob"`, `"leftovers-beside"`, `json:"told\b`, `by_?hand\b`,
 	`stands for`, `tells (?:\S+ ){1,6}(?:from|apart)\b`, `go on your`,
 }
