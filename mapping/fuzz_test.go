@@ -32,7 +32,7 @@ mappings:
 		values, err := m.NewConverter().Row(record)
 		var want map[string]json.RawMessage
 		if !utf8.Valid(record) || json.Unmarshal(record, &want) != nil || want == nil {
-			return // it only must terminate
+			return // invalid JSON: it only needs to return
 		}
 		require.NoError(t, err)
 		for i, key := range []string{"v", "w", `a"é`} {

@@ -353,8 +353,8 @@ func TestLayoutsWithoutADayOrWithAnAmbiguousTimeAreRefused(t *testing.T) {
 	for layout, want := range map[string]string{
 		"YYYY-MM-DD":                    "has no year",
 		"02/01 15:04":                   "has no year",
-		"2006":                          "has no day of the year",
-		"01/2006":                       "has no day of the year",
+		"2006":                          "lacks the month or the day",
+		"01/2006":                       "lacks the month or the day",
 		"2006-01-02 03:04":              "has an ambiguous hour: use 15, or 03 with PM",
 		"2006-01-02 MST":                "has a time zone abbreviation (MST)",
 		"2006-01-02 1504.05":            "",

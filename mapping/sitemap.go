@@ -52,7 +52,7 @@ func (m *Mappings) Sitemap(account, sitemapName string) Sitemap {
 }
 
 // Key returns the scraped columns that together identify a record within a job of the
-// sitemap: the key of its entry, or else of its mapping; none if the file has neither.
+// sitemap: the key of its entry, or else of its mapping, or none.
 func (m *Mappings) Key(account, sitemapName string) []string {
 	if key := m.Sitemap(account, sitemapName).Key; len(key) > 0 {
 		return key

@@ -77,7 +77,7 @@ func checkLayout(layout string) error {
 	case got.Year() != want.Year():
 		return errors.New("has no year")
 	case got.Month() != want.Month() || got.Day() != want.Day():
-		return errors.New("has no day of the year")
+		return errors.New("lacks the month or the day")
 	case got.Hour() != want.Hour() && (got.Hour() != 0 || got.Minute() != 0 || got.Second() != 0):
 		return errors.New("has an ambiguous hour: use 15, or 03 with PM")
 	}

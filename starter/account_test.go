@@ -94,7 +94,7 @@ func TestJobsWaitForCalls(t *testing.T) {
 	require.Greater(t, calls[1].Time.Sub(calls[0].Time), time.Second)
 }
 
-func TestWrongAPITokenIsNotRepeated(t *testing.T) {
+func TestInvalidAPITokenIsNotPrinted(t *testing.T) {
 	cloud := webscrapertest.NewServer(t, webscrapertest.Options{})
 	programtest.SetEnvironment(t, map[string]string{"WEBSCRAPER_API_TOKEN": apiToken, "WEBSCRAPER_API_BASE_URI": cloud.URL})
 	code, out, problems := runStarter("account")

@@ -97,5 +97,5 @@ func TestTracingSettingsAreChecked(t *testing.T) {
 		`METRICS_ADDRESS is "9090": `,
 		"OTEL_EXPORTER_OTLP_ENDPOINT is not the URL of an OTLP receiver: ",
 		`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": `)
-	require.NotContains(t, problems, newToken, "it may hold a password")
+	require.NotContains(t, problems, newToken, "it may contain a password")
 }

@@ -94,7 +94,7 @@ func TestSignatureIsIgnoredWithoutASecret(t *testing.T) {
 	require.Len(t, c.signals, 1)
 }
 
-func TestShortSignatureSecretIsInvalidAndNotRepeated(t *testing.T) {
+func TestShortSignatureSecretIsInvalidAndNotPrinted(t *testing.T) {
 	short := signatureSecret[1:]
 	err := webhook.Register(gin.New(), webhook.Options{Client: &temporal{}, Tokens: []string{token}, SignatureSecret: short})
 	require.ErrorContains(t, err, "SignatureSecret is 15 bytes long: want at least 16")

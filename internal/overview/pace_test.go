@@ -78,7 +78,7 @@ func TestUnmeasuredActivityHasNoEstimate(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestScrapeIsCountedInPagesUntilItsDownloadBegins(t *testing.T) {
+func TestScrapeIsCountedInPagesUntilItsDownloadStarts(t *testing.T) {
 	i := overview.Import{RunID: "run", Open: true, ProgressKnown: true, Progress: workflows.Progress{Step: workflows.StepScrape, Status: "scheduling"}}
 	_, ok := i.Amount()
 	require.False(t, ok, "the total is unknown")

@@ -9,7 +9,7 @@ import (
 
 // CloudFlags are the settings of the Web Scraper Cloud API.
 type CloudFlags struct {
-	APIToken      string `name:"webscraper-api-token" env:"WEBSCRAPER_API_TOKEN" placeholder:"TOKEN" help:"API token of the Web Scraper Cloud account or, if there are several, of the account default."`
+	APIToken      string `name:"webscraper-api-token" env:"WEBSCRAPER_API_TOKEN" placeholder:"TOKEN" help:"API token of the Web Scraper Cloud account, or of the account default if there are several."`
 	APITokenFile  string `name:"webscraper-api-token-file" env:"WEBSCRAPER_API_TOKEN_FILE" placeholder:"FILE" help:"File with this token, read at each call."`
 	APITokens     string `name:"webscraper-api-tokens" env:"WEBSCRAPER_API_TOKENS" placeholder:"ACCOUNT=TOKEN,…" help:"API tokens of several accounts."`
 	APITokensFile string `name:"webscraper-api-tokens-file" env:"WEBSCRAPER_API_TOKENS_FILE" placeholder:"FILE" help:"File with such tokens, separated by commas or newlines, read at each call."`
