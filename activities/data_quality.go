@@ -15,7 +15,7 @@ import (
 )
 
 // failedDataQuality has the API check the job's data and returns the failed criteria in a
-// sentence without a full stop, "" for none. If a finished job cannot be checked yet, the
+// sentence without a period, "" for none. If a finished job cannot be checked yet, the
 // error is retryable; the API may never check a stopped or failed job.
 func (a *Account) failedDataQuality(ctx context.Context, job sink.ScrapingJob, earlier Progress) (string, error) {
 	defer keepHeartbeating(ctx, func() Progress { return earlier })()

@@ -30,7 +30,7 @@ type DeleteScrapingJobInput struct {
 }
 
 // WhyKeep is the deletion rule. It says why the job must stay in Web Scraper Cloud, in
-// one sentence without a full stop, "" if it may be deleted. kind is
+// one sentence without a period, "" if it may be deleted. kind is
 // ErrorRejectedRecords or ErrorCountMismatch if an operator may accept the import
 // anyway, "" if the job stays regardless. Accepting covers everything that is wrong with
 // the import, so the sentence reports everything.

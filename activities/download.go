@@ -61,7 +61,7 @@ type DownloadScrapingJobResult struct {
 	// Described is the job's description, if the input has IfDue. If the job was not due,
 	// nothing was downloaded.
 	Described *Description `json:"described,omitempty"`
-	// FailedDataQuality names the failed criteria, in a sentence without a full stop, "" for
+	// FailedDataQuality names the failed criteria, in a sentence without a period, "" for
 	// none.
 	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// Archived is set if the job no longer exists in the cloud and the file comes from the

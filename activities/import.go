@@ -46,7 +46,7 @@ type ImportRecordsInput struct {
 	// percent of the sitemap's last job; 0 disables the check.
 	MinRecordsPercent int `json:"min_records_percent,omitempty"`
 	// FailedDataQuality names the failed criteria of the API's data quality check, in a
-	// sentence without a full stop. If set, an operator decides.
+	// sentence without a period. If set, an operator decides.
 	FailedDataQuality string `json:"failed_data_quality,omitempty"`
 	// CloudDeletedAt is when the job was deleted in the cloud, for a file from the
 	// archive. It stays recorded.

@@ -29,7 +29,7 @@ func (a *Activities) refuse(ctx context.Context, id int64, account, owner string
 	return nil
 }
 
-// RefusedReason says why a job is refused, in a sentence without a full stop.
+// RefusedReason says why a job is refused, in a sentence without a period.
 func RefusedReason(id int64, account, owner string) string {
 	return fmt.Sprintf("scraping job %d belongs to account %q here; the job of account %q with the same ID is not imported", id, owner, account)
 }

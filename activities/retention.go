@@ -65,7 +65,7 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 }
 
 // RemovedReason says why the job of an import whose records were removed is left as it is,
-// in a sentence without a full stop.
+// in a sentence without a period.
 func RemovedReason(of sink.PublishedImport) string {
 	return fmt.Sprintf("its %d records were removed on %s when their retention ended; starter reimport %d restores them",
 		of.Records, of.RemovedAt.UTC().Format(time.RFC3339), of.ScrapingJobID)

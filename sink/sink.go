@@ -26,7 +26,7 @@ type Question struct {
 	// Worse is how bad the problem is. Accepting the question also accepts anything
 	// less bad, and nothing worse.
 	Worse int64 `json:"worse,omitempty"`
-	// Reason is one sentence, without a full stop.
+	// Reason is one sentence, without a period.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -286,7 +286,7 @@ func (c Counts) Bad() int64 { return c.Rejected + c.Unmapped }
 // with this reason.
 type Reason struct {
 	RecordNumber int64  `db:"record_number"`
-	Reason       string `db:"reason"` // a sentence without a full stop
+	Reason       string `db:"reason"` // a sentence without a period
 }
 
 // Checkpoint is how much of an import is committed.

@@ -158,7 +158,7 @@ func TestContinuedRunKeepsTheAccount(t *testing.T) {
 }
 
 func noToken(account string) error {
-	return temporal.NewNonRetryableApplicationError("the workers have no API token of account "+account, activities.ErrorUnknownAccount, nil, account)
+	return temporal.NewNonRetryableApplicationError("the workers have no API token for account "+account, activities.ErrorUnknownAccount, nil, account)
 }
 
 // The account may be removed from the settings during the hold.
@@ -234,7 +234,7 @@ func TestAccountsAreReconciledConcurrently(t *testing.T) {
 		read[in.Account] = a.Now().Sub(started).Round(time.Minute)
 	}
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
-	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "the workers have no API token of account globex"}}, result.FailedAccounts)
+	require.Equal(t, []workflows.FailedAccount{{Account: "globex", Reason: "the workers have no API token for account globex"}}, result.FailedAccounts)
 	require.Equal(t, map[string]int64{"globex": 1}, a.failed, "for the alert: the run succeeds")
 	require.Equal(t, []string{"initech"}, result.UnderWay)
 	require.Equal(t, 400, result.Listed)
@@ -255,7 +255,7 @@ func TestFailureOfTheDefaultAccountIsReported(t *testing.T) {
 		return nil
 	}
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
-	require.Equal(t, []workflows.FailedAccount{{Account: "default", Reason: "the workers have no API token of account default"}}, result.FailedAccounts)
+	require.Equal(t, []workflows.FailedAccount{{Account: "default", Reason: "the workers have no API token for account default"}}, result.FailedAccounts)
 	require.Equal(t, 1, result.Due)
 }
 

@@ -285,7 +285,7 @@ func TestAccountTakenOutOfTheSettings(t *testing.T) {
 		c.Signal(id, workflows.DeleteNowSignal)
 	}
 	says := c.Attention(ids[0])
-	require.Contains(t, says, `the workers have no API token of account "acme"`)
+	require.Contains(t, says, `the workers have no API token for account "acme"`)
 	c.WaitFor("all of them in Temporal's list", func() bool { return c.listedAttention() == jobs })
 	listed, err := c.Programs.RunStarter(t.Context(), c.Env, "list")
 	require.NoError(t, err)
