@@ -128,7 +128,7 @@ var serving = map[string]string{
 	"worker run": "Worker started", "worker": "Worker started", "starter serve": "Starter serving",
 }
 
-// person matches commands that exit with status 3 if a person is needed.
+// person matches commands that exit with status 3 if an import needs attention.
 var person = regexp.MustCompile(`^starter (status|list)\b`)
 
 // execute requires that the command succeeds.

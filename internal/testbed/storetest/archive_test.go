@@ -120,7 +120,7 @@ func TestReconciliationRemovesExpiredFilesFromEachStore(t *testing.T) {
 			s.StartWorker(s.Spool)
 			output, err := s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 			require.NoError(t, err)
-			require.Contains(t, output, "removed from the archive, after ARCHIVE_RETENTION: 2 files\n")
+			require.Contains(t, output, "removed from the archive by ARCHIVE_RETENTION: 2 files\n")
 			left := keys(t, bucket)
 			require.Len(t, left, 1)
 			require.Contains(t, left[0], "scrapingjobs/2/")
