@@ -186,7 +186,7 @@ type DeactivateMissing struct {
 const conversion = 2
 
 // Fingerprint returns 16 hexadecimal digits that identify a mapping's table, columns,
-// conversion of values, key and mode. They do not cover its sitemaps, DeactivateMissing and
+// conversion of values, key and mode. They do not cover its sitemaps, DeactivateMissing or
 // RowsOnly.
 func (m *Mapping) Fingerprint() string {
 	encoded, err := json.Marshal(struct {

@@ -34,7 +34,7 @@ func IsPlain(data []byte) bool {
 	return at == len(data)-1 && data[at] == '}' && (ascii || utf8.Valid(data))
 }
 
-// plainStringEnd returns the index after the string that starts at at, which is never past
+// plainStringEnd returns the index after the string that starts at index at, never past
 // the last byte of data, or 0.
 func plainStringEnd(data []byte, at int, ascii *bool) (end int) {
 	if at >= len(data) || data[at] != '"' {
