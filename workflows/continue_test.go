@@ -50,7 +50,7 @@ func (w *world) resume(t *testing.T, in workflows.ImportScrapingJobInput) (resul
 	return result
 }
 
-func TestLongImportContinuesInANewRun(t *testing.T) {
+func TestLongImportContinuesAsNewRun(t *testing.T) {
 	for name, c := range map[string]struct {
 		together []string // after 2 h
 		outcome  workflows.Outcome
@@ -139,7 +139,7 @@ func TestAttentionDeadlineSurvivesContinuedRuns(t *testing.T) {
 	require.InDelta(t, (168 * time.Hour).Seconds(), next.Now().Sub(w.start).Seconds(), 5)
 }
 
-func TestFailedReimportContinuesInANewRun(t *testing.T) {
+func TestFailedReimportContinuesAsNewRun(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.reimportFails()
 	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.AcceptSignal) }, 2*time.Hour) // unsolicited

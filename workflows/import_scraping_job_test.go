@@ -323,7 +323,7 @@ func (w *world) removed() *sink.PublishedImport {
 	}
 }
 
-const whyRemoved = "its 18 records were removed on 2026-02-01T00:00:00Z, their retention being over: starter reimport 1234 brings them back"
+const whyRemoved = "its 18 records were removed on 2026-02-01T00:00:00Z when their retention ended; starter reimport 1234 restores them"
 
 func TestRemovedImportNeedsNoAttentionAndItsJobStaysInTheCloud(t *testing.T) {
 	w := newWorld(t, "finished")

@@ -355,7 +355,7 @@ func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 		started.Add(7*time.Minute).UTC().Format("2006-01-02 15:04:05 UTC"), shown[0])
 }
 
-func TestLongReconciliationContinuesInANewRun(t *testing.T) {
+func TestLongReconciliationContinuesAsNewRun(t *testing.T) {
 	a := newAccount(due(1), due(2))
 	a.SetContinueAsNewSuggested(true)
 	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, workflows.ReconcileScrapingJobsInput{})

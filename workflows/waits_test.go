@@ -145,7 +145,7 @@ func TestCancellationEndsTheWaitForACall(t *testing.T) {
 	}
 }
 
-func TestWaitForACallContinuesInANewRun(t *testing.T) {
+func TestWaitForACallContinuesAsNewRun(t *testing.T) {
 	for name, call := range map[string]int{"before the download": 1, "before the deletion": 2} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")
@@ -243,7 +243,7 @@ func TestCancellationEndsTheWaitForTheEndOfTheJob(t *testing.T) {
 	require.Equal(t, 2, w.described)
 }
 
-func TestWaitForTheEndOfTheJobContinuesInANewRun(t *testing.T) {
+func TestWaitForTheEndOfTheJobContinuesAsNewRun(t *testing.T) {
 	w := newWorld(t, "started")
 	w.notify(0)
 	w.RegisterDelayedCallback(func() {
