@@ -9,7 +9,7 @@ func (s Streams) Terminal() *os.File {
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
-	if _, err := TerminalWidth(file); err != nil {
+	if _, err := TerminalWidth(file); err != nil || !understandsEscapes(file) {
 		return nil
 	}
 	return file

@@ -15,3 +15,10 @@ func TerminalWidth(file *os.File) (columns int, err error) {
 	}
 	return int(screen.Window.Right-screen.Window.Left) + 1, nil
 }
+
+// understandsEscapes has the console interpret escape sequences, which older ones print unless asked.
+func understandsEscapes(file *os.File) bool {
+	console, mode := windows.Handle(file.Fd()), uint32(0)
+	return windows.GetConsoleMode(console, &mode) == nil &&
+		windows.SetConsoleMode(console, mode|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING) == nil
+}
