@@ -44,7 +44,7 @@ func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) er
 	case w.keeps() || reason != "":
 		does += ", and the job stays in the cloud"
 	case kind != "":
-		does += ", and the job stays in the cloud until a person accepts that, too"
+		does += ", and the job stays in the cloud until an operator accepts that, too"
 	default:
 		does += ", and the job is deleted in the cloud after its hold"
 	}

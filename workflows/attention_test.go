@@ -372,7 +372,7 @@ func TestAcceptingAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	w.signalAfter(time.Minute, workflows.ReimportSignal)
 	w.asks(t, func(attention string) {
 		require.Equal(t, int64(7), w.imports[0].MaxRejected)
-		require.Contains(t, attention, "accept publishes 5 records instead of 20, and the job stays in the cloud until a person accepts that, too; ")
+		require.Contains(t, attention, "accept publishes 5 records instead of 20, and the job stays in the cloud until an operator accepts that, too; ")
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 		w.RegisterDelayedCallback(func() {
 			require.Equal(t, int64(-5), w.imports[1].Accepted[0].Worse)

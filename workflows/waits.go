@@ -30,8 +30,8 @@ func waits(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "waits", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 }
 
-// awaitShown waits until the condition something holds, or the time is over, and shows what
-// the import waits for.
+// awaitShown waits until something holds or the time is over, and shows what the import
+// waits for.
 func (w *importScrapingJob) awaitShown(ctx workflow.Context, wait time.Duration, what string, something func() bool) error {
 	if something() {
 		return nil

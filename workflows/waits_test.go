@@ -16,7 +16,7 @@ import (
 
 const noCallFor = 10 * time.Minute
 
-// noCallLeft makes that API call, and as many in all, wait for noCallFor.
+// noCallLeft delays API calls by noCallFor: times of them, starting with the given one.
 func (w *world) noCallLeft(call, times int) {
 	calls := 0
 	w.onCall = func() time.Duration {

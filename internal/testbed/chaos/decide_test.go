@@ -54,7 +54,7 @@ mappings:
 	c.Signal(id, workflows.ReimportSignal)
 	c.untilAsked(id, `readers keep the 5000 published before (record 1: column "price": `)
 	require.Contains(t, c.Progress(id).Attention, "accept publishes 5,000 records, 5,000 of them without a row in the mapped table, instead of 5,000, "+
-		"and the job stays in the cloud until a person accepts that, too")
+		"and the job stays in the cloud until an operator accepts that, too")
 	c.requireRecords(id, n)
 	require.Equal(t, int64(n), rows())
 
