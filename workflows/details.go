@@ -90,7 +90,7 @@ func (w *importScrapingJob) details(note string) string {
 		table.add("sitemap", escape(w.job.SitemapName))
 		job := escape(w.job.Status)
 		if w.job.StoredRecordCount > 0 || w.step != StepDownload { // which finds out the count
-			job += ", with " + records(w.job.StoredRecordCount)
+			job += ", " + records(w.job.StoredRecordCount)
 		}
 		if w.step == StepScrape {
 			job += fmt.Sprintf(", %s of %s pages", humanize.Comma(w.job.JobsExecuted), humanize.Comma(w.job.JobsScheduled))

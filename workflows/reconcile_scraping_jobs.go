@@ -242,7 +242,7 @@ func (r *reconciliation) show(ctx workflow.Context, note string) {
 }
 
 func (r *reconciliation) counts() string {
-	return fmt.Sprintf("%d jobs listed, %d of them due", r.result.Listed, r.result.Due)
+	return fmt.Sprintf("%d jobs listed, %d due", r.result.Listed, r.result.Due)
 }
 
 func (r *reconciliation) startImports(ctx workflow.Context, page activities.FindDueScrapingJobsResult) error {

@@ -351,7 +351,7 @@ func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 	}, a.lists)
 	require.Equal(t, []string{"7m0s", "20s"}, timers)
 	require.WithinRange(t, a.Now(), started.Add(440*time.Second), started.Add(450*time.Second))
-	require.Equal(t, "page 1; 0 jobs listed, 0 of them due; waiting for the API's rate limit until "+
+	require.Equal(t, "page 1; 0 jobs listed, 0 due; waiting for the API's rate limit until "+
 		started.Add(7*time.Minute).UTC().Format("2006-01-02 15:04:05 UTC"), shown[0])
 }
 

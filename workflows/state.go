@@ -100,7 +100,7 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 	}
 	w.reportToWatchers(ctx, in.Carried == nil)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
-		workflow.QueryHandlerOptions{Description: "The step the import is at, and what it has published."})
+		workflow.QueryHandlerOptions{Description: "The step of the import, and what it has published."})
 }
 
 func (w *importScrapingJob) isOf(account string) {
