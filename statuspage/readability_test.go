@@ -136,6 +136,8 @@ func TestPagesAreReadableAtEverySizeInBothSchemes(t *testing.T) {
 	})
 	require.Contains(t, s.text(tab), "Not done: the follow-up workflow Sync on task queue shop was not started: refused")
 	s.picture(tab, "status-page")
+	require.NoError(t, tab.View(1000, 1200, browsertest.Dark))
+	s.picture(tab, "status-page-dark")
 	pages := map[string]string{
 		"overview": "", "import": "/" + workflows.WorkflowID(rejecting), "confirm": "/" + workflows.WorkflowID(rejecting) + "/accept",
 		"scrape": "/" + workflows.WorkflowID(scraping), "history": "/9001", "problem": "/nothing",

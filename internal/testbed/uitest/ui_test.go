@@ -157,9 +157,15 @@ func row(name, format string, values ...any) string {
 	return name + "\t" + fmt.Sprintf(format, values...)
 }
 
-// picture takes a screenshot if -screenshots is set.
+// picture takes a screenshot if -screenshots is set, and another in the dark.
 func (o *operator) picture(name string) {
-	if *screenshots != "" {
-		require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))
+	o.T.Helper()
+	if *screenshots == "" {
+		return
 	}
+	require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))
+	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Dark))
+	o.waitFor("a dark page", `matchMedia("(prefers-color-scheme: dark)").matches`)
+	require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+"-dark.png")))
+	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Light))
 }
