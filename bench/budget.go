@@ -20,7 +20,7 @@ const jobsOfManyWindows = 300
 // the service's API and with default settings, but for the hold. Everything is
 // new for each measurement: the servers, the window, and the worker.
 func measureBudget(ctx context.Context, s *stage, r *result) error {
-	t := r.burstTable(fmt.Sprintf("budget: jobs of %d records that finish at once, %d API calls in %s, default settings, no hold, one worker; medians, rounds: %d",
+	t := r.burstTable(fmt.Sprintf("budget: jobs of %d records that finish at the same time, %d API calls in %s, default settings, no hold, one worker; medians, rounds: %d",
 		smallJobRecords, callsOfAWindow, windowOfCalls, s.Rounds))
 	measured := map[int]figures{}
 	refused := 0.0
