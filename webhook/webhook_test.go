@@ -151,7 +151,7 @@ func TestOtherWorkflowWithTheJobIDIsReported(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Equal(t, map[string]any{"error": "another workflow has this job's ID: see the log"}, answer)
 	require.Contains(t, s.log.String(), "workflow 1234 is a OrderWorkflow: ")
-	require.Contains(t, s.log.String(), "a namespace of their own")
+	require.Contains(t, s.log.String(), "give imports their own namespace")
 
 	c.running = workflows.ImportScrapingJobName
 	status, _ = s.post(t, token, form, vendorsExample)

@@ -134,7 +134,7 @@ func TestPoolerWithoutSessionsEndsTheWorker(t *testing.T) {
 	})
 	code, _, problems := runWorker()
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "worker: the database of DATABASE_URL: a pooler in between gives a connection of PostgreSQL away after every transaction: set PgBouncer's pool_mode to session")
+	require.Contains(t, problems, "worker: the database of DATABASE_URL: a connection pooler switches PostgreSQL connections after every transaction: set PgBouncer's pool_mode to session")
 }
 
 func TestUnreachableTemporalIsNamed(t *testing.T) {
