@@ -46,7 +46,7 @@ const (
 	// ErrorDiskFull: the spool's file system is full; retried. The import must start over
 	// if the worker has no room to resume its download.
 	ErrorDiskFull = "DiskFull"
-	// errorSpool: the spool permanently cannot be read or written, for example for a
+	// errorSpool: the spool is permanently unreadable or not writable, for example for a
 	// missing permission. Retried a few times, as another worker may have a usable one.
 	errorSpool = "SpoolUnusable"
 	// errorWorkerStopping: the worker is stopping, or its process has ended; retried.
