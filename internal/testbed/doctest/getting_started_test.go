@@ -47,6 +47,8 @@ func TestGettingStartedImportsAJob(t *testing.T) {
 	here := strings.NewReplacer(
 		"go build -o ", fmt.Sprintf("go build -C %s -o %s/", absoluteRoot(t), s.dir),
 		"sudo -u postgres psql ", "psql '"+superuser+"' ",
+		// The test's superuser is called scrapehaul.
+		"ROLE scrapehaul", "ROLE importer", "OWNER scrapehaul", "OWNER importer", "//scrapehaul:", "//importer:",
 		"localhost:5432", server.Host, "127.0.0.1:8080", listen,
 		"WEBSCRAPER_API_TOKEN=…", "WEBSCRAPER_API_TOKEN="+webscrapertest.DefaultToken,
 	)
