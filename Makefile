@@ -18,5 +18,5 @@ bench:
 
 # What a release would be, in dist/. Needs cyclonedx-gomod on PATH, see .github/workflows/release.yml.
 release-snapshot:
-	go run github.com/goreleaser/goreleaser/v2@v2.17.0 check
-	go run github.com/goreleaser/goreleaser/v2@v2.17.0 release --snapshot --clean
+	go run github.com/goreleaser/goreleaser/v2@v2.15.1 check
+	go run github.com/goreleaser/goreleaser/v2@v2.15.1 release --snapshot --clean
