@@ -28,6 +28,7 @@ var executed = append([]string{
 var elsewhere = []struct{ begins, in, by string }{
 	{"go run ./demo cloud", "internal/testbed/demo", "TestCloudAloneServesAnyClient"},
 	{"go run ./demo", "internal/testbed/demo", "TestDemoImportsItsJobsAndLeavesNothingBehind"},
+	{"go run ./internal/testbed/walkthrough", "internal/testbed/walkthrough", "TestWalkthroughIsAnAnimatedPicture"},
 	{"go run ./bench", "bench", "TestJSONHasThePromisedKeys"},
 	{"go build ./...", ".ci/run", "go build ./..."},
 	{"go build -tags", ".ci/run", "go build -tags s3,gcs,azure"},

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -24,10 +25,10 @@ import (
 // steps are what a person does after the demo's hints; the next one follows once the
 // terminal has shown what this one is for. Names of variables are those of the hints.
 var steps = []struct{ command, shows string }{
-	{`psql -c 'SELECT product, price FROM sitemaps_latest."books" LIMIT 3'`, `\(3 rows\)`},
+	{`psql $DATABASE_URL -c 'SELECT product, price FROM sitemaps_latest."books" LIMIT 3'`, `\(3 rows\)`},
 	{`curl -X POST $CLOUD/jobs/1001/continue`, `Follow-up workflow ran for import \d+: 22 records`},
 	{`starter diff laptops`, `(?m)^changed`},
-	{`curl -X POST $CLOUD/faults/401`, `fail with "401"`},
+	{`curl -X POST $CLOUD/faults/empty`, `fail with "empty"`},
 	{`starter reimport 1002`, `needs attention: `},
 	{`starter list --needs-attention`, `(?m)^1002`},
 	{`starter signal 1002 reimport`, `Job 1002 of books: holding`},
@@ -41,7 +42,7 @@ var variables = map[string]*regexp.Regexp{
 	"CLOUD":            regexp.MustCompile(`curl -X POST (http://\S+)/jobs/`),
 }
 
-const stepWithin = 2 * time.Minute
+const stepWithin = time.Minute
 
 func main() {
 	if err := run(context.Background(), os.Stdout); err != nil {
@@ -81,19 +82,17 @@ func run(ctx context.Context, out io.Writer) error {
 			return fmt.Errorf("the demo's hints have no %s", name)
 		}
 		env = append(env, name+"="+found[1])
-		if name == "DATABASE_URL" {
-			env = append(env, "PGDATABASE="+found[1])
-		}
 	}
 	for _, step := range steps {
 		shown.add("")
 		from := shown.add("$ " + step.command)
 		command := exec.CommandContext(ctx, "bash", "-c", step.command)
 		command.Env = env
-		command.Stdout, command.Stderr = shown.writer(), io.Discard // curl's progress
-		_ = command.Run()                                           // 3 says that a person is needed
+		var problems bytes.Buffer // and curl's progress
+		command.Stdout, command.Stderr = shown.writer(), &problems
+		ended := command.Run() // exit status 3 says that a person is needed
 		if err := shown.awaitFrom(from, step.shows, stepWithin); err != nil {
-			return fmt.Errorf("%s: %w", step.command, err)
+			return fmt.Errorf("%s: %v: %w\n%s", step.command, ended, err, &problems)
 		}
 	}
 	return render(out, shown.lines)

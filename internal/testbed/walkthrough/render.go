@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ text { fill: #1f2328; font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, 
 </svg>
 `))
 
+// thisMachines is what is of interest only where the demo ran.
+var thisMachines = regexp.MustCompile(`scrapehaul:\w+@|_demo_\w+\?sslmode=disable|-demo-\d+`)
+
 type frame struct {
 	Percent string
 	Y       int
@@ -67,7 +71,7 @@ func render(out io.Writer, shown []line) error {
 				at += typed
 			}
 		}
-		for _, part := range wrapped(l.text) {
+		for _, part := range wrapped(thisMachines.ReplaceAllString(l.text, "…")) {
 			lines = append(lines, textLine{part, strings.HasPrefix(l.text, "$ "), (len(lines)+1)*lineHeight - 5})
 			starts = append(starts, at)
 		}
