@@ -52,7 +52,7 @@ func TestUnreachableTraceCollectorIsAWarning(t *testing.T) {
 	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
 	s.Notify(id)
 	require.Equal(t, workflows.Deleted, s.Result(id).Outcome)
-	s.WaitFor("a warning", func() bool { return strings.Contains(s.Log.String(), `"level":"WARN","msg":"OpenTelemetry"`) })
+	s.WaitFor("a warning", func() bool { return strings.Contains(s.Log.String(), `"level":"WARN","msg":"OpenTelemetry error"`) })
 }
 
 func TestEveryLogLineAboutAnImportNamesIt(t *testing.T) {

@@ -98,7 +98,7 @@ func TestLongRemoval(t *testing.T) {
 		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`) > 0
 	})
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
-	c.reconcile("is still being removed")
+	c.reconcile("are still being removed")
 	require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
 	c.DB.MustExec(`DELETE FROM public.hold`)
 	c.requireImported(terminated, many)

@@ -52,10 +52,10 @@ func TestUnmountedSpool(t *testing.T) {
 	worker.Env = c.Env.With("SPOOL_DIR", spool).Variables()
 	output, err := worker.CombinedOutput()
 	require.ErrorContains(t, err, "exit status 2")
-	require.Contains(t, string(output), "which is no folder here: mount its disk")
+	require.Contains(t, string(output), "which is not a folder here: mount its disk")
 	require.NoDirExists(t, filepath.Dir(spool))
 	require.NoError(t, os.MkdirAll(spool, 0o700))
 	c.worker(spool)
 	c.requireImported(id, 1000)
-	c.observe("exit status 2: “SPOOL_DIR is …, which is no folder here: mount its disk, or make it …”")
+	c.observe("exit status 2: “SPOOL_DIR is …, which is not a folder here: mount its disk, or create it …”")
 }

@@ -114,7 +114,7 @@ func TestWorkerWarnsOnceAboutMissingRecordsAndArchive(t *testing.T) {
 	s := newMapping(t, map[string]string{}, rowsOnly)
 	s.StartWorker(s.Spool)
 	s.WaitFor("the log", func() bool {
-		return strings.Count(s.Log.String(), "there is no archive (ARCHIVE_URL): jobs that are deleted in the cloud can never be mapped again, compared or shown in views") == 1
+		return strings.Count(s.Log.String(), "there is no archive (ARCHIVE_URL): jobs deleted in the cloud can never be remapped, compared or shown in views") == 1
 	})
 }
 

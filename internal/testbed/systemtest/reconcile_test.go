@@ -47,7 +47,7 @@ func TestJobWithMissedNotificationsIsImported(t *testing.T) {
 	require.NoError(t, s.Cloud.SetRecords(imported, webscrapertest.Products(60, 2)))
 	output, err = s.Programs.RunStarter(t.Context(), s.Env, "reconcile")
 	require.NoError(t, err)
-	require.Regexp(t, `(?m) +stopped +60 +has run again since its import$`, output)
+	require.Regexp(t, `(?m) +stopped +60 +run again since its import$`, output)
 	s.WaitFor("the import of the new content", func() bool {
 		return s.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, imported) == 60
 	})
