@@ -220,7 +220,7 @@ func TestAcceptOfThreeQuestions(t *testing.T) {
 	c.requireImported(c.ofShop(offers(1000, "price")), 1000)
 	second := c.ofShop(offers(500, "Price"))
 	for _, question := range []string{
-		"fewer than 90 % of the 1000 that were published", `gets no value in column "price"`, "would deactivate 500 of the 1000 active rows",
+		"fewer than 90 % of the 1000 last published", `gets no value in column "price"`, "would deactivate 500 of the 1000 active rows",
 	} {
 		c.untilAsked(second, question)
 		require.Equal(t, int64(1000), c.Count(`SELECT count(*) FROM products WHERE active AND price = 1`))
