@@ -80,7 +80,7 @@ func TestWordsAreThoseOfTheGlossary(t *testing.T) {
 		groups = append(groups, group)
 	}
 	forbidden, permitted := phrase(`\b`, groups), phrase(`(?i)`, allowed)
-	camel := regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+	article, camel := regexp.MustCompile(`([A-Z])([A-Z][a-z])`), regexp.MustCompile(`([a-z0-9])([A-Z])`) // InANewRun
 	separators := strings.NewReplacer("/", " ", "_", " ", "-", " ", ".", " ")
 	read := 0
 	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
@@ -94,7 +94,7 @@ func TestWordsAreThoseOfTheGlossary(t *testing.T) {
 		words := permitted.ReplaceAllStringFunc(separators.Replace(name)+"\n"+string(text), func(found string) string {
 			return strings.Repeat("\n", strings.Count(found, "\n"))
 		})
-		words = strings.ToLower(camel.ReplaceAllString(words, "$1$3 $2$4"))
+		words = strings.ToLower(camel.ReplaceAllString(article.ReplaceAllString(words, "$1 $2"), "$1 $2"))
 		for _, found := range forbidden.FindAllStringSubmatchIndex(words, -1) {
 			for i, term := range glossary {
 				if found[2*i+2] >= 0 {
