@@ -92,7 +92,7 @@ func CheckHealth(ctx context.Context, address, path string) error {
 		return fmt.Errorf("the address to check is %q: want host:port or :port", address)
 	}
 	if host == "" || net.ParseIP(host).IsUnspecified() {
-		host = "localhost"
+		host = "127.0.0.1" // a minimal image cannot look up localhost
 	}
 	ctx, cancel := context.WithTimeout(ctx, HealthTimeout)
 	defer cancel()
