@@ -23,7 +23,7 @@ const listPage = 50
 // temporalFlags are the settings of commands that read imports. The connection is set by
 // the TEMPORAL_* variables.
 type temporalFlags struct {
-	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" help:"Task queue of the workers. Default: the schedule's, or ${task_queue}."`
+	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" placeholder:"NAME" help:"Task queue of the workers. Default: the schedule's, or ${task_queue}."`
 
 	taskQueue string // set by connect
 }

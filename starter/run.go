@@ -27,7 +27,7 @@ type runCommand struct {
 	RequestInterval  time.Duration   `default:"2s" help:"Time between two requests. Default: ${default}."`
 	Proxy            string          `placeholder:"ID" help:"0 for none, 1 for the default proxy, or a proxy's ID. Default: the sitemap's."`
 	CustomID         string          `placeholder:"TEXT" help:"The job's custom_id, which identifies the run: repeating the command returns the same run. {run} is replaced by a unique ID. Default: {run}."`
-	TimeLimit        time.Duration   `help:"Fail if the records are not published within this time. Default: no limit."`
+	TimeLimit        time.Duration   `placeholder:"DURATION" help:"Fail if the records are not published within this time. Default: no limit."`
 	IfNotFinished    contract.Policy `enum:"return,wait,fail" default:"return" help:"If the job is stopped or fails: return its records, wait until someone continues it, or fail. Default: ${default}."`
 	IfNeedsAttention contract.Policy `enum:"return,wait,fail" default:"wait" help:"If the import needs attention: return, wait for a signal, or fail. Default: ${default}."`
 	MaxReruns        int             `placeholder:"N" help:"How many times to rescrape failed and empty URLs. Default: 0."`

@@ -20,8 +20,8 @@ import (
 // namespace. A nil setting was given neither as a flag nor as a variable: the schedule's
 // value stays in force.
 type importFlags struct {
-	TaskQueue          *string `env:"TASK_QUEUE" help:"Task queue of the workers. Default: ${task_queue}."`
-	HoldBeforeDelete   *string `env:"HOLD_BEFORE_DELETE" help:"How long a job stays in the cloud after its verified import: a duration, 0 to delete it immediately, or never to keep it. Default: ${hold}."`
+	TaskQueue          *string `env:"TASK_QUEUE" placeholder:"NAME" help:"Task queue of the workers. Default: ${task_queue}."`
+	HoldBeforeDelete   *string `env:"HOLD_BEFORE_DELETE" placeholder:"DURATION" help:"How long a job stays in the cloud after its verified import: a duration, 0 to delete it immediately, or never to keep it. Default: ${hold}."`
 	SourceFormat       *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export format to import: json or csv. Default: ${source_format}."`
 	SourceRaw          *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the sitemap parser's changes: true or false. Default: false."`
 	BatchRecords       *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records per commit. Default: ${batch_records}."`
@@ -29,9 +29,9 @@ type importFlags struct {
 	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"How many records may be rejected or lack a row in the mapped table before an import counts as incomplete. Default: 0."`
 	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Ask before publishing a finished job with fewer records than this percentage of the sitemap's last published count; 0 turns this off. Default: 0."`
 	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask before publishing a job that fails the API's data quality check: true or false. Default: false."`
-	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" help:"How long an import that needs attention waits for a signal before it fails. Default: ${attention_timeout}."`
-	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" help:"How long a step waits for the worker that has the file before another worker starts over. Default: ${worker_gone_after}."`
-	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" help:"How long a download or an import may go without a heartbeat before another attempt takes over. Default: ${heartbeat_timeout}."`
+	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" placeholder:"DURATION" help:"How long an import that needs attention waits for a signal before it fails. Default: ${attention_timeout}."`
+	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" placeholder:"DURATION" help:"How long a step waits for the worker that has the file before another worker starts over. Default: ${worker_gone_after}."`
+	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" placeholder:"DURATION" help:"How long a download or an import may go without a heartbeat before another attempt takes over. Default: ${heartbeat_timeout}."`
 }
 
 func (f *importFlags) taskQueue() string {
@@ -41,13 +41,13 @@ func (f *importFlags) taskQueue() string {
 // filterFlags say which jobs are imported automatically.
 type filterFlags struct {
 	SitemapPrefix *string `name:"filter-sitemap-prefix" env:"FILTER_SITEMAP_PREFIX" placeholder:"PREFIX" help:"Import only jobs of sitemaps whose name has this prefix. To override a filter for an account, append ;ACCOUNT=VALUE."`
-	Tag           *string `name:"filter-tag" env:"FILTER_TAG" help:"Import only jobs of sitemaps with this tag."`
+	Tag           *string `name:"filter-tag" env:"FILTER_TAG" placeholder:"TAG" help:"Import only jobs of sitemaps with this tag."`
 	Statuses      *string `name:"filter-statuses" env:"FILTER_STATUSES" placeholder:"STATUS,…" help:"Import only jobs that ended with one of these statuses: finished, stopped, failed. Default: all that ended."`
 }
 
 // scheduleFlags say how often the reconciliation runs.
 type scheduleFlags struct {
-	ReconcileEvery *string `env:"RECONCILE_EVERY" help:"How often to check for jobs that no notification reported; 0 for never. Default: ${reconcile_every}."`
+	ReconcileEvery *string `env:"RECONCILE_EVERY" placeholder:"DURATION" help:"How often to check for jobs that no notification reported; 0 for never. Default: ${reconcile_every}."`
 }
 
 // given are the settings given explicitly, by variable name.

@@ -11,7 +11,7 @@ import (
 // deploymentFlags are the settings of Worker Versioning.
 type deploymentFlags struct {
 	DeploymentName string `env:"WORKER_DEPLOYMENT_NAME" placeholder:"NAME" help:"Worker Deployment that this worker belongs to. Together with WORKER_BUILD_ID it turns on Temporal's Worker Versioning. Off unless set."`
-	BuildID        string `env:"WORKER_BUILD_ID" placeholder:"ID" help:"Build of the Worker Deployment that this worker is."`
+	BuildID        string `env:"WORKER_BUILD_ID" placeholder:"ID" help:"This worker's build in the Worker Deployment."`
 }
 
 // parse returns the options of an unversioned worker if neither setting is given.
