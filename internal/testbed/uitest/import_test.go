@@ -54,7 +54,7 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 		row("next", "the job is deleted in the cloud after %s", after.UTC().Format("2006-01-02 15:04 UTC")),
 		row("delete-now", "ends the hold and deletes the job in the cloud now"), row("keep", "closes"), row("abandon", "abandons"), row("reimport", "downloads"))
 	o.requireNothingCut()
-	o.picture("temporal-ui")
+	o.pictures("temporal-ui")
 
 	o.list(`ImportState = "needs-attention"`)
 	o.see("the import that needs attention", "a", workflows.WorkflowID(cut))
@@ -65,7 +65,7 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 		row("published", "1,999 records from a file of 90 kB"), row("rejected", "1, see scrapehaul.rejected_records"),
 		row("next", "without a signal, the import fails after "), row("accept", "lets the job be deleted in the cloud, with 1 of its 2,000 records only in scrapehaul.rejected_records"))
 	o.requireNothingCut()
-	o.picture("temporal-ui-attention")
+	o.pictures("temporal-ui-attention")
 }
 
 func TestOperatorSeesADownloadProgress(t *testing.T) {

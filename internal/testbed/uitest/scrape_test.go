@@ -58,7 +58,7 @@ func TestOperatorSeesAScrapeWithItsImportAndWhatFollows(t *testing.T) {
 	o.list(`ImportState = "scraping"`)
 	o.open(id)
 	o.details()
-	o.waitForText("what the import waits for", "scraping: waits for Web Scraper Cloud to report the job's end; checks again at ",
+	o.waitForText("what the import waits for", "scraping: waits for Web Scraper Cloud to report the job’s end; checks again at ",
 		row("sitemap", "laptops_shop_de"), row("job", "started, 0 records, 0 of 1 pages"), row("next", "the records are imported when the job ends"))
 	o.requireNothingCut()
 

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -157,15 +158,30 @@ func row(name, format string, values ...any) string {
 	return name + "\t" + fmt.Sprintf(format, values...)
 }
 
-// picture takes a screenshot if -screenshots is set, and another in the dark.
+// picture takes a screenshot if -screenshots is set.
 func (o *operator) picture(name string) {
+	if *screenshots != "" {
+		require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))
+	}
+}
+
+// pictures takes a screenshot of the current details if -screenshots is set, and one in
+// the UI's dark theme.
+func (o *operator) pictures(name string) {
 	o.T.Helper()
+	o.picture(name)
 	if *screenshots == "" {
 		return
 	}
-	require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))
-	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Dark))
-	o.waitFor("a dark page", `matchMedia("(prefers-color-scheme: dark)").matches`)
-	require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+"-dark.png")))
-	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Light))
+	o.theme("dark")
+	o.requireNothingCut()
+	o.picture(name + "-dark")
+	o.theme("light")
+}
+
+// theme reloads the page in one of the UI's themes.
+func (o *operator) theme(name string) {
+	o.T.Helper()
+	o.waitFor("the browser's storage", fmt.Sprintf(`localStorage.setItem("dark mode", %q), location.reload(), true`, strconv.FormatBool(name == "dark")))
+	o.waitFor("the theme", fmt.Sprintf(`document.body.dataset.theme === %q`, name))
 }
