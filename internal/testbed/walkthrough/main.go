@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,9 +91,9 @@ func run(ctx context.Context, out io.Writer) error {
 		command.Env = env
 		var problems bytes.Buffer // and curl's progress
 		command.Stdout, command.Stderr = shown.writer(), &problems
-		ended := command.Run() // exit status 3 says that a person is needed
+		ended := command.Run() // exit status 3 says that an import needs attention
 		if err := shown.awaitFrom(from, step.shows, stepWithin); err != nil {
-			return fmt.Errorf("%s: %v: %w\n%s", step.command, ended, err, &problems)
+			return fmt.Errorf("%s: %w\n%s", step.command, errors.Join(ended, err), &problems)
 		}
 	}
 	return render(out, shown.lines)

@@ -64,13 +64,15 @@ func render(out io.Writer, shown []line) error {
 	var lines []textLine
 	var starts []time.Duration // of lines
 	var at time.Duration
+	var before line
 	for i, l := range shown {
 		if i > 0 {
-			at += min(max(l.at.Sub(shown[i-1].at), perLine), longest)
-			if strings.HasPrefix(shown[i-1].text, "$ ") {
-				at += typed
-			}
+			at += min(max(l.at.Sub(before.at), perLine), longest)
 		}
+		if strings.HasPrefix(before.text, "$ ") {
+			at += typed
+		}
+		before = l
 		for _, part := range wrapped(thisMachines.ReplaceAllString(l.text, "…")) {
 			lines = append(lines, textLine{part, strings.HasPrefix(l.text, "$ "), (len(lines)+1)*lineHeight - 5})
 			starts = append(starts, at)
