@@ -2,6 +2,7 @@ package uitest_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,14 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o.list("")
 	o.see("the held import", "a", workflows.WorkflowID(held))
 	o.see("the import that needs attention", "a", workflows.WorkflowID(cut))
+	o.click(`[data-testid="workflows-summary-table-configuration-button"]`, "")
+	for _, column := range []string{"SitemapName", "ImportState"} {
+		o.click(fmt.Sprintf(`[data-testid="orderable-list-item-%s-add-button"]`, column), "")
+	}
+	o.click(`[data-testid="drawer-close-button"]`, "")
+	o.see("the sitemap next to the job's ID", "td", "laptops_shop_de")
+	o.see("the state", "td", "needs-attention")
+	o.picture("temporal-ui-list")
 
 	o.list(`ImportState = "holding"`)
 	o.see("the held import", "a", workflows.WorkflowID(held))
