@@ -40,10 +40,11 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 	o.see("the held import", "a", workflows.WorkflowID(held))
 	o.see("the import that needs attention", "a", workflows.WorkflowID(cut))
 	o.click(`[data-testid="workflows-summary-table-configuration-button"]`, "")
-	for _, column := range []string{"SitemapName", "ImportState"} {
-		o.click(fmt.Sprintf(`[data-testid="orderable-list-item-%s-add-button"]`, column), "")
+	for _, change := range []string{"Run ID-remove", "Type-remove", "SitemapName-add", "ImportState-add"} {
+		o.click(fmt.Sprintf(`[data-testid="orderable-list-item-%s-button"]`, change), "")
 	}
 	o.click(`[data-testid="drawer-close-button"]`, "")
+	o.waitFor("the closed drawer", find(`[data-testid="drawer-close-button"]`, "")+` === undefined`)
 	o.see("the sitemap next to the job's ID", "td", "laptops_shop_de")
 	o.see("the state", "td", "needs-attention")
 	o.picture("temporal-ui-list")
