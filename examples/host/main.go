@@ -1,3 +1,5 @@
+// Host is a worker with a workflow that scrapes a sitemap, and one that starts for every
+// published import: docs/embedding.md.
 package main
 
 import (
