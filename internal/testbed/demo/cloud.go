@@ -99,7 +99,11 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 			return
 		}
 		cloud.Inject(fault)
-		fmt.Fprintf(w, "the next requests fail with %q\n", r.PathValue("name"))
+		next := "the next request fails"
+		if fault.Times > 1 {
+			next = fmt.Sprintf("the next %d requests fail", fault.Times)
+		}
+		fmt.Fprintf(w, "%s with %q\n", next, r.PathValue("name"))
 	})
 	return mux
 }
@@ -128,10 +132,10 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	err := program.Serve(ctx, slog.Default(), "--listen", c.Listen, cloudHandler(cloud), func(address net.Addr) {
 		fmt.Fprintf(streams.Out, "Fake Web Scraper Cloud: http://%s%s\n", address, webscrapertest.BasePath)
 		for _, j := range jobs {
-			fmt.Fprintf(streams.Out, "  job %d, %s: %d records, finishes in a few seconds\n", j.id, j.sitemap, j.records)
+			fmt.Fprintf(streams.Out, "  job %d of sitemap %d, %s: %d records, finishes in a few seconds\n", j.id, j.sitemapID, j.sitemap, j.records)
 		}
 		fmt.Fprintf(streams.Out, "Continue a job that has ended: curl -X POST http://%s/jobs/%d/continue\n", address, jobs[0].id)
-		fmt.Fprintf(streams.Out, "Let the next requests fail:    curl -X POST http://%s/faults/truncate (or %s)\n", address,
+		fmt.Fprintf(streams.Out, "Let the next request fail:     curl -X POST http://%s/faults/truncate (or %s)\n", address,
 			strings.Join(slices.Sorted(maps.Keys(faults)), ", "))
 	})
 	running.Wait()

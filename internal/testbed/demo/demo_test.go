@@ -56,9 +56,7 @@ func TestHintsWork(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "What the imports do from here on") }, 5*time.Minute, 100*time.Millisecond)
 	seeWhatContinueChanges(t, demo.Out.String())
 
-	hint := regexp.MustCompile(`TEMPORAL_ADDRESS=(\S+) go run \./starter run .*`).FindStringSubmatch(demo.Out.String())
-	require.NotEmpty(t, hint, demo.Out)
-	bash := exec.CommandContext(t.Context(), "bash", "-c", hint[0])
+	bash := exec.CommandContext(t.Context(), "bash", "-c", exports(demo.Out.String())+"go run ./starter run 1002 --wait")
 	bash.Dir = "../../.."
 	var progress bytes.Buffer
 	bash.Stderr = &progress
@@ -69,7 +67,7 @@ func TestHintsWork(t *testing.T) {
 
 	form, err := url.Parse(regexp.MustCompile(`http://\S+/start-workflow\?\S+`).FindString(demo.Out.String()))
 	require.NoError(t, err)
-	temporal, err := client.Dial(client.Options{HostPort: hint[1], Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	temporal, err := client.Dial(client.Options{HostPort: regexp.MustCompile(`TEMPORAL_ADDRESS=(\S+)`).FindStringSubmatch(demo.Out.String())[1], Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	require.NoError(t, err)
 	defer temporal.Close()
 	filled := form.Query()
@@ -92,6 +90,11 @@ func TestHintsWork(t *testing.T) {
 	}, followUps(), "once each")
 }
 
+// exports are the hints' commands that come before all others.
+func exports(hints string) string {
+	return strings.Join(regexp.MustCompile(`(?m)^ +export .*$`).FindAllString(hints, -1), "\n") + "\n"
+}
+
 // seeWhatContinueChanges follows the hints about Continue, and checks the mapped table and
 // the latest job before and after.
 func seeWhatContinueChanges(t *testing.T, hints string) {
@@ -101,7 +104,7 @@ func seeWhatContinueChanges(t *testing.T, hints string) {
 		require.NotEmpty(t, match, hints)
 		return match[1:]
 	}
-	db, err := postgres.Open(found(`psql '(\S+)' -c`)[0])
+	db, err := postgres.Open(found(`DATABASE_URL='(\S+)'`)[0])
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	page, sitemap := found(`The status page: +(\S+) \(user (\S+), password (\S+)\)`), found(`(http://\S+/sitemap\?sitemap=laptops)`)[0]
@@ -127,12 +130,12 @@ func seeWhatContinueChanges(t *testing.T, hints string) {
 			now.Added == added && now.Gone == gone && now.Changed == changed && strings.Contains(string(body), summary)
 	}
 	require.Eventually(t, func() bool { return see(21, 20, 1, 1, 2) }, time.Minute, 100*time.Millisecond, &now)
-	answer, err := http.Post(found(`curl -X POST (\S+/continue)`)[0], "", nil) //nolint:noctx // the demo ends with the test
+	answer, err := http.Post(found(`CLOUD=(\S+)`)[0]+found(`curl -X POST \$CLOUD(\S+/continue)`)[0], "", nil) //nolint:noctx // the demo ends with the test
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
 	require.Eventually(t, func() bool { return see(24, 22, 4, 2, 4) }, time.Minute, 100*time.Millisecond, &now)
 
-	diff := exec.CommandContext(t.Context(), "bash", "-c", found(`(DATABASE_URL=\S+ go run \./starter diff laptops)`)[0])
+	diff := exec.CommandContext(t.Context(), "bash", "-c", exports(hints)+found(`(go run \./starter diff laptops)`)[0])
 	diff.Dir = "../../.."
 	output, err := diff.CombinedOutput()
 	require.NoError(t, err, "%s", output)

@@ -57,5 +57,8 @@ func doing(i overview.Import) string {
 	if i.NeedsAttention() {
 		return fmt.Sprintf("%s needs attention: %s", heading(i), i.Progress.Attention)
 	}
+	if i.Activity != nil && i.Activity.LastFailure != "" {
+		return fmt.Sprintf("%s: %s, attempt %d; before: %s", heading(i), i.Step(), i.Activity.Attempt, i.Activity.LastFailure)
+	}
 	return fmt.Sprintf("%s: %s", heading(i), i.Step())
 }

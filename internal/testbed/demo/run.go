@@ -84,7 +84,7 @@ func (d *demo) start(ctx context.Context, hold time.Duration) error {
 	}
 	cloud := newCloud(apiToken, slog.New(slog.NewJSONHandler(d.servers.Log, nil)))
 	d.System, err = d.servers.System(ctx, localservers.SystemOptions{
-		Programs: programs, Database: "scrapehaul_demo", UI: true, Cloud: cloud, Handler: cloudHandler(cloud), APIToken: apiToken,
+		Programs: programs, Database: "scrapehaul_demo", UI: true, Setup: true, Cloud: cloud, Handler: cloudHandler(cloud), APIToken: apiToken,
 		Settings: map[string]string{
 			"HOLD_BEFORE_DELETE": hold.String(), "ON_PUBLISHED": "FollowUp@" + hostQueue, "MAPPINGS": mappingsFile,
 			"STATUS_PAGE_USER": pageUser, "STATUS_PAGE_PASSWORD": pagePassword,

@@ -128,30 +128,36 @@ func (d *demo) check(ctx context.Context) error {
 
 // hints say what to look at and what to try.
 const hints = `
+In another terminal, in this folder:
+    export TEMPORAL_ADDRESS=$temporal DATABASE_URL='$database'
+    export WEBSCRAPER_API_TOKEN=$token WEBSCRAPER_API_BASE_URI=$api CLOUD=$cloud
+
 Watch the imports:     $ui/workflows
 The status page:       $page (user $user, password $password)
-Read the records:      psql '$database' -c 'SELECT * FROM sitemaps_latest."books" LIMIT 5'
-With typed columns:    psql '$database' -c 'SELECT * FROM laptops'
+Read the records:      psql $$DATABASE_URL -c 'SELECT * FROM sitemaps_latest."books" LIMIT 5'
+With typed columns:    psql $$DATABASE_URL -c 'SELECT * FROM laptops'
+Check everything:      go run ./starter doctor
 
 Try next:
-- Press Continue in the cloud: job 1001 of laptops runs again, grows, and immediately replaces its records:
-    curl -X POST $cloud/jobs/1001/continue
+- Press Continue in the cloud: job 1001 of laptops runs again, grows, and replaces its records:
+    curl -X POST $$CLOUD/jobs/1001/continue
   See what is new, gone and changed since job 1000, before and after:
-    psql '$database' -c "SELECT change, key ->> 'product-href' AS url, old ->> 'price' AS old, new ->> 'price' AS new FROM scrapehaul.changes('laptops')"
-    DATABASE_URL='$database' go run ./starter diff laptops
+    go run ./starter diff laptops
+    psql $$DATABASE_URL -c "SELECT change, key ->> 'product-href' AS url, old, new FROM scrapehaul.changes('laptops')"
     $page/sitemap?sitemap=laptops
 - Import a job again: in the Temporal UI open workflow 1002, press "More Actions", "Send a Signal",
   and send reimport. Or:
-    TEMPORAL_ADDRESS=$temporal go run ./starter reimport 1002
+    go run ./starter reimport 1002
 - Scrape a sitemap and wait for its records:
-    TEMPORAL_ADDRESS=$temporal go run ./starter run 1002 --wait
+    go run ./starter run 1002 --wait
 - Do the same as a step of another team's workflow: open this and press "Start Workflow"; the tab
   Relationships shows what it starts:
     $ui/workflows/start-workflow?workflowId=pipeline&workflowType=Pipeline&taskQueue=$queue
   Each publish also starts a follow-up workflow of theirs, which prints a line here.
-- Break the cloud, then import again and watch it recover: truncate, 502 and 429 are retried; 401 and
-  empty need your attention (the status page has buttons for the signals):
-    curl -X POST $cloud/faults/401
+- Break the cloud's next response, and import again: truncate, 502 and 429 are retried; empty needs
+  your attention (the status page has a button for each signal), and so does 401, a refused token:
+    curl -X POST $$CLOUD/faults/empty && go run ./starter reimport 1002
+    go run ./starter list --needs-attention
 - Send a notification twice, as the cloud may. Nothing is imported, the content is the same:
     curl -d 'scrapingjob_id=1002&status=finished&sitemap_id=1002&sitemap_name=books' '$webhook'
 
@@ -165,6 +171,7 @@ func (d *demo) explain() {
 			"ui": d.Temporal.UIAddress + "/namespaces/" + d.Temporal.Namespace, "temporal": d.Temporal.HostPort, "queue": hostQueue,
 			"page": address + "/imports", "user": pageUser, "password": pagePassword, "webhook": d.WebhookURL,
 			"database": d.Env.DatabaseURL, "cloud": d.CloudURL, "logs": d.servers.LogPath,
+			"token": d.Env.APIToken, "api": d.Env.APIBaseURI, "$": "$",
 		}[name]
 	}))
 }

@@ -33,6 +33,7 @@ type SystemOptions struct {
 	Handler  http.Handler // serves the cloud; default: the cloud itself
 	APIToken string
 	Settings map[string]string // of the starter and the workers
+	Setup    bool              // run "starter setup" first: search attributes and the schedule
 }
 
 // webhookToken is the token of the notifications.
@@ -63,6 +64,11 @@ func (s *Servers) System(ctx context.Context, options SystemOptions) (system Sys
 		WebhookToken:      webhookToken,
 		Settings:          options.Settings,
 		Log:               s.Log,
+	}
+	if options.Setup {
+		if _, err := system.Programs.RunStarter(ctx, system.Env, "setup"); err != nil {
+			return system, err
+		}
 	}
 	system.WebhookURL, err = s.Starter(system.Programs, system.Env, system.Cloud)
 	return system, err

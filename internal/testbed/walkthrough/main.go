@@ -29,7 +29,7 @@ var steps = []struct{ command, shows string }{
 	{`psql $DATABASE_URL -c 'SELECT product, price FROM sitemaps_latest."books" LIMIT 3'`, `\(3 rows\)`},
 	{`curl -X POST $CLOUD/jobs/1001/continue`, `Follow-up workflow ran for import \d+: 22 records`},
 	{`starter diff laptops`, `(?m)^changed`},
-	{`curl -X POST $CLOUD/faults/empty`, `fail with "empty"`},
+	{`curl -X POST $CLOUD/faults/empty`, `fails with "empty"`},
 	{`starter reimport 1002`, `needs attention: `},
 	{`starter list --needs-attention`, `(?m)^1002`},
 	{`starter signal 1002 reimport`, `Job 1002 of books: holding`},
@@ -38,9 +38,9 @@ var steps = []struct{ command, shows string }{
 
 // variables are found in the demo's hints.
 var variables = map[string]*regexp.Regexp{
-	"DATABASE_URL":     regexp.MustCompile(`psql '(\S+)' -c`),
+	"DATABASE_URL":     regexp.MustCompile(`DATABASE_URL='(\S+)'`),
 	"TEMPORAL_ADDRESS": regexp.MustCompile(`TEMPORAL_ADDRESS=(\S+)`),
-	"CLOUD":            regexp.MustCompile(`curl -X POST (http://\S+)/jobs/`),
+	"CLOUD":            regexp.MustCompile(`CLOUD=(\S+)`),
 }
 
 const stepWithin = time.Minute
