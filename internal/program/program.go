@@ -64,7 +64,7 @@ var defaults = kong.Vars{
 func Main(name, description string, cli any, args []string, streams Streams) int {
 	name = calledAs(name, os.Args[0])
 	fail := func(code int, err error) int {
-		fmt.Fprintf(streams.Err, "%s: %v\n", name, err)
+		fmt.Fprintf(streams.Err, "%s: %s\n", name, Commands(err.Error()))
 		return code
 	}
 	ended := false // by --help or --version

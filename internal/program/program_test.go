@@ -84,7 +84,7 @@ func TestInvalidSettingsExitWith2(t *testing.T) {
 	code, out, problems := runProgram("refuse")
 	require.Equal(t, program.ExitSettings, code)
 	require.Empty(t, out)
-	require.Equal(t, "program: fix these settings first:\n"+
+	require.Equal(t, "program: fix this first:\n"+
 		"  - ONE is missing: the first\n  - TWO is missing: the second\n", problems)
 }
 

@@ -14,7 +14,7 @@ type SettingsError struct {
 }
 
 func (e *SettingsError) Error() string {
-	return "fix these settings first:\n  - " + strings.Join(e.Problems, "\n  - ")
+	return "fix this first:\n  - " + strings.Join(e.Problems, "\n  - ")
 }
 
 // Settings collects problems, to report all of them together. Settings are text for the

@@ -3,7 +3,9 @@ package program
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 
@@ -53,4 +55,20 @@ func calledAs(name, file string) string {
 		return base
 	}
 	return name
+}
+
+var ownCommands = regexp.MustCompile(`(^|[^-\w])(starter (?:account|backfill|diff|doctor|import|jobs|list|reconcile|reimport|run|serve|setup|signal|status)|` +
+	`worker (?:check-mapping|migrate|migrate-mapping|run))\b`)
+
+// Commands returns the text with the starter's and the worker's commands in it as they are
+// typed here: with the prefix of the process's file, as in scrapehaul-starter.
+func Commands(text string) string { return commandsAs(text, os.Args[0]) }
+
+func commandsAs(text, file string) string {
+	for _, own := range []string{"starter", "worker"} {
+		if prefix, ok := strings.CutSuffix(calledAs(own, file), own); ok && prefix != "" {
+			return ownCommands.ReplaceAllString(text, "${1}"+prefix+"${2}")
+		}
+	}
+	return text
 }

@@ -47,3 +47,12 @@ func TestProgramHasTheNameOfItsFile(t *testing.T) {
 		require.Equal(t, want, calledAs("worker", file), file)
 	}
 }
+
+func TestCommandsInSentencesCanBePasted(t *testing.T) {
+	const text = "start one (worker run), or \"worker migrate\"; starter import 1234 starts one; a starter, the worker runs; acme-starter list"
+	const installed = "start one (acme-worker run), or \"acme-worker migrate\"; acme-starter import 1234 starts one; a starter, the worker runs; acme-starter list"
+	require.Equal(t, text, commandsAs(text, "/starter"))
+	require.Equal(t, text, commandsAs(text, "/tmp/program.test"))
+	require.Equal(t, installed, commandsAs(text, "acme-worker"))
+	require.Equal(t, installed, commandsAs(text, "/opt/bin/acme-starter.exe"))
+}

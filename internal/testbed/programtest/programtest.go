@@ -35,7 +35,7 @@ func RequireProblems(t testing.TB, program, message string, prefixes ...string) 
 	t.Helper()
 	head, problems, found := strings.Cut(message, "\n  - ")
 	require.True(t, found, message)
-	require.Equal(t, program+": fix these settings first:", head)
+	require.Equal(t, program+": fix this first:", head)
 	for _, problem := range strings.Split(problems, "\n  - ") {
 		known := slices.IndexFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(problem, prefix) })
 		require.GreaterOrEqual(t, known, 0, "unexpected: %s", problem)
