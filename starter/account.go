@@ -53,11 +53,23 @@ func (c clients) of(account string) string {
 func (c clients) each(do func(name string, cloud *webscraper.Client) error) error {
 	var failures []error
 	for _, name := range slices.Sorted(maps.Keys(c)) {
-		if err := do(name, c[name]); err != nil {
+		err := do(name, c[name])
+		if webscraper.IsUnauthorized(err) {
+			err = fmt.Errorf("Web Scraper Cloud refuses %s given here: use the one on its API page (%w)", tokenSetting(name), err)
+		}
+		if err != nil {
 			failures = append(failures, fmt.Errorf("%s%w", c.of(name), err))
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// tokenSetting names the setting with the account's token.
+func tokenSetting(account string) string {
+	if account == sink.DefaultAccount {
+		return "WEBSCRAPER_API_TOKEN"
+	}
+	return "its token in WEBSCRAPER_API_TOKENS"
 }
 
 type accountCommand struct {
@@ -118,7 +130,7 @@ func printAccount(ctx context.Context, table io.Writer, cloud *webscraper.Client
 // window describes the API calls that all processes together have used.
 func window(state postgres.State) string {
 	if !state.Resets.After(time.Now()) {
-		return "none: the next call starts one"
+		return "no window open; the next call opens one"
 	}
 	return fmt.Sprintf("%d calls made here and %d elsewhere, of %d until %s",
 		state.Taken, state.Elsewhere, state.Calls, state.Resets.Local().Format(time.DateTime))

@@ -56,7 +56,7 @@ func (c *backfillCommand) Run(ctx context.Context, streams program.Streams) erro
 		english.Plural(int(result.OfImports), "published import", ""), english.Plural(int(result.OfRecords), "record", ""), humanize.Comma(result.Unmapped))
 	if result.Incomplete > 0 {
 		jobs := strings.Trim(fmt.Sprint(result.IncompleteJobs), "[]")
-		fmt.Fprintf(streams.Out, "the rows of %s are unchanged: some of their records were removed or never kept; to map them from the cloud or the archive: starter reimport %s\n",
+		fmt.Fprintf(streams.Out, program.Commands("the rows of %s are unchanged: some of their records were removed or never kept; to map them from the cloud or the archive: starter reimport %s\n"),
 			english.Plural(int(result.Incomplete), "other import", ""), jobs)
 	}
 	return nil

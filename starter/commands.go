@@ -121,7 +121,7 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 		return nil, none, err
 	}
 	if i == nil {
-		fmt.Fprintf(streams.Err, "the schedule %s does not exist yet (starter setup creates it): using defaults for settings not given here\n", workflows.ReconcileScheduleID)
+		fmt.Fprintf(streams.Err, program.Commands("the schedule %s does not exist yet (starter setup creates it): using defaults for settings not given here\n"), workflows.ReconcileScheduleID)
 		i = new(workflows.DefaultInstallation())
 		g.apply(i)
 	} else {

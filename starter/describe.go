@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -33,11 +35,15 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	} else if i.Summary != "" {
 		row("summary", "%s", i.Summary)
 	}
-	row("step", "%s", i.Step())
+	step := i.Step()
+	if i.Open && !i.ProgressKnown {
+		step += ": " + i.Failure
+	}
+	row("step", "%s", step)
 	if i.NeedsAttention() {
 		row("problem", "%s", i.Progress.Attention)
 	}
-	if i.Failure != "" {
+	if i.Failure != "" && !i.Open {
 		row("reason", "%s", i.Failure)
 	}
 	printPublished(row, i)
@@ -53,7 +59,7 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 		if n == 0 {
 			name = "you can"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", name, each.line, each.meaning)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", name, program.Commands(each.line), each.meaning)
 	}
 	return table.Flush()
 }
@@ -66,11 +72,21 @@ func printPublished(row func(name, format string, args ...any), i overview.Impor
 			row("reason", "%s", i.Result.Reason)
 		}
 	} else if i.ProgressKnown {
-		row("published", "%s", published(i.Progress.Counts))
+		name := "published"
+		if importing(i) && i.Progress.Counts != (sink.Counts{}) {
+			name = "published before"
+		}
+		row(name, "%s", published(i.Progress.Counts))
 	}
 	if problem := i.Problem(); problem != "" {
 		row("not done", "%s", problem)
 	}
+}
+
+// importing reports whether the import is yet to be published: its counts are those of an
+// earlier one.
+func importing(i overview.Import) bool {
+	return i.Open && slices.Contains([]workflows.Step{workflows.StepScrape, workflows.StepDownload, workflows.StepImport}, i.Progress.Step)
 }
 
 func published(n sink.Counts) string {
@@ -99,7 +115,7 @@ func printActivity(row func(name, format string, args ...any), i overview.Import
 	if a.StartedAt != nil {
 		text += ", for " + since(*a.StartedAt, now)
 	}
-	if a.LastHeartbeat != nil {
+	if a.StartedAt != nil && a.LastHeartbeat != nil {
 		text += ", last heartbeat " + since(*a.LastHeartbeat, now) + " ago"
 	}
 	row("activity", "%s", text)
@@ -116,7 +132,10 @@ type command struct {
 }
 
 func commandsFor(i overview.Import) []command {
-	if !i.Open {
+	switch {
+	case i.Result != nil && i.Result.Outcome == workflows.NotFound:
+		return nil
+	case !i.Open:
 		return []command{{fmt.Sprintf("starter reimport %d", i.ScrapingJobID), workflows.SignalMeaning(workflows.ReimportSignal)}}
 	}
 	var commands []command
@@ -127,12 +146,12 @@ func commandsFor(i overview.Import) []command {
 }
 
 // plain removes control characters, so that outside text, such as a sitemap's name, cannot
-// control the terminal or break the table.
+// control the terminal or break the table. Commands in the text get the programs' names.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, s)
+	}, program.Commands(s))
 }

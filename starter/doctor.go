@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
@@ -57,7 +59,7 @@ func (c *doctorCommand) Run(ctx context.Context, streams program.Streams) error 
 	d.checkDatabase(ctx)
 	d.checkCloud(ctx, &cloud)
 	if d.wrong > 0 {
-		return fmt.Errorf("%d checks failed", d.wrong)
+		return fmt.Errorf("%s failed", english.Plural(d.wrong, "check", ""))
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/scrapehaul/scrapehaul/internal/program"
-	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
 )
 
@@ -32,17 +31,14 @@ func (d *doctor) checkCloud(ctx context.Context, settings *program.Settings) {
 }
 
 func (d *doctor) checkAccount(ctx context.Context, name string, cloud *webscraper.Client) {
-	setting := "WEBSCRAPER_API_TOKEN"
-	if name != sink.DefaultAccount {
-		setting = "its token in WEBSCRAPER_API_TOKENS"
-	}
+	setting := tokenSetting(name)
 	account, err := within(ctx, cloud.Account)
 	_, limited := webscraper.IsRateLimited(err)
 	switch {
 	case err == nil:
-		d.ok("%sWeb Scraper Cloud accepts %s, page credits: %d", d.clients.of(name), setting, account.PageCredits)
+		d.ok("%sWeb Scraper Cloud accepts %s given here (the workers may have another), page credits: %d", d.clients.of(name), setting, account.PageCredits)
 	case webscraper.IsUnauthorized(err):
-		d.fix("%sWeb Scraper Cloud refuses %s: use the one on its API page (%v)", d.clients.of(name), setting, err)
+		d.fix("%sWeb Scraper Cloud refuses %s given here: use the one on its API page (%v)", d.clients.of(name), setting, err)
 	case limited: // normal for an account that imports much
 		d.line("hint", "%sWeb Scraper Cloud: the account's API calls are used up for now: %v", d.clients.of(name), err)
 	default:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 		d.checkReadOnly(true)
 		return
 	} else if err != nil {
-		d.fix("PostgreSQL, and everything that depends on it: connecting with DATABASE_URL: %v", err)
+		d.fix("PostgreSQL, and everything that depends on it: connecting with DATABASE_URL: %v: start PostgreSQL, or fix host, port, user and password in DATABASE_URL", err)
 		return
 	}
 	d.ok("PostgreSQL answers")
@@ -60,26 +59,19 @@ func (d *doctor) checkRefused(ctx context.Context, store *postgres.Store) {
 	}
 	type pair struct{ account, owner string }
 	var pairs []pair
-	ids := map[pair][]string{}
+	ids := map[pair][]int64{}
 	for _, each := range refused {
 		of := pair{each.Account, each.Owner}
 		if ids[of] == nil {
 			pairs = append(pairs, of)
 		}
-		ids[of] = append(ids[of], fmt.Sprint(each.ScrapingJobID))
+		ids[of] = append(ids[of], each.ScrapingJobID)
 	}
 	for _, of := range pairs {
-		text := strings.Join(ids[of][:min(len(ids[of]), shownIDs)], " ")
-		if more := len(ids[of]) - shownIDs; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
 		d.fix("scraping jobs reported by account %s in the last 24 hours and refused because account %s has published jobs with these IDs: %s: if this is the same account under a new name, name it %s again; otherwise check which API token or webhook URL it was given",
-			of.account, of.owner, text, of.owner)
+			of.account, of.owner, idList(ids[of]), of.owner)
 	}
 }
-
-// shownIDs is how many IDs a line shows.
-const shownIDs = 10
 
 // checkLedger reports the API calls used, and hints at imports that wait for the limit.
 func (d *doctor) checkLedger(ctx context.Context, account string, ledger *postgres.Ledger) {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +58,29 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	})
 	if err != nil {
 		d.fix("counting the open imports: %v", err)
+	}
+	d.checkAttention()
+}
+
+// checkAttention hints at open imports that need attention.
+func (d *doctor) checkAttention() {
+	all, kinds := 0, map[string]int{}
+	for _, count := range d.open {
+		for kind, n := range count.NeedAttention {
+			if all += n; n > 0 {
+				kinds[kind] += n
+			}
+		}
+	}
+	var texts []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		texts = append(texts, fmt.Sprintf("%s %d", kind, kinds[kind]))
+	}
+	switch {
+	case all == 1:
+		d.line("hint", "1 open import needs attention: %s (starter list --needs-attention)", texts[0])
+	case all > 1:
+		d.line("hint", "%d open imports need attention: %s (starter list --needs-attention)", all, strings.Join(texts, ", "))
 	}
 }
 

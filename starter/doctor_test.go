@@ -99,7 +99,7 @@ func TestDoctorSaysHowToFixEachProblem(t *testing.T) {
 		"database is read-only": {map[string]string{"DATABASE_URL": withOption(t, s.Env.DatabaseURL, "default_transaction_read_only", "on")},
 			[]string{"the database is read-only: "}},
 		"no API token":    {map[string]string{"WEBSCRAPER_API_TOKEN": ""}, []string{"WEBSCRAPER_API_TOKEN is missing: "}},
-		"wrong API token": {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN: use the one on its API page"}},
+		"wrong API token": {map[string]string{"WEBSCRAPER_API_TOKEN": "wrong-token-zx99"}, []string{"Web Scraper Cloud refuses WEBSCRAPER_API_TOKEN given here: use the one on its API page"}},
 		"API is down":     {map[string]string{"WEBSCRAPER_API_BASE_URI": "http://" + closed}, []string{"Web Scraper Cloud: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestDoctorSaysHowToFixEachProblem(t *testing.T) {
 			}
 			code, out, problems := runDoctor(t, password, "wrong-token-zx99")
 			require.Equal(t, program.ExitFailed, code)
-			require.Contains(t, problems, "checks failed")
+			require.Contains(t, problems, "failed")
 			requireFixes(t, out, c.want...)
 			require.Contains(t, out, "ok    ", "the other checks run")
 		})

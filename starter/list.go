@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -73,25 +74,28 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account, GroupByAccount: c.Account == "" && !c.JSON}
+	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account}
+	if !c.NeedsAttention {
+		return c.listOpen(ctx, reader, streams)
+	}
 	var waiting []overview.WaitingForToken
 	if !c.JSON {
+		reader.GroupByAccount = c.Account == ""
 		if waiting, err = reader.WaitingForToken(ctx); err != nil {
 			return err
 		}
 	}
 	for _, each := range waiting {
-		fmt.Fprintln(streams.Out, each)
-	}
-	if !c.NeedsAttention {
-		return c.listOpen(ctx, reader, streams)
+		fmt.Fprintf(streams.Out, "%s: %s\n", plain(each.String()), idList(each.Jobs))
 	}
 	imports, unknown, err := reader.NeedingAttention(ctx)
 	if err != nil {
 		return err
 	}
-	if err := printImports(streams.Out, imports, c.JSON); err != nil {
-		return err
+	if len(imports) > 0 || c.JSON {
+		if err := printImports(streams.Out, imports, c.JSON); err != nil {
+			return err
+		}
 	}
 	switch {
 	case len(imports)+len(waiting) > 0:
@@ -127,7 +131,7 @@ func (c *listCommand) listOpen(ctx context.Context, reader *overview.Reader, str
 		return err
 	}
 	if more {
-		fmt.Fprintf(streams.Err, "there may be more: starter list --limit 0\n")
+		fmt.Fprintln(streams.Err, program.Commands("there may be more: starter list --limit 0"))
 	}
 	return nil
 }
@@ -143,12 +147,12 @@ type importView struct {
 }
 
 func viewOf(i overview.Import, now time.Time) importView {
-	view := importView{Import: i, NeedsAttention: i.NeedsAttention(), Next: i.Next().In(now)}
+	view := importView{Import: i, NeedsAttention: i.NeedsAttention(), Next: program.Commands(i.Next().In(now))}
 	if amount, ok := i.Amount(); ok {
 		view.Amount = &amount
 	}
 	for _, each := range commandsFor(i) {
-		view.Commands = append(view.Commands, each.line)
+		view.Commands = append(view.Commands, program.Commands(each.line))
 	}
 	return view
 }
@@ -183,10 +187,26 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 		if problem := i.Problem(); problem != "" {
 			next += "; not done: " + problem
 		}
-		fmt.Fprintf(table, "%d\t%s%s\t%s\t%d\t%s\t%s\n", i.ScrapingJobID, column(i.Account), plain(i.Sitemap()), i.Step(), i.Progress.Records,
+		records := fmt.Sprint(i.Progress.Records)
+		if importing(i) || !i.ProgressKnown {
+			records = "-"
+		}
+		fmt.Fprintf(table, "%d\t%s%s\t%s\t%s\t%s\t%s\n", i.ScrapingJobID, column(i.Account), plain(i.Sitemap()), i.Step(), records,
 			i.StartedAt.Local().Format(time.DateTime), plain(next))
 	}
 	return table.Flush()
+}
+
+// shownIDs is how many IDs a line shows.
+const shownIDs = 10
+
+// idList returns the first IDs: "1 2 3 and 4 more".
+func idList(ids []int64) string {
+	text := strings.Trim(fmt.Sprint(ids[:min(len(ids), shownIDs)]), "[]")
+	if more := len(ids) - shownIDs; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // accountColumn returns a function that writes the cells of an account column. It writes

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -21,7 +22,7 @@ func TestListAndStatusShowWhatAnImportWaitsFor(t *testing.T) {
 	const says = `waits for the API's rate limit until (20\d\d-\d\d-\d\d )?\d\d:\d\d:\d\d, in (7m0s|6m\d+s)`
 	var list, status, asJSON strings.Builder
 	require.NoError(t, printImports(&list, []overview.Import{waiting}, false))
-	require.Regexp(t, `\n500 +laptops +downloading +0 +20\S+ \S+ +`+says+`\n$`, list.String())
+	require.Regexp(t, `\n500 +laptops +downloading +- +20\S+ \S+ +`+says+`\n$`, list.String())
 	require.NoError(t, printImport(&status, waiting, time.Now()))
 	require.Regexp(t, `(?m)^next +`+says+`$`, status.String())
 
@@ -34,4 +35,34 @@ func TestListAndStatusShowWhatAnImportWaitsFor(t *testing.T) {
 	require.Regexp(t, `^`+says+`$`, printed[0].Next)
 	require.Equal(t, "the API's rate limit", printed[0].Progress.WaitsFor)
 	require.WithinDuration(t, until, *printed[0].Progress.WaitsUntil, 0)
+}
+
+func TestAtMostTenIDsAreNamed(t *testing.T) {
+	require.Equal(t, "1 2", idList([]int64{1, 2}))
+	require.Equal(t, "1 2 3 4 5 6 7 8 9 10 and 2 more", idList([]int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}))
+}
+
+func TestStatusSaysWhichCountsAndHeartbeatsAreOld(t *testing.T) {
+	now := time.Now()
+	i := overview.Import{
+		ScrapingJobID: 500, Open: true, ProgressKnown: true,
+		Progress: workflows.Progress{SitemapName: "laptops", Step: workflows.StepImport, Counts: sink.Counts{Records: 20}},
+		Activity: &overview.Activity{Name: "ImportRecords", Attempt: 2, NextAttempt: &now, LastHeartbeat: &now},
+	}
+	var status strings.Builder
+	require.NoError(t, printImport(&status, i, now))
+	require.Regexp(t, `(?m)^published before +20 records, 0 rejected$`, status.String())
+	require.Regexp(t, `(?m)^activity +ImportRecords, attempt 2$`, status.String(), "no attempt runs")
+	i.Progress.Counts, i.Activity.StartedAt = sink.Counts{}, &now
+	status.Reset()
+	require.NoError(t, printImport(&status, i, now))
+	require.Regexp(t, `(?m)^published +0 records`, status.String())
+	require.Contains(t, status.String(), "last heartbeat")
+}
+
+func TestJobThatWasNotFoundIsNotOfferedAgain(t *testing.T) {
+	i := overview.Import{ScrapingJobID: 500, Status: "Completed", Result: &workflows.ImportScrapingJobResult{Outcome: workflows.NotFound}}
+	require.Empty(t, commandsFor(i))
+	i.Result.Outcome = workflows.Deleted
+	require.Len(t, commandsFor(i), 1)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/overview"
@@ -35,10 +36,21 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "workflow %s, run %s: waiting for a worker on task queue %s\n", run.GetID(), run.GetRunID(), installation.TaskQueue)
 	var result workflows.ReconcileScrapingJobsResult
-	if err := run.Get(ctx, &result); err != nil {
-		return fmt.Errorf("reconciling: %w", err)
+	ended := make(chan error, 1)
+	go func() { ended <- run.Get(ctx, &result) }()
+	select {
+	case err = <-ended:
+	case <-time.After(2 * time.Second):
+		says := "running"
+		if there, err := temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID()); err == nil && there.GetPendingWorkflowTask().GetStartedTime() == nil && there.GetPendingWorkflowTask() != nil {
+			says = "waiting for a worker on task queue " + installation.TaskQueue
+		}
+		fmt.Fprintf(streams.Err, "workflow %s, run %s: %s\n", run.GetID(), run.GetRunID(), says)
+		err = <-ended
+	}
+	if err != nil {
+		return fmt.Errorf("reconciling: %s", workflows.Sentence(err))
 	}
 	failures := []error{printReconciliation(streams.Out, result, c.DryRun)}
 	for _, failed := range result.FailedAccounts {

@@ -64,7 +64,7 @@ func (c *runCommand) Run(ctx context.Context, streams program.Streams) error {
 		return printJSON(out, map[string]any{"workflow_id": run.GetID(), "run_id": run.GetRunID(), "is_new": isNew, "account": cmp.Or(c.Account, sink.DefaultAccount)})
 	}
 	if !c.Wait {
-		fmt.Fprintf(out, "starter list shows the scraping job once it is created; to get the result: %s\n", resultOf(run))
+		fmt.Fprintf(out, program.Commands("starter list shows the scraping job once it is created; to get the result: %s\n"), resultOf(run))
 		return nil
 	}
 	return c.await(ctx, temporal, run, streams)

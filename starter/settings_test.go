@@ -84,8 +84,8 @@ func eventuallyListed(t *testing.T) (out string) {
 func TestCommandsInAnotherShellUseTheStoredSettings(t *testing.T) {
 	namespace := newNamespace(t)
 	out := setUp(t, "HOLD_BEFORE_DELETE=never", "FILTER_SITEMAP_PREFIX=shop-", "TASK_QUEUE=prices")
-	require.Contains(t, out, "schedule scrapehaul-reconcile: created, every 15m0s\n"+
-		"TASK_QUEUE: scrapingjob-import → prices\nHOLD_BEFORE_DELETE: 24h → never\nFILTER_SITEMAP_PREFIX: \"\" → shop-\n")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: created, every 15m0s, with TASK_QUEUE=prices, HOLD_BEFORE_DELETE=never, FILTER_SITEMAP_PREFIX=shop-\n")
+	require.NotContains(t, out, "→")
 
 	require.Contains(t, setUp(t), "schedule scrapehaul-reconcile: unchanged, every 15m0s\n")
 	there := installation(t, namespace)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
@@ -65,12 +66,24 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 	if s.written.Every == 0 {
 		every = "paused, as RECONCILE_EVERY is 0"
 	}
+	if s.isNew {
+		var set []string
+		for _, each := range changes {
+			if each.name != "RECONCILE_EVERY" { // printed already
+				set = append(set, each.name+"="+each.to)
+			}
+		}
+		if len(set) > 0 {
+			every += ", with " + strings.Join(set, ", ")
+		}
+		changes = nil
+	}
 	fmt.Fprintf(out, "schedule %s: %s, %s\n", workflows.ReconcileScheduleID, done, every)
 	for _, each := range changes {
 		fmt.Fprintln(out, each)
 	}
 	if len(changes) > 0 {
-		fmt.Fprintln(out, "a starter with other values restores them when it starts: change its environment too")
+		fmt.Fprintln(out, "a running starter's environment wins at its next start: change it there too")
 	}
 	return nil
 }

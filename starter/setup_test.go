@@ -90,7 +90,7 @@ func TestScheduleWithoutReconciliationIsPaused(t *testing.T) {
 		return *there.Schedule.State
 	}
 	never := client.ScheduleState{Paused: true, Note: "RECONCILE_EVERY is 0"}
-	require.Equal(t, never, setup("0", "created, paused, as RECONCILE_EVERY is 0\nRECONCILE_EVERY: 15m → 0\n"))
+	require.Equal(t, never, setup("0", "created, paused, as RECONCILE_EVERY is 0\n"))
 	require.Equal(t, client.ScheduleState{}, setup("1h", "updated, every 1h0m0s\nRECONCILE_EVERY: 0 → 1h\n"))
 	require.Equal(t, never, setup("0", "updated, paused, as RECONCILE_EVERY is 0\n"))
 	require.NoError(t, schedule.Pause(t.Context(), client.SchedulePauseOptions{Note: "by a person"}))

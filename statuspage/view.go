@@ -29,6 +29,11 @@ func (v importView) Waits() bool {
 	return v.NeedsAttention() || v.Import.Progress.Step == workflows.StepHold
 }
 
+// CanReimport reports whether the import has ended and its job may still be there.
+func (v importView) CanReimport() bool {
+	return !v.Open && (v.Result == nil || v.Result.Outcome != workflows.NotFound)
+}
+
 // Step returns what the import is doing, in words.
 func (v importView) Step() string { return strings.ReplaceAll(v.Import.Step(), "-", " ") }
 

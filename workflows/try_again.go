@@ -48,7 +48,7 @@ func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAg
 	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
 		read := in.Account == "" || account == "" || in.Account == account
-		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && retryable(problem) {
+		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && Retryable(problem) {
 			jobs = append(jobs, job)
 		}
 	})

@@ -17,6 +17,8 @@ import (
 type Activity struct {
 	Name    string `json:"name"`
 	Attempt int32  `json:"attempt"`
+	// MaxAttempts is 0 while an attempt runs, or if it is unlimited.
+	MaxAttempts int32 `json:"max_attempts,omitempty"`
 	// StartedAt is when the current attempt started; nil while the activity waits for a
 	// worker or for NextAttempt.
 	StartedAt *time.Time `json:"started_at,omitempty"`
@@ -59,6 +61,7 @@ func pendingActivity(pending []*workflowpb.PendingActivityInfo) *Activity {
 		a.StartedAt = last
 	default:
 		a.NextAttempt = instant(chosen.GetNextAttemptScheduleTime())
+		a.MaxAttempts = chosen.GetMaximumAttempts()
 	}
 	// Ignore heartbeats of another form.
 	if err := converter.GetDefaultDataConverter().FromPayloads(chosen.GetHeartbeatDetails(), &a.Heartbeat); err != nil {

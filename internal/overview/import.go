@@ -42,6 +42,8 @@ type Import struct {
 	ScrapingJobID int64  `json:"scrapingjob_id"`
 	Account       string `json:"account"`
 	RunID         string `json:"run_id"`
+	// Kind is that of the problem while the import needs attention.
+	Kind string `json:"kind,omitempty"`
 	// Summary is the workflow's static summary.
 	Summary string `json:"summary,omitempty"`
 	// Open is set until the run ends.
@@ -147,10 +149,11 @@ func (r *Reader) describe(ctx context.Context, scrapingJobID int64, runID string
 }
 
 func newImport(scrapingJobID int64, info *workflowpb.WorkflowExecutionInfo) Import {
-	account, _ := workflows.Memo(info.GetMemo())
+	account, kind := workflows.Memo(info.GetMemo())
 	i := Import{
 		ScrapingJobID: scrapingJobID,
 		Account:       account,
+		Kind:          kind,
 		RunID:         info.GetExecution().GetRunId(),
 		Status:        info.GetStatus().String(),
 		Open:          info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
@@ -208,7 +211,7 @@ func (r *Reader) queryProgress(ctx context.Context, i *Import, within time.Durat
 	_, noWorker := errors.AsType[*serviceerror.FailedPrecondition](err)
 	_, timedOut := errors.AsType[*serviceerror.DeadlineExceeded](err)
 	if noWorker || timedOut || ctx.Err() != nil {
-		i.Failure = "no worker answered the progress query: check that a worker runs on the import's task queue"
+		i.Failure = "no worker answered: check that a worker runs on the import's task queue"
 		return
 	}
 	i.Failure = "the progress query failed: " + err.Error()

@@ -2,8 +2,10 @@ package overview
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -14,6 +16,9 @@ type Next struct {
 	At *time.Time
 	// Waits is set if What is a wait: At is its end.
 	Waits bool
+	// AttentionAt is about when the import needs attention if all attempts fail; nil if
+	// unknown.
+	AttentionAt *time.Time
 }
 
 // Preposition returns the word between What and At.
@@ -40,7 +45,11 @@ func (n Next) In(now time.Time) string {
 	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
 		layout = time.TimeOnly
 	}
-	return fmt.Sprintf("%s %s %s, in %s", n.What, n.Preposition(), at.Format(layout), in)
+	text := fmt.Sprintf("%s %s %s, in %s", n.What, n.Preposition(), at.Format(layout), in)
+	if n.AttentionAt != nil {
+		text += "; the import needs attention about " + n.AttentionAt.In(now.Location()).Format("15:04") + " if it keeps failing"
+	}
+	return text
 }
 
 // Next returns what happens next to the import.
@@ -50,6 +59,8 @@ func (i Import) Next() Next {
 		return Next{What: "nothing: this import is done"}
 	case !i.Open:
 		return Next{What: "nothing in this run: reconciliation starts another one if the job is due"}
+	case i.NeedsAttention() && workflows.Retryable(i.Kind):
+		return Next{What: "the next reconciliation retries it, starter reconcile now; without a signal the import fails", At: i.Progress.FailsAfter}
 	case i.NeedsAttention():
 		return Next{What: "a person decides; without a signal the import fails", At: i.Progress.FailsAfter}
 	case i.Progress.Step == workflows.StepScrape && i.Progress.WaitsFor != "":
@@ -70,7 +81,10 @@ func (i Import) Next() Next {
 	case workflows.StepDownload:
 		return Next{What: "the records are imported"}
 	case workflows.StepImport:
-		return Next{What: "the import is published, replacing an earlier one"}
+		if i.Progress.Counts != (sink.Counts{}) {
+			return Next{What: "the import is published, replacing the earlier one"}
+		}
+		return Next{What: "the import is published"}
 	case workflows.StepHold:
 		return Next{What: "the job is deleted in the cloud", At: i.Progress.DeleteAfter}
 	case workflows.StepDelete:
@@ -85,7 +99,7 @@ func (a *Activity) next() Next {
 	case a.Paused:
 		return Next{What: "nothing until someone unpauses the activity " + a.Name}
 	case a.NextAttempt != nil:
-		return Next{What: fmt.Sprintf("attempt %d of %s starts", a.Attempt, a.Name), At: a.NextAttempt}
+		return Next{What: fmt.Sprintf("attempt %d of %s starts", a.Attempt, a.Name), At: a.NextAttempt, AttentionAt: a.attentionAt()}
 	case a.StartedAt == nil && a.Name == download:
 		return Next{What: "a worker picks up " + download + " once it has a free slot (MAX_CONCURRENT_IMPORTS) and room in its spool"}
 	case a.StartedAt == nil:
@@ -94,4 +108,16 @@ func (a *Activity) next() Next {
 		return Next{What: "the worker starts once it has a free slot (MAX_CONCURRENT_IMPORTS)"}
 	}
 	return Next{}
+}
+
+// attentionAt returns about when the last attempt starts, nil if its failure asks nobody.
+func (a *Activity) attentionAt() *time.Time {
+	if a.MaxAttempts == 0 || !slices.Contains([]string{download, "ImportRecords", "DeleteScrapingJob"}, a.Name) {
+		return nil
+	}
+	at := *a.NextAttempt
+	for n := a.Attempt; n < a.MaxAttempts; n++ {
+		at = at.Add(min(time.Second<<min(n-1, 6), time.Minute)) // as workflows.attempts
+	}
+	return &at
 }

@@ -78,6 +78,8 @@ func TestFailedAttemptShowsItsFailureAndTheNextAttempt(t *testing.T) {
 	require.Equal(t, "DownloadScrapingJob", found.Activity.Name)
 	require.Contains(t, found.Activity.LastFailure, "502 Bad Gateway")
 	require.Nil(t, found.Activity.StartedAt)
+	require.Equal(t, int32(60), found.Activity.MaxAttempts)
+	require.WithinDuration(t, time.Now().Add(54*time.Minute), *found.Next().AttentionAt, 2*time.Minute)
 	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "seen enough"))
 }
 
@@ -146,6 +148,7 @@ func requireNeedingAttention(t *testing.T, s *systemtest.System, id int64) {
 	})
 	require.Equal(t, id, found[0].ScrapingJobID)
 	require.True(t, found[0].NeedsAttention())
+	require.Equal(t, "CountMismatch", found[0].Kind)
 	require.Contains(t, found[0].Progress.Attention, "1 record was imported, but the job has stored 2")
 	require.Contains(t, found[0].Progress.Signals, workflows.AcceptSignal)
 }
