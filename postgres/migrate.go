@@ -103,6 +103,9 @@ func schemaVersion(ctx context.Context, db sqlx.QueryerContext) (version int64, 
 
 // checkEncoding makes sure that PostgreSQL can validate and store every character.
 func checkEncoding(ctx context.Context, db *sqlx.DB) error {
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
 	var encoding string
 	if err := db.GetContext(ctx, &encoding, `SELECT getdatabaseencoding()`); err != nil {
 		return fmt.Errorf("checking the database's encoding: %w", err)
