@@ -72,6 +72,6 @@ func (a *Account) reserve(ctx context.Context, request postgres.Request) (*postg
 // window ends, which is not worth a retry.
 func (a *Account) release(ctx context.Context, grant *postgres.Grant) {
 	if err := grant.Release(ctx); err != nil {
-		activity.GetLogger(ctx).Warn("Returning unused API calls failed; they count until the window ends", "account", a.name, "Error", err)
+		activity.GetLogger(ctx).Warn("Returning unused API calls failed; they count until the window ends", "account", a.name, "error", err)
 	}
 }

@@ -45,7 +45,7 @@ func (w *importScrapingJob) announce(ctx workflow.Context, what *activities.Anno
 		if err := startFollowUp(ctx, *what.FollowUp, what.Publication); err != nil {
 			announced.Problem = fmt.Sprintf("the follow-up workflow %s on task queue %s was not started: %s",
 				what.FollowUp.WorkflowType, what.FollowUp.TaskQueue, strings.TrimRight(err.Error(), "."))
-			w.logger.Warn("Starting the follow-up workflow failed", "Problem", announced.Problem)
+			w.logger.Warn("Starting the follow-up workflow failed", "problem", announced.Problem)
 		}
 	}
 	// Retries for a week: reconciliation does not see the job once it is deleted in the cloud.

@@ -64,6 +64,6 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
 		Watchers: w.watchers,
 	}
-	w.logger.Info("Continuing the import in a new run", "Requests", w.checks)
+	w.logger.Info("Continuing the import in a new run", "requests", w.checks)
 	return workflow.NewContinueAsNewError(ctx, ImportScrapingJobName, in)
 }

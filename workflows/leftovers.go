@@ -78,7 +78,7 @@ func RemoveLeftovers(ctx workflow.Context, in RemoveLeftoversInput) (all activit
 	for _, each := range sweeps {
 		var swept activities.Removed
 		if err := each.Get(ctx, &swept); err != nil {
-			workflow.GetLogger(ctx).Info("Sweeping a spool failed; the next reconciliation retries", "Error", err)
+			workflow.GetLogger(ctx).Info("Sweeping a spool failed; the next reconciliation retries", "error", err)
 			continue
 		}
 		all.Files += swept.Files

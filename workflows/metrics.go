@@ -81,8 +81,8 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 		outcome, reason = outcomeFailed, Sentence(err)
 	}
 	workflow.GetMetricsHandler(ctx).WithTags(accountTags(result.Account)).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
-	workflow.GetLogger(ctx).Info("Import ended", "account", result.Account, "Outcome", outcome, "Reason", reason,
-		"Records", result.Records, "Rejected", result.Rejected, "Bytes", result.Bytes)
+	workflow.GetLogger(ctx).Info("Import ended", "account", result.Account, "outcome", outcome, "reason", reason,
+		"records", result.Records, "rejected", result.Rejected, "bytes", result.Bytes)
 	return result, err
 }
 

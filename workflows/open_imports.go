@@ -36,7 +36,7 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 		memo[accountMemo] = w.account
 	}
 	if err := workflow.UpsertMemo(ctx, memo); err != nil {
-		w.logger.Warn("Updating the list of imports that need attention failed", "Error", err)
+		w.logger.Warn("Updating the list of imports that need attention failed", "error", err)
 	}
 }
 

@@ -192,7 +192,7 @@ func (r *reconciliation) awaitRuns(ctx workflow.Context, runs []accountRun) erro
 }
 
 func (r *reconciliation) failed(ctx workflow.Context, account string, err error) {
-	workflow.GetLogger(ctx).Warn("Reconciling an account failed", "account", account, "Error", err)
+	workflow.GetLogger(ctx).Warn("Reconciling an account failed", "account", account, "error", err)
 	r.result.FailedAccounts = append(r.result.FailedAccounts, FailedAccount{account, Sentence(err)})
 }
 
@@ -265,7 +265,7 @@ func (r *reconciliation) startImports(ctx workflow.Context, page activities.Find
 
 func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
 	for _, reason := range reasons {
-		workflow.GetLogger(ctx).Warn("Starting an import failed; the next reconciliation retries", "Reason", reason)
+		workflow.GetLogger(ctx).Warn("Starting an import failed; the next reconciliation retries", "reason", reason)
 	}
 	r.add(ReconcileScrapingJobsResult{Refused: len(reasons), WhyRefused: reasons})
 }

@@ -70,7 +70,7 @@ func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 		r.show(ctx, "done", "")
 	case temporal.IsCanceledError(err):
 		r.show(ctx, "canceled", ": "+r.left())
-		workflow.GetLogger(ctx).Info("RunSitemap canceled", "ScrapingJob", r.left())
+		workflow.GetLogger(ctx).Info("RunSitemap canceled", "scraping_job", r.left())
 	default:
 		r.show(ctx, "failed", ": "+Sentence(err))
 	}

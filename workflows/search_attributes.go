@@ -91,7 +91,7 @@ func (w *importScrapingJob) index(ctx workflow.Context, next Step) {
 		Account: w.account, Status: w.job.Status, SitemapName: w.job.SitemapName, CustomID: w.job.CustomID,
 	}, state)...)
 	if err != nil {
-		w.logger.Warn("Updating the search attributes failed", "State", state, "Error", err)
+		w.logger.Warn("Updating the search attributes failed", "state", state, "error", err)
 	}
 }
 

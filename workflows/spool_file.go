@@ -25,7 +25,7 @@ func (w *importScrapingJob) newFile(ctx workflow.Context) spoolFile {
 func (w *importScrapingJob) resumeDownload(
 	ctx workflow.Context, file spoolFile, interrupted *activities.Interruption,
 ) (download activities.DownloadScrapingJobResult, err error) {
-	w.logger.Info("Resuming the interrupted download", "TaskQueue", file.taskQueue, "Reason", interrupted.Reason)
+	w.logger.Info("Resuming the interrupted download", "task_queue", file.taskQueue, "reason", interrupted.Reason)
 	w.show(ctx, StepDownload, interrupted.Reason)
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, "download scraping job "+WorkflowID(w.id)), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
@@ -69,7 +69,7 @@ func (w *importScrapingJob) removeFile(ctx workflow.Context, file spoolFile) {
 		defer w.removals.Done()
 		err := workflow.ExecuteActivity(w.removal(ctx, file.taskQueue), a.RemoveFile, activities.RemoveFileInput{File: file.name}).Get(ctx, nil)
 		if err != nil {
-			w.logger.Warn("Removing the spool file failed", "TaskQueue", file.taskQueue, "File", file.name, "Error", err)
+			w.logger.Warn("Removing the spool file failed", "task_queue", file.taskQueue, "file", file.name, "error", err)
 		}
 	})
 }

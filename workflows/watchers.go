@@ -56,7 +56,7 @@ func (w *importScrapingJob) reportTo(ctx workflow.Context, to watcher) {
 	err := workflow.SignalExternalWorkflow(ctx, to.ID, "", reportSignal, w.report).Get(ctx, nil)
 	i := slices.IndexFunc(w.watchers, func(each watcher) bool { return each.ID == to.ID })
 	if err != nil {
-		w.logger.Info("A workflow watching the import has closed", "WorkflowID", to.ID, "Error", err)
+		w.logger.Info("A workflow watching the import has closed", "watcher", to.ID, "error", err)
 		w.watchers = slices.Delete(w.watchers, i, i+1)
 		return
 	}
