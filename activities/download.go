@@ -47,7 +47,12 @@ type IfDue struct {
 	Again bool `json:"again,omitempty"`
 }
 
-// DownloadScrapingJobResult describes the file.
+// DownloadScrapingJobResult is one of these outcomes:
+//   - not now: only Wait
+//   - not due, with IfDue: only Described
+//   - downloaded: Bytes, SHA256 and Format; with IfDue also Described and FailedDataQuality
+//   - from the archive, with IfDue.Again: the same, and Archived
+//   - interrupted, with IfDue: Described, FailedDataQuality and Interrupted
 type DownloadScrapingJobResult struct {
 	// Wait is set if the account has no API call left: nothing was done. Execute the
 	// activity again after that time, which is reserved for this workflow.

@@ -399,7 +399,7 @@ func TestShortDownloadDoesNotReplaceMoreRecords(t *testing.T) {
 					require.Empty(t, result.Reason)
 					require.Equal(t, c.download, w.visible())
 				} else {
-					require.Equal(t, fmt.Sprintf("the import has %d good records, and the job has stored %d; readers keep the %d published before",
+					require.Equal(t, fmt.Sprintf("the import has %d good records, and the job has stored %d; nothing was published, and queries still return the %d published before",
 						c.download, c.stored, c.before), result.Reason)
 					require.NotNil(t, result.Question)
 					require.Equal(t, c.before, w.visible())
@@ -423,7 +423,7 @@ func TestImportNeverReplacesABetterOneUnlessAccepted(t *testing.T) {
 		maxRejected int64
 		reason      string // "" when it is published
 	}{
-		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected, and the job has stored 200; readers keep the 200 published before (record 1: "},
+		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected, and the job has stored 200; nothing was published, and queries still return the 200 published before (record 1: "},
 		{"some are rejected", [2]int{200, 0}, [2]int{199, 1}, 0, "the import has 199 good records, 1 rejected"},
 		{"more are rejected than before, of more", [2]int{200, 3}, [2]int{300, 4}, 0, "the import has 300 good records, 4 rejected"},
 		{"a small share is rejected", [2]int{200, 0}, [2]int{400, 4}, 0, ""},

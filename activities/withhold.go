@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -50,8 +52,8 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case err != nil:
 		return "", err
 	case published != nil && published.RemovedAt == nil && (good < published.Good() || counts.Bad() > max(in.MaxRejected, published.Bad(), counts.All()/tolerated)):
-		return fmt.Sprintf("the import has %d good records%s, and the job has stored %d; readers keep the %d published before",
-			good, andOthers(counts), in.Job.StoredRecordCount, published.Good()), nil
+		return fmt.Sprintf("the import has %s good records%s, and the job has stored %s; nothing was published, and queries still return the %s published before",
+			humanize.Comma(good), andOthers(counts), humanize.Comma(in.Job.StoredRecordCount), humanize.Comma(published.Good())), nil
 	case !finished(in.Job):
 		return "", nil
 	}
@@ -60,11 +62,11 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case err != nil || last == nil:
 		return "", err
 	case good == 0 && last.Good() > 0:
-		return fmt.Sprintf("the job has 0 good records%s, but %d were last published for its sitemap, from job %d",
-			andOthers(counts), last.Good(), last.ScrapingJobID), nil
+		return fmt.Sprintf("the job has 0 good records%s, but %s were last published for its sitemap, from job %d",
+			andOthers(counts), humanize.Comma(last.Good()), last.ScrapingJobID), nil
 	case 100*good < int64(in.MinRecordsPercent)*last.Good():
-		return fmt.Sprintf("the job has %d records%s, fewer than %d %% of the %d last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
-			good, andOthers(counts), in.MinRecordsPercent, last.Good(), last.ScrapingJobID), nil
+		return fmt.Sprintf("the job has %s records%s, fewer than %d %% of the %s last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
+			humanize.Comma(good), andOthers(counts), in.MinRecordsPercent, humanize.Comma(last.Good()), last.ScrapingJobID), nil
 	}
 	return "", nil
 }
@@ -78,7 +80,7 @@ func andOthers(counts sink.Counts) (text string) {
 		{counts.Rejected, "rejected"}, {counts.Unmapped, "unmapped"}, {counts.Skipped, "skipped by a record hook"},
 	} {
 		if others.n > 0 {
-			text += fmt.Sprintf(", %d %s", others.n, others.are)
+			text += ", " + humanize.Comma(others.n) + " " + others.are
 		}
 	}
 	return text

@@ -24,29 +24,41 @@ func needsOperator(kind, reason string) error {
 	return temporal.NewNonRetryableApplicationError(reason, kind, nil)
 }
 
-// withheld returns the problem of an import that was not published.
-func (w *importScrapingJob) withheld(imported activities.ImportRecordsResult) error {
+// withheld returns the problem of an import that was not published. Accept publishes what
+// another download then has, unless that raises another question.
+func (w *importScrapingJob) withheld(ctx workflow.Context, imported activities.ImportRecordsResult) error {
 	asked := imported.Question
 	if asked == nil { // from a worker of an earlier build
 		return needsOperator(sink.TooFewRecords, imported.Reason)
 	}
-	does := "publishes " + records(imported.Records)
+	count := records(imported.Records)
 	if imported.Unmapped > 0 {
-		does += ", " + humanize.Comma(imported.Unmapped) + " of them without a row in the mapped table,"
+		count += ", " + humanize.Comma(imported.Unmapped) + " of them without a row in the mapped table,"
 	}
 	if w.published.ImportID != 0 {
-		does += " instead of " + humanize.Comma(w.published.Records)
+		count += " instead of " + humanize.Comma(w.published.Records)
+	}
+	does, then, asks := "downloads the job again and publishes it", "; ", "it asks again before the job is deleted in the cloud"
+	switch few := imported.Unmapped == 0 && (w.published.ImportID == 0 || imported.Records < w.published.Records); {
+	case workflow.GetVersion(ctx, "accept-downloads", workflow.DefaultVersion, 1) == workflow.DefaultVersion:
+		does, then, asks = "publishes "+count, ", and ", "the job stays in the cloud until an operator accepts that, too"
+	case asked.Kind != sink.TooFewRecords:
+		does += " as it is, now with " + strings.TrimSuffix(count, ",")
+	case few:
+		does += ", even with only " + count
+	default:
+		does += ", even with " + strings.TrimSuffix(count, ",")
 	}
 	after := activities.DeleteScrapingJobInput{Job: w.job, Counts: imported.Counts, MaxRejected: int64(w.settings.MaxRejected)}
 	kind, _ := after.WhyKeep()
 	after.Accepted = true
 	switch _, reason := after.WhyKeep(); {
 	case w.keeps() || reason != "":
-		does += ", and the job stays in the cloud"
+		does += then + "the job stays in the cloud"
 	case kind != "":
-		does += ", and the job stays in the cloud until an operator accepts that, too"
+		does += then + asks
 	default:
-		does += ", and the job is deleted in the cloud after its hold"
+		does += then + "the job is deleted in the cloud after its hold"
 	}
 	w.question.accept, w.question.withheld = does, asked
 	return needsOperator(asked.Kind, imported.Reason)
@@ -77,7 +89,7 @@ func (w *importScrapingJob) pose(ctx workflow.Context, problem error) {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](problem); ok && failure.HasDetails() {
 		var account string // whose token failed
 		if failure.Details(&account) == nil && w.account == "" {
-			w.isOf(account)
+			w.setAccount(account)
 		}
 	}
 	if !w.question.retryable() && w.about(w.question.text()) != w.asked.About {
@@ -93,7 +105,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 	if w.question.deadline.IsZero() {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
-	w.logger.Warn("Import needs attention", "Problem", Sentence(problem))
+	w.logger.Warn("Import needs attention", "problem", Sentence(problem))
 	workflow.GetMetricsHandler(ctx).WithTags(accountTags(w.account)).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
 	w.setReport(contract.NeedsAttention, w.question.text())
@@ -128,21 +140,26 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 // abandonJob keeps reconciliation from restarting an import that an operator closed
 // before it was published.
 func (w *importScrapingJob) abandonJob(ctx workflow.Context) {
-	if w.job.ScrapingJobID == 0 || w.job.SameContent(w.published.ScrapingJob) {
+	if !w.unpublished() {
 		return
 	}
 	err := workflow.ExecuteActivity(shortStep(ctx, "record that scraping job "+WorkflowID(w.id)+" is abandoned"), activities.AbandonScrapingJobName,
 		w.job).Get(ctx, nil)
 	if err != nil {
-		w.logger.Warn("Recording the abandoned job failed; reconciliation may import it again", "Error", err)
+		w.logger.Warn("Recording the abandoned job failed; reconciliation may import it again", "error", err)
 	}
 }
 
-func (q question) retryable() bool { return q.problem != nil && retryable(problemKind(q.problem)) }
+// unpublished reports whether the job's content, as last described, is not published.
+func (w *importScrapingJob) unpublished() bool {
+	return w.job.ScrapingJobID != 0 && !w.job.SameContent(w.published.ScrapingJob)
+}
 
-// retryable reports whether reconciliation may retry a problem of that kind. Some need an
+func (q question) retryable() bool { return q.problem != nil && Retryable(problemKind(q.problem)) }
+
+// Retryable reports whether reconciliation may retry a problem of that kind. Some need an
 // operator; others would import all records again only to fail the same way.
-func retryable(kind string) bool {
+func Retryable(kind string) bool {
 	return kind != "" && !slices.Contains([]string{
 		activities.ErrorRejectedRecords, activities.ErrorCountMismatch, sink.TooFewRecords, sink.ManyRowsMissing, sink.EmptyColumns,
 		sink.FailedDataQuality,

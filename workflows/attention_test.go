@@ -85,7 +85,7 @@ func TestOperatorDecides(t *testing.T) {
 		{"rejects kept", rejects, "keep", "", workflows.Kept, false},
 		{"mismatch accepted", tooFew, "accept", "19 records were imported, but the job has stored 20. Signals: " + acceptIt + "missing here; " + closeIt, workflows.Deleted, true},
 		{"mismatch abandoned", tooFew, "abandon", "", workflows.Abandoned, false},
-		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: accept publishes 20 records, and the job is deleted in the cloud after its hold; " + closeIt, workflows.Abandoned, false},
+		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: accept downloads the job again and publishes it, even with only 20 records; the job is deleted in the cloud after its hold; " + closeIt, workflows.Abandoned, false},
 		{"error abandoned", refused, "abandon", "no table. Signals: " + closeIt, workflows.Abandoned, false},
 		{"error kept", refused, "keep", "", workflows.Unchanged, false},
 	} {
@@ -116,7 +116,7 @@ func TestTooFewRecordsArePublishedOnceAccepted(t *testing.T) {
 		return nil
 	}
 	w.asks(t, func(attention string) {
-		require.Equal(t, "the job has 20 records. Signals: accept publishes 20 records, and the job is deleted in the cloud after its hold; "+
+		require.Equal(t, "the job has 20 records. Signals: accept downloads the job again and publishes it, even with only 20 records; the job is deleted in the cloud after its hold; "+
 			"reimport tries again, abandon and keep close it without deleting anything.", attention)
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 	})
@@ -260,7 +260,7 @@ func TestStoppedJobStaysInTheCloudWhateverIsAccepted(t *testing.T) {
 		return withheld(r)
 	}
 	w.asks(t, func(attention string) {
-		require.Contains(t, attention, "accept publishes 19 records, and the job stays in the cloud; ")
+		require.Contains(t, attention, "accept downloads the job again and publishes it, even with only 19 records; the job stays in the cloud; ")
 		w.SignalWorkflow(workflows.AbandonSignal, nil)
 	})
 	require.Equal(t, workflows.Abandoned, w.run(t, "0").Outcome)
@@ -372,7 +372,7 @@ func TestAcceptingAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	w.signalAfter(time.Minute, workflows.ReimportSignal)
 	w.asks(t, func(attention string) {
 		require.Equal(t, int64(7), w.imports[0].MaxRejected)
-		require.Contains(t, attention, "accept publishes 5 records instead of 20, and the job stays in the cloud until an operator accepts that, too; ")
+		require.Contains(t, attention, "accept downloads the job again and publishes it, even with only 5 records instead of 20; it asks again before the job is deleted in the cloud; ")
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 		w.RegisterDelayedCallback(func() {
 			require.Equal(t, int64(-5), w.imports[1].Accepted[0].Worse)
@@ -384,6 +384,60 @@ func TestAcceptingAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	})
 	require.Equal(t, workflows.Kept, w.run(t, "24h").Outcome)
 	require.Empty(t, w.deletions)
+}
+
+func TestQuestionSaysWhatAcceptPublishes(t *testing.T) {
+	for _, test := range []struct {
+		name, kind      string
+		published       int64 // 0 for nothing
+		counts          sink.Counts
+		hold, status    string
+		accept          string
+		skippedIfClosed bool
+	}{
+		{"nothing left", sink.TooFewRecords, 20, sink.Counts{}, "24h", "finished",
+			"even with only 0 records instead of 20; it asks again before the job is deleted in the cloud", false},
+		{"complete", sink.TooFewRecords, 30, sink.Counts{Records: 20}, "24h", "finished",
+			"even with only 20 records instead of 30; the job is deleted in the cloud after its hold", false},
+		{"never deleted", sink.TooFewRecords, 30, sink.Counts{Records: 20}, workflows.NeverDelete, "finished",
+			"even with only 20 records instead of 30; the job stays in the cloud", false},
+		{"more, with bad ones", sink.TooFewRecords, 5, sink.Counts{Records: 15, Rejected: 5}, "24h", "finished",
+			"even with 15 records instead of 5; it asks again before the job is deleted in the cloud", false},
+		{"unmapped", sink.TooFewRecords, 20, sink.Counts{Records: 20, Unmapped: 4}, "24h", "finished",
+			"even with 20 records, 4 of them without a row in the mapped table, instead of 20; it asks again before the job is deleted in the cloud", false},
+		{"first import, unmapped", sink.TooFewRecords, 0, sink.Counts{Records: 20, Unmapped: 4}, "24h", "stopped",
+			"even with 20 records, 4 of them without a row in the mapped table; the job stays in the cloud", true},
+		{"column without values", sink.EmptyColumns, 0, sink.Counts{Records: 20}, "24h", "finished",
+			"as it is, now with 20 records; the job is deleted in the cloud after its hold", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, test.status)
+			if test.published > 0 {
+				w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: test.published}}
+			}
+			w.onImport = func(r *activities.ImportRecordsResult) error {
+				r.Counts = test.counts
+				return withholds(r, test.kind, "it is worse")
+			}
+			w.signalAfter(time.Minute, workflows.ReimportSignal)
+			w.asks(t, func(string) {
+				now := w.progress(t)
+				separator := " "
+				if test.kind == sink.TooFewRecords {
+					separator = ", "
+				}
+				require.Equal(t, "downloads the job again and publishes it"+separator+test.accept, now.Accept)
+				after := ""
+				if test.skippedIfClosed {
+					after = ", and reconciliation skips it until it has run again"
+				}
+				require.Equal(t, "closes the import as complete; the job stays in the cloud"+after, now.Meaning(workflows.KeepSignal))
+				require.Equal(t, "closes the import as abandoned; the job stays in the cloud"+after, now.Meaning(workflows.AbandonSignal))
+				w.SignalWorkflow(workflows.AbandonSignal, nil)
+			})
+			require.Equal(t, workflows.Abandoned, w.run(t, test.hold).Outcome)
+		})
+	}
 }
 
 // withholdsFor asks about each kind in turn.
@@ -402,7 +456,7 @@ func TestOneAcceptAnswersOneQuestion(t *testing.T) {
 	w.withholdsFor(kinds...)
 	for i, kind := range kinds {
 		w.RegisterDelayedCallback(func() {
-			require.Contains(t, w.attention(t), "it is about "+kind+". Signals: accept publishes 20 records, ")
+			require.Contains(t, w.attention(t), "it is about "+kind+". Signals: accept downloads the job again and publishes it")
 			require.Len(t, w.imports, i+1)
 			w.together(workflows.AcceptSignal, workflows.AcceptSignal) // pressed twice
 		}, time.Duration(i+1)*time.Hour)

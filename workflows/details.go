@@ -45,6 +45,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 			p.FailsAfter = &w.question.deadline
 		}
 		p.Accept = w.question.accept
+		p.SkippedIfClosed = w.unpublished()
 	case w.step == StepHold:
 		p.DeleteAfter = &w.published.HeldUntil
 	}

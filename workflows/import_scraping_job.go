@@ -30,6 +30,12 @@ func ImportScrapingJob(ctx workflow.Context, in ImportScrapingJobInput) (ImportS
 
 // phases returns the state machine: what each step does, and where it leads. A step
 // that fails with a non-retryable error asks an operator.
+//
+// Round: the phases once, from the download on, for one request. Pass: one import of a
+// round, numbered within the workflow; a superseded one is followed by another.
+// Asked: what signals have asked for and no round has done yet, and what operators decided.
+// Question: a problem that waits for an operator. Pose: turn a problem into a question,
+// which the phase ask then shows until it is answered.
 func phases() []phase {
 	return []phase{
 		{StepDownload, (*importScrapingJob).fetch, []transition{
@@ -98,6 +104,8 @@ func (w *importScrapingJob) runRound(ctx workflow.Context) error {
 			next = StepNeedsAttention
 		}
 		if !at.leadsTo(next) {
+			// A bug. The panic blocks the workflow task, which Temporal retries: the import stays
+			// open and continues with a fixed worker.
 			panic(fmt.Sprintf("%q does not lead to %q", step, next))
 		}
 		step = next
@@ -175,7 +183,7 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 		w.removeFile(ctx, file)
 		return "", err
 	case !imported.Published:
-		return "", w.withheld(imported)
+		return "", w.withheld(ctx, imported)
 	}
 	w.publish(ctx, imported)
 	w.announce(ctx, imported.Announce)
@@ -201,6 +209,8 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return w.endKept(reason), nil
 	case w.asked.Close != "":
 		return w.close(), nil
+	case w.settings.neverDelete && w.published.Pass == 0:
+		return w.endKept("the same content is already published"), nil
 	case w.settings.neverDelete:
 		return w.endKept(`hold_before_delete is "never"`), nil
 	}

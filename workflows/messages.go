@@ -163,6 +163,9 @@ type Progress struct {
 	// AcceptSignal does, if it is one of them.
 	Signals []string `json:"signals,omitempty"`
 	Accept  string   `json:"accept,omitempty"`
+	// SkippedIfClosed is set if the job's content is not published, so that after
+	// KeepSignal or AbandonSignal reconciliation skips the job until it has run again.
+	SkippedIfClosed bool `json:"skipped_if_closed,omitempty"`
 	// DeleteAfter is when the hold ends.
 	DeleteAfter *time.Time `json:"delete_after,omitempty"`
 	// FailsAfter is when the import fails unless an operator answers.

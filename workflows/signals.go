@@ -23,7 +23,7 @@ func listen(ctx workflow.Context) map[string]workflow.ReceiveChannel {
 	return channels
 }
 
-// takeSignals receives all pending signals and keeps what they ask for. Those from people
+// takeSignals receives all pending signals and keeps what they ask for. Those from operators
 // and from the cloud reset the deadline of a question.
 func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 	for said, ok := range w.said(ctx, NotificationSignal) {
@@ -91,7 +91,7 @@ func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
 		account = ""
 	}
 	if account == "" || w.account == "" || account == w.account {
-		w.isOf(cmp.Or(w.account, account))
+		w.setAccount(cmp.Or(w.account, account))
 		return false
 	}
 	refusal := activities.RefuseScrapingJobInput{ScrapingJobID: w.id, Account: account, Owner: w.account}
@@ -100,7 +100,7 @@ func (w *importScrapingJob) refuses(ctx workflow.Context, account string) bool {
 	workflow.Go(disconnected, func(ctx workflow.Context) {
 		defer func() { w.refusing-- }()
 		if err := workflow.ExecuteActivity(shortStep(ctx, "record the refused job of account "+account), a.RefuseScrapingJob, refusal).Get(ctx, nil); err != nil {
-			w.logger.Warn("Recording a refused job failed", "Account", account, "Error", err)
+			w.logger.Warn("Recording a refused job failed", "account", account, "error", err)
 		}
 	})
 	return true
@@ -246,8 +246,11 @@ func (p Progress) Input(signal string) any {
 
 // Meaning is [SignalMeaning] for the present question.
 func (p Progress) Meaning(signal string) string {
-	if signal == AcceptSignal && p.Accept != "" {
+	switch {
+	case signal == AcceptSignal && p.Accept != "":
 		return p.Accept
+	case p.SkippedIfClosed && (signal == KeepSignal || signal == AbandonSignal):
+		return SignalMeaning(signal) + ", and reconciliation skips it until it has run again"
 	}
 	return SignalMeaning(signal)
 }
@@ -257,8 +260,8 @@ var signalMeanings = []struct{ signal, meaning string }{
 	{NotificationSignal, "imports changed content: Web Scraper Cloud sent a notification"},
 	{ReimportSignal, "downloads and imports the job again, replacing its records"},
 	{reconciliationSignal, "imports changed content: reconciliation found the job due"},
-	{AbandonSignal, "abandons the import; the job stays in the cloud"},
-	{KeepSignal, "closes the import as complete; the job is not deleted in the cloud"},
+	{AbandonSignal, "closes the import as abandoned; the job stays in the cloud"},
+	{KeepSignal, "closes the import as complete; the job stays in the cloud"},
 	{watchSignal, "makes the import report to the workflow with this ID"},
 	{AcceptSignal, "continues anyway, as the question says"},
 	{DeleteNowSignal, "ends the hold and deletes the job in the cloud now"},

@@ -94,16 +94,17 @@ func setup(ctx workflow.Context, in ImportScrapingJobInput) (*importScrapingJob,
 		removals: workflow.NewWaitGroup(ctx),
 	}
 	w.takeOver(ctx, in.Carried)
-	w.isOf(in.Account)
+	w.setAccount(in.Account)
 	if in.Account == "" && (w.job.ScrapingJobID != 0 || w.published.ImportID != 0) {
-		w.isOf(sink.DefaultAccount) // described by an earlier build, which had no other
+		w.setAccount(sink.DefaultAccount) // described by an earlier build, which had no other
 	}
 	w.reportToWatchers(ctx, in.Carried == nil)
 	return w, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, w.progress,
 		workflow.QueryHandlerOptions{Description: "The step of the import, and what it has published."})
 }
 
-func (w *importScrapingJob) isOf(account string) {
+// setAccount sets the job's account, unless the name is empty.
+func (w *importScrapingJob) setAccount(account string) {
 	if account != "" && account != w.account {
 		w.account = account
 		w.logger = log.With(w.logger, "account", account)
@@ -149,12 +150,12 @@ type asked struct {
 	Waiting []string `json:"waiting,omitempty"`
 }
 
-// round is one pass through the phases.
+// round is the state of the present round.
 type round struct {
 	request request
 	byHand  bool
-	// pass counts the imports of the run; requestedAt orders them among all imports of the
-	// job.
+	// pass is the number of the present pass; requestedAt orders it among all imports of
+	// the job.
 	pass        int
 	requestedAt time.Time
 	// starts counts how often the round has started with a download.
@@ -170,7 +171,7 @@ type round struct {
 type published struct {
 	sink.PublishedImport `json:"published,omitzero"`
 
-	// Pass is the pass of this run that published it, 0 for an earlier run.
+	// Pass is the pass that published it, 0 for one of an earlier workflow.
 	Pass int `json:"published_pass,omitempty"`
 	// Problem says what failed apart from publishing.
 	Problem string `json:"published_problem,omitempty"`
@@ -235,7 +236,7 @@ func (w *importScrapingJob) restarts(ctx workflow.Context, err error) bool {
 		return false
 	}
 	w.round.starts++
-	w.logger.Info("Restarting the import with another download", "Error", err)
+	w.logger.Info("Restarting the import with another download", "error", err)
 	if problemKind(err) == activities.ErrorSuperseded {
 		w.newPass(ctx)
 	}
@@ -257,7 +258,7 @@ func (w *importScrapingJob) due() *activities.IfDue {
 func (w *importScrapingJob) learn(described activities.Description) {
 	if described.Found || described.Published != nil {
 		// A signal may have named another one meanwhile. Earlier builds had only the default one.
-		w.isOf(cmp.Or(described.Account, w.account, sink.DefaultAccount))
+		w.setAccount(cmp.Or(described.Account, w.account, sink.DefaultAccount))
 	}
 	if described.OtherAccount != "" {
 		w.scraping = false

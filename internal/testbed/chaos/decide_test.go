@@ -52,9 +52,9 @@ mappings:
 	mapPrice("type: numeric")
 	restart()
 	c.Signal(id, workflows.ReimportSignal)
-	c.untilAsked(id, `readers keep the 5000 published before (record 1: column "price": `)
-	require.Contains(t, c.Progress(id).Attention, "accept publishes 5,000 records, 5,000 of them without a row in the mapped table, instead of 5,000, "+
-		"and the job stays in the cloud until an operator accepts that, too")
+	c.untilAsked(id, `queries still return the 5,000 published before (record 1: column "price": `)
+	require.Contains(t, c.Progress(id).Attention, "accept downloads the job again and publishes it, even with 5,000 records, 5,000 of them without a row in the mapped table, instead of 5,000; "+
+		"it asks again before the job is deleted in the cloud")
 	c.requireRecords(id, n)
 	require.Equal(t, int64(n), rows())
 
@@ -123,7 +123,7 @@ func TestReimportOfFewerRecords(t *testing.T) {
 	c.untilHold(id)
 	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(800, 2)))
 	c.Notify(id)
-	c.untilAsked(id, "accept publishes 800 records instead of 1,000, and the job is deleted in the cloud after its hold")
+	c.untilAsked(id, "accept downloads the job again and publishes it, even with only 800 records instead of 1,000; the job is deleted in the cloud after its hold")
 	c.requireRecords(id, 1000)
 	c.Signal(id, workflows.AcceptSignal)
 	c.untilHold(id)
@@ -140,7 +140,7 @@ func TestReimportWithManyRejectedRecords(t *testing.T) {
 	body := strings.Repeat(`{"a":1}`+"\n", 1500) + strings.Repeat(`{"a":`+"\n", 500)
 	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.RawBody(body, 2000)))
 	c.Notify(id)
-	c.untilAsked(id, "the import has 1500 good records, 500 rejected, and the job has stored 2000; readers keep the 1000 published before (record 1501: ")
+	c.untilAsked(id, "the import has 1,500 good records, 500 rejected, and the job has stored 2,000; nothing was published, and queries still return the 1,000 published before (record 1501: ")
 	c.requireRecords(id, 1000)
 	c.Signal(id, workflows.KeepSignal)
 	require.Equal(t, int64(1000), c.Result(id).Records)
@@ -155,7 +155,7 @@ func TestNoRecordsAfterThousands(t *testing.T) {
 	first := c.ofShop(webscrapertest.Products(5000, 1))
 	c.requireImported(first, 5000)
 	second := c.ofShop(webscrapertest.Products(0, 1))
-	c.untilAsked(second, "the job has 0 good records, but 5000 were last published for its sitemap, from job "+workflows.WorkflowID(first))
+	c.untilAsked(second, "the job has 0 good records, but 5,000 were last published for its sitemap, from job "+workflows.WorkflowID(first))
 	c.Signal(second, workflows.AcceptSignal)
 	c.requireImported(second, 0)
 	c.requireRecords(first, 5000)
@@ -220,7 +220,7 @@ func TestAcceptOfThreeQuestions(t *testing.T) {
 	c.requireImported(c.ofShop(offers(1000, "price")), 1000)
 	second := c.ofShop(offers(500, "Price"))
 	for _, question := range []string{
-		"fewer than 90 % of the 1000 last published", `gets no value in column "price"`, "would deactivate 500 of the 1000 active rows",
+		"fewer than 90 % of the 1,000 last published", `gets no value in column "price"`, "would deactivate 500 of the 1000 active rows",
 	} {
 		c.untilAsked(second, question)
 		require.Equal(t, int64(1000), c.Count(`SELECT count(*) FROM products WHERE active AND price = 1`))

@@ -95,7 +95,7 @@ func TestShortDownloadReplacesNothing(t *testing.T) {
 	c.WaitForStep(id, workflows.StepHold)
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: webscrapertest.Empty()})
 	c.Signal(id, workflows.ReimportSignal)
-	c.requireAttention(id, many, "the import has 0 good records, and the job has stored 20000; readers keep the 20000 published before")
+	c.requireAttention(id, many, "the import has 0 good records, and the job has stored 20,000; nothing was published, and queries still return the 20,000 published before")
 	c.Signal(id, workflows.NotificationSignal)
 	c.WaitForStep(id, workflows.StepHold)
 	c.Signal(id, workflows.DeleteNowSignal)

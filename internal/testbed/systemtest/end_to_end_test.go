@@ -212,7 +212,7 @@ func TestOperatorReimportsManually(t *testing.T) {
 	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()})
 	_, err = s.Programs.RunStarter(t.Context(), s.Env, "reimport", number)
 	require.NoError(t, err)
-	require.Contains(t, s.Attention(id), "readers keep the 100 published before")
+	require.Contains(t, s.Attention(id), "queries still return the 100 published before")
 	s.RequireRecords(id, 100)
 	s.Signal(id, workflows.NotificationSignal) // retries the re-import
 	require.Equal(t, workflows.Kept, s.Result(id).Outcome)
