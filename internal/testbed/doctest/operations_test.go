@@ -176,9 +176,27 @@ func TestEveryFindingOfTheDoctorIsListed(t *testing.T) {
 	require.Equal(t, slices.Compact(findings), listed)
 }
 
-func TestEverySignalOfAPersonIsExplained(t *testing.T) {
+func TestEveryKindSaysWhoActs(t *testing.T) {
+	var kinds []string
+	for _, row := range onePage(t, "docs/operations.md").tables(t, "Kinds") {
+		kind, _, _ := strings.Cut(strings.TrimPrefix(row[0], "["), "]")
+		kinds = append(kinds, kind)
+		switch who := row[1]; who {
+		case "reconciliation retries":
+			require.True(t, workflows.Retryable(kind), kind)
+		case "you decide", "you fix and reimport":
+			require.False(t, workflows.Retryable(kind), kind)
+		default: // RunSitemap fails
+			require.Equal(t, "you run the sitemap again", who, kind)
+			require.Contains(t, []string{"TooFewPageCredits", "NotCreated"}, kind)
+		}
+	}
+	require.ElementsMatch(t, workflows.ProblemKinds(), kinds)
+}
+
+func TestEverySignalOfAnOperatorIsExplained(t *testing.T) {
 	var explained []string
-	for _, row := range onePage(t, "docs/operations.md").tables(t, "Imports that need attention") {
+	for _, row := range onePage(t, "docs/operations.md").tables(t, "Signals") {
 		explained = append(explained, names(strings.Join(row, " "))...)
 	}
 	require.Subset(t, explained, []string{
