@@ -205,12 +205,12 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	switch {
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: the job is no longer in Web Scraper Cloud"), nil
+	case reason == "" && w.asked.Close != "":
+		return w.close(), nil
+	case w.published.Pass == 0 && (reason != "" || w.settings.neverDelete):
+		return w.endKept("the same content is already published"), nil
 	case reason != "":
 		return w.endKept(reason), nil
-	case w.asked.Close != "":
-		return w.close(), nil
-	case w.settings.neverDelete && w.published.Pass == 0:
-		return w.endKept("the same content is already published"), nil
 	case w.settings.neverDelete:
 		return w.endKept(`hold_before_delete is "never"`), nil
 	}

@@ -384,12 +384,15 @@ func TestRetriedNotificationImportsOnce(t *testing.T) {
 }
 
 func TestPublishedContentIsNotImportedAgainByAnotherRun(t *testing.T) {
-	w := newWorld(t, "stopped")
-	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}, SHA256: "old"}
-	result := w.run(t, "0")
-	require.Equal(t, workflows.Unchanged, result.Outcome)
-	require.Equal(t, int64(20), result.Records)
-	require.Empty(t, w.imports)
+	for status, hold := range map[string]string{"stopped": "0", "finished": workflows.NeverDelete} {
+		w := newWorld(t, status)
+		w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}, SHA256: "old"}
+		result := w.run(t, hold)
+		require.Equal(t, workflows.Unchanged, result.Outcome)
+		require.Equal(t, "the same content is already published", result.Reason)
+		require.Equal(t, int64(20), result.Records)
+		require.Empty(t, w.imports)
+	}
 }
 
 func TestAnotherRunFinishesTheHoldOfVerifiedContent(t *testing.T) {
