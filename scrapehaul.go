@@ -57,7 +57,8 @@ type Options struct {
 	// RecordHook, if set, is called for every record before it is imported: it may change
 	// the record, or skip it with a reason.
 	RecordHook activities.RecordHook
-	// SpoolDir stores downloaded files until they are imported. Required.
+	// SpoolDir stores downloaded files until they are imported. It is created if missing.
+	// Required.
 	SpoolDir string
 	// SpoolMinFree is how many bytes downloads leave free on the spool's file system.
 	// Default 512 MiB.

@@ -31,9 +31,12 @@ const (
 // for the role or the database, and only accepts a server that can be written to. While a
 // statement takes long, one more connection is open than the limits of the pool allow.
 func Open(databaseURL string) (*sqlx.DB, error) {
+	if databaseURL == "" {
+		return nil, errors.New("the database URL is empty" + wantDatabaseURL)
+	}
 	to, err := parseDatabaseURL(databaseURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the database URL %w", err)
 	}
 	monitor := sql.OpenDB(&connector{target: to})
 	monitor.SetMaxOpenConns(1)

@@ -119,6 +119,24 @@ func TestTrailingSlashOfTheBaseURIIsOptional(t *testing.T) {
 	}
 }
 
+// roundTrip is a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestEmptyBaseURIIsTheDefault(t *testing.T) {
+	var got string
+	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+		got = r.URL.Scheme + "://" + r.URL.Host + r.URL.Path
+		return nil, errors.New("not sent")
+	})
+	client, err := webscraper.NewClient(token, webscraper.WithBaseURI(""), webscraper.WithHTTPClient(&http.Client{Transport: transport}))
+	require.NoError(t, err)
+	_, err = client.Account(t.Context())
+	require.ErrorContains(t, err, "not sent")
+	require.Equal(t, webscraper.DefaultBaseURI+"account", got)
+}
+
 func TestInjectedHTTPClientIsNotChanged(t *testing.T) {
 	hc := &http.Client{}
 	_, err := webscraper.NewClient(token, webscraper.WithHTTPClient(hc))

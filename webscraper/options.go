@@ -1,6 +1,7 @@
 package webscraper
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,11 +12,11 @@ import (
 // Option changes how a [Client] works.
 type Option func(*Client) error
 
-// WithBaseURI sets the API's base URI; default [DefaultBaseURI]. It is http or
-// https, without query or user name; the trailing slash is optional.
+// WithBaseURI sets the API's base URI; "" is [DefaultBaseURI], the default. It is http
+// or https, without query or user name; the trailing slash is optional.
 func WithBaseURI(uri string) Option {
 	return func(c *Client) (err error) {
-		c.baseURI, err = parseBaseURI(uri)
+		c.baseURI, err = parseBaseURI(cmp.Or(uri, DefaultBaseURI))
 		return err
 	}
 }

@@ -24,7 +24,9 @@ import (
 
 // ScrapePrices scrapes a sitemap and continues when its records are published.
 func ScrapePrices(ctx workflow.Context, sitemapID int64) (string, error) {
-	scraped, err := workflows.RunSitemap(ctx, workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{SitemapID: sitemapID, TimeLimit: "6h"}})
+	in := workflows.RunSitemapInput{Settings: &workflows.Settings{HoldBeforeDelete: "never"}} // keeps the job in the cloud
+	in.SitemapID, in.TimeLimit, in.IfNotFinished = sitemapID, "6h", contract.Fail
+	scraped, err := workflows.RunSitemap(ctx, in)
 	return fmt.Sprintf("%d prices of %s", scraped.Records, scraped.SitemapName), err
 }
 
@@ -35,27 +37,25 @@ func ComparePrices(ctx workflow.Context, published sink.Publication) error {
 }
 
 func main() {
-	temporal, err := client.Dial(envconfig.MustLoadDefaultClientOptions())
-	check(err)
-	db, err := postgres.Open(os.Getenv("DATABASE_URL"))
-	check(err)
-	_, err = postgres.Migrate(context.Background(), db) // creates schema scrapehaul
-	check(err)
-	cloud, err := webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"))
-	check(err)
-	plugin, err := scrapehaul.NewPlugin(scrapehaul.Options{
+	temporal := must(client.Dial(envconfig.MustLoadDefaultClientOptions()))
+	db := must(postgres.Open(os.Getenv("DATABASE_URL")))
+	must(postgres.Migrate(context.Background(), db)) // creates schema scrapehaul
+	cloud := must(webscraper.NewClient(os.Getenv("WEBSCRAPER_API_TOKEN"), webscraper.WithBaseURI(os.Getenv("WEBSCRAPER_API_BASE_URI"))))
+	plugin := must(scrapehaul.NewPlugin(scrapehaul.Options{
 		Client: temporal, Cloud: cloud, DB: db, SpoolDir: os.Getenv("SPOOL_DIR"),
 		OnPublished: &activities.FollowUp{WorkflowType: "ComparePrices", TaskQueue: "prices"},
-	})
-	check(err)
+	}))
 	host := worker.New(temporal, "prices", worker.Options{Plugins: []worker.Plugin{plugin}, WorkerStopTimeout: 25 * time.Second})
 	host.RegisterWorkflow(ScrapePrices)
 	host.RegisterWorkflow(ComparePrices)
-	check(host.Run(worker.InterruptCh()))
+	if err := host.Run(worker.InterruptCh()); err != nil {
+		log.Fatal(err)
+	}
 }
 
-func check(err error) {
+func must[T any](value T, err error) T {
 	if err != nil {
 		log.Fatal(err)
 	}
+	return value
 }

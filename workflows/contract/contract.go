@@ -37,7 +37,7 @@ type RunSitemapInput struct {
 	// Driver is "fast" for plain HTML, the default, or "fulljs" for a browser that runs
 	// the pages' JavaScript.
 	Driver string `json:"driver,omitempty"`
-	// PageLoadDelay and RequestInterval are in milliseconds. Default 2000.
+	// PageLoadDelay and RequestInterval are in milliseconds. 0 is the default, 2000.
 	PageLoadDelay   int64 `json:"page_load_delay,omitempty"`
 	RequestInterval int64 `json:"request_interval,omitempty"`
 	// Proxy is "0" for none, "1" for the default one, or a proxy's ID. Default: the
@@ -167,7 +167,7 @@ type ImportStatus struct {
 	// Counts are the published import's.
 	sink.Counts
 	// Outcome is that of a closed import's workflow: "deleted", "kept", "unchanged",
-	// "restored", "abandoned", "not-found", "filtered", "still-running", or "failed".
+	// "restored", "abandoned", "not-found", "filtered", "refused", "still-running", or "failed".
 	// Reason says why.
 	Outcome string `json:"outcome,omitempty"`
 	Reason  string `json:"reason,omitempty"`

@@ -30,6 +30,8 @@ var elsewhere = []struct{ begins, in, by string }{
 	{"go run ./demo", "internal/testbed/demo", "TestDemoImportsItsJobsAndLeavesNothingBehind"},
 	{"go run ./internal/testbed/walkthrough", "internal/testbed/walkthrough", "TestWalkthroughIsAnAnimatedPicture"},
 	{"go run ./bench", "bench", "TestJSONHasThePromisedKeys"},
+	{"go run github.com/scrapehaul/scrapehaul/demo cloud", "internal/testbed/demo", "TestCloudAloneServesAnyClient"},
+	{"go run .", "", "TestHostFromAnEmptyFolder"},
 	{"go build ./...", ".ci/run", "go build ./..."},
 	{"go build -tags", ".ci/run", "go build -tags s3,gcs,azure"},
 	{"go build -o bin/", "internal/testbed/doctest", "TestGettingStartedImportsAJob"},
