@@ -204,7 +204,7 @@ func TestDatabasesKeepPublications(t *testing.T) {
 			require.False(t, published[rejectedJob].Unannounced)
 			next, err := store.NextUndelivered(t.Context(), sink.DefaultAccount, "my-sitemap")
 			require.NoError(t, err)
-			if strings.HasPrefix(name, "version-") && name < "version-5.sql" {
+			if slices.Contains([]string{"version-1.sql", "version-2.sql", "version-3.sql"}, name) {
 				require.Nil(t, next)
 				return
 			}
@@ -247,6 +247,9 @@ func TestDatabasesKeepCountsOfMappedValues(t *testing.T) {
 func TestViewsOfEarlierVersionsAreReplacedInPlace(t *testing.T) {
 	t.Parallel()
 	for _, file := range dumps(t) {
+		if filepath.Base(file) == "version-10.sql" { // has today's views
+			continue
+		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			db := restoredDatabase(t, file)
 			definitions := func(form string) int64 {
