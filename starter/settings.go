@@ -27,7 +27,7 @@ type importFlags struct {
 	BatchRecords       *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records per commit. Default: ${batch_records}."`
 	MaxRecordBytes     *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Reject records larger than this. Default: ${max_record_bytes}."`
 	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"How many records may be rejected or lack a row in the mapped table before an import counts as incomplete. Default: 0."`
-	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Ask before publishing a finished job with fewer records than this percentage of the sitemap's last published count; 0 turns this off. Default: 0."`
+	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Ask before publishing a finished job with fewer records than this percentage of the sitemap's last published count; at 0, only before publishing one without any good record. Default: 0."`
 	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask before publishing a job that fails the API's data quality check: true or false. Default: false."`
 	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" placeholder:"DURATION" help:"How long an import that needs attention waits for a signal before it fails. Default: ${attention_timeout}."`
 	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" placeholder:"DURATION" help:"How long a step waits for the worker that has the file before another worker starts over. Default: ${worker_gone_after}."`

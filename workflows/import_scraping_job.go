@@ -190,8 +190,8 @@ func (w *importScrapingJob) load(ctx workflow.Context) (Step, error) {
 	return StepHold, nil
 }
 
-// hold verifies what is published and, if the job may be deleted in the cloud at all,
-// waits until then.
+// hold decides by the import's counts whether the job may be deleted in the cloud and, if
+// so, waits out the hold. The tables are counted in remove, right before the deletion.
 func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	if w.published.RemovedAt != nil {
 		return w.endKept(activities.RemovedReason(w.published.PublishedImport)), nil

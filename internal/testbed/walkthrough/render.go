@@ -15,9 +15,9 @@ const (
 	charWidth, lineHeight = 8, 18 // pixels
 	// A viewer waits no longer than longest for a line, reads each for perLine at
 	// least, and what was typed, and the end, for longer.
-	longest = 2500 * time.Millisecond
-	perLine = 150 * time.Millisecond
-	typed   = 1500 * time.Millisecond
+	longest = 4 * time.Second
+	perLine = 350 * time.Millisecond
+	typed   = 3 * time.Second
 	atEnd   = 8 * time.Second
 )
 
