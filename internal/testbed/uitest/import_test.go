@@ -62,7 +62,7 @@ func TestOperatorFindsAnImportAndReadsWhereItIs(t *testing.T) {
 		"holding", row("sitemap", "laptops_shop_de"), row("job", "finished, 5,000 records"),
 		row("published", "5,000 records from a file of 2.6 MB"), row("rejected", "0"),
 		row("next", "the job is deleted in the cloud after %s", after.UTC().Format("2006-01-02 15:04 UTC")),
-		row("delete-now", "ends the hold and deletes the job in the cloud now"), row("keep", "closes"), row("abandon", "abandons"), row("reimport", "downloads"))
+		row("delete-now", "ends the hold and deletes the job in the cloud now"), row("keep", "closes"), row("abandon", "closes"), row("reimport", "downloads"))
 	o.requireNothingCut()
 	o.pictures("temporal-ui")
 
