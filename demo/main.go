@@ -4,9 +4,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,9 +27,7 @@ func run() error {
 		return err
 	}
 	file := filepath.Join(cache, "scrapehaul", "demo")
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		fmt.Println("Compiling the demo: about a minute on 2 cores the first time, then seconds")
-	}
+	fmt.Fprintln(os.Stderr, "Compiling the demo: about a minute on 2 cores the first time, then seconds")
 	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", file, demo)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {

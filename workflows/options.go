@@ -22,10 +22,22 @@ const (
 	importTimeout   = 24 * time.Hour
 )
 
+// maxRetryInterval bounds Temporal's intervals of 1, 2, 4, … seconds.
+const maxRetryInterval = time.Minute
+
 // attempts returns a retry policy with growing intervals of up to a minute. Panics are not
 // retried: they would recur.
 func attempts(most int32) *temporal.RetryPolicy {
-	return &temporal.RetryPolicy{MaximumInterval: time.Minute, MaximumAttempts: most, NonRetryableErrorTypes: []string{"PanicError"}}
+	return &temporal.RetryPolicy{MaximumInterval: maxRetryInterval, MaximumAttempts: most, NonRetryableErrorTypes: []string{"PanicError"}}
+}
+
+// RetriesEndAt returns when the last of most attempts starts if the given one starts at next
+// and all fail immediately.
+func RetriesEndAt(next time.Time, attempt, most int32) time.Time {
+	for ; attempt < most; attempt++ {
+		next = next.Add(min(time.Second<<min(attempt-1, 6), maxRetryInterval))
+	}
+	return next
 }
 
 // cloudCall returns options for short API calls. The attempts span about an hour; one that

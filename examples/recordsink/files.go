@@ -110,7 +110,24 @@ func (f *Files) save() error {
 	})
 }
 
-// replaceFile has write make a file, and renames it to name.
+// change makes a change durable, or undoes it.
+func (f *Files) change(apply func()) error {
+	var before []fileImport
+	for _, each := range f.imports {
+		before = append(before, *each)
+	}
+	apply()
+	err := f.save()
+	if err != nil {
+		f.imports = f.imports[:len(before)]
+		for i, each := range f.imports {
+			*each = before[i]
+		}
+	}
+	return err
+}
+
+// replaceFile has write make a file, and renames it to name, durably.
 func replaceFile(name string, write func(name string) error) error {
 	temporary := name + ".new"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +136,19 @@ func replaceFile(name string, write func(name string) error) error {
 	if err := write(temporary); err != nil {
 		return err
 	}
-	return os.Rename(temporary, name)
+	if err := os.Rename(temporary, name); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(name))
+}
+
+// syncFolder makes names in a folder durable.
+func syncFolder(name string) error {
+	folder, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // link shows readers the import.
@@ -146,32 +175,39 @@ func (f *Files) published(scrapingJobID int64) *fileImport {
 func (f *Files) BeginImport(_ context.Context, request sink.ImportRequest) (sink.Import, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	ofJob := func(i *fileImport) bool { return i.Job.ScrapingJobID == request.Job.ScrapingJobID }
+	if slices.ContainsFunc(f.imports, func(i *fileImport) bool { return ofJob(i) && i.RequestedAt.After(request.RequestedAt) }) {
+		return nil, sink.ErrSuperseded
+	}
 	var same *fileImport
-	for _, other := range f.imports {
-		if other.Job.ScrapingJobID != request.Job.ScrapingJobID {
-			continue
+	err := f.change(func() {
+		for _, other := range f.imports {
+			switch {
+			case !ofJob(other):
+			case other.State != "abandoned" && other.WorkflowRunID == request.WorkflowRunID && other.Pass == request.Pass &&
+				other.Bytes == request.Bytes && other.SHA256 == request.SHA256:
+				same = other
+			case other.State == "importing":
+				other.State = "abandoned"
+			}
 		}
-		if other.RequestedAt.After(request.RequestedAt) {
-			return nil, sink.ErrSuperseded
+		if same == nil {
+			same = &fileImport{
+				ID: int64(len(f.imports) + 1), Job: request.Job, WorkflowRunID: request.WorkflowRunID, Pass: request.Pass, RequestedAt: request.RequestedAt,
+				Bytes: request.Bytes, SHA256: request.SHA256, Restored: request.Restored, Announce: request.Announce,
+				State: "importing", StartedAt: time.Now(), DeletedAt: request.CloudDeletedAt,
+			}
+			f.imports = append(f.imports, same)
 		}
-		switch {
-		case other.State != "abandoned" && other.WorkflowRunID == request.WorkflowRunID && other.Pass == request.Pass &&
-			other.Bytes == request.Bytes && other.SHA256 == request.SHA256:
-			same = other
-		case other.State == "importing":
-			other.State = "abandoned"
-		}
+		same.Token++
+	})
+	if err != nil {
+		return nil, err
 	}
-	if same == nil {
-		same = &fileImport{
-			ID: int64(len(f.imports) + 1), Job: request.Job, WorkflowRunID: request.WorkflowRunID, Pass: request.Pass, RequestedAt: request.RequestedAt,
-			Bytes: request.Bytes, SHA256: request.SHA256, Restored: request.Restored, Announce: request.Announce,
-			State: "importing", StartedAt: time.Now(), DeletedAt: request.CloudDeletedAt,
-		}
-		f.imports = append(f.imports, same)
+	if same.State == "published" { // the attempt before may have failed at the link
+		err = f.link(same)
 	}
-	same.Token++
-	return &attempt{files: f, of: same, token: same.Token}, f.save()
+	return &attempt{files: f, of: same, token: same.Token}, err
 }
 
 // PublishedImports implements [sink.RecordSink].
@@ -278,22 +314,24 @@ func (f *Files) SetAnnounced(_ context.Context, importID int64, problem string) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	of := f.imports[importID-1]
-	of.Announced = true
-	if !strings.Contains(of.Problem, problem) {
-		of.Problem = strings.TrimPrefix(of.Problem+"; "+problem, "; ")
-	}
-	return f.save()
+	return f.change(func() {
+		of.Announced = true
+		if !strings.Contains(of.Problem, problem) {
+			of.Problem = strings.TrimPrefix(of.Problem+"; "+problem, "; ")
+		}
+	})
 }
 
 // SetCloudDeleted implements [sink.RecordSink].
 func (f *Files) SetCloudDeleted(_ context.Context, scrapingJobID int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if published := f.published(scrapingJobID); published != nil && published.DeletedAt == nil {
-		now := time.Now()
-		published.DeletedAt = &now
-	}
-	return f.save()
+	return f.change(func() {
+		if published := f.published(scrapingJobID); published != nil && published.DeletedAt == nil {
+			now := time.Now()
+			published.DeletedAt = &now
+		}
+	})
 }
 
 func (i *fileImport) unneeded() bool {
@@ -317,6 +355,7 @@ func (f *Files) JobsWithUnneededRecords(context.Context) (jobs []int64, _ error)
 func (f *Files) RemoveUnneeded(_ context.Context, scrapingJobID int64, _ func(int64)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var removed []*fileImport
 	for _, each := range f.imports {
 		if each.Job.ScrapingJobID != scrapingJobID || !each.unneeded() {
 			continue
@@ -324,9 +363,13 @@ func (f *Files) RemoveUnneeded(_ context.Context, scrapingJobID int64, _ func(in
 		if err := os.Remove(f.recordsOf(each)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		each.Removed = true
+		removed = append(removed, each)
 	}
-	return f.save()
+	return f.change(func() {
+		for _, each := range removed {
+			each.Removed = true
+		}
+	})
 }
 
 // UnfinishedImports implements [sink.RecordSink].
@@ -347,10 +390,11 @@ func (f *Files) UnfinishedImports(context.Context) (unfinished []sink.Unfinished
 func (f *Files) AbandonImport(_ context.Context, importID int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if each := f.imports[importID-1]; each.State == "importing" {
-		each.State = "abandoned"
-	}
-	return f.save()
+	return f.change(func() {
+		if each := f.imports[importID-1]; each.State == "importing" {
+			each.State = "abandoned"
+		}
+	})
 }
 
 // attempt is an attempt at an import.
@@ -422,41 +466,39 @@ func (a *attempt) commit(b *batch) error {
 	}
 	_, err = file.WriteAt(b.lines.Bytes(), a.of.Size)
 	size := a.of.Size + int64(b.lines.Len())
-	if err := errors.Join(err, file.Truncate(size), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(err, file.Truncate(size), file.Sync(), file.Close(), syncFolder(filepath.Dir(file.Name()))); err != nil {
 		return err
 	}
-	before := *a.of
-	a.of.Size, a.of.Reasons = size, append(a.of.Reasons, b.reasons...)
-	at := &a.of.Checkpoint
-	at.Bytes, at.LastRecordNumber = b.end, b.last
-	at.Records += b.records
-	at.Rejected += int64(len(b.reasons))
-	at.Cut += b.cut
-	at.Skipped += b.skipped
-	if err := a.files.save(); err != nil {
-		*a.of = before
-		return err
-	}
-	return nil
+	return a.files.change(func() {
+		a.of.Size, a.of.Reasons = size, append(a.of.Reasons, b.reasons...)
+		at := &a.of.Checkpoint
+		at.Bytes, at.LastRecordNumber = b.end, b.last
+		at.Records += b.records
+		at.Rejected += int64(len(b.reasons))
+		at.Cut += b.cut
+		at.Skipped += b.skipped
+	})
 }
 
 func (a *attempt) Publish(context.Context, func()) error {
-	if a.Published() {
-		return nil
-	}
 	a.files.mu.Lock()
 	defer a.files.mu.Unlock()
+	if a.of.State == "published" || a.of.State == "replaced" {
+		return nil
+	}
 	if err := a.mayWrite(); err != nil {
 		return err
 	}
 	if a.of.Checkpoint.Bytes != a.of.Bytes {
 		return fmt.Errorf("only %d of %d bytes are committed", a.of.Checkpoint.Bytes, a.of.Bytes)
 	}
-	if before := a.files.published(a.of.Job.ScrapingJobID); before != nil {
-		before.State, a.of.Replaced = "replaced", before.ID
-	}
-	a.of.State, a.of.PublishedAt = "published", time.Now()
-	if err := a.files.save(); err != nil {
+	err := a.files.change(func() {
+		if before := a.files.published(a.of.Job.ScrapingJobID); before != nil {
+			before.State, a.of.Replaced = "replaced", before.ID
+		}
+		a.of.State, a.of.PublishedAt = "published", time.Now()
+	})
+	if err != nil {
 		return err
 	}
 	return a.files.link(a.of)
@@ -480,8 +522,7 @@ func (a *attempt) Abandon(context.Context) error {
 	if err := a.mayWrite(); err != nil {
 		return err
 	}
-	a.of.State = "abandoned"
-	return a.files.save()
+	return a.files.change(func() { a.of.State = "abandoned" })
 }
 
 // batch is the lines of a records' file.

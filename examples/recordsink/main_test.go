@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/programtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
+	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/sink/sinktest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
@@ -29,6 +32,26 @@ func TestFilesKeepThePromisesOfASink(t *testing.T) {
 	again, err := OpenFiles(files.dir)
 	require.NoError(t, err)
 	require.EqualExportedValues(t, files.imports, again.imports, "what another process finds")
+}
+
+// A folder in the place of the new imports.json is one of many ways in which writing fails.
+func TestAChangeThatIsNotDurableIsUndone(t *testing.T) {
+	files, err := OpenFiles(t.TempDir())
+	require.NoError(t, err)
+	request := sink.ImportRequest{Job: sink.ScrapingJob{ScrapingJobID: 1}, WorkflowRunID: "run", RequestedAt: time.Now()}
+	attempt, err := files.BeginImport(t.Context(), request)
+	require.NoError(t, err)
+	inTheWay := filepath.Join(files.dir, "imports.json.new", "file")
+	require.NoError(t, os.MkdirAll(inTheWay, 0o700))
+	require.Error(t, attempt.Publish(t.Context(), func() {}))
+	require.False(t, attempt.Published())
+	request.RequestedAt = request.RequestedAt.Add(time.Second)
+	request.Pass++
+	_, err = files.BeginImport(t.Context(), request)
+	require.Error(t, err)
+	require.NoError(t, os.RemoveAll(filepath.Dir(inTheWay)))
+	require.NoError(t, attempt.Publish(t.Context(), func() {}))
+	require.True(t, attempt.Published())
 }
 
 func TestAWorkerKeepsRecordsInFiles(t *testing.T) {

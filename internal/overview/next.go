@@ -62,7 +62,7 @@ func (i Import) Next() Next {
 	case i.NeedsAttention() && workflows.Retryable(i.Kind):
 		return Next{What: "the next reconciliation retries it, starter reconcile now; without a signal the import fails", At: i.Progress.FailsAfter}
 	case i.NeedsAttention():
-		return Next{What: "a person decides; without a signal the import fails", At: i.Progress.FailsAfter}
+		return Next{What: "an operator decides; without a signal the import fails", At: i.Progress.FailsAfter}
 	case i.Progress.Step == workflows.StepScrape && i.Progress.WaitsFor != "":
 		return Next{What: "waits for " + i.Progress.WaitsFor + "; checks again", At: i.Progress.WaitsUntil}
 	case i.Progress.WaitsFor != "":
@@ -115,9 +115,6 @@ func (a *Activity) attentionAt() *time.Time {
 	if a.MaxAttempts == 0 || !slices.Contains([]string{download, "ImportRecords", "DeleteScrapingJob"}, a.Name) {
 		return nil
 	}
-	at := *a.NextAttempt
-	for n := a.Attempt; n < a.MaxAttempts; n++ {
-		at = at.Add(min(time.Second<<min(n-1, 6), time.Minute)) // as workflows.attempts
-	}
+	at := workflows.RetriesEndAt(*a.NextAttempt, a.Attempt, a.MaxAttempts)
 	return &at
 }

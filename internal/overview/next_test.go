@@ -47,7 +47,7 @@ func TestNextSaysWhatAnImportWaitsFor(t *testing.T) {
 			workflows.Progress{Step: workflows.StepHold, DeleteAfter: &tomorrow}, nil),
 		"the job is deleted in the cloud now": progress(
 			workflows.Progress{Step: workflows.StepHold, DeleteAfter: &start}, nil),
-		"a person decides; without a signal the import fails at 10:07:00, in 7m0s": progress(
+		"an operator decides; without a signal the import fails at 10:07:00, in 7m0s": progress(
 			workflows.Progress{Step: workflows.StepNeedsAttention, FailsAfter: &soon}, nil),
 		"the next reconciliation retries it, starter reconcile now; without a signal the import fails at 10:07:00, in 7m0s": refused,
 		"it continues once a worker is running":              {Open: true},

@@ -83,6 +83,7 @@ func TestHintsWork(t *testing.T) {
 		return of
 	}
 	require.Eventually(t, func() bool { return len(followUps()) >= 7 }, time.Minute, 10*time.Millisecond, demo.Out)
+	require.Eventually(t, func() bool { return strings.Contains(demo.Out.String(), "Job 1004 of books: holding") }, time.Minute, 10*time.Millisecond, demo.Out)
 	require.Equal(t, program.ExitOK, demo.Stop())
 	require.ElementsMatch(t, []string{
 		"20 records of laptops, job 1000", "20 records of laptops, job 1001", "22 records of laptops, job 1001", "5000 records of books, job 1002", "200000 records of whole-shop, job 1003",
