@@ -211,10 +211,12 @@ func TestUnansweredSignalDelaysTheOthersBySeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		temporal := &signals{takes: time.Hour}
 		started := time.Now()
-		_, heartbeat, err := temporal.attempt(startInput(4), nil)
-		require.ErrorContains(t, err, "4 signals failed and will be retried; the first: signaling")
-		require.Equal(t, 80*time.Second, time.Since(started))
-		require.Equal(t, []int64{1, 2, 3, 4}, heartbeat.Failed)
+		// Not four: they would end at the very second at which the SDK's throttle interval of
+		// 30 s does, and it may then send the last heartbeat after the attempt's end.
+		_, heartbeat, err := temporal.attempt(startInput(5), nil)
+		require.ErrorContains(t, err, "5 signals failed and will be retried; the first: signaling")
+		require.Equal(t, 100*time.Second, time.Since(started))
+		require.Equal(t, []int64{1, 2, 3, 4, 5}, heartbeat.Failed)
 	})
 }
 
