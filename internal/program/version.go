@@ -57,8 +57,8 @@ func calledAs(name, file string) string {
 	return name
 }
 
-var ownCommands = regexp.MustCompile(`(^|[^-\w])(starter (?:account|backfill|diff|doctor|import|jobs|list|reconcile|reimport|run|serve|setup|signal|status)|` +
-	`worker (?:check-mapping|migrate|migrate-mapping|run))\b`)
+var ownCommands = regexp.MustCompile(`(^|[^-\w])(starter (?:account|backfill|diff|doctor|healthcheck|import|jobs|list|reconcile|reimport|run|serve|setup|signal|status)|` +
+	`worker (?:check-mapping|healthcheck|migrate|migrate-mapping|run))\b`)
 
 // Commands returns the text with the starter's and the worker's commands in it as they are
 // typed here: with the prefix of the process's file, as in scrapehaul-starter.
