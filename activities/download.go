@@ -203,21 +203,25 @@ func (a *Activities) checkAndDownload(
 	}
 	timeStep(checking, of.name, stepDescribe)
 	result.Described = &described
+	if !described.Found && in.IfDue.Again {
+		if result, err = a.restore(ctx, in, result); err != nil || result.Archived != nil {
+			return result, err
+		}
+	}
+	due := described.Due(in.IfDue.Again)
+	if due && in.DataQuality {
+		if result.FailedDataQuality, err = of.failedDataQuality(ctx, described.Job, earlier); err != nil {
+			return result, err
+		}
+	}
 	if earlier.Partial != "" && earlier.WorkerTaskQueue != "" && earlier.WorkerTaskQueue != a.WorkerTaskQueue {
+		// If the job is not due, the workflow removes the file there.
 		described.WorkerTaskQueue = earlier.WorkerTaskQueue
 		result.Interrupted = &Interruption{Reason: "the attempt that started it stopped sending heartbeats", Progress: earlier}
 		return result, nil
 	}
-	if !described.Found && in.IfDue.Again {
-		return a.restore(ctx, in, result)
-	}
-	if !described.Due(in.IfDue.Again) {
+	if !due {
 		return result, nil
-	}
-	if in.DataQuality {
-		if result.FailedDataQuality, err = of.failedDataQuality(ctx, described.Job, earlier); err != nil {
-			return result, err
-		}
 	}
 	earlier.OfRecords = described.Job.StoredRecordCount
 	file, progress, err := a.download(ctx, of, in, earlier)

@@ -227,4 +227,41 @@ func TestDownloadIsResumedWhereItsFileIs(t *testing.T) {
 		a.requireFile(download, webscrapertest.Products(records, 1))
 		require.Equal(t, fmt.Sprintf("bytes=%d-", nineTenths), a.lastRequest().Range)
 	})
+	t.Run("after another worker has checked its data quality", func(t *testing.T) {
+		a := interrupted(t)
+		a.steps.WorkerTaskQueue = "another worker"
+		a.quality(http.StatusOK, `{"success":true,"data":{"overall_data_quality_success":false}}`)
+		handedBack, err := runIn[activities.DownloadScrapingJobResult](a.world, a.next(), "DownloadScrapingJob",
+			activities.DownloadScrapingJobInput{ScrapingJobID: a.id, File: file, IfDue: &activities.IfDue{}, DataQuality: true})
+		require.NoError(t, err)
+		require.NotNil(t, handedBack.Interrupted)
+		require.Contains(t, handedBack.FailedDataQuality, "data quality check failed")
+	})
+	t.Run("not if the job is no longer due", func(t *testing.T) {
+		a := interrupted(t)
+		first := a.steps.WorkerTaskQueue
+		a.steps.WorkerTaskQueue = "another worker"
+		require.NoError(t, a.cloud.SetStatus(a.id, "started"))
+		left, err := a.runIfDue(a.next(), activities.IfDue{})
+		require.NoError(t, err)
+		require.NotNil(t, left.Interrupted, "the workflow removes its file")
+		require.Equal(t, first, left.Described.WorkerTaskQueue)
+	})
+	t.Run("not if the job is in the archive only", func(t *testing.T) {
+		a := newAttempts(t, noGzip)
+		a.archiving()
+		a.imported(a.id, 1)
+		a.inject(webscrapertest.Truncate(nineTenths))
+		_, err := a.runIfDue(a.next(), activities.IfDue{Again: true})
+		require.NoError(t, err)
+		require.NoError(t, a.client(apiToken).DeleteScrapingJob(t.Context(), a.id))
+		a.spool = t.TempDir()
+		a.steps.Spool, a.steps.WorkerTaskQueue = openSpool(t, a.spool, 0), "another worker"
+		restored, err := a.runIfDue(a.next(), activities.IfDue{Again: true})
+		require.NoError(t, err)
+		require.NotNil(t, restored.Archived)
+		require.Nil(t, restored.Interrupted)
+		require.Equal(t, "another worker", restored.Described.WorkerTaskQueue)
+		require.Equal(t, []string{file}, a.files())
+	})
 }
