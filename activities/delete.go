@@ -122,6 +122,9 @@ type DeleteScrapingJobResult struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// deletionTimeout bounds the deletion itself, which has no deadline of its own.
+const deletionTimeout = time.Minute
+
 // DeleteScrapingJob deletes the job in Web Scraper Cloud after one more check: the import
 // is the published one; the records counted in the database match what was imported and
 // what the job has stored; the job is finished and has not run again; its file is
@@ -166,6 +169,13 @@ func (a *Activities) verifyAndDelete(checking, ctx context.Context, of *Account,
 			result.Reason = "the imported file is not in the archive: check that all workers have the same ARCHIVE_URL"
 			return result, nil
 		}
+	}
+	// A cancellation does not end this, as the workflow must know whether the job is deleted.
+	ctx = context.WithoutCancel(ctx)
+	defer keepHeartbeating(ctx, noProgress)()
+	ctx, cancel := context.WithTimeout(ctx, deletionTimeout)
+	defer cancel()
+	if found {
 		if err := of.cloud.DeleteScrapingJob(ctx, id); err != nil && !webscraper.IsNotFound(err) {
 			return result, cloudError{err}
 		}

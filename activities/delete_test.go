@@ -1,11 +1,13 @@
 package activities_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/worker"
 	"gocloud.dev/blob"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -69,6 +71,27 @@ func TestFailedDeletionIsRetriedAndNotRecorded(t *testing.T) {
 
 	require.True(t, w.delete(in).Deleted)
 	require.True(t, w.cloud.Deleted(id))
+}
+
+// The workflow must learn what has become of the job.
+func TestDeletionThatHasStartedIsCompletedAndRecordedDespiteACancellation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	ctx, cancel := context.WithCancel(t.Context())
+	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			cancel()
+			next.ServeHTTP(rw, r)
+		})
+	}})
+	env := w.environment()
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	deleted, err := runIn[activities.DeleteScrapingJobResult](w, env, "DeleteScrapingJob", in)
+	require.NoError(t, err)
+	require.True(t, deleted.Deleted)
+	require.True(t, w.cloud.Deleted(id))
+	require.Equal(t, int64(1), w.count(recordedDeletions))
 }
 
 func TestUnverifiedJobStaysInTheCloud(t *testing.T) {
