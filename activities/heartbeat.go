@@ -21,7 +21,8 @@ type Progress struct {
 	sink.Counts
 	// OfRecords is how many records the job has, as reported by the API.
 	OfRecords int64 `json:"of_records,omitempty"`
-	// Removed counts the removed records of replaced imports.
+	// Removed counts the records of replaced, abandoned and removed imports that
+	// RemoveUnneeded has processed.
 	Removed int64 `json:"removed,omitempty"`
 	// Archived counts the bytes of the file that were written to the archive.
 	Archived int64 `json:"archived,omitempty"`
