@@ -16,6 +16,7 @@ import (
 	"github.com/lib/pq/pqerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/scrapehaul/scrapehaul/archive"
 	"github.com/scrapehaul/scrapehaul/postgres"
@@ -113,8 +114,11 @@ func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-		return ctx.Err() // canceled by Temporal
+	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, cause)) {
+		if !errors.Is(cause, worker.ErrWorkerShutdown) {
+			return ctx.Err() // canceled by Temporal
+		}
+		err = errWorkerStopping
 	}
 	kind, v, delay := judge(err)
 	options := temporal.ApplicationErrorOptions{NextRetryDelay: delay}

@@ -22,6 +22,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -298,4 +299,13 @@ func TestCanceledStepReturnsCanceled(t *testing.T) {
 	cause := temporal.NewCanceledError()
 	cancel(cause)
 	require.Equal(t, context.Canceled, activities.Classify(ctx, fmt.Errorf("the body broke off: %w", cause)))
+}
+
+// The context has ended because the worker did not wait for the step any longer.
+func TestStepOfAStoppedWorkerSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(worker.ErrWorkerShutdown)
+	for _, err := range []error{ctx.Err(), context.Cause(ctx)} {
+		requireFailure(t, activities.Classify(ctx, fmt.Errorf("counting records: %w", err)), activities.ErrorWorkerStopping, true)
+	}
 }
