@@ -209,8 +209,8 @@ func (a *Activities) whyKeep(ctx context.Context, in DeleteScrapingJobInput) (re
 	in.Accepted = in.Accepted && counted.Unmapped <= in.Counts.Unmapped && counted.Cut <= in.Counts.Cut
 	in.Counts.Unmapped, in.Counts.Cut = counted.Unmapped, counted.Cut
 	if counted != in.Counts {
-		return fmt.Sprintf("the database has %d records and %d rejected records, but %d and %d were imported",
-			counted.Records, counted.Rejected, in.Counts.Records, in.Counts.Rejected), false, nil
+		return fmt.Sprintf("the database has %d records, %d rejected and %d skipped ones, but the import had %d, %d and %d",
+			counted.Records, counted.Rejected, counted.Skipped, in.Counts.Records, in.Counts.Rejected, in.Counts.Skipped), false, nil
 	}
 	_, reason = in.WhyKeep()
 	return reason, false, nil

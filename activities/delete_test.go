@@ -108,14 +108,19 @@ func TestUnverifiedJobStaysInTheCloud(t *testing.T) {
 			prepare: func(w *world, _ *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`DELETE FROM scrapehaul.import_records WHERE record_number = 7`)
 			},
-			reason: "the database has 19 records and 0 rejected records, but 20 and 0 were imported",
+			reason: "the database has 19 records, 0 rejected and 0 skipped ones, but the import had 20, 0 and 0",
 		},
 		{
 			name: "an extra record is in the database", job: webscrapertest.Job{Records: twenty},
 			prepare: func(w *world, in *activities.DeleteScrapingJobInput) {
 				w.db.MustExec(`INSERT INTO scrapehaul.import_records VALUES ($1, 21, '{}')`, in.ImportID)
 			},
-			reason: "the database has 21 records and 0 rejected records, but 20 and 0 were imported",
+			reason: "the database has 21 records, 0 rejected and 0 skipped ones, but the import had 20, 0 and 0",
+		},
+		{
+			name: "a skipped record is missing in the database", job: webscrapertest.Job{Records: twenty},
+			prepare: func(_ *world, in *activities.DeleteScrapingJobInput) { in.Counts.Skipped = 1 },
+			reason:  "the database has 20 records, 0 rejected and 0 skipped ones, but the import had 20, 0 and 1",
 		},
 		{
 			name: "the download was short", job: webscrapertest.Job{Records: webscrapertest.RawBody(`{"n":1}`, 2)},
