@@ -26,7 +26,7 @@ func archiveVerdict(err error) verdict {
 	case gcerrors.PermissionDenied, gcerrors.NotFound, gcerrors.InvalidArgument, gcerrors.FailedPrecondition, gcerrors.Unimplemented:
 		return retriedBriefly
 	}
-	if kind, v, ok := fileVerdict(err); ok && kind == errorSpool {
+	if kind, v := fileVerdict(err); kind == errorSpool {
 		return v // an archive that is a folder
 	}
 	return retried

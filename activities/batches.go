@@ -101,7 +101,7 @@ func (b *batches) prepare() error {
 			return err
 		}
 		if err := b.records.err(); err != nil {
-			return fmt.Errorf("reading the spool file: %w", err)
+			return spoolError{fmt.Errorf("reading the spool file: %w", err)}
 		}
 		if !more {
 			// The rest, with the checkpoint at the end of the file, after any blank lines.

@@ -169,6 +169,9 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 		return ErrorFileGone, final, 0
 	case errors.Is(err, webscraper.ErrUnreadable):
 		return ErrorFileUnreadable, final, 0
+	case is[spoolError](err):
+		kind, v = fileVerdict(err)
+		return kind, v, 0
 	case errors.Is(err, archive.ErrCorrupt):
 		return errorArchiveCorrupt, final, 0
 	case is[archiveError](err):
@@ -184,13 +187,8 @@ func judge(err error) (kind string, v verdict, delay time.Duration) {
 	case pq.As(err) != nil:
 		kind, v = databaseVerdict(err)
 		return kind, v, 0
-	case is[*tls.CertificateVerificationError](err):
-		return errorDatabaseRefuses, final, 0
 	case isBrokenConnection(err):
 		return errorDatabase, retried, 0 // the only connections not to the cloud
-	}
-	if kind, v, ok := fileVerdict(err); ok {
-		return kind, v, 0
 	}
 	return ErrorOther, retried, 0
 }
@@ -239,7 +237,7 @@ func hasFix(err error) bool {
 
 // isBrokenConnection recognizes the errors of lib/pq that PostgreSQL did not report.
 func isBrokenConnection(err error) bool {
-	return is[*net.OpError](err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return is[*net.OpError](err) || is[*tls.CertificateVerificationError](err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // cloudError wraps an error of the Web Scraper Cloud client: a broken connection does
@@ -247,6 +245,11 @@ func isBrokenConnection(err error) bool {
 type cloudError struct{ error }
 
 func (e cloudError) Unwrap() error { return e.error }
+
+// spoolError wraps an error of the spool's file system: a path does not say whose it is.
+type spoolError struct{ error }
+
+func (e spoolError) Unwrap() error { return e.error }
 
 func fromCloud(err error) error {
 	if err == nil {

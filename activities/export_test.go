@@ -36,8 +36,9 @@ func Advice(err error) string {
 	return advice(kind, err)
 }
 
-// FromCloud and FromArchive return err as an error of these.
+// FromCloud, FromSpool and FromArchive return err as an error of these.
 func FromCloud(err error) error   { return cloudError{err} }
+func FromSpool(err error) error   { return spoolError{err} }
 func FromArchive(err error) error { return archiveError{err} }
 
 // Error types that only the operator sees.

@@ -220,7 +220,7 @@ func (a *Activities) openSpoolFile(in ImportRecordsInput) (*os.File, error) {
 		return nil, fmt.Errorf("%w: %s", errFileGone, in.File)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the spool file: %w", err)
+		return nil, spoolError{fmt.Errorf("opening the spool file: %w", err)}
 	}
 	info, err := file.Stat()
 	if err == nil && info.Size() != in.Bytes {
@@ -240,7 +240,7 @@ func (a *Activities) checkSameFile(ctx context.Context, file *os.File, in Import
 	defer keepHeartbeating(ctx, func() Progress { return Progress{Bytes: read.Load(), OfBytes: in.Bytes} })()
 	hash := sha256.New()
 	if _, err := io.Copy(hash, &countingReader{Reader: file, ctx: ctx, read: &read}); err != nil {
-		return fmt.Errorf("reading the spool file: %w", err)
+		return spoolError{fmt.Errorf("reading the spool file: %w", err)}
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != in.SHA256 {
 		return fmt.Errorf("%w: %s has SHA-256 %s, the download had %s", errFileGone, in.File, sum, in.SHA256)

@@ -74,7 +74,7 @@ func (p *partialFile) progress() Progress {
 func (p *partialFile) open(ctx context.Context) (err error) {
 	p.file, err = os.CreateTemp(p.spool.dir, p.name+partialSuffix+"*") // with mode 0600
 	if err != nil {
-		return fmt.Errorf("creating the spool file: %w", err)
+		return spoolError{fmt.Errorf("creating the spool file: %w", err)}
 	}
 	if p.earlier.Partial == "" {
 		return nil
@@ -87,7 +87,7 @@ func (p *partialFile) open(ctx context.Context) (err error) {
 		err = errors.Join(p.copy(ctx, earlier), earlier.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("resuming from the previous attempt's spool file: %w", err)
+		return spoolError{fmt.Errorf("resuming from the previous attempt's spool file: %w", err)}
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (p *partialFile) start(ctx context.Context, started webscraper.Download, le
 	if started.Offset == 0 && p.written.Load() > 0 {
 		_, err := p.file.Seek(0, io.SeekStart)
 		if err := errors.Join(err, p.file.Truncate(0)); err != nil {
-			return fmt.Errorf("emptying the spool file: %w", err)
+			return spoolError{fmt.Errorf("emptying the spool file: %w", err)}
 		}
 		p.hash.Reset()
 		p.written.Store(0)
@@ -166,7 +166,7 @@ func (p *partialFile) Write(b []byte) (int, error) {
 	hashing.Wait()
 	p.written.Add(int64(n))
 	if err != nil {
-		return n, fmt.Errorf("writing the spool file: %w", err)
+		return n, spoolError{fmt.Errorf("writing the spool file: %w", err)}
 	}
 	return n, nil
 }
@@ -177,7 +177,7 @@ func (p *partialFile) sha256() string { return hex.EncodeToString(p.hash.Sum(nil
 // finish gives the complete file its final name.
 func (p *partialFile) finish() error {
 	if err := p.file.Close(); err != nil {
-		return fmt.Errorf("writing the spool file: %w", err)
+		return spoolError{fmt.Errorf("writing the spool file: %w", err)}
 	}
 	if err := p.spool.finish(p.file.Name(), p.name, p.sha256()); err != nil {
 		return fmt.Errorf("naming the spool file: %w", err)

@@ -171,7 +171,7 @@ func (s *Spool) finish(temporary, name, sha256 string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := os.Rename(temporary, path); err != nil {
-		return err
+		return spoolError{err}
 	}
 	if len(s.written) >= maxWritten {
 		clear(s.written)
@@ -196,7 +196,7 @@ func (s *Spool) remove(name string) error {
 	escaped := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 	leftovers, err := fs.Glob(os.DirFS(s.dir), escaped+partialSuffix+"*")
 	if err != nil {
-		return err
+		return spoolError{err}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,7 +204,7 @@ func (s *Spool) remove(name string) error {
 	var problems []error
 	for _, each := range append(leftovers, name) {
 		if err := os.Remove(filepath.Join(s.dir, each)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problems = append(problems, err)
+			problems = append(problems, spoolError{err})
 		}
 	}
 	return errors.Join(problems...)
@@ -218,11 +218,11 @@ func (s *Spool) hasRoom() bool { return !errors.Is(s.checkFree(0), errDiskFull) 
 func (s *Spool) checkFree(bytes int64) error {
 	free, _, err := diskspace.Of(s.dir)
 	if err != nil {
-		return err
+		return spoolError{err}
 	}
 	if free-bytes < s.minFree {
-		return fmt.Errorf("%w: %s has %d bytes free, %d more are to be written and %d must stay free (SPOOL_MIN_FREE)",
-			errDiskFull, s.dir, free, bytes, s.minFree)
+		return spoolError{fmt.Errorf("%w: %s has %d bytes free, %d more are to be written and %d must stay free (SPOOL_MIN_FREE)",
+			errDiskFull, s.dir, free, bytes, s.minFree)}
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (a *Activities) SweepSpool(ctx context.Context) (Removed, error) {
 func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
 	entries, err := os.ReadDir(a.Spool.dir)
 	if err != nil {
-		return 0, err
+		return 0, spoolError{err}
 	}
 	for _, entry := range entries {
 		id, runID, ok := ownerOf(entry.Name())
@@ -73,7 +73,7 @@ func (a *Activities) sweepSpool(ctx context.Context) (removed int, err error) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(a.Spool.dir, entry.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return removed, err
+			return removed, spoolError{err}
 		}
 		removed++
 	}

@@ -89,30 +89,26 @@ func databaseVerdict(err error) (kind string, v verdict) {
 	return errorDatabaseRefuses, v
 }
 
-// fileVerdict judges errors of a file system, such as the spool's. ok is false for other
-// errors. Another worker may have a usable spool.
-func fileVerdict(err error) (kind string, v verdict, ok bool) {
+// fileVerdict judges errors of the spool's file system. Another worker may have a usable
+// spool.
+func fileVerdict(err error) (kind string, v verdict) {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
 	case errors.Is(err, errDiskFull), diskspace.IsFull(err):
-		return ErrorDiskFull, retried, true
+		return ErrorDiskFull, retried
 	case !is[*fs.PathError](err) && !is[*os.LinkError](err):
-		return "", retried, false
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), slices.Contains([]syscall.Errno{
 		syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EFBIG, syscall.EINVAL, syscall.ENOSYS,
 	}, errno):
-		return errorSpool, retriedBriefly, true
+		return errorSpool, retriedBriefly
 	}
-	return ErrorOther, retried, true // EIO, EMFILE, ESTALE and such may be temporary
+	return ErrorOther, retried // EIO, EMFILE, ESTALE and such may be temporary
 }
 
 // cloudVerdict judges responses of Web Scraper Cloud, including missing ones.
 func cloudVerdict(err error) (kind string, v verdict, delay time.Duration) {
 	if delay, limited := webscraper.IsRateLimited(err); limited {
 		return errorRateLimited, retried, delay
-	}
-	if kind, v, ok := fileVerdict(err); ok {
-		return kind, v, 0 // writing the download failed
 	}
 	if webscraper.IsNotFound(err) {
 		return ErrorJobGone, final, 0

@@ -139,10 +139,14 @@ func TestEveryErrorIsRetriedOrNeedsAnOperator(t *testing.T) {
 		{"EIO EMFILE ENFILE ESTALE EBUSY EINTR EAGAIN ENOMEM ENODEV ENOTCONN", activities.ErrorOther, retried, "the disk, the mount or the process may recover"},
 	}
 	for _, wrap := range []func(error) error{
-		func(err error) error { return &fs.PathError{Op: "write", Path: "/spool/file", Err: err} },
-		func(err error) error { return &os.LinkError{Op: "rename", Old: "/spool/a", New: "/spool/b", Err: err} },
 		func(err error) error {
-			return activities.FromCloud(fmt.Errorf("download: %w", &fs.PathError{Op: "write", Err: err}))
+			return activities.FromSpool(&fs.PathError{Op: "write", Path: "/spool/file", Err: err})
+		},
+		func(err error) error {
+			return activities.FromSpool(&os.LinkError{Op: "rename", Old: "/spool/a", New: "/spool/b", Err: err})
+		},
+		func(err error) error {
+			return activities.FromCloud(fmt.Errorf("download: %w", activities.FromSpool(&fs.PathError{Op: "write", Err: err})))
 		},
 	} {
 		check(files, func(name string) error { return fmt.Errorf("naming the spool file: %w", wrap(errnos[name])) })
@@ -164,6 +168,8 @@ func TestEveryErrorIsRetriedOrNeedsAnOperator(t *testing.T) {
 		"archive-no-bucket": activities.FromArchive(noBucket),
 		"mapped-fix":        &postgres.MappedTableError{Err: errors.New("no replica identity"), Fix: []string{"ALTER TABLE …"}},
 		"mapped-file":       fmt.Errorf("publishing: %w", &postgres.MappedTableError{Err: new(postgres.MappingsError)}),
+		"sink-denied":       &fs.PathError{Op: "open", Path: "/records", Err: syscall.EACCES},
+		"sink-full":         &fs.PathError{Op: "write", Path: "/records", Err: syscall.ENOSPC},
 		"superseded":        sink.ErrSuperseded,
 		"else":              errors.New("something else"),
 	}
@@ -171,7 +177,8 @@ func TestEveryErrorIsRetriedOrNeedsAnOperator(t *testing.T) {
 		{"network", activities.ErrorCloud, retried, "the cloud or the network"},
 		{"certificate", activities.ErrorRequestRefused, final, "the server is not the API"},
 		{"database-network database-cut", down, retried, "restart or failover"},
-		{"database-untrust", refuses, final, "the server is not the database"},
+		{"database-untrust", down, retried, "the certificate may be replaced, or is that of a sink's own server"},
+		{"sink-denied sink-full", activities.ErrorOther, retried, "a sink's own files, not the spool's"},
 		{"archive", activities.ErrorArchive, retried, "the object store or the network"},
 		{"archive-denied archive-no-bucket", activities.ErrorArchive, briefly, "the bucket is missing or not writable"},
 		{"mapped-fix", mapped, final, "the sentence has the statement that fixes it"},
