@@ -144,4 +144,14 @@ func TestImportIsAnnouncedOnceItsDeliveryHasStarted(t *testing.T) {
 	again, err := namespace.Client.DescribeWorkflowExecution(t.Context(), "scrapehaul-webhook-shop-1", "")
 	require.NoError(t, err)
 	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, again.GetWorkflowExecutionInfo().GetStatus())
+
+	of := imported.Announce.Publication
+	of.Account = "acme"
+	run, err = namespace.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "announce-acme", TaskQueue: queue},
+		"Announce", activities.SetAnnouncedInput{Publication: of, Webhook: true})
+	require.NoError(t, err)
+	require.NoError(t, run.Get(t.Context(), nil))
+	acme, err := namespace.Client.DescribeWorkflowExecution(t.Context(), activities.DeliveryID("acme", "shop-1"), "")
+	require.NoError(t, err)
+	require.Equal(t, "acme", acme.GetWorkflowExecutionInfo().GetPriority().GetFairnessKey(), "accounts take turns")
 }

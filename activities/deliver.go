@@ -86,13 +86,22 @@ func deliveryID(account, sitemapName string) string {
 	return SitemapWorkflowID("scrapehaul-webhook-", account, sitemapName)
 }
 
+// Turns returns the priority of an account's workflows: accounts take turns if Temporal has
+// fairness enabled. All tasks of a workflow and its children inherit it.
+func Turns(account string) (priority temporal.Priority) {
+	if sink.IsNamed(account) {
+		priority.FairnessKey = account
+	}
+	return priority
+}
+
 // startDelivery starts the sitemap's delivery workflow. The signal keeps a running one
 // from closing right after its last check.
 func startDelivery(ctx context.Context, account, sitemapName string) error {
 	id := deliveryID(account, sitemapName)
 	temporal := activity.GetClient(ctx)
 	_, err := temporal.SignalWithStartWorkflow(ctx, id, PublicationSignal, nil, client.StartWorkflowOptions{
-		ID: id, TaskQueue: activity.GetInfo(ctx).TaskQueue, StaticSummary: "deliver publications to the webhook",
+		ID: id, TaskQueue: activity.GetInfo(ctx).TaskQueue, StaticSummary: "deliver publications to the webhook", Priority: Turns(account),
 	}, DeliverPublicationsName, sitemapName, account)
 	if is[*serviceerror.InvalidArgument](err) {
 		there, whyNot := temporal.DescribeWorkflowExecution(ctx, id, "")

@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // maxStarts limits how often a round starts over because a worker, its file or the job
@@ -63,14 +62,7 @@ func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bo
 	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
 }
 
-// turns returns the priority of an account's workflows: accounts take turns if Temporal has
-// fairness enabled. All tasks of a workflow and its children inherit it.
-func turns(account string) (priority temporal.Priority) {
-	if sink.IsNamed(account) {
-		priority.FairnessKey = account
-	}
-	return priority
-}
+func turns(account string) temporal.Priority { return activities.Turns(account) }
 
 // onWorker returns options for steps that need the worker with the file: they wait on its
 // own task queue, for a limited time.
