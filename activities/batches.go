@@ -22,7 +22,7 @@ type batches struct {
 	records *recordReader
 	in      ImportRecordsInput
 	// hook is nil if records are imported unchanged.
-	hook    func(number int64, record []byte) (changed []byte, skip *skipRecord, err error)
+	hook    jobHook
 	read    sink.Checkpoint // only Bytes and LastRecordNumber
 	empty   chan sink.Batch
 	ready   chan sink.Batch
@@ -35,8 +35,7 @@ type batches struct {
 // prepareBatches prepares the records after the checkpoint, up to ahead batches before
 // they are committed.
 func prepareBatches(
-	records *recordReader, in ImportRecordsInput, from sink.Checkpoint, ahead int, newBatch func() sink.Batch,
-	hook func(number int64, record []byte) ([]byte, *skipRecord, error),
+	records *recordReader, in ImportRecordsInput, from sink.Checkpoint, ahead int, newBatch func() sink.Batch, hook jobHook,
 ) *batches {
 	b := &batches{
 		hook:    hook,

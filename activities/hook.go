@@ -53,9 +53,12 @@ func (hook RecordHook) call(ctx context.Context, job sink.ScrapingJob, number in
 	return changed, nil, nil
 }
 
+// jobHook is the record hook for one import. skip is set for a record to leave out.
+type jobHook func(number int64, record []byte) (changed []byte, skip *skipRecord, err error)
+
 // hookFor returns the record hook for an import, nil if there is none. A slow hook reports
 // progress record by record, before the batch is complete.
-func (a *Activities) hookFor(ctx context.Context, job sink.ScrapingJob, progress func()) func(number int64, record []byte) ([]byte, *skipRecord, error) {
+func (a *Activities) hookFor(ctx context.Context, job sink.ScrapingJob, progress func()) jobHook {
 	if a.RecordHook == nil {
 		return nil
 	}
