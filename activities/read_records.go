@@ -24,17 +24,19 @@ type Record struct {
 // or FormatJSON, the default. maxRecordBytes limits a record's length; 0 means 16 MiB. An
 // error ends the iteration.
 func ReadRecords(r io.Reader, format string, maxRecordBytes int) iter.Seq2[Record, error] {
-	maxRecordBytes = cmp.Or(max(maxRecordBytes, 0), 16<<20)
+	maxRecordBytes = cmp.Or(max(maxRecordBytes, 0), DefaultMaxRecordBytes)
 	rows := webscraper.NewRowReader(r, webscraper.Format(cmp.Or(format, FormatJSON)), maxRecordBytes)
 	records := &recordReader{rows: rows, maxRecordBytes: maxRecordBytes}
 	return func(yield func(Record, error) bool) {
 		for records.next() {
 			next := records.record()
 			read := Record{Number: next.number, Rejected: next.refused}
-			if err := postgres.CheckRecord(next.data); read.Rejected == "" && err != nil {
-				read.Rejected = err.Error()
-			} else if read.Rejected == "" {
-				read.Data = next.data
+			if read.Rejected == "" {
+				if err := postgres.CheckRecord(next.data); err != nil {
+					read.Rejected = err.Error()
+				} else {
+					read.Data = next.data
+				}
 			}
 			if !yield(read, nil) {
 				return

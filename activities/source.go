@@ -8,6 +8,9 @@ const (
 	FormatCSV  = string(webscraper.FormatCSV)
 )
 
+// DefaultMaxRecordBytes is the default limit of a record's length.
+const DefaultMaxRecordBytes = webscraper.DefaultMaxRecordBytes
+
 // Source selects which of a job's exports is imported. The zero value is JSON with the
 // sitemap's parser applied.
 type Source struct {

@@ -15,8 +15,8 @@ var (
 	ErrUnreadable = errors.New("the file cannot be read")
 )
 
-// defaultMaxRecordBytes is the default limit of a record's length: 16 MiB.
-const defaultMaxRecordBytes = 16 << 20
+// DefaultMaxRecordBytes is the default limit of a record's length: 16 MiB.
+const DefaultMaxRecordBytes = 16 << 20
 
 const (
 	// maxPrefixBytes is how much of a row that is too long is kept.
@@ -73,7 +73,7 @@ type RowReader struct {
 // memory but have [ErrRecordTooLong] as their Err; 0 means 16 MiB.
 func NewRowReader(file io.Reader, format Format, maxRecordBytes int) *RowReader {
 	if maxRecordBytes <= 0 {
-		maxRecordBytes = defaultMaxRecordBytes
+		maxRecordBytes = DefaultMaxRecordBytes
 	}
 	r := &RowReader{lines: &lines{br: bufio.NewReaderSize(file, maxPrefixBytes), max: maxRecordBytes}}
 	switch format {

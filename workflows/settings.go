@@ -68,7 +68,7 @@ func DefaultSettings() Settings {
 		HoldBeforeDelete: "24h",
 		SourceFormat:     activities.FormatJSON,
 		BatchRecords:     5000,
-		MaxRecordBytes:   16 << 20,
+		MaxRecordBytes:   activities.DefaultMaxRecordBytes,
 		AttentionTimeout: "168h",
 		WorkerGoneAfter:  "5m",
 		HeartbeatTimeout: "30s",
