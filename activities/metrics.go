@@ -57,12 +57,13 @@ func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 	}
 	for _, account := range accounts {
 		for _, name := range []string{recordsMetric, rejectedMetric, unmappedMetric, bytesMetric, removedMetric, refusedMetric} {
-			handler.WithTags(accountTags(account)).Counter(name).Inc(0)
+			handler.WithTags(AccountTags(account)).Counter(name).Inc(0)
 		}
 	}
 }
 
-func accountTags(account string) map[string]string {
+// AccountTags returns the metrics tag of an account.
+func AccountTags(account string) map[string]string {
 	return map[string]string{accountTag: cmp.Or(account, sink.DefaultAccount)}
 }
 
@@ -70,13 +71,13 @@ func accountTags(account string) map[string]string {
 func timeStep(ctx context.Context, account, step string) {
 	// The server's clock may be ahead of ours.
 	took := max(time.Since(activity.GetInfo(ctx).ScheduledTime), 0)
-	activity.GetMetricsHandler(ctx).WithTags(accountTags(account)).WithTags(map[string]string{stepTag: step}).Timer(stepMetric).Record(took)
+	activity.GetMetricsHandler(ctx).WithTags(AccountTags(account)).WithTags(map[string]string{stepTag: step}).Timer(stepMetric).Record(took)
 }
 
 // countCommitted returns a function that counts what was committed since its last call,
 // by the import's checkpoint. Earlier attempts counted their own commits.
 func countCommitted(ctx context.Context, account string, checkpoint func() sink.Checkpoint) (count func()) {
-	handler := activity.GetMetricsHandler(ctx).WithTags(accountTags(account))
+	handler := activity.GetMetricsHandler(ctx).WithTags(AccountTags(account))
 	counted := checkpoint()
 	return func() {
 		now := checkpoint()

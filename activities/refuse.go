@@ -25,7 +25,7 @@ func (a *Activities) refuse(ctx context.Context, id int64, account, owner string
 		return err
 	}
 	activity.GetLogger(ctx).Warn("Scraping job refused", "account", account, "reason", RefusedReason(id, account, owner))
-	activity.GetMetricsHandler(ctx).WithTags(accountTags(account)).Counter(refusedMetric).Inc(1)
+	activity.GetMetricsHandler(ctx).WithTags(AccountTags(account)).Counter(refusedMetric).Inc(1)
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (a *Activities) removeOldImports(ctx context.Context, neverDeleted bool, re
 		if gone {
 			removed.OldImports++
 			removed.OldRecords += old.Records
-			activity.GetMetricsHandler(ctx).WithTags(accountTags(old.Account)).Counter(removedMetric).Inc(old.Records)
+			activity.GetMetricsHandler(ctx).WithTags(AccountTags(old.Account)).Counter(removedMetric).Inc(old.Records)
 			activity.GetLogger(ctx).Info("Removed the records of an old import", "account", old.Account, "scrapingjob_id", old.ScrapingJobID,
 				"sitemap", old.SitemapName, "import_id", old.ImportID, "records", old.Records)
 		}

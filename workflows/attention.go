@@ -106,7 +106,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 		w.question.deadline = workflow.Now(ctx).Add(w.settings.attentionTimeout)
 	}
 	w.logger.Warn("Import needs attention", "problem", Sentence(problem))
-	workflow.GetMetricsHandler(ctx).WithTags(accountTags(w.account)).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
+	workflow.GetMetricsHandler(ctx).WithTags(activities.AccountTags(w.account)).WithTags(map[string]string{kindTag: problemKind(problem)}).Counter(problemsMetric).Inc(1)
 	w.show(ctx, StepNeedsAttention, "")
 	w.setReport(contract.NeedsAttention, w.question.text())
 	w.noteAttention(ctx, problem)

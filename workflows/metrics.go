@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 
@@ -10,7 +9,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/sink"
 )
 
 // Names of the metrics reported to the MetricsHandler of the worker's client, not during
@@ -30,7 +28,6 @@ const (
 const (
 	outcomeTag = "outcome"
 	kindTag    = "kind"
-	accountTag = "account"
 )
 
 // Further values of the tag "outcome". Terminated imports are not counted: their workflow
@@ -52,7 +49,7 @@ func ProblemKinds() []string {
 // tags, so that the first count already shows as an increase.
 func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 	for _, account := range accounts {
-		handler := handler.WithTags(accountTags(account))
+		handler := handler.WithTags(activities.AccountTags(account))
 		handler.Counter(failedListsMetric).Inc(0)
 		for _, outcome := range []string{
 			string(Deleted), string(Kept), string(Abandoned), string(Unchanged), string(StillRunning), string(Filtered), string(Restored), string(NotFound), string(Refused),
@@ -66,10 +63,6 @@ func InitMetrics(handler client.MetricsHandler, accounts ...string) {
 	}
 }
 
-func accountTags(account string) map[string]string {
-	return map[string]string{accountTag: cmp.Or(account, sink.DefaultAccount)}
-}
-
 // ended counts and logs the end of an import and returns its arguments. It must not be
 // deferred: a workflow evicted from the worker's cache runs its deferred functions too.
 func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (ImportScrapingJobResult, error) {
@@ -80,7 +73,7 @@ func ended(ctx workflow.Context, result ImportScrapingJobResult, err error) (Imp
 	case err != nil:
 		outcome, reason = outcomeFailed, Sentence(err)
 	}
-	workflow.GetMetricsHandler(ctx).WithTags(accountTags(result.Account)).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
+	workflow.GetMetricsHandler(ctx).WithTags(activities.AccountTags(result.Account)).WithTags(map[string]string{outcomeTag: outcome}).Counter(importsMetric).Inc(1)
 	workflow.GetLogger(ctx).Info("Import ended", "account", result.Account, "outcome", outcome, "reason", reason,
 		"records", result.Records, "rejected", result.Rejected, "bytes", result.Bytes)
 	return result, err

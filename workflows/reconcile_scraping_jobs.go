@@ -198,7 +198,7 @@ func (r *reconciliation) failed(ctx workflow.Context, account string, err error)
 
 func (r *reconciliation) readList(ctx workflow.Context) (more bool, err error) {
 	if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
-		workflow.GetMetricsHandler(ctx).WithTags(accountTags(r.in.Account)).Counter(failedListsMetric).Inc(1)
+		workflow.GetMetricsHandler(ctx).WithTags(activities.AccountTags(r.in.Account)).Counter(failedListsMetric).Inc(1)
 	}
 	if err == nil && !more && !r.in.DryRun {
 		err = r.tryAgain(ctx)
