@@ -90,7 +90,7 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 	}
 	fmt.Fprintf(out, "%d of %d jobs are due: %s\n", result.Due, result.Listed, done)
 	if result.Refused > 0 {
-		fmt.Fprintf(out, "%d of them failed to start and stay due:\n  %s\n", result.Refused, strings.Join(result.WhyRefused, "\n  "))
+		fmt.Fprintf(out, "%d imports failed to start or retry; the next reconciliation tries again:\n  %s\n", result.Refused, strings.Join(result.WhyRefused, "\n  "))
 	}
 	if result.TriedAgain > 0 {
 		fmt.Fprintf(out, "%d imports that need attention are retrying\n", result.TriedAgain)

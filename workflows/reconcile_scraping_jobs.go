@@ -59,8 +59,8 @@ type ReconcileScrapingJobsResult struct {
 	TriedAgain int `json:"tried_again,omitempty"`
 	// Jobs are the first 1000 due jobs.
 	Jobs []activities.DueScrapingJob `json:"jobs,omitempty"`
-	// Refused counts the due jobs whose import Temporal refused to start, and WhyRefused has
-	// the first 10 reasons. The next reconciliation retries.
+	// Refused counts the imports that failed to start or to be signaled, and WhyRefused has
+	// the first 10 reasons. The next reconciliation tries again.
 	Refused    int      `json:"refused,omitempty"`
 	WhyRefused []string `json:"why_refused,omitempty"`
 	// FailedAccounts are those whose jobs were not checked. UnderWay are those whose own run,
@@ -265,7 +265,7 @@ func (r *reconciliation) startImports(ctx workflow.Context, page activities.Find
 
 func (r *reconciliation) refused(ctx workflow.Context, reasons []string) {
 	for _, reason := range reasons {
-		workflow.GetLogger(ctx).Warn("Starting an import failed; the next reconciliation retries", "reason", reason)
+		workflow.GetLogger(ctx).Warn("Starting or signaling an import failed; the next reconciliation tries again", "reason", reason)
 	}
 	r.add(ReconcileScrapingJobsResult{Refused: len(reasons), WhyRefused: reasons})
 }
@@ -340,13 +340,8 @@ func startEach(ctx context.Context, c client.Client, in startImportsInput) (star
 	if err != nil {
 		return startImportsResult{}, err
 	}
-	if activity.GetInfo(ctx).Attempt < stepAttempts {
-		return startImportsResult{Refused: progress.Refused}, someFailed(failures)
-	}
-	for _, failure := range failures {
-		progress.Refused = append(progress.Refused, failure.Error())
-	}
-	return startImportsResult{Refused: progress.Refused}, nil
+	refused, err := progress.refusals(ctx, failures)
+	return startImportsResult{Refused: refused}, err
 }
 
 // isRefusal reports whether Temporal refuses to signal this one workflow, for instance

@@ -66,10 +66,14 @@ func (s *signaling) each(ctx context.Context, jobs []int64, send func(ctx contex
 	return failures, nil
 }
 
-// someFailed returns the error of an attempt with failures.
-func someFailed(failures []error) error {
-	if len(failures) == 0 {
-		return nil
+// refusals returns the reasons of the jobs that are not retried, after an attempt with these
+// failures: after the last one, they are reasons, too.
+func (s *signaling) refusals(ctx context.Context, failures []error) ([]string, error) {
+	if len(failures) > 0 && activity.GetInfo(ctx).Attempt < stepAttempts {
+		return nil, fmt.Errorf("%d signals failed and will be retried; the first: %w", len(failures), failures[0])
 	}
-	return fmt.Errorf("%d signals failed and will be retried; the first: %w", len(failures), failures[0])
+	for _, failure := range failures {
+		s.Refused = append(s.Refused, failure.Error())
+	}
+	return s.Refused, nil
 }

@@ -30,6 +30,7 @@ type signals struct {
 	takes     time.Duration
 	open      map[string]string // problems by workflow ID
 	account   map[string]string // named accounts by workflow ID
+	listFails error
 	started   map[string]workflows.ImportScrapingJobInput
 	memos     map[string]map[string]any
 	options   client.StartWorkflowOptions // of the last start
@@ -85,6 +86,9 @@ func (s *signals) SignalWorkflow(ctx context.Context, id, _, _ string, _ any) er
 
 // ListWorkflow returns all on one page.
 func (s *signals) ListWorkflow(_ context.Context, _ *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	if s.listFails != nil {
+		return nil, s.listFails
+	}
 	var page workflowservice.ListWorkflowExecutionsResponse
 	for id, problem := range s.open {
 		kind, err := converter.GetDefaultDataConverter().ToPayload(problem)
@@ -266,6 +270,32 @@ func TestImportsThatNeedAttentionAreEachSignaledOnce(t *testing.T) {
 			return twice(id)
 		},
 	}
-	require.Equal(t, 3, a.reconcile(t, workflows.ReconcileScrapingJobsInput{}).TriedAgain)
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+	require.Equal(t, 3, result.TriedAgain)
+	require.Equal(t, []string{`signaling "reconciliation" to workflow 11: too many signals`}, result.WhyRefused)
 	require.Equal(t, []string{"7", "12", "8"}, a.temporal.sent)
+}
+
+func TestFailingRetriesOfImportsDoNotHideTheCheckedJobs(t *testing.T) {
+	unavailable := serviceerror.NewUnavailable("shard")
+	for name, c := range map[string]struct {
+		temporal *signals
+		retried  int
+		why      string
+	}{
+		"one signal": {&signals{
+			open: map[string]string{"7": activities.ErrorOther, "8": activities.ErrorOther}, refuses: failing("8", 1000, unavailable),
+		}, 1, `signaling "reconciliation" to workflow 8: shard`},
+		"the list": {&signals{listFails: unavailable}, 0, `listing the open imports of task queue "queue": shard`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(due(1))
+			a.temporal = c.temporal
+			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{})
+			require.Equal(t, 1, result.Due)
+			require.Equal(t, c.retried, result.TriedAgain)
+			require.Equal(t, []string{c.why}, result.WhyRefused)
+			require.Empty(t, a.failed, "failed lists")
+		})
+	}
 }

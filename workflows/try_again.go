@@ -17,6 +17,8 @@ const tryAgainName = "TryAgain"
 
 type tryAgainResult struct {
 	Imports int `json:"imports"`
+	// Refused has the reasons of those that were not signaled.
+	Refused []string `json:"refused,omitempty"`
 }
 
 // tryAgainInput names an account, or all accounts if it is empty.
@@ -34,6 +36,7 @@ func (r *reconciliation) tryAgain(ctx workflow.Context) error {
 	var result tryAgainResult
 	err := workflow.ExecuteActivity(longStep(ctx, "retry imports that need attention"), tryAgainName, tryAgainInput{r.in.Account}).Get(ctx, &result)
 	r.result.TriedAgain = result.Imports
+	r.refused(ctx, result.Refused)
 	return err
 }
 
@@ -42,31 +45,41 @@ func tryAgain(ctx context.Context, in tryAgainInput) (tryAgainResult, error) {
 	return tryEachAgain(ctx, activity.GetClient(ctx), in)
 }
 
+// tryEachAgain fails only if it is interrupted: the jobs are checked already.
 func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAgainResult, error) {
 	progress := resumeSignaling(ctx)
-	var jobs []int64
-	err := eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
+	jobs, err := listRetryable(ctx, c, in, progress)
+	failures := []error{err}
+	if err == nil {
+		failures, err = progress.each(ctx, jobs, func(ctx context.Context, job int64) (bool, error) {
+			id := WorkflowID(job)
+			err := c.SignalWorkflow(ctx, id, "", reconciliationSignal, nil)
+			if _, ended := errors.AsType[*serviceerror.NotFound](err); err == nil || ended {
+				return err == nil, nil
+			}
+			err = fmt.Errorf("signaling %q to workflow %s: %w", reconciliationSignal, id, err)
+			if isRefusal(err) {
+				progress.Refused = append(progress.Refused, err.Error())
+				return false, nil
+			}
+			return false, err
+		})
+		if err != nil {
+			return tryAgainResult{}, err
+		}
+	}
+	refused, err := progress.refusals(ctx, failures)
+	return tryAgainResult{progress.Sent, refused}, err
+}
+
+// listRetryable lists the imports that need attention and that a retry can help.
+func listRetryable(ctx context.Context, c client.Client, in tryAgainInput, progress *signaling) (jobs []int64, err error) {
+	err = eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
 		read := in.Account == "" || account == "" || in.Account == account
 		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && Retryable(problem) {
 			jobs = append(jobs, job)
 		}
 	})
-	if err != nil {
-		return tryAgainResult{}, err
-	}
-	failures, err := progress.each(ctx, jobs, func(ctx context.Context, job int64) (bool, error) {
-		id := WorkflowID(job)
-		err := c.SignalWorkflow(ctx, id, "", reconciliationSignal, nil)
-		_, ended := errors.AsType[*serviceerror.NotFound](err)
-		switch {
-		case err == nil || ended:
-			return err == nil, nil
-		case isRefusal(err):
-			activity.GetLogger(ctx).Warn("Temporal refused the signal to retry an import", "workflow_id", id, "error", err)
-			return false, nil
-		}
-		return false, fmt.Errorf("signaling %q to workflow %s: %w", reconciliationSignal, id, err)
-	})
-	return tryAgainResult{Imports: progress.Sent}, errors.Join(err, someFailed(failures))
+	return jobs, err
 }

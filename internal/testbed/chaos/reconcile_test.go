@@ -178,7 +178,7 @@ func TestRefusedSignal(t *testing.T) {
 		require.NoError(t, err)
 		return !delivery.Delivered && delivery.Attempts[0].Status == http.StatusServiceUnavailable
 	})
-	c.reconcile("1 of them failed to start and stay due")
+	c.reconcile("1 imports failed to start or retry; the next reconciliation tries again")
 	c.Result(ids[0])
 	c.Result(ids[2])
 	c.requireImported(ids[0], 100)
