@@ -19,7 +19,7 @@ type reconcileCommand struct {
 	importFlags
 	filterFlags
 	Account string `placeholder:"NAME" help:"Only the jobs of this account. Default: all accounts."`
-	DryRun  bool   `help:"Print what would be imported, and import nothing."`
+	DryRun  bool   `help:"Print what would be imported or retried, and change nothing."`
 }
 
 // Run makes a worker reconcile now and prints what it found.
@@ -93,7 +93,11 @@ func printReconciliation(out io.Writer, result workflows.ReconcileScrapingJobsRe
 		fmt.Fprintf(out, "%d imports failed to start or retry; the next reconciliation tries again:\n  %s\n", result.Refused, strings.Join(result.WhyRefused, "\n  "))
 	}
 	if result.TriedAgain > 0 {
-		fmt.Fprintf(out, "%d imports that need attention are retrying\n", result.TriedAgain)
+		are := "are retrying"
+		if dryRun {
+			are = "would be retried"
+		}
+		fmt.Fprintf(out, "%d imports that need attention %s\n", result.TriedAgain, are)
 	}
 	if result.Removing {
 		fmt.Fprintln(out, "leftovers of ended runs are still being removed, by workflow scrapehaul-reconcile-leftovers")

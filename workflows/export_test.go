@@ -5,6 +5,7 @@ const (
 	ReconciliationSignal = reconciliationSignal
 	StartImportsName     = startImportsName
 	TryAgainName         = tryAgainName
+	CountTryAgainName    = countTryAgainName
 	AttentionMemo        = attentionMemo
 	AccountMemo          = accountMemo
 )
@@ -18,7 +19,8 @@ type (
 )
 
 var (
-	StartEach    = startEach
-	TryEachAgain = tryEachAgain
-	StartedSince = startedSince
+	StartEach         = startEach
+	TryEachAgain      = tryEachAgain
+	CountEachTryAgain = countEachTryAgain
+	StartedSince      = startedSince
 )

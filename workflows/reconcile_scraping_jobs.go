@@ -55,7 +55,8 @@ type ReconcileScrapingJobsResult struct {
 	// current content is not published.
 	Listed int `json:"listed"`
 	Due    int `json:"due"`
-	// TriedAgain counts the imports in need of attention that were signaled to retry.
+	// TriedAgain counts the imports in need of attention that were signaled to retry, or
+	// would be in a dry run.
 	TriedAgain int `json:"tried_again,omitempty"`
 	// Jobs are the first 1000 due jobs.
 	Jobs []activities.DueScrapingJob `json:"jobs,omitempty"`
@@ -200,7 +201,7 @@ func (r *reconciliation) readList(ctx workflow.Context) (more bool, err error) {
 	if more, err = r.startDueImports(ctx); err != nil && ctx.Err() == nil {
 		workflow.GetMetricsHandler(ctx).WithTags(activities.AccountTags(r.in.Account)).Counter(failedListsMetric).Inc(1)
 	}
-	if err == nil && !more && !r.in.DryRun {
+	if err == nil && !more {
 		err = r.tryAgain(ctx)
 	}
 	return more, err
@@ -360,4 +361,5 @@ func RegisterActivities(registry interface {
 	registry.RegisterActivityWithOptions(startImports, activity.RegisterOptions{Name: startImportsName})
 	registry.RegisterActivityWithOptions(installationSettings, activity.RegisterOptions{Name: installationSettingsName})
 	registry.RegisterActivityWithOptions(tryAgain, activity.RegisterOptions{Name: tryAgainName})
+	registry.RegisterActivityWithOptions(countTryAgain, activity.RegisterOptions{Name: countTryAgainName})
 }

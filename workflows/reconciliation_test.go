@@ -262,6 +262,12 @@ func newAccount(pages ...[]activities.DueScrapingJob) *account {
 			}
 			return workflows.TryAgainResult{Imports: 5}, nil
 		},
+		workflows.CountTryAgainName: func(ctx context.Context, in workflows.TryAgainInput) (workflows.TryAgainResult, error) {
+			if a.temporal != nil {
+				return workflows.CountEachTryAgain(ctx, a.temporal, in)
+			}
+			return workflows.TryAgainResult{Imports: 6}, nil
+		},
 	} {
 		a.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}
@@ -305,11 +311,12 @@ func TestReconciliationCountsOldImportsAndPassesOnWhetherJobsAreDeleted(t *testi
 	require.False(t, a.neverDeleted)
 }
 
-func TestDryRunStartsNothing(t *testing.T) {
+func TestDryRunStartsAndRetriesNothing(t *testing.T) {
 	a := newAccount(due(1))
-	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1)},
+	a.temporal = &signals{open: map[string]string{"7": activities.ErrorOther, "8": "", "10": activities.ErrorMappedTable}}
+	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1), TriedAgain: 1},
 		a.reconcile(t, workflows.ReconcileScrapingJobsInput{DryRun: true}))
-	require.Empty(t, a.started)
+	require.Empty(t, a.temporal.sent)
 }
 
 func TestResultListsAtMostAThousandJobs(t *testing.T) {
@@ -344,7 +351,7 @@ func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 		}, time.Second)
 	})
 	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: true, DryRun: true})
-	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, Jobs: due(1, 2)}, result)
+	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, TriedAgain: 6, Jobs: due(1, 2)}, result)
 	require.Equal(t, []activities.FindDueScrapingJobsInput{
 		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 1, ByHand: true},
 		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 2, ByHand: true},

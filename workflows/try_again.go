@@ -13,7 +13,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-const tryAgainName = "TryAgain"
+const (
+	tryAgainName      = "TryAgain"
+	countTryAgainName = "CountTryAgain"
+)
 
 type tryAgainResult struct {
 	Imports int `json:"imports"`
@@ -28,13 +31,17 @@ type tryAgainInput struct {
 
 // tryAgain asks imports that need attention to retry if that can help, including published
 // ones that failed only to delete the job and thus are not due. The account's list was read
-// just before, so its token is valid.
+// just before, so its token is valid. A dry run counts them.
 func (r *reconciliation) tryAgain(ctx workflow.Context) error {
-	if workflow.GetVersion(ctx, "try-again", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	change, name, summary := "try-again", tryAgainName, "retry imports that need attention"
+	if r.in.DryRun {
+		change, name, summary = "count-try-again", countTryAgainName, "count imports that would be retried"
+	}
+	if workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil
 	}
 	var result tryAgainResult
-	err := workflow.ExecuteActivity(longStep(ctx, "retry imports that need attention"), tryAgainName, tryAgainInput{r.in.Account}).Get(ctx, &result)
+	err := workflow.ExecuteActivity(longStep(ctx, summary), name, tryAgainInput{r.in.Account}).Get(ctx, &result)
 	r.result.TriedAgain = result.Imports
 	r.refused(ctx, result.Refused)
 	return err
@@ -70,6 +77,16 @@ func tryEachAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAg
 	}
 	refused, err := progress.refusals(ctx, failures)
 	return tryAgainResult{progress.Sent, refused}, err
+}
+
+// countTryAgain is an activity of its own: workers of earlier builds would retry the imports.
+func countTryAgain(ctx context.Context, in tryAgainInput) (tryAgainResult, error) {
+	return countEachTryAgain(ctx, activity.GetClient(ctx), in)
+}
+
+func countEachTryAgain(ctx context.Context, c client.Client, in tryAgainInput) (tryAgainResult, error) {
+	jobs, err := listRetryable(ctx, c, in, nil)
+	return tryAgainResult{Imports: len(jobs)}, err
 }
 
 // listRetryable lists the imports that need attention and that a retry can help.
