@@ -122,7 +122,7 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	}
 	file := w.newFile(ctx)
 	var download activities.DownloadScrapingJobResult
-	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.request == reimport)
+	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.byHand)
 	err := workflow.ExecuteActivity(downloading, a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
 			ScrapingJobID: w.id, Account: w.account, File: file.name, Source: w.settings.source, IfDue: w.due(), ByHand: w.round.byHand,
