@@ -40,6 +40,15 @@ type RunSitemapInput struct {
 	// Settings of the import. The filter is ignored: RunSitemap imports every job it
 	// creates. Default: the installation's.
 	Settings *Settings `json:"settings,omitempty"`
+	// Carried is set by continue-as-new.
+	Carried *carriedRun `json:"carried,omitempty"`
+}
+
+// carriedRun is the state that a run waiting for a job hands to the next one.
+type carriedRun struct {
+	JobID int64                 `json:"job_id"`
+	Jobs  []contract.ScrapedJob `json:"jobs,omitempty"`
+	Fails time.Time             `json:"fails,omitzero"`
 }
 
 // RunSitemap scrapes a sitemap from a host's workflow: it runs the workflow of the same
@@ -71,6 +80,7 @@ func runSitemap(ctx workflow.Context, in RunSitemapInput) (contract.RunSitemapRe
 	case temporal.IsCanceledError(err):
 		r.show(ctx, "canceled", ": "+r.left())
 		workflow.GetLogger(ctx).Info("RunSitemap canceled", "scraping_job", r.left())
+	case workflow.IsContinueAsNewError(err):
 	default:
 		r.show(ctx, "failed", ": "+Sentence(err))
 	}
@@ -129,6 +139,12 @@ func newSitemapRun(ctx workflow.Context, in RunSitemapInput) (*sitemapRun, error
 	if len(problems) > 0 {
 		return nil, invalidInput(errors.Join(problems...))
 	}
+	if r.timeLimit > 0 {
+		r.fails = workflow.Now(ctx).Add(r.timeLimit)
+	}
+	if c := in.Carried; c != nil {
+		r.jobID, r.jobs, r.fails = c.JobID, c.Jobs, c.Fails
+	}
 	return r, workflow.SetQueryHandlerWithOptions(ctx, ProgressQuery, r.progress,
 		workflow.QueryHandlerOptions{Description: "What RunSitemap waits for, and what it has scraped so far."})
 }
@@ -138,16 +154,17 @@ func (r *sitemapRun) run(ctx workflow.Context) error {
 	limited, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	if r.timeLimit > 0 {
-		r.fails = workflow.Now(ctx).Add(r.timeLimit)
 		workflow.Go(limited, func(limited workflow.Context) {
-			if workflow.NewTimerWithOptions(limited, r.timeLimit, workflow.TimerOptions{Summary: "time_limit"}).Get(limited, nil) == nil {
+			if workflow.NewTimerWithOptions(limited, r.fails.Sub(workflow.Now(limited)), workflow.TimerOptions{Summary: "time_limit"}).Get(limited, nil) == nil {
 				cancel()
 			}
 		})
 	}
 	err := r.readSettings(limited)
-	for rerun := 0; err == nil && rerun <= r.in.MaxReruns; rerun++ {
-		err = r.create(limited, rerun)
+	for rerun := len(r.jobs); err == nil && rerun <= r.in.MaxReruns; rerun++ {
+		if carried := r.in.Carried; carried == nil || rerun > len(carried.Jobs) {
+			err = r.create(limited, rerun)
+		}
 		if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok && rerun > 0 {
 			last := &r.jobs[rerun-1] // published nevertheless
 			last.Problem = strings.TrimPrefix(last.Problem+"; its failed and empty URLs were not scraped again: "+Sentence(refused), "; ")
@@ -260,7 +277,7 @@ func (r *sitemapRun) callCreate(ctx workflow.Context, in activities.CreateScrapi
 
 // await waits until the job's import reports something that ends the wait. An import that
 // closes without a report is restarted: for instance, it was terminated, or a worker of an
-// earlier build closes it each time.
+// earlier build closes it each time. The import reports to a new run again, too.
 func (r *sitemapRun) await(ctx workflow.Context) (job contract.ScrapedJob, err error) {
 	r.waitFor(ctx, "scraping job "+WorkflowID(r.jobID)+" to end and be published")
 	for pause := time.Second; ; pause = min(2*pause, watchAgainAfter) {
@@ -276,6 +293,10 @@ func (r *sitemapRun) await(ctx workflow.Context) (job contract.ScrapedJob, err e
 			if err := workflow.Sleep(ctx, pause); err != nil {
 				return job, err
 			}
+		}
+		if isLong(ctx) && workflow.GetVersion(ctx, "continue-run", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+			r.in.Carried = &carriedRun{r.jobID, r.jobs, r.fails}
+			return job, workflow.NewContinueAsNewError(ctx, RunSitemapName, r.in)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -363,6 +364,48 @@ func TestRunWaitingForAnOperatorChecksRarely(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "finished", result.Status)
 	require.Less(t, len(s.imports), 10)
+}
+
+func TestLongWaitForAnOperatorContinuesAsNewRun(t *testing.T) {
+	// next returns a cloud whose first job has failed URLs, and whose next is stopped until then.
+	next := func(starts, continued time.Time) *scraping {
+		s := newScraping(t)
+		s.SetStartTime(starts)
+		s.onImport = func(ctx workflow.Context, in workflows.ImportScrapingJobInput) error {
+			job := scraped("finished", contract.Published)
+			job.ScrapingJobID, job.JobsFailed = in.ScrapingJobID, 2
+			if in.ScrapingJobID == 502 && s.Now().Before(continued) {
+				job.Status = "stopped"
+			}
+			s.report(ctx, job)
+			return nil
+		}
+		return s
+	}
+	in := sitemap(func(in *workflows.RunSitemapInput) {
+		in.IfNotFinished, in.MaxReruns, in.TimeLimit = contract.Wait, 1, "100h"
+	})
+	s := next(began, began.Add(60*time.Hour))
+	s.RegisterDelayedCallback(func() { s.SetContinueAsNewSuggested(true) }, 49*time.Hour)
+	_, err := s.run(in)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, err, &again)
+	require.WithinRange(t, s.Now(), began.Add(49*time.Hour), began.Add(50*time.Hour))
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+
+	s = next(began.Add(50*time.Hour), began.Add(60*time.Hour))
+	result, err := s.run(in)
+	require.NoError(t, err)
+	require.Equal(t, int64(501), result.ScrapingJobID)
+	require.Len(t, result.Reruns, 1)
+	require.Equal(t, int64(502), result.Reruns[0].ScrapingJobID)
+	require.Equal(t, "finished", result.Reruns[0].Status)
+	require.Empty(t, s.created)
+
+	s = next(began.Add(50*time.Hour), began.Add(200*time.Hour))
+	_, err = s.run(in)
+	require.ErrorContains(t, err, "was not scraped and published within 100h0m0s")
+	require.Equal(t, began.Add(100*time.Hour), s.Now().UTC())
 }
 
 // Workers of an earlier build do not report to watchers.
