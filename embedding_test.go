@@ -186,12 +186,14 @@ func TestPluginServesOneWorker(t *testing.T) {
 
 func TestPluginNamesEveryInvalidOption(t *testing.T) {
 	t.Parallel()
-	_, err := scrapehaul.NewPlugin(scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour, RecordsRetention: -time.Hour, KeepImports: -1,
-		OnPublished: &activities.FollowUp{WorkflowType: "RefreshPrices"}, PublishedWebhook: &activities.Webhook{URL: "ftp://host/token-zx93", Secret: "token-zx93"}})
+	options := scrapehaul.Options{SpoolMinFree: -1, MaxConcurrentImports: -2, APICallsPer15Minutes: -3, ArchiveRetention: -time.Hour, RecordsRetention: -time.Hour, KeepImports: -1,
+		Clouds:      map[string]*webscraper.Client{"one": nil, "two": nil, "three": nil},
+		OnPublished: &activities.FollowUp{}, PublishedWebhook: &activities.Webhook{URL: "ftp://host/token-zx93", Secret: "token-zx93"}}
+	_, err := scrapehaul.NewPlugin(options)
 	for _, want := range []string{
-		"Client is missing", "Cloud is missing", "DB is missing", "SpoolDir is missing",
+		"Client is missing", `Clouds["one"] is missing`, `Clouds["two"] is missing`, "DB is missing", "SpoolDir is missing",
 		"SpoolMinFree is -1: must not be negative", "MaxConcurrentImports is -2: must not be negative",
-		`OnPublished has the task queue "": want 1 to 255 bytes`,
+		`OnPublished has the workflow type "": want 1 to 255 bytes`, `OnPublished has the task queue "": want 1 to 255 bytes`,
 		"PublishedWebhook.URL is not a webhook's URL", "PublishedWebhook.Secret is not a Standard Webhooks secret",
 		"APICallsPer15Minutes is -3: must not be negative", "ArchiveRetention is -1h0m0s: must not be negative",
 		"RecordsRetention is -1h0m0s, KeepImports -1: must not be negative",
@@ -199,6 +201,12 @@ func TestPluginNamesEveryInvalidOption(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "zx93")
+	for range 20 {
+		_, again := scrapehaul.NewPlugin(options)
+		require.EqualError(t, again, err.Error(), "always in the same order")
+	}
+	_, err = scrapehaul.NewPlugin(scrapehaul.Options{})
+	require.ErrorContains(t, err, "Cloud is missing")
 }
 
 func TestPluginRejectsMappingsOfMissingAccounts(t *testing.T) {

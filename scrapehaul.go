@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,12 +98,12 @@ func (o *Options) validate() error {
 	if o.Cloud == nil && len(o.Clouds) == 0 {
 		problems = append(problems, errors.New("Cloud is missing"))
 	}
-	for name, cloud := range o.Clouds {
+	for _, name := range slices.Sorted(maps.Keys(o.Clouds)) {
 		problems = append(problems, validate.Account("Clouds", name))
 		if name == sink.DefaultAccount && o.Cloud != nil {
 			problems = append(problems, fmt.Errorf("Cloud and Clouds[%q] are both set: they are the same account", name))
 		}
-		if cloud == nil {
+		if o.Clouds[name] == nil {
 			problems = append(problems, fmt.Errorf("Clouds[%q] is missing", name))
 		}
 	}
@@ -112,12 +113,15 @@ func (o *Options) validate() error {
 	if o.SpoolDir == "" {
 		problems = append(problems, errors.New("SpoolDir is missing"))
 	}
-	for name, n := range map[string]int64{
-		"SpoolMinFree": o.SpoolMinFree, "MaxConcurrentImports": int64(o.MaxConcurrentImports),
-		"ConnectionsPerImport": int64(o.ConnectionsPerImport), "APICallsPer15Minutes": int64(o.APICallsPer15Minutes),
+	for _, each := range []struct {
+		name string
+		n    int64
+	}{
+		{"SpoolMinFree", o.SpoolMinFree}, {"MaxConcurrentImports", int64(o.MaxConcurrentImports)},
+		{"ConnectionsPerImport", int64(o.ConnectionsPerImport)}, {"APICallsPer15Minutes", int64(o.APICallsPer15Minutes)},
 	} {
-		if n < 0 {
-			problems = append(problems, fmt.Errorf("%s is %d: must not be negative", name, n))
+		if each.n < 0 {
+			problems = append(problems, fmt.Errorf("%s is %d: must not be negative", each.name, each.n))
 		}
 	}
 	if o.RecordSink != nil && o.Mappings != nil {

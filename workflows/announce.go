@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -21,15 +22,17 @@ const maxName = 255
 // setting in it. An import that starts an invalid one never gets past that, and RunSitemap
 // scrapes the sitemap again and again.
 func CheckFollowUp(option string, of activities.FollowUp) error {
-	for what, name := range map[string]string{"workflow type": of.WorkflowType, "task queue": of.TaskQueue} {
-		if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.HasPrefix(name, "/_sys/") {
-			return fmt.Errorf("%s has the %s %.300q: want 1 to %d bytes of UTF-8 that do not begin with /_sys/", option, what, name, maxName)
+	var problems []error
+	for _, each := range []struct{ what, name string }{{"workflow type", of.WorkflowType}, {"task queue", of.TaskQueue}} {
+		if each.name == "" || len(each.name) > maxName || !utf8.ValidString(each.name) || strings.HasPrefix(each.name, "/_sys/") {
+			problems = append(problems, fmt.Errorf("%s has the %s %.300q: want 1 to %d bytes of UTF-8 that do not begin with /_sys/",
+				option, each.what, each.name, maxName))
 		}
 	}
 	if _, ours := registered()[of.WorkflowType]; ours {
-		return fmt.Errorf("%s has the workflow type %q, which belongs to scrapehaul: want one of yours", option, of.WorkflowType)
+		problems = append(problems, fmt.Errorf("%s has the workflow type %q, which belongs to scrapehaul: want one of yours", option, of.WorkflowType))
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // announce starts the follow-up and the webhook delivery of a published import, even after
