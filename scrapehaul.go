@@ -273,8 +273,9 @@ func (p *plugin) StartWorker(
 	}
 	withRoom.Tuner = tuner
 	reporting, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p.runs(stop)
-	go p.spool.ReportEndedAttempts(reporting, p.options.Client)
+	var reports sync.WaitGroup
+	reports.Go(func() { p.spool.ReportEndedAttempts(reporting, p.options.Client) })
+	p.runs(func() { stop(); reports.Wait() })
 	err = p.startAdditional(steps, steps.WorkerTaskQueue, activitiesOnly)
 	if err == nil {
 		err = p.startAdditional(steps, workflows.DownloadTaskQueue(p.taskQueue), withRoom)
