@@ -3,6 +3,7 @@ package scrapehaul_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	nexuspb "go.temporal.io/api/nexus/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -182,6 +184,14 @@ func TestNexusCallerLearnsTheEnd(t *testing.T) {
 	require.NoError(t, c.client.CancelWorkflow(t.Context(), canceled.GetID(), ""))
 	require.True(t, temporal.IsCanceledError(canceled.Get(t.Context(), nil)))
 	require.Equal(t, string(workflows.StepScrape), c.status(second).Step, "the import continues")
+
+	err = c.start(contract.RunSitemap.Name(), contract.RunSitemapInput{Account: "acme"}).Get(t.Context(), nil)
+	require.ErrorContains(t, err, "sitemap_id is 0: want at least 1")
+	s.WaitFor("the run, listed with its account's turn", func() bool {
+		return slices.ContainsFunc(s.Runs(0), func(run *workflowpb.WorkflowExecutionInfo) bool {
+			return s.History(run).GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetPriority().GetFairnessKey() == "acme"
+		})
+	})
 }
 
 // The response to the first start never reaches Temporal.

@@ -30,8 +30,9 @@ const (
 	kindTag    = "kind"
 )
 
-// Further values of the tag "outcome". Terminated imports are not counted: their workflow
-// does not run.
+// Further values of the tag "outcome", and what a caller of Nexus gets as the Outcome of an
+// import that closed with an error. Terminated imports are not counted: their workflow does
+// not run.
 const (
 	outcomeFailed   = "failed"
 	outcomeCanceled = "canceled"

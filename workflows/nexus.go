@@ -15,9 +15,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
-// failed is the Outcome of an import that closed with an error.
-const failed = "failed"
-
 // NexusService returns the service of package contract, for the worker of the workflows.
 func NexusService() *nexus.Service {
 	service := nexus.NewService(contract.ServiceName)
@@ -39,13 +36,11 @@ func startRunSitemap(ctx context.Context, in contract.RunSitemapInput, options n
 		ID:                    "run-sitemap-" + options.RequestID,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:         runSummary(input),
+		Priority:              turns(in.Account),
 	}, RunSitemapName, input)
 }
 
 func reimportOperation(ctx context.Context, in contract.ReimportInput, _ nexus.StartOperationOptions) (contract.ReimportResult, error) {
-	if err := checkJobID(in.ScrapingJobID); err != nil {
-		return contract.ReimportResult{}, err
-	}
 	c, on := temporalnexus.GetClient(ctx), temporalnexus.GetOperationInfo(ctx)
 	settings, err := readSettings(ctx, c, on.Namespace)
 	if err != nil {
@@ -89,7 +84,7 @@ func statusOperation(ctx context.Context, in contract.StatusInput, _ nexus.Start
 	}
 	err = c.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &status) // they match a result, too
 	if ended, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
-		status.Outcome, status.Reason = failed, Sentence(ended.Unwrap())
+		status.Outcome, status.Reason = outcomeFailed, Sentence(ended.Unwrap())
 	} else if err != nil {
 		return status, fmt.Errorf("reading the result of workflow %s: %w", id, err)
 	}

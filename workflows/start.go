@@ -24,7 +24,8 @@ var ErrOtherWorkflow = errors.New("another workflow uses the scraping job's ID a
 	"give imports their own namespace, or that workflow a different ID")
 
 // Notify signals a notification to the import of its scraping job, starting it if needed.
-// No worker needs to be running.
+// No worker needs to be running. It returns an error if the job's ID is not positive, and
+// [ErrOtherWorkflow] if the import cannot run.
 func Notify(ctx context.Context, c client.Client, taskQueue string, notification Notification, settings Settings) (client.WorkflowRun, error) {
 	summary := "manual import"
 	if notification.SitemapName != "" {
@@ -35,7 +36,8 @@ func Notify(ctx context.Context, c client.Client, taskQueue string, notification
 
 // Reimport downloads and imports a scraping job again, replacing its records, whether its
 // workflow is running or closed. Only the job's ID and account matter; an empty account means
-// that of the published import, or else the default account.
+// that of the published import, or else the default account. It returns the same errors as
+// [Notify].
 func Reimport(ctx context.Context, c client.Client, taskQueue string, job Notification, settings Settings) (client.WorkflowRun, error) {
 	var payload any // a running import checks the account
 	if job.Account != "" {
@@ -48,7 +50,7 @@ func Reimport(ctx context.Context, c client.Client, taskQueue string, job Notifi
 // returns the existing workflow with isNew false, unless that one failed or was canceled.
 func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in RunSitemapInput) (run client.WorkflowRun, isNew bool, err error) {
 	name := strings.ReplaceAll(cmp.Or(in.CustomID, thisRun), thisRun, strings.ToLower(rand.Text()[:8]))
-	if len(name) > maxSummary { // Temporal limits the length of IDs
+	if len(name) > maxRunName {
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 	}
 	id := "run-sitemap-" + sink.QualifiedSitemap(in.Account, fmt.Sprintf("%d-%s", in.SitemapID, name))
@@ -70,6 +72,9 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 func signalWithStart(
 	ctx context.Context, c client.Client, taskQueue, signal string, payload any, job Notification, summary string, settings Settings,
 ) (client.WorkflowRun, error) {
+	if err := checkJobID(job.ScrapingJobID); err != nil {
+		return nil, err
+	}
 	id := WorkflowID(job.ScrapingJobID)
 	options := client.StartWorkflowOptions{
 		ID:            id,
@@ -106,6 +111,10 @@ func startedSince(sent time.Time, runID string) bool {
 	milliseconds, err := strconv.ParseInt(runID[:8]+runID[9:13], 16, 64)
 	return err == nil && time.UnixMilli(milliseconds).After(sent.Add(-clockSkew))
 }
+
+// maxRunName leaves room in a workflow ID, of maxName bytes, for the longest account and the
+// largest ID of a sitemap.
+const maxRunName = 180
 
 // maxSummary is in bytes, below the server's limit of 400; a sitemap's name can be longer.
 const maxSummary = 200

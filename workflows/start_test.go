@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,4 +57,29 @@ func TestRunsOfTwoAccountsAreNeverTheSame(t *testing.T) {
 		of[c.last.ID] = in
 	}
 	require.Contains(t, of, "run-sitemap-5-x", "as in earlier builds")
+}
+
+func TestWorkflowIDOfARunFitsIntoEveryStore(t *testing.T) {
+	for n := range 300 {
+		var c startOptions
+		_, _, err := workflows.StartRunSitemap(t.Context(), &c, "queue", workflows.RunSitemapInput{RunSitemapInput: contract.RunSitemapInput{
+			Account: strings.Repeat("a", 40), SitemapID: math.MaxInt64, CustomID: strings.Repeat("x", n),
+		}})
+		require.ErrorContains(t, err, "started")
+		require.LessOrEqual(t, len(c.last.ID), 255)
+	}
+}
+
+func TestSignalsNeedTheIDOfAJob(t *testing.T) {
+	for _, id := range []int64{0, -1} {
+		job := workflows.Notification{ScrapingJobID: id}
+		for name, send := range map[string]func(context.Context, client.Client, string, workflows.Notification, workflows.Settings) (client.WorkflowRun, error){
+			"Notify": workflows.Notify, "Reimport": workflows.Reimport,
+		} {
+			temporal := &signals{}
+			_, err := send(t.Context(), temporal, "queue", job, workflows.Settings{})
+			require.ErrorContains(t, err, fmt.Sprintf("scrapingjob_id is %d: want at least 1", id), name)
+			require.Empty(t, temporal.sent)
+		}
+	}
 }
