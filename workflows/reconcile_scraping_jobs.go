@@ -44,9 +44,10 @@ type ReconcileScrapingJobsInput struct {
 	// Account limits the run to one account. Default: all that the workers have, each in its
 	// own run if there are several.
 	Account string `json:"account,omitempty"`
-	// Page and Result are set by continue-as-new.
-	Page   int                         `json:"page,omitempty"`
-	Result ReconcileScrapingJobsResult `json:"result,omitzero"`
+	// Page, Result and NotRemoved, why removing leftovers failed, are set by continue-as-new.
+	Page       int                         `json:"page,omitempty"`
+	Result     ReconcileScrapingJobsResult `json:"result,omitzero"`
+	NotRemoved string                      `json:"not_removed,omitempty"`
 }
 
 // ReconcileScrapingJobsResult is the result of ReconcileScrapingJobs.
@@ -103,9 +104,12 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	r := reconciliation{in: in, settings: settings, page: max(in.Page, 1), result: in.Result}
 	// A slow or failing removal delays no job.
 	removed, setRemoved := workflow.NewFuture(ctx)
-	if in.Page > 0 || in.DryRun || in.Account != "" {
+	switch {
+	case in.NotRemoved != "":
+		setRemoved.SetError(errors.New(in.NotRemoved))
+	case in.Page > 0 || in.DryRun || in.Account != "":
 		setRemoved.SetValue(nil)
-	} else {
+	default:
 		workflow.Go(ctx, func(ctx workflow.Context) { setRemoved.SetError(r.removeLeftovers(ctx)) })
 	}
 	runs, err := r.startRuns(ctx)
@@ -122,6 +126,9 @@ func ReconcileScrapingJobs(ctx workflow.Context, in ReconcileScrapingJobsInput) 
 	case err != nil:
 		return r.result, err
 	case more:
+		if leftovers != nil {
+			in.NotRemoved = Sentence(leftovers)
+		}
 		in.Account, in.Page, in.Result = r.in.Account, r.page, r.result
 		return r.result, workflow.NewContinueAsNewError(ctx, ReconcileScrapingJobsName, in)
 	}

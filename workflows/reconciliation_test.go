@@ -12,6 +12,7 @@ import (
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -374,6 +375,28 @@ func TestLongReconciliationContinuesAsNewRun(t *testing.T) {
 		Page: 2, Result: workflows.ReconcileScrapingJobsResult{Listed: 100, Due: 1, Jobs: due(1), RemovedFiles: 4},
 	})
 	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, TriedAgain: 5, Jobs: due(1, 2), RemovedFiles: 4}, result)
+	require.Equal(t, [][]int64{{2}}, a.started)
+}
+
+func TestFailedRemovalIsReportedByTheContinuedRun(t *testing.T) {
+	a := newAccount(due(1), due(2))
+	a.listSpools = func() (activities.ListSpoolsResult, error) {
+		return activities.ListSpoolsResult{}, errors.New("the database is down")
+	}
+	a.onStart = func() { a.SetContinueAsNewSuggested(true) }
+	in := workflows.ReconcileScrapingJobsInput{}
+	for _, run := range [][][]int64{{{1}}, nil} { // the second one continues immediately
+		a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, in)
+		var again *workflow.ContinueAsNewError
+		require.ErrorAs(t, a.GetWorkflowError(), &again)
+		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
+		require.Equal(t, run, a.started)
+		a = newAccount(due(1), due(2))
+		a.SetContinueAsNewSuggested(true)
+	}
+	a.SetContinueAsNewSuggested(false)
+	a.ExecuteWorkflow(workflows.ReconcileScrapingJobsName, in)
+	require.ErrorContains(t, a.GetWorkflowError(), "the database is down")
 	require.Equal(t, [][]int64{{2}}, a.started)
 }
 
