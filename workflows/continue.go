@@ -24,6 +24,7 @@ type carried struct {
 	RequestedAt   time.Time        `json:"requested_at,omitzero"`
 	Checks        int              `json:"checks,omitempty"`
 	Watchers      []watcher        `json:"watchers,omitempty"`
+	Step          Step             `json:"step,omitempty"`
 }
 
 func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
@@ -35,6 +36,9 @@ func (w *importScrapingJob) takeOver(ctx workflow.Context, c *carried) {
 	w.question.deadline = c.Deadline
 	w.round = round{pass: c.Pass, requestedAt: c.RequestedAt}
 	w.watchers, w.scraping = c.Watchers, w.awaitEnd && activities.Description{Job: c.Job}.Running()
+	if c.Step != "" && workflow.GetVersion(ctx, "carried-step", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		w.step = c.Step // else its next one is not indexed
+	}
 	w.job, w.outcome, w.reason, w.archivedAgain, w.checks = c.Job, c.Outcome, c.Reason, c.ArchivedAgain, c.Checks
 }
 
@@ -62,7 +66,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 		asked: w.asked, published: w.published, Deadline: w.question.deadline,
 		Job: w.job, Outcome: w.outcome, Reason: w.reason, ArchivedAgain: w.archivedAgain,
 		Pass: w.round.pass, RequestedAt: w.round.requestedAt, Checks: w.checks,
-		Watchers: w.watchers,
+		Watchers: w.watchers, Step: w.step,
 	}
 	w.logger.Info("Continuing the import in a new run", "requests", w.checks)
 	return workflow.NewContinueAsNewError(ctx, ImportScrapingJobName, in)

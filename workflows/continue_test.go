@@ -4,8 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -100,6 +102,21 @@ func TestContinuedRunAfterTheJobsEndShowsDownloading(t *testing.T) {
 	}
 	next.RegisterDelayedCallback(func() { require.Equal(t, workflows.StepDownload, next.progress(t).Step) }, time.Minute)
 	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
+}
+
+func TestContinuedRunIndexesItsNextState(t *testing.T) {
+	w := newWorld(t, "finished")
+	w.settings.SearchAttributes = true
+	w.RegisterDelayedCallback(func() { w.isLongWith(workflows.NotificationSignal) }, 2*time.Hour)
+	next, in := w.continued(t, "24h")
+	var states []string
+	next.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
+		if state, ok := args.Get(0).(temporal.SearchAttributes).GetKeyword(workflows.ImportStateAttribute); ok {
+			states = append(states, state)
+		}
+	}).Return(nil)
+	require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
+	require.Equal(t, []string{"importing", "holding"}, states, "holding, before")
 }
 
 func TestContinuedRunAsksTheSameQuestion(t *testing.T) {
