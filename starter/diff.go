@@ -75,7 +75,7 @@ func (c *diffCommand) Run(ctx context.Context, streams program.Streams) error {
 	fmt.Fprintf(streams.Err, "%d new, %d gone, %d changed; %d keys not compared (duplicate or incomplete)\n",
 		counts["new"], counts["gone"], counts["changed"], counts["duplicate"])
 	if limit > 0 && all > limit {
-		fmt.Fprintf(streams.Err, "%d more: starter diff --limit 0\n", all-limit)
+		fmt.Fprintf(streams.Err, program.Commands("%d more: starter diff --limit 0\n"), all-limit)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 	switch {
 	case s.isNew:
 		done = "created"
-	case len(changes) > 0:
+	case len(changes) > 0, s.indexed:
 		done = "updated"
 	}
 	every := "every " + s.written.Every.String()
@@ -81,6 +81,9 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "schedule %s: %s, %s\n", workflows.ReconcileScheduleID, done, every)
 	for _, each := range changes {
 		fmt.Fprintln(out, each)
+	}
+	if s.indexed && !s.isNew {
+		fmt.Fprintln(out, "new imports set the search attributes")
 	}
 	if len(changes) > 0 {
 		fmt.Fprintln(out, "a running starter's environment wins at its next start: change it there too")

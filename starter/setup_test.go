@@ -119,6 +119,13 @@ func TestSetupSaysWhatToDoWhenRegisteringIsRefused(t *testing.T) {
 		namespace.Name+" --search-attribute ScrapingJobStatus=Keyword --search-attribute SitemapName=Keyword")
 	require.NotContains(t, out, "registered")
 	require.Contains(t, out, "schedule scrapehaul-reconcile: created", "anyway")
+
+	t.Setenv("TEMPORAL_ADDRESS", namespace.HostPort)
+	code, out, problems = runStarter("setup")
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Equal(t, registeredNow+"schedule scrapehaul-reconcile: updated, every 15m0s\nnew imports set the search attributes\n", out)
+	_, out, _ = runStarter("setup")
+	require.Contains(t, out, "schedule scrapehaul-reconcile: unchanged, every 15m0s\n")
 }
 
 // operator is an operator service that forwards to another server's.

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
@@ -28,6 +29,7 @@ type store struct {
 
 	written workflows.Installation
 	isNew   bool
+	indexed bool // other search attributes than before
 }
 
 // write returns what it changed.
@@ -44,7 +46,9 @@ func (s *store) write(ctx context.Context) (changes []change, err error) {
 				errTaskQueue, workflows.ReconcileScheduleID, s.namespace, was, i.TaskQueue, was)
 		}
 		if s.missingAttributes != nil {
+			before := i.Settings
 			i.Settings.UseSearchAttributes(*s.missingAttributes)
+			s.indexed = s.indexed || i.Settings.SearchAttributes != before.SearchAttributes || i.Settings.AccountAttribute != before.AccountAttribute
 		}
 		// This function runs once more to verify the write; that run makes no changes.
 		if len(made) > 0 {
@@ -152,7 +156,7 @@ func (c *currentSettings) refresh(ctx context.Context, kept *store) error {
 		c.logger.Warn("Listing the namespace's search attributes failed; using the schedule's setting",
 			"namespace", c.namespace, "used", now.SearchAttributes, "error", unknown)
 	case first && len(missing) > 0:
-		c.logger.Info("Search attributes are not registered; to find imports by state or sitemap, run starter setup",
+		c.logger.Info(program.Commands("Search attributes are not registered; to find imports by state or sitemap, run starter setup"),
 			"namespace", c.namespace, "missing", missing)
 	case !first && (now.SearchAttributes != used.SearchAttributes || now.AccountAttribute != used.AccountAttribute):
 		c.logger.Info("The namespace's search attributes changed", "namespace", c.namespace, "missing", missing)
