@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -79,19 +82,59 @@ func (a *Archive) Put(caller context.Context, file File, content io.Reader) (err
 		return err
 	}
 	defer func() {
+		if err == nil && local != nil {
+			err = local.Sync() // the cloud's copy may be deleted next
+		}
 		if err != nil {
 			cancel()
-		} else if local != nil {
-			err = local.Sync() // the cloud's copy may be deleted next
 		}
 		if closing := to.Close(); err == nil {
 			err = closing
+		}
+		if err == nil && local != nil {
+			err = a.syncFolders(caller, key(file))
 		}
 	}()
 	if _, err := to.Write(header); err != nil {
 		return err
 	}
 	return compress(to, content, file)
+}
+
+// syncFolders makes the name of a blob in a folder durable. If it cannot, it removes the
+// blob.
+func (a *Archive) syncFolders(ctx context.Context, key string) (err error) {
+	if runtime.GOOS == "windows" { // which syncs no folders
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.bucket.Delete(ctx, key))
+		}
+	}()
+	var local *os.File
+	from, err := a.bucket.NewReader(ctx, key, &blob.ReaderOptions{
+		BeforeRead: func(as func(any) bool) error {
+			as(&local)
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	folder := local.Name()
+	err = from.Close()
+	for range strings.Split(key, "/") { // each may be new
+		folder = filepath.Dir(folder)
+		var opened *os.File
+		if err == nil {
+			opened, err = os.Open(folder)
+		}
+		if err == nil {
+			err = errors.Join(opened.Sync(), opened.Close())
+		}
+	}
+	return err
 }
 
 // compress writes the content and checks that it is the file's.
