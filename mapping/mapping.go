@@ -42,18 +42,22 @@ func (m *Mappings) RowsOnly() (sitemaps []string) {
 // For returns the mapping of an account's sitemap: the one with exactly this name, or else
 // the one with the longest matching prefix, or nil.
 func (m *Mappings) For(account, sitemapName string) *Mapping {
-	var best *Mapping
-	for _, one := range m.All() {
-		switch {
-		case one.Account != account:
-		case one.Sitemap != "":
-			if one.Sitemap == sitemapName {
-				return one
-			}
-		case strings.HasPrefix(sitemapName, one.SitemapPrefix):
-			if best == nil || len(one.SitemapPrefix) > len(best.SitemapPrefix) {
-				best = one
-			}
+	return find(m.All(), account, sitemapName, func(one *Mapping) (account, name, prefix string) {
+		return one.Account, one.Sitemap, one.SitemapPrefix
+	})
+}
+
+// find returns the entry for an account's sitemap, the zero value if there is none. of
+// returns an entry's account and its name or prefix.
+func find[T any](entries []T, account, sitemapName string, of func(T) (account, name, prefix string)) (best T) {
+	longest := 0
+	for _, entry := range entries {
+		switch its, name, prefix := of(entry); {
+		case its != account:
+		case name != "" && name == sitemapName:
+			return entry
+		case len(prefix) > longest && strings.HasPrefix(sitemapName, prefix):
+			best, longest = entry, len(prefix)
 		}
 	}
 	return best

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -35,20 +34,12 @@ const MaxKeepImports = 1_000_000
 // Sitemap returns the file's entry for an account's sitemap: the one with exactly this name,
 // or else the one with the longest matching prefix, or an empty one.
 func (m *Mappings) Sitemap(account, sitemapName string) Sitemap {
-	var best Sitemap
 	if m == nil {
-		return best
+		return Sitemap{}
 	}
-	for _, one := range m.sitemaps {
-		switch {
-		case one.Account != account:
-		case one.Sitemap == sitemapName:
-			return one
-		case one.Sitemap == "" && strings.HasPrefix(sitemapName, one.SitemapPrefix) && len(one.SitemapPrefix) > len(best.SitemapPrefix):
-			best = one
-		}
-	}
-	return best
+	return find(m.sitemaps, account, sitemapName, func(one Sitemap) (account, name, prefix string) {
+		return one.Account, one.Sitemap, one.SitemapPrefix
+	})
 }
 
 // Key returns the scraped columns that together identify a record within a job of the

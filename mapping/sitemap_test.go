@@ -28,6 +28,8 @@ mappings:
 	require.Nil(t, mappings.Sitemap(sink.DefaultAccount, "shop-b").RecordsRetention)
 	require.Zero(t, *mappings.Sitemap(sink.DefaultAccount, "shop-after").RecordsRetention)
 	require.Zero(t, mappings.Sitemap("acme", "shop-b"))
+	require.Zero(t, mappings.Sitemap(sink.DefaultAccount, ""), "a job without a sitemap name")
+	require.Nil(t, mappings.For(sink.DefaultAccount, ""))
 	require.Zero(t, (*mapping.Mappings)(nil).Sitemap(sink.DefaultAccount, "books"))
 
 	require.Equal(t, []string{"product-link-href", "shelf"}, mappings.Key(sink.DefaultAccount, "books"))
