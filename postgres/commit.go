@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -234,9 +235,22 @@ func (a aside) insert(ctx context.Context, tx transaction, importID int64) error
 	for _, r := range a.records {
 		numbers = append(numbers, r.number)
 		raws = append(raws, r.raw)
-		reasons = append(reasons, r.reason)
+		reasons = append(reasons, storable(r.reason))
 		cut = append(cut, r.cut)
 	}
 	_, err := tx.ExecContext(ctx, fmt.Sprintf(insertAside, a.table, a.further), importID, numbers, raws, reasons, cut)
 	return err
+}
+
+// maxReasonBytes limits a stored reason.
+const maxReasonBytes = 2000
+
+// storable returns a reason, which a host's hook may have written, as text that PostgreSQL
+// accepts.
+func storable(reason string) string {
+	reason = strings.ReplaceAll(strings.ToValidUTF8(reason, "\ufffd"), "\x00", "")
+	if len(reason) > maxReasonBytes {
+		reason = strings.ToValidUTF8(reason[:maxReasonBytes-len("…")], "") + "…"
+	}
+	return reason
 }

@@ -281,3 +281,19 @@ func TestADatabaseWithAnotherEncodingIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "createdb --encoding=UTF8")
 	require.ErrorContains(t, postgres.CheckSchema(t.Context(), db), "SQL_ASCII")
 }
+
+func TestAnyReasonIsKept(t *testing.T) {
+	t.Parallel()
+	store, db := newStore(t)
+	attempt := begin(t, store, request(1, 4))
+	batch := attempt.NewBatch()
+	batch.Reject(1, []byte("a"), "it is \xff\x00 odd")
+	batch.Cut(2, []byte("b"), "it is \xff\x00 cut")
+	batch.Skip(3, []byte("c"), "it is \xff\x00 unwanted")
+	batch.Skip(4, []byte("d"), strings.Repeat("é\x00", 10_000))
+	batch.EndsAt(4, 4)
+	require.NoError(t, commitBatch(t.Context(), attempt, batch))
+	require.Equal(t, []string{"1|it is \ufffd odd", "2|it is \ufffd cut"}, rows(t, db, `SELECT record_number, reason FROM scrapehaul.rejected_records ORDER BY 1`))
+	require.Equal(t, []string{"3|it is \ufffd unwanted", "4|" + strings.Repeat("é", 998) + "…"},
+		rows(t, db, `SELECT record_number, reason FROM scrapehaul.skipped_records ORDER BY 1`))
+}

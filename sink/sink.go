@@ -162,8 +162,8 @@ type Batch interface {
 	// unique. If it is rejected, raw, the original, is kept.
 	AddChanged(number int64, data, raw []byte)
 	// Reject adds a record that cannot be imported, Skip one that a hook left out.
-	// Cut is Reject for a record that is only available in part. All copy the record;
-	// reason is for operators.
+	// Cut is Reject for a record that is only available in part. All copy the record.
+	// reason is for operators: any text, of which the sink keeps what it can store.
 	Reject(number int64, raw []byte, reason string)
 	Cut(number int64, beginning []byte, reason string)
 	Skip(number int64, raw []byte, reason string)

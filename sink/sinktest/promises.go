@@ -219,7 +219,7 @@ func rejects(c *check) {
 	b.Reject(2, []byte("\xff\x00"), "it is odd")
 	b.Add(3, []byte(object(1, 3)))
 	b.Reject(4, []byte("\xff"), "it is odd")
-	b.Skip(5, []byte(object(1, 5)), "it is not wanted")
+	b.Skip(5, []byte(object(1, 5)), "it is \xff\x00 not wanted")
 	b.Cut(6, []byte("its beginning"), "it is too long")
 	b.Add(7, []byte(`{"cut":`)) // kept or rejected: the sink decides
 	b.EndsAt(70, 7)
