@@ -50,20 +50,20 @@ func (c *checkMappingCommand) Run(ctx context.Context, streams program.Streams) 
 		return err
 	}
 	if c.Sample != "" {
-		return c.convert(ctx, streams.Out, m, rows)
-	}
-	chosen := mappings.All()
-	if m != nil {
-		chosen = []*mapping.Mapping{m}
-	}
-	for _, each := range chosen {
-		fmt.Fprintln(streams.Out, describeMapping(each))
+		err = c.convert(ctx, streams.Out, m, rows)
+	} else {
+		for _, each := range mappings.All() {
+			if m == nil || each == m {
+				fmt.Fprintln(streams.Out, describeMapping(each))
+			}
+		}
 	}
 	if c.Database {
-		return c.compare(ctx, streams.Out, mappings)
+		err = errors.Join(err, c.compare(ctx, streams.Out, mappings))
+	} else if c.Sample == "" {
+		fmt.Fprintln(streams.Out, "ok")
 	}
-	fmt.Fprintln(streams.Out, "ok")
-	return nil
+	return err
 }
 
 func readMappings(file string) (*mapping.Mappings, error) {
@@ -81,6 +81,9 @@ func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mapp
 		names = append(names, each.Sitemaps())
 	}
 	switch {
+	case len(names) == 0 && c.Sitemap+c.Sample != "":
+		s.Problem("%s has no mappings: leave out the sample and --sitemap, or add a mapping", c.File)
+		return nil
 	case c.Sitemap != "":
 		account, name, named := strings.Cut(c.Sitemap, ":")
 		if !named {
@@ -101,14 +104,14 @@ func (c *checkMappingCommand) choose(s *program.Settings, mappings *mapping.Mapp
 }
 
 // convert converts the entire sample. It fails if a record would have no row.
-func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *mapping.Mapping, rows int) (err error) {
+func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *mapping.Mapping, rows int) error {
 	sample, format := io.Reader(os.Stdin), activities.FormatJSON
 	if c.Sample != "-" {
 		file, err := os.Open(c.Sample)
 		if err != nil {
 			return fmt.Errorf("reading the sample: %w", err)
 		}
-		defer func() { err = errors.Join(err, file.Close()) }()
+		defer file.Close()
 		sample = file
 		if strings.EqualFold(filepath.Ext(c.Sample), ".csv") {
 			format = activities.FormatCSV

@@ -243,4 +243,15 @@ func TestCheckMappingNamesInvalidArguments(t *testing.T) {
 	code, _, problems := checkMapping(t)
 	require.Equal(t, program.ExitSettings, code)
 	require.Contains(t, problems, "<file>")
+
+	file := fileOf(t, "m.yaml", "sitemaps: [{sitemap: books, keep_imports: 3}]")
+	for _, args := range [][]string{{exampleSample}, {"--sitemap", "books"}} {
+		code, out, problems := checkMapping(t, append([]string{file}, args...)...)
+		require.Equal(t, program.ExitSettings, code)
+		require.Empty(t, out)
+		programtest.RequireProblems(t, "worker", strings.TrimSuffix(problems, "\n"), file+" has no mappings: leave out the sample and --sitemap, or add a mapping")
+	}
+	code, out, problems := checkMapping(t, file)
+	require.Equal(t, program.ExitOK, code, problems)
+	require.Equal(t, "ok\n", out)
 }

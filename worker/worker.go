@@ -47,12 +47,10 @@ func (w *importWorker) run(ctx context.Context) (err error) {
 	w.plugin.DB = db
 
 	if w.archive != nil {
-		archive, err := openArchive(ctx, w.archive)
-		if err != nil {
+		if w.plugin.Archive, err = openArchive(ctx, w.archive); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, archive.Close()) }()
-		w.plugin.Archive = archive
+		defer func() { err = errors.Join(err, w.plugin.Archive.Close()) }()
 	}
 
 	metrics, err := program.NewMetrics(w.logger, "HEALTH_ADDRESS", w.HealthAddress, &w.temporal)
