@@ -26,7 +26,8 @@ type MappedTableChange struct {
 // MigrateMappedTables migrates the tables to their mappings in one transaction, and returns a
 // change for each table, without SQL and differences if it was up to date. From then on,
 // workers with another file publish nothing into the tables. It waits for imports that are
-// being published. A dry run changes nothing.
+// being published. If it fails, no table has changed, but a backfill may map records again
+// whose rows are up to date. A dry run changes nothing.
 func MigrateMappedTables(ctx context.Context, db *sqlx.DB, mappings *mapping.Mappings, dryRun bool) (changes []MappedTableChange, err error) {
 	s := &Store{db: db}
 	if changes, err = s.migrateMappedTables(ctx, mappings, true); err != nil || dryRun {

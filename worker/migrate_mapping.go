@@ -45,7 +45,7 @@ func (c *migrateMappingCommand) Run(ctx context.Context, streams program.Streams
 	defer func() { err = errors.Join(err, db.Close()) }()
 	changes, err := postgres.MigrateMappedTables(ctx, db, mappings, false)
 	if err != nil {
-		return fmt.Errorf("nothing was changed: %w", err)
+		return fmt.Errorf("no table was changed: %w", err)
 	}
 	if printChanges(streams.Out, mappings, changes) > 0 {
 		fmt.Fprintf(streams.Out, "\nmigrated: give all workers %s (MAPPINGS), then run the backfills\n", c.File)

@@ -76,6 +76,11 @@ ALTER TABLE "shop"."t" RENAME "w" TO "x";
 		require.Contains(t, out, "\ntable shop.t matches the file\n")
 	}
 
+	refused := fileOf(t, "m.yaml", "mappings: [{sitemap: s, table: shop.t_pkey, mode: replace-job, columns: [{name: v, type: text}]}]")
+	code, _, problems = runWorker("migrate-mapping", refused)
+	require.Equal(t, program.ExitFailed, code)
+	require.Contains(t, problems, "worker: no table was changed: table shop.t_pkey: ")
+
 	programtest.SetEnvironment(t, nil)
 	code, _, problems = runWorker("migrate-mapping", second)
 	require.Equal(t, program.ExitSettings, code)
