@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"html/template"
+	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -40,10 +42,22 @@ type frame struct {
 	Notice  string
 	Outages []outage
 	Token   string // of the page's forms
+	query   url.Values
 }
 
 func (h *handler) frame(c *gin.Context, title string) frame {
-	return frame{Base: base(c), Title: title, Now: time.Now().UTC(), Paused: c.Query("reload") == "off", Token: h.credentials.formToken(c)}
+	query := c.Request.URL.Query()
+	return frame{Base: base(c), Title: title, Now: time.Now().UTC(), Paused: query.Get("reload") == "off", Token: h.credentials.formToken(c), query: query}
+}
+
+// Link returns a link to this page with a parameter set to a value, or without it.
+func (f frame) Link(parameter, value string) string {
+	query := url.Values{}
+	maps.Copy(query, f.query)
+	if query.Del(parameter); value != "" {
+		query.Set(parameter, value)
+	}
+	return "?" + query.Encode()
 }
 
 // reload makes the page reload itself, unless it is static, because it has buttons or
@@ -78,10 +92,10 @@ type overviewPage struct {
 	Attention, Running, Held []importView
 	// First is set on the first page of open imports.
 	First bool
-	// Unknown is how many open imports may need attention; NotAll is set if only the first
-	// page was checked.
+	// Unknown is how many open imports may need attention; Checked is how many were checked
+	// if only those on the first page were, 0 if all.
 	Unknown int
-	NotAll  bool
+	Checked int
 	Older   string // token of the next page of open imports
 	history
 }
@@ -179,7 +193,7 @@ func (h *handler) readOpen(ctx context.Context, token []byte, page *overviewPage
 	attention, unknown, err := h.reader.NeedingAttention(ctx)
 	if err != nil {
 		h.options.Logger.Warn("Checking all open imports for attention failed; showing the newest only", "error", err)
-		page.NotAll = true
+		page.Checked = len(open)
 		return nil
 	}
 	page.Attention, page.Unknown = h.viewImports(attention, now), unknown
