@@ -167,9 +167,12 @@ func (g *Grant) Release(ctx context.Context) error {
 	return doing(because(ctx, err), "returning %d API calls to the account's budget", left)
 }
 
+// aftermathWithin limits the writes that must follow a call.
+const aftermathWithin = 5 * time.Second
+
 // aftermath returns a context for writes that must follow a call, however it ended.
 func aftermath(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), maxPatience)
+	return context.WithTimeout(context.WithoutCancel(ctx), aftermathWithin)
 }
 
 const takingCall = "taking an API call from the account's budget"
