@@ -6,6 +6,8 @@ import (
 	"errors"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 // parseJSON is the name of the only cleaner that does not return text. It must be the last
@@ -54,7 +56,7 @@ func nullIf(is func(text []byte) bool) cleaner {
 func changeCase(change func(rune) rune) cleaner {
 	return func(into, text []byte) (longer, cleaned []byte, err error) {
 		begin := len(into)
-		for _, r := range string(text) { // without a copy
+		for _, r := range jsontext.AsString(text) {
 			into = utf8.AppendRune(into, change(r))
 		}
 		return into, into[begin:], nil

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
@@ -237,7 +236,7 @@ func (c *Converter) typed(column *converted, text []byte) ([]byte, error) {
 	case Boolean:
 		return parseBoolean(text)
 	case Timestamp:
-		t, err := parseTimestamp(asString(text), &column.Column)
+		t, err := parseTimestamp(jsontext.AsString(text), &column.Column)
 		if err != nil {
 			return nil, err
 		}
@@ -306,6 +305,3 @@ func hint(raw []byte) string {
 		return ""
 	}
 }
-
-// asString converts b without a copy, for a callee that does not keep it.
-func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // avoids copying all data

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 // currencyList has, by ISO 4217 code, the symbols and words for each currency: those of
@@ -56,7 +58,7 @@ func currencyOf(text []byte) (c currency, ok bool) {
 // currencyKey returns the visible characters of a text, in lower case unless the text is as
 // short as a code.
 func currencyKey(buffer, text []byte) []byte {
-	for _, r := range string(text) { // without a copy
+	for _, r := range jsontext.AsString(text) {
 		if !isBlank(r) {
 			buffer = utf8.AppendRune(buffer, r)
 		}
@@ -65,7 +67,7 @@ func currencyKey(buffer, text []byte) []byte {
 	if shown <= 3 {
 		return buffer
 	}
-	for _, r := range string(buffer) {
+	for _, r := range jsontext.AsString(buffer) {
 		buffer = utf8.AppendRune(buffer, unicode.ToLower(r))
 	}
 	return buffer[shown:]

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 var (
@@ -94,7 +96,7 @@ func isOfOtherScript(r rune) bool {
 // ok is false for digits of two scripts.
 func (a *amounts) appendASCII(to, text []byte) (longer, ascii []byte, ok bool) {
 	begin, zero := len(to), rune(-1)
-	for _, r := range string(text) { // without a copy
+	for _, r := range jsontext.AsString(text) {
 		switch {
 		case r == '٫':
 			r = rune(a.point)

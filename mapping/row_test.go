@@ -261,6 +261,16 @@ func TestConvertingAllocatesNothing(t *testing.T) {
 	converter := mappings.For(sink.DefaultAccount, "books").NewConverter()
 	require.Zero(t, testing.AllocsPerRun(100, func() { _, err = converter.Row(book) }))
 	require.NoError(t, err)
+
+	for clean, value := range map[string]string{
+		"lower": strings.Repeat("Ä Title ", 8), "upper": strings.Repeat("Ä Title ", 8),
+		"money": "1,299.00 USD" + strings.Repeat(" ", 40) + "$", "money-comma": "١٢٣٬٤٥٦٬٧٨٩٬١٢٣٬٤٥٦٬٧٨٩٬١٢٣٬٤٥٦٬٧٨٩",
+	} {
+		column := mapping.Column{Name: "v", From: "v", Type: mapping.Text, Clean: []string{clean}}
+		converter, record := (&mapping.Mapping{Columns: []mapping.Column{column}}).NewConverter(), []byte(`{"v":"`+value+`"}`)
+		require.Zero(t, testing.AllocsPerRun(100, func() { _, err = converter.Row(record) }), clean)
+		require.NoError(t, err)
+	}
 }
 
 // book is a typical exported record of 520 bytes.

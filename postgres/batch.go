@@ -5,8 +5,8 @@ import (
 	"iter"
 	"strconv"
 	"strings"
-	"unsafe"
 
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -196,7 +196,7 @@ func (b *importBatch) mappedRows(records []batchRecord) iter.Seq[[]byte] {
 // tabs and line ends only between tokens.
 func appendEscaped(to, data []byte) []byte {
 	if hasWhitespaceToEscape(data) {
-		return append(to, copyEscaper.Replace(asString(data))...)
+		return append(to, copyEscaper.Replace(jsontext.AsString(data))...)
 	}
 	return appendBackslashed(to, data, false)
 }
@@ -226,6 +226,3 @@ var copyEscaper = strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`, `\`, `
 func hasWhitespaceToEscape(data []byte) bool {
 	return bytes.IndexByte(data, '\t') >= 0 || bytes.IndexByte(data, '\r') >= 0 || bytes.IndexByte(data, '\n') >= 0
 }
-
-// asString returns b without copying it. The callee must not keep it.
-func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // avoids copying all data

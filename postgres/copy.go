@@ -10,6 +10,8 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/scrapehaul/scrapehaul/internal/jsontext"
 )
 
 const copyStatement = `
@@ -88,7 +90,7 @@ func copyBatch(ctx context.Context, driverConn any, statementText string, rows i
 	// each call.
 	unwatched := context.WithoutCancel(ctx)
 	for chunk := range rows { // CopyData ends each of them with a newline
-		if _, err := copier.CopyData(unwatched, asString(chunk)); err != nil {
+		if _, err := copier.CopyData(unwatched, jsontext.AsString(chunk)); err != nil {
 			return err
 		}
 		progress() // a batch takes long over a slow network

@@ -1,6 +1,6 @@
-// Package jsontext processes JSON text without decoding it into values and without
-// allocating. It validates no more than it needs: its results for invalid JSON are
-// unspecified, but it always terminates.
+// Package jsontext processes JSON text without decoding it into values. It allocates only
+// for escapes and new shapes, and validates no more than it needs: its results for invalid
+// JSON are unspecified, but it always terminates.
 package jsontext
 
 // Members walks the members of a JSON object.

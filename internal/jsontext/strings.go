@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
+
+// AsString returns text without copying it, for a callee that does not keep it.
+func AsString(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) } //nolint:gosec // avoids copying all data
 
 // StringEnd returns the index after the string that starts at begin, or 0 if it does not
 // end.
