@@ -93,6 +93,9 @@ func TestListYieldsEachItemOnceWhateverTheServerSays(t *testing.T) {
 		"every page is the first, and there is always one more": {func(page int) ([]int64, int) {
 			return []int64{4, 3}, page + 1
 		}, []int64{4, 3}, "pages 2 to 4 have nothing new, yet the server says that page 5 is the last", 4},
+		"every page is the first, and none is said to be the last": {func(int) ([]int64, int) {
+			return []int64{4, 3}, 0
+		}, []int64{4, 3}, "pages 2 to 4 have nothing new, and the server does not say which page is the last", 4},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

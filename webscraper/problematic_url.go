@@ -53,8 +53,11 @@ func (c *Client) ProblematicURLs(ctx context.Context, id int64) iter.Seq2[Proble
 				return
 			}
 			if stale == maxStalePages {
-				yield(ProblematicURL{}, fmt.Errorf("webscraper: %s: pages %d to %d have nothing new, yet the server says that page %d is the last",
-					req.operation, page-maxStalePages+1, page, lastPage))
+				end := "and the server does not say which page is the last"
+				if lastPage != 0 {
+					end = fmt.Sprintf("yet the server says that page %d is the last", lastPage)
+				}
+				yield(ProblematicURL{}, fmt.Errorf("webscraper: %s: pages %d to %d have nothing new, %s", req.operation, page-maxStalePages+1, page, end))
 				return
 			}
 		}
