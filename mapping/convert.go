@@ -41,16 +41,23 @@ type place struct{ member, value int }
 type converted struct {
 	Column
 	source    int // in found
+	second    int // of the second spelling, or else source
 	clean     []cleaner
 	parseJSON bool
 }
 
-// spellings are the two spellings of the columns that every export has.
-var spellings = map[string]string{
-	"web-scraper-order":     "web_scraper_order",
-	"web_scraper_order":     "web-scraper-order",
-	"web-scraper-start-url": "web_scraper_start_url",
-	"web_scraper_start_url": "web-scraper-start-url",
+// Spellings returns the two spellings of a column that every export has: first the one
+// whose value counts if a record has both, unless it is null, then that of the views. Both
+// are the name itself for any other column.
+func Spellings(column string) (first, second string) {
+	switch column {
+	case "web-scraper-order", "web_scraper_order":
+		return "web-scraper-order", "web_scraper_order"
+	case "web-scraper-start-url", "web_scraper_start_url":
+		return "web-scraper-start-url", "web_scraper_start_url"
+	default:
+		return column, column
+	}
 }
 
 // NewConverter returns a converter of records to rows of the mapping's table.
@@ -68,16 +75,8 @@ func (m *Mapping) NewConverter() *Converter {
 		if column.location == nil {
 			column.location = time.UTC
 		}
-		source, known := c.sources[column.From]
-		if !known {
-			source = len(c.found)
-			c.found, c.places = append(c.found, nil), append(c.places, place{})
-			c.sources[column.From] = source
-			if other, ok := spellings[column.From]; ok {
-				c.sources[other] = source
-			}
-		}
-		of := converted{Column: column, source: source}
+		first, second := Spellings(column.From)
+		of := converted{Column: column, source: c.source(first), second: c.source(second)}
 		for _, name := range column.Clean {
 			if name == parseJSON {
 				of.parseJSON = true
@@ -88,6 +87,17 @@ func (m *Mapping) NewConverter() *Converter {
 		c.columns = append(c.columns, of)
 	}
 	return c
+}
+
+// source returns the index in found of a key.
+func (c *Converter) source(key string) int {
+	source, known := c.sources[key]
+	if !known {
+		source = len(c.found)
+		c.found, c.places = append(c.found, nil), append(c.places, place{})
+		c.sources[key] = source
+	}
+	return source
 }
 
 // Row converts a record, a JSON object that is valid jsonb, to a row: one value for each of
@@ -104,7 +114,11 @@ func (c *Converter) Row(record []byte) (values [][]byte, err error) {
 	}
 	for i := range c.columns {
 		column := &c.columns[i]
-		if c.values[i], err = c.value(column, c.found[column.source]); err != nil {
+		raw := c.found[column.source]
+		if second := c.found[column.second]; isNull(raw) && second != nil {
+			raw = second
+		}
+		if c.values[i], err = c.value(column, raw); err != nil {
 			return nil, err
 		}
 	}
@@ -168,9 +182,12 @@ func (c *Converter) find(record []byte) error {
 	return nil
 }
 
+// isNull reports whether the JSON text of a value is null, or nil for none.
+func isNull(raw []byte) bool { return raw == nil || raw[0] == 'n' }
+
 // value converts the JSON text of a value, nil for none.
 func (c *Converter) value(column *converted, raw []byte) ([]byte, error) {
-	if raw == nil || raw[0] == 'n' {
+	if isNull(raw) {
 		if !column.Required {
 			return nil, nil
 		}

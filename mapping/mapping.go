@@ -106,7 +106,7 @@ type Column struct {
 	Name string
 	// From is the scraped column, a key of the records: Name unless the file sets it. The
 	// two spellings of the columns that every export has, such as web-scraper-order and
-	// web_scraper_order, are equivalent.
+	// web_scraper_order, are equivalent; see [Spellings].
 	From string
 	Type Type
 	// Layout is the format of a Timestamp: a layout of package time, or rfc3339, unix or

@@ -101,7 +101,7 @@ func TestValuesBecomeTheColumnType(t *testing.T) {
 		`type: jsonb`:                {`{"a": 1}`: `{"a": 1}`, `"a\/b"`: `"a\/b"`, `"[1]"`: `"[1]"`, `1.0`: "1.0", `true`: "true", `null`: null},
 		`type: jsonb, clean: [trim]`: {`" a\"\\\n\u0001\/é "`: `"a\"\\\n\u0001/é"`, `[" a "]`: `[" a "]`},
 		`type: jsonb, clean: [trim, empty-is-null, parse-json]`:     {`" [1, {\"a\": \"\\u00e9\"}] "`: `[1, {"a": "\u00e9"}]`, `"null"`: null, `" "`: null, `"1"`: "1", `{"a": 1}`: `{"a": 1}`},
-		`from: web-scraper-order, type: text`:                       {`1,"web_scraper_order":"1-1"`: "1-1", `1,"web-scraper-order":"1-2"`: "1-2"},
+		`from: web-scraper-order, type: text`:                       {`1,"web_scraper_order":"1-1"`: "1-1", `1,"web-scraper-order":"1-2"`: "1-2", `1,"web-scraper-order":null,"web_scraper_order":"1-3"`: "1-3", `1,"web_scraper_order":"1-4","web-scraper-order":"1-5"`: "1-5", `1,"web-scraper-order":"1-6","web_scraper_order":"1-7"`: "1-6"},
 		`from: web_scraper_start_url, type: text`:                   {`1,"web-scraper-start-url":"u"`: "u"},
 		`from: "a\"\\é", type: text`:                                {`1,"a\"\\é":"2"`: "2", `1,"\u0061\"\\\u00e9":"3"`: "3"},
 		`type: text, clean: [lower]`:                                {`1,"v":"LAST"`: "last", `"FIRST","\u0076":2`: "2"},

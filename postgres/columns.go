@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/scrapehaul/scrapehaul/internal/jsontext"
+	"github.com/scrapehaul/scrapehaul/mapping"
 )
 
 // Columns are the keys of the records' JSON objects in the order of first appearance,
@@ -14,20 +15,10 @@ import (
 // still in data.
 const maxColumns = 1500
 
-// builtIn maps the columns of every export from their spelling in older exports to that of
-// the views.
-var builtIn = map[string]string{
-	"web-scraper-order":     "web_scraper_order",
-	"web-scraper-start-url": "web_scraper_start_url",
-}
-
 // columnOf returns the column of a key, which is the JSON text between its quotes. ok is
 // false if the text cannot be a column name.
 func columnOf(key string) (column string, ok bool) {
 	_, text := jsontext.Unescape(nil, []byte(key))
-	column = string(text)
-	if spelling, ok := builtIn[column]; ok {
-		column = spelling
-	}
+	_, column = mapping.Spellings(string(text))
 	return column, utf8.ValidString(column) && !strings.Contains(column, "\x00")
 }

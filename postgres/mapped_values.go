@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -128,7 +127,8 @@ func (i *attempt) missing(from string) string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	scraped := i.committedColumns
-	if len(scraped) == maxColumns || slices.Contains(scraped, cmp.Or(builtIn[from], from)) {
+	_, column := mapping.Spellings(from)
+	if len(scraped) == maxColumns || slices.Contains(scraped, column) {
 		return ""
 	}
 	text := fmt.Sprintf(": no record has %q", from)

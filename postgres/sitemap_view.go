@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -233,13 +234,13 @@ const unpackedRecords = `FROM (
     WHERE job.sitemap_name = %s AND job.account = %s
 ) AS unpacked`
 
-// valueOf reads a column from the unpacked record, in either spelling.
+// valueOf reads a column from the unpacked record, in either spelling, as scraped_records
+// does.
 func valueOf(column string) string {
-	value := "unpacked.data ->> " + pq.QuoteLiteral(column)
-	for older, spelling := range builtIn {
-		if spelling == column {
-			return "coalesce(" + value + ", unpacked.data ->> " + pq.QuoteLiteral(older) + ")"
-		}
+	first, second := mapping.Spellings(column)
+	value := "unpacked.data ->> " + pq.QuoteLiteral(first)
+	if first != second {
+		value = "coalesce(" + value + ", unpacked.data ->> " + pq.QuoteLiteral(second) + ")"
 	}
 	return value
 }

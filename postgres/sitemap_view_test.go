@@ -287,15 +287,30 @@ func TestValuesOfAViewEqualThoseOfTheRecord(t *testing.T) {
 	for i, column := range view.Columns {
 		value := "data ->> " + pq.QuoteLiteral(column)
 		if column == "web_scraper_order" {
-			value = "coalesce(" + value + ", data ->> 'web-scraper-order')"
+			value = "web_scraper_order"
 		}
 		require.Equal(t, int64(len(records)), count(t, db, fmt.Sprintf(`
 			SELECT count(*) FROM sitemaps."my-sitemap" AS view JOIN scrapehaul.scraped_records AS record USING (scrapingjob_id, record_number)
-			WHERE convert_to(view.%s, 'UTF8') IS NOT DISTINCT FROM convert_to(%s, 'UTF8')`, pq.QuoteIdentifier(view.Names[i]), value)), column)
+			WHERE convert_to(view.%s, 'UTF8') IS NOT DISTINCT FROM convert_to(record.%s, 'UTF8')`, pq.QuoteIdentifier(view.Names[i]), value)), column)
 	}
 	require.Equal(t, []string{"text"}, rows(t, db, `SELECT DISTINCT format_type(atttypid, atttypmod) FROM pg_attribute
 		WHERE attrelid = 'sitemaps."my-sitemap"'::regclass AND attnum > 6`))
-	require.Equal(t, []string{"NULL", "1", "older", "", "NULL"}, rows(t, db, `SELECT web_scraper_order FROM sitemaps."my-sitemap" ORDER BY record_number LIMIT 5`))
+	require.Equal(t, []string{"NULL", "1", "older", "older", "NULL"}, rows(t, db, `SELECT web_scraper_order FROM sitemaps."my-sitemap" ORDER BY record_number LIMIT 5`))
+}
+
+func TestARecordWithBothSpellingsHasOneValueEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, from := range []string{"web-scraper-order", "web_scraper_order"} {
+		store, db := newMapped(t, goods(`{name: scraped, from: `+from+`, type: text}`, "mode: replace-job"))
+		published(t, store, 1, "shop",
+			`{"web-scraper-order":"1","web_scraper_order":"2"}`, `{"web_scraper_order":"2","web-scraper-order":"1"}`,
+			`{"web-scraper-order":null,"web_scraper_order":"2"}`, `{"web_scraper_order":null,"web-scraper-order":"1"}`,
+			`{"web_scraper_order":"2"}`, `{"web-scraper-order":""}`, `{"web_scraper_order":"2","web-scraper-order":null}`, `{"a":"1"}`)
+		want := []string{"1", "1", "2", "1", "2", "", "2", "NULL"}
+		require.Equal(t, want, rows(t, db, `SELECT web_scraper_order FROM scrapehaul.scraped_records ORDER BY record_number`))
+		require.Equal(t, want, rows(t, db, `SELECT web_scraper_order FROM sitemaps.shop ORDER BY record_number`))
+		require.ElementsMatch(t, want, rows(t, db, `SELECT scraped FROM goods`), from)
+	}
 }
 
 // plan returns PostgreSQL's plan for a query of a large table.
