@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -30,12 +31,7 @@ type sitemapOnPage struct{ Base, Account, Name string }
 func (s sitemapOnPage) Qualified() string { return sink.QualifiedSitemap(s.Account, s.Name) }
 
 // NamedAccount returns the account, "" for the default one.
-func (s sitemapOnPage) NamedAccount() string {
-	if sink.IsNamed(s.Account) {
-		return s.Account
-	}
-	return ""
-}
+func (s sitemapOnPage) NamedAccount() string { return overview.NamedAccount(s.Account) }
 
 type sitemapPage struct {
 	frame

@@ -78,10 +78,10 @@ func (i Import) NamedAccount() string { return NamedAccount(i.Account) }
 
 // NamedAccount returns the account, "" if it is the default one.
 func NamedAccount(account string) string {
-	if account == sink.DefaultAccount {
-		return ""
+	if sink.IsNamed(account) {
+		return account
 	}
-	return account
+	return ""
 }
 
 // Step returns what the import is doing, or how it ended.
