@@ -181,7 +181,7 @@ type DeactivateMissing struct {
 	// Column is a boolean column of the table that is not in Mapping.Columns.
 	Column string
 	// BrakePercent, from 1 to 100, is the share of the active rows that may be deactivated
-	// without asking a person.
+	// without asking an operator.
 	BrakePercent int
 }
 

@@ -370,7 +370,7 @@ func (r *reader) deactivateMissing(m *Mapping, node *yaml.Node) {
 		}, "deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active"},
 		field{"brake_percent", func(brake *yaml.Node) {
 			missing.BrakePercent = r.number(brake, "brake_percent", 1, 100)
-		}, "deactivate_missing has no brake_percent: want the percentage of the active rows, from 1 to 100, that may be deactivated without asking a person"},
+		}, "deactivate_missing has no brake_percent: want the percentage of the active rows, from 1 to 100, that may be deactivated without asking an operator"},
 	) == nil {
 		return
 	}

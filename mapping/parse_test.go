@@ -329,7 +329,7 @@ func TestInvalidMappingsAreReported(t *testing.T) {
 		{"mode: upsert", "mode: upsert\n    keep_records: never", `8: keep_records is "never": want true or false`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: active", `8: deactivate_missing is "active": want the keys column, brake_percent with their values`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {brake_percent: 1}", `8: deactivate_missing has no column: want the name of a boolean column that is not one of the columns, such as active`},
-		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active}", `8: deactivate_missing has no brake_percent: want the percentage of the active rows, from 1 to 100, that may be deactivated without asking a person`},
+		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active}", `8: deactivate_missing has no brake_percent: want the percentage of the active rows, from 1 to 100, that may be deactivated without asking an operator`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: url, brake_percent: 1}", `8: column "url" of deactivate_missing is one of the columns: want another name, no record fills it`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: scrapingjob_id, brake_percent: 1}", `8: column "scrapingjob_id" is already in every mapped table, with the job of each row: want another name`},
 		{"mode: upsert", "mode: upsert\n    deactivate_missing: {column: active, brake_percent: 0}", `8: brake_percent is "0": want a whole number from 1 to 100`},

@@ -29,7 +29,7 @@ type Examination struct {
 	Synchronous bool
 	// PooledTransactions is set behind a pooler that does not keep sessions.
 	PooledTransactions bool
-	// ViewProblems has a sentence for each sitemap view that could not be refreshed.
+	// ViewProblems has a sentence for each sitemap view that failed to refresh.
 	ViewProblems []string
 }
 

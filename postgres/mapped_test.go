@@ -183,7 +183,7 @@ func TestLongRecordsAreReadOnceForRemapping(t *testing.T) {
 	published(t, store, 2, "shop", product("8", "2"))
 	require.Equal(t, []string{"1 7 1", "2 8 2 7"}, rows(t, db, strings.Replace(allProducts, "ORDER", "WHERE url IN ('7', '8', 'gone') ORDER", 1)))
 	var read int64
-	require.Eventually(t, func() bool { // statistics lag by some seconds
+	require.Eventually(t, func() bool { // statistics lag by a few seconds
 		read = count(t, db, `SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'import_records'`)
 		return read >= many
 	}, time.Minute, 100*time.Millisecond)
@@ -454,7 +454,7 @@ func TestManyRowsMissingFromAJobAreDeactivated(t *testing.T) {
 	require.Equal(t, int64(many/4), count(t, db, `SELECT count(*) FROM products WHERE NOT active AND price <= $1`, many/4))
 }
 
-// An import without progress for some seconds counts as hanging: its attempt would be ended,
+// An import without progress for a few seconds counts as hanging: its attempt would be ended,
 // and wait again from the start.
 func TestPublishingReportsProgressWhileItWaits(t *testing.T) {
 	t.Parallel()

@@ -281,7 +281,7 @@ WHERE (problem IS NOT NULL OR in_view < cardinality(columns) OR cardinality(fact
       WHERE job.account = view.account AND job.sitemap_name = view.sitemap_name AND NOT import.rows_only))
 ORDER BY account, sitemap_name`
 
-// RefreshSitemapViews retries views that could not be created or refreshed when an import was
+// RefreshSitemapViews retries views that failed to be created or refreshed when an import was
 // published, and replaces views of earlier versions. It returns a sentence for each remaining
 // problem. Then it compares imports that were not compared with the previous ones yet. It calls
 // progress after each view, as it may have to wait for readers.

@@ -54,7 +54,7 @@ func settled(i overview.Import) bool {
 	return !i.Open || i.NeedsAttention() || i.ProgressKnown && i.Progress.Step == workflows.StepHold
 }
 
-// needsAttention reports whether the import waits for a person, or has failed.
+// needsAttention reports whether the import waits for an operator, or has failed.
 func needsAttention(i overview.Import) bool {
 	return i.NeedsAttention() || i.Status == "Failed" || i.Status == "TimedOut"
 }

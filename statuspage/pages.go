@@ -131,7 +131,7 @@ func (h *handler) showOverview(c *gin.Context) {
 	token, err := base64.RawURLEncoding.DecodeString(c.Query("open"))
 	before, ok := historyPosition(c)
 	if err != nil || !ok {
-		h.refuseAddress(c, "This page has no link to this address.")
+		h.refuseAddress(c, "Nothing on this page links to that address.")
 		return
 	}
 	page.First = len(token) == 0
@@ -236,7 +236,7 @@ func (h *handler) showImport(c *gin.Context) {
 	page := importPage{frame: h.frame(c, "Scraping job "+workflows.WorkflowID(id)), ScrapingJobID: id}
 	before, ok := historyPosition(c)
 	if !ok {
-		h.refuseAddress(c, "This page has no link to this address.")
+		h.refuseAddress(c, "Nothing on this page links to that address.")
 		return
 	}
 	page.Notice = h.takeNotice(c)

@@ -95,7 +95,7 @@ func (h *handler) signal(c *gin.Context) {
 	if !h.credentials.ownForm(c) {
 		h.options.Logger.Warn("Signal refused", "path", c.Request.URL.Path, "error", "the form's token is missing or wrong")
 		h.refuse(c, http.StatusForbidden, "The form is from another session",
-			"Nothing was done. The browser was closed since, or does not keep this page's cookie. Open the import again and press its button there.")
+			"Nothing was done. The browser was closed in the meantime, or blocks this page's cookie. Open the import again and press its button there.")
 		return
 	}
 	found, what, ok := h.signalable(c)

@@ -47,7 +47,7 @@ func Example_importOnWebhook() {
 			return err
 		}
 		if !job.Status.Terminal() {
-			return nil // somebody pressed Continue; another notification will come
+			return nil // the job was continued; another notification will come
 		}
 		folder, err := os.MkdirTemp("", "import")
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 // ProblematicURL is a page that a scraping job got nothing from.
 type ProblematicURL struct {
 	URL string `json:"url"`
-	// Type is "failed" for a page that could not be loaded, "empty" for one that
+	// Type is "failed" for a page that failed to load, "empty" for one that
 	// gave no record, and "no_value", which the API does not document, for one that
 	// gave a record without values.
 	Type string `json:"type"`

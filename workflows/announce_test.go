@@ -229,7 +229,7 @@ func TestJobDeletedBeforeItWasFullyImportedIsNotReportedAsPublished(t *testing.T
 		deletedAt *time.Time // after the missing records were accepted
 		want      contract.Outcome
 	}{
-		"by somebody else": {want: contract.Ended}, "by scrapehaul": {deletedAt: &deleted, want: contract.Published},
+		"by another program": {want: contract.Ended}, "by scrapehaul": {deletedAt: &deleted, want: contract.Published},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "finished")

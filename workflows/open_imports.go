@@ -48,7 +48,7 @@ type OpenCount struct {
 }
 
 // CountOpenImports counts the running imports of a task queue by account; the result always
-// has the default account. It reads Temporal's list of workflows, which is some seconds
+// has the default account. It reads Temporal's list of workflows, which is a few seconds
 // behind, 1000 per call.
 // If a host encrypts its payloads, all imports count as the default account's, and one that
 // has ever needed attention counts as activities.ErrorOther until it ends.

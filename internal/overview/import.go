@@ -65,7 +65,7 @@ type Import struct {
 	Activity *Activity `json:"activity,omitempty"`
 }
 
-// NeedsAttention reports whether the import waits for a person's signal.
+// NeedsAttention reports whether the import waits for an operator's signal.
 func (i Import) NeedsAttention() bool {
 	return i.Open && i.ProgressKnown && i.Progress.Step == workflows.StepNeedsAttention
 }

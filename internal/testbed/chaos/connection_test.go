@@ -71,7 +71,7 @@ func TestBackendFrozen(t *testing.T) {
 }
 
 func TestMigrationLockHeld(t *testing.T) {
-	c := begin(t, "another session holds the migration lock while a worker starts", "after some seconds the worker logs who holds it, and it starts as soon as the lock is free")
+	c := begin(t, "another session holds the migration lock while a worker starts", "after a few seconds the worker logs who holds it, and it starts as soon as the lock is free")
 	holder, err := c.DB.Connx(t.Context())
 	require.NoError(t, err)
 	_, err = holder.ExecContext(t.Context(), `SELECT set_config('application_name', 'a person', false), pg_advisory_lock(x'7363726170656861'::bigint)`)

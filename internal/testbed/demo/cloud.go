@@ -32,7 +32,7 @@ var jobs = []job{
 	{1003, 1003, "whole-shop", 200_000, 0},
 }
 
-// newCloud returns the fake. Jobs created through its API finish some seconds later.
+// newCloud returns the fake. Jobs created through its API finish a few seconds later.
 func newCloud(token string, logger *slog.Logger) *webscrapertest.Cloud {
 	return webscrapertest.New(webscrapertest.Options{Tokens: []string{token}, Logger: logger, Timeline: webscrapertest.Timeline{
 		WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: 3 * time.Second,

@@ -143,7 +143,7 @@ func TestInvalidRecordsAreRejectedAndTheirNeighborsImported(t *testing.T) {
 		require.Contains(t, reasons[i], want)
 	}
 
-	// The good records are published; a person decides about the cloud's copy.
+	// The good records are published; an operator decides about the cloud's copy.
 	s.Signal(id, workflows.AcceptSignal)
 	result := s.Result(id)
 	require.Equal(t, workflows.Deleted, result.Outcome)

@@ -53,7 +53,7 @@ func obtain(
 	if downloadErr == nil || ctx.Err() != nil {
 		return downloadErr
 	}
-	progress("building the Temporal CLI " + cliVersion + " once, about 2 minutes on 2 cores, as the download failed: " + downloadErr.Error())
+	progress("building the Temporal CLI " + cliVersion + " once, 3 to 6 minutes on 2 cores, as the download failed: " + downloadErr.Error())
 	buildErr := build(ctx, target)
 	if buildErr == nil || ctx.Err() != nil {
 		return buildErr
@@ -79,7 +79,7 @@ func cacheDir() (string, error) {
 }
 
 // privateDir creates dir and checks that only this user can write to it. In a temporary
-// folder, somebody else may have created it first.
+// folder, another user may have created it first.
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

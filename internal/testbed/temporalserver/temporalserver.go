@@ -67,7 +67,7 @@ type Server struct {
 //   - the temporal on PATH, unless it is too old for the flags used here;
 //   - the one in the user's cache folder, downloaded or built before;
 //   - one downloaded now, if the server responds within 5 seconds;
-//   - one built now from the module in the cli folder, which takes some minutes.
+//   - one built now from the module in the cli folder, which takes a few minutes.
 //
 // Of concurrent processes, only one downloads or builds it.
 func Start(ctx context.Context, opts Options) (*Server, error) {
