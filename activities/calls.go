@@ -13,8 +13,8 @@ import (
 // calls describes the API calls of an activity.
 type calls struct {
 	class postgres.Class
-	// byHand gives them priority: an operator requested them.
-	byHand bool
+	// manual gives them priority: an operator requested them.
+	manual bool
 	// checks is set if the job is checked first.
 	checks *sharedChecks
 	// more is the number of calls in addition to the main one and the check.
@@ -27,15 +27,15 @@ type calls struct {
 // results of do are void.
 func (a *Account) calling(ctx context.Context, purpose calls, do func(checking, calling context.Context) error) (wait time.Duration, err error) {
 	request := postgres.Request{Holder: activity.GetInfo(ctx).WorkflowExecution.ID, Class: purpose.class, Calls: 1 + purpose.more}
-	shared := purpose.checks != nil && !purpose.byHand && purpose.checks.enabled()
+	shared := purpose.checks != nil && !purpose.manual && purpose.checks.enabled()
 	switch {
 	case shared:
 		request.Check = true
 	case purpose.checks != nil:
 		request.Calls++
 	}
-	if purpose.byHand {
-		request.Class = postgres.CallsByHand
+	if purpose.manual {
+		request.Class = postgres.ManualCalls
 	}
 	for range 2 { // if the API refused a call, the second pass reserves a later time
 		grant, promised, err := a.reserve(ctx, request)

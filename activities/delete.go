@@ -25,8 +25,8 @@ type DeleteScrapingJobInput struct {
 	// if an operator wants the job deleted despite everything that WhyKeep reports.
 	MaxRejected int64 `json:"max_rejected,omitempty"`
 	Accepted    bool  `json:"accepted,omitempty"`
-	// ByHand is set if an operator requested it: its API calls have priority.
-	ByHand bool `json:"by_hand,omitempty"`
+	// Manual is set if an operator requested it: its API calls have priority.
+	Manual bool `json:"by_hand,omitempty"`
 }
 
 // WhyKeep is the deletion rule. It says why the job must stay in Web Scraper Cloud, in
@@ -137,7 +137,7 @@ func (a *Activities) DeleteScrapingJob(ctx context.Context, in DeleteScrapingJob
 	if err != nil {
 		return result, classify(ctx, err)
 	}
-	purpose := calls{class: postgres.CallsForDeletions, byHand: in.ByHand, checks: &of.deletionChecks}
+	purpose := calls{class: postgres.CallsForDeletions, manual: in.Manual, checks: &of.deletionChecks}
 	result.Wait, err = of.calling(ctx, purpose, func(checking, calling context.Context) (err error) {
 		result, err = a.verifyAndDelete(checking, calling, of, in)
 		return err

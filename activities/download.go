@@ -30,8 +30,8 @@ type DownloadScrapingJobInput struct {
 	// IfDue makes the activity describe the job first and download it only if it is due.
 	// Without it the job is always downloaded.
 	IfDue *IfDue `json:"if_due,omitempty"`
-	// ByHand is set if an operator requested it: its API calls have priority.
-	ByHand bool `json:"by_hand,omitempty"`
+	// Manual is set if an operator requested it: its API calls have priority.
+	Manual bool `json:"by_hand,omitempty"`
 	// DataQuality makes the API check a due job's data before the download; see
 	// DownloadScrapingJobResult.FailedDataQuality.
 	DataQuality bool `json:"data_quality,omitempty"`
@@ -128,7 +128,7 @@ func (a *Activities) resumeDownload(ctx context.Context, in DownloadScrapingJobI
 		return result, err
 	}
 	defer release()
-	wait, err := of.calling(ctx, calls{class: postgres.CallsForDownloads, byHand: in.ByHand}, func(_, ctx context.Context) (err error) {
+	wait, err := of.calling(ctx, calls{class: postgres.CallsForDownloads, manual: in.Manual}, func(_, ctx context.Context) (err error) {
 		result, left, err = a.download(ctx, of, in, earlier)
 		return err
 	})
@@ -175,7 +175,7 @@ func (a *Activities) downloadIfDue(ctx context.Context, in DownloadScrapingJobIn
 	if err != nil {
 		return result, err
 	}
-	purpose := calls{class: postgres.CallsForDownloads, byHand: in.ByHand, checks: &of.downloadChecks}
+	purpose := calls{class: postgres.CallsForDownloads, manual: in.Manual, checks: &of.downloadChecks}
 	if in.DataQuality {
 		purpose.more = 1
 	}

@@ -16,8 +16,8 @@ type FindDueScrapingJobsInput struct {
 	// Page is 1-based.
 	Page   int    `json:"page"`
 	Filter Filter `json:"filter,omitzero"`
-	// ByHand is set if an operator requested it: its API calls have priority.
-	ByHand bool `json:"by_hand,omitempty"`
+	// Manual is set if an operator requested it: its API calls have priority.
+	Manual bool `json:"by_hand,omitempty"`
 }
 
 // FindDueScrapingJobsResult has the due jobs of a page.
@@ -56,7 +56,7 @@ func (a *Activities) FindDueScrapingJobs(ctx context.Context, in FindDueScraping
 	if err != nil {
 		return result, classify(ctx, err)
 	}
-	result.Wait, err = of.calling(ctx, calls{class: postgres.CallsForLists, byHand: in.ByHand}, func(_, calling context.Context) (err error) {
+	result.Wait, err = of.calling(ctx, calls{class: postgres.CallsForLists, manual: in.Manual}, func(_, calling context.Context) (err error) {
 		result, err = a.findDue(calling, of, in)
 		return err
 	})

@@ -46,7 +46,7 @@ type Class int
 
 // The classes, by priority.
 const (
-	CallsByHand Class = iota
+	ManualCalls Class = iota
 	CallsForDownloads
 	CallsForDeletions
 	CallsForLists

@@ -84,9 +84,9 @@ func TestCallsAreGrantedImmediatelyUntilTheWindowIsUsedUp(t *testing.T) {
 	requireAbout(t, quarter, time.Until(state.Resets))
 
 	for n := range 5 { // reserved for operators
-		require.Zero(t, asks(t, ledger, postgres.CallsByHand, fmt.Sprint("person", n), 1))
+		require.Zero(t, asks(t, ledger, postgres.ManualCalls, fmt.Sprint("person", n), 1))
 	}
-	requireAbout(t, quarter, asks(t, ledger, postgres.CallsByHand, "person", 1))
+	requireAbout(t, quarter, asks(t, ledger, postgres.ManualCalls, "person", 1))
 }
 
 func TestWaitingHoldersArePromisedAWindow(t *testing.T) {
@@ -119,7 +119,7 @@ func TestPriorityWhenCallsAreScarce(t *testing.T) {
 		{postgres.CallsForLists, "list", quarter},
 		{postgres.CallsForDeletions, "deletion", quarter},
 		{postgres.CallsForDownloads, "download", quarter},
-		{postgres.CallsByHand, "person", quarter},
+		{postgres.ManualCalls, "person", quarter},
 	}
 	for _, each := range wants {
 		requireAbout(t, each.want, asks(t, ledger, each.class, each.holder, 9))
@@ -127,7 +127,7 @@ func TestPriorityWhenCallsAreScarce(t *testing.T) {
 	l.passes(quarter + time.Second)
 	requireAbout(t, 3*quarter, asks(t, ledger, postgres.CallsForLists, "list", 9))
 	requireAbout(t, 2*quarter, asks(t, ledger, postgres.CallsForDeletions, "deletion", 9))
-	require.Zero(t, asks(t, ledger, postgres.CallsByHand, "person", 9))
+	require.Zero(t, asks(t, ledger, postgres.ManualCalls, "person", 9))
 	requireAbout(t, quarter, asks(t, ledger, postgres.CallsForDownloads, "download", 9))
 }
 
@@ -184,7 +184,7 @@ func TestAnOperatorRaisesThePriorityOfAWaitingRequest(t *testing.T) {
 	ledger := l.of(200)
 	require.Zero(t, asks(t, ledger, postgres.CallsForDownloads, "all", 195))
 	require.NotZero(t, asks(t, ledger, postgres.CallsForDownloads, "1234", 2))
-	require.Zero(t, asks(t, ledger, postgres.CallsByHand, "1234", 2))
+	require.Zero(t, asks(t, ledger, postgres.ManualCalls, "1234", 2))
 	require.Zero(t, l.state().Waiting)
 }
 

@@ -53,7 +53,7 @@ func (w window) open(calls int) window {
 // of returns how many of the window's calls a class may take, at least least, so that every
 // request can be granted.
 func (w window) of(class Class, least int) int {
-	if class != CallsByHand && class != callsOfCommands {
+	if class != ManualCalls && class != callsOfCommands {
 		w.Calls -= max(w.forPeople()-w.Commands, 0)
 	}
 	return max(w.Calls, least)

@@ -31,7 +31,7 @@ func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) err
 		return err
 	}
 	defer temporal.Close()
-	in := workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, ByHand: true, Account: c.Account}
+	in := workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, Manual: true, Account: c.Account}
 	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue, in)
 	if err != nil {
 		return err

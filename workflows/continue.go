@@ -58,7 +58,7 @@ func (w *importScrapingJob) continueAsNew(ctx workflow.Context, in ImportScrapin
 	w.asked.Request = w.nextRequest(ctx)
 	for _, signal := range []string{AcceptSignal, DeleteNowSignal} {
 		if w.arrived(signal) {
-			w.asked.Waiting, w.asked.ByHand = append(w.asked.Waiting, signal), true
+			w.asked.Waiting, w.asked.Manual = append(w.asked.Waiting, signal), true
 		}
 	}
 	in.Account, in.AwaitEnd, in.Settings.Filter = w.account, w.awaitEnd, w.settings.Filter

@@ -122,10 +122,10 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 	}
 	file := w.newFile(ctx)
 	var download activities.DownloadScrapingJobResult
-	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.byHand)
+	downloading := w.settings.cloudDownload(ctx, "download scraping job "+WorkflowID(w.id), w.round.manual)
 	err := workflow.ExecuteActivity(downloading, a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
-			ScrapingJobID: w.id, Account: w.account, File: file.name, Source: w.settings.source, IfDue: w.due(), ByHand: w.round.byHand,
+			ScrapingJobID: w.id, Account: w.account, File: file.name, Source: w.settings.source, IfDue: w.due(), Manual: w.round.manual,
 			DataQuality: w.settings.RequireDataQuality,
 		}).Get(ctx, &download)
 	switch {
@@ -133,7 +133,7 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 		return "", err
 	case download.Wait > 0:
 		err := w.awaitCalls(ctx, download.Wait, func() bool {
-			return w.asked.ByHand && !w.round.byHand || isLong(ctx) // an operator is waiting now
+			return w.asked.Manual && !w.round.manual || isLong(ctx) // an operator is waiting now
 		})
 		w.checks-- // the job was not checked
 		return w.checkAgain(), err
@@ -272,7 +272,7 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 // signals close, re-import or delete immediately, as in the hold.
 func (w *importScrapingJob) awaitDeletion(ctx workflow.Context, wait time.Duration) (Step, error) {
 	err := w.awaitCalls(ctx, wait, func() bool {
-		deleteNow := w.arrived(DeleteNowSignal) && !w.deletion().ByHand
+		deleteNow := w.arrived(DeleteNowSignal) && !w.deletion().Manual
 		w.published.DeleteNow = w.published.DeleteNow || deleteNow
 		return deleteNow || w.asked.Request == reimport || w.asked.Close != "" || isLong(ctx)
 	})

@@ -18,7 +18,7 @@ const leftoversID = ReconcileScheduleID + "-leftovers"
 // waitsWithin is how long a reconciliation waits for the results of the removal and of the
 // accounts' runs. With an operator waiting, it reports earlier that they are still running.
 func (r *reconciliation) waitsWithin() time.Duration {
-	if r.in.ByHand {
+	if r.in.Manual {
 		return time.Minute
 	}
 	return 10 * time.Minute

@@ -403,7 +403,7 @@ func (m *model) deletion(r *activities.DeleteScrapingJobResult) {
 	m.wrong(!complete && !m.givenSince(published, workflows.AcceptSignal), "deletes an incomplete import that was not accepted")
 	early := now.at.Before(published.at.Add(modelHold))
 	m.wrong(early && !m.givenSince(published, workflows.DeleteNowSignal), "deletes before the hold is over")
-	m.wrong(early && !in.ByHand, "does not say that an operator wants it deleted")
+	m.wrong(early && !in.Manual, "does not say that an operator wants it deleted")
 	m.deleting = append(m.deleting, now)
 	m.deleteFails = func() error { return nil }
 	switch {

@@ -54,9 +54,9 @@ func (s *settings) cloudCall(ctx workflow.Context, summary string) workflow.Cont
 // cloudDownload returns options for a cloudCall that also downloads, on a worker that has
 // room; manual requests go first. A canceled import waits for the activity, because only
 // that knows where the file is.
-func (s *settings) cloudDownload(ctx workflow.Context, summary string, byHand bool) workflow.Context {
+func (s *settings) cloudDownload(ctx workflow.Context, summary string, manual bool) workflow.Context {
 	ctx = workflow.WithTaskQueue(s.cloudCall(ctx, summary), DownloadTaskQueue(workflow.GetInfo(ctx).TaskQueueName))
-	if byHand {
+	if manual {
 		ctx = workflow.WithPriority(ctx, temporal.Priority{PriorityKey: 1})
 	}
 	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)

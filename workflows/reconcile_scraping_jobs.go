@@ -39,8 +39,8 @@ type ReconcileScrapingJobsInput struct {
 	Settings Settings `json:"settings"`
 	// DryRun starts and removes nothing.
 	DryRun bool `json:"dry_run,omitempty"`
-	// ByHand is set when an operator waits for the result: its API calls go first.
-	ByHand bool `json:"by_hand,omitempty"`
+	// Manual is set when an operator waits for the result: its API calls go first.
+	Manual bool `json:"by_hand,omitempty"`
 	// Account limits the run to one account. Default: all that the workers have, each in its
 	// own run if there are several.
 	Account string `json:"account,omitempty"`
@@ -162,7 +162,7 @@ func (r *reconciliation) startRuns(ctx workflow.Context) (runs []accountRun, err
 		return nil, nil
 	}
 	for _, account := range accounts {
-		in := ReconcileScrapingJobsInput{Settings: r.in.Settings, DryRun: r.in.DryRun, ByHand: r.in.ByHand, Account: account}
+		in := ReconcileScrapingJobsInput{Settings: r.in.Settings, DryRun: r.in.DryRun, Manual: r.in.Manual, Account: account}
 		id, summary := reconciliationID(in)
 		options := workflow.ChildWorkflowOptions{
 			WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: summary, Priority: turns(account),
@@ -225,7 +225,7 @@ func (r *reconciliation) startDueImports(ctx workflow.Context) (more bool, err e
 		r.show(ctx, "")
 		var page activities.FindDueScrapingJobsResult
 		err := workflow.ExecuteActivity(r.settings.cloudCall(ctx, fmt.Sprintf("list scraping jobs, page %d", r.page)), a.FindDueScrapingJobs,
-			activities.FindDueScrapingJobsInput{Account: r.in.Account, Page: r.page, Filter: r.in.Settings.Filter, ByHand: r.in.ByHand}).Get(ctx, &page)
+			activities.FindDueScrapingJobsInput{Account: r.in.Account, Page: r.page, Filter: r.in.Settings.Filter, Manual: r.in.Manual}).Get(ctx, &page)
 		switch {
 		case err != nil:
 		case page.Wait > 0:

@@ -351,11 +351,11 @@ func TestReconciliationWaitsWhileTheAccountHasNoCallLeft(t *testing.T) {
 			shown = append(shown, metadata.GetCurrentDetails())
 		}, time.Second)
 	})
-	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: true, DryRun: true})
+	result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{Manual: true, DryRun: true})
 	require.Equal(t, workflows.ReconcileScrapingJobsResult{Listed: 200, Due: 2, TriedAgain: 6, Jobs: due(1, 2)}, result)
 	require.Equal(t, []activities.FindDueScrapingJobsInput{
-		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 1, ByHand: true},
-		{Account: "default", Page: 1, ByHand: true}, {Account: "default", Page: 2, ByHand: true},
+		{Account: "default", Page: 1, Manual: true}, {Account: "default", Page: 1, Manual: true},
+		{Account: "default", Page: 1, Manual: true}, {Account: "default", Page: 2, Manual: true},
 	}, a.lists)
 	require.Equal(t, []string{"7m0s", "20s"}, timers)
 	require.WithinRange(t, a.Now(), started.Add(440*time.Second), started.Add(450*time.Second))
@@ -432,7 +432,7 @@ func TestFailingRemovalDelaysNoImport(t *testing.T) {
 
 func TestLongRemovalOutlivesTheReconciliation(t *testing.T) {
 	for name, test := range map[string]struct {
-		byHand   bool
+		manual   bool
 		within   time.Duration
 		reported bool
 	}{
@@ -448,7 +448,7 @@ func TestLongRemovalOutlivesTheReconciliation(t *testing.T) {
 				return activities.Removed{}, temporal.NewApplicationErrorWithOptions("not done", "Later",
 					temporal.ApplicationErrorOptions{NextRetryDelay: test.within})
 			}
-			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{ByHand: test.byHand})
+			result := a.reconcile(t, workflows.ReconcileScrapingJobsInput{Manual: test.manual})
 			require.Len(t, a.started, 1)
 			require.Equal(t, !test.reported, result.Removing)
 			require.Equal(t, test.reported, result.RemovedImports == 7)

@@ -110,7 +110,7 @@ func reconciliationID(in ReconcileScrapingJobsInput) (id, summary string) {
 	switch {
 	case in.DryRun:
 		id, summary = id+"-dry-run", summary+", dry run"
-	case in.ByHand:
+	case in.Manual:
 		id, summary = id+"-by-hand", summary+", manual"
 	}
 	if in.Account != "" {

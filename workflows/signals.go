@@ -34,18 +34,18 @@ func (w *importScrapingJob) takeSignals(ctx workflow.Context) {
 		w.question.deadline = time.Time{}
 		switch said.Status {
 		case "":
-			w.asked.ByHand = true
+			w.asked.Manual = true
 		case "finished", "stopped", "failed":
 			w.asked.EndedAt = workflow.Now(ctx)
 		}
 	}
 	for range w.said(ctx, ReimportSignal) {
-		w.asked.Request, w.asked.ByHand, w.question.deadline = max(w.asked.Request, reimport), true, time.Time{}
+		w.asked.Request, w.asked.Manual, w.question.deadline = max(w.asked.Request, reimport), true, time.Time{}
 	}
 	w.takeWatchers(ctx)
 	for _, signal := range []string{KeepSignal, AbandonSignal} {
 		if w.arrived(signal) {
-			w.asked.Close, w.asked.ByHand = signal, true
+			w.asked.Close, w.asked.Manual = signal, true
 		}
 	}
 	for {
@@ -181,7 +181,7 @@ func (w *importScrapingJob) awaitDecision(ctx workflow.Context, question string,
 	if err == nil && w.untilNextCheck(ctx) > 0 && !isLong(ctx) && waits(ctx) {
 		err = w.awaitCalm(ctx, func() bool { return decidedOrChanged(reimport) || isLong(ctx) })
 	}
-	w.asked.ByHand = w.asked.ByHand || proceeds
+	w.asked.Manual = w.asked.Manual || proceeds
 	return proceeds, err
 }
 
@@ -226,7 +226,7 @@ func (w *importScrapingJob) signalsInStep() []string {
 		return []string{AbandonSignal}
 	case w.step == StepHold, w.step == StepDelete:
 		signals := []string{KeepSignal, AbandonSignal, ReimportSignal}
-		sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().ByHand // else delete-now gains nothing
+		sooner := w.step == StepHold || w.waitsFor != "" && !w.deletion().Manual // else delete-now gains nothing
 		if sooner && w.asked.Close == "" && w.asked.Request != reimport {
 			signals = slices.Insert(signals, 0, DeleteNowSignal)
 		}

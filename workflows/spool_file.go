@@ -29,7 +29,7 @@ func (w *importScrapingJob) resumeDownload(
 	w.show(ctx, StepDownload, interrupted.Reason)
 	err = workflow.ExecuteActivity(w.onWorker(ctx, file.taskQueue, downloadTimeout, "download scraping job "+WorkflowID(w.id)), a.DownloadScrapingJob,
 		activities.DownloadScrapingJobInput{
-			ScrapingJobID: w.id, Account: w.account, File: file.name, Source: w.settings.source, Earlier: &interrupted.Progress, ByHand: w.round.byHand,
+			ScrapingJobID: w.id, Account: w.account, File: file.name, Source: w.settings.source, Earlier: &interrupted.Progress, Manual: w.round.manual,
 		}).Get(ctx, &download)
 	return download, err
 }

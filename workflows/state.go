@@ -128,9 +128,9 @@ const (
 
 // asked is what signals have asked for.
 type asked struct {
-	// Request is not yet taken up by a round; ByHand is set if an operator wants it.
+	// Request is not yet taken up by a round; Manual is set if an operator wants it.
 	Request request `json:"request,omitempty"`
-	ByHand  bool    `json:"by_hand,omitempty"`
+	Manual  bool    `json:"by_hand,omitempty"`
 	// heardAt is when a signal last asked for it, EndedAt when a notification last reported
 	// the job's end.
 	heardAt time.Time
@@ -153,7 +153,7 @@ type asked struct {
 // round is the state of the present round.
 type round struct {
 	request request
-	byHand  bool
+	manual  bool
 	// pass is the number of the present pass; requestedAt orders it among all imports of
 	// the job.
 	pass        int
@@ -211,8 +211,8 @@ func (p phase) leadsTo(step Step) bool {
 
 func (w *importScrapingJob) startRound(ctx workflow.Context) {
 	w.takeSignals(ctx)
-	w.round = round{request: w.nextRequest(ctx), byHand: w.asked.ByHand, pass: w.round.pass, starts: 1}
-	w.asked.Request, w.asked.ByHand, w.asked.heardAt = nothing, false, time.Time{}
+	w.round = round{request: w.nextRequest(ctx), manual: w.asked.Manual, pass: w.round.pass, starts: 1}
+	w.asked.Request, w.asked.Manual, w.asked.heardAt = nothing, false, time.Time{}
 	w.checks++
 	w.newPass(ctx)
 }
@@ -220,7 +220,7 @@ func (w *importScrapingJob) startRound(ctx workflow.Context) {
 // checkAgain leaves the round's request to another round.
 func (w *importScrapingJob) checkAgain() Step {
 	w.asked.Request = max(w.asked.Request, w.round.request)
-	w.asked.ByHand = w.asked.ByHand || w.round.byHand
+	w.asked.Manual = w.asked.Manual || w.round.manual
 	return stepDone
 }
 
@@ -324,7 +324,7 @@ func (w *importScrapingJob) deletion() activities.DeleteScrapingJobInput {
 		Counts:      w.published.Counts,
 		MaxRejected: int64(w.settings.MaxRejected),
 		Accepted:    accepted,
-		ByHand:      accepted || w.published.DeleteNow,
+		Manual:      accepted || w.published.DeleteNow,
 	}
 }
 

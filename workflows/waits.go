@@ -88,12 +88,12 @@ func (w *importScrapingJob) untilEndCheck(ctx workflow.Context) time.Duration {
 func (w *importScrapingJob) awaitRound(ctx workflow.Context) (bool, error) {
 	decisions := func() int { return w.signals[AcceptSignal].Len() + w.signals[DeleteNowSignal].Len() }
 	before := decisions()
-	if w.asked.heardAt.IsZero() || w.asked.ByHand || w.untilNextCheck(ctx) <= 0 || !waits(ctx) {
+	if w.asked.heardAt.IsZero() || w.asked.Manual || w.untilNextCheck(ctx) <= 0 || !waits(ctx) {
 		return true, nil
 	}
 	err := w.awaitCalm(ctx, func() bool {
 		w.takeSignals(ctx)
-		return w.asked.Request > check || w.asked.ByHand || decisions() > before || isLong(ctx)
+		return w.asked.Request > check || w.asked.Manual || decisions() > before || isLong(ctx)
 	})
 	return err == nil && !isLong(ctx), err
 }

@@ -85,9 +85,9 @@ func TestManualRequestDoesNotWaitForAnAutomaticCall(t *testing.T) {
 			w.signalAfter(time.Minute, signal)
 			require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
 			require.Len(t, w.downloads, 3)
-			require.False(t, w.downloads[0].ByHand)
-			require.True(t, w.downloads[1].ByHand)
-			require.True(t, w.downloads[2].ByHand, "it has a call reserved, and waits")
+			require.False(t, w.downloads[0].Manual)
+			require.True(t, w.downloads[1].Manual)
+			require.True(t, w.downloads[2].Manual, "it has a call reserved, and waits")
 			require.Equal(t, signal == workflows.ReimportSignal, w.downloads[2].IfDue.Again)
 			require.Len(t, w.imports, 1)
 			requireAfter(t, time.Minute+noCallFor, w.deletions[0])
@@ -125,7 +125,7 @@ func TestDecisionsCountWhileADeletionWaitsForACall(t *testing.T) {
 				return
 			}
 			requireAfter(t, c.deleted, w.deletions[0])
-			require.Equal(t, signal == workflows.DeleteNowSignal, w.deletes[len(w.deletes)-1].ByHand)
+			require.Equal(t, signal == workflows.DeleteNowSignal, w.deletes[len(w.deletes)-1].Manual)
 		})
 	}
 }
@@ -156,12 +156,12 @@ func TestWaitForACallContinuesAsNewRun(t *testing.T) {
 			require.Equal(t, workflows.Deleted, next.resume(t, in).Outcome)
 			require.Len(t, next.imports, 1)
 			require.Equal(t, call == 1, next.downloads[0].IfDue.Again, "the rest is requested again")
-			require.True(t, next.downloads[0].ByHand)
+			require.True(t, next.downloads[0].Manual)
 		})
 	}
 }
 
-func TestManualRequestsSetByHand(t *testing.T) {
+func TestManualRequestsAreFlagged(t *testing.T) {
 	for name, c := range map[string]struct {
 		setup            func(*world)
 		download, delete bool // the last ones
@@ -183,8 +183,8 @@ func TestManualRequestsSetByHand(t *testing.T) {
 			w := newWorld(t, "finished")
 			c.setup(w)
 			require.Equal(t, workflows.Deleted, w.run(t, "24h").Outcome)
-			require.Equal(t, c.download, w.downloads[len(w.downloads)-1].ByHand)
-			require.Equal(t, c.delete, w.deletes[len(w.deletes)-1].ByHand)
+			require.Equal(t, c.download, w.downloads[len(w.downloads)-1].Manual)
+			require.Equal(t, c.delete, w.deletes[len(w.deletes)-1].Manual)
 		})
 	}
 }
