@@ -44,6 +44,8 @@ var glossary = []struct{ old, write string }{
 	{`lost (?:notification|webhook)s?`, `"missed notification"`},
 	{`(?:is|are) whole`, `"complete"`},
 	{`(?:does|do) not know the jobs?`, `"job not found"`},
+	{`somebody`, `"an operator", who it is, or the passive`},
+	{`some (?:seconds|minutes|hours)`, `"a few" of them`},
 	{`neither\.`, `a sentence that does not end with it`},
 }
 
@@ -51,7 +53,7 @@ var glossary = []struct{ old, write string }{
 // with another meaning.
 var allowed = []string{
 	`(?:quotation|question|order|direction) marks?`, `OrderMark`, `MarkSlotUsed`, `SlotMarkUsedInfo`, `webscraper-io-landing`,
-	`"GiveUpScrapingJob"`, `"leftovers-beside"`, `json:"told\b`, `by_?hand\b`,
+	`"GiveUpScrapingJob"`, `"leftovers-beside"`, `json:"told\b`, `json:"by_hand\b`, `"by_hand"`, `"-by-hand"`,
 	`stands for`, `tells (?:\S+ ){1,6}(?:from|apart)\b`, `go on your`,
 }
 
