@@ -21,6 +21,8 @@ type Examination struct {
 	// Forbidden lists the tables of the schema that the role cannot read and write, or
 	// "schema scrapehaul" itself.
 	Forbidden []string
+	// Missing lists the tables that the schema lacks although it has this code's version.
+	Missing []string
 	// MayCreate is set if the role can create or migrate schema scrapehaul.
 	MayCreate bool
 	// Replicas is the number of attached standbys; Synchronous is set if a commit waits for
@@ -53,6 +55,16 @@ SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM (
       AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
                AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE') AND NOT row_security_active(oid))
 ) AS forbidden`
+
+// ownTables are the tables of schema scrapehaul at this code's version.
+var ownTables = []string{
+	"api_budgets", "api_waits", "given_up_jobs", "import_records", "imports", "mapped_tables", "refused_jobs", "rejected_records",
+	"scraping_jobs", "sitemap_views", "skipped_records", "spools", "undelivered_publications", "unmapped_records",
+}
+
+const selectMissing = `
+SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM unnest($1::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('scrapehaul') AND relname = name AND relkind IN ('r', 'p'))`
 
 const selectViewProblems = `
 SELECT problem FROM (
@@ -89,7 +101,13 @@ func Examine(ctx context.Context, db *sqlx.DB) (Examination, error) {
 	if found.SchemaVersion, err = schemaVersion(ctx, db); err != nil {
 		return found, err
 	}
-	if found.SchemaVersion == found.WantVersion {
+	if found.SchemaVersion != found.WantVersion {
+		return found, nil
+	}
+	if err := db.QueryRowxContext(ctx, selectMissing, pq.Array(ownTables)).Scan(pq.Array(&found.Missing)); err != nil {
+		return found, fmt.Errorf("reading the tables of schema scrapehaul: %w", err)
+	}
+	if len(found.Missing) == 0 {
 		if err := db.SelectContext(ctx, &found.ViewProblems, selectViewProblems); err != nil {
 			return found, fmt.Errorf("reading the problems of sitemap views: %w", err)
 		}

@@ -75,7 +75,7 @@ func TestOperatorSeesAccounts(t *testing.T) {
 		s.Attention(id)
 		refused = append(refused, argument)
 	}
-	const once = "account globex: Web Scraper Cloud refuses its API token; 2 imports wait; the next reconciliation retries them once the workers' WEBSCRAPER_API_TOKENS is fixed"
+	const once = "account globex: Web Scraper Cloud refuses its API token; 2 imports wait; once the workers' WEBSCRAPER_API_TOKENS is fixed, reconciliation or starter import retries them"
 	var out string
 	s.WaitFor("the imports in Temporal's visibility", func() bool {
 		_, out, _ = runStarter("list")
@@ -86,7 +86,7 @@ func TestOperatorSeesAccounts(t *testing.T) {
 		theirsText+` +acme +laptops +holding .*\n`+workflows.WorkflowID(ours)+` +default +laptops +holding .*\n$`, out)
 	code, out, _ := runStarter("list", "--needs-attention")
 	require.Equal(t, program.ExitAttention, code)
-	require.Equal(t, once+" (starter reconcile: now): "+refused[1]+" "+refused[0]+"\n", out, "and no table")
+	require.Equal(t, once+": "+refused[1]+" "+refused[0]+"\n", out, "and no table")
 	_, out, _ = runStarter("list", "--account", "globex")
 	require.Regexp(t, head+refused[1]+` +globex .*refuses.*\n`+refused[0]+` +globex `, out)
 	_, out, _ = runStarter("list", "--account", "default")

@@ -27,13 +27,18 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	}
 	if i.Progress.SitemapName != "" {
 		row("sitemap", "%s", i.Progress.SitemapName)
-		inCloud := i.Progress.Status
-		if stored := i.StoredRecords(); stored != nil {
-			inCloud += fmt.Sprintf(", %d records stored", *stored)
-		}
-		row("in the cloud", "%s", inCloud)
 	} else if i.Summary != "" {
 		row("summary", "%s", i.Summary)
+	}
+	if i.Progress.Status != "" {
+		name, status := "reported", i.Progress.Status
+		if i.InCloud() {
+			name = "in the cloud"
+		}
+		if stored := i.StoredRecords(); stored != nil {
+			status += fmt.Sprintf(", %d records stored", *stored)
+		}
+		row(name, "%s", status)
 	}
 	step := i.Step()
 	if i.Open && !i.ProgressKnown {
@@ -65,18 +70,18 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 }
 
 func printPublished(row func(name, format string, args ...any), i overview.Import) {
+	if counts := i.Published(); counts != nil {
+		name := "published"
+		if importing(i) && *counts != (sink.Counts{}) {
+			name = "published before"
+		}
+		row(name, "%s", published(*counts))
+	}
 	if i.Result != nil {
-		row("published", "%s", published(i.Result.Counts))
 		row("outcome", "%s", i.Result.Outcome)
 		if i.Result.Reason != "" {
 			row("reason", "%s", i.Result.Reason)
 		}
-	} else if i.ProgressKnown {
-		name := "published"
-		if importing(i) && i.Progress.Counts != (sink.Counts{}) {
-			name = "published before"
-		}
-		row(name, "%s", published(i.Progress.Counts))
 	}
 	if problem := i.Problem(); problem != "" {
 		row("not done", "%s", problem)

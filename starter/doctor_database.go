@@ -40,7 +40,7 @@ func (d *doctor) checkDatabase(ctx context.Context) {
 	}
 	d.checkClock(found.Clock, before, d.now())
 	d.checkSchema(found)
-	if found.SchemaVersion == found.WantVersion && len(found.Forbidden) == 0 {
+	if found.SchemaVersion == found.WantVersion && len(found.Forbidden)+len(found.Missing) == 0 {
 		for _, account := range slices.Sorted(maps.Keys(d.clients)) {
 			d.checkLedger(ctx, account, postgres.NewLedger(db, account, 0))
 		}
@@ -105,7 +105,7 @@ func (d *doctor) checkSchema(found postgres.Examination) {
 	}
 	switch {
 	case len(found.Forbidden) > 0:
-		d.fix("the role in DATABASE_URL cannot read and write %s: make it the owner of schema scrapehaul", strings.Join(found.Forbidden, ", "))
+		d.fix("the role in DATABASE_URL cannot read and write %s: connect as the role that owns schema scrapehaul and its tables, or make this role their owner", strings.Join(found.Forbidden, ", "))
 	case found.SchemaVersion < found.WantVersion && !found.MayCreate:
 		d.fix("schema scrapehaul is at version %d of %d, and the role in DATABASE_URL cannot migrate it: make it the owner of the schema, or GRANT CREATE ON DATABASE, then run worker migrate",
 			found.SchemaVersion, found.WantVersion)
@@ -113,6 +113,9 @@ func (d *doctor) checkSchema(found postgres.Examination) {
 		d.fix("schema scrapehaul is at version %d of %d: start a worker, or run worker migrate", found.SchemaVersion, found.WantVersion)
 	case found.SchemaVersion > found.WantVersion:
 		d.fix("schema scrapehaul is at version %d, but this program supports only up to %d: use the same release as the workers", found.SchemaVersion, found.WantVersion)
+	case len(found.Missing) > 0:
+		d.fix("schema scrapehaul is at version %d, but lacks %s: rename the table back if it was renamed, or restore the database from a backup",
+			found.SchemaVersion, strings.Join(found.Missing, ", "))
 	default:
 		d.ok("schema scrapehaul is at version %d, and the role can read and write it", found.SchemaVersion)
 	}

@@ -201,6 +201,11 @@ func (d *doctor) compareSettings(there workflows.Installation) {
 	const id = workflows.ReconcileScheduleID
 	changes := d.given().apply(&there)
 	for _, each := range changes {
+		if each.name == "TASK_QUEUE" {
+			d.fix("TASK_QUEUE is %s here, but %s in the schedule %s: remove it from this environment, or, to move the installation there, run starter setup --move-task-queue",
+				each.to, each.from, id)
+			continue
+		}
 		d.fix("%s is %s here, but %s in the schedule %s: run starter setup here to apply it, or remove it from this environment",
 			each.name, each.to, each.from, id)
 	}

@@ -199,6 +199,18 @@ func TestDoctorFindsARoleWithoutPrivileges(t *testing.T) {
 	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version 99, but this program supports only up to %d: ", newest))
 }
 
+func TestDoctorFindsMissingTables(t *testing.T) {
+	s := healthySystem(t)
+	var tables []string
+	require.NoError(t, s.DB.Select(&tables, `SELECT tablename FROM pg_tables WHERE schemaname = 'scrapehaul' AND tablename <> 'goose_db_version' ORDER BY 1`))
+	for _, table := range tables {
+		_, err := s.DB.Exec(`ALTER TABLE scrapehaul.` + table + ` RENAME TO ` + table + `_of_yesterday`)
+		require.NoError(t, err)
+	}
+	_, out, _ := runDoctor(t)
+	requireFixes(t, out, fmt.Sprintf("schema scrapehaul is at version %d, but lacks %s: ", newestVersion(s), strings.Join(tables, ", ")))
+}
+
 func TestDoctorFindsTemporalProblems(t *testing.T) {
 	s := healthySystem(t)
 	schedule := s.Temporal.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileScheduleID)

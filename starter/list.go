@@ -187,9 +187,9 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 		if problem := i.Problem(); problem != "" {
 			next += "; not done: " + problem
 		}
-		records := fmt.Sprint(i.Progress.Records)
-		if importing(i) || !i.ProgressKnown {
-			records = "-"
+		records := "-"
+		if counts := i.Published(); counts != nil && !importing(i) {
+			records = fmt.Sprint(counts.Records)
 		}
 		fmt.Fprintf(table, "%d\t%s%s\t%s\t%s\t%s\t%s\n", i.ScrapingJobID, column(i.Account), plain(i.Sitemap()), i.Step(), records,
 			i.StartedAt.Local().Format(time.DateTime), plain(next))

@@ -46,7 +46,7 @@ func TestStatusSaysWhichCountsAndHeartbeatsAreOld(t *testing.T) {
 	now := time.Now()
 	i := overview.Import{
 		ScrapingJobID: 500, Open: true, ProgressKnown: true,
-		Progress: workflows.Progress{SitemapName: "laptops", Step: workflows.StepImport, Counts: sink.Counts{Records: 20}},
+		Progress: workflows.Progress{SitemapName: "laptops", Described: true, Step: workflows.StepImport, Counts: sink.Counts{Records: 20}},
 		Activity: &overview.Activity{Name: "ImportRecords", Attempt: 2, NextAttempt: &now, LastHeartbeat: &now},
 	}
 	var status strings.Builder
@@ -58,6 +58,23 @@ func TestStatusSaysWhichCountsAndHeartbeatsAreOld(t *testing.T) {
 	require.NoError(t, printImport(&status, i, now))
 	require.Regexp(t, `(?m)^published +0 records`, status.String())
 	require.Contains(t, status.String(), "last heartbeat")
+}
+
+// A run that fails before it has read the job knows neither the job nor what is published.
+func TestUnknownCountsAreNotShownAsZero(t *testing.T) {
+	i := overview.Import{ScrapingJobID: 500, Open: true, ProgressKnown: true, Progress: workflows.Progress{
+		SitemapName: "laptops", Status: "finished", Step: workflows.StepNeedsAttention, Attention: "Web Scraper Cloud refuses the API token",
+	}}
+	var list, status strings.Builder
+	require.NoError(t, printImports(&list, []overview.Import{i}, false))
+	require.Regexp(t, `\n500 +laptops +needs-attention +- +`, list.String())
+	require.NoError(t, printImport(&status, i, time.Now()))
+	require.Regexp(t, `(?m)^reported +finished$`, status.String())
+	require.NotContains(t, status.String(), "published")
+	i.Open, i.Progress, i.Result = false, workflows.Progress{}, &workflows.ImportScrapingJobResult{Outcome: workflows.NotFound}
+	status.Reset()
+	require.NoError(t, printImport(&status, i, time.Now()))
+	require.NotContains(t, status.String(), "published")
 }
 
 func TestJobThatWasNotFoundIsNotOfferedAgain(t *testing.T) {

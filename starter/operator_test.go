@@ -163,7 +163,7 @@ func TestStatusOfAnImportThatNeedsAttentionExitsWith3(t *testing.T) {
 	require.Empty(t, problems)
 	require.Regexp(t, `(?m)^step +needs-attention$`, out)
 	require.Regexp(t, `(?m)^problem +1 record was imported, but the job has stored 2\. `, out)
-	require.Regexp(t, `(?m)^next +an operator decides; without a signal the import fails at .+, in (1h0m0s|59m\d+s)$`, out)
+	require.Regexp(t, `(?m)^next +an operator decides; without a signal, the import fails at .+, in (1h0m0s|59m\d+s)$`, out)
 	require.Contains(t, out, "starter signal "+argument+" accept  ")
 
 	code, out, _ = runStarter("status", argument, "--json")

@@ -54,8 +54,8 @@ func TestAccountWhoseTokenIsRefusedIsShownOnce(t *testing.T) {
 	kept := add("tablets")
 	s.Notify(kept)
 	s.WaitForStep(kept, workflows.StepHold)
-	const acme = "ccount acme: Web Scraper Cloud refuses its API token; 3 imports wait; the next reconciliation retries them once the workers' WEBSCRAPER_API_TOKENS is fixed (starter reconcile: now)."
-	const globex = "ccount globex: the workers have no API token for it; 1 import waits; the next reconciliation retries it once the workers' WEBSCRAPER_API_TOKENS is fixed (starter reconcile: now)."
+	const acme = "ccount acme: Web Scraper Cloud refuses its API token; 3 imports wait; once the workers' WEBSCRAPER_API_TOKENS is fixed, reconciliation or starter import retries them."
+	const globex = "ccount globex: the workers have no API token for it; 1 import waits; once the workers' WEBSCRAPER_API_TOKENS is fixed, reconciliation or starter import retries it."
 	var text string
 	s.WaitFor("the accounts in Temporal's visibility", func() bool {
 		text = s.goTo(tab, "")

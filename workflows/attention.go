@@ -130,7 +130,7 @@ func (w *importScrapingJob) ask(ctx workflow.Context) (Step, error) {
 		return stepDone, nil
 	case w.asked.Close != "":
 		w.abandonJob(ctx)
-		return w.close(), nil
+		return w.close(ctx), nil
 	case accepts:
 		return StepHold, nil
 	}

@@ -87,7 +87,7 @@ func TestOperatorDecides(t *testing.T) {
 		{"mismatch abandoned", tooFew, "abandon", "", workflows.Abandoned, false},
 		{"short download abandoned", withheld, "abandon", "the download came out short. Signals: accept downloads the job again and publishes it, even with only 20 records; the job is deleted in the cloud after its hold; " + closeIt, workflows.Abandoned, false},
 		{"error abandoned", refused, "abandon", "no table. Signals: " + closeIt, workflows.Abandoned, false},
-		{"error kept", refused, "keep", "", workflows.Unchanged, false},
+		{"error kept", refused, "keep", "", workflows.Kept, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, "finished")
@@ -431,7 +431,7 @@ func TestQuestionSaysWhatAcceptPublishes(t *testing.T) {
 				if test.skippedIfClosed {
 					after = ", and reconciliation skips it until it has run again"
 				}
-				require.Equal(t, "closes the import as complete; the job stays in the cloud"+after, now.Meaning(workflows.KeepSignal))
+				require.Equal(t, "closes the import as kept; the job stays in the cloud"+after, now.Meaning(workflows.KeepSignal))
 				require.Equal(t, "closes the import as abandoned; the job stays in the cloud"+after, now.Meaning(workflows.AbandonSignal))
 				w.SignalWorkflow(workflows.AbandonSignal, nil)
 			})

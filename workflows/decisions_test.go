@@ -198,7 +198,7 @@ func TestFailedReimportIsRetriedAsAReimport(t *testing.T) {
 		w := newWorld(t, "finished")
 		w.reimportFails()
 		w.RegisterDelayedCallback(func() { w.together(workflows.NotificationSignal, workflows.KeepSignal) }, 2*time.Hour)
-		require.Equal(t, workflows.Unchanged, w.run(t, "24h").Outcome)
+		require.Equal(t, workflows.Kept, w.run(t, "24h").Outcome)
 		require.Len(t, w.imports, 1)
 	})
 }

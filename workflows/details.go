@@ -31,6 +31,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		SitemapName:       w.job.SitemapName,
 		Status:            w.job.Status,
 		Step:              w.step,
+		Described:         w.described(),
 		StoredRecordCount: w.job.StoredRecordCount,
 		JobsExecuted:      w.job.JobsExecuted,
 		JobsScheduled:     w.job.JobsScheduled,
@@ -98,12 +99,14 @@ func (w *importScrapingJob) details(note string) string {
 		}
 		table.add("job", job)
 	}
-	table.add("published", w.published.summary())
+	if w.described() {
+		table.add("published", w.published.summary())
+	}
 	cut := ""
 	if w.published.Cut > 0 {
 		cut = ", " + humanize.Comma(w.published.Cut) + " of them kept only in part"
 	}
-	if w.published.Rejected == 0 {
+	if w.published.ImportID != 0 && w.published.Rejected == 0 {
 		table.add("rejected", "0")
 	}
 	table.count("rejected", w.published.Rejected, cut)

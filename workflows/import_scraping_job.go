@@ -154,7 +154,7 @@ func (w *importScrapingJob) fetch(ctx workflow.Context) (Step, error) {
 		again, err := w.awaitItsEnd(ctx, described)
 		switch {
 		case err == nil && w.scraping && w.asked.Close != "":
-			return w.close(), nil
+			return w.close(ctx), nil
 		case again || err != nil:
 			return w.checkAgain(), err
 		}
@@ -206,7 +206,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	case w.round.restored != nil:
 		return w.end(Restored, "imported again from the archive: the job is no longer in Web Scraper Cloud"), nil
 	case reason == "" && w.asked.Close != "":
-		return w.close(), nil
+		return w.close(ctx), nil
 	case w.published.Pass == 0 && (reason != "" || w.settings.neverDelete):
 		return w.endKept("the same content is already published"), nil
 	case reason != "":
@@ -225,7 +225,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	case w.asked.Request != nothing:
 		return stepDone, nil
 	case w.asked.Close != "":
-		return w.close(), nil
+		return w.close(ctx), nil
 	}
 	return StepDelete, nil
 }
@@ -248,7 +248,7 @@ func (w *importScrapingJob) remove(ctx workflow.Context) (Step, error) {
 	err = deletion.Get(ctx, &deleted)
 	switch {
 	case temporal.IsCanceledError(err) && ctx.Err() == nil:
-		return w.close(), nil
+		return w.close(ctx), nil
 	case err != nil:
 		return "", err
 	case deleted.Wait > 0:
@@ -285,7 +285,7 @@ func (w *importScrapingJob) awaitDeletion(ctx workflow.Context, wait time.Durati
 	case w.asked.Request == reimport:
 		return stepDone, nil
 	case w.asked.Close != "":
-		return w.close(), nil
+		return w.close(ctx), nil
 	}
 	return StepDelete, nil
 }

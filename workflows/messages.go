@@ -26,7 +26,7 @@ const (
 	// AbandonSignal closes the import; the job stays in the cloud. Requests of other
 	// signals are completed first. Like the following ones, it needs no payload.
 	AbandonSignal = "abandon"
-	// KeepSignal closes the import like AbandonSignal, but as complete.
+	// KeepSignal closes the import like AbandonSignal, but with the outcome Kept.
 	KeepSignal = "keep"
 	// AcceptSignal continues an import that needs attention because of its records or
 	// their number; the question says what it does. AcceptSignal and DeleteNowSignal count
@@ -87,7 +87,8 @@ type Outcome string
 const (
 	// Deleted: imported, verified, and deleted in the cloud.
 	Deleted Outcome = "deleted"
-	// Kept: imported; the job stays in the cloud, and the result's reason says why.
+	// Kept: imported, or closed by an operator's keep; the job stays in the cloud, and the
+	// result's reason says why.
 	Kept Outcome = "kept"
 	// Abandoned: an operator abandoned the import; the job stays in the cloud.
 	Abandoned Outcome = "abandoned"
@@ -147,6 +148,10 @@ type Progress struct {
 	SitemapName   string `json:"sitemap_name,omitempty"`
 	Status        string `json:"status,omitempty"`
 	Step          Step   `json:"step"`
+	// Described is set once the run has read the job in the cloud, and what is published of
+	// it. Before that, the sitemap and the status are those of the signal, and no count is
+	// known.
+	Described bool `json:"described"`
 	// StoredRecordCount is the job's record count in the API; JobsExecuted of
 	// JobsScheduled pages are scraped.
 	StoredRecordCount int64 `json:"stored_record_count"`

@@ -261,7 +261,7 @@ var signalMeanings = []struct{ signal, meaning string }{
 	{ReimportSignal, "downloads and imports the job again, replacing its records"},
 	{reconciliationSignal, "imports changed content: reconciliation found the job due"},
 	{AbandonSignal, "closes the import as abandoned; the job stays in the cloud"},
-	{KeepSignal, "closes the import as complete; the job stays in the cloud"},
+	{KeepSignal, "closes the import as kept; the job stays in the cloud"},
 	{watchSignal, "makes the import report to the workflow with this ID"},
 	{AcceptSignal, "continues anyway, as the question says"},
 	{DeleteNowSignal, "ends the hold and deletes the job in the cloud now"},

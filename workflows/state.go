@@ -364,9 +364,18 @@ func (w *importScrapingJob) endNotFound(published *sink.PublishedImport) Step {
 	return w.end(NotFound, reason)
 }
 
-func (w *importScrapingJob) close() Step {
-	if w.asked.Close == AbandonSignal {
+func (w *importScrapingJob) close(ctx workflow.Context) Step {
+	const keep = "an operator decided to keep the job in the cloud"
+	switch {
+	case w.asked.Close == AbandonSignal:
 		return w.end(Abandoned, "an operator abandoned the import")
+	case w.published.Pass == 0 && workflow.GetVersion(ctx, "keep-is-kept", workflow.DefaultVersion, 1) == workflow.DefaultVersion:
+		return w.end(Unchanged, keep)
 	}
-	return w.endKept("an operator decided to keep the job in the cloud")
+	return w.end(Kept, keep)
+}
+
+// described reports whether the run knows the job, or what is published of it.
+func (w *importScrapingJob) described() bool {
+	return w.job.ScrapingJobID != 0 || w.published.ImportID != 0
 }

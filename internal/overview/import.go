@@ -97,6 +97,17 @@ func (i Import) Step() string {
 	return string(i.Progress.Step)
 }
 
+// Published returns the counts of the published import, nil if they are unknown.
+func (i Import) Published() *sink.Counts {
+	switch {
+	case i.Result != nil && i.Result.SHA256 != "":
+		return &i.Result.Counts
+	case i.Result == nil && i.Progress.Described:
+		return &i.Progress.Counts
+	}
+	return nil
+}
+
 // Problem returns what failed after publishing, such as a follow-up.
 func (i Import) Problem() string {
 	if i.Result != nil {
@@ -224,11 +235,15 @@ func (i Import) StoredRecords() *int64 {
 	if n == 0 && i.Activity != nil { // the workflow learns it when the download ends
 		n = i.Activity.Heartbeat.OfRecords
 	}
-	if n == 0 && (i.Progress.Step == workflows.StepDownload || i.Progress.Status == "") {
+	if n == 0 && (i.Progress.Step == workflows.StepDownload || !i.Progress.Described) {
 		return nil
 	}
 	return &n
 }
+
+// InCloud reports whether the progress has the job's status in the cloud, not only the one
+// that a notification reported.
+func (i Import) InCloud() bool { return i.Progress.Described || i.StoredRecords() != nil }
 
 // text reads a payload of the server's user metadata.
 func text(payload *commonpb.Payload) (s string) {

@@ -16,8 +16,8 @@ type Next struct {
 	At *time.Time
 	// Waits is set if What is a wait: At is its end.
 	Waits bool
-	// AttentionAt is about when the import needs attention if all attempts fail; nil if
-	// unknown.
+	// AttentionAt is about when the import needs attention at the latest if all attempts
+	// fail; nil if unknown.
 	AttentionAt *time.Time
 }
 
@@ -47,7 +47,7 @@ func (n Next) In(now time.Time) string {
 	}
 	text := fmt.Sprintf("%s %s %s, in %s", n.What, n.Preposition(), at.Format(layout), in)
 	if n.AttentionAt != nil {
-		text += "; the import needs attention about " + n.AttentionAt.In(now.Location()).Format("15:04") + " if it keeps failing"
+		text += "; the import needs attention by " + n.AttentionAt.In(now.Location()).Format("15:04") + " if it keeps failing"
 	}
 	return text
 }
@@ -60,9 +60,9 @@ func (i Import) Next() Next {
 	case !i.Open:
 		return Next{What: "nothing in this run: reconciliation starts another one if the job is due"}
 	case i.NeedsAttention() && workflows.Retryable(i.Kind):
-		return Next{What: "the next reconciliation retries it, starter reconcile now; without a signal the import fails", At: i.Progress.FailsAfter}
+		return Next{What: fmt.Sprintf("reconciliation or starter import %d retries it; without either, the import fails", i.ScrapingJobID), At: i.Progress.FailsAfter}
 	case i.NeedsAttention():
-		return Next{What: "an operator decides; without a signal the import fails", At: i.Progress.FailsAfter}
+		return Next{What: "an operator decides; without a signal, the import fails", At: i.Progress.FailsAfter}
 	case i.Progress.Step == workflows.StepScrape && i.Progress.WaitsFor != "":
 		return Next{What: "waits for " + i.Progress.WaitsFor + "; checks again", At: i.Progress.WaitsUntil}
 	case i.Progress.WaitsFor != "":
@@ -111,6 +111,7 @@ func (a *Activity) next() Next {
 }
 
 // attentionAt returns about when the last attempt starts, nil if its failure asks nobody.
+// Some failures ask earlier.
 func (a *Activity) attentionAt() *time.Time {
 	if a.MaxAttempts == 0 || !slices.Contains([]string{download, "ImportRecords", "DeleteScrapingJob"}, a.Name) {
 		return nil

@@ -14,7 +14,7 @@ import (
 func TestNextSaysWhatAnImportWaitsFor(t *testing.T) {
 	soon, tomorrow := after(7*60), after(24*3600)
 	refused := overview.Import{
-		Open: true, ProgressKnown: true, Kind: "TokenRefused", Progress: workflows.Progress{Step: workflows.StepNeedsAttention, FailsAfter: &soon},
+		ScrapingJobID: 1234, Open: true, ProgressKnown: true, Kind: "TokenRefused", Progress: workflows.Progress{Step: workflows.StepNeedsAttention, FailsAfter: &soon},
 	}
 	replacing := workflows.Progress{Step: workflows.StepImport, Counts: sink.Counts{Records: 20}}
 	progress := func(p workflows.Progress, a *overview.Activity) overview.Import {
@@ -47,14 +47,14 @@ func TestNextSaysWhatAnImportWaitsFor(t *testing.T) {
 			workflows.Progress{Step: workflows.StepHold, DeleteAfter: &tomorrow}, nil),
 		"the job is deleted in the cloud now": progress(
 			workflows.Progress{Step: workflows.StepHold, DeleteAfter: &start}, nil),
-		"an operator decides; without a signal the import fails at 10:07:00, in 7m0s": progress(
+		"an operator decides; without a signal, the import fails at 10:07:00, in 7m0s": progress(
 			workflows.Progress{Step: workflows.StepNeedsAttention, FailsAfter: &soon}, nil),
-		"the next reconciliation retries it, starter reconcile now; without a signal the import fails at 10:07:00, in 7m0s": refused,
+		"reconciliation or starter import 1234 retries it; without either, the import fails at 10:07:00, in 7m0s": refused,
 		"it continues once a worker is running":              {Open: true},
 		"the import is published":                            progress(workflows.Progress{Step: workflows.StepImport}, nil),
 		"the import is published, replacing the earlier one": progress(replacing, nil),
 		// 8 + 16 + 32 s, then 33 minutes.
-		"attempt 4 of ImportRecords starts at 10:07:00, in 7m0s; the import needs attention about 10:40 if it keeps failing": progress(
+		"attempt 4 of ImportRecords starts at 10:07:00, in 7m0s; the import needs attention by 10:40 if it keeps failing": progress(
 			workflows.Progress{Step: workflows.StepImport}, &overview.Activity{Name: "ImportRecords", Attempt: 4, MaxAttempts: 40, NextAttempt: &soon}),
 	} {
 		require.Equal(t, want, i.Next().In(start))

@@ -47,8 +47,8 @@ func (w WaitingForToken) String() string {
 	if len(w.Jobs) == 1 {
 		waits, them = "1 import waits", "it"
 	}
-	return fmt.Sprintf("account %s: %s; %s; the next reconciliation retries %s once the workers' %s is fixed (starter reconcile: now)",
-		w.Account, tokenKinds[w.Kind], waits, them, setting)
+	return fmt.Sprintf("account %s: %s; %s; once the workers' %s is fixed, reconciliation or starter import retries %s",
+		w.Account, tokenKinds[w.Kind], waits, setting, them)
 }
 
 // WaitingForToken returns the accounts whose imports wait for their API token, sorted by

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +18,9 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
+
+// The browser's window.
+const width, height = 1300, 860
 
 var screenshots = flag.String("screenshots", "", "write pictures of the Temporal UI into this `folder`")
 
@@ -50,7 +52,7 @@ func newOperator(t *testing.T, settings map[string]string, changes ...func(*webs
 func (o *operator) openBrowser() {
 	o.T.Helper()
 	o.tab = browsertest.New(o.T)
-	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Light))
+	require.NoError(o.T, o.tab.View(width, height, browsertest.Light))
 }
 
 // list shows the workflows that match the query; an empty one matches all.
@@ -173,15 +175,17 @@ func (o *operator) pictures(name string) {
 	if *screenshots == "" {
 		return
 	}
-	o.theme("dark")
+	o.theme(browsertest.Dark)
 	o.requireNothingCut()
 	o.picture(name + "-dark")
-	o.theme("light")
+	o.theme(browsertest.Light)
 }
 
-// theme reloads the page in one of the UI's themes.
-func (o *operator) theme(name string) {
+// theme reloads the page in one of the UI's themes. The frames with the UI's Markdown
+// follow the browser's color scheme instead.
+func (o *operator) theme(scheme browsertest.Scheme) {
 	o.T.Helper()
-	o.waitFor("the browser's storage", fmt.Sprintf(`localStorage.setItem("dark mode", %q), location.reload(), true`, strconv.FormatBool(name == "dark")))
-	o.waitFor("the theme", fmt.Sprintf(`document.body.dataset.theme === %q`, name))
+	require.NoError(o.T, o.tab.View(width, height, scheme))
+	o.waitFor("the browser's storage", fmt.Sprintf(`localStorage.setItem("dark mode", "%t"), location.reload(), true`, scheme == browsertest.Dark))
+	o.waitFor("the theme", fmt.Sprintf(`document.body.dataset.theme === %q`, scheme))
 }
