@@ -19,9 +19,6 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// The browser's window.
-const width, height = 1300, 860
-
 var screenshots = flag.String("screenshots", "", "write pictures of the Temporal UI into this `folder`")
 
 func TestMain(m *testing.M) { systemtest.Main(m) }
@@ -52,7 +49,7 @@ func newOperator(t *testing.T, settings map[string]string, changes ...func(*webs
 func (o *operator) openBrowser() {
 	o.T.Helper()
 	o.tab = browsertest.New(o.T)
-	require.NoError(o.T, o.tab.View(width, height, browsertest.Light))
+	require.NoError(o.T, o.tab.View(1300, 860, browsertest.Light))
 }
 
 // list shows the workflows that match the query; an empty one matches all.
@@ -165,27 +162,4 @@ func (o *operator) picture(name string) {
 	if *screenshots != "" {
 		require.NoError(o.T, o.tab.Screenshot(filepath.Join(*screenshots, name+".png")))
 	}
-}
-
-// pictures takes a screenshot of the current details if -screenshots is set, and one in
-// the UI's dark theme.
-func (o *operator) pictures(name string) {
-	o.T.Helper()
-	o.picture(name)
-	if *screenshots == "" {
-		return
-	}
-	o.theme(browsertest.Dark)
-	o.requireNothingCut()
-	o.picture(name + "-dark")
-	o.theme(browsertest.Light)
-}
-
-// theme reloads the page in one of the UI's themes. The frames with the UI's Markdown
-// follow the browser's color scheme instead.
-func (o *operator) theme(scheme browsertest.Scheme) {
-	o.T.Helper()
-	require.NoError(o.T, o.tab.View(width, height, scheme))
-	o.waitFor("the browser's storage", fmt.Sprintf(`localStorage.setItem("dark mode", "%t"), location.reload(), true`, scheme == browsertest.Dark))
-	o.waitFor("the theme", fmt.Sprintf(`document.body.dataset.theme === %q`, scheme))
 }
