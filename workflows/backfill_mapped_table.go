@@ -27,7 +27,7 @@ func BackfillMappedTable(ctx workflow.Context, sitemapName, account string) (res
 // StartBackfill starts the sitemap's backfill, or returns the one already running.
 func StartBackfill(ctx context.Context, c client.Client, taskQueue, account, sitemapName string) (client.WorkflowRun, error) {
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: activities.SitemapWorkflowID("scrapehaul-backfill-", account, sitemapName), TaskQueue: taskQueue, Priority: turns(account),
+		ID: activities.SitemapWorkflowID("scrapehaul-backfill-", account, sitemapName), TaskQueue: taskQueue, Priority: activities.Turns(account),
 		StaticSummary: truncate("backfill the mapped table of "+sitemapName, maxSummary),
 	}, BackfillMappedTableName, sitemapName, account)
 	if err != nil {

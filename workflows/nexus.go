@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/temporalnexus"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/workflows/contract"
 )
 
@@ -36,7 +37,7 @@ func startRunSitemap(ctx context.Context, in contract.RunSitemapInput, options n
 		ID:                    "run-sitemap-" + options.RequestID,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:         runSummary(input),
-		Priority:              turns(in.Account),
+		Priority:              activities.Turns(in.Account),
 	}, RunSitemapName, input)
 }
 

@@ -62,8 +62,6 @@ func (s *settings) cloudDownload(ctx workflow.Context, summary string, manual bo
 	return workflow.WithWaitForCancellation(workflow.WithStartToCloseTimeout(ctx, downloadTimeout), true)
 }
 
-func turns(account string) temporal.Priority { return activities.Turns(account) }
-
 // onWorker returns options for steps that need the worker with the file: they wait on its
 // own task queue, for a limited time.
 func (w *importScrapingJob) onWorker(ctx workflow.Context, taskQueue string, startToClose time.Duration, summary string) workflow.Context {

@@ -165,7 +165,7 @@ func (r *reconciliation) startRuns(ctx workflow.Context) (runs []accountRun, err
 		in := ReconcileScrapingJobsInput{Settings: r.in.Settings, DryRun: r.in.DryRun, Manual: r.in.Manual, Account: account}
 		id, summary := reconciliationID(in)
 		options := workflow.ChildWorkflowOptions{
-			WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: summary, Priority: turns(account),
+			WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: summary, Priority: activities.Turns(account),
 		}
 		runs = append(runs, accountRun{account, workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), ReconcileScrapingJobsName, in)})
 	}

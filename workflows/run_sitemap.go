@@ -329,7 +329,7 @@ func (r *sitemapRun) awaitReports(ctx workflow.Context, child workflow.ChildWork
 func (r *sitemapRun) watchImport(ctx workflow.Context) (child workflow.ChildWorkflowFuture, err error) {
 	id := WorkflowID(r.jobID)
 	options := workflow.ChildWorkflowOptions{
-		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in), Priority: turns(r.in.Account),
+		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: runSummary(r.in), Priority: activities.Turns(r.in.Account),
 	}
 	options.TypedSearchAttributes, options.Memo = r.settings.listedAs(Notification{Account: r.in.Account}, StepScrape)
 	outlives, _ := workflow.NewDisconnectedContext(ctx) // canceling ctx must not cancel the import

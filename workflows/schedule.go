@@ -8,6 +8,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/scrapehaul/scrapehaul/activities"
 )
 
 // ReconcileScheduleID is the ID of the Temporal Schedule that runs ReconcileScrapingJobs,
@@ -93,7 +95,7 @@ func Reconcile(ctx context.Context, c client.Client, taskQueue string, in Reconc
 	id, summary := reconciliationID(in)
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: taskQueue, StaticSummary: summary, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		Priority: turns(in.Account),
+		Priority: activities.Turns(in.Account),
 	}, ReconcileScrapingJobsName, in)
 	if err != nil {
 		return nil, fmt.Errorf("starting workflow %s: %w", id, err)

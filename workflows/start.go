@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
 
@@ -55,7 +56,7 @@ func StartRunSitemap(ctx context.Context, c client.Client, taskQueue string, in 
 	}
 	id := "run-sitemap-" + sink.QualifiedSitemap(in.Account, fmt.Sprintf("%d-%s", in.SitemapID, name))
 	run, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in), Priority: turns(in.Account),
+		ID: id, TaskQueue: taskQueue, StaticSummary: runSummary(in), Priority: activities.Turns(in.Account),
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 	}, RunSitemapName, in)
@@ -80,7 +81,7 @@ func signalWithStart(
 		ID:            id,
 		TaskQueue:     taskQueue,
 		StaticSummary: truncate(summary, maxSummary),
-		Priority:      turns(job.Account),
+		Priority:      activities.Turns(job.Account),
 	}
 	options.TypedSearchAttributes, options.Memo = settings.listedAs(job, StepImport)
 	sent := time.Now()
